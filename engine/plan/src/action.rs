@@ -1,0 +1,282 @@
+//! What a step does: the fields that belong to one `kind` only.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::{
+    duration::DurationText,
+    policy::{Budget, is_default},
+    trigger::Trigger,
+    value::Value,
+};
+
+fn bash() -> String {
+    "bash".to_owned()
+}
+
+fn is_bash(shell: &String) -> bool {
+    shell == "bash"
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_one(n: &u32) -> bool {
+    *n == 1
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_yes(flag: &bool) -> bool {
+    *flag
+}
+
+/// What an unanswered approval becomes when its `timeout` is over.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTimeout {
+    /// The step fails.
+    #[default]
+    Reject,
+    /// The step succeeds.
+    Approve,
+}
+
+/// The request to Claude: text (or a text value), or a prompt file with its inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Prompt {
+    /// A prompt file of `.plue/prompts/` or of the shipped library.
+    File(PromptFile),
+    /// The request itself.
+    Text(Value),
+}
+
+/// A reference to a prompt file: `Prompt("code-review", files=…)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromptFile {
+    /// Its name, without folder and `.md`.
+    pub name: String,
+    /// What its placeholders stand for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Value>,
+}
+
+/// The kind of a step and the fields of that kind; `kind` is the discriminator in the IR.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// A shell command, run as `bash -euo pipefail`.
+    Bash(Bash),
+    /// A Python program on the runner.
+    Python(Python),
+    /// A Claude step.
+    Llm(Box<Llm>),
+    /// A decision by people.
+    Approval(Approval),
+    /// A decision by several parties that may counter.
+    Negotiate(Negotiate),
+    /// A child run.
+    Workflow(Workflow),
+    /// An HTTP call, answered at once or later through a callback.
+    Call(Call),
+    /// A pause until an event or for a duration.
+    Wait(Wait),
+    /// A step kind that a plugin provides.
+    Plugin(Plugin),
+}
+
+/// Fields of a `bash` step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bash {
+    /// The command text; `${…}` in it belongs to the shell.
+    pub run: String,
+    /// The shell: `bash` or `sh`.
+    #[serde(default = "bash", skip_serializing_if = "is_bash")]
+    pub shell: String,
+}
+
+/// Fields of a `python` step: exactly one of `code` and `script`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Python {
+    /// Source text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// A function that `code` defines and that is called after it, with `args`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// A file of the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// `sys.argv[1:]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+}
+
+/// Fields of an `llm` step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Llm {
+    /// The request.
+    pub prompt: Prompt,
+    /// Model name; absent: the role's, the prompt's, then the operator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// System prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Names of the tools the model may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+    /// Turns at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_turns: Option<u32>,
+    /// Output tokens per turn at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// What the step may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// JSON Schema of the structured result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Json>,
+    /// A role: prompt, tools and model by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Reasoning effort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+}
+
+/// Fields of an `approval` step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// What is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Value>,
+    /// Who may answer; empty: everyone who may write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// Approvals needed.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub quorum: u32,
+    /// What no answer within `timeout` means.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_timeout: OnTimeout,
+    /// JSON Schema of what the approver fills in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Json>,
+}
+
+/// Fields of a `negotiate` step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Negotiate {
+    /// Roles, people or services, in turn order.
+    pub parties: Vec<String>,
+    /// JSON Schema of a proposal.
+    pub subject: Json,
+    /// Rounds at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
+    /// `all`, `quorum:k` or `owner`. Absent: `all`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<String>,
+}
+
+/// Fields of a `workflow` step: exactly one of `workflow` and `plan`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Workflow {
+    /// A registered workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// A plan that an earlier step put out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Value>,
+    /// The child's inputs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Value>,
+}
+
+/// Fields of a `call` step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Where to.
+    pub url: Value,
+    /// HTTP method; absent: `POST` with a body, else `GET`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Request headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Value>,
+    /// JSON or text body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// Whether a one-time token for a later answer is sent along.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub callback: bool,
+}
+
+/// Fields of a `wait` step: exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// The event waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Box<Trigger>>,
+    /// How long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<DurationText>,
+}
+
+/// Fields of a `plugin` step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plugin {
+    /// The kind that the plugin provides.
+    pub plugin: String,
+    /// What the plugin is told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, Value>,
+}
+
+// === impl Action ===
+
+impl Action {
+    /// The discriminator as the IR writes it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Bash(_) => "bash",
+            Self::Python(_) => "python",
+            Self::Llm(_) => "llm",
+            Self::Approval(_) => "approval",
+            Self::Negotiate(_) => "negotiate",
+            Self::Workflow(_) => "workflow",
+            Self::Call(_) => "call",
+            Self::Wait(_) => "wait",
+            Self::Plugin(_) => "plugin",
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The bytes of a plan and their hash: JSON per RFC 8785, SHA-256.
+//!
+//! Must not depend on anything but the plan: same plan, same bytes, on every machine.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    limits,
+    plan::Plan,
+};
+
+/// The plan cannot be written as canonical JSON (a number that is not finite).
+pub const NOT_CANONICAL: Code = Code::new("PLUE-P0001");
+/// The canonical IR is larger than [`limits::MAX_IR_BYTES`].
+pub const IR_TOO_LARGE: Code = Code::new("PLUE-P0002");
+
+/// SHA-256 of the canonical IR, written `sha256:<64 lower-case hex digits>`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlanHash([u8; 32]);
+
+/// A text that is no plan hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a plan hash; it is `sha256:` and 64 lower-case hexadecimal digits")]
+pub struct ParseHashError(String);
+
+/// A plan with its canonical bytes and hash.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SealedPlan {
+    /// The plan, dependencies sorted.
+    pub plan: Plan,
+    /// Its canonical JSON.
+    pub bytes: Vec<u8>,
+    /// The hash of `bytes`.
+    pub hash: PlanHash,
+}
+
+// === impl SealedPlan ===
+
+impl SealedPlan {
+    /// Puts a plan into canonical form and hashes it. Does not validate.
+    ///
+    /// # Errors
+    /// [`NOT_CANONICAL`] or [`IR_TOO_LARGE`].
+    pub fn seal(mut plan: Plan) -> Result<Self, Diagnostic> {
+        let hooks = &mut plan.hooks;
+        for step in plan
+            .steps
+            .iter_mut()
+            .chain(&mut hooks.on_start)
+            .chain(&mut hooks.on_success)
+            .chain(&mut hooks.on_failure)
+            .chain(&mut hooks.on_complete)
+        {
+            step.depends_on.sort();
+        }
+        let bytes = serde_json_canonicalizer::to_vec(&plan).map_err(|error| {
+            Diagnostic::error(
+                NOT_CANONICAL,
+                format!("the plan has no canonical form: {error}"),
+            )
+        })?;
+        if bytes.len() > limits::MAX_IR_BYTES {
+            return Err(Diagnostic::error(
+                IR_TOO_LARGE,
+                format!(
+                    "the plan is {} bytes, the limit is {}",
+                    bytes.len(),
+                    limits::MAX_IR_BYTES
+                ),
+            )
+            .hint("move long scripts and prompts into files of the repository"));
+        }
+        let hash = PlanHash(Sha256::digest(&bytes).into());
+        Ok(Self { plan, bytes, hash })
+    }
+}
+
+// === impl PlanHash ===
+
+impl PlanHash {
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first twelve hex digits, for people.
+    #[must_use]
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..6])
+    }
+}
+
+impl fmt::Display for PlanHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for PlanHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for PlanHash {
+    type Err = ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ParseHashError(text.to_owned());
+        let digits = text.strip_prefix("sha256:").ok_or_else(error)?;
+        if digits.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(error());
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| error())?;
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for PlanHash {
+    type Error = ParseHashError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<PlanHash> for String {
+    fn from(hash: PlanHash) -> Self {
+        hash.to_string()
+    }
+}

@@ -1,0 +1,34 @@
+//! The plan: plue's one data model between the people who write flows and the engine that runs them.
+//!
+//! Everything here is pure. This crate must not await, do I/O, read a clock or know a database, a
+//! forge, Kubernetes or Python: front ends build a [`Plan`], [`canonical`] gives it its bytes and
+//! hash, and every other room takes it as finished and immutable.
+//!
+//! Reading order: [`plan`], [`step`], [`action`], [`trigger`], then [`canonical`] and [`validate`].
+#![forbid(unsafe_code)]
+
+pub mod action;
+pub mod canonical;
+pub mod diagnostic;
+pub mod duration;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod plan;
+pub mod policy;
+pub mod step;
+pub mod trigger;
+pub mod value;
+
+pub use crate::{
+    action::Action,
+    canonical::PlanHash,
+    diagnostic::{Code, Diagnostic, Severity, Span},
+    duration::DurationText,
+    event::Event,
+    id::{AttemptId, RunId, RunnerId, StepId},
+    plan::Plan,
+    step::Step,
+    trigger::Trigger,
+    value::Value,
+};

@@ -1,0 +1,200 @@
+//! The plan itself: immutable, content-hashed, sufficient for execution.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::{
+    duration::DurationText,
+    id::StepId,
+    policy::{Budget, Concurrency, PlanOnFailure, is_default},
+    step::Step,
+    trigger::Trigger,
+    value::Value,
+};
+
+/// The version of the IR that this crate writes and reads.
+pub const IR_VERSION: u32 = 1;
+
+/// How long a run may take when the plan does not say.
+pub const DEFAULT_TIMEOUT: &str = "1h";
+
+/// One flow, ready to run. Absent fields have their defaults; defaults are not written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Always [`IR_VERSION`].
+    pub version: u32,
+    /// 1 to 256 characters.
+    pub name: String,
+    /// What the plan is for, at most 4,096 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The intent, shown everywhere and given to Claude steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    /// Typed inputs of a run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Input>,
+    /// Environment of every step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Value>,
+    /// Pool of the runner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<String>,
+    /// Container image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Longest run; absent: [`DEFAULT_TIMEOUT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<DurationText>,
+    /// Attempts at the same time at most; absent: no limit of the plan's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// What a failed step means for independent branches.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_failure: PlanOnFailure,
+    /// Group in which runs do not overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Steps around the run.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
+    /// What the run may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// Values of the run, computed at its end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Value>,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// What makes it run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
+    /// The DAG, in the order given.
+    pub steps: Vec<Step>,
+}
+
+/// Steps run around the others by the same engine. A failing hook changes the run's result only if
+/// the hook is `required`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hooks {
+    /// Before the first step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_start: Vec<Step>,
+    /// After the last step, if the run succeeded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_success: Vec<Step>,
+    /// After the last step, if the run failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_failure: Vec<Step>,
+    /// Always, at the very end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_complete: Vec<Step>,
+}
+
+/// The type of an input.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum InputType {
+    /// Text.
+    #[default]
+    String,
+    /// A whole number.
+    Integer,
+    /// Any number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list of any JSON values.
+    List,
+    /// A JSON object.
+    Object,
+}
+
+/// One input of a plan: `Input(type="string", default=…, required=…, choices=[…])`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Input {
+    /// What values are accepted.
+    #[serde(rename = "type", skip_serializing_if = "is_default")]
+    pub kind: InputType,
+    /// The value when none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<Json>,
+    /// Shown to the person who fills it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether a run without it is refused.
+    #[serde(skip_serializing_if = "is_default")]
+    pub required: bool,
+    /// The values accepted; empty: all of the type.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Json>,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// A plan with a name and steps and nothing else.
+    pub fn new(name: impl Into<String>, steps: Vec<Step>) -> Self {
+        Self {
+            version: IR_VERSION,
+            name: name.into(),
+            description: None,
+            goal: None,
+            inputs: BTreeMap::new(),
+            env: BTreeMap::new(),
+            runner: None,
+            image: None,
+            timeout: None,
+            max_parallel: None,
+            on_failure: PlanOnFailure::default(),
+            concurrency: None,
+            hooks: Hooks::default(),
+            budget: None,
+            outputs: BTreeMap::new(),
+            tags: Vec::new(),
+            triggers: Vec::new(),
+            steps,
+        }
+    }
+
+    /// The step of this id, hooks included.
+    #[must_use]
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.all_steps().find(|step| step.id == *id)
+    }
+
+    /// Every step: those of the DAG in order, then the hooks in the order they run.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().chain(self.hooks.all())
+    }
+}
+
+// === impl Hooks ===
+
+impl Hooks {
+    /// Whether there is no hook at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
+    /// All hooks in the order they run.
+    pub fn all(&self) -> impl Iterator<Item = &Step> {
+        [
+            &self.on_start,
+            &self.on_success,
+            &self.on_failure,
+            &self.on_complete,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}

@@ -1,0 +1,157 @@
+//! A step: a node of the DAG.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    action::Action,
+    duration::DurationText,
+    id::StepId,
+    policy::{Cache, Goto, OnFailure, Retry, Service, is_default},
+    value::Value,
+};
+
+/// One step. In the IR the fields of `options` and `action` stand beside `id` and `depends_on`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// Unique in the plan.
+    pub id: StepId,
+    /// Steps that must have ended first. Sorted in the IR: the order says nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<StepId>,
+    /// What it does.
+    #[serde(flatten)]
+    pub action: Action,
+    /// What all kinds share.
+    #[serde(flatten)]
+    pub options: StepOptions,
+}
+
+/// Everything a step of any kind may say. All fields default to "not said".
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StepOptions {
+    /// Shown instead of the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// CEL; false means `skipped`, and dependents run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Environment of the step, over the plan's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Value>,
+    /// Secrets given to the step as environment variables of the same name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// Longest run of one attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<DurationText>,
+    /// Further attempts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// What its failure means.
+    #[serde(skip_serializing_if = "is_default")]
+    pub on_failure: OnFailure,
+    /// Go back after success, in a bounded loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_success: Option<Goto>,
+    /// Pool of the runner; its own lease and a copy of the workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runner: Option<String>,
+    /// Container image; its own lease and a copy of the workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What the runner must have, like `{"cpu": 2, "memory": "4Gi"}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, Json>,
+    /// Working directory, relative to the workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// JSON Schema of the output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Json>,
+    /// Globs of files kept after the step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<String>,
+    /// Directory cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Processes beside the step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
+    /// Skip when nothing the step depends on changed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pure: bool,
+    /// The step asks the person at the terminal.
+    #[serde(skip_serializing_if = "is_default")]
+    pub interactive: bool,
+    /// For a hook: its failure fails the run.
+    #[serde(skip_serializing_if = "is_default")]
+    pub required: bool,
+}
+
+/// The keys of [`StepOptions`], for telling them from those of an action.
+pub const OPTION_KEYS: [&str; 19] = [
+    "artifacts",
+    "cache",
+    "cwd",
+    "env",
+    "image",
+    "interactive",
+    "name",
+    "on_failure",
+    "on_success",
+    "outputs",
+    "pure",
+    "required",
+    "resources",
+    "retry",
+    "runner",
+    "secrets",
+    "services",
+    "timeout",
+    "when",
+];
+
+// === impl Step ===
+
+impl Step {
+    /// A step with nothing but an id and an action.
+    pub fn new(id: impl Into<String>, action: Action) -> Self {
+        Self {
+            id: StepId::new(id),
+            depends_on: Vec::new(),
+            action,
+            options: StepOptions::default(),
+        }
+    }
+
+    /// What people see: the name if there is one, else the id.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        self.options.name.as_deref().unwrap_or(self.id.as_str())
+    }
+}
+
+/// The keys of options and of every action are disjoint, so each key has one owner and both sides
+/// can refuse what they do not know.
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut action = Map::<String, Json>::deserialize(deserializer)?;
+        let mut take = |key: &str| action.remove(key);
+        let id = take("id").ok_or_else(|| D::Error::missing_field("id"))?;
+        let depends_on = take("depends_on").unwrap_or(Json::Array(Vec::new()));
+        let options: Map<String, Json> = OPTION_KEYS
+            .iter()
+            .filter_map(|key| take(key).map(|value| ((*key).to_owned(), value)))
+            .collect();
+        Ok(Self {
+            id: serde_json::from_value(id).map_err(D::Error::custom)?,
+            depends_on: serde_json::from_value(depends_on).map_err(D::Error::custom)?,
+            action: serde_json::from_value(Json::Object(action)).map_err(D::Error::custom)?,
+            options: serde_json::from_value(Json::Object(options)).map_err(D::Error::custom)?,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! What makes a plan run. Matching is `plue-registry`'s; here is only the data.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{plan::Input, policy::is_default};
+
+/// What a schedule does about ticks that were missed while nothing ran.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Misfire {
+    /// One run for all missed ticks together.
+    #[default]
+    RunOnce,
+    /// No run for a missed tick.
+    Skip,
+    /// One run for each missed tick.
+    CatchUp,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn is_utc(tz: &String) -> bool {
+    tz == "UTC"
+}
+
+/// One trigger; `on` is the discriminator. Patterns are globs in which `*` stops at `/` and `**`
+/// does not. An empty list of patterns matches everything of its kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(tag = "on", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Trigger {
+    /// A push of a branch or tag. With `branches` only, a tag never matches; a deleted ref never
+    /// fires.
+    Push {
+        /// Branch globs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        branches: Vec<String>,
+        /// Tag globs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<String>,
+        /// At least one changed file matches one of these.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<String>,
+        /// Fires unless every changed file matches one of these.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths_ignore: Vec<String>,
+    },
+    /// A pull or merge request.
+    PullRequest {
+        /// Actions; empty means `opened`, `synchronize`, `reopened`, `ready_for_review`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        types: Vec<String>,
+        /// Globs of the *base* branch.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        branches: Vec<String>,
+        /// At least one changed file matches one of these.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<String>,
+    },
+    /// An issue.
+    Issue {
+        /// Actions; empty means `opened`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        types: Vec<String>,
+        /// The issue carries one of these labels.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        labels: Vec<String>,
+    },
+    /// A new comment on an issue or pull request.
+    IssueComment {
+        /// Text that the comment contains.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contains: Option<String>,
+    },
+    /// A clock.
+    Schedule {
+        /// Five-field cron expression.
+        cron: String,
+        /// IANA time zone.
+        #[serde(default = "utc", skip_serializing_if = "is_utc")]
+        tz: String,
+        /// What happens about missed ticks.
+        #[serde(default, skip_serializing_if = "is_default")]
+        misfire: Misfire,
+    },
+    /// A person or an API call.
+    Manual {
+        /// Inputs asked for, beside those of the plan.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        inputs: BTreeMap<String, Input>,
+    },
+    /// A call of a named webhook endpoint.
+    Webhook {
+        /// The endpoint's name.
+        name: String,
+    },
+    /// A message on a topic.
+    Event {
+        /// The topic.
+        topic: String,
+        /// CEL over the message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<String>,
+    },
+    /// The end of a run of another workflow.
+    Workflow {
+        /// Its name.
+        name: String,
+        /// The outcome waited for; absent means any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<String>,
+    },
+}
