@@ -15,10 +15,7 @@ pub enum IdError {
     #[error("an id is not empty")]
     Empty,
     /// The text has more than [`limits::MAX_ID_LEN`] characters.
-    #[error(
-        "an id has at most {} characters, this one has {0}",
-        limits::MAX_ID_LEN
-    )]
+    #[error("an id has at most {max} characters, this one has {0}", max = limits::MAX_ID_LEN)]
     TooLong(usize),
     /// A character outside the allowed set, and where it stands (0-based, in characters).
     #[error(

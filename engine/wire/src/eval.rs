@@ -1,0 +1,191 @@
+//! Engine ↔ evaluator: one request in, one reply out.
+//!
+//! An evaluation is a pure function of (sources, event, inputs, facts known so far). A child that
+//! needs a fact which is not in the request ends with [`EvalReply::Needs`]; the engine looks the
+//! fact up at the commit, adds it and asks again. The facts of the last request *are* the read-set.
+//! Nothing here may be trusted by the engine: plans are parsed and validated again outside.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of this protocol; both sides refuse another one.
+pub const PROTOCOL: u32 = 1;
+/// Bytes of one source file.
+pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
+/// Bytes of the workflow file and all modules together.
+pub const MAX_BUNDLE_BYTES: usize = 1024 * 1024;
+/// Bytes of all facts of one evaluation.
+pub const MAX_FACT_BYTES: usize = 16 * 1024 * 1024;
+/// Facts of one evaluation.
+pub const MAX_FACTS: usize = 1_000;
+/// Rounds of asking for facts.
+pub const MAX_ROUNDS: usize = 64;
+/// Bytes of a request frame.
+pub const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of a reply frame; the plans in it may be at most 16 MiB.
+pub const MAX_REPLY_BYTES: usize = 20 * 1024 * 1024;
+/// Bytes of text that a workflow file may print.
+pub const MAX_PRINT_BYTES: usize = 64 * 1024;
+/// CPU seconds of one evaluation.
+pub const MAX_CPU_S: u64 = 1;
+/// Bytes of address space that one evaluation may add.
+pub const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+/// Wall-clock seconds of one evaluation.
+pub const MAX_WALL_S: u64 = 3;
+
+/// First frame from an evaluator, once it is ready for requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvalHello {
+    /// [`PROTOCOL`] of the evaluator.
+    pub protocol: u32,
+    /// Its build, as recorded with every plan: `3.11.2/x86_64/<policy version>`.
+    pub build: String,
+    /// Every layer of the jail and whether it holds.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer of the jail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// `seccomp`, `landlock`, `no_new_privs`, `rlimits`, `uid`, `bounding_set`, `tsc`, `audit_hook`, …
+    pub name: String,
+    /// Whether it is on and was seen to work.
+    pub state: LayerState,
+}
+
+/// The state of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LayerState {
+    /// On; how that was checked.
+    On(String),
+    /// Not available here, and the operator allowed its absence by name.
+    Allowed(String),
+    /// Not available here. The evaluator refuses to work.
+    Missing(String),
+}
+
+/// Asks for the plans of one workflow file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvalRequest {
+    /// Echoed in the reply.
+    pub id: u64,
+    /// Path of the workflow file, a key of `sources`.
+    pub entry: String,
+    /// Raw bytes of the workflow file and of every `.plue/lib/*.py`, by path.
+    pub sources: BTreeMap<String, Bytes>,
+    /// The event as JSON (`plue_plan::Event`), or none when the workflow is only listed.
+    pub event_json: Option<String>,
+    /// The run's inputs as a JSON object.
+    pub inputs_json: String,
+    /// What is known about the commit so far.
+    pub facts: Facts,
+}
+
+/// Bytes that travel as bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+/// What an evaluation was told about the commit: its read-set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Answers to `ctx.read` and `ctx.exists`.
+    pub files: BTreeMap<String, FileFact>,
+    /// Answers to `ctx.glob`: sorted paths by pattern.
+    pub globs: BTreeMap<String, Vec<String>>,
+    /// Answer to `ctx.changed_files`, sorted.
+    pub changed_files: Option<Vec<String>>,
+}
+
+/// What is known about one path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileFact {
+    /// A file with this UTF-8 content.
+    Text(String),
+    /// A file that is not UTF-8, or too large to read: reading it is an error.
+    NotText,
+    /// It exists; the content was not asked for.
+    Present,
+    /// No such file in the commit.
+    Absent,
+}
+
+/// One missing fact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Need {
+    /// The content of a file.
+    Read(String),
+    /// Whether a path exists.
+    Exists(String),
+    /// The paths that match a pattern.
+    Glob(String),
+    /// The files that the event changed.
+    ChangedFiles,
+}
+
+/// The answer to one request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvalReply {
+    /// The request's id.
+    pub id: u64,
+    /// What came of it.
+    pub outcome: EvalOutcome,
+    /// What the file printed, at most [`MAX_PRINT_BYTES`].
+    pub printed: String,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// What came of an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum EvalOutcome {
+    /// The plans, in the order returned.
+    Plans(Vec<RawPlan>),
+    /// Facts that are missing; ask again with them.
+    Needs(Vec<Need>),
+    /// The file is at fault: JSON of a `Vec<plue_plan::Diagnostic>`, never empty.
+    Failed {
+        /// The diagnostics.
+        diagnostics_json: String,
+    },
+    /// The child was ended from outside.
+    Killed(Killed),
+}
+
+/// A plan as the child built it, untrusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawPlan {
+    /// JSON of the IR.
+    pub plan_json: String,
+    /// JSON of a `plue_plan::validate::SourceMap`.
+    pub places_json: String,
+}
+
+/// Why a child was ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Killed {
+    /// Over [`MAX_CPU_S`].
+    Cpu,
+    /// Over [`MAX_MEMORY_BYTES`].
+    Memory,
+    /// Over [`MAX_WALL_S`].
+    Wall,
+    /// Tried something the jail forbids: the name of the layer and of the thing, if known.
+    Denied(String),
+    /// Died otherwise: signal or exit status in words.
+    Crashed(String),
+    /// Sent a reply that is no reply, or one over [`MAX_REPLY_BYTES`].
+    BadReply(String),
+}
+
+/// What an evaluation cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU microseconds of the child.
+    pub cpu_us: u64,
+    /// Wall-clock microseconds from fork to reaped.
+    pub wall_us: u64,
+    /// Peak resident KiB of the child.
+    pub max_rss_kib: u64,
+}

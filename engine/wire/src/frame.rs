@@ -1,0 +1,69 @@
+//! Frames: a little-endian `u32` length, then that many bytes of postcard.
+//!
+//! Must not allocate what a peer announces before the cap is checked.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Bytes of the length prefix.
+pub const PREFIX_BYTES: usize = 4;
+
+/// A frame that cannot be taken or made.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Longer than the cap of this direction.
+    #[error("a frame of {length} bytes is over the limit of {cap}")]
+    TooLong {
+        /// Announced or produced length.
+        length: usize,
+        /// The cap that applies.
+        cap: usize,
+    },
+    /// The bytes are no message of this type.
+    #[error("a frame is malformed")]
+    Malformed(#[source] postcard::Error),
+    /// Bytes follow the message inside the frame.
+    #[error("a frame has {0} bytes after its message")]
+    Trailing(usize),
+    /// The message cannot be written.
+    #[error("a message cannot be encoded")]
+    Encode(#[source] postcard::Error),
+}
+
+/// Encodes a message with its length prefix.
+///
+/// # Errors
+/// [`FrameError::TooLong`] over `cap`, [`FrameError::Encode`] for a value postcard refuses.
+pub fn encode<T: Serialize>(message: &T, cap: usize) -> Result<Vec<u8>, FrameError> {
+    let mut bytes =
+        postcard::to_extend(message, vec![0; PREFIX_BYTES]).map_err(FrameError::Encode)?;
+    let length = bytes.len() - PREFIX_BYTES;
+    let prefix = u32::try_from(length).ok().filter(|_| length <= cap);
+    let prefix = prefix.ok_or(FrameError::TooLong { length, cap })?;
+    bytes[..PREFIX_BYTES].copy_from_slice(&prefix.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Reads a length prefix.
+///
+/// # Errors
+/// [`FrameError::TooLong`] over `cap`.
+pub fn length(prefix: [u8; PREFIX_BYTES], cap: usize) -> Result<usize, FrameError> {
+    let length = usize::try_from(u32::from_le_bytes(prefix)).unwrap_or(usize::MAX);
+    if length > cap {
+        return Err(FrameError::TooLong { length, cap });
+    }
+    Ok(length)
+}
+
+/// Decodes the body of a frame; the whole body must be one message.
+///
+/// # Errors
+/// [`FrameError::Malformed`] or [`FrameError::Trailing`].
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
+    let (message, rest) = postcard::take_from_bytes(body).map_err(FrameError::Malformed)?;
+    if rest.is_empty() {
+        Ok(message)
+    } else {
+        Err(FrameError::Trailing(rest.len()))
+    }
+}

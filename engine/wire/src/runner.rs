@@ -1,0 +1,330 @@
+//! Engine ↔ runner, protocol v1 (`docs/protocol/runner.md`): the runner dials out, the engine
+//! assigns attempts under a fence, the runner streams events under one contiguous sequence per
+//! attempt and the engine acknowledges them after commit.
+//!
+//! Enum variants are appended, never reordered: postcard numbers them.
+
+use plue_plan::{AttemptId, RunId, RunnerId, StepId};
+use serde::{Deserialize, Serialize};
+
+use crate::eval::Bytes;
+
+/// Version of this protocol. An engine serves this version and the one before.
+pub const PROTOCOL: u32 = 1;
+/// Bytes of one frame in either direction.
+pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of log in one event.
+pub const MAX_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of unacknowledged events per attempt before the runner stops reading the process's pipes.
+pub const INITIAL_CREDIT_BYTES: u64 = 1024 * 1024;
+/// Milliseconds between heartbeats.
+pub const HEARTBEAT_MS: u64 = 5_000;
+
+/// A fence: every assignment gets a new, higher one, and whoever shows a lower one is stale.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Fence(pub u64);
+
+/// One assignment: which attempt, under which fence.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its fence.
+    pub fence: Fence,
+}
+
+/// Runner → engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromRunner {
+    /// First frame of every connection.
+    Hello(Hello),
+    /// Self-checks passed; attempts may come.
+    Ready,
+    /// The assignment is stored and will start.
+    Accept(Claim),
+    /// The assignment cannot be taken.
+    Reject(Claim, String),
+    /// Something happened in an attempt.
+    Event(AttemptEvent),
+    /// The attempt ended; itself the last event of its sequence.
+    Result(AttemptResult),
+    /// Still here.
+    Heartbeat(RunnerVitals),
+    /// The runner must stop soon (SIGTERM, preemption): why, and in how many milliseconds.
+    Draining(String, u64),
+}
+
+/// Engine → runner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToRunner {
+    /// Answer to [`FromRunner::Hello`].
+    Welcome(Welcome),
+    /// Run this.
+    Assign(Box<Assign>),
+    /// Events up to this sequence number are committed; the runner may forget them.
+    Ack(Claim, u64),
+    /// The attempt may have this many further bytes in flight.
+    Credit(Claim, u64),
+    /// What became of a result.
+    ResultAck(Claim, ResultVerdict),
+    /// End the attempt.
+    Cancel(Claim, CancelMode),
+    /// Still here.
+    Heartbeat,
+    /// Finish: now, or when no attempt is left.
+    Shutdown(ShutdownWhen),
+    /// The connection ends; the code tells whether to come back.
+    Close(CloseCode, String),
+}
+
+/// Who the runner is and what it still holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the runner.
+    pub protocol: u32,
+    /// Its row.
+    pub runner: RunnerId,
+    /// Made anew by every process start; tells a restart in place from a reconnect.
+    pub boot: String,
+    /// Proves that this process was started for that row.
+    pub token: String,
+    /// Facts for matching: `os`, `arch`, `cpus`, `memory_mib`, `python`, …
+    pub facts: Vec<(String, String)>,
+    /// Attempts with events or results that were not acknowledged.
+    pub resume: Vec<Resume>,
+}
+
+/// An attempt that the runner still holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Which.
+    pub claim: Claim,
+    /// Whether its process was started.
+    pub started: bool,
+    /// The lowest sequence number still in the runner's buffer.
+    pub first_seq: u64,
+    /// The highest produced.
+    pub last_seq: u64,
+    /// Whether the attempt has ended (its result is in the buffer).
+    pub ended: bool,
+}
+
+/// The engine's side of a connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Counts the sessions of this runner; an engine with a lower one is stale.
+    pub epoch: u64,
+    /// What to do with each attempt of [`Hello::resume`].
+    pub resume: Vec<ResumeVerdict>,
+}
+
+/// What the engine wants of an attempt that a runner still holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeVerdict {
+    /// Which.
+    pub claim: Claim,
+    /// What.
+    pub verdict: Verdict,
+    /// The highest sequence number committed.
+    pub acked: u64,
+}
+
+/// See [`ResumeVerdict`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Go on; send everything after `acked` again.
+    Continue,
+    /// The fence is stale: kill, wipe, forget.
+    Abandon,
+    /// Cancel it, then report as usual.
+    Cancel,
+}
+
+/// Everything a runner needs for one attempt. Nothing else of the plan reaches it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assign {
+    /// Which attempt under which fence.
+    pub claim: Claim,
+    /// Its run.
+    pub run: RunId,
+    /// Its step.
+    pub step: StepId,
+    /// What to execute.
+    pub program: Program,
+    /// Environment, complete but for what the runner knows itself (`PLUE_OUTPUT`, `PLUE_WORKSPACE`).
+    pub env: Vec<(String, String)>,
+    /// Secrets: set in the environment of this attempt only, masked in its log.
+    pub secrets: Vec<(String, Bytes)>,
+    /// Working directory relative to the workspace.
+    pub cwd: Option<String>,
+    /// The event as JSON, for `PLUE_EVENT_PATH`.
+    pub event_json: String,
+    /// Longest run in milliseconds.
+    pub timeout_ms: u64,
+    /// Milliseconds between TERM and KILL.
+    pub grace_ms: u64,
+    /// Bytes of log kept; what is over it is dropped behind a marker.
+    pub log_cap_bytes: u64,
+}
+
+/// What to execute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Program {
+    /// A shell command.
+    Shell {
+        /// `bash` (run as `bash -euo pipefail`) or `sh` (run as `sh -eu`).
+        shell: String,
+        /// The command text.
+        run: String,
+    },
+    /// Python source, and a function in it to call.
+    PythonCode {
+        /// The source.
+        code: String,
+        /// Called after the source with `args`, if named.
+        call: Option<String>,
+        /// `sys.argv[1:]`.
+        args: Vec<String>,
+    },
+    /// A Python file of the workspace.
+    PythonScript {
+        /// Its path, relative to the working directory.
+        script: String,
+        /// `sys.argv[1:]`.
+        args: Vec<String>,
+    },
+}
+
+/// Something happened in an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEvent {
+    /// In which.
+    pub claim: Claim,
+    /// 1, 2, 3, … without gaps.
+    pub seq: u64,
+    /// Microseconds since 1970 by the runner's clock; for display only.
+    pub at_us: i64,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// The process runs.
+    Started {
+        /// Its process id on the runner.
+        pid: u32,
+    },
+    /// Bytes of its standard output, at most [`MAX_CHUNK_BYTES`].
+    Stdout(Bytes),
+    /// Bytes of its standard error, at most [`MAX_CHUNK_BYTES`].
+    Stderr(Bytes),
+    /// Bytes of log that are missing here, and why (cap reached, buffer lost).
+    Gap {
+        /// How many.
+        bytes: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A line for people about what the runner does (never the step's own output).
+    Note(String),
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptResult {
+    /// Of which.
+    pub claim: Claim,
+    /// The last number of its sequence.
+    pub seq: u64,
+    /// When, by the runner's clock, microseconds since 1970.
+    pub at_us: i64,
+    /// How it ended.
+    pub exit: Exit,
+    /// The step's output as JSON (an object from `$PLUE_OUTPUT`, else a string), at most 1 MiB.
+    pub output_json: String,
+    /// Wall-clock microseconds of the process.
+    pub wall_us: u64,
+    /// CPU microseconds of the process and its children.
+    pub cpu_us: u64,
+    /// Peak resident KiB.
+    pub max_rss_kib: u64,
+    /// Processes that outlived the step and were killed.
+    pub leaked: u32,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// With this status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Stopped by the runner because its time was over.
+    TimedOut,
+    /// Stopped by the runner because the engine said so.
+    Cancelled,
+    /// Not started: why. The fault of the step (no such directory, bad output file …).
+    Refused(String),
+    /// Not started or lost through no fault of the step (no memory, no process id …).
+    Infra(String),
+}
+
+/// What became of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResultVerdict {
+    /// It is the attempt's outcome.
+    Recorded,
+    /// It was recorded before.
+    Duplicate,
+    /// Somebody else has the attempt: kill, wipe, forget.
+    Fenced,
+    /// Events from this number on are missing: send them, then the result again.
+    Need(u64),
+}
+
+/// How to end an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CancelMode {
+    /// TERM to the process group, KILL after the grace.
+    Term,
+    /// KILL at once.
+    Kill,
+}
+
+/// When a runner stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShutdownWhen {
+    /// When no attempt is left.
+    Idle,
+    /// Now; attempts are killed.
+    Now,
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CloseCode {
+    /// Wrong token. Do not come back.
+    Auth,
+    /// A newer session of the same runner exists.
+    Superseded,
+    /// No such runner. Exit.
+    Unknown,
+    /// Versions do not fit.
+    Version,
+    /// Too busy; come back later.
+    Overload,
+}
+
+/// Signs of life.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunnerVitals {
+    /// Attempts that run.
+    pub running: Vec<Claim>,
+    /// Resident KiB of the runner itself.
+    pub rss_kib: u64,
+}
