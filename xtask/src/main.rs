@@ -1,2 +1,44 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the chores of this repository that neither Cargo nor Clippy does.
+//!
+//! Must not be needed to build or run plue, and must not depend on any of its crates: a broken
+//! crate may not keep the tool from saying what is broken.
+#![forbid(unsafe_code)]
+
+mod check_crates;
+mod tidy;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// The repository's own chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Check every rule of docs/style.md that Clippy has no lint for, and report all breaks at once.
+    Tidy,
+    /// Check each crate of the workspace alone, so that none borrows a feature from a neighbour.
+    CiCheckCrates {
+        /// Check only these packages.
+        #[arg(value_name = "PACKAGE")]
+        packages: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask has no parent folder")?;
+    match arguments.task {
+        Task::Tidy => tidy::run(root),
+        Task::CiCheckCrates { packages } => check_crates::run(root, &packages),
+    }
+}

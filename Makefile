@@ -1,0 +1,85 @@
+# The commands of this repository. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The parts of `make test` must run one after the other, so that the test summary comes last.
+.NOTPARALLEL:
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+STATE_DIR ?= .plue-state
+WORKFLOW ?= examples/hello/.plue.py
+NEXTEST_PROFILE ?= $(if $(CI),ci,default)
+# Tools that setup builds (cargo-nextest) live with the build, not in the user's home.
+export PATH := $(abspath $(TARGET_DIR))/tools/bin:$(PATH)
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: setup-run ## Build plue and run a workflow (WORKFLOW=…, STATE_DIR=…)
+	cargo build --release --locked -p plue-cli -p plue-runner -p plue-evaluator
+	"$(TARGET_DIR)/release/plue" run --state-dir "$(STATE_DIR)" "$(WORKFLOW)"
+
+.PHONY: test
+test: setup-test fmt-check tidy lint doc deny doctest bins unit ## Everything CI checks; the test summary comes last
+
+.PHONY: fmt
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check:
+	cargo fmt --all -- --check
+
+.PHONY: lint
+lint: ## Clippy, warnings are errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: tidy
+tidy: ## The house rules that Clippy does not know (docs/style.md)
+	cargo xtask tidy
+
+.PHONY: doc
+doc: ## Build the API docs, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+.PHONY: deny
+deny: ## Licences, sources and bans of dependencies (only when cargo-deny is installed)
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --log-level error check bans licenses sources; \
+	else \
+		echo 'deny: skipped, cargo-deny is not installed (cargo install cargo-deny --locked)'; \
+	fi
+
+.PHONY: doctest
+doctest:
+	cargo test --workspace --doc --locked --quiet
+
+.PHONY: bins
+bins:
+	cargo build --workspace --bins --locked
+
+.PHONY: unit
+unit: ## Unit and integration tests
+	scripts/test.sh "$(NEXTEST_PROFILE)"
+
+.PHONY: check-crates
+check-crates: ## Compile each crate alone (slow)
+	cargo xtask ci-check-crates
+
+.PHONY: bench
+bench: ## Benchmarks
+	@echo 'bench: there are no benchmarks yet'
+
+.PHONY: clean-state
+clean-state: ## Remove the runs and logs that `make run` stored here
+	rm -rf -- "$(STATE_DIR)"
+
+.PHONY: setup-run
+setup-run:
+	@scripts/setup.sh run
+
+.PHONY: setup-test
+setup-test:
+	@scripts/setup.sh test

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Makes a Debian machine ready to build and run plue (`setup.sh run`) or also to test it
+# (`setup.sh test`). Installs what is missing from Debian and crates.io, and says so before it does.
+# Without the right to install, it names the packages and exits with 1. Changes nothing when
+# nothing is missing.
+set -euo pipefail
+
+readonly MINIMUM_RUST=1.95
+readonly NEXTEST_VERSION=0.9.143
+readonly DEFAULT_PYTHON=/usr/bin/python3.11
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+fail() {
+    say "$@"
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+need_rust() {
+    have cargo || fail "cargo is missing; install Rust $MINIMUM_RUST or newer from https://rustup.rs"
+    local version
+    version=$(rustc --version | cut -d' ' -f2)
+    if [[ $(printf '%s\n' "$MINIMUM_RUST" "$version" | sort -V | head -n1) != "$MINIMUM_RUST" ]]; then
+        fail "Rust $version is too old; plue needs $MINIMUM_RUST or newer (rustup update stable)"
+    fi
+}
+
+need_rust_component() {
+    local command=$1 component=$2
+    if cargo "$command" --version >/dev/null 2>&1; then return; fi
+    have rustup || fail "cargo $command is missing; install the Rust component $component"
+    say "installing the Rust component $component with rustup"
+    rustup component add "$component" || fail "rustup could not install $component"
+}
+
+# Debian packages this machine lacks, one a line.
+missing_packages() {
+    local what=$1
+    have cc || echo build-essential
+    have git || echo git
+    have pkg-config || echo pkg-config
+    missing_python
+    if [[ $what == test ]]; then
+        compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || echo postgresql
+        have strace || echo strace
+    fi
+}
+
+# The evaluator is built against one Python and its shared library (docs/decisions/0003-one-python.md).
+missing_python() {
+    local python=${PYO3_PYTHON:-$DEFAULT_PYTHON}
+    if [[ $python != "$DEFAULT_PYTHON" ]]; then
+        [[ -x $python ]] || say "PYO3_PYTHON names $python, which is no program"
+        return
+    fi
+    [[ -x $python ]] || echo python3.11
+    compgen -G '/usr/lib/*/libpython3.11.so' >/dev/null || echo libpython3.11-dev
+}
+
+install_packages() {
+    local -a packages=("$@") become=()
+    if ! have apt-get; then
+        fail "this is no Debian; install the counterparts of: ${packages[*]}"
+    fi
+    if [[ $(id -u) -ne 0 ]]; then
+        if have sudo && sudo -n true 2>/dev/null; then
+            become=(sudo -n)
+        else
+            fail "these Debian packages are missing and I may not install them. As root:" \
+                "apt-get install ${packages[*]}"
+        fi
+    fi
+    say "these Debian packages are missing and will be installed now: ${packages[*]}"
+    "${become[@]}" apt-get update -qq || say "apt-get update failed; trying with the lists at hand"
+    "${become[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${packages[@]}" ||
+        fail "apt-get could not install: ${packages[*]}"
+}
+
+need_packages() {
+    local -a missing
+    mapfile -t missing < <(missing_packages "$1")
+    if ((${#missing[@]} > 0)); then
+        install_packages "${missing[@]}"
+    fi
+}
+
+need_nextest() {
+    if cargo nextest --version >/dev/null 2>&1; then return; fi
+    local root=${CARGO_TARGET_DIR:-target}/tools
+    say "cargo-nextest is missing; building version $NEXTEST_VERSION from crates.io into $root (some minutes)"
+    # Its own target folder: the builds of two lockfiles would only push each other out.
+    CARGO_TARGET_DIR=$root/build cargo install cargo-nextest --quiet --locked \
+        --version "$NEXTEST_VERSION" --root "$root" ||
+        say "cargo-nextest could not be built; the tests will run with cargo test instead"
+    rm -rf -- "$root/build"
+}
+
+main() {
+    local what=${1:-}
+    cd "$(dirname "${BASH_SOURCE[0]}")/.."
+    case $what in
+        run)
+            need_rust
+            need_packages run
+            ;;
+        test)
+            need_rust
+            need_rust_component fmt rustfmt
+            need_rust_component clippy clippy
+            need_packages test
+            need_nextest
+            ;;
+        *) fail "usage: scripts/setup.sh run|test" ;;
+    esac
+}
+
+main "$@"

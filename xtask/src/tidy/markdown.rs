@@ -1,0 +1,258 @@
+//! Rules about prose: links resolve, and paths named in the two map files exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+use super::{report::Violation, tree::Tree};
+
+/// Documents that name folders and files; such a name must be true.
+const MAPS: &[&str] = &["ARCHITECTURE.md", "README.md"];
+/// First parts of paths that exist only after a build or a run.
+const MADE: &[&str] = &["target", "dist", ".plue-state"];
+
+pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
+    let pages: BTreeMap<&str, Page<'_>> = tree
+        .of_kind("md")
+        .map(|(path, text)| (path, Page::parse(text)))
+        .collect();
+    let mut found = Vec::new();
+    for (path, page) in &pages {
+        for (line, target) in &page.links {
+            if let Some(advice) = broken(tree, &pages, path, target) {
+                found.push(Violation::new(path, *line, "broken-link", advice));
+            }
+        }
+        for (line, name) in page.names.iter().filter(|_| MAPS.contains(path)) {
+            if looks_like_a_path(name) && !tree.has(name) {
+                let advice = format!("`{name}` does not exist: name what is there");
+                found.push(Violation::new(path, *line, "named-path", advice));
+            }
+        }
+    }
+    found
+}
+
+/// What the rules need of one document.
+#[derive(Debug, Default)]
+struct Page<'t> {
+    /// Line and target of each link and picture.
+    links: Vec<(usize, String)>,
+    /// Line and text of each inline code span.
+    names: Vec<(usize, String)>,
+    /// What `#…` links may point at.
+    anchors: BTreeSet<String>,
+    text: &'t str,
+}
+
+impl<'t> Page<'t> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "Markdown has many events, of which four matter here"
+    )]
+    fn parse(text: &'t str) -> Self {
+        let options = Options::ENABLE_TABLES | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
+        let mut page = Self {
+            text,
+            ..Self::default()
+        };
+        let mut heading: Option<String> = None;
+        for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
+            match event {
+                Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+                Event::End(TagEnd::Heading(_)) => {
+                    if let Some(title) = heading.take() {
+                        page.add_anchor(&title);
+                    }
+                }
+                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                    let line = page.line(range.start);
+                    page.links.push((line, dest_url.into_string()));
+                }
+                Event::Code(words) => {
+                    let line = page.line(range.start);
+                    if let Some(title) = &mut heading {
+                        title.push_str(&words);
+                    }
+                    page.names.push((line, words.into_string()));
+                }
+                Event::Text(words) => {
+                    if let Some(title) = &mut heading {
+                        title.push_str(&words);
+                    }
+                }
+                _ => {}
+            }
+        }
+        page
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.text
+            .bytes()
+            .take(offset)
+            .filter(|byte| *byte == b'\n')
+            .count()
+            + 1
+    }
+
+    /// The anchor that forges give a heading: lower case, `-` for spaces, no punctuation.
+    fn add_anchor(&mut self, title: &str) {
+        let kept = title.to_lowercase();
+        let kept = kept
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let plain: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let numbered = (1..).map(|count| format!("{plain}-{count}"));
+        let free = std::iter::once(plain.clone())
+            .chain(numbered)
+            .find(|anchor| !self.anchors.contains(anchor));
+        self.anchors.extend(free);
+    }
+}
+
+/// Why `target`, found in `page`, leads nowhere, if so. Links out of the repository are not tried.
+fn broken(
+    tree: &Tree,
+    pages: &BTreeMap<&str, Page<'_>>,
+    page: &str,
+    target: &str,
+) -> Option<String> {
+    let outside = ["https://", "http://", "mailto:"];
+    if outside.iter().any(|start| target.starts_with(start)) {
+        return None;
+    }
+    if target.starts_with('/') {
+        return Some(format!("write `{target}` relative to this file"));
+    }
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let Some(file) = resolve(page, file) else {
+        return Some(format!("`{target}` leads out of the repository"));
+    };
+    if !tree.has(&file) {
+        return Some(format!("`{target}`: there is no {file}"));
+    }
+    let anchors = pages.get(file.as_str()).map(|found| &found.anchors);
+    if !anchor.is_empty() && anchors.is_some_and(|known| !known.contains(anchor)) {
+        return Some(format!("`{target}`: {file} has no heading for #{anchor}"));
+    }
+    None
+}
+
+/// `target` as seen from `page`, as a path from the root. An empty target is the page itself.
+fn resolve(page: &str, target: &str) -> Option<String> {
+    if target.is_empty() {
+        return Some(page.to_owned());
+    }
+    let mut parts: Vec<&str> = page.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Whether an inline code span names something of the repository: `engine/plan`, `deny.toml`.
+fn looks_like_a_path(name: &str) -> bool {
+    let spelled = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    let first = name.split('/').next().unwrap_or_default();
+    if !name.chars().all(spelled) || first.is_empty() || MADE.contains(&first) {
+        return false;
+    }
+    let is_document = [".md", ".toml"]
+        .iter()
+        .any(|end| name.ends_with(end) && name != *end);
+    name.contains('/') || is_document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::tidy::tree::Tree;
+
+    fn rules(files: &[(&str, &str)]) -> Vec<(usize, &'static str)> {
+        check(&Tree::of(files))
+            .iter()
+            .map(|found| (found.line, found.rule))
+            .collect()
+    }
+
+    #[test]
+    fn a_link_to_a_missing_file_is_broken() {
+        assert_eq!(
+            rules(&[("docs/a.md", "x\n\n[b](b.md)\n")]),
+            [(3, "broken-link")]
+        );
+        assert_eq!(
+            rules(&[("docs/a.md", "[b](b.md)\n"), ("docs/b.md", "")]),
+            []
+        );
+        assert_eq!(rules(&[("docs/a.md", "[b](../b/)\n"), ("b/c.rs", "")]), []);
+    }
+
+    #[test]
+    fn a_link_by_reference_is_followed_too() {
+        assert_eq!(
+            rules(&[("a.md", "[b][1]\n\n[1]: gone.md\n")]),
+            [(1, "broken-link")]
+        );
+    }
+
+    #[test]
+    fn links_out_of_the_repository_by_path_are_broken_and_by_address_are_not_tried() {
+        assert_eq!(rules(&[("a.md", "[b](../b.md)\n")]), [(1, "broken-link")]);
+        assert_eq!(
+            rules(&[("a.md", "[b](/b.md)\n"), ("b.md", "")]),
+            [(1, "broken-link")]
+        );
+        assert_eq!(rules(&[("a.md", "[b](https://example.invalid/x)\n")]), []);
+    }
+
+    #[test]
+    fn anchors_are_checked_as_forges_make_them() {
+        let page =
+            "# The `run`: states\n\n# Twice\n\n# Twice\n\n[a](#the-run-states) [b](#twice-1)\n";
+        assert_eq!(rules(&[("a.md", page)]), []);
+        assert_eq!(
+            rules(&[("a.md", "# Run\n\n[a](#runs)\n")]),
+            [(3, "broken-link")]
+        );
+        assert_eq!(
+            rules(&[("a.md", "[b](b.md#x)\n"), ("b.md", "# Y\n")]),
+            [(1, "broken-link")]
+        );
+    }
+
+    #[test]
+    fn links_in_code_are_not_links() {
+        assert_eq!(
+            rules(&[("a.md", "```\n[b](gone.md)\n```\n`[b](gone.md)`\n")]),
+            []
+        );
+    }
+
+    #[test]
+    fn paths_named_in_the_maps_must_exist() {
+        let page = "Rooms: `engine/plan`, `engine/gone/`, `deny.toml`, `plue run`, `a::b`.\n";
+        let files = [("README.md", page), ("engine/plan/src/lib.rs", "")];
+        assert_eq!(rules(&files), [(1, "named-path"), (1, "named-path")]);
+    }
+
+    #[test]
+    fn paths_in_other_documents_and_build_products_are_not_checked() {
+        assert_eq!(rules(&[("docs/a.md", "`engine/gone`\n")]), []);
+        assert_eq!(
+            rules(&[(
+                "README.md",
+                "`target/release/plue`, `.plue.py`, `/usr/bin/x`\n"
+            )]),
+            []
+        );
+    }
+}

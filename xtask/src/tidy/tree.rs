@@ -1,0 +1,125 @@
+//! The files the rules look at: those Git tracks, and new ones it does not ignore.
+//!
+//! Holds text only of the kinds some rule reads. Must not look outside the repository.
+
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path, process::Command};
+
+use anyhow::{Context as _, bail};
+
+/// Kinds of files whose text is read; of all others only the path is known.
+const TEXT_KINDS: &[&str] = &["rs", "toml", "md", "sql", "snap"];
+
+/// Paths from the repository's root, with `/`, and the text of those worth reading.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    files: BTreeMap<String, Option<String>>,
+}
+
+impl Tree {
+    /// Lists the repository at `root`. A file deleted but still tracked is left out.
+    pub(crate) fn from_git(root: &Path) -> anyhow::Result<Self> {
+        // `safe.directory`: a clone made by another user (as in containers) is fine to read.
+        let listed = Command::new("git")
+            .args(["-c", "safe.directory=*", "ls-files", "-z"])
+            .args(["--cached", "--others", "--exclude-standard"])
+            .current_dir(root)
+            .output()
+            .context("start git to list the files")?;
+        if !listed.status.success() {
+            bail!(
+                "git ls-files: {}",
+                String::from_utf8_lossy(&listed.stderr).trim()
+            );
+        }
+        let paths = String::from_utf8(listed.stdout).context("a file name that is not UTF-8")?;
+        let mut files = BTreeMap::new();
+        for path in paths.split('\0').filter(|path| !path.is_empty()) {
+            if !root.join(path).exists() {
+                continue;
+            }
+            files.insert(path.to_owned(), read(root, path)?);
+        }
+        Ok(Self { files })
+    }
+
+    /// A tree made up in memory.
+    #[cfg(test)]
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
+        let files = files
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), Some((*text).to_owned())))
+            .collect();
+        Self { files }
+    }
+
+    /// Number of files.
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Paths of all files, sorted.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// Files with the extension `kind`, with their text.
+    pub(crate) fn of_kind<'t>(&'t self, kind: &str) -> impl Iterator<Item = (&'t str, &'t str)> {
+        let ending = format!(".{kind}");
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.ends_with(&ending))
+            .filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
+    }
+
+    /// The text of one file, when it exists and is of a kind that is read.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path)?.as_deref()
+    }
+
+    /// Whether `path` is a file, or a folder with a file somewhere in it.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        if path.is_empty() || self.files.contains_key(path) {
+            return true;
+        }
+        let inside = format!("{path}/");
+        self.files
+            .range(inside.clone()..)
+            .next()
+            .is_some_and(|(next, _)| next.starts_with(&inside))
+    }
+}
+
+fn read(root: &Path, path: &str) -> anyhow::Result<Option<String>> {
+    let kind = path.rsplit_once('.').map_or("", |(_, kind)| kind);
+    if !TEXT_KINDS.contains(&kind) {
+        return Ok(None);
+    }
+    match fs::read_to_string(root.join(path)) {
+        Ok(text) => Ok(Some(text)),
+        // Test data may hold bytes that are no text; such a file has a path and nothing to read.
+        Err(error) if error.kind() == ErrorKind::InvalidData => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {path}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tree;
+
+    #[test]
+    fn a_folder_exists_when_a_file_is_in_it() {
+        let tree = Tree::of(&[("docs/errors/a.md", ""), ("docs.md", "")]);
+        assert!(tree.has("docs"));
+        assert!(tree.has("docs/errors/"));
+        assert!(tree.has("docs.md"));
+        assert!(!tree.has("doc"));
+        assert!(!tree.has("docs/err"));
+    }
+
+    #[test]
+    fn files_are_listed_by_kind() {
+        let tree = Tree::of(&[("a.rs", "x"), ("b.md", "y"), ("rs", "z")]);
+        assert_eq!(tree.of_kind("rs").collect::<Vec<_>>(), [("a.rs", "x")]);
+    }
+}
