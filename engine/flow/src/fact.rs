@@ -1,0 +1,212 @@
+//! Facts: the journal of a run. Append-only; old journals must fold for ever, so fields are only
+//! ever added, with defaults.
+
+use plue_plan::{AttemptId, PlanHash, RunnerId, StepId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::status::{RunStatus, StepStatus};
+
+/// One entry of the journal; `fact` is the discriminator. Its time is stored beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The run exists, pinned to its plan.
+    RunCreated {
+        /// The plan.
+        plan: PlanHash,
+        /// Only these steps run (`--step`, `--from`); empty: all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        only: Vec<StepId>,
+    },
+    /// The first step may start.
+    RunStarted,
+    /// A step's condition was evaluated.
+    ConditionEvaluated {
+        /// The step.
+        step: StepId,
+        /// Its visit.
+        visit: u32,
+        /// The result, or what is wrong with the expression.
+        value: Result<bool, String>,
+        /// What the expression read, for `plue explain`.
+        #[serde(default)]
+        reads: Vec<(String, Json)>,
+    },
+    /// An attempt wants a runner.
+    AttemptQueued {
+        /// The step.
+        step: StepId,
+        /// Its visit, from 1.
+        visit: u32,
+        /// The attempt's number within the visit, from 1.
+        number: u32,
+        /// Its id.
+        attempt: AttemptId,
+    },
+    /// The attempt's process runs.
+    AttemptStarted {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Who runs it; absent for work inside the engine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runner: Option<RunnerId>,
+    },
+    /// The attempt ended.
+    AttemptEnded {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// How.
+        outcome: Outcome,
+        /// The step's output if the attempt succeeded.
+        #[serde(default, skip_serializing_if = "Json::is_null")]
+        output: Json,
+    },
+    /// The runner was lost before the process started: the same attempt is queued again, free.
+    AttemptRequeued {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// What happened.
+        reason: String,
+    },
+    /// A further attempt will be queued at a time.
+    RetryScheduled {
+        /// The step.
+        step: StepId,
+        /// Its visit.
+        visit: u32,
+        /// The number of the attempt to come.
+        number: u32,
+        /// When.
+        at: jiff::Timestamp,
+    },
+    /// A step ended this visit.
+    StepEnded {
+        /// The step.
+        step: StepId,
+        /// Its visit.
+        visit: u32,
+        /// A terminal status.
+        status: StepStatus,
+        /// Why, if there is something to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+    },
+    /// A `Goto` fired: these steps are pending again with `visit + 1`.
+    LoopedBack {
+        /// The step that fired.
+        from: StepId,
+        /// The target.
+        to: StepId,
+        /// All steps that return, the two included.
+        steps: Vec<StepId>,
+    },
+    /// Somebody asked for the run to stop.
+    CancelRequested {
+        /// Who.
+        by: String,
+        /// Whether running attempts are killed at once.
+        #[serde(default)]
+        kill: bool,
+    },
+    /// The run's own timeout is over.
+    RunTimedOut,
+    /// An ended run goes on: these steps are pending again (`plue retry`).
+    RunReopened {
+        /// Who.
+        by: String,
+        /// The steps that run again.
+        steps: Vec<StepId>,
+    },
+    /// The run ended.
+    RunEnded {
+        /// A terminal status.
+        status: RunStatus,
+        /// Why, if there is something to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Well.
+    Success,
+    /// With an exit status other than 0.
+    Exit {
+        /// The status; `128 + n` for signal *n*.
+        code: i32,
+        /// The signal, if one ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+    },
+    /// Over the step's timeout.
+    TimedOut,
+    /// Stopped because the run was cancelled.
+    Cancelled,
+    /// Could not run, or its output was refused; the author can mend it.
+    Refused {
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The runner was lost or broken after the process had started; not the author's fault.
+    Infra {
+        /// What happened.
+        message: String,
+    },
+}
+
+/// Why a step has its status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// `when` is false.
+    ConditionFalse,
+    /// `when` cannot be evaluated.
+    ConditionError {
+        /// What is wrong.
+        message: String,
+    },
+    /// A dependency did not end well.
+    Blocked {
+        /// Which.
+        by: StepId,
+        /// How it ended.
+        status: StepStatus,
+    },
+    /// A step failed and the plan says `on_failure="stop"`.
+    Stopped {
+        /// Which.
+        by: StepId,
+    },
+    /// The run was cancelled before the step ran.
+    RunCancelled,
+    /// The run's timeout was over before the step ended.
+    RunTimedOut,
+    /// Not selected (`--step`, `--from`).
+    NotSelected,
+    /// The step failed and says `on_failure="skip"`.
+    FailedButSkipped,
+    /// The last attempt's outcome.
+    Attempt {
+        /// In words: `exit status 1`, `timed out after 5m`, …
+        message: String,
+        /// How many attempts there were in this visit.
+        attempts: u32,
+    },
+    /// A `Goto` fired once too often.
+    LoopExhausted {
+        /// Its target.
+        to: StepId,
+        /// The bound.
+        max_visits: u32,
+    },
+}
