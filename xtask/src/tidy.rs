@@ -4,12 +4,15 @@
 //! is tested on files made up in memory. Must not change a file and must not stop at the first find.
 
 pub(crate) mod crates;
+mod error_pages;
 mod layers;
 mod markdown;
+mod owners;
 mod pairs;
 mod report;
 mod rust_code;
 mod rust_files;
+mod test_share;
 mod tokens;
 pub(crate) mod tree;
 
@@ -27,6 +30,9 @@ const RULES: &[Rule] = &[
     layers::check,
     markdown::check,
     pairs::check,
+    test_share::check,
+    owners::check,
+    error_pages::check,
 ];
 
 /// Reads the files Git knows under `root`, applies every rule and prints what it found.

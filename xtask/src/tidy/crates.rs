@@ -29,7 +29,7 @@ const IMPURE_LIBRARIES: &[&str] = &[
     "pyo3",
 ];
 /// Libraries with a named owner (the same list as `[bans]` in deny.toml).
-const OWNED: &[(&str, &[&str])] = &[
+pub(crate) const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["plue-api", "plue-runtime", "plue-testkit"]),
     ("handlebars", &["plue-prompts"]),
     ("kube", &["plue-pool"]),
