@@ -5,18 +5,17 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    diagnostic::{Code, Diagnostic},
+    diagnostic::Diagnostic,
     limits,
     plan::Plan,
+    walk::{self, Part},
 };
 
-/// The plan cannot be written as canonical JSON (a number that is not finite).
-pub const NOT_CANONICAL: Code = Code::new("PLUE-P0001");
-/// The canonical IR is larger than [`limits::MAX_IR_BYTES`].
-pub const IR_TOO_LARGE: Code = Code::new("PLUE-P0002");
+pub use crate::codes::{IR_TOO_LARGE, NOT_CANONICAL};
 
 /// SHA-256 of the canonical IR, written `sha256:<64 lower-case hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,10 +41,12 @@ pub struct SealedPlan {
 // === impl SealedPlan ===
 
 impl SealedPlan {
-    /// Puts a plan into canonical form and hashes it. Does not validate.
+    /// Puts a plan into canonical form and hashes it. Does not validate, but reads back what JSON
+    /// cannot tell apart, so that `plan` is what `bytes` say.
     ///
     /// # Errors
-    /// [`NOT_CANONICAL`] or [`IR_TOO_LARGE`].
+    /// [`NOT_CANONICAL`], [`IR_TOO_LARGE`], or what [`Plan::from_json`] says of values that are too
+    /// deep.
     pub fn seal(mut plan: Plan) -> Result<Self, Diagnostic> {
         let hooks = &mut plan.hooks;
         for step in plan
@@ -76,8 +77,36 @@ impl SealedPlan {
             .hint("move long scripts and prompts into files of the repository"));
         }
         let hash = PlanHash(Sha256::digest(&bytes).into());
+        if has_whole_float(&plan) {
+            // `1.0` and `1` have the same bytes, so they must be the same plan.
+            plan = Plan::from_json(&bytes)?;
+        }
         Ok(Self { plan, bytes, hash })
     }
+}
+
+fn has_whole_float(plan: &Plan) -> bool {
+    fn in_json(json: &Json) -> bool {
+        match json {
+            Json::Number(number) => number.is_f64() && number.as_f64().is_some_and(is_whole),
+            Json::Array(items) => items.iter().any(in_json),
+            Json::Object(map) => map.values().any(in_json),
+            Json::Null | Json::Bool(_) | Json::String(_) => false,
+        }
+    }
+    let mut found = false;
+    walk::all_parts(plan, &mut |_, part| {
+        found |= match part {
+            Part::Value(value) => in_json(&value.0),
+            Part::Data(json) | Part::Schema(json) => in_json(json),
+            Part::Cel(_) => false,
+        };
+    });
+    found
+}
+
+fn is_whole(number: f64) -> bool {
+    number.fract() == 0.0
 }
 
 // === impl PlanHash ===

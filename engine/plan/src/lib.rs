@@ -9,16 +9,21 @@
 
 pub mod action;
 pub mod canonical;
+pub mod codes;
 pub mod diagnostic;
 pub mod duration;
 pub mod event;
+pub mod graph;
 pub mod id;
 pub mod limits;
+mod parse;
 pub mod plan;
 pub mod policy;
 pub mod step;
 pub mod trigger;
+pub mod validate;
 pub mod value;
+mod walk;
 
 pub use crate::{
     action::Action,

@@ -142,16 +142,20 @@ impl<'de> Deserialize<'de> for Step {
         let mut action = Map::<String, Json>::deserialize(deserializer)?;
         let mut take = |key: &str| action.remove(key);
         let id = take("id").ok_or_else(|| D::Error::missing_field("id"))?;
+        let id: StepId = serde_json::from_value(id).map_err(D::Error::custom)?;
         let depends_on = take("depends_on").unwrap_or(Json::Array(Vec::new()));
         let options: Map<String, Json> = OPTION_KEYS
             .iter()
             .filter_map(|key| take(key).map(|value| ((*key).to_owned(), value)))
             .collect();
+        // The parts know neither line nor column, so the message names the step.
+        let wrong =
+            |error: serde_json::Error| D::Error::custom(format!("step {:?}: {error}", id.as_str()));
         Ok(Self {
-            id: serde_json::from_value(id).map_err(D::Error::custom)?,
-            depends_on: serde_json::from_value(depends_on).map_err(D::Error::custom)?,
-            action: serde_json::from_value(Json::Object(action)).map_err(D::Error::custom)?,
-            options: serde_json::from_value(Json::Object(options)).map_err(D::Error::custom)?,
+            depends_on: serde_json::from_value(depends_on).map_err(wrong)?,
+            action: serde_json::from_value(Json::Object(action)).map_err(wrong)?,
+            options: serde_json::from_value(Json::Object(options)).map_err(wrong)?,
+            id,
         })
     }
 }

@@ -1,0 +1,264 @@
+//! Expressions: that they parse, and that what they read is there when they are evaluated.
+//!
+//! Must not know the language: [`ExpressionCheck`] does.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::{
+    codes,
+    graph::Ancestry,
+    limits,
+    plan::Plan,
+    step::Step,
+    trigger::Trigger,
+    validate::{
+        SourceMap,
+        group::{Group, GroupKind, Groups},
+        report::{Quoted, Report, Site},
+    },
+    value::Node,
+    walk::{self, Field, Part},
+};
+
+/// What an expression reads, as far as its text tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Root {
+    /// `steps.<name>`.
+    Step,
+    /// `inputs.<name>`.
+    Input,
+}
+
+/// One read in an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// What kind of thing is read.
+    pub root: Root,
+    /// Its id or name.
+    pub name: String,
+    /// Where it stands in the source, in characters from 0.
+    pub offset: usize,
+}
+
+/// Why an expression is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} at position {}", offset + 1)]
+pub struct ExpressionError {
+    /// Where the problem stands in the source, in characters from 0.
+    pub offset: usize,
+    /// What is wrong, in lower case, without a full stop.
+    pub message: String,
+}
+
+/// The expression language, as far as validation needs it; `plue-spec` implements it.
+pub trait ExpressionCheck {
+    /// What a CEL expression reads.
+    ///
+    /// # Errors
+    /// The source is no expression.
+    fn references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError>;
+
+    /// What the `${…}` parts of a template read, with offsets in the whole template.
+    ///
+    /// # Errors
+    /// A part is no expression, or is not closed.
+    fn template_references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError>;
+}
+
+/// Which steps have ended when something is evaluated.
+#[derive(Clone, Copy)]
+enum Reader {
+    /// Before the run: none.
+    Before,
+    /// At the end of the run: all steps and hooks of `on_start`.
+    After,
+    /// The step at this position of this list.
+    Step(GroupKind, usize),
+}
+
+/// The pass over all expressions of a plan.
+pub(super) struct Expressions<'p> {
+    report: &'p mut Report,
+    language: &'p dyn ExpressionCheck,
+    plan: &'p Plan,
+    groups: &'p Groups<'p>,
+    inputs: BTreeSet<&'p str>,
+    ancestry: HashMap<&'static str, Ancestry>,
+}
+
+impl<'p> Expressions<'p> {
+    pub(super) fn new(
+        report: &'p mut Report,
+        language: &'p dyn ExpressionCheck,
+        plan: &'p Plan,
+        groups: &'p Groups<'p>,
+    ) -> Self {
+        let asked = plan.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::Manual { inputs } => Some(inputs),
+            Trigger::Push { .. }
+            | Trigger::PullRequest { .. }
+            | Trigger::Issue { .. }
+            | Trigger::IssueComment { .. }
+            | Trigger::Schedule { .. }
+            | Trigger::Webhook { .. }
+            | Trigger::Event { .. }
+            | Trigger::Workflow { .. } => None,
+        });
+        let inputs = asked.chain([&plan.inputs]).flat_map(|map| map.keys());
+        Self {
+            inputs: inputs.map(String::as_str).collect(),
+            ancestry: HashMap::new(),
+            report,
+            language,
+            plan,
+            groups,
+        }
+    }
+
+    /// Those of the plan itself and of its triggers.
+    pub(super) fn plan(&mut self, places: &SourceMap) {
+        let plan = self.plan;
+        let site = Site::plan(places);
+        walk::plan_parts(plan, &mut |field, part| {
+            let reader = if field.0 == "outputs" {
+                Reader::After
+            } else {
+                Reader::Before
+            };
+            self.part((site, reader), field, part);
+        });
+        for (index, trigger) in plan.triggers.iter().enumerate() {
+            let site = Site::trigger(places, index);
+            walk::trigger_parts(trigger, &mut |field, part| {
+                self.part((site, Reader::Before), field, part);
+            });
+        }
+    }
+
+    /// Those of all steps.
+    pub(super) fn steps(&mut self) {
+        let groups = self.groups;
+        for group in &groups.groups {
+            for (at, (step, occurrence)) in group.into_iter().enumerate() {
+                let step: &Step = step;
+                let site = Site::step(groups.places, &step.id, occurrence);
+                walk::step_parts(step, &mut |field, part| {
+                    self.part((site, Reader::Step(group.kind, at)), field, part);
+                });
+            }
+        }
+    }
+
+    fn part(&mut self, at: (Site<'_>, Reader), field: Field<'_>, part: Part<'_>) {
+        match part {
+            Part::Cel(source) => self.source(at, field, Node::Expr(source)),
+            Part::Value(value) => value.visit(&mut |node| self.source(at, field, node)),
+            Part::Data(_) | Part::Schema(_) => {}
+        }
+    }
+
+    fn source(&mut self, at: (Site<'_>, Reader), field: Field<'_>, node: Node<'_>) {
+        let (source, read) = match node {
+            Node::Expr(source) => (source, self.language.references(source)),
+            Node::Template(source) => (source, self.language.template_references(source)),
+            Node::Literal(_) | Node::Secret(_) | Node::Malformed(_) => return,
+        };
+        match read {
+            Ok(references) => {
+                for reference in &references {
+                    self.reference(at, field, reference);
+                }
+            }
+            Err(error) => {
+                let (position, message) = (error.offset + 1, Quoted(&error.message).to_string());
+                let message = message.trim_matches('`');
+                self.report.push(at.0.error(
+                    codes::BAD_EXPRESSION,
+                    format_args!(
+                        "`{field}`: {} does not parse: {message} at position {position}",
+                        Quoted(source)
+                    ),
+                ));
+            }
+        }
+    }
+
+    fn reference(&mut self, at: (Site<'_>, Reader), field: Field<'_>, reference: &Reference) {
+        let (site, reader) = at;
+        let (name, position) = (Quoted(&reference.name), reference.offset + 1);
+        let what = format!("`{field}` reads {name} at position {position}");
+        match reference.root {
+            Root::Input if self.inputs.contains(reference.name.as_str()) => {}
+            Root::Input => {
+                let message = format_args!("{what}, which is no input of the plan").to_string();
+                let problem = site.error(codes::UNKNOWN_REFERENCE, message);
+                let known = self.inputs.iter().copied();
+                self.report
+                    .push_near(problem, &reference.name, known, "declare it in `inputs`");
+            }
+            Root::Step => match self.groups.home(&reference.name) {
+                None => self.report.push_near(
+                    site.error(
+                        codes::UNKNOWN_REFERENCE,
+                        format_args!("{what}, which is no step of the plan"),
+                    ),
+                    &reference.name,
+                    self.groups.ids(),
+                    "",
+                ),
+                Some(home) if self.has_ended(reader, home, &reference.name) => {}
+                Some(_) => {
+                    let hint = match reader {
+                        Reader::Step(..) => format!("add {name} to `depends_on`"),
+                        Reader::Before => "no step has ended when this is evaluated".to_owned(),
+                        Reader::After => {
+                            "outputs read steps, not hooks that run after them".to_owned()
+                        }
+                    };
+                    let problem = site.error(
+                        codes::NOT_UPSTREAM,
+                        format_args!("{what}, which need not have ended then"),
+                    );
+                    self.report.push(problem.hint(hint));
+                }
+            },
+        }
+    }
+
+    fn has_ended(&mut self, reader: Reader, home: GroupKind, name: &str) -> bool {
+        let groups = self.groups;
+        match reader {
+            Reader::Before => false,
+            Reader::After => matches!(home, GroupKind::Main | GroupKind::OnStart),
+            Reader::Step(own, at) if own == home => groups
+                .group(own)
+                .is_none_or(|group| self.is_above(group, name, at)),
+            Reader::Step(own, _) => match own {
+                GroupKind::OnStart => false,
+                GroupKind::Main => home == GroupKind::OnStart,
+                GroupKind::OnSuccess | GroupKind::OnFailure => {
+                    matches!(home, GroupKind::Main | GroupKind::OnStart)
+                }
+                GroupKind::OnComplete => true,
+            },
+        }
+    }
+
+    fn is_above(&mut self, group: &Group<'_>, name: &str, at: usize) -> bool {
+        let graph = &group.graph;
+        // Too many steps are reported by themselves, and would need too many bits here.
+        let Some(above) = graph
+            .index(name)
+            .filter(|_| graph.len() <= limits::MAX_STEPS)
+        else {
+            return true;
+        };
+        // Within a cycle nothing is above anything; the cycle is reported by itself.
+        graph.dependencies(at).binary_search(&above).is_ok() && above != at
+            || self
+                .ancestry
+                .entry(group.kind.name())
+                .or_insert_with(|| Ancestry::of(graph))
+                .is_above(above, at)
+    }
+}

@@ -1,0 +1,232 @@
+//! What steps of every kind may say: environment, secrets, retries, places, caches, services.
+//!
+//! Must not judge values and expressions: the walk over all parts does.
+
+use serde_json::Value as Json;
+
+use crate::{
+    codes,
+    duration::DurationText,
+    limits,
+    policy::{Budget, Cache, Retry, Service},
+    step::StepOptions,
+    validate::{
+        pattern,
+        report::{Quoted, Report, Site},
+        text,
+        value::MAX_EXACT,
+    },
+};
+
+pub(super) fn options(report: &mut Report, site: Site<'_>, options: &StepOptions) {
+    if let Some(name) = &options.name {
+        text::name(report, site, "the name", name);
+    }
+    for name in options.env.keys() {
+        text::env_name(report, site, name);
+    }
+    for name in &options.secrets {
+        text::secret_name(report, site, name);
+    }
+    positive_duration(report, site, "timeout", options.timeout.as_ref());
+    if let Some(again) = &options.retry {
+        retry(report, site, again);
+    }
+    let place_of = (options.runner.as_deref(), options.image.as_deref());
+    place(report, site, place_of);
+    for (name, amount) in &options.resources {
+        resource(report, site, name, amount);
+    }
+    if let Some(cwd) = &options.cwd {
+        text::path(report, site, "`cwd`", cwd);
+    }
+    artifacts(report, site, &options.artifacts);
+    if let Some(directory) = &options.cache {
+        cache(report, site, directory);
+    }
+    for service in &options.services {
+        self::service(report, site, service);
+    }
+}
+
+/// Pool and image of a plan or step.
+pub(super) fn place(report: &mut Report, site: Site<'_>, of: (Option<&str>, Option<&str>)) {
+    if let Some(pool) = of.0 {
+        text::identifier(report, site, codes::BAD_RUNNER, "the runner pool", pool);
+    }
+    if let Some(name) = of.1 {
+        text::image(report, site, name);
+    }
+}
+
+/// A duration that is longer than nothing.
+pub(super) fn positive_duration(
+    report: &mut Report,
+    site: Site<'_>,
+    field: &str,
+    duration: Option<&DurationText>,
+) {
+    let Some(text) = duration else { return };
+    match text.parse() {
+        Ok(length) if length.is_zero() => report.push(
+            site.error(codes::BAD_DURATION, format_args!("`{field}` is zero"))
+                .hint("leave it out for the default"),
+        ),
+        Ok(_) | Err(_) => self::duration(report, site, field, text),
+    }
+}
+
+pub(super) fn duration(report: &mut Report, site: Site<'_>, field: &str, text: &DurationText) {
+    let shown = Quoted(text.as_str());
+    match text.parse() {
+        Ok(_) => {}
+        Err(crate::duration::DurationError::Form(_)) => report.push(
+            site.error(
+                codes::BAD_DURATION,
+                format_args!("`{field}`: {shown} is no duration"),
+            )
+            .hint("numbers with the units `d h m s ms` in this order, like \"90s\" or \"1h30m\""),
+        ),
+        Err(crate::duration::DurationError::TooLong(_)) => report.push(
+            site.error(
+                codes::BAD_DURATION,
+                format_args!("`{field}`: {shown} is longer than 366 days"),
+            )
+            .hint("longer waits are schedules"),
+        ),
+    }
+}
+
+pub(super) fn budget(report: &mut Report, site: Site<'_>, budget: Option<&Budget>) {
+    let Some(budget) = budget else { return };
+    if let Some(usd) = budget.usd.filter(|usd| !(usd.is_finite() && *usd >= 0.0)) {
+        report.push(site.error(
+            codes::BAD_BUDGET,
+            format_args!("the budget is {usd} dollars; it is 0 or more"),
+        ));
+    }
+    if let Some(tokens) = budget.tokens.filter(|tokens| *tokens > MAX_EXACT) {
+        report.push(site.error(
+            codes::BAD_BUDGET,
+            format_args!("the budget is {tokens} tokens; it is at most {MAX_EXACT}"),
+        ));
+    }
+}
+
+fn retry(report: &mut Report, site: Site<'_>, retry: &Retry) {
+    let max = limits::MAX_ATTEMPTS;
+    let attempts = retry.max_attempts;
+    if attempts == 0 || attempts > max {
+        report.push(
+            site.error(
+                codes::RETRY_ATTEMPTS,
+                format_args!("`retry.max_attempts` is {attempts}; it is 1 to {max}"),
+            )
+            .hint("it counts all tries, the first included"),
+        );
+    }
+    duration(report, site, "retry.delay", &retry.delay);
+    if let Some(longest) = &retry.max_delay {
+        duration(report, site, "retry.max_delay", longest);
+    }
+    if let Some(jitter) = retry.jitter.filter(|share| !(0.0..=1.0).contains(share)) {
+        report.push(site.error(
+            codes::RETRY_JITTER,
+            format_args!("`retry.jitter` is {jitter}; it is a share from 0 to 1"),
+        ));
+    }
+    for word in &retry.on {
+        if !is_failure(word) {
+            report.push_near(
+                site.error(
+                    codes::RETRY_ON,
+                    format_args!("`retry.on` holds {}", Quoted(word)),
+                ),
+                word,
+                ["infra", "timeout"].into_iter(),
+                "the words are `infra`, `timeout` and `exit:N` with N from 1 to 255",
+            );
+        }
+    }
+}
+
+fn is_failure(word: &str) -> bool {
+    let exit = || {
+        let code = word.strip_prefix("exit:")?;
+        let digits = code.bytes().all(|b| b.is_ascii_digit()) && !code.starts_with('0');
+        code.parse::<u8>().ok().filter(|_| digits)
+    };
+    matches!(word, "infra" | "timeout") || exit().is_some()
+}
+
+fn resource(report: &mut Report, site: Site<'_>, name: &str, amount: &Json) {
+    text::identifier(report, site, codes::BAD_RESOURCE, "the resource", name);
+    let fits = match amount {
+        Json::Number(number) => number.as_f64().is_some_and(|n| n > 0.0),
+        Json::String(text) => !text.trim().is_empty() && text.len() <= 64,
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => false,
+    };
+    if !fits {
+        report.push(
+            site.error(
+                codes::BAD_RESOURCE,
+                format_args!(
+                    "the resource {} is neither a positive number nor a text",
+                    Quoted(name)
+                ),
+            )
+            .hint("like `{\"cpu\": 2, \"memory\": \"4Gi\"}`"),
+        );
+    }
+}
+
+fn artifacts(report: &mut Report, site: Site<'_>, globs: &[String]) {
+    pattern::patterns(report, site, "artifacts", globs);
+    for glob in globs.iter().filter(|glob| glob.starts_with('/')) {
+        text::path(report, site, "the artifact", glob);
+    }
+}
+
+fn cache(report: &mut Report, site: Site<'_>, cache: &Cache) {
+    if cache.paths.is_empty() {
+        report.push(
+            site.error(codes::BAD_PATH, "the cache has no paths")
+                .hint("name the directories that it keeps: `paths=[\"target\"]`"),
+        );
+    }
+    for path in &cache.paths {
+        text::path(report, site, "the cache path", path);
+    }
+    for prefix in &cache.restore {
+        text::plain(
+            report,
+            site,
+            codes::EMPTY_COMMAND,
+            "a prefix of `cache.restore`",
+            prefix,
+        );
+    }
+}
+
+fn service(report: &mut Report, site: Site<'_>, service: &Service) {
+    // With a local pool this is a command, so it has no narrower shape.
+    text::plain(
+        report,
+        site,
+        codes::BAD_IMAGE,
+        "the image of a service",
+        &service.image,
+    );
+    if service.port == 0 {
+        report.push(
+            site.error(
+                codes::BAD_SERVICE,
+                format_args!("the service {} has port 0", Quoted(&service.image)),
+            )
+            .hint("the TCP port that is open when the service is ready"),
+        );
+    }
+    for name in service.env.keys() {
+        text::env_name(report, site, name);
+    }
+}

@@ -1,0 +1,202 @@
+//! Where the problems of a plan are gathered, with their places and "did you mean".
+//!
+//! Must not decide what a problem is. Bounded: a hostile plan must not turn 16 MiB of IR into
+//! gigabytes of messages or hours of edit distances.
+
+use std::fmt;
+
+use crate::{
+    codes,
+    diagnostic::{Code, Diagnostic, Related, Span},
+    id::StepId,
+    validate::SourceMap,
+};
+
+/// Problems listed at most; the rest is counted.
+pub const MAX_PROBLEMS: usize = 10_000;
+/// Names for which the nearest known name is looked for.
+const MAX_SUGGESTIONS: usize = 100;
+/// Characters of foreign text that a message quotes.
+const QUOTED_CHARS: usize = 80;
+
+/// What a problem is about.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Plan,
+    /// A step, and which one of those with the same id.
+    Step(&'a StepId, usize),
+    Trigger(usize),
+}
+
+/// A part of the plan: names it in messages and knows its place.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    subject: Subject<'a>,
+    places: &'a SourceMap,
+}
+
+/// The problems found so far.
+pub(super) struct Report {
+    found: Vec<Diagnostic>,
+    dropped: usize,
+    suggestions_left: usize,
+}
+
+/// A foreign text in a message: in backquotes, escaped, shortened.
+pub(super) struct Quoted<'a>(pub(super) &'a str);
+
+// === impl Site ===
+
+impl<'a> Site<'a> {
+    pub(super) fn plan(places: &'a SourceMap) -> Self {
+        let subject = Subject::Plan;
+        Self { subject, places }
+    }
+
+    pub(super) fn step(places: &'a SourceMap, id: &'a StepId, occurrence: usize) -> Self {
+        let subject = Subject::Step(id, occurrence);
+        Self { subject, places }
+    }
+
+    pub(super) fn trigger(places: &'a SourceMap, index: usize) -> Self {
+        let subject = Subject::Trigger(index);
+        Self { subject, places }
+    }
+
+    pub(super) fn span(&self) -> Option<Span> {
+        let of_plan = self.places.plan.as_ref();
+        match self.subject {
+            Subject::Plan => of_plan,
+            Subject::Step(id, occurrence) => {
+                let spans = self.places.steps.get(id);
+                spans.and_then(|spans| spans.get(occurrence).or(spans.first()))
+            }
+            Subject::Trigger(index) => self.places.triggers.get(&index),
+        }
+        .or(of_plan)
+        .cloned()
+    }
+
+    pub(super) fn related(&self, message: impl Into<String>) -> Option<Related> {
+        let message = message.into();
+        self.span().map(|span| Related { message, span })
+    }
+
+    /// An error about this part; the message begins with its name.
+    pub(super) fn error(&self, code: Code, what: impl fmt::Display) -> Diagnostic {
+        Diagnostic::error(code, format!("{self}{what}")).at(self.span())
+    }
+}
+
+impl fmt::Display for Site<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.subject {
+            Subject::Plan => Ok(()),
+            Subject::Step(id, _) => write!(f, "step {}: ", Quoted(id.as_str())),
+            Subject::Trigger(index) => write!(f, "trigger {}: ", index + 1),
+        }
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    pub(super) fn new() -> Self {
+        Self {
+            found: Vec::new(),
+            dropped: 0,
+            suggestions_left: MAX_SUGGESTIONS,
+        }
+    }
+
+    pub(super) fn push(&mut self, problem: Diagnostic) {
+        if self.found.len() < MAX_PROBLEMS {
+            self.found.push(problem);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Adds a "did you mean" if a known name is near, else what `otherwise` says.
+    pub(super) fn push_near<'n>(
+        &mut self,
+        problem: Diagnostic,
+        name: &str,
+        known: impl Iterator<Item = &'n str>,
+        otherwise: &str,
+    ) {
+        let near = match self.suggestions_left.checked_sub(1) {
+            Some(left) => {
+                self.suggestions_left = left;
+                nearest(name, known)
+            }
+            None => None,
+        };
+        self.push(match near {
+            Some(near) => problem.hint(format!("did you mean {}?", Quoted(near))),
+            None if otherwise.is_empty() => problem,
+            None => problem.hint(otherwise),
+        });
+    }
+
+    /// All problems, by place; those of one place in the order in which they were found.
+    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|problem| {
+            let span = problem.span.as_ref();
+            span.map(|span| (span.line, span.column))
+        });
+        if self.dropped > 0 {
+            self.found.push(Diagnostic::error(
+                codes::MORE_PROBLEMS,
+                format!("{} more problems are not listed", self.dropped),
+            ));
+        }
+        self.found
+    }
+}
+
+// === impl Quoted ===
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.chars().take(QUOTED_CHARS).flat_map(escaped);
+        let more = if self.0.chars().nth(QUOTED_CHARS).is_some() {
+            "…"
+        } else {
+            ""
+        };
+        write!(f, "`{}{more}`", shown.collect::<String>())
+    }
+}
+
+/// Quotes are harmless in backquotes; everything that a terminal may obey is not.
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let plain = matches!(c, '"' | '\'') || !(super::text::is_invisible(c) || c == '\\');
+    let (own, escape) = if plain {
+        (Some(c), None)
+    } else {
+        (None, Some(c.escape_default()))
+    };
+    own.into_iter().chain(escape.into_iter().flatten())
+}
+
+/// The known name with the fewest edits to `name`, if they are few enough for a slip.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    if name.len() > 256 {
+        return None;
+    }
+    let length = name.chars().count();
+    let allowed = (length / 3).max(1);
+    let lower = name.to_lowercase();
+    known
+        .filter(|other| other.chars().count().abs_diff(length) <= allowed)
+        .map(|other| {
+            (
+                strsim::damerau_levenshtein(&lower, &other.to_lowercase()),
+                other,
+            )
+        })
+        .filter(|(edits, other)| *edits <= allowed && *other != name)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, other)| other)
+}

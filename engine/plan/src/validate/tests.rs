@@ -1,0 +1,262 @@
+//! Limits, places, hints and hostile plans; the plain cases are the examples in `docs/errors`.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+
+use crate::{
+    Code, Diagnostic, Plan, Span, codes,
+    codes::tests::{ToyLanguage, problems},
+    limits,
+    validate::{MAX_PROBLEMS, SourceMap, did_you_mean, validate, validate_with},
+};
+
+fn plan(json: &Json) -> Plan {
+    Plan::from_json(json.to_string().as_bytes()).unwrap()
+}
+
+fn check(json: &Json) -> Vec<Diagnostic> {
+    validate_with(&plan(json), &SourceMap::default(), &ToyLanguage)
+}
+
+fn codes_of(json: &Json) -> Vec<Code> {
+    check(json).into_iter().map(|found| found.code).collect()
+}
+
+fn steps(count: usize) -> Vec<Json> {
+    (0..count)
+        .map(|n| json!({"id": format!("s{n}"), "kind": "bash", "run": "true"}))
+        .collect()
+}
+
+fn with_steps(steps: &[Json]) -> Json {
+    json!({"version": 1, "name": "x", "steps": steps})
+}
+
+fn one(step: &Json) -> Json {
+    with_steps(std::slice::from_ref(step))
+}
+
+#[test]
+fn each_limit_is_reached_without_complaint_and_has_its_own_code_beyond() {
+    let at = |count| with_steps(&steps(count));
+    assert_eq!(codes_of(&at(limits::MAX_STEPS)), []);
+    assert_eq!(
+        codes_of(&at(limits::MAX_STEPS + 1)),
+        [codes::TOO_MANY_STEPS]
+    );
+
+    let at = |count| {
+        let triggers = vec![json!({"on": "push"}); count];
+        json!({"version": 1, "name": "x", "steps": steps(1), "triggers": triggers})
+    };
+    assert_eq!(codes_of(&at(limits::MAX_TRIGGERS)), []);
+    let beyond = codes_of(&at(limits::MAX_TRIGGERS + 1));
+    assert_eq!(beyond, [codes::TOO_MANY_TRIGGERS]);
+
+    let at = |count: usize| {
+        let mut steps = steps(count + 1);
+        let ids: Vec<String> = (0..count).map(|n| format!("s{n}")).collect();
+        steps[count]["depends_on"] = json!(ids);
+        with_steps(&steps)
+    };
+    assert_eq!(codes_of(&at(limits::MAX_DEPENDENCIES)), []);
+    let beyond = codes_of(&at(limits::MAX_DEPENDENCIES + 1));
+    assert_eq!(beyond, [codes::TOO_MANY_DEPENDENCIES]);
+}
+
+#[test]
+fn each_text_has_its_limit() {
+    let run = |size| one(&json!({"id": "a", "kind": "bash", "run": "#".repeat(size)}));
+    assert_eq!(codes_of(&run(limits::MAX_SCRIPT_BYTES)), []);
+    let beyond = codes_of(&run(limits::MAX_SCRIPT_BYTES + 1));
+    assert_eq!(beyond, [codes::TEXT_TOO_LARGE]);
+
+    let when = |size| {
+        let when = " ".repeat(size - 1) + "1";
+        one(&json!({"id": "a", "kind": "bash", "run": "true", "when": when}))
+    };
+    assert_eq!(codes_of(&when(limits::MAX_EXPRESSION_BYTES)), []);
+    let beyond = codes_of(&when(limits::MAX_EXPRESSION_BYTES + 1));
+    assert_eq!(beyond, [codes::EXPRESSION_TOO_LARGE]);
+
+    let id = |size| one(&json!({"id": "a".repeat(size), "kind": "bash", "run": "true"}));
+    assert_eq!(codes_of(&id(limits::MAX_ID_LEN)), []);
+    assert_eq!(codes_of(&id(limits::MAX_ID_LEN + 1)), [codes::BAD_ID]);
+
+    let name = |size| json!({"version": 1, "name": "é".repeat(size), "steps": steps(1)});
+    assert_eq!(codes_of(&name(limits::MAX_NAME_LEN)), []);
+    assert_eq!(
+        codes_of(&name(limits::MAX_NAME_LEN + 1)),
+        [codes::NAME_LENGTH]
+    );
+}
+
+#[test]
+fn a_plan_above_16_mib_is_refused_by_both_sides() {
+    let text = "#".repeat(limits::MAX_SCRIPT_BYTES);
+    let steps: Vec<Json> = (0..17)
+        .map(|n| json!({"id": format!("s{n}"), "kind": "bash", "run": text}))
+        .collect();
+    let bytes = with_steps(&steps).to_string();
+    let parsed = Plan::from_json(bytes.as_bytes()).map_err(|error| error.code);
+    assert_eq!(parsed, Err(codes::IR_TOO_LARGE));
+    let plan: Plan = serde_json::from_str(&bytes).unwrap();
+    let sealed = crate::canonical::SealedPlan::seal(plan).map_err(|error| error.code);
+    assert_eq!(sealed.map(|_| ()), Err(codes::IR_TOO_LARGE));
+}
+
+#[test]
+fn row_1_16_all_problems_are_reported_at_once() {
+    let found = codes_of(&json!({"version": 1, "name": "", "steps": [
+        {"id": "a b", "kind": "bash", "run": "", "timeout": "x"},
+        {"id": "c", "kind": "python", "depends_on": ["c", "d"]},
+        {"id": "c", "kind": "bash", "run": "true", "outputs": {"type": 5}},
+    ]}));
+    let expected = [
+        codes::NAME_LENGTH,
+        codes::BAD_ID,
+        codes::BAD_DURATION,
+        codes::EMPTY_COMMAND,
+        codes::PYTHON_SOURCE,
+        codes::BAD_SCHEMA,
+        codes::DUPLICATE_ID,
+        codes::SELF_DEPENDENCY,
+        codes::UNKNOWN_DEPENDENCY,
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_duplicate_id_shows_both_places() {
+    let step = json!({"id": "a", "kind": "bash", "run": "true"});
+    let plan = plan(&with_steps(&[step.clone(), step]));
+    let mut places = SourceMap::default();
+    let spans = vec![Span::at("ci.plue.py", 3, 5), Span::at("ci.plue.py", 9, 5)];
+    places.steps.insert("a".into(), spans);
+    let found = validate(&plan, &places);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].span, Some(Span::at("ci.plue.py", 9, 5)));
+    assert_eq!(found[0].related[0].span, Span::at("ci.plue.py", 3, 5));
+}
+
+#[test]
+fn slips_of_the_finger_get_a_suggestion() {
+    assert_eq!(did_you_mean("biuld", ["test", "build"]), Some("build"));
+    assert_eq!(did_you_mean("Tests", ["test", "build"]), Some("test"));
+    assert_eq!(did_you_mean("deploy", ["test", "build"]), None);
+    let found = check(&with_steps(&[
+        json!({"id": "build", "kind": "bash", "run": "true"}),
+        json!({"id": "x", "kind": "bash", "run": "true", "depends_on": ["biuld"]}),
+    ]));
+    assert_eq!(found[0].hint.as_deref(), Some("did you mean `build`?"));
+    let found = problems(r#"{"version":1,"name":"x","stepz":[]}"#);
+    assert_eq!(found[0].hint.as_deref(), Some("did you mean `steps`?"));
+    let found = problems(
+        r#"{"version":1,"name":"x","steps":[{"id":"a","kind":"bash","run":"t","tiemout":"1s"}]}"#,
+    );
+    assert_eq!(found[0].hint.as_deref(), Some("did you mean `timeout`?"));
+    assert!(found[0].message.contains("\"a\""), "{}", found[0].message);
+}
+
+#[test]
+fn messages_do_not_carry_terminal_codes_or_reordered_text() {
+    let id = "a\u{1b}[31m\u{202e}\u{200b}".to_owned() + &"y".repeat(100_000);
+    for found in check(&one(&json!({"id": id, "kind": "bash", "run": "true"}))) {
+        let text = found.to_string();
+        assert!(
+            text.chars().all(|c| !super::text::is_invisible(c)),
+            "{text:?}"
+        );
+        assert!(text.len() < 1_000);
+    }
+}
+
+#[test]
+fn a_hostile_plan_yields_bounded_problems_in_bounded_time() {
+    let ids: Vec<String> = (0..200).map(|n| format!("unknown{n}")).collect();
+    let mut steps = steps(200);
+    for step in &mut steps {
+        step["depends_on"] = json!(ids);
+    }
+    let found = check(&with_steps(&steps));
+    assert_eq!(found.len(), MAX_PROBLEMS + 1);
+    assert_eq!(found[MAX_PROBLEMS].code, codes::MORE_PROBLEMS);
+}
+
+#[test]
+fn expressions_are_judged_by_what_has_ended() {
+    let step = |id: &str, needs: &[&str], when: &str| json!({"id": id, "kind": "bash", "run": "true", "depends_on": needs, "when": when});
+    let json = json!({"version": 1, "name": "x",
+    "env": {"A": {"$expr": "steps.a"}},
+    "outputs": {"ok": {"$expr": "steps.c"}, "late": {"$expr": "steps.end"}},
+    "inputs": {"known": {}},
+    "hooks": {
+        "on_start": [step("begin", &[], "steps.a")],
+        "on_complete": [step("end", &[], "steps.a && steps.begin")],
+    },
+    "steps": [
+        step("a", &[], "steps.begin && inputs.known"),
+        step("b", &["a"], "1"),
+        step("c", &["b"], "steps.a && steps.b"),
+        step("d", &["a"], "steps.b"),
+        step("e", &[], "steps.e"),
+        step("f", &[], "inputs.knwon"),
+        {"id": "g", "kind": "bash", "run": "true", "env": {"X": {"$template": "v${steps.a}"}}},
+    ]});
+    let found: Vec<String> = check(&json)
+        .into_iter()
+        .map(|found| format!("{} {}", found.code, found.message))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"), @"
+    PLUE-P0030 `env.A` reads `a` at position 1, which need not have ended then
+    PLUE-P0030 `outputs.late` reads `end` at position 1, which need not have ended then
+    PLUE-P0030 step `d`: `when` reads `b` at position 1, which need not have ended then
+    PLUE-P0030 step `e`: `when` reads `e` at position 1, which need not have ended then
+    PLUE-P0031 step `f`: `when` reads `knwon` at position 1, which is no input of the plan
+    PLUE-P0030 step `g`: `env.X` reads `a` at position 4, which need not have ended then
+    PLUE-P0030 step `begin`: `when` reads `a` at position 1, which need not have ended then
+    ");
+}
+
+#[test]
+fn nul_is_found_wherever_it_hides() {
+    for (field, value) in [
+        ("args", json!(["a\u{0}b"])),
+        ("env", json!({"A": {"deep": ["\u{0}"]}})),
+    ] {
+        let mut step = json!({"id": "a", "kind": "python", "code": "1"});
+        step[field] = value;
+        assert_eq!(codes_of(&one(&step)), [codes::NUL_CHARACTER], "{field}");
+    }
+    let innocent = json!({"id": "a", "kind": "python", "code": r"'\\u0000'"});
+    assert_eq!(codes_of(&one(&innocent)), []);
+}
+
+#[test]
+fn deep_json_is_refused_before_it_is_a_plan() {
+    let mut text = String::new();
+    write!(
+        text,
+        r#"{{"version":1,"name":{}1{}}}"#,
+        "[".repeat(90),
+        "]".repeat(90)
+    )
+    .unwrap();
+    assert_eq!(problems(&text)[0].code, codes::VALUE_TOO_DEEP);
+    let text = "[".repeat(100_000);
+    assert_eq!(problems(&text)[0].code, codes::VALUE_TOO_DEEP);
+}
+
+#[test]
+fn a_plan_that_is_fine_is_fine() {
+    let json = json!({"version": 1, "name": "CI Pipeline — grüße 👩‍💻", "description": "a\nb\n",
+    "triggers": [{"on": "push", "branches": ["main"]}, {"on": "pull_request"}],
+    "steps": [
+        {"id": "test", "kind": "bash", "run": "npm test"},
+        {"id": "build", "kind": "bash", "run": "npm run build", "depends_on": ["test"]},
+        {"id": "review", "kind": "llm", "prompt": "Review the code changes",
+         "depends_on": ["test"]},
+    ]});
+    assert_eq!(check(&json), []);
+}
