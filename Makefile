@@ -22,7 +22,7 @@ run: setup-run ## Build plue and run a workflow (WORKFLOW=…, STATE_DIR=…)
 	"$(TARGET_DIR)/release/plue" run --state-dir "$(STATE_DIR)" "$(WORKFLOW)"
 
 .PHONY: test
-test: setup-test fmt-check tidy lint doc deny doctest bins unit ## Everything CI checks; the test summary comes last
+test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest bins unit ## Everything CI checks; the test summary comes last
 
 .PHONY: fmt
 fmt: ## Format the Rust code

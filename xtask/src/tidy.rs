@@ -15,6 +15,7 @@ mod rust_files;
 mod test_share;
 mod tokens;
 pub(crate) mod tree;
+mod unused;
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
@@ -33,6 +34,7 @@ const RULES: &[Rule] = &[
     test_share::check,
     owners::check,
     error_pages::check,
+    unused::check,
 ];
 
 /// Reads the files Git knows under `root`, applies every rule and prints what it found.

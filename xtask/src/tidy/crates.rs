@@ -108,11 +108,29 @@ impl<'t> Crate<'t> {
         all
     }
 
+    /// Dependencies that are there for their features only, by cargo-machete's convention.
+    pub(crate) fn named_for_features(&self) -> Vec<&str> {
+        let metadata = self
+            .table
+            .get("package")
+            .and_then(|package| package.get("metadata"));
+        let listed = metadata.and_then(|all| all.get("cargo-machete")?.get("ignored")?.as_array());
+        listed
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
+    }
+
     /// Line of the first mention of `word` in the manifest, else 1.
     pub(crate) fn line_of(&self, word: &str) -> usize {
+        let names_it = |line: &str| {
+            let rest = line.strip_prefix(word);
+            rest.is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
+        };
         self.text
             .lines()
-            .position(|line| line.starts_with(word))
+            .position(names_it)
             .map_or(1, |line| line + 1)
     }
 
