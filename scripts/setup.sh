@@ -50,13 +50,16 @@ missing_packages() {
 
 # The evaluator is built against one Python and its shared library (docs/decisions/0003-one-python.md).
 missing_python() {
-    local python=${PYO3_PYTHON:-$DEFAULT_PYTHON}
-    if [[ $python != "$DEFAULT_PYTHON" ]]; then
-        [[ -x $python ]] || say "PYO3_PYTHON names $python, which is no program"
-        return
-    fi
-    [[ -x $python ]] || echo python3.11
+    if [[ -n ${PYO3_PYTHON:-} ]]; then return; fi
+    [[ -x $DEFAULT_PYTHON ]] || echo python3.11
     compgen -G '/usr/lib/*/libpython3.11.so' >/dev/null || echo libpython3.11-dev
+}
+
+# Whoever brings another Python says so with PYO3_PYTHON, and it must be there.
+check_own_python() {
+    if [[ -n ${PYO3_PYTHON:-} ]] && ! have "$PYO3_PYTHON"; then
+        fail "PYO3_PYTHON names $PYO3_PYTHON, which is no program"
+    fi
 }
 
 install_packages() {
@@ -76,11 +79,13 @@ install_packages() {
     "${become[@]}" apt-get update -qq || say "apt-get update failed; trying with the lists at hand"
     "${become[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${packages[@]}" ||
-        fail "apt-get could not install: ${packages[*]}"
+        fail "apt-get could not install: ${packages[*]}" \
+            "(a CPython 3.11 from elsewhere will do: point PYO3_PYTHON at it)"
 }
 
 need_packages() {
     local -a missing
+    check_own_python
     mapfile -t missing < <(missing_packages "$1")
     if ((${#missing[@]} > 0)); then
         install_packages "${missing[@]}"
