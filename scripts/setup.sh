@@ -93,8 +93,8 @@ need_packages() {
 }
 
 need_nextest() {
-    if cargo nextest --version >/dev/null 2>&1; then return; fi
     local root=${CARGO_TARGET_DIR:-target}/tools
+    if cargo nextest --version >/dev/null 2>&1 || [[ -x $root/bin/cargo-nextest ]]; then return; fi
     say "cargo-nextest is missing; building version $NEXTEST_VERSION from crates.io into $root (some minutes)"
     # Its own target folder: the builds of two lockfiles would only push each other out.
     CARGO_TARGET_DIR=$root/build cargo install cargo-nextest --quiet --locked \
