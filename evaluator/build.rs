@@ -1,0 +1,41 @@
+//! Asks the interpreter named by `PYO3_PYTHON` where its standard library lives and links that one.
+//!
+//! Must not fall back to a `python3` from PATH: a build against one Python that later loads
+//! another one is a silent mix.
+
+use std::process::Command;
+
+const QUESTION: &str = "import sys, sysconfig; p = sysconfig.get_paths(); \
+    print(p['stdlib']); print(sysconfig.get_config_var('DESTSHARED') or ''); \
+    print('%d.%d.%d' % sys.version_info[:3])";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=PYO3_PYTHON");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo hands the interpreter over in the environment"
+    )]
+    let python = std::env::var("PYO3_PYTHON")
+        .map_err(|_| "PYO3_PYTHON is not set; it names the interpreter to embed")?;
+    let output = Command::new(&python)
+        .args(["-I", "-S", "-c", QUESTION])
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("{python} does not answer: {}", output.status).into());
+    }
+    let answer = String::from_utf8(output.stdout)?;
+    let mut lines = answer.lines();
+    for name in [
+        "PLUE_PYTHON_STDLIB",
+        "PLUE_PYTHON_DYNLOAD",
+        "PLUE_PYTHON_VERSION",
+    ] {
+        let value = lines
+            .next()
+            .ok_or("the interpreter's answer is too short")?;
+        println!("cargo::rustc-env={name}={value}");
+    }
+    println!("cargo::rustc-env=PLUE_PYTHON_EXECUTABLE={python}");
+    Ok(())
+}

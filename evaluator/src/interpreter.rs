@@ -1,0 +1,200 @@
+//! Starts `CPython` isolated and closes it to the file system.
+//!
+//! `Python::initialize` of pyo3 is not isolated, hence the raw interface. Must not run any
+//! workflow file.
+#![expect(
+    unsafe_code,
+    reason = "CPython's start-up and fork interfaces exist in C only"
+)]
+
+mod heap;
+
+use std::ffi::CStr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::jail::{allocator, audit};
+use crate::kernel::{self, Fork};
+use crate::options::HashSeed;
+
+/// The version of the interpreter this was built for.
+pub const VERSION: &str = env!("PLUE_PYTHON_VERSION");
+/// The hash seed of the second interpreter of a pair; any number but 0 would do.
+const SEED_B: u64 = 0x5eed;
+
+unsafe extern "C" {
+    fn PyOS_BeforeFork();
+}
+
+/// An interpreter that does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `CPython` says why.
+    #[error("CPython does not start: {0}")]
+    Start(String),
+    /// Built against one Python, loaded another.
+    #[error("built for Python {VERSION}, but the library is {0}")]
+    Version(String),
+    /// The audit hook is refused.
+    #[error("{0}")]
+    Audit(&'static str),
+    /// Python code of the preparation failed.
+    #[error("the interpreter cannot be prepared")]
+    Python(#[from] PyErr),
+}
+
+/// Starts `CPython`: no site, no environment, no user directory, no signal handlers, UTF-8.
+///
+/// # Errors
+/// [`Error`]
+pub fn start(seed: HashSeed) -> Result<(), Error> {
+    audit::install().map_err(Error::Audit)?;
+    // SAFETY: called once, on the only thread, before any other use of CPython; every structure
+    // is initialised by CPython's own function before it is read.
+    unsafe {
+        let mut preconfig: ffi::PyPreConfig = std::mem::zeroed();
+        ffi::PyPreConfig_InitIsolatedConfig(&raw mut preconfig);
+        preconfig.utf8_mode = 1;
+        check(ffi::Py_PreInitialize(&raw const preconfig))?;
+        let mut config: ffi::PyConfig = std::mem::zeroed();
+        ffi::PyConfig_InitIsolatedConfig(&raw mut config);
+        let result = configure(&mut config, seed)
+            .and_then(|()| check(ffi::Py_InitializeFromConfig(&raw const config)));
+        ffi::PyConfig_Clear(&raw mut config);
+        result?;
+    }
+    allocator::install();
+    Python::attach(|_py| {
+        let found = Python::version_str();
+        let number = found.split(' ').next().unwrap_or(found);
+        if number == VERSION {
+            Ok(())
+        } else {
+            Err(Error::Version(number.to_owned()))
+        }
+    })
+}
+
+unsafe fn configure(config: &mut ffi::PyConfig, seed: HashSeed) -> Result<(), Error> {
+    config.site_import = 0;
+    config.user_site_directory = 0;
+    config.use_environment = 0;
+    config.install_signal_handlers = 0;
+    config.write_bytecode = 0;
+    config.pathconfig_warnings = 0;
+    config.parse_argv = 0;
+    config.faulthandler = 0;
+    config.configure_c_stdio = 0;
+    config.use_hash_seed = 1;
+    config.hash_seed = match seed {
+        HashSeed::A => 0,
+        HashSeed::B => SEED_B,
+    };
+    config.module_search_paths_set = 1;
+    for path in [env!("PLUE_PYTHON_STDLIB"), env!("PLUE_PYTHON_DYNLOAD")] {
+        let wide = wide(path);
+        // SAFETY: the string ends with NUL; CPython copies it.
+        check(unsafe {
+            ffi::PyWideStringList_Append(&raw mut config.module_search_paths, wide.as_ptr())
+        })?;
+    }
+    for slot in [
+        &raw mut config.program_name,
+        &raw mut config.executable,
+        &raw mut config.base_executable,
+    ] {
+        let wide = wide("/plue-evaluator");
+        // SAFETY: as above; the slot belongs to this config.
+        check(unsafe { ffi::PyConfig_SetString(config, slot, wide.as_ptr()) })?;
+    }
+    for slot in [
+        &raw mut config.prefix,
+        &raw mut config.base_prefix,
+        &raw mut config.exec_prefix,
+        &raw mut config.base_exec_prefix,
+    ] {
+        let wide = wide("/");
+        // SAFETY: as above.
+        check(unsafe { ffi::PyConfig_SetString(config, slot, wide.as_ptr()) })?;
+    }
+    Ok(())
+}
+
+fn wide(text: &str) -> Vec<libc::wchar_t> {
+    let code = |character| libc::wchar_t::try_from(u32::from(character)).unwrap_or(0);
+    text.chars().map(code).chain(std::iter::once(0)).collect()
+}
+
+fn check(status: ffi::PyStatus) -> Result<(), Error> {
+    // SAFETY: the status is a plain value that CPython just returned.
+    if unsafe { ffi::PyStatus_Exception(status) } == 0 {
+        return Ok(());
+    }
+    if status.err_msg.is_null() {
+        return Err(Error::Start("no reason given".to_owned()));
+    }
+    // SAFETY: CPython's messages are static NUL-terminated strings.
+    let message = unsafe { CStr::from_ptr(status.err_msg) };
+    Err(Error::Start(message.to_string_lossy().into_owned()))
+}
+
+/// Closes the interpreter to the file system and freezes what is loaded.
+///
+/// Everything that an evaluation may import must be loaded by now.
+///
+/// # Errors
+/// When the interpreter's own modules are not as expected.
+pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
+    let sys = py.import("sys")?;
+    for stream in [
+        "stdin",
+        "stdout",
+        "stderr",
+        "__stdin__",
+        "__stdout__",
+        "__stderr__",
+    ] {
+        sys.setattr(stream, py.None())?;
+    }
+    let warnings = py.import("warnings")?;
+    warnings.call_method1("simplefilter", ("ignore",))?;
+    audit::remember_generators(py)?;
+    let frozen = py.import("_frozen_importlib")?;
+    let finders = [
+        frozen.getattr("BuiltinImporter")?,
+        frozen.getattr("FrozenImporter")?,
+    ];
+    sys.setattr("meta_path", PyList::new(py, finders)?)?;
+    sys.setattr("path", PyList::empty(py))?;
+    sys.setattr("path_hooks", PyList::empty(py))?;
+    sys.getattr("path_importer_cache")?.call_method0("clear")?;
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    if seed == HashSeed::B {
+        heap::shuffle();
+    }
+    // Rust's hash maps take their keys from the kernel once per thread; a child could not ask.
+    drop(std::hash::RandomState::new());
+    gc.call_method0("freeze")?;
+    Ok(())
+}
+
+/// Forks the interpreter.
+///
+/// # Errors
+/// What fork(2) says.
+pub fn fork(_py: Python<'_>) -> std::io::Result<Fork> {
+    // SAFETY: the GIL is held, and the process has a single thread; the three calls are made in
+    // the order that CPython documents.
+    unsafe {
+        PyOS_BeforeFork();
+        let fork = kernel::fork();
+        match fork {
+            Ok(Fork::Child) => ffi::PyOS_AfterFork_Child(),
+            Ok(Fork::Parent(_)) | Err(_) => ffi::PyOS_AfterFork_Parent(),
+        }
+        fork
+    }
+}

@@ -1,0 +1,244 @@
+//! The jail: what the kernel and `CPython` forbid, whatever the language layer lets through.
+//!
+//! Two stages. [`Jail::harden`] locks the zygote for good before it serves; [`Jail::lock`] locks
+//! each child after it has read its request and before any of the file's code is looked at. The
+//! kernel is the wall; the language layer is there for good messages. Must not fail open: a layer
+//! that is missing ends the evaluator unless the operator allowed exactly that one by name.
+
+pub mod allocator;
+pub mod audit;
+mod clock;
+mod descriptors;
+mod landlock;
+mod layer;
+mod limits;
+mod privileges;
+mod probe;
+pub mod seccomp;
+pub mod syscalls;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plue_wire::eval::{Layer, LayerState};
+
+pub use layer::LayerName;
+
+use crate::options::Options;
+
+static IN_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is a forked child.
+#[must_use]
+pub fn in_child() -> bool {
+    IN_CHILD.load(Ordering::Relaxed)
+}
+
+/// To be called first thing after a fork, in the child.
+pub fn enter_child() {
+    IN_CHILD.store(true, Ordering::Relaxed);
+}
+
+/// A jail that cannot be built at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filters do not compile.
+    #[error(transparent)]
+    Seccomp(#[from] seccomp::Error),
+    /// A file that every Linux has cannot be opened.
+    #[error("{path} cannot be opened")]
+    Open {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A second thread runs; a fork would copy its locks.
+    #[error("the process has {0} threads instead of one")]
+    Threads(usize),
+}
+
+/// What the jail needs at hand once the file system is out of reach.
+#[derive(Debug)]
+pub struct Jail {
+    null: OwnedFd,
+    statm: File,
+    filters: seccomp::Filters,
+    allowed: Vec<LayerName>,
+    dropped: Vec<LayerName>,
+}
+
+impl Jail {
+    /// Opens and compiles what is needed; locks nothing yet.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn prepare(options: &Options) -> Result<Self, Error> {
+        let open = |path: &'static str, write: bool| {
+            let file = File::options().read(true).write(write).open(path);
+            file.map_err(|source| Error::Open { path, source })
+        };
+        let threads = std::fs::read_dir("/proc/self/task")
+            .map_err(|source| Error::Open {
+                path: "/proc/self/task",
+                source,
+            })?
+            .count();
+        if threads != 1 {
+            return Err(Error::Threads(threads));
+        }
+        Ok(Self {
+            null: open("/dev/null", true)?.into(),
+            statm: open("/proc/self/statm", false)?,
+            filters: seccomp::Filters::compile()?,
+            allowed: options.allow_missing.clone(),
+            dropped: options.drop.clone(),
+        })
+    }
+
+    /// Stage 1: locks this process for good and tries every layer in forked children.
+    #[must_use]
+    pub fn harden(&self) -> Vec<Layer> {
+        let mut states = Vec::new();
+        privileges::first_to_be_killed();
+        let mut note = |layer, applied: io::Result<String>| {
+            states.push(self.state(layer, applied, probe::try_layer(self, layer)));
+        };
+        // All four before the first probe: each probe relies on the others being on.
+        let bounding_set = self.apply(LayerName::BoundingSet, privileges::empty_bounding_set);
+        let uid = self.apply_saying(LayerName::Uid, privileges::leave_root);
+        let no_new_privs = self.apply(LayerName::NoNewPrivs, privileges::no_new_privs);
+        let dumpable = self.apply(LayerName::Dumpable, privileges::undumpable);
+        note(LayerName::BoundingSet, bounding_set);
+        note(LayerName::Uid, uid);
+        note(LayerName::NoNewPrivs, no_new_privs);
+        note(LayerName::Dumpable, dumpable);
+        let landlock = self.apply_saying(LayerName::Landlock, || {
+            let set_no_new_privs = !self.is_dropped(LayerName::NoNewPrivs);
+            landlock::restrict(set_no_new_privs).map_err(io::Error::other)
+        });
+        note(LayerName::Landlock, landlock);
+        let limits = self.apply(LayerName::Rlimits, limits::harden_zygote);
+        let seccomp = self.apply(LayerName::Seccomp, || {
+            self.filters.harden_zygote().map_err(io::Error::other)
+        });
+        note(LayerName::Rlimits, limits);
+        note(LayerName::Seccomp, seccomp);
+        for layer in [
+            LayerName::Timer,
+            LayerName::Tsc,
+            LayerName::Descriptors,
+            LayerName::AuditHook,
+            LayerName::Allocator,
+        ] {
+            note(layer, Ok(String::new()));
+        }
+        states
+    }
+
+    /// Stage 2, in a child: from here on it can compute and write its report, nothing else.
+    ///
+    /// # Errors
+    /// The layer that could not be put on and was not allowed to be missing.
+    pub fn lock(&self, report: BorrowedFd<'_>, mapped: u64) -> Result<(), LayerName> {
+        self.put_on(LayerName::Descriptors, || {
+            descriptors::reduce(self.null.as_fd(), report)
+        })?;
+        self.put_on(LayerName::Rlimits, || limits::lock_child(mapped))?;
+        self.put_on(LayerName::Timer, limits::arm_timer)?;
+        self.put_on(LayerName::Tsc, clock::forbid)?;
+        self.put_on(LayerName::Seccomp, || {
+            self.filters.lock_child().map_err(io::Error::other)
+        })?;
+        self.put_on(LayerName::AuditHook, || {
+            audit::arm();
+            Ok(())
+        })
+    }
+
+    /// Bytes of address space that this process has mapped now.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn mapped(&self) -> io::Result<u64> {
+        let mut text = [0; 64];
+        let length = self.statm.read_at(&mut text, 0)?;
+        let digits = text.get(..length).unwrap_or_default();
+        let pages = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|text| text.split(' ').next());
+        let pages: Option<u64> = pages.and_then(|pages| pages.parse().ok());
+        let size = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+        pages
+            .and_then(|pages| pages.checked_mul(size))
+            .ok_or_else(|| io::Error::other("/proc/self/statm is not understood"))
+    }
+
+    /// Whether a test switched this layer off.
+    #[must_use]
+    pub fn is_dropped(&self, layer: LayerName) -> bool {
+        self.dropped.contains(&layer)
+    }
+
+    fn put_on(
+        &self,
+        layer: LayerName,
+        apply: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), LayerName> {
+        let excused = self.allowed.contains(&layer) || self.is_dropped(layer);
+        match self.apply(layer, apply) {
+            Ok(_) => Ok(()),
+            Err(_) if excused => Ok(()),
+            Err(_) => Err(layer),
+        }
+    }
+
+    fn apply(
+        &self,
+        layer: LayerName,
+        apply: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<String> {
+        self.apply_saying(layer, || apply().map(|()| String::new()))
+    }
+
+    fn apply_saying(
+        &self,
+        layer: LayerName,
+        apply: impl FnOnce() -> io::Result<String>,
+    ) -> io::Result<String> {
+        if self.is_dropped(layer) {
+            return Err(io::Error::other("dropped for a test"));
+        }
+        apply()
+    }
+
+    fn state(
+        &self,
+        layer: LayerName,
+        applied: io::Result<String>,
+        tried: Result<&'static str, String>,
+    ) -> Layer {
+        let state = match (applied, tried) {
+            (Ok(detail), Ok(how)) if detail.is_empty() => LayerState::On(how.to_owned()),
+            (Ok(detail), Ok(how)) => LayerState::On(format!("{detail}; {how}")),
+            (Err(error), _) => self.missing(layer, crate::with_sources(&error)),
+            (Ok(_), Err(reason)) => self.missing(layer, reason),
+        };
+        Layer {
+            name: layer.as_str().to_owned(),
+            state,
+        }
+    }
+
+    fn missing(&self, layer: LayerName, reason: String) -> LayerState {
+        if self.allowed.contains(&layer) || self.is_dropped(layer) {
+            LayerState::Allowed(reason)
+        } else {
+            LayerState::Missing(reason)
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Watches one child: takes in its report, holds the deadline, reaps it, and says how it ended.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use plue_wire::eval::{Killed, MAX_CPU_S, MAX_REPLY_BYTES, MAX_WALL_S, Usage};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::Stop;
+use crate::exit;
+use crate::kernel::{self, Ended, Spent};
+use crate::report::{ID_BYTES, Report};
+
+const WALL_US: u64 = MAX_WALL_S * 1_000_000;
+/// Time for the engine to deliver a request whose first bytes have come.
+const DELIVERY_US: u64 = 10 * 1_000_000;
+/// Room in a reply for what the zygote adds: id, usage, at most ten bytes each.
+const ENVELOPE_BYTES: usize = 64;
+/// A child that is killed by the kernel with this much CPU time was killed for it.
+const HARD_CPU_US: u64 = 2 * MAX_CPU_S * 1_000_000 - 100_000;
+
+/// What became of a child.
+#[derive(Debug)]
+pub(super) struct Watched<'a> {
+    /// The request's id.
+    pub(super) id: u64,
+    /// What it reported, or why it is no more.
+    pub(super) verdict: Verdict<'a>,
+    /// What it cost.
+    pub(super) usage: Usage,
+}
+
+/// A report that decodes, or an end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict<'a> {
+    /// Postcard of the outcome and the printed text.
+    Outcome(&'a [u8]),
+    /// Ended otherwise.
+    Killed(Killed),
+}
+
+/// Why the zygote itself ended the child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Wall,
+    TooLong,
+    EngineGone,
+}
+
+/// Reads the child's report until it ends, then reaps it.
+pub(super) fn until_end<'a>(
+    pid: i32,
+    pipe: BorrowedFd<'_>,
+    region: &'a mut [u8],
+    started: u64,
+) -> Result<Watched<'a>, Stop> {
+    let taken = take_in(pipe, region, started);
+    if !matches!(taken, Ok((_, None))) {
+        kernel::kill(pid);
+    }
+    let (ended, spent) = kernel::wait(pid)?;
+    let (length, cut) = taken?;
+    if cut == Some(Cut::EngineGone) {
+        return Err(Stop(exit::DONE));
+    }
+    let bytes = region.get(..length).unwrap_or_default();
+    // Without an id the child never took the whole request out of the socket, and the next bytes
+    // there are in the middle of a frame.
+    let Some((id, rest)) = bytes.split_first_chunk::<ID_BYTES>() else {
+        return Err(Stop(exit::PROTOCOL));
+    };
+    let Spent {
+        cpu_us,
+        max_rss_kib,
+    } = spent;
+    let wall_us = kernel::monotonic_us().saturating_sub(started);
+    let usage = Usage {
+        cpu_us,
+        wall_us,
+        max_rss_kib,
+    };
+    let verdict = classify(ended, cut, cpu_us, rest);
+    Ok(Watched {
+        id: u64::from_le_bytes(*id),
+        verdict,
+        usage,
+    })
+}
+
+/// Fills the region from the pipe until the child closes it, dies, or must be ended.
+fn take_in(
+    pipe: BorrowedFd<'_>,
+    region: &mut [u8],
+    started: u64,
+) -> io::Result<(usize, Option<Cut>)> {
+    let mut length = 0;
+    let mut deadline = started + DELIVERY_US;
+    loop {
+        let now = kernel::monotonic_us();
+        if now >= deadline {
+            return Ok((length, Some(Cut::Wall)));
+        }
+        match wait_for(pipe, deadline - now)? {
+            Ready::Nothing => continue,
+            Ready::EngineGone => return Ok((length, Some(Cut::EngineGone))),
+            Ready::Report => {}
+        }
+        let room = region.get_mut(length..).unwrap_or_default();
+        let count = kernel::read(pipe.as_raw_fd(), room)?;
+        if count == 0 {
+            return Ok((length, None));
+        }
+        if length < ID_BYTES && length + count >= ID_BYTES {
+            // The request is read; from here on it is the file's time.
+            deadline = kernel::monotonic_us() + WALL_US;
+        }
+        length += count;
+        if length > ID_BYTES + 1 + MAX_REPLY_BYTES - ENVELOPE_BYTES {
+            return Ok((length, Some(Cut::TooLong)));
+        }
+    }
+}
+
+/// What poll(2) found.
+enum Ready {
+    Report,
+    EngineGone,
+    Nothing,
+}
+
+fn wait_for(pipe: BorrowedFd<'_>, micros: u64) -> io::Result<Ready> {
+    let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
+    let nanos = i64::try_from(micros % 1_000_000).unwrap_or(0) * 1_000;
+    let timeout = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanos,
+    };
+    let engine = rustix::stdio::stdin();
+    // For the engine only the end is of interest; poll reports it unasked. An engine that merely
+    // stops sending still waits for its reply.
+    let mut sources = [
+        PollFd::from_borrowed_fd(pipe, PollFlags::IN),
+        PollFd::new(&engine, PollFlags::empty()),
+    ];
+    match poll(&mut sources, Some(&timeout)) {
+        Ok(_) => {}
+        Err(rustix::io::Errno::INTR) => return Ok(Ready::Nothing),
+        Err(error) => return Err(error.into()),
+    }
+    let [report, engine] = &sources;
+    Ok(if !report.revents().is_empty() {
+        Ready::Report
+    } else if engine.revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+        Ready::EngineGone
+    } else {
+        Ready::Nothing
+    })
+}
+
+/// Says how a child ended, from the kernel's word first and its own word last.
+fn classify(ended: Ended, cut: Option<Cut>, cpu_us: u64, report: &[u8]) -> Verdict<'_> {
+    let killed = match (cut, ended) {
+        (Some(Cut::Wall), _) => Killed::Wall,
+        (Some(Cut::TooLong | Cut::EngineGone), _) => {
+            Killed::BadReply(format!("it is over the limit of {MAX_REPLY_BYTES} bytes"))
+        }
+        (None, Ended::Signal(libc::SIGPROF | libc::SIGXCPU)) => Killed::Cpu,
+        (None, Ended::Signal(libc::SIGKILL)) if cpu_us >= HARD_CPU_US => Killed::Cpu,
+        (None, Ended::Signal(libc::SIGSYS)) => {
+            Killed::Denied("seccomp: a system call that is not on the list".to_owned())
+        }
+        (None, Ended::Signal(signal)) => Killed::Crashed(signal_in_words(signal)),
+        (None, Ended::Exit(status)) => return classify_exit(status, report),
+    };
+    Verdict::Killed(killed)
+}
+
+fn classify_exit(status: i32, bytes: &[u8]) -> Verdict<'_> {
+    let report = Report::parse(bytes);
+    Verdict::Killed(match (status, report) {
+        (exit::DONE, Report::Outcome(bytes)) => return Verdict::Outcome(bytes),
+        (exit::DONE, Report::Audit(_) | Report::Panic(_)) => {
+            Killed::BadReply("it is a last word, but the child went on".to_owned())
+        }
+        (exit::DONE, Report::Malformed(reason)) => Killed::BadReply(reason.to_owned()),
+        (exit::CHILD_MEMORY, _) => Killed::Memory,
+        (exit::CHILD_DENIED, Report::Audit(event)) => Killed::Denied(format!("audit: {event}")),
+        (exit::CHILD_PANIC | exit::CHILD_JAIL, Report::Panic(place)) => {
+            Killed::Crashed(format!("the evaluator failed: {place}"))
+        }
+        (exit::CHILD_REPLY, _) => Killed::BadReply("it could not be written".to_owned()),
+        (status, _) => Killed::Crashed(format!("exit status {status}")),
+    })
+}
+
+fn signal_in_words(signal: i32) -> String {
+    match signal {
+        libc::SIGSEGV => "signal 11 (SIGSEGV): a stack overflow in native code, a bad memory                           access, or a read of the clock"
+            .to_owned(),
+        libc::SIGKILL => "signal 9 (SIGKILL): killed from outside, perhaps for memory".to_owned(),
+        libc::SIGABRT => "signal 6 (SIGABRT)".to_owned(),
+        libc::SIGBUS => "signal 7 (SIGBUS)".to_owned(),
+        libc::SIGILL => "signal 4 (SIGILL)".to_owned(),
+        libc::SIGFPE => "signal 8 (SIGFPE)".to_owned(),
+        other => format!("signal {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classified(ended: Ended, report: &[u8]) -> Verdict<'_> {
+        classify(ended, None, 0, report)
+    }
+
+    #[test]
+    fn a_child_that_claims_an_audit_event_but_exits_well_is_a_bad_reply() {
+        let verdict = classified(Ended::Exit(exit::DONE), b"Aopen");
+        assert!(
+            matches!(verdict, Verdict::Killed(Killed::BadReply(_))),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn the_kernels_word_beats_the_childs() {
+        let mut report = vec![crate::report::OUTCOME];
+        report.extend(postcard::to_allocvec(&(1_u32, 0_u32, 0_u32)).unwrap());
+        let verdict = classified(Ended::Signal(libc::SIGPROF), &report);
+        assert_eq!(verdict, Verdict::Killed(Killed::Cpu));
+    }
+
+    #[test]
+    fn an_exit_status_that_means_nothing_is_a_crash() {
+        let verdict = classified(Ended::Exit(77), b"");
+        assert_eq!(
+            verdict,
+            Verdict::Killed(Killed::Crashed("exit status 77".to_owned()))
+        );
+    }
+}
