@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 pub mod canonical;
 pub mod codes;
 pub mod diagnostic;
