@@ -1,1 +1,32 @@
-//! placeholder
+//! Expressions and templates: what a plan's `when`, `$expr` and `$template` mean.
+//!
+//! Pure: must not await, do I/O, read a clock or the environment. CEL is parsed by the crate `cel`;
+//! evaluation is this crate's own walk over that tree, because it must be bounded in cost, name what
+//! is missing, and record what was read. The YAML front end comes into this crate later.
+//!
+//! Reading order: [`scope`], [`expression`], [`template`], [`resolve`].
+#![forbid(unsafe_code)]
+
+pub mod codes;
+mod error;
+mod evaluate;
+pub mod expression;
+mod function;
+mod language;
+mod number;
+mod operator;
+mod reads;
+mod resolve;
+mod scope;
+pub mod template;
+
+pub use crate::{
+    error::Error,
+    expression::Expression,
+    language::Cel,
+    reads::{MAX_READS, Read, Reads},
+    resolve::{EnvValue, Resolved, SecretAt, resolve, resolve_env, resolve_text},
+    scope::{Scope, StepValues},
+    template::Template,
+};
+pub use plue_plan::validate::{ExpressionError, Reference, Root};

@@ -1,0 +1,285 @@
+//! Tests of parsing and evaluation.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::{Root, scope::StepValues};
+
+fn with_scope<R>(test: impl FnOnce(&Scope<'_>) -> R) -> R {
+    let output = json!({"risk": 4, "files": ["a.rs", "b.md"], "ok": true, "none": null});
+    let (text, null) = (json!("just text"), Json::Null);
+    let event = json!({"type": "push", "branch": "main", "payload": {"k": 1}});
+    let inputs = json!({"env": "prod", "n": 2.5, "list": [1, 2, 3]});
+    let env = json!({"HOME": "/root"});
+    let step = |status, output| StepValues {
+        status,
+        output,
+        error: None,
+        visit: 1,
+        attempts: 2,
+    };
+    let failed = StepValues {
+        error: Some("exit 1"),
+        ..step("failed", &null)
+    };
+    let scope = Scope::new()
+        .step("plan", step("success", &output))
+        .step("x-y", step("success", &text))
+        .step("bad", failed)
+        .event(&event)
+        .inputs(&inputs)
+        .env(&env)
+        .turn(3, 1);
+    test(&scope)
+}
+
+fn eval(source: &str) -> Result<Json, String> {
+    let expression = Expression::parse(source).map_err(|error| error.to_string())?;
+    with_scope(|scope| {
+        let value = expression.evaluate(scope, &mut Reads::default());
+        value.map_err(|error| error.to_string())
+    })
+}
+
+fn fails(source: &str, part: &str) {
+    let message = eval(source).unwrap_err();
+    assert!(message.contains(part), "{source}: {message}");
+}
+
+#[test]
+fn an_expression_reads_steps_event_inputs_env_and_turn() {
+    for source in [
+        "steps.plan.status == 'success'",
+        "steps.plan.output.risk > 3",
+        "steps[\"x-y\"].output == 'just text'",
+        "steps['x-y'].attempts == 2",
+        "steps.bad.error == 'exit 1'",
+        "steps.plan.output.files[1] == 'b.md'",
+        "event.branch == 'main' && event.tag == null && event.payload.k == 1",
+        "inputs.env == 'prod' && inputs['n'] > 2 && env.HOME == '/root'",
+        "visit == 3 && attempt == 1",
+        "'main' in [event.branch] && 'risk' in steps.plan.output",
+    ] {
+        assert_eq!(eval(source), Ok(json!(true)), "{source}");
+    }
+}
+
+#[test]
+fn operators_and_functions_do_as_cel_says() {
+    for (source, value) in [
+        ("1 + 2 * 3", json!(7)),
+        ("7 / 2", json!(3)),
+        ("-7 % 3", json!(-1)),
+        ("1 + 0.5", json!(1.5)),
+        ("2 == 2.0", json!(true)),
+        ("'a' + \"b\" + r'\\n'", json!("ab\\n")),
+        ("[1] + [2]", json!([1, 2])),
+        ("{'a': 1}.a", json!(1)),
+        ("true ? 'yes' : 'no'", json!("yes")),
+        ("!(1 < 2)", json!(false)),
+        ("'b' > 'a'", json!(true)),
+        ("1 == 'a'", json!(false)),
+        ("inputs.list.map(x, x * 2)", json!([2, 4, 6])),
+        ("inputs.list.map(x, x > 1, x * 2)", json!([4, 6])),
+        ("inputs.list.filter(x, x != 2)", json!([1, 3])),
+        ("inputs.list.all(x, x > 0)", json!(true)),
+        ("inputs.list.exists(x, x == 2)", json!(true)),
+        ("inputs.list.exists_one(x, x == 2)", json!(true)),
+        (
+            "inputs.list.map(x, inputs.list.map(y, x * y))",
+            json!([[1, 2, 3], [2, 4, 6], [3, 6, 9]]),
+        ),
+        ("has(steps.plan.output.risk)", json!(true)),
+        ("has(steps.plan.output.nope)", json!(false)),
+        ("has(event.pull_request) ? 1 : 2", json!(2)),
+        ("size('äö') + size([1]) + size({})", json!(3)),
+        ("uppercase('straße')", json!("STRASSE")),
+        ("'a,b'.split(',').join('-')", json!("a-b")),
+        ("'release/1.2'.startsWith('release/')", json!(true)),
+        ("'v1.2.3'.matches('^v[0-9]+')", json!(true)),
+        ("'hello'.substring(1, 3)", json!("el")),
+        ("'hello'.replace('l', 'L')", json!("heLLo")),
+        ("int('42') + int(3.9)", json!(45)),
+        ("string(1.0) + string(true)", json!("1true")),
+        ("fromJson('{\"a\": [1]}').a[0]", json!(1)),
+        ("[3, 1, 2].sort().first()", json!(1)),
+        ("max([1, 5, 2]) + sum([1, 2])", json!(8)),
+        ("keys({'b': 1, 'a': 2})", json!(["a", "b"])),
+    ] {
+        assert_eq!(eval(source), Ok(value), "{source}");
+    }
+}
+
+#[test]
+fn a_deciding_side_wins_over_an_error_on_the_other() {
+    assert_eq!(eval("1 / 0 == 1 || true"), Ok(json!(true)));
+    assert_eq!(eval("false && 1 / 0 == 1"), Ok(json!(false)));
+    assert_eq!(eval("[0, 1].exists(x, 1 / x == 1)"), Ok(json!(true)));
+    fails("1 / 0 == 1 || false", "divides by zero");
+    fails("[0, 2].exists(x, 1 / x == 1)", "divides by zero");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    fails(
+        "steps.plan.output.rsk > 3",
+        "`steps.plan.output.rsk` is not there",
+    );
+    fails("steps.plan.output.rsk > 3", "did you mean `risk`?");
+    fails(
+        "steps.plna.status == 'x'",
+        "there is no step `plna`; did you mean `plan`?",
+    );
+    fails("steps.plan.outputs", "did you mean `output`?");
+    fails("steps['x-y'].output.a", "the output is a text");
+    fails("steps.bad.output.a", "the step has no output");
+    fails("event.brnch", "`event.brnch` is not there");
+    fails("event.pull_request.number", "a field of null");
+    fails("inputs.envv", "did you mean `env`?");
+    fails("inputs.list[7]", "the list has 3 elements");
+    fails("[1].map(x, x.y)", "a field of a number");
+}
+
+#[test]
+fn a_name_or_function_that_does_not_exist_is_found_by_parsing() {
+    for (source, offset, part) in [
+        ("1 + branch", 4, "did you mean `event.branch`?"),
+        ("step.a.status == 1", 0, "did you mean `steps`?"),
+        (
+            "steps.a.status == success",
+            18,
+            "a text is written 'success'",
+        ),
+        ("'ä' == shout('a')", 7, "there is no function `shout`"),
+        ("'a'.startswith('b')", 4, "did you mean `startsWith`?"),
+        ("size(1, 2)", 0, "`size` does not take 2 values"),
+        ("steps[inputs.x].status", 0, "a step is named by its id"),
+        ("size(steps)", 5, "a step is named by its id"),
+        (
+            "[1].map(event, event)",
+            8,
+            "cannot be the name of a variable",
+        ),
+        ("Foo{a: 1}", 0, "makes a message"),
+    ] {
+        let error = Expression::parse(source).unwrap_err();
+        assert!(error.message.contains(part), "{source}: {error}");
+        assert_eq!(error.offset, offset, "{source}: {error}");
+    }
+}
+
+#[test]
+fn a_syntax_error_says_where() {
+    for (source, offset) in [
+        ("", 0),
+        ("1 +", 3),
+        ("'ä' 'b'", 4),
+        ("(1", 2),
+        ("a ==\n ,", 6),
+        ("'abc", 0),
+    ] {
+        let error = Expression::parse(source).unwrap_err();
+        assert_eq!(error.offset, offset, "{source}: {error}");
+        assert!(!error.message.is_empty());
+    }
+}
+
+#[test]
+fn references_are_the_steps_and_inputs_named() {
+    let source = "steps.a.output + steps['b-c'].output + inputs.x + event.steps + [1].map(x, x)[0]";
+    let expression = Expression::parse(source).unwrap();
+    let found: Vec<_> = expression
+        .references()
+        .iter()
+        .map(|r| (r.root, r.name.as_str(), r.offset))
+        .collect();
+    let expected = [
+        (Root::Step, "a", 0),
+        (Root::Step, "b-c", 17),
+        (Root::Input, "x", 39),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn reads_are_recorded_with_their_values_once_each() {
+    let source = "steps.plan.output.risk > 3 && steps.plan.output.risk < 9 || inputs.env == 'x'";
+    let expression = Expression::parse(source).unwrap();
+    let mut reads = Reads::default();
+    with_scope(|scope| expression.truth(scope, &mut reads)).unwrap();
+    let read = |path: &str, value| crate::Read {
+        path: path.to_owned(),
+        value,
+    };
+    assert_eq!(reads.values, [read("steps.plan.output.risk", json!(4))]);
+}
+
+#[test]
+fn a_condition_is_true_or_false_and_nothing_else() {
+    let expression = Expression::parse("steps.plan.output.risk").unwrap();
+    let error = with_scope(|scope| expression.truth(scope, &mut Reads::default())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the condition is a number, not true or false"
+    );
+}
+
+#[test]
+fn limits_hold_for_length_tokens_nesting_and_conditionals() {
+    let long = format!("'{}'", "x".repeat(MAX_BYTES));
+    let sum = format!("1{}", " + 1".repeat(MAX_TOKENS / 2 - 1));
+    let nested = format!("{}1{}", "[".repeat(300), "]".repeat(300));
+    let choices = format!("{}1", "true ? 1 : ".repeat(MAX_CONDITIONALS + 1));
+    let many = "1 + ".repeat(MAX_TOKENS);
+    for (source, part) in [
+        (long, "the limit is 65536"),
+        (sum, "nested deeper than 200"),
+        (nested, "recursion limit"),
+        (choices, "more than 64 `? :`"),
+        (many, "more than 4000 words"),
+        ("!-".repeat(1_000) + "1", "nested deeper than 200"),
+    ] {
+        let error = Expression::parse(&source).unwrap_err();
+        assert!(error.message.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn an_expression_cannot_do_unbounded_work() {
+    let list = "[1,1,1,1,1,1,1,1,1,1]";
+    let deep = format!(
+        "{list}.map(a, {list}.map(b, {list}.map(c, {list}.map(d, {list}.map(e, {list}.map(f, 1))))))"
+    );
+    fails(&deep, "more work than is allowed");
+    let doubled = "[1,1,1,1,1,1,1,1,1,1]".to_owned();
+    let wide = format!(
+        "{doubled}.map(a, {doubled}.map(b, {doubled}.map(c, {doubled}.map(d, 'x'.replace('x', toJson({doubled})) ))))"
+    );
+    let grown = "fromJson(toJson([1,1,1,1]))".to_owned();
+    assert!(eval(&grown).is_ok());
+    let _bounded_either_way = eval(&wide);
+    fails(
+        "'a'.matches('(((a{100}){100}){100})')",
+        "no regular expression",
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(source in "\\PC{0,60}") {
+        let _no_panic = Expression::parse(&source);
+    }
+
+    #[test]
+    fn no_mix_of_tokens_makes_parsing_or_evaluation_panic(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "steps", ".", "plan", "output", "[", "]", "(", ")", "{", "}", "'a'", "\"x-y\"", "1", "0",
+            "2.5", "-", "!", "+", "*", "/", "%", "?", ":", ",", "==", "<", "&&", "||", " in ", "x",
+            "inputs", "event", "map(x,", "all(x,", "size(", "has(", "null", "true", "b'x'", "1u",
+            "substring(", "\u{e4}", "r'", "'''", "\\", "`", "9223372036854775807", ".sort()", "e5",
+        ]), 0..14)
+    ) {
+        let _no_panic = eval(&parts.concat());
+    }
+}

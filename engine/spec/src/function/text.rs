@@ -1,0 +1,143 @@
+//! Functions of texts. Positions count characters from 0.
+
+use regex::RegexBuilder;
+use serde_json::Value as Json;
+
+use super::{Args, arg, list_arg, made, text_arg, wrong};
+use crate::{error::Error, evaluate::Cost, operator, template::text_of};
+
+/// Bytes that a compiled regular expression may take.
+const MAX_REGEX_BYTES: usize = 256 * 1024;
+/// Units of work to compile one.
+const REGEX_COST: usize = 2_000;
+
+pub(super) fn contains(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    if arg(args, 0).is_array() {
+        return operator::contains(arg(args, 1), arg(args, 0), cost).map(Json::Bool);
+    }
+    let (text, part) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    Ok(Json::Bool(text.contains(part)))
+}
+
+pub(super) fn starts_with(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let (text, part) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    Ok(Json::Bool(text.starts_with(part)))
+}
+
+pub(super) fn ends_with(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let (text, part) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    Ok(Json::Bool(text.ends_with(part)))
+}
+
+/// The engine is linear in the text, and the size of the compiled pattern is bounded.
+pub(super) fn matches(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let (text, pattern) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    cost.spend(REGEX_COST + text.len())?;
+    let regex = RegexBuilder::new(pattern)
+        .size_limit(MAX_REGEX_BYTES)
+        .dfa_size_limit(MAX_REGEX_BYTES)
+        .nest_limit(32)
+        .build();
+    let regex = regex.map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or("it is malformed").trim();
+        Error::BadRegex(format!(
+            "{} is no regular expression: {reason}",
+            arg(args, 1)
+        ))
+    })?;
+    Ok(Json::Bool(regex.is_match(text)))
+}
+
+pub(super) fn lower(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    made(text_arg(args, 0, cost)?.to_ascii_lowercase(), cost)
+}
+
+pub(super) fn upper(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    made(text_arg(args, 0, cost)?.to_ascii_uppercase(), cost)
+}
+
+pub(super) fn lower_all(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    made(text_arg(args, 0, cost)?.to_lowercase(), cost)
+}
+
+pub(super) fn upper_all(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    made(text_arg(args, 0, cost)?.to_uppercase(), cost)
+}
+
+pub(super) fn trim(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    made(text_arg(args, 0, cost)?.trim().to_owned(), cost)
+}
+
+/// Paid for before it is made: many short matches can become a text far larger than both.
+pub(super) fn replace(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let (text, old) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    let new = text_arg(args, 2, cost)?;
+    let found = text.matches(old).count();
+    cost.spend(found.saturating_mul(new.len()) / 8)?;
+    made(text.replace(old, new), cost)
+}
+
+pub(super) fn split(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let (text, separator) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    if separator.is_empty() {
+        cost.spend(text.len())?;
+        return Ok(text.chars().map(|c| Json::String(c.to_string())).collect());
+    }
+    cost.spend(text.matches(separator).count())?;
+    Ok(text
+        .split(separator)
+        .map(|part| Json::String(part.to_owned()))
+        .collect())
+}
+
+pub(super) fn join(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let separator = match args.len() {
+        1 => "",
+        _ => text_arg(args, 1, cost)?,
+    };
+    let items = list_arg(args, 0, cost)?;
+    cost.spend(items.len().saturating_mul(separator.len()) / 8)?;
+    let mut parts = Vec::with_capacity(items.len());
+    for item in items {
+        if item.is_array() || item.is_object() {
+            return Err(wrong("a list of texts, numbers and truths", item));
+        }
+        cost.weigh(item)?;
+        parts.push(text_of(item));
+    }
+    made(parts.join(separator), cost)
+}
+
+pub(super) fn substring(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let text = text_arg(args, 0, cost)?;
+    let length = text.chars().count();
+    let start = position(arg(args, 1), length)?;
+    let end = match args.len() {
+        2 => length,
+        _ => position(arg(args, 2), length)?,
+    };
+    if start > end {
+        return Err(Error::Arithmetic(format!(
+            "position {start} is behind {end}"
+        )));
+    }
+    made(text.chars().skip(start).take(end - start).collect(), cost)
+}
+
+fn position(value: &Json, length: usize) -> Result<usize, Error> {
+    let at = value.as_u64().and_then(|at| usize::try_from(at).ok());
+    at.filter(|at| *at <= length).ok_or_else(|| {
+        Error::Arithmetic(format!(
+            "{value} is no position in a text of {length} characters"
+        ))
+    })
+}
+
+pub(super) fn index_of(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let (text, part) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    Ok(match text.find(part) {
+        Some(byte) => Json::from(text[..byte].chars().count()),
+        None => Json::from(-1),
+    })
+}

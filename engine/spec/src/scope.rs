@@ -1,0 +1,116 @@
+//! What an expression can see. Borrowed: outputs may be a megabyte each.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+/// The names an expression may begin with.
+pub(crate) const ROOTS: [&str; 7] = [
+    "steps", "event", "inputs", "outputs", "visit", "attempt", "env",
+];
+
+/// The fields of [`plue_plan::Event`]; those that do not apply read as `null`.
+pub(crate) const EVENT_FIELDS: [&str; 14] = [
+    "type",
+    "action",
+    "ref",
+    "branch",
+    "tag",
+    "sha",
+    "before",
+    "actor",
+    "repository",
+    "default_branch",
+    "pull_request",
+    "issue",
+    "comment",
+    "schedule",
+];
+
+/// The fields of a step.
+pub(crate) const STEP_FIELDS: [&str; 5] = ["status", "output", "error", "visit", "attempts"];
+
+/// What an expression can see of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepValues<'a> {
+    /// `success`, `failed`, `skipped`, …
+    pub status: &'a str,
+    /// Its output; `null` before there is one.
+    pub output: &'a Json,
+    /// Why it failed or was skipped.
+    pub error: Option<&'a str>,
+    /// Its visit, from 1.
+    pub visit: u32,
+    /// Attempts in this visit.
+    pub attempts: u32,
+}
+
+/// What an expression can see.
+#[derive(Debug, Clone, Default)]
+pub struct Scope<'a> {
+    pub(crate) steps: BTreeMap<&'a str, StepValues<'a>>,
+    pub(crate) event: Option<&'a Json>,
+    pub(crate) inputs: Option<&'a Json>,
+    pub(crate) env: Option<&'a Json>,
+    pub(crate) outputs: Option<&'a Json>,
+    pub(crate) visit: u32,
+    pub(crate) attempt: u32,
+}
+
+// === impl Scope ===
+
+impl<'a> Scope<'a> {
+    /// A scope in which nothing has happened: no steps, no event, no inputs, visit and attempt 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a step.
+    #[must_use]
+    pub fn step(mut self, id: &'a str, values: StepValues<'a>) -> Self {
+        self.add_step(id, values);
+        self
+    }
+
+    /// Adds a step.
+    pub fn add_step(&mut self, id: &'a str, values: StepValues<'a>) {
+        self.steps.insert(id, values);
+    }
+
+    /// With the event: the JSON of a [`plue_plan::Event`].
+    #[must_use]
+    pub fn event(mut self, event: &'a Json) -> Self {
+        self.event = Some(event);
+        self
+    }
+
+    /// With the run's inputs, a JSON object.
+    #[must_use]
+    pub fn inputs(mut self, inputs: &'a Json) -> Self {
+        self.inputs = Some(inputs);
+        self
+    }
+
+    /// With environment variables, a JSON object, for `env.NAME`. Secrets must not be in it.
+    #[must_use]
+    pub fn env(mut self, env: &'a Json) -> Self {
+        self.env = Some(env);
+        self
+    }
+
+    /// With `outputs`: of the step itself in `on_success`/`on_failure` conditions, of the run in
+    /// its hooks.
+    #[must_use]
+    pub fn outputs(mut self, outputs: &'a Json) -> Self {
+        self.outputs = Some(outputs);
+        self
+    }
+
+    /// With the visit and attempt the expression is evaluated for, each from 1.
+    #[must_use]
+    pub fn turn(mut self, visit: u32, attempt: u32) -> Self {
+        (self.visit, self.attempt) = (visit, attempt);
+        self
+    }
+}
