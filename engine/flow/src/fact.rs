@@ -193,6 +193,11 @@ pub enum Reason {
     RunTimedOut,
     /// Not selected (`--step`, `--from`).
     NotSelected,
+    /// A hook whose occasion did not come: the run had this result.
+    NotCalled {
+        /// The result.
+        result: RunStatus,
+    },
     /// The step failed and says `on_failure="skip"`.
     FailedButSkipped,
     /// The last attempt's outcome.

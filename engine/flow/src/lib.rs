@@ -1,24 +1,31 @@
 //! The flow: what happens next in a run, decided by pure functions.
 //!
-//! A run is a journal of [`Fact`]s. [`Run::decide`] takes an [`Input`] from outside and answers with
-//! the facts that follow from it; [`Run::evolve`] folds a fact into the state; [`Effect`]s say what
-//! the shell must do about a fact. Only this crate decides a status (invariant 1).
+//! A run is a journal of [`Fact`]s. [`Run::apply`] takes an [`Input`] from outside and answers with
+//! the facts that follow from it and the [`Effect`]s that the shell must perform; [`Run::evolve`]
+//! folds a fact into the state. Only this crate decides a status (invariant 1), by the tables in
+//! [`machine`]. What the rules are is said in `docs/semantics.md`.
 //!
 //! Must not await, do I/O, read a clock, draw randomness or know anything but plue-plan: time
 //! enters as an argument.
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod backoff;
 pub mod effect;
+pub mod error;
 pub mod fact;
 pub mod input;
+pub mod machine;
+pub mod run;
 pub mod status;
 pub mod view;
 
 pub use crate::{
     effect::Effect,
+    error::{IllegalFact, Rejected},
     fact::Fact,
     input::Input,
+    run::{Run, Transition},
     status::{AttemptStatus, RunStatus, StepStatus},
-    view::{RunView, StepView},
+    view::{AttemptView, RunView, StepView},
 };

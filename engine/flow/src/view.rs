@@ -1,12 +1,12 @@
 //! Views: the rows that show a run and its steps, derived from the state and from nothing else.
 
-use plue_plan::StepId;
+use plue_plan::{AttemptId, StepId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
     fact::Reason,
-    status::{RunStatus, StepStatus},
+    status::{AttemptStatus, RunStatus, StepStatus},
 };
 
 /// What the `run` row says.
@@ -43,4 +43,21 @@ pub struct StepView {
     pub ended_at: Option<jiff::Timestamp>,
     /// Its output.
     pub output: Json,
+}
+
+/// What an `attempt` row says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Its id: `{run}:{step}:{visit}:{number}`.
+    pub attempt: AttemptId,
+    /// Its step.
+    pub step: StepId,
+    /// The visit it belongs to, from 1.
+    pub visit: u32,
+    /// Its number within the visit, from 1.
+    pub number: u32,
+    /// Its state.
+    pub status: AttemptStatus,
+    /// Whether it was asked to stop; `true`: to be killed.
+    pub stop: Option<bool>,
 }

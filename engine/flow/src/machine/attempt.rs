@@ -1,0 +1,76 @@
+//! The states of an attempt.
+
+use super::{Illegal, Row, events, look_up};
+use crate::{
+    fact::{Fact, Outcome},
+    status::AttemptStatus::{self, Cancelled, Done, Lost, Queued, Running},
+};
+
+events! {
+    /// What happens to an attempt.
+    AttemptEvent {
+        /// Its process runs.
+        Start = "start",
+        /// Its runner was lost before the process ran.
+        Requeue = "requeue",
+        /// It ended, whatever the outcome.
+        Finish = "finish",
+        /// Its runner was lost while the process ran.
+        Lose = "lose",
+        /// It is not wanted any more, and no process ran.
+        Withdraw = "withdraw",
+    }
+}
+use AttemptEvent::{Finish, Lose, Requeue, Start, Withdraw};
+
+/// Every change there is. Work inside the engine (an approval) may finish without a start.
+pub const TRANSITIONS: &[Row<AttemptStatus, AttemptEvent>] = &[
+    (Queued, Start, Running),
+    (Queued, Requeue, Queued),
+    (Queued, Finish, Done),
+    (Queued, Withdraw, Cancelled),
+    (Running, Finish, Done),
+    (Running, Lose, Lost),
+];
+
+/// The status after the event.
+///
+/// # Errors
+/// The pair is not in [`TRANSITIONS`].
+pub fn next(from: AttemptStatus, event: AttemptEvent) -> Result<AttemptStatus, Illegal> {
+    look_up("attempt", TRANSITIONS, (from, event))
+}
+
+/// The event that the fact is for an attempt in this state.
+#[must_use]
+pub fn event(from: AttemptStatus, fact: &Fact) -> Option<AttemptEvent> {
+    match fact {
+        Fact::AttemptStarted { .. } => Some(Start),
+        Fact::AttemptRequeued { .. } => Some(Requeue),
+        Fact::AttemptEnded { outcome, .. } => Some(ended(from, outcome)),
+        Fact::RunCreated { .. }
+        | Fact::RunStarted
+        | Fact::ConditionEvaluated { .. }
+        | Fact::AttemptQueued { .. }
+        | Fact::RetryScheduled { .. }
+        | Fact::StepEnded { .. }
+        | Fact::LoopedBack { .. }
+        | Fact::CancelRequested { .. }
+        | Fact::RunTimedOut
+        | Fact::RunReopened { .. }
+        | Fact::RunEnded { .. } => None,
+    }
+}
+
+/// The event that an outcome is for an attempt in this state.
+pub(crate) fn ended(from: AttemptStatus, outcome: &Outcome) -> AttemptEvent {
+    match outcome {
+        Outcome::Cancelled if from == Queued => Withdraw,
+        Outcome::Infra { .. } => Lose,
+        Outcome::Success
+        | Outcome::Exit { .. }
+        | Outcome::TimedOut
+        | Outcome::Cancelled
+        | Outcome::Refused { .. } => Finish,
+    }
+}

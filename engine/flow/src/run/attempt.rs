@@ -1,0 +1,105 @@
+//! Inputs `Started`, `Ended` and `Lost`: what becomes of an attempt, and how attempts are named.
+
+use plue_plan::{AttemptId, RunnerId, StepId};
+use serde_json::Value as Json;
+
+use super::{
+    Run,
+    state::{Attempt, Hold, Pressure},
+};
+use crate::{
+    error::Rejected,
+    fact::{Fact, Outcome},
+    status::AttemptStatus,
+};
+
+impl Run {
+    /// The id of an attempt: `{run}:{step}:{visit}:{number}`. A step's id has no colon.
+    pub(super) fn attempt_id(&self, at: usize, visit: u32, number: u32) -> AttemptId {
+        let step = &self.definition(at).id;
+        AttemptId::new(format!("{}:{step}:{visit}:{number}", self.id))
+    }
+
+    /// The step whose current attempt has this id, whether the attempt is open or not.
+    pub(super) fn step_of(&self, id: &AttemptId) -> Option<usize> {
+        let mut parts = id.as_str().rsplitn(4, ':').skip(2);
+        let at = self.shape.find(&StepId::new(parts.next()?))?;
+        let current = self.held.steps[at].attempt.as_ref()?;
+        (current.id == *id).then_some(at)
+    }
+
+    pub(super) fn admit_started(
+        &self,
+        attempt: AttemptId,
+        runner: Option<RunnerId>,
+    ) -> Result<Fact, Rejected> {
+        let (at, current) = self.working(&attempt)?;
+        if current.status != AttemptStatus::Queued {
+            return Err(stale(&attempt));
+        }
+        Ok(Fact::AttemptStarted {
+            step: self.step_id(at),
+            attempt,
+            runner,
+        })
+    }
+
+    pub(super) fn admit_ended(
+        &self,
+        attempt: AttemptId,
+        outcome: Outcome,
+        output: Json,
+    ) -> Result<Fact, Rejected> {
+        if let Outcome::Infra { message } = outcome {
+            return self.admit_lost(attempt, message);
+        }
+        let (at, _) = self.working(&attempt)?;
+        Ok(Fact::AttemptEnded {
+            step: self.step_id(at),
+            attempt,
+            outcome,
+            output,
+        })
+    }
+
+    /// Before the process ran a loss is free; after that it is a failure, unless the attempt was
+    /// asked to stop and so did.
+    pub(super) fn admit_lost(&self, attempt: AttemptId, reason: String) -> Result<Fact, Rejected> {
+        let (at, current) = self.working(&attempt)?;
+        let step = self.step_id(at);
+        if current.status == AttemptStatus::Queued {
+            return Ok(Fact::AttemptRequeued {
+                step,
+                attempt,
+                reason,
+            });
+        }
+        let outcome = match current.pressure {
+            Pressure::None => Outcome::Infra { message: reason },
+            Pressure::Term | Pressure::Kill => Outcome::Cancelled,
+        };
+        Ok(Fact::AttemptEnded {
+            step,
+            attempt,
+            outcome,
+            output: Json::Null,
+        })
+    }
+
+    fn working(&self, id: &AttemptId) -> Result<(usize, &Attempt), Rejected> {
+        self.live()?;
+        let at = self.step_of(id).ok_or_else(|| stale(id))?;
+        let state = &self.held.steps[at];
+        let open = state
+            .attempt
+            .as_ref()
+            .filter(|_| state.hold == Hold::Attempt);
+        open.map(|attempt| (at, attempt)).ok_or_else(|| stale(id))
+    }
+}
+
+fn stale(attempt: &AttemptId) -> Rejected {
+    Rejected::Stale {
+        what: format!("attempt {attempt}"),
+    }
+}

@@ -1,0 +1,180 @@
+//! What a run shows: rows, open work. Must not decide anything.
+
+use std::sync::Arc;
+
+use plue_plan::{AttemptId, Plan, PlanHash, RunId, StepId};
+use serde_json::Value as Json;
+
+use super::{
+    Run,
+    state::{Halt, Hold, Pressure},
+};
+use crate::{
+    effect::Effect,
+    status::RunStatus,
+    view::{AttemptView, RunView, StepView},
+};
+
+impl Run {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Its plan.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The hash that the run was created with.
+    #[must_use]
+    pub fn plan_hash(&self) -> Option<&PlanHash> {
+        self.hash.as_ref()
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        self.status
+    }
+
+    /// Whether it ended. It may still be reopened.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.status.is_terminal()
+    }
+
+    /// The result the run has so far: what hooks see as the status of the run, and what it ends as
+    /// if nothing else happens.
+    #[must_use]
+    pub fn result_so_far(&self) -> RunStatus {
+        self.result()
+    }
+
+    /// What the `run` row says.
+    #[must_use]
+    pub fn view(&self) -> RunView {
+        RunView {
+            status: self.status,
+            reason: self.reason.clone(),
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+        }
+    }
+
+    /// What a `step` row says; `None` if the plan has no such step.
+    #[must_use]
+    pub fn step_view(&self, step: &StepId) -> Option<StepView> {
+        self.shape.find(step).map(|at| self.step_view_at(at))
+    }
+
+    /// All `step` rows: the plan's steps in order, then hooks.
+    pub fn step_views(&self) -> impl Iterator<Item = StepView> {
+        (0..self.shape.len()).map(|at| self.step_view_at(at))
+    }
+
+    /// The output of the step's last attempt that ended; null if it has none. Kept through loops,
+    /// so that a step that is visited again can read what the step that sent it back said.
+    #[must_use]
+    pub fn output(&self, step: &StepId) -> Option<&Json> {
+        self.shape.find(step).map(|at| &self.held.steps[at].output)
+    }
+
+    /// An attempt, if it is the last one of its step's current visit; older ones are in the journal
+    /// only.
+    #[must_use]
+    pub fn attempt(&self, id: &AttemptId) -> Option<AttemptView> {
+        let at = self.step_of(id)?;
+        let state = &self.held.steps[at];
+        let attempt = state.attempt.as_ref()?;
+        Some(AttemptView {
+            attempt: attempt.id.clone(),
+            step: self.step_id(at),
+            visit: state.visit,
+            number: state.number,
+            status: attempt.status,
+            stop: match attempt.pressure {
+                Pressure::None => None,
+                Pressure::Term => Some(false),
+                Pressure::Kill => Some(true),
+            },
+        })
+    }
+
+    /// The step and everything behind it, in the order of the plan: what `--from` selects. Empty if
+    /// the plan has no such step.
+    #[must_use]
+    pub fn descendants(&self, step: &StepId) -> Vec<StepId> {
+        let below = self.shape.descendants(self.shape.find(step));
+        below.into_iter().map(|at| self.step_id(at)).collect()
+    }
+
+    /// Everything that should be under way now, derived from the state alone. After a crash, or at
+    /// any time, the shell compares it with what it has in progress: `Perform` of a running attempt
+    /// means "see that somebody follows it, or report it lost".
+    #[must_use]
+    pub fn pending_effects(&self) -> Vec<Effect> {
+        if self.status.is_terminal() {
+            return vec![Effect::Finish];
+        }
+        let mut effects = Vec::new();
+        for &at in &self.held.conditions {
+            let (step, visit) = (self.step_id(at), self.held.steps[at].visit);
+            effects.push(Effect::EvaluateCondition { step, visit });
+        }
+        for &at in &self.held.working {
+            effects.extend(self.perform_effect(at));
+            effects.extend(self.stop_effect(at));
+        }
+        effects
+    }
+
+    /// Whether the effect is still to be done.
+    pub(super) fn is_wanted(&self, effect: &Effect) -> bool {
+        match effect {
+            Effect::EvaluateCondition { step, visit } => self.shape.find(step).is_some_and(|at| {
+                let state = &self.held.steps[at];
+                state.hold == Hold::Condition && state.visit == *visit
+            }),
+            Effect::Perform { attempt, .. } => {
+                let at = self.step_of(attempt);
+                at.is_some_and(|at| self.held.steps[at].hold == Hold::Attempt)
+            }
+            Effect::Stop { .. } | Effect::Finish => true,
+        }
+    }
+
+    fn stop_effect(&self, at: usize) -> Option<Effect> {
+        let attempt = self.held.steps[at].attempt.as_ref()?;
+        (attempt.pressure > Pressure::None).then(|| Effect::Stop {
+            attempt: attempt.id.clone(),
+            kill: attempt.pressure == Pressure::Kill,
+        })
+    }
+
+    fn step_view_at(&self, at: usize) -> StepView {
+        let state = &self.held.steps[at];
+        StepView {
+            step: self.step_id(at),
+            status: state.status,
+            reason: state.reason.clone(),
+            visit: state.visit,
+            attempts: state.number,
+            ready_at: state.ready_at,
+            started_at: state.started_at,
+            ended_at: state.ended_at,
+            output: state.output.clone(),
+        }
+    }
+
+    /// Who cancelled the run, if that is what cut it short.
+    #[must_use]
+    pub fn cancelled_by(&self) -> Option<&str> {
+        match &self.halt {
+            Some(Halt::Cancelled { by }) => Some(by),
+            Some(Halt::TimedOut) | None => None,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What a run remembers. Every collection is a work list: a step is in the one of its `Hold`, so
+//! that no event has to look at all steps.
+//!
+//! Must not decide: `Held::hold` moves steps between lists, the rest is plain data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use plue_plan::AttemptId;
+use serde_json::Value as Json;
+
+use crate::{
+    fact::{Outcome, Reason},
+    status::{AttemptStatus, StepStatus},
+};
+
+/// What an open step is waiting for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Hold {
+    /// Other steps, or its phase.
+    Dependencies,
+    /// The value of its `when`.
+    Condition,
+    /// A place among the parallel attempts.
+    Slot,
+    /// The time of its next attempt.
+    Retry(Timestamp),
+    /// Its attempt.
+    Attempt,
+    /// The decision what its attempt's or condition's end means.
+    Verdict(Verdict),
+    /// Nothing: it ended.
+    Nothing,
+}
+
+/// What a decision is to be made about.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Verdict {
+    /// `when` was false.
+    ConditionFalse,
+    /// `when` could not be evaluated.
+    ConditionError(String),
+    /// The attempt ended.
+    Attempt(Outcome),
+}
+
+/// Why a step that has not begun will never begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doom {
+    NotSelected,
+    NotCalled,
+    Blocked(usize),
+    Stopped(usize),
+    Halted,
+}
+
+/// How hard a running attempt was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pressure {
+    None,
+    Term,
+    Kill,
+}
+
+/// What ended the run early; the first one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Halt {
+    Cancelled { by: String },
+    TimedOut,
+}
+
+/// The current attempt of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Attempt {
+    pub(crate) id: AttemptId,
+    pub(crate) status: AttemptStatus,
+    pub(crate) pressure: Pressure,
+}
+
+/// One step in its current visit.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StepState {
+    pub(crate) status: StepStatus,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) hold: Hold,
+    pub(crate) visit: u32,
+    /// Visits before the run was reopened; they do not count towards a loop's bound.
+    pub(crate) old_visits: u32,
+    pub(crate) number: u32,
+    pub(crate) attempt: Option<Attempt>,
+    /// Dependencies that have not ended.
+    pub(crate) unmet: usize,
+    /// The first dependency that ended so that this step cannot run.
+    pub(crate) blocked_by: Option<usize>,
+    pub(crate) selected: bool,
+    pub(crate) ready_at: Option<Timestamp>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) output: Json,
+}
+
+/// All steps, and who waits for what.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Held {
+    pub(crate) steps: Vec<StepState>,
+    pub(crate) conditions: BTreeSet<usize>,
+    pub(crate) ready: BTreeSet<usize>,
+    pub(crate) retries: BTreeSet<(Timestamp, usize)>,
+    pub(crate) working: BTreeSet<usize>,
+    pub(crate) verdicts: BTreeSet<usize>,
+    pub(crate) doomed: BTreeMap<usize, Doom>,
+}
+
+// === impl StepState ===
+
+impl StepState {
+    pub(crate) fn new(unmet: usize) -> Self {
+        Self {
+            status: StepStatus::Pending,
+            reason: None,
+            hold: Hold::Dependencies,
+            visit: 1,
+            old_visits: 0,
+            number: 0,
+            attempt: None,
+            unmet,
+            blocked_by: None,
+            selected: true,
+            ready_at: None,
+            started_at: None,
+            ended_at: None,
+            output: Json::Null,
+        }
+    }
+
+    /// Whether a process of this visit has run.
+    pub(crate) fn has_begun(&self) -> bool {
+        let first = self.attempt.as_ref();
+        self.number > 1 || first.is_some_and(|attempt| attempt.status != AttemptStatus::Queued)
+    }
+
+    /// Begins another visit.
+    pub(crate) fn revisit(&mut self) {
+        self.visit += 1;
+        self.number = 0;
+        self.attempt = None;
+        self.reason = None;
+        self.blocked_by = None;
+        self.ready_at = None;
+        self.started_at = None;
+        self.ended_at = None;
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Moves the step to the list of what it waits for now.
+    pub(crate) fn hold(&mut self, at: usize, hold: Hold) {
+        let before = std::mem::replace(&mut self.steps[at].hold, hold);
+        match before {
+            Hold::Condition => {
+                self.conditions.remove(&at);
+            }
+            Hold::Slot => {
+                self.ready.remove(&at);
+            }
+            Hold::Retry(due) => {
+                self.retries.remove(&(due, at));
+            }
+            Hold::Attempt => {
+                self.working.remove(&at);
+            }
+            Hold::Verdict(_) => {
+                self.verdicts.remove(&at);
+            }
+            Hold::Dependencies | Hold::Nothing => {}
+        }
+        match self.steps[at].hold {
+            Hold::Condition => {
+                self.conditions.insert(at);
+            }
+            Hold::Slot => {
+                self.ready.insert(at);
+            }
+            Hold::Retry(due) => {
+                self.retries.insert((due, at));
+            }
+            Hold::Attempt => {
+                self.working.insert(at);
+            }
+            Hold::Verdict(_) => {
+                self.verdicts.insert(at);
+            }
+            Hold::Nothing => {
+                self.doomed.remove(&at);
+            }
+            Hold::Dependencies => {}
+        }
+    }
+
+    /// Whether nothing is under way but pauses.
+    pub(crate) fn only_time_passes(&self) -> bool {
+        !self.retries.is_empty()
+            && self.conditions.is_empty()
+            && self.ready.is_empty()
+            && self.working.is_empty()
+            && self.verdicts.is_empty()
+            && self.doomed.is_empty()
+    }
+}
