@@ -301,7 +301,7 @@ fn frame() -> impl Strategy<Value = Plan> {
 }
 
 fn plain(text: String) -> Option<String> {
-    let fits = !text.chars().any(crate::validate::is_forbidden);
+    let fits = !text.chars().any(crate::shown::is_forbidden);
     fits.then_some(text)
 }
 

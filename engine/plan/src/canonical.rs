@@ -59,12 +59,11 @@ impl SealedPlan {
         {
             step.depends_on.sort();
         }
-        let bytes = serde_json_canonicalizer::to_vec(&plan).map_err(|error| {
-            Diagnostic::error(
-                NOT_CANONICAL,
-                format!("the plan has no canonical form: {error}"),
-            )
-        })?;
+        let mut bytes = canonical(&plan)?;
+        if is_ambiguous(&plan) {
+            plan = Plan::from_json(&bytes)?;
+            bytes = canonical(&plan)?;
+        }
         if bytes.len() > limits::MAX_IR_BYTES {
             return Err(Diagnostic::error(
                 IR_TOO_LARGE,
@@ -77,28 +76,35 @@ impl SealedPlan {
             .hint("move long scripts and prompts into files of the repository"));
         }
         let hash = PlanHash(Sha256::digest(&bytes).into());
-        if has_whole_float(&plan) {
-            // `1.0` and `1` have the same bytes, so they must be the same plan.
-            plan = Plan::from_json(&bytes)?;
-        }
         Ok(Self { plan, bytes, hash })
     }
 }
 
-fn has_whole_float(plan: &Plan) -> bool {
-    fn in_json(json: &Json) -> bool {
+fn canonical(plan: &Plan) -> Result<Vec<u8>, Diagnostic> {
+    serde_json_canonicalizer::to_vec(plan).map_err(|error| {
+        Diagnostic::error(
+            NOT_CANONICAL,
+            format!("the plan has no canonical form: {error}"),
+        )
+    })
+}
+
+/// Whether the plan holds what its bytes do not tell apart from something else: `1.0` from `1`, and
+/// an optional field that is `null` from one that is absent.
+fn is_ambiguous(plan: &Plan) -> bool {
+    fn has_whole_float(json: &Json) -> bool {
         match json {
             Json::Number(number) => number.is_f64() && number.as_f64().is_some_and(is_whole),
-            Json::Array(items) => items.iter().any(in_json),
-            Json::Object(map) => map.values().any(in_json),
+            Json::Array(items) => items.iter().any(has_whole_float),
+            Json::Object(map) => map.values().any(has_whole_float),
             Json::Null | Json::Bool(_) | Json::String(_) => false,
         }
     }
     let mut found = false;
     walk::all_parts(plan, &mut |_, part| {
         found |= match part {
-            Part::Value(value) => in_json(&value.0),
-            Part::Data(json) | Part::Schema(json) => in_json(json),
+            Part::Value(value) => value.0.is_null() || has_whole_float(&value.0),
+            Part::Data(json) | Part::Schema(json) => json.is_null() || has_whole_float(json),
             Part::Cel(_) => false,
         };
     });

@@ -11,8 +11,10 @@ pub mod action;
 #[cfg(any(test, feature = "arbitrary"))]
 pub mod arbitrary;
 pub mod canonical;
+pub mod capability;
 pub mod codes;
 pub mod diagnostic;
+pub mod diff;
 pub mod duration;
 pub mod event;
 pub mod graph;
@@ -21,6 +23,7 @@ pub mod limits;
 mod parse;
 pub mod plan;
 pub mod policy;
+mod shown;
 pub mod step;
 pub mod trigger;
 pub mod validate;

@@ -34,8 +34,6 @@ pub use expression::{ExpressionCheck, ExpressionError, Reference, Root};
 pub use input::fits;
 pub use report::MAX_PROBLEMS;
 pub(crate) use report::nearest;
-#[cfg(any(test, feature = "arbitrary"))]
-pub(crate) use text::is_forbidden;
 
 /// Where the parts of a plan stand in their source; front ends fill it, the hash ignores it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

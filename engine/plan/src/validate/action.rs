@@ -5,6 +5,7 @@
 use crate::{
     action::{Action, Approval, Bash, Call, Negotiate, Python, Wait, Workflow},
     codes,
+    shown::is_invisible,
     validate::{
         llm, option,
         report::{Quoted, Report, Site},
@@ -213,7 +214,7 @@ fn is_http(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")
         .or(text.strip_prefix("http://"));
-    let plain = |c: char| !c.is_whitespace() && !text::is_invisible(c) && c != '\\';
+    let plain = |c: char| !c.is_whitespace() && !is_invisible(c) && c != '\\';
     rest.is_some_and(|rest| {
         !rest.is_empty()
             && !rest.starts_with(['/', '?', '#', ':', '@'])

@@ -9,6 +9,7 @@ use crate::{
     codes,
     diagnostic::{Code, Diagnostic, Related, Span},
     id::StepId,
+    shown::shown,
     validate::SourceMap,
 };
 
@@ -159,25 +160,8 @@ impl Report {
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.chars().take(QUOTED_CHARS).flat_map(escaped);
-        let more = if self.0.chars().nth(QUOTED_CHARS).is_some() {
-            "…"
-        } else {
-            ""
-        };
-        write!(f, "`{}{more}`", shown.collect::<String>())
+        write!(f, "`{}`", shown(self.0, QUOTED_CHARS))
     }
-}
-
-/// Quotes are harmless in backquotes; everything that a terminal may obey is not.
-fn escaped(c: char) -> impl Iterator<Item = char> {
-    let plain = matches!(c, '"' | '\'') || !(super::text::is_invisible(c) || c == '\\');
-    let (own, escape) = if plain {
-        (Some(c), None)
-    } else {
-        (None, Some(c.escape_default()))
-    };
-    own.into_iter().chain(escape.into_iter().flatten())
 }
 
 /// The known name with the fewest edits to `name`, if they are few enough for a slip.

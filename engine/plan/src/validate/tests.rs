@@ -165,7 +165,7 @@ fn messages_do_not_carry_terminal_codes_or_reordered_text() {
     for found in check(&one(&json!({"id": id, "kind": "bash", "run": "true"}))) {
         let text = found.to_string();
         assert!(
-            text.chars().all(|c| !super::text::is_invisible(c)),
+            text.chars().all(|c| !crate::shown::is_invisible(c)),
             "{text:?}"
         );
         assert!(text.len() < 1_000);

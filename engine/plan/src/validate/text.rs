@@ -7,26 +7,9 @@ use crate::{
     diagnostic::Code,
     id::{IdError, check_identifier},
     limits,
+    shown::is_forbidden,
     validate::report::{Quoted, Report, Site},
 };
-
-/// Control characters, line separators, and the bidirectional formats with which a name can show
-/// as another one.
-pub(crate) fn is_forbidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}')
-}
-
-/// Characters without a shape of their own: fine in a name, but shown as their number in messages.
-pub(super) fn is_invisible(c: char) -> bool {
-    is_forbidden(c)
-        || matches!(c,
-            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{180e}' | '\u{200b}'..='\u{200d}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
-}
 
 /// The forbidden character of one line of text, and its position counted from 1.
 fn forbidden_in(text: &str, lines: bool) -> Option<(usize, char)> {

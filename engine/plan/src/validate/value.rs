@@ -16,6 +16,7 @@ use crate::{
 
 /// The largest whole number that a JSON number of RFC 8785 holds exactly.
 pub(super) const MAX_EXACT: u64 = 1 << 53;
+const MAX_EXACT_F64: f64 = 9_007_199_254_740_994.0;
 
 /// Checks one part of the plan by what it is.
 pub(super) fn part(report: &mut Report, site: Site<'_>, field: Field<'_>, part: Part<'_>) {
@@ -107,7 +108,10 @@ fn reference(report: &mut Report, (site, field): (Site<'_>, Field<'_>), json: &J
 
 fn exact(report: &mut Report, (site, field): (Site<'_>, Field<'_>), number: &Number) {
     let whole = number.as_u64().or(number.as_i64().map(i64::unsigned_abs));
-    if whole.is_some_and(|whole| whole > MAX_EXACT) {
+    // A float of this range is written as a whole number, and so read back as one.
+    let float = number.as_f64().filter(|_| number.is_f64());
+    let float = float.is_some_and(|n| (MAX_EXACT_F64..1e21).contains(&n.abs()) && n.fract() == 0.0);
+    if float || whole.is_some_and(|whole| whole > MAX_EXACT) {
         report.push(
             site.error(
                 codes::NUMBER_NOT_EXACT,

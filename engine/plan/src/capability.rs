@@ -1,0 +1,219 @@
+//! What a plan may reach beyond its own commands, and what one plan may that another may not.
+//!
+//! The gate for forks and for self-changing workflows asks this. Must not decide: it only lists.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::Action,
+    id::StepId,
+    plan::Plan,
+    policy::Budget,
+    value::{Node, Value},
+    walk::{self, Part},
+};
+
+/// Stands for a host that only the run decides.
+pub const ANY_HOST: &str = "*";
+
+/// One thing that a plan may reach.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(tag = "capability", content = "value", rename_all = "snake_case")]
+pub enum Capability {
+    /// A secret, by name.
+    Secret(String),
+    /// A runner pool other than the default.
+    Runner(String),
+    /// A container image, of a step, a service or the plan.
+    Image(String),
+    /// A tool that a model may call.
+    Tool(String),
+    /// A role, which brings tools of its own.
+    Role(String),
+    /// A host that a `call` step reaches, or [`ANY_HOST`].
+    Host(String),
+    /// A step kind of a plugin.
+    Plugin(String),
+    /// A child run of this workflow; empty for a plan that is made at run time.
+    Workflow(String),
+    /// More money or tokens than before; the text says which and how much.
+    Budget(String),
+}
+
+/// Everything that the plan may reach, sorted. Budgets are not part of it.
+#[must_use]
+pub fn capabilities(plan: &Plan) -> BTreeSet<Capability> {
+    let mut found = BTreeSet::new();
+    found.extend(plan.runner.clone().map(Capability::Runner));
+    found.extend(plan.image.clone().map(Capability::Image));
+    for step in plan.all_steps() {
+        let options = &step.options;
+        found.extend(options.secrets.iter().cloned().map(Capability::Secret));
+        found.extend(options.runner.clone().map(Capability::Runner));
+        found.extend(options.image.clone().map(Capability::Image));
+        let services = options.services.iter();
+        found.extend(services.map(|service| Capability::Image(service.image.clone())));
+        of_action(&step.action, &mut found);
+    }
+    walk::all_parts(plan, &mut |_, part| {
+        if let Part::Value(value) = part {
+            value.visit(&mut |node| {
+                if let Node::Secret(name) = node {
+                    found.insert(Capability::Secret(name.to_owned()));
+                }
+            });
+        }
+    });
+    found
+}
+
+fn of_action(action: &Action, found: &mut BTreeSet<Capability>) {
+    match action {
+        Action::Llm(llm) => {
+            found.extend(llm.tools.iter().cloned().map(Capability::Tool));
+            found.extend(llm.role.clone().map(Capability::Role));
+        }
+        Action::Call(call) => {
+            found.insert(Capability::Host(host(&call.url)));
+        }
+        Action::Plugin(plugin) => {
+            found.insert(Capability::Plugin(plugin.plugin.clone()));
+        }
+        Action::Workflow(workflow) => {
+            let name = workflow.workflow.clone().unwrap_or_default();
+            found.insert(Capability::Workflow(name));
+        }
+        Action::Bash(_)
+        | Action::Python(_)
+        | Action::Approval(_)
+        | Action::Negotiate(_)
+        | Action::Wait(_) => {}
+    }
+}
+
+/// What `after` may that `before` may not, sorted; for a new workflow, `before` is an empty plan.
+#[must_use]
+pub fn capabilities_added(before: &Plan, after: &Plan) -> Vec<Capability> {
+    let known = capabilities(before);
+    let now = capabilities(after);
+    let mut added: Vec<Capability> = now.difference(&known).cloned().collect();
+    raised(
+        "plan",
+        before.budget.as_ref(),
+        after.budget.as_ref(),
+        &mut added,
+    );
+    let budgets = budgets_of_steps(before);
+    for (id, budget) in budgets_of_steps(after) {
+        if let Some(old) = budgets.get(id) {
+            raised(id.as_str(), *old, budget, &mut added);
+        }
+    }
+    added
+}
+
+fn budgets_of_steps(plan: &Plan) -> BTreeMap<&StepId, Option<&Budget>> {
+    let steps = plan.all_steps().filter_map(|step| match &step.action {
+        Action::Llm(llm) => Some((&step.id, llm.budget.as_ref())),
+        Action::Bash(_)
+        | Action::Python(_)
+        | Action::Approval(_)
+        | Action::Negotiate(_)
+        | Action::Workflow(_)
+        | Action::Call(_)
+        | Action::Wait(_)
+        | Action::Plugin(_) => None,
+    });
+    steps.collect()
+}
+
+/// An absent limit is the highest one.
+fn raised(of: &str, before: Option<&Budget>, after: Option<&Budget>, added: &mut Vec<Capability>) {
+    let usd = |budget: Option<&Budget>| budget.and_then(|budget| budget.usd);
+    let tokens = |budget: Option<&Budget>| budget.and_then(|budget| budget.tokens);
+    if let Some(old) = usd(before)
+        && usd(after).is_none_or(|new| new > old)
+    {
+        let new = usd(after).map_or("no limit".to_owned(), |new| format!("${new}"));
+        added.push(Capability::Budget(format!("{of}: ${old} → {new}")));
+    }
+    if let Some(old) = tokens(before)
+        && tokens(after).is_none_or(|new| new > old)
+    {
+        let new = tokens(after).map_or("no limit".to_owned(), |new| format!("{new} tokens"));
+        added.push(Capability::Budget(format!("{of}: {old} tokens → {new}")));
+    }
+}
+
+/// The host of an address, as far as the plan fixes it.
+fn host(url: &Value) -> String {
+    let fixed = match url.node() {
+        Node::Literal(json) => json.as_str().map(|text| (text, true)),
+        // The host is fixed only if it ends before the first part that the run fills in.
+        Node::Template(text) => text.split("${").next().map(|front| (front, false)),
+        Node::Expr(_) | Node::Secret(_) | Node::Malformed(_) => None,
+    };
+    let parse = |(text, whole): (&str, bool)| {
+        let (_, rest) = text.split_once("://")?;
+        let end = rest.find(['/', '?', '#', '\\']);
+        let authority = rest.get(..end.or(whole.then_some(rest.len()))?)?;
+        let host = authority.rsplit('@').next()?.to_lowercase();
+        (!host.is_empty()).then_some(host)
+    };
+    fixed.and_then(parse).unwrap_or_else(|| ANY_HOST.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_what_the_run_cannot_change() {
+        for (url, expected) in [
+            (Value::text("https://Api.Example/x"), "api.example"),
+            (
+                Value::text("https://good.example@evil.example:8443"),
+                "evil.example:8443",
+            ),
+            (
+                Value::template("https://api.example/${inputs.v}"),
+                "api.example",
+            ),
+            (Value::template("https://api.example${inputs.v}"), ANY_HOST),
+            (Value::template("https://${inputs.v}/x"), ANY_HOST),
+            (Value::expr("inputs.url"), ANY_HOST),
+        ] {
+            assert_eq!(host(&url), expected, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_new_is_listed() {
+        let plan = |json: &str| Plan::from_json(json.as_bytes()).unwrap();
+        let before = plan(
+            r#"{"version":1,"name":"x","budget":{"usd":2,"tokens":9},"steps":[
+            {"id":"a","kind":"bash","run":"x","secrets":["A"]}]}"#,
+        );
+        let after = plan(
+            r#"{"version":1,"name":"x","budget":{"usd":5},"image":"python:3","steps":[
+            {"id":"a","kind":"bash","run":"x","env":{"T":{"$secret":"A"},"U":[{"$secret":"B"}]}},
+            {"id":"b","kind":"llm","prompt":"p","tools":["bash"]},
+            {"id":"c","kind":"call","url":"https://h.example/"}]}"#,
+        );
+        let expected = [
+            Capability::Secret("B".to_owned()),
+            Capability::Image("python:3".to_owned()),
+            Capability::Tool("bash".to_owned()),
+            Capability::Host("h.example".to_owned()),
+            Capability::Budget("plan: $2 → $5".to_owned()),
+            Capability::Budget("plan: 9 tokens → no limit".to_owned()),
+        ];
+        assert_eq!(capabilities_added(&before, &after), expected);
+        assert_eq!(capabilities_added(&after, &after), []);
+        assert!(!capabilities_added(&after, &before).contains(&expected[0]));
+    }
+}

@@ -1,0 +1,38 @@
+//! Foreign text as people may see it: no terminal codes, no reordering, not too long.
+//!
+//! Must not escape for a format (HTML, DOT, …): each picture does that for itself.
+
+/// Characters without a shape of their own: harmless in a plan, but shown by their number.
+pub(crate) fn is_invisible(c: char) -> bool {
+    is_forbidden(c)
+        || matches!(c,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{180e}' | '\u{200b}' | '\u{200c}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Control characters, line separators, and the bidirectional formats with which a name can show
+/// as another one; names must not hold them.
+pub(crate) fn is_forbidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}')
+}
+
+/// At most `max` characters of the text, with `…` if there is more, invisible ones escaped.
+pub(crate) fn shown(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(4 * max));
+    for (at, c) in text.chars().enumerate() {
+        if at == max {
+            out.push('…');
+            break;
+        }
+        if is_invisible(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
