@@ -21,6 +21,7 @@ pub mod graph;
 pub mod id;
 pub mod limits;
 mod parse;
+pub mod picture;
 pub mod plan;
 pub mod policy;
 mod shown;

@@ -1,0 +1,19 @@
+//! Pictures of a plan: text for a terminal, Mermaid, DOT, SVG.
+//!
+//! Names come from strangers: each format escapes them itself, and a test per format tries to break
+//! out. Must not need a valid plan: a cycle is drawn too.
+
+mod dot;
+mod drawing;
+mod layout;
+mod mermaid;
+mod svg;
+mod text;
+
+pub use dot::dot;
+pub use mermaid::mermaid;
+pub use svg::svg;
+pub use text::text;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Golden pictures, and names that try to break out of each format.
+
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::{dot, mermaid, svg, text};
+use crate::{Plan, arbitrary::plans};
+
+fn plan(steps: &Json) -> Plan {
+    let json = json!({"version": 1, "name": "CI Pipeline", "steps": steps,
+        "triggers": [{"on": "push", "branches": ["main"]}, {"on": "pull_request"}]});
+    Plan::from_json(json.to_string().as_bytes()).unwrap()
+}
+
+fn step(id: &str, kind: &str, needs: &[&str]) -> Json {
+    let key = if kind == "llm" { "prompt" } else { "run" };
+    json!({"id": id, "kind": kind, key: "x", "depends_on": needs})
+}
+
+fn seed() -> Plan {
+    plan(&json!([
+        step("test", "bash", &[]),
+        step("build", "bash", &["test"]),
+        step("review", "llm", &["test"]),
+    ]))
+}
+
+fn looping() -> Plan {
+    let mut fix = step("fix", "llm", &["test"]);
+    fix["on_success"] = json!({"goto": "test", "max_visits": 3});
+    let mut plan = plan(&json!([step("test", "bash", &[]), fix]));
+    plan.hooks.on_complete = seed().steps;
+    plan.hooks.on_complete.truncate(1);
+    plan
+}
+
+#[test]
+fn the_seed_as_text() {
+    insta::assert_snapshot!(text(&seed()));
+}
+
+#[test]
+fn a_loop_as_text_and_mermaid() {
+    insta::assert_snapshot!(text(&looping()) + &mermaid(&looping()));
+}
+
+#[test]
+fn the_seed_as_dot() {
+    insta::assert_snapshot!(dot(&seed()));
+}
+
+#[test]
+fn the_seed_as_svg() {
+    insta::assert_snapshot!(svg(&seed()));
+}
+
+/// Names that mean something in one of the formats.
+const HOSTILE: [&str; 10] = [
+    "\"]; rm -rf",
+    "</text><script>alert(1)</script>",
+    "-->",
+    "a\\",
+    "a\nb\u{1b}[31m",
+    "x' onload='alert(1)",
+    "%%{init: {'theme':'x'}}%%",
+    "&lt;&#60;",
+    "]]><![CDATA[",
+    "\u{ffff}\u{202e}\u{0}",
+];
+
+fn hostile() -> Plan {
+    let mut plan = looping();
+    let names = HOSTILE.iter().map(|name| (*name).to_owned());
+    for (at, name) in names.enumerate() {
+        let mut step = plan.steps[0].clone();
+        step.id = crate::StepId::new(format!("{name}{at}"));
+        step.options.name = Some(name.clone());
+        plan.hooks.on_start.push(step.clone());
+        plan.steps.push(step);
+    }
+    plan.name = HOSTILE.concat();
+    plan
+}
+
+#[test]
+fn no_name_breaks_out_of_mermaid() {
+    let picture = mermaid(&hostile());
+    let bare = |line: &str| line.split('"').step_by(2).collect::<String>();
+    for line in picture.lines().filter(|line| !line.contains("accTitle")) {
+        assert!(
+            line.matches('"').count() % 2 == 0 && !line.contains('%'),
+            "{line}"
+        );
+        assert!(
+            !line.contains("<script") && !bare(line).contains("rm -rf"),
+            "{line}"
+        );
+    }
+    // One line each: head, title, description, steps, edge, way back, two lists of hooks, classes.
+    assert_eq!(picture.lines().count(), 3 + 12 + 1 + 1 + 12 + 3 + 9);
+}
+
+#[test]
+fn no_name_breaks_out_of_dot() {
+    let picture = dot(&hostile());
+    for line in picture.lines() {
+        let mut open = false;
+        let mut escaped = false;
+        for c in line.chars() {
+            assert!(open || !matches!(c, '<' | '>' | '\\') || c == '>', "{line}");
+            open ^= c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+        }
+        assert!(!open, "{line}");
+    }
+    assert_eq!(picture.lines().count(), 4 + 12 + 1 + 1 + 13 + 4 + 1);
+}
+
+#[test]
+fn no_name_breaks_out_of_svg() {
+    let picture = svg(&hostile());
+    for word in [
+        "<script", "onload='", "]]>", "<!", "\u{1b}", "\u{ffff}", "\u{202e}",
+    ] {
+        assert!(!picture.contains(word), "{word:?}");
+    }
+    well_formed(&picture);
+}
+
+#[test]
+fn text_stays_within_80_columns_and_moves_no_terminal() {
+    let picture = text(&hostile());
+    for line in picture.lines() {
+        use unicode_width::UnicodeWidthStr as _;
+        assert!(line.width() <= 80, "{line}");
+        assert!(!line.chars().any(crate::shown::is_forbidden), "{line:?}");
+    }
+}
+
+/// A small reader of the XML that `svg` writes: tags nest, attributes are quoted.
+fn well_formed(xml: &str) {
+    let mut open = Vec::new();
+    for part in xml.split('<').skip(1) {
+        let (tag, content) = part.split_once('>').expect("every tag is closed");
+        assert!(
+            !content.contains('"') || open.last() == Some(&"style"),
+            "{content}"
+        );
+        assert!(tag.matches('"').count() % 2 == 0, "{tag}");
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') {
+            open.push(tag.split(' ').next().unwrap_or_default());
+        }
+    }
+    assert!(open.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_plan_has_every_picture(plan in plans(20)) {
+        well_formed(&svg(&plan));
+        prop_assert_eq!(svg(&plan).matches("<g>").count(), plan.steps.len());
+        prop_assert!(text(&plan).lines().count() >= plan.steps.len());
+        let dot = dot(&plan);
+        prop_assert_eq!(dot.lines().last(), Some("}"));
+        prop_assert!(mermaid(&plan).starts_with("flowchart TD\n"));
+    }
+}
+
+#[test]
+fn a_cycle_is_drawn_too() {
+    let plan = plan(&json!([
+        step("a", "bash", &["b"]),
+        step("b", "bash", &["a"])
+    ]));
+    well_formed(&svg(&plan));
+    assert!(text(&plan).contains("← b"));
+}

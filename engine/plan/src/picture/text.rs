@@ -1,0 +1,115 @@
+//! A plan in a terminal of 80 columns: one line a step, levels from top to bottom.
+//!
+//! Must not colour, and must not write wider than [`COLUMNS`].
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::drawing::{Drawing, counted, cut, cut_middle};
+use crate::plan::Plan;
+
+/// Width of the picture.
+const COLUMNS: usize = 80;
+/// Width of the widest title column.
+const TITLE: usize = 32;
+/// Width of the longest kind.
+const KIND: usize = 9;
+
+/// The plan as text. Each step stands below everything it waits for; steps of one level may run at
+/// the same time, and `←` names what a step waits for.
+#[must_use]
+pub fn text(plan: &Plan) -> String {
+    let drawing = Drawing::of(plan);
+    let mut out = String::new();
+    let levels = drawing.levels();
+    let counts = format!(
+        "{}, {}",
+        counted(drawing.nodes.len(), "step"),
+        counted(levels, "level")
+    );
+    let name = cut(&drawing.name, COLUMNS - counts.width() - 2);
+    line(&mut out, &format!("{name}  {counts}"));
+    for (at, trigger) in drawing.triggers.iter().enumerate() {
+        let word = if at == 0 { "on" } else { "  " };
+        line(&mut out, &format!("{word} {trigger}"));
+    }
+    let titles = drawing
+        .nodes
+        .iter()
+        .map(|node| node.title.width().max(node.id.width()));
+    let title = titles.max().unwrap_or(0).min(TITLE);
+    for level in 0..levels {
+        out.push_str(if level == 0 {
+            "\n"
+        } else {
+            "      │\n      ▼\n"
+        });
+        self::level(&mut out, &drawing, level, title);
+    }
+    backs(&mut out, &drawing);
+    for list in &drawing.hooks {
+        let hooks = list.hooks.iter();
+        let hooks: Vec<String> = hooks
+            .map(|(title, kind)| format!("{title} ({kind})"))
+            .collect();
+        line(&mut out, &format!("{}: {}", list.name, hooks.join(", ")));
+    }
+    out
+}
+
+fn level(out: &mut String, drawing: &Drawing, level: usize, title: usize) {
+    let members = drawing.nodes.iter().enumerate();
+    let members = members.filter(|(_, node)| node.level == level);
+    for (row, (at, node)) in members.enumerate() {
+        let number = if row == 0 {
+            (level + 1).to_string()
+        } else {
+            String::new()
+        };
+        let name = cut_middle(&node.title, title);
+        let pad = title - name.width();
+        let from = waits(drawing, at);
+        line(
+            out,
+            &format!("{number:>4}  {name}{:pad$}  {:KIND$}{from}", "", node.kind),
+        );
+    }
+}
+
+fn waits(drawing: &Drawing, at: usize) -> String {
+    // Edges come sorted by where they lead.
+    let first = drawing.edges.partition_point(|(_, to)| *to < at);
+    let from = drawing.edges.iter().skip(first);
+    let from = from.take_while(|(_, to)| *to == at);
+    let from = from.filter_map(|(from, _)| drawing.nodes.get(*from));
+    let from: Vec<&str> = from.map(|node| node.title.as_str()).collect();
+    match from.len() {
+        0 => String::new(),
+        count @ 1..=3 => {
+            let all = from.join(", ");
+            // Names that would be cut off say less than their number.
+            if all.width() <= 24 || count == 1 {
+                format!("  ← {all}")
+            } else {
+                format!("  ← {count} steps: {all}")
+            }
+        }
+        count => format!("  ← {count} steps: {}", from.join(", ")),
+    }
+}
+
+fn backs(out: &mut String, drawing: &Drawing) {
+    if !drawing.backs.is_empty() || !drawing.hooks.is_empty() {
+        out.push('\n');
+    }
+    for back in &drawing.backs {
+        let title = |at: usize| drawing.nodes.get(at).map_or("", |node| node.title.as_str());
+        let (from, to) = (cut(title(back.from), 24), cut(title(back.to), 24));
+        line(out, &format!("loop: {from} ⤴ {to}  {}", back.label()));
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    let _ = writeln!(out, "{}", cut(text, COLUMNS).trim_end());
+}
