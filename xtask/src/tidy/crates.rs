@@ -60,11 +60,20 @@ pub(crate) struct Dependency<'c> {
 }
 
 impl<'t> Crate<'t> {
-    /// Every crate of the tree whose `Cargo.toml` parses.
+    /// Every crate of the workspace whose `Cargo.toml` parses. Other projects in the tree, such as
+    /// an example for users of Cargo, are not ours to judge.
     pub(crate) fn all(tree: &'t Tree) -> Vec<Self> {
-        let manifests = tree
-            .of_kind("toml")
-            .filter(|(path, _)| path.ends_with("/Cargo.toml"));
+        let root = tree
+            .text("Cargo.toml")
+            .and_then(|text| text.parse::<Table>().ok());
+        let members = root
+            .as_ref()
+            .and_then(|root| root.get("workspace")?.get("members"));
+        let members = members.and_then(Value::as_array).into_iter().flatten();
+        let paths = members
+            .filter_map(Value::as_str)
+            .map(|folder| format!("{folder}/Cargo.toml"));
+        let manifests = paths.filter_map(|path| tree.entry(&path));
         manifests
             .filter_map(|(path, text)| Self::parse(path, text))
             .collect()
@@ -311,7 +320,22 @@ mod tests {
 
     #[test]
     fn the_workspace_manifest_is_not_a_crate() {
-        let tree = Tree::of(&[("Cargo.toml", "[workspace]\n")]);
-        assert!(Crate::all(&tree).is_empty());
+        assert!(Crate::all(&Tree::of(&[("Cargo.toml", "[workspace]\n")])).is_empty());
+    }
+
+    #[test]
+    fn a_project_that_is_no_member_is_left_alone() {
+        let project = ("examples/ci/Cargo.toml", "[package]\nname = \"ci\"\n");
+        assert!(
+            check(&Tree::of_crates(
+                &[("a/Cargo.toml", LINTS), project],
+                &["a"]
+            ))
+            .is_empty()
+        );
+        assert_eq!(
+            check(&Tree::of_crates(&[project], &["examples/ci"])).len(),
+            1
+        );
     }
 }

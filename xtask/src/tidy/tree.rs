@@ -42,13 +42,25 @@ impl Tree {
         Ok(Self { files })
     }
 
-    /// A tree made up in memory.
+    /// A tree made up in memory. Every folder with a `Cargo.toml` is a member of the workspace,
+    /// unless a root `Cargo.toml` is given.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        let files = files
+        let folders = files
             .iter()
-            .map(|(path, text)| ((*path).to_owned(), Some((*text).to_owned())))
-            .collect();
+            .filter_map(|(path, _)| path.strip_suffix("/Cargo.toml"));
+        Self::of_crates(files, &folders.collect::<Vec<_>>())
+    }
+
+    /// A tree made up in memory, with the members of its workspace.
+    #[cfg(test)]
+    pub(crate) fn of_crates(files: &[(&str, &str)], members: &[&str]) -> Self {
+        let own = |(path, text): &(&str, &str)| ((*path).to_owned(), Some((*text).to_owned()));
+        let mut files: BTreeMap<String, Option<String>> = files.iter().map(own).collect();
+        if !members.is_empty() {
+            let root = format!("[workspace]\nmembers = {members:?}\n");
+            files.entry("Cargo.toml".to_owned()).or_insert(Some(root));
+        }
         Self { files }
     }
 
@@ -74,6 +86,12 @@ impl Tree {
     /// The text of one file, when it exists and is of a kind that is read.
     pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path)?.as_deref()
+    }
+
+    /// One file with its path as the tree holds it.
+    pub(crate) fn entry(&self, path: &str) -> Option<(&str, &str)> {
+        let (path, text) = self.files.get_key_value(path)?;
+        Some((path, text.as_deref()?))
     }
 
     /// Whether `path` is a file, or a folder with a file somewhere in it.
