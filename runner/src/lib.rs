@@ -1,1 +1,31 @@
-//! placeholder
+//! The runner: dials an engine, executes the attempts it is assigned in one workspace, streams
+//! their output and delivers their results, however often the connection breaks.
+//!
+//! It sees `plue-plan`, `plue-wire` and `plue-runtime` and nothing else of plue. Must not reach
+//! the database, hold a forge's or Claude's key, or decide what becomes of a run.
+//!
+//! Reading order: [`Runner`] owns all state; `attempt` is one process; `outbox` holds events until
+//! they are acknowledged; `claims` remembers fences; `mask` hides secrets.
+
+mod attempt;
+mod boot;
+mod claims;
+mod dispatch;
+mod error;
+mod leftovers;
+mod link;
+mod mask;
+mod options;
+mod outbox;
+mod output;
+mod python;
+mod system;
+mod workspace;
+
+pub use crate::{
+    boot::boot,
+    dispatch::Runner,
+    error::Error,
+    link::{Dial, UnixDial},
+    options::{Options, USAGE},
+};

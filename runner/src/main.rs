@@ -1,2 +1,45 @@
-//! placeholder
-fn main() {}
+//! The `plue-runner` process. Only wiring.
+
+use std::{error::Error as _, process::ExitCode};
+
+use plue_runner::{Error, Options, Runner, USAGE, UnixDial, boot};
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut message = format!("plue-runner: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                message = format!("{message}: {cause}");
+                source = cause.source();
+            }
+            if let Error::Usage(_) = error {
+                message = format!("{message}\n\n{USAGE}");
+            }
+            eprintln!("{message}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start() -> Result<(), Error> {
+    let options = Options::parse(std::env::args().skip(1))?;
+    let token = boot(&options)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|source| Error::Setup {
+        what: "start the event loop",
+        source,
+    })?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "steps inherit a few variables; this is the one place that reads them"
+    )]
+    let environment = std::env::vars_os();
+    runtime.block_on(async {
+        let dial = UnixDial(options.connect.clone());
+        Runner::open(options, token, dial, environment)?.run().await
+    })
+}

@@ -29,6 +29,75 @@ pub enum FrameError {
     Encode(#[source] postcard::Error),
 }
 
+/// Bytes of a read buffer that stay allocated between frames.
+const KEPT_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Cuts a byte stream into frames, whatever pieces it arrives in.
+///
+/// Allocates what has arrived, never what a prefix announces. After an error the stream is out of
+/// step and must be closed.
+#[derive(Debug)]
+pub struct Splitter {
+    buffer: Vec<u8>,
+    /// Bytes at the front of `buffer` that were handed out.
+    taken: usize,
+    cap: usize,
+}
+
+// === impl Splitter ===
+
+impl Splitter {
+    /// For frames of at most `cap` bytes.
+    #[must_use]
+    pub fn new(cap: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            taken: 0,
+            cap,
+        }
+    }
+
+    /// The buffer to append received bytes to. Bytes in it must not be changed or removed.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        self.discard_taken();
+        &mut self.buffer
+    }
+
+    /// The next whole frame as a message; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// Any [`FrameError`] but [`FrameError::Encode`].
+    pub fn next_frame<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+        let waiting = self.buffer.get(self.taken..).unwrap_or_default();
+        let Some((prefix, rest)) = waiting.split_first_chunk::<PREFIX_BYTES>() else {
+            return Ok(None);
+        };
+        let length = length(*prefix, self.cap)?;
+        let Some(body) = rest.get(..length) else {
+            return Ok(None);
+        };
+        let message = decode(body)?;
+        self.taken += PREFIX_BYTES + length;
+        Ok(Some(message))
+    }
+
+    /// Whether bytes of an unfinished frame are waiting.
+    #[must_use]
+    pub fn is_mid_frame(&self) -> bool {
+        self.taken < self.buffer.len()
+    }
+
+    fn discard_taken(&mut self) {
+        if self.taken == self.buffer.len() {
+            self.buffer.clear();
+            self.buffer.shrink_to(KEPT_BUFFER_BYTES);
+        } else {
+            self.buffer.drain(..self.taken);
+        }
+        self.taken = 0;
+    }
+}
+
 /// Encodes a message with its length prefix.
 ///
 /// # Errors

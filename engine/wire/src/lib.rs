@@ -8,4 +8,4 @@ pub mod eval;
 pub mod frame;
 pub mod runner;
 
-pub use frame::{FrameError, decode, encode};
+pub use frame::{FrameError, Splitter, decode, encode};

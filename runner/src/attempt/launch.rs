@@ -1,0 +1,214 @@
+//! From an assignment to a process: program, arguments, environment, working directory.
+//!
+//! Whatever is wrong with the assignment is found here, before anything starts. Must not wait.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fs, io,
+    os::unix::{
+        ffi::OsStrExt as _, ffi::OsStringExt as _, fs::PermissionsExt as _,
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use plue_wire::runner::{Assign, Exit, Program};
+
+use crate::{
+    python,
+    workspace::{AttemptFiles, Workspace},
+};
+
+/// Bytes of a command text that still fit into an argument; Linux allows 128 KiB for each.
+const MAX_ARGUMENT_BYTES: usize = 120 * 1024;
+
+/// Environment of a process, complete.
+pub(crate) type Environment = BTreeMap<OsString, OsString>;
+
+/// A process that can be started.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Environment,
+    pub(crate) directory: PathBuf,
+}
+
+// === impl Launch ===
+
+impl Launch {
+    /// Prepares an assignment.
+    ///
+    /// # Errors
+    /// [`Exit::Refused`] when the step is at fault, [`Exit::Infra`] when the machine is.
+    pub(crate) fn prepare(
+        assign: &Assign,
+        workspace: &mut Workspace,
+        files: &mut AttemptFiles,
+    ) -> Result<Self, Exit> {
+        let directory = directory(workspace, assign.cwd.as_deref())?;
+        let environment = environment(assign, workspace, files)?;
+        let (program, arguments) = program(&assign.program, &environment, files)?;
+        Ok(Self {
+            program,
+            arguments,
+            environment,
+            directory,
+        })
+    }
+
+    /// The command, with pipes for its output and nothing to read.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(&self.directory)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Tells whose fault it is that a process did not start.
+pub(crate) fn spawn_failure(program: &Path, error: &io::Error) -> Exit {
+    let message = format!("{} cannot be started: {error}", program.display());
+    match error.raw_os_error() {
+        Some(libc::E2BIG) => Exit::Refused(format!(
+            "{message}; the environment and arguments are too large, hand big values over in a file"
+        )),
+        Some(libc::ENOENT | libc::EACCES | libc::ENOTDIR | libc::ENOEXEC | libc::ELOOP) => {
+            Exit::Refused(message)
+        }
+        _ => Exit::Infra(message),
+    }
+}
+
+fn directory(workspace: &Workspace, cwd: Option<&str>) -> Result<PathBuf, Exit> {
+    let Some(cwd) = cwd else {
+        return Ok(workspace.root.clone());
+    };
+    let found = fs::canonicalize(workspace.root.join(cwd))
+        .map_err(|error| Exit::Refused(format!("working directory {cwd:?}: {error}")))?;
+    if !found.starts_with(&workspace.root) {
+        return Err(Exit::Refused(format!(
+            "working directory {cwd:?} is outside the workspace"
+        )));
+    }
+    if !found.is_dir() {
+        return Err(Exit::Refused(format!(
+            "working directory {cwd:?} is not a directory"
+        )));
+    }
+    Ok(found)
+}
+
+fn environment(
+    assign: &Assign,
+    workspace: &mut Workspace,
+    files: &AttemptFiles,
+) -> Result<Environment, Exit> {
+    let mut environment = workspace.inherited.clone();
+    for (name, value) in &assign.env {
+        set(&mut environment, name, value.as_bytes())?;
+    }
+    for (name, value) in &assign.secrets {
+        set(&mut environment, name, &value.0)?;
+    }
+    let event = workspace.event(&assign.event_json);
+    let event =
+        event.map_err(|error| Exit::Infra(format!("the event cannot be written: {error}")))?;
+    environment.insert("PLUE_EVENT_PATH".into(), event.into());
+    environment.insert("PLUE_OUTPUT".into(), files.output().into());
+    environment.insert("PLUE_WORKSPACE".into(), workspace.root.clone().into());
+    Ok(environment)
+}
+
+fn set(environment: &mut Environment, name: &str, value: &[u8]) -> Result<(), Exit> {
+    let bad_name = name.is_empty() || name.contains(['=', '\0']);
+    if bad_name || value.contains(&0) {
+        return Err(Exit::Refused(format!(
+            "environment variable {name:?} cannot be set: a name has no `=`, and neither has a NUL byte"
+        )));
+    }
+    environment.insert(name.into(), OsString::from_vec(value.to_vec()));
+    Ok(())
+}
+
+fn program(
+    program: &Program,
+    environment: &Environment,
+    files: &mut AttemptFiles,
+) -> Result<(PathBuf, Vec<OsString>), Exit> {
+    match program {
+        Program::Shell { shell, run } => {
+            let flags: &[&str] = match shell.as_str() {
+                "bash" => &["-euo", "pipefail"],
+                "sh" => &["-eu"],
+                other => {
+                    return Err(Exit::Refused(format!(
+                        "shell {other:?} is not known; use \"bash\" or \"sh\""
+                    )));
+                }
+            };
+            refuse_nul("the command", run)?;
+            let mut arguments: Vec<OsString> = flags.iter().map(OsString::from).collect();
+            if run.len() < MAX_ARGUMENT_BYTES {
+                arguments.extend(["-c".into(), run.into()]);
+            } else {
+                arguments.push(source(files, "sh", run)?.into());
+            }
+            Ok((find(shell, environment)?, arguments))
+        }
+        Program::PythonCode { code, call, args } => {
+            let code = source(files, "py", code)?;
+            let returned = files.returned();
+            let arguments = python::code_arguments(&code, call.as_deref(), &returned, args);
+            Ok((find("python3", environment)?, arguments))
+        }
+        Program::PythonScript { script, args } => {
+            refuse_nul("the script's path", script)?;
+            let mut arguments: Vec<OsString> = vec!["-u".into(), script.into()];
+            arguments.extend(args.iter().map(OsString::from));
+            Ok((find("python3", environment)?, arguments))
+        }
+    }
+}
+
+fn refuse_nul(what: &str, text: &str) -> Result<(), Exit> {
+    if text.contains('\0') {
+        return Err(Exit::Refused(format!("{what} has a NUL byte")));
+    }
+    Ok(())
+}
+
+fn source(files: &mut AttemptFiles, extension: &str, text: &str) -> Result<PathBuf, Exit> {
+    let written = files.source(extension, text);
+    written.map_err(|error| Exit::Infra(format!("the step's source cannot be written: {error}")))
+}
+
+/// Looks a program up on the step's own PATH: a path without a search is what starts fastest, and
+/// what is missing is told by name.
+fn find(name: &str, environment: &Environment) -> Result<PathBuf, Exit> {
+    let path = environment.get(OsStr::new("PATH")).map(OsString::as_os_str);
+    let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
+    let folders = path.as_bytes().split(|byte| *byte == b':');
+    let mut candidates = folders
+        .filter(|folder| !folder.is_empty())
+        .map(|folder| Path::new(OsStr::from_bytes(folder)).join(name));
+    let found = candidates.find(|candidate| {
+        fs::metadata(candidate)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    });
+    found.ok_or_else(|| {
+        Exit::Refused(format!(
+            "{name} was not found on PATH ({}); install it on the runner or set PATH in the step's env",
+            path.to_string_lossy()
+        ))
+    })
+}

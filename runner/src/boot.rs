@@ -1,0 +1,76 @@
+//! Turns a process into a runner: token, own session, subreaper, nothing inherited leaks on.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+};
+
+use plue_plan::RunnerId;
+
+use crate::{Error, options::Options, system};
+
+/// Bytes of a token at most.
+const MAX_TOKEN_BYTES: u64 = 4_096;
+
+/// Reads the token and detaches from terminal and parent. Call once, before anything else.
+///
+/// # Errors
+/// [`Error::Token`] or [`Error::Setup`].
+pub fn boot(options: &Options) -> Result<String, Error> {
+    let token = token(options.token_fd)?;
+    system::close_inherited_on_exec();
+    // Its own session: Ctrl-C on the engine's terminal is the engine's to decide about. The leader
+    // of a process group cannot start one; then its group is its own already.
+    let _has_own_group = rustix::process::setsid();
+    let own = rustix::process::getpid();
+    rustix::process::set_child_subreaper(Some(own)).map_err(|error| Error::Setup {
+        what: "become the parent of orphaned processes",
+        source: error.into(),
+    })?;
+    Ok(token)
+}
+
+fn token(number: i32) -> Result<String, Error> {
+    let read = || {
+        let file = if number == 0 {
+            // Standard input stays open: its number must not be taken by something else.
+            File::from(rustix::io::dup(std::io::stdin())?)
+        } else {
+            File::from(system::take_fd(number)?)
+        };
+        let mut line = String::new();
+        BufReader::new(file.take(MAX_TOKEN_BYTES)).read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    };
+    read().map_err(|error| Error::Token(number, error))
+}
+
+/// What the engine may match steps against.
+pub(crate) fn facts(runner: &RunnerId) -> Vec<(String, String)> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let system = rustix::system::sysinfo();
+    let memory = u128::from(system.totalram) * u128::from(system.mem_unit) / (1024 * 1024);
+    let facts = [
+        ("runner", runner.as_str().to_owned()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("os", std::env::consts::OS.to_owned()),
+        ("arch", std::env::consts::ARCH.to_owned()),
+        ("cpus", cpus.to_string()),
+        ("memory_mib", memory.to_string()),
+    ];
+    facts
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// Resident size of this process in KiB.
+pub(crate) fn resident_kib() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(0);
+    pages * u64::try_from(rustix::param::page_size()).unwrap_or(4_096) / 1024
+}

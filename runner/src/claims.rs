@@ -1,0 +1,207 @@
+//! Which fences this runner has taken, on disk: a fence is never run twice, not even by the next
+//! process with the same state directory.
+//!
+//! An append-only file, rewritten at start and when it has grown. Must not know what an attempt
+//! does.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use plue_plan::AttemptId;
+use plue_wire::{
+    Splitter, encode,
+    runner::{Claim, Fence},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Attempts whose last fence is remembered after they are done.
+const REMEMBERED: usize = 4_096;
+/// Bytes of the file from which on it is rewritten.
+const REWRITE_BYTES: u64 = 1024 * 1024;
+const MAX_RECORD_BYTES: usize = 64 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    fences: HashMap<AttemptId, Fence>,
+    /// Attempts that are done, oldest first.
+    done: VecDeque<Claim>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Record {
+    Taken(Claim),
+    Done(Claim),
+}
+
+// === impl Claims ===
+
+impl Claims {
+    /// Opens the file and tells which claims were taken and not done by earlier processes.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Claim>), Error> {
+        let mut splitter = Splitter::new(MAX_RECORD_BYTES);
+        match fs::read(path) {
+            Ok(bytes) => *splitter.buffer() = bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::state(path)(error)),
+        }
+        let mut fences = HashMap::new();
+        let mut open: Vec<Claim> = Vec::new();
+        let mut done = VecDeque::new();
+        // A record that was cut off by a kill ends the file.
+        while let Ok(Some(record)) = splitter.next_frame() {
+            match record {
+                Record::Taken(claim) => {
+                    fences.insert(claim.attempt.clone(), claim.fence);
+                    open.push(claim);
+                }
+                Record::Done(claim) => {
+                    fences.entry(claim.attempt.clone()).or_insert(claim.fence);
+                    open.retain(|held| *held != claim);
+                    done.push_back(claim);
+                }
+            }
+        }
+        let (file, bytes) = rewrite(path, &done, &open).map_err(Error::state(path))?;
+        let mut claims = Self {
+            path: path.to_owned(),
+            file,
+            bytes,
+            fences,
+            done,
+        };
+        claims.forget_old();
+        Ok((claims, open))
+    }
+
+    /// The highest fence that was taken for this attempt.
+    pub(crate) fn last(&self, attempt: &AttemptId) -> Option<Fence> {
+        self.fences.get(attempt).copied()
+    }
+
+    /// Writes down that the claim is taken. Only then may it be accepted.
+    ///
+    /// # Errors
+    /// The file cannot be written; the claim must be rejected.
+    pub(crate) fn take(&mut self, claim: &Claim) -> Result<(), Error> {
+        self.write(&Record::Taken(claim.clone()))?;
+        self.fences.insert(claim.attempt.clone(), claim.fence);
+        Ok(())
+    }
+
+    /// Writes down that nothing of the claim is left to do. Failing to write costs a question to
+    /// the engine after a restart, nothing else.
+    pub(crate) fn done(&mut self, claim: Claim, open: &[Claim]) {
+        let _asked_again = self.write(&Record::Done(claim.clone()));
+        self.done.push_back(claim);
+        self.forget_old();
+        if self.bytes > REWRITE_BYTES
+            && let Ok((file, bytes)) = rewrite(&self.path, &self.done, open)
+        {
+            self.file = file;
+            self.bytes = bytes;
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> Result<(), Error> {
+        let frame = encode(record, MAX_RECORD_BYTES)?;
+        let written = self.file.write_all(&frame);
+        written.map_err(Error::state(&self.path))?;
+        self.bytes += u64::try_from(frame.len()).unwrap_or(0);
+        Ok(())
+    }
+
+    fn forget_old(&mut self) {
+        while self.done.len() > REMEMBERED {
+            let Some(old) = self.done.pop_front() else {
+                return;
+            };
+            if self.fences.get(&old.attempt) == Some(&old.fence) {
+                self.fences.remove(&old.attempt);
+            }
+        }
+    }
+}
+
+/// Writes the file anew beside the old one and puts it in its place.
+fn rewrite(path: &Path, done: &VecDeque<Claim>, open: &[Claim]) -> io::Result<(File, u64)> {
+    let fresh = path.with_extension("new");
+    let mut bytes = Vec::new();
+    let records = done.iter().cloned().map(Record::Done);
+    for record in records.chain(open.iter().cloned().map(Record::Taken)) {
+        bytes.extend(encode(&record, MAX_RECORD_BYTES).map_err(io::Error::other)?);
+    }
+    fs::write(&fresh, &bytes)?;
+    fs::rename(&fresh, path)?;
+    let file = OpenOptions::new().append(true).open(path)?;
+    Ok((file, u64::try_from(bytes.len()).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(attempt: &str, fence: u64) -> Claim {
+        Claim {
+            attempt: AttemptId::new(attempt),
+            fence: Fence(fence),
+        }
+    }
+
+    #[test]
+    fn claims_survive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("claims");
+        let (mut claims, open) = Claims::open(&path).unwrap();
+        assert!(open.is_empty());
+        claims.take(&claim("a", 1)).unwrap();
+        claims.take(&claim("b", 2)).unwrap();
+        claims.done(claim("a", 1), &[claim("b", 2)]);
+        drop(claims);
+        for _ in 0..2 {
+            let (claims, open) = Claims::open(&path).unwrap();
+            assert_eq!(open, [claim("b", 2)]);
+            assert_eq!(claims.last(&AttemptId::new("a")), Some(Fence(1)));
+        }
+    }
+
+    #[test]
+    fn a_record_cut_off_by_a_kill_is_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("claims");
+        let (mut claims, _) = Claims::open(&path).unwrap();
+        claims.take(&claim("a", 1)).unwrap();
+        claims.take(&claim("b", 2)).unwrap();
+        drop(claims);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let (_, open) = Claims::open(&path).unwrap();
+        assert_eq!(open, [claim("a", 1)]);
+    }
+
+    #[test]
+    fn a_long_life_keeps_the_file_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("claims");
+        let (mut claims, _) = Claims::open(&path).unwrap();
+        for fence in 1..60_000 {
+            let claim = claim(&format!("attempt-{fence}"), fence);
+            claims.take(&claim).unwrap();
+            claims.done(claim, &[]);
+        }
+        assert!(path.metadata().unwrap().len() <= REWRITE_BYTES + 64);
+        assert!(claims.fences.len() <= REMEMBERED);
+    }
+}

@@ -1,0 +1,338 @@
+//! One attempt as the dispatcher sees it, and how it starts and ends.
+
+use std::{process::Child, sync::Arc, time::Duration};
+
+use plue_runtime::{Clock, clock::Mark};
+use plue_wire::runner::{Assign, AttemptResult, Claim, EventKind, Exit, FromRunner, Resume};
+use tokio::{
+    net::unix::pipe,
+    sync::{Semaphore, oneshot, watch},
+};
+
+use super::{Runner, reaping::Watched};
+use crate::{
+    Error,
+    attempt::{
+        Attempt, Limits, Report, Ties, cost,
+        ending::Ending,
+        launch::{Launch, spawn_failure},
+        stopping::Order,
+    },
+    leftovers::Marks,
+    link::Dial,
+    mask::Secrets,
+    outbox::Outbox,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) claim: Claim,
+    pub(super) outbox: Outbox,
+    budget: Arc<Semaphore>,
+    capacity: usize,
+    phase: Phase,
+    orders: watch::Sender<Order>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    Running,
+    /// The result is in the outbox.
+    Ended(Mark),
+    /// Found on disk without a result: the process that ran it is gone.
+    Lost,
+    /// Nobody wants it any more; its processes are being killed.
+    Abandoned,
+}
+
+// === impl Held ===
+
+impl Held {
+    fn new(claim: Claim, outbox: Outbox, capacity: usize, phase: Phase) -> Self {
+        Self {
+            claim,
+            outbox,
+            budget: Arc::new(Semaphore::new(capacity)),
+            capacity,
+            phase,
+            orders: watch::Sender::new(Order::Run),
+        }
+    }
+
+    /// One that an earlier process left on disk.
+    pub(super) fn found(claim: Claim, outbox: Outbox, clock: &Clock, capacity: usize) -> Self {
+        let phase = if outbox.ended() {
+            Phase::Ended(clock.mark())
+        } else {
+            Phase::Lost
+        };
+        Self::new(claim, outbox, capacity, phase)
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Abandoned)
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.phase == Phase::Lost
+    }
+
+    /// Since when the result has been waiting for its verdict.
+    pub(super) fn ended_at(&self) -> Option<Mark> {
+        match self.phase {
+            Phase::Ended(at) => Some(at),
+            Phase::Running | Phase::Lost | Phase::Abandoned => None,
+        }
+    }
+
+    /// What the engine is told; nothing about what it gave up.
+    pub(super) fn resume(&self) -> Option<Resume> {
+        (self.phase != Phase::Abandoned).then(|| {
+            // A claim on disk may have started: the claim is written before, not after.
+            let mut resume = self.outbox.resume(true);
+            // A lost attempt has ended too; its result is made when the engine's count is known.
+            resume.ended |= self.is_lost();
+            resume
+        })
+    }
+
+    /// Gives an order; a weaker one than before changes nothing.
+    pub(super) fn give(&self, order: Order) {
+        self.orders.send_if_modified(|now| {
+            let is_stronger = order > *now;
+            if is_stronger {
+                *now = order;
+            }
+            is_stronger
+        });
+    }
+
+    pub(super) fn persist(&mut self) {
+        if self.phase != Phase::Abandoned {
+            self.outbox.persist();
+        }
+    }
+
+    pub(super) fn next_frame(&mut self, out: &mut Vec<u8>) -> Result<bool, Error> {
+        if self.phase == Phase::Abandoned {
+            return Ok(false);
+        }
+        self.outbox.next_frame(out)
+    }
+
+    pub(super) fn ack(&mut self, seq: u64) {
+        let freed = self.outbox.ack(seq);
+        let room = self
+            .capacity
+            .saturating_sub(self.budget.available_permits());
+        let permits = if self.outbox.is_empty() {
+            room
+        } else {
+            freed.min(room)
+        };
+        self.budget.add_permits(permits);
+    }
+
+    /// Appends an event for which `paid` bytes of budget were taken.
+    fn push(&mut self, at_us: i64, kind: EventKind, paid: usize) -> Result<(), Error> {
+        let bytes = self.outbox.push(at_us, kind)?;
+        self.budget.forget_permits(bytes.saturating_sub(paid));
+        if self.outbox.disk_failed() {
+            // Nothing more is read until the engine has taken what is in memory.
+            self.budget.forget_permits(self.capacity);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, ending: Ending, clock: &Clock) -> Result<(), Error> {
+        let result = AttemptResult {
+            claim: self.claim.clone(),
+            seq: 0,
+            at_us: clock.now().as_microsecond(),
+            exit: ending.exit,
+            output_json: ending.output_json,
+            wall_us: u64::try_from(ending.wall.as_micros()).unwrap_or(u64::MAX),
+            cpu_us: ending.cpu_us,
+            max_rss_kib: ending.max_rss_kib,
+            leaked: ending.leaked,
+        };
+        self.phase = Phase::Ended(clock.mark());
+        self.outbox.end(result)
+    }
+
+    /// Reports the end of a lost attempt behind what the engine has of it.
+    pub(super) fn end_lost(&mut self, acked: u64, clock: &Clock) -> Result<(), Error> {
+        self.outbox.skip_to(acked);
+        let gap = EventKind::Gap {
+            bytes: 0,
+            reason: "the runner was restarted; output may be missing here".to_owned(),
+        };
+        self.push(clock.now().as_microsecond(), gap, 0)?;
+        let exit = Exit::Infra("the runner was restarted while the step ran".to_owned());
+        self.end(Ending::not_started(exit), clock)
+    }
+}
+
+impl<D: Dial + Clone + 'static> Runner<D> {
+    /// Takes an assignment, unless it was taken before.
+    pub(super) fn assign(&mut self, assign: Box<Assign>) -> Result<(), Error> {
+        let claim = &assign.claim;
+        if let Some(held) = self.held.get(&claim.attempt)
+            && held.claim == *claim
+        {
+            // The first Accept may have been lost with a connection.
+            return self.send(&FromRunner::Accept(claim.clone()));
+        }
+        if self
+            .claims
+            .last(&claim.attempt)
+            .is_some_and(|last| claim.fence <= last)
+        {
+            return Ok(());
+        }
+        if self.is_leaving() {
+            let reason = "the runner is about to stop".to_owned();
+            return self.send(&FromRunner::Reject(claim.clone(), reason));
+        }
+        if let Err(error) = self.claims.take(claim) {
+            let reason = format!(
+                "the claim cannot be stored in {}: {error}",
+                self.state_path().display()
+            );
+            return self.send(&FromRunner::Reject(claim.clone(), reason));
+        }
+        self.send(&FromRunner::Accept(claim.clone()))?;
+        if self.held.contains_key(&claim.attempt) {
+            let attempt = claim.attempt.clone();
+            self.superseding.insert(attempt.clone(), assign);
+            self.abandon(&attempt);
+            return Ok(());
+        }
+        self.start(*assign)
+    }
+
+    fn start(&mut self, mut assign: Assign) -> Result<(), Error> {
+        let claim = assign.claim.clone();
+        let outbox = Outbox::new(claim.clone(), self.workspace.spill(&claim));
+        let mut held = Held::new(claim, outbox, self.options.buffer_bytes, Phase::Running);
+        let started = self.spawn(&mut assign, &held);
+        let now = self.clock.now().as_microsecond();
+        match started {
+            Ok(pid) => held.push(now, EventKind::Started { pid }, 0)?,
+            Err(exit) => held.end(Ending::not_started(exit), &self.clock)?,
+        }
+        self.held.insert(assign.claim.attempt, held);
+        Ok(())
+    }
+
+    /// Starts the process and its task; gives the process id.
+    fn spawn(&mut self, assign: &mut Assign, held: &Held) -> Result<u32, Exit> {
+        let secrets = Secrets::new(assign.secrets.iter().map(|(_, value)| value.0.as_slice()));
+        let mut files = self.workspace.files(&assign.claim);
+        let launch = Launch::prepare(assign, &mut self.workspace, &mut files)
+            .inspect_err(|_| files.delete())?;
+        let spawned = launch.command().spawn();
+        let mut child = spawned.map_err(|error| spawn_failure(&launch.program, &error))?;
+        let pid = child.id();
+        let marks = Marks::of(pid, &files);
+        let (exit, exited) = oneshot::channel();
+        self.children.watch(Watched {
+            marks: marks.clone(),
+            exit,
+        });
+        let pipes = pipes(&mut child)
+            .inspect_err(|_| marks.signal(rustix::process::Signal::KILL, false))?;
+        let limits = Limits {
+            timeout: Duration::from_millis(assign.timeout_ms),
+            grace: Duration::from_millis(assign.grace_ms),
+            log_cap: assign.log_cap_bytes,
+        };
+        let ties = Ties {
+            clock: self.clock,
+            budget: Arc::clone(&held.budget),
+            orders: held.orders.subscribe(),
+            exited,
+            reports: self.reports.0.clone(),
+        };
+        let claim = assign.claim.clone();
+        let attempt = Attempt::new(claim, (marks, pipes), limits, (secrets, files), ties);
+        self.tasks.spawn("attempt", attempt.run());
+        Ok(pid)
+    }
+
+    /// Takes a report of an attempt.
+    pub(super) fn note(&mut self, report: Report) -> Result<(), Error> {
+        match report {
+            Report::Event(claim, kind) => {
+                let at_us = self.clock.now().as_microsecond();
+                match self.held.get_mut(&claim.attempt) {
+                    Some(held) if held.claim == claim && held.phase == Phase::Running => {
+                        let paid = cost(&kind);
+                        held.push(at_us, kind, paid)
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Report::Ended(claim, ending) => self.note_end(&claim, *ending),
+        }
+    }
+
+    fn note_end(&mut self, claim: &Claim, ending: Ending) -> Result<(), Error> {
+        let Some(held) = self
+            .held
+            .get_mut(&claim.attempt)
+            .filter(|held| held.claim == *claim)
+        else {
+            return Ok(());
+        };
+        if held.phase != Phase::Abandoned {
+            return held.end(ending, &self.clock);
+        }
+        self.forget(claim);
+        match self.superseding.remove(&claim.attempt) {
+            Some(assign) => self.start(*assign),
+            None => Ok(()),
+        }
+    }
+
+    /// Kills and forgets an attempt that nobody wants any more.
+    pub(super) fn abandon(&mut self, attempt: &plue_plan::AttemptId) {
+        let Some(held) = self.held.get_mut(attempt) else {
+            return;
+        };
+        if held.is_running() {
+            held.phase = Phase::Abandoned;
+            held.give(Order::Abandon);
+            // A task that waits for budget would not see its process end.
+            held.budget.add_permits(
+                held.capacity
+                    .saturating_sub(held.budget.available_permits()),
+            );
+            return;
+        }
+        let claim = held.claim.clone();
+        self.forget(&claim);
+    }
+
+    /// Nothing of the attempt is left to do.
+    pub(super) fn forget(&mut self, claim: &Claim) {
+        if let Some(mut held) = self.held.remove(&claim.attempt) {
+            held.outbox.forget();
+        }
+        let open: Vec<_> = self.held.values().map(|held| held.claim.clone()).collect();
+        self.claims.done(claim.clone(), &open);
+    }
+}
+
+fn pipes(child: &mut Child) -> Result<[pipe::Receiver; 2], Exit> {
+    let failed =
+        |error: std::io::Error| Exit::Infra(format!("the step's output cannot be read: {error}"));
+    let missing = || failed(std::io::ErrorKind::NotFound.into());
+    let stdout = child.stdout.take().ok_or_else(missing)?;
+    let stderr = child.stderr.take().ok_or_else(missing)?;
+    Ok([
+        pipe::Receiver::from_owned_fd(stdout.into()).map_err(failed)?,
+        pipe::Receiver::from_owned_fd(stderr.into()).map_err(failed)?,
+    ])
+}

@@ -1,0 +1,64 @@
+//! What ends a runner. What ends an attempt is an `Exit` of the protocol, never one of these.
+
+use std::{io, path::PathBuf};
+
+/// Why the runner cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// No token arrived.
+    #[error("no token could be read from descriptor {0}")]
+    Token(i32, #[source] io::Error),
+    /// A directory or file of the runner cannot be used.
+    #[error("cannot use {path}")]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process uses the state directory.
+    #[error("another runner uses the state directory {0}")]
+    Locked(PathBuf),
+    /// The process cannot be set up as a runner.
+    #[error("cannot {what}")]
+    Setup {
+        /// What failed.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The engine sent the runner away for good.
+    #[error("the engine closed the session ({code:?}): {reason}")]
+    Dismissed {
+        /// Its code.
+        code: plue_wire::runner::CloseCode,
+        /// Its words.
+        reason: String,
+    },
+    /// A message could not be written or read on disk.
+    #[error("a stored message is unusable")]
+    Frame(#[from] plue_wire::FrameError),
+}
+
+// === impl Error ===
+
+impl Error {
+    /// The exit status of the runner process: 2 usage, 3 state in use, 4 dismissed, 5 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Locked(_) => 3,
+            Self::Dismissed { .. } => 4,
+            Self::Token(..) | Self::State { .. } | Self::Setup { .. } | Self::Frame(_) => 5,
+        }
+    }
+
+    pub(crate) fn state(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::State { path, source }
+    }
+}

@@ -1,0 +1,142 @@
+//! Processes that a step left behind: in its process group, or anywhere with its environment.
+//!
+//! The runner is a subreaper, so orphans become its children and can be found. Must only ever
+//! signal processes that provably belong to the given attempt.
+
+use std::{collections::HashSet, fs, path::Path};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+use crate::workspace::AttemptFiles;
+
+/// How an attempt's processes are recognised.
+#[derive(Debug, Clone)]
+pub(crate) struct Marks {
+    /// The process group, which is also the process id of the step.
+    pub(crate) group: i32,
+    /// `PLUE_OUTPUT=…` as it stands in the environment of the step and what it started.
+    pub(crate) variable: Vec<u8>,
+}
+
+// === impl Marks ===
+
+impl Marks {
+    /// The marks of a process and what it will start.
+    pub(crate) fn of(pid: u32, files: &AttemptFiles) -> Self {
+        let mut variable = b"PLUE_OUTPUT=".to_vec();
+        variable.extend_from_slice(files.output().as_os_str().as_encoded_bytes());
+        Self {
+            group: pid.cast_signed(),
+            variable,
+        }
+    }
+
+    /// Signals the group, and with `everywhere` also processes that left it.
+    pub(crate) fn signal(&self, signal: Signal, everywhere: bool) {
+        if let Some(group) = Pid::from_raw(self.group) {
+            let _gone = kill_process_group(group, signal);
+        }
+        if everywhere {
+            for pid in self.find() {
+                send(pid, signal);
+            }
+        }
+    }
+
+    /// Whether the group still has members.
+    pub(crate) fn group_lives(&self) -> bool {
+        Pid::from_raw(self.group).is_some_and(|group| test_kill_process_group(group).is_ok())
+    }
+
+    /// Every living process of the attempt.
+    pub(crate) fn find(&self) -> Vec<i32> {
+        processes()
+            .filter(|pid| {
+                stat(*pid).is_some_and(|stat| !stat.is_zombie && stat.group == self.group)
+                    || has_variable(*pid, &self.variable)
+            })
+            .collect()
+    }
+
+    /// Kills every living process of the attempt and those in `adopted`; adds them to `killed`.
+    /// Tells whether there was any.
+    pub(crate) fn kill_all(&self, adopted: &mut Vec<i32>, killed: &mut HashSet<i32>) -> bool {
+        let mut found = self.find();
+        found.append(adopted);
+        for pid in &found {
+            send(*pid, Signal::KILL);
+            killed.insert(*pid);
+        }
+        !found.is_empty()
+    }
+}
+
+/// Kills every process whose environment names this folder: what an earlier runner left behind.
+pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
+    let mut variable = b"PLUE_OUTPUT=".to_vec();
+    variable.extend_from_slice(folder.as_os_str().as_encoded_bytes());
+    variable.push(b'/');
+    let found: Vec<_> = processes()
+        .filter(|pid| has_prefix(*pid, &variable))
+        .collect();
+    for pid in &found {
+        send(*pid, Signal::KILL);
+    }
+    found.len()
+}
+
+/// The direct children of this process, or nothing where the kernel does not tell.
+pub(crate) fn children() -> Vec<i32> {
+    let own = std::process::id();
+    let text = fs::read_to_string(format!("/proc/self/task/{own}/children")).unwrap_or_default();
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+/// Whether the environment with which a process was started has this variable.
+pub(crate) fn has_variable(pid: i32, variable: &[u8]) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|bytes| {
+        bytes
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == variable)
+    })
+}
+
+fn has_prefix(pid: i32, prefix: &[u8]) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|bytes| {
+        bytes
+            .split(|byte| *byte == 0)
+            .any(|entry| entry.starts_with(prefix))
+    })
+}
+
+fn send(pid: i32, signal: Signal) {
+    let own = std::process::id().cast_signed();
+    if let Some(pid) = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() != own) {
+        let _gone = kill_process(pid, signal);
+    }
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let own = std::process::id().cast_signed();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(move |pid| *pid != own)
+}
+
+struct Stat {
+    group: i32,
+    is_zombie: bool,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in brackets and may itself contain brackets and spaces.
+    let (_, after_name) = text.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace();
+    let is_zombie = fields.next()? == "Z";
+    let group = fields.nth(1)?.parse().ok()?;
+    Some(Stat { group, is_zombie })
+}

@@ -1,0 +1,229 @@
+//! A connection to the engine: frames over any byte stream, and the way to get a stream.
+//!
+//! Must not know what the messages mean.
+
+use std::{
+    future::Future,
+    io,
+    path::PathBuf,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use plue_runtime::{Clock, Ids};
+use plue_wire::{
+    FrameError, Splitter, encode,
+    runner::{FromRunner, MAX_FRAME_BYTES, ToRunner},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::UnixStream,
+};
+
+/// Bytes that are queued for the stream at most before further events are taken.
+const OUT_BYTES: usize = 256 * 1024;
+/// Bytes read at once. The engine sends little.
+const IN_BYTES: usize = 16 * 1024;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A way to reach the engine. A local socket now; a WebSocket is another implementation.
+pub trait Dial {
+    /// What a connection is.
+    type Stream: AsyncRead + AsyncWrite + Unpin;
+
+    /// Connects once.
+    ///
+    /// # Errors
+    /// The engine cannot be reached now.
+    fn dial(&self) -> impl Future<Output = io::Result<Self::Stream>>;
+}
+
+/// The engine of this machine, at a Unix socket.
+#[derive(Debug, Clone)]
+pub struct UnixDial(pub PathBuf);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Link<S> {
+    stream: S,
+    splitter: Splitter,
+    scratch: Box<[u8]>,
+    out: Vec<u8>,
+    written: usize,
+}
+
+/// What came of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Bytes arrived.
+    Received,
+    /// Everything queued was written.
+    Written,
+}
+
+/// Pauses between attempts to connect: random, growing, so that many runners do not come back at
+/// the same moment ("decorrelated jitter").
+#[derive(Debug)]
+pub(crate) struct Pauses {
+    ids: Ids,
+    last: Option<Duration>,
+}
+
+impl Dial for UnixDial {
+    type Stream = UnixStream;
+
+    async fn dial(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(&self.0).await
+    }
+}
+
+// === impl Link ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            splitter: Splitter::new(MAX_FRAME_BYTES),
+            scratch: vec![0; IN_BYTES].into_boxed_slice(),
+            out: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// It is larger than a frame.
+    pub(crate) fn send(&mut self, message: &FromRunner) -> Result<(), FrameError> {
+        self.out.extend(encode(message, MAX_FRAME_BYTES)?);
+        Ok(())
+    }
+
+    /// The queue, to put whole frames in; `None` while it is full.
+    pub(crate) fn room(&mut self) -> Option<&mut Vec<u8>> {
+        (self.out.len() - self.written < OUT_BYTES).then_some(&mut self.out)
+    }
+
+    /// The next message that has arrived whole.
+    ///
+    /// # Errors
+    /// The stream is out of step and must be closed.
+    pub(crate) fn receive(&mut self) -> Result<Option<ToRunner>, FrameError> {
+        self.splitter.next_frame()
+    }
+
+    /// Writes what is queued and reads what is there. Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection is broken, or the engine has closed it.
+    pub(crate) async fn turn(&mut self) -> io::Result<Turn> {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// Writes everything that is queued.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(crate) async fn write_out(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            self.turn().await?;
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Turn>> {
+        let had_output = !self.out.is_empty();
+        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut self.stream).poll_write(context, rest)? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(count) => self.written += count,
+                Poll::Pending => break,
+            }
+        }
+        if had_output && self.written == self.out.len() {
+            self.out.clear();
+            self.out.shrink_to(OUT_BYTES);
+            self.written = 0;
+            // What a flush cannot do now it does with the next write.
+            let _later = Pin::new(&mut self.stream).poll_flush(context)?;
+            return Poll::Ready(Ok(Turn::Written));
+        }
+        let mut buffer = ReadBuf::new(&mut self.scratch);
+        match Pin::new(&mut self.stream).poll_read(context, &mut buffer)? {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) if buffer.filled().is_empty() => {
+                Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+            }
+            Poll::Ready(()) => {
+                self.splitter.buffer().extend_from_slice(buffer.filled());
+                Poll::Ready(Ok(Turn::Received))
+            }
+        }
+    }
+}
+
+// === impl Pauses ===
+
+impl Pauses {
+    pub(crate) fn new(ids: Ids) -> Self {
+        Self { ids, last: None }
+    }
+
+    /// A session was established: the next loss starts over.
+    pub(crate) fn reset(&mut self) {
+        self.last = None;
+    }
+
+    /// The next pause; none before the first attempt.
+    pub(crate) fn next(&mut self) -> Duration {
+        let Some(last) = self.last else {
+            self.last = Some(SHORTEST_PAUSE);
+            return Duration::ZERO;
+        };
+        let longest = (last * 3).min(LONGEST_PAUSE);
+        let pause = SHORTEST_PAUSE + (longest - SHORTEST_PAUSE).mul_f64(fraction(&self.ids));
+        self.last = Some(pause);
+        pause
+    }
+}
+
+/// A random number from 0 to 1.
+pub(crate) fn fraction(ids: &Ids) -> f64 {
+    let secret = ids.secret();
+    let digits = secret.get(..8).unwrap_or("0");
+    f64::from(u32::from_str_radix(digits, 16).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+/// Waits, then connects.
+pub(crate) async fn dial_after<D: Dial>(
+    dial: &D,
+    clock: Clock,
+    pause: Duration,
+) -> io::Result<D::Stream> {
+    if !pause.is_zero() {
+        clock.sleep(pause).await;
+    }
+    dial.dial().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_within_their_bounds() {
+        let mut pauses = Pauses::new(Ids::random());
+        assert_eq!(pauses.next(), Duration::ZERO);
+        for _ in 0..200 {
+            let pause = pauses.next();
+            assert!(
+                (SHORTEST_PAUSE..=LONGEST_PAUSE).contains(&pause),
+                "{pause:?}"
+            );
+        }
+        pauses.reset();
+        assert_eq!(pauses.next(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,157 @@
+//! The forms in which a secret may turn up in output: raw, base64, URL-encoded, JSON-escaped.
+//!
+//! Pure. Must not be used for anything but looking for secrets.
+
+use std::collections::BTreeSet;
+
+/// Secrets and forms shorter than this are not masked: they would blank out ordinary output.
+pub(super) const MIN_FORM_BYTES: usize = 4;
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Every form of a secret, and of each of its lines if it has several.
+pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut forms = BTreeSet::new();
+    add(secret, &mut forms);
+    if secret.contains(&b'\n') {
+        for line in secret.split(|byte| *byte == b'\n') {
+            add(line.strip_suffix(b"\r").unwrap_or(line), &mut forms);
+        }
+    }
+    forms
+}
+
+fn add(text: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
+    // A file's final line end is rarely printed with it.
+    for text in [text, text.trim_ascii()] {
+        if text.len() < MIN_FORM_BYTES {
+            continue;
+        }
+        let mut found = vec![text.to_vec(), url(text, b"%20"), url(text, b"+")];
+        if let Ok(text) = std::str::from_utf8(text) {
+            found.extend(json(text));
+        }
+        for alphabet in [STANDARD, URL_SAFE] {
+            found.extend(base64_forms(text, alphabet));
+        }
+        forms.extend(
+            found
+                .into_iter()
+                .filter(|form| form.len() >= MIN_FORM_BYTES),
+        );
+    }
+}
+
+/// The base64 text of the secret at each of the three places it can have in a group of bytes.
+fn base64_forms(secret: &[u8], alphabet: &[u8; 64]) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for before in 0..3_usize {
+        let mut padded = vec![0; before];
+        padded.extend_from_slice(secret);
+        let text = base64(&padded, alphabet);
+        // The first characters also depend on what stands before the secret.
+        let own = text.get((before * 8).div_ceil(6)..).unwrap_or_default();
+        // The last one also depends on what follows, unless the bytes fill their groups.
+        let inner = if padded.len() % 3 == 0 {
+            own
+        } else {
+            own.split_last().map_or(own, |(_, rest)| rest)
+        };
+        forms.push(inner.to_vec());
+        forms.push(own.to_vec());
+        let mut ended = own.to_vec();
+        ended.resize(own.len() + (3 - padded.len() % 3) % 3, b'=');
+        forms.push(ended);
+    }
+    forms
+}
+
+fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group
+            .iter()
+            .fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte))
+            << (8 * (3 - group.len()));
+        let digits = [18, 12, 6, 0].map(|shift| {
+            let digit = usize::try_from((bits >> shift) & 63).unwrap_or(0);
+            alphabet.get(digit).copied().unwrap_or(b'?')
+        });
+        text.extend(digits.iter().take(group.len() + 1));
+    }
+    text
+}
+
+fn url(bytes: &[u8], space: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b' ' => text.extend_from_slice(space),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(*byte),
+            other => text.extend(format!("%{other:02X}").bytes()),
+        }
+    }
+    text
+}
+
+/// JSON's escapes, with other scripts as they are and as `\u` escapes.
+fn json(text: &str) -> Vec<Vec<u8>> {
+    let Ok(quoted) = serde_json::to_string(text) else {
+        return Vec::new();
+    };
+    let plain = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+    let mut ascii = String::new();
+    for character in plain.chars() {
+        if character.is_ascii() {
+            ascii.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    vec![plain.as_bytes().to_vec(), ascii.into_bytes()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        let texts = [
+            (&b"f"[..], &b"Zg"[..]),
+            (b"fo", b"Zm8"),
+            (b"foo", b"Zm9v"),
+            (b"foobar", b"Zm9vYmFy"),
+        ];
+        for (bytes, text) in texts {
+            assert_eq!(base64(bytes, STANDARD), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_inside_other_base64_is_found_at_each_place() {
+        let secret = b"hunter2-of-the-house";
+        let forms = of(secret);
+        for before in ["", "u", "us", "user:"] {
+            let mut text = before.as_bytes().to_vec();
+            text.extend_from_slice(secret);
+            text.extend_from_slice(b"@host");
+            let encoded = base64(&text, STANDARD);
+            assert!(
+                forms
+                    .iter()
+                    .any(|form| encoded.windows(form.len()).any(|at| at == form)),
+                "not found after {before:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quote_at_the_start_of_a_secret_survives_the_json_form() {
+        assert!(of(b"\"quoted\"").contains(br#"\"quoted\""#.as_slice()));
+    }
+}

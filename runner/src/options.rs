@@ -1,0 +1,166 @@
+//! The command line of `plue-runner`. The engine writes it; people rarely do.
+
+use std::{path::PathBuf, time::Duration};
+
+use plue_plan::RunnerId;
+
+use crate::Error;
+
+/// How to call the runner.
+pub const USAGE: &str = "\
+usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
+                   [--token-fd N] [--self-fence-after S] [--orphan-after S]
+                   [--drain-grace S] [--buffer-bytes N] [--no-warm-python]
+
+The token is the first line of descriptor N (0, standard input, unless given).
+Times are in seconds, fractions allowed.";
+
+/// What a runner is told at its start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The engine's socket.
+    pub connect: PathBuf,
+    /// Which runner this is.
+    pub runner: RunnerId,
+    /// Where steps run.
+    pub workspace: PathBuf,
+    /// Where the runner keeps its own files; survives a restart.
+    pub state: PathBuf,
+    /// Descriptor whose first line is the token.
+    pub token_fd: i32,
+    /// Attempts are killed when the engine has been silent for so long; never unless given.
+    pub self_fence_after: Option<Duration>,
+    /// Without an engine and without work for so long, the runner ends.
+    pub orphan_after: Duration,
+    /// How long attempts may go on after SIGTERM.
+    pub drain_grace: Duration,
+    /// Bytes of unacknowledged events per attempt, in memory and on disk together.
+    pub buffer_bytes: usize,
+    /// Whether Python steps may be forked from a warm interpreter.
+    pub warm_python: bool,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// Reads the arguments after the program's name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the argument.
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, Error> {
+        let mut options = Self {
+            connect: PathBuf::new(),
+            runner: RunnerId::new(""),
+            workspace: PathBuf::new(),
+            state: PathBuf::new(),
+            token_fd: 0,
+            self_fence_after: None,
+            orphan_after: Duration::from_secs(60),
+            drain_grace: Duration::from_secs(10),
+            buffer_bytes: 256 * 1024 * 1024,
+            warm_python: true,
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(name) = arguments.next() {
+            if name == "--no-warm-python" {
+                options.warm_python = false;
+                continue;
+            }
+            let value = arguments.next();
+            let value = value.ok_or_else(|| Error::Usage(format!("{name} needs a value")))?;
+            options.set(&name, &value)?;
+        }
+        options.check()
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        match name {
+            "--connect" => {
+                let path = value.strip_prefix("unix:");
+                let path = path.ok_or_else(|| bad(name, value, "unix:PATH"))?;
+                self.connect = path.into();
+            }
+            "--runner" => self.runner = RunnerId::new(value),
+            "--workspace" => self.workspace = value.into(),
+            "--state" => self.state = value.into(),
+            "--token-fd" => self.token_fd = number(name, value)?,
+            "--self-fence-after" => self.self_fence_after = Some(seconds(name, value)?),
+            "--orphan-after" => self.orphan_after = seconds(name, value)?,
+            "--drain-grace" => self.drain_grace = seconds(name, value)?,
+            "--buffer-bytes" => self.buffer_bytes = number(name, value)?,
+            _ => return Err(Error::Usage(format!("unknown argument {name}"))),
+        }
+        Ok(())
+    }
+
+    fn check(self) -> Result<Self, Error> {
+        let missing = [
+            ("--connect", self.connect.as_os_str().is_empty()),
+            ("--runner", self.runner.as_str().is_empty()),
+            ("--workspace", self.workspace.as_os_str().is_empty()),
+            ("--state", self.state.as_os_str().is_empty()),
+        ];
+        if let Some((name, _)) = missing.iter().find(|(_, is_missing)| *is_missing) {
+            return Err(Error::Usage(format!("{name} is missing")));
+        }
+        // One chunk must always fit, and a semaphore counts in 32 bits here.
+        let largest = usize::try_from(u32::MAX / 2).unwrap_or(usize::MAX);
+        if !(128 * 1024..=largest).contains(&self.buffer_bytes) {
+            return Err(Error::Usage(
+                "--buffer-bytes is from 131072 to 2147483647".to_owned(),
+            ));
+        }
+        Ok(self)
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
+    value.parse().map_err(|_| bad(name, value, "a number"))
+}
+
+fn seconds(name: &str, value: &str) -> Result<Duration, Error> {
+    let seconds: f64 = number(name, value)?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| bad(name, value, "a number of seconds"))
+}
+
+fn bad(name: &str, value: &str, wanted: &str) -> Error {
+    Error::Usage(format!("{name} wants {wanted}, not {value:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, Error> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_full_line_is_read() {
+        let options = parse(
+            "--connect unix:/run/s --runner r --workspace w --state s --token-fd 3 --self-fence-after 1.5",
+        )
+        .unwrap();
+        assert_eq!(options.connect, PathBuf::from("/run/s"));
+        assert_eq!(options.token_fd, 3);
+        assert_eq!(options.self_fence_after, Some(Duration::from_millis(1_500)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            ("--runner r", "--connect is missing"),
+            ("--connect tcp:x", "--connect wants unix:PATH"),
+            ("--bogus 1", "unknown argument --bogus"),
+            ("--state", "--state needs a value"),
+            (
+                "--orphan-after -1",
+                "--orphan-after wants a number of seconds",
+            ),
+        ];
+        for (line, message) in cases {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(message), "{error:?}");
+        }
+    }
+}

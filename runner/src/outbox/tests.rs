@@ -1,0 +1,151 @@
+//! The outbox gives back exactly what went in, from memory, disk and after a restart.
+
+use plue_plan::AttemptId;
+use plue_wire::{
+    Splitter,
+    eval::Bytes,
+    runner::{Exit, Fence},
+};
+
+use super::*;
+
+fn claim() -> Claim {
+    Claim {
+        attempt: AttemptId::new("a"),
+        fence: Fence(1),
+    }
+}
+
+fn result() -> AttemptResult {
+    AttemptResult {
+        claim: claim(),
+        seq: 0,
+        at_us: 0,
+        exit: Exit::Code(0),
+        output_json: "\"\"".to_owned(),
+        wall_us: 0,
+        cpu_us: 0,
+        max_rss_kib: 0,
+        leaked: 0,
+    }
+}
+
+fn sent(outbox: &mut Outbox) -> Vec<u64> {
+    let mut splitter = Splitter::new(MAX_FRAME_BYTES);
+    while outbox.next_frame(splitter.buffer()).unwrap() {}
+    let mut seqs = Vec::new();
+    while let Some(message) = splitter.next_frame::<FromRunner>().unwrap() {
+        if let FromRunner::Event(AttemptEvent { seq, .. })
+        | FromRunner::Result(AttemptResult { seq, .. }) = message
+        {
+            seqs.push(seq);
+        }
+    }
+    seqs
+}
+
+fn chunk(size: usize) -> EventKind {
+    EventKind::Stdout(Bytes(vec![b'x'; size]))
+}
+
+#[test]
+fn events_over_the_memory_window_come_back_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events");
+    let mut outbox = Outbox::new(claim(), file.clone());
+    outbox.add_credit(u64::MAX);
+    for _ in 0..40 {
+        outbox.push(0, chunk(60_000)).unwrap();
+    }
+    assert!(file.metadata().unwrap().len() > 1_000_000);
+    assert_eq!(sent(&mut outbox), (1..=40).collect::<Vec<_>>());
+    outbox.rewind(10, 0).unwrap();
+    assert_eq!(sent(&mut outbox), (10..=40).collect::<Vec<_>>());
+    let freed = outbox.ack(40);
+    assert!((40 * 60_000..40 * 60_100).contains(&freed), "{freed}");
+    assert_eq!(file.metadata().unwrap().len(), 0);
+}
+
+#[test]
+fn credit_bounds_what_is_in_flight() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::new(claim(), folder.path().join("events"));
+    for _ in 0..60 {
+        outbox.push(0, chunk(60_000)).unwrap();
+    }
+    let first = sent(&mut outbox).len();
+    assert!(first < 20, "{first} frames of 60 kB are more than 1 MiB");
+    assert!(sent(&mut outbox).is_empty());
+    outbox.ack(5);
+    assert_eq!(sent(&mut outbox).len(), 5);
+    outbox.add_credit(120_000);
+    assert_eq!(sent(&mut outbox).len(), 2);
+}
+
+#[test]
+fn a_restart_finds_events_and_result_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events");
+    let mut outbox = Outbox::new(claim(), file.clone());
+    for _ in 0..3 {
+        outbox.push(0, chunk(10)).unwrap();
+    }
+    outbox.persist();
+    outbox.push(0, chunk(10)).unwrap();
+    outbox.end(result()).unwrap();
+    outbox.ack(1);
+    drop(outbox);
+    let mut outbox = Outbox::load(claim(), file).unwrap();
+    assert!(outbox.ended());
+    assert_eq!(sent(&mut outbox), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn half_a_frame_at_the_end_of_the_file_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events");
+    let mut outbox = Outbox::new(claim(), file.clone());
+    outbox.push(0, chunk(100)).unwrap();
+    outbox.push(0, chunk(100)).unwrap();
+    outbox.persist();
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 7]).unwrap();
+    let mut outbox = Outbox::load(claim(), file).unwrap();
+    assert!(!outbox.ended());
+    assert_eq!(sent(&mut outbox), [1]);
+}
+
+#[test]
+fn the_result_stays_until_its_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::new(claim(), folder.path().join("events"));
+    outbox.push(0, chunk(1)).unwrap();
+    outbox.end(result()).unwrap();
+    assert_eq!(sent(&mut outbox), [1, 2]);
+    outbox.ack(2);
+    outbox.resend_result();
+    assert_eq!(sent(&mut outbox), [2]);
+}
+
+#[test]
+fn what_is_no_longer_held_is_filled_with_markers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = Outbox::new(claim(), folder.path().join("events"));
+    for _ in 0..4 {
+        outbox.push(0, chunk(1)).unwrap();
+    }
+    outbox.ack(3);
+    outbox.rewind(2, 0).unwrap();
+    assert_eq!(sent(&mut outbox), [2, 3, 4]);
+}
+
+#[test]
+fn a_full_disk_keeps_events_in_memory() {
+    let mut outbox = Outbox::new(claim(), PathBuf::from("/dev/full"));
+    outbox.add_credit(u64::MAX);
+    for _ in 0..30 {
+        outbox.push(0, chunk(60_000)).unwrap();
+    }
+    assert!(outbox.disk_failed());
+    assert_eq!(sent(&mut outbox), (1..=30).collect::<Vec<_>>());
+}

@@ -1,0 +1,222 @@
+//! Where attempts run and where the runner keeps its own files.
+//!
+//! The runner's files lie in one flat folder under its state directory and are named after
+//! attempt and fence; a step that writes no output and has no long source makes no file at all.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use plue_wire::runner::Claim;
+
+use crate::{Error, attempt::launch::Environment};
+
+/// Variables of the runner's own environment that steps see, besides those starting with `LC_`.
+const INHERITED: [&str; 8] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR",
+];
+/// Event files that are kept for further steps of the same run.
+const KEPT_EVENTS: usize = 8;
+
+/// The directories of a runner, and what its steps inherit.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    /// Working directory of the steps, without symbolic links.
+    pub(crate) root: PathBuf,
+    /// What every step inherits.
+    pub(crate) inherited: Environment,
+    folder: PathBuf,
+    events: VecDeque<(String, PathBuf)>,
+    events_written: u64,
+    /// Held for the life of the process.
+    _lock: File,
+}
+
+/// The files of one attempt.
+#[derive(Debug)]
+pub(crate) struct AttemptFiles {
+    stem: PathBuf,
+    sources: Vec<PathBuf>,
+    returned: bool,
+}
+
+// === impl Workspace ===
+
+impl Workspace {
+    /// Takes possession of the directories.
+    ///
+    /// # Errors
+    /// [`Error::State`] for a directory that is missing or unusable, [`Error::Locked`] when another
+    /// process has the state directory.
+    pub(crate) fn open(
+        root: &Path,
+        state: &Path,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Error> {
+        let root = fs::canonicalize(root).map_err(Error::state(root))?;
+        let folder = state.join("io");
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder);
+        made.map_err(Error::state(&folder))?;
+        let folder = fs::canonicalize(&folder).map_err(Error::state(&folder))?;
+        let path = state.join("lock");
+        let lock = File::create(&path).map_err(Error::state(&path))?;
+        lock.try_lock()
+            .map_err(|_| Error::Locked(state.to_owned()))?;
+        Ok(Self {
+            root,
+            inherited: environment.filter(|(name, _)| is_inherited(name)).collect(),
+            folder,
+            events: VecDeque::new(),
+            events_written: 0,
+            _lock: lock,
+        })
+    }
+
+    /// The folder in which the files of all attempts lie.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file of an attempt's events.
+    pub(crate) fn spill(&self, claim: &Claim) -> PathBuf {
+        self.folder.join(stem(claim)).with_added_extension("events")
+    }
+
+    /// The names of an attempt's files; none is made.
+    pub(crate) fn files(&self, claim: &Claim) -> AttemptFiles {
+        AttemptFiles {
+            stem: self.folder.join(stem(claim)),
+            sources: Vec::new(),
+            returned: false,
+        }
+    }
+
+    /// The file with this event: steps of a run share it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn event(&mut self, json: &str) -> io::Result<PathBuf> {
+        if let Some((_, path)) = self.events.iter().find(|(known, _)| known == json) {
+            return Ok(path.clone());
+        }
+        self.events_written += 1;
+        let path = self
+            .folder
+            .join(format!("event-{}.json", self.events_written));
+        let _absent = fs::remove_file(&path);
+        write(&path, json, 0o400)?;
+        // An old file may still be in use by a step; it goes with the next start of a runner.
+        self.events.truncate(KEPT_EVENTS - 1);
+        self.events.push_front((json.to_owned(), path.clone()));
+        Ok(path)
+    }
+
+    /// Deletes files of attempts that no longer exist.
+    pub(crate) fn sweep(&self, held: &[Claim]) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let stems: Vec<_> = held.iter().map(stem).collect();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let kept = stems.iter().any(|stem| {
+                name.strip_prefix(stem.as_str())
+                    .is_some_and(|rest| rest.starts_with('.'))
+            });
+            if !kept {
+                let _left = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+// === impl AttemptFiles ===
+
+impl AttemptFiles {
+    /// `$PLUE_OUTPUT`: made by the step, if at all.
+    pub(crate) fn output(&self) -> PathBuf {
+        self.stem.with_added_extension("output")
+    }
+
+    /// Writes the step's source.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn source(&mut self, extension: &str, text: &str) -> io::Result<PathBuf> {
+        self.write(extension, text)
+    }
+
+    /// Where a called function's value is put.
+    pub(crate) fn returned(&mut self) -> PathBuf {
+        self.returned = true;
+        self.stem.with_added_extension("returned")
+    }
+
+    /// The same, if a function was to be called.
+    pub(crate) fn returned_if_called(&self) -> Option<PathBuf> {
+        self.returned
+            .then(|| self.stem.with_added_extension("returned"))
+    }
+
+    /// Deletes what is left but for the events.
+    pub(crate) fn delete(&mut self) {
+        let _absent = fs::remove_file(self.output());
+        if self.returned {
+            let _absent = fs::remove_file(self.stem.with_added_extension("returned"));
+        }
+        for path in self.sources.drain(..) {
+            let _absent = fs::remove_file(path);
+        }
+    }
+
+    fn write(&mut self, extension: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.stem.with_added_extension(extension);
+        write(&path, text, 0o600)?;
+        self.sources.push(path.clone());
+        Ok(path)
+    }
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn is_inherited(name: &OsString) -> bool {
+    name.to_str()
+        .is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
+}
+
+/// A file name for a claim. The fence makes it unique whatever the id's characters become.
+fn stem(claim: &Claim) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
+    let attempt: String = claim
+        .attempt
+        .as_str()
+        .chars()
+        .take(100)
+        .map(plain)
+        .collect();
+    format!("{attempt}-{}", claim.fence.0)
+}
