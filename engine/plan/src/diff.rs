@@ -15,6 +15,8 @@ use crate::{
 
 mod text;
 
+pub use crate::capability::capabilities_added;
+
 /// Which part of a plan changed.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
@@ -121,12 +123,6 @@ pub fn diff(before: &Plan, after: &Plan) -> PlanDiff {
     objects(&mut changes, Area::Plan, (frame(before), frame(after)));
     changes.sort_by(|a, b| (a.area, &a.name).cmp(&(b.area, &b.name)));
     PlanDiff { changes }
-}
-
-/// What may be reached now and not before; see [`crate::capability::capabilities_added`].
-#[must_use]
-pub fn capabilities_added(before: &Plan, after: &Plan) -> Vec<Capability> {
-    crate::capability::capabilities_added(before, after)
 }
 
 type Steps<'a> = BTreeMap<String, &'a Step>;

@@ -24,6 +24,7 @@ mod parse;
 pub mod picture;
 pub mod plan;
 pub mod policy;
+pub mod schema;
 mod shown;
 pub mod step;
 pub mod trigger;
@@ -33,10 +34,11 @@ mod walk;
 
 pub use crate::{
     action::Action,
-    canonical::PlanHash,
+    canonical::{PlanHash, SealedPlan},
     diagnostic::{Code, Diagnostic, Severity, Span},
     duration::DurationText,
     event::Event,
+    graph::Graph,
     id::{AttemptId, RunId, RunnerId, StepId},
     plan::Plan,
     step::Step,

@@ -21,12 +21,14 @@ pub const IR_VERSION: u32 = 1;
 pub const DEFAULT_TIMEOUT: &str = "1h";
 
 /// One flow, ready to run. Absent fields have their defaults; defaults are not written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Always [`IR_VERSION`].
+    #[schemars(range(min = 1, max = 1))]
     pub version: u32,
     /// 1 to 256 characters.
+    #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// What the plan is for, at most 4,096 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,12 +76,13 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
     /// The DAG, in the order given.
+    #[schemars(length(min = 1, max = 5000))]
     pub steps: Vec<Step>,
 }
 
 /// Steps run around the others by the same engine. A failing hook changes the run's result only if
 /// the hook is `required`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Hooks {
     /// Before the first step.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::drawing::{Drawing, counted, cut, cut_middle};
+use super::drawing::{Drawing, Node, counted, cut, cut_middle};
 use crate::plan::Plan;
 
 /// Width of the picture.
@@ -58,18 +58,21 @@ pub fn text(plan: &Plan) -> String {
     out
 }
 
-fn level(out: &mut String, drawing: &Drawing, level: usize, title: usize) {
-    let members = drawing.nodes.iter().enumerate();
-    let members = members.filter(|(_, node)| node.level == level);
-    for (row, (at, node)) in members.enumerate() {
+fn level(
+    out: &mut String,
+    drawing: &Drawing,
+    (number, members): (usize, &[(usize, &Node)]),
+    title: usize,
+) {
+    for (row, (at, node)) in members.iter().enumerate() {
         let number = if row == 0 {
-            (level + 1).to_string()
+            number.to_string()
         } else {
             String::new()
         };
         let name = cut_middle(&node.title, title);
         let pad = title - name.width();
-        let from = waits(drawing, at);
+        let from = waits(drawing, *at);
         line(
             out,
             &format!("{number:>4}  {name}{:pad$}  {:KIND$}{from}", "", node.kind),
