@@ -39,13 +39,20 @@ pub fn text(plan: &Plan) -> String {
         .iter()
         .map(|node| node.title.width().max(node.id.width()));
     let title = titles.max().unwrap_or(0).min(TITLE);
-    for level in 0..levels {
-        out.push_str(if level == 0 {
+    let mut by_level = vec![Vec::new(); levels];
+    for (at, node) in drawing.nodes.iter().enumerate() {
+        if let Some(members) = by_level.get_mut(node.level) {
+            members.push((at, node));
+        }
+    }
+    for (number, members) in (1..).zip(&by_level) {
+        let above = if number == 1 {
             "\n"
         } else {
             "      │\n      ▼\n"
-        });
-        self::level(&mut out, &drawing, level, title);
+        };
+        out.push_str(above);
+        level(&mut out, &drawing, (number, members), title);
     }
     backs(&mut out, &drawing);
     for list in &drawing.hooks {
