@@ -64,14 +64,16 @@ fn shape(kind: &str) -> (&'static str, &'static str) {
 
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    // "1. x" and "- x" at the begin of a label would be read as a Markdown list.
+    let mut is_list = true;
     for c in text.chars() {
-        if c.is_alphanumeric()
-            || matches!(c, ' ' | '-' | '_' | '.' | ',' | '/' | ':' | '…' | '≤' | '×')
-        {
+        let marks = matches!(c, ' ' | '_' | ',' | '/' | ':' | '…' | '≤' | '×');
+        if c.is_alphanumeric() || marks || (matches!(c, '-' | '.') && !is_list) {
             out.push(c);
         } else {
             let _ = write!(out, "#{};", u32::from(c));
         }
+        is_list &= c.is_numeric() || c == ' ';
     }
     out
 }

@@ -11,6 +11,7 @@ use crate::{
     id::StepId,
     limits,
     policy::{Goto, OnFailure},
+    shown::shown,
     step::Step,
     validate::{
         group::{Group, GroupKind, Groups},
@@ -154,18 +155,18 @@ fn cycles(report: &mut Report, groups: &Groups<'_>, group: &Group<'_>) {
         else {
             continue;
         };
-        let mut shown: Vec<String> = cycle
+        let mut path: Vec<String> = cycle
             .iter()
             .take(SHOWN_OF_CYCLE)
-            .map(|id| Quoted(id.as_str()).to_string())
+            .map(|id| shown(id.as_str(), limits::MAX_ID_LEN))
             .collect();
         if let (Some(hidden @ 1..), Some(last)) =
             (cycle.len().checked_sub(SHOWN_OF_CYCLE + 1), cycle.last())
         {
-            shown.push(format!("({hidden} more)"));
-            shown.push(Quoted(last.as_str()).to_string());
+            path.push(format!("({hidden} more)"));
+            path.push(shown(last.as_str(), limits::MAX_ID_LEN));
         }
-        let path = shown.join(" → ").replace('`', "");
+        let path = path.join(" → ");
         let mut problem = site.error(
             codes::CYCLE,
             format_args!("depends on itself in a circle: {path}"),

@@ -9,6 +9,7 @@ use crate::{
     graph::Ancestry,
     limits,
     plan::Plan,
+    shown::shown,
     step::Step,
     trigger::Trigger,
     validate::{
@@ -170,8 +171,7 @@ impl<'p> Expressions<'p> {
                 }
             }
             Err(error) => {
-                let (position, message) = (error.offset + 1, Quoted(&error.message).to_string());
-                let message = message.trim_matches('`');
+                let (position, message) = (error.offset + 1, shown(&error.message, 200));
                 self.report.push(at.0.error(
                     codes::BAD_EXPRESSION,
                     format_args!(

@@ -15,8 +15,11 @@ use crate::{
 
 /// Problems listed at most; the rest is counted.
 pub const MAX_PROBLEMS: usize = 10_000;
-/// Names for which the nearest known name is looked for.
-const MAX_SUGGESTIONS: usize = 100;
+/// Pairs of characters that the search for near names compares in one validation, about a tenth of a
+/// second: enough for hundreds of slips in a plan of any size.
+const MAX_COMPARED: usize = 30_000_000;
+/// Bytes of a name for which a near one is looked for.
+const MAX_COMPARED_NAME: usize = 256;
 /// Characters of foreign text that a message quotes.
 const QUOTED_CHARS: usize = 80;
 
@@ -40,7 +43,8 @@ pub(super) struct Site<'a> {
 pub(super) struct Report {
     found: Vec<Diagnostic>,
     dropped: usize,
-    suggestions_left: usize,
+    /// Pairs of characters that may still be compared.
+    compared_left: usize,
 }
 
 /// A foreign text in a message: in backquotes, escaped, shortened.
@@ -106,7 +110,7 @@ impl Report {
         Self {
             found: Vec::new(),
             dropped: 0,
-            suggestions_left: MAX_SUGGESTIONS,
+            compared_left: MAX_COMPARED,
         }
     }
 
@@ -126,13 +130,7 @@ impl Report {
         known: impl Iterator<Item = &'n str>,
         otherwise: &str,
     ) {
-        let near = match self.suggestions_left.checked_sub(1) {
-            Some(left) => {
-                self.suggestions_left = left;
-                nearest(name, known)
-            }
-            None => None,
-        };
+        let near = nearest_within(&mut self.compared_left, name, known);
         self.push(match near {
             Some(near) => problem.hint(format!("did you mean {}?", Quoted(near))),
             None if otherwise.is_empty() => problem,
@@ -166,21 +164,32 @@ impl fmt::Display for Quoted<'_> {
 
 /// The known name with the fewest edits to `name`, if they are few enough for a slip.
 pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    if name.len() > 256 {
+    let mut left = MAX_COMPARED;
+    nearest_within(&mut left, name, known)
+}
+
+fn nearest_within<'n>(
+    compared_left: &mut usize,
+    name: &str,
+    known: impl Iterator<Item = &'n str>,
+) -> Option<&'n str> {
+    if name.len() > MAX_COMPARED_NAME {
         return None;
     }
     let length = name.chars().count();
     let allowed = (length / 3).max(1);
     let lower = name.to_lowercase();
-    known
-        .filter(|other| other.chars().count().abs_diff(length) <= allowed)
-        .map(|other| {
-            (
-                strsim::damerau_levenshtein(&lower, &other.to_lowercase()),
-                other,
-            )
-        })
-        .filter(|(edits, other)| *edits <= allowed && *other != name)
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, other)| other)
+    let mut best = None;
+    for other in known {
+        let near_length = other.chars().count().abs_diff(length) <= allowed;
+        if !near_length || other == name {
+            continue;
+        }
+        *compared_left = compared_left.checked_sub(name.len() * other.len())?;
+        let edits = strsim::damerau_levenshtein(&lower, &other.to_lowercase());
+        if edits <= allowed && best.is_none_or(|(fewest, _)| edits < fewest) {
+            best = Some((edits, other));
+        }
+    }
+    best.map(|(_, other)| other)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -259,4 +260,41 @@ fn a_plan_that_is_fine_is_fine() {
          "depends_on": ["test"]},
     ]});
     assert_eq!(check(&json), []);
+}
+
+#[test]
+fn names_are_compared_within_a_budget() {
+    // 5,000 ids of the greatest length, and 200 slips: 16 billion comparisons if unbounded.
+    let id = |n: usize| format!("{n:0>128}");
+    let ids: Vec<String> = (0..limits::MAX_STEPS).map(id).collect();
+    let mut left: Vec<Json> = ids
+        .iter()
+        .map(|id| json!({"id": id, "kind": "bash", "run": "true"}))
+        .collect();
+    let unknown: Vec<String> = (0..200).map(|n| format!("x{n:0>127}")).collect();
+    left[0]["depends_on"] = json!(unknown);
+    let found = check(&with_steps(&left));
+    assert_eq!(found.len(), 200);
+    let suggested = |found: &Diagnostic| found.hint.as_ref().is_some_and(|h| h.contains("mean"));
+    assert!(suggested(&found[0]) && !suggested(&found[199]));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_a_check_panic(text in ".{0,40}", cron in "[0-9*/,LW#?A-Z -]{0,24}") {
+        let step = json!({"id": text, "kind": "python", "code": text, "call": text, "name": text,
+            "when": text, "env": {&text: text}, "secrets": [text], "timeout": text, "cwd": text,
+            "image": text, "runner": text, "artifacts": [text], "retry": {"on": [text]},
+            "outputs": {"$ref": text, "type": text, "required": [text]},
+            "cache": {"key": text, "paths": [text]}, "resources": {&text: text}});
+        let triggers = json!([
+            {"on": "schedule", "cron": text, "tz": text}, {"on": "schedule", "cron": cron},
+            {"on": "push", "branches": [text]}, {"on": "webhook", "name": text},
+            {"on": "workflow", "name": text, "outcome": text}, {"on": "event", "topic": text}]);
+        let json = json!({"version": 1, "name": text, "steps": [step], "triggers": triggers});
+        for found in check(&json) {
+            let shown = found.to_string();
+            prop_assert!(!shown.chars().any(crate::shown::is_forbidden), "{shown:?}");
+        }
+    }
 }
