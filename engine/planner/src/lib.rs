@@ -1,1 +1,36 @@
-//! placeholder
+//! From workflow sources to validated, hashed plans.
+//!
+//! Keeps the evaluator processes, answers what they ask about the commit, and believes nothing they
+//! say: every plan is parsed, sealed and validated here. Must not run a step, decide a status or
+//! touch the database.
+//!
+//! Reading order: [`planner`], [`view`], [`pool`], [`read_set`].
+#![forbid(unsafe_code)]
+
+mod bucket;
+pub mod cache;
+pub mod codes;
+mod difference;
+pub mod discover;
+mod error;
+mod exchange;
+mod judge;
+pub mod planner;
+pub mod pool;
+mod process;
+pub mod read_set;
+mod sources;
+pub mod view;
+
+pub use crate::{
+    bucket::Rate,
+    cache::{CachedPlans, PlanCache},
+    difference::{Difference, first_difference},
+    discover::{Discovery, WorkflowFile, WorkflowKind, discover, find_by_name},
+    error::{Error, PlanError},
+    judge::PlannedWorkflow,
+    planner::{Evaluated, PlanRequest, Planner},
+    pool::{EvaluatorPool, Options, Trust},
+    read_set::{ReadSet, Verification},
+    view::{CommitView, GitCommit, ViewError, WorkTree},
+};

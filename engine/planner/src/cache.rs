@@ -1,0 +1,185 @@
+//! Plans that were made before: in memory, and behind a hook in the store.
+//!
+//! An entry is found by everything known beforehand (sources, event, inputs, evaluator) and holds
+//! only while the facts that its evaluation asked for are the same in the commit at hand.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use plue_plan::{Diagnostic, Plan, PlanHash, canonical::SealedPlan, validate::SourceMap};
+use serde::{Deserialize, Serialize};
+
+use crate::{judge::PlannedWorkflow, planner::Evaluated, read_set::ReadSet};
+
+/// Entries in memory.
+const MAX_ENTRIES: usize = 256;
+/// Bytes of plans in memory.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Version of the stored form; another one is not read.
+const VERSION: u32 = 1;
+
+/// The key of an entry: SHA-256.
+pub(crate) type Key = [u8; 32];
+
+/// A cache that outlives the process. It may forget anything at any time.
+pub trait PlanCache: Send + Sync + std::fmt::Debug {
+    /// The bytes stored under a key of 64 hexadecimal digits.
+    fn get<'c>(&'c self, key: &'c str) -> Boxed<'c, Option<Vec<u8>>>;
+
+    /// Stores bytes under a key. Failing is not worth an error.
+    fn put<'c>(&'c self, key: &'c str, value: Vec<u8>) -> Boxed<'c, ()>;
+}
+
+/// A future of a trait object.
+pub type Boxed<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
+
+/// The stored form of an entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CachedPlans {
+    version: u32,
+    read_set: ReadSet,
+    printed: String,
+    plans: Vec<CachedPlan>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CachedPlan {
+    hash: PlanHash,
+    plan_json: String,
+    places: SourceMap,
+    warnings: Vec<Diagnostic>,
+}
+
+/// The entries in memory; the least recently used one goes first.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: HashMap<Key, Entry>,
+    /// Grows with every use.
+    now: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    used: u64,
+    bytes: usize,
+    evaluated: Evaluated,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    pub(crate) fn get(&self, key: &Key) -> Option<Evaluated> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.now += 1;
+        let now = entries.now;
+        let entry = entries.by_key.get_mut(key)?;
+        entry.used = now;
+        Some(entry.evaluated.clone())
+    }
+
+    pub(crate) fn put(&self, key: Key, evaluated: Evaluated) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.remove(&key);
+        let bytes = evaluated
+            .workflows
+            .iter()
+            .map(|w| 2 * w.sealed.bytes.len() + 4_096)
+            .sum();
+        if bytes > MAX_BYTES {
+            return;
+        }
+        while entries.by_key.len() >= MAX_ENTRIES || entries.bytes + bytes > MAX_BYTES {
+            let oldest = entries.by_key.iter().min_by_key(|(_, entry)| entry.used);
+            let Some(oldest) = oldest.map(|(key, _)| *key) else {
+                break;
+            };
+            entries.remove(&oldest);
+        }
+        entries.now += 1;
+        entries.bytes += bytes;
+        let used = entries.now;
+        entries.by_key.insert(
+            key,
+            Entry {
+                used,
+                bytes,
+                evaluated,
+            },
+        );
+    }
+}
+
+// === impl Entries ===
+
+impl Entries {
+    fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.by_key.remove(key) {
+            self.bytes -= entry.bytes;
+        }
+    }
+}
+
+// === impl CachedPlans ===
+
+impl CachedPlans {
+    pub(crate) fn of(evaluated: &Evaluated) -> Self {
+        let plans = evaluated.workflows.iter().map(|workflow| CachedPlan {
+            hash: workflow.sealed.hash,
+            plan_json: String::from_utf8_lossy(&workflow.sealed.bytes).into_owned(),
+            places: workflow.places.clone(),
+            warnings: workflow.warnings.clone(),
+        });
+        Self {
+            version: VERSION,
+            read_set: (*evaluated.read_set).clone(),
+            printed: evaluated.printed.clone(),
+            plans: plans.collect(),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// What was stored, if it is whole: a plan must still have its hash.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<PlannedWorkflow>, ReadSet, String)> {
+        let cached: Self = serde_json::from_slice(bytes).ok()?;
+        let workflows = cached.plans.into_iter().map(|cached| {
+            let plan = Plan::from_json(cached.plan_json.as_bytes()).ok()?;
+            let sealed = SealedPlan::seal(plan)
+                .ok()
+                .filter(|s| s.hash == cached.hash)?;
+            Some(PlannedWorkflow {
+                sealed,
+                places: cached.places,
+                warnings: cached.warnings,
+            })
+        });
+        let workflows = workflows.collect::<Option<Vec<_>>>()?;
+        (cached.version == VERSION).then_some((workflows, cached.read_set, cached.printed))
+    }
+}
+
+impl Evaluated {
+    pub(crate) fn from_stored(bytes: &[u8]) -> Option<Self> {
+        let (workflows, read_set, printed) = CachedPlans::decode(bytes)?;
+        Some(Self {
+            workflows: workflows.into(),
+            read_set: Arc::new(read_set),
+            printed,
+            usage: plue_wire::eval::Usage::default(),
+            rounds: 0,
+            origin: crate::planner::Origin::Stored,
+        })
+    }
+}

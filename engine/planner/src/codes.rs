@@ -1,0 +1,61 @@
+//! The catalogue of codes `PLUE-E02xx`: problems between a workflow file and its plan that are not
+//! the evaluator's own.
+//!
+//! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
+
+use plue_plan::Code;
+
+macro_rules! catalogue {
+    ($($name:ident = $code:literal, $meaning:literal;)+) => {
+        $(
+            #[doc = concat!("`", $code, "`: ", $meaning, ".")]
+            pub const $name: Code = Code::new($code);
+        )+
+
+        /// Every code with what it means, in the order of their numbers.
+        pub const ALL: &[(Code, &str)] = &[$((Code::new($code), $meaning)),+];
+    };
+}
+
+catalogue! {
+    NOT_DETERMINISTIC = "PLUE-E0201", "two evaluations of the same file gave different plans";
+    TOO_MUCH_CPU = "PLUE-E0202", "the evaluation took more CPU time than the limit";
+    TOO_MUCH_MEMORY = "PLUE-E0203", "the evaluation took more memory than the limit";
+    TOO_LONG = "PLUE-E0204", "the evaluation took longer than the limit";
+    DENIED = "PLUE-E0205", "the evaluation tried what the jail forbids";
+    CRASHED = "PLUE-E0206", "the evaluation crashed";
+    BAD_REPLY = "PLUE-E0207", "the evaluation answered with something that is no answer";
+    TOO_MANY_ROUNDS = "PLUE-E0208", "the workflow asked about the commit too many times in a row";
+    TOO_MANY_FACTS = "PLUE-E0209", "the workflow asked for more files and patterns than the limit";
+    FACTS_TOO_LARGE = "PLUE-E0210", "what the workflow read is larger than the limit";
+    SOURCE_TOO_LARGE = "PLUE-E0211", "a source file is larger than the limit";
+    BUNDLE_TOO_LARGE = "PLUE-E0212", "the workflow file and its modules are larger than the limit";
+    NOT_UTF8 = "PLUE-E0213", "a source file is not UTF-8 text";
+    NO_SUCH_FILE = "PLUE-E0214", "the workflow file does not exist or cannot be read";
+    TOO_MANY_PLANS = "PLUE-E0215", "one file returns more plans than the limit";
+    TOO_OFTEN = "PLUE-E0216", "the repository asked for more evaluations than it may";
+    TOO_MANY_WORKFLOWS = "PLUE-E0217", "the commit has more workflow files than the limit";
+    UNKNOWN_WORKFLOW = "PLUE-E0218", "there is no workflow of this name or path";
+    AMBIGUOUS_WORKFLOW = "PLUE-E0219", "more than one workflow has this name";
+    NO_FRONT_END = "PLUE-E0220", "this kind of workflow file is not supported yet";
+    DUPLICATE_PLAN = "PLUE-E0221", "two plans of one file have the same name";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_page_that_begins_with_its_meaning() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        for (code, meaning) in ALL {
+            let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
+            let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
+            assert!(
+                page.starts_with(&format!("# {code}: {meaning}\n")),
+                "{code}"
+            );
+            assert!(page.contains("## Fix"), "{code}");
+        }
+    }
+}

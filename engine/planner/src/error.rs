@@ -1,0 +1,122 @@
+//! What can go wrong between a source and its plan.
+
+use std::{path::PathBuf, time::Duration};
+
+use plue_plan::Diagnostic;
+
+use crate::view::ViewError;
+
+/// Something of ours failed; the workflow file is not to blame.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The evaluator could not be started.
+    #[error("cannot start the evaluator {}", path.display())]
+    Start {
+        /// The program.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The evaluator ended or hung before it was ready.
+    #[error("the evaluator is not ready: {reason}{}", said(stderr))]
+    NotReady {
+        /// What happened.
+        reason: String,
+        /// The end of what it wrote to its standard error.
+        stderr: String,
+    },
+    /// A layer of the jail does not hold here and was not allowed to be absent.
+    #[error("the evaluator refuses to work without these layers of its jail: {}", .0.join(", "))]
+    JailMissing(Vec<String>),
+    /// The evaluator speaks another version of the protocol.
+    #[error(
+        "the evaluator speaks protocol {found}, this engine {wanted}; install both from one release"
+    )]
+    Protocol {
+        /// Its version.
+        found: u32,
+        /// Ours.
+        wanted: u32,
+    },
+    /// Too many evaluations wait for an evaluator.
+    #[error("{waiting} evaluations are waiting already")]
+    Busy {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The repository used up its evaluations.
+    #[error("the repository may evaluate again in {} s", retry_after.as_secs().max(1))]
+    TooOften {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The commit cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Work on a blocking thread was cut off: the engine is stopping.
+    #[error("the evaluation was cut off")]
+    Interrupted,
+    /// A request cannot be encoded.
+    #[error("the request to the evaluator cannot be encoded")]
+    Encode(#[from] plue_wire::FrameError),
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The workflow file is at fault: at least one error, all that were found.
+    #[error("the workflow is invalid: {} problems", .0.len())]
+    Invalid(Vec<Diagnostic>),
+    /// Something of ours failed.
+    #[error(transparent)]
+    Infrastructure(#[from] Error),
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Whether the same request may succeed a little later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::NotReady { .. } | Self::Busy { .. } | Self::TooOften { .. } => true,
+            Self::Start { .. }
+            | Self::JailMissing(_)
+            | Self::Protocol { .. }
+            | Self::View(_)
+            | Self::Interrupted
+            | Self::Encode(_) => false,
+        }
+    }
+}
+
+// === impl PlanError ===
+
+impl PlanError {
+    pub(crate) fn invalid(diagnostic: Diagnostic) -> Self {
+        Self::Invalid(vec![diagnostic])
+    }
+
+    /// The diagnostics, if the workflow file is at fault.
+    #[must_use]
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Invalid(diagnostics) => diagnostics,
+            Self::Infrastructure(_) => &[],
+        }
+    }
+}
+
+impl From<ViewError> for PlanError {
+    fn from(error: ViewError) -> Self {
+        Self::Infrastructure(error.into())
+    }
+}
+
+fn said(stderr: &str) -> String {
+    match stderr.trim() {
+        "" => String::new(),
+        text => format!("; it said: {text}"),
+    }
+}

@@ -1,0 +1,296 @@
+//! One evaluation: rounds of "needs" and answers until both zygotes have all they ask for.
+//!
+//! Must not believe a zygote: what it asks for is counted and bounded here.
+
+use std::sync::Arc;
+
+use plue_plan::{Code, Diagnostic, Span};
+use plue_runtime::Tasks;
+use plue_wire::eval::{
+    EvalOutcome, EvalReply, EvalRequest, Facts, FileFact, Killed, MAX_CPU_S, MAX_FACT_BYTES,
+    MAX_FACTS, MAX_MEMORY_BYTES, MAX_ROUNDS, MAX_WALL_S, Need, Usage,
+};
+
+use crate::{
+    codes,
+    error::{Error, PlanError},
+    pool::Checkout,
+    process::Failure,
+    read_set::Question,
+    sources::Sources,
+    view::{CommitView, ViewError},
+};
+
+/// What both zygotes said when nothing was missing any more.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) outcomes: [EvalOutcome; 2],
+    pub(crate) facts: Facts,
+    pub(crate) printed: String,
+    pub(crate) usage: Usage,
+    pub(crate) rounds: u32,
+}
+
+/// Everything an evaluation needs beside the evaluators.
+pub(crate) struct Exchange<'e> {
+    pub(crate) sources: &'e Sources,
+    pub(crate) question: &'e Question,
+    pub(crate) view: &'e Arc<dyn CommitView>,
+    pub(crate) tasks: &'e Tasks,
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// Asks until nothing is missing.
+    pub(crate) async fn run(&self, checkout: &mut Checkout) -> Result<Settled, PlanError> {
+        let mut request = EvalRequest {
+            id: 0,
+            entry: self.sources.entry.clone(),
+            sources: self.sources.files.clone(),
+            event_json: self.question.event_json.clone(),
+            inputs_json: self.question.inputs_json.clone(),
+            facts: Facts::default(),
+        };
+        let mut usage = Usage::default();
+        for round in 1..=MAX_ROUNDS {
+            request.id += 1;
+            let [a, b] = self.ask(checkout, &request).await?;
+            add(&mut usage, &a.usage);
+            let needs = needs(&a, &b);
+            if needs.is_empty() {
+                return Ok(Settled {
+                    outcomes: [a.outcome, b.outcome],
+                    facts: request.facts,
+                    printed: clean(&a.printed),
+                    usage,
+                    rounds: u32::try_from(round).unwrap_or(u32::MAX),
+                });
+            }
+            let facts = std::mem::take(&mut request.facts);
+            request.facts = self.answer(facts, needs).await?;
+        }
+        let message = format!("the workflow asked about the commit {MAX_ROUNDS} times in a row");
+        Err(self.refuse(codes::TOO_MANY_ROUNDS, message).hint_error(
+            "each question that depends on the answer to another one is a round; ask for patterns instead of single files",
+        ))
+    }
+
+    /// One question to both. A zygote that died is replaced and asked once more: only the second
+    /// death is the file's fault.
+    async fn ask(
+        &self,
+        checkout: &mut Checkout,
+        request: &EvalRequest,
+    ) -> Result<[EvalReply; 2], PlanError> {
+        let mut died = None;
+        for _attempt in 0..2 {
+            let failure = match checkout.ask(request).await? {
+                [Ok(a), Ok(b)] => return self.not_killed([a, b]),
+                [Err(failure), _] | [_, Err(failure)] => failure,
+            };
+            tracing::warn!(entry = self.sources.entry, %failure, "an evaluator failed");
+            match failure {
+                Failure::Died(how) => died = Some(how),
+                Failure::Garbage(what) => {
+                    return Err(self.refuse(codes::BAD_REPLY, what).into());
+                }
+                Failure::Silent => return Err(self.killed(&Killed::Wall).into()),
+            }
+        }
+        let how = died.unwrap_or_default();
+        let message = format!("the evaluator crashed on this file twice ({how})");
+        Err(self.refuse(codes::CRASHED, message).into())
+    }
+
+    fn not_killed(&self, replies: [EvalReply; 2]) -> Result<[EvalReply; 2], PlanError> {
+        for reply in &replies {
+            if let EvalOutcome::Killed(why) = &reply.outcome {
+                return Err(self.killed(why).into());
+            }
+        }
+        Ok(replies)
+    }
+
+    fn killed(&self, why: &Killed) -> Refusal {
+        let mebibytes = MAX_MEMORY_BYTES / (1024 * 1024);
+        let (code, message, hint) = match why {
+            Killed::Cpu => (
+                codes::TOO_MUCH_CPU,
+                format!("the file took more than {MAX_CPU_S} s of CPU time"),
+                "a workflow file only describes steps; do the work in a step",
+            ),
+            Killed::Memory => (
+                codes::TOO_MUCH_MEMORY,
+                format!("the file took more than {mebibytes} MiB of memory"),
+                "a workflow file only describes steps; do the work in a step",
+            ),
+            Killed::Wall => (
+                codes::TOO_LONG,
+                format!("the file took longer than {MAX_WALL_S} s"),
+                "a workflow file only describes steps; do the work in a step",
+            ),
+            Killed::Denied(what) => (
+                codes::DENIED,
+                format!("the file tried what the jail forbids ({})", clean(what)),
+                "a workflow file may read the commit through `ctx` and nothing else",
+            ),
+            Killed::Crashed(how) => (
+                codes::CRASHED,
+                format!("the file made the interpreter crash ({})", clean(how)),
+                "very deep recursion is the usual cause",
+            ),
+            Killed::BadReply(what) => (
+                codes::BAD_REPLY,
+                format!("the file's result was no result ({})", clean(what)),
+                "the plans of one file may be 16 MiB together",
+            ),
+        };
+        self.refuse(code, message).hint(hint)
+    }
+
+    /// Looks the needs up at the commit, on a thread that may block.
+    async fn answer(&self, facts: Facts, needs: Vec<Need>) -> Result<Facts, PlanError> {
+        let view = Arc::clone(self.view);
+        if needs.iter().all(|need| is_known(&facts, need)) {
+            let message = "it asked again for what it had been told".to_owned();
+            return Err(self.refuse(codes::BAD_REPLY, message).into());
+        }
+        let found = self.tasks.spawn_blocking(move || {
+            let mut facts = facts;
+            for need in needs {
+                look_up(&*view, need, &mut facts)?;
+                if count(&facts) > MAX_FACTS || size(&facts) > MAX_FACT_BYTES {
+                    break;
+                }
+            }
+            Ok::<_, ViewError>(facts)
+        });
+        let facts = found.await.map_err(|_| Error::Interrupted)??;
+        if count(&facts) > MAX_FACTS {
+            let message =
+                format!("the workflow asked for more than {MAX_FACTS} files and patterns");
+            return Err(self.refuse(codes::TOO_MANY_FACTS, message).into());
+        }
+        if size(&facts) > MAX_FACT_BYTES {
+            let limit = MAX_FACT_BYTES / (1024 * 1024);
+            let message = format!("what the workflow read is more than {limit} MiB");
+            return Err(self.refuse(codes::FACTS_TOO_LARGE, message).into());
+        }
+        Ok(facts)
+    }
+
+    fn refuse(&self, code: Code, message: String) -> Refusal {
+        let place = Span::at(self.sources.entry.clone(), 1, 1);
+        Refusal(Diagnostic::error(code, message).at(place))
+    }
+}
+
+/// A diagnostic on its way to become an error.
+struct Refusal(Diagnostic);
+
+// === impl Refusal ===
+
+impl Refusal {
+    fn hint(self, hint: &str) -> Self {
+        Self(self.0.hint(hint))
+    }
+
+    fn hint_error(self, hint: &str) -> PlanError {
+        self.hint(hint).into()
+    }
+}
+
+impl From<Refusal> for PlanError {
+    fn from(refusal: Refusal) -> Self {
+        Self::invalid(refusal.0)
+    }
+}
+
+/// What either is missing. Sets may be walked in different orders, so that each is asked for.
+fn needs(a: &EvalReply, b: &EvalReply) -> Vec<Need> {
+    let mut needs: Vec<Need> = Vec::new();
+    for reply in [a, b] {
+        if let EvalOutcome::Needs(more) = &reply.outcome {
+            needs.extend(more.iter().take(MAX_FACTS + 1).cloned());
+        }
+    }
+    needs.sort();
+    needs.dedup();
+    needs
+}
+
+fn is_known(facts: &Facts, need: &Need) -> bool {
+    match need {
+        Need::Read(path) => match facts.files.get(path) {
+            Some(FileFact::Text(_) | FileFact::NotText | FileFact::Absent) => true,
+            Some(FileFact::Present) | None => false,
+        },
+        Need::Exists(path) => facts.files.contains_key(path),
+        Need::Glob(pattern) => facts.globs.contains_key(pattern),
+        Need::ChangedFiles => facts.changed_files.is_some(),
+    }
+}
+
+fn look_up(view: &dyn CommitView, need: Need, facts: &mut Facts) -> Result<(), ViewError> {
+    match need {
+        Need::Read(path) => {
+            let fact = view.read(&path)?;
+            facts.files.insert(path, fact);
+        }
+        Need::Exists(path) if facts.files.contains_key(&path) => {}
+        Need::Exists(path) => {
+            let there = view.exists(&path)?;
+            let fact = if there {
+                FileFact::Present
+            } else {
+                FileFact::Absent
+            };
+            facts.files.insert(path, fact);
+        }
+        Need::Glob(pattern) => {
+            let paths = view.glob(&pattern)?;
+            facts.globs.insert(pattern, paths);
+        }
+        Need::ChangedFiles => facts.changed_files = Some(view.changed_files()?),
+    }
+    Ok(())
+}
+
+fn count(facts: &Facts) -> usize {
+    facts.files.len() + facts.globs.len() + usize::from(facts.changed_files.is_some())
+}
+
+fn size(facts: &Facts) -> usize {
+    let list = |paths: &[String]| paths.iter().map(|path| path.len() + 8).sum::<usize>();
+    let texts = facts.files.iter().map(|(path, fact)| {
+        path.len()
+            + match fact {
+                FileFact::Text(text) => text.len(),
+                FileFact::NotText | FileFact::Present | FileFact::Absent => 0,
+            }
+    });
+    let globs = facts
+        .globs
+        .iter()
+        .map(|(pattern, paths)| pattern.len() + list(paths));
+    texts.chain(globs).sum::<usize>() + facts.changed_files.as_deref().map_or(0, list)
+}
+
+fn add(total: &mut Usage, one: &Usage) {
+    total.cpu_us = total.cpu_us.saturating_add(one.cpu_us);
+    total.wall_us = total.wall_us.saturating_add(one.wall_us);
+    total.max_rss_kib = total.max_rss_kib.max(one.max_rss_kib);
+}
+
+/// Text from a child without characters that could act on a terminal.
+pub(crate) fn clean(text: &str) -> String {
+    let harmless = |c: char| {
+        if c.is_control() && !matches!(c, '\n' | '\t') {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(harmless).collect()
+}

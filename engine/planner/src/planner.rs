@@ -1,0 +1,483 @@
+//! The planner: one door from (commit, file, event, inputs) to plans.
+
+use std::{fmt, sync::Arc};
+
+use plue_plan::{Diagnostic, Event, Plan, Span};
+use plue_runtime::{Clock, Tasks};
+use plue_wire::eval::Usage;
+use serde_json::{Map, Value as Json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    bucket::{Rate, Throttle},
+    cache::{CachedPlans, Key, Memory, PlanCache},
+    codes,
+    difference::first_difference,
+    discover::{self, WorkflowFile, WorkflowKind, discover, find_by_name},
+    error::{Error, PlanError},
+    exchange::Exchange,
+    judge::{PlannedWorkflow, judge},
+    pool::{EvaluatorPool, Options, Trust},
+    read_set::{Question, ReadSet, Verification},
+    sources::Sources,
+    view::CommitView,
+};
+
+/// What to plan.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    /// The commit.
+    pub view: Arc<dyn CommitView>,
+    /// Path of the workflow file.
+    pub entry: String,
+    /// The event; none when the workflow is only listed.
+    pub event: Option<Event>,
+    /// The inputs of the run.
+    pub inputs: Map<String, Json>,
+    /// Who wrote the file.
+    pub trust: Trust,
+    /// Whose evaluations are counted, for [`Trust::Untrusted`].
+    pub repository: String,
+}
+
+/// The plans of one file. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Evaluated {
+    /// In the order the file returned them.
+    pub workflows: Arc<[PlannedWorkflow]>,
+    /// What they were made from.
+    pub read_set: Arc<ReadSet>,
+    /// What the file printed.
+    pub printed: String,
+    /// What the evaluation cost, over all rounds.
+    pub usage: Usage,
+    /// Rounds of asking; 0 from a cache of the store.
+    pub rounds: u32,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where plans come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Evaluated now.
+    Evaluated,
+    /// From the cache of this process.
+    Memory,
+    /// From the cache of the store.
+    Stored,
+}
+
+/// One file of a listing.
+#[derive(Debug)]
+pub struct Listed {
+    /// The file.
+    pub file: WorkflowFile,
+    /// Its plans without an event, or what is wrong with it.
+    pub plans: Result<Evaluated, PlanError>,
+}
+
+/// Makes plans. Cheap to clone.
+#[derive(Clone)]
+pub struct Planner(Arc<Inner>);
+
+struct Inner {
+    pool: EvaluatorPool,
+    tasks: Tasks,
+    memory: Memory,
+    stored: Option<Arc<dyn PlanCache>>,
+    throttle: Throttle,
+    /// What tells one evaluator from another without starting it.
+    identity: String,
+}
+
+// === impl Planner ===
+
+impl Planner {
+    /// A planner with its own pool of evaluators; nothing is started yet.
+    #[must_use]
+    pub fn new(options: Options, rate: Rate, clock: Clock, tasks: Tasks) -> Self {
+        Self::with_cache(options, rate, clock, tasks, None)
+    }
+
+    /// With a cache that outlives the process.
+    #[must_use]
+    pub fn with_cache(
+        options: Options,
+        rate: Rate,
+        clock: Clock,
+        tasks: Tasks,
+        stored: Option<Arc<dyn PlanCache>>,
+    ) -> Self {
+        let identity = identity(&options);
+        Self(Arc::new(Inner {
+            pool: EvaluatorPool::new(options, clock, tasks.clone()),
+            throttle: Throttle::new(rate, clock),
+            memory: Memory::default(),
+            tasks,
+            stored,
+            identity,
+        }))
+    }
+
+    /// The evaluators.
+    #[must_use]
+    pub fn pool(&self) -> &EvaluatorPool {
+        &self.0.pool
+    }
+
+    /// The plans of one file: from a cache if nothing they were made from has changed, else by
+    /// evaluation.
+    ///
+    /// # Errors
+    /// [`PlanError::Invalid`] with everything that is wrong with the file, else
+    /// [`PlanError::Infrastructure`].
+    pub async fn plan(&self, request: PlanRequest) -> Result<Evaluated, PlanError> {
+        front_end(&request.entry)?;
+        let question = Question::of(&request);
+        let sources = self.sources(&request.view, &request.entry).await?;
+        let key = self.key(&sources, &question, request.trust);
+        if let Some(found) = self.cached(&key, &request.view).await? {
+            return Ok(found);
+        }
+        if request.trust == Trust::Untrusted {
+            self.allow(&key, &request.repository)?;
+        }
+        let made = self
+            .evaluate(&sources, &question, &request.view, request.trust)
+            .await;
+        match &made {
+            Ok(evaluated) => self.keep(key, evaluated).await,
+            Err(PlanError::Invalid(problems)) if request.trust == Trust::Untrusted => {
+                if problems.iter().any(is_hostile) {
+                    self.0.throttle.remember_hostile(key, problems.clone());
+                }
+            }
+            Err(_) => {}
+        }
+        made
+    }
+
+    /// Every workflow file of a commit with its plans, as they are without an event. A broken file
+    /// does not keep the others from being listed.
+    ///
+    /// # Errors
+    /// The commit cannot be read.
+    pub async fn list(
+        &self,
+        view: &Arc<dyn CommitView>,
+        trust: Trust,
+        repository: &str,
+    ) -> Result<(Vec<Listed>, Vec<Diagnostic>), Error> {
+        let reader = Arc::clone(view);
+        let found = self.blocking(move || discover(&*reader)).await??;
+        let mut listed = Vec::with_capacity(found.files.len());
+        for file in found.files {
+            let plans = self.plan(PlanRequest {
+                view: Arc::clone(view),
+                entry: file.path.clone(),
+                event: None,
+                inputs: Map::new(),
+                trust,
+                repository: repository.to_owned(),
+            });
+            let plans = plans.await;
+            listed.push(Listed { file, plans });
+        }
+        Ok((listed, found.problems))
+    }
+
+    /// The file that a person means by `plue run NAME`: a path, the name of a file, or the name of
+    /// a plan.
+    ///
+    /// # Errors
+    /// None or more than one has this name, or the commit cannot be read.
+    pub async fn find(
+        &self,
+        view: &Arc<dyn CommitView>,
+        name: &str,
+        trust: Trust,
+        repository: &str,
+    ) -> Result<WorkflowFile, PlanError> {
+        let reader = Arc::clone(view);
+        let found = self
+            .blocking(move || discover(&*reader))
+            .await?
+            .map_err(Error::from)?;
+        if let Some(file) = find_by_name(&found.files, name).map_err(PlanError::invalid)? {
+            return Ok(file.clone());
+        }
+        let (listed, _) = self.list(view, trust, repository).await?;
+        let plans_of = |listed: &Listed| -> Vec<String> {
+            let workflows = listed.plans.iter().flat_map(|plans| plans.workflows.iter());
+            workflows
+                .map(|workflow| workflow.sealed.plan.name.clone())
+                .collect()
+        };
+        let with_name = listed
+            .iter()
+            .filter(|l| plans_of(l).iter().any(|plan| plan == name));
+        let matching: Vec<&Listed> = with_name.collect();
+        match matching.as_slice() {
+            [one] => Ok(one.file.clone()),
+            [] => {
+                let plans = listed.iter().flat_map(plans_of);
+                let files = found
+                    .files
+                    .iter()
+                    .filter_map(|file| file.name().map(str::to_owned));
+                let known: Vec<String> = plans.chain(files).collect();
+                let known = known.iter().map(String::as_str);
+                Err(PlanError::invalid(discover::unknown_workflow(name, known)))
+            }
+            several => {
+                let paths: Vec<&str> = several.iter().map(|l| l.file.path.as_str()).collect();
+                let message = format!("{} each hold a plan named `{name}`", paths.join(" and "));
+                let ambiguous = Diagnostic::error(codes::AMBIGUOUS_WORKFLOW, message);
+                Err(PlanError::invalid(
+                    ambiguous.hint("say the path of the file"),
+                ))
+            }
+        }
+    }
+
+    /// Derives the plan of a run again from its recorded read-set, at a view of the same commit.
+    /// No cache is asked.
+    ///
+    /// # Errors
+    /// Something of ours failed; that the plan is another one, or none, is no error.
+    pub async fn verify(
+        &self,
+        record: &ReadSet,
+        plan: &Plan,
+        view: &Arc<dyn CommitView>,
+        trust: Trust,
+    ) -> Result<Verification, Error> {
+        let (reader, recorded) = (Arc::clone(view), record.clone());
+        let facts = self
+            .blocking(move || recorded.differences(&*reader))
+            .await??;
+        let question = Question::recorded(record);
+        let made = match self.sources(view, &record.entry).await {
+            Ok(sources) => self.evaluate(&sources, &question, view, trust).await,
+            Err(error) => Err(error),
+        };
+        let (now, problems) = match made {
+            Ok(evaluated) => (Some(evaluated), Vec::new()),
+            Err(PlanError::Invalid(problems)) => (None, problems),
+            Err(PlanError::Infrastructure(error)) => return Err(error),
+        };
+        let evaluator = now.as_ref().map(|now| now.read_set.evaluator.clone());
+        let evaluator = evaluator.filter(|build| *build != record.evaluator);
+        let evaluator = evaluator.map(|build| (record.evaluator.clone(), build));
+        let plan = now.as_ref().and_then(|now| now.differs_from(plan));
+        if facts.is_empty() && plan.is_none() && problems.is_empty() && evaluator.is_none() {
+            return Ok(Verification::Equal);
+        }
+        Ok(Verification::Differs {
+            facts,
+            plan,
+            evaluator,
+            problems,
+        })
+    }
+
+    async fn evaluate(
+        &self,
+        sources: &Sources,
+        question: &Question,
+        view: &Arc<dyn CommitView>,
+        trust: Trust,
+    ) -> Result<Evaluated, PlanError> {
+        let exchange = Exchange {
+            sources,
+            question,
+            view,
+            tasks: &self.0.tasks,
+        };
+        let mut checkout = self.0.pool.checkout(trust).await?;
+        let settled = exchange.run(&mut checkout).await;
+        let build = checkout.build().to_owned();
+        checkout.give_back();
+        let settled = settled?;
+        let workflows = judge(settled.outcomes, sources)?;
+        Ok(Evaluated {
+            workflows: workflows.into(),
+            read_set: Arc::new(ReadSet::of(sources, question, &settled.facts, &build)),
+            printed: settled.printed,
+            usage: settled.usage,
+            rounds: settled.rounds,
+            origin: Origin::Evaluated,
+        })
+    }
+
+    async fn sources(&self, view: &Arc<dyn CommitView>, entry: &str) -> Result<Sources, PlanError> {
+        let (view, entry) = (Arc::clone(view), entry.to_owned());
+        self.blocking(move || Sources::read(&*view, &entry)).await?
+    }
+
+    /// An entry whose facts still hold.
+    async fn cached(
+        &self,
+        key: &Key,
+        view: &Arc<dyn CommitView>,
+    ) -> Result<Option<Evaluated>, Error> {
+        if let Some(mut found) = self.0.memory.get(key)
+            && self.holds(&found, view).await?
+        {
+            found.origin = Origin::Memory;
+            return Ok(Some(found));
+        }
+        let Some(stored) = &self.0.stored else {
+            return Ok(None);
+        };
+        let bytes = stored.get(&hex::encode(key)).await;
+        let Some(found) = bytes.as_deref().and_then(Evaluated::from_stored) else {
+            return Ok(None);
+        };
+        if !self.holds(&found, view).await? {
+            return Ok(None);
+        }
+        self.0.memory.put(*key, found.clone());
+        Ok(Some(found))
+    }
+
+    async fn holds(&self, found: &Evaluated, view: &Arc<dyn CommitView>) -> Result<bool, Error> {
+        let record = Arc::clone(&found.read_set);
+        if record.has_no_facts() {
+            return Ok(true);
+        }
+        let view = Arc::clone(view);
+        Ok(self.blocking(move || record.facts_hold(&*view)).await??)
+    }
+
+    async fn keep(&self, key: Key, evaluated: &Evaluated) {
+        self.0.memory.put(key, evaluated.clone());
+        if let Some(stored) = &self.0.stored {
+            let bytes = CachedPlans::of(evaluated).encode();
+            stored.put(&hex::encode(key), bytes).await;
+        }
+    }
+
+    /// Whether a stranger's file may be evaluated now.
+    fn allow(&self, key: &Key, repository: &str) -> Result<(), PlanError> {
+        if let Some(problems) = self.0.throttle.known_hostile(key) {
+            return Err(PlanError::Invalid(problems));
+        }
+        let taken = self.0.throttle.take(repository);
+        taken.map_err(|retry_after| Error::TooOften { retry_after }.into())
+    }
+
+    /// Everything known before an evaluation that its result may depend on.
+    fn key(&self, sources: &Sources, question: &Question, trust: Trust) -> Key {
+        let mut hasher = Sha256::new();
+        let trust = match trust {
+            Trust::Own => "own",
+            Trust::Untrusted => "untrusted",
+        };
+        let event = question.event_json.as_deref().unwrap_or("none");
+        for part in [
+            &self.0.identity,
+            trust,
+            &sources.entry,
+            event,
+            &question.inputs_json,
+        ] {
+            hasher.update(part.len().to_le_bytes());
+            hasher.update(part);
+        }
+        sources.hash_into(&mut hasher);
+        hasher.finalize().into()
+    }
+
+    async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let done = self.0.tasks.spawn_blocking(work).await;
+        done.map_err(|_| Error::Interrupted)
+    }
+}
+
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Planner")
+            .field("pool", &self.0.pool)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Evaluated ===
+
+impl Evaluated {
+    /// The first field in which the plan of the same name differs from this one.
+    fn differs_from(&self, plan: &Plan) -> Option<crate::Difference> {
+        let json = |plan: &Plan| serde_json::to_value(plan).unwrap_or_default();
+        let same_name = self
+            .workflows
+            .iter()
+            .find(|w| w.sealed.plan.name == plan.name);
+        let now = same_name.or(self.workflows.first());
+        first_difference(
+            &json(plan),
+            &now.map_or(Json::Null, |now| json(&now.sealed.plan)),
+        )
+    }
+}
+
+// === impl Question ===
+
+impl Question {
+    fn of(request: &PlanRequest) -> Self {
+        let event = request.event.as_ref();
+        Self {
+            event_json: event.map(|event| serde_json::to_string(event).unwrap_or_default()),
+            inputs_json: Json::Object(request.inputs.clone()).to_string(),
+        }
+    }
+
+    fn recorded(record: &ReadSet) -> Self {
+        Self {
+            event_json: record.event_json.clone(),
+            inputs_json: record.inputs_json.clone(),
+        }
+    }
+}
+
+fn front_end(entry: &str) -> Result<(), PlanError> {
+    match WorkflowFile::at(entry).map(|file| file.kind) {
+        Some(WorkflowKind::Yaml | WorkflowKind::Json) => {
+            let message = "YAML and JSON workflows cannot be planned yet".to_owned();
+            let problem = Diagnostic::error(codes::NO_FRONT_END, message);
+            let problem = problem
+                .at(Span::at(entry, 1, 1))
+                .hint("write it as `.plue.py` for now");
+            Err(PlanError::invalid(problem))
+        }
+        // A file that a person names need not have the name of a workflow.
+        Some(WorkflowKind::Python) | None => Ok(()),
+    }
+}
+
+/// Whether the evaluation was ended from outside.
+fn is_hostile(problem: &Diagnostic) -> bool {
+    let killed = [
+        codes::TOO_MUCH_CPU,
+        codes::TOO_MUCH_MEMORY,
+        codes::TOO_LONG,
+        codes::DENIED,
+        codes::CRASHED,
+        codes::BAD_REPLY,
+    ];
+    killed.contains(&problem.code)
+}
+
+/// The evaluator's file, without running it: path, size and time of change; and our own version,
+/// as validation is part of the result.
+fn identity(options: &Options) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let ir = plue_plan::plan::IR_VERSION;
+    let file = std::fs::metadata(&options.evaluator);
+    let seen = file.map(|file| (file.len(), file.modified().ok()));
+    format!("{version}/{ir}/{}/{seen:?}", options.evaluator.display())
+}

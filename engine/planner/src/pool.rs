@@ -1,0 +1,292 @@
+//! Warm evaluators: pairs of zygotes per trust class, bounded, renewed, never shared between
+//! classes.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use plue_runtime::{Clock, Tasks};
+use plue_wire::eval::{EvalHello, EvalReply, EvalRequest, MAX_WALL_S};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    error::Error,
+    process::{EncodedRequest, Evaluator, Failure, Seed},
+};
+
+/// How much a source is trusted. Evaluators of one class never see a source of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Trust {
+    /// Written by people who may write to the repository.
+    Own,
+    /// Written by anybody, like a pull request from a fork.
+    Untrusted,
+}
+
+/// How evaluators are started and bounded.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program `plue-evaluator`.
+    pub evaluator: PathBuf,
+    /// Pairs per trust class, at least one. An evaluation uses a pair for itself.
+    pub pairs: usize,
+    /// Layers of the jail that may be absent, by name.
+    pub allow_missing: Vec<String>,
+    /// Evaluations of one zygote before it is replaced.
+    pub max_evaluations: u32,
+    /// Age of a zygote at which it is replaced.
+    pub max_age: Duration,
+    /// How long a zygote may take to be ready.
+    pub start_limit: Duration,
+    /// How much longer than the evaluator's own limit of [`MAX_WALL_S`] seconds a reply may take.
+    pub slack: Duration,
+    /// Evaluations that may wait for a pair, per trust class.
+    pub max_waiting: usize,
+}
+
+/// Keeps evaluator processes. Cheap to clone; the processes are killed with the last clone.
+#[derive(Debug, Clone)]
+pub struct EvaluatorPool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    clock: Clock,
+    tasks: Tasks,
+    own: Class,
+    untrusted: Class,
+}
+
+#[derive(Debug)]
+struct Class {
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// Pairs that nobody uses; never more than there are permits.
+    idle: Mutex<Vec<Pair>>,
+}
+
+/// Two zygotes that differ in hash seed and heap layout.
+#[derive(Debug)]
+struct Pair {
+    a: Evaluator,
+    b: Evaluator,
+}
+
+/// A pair in use. Unless it is given back, it is killed.
+#[derive(Debug)]
+pub(crate) struct Checkout {
+    pool: EvaluatorPool,
+    trust: Trust,
+    pair: Option<Pair>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What the two zygotes of a pair said to one request.
+pub(crate) type Answers = [Result<EvalReply, Failure>; 2];
+
+// === impl Options ===
+
+impl Options {
+    /// The defaults for this evaluator.
+    #[must_use]
+    pub fn new(evaluator: impl Into<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            evaluator: evaluator.into(),
+            pairs: (cores / 2).max(1),
+            allow_missing: Vec::new(),
+            max_evaluations: 10_000,
+            max_age: Duration::from_secs(600),
+            start_limit: Duration::from_secs(10),
+            slack: Duration::from_secs(2),
+            max_waiting: 1_000,
+        }
+    }
+}
+
+// === impl EvaluatorPool ===
+
+impl EvaluatorPool {
+    /// A pool without processes; they are started by [`EvaluatorPool::warm`] or on first use.
+    #[must_use]
+    pub fn new(options: Options, clock: Clock, tasks: Tasks) -> Self {
+        let class = || Class {
+            permits: Arc::new(Semaphore::new(options.pairs.max(1))),
+            waiting: AtomicUsize::new(0),
+            idle: Mutex::new(Vec::new()),
+        };
+        Self(Arc::new(Inner {
+            own: class(),
+            untrusted: class(),
+            options,
+            clock,
+            tasks,
+        }))
+    }
+
+    /// Starts a pair of this class if none is idle, and does not wait for it: the first evaluation
+    /// does. Call it early. Must be called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn warm(&self, trust: Trust) -> Result<(), Error> {
+        let mut idle = self.idle(trust);
+        if idle.is_empty() {
+            idle.push(self.start_pair()?);
+        }
+        Ok(())
+    }
+
+    /// What an evaluator of this class says about itself: build and jail.
+    ///
+    /// # Errors
+    /// No evaluator gets ready.
+    pub async fn hello(&self, trust: Trust) -> Result<EvalHello, Error> {
+        let mut checkout = self.checkout(trust).await?;
+        let hello = checkout.ready().await?.clone();
+        checkout.give_back();
+        Ok(hello)
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Idle pairs of a class.
+    #[must_use]
+    pub fn idle_pairs(&self, trust: Trust) -> usize {
+        self.idle(trust).len()
+    }
+
+    /// Waits for a pair of this class. It may not be ready yet.
+    pub(crate) async fn checkout(&self, trust: Trust) -> Result<Checkout, Error> {
+        let class = self.class(trust);
+        let permit = {
+            let waiting = Waiting::enter(&class.waiting, self.0.options.max_waiting)?;
+            let permit = Arc::clone(&class.permits).acquire_owned().await;
+            drop(waiting);
+            permit.map_err(|_| Error::Busy { waiting: 0 })?
+        };
+        let warm = self.idle(trust).pop();
+        let pair = match warm.filter(|pair| pair.is_fresh(&self.0.options)) {
+            Some(pair) => pair,
+            None => self.start_pair()?,
+        };
+        Ok(Checkout {
+            pool: self.clone(),
+            trust,
+            pair: Some(pair),
+            _permit: permit,
+        })
+    }
+
+    fn start_pair(&self) -> Result<Pair, Error> {
+        let Inner {
+            options,
+            clock,
+            tasks,
+            ..
+        } = &*self.0;
+        Ok(Pair {
+            a: Evaluator::start(options, Seed::A, *clock, tasks)?,
+            b: Evaluator::start(options, Seed::B, *clock, tasks)?,
+        })
+    }
+
+    fn class(&self, trust: Trust) -> &Class {
+        match trust {
+            Trust::Own => &self.0.own,
+            Trust::Untrusted => &self.0.untrusted,
+        }
+    }
+
+    fn idle(&self, trust: Trust) -> std::sync::MutexGuard<'_, Vec<Pair>> {
+        let idle = self.class(trust).idle.lock();
+        idle.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One more evaluation in the queue, as long as the value lives.
+struct Waiting<'c>(&'c AtomicUsize);
+
+// === impl Waiting ===
+
+impl<'c> Waiting<'c> {
+    fn enter(count: &'c AtomicUsize, limit: usize) -> Result<Self, Error> {
+        let waiting = count.fetch_add(1, Ordering::Relaxed);
+        let entered = Self(count);
+        if waiting < limit {
+            Ok(entered)
+        } else {
+            Err(Error::Busy { waiting })
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Pair ===
+
+impl Pair {
+    fn is_fresh(&self, options: &Options) -> bool {
+        [&self.a, &self.b].into_iter().all(|evaluator| {
+            evaluator.uses < options.max_evaluations && evaluator.age() < options.max_age
+        })
+    }
+}
+
+// === impl Checkout ===
+
+impl Checkout {
+    /// Waits until both are ready; they get ready side by side.
+    pub(crate) async fn ready(&mut self) -> Result<&EvalHello, Error> {
+        let limit = self.pool.0.options.start_limit;
+        let pair = self.pair.as_mut().ok_or(Error::Busy { waiting: 0 })?;
+        let (a, b) = tokio::join!(pair.a.ready(limit), pair.b.ready(limit));
+        b?;
+        a
+    }
+
+    /// The build of the evaluators; empty before they are ready.
+    pub(crate) fn build(&self) -> &str {
+        self.pair.as_ref().map_or("", |pair| pair.a.build())
+    }
+
+    /// Asks both, side by side. After a failure the pair is gone and the next question starts
+    /// another one.
+    pub(crate) async fn ask(&mut self, request: &EvalRequest) -> Result<Answers, Error> {
+        if self.pair.is_none() {
+            self.pair = Some(self.pool.start_pair()?);
+        }
+        self.ready().await?;
+        let encoded = EncodedRequest::new(request)?;
+        let limit = Duration::from_secs(MAX_WALL_S) + self.pool.0.options.slack;
+        let Some(pair) = self.pair.as_mut() else {
+            return Err(Error::Busy { waiting: 0 });
+        };
+        let (a, b) = tokio::join!(pair.a.ask(&encoded, limit), pair.b.ask(&encoded, limit));
+        if a.is_err() || b.is_err() {
+            self.pair = None;
+        }
+        Ok([a, b])
+    }
+
+    /// Back into the pool, if the pair is whole.
+    pub(crate) fn give_back(mut self) {
+        let options = &self.pool.0.options;
+        if let Some(pair) = self.pair.take().filter(|pair| pair.is_fresh(options)) {
+            self.pool.idle(self.trust).push(pair);
+        }
+    }
+}

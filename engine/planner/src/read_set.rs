@@ -1,0 +1,218 @@
+//! The read-set: everything a plan was made from, as hashes, so that it can be made again.
+
+use std::collections::BTreeMap;
+
+use plue_plan::Diagnostic;
+use plue_wire::eval::{Facts, FileFact};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    difference::Difference,
+    error::PlanError,
+    sources::{Sources, sha256},
+    view::{CommitView, ViewError},
+};
+
+/// What one evaluation was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadSet {
+    /// Path of the workflow file.
+    pub entry: String,
+    /// SHA-256 of each source, by path.
+    pub sources: BTreeMap<String, String>,
+    /// What `ctx.read` and `ctx.exists` answered, by path.
+    pub files: BTreeMap<String, FileRecord>,
+    /// SHA-256 of what `ctx.glob` answered, by pattern.
+    pub globs: BTreeMap<String, String>,
+    /// SHA-256 of `ctx.changed_files`, if it was asked for.
+    pub changed_files: Option<String>,
+    /// The event; none when the workflow was only listed.
+    pub event_json: Option<String>,
+    /// The inputs.
+    pub inputs_json: String,
+    /// The build of the evaluator: `3.11.2/x86_64/<policy version>`.
+    pub evaluator: String,
+}
+
+/// What is recorded of one path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileRecord {
+    /// Read; SHA-256 of the content.
+    Sha256(String),
+    /// Not text, so it could not be read.
+    NotText,
+    /// Only asked for: there.
+    Present,
+    /// Not there.
+    Absent,
+}
+
+/// Whether a plan can be derived again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verification {
+    /// From the same sources and facts comes the same plan.
+    Equal,
+    /// Not the same.
+    Differs {
+        /// Sources and facts of the commit that are not as recorded: what, then, now.
+        facts: Vec<Difference>,
+        /// The first field in which the plans differ, if they do.
+        plan: Option<Difference>,
+        /// The evaluator builds then and now, if they differ.
+        evaluator: Option<(String, String)>,
+        /// Why there is no plan any more, if there is none.
+        problems: Vec<Diagnostic>,
+    },
+}
+
+// === impl ReadSet ===
+
+impl ReadSet {
+    pub(crate) fn of(sources: &Sources, question: &Question, facts: &Facts, build: &str) -> Self {
+        let hashes = sources
+            .files
+            .iter()
+            .map(|(path, bytes)| (path.clone(), sha256(&bytes.0)));
+        let files = facts
+            .files
+            .iter()
+            .map(|(path, fact)| (path.clone(), FileRecord::of(fact)));
+        let globs = facts
+            .globs
+            .iter()
+            .map(|(glob, paths)| (glob.clone(), list_hash(paths)));
+        Self {
+            entry: sources.entry.clone(),
+            sources: hashes.collect(),
+            files: files.collect(),
+            globs: globs.collect(),
+            changed_files: facts.changed_files.as_deref().map(list_hash),
+            event_json: question.event_json.clone(),
+            inputs_json: question.inputs_json.clone(),
+            evaluator: build.to_owned(),
+        }
+    }
+
+    /// Whether all facts (not the sources) are the same in this commit.
+    ///
+    /// # Errors
+    /// The commit cannot be read.
+    pub fn facts_hold(&self, view: &dyn CommitView) -> Result<bool, ViewError> {
+        Ok(self.facts(view, true)?.is_empty())
+    }
+
+    /// Whether nothing was asked of the commit.
+    #[must_use]
+    pub fn has_no_facts(&self) -> bool {
+        self.files.is_empty() && self.globs.is_empty() && self.changed_files.is_none()
+    }
+
+    /// Every source and fact that is not as recorded.
+    pub(crate) fn differences(&self, view: &dyn CommitView) -> Result<Vec<Difference>, ViewError> {
+        let mut found = Vec::new();
+        let now = match Sources::read(view, &self.entry) {
+            Ok(sources) => sources.files,
+            Err(PlanError::Invalid(_)) => BTreeMap::new(),
+            Err(PlanError::Infrastructure(crate::Error::View(error))) => return Err(error),
+            Err(PlanError::Infrastructure(_)) => BTreeMap::new(),
+        };
+        for (path, hash) in &self.sources {
+            let hash_now = now.get(path).map(|bytes| sha256(&bytes.0));
+            compare(
+                &mut found,
+                path,
+                hash,
+                hash_now.as_deref().unwrap_or("absent"),
+            );
+        }
+        for (path, bytes) in &now {
+            if !self.sources.contains_key(path) {
+                compare(&mut found, path, "absent", &sha256(&bytes.0));
+            }
+        }
+        found.extend(self.facts(view, false)?);
+        Ok(found)
+    }
+
+    fn facts(&self, view: &dyn CommitView, only_first: bool) -> Result<Vec<Difference>, ViewError> {
+        let mut found = Vec::new();
+        for (path, then) in &self.files {
+            let now = then.again(view, path)?;
+            compare(&mut found, path, &then.text(), &now.text());
+            if only_first && !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        for (pattern, then) in &self.globs {
+            let now = list_hash(&view.glob(pattern)?);
+            compare(&mut found, &format!("glob {pattern}"), then, &now);
+        }
+        if let Some(then) = &self.changed_files {
+            compare(
+                &mut found,
+                "changed_files",
+                then,
+                &list_hash(&view.changed_files()?),
+            );
+        }
+        Ok(found)
+    }
+}
+
+/// The part of a request that is no file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) event_json: Option<String>,
+    pub(crate) inputs_json: String,
+}
+
+// === impl FileRecord ===
+
+impl FileRecord {
+    fn of(fact: &FileFact) -> Self {
+        match fact {
+            FileFact::Text(text) => Self::Sha256(sha256(text.as_bytes())),
+            FileFact::NotText => Self::NotText,
+            FileFact::Present => Self::Present,
+            FileFact::Absent => Self::Absent,
+        }
+    }
+
+    /// The same question again. Whether the file is only asked for stands in the record.
+    fn again(&self, view: &dyn CommitView, path: &str) -> Result<Self, ViewError> {
+        Ok(match self {
+            Self::Present => Self::presence(view.exists(path)?),
+            Self::Sha256(_) | Self::NotText | Self::Absent => Self::of(&view.read(path)?),
+        })
+    }
+
+    fn presence(there: bool) -> Self {
+        if there { Self::Present } else { Self::Absent }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Sha256(hash) => hash.clone(),
+            Self::NotText => "not text".to_owned(),
+            Self::Present => "present".to_owned(),
+            Self::Absent => "absent".to_owned(),
+        }
+    }
+}
+
+/// One hash for a list of paths, which cannot hold NUL.
+pub(crate) fn list_hash(paths: &[String]) -> String {
+    sha256(paths.join("\0").as_bytes())
+}
+
+fn compare(found: &mut Vec<Difference>, what: &str, then: &str, now: &str) {
+    if then != now {
+        found.push(Difference {
+            path: what.to_owned(),
+            left: then.to_owned(),
+            right: now.to_owned(),
+        });
+    }
+}
