@@ -189,7 +189,7 @@ impl MaskStream {
     fn release(&mut self, patterns: &Patterns, until: usize) -> Vec<u8> {
         let bytes = std::mem::take(&mut self.pending);
         let already = self.covered;
-        self.covered = 0;
+        self.covered = already.saturating_sub(until);
         let mut out = Vec::with_capacity(until);
         let mut at = 0;
         for (start, end) in patterns.places(&bytes, already) {
@@ -201,7 +201,7 @@ impl MaskStream {
                 out.extend_from_slice(MASK);
             }
             at = end.min(until);
-            self.covered = end.saturating_sub(until);
+            self.covered = self.covered.max(end.saturating_sub(until));
         }
         out.extend_from_slice(bytes.get(at..until).unwrap_or_default());
         self.pending = bytes.get(until..).unwrap_or_default().to_vec();

@@ -10,7 +10,8 @@ use crate::Error;
 pub const USAGE: &str = "\
 usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
                    [--token-fd N] [--self-fence-after S] [--orphan-after S]
-                   [--drain-grace S] [--buffer-bytes N] [--no-warm-python]
+                   [--silence-after S] [--drain-grace S] [--buffer-bytes N]
+                   [--no-warm-python]
 
 The token is the first line of descriptor N (0, standard input, unless given).
 Times are in seconds, fractions allowed.";
@@ -32,6 +33,8 @@ pub struct Options {
     pub self_fence_after: Option<Duration>,
     /// Without an engine and without work for so long, the runner ends.
     pub orphan_after: Duration,
+    /// A connection on which the engine says nothing for so long is given up.
+    pub silence_after: Duration,
     /// How long attempts may go on after SIGTERM.
     pub drain_grace: Duration,
     /// Bytes of unacknowledged events per attempt, in memory and on disk together.
@@ -56,6 +59,7 @@ impl Options {
             token_fd: 0,
             self_fence_after: None,
             orphan_after: Duration::from_secs(60),
+            silence_after: Duration::from_secs(15),
             drain_grace: Duration::from_secs(10),
             buffer_bytes: 256 * 1024 * 1024,
             warm_python: true,
@@ -86,6 +90,7 @@ impl Options {
             "--token-fd" => self.token_fd = number(name, value)?,
             "--self-fence-after" => self.self_fence_after = Some(seconds(name, value)?),
             "--orphan-after" => self.orphan_after = seconds(name, value)?,
+            "--silence-after" => self.silence_after = seconds(name, value)?,
             "--drain-grace" => self.drain_grace = seconds(name, value)?,
             "--buffer-bytes" => self.buffer_bytes = number(name, value)?,
             _ => return Err(Error::Usage(format!("unknown argument {name}"))),

@@ -17,8 +17,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// The same while a result waits for its verdict.
 const BUSY_TICK: Duration = Duration::from_millis(20);
-/// A connection without a word from the engine for so long is dead.
-const SILENCE: Duration = Duration::from_secs(15);
 /// After so long without a verdict a result is sent again.
 const RESEND: Duration = Duration::from_secs(10);
 /// How long the last results are given after all processes are gone.
@@ -137,7 +135,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     fn tick_connected(&mut self) -> Result<(), Error> {
         self.lonely_since = None;
-        if self.clock.elapsed(self.heard) >= SILENCE {
+        if self.clock.elapsed(self.heard) >= self.options.silence_after {
             self.disconnect();
             return Ok(());
         }

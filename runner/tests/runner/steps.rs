@@ -1,0 +1,221 @@
+//! What a step is given and what it hands back.
+
+use plue_wire::{
+    eval::Bytes,
+    runner::{Exit, Program},
+};
+use serde_json::json;
+
+use crate::engine::{World, bash, program, with_claim};
+
+#[test]
+fn a_step_runs_and_its_end_comes_back() {
+    let (_world, mut session) = World::start(&[]);
+    let log = session.run(&bash("echo hello; echo oops >&2; exit 3"));
+    assert_eq!(log.stdout, b"hello\n");
+    assert_eq!(log.stderr, b"oops\n");
+    assert_eq!(log.exit(), &Exit::Code(3));
+    let result = log.result.unwrap();
+    assert_eq!(result.leaked, 0);
+    assert!(result.max_rss_kib > 100);
+}
+
+#[test]
+fn bash_stops_at_the_first_failure_and_at_unset_variables() {
+    let (_world, mut session) = World::start(&[]);
+    for (fence, text) in [
+        (1, "false | true; echo on"),
+        (2, "echo $NOT_SET; echo on"),
+        (3, "false; echo on"),
+    ] {
+        let log = session.run(&with_claim("a", fence, bash(text)));
+        assert_eq!(log.exit(), &Exit::Code(1), "{text}");
+        assert_eq!(log.stdout, b"");
+    }
+}
+
+#[test]
+fn sh_is_known_and_other_shells_are_refused() {
+    let (_world, mut session) = World::start(&[]);
+    let shell = |shell: &str| {
+        program(Program::Shell {
+            shell: shell.to_owned(),
+            run: "echo $-".to_owned(),
+        })
+    };
+    let log = session.run(&shell("sh"));
+    assert!(log.text().contains('e') && log.text().contains('u'));
+    let log = session.run(&with_claim("b", 2, shell("fish")));
+    assert!(matches!(log.exit(), Exit::Refused(why) if why.contains("fish")));
+}
+
+#[test]
+fn a_signal_is_told_from_an_exit_status() {
+    let (_world, mut session) = World::start(&[]);
+    assert_eq!(
+        session.run(&bash("kill -SEGV $$")).exit(),
+        &Exit::Signal(11)
+    );
+}
+
+#[test]
+fn the_environment_is_the_assignment_and_a_few_inherited_variables() {
+    let (world, mut session) = World::start(&[]);
+    let mut assign = bash("env; echo; cat $PLUE_EVENT_PATH; test -r /dev/null && cat");
+    assign.env = vec![("BRANCH".to_owned(), "$(touch x) \n y".to_owned())];
+    assign.secrets = vec![("KEY".to_owned(), Bytes(b"abc".to_vec()))];
+    let log = session.run(&assign).text();
+    let has = |line: &str| log.lines().any(|found| found == line);
+    assert!(
+        has("KEY=abc") && has("BRANCH=$(touch x) ") && has(" y"),
+        "{log}"
+    );
+    assert!(has(&format!(
+        "PLUE_WORKSPACE={}",
+        world.workspace().canonicalize().unwrap().display()
+    )));
+    assert!(has("{\"type\":\"push\"}") && has("LC_ALL=C.UTF-8"), "{log}");
+    assert!(!log.contains("NOT_FOR_STEPS") && !log.contains(crate::engine::TOKEN));
+    assert!(
+        std::fs::read_dir(world.workspace())
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
+fn outputs_are_an_object_or_the_end_of_standard_output() {
+    let (world, mut session) = World::start(&[]);
+    let cases = [
+        ("echo '{\"a\": [1]}' > $PLUE_OUTPUT", json!({"a": [1]})),
+        (
+            "echo a=1 >> $PLUE_OUTPUT; echo b=2 >> $PLUE_OUTPUT; echo no",
+            json!({"a": "1", "b": "2"}),
+        ),
+        (
+            "printf 'a<<E\\n1\\n2\\nE\\n' > $PLUE_OUTPUT",
+            json!({"a": "1\n2"}),
+        ),
+        ("echo; echo ' text '", json!("text")),
+        ("true", json!("")),
+    ];
+    for (fence, (text, output)) in (1..).zip(cases) {
+        let log = session.run(&with_claim("a", fence, bash(text)));
+        assert_eq!(log.output(), output, "{text}");
+    }
+    assert_eq!(world.kept_files(), [""; 0]);
+}
+
+#[test]
+fn a_malformed_output_file_fails_a_step_that_succeeded() {
+    let (_world, mut session) = World::start(&[]);
+    let log = session.run(&bash("echo nonsense > $PLUE_OUTPUT"));
+    assert!(
+        matches!(log.exit(), Exit::Refused(why) if why.contains("line 1")),
+        "{log:?}"
+    );
+    let log = session.run(&with_claim(
+        "b",
+        2,
+        bash("echo nonsense > $PLUE_OUTPUT; exit 4"),
+    ));
+    assert_eq!(log.exit(), &Exit::Code(4));
+    let log = session.run(&with_claim(
+        "c",
+        3,
+        bash("head -c 1048577 /dev/zero > $PLUE_OUTPUT"),
+    ));
+    assert!(
+        matches!(log.exit(), Exit::Refused(why) if why.contains("1048576")),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn a_step_runs_where_it_is_told_but_never_outside_the_workspace() {
+    let (world, mut session) = World::start(&[]);
+    std::fs::create_dir(world.workspace().join("sub")).unwrap();
+    std::os::unix::fs::symlink("/tmp", world.workspace().join("link")).unwrap();
+    let mut fence = 0;
+    let mut run = |cwd: &str| {
+        fence += 1;
+        let mut assign = with_claim("a", fence, bash("pwd"));
+        assign.cwd = Some(cwd.to_owned());
+        session.run(&assign)
+    };
+    assert!(run("sub").text().ends_with("/work/sub\n"));
+    for cwd in ["..", "/tmp", "link", "sub/../.."] {
+        let log = run(cwd);
+        assert!(
+            matches!(log.exit(), Exit::Refused(why) if why.contains("outside")),
+            "{cwd}: {log:?}"
+        );
+    }
+    let log = run("absent");
+    assert!(
+        matches!(log.exit(), Exit::Refused(why) if why.contains("absent")),
+        "{log:?}"
+    );
+    assert!(log.others.is_empty());
+}
+
+#[test]
+fn a_missing_program_is_named_with_a_hint() {
+    let (_world, mut session) = World::start(&[]);
+    let code = program(Program::PythonCode {
+        code: String::new(),
+        call: None,
+        args: Vec::new(),
+    });
+    for (fence, (name, mut assign)) in (1..).zip([("bash", bash("true")), ("python3", code)]) {
+        assign.env = vec![("PATH".to_owned(), "/nowhere".to_owned())];
+        let log = session.run(&with_claim("a", fence, assign));
+        let Exit::Refused(why) = log.exit() else {
+            panic!("{log:?}");
+        };
+        assert!(
+            why.contains(name) && why.contains("/nowhere") && why.contains("PATH"),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn a_command_that_is_too_long_for_an_argument_runs_from_a_file() {
+    let (world, mut session) = World::start(&[]);
+    let text = format!("{}\necho done", "# a long comment\n".repeat(40_000));
+    assert_eq!(session.run(&bash(&text)).stdout, b"done\n");
+    assert_eq!(world.kept_files(), [""; 0]);
+}
+
+#[test]
+fn what_does_not_fit_into_an_environment_is_refused() {
+    let (_world, mut session) = World::start(&[]);
+    let mut assign = bash("true");
+    assign.env = vec![("BIG".to_owned(), "x".repeat(4 * 1024 * 1024))];
+    let log = session.run(&assign);
+    assert!(
+        matches!(log.exit(), Exit::Refused(why) if why.contains("too large")),
+        "{log:?}"
+    );
+    let mut assign = with_claim("b", 2, bash("true"));
+    assign.env = vec![("A=B".to_owned(), String::new())];
+    assert!(matches!(session.run(&assign).exit(), Exit::Refused(why) if why.contains("A=B")));
+}
+
+#[test]
+fn steps_run_side_by_side() {
+    let (world, mut session) = World::start(&[]);
+    // Each waits for the other: one after the other they would never end.
+    let meet =
+        |own: &str, other: &str| bash(&format!("touch {own}; until test -e {other}; do :; done"));
+    let assigns = [
+        with_claim("a", 1, meet("a", "b")),
+        with_claim("b", 2, meet("b", "a")),
+    ];
+    for log in session.run_all(&assigns) {
+        assert_eq!(log.exit(), &Exit::Code(0));
+    }
+    assert!(world.workspace().join("a").exists());
+}
