@@ -1,0 +1,198 @@
+//! Rows of attempts, and the part of them that a runner's writes are checked against.
+
+use jiff::Timestamp;
+use plue_flow::{AttemptStatus, fact::Outcome};
+use plue_plan::{AttemptId, RunId, RunnerId, StepId};
+use plue_wire::runner::{Claim, Fence, ResultVerdict};
+use serde_json::Value as Json;
+
+use crate::{
+    error::Error,
+    fence,
+    sql::{Arg, Dialect, Row, Statement, placeholders},
+    store::Store,
+};
+
+/// A row of `attempt`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRow {
+    /// The attempt and the fence of its last assignment; fence 0: never assigned.
+    pub claim: Claim,
+    /// Its run.
+    pub run: RunId,
+    /// Its step.
+    pub step: StepId,
+    /// The step's visit, from 1.
+    pub visit: u32,
+    /// Its number within the visit, from 1.
+    pub number: u32,
+    /// The pool it waits for or ran in.
+    pub pool: String,
+    /// Its state.
+    pub state: AttemptStatus,
+    /// Who has or had it.
+    pub runner: Option<RunnerId>,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When a runner got it.
+    pub assigned_at: Option<Timestamp>,
+    /// When its process started, by the runner's clock.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The process id on the runner.
+    pub pid: Option<u32>,
+    /// The last event of its sequence that is stored.
+    pub ack_seq: u64,
+    /// Bytes of its log.
+    pub log_bytes: u64,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// What else the runner said about the end: exit, times, memory.
+    pub detail: Option<Json>,
+}
+
+/// What decides whether a runner's write counts, locked in a transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) id: AttemptId,
+    pub(crate) run: RunId,
+    pub(crate) state: AttemptStatus,
+    pub(crate) fence: Fence,
+    pub(crate) ack_seq: u64,
+    pub(crate) log_bytes: u64,
+    pub(crate) log_newlines: u64,
+}
+
+const COLUMNS: &str = "id, fence, run_id, step_id, visit, number, pool, state, runner_id, queued_at, \
+                       assigned_at, started_at, ended_at, pid, ack_seq, log_bytes, outcome, detail";
+
+impl Store {
+    /// The attempts of a run, or of one of its steps, in the order they were queued.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn attempts(
+        &self,
+        run: &RunId,
+        step: Option<&StepId>,
+    ) -> Result<Vec<AttemptRow>, Error> {
+        let mut args = vec![Arg::from(run.as_str())];
+        let mut text = format!("SELECT {COLUMNS} FROM attempt WHERE run_id = $1");
+        if let Some(step) = step {
+            args.push(step.as_str().into());
+            text.push_str(" AND step_id = $2");
+        }
+        text.push_str(" ORDER BY queued_at, step_id, visit, number");
+        let rows = self.read(Statement::new(text, args)).await?;
+        rows.iter().map(attempt_row).collect()
+    }
+
+    /// One attempt.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn attempt(&self, id: &AttemptId) -> Result<Option<AttemptRow>, Error> {
+        let text = format!("SELECT {COLUMNS} FROM attempt WHERE id = $1");
+        let row = self
+            .read_one(Statement::new(text, vec![id.as_str().into()]))
+            .await?;
+        row.map(|row| attempt_row(&row)).transpose()
+    }
+
+    /// The attempts that a runner has and that have not ended: what it must still hold when it comes
+    /// back, or what is lost when it is gone.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn claims_of(&self, runner: &RunnerId) -> Result<Vec<AttemptRow>, Error> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM attempt \
+             WHERE runner_id = $1 AND state IN ('assigned', 'running') ORDER BY fence"
+        );
+        let rows = self
+            .read(Statement::new(text, vec![runner.as_str().into()]))
+            .await?;
+        rows.iter().map(attempt_row).collect()
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// The read that locks these attempts. Always in the order of ids, so that two transactions do
+    /// not wait for each other.
+    pub(crate) fn read(dialect: Dialect, ids: &[&AttemptId]) -> Statement {
+        let text = format!(
+            "SELECT id, run_id, state, fence, ack_seq, log_bytes, log_newlines FROM attempt \
+             WHERE id IN ({}) ORDER BY id{}",
+            placeholders(1, ids.len()),
+            fence::lock(dialect)
+        );
+        Statement::new(text, ids.iter().map(|id| Arg::from(id.as_str())).collect())
+    }
+
+    pub(crate) fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: AttemptId::new(row.text(0)?),
+            run: RunId::new(row.text(1)?),
+            state: row.parse(2)?,
+            fence: Fence(row.count(3)?),
+            ack_seq: row.count(4)?,
+            log_bytes: row.count(5)?,
+            log_newlines: row.count(6)?,
+        })
+    }
+
+    /// Whether this claim still has the attempt.
+    pub(crate) fn is_held_by(&self, claim: &Claim) -> bool {
+        self.id == claim.attempt
+            && self.fence == claim.fence
+            && matches!(self.state, AttemptStatus::Assigned | AttemptStatus::Running)
+    }
+
+    /// What a result with this last number means, after the events before it were taken.
+    pub(crate) fn verdict(&self, claim: &Claim, seq: u64) -> ResultVerdict {
+        if self.is_held_by(claim) {
+            return match self.ack_seq.checked_add(1) {
+                Some(next) if next == seq => ResultVerdict::Recorded,
+                Some(next) if next < seq => ResultVerdict::Need(next),
+                // It counts events that it sent after its result: not a runner of ours.
+                Some(_) | None => ResultVerdict::Fenced,
+            };
+        }
+        let recorded =
+            self.state == AttemptStatus::Done && self.fence == claim.fence && self.ack_seq == seq;
+        if recorded {
+            ResultVerdict::Duplicate
+        } else {
+            ResultVerdict::Fenced
+        }
+    }
+}
+
+fn attempt_row(row: &Row) -> Result<AttemptRow, Error> {
+    let pid = row.opt_int(13)?.and_then(|pid| u32::try_from(pid).ok());
+    Ok(AttemptRow {
+        claim: Claim {
+            attempt: AttemptId::new(row.text(0)?),
+            fence: Fence(row.count(1)?),
+        },
+        run: RunId::new(row.text(2)?),
+        step: StepId::new(row.text(3)?),
+        visit: row.small(4)?,
+        number: row.small(5)?,
+        pool: row.text(6)?,
+        state: row.parse(7)?,
+        runner: row.opt_text(8)?.map(RunnerId::new),
+        queued_at: row.time(9)?,
+        assigned_at: row.opt_time(10)?,
+        started_at: row.opt_time(11)?,
+        ended_at: row.opt_time(12)?,
+        pid,
+        ack_seq: row.count(14)?,
+        log_bytes: row.count(15)?,
+        outcome: row.opt_json(16)?,
+        detail: row.opt_json(17)?,
+    })
+}

@@ -1,0 +1,199 @@
+//! Advancing a run: one transaction that checks what the decision was made on, and writes all that
+//! follows from it, or nothing.
+
+mod apply;
+mod create;
+
+use jiff::Timestamp;
+use plue_flow::{AttemptStatus, Fact, RunView, StepView, fact::Outcome};
+use plue_plan::{AttemptId, PlanHash, RunId, RunnerId, StepId};
+use plue_wire::runner::{AttemptEvent, Claim, ResultVerdict};
+use serde_json::Value as Json;
+
+use crate::{error::Error, store::Store};
+
+/// A new run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// Its id, fresh.
+    pub id: RunId,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// Path of the workflow file.
+    pub source: String,
+    /// Its plan, which must be stored.
+    pub plan: PlanHash,
+    /// The event.
+    pub event: Json,
+    /// The inputs.
+    pub inputs: Json,
+    /// `owner/name` or the path of the repository, if known.
+    pub repo: Option<String>,
+    /// The commit.
+    pub sha: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// Evaluator build, read-set, flags.
+    pub origin: Json,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+}
+
+/// What one decision about a run changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunCommit {
+    /// The run.
+    pub run: RunId,
+    /// The length of the journal that the decision was made on.
+    pub expect_seq: u64,
+    /// The time of the decision and of all its facts.
+    pub at: Timestamp,
+    /// Facts to append.
+    pub facts: Vec<Fact>,
+    /// The run's row after them.
+    pub view: RunView,
+    /// The rows of the steps they touched, each step once.
+    pub steps: Vec<StepView>,
+    /// Attempts to queue.
+    pub attempts: Vec<NewAttempt>,
+    /// Attempts to queue again because their runner is gone and had not started them.
+    pub requeue: Vec<Claim>,
+    /// Who gets the attempts of `attempts` and `requeue` at once, if it still may.
+    pub assign_to: Option<Assign>,
+    /// Attempts that ended.
+    pub ends: Vec<AttemptEnd>,
+    /// Queued attempts that shall never run.
+    pub cancels: Vec<AttemptId>,
+}
+
+/// A runner that waits for work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assign {
+    /// The runner.
+    pub runner: RunnerId,
+    /// The session that the caller serves.
+    pub epoch: u64,
+    /// Attempts it takes now; at most 64 are given in one commit.
+    pub max: usize,
+}
+
+/// An attempt to queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// Its id, fresh.
+    pub id: AttemptId,
+    /// Its step.
+    pub step: StepId,
+    /// The step's visit.
+    pub visit: u32,
+    /// Its number within the visit.
+    pub number: u32,
+    /// The pool it waits for.
+    pub pool: String,
+    /// Lower goes first.
+    pub priority: i64,
+    /// Not to be claimed before.
+    pub not_before: Timestamp,
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptEnd {
+    /// Which, by whom.
+    pub claim: Claim,
+    /// Events that came with the result; stored first.
+    pub tail: Vec<AttemptEvent>,
+    /// The number of the result, one more than the last event's. `None`: the engine says so, not the
+    /// runner (it is lost, or the work ran inside the engine), and the sequence is not checked.
+    pub seq: Option<u64>,
+    /// [`AttemptStatus::Done`], [`AttemptStatus::Lost`] or [`AttemptStatus::Cancelled`].
+    pub status: AttemptStatus,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What else is known: exit, times, memory.
+    pub detail: Option<Json>,
+}
+
+/// A commit that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The length of the journal now.
+    pub seq: u64,
+    /// The attempts that [`RunCommit::assign_to`] got, in the order of `attempts`, then `requeue`.
+    pub assigned: Vec<Claim>,
+}
+
+/// A commit that was not made. Nothing of it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Somebody else has advanced the run: load it again, decide again.
+    #[error("the journal has {seq} facts, more than the decision knew")]
+    Stale {
+        /// The length of the journal.
+        seq: u64,
+    },
+    /// There is no such run (any more).
+    #[error("there is no such run")]
+    NoRun,
+    /// A runner's result does not count; tell the runner why.
+    #[error("the result of attempt {attempt} is not recorded: {verdict:?}", attempt = claim.attempt)]
+    Result {
+        /// Whose.
+        claim: Claim,
+        /// Why; never [`ResultVerdict::Recorded`].
+        verdict: ResultVerdict,
+    },
+    /// An attempt that shall be cancelled is not queued any more: a runner has it.
+    #[error("attempt {attempt} is not queued any more")]
+    NotQueued {
+        /// Which.
+        attempt: AttemptId,
+    },
+}
+
+impl Store {
+    /// Creates a run together with its first facts (`first.expect_seq` is 0).
+    ///
+    /// The outer error is the database's; the inner one says why the commit does not hold
+    /// ([`Refused::Stale`] if the run exists already).
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn create_run(
+        &self,
+        new: NewRun,
+        first: RunCommit,
+    ) -> Result<Result<Committed, Refused>, Error> {
+        self.write(create::Create { new, first }).await
+    }
+
+    /// Advances a run: all of `commit` or nothing.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; the inner error says why the commit does not hold.
+    pub async fn commit(&self, commit: RunCommit) -> Result<Result<Committed, Refused>, Error> {
+        self.write(apply::Apply(commit)).await
+    }
+}
+
+// === impl RunCommit ===
+
+impl RunCommit {
+    /// A commit without facts; fill in what changes.
+    #[must_use]
+    pub fn new(run: RunId, expect_seq: u64, at: Timestamp, view: RunView) -> Self {
+        Self {
+            run,
+            expect_seq,
+            at,
+            facts: Vec::new(),
+            view,
+            steps: Vec::new(),
+            attempts: Vec::new(),
+            requeue: Vec::new(),
+            assign_to: None,
+            ends: Vec::new(),
+            cancels: Vec::new(),
+        }
+    }
+}

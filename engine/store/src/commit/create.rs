@@ -1,0 +1,89 @@
+//! The first commit of a run.
+
+use plue_flow::RunView;
+
+use super::{Committed, NewRun, Refused, RunCommit, apply};
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    sql::{Arg, Statement, Tx},
+};
+
+pub(super) struct Create {
+    pub(super) new: NewRun,
+    pub(super) first: RunCommit,
+}
+
+impl Op for Create {
+    type Out = Result<Committed, Refused>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
+        let text = "SELECT seq FROM run WHERE id = $1";
+        let exists = Statement::new(text, vec![self.new.id.as_str().into()]);
+        if let Some(row) = tx.fetch_optional(exists).await? {
+            return Ok(Err(Refused::Stale { seq: row.count(0)? }));
+        }
+        let offer = match &self.first.assign_to {
+            Some(assign) => apply::offer(tx, assign, &self.first.run).await?,
+            None => None,
+        };
+        tx.write_all(self.inserts()?);
+        let assigned = apply::write_all(tx, &self.first, offer)?;
+        Ok(Ok(Committed {
+            seq: self.first.facts.len() as u64,
+            assigned,
+        }))
+    }
+
+    fn touched(&self, out: &Self::Out) -> Shards {
+        if out.is_ok() {
+            Shards::of(&self.new.id)
+        } else {
+            Shards::NONE
+        }
+    }
+}
+
+impl Create {
+    fn inserts(&self) -> Result<Vec<Statement>, Error> {
+        let new = &self.new;
+        let RunView {
+            status,
+            reason,
+            started_at,
+            ended_at,
+        } = &self.first.view;
+        let run = Statement::new(
+            "INSERT INTO run (id, workflow, plan_hash, repo, sha, branch, status, reason, seq, \
+             created_at, started_at, ended_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            vec![
+                new.id.as_str().into(),
+                new.workflow.as_str().into(),
+                new.plan.to_string().into(),
+                new.repo.clone().into(),
+                new.sha.clone().into(),
+                new.branch.clone().into(),
+                status.as_str().into(),
+                reason.clone().into(),
+                Arg::count(self.first.facts.len() as u64),
+                new.created_at.into(),
+                (*started_at).into(),
+                (*ended_at).into(),
+            ],
+        );
+        let source = Statement::new(
+            "INSERT INTO run_source (run_id, source, event, inputs, origin) \
+             VALUES ($1, $2, $3, $4, $5)",
+            vec![
+                new.id.as_str().into(),
+                new.source.as_str().into(),
+                Arg::json(&new.event)?,
+                Arg::json(&new.inputs)?,
+                Arg::json(&new.origin)?,
+            ],
+        );
+        Ok(vec![run, source])
+    }
+}

@@ -1,0 +1,211 @@
+//! What can go wrong with a database, in the caller's terms. Refusals of a commit are no errors: see
+//! [`crate::Refused`].
+
+use std::path::PathBuf;
+
+use plue_plan::{Code, Diagnostic};
+
+/// Why the store could not do what was asked. Nothing was written, unless [`Error::Lost`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A later plue has changed the schema.
+    #[error("the database has schema version {found}, this plue knows versions up to {known}")]
+    NewerDatabase {
+        /// The version in the database.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// The file or its directory cannot be written.
+    #[error("the database {place} cannot be written")]
+    ReadOnly {
+        /// Which.
+        place: String,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// No space is left.
+    #[error("no space is left for the database")]
+    DiskFull(#[source] sqlx::Error),
+    /// Another process holds the database for longer than the store is ready to wait.
+    #[error("the database is locked by another process")]
+    Busy(#[source] sqlx::Error),
+    /// The database cannot be opened or reached.
+    #[error("the database {place} cannot be opened")]
+    Unreachable {
+        /// Which.
+        place: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The file is no database, or is damaged.
+    #[error("the file is not a usable SQLite database")]
+    NotADatabase(#[source] sqlx::Error),
+    /// A stored value has a form this program does not know.
+    #[error("the database holds something unreadable: {0}")]
+    Corrupt(String),
+    /// There is no database yet and none may be made.
+    #[error("there is no database at {0}")]
+    Missing(PathBuf),
+    /// The text is no address of a database.
+    #[error("{0:?} is no address of a database")]
+    BadUrl(String),
+    /// The store was closed, or its writer has died.
+    #[error("the store is closed")]
+    Closed,
+    /// The connection broke during a commit, so that it is unknown whether the work was stored.
+    #[error("the connection to the database broke during a commit")]
+    Lost(#[source] sqlx::Error),
+    /// Two transactions touched the same rows; nothing was written. The store tries again itself, so
+    /// this is seen only after many tries.
+    #[error("other transactions got in the way too often")]
+    Raced,
+    /// A runner says hello that has no row, shows a wrong token, was given up, or was started anew.
+    #[error("runner {0} is unknown, or not the process it was")]
+    UnknownRunner(plue_plan::RunnerId),
+    /// Anything else that the database said.
+    #[error("the database refused a statement")]
+    Sql(#[source] sqlx::Error),
+}
+
+/// The database is from a later plue.
+pub const NEWER_DATABASE: Code = Code::new("PLUE-D0001");
+/// The database cannot be written.
+pub const READ_ONLY: Code = Code::new("PLUE-D0002");
+/// No space is left.
+pub const DISK_FULL: Code = Code::new("PLUE-D0003");
+/// Another process holds the database.
+pub const BUSY: Code = Code::new("PLUE-D0004");
+/// The database cannot be reached.
+pub const UNREACHABLE: Code = Code::new("PLUE-D0005");
+/// The file is no database.
+pub const NOT_A_DATABASE: Code = Code::new("PLUE-D0006");
+/// A stored value cannot be read.
+pub const CORRUPT: Code = Code::new("PLUE-D0007");
+/// There is no database yet.
+pub const MISSING: Code = Code::new("PLUE-D0008");
+/// The address is malformed.
+pub const BAD_URL: Code = Code::new("PLUE-D0009");
+/// A runner that nobody knows.
+pub const UNKNOWN_RUNNER: Code = Code::new("PLUE-D0011");
+/// An unexpected answer of the database.
+pub const UNEXPECTED: Code = Code::new("PLUE-D0010");
+
+// === impl Error ===
+
+impl Error {
+    /// The stable code of the problem.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NewerDatabase { .. } => NEWER_DATABASE,
+            Self::ReadOnly { .. } => READ_ONLY,
+            Self::DiskFull(_) => DISK_FULL,
+            Self::Busy(_) => BUSY,
+            Self::Unreachable { .. } => UNREACHABLE,
+            Self::NotADatabase(_) => NOT_A_DATABASE,
+            Self::Corrupt(_) => CORRUPT,
+            Self::Missing(_) => MISSING,
+            Self::BadUrl(_) => BAD_URL,
+            Self::UnknownRunner(_) => UNKNOWN_RUNNER,
+            Self::Closed | Self::Lost(_) | Self::Raced | Self::Sql(_) => UNEXPECTED,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NewerDatabase { .. } => "use the newer plue, or another state directory",
+            Self::ReadOnly { .. } => {
+                "make the file and its directory writable, or choose another state directory"
+            }
+            Self::DiskFull(_) => "free some space and run the command again; nothing is lost",
+            Self::Busy(_) => "see which other plue or sqlite3 process has the file open",
+            Self::Unreachable { .. } => "check that the path exists or that the server answers",
+            Self::NotADatabase(_) => "move the file away, or choose another state directory",
+            Self::Corrupt(_) => "restore the database from a backup, and report this as a bug",
+            Self::Missing(_) => "run a workflow first; the database is made by the first run",
+            Self::BadUrl(_) => "write `sqlite:PATH` or `postgres://USER@HOST/NAME`",
+            Self::UnknownRunner(_) => "stop that runner; a new one is started when work waits",
+            Self::Closed | Self::Lost(_) | Self::Raced | Self::Sql(_) => {
+                "run the command again; runs go on where they stopped"
+            }
+        }
+    }
+
+    /// The problem as people see it.
+    #[must_use]
+    pub fn diagnostic(&self) -> Diagnostic {
+        let mut message = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Diagnostic::error(self.code(), message).hint(self.hint())
+    }
+
+    /// Whether the same call may succeed at once.
+    pub(crate) fn is_race(&self) -> bool {
+        match self {
+            Self::Raced => true,
+            Self::Sql(sqlx::Error::Database(error)) => {
+                matches!(error.code().as_deref(), Some("40001" | "40P01"))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The low byte of SQLite's extended result codes.
+mod sqlite_code {
+    pub(super) const BUSY: i64 = 5;
+    pub(super) const LOCKED: i64 = 6;
+    pub(super) const READ_ONLY: i64 = 8;
+    pub(super) const CORRUPT: i64 = 11;
+    pub(super) const FULL: i64 = 13;
+    pub(super) const NOT_A_DATABASE: i64 = 26;
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(code) = error
+            .as_database_error()
+            .and_then(|e| Some(e.code()?.into_owned()))
+        else {
+            return Self::Sql(error);
+        };
+        match code.as_str() {
+            // Postgres: disk full, read-only transaction (a standby).
+            "53100" => return Self::DiskFull(error),
+            "25006" => {
+                return Self::ReadOnly {
+                    place: "server".to_owned(),
+                    source: error,
+                };
+            }
+            _ => {}
+        }
+        // SQLSTATEs have five characters; SQLite's codes have at most four.
+        let sqlite = code
+            .parse::<i64>()
+            .ok()
+            .filter(|_| code.len() < 5)
+            .map(|code| code & 0xff);
+        match sqlite {
+            Some(sqlite_code::BUSY | sqlite_code::LOCKED) => Self::Busy(error),
+            Some(sqlite_code::READ_ONLY) => Self::ReadOnly {
+                place: "file".to_owned(),
+                source: error,
+            },
+            Some(sqlite_code::FULL) => Self::DiskFull(error),
+            Some(sqlite_code::CORRUPT | sqlite_code::NOT_A_DATABASE) => Self::NotADatabase(error),
+            _ => Self::Sql(error),
+        }
+    }
+}

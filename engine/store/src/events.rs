@@ -1,0 +1,186 @@
+//! Taking the events of attempts: each exactly once, in the order of their sequence, acknowledged
+//! after the commit, and only from whoever holds the attempt.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use plue_flow::AttemptStatus;
+use plue_plan::AttemptId;
+use plue_wire::runner::{AttemptEvent, Claim, EventKind};
+
+use crate::{
+    attempt::Held,
+    changes::Shards,
+    error::Error,
+    log::LogStream,
+    op::Op,
+    sql::{Arg, Statement, Tx, insert_rows},
+    store::{Store, peer_time},
+};
+
+/// What became of the events of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Whose.
+    pub claim: Claim,
+    /// The last event that is stored; `None`: the claim is stale and nothing of it was stored.
+    pub ack_seq: Option<u64>,
+}
+
+/// What the events of one attempt become.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Rows for `log_chunk`.
+    pub(crate) chunks: Vec<Vec<Arg>>,
+    /// Start and process id, if the process started.
+    pub(crate) started: Option<(Timestamp, u32)>,
+}
+
+struct Append(Vec<(Claim, Vec<AttemptEvent>)>);
+
+/// Columns of [`Taken::chunks`].
+const CHUNK_COLUMNS: usize = 10;
+
+impl Store {
+    /// Stores events of any number of attempts in one transaction. Events that are stored already and
+    /// events behind a gap are left out; the answer tells per attempt how far it is complete.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; then nothing is stored.
+    pub async fn append_events(
+        &self,
+        batch: Vec<(Claim, Vec<AttemptEvent>)>,
+    ) -> Result<Vec<Appended>, Error> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (appended, _) = self.write(Append(batch)).await?;
+        Ok(appended)
+    }
+}
+
+impl Op for Append {
+    type Out = (Vec<Appended>, Shards);
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
+        let ids: Vec<&AttemptId> = self.0.iter().map(|(claim, _)| &claim.attempt).collect();
+        let rows = tx.fetch(Held::read(tx.dialect(), &ids)).await?;
+        let mut held = BTreeMap::new();
+        for row in &rows {
+            let row = Held::from_row(row)?;
+            held.insert(row.id.clone(), row);
+        }
+        let mut appended = Vec::with_capacity(self.0.len());
+        let mut touched = Shards::NONE;
+        for (claim, events) in &self.0 {
+            let held = held
+                .get_mut(&claim.attempt)
+                .filter(|held| held.is_held_by(claim));
+            if let Some(held) = held {
+                let before = held.ack_seq;
+                let taken = take(held, events);
+                if held.ack_seq > before {
+                    touched = touched.with(Shards::of(&held.run));
+                    tx.write_all(insert_chunks(taken.chunks));
+                    tx.write(progress(held, taken.started));
+                }
+                appended.push(Appended {
+                    claim: claim.clone(),
+                    ack_seq: Some(held.ack_seq),
+                });
+            } else {
+                appended.push(Appended {
+                    claim: claim.clone(),
+                    ack_seq: None,
+                });
+            }
+        }
+        Ok((appended, touched))
+    }
+
+    fn touched(&self, (_, touched): &Self::Out) -> Shards {
+        *touched
+    }
+}
+
+/// Takes what continues the sequence and moves `held` on.
+pub(crate) fn take(held: &mut Held, events: &[AttemptEvent]) -> Taken {
+    let mut taken = Taken::default();
+    for event in events {
+        if event.seq != held.ack_seq + 1 {
+            // Known already, or behind a gap: the runner sends it again.
+            continue;
+        }
+        held.ack_seq = event.seq;
+        let gap;
+        let (stream, data) = match &event.kind {
+            EventKind::Started { pid } => {
+                held.state = AttemptStatus::Running;
+                taken.started = Some((peer_time(event.at_us), *pid));
+                continue;
+            }
+            EventKind::Stdout(bytes) => (LogStream::Stdout, bytes.0.as_slice()),
+            EventKind::Stderr(bytes) => (LogStream::Stderr, bytes.0.as_slice()),
+            EventKind::Gap { bytes, reason } => {
+                gap = format!("{bytes} {reason}");
+                (LogStream::Gap, gap.as_bytes())
+            }
+            EventKind::Note(text) => (LogStream::Note, text.as_bytes()),
+        };
+        taken.chunks.push(chunk(held, event, stream, data));
+    }
+    taken
+}
+
+fn chunk(held: &mut Held, event: &AttemptEvent, stream: LogStream, data: &[u8]) -> Vec<Arg> {
+    let (first_byte, first_line) = (held.log_bytes, held.log_newlines);
+    if stream.is_output() {
+        held.log_bytes += data.len() as u64;
+        held.log_newlines += memchr::memchr_iter(b'\n', data).count() as u64;
+    }
+    vec![
+        held.id.as_str().into(),
+        Arg::count(event.seq),
+        Arg::count(event.seq),
+        event.at_us.into(),
+        stream.as_str().into(),
+        Arg::count(first_byte),
+        Arg::count(held.log_bytes - first_byte),
+        Arg::count(first_line),
+        Arg::count(held.log_newlines - first_line),
+        data.to_vec().into(),
+    ]
+}
+
+pub(crate) fn insert_chunks(chunks: Vec<Vec<Arg>>) -> Vec<Statement> {
+    insert_rows(
+        "INSERT INTO log_chunk (attempt_id, first_seq, seq, at, stream, first_byte, bytes, \
+         first_line, newlines, data) VALUES",
+        CHUNK_COLUMNS,
+        chunks,
+        "",
+    )
+}
+
+/// The write of an attempt that goes on.
+fn progress(held: &Held, started: Option<(Timestamp, u32)>) -> Statement {
+    let mut args = vec![
+        Arg::from(held.id.as_str()),
+        Arg::count(held.fence.0),
+        Arg::count(held.ack_seq),
+        Arg::count(held.log_bytes),
+        Arg::count(held.log_newlines),
+    ];
+    let text = match started {
+        None => {
+            "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5 \
+             WHERE id = $1 AND fence = $2"
+        }
+        Some((at, pid)) => {
+            args.extend([at.into(), pid.into()]);
+            "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5, \
+             state = 'running', started_at = $6, pid = $7 WHERE id = $1 AND fence = $2"
+        }
+    };
+    Statement::new(text, args).expect(1)
+}

@@ -1,0 +1,175 @@
+//! Packing the log of an ended attempt: fewer and smaller rows, the same answers.
+
+use plue_plan::AttemptId;
+
+use super::{BLOCK, LogPiece, block};
+use crate::{
+    attempt::Held,
+    changes::Shards,
+    error::Error,
+    op::Op,
+    sql::{Arg, Statement, Tx},
+    store::Store,
+};
+
+/// Bytes of log in one block; with remarks, a block stays far below [`block::MAX_UNPACKED`].
+const BLOCK_BYTES: u64 = 1024 * 1024;
+/// Pieces in one block.
+const BLOCK_PIECES: usize = 16 * 1024;
+/// A log of one row that is smaller stays as it is.
+const WORTH_BYTES: u64 = 4 * 1024;
+/// Rows read at a time.
+const PAGE: usize = 64;
+
+struct Replace {
+    attempt: AttemptId,
+    first_seq: u64,
+    seq: u64,
+    rows: u64,
+    values: Vec<Arg>,
+}
+
+struct Finish(AttemptId);
+
+impl Store {
+    /// Attempts that ended and whose logs are not packed yet, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn uncompacted(&self, limit: u32) -> Result<Vec<AttemptId>, Error> {
+        let text = "SELECT id FROM attempt WHERE compacted = 0 \
+                    AND state IN ('done', 'lost', 'cancelled') ORDER BY id LIMIT $1";
+        let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
+        rows.iter()
+            .map(|row| Ok(AttemptId::new(row.text(0)?)))
+            .collect()
+    }
+
+    /// Packs the log of an ended attempt; does nothing for one that runs. Readers may go on meanwhile.
+    /// Can be stopped and repeated at any time.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn compact_attempt(&self, attempt: &AttemptId) -> Result<(), Error> {
+        let ended = self.log_stat(attempt).await?.is_some_and(|stat| stat.ended);
+        if !ended {
+            return Ok(());
+        }
+        let (mut group, mut size): (Vec<LogPiece>, u64) = (Vec::new(), 0);
+        let mut before = self.packed_until(attempt).await?;
+        loop {
+            let (pieces, last) = self.page(attempt, before, PAGE).await?;
+            for piece in pieces {
+                let more = piece.bytes.len() as u64;
+                let full = size + more > BLOCK_BYTES || group.len() >= BLOCK_PIECES;
+                if !group.is_empty() && full {
+                    self.pack(attempt, &std::mem::take(&mut group)).await?;
+                    size = 0;
+                }
+                size += more;
+                group.push(piece);
+            }
+            match last {
+                Some(last) => before = last,
+                None => break,
+            }
+        }
+        self.pack(attempt, &group).await?;
+        self.write(Finish(attempt.clone())).await
+    }
+
+    /// The last event of the blocks that an earlier, interrupted call has made.
+    async fn packed_until(&self, attempt: &AttemptId) -> Result<u64, Error> {
+        let text = "SELECT COALESCE(MAX(seq), 0) FROM log_chunk \
+                    WHERE attempt_id = $1 AND stream = 'block'";
+        let row = self
+            .read_one(Statement::new(text, vec![attempt.as_str().into()]))
+            .await?;
+        row.map_or(Ok(0), |row| row.count(0))
+    }
+
+    async fn pack(&self, attempt: &AttemptId, pieces: &[LogPiece]) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
+            return Ok(());
+        };
+        let bytes: u64 = pieces.iter().map(LogPiece::length).sum();
+        if pieces.len() == 1 && bytes < WORTH_BYTES {
+            return Ok(());
+        }
+        let output = pieces.iter().filter(|piece| piece.stream.is_output());
+        let newlines: u64 = output.map(|piece| block::newlines(&piece.bytes)).sum();
+        let values = vec![
+            Arg::from(attempt.as_str()),
+            Arg::count(first.seq),
+            Arg::count(last.seq),
+            first.at.into(),
+            BLOCK.into(),
+            Arg::count(first.first_byte),
+            Arg::count(bytes),
+            Arg::count(first.first_line),
+            Arg::count(newlines),
+            block::pack(pieces)?.into(),
+        ];
+        self.write(Replace {
+            attempt: attempt.clone(),
+            first_seq: first.seq,
+            seq: last.seq,
+            rows: pieces.len() as u64,
+            values,
+        })
+        .await
+    }
+}
+
+impl Op for Replace {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let range = vec![
+            self.attempt.as_str().into(),
+            Arg::count(self.first_seq),
+            Arg::count(self.seq),
+        ];
+        // The lock keeps two packers apart; the count tells the second one that it is late.
+        let count = Statement::new(
+            "SELECT count(*) FROM log_chunk WHERE attempt_id = $1 AND first_seq >= $2 \
+             AND seq <= $3 AND stream <> 'block'",
+            range.clone(),
+        );
+        let answers = tx
+            .fetch_each(vec![Held::read(tx.dialect(), &[&self.attempt]), count])
+            .await?;
+        let found = answers.get(1).and_then(|rows| rows.first());
+        if found.map_or(Ok(0), |row| row.count(0))? != self.rows {
+            return Ok(());
+        }
+        tx.write(Statement::new(
+            "DELETE FROM log_chunk WHERE attempt_id = $1 AND first_seq >= $2 AND seq <= $3",
+            range,
+        ));
+        // The block has the key of the last row that goes.
+        tx.flush().await?;
+        tx.write_all(crate::events::insert_chunks(vec![self.values.clone()]));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
+    }
+}
+
+impl Op for Finish {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        tx.write(Statement::new(
+            "UPDATE attempt SET compacted = 1 WHERE id = $1",
+            vec![self.0.as_str().into()],
+        ));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
+    }
+}

@@ -1,0 +1,255 @@
+//! Reading a log: pages of rows, unpacked into pieces, cut to what was asked for.
+
+use plue_flow::AttemptStatus;
+use plue_plan::AttemptId;
+
+use super::{BLOCK, LogPiece, LogRange, LogStat, block};
+use crate::{
+    error::Error,
+    sql::{Arg, Row, Statement},
+    store::Store,
+};
+
+/// Rows of one query: 2 MiB of chunks, or as many blocks of about 1 MiB.
+const PAGE: usize = 32;
+
+/// What the attempt's row says about its log.
+struct Length {
+    bytes: u64,
+    newlines: u64,
+    ended: bool,
+}
+
+impl Store {
+    /// A part of a log, in order. A range that reaches over the end gives what is there.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn read_log(
+        &self,
+        attempt: &AttemptId,
+        range: LogRange,
+    ) -> Result<Vec<LogPiece>, Error> {
+        if let LogRange::After(seq, max) = range {
+            return self.after(attempt, seq, max).await;
+        }
+        let Some(length) = self.length(attempt).await? else {
+            return Ok(Vec::new());
+        };
+        let (from, to) = match range {
+            LogRange::Bytes(bytes) => (bytes.start, bytes.end),
+            LogRange::Lines(lines) => (
+                self.line_start(attempt, &length, lines.start).await?,
+                self.line_start(attempt, &length, lines.end.max(lines.start))
+                    .await?,
+            ),
+            LogRange::Tail(lines) => {
+                let total = self.lines(attempt, &length).await?;
+                let first = total.saturating_sub(lines);
+                (
+                    self.line_start(attempt, &length, first).await?,
+                    length.bytes,
+                )
+            }
+            LogRange::After(..) => (0, 0),
+        };
+        self.between(attempt, from, to.min(length.bytes), &length)
+            .await
+    }
+
+    /// How long a log is; `None` if there is no such attempt.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn log_stat(&self, attempt: &AttemptId) -> Result<Option<LogStat>, Error> {
+        let Some(length) = self.length(attempt).await? else {
+            return Ok(None);
+        };
+        let lines = self.lines(attempt, &length).await?;
+        Ok(Some(LogStat {
+            bytes: length.bytes,
+            lines,
+            ended: length.ended,
+        }))
+    }
+
+    async fn length(&self, attempt: &AttemptId) -> Result<Option<Length>, Error> {
+        let text = "SELECT log_bytes, log_newlines, state FROM attempt WHERE id = $1";
+        let row = self
+            .read_one(Statement::new(text, vec![attempt.as_str().into()]))
+            .await?;
+        row.map(|row| {
+            let state: AttemptStatus = row.parse(2)?;
+            let (bytes, newlines) = (row.count(0)?, row.count(1)?);
+            Ok(Length {
+                bytes,
+                newlines,
+                ended: state.is_terminal(),
+            })
+        })
+        .transpose()
+    }
+
+    async fn lines(&self, attempt: &AttemptId, length: &Length) -> Result<u64, Error> {
+        let last = self.line_start(attempt, length, length.newlines).await?;
+        Ok(length.newlines + u64::from(last < length.bytes))
+    }
+
+    /// The offset at which a line starts; the end of the log if there is no such line.
+    async fn line_start(
+        &self,
+        attempt: &AttemptId,
+        length: &Length,
+        line: u64,
+    ) -> Result<u64, Error> {
+        if line == 0 {
+            return Ok(0);
+        }
+        if line > length.newlines {
+            return Ok(length.bytes);
+        }
+        // The last row that starts before the line's predecessor has ended holds its line end.
+        let text = "SELECT seq FROM log_chunk WHERE attempt_id = $1 AND first_line < $2 \
+                    ORDER BY first_line DESC, seq DESC LIMIT 1";
+        let args = vec![attempt.as_str().into(), Arg::count(line)];
+        let Some(row) = self.read_one(Statement::new(text, args)).await? else {
+            return Ok(0);
+        };
+        let mut before = row.count(0)?.saturating_sub(1);
+        loop {
+            let (pieces, last) = self.page(attempt, before, 1).await?;
+            for piece in pieces.iter().filter(|piece| piece.stream.is_output()) {
+                let skip = line - piece.first_line - 1;
+                let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+                if let Some(at) = memchr::memchr_iter(b'\n', &piece.bytes).nth(skip) {
+                    return Ok(piece.first_byte + at as u64 + 1);
+                }
+            }
+            match last {
+                Some(last) => before = last,
+                None => return Ok(length.bytes),
+            }
+        }
+    }
+
+    async fn between(
+        &self,
+        attempt: &AttemptId,
+        from: u64,
+        to: u64,
+        length: &Length,
+    ) -> Result<Vec<LogPiece>, Error> {
+        let mut before = self.row_before(attempt, from).await?;
+        let mut found = Vec::new();
+        loop {
+            let (pieces, last) = self.page(attempt, before, PAGE).await?;
+            for piece in pieces {
+                let behind = piece.first_byte > to
+                    || (piece.first_byte == to && (to != length.bytes || piece.length() > 0));
+                if behind {
+                    return Ok(found);
+                }
+                found.extend(cut(piece, from, to));
+            }
+            match last {
+                Some(last) => before = last,
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// An event number before the row that holds this offset.
+    async fn row_before(&self, attempt: &AttemptId, offset: u64) -> Result<u64, Error> {
+        let text = "SELECT seq FROM log_chunk WHERE attempt_id = $1 AND first_byte < $2 \
+                    ORDER BY first_byte DESC, seq DESC LIMIT 1";
+        let args = vec![attempt.as_str().into(), Arg::count(offset)];
+        let row = self.read_one(Statement::new(text, args)).await?;
+        Ok(row.map_or(Ok(0), |row| row.count(0))?.saturating_sub(1))
+    }
+
+    async fn after(&self, attempt: &AttemptId, seq: u64, max: u64) -> Result<Vec<LogPiece>, Error> {
+        let mut before = seq;
+        let mut bytes = 0;
+        let mut found: Vec<LogPiece> = Vec::new();
+        loop {
+            let (pieces, last) = self.page(attempt, before, PAGE).await?;
+            for piece in pieces {
+                bytes += piece.bytes.len() as u64;
+                if bytes > max && !found.is_empty() {
+                    return Ok(found);
+                }
+                found.push(piece);
+            }
+            match last {
+                Some(last) if bytes < max => before = last,
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// The pieces of the next `rows` rows behind an event number, and the number of the last one, if
+    /// there may be more.
+    pub(super) async fn page(
+        &self,
+        attempt: &AttemptId,
+        after: u64,
+        rows: usize,
+    ) -> Result<(Vec<LogPiece>, Option<u64>), Error> {
+        let text = format!(
+            "SELECT seq, at, stream, first_byte, first_line, data FROM log_chunk \
+             WHERE attempt_id = $1 AND seq > $2 ORDER BY seq LIMIT {rows}"
+        );
+        let args = vec![attempt.as_str().into(), Arg::count(after)];
+        let found = self.read(Statement::new(text, args)).await?;
+        let mut pieces = Vec::with_capacity(found.len());
+        for row in &found {
+            // A block may begin with events that the reader has had.
+            pieces.extend(unpack(row)?.into_iter().filter(|piece| piece.seq > after));
+        }
+        let more = found.len() == rows;
+        let last = found
+            .last()
+            .filter(|_| more)
+            .map(|row| row.count(0))
+            .transpose()?;
+        Ok((pieces, last))
+    }
+}
+
+/// The pieces of a row.
+fn unpack(row: &Row) -> Result<Vec<LogPiece>, Error> {
+    let (stream, first_byte, first_line) = (row.text(2)?, row.count(3)?, row.count(4)?);
+    let bytes = row.bytes(5)?;
+    if stream == BLOCK {
+        return block::unpack(&bytes, first_byte, first_line);
+    }
+    Ok(vec![LogPiece {
+        seq: row.count(0)?,
+        at: row.time(1)?,
+        stream: stream.parse().map_err(Error::Corrupt)?,
+        first_byte,
+        first_line,
+        bytes,
+    }])
+}
+
+/// What of a piece lies in the range.
+fn cut(mut piece: LogPiece, from: u64, to: u64) -> Option<LogPiece> {
+    if !piece.stream.is_output() {
+        return (piece.first_byte >= from).then_some(piece);
+    }
+    let (start, end) = (piece.first_byte.max(from), piece.end().min(to));
+    if start >= end {
+        return None;
+    }
+    let index = |offset: u64| usize::try_from(offset - piece.first_byte).unwrap_or(usize::MAX);
+    let (start_at, end_at) = (index(start), index(end));
+    piece.bytes.truncate(end_at);
+    if start_at > 0 {
+        let rest = piece.bytes.split_off(start_at);
+        piece.first_line += block::newlines(&piece.bytes);
+        piece.bytes = rest;
+    }
+    piece.first_byte = start;
+    Some(piece)
+}

@@ -1,0 +1,121 @@
+//! How to open a store.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// What a power cut may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// SQLite `synchronous=NORMAL`: safe against the death of any process; a power cut may lose the
+    /// last commits, never corrupts. For local runs.
+    #[default]
+    Normal,
+    /// SQLite `synchronous=FULL`: a commit is on the disk. For `plue serve`. Postgres decides this in
+    /// its own configuration.
+    Full,
+}
+
+/// Which database, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// `sqlite:PATH`, a plain path, or `postgres://…`.
+    pub url: String,
+    /// See [`Durability`].
+    pub durability: Durability,
+    /// Whether a database that is not there is made (the file; tables of an empty database).
+    pub create: bool,
+    /// Open only to read. Such a store refuses every write.
+    pub read_only: bool,
+}
+
+/// A parsed address.
+pub(crate) enum Address {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server, as sqlx wants it.
+    Postgres(String),
+}
+
+// === impl StoreOptions ===
+
+impl StoreOptions {
+    /// A database that is made when it is not there, with [`Durability::Normal`].
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            durability: Durability::Normal,
+            create: true,
+            read_only: false,
+        }
+    }
+
+    /// An SQLite file.
+    #[must_use]
+    pub fn sqlite(path: &Path) -> Self {
+        Self::new(format!("sqlite:{}", path.display()))
+    }
+
+    /// With another durability.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Only if the database is there already.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.create = false;
+        self
+    }
+
+    /// Only to read; implies [`Self::existing`].
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.create = false;
+        self.read_only = true;
+        self
+    }
+
+    pub(crate) fn address(&self) -> Result<Address, Error> {
+        let url = self.url.as_str();
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Address::Postgres(url.to_owned()));
+        }
+        let path = match url.split_once(':') {
+            Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+            Some((scheme, rest)) if rest.starts_with("//") && !scheme.contains('/') => {
+                return Err(Error::BadUrl(self.url.clone()));
+            }
+            _ => url,
+        };
+        if path.is_empty() || path.starts_with(":memory:") {
+            return Err(Error::BadUrl(self.url.clone()));
+        }
+        Ok(Address::Sqlite(PathBuf::from(path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(url: &str) -> Option<PathBuf> {
+        match StoreOptions::new(url).address() {
+            Ok(Address::Sqlite(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_path_or_a_server() {
+        assert_eq!(path("sqlite:a/b.db"), Some("a/b.db".into()));
+        assert_eq!(path("sqlite:///a/b.db"), Some("/a/b.db".into()));
+        assert_eq!(path("/a/b.db"), Some("/a/b.db".into()));
+        for wrong in ["", "sqlite:", "sqlite::memory:", "mysql://x"] {
+            let refused = StoreOptions::new(wrong).address();
+            assert!(matches!(refused, Err(Error::BadUrl(_))), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Postgres: a pool; each write is a transaction of its own in READ COMMITTED.
+//!
+//! Commits are told to other engines by `NOTIFY`, but never inside a transaction that does work
+//! (that would put all commits in one row): see [`notify`].
+
+mod notify;
+
+use std::{str::FromStr as _, time::Duration};
+
+use plue_runtime::{Clock, Tasks};
+use sqlx::{
+    Acquire as _, ConnectOptions as _, PgPool,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    changes::Changes,
+    error::Error,
+    migrate,
+    op::Op,
+    options::StoreOptions,
+    sql::{Link, Tx},
+};
+use notify::Notifier;
+
+/// Connections of one engine.
+const CONNECTIONS: u32 = 8;
+/// How long a call waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Tries of one write when other transactions get in the way.
+const TRIES: usize = 16;
+/// The advisory lock that only one process holds while it migrates: "plue" in ASCII.
+const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886158181)";
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 256;
+
+/// An open database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Postgres {
+    pool: PgPool,
+    notifier: Option<Notifier>,
+}
+
+// === impl Postgres ===
+
+impl Postgres {
+    pub(crate) async fn open(
+        url: &str,
+        options: &StoreOptions,
+        clock: Clock,
+        tasks: &Tasks,
+        changes: &Changes,
+    ) -> Result<Self, Error> {
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(|_| Error::BadUrl(without_password(url)))?
+            .application_name("plue")
+            .statement_cache_capacity(STATEMENTS)
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A broken connection is noticed by the statement, which costs no extra round trip.
+            .test_before_acquire(false)
+            .connect_with(connect)
+            .await
+            .map_err(|source| Error::Unreachable {
+                place: without_password(url),
+                source,
+            })?;
+        let this = Self {
+            pool,
+            notifier: None,
+        };
+        this.migrate(options, clock).await?;
+        if options.read_only {
+            return Ok(this);
+        }
+        let notifier = Notifier::start(&this.pool, clock, tasks, changes.clone());
+        Ok(Self {
+            notifier: Some(notifier),
+            ..this
+        })
+    }
+
+    async fn migrate(&self, options: &StoreOptions, clock: Clock) -> Result<(), Error> {
+        let mut connection = self.pool.acquire().await?;
+        let found = migrate::version(Link::Postgres(&mut connection)).await?;
+        migrate::check(found)?;
+        if found == migrate::SCHEMA_VERSION {
+            return Ok(());
+        }
+        if !options.create {
+            return Err(Error::Missing(without_password(&options.url).into()));
+        }
+        let mut transaction = connection.begin().await?;
+        sqlx::raw_sql(MIGRATION_LOCK)
+            .execute(&mut *transaction)
+            .await?;
+        migrate::apply(Link::Postgres(&mut transaction), clock.now()).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(crate) async fn reader(&self) -> Result<PoolConnection<sqlx::Postgres>, Error> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    pub(crate) async fn run<O: Op>(&self, op: O, changes: &Changes) -> Result<O::Out, Error> {
+        let Some(notifier) = &self.notifier else {
+            return Err(Error::ReadOnly {
+                place: "server".to_owned(),
+                source: sqlx::Error::Protocol("the store was opened only to read".to_owned()),
+            });
+        };
+        let mut last = Error::Raced;
+        for _ in 0..TRIES {
+            match self.attempt(&op).await {
+                Ok(out) => {
+                    let touched = op.touched(&out);
+                    changes.wake(touched);
+                    notifier.tell(touched);
+                    return Ok(out);
+                }
+                Err(error) if error.is_race() => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn attempt<O: Op>(&self, op: &O) -> Result<O::Out, Error> {
+        let mut transaction = self.pool.begin().await?;
+        let mut tx = Tx::new(Link::Postgres(&mut transaction));
+        let out = op.run(&mut tx).await?;
+        tx.flush().await?;
+        transaction.commit().await.map_err(|error| match error {
+            sqlx::Error::Io(_) => Error::Lost(error),
+            other => other.into(),
+        })?;
+        Ok(out)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The address as it may be shown.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((user, _)) => {
+            let name = user.split(':').next().unwrap_or_default();
+            let host = &rest[user.len() + 1..];
+            format!("{scheme}://{name}@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        assert_eq!(
+            without_password("postgres://u:p@h:1/db"),
+            "postgres://u@h:1/db"
+        );
+        assert_eq!(
+            without_password("postgres://u:p@x@h/db"),
+            "postgres://u@h/db"
+        );
+        assert_eq!(
+            without_password("postgres:///db?host=/tmp"),
+            "postgres:///db?host=/tmp"
+        );
+    }
+}

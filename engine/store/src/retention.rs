@@ -1,0 +1,142 @@
+//! Deleting runs with all that belongs to them.
+
+use jiff::Timestamp;
+use plue_flow::RunStatus;
+use plue_plan::RunId;
+
+use crate::{
+    changes::Shards,
+    error::Error,
+    fence,
+    op::Op,
+    sql::{Arg, Statement, Tx, placeholders},
+    store::Store,
+};
+
+/// Runs deleted in one transaction, so that nobody waits long behind it.
+const BATCH: u32 = 20;
+
+struct Delete(RunId);
+
+struct Prune(Timestamp);
+
+impl Store {
+    /// Deletes an ended run: journal, steps, attempts, logs, and its plan if nothing else uses it.
+    /// Tells whether there was one to delete.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn delete_run(&self, run: &RunId) -> Result<bool, Error> {
+        self.write(Delete(run.clone())).await
+    }
+
+    /// Deletes all runs that ended before a time; tells how many.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; what was deleted until then stays so.
+    pub async fn prune(&self, ended_before: Timestamp) -> Result<u64, Error> {
+        let mut total = 0;
+        loop {
+            let deleted = self.write(Prune(ended_before)).await?;
+            total += deleted;
+            if deleted == 0 {
+                return Ok(total);
+            }
+        }
+    }
+}
+
+fn ended() -> Vec<Arg> {
+    let ended = RunStatus::ALL.iter().filter(|status| status.is_terminal());
+    ended.map(|status| Arg::from(status.as_str())).collect()
+}
+
+/// Deletes these runs, then the plans that were theirs alone.
+async fn delete(tx: &mut Tx<'_>, runs: &[(String, String)]) -> Result<(), Error> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let ids = runs
+        .iter()
+        .map(|(run, _)| Arg::from(run.as_str()))
+        .collect();
+    let list = placeholders(1, runs.len());
+    tx.write(Statement::new(
+        format!("DELETE FROM run WHERE id IN ({list})"),
+        ids,
+    ));
+    tx.flush().await?;
+    let plans = runs
+        .iter()
+        .map(|(_, plan)| Arg::from(plan.as_str()))
+        .collect();
+    tx.write(Statement::new(
+        format!(
+            "DELETE FROM plan WHERE hash IN ({list}) \
+             AND NOT EXISTS (SELECT 1 FROM run WHERE run.plan_hash = plan.hash)"
+        ),
+        plans,
+    ));
+    Ok(())
+}
+
+impl Op for Delete {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let states = ended();
+        let text = format!(
+            "SELECT id, plan_hash FROM run WHERE status IN ({}) AND id = ${}{}",
+            placeholders(1, states.len()),
+            states.len() + 1,
+            fence::lock(tx.dialect())
+        );
+        let args = states.into_iter().chain([self.0.as_str().into()]).collect();
+        let rows = tx.fetch(Statement::new(text, args)).await?;
+        let found = rows
+            .iter()
+            .map(|row| Ok((row.text(0)?, row.text(1)?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        delete(tx, &found).await?;
+        Ok(!found.is_empty())
+    }
+
+    fn touched(&self, deleted: &bool) -> Shards {
+        if *deleted {
+            Shards::of(&self.0)
+        } else {
+            Shards::NONE
+        }
+    }
+}
+
+impl Op for Prune {
+    type Out = u64;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, Error> {
+        let states = ended();
+        let text = format!(
+            "SELECT id, plan_hash FROM run WHERE status IN ({}) AND ended_at < ${} \
+             ORDER BY id LIMIT {BATCH}{}",
+            placeholders(1, states.len()),
+            states.len() + 1,
+            fence::lock(tx.dialect())
+        );
+        let args = states.into_iter().chain([self.0.into()]).collect();
+        let rows = tx.fetch(Statement::new(text, args)).await?;
+        let found = rows
+            .iter()
+            .map(|row| Ok((row.text(0)?, row.text(1)?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        delete(tx, &found).await?;
+        Ok(found.len() as u64)
+    }
+
+    fn touched(&self, deleted: &u64) -> Shards {
+        if *deleted > 0 {
+            Shards::ALL
+        } else {
+            Shards::NONE
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Reading runs, their journals and their steps.
+
+use jiff::Timestamp;
+use plue_flow::{Fact, RunStatus, RunView, StepView};
+use plue_plan::{PlanHash, RunId};
+use serde_json::Value as Json;
+
+use crate::{
+    error::Error,
+    sql::{Arg, Row, Statement, placeholders},
+    store::Store,
+};
+
+/// A row of `run`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    /// The run.
+    pub id: RunId,
+    /// Name of its workflow.
+    pub workflow: String,
+    /// Its plan.
+    pub plan: PlanHash,
+    /// `owner/name` or the path of the repository, if known.
+    pub repo: Option<String>,
+    /// The commit.
+    pub sha: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// Status, reason, start and end.
+    pub view: RunView,
+    /// Length of its journal.
+    pub seq: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// What a run was made from; never changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSource {
+    /// Path of the workflow file.
+    pub source: String,
+    /// The event.
+    pub event: Json,
+    /// The inputs.
+    pub inputs: Json,
+    /// Evaluator build, read-set, flags.
+    pub origin: Json,
+}
+
+/// A run with its journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRun {
+    /// Its row.
+    pub run: RunRow,
+    /// What it was made from.
+    pub source: RunSource,
+    /// Its facts, `run.seq` of them, oldest first.
+    pub journal: Vec<(Timestamp, Fact)>,
+}
+
+/// A row of `step`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRow {
+    /// The run.
+    pub run: RunId,
+    /// What the row says.
+    pub view: StepView,
+}
+
+/// Which runs to list. Newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Only these states; empty: all.
+    pub status: Vec<RunStatus>,
+    /// Only this workflow.
+    pub workflow: Option<String>,
+    /// At most so many, at most 1,000.
+    pub limit: u32,
+    /// Only runs older than this one: the last of the page before.
+    pub before: Option<RunId>,
+}
+
+/// Runs of one page at most.
+const MAX_PAGE: u32 = 1_000;
+
+const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch, status, reason, \
+                           started_at, ended_at, seq, created_at";
+
+impl Default for RunFilter {
+    fn default() -> Self {
+        Self {
+            status: Vec::new(),
+            workflow: None,
+            limit: 50,
+            before: None,
+        }
+    }
+}
+
+impl Store {
+    /// A run.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn run(&self, id: &RunId) -> Result<Option<RunRow>, Error> {
+        let text = format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1");
+        let row = self
+            .read_one(Statement::new(text, vec![id.as_str().into()]))
+            .await?;
+        row.map(|row| run_row(&row)).transpose()
+    }
+
+    /// A run with its whole journal.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn load_run(&self, id: &RunId) -> Result<Option<StoredRun>, Error> {
+        let key = || vec![Arg::from(id.as_str())];
+        let mut answers = self
+            .read_each(vec![
+                Statement::new(
+                    format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1"),
+                    key(),
+                ),
+                Statement::new(
+                    "SELECT source, event, inputs, origin FROM run_source WHERE run_id = $1",
+                    key(),
+                ),
+                Statement::new(
+                    "SELECT at, fact FROM journal WHERE run_id = $1 ORDER BY seq",
+                    key(),
+                ),
+            ])
+            .await?
+            .into_iter();
+        let (Some(run), Some(source), Some(journal)) =
+            (answers.next(), answers.next(), answers.next())
+        else {
+            return Ok(None);
+        };
+        let (Some(run), Some(source)) = (run.first(), source.first()) else {
+            return Ok(None);
+        };
+        let run = run_row(run)?;
+        let source = RunSource {
+            source: source.text(0)?,
+            event: source.json(1)?,
+            inputs: source.json(2)?,
+            origin: source.json(3)?,
+        };
+        // The journal was read after the row and only grows: what is newer than the row is left out.
+        let length = usize::try_from(run.seq).unwrap_or(usize::MAX);
+        let journal = journal
+            .iter()
+            .take(length)
+            .map(|row| Ok((row.time(0)?, row.json(1)?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        if journal.len() != length {
+            let (found, run) = (journal.len(), &run.id);
+            return Err(Error::Corrupt(format!(
+                "run {run} has {found} of {length} facts"
+            )));
+        }
+        Ok(Some(StoredRun {
+            run,
+            source,
+            journal,
+        }))
+    }
+
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, Error> {
+        let mut text = format!("SELECT {RUN_COLUMNS} FROM run WHERE 1 = 1");
+        let mut args: Vec<Arg> = Vec::new();
+        if !filter.status.is_empty() {
+            let list = placeholders(1, filter.status.len());
+            text.push_str(&format!(" AND status IN ({list})"));
+            args.extend(
+                filter
+                    .status
+                    .iter()
+                    .map(|status| Arg::from(status.as_str())),
+            );
+        }
+        if let Some(workflow) = &filter.workflow {
+            args.push(workflow.as_str().into());
+            text.push_str(&format!(" AND workflow = ${}", args.len()));
+        }
+        if let Some(before) = &filter.before {
+            args.push(before.as_str().into());
+            text.push_str(&format!(" AND id < ${}", args.len()));
+        }
+        args.push(filter.limit.min(MAX_PAGE).into());
+        text.push_str(&format!(" ORDER BY id DESC LIMIT ${}", args.len()));
+        let rows = self.read(Statement::new(text, args)).await?;
+        rows.iter().map(run_row).collect()
+    }
+
+    /// Runs whose id starts with a text, newest first, at most two: enough to tell whether the text
+    /// names one. `last` is the newest run of all.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn find_run(&self, text: &str) -> Result<Vec<RunRow>, Error> {
+        if text == "last" {
+            return self
+                .runs(&RunFilter {
+                    limit: 1,
+                    ..RunFilter::default()
+                })
+                .await;
+        }
+        let prefix = text.to_ascii_lowercase();
+        if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT {RUN_COLUMNS} FROM run WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 2"
+        );
+        // `~` sorts after every character of an id.
+        let args = vec![prefix.as_str().into(), format!("{prefix}~").into()];
+        let rows = self.read(Statement::new(sql, args)).await?;
+        rows.iter().map(run_row).collect()
+    }
+
+    /// Runs that have not ended, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, Error> {
+        let open: Vec<_> = RunStatus::ALL
+            .iter()
+            .filter(|status| !status.is_terminal())
+            .copied()
+            .collect();
+        let text = format!(
+            "SELECT {RUN_COLUMNS} FROM run WHERE status IN ({}) ORDER BY id",
+            placeholders(1, open.len())
+        );
+        let args = open.iter().map(|status| status.as_str().into()).collect();
+        let rows = self.read(Statement::new(text, args)).await?;
+        rows.iter().map(run_row).collect()
+    }
+
+    /// The steps of a run, by id.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn steps(&self, run: &RunId) -> Result<Vec<StepRow>, Error> {
+        let text = "SELECT step_id, status, reason, visit, attempts, ready_at, started_at, ended_at, \
+                    output FROM step WHERE run_id = $1 ORDER BY step_id";
+        let rows = self
+            .read(Statement::new(text, vec![run.as_str().into()]))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let view = StepView {
+                    step: row.text(0)?.as_str().into(),
+                    status: row.parse(1)?,
+                    reason: row.opt_json(2)?,
+                    visit: row.small(3)?,
+                    attempts: row.small(4)?,
+                    ready_at: row.opt_time(5)?,
+                    started_at: row.opt_time(6)?,
+                    ended_at: row.opt_time(7)?,
+                    output: row.json(8)?,
+                };
+                Ok(StepRow {
+                    run: run.clone(),
+                    view,
+                })
+            })
+            .collect()
+    }
+}
+
+fn run_row(row: &Row) -> Result<RunRow, Error> {
+    Ok(RunRow {
+        id: RunId::new(row.text(0)?),
+        workflow: row.text(1)?,
+        plan: row.parse(2)?,
+        repo: row.opt_text(3)?,
+        sha: row.opt_text(4)?,
+        branch: row.opt_text(5)?,
+        view: RunView {
+            status: row.parse(6)?,
+            reason: row.opt_text(7)?,
+            started_at: row.opt_time(8)?,
+            ended_at: row.opt_time(9)?,
+        },
+        seq: row.count(10)?,
+        created_at: row.time(11)?,
+    })
+}

@@ -1,0 +1,148 @@
+//! SQLite: one writer connection with group commit, a few connections that only read.
+
+mod readers;
+mod writer;
+
+use std::{path::Path, time::Duration};
+
+use plue_runtime::{Clock, Tasks};
+use sqlx::{
+    ConnectOptions as _, Connection as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteSynchronous},
+};
+
+use crate::{
+    changes::Changes,
+    error::Error,
+    migrate,
+    options::{Durability, StoreOptions},
+    sql::Link,
+};
+pub(crate) use readers::Readers;
+pub(crate) use writer::Writer;
+
+/// How long a write waits for another process before it fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 256;
+/// Answers of a statement under way between SQLite's thread and ours.
+const ROW_BUFFER: usize = 256;
+/// Bytes of the file that are read through memory mapping.
+const MMAP_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The two halves of an open database.
+#[derive(Debug, Clone)]
+pub(crate) struct Sqlite {
+    /// Absent in a store that only reads.
+    pub(crate) writer: Option<Writer>,
+    pub(crate) readers: Readers,
+}
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    pub(crate) async fn open(
+        path: &Path,
+        options: &StoreOptions,
+        clock: Clock,
+        tasks: &Tasks,
+        changes: &Changes,
+    ) -> Result<Self, Error> {
+        let place = |error: Error| located(error, path);
+        if !options.create && !path.exists() {
+            return Err(Error::Missing(path.to_owned()));
+        }
+        let reading = connect_options(path, options).read_only(true);
+        if options.read_only {
+            let mut connection = connect(path, &reading).await?;
+            let found = migrate::version(Link::Sqlite(&mut connection))
+                .await
+                .map_err(place)?;
+            migrate::check(found)?;
+            if found < migrate::SCHEMA_VERSION {
+                return Err(Error::Missing(path.to_owned()));
+            }
+            return Ok(Self {
+                writer: None,
+                readers: Readers::new(reading, Some(connection)),
+            });
+        }
+        let writing = connect_options(path, options).create_if_missing(options.create);
+        let mut connection = connect(path, &writing).await?;
+        prepare(&mut connection, clock).await.map_err(place)?;
+        let writer = Writer::start(connection, writing, tasks, changes.clone());
+        Ok(Self {
+            writer: Some(writer),
+            readers: Readers::new(reading, None),
+        })
+    }
+}
+
+fn connect_options(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .synchronous(match options.durability {
+            Durability::Normal => SqliteSynchronous::Normal,
+            Durability::Full => SqliteSynchronous::Full,
+        })
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(STATEMENTS)
+        .row_buffer_size(ROW_BUFFER)
+        .pragma("mmap_size", MMAP_BYTES.to_string())
+        .disable_statement_logging()
+}
+
+async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
+    options
+        .connect()
+        .await
+        .map_err(|error| match Error::from(error) {
+            Error::Sql(source) => Error::Unreachable {
+                place: path.display().to_string(),
+                source,
+            },
+            other => located(other, path),
+        })
+}
+
+/// Puts the file into WAL mode and brings the schema up to date. Cheap when both are so already.
+async fn prepare(connection: &mut SqliteConnection, clock: Clock) -> Result<(), Error> {
+    let found = migrate::version(Link::Sqlite(connection)).await?;
+    migrate::check(found)?;
+    if found == migrate::SCHEMA_VERSION {
+        // WAL mode is kept in the file.
+        return Ok(());
+    }
+    sqlx::raw_sql("PRAGMA journal_mode = wal")
+        .execute(&mut *connection)
+        .await?;
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut *connection)
+        .await?;
+    let applied = migrate::apply(Link::Sqlite(connection), clock.now()).await;
+    let end = if applied.is_ok() {
+        "COMMIT"
+    } else {
+        "ROLLBACK"
+    };
+    sqlx::raw_sql(end).execute(&mut *connection).await?;
+    applied
+}
+
+fn located(error: Error, path: &Path) -> Error {
+    match error {
+        Error::ReadOnly { source, .. } => Error::ReadOnly {
+            place: path.display().to_string(),
+            source,
+        },
+        other => other,
+    }
+}
+
+/// Ends a connection cleanly; what goes wrong does not matter any more.
+pub(crate) async fn close(connection: SqliteConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "an SQLite connection did not close cleanly");
+    }
+}

@@ -1,0 +1,183 @@
+//! The one writer. Writes that wait while a commit is under way share the next one, so that the cost
+//! of a commit is divided among them and nobody waits for a timer.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use plue_runtime::Tasks;
+use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    changes::{Changes, Shards},
+    error::Error,
+    op::Op,
+    sql::{Link, Statement, Tx},
+};
+
+/// Writes that may wait.
+const QUEUE: usize = 1_024;
+/// Writes of one commit at most, so that nobody waits long for a slow batch.
+const GROUP: usize = 64;
+
+/// The way to the writer. Cheap to clone; the writer ends when the last one is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer(mpsc::Sender<Box<dyn Job>>);
+
+/// A write with somebody who waits for its answer.
+trait Job: Send {
+    fn run<'a>(
+        &'a mut self,
+        tx: &'a mut Tx<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+    fn touched(&self) -> Shards;
+    fn answer(self: Box<Self>, failure: Option<Error>);
+}
+
+struct Waiting<O: Op> {
+    op: Arc<O>,
+    out: Option<O::Out>,
+    reply: oneshot::Sender<Result<O::Out, Error>>,
+}
+
+struct Loop {
+    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    changes: Changes,
+}
+
+// === impl Waiting ===
+
+impl<O: Op> Job for Waiting<O> {
+    fn run<'a>(
+        &'a mut self,
+        tx: &'a mut Tx<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
+        Box::pin(async move {
+            self.out = Some(self.op.run(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn touched(&self) -> Shards {
+        self.out
+            .as_ref()
+            .map_or(Shards::NONE, |out| self.op.touched(out))
+    }
+
+    fn answer(self: Box<Self>, failure: Option<Error>) {
+        let answer = match failure {
+            Some(error) => Err(error),
+            None => self.out.ok_or(Error::Closed),
+        };
+        // Whoever asked may have gone; the write stands all the same.
+        let _nobody_waits = self.reply.send(answer);
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(crate) fn start(
+        connection: SqliteConnection,
+        options: SqliteConnectOptions,
+        tasks: &Tasks,
+        changes: Changes,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let work = Loop {
+            connection,
+            options,
+            changes,
+        };
+        tasks.spawn("sqlite-writer", work.run(receiver));
+        Self(sender)
+    }
+
+    /// Queues a write and waits until it is committed. If the caller stops waiting, it is still done.
+    pub(crate) async fn run<O: Op>(&self, op: O) -> Result<O::Out, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job = Waiting {
+            op: Arc::new(op),
+            out: None,
+            reply,
+        };
+        self.0
+            .send(Box::new(job))
+            .await
+            .map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+}
+
+// === impl Loop ===
+
+impl Loop {
+    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while queue.recv_many(&mut group, GROUP).await > 0 {
+            let mut jobs = std::mem::take(&mut group);
+            match self.commit(&mut jobs).await {
+                Ok(()) => self.answer_all(jobs),
+                Err(error) => match jobs.pop() {
+                    Some(job) if jobs.is_empty() => job.answer(Some(error)),
+                    // One of them has failed; alone, each gets what it deserves.
+                    last => {
+                        jobs.extend(last);
+                        self.one_by_one(jobs).await;
+                    }
+                },
+            }
+        }
+        super::close(self.connection).await;
+    }
+
+    async fn one_by_one(&mut self, jobs: Vec<Box<dyn Job>>) {
+        for job in jobs {
+            let mut alone = vec![job];
+            match self.commit(&mut alone).await {
+                Ok(()) => self.answer_all(alone),
+                Err(error) => {
+                    if let Some(job) = alone.pop() {
+                        job.answer(Some(error));
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer_all(&self, jobs: Vec<Box<dyn Job>>) {
+        let touched = jobs
+            .iter()
+            .fold(Shards::NONE, |all, job| all.with(job.touched()));
+        for job in jobs {
+            job.answer(None);
+        }
+        self.changes.wake(touched);
+    }
+
+    async fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        let done = self.attempt(jobs).await;
+        if done.is_err() {
+            // Fails if no transaction is open, which is as good.
+            if let Err(error) = sqlx::raw_sql("ROLLBACK")
+                .execute(&mut self.connection)
+                .await
+                && error.as_database_error().is_none()
+            {
+                // SQLite's thread is gone: start again with a fresh one.
+                self.connection = self.options.connect().await?;
+            }
+        }
+        done
+    }
+
+    async fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        let mut tx = Tx::new(Link::Sqlite(&mut self.connection));
+        tx.write(Statement::new("BEGIN IMMEDIATE", Vec::new()));
+        for job in jobs {
+            job.run(&mut tx).await?;
+        }
+        tx.write(Statement::new("COMMIT", Vec::new()));
+        tx.flush().await
+    }
+}

@@ -1,0 +1,145 @@
+//! The handle on a database that everybody else holds.
+
+use jiff::Timestamp;
+use plue_plan::RunId;
+use plue_runtime::{Clock, Tasks};
+use tokio::sync::watch;
+
+use crate::{
+    changes::Changes,
+    error::Error,
+    op::Op,
+    options::{Address, StoreOptions},
+    postgres::Postgres,
+    sql::{Link, Row, Statement, Tx},
+    sqlite::Sqlite,
+};
+
+/// A database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    backend: Backend,
+    changes: Changes,
+    tasks: Tasks,
+    clock: Clock,
+}
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens a database, makes it if `options` say so, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// Whatever [`Error`] says about a database that cannot be used.
+    pub async fn open(options: StoreOptions) -> Result<Self, Error> {
+        let (clock, tasks, changes) = (Clock::real(), Tasks::new(), Changes::new());
+        let backend = match options.address()? {
+            Address::Sqlite(path) => {
+                Backend::Sqlite(Sqlite::open(&path, &options, clock, &tasks, &changes).await?)
+            }
+            Address::Postgres(url) => {
+                Backend::Postgres(Postgres::open(&url, &options, clock, &tasks, &changes).await?)
+            }
+        };
+        Ok(Self {
+            backend,
+            changes,
+            tasks,
+            clock,
+        })
+    }
+
+    /// Ends the store: what was queued is written, then every further call fails with
+    /// [`Error::Closed`] or an error of the connection. Waits until other clones of an SQLite store
+    /// are dropped.
+    pub async fn close(self) {
+        match self.backend {
+            Backend::Sqlite(sqlite) => {
+                sqlite.readers.close().await;
+                drop(sqlite.writer);
+            }
+            Backend::Postgres(postgres) => postgres.close().await,
+        }
+        self.tasks.wait().await;
+    }
+
+    /// A number that grows after each commit of this process (and, on Postgres, soon after those of
+    /// others). Only a wake-up: look at the rows, and poll if other processes may write.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.any()
+    }
+
+    /// Like [`Store::changes`], for one run; other runs may wake it too.
+    #[must_use]
+    pub fn changes_of(&self, run: &RunId) -> watch::Receiver<u64> {
+        self.changes.of(run)
+    }
+
+    /// Whether several engines on several machines may use this database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) async fn write<O: Op>(&self, op: O) -> Result<O::Out, Error> {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => match &sqlite.writer {
+                Some(writer) => writer.run(op).await,
+                None => Err(Error::ReadOnly {
+                    place: "file".to_owned(),
+                    source: sqlx::Error::Protocol("the store was opened only to read".to_owned()),
+                }),
+            },
+            Backend::Postgres(postgres) => postgres.run(op, &self.changes).await,
+        }
+    }
+
+    /// Several reads one after the other, without a common snapshot.
+    pub(crate) async fn read_each(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => {
+                let mut reader = sqlite.readers.get().await?;
+                Tx::new(Link::Sqlite(reader.connection()?))
+                    .fetch_each(statements)
+                    .await
+            }
+            Backend::Postgres(postgres) => {
+                let mut reader = postgres.reader().await?;
+                Tx::new(Link::Postgres(&mut reader))
+                    .fetch_each(statements)
+                    .await
+            }
+        }
+    }
+
+    pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
+        Ok(self
+            .read_each(vec![statement])
+            .await?
+            .pop()
+            .unwrap_or_default())
+    }
+
+    pub(crate) async fn read_one(&self, statement: Statement) -> Result<Option<Row>, Error> {
+        Ok(self.read(statement).await?.into_iter().next())
+    }
+}
+
+/// Microseconds since 1970 of a peer, who may send nonsense.
+pub(crate) fn peer_time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}
