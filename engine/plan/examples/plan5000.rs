@@ -9,6 +9,7 @@ use plue_plan::{
     Plan, Step, StepId,
     action::{Action, Bash},
     canonical::SealedPlan,
+    policy::Goto,
     validate::{SourceMap, validate},
 };
 
@@ -17,6 +18,10 @@ const ROUNDS: usize = 15;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for size in [1_250, 2_500, 5_000] {
         let plan = plan(size);
+        let problems = validate(&plan, &SourceMap::default());
+        if let Some(problem) = problems.first() {
+            return Err(problem.to_string().into());
+        }
         let edges: usize = plan.steps.iter().map(|step| step.depends_on.len()).sum();
         let (mut check, mut seal, mut read) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -36,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Each step depends on four earlier ones.
+/// Each step depends on four earlier ones, and every tenth has a way back.
 fn plan(size: usize) -> Plan {
     let id = |n: usize| StepId::new(format!("step-{n}"));
     let steps = (0..size).map(|n| {
@@ -49,6 +54,13 @@ fn plan(size: usize) -> Plan {
             .into_iter()
             .filter_map(|back| n.checked_sub(back));
         step.depends_on = earlier.map(id).collect();
+        // Every tenth step goes back, so that all ancestors are looked for too.
+        if n >= 97 && n % 10 == 0 {
+            step.options.on_success = Some(Goto {
+                goto: id(n - 97),
+                max_visits: Some(3),
+            });
+        }
         step
     });
     Plan::new("five thousand", steps.collect())

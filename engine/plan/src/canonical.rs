@@ -143,6 +143,16 @@ impl fmt::Debug for PlanHash {
     }
 }
 
+impl schemars::JsonSchema for PlanHash {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PlanHash".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" })
+    }
+}
+
 impl FromStr for PlanHash {
     type Err = ParseHashError;
 
@@ -169,5 +179,40 @@ impl TryFrom<String> for PlanHash {
 impl From<PlanHash> for String {
     fn from(hash: PlanHash) -> Self {
         hash.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_plan_has_a_known_hash() {
+        let json =
+            br#"{"steps":[{"run":"npm test","kind":"bash","id":"test"}],"name":"CI","version":1}"#;
+        let sealed = SealedPlan::seal(Plan::from_json(json).unwrap()).unwrap();
+        let canonical =
+            br#"{"name":"CI","steps":[{"id":"test","kind":"bash","run":"npm test"}],"version":1}"#;
+        assert_eq!(sealed.bytes, canonical);
+        assert_eq!(
+            sealed.hash.to_string(),
+            "sha256:df24691ddabffcfd95e09b7764b71ba063af2f155ddd0f2857ed2ed4c5477cea"
+        );
+        assert_eq!(sealed.hash.to_string().parse(), Ok(sealed.hash));
+    }
+
+    #[test]
+    fn only_the_written_form_is_a_hash() {
+        let digits = "0123456789abcdef".repeat(4);
+        assert!(format!("sha256:{digits}").parse::<PlanHash>().is_ok());
+        for text in [
+            digits.clone(),
+            format!("sha256:{}", digits.to_uppercase()),
+            format!("sha256:{}", digits.trim_end_matches('f')),
+            format!("sha256:{digits}0"),
+            "sha256:".to_owned(),
+        ] {
+            assert!(text.parse::<PlanHash>().is_err(), "{text}");
+        }
     }
 }

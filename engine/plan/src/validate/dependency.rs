@@ -183,26 +183,35 @@ fn cycles(report: &mut Report, groups: &Groups<'_>, group: &Group<'_>) {
     }
 }
 
+/// The ways back of one step, with the fields in which they stand.
+fn ways_back(step: &Step) -> impl Iterator<Item = (&'static str, &Goto)> {
+    let failure = match &step.options.on_failure {
+        OnFailure::Goto(goto) => Some(("on_failure", goto)),
+        OnFailure::Fail | OnFailure::Skip | OnFailure::Continue => None,
+    };
+    let success = step.options.on_success.as_ref();
+    failure
+        .into_iter()
+        .chain(success.map(|goto| ("on_success", goto)))
+}
+
 fn gotos(report: &mut Report, groups: &Groups<'_>, group: &Group<'_>) {
-    let mut ancestry: Option<Ancestry> = None;
+    let graph = &group.graph;
+    // Too many steps are reported by themselves, and would need too many bits here.
+    let ancestry = (graph.len() <= limits::MAX_STEPS).then(|| {
+        let targets = graph.steps().iter().flat_map(ways_back);
+        let targets = targets.filter_map(|(_, goto)| graph.index(goto.goto.as_str()));
+        Ancestry::of_some(graph, targets)
+    });
     for (at, (step, site)) in members(group, groups).enumerate() {
-        let failure = match &step.options.on_failure {
-            OnFailure::Goto(goto) => Some(("on_failure", goto)),
-            OnFailure::Fail | OnFailure::Skip | OnFailure::Continue => None,
-        };
-        let success = step.options.on_success.as_ref();
-        let success = success.map(|goto| ("on_success", goto));
-        for (field, goto) in failure.into_iter().chain(success) {
+        for (field, goto) in ways_back(step) {
             bounds(report, site, field, goto);
-            let Some(target) = group.graph.index(goto.goto.as_str()) else {
+            let Some(target) = graph.index(goto.goto.as_str()) else {
                 unknown_target(report, groups, (site, field), &goto.goto);
                 continue;
             };
-            if group.graph.len() > limits::MAX_STEPS || goto.goto == step.id {
-                continue;
-            }
-            let ancestry = ancestry.get_or_insert_with(|| Ancestry::of(&group.graph));
-            if !ancestry.is_above(target, at) {
+            let reached = |ancestry: &Ancestry| ancestry.is_above(target, at);
+            if goto.goto != step.id && !ancestry.as_ref().is_none_or(reached) {
                 let name = Quoted(goto.goto.as_str());
                 report.push(
                     site.error(
