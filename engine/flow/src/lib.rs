@@ -19,6 +19,7 @@ pub mod machine;
 pub mod run;
 pub mod status;
 pub mod view;
+mod words;
 
 pub use crate::{
     effect::Effect,

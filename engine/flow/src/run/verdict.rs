@@ -162,20 +162,9 @@ fn failure(outcome: &Outcome) -> StepStatus {
 }
 
 fn attempt_reason(state: &StepState, options: &StepOptions, outcome: &Outcome) -> Reason {
-    let message = match outcome {
-        Outcome::Success => "succeeded".to_owned(),
-        Outcome::Exit {
-            signal: Some(signal),
-            ..
-        } => format!("ended by signal {signal}"),
-        Outcome::Exit { code, signal: None } => format!("exit status {code}"),
-        Outcome::TimedOut => match &options.timeout {
-            Some(timeout) => format!("timed out after {timeout}"),
-            None => "timed out".to_owned(),
-        },
-        Outcome::Cancelled => "cancelled".to_owned(),
-        Outcome::Refused { message } => message.clone(),
-        Outcome::Infra { message } => format!("infrastructure: {message}"),
+    let message = match (outcome, &options.timeout) {
+        (Outcome::TimedOut, Some(timeout)) => format!("timed out after {timeout}"),
+        (outcome, _) => outcome.to_string(),
     };
     Reason::Attempt {
         message,

@@ -1,0 +1,53 @@
+//! Reasons and outcomes in words, for `plue explain`, expressions (`steps.x.error`) and pages.
+
+use std::fmt;
+
+use crate::fact::{Outcome, Reason};
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Success => f.write_str("success"),
+            Self::Exit {
+                signal: Some(signal),
+                ..
+            } => write!(f, "ended by signal {signal}"),
+            Self::Exit { code, signal: None } => write!(f, "exit status {code}"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Refused { message } => f.write_str(message),
+            Self::Infra { message } => write!(f, "infrastructure: {message}"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConditionFalse => f.write_str("its condition is false"),
+            Self::ConditionError { message } => write!(f, "its condition: {message}"),
+            Self::Blocked { by, status } => write!(f, "`{by}` ended {status}"),
+            Self::Stopped { by } => {
+                write!(f, "`{by}` failed and the plan says on_failure=\"stop\"")
+            }
+            Self::RunCancelled => f.write_str("the run was cancelled"),
+            Self::RunTimedOut => f.write_str("the run's time was over"),
+            Self::NotCalled { result } => {
+                write!(f, "a hook that is not for a run that ends {result}")
+            }
+            Self::NotSelected => f.write_str("not selected"),
+            Self::FailedButSkipped => f.write_str("it failed and says on_failure=\"skip\""),
+            Self::Attempt {
+                message,
+                attempts: 1,
+            } => f.write_str(message),
+            Self::Attempt { message, attempts } => write!(f, "{message} (attempt {attempts})"),
+            Self::LoopExhausted { to, max_visits } => {
+                write!(
+                    f,
+                    "loop_exhausted: `{to}` was visited {max_visits} times already"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Order and parallelism.
+
+use plue_flow::{Effect, RunStatus};
+use serde_json::json;
+
+use crate::player::{Player, id};
+
+#[test]
+fn independent_steps_run_side_by_side_up_to_max_parallel() {
+    let steps = json!([{"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "d"}]);
+    let mut player = Player::start(steps, json!({"max_parallel": 2}));
+    assert_eq!(player.working(), ["a", "b"]);
+    player.pass(&["b"]);
+    assert_eq!(player.working(), ["a", "c"]);
+    player.pass(&["c", "a", "d"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
+}
+
+#[test]
+fn ready_steps_start_in_the_order_of_the_plan() {
+    let mut player = Player::start(
+        json!([
+            {"id": "z", "depends_on": ["root"]},
+            {"id": "y", "depends_on": ["root"]},
+            {"id": "x", "depends_on": ["root"]},
+            {"id": "root"},
+        ]),
+        json!({"max_parallel": 1}),
+    );
+    player.begin("root");
+    let mut order = Vec::new();
+    player.end("root", plue_flow::fact::Outcome::Success);
+    while let Some(step) = player.working().pop() {
+        player.pass(&[&step]);
+        order.push(step);
+    }
+    assert_eq!(order, ["z", "y", "x"]);
+}
+
+#[test]
+fn a_step_waits_for_all_it_depends_on() {
+    let mut player = Player::start(
+        json!([{"id": "a"}, {"id": "b"}, {"id": "c", "depends_on": ["a", "b"]}]),
+        json!({}),
+    );
+    player.pass(&["a"]);
+    assert_eq!(player.working(), ["b"]);
+    player.begin("b");
+    let transition = player.end("b", plue_flow::fact::Outcome::Success);
+    let attempt = player.attempt("c");
+    let (step, visit, number) = (id("c"), 1, 1);
+    let perform = Effect::Perform {
+        step,
+        visit,
+        number,
+        attempt,
+    };
+    assert_eq!(transition.effects, [perform]);
+    assert_eq!(transition.touched, [id("b"), id("c")]);
+    assert_eq!(player.attempt("c").as_str(), "r:1:c:1:1");
+}
+
+#[test]
+fn a_plan_without_steps_ends_at_once() {
+    let player = Player::start(json!([]), json!({}));
+    assert_eq!(player.run.status(), RunStatus::Success);
+}
+
+#[test]
+fn a_max_parallel_of_zero_still_lets_one_run() {
+    let plan = crate::player::plan(
+        json!([{"id": "a"}, {"id": "b"}]),
+        json!({"max_parallel": 0}),
+    );
+    let mut run = plue_flow::Run::new(plue_plan::RunId::new("r"), plan);
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let first = run.create(crate::player::hash(), Vec::new());
+    run.evolve(now, &first).unwrap();
+    let transition = run.apply(now, plue_flow::Input::Start).unwrap();
+    assert_eq!(transition.effects.len(), 1);
+}
+
+#[test]
+fn a_selection_runs_alone_and_is_not_held_back_by_what_it_leaves_out() {
+    let steps = json!([
+        {"id": "a"},
+        {"id": "b", "depends_on": ["a"]},
+        {"id": "c", "depends_on": ["b"]},
+    ]);
+    let plan = crate::player::plan(steps, json!({}));
+    let mut player = Player::create(plan.clone(), &["b"]);
+    player.feed(plue_flow::Input::Start);
+    assert_eq!(player.statuses(), "a=skipped b=queued c=skipped");
+    assert_eq!(
+        player.reason("a"),
+        Some(plue_flow::fact::Reason::NotSelected)
+    );
+    player.pass(&["b"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
+
+    let from = player.run.descendants(&id("b"));
+    assert_eq!(from, [id("b"), id("c")]);
+    let mut player = Player::create(plan, &["b", "c"]);
+    player.feed(plue_flow::Input::Start);
+    player.pass(&["b", "c"]);
+    assert_eq!(player.statuses(), "a=skipped b=success c=success");
+}

@@ -1,0 +1,162 @@
+//! What holds for every plan and every order of events. `Player` checks after each input that the
+//! journal folds to the same state, that a run cut off anywhere goes on the same way, that open
+//! effects are exactly the open work, and that `max_parallel` holds.
+
+use std::collections::BTreeMap;
+
+use plue_flow::{
+    Fact, RunStatus, StepStatus,
+    fact::{Outcome, Reason},
+};
+use proptest::prelude::*;
+
+use crate::{
+    chance::{Case, Features, case, play},
+    player::Player,
+    reference::Naive,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn row_1_14_every_run_ends_and_can_be_cut_off_anywhere(case in case(Features::All)) {
+        let player = play(&case, &mut |_| {});
+        prop_assert!(player.run.is_finished());
+    }
+
+    #[test]
+    fn row_1_29_no_step_starts_before_all_it_needs_has_ended_well(case in case(Features::All)) {
+        let mut seen = 0;
+        play(&case, &mut |player| {
+            for at in seen..player.journal.len() {
+                starts_rightly(player, at);
+            }
+            seen = player.journal.len();
+        });
+    }
+
+    #[test]
+    fn row_2_22_a_run_is_always_where_a_naive_interpreter_is(case in case(Features::Plain)) {
+        agrees(&case);
+    }
+}
+
+/// Each attempt in the journal that was queued at `at` had its dependencies behind it.
+fn starts_rightly(player: &Player, at: usize) {
+    let Fact::AttemptQueued {
+        step, number: 1, ..
+    } = &player.journal[at].1
+    else {
+        return;
+    };
+    let reopened = player
+        .journal
+        .iter()
+        .any(|(_, fact)| matches!(fact, Fact::RunReopened { .. }));
+    let mut ends = BTreeMap::new();
+    for (_, fact) in &player.journal[..at] {
+        if let Fact::StepEnded {
+            step,
+            status,
+            reason,
+            ..
+        } = fact
+        {
+            ends.insert(step, (*status, reason.clone()));
+        }
+        if let Fact::LoopedBack { steps, .. } | Fact::RunReopened { steps, .. } = fact {
+            for step in steps {
+                ends.remove(step);
+            }
+        }
+    }
+    let plan = player.run.plan();
+    for above in &plan.step(step).unwrap().depends_on {
+        let (status, reason) = ends.get(above).unwrap_or_else(|| panic!("{above} is open"));
+        let made_up =
+            plan.step(above).unwrap().options.on_failure == plue_plan::policy::OnFailure::Continue;
+        let well = match status {
+            StepStatus::Success => true,
+            StepStatus::Failed | StepStatus::TimedOut => made_up,
+            StepStatus::Skipped => matches!(
+                reason,
+                Some(
+                    Reason::ConditionFalse
+                        | Reason::ConditionError { .. }
+                        | Reason::FailedButSkipped
+                        | Reason::NotSelected
+                )
+            ),
+            StepStatus::Cancelled
+            | StepStatus::Pending
+            | StepStatus::Queued
+            | StepStatus::Running
+            | StepStatus::Waiting => false,
+        };
+        // A person who says `retry --from` starts a step whatever came of those before it.
+        assert!(
+            well || reopened,
+            "{step} began after {above}: {status}, {reason:?}"
+        );
+    }
+}
+
+/// Plays the case on both; cancelled, timed-out, selected and reopened runs are left to the others.
+fn agrees(case: &Case) {
+    let tame = |choice: &u8| choice % 240;
+    let mut case = case.clone();
+    case.choices = case.choices.iter().map(tame).collect();
+    if let Some(first) = case.choices.first_mut() {
+        *first = 0;
+    }
+    let mut naive = Naive::new(&case.steps, &case.more);
+    let mut seen = 0;
+    let mut begun = None;
+    let mut done = false;
+    play(&case, &mut |player| {
+        let reopens = |fact: &(_, Fact)| matches!(fact.1, Fact::RunReopened { .. });
+        done |= player.journal.iter().any(reopens);
+        if done {
+            return;
+        }
+        let start = *begun.get_or_insert(player.now);
+        naive.now_s = player.now.duration_since(start).as_secs();
+        for (_, fact) in &player.journal[seen..] {
+            tell(&mut naive, fact);
+        }
+        naive.settle();
+        seen = player.journal.len();
+        let timed_out = player
+            .journal
+            .iter()
+            .any(|(_, fact)| *fact == Fact::RunTimedOut);
+        if !timed_out {
+            assert_eq!(player.statuses(), naive.statuses(), "{:#?}", player.journal);
+        }
+        done |= timed_out || player.run.status() == RunStatus::Cancelled;
+    });
+}
+
+fn tell(naive: &mut Naive, fact: &Fact) {
+    if let Fact::ConditionEvaluated { step, value, .. } = fact {
+        naive.answered(step.as_str(), value.clone().map_err(drop));
+    }
+    if let Fact::AttemptStarted { step, .. } = fact {
+        naive.started(step.as_str());
+    }
+    if let Fact::AttemptEnded { step, outcome, .. } = fact {
+        let kind = match outcome {
+            Outcome::Success => "success".to_owned(),
+            Outcome::Exit { code, .. } => format!("exit:{code}"),
+            Outcome::TimedOut => "timeout".to_owned(),
+            Outcome::Cancelled => "cancelled".to_owned(),
+            Outcome::Refused { .. } => "refused".to_owned(),
+            Outcome::Infra { .. } => "infra".to_owned(),
+        };
+        // The naive interpreter withdraws by itself what the run withdrew.
+        if naive.is_open(step.as_str()) {
+            naive.ended(step.as_str(), &kind);
+        }
+    }
+}
