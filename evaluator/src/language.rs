@@ -1,22 +1,45 @@
 //! The language layer: what a `.plue.py` file may say, and how it becomes plans.
 //!
 //! It exists for good messages, determinism and tripwires. It is *not* the boundary: the kernel
-//! layers are (`docs/design`, "the kernel is the boundary, not the language"). Must not open a
-//! file, read a clock or the environment after [`prepare`].
+//! layers are. Must not open a file, read a clock or the environment after [`prepare`].
+//!
+//! Reading order: `runtime` (one evaluation), `source` and `policy` (before anything runs),
+//! `prepared`, `facade` and `guards` (what runs), `types` and `context` (what a file works with),
+//! `failure` (what people see when it goes wrong).
+
+pub mod codes;
+
+mod context;
+mod facade;
+mod failure;
+mod frames;
+mod guards;
+mod modules;
+mod names;
+mod policy;
+mod prepared;
+mod runtime;
+mod source;
+mod state;
+mod types;
 
 use plue_wire::eval::{EvalOutcome, EvalRequest};
 use pyo3::prelude::*;
 
 /// Imports and preloads everything an evaluation may need. Once per zygote, after the interpreter
-/// is up and before the jail closes.
+/// is up and before the jail closes, on the thread that will evaluate. Afterwards the interpreter
+/// can import nothing more (unless the feature `raw-language` is on).
 ///
 /// # Errors
 /// The standard library or the embedded prelude does not load.
-pub fn prepare(_py: Python<'_>) -> PyResult<()> {
-    Ok(())
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    prepared::load(py)
 }
 
 /// Evaluates one request; in the forked child. Gives the outcome and what the file printed.
-pub fn evaluate(_py: Python<'_>, _request: &EvalRequest) -> (EvalOutcome, String) {
-    (EvalOutcome::Needs(Vec::new()), String::new())
+///
+/// Needs no file, clock, environment or network. Every problem of the file becomes
+/// [`EvalOutcome::Failed`]; the plans are *not* validated here (the parent does that).
+pub fn evaluate(py: Python<'_>, request: &EvalRequest) -> (EvalOutcome, String) {
+    runtime::evaluate(py, request)
 }

@@ -1,0 +1,158 @@
+//! What the zygote makes once and every evaluation uses: policy tables, façades, builtins.
+//!
+//! Must not change after [`load`]; children share its pages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pyo3::{
+    exceptions::PyRuntimeError,
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyDict, PyType},
+};
+
+use super::{
+    facade::{self, Facade},
+    frames, guards, names,
+    policy::Kinds,
+    types,
+};
+
+pub(crate) struct Prepared {
+    pub(crate) kinds: Kinds,
+    pub(crate) builtins: Py<PyDict>,
+    pub(crate) facades: BTreeMap<&'static str, Py<Facade>>,
+    /// The base that gives plain classes a text and a hash.
+    pub(crate) base: Py<PyAny>,
+    /// `type` and `ABCMeta`.
+    pub(crate) plain_metaclasses: Vec<Py<PyAny>>,
+    pub(crate) ascii: Py<PyAny>,
+    pub(crate) build_class: Py<PyAny>,
+    pub(crate) compile: Py<PyAny>,
+    pub(crate) format: Py<PyAny>,
+    pub(crate) issubclass: Py<PyAny>,
+    pub(crate) symtable: Py<PyAny>,
+    /// `_symtable.SCOPE_OFF`
+    pub(crate) scope_offset: u32,
+    /// The names of all real builtins: what a function finds on the runner.
+    pub(crate) runner_builtins: BTreeSet<String>,
+    /// `types.MappingProxyType`
+    pub(crate) mapping_proxy: Py<PyAny>,
+}
+
+static PREPARED: PyOnceLock<Prepared> = PyOnceLock::new();
+
+const PRELUDE: &str = include_str!("facade/prelude.py");
+
+/// Modules that the standard library imports late, or that an error message needs.
+const PRELOADED: &[&str] = &[
+    "encodings.ascii",
+    "encodings.latin_1",
+    "encodings.utf_8",
+    "heapq",
+    "unicodedata",
+    "warnings",
+];
+
+/// What [`load`] made.
+pub(crate) fn get(py: Python<'_>) -> PyResult<&Prepared> {
+    PREPARED
+        .get(py)
+        .ok_or_else(|| PyRuntimeError::new_err("language::prepare was not called"))
+}
+
+/// Makes everything. A second call changes nothing.
+pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
+    // The keys of Rust's hash maps come from `getrandom`, which the jail forbids: take them now.
+    let _ = std::hash::RandomState::new();
+    if PREPARED.get(py).is_some() {
+        return Ok(());
+    }
+    for module in PRELOADED {
+        py.import(*module)?;
+    }
+    let prelude = run_prelude(py)?;
+    let mut facades = facade::build(py, &prelude)?;
+    let plue = types::members(py)?;
+    let builtins = make_builtins(py, &plue)?;
+    let plue = Py::new(py, Facade::new("plue", plue))?;
+    if cfg!(feature = "raw-language") {
+        let modules = py.import("sys")?.getattr("modules")?;
+        modules.set_item("plue", plue.clone_ref(py))?;
+    }
+    facades.insert("plue", plue);
+    let real = py.import("builtins")?;
+    let get = |name: &str| -> PyResult<Py<PyAny>> { Ok(real.getattr(name)?.unbind()) };
+    let base = prelude
+        .get_item("Base")?
+        .ok_or_else(|| PyRuntimeError::new_err("the prelude has no Base"))?;
+    let prepared = Prepared {
+        kinds: Kinds::load(py)?,
+        builtins: builtins.unbind(),
+        facades,
+        base: base.unbind(),
+        plain_metaclasses: vec![
+            py.get_type::<PyType>().into_any().unbind(),
+            py.import("abc")?.getattr("ABCMeta")?.unbind(),
+        ],
+        ascii: get("ascii")?,
+        build_class: get("__build_class__")?,
+        compile: get("compile")?,
+        format: get("format")?,
+        issubclass: get("issubclass")?,
+        scope_offset: py.import("_symtable")?.getattr("SCOPE_OFF")?.extract()?,
+        symtable: py.import("_symtable")?.getattr("symtable")?.unbind(),
+        runner_builtins: real
+            .dict()
+            .keys()
+            .iter()
+            .filter_map(|name| name.extract().ok())
+            .collect(),
+        mapping_proxy: py.import("types")?.getattr("MappingProxyType")?.unbind(),
+    };
+    let _ = PREPARED.set(py, prepared);
+    py.import("warnings")?
+        .call_method1("simplefilter", ("ignore",))?;
+    if !cfg!(feature = "raw-language") {
+        let addresses = guards::types_with_addresses(py)?;
+        frames::hide_addresses(py, &addresses)?;
+        close_imports(py)?;
+    }
+    Ok(())
+}
+
+fn run_prelude(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let globals = PyDict::new(py);
+    globals.set_item("__builtins__", py.import("builtins")?)?;
+    globals.set_item("__name__", "plue")?;
+    globals.set_item("identity", wrap_pyfunction!(guards::identity, py)?)?;
+    globals.set_item("check_field", wrap_pyfunction!(guards::check_field, py)?)?;
+    let source = std::ffi::CString::new(PRELUDE)?;
+    py.run(&source, Some(&globals), None)?;
+    Ok(globals)
+}
+
+fn make_builtins<'py>(py: Python<'py>, plue: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let real = py.import("builtins")?;
+    let builtins = PyDict::new(py);
+    if cfg!(feature = "raw-language") {
+        builtins.update(real.dict().as_mapping())?;
+    } else {
+        for name in names::BUILTINS {
+            builtins.set_item(*name, real.getattr(*name)?)?;
+        }
+        guards::install(&builtins)?;
+    }
+    builtins.update(plue.as_mapping())?;
+    Ok(builtins)
+}
+
+/// From here on nothing is loaded any more: what is there is all there is.
+fn close_imports(py: Python<'_>) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    for list in ["meta_path", "path", "path_hooks"] {
+        sys.getattr(list)?.call_method0("clear")?;
+    }
+    sys.getattr("path_importer_cache")?.call_method0("clear")?;
+    Ok(())
+}

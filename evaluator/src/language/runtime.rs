@@ -1,0 +1,318 @@
+//! One evaluation: sources to trees, trees to code, code to plans.
+//!
+//! Must not need anything from outside the request.
+
+use std::collections::BTreeSet;
+
+use plue_plan::{Code, Diagnostic, Span, limits};
+use plue_wire::eval::{EvalOutcome, EvalRequest, RawPlan};
+use pyo3::{
+    prelude::*,
+    types::{PyCode, PyCodeMethods as _, PyDict, PyList, PyTuple},
+};
+
+use super::{
+    codes, context, failure, frames, names, policy, prepared,
+    source::SourceFile,
+    state::{self, Ending, Module},
+    types::PyPlan,
+};
+
+/// Where modules live.
+const LIBRARY: &str = ".plue/lib/";
+/// `ast.PyCF_ONLY_AST`
+const ONLY_AST: u32 = 0x400;
+/// The `__name__` of a workflow file.
+const MODULE_NAME: &str = "workflow";
+
+/// Why there are no plans.
+enum Failure {
+    /// What is wrong, in full.
+    Found(Vec<Diagnostic>),
+    /// An exception that nobody has read yet.
+    Raised(PyErr),
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(problem: Diagnostic) -> Self {
+        Self::Found(vec![problem])
+    }
+}
+
+/// Evaluates a request: the outcome and what was printed.
+pub(crate) fn evaluate(py: Python<'_>, request: &EvalRequest) -> (EvalOutcome, String) {
+    state::reset(request.facts.clone());
+    let result = plans(py, request).and_then(|plans| raw(&plans, &request.entry));
+    let outcome = match (state::with(|state| state.ending.take()), result) {
+        (Some(Ending::Needs(needs)), _) => EvalOutcome::Needs(needs),
+        (Some(Ending::Printed), result) => failed(&[printed(py, &result, &request.entry)]),
+        (None, Ok(plans)) => EvalOutcome::Plans(plans),
+        (None, Err(Failure::Found(problems))) => failed(&problems),
+        (None, Err(Failure::Raised(error))) => {
+            let mut problem = failure::diagnose(py, &error);
+            // Text of an exception may itself end the evaluation.
+            if let Some(Ending::Needs(needs)) = state::with(|state| state.ending.take()) {
+                return (EvalOutcome::Needs(needs), printed_text());
+            }
+            problem
+                .span
+                .get_or_insert_with(|| Span::at(&request.entry, 1, 1));
+            failed(&[problem])
+        }
+    };
+    (outcome, printed_text())
+}
+
+fn printed_text() -> String {
+    state::with(|state| std::mem::take(&mut state.printed))
+}
+
+fn failed(problems: &[Diagnostic]) -> EvalOutcome {
+    EvalOutcome::Failed {
+        diagnostics_json: serde_json::to_string(problems).unwrap_or_else(|_| "[]".to_owned()),
+    }
+}
+
+fn printed<T>(py: Python<'_>, result: &Result<T, Failure>, entry: &str) -> Diagnostic {
+    let message = format!(
+        "the file printed more than {} bytes",
+        plue_wire::eval::MAX_PRINT_BYTES
+    );
+    let mut problem = Diagnostic::error(codes::PRINT_LIMIT, message).at(Span::at(entry, 1, 1));
+    if let Err(Failure::Raised(error)) = result {
+        let raised = failure::diagnose(py, error);
+        problem.span = raised.span.or(problem.span);
+        problem.related = raised.related;
+    }
+    problem.hint("print less; long text belongs into a step")
+}
+
+/// Runs the file and its `workflow`.
+fn plans<'py>(py: Python<'py>, request: &EvalRequest) -> Result<Vec<Bound<'py, PyPlan>>, Failure> {
+    let code = load_all(py, request)?;
+    let builtins = prepared::get(py)?.builtins.bind(py);
+    let globals = state::fresh_globals(py, builtins, MODULE_NAME)?;
+    code.run(Some(&globals), None)?;
+    let result = call_workflow(py, &globals, request)?;
+    returned(&result, &request.entry)
+}
+
+/// Checks and compiles the workflow file and every module that it imports, directly or not.
+fn load_all<'py>(py: Python<'py>, request: &EvalRequest) -> Result<Bound<'py, PyCode>, Failure> {
+    let library: BTreeSet<String> = request
+        .sources
+        .keys()
+        .filter_map(|path| module_name(path))
+        .collect();
+    let mut waiting = vec![(request.entry.clone(), None)];
+    let mut seen = BTreeSet::new();
+    let mut problems = Vec::new();
+    let mut entry = None;
+    while let Some((path, module)) = waiting.pop() {
+        match load(py, request, &path, &library) {
+            Ok((code, imports)) => {
+                for name in imports {
+                    if seen.insert(name.clone()) {
+                        waiting.push((format!("{LIBRARY}{name}.py"), Some(name)));
+                    }
+                }
+                match module {
+                    None => entry = Some(code),
+                    Some(name) => {
+                        let ready = Module::Ready(code.into_any().unbind());
+                        state::with(|state| state.modules.insert(name, ready));
+                    }
+                }
+            }
+            Err(Failure::Found(found)) => problems.extend(found),
+            Err(raised) => return Err(raised),
+        }
+    }
+    match entry {
+        Some(code) if problems.is_empty() => Ok(code),
+        Some(_) | None => Err(Failure::Found(problems)),
+    }
+}
+
+fn module_name(path: &str) -> Option<String> {
+    let name = path.strip_prefix(LIBRARY)?.strip_suffix(".py")?;
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty();
+    plain.then(|| name.to_owned())
+}
+
+type Loaded<'py> = (Bound<'py, PyCode>, BTreeSet<String>);
+
+fn load<'py>(
+    py: Python<'py>,
+    request: &EvalRequest,
+    path: &str,
+    library: &BTreeSet<String>,
+) -> Result<Loaded<'py>, Failure> {
+    let Some(bytes) = request.sources.get(path) else {
+        let message = format!("the request holds no source `{path}`");
+        return Err(Diagnostic::error(codes::NO_SOURCE, message).into());
+    };
+    let file = if cfg!(feature = "raw-language") {
+        SourceFile::new(path, &String::from_utf8_lossy(&bytes.0))
+    } else {
+        SourceFile::check(path, &bytes.0).map_err(Failure::Found)?
+    };
+    let index = state::with(|state| {
+        state.files.push(file.clone());
+        state.files.len() - 1
+    });
+    let name = frames::file_name(index);
+    let prepared = prepared::get(py)?;
+    let compile = |source: &Bound<'py, PyAny>, flags: u32| -> Result<Bound<'py, PyAny>, Failure> {
+        let arguments = (source, &name, "exec", flags, true, 0);
+        let compiled = prepared.compile.bind(py).call1(arguments);
+        compiled.map_err(|error| failure::syntax(py, &error, &file).into())
+    };
+    let text = pyo3::types::PyString::new(py, &file.text).into_any();
+    if cfg!(feature = "raw-language") {
+        let code = compile(&text, 0)?
+            .cast_into::<PyCode>()
+            .map_err(PyErr::from)?;
+        return Ok((code, BTreeSet::new()));
+    }
+    let tree = compile(&text, ONLY_AST)?;
+    let checked = policy::check(&tree, &prepared.kinds, (index, &file), library)?;
+    if !checked.problems.is_empty() {
+        return Err(Failure::Found(checked.problems));
+    }
+    state::with(|state| state.functions.extend(checked.functions));
+    let code = compile(&tree, 0)?
+        .cast_into::<PyCode>()
+        .map_err(PyErr::from)?;
+    Ok((code, checked.imports))
+}
+
+fn call_workflow<'py>(
+    py: Python<'py>,
+    globals: &Bound<'py, PyDict>,
+    request: &EvalRequest,
+) -> Result<Bound<'py, PyAny>, Failure> {
+    let Some(workflow) = globals.get_item("workflow")? else {
+        return Err(no_workflow(globals, &request.entry).into());
+    };
+    let wrong = |code: Code, message: &str| {
+        let span = definition("workflow").unwrap_or_else(|| Span::at(&request.entry, 1, 1));
+        Failure::from(
+            Diagnostic::error(code, message)
+                .at(span)
+                .hint("write `def workflow():` or `def workflow(ctx):`"),
+        )
+    };
+    if !workflow.is_callable() {
+        return Err(wrong(codes::BAD_WORKFLOW, "`workflow` is not a function"));
+    }
+    match frames::parameters(&workflow) {
+        None | Some((0, false)) => Ok(workflow.call0()?),
+        Some((1, false)) => {
+            let context = context::build(py, request)?;
+            Ok(workflow.call1((context,))?)
+        }
+        Some(_) => Err(wrong(
+            codes::BAD_WORKFLOW,
+            "`workflow` has no parameter or one, the context",
+        )),
+    }
+}
+
+fn no_workflow(globals: &Bound<'_, PyDict>, entry: &str) -> Diagnostic {
+    let known: Vec<String> = globals
+        .keys()
+        .iter()
+        .filter_map(|key| key.extract().ok())
+        .collect();
+    let plain = known
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with("__"));
+    let hint = names::suggestion("workflow", plain)
+        .unwrap_or_else(|| "write `def workflow():` and return a Plan".to_owned());
+    Diagnostic::error(codes::NO_WORKFLOW, "the file has no function `workflow`")
+        .at(Span::at(entry, 1, 1))
+        .hint(hint)
+}
+
+/// The place of a function of the workflow file.
+fn definition(name: &str) -> Option<Span> {
+    state::with(|state| {
+        let function = state
+            .functions
+            .iter()
+            .find(|f| f.file == 0 && f.name == name)?;
+        Some(Span::at(&state.files.first()?.path, function.first_line, 1))
+    })
+}
+
+fn returned<'py>(
+    result: &Bound<'py, PyAny>,
+    entry: &str,
+) -> Result<Vec<Bound<'py, PyPlan>>, Failure> {
+    let wrong = |code: Code, message: String, hint: &str| {
+        let span = definition("workflow").unwrap_or_else(|| Span::at(entry, 1, 1));
+        Failure::from(Diagnostic::error(code, message).at(span).hint(hint))
+    };
+    if let Ok(plan) = result.cast::<PyPlan>() {
+        return Ok(vec![plan.clone()]);
+    }
+    let items: Vec<Bound<'py, PyAny>> = if let Ok(list) = result.cast::<PyList>() {
+        list.iter().collect()
+    } else if let Ok(tuple) = result.cast::<PyTuple>() {
+        tuple.iter().collect()
+    } else {
+        let kind = super::types::kind_of(result);
+        let message = format!("`workflow` returned {kind}, not a Plan or a list of Plans");
+        let hint = if result.is_none() {
+            "add `return Plan(…)`"
+        } else {
+            "return Plan(…)"
+        };
+        return Err(wrong(codes::BAD_RETURN, message, hint));
+    };
+    if items.is_empty() || items.len() > limits::MAX_PLANS_PER_FILE {
+        let message = format!(
+            "`workflow` returned {} plans; it returns 1 to {}",
+            items.len(),
+            limits::MAX_PLANS_PER_FILE
+        );
+        return Err(wrong(codes::TOO_MANY_PLANS, message, "return Plan(…)"));
+    }
+    let mut plans = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let Ok(plan) = item.cast::<PyPlan>() else {
+            let kind = super::types::kind_of(item);
+            let message = format!("item {index} of what `workflow` returned is {kind}, not a Plan");
+            return Err(wrong(codes::BAD_RETURN, message, "return a list of Plans"));
+        };
+        plans.push(plan.clone());
+    }
+    Ok(plans)
+}
+
+fn raw(plans: &[Bound<'_, PyPlan>], entry: &str) -> Result<Vec<RawPlan>, Failure> {
+    let unwritable = |error: serde_json::Error| {
+        let message = format!("the plan cannot be written as JSON: {error}");
+        Failure::from(Diagnostic::error(codes::NOT_JSON, message).at(Span::at(entry, 1, 1)))
+    };
+    plans
+        .iter()
+        .map(|plan| {
+            let plan = plan.get();
+            Ok(RawPlan {
+                plan_json: serde_json::to_string(&plan.plan).map_err(unwritable)?,
+                places_json: serde_json::to_string(&plan.places).map_err(unwritable)?,
+            })
+        })
+        .collect()
+}

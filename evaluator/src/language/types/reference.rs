@@ -1,0 +1,194 @@
+//! `ref(…)` and `secret(…)`: data in the plan, never text pasted into a command.
+
+use plue_plan::Value;
+use pyo3::{prelude::*, types::PyString};
+
+use super::{PyStep, convert, kind_of};
+use crate::language::{
+    codes,
+    state::{Raise, problem},
+};
+
+/// Words of CEL that cannot follow a dot.
+const RESERVED: &[&str] = &[
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
+
+/// An expression or a secret.
+#[pyclass(frozen, immutable_type, name = "Reference", module = "plue")]
+pub(crate) struct PyReference {
+    pub(super) value: Value,
+    /// The expression, or the name of the secret.
+    pub(super) source: String,
+    pub(super) secret: bool,
+}
+
+// === impl PyReference ===
+
+impl PyReference {
+    fn expression(source: String) -> Self {
+        Self {
+            value: Value::expr(source.as_str()),
+            source,
+            secret: false,
+        }
+    }
+
+    fn as_text(&self) -> PyErr {
+        let message = format!("{} has no text while the plan is made", self.__repr__());
+        let hint = "pass it as a value, as in env={\"NAME\": …}, and read the variable in the step";
+        problem(
+            Raise::Type,
+            codes::REFERENCE_AS_TEXT,
+            message,
+            Some(hint.to_owned()),
+        )
+    }
+}
+
+#[pymethods]
+impl PyReference {
+    fn __repr__(&self) -> String {
+        let word = if self.secret { "secret" } else { "ref" };
+        format!("{word}({:?})", self.source)
+    }
+
+    fn __str__(&self) -> PyResult<String> {
+        Err(self.as_text())
+    }
+
+    fn __format__(&self, spec: &str) -> PyResult<String> {
+        let _ = spec;
+        Err(self.as_text())
+    }
+
+    fn __bool__(&self) -> PyResult<bool> {
+        let message = format!("{} has no value while the plan is made", self.__repr__());
+        let hint = "decide in the run, with when=\"…\"".to_owned();
+        Err(problem(
+            Raise::Type,
+            codes::REFERENCE_AS_TEXT,
+            message,
+            Some(hint),
+        ))
+    }
+}
+
+/// `ref("step", "a.b")`: the output of a step, or a part of it.
+#[pyfunction(name = "ref", signature = (step, path = None))]
+pub(super) fn make_ref(
+    step: &Bound<'_, PyAny>,
+    path: Option<&Bound<'_, PyAny>>,
+) -> PyResult<PyReference> {
+    if let Ok(step) = step.cast::<PyStep>() {
+        return output(step.get().step.id.as_str(), path);
+    }
+    output(&argument("ref", "step", step)?, path)
+}
+
+/// `secret("NAME")`: a secret by name.
+#[pyfunction(name = "secret", signature = (name))]
+pub(super) fn make_secret(name: &Bound<'_, PyAny>) -> PyResult<PyReference> {
+    let name = argument("secret", "name", name)?;
+    Ok(PyReference {
+        value: Value::secret(name.as_str()),
+        source: name,
+        secret: true,
+    })
+}
+
+fn argument(what: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let Ok(text) = value.cast::<PyString>() else {
+        let message = format!("`{name}` of {what} is text, not {}", kind_of(value));
+        return Err(problem(Raise::Type, codes::WRONG_TYPE, message, None));
+    };
+    convert::text(text).map_err(|why| {
+        problem(
+            Raise::Value,
+            codes::BAD_TEXT,
+            format!("`{name}` of {what} {why}"),
+            None,
+        )
+    })
+}
+
+/// The expression for a step's output.
+pub(super) fn output(id: &str, path: Option<&Bound<'_, PyAny>>) -> PyResult<PyReference> {
+    let mut source = String::from("steps");
+    push_part(&mut source, id);
+    source.push_str(".output");
+    if let Some(path) = path.filter(|path| !path.is_none()) {
+        for part in argument("ref", "path", path)?.split('.') {
+            if part.is_empty() {
+                let message = "`path` of ref has an empty part".to_owned();
+                let hint = "write the parts with dots between them, like \"a.b\"".to_owned();
+                return Err(problem(Raise::Value, codes::BAD_VALUE, message, Some(hint)));
+            }
+            if part.bytes().all(|b| b.is_ascii_digit()) {
+                source.push_str(&format!("[{part}]"));
+            } else {
+                push_part(&mut source, part);
+            }
+        }
+    }
+    Ok(PyReference::expression(source))
+}
+
+fn push_part(source: &mut String, part: &str) {
+    let plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !part.starts_with(|c: char| c.is_ascii_digit())
+        && !part.is_empty()
+        && !RESERVED.contains(&part);
+    if plain {
+        source.push('.');
+        source.push_str(part);
+    } else {
+        source.push_str("[\"");
+        for c in part.chars() {
+            if matches!(c, '"' | '\\') {
+                source.push('\\');
+            }
+            source.push(c);
+        }
+        source.push_str("\"]");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_no_identifier_is_written_as_an_index() {
+        let written = |part: &str| {
+            let mut source = String::from("steps");
+            push_part(&mut source, part);
+            source
+        };
+        assert_eq!(written("test"), "steps.test");
+        assert_eq!(written("x-y"), "steps[\"x-y\"]");
+        assert_eq!(written("in"), "steps[\"in\"]");
+        assert_eq!(written("1a"), "steps[\"1a\"]");
+        assert_eq!(written("a\"b"), "steps[\"a\\\"b\"]");
+    }
+}

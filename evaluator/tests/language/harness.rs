@@ -1,0 +1,178 @@
+//! A small zygote for tests: one interpreter per hash seed, one child per file, limits by rlimit.
+//!
+//! No jail: that is the process half's, with tests of its own.
+#![expect(unsafe_code, reason = "fork and pipes have no safe interface")]
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::fd::{FromRawFd as _, RawFd},
+    path::{Path, PathBuf},
+    ptr,
+};
+
+use plue_evaluator::language;
+use plue_wire::eval::{Bytes, EvalOutcome, EvalRequest, Facts};
+use pyo3::{ffi, prelude::*};
+
+/// Address space that a child may add.
+const MEMORY: u64 = 256 * 1024 * 1024;
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Observed {
+    /// None: the child died.
+    pub(crate) outcome: Option<EvalOutcome>,
+    pub(crate) printed: String,
+}
+
+/// A request for one file with nothing around it.
+pub(crate) fn request(path: &str, source: &[u8]) -> EvalRequest {
+    EvalRequest {
+        id: 0,
+        entry: path.to_owned(),
+        sources: [(path.to_owned(), Bytes(source.to_vec()))].into(),
+        event_json: None,
+        inputs_json: "{}".to_owned(),
+        facts: Facts::default(),
+    }
+}
+
+/// Every `*.plue.py` of a folder, sorted.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".plue.py"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Evaluates requests, each in a child of one fresh zygote.
+pub(crate) fn evaluate_all(requests: &[EvalRequest], seed: u32) -> Vec<Observed> {
+    let bytes = in_child(|| {
+        start_interpreter(seed);
+        let mut all = Vec::new();
+        for request in requests {
+            let reply = in_child(|| {
+                limit();
+                let reply = Python::attach(|py| language::evaluate(py, request));
+                serde_json::to_vec(&reply).unwrap()
+            });
+            all.push(serde_json::from_slice::<(EvalOutcome, String)>(&reply).ok());
+        }
+        serde_json::to_vec(&all).unwrap()
+    });
+    let all: Vec<Option<(EvalOutcome, String)>> =
+        serde_json::from_slice(&bytes).expect("the zygote died");
+    all.into_iter()
+        .map(|reply| match reply {
+            Some((outcome, printed)) => Observed {
+                outcome: Some(outcome),
+                printed,
+            },
+            None => Observed {
+                outcome: None,
+                printed: String::new(),
+            },
+        })
+        .collect()
+}
+
+/// Evaluates one request.
+pub(crate) fn evaluate(request: EvalRequest) -> Observed {
+    evaluate_all(&[request], 0).remove(0)
+}
+
+fn start_interpreter(seed: u32) {
+    // SAFETY: the process has one thread (it was forked) and no interpreter yet; the configuration
+    // is initialised before it is read.
+    unsafe {
+        let mut config = std::mem::zeroed::<ffi::PyConfig>();
+        ffi::PyConfig_InitIsolatedConfig(&raw mut config);
+        config.use_hash_seed = 1;
+        config.hash_seed = seed.into();
+        config.site_import = 0;
+        config.write_bytecode = 0;
+        config.install_signal_handlers = 0;
+        ffi::PyConfig_SetBytesString(
+            &raw mut config,
+            &raw mut config.executable,
+            c"/usr/bin/python3.11".as_ptr(),
+        );
+        let status = ffi::Py_InitializeFromConfig(&raw const config);
+        assert_eq!(
+            ffi::PyStatus_Exception(status),
+            0,
+            "the interpreter does not start"
+        );
+    }
+    Python::attach(|py| {
+        if seed != 0 {
+            // Another heap layout, so that what depends on addresses differs.
+            py.run(
+                c"import builtins; builtins._ = [bytes(i * 37 % 3001) for i in range(4001)][::3]",
+                None,
+                None,
+            )
+            .unwrap();
+        }
+        language::prepare(py).unwrap();
+    });
+}
+
+fn limit() {
+    let set = |resource, soft: u64| {
+        let limit = libc::rlimit {
+            rlim_cur: soft,
+            rlim_max: soft + 1,
+        };
+        // SAFETY: the pointer is to a local value.
+        unsafe { libc::setrlimit(resource, &raw const limit) };
+    };
+    set(libc::RLIMIT_CPU, 1);
+    set(libc::RLIMIT_CORE, 0);
+    let pages: u64 = std::fs::read_to_string("/proc/self/statm")
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    set(libc::RLIMIT_AS, pages * 4096 + MEMORY);
+}
+
+/// Runs work in a forked child and gives what it returned; empty when it died.
+fn in_child(work: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    let mut ends: [RawFd; 2] = [0; 2];
+    // SAFETY: the pointer is to two descriptors.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: the child only uses what a single thread may use after fork.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    // SAFETY: both descriptors are ours and open.
+    let (mut reader, mut writer) =
+        unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
+    if child == 0 {
+        drop(reader);
+        let bytes =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_default();
+        let written = writer.write_all(&bytes).is_ok();
+        // SAFETY: leaves at once, without the test harness's or Python's ends.
+        unsafe { libc::_exit(i32::from(!written)) }
+    }
+    drop(writer);
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    let mut status = 0;
+    // SAFETY: our own child.
+    unsafe { libc::waitpid(child, ptr::from_mut(&mut status), 0) };
+    if libc::WIFEXITED(status) {
+        bytes
+    } else {
+        Vec::new()
+    }
+}
