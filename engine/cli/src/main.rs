@@ -1,2 +1,53 @@
-//! placeholder
-fn main() {}
+//! `plue`, the command line. Only composes: reads arguments and configuration, calls a command,
+//! prints what went wrong, and turns the result into an exit code.
+#![forbid(unsafe_code)]
+
+mod app;
+mod args;
+mod commands;
+mod config;
+mod exit;
+mod failure;
+mod render;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser as _, error::ErrorKind};
+
+use crate::{app::App, args::Cli, config::Environment, exit::Exit, failure::Outcome};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return clap_says(&error),
+    };
+    let environment = Environment::of_process();
+    let (app, outcome) = run(cli, environment);
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            render::diagnostic::print_all(&failure.diagnostics, &app);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli, environment: Environment) -> (App, Outcome) {
+    match App::new(&cli.global, environment.clone()) {
+        Ok(app) => {
+            let outcome = commands::dispatch(cli.command, &app);
+            (app, outcome)
+        }
+        Err(failure) => (App::fallback(environment), Err(failure)),
+    }
+}
+
+/// Help and version go to stdout and are no error; a wrong command line is exit code 2.
+fn clap_says(error: &clap::Error) -> ExitCode {
+    let _closed = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
+        _ => Exit::Usage.into(),
+    }
+}

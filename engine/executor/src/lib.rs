@@ -1,1 +1,24 @@
-//! placeholder
+//! The executor: advances runs. It folds the journal, hands inputs to `plue-flow`, commits the facts
+//! that come back, and only then performs their effects, one file per effect under [`perform`].
+//!
+//! Must not decide a status: that is the flow's. Must not write SQL: that is the store's. Nothing
+//! is performed before it is committed, and everything can be derived again from the store after a
+//! crash.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod driver;
+pub mod engine;
+pub mod error;
+pub mod liveness;
+mod loaded;
+pub mod perform;
+pub mod submit;
+
+pub use crate::{
+    driver::RunHandle,
+    engine::{Engine, Options},
+    error::Error,
+    loaded::{Loaded, Origin},
+    submit::Submission,
+};

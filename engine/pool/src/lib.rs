@@ -1,1 +1,16 @@
-//! placeholder
+//! Runners: their processes, their sessions, and the lease a run has on one.
+//!
+//! Holds no truth in memory: what a runner owns stands in the store, and after any crash the same
+//! lease can be taken up from there. Must not decide a status: it reports [`PoolEvent`]s.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod lease;
+pub mod local;
+mod session;
+
+pub use crate::{
+    error::Error,
+    lease::{Command, Ended, Lease, PoolEvent},
+    local::{LocalPool, Options},
+};

@@ -1,0 +1,111 @@
+//! What every command needs: configuration, terminals, the repository around us.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    args::{ColorChoice, Global},
+    config::{Environment, Loaded, Origin},
+    failure::Failure,
+    terminal::Terminal,
+};
+
+/// The state of one invocation.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration with its origins.
+    pub loaded: Loaded,
+    /// The environment of the process.
+    pub environment: Environment,
+    /// Standard output.
+    pub stdout: Terminal,
+    /// Standard error.
+    pub stderr: Terminal,
+    /// 0: as usual; more: say more; less than 0: only what went wrong.
+    pub verbosity: i8,
+}
+
+// === impl App ===
+
+impl App {
+    /// Reads the configuration and looks at the terminals.
+    ///
+    /// # Errors
+    /// A configuration that is wrong.
+    pub fn new(global: &Global, environment: Environment) -> Result<Self, Failure> {
+        let here = std::env::current_dir().ok();
+        let repo = here.as_deref().map(repository_root);
+        let loaded = Loaded::load(global, &environment, repo.as_deref())?;
+        let quiet = i8::from(global.quiet);
+        let verbosity = i8::try_from(global.verbose).unwrap_or(i8::MAX) - quiet;
+        let color = match loaded.config.color.as_str() {
+            "always" => ColorChoice::Always,
+            "never" => ColorChoice::Never,
+            _ => ColorChoice::Auto,
+        };
+        Ok(Self {
+            stdout: Terminal::stdout(color, &environment),
+            stderr: Terminal::stderr(color, &environment),
+            loaded,
+            environment,
+            verbosity,
+        })
+    }
+
+    /// Enough to print an error about the configuration itself.
+    #[must_use]
+    pub fn fallback(environment: Environment) -> Self {
+        let loaded = Loaded::built_in(&environment);
+        Self {
+            stdout: Terminal::stdout(ColorChoice::Auto, &environment),
+            stderr: Terminal::stderr(ColorChoice::Auto, &environment),
+            loaded,
+            environment,
+            verbosity: 0,
+        }
+    }
+
+    /// The repository a command is about: the one named, else the one around the current directory,
+    /// else that directory itself.
+    ///
+    /// # Errors
+    /// The named directory does not exist.
+    pub fn repository(&self, named: Option<&Path>) -> Result<PathBuf, Failure> {
+        let Some(named) = named else {
+            let here = std::env::current_dir()
+                .map_err(|error| Failure::not_found(format!("there is no current directory: {error}")))?;
+            return Ok(repository_root(&here));
+        };
+        let path = std::fs::canonicalize(named)
+            .map_err(|error| Failure::not_found(format!("{}: {error}", named.display())))?;
+        if path.is_dir() {
+            Ok(path)
+        } else {
+            Err(Failure::not_found(format!("{} is not a directory", named.display())))
+        }
+    }
+
+    /// A program of plue: the configured path, else the one beside this binary.
+    #[must_use]
+    pub fn program(&self, configured: Option<&Path>, name: &str) -> PathBuf {
+        if let Some(path) = configured {
+            return path.to_owned();
+        }
+        let beside = std::env::current_exe().ok().and_then(|exe| {
+            let beside = exe.parent()?.join(name);
+            beside.exists().then_some(beside)
+        });
+        beside.unwrap_or_else(|| PathBuf::from(name))
+    }
+
+    /// Which layer set a key.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> &Origin {
+        self.loaded.origins.get(key).unwrap_or(&Origin::Default)
+    }
+}
+
+/// The nearest directory upwards that holds `.git`, else the directory itself.
+fn repository_root(from: &Path) -> PathBuf {
+    let root = from.ancestors().find(|directory| directory.join(".git").exists());
+    root.unwrap_or(from).to_owned()
+}

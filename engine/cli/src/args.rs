@@ -1,0 +1,392 @@
+//! The command line as Clap sees it. Names and meaning are contract (`plan.md` §8).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Workflows as Python that become plans you can read, diff and trust.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plue",
+    version,
+    about,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 ok · 1 run failed · 2 usage · 3 plan invalid · 4 not found or not allowed · \
+                  5 infrastructure · 6 waiting for a decision · 7 budget exhausted · 8 denied by policy · \
+                  124 timed out · 130 interrupted"
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Directory of the database, logs and runner buffers [default: $XDG_STATE_HOME/plue]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Database URL instead of the SQLite file in the state directory
+    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    pub database: Option<String>,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub color: Option<ColorChoice>,
+    /// Say more on stderr; twice for debugging
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How lists and objects are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Jsonl,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PlanFormat {
+    /// Levels and arrows for people.
+    #[default]
+    Text,
+    /// The canonical IR.
+    Json,
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Evaluate a workflow and run its plan
+    Run(RunArgs),
+    /// Show the plan of a workflow without running it
+    Plan(PlanArgs),
+    /// Check workflow files; exit code 3 if one is invalid
+    Validate(ValidateArgs),
+    /// List the workflows of a repository
+    List(ListArgs),
+    /// List runs, newest first
+    Runs(RunsArgs),
+    /// Show one run and its steps
+    Status(StatusArgs),
+    /// Print the log of a run or of one step
+    Logs(LogsArgs),
+    /// Stop a run
+    Cancel(CancelArgs),
+    /// Continue an ended run: failed steps, or from one step on
+    Retry(RetryArgs),
+    /// Start a new run of the same plan and event
+    Rerun(RerunArgs),
+    /// Take up runs whose engine died
+    Resume(ResumeArgs),
+    /// Tell why a run or step did what it did
+    Explain(ExplainArgs),
+    /// Print the digest of a file
+    Hash(HashArgs),
+    /// Check this machine: tools, directories, jail
+    Doctor(DoctorArgs),
+    /// Print a shell completion script
+    Completions(CompletionsArgs),
+    /// Print a JSON Schema
+    Schema(SchemaArgs),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Which repository and event a plan is made for.
+#[derive(Debug, Args, Clone)]
+pub struct SourceArgs {
+    /// The repository [default: the one around the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// The event as a JSON file (`-` for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub event: Option<PathBuf>,
+    /// An input of the run; values are read as JSON if they are, else as text
+    #[arg(long = "input", value_name = "KEY=VALUE")]
+    pub inputs: Vec<String>,
+}
+
+/// `plue run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A workflow file or the name of a workflow [default: the only one of the repository]
+    #[arg(value_name = "FILE|NAME")]
+    pub workflow: Option<String>,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Run only this step
+    #[arg(long, value_name = "ID", conflicts_with = "from")]
+    pub step: Option<String>,
+    /// Run this step and everything behind it
+    #[arg(long, value_name = "ID")]
+    pub from: Option<String>,
+    /// What the run is for; shown everywhere and given to Claude steps
+    #[arg(long, value_name = "TEXT")]
+    pub goal: Option<String>,
+    /// Steps at the same time at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_parallel: Option<u32>,
+    /// A secret, taken from the variable of the same name in plue's own environment
+    #[arg(long = "secret", value_name = "NAME")]
+    pub secrets: Vec<String>,
+    /// Never ask on the terminal
+    #[arg(long)]
+    pub no_input: bool,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Workflow files or names [default: all of the repository]
+    #[arg(value_name = "FILE|NAME")]
+    pub workflows: Vec<String>,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: PlanFormat,
+    /// Compare with the plan of another commit
+    #[arg(long, value_name = "REV", conflicts_with = "verify")]
+    pub diff: Option<String>,
+    /// Derive the plan of a run again and compare
+    #[arg(long, value_name = "RUN")]
+    pub verify: Option<String>,
+}
+
+/// `plue validate`
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Workflow files or names [default: all of the repository]
+    #[arg(value_name = "FILE|NAME")]
+    pub workflows: Vec<String>,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How problems are printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The repository [default: the one around the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// How the list is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue runs`
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Only runs of this state
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Only runs of this workflow
+    #[arg(long, value_name = "NAME")]
+    pub workflow: Option<String>,
+    /// Runs at most
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+    /// How the list is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// A run id, the beginning of one, or `last`
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// How the run is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// A run id, the beginning of one, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Only this step, raw bytes as it wrote them
+    #[arg(value_name = "STEP")]
+    pub step: Option<String>,
+    /// Go on until the run ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last N lines of each step
+    #[arg(long, value_name = "N")]
+    pub tail: Option<u64>,
+    /// Only this attempt (its number in the last visit)
+    #[arg(long, value_name = "N", requires = "step")]
+    pub attempt: Option<u32>,
+    /// Lines that contain this text, with their numbers
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["follow", "tail"])]
+    pub search: Option<String>,
+    /// How lines are printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue cancel`
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// A run id, the beginning of one, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Kill at once instead of TERM, grace, KILL
+    #[arg(long)]
+    pub kill: bool,
+}
+
+/// `plue retry`
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// A run id, the beginning of one, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Every step that did not succeed, and what depends on it (the default)
+    #[arg(long, conflicts_with = "from")]
+    pub failed: bool,
+    /// This step and everything behind it
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<String>,
+    /// A secret, taken from the variable of the same name in plue's own environment
+    #[arg(long = "secret", value_name = "NAME")]
+    pub secrets: Vec<String>,
+}
+
+/// `plue rerun`
+#[derive(Debug, Args)]
+pub struct RerunArgs {
+    /// A run id, the beginning of one, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// A secret, taken from the variable of the same name in plue's own environment
+    #[arg(long = "secret", value_name = "NAME")]
+    pub secrets: Vec<String>,
+}
+
+/// `plue resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// A run id, the beginning of one, or `last` [default: every run whose engine died]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+}
+
+/// `plue explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A run id, the beginning of one, or `last`
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub run: String,
+    /// Only this step
+    #[arg(value_name = "STEP")]
+    pub step: Option<String>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue hash`
+#[derive(Debug, Args)]
+pub struct HashArgs {
+    /// The file (`-` for standard input)
+    #[arg(long = "file", value_name = "PATH", required_unless_present = "path")]
+    pub file: Option<PathBuf>,
+    /// The file, without the option's name
+    #[arg(value_name = "PATH", conflicts_with = "file")]
+    pub path: Option<PathBuf>,
+    /// Which digest
+    #[arg(long, value_enum, default_value_t, value_name = "ALGO")]
+    pub algo: Digest,
+}
+
+/// The digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Digest {
+    /// SHA-256 (FIPS 180-4).
+    #[default]
+    Sha256,
+    /// BLAKE3.
+    Blake3,
+}
+
+/// `plue doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `plue schema`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Which schema [default: list them]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// `plue config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the configuration in force
+    Show {
+        /// Tell which file, variable or flag set each value
+        #[arg(long)]
+        origin: bool,
+        /// How it is printed
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        output: Format,
+    },
+}

@@ -1,0 +1,44 @@
+//! One file per command. Each returns how the process ends; none prints its own failure.
+
+use crate::{app::App, args::Command, failure::Outcome};
+
+mod cancel;
+mod completions;
+mod config;
+mod doctor;
+mod explain;
+mod hash;
+mod list;
+mod logs;
+mod plan;
+mod rerun;
+mod resume;
+mod retry;
+mod run;
+mod runs;
+mod schema;
+mod status;
+mod validate;
+
+/// Runs a command.
+pub fn dispatch(command: Command, app: &App) -> Outcome {
+    match command {
+        Command::Run(args) => run::run(args, app),
+        Command::Plan(args) => plan::run(args, app),
+        Command::Validate(args) => validate::run(&args, app),
+        Command::List(args) => list::run(&args, app),
+        Command::Runs(args) => runs::run(&args, app),
+        Command::Status(args) => status::run(&args, app),
+        Command::Logs(args) => logs::run(&args, app),
+        Command::Cancel(args) => cancel::run(&args, app),
+        Command::Retry(args) => retry::run(&args, app),
+        Command::Rerun(args) => rerun::run(&args, app),
+        Command::Resume(args) => resume::run(&args, app),
+        Command::Explain(args) => explain::run(&args, app),
+        Command::Hash(args) => hash::run(&args),
+        Command::Doctor(args) => doctor::run(&args, app),
+        Command::Completions(args) => completions::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Config(command) => config::run(&command, app),
+    }
+}

@@ -1,0 +1,326 @@
+//! Configuration in layers, each value with its origin:
+//! defaults ← `/etc/plue/config.toml` ← user's `config.toml` ← repository's `plue.toml` ← `PLUE_…`
+//! variables ← flags.
+//!
+//! The only module of plue that reads the environment. A repository's `plue.toml` may be a
+//! stranger's, so it may set only what cannot make this machine run or read something else.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use plue_plan::{Diagnostic, DurationText, Span};
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+use crate::{
+    args::Global,
+    exit::Exit,
+    failure::{Failure, codes},
+};
+
+mod environment;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+pub use environment::Environment;
+pub use keys::{KEYS, Key};
+
+/// The configuration in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Directory of the database, logs and runner buffers.
+    pub state_dir: PathBuf,
+    /// Database URL; absent: `plue.db` in the state directory.
+    pub database: Option<String>,
+    /// `auto`, `always` or `never`.
+    pub color: String,
+    /// Steps at the same time at most, whatever a plan says; absent: no limit.
+    pub max_parallel: Option<u32>,
+    /// How long finished runs are kept.
+    pub retention: DurationText,
+    /// The evaluator.
+    pub evaluator: EvaluatorConfig,
+    /// The runners.
+    pub runner: RunnerConfig,
+}
+
+/// `[evaluator]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluatorConfig {
+    /// The `plue-evaluator` binary; absent: beside `plue`.
+    pub binary: Option<PathBuf>,
+    /// Layers of the jail that may be missing on this machine, by name.
+    pub allow_missing: Vec<String>,
+}
+
+/// `[runner]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunnerConfig {
+    /// The `plue-runner` binary; absent: beside `plue`.
+    pub binary: Option<PathBuf>,
+    /// Between TERM and KILL.
+    pub grace: DurationText,
+    /// Bytes of log kept per attempt.
+    pub log_limit_bytes: u64,
+}
+
+/// Which layer set a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// A file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Variable(&'static str),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+/// A configuration with the origin of every value.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where each value came from, by dotted key.
+    pub origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Values by dotted key, with their origins, while layers are put on each other.
+#[derive(Debug, Default)]
+struct Layers(BTreeMap<&'static str, (Value, Origin)>);
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// What holds when nobody says anything.
+    #[must_use]
+    pub fn built_in(environment: &Environment) -> Self {
+        Self {
+            state_dir: environment.state_dir(),
+            database: None,
+            color: "auto".to_owned(),
+            max_parallel: None,
+            retention: DurationText::new("30d"),
+            evaluator: EvaluatorConfig { binary: None, allow_missing: Vec::new() },
+            runner: RunnerConfig {
+                binary: None,
+                grace: DurationText::new("10s"),
+                log_limit_bytes: 100 * 1024 * 1024,
+            },
+        }
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Puts all layers together. `repo` is the repository whose `plue.toml` counts.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has an unknown key or a value of the wrong type.
+    pub fn load(
+        global: &Global,
+        environment: &Environment,
+        repo: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let mut layers = Layers::default();
+        layers.put_defaults(environment)?;
+        layers.file(Path::new("/etc/plue/config.toml"), false)?;
+        if let Some(user) = environment.config_dir() {
+            layers.file(&user.join("config.toml"), false)?;
+        }
+        if let Some(repo) = repo {
+            layers.file(&repo.join("plue.toml"), true)?;
+        }
+        layers.variables(environment)?;
+        layers.flags(global);
+        layers.finish()
+    }
+
+    /// Built-in values only.
+    #[must_use]
+    pub fn built_in(environment: &Environment) -> Self {
+        Self { config: Config::built_in(environment), origins: BTreeMap::new() }
+    }
+
+    /// The database of this configuration.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        self.config.database.clone().unwrap_or_else(|| {
+            format!("sqlite:{}", self.config.state_dir.join("plue.db").display())
+        })
+    }
+}
+
+// === impl Layers ===
+
+impl Layers {
+    fn set(&mut self, key: &'static str, value: Value, origin: Origin) {
+        self.0.insert(key, (value, origin));
+    }
+
+    fn put_defaults(&mut self, environment: &Environment) -> Result<(), Failure> {
+        let table = toml::Table::try_from(Config::built_in(environment))
+            .map_err(|error| refused(format!("the defaults cannot be written: {error}")))?;
+        for (name, value) in flatten(table) {
+            if let Some(key) = keys::find(&name) {
+                self.set(key.name, value, Origin::Default);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, of_repository: bool) -> Result<(), Failure> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                return Err(refused(format!("cannot read {}: {error}", path.display())));
+            }
+        };
+        let table: toml::Table = toml::from_str(&text).map_err(|error| {
+            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
+            let span = Span::at(path.display().to_string(), line, column);
+            Failure::new(
+                Exit::Usage,
+                Diagnostic::error(codes::CONFIG, error.message().to_owned()).at(span),
+            )
+        })?;
+        for (name, value) in flatten(table) {
+            let key = keys::find(&name).ok_or_else(|| unknown(path, &text, &name))?;
+            if of_repository && !key.repository {
+                return Err(refused(format!(
+                    "{}: `{name}` cannot be set by a repository",
+                    path.display()
+                ))
+                .hint("set it in your own config.toml, by a PLUE_ variable or by a flag"));
+            }
+            self.set(key.name, value, Origin::File(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn variables(&mut self, environment: &Environment) -> Result<(), Failure> {
+        for key in KEYS {
+            let Some(text) = environment.get(key.variable) else { continue };
+            let value = key.kind.parse(&text).ok_or_else(|| {
+                refused(format!("${} is {:?}, expected {}", key.variable, text, key.kind))
+            })?;
+            self.set(key.name, value, Origin::Variable(key.variable));
+        }
+        Ok(())
+    }
+
+    fn flags(&mut self, global: &Global) {
+        if let Some(dir) = &global.state_dir {
+            let value = Value::String(dir.display().to_string());
+            self.set("state_dir", value, Origin::Flag("--state-dir"));
+        }
+        if let Some(url) = &global.database {
+            self.set("database", Value::String(url.clone()), Origin::Flag("--database"));
+        }
+        if let Some(color) = global.color {
+            let text = format!("{color:?}").to_lowercase();
+            self.set("color", Value::String(text), Origin::Flag("--color"));
+        }
+    }
+
+    fn finish(self) -> Result<Loaded, Failure> {
+        let mut table = toml::Table::new();
+        for section in ["evaluator", "runner"] {
+            table.insert(section.to_owned(), Value::Table(toml::Table::new()));
+        }
+        let mut origins = BTreeMap::new();
+        for (key, (value, origin)) in self.0 {
+            origins.insert(key, origin);
+            match key.split_once('.') {
+                Some((section, name)) => {
+                    if let Some(Value::Table(inner)) = table.get_mut(section) {
+                        inner.insert(name.to_owned(), value);
+                    }
+                }
+                None => drop(table.insert(key.to_owned(), value)),
+            }
+        }
+        let config: Config =
+            Value::Table(table).try_into().map_err(|error: toml::de::Error| {
+                refused(format!("the configuration does not fit: {}", error.message()))
+            })?;
+        let config = Config { state_dir: absolute(&config.state_dir), ..config };
+        for (name, text) in [("retention", &config.retention), ("runner.grace", &config.runner.grace)] {
+            text.parse().map_err(|error| refused(format!("{name}: {error}")))?;
+        }
+        if !["auto", "always", "never"].contains(&config.color.as_str()) {
+            return Err(refused(format!("color is {:?}, expected auto, always or never", config.color)));
+        }
+        Ok(Loaded { config, origins })
+    }
+}
+
+fn refused(message: String) -> Failure {
+    Failure::new(Exit::Usage, Diagnostic::error(codes::CONFIG, message))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Dotted keys of a table of at most two levels; deeper values stay values.
+fn flatten(table: toml::Table) -> Vec<(String, Value)> {
+    let mut flat = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) => {
+                flat.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            value => flat.push((name, value)),
+        }
+    }
+    flat
+}
+
+fn unknown(path: &Path, text: &str, name: &str) -> Failure {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let (line, column) = position(text, text.find(last).unwrap_or(0));
+    let span = Span::at(path.display().to_string(), line, column);
+    let names = KEYS.iter().map(|key| key.name).collect::<Vec<_>>();
+    let hint = match plue_plan::validate::did_you_mean(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known keys are {}", names.join(", ")),
+    };
+    let diagnostic = Diagnostic::error(codes::CONFIG, format!("unknown key `{name}`"));
+    Failure::new(Exit::Usage, diagnostic.at(span).hint(hint))
+}
+
+/// Line and column, from 1, of a byte offset.
+fn position(text: &str, offset: usize) -> (u32, u32) {
+    let before = &text[..text.floor_char_boundary(offset.min(text.len()))];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+}
+
+/// An OS string as text, or nothing: a setting that is not UTF-8 is no setting.
+fn utf8(text: OsString) -> Option<String> {
+    text.into_string().ok()
+}

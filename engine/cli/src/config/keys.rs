@@ -1,0 +1,80 @@
+//! Every key of the configuration: name, variable, type, and who may set it.
+
+use std::fmt;
+
+use toml::Value;
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Dotted name as in `config.toml`.
+    pub name: &'static str,
+    /// The variable that sets it.
+    pub variable: &'static str,
+    /// The type of its values.
+    pub kind: Kind,
+    /// Whether a repository's `plue.toml` may set it.
+    pub repository: bool,
+}
+
+/// The type of a key's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Text, paths and durations.
+    Text,
+    /// A whole number.
+    Integer,
+    /// Texts, in a variable separated by commas.
+    List,
+}
+
+/// All keys.
+pub const KEYS: &[Key] = &[
+    key("state_dir", "PLUE_STATE_DIR", Kind::Text, false),
+    key("database", "PLUE_DATABASE", Kind::Text, false),
+    key("color", "PLUE_COLOR", Kind::Text, false),
+    key("max_parallel", "PLUE_MAX_PARALLEL", Kind::Integer, true),
+    key("retention", "PLUE_RETENTION", Kind::Text, false),
+    key("evaluator.binary", "PLUE_EVALUATOR_BINARY", Kind::Text, false),
+    key("evaluator.allow_missing", "PLUE_EVALUATOR_ALLOW_MISSING", Kind::List, false),
+    key("runner.binary", "PLUE_RUNNER_BINARY", Kind::Text, false),
+    key("runner.grace", "PLUE_RUNNER_GRACE", Kind::Text, false),
+    key("runner.log_limit_bytes", "PLUE_RUNNER_LOG_LIMIT_BYTES", Kind::Integer, false),
+];
+
+const fn key(name: &'static str, variable: &'static str, kind: Kind, repository: bool) -> Key {
+    Key { name, variable, kind, repository }
+}
+
+/// The key of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// Reads a variable's text.
+    #[must_use]
+    pub fn parse(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Text => Some(Value::String(text.to_owned())),
+            Self::Integer => text.parse().ok().map(Value::Integer),
+            Self::List => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Integer => "a whole number",
+            Self::List => "texts separated by commas",
+        })
+    }
+}

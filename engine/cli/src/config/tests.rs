@@ -1,0 +1,84 @@
+//! Layers and origins (row 4.16), locations (row 4.09), and what a repository may not do.
+
+use super::*;
+
+fn no_flags() -> Global {
+    Global { state_dir: None, database: None, color: None, verbose: 0, quiet: false }
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn row_4_09_state_and_configuration_lie_where_xdg_says() {
+    for (environment, state, config) in [
+        (Environment::from([("HOME", "/home/u")]), "/home/u/.local/state/plue", "/home/u/.config/plue"),
+        (
+            Environment::from([("HOME", "/home/u"), ("XDG_STATE_HOME", "/s"), ("XDG_CONFIG_HOME", "/c")]),
+            "/s/plue",
+            "/c/plue",
+        ),
+        (
+            Environment::from([("HOME", "/home/u"), ("XDG_STATE_HOME", "relative"), ("XDG_CONFIG_HOME", "")]),
+            "/home/u/.local/state/plue",
+            "/home/u/.config/plue",
+        ),
+    ] {
+        assert_eq!(environment.state_dir(), Path::new(state));
+        assert_eq!(environment.config_dir().as_deref(), Some(Path::new(config)));
+    }
+}
+
+#[test]
+fn row_4_16_each_layer_covers_the_one_below_and_origins_tell_which() {
+    let home = tempfile::tempdir().unwrap();
+    let repo = tempfile::tempdir().unwrap();
+    let home_text = home.path().display().to_string();
+    let user = home.path().join(".config/plue/config.toml");
+    write(&user, "max_parallel = 2\nretention = \"7d\"\n[runner]\ngrace = \"1s\"\n");
+    write(&repo.path().join("plue.toml"), "max_parallel = 3\n");
+    let environment =
+        Environment::from([("HOME", home_text.as_str()), ("PLUE_RUNNER_GRACE", "2s")]);
+    let flags = Global { state_dir: Some("/elsewhere".into()), ..no_flags() };
+
+    let loaded = Loaded::load(&flags, &environment, Some(repo.path())).unwrap();
+
+    assert_eq!(loaded.config.max_parallel, Some(3));
+    assert_eq!(loaded.origins["max_parallel"], Origin::File(repo.path().join("plue.toml")));
+    assert_eq!(loaded.config.retention.as_str(), "7d");
+    assert_eq!(loaded.origins["retention"], Origin::File(user));
+    assert_eq!(loaded.config.runner.grace.as_str(), "2s");
+    assert_eq!(loaded.origins["runner.grace"], Origin::Variable("PLUE_RUNNER_GRACE"));
+    assert_eq!(loaded.config.state_dir, Path::new("/elsewhere"));
+    assert_eq!(loaded.origins["state_dir"], Origin::Flag("--state-dir"));
+    assert_eq!(loaded.origins["color"], Origin::Default);
+}
+
+#[test]
+fn a_repository_cannot_choose_the_programs_that_run() {
+    let repo = tempfile::tempdir().unwrap();
+    write(&repo.path().join("plue.toml"), "[evaluator]\nbinary = \"/tmp/evil\"\n");
+    let refused = Loaded::load(&no_flags(), &Environment::default(), Some(repo.path())).unwrap_err();
+    assert_eq!(refused.exit, Exit::Usage);
+    assert!(refused.diagnostics[0].message.contains("evaluator.binary"), "{refused:?}");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_its_place_and_the_right_spelling() {
+    let repo = tempfile::tempdir().unwrap();
+    write(&repo.path().join("plue.toml"), "# limits\nmax_paralel = 3\n");
+    let refused = Loaded::load(&no_flags(), &Environment::default(), Some(repo.path())).unwrap_err();
+    let first = &refused.diagnostics[0];
+    assert_eq!(first.span.as_ref().map(|span| (span.line, span.column)), Some((2, 1)));
+    assert_eq!(first.hint.as_deref(), Some("did you mean `max_parallel`?"));
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_refused() {
+    let environment = Environment::from([("PLUE_MAX_PARALLEL", "many")]);
+    assert!(Loaded::load(&no_flags(), &environment, None).is_err());
+    let environment = Environment::from([("PLUE_RUNNER_GRACE", "soon")]);
+    assert!(Loaded::load(&no_flags(), &environment, None).is_err());
+}

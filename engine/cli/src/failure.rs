@@ -1,0 +1,90 @@
+//! Failures of a command: what the user is told, and the exit code that goes with it.
+//!
+//! Everything a user can cause or mend is a [`Failure`] with a code and a hint. What is left is a
+//! defect of plue and says so.
+
+use plue_plan::{Code, Diagnostic};
+
+use crate::exit::Exit;
+
+/// Why a command ends badly.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What is said on stderr; may be empty when everything was said already.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What every command returns.
+pub type Outcome = Result<Exit, Failure>;
+
+// === impl Failure ===
+
+impl Failure {
+    /// One problem.
+    pub fn new(exit: Exit, diagnostic: Diagnostic) -> Self {
+        Self { exit, diagnostics: vec![diagnostic] }
+    }
+
+    /// A wrong command line that Clap cannot see.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, Diagnostic::error(codes::USAGE, message))
+    }
+
+    /// Something that was asked for is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Exit::NotFound, Diagnostic::error(codes::NOT_FOUND, message))
+    }
+
+    /// Plans that are not valid.
+    pub fn invalid(diagnostics: Vec<Diagnostic>) -> Self {
+        Self { exit: Exit::PlanInvalid, diagnostics }
+    }
+
+    /// With advice on the first problem.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        if let Some(first) = self.diagnostics.first_mut() {
+            first.hint = Some(hint.into());
+        }
+        self
+    }
+
+    /// An error of the machine, the database or a process, with all its causes.
+    pub fn infrastructure(error: &dyn std::error::Error) -> Self {
+        Self::new(Exit::Infrastructure, Diagnostic::error(codes::INFRASTRUCTURE, chain(error)))
+    }
+}
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The codes of the command line, `PLUE-C….`; each has a page in `docs/errors/`.
+pub mod codes {
+    use super::Code;
+
+    /// The command line does not fit.
+    pub const USAGE: Code = Code::new("PLUE-C0001");
+    /// What was asked for is not there.
+    pub const NOT_FOUND: Code = Code::new("PLUE-C0002");
+    /// The machine, the database or a process did not do its part.
+    pub const INFRASTRUCTURE: Code = Code::new("PLUE-C0003");
+    /// A configuration file is wrong.
+    pub const CONFIG: Code = Code::new("PLUE-C0004");
+    /// A file that was named cannot be read.
+    pub const UNREADABLE: Code = Code::new("PLUE-C0005");
+}

@@ -1,0 +1,6 @@
+//! How things look on a terminal. Must not decide or read anything.
+
+pub mod diagnostic;
+pub mod live;
+pub mod table;
+pub mod words;

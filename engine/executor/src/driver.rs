@@ -1,0 +1,236 @@
+//! The driver of one run: a single owner of its state that waits for inputs, commits what follows
+//! from them, and only then performs it.
+//!
+//! Level-triggered: whatever a driver holds in memory can be derived again from the store, so a
+//! driver that dies is replaced by [`Driver::start`] on the same run.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use plue_flow::{Input, Run, RunStatus};
+use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId};
+use plue_pool::{Command, Lease};
+use plue_runtime::{Phase, Stop};
+use plue_store::RunRow;
+use plue_wire::runner::Claim;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::{
+    batch::Incoming,
+    engine::Shared,
+    error::Error,
+    liveness::RunLock,
+    loaded::Loaded,
+    perform::{
+        environment::{AttemptEnv, SecretSource},
+        scope::Surroundings,
+    },
+};
+
+mod deliver;
+mod intake;
+mod settle;
+mod take_up;
+
+/// Requests in flight to one driver.
+const CONTROL_QUEUE: usize = 16;
+
+/// A request to a running driver.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// Stop the run.
+    Cancel {
+        /// Who asks.
+        by: String,
+        /// At once.
+        kill: bool,
+    },
+}
+
+/// A run that is being advanced by this engine.
+#[derive(Debug)]
+pub struct RunHandle {
+    /// The run.
+    pub run: RunId,
+    control: mpsc::Sender<Control>,
+    done: JoinHandle<Result<RunStatus, Error>>,
+}
+
+/// A runner and, once it is ready, the number of its session.
+pub(super) struct Leased {
+    pub(super) lease: Lease,
+    pub(super) epoch: Option<u64>,
+}
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    row: RunRow,
+    plan: Arc<Plan>,
+    run: Run,
+    /// Facts of this run in the store.
+    seq: u64,
+    event: Event,
+    /// The event as steps see it.
+    event_json: String,
+    /// Where steps run.
+    workspace: PathBuf,
+    surroundings: Surroundings,
+    secrets: Arc<dyn SecretSource>,
+    lease: Option<Leased>,
+    /// A request of another process is among the inputs that are being settled.
+    request_seen: bool,
+    /// Runners in a row that were lost before they were ready.
+    failed_leases: u32,
+    /// Attempts that a runner of this driver has, with their fences.
+    claims: HashMap<AttemptId, Claim>,
+    /// Environments of attempts that are queued but not with a runner.
+    prepared: HashMap<AttemptId, AttemptEnv>,
+    control: mpsc::Receiver<Control>,
+    stop: Stop,
+}
+
+// === impl RunHandle ===
+
+impl RunHandle {
+    /// Asks for the run to stop: TERM, grace, KILL; with `kill` at once.
+    pub async fn cancel(&self, by: &str, kill: bool) {
+        let _over_already = self
+            .control
+            .send(Control::Cancel {
+                by: by.to_owned(),
+                kill,
+            })
+            .await;
+    }
+
+    /// Waits until the run ends, or until the driver was stopped. Cancel-safe.
+    ///
+    /// # Errors
+    /// What kept the driver from going on; the run is safe in the store.
+    pub async fn wait(&mut self) -> Result<RunStatus, Error> {
+        (&mut self.done).await.unwrap_or_else(|panicked| {
+            let message = format!("its driver stopped: {panicked}");
+            Err(Error::Corrupt {
+                run: self.run.clone(),
+                message,
+            })
+        })
+    }
+}
+
+// === impl Driver ===
+
+impl Driver {
+    pub(crate) async fn start(
+        shared: Arc<Shared>,
+        run: &RunId,
+        secrets: Arc<dyn SecretSource>,
+        stop: Stop,
+    ) -> Result<RunHandle, Error> {
+        let lock = RunLock::take(&shared.options.locks_dir, run)?;
+        let loaded = Loaded::read(&shared.store, run).await?;
+        let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
+        let driver = Self::of(shared.clone(), loaded, secrets, (control, stop))?;
+        let done = shared.tasks.spawn("driver", driver.drive(lock));
+        Ok(RunHandle {
+            run: run.clone(),
+            control: control_sender,
+            done,
+        })
+    }
+
+    fn of(
+        shared: Arc<Shared>,
+        loaded: Loaded,
+        secrets: Arc<dyn SecretSource>,
+        (control, stop): (mpsc::Receiver<Control>, Stop),
+    ) -> Result<Self, Error> {
+        let Loaded {
+            row,
+            source,
+            origin,
+            plan,
+            run,
+            seq,
+        } = loaded;
+        let corrupt = |error: serde_json::Error| Error::Corrupt {
+            run: row.id.clone(),
+            message: error.to_string(),
+        };
+        Ok(Self {
+            shared,
+            plan,
+            run,
+            seq,
+            event: serde_json::from_value(source.event.clone()).map_err(corrupt)?,
+            event_json: source.event.to_string(),
+            surroundings: Surroundings {
+                inputs: source.inputs,
+                event: source.event,
+            },
+            workspace: origin.workspace,
+            secrets,
+            lease: None,
+            failed_leases: 0,
+            request_seen: false,
+            claims: HashMap::new(),
+            prepared: HashMap::new(),
+            control,
+            stop,
+            row,
+        })
+    }
+
+    async fn drive(mut self, _lock: RunLock) -> Result<RunStatus, Error> {
+        let advanced = self.advance().await;
+        if let Some(leased) = self.lease.take() {
+            self.release(leased).await;
+        }
+        advanced?;
+        Ok(self.run.status())
+    }
+
+    async fn advance(&mut self) -> Result<(), Error> {
+        let begin = self.take_up().await?;
+        self.settle(begin).await?;
+        while !self.run.is_finished() && self.stop.phase() < Phase::Aborting {
+            let incoming = self.intake().await?;
+            self.settle(incoming).await?;
+            if std::mem::take(&mut self.request_seen) {
+                self.shared
+                    .store
+                    .forget_cancel_request(&self.row.id)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The runner's session, once there is one.
+    fn session(&self) -> Option<(RunnerId, u64)> {
+        let leased = self.lease.as_ref()?;
+        leased
+            .epoch
+            .map(|epoch| (leased.lease.runner.clone(), epoch))
+    }
+
+    /// Tells the runner to stop and waits until it is gone, so that no process is left behind.
+    async fn release(&self, mut leased: Leased) {
+        leased.lease.send(Command::Release).await;
+        while leased.lease.next().await.is_some() {}
+        let (runner, now) = (&leased.lease.runner, self.shared.clock.now());
+        if let Err(error) = self.shared.store.runner_gone(runner, "released", now).await {
+            tracing::warn!(%runner, %error, "runner not marked as gone");
+        }
+    }
+
+    /// Reads the run anew after another process wrote to it or a commit was refused.
+    async fn reload(&mut self) -> Result<(), Error> {
+        let loaded = Loaded::read(&self.shared.store, &self.row.id).await?;
+        (self.run, self.seq) = (loaded.run, loaded.seq);
+        Ok(())
+    }
+}
+
+fn start_input() -> Vec<Incoming> {
+    vec![Incoming::plain(Input::Start)]
+}

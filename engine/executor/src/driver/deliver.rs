@@ -1,0 +1,89 @@
+//! Delivering: what was committed goes out — assignments, verdicts, stops.
+
+use plue_flow::Effect;
+use plue_pool::Command;
+use plue_store::Committed;
+use plue_wire::runner::{Claim, ResultVerdict};
+
+use super::Driver;
+use crate::{
+    batch::{Batch, Incoming},
+    error::Error,
+    perform::runner_step::{Bounds, assignment},
+};
+
+// === impl Driver: delivering ===
+
+impl Driver {
+    pub(super) async fn deliver(
+        &mut self,
+        batch: Batch,
+        committed: Committed,
+        incoming: Vec<Incoming>,
+    ) -> Result<(), Error> {
+        self.seq = committed.seq;
+        let queued = batch
+            .effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Perform { .. }));
+        let more = queued.count() > committed.assigned.len();
+        for claim in committed.assigned {
+            self.assign(claim).await;
+        }
+        if more {
+            self.claim_queued().await?;
+        }
+        for claim in incoming.iter().filter_map(Incoming::claim) {
+            self.verdict(claim.clone(), ResultVerdict::Recorded).await;
+        }
+        for effect in batch.effects {
+            match effect {
+                Effect::Stop { attempt, kill } => {
+                    if let Some(claim) = self.claims.get(&attempt).cloned() {
+                        self.stop_attempt(claim, kill).await;
+                    }
+                }
+                Effect::Perform { .. } if self.lease.is_none() => self.lease_runner().await?,
+                // Assigned above or by `runner_ready`; conditions never get here; the end of the
+                // run ends the driver's loop.
+                Effect::Perform { .. } | Effect::EvaluateCondition { .. } | Effect::Finish => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends an attempt to the runner that has claimed it.
+    pub(super) async fn assign(&mut self, claim: Claim) {
+        let Some(view) = self.run.attempt(&claim.attempt) else {
+            return;
+        };
+        let plan = self.plan.clone();
+        let Some(step) = plan.step(&view.step) else {
+            return;
+        };
+        let prepared = self.prepared.remove(&claim.attempt);
+        // Not prepared: the attempt was queued by an earlier engine. What was fine then is fine now.
+        let env = match prepared {
+            Some(env) => env,
+            None => self
+                .prepare(&view.step, view.visit, view.number)
+                .unwrap_or_default(),
+        };
+        let bounds = Bounds {
+            grace: self.shared.options.grace,
+            log_cap_bytes: self.shared.options.log_cap_bytes,
+        };
+        let assigned = assignment(
+            claim.clone(),
+            &self.row.id,
+            (&plan, step),
+            env,
+            &self.event_json,
+            bounds,
+        );
+        self.claims.insert(claim.attempt.clone(), claim);
+        if let (Some(assign), Some(leased)) = (assigned, &self.lease) {
+            leased.lease.send(Command::Assign(Box::new(assign))).await;
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Waiting: for the runner, for requests, for time. Turns what comes into inputs.
+
+use plue_flow::{AttemptStatus, Input};
+use plue_pool::{Command, Ended, PoolEvent};
+use plue_runtime::Phase;
+use plue_wire::runner::{Claim, EventKind};
+
+use super::{Control, Driver};
+use crate::{batch::Incoming, error::Error, perform::outcome::outcome};
+
+/// Events of the runner that are taken into one transaction at most.
+const COALESCE: usize = 256;
+/// Runners in a row that may be lost before they are ready.
+const MAX_FAILED_LEASES: u32 = 3;
+
+// === impl Driver: intake ===
+
+impl Driver {
+    /// Waits until there is something to react to.
+    pub(super) async fn intake(&mut self) -> Result<Vec<Incoming>, Error> {
+        let deadline = self.run.next_deadline();
+        let clock = self.shared.clock;
+        let tick = async {
+            match deadline {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        // Biased: requests of people before the flood of a busy runner.
+        tokio::select! {
+            biased;
+            () = self.stop.reached(Phase::Aborting) => Ok(Vec::new()),
+            Some(control) = self.control.recv() => Ok(vec![requested(control)]),
+            event = next_event(&mut self.lease) => self.runner_events(event).await,
+            () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
+            () = clock.sleep(self.shared.options.control_poll) => self.stored_requests().await,
+        }
+    }
+
+    /// Requests that another process left in the store.
+    async fn stored_requests(&mut self) -> Result<Vec<Incoming>, Error> {
+        let request = self.shared.store.cancel_request(&self.row.id).await?;
+        self.request_seen = request.is_some();
+        let cancel = |request: plue_store::CancelRequest| {
+            Incoming::plain(Input::Cancel {
+                by: request.by,
+                kill: request.kill,
+            })
+        };
+        Ok(request.map(cancel).into_iter().collect())
+    }
+
+    async fn runner_events(&mut self, first: Option<PoolEvent>) -> Result<Vec<Incoming>, Error> {
+        let mut incoming = Vec::new();
+        let mut next = Some(first.unwrap_or_else(|| PoolEvent::Gone {
+            reason: "no word".to_owned(),
+        }));
+        while let Some(event) = next {
+            self.runner_event(event, &mut incoming).await?;
+            next = match &mut self.lease {
+                Some(leased) if incoming.len() < COALESCE => leased.lease.try_next(),
+                Some(_) | None => None,
+            };
+        }
+        Ok(incoming)
+    }
+
+    async fn runner_event(
+        &mut self,
+        event: PoolEvent,
+        incoming: &mut Vec<Incoming>,
+    ) -> Result<(), Error> {
+        match event {
+            PoolEvent::Ready { epoch, held } => self.runner_ready(epoch, &held, incoming).await?,
+            PoolEvent::Started { claim } => incoming.push(self.started(&claim)),
+            PoolEvent::Ended(end) => self.ended(end, incoming),
+            PoolEvent::Rejected { claim, reason } => {
+                incoming.push(Incoming::plain(Input::Lost {
+                    attempt: claim.attempt,
+                    reason,
+                }));
+            }
+            PoolEvent::Gone { reason } => self.runner_gone(&reason, incoming).await?,
+        }
+        Ok(())
+    }
+
+    fn started(&self, claim: &Claim) -> Incoming {
+        let runner = self
+            .lease
+            .as_ref()
+            .map(|leased| leased.lease.runner.clone());
+        Incoming::plain(Input::Started {
+            attempt: claim.attempt.clone(),
+            runner,
+        })
+    }
+
+    /// A result whose start was not reported yet brings its start along.
+    fn ended(&self, end: Box<Ended>, incoming: &mut Vec<Incoming>) {
+        let claim = &end.result.claim;
+        if end
+            .tail
+            .iter()
+            .any(|event| matches!(event.kind, EventKind::Started { .. }))
+        {
+            incoming.push(self.started(claim));
+        }
+        let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
+        let input = Input::Ended {
+            attempt: claim.attempt.clone(),
+            outcome: outcome(&end.result.exit),
+            output,
+        };
+        incoming.push(Incoming {
+            input,
+            end: Some(end),
+        });
+    }
+
+    /// A session is up: give the runner what is queued, and square what the store says it has with
+    /// what it holds.
+    async fn runner_ready(
+        &mut self,
+        epoch: u64,
+        held: &[Claim],
+        incoming: &mut Vec<Incoming>,
+    ) -> Result<(), Error> {
+        let Some(leased) = &mut self.lease else {
+            return Ok(());
+        };
+        leased.epoch = Some(epoch);
+        self.failed_leases = 0;
+        let runner = leased.lease.runner.clone();
+        for known in self.shared.store.claims_of(&runner).await? {
+            let claim = known.claim;
+            self.claims.insert(claim.attempt.clone(), claim.clone());
+            if held.contains(&claim) {
+                continue;
+            }
+            if known.state == AttemptStatus::Assigned {
+                self.assign(claim).await;
+            } else {
+                let reason = "the runner does not know the attempt any more".to_owned();
+                incoming.push(Incoming::plain(Input::Lost {
+                    attempt: claim.attempt,
+                    reason,
+                }));
+            }
+        }
+        self.claim_queued().await
+    }
+
+    /// Gives the runner what is queued.
+    pub(super) async fn claim_queued(&mut self) -> Result<(), Error> {
+        let Some((runner, epoch)) = self.session() else {
+            return Ok(());
+        };
+        loop {
+            let now = self.shared.clock.now();
+            let claimed = self
+                .shared
+                .store
+                .claim(&runner, epoch, usize::MAX, now)
+                .await?;
+            if claimed.is_empty() {
+                return Ok(());
+            }
+            for one in claimed {
+                self.assign(one.claim).await;
+            }
+        }
+    }
+
+    async fn runner_gone(
+        &mut self,
+        reason: &str,
+        incoming: &mut Vec<Incoming>,
+    ) -> Result<(), Error> {
+        let Some(leased) = self.lease.take() else {
+            return Ok(());
+        };
+        if leased.epoch.is_none() {
+            self.failed_leases += 1;
+        }
+        let now = self.shared.clock.now();
+        for lost in self
+            .shared
+            .store
+            .runner_gone(&leased.lease.runner, reason, now)
+            .await?
+        {
+            let attempt = lost.claim.attempt.clone();
+            self.claims.insert(attempt.clone(), lost.claim);
+            let reason = reason.to_owned();
+            incoming.push(Incoming::plain(Input::Lost { attempt, reason }));
+        }
+        if self.failed_leases >= MAX_FAILED_LEASES {
+            let message = format!("{MAX_FAILED_LEASES} runners in a row were lost: {reason}");
+            return Err(Error::Refused {
+                run: self.row.id.clone(),
+                message,
+            });
+        }
+        Ok(())
+    }
+
+    /// Tells the runner to stop an attempt.
+    pub(super) async fn stop_attempt(&self, claim: Claim, kill: bool) {
+        if let Some(leased) = &self.lease {
+            leased.lease.send(Command::Stop { claim, kill }).await;
+        }
+    }
+}
+
+fn requested(control: Control) -> Incoming {
+    match control {
+        Control::Cancel { by, kill } => Incoming::plain(Input::Cancel { by, kill }),
+    }
+}
+
+async fn next_event(lease: &mut Option<super::Leased>) -> Option<PoolEvent> {
+    match lease {
+        Some(leased) => leased.lease.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,284 @@
+//! Settling: inputs → facts → one transaction → effects. No `.await` stands between reading and
+//! changing the state of the run; if the transaction is refused, the state is read anew.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use plue_flow::{AttemptStatus, Effect, Fact, Input, fact::Outcome};
+use plue_plan::AttemptId;
+use plue_pool::local::POOL;
+use plue_store::{Assign, AttemptEnd, NewAttempt, Refused, RunCommit};
+use plue_wire::runner::{AttemptResult, Claim, ResultVerdict};
+
+use super::Driver;
+use crate::{
+    batch::{Batch, Incoming},
+    error::Error,
+    perform::{
+        condition,
+        engine_step::refusal,
+        environment::{AttemptEnv, Turn, environment},
+        scope::Seen,
+    },
+};
+
+/// Commits tried for one batch before the driver gives up: each refusal takes one input away or
+/// means that another process wrote in between.
+const MAX_COMMITS: usize = 1_000;
+
+// === impl Driver: settling ===
+
+impl Driver {
+    /// Applies inputs, commits, performs.
+    pub(super) async fn settle(&mut self, mut incoming: Vec<Incoming>) -> Result<(), Error> {
+        for _ in 0..MAX_COMMITS {
+            let now = self.shared.clock.now();
+            let batch = self.apply(now, &incoming);
+            if batch.is_empty() {
+                return self.unneeded(incoming).await;
+            }
+            let commit = self.commit(now, &batch, &incoming);
+            match self.shared.store.commit(commit).await? {
+                Ok(committed) => return self.deliver(batch, committed, incoming).await,
+                Err(Refused::Stale { .. }) => {}
+                Err(Refused::NoRun) => return Err(Error::UnknownRun(self.row.id.clone())),
+                // A runner got it in between; its next word tells how it went.
+                Err(Refused::NotQueued { attempt }) => {
+                    tracing::debug!(%attempt, "claimed while it was being cancelled");
+                }
+                Err(Refused::Result { claim, verdict }) => {
+                    self.verdict(claim.clone(), verdict).await;
+                    incoming.retain(|entry| entry.claim() != Some(&claim));
+                }
+            }
+            self.reload().await?;
+        }
+        let message = "its journal changes faster than it can be advanced".to_owned();
+        Err(Error::Refused {
+            run: self.row.id.clone(),
+            message,
+        })
+    }
+
+    fn apply(&mut self, now: Timestamp, incoming: &[Incoming]) -> Batch {
+        let mut batch = Batch::default();
+        let mut queue: VecDeque<Input> = incoming.iter().map(|entry| entry.input.clone()).collect();
+        while let Some(input) = queue.pop_front() {
+            match self.run.apply(now, input) {
+                Ok(transition) => {
+                    batch.facts.extend(transition.facts);
+                    batch.touched.extend(transition.touched);
+                    for effect in transition.effects {
+                        match self.perform_in_engine(&effect) {
+                            Some(answer) => queue.push_back(answer.input),
+                            None => batch.effects.push(effect),
+                        }
+                    }
+                }
+                Err(rejected) => {
+                    tracing::debug!(run = %self.row.id, %rejected, "input without use")
+                }
+            }
+        }
+        batch
+    }
+
+    /// Performs what needs no outside: conditions, kinds without a performer, and the environment
+    /// of an attempt. `None`: the effect waits for the commit.
+    pub(super) fn perform_in_engine(&mut self, effect: &Effect) -> Option<Incoming> {
+        match effect {
+            Effect::EvaluateCondition { step, visit } => {
+                let input = condition::evaluate(&self.run, &self.surroundings, step, *visit);
+                Some(Incoming::plain(input))
+            }
+            Effect::Perform {
+                step,
+                visit,
+                number,
+                attempt,
+            } => {
+                let outcome = match self.prepare(step, *visit, *number) {
+                    Ok(env) => {
+                        self.prepared.insert(attempt.clone(), env);
+                        return None;
+                    }
+                    Err(outcome) => outcome,
+                };
+                let attempt = attempt.clone();
+                let output = serde_json::Value::Null;
+                Some(Incoming::plain(Input::Ended {
+                    attempt,
+                    outcome,
+                    output,
+                }))
+            }
+            Effect::Stop { .. } | Effect::Finish => None,
+        }
+    }
+
+    pub(super) fn prepare(
+        &self,
+        step: &plue_plan::StepId,
+        visit: u32,
+        number: u32,
+    ) -> Result<AttemptEnv, Outcome> {
+        let refused = |message: String| Outcome::Refused { message };
+        let step = self
+            .plan
+            .step(step)
+            .ok_or_else(|| refused(format!("no step {step}")))?;
+        if let Some(outcome) = refusal(&step.action) {
+            return Err(outcome);
+        }
+        let seen = Seen::of(&self.run);
+        let scope = seen.scope(&self.surroundings, visit, number);
+        let turn = Turn {
+            run: &self.row.id,
+            step,
+            visit,
+            number,
+        };
+        environment(
+            &turn,
+            &self.event,
+            &self.plan.env,
+            &scope,
+            self.secrets.as_ref(),
+        )
+        .map_err(refused)
+    }
+
+    /// The transaction that stores a batch.
+    fn commit(&self, now: Timestamp, batch: &Batch, incoming: &[Incoming]) -> RunCommit {
+        let mut commit = RunCommit::new(self.row.id.clone(), self.seq, now, self.run.view());
+        commit.facts.clone_from(&batch.facts);
+        commit.steps = batch
+            .touched
+            .iter()
+            .filter_map(|step| self.run.step_view(step))
+            .collect();
+        for fact in &batch.facts {
+            match fact {
+                Fact::AttemptQueued {
+                    step,
+                    visit,
+                    number,
+                    attempt,
+                } => {
+                    commit.attempts.push(NewAttempt {
+                        id: attempt.clone(),
+                        step: step.clone(),
+                        visit: *visit,
+                        number: *number,
+                        pool: POOL.to_owned(),
+                        priority: 0,
+                        not_before: now,
+                    });
+                }
+                Fact::AttemptRequeued { attempt, .. } => {
+                    commit.requeue.extend(self.claims.get(attempt).cloned());
+                }
+                Fact::AttemptEnded {
+                    attempt, outcome, ..
+                } => {
+                    self.ended_attempt(&mut commit, incoming, attempt, outcome);
+                }
+                Fact::RunCreated { .. }
+                | Fact::RunStarted
+                | Fact::ConditionEvaluated { .. }
+                | Fact::AttemptStarted { .. }
+                | Fact::RetryScheduled { .. }
+                | Fact::StepEnded { .. }
+                | Fact::LoopedBack { .. }
+                | Fact::CancelRequested { .. }
+                | Fact::RunTimedOut
+                | Fact::RunReopened { .. }
+                | Fact::RunEnded { .. } => {}
+            }
+        }
+        // Performed inside the engine from beginning to end: no row, the journal has it all.
+        let instant = std::mem::take(&mut commit.cancels);
+        let (here, elsewhere) = instant
+            .into_iter()
+            .partition(|attempt| commit.attempts.iter().any(|new| new.id == *attempt));
+        let here: Vec<AttemptId> = here;
+        commit.attempts.retain(|new| !here.contains(&new.id));
+        commit.cancels = elsewhere;
+        commit.assign_to = self.session().map(|(runner, epoch)| Assign {
+            runner,
+            epoch,
+            max: usize::MAX,
+        });
+        commit
+    }
+
+    /// An attempt ends by its runner's result, because its runner is lost, or before any runner
+    /// had it.
+    fn ended_attempt(
+        &self,
+        commit: &mut RunCommit,
+        incoming: &[Incoming],
+        attempt: &AttemptId,
+        outcome: &Outcome,
+    ) {
+        let result = incoming.iter().find_map(|entry| {
+            entry
+                .end
+                .as_ref()
+                .filter(|end| end.result.claim.attempt == *attempt)
+        });
+        let end = match (result, self.claims.get(attempt)) {
+            (Some(end), _) => AttemptEnd {
+                claim: end.result.claim.clone(),
+                tail: end.tail.clone(),
+                seq: Some(end.result.seq),
+                status: AttemptStatus::Done,
+                outcome: outcome.clone(),
+                detail: Some(detail(&end.result)),
+            },
+            (None, Some(claim)) => AttemptEnd {
+                claim: claim.clone(),
+                tail: Vec::new(),
+                seq: None,
+                status: AttemptStatus::Lost,
+                outcome: outcome.clone(),
+                detail: None,
+            },
+            (None, None) => {
+                commit.cancels.push(attempt.clone());
+                return;
+            }
+        };
+        commit.ends.push(end);
+    }
+
+    /// Inputs that changed nothing: a result among them is one that was recorded before.
+    async fn unneeded(&mut self, incoming: Vec<Incoming>) -> Result<(), Error> {
+        for claim in incoming.iter().filter_map(Incoming::claim) {
+            self.verdict(claim.clone(), ResultVerdict::Duplicate).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn verdict(&mut self, claim: Claim, verdict: ResultVerdict) {
+        if !matches!(verdict, ResultVerdict::Need(_)) {
+            self.claims.remove(&claim.attempt);
+        }
+        if let Some(leased) = &self.lease {
+            leased
+                .lease
+                .send(plue_pool::Command::Verdict { claim, verdict })
+                .await;
+        }
+    }
+}
+
+/// What a result says beside its outcome, for `plue explain` and pages.
+fn detail(result: &AttemptResult) -> serde_json::Value {
+    serde_json::json!({
+        "wall_us": result.wall_us,
+        "cpu_us": result.cpu_us,
+        "max_rss_kib": result.max_rss_kib,
+        "leaked": result.leaked,
+    })
+}

@@ -1,0 +1,84 @@
+//! Taking a run up: where it was left, by this engine a moment ago or by one that died.
+
+use plue_flow::{Effect, Input};
+
+use super::{Driver, Leased, start_input};
+use crate::{batch::Incoming, error::Error};
+
+// === impl Driver: taking up ===
+
+impl Driver {
+    /// The inputs a driver begins with.
+    pub(super) async fn take_up(&mut self) -> Result<Vec<Incoming>, Error> {
+        if self.run.is_finished() {
+            return Ok(Vec::new());
+        }
+        let adopt = self
+            .shared
+            .store
+            .runners(Some(&self.row.id))
+            .await?
+            .into_iter()
+            .next();
+        let adopt = adopt.map(|row| row.id);
+        if adopt.is_none() && self.seq <= 1 {
+            // Started while the first steps are decided: a runner takes as long as that.
+            self.lease_runner().await?;
+            return Ok(start_input());
+        }
+        if let Some(runner) = adopt {
+            let workspace = self.workspace.clone();
+            let run = &self.row.id;
+            let shared = &self.shared;
+            match shared
+                .pool
+                .lease(run, &workspace, &shared.ids, Some(runner.clone()))
+                .await
+            {
+                Ok(lease) => self.lease = Some(Leased { lease, epoch: None }),
+                Err(error) => {
+                    tracing::warn!(%runner, %error, "the old runner cannot be adopted");
+                    let (reason, now) = ("its runner is gone", shared.clock.now());
+                    for lost in shared.store.runner_gone(&runner, reason, now).await? {
+                        let attempt = lost.claim.attempt.clone();
+                        self.claims.insert(attempt.clone(), lost.claim);
+                        let input = Input::Lost {
+                            attempt,
+                            reason: reason.to_owned(),
+                        };
+                        self.settle(vec![Incoming::plain(input)]).await?;
+                    }
+                }
+            }
+        }
+        self.redo().await
+    }
+
+    /// Effects that were committed but perhaps not performed.
+    async fn redo(&mut self) -> Result<Vec<Incoming>, Error> {
+        let mut incoming = if self.seq <= 1 {
+            start_input()
+        } else {
+            Vec::new()
+        };
+        incoming.push(Incoming::plain(Input::Tick));
+        for effect in self.run.pending_effects() {
+            incoming.extend(self.perform_in_engine(&effect));
+            if matches!(effect, Effect::Perform { .. }) && self.lease.is_none() {
+                self.lease_runner().await?;
+            }
+        }
+        Ok(incoming)
+    }
+
+    /// Leases a fresh runner; it reports itself when it is ready.
+    pub(super) async fn lease_runner(&mut self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let lease = shared
+            .pool
+            .lease(&self.row.id, &self.workspace, &shared.ids, None)
+            .await?;
+        self.lease = Some(Leased { lease, epoch: None });
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! The engine: what every driver of a run shares.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use plue_plan::RunId;
+use plue_pool::LocalPool;
+use plue_runtime::{Clock, Ids, Stop, Tasks};
+use plue_store::Store;
+
+use crate::{
+    driver::{Driver, RunHandle},
+    error::Error,
+    liveness,
+    perform::environment::SecretSource,
+};
+
+/// Bounds that the operator sets.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Directory of the locks of runs.
+    pub locks_dir: PathBuf,
+    /// Between TERM and KILL of a step.
+    pub grace: Duration,
+    /// Bytes of log kept per attempt.
+    pub log_cap_bytes: u64,
+    /// How often a run looks for requests of other processes (`plue cancel`).
+    pub control_poll: Duration,
+}
+
+impl Options {
+    /// The defaults, with this directory for locks.
+    #[must_use]
+    pub fn new(locks_dir: PathBuf) -> Self {
+        Self {
+            locks_dir,
+            grace: Duration::from_secs(10),
+            log_cap_bytes: 100 * 1024 * 1024,
+            control_poll: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Advances runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine(pub(crate) Arc<Shared>);
+
+/// What drivers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) store: Store,
+    pub(crate) pool: LocalPool,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) tasks: Tasks,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Where runners come from.
+    pub pool: LocalPool,
+    /// Time.
+    pub clock: Clock,
+    /// Fresh ids.
+    pub ids: Ids,
+    /// Tasks.
+    pub tasks: Tasks,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// An engine that advances nothing yet.
+    #[must_use]
+    pub fn new(options: Options, parts: Parts) -> Self {
+        Self(Arc::new(Shared {
+            options,
+            store: parts.store,
+            pool: parts.pool,
+            clock: parts.clock,
+            ids: parts.ids,
+            tasks: parts.tasks,
+        }))
+    }
+
+    /// The store of this engine.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Whether a process that lives advances the run.
+    #[must_use]
+    pub fn is_driven(&self, run: &RunId) -> bool {
+        liveness::is_driven(&self.0.options.locks_dir, run)
+    }
+
+    /// Advances a run until it ends or waits for a decision. A run that another engine left behind
+    /// is taken up where the store says it is.
+    ///
+    /// # Errors
+    /// The run does not exist, cannot be read, or another live engine has it.
+    pub async fn drive(
+        &self,
+        run: &RunId,
+        secrets: Arc<dyn SecretSource>,
+        stop: Stop,
+    ) -> Result<RunHandle, Error> {
+        Driver::start(self.0.clone(), run, secrets, stop).await
+    }
+}

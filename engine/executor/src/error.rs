@@ -1,0 +1,57 @@
+//! What stops a run from being advanced. None of these is the author's fault; a step's failure is a
+//! fact of its run, not an error.
+
+use plue_plan::{PlanHash, RunId};
+
+/// Why a run cannot be advanced now. The run itself is safe in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such run.
+    #[error("there is no run {0}")]
+    UnknownRun(RunId),
+    /// The plan a run is pinned to is not in the store.
+    #[error("the plan {plan} of run {run} is missing from the database")]
+    MissingPlan {
+        /// The run.
+        run: RunId,
+        /// Its plan.
+        plan: PlanHash,
+    },
+    /// The stored plan or journal cannot be read.
+    #[error("run {run} cannot be read: {message}")]
+    Corrupt {
+        /// The run.
+        run: RunId,
+        /// What is wrong.
+        message: String,
+    },
+    /// Another live process advances the run.
+    #[error("run {run} is being advanced by another plue process")]
+    Busy {
+        /// The run.
+        run: RunId,
+    },
+    /// The request does not fit the state of the run.
+    #[error("run {run}: {message}")]
+    Refused {
+        /// The run.
+        run: RunId,
+        /// Why.
+        message: String,
+    },
+    /// The database did not answer.
+    #[error("the database refused a write")]
+    Store(#[from] plue_store::Error),
+    /// No runner can be had.
+    #[error("no runner can be had")]
+    Pool(#[from] plue_pool::Error),
+    /// A file of the state directory cannot be used.
+    #[error("cannot use {path}", path = path.display())]
+    State {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,89 @@
+//! A run read from the store: its row, its plan, and its journal folded.
+
+use std::{path::PathBuf, sync::Arc};
+
+use plue_flow::Run;
+use plue_plan::{Plan, RunId};
+use plue_store::{RunRow, RunSource, Store};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::{engine::Engine, error::Error};
+
+/// How a run came about; kept with it, never changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Directory in which its steps run.
+    pub workspace: PathBuf,
+    /// Root of the repository.
+    pub repository: PathBuf,
+    /// How its plan was derived: `plue_planner::ReadSet` as JSON. Null for a plan without source.
+    pub read_set: Json,
+}
+
+/// A run as the store has it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its row.
+    pub row: RunRow,
+    /// What it was made from.
+    pub source: RunSource,
+    /// How it came about.
+    pub origin: Origin,
+    /// The plan it is pinned to.
+    pub plan: Arc<Plan>,
+    /// Its journal, folded.
+    pub run: Run,
+    /// Facts in the journal.
+    pub seq: u64,
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// No such run, no such plan, or one of them cannot be read.
+    pub async fn read(store: &Store, id: &RunId) -> Result<Self, Error> {
+        let stored = store
+            .load_run(id)
+            .await?
+            .ok_or_else(|| Error::UnknownRun(id.clone()))?;
+        let (row, source) = (stored.run, stored.source);
+        let corrupt = |message: String| Error::Corrupt {
+            run: id.clone(),
+            message,
+        };
+        let bytes = store.plan(&row.plan).await?;
+        let bytes = bytes.ok_or_else(|| Error::MissingPlan {
+            run: id.clone(),
+            plan: row.plan,
+        })?;
+        let plan = Arc::new(Plan::from_json(&bytes).map_err(|error| corrupt(error.to_string()))?);
+        let origin = serde_json::from_value(source.origin.clone())
+            .map_err(|error| corrupt(error.to_string()))?;
+        let run = Run::fold(id.clone(), plan.clone(), stored.journal)
+            .map_err(|error| corrupt(error.to_string()))?;
+        Ok(Self {
+            seq: row.seq,
+            row,
+            source,
+            origin,
+            plan,
+            run,
+        })
+    }
+}
+
+// === impl Engine: reading ===
+
+impl Engine {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`].
+    pub async fn load(&self, id: &RunId) -> Result<Loaded, Error> {
+        Loaded::read(&self.0.store, id).await
+    }
+}

@@ -1,0 +1,8 @@
+//! One file per effect. Each takes what was committed and does it; none of them decides anything.
+
+pub(crate) mod condition;
+pub(crate) mod engine_step;
+pub mod environment;
+pub(crate) mod outcome;
+pub(crate) mod runner_step;
+pub(crate) mod scope;

@@ -1,0 +1,36 @@
+//! The effect "evaluate a condition": pure, so it happens at once and its answer goes into the same
+//! transaction as the question.
+
+use plue_flow::{Input, Run};
+use plue_plan::StepId;
+use plue_spec::{Expression, Reads};
+
+use super::scope::{Seen, Surroundings};
+
+/// Evaluates the `when` of a step.
+pub(crate) fn evaluate(run: &Run, surroundings: &Surroundings, step: &StepId, visit: u32) -> Input {
+    let mut reads = Reads::default();
+    let source = run
+        .plan()
+        .step(step)
+        .and_then(|step| step.options.when.as_deref());
+    let value = source.map_or(Ok(true), |source| {
+        let seen = Seen::of(run);
+        let scope = seen.scope(surroundings, visit, 1);
+        let expression = Expression::parse(source).map_err(|error| error.to_string())?;
+        expression
+            .truth(&scope, &mut reads)
+            .map_err(|error| error.to_string())
+    });
+    let reads = reads
+        .values
+        .into_iter()
+        .map(|read| (read.path, read.value))
+        .collect();
+    Input::Condition {
+        step: step.clone(),
+        visit,
+        value,
+        reads,
+    }
+}

@@ -1,0 +1,202 @@
+//! The environment of an attempt: what plue sets, the plan's, the step's, and the step's secrets.
+//!
+//! Secrets are kept apart from the first line on, so that the runner can mask them and nothing here
+//! can log them.
+
+use std::collections::BTreeMap;
+
+use plue_plan::{Event, RunId, Step};
+use plue_spec::{EnvValue, Reads, Scope, resolve_env};
+use plue_wire::eval::Bytes;
+
+/// Where the texts of secrets come from.
+pub trait SecretSource: Send + Sync + std::fmt::Debug {
+    /// The text of a secret, or `None` if there is none of this name.
+    fn secret(&self, name: &str) -> Option<Vec<u8>>;
+}
+
+/// Secrets that were handed to this process for one run.
+#[derive(Default, Clone)]
+pub struct GivenSecrets(pub BTreeMap<String, Vec<u8>>);
+
+/// The environment of one attempt.
+#[derive(Default)]
+pub(crate) struct AttemptEnv {
+    pub(crate) plain: Vec<(String, String)>,
+    pub(crate) secrets: Vec<(String, Bytes)>,
+}
+
+/// Which try of which step of which run.
+pub(crate) struct Turn<'a> {
+    pub(crate) run: &'a RunId,
+    pub(crate) step: &'a Step,
+    pub(crate) visit: u32,
+    pub(crate) number: u32,
+}
+
+// === impl GivenSecrets ===
+
+impl SecretSource for GivenSecrets {
+    fn secret(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.get(name).cloned()
+    }
+}
+
+/// Names only: the texts never reach a log.
+impl std::fmt::Debug for GivenSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Puts the environment of an attempt together.
+///
+/// # Errors
+/// A text for the author: an expression that has no value, or a secret that is not there.
+pub(crate) fn environment(
+    turn: &Turn<'_>,
+    event: &Event,
+    plan_env: &BTreeMap<String, plue_plan::Value>,
+    scope: &Scope<'_>,
+    secrets: &dyn SecretSource,
+) -> Result<AttemptEnv, String> {
+    let mut variables: BTreeMap<String, EnvValue> = BTreeMap::new();
+    let mut reads = Reads::default();
+    for (whose, env) in [
+        ("the plan's env", plan_env),
+        ("env", &turn.step.options.env),
+    ] {
+        let resolved =
+            resolve_env(env, scope, &mut reads).map_err(|error| format!("{whose}: {error}"))?;
+        variables.extend(resolved);
+    }
+    for name in &turn.step.options.secrets {
+        variables.insert(name.clone(), EnvValue::Secret(name.clone()));
+    }
+    for (name, text) in standard(turn, event) {
+        variables.insert(name.to_owned(), EnvValue::Text(text));
+    }
+    let mut env = AttemptEnv::default();
+    for (name, value) in variables {
+        match value {
+            EnvValue::Text(text) => env.plain.push((name, text)),
+            EnvValue::Secret(secret) => {
+                let text = secrets.secret(&secret).ok_or_else(|| missing(&secret))?;
+                env.secrets.push((name, Bytes(text)));
+            }
+        }
+    }
+    Ok(env)
+}
+
+fn missing(secret: &str) -> String {
+    format!(
+        "the secret `{secret}` was not given to this run; with `plue run`, set it in the \
+         environment of plue and pass `--secret {secret}`"
+    )
+}
+
+/// What plue sets for every step (`plan.md` §4). `PLUE_OUTPUT`, `PLUE_WORKSPACE` and
+/// `PLUE_EVENT_PATH` are paths on the runner, so the runner sets them.
+fn standard(turn: &Turn<'_>, event: &Event) -> Vec<(&'static str, String)> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let (run, step, visit) = (turn.run, &turn.step.id, turn.visit);
+    vec![
+        ("CI", "true".to_owned()),
+        ("PLUE", "true".to_owned()),
+        ("PLUE_RUN_ID", run.to_string()),
+        ("PLUE_STEP_ID", step.to_string()),
+        ("PLUE_ATTEMPT", turn.number.to_string()),
+        ("PLUE_VISIT", visit.to_string()),
+        ("PLUE_IDEMPOTENCY_KEY", format!("{run}:{step}:{visit}")),
+        ("PLUE_SHA", text(&event.sha)),
+        ("PLUE_REF", text(&event.git_ref)),
+        ("PLUE_BRANCH", text(&event.branch)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use plue_plan::{
+        Action, Value,
+        action::Bash,
+        event::{Event, EventType},
+    };
+
+    use super::*;
+
+    fn step() -> Step {
+        Step::new(
+            "a",
+            Action::Bash(Bash {
+                run: "true".to_owned(),
+                shell: "bash".to_owned(),
+            }),
+        )
+    }
+
+    fn env_of(step: &Step, plan_env: &[(&str, Value)]) -> Result<AttemptEnv, String> {
+        let run = RunId::new("r1");
+        let turn = Turn {
+            run: &run,
+            step,
+            visit: 2,
+            number: 3,
+        };
+        let plan_env = plan_env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        let mut event = Event::new(EventType::Push);
+        event.branch = Some("$(touch /tmp/pwned)".to_owned());
+        let secrets = GivenSecrets(BTreeMap::from([("TOKEN".to_owned(), b"s3cret".to_vec())]));
+        environment(&turn, &event, &plan_env, &Scope::new(), &secrets)
+    }
+
+    #[test]
+    fn a_step_covers_the_plan_and_plue_covers_both() {
+        let mut step = step();
+        step.options
+            .env
+            .insert("WHO".to_owned(), Value::text("step"));
+        step.options
+            .env
+            .insert("PLUE_RUN_ID".to_owned(), Value::text("forged"));
+        let env = env_of(
+            &step,
+            &[("WHO", Value::text("plan")), ("ONLY", Value::text("plan"))],
+        )
+        .unwrap();
+        let get = |name: &str| {
+            env.plain
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, text)| text.as_str())
+        };
+        assert_eq!(get("WHO"), Some("step"));
+        assert_eq!(get("ONLY"), Some("plan"));
+        assert_eq!(get("PLUE_RUN_ID"), Some("r1"));
+        assert_eq!(get("PLUE_IDEMPOTENCY_KEY"), Some("r1:a:2"));
+        assert_eq!(get("PLUE_BRANCH"), Some("$(touch /tmp/pwned)"));
+    }
+
+    #[test]
+    fn secrets_travel_apart_from_plain_variables() {
+        let mut step = step();
+        step.options.secrets.push("TOKEN".to_owned());
+        step.options
+            .env
+            .insert("NPM_TOKEN".to_owned(), Value::secret("TOKEN"));
+        let env = env_of(&step, &[]).unwrap();
+        let names: Vec<_> = env.secrets.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["NPM_TOKEN", "TOKEN"]);
+        assert!(env.plain.iter().all(|(_, text)| !text.contains("s3cret")));
+    }
+
+    #[test]
+    fn a_secret_that_was_not_given_is_named() {
+        let mut step = step();
+        step.options.secrets.push("OTHER".to_owned());
+        assert!(env_of(&step, &[]).err().unwrap().contains("`OTHER`"));
+    }
+}

@@ -1,0 +1,111 @@
+//! Making a run: the plan is stored, the run is pinned to it, and nothing has started yet.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use plue_flow::{Fact, Input, Run, input::Reopen};
+use plue_plan::{Event, RunId, StepId, canonical::SealedPlan};
+use plue_store::{NewRun, Refused, RunCommit};
+use serde_json::Value as Json;
+
+use crate::{engine::Engine, error::Error, loaded::Origin};
+
+/// A run to be made.
+#[derive(Debug)]
+pub struct Submission {
+    /// The plan, valid and sealed.
+    pub plan: SealedPlan,
+    /// Path of the workflow file, relative to the repository.
+    pub source: String,
+    /// What it reacts to.
+    pub event: Event,
+    /// Typed inputs, defaults filled in.
+    pub inputs: BTreeMap<String, Json>,
+    /// Where its steps run and how its plan came about.
+    pub origin: Origin,
+    /// Only these steps; empty: all.
+    pub only: Vec<StepId>,
+}
+
+// === impl Engine: submitting ===
+
+impl Engine {
+    /// Stores a run. [`Engine::drive`] starts it.
+    ///
+    /// # Errors
+    /// The database refuses, or the event or inputs cannot be written as JSON.
+    pub async fn submit(&self, submission: Submission) -> Result<RunId, Error> {
+        let shared = &self.0;
+        let id = shared.ids.run();
+        let corrupt = |message: String| Error::Corrupt {
+            run: id.clone(),
+            message,
+        };
+        let json =
+            |value: serde_json::Result<Json>| value.map_err(|error| corrupt(error.to_string()));
+        let (workflow, hash) = (submission.plan.plan.name.clone(), submission.plan.hash);
+        shared.store.put_plan(&submission.plan).await?;
+        let now = shared.clock.now();
+        let mut run = Run::new(id.clone(), Arc::new(submission.plan.plan));
+        let created = run.create(hash, submission.only);
+        run.evolve(now, &created)
+            .map_err(|error| corrupt(error.to_string()))?;
+        let mut first = RunCommit::new(id.clone(), 0, now, run.view());
+        first.facts.push(created);
+        first.steps = run.step_views().collect();
+        let new = NewRun {
+            id: id.clone(),
+            workflow,
+            source: submission.source,
+            plan: hash,
+            repo: submission.event.repository.clone(),
+            sha: submission.event.sha.clone(),
+            branch: submission.event.branch.clone(),
+            event: json(serde_json::to_value(&submission.event))?,
+            inputs: json(serde_json::to_value(&submission.inputs))?,
+            origin: json(serde_json::to_value(&submission.origin))?,
+            created_at: now,
+        };
+        match shared.store.create_run(new, first).await? {
+            Ok(_) => Ok(id),
+            Err(refused) => Err(Error::Refused {
+                run: id,
+                message: refused.to_string(),
+            }),
+        }
+    }
+
+    /// Lets an ended run go on (`plue retry`). [`Engine::drive`] starts it.
+    ///
+    /// # Errors
+    /// The run does not exist, has not ended, or has no such step.
+    pub async fn reopen(&self, id: &RunId, by: &str, from: Reopen) -> Result<Vec<StepId>, Error> {
+        let refused = |message: String| Error::Refused {
+            run: id.clone(),
+            message,
+        };
+        loop {
+            let mut loaded = self.load(id).await?;
+            let now = self.0.clock.now();
+            let input = Input::Reopen {
+                by: by.to_owned(),
+                from: from.clone(),
+            };
+            let transition = loaded
+                .run
+                .apply(now, input)
+                .map_err(|error| refused(error.to_string()))?;
+            let mut commit = RunCommit::new(id.clone(), loaded.seq, now, loaded.run.view());
+            let steps = transition.facts.iter().find_map(|fact| match fact {
+                Fact::RunReopened { steps, .. } => Some(steps.clone()),
+                _ => None,
+            });
+            commit.facts = transition.facts;
+            commit.steps = loaded.run.step_views().collect();
+            match self.0.store.commit(commit).await? {
+                Ok(_) => return Ok(steps.unwrap_or_default()),
+                Err(Refused::Stale { .. }) => {}
+                Err(other) => return Err(refused(other.to_string())),
+            }
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! One connection of one runner: frames in, events to the store, acknowledgements after commit.
+//!
+//! Must not acknowledge anything that is not committed, and must hand a result on only with every
+//! event before it.
+
+use std::{collections::HashMap, pin::Pin, time::Duration};
+
+use futures::{SinkExt as _, StreamExt as _};
+use plue_plan::{AttemptId, RunnerId};
+use plue_runtime::{Clock, clock::Mark};
+use plue_store::{Appended, Store};
+use plue_wire::{
+    decode,
+    runner::{
+        AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind, FromRunner,
+        HEARTBEAT_MS, Hello, MAX_FRAME_BYTES, PROTOCOL, ResultVerdict, ResumeVerdict, ShutdownWhen,
+        ToRunner, Verdict, Welcome,
+    },
+};
+use sha2::{Digest as _, Sha256};
+use tokio::{net::UnixStream, sync::mpsc};
+use tokio_util::{
+    bytes::{Bytes, BytesMut},
+    codec::{Framed, LengthDelimitedCodec},
+};
+
+use crate::{
+    error::Error,
+    lease::{Command, Ended, PoolEvent},
+};
+
+/// Pending events are stored at the latest after this long.
+const FLUSH_AFTER: Duration = Duration::from_millis(5);
+/// Pending events are stored at once from this many bytes on.
+const FLUSH_BYTES: usize = 512 * 1024;
+/// Nothing more is read while this many bytes wait for the store.
+const PENDING_BYTES: usize = 4 * 1024 * 1024;
+/// Silence after which the connection counts as dead.
+const SILENCE: Duration = Duration::from_secs(15);
+
+type Frames = Framed<UnixStream, LengthDelimitedCodec>;
+type Flush = Pin<Box<dyn Future<Output = Result<Vec<Appended>, plue_store::Error>> + Send>>;
+
+/// How a connection ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionEnd {
+    /// The run is over and the runner was told to stop.
+    Released,
+    /// The runner is not there any more; it may come back.
+    Disconnected,
+}
+
+/// The state of one connection.
+pub(crate) struct Session<'a> {
+    store: &'a Store,
+    clock: &'a Clock,
+    runner: &'a RunnerId,
+    token: &'a str,
+    /// Events that are not handed to the store yet, by attempt.
+    pending: HashMap<AttemptId, (Claim, Vec<AttemptEvent>)>,
+    pending_bytes: usize,
+    pending_since: Option<Mark>,
+    /// The one write that is under way.
+    flush: Option<Flush>,
+    /// Attempts in that write, and those of them that started in it.
+    flushing: Vec<Claim>,
+    started: Vec<Claim>,
+    /// Results that wait for it.
+    parked: Vec<AttemptResult>,
+    /// Set by [`Command::Release`] or by the end of the lease.
+    released: bool,
+}
+
+// === impl Session ===
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        store: &'a Store,
+        clock: &'a Clock,
+        runner: &'a RunnerId,
+        token: &'a str,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            runner,
+            token,
+            pending: HashMap::new(),
+            pending_bytes: 0,
+            pending_since: None,
+            flush: None,
+            flushing: Vec::new(),
+            started: Vec::new(),
+            parked: Vec::new(),
+            released: false,
+        }
+    }
+
+    /// Serves the connection until it ends.
+    pub(crate) async fn serve(
+        &mut self,
+        stream: UnixStream,
+        events: &mpsc::Sender<PoolEvent>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<SessionEnd, Error> {
+        let codec = LengthDelimitedCodec::builder()
+            .little_endian()
+            .length_field_length(4)
+            .max_frame_length(MAX_FRAME_BYTES)
+            .new_codec();
+        let mut frames = Framed::new(stream, codec);
+        self.greet(&mut frames, events).await?;
+        let mut heard = self.clock.mark();
+        loop {
+            let deadline = self.flush_in();
+            let readable = self.pending_bytes < PENDING_BYTES;
+            // Biased: acknowledgements and commands first, they make room at the other side.
+            tokio::select! {
+                biased;
+                appended = next_flush(&mut self.flush), if self.flush.is_some() => {
+                    self.flush = None;
+                    self.flushed(appended?, &mut frames, events).await?;
+                }
+                command = commands.recv(), if !self.released => {
+                    self.command(command, &mut frames).await?;
+                }
+                frame = frames.next(), if readable => {
+                    heard = self.clock.mark();
+                    match frame {
+                        Some(frame) => self.frame(&frame.map_err(Error::Connection)?, &mut frames, events).await?,
+                        None if self.released => return Ok(SessionEnd::Released),
+                        None => return Ok(SessionEnd::Disconnected),
+                    }
+                }
+                () = self.clock.sleep(deadline.unwrap_or_default()), if deadline.is_some() => {
+                    self.start_flush();
+                }
+                () = self.clock.sleep(Duration::from_millis(HEARTBEAT_MS)) => {
+                    if self.clock.elapsed(heard) > SILENCE {
+                        return Ok(SessionEnd::Disconnected);
+                    }
+                    send(&mut frames, &ToRunner::Heartbeat).await?;
+                }
+            }
+        }
+    }
+
+    /// Hello, Welcome, Ready.
+    async fn greet(
+        &mut self,
+        frames: &mut Frames,
+        events: &mpsc::Sender<PoolEvent>,
+    ) -> Result<(), Error> {
+        let hello = match receive(frames).await? {
+            FromRunner::Hello(hello) => hello,
+            other => {
+                return Err(Error::Protocol(format!(
+                    "expected Hello, got {}",
+                    name(&other)
+                )));
+            }
+        };
+        check(&hello, (self.runner, self.token), frames).await?;
+        let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
+        let epoch = self
+            .store
+            .runner_hello(self.runner, &hash, &hello.boot, self.clock.now())
+            .await?;
+        let resume = verdicts(self.store, self.runner, &hello).await?;
+        let held = resume
+            .iter()
+            .filter(|entry| entry.verdict != Verdict::Abandon)
+            .map(|entry| entry.claim.clone())
+            .collect();
+        send(frames, &ToRunner::Welcome(Welcome { epoch, resume })).await?;
+        match receive(frames).await? {
+            FromRunner::Ready => {}
+            other => {
+                return Err(Error::Protocol(format!(
+                    "expected Ready, got {}",
+                    name(&other)
+                )));
+            }
+        }
+        if !self
+            .store
+            .runner_ready(self.runner, epoch, self.clock.now())
+            .await?
+        {
+            return Err(Error::Protocol("a newer session took over".to_owned()));
+        }
+        let _run_is_over = events.send(PoolEvent::Ready { epoch, held }).await;
+        Ok(())
+    }
+
+    async fn command(
+        &mut self,
+        command: Option<Command>,
+        frames: &mut Frames,
+    ) -> Result<(), Error> {
+        let message = match command {
+            Some(Command::Assign(assign)) => ToRunner::Assign(assign),
+            Some(Command::Stop { claim, kill }) => ToRunner::Cancel(
+                claim,
+                if kill {
+                    CancelMode::Kill
+                } else {
+                    CancelMode::Term
+                },
+            ),
+            Some(Command::Verdict { claim, verdict }) => ToRunner::ResultAck(claim, verdict),
+            Some(Command::Release) | None => {
+                self.released = true;
+                ToRunner::Shutdown(ShutdownWhen::Idle)
+            }
+        };
+        send(frames, &message).await
+    }
+
+    async fn frame(
+        &mut self,
+        frame: &[u8],
+        frames: &mut Frames,
+        events: &mpsc::Sender<PoolEvent>,
+    ) -> Result<(), Error> {
+        match decode::<FromRunner>(frame)? {
+            FromRunner::Event(event) => self.take_event(event),
+            FromRunner::Result(result) => self.take_result(result, events).await,
+            FromRunner::Reject(claim, reason) => {
+                let _run_is_over = events.send(PoolEvent::Rejected { claim, reason }).await;
+            }
+            FromRunner::Heartbeat(_) => send(frames, &ToRunner::Heartbeat).await?,
+            FromRunner::Accept(_) | FromRunner::Draining(..) => {}
+            message @ (FromRunner::Hello(_) | FromRunner::Ready) => {
+                return Err(Error::Protocol(format!("unexpected {}", name(&message))));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_event(&mut self, event: AttemptEvent) {
+        self.pending_bytes += size(&event);
+        if self.pending_since.is_none() {
+            self.pending_since = Some(self.clock.mark());
+        }
+        let claim = event.claim.clone();
+        let (_, list) = self
+            .pending
+            .entry(claim.attempt.clone())
+            .or_insert_with(|| (claim, Vec::new()));
+        list.push(event);
+        if self.pending_bytes >= FLUSH_BYTES {
+            self.start_flush();
+        }
+    }
+
+    async fn take_result(&mut self, result: AttemptResult, events: &mpsc::Sender<PoolEvent>) {
+        if self.flushing.contains(&result.claim) {
+            self.parked.push(result);
+            return;
+        }
+        let tail = self
+            .pending
+            .remove(&result.claim.attempt)
+            .map(|(_, tail)| tail)
+            .unwrap_or_default();
+        self.pending_bytes -= tail.iter().map(size).sum::<usize>();
+        if self.pending.is_empty() {
+            self.pending_since = None;
+        }
+        let _run_is_over = events
+            .send(PoolEvent::Ended(Box::new(Ended { tail, result })))
+            .await;
+    }
+
+    /// How long pending events may still wait; `None` when there are none or a write is under way.
+    fn flush_in(&self) -> Option<Duration> {
+        if self.flush.is_some() {
+            return None;
+        }
+        self.pending_since
+            .map(|since| FLUSH_AFTER.saturating_sub(self.clock.elapsed(since)))
+    }
+
+    fn start_flush(&mut self) {
+        if self.flush.is_some() || self.pending.is_empty() {
+            return;
+        }
+        let batch: Vec<_> = self.pending.drain().map(|(_, entry)| entry).collect();
+        self.pending_bytes = 0;
+        self.pending_since = None;
+        self.flushing = batch.iter().map(|(claim, _)| claim.clone()).collect();
+        self.started = batch
+            .iter()
+            .filter(|(_, list)| {
+                list.iter()
+                    .any(|event| matches!(event.kind, EventKind::Started { .. }))
+            })
+            .map(|(claim, _)| claim.clone())
+            .collect();
+        let store = self.store.clone();
+        self.flush = Some(Box::pin(async move { store.append_events(batch).await }));
+    }
+
+    async fn flushed(
+        &mut self,
+        appended: Vec<Appended>,
+        frames: &mut Frames,
+        events: &mpsc::Sender<PoolEvent>,
+    ) -> Result<(), Error> {
+        self.flushing.clear();
+        for entry in appended {
+            let message = match entry.ack_seq {
+                Some(seq) => ToRunner::Ack(entry.claim, seq),
+                None => ToRunner::ResultAck(entry.claim, ResultVerdict::Fenced),
+            };
+            send(frames, &message).await?;
+        }
+        for claim in std::mem::take(&mut self.started) {
+            let _run_is_over = events.send(PoolEvent::Started { claim }).await;
+        }
+        for result in std::mem::take(&mut self.parked) {
+            self.take_result(result, events).await;
+        }
+        if self.pending_bytes >= FLUSH_BYTES {
+            self.start_flush();
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a runner that is not the one this socket was made for, or that speaks otherwise.
+async fn check(
+    hello: &Hello,
+    (runner, token): (&RunnerId, &str),
+    frames: &mut Frames,
+) -> Result<(), Error> {
+    let (code, reason) = if hello.protocol != PROTOCOL {
+        (
+            CloseCode::Version,
+            format!("this engine speaks protocol {PROTOCOL}"),
+        )
+    } else if hello.runner != *runner || !same(&hello.token, token) {
+        (
+            CloseCode::Auth,
+            "not the runner this socket was made for".to_owned(),
+        )
+    } else {
+        return Ok(());
+    };
+    send(frames, &ToRunner::Close(code, reason.clone())).await?;
+    Err(Error::Protocol(reason))
+}
+
+/// Tells for each attempt the runner still holds what the store says about it.
+async fn verdicts(
+    store: &Store,
+    runner: &RunnerId,
+    hello: &Hello,
+) -> Result<Vec<ResumeVerdict>, Error> {
+    if hello.resume.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = store.claims_of(runner).await?;
+    let verdict = |claim: &Claim| {
+        let row = known.iter().find(|row| row.claim == *claim);
+        ResumeVerdict {
+            claim: claim.clone(),
+            verdict: if row.is_some() {
+                Verdict::Continue
+            } else {
+                Verdict::Abandon
+            },
+            acked: row.map_or(0, |row| row.ack_seq),
+        }
+    };
+    Ok(hello
+        .resume
+        .iter()
+        .map(|held| verdict(&held.claim))
+        .collect())
+}
+
+async fn next_flush(flush: &mut Option<Flush>) -> Result<Vec<Appended>, plue_store::Error> {
+    match flush {
+        Some(flush) => flush.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn send(frames: &mut Frames, message: &ToRunner) -> Result<(), Error> {
+    let mut bytes = BytesMut::from(plue_wire::encode(message, MAX_FRAME_BYTES)?.as_slice());
+    // The codec writes the same prefix itself.
+    let body: Bytes = bytes.split_off(plue_wire::frame::PREFIX_BYTES).freeze();
+    frames.send(body).await.map_err(Error::Connection)
+}
+
+async fn receive(frames: &mut Frames) -> Result<FromRunner, Error> {
+    let closed = || Error::Protocol("the connection closed before the greeting ended".to_owned());
+    let frame = tokio::time::timeout(SILENCE, frames.next())
+        .await
+        .map_err(|_| closed())?;
+    Ok(decode(
+        &frame.ok_or_else(closed)?.map_err(Error::Connection)?,
+    )?)
+}
+
+fn size(event: &AttemptEvent) -> usize {
+    const OVERHEAD: usize = 64;
+    let data = match &event.kind {
+        EventKind::Stdout(bytes) | EventKind::Stderr(bytes) => bytes.0.len(),
+        EventKind::Note(text) => text.len(),
+        EventKind::Started { .. } | EventKind::Gap { .. } => 0,
+    };
+    OVERHEAD + data
+}
+
+fn name(message: &FromRunner) -> &'static str {
+    match message {
+        FromRunner::Hello(_) => "Hello",
+        FromRunner::Ready => "Ready",
+        FromRunner::Accept(_) => "Accept",
+        FromRunner::Reject(..) => "Reject",
+        FromRunner::Event(_) => "Event",
+        FromRunner::Result(_) => "Result",
+        FromRunner::Heartbeat(_) => "Heartbeat",
+        FromRunner::Draining(..) => "Draining",
+    }
+}
+
+/// Compares two secrets in a time that does not depend on where they differ.
+fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (Sha256::digest(a.as_bytes()), Sha256::digest(b.as_bytes()));
+    a.iter().zip(b.iter()).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
+}

@@ -1,0 +1,21 @@
+//! Turns titles into the last part of a URL. Must not know where the URL begins.
+
+/// Lower-case letters and digits, joined by single hyphens.
+pub fn slug(title: &str) -> String {
+    let words = title.split(|c: char| !c.is_alphanumeric());
+    let words: Vec<String> = words
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    words.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug;
+
+    #[test]
+    fn words_are_joined_by_hyphens() {
+        assert_eq!(slug("  Hello, plue -- world!"), "hello-plue-world");
+    }
+}

