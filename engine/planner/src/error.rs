@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use plue_plan::Diagnostic;
 
-use crate::view::ViewError;
+use crate::{codes, view::ViewError};
 
 /// Something of ours failed; the workflow file is not to blame.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,22 @@ pub enum PlanError {
 // === impl Error ===
 
 impl Error {
+    /// The problem for people, if it has a code.
+    #[must_use]
+    pub fn diagnostic(&self) -> Option<Diagnostic> {
+        match self {
+            Self::TooOften { .. } => Some(Diagnostic::error(codes::TOO_OFTEN, self.to_string())),
+            Self::Start { .. }
+            | Self::NotReady { .. }
+            | Self::JailMissing(_)
+            | Self::Protocol { .. }
+            | Self::Busy { .. }
+            | Self::View(_)
+            | Self::Interrupted
+            | Self::Encode(_) => None,
+        }
+    }
+
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

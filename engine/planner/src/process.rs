@@ -23,6 +23,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
     process::{Child, Command},
+    task::JoinHandle,
 };
 
 use crate::{error::Error, pool::Options};
@@ -31,6 +32,9 @@ use crate::{error::Error, pool::Options};
 const MAX_STDERR_BYTES: usize = 8 * 1024;
 /// Bytes of the first frame.
 const MAX_HELLO_BYTES: usize = 64 * 1024;
+
+/// How long the end of a process is waited for, once it closed its socket.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The hash seed and heap layout of a zygote. The two of a pair differ in nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub(crate) struct Evaluator {
     stream: UnixStream,
     child: Child,
     stderr: Tail,
+    /// Ends when standard error does.
+    drain: Option<JoinHandle<()>>,
     born: Mark,
     clock: Clock,
     /// Requests that were sent.
@@ -101,14 +107,13 @@ impl Evaluator {
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
         let stderr = Tail::default();
-        if let Some(pipe) = child.stderr.take() {
-            // Ends when the process does.
-            let _detached_by_design = tasks.spawn("evaluator stderr", stderr.clone().fill(pipe));
-        }
+        let pipe = child.stderr.take();
+        let drain = pipe.map(|pipe| tasks.spawn("evaluator stderr", stderr.clone().fill(pipe)));
         Ok(Self {
             stream,
             child,
             stderr,
+            drain,
             born: clock.mark(),
             clock,
             uses: 0,
@@ -194,14 +199,22 @@ impl Evaluator {
         }
     }
 
-    /// How it ended and what it said last. It closed its socket, so its end is near; it is helped.
+    /// How it ended and what it said last. It closed its socket, so its end is near.
     async fn obituary(&mut self, reason: &str) -> String {
         let clock = self.clock;
+        let end = async {
+            let status = self.child.wait().await.ok();
+            if let Some(drain) = &mut self.drain {
+                let _what_was_said_is_kept = drain.await;
+            }
+            status
+        };
         let ended = tokio::select! {
             biased;
-            status = self.child.wait() => status.ok(),
-            () = clock.sleep(Duration::from_millis(100)) => None,
+            status = end => status,
+            () = clock.sleep(LAST_WORDS) => None,
         };
+        self.drain = None;
         let how = ended.map_or_else(|| reason.to_owned(), |status| status.to_string());
         match self.stderr.text().as_str() {
             "" => how,

@@ -1,0 +1,350 @@
+//! From a folder to plans, with a fake evaluator that asks for what it is told to.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crate::fake::{Bench, ENTRY, options, run_of};
+use plue_plan::{Event, event::EventType};
+use plue_planner::{
+    CommitView, Error, PlanCache, PlanError, Rate, Trust, Verification, cache::Boxed,
+    planner::Origin,
+};
+
+#[tokio::test]
+async fn facts_are_looked_up_round_by_round_and_recorded() {
+    let bench = Bench::new();
+    bench.write("a.txt", "hello");
+    bench.write("bin.dat", [0xff, 0xfe]);
+    bench.write("src/x.rs", "");
+    let order = "needs read:a.txt read:bin.dat read:no.txt exists:src exists:a.txt glob:**/*.rs read:src read:../etc/passwd";
+    let evaluated = bench.order(order).await.unwrap();
+    assert_eq!(
+        run_of(&evaluated),
+        "echo hello; (not text); (absent); (not text); hello; src/x.rs; (not text); (absent)"
+    );
+    assert_eq!(evaluated.rounds, 8);
+    let record = &evaluated.read_set;
+    assert_eq!(record.files.len(), 5);
+    assert_eq!(record.globs.len(), 1);
+    assert_eq!(record.sources.keys().collect::<Vec<_>>(), [ENTRY]);
+    assert!(evaluated.printed.starts_with("printed"));
+    assert!(!evaluated.printed.contains('\u{1b}'));
+}
+
+#[tokio::test]
+async fn different_plans_are_refused_with_the_first_field_that_differs() {
+    let bench = Bench::new();
+    let problems = bench.problems("by-seed").await;
+    assert!(problems[0].contains("PLUE-E0201"), "{problems:?}");
+    assert!(
+        problems[0].contains("`name` is \"plan-A\" in one evaluation and \"plan-B\" in another"),
+        "{problems:?}"
+    );
+    assert!(problems[0].contains("a set has no order"), "{problems:?}");
+    let problems = bench.problems("fails-in-b x").await;
+    assert!(
+        problems[0].contains("one of two evaluations fails"),
+        "{problems:?}"
+    );
+    assert!(problems[1].contains("PLUE-E0001"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn a_plan_from_the_evaluator_is_believed_in_nothing() {
+    let bench = Bench::new();
+    for (json, code) in [
+        ("{", "PLUE-P0003"),
+        (
+            r#"{"version":1,"name":"x","steps":[],"extra":1}"#,
+            "PLUE-P0003",
+        ),
+        (
+            r#"{"version":1,"name":"x","name":"y","steps":[]}"#,
+            "PLUE-P0004",
+        ),
+        (
+            r#"{"version":1,"name":"x","steps":[{"id":"a","kind":"bash","run":"x","depends_on":["b"]}]}"#,
+            "PLUE-P0012",
+        ),
+        (
+            r#"{"version":1,"name":"x","steps":[{"id":"a","kind":"bash","run":"x","when":"1 +"}]}"#,
+            "PLUE-P0029",
+        ),
+        (
+            r#"{"version":1,"name":"x","steps":[{"id":"a","kind":"bash","run":"x","when":"steps.b.status == 'x'"}]}"#,
+            "PLUE-P0031",
+        ),
+    ] {
+        let problems = bench.problems(&format!("json\n{json}")).await;
+        assert!(
+            problems.iter().any(|problem| problem.contains(code)),
+            "{json}: {problems:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn diagnostics_of_an_evaluation_are_taken_over_cleaned() {
+    let bench = Bench::new();
+    let problems = bench.problems("failed").await;
+    assert_eq!(
+        problems,
+        ["ci.plue.py:2:3: PLUE-E0001: name \u{fffd}[2J is unknown"]
+    );
+    for nothing in [
+        "[]",
+        "{",
+        r#"[{"code":"X","severity":"error","message":"m"}]"#,
+    ] {
+        let problems = bench.problems(&format!("failed\n{nothing}")).await;
+        assert!(
+            problems[0].contains("PLUE-E0207"),
+            "{nothing}: {problems:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_plans_of_one_name_are_warned_of() {
+    let evaluated = Bench::new().order("twice").await.unwrap();
+    assert!(evaluated.workflows[0].warnings.is_empty());
+    assert_eq!(
+        evaluated.workflows[1].warnings[0].code.as_str(),
+        "PLUE-E0221"
+    );
+}
+
+#[tokio::test]
+async fn sources_are_checked_before_an_evaluator_sees_them() {
+    let bench = Bench::new();
+    let problems = async || match bench.planner.plan(bench.request(Trust::Own)).await {
+        Err(PlanError::Invalid(problems)) => problems[0].to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(problems().await.contains("PLUE-E0214"));
+    bench.write(ENTRY, vec![b'#'; 256 * 1024 + 1]);
+    assert!(problems().await.contains("PLUE-E0211"));
+    bench.write(ENTRY, b"# ok\n# \xc3\xa4 \xff\n");
+    let said = problems().await;
+    assert!(said.starts_with("ci.plue.py:2:5: PLUE-E0213"), "{said}");
+    bench.write(ENTRY, "#fake plan x");
+    for n in 0..5 {
+        bench.write(&format!(".plue/lib/m{n}.py"), vec![b'#'; 250 * 1024]);
+    }
+    assert!(problems().await.contains("PLUE-E0212"));
+    assert_eq!(bench.planner.pool().idle_pairs(Trust::Own), 0);
+}
+
+#[tokio::test]
+async fn a_plan_is_cached_as_long_as_its_facts_hold() {
+    let bench = Bench::new();
+    bench.write("a.txt", "one");
+    let order = "needs read:a.txt glob:*.rs";
+    assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
+    assert_eq!(bench.order(order).await.unwrap().origin, Origin::Memory);
+    bench.write("a.txt", "two");
+    let again = bench.order(order).await.unwrap();
+    assert_eq!(
+        (again.origin, run_of(&again)),
+        (Origin::Evaluated, "echo two; ".to_owned())
+    );
+    bench.write("x.rs", "");
+    assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
+    bench.write(".plue/lib/new.py", "");
+    assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
+    let mut request = bench.request(Trust::Own);
+    request.event = Some(Event::new(EventType::Push));
+    assert_eq!(
+        bench.planner.plan(request).await.unwrap().origin,
+        Origin::Evaluated
+    );
+}
+
+/// A store that forgets nothing.
+#[derive(Debug, Default)]
+struct Shelf(Mutex<HashMap<String, Vec<u8>>>);
+
+impl PlanCache for Shelf {
+    fn get<'c>(&'c self, key: &'c str) -> Boxed<'c, Option<Vec<u8>>> {
+        Box::pin(async move { self.0.lock().unwrap().get(key).cloned() })
+    }
+
+    fn put<'c>(&'c self, key: &'c str, value: Vec<u8>) -> Boxed<'c, ()> {
+        Box::pin(async move {
+            self.0.lock().unwrap().insert(key.to_owned(), value);
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_stored_plan_needs_no_evaluator_and_must_still_have_its_hash() {
+    let shelf = Arc::new(Shelf::default());
+    let folder = {
+        let bench = Bench::with(options(), Rate::default(), Some(shelf.clone()));
+        bench.order("plan kept").await.unwrap();
+        bench.folder
+    };
+    let bench = Bench {
+        folder,
+        ..Bench::with(options(), Rate::default(), Some(shelf.clone()))
+    };
+    let found = bench.order("plan kept").await.unwrap();
+    assert_eq!(found.origin, Origin::Stored);
+    assert_eq!(bench.planner.pool().idle_pairs(Trust::Own), 0);
+    for value in shelf.0.lock().unwrap().values_mut() {
+        let text = String::from_utf8(value.clone()).unwrap();
+        *value = text.replace("true", "evil").into_bytes();
+    }
+    let bench = Bench {
+        folder: bench.folder,
+        ..Bench::with(options(), Rate::default(), Some(shelf))
+    };
+    let made = bench.order("plan kept").await.unwrap();
+    assert_eq!(
+        (made.origin, run_of(&made)),
+        (Origin::Evaluated, "true".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_recorded_plan_is_derived_again_or_the_difference_is_named() {
+    let bench = Bench::new();
+    bench.write("a.txt", "one");
+    let made = bench
+        .order("needs read:a.txt exists:b.txt glob:*.rs")
+        .await
+        .unwrap();
+    let (record, plan) = (made.read_set.clone(), made.workflows[0].sealed.plan.clone());
+    let text = serde_json::to_string(&*record).unwrap();
+    let record: plue_planner::ReadSet = serde_json::from_str(&text).unwrap();
+    let verify = async || {
+        bench
+            .planner
+            .verify(&record, &plan, &bench.view(), Trust::Own)
+            .await
+            .unwrap()
+    };
+    assert_eq!(verify().await, Verification::Equal);
+    bench.write("a.txt", "two");
+    bench.write("b.txt", "");
+    bench.write("z.rs", "");
+    let Verification::Differs {
+        facts,
+        plan: Some(differs),
+        evaluator: None,
+        problems,
+    } = verify().await
+    else {
+        panic!("equal");
+    };
+    let names: Vec<_> = facts.iter().map(|fact| fact.path.as_str()).collect();
+    assert_eq!(names, ["a.txt", "b.txt", "glob *.rs"]);
+    assert_eq!(differs.path, "steps[0].run");
+    assert!(differs.right.contains("two") && problems.is_empty());
+    bench.write(ENTRY, "#fake failed");
+    let Verification::Differs {
+        problems, facts, ..
+    } = verify().await
+    else {
+        panic!("equal");
+    };
+    assert!(!problems.is_empty());
+    assert!(facts.iter().any(|fact| fact.path == ENTRY));
+}
+
+#[tokio::test]
+async fn a_broken_file_does_not_hide_the_others_and_names_are_looked_up() {
+    let bench = Bench::new();
+    bench.write("a.plue.py", "#fake plan alpha");
+    bench.write("b.plue.py", "#fake failed");
+    bench.write("sub/.plue.py", "#fake plan beta");
+    bench.write("c.plue.yaml", "version: '1.0'");
+    bench.write("d.plue.py", b"\xff");
+    let view: Arc<dyn CommitView> = bench.view();
+    let (listed, problems) = bench.planner.list(&view, Trust::Own, "o/r").await.unwrap();
+    let fine: Vec<_> = listed
+        .iter()
+        .filter(|l| l.plans.is_ok())
+        .map(|l| l.file.path.as_str())
+        .collect();
+    assert_eq!(fine, ["a.plue.py", "sub/.plue.py"]);
+    assert_eq!((listed.len(), problems.len()), (5, 0));
+    let find = async |name: &str| {
+        let found = bench.planner.find(&view, name, Trust::Own, "o/r").await;
+        found
+            .map(|file| file.path)
+            .map_err(|error| error.diagnostics()[0].to_string())
+    };
+    assert_eq!(find("a").await.unwrap(), "a.plue.py");
+    assert_eq!(find("sub").await.unwrap(), "sub/.plue.py");
+    assert_eq!(find("beta").await.unwrap(), "sub/.plue.py");
+    let unknown = find("alhpa").await.unwrap_err();
+    assert!(
+        unknown.contains("PLUE-E0218") && unknown.contains("did you mean `alpha`?"),
+        "{unknown}"
+    );
+}
+
+#[tokio::test]
+async fn strangers_are_throttled_and_hostile_files_are_remembered() {
+    let rate = Rate {
+        burst: 2,
+        every: Duration::from_secs(3_600),
+        ..Rate::default()
+    };
+    let bench = Bench::with(options(), rate, None);
+    let strange = async |order: &str, repository: &str| {
+        bench.write(ENTRY, format!("#fake {order}"));
+        let request = plue_planner::PlanRequest {
+            repository: repository.to_owned(),
+            ..bench.request(Trust::Untrusted)
+        };
+        bench.planner.plan(request).await
+    };
+    for _ in 0..5 {
+        let error = strange("killed cpu", "evil/fork").await.unwrap_err();
+        assert_eq!(error.diagnostics()[0].code.as_str(), "PLUE-E0202");
+    }
+    assert!(strange("plan one", "evil/fork").await.is_ok());
+    let error = strange("plan two", "evil/fork").await.unwrap_err();
+    let PlanError::Infrastructure(error @ Error::TooOften { .. }) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.diagnostic().unwrap().code.as_str(), "PLUE-E0216");
+    assert!(strange("plan two", "good/fork").await.is_ok());
+    assert!(
+        strange("plan one", "evil/fork").await.is_ok(),
+        "what is cached costs nothing"
+    );
+}
+
+#[tokio::test]
+async fn the_event_reaches_the_file_and_the_record() {
+    let bench = Bench::new();
+    bench.write(ENTRY, "#fake event");
+    let mut request = bench.request(Trust::Own);
+    request.event = Some(Event {
+        branch: Some("main".to_owned()),
+        ..Event::new(EventType::Push)
+    });
+    let made = bench.planner.plan(request).await.unwrap();
+    assert_eq!(run_of(&made), r#"{"type":"push","branch":"main"}"#);
+    assert_eq!(
+        made.read_set.event_json.as_deref(),
+        Some(run_of(&made).as_str())
+    );
+}
+
+#[tokio::test]
+async fn a_pair_can_be_started_early() {
+    let bench = Bench::new();
+    bench.planner.pool().warm(Trust::Own).unwrap();
+    bench.planner.pool().warm(Trust::Own).unwrap();
+    assert_eq!(bench.planner.pool().idle_pairs(Trust::Own), 1);
+    let hello = bench.planner.pool().hello(Trust::Own).await.unwrap();
+    let made = bench.order("plan x").await.unwrap();
+    assert_eq!(Bench::process(&made), hello.build);
+}
