@@ -19,6 +19,7 @@ mod op;
 mod options;
 mod plan;
 mod postgres;
+mod request;
 mod retention;
 mod run;
 mod runner;
@@ -36,6 +37,7 @@ pub use crate::{
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
     plan::CachedPlans,
+    request::CancelRequest,
     run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},
     store::Store,

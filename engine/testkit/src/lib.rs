@@ -1,1 +1,9 @@
-//! placeholder
+//! What tests of several crates share. Never shipped.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what the kit cannot do fails the test that needs it"
+)]
+
+pub mod postgres;

@@ -170,7 +170,7 @@ async fn sqlite(
         for arg in statement.args {
             let added = match arg {
                 Arg::Int(value) => sqlx::Arguments::add(&mut args, value),
-                Arg::Text(value) => sqlx::Arguments::add(&mut args, value),
+                Arg::Text(value) => sqlx::Arguments::add(&mut args, value.map(without_nul)),
                 Arg::Bytes(value) => sqlx::Arguments::add(&mut args, value),
             };
             added.map_err(|error| Error::Sql(sqlx::Error::Encode(error)))?;
@@ -203,7 +203,7 @@ async fn postgres(
     for arg in args {
         let added = match arg {
             Arg::Int(value) => sqlx::Arguments::add(&mut bound, value),
-            Arg::Text(value) => sqlx::Arguments::add(&mut bound, value),
+            Arg::Text(value) => sqlx::Arguments::add(&mut bound, value.map(without_nul)),
             Arg::Bytes(value) => sqlx::Arguments::add(&mut bound, value),
         };
         added.map_err(|error| Error::Sql(sqlx::Error::Encode(error)))?;
@@ -243,4 +243,13 @@ async fn postgres_write(
         .first()
         .ok_or_else(|| Error::Corrupt("no counts".to_owned()))?;
     (0..columns).map(|column| row.count(column)).collect()
+}
+
+/// Postgres keeps no NUL in a text, so neither do we; bytes that must come back unchanged are no text.
+fn without_nul(text: String) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
+    }
 }

@@ -1,0 +1,100 @@
+//! Requests of other processes to whoever advances a run: the row first, the deed second, and the
+//! row goes only when the deed is in the journal.
+
+use jiff::Timestamp;
+use plue_plan::RunId;
+
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    sql::{Statement, Tx},
+    store::Store,
+};
+
+/// Somebody wants a run to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// Who.
+    pub by: String,
+    /// At once instead of TERM, grace, KILL.
+    pub kill: bool,
+}
+
+enum Write {
+    Ask(RunId, CancelRequest, Timestamp),
+    Forget(RunId),
+}
+
+impl Store {
+    /// Asks for a run to stop. A second request can make the first one a kill, never milder.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn request_cancel(
+        &self,
+        run: &RunId,
+        request: CancelRequest,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(Write::Ask(run.clone(), request, at)).await
+    }
+
+    /// The open request for a run to stop.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn cancel_request(&self, run: &RunId) -> Result<Option<CancelRequest>, Error> {
+        let text = "SELECT requested_by, forced FROM cancel_request WHERE run_id = $1";
+        let row = self
+            .read_one(Statement::new(text, vec![run.as_str().into()]))
+            .await?;
+        row.map(|row| {
+            Ok(CancelRequest {
+                by: row.text(0)?,
+                kill: row.count(1)? != 0,
+            })
+        })
+        .transpose()
+    }
+
+    /// Takes a request back, or off the list once the journal has it.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget_cancel_request(&self, run: &RunId) -> Result<(), Error> {
+        self.write(Write::Forget(run.clone())).await
+    }
+}
+
+impl Op for Write {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        tx.write(match self {
+            Self::Ask(run, request, at) => Statement::new(
+                "INSERT INTO cancel_request (run_id, requested_by, forced, requested_at) \
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (run_id) DO UPDATE SET \
+                 forced = CASE WHEN excluded.forced > cancel_request.forced \
+                 THEN excluded.forced ELSE cancel_request.forced END",
+                vec![
+                    run.as_str().into(),
+                    request.by.as_str().into(),
+                    u32::from(request.kill).into(),
+                    (*at).into(),
+                ],
+            ),
+            Self::Forget(run) => Statement::new(
+                "DELETE FROM cancel_request WHERE run_id = $1",
+                vec![run.as_str().into()],
+            ),
+        });
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        match self {
+            Self::Ask(run, ..) | Self::Forget(run) => Shards::of(run),
+        }
+    }
+}
