@@ -27,8 +27,9 @@ use plue_wire::eval::{EvalOutcome, EvalRequest};
 use pyo3::prelude::*;
 
 /// Imports and preloads everything an evaluation may need. Once per zygote, after the interpreter
-/// is up and before the jail closes, on the thread that will evaluate. Afterwards the interpreter
-/// can import nothing more (unless the feature `raw-language` is on).
+/// is up and before the jail closes, on the thread that will evaluate.
+///
+/// Sealing the interpreter (its finders, its streams, its heap) is the caller's, afterwards.
 ///
 /// # Errors
 /// The standard library or the embedded prelude does not load.

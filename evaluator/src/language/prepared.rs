@@ -76,10 +76,6 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
     let plue = types::members(py)?;
     let builtins = make_builtins(py, &plue)?;
     let plue = Py::new(py, Facade::new("plue", plue))?;
-    if cfg!(feature = "raw-language") {
-        let modules = py.import("sys")?.getattr("modules")?;
-        modules.set_item("plue", plue.clone_ref(py))?;
-    }
     facades.insert("plue", plue);
     let real = py.import("builtins")?;
     let get = |name: &str| -> PyResult<Py<PyAny>> { Ok(real.getattr(name)?.unbind()) };
@@ -111,13 +107,8 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         mapping_proxy: py.import("types")?.getattr("MappingProxyType")?.unbind(),
     };
     let _ = PREPARED.set(py, prepared);
-    py.import("warnings")?
-        .call_method1("simplefilter", ("ignore",))?;
-    if !cfg!(feature = "raw-language") {
-        let addresses = guards::types_with_addresses(py)?;
-        frames::hide_addresses(py, &addresses)?;
-        close_imports(py)?;
-    }
+    let addresses = guards::types_with_addresses(py)?;
+    frames::hide_addresses(py, &addresses)?;
     Ok(())
 }
 
@@ -135,24 +126,10 @@ fn run_prelude(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 fn make_builtins<'py>(py: Python<'py>, plue: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
     let real = py.import("builtins")?;
     let builtins = PyDict::new(py);
-    if cfg!(feature = "raw-language") {
-        builtins.update(real.dict().as_mapping())?;
-    } else {
-        for name in names::BUILTINS {
-            builtins.set_item(*name, real.getattr(*name)?)?;
-        }
-        guards::install(&builtins)?;
+    for name in names::BUILTINS {
+        builtins.set_item(*name, real.getattr(*name)?)?;
     }
+    guards::install(&builtins)?;
     builtins.update(plue.as_mapping())?;
     Ok(builtins)
-}
-
-/// From here on nothing is loaded any more: what is there is all there is.
-fn close_imports(py: Python<'_>) -> PyResult<()> {
-    let sys = py.import("sys")?;
-    for list in ["meta_path", "path", "path_hooks"] {
-        sys.getattr(list)?.call_method0("clear")?;
-    }
-    sys.getattr("path_importer_cache")?.call_method0("clear")?;
-    Ok(())
 }

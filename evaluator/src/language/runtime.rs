@@ -160,11 +160,7 @@ fn load<'py>(
         let message = format!("the request holds no source `{path}`");
         return Err(Diagnostic::error(codes::NO_SOURCE, message).into());
     };
-    let file = if cfg!(feature = "raw-language") {
-        SourceFile::new(path, &String::from_utf8_lossy(&bytes.0))
-    } else {
-        SourceFile::check(path, &bytes.0).map_err(Failure::Found)?
-    };
+    let file = SourceFile::check(path, &bytes.0).map_err(Failure::Found)?;
     let index = state::with(|state| {
         state.files.push(file.clone());
         state.files.len() - 1
@@ -177,12 +173,6 @@ fn load<'py>(
         compiled.map_err(|error| failure::syntax(py, &error, &file).into())
     };
     let text = pyo3::types::PyString::new(py, &file.text).into_any();
-    if cfg!(feature = "raw-language") {
-        let code = compile(&text, 0)?
-            .cast_into::<PyCode>()
-            .map_err(PyErr::from)?;
-        return Ok((code, BTreeSet::new()));
-    }
     let tree = compile(&text, ONLY_AST)?;
     let checked = policy::check(&tree, &prepared.kinds, (index, &file), library)?;
     if !checked.problems.is_empty() {
