@@ -2,10 +2,7 @@
 //!
 //! `Python::initialize` of pyo3 is not isolated, hence the raw interface. Must not run any
 //! workflow file.
-#![expect(
-    unsafe_code,
-    reason = "CPython's start-up and fork interfaces exist in C only"
-)]
+#![expect(unsafe_code, reason = "CPython's start-up and fork interfaces exist in C only")]
 
 mod heap;
 
@@ -23,6 +20,28 @@ use crate::options::HashSeed;
 pub const VERSION: &str = env!("PLUE_PYTHON_VERSION");
 /// The hash seed of the second interpreter of a pair; any number but 0 would do.
 const SEED_B: u64 = 0x5eed;
+
+/// What the module `time` knows about the time. The jail takes the clock away anyhow; this turns
+/// the likely attempts into ordinary errors.
+const CLOCKS: [&str; 17] = [
+    "clock_getres",
+    "clock_gettime",
+    "clock_gettime_ns",
+    "ctime",
+    "get_clock_info",
+    "gmtime",
+    "localtime",
+    "monotonic",
+    "monotonic_ns",
+    "perf_counter",
+    "perf_counter_ns",
+    "process_time",
+    "process_time_ns",
+    "thread_time",
+    "thread_time_ns",
+    "time",
+    "time_ns",
+];
 
 unsafe extern "C" {
     fn PyOS_BeforeFork();
@@ -69,11 +88,7 @@ pub fn start(seed: HashSeed) -> Result<(), Error> {
     Python::attach(|_py| {
         let found = Python::version_str();
         let number = found.split(' ').next().unwrap_or(found);
-        if number == VERSION {
-            Ok(())
-        } else {
-            Err(Error::Version(number.to_owned()))
-        }
+        if number == VERSION { Ok(()) } else { Err(Error::Version(number.to_owned())) }
     })
 }
 
@@ -100,11 +115,9 @@ unsafe fn configure(config: &mut ffi::PyConfig, seed: HashSeed) -> Result<(), Er
             ffi::PyWideStringList_Append(&raw mut config.module_search_paths, wide.as_ptr())
         })?;
     }
-    for slot in [
-        &raw mut config.program_name,
-        &raw mut config.executable,
-        &raw mut config.base_executable,
-    ] {
+    for slot in
+        [&raw mut config.program_name, &raw mut config.executable, &raw mut config.base_executable]
+    {
         let wide = wide("/plue-evaluator");
         // SAFETY: as above; the slot belongs to this config.
         check(unsafe { ffi::PyConfig_SetString(config, slot, wide.as_ptr()) })?;
@@ -148,24 +161,21 @@ fn check(status: ffi::PyStatus) -> Result<(), Error> {
 /// When the interpreter's own modules are not as expected.
 pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
     let sys = py.import("sys")?;
-    for stream in [
-        "stdin",
-        "stdout",
-        "stderr",
-        "__stdin__",
-        "__stdout__",
-        "__stderr__",
-    ] {
+    for stream in ["stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__"] {
         sys.setattr(stream, py.None())?;
     }
     let warnings = py.import("warnings")?;
     warnings.call_method1("simplefilter", ("ignore",))?;
     audit::remember_generators(py)?;
+    let time = py.import("time")?;
+    for clock in CLOCKS {
+        // What the standard library needs of these it has bound by now.
+        if time.hasattr(clock)? {
+            time.delattr(clock)?;
+        }
+    }
     let frozen = py.import("_frozen_importlib")?;
-    let finders = [
-        frozen.getattr("BuiltinImporter")?,
-        frozen.getattr("FrozenImporter")?,
-    ];
+    let finders = [frozen.getattr("BuiltinImporter")?, frozen.getattr("FrozenImporter")?];
     sys.setattr("meta_path", PyList::new(py, finders)?)?;
     sys.setattr("path", PyList::empty(py))?;
     sys.setattr("path_hooks", PyList::empty(py))?;

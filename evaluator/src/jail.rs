@@ -19,7 +19,7 @@ pub mod syscalls;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +27,9 @@ use plue_wire::eval::{Layer, LayerState};
 
 pub use layer::LayerName;
 
+use crate::kernel;
 use crate::options::Options;
+use syscalls::REPORT_DESCRIPTOR;
 
 static IN_CHILD: AtomicBool = AtomicBool::new(false);
 
@@ -68,6 +70,7 @@ pub struct Jail {
     null: OwnedFd,
     statm: File,
     filters: seccomp::Filters,
+    time: clock::Pages,
     allowed: Vec<LayerName>,
     dropped: Vec<LayerName>,
 }
@@ -83,10 +86,7 @@ impl Jail {
             file.map_err(|source| Error::Open { path, source })
         };
         let threads = std::fs::read_dir("/proc/self/task")
-            .map_err(|source| Error::Open {
-                path: "/proc/self/task",
-                source,
-            })?
+            .map_err(|source| Error::Open { path: "/proc/self/task", source })?
             .count();
         if threads != 1 {
             return Err(Error::Threads(threads));
@@ -95,6 +95,7 @@ impl Jail {
             null: open("/dev/null", true)?.into(),
             statm: open("/proc/self/statm", false)?,
             filters: seccomp::Filters::compile()?,
+            time: clock::Pages::find(),
             allowed: options.allow_missing.clone(),
             dropped: options.drop.clone(),
         })
@@ -123,9 +124,8 @@ impl Jail {
         });
         note(LayerName::Landlock, landlock);
         let limits = self.apply(LayerName::Rlimits, limits::harden_zygote);
-        let seccomp = self.apply(LayerName::Seccomp, || {
-            self.filters.harden_zygote().map_err(io::Error::other)
-        });
+        let seccomp = self
+            .apply(LayerName::Seccomp, || self.filters.harden_zygote().map_err(io::Error::other));
         note(LayerName::Rlimits, limits);
         note(LayerName::Seccomp, seccomp);
         for layer in [
@@ -145,14 +145,19 @@ impl Jail {
     /// # Errors
     /// The layer that could not be put on and was not allowed to be missing.
     pub fn lock(&self, report: BorrowedFd<'_>, mapped: u64) -> Result<(), LayerName> {
-        self.put_on(LayerName::Descriptors, || {
-            descriptors::reduce(self.null.as_fd(), report)
-        })?;
+        if self.is_dropped(LayerName::Descriptors) {
+            // Even then the report must be where the language layer's caller writes it.
+            let moved = kernel::copy_descriptor(report.as_raw_fd(), REPORT_DESCRIPTOR);
+            moved.map_err(|_| LayerName::Descriptors)?;
+        }
+        self.put_on(LayerName::Descriptors, || descriptors::reduce(self.null.as_fd(), report))?;
         self.put_on(LayerName::Rlimits, || limits::lock_child(mapped))?;
         self.put_on(LayerName::Timer, limits::arm_timer)?;
-        self.put_on(LayerName::Tsc, clock::forbid)?;
-        self.put_on(LayerName::Seccomp, || {
-            self.filters.lock_child().map_err(io::Error::other)
+        self.put_on(LayerName::Tsc, || clock::forbid(&self.time))?;
+        self.put_on(LayerName::Seccomp, || self.filters.lock_child().map_err(io::Error::other))?;
+        self.put_on(LayerName::Allocator, || {
+            allocator::arm();
+            Ok(())
         })?;
         self.put_on(LayerName::AuditHook, || {
             audit::arm();
@@ -168,9 +173,7 @@ impl Jail {
         let mut text = [0; 64];
         let length = self.statm.read_at(&mut text, 0)?;
         let digits = text.get(..length).unwrap_or_default();
-        let pages = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|text| text.split(' ').next());
+        let pages = std::str::from_utf8(digits).ok().and_then(|text| text.split(' ').next());
         let pages: Option<u64> = pages.and_then(|pages| pages.parse().ok());
         let size = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
         pages
@@ -228,10 +231,7 @@ impl Jail {
             (Err(error), _) => self.missing(layer, crate::with_sources(&error)),
             (Ok(_), Err(reason)) => self.missing(layer, reason),
         };
-        Layer {
-            name: layer.as_str().to_owned(),
-            state,
-        }
+        Layer { name: layer.as_str().to_owned(), state }
     }
 
     fn missing(&self, layer: LayerName, reason: String) -> LayerState {

@@ -5,13 +5,21 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::ffi::{PyMem_GetAllocator, PyMem_SetAllocator, PyMemAllocatorDomain, PyMemAllocatorEx};
 
 use crate::{exit, kernel};
 
+static ARMED: AtomicBool = AtomicBool::new(false);
+
+/// From now on a failed allocation ends the process. For children only.
+pub(super) fn arm() {
+    ARMED.store(true, Ordering::Relaxed);
+}
+
 fn or_end(memory: *mut c_void) -> *mut c_void {
-    if memory.is_null() && super::in_child() {
+    if memory.is_null() && ARMED.load(Ordering::Relaxed) {
         kernel::exit_now(exit::CHILD_MEMORY);
     }
     memory
@@ -82,18 +90,12 @@ fn inner(context: *mut c_void) -> PyMemAllocatorEx {
 
 extern "C" fn malloc(context: *mut c_void, size: usize) -> *mut c_void {
     let inner = inner(context);
-    or_end(
-        inner
-            .malloc
-            .map_or(std::ptr::null_mut(), |malloc| malloc(inner.ctx, size)),
-    )
+    or_end(inner.malloc.map_or(std::ptr::null_mut(), |malloc| malloc(inner.ctx, size)))
 }
 
 extern "C" fn calloc(context: *mut c_void, count: usize, size: usize) -> *mut c_void {
     let inner = inner(context);
-    or_end(inner.calloc.map_or(std::ptr::null_mut(), |calloc| {
-        calloc(inner.ctx, count, size)
-    }))
+    or_end(inner.calloc.map_or(std::ptr::null_mut(), |calloc| calloc(inner.ctx, count, size)))
 }
 
 extern "C" fn realloc(context: *mut c_void, memory: *mut c_void, size: usize) -> *mut c_void {

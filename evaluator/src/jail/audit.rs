@@ -27,10 +27,8 @@ type Hook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void)
 static ARMED: AtomicBool = AtomicBool::new(false);
 /// Code objects whose frames may run generated code: `dataclasses._create_fn` and `namedtuple`.
 /// They are compared by identity, which a file cannot forge.
-static GENERATORS: [AtomicPtr<ffi::PyObject>; 2] = [
-    AtomicPtr::new(ptr::null_mut()),
-    AtomicPtr::new(ptr::null_mut()),
-];
+static GENERATORS: [AtomicPtr<ffi::PyObject>; 2] =
+    [AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut())];
 const GENERATOR_NAMES: [(&str, &str); 2] =
     [("dataclasses", "_create_fn"), ("collections", "namedtuple")];
 
@@ -58,11 +56,7 @@ const NAME_BYTES: usize = 120;
 pub fn install() -> Result<(), &'static str> {
     // SAFETY: allowed before initialisation; the hook lives as long as the process.
     let result = unsafe { PySys_AddAuditHook(hook, ptr::null_mut()) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err("CPython refuses the audit hook")
-    }
+    if result == 0 { Ok(()) } else { Err("CPython refuses the audit hook") }
 }
 
 /// Remembers whose generated code may run, if those modules are loaded.
@@ -156,9 +150,7 @@ unsafe fn called_by_generator() -> bool {
         ffi::Py_DECREF(code);
         code
     };
-    GENERATORS
-        .iter()
-        .any(|known| known.load(Ordering::Relaxed) == code)
+    GENERATORS.iter().any(|known| known.load(Ordering::Relaxed) == code)
 }
 
 unsafe fn is_text(arguments: *mut ffi::PyObject, index: isize, expected: &CStr) -> bool {
@@ -215,9 +207,6 @@ unsafe fn deny(name: &CStr, arguments: *mut ffi::PyObject) -> ! {
             }
         }
     }
-    drop(kernel::write_all(
-        REPORT_DESCRIPTOR,
-        text.get(..length).unwrap_or_default(),
-    ));
+    drop(kernel::write_all(REPORT_DESCRIPTOR, text.get(..length).unwrap_or_default()));
     kernel::exit_now(exit::CHILD_DENIED)
 }

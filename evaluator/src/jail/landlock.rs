@@ -21,9 +21,7 @@ pub(super) fn restrict(set_no_new_privs: bool) -> Result<String, Error> {
         .scope(Scope::from_all(abi))?
         .create()?;
     let ruleset = landlock::RulesetCreatedAttr::no_new_privs(ruleset, set_no_new_privs);
-    let RestrictionStatus {
-        ruleset, landlock, ..
-    } = ruleset.restrict_self()?;
+    let RestrictionStatus { ruleset, landlock, .. } = ruleset.restrict_self()?;
     let version = match landlock {
         LandlockStatus::Available { effective_abi, .. } => format!("ABI {}", effective_abi as i32),
         LandlockStatus::NotEnabled => "switched off".to_owned(),

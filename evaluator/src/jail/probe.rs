@@ -28,9 +28,9 @@ pub(super) fn try_layer(jail: &Jail, layer: LayerName) -> Result<&'static str, S
     }
     let held = Ended::Exit(HELD);
     match layer {
-        LayerName::BoundingSet => expect(held, "chroot was refused", || {
-            refused(chroot(), &[libc::EPERM])
-        }),
+        LayerName::BoundingSet => {
+            expect(held, "chroot was refused", || refused(chroot(), &[libc::EPERM]))
+        }
         LayerName::Uid => expect(held, "becoming root was refused", || {
             refused(kernel::become_user(0), &[libc::EPERM])
         }),
@@ -41,17 +41,17 @@ pub(super) fn try_layer(jail: &Jail, layer: LayerName) -> Result<&'static str, S
         LayerName::Landlock => expect(held, "opening / was refused", || {
             refused(std::fs::File::open("/").map(drop), &[libc::EACCES])
         }),
-        LayerName::Rlimits => expect(held, "512 MiB and a new descriptor were refused", || {
-            try_limits(jail)
-        }),
+        LayerName::Rlimits => {
+            expect(held, "512 MiB and a new descriptor were refused", || try_limits(jail))
+        }
         LayerName::Seccomp => try_seccomp(jail),
         LayerName::Timer => expect(Ended::Signal(libc::SIGPROF), "a loop was stopped", spin),
         LayerName::Tsc => expect(
             Ended::Signal(libc::SIGSEGV),
-            "reading the clock was stopped",
+            "reading the time stamp counter was stopped",
             || {
-                let set = clock::forbid();
-                clock::read();
+                let set = clock::forbid_counter();
+                clock::read_counter();
                 if set.is_ok() { THROUGH } else { NOT_TRIED }
             },
         ),
@@ -73,6 +73,7 @@ pub(super) fn try_layer(jail: &Jail, layer: LayerName) -> Result<&'static str, S
                 if limits::lock_child(mapped).is_err() {
                     return NOT_TRIED;
                 }
+                allocator::arm();
                 allocator::try_too_much();
                 THROUGH
             })
@@ -109,13 +110,7 @@ fn in_child(attempt: impl FnOnce() -> i32) -> io::Result<Ended> {
 fn refused(result: io::Result<()>, expected: &[i32]) -> i32 {
     match result {
         Ok(()) => THROUGH,
-        Err(error)
-            if error
-                .raw_os_error()
-                .is_some_and(|code| expected.contains(&code)) =>
-        {
-            HELD
-        }
+        Err(error) if error.raw_os_error().is_some_and(|code| expected.contains(&code)) => HELD,
         Err(_) => THROUGH,
     }
 }
@@ -127,11 +122,7 @@ fn chroot() -> io::Result<()> {
 fn take_back_no_new_privs() -> i32 {
     let taken = kernel::prctl(libc::PR_SET_NO_NEW_PRIVS, 0, 0);
     let still = kernel::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0);
-    if taken.is_err() && still.is_ok_and(|value| value == 1) {
-        HELD
-    } else {
-        THROUGH
-    }
+    if taken.is_err() && still.is_ok_and(|value| value == 1) { HELD } else { THROUGH }
 }
 
 fn try_limits(jail: &Jail) -> i32 {
@@ -145,9 +136,7 @@ fn try_limits(jail: &Jail) -> i32 {
     if kernel::Region::new(too_much).is_ok() {
         return THROUGH;
     }
-    let copied = rustix::io::dup(&jail.null)
-        .map(drop)
-        .map_err(io::Error::from);
+    let copied = rustix::io::dup(&jail.null).map(drop).map_err(io::Error::from);
     refused(copied, &[libc::EMFILE])
 }
 
@@ -157,17 +146,13 @@ fn try_seccomp(jail: &Jail) -> Result<&'static str, String> {
         drop(kernel::syscall(libc::SYS_socket, [1, 1, 0, 0, 0, 0]));
         THROUGH
     })?;
-    expect(
-        killed,
-        "socket and, in a child, getpid were stopped",
-        || {
-            if jail.filters.lock_child().is_err() {
-                return NOT_TRIED;
-            }
-            drop(kernel::syscall(libc::SYS_getpid, [0; 6]));
-            THROUGH
-        },
-    )
+    expect(killed, "socket and, in a child, getpid were stopped", || {
+        if jail.filters.lock_child().is_err() {
+            return NOT_TRIED;
+        }
+        drop(kernel::syscall(libc::SYS_getpid, [0; 6]));
+        THROUGH
+    })
 }
 
 /// Spins until the timer strikes; with a short timer, so that starting stays quick.

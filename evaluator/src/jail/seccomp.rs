@@ -42,11 +42,8 @@ impl Filters {
             .chain(CHILD.iter().filter(|call| call.rule != Rule::ToReport))
             .copied()
             .collect();
-        let refused: Vec<Call> = CHILD
-            .iter()
-            .filter(|call| call.rule == Rule::Refused)
-            .copied()
-            .collect();
+        let refused: Vec<Call> =
+            CHILD.iter().filter(|call| call.rule == Rule::Refused).copied().collect();
         let refuse = SeccompAction::Errno(u32::from(libc::EACCES.unsigned_abs().to_le_bytes()[0]));
         Ok(Self {
             refuse: compile(&refused, refuse, SeccompAction::Allow)?,

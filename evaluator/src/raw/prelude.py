@@ -26,7 +26,9 @@ NAMES = {name: Anything(name) for name in ("Plan", "Step", "Trigger", "Artifact"
 sys.modules["plue"] = NAMES["plue"]
 
 
-def evaluate(source):
-    space = dict(NAMES, __name__="__workflow__", __builtins__=builtins)
-    exec(compile(source, "<workflow>", "exec"), space)
+def names():
+    return dict(NAMES, __name__="__workflow__", __builtins__=builtins)
+
+
+def finish(space):
     return json.dumps(space["workflow"](), default=plain)

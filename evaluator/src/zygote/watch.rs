@@ -11,13 +11,14 @@ use crate::exit;
 use crate::kernel::{self, Ended, Spent};
 use crate::report::{ID_BYTES, Report};
 
-const WALL_US: u64 = MAX_WALL_S * 1_000_000;
+/// A little under [`MAX_WALL_S`], so that the reply is there in time, too.
+const WALL_US: u64 = MAX_WALL_S * 1_000_000 - 100_000;
 /// Time for the engine to deliver a request whose first bytes have come.
 const DELIVERY_US: u64 = 10 * 1_000_000;
 /// Room in a reply for what the zygote adds: id, usage, at most ten bytes each.
 const ENVELOPE_BYTES: usize = 64;
-/// A child that is killed by the kernel with this much CPU time was killed for it.
-const HARD_CPU_US: u64 = 2 * MAX_CPU_S * 1_000_000 - 100_000;
+/// A child that the kernel kills after this much CPU time was killed for it.
+const HARD_CPU_US: u64 = MAX_CPU_S * 1_000_000;
 
 /// What became of a child.
 #[derive(Debug)]
@@ -69,22 +70,11 @@ pub(super) fn until_end<'a>(
     let Some((id, rest)) = bytes.split_first_chunk::<ID_BYTES>() else {
         return Err(Stop(exit::PROTOCOL));
     };
-    let Spent {
-        cpu_us,
-        max_rss_kib,
-    } = spent;
+    let Spent { cpu_us, max_rss_kib } = spent;
     let wall_us = kernel::monotonic_us().saturating_sub(started);
-    let usage = Usage {
-        cpu_us,
-        wall_us,
-        max_rss_kib,
-    };
+    let usage = Usage { cpu_us, wall_us, max_rss_kib };
     let verdict = classify(ended, cut, cpu_us, rest);
-    Ok(Watched {
-        id: u64::from_le_bytes(*id),
-        verdict,
-        usage,
-    })
+    Ok(Watched { id: u64::from_le_bytes(*id), verdict, usage })
 }
 
 /// Fills the region from the pipe until the child closes it, dies, or must be ended.
@@ -131,17 +121,12 @@ enum Ready {
 fn wait_for(pipe: BorrowedFd<'_>, micros: u64) -> io::Result<Ready> {
     let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
     let nanos = i64::try_from(micros % 1_000_000).unwrap_or(0) * 1_000;
-    let timeout = Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanos,
-    };
+    let timeout = Timespec { tv_sec: seconds, tv_nsec: nanos };
     let engine = rustix::stdio::stdin();
     // For the engine only the end is of interest; poll reports it unasked. An engine that merely
     // stops sending still waits for its reply.
-    let mut sources = [
-        PollFd::from_borrowed_fd(pipe, PollFlags::IN),
-        PollFd::new(&engine, PollFlags::empty()),
-    ];
+    let mut sources =
+        [PollFd::from_borrowed_fd(pipe, PollFlags::IN), PollFd::new(&engine, PollFlags::empty())];
     match poll(&mut sources, Some(&timeout)) {
         Ok(_) => {}
         Err(rustix::io::Errno::INTR) => return Ok(Ready::Nothing),
@@ -195,8 +180,9 @@ fn classify_exit(status: i32, bytes: &[u8]) -> Verdict<'_> {
 
 fn signal_in_words(signal: i32) -> String {
     match signal {
-        libc::SIGSEGV => "signal 11 (SIGSEGV): a stack overflow in native code, a bad memory                           access, or a read of the clock"
-            .to_owned(),
+        libc::SIGSEGV => {
+            "signal 11 (SIGSEGV): native stack overflow, bad memory access or clock read".to_owned()
+        }
         libc::SIGKILL => "signal 9 (SIGKILL): killed from outside, perhaps for memory".to_owned(),
         libc::SIGABRT => "signal 6 (SIGABRT)".to_owned(),
         libc::SIGBUS => "signal 7 (SIGBUS)".to_owned(),
@@ -217,10 +203,7 @@ mod tests {
     #[test]
     fn a_child_that_claims_an_audit_event_but_exits_well_is_a_bad_reply() {
         let verdict = classified(Ended::Exit(exit::DONE), b"Aopen");
-        assert!(
-            matches!(verdict, Verdict::Killed(Killed::BadReply(_))),
-            "{verdict:?}"
-        );
+        assert!(matches!(verdict, Verdict::Killed(Killed::BadReply(_))), "{verdict:?}");
     }
 
     #[test]
@@ -234,9 +217,6 @@ mod tests {
     #[test]
     fn an_exit_status_that_means_nothing_is_a_crash() {
         let verdict = classified(Ended::Exit(77), b"");
-        assert_eq!(
-            verdict,
-            Verdict::Killed(Killed::Crashed("exit status 77".to_owned()))
-        );
+        assert_eq!(verdict, Verdict::Killed(Killed::Crashed("exit status 77".to_owned())));
     }
 }

@@ -1,0 +1,68 @@
+//! Thousands of files through one zygote, every tenth of them ended by force: nothing may grow.
+#![expect(clippy::unwrap_used, reason = "the functions that the tests share are not seen as tests")]
+
+use plue_wire::eval::{EvalOutcome, Killed};
+
+use crate::harness::{Evaluator, SEED};
+
+/// Files.
+const COUNT: usize = 20_000;
+/// One in so many is ended for its memory.
+const BOMB: usize = 10;
+/// One in so many is ended for its time instead, which takes a second each.
+const SLOW: usize = 5_000;
+/// Files until caches and free lists have their size.
+const WARM_UP: usize = 200;
+/// Growth of resident memory that is noise: some pages.
+const NOISE_KIB: u64 = 512;
+
+const MEMORY: &str = "def workflow():\n    return 'x' * (1 << 30)\n";
+
+#[derive(Debug)]
+struct Footprint {
+    resident_kib: u64,
+    descriptors: usize,
+    children: usize,
+}
+
+/// What the evaluator holds while it waits. Its reply comes a moment before it closes the last
+/// pipe, hence the lowest of many looks.
+fn footprint(evaluator: &Evaluator) -> Footprint {
+    let pid = evaluator.pid();
+    let look = || {
+        std::thread::yield_now();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        (children.split_whitespace().count(), descriptors)
+    };
+    let (children, descriptors) = (0..1_000).map(|_| look()).min().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let resident_kib = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    Footprint { resident_kib, descriptors, children }
+}
+
+#[test]
+fn twenty_thousand_files_and_two_thousand_kills_leave_nothing_behind() {
+    let mut evaluator = Evaluator::start(&[]);
+    for _ in 0..WARM_UP {
+        evaluator.assert_healthy();
+        assert_eq!(evaluator.evaluate(MEMORY).outcome, EvalOutcome::Killed(Killed::Memory));
+    }
+    let before = footprint(&evaluator);
+    for number in 1..=COUNT {
+        if number % SLOW == 0 {
+            evaluator.assert_time_runs_out("def workflow():\n    while True:\n        pass\n");
+        } else if number % BOMB == 0 {
+            let outcome = evaluator.evaluate(MEMORY).outcome;
+            assert_eq!(outcome, EvalOutcome::Killed(Killed::Memory));
+        } else {
+            let source = SEED.replace("CI Pipeline", &format!("CI {number}"));
+            assert!(matches!(evaluator.evaluate(source).outcome, EvalOutcome::Plans(_)));
+        }
+    }
+    let after = footprint(&evaluator);
+    assert!(after.resident_kib <= before.resident_kib + NOISE_KIB, "{before:?} {after:?}");
+    assert_eq!(after.descriptors, before.descriptors);
+    assert_eq!(after.children, 0);
+}

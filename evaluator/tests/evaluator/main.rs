@@ -1,0 +1,13 @@
+//! The real evaluator, driven over a socket pair as the engine does.
+//!
+//! `escape` needs files to be run without the language layer:
+//! `cargo nextest run -p plue-evaluator --features raw-language`.
+
+mod endurance;
+#[cfg(feature = "raw-language")]
+mod escape;
+mod harness;
+mod layers;
+mod syscalls;
+mod traced;
+mod zygote;
