@@ -49,16 +49,9 @@ fn serve() -> io::Result<()> {
         LayerState::On("fake".to_owned())
     };
     let hello = EvalHello {
-        protocol: if is_said("speaks-old") {
-            PROTOCOL + 7
-        } else {
-            PROTOCOL
-        },
+        protocol: if is_said("speaks-old") { PROTOCOL + 7 } else { PROTOCOL },
         build: format!("fake/{}", std::process::id()),
-        layers: vec![Layer {
-            name: "landlock".to_owned(),
-            state,
-        }],
+        layers: vec![Layer { name: "landlock".to_owned(), state }],
     };
     if !is_said("says-nothing") {
         fake.send(&hello)?;
@@ -92,25 +85,16 @@ impl Fake {
             id,
             outcome,
             printed: "printed\u{1b}[31m".to_owned(),
-            usage: Usage {
-                cpu_us: 1_000,
-                wall_us: 2_000,
-                max_rss_kib: 10_000,
-            },
+            usage: Usage { cpu_us: 1_000, wall_us: 2_000, max_rss_kib: 10_000 },
         })
     }
 
     fn obey(&mut self, request: &EvalRequest) -> io::Result<()> {
-        let source = request
-            .sources
-            .get(&request.entry)
-            .map_or(&[][..], |bytes| &bytes.0);
+        let source = request.sources.get(&request.entry).map_or(&[][..], |bytes| &bytes.0);
         let text = String::from_utf8_lossy(source).into_owned();
         let order = text.lines().next().unwrap_or_default();
         let words: Vec<&str> = order.split(' ').skip(1).collect();
-        let (verb, rest) = words
-            .split_first()
-            .map_or(("", &[][..]), |(verb, rest)| (*verb, rest));
+        let (verb, rest) = words.split_first().map_or(("", &[][..]), |(verb, rest)| (*verb, rest));
         let word = rest.first().copied().unwrap_or_default();
         match verb {
             "crash" => Err(io::Error::other("told to")),
@@ -136,10 +120,9 @@ impl Fake {
                 let paths = (0..2_000).map(|n| Need::Exists(format!("f{n}"))).collect();
                 self.reply(request.id, EvalOutcome::Needs(paths))
             }
-            "needs-again" => self.reply(
-                request.id,
-                EvalOutcome::Needs(vec![Need::Exists("a".to_owned())]),
-            ),
+            "needs-again" => {
+                self.reply(request.id, EvalOutcome::Needs(vec![Need::Exists("a".to_owned())]))
+            }
             "by-seed" => {
                 let name = format!("plan-{}", self.seed);
                 self.reply(request.id, plan(&name, "true"))
@@ -171,28 +154,19 @@ impl Fake {
             let path = name.to_owned();
             let (answer, need) = match kind {
                 "read" => {
-                    let known = facts
-                        .files
-                        .get(name)
-                        .filter(|fact| **fact != FileFact::Present);
+                    let known = facts.files.get(name).filter(|fact| **fact != FileFact::Present);
                     (known.map(text_of), Need::Read(path))
                 }
                 "exists" => (facts.files.get(name).map(text_of), Need::Exists(path)),
                 "glob" => (facts.globs.get(name).map(|g| g.join(" ")), Need::Glob(path)),
-                _ => (
-                    facts.changed_files.as_ref().map(|c| c.join(" ")),
-                    Need::ChangedFiles,
-                ),
+                _ => (facts.changed_files.as_ref().map(|c| c.join(" ")), Need::ChangedFiles),
             };
             match answer {
                 Some(answer) => seen.push(answer),
                 None => return self.reply(request.id, EvalOutcome::Needs(vec![need])),
             }
         }
-        self.reply(
-            request.id,
-            plan("facts", &format!("echo {}", seen.join("; "))),
-        )
+        self.reply(request.id, plan("facts", &format!("echo {}", seen.join("; "))))
     }
 }
 
@@ -211,10 +185,7 @@ fn json(name: &str, run: &str) -> String {
 }
 
 fn raw(plans: Vec<String>) -> EvalOutcome {
-    let raw = |plan_json| RawPlan {
-        plan_json,
-        places_json: "{}".to_owned(),
-    };
+    let raw = |plan_json| RawPlan { plan_json, places_json: "{}".to_owned() };
     EvalOutcome::Plans(plans.into_iter().map(raw).collect())
 }
 

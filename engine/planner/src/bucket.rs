@@ -28,11 +28,7 @@ pub struct Rate {
 
 impl Default for Rate {
     fn default() -> Self {
-        Self {
-            burst: 30,
-            every: Duration::from_secs(2),
-            remember_hostile: Duration::from_secs(60),
-        }
+        Self { burst: 30, every: Duration::from_secs(2), remember_hostile: Duration::from_secs(60) }
     }
 }
 
@@ -59,12 +55,7 @@ struct Spent {
 
 impl Throttle {
     pub(crate) fn new(rate: Rate, clock: Clock) -> Self {
-        Self {
-            rate,
-            clock,
-            spent: Mutex::new(HashMap::new()),
-            hostile: Mutex::new(HashMap::new()),
-        }
+        Self { rate, clock, spent: Mutex::new(HashMap::new()), hostile: Mutex::new(HashMap::new()) }
     }
 
     /// Takes a token of the repository.
@@ -73,9 +64,7 @@ impl Throttle {
     /// The bucket is empty; how long until it holds one token.
     pub(crate) fn take(&self, repository: &str) -> Result<(), Duration> {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let owed = spent
-            .get(repository)
-            .map_or(Duration::ZERO, |s| self.still_owed(*s));
+        let owed = spent.get(repository).map_or(Duration::ZERO, |s| self.still_owed(*s));
         let after = owed + self.rate.every;
         let limit = self.rate.every * self.rate.burst;
         if after > limit {
@@ -107,10 +96,7 @@ impl Throttle {
             hostile.retain(|_, (at, _)| self.clock.elapsed(*at) < self.rate.remember_hostile);
         }
         if hostile.len() >= MAX_HOSTILE {
-            let oldest = hostile
-                .iter()
-                .min_by_key(|(_, (at, _))| *at)
-                .map(|(key, _)| *key);
+            let oldest = hostile.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| *key);
             hostile.remove(&oldest.unwrap_or_default());
         }
         hostile.insert(key, (self.clock.mark(), diagnostics));

@@ -90,11 +90,7 @@ impl Memory {
     pub(crate) fn put(&self, key: Key, evaluated: Evaluated) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.remove(&key);
-        let bytes = evaluated
-            .workflows
-            .iter()
-            .map(|w| 2 * w.sealed.bytes.len() + 4_096)
-            .sum();
+        let bytes = evaluated.workflows.iter().map(|w| 2 * w.sealed.bytes.len() + 4_096).sum();
         if bytes > MAX_BYTES {
             return;
         }
@@ -108,14 +104,7 @@ impl Memory {
         entries.now += 1;
         entries.bytes += bytes;
         let used = entries.now;
-        entries.by_key.insert(
-            key,
-            Entry {
-                used,
-                bytes,
-                evaluated,
-            },
-        );
+        entries.by_key.insert(key, Entry { used, bytes, evaluated });
     }
 }
 
@@ -156,14 +145,8 @@ impl CachedPlans {
         let cached: Self = serde_json::from_slice(bytes).ok()?;
         let workflows = cached.plans.into_iter().map(|cached| {
             let plan = Plan::from_json(cached.plan_json.as_bytes()).ok()?;
-            let sealed = SealedPlan::seal(plan)
-                .ok()
-                .filter(|s| s.hash == cached.hash)?;
-            Some(PlannedWorkflow {
-                sealed,
-                places: cached.places,
-                warnings: cached.warnings,
-            })
+            let sealed = SealedPlan::seal(plan).ok().filter(|s| s.hash == cached.hash)?;
+            Some(PlannedWorkflow { sealed, places: cached.places, warnings: cached.warnings })
         });
         let workflows = workflows.collect::<Option<Vec<_>>>()?;
         (cached.version == VERSION).then_some((workflows, cached.read_set, cached.printed))

@@ -51,10 +51,7 @@ mod tests {
         for (code, meaning) in ALL {
             let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
             let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
-            assert!(
-                page.starts_with(&format!("# {code}: {meaning}\n")),
-                "{code}"
-            );
+            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
             assert!(page.contains("## Fix"), "{code}");
         }
     }

@@ -58,11 +58,7 @@ fn inner(
 
 fn said(left: Option<&Json>, right: Option<&Json>, path: &str) -> Difference {
     Difference {
-        path: if path.is_empty() {
-            "the whole".to_owned()
-        } else {
-            path.to_owned()
-        },
+        path: if path.is_empty() { "the whole".to_owned() } else { path.to_owned() },
         left: shown(left),
         right: shown(right),
     }
@@ -91,20 +87,14 @@ mod tests {
         let b = json!({"steps": [{"id": "a"}, {"id": "c", "run": "2"}], "name": "x"});
         let found = first_difference(&a, &b).unwrap();
         assert_eq!(found.path, "steps[1].id");
-        assert_eq!(
-            (found.left.as_str(), found.right.as_str()),
-            ("\"b\"", "\"c\"")
-        );
+        assert_eq!((found.left.as_str(), found.right.as_str()), ("\"b\"", "\"c\""));
         assert_eq!(first_difference(&a, &a), None);
     }
 
     #[test]
     fn a_missing_field_or_element_is_a_difference() {
         let found = first_difference(&json!({"a": [1]}), &json!({"a": [1, 2], "b": 3})).unwrap();
-        assert_eq!(
-            (found.path.as_str(), found.left.as_str()),
-            ("a[1]", "nothing")
-        );
+        assert_eq!((found.path.as_str(), found.left.as_str()), ("a[1]", "nothing"));
         let found = first_difference(&json!({}), &json!({"b": "x".repeat(999)})).unwrap();
         assert_eq!(found.path, "b");
         assert!(found.right.ends_with('…'));

@@ -51,10 +51,7 @@ pub struct Discovery {
 /// The commit cannot be read.
 pub fn discover(view: &dyn CommitView) -> Result<Discovery, ViewError> {
     let paths = view.matching(&|path| WorkflowFile::at(path).is_some())?;
-    let mut files: Vec<_> = paths
-        .iter()
-        .filter_map(|path| WorkflowFile::at(path))
-        .collect();
+    let mut files: Vec<_> = paths.iter().filter_map(|path| WorkflowFile::at(path)).collect();
     let mut problems = Vec::new();
     if files.len() > MAX_WORKFLOWS {
         let count = files.len();
@@ -90,11 +87,7 @@ pub fn find_by_name<'f>(
     match (first, others.is_empty()) {
         (Some(first), false) => Err(Diagnostic::error(
             codes::AMBIGUOUS_WORKFLOW,
-            format!(
-                "{} and {} are both named `{name}`",
-                first.path,
-                others.join(", ")
-            ),
+            format!("{} and {} are both named `{name}`", first.path, others.join(", ")),
         )
         .hint("say the path")),
         (found, _) => Ok(found),
@@ -104,10 +97,8 @@ pub fn find_by_name<'f>(
 /// That no workflow has this name, with the nearest one that exists.
 #[must_use]
 pub fn unknown_workflow<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Diagnostic {
-    let diagnostic = Diagnostic::error(
-        codes::UNKNOWN_WORKFLOW,
-        format!("there is no workflow `{name}`"),
-    );
+    let diagnostic =
+        Diagnostic::error(codes::UNKNOWN_WORKFLOW, format!("there is no workflow `{name}`"));
     match did_you_mean(name, known) {
         Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
         None => diagnostic.hint("`plue list` shows all workflows of the repository"),
@@ -124,20 +115,16 @@ impl WorkflowFile {
             return None;
         }
         let kind = kind_of(path)?;
-        Some(Self {
-            path: path.to_owned(),
-            kind,
-        })
+        Some(Self { path: path.to_owned(), kind })
     }
 
     /// The name without a plan in sight: of `ci.plue.py` it is `ci`, of `api/.plue.py` `api`.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         let (folder, file) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
-        let stem = file.split_once(".plue.").map_or_else(
-            || file.rsplit_once('.').map_or(file, |(stem, _)| stem),
-            |(stem, _)| stem,
-        );
+        let stem = file
+            .split_once(".plue.")
+            .map_or_else(|| file.rsplit_once('.').map_or(file, |(stem, _)| stem), |(stem, _)| stem);
         if !stem.is_empty() {
             return Some(stem);
         }
@@ -194,17 +181,8 @@ mod tests {
 
     #[test]
     fn a_workflow_is_found_by_path_or_by_name_and_never_by_guessing() {
-        let paths = [
-            ".plue.py",
-            "ci.plue.py",
-            "api/.plue.py",
-            "x/dup.plue.py",
-            "y/dup.plue.yml",
-        ];
-        let files: Vec<_> = paths
-            .iter()
-            .filter_map(|path| WorkflowFile::at(path))
-            .collect();
+        let paths = [".plue.py", "ci.plue.py", "api/.plue.py", "x/dup.plue.py", "y/dup.plue.yml"];
+        let files: Vec<_> = paths.iter().filter_map(|path| WorkflowFile::at(path)).collect();
         let found = |name| find_by_name(&files, name).map(|file| file.map(|f| f.path.as_str()));
         assert_eq!(found("./ci.plue.py"), Ok(Some("ci.plue.py")));
         assert_eq!(found("ci"), Ok(Some("ci.plue.py")));

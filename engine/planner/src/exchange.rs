@@ -241,11 +241,7 @@ fn look_up(view: &dyn CommitView, need: Need, facts: &mut Facts) -> Result<(), V
         Need::Exists(path) if facts.files.contains_key(&path) => {}
         Need::Exists(path) => {
             let there = view.exists(&path)?;
-            let fact = if there {
-                FileFact::Present
-            } else {
-                FileFact::Absent
-            };
+            let fact = if there { FileFact::Present } else { FileFact::Absent };
             facts.files.insert(path, fact);
         }
         Need::Glob(pattern) => {
@@ -270,10 +266,7 @@ fn size(facts: &Facts) -> usize {
                 FileFact::NotText | FileFact::Present | FileFact::Absent => 0,
             }
     });
-    let globs = facts
-        .globs
-        .iter()
-        .map(|(pattern, paths)| pattern.len() + list(paths));
+    let globs = facts.globs.iter().map(|(pattern, paths)| pattern.len() + list(paths));
     texts.chain(globs).sum::<usize>() + facts.changed_files.as_deref().map_or(0, list)
 }
 
@@ -286,11 +279,7 @@ fn add(total: &mut Usage, one: &Usage) {
 /// Text from a child without characters that could act on a terminal.
 pub(crate) fn clean(text: &str) -> String {
     let harmless = |c: char| {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
-            '\u{fffd}'
-        } else {
-            c
-        }
+        if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }
     };
     text.chars().map(harmless).collect()
 }

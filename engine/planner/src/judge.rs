@@ -45,24 +45,17 @@ pub(crate) fn judge(
     let judge = Judge { sources };
     match outcomes {
         [EvalOutcome::Plans(a), EvalOutcome::Plans(b)] => judge.plans(&a, &b),
-        [
-            EvalOutcome::Failed { diagnostics_json },
-            EvalOutcome::Failed { .. },
-        ] => Err(PlanError::Invalid(judge.diagnostics(&diagnostics_json))),
-        [
-            EvalOutcome::Plans(_),
-            EvalOutcome::Failed { diagnostics_json },
-        ]
-        | [
-            EvalOutcome::Failed { diagnostics_json },
-            EvalOutcome::Plans(_),
-        ] => Err(judge.only_one_failed(&diagnostics_json)),
+        [EvalOutcome::Failed { diagnostics_json }, EvalOutcome::Failed { .. }] => {
+            Err(PlanError::Invalid(judge.diagnostics(&diagnostics_json)))
+        }
+        [EvalOutcome::Plans(_), EvalOutcome::Failed { diagnostics_json }]
+        | [EvalOutcome::Failed { diagnostics_json }, EvalOutcome::Plans(_)] => {
+            Err(judge.only_one_failed(&diagnostics_json))
+        }
         [EvalOutcome::Needs(_) | EvalOutcome::Killed(_), _]
         | [_, EvalOutcome::Needs(_) | EvalOutcome::Killed(_)] => {
             let message = "the evaluation did not come to an end";
-            Err(PlanError::invalid(
-                judge.whole(codes::BAD_REPLY, message.to_owned()),
-            ))
+            Err(PlanError::invalid(judge.whole(codes::BAD_REPLY, message.to_owned())))
         }
     }
 }
@@ -80,9 +73,7 @@ impl Judge<'_> {
             let count = a.len();
             let message =
                 format!("the file returns {count} plans, the limit is {MAX_PLANS_PER_FILE}");
-            return Err(PlanError::invalid(
-                self.whole(codes::TOO_MANY_PLANS, message),
-            ));
+            return Err(PlanError::invalid(self.whole(codes::TOO_MANY_PLANS, message)));
         }
         let (mut planned, mut problems) = (Vec::new(), Vec::new());
         for raw in a {
@@ -121,10 +112,7 @@ impl Judge<'_> {
             clean(&left),
             clean(&right)
         );
-        Err(PlanError::invalid(
-            self.whole(codes::NOT_DETERMINISTIC, message)
-                .hint(ORDER_HINT),
-        ))
+        Err(PlanError::invalid(self.whole(codes::NOT_DETERMINISTIC, message).hint(ORDER_HINT)))
     }
 
     fn only_one_failed(&self, diagnostics_json: &str) -> PlanError {
@@ -148,19 +136,12 @@ impl Judge<'_> {
         let plan =
             Plan::from_json(raw.plan_json.as_bytes()).map_err(|problem| vec![home(problem)])?;
         let found = validate_with(&plan, &places, &Cel);
-        if found
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
-        {
+        if found.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(found.into_iter().map(home).collect());
         }
         let sealed = SealedPlan::seal(plan).map_err(|problem| vec![home(problem)])?;
         let warnings = found.into_iter().map(home).collect();
-        Ok(PlannedWorkflow {
-            sealed,
-            places,
-            warnings,
-        })
+        Ok(PlannedWorkflow { sealed, places, warnings })
     }
 
     /// `plue run NAME` could not tell them apart.
@@ -200,10 +181,7 @@ impl Judge<'_> {
                 code: diagnostic.code,
             })
             .collect();
-        if !kept
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
-        {
+        if !kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
             let message = "the evaluation failed and did not say why".to_owned();
             kept.push(self.whole(codes::BAD_REPLY, message));
         }
@@ -240,15 +218,9 @@ const ORDER_HINT: &str = "a set has no order, which is the usual cause: use a li
 
 /// One plan is shown as itself, several as a list.
 fn whole_value(raw: &[RawPlan]) -> Option<Json> {
-    let values = raw
-        .iter()
-        .map(|raw| serde_json::from_str(&raw.plan_json).ok());
+    let values = raw.iter().map(|raw| serde_json::from_str(&raw.plan_json).ok());
     let mut values: Vec<Json> = values.collect::<Option<_>>()?;
-    Some(if values.len() == 1 {
-        values.remove(0)
-    } else {
-        Json::Array(values)
-    })
+    Some(if values.len() == 1 { values.remove(0) } else { Json::Array(values) })
 }
 
 fn shortened(text: &str) -> String {

@@ -143,9 +143,7 @@ impl Planner {
         if request.trust == Trust::Untrusted {
             self.allow(&key, &request.repository)?;
         }
-        let made = self
-            .evaluate(&sources, &question, &request.view, request.trust)
-            .await;
+        let made = self.evaluate(&sources, &question, &request.view, request.trust).await;
         match &made {
             Ok(evaluated) => self.keep(key, evaluated).await,
             Err(PlanError::Invalid(problems)) if request.trust == Trust::Untrusted => {
@@ -200,32 +198,22 @@ impl Planner {
         repository: &str,
     ) -> Result<WorkflowFile, PlanError> {
         let reader = Arc::clone(view);
-        let found = self
-            .blocking(move || discover(&*reader))
-            .await?
-            .map_err(Error::from)?;
+        let found = self.blocking(move || discover(&*reader)).await?.map_err(Error::from)?;
         if let Some(file) = find_by_name(&found.files, name).map_err(PlanError::invalid)? {
             return Ok(file.clone());
         }
         let (listed, _) = self.list(view, trust, repository).await?;
         let plans_of = |listed: &Listed| -> Vec<String> {
             let workflows = listed.plans.iter().flat_map(|plans| plans.workflows.iter());
-            workflows
-                .map(|workflow| workflow.sealed.plan.name.clone())
-                .collect()
+            workflows.map(|workflow| workflow.sealed.plan.name.clone()).collect()
         };
-        let with_name = listed
-            .iter()
-            .filter(|l| plans_of(l).iter().any(|plan| plan == name));
+        let with_name = listed.iter().filter(|l| plans_of(l).iter().any(|plan| plan == name));
         let matching: Vec<&Listed> = with_name.collect();
         match matching.as_slice() {
             [one] => Ok(one.file.clone()),
             [] => {
                 let plans = listed.iter().flat_map(plans_of);
-                let files = found
-                    .files
-                    .iter()
-                    .filter_map(|file| file.name().map(str::to_owned));
+                let files = found.files.iter().filter_map(|file| file.name().map(str::to_owned));
                 let known: Vec<String> = plans.chain(files).collect();
                 let known = known.iter().map(String::as_str);
                 Err(PlanError::invalid(discover::unknown_workflow(name, known)))
@@ -234,9 +222,7 @@ impl Planner {
                 let paths: Vec<&str> = several.iter().map(|l| l.file.path.as_str()).collect();
                 let message = format!("{} each hold a plan named `{name}`", paths.join(" and "));
                 let ambiguous = Diagnostic::error(codes::AMBIGUOUS_WORKFLOW, message);
-                Err(PlanError::invalid(
-                    ambiguous.hint("say the path of the file"),
-                ))
+                Err(PlanError::invalid(ambiguous.hint("say the path of the file")))
             }
         }
     }
@@ -254,9 +240,7 @@ impl Planner {
         trust: Trust,
     ) -> Result<Verification, Error> {
         let (reader, recorded) = (Arc::clone(view), record.clone());
-        let facts = self
-            .blocking(move || recorded.differences(&*reader))
-            .await??;
+        let facts = self.blocking(move || recorded.differences(&*reader)).await??;
         let question = Question::recorded(record);
         let made = match self.sources(view, &record.entry).await {
             Ok(sources) => self.evaluate(&sources, &question, view, trust).await,
@@ -274,12 +258,7 @@ impl Planner {
         if facts.is_empty() && plan.is_none() && problems.is_empty() && evaluator.is_none() {
             return Ok(Verification::Equal);
         }
-        Ok(Verification::Differs {
-            facts,
-            plan,
-            evaluator,
-            problems,
-        })
+        Ok(Verification::Differs { facts, plan, evaluator, problems })
     }
 
     async fn evaluate(
@@ -289,12 +268,7 @@ impl Planner {
         view: &Arc<dyn CommitView>,
         trust: Trust,
     ) -> Result<Evaluated, PlanError> {
-        let exchange = Exchange {
-            sources,
-            question,
-            view,
-            tasks: &self.0.tasks,
-        };
+        let exchange = Exchange { sources, question, view, tasks: &self.0.tasks };
         let mut checkout = self.0.pool.checkout(trust).await?;
         let settled = exchange.run(&mut checkout).await;
         let build = checkout.build().to_owned();
@@ -376,13 +350,7 @@ impl Planner {
             Trust::Untrusted => "untrusted",
         };
         let event = question.event_json.as_deref().unwrap_or("none");
-        for part in [
-            &self.0.identity,
-            trust,
-            &sources.entry,
-            event,
-            &question.inputs_json,
-        ] {
+        for part in [&self.0.identity, trust, &sources.entry, event, &question.inputs_json] {
             hasher.update(part.len().to_le_bytes());
             hasher.update(part);
         }
@@ -401,9 +369,7 @@ impl Planner {
 
 impl fmt::Debug for Planner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Planner")
-            .field("pool", &self.0.pool)
-            .finish_non_exhaustive()
+        f.debug_struct("Planner").field("pool", &self.0.pool).finish_non_exhaustive()
     }
 }
 
@@ -413,15 +379,9 @@ impl Evaluated {
     /// The first field in which the plan of the same name differs from this one.
     fn differs_from(&self, plan: &Plan) -> Option<crate::Difference> {
         let json = |plan: &Plan| serde_json::to_value(plan).unwrap_or_default();
-        let same_name = self
-            .workflows
-            .iter()
-            .find(|w| w.sealed.plan.name == plan.name);
+        let same_name = self.workflows.iter().find(|w| w.sealed.plan.name == plan.name);
         let now = same_name.or(self.workflows.first());
-        first_difference(
-            &json(plan),
-            &now.map_or(Json::Null, |now| json(&now.sealed.plan)),
-        )
+        first_difference(&json(plan), &now.map_or(Json::Null, |now| json(&now.sealed.plan)))
     }
 }
 
@@ -437,10 +397,7 @@ impl Question {
     }
 
     fn recorded(record: &ReadSet) -> Self {
-        Self {
-            event_json: record.event_json.clone(),
-            inputs_json: record.inputs_json.clone(),
-        }
+        Self { event_json: record.event_json.clone(), inputs_json: record.inputs_json.clone() }
     }
 }
 
@@ -449,9 +406,7 @@ fn front_end(entry: &str) -> Result<(), PlanError> {
         Some(WorkflowKind::Yaml | WorkflowKind::Json) => {
             let message = "YAML and JSON workflows cannot be planned yet".to_owned();
             let problem = Diagnostic::error(codes::NO_FRONT_END, message);
-            let problem = problem
-                .at(Span::at(entry, 1, 1))
-                .hint("write it as `.plue.py` for now");
+            let problem = problem.at(Span::at(entry, 1, 1)).hint("write it as `.plue.py` for now");
             Err(PlanError::invalid(problem))
         }
         // A file that a person names need not have the name of a workflow.

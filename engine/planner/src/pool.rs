@@ -120,13 +120,7 @@ impl EvaluatorPool {
             waiting: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
         };
-        Self(Arc::new(Inner {
-            own: class(),
-            untrusted: class(),
-            options,
-            clock,
-            tasks,
-        }))
+        Self(Arc::new(Inner { own: class(), untrusted: class(), options, clock, tasks }))
     }
 
     /// Starts a pair of this class if none is idle, and does not wait for it: the first evaluation
@@ -179,21 +173,11 @@ impl EvaluatorPool {
             Some(pair) => pair,
             None => self.start_pair()?,
         };
-        Ok(Checkout {
-            pool: self.clone(),
-            trust,
-            pair: Some(pair),
-            _permit: permit,
-        })
+        Ok(Checkout { pool: self.clone(), trust, pair: Some(pair), _permit: permit })
     }
 
     fn start_pair(&self) -> Result<Pair, Error> {
-        let Inner {
-            options,
-            clock,
-            tasks,
-            ..
-        } = &*self.0;
+        let Inner { options, clock, tasks, .. } = &*self.0;
         Ok(Pair {
             a: Evaluator::start(options, Seed::A, *clock, tasks)?,
             b: Evaluator::start(options, Seed::B, *clock, tasks)?,
@@ -222,11 +206,7 @@ impl<'c> Waiting<'c> {
     fn enter(count: &'c AtomicUsize, limit: usize) -> Result<Self, Error> {
         let waiting = count.fetch_add(1, Ordering::Relaxed);
         let entered = Self(count);
-        if waiting < limit {
-            Ok(entered)
-        } else {
-            Err(Error::Busy { waiting })
-        }
+        if waiting < limit { Ok(entered) } else { Err(Error::Busy { waiting }) }
     }
 }
 

@@ -84,10 +84,7 @@ impl Evaluator {
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
-        let failed = |source| Error::Start {
-            path: options.evaluator.clone(),
-            source,
-        };
+        let failed = |source| Error::Start { path: options.evaluator.clone(), source };
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let stream = UnixStream::from_std(ours).map_err(failed)?;
@@ -109,16 +106,7 @@ impl Evaluator {
         let stderr = Tail::default();
         let pipe = child.stderr.take();
         let drain = pipe.map(|pipe| tasks.spawn("evaluator stderr", stderr.clone().fill(pipe)));
-        Ok(Self {
-            stream,
-            child,
-            stderr,
-            drain,
-            born: clock.mark(),
-            clock,
-            uses: 0,
-            hello: None,
-        })
+        Ok(Self { stream, child, stderr, drain, born: clock.mark(), clock, uses: 0, hello: None })
     }
 
     /// Waits until it is ready and its jail holds.
@@ -234,30 +222,20 @@ pub(crate) struct EncodedRequest {
 
 impl EncodedRequest {
     pub(crate) fn new(request: &EvalRequest) -> Result<Self, Error> {
-        Ok(Self {
-            id: request.id,
-            frame: frame::encode(request, MAX_REQUEST_BYTES)?,
-        })
+        Ok(Self { id: request.id, frame: frame::encode(request, MAX_REQUEST_BYTES)? })
     }
 }
 
 fn check(hello: &EvalHello) -> Result<(), Error> {
     if hello.protocol != PROTOCOL {
-        return Err(Error::Protocol {
-            found: hello.protocol,
-            wanted: PROTOCOL,
-        });
+        return Err(Error::Protocol { found: hello.protocol, wanted: PROTOCOL });
     }
     let missing = hello.layers.iter().filter_map(|layer| match &layer.state {
         LayerState::Missing(why) => Some(format!("{} ({why})", layer.name)),
         LayerState::On(_) | LayerState::Allowed(_) => None,
     });
     let missing: Vec<String> = missing.collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::JailMissing(missing))
-    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::JailMissing(missing)) }
 }
 
 /// Reads one frame. Memory grows with what arrives, not with what is announced.
@@ -271,11 +249,7 @@ async fn read<T: DeserializeOwned>(
     let length = frame::length(prefix, cap).map_err(|error| Failure::Garbage(error.to_string()))?;
     let mut body = Vec::new();
     let announced = u64::try_from(length).unwrap_or(u64::MAX);
-    let read = stream
-        .take(announced)
-        .read_to_end(&mut body)
-        .await
-        .map_err(died)?;
+    let read = stream.take(announced).read_to_end(&mut body).await.map_err(died)?;
     if read < length {
         return Err(Failure::Died("it ended within a reply".to_owned()));
     }

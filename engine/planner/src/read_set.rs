@@ -71,18 +71,9 @@ pub enum Verification {
 
 impl ReadSet {
     pub(crate) fn of(sources: &Sources, question: &Question, facts: &Facts, build: &str) -> Self {
-        let hashes = sources
-            .files
-            .iter()
-            .map(|(path, bytes)| (path.clone(), sha256(&bytes.0)));
-        let files = facts
-            .files
-            .iter()
-            .map(|(path, fact)| (path.clone(), FileRecord::of(fact)));
-        let globs = facts
-            .globs
-            .iter()
-            .map(|(glob, paths)| (glob.clone(), list_hash(paths)));
+        let hashes = sources.files.iter().map(|(path, bytes)| (path.clone(), sha256(&bytes.0)));
+        let files = facts.files.iter().map(|(path, fact)| (path.clone(), FileRecord::of(fact)));
+        let globs = facts.globs.iter().map(|(glob, paths)| (glob.clone(), list_hash(paths)));
         Self {
             entry: sources.entry.clone(),
             sources: hashes.collect(),
@@ -120,12 +111,7 @@ impl ReadSet {
         };
         for (path, hash) in &self.sources {
             let hash_now = now.get(path).map(|bytes| sha256(&bytes.0));
-            compare(
-                &mut found,
-                path,
-                hash,
-                hash_now.as_deref().unwrap_or("absent"),
-            );
+            compare(&mut found, path, hash, hash_now.as_deref().unwrap_or("absent"));
         }
         for (path, bytes) in &now {
             if !self.sources.contains_key(path) {
@@ -150,12 +136,7 @@ impl ReadSet {
             compare(&mut found, &format!("glob {pattern}"), then, &now);
         }
         if let Some(then) = &self.changed_files {
-            compare(
-                &mut found,
-                "changed_files",
-                then,
-                &list_hash(&view.changed_files()?),
-            );
+            compare(&mut found, "changed_files", then, &list_hash(&view.changed_files()?));
         }
         Ok(found)
     }

@@ -42,9 +42,7 @@ impl Sources {
             None => {}
         }
         let modules = view.files_in(LIB_FOLDER)?;
-        let modules = modules
-            .iter()
-            .filter(|path| path.ends_with(".py") && **path != entry);
+        let modules = modules.iter().filter(|path| path.ends_with(".py") && **path != entry);
         for path in modules.take(MAX_MODULES) {
             if let Some(bytes) = source(view, path, &mut problems)? {
                 files.insert(path.clone(), bytes);
@@ -113,11 +111,7 @@ fn source(
 fn not_utf8(path: &str, bytes: &[u8], valid: usize) -> Diagnostic {
     let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |last| last.chars().count())
-        + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
     let byte = bytes.get(valid).copied().unwrap_or_default();
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Diagnostic::error(
@@ -129,10 +123,7 @@ fn not_utf8(path: &str, bytes: &[u8], valid: usize) -> Diagnostic {
 }
 
 fn no_such_file(path: &str) -> Diagnostic {
-    Diagnostic::error(
-        codes::NO_SUCH_FILE,
-        format!("there is no file `{path}` to read"),
-    )
+    Diagnostic::error(codes::NO_SUCH_FILE, format!("there is no file `{path}` to read"))
 }
 
 fn at(code: Code, path: &str, message: String) -> Diagnostic {

@@ -93,9 +93,7 @@ pub trait CommitView: Send + Sync + fmt::Debug {
     /// The commit cannot be read.
     fn files_in(&self, folder: &str) -> Result<Vec<String>, ViewError> {
         self.matching(&|path| {
-            let rest = path
-                .strip_prefix(folder)
-                .and_then(|rest| rest.strip_prefix('/'));
+            let rest = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
             rest.is_some_and(|rest| !rest.contains('/'))
         })
     }
@@ -167,16 +165,9 @@ mod tests {
     #[test]
     fn a_path_has_one_spelling_and_stays_inside() {
         assert_eq!(normal("./a//b/./c"), Some("a/b/c".to_owned()));
-        for outside in [
-            "",
-            ".",
-            "/etc/passwd",
-            "../x",
-            "a/../../x",
-            ".git/config",
-            "a/.GIT/x",
-            "a\0b",
-        ] {
+        for outside in
+            ["", ".", "/etc/passwd", "../x", "a/../../x", ".git/config", "a/.GIT/x", "a\0b"]
+        {
             assert_eq!(normal(outside), None, "{outside}");
         }
     }

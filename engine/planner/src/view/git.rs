@@ -30,12 +30,7 @@ pub(super) fn command(folder: &Path) -> Command {
         .env("LC_ALL", "C")
         .arg("-C")
         .arg(folder)
-        .args([
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "core.hooksPath=/dev/null",
-        ])
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
         .args(["-c", "core.quotePath=false", "-c", "safe.directory=*"])
         .stdin(Stdio::null());
     command
@@ -58,18 +53,12 @@ pub(super) fn run(folder: &Path, name: &'static str, args: &[&str]) -> Result<Ve
 }
 
 pub(super) fn failed(folder: &Path, name: &'static str, reason: String) -> ViewError {
-    ViewError::Git {
-        command: name,
-        folder: folder.to_owned(),
-        reason,
-    }
+    ViewError::Git { command: name, folder: folder.to_owned(), reason }
 }
 
 /// Names that end with NUL; those that are no UTF-8 cannot be said by a workflow and are left out.
 pub(super) fn names(output: &[u8]) -> impl Iterator<Item = &str> {
-    let parts = output
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty());
+    let parts = output.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     parts.filter_map(|name| std::str::from_utf8(name).ok())
 }
 

@@ -45,13 +45,7 @@ impl GitCommit {
     pub fn open(repository: impl Into<PathBuf>, rev: &str) -> Result<Self, ViewError> {
         let repository = repository.into();
         let commit = resolve(&repository, rev)?;
-        Ok(Self {
-            repository,
-            commit,
-            base: None,
-            tree: OnceLock::new(),
-            reader: Mutex::new(None),
-        })
+        Ok(Self { repository, commit, base: None, tree: OnceLock::new(), reader: Mutex::new(None) })
     }
 
     /// With the commit before the event, for `changed_files`: the files that differ between the
@@ -102,12 +96,7 @@ impl GitCommit {
 
 impl CommitView for GitCommit {
     fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError> {
-        Ok(self
-            .tree()?
-            .keys()
-            .filter(|path| keep(path))
-            .cloned()
-            .collect())
+        Ok(self.tree()?.keys().filter(|path| keep(path)).cloned().collect())
     }
 
     fn is_there(&self, path: &str) -> Result<bool, ViewError> {
@@ -133,23 +122,11 @@ impl CommitView for GitCommit {
             return self.matching(&|_| true);
         };
         let common = git::run(&self.repository, "merge-base", &[base, &self.commit]);
-        let common = common
-            .ok()
-            .map(|id| String::from_utf8_lossy(&id).trim().to_owned());
+        let common = common.ok().map(|id| String::from_utf8_lossy(&id).trim().to_owned());
         let from = common.as_deref().unwrap_or(base);
-        let args = [
-            "-r",
-            "-z",
-            "--name-only",
-            "--no-renames",
-            from,
-            &self.commit,
-            "--",
-        ];
+        let args = ["-r", "-z", "--name-only", "--no-renames", from, &self.commit, "--"];
         let output = git::run(&self.repository, "diff-tree", &args)?;
-        Ok(git::sorted(
-            git::names(&output).map(str::to_owned).collect(),
-        ))
+        Ok(git::sorted(git::names(&output).map(str::to_owned).collect()))
     }
 }
 
@@ -157,11 +134,7 @@ fn resolve(repository: &Path, rev: &str) -> Result<String, ViewError> {
     let name = format!("{rev}^{{commit}}");
     let args = ["--verify", "--quiet", "--end-of-options", &name];
     let output = git::run(repository, "rev-parse", &args).map_err(|error| match error {
-        ViewError::Git {
-            command,
-            folder,
-            reason,
-        } => ViewError::Git {
+        ViewError::Git { command, folder, reason } => ViewError::Git {
             command,
             folder,
             reason: format!("there is no commit `{rev}` ({reason})"),
@@ -176,10 +149,7 @@ fn entry(line: &str) -> Option<(String, Blob)> {
     let (head, path) = line.split_once('\t')?;
     let mut words = head.split(' ');
     let (mode, kind, id) = (words.next()?, words.next()?, words.next()?);
-    let blob = Blob {
-        id: id.to_owned(),
-        is_file: kind == "blob" && mode != "120000",
-    };
+    let blob = Blob { id: id.to_owned(), is_file: kind == "blob" && mode != "120000" };
     Some((path.to_owned(), blob))
 }
 
@@ -195,11 +165,7 @@ impl Reader {
             .spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (ask, answer) = pipes.ok_or_else(|| std::io::Error::other("git has no pipes"))?;
-        Ok(Self {
-            child,
-            ask,
-            answer: BufReader::new(answer),
-        })
+        Ok(Self { child, ask, answer: BufReader::new(answer) })
     }
 
     fn content(&mut self, id: &str, cap: usize) -> std::io::Result<Content> {
@@ -207,16 +173,9 @@ impl Reader {
         self.ask.flush()?;
         let mut head = String::new();
         self.answer.read_line(&mut head)?;
-        let size = head
-            .trim()
-            .rsplit(' ')
-            .next()
-            .and_then(|size| size.parse::<u64>().ok());
+        let size = head.trim().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
         let Some(size) = size else {
-            return Err(std::io::Error::other(format!(
-                "no content: {}",
-                head.trim()
-            )));
+            return Err(std::io::Error::other(format!("no content: {}", head.trim())));
         };
         let length = usize::try_from(size).unwrap_or(usize::MAX);
         if length > cap {

@@ -32,12 +32,7 @@ impl WorkTree {
     /// A folder; nothing is read yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            base: None,
-            named: Vec::new(),
-            paths: OnceLock::new(),
-        }
+        Self { root: root.into(), base: None, named: Vec::new(), paths: OnceLock::new() }
     }
 
     /// With the commit that `changed_files` compares with; without one it is `HEAD`.
@@ -81,10 +76,7 @@ impl WorkTree {
     }
 
     fn is_git(&self) -> bool {
-        let root = self
-            .root
-            .canonicalize()
-            .unwrap_or_else(|_| self.root.clone());
+        let root = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
         root.ancestors().any(|folder| folder.join(".git").exists())
     }
 
@@ -108,10 +100,7 @@ impl WorkTree {
 impl CommitView for WorkTree {
     fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError> {
         // What git tracks may be deleted on disk; only what is wanted is looked at.
-        let kept = self
-            .listed()?
-            .iter()
-            .filter(|path| keep(path) && self.is_file(path));
+        let kept = self.listed()?.iter().filter(|path| keep(path) && self.is_file(path));
         Ok(kept.cloned().collect())
     }
 
@@ -120,17 +109,12 @@ impl CommitView for WorkTree {
             return Ok(self.is_file(path));
         }
         let listed = self.listed()?;
-        if listed
-            .binary_search_by(|other| other.as_str().cmp(path))
-            .is_ok()
-        {
+        if listed.binary_search_by(|other| other.as_str().cmp(path)).is_ok() {
             return Ok(self.is_file(path));
         }
         let folder = format!("{path}/");
         let from = listed.partition_point(|other| *other < folder);
-        let mut inside = listed[from..]
-            .iter()
-            .take_while(|other| other.starts_with(&folder));
+        let mut inside = listed[from..].iter().take_while(|other| other.starts_with(&folder));
         Ok(inside.any(|other| self.is_file(other)))
     }
 
@@ -140,11 +124,7 @@ impl CommitView for WorkTree {
         };
         let Some(entry) = self.on_disk(&path) else {
             let link = fs::symlink_metadata(self.root.join(&path)).is_ok_and(|e| e.is_symlink());
-            return Ok(if link {
-                Content::NotAFile
-            } else {
-                Content::Absent
-            });
+            return Ok(if link { Content::NotAFile } else { Content::Absent });
         };
         if entry.is_dir() {
             return Ok(Content::Absent);
@@ -164,10 +144,7 @@ impl CommitView for WorkTree {
             return Ok(Vec::new());
         }
         let prefix = format!("{folder}/");
-        self.matching(&|path| {
-            path.strip_prefix(&prefix)
-                .is_some_and(|rest| !rest.contains('/'))
-        })
+        self.matching(&|path| path.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/')))
     }
 
     fn changed_files(&self) -> Result<Vec<String>, ViewError> {
@@ -175,25 +152,12 @@ impl CommitView for WorkTree {
             return self.matching(&|_| true);
         }
         let base = self.base.as_deref().unwrap_or("HEAD");
-        let verify = [
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            &format!("{base}^{{commit}}"),
-        ];
+        let verify = ["--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")];
         if git::run(&self.root, "rev-parse", &verify).is_err() {
             // Without a commit to compare with everything is new.
             return self.matching(&|_| true);
         }
-        let diff = [
-            "--name-only",
-            "--no-renames",
-            "--no-ext-diff",
-            "--relative",
-            "-z",
-            base,
-            "--",
-        ];
+        let diff = ["--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", base, "--"];
         let changed = git::run(&self.root, "diff", &diff)?;
         let added = git::run(&self.root, "ls-files", &["-o", "--exclude-standard", "-z"])?;
         let names = git::names(&changed).chain(git::names(&added));
@@ -203,10 +167,7 @@ impl CommitView for WorkTree {
 
 /// Reads a regular file; what the person points at by path is read through here too.
 pub(super) fn read_file(path: &Path, cap: usize) -> Result<Content, ViewError> {
-    let failed = |source| ViewError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| ViewError::Read { path: path.to_owned(), source };
     let file = fs::File::open(path).map_err(failed)?;
     let limit = u64::try_from(cap).unwrap_or(u64::MAX);
     let size = file.metadata().map_err(failed)?.len();
@@ -214,10 +175,7 @@ pub(super) fn read_file(path: &Path, cap: usize) -> Result<Content, ViewError> {
         return Ok(Content::TooLarge(size));
     }
     let mut bytes = Vec::new();
-    let read = file
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if read > cap {
         return Ok(Content::TooLarge(u64::try_from(read).unwrap_or(u64::MAX)));
     }
@@ -226,10 +184,7 @@ pub(super) fn read_file(path: &Path, cap: usize) -> Result<Content, ViewError> {
 
 fn walk(root: &Path, folder: &str, found: &mut Vec<String>, depth: usize) -> Result<(), ViewError> {
     let path = root.join(folder);
-    let failed = |source| ViewError::Read {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| ViewError::Read { path: path.clone(), source };
     for entry in fs::read_dir(&path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let kind = entry.file_type().map_err(failed)?;
@@ -239,11 +194,7 @@ fn walk(root: &Path, folder: &str, found: &mut Vec<String>, depth: usize) -> Res
         if name.eq_ignore_ascii_case(".git") {
             continue;
         }
-        let inner = if folder.is_empty() {
-            name
-        } else {
-            format!("{folder}/{name}")
-        };
+        let inner = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         if kind.is_dir() {
             // A folder that cannot be opened is none of a workflow's files.
             if depth < MAX_DEPTH {

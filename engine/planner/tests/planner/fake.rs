@@ -27,11 +27,7 @@ pub(crate) fn program() -> PathBuf {
 }
 
 pub(crate) fn options() -> Options {
-    Options {
-        pairs: 1,
-        slack: Duration::from_millis(500),
-        ..Options::new(program())
-    }
+    Options { pairs: 1, slack: Duration::from_millis(500), ..Options::new(program()) }
 }
 
 impl Bench {

@@ -33,10 +33,7 @@ async fn each_misbehaviour_has_its_code_and_the_next_file_works() {
         let problems = bench.problems(order).await;
         assert_eq!(problems.len(), 1, "{order}: {problems:?}");
         assert!(problems[0].contains(code), "{order}: {problems:?}");
-        assert!(
-            problems[0].starts_with("ci.plue.py:1:1: "),
-            "{order}: {problems:?}"
-        );
+        assert!(problems[0].starts_with("ci.plue.py:1:1: "), "{order}: {problems:?}");
         works_again(&bench).await;
     }
 }
@@ -59,14 +56,7 @@ async fn a_zygote_that_died_of_old_age_is_replaced_without_a_word() {
 
 #[tokio::test]
 async fn a_zygote_is_used_again_and_replaced_after_its_number_of_evaluations() {
-    let bench = Bench::with(
-        Options {
-            max_evaluations: 2,
-            ..options()
-        },
-        Rate::default(),
-        None,
-    );
+    let bench = Bench::with(Options { max_evaluations: 2, ..options() }, Rate::default(), None);
     let mut processes = Vec::new();
     for name in ["a", "b", "c"] {
         let evaluated = bench.order(&format!("plan {name}")).await.unwrap();
@@ -78,14 +68,8 @@ async fn a_zygote_is_used_again_and_replaced_after_its_number_of_evaluations() {
 
 #[tokio::test]
 async fn a_zygote_is_replaced_when_it_is_too_old() {
-    let bench = Bench::with(
-        Options {
-            max_age: Duration::ZERO,
-            ..options()
-        },
-        Rate::default(),
-        None,
-    );
+    let bench =
+        Bench::with(Options { max_age: Duration::ZERO, ..options() }, Rate::default(), None);
     let first = bench.order("plan a").await.unwrap();
     let second = bench.order("plan b").await.unwrap();
     assert_ne!(Bench::process(&first), Bench::process(&second));
@@ -96,11 +80,7 @@ async fn trust_classes_never_share_a_zygote() {
     let bench = Bench::new();
     let own = bench.order("plan a").await.unwrap();
     bench.write(ENTRY, "#fake plan b");
-    let strange = bench
-        .planner
-        .plan(bench.request(Trust::Untrusted))
-        .await
-        .unwrap();
+    let strange = bench.planner.plan(bench.request(Trust::Untrusted)).await.unwrap();
     let own_again = bench.order("plan c").await.unwrap();
     assert_ne!(Bench::process(&own), Bench::process(&strange));
     assert_eq!(Bench::process(&own), Bench::process(&own_again));
@@ -122,26 +102,13 @@ async fn an_evaluator_that_cannot_start_is_told_apart_from_a_bad_file() {
     };
     let error = start("dies-at-start").await;
     assert!(error.to_string().contains("no libpython here"), "{error}");
-    assert!(matches!(
-        start("says-nothing").await,
-        Error::NotReady { .. }
-    ));
+    assert!(matches!(start("says-nothing").await, Error::NotReady { .. }));
     assert!(matches!(start("speaks-old").await, Error::Protocol { .. }));
     let error = start("has-no-landlock").await;
-    assert!(
-        error.to_string().contains("landlock (old kernel)"),
-        "{error}"
-    );
-    let absent = Bench::with(
-        Options::new("/nowhere/plue-evaluator"),
-        Rate::default(),
-        None,
-    );
+    assert!(error.to_string().contains("landlock (old kernel)"), "{error}");
+    let absent = Bench::with(Options::new("/nowhere/plue-evaluator"), Rate::default(), None);
     let error = absent.order("plan x").await.unwrap_err();
-    assert!(
-        error.to_string().contains("/nowhere/plue-evaluator"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("/nowhere/plue-evaluator"), "{error}");
 }
 
 #[tokio::test]
@@ -164,9 +131,7 @@ async fn evaluators_end_with_their_pool() {
 /// A process that ended but is not yet reaped does not run.
 fn is_running(process: &str) -> bool {
     let stat = std::fs::read_to_string(format!("{process}/stat")).unwrap_or_default();
-    stat.rsplit(')')
-        .next()
-        .is_some_and(|rest| !rest.trim().is_empty() && !rest.starts_with(" Z"))
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.starts_with(" Z"))
 }
 
 #[tokio::test]
@@ -184,17 +149,7 @@ async fn a_cancelled_evaluation_does_not_leave_a_reply_for_the_next_one() {
 
 #[tokio::test]
 async fn waiting_for_an_evaluator_is_bounded() {
-    let bench = Bench::with(
-        Options {
-            max_waiting: 0,
-            ..options()
-        },
-        Rate::default(),
-        None,
-    );
+    let bench = Bench::with(Options { max_waiting: 0, ..options() }, Rate::default(), None);
     let error = bench.order("plan a").await.unwrap_err();
-    assert!(
-        matches!(error, PlanError::Infrastructure(Error::Busy { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, PlanError::Infrastructure(Error::Busy { .. })), "{error:?}");
 }

@@ -45,10 +45,7 @@ async fn different_plans_are_refused_with_the_first_field_that_differs() {
     );
     assert!(problems[0].contains("a set has no order"), "{problems:?}");
     let problems = bench.problems("fails-in-b x").await;
-    assert!(
-        problems[0].contains("one of two evaluations fails"),
-        "{problems:?}"
-    );
+    assert!(problems[0].contains("one of two evaluations fails"), "{problems:?}");
     assert!(problems[1].contains("PLUE-E0001"), "{problems:?}");
 }
 
@@ -57,14 +54,8 @@ async fn a_plan_from_the_evaluator_is_believed_in_nothing() {
     let bench = Bench::new();
     for (json, code) in [
         ("{", "PLUE-P0003"),
-        (
-            r#"{"version":1,"name":"x","steps":[],"extra":1}"#,
-            "PLUE-P0003",
-        ),
-        (
-            r#"{"version":1,"name":"x","name":"y","steps":[]}"#,
-            "PLUE-P0004",
-        ),
+        (r#"{"version":1,"name":"x","steps":[],"extra":1}"#, "PLUE-P0003"),
+        (r#"{"version":1,"name":"x","name":"y","steps":[]}"#, "PLUE-P0004"),
         (
             r#"{"version":1,"name":"x","steps":[{"id":"a","kind":"bash","run":"x","depends_on":["b"]}]}"#,
             "PLUE-P0012",
@@ -79,10 +70,7 @@ async fn a_plan_from_the_evaluator_is_believed_in_nothing() {
         ),
     ] {
         let problems = bench.problems(&format!("json\n{json}")).await;
-        assert!(
-            problems.iter().any(|problem| problem.contains(code)),
-            "{json}: {problems:?}"
-        );
+        assert!(problems.iter().any(|problem| problem.contains(code)), "{json}: {problems:?}");
     }
 }
 
@@ -90,20 +78,10 @@ async fn a_plan_from_the_evaluator_is_believed_in_nothing() {
 async fn diagnostics_of_an_evaluation_are_taken_over_cleaned() {
     let bench = Bench::new();
     let problems = bench.problems("failed").await;
-    assert_eq!(
-        problems,
-        ["ci.plue.py:2:3: PLUE-E0001: name \u{fffd}[2J is unknown"]
-    );
-    for nothing in [
-        "[]",
-        "{",
-        r#"[{"code":"X","severity":"error","message":"m"}]"#,
-    ] {
+    assert_eq!(problems, ["ci.plue.py:2:3: PLUE-E0001: name \u{fffd}[2J is unknown"]);
+    for nothing in ["[]", "{", r#"[{"code":"X","severity":"error","message":"m"}]"#] {
         let problems = bench.problems(&format!("failed\n{nothing}")).await;
-        assert!(
-            problems[0].contains("PLUE-E0207"),
-            "{nothing}: {problems:?}"
-        );
+        assert!(problems[0].contains("PLUE-E0207"), "{nothing}: {problems:?}");
     }
 }
 
@@ -111,10 +89,7 @@ async fn diagnostics_of_an_evaluation_are_taken_over_cleaned() {
 async fn two_plans_of_one_name_are_warned_of() {
     let evaluated = Bench::new().order("twice").await.unwrap();
     assert!(evaluated.workflows[0].warnings.is_empty());
-    assert_eq!(
-        evaluated.workflows[1].warnings[0].code.as_str(),
-        "PLUE-E0221"
-    );
+    assert_eq!(evaluated.workflows[1].warnings[0].code.as_str(), "PLUE-E0221");
 }
 
 #[tokio::test]
@@ -147,20 +122,14 @@ async fn a_plan_is_cached_as_long_as_its_facts_hold() {
     assert_eq!(bench.order(order).await.unwrap().origin, Origin::Memory);
     bench.write("a.txt", "two");
     let again = bench.order(order).await.unwrap();
-    assert_eq!(
-        (again.origin, run_of(&again)),
-        (Origin::Evaluated, "echo two; ".to_owned())
-    );
+    assert_eq!((again.origin, run_of(&again)), (Origin::Evaluated, "echo two; ".to_owned()));
     bench.write("x.rs", "");
     assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
     bench.write(".plue/lib/new.py", "");
     assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
     let mut request = bench.request(Trust::Own);
     request.event = Some(Event::new(EventType::Push));
-    assert_eq!(
-        bench.planner.plan(request).await.unwrap().origin,
-        Origin::Evaluated
-    );
+    assert_eq!(bench.planner.plan(request).await.unwrap().origin, Origin::Evaluated);
 }
 
 /// A store that forgets nothing.
@@ -187,10 +156,7 @@ async fn a_stored_plan_needs_no_evaluator_and_must_still_have_its_hash() {
         bench.order("plan kept").await.unwrap();
         bench.folder
     };
-    let bench = Bench {
-        folder,
-        ..Bench::with(options(), Rate::default(), Some(shelf.clone()))
-    };
+    let bench = Bench { folder, ..Bench::with(options(), Rate::default(), Some(shelf.clone())) };
     let found = bench.order("plan kept").await.unwrap();
     assert_eq!(found.origin, Origin::Stored);
     assert_eq!(bench.planner.pool().idle_pairs(Trust::Own), 0);
@@ -198,45 +164,28 @@ async fn a_stored_plan_needs_no_evaluator_and_must_still_have_its_hash() {
         let text = String::from_utf8(value.clone()).unwrap();
         *value = text.replace("true", "evil").into_bytes();
     }
-    let bench = Bench {
-        folder: bench.folder,
-        ..Bench::with(options(), Rate::default(), Some(shelf))
-    };
+    let bench =
+        Bench { folder: bench.folder, ..Bench::with(options(), Rate::default(), Some(shelf)) };
     let made = bench.order("plan kept").await.unwrap();
-    assert_eq!(
-        (made.origin, run_of(&made)),
-        (Origin::Evaluated, "true".to_owned())
-    );
+    assert_eq!((made.origin, run_of(&made)), (Origin::Evaluated, "true".to_owned()));
 }
 
 #[tokio::test]
 async fn a_recorded_plan_is_derived_again_or_the_difference_is_named() {
     let bench = Bench::new();
     bench.write("a.txt", "one");
-    let made = bench
-        .order("needs read:a.txt exists:b.txt glob:*.rs")
-        .await
-        .unwrap();
+    let made = bench.order("needs read:a.txt exists:b.txt glob:*.rs").await.unwrap();
     let (record, plan) = (made.read_set.clone(), made.workflows[0].sealed.plan.clone());
     let text = serde_json::to_string(&*record).unwrap();
     let record: plue_planner::ReadSet = serde_json::from_str(&text).unwrap();
-    let verify = async || {
-        bench
-            .planner
-            .verify(&record, &plan, &bench.view(), Trust::Own)
-            .await
-            .unwrap()
-    };
+    let verify =
+        async || bench.planner.verify(&record, &plan, &bench.view(), Trust::Own).await.unwrap();
     assert_eq!(verify().await, Verification::Equal);
     bench.write("a.txt", "two");
     bench.write("b.txt", "");
     bench.write("z.rs", "");
-    let Verification::Differs {
-        facts,
-        plan: Some(differs),
-        evaluator: None,
-        problems,
-    } = verify().await
+    let Verification::Differs { facts, plan: Some(differs), evaluator: None, problems } =
+        verify().await
     else {
         panic!("equal");
     };
@@ -245,10 +194,7 @@ async fn a_recorded_plan_is_derived_again_or_the_difference_is_named() {
     assert_eq!(differs.path, "steps[0].run");
     assert!(differs.right.contains("two") && problems.is_empty());
     bench.write(ENTRY, "#fake failed");
-    let Verification::Differs {
-        problems, facts, ..
-    } = verify().await
-    else {
+    let Verification::Differs { problems, facts, .. } = verify().await else {
         panic!("equal");
     };
     assert!(!problems.is_empty());
@@ -265,18 +211,13 @@ async fn a_broken_file_does_not_hide_the_others_and_names_are_looked_up() {
     bench.write("d.plue.py", b"\xff");
     let view: Arc<dyn CommitView> = bench.view();
     let (listed, problems) = bench.planner.list(&view, Trust::Own, "o/r").await.unwrap();
-    let fine: Vec<_> = listed
-        .iter()
-        .filter(|l| l.plans.is_ok())
-        .map(|l| l.file.path.as_str())
-        .collect();
+    let fine: Vec<_> =
+        listed.iter().filter(|l| l.plans.is_ok()).map(|l| l.file.path.as_str()).collect();
     assert_eq!(fine, ["a.plue.py", "sub/.plue.py"]);
     assert_eq!((listed.len(), problems.len()), (5, 0));
     let find = async |name: &str| {
         let found = bench.planner.find(&view, name, Trust::Own, "o/r").await;
-        found
-            .map(|file| file.path)
-            .map_err(|error| error.diagnostics()[0].to_string())
+        found.map(|file| file.path).map_err(|error| error.diagnostics()[0].to_string())
     };
     assert_eq!(find("a").await.unwrap(), "a.plue.py");
     assert_eq!(find("sub").await.unwrap(), "sub/.plue.py");
@@ -290,11 +231,7 @@ async fn a_broken_file_does_not_hide_the_others_and_names_are_looked_up() {
 
 #[tokio::test]
 async fn strangers_are_throttled_and_hostile_files_are_remembered() {
-    let rate = Rate {
-        burst: 2,
-        every: Duration::from_secs(3_600),
-        ..Rate::default()
-    };
+    let rate = Rate { burst: 2, every: Duration::from_secs(3_600), ..Rate::default() };
     let bench = Bench::with(options(), rate, None);
     let strange = async |order: &str, repository: &str| {
         bench.write(ENTRY, format!("#fake {order}"));
@@ -315,10 +252,7 @@ async fn strangers_are_throttled_and_hostile_files_are_remembered() {
     };
     assert_eq!(error.diagnostic().unwrap().code.as_str(), "PLUE-E0216");
     assert!(strange("plan two", "good/fork").await.is_ok());
-    assert!(
-        strange("plan one", "evil/fork").await.is_ok(),
-        "what is cached costs nothing"
-    );
+    assert!(strange("plan one", "evil/fork").await.is_ok(), "what is cached costs nothing");
 }
 
 #[tokio::test]
@@ -326,16 +260,10 @@ async fn the_event_reaches_the_file_and_the_record() {
     let bench = Bench::new();
     bench.write(ENTRY, "#fake event");
     let mut request = bench.request(Trust::Own);
-    request.event = Some(Event {
-        branch: Some("main".to_owned()),
-        ..Event::new(EventType::Push)
-    });
+    request.event = Some(Event { branch: Some("main".to_owned()), ..Event::new(EventType::Push) });
     let made = bench.planner.plan(request).await.unwrap();
     assert_eq!(run_of(&made), r#"{"type":"push","branch":"main"}"#);
-    assert_eq!(
-        made.read_set.event_json.as_deref(),
-        Some(run_of(&made).as_str())
-    );
+    assert_eq!(made.read_set.event_json.as_deref(), Some(run_of(&made).as_str()));
 }
 
 #[tokio::test]

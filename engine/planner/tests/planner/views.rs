@@ -10,14 +10,7 @@ fn git(folder: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .arg("-C")
         .arg(folder)
-        .args([
-            "-c",
-            "user.name=t",
-            "-c",
-            "user.email=t@t",
-            "-c",
-            "init.defaultBranch=main",
-        ])
+        .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"])
         .args(args)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .output()
@@ -88,25 +81,16 @@ fn a_work_tree_shows_what_git_tracks_or_would_add_as_it_is_on_disk() {
     );
     assert_eq!(text(&view, "./ci.plue.py").as_deref(), Some("three"));
     assert_eq!(text(&view, "untracked.txt").as_deref(), Some("u"));
-    for hidden in [
-        "ignored.txt",
-        "gone.txt",
-        ".git/config",
-        "../x",
-        "/etc/passwd",
-        "etc/passwd",
-        "build",
-    ] {
+    for hidden in
+        ["ignored.txt", "gone.txt", ".git/config", "../x", "/etc/passwd", "etc/passwd", "build"]
+    {
         assert_eq!(text(&view, hidden), None, "{hidden}");
         assert!(!view.exists(hidden).unwrap(), "{hidden}");
     }
     assert_eq!(text(&view, "link").as_deref(), Some("(not text)"));
     assert_eq!(text(&view, "src").as_deref(), Some("(not text)"));
     assert!(view.exists("src/deep").unwrap() && view.exists("src/a.rs").unwrap());
-    assert_eq!(
-        view.changed_files().unwrap(),
-        ["ci.plue.py", "gone.txt", "untracked.txt"]
-    );
+    assert_eq!(view.changed_files().unwrap(), ["ci.plue.py", "gone.txt", "untracked.txt"]);
 }
 
 #[test]
@@ -168,18 +152,9 @@ fn a_content_over_the_cap_does_not_disturb_the_next_one() {
     let tree = WorkTree::new(folder.path());
     for view in [&commit as &dyn CommitView, &tree] {
         for _ in 0..2 {
-            assert_eq!(
-                view.content("big", 1_000).unwrap(),
-                Content::TooLarge(300_000)
-            );
-            assert_eq!(
-                view.content("small", 1_000).unwrap(),
-                Content::Bytes(b"s".to_vec())
-            );
-            assert_eq!(
-                view.content("empty", 1_000).unwrap(),
-                Content::Bytes(Vec::new())
-            );
+            assert_eq!(view.content("big", 1_000).unwrap(), Content::TooLarge(300_000));
+            assert_eq!(view.content("small", 1_000).unwrap(), Content::Bytes(b"s".to_vec()));
+            assert_eq!(view.content("empty", 1_000).unwrap(), Content::Bytes(Vec::new()));
         }
     }
 }
@@ -187,13 +162,9 @@ fn a_content_over_the_cap_does_not_disturb_the_next_one() {
 #[test]
 fn a_commit_or_repository_that_is_not_there_is_an_error_that_names_it() {
     let folder = repository();
-    let error = GitCommit::open(folder.path(), "nowhere")
-        .unwrap_err()
-        .to_string();
+    let error = GitCommit::open(folder.path(), "nowhere").unwrap_err().to_string();
     assert!(error.contains("there is no commit `nowhere`"), "{error}");
-    let error = GitCommit::open(folder.path(), "--help")
-        .unwrap_err()
-        .to_string();
+    let error = GitCommit::open(folder.path(), "--help").unwrap_err().to_string();
     assert!(error.contains("there is no commit `--help`"), "{error}");
     assert!(GitCommit::open("/nowhere", "HEAD").is_err());
 }
@@ -205,10 +176,7 @@ fn a_folder_outside_git_is_taken_whole() {
     write(folder.path(), "c.txt", "x");
     std::os::unix::fs::symlink("/", folder.path().join("root")).unwrap();
     let view = WorkTree::new(folder.path());
-    assert_eq!(
-        view.matching(&|_| true).unwrap(),
-        ["a/b.plue.py", "c.txt", "root"]
-    );
+    assert_eq!(view.matching(&|_| true).unwrap(), ["a/b.plue.py", "c.txt", "root"]);
     assert_eq!(view.changed_files().unwrap().len(), 3);
     assert_eq!(discover(&view).unwrap().files.len(), 1);
 }
@@ -221,10 +189,7 @@ fn discovery_passes_over_ignored_and_excluded_folders() {
     write(folder.path(), ".claude/workflows/w.yaml", "x");
     let found = discover(&WorkTree::new(folder.path())).unwrap();
     let paths: Vec<_> = found.files.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(
-        paths,
-        [".claude/workflows/w.yaml", "api/.plue.py", "ci.plue.py"]
-    );
+    assert_eq!(paths, [".claude/workflows/w.yaml", "api/.plue.py", "ci.plue.py"]);
 }
 
 #[test]
@@ -232,32 +197,16 @@ fn a_repository_cannot_make_git_run_its_programs() {
     let folder = repository();
     let proof = folder.path().join("build/proof");
     let program = folder.path().join("build/evil.sh");
-    write(
-        folder.path(),
-        "build/evil.sh",
-        format!("#!/bin/sh\ntouch {}\n", proof.display()),
-    );
-    Command::new("chmod")
-        .arg("+x")
-        .arg(&program)
-        .status()
-        .unwrap();
+    write(folder.path(), "build/evil.sh", format!("#!/bin/sh\ntouch {}\n", proof.display()));
+    Command::new("chmod").arg("+x").arg(&program).status().unwrap();
     let program = program.to_str().unwrap();
-    for key in [
-        "core.fsmonitor",
-        "diff.external",
-        "core.pager",
-        "core.sshCommand",
-    ] {
+    for key in ["core.fsmonitor", "diff.external", "core.pager", "core.sshCommand"] {
         git(folder.path(), &["config", key, program]);
     }
     let tree = WorkTree::new(folder.path());
     tree.matching(&|_| true).unwrap();
     tree.changed_files().unwrap();
-    let commit = GitCommit::open(folder.path(), "HEAD")
-        .unwrap()
-        .changed_since("HEAD~1")
-        .unwrap();
+    let commit = GitCommit::open(folder.path(), "HEAD").unwrap().changed_since("HEAD~1").unwrap();
     commit.changed_files().unwrap();
     commit.read("ci.plue.py").unwrap();
     assert!(!proof.exists());
