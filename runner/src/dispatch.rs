@@ -3,6 +3,7 @@
 //! Nothing else touches claims, outboxes or the connection. Must never wait for anything but its
 //! own `select!`: while it waits, nobody is stopped in time.
 
+mod forking;
 mod held;
 mod reaping;
 mod session;
@@ -20,7 +21,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use self::{held::Held, reaping::Children, ticking::Leaving};
+use self::{forking::Interpreter, held::Held, reaping::Children, ticking::Leaving};
 use crate::{
     Error,
     attempt::{Report, stopping::Order},
@@ -29,6 +30,7 @@ use crate::{
     link::{Dial, Link, Pauses, Turn, dial_after},
     options::Options,
     outbox::Outbox,
+    system::Reaped,
     workspace::Workspace,
 };
 
@@ -51,6 +53,7 @@ pub struct Runner<D: Dial> {
     /// Assignments that wait until an older one of the same attempt is gone.
     superseding: HashMap<AttemptId, Box<Assign>>,
     children: Children,
+    interpreter: Interpreter,
     connection: Connection<D::Stream>,
     pauses: Pauses,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
@@ -86,6 +89,7 @@ enum Wake<S> {
     Turned(io::Result<Turn>),
     Report(Report),
     Child,
+    Forked(io::Result<Reaped>),
     Terminate,
     Ignored,
     Time,
@@ -118,6 +122,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             let entry = Held::found(claim.clone(), outbox, &clock, options.buffer_bytes);
             held.insert(claim.attempt, entry);
         }
+        let interpreter = Interpreter::new(options.warm_python);
         let mut pauses = Pauses::new(ids.clone());
         let connection = Connection::dial(&dial, clock, pauses.next());
         let mark = clock.mark();
@@ -134,6 +139,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             held,
             superseding: HashMap::new(),
             children: Children::default(),
+            interpreter,
             connection,
             pauses,
             reports: mpsc::channel(MAX_REPORTS),
@@ -174,6 +180,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 _ = signals.terminate.recv() => Wake::Terminate,
                 _ = signals.interrupt.recv() => Wake::Ignored,
                 _ = signals.hangup.recv() => Wake::Ignored,
+                ended = self.interpreter.next() => Wake::Forked(ended),
                 wake = self.connection.wait() => wake,
                 Some(report) = self.reports.1.recv() => Wake::Report(report),
                 () = self.clock.sleep(pause) => Wake::Time,
@@ -203,6 +210,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             Wake::Report(report) => self.note(report),
             Wake::Child => {
                 self.children.reap();
+                Ok(())
+            }
+            Wake::Forked(ended) => {
+                self.note_forked(ended);
                 Ok(())
             }
             Wake::Terminate => self.terminate(),

@@ -22,11 +22,11 @@ pub(crate) struct Marks {
 
 impl Marks {
     /// The marks of a process and what it will start.
-    pub(crate) fn of(pid: u32, files: &AttemptFiles) -> Self {
+    pub(crate) fn of(pid: i32, files: &AttemptFiles) -> Self {
         let mut variable = b"PLUE_OUTPUT=".to_vec();
         variable.extend_from_slice(files.output().as_os_str().as_encoded_bytes());
         Self {
-            group: pid.cast_signed(),
+            group: pid,
             variable,
         }
     }

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs, io,
+    os::fd::OwnedFd,
     os::unix::{
         ffi::OsStrExt as _, ffi::OsStringExt as _, fs::PermissionsExt as _,
         process::CommandExt as _,
@@ -27,43 +28,52 @@ const MAX_ARGUMENT_BYTES: usize = 120 * 1024;
 /// Environment of a process, complete.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
 
-/// A process that can be started.
+/// Where a process runs and what it is told there.
 #[derive(Debug)]
-pub(crate) struct Launch {
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
+pub(crate) struct Place {
     pub(crate) environment: Environment,
     pub(crate) directory: PathBuf,
 }
 
-// === impl Launch ===
+/// A process that was started, with the ends of its output that are to be read.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
 
-impl Launch {
-    /// Prepares an assignment.
+// === impl Place ===
+
+impl Place {
+    /// Working directory and environment of an assignment.
     ///
     /// # Errors
     /// [`Exit::Refused`] when the step is at fault, [`Exit::Infra`] when the machine is.
-    pub(crate) fn prepare(
+    pub(crate) fn of(
         assign: &Assign,
         workspace: &mut Workspace,
-        files: &mut AttemptFiles,
+        files: &AttemptFiles,
     ) -> Result<Self, Exit> {
-        let directory = directory(workspace, assign.cwd.as_deref())?;
-        let environment = environment(assign, workspace, files)?;
-        let (program, arguments) = program(&assign.program, &environment, files)?;
         Ok(Self {
-            program,
-            arguments,
-            environment,
-            directory,
+            directory: directory(workspace, assign.cwd.as_deref())?,
+            environment: environment(assign, workspace, files)?,
         })
     }
 
-    /// The command, with pipes for its output and nothing to read.
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+    /// Starts a program here, with pipes for its output and nothing to read.
+    ///
+    /// # Errors
+    /// As for [`Place::of`].
+    pub(crate) fn start(
+        &self,
+        wanted: &Program,
+        files: &mut AttemptFiles,
+    ) -> Result<Process, Exit> {
+        let (program, arguments) = program(wanted, &self.environment, files)?;
+        let mut command = Command::new(&program);
         command
-            .args(&self.arguments)
+            .args(&arguments)
             .env_clear()
             .envs(&self.environment)
             .current_dir(&self.directory)
@@ -71,12 +81,24 @@ impl Launch {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
+        let child = command
+            .spawn()
+            .map_err(|error| spawn_failure(&program, &error))?;
+        let pid = child.id().cast_signed();
+        match (child.stdout, child.stderr) {
+            (Some(stdout), Some(stderr)) => Ok(Process {
+                pid,
+                stdout: stdout.into(),
+                stderr: stderr.into(),
+            }),
+            // Cannot be: both were asked for.
+            (None, _) | (_, None) => Err(Exit::Infra("the process has no pipes".to_owned())),
+        }
     }
 }
 
 /// Tells whose fault it is that a process did not start.
-pub(crate) fn spawn_failure(program: &Path, error: &io::Error) -> Exit {
+fn spawn_failure(program: &Path, error: &io::Error) -> Exit {
     let message = format!("{} cannot be started: {error}", program.display());
     match error.raw_os_error() {
         Some(libc::E2BIG) => Exit::Refused(format!(
@@ -194,7 +216,7 @@ fn source(files: &mut AttemptFiles, extension: &str, text: &str) -> Result<PathB
 
 /// Looks a program up on the step's own PATH: a path without a search is what starts fastest, and
 /// what is missing is told by name.
-fn find(name: &str, environment: &Environment) -> Result<PathBuf, Exit> {
+pub(crate) fn find(name: &str, environment: &Environment) -> Result<PathBuf, Exit> {
     let path = environment.get(OsStr::new("PATH")).map(OsString::as_os_str);
     let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
     let folders = path.as_bytes().split(|byte| *byte == b':');

@@ -1,9 +1,10 @@
 //! One attempt as the dispatcher sees it, and how it starts and ends.
 
-use std::{process::Child, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use plue_runtime::{Clock, clock::Mark};
 use plue_wire::runner::{Assign, AttemptResult, Claim, EventKind, Exit, FromRunner, Resume};
+use rustix::process::Signal;
 use tokio::{
     net::unix::pipe,
     sync::{Semaphore, oneshot, watch},
@@ -15,7 +16,7 @@ use crate::{
     attempt::{
         Attempt, Limits, Report, Ties, cost,
         ending::Ending,
-        launch::{Launch, spawn_failure},
+        launch::{Place, Process},
         stopping::Order,
     },
     leftovers::Marks,
@@ -212,11 +213,11 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         self.start(*assign)
     }
 
-    fn start(&mut self, mut assign: Assign) -> Result<(), Error> {
+    fn start(&mut self, assign: Assign) -> Result<(), Error> {
         let claim = assign.claim.clone();
         let outbox = Outbox::new(claim.clone(), self.workspace.spill(&claim));
         let mut held = Held::new(claim, outbox, self.options.buffer_bytes, Phase::Running);
-        let started = self.spawn(&mut assign, &held);
+        let started = self.spawn(&assign, &held);
         let now = self.clock.now().as_microsecond();
         match started {
             Ok(pid) => held.push(now, EventKind::Started { pid }, 0)?,
@@ -227,22 +228,27 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     /// Starts the process and its task; gives the process id.
-    fn spawn(&mut self, assign: &mut Assign, held: &Held) -> Result<u32, Exit> {
+    fn spawn(&mut self, assign: &Assign, held: &Held) -> Result<u32, Exit> {
         let secrets = Secrets::new(assign.secrets.iter().map(|(_, value)| value.0.as_slice()));
         let mut files = self.workspace.files(&assign.claim);
-        let launch = Launch::prepare(assign, &mut self.workspace, &mut files)
-            .inspect_err(|_| files.delete())?;
-        let spawned = launch.command().spawn();
-        let mut child = spawned.map_err(|error| spawn_failure(&launch.program, &error))?;
-        let pid = child.id();
+        let place = Place::of(assign, &mut self.workspace, &files)?;
+        let forked = self.fork(&assign.program, &place, &mut files);
+        let is_forked = forked.is_some();
+        let process = match forked {
+            Some(process) => process,
+            None => place
+                .start(&assign.program, &mut files)
+                .inspect_err(|_| files.delete())?,
+        };
+        let pid = process.pid;
         let marks = Marks::of(pid, &files);
         let (exit, exited) = oneshot::channel();
         self.children.watch(Watched {
             marks: marks.clone(),
             exit,
+            is_forked,
         });
-        let pipes = pipes(&mut child)
-            .inspect_err(|_| marks.signal(rustix::process::Signal::KILL, false))?;
+        let pipes = pipes(process).inspect_err(|_| marks.signal(Signal::KILL, false))?;
         let limits = Limits {
             timeout: Duration::from_millis(assign.timeout_ms),
             grace: Duration::from_millis(assign.grace_ms),
@@ -258,7 +264,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let claim = assign.claim.clone();
         let attempt = Attempt::new(claim, (marks, pipes), limits, (secrets, files), ties);
         self.tasks.spawn("attempt", attempt.run());
-        Ok(pid)
+        Ok(pid.cast_unsigned())
     }
 
     /// Takes a report of an attempt.
@@ -325,14 +331,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 }
 
-fn pipes(child: &mut Child) -> Result<[pipe::Receiver; 2], Exit> {
-    let failed =
-        |error: std::io::Error| Exit::Infra(format!("the step's output cannot be read: {error}"));
-    let missing = || failed(std::io::ErrorKind::NotFound.into());
-    let stdout = child.stdout.take().ok_or_else(missing)?;
-    let stderr = child.stderr.take().ok_or_else(missing)?;
+fn pipes(process: Process) -> Result<[pipe::Receiver; 2], Exit> {
+    let failed = |error| Exit::Infra(format!("the step's output cannot be read: {error}"));
     Ok([
-        pipe::Receiver::from_owned_fd(stdout.into()).map_err(failed)?,
-        pipe::Receiver::from_owned_fd(stderr.into()).map_err(failed)?,
+        pipe::Receiver::from_owned_fd(process.stdout).map_err(failed)?,
+        pipe::Receiver::from_owned_fd(process.stderr).map_err(failed)?,
     ])
 }

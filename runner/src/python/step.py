@@ -1,34 +1,70 @@
-# Runs the code of a Python step. Part of plue-runner, which starts it as `python3 -u -c THIS …`.
+# Runs the code of Python steps. Part of plue-runner, which starts it as `python3 -u -c THIS …`:
 #
 #   code SOURCE CALL RETURNED [ARG…]   run the file SOURCE, then call the function CALL (if not
 #                                      empty) and put its value as JSON into the file RETURNED
+#   serve                              fork a process for each request on the socket at
+#                                      descriptor 0 and report how it ended
 #
-# A step sees a fresh `__main__` and the workspace first on `sys.path`, as with `python3 -c`.
+# A step sees a fresh `__main__` and its working directory first on `sys.path`, as with
+# `python3 -c`; a script sees what `python3 SCRIPT` gives it.
+import os
 import sys
 
 
-def run_code(source, call, returned, args):
-    """Runs a step's source in a fresh `__main__`; gives the exit status."""
+def fresh_main():
+    """An empty `__main__`."""
     import types
 
-    name = "<step>"
     main = types.ModuleType("__main__")
-    main.__dict__["__file__"] = name
+    main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
-    sys.argv = [name, *args]
-    if sys.path and sys.path[0] != "":
-        sys.path[0] = ""
-    try:
-        exec(compile(source, name, "exec", dont_inherit=True), main.__dict__)
+    return main.__dict__
+
+
+def run_code(source, call, returned, args):
+    """Runs a step's source; gives the exit status."""
+    name = "<step>"
+    names = fresh_main()
+    sys.argv = ["-c", *args]
+    sys.path[0] = ""
+
+    def work():
+        exec(compile(source, name, "exec", dont_inherit=True), names)
         if call:
-            value = main.__dict__[call](*args)
+            value = names[call](*args)
             if value is not None:
                 put(value, returned)
+
+    return guarded(work, name, source)
+
+
+def run_script(script, args):
+    """Runs a file; gives the exit status."""
+    path = os.path.abspath(script)
+    if os.path.isdir(path):
+        os.execv(sys.executable, [sys.executable, "-u", script, *args])
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError as error:
+        text = f"{sys.executable}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}"
+        print(text, file=sys.stderr)
+        return 2
+    names = fresh_main()
+    names["__file__"] = path
+    sys.argv = [script, *args]
+    sys.path[0] = os.path.dirname(os.path.realpath(path))
+    return guarded(lambda: exec(compile(source, path, "exec", dont_inherit=True), names))
+
+
+def guarded(work, name=None, source=None):
+    """Calls; gives the exit status that the interpreter would give."""
+    try:
+        work()
     except SystemExit as stop:
         return status_of(stop.code)
     except BaseException as error:
         report(error, name, source)
-        # As the interpreter does for Ctrl-C and for everything else.
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     return 0
 
@@ -57,21 +93,135 @@ def report(error, name, source):
     import linecache
     import traceback
 
-    text = source if isinstance(source, str) else source.decode("utf-8", "replace")
-    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    if name is not None:
+        text = source if isinstance(source, str) else source.decode("utf-8", "replace")
+        linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals is globals():
         trace = trace.tb_next
     traceback.print_exception(type(error), error, trace)
 
 
+def serve():
+    """Forks a process for each request until the socket is closed."""
+    import gc
+    import json
+    import linecache  # noqa: F401  warm for the children
+    import select
+    import signal
+    import socket
+    import time  # noqa: F401
+    import traceback  # noqa: F401
+    import types  # noqa: F401
+
+    control = socket.socket(fileno=os.dup(0))
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    wake, waker = os.pipe()
+    for end in (wake, waker):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    # Ctrl-C is for the engine; children get Python's handler back.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+    private = (control.fileno(), wake, waker)
+    # What exists now stays shared with the children.
+    gc.collect()
+    gc.freeze()
+    control.send(b'{"ready":true}')
+    while True:
+        for end, _ in poll.poll():
+            if end == wake:
+                os.read(wake, 4096)
+                reap(control, json.dumps)
+                continue
+            data, ends, _, _ = socket.recv_fds(control, 1 << 19, 2)
+            if not data:
+                os._exit(0)
+            request = json.loads(data)
+            pid = os.fork()
+            if pid == 0:
+                child(request, ends, private)
+            for each in ends:
+                os.close(each)
+            try:
+                os.setpgid(pid, pid)
+            except OSError:
+                pass  # The child was faster, or has already ended.
+            control.send(json.dumps({"started": pid}).encode())
+
+
+def reap(control, dumps):
+    """Reports every child that has ended."""
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        cpu = int((usage.ru_utime + usage.ru_stime) * 1_000_000)
+        ended = {"pid": pid, "status": status, "cpu_us": cpu, "max_rss_kib": usage.ru_maxrss}
+        control.send(dumps({"ended": ended}).encode())
+
+
+def child(request, ends, private):
+    """The process of one step. Does not return."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        import signal
+        import time
+
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for end in private:
+            os.close(end)
+        for end, target in zip(ends, (1, 2)):
+            os.dup2(end, target)
+            os.close(end)
+        os.environ.clear()
+        os.environ.update(request["env"])
+        time.tzset()
+        os.chdir(request["cwd"])
+        if request["script"] is None:
+            status = run_code(request["code"], request["call"], request["returned"], request["args"])
+        else:
+            status = run_script(request["script"], request["args"])
+        finish()
+    except BaseException as error:
+        report(error, None, None)
+        status = 1
+    finally:
+        os._exit(status)
+
+
+def finish():
+    """What the interpreter does before it ends: threads, exit handlers, buffers."""
+    import atexit
+
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
 def main():
-    """Runs what the arguments say."""
+    """Does what the arguments say."""
+    if sys.argv[1] == "serve":
+        serve()
     _mode, path, call, returned, *args = sys.argv[1:]
     with open(path, "rb") as file:
         source = file.read()
-    status = run_code(source, call, returned, args)
-    sys.exit(status)
+    sys.exit(run_code(source, call, returned, args))
 
 
 main()

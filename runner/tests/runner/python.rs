@@ -163,3 +163,38 @@ fn threads_and_exit_handlers_of_a_step_run_to_their_end() {
         assert_eq!(log.text(), "main\nthread\nhandler\n");
     }
 }
+
+const SHOW: &str = "print(open('/proc/self/cmdline').read().split('\\0')[-2])";
+
+#[test]
+fn steps_are_forked_from_a_warm_interpreter_where_that_makes_no_difference() {
+    let (_world, mut session) = World::start(&[]);
+    let log = session.run(&code(SHOW, None, &[]));
+    assert_eq!(log.text(), "serve\n");
+    let mut assign = with_claim(
+        "b",
+        2,
+        code("import sys; print(sys.flags.hash_randomization)", None, &[]),
+    );
+    assign.env = vec![("PYTHONHASHSEED".to_owned(), "0".to_owned())];
+    assert_eq!(session.run(&assign).text(), "0\n");
+    let long = format!("x = '{}'\n{SHOW}", "y".repeat(500_000));
+    let log = session.run(&with_claim("c", 3, code(&long, None, &[])));
+    assert_ne!(log.text(), "serve\n");
+}
+
+#[test]
+fn a_step_that_kills_the_warm_interpreter_hurts_nobody_else() {
+    let (_world, mut session) = World::start(&[]);
+    let text = "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(0.1)\nprint('on')\nraise SystemExit(6)";
+    let log = session.run(&code(text, None, &[]));
+    assert_eq!(
+        (log.exit(), log.stdout.as_slice()),
+        (&Exit::Code(6), &b"on\n"[..])
+    );
+    let log = session.run(&with_claim("b", 2, code("print('next')", None, &[])));
+    assert_eq!(
+        (log.exit(), log.stdout.as_slice()),
+        (&Exit::Code(0), &b"next\n"[..])
+    );
+}

@@ -1,0 +1,113 @@
+//! When Python steps are forked from the warm interpreter, and what happens when it fails.
+
+use std::{ffi::OsString, io};
+
+use plue_wire::runner::Program;
+
+use super::Runner;
+use crate::{
+    attempt::launch::{Place, Process, find},
+    link::Dial,
+    python::{self, warm::Warm},
+    system::Reaped,
+    workspace::AttemptFiles,
+};
+
+/// The warm interpreter of this runner.
+#[derive(Debug)]
+pub(super) enum Interpreter {
+    /// Started with the first Python step.
+    Cold,
+    /// Ready.
+    Warm(Warm),
+    /// Not wanted, not there, or it failed once.
+    Off,
+}
+
+// === impl Interpreter ===
+
+impl Interpreter {
+    pub(super) fn new(is_wanted: bool) -> Self {
+        if is_wanted { Self::Cold } else { Self::Off }
+    }
+
+    /// The next forked process that has ended; for ever without a warm interpreter. Cancel-safe.
+    pub(super) async fn next(&mut self) -> io::Result<Reaped> {
+        match self {
+            Self::Warm(warm) => warm.next().await,
+            Self::Cold | Self::Off => std::future::pending().await,
+        }
+    }
+}
+
+impl<D: Dial + Clone + 'static> Runner<D> {
+    /// Forks a Python step; `None` when it must be started the plain way.
+    pub(super) fn fork(
+        &mut self,
+        program: &Program,
+        place: &Place,
+        files: &mut AttemptFiles,
+    ) -> Option<Process> {
+        let is_python = match program {
+            Program::Shell { .. } => false,
+            Program::PythonCode { .. } | Program::PythonScript { .. } => true,
+        };
+        if !is_python || !python::fits(&place.environment, &self.workspace.inherited) {
+            return None;
+        }
+        if matches!(self.interpreter, Interpreter::Cold) {
+            self.warm_up();
+        }
+        let Interpreter::Warm(warm) = &mut self.interpreter else {
+            return None;
+        };
+        match warm.fork(program, place, &files.returned()) {
+            Ok(process) => process,
+            Err(_) => {
+                self.cool_down();
+                None
+            }
+        }
+    }
+
+    fn warm_up(&mut self) {
+        let mark = self.workspace.folder().join("interpreter");
+        let mut environment = self.workspace.inherited.clone();
+        // By this it and its forks are found should this runner be killed.
+        environment.insert("PLUE_OUTPUT".into(), mark.clone().into());
+        let place = Place {
+            environment,
+            directory: self.workspace.root.clone(),
+        };
+        let started = find("python3", &place.environment)
+            .ok()
+            .and_then(|python| Warm::start(&python, &place).ok());
+        let Some(warm) = started else {
+            self.interpreter = Interpreter::Off;
+            return;
+        };
+        let mut variable = OsString::from("PLUE_OUTPUT=");
+        variable.push(mark);
+        let mark = variable.into_encoded_bytes();
+        self.children.set_interpreter(Some((warm.pid(), mark)));
+        self.interpreter = Interpreter::Warm(warm);
+    }
+
+    /// Takes the end of a forked process. An interpreter that fails is given up; its children
+    /// become this process's own and are reaped like any other.
+    pub(super) fn note_forked(&mut self, ended: io::Result<Reaped>) {
+        match ended {
+            Ok(reaped) => self.children.note(reaped, true),
+            Err(_) => self.cool_down(),
+        }
+    }
+
+    fn cool_down(&mut self) {
+        if let Interpreter::Warm(warm) = &self.interpreter
+            && let Some(pid) = rustix::process::Pid::from_raw(warm.pid())
+        {
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        self.interpreter = Interpreter::Off;
+    }
+}
