@@ -1,6 +1,13 @@
 //! One file per command. Each returns how the process ends; none prints its own failure.
 
-use crate::{app::App, args::Command, failure::Outcome};
+use plue_plan::RunId;
+use plue_store::Store;
+
+use crate::{
+    app::App,
+    args::Command,
+    failure::{Failure, Outcome, from_store},
+};
 
 mod cancel;
 mod completions;
@@ -40,5 +47,15 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Completions(args) => completions::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Config(command) => config::run(&command, app),
+    }
+}
+
+/// The run that a text names: its id, the beginning of its id, or `last`.
+async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
+    let found = store.find_run(text).await.map_err(|error| from_store(&error))?;
+    match found.as_slice() {
+        [one] => Ok(one.id.clone()),
+        [] => Err(Failure::not_found(format!("there is no run `{text}`")).hint("see `plue runs`")),
+        _ => Err(Failure::usage(format!("`{text}` is the beginning of more than one run id"))),
     }
 }

@@ -51,9 +51,39 @@ impl Failure {
         self
     }
 
+    /// The state directory cannot be used.
+    pub fn state_dir(path: &std::path::Path, error: &std::io::Error) -> Self {
+        let message = format!("cannot use the state directory {}: {error}", path.display());
+        Self::new(Exit::Infrastructure, Diagnostic::error(codes::INFRASTRUCTURE, message))
+            .hint("name another one with --state-dir or PLUE_STATE_DIR")
+    }
+
     /// An error of the machine, the database or a process, with all its causes.
     pub fn infrastructure(error: &dyn std::error::Error) -> Self {
         Self::new(Exit::Infrastructure, Diagnostic::error(codes::INFRASTRUCTURE, chain(error)))
+    }
+}
+
+/// An error of the database.
+#[must_use]
+pub fn from_store(error: &plue_store::Error) -> Failure {
+    Failure::new(Exit::Infrastructure, error.diagnostic())
+}
+
+/// An error of the executor.
+#[must_use]
+pub fn from_executor(error: &plue_executor::Error) -> Failure {
+    use plue_executor::Error;
+    match error {
+        Error::UnknownRun(_) => Failure::not_found(error.to_string()).hint("see `plue runs`"),
+        Error::Store(store) => from_store(store),
+        Error::Refused { .. } => Failure::usage(error.to_string()),
+        Error::Busy { .. } => {
+            Failure::infrastructure(error).hint("follow it with `plue logs -f`, stop it with `plue cancel`")
+        }
+        Error::MissingPlan { .. } | Error::Corrupt { .. } | Error::Pool(_) | Error::State { .. } => {
+            Failure::infrastructure(error)
+        }
     }
 }
 

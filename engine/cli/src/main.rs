@@ -4,12 +4,16 @@
 
 mod app;
 mod args;
+mod attend;
 mod commands;
 mod config;
 mod exit;
 mod failure;
+mod follow;
 mod render;
+mod sources;
 mod terminal;
+mod wiring;
 
 use std::process::ExitCode;
 

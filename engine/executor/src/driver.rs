@@ -55,6 +55,10 @@ pub struct RunHandle {
     done: JoinHandle<Result<RunStatus, Error>>,
 }
 
+/// Stops a run that is being advanced by this engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Canceller(mpsc::Sender<Control>);
+
 /// A runner and, once it is ready, the number of its session.
 pub(super) struct Leased {
     pub(super) lease: Lease,
@@ -91,29 +95,30 @@ pub(crate) struct Driver {
 // === impl RunHandle ===
 
 impl RunHandle {
-    /// Asks for the run to stop: TERM, grace, KILL; with `kill` at once.
-    pub async fn cancel(&self, by: &str, kill: bool) {
-        let _over_already = self
-            .control
-            .send(Control::Cancel {
-                by: by.to_owned(),
-                kill,
-            })
-            .await;
+    /// A way to stop the run.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.control.clone())
     }
 
-    /// Waits until the run ends, or until the driver was stopped. Cancel-safe.
+    /// Waits until the run ends, or until the driver was stopped.
     ///
     /// # Errors
     /// What kept the driver from going on; the run is safe in the store.
-    pub async fn wait(&mut self) -> Result<RunStatus, Error> {
-        (&mut self.done).await.unwrap_or_else(|panicked| {
+    pub async fn wait(self) -> Result<RunStatus, Error> {
+        self.done.await.unwrap_or_else(|panicked| {
             let message = format!("its driver stopped: {panicked}");
-            Err(Error::Corrupt {
-                run: self.run.clone(),
-                message,
-            })
+            Err(Error::Corrupt { run: self.run, message })
         })
+    }
+}
+
+// === impl Canceller ===
+
+impl Canceller {
+    /// Asks for the run to stop: TERM, grace, KILL; with `kill` at once.
+    pub async fn cancel(&self, by: &str, kill: bool) {
+        let _over_already = self.0.send(Control::Cancel { by: by.to_owned(), kill }).await;
     }
 }
 
@@ -131,11 +136,7 @@ impl Driver {
         let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
         let driver = Self::of(shared.clone(), loaded, secrets, (control, stop))?;
         let done = shared.tasks.spawn("driver", driver.drive(lock));
-        Ok(RunHandle {
-            run: run.clone(),
-            control: control_sender,
-            done,
-        })
+        Ok(RunHandle { run: run.clone(), control: control_sender, done })
     }
 
     fn of(
@@ -144,14 +145,7 @@ impl Driver {
         secrets: Arc<dyn SecretSource>,
         (control, stop): (mpsc::Receiver<Control>, Stop),
     ) -> Result<Self, Error> {
-        let Loaded {
-            row,
-            source,
-            origin,
-            plan,
-            run,
-            seq,
-        } = loaded;
+        let Loaded { row, source, origin, plan, run, seq } = loaded;
         let corrupt = |error: serde_json::Error| Error::Corrupt {
             run: row.id.clone(),
             message: error.to_string(),
@@ -163,10 +157,7 @@ impl Driver {
             seq,
             event: serde_json::from_value(source.event.clone()).map_err(corrupt)?,
             event_json: source.event.to_string(),
-            surroundings: Surroundings {
-                inputs: source.inputs,
-                event: source.event,
-            },
+            surroundings: Surroundings { inputs: source.inputs, event: source.event },
             workspace: origin.workspace,
             secrets,
             lease: None,
@@ -196,10 +187,7 @@ impl Driver {
             let incoming = self.intake().await?;
             self.settle(incoming).await?;
             if std::mem::take(&mut self.request_seen) {
-                self.shared
-                    .store
-                    .forget_cancel_request(&self.row.id)
-                    .await?;
+                self.shared.store.forget_cancel_request(&self.row.id).await?;
             }
         }
         Ok(())
@@ -208,9 +196,7 @@ impl Driver {
     /// The runner's session, once there is one.
     fn session(&self) -> Option<(RunnerId, u64)> {
         let leased = self.lease.as_ref()?;
-        leased
-            .epoch
-            .map(|epoch| (leased.lease.runner.clone(), epoch))
+        leased.epoch.map(|epoch| (leased.lease.runner.clone(), epoch))
     }
 
     /// Tells the runner to stop and waits until it is gone, so that no process is left behind.

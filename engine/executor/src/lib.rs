@@ -16,7 +16,7 @@ pub mod perform;
 pub mod submit;
 
 pub use crate::{
-    driver::RunHandle,
+    driver::{Canceller, RunHandle},
     engine::{Engine, Options},
     error::Error,
     loaded::{Loaded, Origin},

@@ -31,10 +31,7 @@ impl RunLock {
     /// [`Error::Busy`] if a process that lives has it, [`Error::State`] if there can be no such file.
     pub fn take(directory: &Path, run: &RunId) -> Result<Self, Error> {
         let path = directory.join(run.as_str());
-        let failed = |source| Error::State {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| Error::State { path: path.clone(), source };
         std::fs::create_dir_all(directory).map_err(failed)?;
         loop {
             let file = OpenOptions::new()
@@ -51,10 +48,7 @@ impl RunLock {
             // The last holder may have removed the file between our opening and locking it.
             let ours = file.metadata().map_err(failed)?.ino();
             if std::fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
-                return Ok(Self {
-                    path,
-                    _locked: file,
-                });
+                return Ok(Self { path, _locked: file });
             }
         }
     }
@@ -89,10 +83,7 @@ mod tests {
         assert!(!is_driven(directory.path(), &run));
         let lock = RunLock::take(directory.path(), &run).unwrap();
         assert!(is_driven(directory.path(), &run));
-        assert!(matches!(
-            RunLock::take(directory.path(), &run),
-            Err(Error::Busy { .. })
-        ));
+        assert!(matches!(RunLock::take(directory.path(), &run), Err(Error::Busy { .. })));
         drop(lock);
         assert!(!is_driven(directory.path(), &run));
     }

@@ -19,6 +19,9 @@ pub struct Origin {
     pub repository: PathBuf,
     /// How its plan was derived: `plue_planner::ReadSet` as JSON. Null for a plan without source.
     pub read_set: Json,
+    /// Steps at the same time at most, whatever the plan says (`--max-parallel`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
 }
 
 /// A run as the store has it.
@@ -46,33 +49,20 @@ impl Loaded {
     /// # Errors
     /// No such run, no such plan, or one of them cannot be read.
     pub async fn read(store: &Store, id: &RunId) -> Result<Self, Error> {
-        let stored = store
-            .load_run(id)
-            .await?
-            .ok_or_else(|| Error::UnknownRun(id.clone()))?;
+        let stored = store.load_run(id).await?.ok_or_else(|| Error::UnknownRun(id.clone()))?;
         let (row, source) = (stored.run, stored.source);
-        let corrupt = |message: String| Error::Corrupt {
-            run: id.clone(),
-            message,
-        };
+        let corrupt = |message: String| Error::Corrupt { run: id.clone(), message };
         let bytes = store.plan(&row.plan).await?;
-        let bytes = bytes.ok_or_else(|| Error::MissingPlan {
-            run: id.clone(),
-            plan: row.plan,
-        })?;
-        let plan = Arc::new(Plan::from_json(&bytes).map_err(|error| corrupt(error.to_string()))?);
-        let origin = serde_json::from_value(source.origin.clone())
+        let bytes = bytes.ok_or_else(|| Error::MissingPlan { run: id.clone(), plan: row.plan })?;
+        let mut plan = Plan::from_json(&bytes).map_err(|error| corrupt(error.to_string()))?;
+        let origin: Origin = serde_json::from_value(source.origin.clone())
             .map_err(|error| corrupt(error.to_string()))?;
+        // The bound of this run beside that of its plan, whose hash stays what it is.
+        plan.max_parallel = plan.max_parallel.into_iter().chain(origin.max_parallel).min();
+        let plan = Arc::new(plan);
         let run = Run::fold(id.clone(), plan.clone(), stored.journal)
             .map_err(|error| corrupt(error.to_string()))?;
-        Ok(Self {
-            seq: row.seq,
-            row,
-            source,
-            origin,
-            plan,
-            run,
-        })
+        Ok(Self { seq: row.seq, row, source, origin, plan, run })
     }
 }
 

@@ -36,10 +36,7 @@ impl Engine {
     pub async fn submit(&self, submission: Submission) -> Result<RunId, Error> {
         let shared = &self.0;
         let id = shared.ids.run();
-        let corrupt = |message: String| Error::Corrupt {
-            run: id.clone(),
-            message,
-        };
+        let corrupt = |message: String| Error::Corrupt { run: id.clone(), message };
         let json =
             |value: serde_json::Result<Json>| value.map_err(|error| corrupt(error.to_string()));
         let (workflow, hash) = (submission.plan.plan.name.clone(), submission.plan.hash);
@@ -47,8 +44,7 @@ impl Engine {
         let now = shared.clock.now();
         let mut run = Run::new(id.clone(), Arc::new(submission.plan.plan));
         let created = run.create(hash, submission.only);
-        run.evolve(now, &created)
-            .map_err(|error| corrupt(error.to_string()))?;
+        run.evolve(now, &created).map_err(|error| corrupt(error.to_string()))?;
         let mut first = RunCommit::new(id.clone(), 0, now, run.view());
         first.facts.push(created);
         first.steps = run.step_views().collect();
@@ -67,10 +63,7 @@ impl Engine {
         };
         match shared.store.create_run(new, first).await? {
             Ok(_) => Ok(id),
-            Err(refused) => Err(Error::Refused {
-                run: id,
-                message: refused.to_string(),
-            }),
+            Err(refused) => Err(Error::Refused { run: id, message: refused.to_string() }),
         }
     }
 
@@ -79,21 +72,13 @@ impl Engine {
     /// # Errors
     /// The run does not exist, has not ended, or has no such step.
     pub async fn reopen(&self, id: &RunId, by: &str, from: Reopen) -> Result<Vec<StepId>, Error> {
-        let refused = |message: String| Error::Refused {
-            run: id.clone(),
-            message,
-        };
+        let refused = |message: String| Error::Refused { run: id.clone(), message };
         loop {
             let mut loaded = self.load(id).await?;
             let now = self.0.clock.now();
-            let input = Input::Reopen {
-                by: by.to_owned(),
-                from: from.clone(),
-            };
-            let transition = loaded
-                .run
-                .apply(now, input)
-                .map_err(|error| refused(error.to_string()))?;
+            let input = Input::Reopen { by: by.to_owned(), from: from.clone() };
+            let transition =
+                loaded.run.apply(now, input).map_err(|error| refused(error.to_string()))?;
             let mut commit = RunCommit::new(id.clone(), loaded.seq, now, loaded.run.view());
             let steps = transition.facts.iter().find_map(|fact| match fact {
                 Fact::RunReopened { steps, .. } => Some(steps.clone()),

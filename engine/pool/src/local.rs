@@ -70,12 +70,7 @@ impl LocalPool {
     /// A pool without runners.
     #[must_use]
     pub fn new(options: Options, store: Store, clock: Clock, tasks: Tasks) -> Self {
-        Self {
-            options,
-            store,
-            clock,
-            tasks,
-        }
+        Self { options, store, clock, tasks }
     }
 
     /// Leases a runner to a run: a new one, or with `adopt` the one that an earlier engine started
@@ -94,17 +89,11 @@ impl LocalPool {
         let runner = adopt.unwrap_or_else(|| ids.runner());
         let directory = self.options.directory.join(runner.as_str());
         // Across engines the token is a file that only this user reads; see docs/decisions/0006.
-        let token = if adopted {
-            read_token(&directory)?
-        } else {
-            ids.secret()
-        };
+        let token = if adopted { read_token(&directory)? } else { ids.secret() };
         if !adopted {
             prepare(&directory, &token)?;
             let hash = hex::encode(Sha256::digest(token.as_bytes()));
-            self.store
-                .register_runner(&runner, POOL, &hash, run, self.clock.now())
-                .await?;
+            self.store.register_runner(&runner, POOL, &hash, run, self.clock.now()).await?;
         }
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
@@ -118,11 +107,7 @@ impl LocalPool {
             commands,
         };
         self.tasks.spawn("runner", supervisor.run(adopted));
-        Ok(Lease {
-            runner,
-            commands: command_sender,
-            events: event_receiver,
-        })
+        Ok(Lease { runner, commands: command_sender, events: event_receiver })
     }
 }
 
@@ -144,31 +129,19 @@ impl Supervisor {
     async fn supervise(&mut self, adopted: bool) -> Result<String, Error> {
         let listener = bind(&self.directory)?;
         let mut process = None;
-        let mut first = if adopted {
-            self.accept(&listener, None, RECONNECT_WITHIN).await?
-        } else {
-            None
-        };
+        let mut first =
+            if adopted { self.accept(&listener, None, RECONNECT_WITHIN).await? } else { None };
         if first.is_none() {
             process = Some(self.spawn().await?);
-            first = self
-                .accept(&listener, process.as_mut(), CONNECT_WITHIN)
-                .await?;
+            first = self.accept(&listener, process.as_mut(), CONNECT_WITHIN).await?;
         }
         let Some(mut stream) = first else {
             return Ok("the runner did not connect".to_owned());
         };
         loop {
-            let mut session = Session::new(
-                &self.pool.store,
-                &self.pool.clock,
-                &self.runner,
-                &self.token,
-            );
-            match session
-                .serve(stream, &self.events, &mut self.commands)
-                .await
-            {
+            let mut session =
+                Session::new(&self.pool.store, &self.pool.clock, &self.runner, &self.token);
+            match session.serve(stream, &self.events, &mut self.commands).await {
                 Ok(SessionEnd::Released) => {
                     if let Some(mut process) = process {
                         let _status = process.wait().await;
@@ -180,10 +153,7 @@ impl Supervisor {
                     tracing::warn!(runner = %self.runner, error = chain(&error), "session ended")
                 }
             }
-            stream = match self
-                .accept(&listener, process.as_mut(), CONNECT_WITHIN)
-                .await?
-            {
+            stream = match self.accept(&listener, process.as_mut(), CONNECT_WITHIN).await? {
                 Some(stream) => stream,
                 None => return Ok("the runner's process ended".to_owned()),
             };
@@ -214,10 +184,7 @@ impl Supervisor {
 
     async fn spawn(&self) -> Result<Child, Error> {
         let path = &self.pool.options.binary;
-        let failed = |source| Error::Spawn {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| Error::Spawn { path: path.clone(), source };
         let log = std::fs::File::create(self.directory.join("runner.log")).map_err(failed)?;
         let mut child = Process::new(path)
             .arg("--connect")
@@ -234,10 +201,7 @@ impl Supervisor {
             .spawn()
             .map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin
-                .write_all(format!("{}\n", self.token).as_bytes())
-                .await
-                .map_err(failed)?;
+            stdin.write_all(format!("{}\n", self.token).as_bytes()).await.map_err(failed)?;
         }
         Ok(child)
     }
@@ -246,15 +210,8 @@ impl Supervisor {
 /// Makes the runner's private directory and keeps its token there for a later engine.
 fn prepare(directory: &Path, token: &str) -> Result<(), Error> {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    let failed = |source| Error::Prepare {
-        path: directory.to_owned(),
-        source,
-    };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(failed)?;
+    let failed = |source| Error::Prepare { path: directory.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -266,19 +223,14 @@ fn prepare(directory: &Path, token: &str) -> Result<(), Error> {
 }
 
 fn read_token(directory: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(directory.join("token")).map_err(|source| Error::Prepare {
-        path: directory.to_owned(),
-        source,
-    })
+    std::fs::read_to_string(directory.join("token"))
+        .map_err(|source| Error::Prepare { path: directory.to_owned(), source })
 }
 
 /// Binds the runner's socket. A path longer than `sun_path` is reached through `/proc/self/fd`.
 fn bind(directory: &Path) -> Result<UnixListener, Error> {
     let path = directory.join("sock");
-    let failed = |source| Error::Prepare {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| Error::Prepare { path: path.clone(), source };
     match std::fs::remove_file(&path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -288,10 +240,7 @@ fn bind(directory: &Path) -> Result<UnixListener, Error> {
         return UnixListener::bind(&path).map_err(failed);
     }
     let opened = std::fs::File::open(directory).map_err(failed)?;
-    let short = format!(
-        "/proc/self/fd/{}/sock",
-        std::os::fd::AsRawFd::as_raw_fd(&opened)
-    );
+    let short = format!("/proc/self/fd/{}/sock", std::os::fd::AsRawFd::as_raw_fd(&opened));
     UnixListener::bind(short).map_err(failed)
 }
 

@@ -154,18 +154,13 @@ impl<'a> Session<'a> {
         let hello = match receive(frames).await? {
             FromRunner::Hello(hello) => hello,
             other => {
-                return Err(Error::Protocol(format!(
-                    "expected Hello, got {}",
-                    name(&other)
-                )));
+                return Err(Error::Protocol(format!("expected Hello, got {}", name(&other))));
             }
         };
         check(&hello, (self.runner, self.token), frames).await?;
         let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
-        let epoch = self
-            .store
-            .runner_hello(self.runner, &hash, &hello.boot, self.clock.now())
-            .await?;
+        let epoch =
+            self.store.runner_hello(self.runner, &hash, &hello.boot, self.clock.now()).await?;
         let resume = verdicts(self.store, self.runner, &hello).await?;
         let held = resume
             .iter()
@@ -176,17 +171,10 @@ impl<'a> Session<'a> {
         match receive(frames).await? {
             FromRunner::Ready => {}
             other => {
-                return Err(Error::Protocol(format!(
-                    "expected Ready, got {}",
-                    name(&other)
-                )));
+                return Err(Error::Protocol(format!("expected Ready, got {}", name(&other))));
             }
         }
-        if !self
-            .store
-            .runner_ready(self.runner, epoch, self.clock.now())
-            .await?
-        {
+        if !self.store.runner_ready(self.runner, epoch, self.clock.now()).await? {
             return Err(Error::Protocol("a newer session took over".to_owned()));
         }
         let _run_is_over = events.send(PoolEvent::Ready { epoch, held }).await;
@@ -200,14 +188,9 @@ impl<'a> Session<'a> {
     ) -> Result<(), Error> {
         let message = match command {
             Some(Command::Assign(assign)) => ToRunner::Assign(assign),
-            Some(Command::Stop { claim, kill }) => ToRunner::Cancel(
-                claim,
-                if kill {
-                    CancelMode::Kill
-                } else {
-                    CancelMode::Term
-                },
-            ),
+            Some(Command::Stop { claim, kill }) => {
+                ToRunner::Cancel(claim, if kill { CancelMode::Kill } else { CancelMode::Term })
+            }
             Some(Command::Verdict { claim, verdict }) => ToRunner::ResultAck(claim, verdict),
             Some(Command::Release) | None => {
                 self.released = true;
@@ -244,10 +227,8 @@ impl<'a> Session<'a> {
             self.pending_since = Some(self.clock.mark());
         }
         let claim = event.claim.clone();
-        let (_, list) = self
-            .pending
-            .entry(claim.attempt.clone())
-            .or_insert_with(|| (claim, Vec::new()));
+        let (_, list) =
+            self.pending.entry(claim.attempt.clone()).or_insert_with(|| (claim, Vec::new()));
         list.push(event);
         if self.pending_bytes >= FLUSH_BYTES {
             self.start_flush();
@@ -259,18 +240,13 @@ impl<'a> Session<'a> {
             self.parked.push(result);
             return;
         }
-        let tail = self
-            .pending
-            .remove(&result.claim.attempt)
-            .map(|(_, tail)| tail)
-            .unwrap_or_default();
+        let tail =
+            self.pending.remove(&result.claim.attempt).map(|(_, tail)| tail).unwrap_or_default();
         self.pending_bytes -= tail.iter().map(size).sum::<usize>();
         if self.pending.is_empty() {
             self.pending_since = None;
         }
-        let _run_is_over = events
-            .send(PoolEvent::Ended(Box::new(Ended { tail, result })))
-            .await;
+        let _run_is_over = events.send(PoolEvent::Ended(Box::new(Ended { tail, result }))).await;
     }
 
     /// How long pending events may still wait; `None` when there are none or a write is under way.
@@ -278,8 +254,7 @@ impl<'a> Session<'a> {
         if self.flush.is_some() {
             return None;
         }
-        self.pending_since
-            .map(|since| FLUSH_AFTER.saturating_sub(self.clock.elapsed(since)))
+        self.pending_since.map(|since| FLUSH_AFTER.saturating_sub(self.clock.elapsed(since)))
     }
 
     fn start_flush(&mut self) {
@@ -293,8 +268,7 @@ impl<'a> Session<'a> {
         self.started = batch
             .iter()
             .filter(|(_, list)| {
-                list.iter()
-                    .any(|event| matches!(event.kind, EventKind::Started { .. }))
+                list.iter().any(|event| matches!(event.kind, EventKind::Started { .. }))
             })
             .map(|(claim, _)| claim.clone())
             .collect();
@@ -336,15 +310,9 @@ async fn check(
     frames: &mut Frames,
 ) -> Result<(), Error> {
     let (code, reason) = if hello.protocol != PROTOCOL {
-        (
-            CloseCode::Version,
-            format!("this engine speaks protocol {PROTOCOL}"),
-        )
+        (CloseCode::Version, format!("this engine speaks protocol {PROTOCOL}"))
     } else if hello.runner != *runner || !same(&hello.token, token) {
-        (
-            CloseCode::Auth,
-            "not the runner this socket was made for".to_owned(),
-        )
+        (CloseCode::Auth, "not the runner this socket was made for".to_owned())
     } else {
         return Ok(());
     };
@@ -366,19 +334,11 @@ async fn verdicts(
         let row = known.iter().find(|row| row.claim == *claim);
         ResumeVerdict {
             claim: claim.clone(),
-            verdict: if row.is_some() {
-                Verdict::Continue
-            } else {
-                Verdict::Abandon
-            },
+            verdict: if row.is_some() { Verdict::Continue } else { Verdict::Abandon },
             acked: row.map_or(0, |row| row.ack_seq),
         }
     };
-    Ok(hello
-        .resume
-        .iter()
-        .map(|held| verdict(&held.claim))
-        .collect())
+    Ok(hello.resume.iter().map(|held| verdict(&held.claim)).collect())
 }
 
 async fn next_flush(flush: &mut Option<Flush>) -> Result<Vec<Appended>, plue_store::Error> {
@@ -397,12 +357,8 @@ async fn send(frames: &mut Frames, message: &ToRunner) -> Result<(), Error> {
 
 async fn receive(frames: &mut Frames) -> Result<FromRunner, Error> {
     let closed = || Error::Protocol("the connection closed before the greeting ended".to_owned());
-    let frame = tokio::time::timeout(SILENCE, frames.next())
-        .await
-        .map_err(|_| closed())?;
-    Ok(decode(
-        &frame.ok_or_else(closed)?.map_err(Error::Connection)?,
-    )?)
+    let frame = tokio::time::timeout(SILENCE, frames.next()).await.map_err(|_| closed())?;
+    Ok(decode(&frame.ok_or_else(closed)?.map_err(Error::Connection)?)?)
 }
 
 fn size(event: &AttemptEvent) -> usize {

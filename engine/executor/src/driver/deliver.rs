@@ -22,10 +22,7 @@ impl Driver {
         incoming: Vec<Incoming>,
     ) -> Result<(), Error> {
         self.seq = committed.seq;
-        let queued = batch
-            .effects
-            .iter()
-            .filter(|effect| matches!(effect, Effect::Perform { .. }));
+        let queued = batch.effects.iter().filter(|effect| matches!(effect, Effect::Perform { .. }));
         let more = queued.count() > committed.assigned.len();
         for claim in committed.assigned {
             self.assign(claim).await;
@@ -65,22 +62,14 @@ impl Driver {
         // Not prepared: the attempt was queued by an earlier engine. What was fine then is fine now.
         let env = match prepared {
             Some(env) => env,
-            None => self
-                .prepare(&view.step, view.visit, view.number)
-                .unwrap_or_default(),
+            None => self.prepare(&view.step, view.visit, view.number).unwrap_or_default(),
         };
         let bounds = Bounds {
             grace: self.shared.options.grace,
             log_cap_bytes: self.shared.options.log_cap_bytes,
         };
-        let assigned = assignment(
-            claim.clone(),
-            &self.row.id,
-            (&plan, step),
-            env,
-            &self.event_json,
-            bounds,
-        );
+        let assigned =
+            assignment(claim.clone(), &self.row.id, (&plan, step), env, &self.event_json, bounds);
         self.claims.insert(claim.attempt.clone(), claim);
         if let (Some(assign), Some(leased)) = (assigned, &self.lease) {
             leased.lease.send(Command::Assign(Box::new(assign))).await;

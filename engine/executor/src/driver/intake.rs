@@ -42,19 +42,15 @@ impl Driver {
         let request = self.shared.store.cancel_request(&self.row.id).await?;
         self.request_seen = request.is_some();
         let cancel = |request: plue_store::CancelRequest| {
-            Incoming::plain(Input::Cancel {
-                by: request.by,
-                kill: request.kill,
-            })
+            Incoming::plain(Input::Cancel { by: request.by, kill: request.kill })
         };
         Ok(request.map(cancel).into_iter().collect())
     }
 
     async fn runner_events(&mut self, first: Option<PoolEvent>) -> Result<Vec<Incoming>, Error> {
         let mut incoming = Vec::new();
-        let mut next = Some(first.unwrap_or_else(|| PoolEvent::Gone {
-            reason: "no word".to_owned(),
-        }));
+        let mut next =
+            Some(first.unwrap_or_else(|| PoolEvent::Gone { reason: "no word".to_owned() }));
         while let Some(event) = next {
             self.runner_event(event, &mut incoming).await?;
             next = match &mut self.lease {
@@ -75,10 +71,7 @@ impl Driver {
             PoolEvent::Started { claim } => incoming.push(self.started(&claim)),
             PoolEvent::Ended(end) => self.ended(end, incoming),
             PoolEvent::Rejected { claim, reason } => {
-                incoming.push(Incoming::plain(Input::Lost {
-                    attempt: claim.attempt,
-                    reason,
-                }));
+                incoming.push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason }));
             }
             PoolEvent::Gone { reason } => self.runner_gone(&reason, incoming).await?,
         }
@@ -86,24 +79,14 @@ impl Driver {
     }
 
     fn started(&self, claim: &Claim) -> Incoming {
-        let runner = self
-            .lease
-            .as_ref()
-            .map(|leased| leased.lease.runner.clone());
-        Incoming::plain(Input::Started {
-            attempt: claim.attempt.clone(),
-            runner,
-        })
+        let runner = self.lease.as_ref().map(|leased| leased.lease.runner.clone());
+        Incoming::plain(Input::Started { attempt: claim.attempt.clone(), runner })
     }
 
     /// A result whose start was not reported yet brings its start along.
     fn ended(&self, end: Box<Ended>, incoming: &mut Vec<Incoming>) {
         let claim = &end.result.claim;
-        if end
-            .tail
-            .iter()
-            .any(|event| matches!(event.kind, EventKind::Started { .. }))
-        {
+        if end.tail.iter().any(|event| matches!(event.kind, EventKind::Started { .. })) {
             incoming.push(self.started(claim));
         }
         let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
@@ -112,10 +95,7 @@ impl Driver {
             outcome: outcome(&end.result.exit),
             output,
         };
-        incoming.push(Incoming {
-            input,
-            end: Some(end),
-        });
+        incoming.push(Incoming { input, end: Some(end) });
     }
 
     /// A session is up: give the runner what is queued, and square what the store says it has with
@@ -142,10 +122,7 @@ impl Driver {
                 self.assign(claim).await;
             } else {
                 let reason = "the runner does not know the attempt any more".to_owned();
-                incoming.push(Incoming::plain(Input::Lost {
-                    attempt: claim.attempt,
-                    reason,
-                }));
+                incoming.push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason }));
             }
         }
         self.claim_queued().await
@@ -158,11 +135,7 @@ impl Driver {
         };
         loop {
             let now = self.shared.clock.now();
-            let claimed = self
-                .shared
-                .store
-                .claim(&runner, epoch, usize::MAX, now)
-                .await?;
+            let claimed = self.shared.store.claim(&runner, epoch, usize::MAX, now).await?;
             if claimed.is_empty() {
                 return Ok(());
             }
@@ -184,12 +157,7 @@ impl Driver {
             self.failed_leases += 1;
         }
         let now = self.shared.clock.now();
-        for lost in self
-            .shared
-            .store
-            .runner_gone(&leased.lease.runner, reason, now)
-            .await?
-        {
+        for lost in self.shared.store.runner_gone(&leased.lease.runner, reason, now).await? {
             let attempt = lost.claim.attempt.clone();
             self.claims.insert(attempt.clone(), lost.claim);
             let reason = reason.to_owned();
@@ -197,10 +165,7 @@ impl Driver {
         }
         if self.failed_leases >= MAX_FAILED_LEASES {
             let message = format!("{MAX_FAILED_LEASES} runners in a row were lost: {reason}");
-            return Err(Error::Refused {
-                run: self.row.id.clone(),
-                message,
-            });
+            return Err(Error::Refused { run: self.row.id.clone(), message });
         }
         Ok(())
     }

@@ -54,10 +54,7 @@ impl Driver {
             self.reload().await?;
         }
         let message = "its journal changes faster than it can be advanced".to_owned();
-        Err(Error::Refused {
-            run: self.row.id.clone(),
-            message,
-        })
+        Err(Error::Refused { run: self.row.id.clone(), message })
     }
 
     fn apply(&mut self, now: Timestamp, incoming: &[Incoming]) -> Batch {
@@ -91,12 +88,7 @@ impl Driver {
                 let input = condition::evaluate(&self.run, &self.surroundings, step, *visit);
                 Some(Incoming::plain(input))
             }
-            Effect::Perform {
-                step,
-                visit,
-                number,
-                attempt,
-            } => {
+            Effect::Perform { step, visit, number, attempt } => {
                 let outcome = match self.prepare(step, *visit, *number) {
                     Ok(env) => {
                         self.prepared.insert(attempt.clone(), env);
@@ -106,11 +98,7 @@ impl Driver {
                 };
                 let attempt = attempt.clone();
                 let output = serde_json::Value::Null;
-                Some(Incoming::plain(Input::Ended {
-                    attempt,
-                    outcome,
-                    output,
-                }))
+                Some(Incoming::plain(Input::Ended { attempt, outcome, output }))
             }
             Effect::Stop { .. } | Effect::Finish => None,
         }
@@ -123,48 +111,25 @@ impl Driver {
         number: u32,
     ) -> Result<AttemptEnv, Outcome> {
         let refused = |message: String| Outcome::Refused { message };
-        let step = self
-            .plan
-            .step(step)
-            .ok_or_else(|| refused(format!("no step {step}")))?;
+        let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
         if let Some(outcome) = refusal(&step.action) {
             return Err(outcome);
         }
         let seen = Seen::of(&self.run);
         let scope = seen.scope(&self.surroundings, visit, number);
-        let turn = Turn {
-            run: &self.row.id,
-            step,
-            visit,
-            number,
-        };
-        environment(
-            &turn,
-            &self.event,
-            &self.plan.env,
-            &scope,
-            self.secrets.as_ref(),
-        )
-        .map_err(refused)
+        let turn = Turn { run: &self.row.id, step, visit, number };
+        environment(&turn, &self.event, &self.plan.env, &scope, self.secrets.as_ref())
+            .map_err(refused)
     }
 
     /// The transaction that stores a batch.
     fn commit(&self, now: Timestamp, batch: &Batch, incoming: &[Incoming]) -> RunCommit {
         let mut commit = RunCommit::new(self.row.id.clone(), self.seq, now, self.run.view());
         commit.facts.clone_from(&batch.facts);
-        commit.steps = batch
-            .touched
-            .iter()
-            .filter_map(|step| self.run.step_view(step))
-            .collect();
+        commit.steps = batch.touched.iter().filter_map(|step| self.run.step_view(step)).collect();
         for fact in &batch.facts {
             match fact {
-                Fact::AttemptQueued {
-                    step,
-                    visit,
-                    number,
-                    attempt,
-                } => {
+                Fact::AttemptQueued { step, visit, number, attempt } => {
                     commit.attempts.push(NewAttempt {
                         id: attempt.clone(),
                         step: step.clone(),
@@ -178,9 +143,7 @@ impl Driver {
                 Fact::AttemptRequeued { attempt, .. } => {
                     commit.requeue.extend(self.claims.get(attempt).cloned());
                 }
-                Fact::AttemptEnded {
-                    attempt, outcome, ..
-                } => {
+                Fact::AttemptEnded { attempt, outcome, .. } => {
                     self.ended_attempt(&mut commit, incoming, attempt, outcome);
                 }
                 Fact::RunCreated { .. }
@@ -204,11 +167,8 @@ impl Driver {
         let here: Vec<AttemptId> = here;
         commit.attempts.retain(|new| !here.contains(&new.id));
         commit.cancels = elsewhere;
-        commit.assign_to = self.session().map(|(runner, epoch)| Assign {
-            runner,
-            epoch,
-            max: usize::MAX,
-        });
+        commit.assign_to =
+            self.session().map(|(runner, epoch)| Assign { runner, epoch, max: usize::MAX });
         commit
     }
 
@@ -222,10 +182,7 @@ impl Driver {
         outcome: &Outcome,
     ) {
         let result = incoming.iter().find_map(|entry| {
-            entry
-                .end
-                .as_ref()
-                .filter(|end| end.result.claim.attempt == *attempt)
+            entry.end.as_ref().filter(|end| end.result.claim.attempt == *attempt)
         });
         let end = match (result, self.claims.get(attempt)) {
             (Some(end), _) => AttemptEnd {
@@ -265,10 +222,7 @@ impl Driver {
             self.claims.remove(&claim.attempt);
         }
         if let Some(leased) = &self.lease {
-            leased
-                .lease
-                .send(plue_pool::Command::Verdict { claim, verdict })
-                .await;
+            leased.lease.send(plue_pool::Command::Verdict { claim, verdict }).await;
         }
     }
 }

@@ -13,13 +13,7 @@ impl Driver {
         if self.run.is_finished() {
             return Ok(Vec::new());
         }
-        let adopt = self
-            .shared
-            .store
-            .runners(Some(&self.row.id))
-            .await?
-            .into_iter()
-            .next();
+        let adopt = self.shared.store.runners(Some(&self.row.id)).await?.into_iter().next();
         let adopt = adopt.map(|row| row.id);
         if adopt.is_none() && self.seq <= 1 {
             // Started while the first steps are decided: a runner takes as long as that.
@@ -30,11 +24,7 @@ impl Driver {
             let workspace = self.workspace.clone();
             let run = &self.row.id;
             let shared = &self.shared;
-            match shared
-                .pool
-                .lease(run, &workspace, &shared.ids, Some(runner.clone()))
-                .await
-            {
+            match shared.pool.lease(run, &workspace, &shared.ids, Some(runner.clone())).await {
                 Ok(lease) => self.lease = Some(Leased { lease, epoch: None }),
                 Err(error) => {
                     tracing::warn!(%runner, %error, "the old runner cannot be adopted");
@@ -42,10 +32,7 @@ impl Driver {
                     for lost in shared.store.runner_gone(&runner, reason, now).await? {
                         let attempt = lost.claim.attempt.clone();
                         self.claims.insert(attempt.clone(), lost.claim);
-                        let input = Input::Lost {
-                            attempt,
-                            reason: reason.to_owned(),
-                        };
+                        let input = Input::Lost { attempt, reason: reason.to_owned() };
                         self.settle(vec![Incoming::plain(input)]).await?;
                     }
                 }
@@ -56,11 +43,7 @@ impl Driver {
 
     /// Effects that were committed but perhaps not performed.
     async fn redo(&mut self) -> Result<Vec<Incoming>, Error> {
-        let mut incoming = if self.seq <= 1 {
-            start_input()
-        } else {
-            Vec::new()
-        };
+        let mut incoming = if self.seq <= 1 { start_input() } else { Vec::new() };
         incoming.push(Incoming::plain(Input::Tick));
         for effect in self.run.pending_effects() {
             incoming.extend(self.perform_in_engine(&effect));
@@ -74,10 +57,7 @@ impl Driver {
     /// Leases a fresh runner; it reports itself when it is ready.
     pub(super) async fn lease_runner(&mut self) -> Result<(), Error> {
         let shared = &self.shared;
-        let lease = shared
-            .pool
-            .lease(&self.row.id, &self.workspace, &shared.ids, None)
-            .await?;
+        let lease = shared.pool.lease(&self.row.id, &self.workspace, &shared.ids, None).await?;
         self.lease = Some(Leased { lease, epoch: None });
         Ok(())
     }

@@ -19,10 +19,7 @@ pub(crate) fn refusal(action: &Action) -> Option<Outcome> {
         | Action::Call(_)
         | Action::Wait(_)
         | Action::Plugin(_) => {
-            format!(
-                "this build of plue cannot run `{}` steps yet",
-                action.kind()
-            )
+            format!("this build of plue cannot run `{}` steps yet", action.kind())
         }
     };
     Some(Outcome::Refused { message })
@@ -36,10 +33,7 @@ mod tests {
 
     #[test]
     fn steps_for_runners_are_not_refused() {
-        let bash = Action::Bash(Bash {
-            run: "true".to_owned(),
-            shell: "bash".to_owned(),
-        });
+        let bash = Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() });
         assert_eq!(refusal(&bash), None);
     }
 }

@@ -62,10 +62,7 @@ pub(crate) fn environment(
 ) -> Result<AttemptEnv, String> {
     let mut variables: BTreeMap<String, EnvValue> = BTreeMap::new();
     let mut reads = Reads::default();
-    for (whose, env) in [
-        ("the plan's env", plan_env),
-        ("env", &turn.step.options.env),
-    ] {
+    for (whose, env) in [("the plan's env", plan_env), ("env", &turn.step.options.env)] {
         let resolved =
             resolve_env(env, scope, &mut reads).map_err(|error| format!("{whose}: {error}"))?;
         variables.extend(resolved);
@@ -126,27 +123,14 @@ mod tests {
     use super::*;
 
     fn step() -> Step {
-        Step::new(
-            "a",
-            Action::Bash(Bash {
-                run: "true".to_owned(),
-                shell: "bash".to_owned(),
-            }),
-        )
+        Step::new("a", Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() }))
     }
 
     fn env_of(step: &Step, plan_env: &[(&str, Value)]) -> Result<AttemptEnv, String> {
         let run = RunId::new("r1");
-        let turn = Turn {
-            run: &run,
-            step,
-            visit: 2,
-            number: 3,
-        };
-        let plan_env = plan_env
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
+        let turn = Turn { run: &run, step, visit: 2, number: 3 };
+        let plan_env =
+            plan_env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut event = Event::new(EventType::Push);
         event.branch = Some("$(touch /tmp/pwned)".to_owned());
         let secrets = GivenSecrets(BTreeMap::from([("TOKEN".to_owned(), b"s3cret".to_vec())]));
@@ -156,22 +140,12 @@ mod tests {
     #[test]
     fn a_step_covers_the_plan_and_plue_covers_both() {
         let mut step = step();
-        step.options
-            .env
-            .insert("WHO".to_owned(), Value::text("step"));
-        step.options
-            .env
-            .insert("PLUE_RUN_ID".to_owned(), Value::text("forged"));
-        let env = env_of(
-            &step,
-            &[("WHO", Value::text("plan")), ("ONLY", Value::text("plan"))],
-        )
-        .unwrap();
+        step.options.env.insert("WHO".to_owned(), Value::text("step"));
+        step.options.env.insert("PLUE_RUN_ID".to_owned(), Value::text("forged"));
+        let env =
+            env_of(&step, &[("WHO", Value::text("plan")), ("ONLY", Value::text("plan"))]).unwrap();
         let get = |name: &str| {
-            env.plain
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, text)| text.as_str())
+            env.plain.iter().find(|(key, _)| key == name).map(|(_, text)| text.as_str())
         };
         assert_eq!(get("WHO"), Some("step"));
         assert_eq!(get("ONLY"), Some("plan"));
@@ -184,9 +158,7 @@ mod tests {
     fn secrets_travel_apart_from_plain_variables() {
         let mut step = step();
         step.options.secrets.push("TOKEN".to_owned());
-        step.options
-            .env
-            .insert("NPM_TOKEN".to_owned(), Value::secret("TOKEN"));
+        step.options.env.insert("NPM_TOKEN".to_owned(), Value::secret("TOKEN"));
         let env = env_of(&step, &[]).unwrap();
         let names: Vec<_> = env.secrets.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["NPM_TOKEN", "TOKEN"]);

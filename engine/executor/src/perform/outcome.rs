@@ -10,22 +10,12 @@ const SIGNAL_BASE: i32 = 128;
 pub(crate) fn outcome(exit: &Exit) -> Outcome {
     match exit {
         Exit::Code(0) => Outcome::Success,
-        Exit::Code(code) => Outcome::Exit {
-            code: *code,
-            signal: None,
-        },
-        Exit::Signal(signal) => Outcome::Exit {
-            code: SIGNAL_BASE + signal,
-            signal: Some(*signal),
-        },
+        Exit::Code(code) => Outcome::Exit { code: *code, signal: None },
+        Exit::Signal(signal) => Outcome::Exit { code: SIGNAL_BASE + signal, signal: Some(*signal) },
         Exit::TimedOut => Outcome::TimedOut,
         Exit::Cancelled => Outcome::Cancelled,
-        Exit::Refused(message) => Outcome::Refused {
-            message: message.clone(),
-        },
-        Exit::Infra(message) => Outcome::Infra {
-            message: message.clone(),
-        },
+        Exit::Refused(message) => Outcome::Refused { message: message.clone() },
+        Exit::Infra(message) => Outcome::Infra { message: message.clone() },
     }
 }
 
@@ -35,25 +25,13 @@ mod tests {
 
     #[test]
     fn a_signal_is_the_status_a_shell_would_show() {
-        assert_eq!(
-            outcome(&Exit::Signal(9)),
-            Outcome::Exit {
-                code: 137,
-                signal: Some(9)
-            }
-        );
+        assert_eq!(outcome(&Exit::Signal(9)), Outcome::Exit { code: 137, signal: Some(9) });
     }
 
     #[test]
     fn only_status_zero_is_success() {
         assert_eq!(outcome(&Exit::Code(0)), Outcome::Success);
-        assert_eq!(
-            outcome(&Exit::Code(3)),
-            Outcome::Exit {
-                code: 3,
-                signal: None
-            }
-        );
+        assert_eq!(outcome(&Exit::Code(3)), Outcome::Exit { code: 3, signal: None });
         assert_ne!(outcome(&Exit::TimedOut), Outcome::Success);
     }
 }

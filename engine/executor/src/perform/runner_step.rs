@@ -42,20 +42,18 @@ pub(crate) fn assignment(
 
 fn program(action: &Action) -> Option<Program> {
     match action {
-        Action::Bash(bash) => Some(Program::Shell {
-            shell: bash.shell.clone(),
-            run: bash.run.clone(),
-        }),
+        Action::Bash(bash) => {
+            Some(Program::Shell { shell: bash.shell.clone(), run: bash.run.clone() })
+        }
         Action::Python(python) => match (&python.code, &python.script) {
             (Some(code), _) => Some(Program::PythonCode {
                 code: code.clone(),
                 call: python.call.clone(),
                 args: python.args.clone(),
             }),
-            (None, Some(script)) => Some(Program::PythonScript {
-                script: script.clone(),
-                args: python.args.clone(),
-            }),
+            (None, Some(script)) => {
+                Some(Program::PythonScript { script: script.clone(), args: python.args.clone() })
+            }
             (None, None) => None,
         },
         Action::Llm(_)

@@ -26,9 +26,7 @@ impl Seen {
             let error = view.reason.as_ref().map(ToString::to_string);
             (view, error)
         });
-        Self {
-            steps: steps.collect(),
-        }
+        Self { steps: steps.collect() }
     }
 
     /// The scope for one attempt of one step.

@@ -1,0 +1,176 @@
+//! Attending a run from this terminal: drive it, show it, pass interrupts on, sum it up.
+
+use std::{io, sync::Arc};
+
+use plue_executor::{Engine, RunHandle, perform::environment::SecretSource};
+use plue_flow::{AttemptStatus, RunStatus, StepStatus};
+use plue_plan::RunId;
+use plue_runtime::{Clock, Stop};
+use plue_store::{LogRange, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    app::App,
+    exit::Exit,
+    failure::{Failure, Outcome, from_executor, from_store},
+    follow::{FollowError, Follower},
+    render::{live::Live, words},
+    terminal::{Style, sanitize},
+};
+
+/// Lines of a failed step's log that the summary repeats.
+const LAST_LINES: u64 = 10;
+
+/// Interrupts of the person at the terminal, and of whoever stops the process.
+struct Interrupts {
+    int: Signal,
+    term: Signal,
+}
+
+// === impl Interrupts ===
+
+impl Interrupts {
+    fn listen() -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::infrastructure(&error);
+        Ok(Self {
+            int: signal(SignalKind::interrupt()).map_err(failed)?,
+            term: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
+}
+
+/// Drives a run to its end and shows it on stderr. The first interrupt cancels it (TERM, grace,
+/// KILL), the second kills.
+///
+/// # Errors
+/// The run cannot be driven. It is safe in the store then.
+pub async fn attend(app: &App, engine: &Engine, run: &RunId, secrets: Arc<dyn SecretSource>) -> Outcome {
+    let mut interrupts = Interrupts::listen()?;
+    let handle = engine.drive(run, secrets, Stop::never()).await;
+    let handle = handle.map_err(|error| from_executor(&error))?;
+    let steps = step_names(engine, run).await?;
+    let live = Live::new(
+        io::stderr(),
+        app.stderr,
+        steps.iter().map(String::as_str),
+        app.verbosity < 0,
+    );
+    let follower = Follower::new(engine.store(), run, live, Clock::real());
+    let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
+    summary(app, engine.store(), run, status).await?;
+    Ok(if interrupted { Exit::Interrupted } else { exit_of(status) })
+}
+
+/// How a run's end becomes the end of the process.
+#[must_use]
+pub fn exit_of(status: RunStatus) -> Exit {
+    match status {
+        RunStatus::Success => Exit::Ok,
+        RunStatus::Failed | RunStatus::Cancelled => Exit::RunFailed,
+        RunStatus::TimedOut => Exit::TimedOut,
+        RunStatus::Queued | RunStatus::Running => Exit::Infrastructure,
+        RunStatus::Waiting => Exit::WaitingForDecision,
+    }
+}
+
+/// Shows the run until it has ended and everything was shown; tells whether somebody interrupted it.
+async fn watch<W: io::Write>(
+    handle: RunHandle,
+    mut follower: Follower<'_, W>,
+    interrupts: &mut Interrupts,
+) -> Result<(RunStatus, bool), Failure> {
+    let canceller = handle.canceller();
+    let mut driver = std::pin::pin!(handle.wait());
+    let (mut status, mut showing, mut count) = (None, true, 0_u32);
+    loop {
+        if let (Some(status), false) = (status, showing) {
+            return Ok((status, count > 0));
+        }
+        tokio::select! {
+            shown = follower.to_end(), if showing => match shown {
+                // Closed: nobody looks any more, but the run goes on.
+                Ok(_) | Err(FollowError::Closed(_)) => showing = false,
+                Err(FollowError::Store(error)) => return Err(from_store(&error)),
+            },
+            ended = &mut driver, if status.is_none() => {
+                status = Some(ended.map_err(|error| from_executor(&error))?);
+            }
+            () = interrupts.next() => {
+                count += 1;
+                canceller.cancel("interrupt", count > 1).await;
+            }
+        }
+    }
+}
+
+async fn step_names(engine: &Engine, run: &RunId) -> Result<Vec<String>, Failure> {
+    let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
+    Ok(loaded.plan.all_steps().map(|step| step.id.to_string()).collect())
+}
+
+/// What is left to say at the end: the last lines of what failed, the result, where to look.
+///
+/// # Errors
+/// The database.
+async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Result<(), Failure> {
+    let failed = |error: plue_store::Error| from_store(&error);
+    let steps = store.steps(run).await.map_err(failed)?;
+    let mut counts = [0_u32; 3];
+    for row in &steps {
+        let view = &row.view;
+        match view.status {
+            StepStatus::Success => counts[0] += 1,
+            StepStatus::Failed | StepStatus::TimedOut => {
+                counts[1] += 1;
+                last_lines(app, store, run, &view.step).await?;
+            }
+            StepStatus::Skipped | StepStatus::Cancelled => counts[2] += 1,
+            StepStatus::Pending | StepStatus::Queued | StepStatus::Running | StepStatus::Waiting => {}
+        }
+    }
+    let row = store.run(run).await.map_err(failed)?;
+    let took = row.as_ref().and_then(|row| Some((row.view.started_at?, row.view.ended_at?)));
+    let took = took.map_or(String::new(), |(from, to)| format!(" in {}", words::duration(from, to)));
+    let style = words::run_style(status);
+    let result = status.to_string();
+    let [succeeded, bad, rest] = counts;
+    eprintln!(
+        "{} {}{took} · {succeeded} succeeded, {bad} failed, {rest} skipped or cancelled",
+        app.stderr.paint(Style::Bold, "run"),
+        app.stderr.paint(style, &result),
+    );
+    if status != RunStatus::Success {
+        eprintln!("{}", app.stderr.paint(Style::Dim, &format!("why: plue explain {run}")));
+    }
+    Ok(())
+}
+
+async fn last_lines(
+    app: &App,
+    store: &Store,
+    run: &RunId,
+    step: &plue_plan::StepId,
+) -> Result<(), Failure> {
+    let failed = |error: plue_store::Error| from_store(&error);
+    let attempts = store.attempts(run, Some(step)).await.map_err(failed)?;
+    let ran = attempts.iter().rev().find(|attempt| {
+        matches!(attempt.state, AttemptStatus::Done | AttemptStatus::Lost) && attempt.log_bytes > 0
+    });
+    let Some(attempt) = ran else { return Ok(()) };
+    let range = LogRange::Tail(LAST_LINES);
+    let pieces = store.read_log(&attempt.claim.attempt, range).await.map_err(failed)?;
+    let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
+    let title = format!("last lines of {step}");
+    eprintln!("{}", app.stderr.paint(Style::Bold, &title));
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        eprintln!("  {}", sanitize(line, app.stderr.color));
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! `plue resume`: takes up runs whose plue process died, where the store says they are.
+
+use std::sync::Arc;
+
+use plue_executor::perform::environment::GivenSecrets;
+use plue_runtime::Tasks;
+
+use super::one_run;
+use crate::{
+    app::App,
+    args::ResumeArgs,
+    attend::attend,
+    exit::Exit,
+    failure::{Failure, Outcome, from_store},
+    wiring,
+};
+
+pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let tasks = Tasks::new();
+        let store = wiring::open_existing(app).await?;
+        let runs = match &args.run {
+            Some(name) => vec![one_run(&store, name).await?],
+            None => {
+                let open = store.unfinished_runs().await.map_err(|error| from_store(&error))?;
+                open.into_iter().map(|row| row.id).collect()
+            }
+        };
+        let engine = wiring::engine(app, store, &tasks)?;
+        let mut worst = Exit::Ok;
+        let mut resumed = 0;
+        for run in runs {
+            if engine.is_driven(&run) {
+                if args.run.is_some() {
+                    return Err(Failure::usage(format!("run {run} is being advanced already"))
+                        .hint(format!("follow it with `plue logs {run} -f`")));
+                }
+                continue;
+            }
+            eprintln!("run {run} is taken up");
+            resumed += 1;
+            let exit = attend(app, &engine, &run, Arc::new(GivenSecrets::default())).await?;
+            if worst == Exit::Ok {
+                worst = exit;
+            }
+        }
+        if resumed == 0 {
+            eprintln!("no run was left behind");
+        }
+        Ok(worst)
+    })
+}

@@ -1,0 +1,35 @@
+//! `plue retry`: an ended run goes on, with the same plan, where it failed or from a step on.
+
+use std::sync::Arc;
+
+use plue_flow::input::Reopen;
+use plue_plan::StepId;
+use plue_runtime::Tasks;
+
+use super::{one_run, run::given};
+use crate::{
+    app::App,
+    args::RetryArgs,
+    attend::attend,
+    failure::{Outcome, from_executor},
+    wiring,
+};
+
+pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let tasks = Tasks::new();
+        let store = wiring::open_existing(app).await?;
+        let run = one_run(&store, &args.run).await?;
+        let secrets = Arc::new(given(&args.secrets, app)?);
+        let engine = wiring::engine(app, store, &tasks)?;
+        let from = match &args.from {
+            Some(step) => Reopen::From(StepId::new(step)),
+            None => Reopen::Failed,
+        };
+        let steps = engine.reopen(&run, "plue retry", from).await;
+        let steps = steps.map_err(|error| from_executor(&error))?;
+        let names: Vec<&str> = steps.iter().map(StepId::as_str).collect();
+        eprintln!("run {run} goes on with {}", names.join(", "));
+        attend(app, &engine, &run, secrets).await
+    })
+}

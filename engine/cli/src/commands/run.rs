@@ -1,0 +1,118 @@
+//! `plue run`: evaluate a workflow, store the run, drive it here, show it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use plue_executor::{Origin, Submission, perform::environment::GivenSecrets};
+use plue_plan::{RunId, StepId};
+use plue_runtime::Tasks;
+use serde_json::json;
+
+use crate::{
+    app::App,
+    args::{Format, RunArgs},
+    attend::attend,
+    exit::Exit,
+    failure::{Failure, Outcome, from_executor},
+    render,
+    sources::{self, Planned},
+    terminal::Style,
+    wiring,
+};
+
+pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let tasks = Tasks::new();
+        // The evaluator starts while the database is opened.
+        let (planned, store) = tokio::join!(
+            sources::plan_one(app, args.workflow.as_deref(), &args.source, args.goal.as_deref()),
+            wiring::open_store(app),
+        );
+        let (planned, store) = (planned?, store?);
+        render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
+        let secrets = Arc::new(given(&args.secrets, app)?);
+        let engine = wiring::engine(app, store, &tasks)?;
+        let only = selection(&args, &planned)?;
+        let name = planned.sealed.plan.name.clone();
+        let hash = planned.sealed.hash;
+        let submission = submission(args.max_parallel, planned, only);
+        let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
+        if app.verbosity >= 0 {
+            eprintln!(
+                "{} {name} · plan {} · run {run}",
+                app.stderr.paint(Style::Bold, "run"),
+                hash.short()
+            );
+        }
+        let exit = attend(app, &engine, &run, secrets).await?;
+        tell(&run, exit, args.output);
+        Ok(exit)
+    })
+}
+
+/// Data for programs on stdout; for people everything was said on stderr.
+fn tell(run: &RunId, exit: Exit, format: Format) {
+    match format {
+        Format::Table => {}
+        Format::Json | Format::Jsonl => {
+            println!("{}", json!({ "schema_version": 1, "run": run, "exit_code": exit.code() }));
+        }
+    }
+}
+
+fn submission(max_parallel: Option<u32>, planned: Planned, only: Vec<StepId>) -> Submission {
+    Submission {
+        origin: Origin {
+            workspace: planned.repo.clone(),
+            repository: planned.repo,
+            read_set: planned.read_set,
+            max_parallel,
+        },
+        plan: planned.sealed,
+        source: planned.path,
+        event: planned.event,
+        inputs: planned.inputs,
+        only,
+    }
+}
+
+/// The steps of `--step` or `--from`.
+fn selection(args: &RunArgs, planned: &Planned) -> Result<Vec<StepId>, Failure> {
+    let plan = &planned.sealed.plan;
+    let known = |id: &str| {
+        if plan.steps.iter().any(|step| step.id.as_str() == id) {
+            return Ok(StepId::new(id));
+        }
+        let names = plan.steps.iter().map(|step| step.id.as_str());
+        let failure = Failure::not_found(format!("the plan has no step `{id}`"));
+        Err(match plue_plan::validate::did_you_mean(id, names) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure,
+        })
+    };
+    match (&args.step, &args.from) {
+        (Some(step), _) => Ok(vec![known(step)?]),
+        (None, Some(from)) => {
+            let from = known(from)?;
+            let run = plue_flow::Run::new(RunId::new(""), Arc::new(plan.clone()));
+            let mut only = run.descendants(&from);
+            if !only.contains(&from) {
+                only.push(from);
+            }
+            Ok(only)
+        }
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// Secrets that the user hands to the run, by name, from plue's own environment.
+pub(super) fn given(names: &[String], app: &App) -> Result<GivenSecrets, Failure> {
+    let mut secrets = BTreeMap::new();
+    for name in names {
+        let text = app.environment.get(name).ok_or_else(|| {
+            Failure::usage(format!("--secret {name}: there is no variable of this name"))
+                .hint(format!("set it for this command: {name}=… plue run --secret {name}"))
+        })?;
+        secrets.insert(name.clone(), text.into_bytes());
+    }
+    Ok(GivenSecrets(secrets))
+}

@@ -1,0 +1,168 @@
+//! Following a run: its log lines and the fate of its steps, from the store, until it ends.
+//!
+//! Live and afterwards are the same query: rows after a cursor. Wake-ups only make it prompt.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Write,
+    time::Duration,
+};
+
+use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView};
+use plue_plan::{AttemptId, RunId, StepId};
+use plue_runtime::Clock;
+use plue_store::{AttemptRow, Error, LogRange, LogStream, Store};
+
+use crate::render::{
+    live::{Live, Running},
+    words,
+};
+
+/// Between two looks at the store; a flood of changes is shown in this rhythm.
+const RHYTHM: Duration = Duration::from_millis(50);
+/// Without a wake-up of this process the store is looked at this often: others may write to it.
+const POLL: Duration = Duration::from_millis(250);
+/// Bytes read from one attempt's log at once.
+const PAGE: u64 = 1024 * 1024;
+
+/// Why following ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// Nobody reads our output any more.
+    #[error("the output is closed")]
+    Closed(#[from] std::io::Error),
+}
+
+/// What was shown so far.
+pub struct Follower<'a, W> {
+    store: &'a Store,
+    run: &'a RunId,
+    live: Live<W>,
+    clock: Clock,
+    /// Bytes shown of each attempt's log.
+    shown: HashMap<AttemptId, u64>,
+    /// What was said last about each step.
+    said: BTreeMap<StepId, (StepStatus, u32, u32)>,
+}
+
+// === impl Follower ===
+
+impl<'a, W: Write> Follower<'a, W> {
+    /// A follower that has shown nothing yet.
+    pub fn new(store: &'a Store, run: &'a RunId, live: Live<W>, clock: Clock) -> Self {
+        Self { store, run, live, clock, shown: HashMap::new(), said: BTreeMap::new() }
+    }
+
+    /// Shows everything until the run ends; gives its status. Cancel-safe: nothing is shown twice
+    /// after a cancelled call.
+    ///
+    /// # Errors
+    /// The database, or the output.
+    pub async fn to_end(&mut self) -> Result<RunStatus, FollowError> {
+        let mut changes = self.store.changes_of(self.run);
+        loop {
+            changes.borrow_and_update();
+            // The status first: what is shown after it is complete if it says that the run ended.
+            let status = self.store.run(self.run).await?.map(|row| row.view.status);
+            self.show().await?;
+            match status {
+                None => return Ok(RunStatus::Cancelled),
+                Some(status) if status.is_terminal() => {
+                    self.live.erase()?;
+                    return Ok(status);
+                }
+                Some(_) => {}
+            }
+            let mark = self.clock.mark();
+            let woken = tokio::time::timeout(POLL, changes.changed()).await;
+            if woken.is_ok() {
+                let early = RHYTHM.saturating_sub(self.clock.elapsed(mark));
+                self.clock.sleep(early).await;
+            }
+        }
+    }
+
+    /// Shows what is new.
+    async fn show(&mut self) -> Result<(), FollowError> {
+        let steps = self.store.steps(self.run).await?;
+        let attempts = self.store.attempts(self.run, None).await?;
+        for attempt in &attempts {
+            self.log_of(attempt).await?;
+        }
+        let now = self.clock.now();
+        let mut running = Vec::new();
+        let (mut ended, mut total) = (0, 0);
+        for row in steps {
+            let view = row.view;
+            total += 1;
+            ended += u32::from(view.status.is_terminal());
+            if let (StepStatus::Running, Some(since)) = (view.status, view.started_at) {
+                let elapsed = words::duration(since, now);
+                running.push(Running { step: view.step.to_string(), elapsed });
+            }
+            self.say(&view)?;
+        }
+        let summary = format!("  {ended} of {total} steps ended, {} running", running.len());
+        self.live.draw(&running, &summary)?;
+        Ok(())
+    }
+
+    async fn log_of(&mut self, attempt: &AttemptRow) -> Result<(), FollowError> {
+        let quiet = matches!(attempt.state, AttemptStatus::Queued | AttemptStatus::Assigned);
+        let id = &attempt.claim.attempt;
+        let mut from = self.shown.get(id).copied().unwrap_or(0);
+        if quiet || from >= attempt.log_bytes {
+            return Ok(());
+        }
+        loop {
+            let pieces = self.store.read_log(id, LogRange::After(from, PAGE)).await?;
+            let Some(last) = pieces.last() else { return Ok(()) };
+            from = last.first_byte + last.bytes.len() as u64;
+            self.shown.insert(id.clone(), from);
+            for piece in pieces {
+                match piece.stream {
+                    LogStream::Stdout | LogStream::Stderr => {
+                        self.live.log(attempt.step.as_str(), &piece.bytes)?;
+                    }
+                    LogStream::Gap | LogStream::Note => {}
+                }
+            }
+            if from >= attempt.log_bytes {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says what became of a step, once.
+    fn say(&mut self, view: &StepView) -> Result<(), FollowError> {
+        let now = (view.status, view.visit, view.attempts);
+        if self.said.get(&view.step) == Some(&now) {
+            return Ok(());
+        }
+        self.said.insert(view.step.clone(), now);
+        let reason = view.reason.as_ref().map(ToString::to_string);
+        match view.status {
+            StepStatus::Pending | StepStatus::Queued | StepStatus::Running => {}
+            StepStatus::Waiting => {
+                let words = format!("waits{}", reason.map_or(String::new(), |text| format!(": {text}")));
+                self.live.note(view.status, view.step.as_str(), &words)?;
+            }
+            StepStatus::Success
+            | StepStatus::Failed
+            | StepStatus::Skipped
+            | StepStatus::Cancelled
+            | StepStatus::TimedOut => {
+                let took = match (view.started_at, view.ended_at) {
+                    (Some(from), Some(to)) => format!(" in {}", words::duration(from, to)),
+                    _ => String::new(),
+                };
+                let why = reason.map_or(String::new(), |text| format!(": {text}"));
+                self.live.ended(view, &format!("{}{took}{why}", view.status))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! Putting the rooms together for one invocation: runtime, database, pool, engine.
+//!
+//! Only composes; each room is built from its own options.
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use plue_executor::{Engine, Options, engine::Parts};
+use plue_pool::LocalPool;
+use plue_runtime::{Clock, Ids, Tasks};
+use plue_store::{Store, StoreOptions};
+
+use crate::{app::App, exit::Exit, failure::{Failure, from_store}};
+
+/// Runs a future to its end. One thread: a local run waits for processes and for SQLite's own
+/// thread, and handing work between threads would only cost time.
+///
+/// # Errors
+/// The runtime cannot be made, or what the future says.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::infrastructure(&error))?;
+    runtime.block_on(future)
+}
+
+/// Opens the database for reading and writing, and makes it if it is not there.
+///
+/// # Errors
+/// The state directory or the database cannot be used.
+pub async fn open_store(app: &App) -> Result<Store, Failure> {
+    let state = &app.loaded.config.state_dir;
+    make_private(state).map_err(|source| {
+        Failure::state_dir(state, &source)
+    })?;
+    Store::open(StoreOptions::new(app.loaded.database_url())).await.map_err(|error| from_store(&error))
+}
+
+/// Opens a database that exists, only to read.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub async fn open_existing(app: &App) -> Result<Store, Failure> {
+    let url = app.loaded.database_url();
+    if let Some(path) = url.strip_prefix("sqlite:")
+        && !PathBuf::from(path).exists()
+    {
+        return Err(Failure::not_found("nothing has run here yet")
+            .hint(format!("the state directory is {}", app.loaded.config.state_dir.display())));
+    }
+    Store::open(StoreOptions::new(url).existing()).await.map_err(|error| from_store(&error))
+}
+
+/// The engine of this process.
+///
+/// # Errors
+/// A duration of the configuration is wrong.
+pub fn engine(app: &App, store: Store, tasks: &Tasks) -> Result<Engine, Failure> {
+    let config = &app.loaded.config;
+    let clock = Clock::real();
+    let pool = LocalPool::new(
+        plue_pool::Options {
+            binary: app.program(config.runner.binary.as_deref(), "plue-runner"),
+            directory: config.state_dir.join("runners"),
+        },
+        store.clone(),
+        clock,
+        tasks.clone(),
+    );
+    let mut options = Options::new(config.state_dir.join("locks"));
+    let grace = config.runner.grace.parse();
+    options.grace = grace.map_err(|error| Failure::new(
+        Exit::Usage,
+        plue_plan::Diagnostic::error(crate::failure::codes::CONFIG, format!("runner.grace: {error}")),
+    ))?;
+    options.log_cap_bytes = config.runner.log_limit_bytes;
+    options.control_poll = Duration::from_millis(200);
+    let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
+    Ok(Engine::new(options, parts))
+}
+
+/// A directory that only this user may look into: logs may hold what was not meant to be shown.
+fn make_private(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
