@@ -18,22 +18,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )]
     let python = std::env::var("PYO3_PYTHON")
         .map_err(|_| "PYO3_PYTHON is not set; it names the interpreter to embed")?;
-    let output = Command::new(&python)
-        .args(["-I", "-S", "-c", QUESTION])
-        .output()?;
+    let output = Command::new(&python).args(["-I", "-S", "-c", QUESTION]).output()?;
     if !output.status.success() {
         return Err(format!("{python} does not answer: {}", output.status).into());
     }
     let answer = String::from_utf8(output.stdout)?;
     let mut lines = answer.lines();
-    for name in [
-        "PLUE_PYTHON_STDLIB",
-        "PLUE_PYTHON_DYNLOAD",
-        "PLUE_PYTHON_VERSION",
-    ] {
-        let value = lines
-            .next()
-            .ok_or("the interpreter's answer is too short")?;
+    for name in ["PLUE_PYTHON_STDLIB", "PLUE_PYTHON_DYNLOAD", "PLUE_PYTHON_VERSION"] {
+        let value = lines.next().ok_or("the interpreter's answer is too short")?;
         println!("cargo::rustc-env={name}={value}");
     }
     println!("cargo::rustc-env=PLUE_PYTHON_EXECUTABLE={python}");

@@ -41,25 +41,17 @@ pub(crate) struct Task<'a> {
 /// Lives and ends.
 pub(crate) fn live(py: Python<'_>, task: &Task<'_>) -> ! {
     jail::enter_child();
-    let Ok(request) = start(task) else {
-        kernel::exit_now(exit::CHILD_REQUEST)
-    };
+    let Ok(request) = start(task) else { kernel::exit_now(exit::CHILD_REQUEST) };
     if let Err(layer) = task.jail.lock(task.report, task.mapped) {
         say_layer(layer);
         kernel::exit_now(exit::CHILD_JAIL);
     }
     let evaluated = catch_unwind(AssertUnwindSafe(|| evaluate(py, task.raw, &request)));
-    let Ok((outcome, printed)) = evaluated else {
-        kernel::exit_now(exit::CHILD_PANIC)
-    };
+    let Ok((outcome, printed)) = evaluated else { kernel::exit_now(exit::CHILD_PANIC) };
     let sent = report::encode(&outcome, &printed)
         .map_err(io::Error::other)
         .and_then(|bytes| kernel::write_all(REPORT_DESCRIPTOR, &bytes));
-    kernel::exit_now(if sent.is_ok() {
-        exit::DONE
-    } else {
-        exit::CHILD_REPLY
-    })
+    kernel::exit_now(if sent.is_ok() { exit::DONE } else { exit::CHILD_REPLY })
 }
 
 /// Everything that happens before the door is locked; none of the file's code is looked at.
@@ -100,11 +92,7 @@ fn evaluate(py: Python<'_>, _raw: bool, request: &EvalRequest) -> (EvalOutcome, 
 
 #[cfg(feature = "raw-language")]
 fn evaluate(py: Python<'_>, raw: bool, request: &EvalRequest) -> (EvalOutcome, String) {
-    if raw {
-        crate::raw::evaluate(py, request)
-    } else {
-        crate::language::evaluate(py, request)
-    }
+    if raw { crate::raw::evaluate(py, request) } else { crate::language::evaluate(py, request) }
 }
 
 fn say_layer(layer: LayerName) {

@@ -14,29 +14,19 @@ pub(crate) const POLICY_VERSION: u32 = 1;
 /// The build, as every plan records it.
 #[must_use]
 pub(crate) fn build() -> String {
-    format!(
-        "{}/{}/{POLICY_VERSION}",
-        interpreter::VERSION,
-        std::env::consts::ARCH
-    )
+    format!("{}/{}/{POLICY_VERSION}", interpreter::VERSION, std::env::consts::ARCH)
 }
 
 /// Whether a layer is missing without permission.
 #[must_use]
 pub(crate) fn is_refused(layers: &[Layer]) -> bool {
-    layers
-        .iter()
-        .any(|layer| matches!(layer.state, LayerState::Missing(_)))
+    layers.iter().any(|layer| matches!(layer.state, LayerState::Missing(_)))
 }
 
 /// Sends the hello frame; says whether the engine took it.
 #[must_use]
 pub(crate) fn send(layers: Vec<Layer>) -> bool {
-    let hello = EvalHello {
-        protocol: PROTOCOL,
-        build: build(),
-        layers,
-    };
+    let hello = EvalHello { protocol: PROTOCOL, build: build(), layers };
     frame::encode(&hello, MAX_REPLY_BYTES)
         .is_ok_and(|bytes| kernel::write_all(ENGINE_DESCRIPTOR, &bytes).is_ok())
 }

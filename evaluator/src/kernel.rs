@@ -35,11 +35,7 @@ pub struct Spent {
 }
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Forks. The caller must be single-threaded; the evaluator asserts that before it serves.
@@ -141,10 +137,7 @@ pub fn become_user(id: u32) -> io::Result<()> {
 /// # Errors
 /// What setrlimit(2) says.
 pub fn limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
-    let value = libc::rlimit {
-        rlim_cur: soft,
-        rlim_max: hard,
-    };
+    let value = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: the pointer is to a live local.
     check(unsafe { libc::setrlimit(resource, &raw const value) }.into()).map(drop)
 }
@@ -154,18 +147,12 @@ pub fn limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::R
 /// # Errors
 /// What setitimer(2) says.
 pub fn cpu_timer(after: Duration) -> io::Result<()> {
-    let none = libc::timeval {
-        tv_sec: 0,
-        tv_usec: 0,
-    };
+    let none = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let value = libc::timeval {
         tv_sec: libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_usec: after.subsec_micros().into(),
     };
-    let timer = libc::itimerval {
-        it_interval: none,
-        it_value: value,
-    };
+    let timer = libc::itimerval { it_interval: none, it_value: value };
     // SAFETY: the new value is a live local, the old one is not asked for.
     let result =
         unsafe { libc::setitimer(libc::ITIMER_PROF, &raw const timer, std::ptr::null_mut()) };
@@ -254,10 +241,7 @@ pub fn is_open(descriptor: i32) -> bool {
 /// What `process_vm_readv(2)` says.
 pub fn read_memory_of_parent() -> io::Result<()> {
     let mut byte = 0_u8;
-    let here = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
-    };
+    let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     // SAFETY: both vectors describe one byte; the parent was forked, so the address is its, too.
     let result = unsafe {
         libc::process_vm_readv(libc::getppid(), &raw const here, 1, &raw const here, 1, 0)
@@ -322,10 +306,7 @@ impl Region {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self {
-            start: start.cast(),
-            length,
-        })
+        Ok(Self { start: start.cast(), length })
     }
 
     /// The memory.

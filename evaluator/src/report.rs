@@ -62,10 +62,7 @@ pub fn encode(outcome: &EvalOutcome, printed: &str) -> Result<Vec<u8>, postcard:
 
 /// [`EvalOutcome`] without `Killed`, which is the zygote's to say, and without copies.
 #[derive(Deserialize)]
-#[expect(
-    dead_code,
-    reason = "the fields are decoded to be checked, then passed on as bytes"
-)]
+#[expect(dead_code, reason = "the fields are decoded to be checked, then passed on as bytes")]
 enum Outcome<'a> {
     Plans(#[serde(borrow)] Each<(&'a str, &'a str)>),
     Needs(#[serde(borrow)] Each<Need<'a>>),
@@ -120,12 +117,7 @@ fn check_outcome(bytes: &[u8]) -> Result<(), &'static str> {
 /// Printable ASCII of an untrusted text, cut.
 fn text(bytes: &[u8]) -> String {
     let printable = |byte: &&u8| byte.is_ascii_graphic() || **byte == b' ';
-    bytes
-        .iter()
-        .filter(printable)
-        .take(TEXT_BYTES)
-        .map(|byte| char::from(*byte))
-        .collect()
+    bytes.iter().filter(printable).take(TEXT_BYTES).map(|byte| char::from(*byte)).collect()
 }
 
 #[cfg(test)]
@@ -136,22 +128,15 @@ mod tests {
 
     #[test]
     fn an_outcome_is_passed_on_as_the_bytes_that_came() {
-        let plan = RawPlan {
-            plan_json: "{}".to_owned(),
-            places_json: "[]".to_owned(),
-        };
+        let plan = RawPlan { plan_json: "{}".to_owned(), places_json: "[]".to_owned() };
         let outcomes = [
             EvalOutcome::Plans(vec![plan]),
             EvalOutcome::Needs(vec![Need::Read("a".to_owned()), Need::ChangedFiles]),
-            EvalOutcome::Failed {
-                diagnostics_json: "[]".to_owned(),
-            },
+            EvalOutcome::Failed { diagnostics_json: "[]".to_owned() },
         ];
         for outcome in outcomes {
             let bytes = encode(&outcome, "printed").unwrap();
-            let Report::Outcome(rest) = Report::parse(&bytes) else {
-                panic!("{outcome:?}")
-            };
+            let Report::Outcome(rest) = Report::parse(&bytes) else { panic!("{outcome:?}") };
             let decoded: (EvalOutcome, String) = postcard::from_bytes(rest).unwrap();
             assert_eq!(decoded, (outcome, "printed".to_owned()));
         }
@@ -160,10 +145,7 @@ mod tests {
     #[test]
     fn a_child_may_not_say_that_it_was_killed() {
         let bytes = encode(&EvalOutcome::Killed(Killed::Cpu), "").unwrap();
-        assert_eq!(
-            Report::parse(&bytes),
-            Report::Malformed("it does not decode")
-        );
+        assert_eq!(Report::parse(&bytes), Report::Malformed("it does not decode"));
     }
 
     #[test]
@@ -175,20 +157,12 @@ mod tests {
 
     #[test]
     fn a_huge_announced_list_is_refused_without_allocating_it() {
-        let bytes = [
-            OUTCOME, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
-        ];
-        assert_eq!(
-            Report::parse(&bytes),
-            Report::Malformed("it does not decode")
-        );
+        let bytes = [OUTCOME, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        assert_eq!(Report::parse(&bytes), Report::Malformed("it does not decode"));
     }
 
     #[test]
     fn control_characters_of_an_event_do_not_travel() {
-        assert_eq!(
-            Report::parse(b"Aopen\x1b[2J\n"),
-            Report::Audit("open[2J".to_owned())
-        );
+        assert_eq!(Report::parse(b"Aopen\x1b[2J\n"), Report::Audit("open[2J".to_owned()));
     }
 }

@@ -41,11 +41,7 @@ fn serve(py: Python<'_>, options: &Options) -> ExitCode {
     };
     let layers = jail.harden();
     let refused = hello::is_refused(&layers);
-    let verdict = if refused {
-        exit::LAYER_MISSING
-    } else {
-        exit::DONE
-    };
+    let verdict = if refused { exit::LAYER_MISSING } else { exit::DONE };
     if options.check {
         let printed = hello::print(&layers).is_ok();
         kernel::exit_now(if printed { verdict } else { exit::SYSTEM });

@@ -61,9 +61,7 @@ fn next_request() -> Result<Option<usize>, Stop> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
         Err(error) => return Err(error.into()),
     }
-    frame::length(prefix, MAX_REQUEST_BYTES)
-        .map(Some)
-        .map_err(|_| Stop(exit::PROTOCOL))
+    frame::length(prefix, MAX_REQUEST_BYTES).map(Some).map_err(|_| Stop(exit::PROTOCOL))
 }
 
 /// A request before anybody has read it.
@@ -82,17 +80,7 @@ fn answer(py: Python<'_>, jail: &Jail, region: &mut Region, request: Request) ->
     let pid = match interpreter::fork(py)? {
         Fork::Child => {
             let report = writer.as_fd();
-            child::live(
-                py,
-                &Task {
-                    jail,
-                    report,
-                    length,
-                    mapped,
-                    parent,
-                    raw,
-                },
-            )
+            child::live(py, &Task { jail, report, length, mapped, parent, raw })
         }
         Fork::Parent(pid) => pid,
     };
@@ -103,12 +91,7 @@ fn answer(py: Python<'_>, jail: &Jail, region: &mut Region, request: Request) ->
         Verdict::Outcome(bytes) => send_spliced(id, bytes, usage),
         Verdict::Killed(killed) => {
             let outcome = plue_wire::eval::EvalOutcome::Killed(killed);
-            let reply = EvalReply {
-                id,
-                outcome,
-                printed: String::new(),
-                usage,
-            };
+            let reply = EvalReply { id, outcome, printed: String::new(), usage };
             let bytes = frame::encode(&reply, MAX_REPLY_BYTES).map_err(|_| Stop(exit::SYSTEM))?;
             send(&[&bytes])
         }
@@ -122,9 +105,7 @@ fn send_spliced(id: u64, outcome_and_printed: &[u8], usage: Usage) -> Result<(),
     let head = encode(postcard::to_extend(&id, Vec::new()))?;
     let tail = encode(postcard::to_extend(&usage, Vec::new()))?;
     let length = head.len() + outcome_and_printed.len() + tail.len();
-    let prefix = u32::try_from(length)
-        .map_err(|_| Stop(exit::SYSTEM))?
-        .to_le_bytes();
+    let prefix = u32::try_from(length).map_err(|_| Stop(exit::SYSTEM))?.to_le_bytes();
     send(&[&prefix, &head, outcome_and_printed, &tail])
 }
 
@@ -145,21 +126,12 @@ mod tests {
     #[test]
     fn a_spliced_reply_reads_as_the_reply_it_stands_for() {
         let outcome = EvalOutcome::Needs(vec![Need::Glob("*.rs".to_owned())]);
-        let usage = Usage {
-            cpu_us: 300,
-            wall_us: 70_000,
-            max_rss_kib: 1,
-        };
+        let usage = Usage { cpu_us: 300, wall_us: 70_000, max_rss_kib: 1 };
         let printed = "p".to_owned();
         let mut spliced = postcard::to_extend(&7_u64, Vec::new()).unwrap();
         spliced = postcard::to_extend(&(&outcome, &printed), spliced).unwrap();
         spliced = postcard::to_extend(&usage, spliced).unwrap();
-        let reply = EvalReply {
-            id: 7,
-            outcome,
-            printed,
-            usage,
-        };
+        let reply = EvalReply { id: 7, outcome, printed, usage };
         assert_eq!(frame::decode::<EvalReply>(&spliced).unwrap(), reply);
     }
 }

@@ -2,10 +2,7 @@
 //!
 //! Address space randomisation moves whole pages only; the order of objects inside `CPython`'s
 //! pools would be the same in both interpreters, and with it the order of a set of functions.
-#![expect(
-    unsafe_code,
-    reason = "the blocks are taken from CPython's own allocator"
-)]
+#![expect(unsafe_code, reason = "the blocks are taken from CPython's own allocator")]
 
 use std::ffi::c_void;
 
