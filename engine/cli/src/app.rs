@@ -105,7 +105,8 @@ impl App {
 }
 
 /// The nearest directory upwards that holds `.git`, else the directory itself.
-fn repository_root(from: &Path) -> PathBuf {
+#[must_use]
+pub fn repository_root(from: &Path) -> PathBuf {
     let root = from.ancestors().find(|directory| directory.join(".git").exists());
     root.unwrap_or(from).to_owned()
 }

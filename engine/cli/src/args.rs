@@ -30,7 +30,7 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Directory of the database, logs and runner buffers [default: $XDG_STATE_HOME/plue]
+    /// Directory of the database, logs and runner buffers [default: `$XDG_STATE_HOME/plue`]
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Database URL instead of the SQLite file in the state directory

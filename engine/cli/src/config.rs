@@ -28,7 +28,7 @@ mod keys;
 mod tests;
 
 pub use environment::Environment;
-pub use keys::{KEYS, Key};
+pub use keys::KEYS;
 
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

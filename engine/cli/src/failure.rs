@@ -14,6 +14,8 @@ pub struct Failure {
     pub exit: Exit,
     /// What is said on stderr; may be empty when everything was said already.
     pub diagnostics: Vec<Diagnostic>,
+    /// Root of the repository whose source lines are shown.
+    pub repo: Option<std::path::PathBuf>,
 }
 
 /// What every command returns.
@@ -24,7 +26,7 @@ pub type Outcome = Result<Exit, Failure>;
 impl Failure {
     /// One problem.
     pub fn new(exit: Exit, diagnostic: Diagnostic) -> Self {
-        Self { exit, diagnostics: vec![diagnostic] }
+        Self { exit, diagnostics: vec![diagnostic], repo: None }
     }
 
     /// A wrong command line that Clap cannot see.
@@ -39,7 +41,7 @@ impl Failure {
 
     /// Plans that are not valid.
     pub fn invalid(diagnostics: Vec<Diagnostic>) -> Self {
-        Self { exit: Exit::PlanInvalid, diagnostics }
+        Self { exit: Exit::PlanInvalid, diagnostics, repo: None }
     }
 
     /// With advice on the first problem.
@@ -48,6 +50,13 @@ impl Failure {
         if let Some(first) = self.diagnostics.first_mut() {
             first.hint = Some(hint.into());
         }
+        self
+    }
+
+    /// With the repository whose source lines are shown.
+    #[must_use]
+    pub fn in_repository(mut self, root: &std::path::Path) -> Self {
+        self.repo = Some(root.to_owned());
         self
     }
 
@@ -117,4 +126,10 @@ pub mod codes {
     pub const CONFIG: Code = Code::new("PLUE-C0004");
     /// A file that was named cannot be read.
     pub const UNREADABLE: Code = Code::new("PLUE-C0005");
+    /// An input does not fit what the plan declares.
+    pub const INPUT: Code = Code::new("PLUE-C0006");
+    /// A file that was given as an event is none.
+    pub const EVENT: Code = Code::new("PLUE-C0007");
+    /// A step has a role without a file.
+    pub const ROLE: Code = Code::new("PLUE-C0008");
 }

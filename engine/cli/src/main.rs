@@ -1,6 +1,7 @@
 //! `plue`, the command line. Only composes: reads arguments and configuration, calls a command,
 //! prints what went wrong, and turns the result into an exit code.
 #![forbid(unsafe_code)]
+#![expect(unreachable_pub, reason = "a binary has no outside; `pub` is what leaves a module")]
 
 mod app;
 mod args;
@@ -31,7 +32,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            render::diagnostic::print_all(&failure.diagnostics, &app);
+            match &failure.repo {
+                Some(root) => render::diagnostic::print_in(&failure.diagnostics, &app, root),
+                None => render::diagnostic::print_all(&failure.diagnostics, &app),
+            }
             failure.exit.into()
         }
     }

@@ -7,18 +7,18 @@ use crate::{
 };
 
 pub(super) fn run(args: &SchemaArgs) -> Outcome {
-    let schemas = plue_plan::schema::all();
+    let schemas = plue_plan::schema::ALL;
     let Some(name) = &args.name else {
-        schemas.iter().for_each(|(name, _)| println!("{name}"));
+        schemas.iter().for_each(|published| println!("{}", published.name));
         return Ok(Exit::Ok);
     };
-    let found = schemas.iter().find(|(known, _)| known == name);
-    let (_, schema) = found.ok_or_else(|| {
-        let names: Vec<_> = schemas.iter().map(|(name, _)| name.to_string()).collect();
+    let found = schemas.iter().find(|published| published.name == name);
+    let published = found.ok_or_else(|| {
+        let names: Vec<_> = schemas.iter().map(|published| published.name).collect();
         Failure::not_found(format!("there is no schema `{name}`"))
             .hint(format!("known schemas are {}", names.join(", ")))
     })?;
-    let text = serde_json::to_string_pretty(schema).map_err(|error| Failure::infrastructure(&error))?;
+    let text = serde_json::to_string_pretty(&(published.schema)()).map_err(|error| Failure::infrastructure(&error))?;
     println!("{text}");
     Ok(Exit::Ok)
 }

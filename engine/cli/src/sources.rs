@@ -1,0 +1,330 @@
+//! From a command line to plans: which repository, which workflow file, which event and inputs.
+//!
+//! The evaluator is started before anything else is looked at, because it takes the longest. Must
+//! not run, store or print anything.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use plue_plan::{Diagnostic, Event, Plan, SealedPlan};
+use plue_planner::{
+    CommitView, Evaluated, Options, PlanError, PlanRequest, PlannedWorkflow, Planner, Rate, Trust,
+    WorkTree, WorkflowFile,
+};
+use plue_runtime::{Clock, Tasks};
+use serde_json::{Map, Value as Json};
+
+use crate::{app::App, args::SourceArgs, exit::Exit, failure::Failure};
+
+mod event;
+mod inputs;
+mod place;
+mod problem;
+mod roles;
+
+pub use place::{Place, Target};
+pub use problem::{diagnostics, from_plan_error};
+pub use roles::missing_roles;
+
+use inputs::{Given, Missing};
+
+/// One plan, ready to be run.
+#[derive(Debug)]
+pub struct Planned {
+    /// Root of the repository.
+    pub repo: PathBuf,
+    /// Path of the workflow file in it.
+    pub path: String,
+    /// The plan.
+    pub sealed: SealedPlan,
+    /// What the run reacts to.
+    pub event: Event,
+    /// Inputs of the declared types, defaults filled in.
+    pub inputs: BTreeMap<String, Json>,
+    /// `plue_planner::ReadSet` as JSON.
+    pub read_set: Json,
+    /// What is worth a look.
+    pub warnings: Vec<Diagnostic>,
+    /// What the workflow file printed.
+    pub printed: String,
+}
+
+/// Evaluators and the repository they answer for, for one invocation.
+#[derive(Debug)]
+pub struct Session {
+    /// Root of the repository.
+    pub repo: PathBuf,
+    /// Makes plans.
+    pub planner: Planner,
+    /// What a workflow sees of the repository.
+    pub view: Arc<dyn CommitView>,
+    tasks: Tasks,
+}
+
+/// The event and the inputs that plans are made for.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// The event.
+    pub event: Event,
+    given: Vec<Given>,
+}
+
+/// Plans the one workflow that `plue run` is about. With a goal, the plan has this goal.
+///
+/// # Errors
+/// Everything a user can cause, each with its exit code; [`Exit::Infrastructure`] for the rest.
+pub async fn plan_one(
+    app: &App,
+    workflow: Option<&str>,
+    source: &SourceArgs,
+    goal: Option<&str>,
+) -> Result<Planned, Failure> {
+    let place = Place::find(app, source.repo.as_deref(), workflow)?;
+    let session = Session::start(app, &place)?;
+    let (file, occasion) =
+        tokio::join!(session.the_file(place.targets.first()), session.occasion(app, source),);
+    let (file, occasion) = (file?, occasion?);
+    let name = match place.targets.first() {
+        Some(Target::Name(name)) => Some(name.as_str()),
+        Some(Target::File(_)) | None => None,
+    };
+    let planned = session.run_ready(&file, name, occasion, goal).await;
+    planned.map_err(|failure| failure.in_repository(&session.repo))
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Starts the evaluators of this place; does not wait for them. Must be called inside a Tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// The evaluator cannot be started.
+    pub fn start(app: &App, place: &Place) -> Result<Self, Failure> {
+        let tree = place.files().fold(WorkTree::new(&place.repo), WorkTree::including);
+        let session = Self::cold(app, &place.repo, Arc::new(tree));
+        let warm = session.planner.pool().warm(Trust::Own);
+        warm.map_err(|error| from_plan_error(error.into(), &place.repo))?;
+        Ok(session)
+    }
+
+    /// A session for any view of a repository; evaluators start when they are needed.
+    pub fn cold(app: &App, repo: &Path, view: Arc<dyn CommitView>) -> Self {
+        let config = &app.loaded.config.evaluator;
+        let mut options = Options::new(app.program(config.binary.as_deref(), "plue-evaluator"));
+        options.allow_missing.clone_from(&config.allow_missing);
+        options.pairs = 1;
+        let tasks = Tasks::new();
+        let planner = Planner::new(options, Rate::default(), Clock::real(), tasks.clone());
+        Self { repo: repo.to_owned(), planner, view, tasks }
+    }
+
+    /// The same evaluators with another view of the repository.
+    pub fn at(&self, view: Arc<dyn CommitView>) -> Self {
+        Self {
+            repo: self.repo.clone(),
+            planner: self.planner.clone(),
+            view,
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    /// The event and inputs of the command line; the event is by default that a person asked.
+    ///
+    /// # Errors
+    /// An event file that is no event, an input that is not `key=value`.
+    pub async fn occasion(&self, app: &App, source: &SourceArgs) -> Result<Occasion, Failure> {
+        let given = inputs::parse(&source.inputs)?;
+        let (repo, user) = (self.repo.clone(), app.environment.get("USER"));
+        let file = source.event.clone();
+        let event = self.tasks.spawn_blocking(move || match file {
+            Some(file) => event::read(&file),
+            None => Ok(event::manual(&repo, user)),
+        });
+        let event = event.await.map_err(|error| Failure::infrastructure(&error))??;
+        Ok(Occasion { event, given })
+    }
+
+    /// All workflow files of the repository, and what is wrong with the whole.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub async fn discover(&self) -> Result<plue_planner::Discovery, Failure> {
+        let view = Arc::clone(&self.view);
+        let found = self.tasks.spawn_blocking(move || plue_planner::discover(&*view));
+        let found = found.await.map_err(|error| Failure::infrastructure(&error))?;
+        found.map_err(|error| from_plan_error(error.into(), &self.repo))
+    }
+
+    /// The files that a command is about: those named, else all.
+    ///
+    /// # Errors
+    /// No file has the name, or there is none at all.
+    pub async fn files(&self, targets: &[Target]) -> Result<Vec<String>, Failure> {
+        if targets.is_empty() {
+            let found = self.discover().await?;
+            if found.files.is_empty() {
+                return Err(place::no_workflow(&self.repo));
+            }
+            return Ok(found.files.into_iter().map(|file| file.path).collect());
+        }
+        let mut files = Vec::with_capacity(targets.len());
+        for target in targets {
+            let path = self.file(target).await?;
+            if !files.contains(&path) {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+
+    /// The plans of one file.
+    ///
+    /// # Errors
+    /// The file is invalid, or cannot be evaluated.
+    pub async fn evaluate(
+        &self,
+        entry: &str,
+        event: Option<Event>,
+        inputs: Map<String, Json>,
+    ) -> Result<Evaluated, PlanError> {
+        let request = PlanRequest {
+            view: Arc::clone(&self.view),
+            entry: entry.to_owned(),
+            event,
+            inputs,
+            trust: Trust::Own,
+            repository: self.repo.display().to_string(),
+        };
+        self.planner.plan(request).await
+    }
+
+    /// The plans of one file for this occasion. What is missing among the inputs stays missing.
+    ///
+    /// # Errors
+    /// The file is invalid, or cannot be evaluated.
+    pub async fn plans(&self, entry: &str, occasion: &Occasion) -> Result<Evaluated, PlanError> {
+        let raw = inputs::raw(&occasion.given);
+        let first = self.evaluate(entry, Some(occasion.event.clone()), raw.clone()).await?;
+        let [only] = &*first.workflows else { return Ok(first) };
+        let typed = inputs::typed(&occasion.given, &only.sealed.plan, Missing::Allowed);
+        let typed: Map<String, Json> = typed.map_err(PlanError::Invalid)?.into_iter().collect();
+        if typed == raw {
+            return Ok(first);
+        }
+        self.evaluate(entry, Some(occasion.event.clone()), typed).await
+    }
+
+    async fn file(&self, target: &Target) -> Result<String, Failure> {
+        let name = match target {
+            Target::File(path) => return Ok(path.clone()),
+            Target::Name(name) => name,
+        };
+        let repository = self.repo.display().to_string();
+        let found = self.planner.find(&self.view, name, Trust::Own, &repository).await;
+        let file: WorkflowFile = found.map_err(|error| from_plan_error(error, &self.repo))?;
+        Ok(file.path)
+    }
+
+    /// The file that is named, else the only one there is.
+    async fn the_file(&self, target: Option<&Target>) -> Result<String, Failure> {
+        if let Some(target) = target {
+            return self.file(target).await;
+        }
+        let found = self.discover().await?;
+        match found.files.as_slice() {
+            [one] => Ok(one.path.clone()),
+            [] => Err(place::no_workflow(&self.repo)),
+            several => {
+                let count = several.len();
+                let paths: Vec<&str> = several.iter().map(|file| file.path.as_str()).collect();
+                Err(Failure::usage(format!("the repository has {count} workflow files; say which"))
+                    .hint(format!("one of {}", paths.join(", "))))
+            }
+        }
+    }
+
+    /// One plan with its inputs checked. The workflow sees the inputs in their declared types, so it
+    /// is evaluated again if those differ from what was typed.
+    async fn run_ready(
+        &self,
+        entry: &str,
+        name: Option<&str>,
+        occasion: Occasion,
+        goal: Option<&str>,
+    ) -> Result<Planned, Failure> {
+        let failed = |error| from_plan_error(error, &self.repo);
+        let Occasion { event, given } = occasion;
+        let raw = inputs::raw(&given);
+        let first = self.evaluate(entry, Some(event.clone()), raw.clone()).await;
+        let mut evaluated = first.map_err(failed)?;
+        let check = |plan: &Plan| {
+            inputs::typed(&given, plan, Missing::Refused).map_err(|diagnostics| Failure {
+                exit: Exit::Usage,
+                ..Failure::invalid(diagnostics)
+            })
+        };
+        let mut inputs = check(&choose(&evaluated, entry, name)?.sealed.plan)?;
+        let typed: Map<String, Json> = inputs.clone().into_iter().collect();
+        if typed != raw {
+            let again = self.evaluate(entry, Some(event.clone()), typed).await;
+            evaluated = again.map_err(failed)?;
+            inputs = check(&choose(&evaluated, entry, name)?.sealed.plan)?;
+        }
+        let workflow = choose(&evaluated, entry, name)?.clone();
+        let missing = missing_roles(&workflow, &*self.view)
+            .map_err(|error| from_plan_error(error.into(), &self.repo))?;
+        if !missing.is_empty() {
+            return Err(Failure::invalid(missing.into_iter().map(problem::as_error).collect()));
+        }
+        Ok(Planned {
+            repo: self.repo.clone(),
+            path: entry.to_owned(),
+            sealed: with_goal(workflow.sealed, goal)?,
+            event,
+            inputs,
+            read_set: serde_json::to_value(&*evaluated.read_set)
+                .map_err(|error| Failure::infrastructure(&error))?,
+            warnings: workflow.warnings,
+            printed: evaluated.printed,
+        })
+    }
+}
+
+/// The plan of a file that a command is about: the only one, or the one of this name.
+fn choose<'e>(
+    evaluated: &'e Evaluated,
+    entry: &str,
+    name: Option<&str>,
+) -> Result<&'e PlannedWorkflow, Failure> {
+    let names = || evaluated.workflows.iter().map(|workflow| workflow.sealed.plan.name.as_str());
+    match (&*evaluated.workflows, name) {
+        ([one], _) => Ok(one),
+        ([], _) => Err(Failure::not_found(format!("{entry} returns no plan"))),
+        (several, Some(name)) if names().any(|known| known == name) => {
+            let found = several.iter().find(|workflow| workflow.sealed.plan.name == name);
+            found.ok_or_else(|| Failure::not_found(format!("{entry} has no plan `{name}`")))
+        }
+        (several, _) => {
+            let count = several.len();
+            let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
+            Err(Failure::usage(format!("{entry} returns {count} plans; say the name of one"))
+                .hint(format!("one of {}", names.join(", "))))
+        }
+    }
+}
+
+/// The plan with a goal, which is part of it and so of its hash.
+fn with_goal(sealed: SealedPlan, goal: Option<&str>) -> Result<SealedPlan, Failure> {
+    let Some(goal) = goal else { return Ok(sealed) };
+    let plan = Plan { goal: Some(goal.to_owned()), ..sealed.plan };
+    let problems = plue_plan::validate::validate_with(&plan, &Default::default(), &plue_spec::Cel);
+    let errors: Vec<_> = problems.into_iter().filter(problem::is_error).collect();
+    if !errors.is_empty() {
+        return Err(Failure { exit: Exit::Usage, ..Failure::invalid(errors) });
+    }
+    SealedPlan::seal(plan).map_err(|problem| Failure::invalid(vec![problem]))
+}

@@ -1,0 +1,150 @@
+//! The event of a run that a person asks for: from a file, or what git says about the work tree.
+
+use std::{
+    io::Read as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use plue_plan::{Diagnostic, Event, Span, event::EventType};
+
+use crate::{
+    exit::Exit,
+    failure::{Failure, codes},
+};
+
+/// Bytes of an event file at most.
+const MAX_EVENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What the workflow and the user said about the branch that everything is merged into.
+const DEFAULT_BRANCHES: [&str; 2] = ["main", "master"];
+
+/// Reads an event file; `-` is standard input. Unknown fields are errors.
+pub(super) fn read(path: &Path) -> Result<Event, Failure> {
+    let unreadable = |error: std::io::Error| {
+        let message = format!("cannot read the event {}: {error}", path.display());
+        Failure::new(Exit::NotFound, Diagnostic::error(codes::UNREADABLE, message))
+    };
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_EVENT_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(MAX_EVENT_BYTES + 1).read_to_end(&mut bytes)
+    }
+    .map_err(unreadable)?;
+    let refused = |message: String| Diagnostic::error(codes::EVENT, message);
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_EVENT_BYTES) {
+        let message = format!("the event is larger than {MAX_EVENT_BYTES} bytes");
+        return Err(Failure::new(Exit::Usage, refused(message)));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
+        let place =
+            Span::at(path.display().to_string(), number(error.line()), number(error.column()));
+        let problem = refused(format!("this is no event: {error}")).at(place);
+        Failure::new(Exit::Usage, problem.hint("`plue schema event` shows its form"))
+    })
+}
+
+/// That a person asked for a run of this work tree. What git does not say is absent.
+pub(super) fn manual(repo: &Path, user: Option<String>) -> Event {
+    let mut event = Event { actor: user, ..Event::new(EventType::Manual) };
+    if !repo.ancestors().any(|folder| folder.join(".git").exists()) {
+        return event;
+    }
+    // Both at once: starting a process takes longer than what it does.
+    let head = ["-q", "HEAD", "--symbolic-full-name", "HEAD", "refs/remotes/origin/HEAD"];
+    let head = start(repo, "rev-parse", &head);
+    let settings = ["-z", "--get-regexp", r"^(user\.name|remote\.origin\.url)$"];
+    let settings = start(repo, "config", &settings);
+    let (head, settings) = (said(head), said(settings));
+    // Lines come in this order; git stops at the first that it cannot say.
+    let mut lines = head.lines();
+    event.sha = lines.next().filter(|line| is_commit(line)).map(str::to_owned);
+    if let Some(name) = lines.next().filter(|line| line.starts_with("refs/")) {
+        event.branch = name.strip_prefix("refs/heads/").map(str::to_owned);
+        event.git_ref = Some(name.to_owned());
+    }
+    let upstream = lines.next().and_then(|line| line.strip_prefix("refs/remotes/origin/"));
+    let usual = || event.branch.as_deref().filter(|branch| DEFAULT_BRANCHES.contains(branch));
+    event.default_branch =
+        upstream.filter(|name| *name != "HEAD").or_else(usual).map(str::to_owned);
+    for setting in settings.split('\0') {
+        match setting.split_once('\n') {
+            Some(("user.name", name)) => event.actor = Some(name.to_owned()),
+            Some(("remote.origin.url", url)) => event.repository = owner_and_name(url),
+            Some(_) | None => {}
+        }
+    }
+    event
+}
+
+fn is_commit(line: &str) -> bool {
+    line.len() >= 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Git in a repository that may be a stranger's: no hooks, no monitor, no prompt, no other folder.
+fn start(repo: &Path, name: &str, args: &[&str]) -> Option<std::process::Child> {
+    let mut command = Command::new("git");
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_NAMESPACE"] {
+        command.env_remove(variable);
+    }
+    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+    command.arg("-C").arg(repo).args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false"]);
+    command.arg(name).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
+}
+
+/// What it said, however it ended.
+fn said(child: Option<std::process::Child>) -> String {
+    let output = child.and_then(|child| child.wait_with_output().ok());
+    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// `owner/name` of `https://host/owner/name.git` or `git@host:owner/name.git`; groups stay.
+fn owner_and_name(url: &str) -> Option<String> {
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None => url.split_once(':')?.1,
+    };
+    let path = path.trim_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    path.contains('/').then(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_repository_comes_from_any_kind_of_url() {
+        for (url, name) in [
+            ("https://forge.example/acme/shop.git", Some("acme/shop")),
+            ("https://user:secret@forge.example/acme/shop", Some("acme/shop")),
+            ("git@forge.example:acme/shop.git", Some("acme/shop")),
+            ("ssh://git@forge.example:2222/group/sub/shop.git", Some("group/sub/shop")),
+            ("/srv/shop.git", None),
+        ] {
+            assert_eq!(owner_and_name(url).as_deref(), name, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_event_with_an_unknown_field_is_refused_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("event.json");
+        std::fs::write(&path, "{\"type\": \"push\",\n \"brnch\": \"main\"}").unwrap();
+        let failure = read(&path).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        let span = failure.diagnostics[0].span.clone().unwrap();
+        assert_eq!((span.line, span.column), (2, 8));
+    }
+
+    #[test]
+    fn a_folder_outside_git_has_an_actor_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let event = manual(folder.path(), Some("ada".to_owned()));
+        assert_eq!(event, Event { actor: Some("ada".to_owned()), ..Event::new(EventType::Manual) });
+    }
+}
