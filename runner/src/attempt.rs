@@ -199,12 +199,11 @@ impl Attempt {
     /// Time until the next deadline.
     fn pause(&self) -> Duration {
         let timeout = self.stopping.next(self.limits.timeout);
+        let timeout = timeout.filter(|_| self.exited.is_none());
         // While chunks wait for budget the drain clock does not run: the engine is what is slow.
         let drain = self.drain_until.filter(|_| self.ready.is_empty());
         let next = [timeout, self.flush_at, drain].into_iter().flatten().min();
-        next.map_or(Duration::from_secs(3_600), |next| {
-            next.saturating_sub(self.now())
-        })
+        next.map_or(Duration::from_secs(3_600), |next| next.saturating_sub(self.now()))
     }
 
     fn look_at_clock(&mut self) {
@@ -213,10 +212,7 @@ impl Attempt {
             self.flush();
         }
         if self.exited.is_none()
-            && self
-                .stopping
-                .next(self.limits.timeout)
-                .is_some_and(|at| at <= now)
+            && self.stopping.next(self.limits.timeout).is_some_and(|at| at <= now)
         {
             self.stop(Cause::Timeout, false);
         }
@@ -297,10 +293,8 @@ impl Attempt {
                 self.last_flush = self.now();
             }
             Progress::Closed => {
-                if !self.lane(stream).is_empty() || self.exited.is_none() {
-                    // Bytes of the other stream may be older; they keep their turn.
-                    self.flush();
-                }
+                // Bytes of the other stream may be older; they keep their turn.
+                self.flush();
                 let bytes = self.lane(stream).finish();
                 self.emit(stream, bytes);
             }
@@ -404,16 +398,12 @@ impl Attempt {
             leaked,
         };
         self.files.delete();
-        self.report(Report::Ended(self.claim.clone(), Box::new(ending)))
-            .await;
+        self.report(Report::Ended(self.claim.clone(), Box::new(ending))).await;
     }
 
     /// Kills what is left, until nothing is.
     async fn end_processes(&mut self) {
-        let strays = self
-            .exited
-            .as_ref()
-            .is_some_and(|exited| !exited.strays.is_empty());
+        let strays = self.exited.as_ref().is_some_and(|exited| !exited.strays.is_empty());
         if !strays && self.killed.is_empty() && !self.marks.group_lives() {
             return;
         }

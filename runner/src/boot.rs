@@ -58,19 +58,12 @@ pub(crate) fn facts(runner: &RunnerId) -> Vec<(String, String)> {
         ("cpus", cpus.to_string()),
         ("memory_mib", memory.to_string()),
     ];
-    facts
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Resident size of this process in KiB.
 pub(crate) fn resident_kib() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = text
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0);
+    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * u64::try_from(rustix::param::page_size()).unwrap_or(4_096) / 1024
 }

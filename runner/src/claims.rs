@@ -75,13 +75,7 @@ impl Claims {
             }
         }
         let (file, bytes) = rewrite(path, &done, &open).map_err(Error::state(path))?;
-        let mut claims = Self {
-            path: path.to_owned(),
-            file,
-            bytes,
-            fences,
-            done,
-        };
+        let mut claims = Self { path: path.to_owned(), file, bytes, fences, done };
         claims.forget_old();
         Ok((claims, open))
     }
@@ -154,10 +148,7 @@ mod tests {
     use super::*;
 
     fn claim(attempt: &str, fence: u64) -> Claim {
-        Claim {
-            attempt: AttemptId::new(attempt),
-            fence: Fence(fence),
-        }
+        Claim { attempt: AttemptId::new(attempt), fence: Fence(fence) }
     }
 
     #[test]

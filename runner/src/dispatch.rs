@@ -112,9 +112,6 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let (clock, ids) = (Clock::real(), Ids::random());
         let workspace = Workspace::open(&options.workspace, &options.state, environment)?;
         let (claims, open) = Claims::open(&options.state.join("claims"))?;
-        if !open.is_empty() {
-            leftovers::kill_all_of_folder(workspace.folder());
-        }
         workspace.sweep(&open);
         let mut held = HashMap::new();
         for claim in open {
@@ -159,6 +156,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     /// [`Error::Dismissed`] when the engine does not want this runner; otherwise a broken disk.
     pub async fn run(mut self) -> Result<(), Error> {
         let mut signals = Signals::new()?;
+        self.end_the_past().await;
         let outcome = self.serve(&mut signals).await;
         for held in self.held.values_mut() {
             held.give(Order::Abandon);
@@ -166,6 +164,21 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         }
         self.last_words().await;
         outcome
+    }
+
+    /// Kills what attempts of an earlier process left running, before the engine hears that they
+    /// have ended.
+    async fn end_the_past(&self) {
+        const ROUNDS: u32 = 500;
+        if !self.held.values().any(Held::is_lost) {
+            return;
+        }
+        for _ in 0..ROUNDS {
+            if leftovers::kill_all_of_folder(self.workspace.folder()) == 0 {
+                return;
+            }
+            self.clock.sleep(Duration::from_millis(2)).await;
+        }
     }
 
     async fn serve(&mut self, signals: &mut Signals) -> Result<(), Error> {
@@ -222,11 +235,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     /// Queues events for the connection, one of each attempt in turn.
     fn fill(&mut self) -> Result<(), Error> {
-        let Connection::Up {
-            link,
-            is_welcome: true,
-        } = &mut self.connection
-        else {
+        let Connection::Up { link, is_welcome: true } = &mut self.connection else {
             return Ok(());
         };
         let mut is_moving = true;
@@ -271,7 +280,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     async fn last_words(&mut self) {
         const WAIT: Duration = Duration::from_millis(500);
         let tasks = self.tasks.clone();
-        let deadline = self.clock.sleep(WAIT);
+        let clock = self.clock;
+        let deadline = clock.sleep(WAIT);
         tokio::pin!(deadline);
         let gone = tasks.wait();
         tokio::pin!(gone);
@@ -281,7 +291,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 () = &mut deadline => return,
                 () = &mut gone, if self.reports.1.is_empty() => break,
                 Some(_) = self.reports.1.recv() => {}
-                () = self.clock.sleep(Duration::from_millis(5)) => self.children.reap(),
+                ended = self.interpreter.next() => self.note_forked(ended),
+                () = clock.sleep(Duration::from_millis(5)) => self.children.reap(),
             }
         }
         if let Connection::Up { link, .. } = &mut self.connection {
@@ -306,9 +317,7 @@ impl<S> Connection<S> {
         pause: Duration,
     ) -> Self {
         let dial = dial.clone();
-        Self::Down(Box::pin(
-            async move { dial_after(&dial, clock, pause).await },
-        ))
+        Self::Down(Box::pin(async move { dial_after(&dial, clock, pause).await }))
     }
 }
 
@@ -335,12 +344,8 @@ impl<S> std::fmt::Debug for Connection<S> {
 
 impl Signals {
     fn new() -> Result<Self, Error> {
-        let take = |kind| {
-            signal(kind).map_err(|source| Error::Setup {
-                what: "take signals",
-                source,
-            })
-        };
+        let take =
+            |kind| signal(kind).map_err(|source| Error::Setup { what: "take signals", source });
         Ok(Self {
             child: take(SignalKind::child())?,
             terminate: take(SignalKind::terminate())?,

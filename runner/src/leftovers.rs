@@ -25,10 +25,7 @@ impl Marks {
     pub(crate) fn of(pid: i32, files: &AttemptFiles) -> Self {
         let mut variable = b"PLUE_OUTPUT=".to_vec();
         variable.extend_from_slice(files.output().as_os_str().as_encoded_bytes());
-        Self {
-            group: pid,
-            variable,
-        }
+        Self { group: pid, variable }
     }
 
     /// Signals the group, and with `everywhere` also processes that left it.
@@ -76,9 +73,7 @@ pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
     let mut variable = b"PLUE_OUTPUT=".to_vec();
     variable.extend_from_slice(folder.as_os_str().as_encoded_bytes());
     variable.push(b'/');
-    let found: Vec<_> = processes()
-        .filter(|pid| has_prefix(*pid, &variable))
-        .collect();
+    let found: Vec<_> = processes().filter(|pid| has_prefix(*pid, &variable)).collect();
     for pid in &found {
         send(*pid, Signal::KILL);
     }
@@ -89,26 +84,18 @@ pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
 pub(crate) fn children() -> Vec<i32> {
     let own = std::process::id();
     let text = fs::read_to_string(format!("/proc/self/task/{own}/children")).unwrap_or_default();
-    text.split_ascii_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Whether the environment with which a process was started has this variable.
 pub(crate) fn has_variable(pid: i32, variable: &[u8]) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|bytes| {
-        bytes
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == variable)
-    })
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|entry| entry == variable))
 }
 
 fn has_prefix(pid: i32, prefix: &[u8]) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|bytes| {
-        bytes
-            .split(|byte| *byte == 0)
-            .any(|entry| entry.starts_with(prefix))
-    })
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|entry| entry.starts_with(prefix)))
 }
 
 fn send(pid: i32, signal: Signal) {

@@ -218,10 +218,7 @@ mod tests {
         assert_eq!(pauses.next(), Duration::ZERO);
         for _ in 0..200 {
             let pause = pauses.next();
-            assert!(
-                (SHORTEST_PAUSE..=LONGEST_PAUSE).contains(&pause),
-                "{pause:?}"
-            );
+            assert!((SHORTEST_PAUSE..=LONGEST_PAUSE).contains(&pause), "{pause:?}");
         }
         pauses.reset();
         assert_eq!(pauses.next(), Duration::ZERO);

@@ -26,13 +26,9 @@ fn main() -> ExitCode {
 fn start() -> Result<(), Error> {
     let options = Options::parse(std::env::args().skip(1))?;
     let token = boot(&options)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|source| Error::Setup {
-        what: "start the event loop",
-        source,
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|source| Error::Setup { what: "start the event loop", source })?;
     #[expect(
         clippy::disallowed_methods,
         reason = "steps inherit a few variables; this is the one place that reads them"

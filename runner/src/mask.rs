@@ -47,9 +47,7 @@ impl Secrets {
             return Self(None);
         }
         let sorted: Vec<_> = all.into_iter().collect();
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .build(&sorted);
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&sorted);
         // The builder refuses only automata of more than 2^31 states; 4 GiB of secrets do not fit
         // into a frame.
         let Ok(automaton) = automaton else {
@@ -71,11 +69,7 @@ impl Secrets {
 
     /// A mask for one stream.
     pub(crate) fn stream(&self) -> MaskStream {
-        MaskStream {
-            secrets: self.clone(),
-            pending: Vec::new(),
-            covered: 0,
-        }
+        MaskStream { secrets: self.clone(), pending: Vec::new(), covered: 0 }
     }
 
     /// A whole text, masked.
@@ -101,11 +95,7 @@ impl Secrets {
             Value::Number(number) => {
                 let text = number.to_string();
                 let masked = self.text(&text);
-                if masked == text {
-                    Value::Number(number)
-                } else {
-                    Value::String(masked)
-                }
+                if masked == text { Value::Number(number) } else { Value::String(masked) }
             }
             Value::Null | Value::Bool(_) => value,
         }
@@ -124,18 +114,12 @@ impl Patterns {
     }
 
     fn is_start(&self, suffix: &[u8]) -> bool {
-        let known = suffix
-            .first()
-            .is_some_and(|first| self.starts[usize::from(*first)]);
+        let known = suffix.first().is_some_and(|first| self.starts[usize::from(*first)]);
         if !known {
             return false;
         }
-        let next = self
-            .sorted
-            .partition_point(|form| form.as_slice() <= suffix);
-        self.sorted
-            .get(next)
-            .is_some_and(|form| form.starts_with(suffix))
+        let next = self.sorted.partition_point(|form| form.as_slice() <= suffix);
+        self.sorted.get(next).is_some_and(|form| form.starts_with(suffix))
     }
 
     /// The places of forms, those that overlap as one. `covered` bytes at the front count as one.

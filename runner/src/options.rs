@@ -111,9 +111,7 @@ impl Options {
         // One chunk must always fit, and a semaphore counts in 32 bits here.
         let largest = usize::try_from(u32::MAX / 2).unwrap_or(usize::MAX);
         if !(128 * 1024..=largest).contains(&self.buffer_bytes) {
-            return Err(Error::Usage(
-                "--buffer-bytes is from 131072 to 2147483647".to_owned(),
-            ));
+            return Err(Error::Usage("--buffer-bytes is from 131072 to 2147483647".to_owned()));
         }
         Ok(self)
     }
@@ -158,10 +156,7 @@ mod tests {
             ("--connect tcp:x", "--connect wants unix:PATH"),
             ("--bogus 1", "unknown argument --bogus"),
             ("--state", "--state needs a value"),
-            (
-                "--orphan-after -1",
-                "--orphan-after wants a number of seconds",
-            ),
+            ("--orphan-after -1", "--orphan-after wants a number of seconds"),
         ];
         for (line, message) in cases {
             let error = parse(line).unwrap_err().to_string();

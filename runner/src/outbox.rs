@@ -80,12 +80,7 @@ impl Outbox {
     /// # Errors
     /// The event is larger than a frame.
     pub(crate) fn push(&mut self, at_us: i64, kind: EventKind) -> Result<usize, Error> {
-        let event = AttemptEvent {
-            claim: self.claim.clone(),
-            seq: self.next,
-            at_us,
-            kind,
-        };
+        let event = AttemptEvent { claim: self.claim.clone(), seq: self.next, at_us, kind };
         self.append(&FromRunner::Event(event))
     }
 

@@ -31,9 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Value>, String> {
     let read = file.take(limit).read_to_end(&mut bytes);
     read.map_err(|error| format!("$PLUE_OUTPUT cannot be read: {error}"))?;
     if bytes.len() > MAX_OUTPUT_BYTES {
-        return Err(format!(
-            "$PLUE_OUTPUT is over the limit of {MAX_OUTPUT_BYTES} bytes"
-        ));
+        return Err(format!("$PLUE_OUTPUT is over the limit of {MAX_OUTPUT_BYTES} bytes"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -66,9 +64,7 @@ fn lines(text: &str) -> Result<Map<String, Value>, String> {
             continue;
         }
         let equals = line.find('=');
-        let block = line
-            .find("<<")
-            .filter(|block| equals.is_none_or(|equals| *block < equals));
+        let block = line.find("<<").filter(|block| equals.is_none_or(|equals| *block < equals));
         let (key, value) = match (block, equals) {
             (Some(block), _) => {
                 let (key, end) = line.split_at(block);
@@ -133,10 +129,7 @@ mod tests {
         let cases = [
             ("a=1\r\nb = x=y \n\n", json!({"a": "1", "b": " x=y "})),
             ("{\"a\": [1, 2]}\n", json!({"a": [1, 2]})),
-            (
-                "a<<END\none\n\ntwo=2\nEND\nb=",
-                json!({"a": "one\n\ntwo=2", "b": ""}),
-            ),
+            ("a<<END\none\n\ntwo=2\nEND\nb=", json!({"a": "one\n\ntwo=2", "b": ""})),
             ("a=1\na=2", json!({"a": "2"})),
             ("a=x<<y", json!({"a": "x<<y"})),
         ];

@@ -21,11 +21,7 @@ pub(crate) fn code_arguments(
     args: &[String],
 ) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = ["-u", "-c", PROGRAM, "code"].map(OsString::from).into();
-    arguments.extend([
-        code.into(),
-        call.unwrap_or_default().into(),
-        returned.into(),
-    ]);
+    arguments.extend([code.into(), call.unwrap_or_default().into(), returned.into()]);
     arguments.extend(args.iter().map(OsString::from));
     arguments
 }
@@ -34,9 +30,7 @@ pub(crate) fn code_arguments(
 /// these variables are read once, when Python or the dynamic linker starts.
 pub(crate) fn fits(wanted: &Environment, warm: &Environment) -> bool {
     let names = wanted.keys().chain(warm.keys());
-    names
-        .filter(|name| is_read_at_start(name))
-        .all(|name| wanted.get(name) == warm.get(name))
+    names.filter(|name| is_read_at_start(name)).all(|name| wanted.get(name) == warm.get(name))
 }
 
 fn is_read_at_start(name: &OsStr) -> bool {
@@ -52,9 +46,7 @@ mod tests {
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
         let pairs = pairs.iter();
-        pairs
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect()
+        pairs.map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     #[test]
@@ -64,14 +56,8 @@ mod tests {
             (&[("PATH", "/bin"), ("LANG", "C"), ("X", "1")][..], true),
             (&[("PATH", "/usr/bin"), ("LANG", "C")], false),
             (&[("PATH", "/bin")], false),
-            (
-                &[("PATH", "/bin"), ("LANG", "C"), ("PYTHONPATH", "lib")],
-                false,
-            ),
-            (
-                &[("PATH", "/bin"), ("LANG", "C"), ("LD_PRELOAD", "x")],
-                false,
-            ),
+            (&[("PATH", "/bin"), ("LANG", "C"), ("PYTHONPATH", "lib")], false),
+            (&[("PATH", "/bin"), ("LANG", "C"), ("LD_PRELOAD", "x")], false),
         ];
         for (wanted, expected) in cases {
             assert_eq!(fits(&environment(wanted), &warm), expected, "{wanted:?}");

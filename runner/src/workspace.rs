@@ -17,11 +17,9 @@ use plue_wire::runner::Claim;
 use crate::{Error, attempt::launch::Environment};
 
 /// Variables of the runner's own environment that steps see, besides those starting with `LC_`.
-const INHERITED: [&str; 8] = [
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR",
-];
-/// Event files that are kept for further steps of the same run.
-const KEPT_EVENTS: usize = 8;
+const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
+/// Event files that are kept. Steps of one run share one, and a runner serves few runs at a time.
+const KEPT_EVENTS: usize = 64;
 
 /// The directories of a runner, and what its steps inherit.
 #[derive(Debug)]
@@ -60,16 +58,12 @@ impl Workspace {
     ) -> Result<Self, Error> {
         let root = fs::canonicalize(root).map_err(Error::state(root))?;
         let folder = state.join("io");
-        let made = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(Error::state(&folder))?;
         let folder = fs::canonicalize(&folder).map_err(Error::state(&folder))?;
         let path = state.join("lock");
         let lock = File::create(&path).map_err(Error::state(&path))?;
-        lock.try_lock()
-            .map_err(|_| Error::Locked(state.to_owned()))?;
+        lock.try_lock().map_err(|_| Error::Locked(state.to_owned()))?;
         Ok(Self {
             root,
             inherited: environment.filter(|(name, _)| is_inherited(name)).collect(),
@@ -92,11 +86,7 @@ impl Workspace {
 
     /// The names of an attempt's files; none is made.
     pub(crate) fn files(&self, claim: &Claim) -> AttemptFiles {
-        AttemptFiles {
-            stem: self.folder.join(stem(claim)),
-            sources: Vec::new(),
-            returned: false,
-        }
+        AttemptFiles { stem: self.folder.join(stem(claim)), sources: Vec::new(), returned: false }
     }
 
     /// The file with this event: steps of a run share it.
@@ -108,14 +98,15 @@ impl Workspace {
             return Ok(path.clone());
         }
         self.events_written += 1;
-        let path = self
-            .folder
-            .join(format!("event-{}.json", self.events_written));
+        let path = self.folder.join(format!("event-{}.json", self.events_written));
         let _absent = fs::remove_file(&path);
         write(&path, json, 0o400)?;
-        // An old file may still be in use by a step; it goes with the next start of a runner.
-        self.events.truncate(KEPT_EVENTS - 1);
         self.events.push_front((json.to_owned(), path.clone()));
+        if self.events.len() > KEPT_EVENTS
+            && let Some((_, oldest)) = self.events.pop_back()
+        {
+            let _absent = fs::remove_file(oldest);
+        }
         Ok(path)
     }
 
@@ -129,8 +120,7 @@ impl Workspace {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let kept = stems.iter().any(|stem| {
-                name.strip_prefix(stem.as_str())
-                    .is_some_and(|rest| rest.starts_with('.'))
+                name.strip_prefix(stem.as_str()).is_some_and(|rest| rest.starts_with('.'))
             });
             if !kept {
                 let _left = fs::remove_file(entry.path());
@@ -163,8 +153,7 @@ impl AttemptFiles {
 
     /// The same, if a function was to be called.
     pub(crate) fn returned_if_called(&self) -> Option<PathBuf> {
-        self.returned
-            .then(|| self.stem.with_added_extension("returned"))
+        self.returned.then(|| self.stem.with_added_extension("returned"))
     }
 
     /// Deletes what is left but for the events.
@@ -188,35 +177,19 @@ impl AttemptFiles {
 
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())
 }
 
 fn is_inherited(name: &OsString) -> bool {
-    name.to_str()
-        .is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
+    name.to_str().is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
 }
 
 /// A file name for a claim. The fence makes it unique whatever the id's characters become.
 fn stem(claim: &Claim) -> String {
     let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '-' {
-            c
-        } else {
-            '_'
-        }
+        if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }
     };
-    let attempt: String = claim
-        .attempt
-        .as_str()
-        .chars()
-        .take(100)
-        .map(plain)
-        .collect();
+    let attempt: String = claim.attempt.as_str().chars().take(100).map(plain).collect();
     format!("{attempt}-{}", claim.fence.0)
 }

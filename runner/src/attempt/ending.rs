@@ -54,8 +54,7 @@ impl Tail {
             let from = bytes.len() - TAIL_BYTES;
             self.is_cut |= from > 0 || !self.bytes.is_empty();
             self.bytes.clear();
-            self.bytes
-                .extend_from_slice(bytes.get(from..).unwrap_or_default());
+            self.bytes.extend_from_slice(bytes.get(from..).unwrap_or_default());
             return;
         }
         self.bytes.extend_from_slice(bytes);
@@ -94,9 +93,7 @@ pub(super) fn output(
     };
     let text = secrets.value(value).to_string();
     if text.len() > MAX_OUTPUT_BYTES {
-        return Err(format!(
-            "the output is over the limit of {MAX_OUTPUT_BYTES} bytes"
-        ));
+        return Err(format!("the output is over the limit of {MAX_OUTPUT_BYTES} bytes"));
     }
     Ok(text)
 }
@@ -111,9 +108,7 @@ fn returned(files: &AttemptFiles) -> Result<Option<Value>, String> {
         Err(error) => return Err(format!("the returned value cannot be read: {error}")),
     };
     let value = serde_json::from_slice(&text);
-    value
-        .map(Some)
-        .map_err(|error| format!("the returned value is not JSON: {error}"))
+    value.map(Some).map_err(|error| format!("the returned value is not JSON: {error}"))
 }
 
 #[cfg(test)]
@@ -130,10 +125,7 @@ mod tests {
             all.extend(piece.bytes());
         }
         let last = &all[all.len() - TAIL_BYTES..];
-        assert_eq!(
-            tail.value(),
-            Value::String(String::from_utf8(last.to_vec()).unwrap())
-        );
+        assert_eq!(tail.value(), Value::String(String::from_utf8(last.to_vec()).unwrap()));
         assert!(tail.bytes.len() <= 2 * TAIL_BYTES);
     }
 }

@@ -58,12 +58,7 @@ impl Stream {
 
 impl Lane {
     pub(super) fn new(pipe: pipe::Receiver, mask: MaskStream) -> Self {
-        Self {
-            pipe: Some(pipe),
-            buffer: Vec::new(),
-            mask,
-            is_wide: false,
-        }
+        Self { pipe: Some(pipe), buffer: Vec::new(), mask, is_wide: false }
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -81,16 +81,12 @@ impl Place {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let child = command
-            .spawn()
-            .map_err(|error| spawn_failure(&program, &error))?;
+        let child = command.spawn().map_err(|error| spawn_failure(&program, &error))?;
         let pid = child.id().cast_signed();
         match (child.stdout, child.stderr) {
-            (Some(stdout), Some(stderr)) => Ok(Process {
-                pid,
-                stdout: stdout.into(),
-                stderr: stderr.into(),
-            }),
+            (Some(stdout), Some(stderr)) => {
+                Ok(Process { pid, stdout: stdout.into(), stderr: stderr.into() })
+            }
             // Cannot be: both were asked for.
             (None, _) | (_, None) => Err(Exit::Infra("the process has no pipes".to_owned())),
         }
@@ -118,14 +114,10 @@ fn directory(workspace: &Workspace, cwd: Option<&str>) -> Result<PathBuf, Exit> 
     let found = fs::canonicalize(workspace.root.join(cwd))
         .map_err(|error| Exit::Refused(format!("working directory {cwd:?}: {error}")))?;
     if !found.starts_with(&workspace.root) {
-        return Err(Exit::Refused(format!(
-            "working directory {cwd:?} is outside the workspace"
-        )));
+        return Err(Exit::Refused(format!("working directory {cwd:?} is outside the workspace")));
     }
     if !found.is_dir() {
-        return Err(Exit::Refused(format!(
-            "working directory {cwd:?} is not a directory"
-        )));
+        return Err(Exit::Refused(format!("working directory {cwd:?} is not a directory")));
     }
     Ok(found)
 }

@@ -110,32 +110,18 @@ mod tests {
     fn the_ladder_is_term_then_kill() {
         let mut stopping = Stopping::default();
         let at = Duration::from_secs(60);
-        assert_eq!(
-            stopping.step(Cause::Timeout, false, at, GRACE),
-            Some(Signal::TERM)
-        );
+        assert_eq!(stopping.step(Cause::Timeout, false, at, GRACE), Some(Signal::TERM));
         assert_eq!(stopping.step(Cause::Cancel, false, at, GRACE), None);
         assert_eq!(stopping.next(at), Some(at + GRACE));
-        assert_eq!(
-            stopping.step(Cause::Timeout, false, at + GRACE, GRACE),
-            Some(Signal::KILL)
-        );
+        assert_eq!(stopping.step(Cause::Timeout, false, at + GRACE, GRACE), Some(Signal::KILL));
         assert_eq!(stopping.next(at), None);
-        assert_eq!(
-            stopping,
-            Stopping::Forced {
-                cause: Cause::Timeout
-            }
-        );
+        assert_eq!(stopping, Stopping::Forced { cause: Cause::Timeout });
     }
 
     #[test]
     fn without_a_grace_there_is_no_term() {
         let mut stopping = Stopping::default();
         let now = Duration::ZERO;
-        assert_eq!(
-            stopping.step(Cause::Cancel, false, now, now),
-            Some(Signal::KILL)
-        );
+        assert_eq!(stopping.step(Cause::Cancel, false, now, now), Some(Signal::KILL));
     }
 }

@@ -75,10 +75,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let mut environment = self.workspace.inherited.clone();
         // By this it and its forks are found should this runner be killed.
         environment.insert("PLUE_OUTPUT".into(), mark.clone().into());
-        let place = Place {
-            environment,
-            directory: self.workspace.root.clone(),
-        };
+        let place = Place { environment, directory: self.workspace.root.clone() };
         let started = find("python3", &place.environment)
             .ok()
             .and_then(|python| Warm::start(&python, &place).ok());

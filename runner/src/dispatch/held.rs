@@ -63,11 +63,7 @@ impl Held {
 
     /// One that an earlier process left on disk.
     pub(super) fn found(claim: Claim, outbox: Outbox, clock: &Clock, capacity: usize) -> Self {
-        let phase = if outbox.ended() {
-            Phase::Ended(clock.mark())
-        } else {
-            Phase::Lost
-        };
+        let phase = if outbox.ended() { Phase::Ended(clock.mark()) } else { Phase::Lost };
         Self::new(claim, outbox, capacity, phase)
     }
 
@@ -124,14 +120,8 @@ impl Held {
 
     pub(super) fn ack(&mut self, seq: u64) {
         let freed = self.outbox.ack(seq);
-        let room = self
-            .capacity
-            .saturating_sub(self.budget.available_permits());
-        let permits = if self.outbox.is_empty() {
-            room
-        } else {
-            freed.min(room)
-        };
+        let room = self.capacity.saturating_sub(self.budget.available_permits());
+        let permits = if self.outbox.is_empty() { room } else { freed.min(room) };
         self.budget.add_permits(permits);
     }
 
@@ -185,11 +175,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             // The first Accept may have been lost with a connection.
             return self.send(&FromRunner::Accept(claim.clone()));
         }
-        if self
-            .claims
-            .last(&claim.attempt)
-            .is_some_and(|last| claim.fence <= last)
-        {
+        if self.claims.last(&claim.attempt).is_some_and(|last| claim.fence <= last) {
             return Ok(());
         }
         if self.is_leaving() {
@@ -197,20 +183,21 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             return self.send(&FromRunner::Reject(claim.clone(), reason));
         }
         if let Err(error) = self.claims.take(claim) {
-            let reason = format!(
-                "the claim cannot be stored in {}: {error}",
-                self.state_path().display()
-            );
+            let reason =
+                format!("the claim cannot be stored in {}: {error}", self.state_path().display());
             return self.send(&FromRunner::Reject(claim.clone(), reason));
         }
         self.send(&FromRunner::Accept(claim.clone()))?;
-        if self.held.contains_key(&claim.attempt) {
-            let attempt = claim.attempt.clone();
-            self.superseding.insert(attempt.clone(), assign);
-            self.abandon(&attempt);
-            return Ok(());
+        let attempt = claim.attempt.clone();
+        self.abandon(&attempt);
+        if !self.held.contains_key(&attempt) {
+            return self.start(*assign);
         }
-        self.start(*assign)
+        // The older one must be dead before the newer one touches the workspace.
+        if let Some(skipped) = self.superseding.insert(attempt, assign) {
+            self.close_claim(&skipped.claim);
+        }
+        Ok(())
     }
 
     fn start(&mut self, assign: Assign) -> Result<(), Error> {
@@ -236,18 +223,12 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let is_forked = forked.is_some();
         let process = match forked {
             Some(process) => process,
-            None => place
-                .start(&assign.program, &mut files)
-                .inspect_err(|_| files.delete())?,
+            None => place.start(&assign.program, &mut files).inspect_err(|_| files.delete())?,
         };
         let pid = process.pid;
         let marks = Marks::of(pid, &files);
         let (exit, exited) = oneshot::channel();
-        self.children.watch(Watched {
-            marks: marks.clone(),
-            exit,
-            is_forked,
-        });
+        self.children.watch(Watched { marks: marks.clone(), exit, is_forked });
         let pipes = pipes(process).inspect_err(|_| marks.signal(Signal::KILL, false))?;
         let limits = Limits {
             timeout: Duration::from_millis(assign.timeout_ms),
@@ -285,10 +266,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     fn note_end(&mut self, claim: &Claim, ending: Ending) -> Result<(), Error> {
-        let Some(held) = self
-            .held
-            .get_mut(&claim.attempt)
-            .filter(|held| held.claim == *claim)
+        let Some(held) = self.held.get_mut(&claim.attempt).filter(|held| held.claim == *claim)
         else {
             return Ok(());
         };
@@ -311,10 +289,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             held.phase = Phase::Abandoned;
             held.give(Order::Abandon);
             // A task that waits for budget would not see its process end.
-            held.budget.add_permits(
-                held.capacity
-                    .saturating_sub(held.budget.available_permits()),
-            );
+            held.budget.add_permits(held.capacity.saturating_sub(held.budget.available_permits()));
             return;
         }
         let claim = held.claim.clone();
@@ -326,8 +301,36 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         if let Some(mut held) = self.held.remove(&claim.attempt) {
             held.outbox.forget();
         }
-        let open: Vec<_> = self.held.values().map(|held| held.claim.clone()).collect();
+        self.close_claim(claim);
+    }
+
+    fn close_claim(&mut self, claim: &Claim) {
+        let held = self.held.values().map(|held| &held.claim);
+        let waiting = self.superseding.values().map(|assign| &assign.claim);
+        let open: Vec<_> = held.chain(waiting).cloned().collect();
         self.claims.done(claim.clone(), &open);
+    }
+
+    /// What the engine is told that this runner holds.
+    pub(super) fn holdings(&self) -> Vec<Resume> {
+        let waiting = self.superseding.values().map(|assign| Resume {
+            claim: assign.claim.clone(),
+            started: false,
+            first_seq: 1,
+            last_seq: 0,
+            ended: false,
+        });
+        let held = self.held.values().filter_map(Held::resume);
+        held.chain(waiting).collect()
+    }
+
+    /// The engine has given up an attempt that has not started here.
+    pub(super) fn drop_waiting(&mut self, claim: &Claim) {
+        let is_waiting = self.superseding.get(&claim.attempt);
+        if is_waiting.is_some_and(|assign| assign.claim == *claim) {
+            self.superseding.remove(&claim.attempt);
+            self.close_claim(claim);
+        }
     }
 }
 

@@ -59,11 +59,7 @@ impl Children {
         let Some(child) = self.watched.remove(&reaped.pid) else {
             return;
         };
-        let strays = if has_living {
-            self.strays(&child)
-        } else {
-            Vec::new()
-        };
+        let strays = if has_living { self.strays(&child) } else { Vec::new() };
         // An attempt that is gone does not ask any more.
         let _gone = child.exit.send(Exited { reaped, strays });
     }
@@ -73,9 +69,7 @@ impl Children {
         // A process forked from the interpreter, and not followed by an exec, carries the
         // interpreter's environment: only the last such step can be told to be its origin.
         let is_last = ended.is_forked && !self.watched.values().any(|other| other.is_forked);
-        let forked = interpreter
-            .filter(|_| is_last)
-            .map(|(_, variable)| variable);
+        let forked = interpreter.filter(|_| is_last).map(|(_, variable)| variable);
         leftovers::children()
             .into_iter()
             .filter(|pid| !self.watched.contains_key(pid))

@@ -22,15 +22,12 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             boot: self.boot.clone(),
             token: self.token.clone(),
             facts: boot::facts(&self.options.runner),
-            resume: self.held.values().filter_map(Held::resume).collect(),
+            resume: self.holdings(),
         });
         let mut link = Link::new(stream);
         link.send(&hello)?;
         self.heard = self.clock.mark();
-        self.connection = Connection::Up {
-            link,
-            is_welcome: false,
-        };
+        self.connection = Connection::Up { link, is_welcome: false };
         Ok(())
     }
 
@@ -92,9 +89,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     fn find(&mut self, claim: &Claim) -> Option<&mut Held> {
-        self.held
-            .get_mut(&claim.attempt)
-            .filter(|held| held.claim == *claim)
+        self.held.get_mut(&claim.attempt).filter(|held| held.claim == *claim)
     }
 
     fn resume(&mut self, welcome: &Welcome) -> Result<(), Error> {
@@ -106,6 +101,11 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         for claim in claims {
             let verdict = welcome.resume.iter().find(|verdict| verdict.claim == claim);
             self.resume_one(&claim, verdict)?;
+        }
+        for verdict in &welcome.resume {
+            if verdict.verdict == Verdict::Abandon {
+                self.drop_waiting(&verdict.claim);
+            }
         }
         self.send(&FromRunner::Ready)
     }

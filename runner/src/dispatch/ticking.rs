@@ -95,10 +95,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     /// Time until deadlines are looked at again.
     pub(super) fn tick_pause(&self) -> Duration {
-        let waits = self
-            .held
-            .values()
-            .any(|held| held.ended_at().is_some() && held.outbox.is_volatile());
+        let waits =
+            self.held.values().any(|held| held.ended_at().is_some() && held.outbox.is_volatile());
         let every = if waits { BUSY_TICK } else { TICK };
         every.saturating_sub(self.clock.elapsed(self.last_tick))
     }
@@ -111,10 +109,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         self.last_tick = self.clock.mark();
         for held in self.held.values_mut() {
             // A verdict usually comes within a commit; a result that waits longer goes to disk.
-            if held
-                .ended_at()
-                .is_some_and(|at| self.clock.elapsed(at) >= BUSY_TICK)
-            {
+            if held.ended_at().is_some_and(|at| self.clock.elapsed(at) >= BUSY_TICK) {
                 held.persist();
             }
         }
@@ -147,10 +142,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let part = 0.8 + 0.4 * fraction(&self.ids);
         self.beat_every = Duration::from_millis(HEARTBEAT_MS).mul_f64(part);
         for held in self.held.values_mut() {
-            if held
-                .ended_at()
-                .is_some_and(|at| self.clock.elapsed(at) >= RESEND)
-            {
+            if held.ended_at().is_some_and(|at| self.clock.elapsed(at) >= RESEND) {
                 held.outbox.resend_result();
             }
         }
@@ -164,11 +156,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     fn tick_alone(&mut self) {
         let silent = self.clock.elapsed(self.heard);
-        if self
-            .options
-            .self_fence_after
-            .is_some_and(|after| silent >= after)
-        {
+        if self.options.self_fence_after.is_some_and(|after| silent >= after) {
             self.order_all(Order::Fence);
         }
         if self.running() > 0 {

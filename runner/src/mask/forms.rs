@@ -35,11 +35,7 @@ fn add(text: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
         for alphabet in [STANDARD, URL_SAFE] {
             found.extend(base64_forms(text, alphabet));
         }
-        forms.extend(
-            found
-                .into_iter()
-                .filter(|form| form.len() >= MIN_FORM_BYTES),
-        );
+        forms.extend(found.into_iter().filter(|form| form.len() >= MIN_FORM_BYTES));
     }
 }
 
@@ -70,9 +66,7 @@ fn base64_forms(secret: &[u8], alphabet: &[u8; 64]) -> Vec<Vec<u8>> {
 fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group
-            .iter()
-            .fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte))
+        let bits = group.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte))
             << (8 * (3 - group.len()));
         let digits = [18, 12, 6, 0].map(|shift| {
             let digit = usize::try_from((bits >> shift) & 63).unwrap_or(0);
@@ -121,12 +115,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        let texts = [
-            (&b"f"[..], &b"Zg"[..]),
-            (b"fo", b"Zm8"),
-            (b"foo", b"Zm9v"),
-            (b"foobar", b"Zm9vYmFy"),
-        ];
+        let texts =
+            [(&b"f"[..], &b"Zg"[..]), (b"fo", b"Zm8"), (b"foo", b"Zm9v"), (b"foobar", b"Zm9vYmFy")];
         for (bytes, text) in texts {
             assert_eq!(base64(bytes, STANDARD), text);
         }
@@ -142,9 +132,7 @@ mod tests {
             text.extend_from_slice(b"@host");
             let encoded = base64(&text, STANDARD);
             assert!(
-                forms
-                    .iter()
-                    .any(|form| encoded.windows(form.len()).any(|at| at == form)),
+                forms.iter().any(|form| encoded.windows(form.len()).any(|at| at == form)),
                 "not found after {before:?}"
             );
         }

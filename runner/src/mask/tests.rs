@@ -55,10 +55,7 @@ proptest! {
 
 #[test]
 fn a_secret_cut_in_two_is_masked() {
-    assert_eq!(
-        masked(&["hunter22"], &[b"pass hun", b"ter22 ok"]),
-        "pass *** ok"
-    );
+    assert_eq!(masked(&["hunter22"], &[b"pass hun", b"ter22 ok"]), "pass *** ok");
 }
 
 #[test]
@@ -88,8 +85,5 @@ fn encoded_forms_are_masked() {
     let secret = "p@ss w\u{f6}rd/\"1\"";
     let json = serde_json::to_string(&json!({"k": secret})).unwrap();
     assert_eq!(masked(&[secret], &[json.as_bytes()]), r#"{"k":"***"}"#);
-    assert_eq!(
-        masked(&[secret], &[b"x=p%40ss%20w%C3%B6rd%2F%221%22"]),
-        "x=***"
-    );
+    assert_eq!(masked(&[secret], &[b"x=p%40ss%20w%C3%B6rd%2F%221%22"]), "x=***");
 }

@@ -50,14 +50,7 @@ pub(super) struct Found {
 
 impl Spill {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            file: None,
-            index: VecDeque::new(),
-            end: 0,
-            punched: 0,
-            failed: false,
-        }
+        Self { path, file: None, index: VecDeque::new(), end: 0, punched: 0, failed: false }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -102,10 +95,7 @@ impl Spill {
             None => self.file.insert(open(&self.path)?),
         };
         file.write_all_at(bytes, self.end)?;
-        let place = Place {
-            offset: self.end,
-            bytes: bytes.len(),
-        };
+        let place = Place { offset: self.end, bytes: bytes.len() };
         self.end += u64::try_from(bytes.len()).unwrap_or(0);
         Ok(place)
     }
@@ -148,11 +138,7 @@ impl Spill {
     /// Reads the index back. What follows the first damaged or foreign frame is ignored: a process
     /// that was killed may have left half a frame at the end.
     pub(super) fn load(&mut self, claim: &Claim) -> Result<Found, Error> {
-        let mut found = Found {
-            first: 1,
-            next: 1,
-            ended: false,
-        };
+        let mut found = Found { first: 1, next: 1, ended: false };
         let file = match OpenOptions::new().read(true).write(true).open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
@@ -162,13 +148,7 @@ impl Spill {
         let mut places = Vec::new();
         while let Some((seq, ended, bytes)) = next_frame(&mut reader, claim) {
             found.ended |= ended;
-            places.push((
-                seq,
-                Place {
-                    offset: self.end,
-                    bytes,
-                },
-            ));
+            places.push((seq, Place { offset: self.end, bytes }));
             self.end += u64::try_from(bytes).unwrap_or(0);
         }
         places.sort_by_key(|(seq, _)| *seq);
@@ -197,13 +177,7 @@ impl Spill {
 }
 
 fn open(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn next_frame(reader: &mut impl io::Read, claim: &Claim) -> Option<(u64, bool, usize)> {

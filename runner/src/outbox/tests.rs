@@ -10,10 +10,7 @@ use plue_wire::{
 use super::*;
 
 fn claim() -> Claim {
-    Claim {
-        attempt: AttemptId::new("a"),
-        fence: Fence(1),
-    }
+    Claim { attempt: AttemptId::new("a"), fence: Fence(1) }
 }
 
 fn result() -> AttemptResult {

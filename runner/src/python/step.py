@@ -177,6 +177,7 @@ def child(request, ends, private):
         import signal
         import time
 
+        zone = os.environ.get("TZ")
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -185,9 +186,14 @@ def child(request, ends, private):
         for end, target in zip(ends, (1, 2)):
             os.dup2(end, target)
             os.close(end)
-        os.environ.clear()
-        os.environ.update(request["env"])
-        time.tzset()
+        wanted = request["env"]
+        for name in [name for name in os.environ if name not in wanted]:
+            del os.environ[name]
+        for name, value in wanted.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        if wanted.get("TZ") != zone:
+            time.tzset()
         os.chdir(request["cwd"])
         if request["script"] is None:
             status = run_code(request["code"], request["call"], request["returned"], request["args"])

@@ -86,12 +86,8 @@ impl Warm {
     /// # Errors
     /// There is no Python, or it does not become ready.
     pub(crate) fn start(python: &Path, place: &Place) -> io::Result<Self> {
-        let (own, other) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (own, other) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_send_buffer_size(&own, 2 * MAX_REQUEST_BYTES)?;
         rustix::io::ioctl_fionbio(&own, true)?;
         let child = Command::new(python)
@@ -145,11 +141,7 @@ impl Warm {
         loop {
             match self.answer()? {
                 Answer::Started(pid) => {
-                    return Ok(Some(Process {
-                        pid,
-                        stdout,
-                        stderr,
-                    }));
+                    return Ok(Some(Process { pid, stdout, stderr }));
                 }
                 Answer::Ended(ended) => self.ended.push_back(ended.into()),
                 Answer::Ready(_) => return Err(unexpected()),
@@ -176,10 +168,7 @@ impl Warm {
     /// Waits for an answer, bounded.
     fn answer(&self) -> io::Result<Answer> {
         let socket = &self.socket;
-        let patience = Timespec {
-            tv_sec: PATIENCE_S,
-            tv_nsec: 0,
-        };
+        let patience = Timespec { tv_sec: PATIENCE_S, tv_nsec: 0 };
         let mut waiting = [PollFd::new(socket, PollFlags::IN)];
         if poll(&mut waiting, Some(&patience))? == 0 {
             return Err(io::ErrorKind::TimedOut.into());

@@ -62,11 +62,7 @@ impl World {
         std::fs::create_dir(folder.path().join("work")).unwrap();
         let listener = UnixListener::bind(folder.path().join("engine")).unwrap();
         let child = spawn(folder.path(), arguments);
-        Self {
-            folder,
-            listener,
-            child,
-        }
+        Self { folder, listener, child }
     }
 
     /// Kills the runner and starts another one with the same directories.
@@ -80,10 +76,7 @@ impl World {
     pub(crate) fn accept(&mut self) -> (Session, Hello) {
         let (stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut session = Session {
-            stream,
-            splitter: Splitter::new(MAX_FRAME_BYTES),
-        };
+        let mut session = Session { stream, splitter: Splitter::new(MAX_FRAME_BYTES) };
         let Some(FromRunner::Hello(hello)) = session.try_receive() else {
             panic!("no Hello");
         };
@@ -159,12 +152,7 @@ fn spawn(folder: &Path, arguments: &[&str]) -> Child {
         .spawn()
         .unwrap();
     let line = format!("{TOKEN}\n");
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(line.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
     child
 }
 
@@ -172,10 +160,7 @@ fn spawn(folder: &Path, arguments: &[&str]) -> Child {
 
 impl Session {
     pub(crate) fn welcome(&mut self, resume: &[ResumeVerdict]) {
-        self.send(&ToRunner::Welcome(Welcome {
-            epoch: 1,
-            resume: resume.to_vec(),
-        }));
+        self.send(&ToRunner::Welcome(Welcome { epoch: 1, resume: resume.to_vec() }));
         assert_eq!(self.receive(), FromRunner::Ready);
     }
 
@@ -221,8 +206,7 @@ impl Session {
     }
 
     pub(crate) fn receive(&mut self) -> FromRunner {
-        self.try_receive()
-            .expect("the runner closed the connection")
+        self.try_receive().expect("the runner closed the connection")
     }
 
     /// Assigns, and waits until the runner has taken it.
@@ -270,9 +254,7 @@ impl Session {
             }
         }
         let claims = assigns.iter().map(|assign| &assign.claim.attempt);
-        claims
-            .map(|attempt| logs.remove(attempt).unwrap())
-            .collect()
+        claims.map(|attempt| logs.remove(attempt).unwrap()).collect()
     }
 
     /// The process id of an attempt that has just been assigned.
@@ -339,10 +321,7 @@ impl Log {
 }
 
 pub(crate) fn claim(attempt: &str, fence: u64) -> Claim {
-    Claim {
-        attempt: AttemptId::new(attempt),
-        fence: Fence(fence),
-    }
+    Claim { attempt: AttemptId::new(attempt), fence: Fence(fence) }
 }
 
 pub(crate) fn program(program: Program) -> Assign {
@@ -362,10 +341,7 @@ pub(crate) fn program(program: Program) -> Assign {
 }
 
 pub(crate) fn bash(run: &str) -> Assign {
-    program(Program::Shell {
-        shell: "bash".to_owned(),
-        run: run.to_owned(),
-    })
+    program(Program::Shell { shell: "bash".to_owned(), run: run.to_owned() })
 }
 
 pub(crate) fn with_claim(attempt: &str, fence: u64, mut assign: Assign) -> Assign {
@@ -374,11 +350,7 @@ pub(crate) fn with_claim(attempt: &str, fence: u64, mut assign: Assign) -> Assig
 }
 
 pub(crate) fn verdict(claim: &Claim, verdict: Verdict, acked: u64) -> ResumeVerdict {
-    ResumeVerdict {
-        claim: claim.clone(),
-        verdict,
-        acked,
-    }
+    ResumeVerdict { claim: claim.clone(), verdict, acked }
 }
 
 /// Whether a process lives (a zombie does not).

@@ -78,11 +78,7 @@ fn case_33_background_processes_end_with_the_step() {
     for (fence, text) in (1..).zip(cases) {
         let log = session.run(&with_claim("a", fence, bash(text)));
         assert_eq!(log.exit(), &Exit::Code(0), "{text}");
-        let pid: i32 = log
-            .text()
-            .trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("{text}: {log:?}"));
+        let pid: i32 = log.text().trim().parse().unwrap_or_else(|_| panic!("{text}: {log:?}"));
         assert!(!lives(pid), "{text}");
         assert!(log.result.unwrap().leaked >= 1, "{text}");
     }
@@ -110,11 +106,7 @@ fn leftovers_of_one_step_do_not_touch_another() {
     session.assign(&long);
     let mut log = Log::default();
     session.until_stdout(&mut log, "\n");
-    let other = session.run(&with_claim(
-        "short",
-        2,
-        bash("setsid sleep 1000 & sleep 1000 &"),
-    ));
+    let other = session.run(&with_claim("short", 2, bash("setsid sleep 1000 & sleep 1000 &")));
     assert_eq!(other.result.unwrap().leaked, 2);
     assert!(lives(log.text().trim().parse().unwrap()));
     session.send(&ToRunner::Cancel(long.claim.clone(), CancelMode::Kill));
@@ -128,10 +120,7 @@ fn case_34_the_token_is_not_where_a_step_can_read_it() {
     let text = "tr '\\0' '\\n' < /proc/$PPID/environ; tr '\\0' '\\n' < /proc/$PPID/cmdline; ls -l /proc/self/fd";
     let log = session.run(&bash(text)).text();
     assert!(log.contains("plue-runner") && !log.contains(TOKEN));
-    assert!(
-        !log.contains("socket"),
-        "a step inherits descriptors: {log}"
-    );
+    assert!(!log.contains("socket"), "a step inherits descriptors: {log}");
     assert!(lives(i32::try_from(world.pid()).unwrap()));
 }
 

@@ -39,10 +39,7 @@ fn a_function_is_called_and_its_value_is_the_output() {
     for mode in MODES {
         let (_world, mut session) = World::start(mode);
         let cases = [
-            (
-                "def f(a, b='x'):\n    return {'a': a, 'n': 1}",
-                json!({"a": "1", "n": 1}),
-            ),
+            ("def f(a, b='x'):\n    return {'a': a, 'n': 1}", json!({"a": "1", "n": 1})),
             ("def f(a):\n    return [a]", json!(["1"])),
             ("def f(a):\n    print(a)", json!("1")),
         ];
@@ -51,17 +48,10 @@ fn a_function_is_called_and_its_value_is_the_output() {
             assert_eq!(log.exit(), &Exit::Code(0), "{log:?}");
             assert_eq!(log.output(), output);
         }
-        let log = session.run(&with_claim(
-            "a",
-            9,
-            code("def f():\n    return object()", Some("f"), &[]),
-        ));
+        let log =
+            session.run(&with_claim("a", 9, code("def f():\n    return object()", Some("f"), &[])));
         assert_eq!(log.exit(), &Exit::Code(1));
-        assert!(
-            String::from_utf8(log.stderr)
-                .unwrap()
-                .contains("not JSON serializable")
-        );
+        assert!(String::from_utf8(log.stderr).unwrap().contains("not JSON serializable"));
     }
 }
 
@@ -69,27 +59,14 @@ fn a_function_is_called_and_its_value_is_the_output() {
 fn an_exception_shows_the_lines_of_the_step_only() {
     for mode in MODES {
         let (_world, mut session) = World::start(mode);
-        let log = session.run(&code(
-            "def f():\n    raise ValueError('no')\n\nf()",
-            None,
-            &[],
-        ));
+        let log = session.run(&code("def f():\n    raise ValueError('no')\n\nf()", None, &[]));
         assert_eq!(log.exit(), &Exit::Code(1));
         let text = String::from_utf8(log.stderr).unwrap();
-        assert!(
-            text.contains("raise ValueError('no')") && text.contains("line 2"),
-            "{text}"
-        );
-        assert!(
-            !text.contains("run_code") && !text.contains("<string>"),
-            "{text}"
-        );
+        assert!(text.contains("raise ValueError('no')") && text.contains("line 2"), "{text}");
+        assert!(!text.contains("run_code") && !text.contains("<string>"), "{text}");
         let log = session.run(&with_claim("b", 2, code("x = = 1", None, &[])));
         let text = String::from_utf8(log.stderr).unwrap();
-        assert!(
-            text.contains("SyntaxError") && !text.contains("Traceback"),
-            "{text}"
-        );
+        assert!(text.contains("SyntaxError") && !text.contains("Traceback"), "{text}");
     }
 }
 
@@ -102,10 +79,7 @@ fn a_script_of_the_workspace_runs_with_its_folder_on_the_path() {
         let text = "import sys, near\nprint(__name__, near.y, sys.argv, __file__)";
         std::fs::write(world.workspace().join("ci/s.py"), text).unwrap();
         let script = |path: &str| {
-            program(Program::PythonScript {
-                script: path.to_owned(),
-                args: vec!["a".to_owned()],
-            })
+            program(Program::PythonScript { script: path.to_owned(), args: vec!["a".to_owned()] })
         };
         let log = session.run(&script("ci/s.py"));
         let file = log.text();
@@ -171,11 +145,8 @@ fn steps_are_forked_from_a_warm_interpreter_where_that_makes_no_difference() {
     let (_world, mut session) = World::start(&[]);
     let log = session.run(&code(SHOW, None, &[]));
     assert_eq!(log.text(), "serve\n");
-    let mut assign = with_claim(
-        "b",
-        2,
-        code("import sys; print(sys.flags.hash_randomization)", None, &[]),
-    );
+    let mut assign =
+        with_claim("b", 2, code("import sys; print(sys.flags.hash_randomization)", None, &[]));
     assign.env = vec![("PYTHONHASHSEED".to_owned(), "0".to_owned())];
     assert_eq!(session.run(&assign).text(), "0\n");
     let long = format!("x = '{}'\n{SHOW}", "y".repeat(500_000));
@@ -188,13 +159,7 @@ fn a_step_that_kills_the_warm_interpreter_hurts_nobody_else() {
     let (_world, mut session) = World::start(&[]);
     let text = "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(0.1)\nprint('on')\nraise SystemExit(6)";
     let log = session.run(&code(text, None, &[]));
-    assert_eq!(
-        (log.exit(), log.stdout.as_slice()),
-        (&Exit::Code(6), &b"on\n"[..])
-    );
+    assert_eq!((log.exit(), log.stdout.as_slice()), (&Exit::Code(6), &b"on\n"[..]));
     let log = session.run(&with_claim("b", 2, code("print('next')", None, &[])));
-    assert_eq!(
-        (log.exit(), log.stdout.as_slice()),
-        (&Exit::Code(0), &b"next\n"[..])
-    );
+    assert_eq!((log.exit(), log.stdout.as_slice()), (&Exit::Code(0), &b"next\n"[..]));
 }

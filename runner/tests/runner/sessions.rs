@@ -9,10 +9,7 @@ use crate::engine::{Log, World, bash, lives, verdict, with_claim};
 const ONCE: &str = "echo run >> runs; echo out";
 
 fn runs(world: &World) -> usize {
-    std::fs::read_to_string(world.workspace().join("runs"))
-        .unwrap_or_default()
-        .lines()
-        .count()
+    std::fs::read_to_string(world.workspace().join("runs")).unwrap_or_default().lines().count()
 }
 
 /// Everything up to the result, nothing acknowledged.
@@ -51,11 +48,7 @@ fn case_04_a_duplicated_or_stale_assignment_is_ignored() {
     let current = with_claim("a", 5, bash(ONCE));
     session.run(&current);
     for fence in [5, 4] {
-        session.send(&ToRunner::Assign(Box::new(with_claim(
-            "a",
-            fence,
-            bash(ONCE),
-        ))));
+        session.send(&ToRunner::Assign(Box::new(with_claim("a", fence, bash(ONCE)))));
     }
     let next = session.run(&with_claim("a", 6, bash(ONCE)));
     assert_eq!(next.exit(), &Exit::Code(0));
@@ -86,11 +79,7 @@ fn case_05_a_runner_that_died_after_accepting_does_not_run_the_fence_again() {
     }
     assert!(accepts <= 1);
     assert!(matches!(log.exit(), Exit::Infra(why) if why.contains("restarted")));
-    assert!(
-        log.others
-            .iter()
-            .any(|kind| matches!(kind, EventKind::Gap { .. }))
-    );
+    assert!(log.others.iter().any(|kind| matches!(kind, EventKind::Gap { .. })));
     assert_eq!(runs(&world), 1);
 }
 
@@ -100,10 +89,7 @@ fn case_06_a_late_result_is_fenced_and_forgotten() {
     let assign = bash("true");
     session.assign(&assign);
     to_the_end(&mut session);
-    session.send(&ToRunner::ResultAck(
-        assign.claim.clone(),
-        ResultVerdict::Fenced,
-    ));
+    session.send(&ToRunner::ResultAck(assign.claim.clone(), ResultVerdict::Fenced));
     session.run(&with_claim("b", 2, bash("true")));
     drop(session);
     assert!(world.accept().1.resume.is_empty());
@@ -138,6 +124,17 @@ fn a_newer_fence_replaces_an_older_one() {
 }
 
 #[test]
+fn a_newer_fence_replaces_an_unrecorded_result() {
+    let (mut world, mut session) = World::start(&[]);
+    session.assign(&bash("echo old"));
+    to_the_end(&mut session);
+    let newer = session.run(&with_claim("a", 2, bash("echo new")));
+    assert_eq!(newer.stdout, b"new\n");
+    drop(session);
+    assert!(world.accept().1.resume.is_empty());
+}
+
+#[test]
 fn case_08_a_result_is_sent_again_until_it_is_recorded() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash("echo out");
@@ -146,20 +143,14 @@ fn case_08_a_result_is_sent_again_until_it_is_recorded() {
     drop(session);
     let (mut session, hello) = world.accept();
     assert!(hello.resume[0].ended);
-    assert_eq!(
-        (hello.resume[0].first_seq, hello.resume[0].last_seq),
-        (1, first.last)
-    );
+    assert_eq!((hello.resume[0].first_seq, hello.resume[0].last_seq), (1, first.last));
     // Everything but the result was committed.
     session.welcome(&[verdict(&assign.claim, Verdict::Continue, first.last - 1)]);
     let FromRunner::Result(again) = session.receive() else {
         panic!("no result");
     };
     assert_eq!(Some(again), first.result);
-    session.send(&ToRunner::ResultAck(
-        assign.claim.clone(),
-        ResultVerdict::Duplicate,
-    ));
+    session.send(&ToRunner::ResultAck(assign.claim.clone(), ResultVerdict::Duplicate));
     session.run(&with_claim("b", 2, bash("true")));
     assert_eq!(world.kept_files(), [""; 0]);
     drop(session);
@@ -172,17 +163,11 @@ fn case_09_missing_events_are_sent_again_before_the_result() {
     let assign = bash("echo one; echo two >&2");
     session.assign(&assign);
     let first = to_the_end(&mut session);
-    session.send(&ToRunner::ResultAck(
-        assign.claim.clone(),
-        ResultVerdict::Need(1),
-    ));
+    session.send(&ToRunner::ResultAck(assign.claim.clone(), ResultVerdict::Need(1)));
     let second = to_the_end(&mut session);
     assert_eq!(first, second);
     session.send(&ToRunner::Ack(assign.claim.clone(), first.last));
-    session.send(&ToRunner::ResultAck(
-        assign.claim.clone(),
-        ResultVerdict::Need(first.last),
-    ));
+    session.send(&ToRunner::ResultAck(assign.claim.clone(), ResultVerdict::Need(first.last)));
     assert!(
         matches!(session.receive(), FromRunner::Result(result) if Some(&result) == first.result.as_ref())
     );
@@ -202,13 +187,7 @@ fn case_09_events_that_are_gone_are_marked_never_left_out() {
     let mut session = world.welcome(&[verdict(&assign.claim, Verdict::Continue, 0)]);
     let log = to_the_end(&mut session);
     assert_eq!(log.text(), "two\n");
-    assert_eq!(
-        log.others
-            .iter()
-            .filter(|kind| matches!(kind, EventKind::Gap { .. }))
-            .count(),
-        2
-    );
+    assert_eq!(log.others.iter().filter(|kind| matches!(kind, EventKind::Gap { .. })).count(), 2);
 }
 
 #[test]
@@ -313,12 +292,7 @@ fn a_fenced_runner_kills_its_attempts_when_the_engine_is_silent() {
 
 #[test]
 fn a_runner_that_is_sent_away_does_not_come_back() {
-    for code in [
-        CloseCode::Auth,
-        CloseCode::Unknown,
-        CloseCode::Superseded,
-        CloseCode::Version,
-    ] {
+    for code in [CloseCode::Auth, CloseCode::Unknown, CloseCode::Superseded, CloseCode::Version] {
         let (mut world, mut session) = World::start(&[]);
         session.send(&ToRunner::Close(code, "no".to_owned()));
         assert_eq!(world.wait().code(), Some(4));

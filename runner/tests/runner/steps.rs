@@ -23,11 +23,9 @@ fn a_step_runs_and_its_end_comes_back() {
 #[test]
 fn bash_stops_at_the_first_failure_and_at_unset_variables() {
     let (_world, mut session) = World::start(&[]);
-    for (fence, text) in [
-        (1, "false | true; echo on"),
-        (2, "echo $NOT_SET; echo on"),
-        (3, "false; echo on"),
-    ] {
+    for (fence, text) in
+        [(1, "false | true; echo on"), (2, "echo $NOT_SET; echo on"), (3, "false; echo on")]
+    {
         let log = session.run(&with_claim("a", fence, bash(text)));
         assert_eq!(log.exit(), &Exit::Code(1), "{text}");
         assert_eq!(log.stdout, b"");
@@ -38,10 +36,7 @@ fn bash_stops_at_the_first_failure_and_at_unset_variables() {
 fn sh_is_known_and_other_shells_are_refused() {
     let (_world, mut session) = World::start(&[]);
     let shell = |shell: &str| {
-        program(Program::Shell {
-            shell: shell.to_owned(),
-            run: "echo $-".to_owned(),
-        })
+        program(Program::Shell { shell: shell.to_owned(), run: "echo $-".to_owned() })
     };
     let log = session.run(&shell("sh"));
     assert!(log.text().contains('e') && log.text().contains('u'));
@@ -52,10 +47,7 @@ fn sh_is_known_and_other_shells_are_refused() {
 #[test]
 fn a_signal_is_told_from_an_exit_status() {
     let (_world, mut session) = World::start(&[]);
-    assert_eq!(
-        session.run(&bash("kill -SEGV $$")).exit(),
-        &Exit::Signal(11)
-    );
+    assert_eq!(session.run(&bash("kill -SEGV $$")).exit(), &Exit::Signal(11));
 }
 
 #[test]
@@ -66,22 +58,14 @@ fn the_environment_is_the_assignment_and_a_few_inherited_variables() {
     assign.secrets = vec![("KEY".to_owned(), Bytes(b"abc".to_vec()))];
     let log = session.run(&assign).text();
     let has = |line: &str| log.lines().any(|found| found == line);
-    assert!(
-        has("KEY=abc") && has("BRANCH=$(touch x) ") && has(" y"),
-        "{log}"
-    );
+    assert!(has("KEY=abc") && has("BRANCH=$(touch x) ") && has(" y"), "{log}");
     assert!(has(&format!(
         "PLUE_WORKSPACE={}",
         world.workspace().canonicalize().unwrap().display()
     )));
     assert!(has("{\"type\":\"push\"}") && has("LC_ALL=C.UTF-8"), "{log}");
     assert!(!log.contains("NOT_FOR_STEPS") && !log.contains(crate::engine::TOKEN));
-    assert!(
-        std::fs::read_dir(world.workspace())
-            .unwrap()
-            .next()
-            .is_none()
-    );
+    assert!(std::fs::read_dir(world.workspace()).unwrap().next().is_none());
 }
 
 #[test]
@@ -93,10 +77,7 @@ fn outputs_are_an_object_or_the_end_of_standard_output() {
             "echo a=1 >> $PLUE_OUTPUT; echo b=2 >> $PLUE_OUTPUT; echo no",
             json!({"a": "1", "b": "2"}),
         ),
-        (
-            "printf 'a<<E\\n1\\n2\\nE\\n' > $PLUE_OUTPUT",
-            json!({"a": "1\n2"}),
-        ),
+        ("printf 'a<<E\\n1\\n2\\nE\\n' > $PLUE_OUTPUT", json!({"a": "1\n2"})),
         ("echo; echo ' text '", json!("text")),
         ("true", json!("")),
     ];
@@ -111,25 +92,11 @@ fn outputs_are_an_object_or_the_end_of_standard_output() {
 fn a_malformed_output_file_fails_a_step_that_succeeded() {
     let (_world, mut session) = World::start(&[]);
     let log = session.run(&bash("echo nonsense > $PLUE_OUTPUT"));
-    assert!(
-        matches!(log.exit(), Exit::Refused(why) if why.contains("line 1")),
-        "{log:?}"
-    );
-    let log = session.run(&with_claim(
-        "b",
-        2,
-        bash("echo nonsense > $PLUE_OUTPUT; exit 4"),
-    ));
+    assert!(matches!(log.exit(), Exit::Refused(why) if why.contains("line 1")), "{log:?}");
+    let log = session.run(&with_claim("b", 2, bash("echo nonsense > $PLUE_OUTPUT; exit 4")));
     assert_eq!(log.exit(), &Exit::Code(4));
-    let log = session.run(&with_claim(
-        "c",
-        3,
-        bash("head -c 1048577 /dev/zero > $PLUE_OUTPUT"),
-    ));
-    assert!(
-        matches!(log.exit(), Exit::Refused(why) if why.contains("1048576")),
-        "{log:?}"
-    );
+    let log = session.run(&with_claim("c", 3, bash("head -c 1048577 /dev/zero > $PLUE_OUTPUT")));
+    assert!(matches!(log.exit(), Exit::Refused(why) if why.contains("1048576")), "{log:?}");
 }
 
 #[test]
@@ -153,31 +120,21 @@ fn a_step_runs_where_it_is_told_but_never_outside_the_workspace() {
         );
     }
     let log = run("absent");
-    assert!(
-        matches!(log.exit(), Exit::Refused(why) if why.contains("absent")),
-        "{log:?}"
-    );
+    assert!(matches!(log.exit(), Exit::Refused(why) if why.contains("absent")), "{log:?}");
     assert!(log.others.is_empty());
 }
 
 #[test]
 fn a_missing_program_is_named_with_a_hint() {
     let (_world, mut session) = World::start(&[]);
-    let code = program(Program::PythonCode {
-        code: String::new(),
-        call: None,
-        args: Vec::new(),
-    });
+    let code = program(Program::PythonCode { code: String::new(), call: None, args: Vec::new() });
     for (fence, (name, mut assign)) in (1..).zip([("bash", bash("true")), ("python3", code)]) {
         assign.env = vec![("PATH".to_owned(), "/nowhere".to_owned())];
         let log = session.run(&with_claim("a", fence, assign));
         let Exit::Refused(why) = log.exit() else {
             panic!("{log:?}");
         };
-        assert!(
-            why.contains(name) && why.contains("/nowhere") && why.contains("PATH"),
-            "{why}"
-        );
+        assert!(why.contains(name) && why.contains("/nowhere") && why.contains("PATH"), "{why}");
     }
 }
 
@@ -195,10 +152,7 @@ fn what_does_not_fit_into_an_environment_is_refused() {
     let mut assign = bash("true");
     assign.env = vec![("BIG".to_owned(), "x".repeat(4 * 1024 * 1024))];
     let log = session.run(&assign);
-    assert!(
-        matches!(log.exit(), Exit::Refused(why) if why.contains("too large")),
-        "{log:?}"
-    );
+    assert!(matches!(log.exit(), Exit::Refused(why) if why.contains("too large")), "{log:?}");
     let mut assign = with_claim("b", 2, bash("true"));
     assign.env = vec![("A=B".to_owned(), String::new())];
     assert!(matches!(session.run(&assign).exit(), Exit::Refused(why) if why.contains("A=B")));
@@ -210,10 +164,7 @@ fn steps_run_side_by_side() {
     // Each waits for the other: one after the other they would never end.
     let meet =
         |own: &str, other: &str| bash(&format!("touch {own}; until test -e {other}; do :; done"));
-    let assigns = [
-        with_claim("a", 1, meet("a", "b")),
-        with_claim("b", 2, meet("b", "a")),
-    ];
+    let assigns = [with_claim("a", 1, meet("a", "b")), with_claim("b", 2, meet("b", "a"))];
     for log in session.run_all(&assigns) {
         assert_eq!(log.exit(), &Exit::Code(0));
     }

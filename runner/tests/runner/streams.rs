@@ -15,10 +15,7 @@ fn every_byte_comes_back_unchanged() {
     let (world, mut session) = World::start(&[]);
     let mut bytes = Vec::new();
     let random = std::fs::File::open("/dev/urandom").unwrap();
-    random
-        .take(10 * 1024 * 1024)
-        .read_to_end(&mut bytes)
-        .unwrap();
+    random.take(10 * 1024 * 1024).read_to_end(&mut bytes).unwrap();
     bytes.extend(b"\0\xff\xfe\r50%\r100%\n\xed\xa0\x80 no line end");
     std::fs::write(world.workspace().join("bytes"), &bytes).unwrap();
     let log = session.run(&bash("cat bytes & cat bytes >&2; wait"));
@@ -46,9 +43,7 @@ fn case_19_one_line_of_200_mb() {
 #[test]
 fn output_arrives_while_the_step_runs() {
     let (world, mut session) = World::start(&[]);
-    session.assign(&bash(
-        "printf 'no line end'; until test -e go; do sleep 0.01; done",
-    ));
+    session.assign(&bash("printf 'no line end'; until test -e go; do sleep 0.01; done"));
     let mut log = Log::default();
     session.until_stdout(&mut log, "no line end");
     std::fs::write(world.workspace().join("go"), "").unwrap();
@@ -64,10 +59,7 @@ fn secrets_are_masked_in_streams_and_outputs() {
     );
     assign.secrets = vec![
         ("KEY".to_owned(), Bytes(b"hunter2-secret".to_vec())),
-        (
-            "CERT".to_owned(),
-            Bytes(b"line one of it\nline two of it\n".to_vec()),
-        ),
+        ("CERT".to_owned(), Bytes(b"line one of it\nline two of it\n".to_vec())),
     ];
     session.assign(&assign);
     let mut log = Log::default();
@@ -77,10 +69,7 @@ fn secrets_are_masked_in_streams_and_outputs() {
     }
     let text = log.text();
     assert!(text.starts_with("a *** b\n"), "{text:?}");
-    assert!(
-        !text.contains("aHVudGVy") && text.contains("***"),
-        "{text:?}"
-    );
+    assert!(!text.contains("aHVudGVy") && text.contains("***"), "{text:?}");
     assert_eq!(log.stderr, b"***\n");
     assert_eq!(log.output(), json!({"k": "***"}));
     // The result is unacknowledged, so it goes to disk: nothing of the secret may.
@@ -161,11 +150,7 @@ fn case_18_an_engine_that_does_not_acknowledge_stops_the_step_not_the_runner() {
         frames.push(session.receive());
     }
     // Another step is served meanwhile, by the same runner.
-    session.send(&ToRunner::Assign(Box::new(with_claim(
-        "b",
-        2,
-        bash("echo other"),
-    ))));
+    session.send(&ToRunner::Assign(Box::new(with_claim("b", 2, bash("echo other")))));
     loop {
         match session.receive() {
             FromRunner::Result(result) if result.claim.attempt.as_str() == "b" => break,
