@@ -72,20 +72,13 @@ fn play(plan: &Arc<Plan>) -> Result<Played, Failure> {
                     outcome: Outcome::Success,
                     output: serde_json::Value::Null,
                 });
-                queue.push(Input::Started {
-                    attempt,
-                    runner: None,
-                });
+                queue.push(Input::Started { attempt, runner: None });
             }
         }
     }
     let time = begin.elapsed();
     assert!(run.is_finished(), "the run did not end");
-    Ok(Played {
-        inputs,
-        time,
-        journal,
-    })
+    Ok(Played { inputs, time, journal })
 }
 
 fn main() -> Result<(), Failure> {
@@ -107,10 +100,7 @@ fn main() -> Result<(), Failure> {
         let facts = u32::try_from(best.journal.len())?;
         let begin = clock();
         let id = RunId::new("01JD0000000000000000000000");
-        let dated = best
-            .journal
-            .into_iter()
-            .map(|fact| (Timestamp::UNIX_EPOCH, fact));
+        let dated = best.journal.into_iter().map(|fact| (Timestamp::UNIX_EPOCH, fact));
         Run::fold(id, plan, dated)?;
         let per_fact = begin.elapsed() / facts;
         println!(

@@ -45,10 +45,7 @@ pub fn pause(policy: &Retry, number: u32, attempt: &AttemptId) -> Duration {
     };
     let factor = 1_u64.checked_shl(doublings).unwrap_or(u64::MAX);
     let cap = policy.max_delay.as_ref().and_then(given);
-    let pause = base
-        .saturating_mul(factor)
-        .min(cap.unwrap_or(LONGEST_MS))
-        .min(LONGEST_MS);
+    let pause = base.saturating_mul(factor).min(cap.unwrap_or(LONGEST_MS)).min(LONGEST_MS);
     Duration::from_millis(pause + jitter(pause, policy.jitter.unwrap_or(0.0), attempt))
 }
 

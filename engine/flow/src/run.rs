@@ -88,10 +88,7 @@ impl Run {
     pub fn new(id: RunId, plan: Arc<Plan>) -> Self {
         let shape = Shape::new(&plan);
         let steps = (0..shape.len()).map(|at| StepState::new(shape.dependencies(at).len()));
-        let held = Held {
-            steps: steps.collect(),
-            ..Held::default()
-        };
+        let held = Held { steps: steps.collect(), ..Held::default() };
         let mut open = [0; 4];
         for at in 0..shape.len() {
             if let Some(slot) = shape.phase(at).slot() {
@@ -185,18 +182,13 @@ impl Run {
         match input {
             Input::Start => self.admit_start().map(Some),
             Input::Tick => Ok(None),
-            Input::Condition {
-                step,
-                visit,
-                value,
-                reads,
-            } => self.admit_condition(step, visit, value, reads).map(Some),
+            Input::Condition { step, visit, value, reads } => {
+                self.admit_condition(step, visit, value, reads).map(Some)
+            }
             Input::Started { attempt, runner } => self.admit_started(attempt, runner).map(Some),
-            Input::Ended {
-                attempt,
-                outcome,
-                output,
-            } => self.admit_ended(attempt, outcome, output).map(Some),
+            Input::Ended { attempt, outcome, output } => {
+                self.admit_ended(attempt, outcome, output).map(Some)
+            }
             Input::Lost { attempt, reason } => self.admit_lost(attempt, reason).map(Some),
             Input::Cancel { by, kill } => self.admit_cancel(by, kill).map(Some),
             Input::Reopen { by, from } => self.admit_reopen(by, &from).map(Some),

@@ -8,10 +8,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Success => f.write_str("success"),
-            Self::Exit {
-                signal: Some(signal),
-                ..
-            } => write!(f, "ended by signal {signal}"),
+            Self::Exit { signal: Some(signal), .. } => write!(f, "ended by signal {signal}"),
             Self::Exit { code, signal: None } => write!(f, "exit status {code}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Cancelled => f.write_str("cancelled"),
@@ -37,16 +34,10 @@ impl fmt::Display for Reason {
             }
             Self::NotSelected => f.write_str("not selected"),
             Self::FailedButSkipped => f.write_str("it failed and says on_failure=\"skip\""),
-            Self::Attempt {
-                message,
-                attempts: 1,
-            } => f.write_str(message),
+            Self::Attempt { message, attempts: 1 } => f.write_str(message),
             Self::Attempt { message, attempts } => write!(f, "{message} (attempt {attempts})"),
             Self::LoopExhausted { to, max_visits } => {
-                write!(
-                    f,
-                    "loop_exhausted: `{to}` was visited {max_visits} times already"
-                )
+                write!(f, "loop_exhausted: `{to}` was visited {max_visits} times already")
             }
         }
     }

@@ -10,9 +10,7 @@ fn policy(json: serde_json::Value) -> Retry {
 
 fn pauses(policy: &Retry, tries: u32) -> Vec<u64> {
     let pause = |number| backoff(policy, number).as_millis();
-    (1..=tries)
-        .map(|n| u64::try_from(pause(n)).unwrap())
-        .collect()
+    (1..=tries).map(|n| u64::try_from(pause(n)).unwrap()).collect()
 }
 
 fn backoff(policy: &Retry, number: u32) -> Duration {
@@ -47,10 +45,7 @@ fn the_hundredth_pause_of_an_uncapped_backoff_is_the_longest_duration() {
 fn jitter_adds_its_share_at_most_and_is_the_same_each_time() {
     let given = policy(serde_json::json!({"delay": "10s", "jitter": 0.5}));
     let all = pauses(&given, 100);
-    assert!(
-        all.iter().all(|ms| (10_000..15_000).contains(ms)),
-        "{all:?}"
-    );
+    assert!(all.iter().all(|ms| (10_000..15_000).contains(ms)), "{all:?}");
     let spread = all.iter().collect::<std::collections::BTreeSet<_>>().len();
     assert!(spread > 90, "only {spread} different pauses");
     assert_eq!(all, pauses(&given, 100));
@@ -60,22 +55,15 @@ fn jitter_adds_its_share_at_most_and_is_the_same_each_time() {
 
 #[test]
 fn a_bad_delay_falls_back_instead_of_panicking() {
-    let bad = Retry {
-        delay: DurationText::new("soon"),
-        ..Retry::default()
-    };
+    let bad = Retry { delay: DurationText::new("soon"), ..Retry::default() };
     assert_eq!(pauses(&bad, 1), [FALLBACK_MS]);
 }
 
 #[test]
 fn only_the_listed_failures_are_tried_again() {
     let exit = |code| Outcome::Exit { code, signal: None };
-    let infra = Outcome::Infra {
-        message: "gone".into(),
-    };
-    let refused = Outcome::Refused {
-        message: "no".into(),
-    };
+    let infra = Outcome::Infra { message: "gone".into() };
+    let refused = Outcome::Refused { message: "no".into() };
     let listed = policy(serde_json::json!({"on": ["infra", "exit:137"]}));
     for (outcome, open, narrow) in [
         (exit(1), true, false),

@@ -37,11 +37,7 @@ impl Run {
         if current.status != AttemptStatus::Queued {
             return Err(stale(&attempt));
         }
-        Ok(Fact::AttemptStarted {
-            step: self.step_id(at),
-            attempt,
-            runner,
-        })
+        Ok(Fact::AttemptStarted { step: self.step_id(at), attempt, runner })
     }
 
     pub(super) fn admit_ended(
@@ -54,12 +50,7 @@ impl Run {
             return self.admit_lost(attempt, message);
         }
         let (at, _) = self.working(&attempt)?;
-        Ok(Fact::AttemptEnded {
-            step: self.step_id(at),
-            attempt,
-            outcome,
-            output,
-        })
+        Ok(Fact::AttemptEnded { step: self.step_id(at), attempt, outcome, output })
     }
 
     /// Before the process ran a loss is free; after that it is a failure, unless the attempt was
@@ -68,38 +59,24 @@ impl Run {
         let (at, current) = self.working(&attempt)?;
         let step = self.step_id(at);
         if current.status == AttemptStatus::Queued {
-            return Ok(Fact::AttemptRequeued {
-                step,
-                attempt,
-                reason,
-            });
+            return Ok(Fact::AttemptRequeued { step, attempt, reason });
         }
         let outcome = match current.pressure {
             Pressure::None => Outcome::Infra { message: reason },
             Pressure::Term | Pressure::Kill => Outcome::Cancelled,
         };
-        Ok(Fact::AttemptEnded {
-            step,
-            attempt,
-            outcome,
-            output: Json::Null,
-        })
+        Ok(Fact::AttemptEnded { step, attempt, outcome, output: Json::Null })
     }
 
     fn working(&self, id: &AttemptId) -> Result<(usize, &Attempt), Rejected> {
         self.live()?;
         let at = self.step_of(id).ok_or_else(|| stale(id))?;
         let state = &self.held.steps[at];
-        let open = state
-            .attempt
-            .as_ref()
-            .filter(|_| state.hold == Hold::Attempt);
+        let open = state.attempt.as_ref().filter(|_| state.hold == Hold::Attempt);
         open.map(|attempt| (at, attempt)).ok_or_else(|| stale(id))
     }
 }
 
 fn stale(attempt: &AttemptId) -> Rejected {
-    Rejected::Stale {
-        what: format!("attempt {attempt}"),
-    }
+    Rejected::Stale { what: format!("attempt {attempt}") }
 }

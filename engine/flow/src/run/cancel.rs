@@ -13,10 +13,7 @@ impl Run {
         if again && status != RunStatus::Queued && self.is_being_killed() {
             return Err(Rejected::AlreadyCancelled);
         }
-        Ok(Fact::CancelRequested {
-            by,
-            kill: kill || again,
-        })
+        Ok(Fact::CancelRequested { by, kill: kill || again })
     }
 
     /// Whether everything that is open is an attempt that was told to die.

@@ -23,11 +23,6 @@ impl Run {
             let what = format!("the condition of {step}, visit {visit},");
             return Err(Rejected::Stale { what });
         }
-        Ok(Fact::ConditionEvaluated {
-            step,
-            visit,
-            value,
-            reads,
-        })
+        Ok(Fact::ConditionEvaluated { step, visit, value, reads })
     }
 }

@@ -39,39 +39,27 @@ impl Run {
                 self.select(only)?;
             }
             Fact::RunStarted => self.run_started(at, sink)?,
-            Fact::ConditionEvaluated {
-                step, visit, value, ..
-            } => self.condition_evaluated(self.at(step)?, *visit, value)?,
-            Fact::AttemptQueued {
-                step,
-                visit,
-                number,
-                attempt,
-            } => self.attempt_queued(self.at(step)?, (*visit, *number), attempt, sink)?,
+            Fact::ConditionEvaluated { step, visit, value, .. } => {
+                self.condition_evaluated(self.at(step)?, *visit, value)?
+            }
+            Fact::AttemptQueued { step, visit, number, attempt } => {
+                self.attempt_queued(self.at(step)?, (*visit, *number), attempt, sink)?
+            }
             Fact::AttemptStarted { step, attempt, .. } => {
                 self.attempt_started(self.at(step)?, attempt, at, sink)?;
             }
-            Fact::AttemptEnded {
-                step,
-                attempt,
-                outcome,
-                output,
-            } => self.attempt_ended(self.at(step)?, attempt, (outcome, output), sink)?,
+            Fact::AttemptEnded { step, attempt, outcome, output } => {
+                self.attempt_ended(self.at(step)?, attempt, (outcome, output), sink)?
+            }
             Fact::AttemptRequeued { step, attempt, .. } => {
                 self.attempt_requeued(self.at(step)?, attempt, sink)?;
             }
-            Fact::RetryScheduled {
-                step,
-                visit,
-                number,
-                at: due,
-            } => self.retry_scheduled(self.at(step)?, (*visit, *number), *due, sink)?,
-            Fact::StepEnded {
-                step,
-                visit,
-                status,
-                reason,
-            } => self.step_ended(at, self.at(step)?, *visit, (*status, reason), sink)?,
+            Fact::RetryScheduled { step, visit, number, at: due } => {
+                self.retry_scheduled(self.at(step)?, (*visit, *number), *due, sink)?
+            }
+            Fact::StepEnded { step, visit, status, reason } => {
+                self.step_ended(at, self.at(step)?, *visit, (*status, reason), sink)?
+            }
             Fact::LoopedBack { steps, .. } => self.looped_back(at, steps, sink)?,
             Fact::CancelRequested { by, kill } => self.cancel_requested(by, *kill, sink),
             Fact::RunTimedOut => self.run_timed_out(at, sink),
@@ -138,11 +126,7 @@ impl Run {
         self.timeouts += 1;
         self.timed_from = Some(at);
         self.halt.get_or_insert(Halt::TimedOut);
-        let pressure = if self.timeouts > 1 {
-            Pressure::Kill
-        } else {
-            Pressure::Term
-        };
+        let pressure = if self.timeouts > 1 { Pressure::Kill } else { Pressure::Term };
         self.halt_all(pressure, true, sink);
     }
 

@@ -82,10 +82,7 @@ impl Run {
     fn end_unbegun(&self, at: usize, doom: &Doom) -> Fact {
         let state = &self.held.steps[at];
         let step = self.step_id(at);
-        let queued = state
-            .attempt
-            .as_ref()
-            .filter(|_| state.hold == Hold::Attempt);
+        let queued = state.attempt.as_ref().filter(|_| state.hold == Hold::Attempt);
         if let Some(attempt) = queued {
             return Fact::AttemptEnded {
                 step,
@@ -95,12 +92,7 @@ impl Run {
             };
         }
         let (status, reason) = self.unbegun(doom);
-        Fact::StepEnded {
-            step,
-            visit: state.visit,
-            status,
-            reason: Some(reason),
-        }
+        Fact::StepEnded { step, visit: state.visit, status, reason: Some(reason) }
     }
 
     /// Retries that are due go first, then ready steps in the order of the plan.
@@ -109,9 +101,7 @@ impl Run {
             return None;
         }
         let due = self.held.retries.first().filter(|(due, _)| *due <= now);
-        let at = due
-            .map(|(_, at)| *at)
-            .or(self.held.ready.first().copied())?;
+        let at = due.map(|(_, at)| *at).or(self.held.ready.first().copied())?;
         let state = &self.held.steps[at];
         let number = state.number + 1;
         Some(Fact::AttemptQueued {
@@ -123,10 +113,7 @@ impl Run {
     }
 
     fn has_place(&self) -> bool {
-        let places = self
-            .plan
-            .max_parallel
-            .map_or(usize::MAX, |most| most.max(1) as usize);
+        let places = self.plan.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
         self.held.working.len() < places
     }
 
@@ -137,10 +124,7 @@ impl Run {
 
     fn end(&self) -> Fact {
         let status = self.result();
-        Fact::RunEnded {
-            status,
-            reason: self.end_reason(status),
-        }
+        Fact::RunEnded { status, reason: self.end_reason(status) }
     }
 
     fn end_reason(&self, status: RunStatus) -> Option<String> {

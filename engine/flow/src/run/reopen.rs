@@ -35,10 +35,7 @@ impl Run {
         }
         again.sort_unstable();
         again.dedup();
-        Ok(Fact::RunReopened {
-            by,
-            steps: again.into_iter().map(|at| self.step_id(at)).collect(),
-        })
+        Ok(Fact::RunReopened { by, steps: again.into_iter().map(|at| self.step_id(at)).collect() })
     }
 
     fn is_root(&self, at: usize, from: &Reopen) -> bool {

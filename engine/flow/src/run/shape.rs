@@ -58,13 +58,7 @@ impl Shape {
             nodes: Vec::new(),
             ranges: [0..0, 0..0, 0..0, 0..0, 0..0],
         };
-        for group in [
-            Group::Steps,
-            Group::Start,
-            Group::Success,
-            Group::Failure,
-            Group::Complete,
-        ] {
+        for group in [Group::Steps, Group::Start, Group::Success, Group::Failure, Group::Complete] {
             shape.add(group, group.of(plan));
         }
         shape
@@ -83,11 +77,7 @@ impl Shape {
                 .collect();
             dependencies.sort_unstable();
             dependencies.dedup();
-            self.nodes.push(Node {
-                group,
-                dependencies,
-                dependents: Vec::new(),
-            });
+            self.nodes.push(Node { group, dependencies, dependents: Vec::new() });
         }
         for at in begin..self.nodes.len() {
             for above in self.nodes[at].dependencies.clone() {

@@ -9,9 +9,7 @@ impl Run {
             RunStatus::Queued => Ok(Fact::RunStarted),
             RunStatus::Running | RunStatus::Waiting => Err(Rejected::AlreadyStarted),
             RunStatus::Success | RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut => {
-                Err(Rejected::Ended {
-                    status: self.status,
-                })
+                Err(Rejected::Ended { status: self.status })
             }
         }
     }

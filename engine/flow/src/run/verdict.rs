@@ -38,18 +38,14 @@ impl Run {
             Hold::Verdict(Verdict::Attempt(Outcome::Success)) => {
                 let well = (StepStatus::Success, None);
                 let back = options.on_success.as_ref();
-                back.and_then(|goto| self.go_back(at, goto))
-                    .unwrap_or_else(|| self.ended(at, well))
+                back.and_then(|goto| self.go_back(at, goto)).unwrap_or_else(|| self.ended(at, well))
             }
             Hold::Verdict(Verdict::Attempt(Outcome::Cancelled)) => {
                 self.ended(at, self.cancelled(at, state))
             }
             Hold::Verdict(Verdict::Attempt(outcome)) => {
                 self.retry(at, outcome, now).unwrap_or_else(|| {
-                    let end = (
-                        failure(outcome),
-                        Some(attempt_reason(state, options, outcome)),
-                    );
+                    let end = (failure(outcome), Some(attempt_reason(state, options, outcome)));
                     self.failed(at, end, Reason::FailedButSkipped)
                 })
             }
@@ -63,12 +59,7 @@ impl Run {
     }
 
     fn ended(&self, at: usize, (status, reason): End) -> Fact {
-        Fact::StepEnded {
-            step: self.step_id(at),
-            visit: self.held.steps[at].visit,
-            status,
-            reason,
-        }
+        Fact::StepEnded { step: self.step_id(at), visit: self.held.steps[at].visit, status, reason }
     }
 
     /// The step's `on_failure`; `skipped` is the reason if that is `skip`.
@@ -76,9 +67,7 @@ impl Run {
         match &self.definition(at).options.on_failure {
             OnFailure::Fail | OnFailure::Continue => self.ended(at, end),
             OnFailure::Skip => self.ended(at, (StepStatus::Skipped, Some(skipped))),
-            OnFailure::Goto(goto) => self
-                .go_back(at, goto)
-                .unwrap_or_else(|| self.ended(at, end)),
+            OnFailure::Goto(goto) => self.go_back(at, goto).unwrap_or_else(|| self.ended(at, end)),
         }
     }
 
@@ -141,10 +130,7 @@ impl Run {
             Some(Halt::TimedOut) => Reason::RunTimedOut,
             Some(Halt::Cancelled { .. }) => Reason::RunCancelled,
             None if pressed > Some(Pressure::None) => Reason::RunCancelled,
-            None => Reason::Attempt {
-                message: "cancelled".to_owned(),
-                attempts: state.number,
-            },
+            None => Reason::Attempt { message: "cancelled".to_owned(), attempts: state.number },
         };
         (StepStatus::Cancelled, Some(reason))
     }
@@ -166,8 +152,5 @@ fn attempt_reason(state: &StepState, options: &StepOptions, outcome: &Outcome) -
         (Outcome::TimedOut, Some(timeout)) => format!("timed out after {timeout}"),
         (outcome, _) => outcome.to_string(),
     };
-    Reason::Attempt {
-        message,
-        attempts: state.number,
-    }
+    Reason::Attempt { message, attempts: state.number }
 }

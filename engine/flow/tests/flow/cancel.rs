@@ -36,10 +36,7 @@ fn motley() -> Player {
 #[test]
 fn the_first_request_asks_what_runs_to_stop_and_ends_the_rest() {
     let mut player = motley();
-    let stops = [
-        stop(&player, "running", false),
-        stop(&player, "queued", false),
-    ];
+    let stops = [stop(&player, "running", false), stop(&player, "queued", false)];
     let transition = player.cancel();
     assert_eq!(transition.effects, stops);
     assert_eq!(
@@ -52,10 +49,7 @@ fn the_first_request_asks_what_runs_to_stop_and_ends_the_rest() {
     player.end("running", Outcome::Cancelled);
     assert_eq!(player.reason("running"), Some(Reason::RunCancelled));
     assert_eq!(player.run.status(), RunStatus::Cancelled);
-    assert_eq!(
-        player.run.view().reason.as_deref(),
-        Some("cancelled by ann")
-    );
+    assert_eq!(player.run.view().reason.as_deref(), Some("cancelled by ann"));
 }
 
 #[test]
@@ -126,16 +120,10 @@ fn an_attempt_withdrawn_by_a_cancel_cannot_start_any_more() {
     player.begin("b");
     let attempt = player.attempt("a");
     player.cancel();
-    let late = player.try_feed(Input::Started {
-        attempt: attempt.clone(),
-        runner: None,
-    });
+    let late = player.try_feed(Input::Started { attempt: attempt.clone(), runner: None });
     assert!(matches!(late, Err(Rejected::Stale { .. })));
-    let late = player.try_feed(Input::Ended {
-        attempt,
-        outcome: Outcome::Success,
-        output: Json::Null,
-    });
+    let late =
+        player.try_feed(Input::Ended { attempt, outcome: Outcome::Success, output: Json::Null });
     assert!(matches!(late, Err(Rejected::Stale { .. })));
 }
 
@@ -162,11 +150,7 @@ fn the_last_hooks_survive_the_first_request_and_not_the_second() {
     assert_eq!(player.status("m"), StepStatus::Cancelled);
     player.end("l", exit(137));
     assert_eq!(player.status("l"), StepStatus::Failed);
-    assert_eq!(
-        player.run.status(),
-        RunStatus::Success,
-        "the steps had ended"
-    );
+    assert_eq!(player.run.status(), RunStatus::Success, "the steps had ended");
 }
 
 #[test]

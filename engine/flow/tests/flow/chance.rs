@@ -36,11 +36,7 @@ pub(crate) fn case(features: Features) -> impl Strategy<Value = Case> {
     (steps, plan, vec(any::<u8>(), 0..120)).prop_map(move |(raw, bits, choices)| {
         let steps = raw.iter().enumerate();
         let steps = steps.map(|(at, (above, bits))| step(at, *above, *bits, features));
-        Case {
-            steps: steps.collect(),
-            more: more(bits, features),
-            choices,
-        }
+        Case { steps: steps.collect(), more: more(bits, features), choices }
     })
 }
 
@@ -60,11 +56,7 @@ fn step(at: usize, above: u16, [rule, retry, when, back]: [u8; 4], features: Fea
     if features == Features::All && back % 3 == 0 {
         let target = ids.get(usize::from(rule / 4) % (ids.len() + 1));
         let target = target.cloned().unwrap_or(format!("s{at}"));
-        let field = if back % 2 == 0 {
-            "on_failure"
-        } else {
-            "on_success"
-        };
+        let field = if back % 2 == 0 { "on_failure" } else { "on_success" };
         step[field] = json!({"goto": target, "max_visits": back % 4 + 1});
     }
     step
@@ -77,9 +69,8 @@ fn more([parallel, rule, hooks, required]: [u8; 4], features: Features) -> Json 
         more["max_parallel"] = json!(parallel % 4);
     }
     if features == Features::All {
-        for (bit, name) in ["on_start", "on_success", "on_failure", "on_complete"]
-            .iter()
-            .enumerate()
+        for (bit, name) in
+            ["on_start", "on_success", "on_failure", "on_complete"].iter().enumerate()
         {
             if hooks >> bit & 1 == 1 {
                 let required = required >> bit & 1 == 1;
@@ -116,9 +107,7 @@ impl Dice<'_> {
             3 | 4 => exit(1),
             5 => exit(2),
             6 => Outcome::TimedOut,
-            _ => Outcome::Infra {
-                message: "gone".to_owned(),
-            },
+            _ => Outcome::Infra { message: "gone".to_owned() },
         }
     }
 }
@@ -178,11 +167,7 @@ fn next(player: &Player, dice: &mut Dice<'_>) -> Option<Input> {
         };
         let by = "eve".to_owned();
         let input = Input::Reopen { by, from };
-        return player
-            .run
-            .decide(player.now, &input)
-            .is_ok()
-            .then_some(input);
+        return player.run.decide(player.now, &input).is_ok().then_some(input);
     }
     match dice.draw() {
         250.. => {
@@ -224,15 +209,9 @@ fn react(player: &Player, effect: &Effect, dice: &mut Dice<'_>) -> Input {
 fn work(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     let status = player.run.attempt(attempt).unwrap().status;
     match (status, dice.draw() % 16) {
-        (_, 15) => Input::Lost {
-            attempt: attempt.clone(),
-            reason: "gone".to_owned(),
-        },
+        (_, 15) => Input::Lost { attempt: attempt.clone(), reason: "gone".to_owned() },
         (AttemptStatus::Queued, 14) => end(attempt, dice.outcome()),
-        (AttemptStatus::Queued, _) => Input::Started {
-            attempt: attempt.clone(),
-            runner: None,
-        },
+        (AttemptStatus::Queued, _) => Input::Started { attempt: attempt.clone(), runner: None },
         (_, 14) => end(attempt, Outcome::Cancelled),
         (_, _) => end(attempt, dice.outcome()),
     }
@@ -247,11 +226,7 @@ fn end(attempt: &AttemptId, outcome: Outcome) -> Input {
         | Outcome::Refused { .. }
         | Outcome::Infra { .. } => Json::Null,
     };
-    Input::Ended {
-        attempt: attempt.clone(),
-        outcome,
-        output,
-    }
+    Input::Ended { attempt: attempt.clone(), outcome, output }
 }
 
 /// Moves the clock to the next deadline if nothing else can happen, now and then also before.

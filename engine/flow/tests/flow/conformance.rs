@@ -31,10 +31,7 @@ fn row_1_30_independent_steps_run_in_parallel() {
     player.pass(&["test"]);
     player.begin("build");
     player.begin("review");
-    assert_eq!(
-        player.statuses(),
-        "test=success build=running review=running"
-    );
+    assert_eq!(player.statuses(), "test=success build=running review=running");
     player.end("review", Outcome::Success);
     player.end("build", Outcome::Success);
     assert_eq!(player.run.status(), RunStatus::Success);
@@ -44,10 +41,7 @@ fn row_1_30_independent_steps_run_in_parallel() {
 fn row_1_35_a_failed_step_blocks_its_dependents() {
     let mut player = Player::start(seed(), json!({}));
     player.fail("test");
-    assert_eq!(
-        player.statuses(),
-        "test=failed build=skipped review=skipped"
-    );
+    assert_eq!(player.statuses(), "test=failed build=skipped review=skipped");
 }
 
 #[test]
@@ -95,11 +89,7 @@ fn row_1_05_five_thousand_steps_run_to_their_end() {
     let mut effects = run.apply(now, Input::Start).unwrap().effects;
     let mut ended = 0;
     while let Some(plue_flow::Effect::Perform { attempt, .. }) = effects.pop() {
-        let end = Input::Ended {
-            attempt,
-            outcome: Outcome::Success,
-            output: json!(null),
-        };
+        let end = Input::Ended { attempt, outcome: Outcome::Success, output: json!(null) };
         effects = run.apply(now, end).unwrap().effects;
         ended += 1;
     }

@@ -62,10 +62,7 @@ fn a_failing_hook_changes_the_result_only_if_it_is_required() {
 fn a_required_first_hook_that_fails_keeps_the_steps_from_starting() {
     let mut player = Player::start(json!([{"id": "a"}]), with_hooks(&["first"]));
     player.fail("first");
-    assert_eq!(
-        player.reason("a"),
-        Some(Reason::Stopped { by: id("first") })
-    );
+    assert_eq!(player.reason("a"), Some(Reason::Stopped { by: id("first") }));
     player.pass(&["bad", "last"]);
     assert_eq!(player.run.status(), RunStatus::Failed);
 }

@@ -42,19 +42,12 @@ fn a_reviewer_that_fails_twice_and_then_passes_goes_round_twice() {
         assert_eq!(player.step("implement").visit, visit);
         assert_eq!(player.step("create").visit, 1);
         assert_eq!(player.status("deploy"), StepStatus::Pending);
-        assert_eq!(
-            player.attempt("implement").as_str(),
-            format!("r:1:implement:{visit}:1")
-        );
+        assert_eq!(player.attempt("implement").as_str(), format!("r:1:implement:{visit}:1"));
         player.pass(&["implement", "style"]);
     }
     player.pass(&["review", "deploy"]);
     assert_eq!(player.run.status(), RunStatus::Success);
-    assert_eq!(
-        player.step("docs").visit,
-        1,
-        "beside the loop, so it ran once"
-    );
+    assert_eq!(player.step("docs").visit, 1, "beside the loop, so it ran once");
 }
 
 #[test]
@@ -108,10 +101,7 @@ fn a_success_that_leads_back_for_ever_fails() {
     let mut player = Player::start(steps, json!({}));
     player.pass(&["a", "a"]);
     assert_eq!(player.status("a"), StepStatus::Failed);
-    assert!(matches!(
-        player.reason("a"),
-        Some(Reason::LoopExhausted { .. })
-    ));
+    assert!(matches!(player.reason("a"), Some(Reason::LoopExhausted { .. })));
 }
 
 #[test]
@@ -166,12 +156,8 @@ fn a_step_that_waits_beside_a_loop_waits_for_the_new_visit() {
     );
     player.pass(&["a"]);
     player.fail("b");
-    let late = Input::Condition {
-        step: id("beside"),
-        visit: 1,
-        value: Ok(true),
-        reads: Vec::new(),
-    };
+    let late =
+        Input::Condition { step: id("beside"), visit: 1, value: Ok(true), reads: Vec::new() };
     assert!(player.try_feed(late).is_err(), "its dependency runs again");
     player.pass(&["a"]);
     player.answer("beside", Ok(true));
@@ -186,11 +172,24 @@ fn what_sent_the_flow_back_can_be_read_in_the_next_visit() {
     player.begin("review");
     let attempt = player.attempt("review");
     let (outcome, output) = (crate::player::exit(1), json!({"notes": "no tests"}));
-    player.feed(Input::Ended {
-        attempt,
-        outcome,
-        output: output.clone(),
-    });
+    player.feed(Input::Ended { attempt, outcome, output: output.clone() });
     assert_eq!(player.step("review").status, StepStatus::Pending);
     assert_eq!(player.run.output(&id("review")), Some(&output));
+}
+
+#[test]
+fn a_step_that_is_skipped_in_a_later_visit_has_no_output_of_an_earlier_one() {
+    let mut player = Player::start(
+        json!([
+            {"id": "a", "when": "x"},
+            {"id": "b", "depends_on": ["a"], "on_failure": {"goto": "a", "max_visits": 2}},
+        ]),
+        json!({}),
+    );
+    player.answer("a", Ok(true));
+    let attempt = player.attempt("a");
+    player.feed(Input::Ended { attempt, outcome: Outcome::Success, output: json!("first") });
+    player.fail("b");
+    player.answer("a", Ok(false));
+    assert_eq!(player.run.output(&id("a")), Some(&Json::Null));
 }

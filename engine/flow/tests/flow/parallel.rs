@@ -49,12 +49,7 @@ fn a_step_waits_for_all_it_depends_on() {
     let transition = player.end("b", plue_flow::fact::Outcome::Success);
     let attempt = player.attempt("c");
     let (step, visit, number) = (id("c"), 1, 1);
-    let perform = Effect::Perform {
-        step,
-        visit,
-        number,
-        attempt,
-    };
+    let perform = Effect::Perform { step, visit, number, attempt };
     assert_eq!(transition.effects, [perform]);
     assert_eq!(transition.touched, [id("b"), id("c")]);
     assert_eq!(player.attempt("c").as_str(), "r:1:c:1:1");
@@ -68,10 +63,7 @@ fn a_plan_without_steps_ends_at_once() {
 
 #[test]
 fn a_max_parallel_of_zero_still_lets_one_run() {
-    let plan = crate::player::plan(
-        json!([{"id": "a"}, {"id": "b"}]),
-        json!({"max_parallel": 0}),
-    );
+    let plan = crate::player::plan(json!([{"id": "a"}, {"id": "b"}]), json!({"max_parallel": 0}));
     let mut run = plue_flow::Run::new(plue_plan::RunId::new("r"), plan);
     let now = jiff::Timestamp::UNIX_EPOCH;
     let first = run.create(crate::player::hash(), Vec::new());
@@ -91,10 +83,7 @@ fn a_selection_runs_alone_and_is_not_held_back_by_what_it_leaves_out() {
     let mut player = Player::create(plan.clone(), &["b"]);
     player.feed(plue_flow::Input::Start);
     assert_eq!(player.statuses(), "a=skipped b=queued c=skipped");
-    assert_eq!(
-        player.reason("a"),
-        Some(plue_flow::fact::Reason::NotSelected)
-    );
+    assert_eq!(player.reason("a"), Some(plue_flow::fact::Reason::NotSelected));
     player.pass(&["b"]);
     assert_eq!(player.run.status(), RunStatus::Success);
 
@@ -104,4 +93,15 @@ fn a_selection_runs_alone_and_is_not_held_back_by_what_it_leaves_out() {
     player.feed(plue_flow::Input::Start);
     player.pass(&["b", "c"]);
     assert_eq!(player.statuses(), "a=skipped b=success c=success");
+}
+
+#[test]
+fn a_selected_step_waits_for_the_first_hooks_all_the_same() {
+    let steps = json!([{"id": "a"}, {"id": "b", "depends_on": ["a"]}]);
+    let hooks = json!({"hooks": {"on_start": [{"id": "first"}]}});
+    let mut player = Player::create(crate::player::plan(steps, hooks), &["b"]);
+    player.feed(plue_flow::Input::Start);
+    assert_eq!(player.working(), ["first"]);
+    player.pass(&["first", "b"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
 }

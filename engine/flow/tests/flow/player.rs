@@ -93,8 +93,7 @@ impl Player {
     /// Feeds an input that must be taken.
     #[track_caller]
     pub(crate) fn feed(&mut self, input: Input) -> Transition {
-        self.try_feed(input.clone())
-            .unwrap_or_else(|refusal| panic!("{input:?}: {refusal}"))
+        self.try_feed(input.clone()).unwrap_or_else(|refusal| panic!("{input:?}: {refusal}"))
     }
 
     /// Feeds an input; a refused one must leave no trace.
@@ -133,30 +132,20 @@ impl Player {
         let view = self.step(step);
         let text = format!("r:1:{step}:{}:{}", view.visit, view.attempts);
         let attempt = AttemptId::new(text);
-        assert!(
-            self.run.attempt(&attempt).is_some(),
-            "{step} has no attempt"
-        );
+        assert!(self.run.attempt(&attempt).is_some(), "{step} has no attempt");
         attempt
     }
 
     #[track_caller]
     pub(crate) fn begin(&mut self, step: &str) -> Transition {
         let attempt = self.attempt(step);
-        self.feed(Input::Started {
-            attempt,
-            runner: None,
-        })
+        self.feed(Input::Started { attempt, runner: None })
     }
 
     #[track_caller]
     pub(crate) fn end(&mut self, step: &str, outcome: Outcome) -> Transition {
         let attempt = self.attempt(step);
-        self.feed(Input::Ended {
-            attempt,
-            outcome,
-            output: Json::Null,
-        })
+        self.feed(Input::Ended { attempt, outcome, output: Json::Null })
     }
 
     #[track_caller]
@@ -254,10 +243,7 @@ impl Player {
         }
         assert_eq!(run, self.run, "the facts are not the whole change");
         let told: BTreeSet<StepId> = transition.touched.iter().cloned().collect();
-        assert!(
-            told.is_superset(&touched),
-            "{touched:?} changed, {told:?} told"
-        );
+        assert!(told.is_superset(&touched), "{touched:?} changed, {told:?} told");
     }
 
     fn record(&mut self, old: &Run, new: &Run, fact: &Fact) {
@@ -343,15 +329,8 @@ impl Player {
             assert_eq!(self.run.pending_effects(), [Effect::Finish]);
         } else if self.run.status() != RunStatus::Queued {
             let waits = self.run.pending_effects().is_empty();
-            let retry = self
-                .run
-                .step_views()
-                .any(|v| v.status == StepStatus::Waiting);
-            assert!(
-                !waits || retry,
-                "nothing will ever happen: {}",
-                self.statuses()
-            );
+            let retry = self.run.step_views().any(|v| v.status == StepStatus::Waiting);
+            assert!(!waits || retry, "nothing will ever happen: {}", self.statuses());
             assert_eq!(self.run.status() == RunStatus::Waiting, waits);
         }
     }

@@ -44,25 +44,13 @@ proptest! {
 
 /// Each attempt in the journal that was queued at `at` had its dependencies behind it.
 fn starts_rightly(player: &Player, at: usize) {
-    let Fact::AttemptQueued {
-        step, number: 1, ..
-    } = &player.journal[at].1
-    else {
+    let Fact::AttemptQueued { step, number: 1, .. } = &player.journal[at].1 else {
         return;
     };
-    let reopened = player
-        .journal
-        .iter()
-        .any(|(_, fact)| matches!(fact, Fact::RunReopened { .. }));
+    let reopened = player.journal.iter().any(|(_, fact)| matches!(fact, Fact::RunReopened { .. }));
     let mut ends = BTreeMap::new();
     for (_, fact) in &player.journal[..at] {
-        if let Fact::StepEnded {
-            step,
-            status,
-            reason,
-            ..
-        } = fact
-        {
+        if let Fact::StepEnded { step, status, reason, .. } = fact {
             ends.insert(step, (*status, reason.clone()));
         }
         if let Fact::LoopedBack { steps, .. } | Fact::RunReopened { steps, .. } = fact {
@@ -95,10 +83,7 @@ fn starts_rightly(player: &Player, at: usize) {
             | StepStatus::Waiting => false,
         };
         // A person who says `retry --from` starts a step whatever came of those before it.
-        assert!(
-            well || reopened,
-            "{step} began after {above}: {status}, {reason:?}"
-        );
+        assert!(well || reopened, "{step} began after {above}: {status}, {reason:?}");
     }
 }
 
@@ -127,10 +112,7 @@ fn agrees(case: &Case) {
         }
         naive.settle();
         seen = player.journal.len();
-        let timed_out = player
-            .journal
-            .iter()
-            .any(|(_, fact)| *fact == Fact::RunTimedOut);
+        let timed_out = player.journal.iter().any(|(_, fact)| *fact == Fact::RunTimedOut);
         if !timed_out {
             assert_eq!(player.statuses(), naive.statuses(), "{:#?}", player.journal);
         }

@@ -34,11 +34,8 @@ struct Step {
 
 impl Naive {
     pub(crate) fn new(steps: &[Json], more: &Json) -> Self {
-        let ids: BTreeMap<&str, usize> = steps
-            .iter()
-            .enumerate()
-            .map(|(at, step)| (step["id"].as_str().unwrap(), at))
-            .collect();
+        let ids: BTreeMap<&str, usize> =
+            steps.iter().enumerate().map(|(at, step)| (step["id"].as_str().unwrap(), at)).collect();
         let steps = steps.iter().map(|step| {
             let above = step["depends_on"].as_array().unwrap().iter();
             let retry = &step["retry"];
@@ -111,11 +108,7 @@ impl Naive {
                 self.stopped |= self.stop;
             }
             _ if retried => {
-                let factor = if step.doubles {
-                    1 << (step.tried - 1)
-                } else {
-                    1
-                };
+                let factor = if step.doubles { 1 << (step.tried - 1) } else { 1 };
                 step.due_s = self.now_s + step.delay_s * factor;
                 step.begun = true;
                 step.status = "waiting";
@@ -180,17 +173,11 @@ impl Naive {
         };
         let ready = |at: &usize| {
             let step = &self.steps[*at];
-            let ended = step
-                .above
-                .iter()
-                .all(|at| ENDED.contains(&self.steps[*at].status));
+            let ended = step.above.iter().all(|at| ENDED.contains(&self.steps[*at].status));
             step.status == "pending" && ended && (!step.asks || step.answer == Some(true))
         };
         let all = 0..self.steps.len();
-        let retry = all
-            .clone()
-            .filter(due)
-            .min_by_key(|at| (self.steps[*at].due_s, *at));
+        let retry = all.clone().filter(due).min_by_key(|at| (self.steps[*at].due_s, *at));
         let Some(at) = retry.or_else(|| all.clone().find(ready)) else {
             return false;
         };

@@ -7,11 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::player::{Player, hash, id, plan};
 
 fn ended(attempt: &str) -> Input {
-    Input::Ended {
-        attempt: AttemptId::new(attempt),
-        outcome: Outcome::Success,
-        output: Json::Null,
-    }
+    Input::Ended { attempt: AttemptId::new(attempt), outcome: Outcome::Success, output: Json::Null }
 }
 
 #[test]
@@ -49,17 +45,11 @@ fn an_attempt_that_is_not_the_open_one_is_refused() {
         "é:1:2",
     ] {
         let refusal = player.try_feed(ended(stale)).unwrap_err();
-        assert!(
-            matches!(refusal, Rejected::Stale { .. }),
-            "{stale:?}: {refusal}"
-        );
+        assert!(matches!(refusal, Rejected::Stale { .. }), "{stale:?}: {refusal}");
     }
     player.begin("a");
     let attempt = player.attempt("a");
-    let again = player.try_feed(Input::Started {
-        attempt,
-        runner: None,
-    });
+    let again = player.try_feed(Input::Started { attempt, runner: None });
     assert!(matches!(again, Err(Rejected::Stale { .. })));
     player.end("a", Outcome::Success);
     let status = RunStatus::Success;
@@ -89,50 +79,21 @@ fn a_condition_of_another_visit_or_an_unknown_step_is_refused() {
 fn facts_that_cannot_follow_are_refused() {
     let player = Player::start(json!([{"id": "a"}, {"id": "b"}]), json!({}));
     let attempt = player.attempt("a");
-    let step_ended = |step: &str, visit, status| Fact::StepEnded {
-        step: id(step),
-        visit,
-        status,
-        reason: None,
-    };
+    let step_ended =
+        |step: &str, visit, status| Fact::StepEnded { step: id(step), visit, status, reason: None };
     let only = Vec::new();
     for fact in [
         Fact::RunCreated { plan: hash(), only },
         Fact::RunStarted,
-        Fact::RunEnded {
-            status: RunStatus::Success,
-            reason: None,
-        },
-        Fact::RunReopened {
-            by: "x".into(),
-            steps: Vec::new(),
-        },
-        Fact::AttemptQueued {
-            step: id("a"),
-            visit: 1,
-            number: 1,
-            attempt: attempt.clone(),
-        },
-        Fact::AttemptStarted {
-            step: id("b"),
-            attempt,
-            runner: None,
-        },
-        Fact::RetryScheduled {
-            step: id("a"),
-            visit: 1,
-            number: 2,
-            at: player.now,
-        },
+        Fact::RunEnded { status: RunStatus::Success, reason: None },
+        Fact::RunReopened { by: "x".into(), steps: Vec::new() },
+        Fact::AttemptQueued { step: id("a"), visit: 1, number: 1, attempt: attempt.clone() },
+        Fact::AttemptStarted { step: id("b"), attempt, runner: None },
+        Fact::RetryScheduled { step: id("a"), visit: 1, number: 2, at: player.now },
         step_ended("a", 1, StepStatus::Success),
         step_ended("a", 2, StepStatus::Success),
         step_ended("nobody", 1, StepStatus::Success),
-        Fact::ConditionEvaluated {
-            step: id("a"),
-            visit: 1,
-            value: Ok(true),
-            reads: Vec::new(),
-        },
+        Fact::ConditionEvaluated { step: id("a"), visit: 1, value: Ok(true), reads: Vec::new() },
     ] {
         let mut run = player.run.clone();
         assert!(run.evolve(player.now, &fact).is_err(), "{fact:?}");
@@ -161,10 +122,7 @@ fn facts_keep_their_stored_form() {
     player.lose("a");
     player.cancel();
     let facts: Vec<&Fact> = player.journal.iter().map(|(_, fact)| fact).collect();
-    let lines: Vec<String> = facts
-        .iter()
-        .map(|f| serde_json::to_string(f).unwrap())
-        .collect();
+    let lines: Vec<String> = facts.iter().map(|f| serde_json::to_string(f).unwrap()).collect();
     insta::assert_snapshot!(lines.join("\n"));
     for (line, fact) in lines.iter().zip(facts) {
         assert_eq!(serde_json::from_str::<Fact>(line).unwrap(), *fact);

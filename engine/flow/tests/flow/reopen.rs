@@ -1,8 +1,8 @@
 //! `plue retry`: an ended run goes on.
 
 use plue_flow::{
-    Rejected, RunStatus, StepStatus,
-    fact::Reason,
+    Effect, Rejected, RunStatus, StepStatus,
+    fact::{Outcome, Reason},
     input::{Input, Reopen},
 };
 use serde_json::json;
@@ -82,10 +82,7 @@ fn all_takes_every_step_and_hook() {
 #[test]
 fn a_success_a_live_run_and_an_unknown_step_are_refused() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
-    let reopen = |from| Input::Reopen {
-        by: "ann".into(),
-        from,
-    };
+    let reopen = |from| Input::Reopen { by: "ann".into(), from };
     let early = player.try_feed(reopen(Reopen::All)).unwrap_err();
     let status = RunStatus::Running;
     assert_eq!(early, Rejected::NotEnded { status });
@@ -108,11 +105,7 @@ fn a_cancelled_and_a_timed_out_run_can_go_on() {
     player.reopen(Reopen::Failed);
     assert_eq!(player.working(), ["b"]);
     player.wait("59m");
-    assert_eq!(
-        player.run.status(),
-        RunStatus::Running,
-        "the hour counts anew"
-    );
+    assert_eq!(player.run.status(), RunStatus::Running, "the hour counts anew");
     player.wait("1m");
     assert_eq!(player.run.status(), RunStatus::TimedOut);
     player.reopen(Reopen::Failed);
@@ -127,10 +120,7 @@ fn a_loop_has_its_full_bound_again() {
     for _ in 0..2 {
         player.fail("a");
         player.fail("a");
-        assert!(matches!(
-            player.reason("a"),
-            Some(Reason::LoopExhausted { .. })
-        ));
+        assert!(matches!(player.reason("a"), Some(Reason::LoopExhausted { .. })));
         player.reopen(Reopen::Failed);
     }
     assert_eq!(player.step("a").visit, 5);
@@ -145,4 +135,41 @@ fn a_run_cancelled_before_its_start_can_begin_by_being_reopened() {
     player.pass(&["a"]);
     assert_eq!(player.run.status(), RunStatus::Success);
     assert!(player.run.view().started_at.is_some());
+}
+
+#[test]
+fn the_cancel_ladder_and_the_timeout_begin_anew() {
+    let mut player = Player::start(json!([{"id": "a"}]), json!({}));
+    player.begin("a");
+    player.cancel();
+    player.end("a", Outcome::Cancelled);
+    player.reopen(Reopen::Failed);
+    player.begin("a");
+    let attempt = player.attempt("a");
+    let ask = Effect::Stop { attempt, kill: false };
+    assert_eq!(player.cancel().effects, [ask]);
+    player.end("a", Outcome::Cancelled);
+    for _ in 0..3 {
+        player.reopen(Reopen::Failed);
+        player.begin("a");
+        let attempt = player.attempt("a");
+        let ask = Effect::Stop { attempt, kill: false };
+        assert_eq!(player.wait("1h").effects, [ask]);
+        player.end("a", Outcome::Cancelled);
+        assert_eq!(player.run.status(), RunStatus::TimedOut);
+    }
+}
+
+#[test]
+fn a_step_that_a_retry_selected_stays_selected() {
+    let steps = json!([{"id": "a"}, {"id": "b"}]);
+    let plan = crate::player::plan(steps, json!({"on_failure": "continue"}));
+    let mut player = Player::create(plan, &["a"]);
+    player.feed(Input::Start);
+    player.pass(&["a"]);
+    player.reopen(Reopen::From(id("b")));
+    player.fail("b");
+    player.reopen(Reopen::Failed);
+    player.pass(&["b"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
 }

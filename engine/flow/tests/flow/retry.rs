@@ -26,9 +26,7 @@ fn row_2_16_attempts_come_exactly_when_the_policy_says() {
         assert_eq!(player.run.status(), RunStatus::Waiting);
         let next = player.run.next_deadline().unwrap();
         due.push(next.duration_since(start).as_millis());
-        player.now = next
-            .checked_sub(jiff::SignedDuration::from_millis(1))
-            .unwrap();
+        player.now = next.checked_sub(jiff::SignedDuration::from_millis(1)).unwrap();
         assert!(player.wait("0s").facts.is_empty());
         player.wait("1ms");
         assert_eq!(player.status("a"), StepStatus::Queued);
@@ -37,10 +35,7 @@ fn row_2_16_attempts_come_exactly_when_the_policy_says() {
     player.fail("a");
     assert_eq!(player.status("a"), StepStatus::Failed);
     let message = "exit status 1".into();
-    let reason = Reason::Attempt {
-        message,
-        attempts: 4,
-    };
+    let reason = Reason::Attempt { message, attempts: 4 };
     assert_eq!(player.reason("a"), Some(reason));
 }
 
@@ -79,10 +74,7 @@ fn a_runner_lost_before_the_start_costs_nothing() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
     for _ in 0..5 {
         let transition = player.lose("a");
-        assert!(matches!(
-            transition.effects[..],
-            [Effect::Perform { number: 1, .. }]
-        ));
+        assert!(matches!(transition.effects[..], [Effect::Perform { number: 1, .. }]));
     }
     player.end("a", infra());
     assert_eq!(player.step("a").attempts, 1);
@@ -136,4 +128,14 @@ fn work_inside_the_engine_may_end_without_a_start() {
     assert!(
         matches!(player.reason("b"), Some(Reason::Attempt { message, .. }) if message == "no key")
     );
+}
+
+#[test]
+fn a_new_attempt_has_not_started_yet() {
+    let mut player = Player::start(json!([{"id": "a", "retry": {"delay": "0s"}}]), json!({}));
+    player.begin("a");
+    assert!(player.step("a").started_at.is_some());
+    player.end("a", exit(1));
+    assert_eq!(player.status("a"), StepStatus::Queued);
+    assert_eq!(player.step("a").started_at, None);
 }

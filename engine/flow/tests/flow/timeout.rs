@@ -26,19 +26,13 @@ fn after_its_timeout_a_run_stops_what_runs_and_skips_the_rest() {
     let transition = player.wait("1s");
     let kill = false;
     assert!(transition.effects.contains(&Effect::Stop { attempt, kill }));
-    assert_eq!(
-        player.statuses(),
-        "a=running queued=skipped paused=skipped b=skipped"
-    );
+    assert_eq!(player.statuses(), "a=running queued=skipped paused=skipped b=skipped");
     assert_eq!(player.reason("b"), Some(Reason::RunTimedOut));
     player.end("a", Outcome::Cancelled);
     assert_eq!(player.status("a"), StepStatus::Cancelled);
     assert_eq!(player.reason("a"), Some(Reason::RunTimedOut));
     assert_eq!(player.run.status(), RunStatus::TimedOut);
-    assert_eq!(
-        player.run.view().reason.as_deref(),
-        Some("took longer than 10m")
-    );
+    assert_eq!(player.run.view().reason.as_deref(), Some("took longer than 10m"));
     assert_eq!(player.run.next_deadline(), None);
 }
 

@@ -50,10 +50,7 @@ impl Run {
         let state = &mut self.held.steps[at];
         let waits = matches!(state.hold, Hold::Slot | Hold::Retry(_));
         if !waits || (state.visit, state.number + 1) != (visit, number) {
-            return Err(out_of_turn(
-                "attempt_queued",
-                "the step waits for no attempt",
-            ));
+            return Err(out_of_turn("attempt_queued", "the step waits for no attempt"));
         }
         state.status = step::next(state.status, StepEvent::Queue)?;
         state.number = number;
@@ -93,7 +90,6 @@ impl Run {
         let state = &mut self.held.steps[at];
         state.status = step::next(state.status, StepEvent::Requeue)?;
         self.perform(at, sink);
-        self.doom_if_stopped(at);
         Ok(())
     }
 
@@ -107,10 +103,7 @@ impl Run {
         self.change_attempt(at, id, |from| ended(from, outcome))?;
         self.held.steps[at].output = output.clone();
         if self.is_withdrawn(at) {
-            sink.effects.push(Effect::Stop {
-                attempt: id.clone(),
-                kill: false,
-            });
+            sink.effects.push(Effect::Stop { attempt: id.clone(), kill: false });
         }
         let verdict = Verdict::Attempt(outcome.clone());
         self.held.hold(at, Hold::Verdict(verdict));

@@ -19,8 +19,7 @@ impl Run {
         // The result stands once only the last hooks are left; they are the cleaning up that a
         // person who cancels counts on.
         if self.phase < Phase::Complete {
-            self.halt
-                .get_or_insert_with(|| Halt::Cancelled { by: by.to_owned() });
+            self.halt.get_or_insert_with(|| Halt::Cancelled { by: by.to_owned() });
         }
         let pressure = if kill { Pressure::Kill } else { Pressure::Term };
         self.halt_all(pressure, kill, sink);
