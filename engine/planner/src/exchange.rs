@@ -86,10 +86,19 @@ impl Exchange<'_> {
         let mut died = None;
         for _attempt in 0..2 {
             let failure = match checkout.ask(request).await? {
-                [Ok(a), Ok(b)] => return self.not_killed([a, b]),
-                [Err(failure), _] | [_, Err(failure)] => failure,
+                [Ok(a), Ok(b)] => {
+                    self.not_killed(&a)?;
+                    self.not_killed(&b)?;
+                    return Ok([a, b]);
+                }
+                [Ok(reply), Err(failure)] | [Err(failure), Ok(reply)] => {
+                    // What was seen to be the file's fault explains the other one too.
+                    self.not_killed(&reply)?;
+                    failure
+                }
+                [Err(failure), Err(_)] => failure,
             };
-            tracing::warn!(entry = self.sources.entry, %failure, "an evaluator failed");
+            tracing::warn!(workflow.path = self.sources.entry, %failure, "an evaluator failed");
             match failure {
                 Failure::Died(how) => died = Some(how),
                 Failure::Garbage(what) => {
@@ -103,13 +112,19 @@ impl Exchange<'_> {
         Err(self.refuse(codes::CRASHED, message).into())
     }
 
-    fn not_killed(&self, replies: [EvalReply; 2]) -> Result<[EvalReply; 2], PlanError> {
-        for reply in &replies {
-            if let EvalOutcome::Killed(why) = &reply.outcome {
-                return Err(self.killed(why).into());
-            }
-        }
-        Ok(replies)
+    fn not_killed(&self, reply: &EvalReply) -> Result<(), PlanError> {
+        let EvalOutcome::Killed(why) = &reply.outcome else {
+            return Ok(());
+        };
+        tracing::warn!(
+            workflow.path = self.sources.entry,
+            ?why,
+            cpu_us = reply.usage.cpu_us,
+            wall_us = reply.usage.wall_us,
+            max_rss_kib = reply.usage.max_rss_kib,
+            "an evaluation was ended"
+        );
+        Err(self.killed(why).into())
     }
 
     fn killed(&self, why: &Killed) -> Refusal {

@@ -127,7 +127,7 @@ impl Planner {
     }
 
     /// The plans of one file: from a cache if nothing they were made from has changed, else by
-    /// evaluation.
+    /// evaluation. Dropping the future ends the evaluation and its processes.
     ///
     /// # Errors
     /// [`PlanError::Invalid`] with everything that is wrong with the file, else
@@ -274,6 +274,14 @@ impl Planner {
         let build = checkout.build().to_owned();
         checkout.give_back();
         let settled = settled?;
+        tracing::debug!(
+            workflow.path = sources.entry,
+            rounds = settled.rounds,
+            cpu_us = settled.usage.cpu_us,
+            wall_us = settled.usage.wall_us,
+            max_rss_kib = settled.usage.max_rss_kib,
+            "evaluated"
+        );
         let workflows = judge(settled.outcomes, sources)?;
         Ok(Evaluated {
             workflows: workflows.into(),

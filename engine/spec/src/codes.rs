@@ -28,32 +28,14 @@ pub const BAD_REGEX: Code = Code::new("PLUE-S0010");
 /// Every code with what it means, in the order of their numbers.
 pub const ALL: &[(Code, &str)] = &[
     (SYNTAX, "an expression or template does not parse"),
-    (
-        UNKNOWN_STEP,
-        "an expression names a step that the plan does not have",
-    ),
-    (
-        MISSING,
-        "an expression reads a field or index that is not there",
-    ),
-    (
-        WRONG_TYPE,
-        "an operator or function was given values it does not take",
-    ),
-    (
-        ARITHMETIC,
-        "a number is divided by zero, overflows or cannot be read",
-    ),
+    (UNKNOWN_STEP, "an expression names a step that the plan does not have"),
+    (MISSING, "an expression reads a field or index that is not there"),
+    (WRONG_TYPE, "an operator or function was given values it does not take"),
+    (ARITHMETIC, "a number is divided by zero, overflows or cannot be read"),
     (TOO_COSTLY, "an expression costs more than the limit"),
     (NOT_BOOLEAN, "a condition is neither true nor false"),
-    (
-        MISPLACED_SECRET,
-        "a secret stands where only plain values may stand",
-    ),
-    (
-        MALFORMED,
-        "an object with a `$` key is no expression, template or secret",
-    ),
+    (MISPLACED_SECRET, "a secret stands where only plain values may stand"),
+    (MALFORMED, "an object with a `$` key is no expression, template or secret"),
     (BAD_REGEX, "a regular expression is malformed or too large"),
 ];
 
@@ -67,10 +49,7 @@ mod tests {
         for (code, meaning) in ALL {
             let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
             let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
-            assert!(
-                page.starts_with(&format!("# {code}: {meaning}\n")),
-                "{code}"
-            );
+            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
             assert!(page.contains("## Fix"), "{code}");
         }
     }

@@ -24,12 +24,7 @@ pub(crate) fn evaluate(
     scope: &Scope<'_>,
     reads: &mut Reads,
 ) -> Result<Json, Error> {
-    let mut machine = Machine {
-        scope,
-        reads,
-        variables: Vec::new(),
-        cost: Cost(MAX_COST),
-    };
+    let mut machine = Machine { scope, reads, variables: Vec::new(), cost: Cost(MAX_COST) };
     let value = machine.eval(tree)?;
     machine.cost.own(value)
 }
@@ -58,10 +53,7 @@ impl Cost {
     /// Spends units.
     pub(crate) fn spend(&mut self, units: usize) -> Result<(), Error> {
         let units = u64::try_from(units).unwrap_or(u64::MAX);
-        self.0 = self
-            .0
-            .checked_sub(units)
-            .ok_or(Error::TooCostly { limit: MAX_COST })?;
+        self.0 = self.0.checked_sub(units).ok_or(Error::TooCostly { limit: MAX_COST })?;
         Ok(())
     }
 
@@ -164,11 +156,7 @@ impl<'m, 'a> Machine<'m, 'a> {
     }
 
     fn name(&mut self, name: &str) -> Result<Place<'m, 'a>, Error> {
-        let found = self
-            .variables
-            .iter_mut()
-            .rev()
-            .find(|bound| bound.name == name);
+        let found = self.variables.iter_mut().rev().find(|bound| bound.name == name);
         let Some(variable) = found else {
             return Place::root(name, self.scope);
         };
@@ -192,9 +180,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             let key = self.eval(&entry.key)?;
             let Json::String(key) = key.as_ref() else {
                 let kind = kind_of(&key);
-                return Err(Error::WrongType(format!(
-                    "the key of a map is a text, not {kind}"
-                )));
+                return Err(Error::WrongType(format!("the key of a map is a text, not {kind}")));
             };
             let value = self.eval(&entry.value)?;
             let value = self.cost.own(value)?;
@@ -308,10 +294,7 @@ impl<'m, 'a> Machine<'m, 'a> {
     }
 
     fn bind(&mut self, name: &str, value: Result<Val<'a>, Error>) {
-        self.variables.push(Variable {
-            name: name.to_owned(),
-            value,
-        });
+        self.variables.push(Variable { name: name.to_owned(), value });
     }
 }
 
@@ -324,16 +307,13 @@ fn items_of(range: Val<'_>) -> Result<Vec<Val<'_>>, Error> {
         Cow::Owned(Json::Object(map)) => Ok(keys(map.keys())),
         other @ (Cow::Borrowed(_) | Cow::Owned(_)) => {
             let kind = kind_of(&other);
-            Err(Error::WrongType(format!(
-                "only a list or map has elements, not {kind}"
-            )))
+            Err(Error::WrongType(format!("only a list or map has elements, not {kind}")))
         }
     }
 }
 
 fn keys<'k, 'v>(keys: impl Iterator<Item = &'k String>) -> Vec<Val<'v>> {
-    keys.map(|key| Cow::Owned(Json::String(key.clone())))
-        .collect()
+    keys.map(|key| Cow::Owned(Json::String(key.clone()))).collect()
 }
 
 fn literal_value(literal: &LiteralValue) -> Result<Json, Error> {
@@ -344,9 +324,9 @@ fn literal_value(literal: &LiteralValue) -> Result<Json, Error> {
         LiteralValue::UInt(int) => Ok(Json::Number((**int).into())),
         LiteralValue::Null => Ok(Json::Null),
         LiteralValue::String(text) => Ok(Json::String(text.to_string())),
-        LiteralValue::Bytes(_) => Err(Error::WrongType(
-            "bytes (b'…') have no place in a plan; use a text".to_owned(),
-        )),
+        LiteralValue::Bytes(_) => {
+            Err(Error::WrongType("bytes (b'…') have no place in a plan; use a text".to_owned()))
+        }
     }
 }
 

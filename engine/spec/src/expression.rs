@@ -60,11 +60,7 @@ impl Expression {
         }
         let references = tokens.references()?;
         Checker::new(&tokens).check(&tree)?;
-        Ok(Self {
-            source: source.to_owned(),
-            tree,
-            references,
-        })
+        Ok(Self { source: source.to_owned(), tree, references })
     }
 
     /// The source.
@@ -106,20 +102,13 @@ impl Expression {
 /// An error at a byte of the source; the offset it carries counts characters.
 pub(crate) fn error_at(source: &str, byte: usize, message: &str) -> ExpressionError {
     let end = source.floor_char_boundary(byte);
-    ExpressionError {
-        offset: source[..end].chars().count(),
-        message: message.to_owned(),
-    }
+    ExpressionError { offset: source[..end].chars().count(), message: message.to_owned() }
 }
 
 /// The parser counts lines from 1 and columns in bytes from 1.
 fn byte_offset(source: &str, line: isize, column: isize) -> usize {
     let before = usize::try_from(line - 1).unwrap_or(0);
-    let start: usize = source
-        .split_inclusive('\n')
-        .take(before)
-        .map(str::len)
-        .sum();
+    let start: usize = source.split_inclusive('\n').take(before).map(str::len).sum();
     (start + usize::try_from(column - 1).unwrap_or(0)).min(source.len())
 }
 
@@ -127,10 +116,7 @@ fn byte_offset(source: &str, line: isize, column: isize) -> usize {
 fn plain(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     message
-        .replace(
-            "mismatched input '<EOF>' expecting expression",
-            "something is missing at the end",
-        )
+        .replace("mismatched input '<EOF>' expecting expression", "something is missing at the end")
         .replace("mismatched input", "unexpected")
         .replace(" expecting <EOF>", "")
 }

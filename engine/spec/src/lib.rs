@@ -4,7 +4,7 @@
 //! evaluation is this crate's own walk over that tree, because it must be bounded in cost, name what
 //! is missing, and record what was read. The YAML front end comes into this crate later.
 //!
-//! Reading order: [`scope`], [`expression`], [`template`], [`resolve`].
+//! Reading order: [`Scope`], [`expression`], [`template`], [`resolve()`].
 #![forbid(unsafe_code)]
 
 pub mod codes;

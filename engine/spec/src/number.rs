@@ -35,10 +35,7 @@ impl Num {
         }
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "CEL compares and mixes as doubles"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "CEL compares and mixes as doubles")]
     pub(crate) fn double(self) -> f64 {
         match self {
             Self::Int(int) => int as f64,

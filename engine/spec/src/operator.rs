@@ -191,9 +191,5 @@ fn sign_of(name: &str) -> &str {
 
 fn refused(name: &str, operands: &[&Json]) -> Error {
     let kinds: Vec<&str> = operands.iter().map(|operand| kind_of(operand)).collect();
-    Error::WrongType(format!(
-        "`{}` does not take {}",
-        sign_of(name),
-        kinds.join(" and ")
-    ))
+    Error::WrongType(format!("`{}` does not take {}", sign_of(name), kinds.join(" and ")))
 }

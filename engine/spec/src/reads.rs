@@ -37,10 +37,7 @@ impl Reads {
             self.more += 1;
             return;
         }
-        self.values.push(Read {
-            path: path.to_owned(),
-            value: abridged(value),
-        });
+        self.values.push(Read { path: path.to_owned(), value: abridged(value) });
     }
 }
 
@@ -57,10 +54,7 @@ fn abridged(value: &Json) -> Json {
             Json::String(format!("an object of {} fields", map.len()))
         }
         Json::Array(items) => Json::Array(items.iter().map(abridged).collect()),
-        Json::Object(map) => map
-            .iter()
-            .map(|(key, item)| (key.clone(), abridged(item)))
-            .collect(),
+        Json::Object(map) => map.iter().map(|(key, item)| (key.clone(), abridged(item))).collect(),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value.clone(),
     }
 }

@@ -51,16 +51,9 @@ pub enum EnvValue {
 /// # Errors
 /// One of them does not parse or has no value, or an object with a `$` key is no reference.
 pub fn resolve(value: &Value, scope: &Scope<'_>, reads: &mut Reads) -> Result<Resolved, Error> {
-    let mut resolver = Resolver {
-        scope,
-        reads,
-        secrets: Vec::new(),
-    };
+    let mut resolver = Resolver { scope, reads, secrets: Vec::new() };
     let value = resolver.node(&value.0, &mut String::new())?;
-    Ok(Resolved {
-        value,
-        secrets: resolver.secrets,
-    })
+    Ok(Resolved { value, secrets: resolver.secrets })
 }
 
 /// Resolves a value that must become text.
@@ -115,10 +108,7 @@ impl Resolver<'_, '_> {
                 Ok(Json::String(text))
             }
             Node::Secret(name) => {
-                self.secrets.push(SecretAt {
-                    pointer: pointer.clone(),
-                    name: name.to_owned(),
-                });
+                self.secrets.push(SecretAt { pointer: pointer.clone(), name: name.to_owned() });
                 Ok(Json::Null)
             }
             Node::Malformed(json) => Err(Error::Malformed(dollar_key(json))),

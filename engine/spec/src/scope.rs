@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 /// The names an expression may begin with.
-pub(crate) const ROOTS: [&str; 7] = [
-    "steps", "event", "inputs", "outputs", "visit", "attempt", "env",
-];
+pub(crate) const ROOTS: [&str; 7] =
+    ["steps", "event", "inputs", "outputs", "visit", "attempt", "env"];
 
 /// The fields of [`plue_plan::Event`]; those that do not apply read as `null`.
 pub(crate) const EVENT_FIELDS: [&str; 14] = [

@@ -1,7 +1,8 @@
 //! The work tree of a person: what git tracks and what it would add, as it is on disk now.
 //!
 //! Ignored files are not part of it, so that a plan does not depend on build output or on secrets
-//! that lie about. A folder outside git is taken whole.
+//! that lie about. A folder outside git, or one that git ignores as a whole, is taken as it is, but
+//! for the folders of tools that no repository holds.
 
 use std::{
     fs,
@@ -14,6 +15,8 @@ use crate::view::{CommitView, Content, MAX_PATHS, ViewError, git, normal};
 
 /// Levels of folders that are looked at outside git.
 const MAX_DEPTH: usize = 64;
+/// Folders outside git that are not looked into.
+const SKIPPED: [&str; 4] = [".git", "node_modules", "target", ".venv"];
 
 /// A folder on this machine. Its list of files is read once.
 #[derive(Debug)]
@@ -60,15 +63,16 @@ impl WorkTree {
         if let Some(paths) = self.paths.get() {
             return Ok(paths);
         }
-        let paths = if self.is_git() {
+        let mut paths = Vec::new();
+        if self.is_git() {
             let args = ["-c", "-o", "--exclude-standard", "--deduplicate", "-z"];
             let output = git::run(&self.root, "ls-files", &args)?;
-            git::sorted(git::names(&output).map(str::to_owned).collect())
-        } else {
-            let mut found = Vec::new();
-            walk(&self.root, "", &mut found, 0)?;
-            git::sorted(found)
-        };
+            paths.extend(git::names(&output).map(str::to_owned));
+        }
+        if paths.is_empty() && !self.root.join(".git").exists() {
+            walk(&self.root, "", &mut paths, 0)?;
+        }
+        let paths = git::sorted(paths);
         if paths.len() > MAX_PATHS {
             return Err(ViewError::TooManyPaths(self.root.clone()));
         }
@@ -191,7 +195,7 @@ fn walk(root: &Path, folder: &str, found: &mut Vec<String>, depth: usize) -> Res
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        if name.eq_ignore_ascii_case(".git") {
+        if SKIPPED.iter().any(|skipped| name.eq_ignore_ascii_case(skipped)) {
             continue;
         }
         let inner = if folder.is_empty() { name } else { format!("{folder}/{name}") };

@@ -9,7 +9,7 @@ use std::{
 use crate::fake::{Bench, ENTRY, options, run_of};
 use plue_plan::{Event, event::EventType};
 use plue_planner::{
-    CommitView, Error, PlanCache, PlanError, Rate, Trust, Verification, cache::Boxed,
+    CommitView, Error, Options, PlanCache, PlanError, Rate, Trust, Verification, cache::Boxed,
     planner::Origin,
 };
 
@@ -32,6 +32,39 @@ async fn facts_are_looked_up_round_by_round_and_recorded() {
     assert_eq!(record.sources.keys().collect::<Vec<_>>(), [ENTRY]);
     assert!(evaluated.printed.starts_with("printed"));
     assert!(!evaluated.printed.contains('\u{1b}'));
+}
+
+#[tokio::test]
+async fn what_a_file_reads_is_bounded_in_bytes() {
+    let bench = Bench::new();
+    for n in 0..5 {
+        bench.write(&format!("f{n}"), vec![b'x'; 4 * 1024 * 1024]);
+    }
+    bench.write("larger", vec![b'x'; 4 * 1024 * 1024 + 1]);
+    let problems = bench.problems("needs read:f0 read:f1 read:f2 read:f3 read:f4").await;
+    assert!(problems[0].contains("PLUE-E0210"), "{problems:?}");
+    let made = bench.order("needs read:larger").await.unwrap();
+    assert_eq!(run_of(&made), "echo (not text)");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_pairs_run_at_once_than_are_allowed() {
+    let bench = Bench::with(Options { pairs: 2, ..options() }, Rate::default(), None);
+    let tasks = plue_runtime::Tasks::new();
+    let plans: Vec<_> = (0..12)
+        .map(|n| {
+            let (planner, mut request) = (bench.planner.clone(), bench.request(Trust::Own));
+            request.entry = format!("f{n}.plue.py");
+            bench.write(&request.entry, format!("#fake plan p{n}"));
+            tasks.spawn("plan", async move { planner.plan(request).await })
+        })
+        .collect();
+    let mut processes = std::collections::BTreeSet::new();
+    for plan in plans {
+        processes.insert(Bench::process(&plan.await.unwrap().unwrap()));
+    }
+    assert!(processes.len() <= 2, "{processes:?}");
+    assert!(bench.planner.pool().idle_pairs(Trust::Own) <= 2);
 }
 
 #[tokio::test]

@@ -182,6 +182,13 @@ fn a_folder_outside_git_is_taken_whole() {
 }
 
 #[test]
+fn a_folder_that_git_ignores_as_a_whole_is_taken_as_it_is() {
+    let folder = repository();
+    let view = WorkTree::new(folder.path().join("build"));
+    assert_eq!(view.matching(&|_| true).unwrap(), ["x.plue.py"]);
+}
+
+#[test]
 fn discovery_passes_over_ignored_and_excluded_folders() {
     let folder = repository();
     write(folder.path(), "node_modules/p/.plue.py", "x");

@@ -94,21 +94,14 @@ impl<'s, 'a> Place<'s, 'a> {
             return self.field(name);
         }
         let Self::Value(path, value) = self else {
-            return Err(Error::WrongType(
-                "a step and its fields are named by texts".to_owned(),
-            ));
+            return Err(Error::WrongType("a step and its fields are named by texts".to_owned()));
         };
         let path = path.map(|path| format!("{path}[{index}]"));
         let Json::Array(items) = value.as_ref() else {
             let (of, by) = (kind_of(&value), kind_of(index));
-            return Err(Error::WrongType(format!(
-                "{of} has no element that {by} names"
-            )));
+            return Err(Error::WrongType(format!("{of} has no element that {by} names")));
         };
-        let (length, at) = (
-            items.len(),
-            index.as_u64().and_then(|at| usize::try_from(at).ok()),
-        );
+        let (length, at) = (items.len(), index.as_u64().and_then(|at| usize::try_from(at).ok()));
         match at.filter(|at| *at < length) {
             Some(at) => Ok(Self::Value(path, nth(value, at))),
             None => Err(Error::Missing {
@@ -132,9 +125,7 @@ impl<'s, 'a> Place<'s, 'a> {
     pub(super) fn into_value(self) -> Result<(Option<String>, Val<'a>), Error> {
         match self {
             Self::Value(path, value) => Ok((path, value)),
-            Self::Steps(_) => Err(Error::WrongType(
-                "`steps` has no value; name a step".to_owned(),
-            )),
+            Self::Steps(_) => Err(Error::WrongType("`steps` has no value; name a step".to_owned())),
             Self::Step(id, values) => {
                 let fields = STEP_FIELDS.iter().filter_map(|name| {
                     let value = step_field(&values, name)?;
@@ -230,9 +221,7 @@ fn not_there(path: Option<String>, name: &str, there: &Json) -> Error {
 
 /// Whether a path is a field directly of a step's output.
 fn is_output(path: &str) -> bool {
-    let parent = path
-        .rsplit_once(['.', '['])
-        .map_or("", |(parent, _)| parent);
+    let parent = path.rsplit_once(['.', '[']).map_or("", |(parent, _)| parent);
     path.starts_with("steps") && parent.ends_with(".output")
 }
 

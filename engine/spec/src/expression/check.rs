@@ -19,10 +19,7 @@ pub(super) struct Checker<'t> {
 
 impl<'t> Checker<'t> {
     pub(super) fn new(tokens: &'t Tokens<'t>) -> Self {
-        Self {
-            tokens,
-            variables: Vec::new(),
-        }
+        Self { tokens, variables: Vec::new() }
     }
 
     pub(super) fn check(&mut self, node: &IdedExpr) -> Result<(), ExpressionError> {
@@ -72,9 +69,7 @@ impl<'t> Checker<'t> {
         if ROOTS.contains(&name) || self.variables.iter().any(|bound| bound == name) {
             return Ok(());
         }
-        let known = ROOTS
-            .into_iter()
-            .chain(self.variables.iter().map(String::as_str));
+        let known = ROOTS.into_iter().chain(self.variables.iter().map(String::as_str));
         let advice = if EVENT_FIELDS.contains(&name) {
             format!("did you mean `event.{name}`?")
         } else if let Some(near) = did_you_mean(name, known) {
@@ -123,15 +118,9 @@ pub(super) fn children<'n>(node: &'n IdedExpr, seen: &mut dyn FnMut(&'n IdedExpr
             }
         }
         Expr::List(list) => list.elements.iter().for_each(seen),
-        Expr::Map(map) => map
-            .entries
-            .iter()
-            .for_each(|entry| entry_children(&entry.expr, seen)),
+        Expr::Map(map) => map.entries.iter().for_each(|entry| entry_children(&entry.expr, seen)),
         Expr::Struct(message) => {
-            message
-                .entries
-                .iter()
-                .for_each(|entry| entry_children(&entry.expr, seen));
+            message.entries.iter().for_each(|entry| entry_children(&entry.expr, seen));
         }
         Expr::Select(select) => seen(&select.operand),
         Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}

@@ -12,17 +12,8 @@ fn with_scope<R>(test: impl FnOnce(&Scope<'_>) -> R) -> R {
     let event = json!({"type": "push", "branch": "main", "payload": {"k": 1}});
     let inputs = json!({"env": "prod", "n": 2.5, "list": [1, 2, 3]});
     let env = json!({"HOME": "/root"});
-    let step = |status, output| StepValues {
-        status,
-        output,
-        error: None,
-        visit: 1,
-        attempts: 2,
-    };
-    let failed = StepValues {
-        error: Some("exit 1"),
-        ..step("failed", &null)
-    };
+    let step = |status, output| StepValues { status, output, error: None, visit: 1, attempts: 2 };
+    let failed = StepValues { error: Some("exit 1"), ..step("failed", &null) };
     let scope = Scope::new()
         .step("plan", step("success", &output))
         .step("x-y", step("success", &text))
@@ -86,10 +77,7 @@ fn operators_and_functions_do_as_cel_says() {
         ("inputs.list.all(x, x > 0)", json!(true)),
         ("inputs.list.exists(x, x == 2)", json!(true)),
         ("inputs.list.exists_one(x, x == 2)", json!(true)),
-        (
-            "inputs.list.map(x, inputs.list.map(y, x * y))",
-            json!([[1, 2, 3], [2, 4, 6], [3, 6, 9]]),
-        ),
+        ("inputs.list.map(x, inputs.list.map(y, x * y))", json!([[1, 2, 3], [2, 4, 6], [3, 6, 9]])),
         ("has(steps.plan.output.risk)", json!(true)),
         ("has(steps.plan.output.nope)", json!(false)),
         ("has(event.pull_request) ? 1 : 2", json!(2)),
@@ -122,15 +110,9 @@ fn a_deciding_side_wins_over_an_error_on_the_other() {
 
 #[test]
 fn what_is_missing_is_named() {
-    fails(
-        "steps.plan.output.rsk > 3",
-        "`steps.plan.output.rsk` is not there",
-    );
+    fails("steps.plan.output.rsk > 3", "`steps.plan.output.rsk` is not there");
     fails("steps.plan.output.rsk > 3", "did you mean `risk`?");
-    fails(
-        "steps.plna.status == 'x'",
-        "there is no step `plna`; did you mean `plan`?",
-    );
+    fails("steps.plna.status == 'x'", "there is no step `plna`; did you mean `plan`?");
     fails("steps.plan.outputs", "did you mean `output`?");
     fails("steps['x-y'].output.a", "the output is a text");
     fails("steps.bad.output.a", "the step has no output");
@@ -146,21 +128,13 @@ fn a_name_or_function_that_does_not_exist_is_found_by_parsing() {
     for (source, offset, part) in [
         ("1 + branch", 4, "did you mean `event.branch`?"),
         ("step.a.status == 1", 0, "did you mean `steps`?"),
-        (
-            "steps.a.status == success",
-            18,
-            "a text is written 'success'",
-        ),
+        ("steps.a.status == success", 18, "a text is written 'success'"),
         ("'ä' == shout('a')", 7, "there is no function `shout`"),
         ("'a'.startswith('b')", 4, "did you mean `startsWith`?"),
         ("size(1, 2)", 0, "`size` does not take 2 values"),
         ("steps[inputs.x].status", 0, "a step is named by its id"),
         ("size(steps)", 5, "a step is named by its id"),
-        (
-            "[1].map(event, event)",
-            8,
-            "cannot be the name of a variable",
-        ),
+        ("[1].map(event, event)", 8, "cannot be the name of a variable"),
         ("Foo{a: 1}", 0, "makes a message"),
     ] {
         let error = Expression::parse(source).unwrap_err();
@@ -171,14 +145,9 @@ fn a_name_or_function_that_does_not_exist_is_found_by_parsing() {
 
 #[test]
 fn a_syntax_error_says_where() {
-    for (source, offset) in [
-        ("", 0),
-        ("1 +", 3),
-        ("'ä' 'b'", 4),
-        ("(1", 2),
-        ("a ==\n ,", 6),
-        ("'abc", 0),
-    ] {
+    for (source, offset) in
+        [("", 0), ("1 +", 3), ("'ä' 'b'", 4), ("(1", 2), ("a ==\n ,", 6), ("'abc", 0)]
+    {
         let error = Expression::parse(source).unwrap_err();
         assert_eq!(error.offset, offset, "{source}: {error}");
         assert!(!error.message.is_empty());
@@ -189,16 +158,9 @@ fn a_syntax_error_says_where() {
 fn references_are_the_steps_and_inputs_named() {
     let source = "steps.a.output + steps['b-c'].output + inputs.x + event.steps + [1].map(x, x)[0]";
     let expression = Expression::parse(source).unwrap();
-    let found: Vec<_> = expression
-        .references()
-        .iter()
-        .map(|r| (r.root, r.name.as_str(), r.offset))
-        .collect();
-    let expected = [
-        (Root::Step, "a", 0),
-        (Root::Step, "b-c", 17),
-        (Root::Input, "x", 39),
-    ];
+    let found: Vec<_> =
+        expression.references().iter().map(|r| (r.root, r.name.as_str(), r.offset)).collect();
+    let expected = [(Root::Step, "a", 0), (Root::Step, "b-c", 17), (Root::Input, "x", 39)];
     assert_eq!(found, expected);
 }
 
@@ -208,10 +170,7 @@ fn reads_are_recorded_with_their_values_once_each() {
     let expression = Expression::parse(source).unwrap();
     let mut reads = Reads::default();
     with_scope(|scope| expression.truth(scope, &mut reads)).unwrap();
-    let read = |path: &str, value| crate::Read {
-        path: path.to_owned(),
-        value,
-    };
+    let read = |path: &str, value| crate::Read { path: path.to_owned(), value };
     assert_eq!(reads.values, [read("steps.plan.output.risk", json!(4))]);
 }
 
@@ -219,10 +178,7 @@ fn reads_are_recorded_with_their_values_once_each() {
 fn a_condition_is_true_or_false_and_nothing_else() {
     let expression = Expression::parse("steps.plan.output.risk").unwrap();
     let error = with_scope(|scope| expression.truth(scope, &mut Reads::default())).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the condition is a number, not true or false"
-    );
+    assert_eq!(error.to_string(), "the condition is a number, not true or false");
 }
 
 #[test]
@@ -259,10 +215,7 @@ fn an_expression_cannot_do_unbounded_work() {
     let grown = "fromJson(toJson([1,1,1,1]))".to_owned();
     assert!(eval(&grown).is_ok());
     let _bounded_either_way = eval(&wide);
-    fails(
-        "'a'.matches('(((a{100}){100}){100})')",
-        "no regular expression",
-    );
+    fails("'a'.matches('(((a{100}){100}){100})')", "no regular expression");
 }
 
 proptest! {

@@ -34,10 +34,7 @@ pub(super) fn int(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     Num::Int(int.ok_or_else(out_of_range)?).json()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the range is checked before"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
 fn whole(double: f64) -> Option<i64> {
     const EDGE: f64 = 9_223_372_036_854_775_808.0;
     (double > -EDGE && double < EDGE).then_some(double as i64)
@@ -59,10 +56,7 @@ pub(super) fn bool(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     match text_arg(args, 0, cost)? {
         "true" | "True" | "TRUE" | "1" => Ok(Json::Bool(true)),
         "false" | "False" | "FALSE" | "0" => Ok(Json::Bool(false)),
-        _ => Err(Error::Arithmetic(format!(
-            "{} is neither true nor false",
-            arg(args, 0)
-        ))),
+        _ => Err(Error::Arithmetic(format!("{} is neither true nor false", arg(args, 0)))),
     }
 }
 

@@ -57,10 +57,7 @@ pub(super) fn values(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error>
     cost.weigh(arg(args, 0))?;
     let mut entries: Vec<_> = map_arg(args, 0)?.iter().collect();
     entries.sort_by_key(|(key, _)| *key);
-    Ok(entries
-        .into_iter()
-        .map(|(_, value)| value.clone())
-        .collect())
+    Ok(entries.into_iter().map(|(_, value)| value.clone()).collect())
 }
 
 pub(super) fn sort(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
@@ -68,8 +65,7 @@ pub(super) fn sort(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     let mut items = list_arg(args, 0, cost)?.to_vec();
     cost.spend(items.len().saturating_mul(16))?;
     if let Some((head, rest)) = items.split_first() {
-        rest.iter()
-            .try_for_each(|item| order("_<_", head, item).map(|_| ()))?;
+        rest.iter().try_for_each(|item| order("_<_", head, item).map(|_| ()))?;
     }
     items.sort_by(|a, b| {
         let order = order("_<_", a, b).ok().flatten();

@@ -41,10 +41,7 @@ pub(super) fn matches(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error
     let regex = regex.map_err(|error| {
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or("it is malformed").trim();
-        Error::BadRegex(format!(
-            "{} is no regular expression: {reason}",
-            arg(args, 1)
-        ))
+        Error::BadRegex(format!("{} is no regular expression: {reason}", arg(args, 1)))
     })?;
     Ok(Json::Bool(regex.is_match(text)))
 }
@@ -85,10 +82,7 @@ pub(super) fn split(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> 
         return Ok(text.chars().map(|c| Json::String(c.to_string())).collect());
     }
     cost.spend(text.matches(separator).count())?;
-    Ok(text
-        .split(separator)
-        .map(|part| Json::String(part.to_owned()))
-        .collect())
+    Ok(text.split(separator).map(|part| Json::String(part.to_owned())).collect())
 }
 
 pub(super) fn join(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
@@ -118,9 +112,7 @@ pub(super) fn substring(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Err
         _ => position(arg(args, 2), length)?,
     };
     if start > end {
-        return Err(Error::Arithmetic(format!(
-            "position {start} is behind {end}"
-        )));
+        return Err(Error::Arithmetic(format!("position {start} is behind {end}")));
     }
     made(text.chars().skip(start).take(end - start).collect(), cost)
 }
@@ -128,9 +120,7 @@ pub(super) fn substring(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Err
 fn position(value: &Json, length: usize) -> Result<usize, Error> {
     let at = value.as_u64().and_then(|at| usize::try_from(at).ok());
     at.filter(|at| *at <= length).ok_or_else(|| {
-        Error::Arithmetic(format!(
-            "{value} is no position in a text of {length} characters"
-        ))
+        Error::Arithmetic(format!("{value} is no position in a text of {length} characters"))
     })
 }
 

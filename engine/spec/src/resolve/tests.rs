@@ -14,14 +14,8 @@ fn references_resolve_with_their_types_and_secrets_stay_names() {
         "list": [{"$secret": "TOKEN"}, "plain"],
     }));
     let resolved = resolve(&value, &scope, &mut Reads::default()).unwrap();
-    assert_eq!(
-        resolved.value,
-        json!({"number": 4, "text": "hello you", "list": [null, "plain"]})
-    );
-    let secret = SecretAt {
-        pointer: "/list/0".to_owned(),
-        name: "TOKEN".to_owned(),
-    };
+    assert_eq!(resolved.value, json!({"number": 4, "text": "hello you", "list": [null, "plain"]}));
+    let secret = SecretAt { pointer: "/list/0".to_owned(), name: "TOKEN".to_owned() };
     assert_eq!(resolved.secrets, [secret]);
 }
 

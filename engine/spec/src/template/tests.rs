@@ -15,15 +15,9 @@ fn render(source: &str) -> Result<String, String> {
 #[test]
 fn expressions_become_text_inside_a_text() {
     assert_eq!(render("v${inputs.n}-${inputs.name}!").unwrap(), "v3-plue!");
-    assert_eq!(
-        render("${inputs.list} ${inputs.half}").unwrap(),
-        "[1,\"a\"] 0.5"
-    );
+    assert_eq!(render("${inputs.list} ${inputs.half}").unwrap(), "[1,\"a\"] 0.5");
     assert_eq!(render("[${inputs.none}]").unwrap(), "[]");
-    assert_eq!(
-        render("no parts, only $ and } and {").unwrap(),
-        "no parts, only $ and } and {"
-    );
+    assert_eq!(render("no parts, only $ and } and {").unwrap(), "no parts, only $ and } and {");
 }
 
 #[test]
@@ -46,20 +40,12 @@ fn an_error_says_where_in_the_whole_template() {
     let error = Template::parse("ä ${inputs.n").unwrap_err();
     assert_eq!(error.offset, 2);
     assert!(error.message.contains("not closed"), "{error}");
-    assert!(
-        render("${inputs.nope}")
-            .unwrap_err()
-            .contains("inputs.nope")
-    );
+    assert!(render("${inputs.nope}").unwrap_err().contains("inputs.nope"));
 }
 
 #[test]
 fn references_carry_offsets_in_the_whole_template() {
     let template = Template::parse("ä ${steps.a.output} ${inputs.b}").unwrap();
-    let found: Vec<_> = template
-        .references()
-        .into_iter()
-        .map(|r| (r.name, r.offset))
-        .collect();
+    let found: Vec<_> = template.references().into_iter().map(|r| (r.name, r.offset)).collect();
     assert_eq!(found, [("a".to_owned(), 4), ("b".to_owned(), 22)]);
 }
