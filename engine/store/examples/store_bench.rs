@@ -56,10 +56,9 @@ async fn main() -> Outcome<()> {
             run(StoreOptions::new(url), "postgres").await?;
             continue;
         }
-        for (durability, name) in [
-            (Durability::Normal, "sqlite normal"),
-            (Durability::Full, "sqlite full"),
-        ] {
+        for (durability, name) in
+            [(Durability::Normal, "sqlite normal"), (Durability::Full, "sqlite full")]
+        {
             run(StoreOptions::new(url.clone()).durability(durability), name).await?;
             for end in ["", "-wal", "-shm"] {
                 let path = format!("{}{end}", url.trim_start_matches("sqlite:"));
@@ -76,20 +75,10 @@ async fn run(options: StoreOptions, config: &str) -> Outcome<()> {
     let plan = SealedPlan::seal(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
     store.put_plan(&plan).await?;
     let config = config.to_owned();
-    let bench = Bench {
-        store,
-        config,
-        clock: Clock::real(),
-        ids: Ids::random(),
-        plan,
-    };
+    let bench = Bench { store, config, clock: Clock::real(), ids: Ids::random(), plan };
     bench.transitions("transition", false, 1).await?;
-    bench
-        .transitions("transition_with_attempt", true, 1)
-        .await?;
-    bench
-        .transitions("transition_grouped", true, AT_ONCE)
-        .await?;
+    bench.transitions("transition_with_attempt", true, 1).await?;
+    bench.transitions("transition_grouped", true, AT_ONCE).await?;
     bench.log().await?;
     bench.store.close().await;
     Ok(())
@@ -98,12 +87,7 @@ async fn run(options: StoreOptions, config: &str) -> Outcome<()> {
 impl Bench {
     fn line(&self, case: &str, n: usize, unit: &str, mut samples: Vec<f64>, per_s: f64) {
         samples.sort_by(f64::total_cmp);
-        let at = |part: usize| {
-            samples
-                .get(samples.len() * part / 100)
-                .copied()
-                .unwrap_or(0.0)
-        };
+        let at = |part: usize| samples.get(samples.len() * part / 100).copied().unwrap_or(0.0);
         let line = json!({
             "case": case, "n": n, "unit": unit, "p50": at(50), "p99": at(99),
             "per_s": per_s, "config": self.config,
@@ -159,12 +143,7 @@ impl Bench {
             let mut commit = RunCommit::new(run.clone(), seq as u64, self.now(), view());
             let id = AttemptId::new(self.ids.text());
             let (step, visit, number) = ("s".into(), 1, 1);
-            commit.facts.push(Fact::AttemptQueued {
-                step,
-                visit,
-                number,
-                attempt: id.clone(),
-            });
+            commit.facts.push(Fact::AttemptQueued { step, visit, number, attempt: id.clone() });
             commit.steps.push(step_view());
             if attempt {
                 commit.attempts.push(new_attempt(id, self.now()));
@@ -191,46 +170,27 @@ impl Bench {
                     seq += 1;
                     written += text.len();
                     let kind = EventKind::Stdout(Bytes(text.clone()));
-                    AttemptEvent {
-                        claim: claim.clone(),
-                        seq,
-                        at_us: 1,
-                        kind,
-                    }
+                    AttemptEvent { claim: claim.clone(), seq, at_us: 1, kind }
                 })
                 .collect();
             let mark = self.clock.mark();
-            self.store
-                .append_events(vec![(claim.clone(), events)])
-                .await?;
+            self.store.append_events(vec![(claim.clone(), events)]).await?;
             samples.push(micros(self.clock.elapsed(mark)));
         }
         let seconds = self.clock.elapsed(start).as_secs_f64();
-        self.line(
-            "log_append_batch",
-            samples.len(),
-            "us",
-            samples,
-            written as f64 / seconds / 1e6,
-        );
+        self.line("log_append_batch", samples.len(), "us", samples, written as f64 / seconds / 1e6);
         self.timed("log_100mb_store", seconds * 1e3);
         let mark = self.clock.mark();
-        self.store
-            .read_log(&claim.attempt, LogRange::Tail(100))
-            .await?;
+        self.store.read_log(&claim.attempt, LogRange::Tail(100)).await?;
         self.timed("log_tail", micros(self.clock.elapsed(mark)) / 1e3);
         let mark = self.clock.mark();
-        self.store
-            .search_log(&claim.attempt, b"not in there", 10)
-            .await?;
+        self.store.search_log(&claim.attempt, b"not in there", 10).await?;
         self.timed("log_search", micros(self.clock.elapsed(mark)) / 1e3);
         let mark = self.clock.mark();
         let (mut after, mut read) = (0, 0);
         loop {
-            let pieces = self
-                .store
-                .read_log(&claim.attempt, LogRange::After(after, 4 << 20))
-                .await?;
+            let pieces =
+                self.store.read_log(&claim.attempt, LogRange::After(after, 4 << 20)).await?;
             let Some(last) = pieces.last() else { break };
             after = last.seq;
             read += pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>();
@@ -247,29 +207,14 @@ impl Bench {
     async fn claimed(&self) -> Outcome<Claim> {
         let run = self.new_run().await?;
         let runner = RunnerId::new(self.ids.text());
-        self.store
-            .register_runner(&runner, "local", "t", &run, self.now())
-            .await?;
-        let epoch = self
-            .store
-            .runner_hello(&runner, "t", "b", self.now())
-            .await?;
+        self.store.register_runner(&runner, "local", "t", &run, self.now()).await?;
+        let epoch = self.store.runner_hello(&runner, "t", "b", self.now()).await?;
         self.store.runner_ready(&runner, epoch, self.now()).await?;
         let mut commit = RunCommit::new(run, 0, self.now(), view());
-        commit
-            .attempts
-            .push(new_attempt(AttemptId::new(self.ids.text()), self.now()));
-        commit.assign_to = Some(Assign {
-            runner,
-            epoch,
-            max: 1,
-        });
+        commit.attempts.push(new_attempt(AttemptId::new(self.ids.text()), self.now()));
+        commit.assign_to = Some(Assign { runner, epoch, max: 1 });
         let committed = self.store.commit(commit).await??;
-        committed
-            .assigned
-            .into_iter()
-            .next()
-            .ok_or_else(|| "not assigned".into())
+        committed.assigned.into_iter().next().ok_or_else(|| "not assigned".into())
     }
 }
 
@@ -278,12 +223,7 @@ fn micros(duration: Duration) -> f64 {
 }
 
 fn view() -> RunView {
-    RunView {
-        status: RunStatus::Running,
-        reason: None,
-        started_at: None,
-        ended_at: None,
-    }
+    RunView { status: RunStatus::Running, reason: None, started_at: None, ended_at: None }
 }
 
 fn step_view() -> StepView {
@@ -302,13 +242,5 @@ fn step_view() -> StepView {
 
 fn new_attempt(id: AttemptId, at: Timestamp) -> NewAttempt {
     let (step, pool) = ("s".into(), "local".to_owned());
-    NewAttempt {
-        id,
-        step,
-        visit: 1,
-        number: 1,
-        pool,
-        priority: 0,
-        not_before: at,
-    }
+    NewAttempt { id, step, visit: 1, number: 1, pool, priority: 0, not_before: at }
 }

@@ -94,9 +94,7 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn attempt(&self, id: &AttemptId) -> Result<Option<AttemptRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM attempt WHERE id = $1");
-        let row = self
-            .read_one(Statement::new(text, vec![id.as_str().into()]))
-            .await?;
+        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| attempt_row(&row)).transpose()
     }
 
@@ -110,9 +108,7 @@ impl Store {
             "SELECT {COLUMNS} FROM attempt \
              WHERE runner_id = $1 AND state IN ('assigned', 'running') ORDER BY fence"
         );
-        let rows = self
-            .read(Statement::new(text, vec![runner.as_str().into()]))
-            .await?;
+        let rows = self.read(Statement::new(text, vec![runner.as_str().into()])).await?;
         rows.iter().map(attempt_row).collect()
     }
 }
@@ -163,21 +159,14 @@ impl Held {
         }
         let recorded =
             self.state == AttemptStatus::Done && self.fence == claim.fence && self.ack_seq == seq;
-        if recorded {
-            ResultVerdict::Duplicate
-        } else {
-            ResultVerdict::Fenced
-        }
+        if recorded { ResultVerdict::Duplicate } else { ResultVerdict::Fenced }
     }
 }
 
 fn attempt_row(row: &Row) -> Result<AttemptRow, Error> {
     let pid = row.opt_int(13)?.and_then(|pid| u32::try_from(pid).ok());
     Ok(AttemptRow {
-        claim: Claim {
-            attempt: AttemptId::new(row.text(0)?),
-            fence: Fence(row.count(1)?),
-        },
+        claim: Claim { attempt: AttemptId::new(row.text(0)?), fence: Fence(row.count(1)?) },
         run: RunId::new(row.text(2)?),
         step: StepId::new(row.text(3)?),
         visit: row.small(4)?,

@@ -41,8 +41,7 @@ impl Shards {
     }
 
     pub(crate) fn of_all<'a>(runs: impl IntoIterator<Item = &'a RunId>) -> Self {
-        runs.into_iter()
-            .fold(Self::NONE, |all, run| all.with(Self::of(run)))
+        runs.into_iter().fold(Self::NONE, |all, run| all.with(Self::of(run)))
     }
 
     pub(crate) fn with(self, other: Self) -> Self {
@@ -55,10 +54,7 @@ impl Shards {
 impl Changes {
     pub(crate) fn new() -> Self {
         let shards = (0..SHARDS).map(|_| watch::Sender::new(0)).collect();
-        Self(Arc::new(Senders {
-            any: watch::Sender::new(0),
-            shards,
-        }))
+        Self(Arc::new(Senders { any: watch::Sender::new(0), shards }))
     }
 
     pub(crate) fn any(&self) -> watch::Receiver<u64> {

@@ -44,14 +44,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), Error> {
         let (id, host) = (id.to_owned(), host.to_owned());
-        self.write(Write::Start(EngineRow {
-            id,
-            host,
-            pid,
-            started_at: at,
-            seen_at: at,
-        }))
-        .await
+        self.write(Write::Start(EngineRow { id, host, pid, started_at: at, seen_at: at })).await
     }
 
     /// Records a sign of life.

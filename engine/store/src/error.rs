@@ -174,9 +174,7 @@ mod sqlite_code {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let Some(code) = error
-            .as_database_error()
-            .and_then(|e| Some(e.code()?.into_owned()))
+        let Some(code) = error.as_database_error().and_then(|e| Some(e.code()?.into_owned()))
         else {
             return Self::Sql(error);
         };
@@ -184,25 +182,17 @@ impl From<sqlx::Error> for Error {
             // Postgres: disk full, read-only transaction (a standby).
             "53100" => return Self::DiskFull(error),
             "25006" => {
-                return Self::ReadOnly {
-                    place: "server".to_owned(),
-                    source: error,
-                };
+                return Self::ReadOnly { place: "server".to_owned(), source: error };
             }
             _ => {}
         }
         // SQLSTATEs have five characters; SQLite's codes have at most four.
-        let sqlite = code
-            .parse::<i64>()
-            .ok()
-            .filter(|_| code.len() < 5)
-            .map(|code| code & 0xff);
+        let sqlite = code.parse::<i64>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff);
         match sqlite {
             Some(sqlite_code::BUSY | sqlite_code::LOCKED) => Self::Busy(error),
-            Some(sqlite_code::READ_ONLY) => Self::ReadOnly {
-                place: "file".to_owned(),
-                source: error,
-            },
+            Some(sqlite_code::READ_ONLY) => {
+                Self::ReadOnly { place: "file".to_owned(), source: error }
+            }
             Some(sqlite_code::FULL) => Self::DiskFull(error),
             Some(sqlite_code::CORRUPT | sqlite_code::NOT_A_DATABASE) => Self::NotADatabase(error),
             _ => Self::Sql(error),

@@ -73,9 +73,7 @@ impl Op for Append {
         let mut appended = Vec::with_capacity(self.0.len());
         let mut touched = Shards::NONE;
         for (claim, events) in &self.0 {
-            let held = held
-                .get_mut(&claim.attempt)
-                .filter(|held| held.is_held_by(claim));
+            let held = held.get_mut(&claim.attempt).filter(|held| held.is_held_by(claim));
             if let Some(held) = held {
                 let before = held.ack_seq;
                 let taken = take(held, events);
@@ -84,15 +82,9 @@ impl Op for Append {
                     tx.write_all(insert_chunks(taken.chunks));
                     tx.write(progress(held, taken.started));
                 }
-                appended.push(Appended {
-                    claim: claim.clone(),
-                    ack_seq: Some(held.ack_seq),
-                });
+                appended.push(Appended { claim: claim.clone(), ack_seq: Some(held.ack_seq) });
             } else {
-                appended.push(Appended {
-                    claim: claim.clone(),
-                    ack_seq: None,
-                });
+                appended.push(Appended { claim: claim.clone(), ack_seq: None });
             }
         }
         Ok((appended, touched))

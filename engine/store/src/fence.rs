@@ -18,10 +18,7 @@ pub(crate) fn expression(dialect: Dialect) -> &'static str {
 pub(crate) fn take(tx: &mut Tx<'_>) {
     match tx.dialect() {
         Dialect::Sqlite => {
-            tx.write(Statement::new(
-                "UPDATE fence SET next = next + 64 WHERE id = 1",
-                Vec::new(),
-            ));
+            tx.write(Statement::new("UPDATE fence SET next = next + 64 WHERE id = 1", Vec::new()));
         }
         Dialect::Postgres => {}
     }

@@ -115,10 +115,7 @@ impl FromStr for LogStream {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL
-            .iter()
-            .copied()
-            .find(|stream| stream.as_str() == text);
+        let found = Self::ALL.iter().copied().find(|stream| stream.as_str() == text);
         found.ok_or_else(|| format!("{text:?} is not a log stream"))
     }
 }
@@ -129,11 +126,7 @@ impl LogPiece {
     /// Bytes that it takes in the log.
     #[must_use]
     pub fn length(&self) -> u64 {
-        if self.stream.is_output() {
-            self.bytes.len() as u64
-        } else {
-            0
-        }
+        if self.stream.is_output() { self.bytes.len() as u64 } else { 0 }
     }
 
     /// Offset behind its last byte.

@@ -45,9 +45,7 @@ pub(crate) async fn version(link: Link<'_>) -> Result<i64, Error> {
              WHERE tablename = 'plue_schema' AND schemaname = current_schema()"
         }
     };
-    let table = tx
-        .fetch_optional(Statement::new(exists, Vec::new()))
-        .await?;
+    let table = tx.fetch_optional(Statement::new(exists, Vec::new())).await?;
     if table.map_or(Ok(0), |row| row.int(0))? == 0 {
         return Ok(0);
     }
@@ -59,10 +57,7 @@ pub(crate) async fn version(link: Link<'_>) -> Result<i64, Error> {
 /// Refuses a database of a newer plue.
 pub(crate) fn check(found: i64) -> Result<(), Error> {
     if found > SCHEMA_VERSION {
-        return Err(Error::NewerDatabase {
-            found,
-            known: SCHEMA_VERSION,
-        });
+        return Err(Error::NewerDatabase { found, known: SCHEMA_VERSION });
     }
     Ok(())
 }
@@ -75,10 +70,7 @@ pub(crate) async fn apply(mut link: Link<'_>, now: Timestamp) -> Result<(), Erro
     script(&mut link, start).await?;
     let found = version(reborrow(&mut link)).await?;
     check(found)?;
-    for migration in MIGRATIONS
-        .iter()
-        .filter(|migration| migration.version > found)
-    {
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         let text = match link {
             Link::Sqlite(_) => migration.sqlite,
             Link::Postgres(_) => migration.postgres,
@@ -97,8 +89,8 @@ pub(crate) async fn apply(mut link: Link<'_>, now: Timestamp) -> Result<(), Erro
 async fn script(link: &mut Link<'_>, text: &str) -> Result<(), Error> {
     let script = sqlx::raw_sql(AssertSqlSafe(text));
     match link {
-        Link::Sqlite(connection) => drop(script.execute(&mut **connection).await?),
-        Link::Postgres(connection) => drop(script.execute(&mut **connection).await?),
+        Link::Sqlite(connection) => script.execute(&mut **connection).await.map(|_| ())?,
+        Link::Postgres(connection) => script.execute(&mut **connection).await.map(|_| ())?,
     }
     Ok(())
 }

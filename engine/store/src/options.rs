@@ -27,6 +27,8 @@ pub struct StoreOptions {
     pub create: bool,
     /// Open only to read. Such a store refuses every write.
     pub read_only: bool,
+    /// Bytes that an SQLite file may grow to; more is [`Error::DiskFull`]. `None`: as the disk allows.
+    pub max_bytes: Option<u64>,
 }
 
 /// A parsed address.
@@ -47,6 +49,7 @@ impl StoreOptions {
             durability: Durability::Normal,
             create: true,
             read_only: false,
+            max_bytes: None,
         }
     }
 

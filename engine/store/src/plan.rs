@@ -59,17 +59,13 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn plan(&self, hash: &PlanHash) -> Result<Option<Vec<u8>>, Error> {
         let text = "SELECT canonical FROM plan WHERE hash = $1";
-        let row = self
-            .read_one(Statement::new(text, vec![hash.to_string().into()]))
-            .await?;
+        let row = self.read_one(Statement::new(text, vec![hash.to_string().into()])).await?;
         row.map(|row| row.bytes(0)).transpose()
     }
 
     async fn has_plan(&self, hash: &PlanHash) -> Result<bool, Error> {
         let text = "SELECT name FROM plan WHERE hash = $1";
-        let row = self
-            .read_one(Statement::new(text, vec![hash.to_string().into()]))
-            .await?;
+        let row = self.read_one(Statement::new(text, vec![hash.to_string().into()])).await?;
         Ok(row.is_some())
     }
 
@@ -94,16 +90,10 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn cached_plans(&self, key: &str) -> Result<Option<CachedPlans>, Error> {
         let text = "SELECT plans, read_set FROM plan_cache WHERE key = $1";
-        let Some(row) = self
-            .read_one(Statement::new(text, vec![key.into()]))
-            .await?
-        else {
+        let Some(row) = self.read_one(Statement::new(text, vec![key.into()])).await? else {
             return Ok(None);
         };
-        Ok(Some(CachedPlans {
-            plans: row.json(0)?,
-            read_set: row.json(1)?,
-        }))
+        Ok(Some(CachedPlans { plans: row.json(0)?, read_set: row.json(1)? }))
     }
 }
 

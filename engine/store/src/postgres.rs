@@ -64,23 +64,14 @@ impl Postgres {
             .test_before_acquire(false)
             .connect_with(connect)
             .await
-            .map_err(|source| Error::Unreachable {
-                place: without_password(url),
-                source,
-            })?;
-        let this = Self {
-            pool,
-            notifier: None,
-        };
+            .map_err(|source| Error::Unreachable { place: without_password(url), source })?;
+        let this = Self { pool, notifier: None };
         this.migrate(options, clock).await?;
         if options.read_only {
             return Ok(this);
         }
         let notifier = Notifier::start(&this.pool, clock, tasks, changes.clone());
-        Ok(Self {
-            notifier: Some(notifier),
-            ..this
-        })
+        Ok(Self { notifier: Some(notifier), ..this })
     }
 
     async fn migrate(&self, options: &StoreOptions, clock: Clock) -> Result<(), Error> {
@@ -94,9 +85,7 @@ impl Postgres {
             return Err(Error::Missing(without_password(&options.url).into()));
         }
         let mut transaction = connection.begin().await?;
-        sqlx::raw_sql(MIGRATION_LOCK)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::raw_sql(MIGRATION_LOCK).execute(&mut *transaction).await?;
         migrate::apply(Link::Postgres(&mut transaction), clock.now()).await?;
         transaction.commit().await?;
         Ok(())
@@ -168,17 +157,8 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        assert_eq!(
-            without_password("postgres://u:p@h:1/db"),
-            "postgres://u@h:1/db"
-        );
-        assert_eq!(
-            without_password("postgres://u:p@x@h/db"),
-            "postgres://u@h/db"
-        );
-        assert_eq!(
-            without_password("postgres:///db?host=/tmp"),
-            "postgres:///db?host=/tmp"
-        );
+        assert_eq!(without_password("postgres://u:p@h:1/db"), "postgres://u@h:1/db");
+        assert_eq!(without_password("postgres://u:p@x@h/db"), "postgres://u@h/db");
+        assert_eq!(without_password("postgres:///db?host=/tmp"), "postgres:///db?host=/tmp");
     }
 }

@@ -46,16 +46,8 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn cancel_request(&self, run: &RunId) -> Result<Option<CancelRequest>, Error> {
         let text = "SELECT requested_by, forced FROM cancel_request WHERE run_id = $1";
-        let row = self
-            .read_one(Statement::new(text, vec![run.as_str().into()]))
-            .await?;
-        row.map(|row| {
-            Ok(CancelRequest {
-                by: row.text(0)?,
-                kill: row.count(1)? != 0,
-            })
-        })
-        .transpose()
+        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        row.map(|row| Ok(CancelRequest { by: row.text(0)?, kill: row.count(1)? != 0 })).transpose()
     }
 
     /// Takes a request back, or off the list once the journal has it.

@@ -56,20 +56,11 @@ async fn delete(tx: &mut Tx<'_>, runs: &[(String, String)]) -> Result<(), Error>
     if runs.is_empty() {
         return Ok(());
     }
-    let ids = runs
-        .iter()
-        .map(|(run, _)| Arg::from(run.as_str()))
-        .collect();
+    let ids = runs.iter().map(|(run, _)| Arg::from(run.as_str())).collect();
     let list = placeholders(1, runs.len());
-    tx.write(Statement::new(
-        format!("DELETE FROM run WHERE id IN ({list})"),
-        ids,
-    ));
+    tx.write(Statement::new(format!("DELETE FROM run WHERE id IN ({list})"), ids));
     tx.flush().await?;
-    let plans = runs
-        .iter()
-        .map(|(_, plan)| Arg::from(plan.as_str()))
-        .collect();
+    let plans = runs.iter().map(|(_, plan)| Arg::from(plan.as_str())).collect();
     tx.write(Statement::new(
         format!(
             "DELETE FROM plan WHERE hash IN ({list}) \
@@ -102,11 +93,7 @@ impl Op for Delete {
     }
 
     fn touched(&self, deleted: &bool) -> Shards {
-        if *deleted {
-            Shards::of(&self.0)
-        } else {
-            Shards::NONE
-        }
+        if *deleted { Shards::of(&self.0) } else { Shards::NONE }
     }
 }
 
@@ -133,10 +120,6 @@ impl Op for Prune {
     }
 
     fn touched(&self, deleted: &u64) -> Shards {
-        if *deleted > 0 {
-            Shards::ALL
-        } else {
-            Shards::NONE
-        }
+        if *deleted > 0 { Shards::ALL } else { Shards::NONE }
     }
 }

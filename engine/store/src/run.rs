@@ -88,12 +88,7 @@ const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch, status, r
 
 impl Default for RunFilter {
     fn default() -> Self {
-        Self {
-            status: Vec::new(),
-            workflow: None,
-            limit: 50,
-            before: None,
-        }
+        Self { status: Vec::new(), workflow: None, limit: 50, before: None }
     }
 }
 
@@ -104,9 +99,7 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn run(&self, id: &RunId) -> Result<Option<RunRow>, Error> {
         let text = format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1");
-        let row = self
-            .read_one(Statement::new(text, vec![id.as_str().into()]))
-            .await?;
+        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| run_row(&row)).transpose()
     }
 
@@ -118,10 +111,7 @@ impl Store {
         let key = || vec![Arg::from(id.as_str())];
         let mut answers = self
             .read_each(vec![
-                Statement::new(
-                    format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1"),
-                    key(),
-                ),
+                Statement::new(format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1"), key()),
                 Statement::new(
                     "SELECT source, event, inputs, origin FROM run_source WHERE run_id = $1",
                     key(),
@@ -157,15 +147,9 @@ impl Store {
             .collect::<Result<Vec<_>, Error>>()?;
         if journal.len() != length {
             let (found, run) = (journal.len(), &run.id);
-            return Err(Error::Corrupt(format!(
-                "run {run} has {found} of {length} facts"
-            )));
+            return Err(Error::Corrupt(format!("run {run} has {found} of {length} facts")));
         }
-        Ok(Some(StoredRun {
-            run,
-            source,
-            journal,
-        }))
+        Ok(Some(StoredRun { run, source, journal }))
     }
 
     /// Runs, newest first.
@@ -178,12 +162,7 @@ impl Store {
         if !filter.status.is_empty() {
             let list = placeholders(1, filter.status.len());
             text.push_str(&format!(" AND status IN ({list})"));
-            args.extend(
-                filter
-                    .status
-                    .iter()
-                    .map(|status| Arg::from(status.as_str())),
-            );
+            args.extend(filter.status.iter().map(|status| Arg::from(status.as_str())));
         }
         if let Some(workflow) = &filter.workflow {
             args.push(workflow.as_str().into());
@@ -206,12 +185,7 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn find_run(&self, text: &str) -> Result<Vec<RunRow>, Error> {
         if text == "last" {
-            return self
-                .runs(&RunFilter {
-                    limit: 1,
-                    ..RunFilter::default()
-                })
-                .await;
+            return self.runs(&RunFilter { limit: 1, ..RunFilter::default() }).await;
         }
         let prefix = text.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -231,11 +205,8 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, Error> {
-        let open: Vec<_> = RunStatus::ALL
-            .iter()
-            .filter(|status| !status.is_terminal())
-            .copied()
-            .collect();
+        let open: Vec<_> =
+            RunStatus::ALL.iter().filter(|status| !status.is_terminal()).copied().collect();
         let text = format!(
             "SELECT {RUN_COLUMNS} FROM run WHERE status IN ({}) ORDER BY id",
             placeholders(1, open.len())
@@ -252,9 +223,7 @@ impl Store {
     pub async fn steps(&self, run: &RunId) -> Result<Vec<StepRow>, Error> {
         let text = "SELECT step_id, status, reason, visit, attempts, ready_at, started_at, ended_at, \
                     output FROM step WHERE run_id = $1 ORDER BY step_id";
-        let rows = self
-            .read(Statement::new(text, vec![run.as_str().into()]))
-            .await?;
+        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter()
             .map(|row| {
                 let view = StepView {
@@ -268,10 +237,7 @@ impl Store {
                     ended_at: row.opt_time(7)?,
                     output: row.json(8)?,
                 };
-                Ok(StepRow {
-                    run: run.clone(),
-                    view,
-                })
+                Ok(StepRow { run: run.clone(), view })
             })
             .collect()
     }

@@ -72,13 +72,8 @@ const COLUMNS: &str = "id, pool, state, epoch, group_key, registered_at, seen_at
 
 impl RunnerState {
     /// Every state.
-    pub const ALL: &'static [Self] = &[
-        Self::Warming,
-        Self::Ready,
-        Self::Claimed,
-        Self::Draining,
-        Self::Gone,
-    ];
+    pub const ALL: &'static [Self] =
+        &[Self::Warming, Self::Ready, Self::Claimed, Self::Draining, Self::Gone];
 
     /// The stored text.
     #[must_use]
@@ -97,10 +92,7 @@ impl FromStr for RunnerState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL
-            .iter()
-            .copied()
-            .find(|state| state.as_str() == text);
+        let found = Self::ALL.iter().copied().find(|state| state.as_str() == text);
         found.ok_or_else(|| format!("{text:?} is not a runner state"))
     }
 }
@@ -112,9 +104,7 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn runner(&self, id: &RunnerId) -> Result<Option<RunnerRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM runner WHERE id = $1");
-        let row = self
-            .read_one(Statement::new(text, vec![id.as_str().into()]))
-            .await?;
+        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| runner_row(&row)).transpose()
     }
 

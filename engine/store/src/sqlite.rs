@@ -27,6 +27,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 256;
 /// Answers of a statement under way between SQLite's thread and ours.
 const ROW_BUFFER: usize = 256;
+/// SQLite's own page size.
+const PAGE_BYTES: u64 = 4_096;
 /// Bytes of the file that are read through memory mapping.
 const MMAP_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -55,31 +57,23 @@ impl Sqlite {
         let reading = connect_options(path, options).read_only(true);
         if options.read_only {
             let mut connection = connect(path, &reading).await?;
-            let found = migrate::version(Link::Sqlite(&mut connection))
-                .await
-                .map_err(place)?;
+            let found = migrate::version(Link::Sqlite(&mut connection)).await.map_err(place)?;
             migrate::check(found)?;
             if found < migrate::SCHEMA_VERSION {
                 return Err(Error::Missing(path.to_owned()));
             }
-            return Ok(Self {
-                writer: None,
-                readers: Readers::new(reading, Some(connection)),
-            });
+            return Ok(Self { writer: None, readers: Readers::new(reading, Some(connection)) });
         }
         let writing = connect_options(path, options).create_if_missing(options.create);
         let mut connection = connect(path, &writing).await?;
         prepare(&mut connection, clock).await.map_err(place)?;
         let writer = Writer::start(connection, writing, tasks, changes.clone());
-        Ok(Self {
-            writer: Some(writer),
-            readers: Readers::new(reading, None),
-        })
+        Ok(Self { writer: Some(writer), readers: Readers::new(reading, None) })
     }
 }
 
 fn connect_options(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
+    let connect = SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
         .synchronous(match options.durability {
@@ -90,20 +84,18 @@ fn connect_options(path: &Path, options: &StoreOptions) -> SqliteConnectOptions 
         .statement_cache_capacity(STATEMENTS)
         .row_buffer_size(ROW_BUFFER)
         .pragma("mmap_size", MMAP_BYTES.to_string())
-        .disable_statement_logging()
+        .disable_statement_logging();
+    match options.max_bytes {
+        Some(bytes) => connect.pragma("max_page_count", (bytes / PAGE_BYTES).to_string()),
+        None => connect,
+    }
 }
 
 async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
-    options
-        .connect()
-        .await
-        .map_err(|error| match Error::from(error) {
-            Error::Sql(source) => Error::Unreachable {
-                place: path.display().to_string(),
-                source,
-            },
-            other => located(other, path),
-        })
+    options.connect().await.map_err(|error| match Error::from(error) {
+        Error::Sql(source) => Error::Unreachable { place: path.display().to_string(), source },
+        other => located(other, path),
+    })
 }
 
 /// Puts the file into WAL mode and brings the schema up to date. Cheap when both are so already.
@@ -114,28 +106,19 @@ async fn prepare(connection: &mut SqliteConnection, clock: Clock) -> Result<(), 
         // WAL mode is kept in the file.
         return Ok(());
     }
-    sqlx::raw_sql("PRAGMA journal_mode = wal")
-        .execute(&mut *connection)
-        .await?;
-    sqlx::raw_sql("BEGIN IMMEDIATE")
-        .execute(&mut *connection)
-        .await?;
+    sqlx::raw_sql("PRAGMA journal_mode = wal").execute(&mut *connection).await?;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let applied = migrate::apply(Link::Sqlite(connection), clock.now()).await;
-    let end = if applied.is_ok() {
-        "COMMIT"
-    } else {
-        "ROLLBACK"
-    };
+    let end = if applied.is_ok() { "COMMIT" } else { "ROLLBACK" };
     sqlx::raw_sql(end).execute(&mut *connection).await?;
     applied
 }
 
 fn located(error: Error, path: &Path) -> Error {
     match error {
-        Error::ReadOnly { source, .. } => Error::ReadOnly {
-            place: path.display().to_string(),
-            source,
-        },
+        Error::ReadOnly { source, .. } => {
+            Error::ReadOnly { place: path.display().to_string(), source }
+        }
         other => other,
     }
 }

@@ -47,12 +47,7 @@ impl Store {
                 Backend::Postgres(Postgres::open(&url, &options, clock, &tasks, &changes).await?)
             }
         };
-        Ok(Self {
-            backend,
-            changes,
-            tasks,
-            clock,
-        })
+        Ok(Self { backend, changes, tasks, clock })
     }
 
     /// Ends the store: what was queued is written, then every further call fails with
@@ -113,25 +108,17 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(sqlite) => {
                 let mut reader = sqlite.readers.get().await?;
-                Tx::new(Link::Sqlite(reader.connection()?))
-                    .fetch_each(statements)
-                    .await
+                Tx::new(Link::Sqlite(reader.connection()?)).fetch_each(statements).await
             }
             Backend::Postgres(postgres) => {
                 let mut reader = postgres.reader().await?;
-                Tx::new(Link::Postgres(&mut reader))
-                    .fetch_each(statements)
-                    .await
+                Tx::new(Link::Postgres(&mut reader)).fetch_each(statements).await
             }
         }
     }
 
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
-        Ok(self
-            .read_each(vec![statement])
-            .await?
-            .pop()
-            .unwrap_or_default())
+        Ok(self.read_each(vec![statement]).await?.pop().unwrap_or_default())
     }
 
     pub(crate) async fn read_one(&self, statement: Statement) -> Result<Option<Row>, Error> {

@@ -76,18 +76,7 @@ impl Database {
     #[must_use]
     pub fn psql(&self, sql: &str) -> String {
         let mut psql = self.server.client("psql");
-        psql.args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            &self.name,
-            "-c",
-            sql,
-        ]);
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.name, "-c", sql]);
         succeed(&mut psql)
     }
 }
@@ -108,14 +97,8 @@ impl Server {
         let in_use = open_lock(&directory.join("in_use"));
         in_use.lock_shared().expect("the lock of the test server");
         let starting = open_lock(&directory.join("starting"));
-        starting
-            .lock()
-            .expect("the lock of the test server's start");
-        let server = Self {
-            binaries: binaries(),
-            directory,
-            _in_use: in_use,
-        };
+        starting.lock().expect("the lock of the test server's start");
+        let server = Self { binaries: binaries(), directory, _in_use: in_use };
         if !server.answers() {
             server.start(account.as_ref());
         }
@@ -132,18 +115,8 @@ impl Server {
         // What a killed server has left may be half written.
         let _may_not_exist = fs::remove_dir_all(&data);
         let mut initdb = self.server_command("initdb", account);
-        initdb.args([
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-        ]);
-        succeed(
-            initdb
-                .arg(format!("--username={USER}"))
-                .arg("--pgdata")
-                .arg(&data),
-        );
+        initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+        succeed(initdb.arg(format!("--username={USER}")).arg("--pgdata").arg(&data));
         let socket = self.directory.display();
         let options = format!(
             "-c listen_addresses='' -c unix_socket_directories='{socket}' -c fsync=off \
@@ -151,27 +124,12 @@ impl Server {
              -c autovacuum=off -c deadlock_timeout=100ms"
         );
         let mut start = self.server_command("pg_ctl", account);
-        start
-            .arg("start")
-            .arg("--pgdata")
-            .arg(&data)
-            .args(["--wait", "--silent"]);
-        start
-            .arg("--log")
-            .arg(data.join("log"))
-            .arg("--options")
-            .arg(options);
+        start.arg("start").arg("--pgdata").arg(&data).args(["--wait", "--silent"]);
+        start.arg("--log").arg(data.join("log")).arg("--options").arg(options);
         // The server inherits them; a pipe would never end.
-        start
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let status = start.status().expect("pg_ctl can be started");
-        assert!(
-            status.success(),
-            "Postgres does not start; see {}",
-            data.join("log").display()
-        );
+        assert!(status.success(), "Postgres does not start; see {}", data.join("log").display());
         self.watch(account);
     }
 
@@ -191,24 +149,15 @@ impl Server {
             None => Command::new("setsid"),
         };
         shell.args(["--fork", "sh", "-c", &script]).current_dir("/");
-        shell
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let status = shell.status().expect("setsid can be started");
-        assert!(
-            status.success(),
-            "the process that stops Postgres does not start"
-        );
+        assert!(status.success(), "the process that stops Postgres does not start");
     }
 
     /// A program that talks to the server.
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
-        command
-            .arg("--host")
-            .arg(&self.directory)
-            .args(["--username", USER]);
+        command.arg("--host").arg(&self.directory).args(["--username", USER]);
         command
     }
 
@@ -235,9 +184,7 @@ impl Account {
         }
         let users = fs::read_to_string("/etc/passwd").expect("/etc/passwd can be read");
         let found = ["postgres", "nobody"].into_iter().find_map(|name| {
-            let line = users
-                .lines()
-                .find(|line| line.split(':').next() == Some(name))?;
+            let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
             let mut ids = line.split(':').skip(2).map(str::parse::<u32>);
             let (user, group) = (ids.next()?.ok()?, ids.next()?.ok()?);
             Some(Self { name, user, group })
@@ -247,9 +194,7 @@ impl Account {
 
     fn run(&self, program: &Path) -> Command {
         let mut command = Command::new("setpriv");
-        command
-            .arg(format!("--reuid={}", self.user))
-            .arg(format!("--regid={}", self.group));
+        command.arg(format!("--reuid={}", self.user)).arg(format!("--regid={}", self.group));
         command.args(["--clear-groups", "--"]).arg(program);
         command
     }
@@ -274,11 +219,7 @@ fn directory(account: Option<&Account>) -> PathBuf {
 }
 
 fn open_lock(path: &Path) -> File {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     // The process that stops the server may run as another user.
     let _not_ours = fs::set_permissions(path, fs::Permissions::from_mode(0o666));
@@ -287,29 +228,19 @@ fn open_lock(path: &Path) -> File {
 
 /// The newest installed server's programs.
 fn binaries() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
         .filter_map(|entry| {
             let version: u32 = entry.file_name().to_str()?.parse().ok()?;
             let binaries = entry.path().join("bin");
-            binaries
-                .join("initdb")
-                .exists()
-                .then_some((version, binaries))
+            binaries.join("initdb").exists().then_some((version, binaries))
         })
         .max();
-    newest
-        .expect("Postgres is installed (Debian: apt-get install postgresql)")
-        .1
+    newest.expect("Postgres is installed (Debian: apt-get install postgresql)").1
 }
 
 fn succeed(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()

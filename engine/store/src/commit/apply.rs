@@ -50,10 +50,7 @@ impl Op for Apply {
         let held = answers.next().unwrap_or_default();
         if first.is_empty() && commit.assign_to.is_some() {
             // The join gives nothing if there is no such runner either.
-            let alone = RunCommit {
-                assign_to: None,
-                ..commit.bare()
-            };
+            let alone = RunCommit { assign_to: None, ..commit.bare() };
             first = tx.fetch(read_run(tx, &alone)).await?;
         }
         let Some(row) = first.first() else {
@@ -75,23 +72,14 @@ impl Op for Apply {
         tx.write(update_run(commit, seq));
         for ending in endings {
             tx.write_all(events::insert_chunks(ending.taken.chunks));
-            tx.write(end_attempt(
-                commit,
-                ending.end,
-                &ending.held,
-                ending.taken.started,
-            )?);
+            tx.write(end_attempt(commit, ending.end, &ending.held, ending.taken.started)?);
         }
         let assigned = write_all(tx, commit, offer)?;
         Ok(Ok(Committed { seq, assigned }))
     }
 
     fn touched(&self, out: &Self::Out) -> Shards {
-        if out.is_ok() {
-            Shards::of(&self.0.run)
-        } else {
-            Shards::NONE
-        }
+        if out.is_ok() { Shards::of(&self.0.run) } else { Shards::NONE }
     }
 }
 
@@ -104,12 +92,7 @@ impl RunCommit {
 
     /// The same run and length, nothing to write.
     fn bare(&self) -> Self {
-        Self::new(
-            self.run.clone(),
-            self.expect_seq,
-            self.at,
-            self.view.clone(),
-        )
+        Self::new(self.run.clone(), self.expect_seq, self.at, self.view.clone())
     }
 }
 
@@ -118,10 +101,7 @@ fn read_run(tx: &Tx<'_>, commit: &RunCommit) -> Statement {
     let lock = fence::lock(tx.dialect());
     let run = Arg::from(commit.run.as_str());
     match &commit.assign_to {
-        None => Statement::new(
-            format!("SELECT seq FROM run WHERE id = $1{lock}"),
-            vec![run],
-        ),
+        None => Statement::new(format!("SELECT seq FROM run WHERE id = $1{lock}"), vec![run]),
         Some(assign) => {
             let fence = fence::expression(tx.dialect());
             let text = format!(
@@ -141,9 +121,7 @@ pub(super) async fn offer(
 ) -> Result<Option<Offer>, Error> {
     let (fence, lock) = (fence::expression(tx.dialect()), fence::lock(tx.dialect()));
     let text = format!("SELECT state, epoch, group_key, {fence} FROM runner WHERE id = $1{lock}");
-    let row = tx
-        .fetch_optional(Statement::new(text, vec![assign.runner.as_str().into()]))
-        .await?;
+    let row = tx.fetch_optional(Statement::new(text, vec![assign.runner.as_str().into()])).await?;
     row.map_or(Ok(None), |row| read_offer(&row, 0, assign, run))
 }
 
@@ -177,10 +155,7 @@ fn check<'c>(
     for end in &commit.ends {
         let claim = end.claim.clone();
         let Some(mut held) = held.remove(&claim.attempt) else {
-            return Ok(Err(Refused::Result {
-                claim,
-                verdict: ResultVerdict::Fenced,
-            }));
+            return Ok(Err(Refused::Result { claim, verdict: ResultVerdict::Fenced }));
         };
         let mut taken = Taken::default();
         if held.is_held_by(&claim) {
@@ -194,10 +169,7 @@ fn check<'c>(
         endings.push(Ending { end, held, taken });
     }
     for claim in &commit.requeue {
-        if !held
-            .get(&claim.attempt)
-            .is_some_and(|held| held.is_held_by(claim))
-        {
+        if !held.get(&claim.attempt).is_some_and(|held| held.is_held_by(claim)) {
             let (claim, verdict) = (claim.clone(), ResultVerdict::Fenced);
             return Ok(Err(Refused::Result { claim, verdict }));
         }
@@ -205,21 +177,14 @@ fn check<'c>(
     for attempt in &commit.cancels {
         let queued = plue_flow::AttemptStatus::Queued;
         if held.get(attempt).is_none_or(|held| held.state != queued) {
-            return Ok(Err(Refused::NotQueued {
-                attempt: attempt.clone(),
-            }));
+            return Ok(Err(Refused::NotQueued { attempt: attempt.clone() }));
         }
     }
     Ok(Ok(endings))
 }
 
 fn update_run(commit: &RunCommit, seq: u64) -> Statement {
-    let RunView {
-        status,
-        reason,
-        started_at,
-        ended_at,
-    } = &commit.view;
+    let RunView { status, reason, started_at, ended_at } = &commit.view;
     let text = "UPDATE run SET status = $3, reason = $4, started_at = $5, ended_at = $6, seq = $7 \
                 WHERE id = $1 AND seq = $2";
     let args = vec![
@@ -278,19 +243,13 @@ pub(super) fn write_all(
     let mut rows = Vec::with_capacity(commit.attempts.len());
     for new in &commit.attempts {
         let fence = fences.next();
-        assigned.extend(fence.map(|fence| Claim {
-            attempt: new.id.clone(),
-            fence,
-        }));
+        assigned.extend(fence.map(|fence| Claim { attempt: new.id.clone(), fence }));
         rows.push(attempt_values(commit, new, fence, runner));
     }
     tx.write_all(insert_attempts(rows));
     for claim in &commit.requeue {
         let fence = fences.next();
-        assigned.extend(fence.map(|fence| Claim {
-            attempt: claim.attempt.clone(),
-            fence,
-        }));
+        assigned.extend(fence.map(|fence| Claim { attempt: claim.attempt.clone(), fence }));
         requeue(tx, commit, claim, fence, runner);
     }
     if let Some(offer) = offer.filter(|_| !assigned.is_empty()) {
@@ -326,19 +285,9 @@ fn insert_facts(commit: &RunCommit) -> Result<Vec<Statement>, Error> {
     let mut rows = Vec::with_capacity(commit.facts.len());
     for (seq, fact) in (commit.expect_seq + 1..).zip(&commit.facts) {
         let run = Arg::from(commit.run.as_str());
-        rows.push(vec![
-            run,
-            Arg::count(seq),
-            commit.at.into(),
-            Arg::json(fact)?,
-        ]);
+        rows.push(vec![run, Arg::count(seq), commit.at.into(), Arg::json(fact)?]);
     }
-    Ok(insert_rows(
-        "INSERT INTO journal (run_id, seq, at, fact) VALUES",
-        4,
-        rows,
-        "",
-    ))
+    Ok(insert_rows("INSERT INTO journal (run_id, seq, at, fact) VALUES", 4, rows, ""))
 }
 
 fn upsert_steps(commit: &RunCommit) -> Result<Vec<Statement>, Error> {
@@ -436,10 +385,7 @@ fn requeue(
         None => ("queued", None, None),
     };
     let id = claim.attempt.as_str();
-    tx.write(Statement::new(
-        "DELETE FROM log_chunk WHERE attempt_id = $1",
-        vec![id.into()],
-    ));
+    tx.write(Statement::new("DELETE FROM log_chunk WHERE attempt_id = $1", vec![id.into()]));
     tx.write(
         Statement::new(
             "UPDATE attempt SET state = $3, fence = $4, runner_id = $5, assigned_at = $6, \

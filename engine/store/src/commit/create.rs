@@ -30,30 +30,18 @@ impl Op for Create {
         };
         tx.write_all(self.inserts()?);
         let assigned = apply::write_all(tx, &self.first, offer)?;
-        Ok(Ok(Committed {
-            seq: self.first.facts.len() as u64,
-            assigned,
-        }))
+        Ok(Ok(Committed { seq: self.first.facts.len() as u64, assigned }))
     }
 
     fn touched(&self, out: &Self::Out) -> Shards {
-        if out.is_ok() {
-            Shards::of(&self.new.id)
-        } else {
-            Shards::NONE
-        }
+        if out.is_ok() { Shards::of(&self.new.id) } else { Shards::NONE }
     }
 }
 
 impl Create {
     fn inserts(&self) -> Result<Vec<Statement>, Error> {
         let new = &self.new;
-        let RunView {
-            status,
-            reason,
-            started_at,
-            ended_at,
-        } = &self.first.view;
+        let RunView { status, reason, started_at, ended_at } = &self.first.view;
         let run = Statement::new(
             "INSERT INTO run (id, workflow, plan_hash, repo, sha, branch, status, reason, seq, \
              created_at, started_at, ended_at) \

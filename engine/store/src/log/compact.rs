@@ -40,9 +40,7 @@ impl Store {
         let text = "SELECT id FROM attempt WHERE compacted = 0 \
                     AND state IN ('done', 'lost', 'cancelled') ORDER BY id LIMIT $1";
         let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
-        rows.iter()
-            .map(|row| Ok(AttemptId::new(row.text(0)?)))
-            .collect()
+        rows.iter().map(|row| Ok(AttemptId::new(row.text(0)?))).collect()
     }
 
     /// Packs the log of an ended attempt; does nothing for one that runs. Readers may go on meanwhile.
@@ -82,9 +80,7 @@ impl Store {
     async fn packed_until(&self, attempt: &AttemptId) -> Result<u64, Error> {
         let text = "SELECT COALESCE(MAX(seq), 0) FROM log_chunk \
                     WHERE attempt_id = $1 AND stream = 'block'";
-        let row = self
-            .read_one(Statement::new(text, vec![attempt.as_str().into()]))
-            .await?;
+        let row = self.read_one(Statement::new(text, vec![attempt.as_str().into()])).await?;
         row.map_or(Ok(0), |row| row.count(0))
     }
 
@@ -125,20 +121,16 @@ impl Op for Replace {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        let range = vec![
-            self.attempt.as_str().into(),
-            Arg::count(self.first_seq),
-            Arg::count(self.seq),
-        ];
+        let range =
+            vec![self.attempt.as_str().into(), Arg::count(self.first_seq), Arg::count(self.seq)];
         // The lock keeps two packers apart; the count tells the second one that it is late.
         let count = Statement::new(
             "SELECT count(*) FROM log_chunk WHERE attempt_id = $1 AND first_seq >= $2 \
              AND seq <= $3 AND stream <> 'block'",
             range.clone(),
         );
-        let answers = tx
-            .fetch_each(vec![Held::read(tx.dialect(), &[&self.attempt]), count])
-            .await?;
+        let answers =
+            tx.fetch_each(vec![Held::read(tx.dialect(), &[&self.attempt]), count]).await?;
         let found = answers.get(1).and_then(|rows| rows.first());
         if found.map_or(Ok(0), |row| row.count(0))? != self.rows {
             return Ok(());

@@ -40,21 +40,16 @@ impl Store {
             LogRange::Bytes(bytes) => (bytes.start, bytes.end),
             LogRange::Lines(lines) => (
                 self.line_start(attempt, &length, lines.start).await?,
-                self.line_start(attempt, &length, lines.end.max(lines.start))
-                    .await?,
+                self.line_start(attempt, &length, lines.end.max(lines.start)).await?,
             ),
             LogRange::Tail(lines) => {
                 let total = self.lines(attempt, &length).await?;
                 let first = total.saturating_sub(lines);
-                (
-                    self.line_start(attempt, &length, first).await?,
-                    length.bytes,
-                )
+                (self.line_start(attempt, &length, first).await?, length.bytes)
             }
             LogRange::After(..) => (0, 0),
         };
-        self.between(attempt, from, to.min(length.bytes), &length)
-            .await
+        self.between(attempt, from, to.min(length.bytes), &length).await
     }
 
     /// How long a log is; `None` if there is no such attempt.
@@ -66,26 +61,16 @@ impl Store {
             return Ok(None);
         };
         let lines = self.lines(attempt, &length).await?;
-        Ok(Some(LogStat {
-            bytes: length.bytes,
-            lines,
-            ended: length.ended,
-        }))
+        Ok(Some(LogStat { bytes: length.bytes, lines, ended: length.ended }))
     }
 
     async fn length(&self, attempt: &AttemptId) -> Result<Option<Length>, Error> {
         let text = "SELECT log_bytes, log_newlines, state FROM attempt WHERE id = $1";
-        let row = self
-            .read_one(Statement::new(text, vec![attempt.as_str().into()]))
-            .await?;
+        let row = self.read_one(Statement::new(text, vec![attempt.as_str().into()])).await?;
         row.map(|row| {
             let state: AttemptStatus = row.parse(2)?;
             let (bytes, newlines) = (row.count(0)?, row.count(1)?);
-            Ok(Length {
-                bytes,
-                newlines,
-                ended: state.is_terminal(),
-            })
+            Ok(Length { bytes, newlines, ended: state.is_terminal() })
         })
         .transpose()
     }
@@ -109,7 +94,7 @@ impl Store {
             return Ok(length.bytes);
         }
         // The last row that starts before the line's predecessor has ended holds its line end.
-        let text = "SELECT seq FROM log_chunk WHERE attempt_id = $1 AND first_line < $2 \
+        let text = "SELECT first_seq FROM log_chunk WHERE attempt_id = $1 AND first_line < $2 \
                     ORDER BY first_line DESC, seq DESC LIMIT 1";
         let args = vec![attempt.as_str().into(), Arg::count(line)];
         let Some(row) = self.read_one(Statement::new(text, args)).await? else {
@@ -119,7 +104,7 @@ impl Store {
         loop {
             let (pieces, last) = self.page(attempt, before, 1).await?;
             for piece in pieces.iter().filter(|piece| piece.stream.is_output()) {
-                let skip = line - piece.first_line - 1;
+                let skip = line.saturating_sub(piece.first_line + 1);
                 let skip = usize::try_from(skip).unwrap_or(usize::MAX);
                 if let Some(at) = memchr::memchr_iter(b'\n', &piece.bytes).nth(skip) {
                     return Ok(piece.first_byte + at as u64 + 1);
@@ -160,7 +145,7 @@ impl Store {
 
     /// An event number before the row that holds this offset.
     async fn row_before(&self, attempt: &AttemptId, offset: u64) -> Result<u64, Error> {
-        let text = "SELECT seq FROM log_chunk WHERE attempt_id = $1 AND first_byte < $2 \
+        let text = "SELECT first_seq FROM log_chunk WHERE attempt_id = $1 AND first_byte < $2 \
                     ORDER BY first_byte DESC, seq DESC LIMIT 1";
         let args = vec![attempt.as_str().into(), Arg::count(offset)];
         let row = self.read_one(Statement::new(text, args)).await?;
@@ -207,11 +192,7 @@ impl Store {
             pieces.extend(unpack(row)?.into_iter().filter(|piece| piece.seq > after));
         }
         let more = found.len() == rows;
-        let last = found
-            .last()
-            .filter(|_| more)
-            .map(|row| row.count(0))
-            .transpose()?;
+        let last = found.last().filter(|_| more).map(|row| row.count(0)).transpose()?;
         Ok((pieces, last))
     }
 }

@@ -71,9 +71,7 @@ impl Store {
             let pieces = self.read_log(attempt, range).await?;
             let output = pieces.iter().filter(|piece| piece.stream.is_output());
             let around: Vec<u8> = output.flat_map(|piece| &piece.bytes).copied().collect();
-            let at = usize::try_from(hit.byte - from)
-                .unwrap_or(0)
-                .min(around.len());
+            let at = usize::try_from(hit.byte - from).unwrap_or(0).min(around.len());
             hit.text = line_around(&around, at);
         }
         Ok(hits)
@@ -103,11 +101,7 @@ impl Carry {
             counted = at;
             behind = at + needle;
             let text = self.line_at(at);
-            hits.push(LogHit {
-                line,
-                byte: self.first_byte + at as u64,
-                text,
-            });
+            hits.push(LogHit { line, byte: self.first_byte + at as u64, text });
         }
         // Kept: what could be the start of a hit that ends in the next piece.
         let keep_from = behind.max((self.bytes.len() + 1).saturating_sub(needle));
@@ -127,11 +121,7 @@ impl Carry {
             || at >= window
             || self.bytes[from..at].contains(&b'\n');
         let ends = to == at + window || self.bytes[at..to].contains(&b'\n');
-        if starts && ends {
-            line_around(&self.bytes[from..to], at - from)
-        } else {
-            Vec::new()
-        }
+        if starts && ends { line_around(&self.bytes[from..to], at - from) } else { Vec::new() }
     }
 }
 

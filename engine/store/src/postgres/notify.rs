@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use plue_runtime::{Clock, Tasks};
+use plue_runtime::{Clock, Ids, Tasks};
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::sync::{Notify, watch};
 
@@ -32,6 +32,16 @@ struct Shared {
     _alive: watch::Sender<()>,
 }
 
+/// What both tasks need.
+#[derive(Clone)]
+struct Wire {
+    pool: PgPool,
+    clock: Clock,
+    /// Marks our own notifications, which wake nobody a second time.
+    from: String,
+    over: watch::Receiver<()>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     shards: AtomicU64,
@@ -44,18 +54,11 @@ impl Notifier {
     pub(crate) fn start(pool: &PgPool, clock: Clock, tasks: &Tasks, changes: Changes) -> Self {
         let state = Arc::new(State::default());
         let (alive, over) = watch::channel(());
-        tasks.spawn(
-            "postgres-notify",
-            send(pool.clone(), clock, Arc::clone(&state), over.clone()),
-        );
-        tasks.spawn(
-            "postgres-listen",
-            listen(pool.clone(), clock, changes, over),
-        );
-        Self(Arc::new(Shared {
-            state,
-            _alive: alive,
-        }))
+        let from = Ids::random().text();
+        let wire = Wire { pool: pool.clone(), clock, from, over };
+        tasks.spawn("postgres-notify", send(wire.clone(), Arc::clone(&state)));
+        tasks.spawn("postgres-listen", listen(wire, changes));
+        Self(Arc::new(Shared { state, _alive: alive }))
     }
 
     pub(crate) fn tell(&self, shards: Shards) {
@@ -66,61 +69,72 @@ impl Notifier {
     }
 }
 
-async fn send(pool: PgPool, clock: Clock, state: Arc<State>, mut over: watch::Receiver<()>) {
+impl Wire {
+    /// Waits; tells whether the store ends meanwhile.
+    async fn ends_within(&mut self, wait: Duration) -> bool {
+        tokio::select! {
+            () = self.clock.sleep(wait) => false,
+            _ = self.over.changed() => true,
+            () = self.pool.close_event() => true,
+        }
+    }
+}
+
+async fn send(mut wire: Wire, state: Arc<State>) {
     loop {
         tokio::select! {
             () = state.wake.notified() => {}
-            _ = over.changed() => return,
-            () = pool.close_event() => return,
+            _ = wire.over.changed() => return,
+            () = wire.pool.close_event() => return,
         }
         let shards = state.shards.swap(0, Ordering::AcqRel);
         if shards == 0 {
             continue;
         }
-        let payload = format!("{shards:x}");
         let sent = sqlx::query("SELECT pg_notify($1, $2)")
             .bind(CHANNEL)
-            .bind(payload)
-            .execute(&pool)
+            .bind(format!("{} {shards:x}", wire.from))
+            .execute(&wire.pool)
             .await;
         if let Err(error) = sent {
             tracing::debug!(%error, "a notification was not sent; others will poll");
         }
-        tokio::select! {
-            () = clock.sleep(INTERVAL) => {}
-            _ = over.changed() => return,
-            () = pool.close_event() => return,
+        if wire.ends_within(INTERVAL).await {
+            return;
         }
     }
 }
 
-async fn listen(pool: PgPool, clock: Clock, changes: Changes, mut over: watch::Receiver<()>) {
+async fn listen(mut wire: Wire, changes: Changes) {
     loop {
         let stopped = tokio::select! {
-            () = pool.close_event() => return,
-            _ = over.changed() => return,
-            stopped = listen_once(&pool, &changes) => stopped,
+            () = wire.pool.close_event() => return,
+            _ = wire.over.changed() => return,
+            stopped = listen_once(&wire.pool, &wire.from, &changes) => stopped,
         };
         if let Err(error) = stopped {
             tracing::debug!(%error, "the listening connection broke");
         }
         // What was missed meanwhile is unknown.
         changes.wake(Shards::ALL);
-        tokio::select! {
-            () = pool.close_event() => return,
-            _ = over.changed() => return,
-            () = clock.sleep(RECONNECT) => {}
+        if wire.ends_within(RECONNECT).await {
+            return;
         }
     }
 }
 
-async fn listen_once(pool: &PgPool, changes: &Changes) -> Result<(), sqlx::Error> {
+async fn listen_once(pool: &PgPool, own: &str, changes: &Changes) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.ignore_pool_close_event(true);
     listener.listen(CHANNEL).await?;
     while let Some(told) = listener.try_recv().await? {
-        let shards = u64::from_str_radix(told.payload(), 16).unwrap_or(u64::MAX);
-        changes.wake(Shards(shards));
+        match told.payload().split_once(' ') {
+            Some((from, _)) if from == own => {}
+            Some((_, shards)) => {
+                changes.wake(Shards(u64::from_str_radix(shards, 16).unwrap_or(u64::MAX)));
+            }
+            None => changes.wake(Shards::ALL),
+        }
     }
     Ok(())
 }

@@ -45,13 +45,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<Vec<ClaimedAttempt>, Error> {
         let max = max.min(fence::BLOCK);
-        self.write(Take {
-            runner: runner.clone(),
-            epoch,
-            max,
-            at,
-        })
-        .await
+        self.write(Take { runner: runner.clone(), epoch, max, at }).await
     }
 }
 
@@ -88,9 +82,8 @@ impl Take {
         let text = format!(
             "SELECT state, epoch, pool, group_key, {fence} FROM runner WHERE id = $1{lock}"
         );
-        let row = tx
-            .fetch_optional(Statement::new(text, vec![self.runner.as_str().into()]))
-            .await?;
+        let row =
+            tx.fetch_optional(Statement::new(text, vec![self.runner.as_str().into()])).await?;
         let Some(row) = row else { return Ok(None) };
         let state: RunnerState = row.parse(0)?;
         let takes = matches!(state, RunnerState::Ready | RunnerState::Claimed);
@@ -98,11 +91,7 @@ impl Take {
             return Ok(None);
         }
         let (pool, group) = (row.text(2)?, row.opt_text(3)?);
-        Ok(Some(Free {
-            pool,
-            group,
-            first_fence: row.count(4)?,
-        }))
+        Ok(Some(Free { pool, group, first_fence: row.count(4)? }))
     }
 
     async fn queued(&self, tx: &mut Tx<'_>, free: &Free) -> Result<Vec<ClaimedAttempt>, Error> {
@@ -116,11 +105,8 @@ impl Take {
             text.push_str(" AND a.run_id = $3");
             args.push(group.as_str().into());
         }
-        let _never_fails = write!(
-            text,
-            " ORDER BY a.priority, a.not_before, a.id LIMIT {}",
-            self.max
-        );
+        let _never_fails =
+            write!(text, " ORDER BY a.priority, a.not_before, a.id LIMIT {}", self.max);
         if tx.dialect() == Dialect::Postgres {
             text.push_str(" FOR NO KEY UPDATE OF a SKIP LOCKED");
         }
@@ -132,10 +118,7 @@ impl Take {
                 continue;
             }
             claimed.push(ClaimedAttempt {
-                claim: Claim {
-                    attempt: AttemptId::new(row.text(0)?),
-                    fence: Fence(fence),
-                },
+                claim: Claim { attempt: AttemptId::new(row.text(0)?), fence: Fence(fence) },
                 run,
                 step: StepId::new(row.text(2)?),
                 visit: row.small(3)?,

@@ -81,14 +81,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<u64, Error> {
         let (token_hash, boot) = (token_hash.to_owned(), boot.to_owned());
-        let epoch = self
-            .write(Hello {
-                id: id.clone(),
-                token_hash,
-                boot,
-                at,
-            })
-            .await?;
+        let epoch = self.write(Hello { id: id.clone(), token_hash, boot, at }).await?;
         epoch.ok_or_else(|| Error::UnknownRunner(id.clone()))
     }
 
@@ -104,14 +97,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<bool, Error> {
         let to = RunnerState::Ready;
-        self.write(Move {
-            id: id.clone(),
-            epoch: Some(epoch),
-            to,
-            reason: None,
-            at,
-        })
-        .await
+        self.write(Move { id: id.clone(), epoch: Some(epoch), to, reason: None, at }).await
     }
 
     /// The runner gets nothing new.
@@ -120,14 +106,7 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn runner_draining(&self, id: &RunnerId, at: Timestamp) -> Result<(), Error> {
         let to = RunnerState::Draining;
-        self.write(Move {
-            id: id.clone(),
-            epoch: None,
-            to,
-            reason: None,
-            at,
-        })
-        .await?;
+        self.write(Move { id: id.clone(), epoch: None, to, reason: None, at }).await?;
         Ok(())
     }
 
@@ -154,14 +133,7 @@ impl Store {
         at: Timestamp,
     ) -> Result<Vec<AttemptRow>, Error> {
         let (to, reason) = (RunnerState::Gone, Some(reason.to_owned()));
-        self.write(Move {
-            id: id.clone(),
-            epoch: None,
-            to,
-            reason,
-            at,
-        })
-        .await?;
+        self.write(Move { id: id.clone(), epoch: None, to, reason, at }).await?;
         // Nothing can be given to it any more, so that this list is complete.
         self.claims_of(id).await
     }
@@ -179,10 +151,7 @@ impl Op for Register {
                 self.id.as_str().into(),
                 self.pool.as_str().into(),
                 self.token_hash.as_str().into(),
-                self.group
-                    .as_ref()
-                    .map(|run| run.as_str().to_owned())
-                    .into(),
+                self.group.as_ref().map(|run| run.as_str().to_owned()).into(),
                 self.at.into(),
             ],
         ));
@@ -202,9 +171,7 @@ impl Op for Hello {
             "SELECT state, token_hash, boot, epoch FROM runner WHERE id = $1{}",
             fence::lock(tx.dialect())
         );
-        let row = tx
-            .fetch_optional(Statement::new(text, vec![self.id.as_str().into()]))
-            .await?;
+        let row = tx.fetch_optional(Statement::new(text, vec![self.id.as_str().into()])).await?;
         let Some(row) = row else { return Ok(None) };
         let state: RunnerState = row.parse(0)?;
         let (token_hash, boot, epoch) = (row.text(1)?, row.opt_text(2)?, row.count(3)? + 1);
@@ -236,10 +203,9 @@ impl Move {
     /// Whether the row may go from one state to the other, or is there already.
     fn allowed(&self, from: RunnerState) -> bool {
         match self.to {
-            RunnerState::Ready => matches!(
-                from,
-                RunnerState::Warming | RunnerState::Ready | RunnerState::Claimed
-            ),
+            RunnerState::Ready => {
+                matches!(from, RunnerState::Warming | RunnerState::Ready | RunnerState::Claimed)
+            }
             RunnerState::Draining => from != RunnerState::Gone,
             RunnerState::Gone => true,
             RunnerState::Warming | RunnerState::Claimed => false,
@@ -253,9 +219,7 @@ impl Op for Move {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let lock = fence::lock(tx.dialect());
         let text = format!("SELECT state, epoch FROM runner WHERE id = $1{lock}");
-        let row = tx
-            .fetch_optional(Statement::new(text, vec![self.id.as_str().into()]))
-            .await?;
+        let row = tx.fetch_optional(Statement::new(text, vec![self.id.as_str().into()])).await?;
         let Some(row) = row else { return Ok(false) };
         let from: RunnerState = row.parse(0)?;
         let epoch = row.count(1)?;
@@ -292,10 +256,7 @@ impl Op for Seen {
             let list = placeholders(2, some.len());
             let text = format!("UPDATE runner SET seen_at = $1 WHERE id IN ({list})");
             let ids = some.iter().map(|id| Arg::from(id.as_str()));
-            tx.write(Statement::new(
-                text,
-                std::iter::once(self.at.into()).chain(ids).collect(),
-            ));
+            tx.write(Statement::new(text, std::iter::once(self.at.into()).chain(ids).collect()));
         }
         Ok(())
     }

@@ -70,9 +70,7 @@ impl Row {
         T: std::str::FromStr,
         T::Err: std::fmt::Display,
     {
-        self.text(column)?
-            .parse()
-            .map_err(|error: T::Err| Error::Corrupt(error.to_string()))
+        self.text(column)?.parse().map_err(|error: T::Err| Error::Corrupt(error.to_string()))
     }
 
     /// A JSON text.
@@ -85,9 +83,7 @@ impl Row {
         &self,
         column: usize,
     ) -> Result<Option<T>, Error> {
-        self.opt_text(column)?
-            .map(|text| from_json(&text))
-            .transpose()
+        self.opt_text(column)?.map(|text| from_json(&text)).transpose()
     }
 }
 

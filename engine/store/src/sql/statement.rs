@@ -102,11 +102,7 @@ impl From<Option<Timestamp>> for Arg {
 
 impl Statement {
     pub(crate) fn new(text: impl Into<Text>, args: Vec<Arg>) -> Self {
-        Self {
-            text: text.into(),
-            args,
-            expect: None,
-        }
+        Self { text: text.into(), args, expect: None }
     }
 
     /// With the number of rows it must change.
@@ -123,10 +119,7 @@ impl Statement {
         }
         let mut rest = self.text.as_ref();
         while let Some(at) = rest.find('$') {
-            let digits = rest[at + 1..]
-                .bytes()
-                .take_while(u8::is_ascii_digit)
-                .count();
+            let digits = rest[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
             out.push_str(&rest[..=at]);
             let number: usize = rest[at + 1..at + 1 + digits].parse().unwrap_or(0);
             let _never_fails = write!(out, "{}", number + offset);
@@ -196,9 +189,7 @@ mod tests {
 
     #[test]
     fn many_rows_become_few_statements_with_every_argument_once() {
-        let rows: Vec<Vec<Arg>> = (0..300_i64)
-            .map(|n| vec![n.into(), (n + 1000).into()])
-            .collect();
+        let rows: Vec<Vec<Arg>> = (0..300_i64).map(|n| vec![n.into(), (n + 1000).into()]).collect();
         let statements = insert_rows("INSERT INTO t (a, b) VALUES", 2, rows, "");
         let sizes: Vec<usize> = statements.iter().map(|one| one.args.len() / 2).collect();
         assert_eq!(sizes, [128, 128, 32, 8, 4]);

@@ -56,10 +56,7 @@ struct Answer {
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(link: Link<'c>) -> Self {
-        Self {
-            link,
-            pending: Vec::new(),
-        }
+        Self { link, pending: Vec::new() }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -107,11 +104,7 @@ impl<'c> Tx<'c> {
                 let begin = self.pending.len();
                 let joined: Vec<_> = self.pending.drain(..).chain(statements).collect();
                 let answers = sqlite(connection, joined).await?;
-                Ok(answers
-                    .into_iter()
-                    .skip(begin)
-                    .map(|answer| answer.rows)
-                    .collect())
+                Ok(answers.into_iter().skip(begin).map(|answer| answer.rows).collect())
             }
             Link::Postgres(connection) => {
                 let mut answers = Vec::with_capacity(statements.len());
@@ -224,11 +217,7 @@ async fn postgres_write(
     let mut counts = String::new();
     let mut args = Vec::new();
     for (number, statement) in statements.into_iter().enumerate() {
-        let (with, comma) = if number == 0 {
-            ("WITH", "")
-        } else {
-            (",", ", ")
-        };
+        let (with, comma) = if number == 0 { ("WITH", "") } else { (",", ", ") };
         let _never_fails = write!(text, "{with} w{number} AS (");
         statement.renumber(args.len(), &mut text);
         text.push_str(" RETURNING 1)\n");
@@ -239,17 +228,11 @@ async fn postgres_write(
     text.push_str(&counts);
     let columns = counts.matches("SELECT").count();
     let rows = postgres(connection, &text, args).await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| Error::Corrupt("no counts".to_owned()))?;
+    let row = rows.first().ok_or_else(|| Error::Corrupt("no counts".to_owned()))?;
     (0..columns).map(|column| row.count(column)).collect()
 }
 
 /// Postgres keeps no NUL in a text, so neither do we; bytes that must come back unchanged are no text.
 fn without_nul(text: String) -> String {
-    if text.contains('\0') {
-        text.replace('\0', "\u{fffd}")
-    } else {
-        text
-    }
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

@@ -44,20 +44,12 @@ impl Readers {
     pub(crate) async fn get(&self) -> Result<Reader<'_>, Error> {
         let pool = &*self.0;
         let permit = pool.permits.acquire().await.map_err(|_| Error::Closed)?;
-        let idle = pool
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
             None => pool.options.connect().await?,
         };
-        Ok(Reader {
-            connection: Some(connection),
-            pool,
-            _permit: permit,
-        })
+        Ok(Reader { connection: Some(connection), pool, _permit: permit })
     }
 
     /// Refuses further use and closes what is idle.
@@ -82,11 +74,7 @@ impl Drop for Reader<'_> {
     fn drop(&mut self) {
         // A statement whose answers were not all taken is reset by sqlx before the next one.
         if let Some(connection) = self.connection.take() {
-            let mut idle = self
-                .pool
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(connection);
         }
     }

@@ -59,9 +59,7 @@ impl<O: Op> Job for Waiting<O> {
     }
 
     fn touched(&self) -> Shards {
-        self.out
-            .as_ref()
-            .map_or(Shards::NONE, |out| self.op.touched(out))
+        self.out.as_ref().map_or(Shards::NONE, |out| self.op.touched(out))
     }
 
     fn answer(self: Box<Self>, failure: Option<Error>) {
@@ -84,11 +82,7 @@ impl Writer {
         changes: Changes,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let work = Loop {
-            connection,
-            options,
-            changes,
-        };
+        let work = Loop { connection, options, changes };
         tasks.spawn("sqlite-writer", work.run(receiver));
         Self(sender)
     }
@@ -96,15 +90,8 @@ impl Writer {
     /// Queues a write and waits until it is committed. If the caller stops waiting, it is still done.
     pub(crate) async fn run<O: Op>(&self, op: O) -> Result<O::Out, Error> {
         let (reply, answer) = oneshot::channel();
-        let job = Waiting {
-            op: Arc::new(op),
-            out: None,
-            reply,
-        };
-        self.0
-            .send(Box::new(job))
-            .await
-            .map_err(|_| Error::Closed)?;
+        let job = Waiting { op: Arc::new(op), out: None, reply };
+        self.0.send(Box::new(job)).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 }
@@ -146,22 +133,19 @@ impl Loop {
     }
 
     fn answer_all(&self, jobs: Vec<Box<dyn Job>>) {
-        let touched = jobs
-            .iter()
-            .fold(Shards::NONE, |all, job| all.with(job.touched()));
+        let touched = jobs.iter().fold(Shards::NONE, |all, job| all.with(job.touched()));
+        // First the wake-ups: whoever has an answer may rely on them.
+        self.changes.wake(touched);
         for job in jobs {
             job.answer(None);
         }
-        self.changes.wake(touched);
     }
 
     async fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
         let done = self.attempt(jobs).await;
         if done.is_err() {
             // Fails if no transaction is open, which is as good.
-            if let Err(error) = sqlx::raw_sql("ROLLBACK")
-                .execute(&mut self.connection)
-                .await
+            if let Err(error) = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await
                 && error.as_database_error().is_none()
             {
                 // SQLite's thread is gone: start again with a fresh one.

@@ -10,10 +10,7 @@ use crate::support::{
 };
 
 fn refused(claim: &Claim, verdict: ResultVerdict) -> Refused {
-    Refused::Result {
-        claim: claim.clone(),
-        verdict,
-    }
+    Refused::Result { claim: claim.clone(), verdict }
 }
 
 on_each_store! {

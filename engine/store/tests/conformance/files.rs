@@ -1,0 +1,115 @@
+//! What only SQLite has: files that cannot be used, and processes that share one.
+
+mod sqlite {
+    use std::{fs, path::Path, process::Command};
+
+    use plue_flow::RunStatus;
+    use plue_plan::RunId;
+    use plue_store::{Error, SCHEMA_VERSION, Store, StoreOptions};
+
+    use crate::support::{World, commit, queued_fact};
+
+    async fn refusal(options: StoreOptions) -> Error {
+        Store::open(options).await.expect_err("the database cannot be used")
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_plue_is_refused_and_not_touched() {
+        let world = World::sqlite().await;
+        let newer = SCHEMA_VERSION + 1;
+        let _done = world.sql(&format!("INSERT INTO plue_schema VALUES ({newer}, 'later', 0)"));
+        for options in [world.options(), world.options().read_only()] {
+            let error = refusal(options).await;
+            let Error::NewerDatabase { found, known } = error else { panic!("{error:?}") };
+            assert_eq!((found, known), (newer, SCHEMA_VERSION));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_named_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plue.db");
+        fs::write(&path, "hello, this is no database at all\n".repeat(100)).unwrap();
+        let error = refusal(StoreOptions::sqlite(&path)).await;
+        assert!(matches!(error, Error::NotADatabase(_)), "{error:?}");
+        assert_eq!(error.diagnostic().code.as_str(), "PLUE-D0006");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_made_where_nothing_may_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plue.db");
+        let options = StoreOptions::sqlite(&path);
+        for options in [options.clone().existing(), options.read_only()] {
+            assert!(matches!(refusal(options).await, Error::Missing(_)));
+        }
+        assert!(!path.exists());
+        let error = refusal(StoreOptions::sqlite(&directory.path().join("no/such/plue.db"))).await;
+        assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_store_opened_to_read_reads_and_refuses_to_write() {
+        let world = World::sqlite().await;
+        let run = world.queued("r1", "a1").await;
+        let reader = Store::open(world.options().read_only()).await.unwrap();
+        assert_eq!(reader.run(&run).await.unwrap().unwrap().seq, 2);
+        let error = reader.commit(commit(&run, 2, RunStatus::Failed)).await.unwrap_err();
+        assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_takes_no_files_is_named() {
+        // Not even root may make a file there.
+        let error = refusal(StoreOptions::sqlite(Path::new("/proc/plue.db"))).await;
+        assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+        assert!(error.diagnostic().message.contains("/proc/plue.db"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_with_advice_and_loses_nothing() {
+        let world = World::sqlite().await;
+        let run = world.created("r1").await;
+        let mut options = world.options();
+        options.max_bytes = Some(1024 * 1024);
+        // SQLite answers alike when the file and when the disk may take no more.
+        let full = Store::open(options).await.unwrap();
+        let mut big = commit(&run, 1, RunStatus::Running);
+        big.facts.push(queued_fact(&"x".repeat(2 * 1024 * 1024)));
+        let error = full.commit(big.clone()).await.unwrap_err();
+        assert!(matches!(error, Error::DiskFull(_)), "{error:?}");
+        assert_eq!(error.code().as_str(), "PLUE-D0003");
+        let small = commit(&run, 1, RunStatus::Running);
+        full.commit(small).await.unwrap().unwrap();
+        world.store.commit(big).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn two_processes_write_to_one_file_and_lose_nothing() {
+        let world = World::sqlite().await;
+        let run = world.created("r1").await;
+        let path = world.file().unwrap();
+        let mut script = String::from(".timeout 10000\n.bail on\n");
+        for n in 0..200 {
+            script.push_str(&format!(
+                "BEGIN IMMEDIATE; INSERT INTO outbox (topic, key, payload, created_at) \
+                 VALUES ('t', '{n}', '', 0); COMMIT;\n"
+            ));
+        }
+        let input = path.with_file_name("script.sql");
+        fs::write(&input, script).unwrap();
+        let mut other = Command::new("sqlite3")
+            .arg(&path)
+            .stdin(fs::File::open(&input).unwrap())
+            .spawn()
+            .expect("sqlite3 is installed");
+        for seq in 0..200 {
+            let mut next = commit(&run, 1 + seq, RunStatus::Running);
+            next.facts.push(queued_fact("a"));
+            world.store.commit(next).await.unwrap().unwrap();
+        }
+        assert!(other.wait().unwrap().success());
+        assert_eq!(world.sql("SELECT count(*) FROM outbox").trim(), "200");
+        assert_eq!(world.store.run(&RunId::new("r1")).await.unwrap().unwrap().seq, 201);
+    }
+}

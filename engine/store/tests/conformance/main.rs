@@ -1,6 +1,20 @@
 //! What every store must do, run on SQLite and on Postgres: the same test, the same answers.
 
+#[cfg(test)]
 #[macro_use]
 mod support;
 
+#[cfg(test)]
+mod claims;
+#[cfg(test)]
 mod commits;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod servers;

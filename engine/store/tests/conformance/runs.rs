@@ -1,0 +1,138 @@
+//! Listing, finding and deleting runs; wake-ups; the closed sets of statuses.
+
+use plue_flow::{AttemptStatus, RunStatus, StepStatus};
+use plue_plan::{AttemptId, RunId};
+use plue_store::{LogStream, RunFilter, RunnerState};
+
+use crate::support::{at, commit, plan, stdout, success};
+
+fn ids(rows: &[plue_store::RunRow]) -> Vec<&str> {
+    rows.iter().map(|row| row.id.as_str()).collect()
+}
+
+on_each_store! {
+    async fn runs_are_listed_newest_first_in_pages(world) {
+        for n in 0..5 {
+            world.created(&format!("01r{n}")).await;
+        }
+        let mut filter = RunFilter { limit: 2, ..RunFilter::default() };
+        let first = world.store.runs(&filter).await.unwrap();
+        assert_eq!(ids(&first), ["01r4", "01r3"]);
+        filter.before = Some(first[1].id.clone());
+        let second = world.store.runs(&filter).await.unwrap();
+        assert_eq!(ids(&second), ["01r2", "01r1"]);
+        filter.workflow = Some("other".to_owned());
+        assert_eq!(world.store.runs(&filter).await.unwrap(), []);
+    }
+
+    async fn runs_are_filtered_by_status(world) {
+        let ended = world.created("r1").await;
+        world.created("r2").await;
+        world.store.commit(commit(&ended, 1, RunStatus::Failed)).await.unwrap().unwrap();
+        let filter = RunFilter {
+            status: vec![RunStatus::Failed, RunStatus::Success],
+            workflow: Some("demo".to_owned()),
+            ..RunFilter::default()
+        };
+        assert_eq!(ids(&world.store.runs(&filter).await.unwrap()), ["r1"]);
+        assert_eq!(ids(&world.store.unfinished_runs().await.unwrap()), ["r2"]);
+    }
+
+    async fn a_run_is_found_by_the_start_of_its_id(world) {
+        for id in ["01ab", "01ac", "02aa"] {
+            world.created(id).await;
+        }
+        let find = async |text| {
+            let rows = world.store.find_run(text).await.unwrap();
+            rows.into_iter().map(|row| row.id.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(find("01ab").await, ["01ab"]);
+        assert_eq!(find("01").await, ["01ac", "01ab"]);
+        assert_eq!(find("02A").await, ["02aa"]);
+        assert_eq!(find("last").await, ["02aa"]);
+        for none in ["03", "", "01a%", "'"] {
+            assert!(find(none).await.is_empty(), "{none}");
+        }
+    }
+
+    async fn a_deleted_run_leaves_nothing(world) {
+        let claim = world.started("r1", "a1").await;
+        let run = RunId::new("r1");
+        assert!(!world.store.delete_run(&run).await.unwrap(), "it still runs");
+        let mut end = success(&claim, 3);
+        end.tail.push(stdout(&claim, 2, b"text"));
+        world.end(&run, 2, end).await.unwrap();
+        assert!(world.store.delete_run(&run).await.unwrap());
+        assert!(!world.store.delete_run(&run).await.unwrap());
+        for table in ["run", "run_source", "journal", "step", "attempt", "log_chunk", "plan"] {
+            let rows = world.sql(&format!("SELECT count(*) FROM {table}"));
+            assert_eq!(rows.trim(), "0", "{table}");
+        }
+    }
+
+    async fn old_runs_are_pruned_and_their_shared_plan_stays(world) {
+        for n in 0..45 {
+            let run = world.created(&format!("r{n:02}")).await;
+            world.store.commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
+        }
+        world.created("young").await;
+        assert_eq!(world.store.prune(at(20)).await.unwrap(), 0);
+        assert_eq!(world.store.prune(at(21)).await.unwrap(), 45);
+        assert_eq!(ids(&world.store.runs(&RunFilter::default()).await.unwrap()), ["young"]);
+        assert!(world.store.plan(&plan("demo").hash).await.unwrap().is_some());
+    }
+
+    async fn a_commit_wakes_who_watches_the_run(world) {
+        let run = world.created("r1").await;
+        let (mut any, mut mine) = (world.store.changes(), world.store.changes_of(&run));
+        any.mark_unchanged();
+        mine.mark_unchanged();
+        world.store.commit(commit(&run, 1, RunStatus::Running)).await.unwrap().unwrap();
+        any.changed().await.unwrap();
+        mine.changed().await.unwrap();
+        assert!(world.store.commit(commit(&run, 9, RunStatus::Running)).await.unwrap().is_err());
+        assert!(!mine.has_changed().unwrap(), "a refusal changes nothing");
+    }
+
+    async fn events_wake_who_follows_the_log(world) {
+        let claim = world.started("r1", "a1").await;
+        let mut mine = world.store.changes_of(&RunId::new("r1"));
+        mine.mark_unchanged();
+        let events = vec![(claim.clone(), vec![stdout(&claim, 2, b"x")])];
+        world.store.append_events(events).await.unwrap();
+        mine.changed().await.unwrap();
+    }
+
+    async fn the_sets_of_statuses_in_the_schema_are_those_of_the_program(world) {
+        let claim = world.started("r1", "a1").await;
+        let mut tail = success(&claim, 3);
+        tail.tail.push(stdout(&claim, 2, b"x"));
+        world.end(&RunId::new("r1"), 2, tail).await.unwrap();
+        fn texts<T: Copy>(all: &[T], text: fn(T) -> &'static str) -> Vec<&'static str> {
+            all.iter().map(|one| text(*one)).collect()
+        }
+        let mut streams = texts(LogStream::ALL, LogStream::as_str);
+        streams.push("block");
+        for (table, column, values) in [
+            ("run", "status", texts(RunStatus::ALL, RunStatus::as_str)),
+            ("step", "status", texts(StepStatus::ALL, StepStatus::as_str)),
+            ("attempt", "state", texts(AttemptStatus::ALL, AttemptStatus::as_str)),
+            ("runner", "state", texts(RunnerState::ALL, RunnerState::as_str)),
+            ("log_chunk", "stream", streams),
+        ] {
+            for value in &values {
+                let _accepted = world.sql(&format!("UPDATE {table} SET {column} = '{value}'"));
+            }
+            let ddl = world.check_of(table, column);
+            assert_eq!(ddl.matches('\'').count(), 2 * values.len(), "{table}: {ddl}");
+        }
+    }
+
+    async fn an_attempt_that_is_not_there_is_none(world) {
+        let none = AttemptId::new("nope");
+        assert_eq!(world.store.attempt(&none).await.unwrap(), None);
+        assert_eq!(world.store.log_stat(&none).await.unwrap(), None);
+        assert_eq!(world.store.run(&RunId::new("nope")).await.unwrap(), None);
+        assert_eq!(world.store.load_run(&RunId::new("nope")).await.unwrap(), None);
+    }
+}

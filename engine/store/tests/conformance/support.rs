@@ -66,11 +66,7 @@ impl World {
 
     async fn open(options: StoreOptions, place: Place) -> Self {
         let store = Store::open(options.clone()).await.unwrap();
-        Self {
-            store,
-            options,
-            place,
-        }
+        Self { store, options, place }
     }
 
     /// A second engine on the same database.
@@ -96,15 +92,29 @@ impl World {
             Place::Server(database) => database.psql(sql),
             Place::Directory(directory) => {
                 let mut shell = std::process::Command::new("sqlite3");
-                shell
-                    .args(["-cmd", ".timeout 10000"])
-                    .arg(directory.path().join("plue.db"));
+                shell.args(["-cmd", ".timeout 10000"]).arg(directory.path().join("plue.db"));
                 let output = shell.arg(sql).output().expect("sqlite3 is installed");
                 let errors = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{sql}: {errors}");
                 String::from_utf8(output.stdout).unwrap()
             }
         }
+    }
+
+    /// The text of the CHECK constraint of a column.
+    pub(crate) fn check_of(&self, table: &str, column: &str) -> String {
+        let ddl = match &self.place {
+            Place::Directory(_) => {
+                self.sql(&format!("SELECT sql FROM sqlite_master WHERE name = '{table}'"))
+            }
+            Place::Server(_) => self.sql(&format!(
+                "SELECT 'CHECK (' || pg_get_constraintdef(oid) || ')' FROM pg_constraint \
+                 WHERE contype = 'c' AND conrelid = '{table}'::regclass"
+            )),
+        };
+        let text = ddl.replace("::text", "");
+        let found = text.split("CHECK").find(|part| part.contains(column) && part.contains('\''));
+        found.unwrap_or_else(|| panic!("no CHECK for {table}.{column}: {ddl}")).to_owned()
     }
 
     /// A run with a queued attempt of step `build`; its journal has 2 facts.
@@ -130,31 +140,16 @@ impl World {
         self.store.put_plan(&sealed).await.unwrap();
         let new = new_run(run, sealed.hash);
         let mut first = commit(&new.id, 0, RunStatus::Queued);
-        first.facts.push(Fact::RunCreated {
-            plan: sealed.hash,
-            only: Vec::new(),
-        });
+        first.facts.push(Fact::RunCreated { plan: sealed.hash, only: Vec::new() });
         (new, first)
     }
 
     /// A runner in session: its epoch.
     pub(crate) async fn runner(&self, id: &str, group: Option<&RunId>) -> u64 {
         let runner = RunnerId::new(id);
-        self.store
-            .register_runner(&runner, "local", "hash", group, at(1))
-            .await
-            .unwrap();
-        let epoch = self
-            .store
-            .runner_hello(&runner, "hash", "boot", at(2))
-            .await
-            .unwrap();
-        assert!(
-            self.store
-                .runner_ready(&runner, epoch, at(3))
-                .await
-                .unwrap()
-        );
+        self.store.register_runner(&runner, "local", "hash", group, at(1)).await.unwrap();
+        let epoch = self.store.runner_hello(&runner, "hash", "boot", at(2)).await.unwrap();
+        assert!(self.store.runner_ready(&runner, epoch, at(3)).await.unwrap());
         epoch
     }
 
@@ -163,18 +158,10 @@ impl World {
         let run = self.queued(run, attempt).await;
         let runner = format!("runner-of-{attempt}");
         let epoch = self.runner(&runner, Some(&run)).await;
-        let claimed = self
-            .store
-            .claim(&RunnerId::new(runner), epoch, 1, at(10))
-            .await
-            .unwrap();
+        let claimed = self.store.claim(&RunnerId::new(runner), epoch, 1, at(10)).await.unwrap();
         let claim = claimed[0].claim.clone();
         let events = vec![event(&claim, 1, EventKind::Started { pid: 77 })];
-        let appended = self
-            .store
-            .append_events(vec![(claim.clone(), events)])
-            .await
-            .unwrap();
+        let appended = self.store.append_events(vec![(claim.clone(), events)]).await.unwrap();
         assert_eq!(appended[0].ack_seq, Some(1));
         claim
     }
@@ -223,23 +210,13 @@ pub(crate) fn new_run(run: &str, plan: PlanHash) -> NewRun {
 
 pub(crate) fn commit(run: &RunId, expect_seq: u64, status: RunStatus) -> RunCommit {
     let ended_at = status.is_terminal().then(|| at(20));
-    let view = RunView {
-        status,
-        reason: None,
-        started_at: Some(at(5)),
-        ended_at,
-    };
+    let view = RunView { status, reason: None, started_at: Some(at(5)), ended_at };
     RunCommit::new(run.clone(), expect_seq, at(6), view)
 }
 
 pub(crate) fn queued_fact(attempt: &str) -> Fact {
     let attempt = AttemptId::new(attempt);
-    Fact::AttemptQueued {
-        step: "build".into(),
-        visit: 1,
-        number: 1,
-        attempt,
-    }
+    Fact::AttemptQueued { step: "build".into(), visit: 1, number: 1, attempt }
 }
 
 pub(crate) fn step_view(status: StepStatus) -> StepView {
@@ -269,21 +246,12 @@ pub(crate) fn new_attempt(id: &str) -> NewAttempt {
 }
 
 pub(crate) fn assign(runner: &str, epoch: u64) -> Assign {
-    Assign {
-        runner: RunnerId::new(runner),
-        epoch,
-        max: 8,
-    }
+    Assign { runner: RunnerId::new(runner), epoch, max: 8 }
 }
 
 pub(crate) fn event(claim: &Claim, seq: u64, kind: EventKind) -> AttemptEvent {
     let at_us = at(11).as_microsecond();
-    AttemptEvent {
-        claim: claim.clone(),
-        seq,
-        at_us,
-        kind,
-    }
+    AttemptEvent { claim: claim.clone(), seq, at_us, kind }
 }
 
 pub(crate) fn stdout(claim: &Claim, seq: u64, text: &[u8]) -> AttemptEvent {
@@ -302,8 +270,5 @@ pub(crate) fn success(claim: &Claim, seq: u64) -> AttemptEnd {
 }
 
 pub(crate) fn stale(claim: &Claim) -> Claim {
-    Claim {
-        attempt: claim.attempt.clone(),
-        fence: Fence(claim.fence.0 - 1),
-    }
+    Claim { attempt: claim.attempt.clone(), fence: Fence(claim.fence.0 - 1) }
 }
