@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use plue_plan::{Event, PlanHash, event::EventType};
+use plue_plan::{Event, PlanHash, StepId, event::EventType};
 use plue_planner::{
     CommitView, Evaluated, Options, PlanError, PlanRequest, Planner, Rate, Trust, Verification,
     WorkTree,
@@ -78,7 +78,7 @@ fn hashes(evaluated: &Evaluated) -> Vec<PlanHash> {
 }
 
 #[tokio::test]
-async fn every_good_workflow_gives_the_same_hashes_in_every_folder_and_process() {
+async fn row_1_35_every_good_workflow_gives_the_same_hashes_in_every_folder_and_process() {
     let program = evaluator();
     let wrapped = folder("");
     let mut planners = vec![planner(&program)];
@@ -114,6 +114,23 @@ async fn every_good_workflow_gives_the_same_hashes_in_every_folder_and_process()
             }
         }
     }
+}
+
+#[tokio::test]
+async fn row_1_33_the_example_of_the_source_is_a_plan_as_it_stands() {
+    let corpus = benign();
+    let folder = folder(&corpus["b01_seed_example.plue.py"]);
+    let made = plan(&planner(&evaluator()), folder.path()).await.unwrap();
+    let plan = &made.workflows[0].sealed.plan;
+    let steps: Vec<_> =
+        plan.steps.iter().map(|step| (step.id.as_str(), step.action.kind())).collect();
+    assert_eq!(steps, [("test", "bash"), ("build", "bash"), ("review", "llm")]);
+    assert_eq!(plan.triggers.len(), 2);
+    let behind =
+        |at: usize| plan.steps[at].depends_on.iter().map(StepId::as_str).collect::<Vec<_>>();
+    assert_eq!((behind(0), behind(1), behind(2)), (vec![], vec!["test"], vec!["test"]));
+    assert!(made.workflows[0].warnings.is_empty());
+    assert!(made.workflows[0].places.steps.len() == 3, "{:?}", made.workflows[0].places);
 }
 
 #[tokio::test]
@@ -157,7 +174,7 @@ def workflow():
 }
 
 #[tokio::test]
-async fn a_greedy_file_is_stopped_and_the_next_one_works() {
+async fn row_1_04_a_greedy_file_is_stopped_and_the_next_one_works() {
     let planner = planner(&evaluator());
     let forever = "def workflow():\n    while True:\n        pass\n";
     let greedy = "def workflow():\n    x = []\n    while True:\n        x.append('y' * 1000000)\n";
@@ -176,7 +193,7 @@ async fn a_greedy_file_is_stopped_and_the_next_one_works() {
 }
 
 #[tokio::test]
-async fn a_mistake_in_the_file_is_placed() {
+async fn row_1_26_a_mistake_in_the_file_is_placed() {
     let folder =
         folder("def workflow():\n    return Plan(name='x', steps=[Step.bash('a', 'true'])\n");
     let error = plan(&planner(&evaluator()), folder.path()).await.unwrap_err();
