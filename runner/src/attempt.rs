@@ -386,7 +386,9 @@ impl Attempt {
         let exit = self.stopping.exit(&exited.reaped);
         let (exit, output_json) = match ending::output(&self.files, &self.tail, &self.secrets) {
             Ok(output) => (exit, output),
-            Err(why) if exit == Exit::Code(0) => (Exit::Refused(why), "null".to_owned()),
+            Err(why) if exit == Exit::Code(0) => {
+                (Exit::Refused(self.secrets.text(&why)), "null".to_owned())
+            }
             Err(_) => (exit, "null".to_owned()),
         };
         let ending = Ending {

@@ -80,11 +80,17 @@ pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
     found.len()
 }
 
-/// The direct children of this process, or nothing where the kernel does not tell.
+/// The direct children of this process.
 pub(crate) fn children() -> Vec<i32> {
     let own = std::process::id();
-    let text = fs::read_to_string(format!("/proc/self/task/{own}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    match fs::read_to_string(format!("/proc/self/task/{own}/children")) {
+        Ok(text) => text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+        // Not every kernel has that file.
+        Err(_) => {
+            let is_child = |pid: &i32| stat(*pid).is_some_and(|stat| stat.parent == own);
+            processes().filter(is_child).collect()
+        }
+    }
 }
 
 /// Whether the environment with which a process was started has this variable.
@@ -114,6 +120,7 @@ fn processes() -> impl Iterator<Item = i32> {
 }
 
 struct Stat {
+    parent: u32,
     group: i32,
     is_zombie: bool,
 }
@@ -124,6 +131,7 @@ fn stat(pid: i32) -> Option<Stat> {
     let (_, after_name) = text.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace();
     let is_zombie = fields.next()? == "Z";
-    let group = fields.nth(1)?.parse().ok()?;
-    Some(Stat { group, is_zombie })
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    Some(Stat { parent, group, is_zombie })
 }

@@ -1,6 +1,6 @@
 //! The `plue-runner` process. Only wiring.
 
-use std::{error::Error as _, process::ExitCode};
+use std::{error::Error as _, io::Write as _, process::ExitCode};
 
 use plue_runner::{Error, Options, Runner, USAGE, UnixDial, boot};
 
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
             if let Error::Usage(_) = error {
                 message = format!("{message}\n\n{USAGE}");
             }
-            eprintln!("{message}");
+            // The engine may have closed the other end; then nobody wants to know.
+            let _unheard = writeln!(std::io::stderr(), "{message}");
             ExitCode::from(error.exit_code())
         }
     }

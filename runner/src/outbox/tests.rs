@@ -6,6 +6,7 @@ use plue_wire::{
     eval::Bytes,
     runner::{Exit, Fence},
 };
+use proptest::prelude::*;
 
 use super::*;
 
@@ -43,6 +44,75 @@ fn sent(outbox: &mut Outbox) -> Vec<u64> {
 
 fn chunk(size: usize) -> EventKind {
     EventKind::Stdout(Bytes(vec![b'x'; size]))
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    Push(usize),
+    Send,
+    Ack(u64),
+    Persist,
+    Reconnect(u64),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        4 => (0_usize..200_000).prop_map(Move::Push),
+        4 => Just(Move::Send),
+        2 => (0_u64..4).prop_map(Move::Ack),
+        1 => Just(Move::Persist),
+        1 => (0_u64..4).prop_map(Move::Reconnect),
+    ];
+    prop::collection::vec(one, 1..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However an engine acknowledges and comes back, it sees every number in order.
+    #[test]
+    fn the_engine_sees_a_contiguous_sequence(moves in moves()) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::new(claim(), folder.path().join("events"));
+        let (mut pushed, mut seen, mut acked) = (0, 0, 0);
+        for step in moves.into_iter().chain([Move::Reconnect(0), Move::Ack(0), Move::Send]) {
+            match step {
+                Move::Push(size) => {
+                    outbox.push(0, chunk(size)).unwrap();
+                    pushed += 1;
+                }
+                Move::Send => {
+                    for seq in sent(&mut outbox) {
+                        prop_assert!(seq <= seen + 1, "{seq} after {seen}");
+                        seen = seen.max(seq);
+                    }
+                }
+                Move::Ack(behind) => {
+                    acked = acked.max(seen.saturating_sub(behind));
+                    outbox.ack(acked);
+                }
+                Move::Persist => outbox.persist(),
+                Move::Reconnect(behind) => {
+                    acked = acked.max(seen.saturating_sub(behind));
+                    seen = acked;
+                    outbox.ack(acked);
+                    outbox.rewind(acked + 1, 0).unwrap();
+                }
+            }
+        }
+        // The credit may end a round early, but never for good.
+        while seen < pushed {
+            outbox.ack(seen);
+            let more = sent(&mut outbox);
+            prop_assert!(!more.is_empty(), "stuck at {seen} of {pushed}");
+            for seq in more {
+                prop_assert_eq!(seq, seen + 1);
+                seen = seq;
+            }
+        }
+        outbox.ack(seen);
+        prop_assert!(outbox.is_empty());
+    }
 }
 
 #[test]

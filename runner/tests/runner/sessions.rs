@@ -1,6 +1,8 @@
 //! Connections break, engines and runners die: each fence runs once and each result is delivered.
 
-use plue_wire::runner::{CloseCode, EventKind, Exit, FromRunner, ResultVerdict, ToRunner, Verdict};
+use plue_wire::runner::{
+    Claim, CloseCode, EventKind, Exit, FromRunner, ResultVerdict, ToRunner, Verdict,
+};
 use rustix::process::Signal;
 
 use crate::engine::{Log, World, bash, lives, verdict, with_claim};
@@ -227,6 +229,50 @@ fn case_14_a_result_survives_the_death_of_engine_and_runner() {
     assert_eq!(log.exit(), &Exit::Code(0));
     session.run(&with_claim("b", 2, bash("true")));
     assert_eq!(world.kept_files(), [""; 0]);
+}
+
+#[test]
+fn case_50_a_runner_killed_at_any_moment_runs_each_fence_at_most_once() {
+    let (mut world, mut session) = World::start(&[]);
+    for round in 0..24_u64 {
+        let text =
+            format!("echo run >> runs-{round}; echo one; head -c 300000 /dev/zero; echo end");
+        let assign = with_claim(&format!("a{round}"), round + 1, bash(&text));
+        session.send(&ToRunner::Assign(Box::new(assign.clone())));
+        let mut log = Log::default();
+        for _ in 0..round % 8 {
+            match session.receive() {
+                FromRunner::Accept(_) => {}
+                message => log.take(message),
+            }
+            if log.result.take().is_some() {
+                log.last -= 1;
+                break;
+            }
+        }
+        world.kill_and_restart();
+        let (fresh, hello) = world.accept();
+        session = fresh;
+        let holds = |claim: &Claim| hello.resume.iter().any(|held| held.claim == *claim);
+        let mut verdicts = vec![verdict(&assign.claim, Verdict::Continue, log.last)];
+        // An earlier result was recorded, but the runner died before it heard of that.
+        let others = hello.resume.iter().map(|held| &held.claim);
+        let others = others.filter(|claim| **claim != assign.claim);
+        verdicts.extend(others.map(|claim| verdict(claim, Verdict::Abandon, 0)));
+        session.welcome(&verdicts);
+        if !holds(&assign.claim) {
+            // It never took the claim, so the same fence is sent again.
+            session.assign(&assign);
+        }
+        session.collect(&assign.claim, &mut log);
+        let runs = std::fs::read_to_string(world.workspace().join(format!("runs-{round}")));
+        assert!(runs.unwrap_or_default().lines().count() <= 1);
+        match log.exit() {
+            Exit::Code(0) => assert_eq!(log.stdout.len(), 300_008),
+            Exit::Infra(_) => {}
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
 }
 
 #[test]
