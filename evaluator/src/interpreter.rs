@@ -166,7 +166,6 @@ pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
     }
     let warnings = py.import("warnings")?;
     warnings.call_method1("simplefilter", ("ignore",))?;
-    audit::remember_generators(py)?;
     let time = py.import("time")?;
     for clock in CLOCKS {
         // What the standard library needs of these it has bound by now.

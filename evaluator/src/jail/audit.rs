@@ -7,10 +7,9 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::ffi;
-use pyo3::prelude::*;
 
 use super::syscalls::REPORT_DESCRIPTOR;
 use crate::report::AUDIT;
@@ -19,19 +18,11 @@ use crate::{exit, kernel};
 unsafe extern "C" {
     fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
     fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
-    fn PyFrame_GetCode(frame: *mut ffi::PyFrameObject) -> *mut ffi::PyObject;
 }
 
 type Hook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
 static ARMED: AtomicBool = AtomicBool::new(false);
-/// Code objects whose frames may run generated code: `dataclasses._create_fn` and `namedtuple`.
-/// They are compared by identity, which a file cannot forge.
-static GENERATORS: [AtomicPtr<ffi::PyObject>; 2] =
-    [AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut())];
-const GENERATOR_NAMES: [(&str, &str); 2] =
-    [("dataclasses", "_create_fn"), ("collections", "namedtuple")];
-
 /// Events that ordinary files cause.
 const HARMLESS: [&CStr; 4] = [c"compile", c"import", c"sys._getframe", c"builtins.id"];
 /// Audited attributes that the standard library reads while it builds classes and functions.
@@ -59,48 +50,9 @@ pub fn install() -> Result<(), &'static str> {
     if result == 0 { Ok(()) } else { Err("CPython refuses the audit hook") }
 }
 
-/// Remembers whose generated code may run, if those modules are loaded.
-///
-/// # Errors
-/// When a module is loaded but does not look as expected.
-pub fn remember_generators(py: Python<'_>) -> PyResult<()> {
-    let modules = py.import("sys")?.getattr("modules")?;
-    for (slot, (module, function)) in GENERATORS.iter().zip(GENERATOR_NAMES) {
-        let Ok(module) = modules.get_item(module) else {
-            continue;
-        };
-        let code = module.getattr(function)?.getattr("__code__")?;
-        // The reference is kept for the life of the process, so that the address stays taken.
-        slot.store(code.into_ptr(), Ordering::Relaxed);
-    }
-    Ok(())
-}
-
 /// From now on the hook ends the process. For children only.
 pub fn arm() {
     ARMED.store(true, Ordering::Relaxed);
-}
-
-/// Runs trusted code that reads what files may not (a traceback's frames, for instance).
-///
-/// User code must not run inside: re-arm before calling a user's `__str__`.
-pub fn paused<T>(trusted: impl FnOnce() -> T) -> T {
-    struct Rearm(bool);
-    impl Drop for Rearm {
-        fn drop(&mut self) {
-            ARMED.store(self.0, Ordering::Relaxed);
-        }
-    }
-    let _rearm = Rearm(ARMED.swap(false, Ordering::Relaxed));
-    trusted()
-}
-
-/// Runs code that may call into user code inside a [`paused`] section.
-pub fn rearmed<T>(untrusted: impl FnOnce() -> T) -> T {
-    let before = ARMED.swap(super::in_child(), Ordering::Relaxed);
-    let result = untrusted();
-    ARMED.store(before, Ordering::Relaxed);
-    result
 }
 
 /// Raises an event that no file causes; an armed hook ends the process.
@@ -122,7 +74,7 @@ unsafe extern "C" fn hook(
     // SAFETY: CPython passes a NUL-terminated name and a tuple, and holds the GIL.
     unsafe {
         let name = CStr::from_ptr(event);
-        if HARMLESS.contains(&name) || (name == c"exec" && called_by_generator()) {
+        if HARMLESS.contains(&name) {
             return 0;
         }
         if name == c"object.__getattr__"
@@ -136,21 +88,6 @@ unsafe extern "C" fn hook(
         }
         deny(name, arguments)
     }
-}
-
-/// Whether the running frame is one of the two generators of the standard library.
-unsafe fn called_by_generator() -> bool {
-    // SAFETY: the GIL is held; the frame is borrowed, the code a new reference.
-    let code = unsafe {
-        let frame = ffi::PyEval_GetFrame();
-        if frame.is_null() {
-            return false;
-        }
-        let code = PyFrame_GetCode(frame);
-        ffi::Py_DECREF(code);
-        code
-    };
-    GENERATORS.iter().any(|known| known.load(Ordering::Relaxed) == code)
 }
 
 unsafe fn is_text(arguments: *mut ffi::PyObject, index: isize, expected: &CStr) -> bool {

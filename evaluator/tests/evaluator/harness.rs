@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use plue_wire::eval::{
     Bytes, EvalHello, EvalOutcome, EvalReply, EvalRequest, Facts, Killed, MAX_REPLY_BYTES,
-    MAX_REQUEST_BYTES,
+    MAX_REQUEST_BYTES, RawPlan,
 };
 use plue_wire::frame::{self, PREFIX_BYTES};
 
@@ -237,43 +237,69 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Whether this outcome is one that the header names.
+    /// Whether the header names this word.
+    pub(crate) fn expects(&self, word: &str) -> bool {
+        self.expected.iter().any(|expected| expected == word)
+    }
+
+    /// Whether this outcome is one that the header names, once the plans were parsed and checked
+    /// again as the engine does.
     pub(crate) fn accepts(&self, outcome: &EvalOutcome) -> bool {
-        let is = |word: &str| self.expected.iter().any(|expected| expected == word);
         match outcome {
-            EvalOutcome::Plans(_) => is("ok"),
-            EvalOutcome::Needs(_) => false,
-            EvalOutcome::Failed { .. } => is("error"),
-            EvalOutcome::Killed(Killed::Denied(_)) => is("denied") || is("killed"),
-            EvalOutcome::Killed(Killed::BadReply(_)) => is("error") || is("killed"),
+            EvalOutcome::Plans(plans) => {
+                let good = plans.iter().all(is_valid);
+                self.expects(if good { "ok" } else { "error" })
+            }
+            EvalOutcome::Needs(_) => self.expects("needs"),
+            EvalOutcome::Failed { .. } => self.expects("error"),
+            EvalOutcome::Killed(Killed::Denied(_)) => {
+                self.expects("denied") || self.expects("killed")
+            }
+            EvalOutcome::Killed(Killed::BadReply(_)) => {
+                self.expects("error") || self.expects("killed")
+            }
             EvalOutcome::Killed(
                 Killed::Cpu | Killed::Memory | Killed::Wall | Killed::Crashed(_),
-            ) => is("killed"),
+            ) => self.expects("killed"),
         }
     }
 }
 
-/// The samples of one folder of `../shared/data/workflows`, beside the checkout.
+/// What the engine thinks of a plan.
+fn is_valid(raw: &RawPlan) -> bool {
+    let plan = serde_json::from_str::<plue_plan::Plan>(&raw.plan_json);
+    let places = serde_json::from_str::<plue_plan::validate::SourceMap>(&raw.places_json);
+    let (Ok(plan), Ok(places)) = (plan, places) else {
+        return false;
+    };
+    let problems = plue_plan::validate::validate(&plan, &places);
+    problems.iter().all(|problem| problem.severity != plue_plan::Severity::Error)
+}
+
+/// The samples of one folder of `../shared/data/workflows`, beside the checkout, and of the same
+/// folder here.
 pub(crate) fn samples(folder: &str) -> Vec<Sample> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/workflows");
-    let folder = root.join(folder);
-    let entries = std::fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{} must be there: {error}", folder.display()));
-    let mut samples: Vec<Sample> = entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let source = std::fs::read(&path).unwrap();
-            let text = String::from_utf8_lossy(&source).into_owned();
-            let expected = text.lines().find_map(|line| line.split_once("# expect: "));
-            let (_, expected) = expected.unwrap_or_else(|| panic!("{}", path.display()));
-            Sample {
-                name: path.file_name().unwrap().to_string_lossy().into_owned(),
-                expected: expected.trim().split('|').map(str::to_owned).collect(),
-                source,
-            }
-        })
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let shared = here.join("../../shared/data/workflows").join(folder);
+    assert!(shared.is_dir(), "{} must be there", shared.display());
+    let mut samples: Vec<Sample> = [shared, here.join("tests").join(folder)]
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten()
+        .map(|entry| sample(&entry.unwrap().path()))
         .collect();
     samples.sort_by(|one, other| one.name.cmp(&other.name));
-    assert!(!samples.is_empty());
     samples
+}
+
+fn sample(path: &std::path::Path) -> Sample {
+    let source = std::fs::read(path).unwrap();
+    let text = String::from_utf8_lossy(&source).into_owned();
+    let header = text.lines().take(5).find_map(|line| line.split_once("# expect:"));
+    let (_, expected) = header.unwrap_or_else(|| panic!("{} has no header", path.display()));
+    Sample {
+        name: path.file_name().unwrap().to_string_lossy().into_owned(),
+        expected: expected.trim().split('|').map(|word| word.trim().to_owned()).collect(),
+        source,
+    }
 }

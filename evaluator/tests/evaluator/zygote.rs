@@ -90,6 +90,7 @@ fn a_memory_bomb_is_ended_for_its_memory() {
 fn a_child_that_stands_still_is_ended_at_the_deadline() {
     let mut evaluator = Evaluator::start(&[]);
     evaluator.send(SPIN);
+    evaluator.wait_for_locked_child();
     signal_child(&evaluator, Signal::STOP);
     let reply = evaluator.receive();
     assert!((2_800_000..LONGEST_US).contains(&reply.usage.wall_us), "{:?}", reply.usage);
