@@ -15,6 +15,9 @@ use crate::{
 
 mod place;
 
+/// Units for an error that `||` or `exists` may pass over: its message has to be made.
+const ERROR_COST: usize = 500;
+
 /// A value, borrowed from the scope where possible.
 pub(crate) type Val<'a> = Cow<'a, Json>;
 
@@ -129,6 +132,14 @@ impl<'m, 'a> Machine<'m, 'a> {
 
     /// A thing with a path: a name, a field of one, an element of one.
     fn place(&mut self, node: &IdedExpr) -> Result<Place<'m, 'a>, Error> {
+        let found = self.look(node);
+        if found.is_err() {
+            self.cost.spend(ERROR_COST)?;
+        }
+        found
+    }
+
+    fn look(&mut self, node: &IdedExpr) -> Result<Place<'m, 'a>, Error> {
         match &node.expr {
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) if !select.test => {
@@ -260,6 +271,7 @@ impl<'m, 'a> Machine<'m, 'a> {
     fn comprehension(&mut self, parts: &ComprehensionExpr) -> Result<Val<'a>, Error> {
         let range = self.eval(&parts.iter_range)?;
         let items = items_of(range)?;
+        self.cost.spend(items.len())?;
         let start = self.eval(&parts.accu_init)?;
         let base = self.variables.len();
         self.bind(&parts.accu_var, Ok(start));

@@ -138,3 +138,26 @@ fn made(text: String, cost: &mut Cost) -> Result<Json, Error> {
     cost.spend(text.len() / 8)?;
     Ok(Json::String(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_is_in_the_documentation() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/expressions.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for function in ALL {
+            assert!(page.contains(&format!("`{}`", function.usage)), "{}", function.usage);
+        }
+    }
+
+    #[test]
+    fn names_are_said_once() {
+        let mut names: Vec<_> = names().collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

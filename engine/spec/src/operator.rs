@@ -72,6 +72,9 @@ fn binary<'a>(
     right: Val<'a>,
     cost: &mut Cost,
 ) -> Result<Val<'a>, Error> {
+    if let (Json::String(a), Json::String(b)) = (left.as_ref(), right.as_ref()) {
+        cost.spend(a.len().min(b.len()) / 8)?;
+    }
     let value = match name {
         "_==_" => Json::Bool(equal(&left, &right, cost)?),
         "_!=_" => Json::Bool(!equal(&left, &right, cost)?),

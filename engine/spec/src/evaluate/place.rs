@@ -16,6 +16,8 @@ use crate::{
 
 /// Fields listed in a message.
 const MAX_LISTED: usize = 10;
+/// Names that are compared for "did you mean", and taken over for a message.
+const MAX_KNOWN: usize = 64;
 
 /// Something that can be read or gone into.
 pub(super) enum Place<'s, 'a> {
@@ -64,7 +66,8 @@ impl<'s, 'a> Place<'s, 'a> {
                 Some((id, values)) => Ok(Self::Step(id, *values)),
                 None => Err(Error::UnknownStep {
                     id: name.to_owned(),
-                    nearest: did_you_mean(name, scope.steps.keys().copied()).map(str::to_owned),
+                    nearest: did_you_mean(name, scope.steps.keys().copied().take(4 * MAX_KNOWN))
+                        .map(str::to_owned),
                 }),
             },
             Self::Step(id, values) => {
@@ -180,7 +183,9 @@ fn get<'a>(value: Val<'a>, name: &str) -> Result<Val<'a>, Json> {
 /// Of a map its keys only: enough for a message, and bounded by what is shown.
 fn outline(value: &Json) -> Json {
     match value {
-        Json::Object(map) => map.keys().map(|key| (key.clone(), Json::Null)).collect(),
+        Json::Object(map) => {
+            map.keys().take(MAX_KNOWN).map(|key| (key.clone(), Json::Null)).collect()
+        }
         Json::String(_) => Json::String(String::new()),
         Json::Array(_) => Json::Array(Vec::new()),
         Json::Null | Json::Bool(_) | Json::Number(_) => value.clone(),
@@ -231,7 +236,7 @@ fn missing<'k>(
     known: impl Iterator<Item = &'k str> + Clone,
     what: &str,
 ) -> Error {
-    let nearest = did_you_mean(name, known.clone()).map(str::to_owned);
+    let nearest = did_you_mean(name, known.clone().take(MAX_KNOWN)).map(str::to_owned);
     let mut listed: Vec<&str> = known.clone().take(MAX_LISTED).collect();
     if known.count() > MAX_LISTED {
         listed.push("…");

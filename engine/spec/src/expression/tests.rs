@@ -218,6 +218,33 @@ fn an_expression_cannot_do_unbounded_work() {
     fails("'a'.matches('(((a{100}){100}){100})')", "no regular expression");
 }
 
+/// Each of these does as much as it can within the limit; together they must not be noticed.
+#[test]
+fn work_that_is_thrown_away_is_paid_for() {
+    let long: Vec<u32> = (0..100_000).collect();
+    let keys: serde_json::Map<String, Json> =
+        (0..50_000).map(|n| (format!("key{n}"), Json::Null)).collect();
+    let inputs = json!({"long": long, "keys": keys, "text": "x".repeat(1_000_000)});
+    let scope = Scope::new().inputs(&inputs);
+    for source in [
+        "inputs.long.exists(x, inputs.long.exists(y, true) && false)",
+        "inputs.long.exists(x, inputs.keys.nope == 1)",
+        "inputs.long.exists(x, steps.nope.output == 1)",
+        "inputs.long.exists(x, inputs.text < inputs.text)",
+        "inputs.long.exists(x, inputs.text + 'a' == inputs.text)",
+        "inputs.long.exists(x, inputs.text.split('x').size() == 0)",
+        "inputs.long.exists(x, size(inputs.text) == 0)",
+        "inputs.long.exists(x, x in inputs.long.map(y, 0 - y - 1))",
+        "inputs.long.exists(x, inputs.text.matches('y'))",
+        "inputs.long.map(x, inputs.text)",
+        "inputs.long.map(x, inputs.keys)",
+    ] {
+        let expression = Expression::parse(source).unwrap();
+        let error = expression.evaluate(&scope, &mut Reads::default()).unwrap_err();
+        assert_eq!(error, Error::TooCostly { limit: MAX_COST }, "{source}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(source in "\\PC{0,60}") {

@@ -101,6 +101,7 @@ pub(super) fn max(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
 }
 
 fn extreme(args: Args<'_, '_>, cost: &mut Cost, wanted: Ordering) -> Result<Json, Error> {
+    cost.weigh(arg(args, 0))?;
     let mut items = list_arg(args, 0, cost)?.iter();
     let mut found = items.next();
     for item in items {

@@ -8,6 +8,8 @@ use crate::{error::Error, evaluate::Cost, operator, template::text_of};
 
 /// Bytes that a compiled regular expression may take.
 const MAX_REGEX_BYTES: usize = 256 * 1024;
+/// Units for one part of a text that is split: it takes more memory than it has bytes.
+const PART_COST: usize = 4;
 /// Units of work to compile one.
 const REGEX_COST: usize = 2_000;
 
@@ -78,10 +80,10 @@ pub(super) fn replace(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error
 pub(super) fn split(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     let (text, separator) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
     if separator.is_empty() {
-        cost.spend(text.len())?;
+        cost.spend(text.len().saturating_mul(PART_COST))?;
         return Ok(text.chars().map(|c| Json::String(c.to_string())).collect());
     }
-    cost.spend(text.matches(separator).count())?;
+    cost.spend(text.matches(separator).count().saturating_mul(PART_COST))?;
     Ok(text.split(separator).map(|part| Json::String(part.to_owned())).collect())
 }
 
