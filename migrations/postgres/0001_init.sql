@@ -95,10 +95,11 @@ CREATE TABLE attempt (
     log_newlines BIGINT NOT NULL,
     outcome TEXT COLLATE "C",
     detail TEXT COLLATE "C",
-    compacted BIGINT NOT NULL
+    to_pack BIGINT NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX attempt_of_run ON attempt (run_id, step_id, visit, number);
 CREATE INDEX attempt_queued ON attempt (pool, priority, not_before, id) WHERE state = 'queued';
+CREATE INDEX attempt_to_pack ON attempt (id) WHERE to_pack = 1;
 CREATE INDEX attempt_held ON attempt (runner_id) WHERE state IN ('assigned', 'running');
 
 -- One row for each event with bytes or a remark; after compaction one row for many of them, under the
@@ -134,6 +135,14 @@ CREATE TABLE plan_cache (
     read_set TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
     used_at BIGINT NOT NULL
+);
+
+-- Requests for runs to stop, until the journal has them.
+CREATE TABLE cancel_request (
+    run_id TEXT NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+    requested_by TEXT NOT NULL,
+    forced BIGINT NOT NULL,
+    requested_at BIGINT NOT NULL
 );
 
 -- What must be told to others, written in the transaction that made it true.

@@ -22,7 +22,7 @@ CREATE TABLE run (
     created_at INTEGER NOT NULL,
     started_at INTEGER,
     ended_at INTEGER
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX run_by_workflow ON run (workflow, id);
 CREATE INDEX run_by_status ON run (status, id);
 CREATE INDEX run_by_plan ON run (plan_hash);
@@ -70,7 +70,7 @@ CREATE TABLE runner (
     seen_at INTEGER NOT NULL,
     state_since INTEGER NOT NULL,
     reason TEXT
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX runner_alive ON runner (pool, state_since) WHERE state <> 'gone';
 
 CREATE TABLE attempt (
@@ -95,10 +95,11 @@ CREATE TABLE attempt (
     log_newlines INTEGER NOT NULL,
     outcome TEXT,
     detail TEXT,
-    compacted INTEGER NOT NULL
-) STRICT;
+    to_pack INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX attempt_of_run ON attempt (run_id, step_id, visit, number);
 CREATE INDEX attempt_queued ON attempt (pool, priority, not_before, id) WHERE state = 'queued';
+CREATE INDEX attempt_to_pack ON attempt (id) WHERE to_pack = 1;
 CREATE INDEX attempt_held ON attempt (runner_id) WHERE state IN ('assigned', 'running');
 
 -- One row for each event with bytes or a remark; after compaction one row for many of them, under the
@@ -134,6 +135,14 @@ CREATE TABLE plan_cache (
     read_set TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     used_at INTEGER NOT NULL
+) STRICT;
+
+-- Requests for runs to stop, until the journal has them.
+CREATE TABLE cancel_request (
+    run_id TEXT NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+    requested_by TEXT NOT NULL,
+    forced INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL
 ) STRICT;
 
 -- What must be told to others, written in the transaction that made it true.

@@ -14,6 +14,8 @@ use std::{ops::Range, str::FromStr};
 
 use jiff::Timestamp;
 
+pub(crate) use compact::is_worth_packing;
+
 /// Where a piece of a log comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogStream {

@@ -29,8 +29,6 @@ const STATEMENTS: usize = 256;
 const ROW_BUFFER: usize = 256;
 /// SQLite's own page size.
 const PAGE_BYTES: u64 = 4_096;
-/// Bytes of the file that are read through memory mapping.
-const MMAP_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The two halves of an open database.
 #[derive(Debug, Clone)]
@@ -83,7 +81,6 @@ fn connect_options(path: &Path, options: &StoreOptions) -> SqliteConnectOptions 
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS)
         .row_buffer_size(ROW_BUFFER)
-        .pragma("mmap_size", MMAP_BYTES.to_string())
         .disable_statement_logging();
     match options.max_bytes {
         Some(bytes) => connect.pragma("max_page_count", (bytes / PAGE_BYTES).to_string()),

@@ -12,7 +12,7 @@ use crate::{
     changes::Shards,
     error::Error,
     events::{self, Taken},
-    fence,
+    fence, log,
     op::Op,
     runner::RunnerState,
     sql::{Arg, Row, Statement, Tx, insert_rows, placeholders},
@@ -65,11 +65,11 @@ impl Op for Apply {
             Err(refused) => return Ok(Err(refused)),
         };
         let offer = match &commit.assign_to {
-            Some(assign) => read_offer(row, 1, assign, &commit.run)?,
+            Some(assign) => read_offer(row, VIEW_COLUMNS, assign, &commit.run)?,
             None => None,
         };
         let seq = seq + commit.facts.len() as u64;
-        tx.write(update_run(commit, seq));
+        tx.write(update_run(commit, &read_view(row)?, seq));
         for ending in endings {
             tx.write_all(events::insert_chunks(ending.taken.chunks));
             tx.write(end_attempt(commit, ending.end, &ending.held, ending.taken.started)?);
@@ -96,16 +96,31 @@ impl RunCommit {
     }
 }
 
+/// What is read of the run's row: its journal's length, then its view.
+const VIEW: &str = "r.seq, r.status, r.reason, r.started_at, r.ended_at";
+const VIEW_COLUMNS: usize = 5;
+
+fn read_view(row: &Row) -> Result<RunView, Error> {
+    Ok(RunView {
+        status: row.parse(1)?,
+        reason: row.opt_text(2)?,
+        started_at: row.opt_time(3)?,
+        ended_at: row.opt_time(4)?,
+    })
+}
+
 /// Locks the run, and the runner that shall get work.
 fn read_run(tx: &Tx<'_>, commit: &RunCommit) -> Statement {
     let lock = fence::lock(tx.dialect());
     let run = Arg::from(commit.run.as_str());
     match &commit.assign_to {
-        None => Statement::new(format!("SELECT seq FROM run WHERE id = $1{lock}"), vec![run]),
+        None => {
+            Statement::new(format!("SELECT {VIEW} FROM run r WHERE r.id = $1{lock}"), vec![run])
+        }
         Some(assign) => {
             let fence = fence::expression(tx.dialect());
             let text = format!(
-                "SELECT r.seq, n.state, n.epoch, n.group_key, {fence} \
+                "SELECT {VIEW}, n.state, n.epoch, n.group_key, {fence} \
                  FROM run r JOIN runner n ON n.id = $2 WHERE r.id = $1{lock}"
             );
             Statement::new(text, vec![run, assign.runner.as_str().into()])
@@ -183,7 +198,13 @@ fn check<'c>(
     Ok(Ok(endings))
 }
 
-fn update_run(commit: &RunCommit, seq: u64) -> Statement {
+fn update_run(commit: &RunCommit, before: &RunView, seq: u64) -> Statement {
+    if commit.view == *before {
+        // Most transitions; columns that are named in an update cost their indexes a change.
+        let text = "UPDATE run SET seq = $3 WHERE id = $1 AND seq = $2";
+        let args = vec![commit.run.as_str().into(), Arg::count(commit.expect_seq), Arg::count(seq)];
+        return Statement::new(text, args).expect(1);
+    }
     let RunView { status, reason, started_at, ended_at } = &commit.view;
     let text = "UPDATE run SET status = $3, reason = $4, started_at = $5, ended_at = $6, seq = $7 \
                 WHERE id = $1 AND seq = $2";
@@ -207,7 +228,7 @@ fn end_attempt(
 ) -> Result<Statement, Error> {
     let text = "UPDATE attempt SET state = $3, ended_at = $4, outcome = $5, detail = $6, \
                 ack_seq = $7, log_bytes = $8, log_newlines = $9, \
-                started_at = COALESCE($10, started_at), pid = COALESCE($11, pid) \
+                started_at = COALESCE($10, started_at), pid = COALESCE($11, pid), to_pack = $12 \
                 WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running')";
     let args = vec![
         held.id.as_str().into(),
@@ -221,6 +242,7 @@ fn end_attempt(
         Arg::count(held.log_newlines),
         started.map(|(at, _)| at).into(),
         Arg::Int(started.map(|(_, pid)| pid.into())),
+        i64::from(log::is_worth_packing(held.log_bytes, held.ack_seq)).into(),
     ];
     Ok(Statement::new(text, args).expect(1))
 }
@@ -364,7 +386,7 @@ fn insert_attempts(rows: Vec<Vec<Arg>>) -> Vec<Statement> {
     insert_rows(
         "INSERT INTO attempt (id, run_id, step_id, visit, number, pool, priority, not_before, \
          state, fence, runner_id, queued_at, assigned_at, ack_seq, log_bytes, log_newlines, \
-         compacted) VALUES",
+         to_pack) VALUES",
         17,
         rows,
         "",

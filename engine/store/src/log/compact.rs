@@ -16,8 +16,9 @@ use crate::{
 const BLOCK_BYTES: u64 = 1024 * 1024;
 /// Pieces in one block.
 const BLOCK_PIECES: usize = 16 * 1024;
-/// A log of one row that is smaller stays as it is.
+/// A smaller log of few rows stays as it is.
 const WORTH_BYTES: u64 = 4 * 1024;
+const WORTH_EVENTS: u64 = 16;
 /// Rows read at a time.
 const PAGE: usize = 64;
 
@@ -32,13 +33,12 @@ struct Replace {
 struct Finish(AttemptId);
 
 impl Store {
-    /// Attempts that ended and whose logs are not packed yet, oldest first.
+    /// Attempts that ended with a log that is worth packing and is not packed yet, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn uncompacted(&self, limit: u32) -> Result<Vec<AttemptId>, Error> {
-        let text = "SELECT id FROM attempt WHERE compacted = 0 \
-                    AND state IN ('done', 'lost', 'cancelled') ORDER BY id LIMIT $1";
+        let text = "SELECT id FROM attempt WHERE to_pack = 1 ORDER BY id LIMIT $1";
         let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
         rows.iter().map(|row| Ok(AttemptId::new(row.text(0)?))).collect()
     }
@@ -89,7 +89,7 @@ impl Store {
             return Ok(());
         };
         let bytes: u64 = pieces.iter().map(LogPiece::length).sum();
-        if pieces.len() == 1 && bytes < WORTH_BYTES {
+        if !is_worth_packing(bytes, pieces.len() as u64) {
             return Ok(());
         }
         let output = pieces.iter().filter(|piece| piece.stream.is_output());
@@ -115,6 +115,11 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whether a log of so many bytes and events takes less room packed.
+pub(crate) fn is_worth_packing(bytes: u64, events: u64) -> bool {
+    bytes >= WORTH_BYTES || events >= WORTH_EVENTS
 }
 
 impl Op for Replace {
@@ -155,7 +160,7 @@ impl Op for Finish {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         tx.write(Statement::new(
-            "UPDATE attempt SET compacted = 1 WHERE id = $1",
+            "UPDATE attempt SET to_pack = 0 WHERE id = $1",
             vec![self.0.as_str().into()],
         ));
         Ok(())
