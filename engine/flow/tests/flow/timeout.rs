@@ -86,7 +86,8 @@ fn a_cancelled_run_stays_cancelled_when_its_timeout_comes() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
     player.begin("a");
     player.cancel();
-    player.wait("2h");
+    let transition = player.wait("2h");
+    assert!(transition.effects.is_empty(), "it was asked to stop already");
     player.end("a", Outcome::Cancelled);
     assert_eq!(player.run.status(), RunStatus::Cancelled);
 }
