@@ -112,6 +112,11 @@ impl Fake {
             "killed" => self.reply(request.id, EvalOutcome::Killed(killed(word))),
             "failed" => self.reply(request.id, failed(&text)),
             "needs" => self.needs(request, rest),
+            "needs-by-seed" if self.seed == "B" => {
+                let backwards: Vec<&str> = rest.iter().rev().copied().collect();
+                self.needs(request, &backwards)
+            }
+            "needs-by-seed" => self.needs(request, rest),
             "needs-forever" => {
                 let next = format!("f{}", request.facts.files.len());
                 self.reply(request.id, EvalOutcome::Needs(vec![Need::Exists(next)]))
@@ -165,6 +170,9 @@ impl Fake {
                 Some(answer) => seen.push(answer),
                 None => return self.reply(request.id, EvalOutcome::Needs(vec![need])),
             }
+        }
+        if request.sources.values().any(|source| source.0.starts_with(b"#fake needs-by-seed")) {
+            seen.sort();
         }
         self.reply(request.id, plan("facts", &format!("echo {}", seen.join("; "))))
     }

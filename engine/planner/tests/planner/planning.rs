@@ -35,6 +35,17 @@ async fn facts_are_looked_up_round_by_round_and_recorded() {
 }
 
 #[tokio::test]
+async fn both_evaluations_get_what_either_asks_for() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    bench.write("b", "2");
+    let made = bench.order("needs-by-seed read:a read:b").await.unwrap();
+    assert_eq!((run_of(&made).as_str(), made.rounds), ("echo 1; 2", 2));
+    let problems = bench.problems("by-seed x").await;
+    assert!(problems[0].contains("PLUE-E0201"), "{problems:?}");
+}
+
+#[tokio::test]
 async fn what_a_file_reads_is_bounded_in_bytes() {
     let bench = Bench::new();
     for n in 0..5 {
