@@ -230,6 +230,3 @@ fn shortened(text: &str) -> String {
         None => text,
     }
 }
-
-#[cfg(test)]
-mod tests;
