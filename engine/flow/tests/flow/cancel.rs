@@ -177,3 +177,26 @@ fn a_cancel_during_the_hooks_of_the_result_cancels_the_run() {
     player.end("s", Outcome::Cancelled);
     assert_eq!(player.run.status(), RunStatus::Cancelled);
 }
+
+#[test]
+fn a_last_hook_killed_after_the_result_stood_was_cancelled() {
+    let hooks = json!({"hooks": {"on_complete": [{"id": "l"}]}});
+    let mut player = Player::start(json!([{"id": "a"}]), hooks);
+    player.pass(&["a"]);
+    player.begin("l");
+    player.cancel();
+    player.cancel();
+    player.end("l", Outcome::Cancelled);
+    assert_eq!(player.reason("l"), Some(Reason::RunCancelled));
+}
+
+#[test]
+fn a_second_request_ends_a_last_hook_that_waits_for_its_condition() {
+    let hooks = json!({"hooks": {"on_complete": [{"id": "l", "when": "x"}]}});
+    let mut player = Player::start(json!([{"id": "a"}]), hooks);
+    player.pass(&["a"]);
+    player.cancel();
+    player.cancel();
+    assert_eq!(player.statuses(), "a=success l=cancelled");
+    assert_eq!(player.run.status(), RunStatus::Success);
+}

@@ -315,6 +315,17 @@ impl Player {
         for effect in &pending {
             assert!(self.open.contains(effect), "never asked for: {effect:?}");
         }
+        let withdrawn = |effect: &Effect| match effect {
+            Effect::Stop { attempt, .. } => {
+                let view = self.run.attempt(attempt);
+                view.is_none_or(|view| view.status.is_terminal())
+            }
+            Effect::EvaluateCondition { .. } | Effect::Perform { .. } | Effect::Finish => false,
+        };
+        for effect in effects {
+            let open = pending.contains(effect) || withdrawn(effect);
+            assert!(open, "asked for and not open: {effect:?}");
+        }
         self.open = pending;
     }
 

@@ -173,3 +173,13 @@ fn a_step_that_a_retry_selected_stays_selected() {
     player.pass(&["b"]);
     assert_eq!(player.run.status(), RunStatus::Success);
 }
+
+#[test]
+fn what_was_not_selected_stays_out_when_all_goes_again() {
+    let plan = crate::player::plan(json!([{"id": "a"}, {"id": "b"}]), json!({}));
+    let mut player = Player::create(plan, &["a"]);
+    player.feed(Input::Start);
+    player.pass(&["a"]);
+    player.reopen(Reopen::All);
+    assert_eq!(player.statuses(), "a=queued b=skipped");
+}
