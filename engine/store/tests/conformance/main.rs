@@ -9,6 +9,8 @@ mod claims;
 #[cfg(test)]
 mod commits;
 #[cfg(test)]
+mod derived;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod logs;
