@@ -29,6 +29,7 @@ fn main() {
     for evaluator in [&mut a, &mut b] {
         (0..WARM_UP).for_each(|_| drop(evaluator.evaluate(SEED)));
     }
+    cpu(&mut a, &files);
     report("one", &files, |file| assert_plan(&a.evaluate(file).outcome));
     report("pair", &files, |file| {
         a.send(file);
@@ -43,6 +44,27 @@ fn main() {
         "{}",
         serde_json::json!({ "bench": "idle", "rss_kib": resident, "pair_kib": resident[0] + resident[1], "pss_kib": [pss_kib(a.pid()), pss_kib(b.pid())] })
     );
+}
+
+/// CPU time per file, which a busy machine blurs less than the wall: the child's, and the
+/// zygote's own.
+fn cpu(evaluator: &mut Evaluator, files: &[String]) {
+    let before = ticks(evaluator.pid());
+    let mut children: Vec<u64> =
+        files.iter().map(|file| evaluator.evaluate(file).usage.cpu_us).collect();
+    children.sort_unstable();
+    let zygote_us = (ticks(evaluator.pid()) - before) * 10_000 / files.len() as u64;
+    let line = serde_json::json!({
+        "bench": "cpu", "child_p50_us": children[children.len() / 2], "zygote_mean_us": zygote_us,
+    });
+    println!("{line}");
+}
+
+/// User and system time in ticks of 10 ms.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
 /// The time from start to hello.

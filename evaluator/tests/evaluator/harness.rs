@@ -289,6 +289,7 @@ pub(crate) fn samples(folder: &str) -> Vec<Sample> {
         .map(|entry| sample(&entry.unwrap().path()))
         .collect();
     samples.sort_by(|one, other| one.name.cmp(&other.name));
+    samples.dedup_by(|one, other| one.name == other.name);
     samples
 }
 
