@@ -1,0 +1,153 @@
+//! A template: its text, compiled and surveyed, and where it stands in its file.
+//!
+//! Must not render: [`crate::render`] does.
+
+use std::sync::Arc;
+
+use handlebars::{Template as Compiled, TemplateError, TemplateErrorReason};
+use plue_plan::{Diagnostic, Span};
+
+use crate::{
+    codes,
+    frontmatter::{number, place},
+    scan::{self, Fault},
+    survey::{self, Survey},
+};
+
+/// The place of a text in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) file: Arc<str>,
+    /// The line of the file on which the text starts.
+    pub(crate) line: u32,
+}
+
+/// A template that may be rendered.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) origin: Origin,
+    pub(crate) text: Arc<str>,
+    pub(crate) compiled: Compiled,
+    pub(crate) survey: Survey,
+}
+
+/// Whether a text is a prompt, or a part that prompts include.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Prompt,
+    Partial,
+}
+
+/// Compiles a text. `name` is what the crate calls it: the name of the partial, or nothing.
+pub(crate) fn compile(
+    origin: Origin,
+    name: &str,
+    text: &str,
+    used_as: Use,
+) -> Result<Template, Vec<Diagnostic>> {
+    scan::scan(text).map_err(|fault| vec![scan_problem(&origin, text, fault)])?;
+    let mut compiled = Compiled::compile_with_name(text, name.to_owned())
+        .map_err(|error| vec![syntax_problem(&origin, text, &error)])?;
+    let survey = survey::survey(&mut compiled, &origin, used_as)?;
+    let text = Arc::from(text);
+    Ok(Template { origin, text, compiled, survey })
+}
+
+fn scan_problem(origin: &Origin, text: &str, fault: Fault) -> Diagnostic {
+    let (line, column) = place(text, fault.offset);
+    let problem = Diagnostic::error(fault.code, fault.message).at(origin.span(line, column));
+    match fault.hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
+}
+
+fn syntax_problem(origin: &Origin, text: &str, error: &TemplateError) -> Diagnostic {
+    let (line, column) =
+        error.pos().map_or((1, 1), |(line, column)| (number(line), number(column)));
+    let tag = tag_at(text, line, column);
+    let (message, hint) = match error.reason() {
+        TemplateErrorReason::MismatchingClosedHelper(open, close)
+        | TemplateErrorReason::MismatchingClosedDecorator(open, close) => (
+            format!(
+                "`{}` is open, and `{}` is closed",
+                open.trim_matches('"'),
+                close.trim_matches('"')
+            ),
+            None,
+        ),
+        TemplateErrorReason::InvalidParam(param) => {
+            (format!("`{}` is no argument", crate::header::shown(param)), None)
+        }
+        // Foreign enumeration: what is left is the grammar.
+        _ => unexpected(text, tag.as_deref()),
+    };
+    let problem = Diagnostic::error(codes::TEMPLATE_SYNTAX, message).at(origin.span(line, column));
+    match hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
+}
+
+fn unexpected(text: &str, tag: Option<&str>) -> (String, Option<String>) {
+    let Some(tag) = tag else {
+        let opened = text.contains("{{#");
+        let message = if opened {
+            "the template ends inside a block"
+        } else {
+            "the template ends in the middle"
+        };
+        return (message.to_owned(), Some("every `{{#name …}}` needs its `{{/name}}`".to_owned()));
+    };
+    let word = tag.trim_start_matches(['{', '~', ' ', '&', '#']);
+    let hint = if word.starts_with('.') && !word.starts_with("..") {
+        Some("write `this` instead of `.`")
+    } else if word.starts_with('"') || word.starts_with('\'') {
+        Some("a name with spaces is written `this.[a b]`")
+    } else if word.starts_with('/') {
+        Some("nothing is open that this could close")
+    } else if word.starts_with("else") || word.starts_with('^') {
+        Some("`{{else}}` stands inside `#if`, `#unless`, `#each` or `#with`")
+    } else if word.starts_with('}') {
+        Some("to print braces, write `\\{{`")
+    } else {
+        None
+    };
+    let message = format!("`{}` cannot be read", crate::header::shown(tag));
+    (message, hint.map(str::to_owned))
+}
+
+/// The tag that starts at a place of a text; `None` at the end of the text.
+pub(crate) fn tag_at(text: &str, line: u32, column: u32) -> Option<String> {
+    const MOST: usize = 60;
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let column = usize::try_from(column).ok()?.checked_sub(1)?;
+    let (start, line) = text
+        .split_inclusive('\n')
+        .scan(0, |at, line| {
+            let start = *at;
+            *at += line.len();
+            Some((start, line))
+        })
+        .nth(line)?;
+    let start = start + line.char_indices().nth(column)?.0;
+    let rest = text.get(start..)?;
+    let end = rest.find("}}").map_or(rest.len(), |end| end + 2);
+    let tag = rest.get(..end)?;
+    let tag = if tag.starts_with("{{{") && rest.get(end..)?.starts_with('}') {
+        rest.get(..=end)?
+    } else {
+        tag
+    };
+    Some(tag.chars().take(MOST).collect())
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// The place of a line and column of the text, in the file.
+    pub(crate) fn span(&self, line: u32, column: u32) -> Span {
+        let line = self.line.saturating_add(line.saturating_sub(1));
+        Span::at(&*self.file, line, column)
+    }
+}
