@@ -52,6 +52,22 @@ fn the_seed_example_gives_the_same_plan_in_both_interpreters() {
 }
 
 #[test]
+fn the_order_of_a_set_of_functions_is_stable_in_one_interpreter_and_other_in_the_other() {
+    let source = "def make(i):\n    def f():\n        return str(i)\n    return f\n\n\
+        def workflow():\n    name = '-'.join(f() for f in {make(i) for i in range(12)})\n    \
+        return Plan(name=name, triggers=[], steps=[Step.bash('a', 'true')])\n";
+    let mut a = Evaluator::start(&["--hash-seed", "A"]);
+    let mut again = Evaluator::start(&["--hash-seed", "A"]);
+    let mut b = Evaluator::start(&["--hash-seed", "B"]);
+    let first = a.evaluate(source).outcome;
+    assert!(matches!(first, EvalOutcome::Plans(_)), "{first:?}");
+    a.assert_healthy();
+    assert_eq!(a.evaluate(source).outcome, first);
+    assert_eq!(again.evaluate(source).outcome, first);
+    assert_ne!(b.evaluate(source).outcome, first);
+}
+
+#[test]
 fn two_hundred_files_in_a_row_give_two_hundred_plans() {
     let mut evaluator = Evaluator::start(&[]);
     for number in 0..200 {
