@@ -70,7 +70,7 @@ async fn main() -> Outcome<()> {
 }
 
 async fn run(options: StoreOptions, config: &str) -> Outcome<()> {
-    let store = Store::open(options).await?;
+    let store = Store::open(options.clone()).await?;
     let step: Step = serde_json::from_value(json!({"id": "s", "kind": "bash", "run": "true"}))?;
     let plan = SealedPlan::seal(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
     store.put_plan(&plan).await?;
@@ -80,6 +80,11 @@ async fn run(options: StoreOptions, config: &str) -> Outcome<()> {
     bench.transitions("transition_with_attempt", true, 1).await?;
     bench.transitions("transition_grouped", true, AT_ONCE).await?;
     bench.log().await?;
+    let mark = bench.clock.mark();
+    let again = Store::open(options).await?;
+    again.unfinished_runs().await?;
+    bench.timed("open_and_first_read", micros(bench.clock.elapsed(mark)) / 1e3);
+    again.close().await;
     bench.store.close().await;
     Ok(())
 }

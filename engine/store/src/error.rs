@@ -150,12 +150,14 @@ impl Error {
         Diagnostic::error(self.code(), message).hint(self.hint())
     }
 
-    /// Whether the same call may succeed at once.
-    pub(crate) fn is_race(&self) -> bool {
+    /// Whether the same call may succeed at once: two transactions met, or the connection had been cut
+    /// since it was used last. Nothing was written.
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Raced => true,
+            Self::Raced | Self::Sql(sqlx::Error::Io(_)) => true,
             Self::Sql(sqlx::Error::Database(error)) => {
-                matches!(error.code().as_deref(), Some("40001" | "40P01"))
+                // Serialization failure, deadlock, connection ended by an administrator.
+                matches!(error.code().as_deref(), Some("40001" | "40P01" | "57P01"))
             }
             _ => false,
         }

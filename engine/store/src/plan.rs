@@ -84,7 +84,8 @@ impl Store {
         .await
     }
 
-    /// What an evaluation gave before.
+    /// What an evaluation gave before. The plans may have been deleted since with the last run that
+    /// used them; then it is as good as nothing.
     ///
     /// # Errors
     /// [`Error`] of the database.

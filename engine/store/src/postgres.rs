@@ -10,7 +10,6 @@ use std::{str::FromStr as _, time::Duration};
 use plue_runtime::{Clock, Tasks};
 use sqlx::{
     Acquire as _, ConnectOptions as _, PgPool,
-    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -20,7 +19,7 @@ use crate::{
     migrate,
     op::Op,
     options::StoreOptions,
-    sql::{Link, Tx},
+    sql::{Link, Row, Statement, Tx},
 };
 use notify::Notifier;
 
@@ -28,7 +27,7 @@ use notify::Notifier;
 const CONNECTIONS: u32 = 8;
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Tries of one write when other transactions get in the way.
+/// Tries of one call when other transactions get in the way, or all idle connections were cut.
 const TRIES: usize = 16;
 /// The advisory lock that only one process holds while it migrates: "plue" in ASCII.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886158181)";
@@ -91,8 +90,17 @@ impl Postgres {
         Ok(())
     }
 
-    pub(crate) async fn reader(&self) -> Result<PoolConnection<sqlx::Postgres>, Error> {
-        Ok(self.pool.acquire().await?)
+    pub(crate) async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
+        let mut last = Error::Raced;
+        for _ in 0..TRIES {
+            let mut connection = self.pool.acquire().await?;
+            let mut tx = Tx::new(Link::Postgres(&mut connection));
+            match tx.fetch_each(statements.clone()).await {
+                Err(error) if error.is_passing() => last = error,
+                answer => return answer,
+            }
+        }
+        Err(last)
     }
 
     pub(crate) async fn run<O: Op>(&self, op: O, changes: &Changes) -> Result<O::Out, Error> {
@@ -111,7 +119,7 @@ impl Postgres {
                     notifier.tell(touched);
                     return Ok(out);
                 }
-                Err(error) if error.is_race() => last = error,
+                Err(error) if error.is_passing() => last = error,
                 Err(error) => return Err(error),
             }
         }

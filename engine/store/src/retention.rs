@@ -20,6 +20,8 @@ struct Delete(RunId);
 
 struct Prune(Timestamp);
 
+struct Sweep(Timestamp);
+
 impl Store {
     /// Deletes an ended run: journal, steps, attempts, logs, and its plan if nothing else uses it.
     /// Tells whether there was one to delete.
@@ -30,7 +32,8 @@ impl Store {
         self.write(Delete(run.clone())).await
     }
 
-    /// Deletes all runs that ended before a time; tells how many.
+    /// Deletes all runs that ended before a time, and what else is older and of no more use: runners
+    /// that are gone, cached evaluations. Tells how many runs.
     ///
     /// # Errors
     /// [`Error`] of the database; what was deleted until then stays so.
@@ -40,9 +43,11 @@ impl Store {
             let deleted = self.write(Prune(ended_before)).await?;
             total += deleted;
             if deleted == 0 {
-                return Ok(total);
+                break;
             }
         }
+        self.write(Sweep(ended_before)).await?;
+        Ok(total)
     }
 }
 
@@ -121,5 +126,23 @@ impl Op for Prune {
 
     fn touched(&self, deleted: &u64) -> Shards {
         if *deleted > 0 { Shards::ALL } else { Shards::NONE }
+    }
+}
+
+impl Op for Sweep {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        for text in [
+            "DELETE FROM runner WHERE state = 'gone' AND seen_at < $1",
+            "DELETE FROM plan_cache WHERE used_at < $1",
+        ] {
+            tx.write(Statement::new(text, vec![self.0.into()]));
+        }
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
     }
 }

@@ -27,6 +27,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 256;
 /// Answers of a statement under way between SQLite's thread and ours.
 const ROW_BUFFER: usize = 256;
+/// Pages in the write-ahead log before it is merged into the file: 16 MiB. The rows of running runs
+/// are written again and again, and are merged once.
+const WAL_PAGES: u32 = 4_096;
 /// SQLite's own page size.
 const PAGE_BYTES: u64 = 4_096;
 
@@ -79,6 +82,7 @@ fn connect_options(path: &Path, options: &StoreOptions) -> SqliteConnectOptions 
             Durability::Full => SqliteSynchronous::Full,
         })
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
         .statement_cache_capacity(STATEMENTS)
         .row_buffer_size(ROW_BUFFER)
         .disable_statement_logging();

@@ -110,10 +110,7 @@ impl Store {
                 let mut reader = sqlite.readers.get().await?;
                 Tx::new(Link::Sqlite(reader.connection()?)).fetch_each(statements).await
             }
-            Backend::Postgres(postgres) => {
-                let mut reader = postgres.reader().await?;
-                Tx::new(Link::Postgres(&mut reader)).fetch_each(statements).await
-            }
+            Backend::Postgres(postgres) => postgres.read(statements).await,
         }
     }
 

@@ -19,6 +19,9 @@ const QUEUE: usize = 1_024;
 /// Writes of one commit at most, so that nobody waits long for a slow batch.
 const GROUP: usize = 64;
 
+/// Tries of a commit while another process holds the database; each waits for SQLite's busy timeout.
+const BUSY_TRIES: usize = 3;
+
 /// The way to the writer. Cheap to clone; the writer ends when the last one is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer(mpsc::Sender<Box<dyn Job>>);
@@ -103,8 +106,9 @@ impl Loop {
         let mut group = Vec::with_capacity(GROUP);
         while queue.recv_many(&mut group, GROUP).await > 0 {
             let mut jobs = std::mem::take(&mut group);
-            match self.commit(&mut jobs).await {
+            match self.commit_patiently(&mut jobs).await {
                 Ok(()) => self.answer_all(jobs),
+                Err(Error::Busy(_)) => jobs.into_iter().for_each(|job| job.answer(Some(locked()))),
                 Err(error) => match jobs.pop() {
                     Some(job) if jobs.is_empty() => job.answer(Some(error)),
                     // One of them has failed; alone, each gets what it deserves.
@@ -141,6 +145,19 @@ impl Loop {
         }
     }
 
+    /// Waits for other processes some times as long as SQLite itself does.
+    async fn commit_patiently(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        for _ in 1..BUSY_TRIES {
+            match self.commit(jobs).await {
+                Err(Error::Busy(error)) => {
+                    tracing::warn!(%error, "another process holds the database; trying again");
+                }
+                other => return other,
+            }
+        }
+        self.commit(jobs).await
+    }
+
     async fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
         let done = self.attempt(jobs).await;
         if done.is_err() {
@@ -164,4 +181,8 @@ impl Loop {
         tx.write(Statement::new("COMMIT", Vec::new()));
         tx.flush().await
     }
+}
+
+fn locked() -> Error {
+    Error::Busy(sqlx::Error::Protocol("it was locked for the whole time of waiting".to_owned()))
 }

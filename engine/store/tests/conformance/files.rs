@@ -1,7 +1,12 @@
 //! What only SQLite has: files that cannot be used, and processes that share one.
 
 mod sqlite {
-    use std::{fs, path::Path, process::Command};
+    use std::{
+        fs,
+        io::{BufRead as _, BufReader, Write as _},
+        path::Path,
+        process::{Command, Stdio},
+    };
 
     use plue_flow::RunStatus;
     use plue_plan::RunId;
@@ -111,5 +116,32 @@ mod sqlite {
         assert!(other.wait().unwrap().success());
         assert_eq!(world.sql("SELECT count(*) FROM outbox").trim(), "200");
         assert_eq!(world.store.run(&RunId::new("r1")).await.unwrap().unwrap().seq, 201);
+    }
+
+    #[tokio::test]
+    async fn a_commit_waits_for_another_process_that_writes() {
+        let world = World::sqlite().await;
+        let run = world.created("r1").await;
+        let mut other = Command::new("sqlite3")
+            .arg(world.file().unwrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sqlite3 is installed");
+        let mut tell = other.stdin.take().unwrap();
+        let mut hear = BufReader::new(other.stdout.take().unwrap());
+        let mut line = String::new();
+        tell.write_all(b"BEGIN IMMEDIATE;\nSELECT 'locked';\n").unwrap();
+        tell.flush().unwrap();
+        hear.read_line(&mut line).unwrap();
+        assert_eq!(line, "locked\n");
+        let mut waits = Box::pin(world.store.commit(commit(&run, 1, RunStatus::Running)));
+        assert!(futures::poll!(waits.as_mut()).is_pending());
+        let seen = world.store.run(&run).await.unwrap().unwrap();
+        assert_eq!(seen.view.status, RunStatus::Queued, "readers do not wait");
+        tell.write_all(b"COMMIT;\n").unwrap();
+        drop(tell);
+        waits.await.unwrap().unwrap();
+        assert!(other.wait().unwrap().success());
     }
 }

@@ -1,7 +1,7 @@
 //! What only Postgres has: wake-ups between engines.
 
 mod postgres {
-    use plue_flow::RunStatus;
+    use plue_flow::{Fact, RunStatus};
 
     use crate::support::{World, commit};
 
@@ -29,5 +29,21 @@ mod postgres {
         let other = world.another().await;
         other.close().await;
         assert!(world.store.unfinished_runs().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn connections_that_were_cut_are_replaced_without_an_error() {
+        let world = World::postgres().await;
+        let run = world.created("r1").await;
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        for seq in 1..4 {
+            assert_ne!(world.sql(cut).trim(), "0");
+            let mut next = commit(&run, seq, RunStatus::Running);
+            next.facts.push(Fact::RunStarted);
+            world.store.commit(next).await.unwrap().unwrap();
+            assert_ne!(world.sql(cut).trim(), "0");
+            assert_eq!(world.store.run(&run).await.unwrap().unwrap().seq, seq + 1);
+        }
     }
 }
