@@ -77,7 +77,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
-            .filter(|name| name.starts_with("PLUE-E0"))
+            .filter(|name| name.starts_with("PLUE-E00"))
             .collect();
         let codes: BTreeSet<String> = ALL.iter().map(|(code, _)| code.to_string()).collect();
         assert_eq!(codes, pages);

@@ -41,18 +41,16 @@ pub(crate) fn build<'py>(py: Python<'py>, request: &EvalRequest) -> PyResult<Bou
         .map_err(|error| malformed(format!("the inputs of the run are no JSON object: {error}")))?;
     let inputs = event::to_python(py, &parsed)?.into_bound(py);
     if !inputs.is_instance_of::<PyDict>() {
-        return Err(malformed(
-            "the inputs of the run are no JSON object".to_owned(),
-        ));
+        return Err(malformed("the inputs of the run are no JSON object".to_owned()));
     }
     let proxy = prepared::get(py)?.mapping_proxy.bind(py);
-    Bound::new(
-        py,
-        Context {
-            event,
-            inputs: proxy.call1((inputs,))?.unbind(),
-        },
-    )
+    Bound::new(py, Context { event, inputs: proxy.call1((inputs,))?.unbind() })
+}
+
+/// Makes the classes of the context.
+pub(crate) fn warm_up(py: Python<'_>) {
+    py.get_type::<Context>();
+    event::warm_up(py);
 }
 
 fn malformed(message: String) -> PyErr {
@@ -140,12 +138,7 @@ impl Context {
             other => names::suggestion(other, MEMBERS),
         };
         let message = format!("the context has no `{name}`");
-        Err(problem(
-            Raise::Attribute,
-            codes::UNKNOWN_ARGUMENT,
-            message,
-            hint,
-        ))
+        Err(problem(Raise::Attribute, codes::UNKNOWN_ARGUMENT, message, hint))
     }
 
     fn __repr__(&self) -> &'static str {
@@ -161,15 +154,10 @@ fn read_ahead(path: String) -> Vec<Need> {
         for listed in state.facts.globs.values() {
             if listed.len() <= MAX_READ_AHEAD && listed.contains(&paths[0]) {
                 let unknown = listed.iter().filter(|other| {
-                    matches!(
-                        state.facts.files.get(*other),
-                        None | Some(FileFact::Present)
-                    )
+                    matches!(state.facts.files.get(*other), None | Some(FileFact::Present))
                 });
-                let more: Vec<String> = unknown
-                    .filter(|other| **other != paths[0])
-                    .cloned()
-                    .collect();
+                let more: Vec<String> =
+                    unknown.filter(|other| **other != paths[0]).cloned().collect();
                 paths.extend(more);
                 break;
             }

@@ -45,10 +45,7 @@ pub(crate) struct Facade {
 
 impl Facade {
     pub(crate) fn new(name: &str, members: Bound<'_, PyDict>) -> Self {
-        Self {
-            name: name.to_owned(),
-            members: members.unbind(),
-        }
+        Self { name: name.to_owned(), members: members.unbind() }
     }
 }
 
@@ -61,23 +58,12 @@ impl Facade {
         {
             return Ok(value.unbind());
         }
-        let known: Vec<String> = members
-            .keys()
-            .iter()
-            .filter_map(|key| key.extract().ok())
-            .collect();
+        let known: Vec<String> =
+            members.keys().iter().filter_map(|key| key.extract().ok()).collect();
         let hint = missing_hint(&self.name, name)
             .or_else(|| names::suggestion(name, known.iter().map(String::as_str)));
-        let message = format!(
-            "the module `{}` has no `{name}` while a plan is made",
-            self.name
-        );
-        Err(problem(
-            Raise::Attribute,
-            codes::UNKNOWN_IMPORT,
-            message,
-            hint,
-        ))
+        let message = format!("the module `{}` has no `{name}` while a plan is made", self.name);
+        Err(problem(Raise::Attribute, codes::UNKNOWN_IMPORT, message, hint))
     }
 
     fn __repr__(&self) -> String {
@@ -90,10 +76,7 @@ pub(crate) fn names_of(module: &str) -> Option<&'static [&'static str]> {
     if module == "plue" {
         return Some(PLUE_NAMES);
     }
-    MODULES
-        .iter()
-        .find(|(name, _)| *name == module)
-        .map(|(_, names)| *names)
+    MODULES.iter().find(|(name, _)| *name == module).map(|(_, names)| *names)
 }
 
 /// The modules that may be imported, except those of `.plue/lib`.
@@ -111,10 +94,7 @@ pub(crate) fn is_builtin(name: &str) -> bool {
 
 /// The names that every file has.
 pub(crate) fn builtin_names<'a>() -> impl Iterator<Item = &'a str> {
-    [names::BUILTINS, names::GUARDED_BUILTINS, PLUE_NAMES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [names::BUILTINS, names::GUARDED_BUILTINS, PLUE_NAMES].into_iter().flatten().copied()
 }
 
 /// Builds the façades: the standard library's names, replaced where the prelude has its own.
@@ -128,11 +108,7 @@ pub(crate) fn build(
         let members = PyDict::new(py);
         let own = prelude.get_item(format!("own_{}", module.replace('.', "_")))?;
         let own = own.map(|own| own.cast_into::<PyDict>()).transpose()?;
-        let real = if *module == "dataclasses" {
-            None
-        } else {
-            Some(py.import(*module)?)
-        };
+        let real = if *module == "dataclasses" { None } else { Some(py.import(*module)?) };
         for name in *names {
             let replaced = match &own {
                 Some(own) => own.get_item(*name)?,

@@ -70,15 +70,9 @@ fn describe(py: Python<'_>, error: &PyErr) -> Diagnostic {
         problem.hint = hint;
         return problem;
     }
-    let class = error
-        .get_type(py)
-        .name()
-        .map_or_else(|_| "exception".to_owned(), |name| name.to_string());
-    let full = if text.is_empty() {
-        class
-    } else {
-        format!("{class}: {text}")
-    };
+    let class =
+        error.get_type(py).name().map_or_else(|_| "exception".to_owned(), |name| name.to_string());
+    let full = if text.is_empty() { class } else { format!("{class}: {text}") };
     let mut problem = Diagnostic::error(codes::EXCEPTION, full);
     if error.is_instance_of::<PyNameError>(py) {
         explain_name(py, error, &mut problem);
@@ -101,9 +95,7 @@ fn message(value: &Bound<'_, PyAny>) -> String {
         Ok(text.clone().into_any())
     };
     let cut = cut.ok().and_then(|cut| cut.cast_into::<PyString>().ok());
-    let mut message = cut
-        .map(|cut| cut.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let mut message = cut.map(|cut| cut.to_string_lossy().into_owned()).unwrap_or_default();
     if long {
         message.push('…');
     }
@@ -130,20 +122,10 @@ fn explain_name(py: Python<'_>, error: &PyErr, problem: &mut Diagnostic) {
 
 fn attribute_hint(value: &Bound<'_, PyAny>) -> Option<String> {
     let name = name_of(value)?;
-    let object = value
-        .getattr("obj")
-        .ok()
-        .filter(|object| !object.is_none())?;
-    let known: Vec<String> = object
-        .dir()
-        .ok()?
-        .iter()
-        .filter_map(|name| name.extract().ok())
-        .collect();
-    let public = known
-        .iter()
-        .map(String::as_str)
-        .filter(|known| !known.starts_with('_'));
+    let object = value.getattr("obj").ok().filter(|object| !object.is_none())?;
+    let known: Vec<String> =
+        object.dir().ok()?.iter().filter_map(|name| name.extract().ok()).collect();
+    let public = known.iter().map(String::as_str).filter(|known| !known.starts_with('_'));
     names::suggestion(&name, public)
 }
 
@@ -152,12 +134,9 @@ pub(crate) fn syntax(py: Python<'_>, error: &PyErr, file: &SourceFile) -> Diagno
     let deep =
         error.is_instance_of::<PyRecursionError>(py) || error.is_instance_of::<PyMemoryError>(py);
     if deep {
-        return Diagnostic::error(
-            codes::TOO_COMPLEX,
-            "the code is nested too deeply to be read",
-        )
-        .at(Span::at(&file.path, 1, 1))
-        .hint("split it into functions, use a list and a loop");
+        return Diagnostic::error(codes::TOO_COMPLEX, "the code is nested too deeply to be read")
+            .at(Span::at(&file.path, 1, 1))
+            .hint("split it into functions, use a list and a loop");
     }
     let value = error.value(py);
     if !error.is_instance_of::<PySyntaxError>(py) {
@@ -174,15 +153,8 @@ pub(crate) fn syntax(py: Python<'_>, error: &PyErr, file: &SourceFile) -> Diagno
         span.end_line = (end_line != line).then_some(end_line);
         span.end_column = Some(end_column);
     }
-    let text = value
-        .getattr("msg")
-        .map(|text| message(&text))
-        .unwrap_or_default();
+    let text = value.getattr("msg").map(|text| message(&text)).unwrap_or_default();
     let nested = text.contains("too many nested") || text.contains("too many statically nested");
-    let code = if nested {
-        codes::TOO_COMPLEX
-    } else {
-        codes::SYNTAX
-    };
+    let code = if nested { codes::TOO_COMPLEX } else { codes::SYNTAX };
     Diagnostic::error(code, text).at(span)
 }

@@ -67,10 +67,7 @@ pub(crate) fn call_place(py: Python<'_>) -> Option<Place> {
         // SAFETY: `pointer` is a live frame; the offset belongs to its code.
         let (code, offset) = unsafe {
             let code = ffi::PyFrame_GetCode(pointer).cast::<ffi::PyObject>();
-            (
-                Bound::from_owned_ptr(py, code),
-                ffi::PyFrame_GetLasti(pointer),
-            )
+            (Bound::from_owned_ptr(py, code), ffi::PyFrame_GetLasti(pointer))
         };
         if let Some(place) = place_in(&code, offset) {
             return Some(place);
@@ -98,11 +95,7 @@ pub(crate) fn traceback_places(traceback: &Bound<'_, PyAny>) -> Vec<Place> {
         // SAFETY: `next` is a live traceback, kept alive by the one before it; its frame is live.
         let (code, offset, following) = unsafe {
             let code = ffi::PyFrame_GetCode((*next).tb_frame).cast::<ffi::PyObject>();
-            (
-                Bound::from_owned_ptr(py, code),
-                (*next).tb_lasti,
-                (*next).tb_next,
-            )
+            (Bound::from_owned_ptr(py, code), (*next).tb_lasti, (*next).tb_next)
         };
         places.extend(place_in(&code, offset));
         next = following;
@@ -158,16 +151,11 @@ fn place_in(code: &Bound<'_, PyAny>, offset: c_int) -> Option<Place> {
     if found == 0 || line < 1 {
         return None;
     }
-    let end = u32::try_from(end_line)
-        .ok()
-        .zip(usize::try_from(end_column).ok());
+    let end = u32::try_from(end_line).ok().zip(usize::try_from(end_column).ok());
     Some(Place {
         file,
         function,
-        start: (
-            u32::try_from(line).ok()?,
-            usize::try_from(column).unwrap_or(0),
-        ),
+        start: (u32::try_from(line).ok()?, usize::try_from(column).unwrap_or(0)),
         end: end.filter(|_| column >= 0),
     })
 }
@@ -198,9 +186,7 @@ pub(crate) fn hide_addresses(py: Python<'_>, extra: &[Bound<'_, PyType>]) -> PyR
             }
         }
         // `type.__subclasses__` needs the class as its argument.
-        let below = py
-            .get_type::<PyType>()
-            .call_method1("__subclasses__", (&class,))?;
+        let below = py.get_type::<PyType>().call_method1("__subclasses__", (&class,))?;
         for subclass in below.cast_into::<PyList>()?.iter() {
             stack.push(subclass.cast_into::<PyType>()?);
         }
@@ -232,20 +218,13 @@ unsafe extern "C" fn no_text(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     unsafe {
         let py = Python::assume_attached();
         let object = Bound::from_borrowed_ptr(py, object);
-        let class = object
-            .get_type()
-            .name()
-            .map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        let class =
+            object.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
         let message = format!("a {class} has no text that is the same on every machine");
         let hint =
             "name the value you want: a function's __name__, an attribute, a list of its items";
-        state::problem(
-            state::Raise::Type,
-            codes::NO_TEXT_FORM,
-            message,
-            Some(hint.to_owned()),
-        )
-        .restore(py);
+        state::problem(state::Raise::Type, codes::NO_TEXT_FORM, message, Some(hint.to_owned()))
+            .restore(py);
     }
     ptr::null_mut()
 }

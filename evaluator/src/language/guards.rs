@@ -51,12 +51,7 @@ fn check_attribute<'py>(object: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>) ->
         None => Ok(text),
         Some(hint) => {
             let message = format!("the attribute `{text}` is not available while a plan is made");
-            Err(problem(
-                Raise::Attribute,
-                codes::FORBIDDEN_ATTRIBUTE,
-                message,
-                Some(hint),
-            ))
+            Err(problem(Raise::Attribute, codes::FORBIDDEN_ATTRIBUTE, message, Some(hint)))
         }
     }
 }
@@ -69,9 +64,7 @@ fn guarded_getattr<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     check_attribute(object, name)?;
     if default.len() > 1 {
-        return Err(PyTypeError::new_err(
-            "getattr takes at most three arguments",
-        ));
+        return Err(PyTypeError::new_err("getattr takes at most three arguments"));
     }
     match object.getattr(name.cast::<PyString>()?) {
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyAttributeError>(object.py()) => {
@@ -156,14 +149,10 @@ fn classes<'py>(classes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         return Ok(py.get_type::<PyType>().into_any());
     }
     if let Ok(tuple) = classes.cast::<PyTuple>()
-        && tuple
-            .iter_borrowed()
-            .any(|item| item.is_instance_of::<TypeGuard>())
+        && tuple.iter_borrowed().any(|item| item.is_instance_of::<TypeGuard>())
     {
-        let items: Vec<_> = tuple
-            .iter()
-            .map(|item| self::classes(&item))
-            .collect::<PyResult<_>>()?;
+        let items: Vec<_> =
+            tuple.iter().map(|item| self::classes(&item)).collect::<PyResult<_>>()?;
         return Ok(PyTuple::new(py, items)?.into_any());
     }
     Ok(classes.clone())
@@ -176,10 +165,7 @@ fn guarded_isinstance(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> Py
 
 #[pyfunction(name = "issubclass")]
 fn guarded_issubclass(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let builtins = prepared::get(object.py())?
-        .issubclass
-        .bind(object.py())
-        .clone();
+    let builtins = prepared::get(object.py())?.issubclass.bind(object.py()).clone();
     builtins.call1((object, classes(class)?))?.extract()
 }
 
@@ -232,11 +218,7 @@ fn print_text(line: &str) -> PyResult<()> {
         state.printed.push_str(&line[..cut]);
         cut == line.len()
     });
-    if fits {
-        Ok(())
-    } else {
-        Err(end(Ending::Printed))
-    }
+    if fits { Ok(()) } else { Err(end(Ending::Printed)) }
 }
 
 #[pyfunction(name = "__build_class__", signature = (body, name, *bases, **keywords))]
@@ -278,10 +260,7 @@ fn build_class<'py>(
     let bare = all.iter().all(|class| {
         class.cast::<PyType>().is_ok_and(|class| {
             frames::has_no_text(class)
-                && prepared
-                    .plain_metaclasses
-                    .iter()
-                    .any(|meta| class.get_type().is(meta.bind(py)))
+                && prepared.plain_metaclasses.iter().any(|meta| class.get_type().is(meta.bind(py)))
         })
     });
     if bare {
@@ -289,10 +268,7 @@ fn build_class<'py>(
     }
     let mut arguments = vec![body.clone(), name.clone()];
     arguments.extend(all);
-    prepared
-        .build_class
-        .bind(py)
-        .call(PyTuple::new(py, arguments)?, keywords)
+    prepared.build_class.bind(py).call(PyTuple::new(py, arguments)?, keywords)
 }
 
 /// The number of an object in the order of asking.
@@ -309,12 +285,7 @@ pub(crate) fn check_field(name: &str) -> PyResult<()> {
         None => Ok(()),
         Some(hint) => {
             let message = format!("`{name}` cannot be the name of a field");
-            Err(problem(
-                Raise::Type,
-                codes::FORBIDDEN_ATTRIBUTE,
-                message,
-                Some(hint),
-            ))
+            Err(problem(Raise::Type, codes::FORBIDDEN_ATTRIBUTE, message, Some(hint)))
         }
     }
 }

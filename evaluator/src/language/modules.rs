@@ -29,11 +29,7 @@ pub(crate) fn import<'py>(
     if level == 0 && facade::names_of(name).is_some() {
         // `import a.b` binds `a`; `from a.b import c` wants `a.b`.
         let whole = fromlist.is_some_and(|list| list.is_truthy().unwrap_or(true));
-        let key = if whole {
-            name
-        } else {
-            name.split('.').next().unwrap_or(name)
-        };
+        let key = if whole { name } else { name.split('.').next().unwrap_or(name) };
         if let Some(facade) = prepared.facades.get(key) {
             return Ok(facade.bind(py).clone().into_any());
         }
@@ -43,12 +39,7 @@ pub(crate) fn import<'py>(
     }
     let message = format!("the module `{name}` is not available while a plan is made");
     let hint = names::removed_module(name).map(str::to_owned);
-    Err(problem(
-        Raise::Import,
-        codes::FORBIDDEN_IMPORT,
-        message,
-        hint,
-    ))
+    Err(problem(Raise::Import, codes::FORBIDDEN_IMPORT, message, hint))
 }
 
 enum Start {
@@ -66,11 +57,7 @@ fn library<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
                 Module::Running | Module::Done(_) => Start::Cycle(name.to_owned()),
             },
             Some(Module::Running) | None => {
-                let from = state
-                    .importing
-                    .iter()
-                    .position(|other| other == name)
-                    .unwrap_or(0);
+                let from = state.importing.iter().position(|other| other == name).unwrap_or(0);
                 let mut path = state.importing[from..].to_vec();
                 path.push(name.to_owned());
                 Start::Cycle(path.join(" → "))
@@ -86,12 +73,7 @@ fn library<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         Start::Cycle(path) => {
             let message = format!("modules import each other in a circle: {path}");
             let hint = "move what both need into a third module".to_owned();
-            Err(problem(
-                Raise::Import,
-                codes::IMPORT_CYCLE,
-                message,
-                Some(hint),
-            ))
+            Err(problem(Raise::Import, codes::IMPORT_CYCLE, message, Some(hint)))
         }
         Start::Run(code) => run(py, name, code.bind(py)),
     }

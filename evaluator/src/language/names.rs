@@ -69,14 +69,8 @@ pub(crate) const SUPER_METHODS: &[&str] = &["__init__", "__post_init__", "__repr
 const TUPLE_METHODS: &[&str] = &["_asdict", "_fields", "_make", "_replace"];
 
 /// Attributes that lead from a value to the interpreter.
-const INSPECTION: &[&str] = &[
-    "cell_contents",
-    "format_map",
-    "mro",
-    "obj",
-    "register",
-    "with_traceback",
-];
+const INSPECTION: &[&str] =
+    &["cell_contents", "format_map", "mro", "obj", "register", "with_traceback"];
 
 /// Prefixes of the attributes of frames, code, generators, coroutines, tracebacks and functions.
 const INSPECTION_PREFIXES: &[&str] = &["ag_", "co_", "cr_", "f_", "func_", "gi_", "im_", "tb_"];
@@ -211,16 +205,8 @@ pub(crate) const BUILTINS: &[&str] = &[
 ];
 
 /// Builtins that an evaluation has in a guarded form.
-pub(crate) const GUARDED_BUILTINS: &[&str] = &[
-    "format",
-    "getattr",
-    "hasattr",
-    "hash",
-    "isinstance",
-    "issubclass",
-    "print",
-    "type",
-];
+pub(crate) const GUARDED_BUILTINS: &[&str] =
+    &["format", "getattr", "hasattr", "hash", "isinstance", "issubclass", "print", "type"];
 
 /// Builtins that are gone, with what to do instead.
 const REMOVED_BUILTINS: &[(&str, &str)] = &[
@@ -242,10 +228,7 @@ const REMOVED_BUILTINS: &[(&str, &str)] = &[
     ("credits", "remove it"),
     ("delattr", "write `del value.name`"),
     ("dir", "name what you need"),
-    (
-        "eval",
-        "a plan does not make code; read data with json.loads",
-    ),
+    ("eval", "a plan does not make code; read data with json.loads"),
     ("exec", "a plan does not make code"),
     ("exit", "return a plan or raise an exception"),
     ("globals", "use a dictionary of your own"),
@@ -267,10 +250,7 @@ const REMOVED_MODULES: &[(&str, &str)] = &[
     ("asyncio", "a plan has no asynchronous code"),
     ("base64", "encode in a step"),
     ("contextlib", "write a class with __enter__ and __exit__"),
-    (
-        "datetime",
-        "a plan is the same at any time: take the time in a step, or use ctx.event",
-    ),
+    ("datetime", "a plan is the same at any time: take the time in a step, or use ctx.event"),
     ("decimal", "use int or float"),
     ("glob", "use ctx.glob(pattern)"),
     ("hashlib", "use ctx.event.sha, or hash in a step"),
@@ -278,43 +258,22 @@ const REMOVED_MODULES: &[(&str, &str)] = &[
     ("inspect", "a plan does not look into the interpreter"),
     ("io", "read files with ctx.read(path)"),
     ("logging", "use print(...)"),
-    (
-        "os",
-        "the environment and files belong to steps: use env=, ctx.read(path) or a step",
-    ),
-    (
-        "pathlib",
-        "use strings, ctx.read(path) and ctx.glob(pattern)",
-    ),
-    (
-        "random",
-        "a plan is the same every time: draw random values in a step",
-    ),
+    ("os", "the environment and files belong to steps: use env=, ctx.read(path) or a step"),
+    ("pathlib", "use strings, ctx.read(path) and ctx.glob(pattern)"),
+    ("random", "a plan is the same every time: draw random values in a step"),
     ("requests", "use Step.call, or do it in a step"),
-    (
-        "secrets",
-        "use secret(\"NAME\") for secrets; draw random values in a step",
-    ),
+    ("secrets", "use secret(\"NAME\") for secrets; draw random values in a step"),
     ("shutil", "do it in a step"),
     ("socket", "use Step.call, or do it in a step"),
     ("subprocess", "run commands with Step.bash"),
     ("sys", "the interpreter is not part of a plan"),
     ("tempfile", "do it in a step"),
     ("threading", "steps run in parallel by themselves"),
-    (
-        "time",
-        "a plan is the same at any time: use timeout=, Step.wait or a step",
-    ),
+    ("time", "a plan is the same at any time: use timeout=, Step.wait or a step"),
     ("tomllib", "convert to JSON, or parse in a step"),
     ("urllib", "use Step.call, or do it in a step"),
-    (
-        "uuid",
-        "a plan is the same every time: make identifiers in a step",
-    ),
-    (
-        "yaml",
-        "use json.loads(ctx.read(path)), or a .plue.yaml workflow",
-    ),
+    ("uuid", "a plan is the same every time: make identifiers in a step"),
+    ("yaml", "use json.loads(ctx.read(path)), or a .plue.yaml workflow"),
 ];
 
 /// Why an attribute is refused, or none when it is fine.
@@ -369,9 +328,7 @@ pub(crate) fn removed_module(name: &str) -> Option<&'static str> {
 }
 
 fn lookup(list: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
-    list.iter()
-        .find(|(key, _)| *key == name)
-        .map(|(_, hint)| *hint)
+    list.iter().find(|(key, _)| *key == name).map(|(_, hint)| *hint)
 }
 
 /// The candidate that is most like `name`, if one is like it.
@@ -407,25 +364,11 @@ mod tests {
 
     #[test]
     fn attributes_of_frames_and_code_are_refused_and_others_of_that_shape_are_not() {
-        for name in [
-            "gi_frame",
-            "f_back",
-            "co_code",
-            "tb_next",
-            "mro",
-            "__class__",
-            "__globals__",
-        ] {
+        for name in ["gi_frame", "f_back", "co_code", "tb_next", "mro", "__class__", "__globals__"]
+        {
             assert!(attribute_refusal(name, true).is_some(), "{name}");
         }
-        for name in [
-            "f_score",
-            "co_author",
-            "name",
-            "__name__",
-            "_replace",
-            "tb_total",
-        ] {
+        for name in ["f_score", "co_author", "name", "__name__", "_replace", "tb_total"] {
             assert!(attribute_refusal(name, false).is_none(), "{name}");
         }
     }

@@ -60,7 +60,7 @@ struct Walk<'a, 'py> {
     loads: Vec<(String, Node<'py>)>,
     imports: BTreeSet<String>,
     functions: Vec<FunctionNode>,
-    /// `super().__init__` and the like, seen as the function of a call.
+    /// `super().__init__` and the like, seen as the function of a call, and our own guards.
     blessed: BTreeSet<usize>,
 }
 
@@ -184,7 +184,7 @@ impl<'py> Walk<'_, 'py> {
         let id = node.text("id")?;
         let load = node.is_load(self.kinds)?;
         if load {
-            if id == FORMAT_GUARD || id == "__name__" {
+            if id == "__name__" || self.blessed.contains(&node.address()) {
                 return Ok(());
             }
             if !(scope == Scope::Class && names::SPECIAL_METHODS.contains(&id.as_str())) {
@@ -221,9 +221,7 @@ impl<'py> Walk<'_, 'py> {
         if self.blessed.contains(&node.address()) {
             return Ok(());
         }
-        let own = node
-            .child("value", self.kinds)?
-            .is_some_and(|value| value.is_own());
+        let own = node.child("value", self.kinds)?.is_some_and(|value| value.is_own());
         let hint = if !load && matches!(attr.as_str(), "__name__" | "__doc__") {
             Some("it is read only".to_owned())
         } else {
@@ -264,6 +262,7 @@ impl<'py> Walk<'_, 'py> {
         let py = self.py;
         let value = func.field(intern!(py, "value"))?;
         let guard = self.kinds.new_name(py, FORMAT_GUARD, func)?;
+        self.blessed.insert(guard.as_ptr() as usize);
         let arguments = node.field(intern!(py, "args"))?;
         arguments.cast::<PyList>()?.insert(0, value)?;
         node.object.setattr(intern!(py, "func"), guard)
@@ -295,8 +294,7 @@ impl<'py> Walk<'_, 'py> {
         if self.step_functions.contains(node.address()) {
             // It runs on the runner and never here: what it says is not this policy's business.
             let pass = self.kinds.new_pass(self.py, node)?;
-            node.object
-                .setattr(intern!(self.py, "body"), PyList::new(self.py, [pass])?)?;
+            node.object.setattr(intern!(self.py, "body"), PyList::new(self.py, [pass])?)?;
         }
         Ok(())
     }
@@ -310,17 +308,10 @@ impl<'py> Walk<'_, 'py> {
             typed_dict |= base.last_name()?.as_deref() == Some("TypedDict");
         }
         for keyword in node.children("keywords", self.kinds)? {
-            let argument = keyword
-                .optional_text("arg")?
-                .unwrap_or_else(|| "**".to_owned());
+            let argument = keyword.optional_text("arg")?.unwrap_or_else(|| "**".to_owned());
             if !(typed_dict && argument == "total") {
                 let message = format!("a class takes no keyword `{argument}` while a plan is made");
-                self.report(
-                    &keyword,
-                    codes::CLASS_KEYWORD,
-                    message,
-                    "derive from plain classes",
-                );
+                self.report(&keyword, codes::CLASS_KEYWORD, message, "derive from plain classes");
             }
         }
         Ok(())
@@ -351,16 +342,9 @@ impl<'py> Walk<'_, 'py> {
 
     fn comprehension(&mut self, node: &Node<'py>) -> PyResult<()> {
         if node.number("is_async")?.unwrap_or(0) != 0 {
-            let place = node
-                .child("iter", self.kinds)?
-                .unwrap_or_else(|| node.clone());
+            let place = node.child("iter", self.kinds)?.unwrap_or_else(|| node.clone());
             let message = "an asynchronous comprehension is not available while a plan is made";
-            self.report(
-                &place,
-                codes::FORBIDDEN_SYNTAX,
-                message,
-                denied_hint("async"),
-            );
+            self.report(&place, codes::FORBIDDEN_SYNTAX, message, denied_hint("async"));
         }
         Ok(())
     }
@@ -389,11 +373,7 @@ impl<'py> Walk<'_, 'py> {
             let place = problem.span.as_ref();
             place.map(|span| (span.line, span.column))
         });
-        Checked {
-            problems: self.problems,
-            imports: self.imports,
-            functions: self.functions,
-        }
+        Checked { problems: self.problems, imports: self.imports, functions: self.functions }
     }
 
     fn undefined_names(&mut self) {
@@ -417,12 +397,7 @@ impl<'py> Walk<'_, 'py> {
                 names::suggestion(name, known.chain(facade::builtin_names()))
             };
             let message = format!("the name `{name}` is not defined");
-            self.report(
-                node,
-                codes::UNDEFINED_NAME,
-                message,
-                hint.unwrap_or_default(),
-            );
+            self.report(node, codes::UNDEFINED_NAME, message, hint.unwrap_or_default());
         }
     }
 }

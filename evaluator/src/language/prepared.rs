@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plue_wire::eval::{Bytes, EvalRequest, Facts};
 use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
@@ -12,10 +13,11 @@ use pyo3::{
 };
 
 use super::{
+    context,
     facade::{self, Facade},
     frames, guards, names,
     policy::Kinds,
-    types,
+    runtime, state, types,
 };
 
 pub(crate) struct Prepared {
@@ -56,9 +58,7 @@ const PRELOADED: &[&str] = &[
 
 /// What [`load`] made.
 pub(crate) fn get(py: Python<'_>) -> PyResult<&Prepared> {
-    PREPARED
-        .get(py)
-        .ok_or_else(|| PyRuntimeError::new_err("language::prepare was not called"))
+    PREPARED.get(py).ok_or_else(|| PyRuntimeError::new_err("language::prepare was not called"))
 }
 
 /// Makes everything. A second call changes nothing.
@@ -98,17 +98,13 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         issubclass: get("issubclass")?,
         scope_offset: py.import("_symtable")?.getattr("SCOPE_OFF")?.extract()?,
         symtable: py.import("_symtable")?.getattr("symtable")?.unbind(),
-        runner_builtins: real
-            .dict()
-            .keys()
-            .iter()
-            .filter_map(|name| name.extract().ok())
-            .collect(),
+        runner_builtins: real.dict().keys().iter().filter_map(|name| name.extract().ok()).collect(),
         mapping_proxy: py.import("types")?.getattr("MappingProxyType")?.unbind(),
     };
     let _ = PREPARED.set(py, prepared);
     let addresses = guards::types_with_addresses(py)?;
     frames::hide_addresses(py, &addresses)?;
+    warm_up(py)?;
     Ok(())
 }
 
@@ -132,4 +128,32 @@ fn make_builtins<'py>(py: Python<'py>, plue: &Bound<'py, PyDict>) -> PyResult<Bo
     guards::install(&builtins)?;
     builtins.update(plue.as_mapping())?;
     Ok(builtins)
+}
+
+/// A file that passes through most of the layer, and one that fails.
+const WARM_UP: [&str; 2] = [
+    "def workflow(ctx):\n    return Plan('x', steps=[Step.bash('a', '{}'.format(ctx.event))])\n",
+    "def workflow():\n    return Plam('x')\n",
+];
+
+/// Makes whatever is made on first use before the fork: a child that makes it again pays for it,
+/// and one that runs out of memory meanwhile hangs.
+fn warm_up(py: Python<'_>) -> PyResult<()> {
+    py.get_type::<pyo3::panic::PanicException>();
+    py.get_type::<guards::Ended>();
+    context::warm_up(py);
+    types::warm_up(py);
+    for source in WARM_UP {
+        let request = EvalRequest {
+            id: 0,
+            entry: "w.plue.py".to_owned(),
+            sources: [("w.plue.py".to_owned(), Bytes(source.as_bytes().to_vec()))].into(),
+            event_json: None,
+            inputs_json: "{}".to_owned(),
+            facts: Facts::default(),
+        };
+        runtime::evaluate(py, &request);
+    }
+    state::reset(Facts::default());
+    Ok(())
 }

@@ -60,9 +60,7 @@ pub(crate) fn evaluate(py: Python<'_>, request: &EvalRequest) -> (EvalOutcome, S
             if let Some(Ending::Needs(needs)) = state::with(|state| state.ending.take()) {
                 return (EvalOutcome::Needs(needs), printed_text());
             }
-            problem
-                .span
-                .get_or_insert_with(|| Span::at(&request.entry, 1, 1));
+            problem.span.get_or_insert_with(|| Span::at(&request.entry, 1, 1));
             failed(&[problem])
         }
     };
@@ -80,10 +78,7 @@ fn failed(problems: &[Diagnostic]) -> EvalOutcome {
 }
 
 fn printed<T>(py: Python<'_>, result: &Result<T, Failure>, entry: &str) -> Diagnostic {
-    let message = format!(
-        "the file printed more than {} bytes",
-        plue_wire::eval::MAX_PRINT_BYTES
-    );
+    let message = format!("the file printed more than {} bytes", plue_wire::eval::MAX_PRINT_BYTES);
     let mut problem = Diagnostic::error(codes::PRINT_LIMIT, message).at(Span::at(entry, 1, 1));
     if let Err(Failure::Raised(error)) = result {
         let raised = failure::diagnose(py, error);
@@ -105,11 +100,8 @@ fn plans<'py>(py: Python<'py>, request: &EvalRequest) -> Result<Vec<Bound<'py, P
 
 /// Checks and compiles the workflow file and every module that it imports, directly or not.
 fn load_all<'py>(py: Python<'py>, request: &EvalRequest) -> Result<Bound<'py, PyCode>, Failure> {
-    let library: BTreeSet<String> = request
-        .sources
-        .keys()
-        .filter_map(|path| module_name(path))
-        .collect();
+    let library: BTreeSet<String> =
+        request.sources.keys().filter_map(|path| module_name(path)).collect();
     let mut waiting = vec![(request.entry.clone(), None)];
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
@@ -179,9 +171,7 @@ fn load<'py>(
         return Err(Failure::Found(checked.problems));
     }
     state::with(|state| state.functions.extend(checked.functions));
-    let code = compile(&tree, 0)?
-        .cast_into::<PyCode>()
-        .map_err(PyErr::from)?;
+    let code = compile(&tree, 0)?.cast_into::<PyCode>().map_err(PyErr::from)?;
     Ok((code, checked.imports))
 }
 
@@ -210,23 +200,15 @@ fn call_workflow<'py>(
             let context = context::build(py, request)?;
             Ok(workflow.call1((context,))?)
         }
-        Some(_) => Err(wrong(
-            codes::BAD_WORKFLOW,
-            "`workflow` has no parameter or one, the context",
-        )),
+        Some(_) => {
+            Err(wrong(codes::BAD_WORKFLOW, "`workflow` has no parameter or one, the context"))
+        }
     }
 }
 
 fn no_workflow(globals: &Bound<'_, PyDict>, entry: &str) -> Diagnostic {
-    let known: Vec<String> = globals
-        .keys()
-        .iter()
-        .filter_map(|key| key.extract().ok())
-        .collect();
-    let plain = known
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !name.starts_with("__"));
+    let known: Vec<String> = globals.keys().iter().filter_map(|key| key.extract().ok()).collect();
+    let plain = known.iter().map(String::as_str).filter(|name| !name.starts_with("__"));
     let hint = names::suggestion("workflow", plain)
         .unwrap_or_else(|| "write `def workflow():` and return a Plan".to_owned());
     Diagnostic::error(codes::NO_WORKFLOW, "the file has no function `workflow`")
@@ -237,10 +219,7 @@ fn no_workflow(globals: &Bound<'_, PyDict>, entry: &str) -> Diagnostic {
 /// The place of a function of the workflow file.
 fn definition(name: &str) -> Option<Span> {
     state::with(|state| {
-        let function = state
-            .functions
-            .iter()
-            .find(|f| f.file == 0 && f.name == name)?;
+        let function = state.functions.iter().find(|f| f.file == 0 && f.name == name)?;
         Some(Span::at(&state.files.first()?.path, function.first_line, 1))
     })
 }
@@ -263,11 +242,7 @@ fn returned<'py>(
     } else {
         let kind = super::types::kind_of(result);
         let message = format!("`workflow` returned {kind}, not a Plan or a list of Plans");
-        let hint = if result.is_none() {
-            "add `return Plan(…)`"
-        } else {
-            "return Plan(…)"
-        };
+        let hint = if result.is_none() { "add `return Plan(…)`" } else { "return Plan(…)" };
         return Err(wrong(codes::BAD_RETURN, message, hint));
     };
     if items.is_empty() || items.len() > limits::MAX_PLANS_PER_FILE {

@@ -24,23 +24,16 @@ pub(crate) struct SourceFile {
 impl SourceFile {
     /// Wraps a text without checks.
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        let lines = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            lines,
-        }
+        let lines =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path: path.to_owned(), text: text.to_owned(), lines }
     }
 
     /// Size, encoding and characters of a file.
     pub(crate) fn check(path: &str, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
         if bytes.len() > MAX_SOURCE_BYTES {
-            let message = format!(
-                "the file is {} bytes, the limit is {MAX_SOURCE_BYTES}",
-                bytes.len()
-            );
+            let message =
+                format!("the file is {} bytes, the limit is {MAX_SOURCE_BYTES}", bytes.len());
             return Err(vec![
                 Diagnostic::error(codes::SOURCE_TOO_LARGE, message)
                     .at(Span::at(path, 1, 1))
@@ -68,11 +61,7 @@ impl SourceFile {
         let Some(&start) = self.lines.get(index) else {
             return "";
         };
-        let end = self
-            .lines
-            .get(index + 1)
-            .copied()
-            .unwrap_or(self.text.len());
+        let end = self.lines.get(index + 1).copied().unwrap_or(self.text.len());
         self.text[start..end].trim_end_matches(['\n', '\r'])
     }
 
@@ -112,9 +101,7 @@ impl SourceFile {
             if !comment.starts_with('#') {
                 return None;
             }
-            let at = comment
-                .find("coding:")
-                .or_else(|| comment.find("coding="))?;
+            let at = comment.find("coding:").or_else(|| comment.find("coding="))?;
             let name: String = comment[at + 7..]
                 .trim_start_matches([' ', '\t'])
                 .chars()
@@ -164,10 +151,7 @@ impl SourceFile {
 fn not_utf8(path: &str, bytes: &[u8], at: usize) -> Diagnostic {
     let before = &bytes[..at];
     let line = before.iter().filter(|b| **b == b'\n').count() as u32 + 1;
-    let start = before
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |n| n + 1);
+    let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
     let column = String::from_utf8_lossy(&before[start..]).chars().count() as u32 + 1;
     let message = format!("byte 0x{:02x} is not valid UTF-8", bytes[at]);
     Diagnostic::error(codes::NOT_UTF8, message)
@@ -202,10 +186,7 @@ fn invisible(c: char) -> Diagnostic {
 fn foreign(c: char) -> Diagnostic {
     Diagnostic::error(
         codes::NON_ASCII_NAME,
-        format!(
-            "{c:?} (U+{:04X}) stands outside a string or comment",
-            c as u32
-        ),
+        format!("{c:?} (U+{:04X}) stands outside a string or comment", c as u32),
     )
     .hint("names are written with ASCII letters, digits and `_`")
 }

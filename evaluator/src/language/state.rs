@@ -73,15 +73,7 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
 
 /// Starts an evaluation.
 pub(crate) fn reset(facts: Facts) {
-    let old = with(|state| {
-        std::mem::replace(
-            state,
-            State {
-                facts,
-                ..State::default()
-            },
-        )
-    });
+    let old = with(|state| std::mem::replace(state, State { facts, ..State::default() }));
     drop(old);
 }
 
@@ -126,11 +118,7 @@ pub(crate) fn identity(object: &Bound<'_, PyAny>) -> u64 {
     let address = object.as_ptr() as usize;
     with(|state| {
         let next = state.identities.len() as u64 + 1;
-        state
-            .identities
-            .entry(address)
-            .or_insert_with(|| (next, object.clone().unbind()))
-            .0
+        state.identities.entry(address).or_insert_with(|| (next, object.clone().unbind())).0
     })
 }
 

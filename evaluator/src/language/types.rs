@@ -50,6 +50,11 @@ pub(crate) fn members(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(members)
 }
 
+/// Makes the classes that are no members.
+pub(crate) fn warm_up(py: Python<'_>) {
+    py.get_type::<reference::PyReference>();
+}
+
 /// What a value is, in words for messages.
 pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> String {
     let known = if value.is_none() {
@@ -80,16 +85,11 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> String {
         Ok(class) => return format!("the class {}", name_of(class)),
         Err(_) => name_of(&value.get_type()),
     };
-    let article = if name.starts_with(['A', 'E', 'I', 'O', 'a', 'e', 'i', 'o']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article =
+        if name.starts_with(['A', 'E', 'I', 'O', 'a', 'e', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {name}")
 }
 
 fn name_of(class: &Bound<'_, PyType>) -> String {
-    class
-        .name()
-        .map_or_else(|_| "object".to_owned(), |name| name.to_string())
+    class.name().map_or_else(|_| "object".to_owned(), |name| name.to_string())
 }

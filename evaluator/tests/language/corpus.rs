@@ -8,23 +8,14 @@ use plue_wire::eval::EvalOutcome;
 use crate::harness::{Observed, evaluate_all, files, request};
 
 fn own(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder)
 }
 
 /// `# expect: error|killed` in one of the first lines.
 fn expected(source: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(source);
-    let line = text
-        .lines()
-        .take(5)
-        .find_map(|line| line.strip_prefix("# expect:"));
-    line.unwrap_or("ok")
-        .trim()
-        .split('|')
-        .map(|word| word.trim().to_owned())
-        .collect()
+    let line = text.lines().take(5).find_map(|line| line.strip_prefix("# expect:"));
+    line.unwrap_or("ok").trim().split('|').map(|word| word.trim().to_owned()).collect()
 }
 
 /// The verdict on a file, and what was said.
@@ -32,11 +23,7 @@ fn verdict(a: &Observed, b: &Observed) -> (&'static str, String) {
     match (&a.outcome, &b.outcome) {
         (None, _) | (_, None) => ("killed", String::new()),
         (Some(EvalOutcome::Plans(one)), Some(EvalOutcome::Plans(other))) => {
-            if one
-                .iter()
-                .map(|p| &p.plan_json)
-                .ne(other.iter().map(|p| &p.plan_json))
-            {
+            if one.iter().map(|p| &p.plan_json).ne(other.iter().map(|p| &p.plan_json)) {
                 return ("error", "differs between hash seeds".to_owned());
             }
             for raw in one {
@@ -66,14 +53,8 @@ fn verdict(a: &Observed, b: &Observed) -> (&'static str, String) {
 }
 
 fn run(paths: &[PathBuf]) -> Vec<String> {
-    let sources: Vec<Vec<u8>> = paths
-        .iter()
-        .map(|path| std::fs::read(path).unwrap())
-        .collect();
-    let requests: Vec<_> = sources
-        .iter()
-        .map(|source| request("ci.plue.py", source))
-        .collect();
+    let sources: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let requests: Vec<_> = sources.iter().map(|source| request("ci.plue.py", source)).collect();
     let (one, other) = (evaluate_all(&requests, 0), evaluate_all(&requests, 0x5eed));
     let mut wrong = Vec::new();
     for (index, path) in paths.iter().enumerate() {
@@ -87,10 +68,7 @@ fn run(paths: &[PathBuf]) -> Vec<String> {
             }
         }
         if std::env::args().any(|argument| argument == "--nocapture") {
-            println!(
-                "{name}: {verdict} {}",
-                said.chars().take(300).collect::<String>()
-            );
+            println!("{name}: {verdict} {}", said.chars().take(300).collect::<String>());
         }
         if !expected.iter().any(|word| word == verdict) {
             wrong.push(format!("{name}: {verdict}, expected {expected:?}: {said}"));
@@ -101,28 +79,17 @@ fn run(paths: &[PathBuf]) -> Vec<String> {
 
 fn assert_all_as_expected(folder: &Path, at_least: usize) {
     let paths = files(folder);
-    assert!(
-        paths.len() >= at_least,
-        "only {} files in {}",
-        paths.len(),
-        folder.display()
-    );
+    assert!(paths.len() >= at_least, "only {} files in {}", paths.len(), folder.display());
     let wrong = run(&paths);
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        paths.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), paths.len(), wrong.join("\n"));
 }
 
 #[test]
 fn every_benign_file_gives_a_valid_plan() {
-    assert_all_as_expected(&own("benign"), 3);
+    assert_all_as_expected(&own("benign"), 40);
 }
 
 #[test]
 fn every_hostile_file_ends_as_its_header_says() {
-    assert_all_as_expected(&own("hostile"), 8);
+    assert_all_as_expected(&own("hostile"), 300);
 }

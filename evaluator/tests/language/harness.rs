@@ -70,14 +70,8 @@ pub(crate) fn evaluate_all(requests: &[EvalRequest], seed: u32) -> Vec<Observed>
         serde_json::from_slice(&bytes).expect("the zygote died");
     all.into_iter()
         .map(|reply| match reply {
-            Some((outcome, printed)) => Observed {
-                outcome: Some(outcome),
-                printed,
-            },
-            None => Observed {
-                outcome: None,
-                printed: String::new(),
-            },
+            Some((outcome, printed)) => Observed { outcome: Some(outcome), printed },
+            None => Observed { outcome: None, printed: String::new() },
         })
         .collect()
 }
@@ -104,11 +98,7 @@ fn start_interpreter(seed: u32) {
             c"/usr/bin/python3.11".as_ptr(),
         );
         let status = ffi::Py_InitializeFromConfig(&raw const config);
-        assert_eq!(
-            ffi::PyStatus_Exception(status),
-            0,
-            "the interpreter does not start"
-        );
+        assert_eq!(ffi::PyStatus_Exception(status), 0, "the interpreter does not start");
     }
     Python::attach(|py| {
         if seed != 0 {
@@ -126,13 +116,12 @@ fn start_interpreter(seed: u32) {
 
 fn limit() {
     let set = |resource, soft: u64| {
-        let limit = libc::rlimit {
-            rlim_cur: soft,
-            rlim_max: soft + 1,
-        };
+        let limit = libc::rlimit { rlim_cur: soft, rlim_max: soft + 1 };
         // SAFETY: the pointer is to a local value.
         unsafe { libc::setrlimit(resource, &raw const limit) };
     };
+    // SAFETY: no pointers; the signal ends a child that hangs.
+    unsafe { libc::alarm(5) };
     set(libc::RLIMIT_CPU, 1);
     set(libc::RLIMIT_CORE, 0);
     let pages: u64 = std::fs::read_to_string("/proc/self/statm")
@@ -170,9 +159,5 @@ fn in_child(work: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
     let mut status = 0;
     // SAFETY: our own child.
     unsafe { libc::waitpid(child, ptr::from_mut(&mut status), 0) };
-    if libc::WIFEXITED(status) {
-        bytes
-    } else {
-        Vec::new()
-    }
+    if libc::WIFEXITED(status) { bytes } else { Vec::new() }
 }

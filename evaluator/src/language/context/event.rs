@@ -20,10 +20,8 @@ struct Shape {
     fields: &'static [(&'static str, Option<&'static Shape>)],
 }
 
-const BRANCH: Shape = Shape {
-    name: "branch",
-    fields: &[("ref", None), ("repository", None), ("sha", None)],
-};
+const BRANCH: Shape =
+    Shape { name: "branch", fields: &[("ref", None), ("repository", None), ("sha", None)] };
 const PULL_REQUEST: Shape = Shape {
     name: "pull request",
     fields: &[
@@ -36,18 +34,11 @@ const PULL_REQUEST: Shape = Shape {
         ("title", None),
     ],
 };
-const ISSUE: Shape = Shape {
-    name: "issue",
-    fields: &[("labels", None), ("number", None), ("title", None)],
-};
-const COMMENT: Shape = Shape {
-    name: "comment",
-    fields: &[("author", None), ("body", None)],
-};
-const SCHEDULE: Shape = Shape {
-    name: "schedule",
-    fields: &[("cron", None), ("scheduled_at", None)],
-};
+const ISSUE: Shape =
+    Shape { name: "issue", fields: &[("labels", None), ("number", None), ("title", None)] };
+const COMMENT: Shape = Shape { name: "comment", fields: &[("author", None), ("body", None)] };
+const SCHEDULE: Shape =
+    Shape { name: "schedule", fields: &[("cron", None), ("scheduled_at", None)] };
 const EVENT: Shape = Shape {
     name: "event",
     fields: &[
@@ -76,15 +67,18 @@ pub(super) struct Record {
     values: Map<String, Json>,
 }
 
+/// Makes the class of the records.
+pub(super) fn warm_up(py: Python<'_>) {
+    py.get_type::<Record>();
+}
+
 /// Reads the event of a request.
 pub(super) fn build(py: Python<'_>, json: &str) -> PyResult<Py<PyAny>> {
     let event: Event = serde_json::from_str(json)
         .map_err(|error| malformed(format!("the event is malformed: {error}")))?;
     match serde_json::to_value(&event) {
         Ok(Json::Object(mut values)) => {
-            values
-                .entry("payload")
-                .or_insert_with(|| Json::Object(Map::new()));
+            values.entry("payload").or_insert_with(|| Json::Object(Map::new()));
             record(py, &EVENT, values)
         }
         Ok(_) | Err(_) => Err(malformed("the event is malformed".to_owned())),
@@ -105,12 +99,7 @@ impl Record {
         let Some((_, inner)) = fields.iter().find(|(field, _)| *field == name) else {
             let hint = names::suggestion(name, fields.iter().map(|(field, _)| *field));
             let message = format!("the {} has no `{name}`", self.shape.name);
-            return Err(problem(
-                Raise::Attribute,
-                codes::UNKNOWN_ARGUMENT,
-                message,
-                hint,
-            ));
+            return Err(problem(Raise::Attribute, codes::UNKNOWN_ARGUMENT, message, hint));
         };
         match (self.values.get(name), inner) {
             (None, _) => Ok(py.None()),
@@ -132,19 +121,12 @@ pub(super) fn to_python(py: Python<'_>, json: &Json) -> PyResult<Py<PyAny>> {
         Json::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(whole), _) => whole.into_pyobject(py)?.into_any().unbind(),
             (None, Some(whole)) => whole.into_pyobject(py)?.into_any().unbind(),
-            (None, None) => number
-                .as_f64()
-                .unwrap_or(0.0)
-                .into_pyobject(py)?
-                .into_any()
-                .unbind(),
+            (None, None) => number.as_f64().unwrap_or(0.0).into_pyobject(py)?.into_any().unbind(),
         },
         Json::String(text) => text.into_pyobject(py)?.into_any().unbind(),
         Json::Array(items) => {
-            let items = items
-                .iter()
-                .map(|item| to_python(py, item))
-                .collect::<PyResult<Vec<_>>>()?;
+            let items =
+                items.iter().map(|item| to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
             PyList::new(py, items)?.into_any().unbind()
         }
         Json::Object(map) => {

@@ -5,17 +5,7 @@
 /// `typing.get_type_hints`), or differs between runs.
 pub(crate) const MODULES: &[(&str, &[&str])] = &[
     ("__future__", &["annotations"]),
-    (
-        "collections",
-        &[
-            "ChainMap",
-            "Counter",
-            "OrderedDict",
-            "defaultdict",
-            "deque",
-            "namedtuple",
-        ],
-    ),
+    ("collections", &["ChainMap", "Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"]),
     (
         "collections.abc",
         &[
@@ -57,23 +47,10 @@ pub(crate) const MODULES: &[(&str, &[&str])] = &[
             "replace",
         ],
     ),
-    (
-        "enum",
-        &[
-            "Enum", "Flag", "IntEnum", "IntFlag", "StrEnum", "auto", "unique",
-        ],
-    ),
+    ("enum", &["Enum", "Flag", "IntEnum", "IntFlag", "StrEnum", "auto", "unique"]),
     (
         "functools",
-        &[
-            "cache",
-            "cmp_to_key",
-            "lru_cache",
-            "partial",
-            "reduce",
-            "total_ordering",
-            "wraps",
-        ],
+        &["cache", "cmp_to_key", "lru_cache", "partial", "reduce", "total_ordering", "wraps"],
     ),
     (
         "itertools",

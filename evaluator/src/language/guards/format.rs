@@ -41,10 +41,7 @@ fn apply<'py>(
     spec: &Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
-    super::prepared::get(py)?
-        .format
-        .bind(py)
-        .call1((value, spec))
+    super::prepared::get(py)?.format.bind(py).call1((value, spec))
 }
 
 /// What calls of `.format(…)` become.
@@ -82,12 +79,7 @@ fn render_all<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = template.py();
-    let mut formatter = Formatter {
-        args,
-        kwargs: kwargs.cloned(),
-        next: Some(0),
-        numbered: false,
-    };
+    let mut formatter = Formatter { args, kwargs: kwargs.cloned(), next: Some(0), numbered: false };
     let text = formatter.render(template.to_str()?, MAX_NESTING)?;
     Ok(PyString::new(py, &text).into_any())
 }
@@ -116,9 +108,7 @@ impl<'py> Formatter<'py> {
                 continue;
             }
             if brace == "}" {
-                return Err(PyValueError::new_err(
-                    "Single '}' encountered in format string",
-                ));
+                return Err(PyValueError::new_err("Single '}' encountered in format string"));
             }
             let end = field_end(rest)
                 .ok_or_else(|| PyValueError::new_err("expected '}' before end of string"))?;
@@ -205,14 +195,8 @@ impl<'py> Formatter<'py> {
             self.numbered = true;
             index
         } else {
-            let found = self
-                .kwargs
-                .as_ref()
-                .map(|kwargs| kwargs.get_item(base))
-                .transpose()?;
-            return found
-                .flatten()
-                .ok_or_else(|| PyKeyError::new_err(base.to_owned()));
+            let found = self.kwargs.as_ref().map(|kwargs| kwargs.get_item(base)).transpose()?;
+            return found.flatten().ok_or_else(|| PyKeyError::new_err(base.to_owned()));
         };
         self.args.get_item(index).map_err(|_| {
             PyIndexError::new_err(format!(

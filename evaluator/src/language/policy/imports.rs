@@ -35,17 +35,10 @@ impl<'py> Walk<'_, 'py> {
             let name = alias.text("name")?;
             if name == "*" {
                 let message = "`import *` hides where names come from";
-                self.report(
-                    &alias,
-                    codes::FORBIDDEN_IMPORT,
-                    message,
-                    "name what you import",
-                );
+                self.report(&alias, codes::FORBIDDEN_IMPORT, message, "name what you import");
                 continue;
             }
-            let bound = alias
-                .optional_text("asname")?
-                .unwrap_or_else(|| name.clone());
+            let bound = alias.optional_text("asname")?.unwrap_or_else(|| name.clone());
             self.bind(&alias, &bound);
             if bound != name {
                 self.check_name(&alias, &name);

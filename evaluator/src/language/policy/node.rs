@@ -164,21 +164,13 @@ impl Kinds {
             if let Ok(class) = value.cast::<PyType>()
                 && class.is_subclass(&root)?
             {
-                by_address.insert(
-                    class.as_ptr() as usize,
-                    Kind::of(&name.extract::<String>()?),
-                );
+                by_address.insert(class.as_ptr() as usize, Kind::of(&name.extract::<String>()?));
             }
         }
         let class = |name: &str| -> PyResult<Py<PyType>> {
             Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
         };
-        Ok(Self {
-            by_address,
-            load: class("Load")?,
-            name: class("Name")?,
-            pass: class("Pass")?,
-        })
+        Ok(Self { by_address, load: class("Load")?, name: class("Name")?, pass: class("Pass")? })
     }
 
     /// The node behind an object, if it is one.
@@ -284,9 +276,7 @@ impl<'py> Node<'py> {
         let Ok(list) = value.cast::<PyList>() else {
             return Ok(Vec::new());
         };
-        list.iter()
-            .filter_map(|item| kinds.node(&item).transpose())
-            .collect()
+        list.iter().filter_map(|item| kinds.node(&item).transpose()).collect()
     }
 
     /// Visits every child node with the name of its field, in the order of the fields.
@@ -322,9 +312,7 @@ impl<'py> Node<'py> {
     /// Whether it is the name under which methods know their object, or a like one.
     pub(crate) fn is_own(&self) -> bool {
         self.kind == Kind::Name
-            && self
-                .text("id")
-                .is_ok_and(|id| matches!(id.as_str(), "self" | "cls" | "other"))
+            && self.text("id").is_ok_and(|id| matches!(id.as_str(), "self" | "cls" | "other"))
     }
 
     /// The last part of a name or dotted name.
@@ -369,11 +357,7 @@ impl<'py> Node<'py> {
                     Err(_) => value,
                 };
                 let fields = value.getattr("__dict__").ok()?.cast_into::<PyDict>().ok()?;
-                (!fields.is_empty()).then_some(Self {
-                    object: value,
-                    kind: Kind::Plain,
-                    fields,
-                })
+                (!fields.is_empty()).then_some(Self { object: value, kind: Kind::Plain, fields })
             }) else {
                 return Span::at(&file.path, 1, 1);
             };

@@ -92,11 +92,7 @@ impl<'py> Uses<'py> {
             }
             Kind::Name => {
                 let id = node.text("id")?;
-                let counts = if node.is_load(kinds)? {
-                    &mut self.read
-                } else {
-                    &mut self.bound
-                };
+                let counts = if node.is_load(kinds)? { &mut self.read } else { &mut self.bound };
                 *counts.entry(id).or_default() += 1;
                 return Ok(());
             }
@@ -133,9 +129,7 @@ impl<'py> Uses<'py> {
         let from_plue = node.optional_text("module")?.as_deref() == Some("plue");
         for alias in node.children("names", kinds)? {
             let name = alias.text("name")?;
-            let bound = alias
-                .optional_text("asname")?
-                .unwrap_or_else(|| name.clone());
+            let bound = alias.optional_text("asname")?.unwrap_or_else(|| name.clone());
             let honest = bound == name && (from_plue || name == "plue");
             if !honest {
                 *self.bound.entry(bound).or_default() += 1;
@@ -165,12 +159,8 @@ impl<'py> Uses<'py> {
                 return Ok(());
             }
         }
-        let mut codes: Vec<Node<'py>> = node
-            .children("args", kinds)?
-            .into_iter()
-            .skip(1)
-            .take(1)
-            .collect();
+        let mut codes: Vec<Node<'py>> =
+            node.children("args", kinds)?.into_iter().skip(1).take(1).collect();
         for keyword in node.children("keywords", kinds)? {
             if keyword.optional_text("arg")?.as_deref() == Some("code") {
                 codes.extend(keyword.child("value", kinds)?);

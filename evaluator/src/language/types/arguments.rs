@@ -48,10 +48,7 @@ pub(super) struct Arguments<'py> {
 
 impl Signature {
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        [self.positional, self.named, self.shared]
-            .into_iter()
-            .flatten()
-            .copied()
+        [self.positional, self.named, self.shared].into_iter().flatten().copied()
     }
 
     /// Sorts the arguments of a call.
@@ -60,12 +57,8 @@ impl Signature {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Arguments<'py>> {
-        let mut bound = Arguments {
-            what: self.what,
-            id: None,
-            values: BTreeMap::new(),
-            extra: Vec::new(),
-        };
+        let mut bound =
+            Arguments { what: self.what, id: None, values: BTreeMap::new(), extra: Vec::new() };
         if args.len() > self.positional.len() {
             return Err(self.too_many(args.len()));
         }
@@ -95,12 +88,7 @@ impl Signature {
             if !bound.values.contains_key(name) {
                 let message = format!("{} needs `{name}`", bound.label());
                 let hint = format!("{}({})", self.what, self.required.join(", "));
-                return Err(problem(
-                    Raise::Type,
-                    codes::MISSING_ARGUMENT,
-                    message,
-                    Some(hint),
-                ));
+                return Err(problem(Raise::Type, codes::MISSING_ARGUMENT, message, Some(hint)));
             }
         }
         Ok(bound)
@@ -209,9 +197,7 @@ impl<'py> Arguments<'py> {
     }
 
     pub(super) fn text(&self, name: &str) -> PyResult<Option<String>> {
-        self.get(name)
-            .map(|value| self.plain(name, value))
-            .transpose()
+        self.get(name).map(|value| self.plain(name, value)).transpose()
     }
 
     pub(super) fn required_text(&self, name: &str) -> PyResult<String> {
@@ -228,17 +214,8 @@ impl<'py> Arguments<'py> {
         } else if let Ok(tuple) = value.cast::<PyTuple>() {
             tuple.iter().collect()
         } else {
-            let message = format!(
-                "{} is a list of {of}, not {}",
-                self.of(name),
-                kind_of(value)
-            );
-            return Err(problem(
-                Raise::Type,
-                codes::NOT_A_LIST,
-                message,
-                list_hint(name, value),
-            ));
+            let message = format!("{} is a list of {of}, not {}", self.of(name), kind_of(value));
+            return Err(problem(Raise::Type, codes::NOT_A_LIST, message, list_hint(name, value)));
         };
         if items.len() > MAX_ITEMS {
             return Err(self.refuse(name, codes::BAD_VALUE, "has too many items", None));
@@ -329,10 +306,7 @@ impl<'py> Arguments<'py> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Ok(Some(*choice));
         }
-        let words: Vec<String> = choices
-            .iter()
-            .map(|(word, _)| format!("{word:?}"))
-            .collect();
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         let hint = names::suggestion(&text, choices.iter().map(|(word, _)| *word));
         let why = format!("is one of {}, not {text:?}", words.join(", "));
         Err(self.refuse(name, codes::BAD_VALUE, &why, hint))
@@ -392,7 +366,5 @@ fn list_hint(name: &str, value: &Bound<'_, PyAny>) -> Option<String> {
             "a set has no order that is the same every time; use a list or sorted(…)".to_owned(),
         );
     }
-    Some(format!(
-        "write {name}=[…], or list(…) around something that is iterated"
-    ))
+    Some(format!("write {name}=[…], or list(…) around something that is iterated"))
 }

@@ -32,11 +32,7 @@ pub(super) fn text(text: &Bound<'_, PyString>) -> Result<String, &'static str> {
 
 /// A JSON value; `place` names it in messages.
 pub(super) fn json(value: &Bound<'_, PyAny>, place: &str, references: bool) -> PyResult<Json> {
-    let mut converter = Converter {
-        place,
-        references,
-        nodes: 0,
-    };
+    let mut converter = Converter { place, references, nodes: 0 };
     converter.convert(value, &mut String::new(), 0)
 }
 
@@ -50,18 +46,9 @@ struct Converter<'a> {
 
 impl Converter<'_> {
     fn refuse(&self, path: &str, why: &str, hint: Option<&str>) -> PyErr {
-        let at = if path.is_empty() {
-            String::new()
-        } else {
-            format!(" at {path}")
-        };
+        let at = if path.is_empty() { String::new() } else { format!(" at {path}") };
         let message = format!("{}{at} {why}", self.place);
-        problem(
-            Raise::Type,
-            codes::NOT_JSON,
-            message,
-            hint.map(str::to_owned),
-        )
+        problem(Raise::Type, codes::NOT_JSON, message, hint.map(str::to_owned))
     }
 
     fn convert(
@@ -81,9 +68,7 @@ impl Converter<'_> {
             return Ok(Json::Null);
         }
         if let Ok(text) = value.cast::<PyString>() {
-            return self::text(text)
-                .map(Json::String)
-                .map_err(|why| self.refuse(path, why, None));
+            return self::text(text).map(Json::String).map_err(|why| self.refuse(path, why, None));
         }
         if let Ok(flag) = value.cast::<PyBool>() {
             return Ok(Json::Bool(flag.is_true()));
@@ -169,9 +154,6 @@ fn hint_for(value: &Bound<'_, PyAny>) -> Option<&'static str> {
         "a Step" => Some("refer to its output with step.output(…)"),
         "bytes" => Some("use text"),
         "a mappingproxy" => Some("copy it with dict(…)"),
-        _ => value
-            .hasattr("value")
-            .unwrap_or(false)
-            .then_some("of an Enum member, take .value"),
+        _ => value.hasattr("value").unwrap_or(false).then_some("of an Enum member, take .value"),
     }
 }

@@ -26,12 +26,7 @@ pub(super) fn extract(function: &Bound<'_, PyAny>, step: &str) -> PyResult<Extra
     let py = function.py();
     let refuse = |what: String, hint: &str| {
         let message = format!("the code of {step} {what}");
-        problem(
-            Raise::Value,
-            codes::STEP_FUNCTION,
-            message,
-            Some(hint.to_owned()),
-        )
+        problem(Raise::Value, codes::STEP_FUNCTION, message, Some(hint.to_owned()))
     };
     let found = frames::function_origin(function).and_then(|(file, line, name)| {
         state::with(|state| {
@@ -40,12 +35,7 @@ pub(super) fn extract(function: &Bound<'_, PyAny>, step: &str) -> PyResult<Extra
                 .iter()
                 .find(|f| f.file == file && f.first_line == line && f.name == name)?;
             let source = state.files.get(file)?.clone();
-            Some((
-                source,
-                found.node.clone_ref(py),
-                found.body.clone_ref(py),
-                name,
-            ))
+            Some((source, found.node.clone_ref(py), found.body.clone_ref(py), name))
         })
     });
     let Some((file, node, body, name)) = found else {
@@ -56,10 +46,7 @@ pub(super) fn extract(function: &Bound<'_, PyAny>, step: &str) -> PyResult<Extra
     };
     let prepared = prepared::get(py)?;
     let Some(node) = prepared.kinds.node(node.bind(py))? else {
-        return Err(refuse(
-            "is no function of this file".to_owned(),
-            "define it with `def`",
-        ));
+        return Err(refuse("is no function of this file".to_owned(), "define it with `def`"));
     };
     if !node.children("decorator_list", &prepared.kinds)?.is_empty() {
         return Err(refuse(
@@ -76,10 +63,7 @@ pub(super) fn extract(function: &Bound<'_, PyAny>, step: &str) -> PyResult<Extra
     if !free.is_empty() {
         let list: Vec<String> = free.iter().map(|name| format!("`{name}`")).collect();
         return Err(refuse(
-            format!(
-                "is `{name}`, which reads {} from outside itself",
-                list.join(", ")
-            ),
+            format!("is `{name}`, which reads {} from outside itself", list.join(", ")),
             "only the function's own text travels: import modules inside it, pass values with args=",
         ));
     }

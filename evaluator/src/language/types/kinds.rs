@@ -48,9 +48,8 @@ pub(super) const PYTHON: Signature = Signature {
 };
 
 pub(super) fn python(bound: &mut Arguments<'_>) -> PyResult<Action> {
-    let callable = bound
-        .get("code")
-        .filter(|code| code.is_callable() && !code.is_instance_of::<PyString>());
+    let callable =
+        bound.get("code").filter(|code| code.is_callable() && !code.is_instance_of::<PyString>());
     let (code, call) = match callable.cloned() {
         Some(code) if code.is_instance_of::<PyFunction>() => {
             let function = function::extract(&code, &bound.label())?;
@@ -64,20 +63,11 @@ pub(super) fn python(bound: &mut Arguments<'_>) -> PyResult<Action> {
     };
     let script = bound.text("script")?;
     if code.is_some() == script.is_some() {
-        let why = if code.is_some() {
-            "stands beside `script`"
-        } else {
-            "is missing"
-        };
+        let why = if code.is_some() { "stands beside `script`" } else { "is missing" };
         let hint = "give either the code or script=\"path.py\"".to_owned();
         return Err(bound.refuse("code", codes::MISSING_ARGUMENT, why, Some(hint)));
     }
-    Ok(Action::Python(Python {
-        code,
-        call,
-        script,
-        args: bound.texts("args")?,
-    }))
+    Ok(Action::Python(Python { code, call, script, args: bound.texts("args")? }))
 }
 
 pub(super) const LLM: Signature = Signature {
@@ -100,10 +90,7 @@ pub(super) const LLM: Signature = Signature {
 };
 
 pub(super) fn llm(bound: &mut Arguments<'_>) -> PyResult<Action> {
-    let prompt = match bound
-        .get("prompt")
-        .and_then(|prompt| prompt.cast::<PyPrompt>().ok())
-    {
+    let prompt = match bound.get("prompt").and_then(|prompt| prompt.cast::<PyPrompt>().ok()) {
         Some(prompt) => Prompt::File(prompt.get().0.clone()),
         None => Prompt::Text(text_value(bound, "prompt")?),
     };
@@ -141,10 +128,7 @@ pub(super) const APPROVAL: Signature = Signature {
 };
 
 pub(super) fn approval(bound: &mut Arguments<'_>) -> PyResult<Action> {
-    let choices = [
-        ("reject", OnTimeout::Reject),
-        ("approve", OnTimeout::Approve),
-    ];
+    let choices = [("reject", OnTimeout::Reject), ("approve", OnTimeout::Approve)];
     let message = match bound.get("message") {
         Some(_) => Some(text_value(bound, "message")?),
         None => None,
@@ -188,19 +172,11 @@ pub(super) const WORKFLOW: Signature = Signature {
 pub(super) fn workflow(bound: &mut Arguments<'_>) -> PyResult<Action> {
     let (workflow, plan) = (bound.text("name")?, bound.value("plan")?);
     if workflow.is_some() == plan.is_some() {
-        let why = if plan.is_some() {
-            "stands beside `plan`"
-        } else {
-            "is missing"
-        };
+        let why = if plan.is_some() { "stands beside `plan`" } else { "is missing" };
         let hint = "give either the workflow's name or plan=step.output(…)".to_owned();
         return Err(bound.refuse("name", codes::MISSING_ARGUMENT, why, Some(hint)));
     }
-    Ok(Action::Workflow(Workflow {
-        workflow,
-        plan,
-        inputs: bound.values("inputs")?,
-    }))
+    Ok(Action::Workflow(Workflow { workflow, plan, inputs: bound.values("inputs")? }))
 }
 
 pub(super) const CALL: Signature = Signature {
@@ -234,28 +210,18 @@ pub(super) const WAIT: Signature = Signature {
 pub(super) fn wait(bound: &mut Arguments<'_>) -> PyResult<Action> {
     let event = match bound.get("event") {
         None => None,
-        Some(value) => value
-            .cast::<PyTrigger>()
-            .ok()
-            .map(|trigger| trigger.get().trigger.clone()),
+        Some(value) => value.cast::<PyTrigger>().ok().map(|trigger| trigger.get().trigger.clone()),
     };
     let duration = match (&event, bound.get("event")) {
         (None, Some(_)) => bound.duration("event")?,
         (_, _) => bound.duration("duration")?,
     };
     if event.is_some() == duration.is_some() {
-        let why = if event.is_some() {
-            "stands beside `duration`"
-        } else {
-            "is missing"
-        };
+        let why = if event.is_some() { "stands beside `duration`" } else { "is missing" };
         let hint = "give either a Trigger or a duration like \"10m\"".to_owned();
         return Err(bound.refuse("event", codes::MISSING_ARGUMENT, why, Some(hint)));
     }
-    Ok(Action::Wait(Wait {
-        event: event.map(Box::new),
-        duration,
-    }))
+    Ok(Action::Wait(Wait { event: event.map(Box::new), duration }))
 }
 
 pub(super) const PLUGIN: Signature = Signature {
@@ -273,8 +239,5 @@ pub(super) fn plugin(bound: &mut Arguments<'_>) -> PyResult<Action> {
         let json = convert::json(&value, &format!("`{key}` of {}", bound.label()), true)?;
         config.insert(key, Value(json));
     }
-    Ok(Action::Plugin(Plugin {
-        plugin: bound.required_text("kind")?,
-        config,
-    }))
+    Ok(Action::Plugin(Plugin { plugin: bound.required_text("kind")?, config }))
 }

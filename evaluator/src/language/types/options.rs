@@ -132,10 +132,7 @@ pub(super) fn expression(bound: &Arguments<'_>, name: &str) -> PyResult<Option<S
 
 fn secrets(bound: &Arguments<'_>) -> PyResult<Vec<String>> {
     let items = bound.items("secrets", "names")?;
-    if items
-        .iter()
-        .all(|item| !item.is_instance_of::<PyReference>())
-    {
+    if items.iter().all(|item| !item.is_instance_of::<PyReference>()) {
         return bound.texts("secrets");
     }
     items

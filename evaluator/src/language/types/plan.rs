@@ -79,9 +79,7 @@ impl PyPlan {
             plan: frames::call_place(args.py()).and_then(|place| failure::span(&place)),
             ..SourceMap::default()
         };
-        let steps = take_steps(&bound, "steps", &mut |step, place| {
-            note(&mut places, step, place)
-        })?;
+        let steps = take_steps(&bound, "steps", &mut |step, place| note(&mut places, step, place))?;
         let hooks = hooks(&bound, &mut places)?;
         let mut triggers = Vec::new();
         for (index, item) in bound.items("triggers", "Triggers")?.iter().enumerate() {
@@ -124,10 +122,7 @@ fn assemble(
     hooks: Hooks,
     triggers: Vec<plue_plan::Trigger>,
 ) -> PyResult<Plan> {
-    let on_failure = [
-        ("stop", PlanOnFailure::Stop),
-        ("continue", PlanOnFailure::Continue),
-    ];
+    let on_failure = [("stop", PlanOnFailure::Stop), ("continue", PlanOnFailure::Continue)];
     Ok(Plan {
         version: IR_VERSION,
         name: bound.required_text("name")?,
@@ -170,11 +165,7 @@ fn assemble(
 
 fn note(places: &mut SourceMap, step: &Step, place: Option<&plue_plan::Span>) {
     if let Some(place) = place {
-        places
-            .steps
-            .entry(step.id.clone())
-            .or_default()
-            .push(place.clone());
+        places.steps.entry(step.id.clone()).or_default().push(place.clone());
     }
 }
 

@@ -47,22 +47,13 @@ pub(crate) struct PyReference {
 
 impl PyReference {
     fn expression(source: String) -> Self {
-        Self {
-            value: Value::expr(source.as_str()),
-            source,
-            secret: false,
-        }
+        Self { value: Value::expr(source.as_str()), source, secret: false }
     }
 
     fn as_text(&self) -> PyErr {
         let message = format!("{} has no text while the plan is made", self.__repr__());
         let hint = "pass it as a value, as in env={\"NAME\": …}, and read the variable in the step";
-        problem(
-            Raise::Type,
-            codes::REFERENCE_AS_TEXT,
-            message,
-            Some(hint.to_owned()),
-        )
+        problem(Raise::Type, codes::REFERENCE_AS_TEXT, message, Some(hint.to_owned()))
     }
 }
 
@@ -85,12 +76,7 @@ impl PyReference {
     fn __bool__(&self) -> PyResult<bool> {
         let message = format!("{} has no value while the plan is made", self.__repr__());
         let hint = "decide in the run, with when=\"…\"".to_owned();
-        Err(problem(
-            Raise::Type,
-            codes::REFERENCE_AS_TEXT,
-            message,
-            Some(hint),
-        ))
+        Err(problem(Raise::Type, codes::REFERENCE_AS_TEXT, message, Some(hint)))
     }
 }
 
@@ -110,11 +96,7 @@ pub(super) fn make_ref(
 #[pyfunction(name = "secret", signature = (name))]
 pub(super) fn make_secret(name: &Bound<'_, PyAny>) -> PyResult<PyReference> {
     let name = argument("secret", "name", name)?;
-    Ok(PyReference {
-        value: Value::secret(name.as_str()),
-        source: name,
-        secret: true,
-    })
+    Ok(PyReference { value: Value::secret(name.as_str()), source: name, secret: true })
 }
 
 fn argument(what: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -123,12 +105,7 @@ fn argument(what: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<String
         return Err(problem(Raise::Type, codes::WRONG_TYPE, message, None));
     };
     convert::text(text).map_err(|why| {
-        problem(
-            Raise::Value,
-            codes::BAD_TEXT,
-            format!("`{name}` of {what} {why}"),
-            None,
-        )
+        problem(Raise::Value, codes::BAD_TEXT, format!("`{name}` of {what} {why}"), None)
     })
 }
 

@@ -118,10 +118,7 @@ fn retry(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyRes
     };
     let bound = SIGNATURE.bind(args, kwargs)?;
     let default = Retry::default();
-    let backoff = [
-        ("fixed", Backoff::Fixed),
-        ("exponential", Backoff::Exponential),
-    ];
+    let backoff = [("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
     Ok(Retry {
         max_attempts: bound.count("max_attempts")?.unwrap_or(default.max_attempts),
         delay: bound.duration("delay")?.unwrap_or(default.delay),
@@ -152,10 +149,7 @@ fn goto(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResu
         open: false,
     };
     let bound = SIGNATURE.bind(args, kwargs)?;
-    Ok(Goto {
-        goto: step_id(&bound, "target")?,
-        max_visits: bound.count("max_visits")?,
-    })
+    Ok(Goto { goto: step_id(&bound, "target")?, max_visits: bound.count("max_visits")? })
 }
 
 fn cache(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Cache> {
@@ -215,10 +209,7 @@ fn budget(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyRe
         open: false,
     };
     let bound = SIGNATURE.bind(args, kwargs)?;
-    Ok(Budget {
-        usd: bound.number("usd")?,
-        tokens: bound.whole("tokens")?,
-    })
+    Ok(Budget { usd: bound.number("usd")?, tokens: bound.whole("tokens")? })
 }
 
 fn service(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Service> {
@@ -233,18 +224,9 @@ fn service(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyR
     let bound = SIGNATURE.bind(args, kwargs)?;
     let port = bound.count("port")?.unwrap_or(0);
     let port = u16::try_from(port).map_err(|_| {
-        bound.refuse(
-            "port",
-            codes::BAD_VALUE,
-            "is a TCP port, at most 65535",
-            None,
-        )
+        bound.refuse("port", codes::BAD_VALUE, "is a TCP port, at most 65535", None)
     })?;
-    Ok(Service {
-        image: bound.required_text("image")?,
-        port,
-        env: bound.values("env")?,
-    })
+    Ok(Service { image: bound.required_text("image")?, port, env: bound.values("env")? })
 }
 
 fn prompt(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<PromptFile> {

@@ -55,12 +55,7 @@ impl PyStep {
         let _ = (args, kwargs);
         let hint = "write Step.bash(id, run), Step.python(id, code), Step.llm(id, prompt), …";
         let message = "a Step is made by one of its kinds".to_owned();
-        Err(problem(
-            Raise::Type,
-            codes::UNKNOWN_ARGUMENT,
-            message,
-            Some(hint.to_owned()),
-        ))
+        Err(problem(Raise::Type, codes::UNKNOWN_ARGUMENT, message, Some(hint.to_owned())))
     }
 
     #[staticmethod]
@@ -144,11 +139,7 @@ impl PyStep {
     }
 
     fn __repr__(&self) -> String {
-        format!(
-            "Step.{}({:?})",
-            self.step.action.kind(),
-            self.step.id.as_str()
-        )
+        format!("Step.{}({:?})", self.step.action.kind(), self.step.id.as_str())
     }
 
     fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> bool {

@@ -29,14 +29,7 @@ const fn signature(
     positional: &'static [&'static str],
     named: &'static [&'static str],
 ) -> Signature {
-    Signature {
-        what,
-        positional,
-        named,
-        shared: &[],
-        required: positional,
-        open: false,
-    }
+    Signature { what, positional, named, shared: &[], required: positional, open: false }
 }
 
 fn build<'py>(
@@ -59,11 +52,8 @@ fn one_or_many(bound: &Arguments<'_>, one: &str, many: &str) -> PyResult<Vec<Str
         || value.is_instance_of::<PyTuple>()
         || value.is_instance_of::<PySet>();
     if several {
-        let message = format!(
-            "`{one}` of {} is one pattern, not {}",
-            bound.label(),
-            kind_of(value)
-        );
+        let message =
+            format!("`{one}` of {} is one pattern, not {}", bound.label(), kind_of(value));
         let hint = format!("write {many}=[…]");
         return Err(problem(Raise::Type, codes::WRONG_TYPE, message, Some(hint)));
     }
@@ -83,31 +73,21 @@ impl PyTrigger {
         let _ = (args, kwargs);
         let hint = "write Trigger.on_push(branch=\"main\"), Trigger.on_pull_request(), …";
         let message = "a Trigger is made by one of its kinds".to_owned();
-        Err(problem(
-            Raise::Type,
-            codes::UNKNOWN_ARGUMENT,
-            message,
-            Some(hint.to_owned()),
-        ))
+        Err(problem(Raise::Type, codes::UNKNOWN_ARGUMENT, message, Some(hint.to_owned())))
     }
 
     #[staticmethod]
     #[pyo3(signature = (*args, **kwargs))]
     fn on_push(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         const NAMED: &[&str] = &["branch", "branches", "tag", "tags", "paths", "paths_ignore"];
-        build(
-            &signature("Trigger.on_push", &[], NAMED),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::Push {
-                    branches: one_or_many(bound, "branch", "branches")?,
-                    tags: one_or_many(bound, "tag", "tags")?,
-                    paths: bound.texts("paths")?,
-                    paths_ignore: bound.texts("paths_ignore")?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_push", &[], NAMED), args, kwargs, |bound| {
+            Ok(Trigger::Push {
+                branches: one_or_many(bound, "branch", "branches")?,
+                tags: one_or_many(bound, "tag", "tags")?,
+                paths: bound.texts("paths")?,
+                paths_ignore: bound.texts("paths_ignore")?,
+            })
+        })
     }
 
     #[staticmethod]
@@ -117,34 +97,21 @@ impl PyTrigger {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         const NAMED: &[&str] = &["types", "branch", "branches", "paths"];
-        build(
-            &signature("Trigger.on_pull_request", &[], NAMED),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::PullRequest {
-                    types: bound.texts("types")?,
-                    branches: one_or_many(bound, "branch", "branches")?,
-                    paths: bound.texts("paths")?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_pull_request", &[], NAMED), args, kwargs, |bound| {
+            Ok(Trigger::PullRequest {
+                types: bound.texts("types")?,
+                branches: one_or_many(bound, "branch", "branches")?,
+                paths: bound.texts("paths")?,
+            })
+        })
     }
 
     #[staticmethod]
     #[pyo3(signature = (*args, **kwargs))]
     fn on_issue(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        build(
-            &signature("Trigger.on_issue", &[], &["types", "labels"]),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::Issue {
-                    types: bound.texts("types")?,
-                    labels: bound.texts("labels")?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_issue", &[], &["types", "labels"]), args, kwargs, |bound| {
+            Ok(Trigger::Issue { types: bound.texts("types")?, labels: bound.texts("labels")? })
+        })
     }
 
     #[staticmethod]
@@ -153,16 +120,9 @@ impl PyTrigger {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        build(
-            &signature("Trigger.on_issue_comment", &[], &["contains"]),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::IssueComment {
-                    contains: bound.text("contains")?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_issue_comment", &[], &["contains"]), args, kwargs, |bound| {
+            Ok(Trigger::IssueComment { contains: bound.text("contains")? })
+        })
     }
 
     #[staticmethod]
@@ -189,47 +149,28 @@ impl PyTrigger {
     #[staticmethod]
     #[pyo3(signature = (*args, **kwargs))]
     fn on_manual(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        build(
-            &signature("Trigger.on_manual", &[], &["inputs"]),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::Manual {
-                    inputs: inputs(bound)?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_manual", &[], &["inputs"]), args, kwargs, |bound| {
+            Ok(Trigger::Manual { inputs: inputs(bound)? })
+        })
     }
 
     #[staticmethod]
     #[pyo3(signature = (*args, **kwargs))]
     fn on_webhook(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        build(
-            &signature("Trigger.on_webhook", &["name"], &[]),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::Webhook {
-                    name: bound.required_text("name")?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_webhook", &["name"], &[]), args, kwargs, |bound| {
+            Ok(Trigger::Webhook { name: bound.required_text("name")? })
+        })
     }
 
     #[staticmethod]
     #[pyo3(signature = (*args, **kwargs))]
     fn on_event(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        build(
-            &signature("Trigger.on_event", &["topic"], &["when"]),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::Event {
-                    topic: bound.required_text("topic")?,
-                    when: expression(bound, "when")?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_event", &["topic"], &["when"]), args, kwargs, |bound| {
+            Ok(Trigger::Event {
+                topic: bound.required_text("topic")?,
+                when: expression(bound, "when")?,
+            })
+        })
     }
 
     #[staticmethod]
@@ -238,17 +179,12 @@ impl PyTrigger {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        build(
-            &signature("Trigger.on_workflow", &["name"], &["outcome"]),
-            args,
-            kwargs,
-            |bound| {
-                Ok(Trigger::Workflow {
-                    name: bound.required_text("name")?,
-                    outcome: bound.text("outcome")?,
-                })
-            },
-        )
+        build(&signature("Trigger.on_workflow", &["name"], &["outcome"]), args, kwargs, |bound| {
+            Ok(Trigger::Workflow {
+                name: bound.required_text("name")?,
+                outcome: bound.text("outcome")?,
+            })
+        })
     }
 
     fn __repr__(&self) -> &'static str {

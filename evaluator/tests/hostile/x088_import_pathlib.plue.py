@@ -1,0 +1,7 @@
+# expect: error
+# tries: import pathlib
+# class: imports
+import pathlib
+def workflow():
+    x = 1
+    return Plan(name="x", triggers=[], steps=[Step.bash("a", str(x)[:5000] or "empty")])

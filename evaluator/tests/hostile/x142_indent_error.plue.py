@@ -1,0 +1,5 @@
+# expect: error
+# tries: an indentation error
+# class: source
+def workflow():
+return 1

@@ -1,0 +1,4 @@
+# expect: error
+# tries: return outside a function
+# class: source
+return 1

@@ -1,0 +1,5 @@
+# expect: error
+# tries: half a character in a name
+# class: plan
+def workflow():
+    return Plan("x\udfff", steps=[Step.bash("a", "true")])

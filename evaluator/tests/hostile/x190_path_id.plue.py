@@ -1,0 +1,5 @@
+# expect: error
+# tries: an id that is a path
+# class: plan
+def workflow():
+    return Plan("x", steps=[Step.bash("../x", "1")])

@@ -1,0 +1,5 @@
+# expect: error
+# tries: no return
+# class: plan
+def workflow():
+    return None

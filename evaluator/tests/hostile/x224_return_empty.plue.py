@@ -1,0 +1,5 @@
+# expect: error
+# tries: an empty list of plans
+# class: plan
+def workflow():
+    return []

@@ -1,0 +1,5 @@
+# expect: error
+# tries: too many plans
+# class: plan
+def workflow():
+    return [Plan("x", steps=[Step.bash("a", "true")])] * 300

@@ -1,0 +1,5 @@
+# expect: error
+# tries: neither code nor script
+# class: plan
+def workflow():
+    return Plan("x", steps=[Step.python("a")])

@@ -1,0 +1,5 @@
+# expect: error
+# tries: endless recursion
+# class: exceptions
+def workflow():
+    return workflow()

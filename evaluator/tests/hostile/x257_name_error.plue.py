@@ -1,0 +1,5 @@
+# expect: error
+# tries: an undefined name
+# class: exceptions
+def workflow():
+    return Plam('x')

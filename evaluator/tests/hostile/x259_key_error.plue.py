@@ -1,0 +1,5 @@
+# expect: error
+# tries: a missing key
+# class: exceptions
+def workflow():
+    return {}['x']

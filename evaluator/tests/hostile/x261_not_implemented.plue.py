@@ -1,0 +1,5 @@
+# expect: error
+# tries: NotImplementedError
+# class: exceptions
+def workflow():
+    raise NotImplementedError

@@ -1,0 +1,5 @@
+# expect: error
+# tries: raising a text
+# class: exceptions
+def workflow():
+    raise 'x'

@@ -1,0 +1,5 @@
+# expect: error
+# tries: StopIteration out of workflow
+# class: exceptions
+def workflow():
+    raise StopIteration(1)

@@ -1,0 +1,5 @@
+# expect: error
+# tries: an exception group
+# class: exceptions
+def workflow():
+    raise ExceptionGroup('x', [ValueError()])

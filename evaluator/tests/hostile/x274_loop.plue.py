@@ -1,0 +1,6 @@
+# expect: killed
+# tries: an endless loop
+# class: resources
+def workflow():
+    while True:
+        pass
