@@ -46,25 +46,38 @@ impl Interrupts {
     }
 }
 
-/// Drives a run to its end and shows it on stderr. The first interrupt cancels it (TERM, grace,
+/// Drives a run to its end and shows it on stderr.
+///
+/// # Errors
+/// As [`attend`].
+pub async fn drive(
+    app: &App,
+    engine: &Engine,
+    run: &RunId,
+    secrets: Arc<dyn SecretSource>,
+) -> Outcome {
+    let handle = engine.drive(run, secrets, Stop::never()).await;
+    attend(app, engine, handle.map_err(|error| from_executor(&error))?).await
+}
+
+/// Shows a run that is being driven here until it ends. The first interrupt cancels it (TERM, grace,
 /// KILL), the second kills.
 ///
 /// # Errors
-/// The run cannot be driven. It is safe in the store then.
-pub async fn attend(app: &App, engine: &Engine, run: &RunId, secrets: Arc<dyn SecretSource>) -> Outcome {
+/// The run cannot be driven on. It is safe in the store then.
+pub async fn attend(app: &App, engine: &Engine, handle: RunHandle) -> Outcome {
     let mut interrupts = Interrupts::listen()?;
-    let handle = engine.drive(run, secrets, Stop::never()).await;
-    let handle = handle.map_err(|error| from_executor(&error))?;
-    let steps = step_names(engine, run).await?;
+    let run = handle.run.clone();
+    let steps = step_names(engine, &run).await?;
     let live = Live::new(
         io::stderr(),
         app.stderr,
         steps.iter().map(String::as_str),
         app.verbosity < 0,
     );
-    let follower = Follower::new(engine.store(), run, live, Clock::real());
+    let follower = Follower::new(engine.store(), &run, live, Clock::real());
     let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
-    summary(app, engine.store(), run, status).await?;
+    summary(app, engine.store(), &run, status).await?;
     Ok(if interrupted { Exit::Interrupted } else { exit_of(status) })
 }
 

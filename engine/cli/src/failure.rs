@@ -60,6 +60,11 @@ impl Failure {
         self
     }
 
+    /// Nobody reads our output any more, which ends the command quietly.
+    pub fn closed() -> Self {
+        Self { exit: Exit::Ok, diagnostics: Vec::new(), repo: None }
+    }
+
     /// The state directory cannot be used.
     pub fn state_dir(path: &std::path::Path, error: &std::io::Error) -> Self {
         let message = format!("cannot use the state directory {}: {error}", path.display());

@@ -118,9 +118,9 @@ impl<'a, W: Write> Follower<'a, W> {
             return Ok(());
         }
         loop {
-            let pieces = self.store.read_log(id, LogRange::After(from, PAGE)).await?;
+            let pieces = self.store.read_log(id, LogRange::Bytes(from..from + PAGE)).await?;
             let Some(last) = pieces.last() else { return Ok(()) };
-            from = last.first_byte + last.bytes.len() as u64;
+            from = last.end();
             self.shown.insert(id.clone(), from);
             for piece in pieces {
                 match piece.stream {

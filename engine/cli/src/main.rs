@@ -11,6 +11,8 @@ mod config;
 mod exit;
 mod failure;
 mod follow;
+mod output;
+mod records;
 mod render;
 mod sources;
 mod terminal;

@@ -3,4 +3,5 @@
 pub mod diagnostic;
 pub mod live;
 pub mod table;
+pub mod trigger;
 pub mod words;

@@ -6,10 +6,12 @@ use crate::{
     args::{Cli, CompletionsArgs},
     exit::Exit,
     failure::Outcome,
+    output,
 };
 
-#[expect(clippy::unnecessary_wraps, reason = "every command has the same signature")]
 pub(super) fn run(args: &CompletionsArgs) -> Outcome {
-    clap_complete::generate(args.shell, &mut Cli::command(), "plue", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "plue", &mut script);
+    output::bytes(&script)?;
     Ok(Exit::Ok)
 }

@@ -1,13 +1,13 @@
 //! `plue config show`: every value in force, and which layer set it.
 
-use serde_json::json;
-
 use crate::{
     app::App,
-    args::{ConfigCommand, Format},
+    args::ConfigCommand,
     config::KEYS,
     exit::Exit,
     failure::{Failure, Outcome},
+    output,
+    records::{ConfigRecord, ConfigShown, SCHEMA_VERSION},
     render::table,
     terminal::Style,
 };
@@ -21,38 +21,28 @@ pub(super) fn run(command: &ConfigCommand, app: &App) -> Outcome {
         let value = config.pointer(&pointer).cloned().unwrap_or_default();
         // A database URL may hold a password.
         let value = if key.name == "database" { redacted(value) } else { value };
-        (key, value, app.origin(key.name).to_string())
+        ConfigRecord { key: key.name, value, origin: app.origin(key.name).to_string() }
     });
-    match output {
-        Format::Table => {
-            let cells = rows.map(|(key, value, from)| {
-                let text = match value {
-                    serde_json::Value::Null => "-".to_owned(),
-                    serde_json::Value::String(text) => text,
-                    other => other.to_string(),
-                };
-                let mut row = vec![table::plain(key.name), table::plain(text)];
-                if *origin {
-                    row.push((from, Style::Dim));
-                }
-                row
-            });
-            let head: &[&str] = if *origin { &["KEY", "VALUE", "ORIGIN"] } else { &["KEY", "VALUE"] };
-            print!("{}", table::render(head, &cells.collect::<Vec<_>>(), &app.stdout));
-        }
-        Format::Json => {
-            let all: Vec<_> = rows.map(|(key, value, from)| entry(key.name, &value, &from)).collect();
-            println!("{}", json!({ "schema_version": 1, "config": all }));
-        }
-        Format::Jsonl => {
-            rows.for_each(|(key, value, from)| println!("{}", entry(key.name, &value, &from)));
-        }
-    }
+    let document = ConfigShown { schema_version: SCHEMA_VERSION, config: rows.collect() };
+    output::list(*output, &document, &document.config, || shown(&document.config, *origin, app))?;
     Ok(Exit::Ok)
 }
 
-fn entry(key: &str, value: &serde_json::Value, origin: &str) -> serde_json::Value {
-    json!({ "key": key, "value": value, "origin": origin })
+fn shown(records: &[ConfigRecord], origin: bool, app: &App) -> String {
+    let cells = records.iter().map(|record| {
+        let text = match &record.value {
+            serde_json::Value::Null => "-".to_owned(),
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let mut row = vec![table::plain(record.key), table::plain(text)];
+        if origin {
+            row.push((record.origin.clone(), Style::Dim));
+        }
+        row
+    });
+    let head: &[&str] = if origin { &["KEY", "VALUE", "ORIGIN"] } else { &["KEY", "VALUE"] };
+    table::render(head, &cells.collect::<Vec<_>>(), &app.stdout)
 }
 
 /// `postgres://user:secret@host/db` without the secret.
@@ -68,6 +58,8 @@ fn redacted(value: serde_json::Value) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     args::{Digest, HashArgs},
     exit::Exit,
     failure::{Failure, Outcome, codes},
+    output,
 };
 
 /// Bytes read at once.
@@ -25,7 +26,7 @@ pub(super) fn run(args: &HashArgs) -> Outcome {
         let message = format!("cannot read {}: {error}", path.display());
         Failure::new(Exit::NotFound, Diagnostic::error(codes::UNREADABLE, message))
     })?;
-    println!("{digest}  {}", path.display());
+    output::line(&format!("{digest}  {}", path.display()))?;
     Ok(Exit::Ok)
 }
 

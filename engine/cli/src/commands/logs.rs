@@ -1,7 +1,177 @@
-//! `plue logs`: not written yet.
+//! `plue logs`: what the steps of a run printed.
 
-use crate::{app::App, args::LogsArgs, failure::{Failure, Outcome}};
+use std::{collections::BTreeSet, io};
 
-pub(super) fn run(_args: &LogsArgs, _app: &App) -> Outcome {
-    Err(Failure::usage("not written yet"))
+use plue_executor::Loaded;
+use plue_plan::{RunId, StepId};
+use plue_runtime::Clock;
+use plue_store::{AttemptRow, Store};
+
+use super::one_run;
+use crate::{
+    app::App,
+    args::{Format, LogsArgs},
+    exit::Exit,
+    failure::{Failure, Outcome, from_executor, from_store},
+    follow::{FollowError, Follower},
+    output,
+    records::{LogLine, Logs, SCHEMA_VERSION},
+    render::live::Live,
+    wiring,
+};
+
+mod raw;
+mod writer;
+
+use writer::{Shape, Writer};
+
+/// Bytes read from a log at once.
+const PAGE: u64 = 1024 * 1024;
+/// Hits of one attempt that are shown.
+const MAX_HITS: usize = 10_000;
+
+pub(super) fn run(args: &LogsArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let store = wiring::open_existing(app).await?;
+        let run = one_run(&store, &args.run).await?;
+        let loaded = Loaded::read(&store, &run).await.map_err(|error| from_executor(&error))?;
+        let step = args.step.as_deref().map(|step| known_step(&loaded, step)).transpose()?;
+        if let Some(text) = &args.search {
+            let attempts = chosen(args, &store, &run, step.as_ref()).await?;
+            return search(args, app, &store, &run, &attempts, text).await;
+        }
+        match (args.follow, &step, args.output) {
+            (true, None, Format::Table) => follow_run(app, &store, &run, &loaded).await,
+            (true, Some(step), Format::Table) => raw::follow(app, &store, &run, step).await,
+            (true, _, Format::Json | Format::Jsonl) => {
+                Err(Failure::usage("--follow prints the log itself; leave out --output"))
+            }
+            (false, _, _) => {
+                let attempts = chosen(args, &store, &run, step.as_ref()).await?;
+                print(args, app, &store, &run, &attempts).await
+            }
+        }
+    })
+}
+
+/// The step of this id, hooks included.
+pub(super) fn known_step(loaded: &Loaded, id: &str) -> Result<StepId, Failure> {
+    let steps: Vec<&StepId> = loaded.plan.all_steps().map(|step| &step.id).collect();
+    if let Some(step) = steps.iter().find(|step| step.as_str() == id) {
+        return Ok((*step).clone());
+    }
+    let near = plue_plan::validate::did_you_mean(id, steps.iter().map(|step| step.as_str()));
+    let names: Vec<_> = steps.iter().take(20).map(|step| step.as_str()).collect();
+    Err(Failure::not_found(format!("run {} has no step `{id}`", loaded.row.id)).hint(match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("its steps are {}", names.join(", ")),
+    }))
+}
+
+/// The attempts that are asked for: the last one of each step, or the one of this number.
+async fn chosen(
+    args: &LogsArgs,
+    store: &Store,
+    run: &RunId,
+    step: Option<&StepId>,
+) -> Result<Vec<AttemptRow>, Failure> {
+    let all = store.attempts(run, step).await.map_err(|error| from_store(&error))?;
+    let Some(step) = step else { return Ok(all) };
+    let last = all.iter().map(|attempt| (attempt.visit, attempt.number)).max();
+    let Some((visit, last)) = last else {
+        output::say(&format!("{step} has not run"));
+        return Ok(Vec::new());
+    };
+    let number = args.attempt.unwrap_or(last);
+    let found = all.into_iter().filter(|one| (one.visit, one.number) == (visit, number));
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return Err(Failure::not_found(format!("{step} has no attempt {number}"))
+            .hint(format!("the last one is {last}")));
+    }
+    Ok(found)
+}
+
+async fn print(
+    args: &LogsArgs,
+    app: &App,
+    store: &Store,
+    run: &RunId,
+    attempts: &[AttemptRow],
+) -> Outcome {
+    let shape = match args.output {
+        Format::Table if args.step.is_some() && app.stdout.interactive => Shape::Clean,
+        Format::Table if args.step.is_some() => Shape::Raw,
+        Format::Table => Shape::Prefixed { width: width(attempts) },
+        Format::Json | Format::Jsonl => Shape::Records,
+    };
+    let mut lines = Vec::new();
+    for attempt in attempts {
+        let mut writer = Writer::new(shape, attempt, app);
+        raw::read(store, attempt, args.tail, |piece| writer.take(piece)).await?;
+        let records = writer.end()?;
+        if args.output == Format::Jsonl {
+            records.iter().try_for_each(output::json)?;
+        } else {
+            lines.extend(records);
+        }
+    }
+    if args.output == Format::Json {
+        output::json(&Logs { schema_version: SCHEMA_VERSION, run: run.to_string(), lines })?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Lines with the text, as `grep -n` shows them.
+async fn search(
+    args: &LogsArgs,
+    app: &App,
+    store: &Store,
+    run: &RunId,
+    attempts: &[AttemptRow],
+    text: &str,
+) -> Outcome {
+    let mut lines = Vec::new();
+    for attempt in attempts {
+        let id = &attempt.claim.attempt;
+        let hits = store.search_log(id, text.as_bytes(), MAX_HITS).await;
+        let mut seen = BTreeSet::new();
+        for hit in hits.map_err(|error| from_store(&error))? {
+            if seen.insert(hit.line) {
+                lines.push(LogLine {
+                    step: attempt.step.to_string(),
+                    visit: attempt.visit,
+                    attempt: attempt.number,
+                    line: hit.line + 1,
+                    text: String::from_utf8_lossy(&hit.text).into_owned(),
+                });
+            }
+        }
+    }
+    let found = !lines.is_empty();
+    let document = Logs { schema_version: SCHEMA_VERSION, run: run.to_string(), lines };
+    output::list(args.output, &document, &document.lines, || {
+        document.lines.iter().map(|line| writer::hit(line, app)).collect()
+    })?;
+    if !found && app.verbosity >= 0 {
+        output::say(&format!("{text:?} is nowhere in the log"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// All steps as they print, and what becomes of them.
+async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> Outcome {
+    let steps: Vec<_> = loaded.plan.all_steps().map(|step| step.id.to_string()).collect();
+    let names = steps.iter().map(String::as_str);
+    let live = Live::new(io::stdout(), app.stdout, names, false);
+    match Follower::new(store, run, live, Clock::real()).to_end().await {
+        Ok(_) => Ok(Exit::Ok),
+        Err(FollowError::Closed(error)) => Err(output::refused(&error)),
+        Err(FollowError::Store(error)) => Err(from_store(&error)),
+    }
+}
+
+fn width(attempts: &[AttemptRow]) -> usize {
+    let names = attempts.iter().map(|attempt| writer::name(attempt).chars().count());
+    names.max().unwrap_or(0)
 }

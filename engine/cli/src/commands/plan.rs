@@ -1,7 +1,160 @@
-//! `plue plan`: not written yet.
+//! `plue plan`: the plans of workflow files, shown, compared or derived again.
 
-use crate::{app::App, args::PlanArgs, failure::{Failure, Outcome}};
+use plue_plan::{Plan, capability, picture};
+use plue_planner::PlannedWorkflow;
 
-pub(super) fn run(_args: PlanArgs, _app: &App) -> Outcome {
-    Err(Failure::usage("not written yet"))
+use crate::{
+    app::App,
+    args::{PlanArgs, PlanFormat},
+    exit::Exit,
+    failure::{Failure, Outcome},
+    output, render,
+    sources::{self, Place, Session},
+    terminal::Style,
+    wiring,
+};
+
+mod compare;
+mod verify;
+
+pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
+    if let Some(run) = &args.verify {
+        return verify::run(&args, run, app);
+    }
+    let names = args.workflows.iter().map(String::as_str);
+    let place = Place::find(app, args.source.repo.as_deref(), names)?;
+    wiring::block_on(async {
+        let session = Session::start(app, &place)?;
+        if let Some(rev) = &args.diff {
+            return compare::run(&args, rev, &session, &place, app).await;
+        }
+        let (files, occasion) =
+            tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
+        let (files, occasion) = (files?, occasion?);
+        let (mut plans, mut invalid) = (Vec::new(), false);
+        for file in files {
+            match session.plans(&file, &occasion).await {
+                Ok(evaluated) => {
+                    tell(&evaluated, &session, app)?;
+                    plans.extend(evaluated.workflows.iter().map(|plan| (file.clone(), plan.clone())));
+                }
+                Err(error) => {
+                    let found = sources::diagnostics(error, &file, &session.repo)?;
+                    render::diagnostic::print_in(&found, app, &session.repo);
+                    invalid = true;
+                }
+            }
+        }
+        print(&plans, args.output, app)?;
+        Ok(if invalid { Exit::PlanInvalid } else { Exit::Ok })
+    })
+}
+
+/// What is worth a look, and what the file printed.
+fn tell(
+    evaluated: &plue_planner::Evaluated,
+    session: &Session,
+    app: &App,
+) -> Result<(), Failure> {
+    for workflow in &*evaluated.workflows {
+        let roles = sources::missing_roles(workflow, &*session.view).map_err(|error| {
+            sources::from_plan_error(plue_planner::Error::from(error).into(), &session.repo)
+        })?;
+        for found in [&workflow.warnings, &roles] {
+            render::diagnostic::print_in(found, app, &session.repo);
+        }
+    }
+    if !evaluated.printed.is_empty() {
+        output::say(evaluated.printed.trim_end());
+    }
+    Ok(())
+}
+
+fn print(
+    plans: &[(String, PlannedWorkflow)],
+    format: PlanFormat,
+    app: &App,
+) -> Result<(), Failure> {
+    match (format, plans) {
+        // Exactly the bytes that are hashed.
+        (PlanFormat::Json, [(_, only)]) => output::bytes(&only.sealed.bytes),
+        (PlanFormat::Svg, [_, _, ..]) => {
+            let names: Vec<_> = plans.iter().map(|(file, _)| file.as_str()).collect();
+            Err(Failure::usage("SVG is one picture; say which workflow")
+                .hint(format!("one of {}", names.join(", "))))
+        }
+        (_, plans) => plans.iter().enumerate().try_for_each(|(at, (file, workflow))| {
+            let plan = &workflow.sealed.plan;
+            match format {
+                PlanFormat::Json => {
+                    output::bytes(&workflow.sealed.bytes)?;
+                    output::text("\n")
+                }
+                PlanFormat::Text => {
+                    let gap = if at == 0 { "" } else { "\n" };
+                    output::text(&format!("{gap}{}", described(file, workflow, app)))
+                }
+                PlanFormat::Mermaid => output::text(&picture::mermaid(plan)),
+                PlanFormat::Dot => output::text(&picture::dot(plan)),
+                PlanFormat::Svg => output::text(&picture::svg(plan)),
+            }
+        }),
+    }
+}
+
+/// Name, triggers and levels, then what the plan is made from and what it needs.
+fn described(file: &str, workflow: &PlannedWorkflow, app: &App) -> String {
+    let plan = &workflow.sealed.plan;
+    let mut text = picture::text(plan);
+    let mut field = |name: &str, value: &str| {
+        let name = format!("{name:<8}");
+        let value = crate::terminal::sanitize(value, false);
+        text.push_str(&format!("{}{value}\n", app.stdout.paint(Style::Dim, &name)));
+    };
+    field("", "");
+    field("plan", &workflow.sealed.hash.to_string());
+    field("file", file);
+    for (name, input) in &plan.inputs {
+        field("input", &input_words(name, input));
+    }
+    let secrets = secrets(plan);
+    if !secrets.is_empty() {
+        field("secrets", &secrets.join(", "));
+    }
+    text
+}
+
+fn secrets(plan: &Plan) -> Vec<String> {
+    let all = capability::capabilities(plan).into_iter();
+    all.filter_map(|capability| match capability {
+        capability::Capability::Secret(name) => Some(name),
+        capability::Capability::Runner(_)
+        | capability::Capability::Image(_)
+        | capability::Capability::Tool(_)
+        | capability::Capability::Role(_)
+        | capability::Capability::Host(_)
+        | capability::Capability::Plugin(_)
+        | capability::Capability::Workflow(_)
+        | capability::Capability::Budget(_) => None,
+    })
+    .collect()
+}
+
+/// `env: string = "dev" (one of "dev", "prod")`.
+fn input_words(name: &str, input: &plue_plan::plan::Input) -> String {
+    let kind = serde_json::to_value(input.kind).unwrap_or_default();
+    let mut words = format!("{name}: {}", kind.as_str().unwrap_or("string"));
+    if let Some(default) = &input.default {
+        words.push_str(&format!(" = {default}"));
+    } else if input.required {
+        words.push_str(", required");
+    }
+    if !input.choices.is_empty() {
+        let choices: Vec<_> = input.choices.iter().map(ToString::to_string).collect();
+        words.push_str(&format!(" (one of {})", choices.join(", ")));
+    }
+    if let Some(description) = &input.description {
+        words.push_str(&format!(" – {description}"));
+    }
+    words
 }

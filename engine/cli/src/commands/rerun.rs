@@ -10,7 +10,7 @@ use super::{one_run, run::given};
 use crate::{
     app::App,
     args::RerunArgs,
-    attend::attend,
+    attend::drive,
     failure::{Failure, Outcome, from_executor},
     wiring,
 };
@@ -36,6 +36,6 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
         let secrets = Arc::new(given(&args.secrets, app)?);
         let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
         eprintln!("run {run} repeats {old}");
-        attend(app, &engine, &run, secrets).await
+        drive(app, &engine, &run, secrets).await
     })
 }

@@ -9,7 +9,7 @@ use super::one_run;
 use crate::{
     app::App,
     args::ResumeArgs,
-    attend::attend,
+    attend::drive,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     wiring,
@@ -39,7 +39,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             }
             eprintln!("run {run} is taken up");
             resumed += 1;
-            let exit = attend(app, &engine, &run, Arc::new(GivenSecrets::default())).await?;
+            let exit = drive(app, &engine, &run, Arc::new(GivenSecrets::default())).await?;
             if worst == Exit::Ok {
                 worst = exit;
             }

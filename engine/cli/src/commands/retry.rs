@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plue_flow::input::Reopen;
 use plue_plan::StepId;
-use plue_runtime::Tasks;
+use plue_runtime::{Stop, Tasks};
 
 use super::{one_run, run::given};
 use crate::{
@@ -26,10 +26,8 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,
         };
-        let steps = engine.reopen(&run, "plue retry", from).await;
-        let steps = steps.map_err(|error| from_executor(&error))?;
-        let names: Vec<&str> = steps.iter().map(StepId::as_str).collect();
-        eprintln!("run {run} goes on with {}", names.join(", "));
-        attend(app, &engine, &run, secrets).await
+        let request = ("plue retry", from);
+        let handle = engine.reopen(&run, request, secrets, Stop::never()).await;
+        attend(app, &engine, handle.map_err(|error| from_executor(&error))?).await
     })
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     app::App,
     args::{Format, RunArgs},
-    attend::attend,
+    attend::drive,
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
     render,
@@ -43,7 +43,7 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
                 hash.short()
             );
         }
-        let exit = attend(app, &engine, &run, secrets).await?;
+        let exit = drive(app, &engine, &run, secrets).await?;
         tell(&run, exit, args.output);
         Ok(exit)
     })

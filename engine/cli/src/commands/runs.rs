@@ -1,7 +1,66 @@
-//! `plue runs`: not written yet.
+//! `plue runs`: runs, newest first.
 
-use crate::{app::App, args::RunsArgs, failure::{Failure, Outcome}};
+use plue_flow::RunStatus;
+use plue_runtime::Clock;
+use plue_store::{RunFilter, RunRow};
 
-pub(super) fn run(_args: &RunsArgs, _app: &App) -> Outcome {
-    Err(Failure::usage("not written yet"))
+use crate::{
+    app::App,
+    args::RunsArgs,
+    exit::Exit,
+    failure::{Failure, Outcome, from_store},
+    output,
+    records::{RunRecord, Runs, SCHEMA_VERSION},
+    render::{table, words},
+    wiring,
+};
+
+pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
+    let filter = RunFilter {
+        status: args.status.as_deref().map(statuses).transpose()?.unwrap_or_default(),
+        workflow: args.workflow.clone(),
+        limit: args.limit,
+        before: None,
+    };
+    wiring::block_on(async {
+        let rows = match wiring::open_existing(app).await {
+            Ok(store) => store.runs(&filter).await.map_err(|error| from_store(&error))?,
+            // Nothing has run here yet: a list without entries, not a mistake.
+            Err(failure) if failure.exit == Exit::NotFound => Vec::new(),
+            Err(failure) => return Err(failure),
+        };
+        let runs = rows.iter().map(RunRecord::of).collect();
+        let document = Runs { schema_version: SCHEMA_VERSION, runs };
+        output::list(args.output, &document, &document.runs, || shown(&rows, app))?;
+        Ok(Exit::Ok)
+    })
+}
+
+/// `failed`, or several with commas.
+fn statuses(text: &str) -> Result<Vec<RunStatus>, Failure> {
+    let one = |word: &str| {
+        word.parse().map_err(|error: plue_flow::status::UnknownStatus| {
+            let known: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
+            Failure::usage(error.to_string()).hint(format!("one of {}", known.join(", ")))
+        })
+    };
+    text.split(',').map(str::trim).map(one).collect()
+}
+
+fn shown(rows: &[RunRow], app: &App) -> String {
+    let now = Clock::real().now();
+    let cells = rows.iter().map(|row| {
+        let view = &row.view;
+        let took = view.started_at.map(|from| words::duration(from, view.ended_at.unwrap_or(now)));
+        vec![
+            table::plain(row.id.to_string()),
+            (view.status.to_string(), words::run_style(view.status)),
+            table::plain(&row.workflow),
+            table::plain(row.branch.as_deref().unwrap_or("-")),
+            table::plain(words::time(row.created_at)),
+            table::plain(took.unwrap_or_else(|| "-".to_owned())),
+        ]
+    });
+    let head = ["RUN", "STATUS", "WORKFLOW", "BRANCH", "CREATED", "TOOK"];
+    table::render(&head, &cells.collect::<Vec<_>>(), &app.stdout)
 }

@@ -1,24 +1,29 @@
 //! `plue schema`: the published JSON Schemas, built in.
 
+use plue_plan::{schema, validate::did_you_mean};
+
 use crate::{
     args::SchemaArgs,
     exit::Exit,
     failure::{Failure, Outcome},
+    output, records,
 };
 
 pub(super) fn run(args: &SchemaArgs) -> Outcome {
-    let schemas = plue_plan::schema::ALL;
+    // Schemas of the plan's types, then of the command line's documents.
+    let mut all = schema::ALL.iter().chain(&records::ALL);
     let Some(name) = &args.name else {
-        schemas.iter().for_each(|published| println!("{}", published.name));
+        all.try_for_each(|published| output::line(published.name))?;
         return Ok(Exit::Ok);
     };
-    let found = schemas.iter().find(|published| published.name == name);
-    let published = found.ok_or_else(|| {
-        let names: Vec<_> = schemas.iter().map(|published| published.name).collect();
-        Failure::not_found(format!("there is no schema `{name}`"))
-            .hint(format!("known schemas are {}", names.join(", ")))
+    let names: Vec<_> = all.clone().map(|published| published.name).collect();
+    let published = all.find(|published| published.name == name).ok_or_else(|| {
+        let near = did_you_mean(name, names.iter().copied());
+        Failure::not_found(format!("there is no schema `{name}`")).hint(match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known schemas are {}", names.join(", ")),
+        })
     })?;
-    let text = serde_json::to_string_pretty(&(published.schema)()).map_err(|error| Failure::infrastructure(&error))?;
-    println!("{text}");
+    output::pretty(&(published.schema)())?;
     Ok(Exit::Ok)
 }

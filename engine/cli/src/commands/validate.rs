@@ -1,7 +1,79 @@
-//! `plue validate`: not written yet.
+//! `plue validate`: every problem of every workflow file.
 
-use crate::{app::App, args::ValidateArgs, failure::{Failure, Outcome}};
+use plue_plan::{Diagnostic, Severity};
 
-pub(super) fn run(_args: &ValidateArgs, _app: &App) -> Outcome {
-    Err(Failure::usage("not written yet"))
+use crate::{
+    app::App,
+    args::ValidateArgs,
+    exit::Exit,
+    failure::{Failure, Outcome},
+    output,
+    records::{SCHEMA_VERSION, Validated},
+    render,
+    sources::{self, Occasion, Place, Session},
+    wiring,
+};
+
+pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
+    let names = args.workflows.iter().map(String::as_str);
+    let place = Place::find(app, args.source.repo.as_deref(), names)?;
+    wiring::block_on(async {
+        let session = Session::start(app, &place)?;
+        let (files, occasion) =
+            tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
+        let (files, occasion) = (files?, occasion?);
+        let mut diagnostics = Vec::new();
+        for file in &files {
+            diagnostics.extend(check(&session, file, &occasion).await?);
+        }
+        let document = Validated { schema_version: SCHEMA_VERSION, files, diagnostics };
+        let found = &document.diagnostics;
+        output::list(args.output, &document, found, String::new)?;
+        if args.output == crate::args::Format::Table {
+            render::diagnostic::print_in(found, app, &session.repo);
+            if app.verbosity >= 0 {
+                output::say(&summary(&document));
+            }
+        }
+        let errors = found.iter().any(|problem| problem.severity == Severity::Error);
+        Ok(if errors { Exit::PlanInvalid } else { Exit::Ok })
+    })
+}
+
+/// All that is wrong with one file.
+async fn check(
+    session: &Session,
+    file: &str,
+    occasion: &Occasion,
+) -> Result<Vec<Diagnostic>, Failure> {
+    let evaluated = match session.plans(file, occasion).await {
+        Ok(evaluated) => evaluated,
+        Err(error) => return sources::diagnostics(error, file, &session.repo),
+    };
+    let mut found = Vec::new();
+    for workflow in &*evaluated.workflows {
+        found.extend(workflow.warnings.iter().cloned());
+        let roles = sources::missing_roles(workflow, &*session.view);
+        found.extend(roles.map_err(|error| {
+            let error = plue_planner::Error::from(error);
+            sources::from_plan_error(error.into(), &session.repo)
+        })?);
+    }
+    Ok(found)
+}
+
+fn summary(document: &Validated) -> String {
+    let of = |severity| {
+        document.diagnostics.iter().filter(|problem| problem.severity == severity).count()
+    };
+    let counted = |count: usize, word: &str| match count {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
+    };
+    format!(
+        "{}: {}, {}",
+        counted(document.files.len(), "file"),
+        counted(of(Severity::Error), "error"),
+        counted(of(Severity::Warning), "warning")
+    )
 }

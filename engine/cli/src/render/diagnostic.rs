@@ -6,6 +6,7 @@ use plue_plan::{Diagnostic, Severity, Span};
 
 use crate::{
     app::App,
+    output,
     terminal::{Style, Terminal, sanitize},
 };
 
@@ -15,14 +16,14 @@ const MAX_LINE: usize = 160;
 /// Prints problems to standard error.
 pub fn print_all(diagnostics: &[Diagnostic], app: &App) {
     for diagnostic in diagnostics {
-        eprint!("{}", render(diagnostic, &app.stderr, None));
+        output::say(render(diagnostic, &app.stderr, None).trim_end());
     }
 }
 
 /// Prints problems of files of a repository, with their source lines.
 pub fn print_in(diagnostics: &[Diagnostic], app: &App, root: &Path) {
     for diagnostic in diagnostics {
-        eprint!("{}", render(diagnostic, &app.stderr, Some(root)));
+        output::say(render(diagnostic, &app.stderr, Some(root)).trim_end());
     }
 }
 

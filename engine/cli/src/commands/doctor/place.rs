@@ -1,0 +1,93 @@
+//! Directories, configuration, database.
+
+use std::path::Path;
+
+use plue_store::SCHEMA_VERSION;
+use rustix::fs::{Access, access};
+
+use crate::{app::App, failure::Failure, records::Check, wiring};
+
+/// Whether the state directory can be written. Nothing is made: looking must not change anything.
+pub(super) fn state_dir(app: &App) -> Check {
+    let path = &app.loaded.config.state_dir;
+    let what = "state directory";
+    let shown = path.display();
+    let Some(there) = path.ancestors().find(|folder| folder.exists()) else {
+        return Check::fail(what, format!("{shown} is nowhere"), "looked for it", "name another one with --state-dir");
+    };
+    let how = format!("asked for write access to {}", there.display());
+    if !there.is_dir() {
+        return Check::fail(what, format!("{} is no directory", there.display()), how, "name another one with --state-dir");
+    }
+    match access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) if there == path => Check::ok(what, shown.to_string(), how),
+        Ok(()) => Check::ok(what, format!("{shown}, made by the first run"), how),
+        Err(error) => Check::fail(
+            what,
+            format!("{shown} cannot be written: {error}"),
+            how,
+            "name another one with --state-dir or PLUE_STATE_DIR",
+        ),
+    }
+}
+
+/// That a configuration was read; a wrong one ends every command before it begins.
+pub(super) fn configuration(app: &App) -> Check {
+    let files: std::collections::BTreeSet<String> = app
+        .loaded
+        .origins
+        .values()
+        .filter_map(|origin| match origin {
+            crate::config::Origin::File(path) => Some(path.display().to_string()),
+            crate::config::Origin::Default
+            | crate::config::Origin::Variable(_)
+            | crate::config::Origin::Flag(_) => None,
+        })
+        .collect();
+    let files: Vec<_> = files.into_iter().collect();
+    let found = if files.is_empty() { "no file sets anything".to_owned() } else { files.join(", ") };
+    Check::ok("configuration", found, "read all layers; `plue config show --origin` lists them")
+}
+
+/// Whether the database opens, and its schema.
+pub(super) async fn database(app: &App) -> Check {
+    let what = "database";
+    let url = shown(&app.loaded.database_url());
+    let path = url.strip_prefix("sqlite:").map(Path::new);
+    if path.is_some_and(|path| !path.exists()) {
+        let found = format!("{url}, made by the first run with schema version {SCHEMA_VERSION}");
+        return Check::ok(what, found, "looked for the file");
+    }
+    let how = "opened it";
+    match wiring::open_existing(app).await {
+        Ok(store) => {
+            store.close().await;
+            Check::ok(what, format!("{url}, schema version {SCHEMA_VERSION}"), how)
+        }
+        Err(Failure { diagnostics, .. }) => {
+            let first = diagnostics.into_iter().next();
+            let (found, fix) = first.map_or((String::new(), None), |one| (one.message, one.hint));
+            let fix = fix.unwrap_or_else(|| "name another one with --database".to_owned());
+            Check::fail(what, format!("{url}: {found}"), how, &fix)
+        }
+    }
+}
+
+/// Without what may be a password.
+fn shown(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        (_, _) => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_password_is_not_shown() {
+        assert_eq!(shown("postgres://u:p@ss@h/db"), "postgres://***@h/db");
+        assert_eq!(shown("sqlite:/home/a@b/plue.db"), "sqlite:/home/a@b/plue.db");
+    }
+}

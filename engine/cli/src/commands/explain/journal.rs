@@ -1,0 +1,148 @@
+//! The journal of a run, sorted by step and put into words. Must not know how it is printed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use plue_flow::{Fact, StepStatus, fact::Reason};
+use plue_plan::{Plan, StepId};
+use plue_store::StepRow;
+
+use crate::{
+    records::story::{Condition, Dependency, Moment, Read},
+    render::words,
+};
+
+/// What happened, in words.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    /// To the whole run.
+    pub(super) events: Vec<Moment>,
+    /// To each step.
+    steps: BTreeMap<StepId, (Vec<Condition>, Vec<Moment>)>,
+}
+
+// === impl Journal ===
+
+impl Journal {
+    pub(super) fn read(facts: &[(Timestamp, Fact)], plan: &Plan) -> Self {
+        let mut journal = Self::default();
+        for (at, fact) in facts {
+            journal.take(*at, fact, plan);
+        }
+        journal
+    }
+
+    /// Conditions and events of a step.
+    pub(super) fn of(&self, step: &StepId) -> (Vec<Condition>, Vec<Moment>) {
+        self.steps.get(step).cloned().unwrap_or_default()
+    }
+
+    fn take(&mut self, at: Timestamp, fact: &Fact, plan: &Plan) {
+        match fact {
+            Fact::RunCreated { only, .. } if only.is_empty() => self.run(at, "created".to_owned()),
+            Fact::RunCreated { only, .. } => {
+                self.run(at, format!("created for {} only", listed(only)));
+            }
+            Fact::RunStarted => self.run(at, "started".to_owned()),
+            Fact::ConditionEvaluated { step, visit, value, reads } => {
+                let source = plan.step(step).and_then(|step| step.options.when.clone());
+                self.step(step).0.push(Condition {
+                    visit: *visit,
+                    expression: source.unwrap_or_default(),
+                    value: value.as_ref().ok().copied(),
+                    error: value.as_ref().err().cloned(),
+                    reads: reads
+                        .iter()
+                        .map(|(path, value)| Read { path: path.clone(), value: value.clone() })
+                        .collect(),
+                });
+            }
+            Fact::AttemptRequeued { step, reason, .. } => {
+                self.tell(at, step, format!("its runner was lost before it started ({reason}); it was queued again"));
+            }
+            Fact::RetryScheduled { step, number, at: due, .. } => {
+                let wait = words::duration(at, *due);
+                self.tell(at, step, format!("attempt {number} was set for {} (in {wait})", words::time(*due)));
+            }
+            Fact::LoopedBack { from, to, steps } => {
+                self.tell(at, from, format!("it went back to `{to}`"));
+                for step in steps.iter().filter(|step| *step != from) {
+                    self.tell(at, step, format!("`{from}` went back to `{to}`, so it runs again"));
+                }
+            }
+            Fact::CancelRequested { by, kill } => {
+                let how = if *kill { "killed" } else { "cancelled" };
+                self.run(at, format!("{how} by {by}"));
+            }
+            Fact::RunTimedOut => self.run(at, "its time was over".to_owned()),
+            Fact::RunReopened { by, steps } => {
+                self.run(at, format!("{by} let {} run again", listed(steps)));
+            }
+            Fact::RunEnded { status, reason } => {
+                let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+                self.run(at, format!("ended {status}{why}"));
+            }
+            // Attempts and steps have rows of their own; an older visit's end is told here.
+            Fact::StepEnded { step, visit, status, reason } => {
+                let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+                self.tell(at, step, format!("visit {visit} ended {status}{why}"));
+            }
+            Fact::AttemptQueued { .. }
+            | Fact::AttemptAssigned { .. }
+            | Fact::AttemptStarted { .. }
+            | Fact::AttemptEnded { .. } => {}
+        }
+    }
+
+    fn run(&mut self, at: Timestamp, what: String) {
+        self.events.push(Moment { at: at.to_string(), what });
+    }
+
+    fn step(&mut self, step: &StepId) -> &mut (Vec<Condition>, Vec<Moment>) {
+        self.steps.entry(step.clone()).or_default()
+    }
+
+    fn tell(&mut self, at: Timestamp, step: &StepId, what: String) {
+        self.step(step).1.push(Moment { at: at.to_string(), what });
+    }
+}
+
+/// What a step depends on, and how that ended.
+pub(super) fn dependencies(ids: &[StepId], rows: &[StepRow]) -> Vec<Dependency> {
+    ids.iter().filter_map(|id| rows.iter().find(|row| row.view.step == *id)).map(dependency).collect()
+}
+
+/// The steps that kept this one from running, down to the one that failed by itself.
+pub(super) fn blocked_by(step: &StepId, rows: &[StepRow]) -> Vec<Dependency> {
+    let mut chain: Vec<Dependency> = Vec::new();
+    let mut at = step;
+    // No step is looked at twice, so a damaged database cannot make this endless.
+    while chain.len() < rows.len() {
+        let row = rows.iter().find(|row| row.view.step == *at);
+        let Some(Reason::Blocked { by, .. } | Reason::Stopped { by }) =
+            row.and_then(|row| row.view.reason.as_ref())
+        else {
+            break;
+        };
+        let Some(next) = rows.iter().find(|row| row.view.step == *by) else { break };
+        chain.push(dependency(next));
+        at = by;
+    }
+    chain
+}
+
+fn dependency(row: &StepRow) -> Dependency {
+    let view = &row.view;
+    let ended = view.status.is_terminal().then_some(view.ended_at).flatten();
+    let quiet = view.status == StepStatus::Success;
+    Dependency {
+        step: view.step.to_string(),
+        status: view.status.to_string(),
+        reason: view.reason.as_ref().filter(|_| !quiet).map(ToString::to_string),
+        ended_at: ended.map(|at| at.to_string()),
+    }
+}
+
+fn listed(steps: &[StepId]) -> String {
+    steps.iter().map(|step| format!("`{step}`")).collect::<Vec<_>>().join(", ")
+}

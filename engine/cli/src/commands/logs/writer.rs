@@ -1,0 +1,150 @@
+//! One log on its way out: as it is, for a terminal, with the step before each line, or as records.
+
+use plue_store::{AttemptRow, LogPiece, LogStream};
+
+use crate::{
+    app::App,
+    failure::Failure,
+    output,
+    records::LogLine,
+    terminal::{Style, Terminal, sanitize},
+};
+
+/// Bytes of an unfinished line that are kept before it is shown as it is.
+const MAX_LINE: usize = 1024 * 1024;
+
+/// How a log is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// The bytes, exactly.
+    Raw,
+    /// Lines that cannot act on a terminal.
+    Clean,
+    /// Lines with the name of the step before them.
+    Prefixed {
+        /// Columns of the widest name.
+        width: usize,
+    },
+    /// Lines as records, given back by [`Writer::end`].
+    Records,
+}
+
+/// A log on its way out.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shape: Shape,
+    terminal: Terminal,
+    name: String,
+    step: String,
+    visit: u32,
+    attempt: u32,
+    /// Number of the next line, from 0; none before the first piece.
+    line: Option<u64>,
+    /// The line that has not ended.
+    partial: Vec<u8>,
+    records: Vec<LogLine>,
+}
+
+/// `test`, `test#2` for a second attempt, `test@3#1` in a third visit.
+pub(super) fn name(attempt: &AttemptRow) -> String {
+    match (attempt.visit, attempt.number) {
+        (1, 1) => attempt.step.to_string(),
+        (1, number) => format!("{}#{number}", attempt.step),
+        (visit, number) => format!("{}@{visit}#{number}", attempt.step),
+    }
+}
+
+/// `test:12: text`.
+pub(super) fn hit(line: &LogLine, app: &App) -> String {
+    let name = if (line.visit, line.attempt) == (1, 1) {
+        line.step.clone()
+    } else {
+        format!("{}@{}#{}", line.step, line.visit, line.attempt)
+    };
+    let place = format!("{name}:{}:", line.line);
+    let text = sanitize(&line.text, false);
+    format!("{} {text}\n", app.stdout.paint(Style::Cyan, &place))
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(shape: Shape, attempt: &AttemptRow, app: &App) -> Self {
+        Self {
+            shape,
+            terminal: app.stdout,
+            name: name(attempt),
+            step: attempt.step.to_string(),
+            visit: attempt.visit,
+            attempt: attempt.number,
+            line: None,
+            partial: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// Takes the next piece.
+    pub(super) fn take(&mut self, piece: &LogPiece) -> Result<(), Failure> {
+        match piece.stream {
+            LogStream::Stdout | LogStream::Stderr => {}
+            LogStream::Gap => {
+                let text = String::from_utf8_lossy(&piece.bytes);
+                let (bytes, why) = text.split_once(' ').unwrap_or((&text, ""));
+                output::say(&format!("{}: {bytes} bytes are missing here: {why}", self.name));
+                return Ok(());
+            }
+            // What the runner says about its own work is no output of the step.
+            LogStream::Note => return Ok(()),
+        }
+        if self.shape == Shape::Raw {
+            return output::bytes(&piece.bytes);
+        }
+        self.line.get_or_insert(piece.first_line);
+        let mut text = String::new();
+        for part in piece.bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.partial.len() > MAX_LINE {
+                self.finish_line(&mut text);
+            }
+        }
+        output::text(&text)
+    }
+
+    /// The rest of a log without a last line end; the records, if that is its shape.
+    pub(super) fn end(mut self) -> Result<Vec<LogLine>, Failure> {
+        if !self.partial.is_empty() {
+            let mut text = String::new();
+            self.finish_line(&mut text);
+            output::text(&text)?;
+        }
+        Ok(self.records)
+    }
+
+    fn finish_line(&mut self, text: &mut String) {
+        let bytes = std::mem::take(&mut self.partial);
+        let line = String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned();
+        let number = self.line.unwrap_or(0);
+        self.line = Some(number + 1);
+        match self.shape {
+            Shape::Raw => {}
+            Shape::Clean => {
+                text.push_str(&sanitize(line.trim_end_matches('\r'), self.terminal.color));
+                text.push('\n');
+            }
+            Shape::Prefixed { width } => {
+                let name = format!("{:<width$} |", self.name);
+                let line = line.trim_end_matches('\r');
+                let line =
+                    if self.terminal.interactive { sanitize(line, self.terminal.color) } else { line.into() };
+                text.push_str(&format!("{} {line}\n", self.terminal.paint(Style::Cyan, &name)));
+            }
+            Shape::Records => self.records.push(LogLine {
+                step: self.step.clone(),
+                visit: self.visit,
+                attempt: self.attempt,
+                line: number + 1,
+                text: line,
+            }),
+        }
+    }
+}

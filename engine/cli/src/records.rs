@@ -1,0 +1,410 @@
+//! What `--output json` prints: versioned records, additive only, with published JSON Schemas.
+//!
+//! Must not print. Every document has `schema_version`; a field never changes its meaning.
+
+use jiff::Timestamp;
+use plue_plan::{
+    Diagnostic,
+    schema::{Published, of},
+};
+use plue_store::{AttemptRow, RunRow, StepRow};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+pub mod story;
+
+/// The version of all documents.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The schemas of the command line's own documents.
+pub const ALL: [Published; 10] = [
+    Published { name: "runs", schema: of::<Runs> },
+    Published { name: "status", schema: of::<Status> },
+    Published { name: "list", schema: of::<List> },
+    Published { name: "validate", schema: of::<Validated> },
+    Published { name: "explain", schema: of::<story::Explained> },
+    Published { name: "logs", schema: of::<Logs> },
+    Published { name: "verify", schema: of::<Verified> },
+    Published { name: "plan-changes", schema: of::<PlanChanges<'static>> },
+    Published { name: "doctor", schema: of::<Doctor> },
+    Published { name: "config", schema: of::<ConfigShown> },
+];
+
+/// `plue runs`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Runs {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Newest first.
+    pub runs: Vec<RunRecord>,
+}
+
+/// `plue status`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Status {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The run.
+    pub run: RunRecord,
+    /// Its steps in the order of the plan, then hooks.
+    pub steps: Vec<StepRecord>,
+}
+
+/// `plue list`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct List {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By file.
+    pub workflows: Vec<WorkflowRecord>,
+}
+
+/// `plue validate`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Validated {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Files that were looked at.
+    pub files: Vec<String>,
+    /// Errors and warnings, by file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `plue logs`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Logs {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The run.
+    pub run: String,
+    /// Lines in order, or those that were searched for.
+    pub lines: Vec<LogLine>,
+}
+
+/// `plue plan --verify`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Verified {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The run.
+    pub run: String,
+    /// Its plan.
+    pub plan: String,
+    /// Whether the same plan came out.
+    pub equal: bool,
+    /// What differs: sources and facts of the commit, then the first field of the plan.
+    pub differences: Vec<DifferenceRecord>,
+    /// Why there is no plan any more.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `plue plan --diff`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanChanges<'a> {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By file and name.
+    pub plans: &'a [PlanChange],
+}
+
+/// One plan then and now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanChange {
+    /// Path of the workflow file.
+    pub file: String,
+    /// Name of the plan.
+    pub name: String,
+    /// Its hash at the other commit; absent: it is new.
+    pub before: Option<String>,
+    /// Its hash now; absent: it is gone.
+    pub after: Option<String>,
+    /// What changed.
+    pub diff: plue_plan::diff::PlanDiff,
+}
+
+/// `plue doctor`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Doctor {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Whether nothing that is needed is missing.
+    pub healthy: bool,
+    /// In the order they were made.
+    pub checks: Vec<Check>,
+}
+
+/// `plue config show`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ConfigShown {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Every key.
+    pub config: Vec<ConfigRecord>,
+}
+
+/// One value of the configuration.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ConfigRecord {
+    /// Dotted name.
+    pub key: &'static str,
+    /// Its value; passwords are hidden.
+    pub value: Json,
+    /// The file, variable or flag that set it, or `default`.
+    pub origin: String,
+}
+
+/// One run.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RunRecord {
+    /// Its id.
+    pub id: String,
+    /// Name of its plan.
+    pub workflow: String,
+    /// Hash of its plan.
+    pub plan: String,
+    /// `queued`, `running`, `waiting`, `success`, `failed`, `cancelled` or `timed_out`.
+    pub status: String,
+    /// Why, if there is something to say.
+    pub reason: Option<String>,
+    /// `owner/name`, if known.
+    pub repository: Option<String>,
+    /// The commit.
+    pub sha: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub started_at: Option<String>,
+    /// RFC 3339.
+    pub ended_at: Option<String>,
+    /// From start to end, in milliseconds.
+    pub duration_ms: Option<i64>,
+}
+
+/// One step of a run, in its current visit.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StepRecord {
+    /// Its id.
+    pub step: String,
+    /// `pending`, `queued`, `running`, `waiting`, `success`, `failed`, `skipped`, `cancelled` or
+    /// `timed_out`.
+    pub status: String,
+    /// Why, if there is something to say.
+    pub reason: Option<String>,
+    /// How many times it was entered.
+    pub visit: u32,
+    /// Attempts in this visit.
+    pub attempts: u32,
+    /// RFC 3339.
+    pub ready_at: Option<String>,
+    /// RFC 3339.
+    pub started_at: Option<String>,
+    /// RFC 3339.
+    pub ended_at: Option<String>,
+    /// From start to end, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Its output.
+    pub output: Json,
+}
+
+/// One attempt of a step.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AttemptRecord {
+    /// Its id.
+    pub attempt: String,
+    /// The visit it belongs to, from 1.
+    pub visit: u32,
+    /// Its number within the visit, from 1.
+    pub number: u32,
+    /// `queued`, `assigned`, `running`, `done`, `lost` or `cancelled`.
+    pub status: String,
+    /// How it ended, in words.
+    pub outcome: Option<String>,
+    /// Who ran it.
+    pub runner: Option<String>,
+    /// RFC 3339.
+    pub queued_at: String,
+    /// RFC 3339, by the runner's clock.
+    pub started_at: Option<String>,
+    /// RFC 3339, by the runner's clock.
+    pub ended_at: Option<String>,
+    /// From start to end, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Bytes of its log.
+    pub log_bytes: u64,
+}
+
+/// One workflow file, or one plan of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WorkflowRecord {
+    /// Path in the repository.
+    pub file: String,
+    /// Name of the plan; absent if the file is broken.
+    pub name: Option<String>,
+    /// Hash of the plan without an event.
+    pub plan: Option<String>,
+    /// What makes it run, in words.
+    pub triggers: Vec<String>,
+    /// How many steps it has.
+    pub steps: usize,
+    /// What is wrong with the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One line of a log.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogLine {
+    /// The step.
+    pub step: String,
+    /// The visit.
+    pub visit: u32,
+    /// The attempt's number within the visit.
+    pub attempt: u32,
+    /// Its number in the attempt's log, from 1.
+    pub line: u64,
+    /// The line without its end; bytes that are no UTF-8 become U+FFFD.
+    pub text: String,
+}
+
+/// Something that is not as it was.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DifferenceRecord {
+    /// A source or fact of the commit, a field of the plan, or `evaluator`.
+    pub what: String,
+    /// Then.
+    pub then: String,
+    /// Now.
+    pub now: String,
+}
+
+/// One check of this machine.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Check {
+    /// What was checked.
+    pub what: String,
+    /// How it went.
+    pub level: Level,
+    /// What was found.
+    pub found: String,
+    /// How it was checked.
+    pub how: String,
+    /// What to do, if there is something.
+    pub fix: Option<String>,
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// All is well.
+    Ok,
+    /// Something that some workflows need is missing.
+    Warn,
+    /// Nothing can run.
+    Fail,
+}
+
+// === impl RunRecord ===
+
+impl RunRecord {
+    /// The record of a row.
+    pub fn of(row: &RunRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            workflow: row.workflow.clone(),
+            plan: row.plan.to_string(),
+            status: row.view.status.to_string(),
+            reason: row.view.reason.clone(),
+            repository: row.repo.clone(),
+            sha: row.sha.clone(),
+            branch: row.branch.clone(),
+            created_at: row.created_at.to_string(),
+            started_at: text(row.view.started_at),
+            ended_at: text(row.view.ended_at),
+            duration_ms: milliseconds(row.view.started_at, row.view.ended_at),
+        }
+    }
+}
+
+// === impl StepRecord ===
+
+impl StepRecord {
+    /// The record of a row.
+    pub fn of(row: &StepRow) -> Self {
+        let view = &row.view;
+        Self {
+            step: view.step.to_string(),
+            status: view.status.to_string(),
+            reason: view.reason.as_ref().map(ToString::to_string),
+            visit: view.visit,
+            attempts: view.attempts,
+            ready_at: text(view.ready_at),
+            started_at: text(view.started_at),
+            ended_at: text(view.ended_at),
+            duration_ms: milliseconds(view.started_at, view.ended_at),
+            output: view.output.clone(),
+        }
+    }
+}
+
+// === impl AttemptRecord ===
+
+impl AttemptRecord {
+    /// The record of a row.
+    pub fn of(row: &AttemptRow) -> Self {
+        Self {
+            attempt: row.claim.attempt.to_string(),
+            visit: row.visit,
+            number: row.number,
+            status: row.state.to_string(),
+            outcome: row.outcome.as_ref().map(ToString::to_string),
+            runner: row.runner.as_ref().map(ToString::to_string),
+            queued_at: row.queued_at.to_string(),
+            started_at: text(row.started_at),
+            ended_at: text(row.ended_at),
+            duration_ms: milliseconds(row.started_at, row.ended_at),
+            log_bytes: row.log_bytes,
+        }
+    }
+}
+
+fn text(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}
+
+fn milliseconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<i64> {
+    Some(to?.as_millisecond().saturating_sub(from?.as_millisecond()).max(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn row_4_11_the_published_schemas_are_those_of_the_documents() {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas");
+        for published in ALL {
+            let name = published.name;
+            let file = std::fs::read_to_string(folder.join(format!("{name}.json")));
+            let current: Json = serde_json::from_str(&file.unwrap_or_default()).unwrap_or_default();
+            assert!(
+                current == (published.schema)(),
+                "out of date: plue schema {name} > docs/schemas/{name}.json"
+            );
+        }
+    }
+
+    #[test]
+    fn no_name_is_given_to_two_schemas() {
+        let mut names: Vec<_> = ALL.iter().map(|published| published.name).collect();
+        names.extend(plue_plan::schema::ALL.iter().map(|published| published.name));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
