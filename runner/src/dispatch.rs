@@ -60,6 +60,7 @@ pub struct Runner<D: Dial> {
     leaving: Leaving,
     /// When the engine was last heard.
     heard: Mark,
+    connected: Mark,
     last_beat: Mark,
     beat_every: Duration,
     last_tick: Mark,
@@ -142,6 +143,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             reports: mpsc::channel(MAX_REPORTS),
             leaving: Leaving::No,
             heard: mark,
+            connected: mark,
             last_beat: mark,
             beat_every: Duration::from_millis(plue_wire::runner::HEARTBEAT_MS),
             last_tick: mark,

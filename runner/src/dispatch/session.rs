@@ -26,7 +26,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         });
         let mut link = Link::new(stream);
         link.send(&hello)?;
-        self.heard = self.clock.mark();
+        self.connected = self.clock.mark();
         self.connection = Connection::Up { link, is_welcome: false };
         Ok(())
     }

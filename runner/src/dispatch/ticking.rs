@@ -77,13 +77,15 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     pub(super) fn is_done(&self) -> bool {
         let is_down = matches!(self.connection, Connection::Down(_));
         let running = self.running();
+        // Whatever was asked before: nobody is there any more to deliver to. Results stay on disk.
+        let is_orphan = self
+            .lonely_since
+            .is_some_and(|since| self.clock.elapsed(since) >= self.options.orphan_after);
+        if running == 0 && is_orphan {
+            return true;
+        }
         match self.leaving {
-            Leaving::No => {
-                running == 0
-                    && self
-                        .lonely_since
-                        .is_some_and(|since| self.clock.elapsed(since) >= self.options.orphan_after)
-            }
+            Leaving::No => false,
             Leaving::WhenIdle => running == 0 && self.held.is_empty(),
             Leaving::Draining(_) => running == 0 && (self.held.is_empty() || is_down),
             Leaving::Ending(since) => {
@@ -120,7 +122,15 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             self.leaving = Leaving::Ending(self.clock.mark());
         }
         match self.connection {
-            Connection::Up { .. } => self.tick_connected(),
+            Connection::Up { is_welcome, .. } => {
+                // A connection that nobody answers is no engine.
+                if is_welcome {
+                    self.lonely_since = None;
+                } else {
+                    self.tick_alone();
+                }
+                self.tick_connected()
+            }
             Connection::Down(_) => {
                 self.tick_alone();
                 Ok(())
@@ -129,8 +139,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     fn tick_connected(&mut self) -> Result<(), Error> {
-        self.lonely_since = None;
-        if self.clock.elapsed(self.heard) >= self.options.silence_after {
+        let silent = self.clock.elapsed(self.heard.max(self.connected));
+        if silent >= self.options.silence_after {
             self.disconnect();
             return Ok(());
         }

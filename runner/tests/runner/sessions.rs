@@ -298,6 +298,26 @@ fn a_runner_without_engine_and_work_goes_home() {
 }
 
 #[test]
+fn a_runner_that_shall_leave_when_idle_does_not_wait_for_a_dead_engine() {
+    let (mut world, mut session) = World::start(&["--orphan-after", "0.1"]);
+    session.assign(&bash("true"));
+    to_the_end(&mut session);
+    session.send(&ToRunner::Shutdown(plue_wire::runner::ShutdownWhen::Idle));
+    std::fs::remove_file(world.folder().join("engine")).unwrap();
+    drop(session);
+    assert!(world.wait().success());
+    assert_eq!(world.kept_files().len(), 1, "the result is kept");
+}
+
+#[test]
+fn a_listener_that_never_answers_is_no_engine() {
+    let mut world = World::spawn(&["--orphan-after", "0.3"]);
+    // Connects, greets, and waits in vain; nobody closes the connection.
+    let (_session, _) = world.accept();
+    assert!(world.wait().success());
+}
+
+#[test]
 fn an_orphan_finishes_its_work_first_and_keeps_the_result() {
     let (mut world, mut session) = World::start(&["--orphan-after", "0.1"]);
     let socket = world.folder().join("engine");
