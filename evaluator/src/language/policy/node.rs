@@ -110,6 +110,9 @@ pub(crate) struct Kinds {
     pass: Py<PyType>,
 }
 
+/// A line from 1 and a byte offset in it, as Python counts.
+pub(crate) type Position = (u32, usize);
+
 /// One node.
 #[derive(Clone)]
 pub(crate) struct Node<'py> {
@@ -337,7 +340,7 @@ impl<'py> Node<'py> {
     }
 
     /// (line, byte column) of the start and of the end.
-    pub(crate) fn place(&self) -> Option<((u32, usize), Option<(u32, usize)>)> {
+    pub(crate) fn place(&self) -> Option<(Position, Option<Position>)> {
         let number = |name: &str| self.number(name).ok().flatten();
         let start = (number("lineno")?, number("col_offset")? as usize);
         let end = number("end_lineno")
