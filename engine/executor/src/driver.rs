@@ -7,7 +7,7 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use plue_flow::{Input, Run, RunStatus};
-use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId};
+use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
 use plue_pool::{Command, Lease};
 use plue_runtime::{Phase, Stop};
 use plue_store::RunRow;
@@ -65,6 +65,13 @@ pub(super) struct Leased {
     pub(super) epoch: Option<u64>,
 }
 
+/// What a driver is given beside its run.
+pub(crate) struct Inputs {
+    pub(crate) first: Option<Input>,
+    pub(crate) secrets: Arc<dyn SecretSource>,
+    pub(crate) stop: Stop,
+}
+
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     row: RunRow,
@@ -78,6 +85,8 @@ pub(crate) struct Driver {
     /// Where steps run.
     workspace: PathBuf,
     surroundings: Surroundings,
+    /// What the run is told before anything else.
+    first: Option<Input>,
     secrets: Arc<dyn SecretSource>,
     lease: Option<Leased>,
     /// A request of another process is among the inputs that are being settled.
@@ -86,6 +95,8 @@ pub(crate) struct Driver {
     failed_leases: u32,
     /// Attempts that a runner of this driver has, with their fences.
     claims: HashMap<AttemptId, Claim>,
+    /// Answers of steps that the engine performs itself, not yet told to the run.
+    deferred: Vec<(StepId, Input)>,
     /// Environments of attempts that are queued but not with a runner.
     prepared: HashMap<AttemptId, AttemptEnv>,
     control: mpsc::Receiver<Control>,
@@ -128,13 +139,19 @@ impl Driver {
     pub(crate) async fn start(
         shared: Arc<Shared>,
         run: &RunId,
-        secrets: Arc<dyn SecretSource>,
-        stop: Stop,
+        inputs: Inputs,
     ) -> Result<RunHandle, Error> {
         let lock = RunLock::take(&shared.options.locks_dir, run)?;
         let loaded = Loaded::read(&shared.store, run).await?;
+        if let Some(first) = &inputs.first {
+            let refused = |why: plue_flow::Rejected| Error::Refused {
+                run: run.clone(),
+                message: why.to_string(),
+            };
+            loaded.run.decide(shared.clock.now(), first).map_err(refused)?;
+        }
         let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
-        let driver = Self::of(shared.clone(), loaded, secrets, (control, stop))?;
+        let driver = Self::of(shared.clone(), loaded, inputs, control)?;
         let done = shared.tasks.spawn("driver", driver.drive(lock));
         Ok(RunHandle { run: run.clone(), control: control_sender, done })
     }
@@ -142,8 +159,8 @@ impl Driver {
     fn of(
         shared: Arc<Shared>,
         loaded: Loaded,
-        secrets: Arc<dyn SecretSource>,
-        (control, stop): (mpsc::Receiver<Control>, Stop),
+        inputs: Inputs,
+        control: mpsc::Receiver<Control>,
     ) -> Result<Self, Error> {
         let Loaded { row, source, origin, plan, run, seq } = loaded;
         let corrupt = |error: serde_json::Error| Error::Corrupt {
@@ -159,14 +176,16 @@ impl Driver {
             event_json: source.event.to_string(),
             surroundings: Surroundings { inputs: source.inputs, event: source.event },
             workspace: origin.workspace,
-            secrets,
+            first: inputs.first,
+            secrets: inputs.secrets,
             lease: None,
             failed_leases: 0,
             request_seen: false,
             claims: HashMap::new(),
+            deferred: Vec::new(),
             prepared: HashMap::new(),
             control,
-            stop,
+            stop: inputs.stop,
             row,
         })
     }
@@ -184,7 +203,10 @@ impl Driver {
         let begin = self.take_up().await?;
         self.settle(begin).await?;
         while !self.run.is_finished() && self.stop.phase() < Phase::Aborting {
-            let incoming = self.intake().await?;
+            let mut incoming = self.due_answers();
+            if incoming.is_empty() {
+                incoming = self.intake().await?;
+            }
             self.settle(incoming).await?;
             if std::mem::take(&mut self.request_seen) {
                 self.shared.store.forget_cancel_request(&self.row.id).await?;

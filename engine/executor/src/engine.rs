@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use plue_flow::{Input, input::Reopen};
 use plue_plan::RunId;
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Stop, Tasks};
 use plue_store::Store;
 
 use crate::{
-    driver::{Driver, RunHandle},
+    driver::{Driver, Inputs, RunHandle},
     error::Error,
     liveness,
     perform::environment::SecretSource,
@@ -109,6 +110,22 @@ impl Engine {
         secrets: Arc<dyn SecretSource>,
         stop: Stop,
     ) -> Result<RunHandle, Error> {
-        Driver::start(self.0.clone(), run, secrets, stop).await
+        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop }).await
+    }
+
+    /// Lets an ended run go on (`plue retry`) and advances it.
+    ///
+    /// # Errors
+    /// As [`Engine::drive`]; also if the run has not ended or has no such step.
+    pub async fn reopen(
+        &self,
+        run: &RunId,
+        request: (&str, Reopen),
+        secrets: Arc<dyn SecretSource>,
+        stop: Stop,
+    ) -> Result<RunHandle, Error> {
+        let (by, from) = request;
+        let first = Some(Input::Reopen { by: by.to_owned(), from });
+        Driver::start(self.0.clone(), run, Inputs { first, secrets, stop }).await
     }
 }

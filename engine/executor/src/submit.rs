@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use plue_flow::{Fact, Input, Run, input::Reopen};
+use plue_flow::Run;
 use plue_plan::{Event, RunId, StepId, canonical::SealedPlan};
-use plue_store::{NewRun, Refused, RunCommit};
+use plue_store::{NewRun, RunCommit};
 use serde_json::Value as Json;
 
 use crate::{engine::Engine, error::Error, loaded::Origin};
@@ -64,33 +64,6 @@ impl Engine {
         match shared.store.create_run(new, first).await? {
             Ok(_) => Ok(id),
             Err(refused) => Err(Error::Refused { run: id, message: refused.to_string() }),
-        }
-    }
-
-    /// Lets an ended run go on (`plue retry`). [`Engine::drive`] starts it.
-    ///
-    /// # Errors
-    /// The run does not exist, has not ended, or has no such step.
-    pub async fn reopen(&self, id: &RunId, by: &str, from: Reopen) -> Result<Vec<StepId>, Error> {
-        let refused = |message: String| Error::Refused { run: id.clone(), message };
-        loop {
-            let mut loaded = self.load(id).await?;
-            let now = self.0.clock.now();
-            let input = Input::Reopen { by: by.to_owned(), from: from.clone() };
-            let transition =
-                loaded.run.apply(now, input).map_err(|error| refused(error.to_string()))?;
-            let mut commit = RunCommit::new(id.clone(), loaded.seq, now, loaded.run.view());
-            let steps = transition.facts.iter().find_map(|fact| match fact {
-                Fact::RunReopened { steps, .. } => Some(steps.clone()),
-                _ => None,
-            });
-            commit.facts = transition.facts;
-            commit.steps = loaded.run.step_views().collect();
-            match self.0.store.commit(commit).await? {
-                Ok(_) => return Ok(steps.unwrap_or_default()),
-                Err(Refused::Stale { .. }) => {}
-                Err(other) => return Err(refused(other.to_string())),
-            }
         }
     }
 }

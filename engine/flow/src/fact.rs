@@ -44,6 +44,16 @@ pub enum Fact {
         /// Its id.
         attempt: AttemptId,
     },
+    /// A runner has the attempt; a process may run already. Only told when something else happens
+    /// before the start is reported.
+    AttemptAssigned {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Who has it.
+        runner: RunnerId,
+    },
     /// The attempt's process runs.
     AttemptStarted {
         /// The step.

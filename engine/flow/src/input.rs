@@ -24,6 +24,13 @@ pub enum Input {
         /// What it read.
         reads: Vec<(String, Json)>,
     },
+    /// A runner has the attempt: from now on it cannot be withdrawn, only stopped.
+    Assigned {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Who has it.
+        runner: RunnerId,
+    },
     /// The attempt's process runs.
     Started {
         /// The attempt.

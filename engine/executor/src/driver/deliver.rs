@@ -22,8 +22,9 @@ impl Driver {
         incoming: Vec<Incoming>,
     ) -> Result<(), Error> {
         self.seq = committed.seq;
-        let queued = batch.effects.iter().filter(|effect| matches!(effect, Effect::Perform { .. }));
-        let more = queued.count() > committed.assigned.len();
+        let for_runner = |effect: &&Effect| matches!(effect, Effect::Perform { step, .. } if !self.is_engine_step(step));
+        let queued = batch.effects.iter().filter(for_runner).count();
+        let more = queued > committed.assigned.len();
         for claim in committed.assigned {
             self.assign(claim).await;
         }
@@ -40,7 +41,9 @@ impl Driver {
                         self.stop_attempt(claim, kill).await;
                     }
                 }
-                Effect::Perform { .. } if self.lease.is_none() => self.lease_runner().await?,
+                Effect::Perform { .. } if self.lease.is_none() && queued > 0 => {
+                    self.lease_runner().await?;
+                }
                 // Assigned above or by `runner_ready`; conditions never get here; the end of the
                 // run ends the driver's loop.
                 Effect::Perform { .. } | Effect::EvaluateCondition { .. } | Effect::Finish => {}

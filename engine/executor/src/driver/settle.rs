@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use plue_flow::{AttemptStatus, Effect, Fact, Input, fact::Outcome};
-use plue_plan::AttemptId;
+use plue_flow::{AttemptStatus, Effect, Fact, Input, StepStatus, fact::Outcome};
+use plue_plan::{AttemptId, StepId};
 use plue_pool::local::POOL;
 use plue_store::{Assign, AttemptEnd, NewAttempt, Refused, RunCommit};
 use plue_wire::runner::{AttemptResult, Claim, ResultVerdict};
@@ -59,7 +59,8 @@ impl Driver {
 
     fn apply(&mut self, now: Timestamp, incoming: &[Incoming]) -> Batch {
         let mut batch = Batch::default();
-        let mut queue: VecDeque<Input> = incoming.iter().map(|entry| entry.input.clone()).collect();
+        let mut queue: VecDeque<Input> = self.assigned_before(incoming);
+        queue.extend(incoming.iter().map(|entry| entry.input.clone()));
         while let Some(input) = queue.pop_front() {
             match self.run.apply(now, input) {
                 Ok(transition) => {
@@ -80,6 +81,30 @@ impl Driver {
         batch
     }
 
+    /// What runners have already and the run was not told: before it decides anything about other
+    /// steps it must know that these can only be stopped, not withdrawn.
+    fn assigned_before(&self, incoming: &[Incoming]) -> VecDeque<Input> {
+        let told = |attempt: &AttemptId| {
+            incoming.iter().any(|entry| match &entry.input {
+                Input::Started { attempt: started, .. } => started == attempt,
+                Input::Ended { attempt: ended, .. } => ended == attempt,
+                Input::Lost { attempt: lost, .. } => lost == attempt,
+                _ => false,
+            })
+        };
+        let Some(leased) = &self.lease else { return VecDeque::new() };
+        let untold = self.claims.keys().filter(|attempt| {
+            let view = self.run.attempt(attempt);
+            view.is_some_and(|view| view.status == AttemptStatus::Queued) && !told(attempt)
+        });
+        untold
+            .map(|attempt| Input::Assigned {
+                attempt: attempt.clone(),
+                runner: leased.lease.runner.clone(),
+            })
+            .collect()
+    }
+
     /// Performs what needs no outside: conditions, kinds without a performer, and the environment
     /// of an attempt. `None`: the effect waits for the commit.
     pub(super) fn perform_in_engine(&mut self, effect: &Effect) -> Option<Incoming> {
@@ -89,32 +114,53 @@ impl Driver {
                 Some(Incoming::plain(input))
             }
             Effect::Perform { step, visit, number, attempt } => {
-                let outcome = match self.prepare(step, *visit, *number) {
+                let ended = |outcome| Input::Ended {
+                    attempt: attempt.clone(),
+                    outcome,
+                    output: serde_json::Value::Null,
+                };
+                if let Some(outcome) = self.plan.step(step).and_then(|step| refusal(&step.action)) {
+                    self.deferred.push((step.clone(), ended(outcome)));
+                    return None;
+                }
+                match self.prepare(step, *visit, *number) {
                     Ok(env) => {
                         self.prepared.insert(attempt.clone(), env);
-                        return None;
+                        None
                     }
-                    Err(outcome) => outcome,
-                };
-                let attempt = attempt.clone();
-                let output = serde_json::Value::Null;
-                Some(Incoming::plain(Input::Ended { attempt, outcome, output }))
+                    Err(outcome) => Some(Incoming::plain(ended(outcome))),
+                }
             }
             Effect::Stop { .. } | Effect::Finish => None,
         }
     }
 
+    /// Answers of steps that the engine performs itself, once every step that was queued with them
+    /// has started: what cannot run must not keep from starting what can.
+    pub(super) fn due_answers(&mut self) -> Vec<Incoming> {
+        let waits = |view: &plue_flow::StepView| {
+            view.status == StepStatus::Queued
+                && !self.deferred.iter().any(|(step, _)| *step == view.step)
+        };
+        if self.deferred.is_empty() || self.run.step_views().any(|view| waits(&view)) {
+            return Vec::new();
+        }
+        self.deferred.drain(..).map(|(_, input)| Incoming::plain(input)).collect()
+    }
+
+    /// Whether a step is performed inside the engine: it has no attempt row, the journal has it all.
+    pub(super) fn is_engine_step(&self, step: &StepId) -> bool {
+        self.plan.step(step).is_some_and(|step| refusal(&step.action).is_some())
+    }
+
     pub(super) fn prepare(
         &self,
-        step: &plue_plan::StepId,
+        step: &StepId,
         visit: u32,
         number: u32,
     ) -> Result<AttemptEnv, Outcome> {
         let refused = |message: String| Outcome::Refused { message };
         let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
-        if let Some(outcome) = refusal(&step.action) {
-            return Err(outcome);
-        }
         let seen = Seen::of(&self.run);
         let scope = seen.scope(&self.surroundings, visit, number);
         let turn = Turn { run: &self.row.id, step, visit, number };
@@ -129,6 +175,8 @@ impl Driver {
         commit.steps = batch.touched.iter().filter_map(|step| self.run.step_view(step)).collect();
         for fact in &batch.facts {
             match fact {
+                Fact::AttemptQueued { step, .. } | Fact::AttemptEnded { step, .. }
+                    if self.is_engine_step(step) => {}
                 Fact::AttemptQueued { step, visit, number, attempt } => {
                     commit.attempts.push(NewAttempt {
                         id: attempt.clone(),
@@ -149,6 +197,7 @@ impl Driver {
                 Fact::RunCreated { .. }
                 | Fact::RunStarted
                 | Fact::ConditionEvaluated { .. }
+                | Fact::AttemptAssigned { .. }
                 | Fact::AttemptStarted { .. }
                 | Fact::RetryScheduled { .. }
                 | Fact::StepEnded { .. }
@@ -159,7 +208,7 @@ impl Driver {
                 | Fact::RunEnded { .. } => {}
             }
         }
-        // Performed inside the engine from beginning to end: no row, the journal has it all.
+        // Ended before a runner could have them: no row, the journal has it all.
         let instant = std::mem::take(&mut commit.cancels);
         let (here, elsewhere) = instant
             .into_iter()

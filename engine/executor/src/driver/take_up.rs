@@ -10,6 +10,9 @@ use crate::{batch::Incoming, error::Error};
 impl Driver {
     /// The inputs a driver begins with.
     pub(super) async fn take_up(&mut self) -> Result<Vec<Incoming>, Error> {
+        if let Some(first) = self.first.take() {
+            return Ok(vec![Incoming::plain(first)]);
+        }
         if self.run.is_finished() {
             return Ok(Vec::new());
         }

@@ -3,12 +3,14 @@
 use super::{Illegal, Row, events, look_up};
 use crate::{
     fact::{Fact, Outcome},
-    status::AttemptStatus::{self, Cancelled, Done, Lost, Queued, Running},
+    status::AttemptStatus::{self, Assigned, Cancelled, Done, Lost, Queued, Running},
 };
 
 events! {
     /// What happens to an attempt.
     AttemptEvent {
+        /// A runner has it.
+        Assign = "assign",
         /// Its process runs.
         Start = "start",
         /// Its runner was lost before the process ran.
@@ -21,14 +23,18 @@ events! {
         Withdraw = "withdraw",
     }
 }
-use AttemptEvent::{Finish, Lose, Requeue, Start, Withdraw};
+use AttemptEvent::{Assign, Finish, Lose, Requeue, Start, Withdraw};
 
 /// Every change there is. Work inside the engine (an approval) may finish without a start.
 pub const TRANSITIONS: &[Row<AttemptStatus, AttemptEvent>] = &[
+    (Queued, Assign, Assigned),
     (Queued, Start, Running),
     (Queued, Requeue, Queued),
     (Queued, Finish, Done),
     (Queued, Withdraw, Cancelled),
+    (Assigned, Start, Running),
+    (Assigned, Requeue, Queued),
+    (Assigned, Finish, Done),
     (Running, Finish, Done),
     (Running, Lose, Lost),
 ];
@@ -45,6 +51,7 @@ pub fn next(from: AttemptStatus, event: AttemptEvent) -> Result<AttemptStatus, I
 #[must_use]
 pub fn event(from: AttemptStatus, fact: &Fact) -> Option<AttemptEvent> {
     match fact {
+        Fact::AttemptAssigned { .. } => Some(Assign),
         Fact::AttemptStarted { .. } => Some(Start),
         Fact::AttemptRequeued { .. } => Some(Requeue),
         Fact::AttemptEnded { outcome, .. } => Some(ended(from, outcome)),

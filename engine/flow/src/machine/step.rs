@@ -102,6 +102,7 @@ pub fn event(fact: &Fact) -> Option<StepEvent> {
         Fact::RunCreated { .. }
         | Fact::RunStarted
         | Fact::ConditionEvaluated { .. }
+        | Fact::AttemptAssigned { .. }
         | Fact::AttemptEnded { .. }
         | Fact::CancelRequested { .. }
         | Fact::RunTimedOut

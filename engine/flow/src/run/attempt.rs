@@ -28,13 +28,25 @@ impl Run {
         (current.id == *id).then_some(at)
     }
 
+    pub(super) fn admit_assigned(
+        &self,
+        attempt: AttemptId,
+        runner: RunnerId,
+    ) -> Result<Fact, Rejected> {
+        let (at, current) = self.working(&attempt)?;
+        if current.status != AttemptStatus::Queued {
+            return Err(stale(&attempt));
+        }
+        Ok(Fact::AttemptAssigned { step: self.step_id(at), attempt, runner })
+    }
+
     pub(super) fn admit_started(
         &self,
         attempt: AttemptId,
         runner: Option<RunnerId>,
     ) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
-        if current.status != AttemptStatus::Queued {
+        if current.status == AttemptStatus::Running {
             return Err(stale(&attempt));
         }
         Ok(Fact::AttemptStarted { step: self.step_id(at), attempt, runner })
@@ -58,7 +70,8 @@ impl Run {
     pub(super) fn admit_lost(&self, attempt: AttemptId, reason: String) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
         let step = self.step_id(at);
-        if current.status == AttemptStatus::Queued {
+        let unstarted = current.status != AttemptStatus::Running;
+        if unstarted && current.pressure == Pressure::None {
             return Ok(Fact::AttemptRequeued { step, attempt, reason });
         }
         let outcome = match current.pressure {

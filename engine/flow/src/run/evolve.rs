@@ -45,6 +45,9 @@ impl Run {
             Fact::AttemptQueued { step, visit, number, attempt } => {
                 self.attempt_queued(self.at(step)?, (*visit, *number), attempt, sink)?
             }
+            Fact::AttemptAssigned { step, attempt, .. } => {
+                self.attempt_assigned(self.at(step)?, attempt)?;
+            }
             Fact::AttemptStarted { step, attempt, .. } => {
                 self.attempt_started(self.at(step)?, attempt, at, sink)?;
             }

@@ -128,6 +128,47 @@ fn an_attempt_withdrawn_by_a_cancel_cannot_start_any_more() {
 }
 
 #[test]
+fn an_attempt_that_a_runner_has_is_stopped_and_not_withdrawn() {
+    let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}]), json!({}));
+    player.assign("a");
+    let transition = player.cancel();
+    assert_eq!(transition.effects.first(), Some(&stop(&player, "a", false)));
+    assert_eq!(player.statuses(), "a=queued b=cancelled");
+    player.end("a", Outcome::Cancelled);
+    assert_eq!(player.status("a"), StepStatus::Cancelled);
+    assert_eq!(player.run.status(), RunStatus::Cancelled);
+}
+
+#[test]
+fn an_attempt_that_a_runner_has_finishes_when_another_step_stops_the_run() {
+    let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}, {"id": "c"}]), json!({}));
+    player.assign("a");
+    player.fail("b");
+    assert_eq!(player.statuses(), "a=queued b=failed c=skipped");
+    player.pass(&["a"]);
+    assert_eq!(player.statuses(), "a=success b=failed c=skipped");
+}
+
+#[test]
+fn an_attempt_that_is_lost_before_its_start_does_not_begin_after_a_stop() {
+    let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}]), json!({}));
+    player.assign("a");
+    player.fail("b");
+    player.lose("a");
+    assert_eq!(player.statuses(), "a=skipped b=failed");
+}
+
+#[test]
+fn an_attempt_whose_runner_is_lost_before_its_start_is_free() {
+    let mut player = Player::start(json!([{"id": "a"}]), json!({}));
+    player.assign("a");
+    player.lose("a");
+    assert_eq!(player.step("a").attempts, 1);
+    player.pass(&["a"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
+}
+
+#[test]
 fn a_cancel_between_attempts_ends_the_run_at_once() {
     let mut player = Player::start(json!([{"id": "a", "retry": {}}]), json!({}));
     player.fail("a");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::SignedDuration;
 use plue_flow::{AttemptStatus, Effect, Input, RunStatus, fact::Outcome, input::Reopen};
-use plue_plan::{AttemptId, StepId};
+use plue_plan::{AttemptId, RunnerId, StepId};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value as Json, json};
 
@@ -210,8 +210,13 @@ fn work(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     let status = player.run.attempt(attempt).unwrap().status;
     match (status, dice.draw() % 16) {
         (_, 15) => Input::Lost { attempt: attempt.clone(), reason: "gone".to_owned() },
-        (AttemptStatus::Queued, 14) => end(attempt, dice.outcome()),
-        (AttemptStatus::Queued, _) => Input::Started { attempt: attempt.clone(), runner: None },
+        (AttemptStatus::Queued | AttemptStatus::Assigned, 14) => end(attempt, dice.outcome()),
+        (AttemptStatus::Queued, 8..) => {
+            Input::Assigned { attempt: attempt.clone(), runner: RunnerId::new("r") }
+        }
+        (AttemptStatus::Queued | AttemptStatus::Assigned, _) => {
+            Input::Started { attempt: attempt.clone(), runner: None }
+        }
         (_, 14) => end(attempt, Outcome::Cancelled),
         (_, _) => end(attempt, dice.outcome()),
     }

@@ -14,7 +14,7 @@ use plue_flow::{
         step::{self, StepEvent},
     },
 };
-use plue_plan::{AttemptId, Plan, PlanHash, RunId, StepId};
+use plue_plan::{AttemptId, Plan, PlanHash, RunId, RunnerId, StepId};
 use serde_json::{Value as Json, json};
 
 /// Which rows of the three tables were seen.
@@ -137,6 +137,12 @@ impl Player {
     }
 
     #[track_caller]
+    pub(crate) fn assign(&mut self, step: &str) -> Transition {
+        let (attempt, runner) = (self.attempt(step), RunnerId::new("r"));
+        self.feed(Input::Assigned { attempt, runner })
+    }
+
+    #[track_caller]
     pub(crate) fn begin(&mut self, step: &str) -> Transition {
         let attempt = self.attempt(step);
         self.feed(Input::Started { attempt, runner: None })
@@ -251,6 +257,7 @@ impl Player {
         match fact {
             Fact::AttemptQueued { step, .. }
             | Fact::AttemptStarted { step, .. }
+            | Fact::AttemptAssigned { step, .. }
             | Fact::AttemptEnded { step, .. }
             | Fact::AttemptRequeued { step, .. }
             | Fact::RetryScheduled { step, .. }
@@ -278,6 +285,7 @@ impl Player {
 
     fn record_attempt(&mut self, old: &Run, new: &Run, fact: &Fact) {
         let (Fact::AttemptStarted { attempt, .. }
+        | Fact::AttemptAssigned { attempt, .. }
         | Fact::AttemptEnded { attempt, .. }
         | Fact::AttemptRequeued { attempt, .. }) = fact
         else {

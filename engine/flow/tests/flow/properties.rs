@@ -124,6 +124,12 @@ fn tell(naive: &mut Naive, fact: &Fact) {
     if let Fact::ConditionEvaluated { step, value, .. } = fact {
         naive.answered(step.as_str(), value.clone().map_err(drop));
     }
+    if let Fact::AttemptAssigned { step, .. } = fact {
+        naive.assigned(step.as_str());
+    }
+    if let Fact::AttemptRequeued { step, .. } = fact {
+        naive.requeued(step.as_str());
+    }
     if let Fact::AttemptStarted { step, .. } = fact {
         naive.started(step.as_str());
     }

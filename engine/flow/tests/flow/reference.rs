@@ -89,6 +89,18 @@ impl Naive {
         self.settle();
     }
 
+    pub(crate) fn assigned(&mut self, id: &str) {
+        let at = self.find(id);
+        self.steps[at].begun = true;
+        self.settle();
+    }
+
+    pub(crate) fn requeued(&mut self, id: &str) {
+        let at = self.find(id);
+        self.steps[at].begun = self.steps[at].tried > 1;
+        self.settle();
+    }
+
     pub(crate) fn started(&mut self, id: &str) {
         let at = self.find(id);
         self.steps[at].status = "running";

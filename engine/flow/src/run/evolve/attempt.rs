@@ -65,6 +65,15 @@ impl Run {
         Ok(())
     }
 
+    /// The step goes on as queued: no process was seen yet.
+    pub(super) fn attempt_assigned(
+        &mut self,
+        at: usize,
+        id: &AttemptId,
+    ) -> Result<(), IllegalFact> {
+        self.change_attempt(at, id, |_| AttemptEvent::Assign)
+    }
+
     pub(super) fn attempt_started(
         &mut self,
         at: usize,
@@ -89,6 +98,7 @@ impl Run {
         self.change_attempt(at, id, |_| AttemptEvent::Requeue)?;
         let state = &mut self.held.steps[at];
         state.status = step::next(state.status, StepEvent::Requeue)?;
+        self.doom_if_stopped(at);
         self.perform(at, sink);
         Ok(())
     }

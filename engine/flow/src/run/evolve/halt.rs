@@ -7,7 +7,7 @@ use crate::{
         shape::Phase,
         state::{Doom, Halt, Pressure},
     },
-    status::StepStatus,
+    status::{AttemptStatus, StepStatus},
 };
 
 impl Run {
@@ -34,6 +34,8 @@ impl Run {
                 continue;
             }
             match self.held.steps[at].status {
+                // A runner has it: there may be a process.
+                StepStatus::Queued if self.is_assigned(at) => self.press(at, pressure, sink),
                 StepStatus::Pending | StepStatus::Queued | StepStatus::Waiting => {
                     self.doom(at, Doom::Halted);
                 }
@@ -45,6 +47,11 @@ impl Run {
                 | StepStatus::TimedOut => {}
             }
         }
+    }
+
+    fn is_assigned(&self, at: usize) -> bool {
+        let attempt = self.held.steps[at].attempt.as_ref();
+        attempt.is_some_and(|attempt| attempt.status == AttemptStatus::Assigned)
     }
 
     fn press(&mut self, at: usize, pressure: Pressure, sink: &mut Sink) {

@@ -150,7 +150,7 @@ impl Run {
     }
 
     /// After a stop, what has not begun never begins; what has begun finishes.
-    fn doom_if_stopped(&mut self, at: usize) {
+    pub(super) fn doom_if_stopped(&mut self, at: usize) {
         let state = &self.held.steps[at];
         let unbegun = match state.status {
             StepStatus::Pending => true,

@@ -1,0 +1,10 @@
+//! Whole runs in process: real store (SQLite), real runner processes, real time.
+//!
+//! Must not look into the engine: everything is read back from the store.
+
+#![expect(clippy::unwrap_used, reason = "what the world cannot do fails the test that needs it")]
+
+mod cancel;
+mod flow;
+mod resume;
+mod world;
