@@ -185,3 +185,59 @@ fn attempt_row(row: &Row) -> Result<AttemptRow, Error> {
         detail: row.opt_json(17)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(state: AttemptStatus) -> Held {
+        Held {
+            id: AttemptId::new("a"),
+            run: RunId::new("r"),
+            state,
+            fence: Fence(7),
+            ack_seq: 4,
+            log_bytes: 0,
+            log_newlines: 0,
+        }
+    }
+
+    fn claim(attempt: &str, fence: u64) -> Claim {
+        Claim { attempt: AttemptId::new(attempt), fence: Fence(fence) }
+    }
+
+    #[test]
+    fn a_result_counts_once_in_sequence_and_from_the_holder() {
+        use AttemptStatus::{Assigned, Cancelled, Done, Lost, Queued, Running};
+        use ResultVerdict::{Duplicate, Fenced, Need, Recorded};
+        for (state, fence, seq, verdict) in [
+            (Running, 7, 5, Recorded),
+            (Assigned, 7, 5, Recorded),
+            (Running, 7, 6, Need(5)),
+            (Running, 7, u64::MAX, Need(5)),
+            (Running, 7, 4, Fenced),
+            (Running, 7, 0, Fenced),
+            (Running, 6, 5, Fenced),
+            (Running, 8, 5, Fenced),
+            (Done, 7, 4, Duplicate),
+            (Done, 7, 5, Fenced),
+            (Done, 6, 4, Fenced),
+            (Lost, 7, 5, Fenced),
+            (Lost, 7, 4, Fenced),
+            (Cancelled, 7, 4, Fenced),
+            (Queued, 7, 5, Fenced),
+        ] {
+            let got = held(state).verdict(&claim("a", fence), seq);
+            assert_eq!(got, verdict, "{state} fence {fence} seq {seq}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_is_held_only_while_a_runner_has_it() {
+        for state in AttemptStatus::ALL {
+            let holds = matches!(state, AttemptStatus::Assigned | AttemptStatus::Running);
+            assert_eq!(held(*state).is_held_by(&claim("a", 7)), holds, "{state}");
+        }
+        assert!(!held(AttemptStatus::Running).is_held_by(&claim("b", 7)));
+    }
+}

@@ -78,3 +78,38 @@ impl Changes {
         self.0.any.send_modify(|count| *count += 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_reaches_the_run_and_those_who_watch_all() {
+        let changes = Changes::new();
+        let run = RunId::new("r");
+        let other = (0..).map(|n| RunId::new(format!("o{n}")));
+        let other = other.into_iter().find(|id| Shards::of(id) != Shards::of(&run)).unwrap();
+        let (mine, theirs, any) = (changes.of(&run), changes.of(&other), changes.any());
+        changes.wake(Shards::of(&run));
+        let seen = [&mine, &theirs, &any].map(|one| one.has_changed().unwrap());
+        assert_eq!(seen, [true, false, true]);
+    }
+
+    #[test]
+    fn nothing_wakes_nobody_and_all_wakes_everybody() {
+        let changes = Changes::new();
+        let (mine, any) = (changes.of(&RunId::new("r")), changes.any());
+        changes.wake(Shards::NONE);
+        assert!(!mine.has_changed().unwrap() && !any.has_changed().unwrap());
+        changes.wake(Shards::ALL);
+        assert!(mine.has_changed().unwrap() && any.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_set_of_runs_is_the_union_of_their_groups() {
+        let runs: Vec<RunId> = (0..500).map(|n| RunId::new(n.to_string())).collect();
+        assert_eq!(Shards::of_all(&runs), Shards::ALL);
+        assert_eq!(Shards::of_all([]), Shards::NONE);
+        assert!(runs.iter().all(|run| Shards::of(run).0.count_ones() == 1));
+    }
+}

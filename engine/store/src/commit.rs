@@ -3,6 +3,7 @@
 
 mod apply;
 mod create;
+mod writes;
 
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Fact, RunView, StepView, fact::Outcome};

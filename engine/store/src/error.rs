@@ -201,3 +201,52 @@ impl From<sqlx::Error> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Error> {
+        let cause = || sqlx::Error::Protocol("the cause".to_owned());
+        let place = || "p.db".to_owned();
+        vec![
+            Error::NewerDatabase { found: 9, known: 1 },
+            Error::ReadOnly { place: place(), source: cause() },
+            Error::DiskFull(cause()),
+            Error::Busy(cause()),
+            Error::Unreachable { place: place(), source: cause() },
+            Error::NotADatabase(cause()),
+            Error::Corrupt("x".to_owned()),
+            Error::Missing("p.db".into()),
+            Error::BadUrl("x".to_owned()),
+            Error::Sql(cause()),
+            Error::UnknownRunner(plue_plan::RunnerId::new("w")),
+        ]
+    }
+
+    #[test]
+    fn each_problem_has_a_code_of_its_own_and_advice() {
+        let codes: Vec<String> = all().iter().map(|error| error.code().to_string()).collect();
+        let expected: Vec<String> = (1..=11).map(|n| format!("PLUE-D{n:04}")).collect();
+        assert_eq!(codes, expected);
+        assert!(all().iter().all(|error| !error.hint().is_empty()));
+    }
+
+    #[test]
+    fn a_diagnostic_names_the_cause_once() {
+        for error in all() {
+            let message = error.diagnostic().message;
+            let expected = usize::from(std::error::Error::source(&error).is_some());
+            assert_eq!(message.matches("the cause").count(), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn only_what_left_nothing_behind_is_tried_again() {
+        let io = || sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into());
+        assert!(Error::Raced.is_passing());
+        assert!(Error::from(io()).is_passing());
+        assert!(!Error::Lost(io()).is_passing(), "the commit may hold");
+        assert!(all().iter().all(|error| !error.is_passing()));
+    }
+}

@@ -176,3 +176,69 @@ fn progress(held: &Held, started: Option<(Timestamp, u32)>) -> Statement {
     };
     Statement::new(text, args).expect(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use plue_plan::RunId;
+    use plue_wire::{eval::Bytes, runner::Fence};
+
+    use super::*;
+
+    fn held(ack_seq: u64) -> Held {
+        Held {
+            id: AttemptId::new("a"),
+            run: RunId::new("r"),
+            state: AttemptStatus::Assigned,
+            fence: Fence(1),
+            ack_seq,
+            log_bytes: 10,
+            log_newlines: 2,
+        }
+    }
+
+    fn event(seq: u64, kind: EventKind) -> AttemptEvent {
+        let claim = Claim { attempt: AttemptId::new("a"), fence: Fence(1) };
+        AttemptEvent { claim, seq, at_us: 5, kind }
+    }
+
+    fn out(seq: u64, text: &str) -> AttemptEvent {
+        event(seq, EventKind::Stdout(Bytes(text.as_bytes().to_vec())))
+    }
+
+    #[test]
+    fn only_what_continues_the_sequence_is_taken() {
+        let mut held = held(3);
+        let sent =
+            [out(2, "old"), out(4, "x\n"), out(4, "twice"), out(6, "behind a gap"), out(5, "y")];
+        let taken = take(&mut held, &sent);
+        assert_eq!(taken.chunks.len(), 2);
+        assert_eq!((held.ack_seq, held.log_bytes, held.log_newlines), (5, 13, 3));
+    }
+
+    #[test]
+    fn a_start_takes_a_number_and_no_row() {
+        let mut held = held(0);
+        let taken = take(&mut held, &[event(1, EventKind::Started { pid: 42 })]);
+        assert!(taken.chunks.is_empty());
+        assert_eq!(taken.started.map(|(at, pid)| (at.as_microsecond(), pid)), Some((5, 42)));
+        assert_eq!((held.ack_seq, held.state), (1, AttemptStatus::Running));
+    }
+
+    #[test]
+    fn remarks_take_no_room_in_the_log() {
+        let mut held = held(0);
+        let gap = EventKind::Gap { bytes: 1_000, reason: "cap\nreached".to_owned() };
+        let taken = take(&mut held, &[event(1, EventKind::Note("a\nb".to_owned())), event(2, gap)]);
+        assert_eq!(taken.chunks.len(), 2);
+        assert_eq!((held.log_bytes, held.log_newlines), (10, 2));
+    }
+
+    #[test]
+    fn nonsense_in_the_time_of_a_peer_stops_nothing() {
+        let mut held = held(0);
+        let mut start = event(1, EventKind::Started { pid: 1 });
+        start.at_us = i64::MAX;
+        let taken = take(&mut held, &[start]);
+        assert_eq!(taken.started.map(|(at, _)| at), Some(Timestamp::UNIX_EPOCH));
+    }
+}

@@ -1,31 +1,31 @@
-//! Checking a commit against the locked rows, and its writes.
+//! Checking a commit against the locked rows.
 
 use std::collections::BTreeMap;
 
 use plue_flow::RunView;
 use plue_plan::{AttemptId, RunId};
-use plue_wire::runner::{Claim, Fence, ResultVerdict};
+use plue_wire::runner::ResultVerdict;
 
-use super::{Assign, AttemptEnd, Committed, NewAttempt, Refused, RunCommit};
+use super::{Assign, AttemptEnd, Committed, Refused, RunCommit, writes};
 use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
     events::{self, Taken},
-    fence, log,
+    fence,
     op::Op,
     runner::RunnerState,
-    sql::{Arg, Row, Statement, Tx, insert_rows, placeholders},
+    sql::{Arg, Row, Statement, Tx},
 };
 
 pub(super) struct Apply(pub(super) RunCommit);
 
 /// A runner that may get attempts in this transaction, and the fences for them.
 pub(super) struct Offer {
-    assign: Assign,
+    pub(super) assign: Assign,
     /// Whether the runner's row must be written: it was ready, or had no group.
-    claim_runner: bool,
-    first_fence: u64,
+    pub(super) claim_runner: bool,
+    pub(super) first_fence: u64,
 }
 
 /// An attempt that ends, after its tail was taken.
@@ -69,12 +69,12 @@ impl Op for Apply {
             None => None,
         };
         let seq = seq + commit.facts.len() as u64;
-        tx.write(update_run(commit, &read_view(row)?, seq));
+        tx.write(writes::update_run(commit, &read_view(row)?, seq));
         for ending in endings {
             tx.write_all(events::insert_chunks(ending.taken.chunks));
-            tx.write(end_attempt(commit, ending.end, &ending.held, ending.taken.started)?);
+            tx.write(writes::end_attempt(commit, ending.end, &ending.held, ending.taken.started)?);
         }
-        let assigned = write_all(tx, commit, offer)?;
+        let assigned = writes::write_all(tx, commit, offer)?;
         Ok(Ok(Committed { seq, assigned }))
     }
 
@@ -196,247 +196,4 @@ fn check<'c>(
         }
     }
     Ok(Ok(endings))
-}
-
-fn update_run(commit: &RunCommit, before: &RunView, seq: u64) -> Statement {
-    if commit.view == *before {
-        // Most transitions; columns that are named in an update cost their indexes a change.
-        let text = "UPDATE run SET seq = $3 WHERE id = $1 AND seq = $2";
-        let args = vec![commit.run.as_str().into(), Arg::count(commit.expect_seq), Arg::count(seq)];
-        return Statement::new(text, args).expect(1);
-    }
-    let RunView { status, reason, started_at, ended_at } = &commit.view;
-    let text = "UPDATE run SET status = $3, reason = $4, started_at = $5, ended_at = $6, seq = $7 \
-                WHERE id = $1 AND seq = $2";
-    let args = vec![
-        commit.run.as_str().into(),
-        Arg::count(commit.expect_seq),
-        status.as_str().into(),
-        reason.clone().into(),
-        (*started_at).into(),
-        (*ended_at).into(),
-        Arg::count(seq),
-    ];
-    Statement::new(text, args).expect(1)
-}
-
-fn end_attempt(
-    commit: &RunCommit,
-    end: &AttemptEnd,
-    held: &Held,
-    started: Option<(jiff::Timestamp, u32)>,
-) -> Result<Statement, Error> {
-    let text = "UPDATE attempt SET state = $3, ended_at = $4, outcome = $5, detail = $6, \
-                ack_seq = $7, log_bytes = $8, log_newlines = $9, \
-                started_at = COALESCE($10, started_at), pid = COALESCE($11, pid), to_pack = $12 \
-                WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running')";
-    let args = vec![
-        held.id.as_str().into(),
-        Arg::count(held.fence.0),
-        end.status.as_str().into(),
-        commit.at.into(),
-        Arg::json(&end.outcome)?,
-        Arg::opt_json(end.detail.as_ref())?,
-        Arg::count(held.ack_seq),
-        Arg::count(held.log_bytes),
-        Arg::count(held.log_newlines),
-        started.map(|(at, _)| at).into(),
-        Arg::Int(started.map(|(_, pid)| pid.into())),
-        i64::from(log::is_worth_packing(held.log_bytes, held.ack_seq)).into(),
-    ];
-    Ok(Statement::new(text, args).expect(1))
-}
-
-/// The writes that need no check: facts, steps, new attempts, cancelled and requeued ones, and the
-/// assignment. Gives the claims.
-pub(super) fn write_all(
-    tx: &mut Tx<'_>,
-    commit: &RunCommit,
-    offer: Option<Offer>,
-) -> Result<Vec<Claim>, Error> {
-    tx.write_all(insert_facts(commit)?);
-    tx.write_all(upsert_steps(commit)?);
-    if !commit.cancels.is_empty() {
-        tx.write(cancel_queued(commit));
-    }
-    let mut fences = Fences::of(offer.as_ref());
-    let mut assigned = Vec::new();
-    let runner = offer.as_ref().map(|offer| offer.assign.runner.as_str());
-    let mut rows = Vec::with_capacity(commit.attempts.len());
-    for new in &commit.attempts {
-        let fence = fences.next();
-        assigned.extend(fence.map(|fence| Claim { attempt: new.id.clone(), fence }));
-        rows.push(attempt_values(commit, new, fence, runner));
-    }
-    tx.write_all(insert_attempts(rows));
-    for claim in &commit.requeue {
-        let fence = fences.next();
-        assigned.extend(fence.map(|fence| Claim { attempt: claim.attempt.clone(), fence }));
-        requeue(tx, commit, claim, fence, runner);
-    }
-    if let Some(offer) = offer.filter(|_| !assigned.is_empty()) {
-        fence::take(tx);
-        if offer.claim_runner {
-            tx.write(claim_runner(commit, &offer));
-        }
-    }
-    Ok(assigned)
-}
-
-struct Fences {
-    next: u64,
-    left: usize,
-}
-
-impl Fences {
-    fn of(offer: Option<&Offer>) -> Self {
-        offer.map_or(Self { next: 0, left: 0 }, |offer| Self {
-            next: offer.first_fence,
-            left: offer.assign.max.min(fence::BLOCK),
-        })
-    }
-
-    fn next(&mut self) -> Option<Fence> {
-        self.left = self.left.checked_sub(1)?;
-        self.next += 1;
-        Some(Fence(self.next - 1))
-    }
-}
-
-fn insert_facts(commit: &RunCommit) -> Result<Vec<Statement>, Error> {
-    let mut rows = Vec::with_capacity(commit.facts.len());
-    for (seq, fact) in (commit.expect_seq + 1..).zip(&commit.facts) {
-        let run = Arg::from(commit.run.as_str());
-        rows.push(vec![run, Arg::count(seq), commit.at.into(), Arg::json(fact)?]);
-    }
-    Ok(insert_rows("INSERT INTO journal (run_id, seq, at, fact) VALUES", 4, rows, ""))
-}
-
-fn upsert_steps(commit: &RunCommit) -> Result<Vec<Statement>, Error> {
-    let mut rows = Vec::with_capacity(commit.steps.len());
-    for view in &commit.steps {
-        rows.push(vec![
-            commit.run.as_str().into(),
-            view.step.as_str().into(),
-            view.status.as_str().into(),
-            Arg::opt_json(view.reason.as_ref())?,
-            view.visit.into(),
-            view.attempts.into(),
-            view.ready_at.into(),
-            view.started_at.into(),
-            view.ended_at.into(),
-            Arg::json(&view.output)?,
-        ]);
-    }
-    Ok(insert_rows(
-        "INSERT INTO step (run_id, step_id, status, reason, visit, attempts, ready_at, started_at, \
-         ended_at, output) VALUES",
-        10,
-        rows,
-        "ON CONFLICT (run_id, step_id) DO UPDATE SET status = excluded.status, \
-         reason = excluded.reason, visit = excluded.visit, attempts = excluded.attempts, \
-         ready_at = excluded.ready_at, started_at = excluded.started_at, \
-         ended_at = excluded.ended_at, output = excluded.output",
-    ))
-}
-
-fn cancel_queued(commit: &RunCommit) -> Statement {
-    let text = format!(
-        "UPDATE attempt SET state = 'cancelled', ended_at = $1 \
-         WHERE state = 'queued' AND id IN ({})",
-        placeholders(2, commit.cancels.len())
-    );
-    let ids = commit.cancels.iter().map(|id| Arg::from(id.as_str()));
-    let args = std::iter::once(commit.at.into()).chain(ids).collect();
-    Statement::new(text, args).expect(commit.cancels.len() as u64)
-}
-
-fn attempt_values(
-    commit: &RunCommit,
-    new: &NewAttempt,
-    fence: Option<Fence>,
-    runner: Option<&str>,
-) -> Vec<Arg> {
-    let (state, runner, at) = match fence {
-        Some(_) => ("assigned", runner.map(str::to_owned), Some(commit.at)),
-        None => ("queued", None, None),
-    };
-    vec![
-        new.id.as_str().into(),
-        commit.run.as_str().into(),
-        new.step.as_str().into(),
-        new.visit.into(),
-        new.number.into(),
-        new.pool.as_str().into(),
-        new.priority.into(),
-        new.not_before.into(),
-        state.into(),
-        Arg::count(fence.unwrap_or_default().0),
-        runner.into(),
-        commit.at.into(),
-        at.into(),
-        0_i64.into(),
-        0_i64.into(),
-        0_i64.into(),
-        0_i64.into(),
-    ]
-}
-
-fn insert_attempts(rows: Vec<Vec<Arg>>) -> Vec<Statement> {
-    insert_rows(
-        "INSERT INTO attempt (id, run_id, step_id, visit, number, pool, priority, not_before, \
-         state, fence, runner_id, queued_at, assigned_at, ack_seq, log_bytes, log_newlines, \
-         to_pack) VALUES",
-        17,
-        rows,
-        "",
-    )
-}
-
-/// Back to the queue, or to another runner at once. Its sequence starts again, so what the lost
-/// runner may have said before a start goes.
-fn requeue(
-    tx: &mut Tx<'_>,
-    commit: &RunCommit,
-    claim: &Claim,
-    fence: Option<Fence>,
-    runner: Option<&str>,
-) {
-    let (state, runner, at) = match fence {
-        Some(_) => ("assigned", runner.map(str::to_owned), Some(commit.at)),
-        None => ("queued", None, None),
-    };
-    let id = claim.attempt.as_str();
-    tx.write(Statement::new("DELETE FROM log_chunk WHERE attempt_id = $1", vec![id.into()]));
-    tx.write(
-        Statement::new(
-            "UPDATE attempt SET state = $3, fence = $4, runner_id = $5, assigned_at = $6, \
-             started_at = NULL, pid = NULL, ack_seq = 0, log_bytes = 0, log_newlines = 0 \
-             WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running')",
-            vec![
-                id.into(),
-                Arg::count(claim.fence.0),
-                state.into(),
-                // A requeued attempt keeps no fence: whoever shows the old one is stale.
-                Arg::count(fence.unwrap_or_default().0),
-                runner.into(),
-                at.into(),
-            ],
-        )
-        .expect(1),
-    );
-}
-
-fn claim_runner(commit: &RunCommit, offer: &Offer) -> Statement {
-    Statement::new(
-        "UPDATE runner SET state = 'claimed', group_key = $3, state_since = $4 \
-         WHERE id = $1 AND epoch = $2",
-        vec![
-            offer.assign.runner.as_str().into(),
-            Arg::count(offer.assign.epoch),
-            commit.run.as_str().into(),
-            commit.at.into(),
-        ],
-    )
-    .expect(1)
 }

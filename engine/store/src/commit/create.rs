@@ -2,7 +2,7 @@
 
 use plue_flow::RunView;
 
-use super::{Committed, NewRun, Refused, RunCommit, apply};
+use super::{Committed, NewRun, Refused, RunCommit, apply, writes};
 use crate::{
     changes::Shards,
     error::Error,
@@ -29,7 +29,7 @@ impl Op for Create {
             None => None,
         };
         tx.write_all(self.inserts()?);
-        let assigned = apply::write_all(tx, &self.first, offer)?;
+        let assigned = writes::write_all(tx, &self.first, offer)?;
         Ok(Ok(Committed { seq: self.first.facts.len() as u64, assigned }))
     }
 

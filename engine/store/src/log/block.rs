@@ -87,3 +87,59 @@ fn number(stream: LogStream) -> u8 {
 fn stream(number: u8) -> Option<LogStream> {
     LogStream::ALL.get(usize::from(number)).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces(contents: &[(u8, Vec<u8>)]) -> Vec<LogPiece> {
+        let (mut first_byte, mut first_line) = (100, 7);
+        let mut pieces = Vec::new();
+        for (seq, (kind, bytes)) in (5..).zip(contents) {
+            let stream = stream(kind % 4).unwrap();
+            let at = Timestamp::from_microsecond(i64::from(*kind)).unwrap();
+            let bytes = bytes.clone();
+            let piece = LogPiece { seq, at, stream, first_byte, first_line, bytes };
+            first_byte = piece.end();
+            if stream.is_output() {
+                first_line += newlines(&piece.bytes);
+            }
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_gives_back_what_was_packed(
+            contents in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..300)), 0..40),
+        ) {
+            let pieces = pieces(&contents);
+            let packed = pack(&pieces).unwrap();
+            prop_assert_eq!(unpack(&packed, 100, 7).unwrap(), pieces);
+        }
+
+        #[test]
+        fn a_damaged_block_is_an_error_and_never_a_panic(
+            at in any::<prop::sample::Index>(), value in any::<u8>(), cut in any::<prop::sample::Index>(),
+        ) {
+            let mut packed = pack(&pieces(&[(0, b"hello\n".repeat(50)), (1, vec![0; 9])])).unwrap();
+            packed.truncate(cut.index(packed.len()) + 1);
+            let at = at.index(packed.len());
+            packed[at] ^= value;
+            // Either it is noticed, or what comes out is no longer than a block may be.
+            if let Ok(pieces) = unpack(&packed, 0, 0) {
+                let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();
+                prop_assert!(bytes <= MAX_UNPACKED);
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_that_unpacks_to_too_much_is_refused() {
+        let bomb = zstd::bulk::compress(&vec![0; MAX_UNPACKED + 1], LEVEL).unwrap();
+        assert!(matches!(unpack(&bomb, 0, 0), Err(Error::Corrupt(_))));
+    }
+}

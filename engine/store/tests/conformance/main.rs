@@ -13,10 +13,14 @@ mod derived;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod servers;
