@@ -26,6 +26,9 @@ pub use list::{HELPERS, HelperSpec};
 /// The internal helper that prints a value; the survey wraps everything that a tag prints in it.
 /// No template can name it: `.` ends a helper's name.
 pub(crate) const PRINT: &str = "plue.print";
+/// The internal helper around each argument of a partial, because the crate takes a missing one for
+/// null.
+pub(crate) const GIVEN: &str = "plue.given";
 /// The internal helper at the start of each partial.
 pub(crate) const ENTER: &str = "plue.enter";
 

@@ -19,7 +19,7 @@ pub const MAX_EXPRESSION_DEPTH: usize = 16;
 pub const MAX_TAG_BYTES: usize = 4 * 1024;
 /// Tags of one file times its bytes. The Handlebars crate counts lines from the start for every
 /// tag, so this product is the time that it takes to compile.
-pub const MAX_COMPILE_WORK: usize = 256 * 1024 * 1024;
+pub const MAX_COMPILE_WORK: usize = 128 * 1024 * 1024;
 /// Bytes of all inputs of one prompt, as JSON.
 pub const MAX_INPUT_BYTES: usize = 8 * 1024 * 1024;
 /// Nesting of the inputs.
@@ -31,6 +31,8 @@ pub const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_WORK: u64 = 256 * 1024 * 1024;
 /// Units of work for one piece of a template.
 pub const ELEMENT_WORK: u64 = 64;
+/// Units of work for entering a partial, which makes a context of its own.
+pub const PARTIAL_WORK: u64 = 2048;
 /// Parts of a schema once each `$ref` is replaced by what it refers to. A few lines of schema can
 /// otherwise ask for years of work.
 pub const MAX_SCHEMA_FANOUT: usize = 10_000;

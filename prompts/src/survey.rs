@@ -318,6 +318,9 @@ impl Surveyor<'_> {
     fn partial(&mut self, call: &mut DecoratorTemplate) {
         for argument in call.params.iter_mut().chain(call.hash.values_mut()) {
             self.argument(argument);
+            let given = Parameter::Name(helper::GIVEN.to_owned());
+            let inner = Subexpression::new(given, vec![argument.clone()], HashMap::new());
+            *argument = Parameter::Subexpression(inner);
         }
         if call.params.len() > 1 {
             let message = "a partial takes one context, and named arguments".to_owned();

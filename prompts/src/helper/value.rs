@@ -1,5 +1,5 @@
-//! Helpers that compute with values: comparisons, logic, `len`, `lookup`, `default`; and the two
-//! internal ones, which print a value and enter a partial.
+//! Helpers that compute with values: comparisons, logic, `len`, `lookup`, `default`; and the
+//! internal ones, which print a value, check the argument of a partial and enter one.
 //!
 //! Must not format text: that is [`super::text`].
 
@@ -11,8 +11,11 @@ use handlebars::{
 };
 use serde_json::{Map, Value as Json};
 
-use super::{ENTER, Meter, PRINT, called, kind, present, stop, wrong};
-use crate::{error::Error, limits::ELEMENT_WORK};
+use super::{ENTER, GIVEN, Meter, PRINT, called, kind, present, stop, wrong};
+use crate::{
+    error::Error,
+    limits::{ELEMENT_WORK, PARTIAL_WORK},
+};
 
 /// What a helper does with its arguments, all of them present.
 pub(super) type Compute = fn(&[PathAndJson<'_>], &Helper<'_>) -> Result<Json, RenderError>;
@@ -28,7 +31,8 @@ struct Default(Meter);
 struct Enter(Meter);
 
 pub(super) fn register(registry: &mut Handlebars<'_>, meter: &Meter) {
-    let pure: [(&str, Compute); 12] = [
+    let pure: [(&str, Compute); 13] = [
+        (GIVEN, |args, _| Ok(one(args, 0).clone())),
         (PRINT, |args, _| print(args)),
         ("lookup", |args, _| lookup(args)),
         ("len", |args, _| len(args)),
@@ -104,7 +108,8 @@ impl HelperDef for Enter {
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let (this, weight) = (present(h.param(0))?, present(h.param(1))?);
         let pieces = weight.as_u64().unwrap_or(u64::MAX);
-        self.0.spend(pieces.saturating_mul(ELEMENT_WORK))?;
+        let pieces = pieces.saturating_mul(ELEMENT_WORK);
+        self.0.spend(pieces.saturating_add(PARTIAL_WORK))?;
         self.0.touch(this)?;
         self.0.touch(this)?;
         if let (Json::Object(map), Some(block)) = (this, rc.block_mut()) {
