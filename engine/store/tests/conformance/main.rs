@@ -19,6 +19,8 @@ mod logs;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod protocol;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod schema;
