@@ -71,8 +71,9 @@ impl App {
     /// The named directory does not exist.
     pub fn repository(&self, named: Option<&Path>) -> Result<PathBuf, Failure> {
         let Some(named) = named else {
-            let here = std::env::current_dir()
-                .map_err(|error| Failure::not_found(format!("there is no current directory: {error}")))?;
+            let here = std::env::current_dir().map_err(|error| {
+                Failure::not_found(format!("there is no current directory: {error}"))
+            })?;
             return Ok(repository_root(&here));
         };
         let path = std::fs::canonicalize(named)

@@ -69,12 +69,8 @@ pub async fn attend(app: &App, engine: &Engine, handle: RunHandle) -> Outcome {
     let mut interrupts = Interrupts::listen()?;
     let run = handle.run.clone();
     let steps = step_names(engine, &run).await?;
-    let live = Live::new(
-        io::stderr(),
-        app.stderr,
-        steps.iter().map(String::as_str),
-        app.verbosity < 0,
-    );
+    let live =
+        Live::new(io::stderr(), app.stderr, steps.iter().map(String::as_str), app.verbosity < 0);
     let follower = Follower::new(engine.store(), &run, live, Clock::real());
     let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
     summary(app, engine.store(), &run, status).await?;
@@ -145,12 +141,16 @@ async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Re
                 last_lines(app, store, run, &view.step).await?;
             }
             StepStatus::Skipped | StepStatus::Cancelled => counts[2] += 1,
-            StepStatus::Pending | StepStatus::Queued | StepStatus::Running | StepStatus::Waiting => {}
+            StepStatus::Pending
+            | StepStatus::Queued
+            | StepStatus::Running
+            | StepStatus::Waiting => {}
         }
     }
     let row = store.run(run).await.map_err(failed)?;
     let took = row.as_ref().and_then(|row| Some((row.view.started_at?, row.view.ended_at?)));
-    let took = took.map_or(String::new(), |(from, to)| format!(" in {}", words::duration(from, to)));
+    let took =
+        took.map_or(String::new(), |(from, to)| format!(" in {}", words::duration(from, to)));
     let style = words::run_style(status);
     let result = status.to_string();
     let [succeeded, bad, rest] = counts;

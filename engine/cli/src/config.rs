@@ -262,16 +262,20 @@ impl Layers {
                 None => drop(table.insert(key.to_owned(), value)),
             }
         }
-        let config: Config =
-            Value::Table(table).try_into().map_err(|error: toml::de::Error| {
-                refused(format!("the configuration does not fit: {}", error.message()))
-            })?;
+        let config: Config = Value::Table(table).try_into().map_err(|error: toml::de::Error| {
+            refused(format!("the configuration does not fit: {}", error.message()))
+        })?;
         let config = Config { state_dir: absolute(&config.state_dir), ..config };
-        for (name, text) in [("retention", &config.retention), ("runner.grace", &config.runner.grace)] {
+        for (name, text) in
+            [("retention", &config.retention), ("runner.grace", &config.runner.grace)]
+        {
             text.parse().map_err(|error| refused(format!("{name}: {error}")))?;
         }
         if !["auto", "always", "never"].contains(&config.color.as_str()) {
-            return Err(refused(format!("color is {:?}, expected auto, always or never", config.color)));
+            return Err(refused(format!(
+                "color is {:?}, expected auto, always or never",
+                config.color
+            )));
         }
         Ok(Loaded { config, origins })
     }

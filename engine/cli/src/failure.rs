@@ -92,12 +92,12 @@ pub fn from_executor(error: &plue_executor::Error) -> Failure {
         Error::UnknownRun(_) => Failure::not_found(error.to_string()).hint("see `plue runs`"),
         Error::Store(store) => from_store(store),
         Error::Refused { .. } => Failure::usage(error.to_string()),
-        Error::Busy { .. } => {
-            Failure::infrastructure(error).hint("follow it with `plue logs -f`, stop it with `plue cancel`")
-        }
-        Error::MissingPlan { .. } | Error::Corrupt { .. } | Error::Pool(_) | Error::State { .. } => {
-            Failure::infrastructure(error)
-        }
+        Error::Busy { .. } => Failure::infrastructure(error)
+            .hint("follow it with `plue logs -f`, stop it with `plue cancel`"),
+        Error::MissingPlan { .. }
+        | Error::Corrupt { .. }
+        | Error::Pool(_)
+        | Error::State { .. } => Failure::infrastructure(error),
     }
 }
 

@@ -147,7 +147,8 @@ impl<'a, W: Write> Follower<'a, W> {
         match view.status {
             StepStatus::Pending | StepStatus::Queued | StepStatus::Running => {}
             StepStatus::Waiting => {
-                let words = format!("waits{}", reason.map_or(String::new(), |text| format!(": {text}")));
+                let words =
+                    format!("waits{}", reason.map_or(String::new(), |text| format!(": {text}")));
                 self.live.note(view.status, view.step.as_str(), &words)?;
             }
             StepStatus::Success

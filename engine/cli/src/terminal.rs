@@ -174,7 +174,8 @@ fn escape(text: &str) -> (Escape, usize) {
     match (bytes.first(), bytes.get(1)) {
         (Some(b'\t'), _) => (Escape::Tab, 1),
         (Some(0x1b), Some(b'[')) => {
-            let parameters = bytes[2..].iter().take_while(|byte| (0x20..0x40).contains(*byte)).count();
+            let parameters =
+                bytes[2..].iter().take_while(|byte| (0x20..0x40).contains(*byte)).count();
             match bytes.get(2 + parameters) {
                 Some(b'm') => (Escape::Color, 3 + parameters),
                 Some(0x40..0x7f) => (Escape::Other, 3 + parameters),
@@ -182,9 +183,9 @@ fn escape(text: &str) -> (Escape, usize) {
             }
         }
         (Some(0x1b), Some(b']' | b'P' | b'X' | b'^' | b'_')) => {
-            let end = text.find(['\u{7}', '\u{9c}']).map(|at| {
-                at + text[at..].chars().next().map_or(1, char::len_utf8)
-            });
+            let end = text
+                .find(['\u{7}', '\u{9c}'])
+                .map(|at| at + text[at..].chars().next().map_or(1, char::len_utf8));
             let terminator = text.find("\x1b\\").map(|at| at + 2);
             (Escape::Other, end.into_iter().chain(terminator).min().unwrap_or(text.len()))
         }

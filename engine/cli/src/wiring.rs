@@ -9,7 +9,11 @@ use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Tasks};
 use plue_store::{Store, StoreOptions};
 
-use crate::{app::App, exit::Exit, failure::{Failure, from_store}};
+use crate::{
+    app::App,
+    exit::Exit,
+    failure::{Failure, from_store},
+};
 
 /// Runs a future to its end. One thread: a local run waits for processes and for SQLite's own
 /// thread, and handing work between threads would only cost time.
@@ -30,10 +34,10 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
 /// The state directory or the database cannot be used.
 pub async fn open_store(app: &App) -> Result<Store, Failure> {
     let state = &app.loaded.config.state_dir;
-    make_private(state).map_err(|source| {
-        Failure::state_dir(state, &source)
-    })?;
-    Store::open(StoreOptions::new(app.loaded.database_url())).await.map_err(|error| from_store(&error))
+    make_private(state).map_err(|source| Failure::state_dir(state, &source))?;
+    Store::open(StoreOptions::new(app.loaded.database_url()))
+        .await
+        .map_err(|error| from_store(&error))
 }
 
 /// Opens a database that exists, only to read.
@@ -69,10 +73,15 @@ pub fn engine(app: &App, store: Store, tasks: &Tasks) -> Result<Engine, Failure>
     );
     let mut options = Options::new(config.state_dir.join("locks"));
     let grace = config.runner.grace.parse();
-    options.grace = grace.map_err(|error| Failure::new(
-        Exit::Usage,
-        plue_plan::Diagnostic::error(crate::failure::codes::CONFIG, format!("runner.grace: {error}")),
-    ))?;
+    options.grace = grace.map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            plue_plan::Diagnostic::error(
+                crate::failure::codes::CONFIG,
+                format!("runner.grace: {error}"),
+            ),
+        )
+    })?;
     options.log_cap_bytes = config.runner.log_limit_bytes;
     options.control_poll = Duration::from_millis(200);
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };

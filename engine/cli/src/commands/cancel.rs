@@ -25,12 +25,19 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
         let run = one_run(&store, &args.run).await?;
         let engine = wiring::engine(app, store.clone(), &tasks)?;
         let gone = || Failure::not_found(format!("run {run} is gone"));
-        let mut row = store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
+        let mut row =
+            store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
         if row.view.status.is_terminal() {
-            return Err(Failure::usage(format!("run {run} has ended already: {}", row.view.status)));
+            return Err(Failure::usage(format!(
+                "run {run} has ended already: {}",
+                row.view.status
+            )));
         }
         let request = CancelRequest { by: "plue cancel".to_owned(), kill: args.kill };
-        store.request_cancel(&run, request, clock.now()).await.map_err(|error| from_store(&error))?;
+        store
+            .request_cancel(&run, request, clock.now())
+            .await
+            .map_err(|error| from_store(&error))?;
         while !row.view.status.is_terminal() {
             if engine.is_driven(&run) {
                 clock.sleep(LOOK).await;

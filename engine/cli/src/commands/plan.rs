@@ -36,7 +36,9 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
             match session.plans(&file, &occasion).await {
                 Ok(evaluated) => {
                     tell(&evaluated, &session, app)?;
-                    plans.extend(evaluated.workflows.iter().map(|plan| (file.clone(), plan.clone())));
+                    plans.extend(
+                        evaluated.workflows.iter().map(|plan| (file.clone(), plan.clone())),
+                    );
                 }
                 Err(error) => {
                     let found = sources::diagnostics(error, &file, &session.repo)?;
@@ -51,11 +53,7 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
 }
 
 /// What is worth a look, and what the file printed.
-fn tell(
-    evaluated: &plue_planner::Evaluated,
-    session: &Session,
-    app: &App,
-) -> Result<(), Failure> {
+fn tell(evaluated: &plue_planner::Evaluated, session: &Session, app: &App) -> Result<(), Failure> {
     for workflow in &*evaluated.workflows {
         let roles = sources::missing_roles(workflow, &*session.view).map_err(|error| {
             sources::from_plan_error(plue_planner::Error::from(error).into(), &session.repo)

@@ -29,6 +29,9 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         );
         let (planned, store) = (planned?, store?);
         render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
+        if !planned.printed.is_empty() {
+            crate::output::say(planned.printed.trim_end());
+        }
         let secrets = Arc::new(given(&args.secrets, app)?);
         let engine = wiring::engine(app, store, &tasks)?;
         let only = selection(&args, &planned)?;

@@ -13,7 +13,10 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The variables of this process.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
     pub fn of_process() -> Self {
         let pairs = std::env::vars_os();
         Self(pairs.filter_map(|(name, value)| Some((utf8(name)?, utf8(value)?))).collect())

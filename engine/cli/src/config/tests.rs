@@ -14,14 +14,26 @@ fn write(path: &Path, text: &str) {
 #[test]
 fn row_4_09_state_and_configuration_lie_where_xdg_says() {
     for (environment, state, config) in [
-        (Environment::from([("HOME", "/home/u")]), "/home/u/.local/state/plue", "/home/u/.config/plue"),
         (
-            Environment::from([("HOME", "/home/u"), ("XDG_STATE_HOME", "/s"), ("XDG_CONFIG_HOME", "/c")]),
+            Environment::from([("HOME", "/home/u")]),
+            "/home/u/.local/state/plue",
+            "/home/u/.config/plue",
+        ),
+        (
+            Environment::from([
+                ("HOME", "/home/u"),
+                ("XDG_STATE_HOME", "/s"),
+                ("XDG_CONFIG_HOME", "/c"),
+            ]),
             "/s/plue",
             "/c/plue",
         ),
         (
-            Environment::from([("HOME", "/home/u"), ("XDG_STATE_HOME", "relative"), ("XDG_CONFIG_HOME", "")]),
+            Environment::from([
+                ("HOME", "/home/u"),
+                ("XDG_STATE_HOME", "relative"),
+                ("XDG_CONFIG_HOME", ""),
+            ]),
             "/home/u/.local/state/plue",
             "/home/u/.config/plue",
         ),
@@ -60,7 +72,8 @@ fn row_4_16_each_layer_covers_the_one_below_and_origins_tell_which() {
 fn a_repository_cannot_choose_the_programs_that_run() {
     let repo = tempfile::tempdir().unwrap();
     write(&repo.path().join("plue.toml"), "[evaluator]\nbinary = \"/tmp/evil\"\n");
-    let refused = Loaded::load(&no_flags(), &Environment::default(), Some(repo.path())).unwrap_err();
+    let refused =
+        Loaded::load(&no_flags(), &Environment::default(), Some(repo.path())).unwrap_err();
     assert_eq!(refused.exit, Exit::Usage);
     assert!(refused.diagnostics[0].message.contains("evaluator.binary"), "{refused:?}");
 }
@@ -69,7 +82,8 @@ fn a_repository_cannot_choose_the_programs_that_run() {
 fn an_unknown_key_is_an_error_with_its_place_and_the_right_spelling() {
     let repo = tempfile::tempdir().unwrap();
     write(&repo.path().join("plue.toml"), "# limits\nmax_paralel = 3\n");
-    let refused = Loaded::load(&no_flags(), &Environment::default(), Some(repo.path())).unwrap_err();
+    let refused =
+        Loaded::load(&no_flags(), &Environment::default(), Some(repo.path())).unwrap_err();
     let first = &refused.diagnostics[0];
     assert_eq!(first.span.as_ref().map(|span| (span.line, span.column)), Some((2, 1)));
     assert_eq!(first.hint.as_deref(), Some("did you mean `max_parallel`?"));

@@ -55,7 +55,8 @@ pub fn render(diagnostic: &Diagnostic, terminal: &Terminal, root: Option<&Path>)
 
 fn place(text: &mut String, span: &Span, style: Style, terminal: &Terminal, root: Option<&Path>) {
     let shown = span.to_string();
-    let _infallible = writeln!(text, "  {} {}", terminal.paint(Style::Blue, "-->"), sanitize(&shown, false));
+    let _infallible =
+        writeln!(text, "  {} {}", terminal.paint(Style::Blue, "-->"), sanitize(&shown, false));
     let Some(line) = root.and_then(|root| source_line(&root.join(&span.file), span.line)) else {
         return;
     };
@@ -110,7 +111,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("f.plue.py"), "x = 1\ny = \"日本\" + foo\n").unwrap();
         let span = Span { end_column: Some(15), ..Span::at("f.plue.py", 2, 12) };
-        let diagnostic = Diagnostic::error(Code::new("PLUE-E0001"), "no such name").at(span).hint("x?");
+        let diagnostic =
+            Diagnostic::error(Code::new("PLUE-E0001"), "no such name").at(span).hint("x?");
         let terminal = Terminal::stdout(ColorChoice::Never, &Environment::default());
         let text = render(&diagnostic, &terminal, Some(root.path()));
         assert_eq!(

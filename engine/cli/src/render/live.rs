@@ -135,7 +135,12 @@ impl<W: Write> Live<W> {
         let mut lines = 0;
         for entry in running.iter().take(MAX_BLOCK) {
             let last = self.last.get(&entry.step).map_or("", String::as_str);
-            let text = format!("  ● {:<column$}  {:>7}  {last}", entry.step, entry.elapsed, column = self.column);
+            let text = format!(
+                "  ● {:<column$}  {:>7}  {last}",
+                entry.step,
+                entry.elapsed,
+                column = self.column
+            );
             let _infallible =
                 writeln!(block, "{}", self.terminal.paint(Style::Cyan, &cut(&text, width)));
             lines += 1;
@@ -175,7 +180,8 @@ impl<W: Write> Live<W> {
         if sign == "|" {
             self.last.insert(step.to_owned(), sanitize(&text, false).into_owned());
         }
-        let (name, sign) = (self.terminal.paint(name_style, &name), self.terminal.paint(style, sign));
+        let (name, sign) =
+            (self.terminal.paint(name_style, &name), self.terminal.paint(style, sign));
         writeln!(self.out, "{name} {sign} {text}")
     }
 }
@@ -212,7 +218,10 @@ mod tests {
         for bytes in [b"one\ntw".as_slice(), b"o\n", b"\xe6\x97", b"\xa5\n", b"10%\r50%\r100%\n"] {
             live.log("a", bytes).unwrap();
         }
-        assert_eq!(String::from_utf8(live.out).unwrap(), "a    | one\na    | two\na    | 日\na    | 100%\n");
+        assert_eq!(
+            String::from_utf8(live.out).unwrap(),
+            "a    | one\na    | two\na    | 日\na    | 100%\n"
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use plue_plan::Trigger;
 #[must_use]
 pub fn words(trigger: &Trigger) -> String {
     let listed = |word: &str, parts: &[&[String]]| {
-        let all: Vec<&str> = parts.iter().flat_map(|part| part.iter().map(String::as_str)).collect();
+        let all: Vec<&str> =
+            parts.iter().flat_map(|part| part.iter().map(String::as_str)).collect();
         format!("{word} {}", all.join(", "))
     };
     let text = match trigger {

@@ -70,9 +70,13 @@ mod tests {
     #[test]
     fn durations_read_as_people_say_them() {
         let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
-        for (ms, text) in
-            [(0, "0ms"), (999, "999ms"), (3_250, "3.2s"), (245_000, "4m 05s"), (8_000_000, "2h 13m")]
-        {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (3_250, "3.2s"),
+            (245_000, "4m 05s"),
+            (8_000_000, "2h 13m"),
+        ] {
             assert_eq!(duration(at(0), at(ms)), text);
         }
         assert_eq!(duration(at(5), at(0)), "0ms");

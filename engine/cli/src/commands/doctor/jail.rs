@@ -81,7 +81,10 @@ fn layer(layer: &Layer) -> Check {
             &what,
             format!("missing: {detail}"),
             how,
-            &format!("enable it, or allow to go without: evaluator.allow_missing = [\"{}\"]", layer.name),
+            &format!(
+                "enable it, or allow to go without: evaluator.allow_missing = [\"{}\"]",
+                layer.name
+            ),
         ),
     }
 }

@@ -13,11 +13,21 @@ pub(super) fn state_dir(app: &App) -> Check {
     let what = "state directory";
     let shown = path.display();
     let Some(there) = path.ancestors().find(|folder| folder.exists()) else {
-        return Check::fail(what, format!("{shown} is nowhere"), "looked for it", "name another one with --state-dir");
+        return Check::fail(
+            what,
+            format!("{shown} is nowhere"),
+            "looked for it",
+            "name another one with --state-dir",
+        );
     };
     let how = format!("asked for write access to {}", there.display());
     if !there.is_dir() {
-        return Check::fail(what, format!("{} is no directory", there.display()), how, "name another one with --state-dir");
+        return Check::fail(
+            what,
+            format!("{} is no directory", there.display()),
+            how,
+            "name another one with --state-dir",
+        );
     }
     match access(there, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) if there == path => Check::ok(what, shown.to_string(), how),
@@ -45,7 +55,8 @@ pub(super) fn configuration(app: &App) -> Check {
         })
         .collect();
     let files: Vec<_> = files.into_iter().collect();
-    let found = if files.is_empty() { "no file sets anything".to_owned() } else { files.join(", ") };
+    let found =
+        if files.is_empty() { "no file sets anything".to_owned() } else { files.join(", ") };
     Check::ok("configuration", found, "read all layers; `plue config show --origin` lists them")
 }
 

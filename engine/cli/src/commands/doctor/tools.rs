@@ -38,13 +38,20 @@ pub(super) fn python() -> Check {
 pub(super) fn runner(app: &App) -> Check {
     let path = app.program(app.loaded.config.runner.binary.as_deref(), "plue-runner");
     let how = format!("{} --version", path.display());
-    let fix = "plue-runner belongs beside plue; install both from one release, or set runner.binary";
+    let fix =
+        "plue-runner belongs beside plue; install both from one release, or set runner.binary";
     let ours = env!("CARGO_PKG_VERSION");
     match first_line(&path, "--version") {
         Ok(version) if version.split(' ').any(|word| word == ours) => {
             Check::ok("plue-runner", version, how)
         }
-        Ok(version) => Check::fail("plue-runner", format!("{version}, but plue is {ours}"), how, fix),
+        Ok(version) => {
+            Check::fail("plue-runner", format!("{version}, but plue is {ours}"), how, fix)
+        }
+        // It started, and does not know the option.
+        Err(error) if error.contains("plue-runner: ") => {
+            Check::ok("plue-runner", "starts; it does not tell its version", how)
+        }
         Err(error) => Check::fail("plue-runner", error, how, fix),
     }
 }

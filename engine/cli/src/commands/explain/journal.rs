@@ -58,11 +58,21 @@ impl Journal {
                 });
             }
             Fact::AttemptRequeued { step, reason, .. } => {
-                self.tell(at, step, format!("its runner was lost before it started ({reason}); it was queued again"));
+                self.tell(
+                    at,
+                    step,
+                    format!(
+                        "its runner was lost before it started ({reason}); it was queued again"
+                    ),
+                );
             }
             Fact::RetryScheduled { step, number, at: due, .. } => {
                 let wait = words::duration(at, *due);
-                self.tell(at, step, format!("attempt {number} was set for {} (in {wait})", words::time(*due)));
+                self.tell(
+                    at,
+                    step,
+                    format!("attempt {number} was set for {} (in {wait})", words::time(*due)),
+                );
             }
             Fact::LoopedBack { from, to, steps } => {
                 self.tell(at, from, format!("it went back to `{to}`"));
@@ -109,7 +119,10 @@ impl Journal {
 
 /// What a step depends on, and how that ended.
 pub(super) fn dependencies(ids: &[StepId], rows: &[StepRow]) -> Vec<Dependency> {
-    ids.iter().filter_map(|id| rows.iter().find(|row| row.view.step == *id)).map(dependency).collect()
+    ids.iter()
+        .filter_map(|id| rows.iter().find(|row| row.view.step == *id))
+        .map(dependency)
+        .collect()
 }
 
 /// The steps that kept this one from running, down to the one that failed by itself.

@@ -149,5 +149,6 @@ fn clock(at: &str) -> String {
 
 fn span(ms: i64) -> String {
     let zero = jiff::Timestamp::UNIX_EPOCH;
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| String::new(), |at| words::duration(zero, at))
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| String::new(), |at| words::duration(zero, at))
 }

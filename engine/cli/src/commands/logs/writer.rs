@@ -122,7 +122,8 @@ impl Writer {
 
     fn finish_line(&mut self, text: &mut String) {
         let bytes = std::mem::take(&mut self.partial);
-        let line = String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned();
+        let line =
+            String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned();
         let number = self.line.unwrap_or(0);
         self.line = Some(number + 1);
         match self.shape {
@@ -134,8 +135,11 @@ impl Writer {
             Shape::Prefixed { width } => {
                 let name = format!("{:<width$} |", self.name);
                 let line = line.trim_end_matches('\r');
-                let line =
-                    if self.terminal.interactive { sanitize(line, self.terminal.color) } else { line.into() };
+                let line = if self.terminal.interactive {
+                    sanitize(line, self.terminal.color)
+                } else {
+                    line.into()
+                };
                 text.push_str(&format!("{} {line}\n", self.terminal.paint(Style::Cyan, &name)));
             }
             Shape::Records => self.records.push(LogLine {

@@ -27,9 +27,8 @@ pub(super) async fn run(
     place: &Place,
     app: &App,
 ) -> Outcome {
-    let commit = GitCommit::open(&session.repo, rev).map_err(|error| {
-        Failure::not_found(format!("there is no commit `{rev}`: {error}"))
-    })?;
+    let commit = GitCommit::open(&session.repo, rev)
+        .map_err(|error| Failure::not_found(format!("there is no commit `{rev}`: {error}")))?;
     let past = session.at(Arc::new(commit));
     let (mut files, occasion) =
         tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
@@ -124,4 +123,3 @@ fn show(format: PlanFormat, rev: &str, plans: &[PlanChange], app: &App) -> Resul
         }
     }
 }
-

@@ -1,0 +1,18 @@
+//! The command line, as a person uses it: the real `plue` binary in a home directory of its own.
+//!
+//! Nothing here talks to anything but this machine.
+
+#[cfg(test)]
+mod help;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod sources;
+#[cfg(test)]
+mod state;
+#[cfg(test)]
+mod support;

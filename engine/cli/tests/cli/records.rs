@@ -1,0 +1,145 @@
+//! `runs`, `status`, `logs`, `explain` and `plan --verify` after a run.
+
+use crate::support::{Bench, MIXED, SMALL};
+
+#[test]
+fn row_4_11_status_and_runs_show_what_happened() {
+    let bench = Bench::with(MIXED);
+    bench.plue(&["runs"]).ends(0).shows(&["RUN", "STATUS"]);
+    bench.plue(&["status"]).ends(4).tells(&["nothing has run here yet"]);
+    bench.plue(&["run"]).ends(1);
+    let json = bench.plue(&["runs", "--output", "json"]).ends(0).json();
+    let run = &json["runs"][0];
+    assert_eq!((run["workflow"].as_str(), run["status"].as_str()), (Some("Mixed"), Some("failed")));
+    assert_eq!(run["branch"], "main");
+    let id = run["id"].as_str().unwrap();
+    for name in ["last", id, &id[..20]] {
+        let status = bench.plue(&["status", name, "--output", "json"]).ends(0).json();
+        let steps = status["steps"].as_array().unwrap().clone();
+        let states: Vec<_> = steps.iter().map(|step| step["status"].as_str().unwrap()).collect();
+        assert_eq!(states, ["success", "success", "failed", "skipped", "skipped"]);
+        assert_eq!(steps[2]["reason"], "exit status 3");
+        assert_eq!(steps[2]["attempts"], 1);
+    }
+    let table = bench.plue(&["status"]).ends(0);
+    table.shows(&[
+        "workflow Mixed (.plue.py)",
+        "✗  bad",
+        "exit status 3",
+        "its condition is false",
+    ]);
+    bench.plue(&["status", "01zzz"]).ends(4).tells(&["there is no run `01zzz`"]);
+    assert_eq!(
+        bench.plue(&["runs", "--status", "success", "--output", "jsonl"]).ends(0).stdout,
+        ""
+    );
+    assert_eq!(
+        bench
+            .plue(&["runs", "--workflow", "Mixed", "--output", "jsonl"])
+            .ends(0)
+            .stdout
+            .lines()
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn the_log_of_a_step_comes_back_byte_for_byte() {
+    let source = r#"
+def workflow():
+    return Plan(name="Bytes", steps=[Step.bash("b", "printf 'a\\r\\n\\033[31mred\\377\\000 end'")])
+"#;
+    let bench = Bench::with(source);
+    bench.plue(&["run"]).ends(0);
+    for args in [["logs", "last", "b"].as_slice(), &["logs", "last", "b", "-f"]] {
+        assert_eq!(bench.plue(args).ends(0).raw, b"a\r\n\x1b[31mred\xff\0 end");
+    }
+}
+
+#[test]
+fn the_log_of_a_run_has_the_step_before_each_line() {
+    let bench = Bench::with(MIXED);
+    bench.plue(&["run"]).ends(1);
+    bench.plue(&["logs", "last"]).ends(0).shows(&["test  | one\ntest  | two\n", "bad   | oops\n"]);
+    assert_eq!(bench.plue(&["logs", "last", "test", "--tail", "1"]).ends(0).stdout, "two\n");
+    assert_eq!(bench.plue(&["logs", "last", "--search", "oo"]).ends(0).stdout, "bad:1: oops\n");
+    let json = bench.plue(&["logs", "last", "test", "--output", "json"]).ends(0).json();
+    assert_eq!(json["lines"][1]["text"], "two");
+    assert_eq!(json["lines"][1]["line"], 2);
+    bench.plue(&["logs", "last", "tst"]).ends(4).tells(&["did you mean `test`?"]);
+    bench.plue(&["logs", "last", "test", "--attempt", "2"]).ends(4).tells(&["no attempt 2"]);
+    bench.plue(&["logs", "last", "-f"]).ends(0).shows(&["test   | two", "bad    ✗ failed"]);
+}
+
+#[test]
+fn row_1_16_explain_tells_why_each_step_ran_was_skipped_or_failed() {
+    let bench = Bench::with(MIXED);
+    bench.plue(&["run"]).ends(1);
+    let said = bench.plue(&["explain"]).ends(0);
+    said.shows(&["✗ bad failed", "exit status 3", "last lines of its log:\n      oops"]);
+    said.shows(&[
+        "when steps.test.status == 'failed' was false",
+        "steps.test.status = \"success\"",
+    ]);
+    said.shows(&[
+        "because bad failed: exit status 3",
+        "after test success",
+        "what to do next",
+        "plue retry ",
+    ]);
+    let json = bench.plue(&["explain", "last", "behind", "--output", "json"]).ends(0).json();
+    assert_eq!(json["steps"].as_array().unwrap().len(), 1);
+    assert_eq!(json["steps"][0]["blocked_by"][0]["step"], "bad");
+}
+
+#[test]
+fn explain_tells_of_every_attempt_and_when_the_next_one_was_set() {
+    let source = r#"
+def workflow():
+    return Plan(name="Flaky", steps=[
+        Step.bash("flaky", 'test "$PLUE_ATTEMPT" = 2', retry=Retry(max_attempts=3, delay="1s")),
+    ])
+"#;
+    let bench = Bench::with(source);
+    bench.plue(&["run"]).ends(0);
+    let said = bench.plue(&["explain", "last", "flaky"]).ends(0);
+    said.shows(&[
+        "attempt 1 at",
+        "exit status 1",
+        "attempt 2 was set for",
+        "attempt 2 at",
+        "success",
+    ]);
+}
+
+#[test]
+fn a_run_is_derived_again_and_a_difference_is_named() {
+    let source = r#"
+def workflow(ctx):
+    return Plan(name="Read", steps=[Step.bash("a", "echo " + ctx.read("word.txt").strip())])
+"#;
+    let bench = Bench::with(source);
+    bench.write("word.txt", "blue\n");
+    bench.commit();
+    bench.plue(&["run", "--goal", "see it again"]).ends(0);
+    bench.plue(&["plan", "--verify", "last"]).ends(0).shows(&["equal: commit "]);
+    // The commit still says the same; a run of the changed work tree is another one.
+    bench.write("word.txt", "red\n");
+    bench.plue(&["plan", "--verify", "last"]).ends(0);
+    bench.plue(&["run"]).ends(0);
+    bench.plue(&["plan", "--verify", "last"]).ends(0).shows(&["equal: the work tree"]);
+    bench.write("word.txt", "green\n");
+    let said = bench.plue(&["plan", "--verify", "last", "--output", "json"]).ends(3).json();
+    assert_eq!(said["equal"], false);
+    assert_eq!(said["differences"][0]["what"], "word.txt");
+}
+
+#[test]
+fn a_run_that_succeeded_needs_no_advice() {
+    let bench = Bench::with(SMALL);
+    bench.plue(&["run"]).ends(0);
+    let said = bench.plue(&["explain"]).ends(0);
+    said.shows(&["✓ hello success"]);
+    assert!(!said.stdout.contains("what to do next"));
+}

@@ -1,0 +1,92 @@
+//! `docs/cli.md` is what the commands say about themselves.
+
+use std::fmt::Write as _;
+
+use crate::support::Bench;
+
+/// Every command, in the order of `plue --help`.
+pub(crate) const COMMANDS: [&str; 17] = [
+    "run",
+    "plan",
+    "validate",
+    "list",
+    "runs",
+    "status",
+    "logs",
+    "cancel",
+    "retry",
+    "rerun",
+    "resume",
+    "explain",
+    "hash",
+    "doctor",
+    "completions",
+    "schema",
+    "config",
+];
+
+const HEAD: &str = "# The command line
+
+`plue COMMAND --help` says the same; a test compares. Data goes to standard output, everything else to
+standard error, so that `plue plan --output json | sha256sum` works. `--output json` prints documents
+with `schema_version`; fields are only ever added. `plue schema NAME` prints their JSON Schemas, which
+are also in [schemas](schemas/).
+
+A run is named by its id, the beginning of its id, or `last`.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | ok |
+| 1 | the run failed or was cancelled |
+| 2 | the command line, the configuration, an event or an input is wrong |
+| 3 | a plan is invalid, or is not what `--verify` expected |
+| 4 | not found or not allowed |
+| 5 | infrastructure: the machine, the database or a process did not do its part |
+| 6 | a decision is waited for (`--no-wait`) |
+| 7 | the budget is exhausted |
+| 8 | denied by policy |
+| 124 | the run timed out |
+| 130 | interrupted |
+
+A closed pipe (`plue logs last | head`) is no error.
+
+## plue
+";
+
+#[test]
+fn the_reference_of_the_commands_is_their_help() {
+    let bench = Bench::new();
+    let help = |args: &[&str]| bench.plue(args).ends(0).stdout;
+    let main = help(&["--help"]);
+    let listed: Vec<&str> = main
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
+        .collect();
+    assert_eq!(listed, COMMANDS);
+    let mut text = format!("{HEAD}\n```text\n{}```\n", trimmed(&main));
+    for command in COMMANDS {
+        let _infallible = write!(
+            text,
+            "\n## plue {command}\n\n```text\n{}```\n",
+            trimmed(&help(&[command, "--help"]))
+        );
+    }
+    let shown = trimmed(&help(&["config", "show", "--help"]));
+    let _infallible = write!(text, "\n## plue config show\n\n```text\n{shown}```\n");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let published = std::fs::read_to_string(file).unwrap_or_default();
+    let made = concat!(env!("CARGO_TARGET_TMPDIR"), "/cli.md");
+    std::fs::write(made, &text).unwrap();
+    assert!(published == text, "docs/cli.md is out of date: cp {made} docs/cli.md");
+}
+
+/// Without the spaces that Clap leaves at the ends of lines.
+fn trimmed(help: &str) -> String {
+    help.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}

@@ -1,0 +1,198 @@
+//! `list`, `plan`, `validate` and what `run` refuses, on repositories good and bad.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Bench, MIXED, SMALL};
+
+#[test]
+fn row_4_11_list_shows_workflows_and_the_broken_ones_too() {
+    let bench = Bench::with(MIXED);
+    bench.write("broken.plue.py", "def workflow(:\n");
+    bench.write("notes.plue.py", b"# caf\xe9\n");
+    let said = bench.plue(&["list"]).ends(0);
+    said.shows(&[
+        "NAME",
+        "Mixed",
+        "push main",
+        ".plue.py",
+        "(broken)",
+        "broken.plue.py",
+        "notes.plue.py",
+    ]);
+    let json = bench.plue(&["list", "--output", "json"]).ends(0).json();
+    assert_eq!(json["schema_version"], 1);
+    assert_eq!(json["workflows"][0]["name"], "Mixed");
+    assert_eq!(json["workflows"][0]["steps"], 5);
+    assert_eq!(json["workflows"][1]["name"], serde_json::Value::Null);
+    assert_eq!(json["workflows"][1]["diagnostics"][0]["span"]["file"], "broken.plue.py");
+    assert_eq!(json["workflows"][2]["diagnostics"][0]["code"], "PLUE-E0213");
+}
+
+#[test]
+fn an_empty_repository_has_an_empty_list_and_nothing_to_plan() {
+    let bench = Bench::new();
+    bench.plue(&["list"]).ends(0).tells(&["there is no workflow"]);
+    for command in ["plan", "validate", "run"] {
+        bench.plue(&[command]).ends(4).tells(&["there is no workflow", ".plue.py"]);
+    }
+}
+
+#[test]
+fn the_canonical_ir_is_printed_as_it_is_hashed() {
+    let bench = Bench::with(SMALL);
+    let json = bench.plue(&["plan", "--output", "json"]).ends(0);
+    let hash = hex::encode(Sha256::digest(&json.raw));
+    bench.plue(&["plan"]).ends(0).shows(&["Small", "hello", &format!("sha256:{hash}"), ".plue.py"]);
+    bench.write("b.plue.py", SMALL.replace("Small", "Other"));
+    let both = bench.plue(&["plan", "--output", "json"]).ends(0);
+    assert_eq!(both.stdout.lines().count(), 2);
+    assert_eq!(both.stdout.lines().next().unwrap(), json.stdout);
+}
+
+#[test]
+fn a_plan_is_drawn_in_every_format() {
+    let bench = Bench::with(MIXED);
+    for (format, text) in [("mermaid", "flowchart"), ("dot", "digraph"), ("svg", "<svg")] {
+        bench.plue(&["plan", "--output", format]).ends(0).shows(&[text]);
+    }
+    bench.write("b.plue.py", SMALL);
+    bench.plue(&["plan", "--output", "svg"]).ends(2).tells(&["say which workflow"]);
+    bench.plue(&["plan", "b", "--output", "svg"]).ends(0).shows(&["<svg"]);
+}
+
+#[test]
+fn row_1_26_every_problem_of_every_file_is_told_with_its_place() {
+    let bench = Bench::with(MIXED);
+    bench.write("a.plue.py", "def workflow():\n    return Plan(name='x', steps=[\n");
+    bench.write("b.plue.py", "def workflow():\n    return 7\n");
+    bench.write("c.plue.py", "def workflow():\n    return Pln(name='x')\n");
+    bench.write("d.plue.py", b"x = '\xff'\n");
+    bench.write(
+        "e.plue.py",
+        "def workflow():\n    return Plan(name='e', steps=[\n        Step.bash('a', 'x', depends_on=['b']),\n        Step.bash('c', ''),\n    ])\n",
+    );
+    let said = bench.plue(&["validate"]).ends(3);
+    said.tells(&[
+        "a.plue.py:",
+        "b.plue.py:",
+        "c.plue.py:2:12",
+        "d.plue.py:1:6",
+        "^",
+        "did you mean `Plan`?",
+    ]);
+    said.tells(&["PLUE-P0012", "PLUE-P0022", "6 files"]);
+    assert_eq!(said.stdout, "");
+    let json = bench.plue(&["validate", "--output", "json"]).ends(3).json();
+    assert_eq!(json["files"].as_array().unwrap().len(), 6);
+    assert!(json["diagnostics"].as_array().unwrap().len() >= 6);
+    // The good file is untouched by the others.
+    bench.plue(&["validate", ".plue.py"]).ends(0).tells(&["1 file: 0 errors, 0 warnings"]);
+    bench.plue(&["plan"]).ends(3).shows(&["Mixed"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_and_hides_no_other() {
+    let bench = Bench::with(SMALL);
+    std::os::unix::fs::symlink("/etc/hostname", bench.repo().join("link.plue.py")).unwrap();
+    bench.plue(&["list"]).ends(0).shows(&["Small", "(broken)", "link.plue.py"]);
+    bench.plue(&["plan", "link.plue.py"]).ends(3).tells(&["link.plue.py", "symbolic link"]);
+    bench.plue(&["plan", "missing.plue.py"]).ends(4).tells(&["PLUE-E0218", "missing.plue.py"]);
+}
+
+#[test]
+fn a_role_without_a_file_is_a_warning_in_validate_and_a_refusal_in_run() {
+    let source = "def workflow():\n    return Plan(name='r', steps=[\n        Step.llm('review', 'look', role='critic'),\n    ])\n";
+    let bench = Bench::with(source);
+    let said = bench.plue(&["validate"]).ends(0);
+    said.tells(&["warning[PLUE-C0008]", "critic", ".plue.py:3:9", ".plue/roles/critic.md"]);
+    bench.plue(&["run"]).ends(3).tells(&["error[PLUE-C0008]"]);
+    assert!(
+        bench.plue(&["runs", "--output", "json"]).ends(0).json()["runs"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    bench.write(".plue/roles/critic.md", "---\n---\nBe critical.\n");
+    assert!(!bench.plue(&["validate"]).ends(0).stderr.contains("PLUE-C0008"));
+}
+
+#[test]
+fn one_of_several_workflows_must_be_named() {
+    let bench = Bench::with(SMALL);
+    bench.write("ci.plue.py", SMALL.replace("Small", "Continuous"));
+    bench.plue(&["run"]).ends(2).tells(&["2 workflow files", "ci.plue.py"]);
+    bench.plue(&["run", "cii"]).ends(4).tells(&["did you mean `ci`?"]);
+    bench.plue(&["plan", "Continuous"]).ends(0).shows(&["Continuous", "ci.plue.py"]);
+    let two = "def workflow():\n    return [Plan(name=n, steps=[Step.bash('a', 'true')]) for n in ('x', 'y')]\n";
+    bench.write("two.plue.py", two);
+    bench.plue(&["run", "two"]).ends(2).tells(&["2 plans", "`x`, `y`"]);
+    bench.plue(&["run", "y"]).ends(0);
+}
+
+#[test]
+fn a_file_of_another_repository_is_planned_there() {
+    let (bench, other) = (Bench::new(), Bench::with(SMALL));
+    let file = other.repo().join(".plue.py");
+    bench.plue(&["plan", file.to_str().unwrap()]).ends(0).shows(&["Small"]);
+    let repo = other.repo();
+    bench.plue(&["plan", "--repo", repo.to_str().unwrap(), ".plue.py"]).ends(0).shows(&["Small"]);
+    bench.plue(&["plan", "--repo", "nowhere"]).ends(4).tells(&["nowhere"]);
+}
+
+#[test]
+fn the_default_event_is_what_git_says() {
+    let source = "def workflow(ctx):\n    e = ctx.event\n    return Plan(name=f'{e.type} {e.branch} {e.actor} {len(e.sha)} {e.repository} {e.default_branch}', steps=[Step.bash('a', 'true')])\n";
+    let bench = Bench::new();
+    bench.write("w.plue.py", source.replace("len(e.sha)", "e.sha"));
+    bench.git(&["remote", "add", "origin", "git@forge.invalid:acme/shop.git"]);
+    bench.plue(&["plan", "w"]).ends(0).shows(&["manual None ada None acme/shop"]);
+    bench.write("w.plue.py", source);
+    bench.commit();
+    bench.git(&["config", "user.name", "Grace"]);
+    bench.plue(&["plan", "w"]).ends(0).shows(&["manual main Grace 40 acme/shop main"]);
+    let event = r#"{"type": "push", "branch": "dev", "sha": "abc", "actor": "bot"}"#;
+    bench
+        .plue_reading(&["plan", "w", "--event", "-"], event)
+        .ends(0)
+        .shows(&["push dev bot 3 None None"]);
+    let said = bench.plue_reading(&["plan", "w", "--event", "-"], r#"{"type": "psh"}"#).ends(2);
+    said.tells(&["PLUE-C0007", "plue schema event"]);
+    bench.plue(&["plan", "w", "--event", "no.json"]).ends(4).tells(&["no.json"]);
+}
+
+#[test]
+fn inputs_have_the_types_that_the_plan_declares() {
+    let source = r#"
+def workflow(ctx):
+    env = ctx.inputs.get("env", "none")
+    return Plan(name="in " + env, inputs={
+        "env": Input(default="dev", choices=["dev", "prod"]),
+        "count": Input(type="integer", required=True),
+    }, steps=[Step.bash("a", "true")])
+"#;
+    let bench = Bench::with(source);
+    bench.plue(&["plan"]).ends(0).shows(&[
+        "in dev",
+        "env: string = \"dev\"",
+        "count: integer, required",
+    ]);
+    bench.plue(&["plan", "--input", "env=prod"]).ends(0).shows(&["in prod"]);
+    bench.plue(&["run"]).ends(2).tells(&["PLUE-C0006", "`count`", "--input count="]);
+    let wrong = bench.plue(&["run", "--input", "count=x", "--input", "evn=dev"]).ends(2);
+    wrong.tells(&["expected a whole number", "did you mean `env`?"]);
+    bench.plue(&["run", "--input", "count"]).ends(2).tells(&["KEY=VALUE"]);
+    bench.plue(&["run", "--input", "count=3"]).ends(0).tells(&["in dev"]);
+}
+
+#[test]
+fn a_plan_is_compared_with_another_commit() {
+    let bench = Bench::with(SMALL);
+    bench.plue(&["plan", "--diff", "HEAD"]).ends(0).shows(&["Small", "as in HEAD"]);
+    bench.write(".plue.py", SMALL.replace("echo hello", "echo bye"));
+    bench.write("new.plue.py", SMALL.replace("Small", "New"));
+    let said = bench.plue(&["plan", "--diff", "HEAD"]).ends(0);
+    said.shows(&["step hello", "echo bye", "New", "new since HEAD"]);
+    let json = bench.plue(&["plan", "--diff", "HEAD", "--output", "json"]).ends(0).json();
+    assert_eq!(json["plans"][0]["diff"]["changes"][0]["name"], "hello");
+    bench.plue(&["plan", "--diff", "nonsense"]).ends(4).tells(&["nonsense"]);
+}
