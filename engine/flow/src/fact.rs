@@ -63,6 +63,9 @@ pub enum Fact {
         /// Who runs it; absent for work inside the engine.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         runner: Option<RunnerId>,
+        /// When it began, if that was before this entry was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began: Option<jiff::Timestamp>,
     },
     /// The attempt ended.
     AttemptEnded {

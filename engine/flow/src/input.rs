@@ -1,5 +1,6 @@
 //! Inputs: what the outside tells a run.
 
+use jiff::Timestamp;
 use plue_plan::{AttemptId, RunnerId, StepId};
 use serde_json::Value as Json;
 
@@ -37,6 +38,8 @@ pub enum Input {
         attempt: AttemptId,
         /// Who runs it.
         runner: Option<RunnerId>,
+        /// When it began, if that is known to be before now.
+        began: Option<Timestamp>,
     },
     /// The attempt ended.
     Ended {

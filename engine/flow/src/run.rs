@@ -186,7 +186,9 @@ impl Run {
                 self.admit_condition(step, visit, value, reads).map(Some)
             }
             Input::Assigned { attempt, runner } => self.admit_assigned(attempt, runner).map(Some),
-            Input::Started { attempt, runner } => self.admit_started(attempt, runner).map(Some),
+            Input::Started { attempt, runner, began } => {
+                self.admit_started(attempt, (runner, began)).map(Some)
+            }
             Input::Ended { attempt, outcome, output } => {
                 self.admit_ended(attempt, outcome, output).map(Some)
             }

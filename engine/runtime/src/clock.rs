@@ -38,20 +38,21 @@ impl Clock {
         }
     }
 
-    /// The time of day.
+    /// The time of day, in whole microseconds: what the databases keep.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the wall clock"
     )]
     pub fn now(&self) -> Timestamp {
-        match self.simulated {
+        let now = match self.simulated {
             None => Timestamp::now(),
             Some((start, at)) => {
                 let passed = Instant::now().saturating_duration_since(at);
                 start.saturating_add(passed).unwrap_or(Timestamp::MAX)
             }
-        }
+        };
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     /// A mark to measure from.

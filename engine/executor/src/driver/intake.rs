@@ -1,5 +1,8 @@
 //! Waiting: for the runner, for requests, for time. Turns what comes into inputs.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Input};
 use plue_pool::{Command, Ended, PoolEvent};
 use plue_runtime::Phase;
@@ -68,7 +71,7 @@ impl Driver {
     ) -> Result<(), Error> {
         match event {
             PoolEvent::Ready { epoch, held } => self.runner_ready(epoch, &held, incoming).await?,
-            PoolEvent::Started { claim } => incoming.push(self.started(&claim)),
+            PoolEvent::Started { claim } => incoming.push(self.started(&claim, None)),
             PoolEvent::Ended(end) => self.ended(end, incoming),
             PoolEvent::Rejected { claim, reason } => {
                 incoming.push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason }));
@@ -78,16 +81,19 @@ impl Driver {
         Ok(())
     }
 
-    fn started(&self, claim: &Claim) -> Incoming {
+    fn started(&self, claim: &Claim, began: Option<Timestamp>) -> Incoming {
         let runner = self.lease.as_ref().map(|leased| leased.lease.runner.clone());
-        Incoming::plain(Input::Started { attempt: claim.attempt.clone(), runner })
+        Incoming::plain(Input::Started { attempt: claim.attempt.clone(), runner, began })
     }
 
     /// A result whose start was not reported yet brings its start along.
     fn ended(&self, end: Box<Ended>, incoming: &mut Vec<Incoming>) {
         let claim = &end.result.claim;
         if end.tail.iter().any(|event| matches!(event.kind, EventKind::Started { .. })) {
-            incoming.push(self.started(claim));
+            // By this clock, with the duration by the runner's: no two clocks are compared.
+            let wall = Duration::from_micros(end.result.wall_us);
+            let began = self.shared.clock.now().saturating_sub(wall).ok();
+            incoming.push(self.started(claim, began));
         }
         let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
         let input = Input::Ended {

@@ -20,27 +20,27 @@ use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Stop, Tasks};
 use plue_store::{LogRange, Store, StoreOptions};
 
-pub struct World {
-    pub directory: tempfile::TempDir,
-    pub store: Store,
-    pub engine: Engine,
-    pub secrets: GivenSecrets,
+pub(crate) struct World {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) secrets: GivenSecrets,
 }
 
 /// A bash step.
-pub fn bash(id: &str, run: &str) -> Step {
+pub(crate) fn bash(id: &str, run: &str) -> Step {
     Step::new(id, Action::Bash(Bash { run: run.to_owned(), shell: "bash".to_owned() }))
 }
 
 /// A bash step behind others.
-pub fn after(id: &str, run: &str, needs: &[&str]) -> Step {
+pub(crate) fn after(id: &str, run: &str, needs: &[&str]) -> Step {
     let depends_on = needs.iter().map(|need| StepId::new(*need)).collect();
     Step { depends_on, ..bash(id, run) }
 }
 
 /// The runner binary beside this test, built once if `cargo test -p plue-executor` was called
 /// without the rest of the workspace.
-pub fn runner_binary() -> &'static Path {
+pub(crate) fn runner_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
@@ -53,14 +53,14 @@ pub fn runner_binary() -> &'static Path {
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("work")).unwrap();
         Self::at(directory).await
     }
 
     /// A new engine on an old state directory.
-    pub async fn at(directory: tempfile::TempDir) -> Self {
+    pub(crate) async fn at(directory: tempfile::TempDir) -> Self {
         let path = directory.path().join("state/plue.db");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let store = Store::open(StoreOptions::sqlite(&path)).await.unwrap();
@@ -81,11 +81,11 @@ impl World {
         Self { directory, store, engine, secrets: GivenSecrets::default() }
     }
 
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.directory.path().join("work")
     }
 
-    pub async fn submit(&self, plan: Plan) -> RunId {
+    pub(crate) async fn submit(&self, plan: Plan) -> RunId {
         let problems =
             plue_plan::validate::validate(&plan, &plue_plan::validate::SourceMap::default());
         assert_eq!(problems, []);
@@ -105,13 +105,13 @@ impl World {
         self.engine.submit(submission).await.unwrap()
     }
 
-    pub async fn drive(&self, run: &RunId) -> RunStatus {
+    pub(crate) async fn drive(&self, run: &RunId) -> RunStatus {
         let secrets = Arc::new(self.secrets.clone());
         let handle = self.engine.drive(run, secrets, Stop::never()).await.unwrap();
         handle.wait().await.unwrap()
     }
 
-    pub async fn retry(
+    pub(crate) async fn retry(
         &self,
         run: &RunId,
         from: Reopen,
@@ -122,19 +122,19 @@ impl World {
     }
 
     /// Runs a plan of these steps to its end.
-    pub async fn run(&self, steps: Vec<Step>) -> (RunId, RunStatus) {
+    pub(crate) async fn run(&self, steps: Vec<Step>) -> (RunId, RunStatus) {
         let run = self.submit(Plan::new("test", steps)).await;
         let status = self.drive(&run).await;
         (run, status)
     }
 
-    pub async fn step(&self, run: &RunId, step: &str) -> StepStatus {
+    pub(crate) async fn step(&self, run: &RunId, step: &str) -> StepStatus {
         let steps = self.store.steps(run).await.unwrap();
         steps.iter().find(|row| row.view.step.as_str() == step).unwrap().view.status
     }
 
     /// The log of a step's last attempt.
-    pub async fn log(&self, run: &RunId, step: &str) -> String {
+    pub(crate) async fn log(&self, run: &RunId, step: &str) -> String {
         let attempts = self.store.attempts(run, Some(&StepId::new(step))).await.unwrap();
         let attempt = &attempts.last().unwrap().claim.attempt;
         let pieces = self.store.read_log(attempt, LogRange::Bytes(0..u64::MAX)).await.unwrap();
@@ -142,13 +142,13 @@ impl World {
         String::from_utf8(bytes).unwrap()
     }
 
-    pub async fn facts(&self, run: &RunId) -> Vec<Fact> {
+    pub(crate) async fn facts(&self, run: &RunId) -> Vec<Fact> {
         let stored = self.store.load_run(run).await.unwrap().unwrap();
         stored.journal.into_iter().map(|(_, fact)| fact).collect()
     }
 
     /// Invariant 1: every row can be derived from the journal again.
-    pub async fn check_rows(&self, run: &RunId) {
+    pub(crate) async fn check_rows(&self, run: &RunId) {
         let loaded = self.engine.load(run).await.unwrap();
         assert_eq!(loaded.row.view, loaded.run.view());
         for row in self.store.steps(run).await.unwrap() {

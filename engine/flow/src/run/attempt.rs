@@ -1,5 +1,6 @@
 //! Inputs `Started`, `Ended` and `Lost`: what becomes of an attempt, and how attempts are named.
 
+use jiff::Timestamp;
 use plue_plan::{AttemptId, RunnerId, StepId};
 use serde_json::Value as Json;
 
@@ -43,13 +44,13 @@ impl Run {
     pub(super) fn admit_started(
         &self,
         attempt: AttemptId,
-        runner: Option<RunnerId>,
+        (runner, began): (Option<RunnerId>, Option<Timestamp>),
     ) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
         if current.status == AttemptStatus::Running {
             return Err(stale(&attempt));
         }
-        Ok(Fact::AttemptStarted { step: self.step_id(at), attempt, runner })
+        Ok(Fact::AttemptStarted { step: self.step_id(at), attempt, runner, began })
     }
 
     pub(super) fn admit_ended(

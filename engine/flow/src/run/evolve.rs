@@ -48,8 +48,8 @@ impl Run {
             Fact::AttemptAssigned { step, attempt, .. } => {
                 self.attempt_assigned(self.at(step)?, attempt)?;
             }
-            Fact::AttemptStarted { step, attempt, .. } => {
-                self.attempt_started(self.at(step)?, attempt, at, sink)?;
+            Fact::AttemptStarted { step, attempt, began, .. } => {
+                self.attempt_started(self.at(step)?, attempt, began.unwrap_or(at), sink)?;
             }
             Fact::AttemptEnded { step, attempt, outcome, output } => {
                 self.attempt_ended(self.at(step)?, attempt, (outcome, output), sink)?

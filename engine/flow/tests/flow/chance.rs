@@ -215,7 +215,7 @@ fn work(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
             Input::Assigned { attempt: attempt.clone(), runner: RunnerId::new("r") }
         }
         (AttemptStatus::Queued | AttemptStatus::Assigned, _) => {
-            Input::Started { attempt: attempt.clone(), runner: None }
+            Input::Started { attempt: attempt.clone(), runner: None, began: None }
         }
         (_, 14) => end(attempt, Outcome::Cancelled),
         (_, _) => end(attempt, dice.outcome()),

@@ -145,7 +145,7 @@ impl Player {
     #[track_caller]
     pub(crate) fn begin(&mut self, step: &str) -> Transition {
         let attempt = self.attempt(step);
-        self.feed(Input::Started { attempt, runner: None })
+        self.feed(Input::Started { attempt, runner: None, began: None })
     }
 
     #[track_caller]
