@@ -14,6 +14,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
     follow::{FollowError, Follower},
+    output,
     render::{live::Live, words},
     terminal::{Style, sanitize},
 };
@@ -103,7 +104,7 @@ async fn watch<W: io::Write>(
             return Ok((status, count > 0));
         }
         tokio::select! {
-            shown = follower.to_end(), if showing => match shown {
+            shown = follower.until_end(), if showing => match shown {
                 // Closed: nobody looks any more, but the run goes on.
                 Ok(_) | Err(FollowError::Closed(_)) => showing = false,
                 Err(FollowError::Store(error)) => return Err(from_store(&error)),
@@ -154,13 +155,16 @@ async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Re
     let style = words::run_style(status);
     let result = status.to_string();
     let [succeeded, bad, rest] = counts;
-    eprintln!(
+    output::say(&format!(
         "{} {}{took} · {succeeded} succeeded, {bad} failed, {rest} skipped or cancelled",
         app.stderr.paint(Style::Bold, "run"),
         app.stderr.paint(style, &result),
-    );
+    ));
     if status != RunStatus::Success {
-        eprintln!("{}", app.stderr.paint(Style::Dim, &format!("why: plue explain {run}")));
+        output::say(&format!(
+            "{}",
+            app.stderr.paint(Style::Dim, &format!("why: plue explain {run}"))
+        ));
     }
     Ok(())
 }
@@ -181,9 +185,9 @@ async fn last_lines(
     let pieces = store.read_log(&attempt.claim.attempt, range).await.map_err(failed)?;
     let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
     let title = format!("last lines of {step}");
-    eprintln!("{}", app.stderr.paint(Style::Bold, &title));
+    output::say(&format!("{}", app.stderr.paint(Style::Bold, &title)));
     for line in String::from_utf8_lossy(&bytes).lines() {
-        eprintln!("  {}", sanitize(line, app.stderr.color));
+        output::say(&format!("  {}", sanitize(line, app.stderr.color)));
     }
     Ok(())
 }

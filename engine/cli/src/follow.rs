@@ -61,7 +61,7 @@ impl<'a, W: Write> Follower<'a, W> {
     ///
     /// # Errors
     /// The database, or the output.
-    pub async fn to_end(&mut self) -> Result<RunStatus, FollowError> {
+    pub async fn until_end(&mut self) -> Result<RunStatus, FollowError> {
         let mut changes = self.store.changes_of(self.run);
         loop {
             changes.borrow_and_update();

@@ -15,6 +15,7 @@ mod output;
 mod records;
 mod render;
 mod sources;
+mod talk;
 mod terminal;
 mod wiring;
 
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, environment: Environment) -> (App, Outcome) {
     match App::new(&cli.global, environment.clone()) {
         Ok(app) => {
+            talk::listen(&app);
             let outcome = commands::dispatch(cli.command, &app);
             (app, outcome)
         }

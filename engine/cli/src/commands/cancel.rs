@@ -12,7 +12,7 @@ use crate::{
     args::CancelArgs,
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
-    wiring,
+    output, wiring,
 };
 
 /// Between two looks at whether the run has ended.
@@ -55,7 +55,7 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
             }
             row = store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
         }
-        eprintln!("run {run} ended: {}", row.view.status);
+        output::say(&format!("run {run} ended: {}", row.view.status));
         Ok(Exit::Ok)
     })
 }

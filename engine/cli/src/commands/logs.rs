@@ -164,7 +164,7 @@ async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> O
     let steps: Vec<_> = loaded.plan.all_steps().map(|step| step.id.to_string()).collect();
     let names = steps.iter().map(String::as_str);
     let live = Live::new(io::stdout(), app.stdout, names, false);
-    match Follower::new(store, run, live, Clock::real()).to_end().await {
+    match Follower::new(store, run, live, Clock::real()).until_end().await {
         Ok(_) => Ok(Exit::Ok),
         Err(FollowError::Closed(error)) => Err(output::refused(&error)),
         Err(FollowError::Store(error)) => Err(from_store(&error)),

@@ -12,7 +12,7 @@ use crate::{
     args::RerunArgs,
     attend::drive,
     failure::{Failure, Outcome, from_executor},
-    wiring,
+    output, wiring,
 };
 
 pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
@@ -35,7 +35,7 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
         };
         let secrets = Arc::new(given(&args.secrets, app)?);
         let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
-        eprintln!("run {run} repeats {old}");
+        output::say(&format!("run {run} repeats {old}"));
         drive(app, &engine, &run, secrets).await
     })
 }

@@ -12,7 +12,7 @@ use crate::{
     attend::drive,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    wiring,
+    output, wiring,
 };
 
 pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
@@ -37,7 +37,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
                 }
                 continue;
             }
-            eprintln!("run {run} is taken up");
+            output::say(&format!("run {run} is taken up"));
             resumed += 1;
             let exit = drive(app, &engine, &run, Arc::new(GivenSecrets::default())).await?;
             if worst == Exit::Ok {
@@ -45,7 +45,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             }
         }
         if resumed == 0 {
-            eprintln!("no run was left behind");
+            output::say("no run was left behind");
         }
         Ok(worst)
     })

@@ -13,7 +13,7 @@ use crate::{
     attend::drive,
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
-    render,
+    output, render,
     sources::{self, Planned},
     terminal::Style,
     wiring,
@@ -30,7 +30,7 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         let (planned, store) = (planned?, store?);
         render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
         if !planned.printed.is_empty() {
-            crate::output::say(planned.printed.trim_end());
+            output::say(planned.printed.trim_end());
         }
         let secrets = Arc::new(given(&args.secrets, app)?);
         let engine = wiring::engine(app, store, &tasks)?;
@@ -40,24 +40,24 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         let submission = submission(args.max_parallel, planned, only);
         let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
         if app.verbosity >= 0 {
-            eprintln!(
+            output::say(&format!(
                 "{} {name} · plan {} · run {run}",
                 app.stderr.paint(Style::Bold, "run"),
                 hash.short()
-            );
+            ));
         }
         let exit = drive(app, &engine, &run, secrets).await?;
-        tell(&run, exit, args.output);
+        tell(&run, exit, args.output)?;
         Ok(exit)
     })
 }
 
 /// Data for programs on stdout; for people everything was said on stderr.
-fn tell(run: &RunId, exit: Exit, format: Format) {
+fn tell(run: &RunId, exit: Exit, format: Format) -> Result<(), Failure> {
     match format {
-        Format::Table => {}
+        Format::Table => Ok(()),
         Format::Json | Format::Jsonl => {
-            println!("{}", json!({ "schema_version": 1, "run": run, "exit_code": exit.code() }));
+            output::json(&json!({ "schema_version": 1, "run": run, "exit_code": exit.code() }))
         }
     }
 }
