@@ -134,7 +134,8 @@ impl TypeGuard {
         slf: &Bound<'py, Self>,
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().get_type::<PyType>().get_item(item)
+        // Not `types.GenericAlias`: that one can be called, and would make classes.
+        prepared::get(slf.py())?.typing_type.bind(slf.py()).get_item(item)
     }
 
     fn __repr__(&self) -> &'static str {
@@ -271,6 +272,18 @@ fn build_class<'py>(
     prepared.build_class.bind(py).call(PyTuple::new(py, arguments)?, keywords)
 }
 
+/// The body of functions that are only the code of steps.
+#[pyfunction(name = "__plue_elsewhere__")]
+fn elsewhere() -> PyResult<()> {
+    Err(problem(
+        Raise::Type,
+        codes::STEP_FUNCTION,
+        "this function is the code of a step: it runs on the runner and not while a plan is made"
+            .to_owned(),
+        Some("write a second function for what the plan needs".to_owned()),
+    ))
+}
+
 /// The number of an object in the order of asking.
 #[pyfunction]
 pub(crate) fn identity(object: &Bound<'_, PyAny>) -> u64 {
@@ -303,6 +316,7 @@ pub(crate) fn install(builtins: &Bound<'_, PyDict>) -> PyResult<()> {
         wrap_pyfunction!(format::guarded_format, py)?,
         wrap_pyfunction!(build_class, py)?,
         wrap_pyfunction!(plue_format, py)?,
+        wrap_pyfunction!(elsewhere, py)?,
         wrap_pyfunction!(super::modules::import, py)?,
     ];
     for function in functions {

@@ -27,6 +27,9 @@ const MAX_REPORTED: usize = 100;
 /// The name that calls of `.format` are rewritten to; no file can write it.
 pub(crate) const FORMAT_GUARD: &str = "__plue_format__";
 
+/// What the body of a function becomes that is only the code of steps.
+pub(crate) const ELSEWHERE_GUARD: &str = "__plue_elsewhere__";
+
 /// What the check of one file found.
 pub(crate) struct Checked {
     /// Every problem, in the order of the text. Empty: the file may run.
@@ -293,8 +296,10 @@ impl<'py> Walk<'_, 'py> {
         });
         if self.step_functions.contains(node.address()) {
             // It runs on the runner and never here: what it says is not this policy's business.
-            let pass = self.kinds.new_pass(self.py, node)?;
-            node.object.setattr(intern!(self.py, "body"), PyList::new(self.py, [pass])?)?;
+            let stub = self.kinds.new_call(self.py, ELSEWHERE_GUARD, node)?;
+            self.blessed.insert(stub.name_address);
+            let body = PyList::new(self.py, [stub.statement])?;
+            node.object.setattr(intern!(self.py, "body"), body)?;
         }
         Ok(())
     }
@@ -302,16 +307,13 @@ impl<'py> Walk<'_, 'py> {
     fn class(&mut self, node: &Node<'py>) -> PyResult<()> {
         let name = node.text("name")?;
         self.bind(node, &name);
-        let bases = node.children("bases", self.kinds)?;
-        let mut typed_dict = false;
-        for base in &bases {
-            typed_dict |= base.last_name()?.as_deref() == Some("TypedDict");
-        }
         for keyword in node.children("keywords", self.kinds)? {
             let argument = keyword.optional_text("arg")?.unwrap_or_else(|| "**".to_owned());
-            if !(typed_dict && argument == "total") {
+            // `total` belongs to a TypedDict; other classes refuse it when they are made.
+            if argument != "total" {
                 let message = format!("a class takes no keyword `{argument}` while a plan is made");
-                self.report(&keyword, codes::CLASS_KEYWORD, message, "derive from plain classes");
+                let hint = "derive from plain classes";
+                self.report(&keyword, codes::CLASS_KEYWORD, message, hint);
             }
         }
         Ok(())

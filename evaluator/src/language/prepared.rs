@@ -38,6 +38,8 @@ pub(crate) struct Prepared {
     pub(crate) scope_offset: u32,
     /// The names of all real builtins: what a function finds on the runner.
     pub(crate) runner_builtins: BTreeSet<String>,
+    /// `typing.Type`
+    pub(crate) typing_type: Py<PyAny>,
     /// `types.MappingProxyType`
     pub(crate) mapping_proxy: Py<PyAny>,
 }
@@ -99,6 +101,7 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         scope_offset: py.import("_symtable")?.getattr("SCOPE_OFF")?.extract()?,
         symtable: py.import("_symtable")?.getattr("symtable")?.unbind(),
         runner_builtins: real.dict().keys().iter().filter_map(|name| name.extract().ok()).collect(),
+        typing_type: py.import("typing")?.getattr("Type")?.unbind(),
         mapping_proxy: py.import("types")?.getattr("MappingProxyType")?.unbind(),
     };
     let _ = PREPARED.set(py, prepared);

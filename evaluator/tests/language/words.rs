@@ -126,3 +126,16 @@ fn places_follow_characters_and_the_order_of_steps() {
     assert_eq!((span.line, span.column, span.end_column), (2, 50, Some(69)));
     assert_eq!(places.plan.unwrap().column, 12);
 }
+
+#[test]
+fn a_step_function_that_is_reached_here_after_all_says_where_it_runs() {
+    let source = "class A:\n    def go():\n        import os\n    step = Step.python('p', go)\n\
+                  def workflow():\n    return A.go()\n";
+    let Some(EvalOutcome::Failed { diagnostics_json }) =
+        evaluate(request("ci.plue.py", source.as_bytes())).outcome
+    else {
+        panic!("it ran");
+    };
+    assert!(diagnostics_json.contains("PLUE-E0038"), "{diagnostics_json}");
+    assert!(diagnostics_json.contains("it runs on the runner"), "{diagnostics_json}");
+}

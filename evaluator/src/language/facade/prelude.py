@@ -495,26 +495,26 @@ class _NamedTupleMeta(type):
 class _Marker:
     """A base that is no class: NamedTuple and TypedDict."""
 
-    __slots__ = ("name", "bases")
+    __slots__ = ("_name", "_bases")
 
     def __init__(self, name, bases):
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "bases", bases)
+        object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_bases", bases)
 
     def __setattr__(self, name, value):
-        raise AttributeError(f"{self.name} does not change")
+        raise AttributeError(f"{self._name} does not change")
 
     def __mro_entries__(self, bases):
-        return self.bases
+        return self._bases
 
     def __call__(self, *args, **kwargs):
-        raise TypeError(f"write a class that derives from {self.name}")
+        raise TypeError(f"write a class that derives from {self._name}")
 
     def __or__(self, other):
         return _typing.Union[dict, other]
 
     def __repr__(self):
-        return self.name
+        return self._name
 
 
 _NamedTupleBase = type.__new__(_NamedTupleMeta, "NamedTuple", (), {})

@@ -107,7 +107,15 @@ pub(crate) struct Kinds {
     by_address: BTreeMap<usize, Kind>,
     load: Py<PyType>,
     name: Py<PyType>,
-    pass: Py<PyType>,
+    call: Py<PyType>,
+    expression: Py<PyType>,
+}
+
+/// A new statement that calls a guard.
+pub(crate) struct Stub<'py> {
+    pub(crate) statement: Bound<'py, PyAny>,
+    /// Address of the guard's name.
+    pub(crate) name_address: usize,
 }
 
 /// A line from 1 and a byte offset in it, as Python counts.
@@ -173,7 +181,13 @@ impl Kinds {
         let class = |name: &str| -> PyResult<Py<PyType>> {
             Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
         };
-        Ok(Self { by_address, load: class("Load")?, name: class("Name")?, pass: class("Pass")? })
+        Ok(Self {
+            by_address,
+            load: class("Load")?,
+            name: class("Name")?,
+            call: class("Call")?,
+            expression: class("Expr")?,
+        })
     }
 
     /// The node behind an object, if it is one.
@@ -205,15 +219,21 @@ impl Kinds {
         Ok(node)
     }
 
-    /// A new `pass`, at the place of another node.
-    pub(crate) fn new_pass<'py>(
+    /// A new statement that calls a guard without arguments, at the place of another node.
+    pub(crate) fn new_call<'py>(
         &self,
         py: Python<'py>,
+        guard: &str,
         place: &Node<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let node = self.pass.bind(py).call0()?;
-        place.copy_place(&node)?;
-        Ok(node)
+    ) -> PyResult<Stub<'py>> {
+        let name = self.new_name(py, guard, place)?;
+        let name_address = name.as_ptr() as usize;
+        let nothing = || PyList::empty(py);
+        let call = self.call.bind(py).call1((name, nothing(), nothing()))?;
+        place.copy_place(&call)?;
+        let statement = self.expression.bind(py).call1((call,))?;
+        place.copy_place(&statement)?;
+        Ok(Stub { statement, name_address })
     }
 }
 
