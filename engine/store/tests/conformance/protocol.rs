@@ -75,18 +75,18 @@ impl Model {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let send = (0_usize..4, 1_u64..7, 0_u64..4).prop_map(|(holder, from, more)| Act::Send {
+    let send = (0_usize..3, 1_u64..7, 0_u64..4).prop_map(|(holder, from, more)| Act::Send {
         holder,
         from,
         to: from + more,
     });
-    let result = (0_usize..4, 0_u64..7, 1_u64..7)
+    let result = (0_usize..3, 0_u64..7, 1_u64..7)
         .prop_map(|(holder, events, tail_from)| Act::Result { holder, events, tail_from });
     prop_oneof![
-        4 => Just(Act::Claim),
+        5 => Just(Act::Claim),
         8 => send,
-        4 => result,
-        2 => Just(Act::Requeue),
+        3 => result,
+        4 => Just(Act::Requeue),
         1 => Just(Act::Lose),
         1 => Just(Act::Cancel),
     ]
@@ -246,9 +246,9 @@ impl<'w> History<'w> {
 
 on_each_store! {
     async fn no_history_breaks_the_protocol(world) {
-        let config = Config { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+        let config = Config { cases: 48, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
         let case = std::cell::Cell::new(0);
-        let acts = prop::collection::vec(act(), 1..24);
+        let acts = prop::collection::vec(act(), 1..40);
         let run = TestRunner::new(config).run(&acts, |acts| {
             case.set(case.get() + 1);
             tokio::task::block_in_place(|| {
