@@ -7,11 +7,11 @@
 //! Reading order: [`prompt`], [`partials`], [`role`], [`shipped`]; `docs/prompts.md` is the manual.
 #![forbid(unsafe_code)]
 
+mod builtin;
 pub mod codes;
 mod error;
 mod frontmatter;
 mod header;
-mod helper;
 pub mod limits;
 pub mod partials;
 mod problems;
@@ -25,7 +25,7 @@ mod survey;
 mod template;
 
 pub use crate::{
-    helper::{Form, HELPERS, HelperSpec},
+    builtin::{Form, HELPERS, HelperSpec},
     partials::Partials,
     prompt::{PromptFile, Settings},
     role::{Role, Roles},

@@ -6,9 +6,9 @@ use plue_plan::{Diagnostic, Span, policy::Budget};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    codes, frontmatter,
+    builtin, codes, frontmatter,
     header::{self, Header, PROMPT_FIELDS, shown, span},
-    helper, limits,
+    limits,
     partials::{self, Partials},
     render,
     schema::{self, Schema},
@@ -223,7 +223,7 @@ fn size_problem(inputs: &Map<String, Json>) -> Option<Diagnostic> {
         let message = format!("the inputs are nested more than {} deep", limits::MAX_INPUT_DEPTH);
         return Some(Diagnostic::error(codes::TOO_DEEP, message));
     }
-    let bytes: u64 = inputs.values().map(helper::size).sum();
+    let bytes: u64 = inputs.values().map(builtin::size).sum();
     (bytes > limits::MAX_INPUT_BYTES as u64).then(|| {
         let message =
             format!("the inputs have about {bytes} bytes; {} are allowed", limits::MAX_INPUT_BYTES);

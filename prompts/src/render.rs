@@ -11,11 +11,11 @@ use plue_plan::{Diagnostic, Span};
 use serde_json::{Map, Value as Json};
 
 use crate::{
+    builtin::{self, Meter},
     codes,
     error::Error,
     frontmatter::number,
     header::shown,
-    helper::{self, Meter},
     limits,
     partials::Linked,
     template::{Template, tag_at},
@@ -44,7 +44,7 @@ pub(crate) fn render(
     registry.set_strict_mode(true);
     // A prompt is no HTML: `<` stays `<`.
     registry.register_escape_fn(handlebars::no_escape);
-    helper::register(&mut registry, &Meter::new());
+    builtin::register(&mut registry, &Meter::new());
     for (name, template) in &linked.partials {
         registry.register_template(name, template.compiled.clone());
     }

@@ -15,12 +15,12 @@ use plue_plan::{Code, Diagnostic, validate::did_you_mean};
 use serde_json::Value as Json;
 
 use crate::{
+    builtin::{self, Form, HELPERS},
     codes,
     frontmatter::number,
     header::shown,
-    helper::{self, Form, HELPERS},
     problems::capped,
-    template::{Origin, Use},
+    template::{Origin, Use, stands_alone},
 };
 
 /// What is known about a template before it is rendered.
@@ -47,6 +47,7 @@ pub(crate) struct Call {
 }
 
 struct Surveyor<'o> {
+    text: &'o str,
     origin: &'o Origin,
     used_as: Use,
     found: Survey,
@@ -61,10 +62,12 @@ struct Surveyor<'o> {
 /// Judges and prepares a template.
 pub(crate) fn survey(
     template: &mut Template,
+    text: &str,
     origin: &Origin,
     used_as: Use,
 ) -> Result<Survey, Vec<Diagnostic>> {
     let mut surveyor = Surveyor {
+        text,
         origin,
         used_as,
         found: Survey::default(),
@@ -82,13 +85,13 @@ pub(crate) fn survey(
 
 /// Puts the internal helper that counts the work before the first element of a partial.
 fn mark_entry(template: &mut Template) {
-    let weight = helper::weight(template);
+    let weight = builtin::weight(template);
     let text = format!("{{{{x this {weight}}}}}");
     let Ok(mut entry) = Template::compile(&text) else {
         return;
     };
     if let Some(TemplateElement::Expression(call)) = entry.elements.first_mut() {
-        call.name = Parameter::Name(helper::ENTER.to_owned());
+        call.name = Parameter::Name(builtin::ENTER.to_owned());
     }
     template.elements.splice(0..0, entry.elements);
     template.mapping.splice(0..0, entry.mapping);
@@ -148,7 +151,7 @@ impl Surveyor<'_> {
         let printed = match (&call.name, bare) {
             (Parameter::Path(_), true) => {
                 let name = call.name.as_name().unwrap_or_default().to_owned();
-                if helper::find(&name).is_some() {
+                if builtin::find(&name).is_some() {
                     let message = format!("`{name}` is a helper and needs arguments");
                     let hint = format!("an input of this name is written `{{{{this.{name}}}}}`");
                     self.refuse(codes::HELPER_ARGUMENTS, message, hint);
@@ -166,7 +169,7 @@ impl Surveyor<'_> {
                 Parameter::Subexpression(Subexpression::new(call.name.clone(), params, hash))
             }
         };
-        call.name = Parameter::Name(helper::PRINT.to_owned());
+        call.name = Parameter::Name(builtin::PRINT.to_owned());
         call.params = vec![printed];
     }
 
@@ -195,7 +198,7 @@ impl Surveyor<'_> {
     /// A helper with its arguments.
     fn call(&mut self, call: &mut HelperTemplate, form: Form) {
         let name = call.name.as_name().unwrap_or_default().to_owned();
-        match helper::find(&name) {
+        match builtin::find(&name) {
             Some(known) if known.form == form => {
                 self.count(known, call);
                 self.named(known, &call.hash);
@@ -218,7 +221,7 @@ impl Surveyor<'_> {
         }
     }
 
-    fn count(&mut self, known: &helper::HelperSpec, call: &HelperTemplate) {
+    fn count(&mut self, known: &builtin::HelperSpec, call: &HelperTemplate) {
         let given = call.params.len();
         if given < known.least || given > known.most {
             let wanted = match (known.least, known.most) {
@@ -231,7 +234,7 @@ impl Surveyor<'_> {
         }
     }
 
-    fn named(&mut self, known: &helper::HelperSpec, hash: &HashMap<String, Parameter>) {
+    fn named(&mut self, known: &builtin::HelperSpec, hash: &HashMap<String, Parameter>) {
         let mut names: Vec<&String> = hash.keys().collect();
         names.sort();
         for name in names {
@@ -242,7 +245,7 @@ impl Surveyor<'_> {
         }
     }
 
-    fn misplaced(&mut self, known: &helper::HelperSpec) {
+    fn misplaced(&mut self, known: &builtin::HelperSpec) {
         let name = known.name;
         let right = match known.form {
             Form::Block => format!("{{{{#{name} …}}}}…{{{{/{name}}}}}"),
@@ -291,7 +294,7 @@ impl Surveyor<'_> {
 
     /// `(name)`: only a helper can stand in parentheses, and every helper has arguments.
     fn unknown_or_bare(&mut self, name: &str) {
-        match helper::find(name) {
+        match builtin::find(name) {
             Some(known) => {
                 let message = format!("`{name}` needs arguments");
                 self.refuse(codes::HELPER_ARGUMENTS, message, known.summary);
@@ -316,9 +319,13 @@ impl Surveyor<'_> {
     }
 
     fn partial(&mut self, call: &mut DecoratorTemplate) {
+        // The crate would indent the lines of a partial after any spaces, also inside a line.
+        if !stands_alone(self.text, self.at) {
+            call.indent = None;
+        }
         for argument in call.params.iter_mut().chain(call.hash.values_mut()) {
             self.argument(argument);
-            let given = Parameter::Name(helper::GIVEN.to_owned());
+            let given = Parameter::Name(builtin::GIVEN.to_owned());
             let inner = Subexpression::new(given, vec![argument.clone()], HashMap::new());
             *argument = Parameter::Subexpression(inner);
         }
@@ -371,6 +378,7 @@ impl Surveyor<'_> {
         };
         let place = self.at;
         let mut inner = Surveyor {
+            text: self.text,
             origin: self.origin,
             used_as: Use::Partial,
             found: Survey::default(),

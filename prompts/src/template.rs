@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use handlebars::{Template as Compiled, TemplateError, TemplateErrorReason};
+use handlebars::{
+    Template as Compiled, TemplateError, TemplateErrorReason, template::TemplateElement,
+};
 use plue_plan::{Diagnostic, Span};
 
 use crate::{
@@ -46,11 +48,26 @@ pub(crate) fn compile(
     used_as: Use,
 ) -> Result<Template, Vec<Diagnostic>> {
     scan::scan(text).map_err(|fault| vec![scan_problem(&origin, text, fault)])?;
-    let mut compiled = Compiled::compile_with_name(text, name.to_owned())
-        .map_err(|error| vec![syntax_problem(&origin, text, &error)])?;
-    let survey = survey::survey(&mut compiled, &origin, used_as)?;
+    let mut compiled = match used_as {
+        Use::Prompt => compile_prompt(text),
+        Use::Partial => Compiled::compile_with_name(text, name.to_owned()),
+    }
+    .map_err(|error| vec![syntax_problem(&origin, text, &error)])?;
+    let survey = survey::survey(&mut compiled, text, &origin, used_as)?;
     let text = Arc::from(text);
     Ok(Template { origin, text, compiled, survey })
+}
+
+/// The line end that closes the last line of a prompt is no part of its text. But the crate must
+/// see one there, else it does not know a block that stands alone on that line.
+fn compile_prompt(text: &str) -> Result<Compiled, TemplateError> {
+    let mut compiled = Compiled::compile_with_name(format!("{text}\n"), String::new())?;
+    if let Some(TemplateElement::RawString(last)) = compiled.elements.last_mut()
+        && last.ends_with('\n')
+    {
+        last.pop();
+    }
+    Ok(compiled)
 }
 
 fn scan_problem(origin: &Origin, text: &str, fault: Fault) -> Diagnostic {
@@ -120,26 +137,34 @@ fn unexpected(text: &str, tag: Option<&str>) -> (String, Option<String>) {
 /// The tag that starts at a place of a text; `None` at the end of the text.
 pub(crate) fn tag_at(text: &str, line: u32, column: u32) -> Option<String> {
     const MOST: usize = 60;
+    let (start, end) = tag_range(text, line, column)?;
+    Some(text.get(start..end)?.chars().take(MOST).collect())
+}
+
+/// Whether the tag at a place has its line for itself.
+pub(crate) fn stands_alone(text: &str, (line, column): (u32, u32)) -> bool {
+    let Some((start, end)) = tag_range(text, line, column) else {
+        return false;
+    };
+    let (before, after) = (text.get(..start), text.get(end..));
+    let before = before.unwrap_or_default().rsplit('\n').next();
+    let after = after.unwrap_or_default().split('\n').next();
+    let blank = |part: Option<&str>| part.is_none_or(|part| part.trim().is_empty());
+    blank(before) && blank(after)
+}
+
+/// The bytes of the tag that starts at a place of a text.
+fn tag_range(text: &str, line: u32, column: u32) -> Option<(usize, usize)> {
     let line = usize::try_from(line).ok()?.checked_sub(1)?;
     let column = usize::try_from(column).ok()?.checked_sub(1)?;
-    let (start, line) = text
-        .split_inclusive('\n')
-        .scan(0, |at, line| {
-            let start = *at;
-            *at += line.len();
-            Some((start, line))
-        })
-        .nth(line)?;
-    let start = start + line.char_indices().nth(column)?.0;
+    let mut starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+    let line_start = starts.nth(line)?;
+    let inside = text.get(line_start..)?.char_indices().nth(column)?.0;
+    let start = line_start + inside;
     let rest = text.get(start..)?;
     let end = rest.find("}}").map_or(rest.len(), |end| end + 2);
-    let tag = rest.get(..end)?;
-    let tag = if tag.starts_with("{{{") && rest.get(end..)?.starts_with('}') {
-        rest.get(..=end)?
-    } else {
-        tag
-    };
-    Some(tag.chars().take(MOST).collect())
+    let triple = rest.starts_with("{{{") && rest.get(end..)?.starts_with('}');
+    Some((start, start + end + usize::from(triple)))
 }
 
 // === impl Origin ===

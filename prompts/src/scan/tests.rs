@@ -15,6 +15,8 @@ fn depth(template: &Template) -> usize {
 
 fn depth_of(element: &TemplateElement) -> usize {
     match element {
+        // A raw block holds text only.
+        TemplateElement::HelperBlock(block) if block.name.as_name() == Some("raw") => 0,
         TemplateElement::HelperBlock(block) => 1 + inside(block),
         TemplateElement::DecoratorBlock(block) | TemplateElement::PartialBlock(block) => {
             1 + block.template.as_ref().map_or(0, depth)
