@@ -4,8 +4,8 @@ use std::{io, sync::Arc};
 
 use plue_executor::{Engine, RunHandle, perform::environment::SecretSource};
 use plue_flow::{AttemptStatus, RunStatus, StepStatus};
-use plue_plan::RunId;
-use plue_runtime::{Clock, Stop};
+use plue_plan::{RunId, StepId};
+use plue_runtime::Stop;
 use plue_store::{LogRange, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -71,8 +71,8 @@ pub async fn attend(app: &App, engine: &Engine, handle: RunHandle) -> Outcome {
     let run = handle.run.clone();
     let steps = step_names(engine, &run).await?;
     let live =
-        Live::new(io::stderr(), app.stderr, steps.iter().map(String::as_str), app.verbosity < 0);
-    let follower = Follower::new(engine.store(), &run, live, Clock::real());
+        Live::new(io::stderr(), app.stderr, steps.iter().map(StepId::as_str), app.verbosity < 0);
+    let follower = Follower::new(engine.store(), &run, live, steps);
     let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
     summary(app, engine.store(), &run, status).await?;
     Ok(if interrupted { Exit::Interrupted } else { exit_of(status) })
@@ -120,9 +120,9 @@ async fn watch<W: io::Write>(
     }
 }
 
-async fn step_names(engine: &Engine, run: &RunId) -> Result<Vec<String>, Failure> {
+async fn step_names(engine: &Engine, run: &RunId) -> Result<Vec<StepId>, Failure> {
     let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
-    Ok(loaded.plan.all_steps().map(|step| step.id.to_string()).collect())
+    Ok(loaded.plan.all_steps().map(|step| step.id.clone()).collect())
 }
 
 /// What is left to say at the end: the last lines of what failed, the result, where to look.
@@ -169,12 +169,7 @@ async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Re
     Ok(())
 }
 
-async fn last_lines(
-    app: &App,
-    store: &Store,
-    run: &RunId,
-    step: &plue_plan::StepId,
-) -> Result<(), Failure> {
+async fn last_lines(app: &App, store: &Store, run: &RunId, step: &StepId) -> Result<(), Failure> {
     let failed = |error: plue_store::Error| from_store(&error);
     let attempts = store.attempts(run, Some(step)).await.map_err(failed)?;
     let ran = attempts.iter().rev().find(|attempt| {

@@ -138,3 +138,18 @@ pub mod codes {
     /// A step has a role without a file.
     pub const ROLE: Code = Code::new("PLUE-C0008");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::codes::*;
+
+    #[test]
+    fn every_code_has_a_page_that_says_what_to_do() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        for code in [USAGE, NOT_FOUND, INFRASTRUCTURE, CONFIG, UNREADABLE, INPUT, EVENT, ROLE] {
+            let page = std::fs::read_to_string(format!("{pages}/{code}.md")).unwrap();
+            assert!(page.starts_with(&format!("# {code}: ")), "{code}");
+            assert!(page.contains("What to do: "), "{code}");
+        }
+    }
+}

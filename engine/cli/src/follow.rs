@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView};
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_runtime::Clock;
@@ -42,6 +43,8 @@ pub struct Follower<'a, W> {
     run: &'a RunId,
     live: Live<W>,
     clock: Clock,
+    /// The steps in the order of the plan.
+    order: Vec<StepId>,
     /// Bytes shown of each attempt's log.
     shown: HashMap<AttemptId, u64>,
     /// What was said last about each step.
@@ -51,9 +54,10 @@ pub struct Follower<'a, W> {
 // === impl Follower ===
 
 impl<'a, W: Write> Follower<'a, W> {
-    /// A follower that has shown nothing yet.
-    pub fn new(store: &'a Store, run: &'a RunId, live: Live<W>, clock: Clock) -> Self {
-        Self { store, run, live, clock, shown: HashMap::new(), said: BTreeMap::new() }
+    /// A follower that has shown nothing yet. `order`: the steps as the plan has them.
+    pub fn new(store: &'a Store, run: &'a RunId, live: Live<W>, order: Vec<StepId>) -> Self {
+        let clock = Clock::real();
+        Self { store, run, live, clock, order, shown: HashMap::new(), said: BTreeMap::new() }
     }
 
     /// Shows everything until the run ends; gives its status. Cancel-safe: nothing is shown twice
@@ -85,27 +89,28 @@ impl<'a, W: Write> Follower<'a, W> {
         }
     }
 
-    /// Shows what is new.
+    /// Shows what is new, in the order in which steps ended; what has not ended comes last.
     async fn show(&mut self) -> Result<(), FollowError> {
         let steps = self.store.steps(self.run).await?;
         let attempts = self.store.attempts(self.run, None).await?;
-        for attempt in &attempts {
-            self.log_of(attempt).await?;
-        }
+        let mut views: Vec<StepView> = steps.into_iter().map(|row| row.view).collect();
+        let place = |view: &StepView| self.order.iter().position(|step| *step == view.step);
+        views.sort_by_key(|view| (view.ended_at.unwrap_or(Timestamp::MAX), place(view)));
         let now = self.clock.now();
         let mut running = Vec::new();
-        let (mut ended, mut total) = (0, 0);
-        for row in steps {
-            let view = row.view;
-            total += 1;
-            ended += u32::from(view.status.is_terminal());
+        for view in &views {
+            for attempt in attempts.iter().filter(|attempt| attempt.step == view.step) {
+                self.log_of(attempt).await?;
+            }
             if let (StepStatus::Running, Some(since)) = (view.status, view.started_at) {
                 let elapsed = words::duration(since, now);
                 running.push(Running { step: view.step.to_string(), elapsed });
             }
-            self.say(&view)?;
+            self.say(view)?;
         }
-        let summary = format!("  {ended} of {total} steps ended, {} running", running.len());
+        let ended = views.iter().filter(|view| view.status.is_terminal()).count();
+        let summary =
+            format!("  {ended} of {} steps ended, {} running", views.len(), running.len());
         self.live.draw(&running, &summary)?;
         Ok(())
     }

@@ -25,6 +25,7 @@ mod place;
 mod problem;
 mod roles;
 
+pub use event::base;
 pub use place::{Place, Target};
 pub use problem::{diagnostics, from_plan_error};
 pub use roles::missing_roles;
@@ -87,6 +88,7 @@ pub async fn plan_one(
     let (file, occasion) =
         tokio::join!(session.the_file(place.targets.first()), session.occasion(app, source),);
     let (file, occasion) = (file?, occasion?);
+    let session = session.for_event(&place, &occasion.event);
     let name = match place.targets.first() {
         Some(Target::Name(name)) => Some(name.as_str()),
         Some(Target::File(_)) | None => None,
@@ -104,8 +106,7 @@ impl Session {
     /// # Errors
     /// The evaluator cannot be started.
     pub fn start(app: &App, place: &Place) -> Result<Self, Failure> {
-        let tree = place.files().fold(WorkTree::new(&place.repo), WorkTree::including);
-        let session = Self::cold(app, &place.repo, Arc::new(tree));
+        let session = Self::cold(app, &place.repo, Arc::new(tree(place)));
         let warm = session.planner.pool().warm(Trust::Own);
         warm.map_err(|error| from_plan_error(error.into(), &place.repo))?;
         Ok(session)
@@ -129,6 +130,15 @@ impl Session {
             planner: self.planner.clone(),
             view,
             tasks: self.tasks.clone(),
+        }
+    }
+
+    /// The same, with the commit that the event says came before, for `ctx.changed_files`.
+    #[must_use]
+    pub fn for_event(self, place: &Place, event: &Event) -> Self {
+        match base(event) {
+            Some(base) => Self { view: Arc::new(tree(place).changed_since(base)), ..self },
+            None => self,
         }
     }
 
@@ -292,6 +302,11 @@ impl Session {
             printed: evaluated.printed,
         })
     }
+}
+
+/// The work tree with the files that were named.
+fn tree(place: &Place) -> WorkTree {
+    place.files().fold(WorkTree::new(&place.repo), WorkTree::including)
 }
 
 /// The plan of a file that a command is about: the only one, or the one of this name.

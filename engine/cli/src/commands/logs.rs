@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, io};
 
 use plue_executor::Loaded;
 use plue_plan::{RunId, StepId};
-use plue_runtime::Clock;
 use plue_store::{AttemptRow, Store};
 
 use super::one_run;
@@ -161,10 +160,10 @@ async fn search(
 
 /// All steps as they print, and what becomes of them.
 async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> Outcome {
-    let steps: Vec<_> = loaded.plan.all_steps().map(|step| step.id.to_string()).collect();
-    let names = steps.iter().map(String::as_str);
+    let steps: Vec<_> = loaded.plan.all_steps().map(|step| step.id.clone()).collect();
+    let names = steps.iter().map(StepId::as_str);
     let live = Live::new(io::stdout(), app.stdout, names, false);
-    match Follower::new(store, run, live, Clock::real()).until_end().await {
+    match Follower::new(store, run, live, steps).until_end().await {
         Ok(_) => Ok(Exit::Ok),
         Err(FollowError::Closed(error)) => Err(output::refused(&error)),
         Err(FollowError::Store(error)) => Err(from_store(&error)),

@@ -31,6 +31,7 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
         let (files, occasion) =
             tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
         let (files, occasion) = (files?, occasion?);
+        let session = session.for_event(&place, &occasion.event);
         let (mut plans, mut invalid) = (Vec::new(), false);
         for file in files {
             match session.plans(&file, &occasion).await {
@@ -103,13 +104,12 @@ fn print(
 /// Name, triggers and levels, then what the plan is made from and what it needs.
 fn described(file: &str, workflow: &PlannedWorkflow, app: &App) -> String {
     let plan = &workflow.sealed.plan;
-    let mut text = picture::text(plan);
+    let mut text = picture::text(plan) + "\n";
     let mut field = |name: &str, value: &str| {
         let name = format!("{name:<8}");
         let value = crate::terminal::sanitize(value, false);
         text.push_str(&format!("{}{value}\n", app.stdout.paint(Style::Dim, &name)));
     };
-    field("", "");
     field("plan", &workflow.sealed.hash.to_string());
     field("file", file);
     for (name, input) in &plan.inputs {

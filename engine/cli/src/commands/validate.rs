@@ -22,6 +22,7 @@ pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
         let (files, occasion) =
             tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
         let (files, occasion) = (files?, occasion?);
+        let session = session.for_event(&place, &occasion.event);
         let mut diagnostics = Vec::new();
         for file in &files {
             diagnostics.extend(check(&session, file, &occasion).await?);

@@ -45,12 +45,14 @@ pub fn step_sign(status: StepStatus) -> &'static str {
     }
 }
 
-/// A duration as people read it: `850ms`, `3.2s`, `4m 05s`, `2h 13m`.
+/// A duration as people read it: `0.8ms`, `850ms`, `3.2s`, `4m 05s`, `2h 13m`.
 #[must_use]
 pub fn duration(from: Timestamp, to: Timestamp) -> String {
-    let ms = to.as_millisecond().saturating_sub(from.as_millisecond()).max(0);
+    let us = to.as_microsecond().saturating_sub(from.as_microsecond()).max(0);
+    let ms = us / 1_000;
     match ms {
-        0..1_000 => format!("{ms}ms"),
+        0..10 => format!("{ms}.{}ms", us % 1_000 / 100),
+        10..1_000 => format!("{ms}ms"),
         1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
         60_000..3_600_000 => format!("{}m {:02}s", ms / 60_000, ms % 60_000 / 1_000),
         _ => format!("{}h {:02}m", ms / 3_600_000, ms % 3_600_000 / 60_000),
@@ -71,7 +73,7 @@ mod tests {
     fn durations_read_as_people_say_them() {
         let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
         for (ms, text) in [
-            (0, "0ms"),
+            (0, "0.0ms"),
             (999, "999ms"),
             (3_250, "3.2s"),
             (245_000, "4m 05s"),
@@ -79,6 +81,6 @@ mod tests {
         ] {
             assert_eq!(duration(at(0), at(ms)), text);
         }
-        assert_eq!(duration(at(5), at(0)), "0ms");
+        assert_eq!(duration(at(5), at(0)), "0.0ms");
     }
 }

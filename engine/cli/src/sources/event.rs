@@ -47,6 +47,15 @@ pub(super) fn read(path: &Path) -> Result<Event, Failure> {
     })
 }
 
+/// The commit before the event, if it says: the base of a pull request, or what a push moved from.
+#[must_use]
+pub fn base(event: &Event) -> Option<&str> {
+    let request = event.pull_request.as_ref().map(|request| request.base.sha.as_str());
+    // A push that makes a branch moves it from zeros.
+    let known = |sha: &&str| sha.bytes().any(|byte| byte != b'0');
+    request.or(event.before.as_deref()).filter(known)
+}
+
 /// That a person asked for a run of this work tree. What git does not say is absent.
 pub(super) fn manual(repo: &Path, user: Option<String>) -> Event {
     let mut event = Event { actor: user, ..Event::new(EventType::Manual) };

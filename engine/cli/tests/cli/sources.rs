@@ -196,3 +196,34 @@ fn a_plan_is_compared_with_another_commit() {
     assert_eq!(json["plans"][0]["diff"]["changes"][0]["name"], "hello");
     bench.plue(&["plan", "--diff", "nonsense"]).ends(4).tells(&["nonsense"]);
 }
+
+#[test]
+fn row_1_25_every_file_of_its_name_yields_plans_with_steps_and_triggers() {
+    let bench = Bench::with(MIXED);
+    for path in ["api/.plue.py", "deep/er/nightly.plue.py", "node_modules/x/no.plue.py"] {
+        bench.write(path, SMALL.replace("Small", path));
+    }
+    bench.write(".plue/lib/shared.py", "WORD = 'from the module'\n");
+    let with_module =
+        SMALL.replace("Small", "Mod").replace("def workflow", "import shared\ndef workflow");
+    bench.write("mod.plue.py", with_module.replace("echo hello", "echo \" + shared.WORD + \""));
+    let json = bench.plue(&["list", "--output", "json"]).ends(0).json();
+    let names: Vec<_> =
+        json["workflows"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(names, ["Mixed", "api/.plue.py", "deep/er/nightly.plue.py", "Mod"]);
+    bench.plue(&["plan", "mod", "--output", "json"]).ends(0).shows(&["from the module"]);
+}
+
+#[test]
+fn what_changed_is_counted_from_the_commit_that_the_event_names() {
+    let source = "def workflow(ctx):\n    return Plan(name='changed ' + ' '.join(ctx.changed_files), steps=[Step.bash('a', 'true')])\n";
+    let bench = Bench::with(source);
+    bench.write("one.txt", "1");
+    bench.commit();
+    bench.plue(&["plan"]).ends(0).shows(&["changed "]);
+    bench.write("two.txt", "2");
+    bench.plue(&["plan"]).ends(0).shows(&["changed two.txt"]);
+    let event = r#"{"type": "push", "before": "HEAD~1"}"#;
+    let said = bench.plue_reading(&["plan", "--event", "-"], event).ends(0);
+    said.shows(&["changed one.txt two.txt"]);
+}

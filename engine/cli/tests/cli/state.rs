@@ -125,10 +125,11 @@ fn row_4_20_a_run_opens_no_other_file_to_write() {
         };
     }
     // Not every machine has strace, or lets it trace; the snapshot above holds everywhere.
-    match strace.output() {
-        Ok(output) if output.status.success() => {}
-        Ok(_) | Err(_) => return,
+    let probe = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        return;
     }
+    Said::of(strace.output().unwrap()).ends(0);
     let state = format!("\"{}", bench.state().display());
     let text = std::fs::read_to_string(&trace).unwrap();
     let writes = text.lines().filter(|line| {
@@ -160,4 +161,36 @@ fn a_file_that_is_no_database_is_left_alone() {
     }
     let kept = std::fs::read_to_string(bench.state().join("plue.db")).unwrap();
     assert_eq!(kept, "this is a diary, not a database");
+}
+
+#[test]
+fn two_runs_at_once_on_one_state_directory_lose_nothing() {
+    let bench = Bench::with(&SMALL.replace("echo hello", "seq 500"));
+    let children: Vec<_> = (0..4)
+        .map(|_| {
+            let mut command = bench.command(&["run"]);
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        Said::of(child.wait_with_output().unwrap()).ends(0);
+    }
+    let json = bench.plue(&["runs", "--status", "success", "--output", "json"]).ends(0).json();
+    let runs = json["runs"].as_array().unwrap().clone();
+    assert_eq!(runs.len(), 4);
+    for run in runs {
+        let log = bench.plue(&["logs", run["id"].as_str().unwrap(), "hello"]).ends(0).stdout;
+        assert_eq!(log.lines().count(), 500);
+    }
+}
+
+#[test]
+fn a_run_of_a_repository_leaves_it_as_it_was() {
+    let bench = Bench::with(SMALL);
+    let other = Bench::new();
+    let repo = bench.repo();
+    other.plue(&["run", "--repo", repo.to_str().unwrap()]).ends(0);
+    let status = Command::new("git").args(["status", "--porcelain"]).current_dir(&repo).output();
+    assert_eq!(String::from_utf8_lossy(&status.unwrap().stdout), "");
 }

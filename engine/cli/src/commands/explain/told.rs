@@ -29,7 +29,7 @@ pub(super) fn told(document: &Explained, loaded: &Loaded, app: &App) -> String {
         words::run_style(status),
         &format!("run {} {}: {status}{took}", run.id, run.workflow),
     );
-    text.line(1, Style::Plain, &format!("asked for by {}", super::super::status::event(loaded)));
+    text.line(1, Style::Plain, &format!("event {}", super::super::status::event(loaded)));
     text.line(1, Style::Plain, &format!("plan {} from {}", run.plan, loaded.source.source));
     for event in &document.events {
         text.line(1, Style::Dim, &format!("{} {}", clock(&event.at), event.what));

@@ -6,7 +6,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use plue_executor::Origin;
-use plue_plan::Plan;
+use plue_plan::{Event, Plan};
 use plue_planner::{CommitView, Difference, GitCommit, ReadSet, Trust, Verification, WorkTree};
 use plue_store::StoredRun;
 
@@ -19,7 +19,7 @@ use crate::{
     output,
     records::{DifferenceRecord, SCHEMA_VERSION, Verified},
     render,
-    sources::Session,
+    sources::{Session, base},
     wiring,
 };
 
@@ -83,13 +83,26 @@ async fn read(args: &PlanArgs, run: &str, app: &App) -> Result<Recorded, Failure
 /// The commit of the run if git still has it, and the work tree.
 fn views(recorded: &Recorded) -> Vec<(String, Arc<dyn CommitView>)> {
     let mut views: Vec<(String, Arc<dyn CommitView>)> = Vec::new();
+    let event: Option<Event> = serde_json::from_value(recorded.run.source.event.clone()).ok();
+    let base = event.as_ref().and_then(base);
+    let commit = |sha: &String| {
+        let commit = GitCommit::open(&recorded.repo, sha)?;
+        match base {
+            Some(base) => commit.changed_since(base),
+            None => Ok(commit),
+        }
+    };
     if let Some(sha) = &recorded.run.run.sha
-        && let Ok(commit) = GitCommit::open(&recorded.repo, sha)
+        && let Ok(commit) = commit(sha)
     {
         views.push((format!("commit {sha}"), Arc::new(commit)));
     }
     if recorded.repo.is_dir() {
         let tree = WorkTree::new(&recorded.repo).including(&recorded.read_set.entry);
+        let tree = match base {
+            Some(base) => tree.changed_since(base),
+            None => tree,
+        };
         views.push((format!("the work tree {}", recorded.repo.display()), Arc::new(tree)));
     }
     views
