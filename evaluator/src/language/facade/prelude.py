@@ -392,7 +392,7 @@ own_dataclasses = {
 # --- named tuples ------------------------------------------------------------------------------
 
 
-def _tuple_class(name, names, defaults, module):
+def _tuple_class(name, names, defaults, module, extra=()):
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):
         raise ValueError(f"{name!r} is no name for a class")
     for item in names:
@@ -450,6 +450,8 @@ def _tuple_class(name, names, defaults, module):
     }
     for index, item in enumerate(names):
         body[item] = property(lambda self, index=index: tuple.__getitem__(self, index))
+    # Given at once, because setting `__doc__` later is an audited event.
+    body.update(extra)
     return type(name, (tuple,), body)
 
 
@@ -477,8 +479,7 @@ class _NamedTupleMeta(type):
                 defaults[item] = namespace[item]
             elif defaults:
                 raise TypeError(f"non-default field {item} cannot follow default field")
-        cls = _tuple_class(name, names, defaults, namespace.get("__module__", "workflow"))
-        cls.__annotations__ = dict(annotations)
+        extra = {"__annotations__": dict(annotations)}
         for key, value in namespace.items():
             if key in ("__module__", "__qualname__", "__annotations__", "__classcell__"):
                 continue
@@ -486,10 +487,8 @@ class _NamedTupleMeta(type):
                        "_field_defaults", "_make", "_replace", "_asdict"):
                 raise AttributeError(f"cannot overwrite NamedTuple attribute {key}")
             if key not in names:
-                setattr(cls, key, value)
-        if "__doc__" in namespace:
-            cls.__doc__ = namespace["__doc__"]
-        return cls
+                extra[key] = value
+        return _tuple_class(name, names, defaults, namespace.get("__module__", "workflow"), extra)
 
 
 class _Marker:
