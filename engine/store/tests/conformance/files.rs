@@ -144,4 +144,28 @@ mod sqlite {
         waits.await.unwrap().unwrap();
         assert!(other.wait().unwrap().success());
     }
+
+    #[tokio::test]
+    async fn what_was_asked_before_the_end_is_written_and_then_nothing() {
+        let world = World::sqlite().await;
+        let run = world.created("r1").await;
+        let store = world.another().await;
+        let late = store.clone();
+        let write = store.commit(commit(&run, 1, RunStatus::Running));
+        write.await.unwrap().unwrap();
+        drop(late);
+        store.close().await;
+        let seen = world.store.run(&run).await.unwrap().unwrap();
+        assert_eq!(seen.view.status, RunStatus::Running);
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_a_closed_store_is_told_so() {
+        let world = World::sqlite().await;
+        let run = world.created("r1").await;
+        let reader = Store::open(world.options().read_only()).await.unwrap();
+        let clone = reader.clone();
+        reader.close().await;
+        assert!(matches!(clone.run(&run).await, Err(Error::Closed)));
+    }
 }

@@ -21,6 +21,8 @@ mod plans;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod schema;
