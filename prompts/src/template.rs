@@ -80,8 +80,10 @@ fn scan_problem(origin: &Origin, text: &str, fault: Fault) -> Diagnostic {
 }
 
 fn syntax_problem(origin: &Origin, text: &str, error: &TemplateError) -> Diagnostic {
-    let (line, column) =
-        error.pos().map_or((1, 1), |(line, column)| (number(line), number(column)));
+    // The end that the crate sees may be beyond ours.
+    let end = place(text, text.len());
+    let found = error.pos().map(|(line, column)| (number(line), number(column)));
+    let (line, column) = found.unwrap_or((1, 1)).min(end);
     let tag = tag_at(text, line, column);
     let (message, hint) = match error.reason() {
         TemplateErrorReason::MismatchingClosedHelper(open, close)
