@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 STATE_DIR ?= .plue-state
-WORKFLOW ?= examples/hello/.plue.py
+EXAMPLE ?= examples/seed
 NEXTEST_PROFILE ?= $(if $(CI),ci,default)
 # Tools that setup builds (cargo-nextest) live with the build, not in the user's home.
 export PATH := $(abspath $(TARGET_DIR))/tools/bin:$(PATH)
@@ -17,9 +17,9 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
-run: setup-run ## Build plue and run a workflow (WORKFLOW=…, STATE_DIR=…)
+run: setup-run ## Build plue and run an example (EXAMPLE=examples/…, STATE_DIR=…)
 	cargo build --release --locked -p plue-cli -p plue-runner -p plue-evaluator
-	"$(TARGET_DIR)/release/plue" run --state-dir "$(STATE_DIR)" "$(WORKFLOW)"
+	@scripts/run.sh "$(TARGET_DIR)/release/plue" "$(STATE_DIR)" "$(EXAMPLE)"
 
 .PHONY: test
 test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest bins unit ## Everything CI checks; the test summary comes last
