@@ -99,7 +99,7 @@ fn options() -> serde_saphyr::Options {
 
 fn yaml_problem(file: &str, error: &serde_saphyr::Error) -> Diagnostic {
     let error = error.without_snippet();
-    let text = error.to_string();
+    let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
     // The place is in the diagnostic; the library repeats it at the end of its text.
     let text = text.split(" at line ").next().unwrap_or(&text);
     let message = format!("the frontmatter: {}", text.trim());

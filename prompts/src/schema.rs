@@ -31,9 +31,6 @@ pub(crate) fn compile(json: Json, inputs: bool) -> Result<Schema, String> {
     let mut walk = Walk { root: &json, fanout: BTreeMap::new() };
     walk.references(&json)?;
     walk.fanout(&json, &mut Vec::new())?;
-    if inputs && !may_be_object(&json) {
-        return Err("inputs have names, so the schema must have `type: object`".to_owned());
-    }
     let validator = jsonschema::options()
         .with_draft(Draft::Draft202012)
         // Linear time: a pattern of a repository must not stop the engine.
@@ -41,6 +38,9 @@ pub(crate) fn compile(json: Json, inputs: bool) -> Result<Schema, String> {
         .offline()
         .build(&json)
         .map_err(|error| at(error.instance_path(), &error.to_string()))?;
+    if inputs && !may_be_object(&json) {
+        return Err("inputs have names, so the schema must have `type: object`".to_owned());
+    }
     Ok(Schema { json, validator })
 }
 

@@ -225,11 +225,12 @@ impl Surveyor<'_> {
         let given = call.params.len();
         if given < known.least || given > known.most {
             let wanted = match (known.least, known.most) {
-                (least, most) if least == most => format!("{least}"),
-                (least, most) => format!("{least} to {most}"),
+                (1, 1) => "1 argument".to_owned(),
+                (least, most) if least == most => format!("{least} arguments"),
+                (least, most) => format!("{least} to {most} arguments"),
             };
             let name = known.name;
-            let message = format!("`{name}` takes {wanted} arguments, here are {given}");
+            let message = format!("`{name}` takes {wanted}, here are {given}");
             self.refuse(codes::HELPER_ARGUMENTS, message, known.summary);
         }
     }

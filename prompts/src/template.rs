@@ -84,7 +84,7 @@ fn syntax_problem(origin: &Origin, text: &str, error: &TemplateError) -> Diagnos
     let end = place(text, text.len());
     let found = error.pos().map(|(line, column)| (number(line), number(column)));
     let (line, column) = found.unwrap_or((1, 1)).min(end);
-    let tag = tag_at(text, line, column);
+    let tag = tag_around(text, line, column);
     let (message, hint) = match error.reason() {
         TemplateErrorReason::MismatchingClosedHelper(open, close)
         | TemplateErrorReason::MismatchingClosedDecorator(open, close) => (
@@ -134,6 +134,15 @@ fn unexpected(text: &str, tag: Option<&str>) -> (String, Option<String>) {
     };
     let message = format!("`{}` cannot be read", crate::header::shown(tag));
     (message, hint.map(str::to_owned))
+}
+
+/// The tag at whose start or in which a place is; `None` at the end of the text.
+fn tag_around(text: &str, line: u32, column: u32) -> Option<String> {
+    let (at, _) = tag_range(text, line, column)?;
+    let before = text.get(..at)?;
+    let open = before.rfind("{{").filter(|open| !text[*open..at].contains("}}"));
+    let (line, column) = open.map_or((line, column), |open| place(text, open));
+    tag_at(text, line, column)
 }
 
 /// The tag that starts at a place of a text; `None` at the end of the text.

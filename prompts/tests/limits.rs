@@ -57,6 +57,11 @@ fn blocks_nest_to_the_limit_on_a_small_stack_and_no_further() {
         file(&format!("{}x{}", "{{#each a}}".repeat(depth), "{{/each}}".repeat(depth)))
     };
     assert_eq!(outcome(&nested(limits::MAX_NESTING), &json!({"a": [1]})), Ok("x".to_owned()));
+    let rooted = "{{#each @root.a}}".repeat(limits::MAX_NESTING);
+    let deepest = format!("{}1{}", "(json ".repeat(16), ")".repeat(16));
+    let rooted =
+        format!("{rooted}{{{{len {deepest}}}}}{}", "{{/each}}".repeat(limits::MAX_NESTING));
+    assert!(outcome(&file(&rooted), &json!({"a": [1]})).is_ok());
     for depth in [limits::MAX_NESTING + 1, 1_000, 50_000] {
         assert_eq!(outcome(&nested(depth), &json!({"a": [1]})), refused("T0009"));
         assert_eq!(outcome(&each(depth), &json!({"a": [1]})), refused("T0009"));
