@@ -16,10 +16,7 @@ use crate::tidy::{crates::Crate, tree::Tree};
 /// Checks `packages`, or every crate of the workspace when the list is empty.
 pub(crate) fn run(root: &Path, packages: &[String]) -> anyhow::Result<ExitCode> {
     let tree = Tree::from_git(root)?;
-    let all: Vec<String> = Crate::all(&tree)
-        .into_iter()
-        .map(|found| found.name)
-        .collect();
+    let all: Vec<String> = Crate::all(&tree).into_iter().map(|found| found.name).collect();
     let chosen = choose(&all, packages)?;
     let mut failed = Vec::new();
     for package in &chosen {
@@ -37,18 +34,10 @@ pub(crate) fn run(root: &Path, packages: &[String]) -> anyhow::Result<ExitCode> 
     }
     let mut talk = std::io::stderr().lock();
     if failed.is_empty() {
-        writeln!(
-            talk,
-            "ci-check-crates: {} crates compile alone",
-            chosen.len()
-        )?;
+        writeln!(talk, "ci-check-crates: {} crates compile alone", chosen.len())?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(
-        talk,
-        "ci-check-crates: these crates do not compile alone: {}",
-        failed.join(", ")
-    )?;
+    writeln!(talk, "ci-check-crates: these crates do not compile alone: {}", failed.join(", "))?;
     Ok(ExitCode::FAILURE)
 }
 

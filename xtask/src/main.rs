@@ -34,9 +34,8 @@ enum Task {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("xtask has no parent folder")?;
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
     match arguments.task {
         Task::Tidy => tidy::run(root),
         Task::CiCheckCrates { packages } => check_crates::run(root, &packages),

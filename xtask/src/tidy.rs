@@ -51,12 +51,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
         writeln!(talk, "tidy: {} files, nothing to do", tree.len())?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(
-        talk,
-        "tidy: {} to fix in {} files (rules: docs/style.md)",
-        found.len(),
-        tree.len()
-    )?;
+    writeln!(talk, "tidy: {} to fix in {} files (rules: docs/style.md)", found.len(), tree.len())?;
     Ok(ExitCode::FAILURE)
 }
 

@@ -45,21 +45,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn plan(size: usize) -> Plan {
     let id = |n: usize| StepId::new(format!("step-{n}"));
     let steps = (0..size).map(|n| {
-        let action = Action::Bash(Bash {
-            run: format!("make target-{n}"),
-            shell: "bash".to_owned(),
-        });
+        let action =
+            Action::Bash(Bash { run: format!("make target-{n}"), shell: "bash".to_owned() });
         let mut step = Step::new(id(n).as_str(), action);
-        let earlier = [1, 7, 31, 97]
-            .into_iter()
-            .filter_map(|back| n.checked_sub(back));
+        let earlier = [1, 7, 31, 97].into_iter().filter_map(|back| n.checked_sub(back));
         step.depends_on = earlier.map(id).collect();
         // Every tenth step goes back, so that all ancestors are looked for too.
         if n >= 97 && n % 10 == 0 {
-            step.options.on_success = Some(Goto {
-                goto: id(n - 97),
-                max_visits: Some(3),
-            });
+            step.options.on_success = Some(Goto { goto: id(n - 97), max_visits: Some(3) });
         }
         step
     });

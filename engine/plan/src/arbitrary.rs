@@ -33,14 +33,8 @@ enum Back {
 /// A random valid plan of up to `max_steps` steps (at least one), with hooks, triggers, loops,
 /// references and every kind of step.
 pub fn plans(max_steps: usize) -> impl Strategy<Value = Plan> {
-    let steps = (
-        dag(max_steps.max(1), "s"),
-        collection::vec(step("hook"), 0..2),
-    );
-    let texts = (
-        name(),
-        option::of(".{0,40}".prop_filter_map("plain", plain)),
-    );
+    let steps = (dag(max_steps.max(1), "s"), collection::vec(step("hook"), 0..2));
+    let texts = (name(), option::of(".{0,40}".prop_filter_map("plain", plain)));
     (texts, steps, frame(), collection::vec(trigger(), 0..4)).prop_map(
         |((name, goal), (steps, hooks), mut plan, triggers)| {
             plan.name = name;
@@ -123,26 +117,17 @@ fn options() -> impl Strategy<Value = StepOptions> {
         option::of(Just("python:3.14-slim".to_owned())),
         option::of(Just("packages/web".to_owned())),
         collection::vec(Just("dist/**/*.js".to_owned()), 0..2),
-        option::of(Just(
-            json!({"type": "object", "properties": {"v": {"type": "string"}}}),
-        )),
+        option::of(Just(json!({"type": "object", "properties": {"v": {"type": "string"}}}))),
         any::<(bool, bool, u16)>(),
     );
     (one, two).prop_map(|(one, two)| {
         let (name, when, env, secrets, timeout, retry) = one;
         let (runner, image, cwd, artifacts, outputs, (pure, interactive, port)) = two;
-        let service = |port| Service {
-            image: "postgres:18".to_owned(),
-            port,
-            env: BTreeMap::new(),
-        };
+        let service =
+            |port| Service { image: "postgres:18".to_owned(), port, env: BTreeMap::new() };
         StepOptions {
             services: (port > 60_000).then(|| service(port)).into_iter().collect(),
-            on_failure: if pure {
-                OnFailure::Continue
-            } else {
-                OnFailure::Fail
-            },
+            on_failure: if pure { OnFailure::Continue } else { OnFailure::Fail },
             name,
             when,
             env,
@@ -207,10 +192,7 @@ fn llm() -> impl Strategy<Value = Llm> {
         let name = "code-review".to_owned();
         Prompt::File(PromptFile { name, inputs })
     });
-    let prompt = prop_oneof![
-        file,
-        command().prop_map(|text| Prompt::Text(Value::text(text)))
-    ];
+    let prompt = prop_oneof![file, command().prop_map(|text| Prompt::Text(Value::text(text)))];
     (prompt, option::of(1..50_u32), option::of(budget())).prop_map(|(prompt, max_turns, budget)| {
         Llm {
             prompt,
@@ -232,52 +214,30 @@ pub fn trigger() -> impl Strategy<Value = Trigger> {
     let globs = || collection::vec("[a-z]{1,5}(/\\*\\*)?", 0..3);
     prop_oneof![
         (globs(), globs(), globs(), globs()).prop_map(|(branches, tags, paths, paths_ignore)| {
-            Trigger::Push {
-                branches,
-                tags,
-                paths,
-                paths_ignore,
-            }
+            Trigger::Push { branches, tags, paths, paths_ignore }
         }),
         (globs(), globs()).prop_map(|(branches, paths)| Trigger::PullRequest {
             types: vec!["opened".to_owned()],
             branches,
             paths,
         }),
-        Just(Trigger::Issue {
-            types: Vec::new(),
-            labels: vec!["bug".to_owned()]
-        }),
-        Just(Trigger::IssueComment {
-            contains: Some("/plue".to_owned())
-        }),
+        Just(Trigger::Issue { types: Vec::new(), labels: vec!["bug".to_owned()] }),
+        Just(Trigger::IssueComment { contains: Some("/plue".to_owned()) }),
         (0..60_u32, 0..24_u32).prop_map(|(minute, hour)| Trigger::Schedule {
             cron: format!("{minute} {hour} * * 1-5"),
             tz: "Europe/Berlin".to_owned(),
             misfire: Misfire::Skip,
         }),
         inputs().prop_map(|inputs| Trigger::Manual { inputs }),
-        Just(Trigger::Webhook {
-            name: "deploy".to_owned()
-        }),
-        Just(Trigger::Event {
-            topic: "build.done".to_owned(),
-            when: Some("true".to_owned())
-        }),
-        Just(Trigger::Workflow {
-            name: "CI".to_owned(),
-            outcome: Some("success".to_owned())
-        }),
+        Just(Trigger::Webhook { name: "deploy".to_owned() }),
+        Just(Trigger::Event { topic: "build.done".to_owned(), when: Some("true".to_owned()) }),
+        Just(Trigger::Workflow { name: "CI".to_owned(), outcome: Some("success".to_owned()) }),
     ]
 }
 
 /// The fields of a plan without its steps, as a plan without steps.
 fn frame() -> impl Strategy<Value = Plan> {
-    let limits = (
-        option::of(1..9_u32),
-        option::of(duration()),
-        option::of(budget()),
-    );
+    let limits = (option::of(1..9_u32), option::of(duration()), option::of(budget()));
     (limits, env(), inputs(), values(), any::<bool>()).prop_map(
         |((max_parallel, timeout, budget), env, inputs, outputs, flag)| Plan {
             max_parallel,
@@ -286,11 +246,7 @@ fn frame() -> impl Strategy<Value = Plan> {
             env,
             inputs,
             outputs,
-            on_failure: if flag {
-                PlanOnFailure::Continue
-            } else {
-                PlanOnFailure::Stop
-            },
+            on_failure: if flag { PlanOnFailure::Continue } else { PlanOnFailure::Stop },
             concurrency: flag.then(|| Concurrency {
                 group: Value::template("deploy-${event.branch}"),
                 cancel_in_progress: flag,

@@ -67,11 +67,7 @@ impl SealedPlan {
         if bytes.len() > limits::MAX_IR_BYTES {
             return Err(Diagnostic::error(
                 IR_TOO_LARGE,
-                format!(
-                    "the plan is {} bytes, the limit is {}",
-                    bytes.len(),
-                    limits::MAX_IR_BYTES
-                ),
+                format!("the plan is {} bytes, the limit is {}", bytes.len(), limits::MAX_IR_BYTES),
             )
             .hint("move long scripts and prompts into files of the repository"));
         }
@@ -82,10 +78,7 @@ impl SealedPlan {
 
 fn canonical(plan: &Plan) -> Result<Vec<u8>, Diagnostic> {
     serde_json_canonicalizer::to_vec(plan).map_err(|error| {
-        Diagnostic::error(
-            NOT_CANONICAL,
-            format!("the plan has no canonical form: {error}"),
-        )
+        Diagnostic::error(NOT_CANONICAL, format!("the plan has no canonical form: {error}"))
     })
 }
 

@@ -101,12 +101,7 @@ pub fn capabilities_added(before: &Plan, after: &Plan) -> Vec<Capability> {
     let known = capabilities(before);
     let now = capabilities(after);
     let mut added: Vec<Capability> = now.difference(&known).cloned().collect();
-    raised(
-        "plan",
-        before.budget.as_ref(),
-        after.budget.as_ref(),
-        &mut added,
-    );
+    raised("plan", before.budget.as_ref(), after.budget.as_ref(), &mut added);
     let budgets = budgets_of_steps(before);
     for (id, budget) in budgets_of_steps(after) {
         if let Some(old) = budgets.get(id) {
@@ -175,14 +170,8 @@ mod tests {
     fn the_host_is_what_the_run_cannot_change() {
         for (url, expected) in [
             (Value::text("https://Api.Example/x"), "api.example"),
-            (
-                Value::text("https://good.example@evil.example:8443"),
-                "evil.example:8443",
-            ),
-            (
-                Value::template("https://api.example/${inputs.v}"),
-                "api.example",
-            ),
+            (Value::text("https://good.example@evil.example:8443"), "evil.example:8443"),
+            (Value::template("https://api.example/${inputs.v}"), "api.example"),
             (Value::template("https://api.example${inputs.v}"), ANY_HOST),
             (Value::template("https://${inputs.v}/x"), ANY_HOST),
             (Value::expr("inputs.url"), ANY_HOST),

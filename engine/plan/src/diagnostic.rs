@@ -102,13 +102,7 @@ impl fmt::Display for Code {
 impl Span {
     /// A place of unknown extent.
     pub fn at(file: impl Into<String>, line: u32, column: u32) -> Self {
-        Self {
-            file: file.into(),
-            line,
-            column,
-            end_line: None,
-            end_column: None,
-        }
+        Self { file: file.into(), line, column, end_line: None, end_column: None }
     }
 }
 
@@ -135,10 +129,7 @@ impl Diagnostic {
 
     /// A warning.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     /// With a place.

@@ -113,11 +113,7 @@ pub fn diff(before: &Plan, after: &Plan) -> PlanDiff {
     sets(&mut changes, Area::Tag, &tags(before), &tags(after));
     maps(&mut changes, Area::Input, (&before.inputs, &after.inputs));
     maps(&mut changes, Area::Env, (&before.env, &after.env));
-    maps(
-        &mut changes,
-        Area::Output,
-        (&before.outputs, &after.outputs),
-    );
+    maps(&mut changes, Area::Output, (&before.outputs, &after.outputs));
     let budget = |plan: &Plan| object(&plan.budget.clone().unwrap_or_default());
     objects(&mut changes, Area::Budget, (budget(before), budget(after)));
     objects(&mut changes, Area::Plan, (frame(before), frame(after)));
@@ -141,11 +137,7 @@ fn hooks(plan: &Plan) -> Steps<'_> {
         ("on_complete", &hooks.on_complete),
     ]
     .into_iter()
-    .flat_map(|(list, steps)| {
-        steps
-            .iter()
-            .map(move |step| (format!("{list}.{}", step.id), step))
-    })
+    .flat_map(|(list, steps)| steps.iter().map(move |step| (format!("{list}.{}", step.id), step)))
     .collect()
 }
 

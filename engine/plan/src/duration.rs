@@ -29,13 +29,8 @@ pub struct DurationText(
     #[schemars(regex(pattern = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"))] String,
 );
 
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 // === impl DurationText ===
 
@@ -72,9 +67,7 @@ impl DurationText {
         while !rest.is_empty() {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let (number, tail) = rest.split_at(digits);
-            let letters = tail
-                .find(|c: char| c.is_ascii_digit())
-                .unwrap_or(tail.len());
+            let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
             let (unit, next) = tail.split_at(letters);
             let (_, scale) = units.find(|(name, _)| *name == unit).ok_or_else(form)?;
             if number.is_empty() {
@@ -114,25 +107,16 @@ mod tests {
             ("1d2h3m4s5ms", 93_784_005),
             ("0s", 0),
         ] {
-            assert_eq!(
-                DurationText::new(text).parse(),
-                Ok(Duration::from_millis(ms)),
-                "{text}"
-            );
+            assert_eq!(DurationText::new(text).parse(), Ok(Duration::from_millis(ms)), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in [
-            "", "5", "s", "-5s", "1.5h", "5 s", "1m1h", "1s1s", "5x", "٣s",
-        ] {
+        for text in ["", "5", "s", "-5s", "1.5h", "5 s", "1m1h", "1s1s", "5x", "٣s"] {
             assert!(DurationText::new(text).parse().is_err(), "{text:?}");
         }
-        assert!(matches!(
-            DurationText::new("367d").parse(),
-            Err(DurationError::TooLong(_))
-        ));
+        assert!(matches!(DurationText::new("367d").parse(), Err(DurationError::TooLong(_))));
         assert!(DurationText::new("99999999999999999999s").parse().is_err());
     }
 }

@@ -42,9 +42,8 @@ impl<'a> Graph<'a> {
             .iter()
             .map(|step| {
                 let known = step.depends_on.iter();
-                let mut known: Vec<usize> = known
-                    .filter_map(|id| index.get(id.as_str()).copied())
-                    .collect();
+                let mut known: Vec<usize> =
+                    known.filter_map(|id| index.get(id.as_str()).copied()).collect();
                 known.sort_unstable();
                 known.dedup();
                 known
@@ -57,12 +56,7 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        Self {
-            steps,
-            index,
-            dependencies,
-            dependents,
-        }
+        Self { steps, index, dependencies, dependents }
     }
 
     /// The number of steps.

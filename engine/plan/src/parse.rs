@@ -41,10 +41,7 @@ impl Plan {
 fn strict(bytes: &[u8]) -> Result<(), Diagnostic> {
     let broken = Cell::new(None);
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let rules = Strict {
-        depth: 0,
-        broken: &broken,
-    };
+    let rules = Strict { depth: 0, broken: &broken };
     match rules.deserialize(&mut json).and_then(|()| json.end()) {
         Ok(()) => Ok(()),
         Err(error) => Err(match broken.take() {
@@ -58,10 +55,7 @@ fn not_a_plan(error: &serde_json::Error) -> Diagnostic {
     let text = error.to_string();
     // "unknown field `x`, expected one of `a`, `b` at line 1 column 2": the list becomes a hint.
     let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
-    let (unknown, known) = match text
-        .find("unknown field `")
-        .or(text.find("unknown variant `"))
-    {
+    let (unknown, known) = match text.find("unknown field `").or(text.find("unknown variant `")) {
         Some(start) => {
             let before = text.get(..start).unwrap_or_default().matches('`').count() / 2;
             (quoted.get(before), quoted.get(before + 1..))

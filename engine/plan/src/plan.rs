@@ -191,13 +191,8 @@ impl Hooks {
 
     /// All hooks in the order they run.
     pub fn all(&self) -> impl Iterator<Item = &Step> {
-        [
-            &self.on_start,
-            &self.on_success,
-            &self.on_failure,
-            &self.on_complete,
-        ]
-        .into_iter()
-        .flatten()
+        [&self.on_start, &self.on_success, &self.on_failure, &self.on_complete]
+            .into_iter()
+            .flatten()
     }
 }

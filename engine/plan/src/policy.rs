@@ -22,10 +22,7 @@ pub enum Backoff {
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// Tries in total, the first included: 1 to 100. Default 3.
-    #[serde(
-        default = "default_attempts",
-        skip_serializing_if = "is_default_attempts"
-    )]
+    #[serde(default = "default_attempts", skip_serializing_if = "is_default_attempts")]
     pub max_attempts: u32,
     /// Pause before the second try. Default `5s`.
     #[serde(default = "default_delay", skip_serializing_if = "is_default_delay")]

@@ -30,26 +30,11 @@ pub struct Published {
 
 /// All schemas of this crate.
 pub const ALL: [Published; 5] = [
-    Published {
-        name: "plan",
-        schema: of::<Plan>,
-    },
-    Published {
-        name: "diagnostics",
-        schema: of::<Vec<Diagnostic>>,
-    },
-    Published {
-        name: "event",
-        schema: of::<Event>,
-    },
-    Published {
-        name: "diff",
-        schema: of::<PlanDiff>,
-    },
-    Published {
-        name: "capabilities",
-        schema: of::<Vec<Capability>>,
-    },
+    Published { name: "plan", schema: of::<Plan> },
+    Published { name: "diagnostics", schema: of::<Vec<Diagnostic>> },
+    Published { name: "event", schema: of::<Event> },
+    Published { name: "diff", schema: of::<PlanDiff> },
+    Published { name: "capabilities", schema: of::<Vec<Capability>> },
 ];
 
 /// The schema of any type.
@@ -93,10 +78,7 @@ fn kind<T: JsonSchema>(kind: &str, generator: &mut SchemaGenerator) -> Json {
     let dependencies = generator.subschema_for::<Vec<StepId>>();
     let mut properties = Map::new();
     properties.insert("id".to_owned(), id.to_value());
-    properties.insert(
-        "kind".to_owned(),
-        json_schema!({ "const": kind }).to_value(),
-    );
+    properties.insert("kind".to_owned(), json_schema!({ "const": kind }).to_value());
     properties.insert("depends_on".to_owned(), dependencies.to_value());
     for part in [&action, &options] {
         if let Some(Json::Object(fields)) = part.get("properties") {

@@ -111,9 +111,7 @@ fn call_parts<'a>(call: &'a Call, see: See<'_, 'a>) {
 pub(crate) fn trigger_parts<'a>(trigger: &'a Trigger, see: See<'_, 'a>) {
     match trigger {
         Trigger::Manual { inputs } => input_parts(inputs, see),
-        Trigger::Event {
-            when: Some(when), ..
-        } => see(Field("when", None), Part::Cel(when)),
+        Trigger::Event { when: Some(when), .. } => see(Field("when", None), Part::Cel(when)),
         Trigger::Event { when: None, .. }
         | Trigger::Push { .. }
         | Trigger::PullRequest { .. }

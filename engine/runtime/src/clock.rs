@@ -33,9 +33,7 @@ impl Clock {
     /// Tokio runtime.
     #[must_use]
     pub fn simulated(start: Timestamp) -> Self {
-        Self {
-            simulated: Some((start, Instant::now())),
-        }
+        Self { simulated: Some((start, Instant::now())) }
     }
 
     /// The time of day, in whole microseconds: what the databases keep.
@@ -68,10 +66,7 @@ impl Clock {
     }
 
     /// Waits for a duration. Cancel-safe.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that waits for time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that waits for time")]
     pub async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
@@ -79,8 +74,7 @@ impl Clock {
     /// Waits until a time of day, measured from now by the monotonic clock. Cancel-safe.
     pub async fn sleep_until(&self, until: Timestamp) {
         let wait = until.duration_since(self.now());
-        self.sleep(Duration::try_from(wait).unwrap_or(Duration::ZERO))
-            .await;
+        self.sleep(Duration::try_from(wait).unwrap_or(Duration::ZERO)).await;
     }
 }
 
@@ -93,14 +87,8 @@ mod tests {
         let start: Timestamp = "2026-03-29T00:59:00Z".parse().unwrap();
         let clock = Clock::simulated(start);
         clock.sleep(Duration::from_secs(3_600)).await;
-        assert_eq!(
-            clock.now(),
-            "2026-03-29T01:59:00Z".parse::<Timestamp>().unwrap()
-        );
+        assert_eq!(clock.now(), "2026-03-29T01:59:00Z".parse::<Timestamp>().unwrap());
         clock.sleep_until(start).await;
-        assert_eq!(
-            clock.now(),
-            "2026-03-29T01:59:00Z".parse::<Timestamp>().unwrap()
-        );
+        assert_eq!(clock.now(), "2026-03-29T01:59:00Z".parse::<Timestamp>().unwrap());
     }
 }

@@ -20,10 +20,7 @@ impl Tasks {
     }
 
     /// Starts a task on the current runtime. A panic in it is logged under its name.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that starts tasks"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts tasks")]
     pub fn spawn<F>(&self, name: &'static str, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,

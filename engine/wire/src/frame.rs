@@ -50,11 +50,7 @@ impl Splitter {
     /// For frames of at most `cap` bytes.
     #[must_use]
     pub fn new(cap: usize) -> Self {
-        Self {
-            buffer: Vec::new(),
-            taken: 0,
-            cap,
-        }
+        Self { buffer: Vec::new(), taken: 0, cap }
     }
 
     /// The buffer to append received bytes to. Bytes in it must not be changed or removed.
@@ -130,9 +126,5 @@ pub fn length(prefix: [u8; PREFIX_BYTES], cap: usize) -> Result<usize, FrameErro
 /// [`FrameError::Malformed`] or [`FrameError::Trailing`].
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
     let (message, rest) = postcard::take_from_bytes(body).map_err(FrameError::Malformed)?;
-    if rest.is_empty() {
-        Ok(message)
-    } else {
-        Err(FrameError::Trailing(rest.len()))
-    }
+    if rest.is_empty() { Ok(message) } else { Err(FrameError::Trailing(rest.len())) }
 }

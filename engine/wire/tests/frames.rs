@@ -14,10 +14,7 @@ use proptest::prelude::*;
 
 fn event(seq: u64, data: Vec<u8>) -> FromRunner {
     FromRunner::Event(AttemptEvent {
-        claim: Claim {
-            attempt: AttemptId::new("a"),
-            fence: Fence(7),
-        },
+        claim: Claim { attempt: AttemptId::new("a"), fence: Fence(7) },
         seq,
         at_us: -1,
         kind: EventKind::Stdout(Bytes(data)),
@@ -87,20 +84,14 @@ fn a_prefix_over_the_cap_is_refused_before_its_body_arrives() {
     let mut splitter = Splitter::new(1024);
     splitter.buffer().extend_from_slice(&u32::MAX.to_le_bytes());
     let refused = splitter.next_frame::<ToRunner>();
-    assert!(matches!(
-        refused,
-        Err(FrameError::TooLong { cap: 1024, .. })
-    ));
+    assert!(matches!(refused, Err(FrameError::TooLong { cap: 1024, .. })));
     assert!(splitter.buffer().capacity() < 1024);
 }
 
 #[test]
 fn a_message_over_the_cap_is_not_sent() {
     let refused = encode(&event(1, vec![0; 2048]), 1024);
-    assert!(matches!(
-        refused,
-        Err(FrameError::TooLong { cap: 1024, .. })
-    ));
+    assert!(matches!(refused, Err(FrameError::TooLong { cap: 1024, .. })));
 }
 
 #[test]
@@ -126,10 +117,7 @@ fn an_announced_collection_that_is_not_there_is_refused() {
 #[test]
 fn the_numbers_of_the_variants_are_fixed() {
     // Variants are appended, never reordered: an old peer reads these bytes.
-    let claim = Claim {
-        attempt: AttemptId::new("a"),
-        fence: Fence(7),
-    };
+    let claim = Claim { attempt: AttemptId::new("a"), fence: Fence(7) };
     let frame = encode(&ToRunner::Ack(claim.clone(), 3), 64).unwrap();
     assert_eq!(frame, [5, 0, 0, 0, 2, 1, b'a', 7, 3]);
     let frame = encode(&FromRunner::Accept(claim), 64).unwrap();

@@ -9,25 +9,10 @@ use super::{
 };
 
 /// Rooms without I/O. Cargo is the wall that keeps them so.
-const PURE: &[&str] = &[
-    "plue-plan",
-    "plue-spec",
-    "plue-flow",
-    "plue-prompts",
-    "plue-wire",
-];
+const PURE: &[&str] = &["plue-plan", "plue-spec", "plue-flow", "plue-prompts", "plue-wire"];
 /// What a room with I/O needs, and a pure one must not see.
-const IMPURE_LIBRARIES: &[&str] = &[
-    "tokio",
-    "tokio-util",
-    "tokio-stream",
-    "sqlx",
-    "axum",
-    "hyper",
-    "reqwest",
-    "kube",
-    "pyo3",
-];
+const IMPURE_LIBRARIES: &[&str] =
+    &["tokio", "tokio-util", "tokio-stream", "sqlx", "axum", "hyper", "reqwest", "kube", "pyo3"];
 /// Libraries with a named owner (the same list as `[bans]` in deny.toml).
 pub(crate) const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["plue-api", "plue-runtime", "plue-testkit"]),
@@ -63,31 +48,18 @@ impl<'t> Crate<'t> {
     /// Every crate of the workspace whose `Cargo.toml` parses. Other projects in the tree, such as
     /// an example for users of Cargo, are not ours to judge.
     pub(crate) fn all(tree: &'t Tree) -> Vec<Self> {
-        let root = tree
-            .text("Cargo.toml")
-            .and_then(|text| text.parse::<Table>().ok());
-        let members = root
-            .as_ref()
-            .and_then(|root| root.get("workspace")?.get("members"));
+        let root = tree.text("Cargo.toml").and_then(|text| text.parse::<Table>().ok());
+        let members = root.as_ref().and_then(|root| root.get("workspace")?.get("members"));
         let members = members.and_then(Value::as_array).into_iter().flatten();
-        let paths = members
-            .filter_map(Value::as_str)
-            .map(|folder| format!("{folder}/Cargo.toml"));
+        let paths = members.filter_map(Value::as_str).map(|folder| format!("{folder}/Cargo.toml"));
         let manifests = paths.filter_map(|path| tree.entry(&path));
-        manifests
-            .filter_map(|(path, text)| Self::parse(path, text))
-            .collect()
+        manifests.filter_map(|(path, text)| Self::parse(path, text)).collect()
     }
 
     fn parse(manifest: &'t str, text: &'t str) -> Option<Self> {
         let table: Table = text.parse().ok()?;
         let name = table.get("package")?.get("name")?.as_str()?.to_owned();
-        Some(Self {
-            name,
-            manifest,
-            text,
-            table,
-        })
+        Some(Self { name, manifest, text, table })
     }
 
     /// Folder of the crate, without a `/` at the end.
@@ -119,16 +91,9 @@ impl<'t> Crate<'t> {
 
     /// Dependencies that are there for their features only, by cargo-machete's convention.
     pub(crate) fn named_for_features(&self) -> Vec<&str> {
-        let metadata = self
-            .table
-            .get("package")
-            .and_then(|package| package.get("metadata"));
+        let metadata = self.table.get("package").and_then(|package| package.get("metadata"));
         let listed = metadata.and_then(|all| all.get("cargo-machete")?.get("ignored")?.as_array());
-        listed
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect()
+        listed.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     /// Line of the first mention of `word` in the manifest, else 1.
@@ -137,10 +102,7 @@ impl<'t> Crate<'t> {
             let rest = line.strip_prefix(word);
             rest.is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
         };
-        self.text
-            .lines()
-            .position(names_it)
-            .map_or(1, |line| line + 1)
+        self.text.lines().position(names_it).map_or(1, |line| line + 1)
     }
 
     /// Files that are roots of a crate that ships.
@@ -150,15 +112,10 @@ impl<'t> Crate<'t> {
             path.strip_prefix(&source).is_some_and(|rest| {
                 rest == "lib.rs"
                     || rest == "main.rs"
-                    || rest
-                        .strip_prefix("bin/")
-                        .is_some_and(|name| !name.contains('/'))
+                    || rest.strip_prefix("bin/").is_some_and(|name| !name.contains('/'))
             })
         };
-        tree.of_kind("rs")
-            .map(|(path, _)| path)
-            .filter(|path| is_root(path))
-            .collect()
+        tree.of_kind("rs").map(|(path, _)| path).filter(|path| is_root(path)).collect()
     }
 }
 
@@ -173,10 +130,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
 }
 
 fn inherits_lints(each: &Crate<'_>, found: &mut Vec<Violation>) {
-    let inherited = each
-        .table
-        .get("lints")
-        .and_then(|lints| lints.get("workspace"));
+    let inherited = each.table.get("lints").and_then(|lints| lints.get("workspace"));
     if inherited.and_then(Value::as_bool) != Some(true) {
         let advice = "add `[lints]` with `workspace = true`: without it Clippy checks nothing here";
         found.push(Violation::new(each.manifest, 1, "lints", advice));
@@ -184,12 +138,7 @@ fn inherits_lints(each: &Crate<'_>, found: &mut Vec<Violation>) {
 }
 
 fn dependencies(each: &Crate<'_>, found: &mut Vec<Violation>) {
-    for Dependency {
-        name,
-        inherits_version,
-        ..
-    } in each.dependencies()
-    {
+    for Dependency { name, inherits_version, .. } in each.dependencies() {
         let line = each.line_of(name);
         if !inherits_version {
             let advice =
@@ -197,10 +146,8 @@ fn dependencies(each: &Crate<'_>, found: &mut Vec<Violation>) {
             found.push(Violation::new(each.manifest, line, "one-version", advice));
         }
         if PURE.contains(&each.name.as_str()) && IMPURE_LIBRARIES.contains(&name) {
-            let advice = format!(
-                "{} is pure: move what needs `{name}` to a room with I/O",
-                each.name
-            );
+            let advice =
+                format!("{} is pure: move what needs `{name}` to a room with I/O", each.name);
             found.push(Violation::new(each.manifest, line, "pure-crate", advice));
         }
         let owners = OWNED.iter().find(|(library, _)| *library == name);
@@ -254,10 +201,7 @@ mod tests {
 
     #[test]
     fn versions_stand_in_the_root_only() {
-        let text = manifest(
-            "a",
-            "[dependencies]\nserde = \"1\"\nhex = { workspace = true }\n",
-        );
+        let text = manifest("a", "[dependencies]\nserde = \"1\"\nhex = { workspace = true }\n");
         assert_eq!(rules("a", &text), [(6, "one-version")]);
     }
 
@@ -272,15 +216,9 @@ mod tests {
     #[test]
     fn a_library_with_an_owner_is_refused_elsewhere() {
         for library in ["sqlx", "pyo3", "kube", "axum", "handlebars", "reqwest"] {
-            let text = manifest(
-                "plue-cli",
-                &format!("[dependencies]\n{library}.workspace = true\n"),
-            );
-            assert_eq!(
-                rules("engine/cli", &text),
-                [(6, "owned-library")],
-                "{library}"
-            );
+            let text =
+                manifest("plue-cli", &format!("[dependencies]\n{library}.workspace = true\n"));
+            assert_eq!(rules("engine/cli", &text), [(6, "owned-library")], "{library}");
         }
         let text = manifest("plue-store", "[dependencies]\nsqlx.workspace = true\n");
         assert_eq!(rules("engine/store", &text), []);
@@ -289,10 +227,7 @@ mod tests {
     #[test]
     fn dependencies_for_one_platform_count_too() {
         let rest = "[target.'cfg(unix)'.dependencies]\nsqlx.workspace = true\n";
-        assert_eq!(
-            rules("engine/cli", &manifest("plue-cli", rest)),
-            [(6, "owned-library")]
-        );
+        assert_eq!(rules("engine/cli", &manifest("plue-cli", rest)), [(6, "owned-library")]);
     }
 
     #[test]
@@ -300,10 +235,7 @@ mod tests {
         let check_roots = |name: &str, root: &str, text: &str| {
             let text_of_manifest = manifest(name, "");
             let tree = Tree::of(&[("a/Cargo.toml", &text_of_manifest), (root, text)]);
-            check(&tree)
-                .iter()
-                .map(|found| found.path.clone())
-                .collect::<Vec<_>>()
+            check(&tree).iter().map(|found| found.path.clone()).collect::<Vec<_>>()
         };
         for root in ["a/src/lib.rs", "a/src/main.rs", "a/src/bin/b.rs"] {
             assert_eq!(check_roots("plue-cli", root, "//! X.\n"), [root]);
@@ -312,10 +244,7 @@ mod tests {
         assert!(check_roots("plue-evaluator", "a/src/main.rs", "//! X.\n").is_empty());
         assert!(check_roots("plue-cli", "a/src/run.rs", "//! X.\n").is_empty());
         let commented = "//! #![forbid(unsafe_code)]\n";
-        assert_eq!(
-            check_roots("plue-cli", "a/src/lib.rs", commented),
-            ["a/src/lib.rs"]
-        );
+        assert_eq!(check_roots("plue-cli", "a/src/lib.rs", commented), ["a/src/lib.rs"]);
     }
 
     #[test]
@@ -326,16 +255,7 @@ mod tests {
     #[test]
     fn a_project_that_is_no_member_is_left_alone() {
         let project = ("examples/ci/Cargo.toml", "[package]\nname = \"ci\"\n");
-        assert!(
-            check(&Tree::of_crates(
-                &[("a/Cargo.toml", LINTS), project],
-                &["a"]
-            ))
-            .is_empty()
-        );
-        assert_eq!(
-            check(&Tree::of_crates(&[project], &["examples/ci"])).len(),
-            1
-        );
+        assert!(check(&Tree::of_crates(&[("a/Cargo.toml", LINTS), project], &["a"])).is_empty());
+        assert_eq!(check(&Tree::of_crates(&[project], &["examples/ci"])).len(), 1);
     }
 }

@@ -28,10 +28,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
             used.insert(page);
         }
     }
-    for page in tree
-        .paths()
-        .filter(|path| path.starts_with("docs/errors/PLUE-"))
-    {
+    for page in tree.paths().filter(|path| path.starts_with("docs/errors/PLUE-")) {
         if !used.contains(page) {
             let advice = "no source reports this code: delete the page, or report the code";
             found.push(Violation::new(page, 1, "error-page", advice));
@@ -56,23 +53,14 @@ mod tests {
     use crate::tidy::tree::Tree;
 
     fn places(files: &[(&str, &str)]) -> Vec<(String, usize)> {
-        check(&Tree::of(files))
-            .into_iter()
-            .map(|found| (found.path, found.line))
-            .collect()
+        check(&Tree::of(files)).into_iter().map(|found| (found.path, found.line)).collect()
     }
 
     #[test]
     fn a_code_without_a_page_is_reported_where_it_stands() {
         let source = "//! X.\nconst A: &str = \"PLUE-S0001\";\n";
-        assert_eq!(
-            places(&[("a/src/b.rs", source)]),
-            [("a/src/b.rs".to_owned(), 2)]
-        );
-        assert_eq!(
-            places(&[("a/src/b.rs", source), ("docs/errors/PLUE-S0001.md", "")]),
-            []
-        );
+        assert_eq!(places(&[("a/src/b.rs", source)]), [("a/src/b.rs".to_owned(), 2)]);
+        assert_eq!(places(&[("a/src/b.rs", source), ("docs/errors/PLUE-S0001.md", "")]), []);
     }
 
     #[test]
@@ -84,21 +72,13 @@ mod tests {
     #[test]
     fn tests_may_make_up_codes() {
         let source = "//! X.\n#[cfg(test)]\nmod tests {\n    const A: &str = \"PLUE-X0000\";\n}\n";
-        assert_eq!(
-            places(&[("a/src/b.rs", source), ("a/tests/c.rs", "\"PLUE-X0001\"")]),
-            []
-        );
+        assert_eq!(places(&[("a/src/b.rs", source), ("a/tests/c.rs", "\"PLUE-X0001\"")]), []);
     }
 
     #[test]
     fn only_a_whole_literal_is_a_code() {
         assert_eq!(code("\"PLUE-P0012\""), Some("PLUE-P0012"));
-        for other in [
-            "PLUE-P0012",
-            "\"PLUE-P012\"",
-            "\"PLUE-P00123\"",
-            "\"see PLUE-P0012\"",
-        ] {
+        for other in ["PLUE-P0012", "\"PLUE-P012\"", "\"PLUE-P00123\"", "\"see PLUE-P0012\""] {
             assert_eq!(code(other), None, "{other}");
         }
     }

@@ -11,13 +11,7 @@ const LEVELS: &[&[&str]] = &[
     &["plue-plan"],
     &["plue-spec", "plue-flow", "plue-prompts", "plue-wire"],
     &["plue-runtime", "plue-store"],
-    &[
-        "plue-planner",
-        "plue-forge",
-        "plue-registry",
-        "plue-pool",
-        "plue-llm",
-    ],
+    &["plue-planner", "plue-forge", "plue-registry", "plue-pool", "plue-llm"],
     &["plue-executor", "plue-api", "plue-dashboard"],
     &["plue-cli"],
 ];
@@ -41,28 +35,15 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
             || !name.starts_with("plue-");
         if !known {
             let advice = "give the crate a level in xtask/src/tidy/layers.rs and ARCHITECTURE.md";
-            found.push(Violation::new(
-                each.manifest,
-                each.line_of("name"),
-                "layers",
-                advice,
-            ));
+            found.push(Violation::new(each.manifest, each.line_of("name"), "layers", advice));
             continue;
         }
-        for Dependency {
-            name: target, dev, ..
-        } in each.dependencies()
-        {
+        for Dependency { name: target, dev, .. } in each.dependencies() {
             if dev || !target.starts_with("plue-") {
                 continue;
             }
             if let Some(advice) = refuse(name, target) {
-                found.push(Violation::new(
-                    each.manifest,
-                    each.line_of(target),
-                    "layers",
-                    advice,
-                ));
+                found.push(Violation::new(each.manifest, each.line_of(target), "layers", advice));
             }
         }
     }
@@ -75,14 +56,10 @@ fn refuse(from: &str, target: &str) -> Option<String> {
         return None;
     }
     if FOR_TESTS_ONLY.contains(&target) {
-        return Some(format!(
-            "{target} is for tests: move it to [dev-dependencies]"
-        ));
+        return Some(format!("{target} is for tests: move it to [dev-dependencies]"));
     }
     if PROGRAMS.contains(&target) {
-        return Some(format!(
-            "{target} is a program: start it and talk over plue-wire"
-        ));
+        return Some(format!("{target} is a program: start it and talk over plue-wire"));
     }
     if PROGRAMS.contains(&from) {
         let fine = SEEN_BY_PROGRAMS.contains(&target);

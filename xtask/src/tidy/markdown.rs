@@ -12,10 +12,8 @@ const MAPS: &[&str] = &["ARCHITECTURE.md", "README.md"];
 const MADE: &[&str] = &["target", "dist", ".plue-state"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
-    let pages: BTreeMap<&str, Page<'_>> = tree
-        .of_kind("md")
-        .map(|(path, text)| (path, Page::parse(text)))
-        .collect();
+    let pages: BTreeMap<&str, Page<'_>> =
+        tree.of_kind("md").map(|(path, text)| (path, Page::parse(text))).collect();
     let mut found = Vec::new();
     for (path, page) in &pages {
         for (line, target) in &page.links {
@@ -52,10 +50,7 @@ impl<'t> Page<'t> {
     )]
     fn parse(text: &'t str) -> Self {
         let options = Options::ENABLE_TABLES | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
-        let mut page = Self {
-            text,
-            ..Self::default()
-        };
+        let mut page = Self { text, ..Self::default() };
         let mut heading: Option<String> = None;
         for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
             match event {
@@ -88,20 +83,13 @@ impl<'t> Page<'t> {
     }
 
     fn line(&self, offset: usize) -> usize {
-        self.text
-            .bytes()
-            .take(offset)
-            .filter(|byte| *byte == b'\n')
-            .count()
-            + 1
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
     }
 
     /// The anchor that forges give a heading: lower case, `-` for spaces, no punctuation.
     fn add_anchor(&mut self, title: &str) {
         let kept = title.to_lowercase();
-        let kept = kept
-            .chars()
-            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         let plain: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
         let numbered = (1..).map(|count| format!("{plain}-{count}"));
         let free = std::iter::once(plain.clone())
@@ -165,9 +153,7 @@ fn looks_like_a_path(name: &str) -> bool {
     if !name.chars().all(spelled) || first.is_empty() || MADE.contains(&first) {
         return false;
     }
-    let is_document = [".md", ".toml"]
-        .iter()
-        .any(|end| name.ends_with(end) && name != *end);
+    let is_document = [".md", ".toml"].iter().any(|end| name.ends_with(end) && name != *end);
     name.contains('/') || is_document
 }
 
@@ -177,40 +163,25 @@ mod tests {
     use crate::tidy::tree::Tree;
 
     fn rules(files: &[(&str, &str)]) -> Vec<(usize, &'static str)> {
-        check(&Tree::of(files))
-            .iter()
-            .map(|found| (found.line, found.rule))
-            .collect()
+        check(&Tree::of(files)).iter().map(|found| (found.line, found.rule)).collect()
     }
 
     #[test]
     fn a_link_to_a_missing_file_is_broken() {
-        assert_eq!(
-            rules(&[("docs/a.md", "x\n\n[b](b.md)\n")]),
-            [(3, "broken-link")]
-        );
-        assert_eq!(
-            rules(&[("docs/a.md", "[b](b.md)\n"), ("docs/b.md", "")]),
-            []
-        );
+        assert_eq!(rules(&[("docs/a.md", "x\n\n[b](b.md)\n")]), [(3, "broken-link")]);
+        assert_eq!(rules(&[("docs/a.md", "[b](b.md)\n"), ("docs/b.md", "")]), []);
         assert_eq!(rules(&[("docs/a.md", "[b](../b/)\n"), ("b/c.rs", "")]), []);
     }
 
     #[test]
     fn a_link_by_reference_is_followed_too() {
-        assert_eq!(
-            rules(&[("a.md", "[b][1]\n\n[1]: gone.md\n")]),
-            [(1, "broken-link")]
-        );
+        assert_eq!(rules(&[("a.md", "[b][1]\n\n[1]: gone.md\n")]), [(1, "broken-link")]);
     }
 
     #[test]
     fn links_out_of_the_repository_by_path_are_broken_and_by_address_are_not_tried() {
         assert_eq!(rules(&[("a.md", "[b](../b.md)\n")]), [(1, "broken-link")]);
-        assert_eq!(
-            rules(&[("a.md", "[b](/b.md)\n"), ("b.md", "")]),
-            [(1, "broken-link")]
-        );
+        assert_eq!(rules(&[("a.md", "[b](/b.md)\n"), ("b.md", "")]), [(1, "broken-link")]);
         assert_eq!(rules(&[("a.md", "[b](https://example.invalid/x)\n")]), []);
     }
 
@@ -219,22 +190,13 @@ mod tests {
         let page =
             "# The `run`: states\n\n# Twice\n\n# Twice\n\n[a](#the-run-states) [b](#twice-1)\n";
         assert_eq!(rules(&[("a.md", page)]), []);
-        assert_eq!(
-            rules(&[("a.md", "# Run\n\n[a](#runs)\n")]),
-            [(3, "broken-link")]
-        );
-        assert_eq!(
-            rules(&[("a.md", "[b](b.md#x)\n"), ("b.md", "# Y\n")]),
-            [(1, "broken-link")]
-        );
+        assert_eq!(rules(&[("a.md", "# Run\n\n[a](#runs)\n")]), [(3, "broken-link")]);
+        assert_eq!(rules(&[("a.md", "[b](b.md#x)\n"), ("b.md", "# Y\n")]), [(1, "broken-link")]);
     }
 
     #[test]
     fn links_in_code_are_not_links() {
-        assert_eq!(
-            rules(&[("a.md", "```\n[b](gone.md)\n```\n`[b](gone.md)`\n")]),
-            []
-        );
+        assert_eq!(rules(&[("a.md", "```\n[b](gone.md)\n```\n`[b](gone.md)`\n")]), []);
     }
 
     #[test]
@@ -248,10 +210,7 @@ mod tests {
     fn paths_in_other_documents_and_build_products_are_not_checked() {
         assert_eq!(rules(&[("docs/a.md", "`engine/gone`\n")]), []);
         assert_eq!(
-            rules(&[(
-                "README.md",
-                "`target/release/plue`, `.plue.py`, `/usr/bin/x`\n"
-            )]),
+            rules(&[("README.md", "`target/release/plue`, `.plue.py`, `/usr/bin/x`\n")]),
             []
         );
     }

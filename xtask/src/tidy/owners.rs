@@ -16,17 +16,9 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
         return Vec::new();
     };
     let Ok(table) = text.parse::<Table>() else {
-        return vec![Violation::new(
-            FILE,
-            1,
-            "owners-agree",
-            "make the file parse",
-        )];
+        return vec![Violation::new(FILE, 1, "owners-agree", "make the file parse")];
     };
-    let denied = table
-        .get("bans")
-        .and_then(|bans| bans.get("deny"))
-        .and_then(Value::as_array);
+    let denied = table.get("bans").and_then(|bans| bans.get("deny")).and_then(Value::as_array);
     let entries: Vec<(&str, BTreeSet<&str>)> =
         denied.into_iter().flatten().filter_map(entry).collect();
     let mut found = Vec::new();
@@ -34,19 +26,12 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
         let expected: BTreeSet<&str> = owners.iter().copied().collect();
         let listed = entries.iter().find(|(name, _)| name == library);
         if listed.is_none_or(|(_, wrappers)| *wrappers != expected) {
-            let line = text
-                .lines()
-                .position(|line| line.contains(&format!("\"{library}\"")));
+            let line = text.lines().position(|line| line.contains(&format!("\"{library}\"")));
             let advice = format!(
                 "ban `{library}` with the wrappers {}, as in xtask/src/tidy/crates.rs",
                 owners.join(", ")
             );
-            found.push(Violation::new(
-                FILE,
-                line.map_or(1, |at| at + 1),
-                "owners-agree",
-                advice,
-            ));
+            found.push(Violation::new(FILE, line.map_or(1, |at| at + 1), "owners-agree", advice));
         }
     }
     found
@@ -67,11 +52,7 @@ mod tests {
     fn deny(leave_out: &str, extra_owner: &str) -> String {
         let mut text = String::from("[bans]\ndeny = [\n");
         for (library, owners) in OWNED.iter().filter(|(library, _)| *library != leave_out) {
-            let extra = if *library == extra_owner {
-                ", \"plue-cli\""
-            } else {
-                ""
-            };
+            let extra = if *library == extra_owner { ", \"plue-cli\"" } else { "" };
             let owners = owners.join("\", \"");
             text.push_str(&format!(
                 "{{ crate = \"{library}\", wrappers = [\"{owners}\"{extra}] }},\n"
@@ -82,10 +63,7 @@ mod tests {
     }
 
     fn found(text: &str) -> Vec<usize> {
-        check(&Tree::of(&[("deny.toml", text)]))
-            .iter()
-            .map(|found| found.line)
-            .collect()
+        check(&Tree::of(&[("deny.toml", text)])).iter().map(|found| found.line).collect()
     }
 
     #[test]

@@ -55,13 +55,7 @@ mod tests {
             ("migrations/postgres/0003_pool.sql", ""),
         ]);
         let paths: Vec<_> = check(&tree).into_iter().map(|found| found.path).collect();
-        assert_eq!(
-            paths,
-            [
-                "migrations/sqlite/0002_logs.sql",
-                "migrations/postgres/0003_pool.sql"
-            ]
-        );
+        assert_eq!(paths, ["migrations/sqlite/0002_logs.sql", "migrations/postgres/0003_pool.sql"]);
     }
 
     #[test]

@@ -22,22 +22,13 @@ impl Violation {
         rule: &'static str,
         advice: impl Into<String>,
     ) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            rule,
-            advice: advice.into(),
-        }
+        Self { path: path.to_owned(), line, rule, advice: advice.into() }
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {}: {}",
-            self.path, self.line, self.rule, self.advice
-        )
+        write!(f, "{}:{}: {}: {}", self.path, self.line, self.rule, self.advice)
     }
 }
 

@@ -8,16 +8,8 @@ use super::{
 
 /// Libraries that only one folder may name, and why the others must go through it.
 const OWNED_WORDS: &[(&str, &str, &str)] = &[
-    (
-        "sqlx",
-        "engine/store/",
-        "all SQL lives in plue-store: add a method to the store",
-    ),
-    (
-        "pyo3",
-        "evaluator/",
-        "only plue-evaluator knows Python: talk to it over plue-wire",
-    ),
+    ("sqlx", "engine/store/", "all SQL lives in plue-store: add a method to the store"),
+    ("pyo3", "evaluator/", "only plue-evaluator knows Python: talk to it over plue-wire"),
 ];
 /// Macros that stand for work not done.
 const UNFINISHED: &[&str] = &["todo", "unimplemented"];
@@ -30,12 +22,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
         match lex(text) {
             Ok(tokens) => file(path, &tokens, &mut found),
             Err(line) => {
-                found.push(Violation::new(
-                    path,
-                    line,
-                    "not-rust",
-                    "make the file parse",
-                ));
+                found.push(Violation::new(path, line, "not-rust", "make the file parse"));
             }
         }
     }
@@ -87,12 +74,7 @@ fn unfinished(path: &str, tokens: &[Token], at: usize, found: &mut Vec<Violation
 fn owned_word(path: &str, tokens: &[Token], at: usize, found: &mut Vec<Violation>) {
     for (word, owner, advice) in OWNED_WORDS {
         if tokens[at].text == *word && !path.starts_with(owner) {
-            found.push(Violation::new(
-                path,
-                tokens[at].line,
-                "owned-library",
-                *advice,
-            ));
+            found.push(Violation::new(path, tokens[at].line, "owned-library", *advice));
         }
     }
 }
@@ -119,10 +101,7 @@ fn test_names(path: &str, tokens: &[Token], found: &mut Vec<Violation>) {
             continue;
         }
         after_test_attribute = false;
-        if let Some(name) = tokens
-            .get(at + 1)
-            .filter(|name| name.text.starts_with("test_"))
-        {
+        if let Some(name) = tokens.get(at + 1).filter(|name| name.text.starts_with("test_")) {
             let advice = format!("name `{}` as a sentence, without `test_`", name.text);
             found.push(Violation::new(path, name.line, "test-name", advice));
         }
@@ -131,13 +110,8 @@ fn test_names(path: &str, tokens: &[Token], found: &mut Vec<Violation>) {
 
 /// `test`, `tokio::test`, `tokio::test(…)`.
 fn is_test_attribute(body: &[Token]) -> bool {
-    let path_end = body
-        .iter()
-        .position(|token| token.text == "(")
-        .unwrap_or(body.len());
-    body.get(..path_end)
-        .and_then(<[Token]>::last)
-        .is_some_and(|word| word.text == "test")
+    let path_end = body.iter().position(|token| token.text == "(").unwrap_or(body.len());
+    body.get(..path_end).and_then(<[Token]>::last).is_some_and(|word| word.text == "test")
 }
 
 /// The tokens between the brackets of the attribute that starts at `at`.
@@ -165,20 +139,14 @@ mod tests {
     use crate::tidy::tree::Tree;
 
     fn rules(path: &str, text: &str) -> Vec<(usize, &'static str)> {
-        check(&Tree::of(&[(path, text)]))
-            .iter()
-            .map(|found| (found.line, found.rule))
-            .collect()
+        check(&Tree::of(&[(path, text)])).iter().map(|found| (found.line, found.rule)).collect()
     }
 
     #[test]
     fn allow_is_refused_in_every_form() {
         let file = "#![allow(dead_code)]\n#[allow(clippy::all)]\nfn a() {}\n\
                     #[cfg_attr(test, allow(unused))]\nfn b() {}\n";
-        assert_eq!(
-            rules("a.rs", file),
-            [(1, "allow"), (2, "allow"), (4, "allow")]
-        );
+        assert_eq!(rules("a.rs", file), [(1, "allow"), (2, "allow"), (4, "allow")]);
     }
 
     #[test]
@@ -191,10 +159,7 @@ mod tests {
     #[test]
     fn ignored_tests_are_refused() {
         let file = "#[test]\n#[ignore]\nfn a() {}\n#[test]\n#[ignore = \"slow\"]\nfn b() {}\n";
-        assert_eq!(
-            rules("a.rs", file),
-            [(2, "ignored-test"), (5, "ignored-test")]
-        );
+        assert_eq!(rules("a.rs", file), [(2, "ignored-test"), (5, "ignored-test")]);
     }
 
     #[test]
@@ -212,13 +177,7 @@ mod tests {
         );
         assert_eq!(rules("engine/store/src/a.rs", "use sqlx::Row;\n"), []);
         assert_eq!(rules("evaluator/src/a.rs", "use pyo3::prelude::*;\n"), []);
-        assert_eq!(
-            rules(
-                "engine/pool/src/a.rs",
-                "// sqlx\nfn a() -> &str { \"sqlx\" }\n"
-            ),
-            []
-        );
+        assert_eq!(rules("engine/pool/src/a.rs", "// sqlx\nfn a() -> &str { \"sqlx\" }\n"), []);
     }
 
     #[test]

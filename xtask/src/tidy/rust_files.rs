@@ -9,9 +9,8 @@ const LIB_LINES: usize = 80;
 /// Most lines of a test module inside a source file.
 const INLINE_TEST_LINES: usize = 150;
 /// Names that say nothing and so attract everything.
-const ATTIC_NAMES: &[&str] = &[
-    "util", "utils", "helper", "helpers", "common", "misc", "manager", "managers", "stuff",
-];
+const ATTIC_NAMES: &[&str] =
+    &["util", "utils", "helper", "helpers", "common", "misc", "manager", "managers", "stuff"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -26,8 +25,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
 
 /// Whether a file holds only tests (or benches), by its place.
 pub(crate) fn is_test_file(path: &str) -> bool {
-    path.split('/')
-        .any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
+    path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
 }
 
 fn name(path: &str, found: &mut Vec<Violation>) {
@@ -46,10 +44,7 @@ fn name(path: &str, found: &mut Vec<Violation>) {
 
 fn opening(path: &str, text: &str, found: &mut Vec<Violation>) {
     let first = text.lines().next().unwrap_or_default();
-    if first
-        .strip_prefix("//!")
-        .is_none_or(|words| words.trim().is_empty())
-    {
+    if first.strip_prefix("//!").is_none_or(|words| words.trim().is_empty()) {
         let advice = "open the file with `//!`: its purpose, and what it must not do";
         found.push(Violation::new(path, 1, "module-doc", advice));
     }
@@ -73,11 +68,7 @@ fn inline_tests(path: &str, text: &str, found: &mut Vec<Violation>) {
     let Some(start) = lines.iter().position(|line| *line == "mod tests {") else {
         return;
     };
-    let length = lines
-        .iter()
-        .skip(start)
-        .position(|line| *line == "}")
-        .map_or(0, |end| end + 1);
+    let length = lines.iter().skip(start).position(|line| *line == "}").map_or(0, |end| end + 1);
     if length > INLINE_TEST_LINES {
         let advice = format!(
             "{length} lines of tests inside the source (at most {INLINE_TEST_LINES}); move them to `tests.rs` in the folder of this module"
@@ -92,10 +83,7 @@ mod tests {
     use crate::tidy::tree::Tree;
 
     fn rules(path: &str, text: &str) -> Vec<(usize, &'static str)> {
-        check(&Tree::of(&[(path, text)]))
-            .iter()
-            .map(|found| (found.line, found.rule))
-            .collect()
+        check(&Tree::of(&[(path, text)])).iter().map(|found| (found.line, found.rule)).collect()
     }
 
     fn lines(count: usize) -> String {
@@ -124,10 +112,7 @@ mod tests {
     #[test]
     fn attic_names_are_refused_for_files_and_folders() {
         assert_eq!(rules("a/src/utils.rs", &lines(2)), [(1, "attic-name")]);
-        assert_eq!(
-            rules("a/tests/common/fake.rs", &lines(2)),
-            [(1, "attic-name")]
-        );
+        assert_eq!(rules("a/tests/common/fake.rs", &lines(2)), [(1, "attic-name")]);
         assert_eq!(rules("a/src/common_table.rs", &lines(2)), []);
     }
 
@@ -138,12 +123,7 @@ mod tests {
 
     #[test]
     fn a_file_without_an_opening_doc_is_refused_wherever_it_is() {
-        for path in [
-            "a/src/run.rs",
-            "a/tests/run.rs",
-            "a/examples/run.rs",
-            "a/build.rs",
-        ] {
+        for path in ["a/src/run.rs", "a/tests/run.rs", "a/examples/run.rs", "a/build.rs"] {
             assert_eq!(rules(path, "use std::fmt;\n"), [(1, "module-doc")]);
             assert_eq!(rules(path, "//!\nuse std::fmt;\n"), [(1, "module-doc")]);
         }
@@ -151,12 +131,8 @@ mod tests {
 
     #[test]
     fn inline_tests_may_have_150_lines_and_no_more() {
-        let file = |count: usize| {
-            format!(
-                "//! X.\nmod tests {{\n{}}}\n",
-                "    // x\n".repeat(count - 2)
-            )
-        };
+        let file =
+            |count: usize| format!("//! X.\nmod tests {{\n{}}}\n", "    // x\n".repeat(count - 2));
         assert_eq!(rules("a/src/run.rs", &file(150)), []);
         assert_eq!(rules("a/src/run.rs", &file(151)), [(2, "inline-tests")]);
     }

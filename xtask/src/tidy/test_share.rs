@@ -12,26 +12,16 @@ const FLOOR_PERCENT: usize = 50;
 const STARTED_AT_LINES: usize = 300;
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
-    let watched = Crate::all(tree)
-        .into_iter()
-        .filter(|each| WATCHED.contains(&each.name.as_str()));
-    watched
-        .filter_map(|each| check_crate(tree, &each))
-        .collect()
+    let watched = Crate::all(tree).into_iter().filter(|each| WATCHED.contains(&each.name.as_str()));
+    watched.filter_map(|each| check_crate(tree, &each)).collect()
 }
 
 fn check_crate(tree: &Tree, each: &Crate<'_>) -> Option<Violation> {
     let inside = format!("{}/", each.folder());
     let (mut source, mut tests) = (0, 0);
-    for (path, text) in tree
-        .of_kind("rs")
-        .filter(|(path, _)| path.starts_with(&inside))
-    {
+    for (path, text) in tree.of_kind("rs").filter(|(path, _)| path.starts_with(&inside)) {
         let all = text.lines().count();
-        let inline = text
-            .lines()
-            .skip_while(|line| *line != "mod tests {")
-            .count();
+        let inline = text.lines().skip_while(|line| *line != "mod tests {").count();
         let of_tests = if is_test_file(path) { all } else { inline };
         tests += of_tests;
         source += all - of_tests;
@@ -70,11 +60,7 @@ mod tests {
 
     #[test]
     fn tests_inside_a_source_file_count_as_tests() {
-        let source = format!(
-            "{}mod tests {{\n{}}}\n",
-            "x\n".repeat(400),
-            "x\n".repeat(198)
-        );
+        let source = format!("{}mod tests {{\n{}}}\n", "x\n".repeat(400), "x\n".repeat(198));
         assert_eq!(found(&source, ""), 0);
     }
 

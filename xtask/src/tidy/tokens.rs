@@ -15,9 +15,8 @@ pub(crate) struct Token {
 
 /// Splits `text` into tokens. `Err` holds the line where it stops being Rust.
 pub(crate) fn lex(text: &str) -> Result<Vec<Token>, usize> {
-    let stream: TokenStream = text
-        .parse()
-        .map_err(|error: proc_macro2::LexError| error.span().start().line)?;
+    let stream: TokenStream =
+        text.parse().map_err(|error: proc_macro2::LexError| error.span().start().line)?;
     let mut tokens = Vec::new();
     flatten(stream, &mut tokens);
     Ok(tokens)
@@ -25,12 +24,9 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token>, usize> {
 
 /// Whether the tokens from `at` on are exactly `pattern`.
 pub(crate) fn starts_with(tokens: &[Token], at: usize, pattern: &[&str]) -> bool {
-    tokens.get(at..at + pattern.len()).is_some_and(|window| {
-        window
-            .iter()
-            .zip(pattern)
-            .all(|(token, text)| token.text == *text)
-    })
+    tokens
+        .get(at..at + pattern.len())
+        .is_some_and(|window| window.iter().zip(pattern).all(|(token, text)| token.text == *text))
 }
 
 fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
@@ -46,11 +42,7 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
                 push(tokens, &word.to_string(), word.span().start().line);
             }
             TokenTree::Punct(sign) => {
-                push(
-                    tokens,
-                    &sign.as_char().to_string(),
-                    sign.span().start().line,
-                );
+                push(tokens, &sign.as_char().to_string(), sign.span().start().line);
             }
             TokenTree::Literal(value) => {
                 push(tokens, &value.to_string(), value.span().start().line);
@@ -61,10 +53,7 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
 
 fn push(tokens: &mut Vec<Token>, text: &str, line: usize) {
     if !text.is_empty() {
-        tokens.push(Token {
-            text: text.to_owned(),
-            line,
-        });
+        tokens.push(Token { text: text.to_owned(), line });
     }
 }
 
@@ -90,10 +79,7 @@ mod tests {
     #[test]
     fn tokens_know_their_line() {
         let tokens = lex("fn a() {\n    todo!()\n}").unwrap();
-        let at = tokens
-            .iter()
-            .position(|token| token.text == "todo")
-            .unwrap();
+        let at = tokens.iter().position(|token| token.text == "todo").unwrap();
         assert_eq!(tokens[at].line, 2);
         assert!(starts_with(&tokens, at, &["todo", "!", "("]));
         assert!(!starts_with(&tokens, tokens.len() - 1, &["}", "}"]));

@@ -26,10 +26,7 @@ impl Tree {
             .output()
             .context("start git to list the files")?;
         if !listed.status.success() {
-            bail!(
-                "git ls-files: {}",
-                String::from_utf8_lossy(&listed.stderr).trim()
-            );
+            bail!("git ls-files: {}", String::from_utf8_lossy(&listed.stderr).trim());
         }
         let paths = String::from_utf8(listed.stdout).context("a file name that is not UTF-8")?;
         let mut files = BTreeMap::new();
@@ -46,9 +43,7 @@ impl Tree {
     /// unless a root `Cargo.toml` is given.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        let folders = files
-            .iter()
-            .filter_map(|(path, _)| path.strip_suffix("/Cargo.toml"));
+        let folders = files.iter().filter_map(|(path, _)| path.strip_suffix("/Cargo.toml"));
         Self::of_crates(files, &folders.collect::<Vec<_>>())
     }
 
@@ -101,10 +96,7 @@ impl Tree {
             return true;
         }
         let inside = format!("{path}/");
-        self.files
-            .range(inside.clone()..)
-            .next()
-            .is_some_and(|(next, _)| next.starts_with(&inside))
+        self.files.range(inside.clone()..).next().is_some_and(|(next, _)| next.starts_with(&inside))
     }
 }
 

@@ -20,12 +20,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
             if !used {
                 let advice = format!("nothing here uses `{}`: remove it", dependency.name);
                 let line = each.line_of(dependency.name);
-                found.push(Violation::new(
-                    each.manifest,
-                    line,
-                    "unused-dependency",
-                    advice,
-                ));
+                found.push(Violation::new(each.manifest, line, "unused-dependency", advice));
             }
         }
     }
@@ -49,11 +44,7 @@ impl Words {
                 continue;
             };
             let shipped = inside.starts_with("/src/") || inside == "/build.rs";
-            let set = if shipped {
-                &mut words.shipped
-            } else {
-                &mut words.in_tests
-            };
+            let set = if shipped { &mut words.shipped } else { &mut words.in_tests };
             if inside.starts_with('/') {
                 set.extend(lex(text).into_iter().flatten().map(|token| token.text));
             }
@@ -77,22 +68,9 @@ mod tests {
 
     #[test]
     fn a_dependency_that_is_never_named_is_reported() {
-        assert_eq!(
-            found(SERDE_JSON, "a/src/b.rs", "use serde_json::Value;"),
-            [5]
-        );
-        assert_eq!(
-            found(SERDE_JSON, "a/src/b.rs", "// serde\nuse serde_json::Value;"),
-            [5]
-        );
-        assert_eq!(
-            found(
-                SERDE_JSON,
-                "a/src/b.rs",
-                "fn a() { serde::b(serde_json::c()) }"
-            ),
-            []
-        );
+        assert_eq!(found(SERDE_JSON, "a/src/b.rs", "use serde_json::Value;"), [5]);
+        assert_eq!(found(SERDE_JSON, "a/src/b.rs", "// serde\nuse serde_json::Value;"), [5]);
+        assert_eq!(found(SERDE_JSON, "a/src/b.rs", "fn a() { serde::b(serde_json::c()) }"), []);
     }
 
     #[test]
@@ -103,28 +81,14 @@ mod tests {
 
     #[test]
     fn a_dependency_named_in_tests_only_belongs_to_the_tests() {
-        assert_eq!(
-            found(
-                "[dependencies]\nhex = \"1\"\n",
-                "a/tests/b.rs",
-                "use hex::encode;"
-            ),
-            [4]
-        );
+        assert_eq!(found("[dependencies]\nhex = \"1\"\n", "a/tests/b.rs", "use hex::encode;"), [4]);
         let manifest = "[dev-dependencies]\nhex = \"1\"\n";
         assert_eq!(found(manifest, "a/tests/b.rs", "use hex::encode;"), []);
     }
 
     #[test]
     fn what_another_crate_names_does_not_count() {
-        assert_eq!(
-            found(
-                "[dependencies]\nhex = \"1\"\n",
-                "ab/src/b.rs",
-                "use hex::encode;"
-            ),
-            [4]
-        );
+        assert_eq!(found("[dependencies]\nhex = \"1\"\n", "ab/src/b.rs", "use hex::encode;"), [4]);
     }
 
     #[test]

@@ -41,9 +41,7 @@ fn pages() -> PathBuf {
 
 fn examples(page: &str) -> Vec<&str> {
     let parts = page.split("```json\n").skip(1);
-    parts
-        .filter_map(|part| part.split("\n```").next())
-        .collect()
+    parts.filter_map(|part| part.split("\n```").next()).collect()
 }
 
 pub(crate) fn problems(json: &str) -> Vec<Diagnostic> {
@@ -64,14 +62,8 @@ fn every_code_has_its_page_and_every_page_its_code() {
     assert_eq!(on_disk, expected.collect());
     for (code, meaning) in codes::ALL {
         let page = fs::read_to_string(pages().join(format!("{code}.md"))).unwrap();
-        assert!(
-            page.starts_with(&format!("# {code}: {meaning}\n")),
-            "{code}"
-        );
-        assert!(
-            page.contains("## Example") && page.contains("## Fix"),
-            "{code}"
-        );
+        assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
+        assert!(page.contains("## Example") && page.contains("## Fix"), "{code}");
     }
 }
 
@@ -90,18 +82,12 @@ fn row_1_16_the_examples_of_the_pages_are_refused_and_accepted() {
         let [refused, accepted] = examples(&page)[..] else {
             continue;
         };
-        let found: Vec<Code> = problems(refused)
-            .into_iter()
-            .map(|found| found.code)
-            .collect();
+        let found: Vec<Code> = problems(refused).into_iter().map(|found| found.code).collect();
         assert_eq!(found, std::slice::from_ref(code), "{refused}");
         assert_eq!(problems(accepted), [], "{code}: {accepted}");
         tried += 1;
     }
-    assert!(
-        tried >= codes::ALL.len() - 8,
-        "only {tried} pages have examples"
-    );
+    assert!(tried >= codes::ALL.len() - 8, "only {tried} pages have examples");
 }
 
 #[test]
@@ -114,11 +100,7 @@ fn row_1_16_a_cycle_prints_its_path() {
     );
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].code, codes::CYCLE);
-    assert!(
-        found[0].message.contains("a → c → b → a"),
-        "{}",
-        found[0].message
-    );
+    assert!(found[0].message.contains("a → c → b → a"), "{}", found[0].message);
     assert_eq!(found[0].severity, Severity::Error);
     assert!(StepId::new("a").check().is_ok());
 }

@@ -47,11 +47,7 @@ impl PlanDiff {
                 | Area::Tag => {}
             }
         }
-        if parts.is_empty() {
-            "no changes".to_owned()
-        } else {
-            parts.join(", ")
-        }
+        if parts.is_empty() { "no changes".to_owned() } else { parts.join(", ") }
     }
 
     /// Many lines, one for each change and one for each field of a changed step; empty if nothing
@@ -74,11 +70,8 @@ impl PlanDiff {
     }
 }
 
-const SIGNS: [(ChangeKind, &str); 3] = [
-    (ChangeKind::Added, "+"),
-    (ChangeKind::Removed, "−"),
-    (ChangeKind::Changed, "~"),
-];
+const SIGNS: [(ChangeKind, &str); 3] =
+    [(ChangeKind::Added, "+"), (ChangeKind::Removed, "−"), (ChangeKind::Changed, "~")];
 
 const NOUNS: [(Area, &str); 8] = [
     (Area::Step, "step"),
@@ -98,9 +91,7 @@ fn line(found: &Change) -> String {
     let value = found.after.as_ref().or(found.before.as_ref());
     match found.area {
         Area::Step | Area::Hook => {
-            let kind = value
-                .and_then(|step| step.get("kind"))
-                .and_then(Json::as_str);
+            let kind = value.and_then(|step| step.get("kind")).and_then(Json::as_str);
             let kind = kind.map_or(String::new(), |kind| format!(" ({kind})"));
             format!("{noun} {name}{kind}")
         }
@@ -153,13 +144,9 @@ fn scalar(found: &Change, max: usize) -> String {
 
 /// `2` for `2.0`, as in the canonical form.
 fn number(json: &Json) -> String {
-    json.as_f64()
-        .map_or_else(|| json.to_string(), |n| n.to_string())
+    json.as_f64().map_or_else(|| json.to_string(), |n| n.to_string())
 }
 
 fn json(value: Option<&Json>) -> String {
-    value.map_or_else(
-        || "(not set)".to_owned(),
-        |value| shown(&value.to_string(), SHOWN),
-    )
+    value.map_or_else(|| "(not set)".to_owned(), |value| shown(&value.to_string(), SHOWN))
 }

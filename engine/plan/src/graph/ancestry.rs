@@ -63,11 +63,7 @@ impl Ancestry {
                 own.copy_from_slice(&row);
             }
         }
-        Self {
-            words,
-            columns,
-            bits,
-        }
+        Self { words, columns, bits }
     }
 
     /// Whether the step at `above` must have ended before the one at `below` starts; false if

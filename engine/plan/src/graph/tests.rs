@@ -10,10 +10,7 @@ use crate::{
 fn steps(list: &[(&str, &[&str])]) -> Vec<Step> {
     list.iter()
         .map(|(id, needs)| {
-            let action = Action::Bash(Bash {
-                run: "true".to_owned(),
-                shell: "bash".to_owned(),
-            });
+            let action = Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() });
             let mut step = Step::new(*id, action);
             step.depends_on = needs.iter().map(|id| StepId::new(*id)).collect();
             step
@@ -25,13 +22,8 @@ fn ids(list: &[&str]) -> Vec<StepId> {
     list.iter().map(|id| StepId::new(*id)).collect()
 }
 
-const DIAMOND: &[(&str, &[&str])] = &[
-    ("a", &[]),
-    ("b", &["a"]),
-    ("c", &["a"]),
-    ("d", &["b", "c"]),
-    ("e", &["a", "d"]),
-];
+const DIAMOND: &[(&str, &[&str])] =
+    &[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["b", "c"]), ("e", &["a", "d"])];
 
 #[test]
 fn levels_hold_what_may_run_together() {
@@ -64,10 +56,7 @@ fn between_holds_every_step_on_a_path_and_nothing_else() {
     let steps = steps(DIAMOND);
     let graph = Graph::of(&steps);
     assert_eq!(graph.between(&"b".into(), &"d".into()), ids(&["b", "d"]));
-    assert_eq!(
-        graph.between(&"a".into(), &"d".into()),
-        ids(&["a", "b", "c", "d"])
-    );
+    assert_eq!(graph.between(&"a".into(), &"d".into()), ids(&["a", "b", "c", "d"]));
     assert_eq!(graph.between(&"c".into(), &"c".into()), ids(&["c"]));
     assert_eq!(graph.between(&"d".into(), &"b".into()), ids(&[]));
     assert_eq!(graph.between(&"b".into(), &"c".into()), ids(&[]));
@@ -75,13 +64,8 @@ fn between_holds_every_step_on_a_path_and_nothing_else() {
 
 #[test]
 fn a_cycle_is_found_behind_other_steps_and_closed() {
-    let list = steps(&[
-        ("z", &["b"]),
-        ("a", &["c"]),
-        ("b", &["a"]),
-        ("c", &["b", "free"]),
-        ("free", &[]),
-    ]);
+    let list =
+        steps(&[("z", &["b"]), ("a", &["c"]), ("b", &["a"]), ("c", &["b", "free"]), ("free", &[])]);
     let graph = Graph::of(&list);
     let cycle = graph.cycle().unwrap();
     assert_eq!(cycle.len(), 4);

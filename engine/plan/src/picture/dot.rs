@@ -14,10 +14,7 @@ pub fn dot(plan: &Plan) -> String {
     let drawing = Drawing::of(plan);
     let mut out = String::from("digraph plan {\n");
     let name = escaped(&drawing.name);
-    let _ = writeln!(
-        out,
-        "    graph [label=\"{name}\", labelloc=t, fontname=\"sans-serif\"];"
-    );
+    let _ = writeln!(out, "    graph [label=\"{name}\", labelloc=t, fontname=\"sans-serif\"];");
     out.push_str("    node [shape=box, style=rounded, fontname=\"sans-serif\"];\n");
     out.push_str("    edge [fontname=\"sans-serif\", fontsize=10];\n");
     for (at, node) in drawing.nodes.iter().enumerate() {

@@ -56,11 +56,7 @@ impl Drawing {
     pub(super) fn of(plan: &Plan) -> Self {
         let graph = Graph::new(plan);
         let depths = graph.depths();
-        let beyond = depths
-            .iter()
-            .flatten()
-            .max()
-            .map_or(0, |deepest| deepest + 1);
+        let beyond = depths.iter().flatten().max().map_or(0, |deepest| deepest + 1);
         let nodes = plan.steps.iter().zip(&depths).map(|(step, depth)| Node {
             id: shown(step.id.as_str(), MAX_TITLE),
             title: shown(step.title(), MAX_TITLE),
@@ -98,12 +94,7 @@ fn backs(graph: &Graph<'_>) -> Vec<Back> {
         for (on, Goto { goto, max_visits }) in failure.into_iter().chain(success) {
             if let Some(to) = graph.index(goto.as_str()) {
                 let max_visits = *max_visits;
-                found.push(Back {
-                    from,
-                    to,
-                    on,
-                    max_visits,
-                });
+                found.push(Back { from, to, on, max_visits });
             }
         }
     }
@@ -131,20 +122,14 @@ fn hooks(plan: &Plan) -> Vec<HookList> {
     ]
     .into_iter()
     .filter(|(_, steps)| !steps.is_empty())
-    .map(|(name, steps)| HookList {
-        name,
-        hooks: steps.iter().map(title).collect(),
-    })
+    .map(|(name, steps)| HookList { name, hooks: steps.iter().map(title).collect() })
     .collect()
 }
 
 /// A trigger in a few words: `push main, v*`.
 fn trigger(trigger: &Trigger) -> String {
     let list = |word: &str, parts: &[&[String]]| {
-        let all: Vec<&str> = parts
-            .iter()
-            .flat_map(|p| p.iter().map(String::as_str))
-            .collect();
+        let all: Vec<&str> = parts.iter().flat_map(|p| p.iter().map(String::as_str)).collect();
         format!("{word} {}", all.join(", ")).trim_end().to_owned()
     };
     let text = match trigger {

@@ -49,10 +49,7 @@ pub(super) fn layout(drawing: &Drawing, measure: Measure) -> Layout {
     let result = Layout {
         cross: (0..drawing.nodes.len()).map(at).collect(),
         extent: (high - low).max(0.0),
-        bends: paths
-            .iter()
-            .map(|path| path.iter().map(|&bend| at(bend)).collect())
-            .collect(),
+        bends: paths.iter().map(|path| path.iter().map(|&bend| at(bend)).collect()).collect(),
     };
     points.clear();
     result
@@ -68,11 +65,7 @@ fn points(drawing: &Drawing) -> Points {
         if let Some(layer) = layers.get_mut(level) {
             layer.push(points.len());
         }
-        points.push(Point {
-            is_node,
-            above: Vec::new(),
-            below: Vec::new(),
-        });
+        points.push(Point { is_node, above: Vec::new(), below: Vec::new() });
         points.len() - 1
     };
     for node in &drawing.nodes {
@@ -149,9 +142,7 @@ fn number(layer: &[usize], rank: &mut [f64]) {
 }
 
 fn neighbours(points: &[Point], at: usize, above: bool) -> &[usize] {
-    points
-        .get(at)
-        .map_or(&[], |point| if above { &point.above } else { &point.below })
+    points.get(at).map_or(&[], |point| if above { &point.above } else { &point.below })
 }
 
 fn mean(of: &[usize], values: &[f64]) -> Option<f64> {
@@ -215,9 +206,8 @@ fn settle(points: &[Point], layer: &[usize], wanted: &[f64], cross: &mut [f64], 
         }
         blocks.push(block);
     }
-    let settled = blocks
-        .iter()
-        .flat_map(|&(sum, count)| std::iter::repeat_n(sum / as_f64(count), count));
+    let settled =
+        blocks.iter().flat_map(|&(sum, count)| std::iter::repeat_n(sum / as_f64(count), count));
     for ((&point, base), offset) in layer.iter().zip(settled).zip(&offsets) {
         if let Some(slot) = cross.get_mut(point) {
             *slot = base + offset;

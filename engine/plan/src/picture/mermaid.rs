@@ -20,10 +20,7 @@ pub fn mermaid(plan: &Plan) -> String {
         let (open, close) = shape(node.kind);
         let title = escaped(&node.title);
         let kind = node.kind;
-        let _ = writeln!(
-            out,
-            "    n{at}{open}\"{title}<br/>{kind}\"{close}:::{kind}_kind"
-        );
+        let _ = writeln!(out, "    n{at}{open}\"{title}<br/>{kind}\"{close}:::{kind}_kind");
     }
     for (from, to) in &drawing.edges {
         let _ = writeln!(out, "    n{from} --> n{to}");
@@ -36,18 +33,12 @@ pub fn mermaid(plan: &Plan) -> String {
         let _ = writeln!(out, "    subgraph h{number}[\"{}\"]", list.name);
         for (at, (title, kind)) in list.hooks.iter().enumerate() {
             let title = escaped(title);
-            let _ = writeln!(
-                out,
-                "        h{number}n{at}[\"{title}<br/>{kind}\"]:::{kind}_kind"
-            );
+            let _ = writeln!(out, "        h{number}n{at}[\"{title}<br/>{kind}\"]:::{kind}_kind");
         }
         out.push_str("    end\n");
     }
     for (kind, colour) in super::svg::COLOURS {
-        let _ = writeln!(
-            out,
-            "    classDef {kind}_kind stroke:{colour},stroke-width:2px"
-        );
+        let _ = writeln!(out, "    classDef {kind}_kind stroke:{colour},stroke-width:2px");
     }
     out
 }

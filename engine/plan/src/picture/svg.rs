@@ -124,22 +124,12 @@ impl<'d> Scene<'d> {
             Flow::Down => (HEIGHT, WIDTH, 28.0),
             Flow::Right => (WIDTH, HEIGHT, 14.0),
         };
-        let measure = Measure {
-            node_cross,
-            bend_cross: 6.0,
-            gap,
-        };
+        let measure = Measure { node_cross, bend_cross: 6.0, gap };
         let layer_gap = match flow {
             Flow::Down => 44.0,
             Flow::Right => 76.0,
         };
-        Self {
-            layout: layout(drawing, measure),
-            drawing,
-            flow,
-            node_main,
-            layer_gap,
-        }
+        Self { layout: layout(drawing, measure), drawing, flow, node_main, layer_gap }
     }
 
     /// Room between two lanes of ways back.
@@ -247,16 +237,12 @@ impl<'d> Scene<'d> {
         let first = height - MARGIN - as_f64(self.drawing.hooks.len()) * LINE + 12.0;
         for (at, list) in self.drawing.hooks.iter().enumerate() {
             let hooks = list.hooks.iter();
-            let hooks: Vec<String> = hooks
-                .map(|(title, kind)| format!("{title} ({kind})"))
-                .collect();
+            let hooks: Vec<String> =
+                hooks.map(|(title, kind)| format!("{title} ({kind})")).collect();
             let line = format!("{}: {}", list.name, hooks.join(", "));
             let y = first + as_f64(at) * LINE;
             let line = escaped(&cut(&line, 68));
-            let _ = writeln!(
-                out,
-                "<text class=\"s\" x=\"{MARGIN}\" y=\"{y:.1}\">{line}</text>"
-            );
+            let _ = writeln!(out, "<text class=\"s\" x=\"{MARGIN}\" y=\"{y:.1}\">{line}</text>");
         }
     }
 }

@@ -87,14 +87,8 @@ fn no_name_breaks_out_of_mermaid() {
     let picture = mermaid(&hostile());
     let bare = |line: &str| line.split('"').step_by(2).collect::<String>();
     for line in picture.lines().filter(|line| !line.contains("accTitle")) {
-        assert!(
-            line.matches('"').count() % 2 == 0 && !line.contains('%'),
-            "{line}"
-        );
-        assert!(
-            !line.contains("<script") && !bare(line).contains("rm -rf"),
-            "{line}"
-        );
+        assert!(line.matches('"').count() % 2 == 0 && !line.contains('%'), "{line}");
+        assert!(!line.contains("<script") && !bare(line).contains("rm -rf"), "{line}");
     }
     // One line each: head, title, description, steps, edge, way back, two lists of hooks, classes.
     assert_eq!(picture.lines().count(), 3 + 12 + 1 + 1 + 12 + 3 + 9);
@@ -119,9 +113,7 @@ fn no_name_breaks_out_of_dot() {
 #[test]
 fn no_name_breaks_out_of_svg() {
     let picture = svg(&hostile());
-    for word in [
-        "<script", "onload='", "]]>", "<!", "\u{1b}", "\u{ffff}", "\u{202e}",
-    ] {
+    for word in ["<script", "onload='", "]]>", "<!", "\u{1b}", "\u{ffff}", "\u{202e}"] {
         assert!(!picture.contains(word), "{word:?}");
     }
     well_formed(&picture);
@@ -142,10 +134,7 @@ fn well_formed(xml: &str) {
     let mut open = Vec::new();
     for part in xml.split('<').skip(1) {
         let (tag, content) = part.split_once('>').expect("every tag is closed");
-        assert!(
-            !content.contains('"') || open.last() == Some(&"style"),
-            "{content}"
-        );
+        assert!(!content.contains('"') || open.last() == Some(&"style"), "{content}");
         assert!(tag.matches('"').count() % 2 == 0, "{tag}");
         if let Some(name) = tag.strip_prefix('/') {
             assert_eq!(open.pop(), Some(name));
@@ -172,10 +161,7 @@ proptest! {
 
 #[test]
 fn a_cycle_is_drawn_too() {
-    let plan = plan(&json!([
-        step("a", "bash", &["b"]),
-        step("b", "bash", &["a"])
-    ]));
+    let plan = plan(&json!([step("a", "bash", &["b"]), step("b", "bash", &["a"])]));
     well_formed(&svg(&plan));
     assert!(text(&plan).contains("← b"));
 }

@@ -23,21 +23,14 @@ pub fn text(plan: &Plan) -> String {
     let drawing = Drawing::of(plan);
     let mut out = String::new();
     let levels = drawing.levels();
-    let counts = format!(
-        "{}, {}",
-        counted(drawing.nodes.len(), "step"),
-        counted(levels, "level")
-    );
+    let counts = format!("{}, {}", counted(drawing.nodes.len(), "step"), counted(levels, "level"));
     let name = cut(&drawing.name, COLUMNS - counts.width() - 2);
     line(&mut out, &format!("{name}  {counts}"));
     for (at, trigger) in drawing.triggers.iter().enumerate() {
         let word = if at == 0 { "on" } else { "  " };
         line(&mut out, &format!("{word} {trigger}"));
     }
-    let titles = drawing
-        .nodes
-        .iter()
-        .map(|node| node.title.width().max(node.id.width()));
+    let titles = drawing.nodes.iter().map(|node| node.title.width().max(node.id.width()));
     let title = titles.max().unwrap_or(0).min(TITLE);
     let mut by_level = vec![Vec::new(); levels];
     for (at, node) in drawing.nodes.iter().enumerate() {
@@ -46,20 +39,14 @@ pub fn text(plan: &Plan) -> String {
         }
     }
     for (number, members) in (1..).zip(&by_level) {
-        let above = if number == 1 {
-            "\n"
-        } else {
-            "      │\n      ▼\n"
-        };
+        let above = if number == 1 { "\n" } else { "      │\n      ▼\n" };
         out.push_str(above);
         level(&mut out, &drawing, (number, members), title);
     }
     backs(&mut out, &drawing);
     for list in &drawing.hooks {
         let hooks = list.hooks.iter();
-        let hooks: Vec<String> = hooks
-            .map(|(title, kind)| format!("{title} ({kind})"))
-            .collect();
+        let hooks: Vec<String> = hooks.map(|(title, kind)| format!("{title} ({kind})")).collect();
         line(&mut out, &format!("{}: {}", list.name, hooks.join(", ")));
     }
     out
@@ -72,18 +59,11 @@ fn level(
     title: usize,
 ) {
     for (row, (at, node)) in members.iter().enumerate() {
-        let number = if row == 0 {
-            number.to_string()
-        } else {
-            String::new()
-        };
+        let number = if row == 0 { number.to_string() } else { String::new() };
         let name = cut_middle(&node.title, title);
         let pad = title - name.width();
         let from = waits(drawing, *at);
-        line(
-            out,
-            &format!("{number:>4}  {name}{:pad$}  {:KIND$}{from}", "", node.kind),
-        );
+        line(out, &format!("{number:>4}  {name}{:pad$}  {:KIND$}{from}", "", node.kind));
     }
 }
 

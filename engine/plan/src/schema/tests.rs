@@ -14,9 +14,7 @@ fn schema(name: &str) -> Json {
 }
 
 fn accepts(schema: &Json, instance: &Json) -> bool {
-    jsonschema::draft202012::new(schema)
-        .unwrap()
-        .is_valid(instance)
+    jsonschema::draft202012::new(schema).unwrap().is_valid(instance)
 }
 
 #[test]
@@ -58,10 +56,7 @@ fn the_schema_refuses_what_the_parser_refuses() {
         json!({"version": 1, "name": "x"}),
     ] {
         assert!(!accepts(&schema, &refused), "{refused}");
-        assert!(
-            Plan::from_json(refused.to_string().as_bytes()).is_err(),
-            "{refused}"
-        );
+        assert!(Plan::from_json(refused.to_string().as_bytes()).is_err(), "{refused}");
     }
 }
 

@@ -25,13 +25,7 @@ pub(super) fn action(report: &mut Report, site: Site<'_>, action: &Action) {
         Action::Call(call) => self::call(report, site, call),
         Action::Wait(wait) => self::wait(report, site, wait),
         Action::Plugin(plugin) => {
-            text::identifier(
-                report,
-                site,
-                codes::BAD_NAME,
-                "the plugin kind",
-                &plugin.plugin,
-            );
+            text::identifier(report, site, codes::BAD_NAME, "the plugin kind", &plugin.plugin);
         }
     }
 }
@@ -40,11 +34,8 @@ fn bash(report: &mut Report, site: Site<'_>, bash: &Bash) {
     value::command(report, site, "`run`", &bash.run);
     if !matches!(bash.shell.as_str(), "bash" | "sh") {
         report.push(
-            site.error(
-                codes::BAD_SHELL,
-                format_args!("the shell is {}", Quoted(&bash.shell)),
-            )
-            .hint("`bash` or `sh`; other programs are called by the command itself"),
+            site.error(codes::BAD_SHELL, format_args!("the shell is {}", Quoted(&bash.shell)))
+                .hint("`bash` or `sh`; other programs are called by the command itself"),
         );
     }
 }
@@ -66,10 +57,9 @@ fn python(report: &mut Report, site: Site<'_>, python: &Python) {
     }
     let Some(call) = &python.call else { return };
     if python.code.is_none() {
-        report.push(site.error(
-            codes::PYTHON_CALL,
-            "`call` needs `code`, which defines the function",
-        ));
+        report.push(
+            site.error(codes::PYTHON_CALL, "`call` needs `code`, which defines the function"),
+        );
     }
     let starts = call.starts_with(|c: char| c.is_alphabetic() || c == '_');
     if !starts || !call.chars().all(|c| c.is_alphanumeric() || c == '_') {
@@ -112,11 +102,8 @@ fn negotiate(report: &mut Report, site: Site<'_>, negotiate: &Negotiate) {
     let parties = different(&negotiate.parties);
     if parties < 2 || parties < negotiate.parties.len() {
         report.push(
-            site.error(
-                codes::BAD_PARTIES,
-                "a negotiation has two or more different parties",
-            )
-            .hint("one party that decides alone is an `approval` step"),
+            site.error(codes::BAD_PARTIES, "a negotiation has two or more different parties")
+                .hint("one party that decides alone is an `approval` step"),
         );
     }
     if negotiate.rounds == Some(0) {
@@ -133,22 +120,14 @@ fn negotiate(report: &mut Report, site: Site<'_>, negotiate: &Negotiate) {
     };
     if !fits {
         report.push(
-            site.error(
-                codes::BAD_ACCEPT,
-                format_args!("`accept` is {}", Quoted(accept)),
-            )
-            .hint(format!(
-                "`all`, `owner`, or `quorum:k` with k from 1 to {parties}"
-            )),
+            site.error(codes::BAD_ACCEPT, format_args!("`accept` is {}", Quoted(accept)))
+                .hint(format!("`all`, `owner`, or `quorum:k` with k from 1 to {parties}")),
         );
     }
 }
 
 fn different(names: &[String]) -> usize {
-    names
-        .iter()
-        .collect::<std::collections::BTreeSet<_>>()
-        .len()
+    names.iter().collect::<std::collections::BTreeSet<_>>().len()
 }
 
 fn workflow(report: &mut Report, site: Site<'_>, workflow: &Workflow) {
@@ -175,11 +154,8 @@ fn call(report: &mut Report, site: Site<'_>, call: &Call) {
             (1..=32).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase());
         if !fits {
             report.push(
-                site.error(
-                    codes::BAD_METHOD,
-                    format_args!("the method is {}", Quoted(method)),
-                )
-                .hint("upper-case letters, like `POST`"),
+                site.error(codes::BAD_METHOD, format_args!("the method is {}", Quoted(method)))
+                    .hint("upper-case letters, like `POST`"),
             );
         }
     }
@@ -211,9 +187,7 @@ fn url(report: &mut Report, site: Site<'_>, url: &crate::Value) {
 }
 
 fn is_http(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("https://")
-        .or(text.strip_prefix("http://"));
+    let rest = text.strip_prefix("https://").or(text.strip_prefix("http://"));
     let plain = |c: char| !c.is_whitespace() && !is_invisible(c) && c != '\\';
     rest.is_some_and(|rest| {
         !rest.is_empty()

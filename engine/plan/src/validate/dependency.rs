@@ -51,10 +51,8 @@ fn duplicate_ids(report: &mut Report, groups: &Groups<'_>) {
             continue;
         };
         let id = Quoted(step.id.as_str());
-        let mut problem = site.error(
-            codes::DUPLICATE_ID,
-            format_args!("the id {id} is taken by an earlier step"),
-        );
+        let mut problem = site
+            .error(codes::DUPLICATE_ID, format_args!("the id {id} is taken by an earlier step"));
         problem.related.extend(original.related("first used here"));
         report.push(problem.hint("ids are unique in the whole plan, hooks included"));
     }
@@ -89,11 +87,8 @@ fn of_step(
         let name = Quoted(id.as_str());
         if !seen.insert(id) {
             report.push(
-                site.error(
-                    codes::DUPLICATE_DEPENDENCY,
-                    format_args!("depends on {name} twice"),
-                )
-                .hint("name it once"),
+                site.error(codes::DUPLICATE_DEPENDENCY, format_args!("depends on {name} twice"))
+                    .hint("name it once"),
             );
         } else if *id == step.id {
             report.push(
@@ -142,12 +137,7 @@ fn foreign(report: &mut Report, groups: &Groups<'_>, from: (GroupKind, Site<'_>)
 
 fn cycles(report: &mut Report, groups: &Groups<'_>, group: &Group<'_>) {
     // A circle of one step is a self-dependency, which has its own code.
-    for cycle in group
-        .graph
-        .cycles()
-        .into_iter()
-        .filter(|path| path.len() > 2)
-    {
+    for cycle in group.graph.cycles().into_iter().filter(|path| path.len() > 2) {
         let Some(site) = cycle
             .first()
             .and_then(|id| group.graph.index(id.as_str()))
@@ -167,10 +157,8 @@ fn cycles(report: &mut Report, groups: &Groups<'_>, group: &Group<'_>) {
             path.push(shown(last.as_str(), limits::MAX_ID_LEN));
         }
         let path = path.join(" → ");
-        let mut problem = site.error(
-            codes::CYCLE,
-            format_args!("depends on itself in a circle: {path}"),
-        );
+        let mut problem =
+            site.error(codes::CYCLE, format_args!("depends on itself in a circle: {path}"));
         let others = cycle.iter().skip(1).take(SHOWN_OF_CYCLE);
         let others = others.take(cycle.len() - 2);
         for id in others {
@@ -190,9 +178,7 @@ fn ways_back(step: &Step) -> impl Iterator<Item = (&'static str, &Goto)> {
         OnFailure::Fail | OnFailure::Skip | OnFailure::Continue => None,
     };
     let success = step.options.on_success.as_ref();
-    failure
-        .into_iter()
-        .chain(success.map(|goto| ("on_success", goto)))
+    failure.into_iter().chain(success.map(|goto| ("on_success", goto)))
 }
 
 fn gotos(report: &mut Report, groups: &Groups<'_>, group: &Group<'_>) {

@@ -121,11 +121,7 @@ impl<'p> Expressions<'p> {
         let plan = self.plan;
         let site = Site::plan(places);
         walk::plan_parts(plan, &mut |field, part| {
-            let reader = if field.0 == "outputs" {
-                Reader::After
-            } else {
-                Reader::Before
-            };
+            let reader = if field.0 == "outputs" { Reader::After } else { Reader::Before };
             self.part((site, reader), field, part);
         });
         for (index, trigger) in plan.triggers.iter().enumerate() {
@@ -193,8 +189,7 @@ impl<'p> Expressions<'p> {
                 let message = format_args!("{what}, which is no input of the plan").to_string();
                 let problem = site.error(codes::UNKNOWN_REFERENCE, message);
                 let known = self.inputs.iter().copied();
-                self.report
-                    .push_near(problem, &reference.name, known, "declare it in `inputs`");
+                self.report.push_near(problem, &reference.name, known, "declare it in `inputs`");
             }
             Root::Step => match self.groups.home(&reference.name) {
                 None => self.report.push_near(
@@ -230,9 +225,9 @@ impl<'p> Expressions<'p> {
         match reader {
             Reader::Before => false,
             Reader::After => matches!(home, GroupKind::Main | GroupKind::OnStart),
-            Reader::Step(own, at) if own == home => groups
-                .group(own)
-                .is_none_or(|group| self.is_above(group, name, at)),
+            Reader::Step(own, at) if own == home => {
+                groups.group(own).is_none_or(|group| self.is_above(group, name, at))
+            }
             Reader::Step(own, _) => match own {
                 GroupKind::OnStart => false,
                 GroupKind::Main => home == GroupKind::OnStart,
@@ -247,10 +242,7 @@ impl<'p> Expressions<'p> {
     fn is_above(&mut self, group: &Group<'_>, name: &str, at: usize) -> bool {
         let graph = &group.graph;
         // Too many steps are reported by themselves, and would need too many bits here.
-        let Some(above) = graph
-            .index(name)
-            .filter(|_| graph.len() <= limits::MAX_STEPS)
-        else {
+        let Some(above) = graph.index(name).filter(|_| graph.len() <= limits::MAX_STEPS) else {
             return true;
         };
         // Within a cycle nothing is above anything; the cycle is reported by itself.

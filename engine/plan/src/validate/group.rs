@@ -77,18 +77,10 @@ impl<'a> Groups<'a> {
                     *count += 1;
                     *count - 1
                 });
-                Group {
-                    kind,
-                    occurrences: occurrences.collect(),
-                    graph: Graph::of(steps),
-                }
+                Group { kind, occurrences: occurrences.collect(), graph: Graph::of(steps) }
             })
             .collect();
-        Self {
-            groups,
-            places,
-            home,
-        }
+        Self { groups, places, home }
     }
 
     /// Every step with its site, in the order of the plan.
@@ -109,10 +101,7 @@ impl<'a> Groups<'a> {
 
     /// Every id, once for each step.
     pub(super) fn ids(&self) -> impl Iterator<Item = &'a str> {
-        self.groups
-            .iter()
-            .flatten()
-            .map(|(step, _)| step.id.as_str())
+        self.groups.iter().flatten().map(|(step, _)| step.id.as_str())
     }
 }
 
@@ -130,9 +119,6 @@ impl<'a, 'g> IntoIterator for &'g Group<'a> {
         std::iter::Zip<std::slice::Iter<'a, Step>, std::iter::Copied<std::slice::Iter<'g, usize>>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.graph
-            .steps()
-            .iter()
-            .zip(self.occurrences.iter().copied())
+        self.graph.steps().iter().zip(self.occurrences.iter().copied())
     }
 }

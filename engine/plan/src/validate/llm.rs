@@ -36,11 +36,8 @@ pub(super) fn llm(report: &mut Report, site: Site<'_>, llm: &Llm) {
     for (field, limit) in [turns, ("max_tokens", llm.max_tokens)] {
         if limit == Some(0) {
             report.push(
-                site.error(
-                    codes::LLM_LIMIT,
-                    format_args!("`{field}` is 0; it is 1 or more"),
-                )
-                .hint("leave it out for no limit of its own"),
+                site.error(codes::LLM_LIMIT, format_args!("`{field}` is 0; it is 1 or more"))
+                    .hint("leave it out for no limit of its own"),
             );
         }
     }

@@ -81,11 +81,10 @@ pub(super) fn duration(report: &mut Report, site: Site<'_>, field: &str, text: &
     match text.parse() {
         Ok(_) => {}
         Err(crate::duration::DurationError::Form(_)) => report.push(
-            site.error(
-                codes::BAD_DURATION,
-                format_args!("`{field}`: {shown} is no duration"),
-            )
-            .hint("numbers with the units `d h m s ms` in this order, like \"90s\" or \"1h30m\""),
+            site.error(codes::BAD_DURATION, format_args!("`{field}`: {shown} is no duration"))
+                .hint(
+                    "numbers with the units `d h m s ms` in this order, like \"90s\" or \"1h30m\"",
+                ),
         ),
         Err(crate::duration::DurationError::TooLong(_)) => report.push(
             site.error(
@@ -138,10 +137,7 @@ fn retry(report: &mut Report, site: Site<'_>, retry: &Retry) {
     for word in &retry.on {
         if !is_failure(word) {
             report.push_near(
-                site.error(
-                    codes::RETRY_ON,
-                    format_args!("`retry.on` holds {}", Quoted(word)),
-                ),
+                site.error(codes::RETRY_ON, format_args!("`retry.on` holds {}", Quoted(word))),
                 word,
                 ["infra", "timeout"].into_iter(),
                 "the words are `infra`, `timeout` and `exit:N` with N from 1 to 255",
@@ -198,25 +194,13 @@ fn cache(report: &mut Report, site: Site<'_>, cache: &Cache) {
         text::path(report, site, "the cache path", path);
     }
     for prefix in &cache.restore {
-        text::plain(
-            report,
-            site,
-            codes::EMPTY_COMMAND,
-            "a prefix of `cache.restore`",
-            prefix,
-        );
+        text::plain(report, site, codes::EMPTY_COMMAND, "a prefix of `cache.restore`", prefix);
     }
 }
 
 fn service(report: &mut Report, site: Site<'_>, service: &Service) {
     // With a local pool this is a command, so it has no narrower shape.
-    text::plain(
-        report,
-        site,
-        codes::BAD_IMAGE,
-        "the image of a service",
-        &service.image,
-    );
+    text::plain(report, site, codes::BAD_IMAGE, "the image of a service", &service.image);
     if service.port == 0 {
         report.push(
             site.error(

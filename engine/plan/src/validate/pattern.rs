@@ -25,11 +25,7 @@ pub(super) fn patterns(report: &mut Report, site: Site<'_>, field: &str, pattern
                     Quoted(pattern)
                 ),
             );
-            report.push(if hint.is_empty() {
-                problem
-            } else {
-                problem.hint(hint)
-            });
+            report.push(if hint.is_empty() { problem } else { problem.hint(hint) });
         }
     }
 }
@@ -56,18 +52,10 @@ fn check(pattern: &str) -> Result<(), Wrong> {
             }
             (_, ']' | '}') => return Err((at, format!("`{c}` closes nothing"), "")),
             (_, ',') => {
-                return Err((
-                    at,
-                    "`,`".to_owned(),
-                    "several patterns are a list: [\"a\", \"b\"]",
-                ));
+                return Err((at, "`,`".to_owned(), "several patterns are a list: [\"a\", \"b\"]"));
             }
             (_, '.') if before == Some('.') => {
-                return Err((
-                    at - 1,
-                    "`..`".to_owned(),
-                    "no branch, tag or path holds `..`",
-                ));
+                return Err((at - 1, "`..`".to_owned(), "no branch, tag or path holds `..`"));
             }
             (_, c) if allowed(c) => {}
             (_, c) => {

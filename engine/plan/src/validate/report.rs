@@ -107,11 +107,7 @@ impl fmt::Display for Site<'_> {
 
 impl Report {
     pub(super) fn new() -> Self {
-        Self {
-            found: Vec::new(),
-            dropped: 0,
-            compared_left: MAX_COMPARED,
-        }
+        Self { found: Vec::new(), dropped: 0, compared_left: MAX_COMPARED }
     }
 
     pub(super) fn push(&mut self, problem: Diagnostic) {

@@ -18,10 +18,7 @@ pub(super) fn schedule(report: &mut Report, site: Site<'_>, cron: &str, tz: &str
         report.push(
             site.error(
                 codes::BAD_CRON,
-                format_args!(
-                    "the cron expression {}: {why} at position {at}",
-                    Quoted(cron)
-                ),
+                format_args!("the cron expression {}: {why} at position {at}", Quoted(cron)),
             )
             .hint(
                 "five fields: minute, hour, day of month, month, day of week, like `30 4 * * 1-5`",
@@ -51,10 +48,7 @@ fn check_cron(cron: &str) -> Result<(), (usize, String)> {
         return Err((at, format!("{} fields instead of five", fields.len())));
     }
     let parser = CronParser::builder();
-    let parser = parser
-        .seconds(Seconds::Disallowed)
-        .year(Year::Disallowed)
-        .build();
+    let parser = parser.seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     // Each field alone first: the parser does not say where it stopped.
     for (index, (at, field)) in fields.iter().enumerate() {
         let mut alone = ["*"; 5];
@@ -91,12 +85,7 @@ mod tests {
 
     #[test]
     fn five_fields_are_accepted() {
-        for cron in [
-            "0 0 * * *",
-            "*/15 9-17 * * MON-FRI",
-            "30  4 1,15 JAN *",
-            "0 0 29 2 *",
-        ] {
+        for cron in ["0 0 * * *", "*/15 9-17 * * MON-FRI", "30  4 1,15 JAN *", "0 0 29 2 *"] {
             assert_eq!(check_cron(cron), Ok(()), "{cron}");
         }
     }
@@ -116,11 +105,7 @@ mod tests {
             ("0 0 * * *;", 9),
             ("a b c d e", 1),
         ] {
-            assert_eq!(
-                check_cron(cron).map_err(|(at, _)| at),
-                Err(position),
-                "{cron}"
-            );
+            assert_eq!(check_cron(cron).map_err(|(at, _)| at), Err(position), "{cron}");
         }
     }
 }

@@ -11,9 +11,7 @@ use crate::{
     walk::Field,
 };
 
-const TYPES: [&str; 7] = [
-    "array", "boolean", "integer", "null", "number", "object", "string",
-];
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 const ONE: [&str; 12] = [
     "items",
     "additionalProperties",
@@ -29,13 +27,8 @@ const ONE: [&str; 12] = [
     "contentSchema",
 ];
 const MANY: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
-const NAMED: [&str; 5] = [
-    "properties",
-    "patternProperties",
-    "$defs",
-    "definitions",
-    "dependentSchemas",
-];
+const NAMED: [&str; 5] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 const COUNTS: [&str; 8] = [
     "minLength",
     "maxLength",
@@ -46,13 +39,8 @@ const COUNTS: [&str; 8] = [
     "minContains",
     "maxContains",
 ];
-const NUMBERS: [&str; 5] = [
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
-];
+const NUMBERS: [&str; 5] =
+    ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
 const TEXTS: [&str; 5] = ["pattern", "format", "title", "description", "$comment"];
 
 struct Checker<'r, 'a> {
@@ -63,12 +51,7 @@ struct Checker<'r, 'a> {
 }
 
 pub(super) fn schema(report: &mut Report, site: Site<'_>, field: Field<'_>, root: &Json) {
-    let mut checker = Checker {
-        report,
-        site,
-        field,
-        root,
-    };
+    let mut checker = Checker { report, site, field, root };
     checker.schema("#", root, 1);
 }
 
@@ -170,10 +153,7 @@ impl Checker<'_, '_> {
 
     fn reference(&mut self, at: &str, value: &Json) {
         let (field, site) = (self.field, self.site);
-        match value
-            .as_str()
-            .map(|target| (target, target.strip_prefix('#')))
-        {
+        match value.as_str().map(|target| (target, target.strip_prefix('#'))) {
             None => self.wrong(at, "`$ref` is a text"),
             Some((target, None)) => self.report.push(
                 site.error(
@@ -223,7 +203,5 @@ impl Checker<'_, '_> {
 }
 
 fn is_texts(value: &Json) -> bool {
-    value
-        .as_array()
-        .is_some_and(|items| items.iter().all(Json::is_string))
+    value.as_array().is_some_and(|items| items.iter().all(Json::is_string))
 }

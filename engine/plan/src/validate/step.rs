@@ -25,9 +25,7 @@ pub(super) fn step(report: &mut Report, site: Site<'_>, step: &Step) {
     }
     option::options(report, site, &step.options);
     action::action(report, site, &step.action);
-    walk::step_parts(step, &mut |field, part| {
-        value::part(report, site, field, part)
-    });
+    walk::step_parts(step, &mut |field, part| value::part(report, site, field, part));
     nul(report, site, step);
 }
 
@@ -70,9 +68,9 @@ fn find_nul(json: &Json, path: &mut Vec<String>) -> bool {
     };
     match json {
         Json::String(text) => text.contains('\0'),
-        Json::Array(items) => (0..)
-            .zip(items)
-            .any(|(at, item): (usize, _)| inside(at.to_string(), item)),
+        Json::Array(items) => {
+            (0..).zip(items).any(|(at, item): (usize, _)| inside(at.to_string(), item))
+        }
         Json::Object(map) => map.iter().any(|(key, item)| inside(key.clone(), item)),
         Json::Null | Json::Bool(_) | Json::Number(_) => false,
     }

@@ -25,9 +25,7 @@ fn codes_of(json: &Json) -> Vec<Code> {
 }
 
 fn steps(count: usize) -> Vec<Json> {
-    (0..count)
-        .map(|n| json!({"id": format!("s{n}"), "kind": "bash", "run": "true"}))
-        .collect()
+    (0..count).map(|n| json!({"id": format!("s{n}"), "kind": "bash", "run": "true"})).collect()
 }
 
 fn with_steps(steps: &[Json]) -> Json {
@@ -42,10 +40,7 @@ fn one(step: &Json) -> Json {
 fn each_limit_is_reached_without_complaint_and_has_its_own_code_beyond() {
     let at = |count| with_steps(&steps(count));
     assert_eq!(codes_of(&at(limits::MAX_STEPS)), []);
-    assert_eq!(
-        codes_of(&at(limits::MAX_STEPS + 1)),
-        [codes::TOO_MANY_STEPS]
-    );
+    assert_eq!(codes_of(&at(limits::MAX_STEPS + 1)), [codes::TOO_MANY_STEPS]);
 
     let at = |count| {
         let triggers = vec![json!({"on": "push"}); count];
@@ -87,18 +82,14 @@ fn each_text_has_its_limit() {
 
     let name = |size| json!({"version": 1, "name": "é".repeat(size), "steps": steps(1)});
     assert_eq!(codes_of(&name(limits::MAX_NAME_LEN)), []);
-    assert_eq!(
-        codes_of(&name(limits::MAX_NAME_LEN + 1)),
-        [codes::NAME_LENGTH]
-    );
+    assert_eq!(codes_of(&name(limits::MAX_NAME_LEN + 1)), [codes::NAME_LENGTH]);
 }
 
 #[test]
 fn a_plan_above_16_mib_is_refused_by_both_sides() {
     let text = "#".repeat(limits::MAX_SCRIPT_BYTES);
-    let steps: Vec<Json> = (0..17)
-        .map(|n| json!({"id": format!("s{n}"), "kind": "bash", "run": text}))
-        .collect();
+    let steps: Vec<Json> =
+        (0..17).map(|n| json!({"id": format!("s{n}"), "kind": "bash", "run": text})).collect();
     let bytes = with_steps(&steps).to_string();
     let parsed = Plan::from_json(bytes.as_bytes()).map_err(|error| error.code);
     assert_eq!(parsed, Err(codes::IR_TOO_LARGE));
@@ -165,10 +156,7 @@ fn messages_do_not_carry_terminal_codes_or_reordered_text() {
     let id = "a\u{1b}[31m\u{202e}\u{200b}".to_owned() + &"y".repeat(100_000);
     for found in check(&one(&json!({"id": id, "kind": "bash", "run": "true"}))) {
         let text = found.to_string();
-        assert!(
-            text.chars().all(|c| !crate::shown::is_invisible(c)),
-            "{text:?}"
-        );
+        assert!(text.chars().all(|c| !crate::shown::is_invisible(c)), "{text:?}");
         assert!(text.len() < 1_000);
     }
 }
@@ -205,10 +193,8 @@ fn expressions_are_judged_by_what_has_ended() {
         step("f", &[], "inputs.knwon"),
         {"id": "g", "kind": "bash", "run": "true", "env": {"X": {"$template": "v${steps.a}"}}},
     ]});
-    let found: Vec<String> = check(&json)
-        .into_iter()
-        .map(|found| format!("{} {}", found.code, found.message))
-        .collect();
+    let found: Vec<String> =
+        check(&json).into_iter().map(|found| format!("{} {}", found.code, found.message)).collect();
     insta::assert_snapshot!(found.join("\n"), @"
     PLUE-P0030 `env.A` reads `a` at position 1, which need not have ended then
     PLUE-P0030 `outputs.late` reads `end` at position 1, which need not have ended then
@@ -222,10 +208,8 @@ fn expressions_are_judged_by_what_has_ended() {
 
 #[test]
 fn nul_is_found_wherever_it_hides() {
-    for (field, value) in [
-        ("args", json!(["a\u{0}b"])),
-        ("env", json!({"A": {"deep": ["\u{0}"]}})),
-    ] {
+    for (field, value) in [("args", json!(["a\u{0}b"])), ("env", json!({"A": {"deep": ["\u{0}"]}}))]
+    {
         let mut step = json!({"id": "a", "kind": "python", "code": "1"});
         step[field] = value;
         assert_eq!(codes_of(&one(&step)), [codes::NUL_CHARACTER], "{field}");
@@ -237,13 +221,7 @@ fn nul_is_found_wherever_it_hides() {
 #[test]
 fn deep_json_is_refused_before_it_is_a_plan() {
     let mut text = String::new();
-    write!(
-        text,
-        r#"{{"version":1,"name":{}1{}}}"#,
-        "[".repeat(90),
-        "]".repeat(90)
-    )
-    .unwrap();
+    write!(text, r#"{{"version":1,"name":{}1{}}}"#, "[".repeat(90), "]".repeat(90)).unwrap();
     assert_eq!(problems(&text)[0].code, codes::VALUE_TOO_DEEP);
     let text = "[".repeat(100_000);
     assert_eq!(problems(&text)[0].code, codes::VALUE_TOO_DEEP);
@@ -267,10 +245,8 @@ fn names_are_compared_within_a_budget() {
     // 5,000 long ids and 200 slips: 4 billion comparisons of characters if unbounded.
     let id = |n: usize| format!("{n:0>60}");
     let ids: Vec<String> = (0..limits::MAX_STEPS).map(id).collect();
-    let mut left: Vec<Json> = ids
-        .iter()
-        .map(|id| json!({"id": id, "kind": "bash", "run": "true"}))
-        .collect();
+    let mut left: Vec<Json> =
+        ids.iter().map(|id| json!({"id": id, "kind": "bash", "run": "true"})).collect();
     let unknown: Vec<String> = (0..200).map(|n| format!("x{n:0>59}")).collect();
     left[0]["depends_on"] = json!(unknown);
     let found = check(&with_steps(&left));

@@ -76,11 +76,8 @@ pub(super) fn identifier(report: &mut Report, site: Site<'_>, code: Code, what: 
 
 fn slug(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    let replaced: String = text
-        .chars()
-        .take(limits::MAX_ID_LEN)
-        .map(|c| if allowed(c) { c } else { '-' })
-        .collect();
+    let replaced: String =
+        text.chars().take(limits::MAX_ID_LEN).map(|c| if allowed(c) { c } else { '-' }).collect();
     replaced.trim_matches(['-', '.']).to_owned()
 }
 
@@ -92,10 +89,9 @@ pub(super) fn plain(report: &mut Report, site: Site<'_>, code: Code, what: &str,
     } else if text.chars().count() > max {
         report.push(site.error(code, format_args!("{what} is longer than {max} characters")));
     } else if forbidden_in(text, false).is_some() {
-        report.push(site.error(
-            code,
-            format_args!("{what} {} holds an invisible character", Quoted(text)),
-        ));
+        report.push(
+            site.error(code, format_args!("{what} {} holds an invisible character", Quoted(text))),
+        );
     }
 }
 
@@ -107,10 +103,7 @@ pub(super) fn secret_name(report: &mut Report, site: Site<'_>, text: &str) {
     }
     let problem = site.error(
         codes::BAD_SECRET_NAME,
-        format_args!(
-            "secret {} is not named in upper-case letters, digits and `_`",
-            Quoted(text)
-        ),
+        format_args!("secret {} is not named in upper-case letters, digits and `_`", Quoted(text)),
     );
     let better: String = text.chars().map(upper).collect();
     report.push(if variable(&better, |c| c.is_ascii_uppercase()) {
@@ -126,10 +119,7 @@ pub(super) fn env_name(report: &mut Report, site: Site<'_>, text: &str) {
         report.push(
             site.error(
                 codes::BAD_ENV_NAME,
-                format_args!(
-                    "{} is not the name of an environment variable",
-                    Quoted(text)
-                ),
+                format_args!("{} is not the name of an environment variable", Quoted(text)),
             )
             .hint("letters a-z and A-Z, digits and `_`, with no digit in front"),
         );
@@ -169,11 +159,8 @@ pub(super) fn path(report: &mut Report, site: Site<'_>, what: &str, text: &str) 
         return;
     };
     report.push(
-        site.error(
-            codes::BAD_PATH,
-            format_args!("{what} {} {wrong}", Quoted(text)),
-        )
-        .hint("paths are relative to the workspace, like `build/out`"),
+        site.error(codes::BAD_PATH, format_args!("{what} {} {wrong}", Quoted(text)))
+            .hint("paths are relative to the workspace, like `build/out`"),
     );
 }
 

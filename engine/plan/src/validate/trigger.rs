@@ -22,31 +22,20 @@ const OUTCOMES: [&str; 4] = ["success", "failed", "cancelled", "timed_out"];
 /// A trigger of the plan: its shape, and the values in it.
 pub(super) fn trigger(report: &mut Report, site: Site<'_>, trigger: &Trigger) {
     shape(report, site, trigger);
-    walk::trigger_parts(trigger, &mut |field, part| {
-        value::part(report, site, field, part)
-    });
+    walk::trigger_parts(trigger, &mut |field, part| value::part(report, site, field, part));
     nul(report, site, trigger);
 }
 
 /// The shape alone, for the `event` of a `wait` step.
 pub(super) fn shape(report: &mut Report, site: Site<'_>, trigger: &Trigger) {
     match trigger {
-        Trigger::Push {
-            branches,
-            tags,
-            paths,
-            paths_ignore,
-        } => {
+        Trigger::Push { branches, tags, paths, paths_ignore } => {
             patterns(report, site, "branches", branches);
             patterns(report, site, "tags", tags);
             patterns(report, site, "paths", paths);
             patterns(report, site, "paths_ignore", paths_ignore);
         }
-        Trigger::PullRequest {
-            types,
-            branches,
-            paths,
-        } => {
+        Trigger::PullRequest { types, branches, paths } => {
             words(report, site, "types", types);
             patterns(report, site, "branches", branches);
             patterns(report, site, "paths", paths);
@@ -90,10 +79,7 @@ fn words(report: &mut Report, site: Site<'_>, field: &str, words: &[String]) {
 fn outcome(report: &mut Report, site: Site<'_>, outcome: &str) {
     if !OUTCOMES.contains(&outcome) {
         report.push_near(
-            site.error(
-                codes::BAD_OUTCOME,
-                format_args!("no run ends as {}", Quoted(outcome)),
-            ),
+            site.error(codes::BAD_OUTCOME, format_args!("no run ends as {}", Quoted(outcome))),
             outcome,
             OUTCOMES.into_iter(),
             "a run ends as `success`, `failed`, `cancelled` or `timed_out`",

@@ -40,16 +40,12 @@ fn expression(report: &mut Report, site: Site<'_>, what: &str, source: &str) {
     if source.len() > max {
         report.push(site.error(
             codes::EXPRESSION_TOO_LARGE,
-            format_args!(
-                "the expression of {what} has {} bytes, the limit is {max}",
-                source.len()
-            ),
+            format_args!("the expression of {what} has {} bytes, the limit is {max}", source.len()),
         ));
     } else if source.trim().is_empty() {
-        report.push(site.error(
-            codes::EMPTY_COMMAND,
-            format_args!("the expression of {what} is empty"),
-        ));
+        report.push(
+            site.error(codes::EMPTY_COMMAND, format_args!("the expression of {what} is empty")),
+        );
     }
 }
 
@@ -143,10 +139,7 @@ pub(super) fn command(report: &mut Report, site: Site<'_>, what: &str, text: &st
     if text.trim().is_empty() {
         report.push(
             site.error(codes::EMPTY_COMMAND, format_args!("{what} is empty"))
-                .hint(format!(
-                    "in {}, a step that does nothing is `true`",
-                    Quoted("run")
-                )),
+                .hint(format!("in {}, a step that does nothing is `true`", Quoted("run"))),
         );
     }
     large(report, site, what, text);

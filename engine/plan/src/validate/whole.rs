@@ -18,11 +18,8 @@ pub(super) fn plan(report: &mut Report, plan: &Plan, places: &SourceMap) {
     let site = Site::plan(places);
     if plan.version != IR_VERSION {
         report.push(
-            site.error(
-                codes::WRONG_VERSION,
-                format_args!("the plan has version {}", plan.version),
-            )
-            .hint(format!("this plue reads version {IR_VERSION}")),
+            site.error(codes::WRONG_VERSION, format_args!("the plan has version {}", plan.version))
+                .hint(format!("this plue reads version {IR_VERSION}")),
         );
     }
     texts(report, site, plan);
@@ -34,11 +31,7 @@ pub(super) fn plan(report: &mut Report, plan: &Plan, places: &SourceMap) {
     for name in plan.outputs.keys() {
         text::identifier(report, site, codes::BAD_NAME, "the output", name);
     }
-    option::place(
-        report,
-        site,
-        (plan.runner.as_deref(), plan.image.as_deref()),
-    );
+    option::place(report, site, (plan.runner.as_deref(), plan.image.as_deref()));
     option::positive_duration(report, site, "timeout", plan.timeout.as_ref());
     option::budget(report, site, plan.budget.as_ref());
     if plan.max_parallel == Some(0) {
@@ -47,19 +40,9 @@ pub(super) fn plan(report: &mut Report, plan: &Plan, places: &SourceMap) {
                 .hint("leave it out for no limit"),
         );
     }
-    walk::plan_parts(plan, &mut |field, part| {
-        value::part(report, site, field, part)
-    });
-    nul(
-        report,
-        site,
-        &(&plan.name, &plan.description, &plan.goal, &plan.tags),
-    );
-    nul(
-        report,
-        site,
-        &(&plan.inputs, &plan.env, &plan.concurrency, &plan.outputs),
-    );
+    walk::plan_parts(plan, &mut |field, part| value::part(report, site, field, part));
+    nul(report, site, &(&plan.name, &plan.description, &plan.goal, &plan.tags));
+    nul(report, site, &(&plan.inputs, &plan.env, &plan.concurrency, &plan.outputs));
 }
 
 fn texts(report: &mut Report, site: Site<'_>, plan: &Plan) {

@@ -18,12 +18,7 @@ impl Scene<'_> {
             let cross = self.layout.extent + 16.0 + as_f64(number) * lane;
             self.back(out, back, cross);
         }
-        for back in self
-            .drawing
-            .backs
-            .iter()
-            .filter(|back| back.from == back.to)
-        {
+        for back in self.drawing.backs.iter().filter(|back| back.from == back.to) {
             let (_, cross) = self.node(back.from);
             self.back(out, back, cross + self.node_cross() / 2.0 + 8.0);
         }
@@ -50,10 +45,7 @@ impl Scene<'_> {
             let _ = write!(path, "L{}", self.point(last));
         }
         self.curve(&mut path, last, (end, target));
-        let _ = writeln!(
-            out,
-            "<path class=\"e\" d=\"{path}\" marker-end=\"url(#plue-a)\"/>"
-        );
+        let _ = writeln!(out, "<path class=\"e\" d=\"{path}\" marker-end=\"url(#plue-a)\"/>");
     }
 
     fn curve(&self, path: &mut String, from: (f64, f64), to: (f64, f64)) {
