@@ -5,12 +5,10 @@ use plue_wire::eval::{EvalOutcome, Killed};
 
 use crate::harness::{Evaluator, SEED};
 
-/// Files.
-const COUNT: usize = 20_000;
 /// One in so many is ended for its memory.
 const BOMB: usize = 10;
 /// One in so many is ended for its time instead, which takes a second each.
-const SLOW: usize = 5_000;
+const SLOW: usize = 1_000;
 /// Files until caches and free lists have their size.
 const WARM_UP: usize = 200;
 /// Growth of resident memory that is noise: some pages.
@@ -43,14 +41,24 @@ fn footprint(evaluator: &Evaluator) -> Footprint {
 }
 
 #[test]
+fn two_thousand_files_and_two_hundred_kills_leave_nothing_behind() {
+    endure(2_000);
+}
+
+#[test]
+#[ignore = "takes more than a minute: cargo nextest run -p plue-evaluator --run-ignored only"]
 fn twenty_thousand_files_and_two_thousand_kills_leave_nothing_behind() {
+    endure(20_000);
+}
+
+fn endure(count: usize) {
     let mut evaluator = Evaluator::start(&[]);
     for _ in 0..WARM_UP {
         evaluator.assert_healthy();
         assert_eq!(evaluator.evaluate(MEMORY).outcome, EvalOutcome::Killed(Killed::Memory));
     }
     let before = footprint(&evaluator);
-    for number in 1..=COUNT {
+    for number in 1..=count {
         if number % SLOW == 0 {
             evaluator.assert_time_runs_out("def workflow():\n    while True:\n        pass\n");
         } else if number % BOMB == 0 {
