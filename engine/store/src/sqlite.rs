@@ -23,6 +23,8 @@ pub(crate) use writer::Writer;
 
 /// How long a write waits for another process before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before a new file is looked at again that another process is just making.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 256;
 /// Answers of a statement under way between SQLite's thread and ours.
@@ -67,7 +69,7 @@ impl Sqlite {
         }
         let writing = connect_options(path, options).create_if_missing(options.create);
         let mut connection = connect(path, &writing).await?;
-        prepare(&mut connection, clock).await.map_err(place)?;
+        prepare_patiently(&mut connection, clock).await.map_err(place)?;
         let writer = Writer::start(connection, writing, tasks, changes.clone());
         Ok(Self { writer: Some(writer), readers: Readers::new(reading, None) })
     }
@@ -97,6 +99,19 @@ async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteCo
         Error::Sql(source) => Error::Unreachable { place: path.display().to_string(), source },
         other => located(other, path),
     })
+}
+
+/// SQLite does not wait for another process that changes to WAL mode at the same moment: we do.
+async fn prepare_patiently(connection: &mut SqliteConnection, clock: Clock) -> Result<(), Error> {
+    let start = clock.mark();
+    loop {
+        match prepare(connection, clock).await {
+            Err(Error::Busy(_)) if clock.elapsed(start) < BUSY_TIMEOUT => {
+                clock.sleep(BUSY_PAUSE).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Puts the file into WAL mode and brings the schema up to date. Cheap when both are so already.

@@ -1,8 +1,9 @@
 //! Listing, finding and deleting runs; wake-ups; the closed sets of statuses.
 
+use jiff::Timestamp;
 use plue_flow::{AttemptStatus, RunStatus, StepStatus};
-use plue_plan::{AttemptId, RunId};
-use plue_store::{LogStream, RunFilter, RunnerState};
+use plue_plan::{AttemptId, RunId, RunnerId};
+use plue_store::{CachedPlans, LogStream, RunFilter, RunnerState};
 
 use crate::support::{at, commit, plan, stdout, success};
 
@@ -134,5 +135,58 @@ on_each_store! {
         assert_eq!(world.store.log_stat(&none).await.unwrap(), None);
         assert_eq!(world.store.run(&RunId::new("nope")).await.unwrap(), None);
         assert_eq!(world.store.load_run(&RunId::new("nope")).await.unwrap(), None);
+    }
+
+    async fn pruning_forgets_runners_that_are_gone_and_old_evaluations(world) {
+        let (gone, alive) = (RunnerId::new("gone"), RunnerId::new("alive"));
+        world.runner("gone", None).await;
+        world.runner("alive", None).await;
+        world.store.runner_gone(&gone, "released", at(30)).await.unwrap();
+        let cached = CachedPlans { plans: Vec::new(), read_set: serde_json::json!({}) };
+        world.store.cache_plans("key", &cached).await.unwrap();
+        world.store.prune(at(30)).await.unwrap();
+        assert!(world.store.runner(&gone).await.unwrap().is_some(), "not old enough");
+        world.store.prune(Timestamp::MAX).await.unwrap();
+        assert_eq!(world.store.runner(&gone).await.unwrap(), None);
+        assert!(world.store.runner(&alive).await.unwrap().is_some());
+        assert_eq!(world.store.cached_plans("key").await.unwrap(), None);
+    }
+
+    async fn a_plan_is_kept_as_long_as_one_run_uses_it(world) {
+        let (first, second) = (world.created("r1").await, world.created("r2").await);
+        let hash = plan("demo").hash;
+        for (run, kept) in [(first, true), (second, false)] {
+            world.store.commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
+            assert!(world.store.delete_run(&run).await.unwrap());
+            assert_eq!(world.store.plan(&hash).await.unwrap().is_some(), kept);
+        }
+    }
+
+    async fn only_logs_that_are_worth_it_wait_to_be_packed(world) {
+        let texts = [("a1", 10), ("a2", 5_000), ("a3", 100)];
+        for (n, (attempt, length)) in (1..).zip(texts) {
+            let claim = world.started(&format!("r{n}"), attempt).await;
+            let mut end = success(&claim, 3);
+            end.tail.push(stdout(&claim, 2, &vec![b'x'; length]));
+            let waiting = world.store.uncompacted(9).await.unwrap();
+            assert!(!waiting.contains(&claim.attempt), "it has not ended");
+            world.end(&RunId::new(format!("r{n}")), 2, end).await.unwrap();
+        }
+        let waiting = world.store.uncompacted(9).await.unwrap();
+        assert_eq!(waiting, [AttemptId::new("a2")]);
+        world.store.compact_attempt(&waiting[0]).await.unwrap();
+        assert_eq!(world.store.uncompacted(9).await.unwrap(), []);
+    }
+
+    async fn a_runner_that_comes_back_still_works_for_its_run(world) {
+        let run = world.queued("r1", "a1").await;
+        let epoch = world.runner("w1", None).await;
+        let runner = RunnerId::new("w1");
+        world.store.claim(&runner, epoch, 1, at(10)).await.unwrap();
+        let epoch = world.store.runner_hello(&runner, "hash", "boot", at(11)).await.unwrap();
+        assert!(world.store.runner_ready(&runner, epoch, at(12)).await.unwrap());
+        let row = world.store.runner(&runner).await.unwrap().unwrap();
+        assert_eq!((row.state, row.group.as_ref()), (RunnerState::Claimed, Some(&run)));
+        assert_eq!(world.store.runners(Some(&run)).await.unwrap(), [row]);
     }
 }

@@ -89,17 +89,28 @@ mod postgres {
 }
 
 mod sqlite {
-    use plue_store::Store;
+    use plue_store::{SCHEMA_VERSION, Store};
 
     use crate::support::World;
 
+    /// Migrations that were applied to a file.
+    fn rows(file: &std::path::Path) -> String {
+        let count = "SELECT count(*) FROM plue_schema";
+        let output = std::process::Command::new("sqlite3").arg(file).arg(count).output();
+        String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+    }
+
     #[tokio::test]
     async fn stores_that_open_a_new_file_together_migrate_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let options = plue_store::StoreOptions::sqlite(&directory.path().join("plue.db"));
-        let opens = (0..6).map(|_| Store::open(options.clone()));
-        for store in futures::future::join_all(opens).await {
-            assert!(store.unwrap().unfinished_runs().await.unwrap().is_empty());
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let options = plue_store::StoreOptions::sqlite(&directory.path().join("plue.db"));
+            let opens = (0..6).map(|_| Store::open(options.clone()));
+            for store in futures::future::join_all(opens).await {
+                assert!(store.unwrap().unfinished_runs().await.unwrap().is_empty());
+            }
+            let count = rows(&directory.path().join("plue.db"));
+            assert_eq!(count, SCHEMA_VERSION.to_string());
         }
     }
 
