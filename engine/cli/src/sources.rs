@@ -19,12 +19,14 @@ use serde_json::{Map, Value as Json};
 
 use crate::{app::App, args::SourceArgs, exit::Exit, failure::Failure};
 
+mod builtin;
 mod event;
 mod inputs;
 mod place;
 mod problem;
 mod roles;
 
+pub use builtin::WithSample;
 pub use event::base;
 pub use place::{Place, Target};
 pub use problem::{diagnostics, from_plan_error};
@@ -106,7 +108,7 @@ impl Session {
     /// # Errors
     /// The evaluator cannot be started.
     pub fn start(app: &App, place: &Place) -> Result<Self, Failure> {
-        let session = Self::cold(app, &place.repo, Arc::new(tree(place)));
+        let session = Self::cold(app, &place.repo, Arc::new(WithSample(tree(place))));
         let warm = session.planner.pool().warm(Trust::Own);
         warm.map_err(|error| from_plan_error(error.into(), &place.repo))?;
         Ok(session)
@@ -137,7 +139,9 @@ impl Session {
     #[must_use]
     pub fn for_event(self, place: &Place, event: &Event) -> Self {
         match base(event) {
-            Some(base) => Self { view: Arc::new(tree(place).changed_since(base)), ..self },
+            Some(base) => {
+                Self { view: Arc::new(WithSample(tree(place).changed_since(base))), ..self }
+            }
             None => self,
         }
     }
@@ -235,8 +239,13 @@ impl Session {
         };
         let repository = self.repo.display().to_string();
         let found = self.planner.find(&self.view, name, Trust::Own, &repository).await;
-        let file: WorkflowFile = found.map_err(|error| from_plan_error(error, &self.repo))?;
-        Ok(file.path)
+        match found {
+            Ok(WorkflowFile { path, .. }) => Ok(path),
+            Err(PlanError::Invalid(problems)) if name == "sample" && is_unknown(&problems) => {
+                Ok(builtin::SAMPLE.to_owned())
+            }
+            Err(error) => Err(from_plan_error(error, &self.repo)),
+        }
     }
 
     /// The file that is named, else the only one there is.
@@ -302,6 +311,11 @@ impl Session {
             printed: evaluated.printed,
         })
     }
+}
+
+/// Whether no workflow has the name.
+fn is_unknown(problems: &[Diagnostic]) -> bool {
+    problems.iter().all(|problem| problem.code == plue_planner::codes::UNKNOWN_WORKFLOW)
 }
 
 /// The work tree with the files that were named.

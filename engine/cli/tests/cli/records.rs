@@ -143,3 +143,49 @@ fn a_run_that_succeeded_needs_no_advice() {
     said.shows(&["✓ hello success"]);
     assert!(!said.stdout.contains("what to do next"));
 }
+
+#[test]
+fn the_log_of_a_running_step_is_followed_to_its_end() {
+    let source = r#"
+def workflow():
+    return Plan(name="Long", steps=[
+        Step.bash("long", "echo first; until [ -e go ]; do read -rt 0.05 <> <(:) || true; done; echo last"),
+    ])
+"#;
+    let bench = Bench::with(source);
+    let mut run = bench.command(&["run"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let begun = || {
+        let said = bench.plue(&["logs", "last", "long"]);
+        said.code == 0 && said.stdout == "first\n"
+    };
+    while !begun() {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended early");
+    }
+    let running = bench.plue(&["status", "--output", "json"]).ends(0).json();
+    assert_eq!(running["steps"][0]["status"], "running");
+    bench.plue(&["explain"]).ends(0).shows(&["● long running", "plue cancel "]);
+    let mut follow = bench.command(&["logs", "last", "long", "-f"]);
+    let follow = follow.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    bench.write("go", "");
+    let followed = crate::support::Said::of(follow.wait_with_output().unwrap()).ends(0);
+    assert_eq!(followed.stdout, "first\nlast\n");
+    assert!(run.wait().unwrap().success());
+}
+
+#[test]
+fn explain_tells_how_a_loop_went_round() {
+    let source = r#"
+def workflow():
+    return Plan(name="Loop", steps=[
+        Step.bash("work", "echo working"),
+        Step.bash("check", 'test "$PLUE_VISIT" = 2', depends_on=["work"],
+                  on_failure=Goto("work", max_visits=3)),
+    ])
+"#;
+    let bench = Bench::with(source);
+    bench.plue(&["run"]).ends(0);
+    let said = bench.plue(&["explain"]).ends(0);
+    said.shows(&["it went back to `work`", "visit 1, attempt 1", "visit 2, attempt 1"]);
+    let json = bench.plue(&["status", "--output", "json"]).ends(0).json();
+    assert_eq!(json["steps"][0]["visit"], 2);
+}

@@ -227,3 +227,15 @@ fn what_changed_is_counted_from_the_commit_that_the_event_names() {
     let said = bench.plue_reading(&["plan", "--event", "-"], event).ends(0);
     said.shows(&["changed one.txt two.txt"]);
 }
+
+#[test]
+fn row_4_11_the_sample_runs_everywhere_and_gives_way_to_a_workflow_of_its_name() {
+    let bench = Bench::new();
+    let said = bench.plue(&["run", "sample"]).ends(0);
+    said.tells(&["hello from run", "files lie here"]);
+    bench.plue(&["plan", "sample"]).ends(0).shows(&["4 steps, 3 levels"]);
+    bench.plue(&["plan", "--verify", "last"]).ends(0).shows(&["equal"]);
+    bench.plue(&["list"]).ends(0).tells(&["there is no workflow"]);
+    bench.write("sample.plue.py", SMALL.replace("Small", "My own"));
+    bench.plue(&["plan", "sample"]).ends(0).shows(&["My own"]);
+}

@@ -19,7 +19,7 @@ use crate::{
     output,
     records::{DifferenceRecord, SCHEMA_VERSION, Verified},
     render,
-    sources::{Session, base},
+    sources::{Session, WithSample, base},
     wiring,
 };
 
@@ -95,7 +95,7 @@ fn views(recorded: &Recorded) -> Vec<(String, Arc<dyn CommitView>)> {
     if let Some(sha) = &recorded.run.run.sha
         && let Ok(commit) = commit(sha)
     {
-        views.push((format!("commit {sha}"), Arc::new(commit)));
+        views.push((format!("commit {sha}"), Arc::new(WithSample(commit))));
     }
     if recorded.repo.is_dir() {
         let tree = WorkTree::new(&recorded.repo).including(&recorded.read_set.entry);
@@ -103,7 +103,10 @@ fn views(recorded: &Recorded) -> Vec<(String, Arc<dyn CommitView>)> {
             Some(base) => tree.changed_since(base),
             None => tree,
         };
-        views.push((format!("the work tree {}", recorded.repo.display()), Arc::new(tree)));
+        views.push((
+            format!("the work tree {}", recorded.repo.display()),
+            Arc::new(WithSample(tree)),
+        ));
     }
     views
 }
