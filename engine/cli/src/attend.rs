@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use plue_executor::{Engine, RunHandle, perform::environment::SecretSource};
-use plue_flow::{AttemptStatus, RunStatus, StepStatus};
+use plue_flow::{AttemptStatus, RunStatus, StepStatus, input::Reopen};
 use plue_plan::{RunId, StepId};
 use plue_runtime::Stop;
 use plue_store::{LogRange, Store};
@@ -47,34 +47,41 @@ impl Interrupts {
     }
 }
 
-/// Drives a run to its end and shows it on stderr.
-///
-/// # Errors
-/// As [`attend`].
-pub async fn drive(
-    app: &App,
-    engine: &Engine,
-    run: &RunId,
-    secrets: Arc<dyn SecretSource>,
-) -> Outcome {
-    let handle = engine.drive(run, secrets, Stop::never()).await;
-    attend(app, engine, handle.map_err(|error| from_executor(&error))?).await
+/// How a run is set going. The display is ready before it is.
+pub enum Begin {
+    /// From where the store says it is.
+    Drive,
+    /// Again, after it had ended.
+    Reopen(Reopen),
 }
 
-/// Shows a run that is being driven here until it ends. The first interrupt cancels it (TERM, grace,
+/// Sets a run going here and shows it until it ends. The first interrupt cancels it (TERM, grace,
 /// KILL), the second kills.
 ///
 /// # Errors
-/// The run cannot be driven on. It is safe in the store then.
-pub async fn attend(app: &App, engine: &Engine, handle: RunHandle) -> Outcome {
+/// The run cannot be driven. It is safe in the store then.
+pub async fn attend(
+    app: &App,
+    engine: &Engine,
+    run: &RunId,
+    begin: Begin,
+    secrets: Arc<dyn SecretSource>,
+) -> Outcome {
     let mut interrupts = Interrupts::listen()?;
-    let run = handle.run.clone();
-    let steps = step_names(engine, &run).await?;
-    let live =
-        Live::new(io::stderr(), app.stderr, steps.iter().map(StepId::as_str), app.verbosity < 0);
-    let follower = Follower::new(engine.store(), &run, live, steps);
+    let steps = step_names(engine, run).await?;
+    let names = steps.iter().map(StepId::as_str);
+    let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
+    let mut follower = Follower::new(engine.store(), run, live, steps.clone());
+    let handle = match begin {
+        Begin::Drive => engine.drive(run, secrets, Stop::never()).await,
+        Begin::Reopen(from) => {
+            follower.skip_past().await.map_err(|error| from_store(&error))?;
+            engine.reopen(run, ("plue retry", from), secrets, Stop::never()).await
+        }
+    };
+    let handle = handle.map_err(|error| from_executor(&error))?;
     let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
-    summary(app, engine.store(), &run, status).await?;
+    summary(app, engine.store(), run, status).await?;
     Ok(if interrupted { Exit::Interrupted } else { exit_of(status) })
 }
 

@@ -60,6 +60,21 @@ impl<'a, W: Write> Follower<'a, W> {
         Self { store, run, live, clock, order, shown: HashMap::new(), said: BTreeMap::new() }
     }
 
+    /// Passes over what is there already: a run that goes on is shown from there.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn skip_past(&mut self) -> Result<(), Error> {
+        for attempt in self.store.attempts(self.run, None).await? {
+            self.shown.insert(attempt.claim.attempt, attempt.log_bytes);
+        }
+        for row in self.store.steps(self.run).await? {
+            let view = row.view;
+            self.said.insert(view.step, (view.status, view.visit, view.attempts));
+        }
+        Ok(())
+    }
+
     /// Shows everything until the run ends; gives its status. Cancel-safe: nothing is shown twice
     /// after a cancelled call.
     ///

@@ -10,7 +10,7 @@ use super::{one_run, run::given};
 use crate::{
     app::App,
     args::RerunArgs,
-    attend::drive,
+    attend::{Begin, attend},
     failure::{Failure, Outcome, from_executor},
     output, wiring,
 };
@@ -36,6 +36,6 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
         let secrets = Arc::new(given(&args.secrets, app)?);
         let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
         output::say(&format!("run {run} repeats {old}"));
-        drive(app, &engine, &run, secrets).await
+        attend(app, &engine, &run, Begin::Drive, secrets).await
     })
 }

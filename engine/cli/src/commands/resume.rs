@@ -9,7 +9,7 @@ use super::one_run;
 use crate::{
     app::App,
     args::ResumeArgs,
-    attend::drive,
+    attend::{Begin, attend},
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output, wiring,
@@ -39,7 +39,8 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             }
             output::say(&format!("run {run} is taken up"));
             resumed += 1;
-            let exit = drive(app, &engine, &run, Arc::new(GivenSecrets::default())).await?;
+            let exit =
+                attend(app, &engine, &run, Begin::Drive, Arc::new(GivenSecrets::default())).await?;
             if worst == Exit::Ok {
                 worst = exit;
             }

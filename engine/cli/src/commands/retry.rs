@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use plue_flow::input::Reopen;
 use plue_plan::StepId;
-use plue_runtime::{Stop, Tasks};
+use plue_runtime::Tasks;
 
 use super::{one_run, run::given};
 use crate::{
     app::App,
     args::RetryArgs,
-    attend::attend,
-    failure::{Outcome, from_executor},
+    attend::{Begin, attend},
+    failure::Outcome,
     wiring,
 };
 
@@ -26,8 +26,7 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,
         };
-        let request = ("plue retry", from);
-        let handle = engine.reopen(&run, request, secrets, Stop::never()).await;
-        attend(app, &engine, handle.map_err(|error| from_executor(&error))?).await
+        eprintln!("run {run} goes on");
+        attend(app, &engine, &run, Begin::Reopen(from), secrets).await
     })
 }

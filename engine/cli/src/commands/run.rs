@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     app::App,
     args::{Format, RunArgs},
-    attend::drive,
+    attend::{Begin, attend},
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
     output, render,
@@ -46,7 +46,7 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
                 hash.short()
             ));
         }
-        let exit = drive(app, &engine, &run, secrets).await?;
+        let exit = attend(app, &engine, &run, Begin::Drive, secrets).await?;
         tell(&run, exit, args.output)?;
         Ok(exit)
     })
