@@ -41,6 +41,11 @@ impl Place {
         let mut place = Self { repo: app.repository(repo)?, targets: Vec::new() };
         place.repo = place.repo.canonicalize().unwrap_or(place.repo);
         for name in named {
+            // A plain word may be the name of a workflow and of a folder; a path is no name.
+            if (name.contains('/') || name == ".") && Path::new(name).is_dir() {
+                return Err(Failure::usage(format!("{name} is a directory"))
+                    .hint("name a workflow file, or the repository with --repo"));
+            }
             let Some(file) = on_disk(name, repo.map(|_| place.repo.as_path())) else {
                 place.targets.push(Target::Name(name.to_owned()));
                 continue;

@@ -137,6 +137,7 @@ fn a_file_of_another_repository_is_planned_there() {
     let repo = other.repo();
     bench.plue(&["plan", "--repo", repo.to_str().unwrap(), ".plue.py"]).ends(0).shows(&["Small"]);
     bench.plue(&["plan", "--repo", "nowhere"]).ends(4).tells(&["nowhere"]);
+    bench.plue(&["run", repo.to_str().unwrap()]).ends(2).tells(&["is a directory", "--repo"]);
 }
 
 #[test]

@@ -194,3 +194,17 @@ fn a_run_of_a_repository_leaves_it_as_it_was() {
     let status = Command::new("git").args(["status", "--porcelain"]).current_dir(&repo).output();
     assert_eq!(String::from_utf8_lossy(&status.unwrap().stdout), "");
 }
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let bench = Bench::with(SMALL);
+    bench.plue(&["run"]).ends(0);
+    let file = bench.state().join("plue.db");
+    let script = "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1]) as db:\n    db.execute(\"INSERT INTO plue_schema VALUES (99, 'later', 0)\")\n";
+    let made = Command::new("python3").args(["-c", script]).arg(&file).status();
+    assert!(made.unwrap().success());
+    for args in [["run"].as_slice(), &["runs"], &["status"], &["logs", "last"]] {
+        bench.plue(args).ends(5).tells(&["version 99", "newer plue"]);
+    }
+    bench.plue(&["doctor"]).ends(5).shows(&["fail  database", "version 99"]);
+}
