@@ -1,4 +1,6 @@
 //! Thousands of files through one zygote, every tenth of them ended by force: nothing may grow.
+//!
+//! `cargo run -p plue-evaluator --example endurance` sends 20,000.
 #![expect(clippy::unwrap_used, reason = "the functions that the tests share are not seen as tests")]
 
 use plue_wire::eval::{EvalOutcome, Killed};
@@ -45,13 +47,8 @@ fn two_thousand_files_and_two_hundred_kills_leave_nothing_behind() {
     endure(2_000);
 }
 
-#[test]
-#[ignore = "takes more than a minute: cargo nextest run -p plue-evaluator --run-ignored only"]
-fn twenty_thousand_files_and_two_thousand_kills_leave_nothing_behind() {
-    endure(20_000);
-}
-
-fn endure(count: usize) {
+/// Sends so many files and compares what the zygote holds before and after.
+pub(crate) fn endure(count: usize) {
     let mut evaluator = Evaluator::start(&[]);
     for _ in 0..WARM_UP {
         evaluator.assert_healthy();
