@@ -16,7 +16,7 @@ use crate::{
 /// Bytes of an event file at most.
 const MAX_EVENT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What the workflow and the user said about the branch that everything is merged into.
+/// Names that the branch everything is merged into has by custom, for a repository without `origin`.
 const DEFAULT_BRANCHES: [&str; 2] = ["main", "master"];
 
 /// Reads an event file; `-` is standard input. Unknown fields are errors.
