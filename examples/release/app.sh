@@ -1,1 +1,2 @@
-echo app
+#!/bin/sh
+echo "app 1.4.0"

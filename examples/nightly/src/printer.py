@@ -1,0 +1,2 @@
+def show(words):
+    return " ".join(words)
