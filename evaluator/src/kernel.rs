@@ -252,7 +252,18 @@ pub fn read_memory_of_parent() -> io::Result<()> {
 /// Microseconds of the monotonic clock.
 #[must_use]
 pub fn monotonic_us() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    clock_us(rustix::time::ClockId::Monotonic)
+}
+
+/// Microseconds of CPU that this process has used: what a timer of CPU time counts, however busy
+/// the machine is.
+#[must_use]
+pub fn cpu_us() -> u64 {
+    clock_us(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn clock_us(clock: rustix::time::ClockId) -> u64 {
+    let now = rustix::time::clock_gettime(clock);
     let micros = u64::try_from(now.tv_nsec / 1_000).unwrap_or(0);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000 + micros
 }

@@ -160,8 +160,8 @@ fn spin() -> i32 {
     if kernel::cpu_timer(std::time::Duration::from_millis(1)).is_err() {
         return NOT_TRIED;
     }
-    let start = kernel::monotonic_us();
-    while kernel::monotonic_us().saturating_sub(start) < SPIN_US {}
+    let start = kernel::cpu_us();
+    while kernel::cpu_us().saturating_sub(start) < SPIN_US {}
     THROUGH
 }
 
