@@ -1,11 +1,13 @@
 //! Turns a process into a runner: token, own session, subreaper, nothing inherited leaks on.
 
 use std::{
-    fs::File,
-    io::{BufRead as _, BufReader, Read as _},
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Read as _},
+    path::Path,
 };
 
 use plue_plan::RunnerId;
+use plue_runtime::Ids;
 
 use crate::{Error, options::Options, system};
 
@@ -34,7 +36,7 @@ fn token(number: i32) -> Result<String, Error> {
     let read = || {
         let file = if number == 0 {
             // Standard input stays open: its number must not be taken by something else.
-            File::from(rustix::io::dup(std::io::stdin())?)
+            File::from(rustix::io::dup(io::stdin())?)
         } else {
             File::from(system::take_fd(number)?)
         };
@@ -43,6 +45,26 @@ fn token(number: i32) -> Result<String, Error> {
         Ok(line.trim_end().to_owned())
     };
     read().map_err(|error| Error::Token(number, error))
+}
+
+/// The boot id: it names the state directory, not the process. A process that was started again on
+/// the same directory has what the one before had taken in, and is the same runner to the engine;
+/// one that lost the directory is not.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn identity(state: &Path, ids: &Ids) -> Result<String, Error> {
+    let path = state.join("boot");
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.is_empty() => return Ok(text),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::state(&path)(error)),
+    }
+    let (fresh, text) = (path.with_extension("new"), ids.text());
+    fs::write(&fresh, &text).map_err(Error::state(&fresh))?;
+    fs::rename(&fresh, &path).map_err(Error::state(&path))?;
+    Ok(text)
 }
 
 /// What the engine may match steps against.
@@ -63,7 +85,7 @@ pub(crate) fn facts(runner: &RunnerId) -> Vec<(String, String)> {
 
 /// Resident size of this process in KiB.
 pub(crate) fn resident_kib() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages * u64::try_from(rustix::param::page_size()).unwrap_or(4_096) / 1024
 }

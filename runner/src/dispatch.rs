@@ -25,6 +25,7 @@ use self::{forking::Interpreter, held::Held, reaping::Children, ticking::Leaving
 use crate::{
     Error,
     attempt::{Report, stopping::Order},
+    boot,
     claims::Claims,
     leftovers,
     link::{Dial, Link, Pauses, Turn, dial_after},
@@ -121,13 +122,14 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             held.insert(claim.attempt, entry);
         }
         let interpreter = Interpreter::new(options.warm_python);
-        let mut pauses = Pauses::new(ids.clone());
+        let mut pauses = Pauses::new(ids.clone(), D::LONGEST_PAUSE);
         let connection = Connection::dial(&dial, clock, pauses.next());
+        let boot = boot::identity(&options.state, &ids)?;
         let mark = clock.mark();
         Ok(Self {
             options,
             token,
-            boot: ids.text(),
+            boot,
             dial,
             clock,
             ids,

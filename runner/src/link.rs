@@ -25,13 +25,17 @@ use tokio::{
 const OUT_BYTES: usize = 256 * 1024;
 /// Bytes read at once. The engine sends little.
 const IN_BYTES: usize = 16 * 1024;
+/// Bytes of a path that fit into the address of a socket.
+const SOCKET_PATH_BYTES: usize = 100;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A way to reach the engine. A local socket now; a WebSocket is another implementation.
 pub trait Dial {
     /// What a connection is.
     type Stream: AsyncRead + AsyncWrite + Unpin;
+
+    /// The longest pause between two attempts to connect.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
     /// Connects once.
     ///
@@ -68,14 +72,28 @@ pub(crate) enum Turn {
 #[derive(Debug)]
 pub(crate) struct Pauses {
     ids: Ids,
+    longest: Duration,
     last: Option<Duration>,
 }
 
 impl Dial for UnixDial {
     type Stream = UnixStream;
 
+    /// Asking this machine costs nothing, and whoever takes a run up waits for the answer.
+    const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
     async fn dial(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(&self.0).await
+        let path = &self.0;
+        if path.as_os_str().len() < SOCKET_PATH_BYTES {
+            return UnixStream::connect(path).await;
+        }
+        // An address is short; a path need not be.
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let opened = std::fs::File::open(directory)?;
+        let short = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&opened));
+        UnixStream::connect(PathBuf::from(short).join(name)).await
     }
 }
 
@@ -167,8 +185,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 // === impl Pauses ===
 
 impl Pauses {
-    pub(crate) fn new(ids: Ids) -> Self {
-        Self { ids, last: None }
+    pub(crate) fn new(ids: Ids, longest: Duration) -> Self {
+        Self { ids, longest, last: None }
     }
 
     /// A session was established: the next loss starts over.
@@ -182,7 +200,7 @@ impl Pauses {
             self.last = Some(SHORTEST_PAUSE);
             return Duration::ZERO;
         };
-        let longest = (last * 3).min(LONGEST_PAUSE);
+        let longest = (last * 3).min(self.longest);
         let pause = SHORTEST_PAUSE + (longest - SHORTEST_PAUSE).mul_f64(fraction(&self.ids));
         self.last = Some(pause);
         pause
@@ -214,11 +232,12 @@ mod tests {
 
     #[test]
     fn pauses_grow_within_their_bounds() {
-        let mut pauses = Pauses::new(Ids::random());
+        let longest = Duration::from_secs(10);
+        let mut pauses = Pauses::new(Ids::random(), longest);
         assert_eq!(pauses.next(), Duration::ZERO);
         for _ in 0..200 {
             let pause = pauses.next();
-            assert!((SHORTEST_PAUSE..=LONGEST_PAUSE).contains(&pause), "{pause:?}");
+            assert!((SHORTEST_PAUSE..=longest).contains(&pause), "{pause:?}");
         }
         pauses.reset();
         assert_eq!(pauses.next(), Duration::ZERO);

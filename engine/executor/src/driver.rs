@@ -8,7 +8,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use plue_flow::{Input, Run, RunStatus};
 use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
-use plue_pool::{Command, Lease};
+use plue_pool::Lease;
 use plue_runtime::{Phase, Stop};
 use plue_store::RunRow;
 use plue_wire::runner::Claim;
@@ -26,8 +26,11 @@ use crate::{
     },
 };
 
+use losses::Losses;
+
 mod deliver;
 mod intake;
+mod losses;
 mod settle;
 mod take_up;
 
@@ -91,12 +94,13 @@ pub(crate) struct Driver {
     lease: Option<Leased>,
     /// A request of another process is among the inputs that are being settled.
     request_seen: bool,
-    /// Runners in a row that were lost before they were ready.
-    failed_leases: u32,
     /// Attempts that a runner of this driver has, with their fences.
     claims: HashMap<AttemptId, Claim>,
     /// Answers of steps that the engine performs itself, not yet told to the run.
     deferred: Vec<(StepId, Input)>,
+    /// Attempts of the runner that cannot be handed to it, not yet told to the run.
+    unable: Vec<Incoming>,
+    losses: Losses,
     /// Environments of attempts that are queued but not with a runner.
     prepared: HashMap<AttemptId, AttemptEnv>,
     control: mpsc::Receiver<Control>,
@@ -179,10 +183,11 @@ impl Driver {
             first: inputs.first,
             secrets: inputs.secrets,
             lease: None,
-            failed_leases: 0,
             request_seen: false,
             claims: HashMap::new(),
             deferred: Vec::new(),
+            unable: Vec::new(),
+            losses: Losses::default(),
             prepared: HashMap::new(),
             control,
             stop: inputs.stop,
@@ -193,7 +198,12 @@ impl Driver {
     async fn drive(mut self, _lock: RunLock) -> Result<RunStatus, Error> {
         let advanced = self.advance().await;
         if let Some(leased) = self.lease.take() {
-            self.release(leased).await;
+            if advanced.is_ok() && self.run.is_finished() {
+                self.release(leased).await;
+            } else {
+                // What it runs goes on, and what it reports waits on its disk for the next driver.
+                leased.lease.detach().await;
+            }
         }
         advanced?;
         Ok(self.run.status())
@@ -203,7 +213,8 @@ impl Driver {
         let begin = self.take_up().await?;
         self.settle(begin).await?;
         while !self.run.is_finished() && self.stop.phase() < Phase::Aborting {
-            let mut incoming = self.due_answers();
+            let mut incoming = std::mem::take(&mut self.unable);
+            incoming.extend(self.due_answers());
             if incoming.is_empty() {
                 incoming = self.intake().await?;
             }
@@ -222,11 +233,11 @@ impl Driver {
     }
 
     /// Tells the runner to stop and waits until it is gone, so that no process is left behind.
-    async fn release(&self, mut leased: Leased) {
-        leased.lease.send(Command::Release).await;
-        while leased.lease.next().await.is_some() {}
-        let (runner, now) = (&leased.lease.runner, self.shared.clock.now());
-        if let Err(error) = self.shared.store.runner_gone(runner, "released", now).await {
+    async fn release(&self, leased: Leased) {
+        let runner = leased.lease.runner.clone();
+        leased.lease.release().await;
+        let now = self.shared.clock.now();
+        if let Err(error) = self.shared.store.runner_gone(&runner, "released", now).await {
             tracing::warn!(%runner, %error, "runner not marked as gone");
         }
     }

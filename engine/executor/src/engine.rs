@@ -4,14 +4,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use plue_flow::{Input, input::Reopen};
 use plue_plan::RunId;
-use plue_pool::LocalPool;
+use plue_pool::{LocalPool, local::POOL};
 use plue_runtime::{Clock, Ids, Stop, Tasks};
 use plue_store::Store;
 
 use crate::{
     driver::{Driver, Inputs, RunHandle},
     error::Error,
-    liveness,
+    liveness::{self, RunLock},
     perform::environment::SecretSource,
 };
 
@@ -110,7 +110,30 @@ impl Engine {
         secrets: Arc<dyn SecretSource>,
         stop: Stop,
     ) -> Result<RunHandle, Error> {
+        self.tidy().await?;
         Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop }).await
+    }
+
+    /// Ends the runners of runs that are over: an engine that died between the end of its run and
+    /// the release of the runner left them behind. Every run that is driven does this first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn tidy(&self) -> Result<(), Error> {
+        let shared = &self.0;
+        for runner in shared.store.runners(None).await? {
+            let Some(run) = runner.group.filter(|_| runner.pool == POOL) else { continue };
+            let row = shared.store.run(&run).await?;
+            if row.is_some_and(|row| !row.view.status.is_terminal()) {
+                continue;
+            }
+            // Whoever has the lock is about to release it himself.
+            let Ok(_lock) = RunLock::take(&shared.options.locks_dir, &run) else { continue };
+            shared.pool.discard(&runner.id).await;
+            let reason = "its run is over";
+            shared.store.runner_gone(&runner.id, reason, shared.clock.now()).await?;
+        }
+        Ok(())
     }
 
     /// Lets an ended run go on (`plue retry`) and advances it.
@@ -124,6 +147,7 @@ impl Engine {
         secrets: Arc<dyn SecretSource>,
         stop: Stop,
     ) -> Result<RunHandle, Error> {
+        self.tidy().await?;
         let (by, from) = request;
         let first = Some(Input::Reopen { by: by.to_owned(), from });
         Driver::start(self.0.clone(), run, Inputs { first, secrets, stop }).await

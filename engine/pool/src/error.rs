@@ -23,6 +23,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The runner's process ends before it is ready, again and again.
+    #[error("the runner died {deaths} times before it was ready: {last_words}")]
+    Dying {
+        /// How often in a row.
+        deaths: u32,
+        /// The end of what it wrote.
+        last_words: String,
+    },
     /// The connection broke.
     #[error("the connection to the runner broke")]
     Connection(#[source] io::Error),

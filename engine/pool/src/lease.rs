@@ -4,6 +4,8 @@ use plue_plan::RunnerId;
 use plue_wire::runner::{Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict};
 use tokio::sync::mpsc;
 
+use crate::error::Error;
+
 /// Commands in flight to one runner.
 pub(crate) const COMMAND_QUEUE: usize = 1_024;
 /// Events in flight from one runner.
@@ -34,6 +36,8 @@ pub enum PoolEvent {
         /// Why.
         reason: String,
     },
+    /// The runner cannot be served from here now, but has what it had: another lease may follow.
+    Failed(Error),
     /// The runner is gone for good.
     Gone {
         /// What happened.
@@ -71,6 +75,16 @@ pub enum Command {
     },
     /// The run is over: stop the runner.
     Release,
+    /// Whoever leads the run goes away and the runner stays, with what it runs and holds.
+    Detach,
+}
+
+/// A command and the session it was meant for. What was decided about an older session does not fit
+/// the next one: its greeting has squared what the runner has with what the store says.
+#[derive(Debug)]
+pub(crate) struct Tagged {
+    pub(crate) epoch: u64,
+    pub(crate) command: Command,
 }
 
 /// One run's hold on one runner. Dropping it releases the runner.
@@ -78,26 +92,57 @@ pub enum Command {
 pub struct Lease {
     /// The runner.
     pub runner: RunnerId,
-    pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) events: mpsc::Receiver<PoolEvent>,
+    /// The last session that was reported as ready.
+    epoch: u64,
+    commands: mpsc::Sender<Tagged>,
+    events: mpsc::Receiver<PoolEvent>,
 }
 
 // === impl Lease ===
 
 impl Lease {
-    /// The next report. `None` after [`PoolEvent::Gone`]. Cancel-safe.
+    pub(crate) fn new(
+        runner: RunnerId,
+        commands: mpsc::Sender<Tagged>,
+        events: mpsc::Receiver<PoolEvent>,
+    ) -> Self {
+        Self { runner, epoch: 0, commands, events }
+    }
+
+    /// The next report. `None` after [`PoolEvent::Gone`] or [`PoolEvent::Failed`]. Cancel-safe.
     pub async fn next(&mut self) -> Option<PoolEvent> {
-        self.events.recv().await
+        let event = self.events.recv().await;
+        event.map(|event| self.seen(event))
     }
 
     /// A further report if one is there already.
     pub fn try_next(&mut self) -> Option<PoolEvent> {
-        self.events.try_recv().ok()
+        let event = self.events.try_recv().ok();
+        event.map(|event| self.seen(event))
+    }
+
+    fn seen(&mut self, event: PoolEvent) -> PoolEvent {
+        if let PoolEvent::Ready { epoch, .. } = &event {
+            self.epoch = *epoch;
+        }
+        event
     }
 
     /// Sends a command. A runner that is gone has said so through [`Lease::next`], so a command to
     /// it is dropped.
     pub async fn send(&self, command: Command) {
-        let _gone = self.commands.send(command).await;
+        let _gone = self.commands.send(Tagged { epoch: self.epoch, command }).await;
+    }
+
+    /// Lets the runner go: it leaves when it has delivered everything. Waits until it is gone.
+    pub async fn release(mut self) {
+        self.send(Command::Release).await;
+        while self.next().await.is_some() {}
+    }
+
+    /// Leaves the runner alone with what it runs and holds, for another lease.
+    pub async fn detach(mut self) {
+        self.send(Command::Detach).await;
+        while self.next().await.is_some() {}
     }
 }

@@ -6,8 +6,10 @@
 
 pub mod error;
 pub mod lease;
+mod leftovers;
 pub mod local;
 mod session;
+mod supervisor;
 
 pub use crate::{
     error::Error,

@@ -3,7 +3,11 @@
 //! Must not acknowledge anything that is not committed, and must hand a result on only with every
 //! event before it.
 
-use std::{collections::HashMap, pin::Pin, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    time::Duration,
+};
 
 use futures::{SinkExt as _, StreamExt as _};
 use plue_plan::{AttemptId, RunnerId};
@@ -26,7 +30,7 @@ use tokio_util::{
 
 use crate::{
     error::Error,
-    lease::{Command, Ended, PoolEvent},
+    lease::{Command, EVENT_QUEUE, Ended, PoolEvent, Tagged},
 };
 
 /// Pending events are stored at the latest after this long.
@@ -35,6 +39,8 @@ const FLUSH_AFTER: Duration = Duration::from_millis(5);
 const FLUSH_BYTES: usize = 512 * 1024;
 /// Nothing more is read while this many bytes wait for the store.
 const PENDING_BYTES: usize = 4 * 1024 * 1024;
+/// How long a runner may take to end after it was told that its run is over.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Silence after which the connection counts as dead.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -48,6 +54,8 @@ pub(crate) enum SessionEnd {
     Released,
     /// The runner is not there any more; it may come back.
     Disconnected,
+    /// The lease was given up and the runner goes on.
+    Detached,
 }
 
 /// The state of one connection.
@@ -67,8 +75,13 @@ pub(crate) struct Session<'a> {
     started: Vec<Claim>,
     /// Results that wait for it.
     parked: Vec<AttemptResult>,
-    /// Set by [`Command::Release`] or by the end of the lease.
-    released: bool,
+    /// Reports that the run has not taken yet. They must not keep commands from being taken: the run
+    /// may be waiting for just that.
+    outgoing: VecDeque<PoolEvent>,
+    /// The number of this session; 0 until the greeting is over.
+    epoch: u64,
+    /// Since when the runner has been told to leave, by [`Command::Release`] or the end of the lease.
+    released: Option<Mark>,
 }
 
 // === impl Session ===
@@ -92,8 +105,15 @@ impl<'a> Session<'a> {
             flushing: Vec::new(),
             started: Vec::new(),
             parked: Vec::new(),
-            released: false,
+            outgoing: VecDeque::new(),
+            epoch: 0,
+            released: None,
         }
+    }
+
+    /// Whether the greeting went well.
+    pub(crate) fn was_ready(&self) -> bool {
+        self.epoch > 0
     }
 
     /// Serves the connection until it ends.
@@ -101,7 +121,7 @@ impl<'a> Session<'a> {
         &mut self,
         stream: UnixStream,
         events: &mpsc::Sender<PoolEvent>,
-        commands: &mut mpsc::Receiver<Command>,
+        commands: &mut mpsc::Receiver<Tagged>,
     ) -> Result<SessionEnd, Error> {
         let codec = LengthDelimitedCodec::builder()
             .little_endian()
@@ -109,33 +129,48 @@ impl<'a> Session<'a> {
             .max_frame_length(MAX_FRAME_BYTES)
             .new_codec();
         let mut frames = Framed::new(stream, codec);
-        self.greet(&mut frames, events).await?;
+        self.greet(&mut frames).await?;
         let mut heard = self.clock.mark();
         loop {
-            let deadline = self.flush_in();
-            let readable = self.pending_bytes < PENDING_BYTES;
+            let (deadline, beat) = (self.flush_in(), self.beat_in());
+            let readable = self.pending_bytes < PENDING_BYTES && self.outgoing.len() < EVENT_QUEUE;
             // Biased: acknowledgements and commands first, they make room at the other side.
             tokio::select! {
                 biased;
                 appended = next_flush(&mut self.flush), if self.flush.is_some() => {
                     self.flush = None;
-                    self.flushed(appended?, &mut frames, events).await?;
+                    self.flushed(appended?, &mut frames).await?;
                 }
-                command = commands.recv(), if !self.released => {
-                    self.command(command, &mut frames).await?;
+                permit = events.reserve(), if !self.outgoing.is_empty() => {
+                    match (permit, self.outgoing.pop_front()) {
+                        (Ok(permit), Some(event)) => permit.send(event),
+                        // The run is over.
+                        (Err(_), _) | (_, None) => self.outgoing.clear(),
+                    }
+                }
+                command = commands.recv(), if self.released.is_none() => {
+                    if self.command(command, &mut frames).await? {
+                        return Ok(SessionEnd::Detached);
+                    }
                 }
                 frame = frames.next(), if readable => {
                     heard = self.clock.mark();
                     match frame {
-                        Some(frame) => self.frame(&frame.map_err(Error::Connection)?, &mut frames, events).await?,
-                        None if self.released => return Ok(SessionEnd::Released),
+                        Some(Ok(frame)) => self.frame(&frame, &mut frames).await?,
+                        Some(Err(_)) | None if self.released.is_some() => {
+                            return Ok(SessionEnd::Released);
+                        }
+                        Some(Err(error)) => return Err(Error::Connection(error)),
                         None => return Ok(SessionEnd::Disconnected),
                     }
                 }
                 () = self.clock.sleep(deadline.unwrap_or_default()), if deadline.is_some() => {
                     self.start_flush();
                 }
-                () = self.clock.sleep(Duration::from_millis(HEARTBEAT_MS)) => {
+                () = self.clock.sleep(beat) => {
+                    if self.released.is_some_and(|at| self.clock.elapsed(at) > LEAVE_WITHIN) {
+                        return Ok(SessionEnd::Released);
+                    }
                     if self.clock.elapsed(heard) > SILENCE {
                         return Ok(SessionEnd::Disconnected);
                     }
@@ -146,11 +181,7 @@ impl<'a> Session<'a> {
     }
 
     /// Hello, Welcome, Ready.
-    async fn greet(
-        &mut self,
-        frames: &mut Frames,
-        events: &mpsc::Sender<PoolEvent>,
-    ) -> Result<(), Error> {
+    async fn greet(&mut self, frames: &mut Frames) -> Result<(), Error> {
         let hello = match receive(frames).await? {
             FromRunner::Hello(hello) => hello,
             other => {
@@ -159,8 +190,16 @@ impl<'a> Session<'a> {
         };
         check(&hello, (self.runner, self.token), frames).await?;
         let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
-        let epoch =
-            self.store.runner_hello(self.runner, &hash, &hello.boot, self.clock.now()).await?;
+        let hello_at = self.clock.now();
+        let epoch = match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
+            Ok(epoch) => epoch,
+            Err(error @ plue_store::Error::UnknownRunner(_)) => {
+                // It must not come back again and again.
+                send(frames, &ToRunner::Close(CloseCode::Unknown, error.to_string())).await?;
+                return Err(Error::Protocol(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let resume = verdicts(self.store, self.runner, &hello).await?;
         let held = resume
             .iter()
@@ -177,40 +216,54 @@ impl<'a> Session<'a> {
         if !self.store.runner_ready(self.runner, epoch, self.clock.now()).await? {
             return Err(Error::Protocol("a newer session took over".to_owned()));
         }
-        let _run_is_over = events.send(PoolEvent::Ready { epoch, held }).await;
+        self.epoch = epoch;
+        self.outgoing.push_back(PoolEvent::Ready { epoch, held });
         Ok(())
     }
 
+    /// Tells whether the runner is to be left alone.
     async fn command(
         &mut self,
-        command: Option<Command>,
+        tagged: Option<Tagged>,
         frames: &mut Frames,
-    ) -> Result<(), Error> {
-        let message = match command {
+    ) -> Result<bool, Error> {
+        let is_stale = tagged.as_ref().is_some_and(|tagged| tagged.epoch != self.epoch);
+        let message = match tagged.map(|tagged| tagged.command) {
+            Some(Command::Detach) => return Ok(true),
+            Some(Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. })
+                if is_stale =>
+            {
+                return Ok(false);
+            }
             Some(Command::Assign(assign)) => ToRunner::Assign(assign),
             Some(Command::Stop { claim, kill }) => {
                 ToRunner::Cancel(claim, if kill { CancelMode::Kill } else { CancelMode::Term })
             }
             Some(Command::Verdict { claim, verdict }) => ToRunner::ResultAck(claim, verdict),
             Some(Command::Release) | None => {
-                self.released = true;
+                self.released = Some(self.clock.mark());
                 ToRunner::Shutdown(ShutdownWhen::Idle)
             }
         };
-        send(frames, &message).await
+        send(frames, &message).await?;
+        Ok(false)
     }
 
-    async fn frame(
-        &mut self,
-        frame: &[u8],
-        frames: &mut Frames,
-        events: &mpsc::Sender<PoolEvent>,
-    ) -> Result<(), Error> {
+    fn beat_in(&self) -> Duration {
+        let beat = Duration::from_millis(HEARTBEAT_MS);
+        if self.released.is_some() { beat.min(LEAVE_WITHIN / 5) } else { beat }
+    }
+
+    async fn frame(&mut self, frame: &[u8], frames: &mut Frames) -> Result<(), Error> {
         match decode::<FromRunner>(frame)? {
             FromRunner::Event(event) => self.take_event(event),
-            FromRunner::Result(result) => self.take_result(result, events).await,
+            // The run is over and knew nothing of this one.
+            FromRunner::Result(result) if self.released.is_some() => {
+                send(frames, &ToRunner::ResultAck(result.claim, ResultVerdict::Fenced)).await?;
+            }
+            FromRunner::Result(result) => self.take_result(result),
             FromRunner::Reject(claim, reason) => {
-                let _run_is_over = events.send(PoolEvent::Rejected { claim, reason }).await;
+                self.outgoing.push_back(PoolEvent::Rejected { claim, reason });
             }
             FromRunner::Heartbeat(_) => send(frames, &ToRunner::Heartbeat).await?,
             FromRunner::Accept(_) | FromRunner::Draining(..) => {}
@@ -235,7 +288,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn take_result(&mut self, result: AttemptResult, events: &mpsc::Sender<PoolEvent>) {
+    fn take_result(&mut self, result: AttemptResult) {
         if self.flushing.contains(&result.claim) {
             self.parked.push(result);
             return;
@@ -246,7 +299,7 @@ impl<'a> Session<'a> {
         if self.pending.is_empty() {
             self.pending_since = None;
         }
-        let _run_is_over = events.send(PoolEvent::Ended(Box::new(Ended { tail, result }))).await;
+        self.outgoing.push_back(PoolEvent::Ended(Box::new(Ended { tail, result })));
     }
 
     /// How long pending events may still wait; `None` when there are none or a write is under way.
@@ -276,12 +329,7 @@ impl<'a> Session<'a> {
         self.flush = Some(Box::pin(async move { store.append_events(batch).await }));
     }
 
-    async fn flushed(
-        &mut self,
-        appended: Vec<Appended>,
-        frames: &mut Frames,
-        events: &mpsc::Sender<PoolEvent>,
-    ) -> Result<(), Error> {
+    async fn flushed(&mut self, appended: Vec<Appended>, frames: &mut Frames) -> Result<(), Error> {
         self.flushing.clear();
         for entry in appended {
             let message = match entry.ack_seq {
@@ -291,10 +339,10 @@ impl<'a> Session<'a> {
             send(frames, &message).await?;
         }
         for claim in std::mem::take(&mut self.started) {
-            let _run_is_over = events.send(PoolEvent::Started { claim }).await;
+            self.outgoing.push_back(PoolEvent::Started { claim });
         }
         for result in std::mem::take(&mut self.parked) {
-            self.take_result(result, events).await;
+            self.take_result(result);
         }
         if self.pending_bytes >= FLUSH_BYTES {
             self.start_flush();

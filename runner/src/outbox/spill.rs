@@ -163,6 +163,8 @@ impl Spill {
             expected = Some(seq + 1);
             found.next = seq + 1;
         }
+        // What is behind is half a frame: nothing of it may ever be read as a whole one.
+        let _kept = file.set_len(self.end);
         self.file = Some(file);
         Ok(found)
     }

@@ -58,6 +58,17 @@ fn case_04_a_duplicated_or_stale_assignment_is_ignored() {
 }
 
 #[test]
+fn a_runner_started_again_on_its_state_directory_is_the_same_runner() {
+    let mut world = World::spawn(&[]);
+    let (session, first) = world.accept();
+    drop(session);
+    world.kill_and_restart();
+    let (_session, second) = world.accept();
+    assert!(!first.boot.is_empty());
+    assert_eq!(first.boot, second.boot);
+}
+
+#[test]
 fn case_05_a_runner_that_died_after_accepting_does_not_run_the_fence_again() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash(&format!("{ONCE}; sleep 1000"));

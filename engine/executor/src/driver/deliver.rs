@@ -1,6 +1,6 @@
 //! Delivering: what was committed goes out — assignments, verdicts, stops.
 
-use plue_flow::Effect;
+use plue_flow::{Effect, Input};
 use plue_pool::Command;
 use plue_store::Committed;
 use plue_wire::runner::{Claim, ResultVerdict};
@@ -62,10 +62,20 @@ impl Driver {
             return;
         };
         let prepared = self.prepared.remove(&claim.attempt);
-        // Not prepared: the attempt was queued by an earlier engine. What was fine then is fine now.
+        // Not prepared: the attempt was queued by an earlier engine, or is assigned again.
+        let prepared = match prepared {
+            Some(env) => Ok(env),
+            None => self.prepare(&view.step, view.visit, view.number),
+        };
         let env = match prepared {
-            Some(env) => env,
-            None => self.prepare(&view.step, view.visit, view.number).unwrap_or_default(),
+            Ok(env) => env,
+            // The secrets that were given to that engine are not kept anywhere.
+            Err(outcome) => {
+                let (attempt, output) = (claim.attempt.clone(), serde_json::Value::Null);
+                self.claims.insert(attempt.clone(), claim);
+                self.unable.push(Incoming::plain(Input::Ended { attempt, outcome, output }));
+                return;
+            }
         };
         let bounds = Bounds {
             grace: self.shared.options.grace,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plue_flow::{AttemptStatus, Input};
+use plue_flow::{AttemptStatus, Effect, Input};
 use plue_pool::{Command, Ended, PoolEvent};
 use plue_runtime::Phase;
+use plue_store::AttemptRow;
 use plue_wire::runner::{Claim, EventKind};
 
 use super::{Control, Driver};
@@ -13,8 +14,6 @@ use crate::{batch::Incoming, error::Error, perform::outcome::outcome};
 
 /// Events of the runner that are taken into one transaction at most.
 const COALESCE: usize = 256;
-/// Runners in a row that may be lost before they are ready.
-const MAX_FAILED_LEASES: u32 = 3;
 
 // === impl Driver: intake ===
 
@@ -29,12 +28,20 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let loss = self.next_loss();
+        let loss_due = async {
+            match loss {
+                Some(pause) => clock.sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
         // Biased: requests of people before the flood of a busy runner.
         tokio::select! {
             biased;
             () = self.stop.reached(Phase::Aborting) => Ok(Vec::new()),
             Some(control) = self.control.recv() => Ok(vec![requested(control)]),
             event = next_event(&mut self.lease) => self.runner_events(event).await,
+            () = loss_due => Ok(self.due_losses()),
             () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
             () = clock.sleep(self.shared.options.control_poll) => self.stored_requests().await,
         }
@@ -61,7 +68,7 @@ impl Driver {
                 Some(_) | None => None,
             };
         }
-        Ok(incoming)
+        Ok(self.bound_losses(incoming))
     }
 
     async fn runner_event(
@@ -77,6 +84,7 @@ impl Driver {
                 incoming.push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason }));
             }
             PoolEvent::Gone { reason } => self.runner_gone(&reason, incoming).await?,
+            PoolEvent::Failed(error) => return Err(failed(error)),
         }
         Ok(())
     }
@@ -116,11 +124,11 @@ impl Driver {
             return Ok(());
         };
         leased.epoch = Some(epoch);
-        self.failed_leases = 0;
         let runner = leased.lease.runner.clone();
         for known in self.shared.store.claims_of(&runner).await? {
-            let claim = known.claim;
+            let claim = known.claim.clone();
             self.claims.insert(claim.attempt.clone(), claim.clone());
+            incoming.extend(self.unheard_start(&known));
             if held.contains(&claim) {
                 continue;
             }
@@ -131,7 +139,30 @@ impl Driver {
                 incoming.push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason }));
             }
         }
-        self.claim_queued().await
+        self.claim_queued().await?;
+        // Stops that were committed, but perhaps never sent.
+        for effect in self.run.pending_effects() {
+            if let Effect::Stop { attempt, kill } = effect
+                && let Some(claim) = self.claims.get(&attempt).cloned()
+            {
+                self.stop_attempt(claim, kill).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The start of an attempt that is stored but not in the journal: it was stored with the first
+    /// output, and whoever was to be told died before.
+    pub(super) fn unheard_start(&self, known: &AttemptRow) -> Option<Incoming> {
+        let attempt = &known.claim.attempt;
+        let view = self.run.attempt(attempt)?;
+        let is_unheard = matches!(view.status, AttemptStatus::Queued | AttemptStatus::Assigned);
+        let started = Input::Started {
+            attempt: attempt.clone(),
+            runner: known.runner.clone(),
+            began: known.started_at,
+        };
+        (known.state == AttemptStatus::Running && is_unheard).then(|| Incoming::plain(started))
     }
 
     /// Gives the runner what is queued.
@@ -159,19 +190,18 @@ impl Driver {
         let Some(leased) = self.lease.take() else {
             return Ok(());
         };
-        if leased.epoch.is_none() {
-            self.failed_leases += 1;
-        }
         let now = self.shared.clock.now();
         for lost in self.shared.store.runner_gone(&leased.lease.runner, reason, now).await? {
+            incoming.extend(self.unheard_start(&lost));
             let attempt = lost.claim.attempt.clone();
             self.claims.insert(attempt.clone(), lost.claim);
             let reason = reason.to_owned();
             incoming.push(Incoming::plain(Input::Lost { attempt, reason }));
         }
-        if self.failed_leases >= MAX_FAILED_LEASES {
-            let message = format!("{MAX_FAILED_LEASES} runners in a row were lost: {reason}");
-            return Err(Error::Refused { run: self.row.id.clone(), message });
+        // Somebody else has to do what is still to be done.
+        let performs = |effect: &Effect| matches!(effect, Effect::Perform { step, .. } if !self.is_engine_step(step));
+        if self.run.pending_effects().iter().any(performs) {
+            self.lease_runner().await?;
         }
         Ok(())
     }
@@ -194,5 +224,12 @@ async fn next_event(lease: &mut Option<super::Leased>) -> Option<PoolEvent> {
     match lease {
         Some(leased) => leased.lease.next().await,
         None => std::future::pending().await,
+    }
+}
+
+fn failed(error: plue_pool::Error) -> Error {
+    match error {
+        plue_pool::Error::Store(error) => Error::Store(error),
+        other => Error::Pool(other),
     }
 }

@@ -246,7 +246,14 @@ impl Driver {
                 claim: claim.clone(),
                 tail: Vec::new(),
                 seq: None,
-                status: AttemptStatus::Lost,
+                status: match outcome {
+                    Outcome::Infra { .. } => AttemptStatus::Lost,
+                    Outcome::Success
+                    | Outcome::Exit { .. }
+                    | Outcome::TimedOut
+                    | Outcome::Cancelled
+                    | Outcome::Refused { .. } => AttemptStatus::Done,
+                },
                 outcome: outcome.clone(),
                 detail: None,
             },

@@ -1,6 +1,7 @@
 //! Taking a run up: where it was left, by this engine a moment ago or by one that died.
 
 use plue_flow::{Effect, Input};
+use plue_plan::RunnerId;
 
 use super::{Driver, Leased, start_input};
 use crate::{batch::Incoming, error::Error};
@@ -10,14 +11,19 @@ use crate::{batch::Incoming, error::Error};
 impl Driver {
     /// The inputs a driver begins with.
     pub(super) async fn take_up(&mut self) -> Result<Vec<Incoming>, Error> {
+        let mut runners = self.shared.store.runners(Some(&self.row.id)).await?;
+        runners.sort_by_key(|row| row.registered_at);
+        let is_over = self.first.is_some() || self.run.is_finished();
+        let adopt = if is_over { None } else { runners.pop().map(|row| row.id) };
+        for old in runners {
+            self.retire(&old.id).await?;
+        }
         if let Some(first) = self.first.take() {
             return Ok(vec![Incoming::plain(first)]);
         }
         if self.run.is_finished() {
             return Ok(Vec::new());
         }
-        let adopt = self.shared.store.runners(Some(&self.row.id)).await?.into_iter().next();
-        let adopt = adopt.map(|row| row.id);
         if adopt.is_none() && self.seq <= 1 {
             // Started while the first steps are decided: a runner takes as long as that.
             self.lease_runner().await?;
@@ -28,20 +34,34 @@ impl Driver {
             let run = &self.row.id;
             let shared = &self.shared;
             match shared.pool.lease(run, &workspace, &shared.ids, Some(runner.clone())).await {
-                Ok(lease) => self.lease = Some(Leased { lease, epoch: None }),
+                Ok(lease) => {
+                    self.lease = Some(Leased { lease, epoch: None });
+                    for known in shared.store.claims_of(&runner).await? {
+                        self.claims.insert(known.claim.attempt.clone(), known.claim);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%runner, %error, "the old runner cannot be adopted");
-                    let (reason, now) = ("its runner is gone", shared.clock.now());
-                    for lost in shared.store.runner_gone(&runner, reason, now).await? {
-                        let attempt = lost.claim.attempt.clone();
-                        self.claims.insert(attempt.clone(), lost.claim);
-                        let input = Input::Lost { attempt, reason: reason.to_owned() };
-                        self.settle(vec![Incoming::plain(input)]).await?;
-                    }
+                    self.retire(&runner).await?;
                 }
             }
         }
         self.redo().await
+    }
+
+    /// Gives a runner up that nobody can or need adopt.
+    async fn retire(&mut self, runner: &RunnerId) -> Result<(), Error> {
+        let shared = self.shared.clone();
+        shared.pool.discard(runner).await;
+        let (reason, now) = ("its runner is gone", shared.clock.now());
+        for lost in shared.store.runner_gone(runner, reason, now).await? {
+            let mut incoming: Vec<_> = self.unheard_start(&lost).into_iter().collect();
+            let attempt = lost.claim.attempt.clone();
+            self.claims.insert(attempt.clone(), lost.claim);
+            incoming.push(Incoming::plain(Input::Lost { attempt, reason: reason.to_owned() }));
+            self.settle(incoming).await?;
+        }
+        Ok(())
     }
 
     /// Effects that were committed but perhaps not performed.
@@ -49,6 +69,11 @@ impl Driver {
         let mut incoming = if self.seq <= 1 { start_input() } else { Vec::new() };
         incoming.push(Incoming::plain(Input::Tick));
         for effect in self.run.pending_effects() {
+            // A runner has it, with all it needs.
+            if matches!(&effect, Effect::Perform { attempt, .. } if self.claims.contains_key(attempt))
+            {
+                continue;
+            }
             incoming.extend(self.perform_in_engine(&effect));
             if matches!(effect, Effect::Perform { .. }) && self.lease.is_none() {
                 self.lease_runner().await?;

@@ -1,0 +1,88 @@
+//! Processes of a runner's directory that nobody owns any more: the runner itself when it does not
+//! answer, and steps that a killed runner left behind.
+//!
+//! Found by what stands in `/proc`, never by a remembered process id: ids are reused. Must only
+//! signal what provably belongs to the directory.
+
+use std::{fs, path::Path};
+
+use plue_runtime::Clock;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Looks until nothing is left; a process that is being killed may start others.
+const ROUNDS: u32 = 500;
+/// Between two looks.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+
+/// Whether a runner process uses the directory: it holds a lock that ends with it, however it ends.
+pub(crate) fn runner_lives(directory: &Path) -> bool {
+    let Ok(file) = fs::File::open(directory.join("lock")) else {
+        return false;
+    };
+    matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+}
+
+/// Kills the runner of the directory and every process of its steps, and waits until they are gone.
+pub(crate) async fn end(directory: &Path, clock: &Clock) {
+    let Ok(directory) = fs::canonicalize(directory) else {
+        return;
+    };
+    for _ in 0..ROUNDS {
+        // The runner first: it would start nothing new, but it would report its steps as killed.
+        let mut found = runners(&directory);
+        if found.is_empty() {
+            found = steps(&directory);
+        }
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _gone = kill_process(pid, Signal::KILL);
+            }
+        }
+        clock.sleep(PAUSE).await;
+    }
+    tracing::warn!(directory = %directory.display(), "processes that cannot be killed are left");
+}
+
+/// Kills the runner of the directory; its steps go on until the next runner finds them.
+pub(crate) fn kill_runner(directory: &Path) {
+    let Ok(directory) = fs::canonicalize(directory) else {
+        return;
+    };
+    for pid in runners(&directory) {
+        if let Some(pid) = Pid::from_raw(pid) {
+            let _gone = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Runners: `… --state DIRECTORY …`.
+fn runners(directory: &Path) -> Vec<i32> {
+    let directory = directory.as_os_str().as_encoded_bytes();
+    let is_runner = |arguments: &[u8]| {
+        let words: Vec<_> = arguments.split(|byte| *byte == 0).collect();
+        words.windows(2).any(|pair| matches!(pair, [b"--state", state] if *state == directory))
+    };
+    find("cmdline", is_runner)
+}
+
+/// Steps: `PLUE_OUTPUT` lies in the directory.
+fn steps(directory: &Path) -> Vec<i32> {
+    let mut prefix = b"PLUE_OUTPUT=".to_vec();
+    prefix.extend_from_slice(directory.as_os_str().as_encoded_bytes());
+    prefix.extend_from_slice(b"/io/");
+    find("environ", |variables| {
+        variables.split(|byte| *byte == 0).any(|entry| entry.starts_with(&prefix))
+    })
+}
+
+fn find(file: &str, matches: impl Fn(&[u8]) -> bool) -> Vec<i32> {
+    let own = std::process::id().cast_signed();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| *pid != own)
+        .filter(|pid| fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| matches(&bytes)))
+        .collect()
+}

@@ -1,0 +1,243 @@
+//! The supervisor of one local runner: keeps a process and a session up until the run lets go.
+//!
+//! A runner that dies is started again on the same state directory, so that nothing it had taken in
+//! is lost. Must not give a runner up while its directory may still hold something that the store
+//! does not have.
+
+use std::{io, path::Path, path::PathBuf, process::Stdio, time::Duration};
+
+use plue_plan::RunnerId;
+use plue_runtime::Clock;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{UnixListener, UnixStream},
+    process::{Child, Command as Process},
+    sync::mpsc,
+};
+
+use crate::{
+    error::Error,
+    lease::{Command, PoolEvent, Tagged},
+    leftovers,
+    local::LocalPool,
+    session::{Session, SessionEnd},
+};
+
+/// How long a runner process that lives may take to dial in before it is killed and started anew.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+/// Between two looks at whether a runner that another engine started still lives.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a runner may take to leave after its run is over.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+/// Processes in a row that may die before they are ready.
+const MAX_DEATHS: u32 = 3;
+/// Bytes at the end of a dead runner's own log that are shown.
+const LAST_WORDS: usize = 500;
+
+/// One runner's supervisor.
+pub(crate) struct Supervisor {
+    pub(crate) pool: LocalPool,
+    pub(crate) runner: RunnerId,
+    pub(crate) token: String,
+    pub(crate) workspace: PathBuf,
+    pub(crate) directory: PathBuf,
+    pub(crate) events: mpsc::Sender<PoolEvent>,
+    pub(crate) commands: mpsc::Receiver<Tagged>,
+}
+
+/// The process of the runner.
+enum Running {
+    /// Started here.
+    Ours(Child),
+    /// Started by an engine before.
+    Found,
+}
+
+/// What came while no session was up.
+enum Arrival {
+    Connected(UnixStream),
+    Died,
+    Left(SessionEnd),
+}
+
+// === impl Supervisor ===
+
+impl Supervisor {
+    pub(crate) async fn run(mut self) {
+        match self.supervise().await {
+            Ok(SessionEnd::Released) => {
+                let reason = "released".to_owned();
+                // Nothing of it is needed any more; whatever still lives must not go on.
+                leftovers::end(&self.directory, &self.pool.clock).await;
+                let _may_be_gone = std::fs::remove_dir_all(&self.directory);
+                let _nobody_waits = self.events.send(PoolEvent::Gone { reason }).await;
+            }
+            Ok(SessionEnd::Detached | SessionEnd::Disconnected) => {}
+            Err(error) => {
+                let _nobody_waits = self.events.send(PoolEvent::Failed(error)).await;
+            }
+        }
+    }
+
+    async fn supervise(&mut self) -> Result<SessionEnd, Error> {
+        let listener = bind(&self.directory)?;
+        let mut running = self.find_or_start().await?;
+        let mut deaths = 0;
+        loop {
+            let stream = match self.arrival(&listener, &mut running).await? {
+                Arrival::Connected(stream) => stream,
+                Arrival::Left(end) => return Ok(end),
+                Arrival::Died => {
+                    deaths += 1;
+                    if deaths >= MAX_DEATHS {
+                        return Err(Error::Dying { deaths, last_words: self.last_words() });
+                    }
+                    running = self.find_or_start().await?;
+                    continue;
+                }
+            };
+            let mut session =
+                Session::new(&self.pool.store, &self.pool.clock, &self.runner, &self.token);
+            let end = session.serve(stream, &self.events, &mut self.commands).await;
+            if session.was_ready() {
+                deaths = 0;
+            }
+            match end {
+                Ok(SessionEnd::Disconnected) => {}
+                Ok(SessionEnd::Detached) => return Ok(SessionEnd::Detached),
+                Ok(SessionEnd::Released) => {
+                    self.wait_until_left(running).await;
+                    return Ok(SessionEnd::Released);
+                }
+                // Not the runner's fault, and another session would not help.
+                Err(Error::Store(error)) => return Err(Error::Store(error)),
+                Err(error) => {
+                    tracing::warn!(runner = %self.runner, error = chain(&error), "session ended");
+                }
+            }
+        }
+    }
+
+    /// The process that uses the directory, or a new one. Two on one directory cannot be: the second
+    /// ends at the lock of the first.
+    async fn find_or_start(&self) -> Result<Running, Error> {
+        if leftovers::runner_lives(&self.directory) {
+            return Ok(Running::Found);
+        }
+        self.spawn().await.map(Running::Ours)
+    }
+
+    /// Waits for the runner to dial in. Commands that come meanwhile belong to a session that is
+    /// over: what matters of them is derived again when the next one is ready.
+    async fn arrival(
+        &mut self,
+        listener: &UnixListener,
+        running: &mut Running,
+    ) -> Result<Arrival, Error> {
+        let clock = self.pool.clock;
+        let directory = self.directory.clone();
+        let died = std::pin::pin!(died(running, &directory, clock));
+        let mut died = died;
+        let too_late = clock.sleep(CONNECT_WITHIN);
+        let mut too_late = std::pin::pin!(too_late);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    return Ok(Arrival::Connected(accepted.map_err(Error::Connection)?.0));
+                }
+                () = &mut died => return Ok(Arrival::Died),
+                () = &mut too_late => {
+                    tracing::warn!(runner = %self.runner, "does not dial in and is killed");
+                    leftovers::kill_runner(&self.directory);
+                    return Ok(Arrival::Died);
+                }
+                command = self.commands.recv() => match command.map(|tagged| tagged.command) {
+                    Some(Command::Release) | None => {
+                        return Ok(Arrival::Left(SessionEnd::Released));
+                    }
+                    Some(Command::Detach) => return Ok(Arrival::Left(SessionEnd::Detached)),
+                    Some(Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => {}
+                },
+            }
+        }
+    }
+
+    async fn wait_until_left(&self, mut running: Running) {
+        let clock = self.pool.clock;
+        tokio::select! {
+            () = died(&mut running, &self.directory, clock) => {}
+            () = clock.sleep(LEAVE_WITHIN) => {}
+        }
+    }
+
+    async fn spawn(&self) -> Result<Child, Error> {
+        let path = &self.pool.options.binary;
+        let failed = |source| Error::Spawn { path: path.clone(), source };
+        let log = std::fs::File::create(self.directory.join("runner.log")).map_err(failed)?;
+        let mut child = Process::new(path)
+            .arg("--connect")
+            .arg(format!("unix:{}", self.directory.join("sock").display()))
+            .args(["--runner", self.runner.as_str()])
+            .arg("--workspace")
+            .arg(&self.workspace)
+            .arg("--state")
+            .arg(&self.directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that died before it read its token is noticed by its death.
+            let _died = stdin.write_all(format!("{}\n", self.token).as_bytes()).await;
+        }
+        Ok(child)
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read(self.directory.join("runner.log")).unwrap_or_default();
+        let from = text.len().saturating_sub(LAST_WORDS);
+        String::from_utf8_lossy(text.get(from..).unwrap_or_default()).trim().to_owned()
+    }
+}
+
+async fn died(running: &mut Running, directory: &Path, clock: Clock) {
+    match running {
+        Running::Ours(child) => drop(child.wait().await),
+        Running::Found => {
+            while leftovers::runner_lives(directory) {
+                clock.sleep(LOOK).await;
+            }
+        }
+    }
+}
+
+/// Binds the runner's socket. A path longer than `sun_path` is reached through `/proc/self/fd`.
+fn bind(directory: &Path) -> Result<UnixListener, Error> {
+    let path = directory.join("sock");
+    let failed = |source| Error::Prepare { path: path.clone(), source };
+    match std::fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    if path.as_os_str().len() < 100 {
+        return UnixListener::bind(&path).map_err(failed);
+    }
+    let opened = std::fs::File::open(directory).map_err(failed)?;
+    let short = format!("/proc/self/fd/{}/sock", std::os::fd::AsRawFd::as_raw_fd(&opened));
+    UnixListener::bind(short).map_err(failed)
+}
+
+/// An error with its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
