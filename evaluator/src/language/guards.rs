@@ -103,7 +103,10 @@ fn guarded_hash(object: &Bound<'_, PyAny>) -> PyResult<isize> {
 }
 
 /// `type` with one argument. Of a class it gives itself, so that nobody gets the metaclass.
-#[pyclass(frozen, immutable_type, name = "type", module = "builtins")]
+///
+/// A mapping to Python, because what has `__getitem__` and is a sequence is also iterated by it,
+/// and this one answers every index.
+#[pyclass(frozen, immutable_type, mapping, name = "type", module = "builtins")]
 pub(crate) struct TypeGuard;
 
 #[pymethods]

@@ -9,5 +9,6 @@
 mod context;
 mod corpus;
 mod harness;
+mod iteration;
 mod messages;
 mod words;

@@ -139,6 +139,19 @@ fn a_syntax_error_has_its_place() {
 }
 
 #[test]
+fn type_has_no_items_as_in_cpython() {
+    for (used, expected) in [
+        ("list(type)", "object is not iterable"),
+        ("max(type)", "object is not iterable"),
+        ("1 in type", "is not iterable"),
+        ("[*type]", "must be an iterable, not builtins.type"),
+    ] {
+        let said = in_workflow(&format!("return {used}"));
+        assert!(said.contains("TypeError: ") && said.ends_with(expected), "{said}");
+    }
+}
+
+#[test]
 fn functions_that_cannot_travel_say_what_they_read() {
     let source = "import json\nA = 1\ndef go(x=A):\n    return json.dumps(x)\ndef workflow():\n    return Step.python('p', go)\n";
     assert_eq!(
