@@ -42,6 +42,9 @@ missing_packages() {
     have git || echo git
     have pkg-config || echo pkg-config
     missing_python
+    # What the examples run (examples/seed, examples/ci-node); `make run` runs the first.
+    have node || echo nodejs
+    have npm || echo npm
     if [[ $what == test ]]; then
         compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || echo postgresql
         have strace || echo strace

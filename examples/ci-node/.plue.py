@@ -11,7 +11,7 @@ def workflow():
     tests = [
         Step.bash(
             f"test-{suite}-{zone_id(zone)}",
-            f"node --test test/{suite}.test.js",
+            f"node --test --test-reporter=tap test/{suite}.test.js",
             env={"TZ": zone},
             depends_on=["check"],
             timeout="5m",

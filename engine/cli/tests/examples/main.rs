@@ -1,0 +1,16 @@
+//! The examples, as a person tries them: copied, committed, planned and run by the real `plue`.
+//!
+//! Each folder's `expected/` holds its plan byte for byte and how its run ended. After an intended
+//! change, `cargo run -p plue-cli --example bless_examples` writes them anew. Nothing here talks to
+//! anything but this machine.
+
+#[cfg(test)]
+mod compared;
+#[cfg(test)]
+mod determinism;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod programs;
+#[cfg(test)]
+mod settings;
