@@ -11,6 +11,8 @@ mod records;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod rows;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod state;
