@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use plue_executor::{Origin, Submission, perform::environment::GivenSecrets};
+use plue_executor::{Engine, Origin, Submission, perform::environment::GivenSecrets};
 use plue_plan::{RunId, StepId};
-use plue_runtime::Tasks;
+use plue_runtime::{Clock, Tasks};
 use serde_json::json;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     failure::{Failure, Outcome, from_executor},
     output, render,
     sources::{self, Planned},
-    terminal::Style,
+    terminal::{Style, sanitize},
     wiring,
 };
 
@@ -30,14 +30,18 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         let (planned, store) = (planned?, store?);
         render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
         if !planned.printed.is_empty() {
-            output::say(planned.printed.trim_end());
+            for line in planned.printed.lines() {
+                output::say(&sanitize(line, app.stderr.color));
+            }
         }
         let secrets = Arc::new(given(&args.secrets, app)?);
         let engine = wiring::engine(app, store, &tasks)?;
         let only = selection(&args, &planned)?;
         let name = planned.sealed.plan.name.clone();
         let hash = planned.sealed.hash;
-        let submission = submission(args.max_parallel, planned, only);
+        // A person can ask for less than the operator allows, not for more.
+        let bounds = [args.max_parallel, app.loaded.config.max_parallel];
+        let submission = submission(bounds.into_iter().flatten().min(), planned, only);
         let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
         if app.verbosity >= 0 {
             output::say(&format!(
@@ -48,8 +52,21 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         }
         let exit = attend(app, &engine, &run, Begin::Drive, secrets).await?;
         tell(&run, exit, args.output)?;
+        keep_house(app, &engine).await;
         Ok(exit)
     })
+}
+
+/// Deletes what is older than the operator keeps. The run has ended and was told: that this fails
+/// is worth a line in the log and nothing else.
+async fn keep_house(app: &App, engine: &Engine) {
+    let Ok(kept) = app.loaded.config.retention.parse() else { return };
+    let Ok(ended_before) = Clock::real().now().saturating_sub(kept) else { return };
+    match engine.store().prune(ended_before).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "old runs deleted"),
+        Err(error) => tracing::warn!(%error, "old runs not deleted"),
+    }
 }
 
 /// Data for programs on stdout; for people everything was said on stderr.

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::support::Bench;
+use crate::support::{Bench, Said};
 
 /// Kibibytes that engine and runner may hold while a step writes 100 MB: much less than the log.
 const MEMORY_KIB: u64 = 256 * 1024;
@@ -146,7 +146,7 @@ def workflow():
         let bench = Bench::with(source);
         let mut command = bench.command(&["plan", "--output", "json"]);
         command.env("TZ", zone).env("LANG", language).env("LC_ALL", language);
-        plans.push(crate::support::Said::of(command.output().unwrap()).ends(0).stdout);
+        plans.push(Said::of(command.output().unwrap()).ends(0).stdout);
     }
     plans.dedup();
     assert_eq!(plans.len(), 1);
@@ -190,4 +190,31 @@ def workflow():
     assert!(peaks.len() == 2 && peaks.iter().all(|peak| *peak < MEMORY_KIB), "{told}");
     let tail = bench.plue(&["logs", "last", "write", "--tail", "2"]).ends(0).stdout;
     assert_eq!(tail, format!("{LINE}\n{LINE}\n"));
+}
+
+/// Each step fails if the other one runs at the same time.
+#[test]
+fn the_operators_bound_on_parallel_steps_holds_whatever_the_plan_and_the_person_say() {
+    let bench = Bench::with(
+        r#"
+def workflow():
+    alone = "mkdir busy; sleep 0.1; rmdir busy"
+    return Plan(name="Alone", max_parallel=8, steps=[Step.bash(f"s{n}", alone) for n in range(3)])
+"#,
+    );
+    let mut command = bench.command(&["run", "--max-parallel", "4"]);
+    command.env("PLUE_MAX_PARALLEL", "1");
+    Said::of(command.output().unwrap()).ends(0);
+}
+
+#[test]
+fn runs_older_than_the_retention_are_deleted_with_their_logs() {
+    let bench = Bench::with(crate::support::SMALL);
+    bench.plue(&["run"]).ends(0);
+    bench.plue(&["run"]).ends(0);
+    assert_eq!(bench.plue(&["runs", "--output", "jsonl"]).ends(0).stdout.lines().count(), 2);
+    let mut command = bench.command(&["run"]);
+    command.env("PLUE_RETENTION", "0s");
+    Said::of(command.output().unwrap()).ends(0);
+    assert_eq!(bench.plue(&["runs", "--output", "jsonl"]).ends(0).stdout, "");
 }
