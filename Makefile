@@ -22,7 +22,7 @@ run: setup-run ## Build plue and run an example (EXAMPLE=examples/…, STATE_DIR
 	@scripts/run.sh "$(TARGET_DIR)/release/plue" "$(STATE_DIR)" "$(EXAMPLE)"
 
 .PHONY: test
-test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest bins unit ## Everything CI checks; the test summary comes last
+test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest bins $(if $(CI),fuzz) unit ## Everything CI checks; the test summary comes last
 
 .PHONY: fmt
 fmt: ## Format the Rust code
@@ -67,6 +67,10 @@ unit: ## Unit and integration tests
 .PHONY: check-crates
 check-crates: ## Compile each crate alone (slow)
 	cargo xtask ci-check-crates
+
+.PHONY: fuzz
+fuzz: ## Fuzz the evaluator, a minute for each target
+	scripts/fuzz.sh
 
 .PHONY: bench
 bench: ## Benchmarks

@@ -48,6 +48,8 @@ missing_packages() {
     if [[ $what == test ]]; then
         compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || echo postgresql
         have strace || echo strace
+        # Docker's parts without Docker, for the evaluator's test in a container.
+        have runc || [[ -x /usr/sbin/runc ]] || echo runc
     fi
 }
 
@@ -95,6 +97,24 @@ need_packages() {
     fi
 }
 
+# Docker's default seccomp profile, out of Debian's package of Docker's source: the package itself
+# would bring thirty others. Without it the container tests say that they proved nothing.
+need_docker_profile() {
+    local tools=${CARGO_TARGET_DIR:-target}/tools package=golang-github-docker-docker-dev work
+    local inside=./usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json
+    if [[ -s $tools/docker-seccomp.json ]] || ! have apt-get; then return; fi
+    mkdir -p -- "$tools"
+    work=$(mktemp -d)
+    if (cd "$work" && apt-get download -qq "$package" && cat ./*.deb >package) 2>/dev/null &&
+        dpkg-deb --fsys-tarfile "$work/package" | tar -xO "$inside" >"$work/profile"; then
+        mv -- "$work/profile" "$tools/docker-seccomp.json"
+    else
+        say "Docker's seccomp profile could not be had (apt-get download $package);" \
+            "the container tests will prove nothing"
+    fi
+    rm -rf -- "$work"
+}
+
 need_nextest() {
     local root=${CARGO_TARGET_DIR:-target}/tools
     if cargo nextest --version >/dev/null 2>&1 || [[ -x $root/bin/cargo-nextest ]]; then return; fi
@@ -119,6 +139,7 @@ main() {
             need_rust_component fmt rustfmt
             need_rust_component clippy clippy
             need_packages test
+            need_docker_profile
             need_nextest
             ;;
         *) fail "usage: scripts/setup.sh run|test" ;;

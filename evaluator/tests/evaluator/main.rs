@@ -3,6 +3,7 @@
 //! `escape` needs files to be run without the language layer:
 //! `cargo nextest run -p plue-evaluator --features raw-language`.
 
+mod container;
 mod endurance;
 #[cfg(feature = "raw-language")]
 mod escape;
