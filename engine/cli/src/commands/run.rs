@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use plue_executor::{Engine, Origin, Submission, perform::environment::GivenSecrets};
 use plue_plan::{RunId, StepId};
 use plue_runtime::{Clock, Tasks};
+use plue_store::Store;
 use serde_json::json;
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     terminal::{Style, sanitize},
     wiring,
 };
+
+/// Attempts whose logs are packed after one run; the next run packs the rest.
+const MAX_PACKED: u32 = 1_000;
 
 pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
     wiring::block_on(async {
@@ -57,9 +61,12 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
     })
 }
 
-/// Deletes what is older than the operator keeps. The run has ended and was told: that this fails
-/// is worth a line in the log and nothing else.
+/// Packs the logs of what ended and deletes what is older than the operator keeps. The run has ended
+/// and was told: that this fails is worth a line in the log and nothing else.
 async fn keep_house(app: &App, engine: &Engine) {
+    if let Err(error) = pack(engine.store()).await {
+        tracing::warn!(%error, "logs not packed");
+    }
     let Ok(kept) = app.loaded.config.retention.parse() else { return };
     let Ok(ended_before) = Clock::real().now().saturating_sub(kept) else { return };
     match engine.store().prune(ended_before).await {
@@ -67,6 +74,13 @@ async fn keep_house(app: &App, engine: &Engine) {
         Ok(count) => tracing::info!(count, "old runs deleted"),
         Err(error) => tracing::warn!(%error, "old runs not deleted"),
     }
+}
+
+async fn pack(store: &Store) -> Result<(), plue_store::Error> {
+    for attempt in store.uncompacted(MAX_PACKED).await? {
+        store.compact_attempt(&attempt).await?;
+    }
+    Ok(())
 }
 
 /// Data for programs on stdout; for people everything was said on stderr.

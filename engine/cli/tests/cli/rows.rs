@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
+use plue_store::{Store, StoreOptions};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Bench, Said};
@@ -217,4 +218,20 @@ fn runs_older_than_the_retention_are_deleted_with_their_logs() {
     command.env("PLUE_RETENTION", "0s");
     Said::of(command.output().unwrap()).ends(0);
     assert_eq!(bench.plue(&["runs", "--output", "jsonl"]).ends(0).stdout, "");
+}
+
+#[tokio::test]
+async fn a_long_log_is_packed_when_its_run_has_ended_and_reads_the_same() {
+    let bench = Bench::with(
+        r#"
+def workflow():
+    return Plan(name="Packed", steps=[Step.bash("count", "seq 1 200000")])
+"#,
+    );
+    bench.plue(&["run", "--quiet"]).ends(0);
+    let path = bench.state().join("plue.db");
+    let store = Store::open(StoreOptions::sqlite(&path).read_only()).await.unwrap();
+    assert_eq!(store.uncompacted(10).await.unwrap(), []);
+    let lines: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(bench.plue(&["logs", "last", "count"]).ends(0).stdout, lines);
 }
