@@ -48,6 +48,7 @@ missing_packages() {
     if [[ $what == test ]]; then
         compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || echo postgresql
         have strace || echo strace
+        have sqlite3 || echo sqlite3
         # Docker's parts without Docker, for the evaluator's test in a container.
         have runc || [[ -x /usr/sbin/runc ]] || echo runc
     fi
