@@ -6,4 +6,5 @@
     reason = "what the kit cannot do fails the test that needs it"
 )]
 
+pub mod faults;
 pub mod postgres;

@@ -1,0 +1,117 @@
+//! A database that does not do its part: locked, full, not writable.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Command, Stdio},
+};
+
+use plue_flow::RunStatus;
+
+use crate::bench::{Bench, Said, until};
+
+const SOURCE: &str = r#"
+def workflow():
+    gate = "echo x >> ran; echo before; touch up; until test -e go; do sleep 0.01; done; echo after"
+    return Plan(name="Gated", steps=[
+        Step.bash("gate", gate),
+        Step.bash("last", "echo last", depends_on=["gate"]),
+    ])
+"#;
+
+/// Another program that holds the database until its standard input ends.
+fn lock(bench: &Bench) -> Child {
+    let program = "import sqlite3, sys\n\
+                   db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
+                   db.execute('BEGIN IMMEDIATE')\n\
+                   print('locked', flush=True)\n\
+                   sys.stdin.read()\n\
+                   db.execute('ROLLBACK')\n";
+    let mut child = Command::new("python3")
+        .args(["-c", program])
+        .arg(bench.database())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "locked\n");
+    child
+}
+
+#[tokio::test]
+async fn case_16_a_database_that_is_locked_for_a_while_costs_time_and_nothing_else() {
+    let bench = Bench::new(SOURCE);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    let mut holder = lock(&bench);
+    bench.touch("go");
+    // The step ends while nothing can be stored.
+    until(|| bench.processes().iter().all(|process| process.name.starts_with("plue"))).await;
+    holder.stdin.take().unwrap().flush().unwrap();
+    assert!(holder.wait().unwrap().success());
+    assert!(engine.wait().unwrap().success());
+    let run = bench.run().await;
+    assert_eq!(bench.lines("ran"), 1);
+    assert_eq!(bench.logs(&run).await["gate"]["Stdout"], b"before\nafter\n");
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_full_ends_the_command_with_5_and_loses_nothing() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    big = "echo x >> ran; head -c 12000000 /dev/urandom | base64 -w 76; echo end"
+    return Plan(name="Big", steps=[Step.bash("big", big)])
+"#,
+    );
+    std::fs::create_dir_all(bench.state()).unwrap();
+    let state = bench.state();
+    let mount = |args: &[&str]| Command::new("mount").args(args).arg(&state).output();
+    let mounted = mount(&["-t", "tmpfs", "-o", "size=8m", "plue-test"]);
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a small file system cannot be mounted here");
+        return;
+    }
+    let said = bench.plue(&["run"]);
+    let grown = mount(&["-o", "remount,size=256m"]);
+    let resumed = bench.plue(&["resume"]);
+    let (run, lines) = (bench.run().await, bench.lines("ran"));
+    let (status, logs) = (bench.status(&run).await, bench.logs(&run).await);
+    bench.nothing_is_left().await;
+    let unmounted = Command::new("umount").arg("-l").arg(&state).status();
+    assert!(grown.unwrap().status.success() && unmounted.unwrap().success());
+    let Said { stderr, .. } = said.ends(5);
+    assert!(
+        stderr.contains("no space is left for the database"),
+        "{}",
+        &stderr[stderr.len().saturating_sub(500)..]
+    );
+    resumed.ends(0);
+    assert_eq!((status, lines), (RunStatus::Success, 1));
+    let log = &logs["big"]["Stdout"];
+    assert_eq!(log.len(), 16_000_000 + 210_527 + 4);
+    assert!(log.ends_with(b"\nend\n"));
+}
+
+#[tokio::test]
+async fn a_state_directory_that_cannot_be_written_ends_the_command_with_5() {
+    let bench = Bench::new(SOURCE);
+    std::fs::create_dir_all(bench.state().parent().unwrap()).unwrap();
+    // A file in its place: not even root can write below it.
+    std::fs::write(bench.state(), "").unwrap();
+    bench.plue(&["run"]).ends(5);
+    assert_eq!(bench.processes(), []);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_ends_the_command_with_5_and_is_kept() {
+    let bench = Bench::new(SOURCE);
+    std::fs::create_dir_all(bench.state()).unwrap();
+    let text = "this is no database, whatever its name says\n".repeat(100);
+    std::fs::write(bench.database(), &text).unwrap();
+    bench.plue(&["run"]).ends(5);
+    assert_eq!(std::fs::read_to_string(bench.database()).unwrap(), text);
+    assert_eq!(bench.processes(), []);
+}

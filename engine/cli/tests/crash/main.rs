@@ -1,0 +1,15 @@
+//! Crash safety: the real programs, killed where it hurts, and what is found afterwards.
+//!
+//! Tests that close a failure case of the runner protocol carry its number. Nothing here waits for a
+//! time but where the instant of a kill is drawn by lot.
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod database;
+#[cfg(test)]
+mod loops;
+#[cfg(test)]
+mod points;
+#[cfg(test)]
+mod secrets;

@@ -1,0 +1,289 @@
+//! Kills at chosen points, found by what stands in the store or what a step has made.
+
+use plue_flow::{AttemptStatus, RunStatus};
+use plue_runtime::Clock;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bench::{Bench, kill, until};
+
+/// A step that says `before`, waits for the file `go`, and says `after`.
+const GATED: &str = r#"
+def workflow():
+    gate = "echo x >> ran; echo before; touch up; until test -e go; do sleep 0.01; done; echo after"
+    return Plan(name="Gated", steps=[
+        Step.bash("gate", gate),
+        Step.bash("last", "echo last; echo x >> ran.last", depends_on=["gate"]),
+    ])
+"#;
+
+/// The same, tried again when its runner is lost.
+const KEPT: &str = r#"
+def workflow():
+    gate = "echo x >> ran; echo before; touch up; until test -e go; do sleep 0.01; done; echo after"
+    keep = Retry(max_attempts=5, delay="0s", on=["infra"])
+    return Plan(name="Kept", steps=[
+        Step.bash("gate", gate, retry=keep),
+        Step.bash("last", "echo last; echo x >> ran.last", depends_on=["gate"], retry=keep),
+    ])
+"#;
+
+#[tokio::test]
+async fn a_step_outlives_its_engine_and_runs_once() {
+    let bench = Bench::new(GATED);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    kill(&mut engine);
+    let run = bench.run().await;
+    assert_eq!(bench.status(&run).await, RunStatus::Running);
+    bench.touch("go");
+    bench.plue(&["resume"]).ends(0);
+    assert_eq!(bench.status(&run).await, RunStatus::Success);
+    assert_eq!((bench.lines("ran"), bench.lines("ran.last")), (1, 1));
+    let logs = bench.logs(&run).await;
+    assert_eq!(logs["gate"]["Stdout"], b"before\nafter\n");
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() {
+    let bench = Bench::new(GATED);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    kill(&mut engine);
+    bench.touch("go");
+    until(|| bench.processes().iter().all(|process| process.name == "plue-runner")).await;
+    // The runner writes a result that waits to its disk; then it may die as well.
+    let folder = bench.runners()[0]
+        .line
+        .rsplit(' ')
+        .find(|word| word.contains("/runners/"))
+        .unwrap()
+        .to_owned();
+    let spilled = || {
+        let entries = std::fs::read_dir(format!("{folder}/io")).into_iter().flatten().flatten();
+        let texts = entries.filter_map(|entry| std::fs::read(entry.path()).ok());
+        texts.into_iter().any(|bytes| bytes.windows(6).any(|window| window == b"after\n"))
+    };
+    until(spilled).await;
+    Clock::real().sleep(std::time::Duration::from_millis(100)).await;
+    bench.kill_runners().await;
+    bench.plue(&["resume"]).ends(0);
+    let run = bench.run().await;
+    assert_eq!(bench.lines("ran"), 1);
+    assert_eq!(bench.logs(&run).await["gate"]["Stdout"], b"before\nafter\n");
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn case_05_a_runner_that_dies_is_started_again_and_the_run_goes_on() {
+    let bench = Bench::new(KEPT);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    let run = bench.run().await;
+    bench.kill_runners().await;
+    bench.touch("go");
+    assert!(engine.wait().unwrap().success());
+    assert_eq!(bench.status(&run).await, RunStatus::Success);
+    // The second attempt: what the first had said may be cut short, but is not mixed in.
+    let gate = bench.attempt(&run, "gate").await;
+    assert_eq!((gate.number, gate.state), (2, AttemptStatus::Done));
+    assert_eq!(bench.logs(&run).await["gate"]["Stdout"], b"before\nafter\n");
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn without_a_policy_a_step_whose_runner_was_killed_fails_and_says_why() {
+    let bench = Bench::new(GATED);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    let run = bench.run().await;
+    // Its start has to be stored: before that a loss is free.
+    while bench.attempt(&run, "gate").await.state != AttemptStatus::Running {
+        Clock::real().sleep(std::time::Duration::from_millis(2)).await;
+    }
+    bench.kill_runners().await;
+    assert_eq!(engine.wait().unwrap().code(), Some(1));
+    assert_eq!(bench.status(&run).await, RunStatus::Failed);
+    assert_eq!((bench.lines("ran"), bench.lines("ran.last")), (1, 0));
+    let why = bench.plue(&["status", run.as_str()]).ends(0).stdout;
+    assert!(why.contains("the runner was restarted while the step ran"), "{why}");
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn case_14_everything_is_killed_and_the_run_ends_as_if_nothing_had_been() {
+    let bench = Bench::new(KEPT);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    bench.kill_all().await;
+    engine.wait().unwrap();
+    let run = bench.run().await;
+    bench.touch("go");
+    bench.plue(&["resume"]).ends(0);
+    assert_eq!(bench.status(&run).await, RunStatus::Success);
+    assert_eq!(bench.logs(&run).await["gate"]["Stdout"], b"before\nafter\n");
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn case_33_steps_of_a_killed_runner_do_not_live_on() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    keep = Retry(max_attempts=5, delay="0s", on=["infra"])
+    hide = "(trap '' TERM; setsid sleep 600 & sleep 600) & touch up; test -e go || sleep 600; kill -9 0"
+    return Plan(name="Daemons", steps=[Step.bash("gate", "test -e go || { " + hide + "; }", retry=keep)])
+"#,
+    );
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    bench.touch("go");
+    bench.kill_runners().await;
+    assert!(engine.wait().unwrap().success());
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn case_10_a_cancel_that_was_stored_is_carried_out_by_whoever_comes_next() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    run = "trap 'touch asked; until test -e never; do sleep 0.01; done' TERM; touch up; sleep 600 & wait"
+    return Plan(name="Stubborn", steps=[Step.bash("gate", run)])
+"#,
+    );
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    let pid = Pid::from_child(&engine);
+    kill_process(pid, Signal::INT).unwrap();
+    bench.appears("asked").await;
+    kill(&mut engine);
+    let run = bench.run().await;
+    bench.plue(&["cancel", run.as_str(), "--kill"]).ends(0);
+    assert_eq!(bench.status(&run).await, RunStatus::Cancelled);
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_stop_that_was_decided_but_not_sent_is_sent_by_the_next_engine() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    return Plan(name="Long", steps=[Step.bash("gate", "touch up; sleep 600 & wait")])
+"#,
+    );
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    let runner = bench.runners().remove(0);
+    // A runner that stands still takes nothing: the stop is committed and goes nowhere.
+    runner.signal(Signal::STOP);
+    let run = bench.run().await;
+    kill_process(Pid::from_child(&engine), Signal::INT).unwrap();
+    loop {
+        let stored = bench.store().await.load_run(&run).await.unwrap().unwrap();
+        let asked =
+            |fact: &plue_flow::Fact| matches!(fact, plue_flow::Fact::CancelRequested { .. });
+        if stored.journal.iter().any(|(_, fact)| asked(fact)) {
+            break;
+        }
+        Clock::real().sleep(std::time::Duration::from_millis(2)).await;
+    }
+    kill(&mut engine);
+    // The connection dies with what was in it only if the runner is a new process.
+    bench.kill_runners().await;
+    bench.plue(&["resume"]).ends(1);
+    assert_eq!(bench.status(&run).await, RunStatus::Cancelled);
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn case_46_an_engine_that_stood_still_goes_on_where_it_was() {
+    let bench = Bench::new(GATED);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    let pid = Pid::from_child(&engine);
+    kill_process(pid, Signal::STOP).unwrap();
+    let run = bench.run().await;
+    // It lives, so nobody else may take its run.
+    let refused = bench.plue(&["resume", run.as_str()]);
+    assert_ne!(refused.status.code(), Some(0), "{}", refused.stderr);
+    bench.touch("go");
+    until(|| bench.processes().iter().all(|process| process.name.starts_with("plue"))).await;
+    kill_process(pid, Signal::CONT).unwrap();
+    assert!(engine.wait().unwrap().success());
+    assert_eq!(bench.lines("ran"), 1);
+    assert_eq!(bench.logs(&run).await["gate"]["Stdout"], b"before\nafter\n");
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_being_driven_is_left_alone() {
+    let bench = Bench::new(GATED);
+    let mut engine = bench.start(&["run"]);
+    bench.appears("up").await;
+    let said = bench.plue(&["resume"]).ends(0);
+    assert!(said.stderr.contains("no run was left behind"), "{}", said.stderr);
+    bench.touch("go");
+    assert!(engine.wait().unwrap().success());
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_kill_while_the_file_is_evaluated_leaves_no_process_and_no_run() {
+    let bench = Bench::new("def workflow():\n    while True:\n        pass\n");
+    let mut engine = bench.start(&["run"]);
+    until(|| bench.processes().iter().any(|process| process.name == "plue-evaluator")).await;
+    kill(&mut engine);
+    until(|| bench.processes().is_empty()).await;
+    assert_eq!(bench.runs().await, []);
+}
+
+#[tokio::test]
+async fn an_evaluator_that_is_killed_ends_the_command_and_nothing_else() {
+    let bench = Bench::new("def workflow():\n    while True:\n        pass\n");
+    let mut engine = bench.start(&["run"]);
+    until(|| bench.processes().iter().any(|process| process.name == "plue-evaluator")).await;
+    for process in bench.processes() {
+        if process.name == "plue-evaluator" {
+            process.signal(Signal::KILL);
+        }
+    }
+    assert!(matches!(engine.wait().unwrap().code(), Some(3 | 5)));
+    until(|| bench.processes().is_empty()).await;
+    assert_eq!(bench.runs().await, []);
+}
+
+#[tokio::test]
+async fn case_50_two_runs_at_once_in_one_state_directory_do_not_disturb_each_other() {
+    let bench = Bench::new(GATED);
+    let mut engines = [bench.start(&["run"]), bench.start(&["run"])];
+    until(|| bench.lines("ran") == 2).await;
+    kill(&mut engines[0]);
+    bench.touch("go");
+    assert!(engines[1].wait().unwrap().success());
+    bench.plue(&["resume"]).ends(0);
+    assert_eq!(bench.lines("ran"), 2);
+    assert_eq!(bench.runs().await.len(), 2);
+    for run in bench.runs().await {
+        assert_eq!(bench.status(&run).await, RunStatus::Success);
+    }
+    bench.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_runner_that_was_not_released_is_ended_by_the_next_command() {
+    let bench = Bench::new(
+        "def workflow():\n    return Plan(name=\"Short\", steps=[Step.bash(\"a\", \"true\")])\n",
+    );
+    let mut engine = bench.start(&["run"]);
+    // As soon as the run has ended: the engine is about to release its runner.
+    let run = loop {
+        if let [run] = &bench.runs().await[..] {
+            break run.clone();
+        }
+    };
+    while bench.status(&run).await != RunStatus::Success {}
+    kill(&mut engine);
+    bench.plue(&["run"]).ends(0);
+    bench.nothing_is_left().await;
+}
