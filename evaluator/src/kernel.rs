@@ -1,6 +1,6 @@
 //! Safe wrappers around the few system calls that `rustix` does not offer.
 //!
-//! Must not decide anything: policy lives in [`crate::jail`] and [`crate::zygote`].
+//! Must not decide anything: policy lives in `jail` and `zygote`.
 #![expect(unsafe_code, reason = "system calls without a safe wrapper elsewhere")]
 
 use std::io;
