@@ -4,6 +4,7 @@
 //! crate may not keep the tool from saying what is broken.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod check_crates;
 mod tidy;
 
@@ -24,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Check every rule of docs/style.md that Clippy has no lint for, and report all breaks at once.
     Tidy,
+    /// Measure release builds: chains, fans, cold starts, logs (docs/performance.md).
+    Bench(bench::BenchArgs),
     /// Check each crate of the workspace alone, so that none borrows a feature from a neighbour.
     CiCheckCrates {
         /// Check only these packages.
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
     match arguments.task {
         Task::Tidy => tidy::run(root),
+        Task::Bench(arguments) => bench::run(root, &arguments),
         Task::CiCheckCrates { packages } => check_crates::run(root, &packages),
     }
 }

@@ -1,0 +1,89 @@
+//! How many queued one-step runs one engine ends in a second: `cargo run --release -p plue-executor
+//! --example drain -- PATH/TO/plue-runner [RUNS] [AT_ONCE]`.
+//!
+//! SQLite with `synchronous=NORMAL`, a runner process and a step process per run. Prints one JSON
+//! line. Must not judge: `cargo xtask bench drain1000` repeats it and writes it down.
+
+use std::{collections::BTreeMap, error::Error, path::PathBuf, sync::Arc};
+
+use plue_executor::{
+    Engine, Options, Origin, Submission, engine::Parts, perform::environment::GivenSecrets,
+};
+use plue_flow::RunStatus;
+use plue_plan::{
+    Action, Plan, RunId, SealedPlan, Step,
+    action::Bash,
+    event::{Event, EventType},
+};
+use plue_pool::LocalPool;
+use plue_runtime::{Clock, Ids, Stop, Tasks};
+use plue_store::{Store, StoreOptions};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Outcome<()> {
+    let mut given = std::env::args().skip(1);
+    let runner = PathBuf::from(given.next().ok_or("usage: drain PLUE-RUNNER [RUNS] [AT_ONCE]")?);
+    let runs: usize = given.next().map_or(Ok(1_000), |n| n.parse())?;
+    let at_once: usize = given.next().map_or(Ok(8), |n| n.parse())?;
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().join("state");
+    std::fs::create_dir_all(&state)?;
+    let (clock, tasks) = (Clock::real(), Tasks::new());
+    let store = Store::open(StoreOptions::sqlite(&state.join("plue.db"))).await?;
+    let options = plue_pool::Options { binary: runner, directory: state.join("runners") };
+    let pool = LocalPool::new(options, store.clone(), clock, tasks.clone());
+    let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
+    let engine = Engine::new(Options::new(state.join("locks")), parts);
+    let mut queued = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        queued.push(engine.submit(submission(folder.path().to_owned())?).await?);
+    }
+    let start = clock.mark();
+    let share = runs.div_ceil(at_once.max(1)).max(1);
+    let lanes: Vec<_> = queued
+        .chunks(share)
+        .map(|lane| tasks.spawn("lane", drain(engine.clone(), lane.to_vec())))
+        .collect();
+    for lane in lanes {
+        lane.await??;
+    }
+    let seconds = clock.elapsed(start).as_secs_f64();
+    let line = serde_json::json!({
+        "case": "drain", "runs": runs, "at_once": at_once, "seconds": seconds,
+        "per_s": runs as f64 / seconds,
+    });
+    println!("{line}");
+    Ok(())
+}
+
+async fn drain(engine: Engine, runs: Vec<RunId>) -> Outcome<()> {
+    for run in runs {
+        let secrets = Arc::new(GivenSecrets::default());
+        let handle = engine.drive(&run, secrets, Stop::never()).await?;
+        let status = handle.wait().await?;
+        if status != RunStatus::Success {
+            return Err(format!("run {} ended {status:?}", run.as_str()).into());
+        }
+    }
+    Ok(())
+}
+
+fn submission(folder: PathBuf) -> Outcome<Submission> {
+    let action = Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() });
+    let plan = Plan::new("drain", vec![Step::new("only", action)]);
+    Ok(Submission {
+        plan: SealedPlan::seal(plan).map_err(|problem| problem.to_string())?,
+        source: ".plue.py".to_owned(),
+        event: Event::new(EventType::Manual),
+        inputs: BTreeMap::new(),
+        origin: Origin {
+            workspace: folder.clone(),
+            repository: folder,
+            read_set: serde_json::Value::Null,
+            max_parallel: None,
+        },
+        only: Vec::new(),
+    })
+}

@@ -1,0 +1,42 @@
+//! The cases, one file each. Must not share state with each other but the machine.
+
+mod chain100;
+mod cold;
+mod drain1000;
+mod eval;
+mod fan100;
+mod floor;
+mod idle;
+mod log1m;
+mod plan5000;
+mod seq40_python;
+mod transition;
+
+use super::{line::Line, machine::Machine};
+
+/// A thing that is measured.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) measure: fn(&Machine) -> anyhow::Result<Vec<Line>>,
+}
+
+/// In the order of docs/performance.md.
+pub(crate) const ALL: &[Case] = &[
+    Case { name: "floor", measure: floor::measure },
+    Case { name: "chain100", measure: chain100::measure },
+    Case { name: "claim", measure: chain100::claim },
+    Case { name: "transition", measure: transition::measure },
+    Case { name: "fan100", measure: fan100::measure },
+    Case { name: "seq40_python", measure: seq40_python::measure },
+    Case { name: "cold", measure: cold::measure },
+    Case { name: "drain1000", measure: drain1000::measure },
+    Case { name: "log1m", measure: log1m::measure },
+    Case { name: "eval", measure: eval::measure },
+    Case { name: "plan5000", measure: plan5000::measure },
+    Case { name: "idle", measure: idle::measure },
+];
+
+/// What may be asked for.
+pub(crate) fn names() -> Vec<&'static str> {
+    ALL.iter().map(|case| case.name).collect()
+}
