@@ -54,7 +54,7 @@ impl LocalPool {
     }
 
     /// Leases a runner to a run: a new one, or with `adopt` the one that an earlier engine started
-    /// for it. Returns at once; [`PoolEvent::Ready`] follows.
+    /// for it. Returns at once; [`crate::PoolEvent::Ready`] follows.
     ///
     /// # Errors
     /// The runner's row cannot be stored.
