@@ -167,8 +167,7 @@ impl<'a, W: Write> Follower<'a, W> {
         match view.status {
             StepStatus::Pending | StepStatus::Queued | StepStatus::Running => {}
             StepStatus::Waiting => {
-                let words =
-                    format!("waits{}", reason.map_or(String::new(), |text| format!(": {text}")));
+                let words = reason.unwrap_or_else(|| "waits for its next attempt".to_owned());
                 self.live.note(view.status, view.step.as_str(), &words)?;
             }
             StepStatus::Success

@@ -38,10 +38,9 @@ pub fn step_sign(status: StepStatus) -> &'static str {
         StepStatus::Running => "●",
         StepStatus::Waiting => "◷",
         StepStatus::Success => "✓",
-        StepStatus::Failed => "✗",
         StepStatus::Skipped => "-",
         StepStatus::Cancelled => "■",
-        StepStatus::TimedOut => "⧖",
+        StepStatus::Failed | StepStatus::TimedOut => "✗",
     }
 }
 
