@@ -68,6 +68,10 @@ unit: ## Unit and integration tests
 check-crates: ## Compile each crate alone (slow)
 	cargo xtask ci-check-crates
 
+.PHONY: dist-evaluator
+dist-evaluator: ## The evaluator with its Python inside, for releases
+	scripts/dist-evaluator.sh
+
 .PHONY: fuzz
 fuzz: ## Fuzz the evaluator, a minute for each target
 	scripts/fuzz.sh

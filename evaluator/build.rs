@@ -29,5 +29,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo::rustc-env={name}={value}");
     }
     println!("cargo::rustc-env=PLUE_PYTHON_EXECUTABLE={python}");
+    #[cfg(feature = "static-python")]
+    freeze(&python)?;
     Ok(())
+}
+
+/// Compiles the standard library for the build that needs no Python where it runs.
+#[cfg(feature = "static-python")]
+#[expect(clippy::disallowed_methods, reason = "cargo's interface to build scripts")]
+fn freeze(python: &str) -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=freeze.py");
+    println!("cargo::rerun-if-env-changed=PYO3_CONFIG_FILE");
+    if std::env::var_os("PYO3_CONFIG_FILE").is_none() {
+        return Err(
+            "static-python links what PYO3_CONFIG_FILE says; use scripts/dist-evaluator.sh".into(),
+        );
+    }
+    let folder = std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
+    let status = Command::new(python).args(["-I", "-S", "freeze.py"]).arg(folder).status()?;
+    if status.success() { Ok(()) } else { Err(format!("freeze.py failed: {status}").into()) }
 }

@@ -4,6 +4,8 @@
 //! workflow file.
 #![expect(unsafe_code, reason = "CPython's start-up and fork interfaces exist in C only")]
 
+#[cfg(feature = "static-python")]
+mod frozen;
 mod heap;
 
 use std::ffi::CStr;
@@ -18,8 +20,13 @@ use crate::options::HashSeed;
 
 /// The version of the interpreter this was built for.
 pub const VERSION: &str = env!("PLUE_PYTHON_VERSION");
-/// The hash seed of the second interpreter of a pair; any number but 0 would do.
-const SEED_B: u64 = 0x5eed;
+
+/// Where the standard library is; nowhere when it is inside.
+const LIBRARY: &[&str] = if cfg!(feature = "static-python") {
+    &[]
+} else {
+    &[env!("PLUE_PYTHON_STDLIB"), env!("PLUE_PYTHON_DYNLOAD")]
+};
 
 /// What the module `time` knows about the time. The jail takes the clock away anyhow; this turns
 /// the likely attempts into ordinary errors.
@@ -70,6 +77,8 @@ pub enum Error {
 /// [`Error`]
 pub fn start(seed: HashSeed) -> Result<(), Error> {
     audit::install().map_err(Error::Audit)?;
+    #[cfg(feature = "static-python")]
+    frozen::install();
     // SAFETY: called once, on the only thread, before any other use of CPython; every structure
     // is initialised by CPython's own function before it is read.
     unsafe {
@@ -103,12 +112,9 @@ unsafe fn configure(config: &mut ffi::PyConfig, seed: HashSeed) -> Result<(), Er
     config.faulthandler = 0;
     config.configure_c_stdio = 0;
     config.use_hash_seed = 1;
-    config.hash_seed = match seed {
-        HashSeed::A => 0,
-        HashSeed::B => SEED_B,
-    };
+    config.hash_seed = seed.number().into();
     config.module_search_paths_set = 1;
-    for path in [env!("PLUE_PYTHON_STDLIB"), env!("PLUE_PYTHON_DYNLOAD")] {
+    for path in LIBRARY {
         let wide = wide(path);
         // SAFETY: the string ends with NUL; CPython copies it.
         check(unsafe {
@@ -181,8 +187,8 @@ pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
     sys.getattr("path_importer_cache")?.call_method0("clear")?;
     let gc = py.import("gc")?;
     gc.call_method0("collect")?;
-    if seed == HashSeed::B {
-        heap::shuffle();
+    if seed != HashSeed::A {
+        heap::shuffle(seed.number());
     }
     // Rust's hash maps take their keys from the kernel once per thread; a child could not ask.
     drop(std::hash::RandomState::new());

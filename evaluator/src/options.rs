@@ -2,12 +2,15 @@
 //!
 //! Must not read the environment: the engine clears it.
 
+use std::num::NonZeroU32;
+
 use crate::jail::LayerName;
 
-/// Which of the two interpreters of a pair this is.
+/// Which of the interpreters that are compared this is.
 ///
-/// Both must build the same plan from the same file; they differ in hash seed and heap layout, so
-/// that a plan which depends on set order or addresses differs between them.
+/// All must build the same plan from the same file; they differ in hash seed and heap layout, so
+/// that a plan which depends on set order or addresses differs between them. Two of them may agree
+/// by luck: on the order of a set of two texts every second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HashSeed {
     /// Seed 0, heap as it comes.
@@ -15,12 +18,35 @@ pub enum HashSeed {
     A,
     /// Another seed, free lists shuffled.
     B,
+    /// This seed, free lists shuffled after it: a third opinion, which nobody who wrote a file to
+    /// suit A and B has seen.
+    Number(NonZeroU32),
+}
+
+impl HashSeed {
+    /// The seed as `CPython` takes it.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::A => 0,
+            Self::B => 0x5eed,
+            Self::Number(number) => number.get(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "A" => Some(Self::A),
+            "B" => Some(Self::B),
+            number => number.parse().ok().map(Self::Number),
+        }
+    }
 }
 
 /// What the command line said.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// `--hash-seed A|B`
+    /// `--hash-seed A|B|NUMBER`, the number from 1 to 4294967295.
     pub hash_seed: HashSeed,
     /// `--allow-missing LAYER`, repeatable.
     pub allow_missing: Vec<LayerName>,
@@ -83,9 +109,8 @@ impl Options {
 
     fn set(&mut self, option: String, value: String) -> Result<(), UsageError> {
         let layer = LayerName::parse(&value);
-        match (option.as_str(), value.as_str(), layer) {
-            ("--hash-seed", "A", _) => self.hash_seed = HashSeed::A,
-            ("--hash-seed", "B", _) => self.hash_seed = HashSeed::B,
+        match (option.as_str(), HashSeed::parse(&value), layer) {
+            ("--hash-seed", Some(seed), _) => self.hash_seed = seed,
             ("--allow-missing", _, Some(layer)) => self.allow_missing.push(layer),
             ("--drop-layer", _, Some(layer)) => self.drop.push(layer),
             _ => return Err(UsageError::BadValue { option, value }),
@@ -107,6 +132,16 @@ mod tests {
         let options = parse("--hash-seed B --allow-missing tsc --allow-missing uid").unwrap();
         assert_eq!(options.hash_seed, HashSeed::B);
         assert_eq!(options.allow_missing, [LayerName::Tsc, LayerName::Uid]);
+    }
+
+    #[test]
+    fn a_third_interpreter_has_a_seed_by_number_and_not_that_of_the_first() {
+        let seed =
+            |value: &str| parse(&format!("--hash-seed {value}")).map(|o| o.hash_seed.number());
+        assert_eq!(seed("4294967295"), Ok(u32::MAX));
+        for bad in ["0", "-1", "4294967296", "C"] {
+            assert!(seed(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -17,9 +17,10 @@ const BLOCKS: usize = 384;
 const KEEP: usize = 16;
 
 /// Takes blocks of every small size and frees most of them out of order, so that free lists no
-/// longer ascend. Costs about 3 MB once per zygote. The GIL must be held.
-pub(super) fn shuffle() {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+/// longer ascend; another seed gives another order. Costs about 3 MB once per zygote. The GIL must be
+/// held.
+pub(super) fn shuffle(seed: u32) {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(seed);
     for size in (STEP..=LARGEST).step_by(STEP) {
         // SAFETY: the GIL is held by the caller, who has just run Python code.
         let take = |_| unsafe { ffi::PyObject_Malloc(size) };

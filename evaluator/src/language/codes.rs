@@ -3,21 +3,7 @@
 //! A code never changes its meaning and is never used again. Each has a page in `docs/errors/`; a
 //! test compares the two. Must not hold the texts of messages: those stand where they are reported.
 
-use plue_plan::Code;
-
-macro_rules! catalogue {
-    ($($name:ident = $code:literal, $meaning:literal;)+) => {
-        $(
-            #[doc = concat!("`", $code, "`: ", $meaning, ".")]
-            pub const $name: Code = Code::new($code);
-        )+
-
-        /// Every code with what it means, in the order of their numbers.
-        pub const ALL: &[(Code, &str)] = &[$((Code::new($code), $meaning)),+];
-    };
-}
-
-catalogue! {
+plue_plan::error_codes! {
     SOURCE_TOO_LARGE = "PLUE-E0001", "a source file is larger than the limit";
     NOT_UTF8 = "PLUE-E0002", "a source file is not valid UTF-8";
     CONTROL_CHARACTER = "PLUE-E0003", "a source file holds a control character";

@@ -9,6 +9,9 @@ mod endurance;
 mod escape;
 mod harness;
 mod layers;
+mod seeds;
+#[cfg(feature = "static-python")]
+mod self_contained;
 mod syscalls;
 mod traced;
 mod zygote;

@@ -6,14 +6,15 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
+    num::NonZeroU32,
     os::fd::{FromRawFd as _, RawFd},
     path::{Path, PathBuf},
     ptr,
 };
 
-use plue_evaluator::language;
+use plue_evaluator::{interpreter, language, options::HashSeed};
 use plue_wire::eval::{Bytes, EvalOutcome, EvalRequest, Facts};
-use pyo3::{ffi, prelude::*};
+use pyo3::prelude::*;
 
 /// Address space that a child may add.
 const MEMORY: u64 = 256 * 1024 * 1024;
@@ -82,35 +83,11 @@ pub(crate) fn evaluate(request: EvalRequest) -> Observed {
 }
 
 fn start_interpreter(seed: u32) {
-    // SAFETY: the process has one thread (it was forked) and no interpreter yet; the configuration
-    // is initialised before it is read.
-    unsafe {
-        let mut config = std::mem::zeroed::<ffi::PyConfig>();
-        ffi::PyConfig_InitIsolatedConfig(&raw mut config);
-        config.use_hash_seed = 1;
-        config.hash_seed = seed.into();
-        config.site_import = 0;
-        config.write_bytecode = 0;
-        config.install_signal_handlers = 0;
-        ffi::PyConfig_SetBytesString(
-            &raw mut config,
-            &raw mut config.executable,
-            c"/usr/bin/python3.11".as_ptr(),
-        );
-        let status = ffi::Py_InitializeFromConfig(&raw const config);
-        assert_eq!(ffi::PyStatus_Exception(status), 0, "the interpreter does not start");
-    }
+    let seed = NonZeroU32::new(seed).map_or(HashSeed::A, HashSeed::Number);
+    interpreter::start(seed).unwrap();
     Python::attach(|py| {
-        if seed != 0 {
-            // Another heap layout, so that what depends on addresses differs.
-            py.run(
-                c"import builtins; builtins._ = [bytes(i * 37 % 3001) for i in range(4001)][::3]",
-                None,
-                None,
-            )
-            .unwrap();
-        }
         language::prepare(py).unwrap();
+        interpreter::seal(py, seed).unwrap();
     });
 }
 
