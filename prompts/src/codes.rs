@@ -2,21 +2,7 @@
 //!
 //! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
 
-use plue_plan::Code;
-
-macro_rules! catalogue {
-    ($($name:ident = $code:literal, $meaning:literal;)+) => {
-        $(
-            #[doc = concat!("`", $code, "`: ", $meaning, ".")]
-            pub const $name: Code = Code::new($code);
-        )+
-
-        /// Every code with what it means, in the order of their numbers.
-        pub const ALL: &[(Code, &str)] = &[$((Code::new($code), $meaning)),+];
-    };
-}
-
-catalogue! {
+plue_plan::error_codes! {
     FILE_TOO_LARGE = "PLUE-T0001", "a prompt or role file is larger than the limit, or holds a NUL character";
     NO_FRONTMATTER = "PLUE-T0002", "a prompt or role file has no frontmatter, or it is not closed";
     BAD_FRONTMATTER = "PLUE-T0003", "the frontmatter is no valid YAML, or a field has the wrong type";

@@ -3,21 +3,7 @@
 //! A code never changes its meaning and is never used again. Each has a page in `docs/errors/`; a
 //! test compares the two. Must not hold the texts of messages: those stand where they are reported.
 
-use crate::diagnostic::Code;
-
-macro_rules! catalogue {
-    ($($name:ident = $code:literal, $meaning:literal;)+) => {
-        $(
-            #[doc = concat!("`", $code, "`: ", $meaning, ".")]
-            pub const $name: Code = Code::new($code);
-        )+
-
-        /// Every code with what it means, in the order of their numbers.
-        pub const ALL: &[(Code, &str)] = &[$((Code::new($code), $meaning)),+];
-    };
-}
-
-catalogue! {
+crate::error_codes! {
     NOT_CANONICAL = "PLUE-P0001", "the plan cannot be written as canonical JSON";
     IR_TOO_LARGE = "PLUE-P0002", "the plan is larger than the limit";
     NOT_A_PLAN = "PLUE-P0003", "the bytes are no plan: not JSON, an unknown key, a missing or mistyped field";

@@ -6,6 +6,30 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Declares a catalogue of error codes: a constant for each, and `ALL` with what each means.
+///
+/// A code never changes its meaning and is never used again. Each has a page in `docs/errors/`; a
+/// test of the crate compares the two.
+///
+/// ```
+/// plue_plan::error_codes! {
+///     NO_SUCH_FILE = "PLUE-X0001", "the file does not exist";
+/// }
+/// assert_eq!(ALL[0].0, NO_SUCH_FILE);
+/// ```
+#[macro_export]
+macro_rules! error_codes {
+    ($($name:ident = $code:literal, $meaning:literal;)+) => {
+        $(
+            #[doc = concat!("`", $code, "`: ", $meaning, ".")]
+            pub const $name: $crate::Code = $crate::Code::new($code);
+        )+
+
+        /// Every code with what it means, in the order of their numbers.
+        pub const ALL: &[($crate::Code, &str)] = &[$(($crate::Code::new($code), $meaning)),+];
+    };
+}
+
 /// A stable code, `PLUE-<letter><number>`. Letters: `P` plan, `E` evaluator, `S` YAML/JSON and
 /// expressions, `T` prompts, `R` runs, `D` database, `W` wire, `C` command line. Each has a page in
 /// `docs/errors/`.

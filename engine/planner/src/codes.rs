@@ -3,21 +3,7 @@
 //!
 //! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
 
-use plue_plan::Code;
-
-macro_rules! catalogue {
-    ($($name:ident = $code:literal, $meaning:literal;)+) => {
-        $(
-            #[doc = concat!("`", $code, "`: ", $meaning, ".")]
-            pub const $name: Code = Code::new($code);
-        )+
-
-        /// Every code with what it means, in the order of their numbers.
-        pub const ALL: &[(Code, &str)] = &[$((Code::new($code), $meaning)),+];
-    };
-}
-
-catalogue! {
+plue_plan::error_codes! {
     NOT_DETERMINISTIC = "PLUE-E0201", "two evaluations of the same file gave different plans";
     TOO_MUCH_CPU = "PLUE-E0202", "the evaluation took more CPU time than the limit";
     TOO_MUCH_MEMORY = "PLUE-E0203", "the evaluation took more memory than the limit";

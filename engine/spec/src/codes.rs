@@ -2,42 +2,18 @@
 //!
 //! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
 
-use plue_plan::Code;
-
-/// An expression or template does not parse.
-pub const SYNTAX: Code = Code::new("PLUE-S0001");
-/// An expression names a step that the plan does not have.
-pub const UNKNOWN_STEP: Code = Code::new("PLUE-S0002");
-/// An expression reads a field or index that is not there.
-pub const MISSING: Code = Code::new("PLUE-S0003");
-/// An operator or function was given values it does not take.
-pub const WRONG_TYPE: Code = Code::new("PLUE-S0004");
-/// A number is divided by zero, overflows or cannot be read.
-pub const ARITHMETIC: Code = Code::new("PLUE-S0005");
-/// An expression costs more than the limit.
-pub const TOO_COSTLY: Code = Code::new("PLUE-S0006");
-/// A condition is neither true nor false.
-pub const NOT_BOOLEAN: Code = Code::new("PLUE-S0007");
-/// A secret stands where only plain values may stand.
-pub const MISPLACED_SECRET: Code = Code::new("PLUE-S0008");
-/// An object with a `$` key is no expression, template or secret.
-pub const MALFORMED: Code = Code::new("PLUE-S0009");
-/// A regular expression is malformed or too large.
-pub const BAD_REGEX: Code = Code::new("PLUE-S0010");
-
-/// Every code with what it means, in the order of their numbers.
-pub const ALL: &[(Code, &str)] = &[
-    (SYNTAX, "an expression or template does not parse"),
-    (UNKNOWN_STEP, "an expression names a step that the plan does not have"),
-    (MISSING, "an expression reads a field or index that is not there"),
-    (WRONG_TYPE, "an operator or function was given values it does not take"),
-    (ARITHMETIC, "a number is divided by zero, overflows or cannot be read"),
-    (TOO_COSTLY, "an expression costs more than the limit"),
-    (NOT_BOOLEAN, "a condition is neither true nor false"),
-    (MISPLACED_SECRET, "a secret stands where only plain values may stand"),
-    (MALFORMED, "an object with a `$` key is no expression, template or secret"),
-    (BAD_REGEX, "a regular expression is malformed or too large"),
-];
+plue_plan::error_codes! {
+    SYNTAX = "PLUE-S0001", "an expression or template does not parse";
+    UNKNOWN_STEP = "PLUE-S0002", "an expression names a step that the plan does not have";
+    MISSING = "PLUE-S0003", "an expression reads a field or index that is not there";
+    WRONG_TYPE = "PLUE-S0004", "an operator or function was given values it does not take";
+    ARITHMETIC = "PLUE-S0005", "a number is divided by zero, overflows or cannot be read";
+    TOO_COSTLY = "PLUE-S0006", "an expression costs more than the limit";
+    NOT_BOOLEAN = "PLUE-S0007", "a condition is neither true nor false";
+    MISPLACED_SECRET = "PLUE-S0008", "a secret stands where only plain values may stand";
+    MALFORMED = "PLUE-S0009", "an object with a `$` key is no expression, template or secret";
+    BAD_REGEX = "PLUE-S0010", "a regular expression is malformed or too large";
+}
 
 #[cfg(test)]
 mod tests {
