@@ -27,6 +27,7 @@ pub(crate) const MIN_EVENT_COST: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     claim: Claim,
+    /// The oldest events.
     memory: VecDeque<Vec<u8>>,
     memory_bytes: usize,
     /// The number of the first event that is still held.
@@ -38,7 +39,10 @@ pub(crate) struct Outbox {
     /// Bytes that may be sent and unacknowledged at once.
     credit: u64,
     in_flight: u64,
+    /// Those behind them.
     spill: Spill,
+    /// The newest, while the disk refuses them.
+    overflow: VecDeque<Vec<u8>>,
     ended: bool,
 }
 
@@ -57,6 +61,7 @@ impl Outbox {
             credit: INITIAL_CREDIT_BYTES,
             in_flight: 0,
             spill: Spill::new(file),
+            overflow: VecDeque::new(),
             ended: false,
         }
     }
@@ -98,20 +103,33 @@ impl Outbox {
     fn append(&mut self, message: &FromRunner) -> Result<usize, Error> {
         let frame = encode(message, MAX_FRAME_BYTES)?;
         let bytes = frame.len();
-        let in_memory = self.spill.is_empty() && self.memory_bytes + frame.len() <= MEMORY_BYTES;
-        // When the disk refuses, memory has to hold it: a byte that was read is never lost. The
-        // owner sees `disk_failed` and lets nothing more be read.
-        if in_memory || !self.spill.append(&frame) {
+        self.drain_overflow();
+        let is_last = self.spill.is_empty() && self.overflow.is_empty();
+        if is_last && self.memory_bytes + frame.len() <= MEMORY_BYTES {
             self.memory_bytes += frame.len();
             self.memory.push_back(frame);
+        } else if !self.overflow.is_empty() || !self.spill.append(&frame) {
+            // When the disk refuses, memory has to hold it: a byte that was read is never lost. The
+            // owner sees `disk_failed` and lets nothing more be read.
+            self.overflow.push_back(frame);
         }
         self.next += 1;
         Ok(bytes)
     }
 
+    /// Gives the disk what it refused before, as far as it takes it now.
+    fn drain_overflow(&mut self) {
+        while let Some(frame) = self.overflow.front() {
+            if !self.spill.append(frame) {
+                return;
+            }
+            self.overflow.pop_front();
+        }
+    }
+
     /// Whether the file could not be written.
     pub(crate) fn disk_failed(&self) -> bool {
-        self.spill.failed()
+        !self.overflow.is_empty() || self.spill.failed()
     }
 
     /// Moves everything to the file, so that it survives this process.
@@ -120,6 +138,7 @@ impl Outbox {
             self.memory.clear();
             self.memory_bytes = 0;
         }
+        self.drain_overflow();
     }
 
     /// The next frame to send, if there is one and the credit allows it.
@@ -139,9 +158,14 @@ impl Outbox {
 
     fn read(&self, seq: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         let at = usize::try_from(seq - self.first).unwrap_or(usize::MAX);
-        match self.memory.get(at) {
+        if let Some(frame) = self.memory.get(at) {
+            out.extend_from_slice(frame);
+            return Ok(());
+        }
+        let at = at - self.memory.len();
+        match at.checked_sub(self.spill.len()).and_then(|at| self.overflow.get(at)) {
             Some(frame) => out.extend_from_slice(frame),
-            None => self.spill.read(at - self.memory.len(), out)?,
+            None => self.spill.read(at, out)?,
         }
         Ok(())
     }
@@ -156,6 +180,9 @@ impl Outbox {
                 Some(frame) => {
                     self.memory_bytes -= frame.len();
                     frame.len()
+                }
+                None if self.spill.is_empty() => {
+                    self.overflow.pop_front().map_or(0, |frame| frame.len())
                 }
                 None => self.spill.forget_first(),
             };
@@ -230,7 +257,7 @@ impl Outbox {
 
     /// Whether something waits in memory only.
     pub(crate) fn is_volatile(&self) -> bool {
-        !self.memory.is_empty()
+        !self.memory.is_empty() || !self.overflow.is_empty()
     }
 
     /// What the engine is told after a reconnect.

@@ -30,6 +30,8 @@ pub(super) struct Spill {
     end: u64,
     punched: u64,
     failed: bool,
+    #[cfg(test)]
+    full: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,11 +52,24 @@ pub(super) struct Found {
 
 impl Spill {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, index: VecDeque::new(), end: 0, punched: 0, failed: false }
+        Self {
+            path,
+            file: None,
+            index: VecDeque::new(),
+            end: 0,
+            punched: 0,
+            failed: false,
+            #[cfg(test)]
+            full: false,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
     }
 
     pub(super) fn failed(&self) -> bool {
@@ -89,7 +104,17 @@ impl Spill {
         true
     }
 
+    /// From now on the disk refuses, or takes again.
+    #[cfg(test)]
+    pub(super) fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<Place> {
+        #[cfg(test)]
+        if self.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = match &self.file {
             Some(file) => file,
             None => self.file.insert(open(&self.path)?),
@@ -121,6 +146,8 @@ impl Spill {
             return place.bytes;
         };
         if self.index.is_empty() {
+            // The next try tells whether the disk takes something again.
+            self.failed = false;
             // Failing to shrink costs disk, nothing else.
             let _kept = file.set_len(0);
             self.end = 0;

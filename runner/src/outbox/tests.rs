@@ -52,6 +52,8 @@ enum Move {
     Send,
     Ack(u64),
     Persist,
+    /// The disk is full, or has room again.
+    Full(bool),
     Reconnect(u64),
 }
 
@@ -61,6 +63,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         4 => Just(Move::Send),
         2 => (0_u64..4).prop_map(Move::Ack),
         1 => Just(Move::Persist),
+        1 => any::<bool>().prop_map(Move::Full),
         1 => (0_u64..4).prop_map(Move::Reconnect),
     ];
     prop::collection::vec(one, 1..120)
@@ -92,6 +95,7 @@ proptest! {
                     outbox.ack(acked);
                 }
                 Move::Persist => outbox.persist(),
+                Move::Full(is_full) => outbox.spill.set_full(is_full),
                 Move::Reconnect(behind) => {
                     acked = acked.max(seen.saturating_sub(behind));
                     seen = acked;
