@@ -155,6 +155,12 @@ impl Bench {
         self.processes().into_iter().filter(|process| process.name == "plue-runner").collect()
     }
 
+    /// Waits until no step runs any more.
+    pub(crate) async fn steps_end(&self) {
+        let is_step = |process: &Process| matches!(process.name.as_str(), "bash" | "sleep");
+        until(|| !self.processes().iter().any(is_step)).await;
+    }
+
     /// Kills every runner and waits until it is dead.
     pub(crate) async fn kill_runners(&self) {
         for runner in self.runners() {
@@ -207,11 +213,16 @@ impl Said {
         }
     }
 
+    /// The last words on standard error.
+    pub(crate) fn end(&self) -> &str {
+        let from = self.stderr.len().saturating_sub(500);
+        self.stderr.get(from..).unwrap_or(&self.stderr)
+    }
+
     /// The same, if it ended with this code.
     #[track_caller]
     pub(crate) fn ends(self, code: i32) -> Self {
-        let (stdout, stderr) = (&self.stdout, &self.stderr);
-        assert_eq!(self.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
+        assert_eq!(self.status.code(), Some(code), "{}", self.end());
         self
     }
 }
@@ -224,6 +235,13 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         Clock::real().sleep(LOOK).await;
     }
+}
+
+/// What a process has started and not waited for.
+pub(crate) fn children(child: &Child) -> Vec<Process> {
+    let pid = child.id();
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| Process::of(pid.parse().ok()?)).collect()
 }
 
 /// Kills a process as `kill -9` does and waits until it is gone.

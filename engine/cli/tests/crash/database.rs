@@ -2,12 +2,13 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use plue_flow::RunStatus;
 
-use crate::bench::{Bench, Said, until};
+use crate::bench::Bench;
 
 const SOURCE: &str = r#"
 def workflow():
@@ -39,6 +40,33 @@ fn lock(bench: &Bench) -> Child {
     child
 }
 
+/// A file system with little room; needs root.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn small(folder: &Path) -> Option<Self> {
+        std::fs::create_dir_all(folder).unwrap();
+        let disk = Self(folder.to_owned());
+        disk.mount(&["-t", "tmpfs", "-o", "size=8m", "plue-test"]).then_some(disk)
+    }
+
+    fn grow(&self) {
+        assert!(self.mount(&["-o", "remount,size=256m"]));
+    }
+
+    fn mount(&self, args: &[&str]) -> bool {
+        let mount = Command::new("mount").args(args).arg(&self.0).stderr(Stdio::null()).status();
+        mount.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let mut unmount = Command::new("umount");
+        let _was_not_mounted = unmount.arg("-l").arg(&self.0).stderr(Stdio::null()).status();
+    }
+}
+
 #[tokio::test]
 async fn case_16_a_database_that_is_locked_for_a_while_costs_time_and_nothing_else() {
     let bench = Bench::new(SOURCE);
@@ -47,7 +75,7 @@ async fn case_16_a_database_that_is_locked_for_a_while_costs_time_and_nothing_el
     let mut holder = lock(&bench);
     bench.touch("go");
     // The step ends while nothing can be stored.
-    until(|| bench.processes().iter().all(|process| process.name.starts_with("plue"))).await;
+    bench.steps_end().await;
     holder.stdin.take().unwrap().flush().unwrap();
     assert!(holder.wait().unwrap().success());
     assert!(engine.wait().unwrap().success());
@@ -66,33 +94,20 @@ def workflow():
     return Plan(name="Big", steps=[Step.bash("big", big)])
 "#,
     );
-    std::fs::create_dir_all(bench.state()).unwrap();
-    let state = bench.state();
-    let mount = |args: &[&str]| Command::new("mount").args(args).arg(&state).output();
-    let mounted = mount(&["-t", "tmpfs", "-o", "size=8m", "plue-test"]);
-    if !mounted.is_ok_and(|output| output.status.success()) {
+    let Some(disk) = Disk::small(&bench.state()) else {
         eprintln!("skipped: a small file system cannot be mounted here");
         return;
-    }
-    let said = bench.plue(&["run"]);
-    let grown = mount(&["-o", "remount,size=256m"]);
-    let resumed = bench.plue(&["resume"]);
-    let (run, lines) = (bench.run().await, bench.lines("ran"));
-    let (status, logs) = (bench.status(&run).await, bench.logs(&run).await);
-    bench.nothing_is_left().await;
-    let unmounted = Command::new("umount").arg("-l").arg(&state).status();
-    assert!(grown.unwrap().status.success() && unmounted.unwrap().success());
-    let Said { stderr, .. } = said.ends(5);
-    assert!(
-        stderr.contains("no space is left for the database"),
-        "{}",
-        &stderr[stderr.len().saturating_sub(500)..]
-    );
-    resumed.ends(0);
-    assert_eq!((status, lines), (RunStatus::Success, 1));
-    let log = &logs["big"]["Stdout"];
+    };
+    let said = bench.plue(&["run"]).ends(5);
+    assert!(said.stderr.contains("no space is left for the database"), "{}", said.end());
+    disk.grow();
+    bench.plue(&["resume"]).ends(0);
+    let run = bench.run().await;
+    assert_eq!((bench.status(&run).await, bench.lines("ran")), (RunStatus::Success, 1));
+    let log = &bench.logs(&run).await["big"]["Stdout"];
     assert_eq!(log.len(), 16_000_000 + 210_527 + 4);
     assert!(log.ends_with(b"\nend\n"));
+    bench.nothing_is_left().await;
 }
 
 #[tokio::test]

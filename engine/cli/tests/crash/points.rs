@@ -1,10 +1,13 @@
 //! Kills at chosen points, found by what stands in the store or what a step has made.
 
+use std::{process::Child, time::Duration};
+
 use plue_flow::{AttemptStatus, RunStatus};
 use plue_runtime::Clock;
+use plue_testkit::faults::processes::Process;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::bench::{Bench, kill, until};
+use crate::bench::{Bench, children, kill, until};
 
 /// A step that says `before`, waits for the file `go`, and says `after`.
 const GATED: &str = r#"
@@ -51,7 +54,7 @@ async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() 
     bench.appears("up").await;
     kill(&mut engine);
     bench.touch("go");
-    until(|| bench.processes().iter().all(|process| process.name == "plue-runner")).await;
+    bench.steps_end().await;
     // The runner writes a result that waits to its disk; then it may die as well.
     let folder = bench.runners()[0]
         .line
@@ -65,7 +68,7 @@ async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() 
         texts.into_iter().any(|bytes| bytes.windows(6).any(|window| window == b"after\n"))
     };
     until(spilled).await;
-    Clock::real().sleep(std::time::Duration::from_millis(100)).await;
+    Clock::real().sleep(Duration::from_millis(100)).await;
     bench.kill_runners().await;
     bench.plue(&["resume"]).ends(0);
     let run = bench.run().await;
@@ -99,7 +102,7 @@ async fn without_a_policy_a_step_whose_runner_was_killed_fails_and_says_why() {
     let run = bench.run().await;
     // Its start has to be stored: before that a loss is free.
     while bench.attempt(&run, "gate").await.state != AttemptStatus::Running {
-        Clock::real().sleep(std::time::Duration::from_millis(2)).await;
+        Clock::real().sleep(Duration::from_millis(2)).await;
     }
     bench.kill_runners().await;
     assert_eq!(engine.wait().unwrap().code(), Some(1));
@@ -186,7 +189,7 @@ def workflow():
         if stored.journal.iter().any(|(_, fact)| asked(fact)) {
             break;
         }
-        Clock::real().sleep(std::time::Duration::from_millis(2)).await;
+        Clock::real().sleep(Duration::from_millis(2)).await;
     }
     kill(&mut engine);
     // The connection dies with what was in it only if the runner is a new process.
@@ -208,7 +211,7 @@ async fn case_46_an_engine_that_stood_still_goes_on_where_it_was() {
     let refused = bench.plue(&["resume", run.as_str()]);
     assert_ne!(refused.status.code(), Some(0), "{}", refused.stderr);
     bench.touch("go");
-    until(|| bench.processes().iter().all(|process| process.name.starts_with("plue"))).await;
+    bench.steps_end().await;
     kill_process(pid, Signal::CONT).unwrap();
     assert!(engine.wait().unwrap().success());
     assert_eq!(bench.lines("ran"), 1);
@@ -228,13 +231,24 @@ async fn a_run_that_is_being_driven_is_left_alone() {
     bench.nothing_is_left().await;
 }
 
+/// The evaluator of a command that plans.
+async fn evaluator(engine: &Child) -> Process {
+    loop {
+        let found = children(engine).into_iter().find(|child| child.name == "plue-evaluator");
+        if let Some(found) = found {
+            return found;
+        }
+        Clock::real().sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_kill_while_the_file_is_evaluated_leaves_no_process_and_no_run() {
     let bench = Bench::new("def workflow():\n    while True:\n        pass\n");
     let mut engine = bench.start(&["run"]);
-    until(|| bench.processes().iter().any(|process| process.name == "plue-evaluator")).await;
+    let evaluator = evaluator(&engine).await;
     kill(&mut engine);
-    until(|| bench.processes().is_empty()).await;
+    until(|| !evaluator.lives() && bench.processes().is_empty()).await;
     assert_eq!(bench.runs().await, []);
 }
 
@@ -242,12 +256,8 @@ async fn a_kill_while_the_file_is_evaluated_leaves_no_process_and_no_run() {
 async fn an_evaluator_that_is_killed_ends_the_command_and_nothing_else() {
     let bench = Bench::new("def workflow():\n    while True:\n        pass\n");
     let mut engine = bench.start(&["run"]);
-    until(|| bench.processes().iter().any(|process| process.name == "plue-evaluator")).await;
-    for process in bench.processes() {
-        if process.name == "plue-evaluator" {
-            process.signal(Signal::KILL);
-        }
-    }
+    let evaluator = evaluator(&engine).await;
+    evaluator.signal(Signal::KILL);
     assert!(matches!(engine.wait().unwrap().code(), Some(3 | 5)));
     until(|| bench.processes().is_empty()).await;
     assert_eq!(bench.runs().await, []);

@@ -18,6 +18,16 @@ pub struct Process {
 // === impl Process ===
 
 impl Process {
+    /// The process with this id, if there is one.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<_> = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        let name = Path::new(words.first()?.as_ref()).file_name()?.to_string_lossy().into_owned();
+        let line: String = words.join(" ").chars().take(1_000).collect();
+        Some(Self { pid, name, line })
+    }
+
     /// Sends a signal; one that has gone meanwhile does not mind.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = Pid::from_raw(self.pid) {
@@ -47,16 +57,8 @@ pub fn processes_of(folder: &Path) -> Vec<Process> {
             let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
             holds("cmdline") || holds("environ") || cwd.is_ok_and(|cwd| cwd.starts_with(folder))
         })
-        .filter_map(process)
+        .filter_map(Process::of)
         .collect()
-}
-
-fn process(pid: i32) -> Option<Process> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words: Vec<_> = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-    let name = Path::new(words.first()?.as_ref()).file_name()?.to_string_lossy().into_owned();
-    let line: String = words.join(" ").chars().take(300).collect();
-    Some(Process { pid, name, line })
 }
 
 fn lives(pid: i32) -> bool {
