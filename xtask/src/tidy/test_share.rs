@@ -6,6 +6,8 @@ use super::{crates::Crate, report::Violation, rust_files::is_test_file, tree::Tr
 
 /// Crates where an untested line costs somebody a run.
 const WATCHED: &[&str] = &["plue-flow", "plue-store", "plue-executor"];
+/// Tests of a crate that need all of plue and so stand in another one's folder.
+const ELSEWHERE: &[(&str, &str)] = &[("plue-executor", "engine/cli/tests/crash/")];
 /// Least lines of tests per hundred lines of source.
 const FLOOR_PERCENT: usize = 50;
 /// Crates smaller than this are still being started.
@@ -25,6 +27,10 @@ fn check_crate(tree: &Tree, each: &Crate<'_>) -> Option<Violation> {
         let of_tests = if is_test_file(path) { all } else { inline };
         tests += of_tests;
         source += all - of_tests;
+    }
+    for (_, folder) in ELSEWHERE.iter().filter(|(name, _)| *name == each.name) {
+        let files = tree.of_kind("rs").filter(|(path, _)| path.starts_with(folder));
+        tests += files.map(|(_, text)| text.lines().count()).sum::<usize>();
     }
     if source < STARTED_AT_LINES || tests * 100 >= source * FLOOR_PERCENT {
         return None;
@@ -62,6 +68,20 @@ mod tests {
     fn tests_inside_a_source_file_count_as_tests() {
         let source = format!("{}mod tests {{\n{}}}\n", "x\n".repeat(400), "x\n".repeat(198));
         assert_eq!(found(&source, ""), 0);
+    }
+
+    #[test]
+    fn tests_that_stand_elsewhere_count_for_their_crate() {
+        let files = |tests: &str| {
+            check(&Tree::of(&[
+                ("engine/executor/Cargo.toml", "[package]\nname = \"plue-executor\"\n"),
+                ("engine/executor/src/driver.rs", &"x\n".repeat(400)),
+                ("engine/cli/tests/crash/main.rs", tests),
+            ]))
+            .len()
+        };
+        assert_eq!(files(&"x\n".repeat(200)), 0);
+        assert_eq!(files(&"x\n".repeat(199)), 1);
     }
 
     #[test]
