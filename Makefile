@@ -78,7 +78,7 @@ fuzz: ## Fuzz the evaluator, a minute for each target
 
 .PHONY: bench
 bench: ## Benchmarks
-	@echo 'bench: there are no benchmarks yet'
+	cargo xtask bench
 
 .PHONY: clean-state
 clean-state: ## Remove the runs and logs that `make run` stored here
