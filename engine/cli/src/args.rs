@@ -313,6 +313,9 @@ pub struct ResumeArgs {
     /// A run id, the beginning of one, or `last` [default: every run whose engine died]
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
+    /// A secret, taken from the variable of the same name in plue's own environment
+    #[arg(long = "secret", value_name = "NAME")]
+    pub secrets: Vec<String>,
 }
 
 /// `plue explain`

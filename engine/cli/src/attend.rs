@@ -1,6 +1,6 @@
 //! Attending a run from this terminal: drive it, show it, pass interrupts on, sum it up.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use plue_executor::{Engine, RunHandle, perform::environment::SecretSource};
 use plue_flow::{AttemptStatus, RunStatus, StepStatus, input::Reopen};
@@ -19,6 +19,8 @@ use crate::{
     terminal::{Style, sanitize},
 };
 
+/// Without a wake-up the store is looked at this often.
+const LOOK: Duration = Duration::from_millis(20);
 /// Lines of a failed step's log that the summary repeats.
 const LAST_LINES: u64 = 10;
 
@@ -80,9 +82,25 @@ pub async fn attend(
         }
     };
     let handle = handle.map_err(|error| from_executor(&error))?;
+    until_open(engine, &handle).await?;
     let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
     summary(app, engine.store(), run, status).await?;
     Ok(if interrupted { Exit::Interrupted } else { exit_of(status) })
+}
+
+/// Waits until the store shows a reopened run as open: what is shown before that is its old end.
+async fn until_open(engine: &Engine, handle: &RunHandle) -> Result<(), Failure> {
+    let store = engine.store();
+    let mut changes = store.changes_of(&handle.run);
+    while !handle.is_over() {
+        changes.borrow_and_update();
+        let row = store.run(&handle.run).await.map_err(|error| from_store(&error))?;
+        if row.is_none_or(|row| !row.view.status.is_terminal()) {
+            break;
+        }
+        let _look_again = tokio::time::timeout(LOOK, changes.changed()).await;
+    }
+    Ok(())
 }
 
 /// How a run's end becomes the end of the process.
@@ -121,6 +139,9 @@ async fn watch<W: io::Write>(
             }
             () = interrupts.next() => {
                 count += 1;
+                if count == 1 {
+                    output::say("stopping: TERM, and KILL after the grace; again to kill at once");
+                }
                 canceller.cancel("interrupt", count > 1).await;
             }
         }

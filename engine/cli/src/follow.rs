@@ -43,8 +43,8 @@ pub struct Follower<'a, W> {
     run: &'a RunId,
     live: Live<W>,
     clock: Clock,
-    /// The steps in the order of the plan.
-    order: Vec<StepId>,
+    /// Where each step stands in the plan.
+    places: HashMap<StepId, usize>,
     /// Bytes shown of each attempt's log.
     shown: HashMap<AttemptId, u64>,
     /// What was said last about each step.
@@ -57,7 +57,8 @@ impl<'a, W: Write> Follower<'a, W> {
     /// A follower that has shown nothing yet. `order`: the steps as the plan has them.
     pub fn new(store: &'a Store, run: &'a RunId, live: Live<W>, order: Vec<StepId>) -> Self {
         let clock = Clock::real();
-        Self { store, run, live, clock, order, shown: HashMap::new(), said: BTreeMap::new() }
+        let places = order.into_iter().zip(0..).collect();
+        Self { store, run, live, clock, places, shown: HashMap::new(), said: BTreeMap::new() }
     }
 
     /// Passes over what is there already: a run that goes on is shown from there.
@@ -86,7 +87,9 @@ impl<'a, W: Write> Follower<'a, W> {
             changes.borrow_and_update();
             // The status first: what is shown after it is complete if it says that the run ended.
             let status = self.store.run(self.run).await?.map(|row| row.view.status);
+            let begun = self.clock.mark();
             self.show().await?;
+            let took = self.clock.elapsed(begun);
             match status {
                 None => return Ok(RunStatus::Cancelled),
                 Some(status) if status.is_terminal() => {
@@ -98,7 +101,10 @@ impl<'a, W: Write> Follower<'a, W> {
             let mark = self.clock.mark();
             let woken = tokio::time::timeout(POLL, changes.changed()).await;
             if woken.is_ok() {
-                let early = RHYTHM.saturating_sub(self.clock.elapsed(mark));
+                // At least as long as showing took: a plan of thousands of steps shall not be kept
+                // from running by its display.
+                let rhythm = RHYTHM.max(took);
+                let early = rhythm.saturating_sub(self.clock.elapsed(mark));
                 self.clock.sleep(early).await;
             }
         }
@@ -109,12 +115,16 @@ impl<'a, W: Write> Follower<'a, W> {
         let steps = self.store.steps(self.run).await?;
         let attempts = self.store.attempts(self.run, None).await?;
         let mut views: Vec<StepView> = steps.into_iter().map(|row| row.view).collect();
-        let place = |view: &StepView| self.order.iter().position(|step| *step == view.step);
-        views.sort_by_key(|view| (view.ended_at.unwrap_or(Timestamp::MAX), place(view)));
+        let mut by_step: HashMap<StepId, Vec<AttemptRow>> = HashMap::new();
+        for attempt in attempts {
+            by_step.entry(attempt.step.clone()).or_default().push(attempt);
+        }
+        let place = |view: &StepView| self.places.get(&view.step).copied();
+        views.sort_by_cached_key(|view| (view.ended_at.unwrap_or(Timestamp::MAX), place(view)));
         let now = self.clock.now();
         let mut running = Vec::new();
         for view in &views {
-            for attempt in attempts.iter().filter(|attempt| attempt.step == view.step) {
+            for attempt in by_step.get(&view.step).into_iter().flatten() {
                 self.log_of(attempt).await?;
             }
             if let (StepStatus::Running, Some(since)) = (view.status, view.started_at) {
@@ -136,6 +146,9 @@ impl<'a, W: Write> Follower<'a, W> {
         let mut from = self.shown.get(id).copied().unwrap_or(0);
         if quiet || from >= attempt.log_bytes {
             return Ok(());
+        }
+        if from == 0 {
+            self.live.flush(attempt.step.as_str())?;
         }
         loop {
             let pieces = self.store.read_log(id, LogRange::Bytes(from..from + PAGE)).await?;

@@ -9,7 +9,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use plue_flow::{Input, Run, RunStatus};
 use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
 use plue_pool::Lease;
-use plue_runtime::{Phase, Stop};
+use plue_runtime::{Phase, Stop, clock::Mark};
 use plue_store::RunRow;
 use plue_wire::runner::Claim;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -92,6 +92,8 @@ pub(crate) struct Driver {
     first: Option<Input>,
     secrets: Arc<dyn SecretSource>,
     lease: Option<Leased>,
+    /// When requests of other processes were last looked for.
+    looked: Mark,
     /// A request of another process is among the inputs that are being settled.
     request_seen: bool,
     /// Attempts that a runner of this driver has, with their fences.
@@ -114,6 +116,12 @@ impl RunHandle {
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller(self.control.clone())
+    }
+
+    /// Whether the driver has stopped; [`RunHandle::wait`] tells how.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.done.is_finished()
     }
 
     /// Waits until the run ends, or until the driver was stopped.
@@ -171,6 +179,7 @@ impl Driver {
             run: row.id.clone(),
             message: error.to_string(),
         };
+        let looked = shared.clock.mark();
         Ok(Self {
             shared,
             plan,
@@ -183,6 +192,7 @@ impl Driver {
             first: inputs.first,
             secrets: inputs.secrets,
             lease: None,
+            looked,
             request_seen: false,
             claims: HashMap::new(),
             deferred: Vec::new(),

@@ -114,7 +114,7 @@ impl Engine {
         Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop }).await
     }
 
-    /// Ends the runners of runs that are over: an engine that died between the end of its run and
+    /// Ends the runners and removes the locks of runs that are over: an engine that died between the end of its run and
     /// the release of the runner left them behind. Every run that is driven does this first.
     ///
     /// # Errors
@@ -132,6 +132,13 @@ impl Engine {
             shared.pool.discard(&runner.id).await;
             let reason = "its run is over";
             shared.store.runner_gone(&runner.id, reason, shared.clock.now()).await?;
+        }
+        for run in liveness::locks(&shared.options.locks_dir) {
+            let row = shared.store.run(&run).await?;
+            if row.is_none_or(|row| row.view.status.is_terminal()) {
+                // Taken and let go, it takes its file along.
+                drop(RunLock::take(&shared.options.locks_dir, &run));
+            }
         }
         Ok(())
     }

@@ -61,6 +61,12 @@ impl Drop for RunLock {
     }
 }
 
+/// The runs that have a file of a lock, held or not.
+pub(crate) fn locks(directory: &Path) -> Vec<RunId> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(RunId::new(entry.file_name().to_str()?))).collect()
+}
+
 /// Whether a process that lives advances the run.
 #[must_use]
 pub fn is_driven(directory: &Path, run: &RunId) -> bool {

@@ -4,5 +4,6 @@ pub(crate) mod condition;
 pub(crate) mod engine_step;
 pub mod environment;
 pub(crate) mod outcome;
+pub(crate) mod output;
 pub(crate) mod runner_step;
 pub(crate) mod scope;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use plue_executor::perform::environment::GivenSecrets;
+use plue_flow::RunStatus;
 use plue_runtime::{Clock, Stop, Tasks};
 use plue_store::CancelRequest;
 
@@ -56,6 +57,7 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
             row = store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
         }
         output::say(&format!("run {run} ended: {}", row.view.status));
-        Ok(Exit::Ok)
+        // The run may have been faster: it ended, but not because of us.
+        Ok(if row.view.status == RunStatus::Cancelled { Exit::Ok } else { Exit::RunFailed })
     })
 }

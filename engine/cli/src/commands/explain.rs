@@ -77,7 +77,7 @@ async fn explained(
             row: StepRecord::of(row),
             depends_on: journal::dependencies(&step.depends_on, &rows),
             conditions,
-            attempts: attempts.iter().map(AttemptRecord::of).collect(),
+            tries: attempts.iter().map(AttemptRecord::of).collect(),
             events,
             blocked_by: journal::blocked_by(&step.id, &rows),
             last_lines,

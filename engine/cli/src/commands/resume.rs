@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use plue_executor::perform::environment::GivenSecrets;
 use plue_runtime::Tasks;
 
-use super::one_run;
+use super::{one_run, run::given};
 use crate::{
     app::App,
     args::ResumeArgs,
@@ -20,13 +19,22 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
         let tasks = Tasks::new();
         let store = wiring::open_existing(app).await?;
         let runs = match &args.run {
-            Some(name) => vec![one_run(&store, name).await?],
+            Some(name) => {
+                let run = one_run(&store, name).await?;
+                let row = store.run(&run).await.map_err(|error| from_store(&error))?;
+                if let Some(row) = row.filter(|row| row.view.status.is_terminal()) {
+                    let ended = format!("run {run} has ended already: {}", row.view.status);
+                    return Err(Failure::usage(ended).hint(format!("plue retry {run}")));
+                }
+                vec![run]
+            }
             None => {
                 let open = store.unfinished_runs().await.map_err(|error| from_store(&error))?;
                 open.into_iter().map(|row| row.id).collect()
             }
         };
         let engine = wiring::engine(app, store, &tasks)?;
+        let secrets = Arc::new(given(&args.secrets, app)?);
         let mut worst = Exit::Ok;
         let mut resumed = 0;
         for run in runs {
@@ -39,8 +47,10 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             }
             output::say(&format!("run {run} is taken up"));
             resumed += 1;
-            let exit =
-                attend(app, &engine, &run, Begin::Drive, Arc::new(GivenSecrets::default())).await?;
+            let exit = attend(app, &engine, &run, Begin::Drive, secrets.clone()).await?;
+            if exit == Exit::Interrupted {
+                return Ok(exit);
+            }
             if worst == Exit::Ok {
                 worst = exit;
             }

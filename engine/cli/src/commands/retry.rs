@@ -12,7 +12,7 @@ use crate::{
     args::RetryArgs,
     attend::{Begin, attend},
     failure::Outcome,
-    wiring,
+    output, wiring,
 };
 
 pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
@@ -26,7 +26,9 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,
         };
-        eprintln!("run {run} goes on");
+        if app.verbosity >= 0 {
+            output::say(&format!("run {run} goes on"));
+        }
         attend(app, &engine, &run, Begin::Reopen(from), secrets).await
     })
 }

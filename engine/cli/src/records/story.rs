@@ -41,7 +41,7 @@ pub struct Story {
     /// Its conditions, one for each visit that had one evaluated.
     pub conditions: Vec<Condition>,
     /// All attempts, of older visits too.
-    pub attempts: Vec<AttemptRecord>,
+    pub tries: Vec<AttemptRecord>,
     /// What else happened: retries with their times, lost runners, loops.
     pub events: Vec<Moment>,
     /// The steps that kept it from running, the nearest first, down to the one that failed.

@@ -105,12 +105,19 @@ impl<W: Write> Live<W> {
     /// # Errors
     /// The stream is closed.
     pub fn ended(&mut self, view: &StepView, words: &str) -> io::Result<()> {
-        let step = view.step.as_str();
-        if let Some(rest) = self.partial.remove(step) {
-            let rest = String::from_utf8_lossy(&rest).into_owned();
-            self.line(step, "|", Style::Dim, visible(&rest))?;
-        }
-        self.note(view.status, step, words)
+        self.flush(view.step.as_str())?;
+        self.note(view.status, view.step.as_str(), words)
+    }
+
+    /// Shows an unfinished line of a step: another attempt begins a line of its own.
+    ///
+    /// # Errors
+    /// The stream is closed.
+    pub fn flush(&mut self, step: &str) -> io::Result<()> {
+        let Some(rest) = self.partial.remove(step) else { return Ok(()) };
+        self.erase()?;
+        let rest = String::from_utf8_lossy(&rest).into_owned();
+        self.line(step, "|", Style::Dim, visible(&rest))
     }
 
     /// Shows a remark about a step.
@@ -222,6 +229,15 @@ mod tests {
             String::from_utf8(live.out).unwrap(),
             "a    | one\na    | two\na    | 日\na    | 100%\n"
         );
+    }
+
+    #[test]
+    fn an_unfinished_line_of_one_attempt_does_not_run_into_the_next() {
+        let mut live = piped(&["a"]);
+        live.log("a", b"one").unwrap();
+        live.flush("a").unwrap();
+        live.log("a", b"two\n").unwrap();
+        assert_eq!(String::from_utf8(live.out).unwrap(), "a | one\na | two\n");
     }
 
     #[test]

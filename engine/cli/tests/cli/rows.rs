@@ -235,3 +235,20 @@ def workflow():
     let lines: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
     assert_eq!(bench.plue(&["logs", "last", "count"]).ends(0).stdout, lines);
 }
+
+#[test]
+fn a_retry_shows_what_it_runs_and_not_what_ran_before() {
+    let bench = Bench::with(
+        r#"
+def workflow():
+    return Plan(name="Twice", steps=[
+        Step.bash("good", "echo once"),
+        Step.bash("bad", "echo try $PLUE_VISIT; exit 1", depends_on=["good"]),
+    ])
+"#,
+    );
+    bench.plue(&["run"]).ends(1).tells(&["good | once", "bad  | try 1"]);
+    let said = bench.plue(&["retry", "last"]).ends(1);
+    said.tells(&["bad  | try 2", "bad  ✗"]);
+    assert!(!said.stderr.contains("once"), "{}", said.stderr);
+}

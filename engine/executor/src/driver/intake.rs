@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plue_flow::{AttemptStatus, Effect, Input};
+use plue_flow::{AttemptStatus, Effect, Input, fact::Outcome};
+use plue_plan::AttemptId;
 use plue_pool::{Command, Ended, PoolEvent};
 use plue_runtime::Phase;
 use plue_store::AttemptRow;
 use plue_wire::runner::{Claim, EventKind};
+use serde_json::Value as Json;
 
 use super::{Control, Driver};
-use crate::{batch::Incoming, error::Error, perform::outcome::outcome};
+use crate::{
+    batch::Incoming,
+    error::Error,
+    perform::{outcome::outcome, output},
+};
 
 /// Events of the runner that are taken into one transaction at most.
 const COALESCE: usize = 256;
@@ -22,6 +28,16 @@ impl Driver {
     pub(super) async fn intake(&mut self) -> Result<Vec<Incoming>, Error> {
         let deadline = self.run.next_deadline();
         let clock = self.shared.clock;
+        let poll = self.shared.options.control_poll;
+        // Not an arm of the select alone: a busy runner would put it off for ever.
+        if clock.elapsed(self.looked) >= poll {
+            self.looked = clock.mark();
+            let requests = self.stored_requests().await?;
+            if !requests.is_empty() {
+                return Ok(requests);
+            }
+        }
+        let look = poll.saturating_sub(clock.elapsed(self.looked));
         let tick = async {
             match deadline {
                 Some(at) => clock.sleep_until(at).await,
@@ -43,7 +59,7 @@ impl Driver {
             event = next_event(&mut self.lease) => self.runner_events(event).await,
             () = loss_due => Ok(self.due_losses()),
             () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
-            () = clock.sleep(self.shared.options.control_poll) => self.stored_requests().await,
+            () = clock.sleep(look) => Ok(Vec::new()),
         }
     }
 
@@ -104,12 +120,22 @@ impl Driver {
             incoming.push(self.started(claim, began));
         }
         let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
-        let input = Input::Ended {
-            attempt: claim.attempt.clone(),
-            outcome: outcome(&end.result.exit),
-            output,
-        };
+        let outcome = self.judged(&claim.attempt, outcome(&end.result.exit), &output);
+        let input = Input::Ended { attempt: claim.attempt.clone(), outcome, output };
         incoming.push(Incoming { input, end: Some(end) });
+    }
+
+    /// A success whose output is not what the step promises is refused.
+    fn judged(&self, attempt: &AttemptId, outcome: Outcome, output: &Json) -> Outcome {
+        let step = self.run.attempt(attempt).and_then(|view| self.plan.step(&view.step));
+        let schema = step.and_then(|step| step.options.outputs.as_ref());
+        match (outcome, schema) {
+            (Outcome::Success, Some(schema)) => match output::check(schema, output) {
+                Ok(()) => Outcome::Success,
+                Err(message) => Outcome::Refused { message },
+            },
+            (outcome, _) => outcome,
+        }
     }
 
     /// A session is up: give the runner what is queued, and square what the store says it has with

@@ -274,7 +274,9 @@ impl Driver {
     }
 
     pub(super) async fn verdict(&mut self, claim: Claim, verdict: ResultVerdict) {
-        if !matches!(verdict, ResultVerdict::Need(_)) {
+        // The attempt may have a newer claim by now: it was queued again with this result.
+        let is_current = self.claims.get(&claim.attempt) == Some(&claim);
+        if is_current && !matches!(verdict, ResultVerdict::Need(_)) {
             self.claims.remove(&claim.attempt);
         }
         if let Some(leased) = &self.lease {

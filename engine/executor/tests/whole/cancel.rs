@@ -49,3 +49,19 @@ async fn a_request_of_another_process_is_obeyed_and_forgotten() {
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
     assert_eq!(world.store.cancel_request(&run).await.unwrap(), None);
 }
+
+/// Steps end all the time, more often than requests are looked for.
+#[tokio::test]
+async fn a_request_of_another_process_is_obeyed_however_busy_the_run_is() {
+    let world = World::new().await;
+    let steps = (0..400).map(|n| bash(&format!("s{n}"), "touch up; sleep 0.05")).collect();
+    let mut plan = Plan::new("test", steps);
+    plan.max_parallel = Some(4);
+    let run = world.submit(plan).await;
+    let secrets = Arc::new(GivenSecrets::default());
+    let handle = world.engine.drive(&run, secrets, Stop::never()).await.unwrap();
+    appears(&world.work().join("up")).await;
+    let request = CancelRequest { by: "somebody".to_owned(), kill: true };
+    world.store.request_cancel(&run, request, Clock::real().now()).await.unwrap();
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
+}

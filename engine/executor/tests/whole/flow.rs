@@ -3,6 +3,8 @@
 use plue_flow::{Fact, RunStatus, StepStatus, fact::Outcome};
 use plue_plan::{Action, DurationText, Value, action::Llm, action::Prompt, policy::Retry};
 
+use serde_json::json;
+
 use super::world::{World, after, bash};
 
 #[tokio::test]
@@ -153,4 +155,20 @@ async fn a_hundred_parallel_steps_and_a_join_end_once_each() {
     assert_eq!(world.store.attempts(&run, None).await.unwrap().len(), 101);
     assert_eq!(world.log(&run, "s73").await, "73\n");
     world.check_rows(&run).await;
+}
+
+#[tokio::test]
+async fn an_output_that_breaks_its_schema_fails_the_step_and_says_where() {
+    let world = World::new().await;
+    let mut step = bash("count", r#"echo n=many > "$PLUE_OUTPUT""#);
+    step.options.outputs =
+        Some(json!({"type": "object", "properties": {"n": {"type": "integer"}}}));
+    let (run, status) = world.run(vec![step]).await;
+    assert_eq!(status, RunStatus::Failed);
+    let facts = world.facts(&run).await;
+    let told = facts.iter().any(|fact| {
+        matches!(fact, Fact::AttemptEnded { outcome: Outcome::Refused { message }, .. }
+            if message.contains("/n: "))
+    });
+    assert!(told, "{facts:?}");
 }

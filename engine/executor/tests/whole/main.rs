@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "what the world cannot do fails the test that needs it")]
 
 mod cancel;
+mod faults;
 mod flow;
 mod resume;
 mod world;

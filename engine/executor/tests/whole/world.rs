@@ -61,16 +61,18 @@ impl World {
 
     /// A new engine on an old state directory.
     pub(crate) async fn at(directory: tempfile::TempDir) -> Self {
+        Self::with_runner(directory, runner_binary().to_owned()).await
+    }
+
+    /// The same with another program as runner.
+    pub(crate) async fn with_runner(directory: tempfile::TempDir, binary: PathBuf) -> Self {
         let path = directory.path().join("state/plue.db");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let store = Store::open(StoreOptions::sqlite(&path)).await.unwrap();
         let state = directory.path().join("state");
         let tasks = Tasks::new();
         let pool = LocalPool::new(
-            plue_pool::Options {
-                binary: runner_binary().to_owned(),
-                directory: state.join("runners"),
-            },
+            plue_pool::Options { binary, directory: state.join("runners") },
             store.clone(),
             Clock::real(),
             tasks.clone(),

@@ -74,7 +74,7 @@ impl Text {
         for condition in &story.conditions {
             self.condition(condition, row.visit > 1);
         }
-        for attempt in &story.attempts {
+        for attempt in &story.tries {
             self.attempt(attempt, row.visit > 1);
         }
         // One visit that ended is what the first line says.
