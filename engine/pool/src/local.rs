@@ -71,9 +71,10 @@ impl LocalPool {
         // Across engines the token is a file that only this user reads; see docs/decisions/0006.
         let token = if adopted { read_token(&directory)? } else { ids.secret() };
         if !adopted {
-            prepare(&directory, &token)?;
+            // Row first: a directory without one would be found by nobody.
             let hash = hex::encode(Sha256::digest(token.as_bytes()));
             self.store.register_runner(&runner, POOL, &hash, run, self.clock.now()).await?;
+            prepare(&directory, &token)?;
         }
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
@@ -108,9 +109,11 @@ fn prepare(directory: &Path, token: &str) -> Result<(), Error> {
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(directory.join("token"))
+        .open(directory.join("token.new"))
         .map_err(failed)?;
-    io::Write::write_all(&mut file, token.as_bytes()).map_err(failed)
+    io::Write::write_all(&mut file, token.as_bytes()).map_err(failed)?;
+    // Whole or not at all.
+    std::fs::rename(directory.join("token.new"), directory.join("token")).map_err(failed)
 }
 
 fn read_token(directory: &Path) -> Result<String, Error> {

@@ -127,7 +127,6 @@ async fn check(bench: &Bench, expected: &Logs, round: u32, killed: &[Victim]) {
         );
     }
     // A kill between the end of the run and the last clean-up leaves files for the next command.
-    bench.plue(&["cancel", runs[0].as_str()]);
     bench.plue(&["retry", runs[0].as_str()]);
     bench.nothing_is_left().await;
 }
