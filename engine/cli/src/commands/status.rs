@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use plue_executor::Loaded;
+use plue_executor::{Loaded, liveness::is_driven};
 use plue_runtime::Clock;
 use plue_store::StepRow;
 
@@ -32,6 +32,10 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
             steps: rows.iter().map(StepRecord::of).collect(),
         };
         output::list(args.output, &document, &document.steps, || shown(&loaded, &rows, app))?;
+        let locks = app.loaded.config.state_dir.join("locks");
+        if !loaded.row.view.status.is_terminal() && !is_driven(&locks, &id) {
+            output::say(&format!("nobody advances this run; go on with: plue resume {id}"));
+        }
         Ok(Exit::Ok)
     })
 }
