@@ -65,10 +65,6 @@ fn shown(loaded: &Loaded, rows: &[StepRow], app: &App) -> String {
     field("workflow", &format!("{} ({})", row.workflow, loaded.source.source));
     let colored = app.stdout.paint(words::run_style(row.view.status), &status).to_string();
     field("status", &format!("{colored}{}{}", took.unwrap_or_default(), sanitize(&why, false)));
-    let locks = app.loaded.config.state_dir.join("locks");
-    if !row.view.status.is_terminal() && !plue_executor::liveness::is_driven(&locks, &row.id) {
-        field("driven", &format!("by nobody here; `plue resume {}` takes it up", row.id));
-    }
     field("plan", &row.plan.to_string());
     if let Some(goal) = &loaded.plan.goal {
         field("goal", goal);

@@ -38,6 +38,8 @@ async fn a_step_outlives_its_engine_and_runs_once() {
     kill(&mut engine);
     let run = bench.run().await;
     assert_eq!(bench.status(&run).await, RunStatus::Running);
+    let status = bench.plue(&["status"]).ends(0).stderr;
+    assert!(status.contains("nobody advances this run"), "{status}");
     bench.touch("go");
     bench.plue(&["resume"]).ends(0);
     assert_eq!(bench.status(&run).await, RunStatus::Success);
@@ -224,6 +226,8 @@ async fn a_run_that_is_being_driven_is_left_alone() {
     let bench = Bench::new(GATED);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
+    let status = bench.plue(&["status"]).ends(0).stderr;
+    assert_eq!(status, "");
     let said = bench.plue(&["resume"]).ends(0);
     assert!(said.stderr.contains("no run was left behind"), "{}", said.stderr);
     bench.touch("go");
