@@ -1,7 +1,7 @@
 //! Engine ↔ evaluator: one request in, one reply out.
 //!
 //! An evaluation is a pure function of (sources, event, inputs, facts known so far). A child that
-//! needs a fact which is not in the request ends with [`EvalReply::Needs`]; the engine looks the
+//! needs a fact which is not in the request ends with [`EvalOutcome::Needs`]; the engine looks the
 //! fact up at the commit, adds it and asks again. The facts of the last request *are* the read-set.
 //! Nothing here may be trusted by the engine: plans are parsed and validated again outside.
 
