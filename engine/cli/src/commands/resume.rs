@@ -10,7 +10,7 @@ use crate::{
     args::ResumeArgs,
     attend::{Begin, attend},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Failure, Outcome, from_executor, from_store},
     output, wiring,
 };
 
@@ -34,6 +34,8 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             }
         };
         let engine = wiring::engine(app, store, &tasks)?;
+        // Also when there is no run to take up: what dead engines left behind goes.
+        engine.tidy().await.map_err(|error| from_executor(&error))?;
         let secrets = Arc::new(given(&args.secrets, app)?);
         let mut worst = Exit::Ok;
         let mut resumed = 0;
