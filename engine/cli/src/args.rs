@@ -257,8 +257,11 @@ pub struct LogsArgs {
     /// Only the last N lines of each step
     #[arg(long, value_name = "N")]
     pub tail: Option<u64>,
-    /// Only this attempt (its number in the last visit)
-    #[arg(long, value_name = "N", requires = "step")]
+    /// Only this visit of the step, counted from 1 [default: the last one]
+    #[arg(long, value_name = "N", requires = "step", conflicts_with = "follow")]
+    pub visit: Option<u32>,
+    /// Only this attempt of the visit, counted from 1 [default: the last one]
+    #[arg(long, value_name = "N", requires = "step", conflicts_with = "follow")]
     pub attempt: Option<u32>,
     /// Lines that contain this text, with their numbers
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["follow", "tail"])]

@@ -129,17 +129,18 @@ impl fmt::Display for Styled<'_> {
     }
 }
 
-/// Text that cannot move the cursor, retitle the window or hide what follows: of escape sequences
-/// only colours (`ESC [ … m`) stay, and only if `color`; other control characters become `�`.
+/// Text that cannot move the cursor, retitle the window, reorder or hide what follows: of escape
+/// sequences only colours (`ESC [ … m`) stay, and only if `color`; other control characters and
+/// bidirectional embeddings, overrides and isolates (UAX #9 §2) become `�`.
 #[must_use]
 pub fn sanitize(text: &str, color: bool) -> Cow<'_, str> {
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     let mut colored = false;
-    while let Some(at) = rest.find(char::is_control) {
+    while let Some(at) = rest.find(acts) {
         clean.push_str(&rest[..at]);
         rest = &rest[at..];
         let (sequence, length) = escape(rest);
@@ -159,6 +160,11 @@ pub fn sanitize(text: &str, color: bool) -> Cow<'_, str> {
         clean.push_str("\x1b[0m");
     }
     Cow::Owned(clean)
+}
+
+/// Whether a character does something to a terminal other than being shown.
+fn acts(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 enum Escape {
@@ -209,6 +215,9 @@ mod tests {
             ("bell\x07", "bell\u{fffd}"),
             ("tab\tbed", "tab    bed"),
             ("\u{9b}31m", "\u{fffd}31m"),
+            ("\u{202e}txt.exe", "\u{fffd}txt.exe"),
+            ("\u{2067}a\u{2069}", "\u{fffd}a\u{fffd}"),
+            ("\u{200f}שלום", "\u{200f}שלום"),
             ("cut\x1b[", "cut"),
         ] {
             assert_eq!(sanitize(text, true), clean, "{text:?}");

@@ -67,7 +67,8 @@ pub(super) fn known_step(loaded: &Loaded, id: &str) -> Result<StepId, Failure> {
     }))
 }
 
-/// The attempts that are asked for: the last one of each step, or the one of this number.
+/// The attempts that are asked for: all of the run, or of a step one: of the visit and number asked
+/// for, otherwise the last.
 async fn chosen(
     args: &LogsArgs,
     store: &Store,
@@ -76,13 +77,21 @@ async fn chosen(
 ) -> Result<Vec<AttemptRow>, Failure> {
     let all = store.attempts(run, step).await.map_err(|error| from_store(&error))?;
     let Some(step) = step else { return Ok(all) };
-    let last = all.iter().map(|attempt| (attempt.visit, attempt.number)).max();
-    let Some((visit, last)) = last else {
+    if all.is_empty() {
         output::say(&format!("{step} has not run"));
-        return Ok(Vec::new());
+        return Ok(all);
+    }
+    let visit = args.visit.or_else(|| all.iter().map(|attempt| attempt.visit).max());
+    let of_visit = all.into_iter().filter(|attempt| Some(attempt.visit) == visit);
+    let of_visit: Vec<_> = of_visit.collect();
+    let last = of_visit.iter().map(|attempt| attempt.number).max();
+    let Some(last) = last else {
+        let visit = visit.unwrap_or_default();
+        return Err(Failure::not_found(format!("{step} has no visit {visit}"))
+            .hint(format!("its visits: plue explain {run} {step}")));
     };
     let number = args.attempt.unwrap_or(last);
-    let found = all.into_iter().filter(|one| (one.visit, one.number) == (visit, number));
+    let found = of_visit.into_iter().filter(|attempt| attempt.number == number);
     let found: Vec<_> = found.collect();
     if found.is_empty() {
         return Err(Failure::not_found(format!("{step} has no attempt {number}"))

@@ -95,7 +95,7 @@ impl<W: Write> Live<W> {
         self.erase()?;
         let lines = String::from_utf8_lossy(&text).into_owned();
         for line in lines.lines() {
-            self.line(step, "|", Style::Dim, visible(line))?;
+            self.line(step, "|", Style::Dim, &self.visible(line))?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl<W: Write> Live<W> {
         let Some(rest) = self.partial.remove(step) else { return Ok(()) };
         self.erase()?;
         let rest = String::from_utf8_lossy(&rest).into_owned();
-        self.line(step, "|", Style::Dim, visible(&rest))
+        self.line(step, "|", Style::Dim, &self.visible(&rest))
     }
 
     /// Shows a remark about a step.
@@ -177,6 +177,17 @@ impl<W: Write> Live<W> {
         Ok(())
     }
 
+    /// A line with carriage returns: what a terminal would still show of it, which is the text after
+    /// the last one; in a pipe all of it, since nothing there was overwritten.
+    fn visible(&self, line: &str) -> String {
+        let line = line.trim_end_matches('\r');
+        if self.terminal.interactive {
+            line.rsplit('\r').next().unwrap_or(line).to_owned()
+        } else {
+            line.replace('\r', " ⏎ ")
+        }
+    }
+
     fn line(&mut self, step: &str, sign: &str, style: Style, text: &str) -> io::Result<()> {
         if self.quiet {
             return Ok(());
@@ -191,12 +202,6 @@ impl<W: Write> Live<W> {
             (self.terminal.paint(name_style, &name), self.terminal.paint(style, sign));
         writeln!(self.out, "{name} {sign} {text}")
     }
-}
-
-/// What a terminal would still show of a line with carriage returns: the text after the last one.
-fn visible(line: &str) -> &str {
-    let line = line.trim_end_matches('\r');
-    line.rsplit('\r').next().unwrap_or(line)
 }
 
 /// At most `width` columns of a text.
@@ -227,7 +232,7 @@ mod tests {
         }
         assert_eq!(
             String::from_utf8(live.out).unwrap(),
-            "a    | one\na    | two\na    | 日\na    | 100%\n"
+            "a    | one\na    | two\na    | 日\na    | 10% ⏎ 50% ⏎ 100%\n"
         );
     }
 

@@ -177,7 +177,7 @@ fn explain_tells_how_a_loop_went_round() {
     let source = r#"
 def workflow():
     return Plan(name="Loop", steps=[
-        Step.bash("work", "echo working"),
+        Step.bash("work", 'echo "working $PLUE_VISIT"'),
         Step.bash("check", 'test "$PLUE_VISIT" = 2', depends_on=["work"],
                   on_failure=Goto("work", max_visits=3)),
     ])
@@ -188,4 +188,8 @@ def workflow():
     said.shows(&["it went back to `work`", "visit 1, attempt 1", "visit 2, attempt 1"]);
     let json = bench.plue(&["status", "--output", "json"]).ends(0).json();
     assert_eq!(json["steps"][0]["visit"], 2);
+    assert_eq!(bench.plue(&["logs", "last", "work"]).ends(0).stdout, "working 2\n");
+    let first = bench.plue(&["logs", "last", "work", "--visit", "1"]).ends(0);
+    assert_eq!(first.stdout, "working 1\n");
+    bench.plue(&["logs", "last", "work", "--visit", "3"]).ends(4).tells(&["no visit 3"]);
 }
