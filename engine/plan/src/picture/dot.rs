@@ -19,10 +19,10 @@ pub fn dot(plan: &Plan) -> String {
     out.push_str("    edge [fontname=\"sans-serif\", fontsize=10];\n");
     for (at, node) in drawing.nodes.iter().enumerate() {
         let (title, id) = (escaped(&node.title), escaped(&node.id));
-        let (kind, colour) = (node.kind, super::svg::colour(node.kind));
+        let (below, colour) = (escaped(&node.below()), super::svg::colour(node.kind));
         let _ = writeln!(
             out,
-            "    n{at} [label=\"{title}\\n{kind}\", tooltip=\"{id}\", color=\"{colour}\"];"
+            "    n{at} [label=\"{title}\\n{below}\", tooltip=\"{id}\", color=\"{colour}\"];"
         );
     }
     for (from, to) in &drawing.edges {

@@ -26,6 +26,17 @@ pub(super) struct Node {
     pub(super) level: usize,
 }
 
+impl Node {
+    /// What stands below the title: the kind, and before it the id if the title is a name.
+    pub(super) fn below(&self) -> String {
+        if self.title == self.id {
+            self.kind.to_owned()
+        } else {
+            format!("{}, {}", self.id, self.kind)
+        }
+    }
+}
+
 /// A way back.
 pub(super) struct Back {
     pub(super) from: usize,

@@ -19,8 +19,8 @@ pub fn mermaid(plan: &Plan) -> String {
     for (at, node) in drawing.nodes.iter().enumerate() {
         let (open, close) = shape(node.kind);
         let title = escaped(&node.title);
-        let kind = node.kind;
-        let _ = writeln!(out, "    n{at}{open}\"{title}<br/>{kind}\"{close}:::{kind}_kind");
+        let (below, kind) = (escaped(&node.below()), node.kind);
+        let _ = writeln!(out, "    n{at}{open}\"{title}<br/>{below}\"{close}:::{kind}_kind");
     }
     for (from, to) in &drawing.edges {
         let _ = writeln!(out, "    n{from} --> n{to}");

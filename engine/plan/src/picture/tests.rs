@@ -160,6 +160,17 @@ proptest! {
 }
 
 #[test]
+fn every_picture_shows_the_id_that_commands_take_beside_a_name() {
+    let mut plan = seed();
+    plan.steps[0].options.name = Some("Run the tests".to_owned());
+    let text = text(&plan);
+    assert!(text.contains("   1  test    bash       \"Run the tests\"\n"), "{text}");
+    assert!(text.contains("build   bash       ← test\n"), "{text}");
+    assert!(mermaid(&plan).contains("\"Run the tests<br/>test, bash\""));
+    assert!(dot(&plan).contains("\"Run the tests\\ntest, bash\""));
+}
+
+#[test]
 fn a_cycle_is_drawn_too() {
     let plan = plan(&json!([step("a", "bash", &["b"]), step("b", "bash", &["a"])]));
     well_formed(&svg(&plan));

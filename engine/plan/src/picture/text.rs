@@ -17,7 +17,8 @@ const TITLE: usize = 32;
 const KIND: usize = 9;
 
 /// The plan as text. Each step stands below everything it waits for; steps of one level may run at
-/// the same time, and `←` names what a step waits for.
+/// the same time, and `←` names what a step waits for. Steps go by their ids, which is what commands
+/// take; a name of its own stands behind in quotes.
 #[must_use]
 pub fn text(plan: &Plan) -> String {
     let drawing = Drawing::of(plan);
@@ -30,7 +31,7 @@ pub fn text(plan: &Plan) -> String {
         let word = if at == 0 { "on" } else { "  " };
         line(&mut out, &format!("{word} {trigger}"));
     }
-    let titles = drawing.nodes.iter().map(|node| node.title.width().max(node.id.width()));
+    let titles = drawing.nodes.iter().map(|node| node.id.width());
     let title = titles.max().unwrap_or(0).min(TITLE);
     let mut by_level = vec![Vec::new(); levels];
     for (at, node) in drawing.nodes.iter().enumerate() {
@@ -60,10 +61,12 @@ fn level(
 ) {
     for (row, (at, node)) in members.iter().enumerate() {
         let number = if row == 0 { number.to_string() } else { String::new() };
-        let name = cut_middle(&node.title, title);
+        let name = cut_middle(&node.id, title);
         let pad = title - name.width();
         let from = waits(drawing, *at);
-        line(out, &format!("{number:>4}  {name}{:pad$}  {:KIND$}{from}", "", node.kind));
+        let own =
+            if node.title == node.id { String::new() } else { format!("  \"{}\"", node.title) };
+        line(out, &format!("{number:>4}  {name}{:pad$}  {:KIND$}{from}{own}", "", node.kind));
     }
 }
 
@@ -73,7 +76,7 @@ fn waits(drawing: &Drawing, at: usize) -> String {
     let from = drawing.edges.iter().skip(first);
     let from = from.take_while(|(_, to)| *to == at);
     let from = from.filter_map(|(from, _)| drawing.nodes.get(*from));
-    let from: Vec<&str> = from.map(|node| node.title.as_str()).collect();
+    let from: Vec<&str> = from.map(|node| node.id.as_str()).collect();
     match from.len() {
         0 => String::new(),
         count @ 1..=3 => {
@@ -94,8 +97,8 @@ fn backs(out: &mut String, drawing: &Drawing) {
         out.push('\n');
     }
     for back in &drawing.backs {
-        let title = |at: usize| drawing.nodes.get(at).map_or("", |node| node.title.as_str());
-        let (from, to) = (cut(title(back.from), 24), cut(title(back.to), 24));
+        let id = |at: usize| drawing.nodes.get(at).map_or("", |node| node.id.as_str());
+        let (from, to) = (cut(id(back.from), 24), cut(id(back.to), 24));
         line(out, &format!("loop: {from} ⤴ {to}  {}", back.label()));
     }
 }
