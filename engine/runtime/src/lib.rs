@@ -1,11 +1,13 @@
-//! What every service shares: tasks that are named and stopped, a clock that tests can move, ids.
+//! What every service shares: tasks that are named and stopped, a clock that tests can move, ids,
+//! metrics.
 //!
-//! The only crate that may start a task, read a clock or draw randomness. Must not know any
+//! The only crate that may start a task, read a clock, draw randomness or name a metrics exporter. Must not know any
 //! business rule.
 #![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod ids;
+pub mod metrics;
 pub mod shutdown;
 pub mod tasks;
 

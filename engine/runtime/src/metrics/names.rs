@@ -1,0 +1,103 @@
+//! Every metric of plue: name, meaning, unit, labels. A name never changes its meaning.
+//!
+//! docs/metrics.md lists them for operators.
+
+use super::{Counter, Histogram};
+
+/// Evaluations of workflow files that came to a verdict.
+pub const EVALUATIONS: Counter = Counter {
+    name: "plue_evaluations_total",
+    description: "Evaluations of workflow files, all rounds and opinions of a file together, by \
+                  trust (own, untrusted) and outcome (plan, invalid, not_deterministic, cpu, \
+                  memory, wall, denied, crashed, bad_reply, error)",
+};
+
+/// CPU time of evaluations.
+pub const EVALUATION_CPU: Histogram = Histogram {
+    name: "plue_evaluation_cpu_seconds",
+    description: "CPU time of one child of an evaluator, user and system, by trust; a file is \
+                  evaluated by two children or more",
+    unit: "seconds",
+    buckets: &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0],
+};
+
+/// Duration of evaluations.
+pub const EVALUATION_DURATION: Histogram = Histogram {
+    name: "plue_evaluation_duration_seconds",
+    description: "Time from fork to end of one child of an evaluator, by trust",
+    unit: "seconds",
+    buckets: &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0],
+};
+
+/// Peak memory of evaluations.
+pub const EVALUATION_MEMORY: Histogram = Histogram {
+    name: "plue_evaluation_memory_peak_bytes",
+    description: "Largest resident memory of one child of an evaluator, with the pages it shares \
+                  with its zygote, by trust",
+    unit: "bytes",
+    buckets: &[
+        8_388_608.0,
+        12_582_912.0,
+        16_777_216.0,
+        25_165_824.0,
+        33_554_432.0,
+        67_108_864.0,
+        134_217_728.0,
+        268_435_456.0,
+        536_870_912.0,
+    ],
+};
+
+/// Evaluations that were not begun.
+pub const EVALUATION_REFUSALS: Counter = Counter {
+    name: "plue_evaluation_refusals_total",
+    description: "Evaluations of strangers' files that were not begun, by reason (rate: the \
+                  repository's token bucket is empty; busy: too many wait already)",
+};
+
+/// Hits of the negative cache.
+pub const NEGATIVE_CACHE_HITS: Counter = Counter {
+    name: "plue_evaluation_negative_cache_hits_total",
+    description: "Strangers' files answered from memory because they were ended by force a short \
+                  time ago",
+};
+
+/// Hits of the caches of plans.
+pub const PLAN_CACHE_HITS: Counter = Counter {
+    name: "plue_plan_cache_hits_total",
+    description: "Plans that were not evaluated again, by where they were kept (memory, stored)",
+};
+
+/// Started zygotes.
+pub const ZYGOTE_STARTS: Counter = Counter {
+    name: "plue_evaluator_starts_total",
+    description: "Evaluator processes (zygotes) that were started, by trust and seed (a, b, third)",
+};
+
+/// Zygotes that were replaced.
+pub const ZYGOTE_RESTARTS: Counter = Counter {
+    name: "plue_evaluator_restarts_total",
+    description: "Evaluator processes (zygotes) that were given up and are replaced when next \
+                  needed, by trust and reason (uses, age, failed)",
+};
+
+/// Third opinions.
+pub const THIRD_OPINIONS: Counter = Counter {
+    name: "plue_evaluation_third_opinions_total",
+    description: "Strangers' files that were evaluated with a third hash seed, by result (same, \
+                  different)",
+};
+
+/// All counters.
+pub const COUNTERS: &[Counter] = &[
+    EVALUATIONS,
+    EVALUATION_REFUSALS,
+    NEGATIVE_CACHE_HITS,
+    PLAN_CACHE_HITS,
+    ZYGOTE_STARTS,
+    ZYGOTE_RESTARTS,
+    THIRD_OPINIONS,
+];
+
+/// All histograms.
+pub const HISTOGRAMS: &[Histogram] = &[EVALUATION_CPU, EVALUATION_DURATION, EVALUATION_MEMORY];
