@@ -65,6 +65,8 @@ pub struct RunCommit {
     pub ends: Vec<AttemptEnd>,
     /// Queued attempts that shall never run.
     pub cancels: Vec<AttemptId>,
+    /// The request of another process to stop the run is among the facts: it goes off the list.
+    pub answers_request: bool,
 }
 
 /// A runner that waits for work.
@@ -195,6 +197,7 @@ impl RunCommit {
             assign_to: None,
             ends: Vec::new(),
             cancels: Vec::new(),
+            answers_request: false,
         }
     }
 }

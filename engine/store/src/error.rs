@@ -150,6 +150,25 @@ impl Error {
         Diagnostic::error(self.code(), message).hint(self.hint())
     }
 
+    /// Whether the database may answer again without anybody's help: it restarts, the way to it is cut, or
+    /// another program holds it. After [`Error::Lost`] look first whether the work was stored.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy(_) | Self::Lost(_) | Self::Raced => true,
+            Self::Unreachable { source, .. } | Self::Sql(source) => is_outage(source),
+            Self::NewerDatabase { .. }
+            | Self::ReadOnly { .. }
+            | Self::DiskFull(_)
+            | Self::NotADatabase(_)
+            | Self::Corrupt(_)
+            | Self::Missing(_)
+            | Self::BadUrl(_)
+            | Self::Closed
+            | Self::UnknownRunner(_) => false,
+        }
+    }
+
     /// Whether the same call may succeed at once: two transactions met, or the connection had been cut
     /// since it was used last. Nothing was written.
     pub(crate) fn is_passing(&self) -> bool {
@@ -161,6 +180,22 @@ impl Error {
             }
             _ => false,
         }
+    }
+}
+
+/// Whether a server is away: no connection, or one that the server ends or refuses for now.
+fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection exceptions; too many connections; shutting down, crashed, starting up.
+            code.starts_with("08")
+                || matches!(
+                    code.as_ref(),
+                    "53300" | "57P01" | "57P02" | "57P03" | "40001" | "40P01"
+                )
+        }),
+        _ => false,
     }
 }
 
@@ -239,6 +274,23 @@ mod tests {
             let expected = usize::from(std::error::Error::source(&error).is_some());
             assert_eq!(message.matches("the cause").count(), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn an_outage_passes_and_a_full_disk_does_not() {
+        let io = || sqlx::Error::Io(std::io::ErrorKind::ConnectionRefused.into());
+        let place = "p".to_owned();
+        for error in [
+            Error::from(io()),
+            Error::Lost(io()),
+            Error::Raced,
+            Error::from(sqlx::Error::PoolTimedOut),
+            Error::Unreachable { place, source: io() },
+        ] {
+            assert!(error.is_transient(), "{error:?}");
+        }
+        let lasting = all().into_iter().filter(|error| !matches!(error, Error::Busy(_)));
+        assert!(lasting.into_iter().all(|error| !error.is_transient()));
     }
 
     #[test]

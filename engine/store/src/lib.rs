@@ -7,18 +7,23 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod audit;
 mod changes;
 mod commit;
+mod delivery;
 mod engine;
 pub mod error;
 mod events;
 mod fence;
+mod idempotency;
 mod log;
 mod migrate;
 mod op;
 mod options;
+mod plain;
 mod plan;
 mod postgres;
+pub mod probe;
 mod request;
 mod retention;
 mod run;
@@ -26,13 +31,17 @@ mod runner;
 mod sql;
 mod sqlite;
 mod store;
+mod token;
 
 pub use crate::{
     attempt::AttemptRow,
+    audit::AuditRow,
     commit::{Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit},
+    delivery::{DeliveryRow, DeliveryState},
     engine::EngineRow,
     error::Error,
     events::Appended,
+    idempotency::Reservation,
     log::{LogHit, LogPiece, LogRange, LogStat, LogStream},
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
@@ -41,4 +50,5 @@ pub use crate::{
     run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},
     store::Store,
+    token::TokenRow,
 };

@@ -30,7 +30,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Migration] = migrations![1 "0001_init"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001_init", 5 "0005_api"];
 
 /// The schema version that this program makes and knows.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

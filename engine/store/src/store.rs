@@ -1,5 +1,7 @@
 //! The handle on a database that everybody else holds.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use plue_plan::RunId;
 use plue_runtime::{Clock, Tasks};
@@ -11,6 +13,7 @@ use crate::{
     op::Op,
     options::{Address, StoreOptions},
     postgres::Postgres,
+    probe::{Call, Probe},
     sql::{Link, Row, Statement, Tx},
     sqlite::Sqlite,
 };
@@ -22,6 +25,7 @@ pub struct Store {
     changes: Changes,
     tasks: Tasks,
     clock: Clock,
+    probe: Option<Arc<dyn Probe>>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +51,13 @@ impl Store {
                 Backend::Postgres(Postgres::open(&url, &options, clock, &tasks, &changes).await?)
             }
         };
-        Ok(Self { backend, changes, tasks, clock })
+        Ok(Self { backend, changes, tasks, clock, probe: None })
+    }
+
+    /// The same store with somebody who sees its calls; for tests.
+    #[must_use]
+    pub fn probed(self, probe: Arc<dyn Probe>) -> Self {
+        Self { probe: Some(probe), ..self }
     }
 
     /// Ends the store: what was queued is written, then every further call fails with
@@ -88,6 +98,14 @@ impl Store {
     }
 
     pub(crate) async fn write<O: Op>(&self, op: O) -> Result<O::Out, Error> {
+        let Some(probe) = &self.probe else { return self.write_now(op).await };
+        let _held = probe.before(Call::of::<O>()).await?;
+        let out = self.write_now(op).await?;
+        probe.after(Call::of::<O>()).await?;
+        Ok(out)
+    }
+
+    async fn write_now<O: Op>(&self, op: O) -> Result<O::Out, Error> {
         match &self.backend {
             Backend::Sqlite(sqlite) => match &sqlite.writer {
                 Some(writer) => writer.run(op).await,
@@ -105,6 +123,14 @@ impl Store {
         &self,
         statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>, Error> {
+        let Some(probe) = &self.probe else { return self.read_now(statements).await };
+        let _held = probe.before(Call::READ).await?;
+        let rows = self.read_now(statements).await?;
+        probe.after(Call::READ).await?;
+        Ok(rows)
+    }
+
+    async fn read_now(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         match &self.backend {
             Backend::Sqlite(sqlite) => {
                 let mut reader = sqlite.readers.get().await?;

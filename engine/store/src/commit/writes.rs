@@ -72,6 +72,10 @@ pub(super) fn write_all(
     if !commit.cancels.is_empty() {
         tx.write(cancel_queued(commit));
     }
+    if commit.answers_request {
+        let text = "DELETE FROM cancel_request WHERE run_id = $1";
+        tx.write(Statement::new(text, vec![commit.run.as_str().into()]));
+    }
     let mut fences = Fences::of(offer.as_ref());
     let mut assigned = Vec::new();
     let runner = offer.as_ref().map(|offer| offer.assign.runner.as_str());
