@@ -5,6 +5,8 @@
 mod support;
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod commits;

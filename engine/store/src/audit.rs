@@ -1,0 +1,77 @@
+//! Who changed what. Append-only: nothing here updates or deletes.
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use crate::{
+    error::Error,
+    plain::Plain,
+    sql::{Arg, Statement},
+    store::Store,
+};
+
+/// Rows of one page at most.
+const MAX_PAGE: u32 = 1_000;
+
+/// Something that somebody changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRow {
+    /// Its number; 0 until it is stored.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub principal: String,
+    /// What, a dotted verb: `run.cancel`.
+    pub action: String,
+    /// To what: an id.
+    pub subject: String,
+    /// In which repository.
+    pub repo: Option<String>,
+    /// More, without secrets.
+    pub detail: Json,
+}
+
+impl Store {
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn audit(&self, row: &AuditRow) -> Result<(), Error> {
+        let text = "INSERT INTO audit (at, principal, action, subject, repo, detail) \
+                    VALUES ($1, $2, $3, $4, $5, $6)";
+        let args = vec![
+            row.at.into(),
+            row.principal.as_str().into(),
+            row.action.as_str().into(),
+            row.subject.as_str().into(),
+            row.repo.clone().into(),
+            Arg::json(&row.detail)?,
+        ];
+        self.write(Plain(vec![Statement::new(text, args)])).await
+    }
+
+    /// Rows behind a number, the oldest first, at most 1,000.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
+        let text = "SELECT seq, at, principal, action, subject, repo, detail FROM audit \
+                    WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let args = vec![Arg::count(seq), limit.min(MAX_PAGE).into()];
+        let rows = self.read(Statement::new(text, args)).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AuditRow {
+                    seq: row.count(0)?,
+                    at: row.time(1)?,
+                    principal: row.text(2)?,
+                    action: row.text(3)?,
+                    subject: row.text(4)?,
+                    repo: row.opt_text(5)?,
+                    detail: row.json(6)?,
+                })
+            })
+            .collect()
+    }
+}

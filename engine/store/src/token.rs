@@ -1,0 +1,113 @@
+//! Tokens of the API. Must not see a token: only its hash comes here.
+
+use jiff::Timestamp;
+
+use crate::{
+    error::Error,
+    plain::Plain,
+    sql::{Row, Statement},
+    store::Store,
+};
+
+/// A row of `token`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Its public id.
+    pub id: String,
+    /// SHA-256 of the token, lower-case hex.
+    pub hash: String,
+    /// What it is for, in its owner's words.
+    pub name: String,
+    /// `reader`, `writer`, `maintainer` or `admin`.
+    pub role: String,
+    /// The one repository it is good for; none: all.
+    pub repo: Option<String>,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// From then on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last good for something, to the minute or so.
+    pub used_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, hash, name, role, repo, created_by, created_at, expires_at, used_at";
+
+impl Store {
+    /// Keeps a token.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, also if the id is taken.
+    pub async fn token_create(&self, token: &TokenRow) -> Result<(), Error> {
+        let text =
+            format!("INSERT INTO token ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+        let args = vec![
+            token.id.as_str().into(),
+            token.hash.as_str().into(),
+            token.name.as_str().into(),
+            token.role.as_str().into(),
+            token.repo.clone().into(),
+            token.created_by.as_str().into(),
+            token.created_at.into(),
+            token.expires_at.into(),
+            token.used_at.into(),
+        ];
+        self.write(Plain(vec![Statement::new(text, args)])).await
+    }
+
+    /// The token of a hash, expired or not.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>, Error> {
+        let text = format!("SELECT {COLUMNS} FROM token WHERE hash = $1");
+        let row = self.read_one(Statement::new(text, vec![hash.into()])).await?;
+        row.map(|row| token_row(&row)).transpose()
+    }
+
+    /// All tokens, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
+        let text = format!("SELECT {COLUMNS} FROM token ORDER BY created_at, id");
+        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        rows.iter().map(token_row).collect()
+    }
+
+    /// Removes a token; from then on it is unknown. Tells whether there was one.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn token_remove(&self, id: &str) -> Result<bool, Error> {
+        let text = "SELECT id FROM token WHERE id = $1";
+        let known = self.read_one(Statement::new(text, vec![id.into()])).await?.is_some();
+        let text = "DELETE FROM token WHERE id = $1";
+        self.write(Plain(vec![Statement::new(text, vec![id.into()])])).await?;
+        Ok(known)
+    }
+
+    /// Notes that a token was good for something.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn token_used(&self, id: &str, at: Timestamp) -> Result<(), Error> {
+        let text = "UPDATE token SET used_at = $2 WHERE id = $1";
+        self.write(Plain(vec![Statement::new(text, vec![id.into(), at.into()])])).await
+    }
+}
+
+fn token_row(row: &Row) -> Result<TokenRow, Error> {
+    Ok(TokenRow {
+        id: row.text(0)?,
+        hash: row.text(1)?,
+        name: row.text(2)?,
+        role: row.text(3)?,
+        repo: row.opt_text(4)?,
+        created_by: row.text(5)?,
+        created_at: row.time(6)?,
+        expires_at: row.opt_time(7)?,
+        used_at: row.opt_time(8)?,
+    })
+}
