@@ -6,6 +6,7 @@
 
 pub mod eval;
 pub mod frame;
+pub mod keep;
 pub mod runner;
 
 pub use frame::{FrameError, Splitter, decode, encode};

@@ -1,4 +1,4 @@
-//! Engine ↔ runner, protocol v1 (`docs/protocol/runner.md`): the runner dials out, the engine
+//! Engine ↔ runner, protocol v2 (`docs/protocol/runner.md`): the runner dials out, the engine
 //! assigns attempts under a fence, the runner streams events under one contiguous sequence per
 //! attempt and the engine acknowledges them after commit.
 //!
@@ -7,10 +7,16 @@
 use plue_plan::{AttemptId, RunId, RunnerId, StepId};
 use serde::{Deserialize, Serialize};
 
-use crate::eval::Bytes;
+use crate::{
+    eval::Bytes,
+    keep::{Answer, Care, Question},
+};
 
 /// Version of this protocol. An engine serves this version and the one before.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+/// The oldest version that an engine serves. A runner of version 1 keeps nothing: it is sent no
+/// [`ToRunner::Care`] and asks nothing.
+pub const OLDEST_PROTOCOL: u32 = PROTOCOL - 1;
 /// Bytes of one frame in either direction.
 pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of log in one event.
@@ -55,6 +61,8 @@ pub enum FromRunner {
     Heartbeat(RunnerVitals),
     /// The runner must stop soon (SIGTERM, preemption): why, and in how many milliseconds.
     Draining(String, u64),
+    /// Content and records that are to be kept. Since version 2.
+    Ask(Question),
 }
 
 /// Engine → runner.
@@ -78,6 +86,10 @@ pub enum ToRunner {
     Shutdown(ShutdownWhen),
     /// The connection ends; the code tells whether to come back.
     Close(CloseCode, String),
+    /// What is to be kept of an attempt that is assigned next. Since version 2.
+    Care(Claim, Box<Care>),
+    /// To the oldest question that has no answer yet. Since version 2.
+    Answer(Answer),
 }
 
 /// Who the runner is and what it still holds.

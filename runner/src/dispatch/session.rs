@@ -75,7 +75,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 }
                 Ok(())
             }
-            ToRunner::Heartbeat => Ok(()),
+            ToRunner::Heartbeat | ToRunner::Care(..) | ToRunner::Answer(_) => Ok(()),
             ToRunner::Shutdown(ShutdownWhen::Idle) => {
                 self.leave_when_idle();
                 Ok(())

@@ -224,7 +224,8 @@ fn next_frame(reader: &mut impl io::Read, claim: &Claim) -> Option<(u64, bool, u
         | FromRunner::Accept(_)
         | FromRunner::Reject(..)
         | FromRunner::Heartbeat(_)
-        | FromRunner::Draining(..) => return None,
+        | FromRunner::Draining(..)
+        | FromRunner::Ask(_) => return None,
     };
     (of == *claim).then_some((seq, ended, frame::PREFIX_BYTES + length))
 }
