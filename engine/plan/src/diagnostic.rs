@@ -31,8 +31,8 @@ macro_rules! error_codes {
 }
 
 /// A stable code, `PLUE-<letter><number>`. Letters: `P` plan, `E` evaluator, `S` YAML/JSON and
-/// expressions, `T` prompts, `R` runs, `D` database, `W` wire, `C` command line. Each has a page in
-/// `docs/errors/`.
+/// expressions, `T` prompts, `R` runs, `D` database, `W` wire, `C` command line, `F` forges. Each has
+/// a page in `docs/errors/`.
 #[derive(
     Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]

@@ -1,0 +1,29 @@
+//! The catalogue of codes `PLUE-F…`: what is wrong with a delivery, a mirror or a forge's answer.
+//!
+//! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
+
+plue_plan::error_codes! {
+    BODY_TOO_LARGE = "PLUE-F0001", "a delivery is larger than the limit";
+    BAD_SIGNATURE = "PLUE-F0002", "a delivery is not signed with a secret of this hook";
+    NO_SECRET = "PLUE-F0003", "the hook has no secret, so that no delivery can be trusted";
+    STALE_DELIVERY = "PLUE-F0004", "the signed timestamp of a delivery is too old or in the future";
+    NOT_JSON = "PLUE-F0005", "the body of a delivery is no JSON object";
+    NO_EVENT_NAME = "PLUE-F0006", "a delivery does not say which event it is";
+    MISSING_FIELD = "PLUE-F0007", "a delivery lacks a field without which its event means nothing";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_page_that_begins_with_its_meaning() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        for (code, meaning) in ALL {
+            let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
+            let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
+            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
+            assert!(page.contains("## Fix"), "{code}");
+        }
+    }
+}

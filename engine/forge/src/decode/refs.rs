@@ -1,0 +1,15 @@
+//! Refs and commit ids as all forges write them.
+
+/// The branch or tag that a full ref names.
+pub(super) fn split(git_ref: &str) -> (Option<String>, Option<String>) {
+    let name = |prefix: &str| {
+        let name = git_ref.strip_prefix(prefix).filter(|name| !name.is_empty());
+        name.map(str::to_owned)
+    };
+    (name("refs/heads/"), name("refs/tags/"))
+}
+
+/// Whether an id stands for "no commit": zeros only, of either hash.
+pub(super) fn is_zero(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte == b'0')
+}

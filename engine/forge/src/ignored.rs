@@ -1,0 +1,37 @@
+//! Why a well-formed delivery starts nothing whatever the workflows say. The sender's answer is 2xx:
+//! a forge switches off hooks that answer with errors.
+
+use serde::Serialize;
+
+/// Why nothing comes of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Ignored {
+    /// The forge tries whether the hook works.
+    #[error("a ping: the hook works")]
+    Ping,
+    /// A branch or tag is gone.
+    #[error("the ref was deleted")]
+    RefDeleted,
+    /// Creation and deletion of refs come as pushes too.
+    #[error("the same happening also comes as a push")]
+    AlsoAPush,
+    /// A ref that is neither branch nor tag.
+    #[error("{git_ref} is neither a branch nor a tag")]
+    OtherRef {
+        /// The ref.
+        git_ref: String,
+    },
+    /// A comment on a commit or snippet.
+    #[error("the comment is on neither an issue nor a pull request")]
+    OtherComment,
+    /// An event that no trigger asks for.
+    #[error("no trigger asks for {event} events")]
+    NoTrigger {
+        /// What the forge calls it.
+        event: String,
+    },
+    /// The payload does not say which repository it is about.
+    #[error("the delivery does not say which repository it is about")]
+    NoRepository,
+}

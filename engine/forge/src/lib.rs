@@ -1,0 +1,27 @@
+//! What GitHub, GitLab, Gitea and Forgejo send us and what we tell them.
+//!
+//! Deliveries are verified over their raw bytes ([`verify()`]) and only then read ([`decode()`]) into
+//! our own words ([`Reading`]). No type of a forge leaves this crate. Must not decide whether
+//! something runs: that is `plue-registry`'s.
+#![forbid(unsafe_code)]
+
+pub mod codes;
+pub mod decode;
+pub mod headers;
+pub mod ignored;
+pub mod limits;
+mod loose;
+pub mod provider;
+pub mod reading;
+pub mod refusal;
+pub mod verify;
+
+pub use crate::{
+    decode::decode,
+    headers::Headers,
+    ignored::Ignored,
+    provider::Provider,
+    reading::{Kind, Reading},
+    refusal::Refusal,
+    verify::{Secret, verify},
+};

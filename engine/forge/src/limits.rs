@@ -1,0 +1,15 @@
+//! Every limit of this crate, as a named constant.
+
+/// Bytes of one delivery: what GitHub sends at most (25 MB). Larger ones are refused without being
+/// read to their end.
+pub const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
+/// Seconds that a signed timestamp may be away from our clock, in both directions.
+pub const REPLAY_WINDOW_S: i64 = 5 * 60;
+/// Signatures in one `webhook-signature` header that are looked at.
+pub const MAX_SIGNATURES: usize = 32;
+/// Bytes of one text (title, comment) that an event carries; longer ones are cut.
+pub const MAX_TEXT_BYTES: usize = 256 * 1024;
+/// Labels that an event carries.
+pub const MAX_LABELS: usize = 1_000;
+/// Bytes of a delivery id that is taken as it is; a longer one is replaced by its digest.
+pub const MAX_DELIVERY_ID_BYTES: usize = 128;

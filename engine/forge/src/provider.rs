@@ -1,0 +1,86 @@
+//! Which forge a hook belongs to. The route of the hook decides it, never the headers: Gitea and
+//! Forgejo send GitHub's headers too.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// github.com and GitHub Enterprise Server.
+    GitHub,
+    /// gitlab.com and self-managed GitLab.
+    GitLab,
+    /// Gitea.
+    Gitea,
+    /// Forgejo.
+    Forgejo,
+}
+
+/// A text that names no forge we know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is none of github, gitlab, gitea and forgejo")]
+pub struct UnknownProvider(String);
+
+// === impl Provider ===
+
+impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::GitHub, Self::GitLab, Self::Gitea, Self::Forgejo];
+
+    /// The name in routes, configuration and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+            Self::Gitea => "gitea",
+            Self::Forgejo => "forgejo",
+        }
+    }
+
+    /// The headers that may name the event, the forge's own first.
+    #[must_use]
+    pub(crate) const fn event_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::GitHub => &["x-github-event"],
+            Self::GitLab => &["x-gitlab-event"],
+            Self::Gitea => &["x-gitea-event", "x-gogs-event", "x-github-event"],
+            Self::Forgejo => {
+                &["x-forgejo-event", "x-gitea-event", "x-gogs-event", "x-github-event"]
+            }
+        }
+    }
+
+    /// The headers that may hold the id of the delivery, the best first.
+    #[must_use]
+    pub(crate) const fn delivery_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::GitHub => &["x-github-delivery"],
+            // Not X-Gitlab-Webhook-UUID, which names the hook, nor X-Gitlab-Event-UUID, which events
+            // that follow from one another share.
+            Self::GitLab => &["webhook-id", "idempotency-key"],
+            Self::Gitea => &["x-gitea-delivery", "x-gogs-delivery", "x-github-delivery"],
+            Self::Forgejo => {
+                &["x-forgejo-delivery", "x-gitea-delivery", "x-gogs-delivery", "x-github-delivery"]
+            }
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        found.ok_or_else(|| UnknownProvider(text.to_owned()))
+    }
+}
