@@ -81,11 +81,15 @@ impl Fake {
     }
 
     fn reply(&mut self, id: u64, outcome: EvalOutcome) -> io::Result<()> {
+        self.reply_after(id, outcome, 1_000)
+    }
+
+    fn reply_after(&mut self, id: u64, outcome: EvalOutcome, cpu_us: u64) -> io::Result<()> {
         self.send(&EvalReply {
             id,
             outcome,
             printed: "printed\u{1b}[31m".to_owned(),
-            usage: Usage { cpu_us: 1_000, wall_us: 2_000, max_rss_kib: 10_000 },
+            usage: Usage { cpu_us, wall_us: 2_000, max_rss_kib: 10_000 },
         })
     }
 
@@ -131,6 +135,17 @@ impl Fake {
             "by-seed" => {
                 let name = format!("plan-{}", self.seed);
                 self.reply(request.id, plan(&name, "true"))
+            }
+            "by-third" if !matches!(self.seed.as_str(), "A" | "B") => {
+                self.reply(request.id, plan("third", "true"))
+            }
+            "third-needs" if !matches!(self.seed.as_str(), "A" | "B") => {
+                self.needs(request, rest)
+            }
+            "spends" => {
+                let next = format!("f{}", request.facts.files.len());
+                let needs = EvalOutcome::Needs(vec![Need::Exists(next)]);
+                self.reply_after(request.id, needs, 400_000)
             }
             "fails-in-b" if self.seed == "B" => self.reply(request.id, failed("")),
             "json" => {

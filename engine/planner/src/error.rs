@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use plue_plan::Diagnostic;
+use plue_plan::{Code, Diagnostic};
 
 use crate::{codes, view::ViewError};
 
@@ -120,6 +120,28 @@ impl PlanError {
         match self {
             Self::Invalid(diagnostics) => diagnostics,
             Self::Infrastructure(_) => &[],
+        }
+    }
+}
+
+impl PlanError {
+    /// How the evaluation ended, in the words of `plue_evaluations_total`.
+    pub(crate) fn outcome(&self) -> &'static str {
+        const ENDS: [(Code, &str); 7] = [
+            (codes::TOO_MUCH_CPU, "cpu"),
+            (codes::TOO_MUCH_MEMORY, "memory"),
+            (codes::TOO_LONG, "wall"),
+            (codes::DENIED, "denied"),
+            (codes::CRASHED, "crashed"),
+            (codes::BAD_REPLY, "bad_reply"),
+            (codes::NOT_DETERMINISTIC, "not_deterministic"),
+        ];
+        match self {
+            Self::Infrastructure(_) => "error",
+            Self::Invalid(problems) => {
+                let said = |code: &Code| problems.iter().any(|problem| problem.code == *code);
+                ENDS.iter().find(|(code, _)| said(code)).map_or("invalid", |(_, word)| word)
+            }
         }
     }
 }

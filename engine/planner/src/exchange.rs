@@ -2,29 +2,35 @@
 //!
 //! Must not believe a zygote: what it asks for is counted and bounded here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use plue_plan::{Code, Diagnostic, Span};
-use plue_runtime::Tasks;
+use plue_runtime::{
+    Tasks,
+    clock::Mark,
+    metrics::names::{EVALUATION_CPU, EVALUATION_DURATION, EVALUATION_MEMORY},
+};
 use plue_wire::eval::{
     EvalOutcome, EvalReply, EvalRequest, Facts, FileFact, Killed, MAX_CPU_S, MAX_FACT_BYTES,
-    MAX_FACTS, MAX_MEMORY_BYTES, MAX_ROUNDS, MAX_WALL_S, Need, Usage,
+    MAX_FACTS, MAX_MEMORY_BYTES, MAX_ROUNDS, MAX_WALL_MS, Need, Usage,
 };
 
 use crate::{
     codes,
     error::{Error, PlanError},
-    pool::Checkout,
+    pool::{Checkout, Trust},
     process::Failure,
     read_set::Question,
     sources::Sources,
     view::{CommitView, ViewError},
 };
 
-/// What both zygotes said when nothing was missing any more.
+/// What the zygotes said when nothing was missing any more.
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) outcomes: [EvalOutcome; 2],
+    /// The third opinion, where there is one: on strangers' files, when the two agree on plans.
+    pub(crate) third: Option<EvalOutcome>,
     pub(crate) facts: Facts,
     pub(crate) printed: String,
     pub(crate) usage: Usage,
@@ -42,7 +48,7 @@ pub(crate) struct Exchange<'e> {
 // === impl Exchange ===
 
 impl Exchange<'_> {
-    /// Asks until nothing is missing.
+    /// Asks until nothing is missing, or time or CPU time of all rounds together run out.
     pub(crate) async fn run(&self, checkout: &mut Checkout) -> Result<Settled, PlanError> {
         let mut request = EvalRequest {
             id: 0,
@@ -53,19 +59,30 @@ impl Exchange<'_> {
             facts: Facts::default(),
         };
         let mut usage = Usage::default();
+        checkout.ready().await?;
+        let begun = checkout.begin();
         for round in 1..=MAX_ROUNDS {
             request.id += 1;
-            let [a, b] = self.ask(checkout, &request).await?;
+            let [a, b] = self.ask(checkout, &request, begun).await?;
             add(&mut usage, &a.usage);
-            let needs = needs(&a, &b);
+            let mut needs = needs([&a, &b]);
+            let mut third = None;
+            if needs.is_empty() && agree(&a, &b) {
+                third = self.ask_third(checkout, &request, begun).await?;
+                needs = self::needs(third.as_ref());
+            }
             if needs.is_empty() {
                 return Ok(Settled {
                     outcomes: [a.outcome, b.outcome],
+                    third: third.map(|reply| reply.outcome),
                     facts: request.facts,
                     printed: clean(&a.printed),
                     usage,
                     rounds: u32::try_from(round).unwrap_or(u32::MAX),
                 });
+            }
+            if usage.cpu_us >= MAX_CPU_S * 1_000_000 {
+                return Err(self.killed(&Killed::Cpu).into());
             }
             let facts = std::mem::take(&mut request.facts);
             request.facts = self.answer(facts, needs).await?;
@@ -82,10 +99,18 @@ impl Exchange<'_> {
         &self,
         checkout: &mut Checkout,
         request: &EvalRequest,
+        begun: Mark,
     ) -> Result<[EvalReply; 2], PlanError> {
         let mut died = None;
         for _attempt in 0..2 {
-            let failure = match checkout.ask(request).await? {
+            let Some(left) = checkout.left(begun) else {
+                return Err(self.killed(&Killed::Wall).into());
+            };
+            let answers = checkout.ask(request, left).await?;
+            for reply in answers.iter().flatten() {
+                account(checkout.trust(), &reply.usage);
+            }
+            let failure = match answers {
                 [Ok(a), Ok(b)] => {
                     self.not_killed(&a)?;
                     self.not_killed(&b)?;
@@ -98,18 +123,49 @@ impl Exchange<'_> {
                 }
                 [Err(failure), Err(_)] => failure,
             };
-            tracing::warn!(workflow.path = self.sources.entry, %failure, "an evaluator failed");
-            match failure {
-                Failure::Died(how) => died = Some(how),
-                Failure::Garbage(what) => {
-                    return Err(self.refuse(codes::BAD_REPLY, what).into());
+            died = Some(self.only_died(failure)?);
+        }
+        Err(self.crashed_twice(&died.unwrap_or_default()))
+    }
+
+    /// The same question to the third zygote, if there is one.
+    async fn ask_third(
+        &self,
+        checkout: &mut Checkout,
+        request: &EvalRequest,
+        begun: Mark,
+    ) -> Result<Option<EvalReply>, PlanError> {
+        let mut died = None;
+        for _attempt in 0..2 {
+            let Some(left) = checkout.left(begun) else {
+                return Err(self.killed(&Killed::Wall).into());
+            };
+            match checkout.ask_third(request, left).await? {
+                None => return Ok(None),
+                Some(Ok(reply)) => {
+                    account(checkout.trust(), &reply.usage);
+                    self.not_killed(&reply)?;
+                    return Ok(Some(reply));
                 }
-                Failure::Silent => return Err(self.killed(&Killed::Wall).into()),
+                Some(Err(failure)) => died = Some(self.only_died(failure)?),
             }
         }
-        let how = died.unwrap_or_default();
+        Err(self.crashed_twice(&died.unwrap_or_default()))
+    }
+
+    /// How a zygote died; any other failure is the file's fault at once.
+    fn only_died(&self, failure: Failure) -> Result<String, PlanError> {
+        tracing::warn!(workflow.path = self.sources.entry, %failure, "an evaluator failed");
+        match failure {
+            Failure::Died(how) => Ok(how),
+            Failure::Garbage(what) => Err(self.refuse(codes::BAD_REPLY, what).into()),
+            Failure::Silent => Err(self.killed(&Killed::Wall).into()),
+        }
+    }
+
+    fn crashed_twice(&self, how: &str) -> PlanError {
         let message = format!("the evaluator crashed on this file twice ({how})");
-        Err(self.refuse(codes::CRASHED, message).into())
+        self.refuse(codes::CRASHED, message).into()
     }
 
     fn not_killed(&self, reply: &EvalReply) -> Result<(), PlanError> {
@@ -142,8 +198,9 @@ impl Exchange<'_> {
             ),
             Killed::Wall => (
                 codes::TOO_LONG,
-                format!("the file took longer than {MAX_WALL_S} s"),
-                "a workflow file only describes steps; do the work in a step",
+                format!("the file took longer than {} s", MAX_WALL_MS / 1_000),
+                "a workflow file only describes steps; do the work in a step (on a very busy \
+                 machine, try again)",
             ),
             Killed::Denied(what) => (
                 codes::DENIED,
@@ -222,10 +279,25 @@ impl From<Refusal> for PlanError {
     }
 }
 
-/// What either is missing. Sets may be walked in different orders, so that each is asked for.
-fn needs(a: &EvalReply, b: &EvalReply) -> Vec<Need> {
+/// Whether both gave the same plans: what a third opinion is worth asking for.
+fn agree(a: &EvalReply, b: &EvalReply) -> bool {
+    matches!(a.outcome, EvalOutcome::Plans(_)) && a.outcome == b.outcome
+}
+
+/// What one child cost.
+fn account(trust: Trust, usage: &Usage) {
+    let label = [("trust", trust.word())];
+    let seconds = |micros| Duration::from_micros(micros).as_secs_f64();
+    EVALUATION_CPU.record(seconds(usage.cpu_us), &label);
+    EVALUATION_DURATION.record(seconds(usage.wall_us), &label);
+    // Exact to 8 PiB.
+    EVALUATION_MEMORY.record(usage.max_rss_kib as f64 * 1024.0, &label);
+}
+
+/// What any is missing. Sets may be walked in different orders, so that each is asked for.
+fn needs<'r>(replies: impl IntoIterator<Item = &'r EvalReply>) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
-    for reply in [a, b] {
+    for reply in replies {
         if let EvalOutcome::Needs(more) = &reply.outcome {
             needs.extend(more.iter().take(MAX_FACTS + 1).cloned());
         }

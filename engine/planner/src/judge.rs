@@ -9,6 +9,7 @@ use plue_plan::{
     limits::MAX_PLANS_PER_FILE,
     validate::{SourceMap, validate_with},
 };
+use plue_runtime::metrics::names::THIRD_OPINIONS;
 use plue_spec::Cel;
 use plue_wire::eval::{EvalOutcome, RawPlan};
 use serde_json::Value as Json;
@@ -37,12 +38,19 @@ pub struct PlannedWorkflow {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Judges what A and B said.
+/// Judges what A and B said, and a third who was asked because they agree.
 pub(crate) fn judge(
     outcomes: [EvalOutcome; 2],
+    third: Option<EvalOutcome>,
     sources: &Sources,
 ) -> Result<Vec<PlannedWorkflow>, PlanError> {
     let judge = Judge { sources };
+    if let (EvalOutcome::Plans(a), Some(third)) = (&outcomes[0], third) {
+        let heard = judge.third(a, &third);
+        let result = if heard.is_ok() { "same" } else { "different" };
+        THIRD_OPINIONS.increment(&[("result", result)]);
+        heard?;
+    }
     match outcomes {
         [EvalOutcome::Plans(a), EvalOutcome::Plans(b)] => judge.plans(&a, &b),
         [EvalOutcome::Failed { diagnostics_json }, EvalOutcome::Failed { .. }] => {
@@ -53,10 +61,7 @@ pub(crate) fn judge(
             Err(judge.only_one_failed(&diagnostics_json))
         }
         [EvalOutcome::Needs(_) | EvalOutcome::Killed(_), _]
-        | [_, EvalOutcome::Needs(_) | EvalOutcome::Killed(_)] => {
-            let message = "the evaluation did not come to an end";
-            Err(PlanError::invalid(judge.whole(codes::BAD_REPLY, message.to_owned())))
-        }
+        | [_, EvalOutcome::Needs(_) | EvalOutcome::Killed(_)] => Err(judge.no_end()),
     }
 }
 
@@ -115,11 +120,26 @@ impl Judge<'_> {
         Err(PlanError::invalid(self.whole(codes::NOT_DETERMINISTIC, message).hint(ORDER_HINT)))
     }
 
+    /// A third interpreter must build the same plans, too.
+    fn third(&self, a: &[RawPlan], third: &EvalOutcome) -> Result<(), PlanError> {
+        match third {
+            EvalOutcome::Plans(third) => self.same(a, third),
+            EvalOutcome::Failed { diagnostics_json } => Err(self.only_one_failed(diagnostics_json)),
+            EvalOutcome::Needs(_) | EvalOutcome::Killed(_) => Err(self.no_end()),
+        }
+    }
+
+    fn no_end(&self) -> PlanError {
+        let message = "the evaluation did not come to an end".to_owned();
+        PlanError::invalid(self.whole(codes::BAD_REPLY, message))
+    }
+
     fn only_one_failed(&self, diagnostics_json: &str) -> PlanError {
         let mut problems = vec![
             self.whole(
                 codes::NOT_DETERMINISTIC,
-                "the plan is not deterministic: one of two evaluations fails".to_owned(),
+                "the plan is not deterministic: one evaluation fails and another does not"
+                    .to_owned(),
             )
             .hint(ORDER_HINT),
         ];

@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use plue_plan::{Diagnostic, Event, Plan, Span};
-use plue_runtime::{Clock, Tasks};
+use plue_runtime::{
+    Clock, Tasks,
+    metrics::names::{EVALUATION_REFUSALS, EVALUATIONS, NEGATIVE_CACHE_HITS, PLAN_CACHE_HITS},
+};
 use plue_wire::eval::Usage;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
@@ -144,6 +147,8 @@ impl Planner {
             self.allow(&key, &request.repository)?;
         }
         let made = self.evaluate(&sources, &question, &request.view, request.trust).await;
+        let outcome = made.as_ref().map_or_else(PlanError::outcome, |_| "plan");
+        EVALUATIONS.increment(&[("trust", request.trust.word()), ("outcome", outcome)]);
         match &made {
             Ok(evaluated) => self.keep(key, evaluated).await,
             Err(PlanError::Invalid(problems)) if request.trust == Trust::Untrusted => {
@@ -282,7 +287,7 @@ impl Planner {
             max_rss_kib = settled.usage.max_rss_kib,
             "evaluated"
         );
-        let workflows = judge(settled.outcomes, sources)?;
+        let workflows = judge(settled.outcomes, settled.third, sources)?;
         Ok(Evaluated {
             workflows: workflows.into(),
             read_set: Arc::new(ReadSet::of(sources, question, &settled.facts, &build)),
@@ -307,6 +312,7 @@ impl Planner {
         if let Some(mut found) = self.0.memory.get(key)
             && self.holds(&found, view).await?
         {
+            PLAN_CACHE_HITS.increment(&[("origin", "memory")]);
             found.origin = Origin::Memory;
             return Ok(Some(found));
         }
@@ -320,6 +326,7 @@ impl Planner {
         if !self.holds(&found, view).await? {
             return Ok(None);
         }
+        PLAN_CACHE_HITS.increment(&[("origin", "stored")]);
         self.0.memory.put(*key, found.clone());
         Ok(Some(found))
     }
@@ -344,19 +351,19 @@ impl Planner {
     /// Whether a stranger's file may be evaluated now.
     fn allow(&self, key: &Key, repository: &str) -> Result<(), PlanError> {
         if let Some(problems) = self.0.throttle.known_hostile(key) {
+            NEGATIVE_CACHE_HITS.increment(&[]);
             return Err(PlanError::Invalid(problems));
         }
-        let taken = self.0.throttle.take(repository);
-        taken.map_err(|retry_after| Error::TooOften { retry_after }.into())
+        self.0.throttle.take(repository).map_err(|retry_after| {
+            EVALUATION_REFUSALS.increment(&[("reason", "rate")]);
+            Error::TooOften { retry_after }.into()
+        })
     }
 
     /// Everything known before an evaluation that its result may depend on.
     fn key(&self, sources: &Sources, question: &Question, trust: Trust) -> Key {
         let mut hasher = Sha256::new();
-        let trust = match trust {
-            Trust::Own => "own",
-            Trust::Untrusted => "untrusted",
-        };
+        let trust = trust.word();
         let event = question.event_json.as_deref().unwrap_or("none");
         for part in [&self.0.identity, trust, &sources.entry, event, &question.inputs_json] {
             hasher.update(part.len().to_le_bytes());

@@ -1,4 +1,4 @@
-//! Warm evaluators: pairs of zygotes per trust class, bounded, renewed, never shared between
+//! Warm evaluators: sets of zygotes per trust class, bounded, renewed, never shared between
 //! classes.
 
 use std::{
@@ -10,8 +10,12 @@ use std::{
     time::Duration,
 };
 
-use plue_runtime::{Clock, Tasks};
-use plue_wire::eval::{EvalHello, EvalReply, EvalRequest, MAX_WALL_S};
+use plue_runtime::{
+    Clock, Ids, Tasks,
+    clock::Mark,
+    metrics::names::{EVALUATION_REFUSALS, ZYGOTE_RESTARTS, ZYGOTE_STARTS},
+};
+use plue_wire::eval::{EvalHello, EvalReply, EvalRequest, MAX_WALL_MS};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -43,8 +47,10 @@ pub struct Options {
     pub max_age: Duration,
     /// How long a zygote may take to be ready.
     pub start_limit: Duration,
-    /// How much longer than the evaluator's own limit of [`MAX_WALL_S`] seconds a reply may take.
+    /// How much longer than the evaluator's own limit of [`MAX_WALL_MS`] a reply may take.
     pub slack: Duration,
+    /// Time that all rounds of an evaluation may take together, once the evaluators are ready.
+    pub total: Duration,
     /// Evaluations that may wait for a pair, per trust class.
     pub max_waiting: usize,
 }
@@ -70,11 +76,13 @@ struct Class {
     idle: Mutex<Vec<Pair>>,
 }
 
-/// Two zygotes that differ in hash seed and heap layout.
+/// Two zygotes that differ in hash seed and heap layout, and for strangers' files a third.
 #[derive(Debug)]
 struct Pair {
     a: Evaluator,
     b: Evaluator,
+    /// Its seed is known to nobody, so no file can be written to suit it.
+    third: Option<Evaluator>,
 }
 
 /// A pair in use. Unless it is given back, it is killed.
@@ -103,7 +111,8 @@ impl Options {
             max_evaluations: 10_000,
             max_age: Duration::from_secs(600),
             start_limit: Duration::from_secs(10),
-            slack: Duration::from_secs(2),
+            slack: Duration::from_millis(500),
+            total: Duration::from_millis(2_500),
             max_waiting: 1_000,
         }
     }
@@ -131,7 +140,7 @@ impl EvaluatorPool {
     pub fn warm(&self, trust: Trust) -> Result<(), Error> {
         let mut idle = self.idle(trust);
         if idle.is_empty() {
-            idle.push(self.start_pair()?);
+            idle.push(self.start_pair(trust)?);
         }
         Ok(())
     }
@@ -169,19 +178,30 @@ impl EvaluatorPool {
             permit.map_err(|_| Error::Busy { waiting: 0 })?
         };
         let warm = self.idle(trust).pop();
-        let pair = match warm.filter(|pair| pair.is_fresh(&self.0.options)) {
+        let pair = match warm.filter(|pair| pair.is_fresh(&self.0.options, trust)) {
             Some(pair) => pair,
-            None => self.start_pair()?,
+            None => self.start_pair(trust)?,
         };
         Ok(Checkout { pool: self.clone(), trust, pair: Some(pair), _permit: permit })
     }
 
-    fn start_pair(&self) -> Result<Pair, Error> {
+    fn start_pair(&self, trust: Trust) -> Result<Pair, Error> {
+        let third = match trust {
+            Trust::Own => None,
+            Trust::Untrusted => Some(self.start(Seed::Third(Ids::random().number()), trust)?),
+        };
+        Ok(Pair { a: self.start(Seed::A, trust)?, b: self.start(Seed::B, trust)?, third })
+    }
+
+    fn start(&self, seed: Seed, trust: Trust) -> Result<Evaluator, Error> {
         let Inner { options, clock, tasks, .. } = &*self.0;
-        Ok(Pair {
-            a: Evaluator::start(options, Seed::A, *clock, tasks)?,
-            b: Evaluator::start(options, Seed::B, *clock, tasks)?,
-        })
+        let word = match seed {
+            Seed::A => "a",
+            Seed::B => "b",
+            Seed::Third(_) => "third",
+        };
+        ZYGOTE_STARTS.increment(&[("trust", trust.word()), ("seed", word)]);
+        Evaluator::start(options, seed, *clock, tasks)
     }
 
     fn class(&self, trust: Trust) -> &Class {
@@ -206,7 +226,11 @@ impl<'c> Waiting<'c> {
     fn enter(count: &'c AtomicUsize, limit: usize) -> Result<Self, Error> {
         let waiting = count.fetch_add(1, Ordering::Relaxed);
         let entered = Self(count);
-        if waiting < limit { Ok(entered) } else { Err(Error::Busy { waiting }) }
+        if waiting < limit {
+            return Ok(entered);
+        }
+        EVALUATION_REFUSALS.increment(&[("reason", "busy")]);
+        Err(Error::Busy { waiting })
     }
 }
 
@@ -216,13 +240,40 @@ impl Drop for Waiting<'_> {
     }
 }
 
+// === impl Trust ===
+
+impl Trust {
+    /// `own` or `untrusted`, as metrics and keys have it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Untrusted => "untrusted",
+        }
+    }
+}
+
 // === impl Pair ===
 
 impl Pair {
-    fn is_fresh(&self, options: &Options) -> bool {
-        [&self.a, &self.b].into_iter().all(|evaluator| {
-            evaluator.uses < options.max_evaluations && evaluator.age() < options.max_age
-        })
+    /// Whether it may serve once more; counts it as replaced if not.
+    fn is_fresh(&self, options: &Options, trust: Trust) -> bool {
+        let all = || [&self.a, &self.b].into_iter().chain(&self.third);
+        let reason = if all().any(|evaluator| evaluator.uses >= options.max_evaluations) {
+            "uses"
+        } else if all().any(|evaluator| evaluator.age() >= options.max_age) {
+            "age"
+        } else {
+            return true;
+        };
+        self.count_restarts(trust, reason);
+        false
+    }
+
+    fn count_restarts(&self, trust: Trust, reason: &'static str) {
+        for _evaluator in [&self.a, &self.b].into_iter().chain(&self.third) {
+            ZYGOTE_RESTARTS.increment(&[("trust", trust.word()), ("reason", reason)]);
+        }
     }
 }
 
@@ -243,29 +294,80 @@ impl Checkout {
         self.pair.as_ref().map_or("", |pair| pair.a.build())
     }
 
+    /// Whose files it serves.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// Starts the time of an evaluation; see [`Checkout::left`].
+    pub(crate) fn begin(&self) -> Mark {
+        self.pool.0.clock.mark()
+    }
+
+    /// What is left of the time of an evaluation that began then; none when it is over.
+    pub(crate) fn left(&self, begun: Mark) -> Option<Duration> {
+        let Inner { options, clock, .. } = &*self.pool.0;
+        options.total.checked_sub(clock.elapsed(begun))
+    }
+
     /// Asks both, side by side. After a failure the pair is gone and the next question starts
     /// another one.
-    pub(crate) async fn ask(&mut self, request: &EvalRequest) -> Result<Answers, Error> {
-        if self.pair.is_none() {
-            self.pair = Some(self.pool.start_pair()?);
-        }
-        self.ready().await?;
+    pub(crate) async fn ask(
+        &mut self,
+        request: &EvalRequest,
+        left: Duration,
+    ) -> Result<Answers, Error> {
         let encoded = EncodedRequest::new(request)?;
-        let limit = Duration::from_secs(MAX_WALL_S) + self.pool.0.options.slack;
-        let Some(pair) = self.pair.as_mut() else {
-            return Err(Error::Busy { waiting: 0 });
-        };
+        let limit = self.limit(left);
+        let pair = self.ready_pair().await?;
         let (a, b) = tokio::join!(pair.a.ask(&encoded, limit), pair.b.ask(&encoded, limit));
         if a.is_err() || b.is_err() {
-            self.pair = None;
+            self.give_up();
         }
         Ok([a, b])
     }
 
+    /// Asks the third zygote; none if this class has none.
+    pub(crate) async fn ask_third(
+        &mut self,
+        request: &EvalRequest,
+        left: Duration,
+    ) -> Result<Option<Result<EvalReply, Failure>>, Error> {
+        let (limit, start_limit) = (self.limit(left), self.pool.0.options.start_limit);
+        let Some(third) = &mut self.ready_pair().await?.third else {
+            return Ok(None);
+        };
+        third.ready(start_limit).await?;
+        let reply = third.ask(&EncodedRequest::new(request)?, limit).await;
+        if reply.is_err() {
+            self.give_up();
+        }
+        Ok(Some(reply))
+    }
+
+    /// The pair, or a new one after a failure; ready but for its third.
+    async fn ready_pair(&mut self) -> Result<&mut Pair, Error> {
+        if self.pair.is_none() {
+            self.pair = Some(self.pool.start_pair(self.trust)?);
+        }
+        self.ready().await?;
+        self.pair.as_mut().ok_or(Error::Busy { waiting: 0 })
+    }
+
+    fn limit(&self, left: Duration) -> Duration {
+        left.min(Duration::from_millis(MAX_WALL_MS) + self.pool.0.options.slack)
+    }
+
+    fn give_up(&mut self) {
+        if let Some(pair) = self.pair.take() {
+            pair.count_restarts(self.trust, "failed");
+        }
+    }
+
     /// Back into the pool, if the pair is whole.
     pub(crate) fn give_back(mut self) {
-        let options = &self.pool.0.options;
-        if let Some(pair) = self.pair.take().filter(|pair| pair.is_fresh(options)) {
+        let (options, trust) = (&self.pool.0.options, self.trust);
+        if let Some(pair) = self.pair.take().filter(|pair| pair.is_fresh(options, trust)) {
             self.pool.idle(self.trust).push(pair);
         }
     }

@@ -4,6 +4,7 @@
 //! killed when its value is dropped. After any failure the process must not be used again.
 
 use std::{
+    num::NonZeroU32,
     os::fd::OwnedFd,
     os::unix::net::UnixStream as StdStream,
     process::Stdio,
@@ -36,11 +37,13 @@ const MAX_HELLO_BYTES: usize = 64 * 1024;
 /// How long the end of a process is waited for, once it closed its socket.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// The hash seed and heap layout of a zygote. The two of a pair differ in nothing else.
+/// The hash seed and heap layout of a zygote. Those of a set differ in nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seed {
     A,
     B,
+    /// A number nobody knows beforehand.
+    Third(NonZeroU32),
 }
 
 /// Why a process gave no answer. It must not be used again.
@@ -89,7 +92,7 @@ impl Evaluator {
         ours.set_nonblocking(true).map_err(failed)?;
         let stream = UnixStream::from_std(ours).map_err(failed)?;
         let mut command = Command::new(&options.evaluator);
-        command.args(["--hash-seed", if seed == Seed::A { "A" } else { "B" }]);
+        command.args(["--hash-seed", &seed.to_string()]);
         for layer in &options.allow_missing {
             command.args(["--allow-missing", layer]);
         }
@@ -254,6 +257,16 @@ async fn read<T: DeserializeOwned>(
         return Err(Failure::Died("it ended within a reply".to_owned()));
     }
     frame::decode(&body).map_err(|error| Failure::Garbage(error.to_string()))
+}
+
+impl std::fmt::Display for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::A => f.write_str("A"),
+            Self::B => f.write_str("B"),
+            Self::Third(number) => write!(f, "{number}"),
+        }
+    }
 }
 
 // === impl Tail ===

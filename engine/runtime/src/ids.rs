@@ -1,8 +1,11 @@
 //! Fresh ids: ULIDs, which sort by creation time. In tests a counter, so that runs are repeatable.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use plue_plan::{RunId, RunnerId};
@@ -48,6 +51,14 @@ impl Ids {
             }
         };
         ulid.to_string().to_ascii_lowercase()
+    }
+
+    /// A random number, for what nobody may foresee. Never a counter, not even in tests.
+    #[must_use]
+    pub fn number(&self) -> NonZeroU32 {
+        let bytes = ulid::Ulid::generate().random().to_le_bytes();
+        let number = bytes.first_chunk().copied().map_or(1, u32::from_le_bytes);
+        NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
     }
 
     /// 160 random bits for credentials, as text. Never a counter, not even in tests.

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use plue_wire::eval::{Killed, MAX_CPU_S, MAX_REPLY_BYTES, MAX_WALL_S, Usage};
+use plue_wire::eval::{Killed, MAX_CPU_S, MAX_REPLY_BYTES, MAX_WALL_MS, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Stop;
@@ -11,8 +11,7 @@ use crate::exit;
 use crate::kernel::{self, Ended, Spent};
 use crate::report::{ID_BYTES, Report};
 
-/// A little under [`MAX_WALL_S`], so that the reply is there in time, too.
-const WALL_US: u64 = MAX_WALL_S * 1_000_000 - 100_000;
+const WALL_US: u64 = MAX_WALL_MS * 1_000;
 /// Time for the engine to deliver a request whose first bytes have come.
 const DELIVERY_US: u64 = 10 * 1_000_000;
 /// Room in a reply for what the zygote adds: id, usage, at most ten bytes each.
@@ -145,6 +144,8 @@ fn wait_for(pipe: BorrowedFd<'_>, micros: u64) -> io::Result<Ready> {
 /// Says how a child ended, from the kernel's word first and its own word last.
 fn classify(ended: Ended, cut: Option<Cut>, cpu_us: u64, report: &[u8]) -> Verdict<'_> {
     let killed = match (cut, ended) {
+        // Its CPU time had run out as well; only the timer had not struck yet.
+        (Some(Cut::Wall), _) if cpu_us >= HARD_CPU_US => Killed::Cpu,
         (Some(Cut::Wall), _) => Killed::Wall,
         (Some(Cut::TooLong | Cut::EngineGone), _) => {
             Killed::BadReply(format!("it is over the limit of {MAX_REPLY_BYTES} bytes"))
@@ -212,6 +213,13 @@ mod tests {
         report.extend(postcard::to_allocvec(&(1_u32, 0_u32, 0_u32)).unwrap());
         let verdict = classified(Ended::Signal(libc::SIGPROF), &report);
         assert_eq!(verdict, Verdict::Killed(Killed::Cpu));
+    }
+
+    #[test]
+    fn a_child_that_used_its_cpu_time_was_ended_for_it_even_at_the_deadline() {
+        let cut = |cpu_us| classify(Ended::Signal(libc::SIGKILL), Some(Cut::Wall), cpu_us, b"");
+        assert_eq!(cut(HARD_CPU_US), Verdict::Killed(Killed::Cpu));
+        assert_eq!(cut(HARD_CPU_US - 1), Verdict::Killed(Killed::Wall));
     }
 
     #[test]

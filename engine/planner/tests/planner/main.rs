@@ -6,6 +6,7 @@ mod fake;
 mod misbehaviour;
 #[cfg(test)]
 mod planning;
+mod program;
 #[cfg(test)]
 mod real;
 #[cfg(test)]

@@ -21,6 +21,7 @@ async fn each_misbehaviour_has_its_code_and_the_next_file_works() {
         ("wrong-id", "PLUE-E0207"),
         ("needs-again", "PLUE-E0207"),
         ("needs-forever", "PLUE-E0208"),
+        ("spends", "PLUE-E0202"),
         ("needs-many", "PLUE-E0209"),
         ("killed cpu", "PLUE-E0202"),
         ("killed memory", "PLUE-E0203"),
@@ -44,6 +45,13 @@ async fn a_silent_evaluator_is_killed_after_the_deadline() {
     let problems = bench.problems("hang").await;
     assert!(problems[0].contains("PLUE-E0204"), "{problems:?}");
     works_again(&bench).await;
+}
+
+#[tokio::test]
+async fn the_rounds_of_a_file_share_one_deadline() {
+    let bench = Bench::with(Options { total: Duration::ZERO, ..options() }, Rate::default(), None);
+    let problems = bench.problems("plan x").await;
+    assert!(problems[0].contains("PLUE-E0204"), "{problems:?}");
 }
 
 #[tokio::test]

@@ -89,8 +89,26 @@ async fn different_plans_are_refused_with_the_first_field_that_differs() {
     );
     assert!(problems[0].contains("a set has no order"), "{problems:?}");
     let problems = bench.problems("fails-in-b x").await;
-    assert!(problems[0].contains("one of two evaluations fails"), "{problems:?}");
+    assert!(problems[0].contains("one evaluation fails and another does not"), "{problems:?}");
     assert!(problems[1].contains("PLUE-E0001"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn strangers_need_the_agreement_of_a_third_whose_seed_nobody_knows() {
+    let bench = Bench::new();
+    let strange = async |order: &str| {
+        bench.write(ENTRY, format!("#fake {order}"));
+        let made = bench.planner.plan(bench.request(Trust::Untrusted)).await;
+        made.map(|made| run_of(&made)).map_err(|error| error.diagnostics()[0].to_string())
+    };
+    assert!(bench.order("by-third x").await.is_ok(), "our own files are not asked about");
+    let said = strange("by-third x").await.unwrap_err();
+    assert!(said.contains("PLUE-E0201") && said.contains("third"), "{said}");
+    bench.write("a.txt", "one");
+    // What only the third asks for is looked up for all.
+    let said = strange("third-needs read:a.txt").await.unwrap_err();
+    assert!(said.contains("PLUE-E0201"), "{said}");
+    assert_eq!(strange("plan x").await.unwrap(), "true");
 }
 
 #[tokio::test]

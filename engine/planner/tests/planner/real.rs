@@ -1,12 +1,6 @@
 //! With the real evaluator: the corpora, `ctx`, and that nothing around it changes a plan.
 
-use std::{
-    collections::BTreeMap,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use plue_plan::{Event, PlanHash, StepId, event::EventType};
 use plue_planner::{
@@ -15,23 +9,10 @@ use plue_planner::{
 };
 use plue_runtime::{Clock, Tasks};
 
-use crate::fake::{ENTRY, run_of};
-
-/// The evaluator beside the tests; built if nobody did.
-fn evaluator() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let debug = test.parent().and_then(Path::parent).unwrap();
-    let program = debug.join("plue-evaluator");
-    if !program.exists() {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "plue-evaluator", "--target-dir"])
-            .arg(debug.parent().unwrap())
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-            .status();
-        assert!(built.unwrap().success(), "cannot build plue-evaluator");
-    }
-    program
-}
+use crate::{
+    fake::{ENTRY, run_of},
+    program::evaluator,
+};
 
 fn planner(program: &Path) -> Planner {
     let options = Options { pairs: 1, ..Options::new(program) };
