@@ -5,5 +5,6 @@ pub(crate) mod engine_step;
 pub mod environment;
 pub(crate) mod outcome;
 pub(crate) mod output;
+pub(crate) mod outputs;
 pub(crate) mod runner_step;
 pub(crate) mod scope;

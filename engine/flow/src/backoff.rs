@@ -21,11 +21,11 @@ const FALLBACK_MS: u64 = 5_000;
 #[must_use]
 pub fn retries(policy: &Retry, outcome: &Outcome, number: u32) -> bool {
     let kind = match outcome {
-        Outcome::Success | Outcome::Cancelled => return false,
+        Outcome::Success | Outcome::Cancelled | Outcome::Rejected { .. } => return false,
         Outcome::Exit { code, .. } => Some(format!("exit:{code}")),
         Outcome::TimedOut => Some("timeout".to_owned()),
         Outcome::Infra { .. } => Some("infra".to_owned()),
-        Outcome::Refused { .. } => None,
+        Outcome::Refused { .. } | Outcome::Failed { .. } => None,
     };
     let listed = policy.on.is_empty() || kind.is_some_and(|kind| policy.on.contains(&kind));
     listed && number < policy.max_attempts

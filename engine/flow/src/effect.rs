@@ -13,6 +13,8 @@ pub enum Effect {
         /// Its visit.
         visit: u32,
     },
+    /// Compute the plan's `outputs` and answer with `Input::Outputs`.
+    EvaluateOutputs,
     /// Bring the attempt to an executor of its step's kind.
     Perform {
         /// The step.

@@ -35,6 +35,18 @@ pub enum Rejected {
         /// What the input spoke about.
         what: String,
     },
+    /// Only some people may answer an approval.
+    #[error("only {} may answer it", approvers.join(", "))]
+    NotAnApprover {
+        /// Who may.
+        approvers: Vec<String>,
+    },
+    /// One answer for each person.
+    #[error("{by} has answered already")]
+    AnsweredAlready {
+        /// Who.
+        by: String,
+    },
     /// The run was cancelled, and everything that runs is being killed.
     #[error("the run is being killed")]
     AlreadyCancelled,

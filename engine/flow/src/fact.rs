@@ -5,7 +5,10 @@ use plue_plan::{AttemptId, PlanHash, RunnerId, StepId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::status::{RunStatus, StepStatus};
+use crate::{
+    status::{RunStatus, StepStatus},
+    wait::{Awaited, Child, Decision},
+};
 
 /// One entry of the journal; `fact` is the discriminator. Its time is stored beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +70,41 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         began: Option<jiff::Timestamp>,
     },
+    /// The attempt waits for something outside of plue and occupies no place meanwhile.
+    AttemptWaiting {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// For what.
+        what: Awaited,
+        /// When waiting ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<jiff::Timestamp>,
+    },
+    /// Somebody answered an approval.
+    DecisionMade {
+        /// The step.
+        step: StepId,
+        /// The attempt that waits for it.
+        attempt: AttemptId,
+        /// The answer.
+        decision: Decision,
+    },
+    /// An attempt of a `workflow` step has its child run.
+    ChildStarted {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The child.
+        child: Child,
+    },
+    /// The plan's `outputs` were computed: all its steps ended well.
+    OutputsEvaluated {
+        /// Their values, or what is wrong with an expression.
+        value: Result<Json, String>,
+    },
     /// The attempt ended.
     AttemptEnded {
         /// The step.
@@ -78,6 +116,9 @@ pub enum Fact {
         /// The step's output if the attempt succeeded.
         #[serde(default, skip_serializing_if = "Json::is_null")]
         output: Json,
+        /// Number of the event that ended it, for events that a step takes once each.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<u64>,
     },
     /// The runner was lost before the process started: the same attempt is queued again, free.
     AttemptRequeued {
@@ -170,6 +211,16 @@ pub enum Outcome {
         /// What is wrong and what to do.
         message: String,
     },
+    /// A call, a child run or another thing that is no process failed.
+    Failed {
+        /// What happened.
+        message: String,
+    },
+    /// Somebody decided against it. Never tried again.
+    Rejected {
+        /// Who and why, in words.
+        message: String,
+    },
     /// The runner was lost or broken after the process had started; not the author's fault.
     Infra {
         /// What happened.
@@ -204,6 +255,22 @@ pub enum Reason {
     RunCancelled,
     /// The run's timeout was over before the step ended.
     RunTimedOut,
+    /// It waits for something outside.
+    Awaits {
+        /// For what.
+        what: Awaited,
+        /// When waiting ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<jiff::Timestamp>,
+        /// Who approved so far.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approved_by: Vec<String>,
+    },
+    /// Its child run is under way.
+    ChildRun {
+        /// The child.
+        run: plue_plan::RunId,
+    },
     /// Not selected (`--step`, `--from`).
     NotSelected,
     /// A hook whose occasion did not come: the run had this result.

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use plue_plan::{AttemptId, RunnerId, StepId};
 use serde_json::Value as Json;
 
-use crate::fact::Outcome;
+use crate::{
+    fact::Outcome,
+    wait::{Awaited, Child, Decision},
+};
 
 /// Something that the run must react to. Inputs that no longer fit (an attempt that ended twice, a
 /// condition of an older visit) are answered with `Rejected`, which the shell logs and forgets.
@@ -40,6 +43,45 @@ pub enum Input {
         runner: Option<RunnerId>,
         /// When it began, if that is known to be before now.
         began: Option<Timestamp>,
+    },
+    /// The attempt waits for something outside.
+    Waits {
+        /// The attempt.
+        attempt: AttemptId,
+        /// For what.
+        what: Awaited,
+        /// When waiting ends by itself.
+        until: Option<Timestamp>,
+    },
+    /// Somebody answers an approval. Whether the fields fit was checked before.
+    Decide {
+        /// The attempt that waits.
+        attempt: AttemptId,
+        /// The answer.
+        decision: Decision,
+    },
+    /// What an attempt waited for has come.
+    Answer {
+        /// The attempt that waits.
+        attempt: AttemptId,
+        /// Number of the event that it is.
+        event: Option<u64>,
+        /// How the attempt ends now.
+        outcome: Outcome,
+        /// With what.
+        output: Json,
+    },
+    /// The plan of the attempt's child run is settled.
+    Child {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The child, which need not exist yet.
+        child: Child,
+    },
+    /// Answer to `Effect::EvaluateOutputs`.
+    Outputs {
+        /// The values, or what is wrong with an expression.
+        value: Result<Json, String>,
     },
     /// The attempt ended.
     Ended {

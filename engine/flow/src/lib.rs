@@ -19,6 +19,7 @@ pub mod machine;
 pub mod run;
 pub mod status;
 pub mod view;
+pub mod wait;
 mod words;
 
 pub use crate::{
@@ -29,4 +30,5 @@ pub use crate::{
     run::{Run, Transition},
     status::{AttemptStatus, RunStatus, StepStatus},
     view::{AttemptView, RunView, StepView},
+    wait::{Awaited, Child, Decision},
 };

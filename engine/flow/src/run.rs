@@ -1,6 +1,6 @@
 //! A run: its journal folded into a state, and what follows from the state.
 //!
-//! Three kinds of function, kept apart: *inputs* (`run/{start,condition,attempt,cancel,reopen}.rs`)
+//! Three kinds of function, kept apart: *inputs* (`run/{start,condition,attempt,waiting,cancel,reopen}.rs`)
 //! turn one message into its first fact or refuse it; *decisions* (`run/next.rs`,
 //! `run/verdict.rs`) read the state and name the next fact; *evolution* (`run/evolve.rs` and
 //! below) is the only code that changes the state, live and when a journal is folded. So a run that
@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use plue_plan::{DurationText, Plan, PlanHash, RunId, Step, StepId, plan::DEFAULT_TIMEOUT};
+use serde_json::Value as Json;
 
 use crate::{
     effect::Effect,
@@ -33,6 +34,7 @@ mod show;
 mod start;
 mod state;
 mod verdict;
+mod waiting;
 
 /// One execution of one plan. Equal runs have equal journals' effects: everything here is derived.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +52,10 @@ pub struct Run {
     /// From when the run's timeout counts: the start, the last reopening or the last timeout.
     timed_from: Option<Timestamp>,
     timeouts: u32,
+    /// Since when the run's timeout stands still: see `waiting.rs`.
+    still_since: Option<Timestamp>,
+    /// The plan's `outputs`, once they were computed.
+    outputs: Option<Result<Json, String>>,
     cancels: u32,
     halt: Option<Halt>,
     /// The failed step because of which nothing new starts.
@@ -107,6 +113,8 @@ impl Run {
             ended_at: None,
             timed_from: None,
             timeouts: 0,
+            still_since: None,
+            outputs: None,
             cancels: 0,
             halt: None,
             stopped_by: None,
@@ -192,6 +200,15 @@ impl Run {
             Input::Ended { attempt, outcome, output } => {
                 self.admit_ended(attempt, outcome, output).map(Some)
             }
+            Input::Waits { attempt, what, until } => {
+                self.admit_waits(attempt, what, until).map(Some)
+            }
+            Input::Decide { attempt, decision } => self.admit_decision(attempt, decision).map(Some),
+            Input::Answer { attempt, event, outcome, output } => {
+                self.admit_answer(attempt, event, (outcome, output)).map(Some)
+            }
+            Input::Child { attempt, child } => self.admit_child(attempt, child).map(Some),
+            Input::Outputs { value } => self.admit_outputs(value).map(Some),
             Input::Lost { attempt, reason } => self.admit_lost(attempt, reason).map(Some),
             Input::Cancel { by, kill } => self.admit_cancel(by, kill).map(Some),
             Input::Reopen { by, from } => self.admit_reopen(by, &from).map(Some),

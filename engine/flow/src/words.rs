@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::fact::{Outcome, Reason};
+use crate::{
+    fact::{Outcome, Reason},
+    wait::Awaited,
+};
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -12,7 +15,9 @@ impl fmt::Display for Outcome {
             Self::Exit { code, signal: None } => write!(f, "exit status {code}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Cancelled => f.write_str("cancelled"),
-            Self::Refused { message } => f.write_str(message),
+            Self::Refused { message } | Self::Failed { message } | Self::Rejected { message } => {
+                f.write_str(message)
+            }
             Self::Infra { message } => write!(f, "infrastructure: {message}"),
         }
     }
@@ -32,6 +37,14 @@ impl fmt::Display for Reason {
             Self::NotCalled { result } => {
                 write!(f, "a hook that is not for a run that ends {result}")
             }
+            Self::Awaits { what, until, approved_by } => {
+                write!(f, "{what}")?;
+                if let Awaited::Decision { quorum: 2.., .. } = what {
+                    write!(f, " ({})", progress(what, approved_by))?;
+                }
+                until.map_or(Ok(()), |until| write!(f, ", until {until}"))
+            }
+            Self::ChildRun { run } => write!(f, "child run {run}"),
             Self::NotSelected => f.write_str("not selected"),
             Self::FailedButSkipped => f.write_str("it failed and says on_failure=\"skip\""),
             Self::Attempt { message, attempts: 1 } => f.write_str(message),
@@ -41,4 +54,11 @@ impl fmt::Display for Reason {
             }
         }
     }
+}
+
+/// `1 of 2 approvals, by ann`
+fn progress(what: &Awaited, approved_by: &[String]) -> String {
+    let Awaited::Decision { quorum, .. } = what else { return String::new() };
+    let so_far = format!("{} of {quorum} approvals", approved_by.len());
+    if approved_by.is_empty() { so_far } else { format!("{so_far}, by {}", approved_by.join(", ")) }
 }

@@ -13,6 +13,8 @@ events! {
         Assign = "assign",
         /// Its process runs.
         Start = "start",
+        /// It waits for something outside.
+        Wait = "wait",
         /// Its runner was lost before the process ran.
         Requeue = "requeue",
         /// It ended, whatever the outcome.
@@ -23,18 +25,20 @@ events! {
         Withdraw = "withdraw",
     }
 }
-use AttemptEvent::{Assign, Finish, Lose, Requeue, Start, Withdraw};
+use AttemptEvent::{Assign, Finish, Lose, Requeue, Start, Wait, Withdraw};
 
 /// Every change there is. Work inside the engine (an approval) may finish without a start.
 pub const TRANSITIONS: &[Row<AttemptStatus, AttemptEvent>] = &[
     (Queued, Assign, Assigned),
     (Queued, Start, Running),
+    (Queued, Wait, Running),
     (Queued, Requeue, Queued),
     (Queued, Finish, Done),
     (Queued, Withdraw, Cancelled),
     (Assigned, Start, Running),
     (Assigned, Requeue, Queued),
     (Assigned, Finish, Done),
+    (Running, Wait, Running),
     (Running, Finish, Done),
     (Running, Lose, Lost),
 ];
@@ -53,12 +57,16 @@ pub fn event(from: AttemptStatus, fact: &Fact) -> Option<AttemptEvent> {
     match fact {
         Fact::AttemptAssigned { .. } => Some(Assign),
         Fact::AttemptStarted { .. } => Some(Start),
+        Fact::AttemptWaiting { .. } => Some(Wait),
         Fact::AttemptRequeued { .. } => Some(Requeue),
         Fact::AttemptEnded { outcome, .. } => Some(ended(from, outcome)),
         Fact::RunCreated { .. }
         | Fact::RunStarted
         | Fact::ConditionEvaluated { .. }
         | Fact::AttemptQueued { .. }
+        | Fact::DecisionMade { .. }
+        | Fact::ChildStarted { .. }
+        | Fact::OutputsEvaluated { .. }
         | Fact::RetryScheduled { .. }
         | Fact::StepEnded { .. }
         | Fact::LoopedBack { .. }
@@ -78,6 +86,8 @@ pub(crate) fn ended(from: AttemptStatus, outcome: &Outcome) -> AttemptEvent {
         | Outcome::Exit { .. }
         | Outcome::TimedOut
         | Outcome::Cancelled
-        | Outcome::Refused { .. } => Finish,
+        | Outcome::Refused { .. }
+        | Outcome::Failed { .. }
+        | Outcome::Rejected { .. } => Finish,
     }
 }

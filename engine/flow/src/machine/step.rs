@@ -17,6 +17,8 @@ events! {
         Start = "start",
         /// The attempt is queued again, free.
         Requeue = "requeue",
+        /// Its attempt waits for something outside.
+        Wait = "wait",
         /// A pause before the next attempt.
         Delay = "delay",
         /// Ends well.
@@ -33,7 +35,7 @@ events! {
         Return = "return",
     }
 }
-use StepEvent::{Cancel, Delay, Fail, Queue, Requeue, Return, Skip, Start, Succeed, TimeOut};
+use StepEvent::{Cancel, Delay, Fail, Queue, Requeue, Return, Skip, Start, Succeed, TimeOut, Wait};
 
 /// Every change there is.
 pub const TRANSITIONS: &[Row<StepStatus, StepEvent>] = &[
@@ -43,6 +45,7 @@ pub const TRANSITIONS: &[Row<StepStatus, StepEvent>] = &[
     (Pending, Cancel, Cancelled),
     (Pending, Return, Pending),
     (Queued, Start, Running),
+    (Queued, Wait, Waiting),
     (Queued, Requeue, Queued),
     (Queued, Delay, Waiting),
     (Queued, Succeed, Success),
@@ -51,6 +54,7 @@ pub const TRANSITIONS: &[Row<StepStatus, StepEvent>] = &[
     (Queued, Skip, Skipped),
     (Queued, Cancel, Cancelled),
     (Queued, Return, Pending),
+    (Running, Wait, Waiting),
     (Running, Delay, Waiting),
     (Running, Succeed, Success),
     (Running, Fail, Failed),
@@ -59,6 +63,11 @@ pub const TRANSITIONS: &[Row<StepStatus, StepEvent>] = &[
     (Running, Cancel, Cancelled),
     (Running, Return, Pending),
     (Waiting, Queue, Queued),
+    (Waiting, Delay, Waiting),
+    (Waiting, Succeed, Success),
+    (Waiting, Fail, Failed),
+    (Waiting, TimeOut, TimedOut),
+    (Waiting, Return, Pending),
     (Waiting, Skip, Skipped),
     (Waiting, Cancel, Cancelled),
     (Success, Return, Pending),
@@ -95,6 +104,7 @@ pub fn event(fact: &Fact) -> Option<StepEvent> {
     match fact {
         Fact::AttemptQueued { .. } => Some(Queue),
         Fact::AttemptStarted { .. } => Some(Start),
+        Fact::AttemptWaiting { .. } => Some(Wait),
         Fact::AttemptRequeued { .. } => Some(Requeue),
         Fact::RetryScheduled { .. } => Some(Delay),
         Fact::StepEnded { status, .. } => ending(*status),
@@ -104,6 +114,9 @@ pub fn event(fact: &Fact) -> Option<StepEvent> {
         | Fact::ConditionEvaluated { .. }
         | Fact::AttemptAssigned { .. }
         | Fact::AttemptEnded { .. }
+        | Fact::DecisionMade { .. }
+        | Fact::ChildStarted { .. }
+        | Fact::OutputsEvaluated { .. }
         | Fact::CancelRequested { .. }
         | Fact::RunTimedOut
         | Fact::RunEnded { .. } => None,

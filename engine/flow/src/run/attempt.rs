@@ -63,7 +63,7 @@ impl Run {
             return self.admit_lost(attempt, message);
         }
         let (at, _) = self.working(&attempt)?;
-        Ok(Fact::AttemptEnded { step: self.step_id(at), attempt, outcome, output })
+        Ok(Fact::AttemptEnded { step: self.step_id(at), attempt, outcome, output, event: None })
     }
 
     /// Before the process ran a loss is free; after that it is a failure, unless the attempt was
@@ -79,10 +79,11 @@ impl Run {
             Pressure::None => Outcome::Infra { message: reason },
             Pressure::Term | Pressure::Kill => Outcome::Cancelled,
         };
-        Ok(Fact::AttemptEnded { step, attempt, outcome, output: Json::Null })
+        let output = Json::Null;
+        Ok(Fact::AttemptEnded { step, attempt, outcome, output, event: None })
     }
 
-    fn working(&self, id: &AttemptId) -> Result<(usize, &Attempt), Rejected> {
+    pub(super) fn working(&self, id: &AttemptId) -> Result<(usize, &Attempt), Rejected> {
         self.live()?;
         let at = self.step_of(id).ok_or_else(|| stale(id))?;
         let state = &self.held.steps[at];
@@ -91,6 +92,6 @@ impl Run {
     }
 }
 
-fn stale(attempt: &AttemptId) -> Rejected {
+pub(super) fn stale(attempt: &AttemptId) -> Rejected {
     Rejected::Stale { what: format!("attempt {attempt}") }
 }

@@ -24,6 +24,7 @@ mod attempt;
 mod halt;
 mod phase;
 mod step;
+mod waiting;
 
 impl Run {
     pub(super) fn fold_one(
@@ -51,8 +52,21 @@ impl Run {
             Fact::AttemptStarted { step, attempt, began, .. } => {
                 self.attempt_started(self.at(step)?, attempt, began.unwrap_or(at), sink)?;
             }
-            Fact::AttemptEnded { step, attempt, outcome, output } => {
-                self.attempt_ended(self.at(step)?, attempt, (outcome, output), sink)?
+            Fact::AttemptWaiting { step, attempt, what, until } => {
+                self.attempt_waiting(at, self.at(step)?, attempt, (what, *until), sink)?;
+            }
+            Fact::DecisionMade { step, attempt, decision } => {
+                self.decision_made(self.at(step)?, attempt, decision, sink)?;
+            }
+            Fact::ChildStarted { step, attempt, child } => {
+                self.child_started(self.at(step)?, attempt, child, sink)?;
+            }
+            Fact::OutputsEvaluated { value } => self.outputs_evaluated(value)?,
+            Fact::AttemptEnded { step, attempt, outcome, output, event } => {
+                let step = self.at(step)?;
+                self.attempt_ended(step, attempt, (outcome, output), sink)?;
+                let taken = &mut self.held.steps[step].taken;
+                *taken = event.unwrap_or(0).max(*taken);
             }
             Fact::AttemptRequeued { step, attempt, .. } => {
                 self.attempt_requeued(self.at(step)?, attempt, sink)?;
@@ -71,6 +85,7 @@ impl Run {
         }
         self.advance(at, sink);
         self.idle_or_awake()?;
+        self.stand_still(at);
         Ok(())
     }
 
@@ -150,7 +165,7 @@ impl Run {
     }
 
     fn idle_or_awake(&mut self) -> Result<(), IllegalFact> {
-        let idle = self.held.only_time_passes() && self.phase != Phase::Over;
+        let idle = self.held.is_idle() && self.phase != Phase::Over;
         let event = match self.status {
             RunStatus::Running if idle => RunEvent::Idle,
             RunStatus::Waiting if !idle => RunEvent::Wake,

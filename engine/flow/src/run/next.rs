@@ -34,21 +34,28 @@ impl Run {
         if self.phase == Phase::Over {
             return Some(self.end());
         }
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            return Some(Fact::RunTimedOut);
+        if let Some(&at) = self.held.answered.first() {
+            return self.decided(at);
         }
-        self.dispatch(now)
+        let deadline = self.deadline().unwrap_or(Timestamp::MAX);
+        match self.held.alarms.first() {
+            // What was due first happens first, also when nobody looked for a while.
+            Some((due, at)) if *due <= now && *due <= deadline => self.overdue(*at),
+            _ if deadline <= now => Some(Fact::RunTimedOut),
+            _ => self.dispatch(now),
+        }
     }
 
-    /// The earliest time at which a tick changes something: a retry that a place is free for, or
-    /// the run's timeout.
+    /// The earliest time at which a tick changes something: a retry that a place is free for, the
+    /// end of a wait, or the run's timeout.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         if self.status.is_terminal() {
             return None;
         }
         let retry = self.held.retries.first().filter(|_| self.has_place());
-        let times = [self.deadline(), retry.map(|(due, _)| *due)];
+        let alarm = self.held.alarms.first();
+        let times = [self.deadline(), retry.map(|(due, _)| *due), alarm.map(|(due, _)| *due)];
         times.into_iter().flatten().min()
     }
 
@@ -82,13 +89,14 @@ impl Run {
     fn end_unbegun(&self, at: usize, doom: &Doom) -> Fact {
         let state = &self.held.steps[at];
         let step = self.step_id(at);
-        let queued = state.attempt.as_ref().filter(|_| state.hold == Hold::Attempt);
-        if let Some(attempt) = queued {
+        let open = matches!(state.hold, Hold::Attempt | Hold::Waiting);
+        if let Some(attempt) = state.attempt.as_ref().filter(|_| open) {
             return Fact::AttemptEnded {
                 step,
                 attempt: attempt.id.clone(),
                 outcome: Outcome::Cancelled,
                 output: serde_json::Value::Null,
+                event: None,
             };
         }
         let (status, reason) = self.unbegun(doom);
@@ -118,7 +126,8 @@ impl Run {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        let from = self.timed_from.filter(|_| self.timeouts < TIMEOUTS)?;
+        let runs = self.timeouts < TIMEOUTS && self.still_since.is_none();
+        let from = self.timed_from.filter(|_| runs)?;
         from.checked_add(self.timeout?).ok()
     }
 
@@ -133,6 +142,9 @@ impl Run {
         }
         if status == RunStatus::TimedOut {
             return Some(format!("took longer than {}", timeout_text(&self.plan)));
+        }
+        if let (true, Some(Err(message))) = (self.bad.is_empty(), &self.outputs) {
+            return Some(message.clone());
         }
         let first = self.step_id(*self.bad.first()?);
         Some(match self.bad.len() {

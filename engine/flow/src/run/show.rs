@@ -124,6 +124,9 @@ impl Run {
             let (step, visit) = (self.step_id(at), self.held.steps[at].visit);
             effects.push(Effect::EvaluateCondition { step, visit });
         }
+        if self.awaits_outputs() {
+            effects.push(Effect::EvaluateOutputs);
+        }
         for &at in &self.held.working {
             effects.extend(self.perform_effect(at));
             effects.extend(self.stop_effect(at));
@@ -142,6 +145,7 @@ impl Run {
                 let at = self.step_of(attempt);
                 at.is_some_and(|at| self.held.steps[at].hold == Hold::Attempt)
             }
+            Effect::EvaluateOutputs => self.awaits_outputs(),
             Effect::Stop { .. } | Effect::Finish => true,
         }
     }

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::{
     fact::{Outcome, Reason},
     status::{AttemptStatus, StepStatus},
+    wait::{Awaited, Child, Decision},
 };
 
 /// What an open step is waiting for.
@@ -27,6 +28,8 @@ pub(crate) enum Hold {
     Retry(Timestamp),
     /// Its attempt.
     Attempt,
+    /// What its attempt waits for outside.
+    Waiting,
     /// The decision what its attempt's or condition's end means.
     Verdict(Verdict),
     /// Nothing: it ended.
@@ -69,12 +72,22 @@ pub(crate) enum Halt {
     TimedOut,
 }
 
+/// What an attempt waits for, and what has come of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Wait {
+    pub(crate) what: Awaited,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) decisions: Vec<Decision>,
+}
+
 /// The current attempt of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
     pub(crate) status: AttemptStatus,
     pub(crate) pressure: Pressure,
+    pub(crate) wait: Option<Wait>,
+    pub(crate) child: Option<Child>,
 }
 
 /// One step in its current visit.
@@ -97,6 +110,8 @@ pub(crate) struct StepState {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
     pub(crate) output: Json,
+    /// The last event that the step took, of all visits.
+    pub(crate) taken: u64,
 }
 
 /// All steps, and who waits for what.
@@ -107,6 +122,12 @@ pub(crate) struct Held {
     pub(crate) ready: BTreeSet<usize>,
     pub(crate) retries: BTreeSet<(Timestamp, usize)>,
     pub(crate) working: BTreeSet<usize>,
+    /// Attempts that wait for something outside.
+    pub(crate) waiting: BTreeSet<usize>,
+    /// When they stop waiting by themselves.
+    pub(crate) alarms: BTreeSet<(Timestamp, usize)>,
+    /// Those that have their answer.
+    pub(crate) answered: BTreeSet<usize>,
     pub(crate) verdicts: BTreeSet<usize>,
     pub(crate) doomed: BTreeMap<usize, Doom>,
 }
@@ -130,6 +151,7 @@ impl StepState {
             started_at: None,
             ended_at: None,
             output: Json::Null,
+            taken: 0,
         }
     }
 
@@ -137,6 +159,12 @@ impl StepState {
     pub(crate) fn has_begun(&self) -> bool {
         let first = self.attempt.as_ref();
         self.number > 1 || first.is_some_and(|attempt| attempt.status != AttemptStatus::Queued)
+    }
+
+    /// Whether the attempt waits and nobody is at work for it.
+    pub(crate) fn waits_idly(&self) -> bool {
+        let wait = self.attempt.as_ref().and_then(|attempt| attempt.wait.as_ref());
+        self.hold == Hold::Waiting && wait.is_some_and(|wait| !wait.what.is_work())
     }
 
     /// Begins another visit.
@@ -171,6 +199,7 @@ impl Held {
             Hold::Attempt => {
                 self.working.remove(&at);
             }
+            Hold::Waiting => self.stop_waiting(at),
             Hold::Verdict(_) => {
                 self.verdicts.remove(&at);
             }
@@ -189,6 +218,10 @@ impl Held {
             Hold::Attempt => {
                 self.working.insert(at);
             }
+            Hold::Waiting => {
+                self.waiting.insert(at);
+                self.alarms.extend(self.alarm(at));
+            }
             Hold::Verdict(_) => {
                 self.verdicts.insert(at);
             }
@@ -199,10 +232,33 @@ impl Held {
         }
     }
 
-    /// Whether nothing is under way but pauses.
-    pub(crate) fn only_time_passes(&self) -> bool {
-        !self.retries.is_empty()
-            && self.conditions.is_empty()
+    fn stop_waiting(&mut self, at: usize) {
+        self.waiting.remove(&at);
+        self.answered.remove(&at);
+        if let Some(alarm) = self.alarm(at) {
+            self.alarms.remove(&alarm);
+        }
+    }
+
+    fn alarm(&self, at: usize) -> Option<(Timestamp, usize)> {
+        let wait = self.steps[at].attempt.as_ref()?.wait.as_ref()?;
+        wait.until.map(|until| (until, at))
+    }
+
+    /// Whether nothing is under way but pauses and waiting for the outside.
+    pub(crate) fn is_idle(&self) -> bool {
+        (!self.retries.is_empty() || !self.waiting.is_empty())
+            && self.answered.is_empty()
+            && self.is_quiet()
+    }
+
+    /// Whether nothing is under way but waiting for the outside.
+    pub(crate) fn only_waits(&self) -> bool {
+        self.is_idle() && self.retries.is_empty()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.conditions.is_empty()
             && self.ready.is_empty()
             && self.working.is_empty()
             && self.verdicts.is_empty()

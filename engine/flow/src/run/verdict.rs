@@ -54,6 +54,7 @@ impl Run {
             | Hold::Slot
             | Hold::Retry(_)
             | Hold::Attempt
+            | Hold::Waiting
             | Hold::Nothing => self.ended(at, (StepStatus::Failed, None)),
         }
     }
@@ -143,6 +144,8 @@ fn failure(outcome: &Outcome) -> StepStatus {
         | Outcome::Exit { .. }
         | Outcome::Cancelled
         | Outcome::Refused { .. }
+        | Outcome::Failed { .. }
+        | Outcome::Rejected { .. }
         | Outcome::Infra { .. } => StepStatus::Failed,
     }
 }

@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 
 use jiff::SignedDuration;
-use plue_flow::{AttemptStatus, Effect, Input, RunStatus, fact::Outcome, input::Reopen};
+use plue_flow::{AttemptStatus, Awaited, Effect, Input, RunStatus, fact::Outcome, input::Reopen};
 use plue_plan::{AttemptId, RunnerId, StepId};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value as Json, json};
 
-use crate::player::{Player, cancel, exit, plan};
+use crate::player::{Player, asked, cancel, decision, exit, plan};
 
 /// Random steps, a few fields of the plan, and choices.
 #[derive(Debug, Clone)]
@@ -69,6 +69,12 @@ fn more([parallel, rule, hooks, required]: [u8; 4], features: Features) -> Json 
         more["max_parallel"] = json!(parallel % 4);
     }
     if features == Features::All {
+        more["tags"] = json!(["waits"]);
+    }
+    if features == Features::All && parallel % 3 == 0 {
+        more["outputs"] = json!({"o": 1});
+    }
+    if features == Features::All {
         for (bit, name) in
             ["on_start", "on_success", "on_failure", "on_complete"].iter().enumerate()
         {
@@ -98,6 +104,16 @@ impl Dice<'_> {
 
     pub(crate) fn pick<'t, T>(&mut self, list: &'t [T]) -> Option<&'t T> {
         list.get(usize::from(self.draw()) % list.len().max(1))
+    }
+
+    /// How work inside the engine ends.
+    pub(crate) fn outcome_of_engine(&mut self) -> Outcome {
+        match self.draw() % 4 {
+            0 => Outcome::Success,
+            1 => Outcome::Failed { message: "HTTP 503".to_owned() },
+            2 => Outcome::TimedOut,
+            _ => Outcome::Rejected { message: "no".to_owned() },
+        }
     }
 
     /// How a started attempt ends.
@@ -180,8 +196,8 @@ fn next(player: &Player, dice: &mut Dice<'_>) -> Option<Input> {
     }
     let open: Vec<Effect> = player.open.clone();
     match dice.pick(&open) {
-        Some(effect) => Some(react(player, effect, dice)),
-        None => Some(Input::Tick),
+        Some(effect) if dice.draw() < 200 => Some(react(player, effect, dice)),
+        Some(_) | None => Some(reply(player, dice)),
     }
 }
 
@@ -202,13 +218,69 @@ fn react(player: &Player, effect: &Effect, dice: &mut Dice<'_>) -> Input {
             3 => work(player, attempt, dice),
             _ => end(attempt, Outcome::Cancelled),
         },
+        Effect::EvaluateOutputs => Input::Outputs {
+            value: match dice.draw() % 4 {
+                3 => Err("no value".to_owned()),
+                _ => Ok(json!({"o": 1})),
+            },
+        },
         Effect::Finish => Input::Tick,
     }
+}
+
+/// Answers what is waited for; a tick if nothing is.
+fn reply(player: &Player, dice: &mut Dice<'_>) -> Input {
+    let waiting: Vec<_> = player.run.waiting().collect();
+    let Some(waiting) = dice.pick(&waiting) else { return Input::Tick };
+    let attempt = waiting.attempt.clone();
+    match waiting.what {
+        Awaited::Time => Input::Tick,
+        Awaited::Decision { .. } => {
+            let names = ["ann", "bob", "eve"];
+            let approve = dice.draw() % 4 < 3;
+            let mut inputs = names.map(|by| Input::Decide {
+                attempt: attempt.clone(),
+                decision: decision(by, approve),
+            });
+            let now = player.now;
+            inputs.rotate_left(usize::from(dice.draw() % 3));
+            let fits = inputs.into_iter().find(|input| player.run.decide(now, input).is_ok());
+            fits.unwrap_or(Input::Tick)
+        }
+        Awaited::Event { .. } | Awaited::Workflow { .. } | Awaited::Callback => Input::Answer {
+            attempt,
+            event: Some(waiting.taken + 1),
+            outcome: dice.outcome_of_engine(),
+            output: json!("answer"),
+        },
+    }
+}
+
+/// Whether attempts of the case may wait for the outside, which the naive reference does not know.
+fn waits(player: &Player) -> bool {
+    player.run.plan().tags == ["waits"]
+}
+
+fn wait(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
+    let what = match dice.draw() % 5 {
+        0 => Awaited::Time,
+        1 => asked(2),
+        2 => asked(1),
+        3 => Awaited::Callback,
+        _ => Awaited::Event { topic: "t".to_owned(), when: None },
+    };
+    let minutes = i64::from(dice.draw() % 90);
+    let until =
+        (what.is_time() || minutes > 20).then(|| player.now + SignedDuration::from_mins(minutes));
+    Input::Waits { attempt: attempt.clone(), what, until }
 }
 
 fn work(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     let status = player.run.attempt(attempt).unwrap().status;
     match (status, dice.draw() % 16) {
+        (AttemptStatus::Queued | AttemptStatus::Running, 12 | 13) if waits(player) => {
+            wait(player, attempt, dice)
+        }
         (_, 15) => Input::Lost { attempt: attempt.clone(), reason: "gone".to_owned() },
         (AttemptStatus::Queued | AttemptStatus::Assigned, 14) => end(attempt, dice.outcome()),
         (AttemptStatus::Queued, 8..) => {
@@ -229,6 +301,8 @@ fn end(attempt: &AttemptId, outcome: Outcome) -> Input {
         | Outcome::TimedOut
         | Outcome::Cancelled
         | Outcome::Refused { .. }
+        | Outcome::Failed { .. }
+        | Outcome::Rejected { .. }
         | Outcome::Infra { .. } => Json::Null,
     };
     Input::Ended { attempt: attempt.clone(), outcome, output }

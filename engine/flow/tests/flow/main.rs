@@ -30,3 +30,5 @@ mod reopen;
 mod retry;
 #[cfg(test)]
 mod timeout;
+#[cfg(test)]
+mod waiting;

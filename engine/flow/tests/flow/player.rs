@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use plue_flow::{
-    AttemptStatus, Effect, Fact, Input, Rejected, Run, RunStatus, StepStatus, StepView, Transition,
+    AttemptStatus, Awaited, Decision, Effect, Fact, Input, Rejected, Run, RunStatus, StepStatus,
+    StepView, Transition,
     fact::{Outcome, Reason},
     input::Reopen,
     machine::{
@@ -60,6 +61,9 @@ pub(crate) fn plan(steps: Json, more: Json) -> Arc<Plan> {
 
 fn dress(mut steps: Json) -> Json {
     for step in steps.as_array_mut().unwrap() {
+        if step.get("kind").is_some() {
+            continue;
+        }
         step["kind"] = json!("bash");
         step["run"] = json!("true");
     }
@@ -161,6 +165,20 @@ impl Player {
         self.feed(Input::Lost { attempt, reason })
     }
 
+    /// The step's attempt waits.
+    #[track_caller]
+    pub(crate) fn waits(&mut self, step: &str, what: Awaited, until: Option<&str>) -> Transition {
+        let attempt = self.attempt(step);
+        let until = until.map(|span| self.now + span.parse::<SignedDuration>().unwrap());
+        self.feed(Input::Waits { attempt, what, until })
+    }
+
+    #[track_caller]
+    pub(crate) fn decide(&mut self, step: &str, by: &str, approve: bool) -> Transition {
+        let attempt = self.attempt(step);
+        self.feed(Input::Decide { attempt, decision: decision(by, approve) })
+    }
+
     /// Starts each step's attempt and ends it well.
     #[track_caller]
     pub(crate) fn pass(&mut self, steps: &[&str]) {
@@ -258,6 +276,7 @@ impl Player {
             Fact::AttemptQueued { step, .. }
             | Fact::AttemptStarted { step, .. }
             | Fact::AttemptAssigned { step, .. }
+            | Fact::AttemptWaiting { step, .. }
             | Fact::AttemptEnded { step, .. }
             | Fact::AttemptRequeued { step, .. }
             | Fact::RetryScheduled { step, .. }
@@ -268,6 +287,9 @@ impl Player {
             Fact::RunCreated { .. }
             | Fact::RunStarted
             | Fact::ConditionEvaluated { .. }
+            | Fact::DecisionMade { .. }
+            | Fact::ChildStarted { .. }
+            | Fact::OutputsEvaluated { .. }
             | Fact::CancelRequested { .. }
             | Fact::RunTimedOut
             | Fact::RunEnded { .. } => {}
@@ -286,6 +308,7 @@ impl Player {
     fn record_attempt(&mut self, old: &Run, new: &Run, fact: &Fact) {
         let (Fact::AttemptStarted { attempt, .. }
         | Fact::AttemptAssigned { attempt, .. }
+        | Fact::AttemptWaiting { attempt, .. }
         | Fact::AttemptEnded { attempt, .. }
         | Fact::AttemptRequeued { attempt, .. }) = fact
         else {
@@ -328,7 +351,10 @@ impl Player {
                 let view = self.run.attempt(attempt);
                 view.is_none_or(|view| view.status.is_terminal())
             }
-            Effect::EvaluateCondition { .. } | Effect::Perform { .. } | Effect::Finish => false,
+            Effect::EvaluateCondition { .. }
+            | Effect::EvaluateOutputs
+            | Effect::Perform { .. }
+            | Effect::Finish => false,
         };
         for effect in effects {
             let open = pending.contains(effect) || withdrawn(effect);
@@ -357,6 +383,16 @@ impl Player {
 
 pub(crate) fn exit(code: i32) -> Outcome {
     Outcome::Exit { code, signal: None }
+}
+
+/// An answer without fields or remark.
+pub(crate) fn decision(by: &str, approve: bool) -> Decision {
+    Decision { by: by.to_owned(), approve, fields: serde_json::Map::new(), comment: None }
+}
+
+/// A decision by anybody.
+pub(crate) fn asked(quorum: u32) -> Awaited {
+    Awaited::Decision { message: None, approvers: Vec::new(), quorum }
 }
 
 pub(crate) fn cancel(kill: bool) -> Input {

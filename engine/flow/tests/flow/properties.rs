@@ -143,7 +143,9 @@ fn tell(naive: &mut Naive, fact: &Fact) {
             Outcome::Exit { code, .. } => format!("exit:{code}"),
             Outcome::TimedOut => "timeout".to_owned(),
             Outcome::Cancelled => "cancelled".to_owned(),
-            Outcome::Refused { .. } => "refused".to_owned(),
+            Outcome::Refused { .. } | Outcome::Failed { .. } | Outcome::Rejected { .. } => {
+                "refused".to_owned()
+            }
             Outcome::Infra { .. } => "infra".to_owned(),
         };
         // The naive interpreter withdraws by itself what the run withdrew.

@@ -57,6 +57,23 @@ impl Journal {
                         .collect(),
                 });
             }
+            Fact::AttemptWaiting { step, what, until, .. } => {
+                let until = until.map_or(String::new(), |until| {
+                    format!(", until {} at the latest", words::time(until))
+                });
+                self.tell(at, step, format!("it {what}{until}"));
+            }
+            Fact::DecisionMade { step, decision, .. } => {
+                let what = if decision.approve { "approved" } else { "rejected" };
+                let why = decision.comment.as_ref();
+                let why = why.map_or(String::new(), |comment| format!(": {comment}"));
+                self.tell(at, step, format!("{} {what} it{why}", decision.by));
+            }
+            Fact::ChildStarted { step, child, .. } => {
+                let what = format!("child run {} of plan {}", child.run, child.plan.short());
+                self.tell(at, step, what);
+            }
+            Fact::OutputsEvaluated { value: Err(message) } => self.run(at, message.clone()),
             Fact::AttemptRequeued { step, reason, .. } => {
                 self.tell(
                     at,
@@ -97,7 +114,8 @@ impl Journal {
                 let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
                 self.tell(at, step, format!("visit {visit} ended {status}{why}"));
             }
-            Fact::AttemptQueued { .. }
+            Fact::OutputsEvaluated { value: Ok(_) }
+            | Fact::AttemptQueued { .. }
             | Fact::AttemptAssigned { .. }
             | Fact::AttemptStarted { .. }
             | Fact::AttemptEnded { .. } => {}

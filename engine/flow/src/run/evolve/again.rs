@@ -43,6 +43,7 @@ impl Run {
         self.started_at.get_or_insert(now);
         self.timed_from = Some(now);
         self.timeouts = 0;
+        self.outputs = None;
         self.cancels = 0;
         self.halt = None;
         self.stopped_by = None;

@@ -59,6 +59,8 @@ impl Run {
             id: id.clone(),
             status: AttemptStatus::Queued,
             pressure: Pressure::None,
+            wait: None,
+            child: None,
         });
         self.held.hold(at, Hold::Attempt);
         self.perform(at, sink);
@@ -111,7 +113,9 @@ impl Run {
         sink: &mut Sink,
     ) -> Result<(), IllegalFact> {
         self.change_attempt(at, id, |from| ended(from, outcome))?;
-        self.held.steps[at].output = output.clone();
+        let state = &mut self.held.steps[at];
+        state.output = output.clone();
+        state.reason = None;
         if self.is_withdrawn(at) {
             sink.effects.push(Effect::Stop { attempt: id.clone(), kill: false });
         }
@@ -139,14 +143,14 @@ impl Run {
         Ok(())
     }
 
-    fn change_attempt(
+    pub(super) fn change_attempt(
         &mut self,
         at: usize,
         id: &AttemptId,
         event: impl Fn(AttemptStatus) -> AttemptEvent,
     ) -> Result<(), IllegalFact> {
         let state = &mut self.held.steps[at];
-        let open = state.hold == Hold::Attempt;
+        let open = matches!(state.hold, Hold::Attempt | Hold::Waiting);
         let current = state.attempt.as_mut().filter(|current| current.id == *id);
         let Some(attempt) = current.filter(|_| open) else {
             return Err(out_of_turn("attempt", "it is not open"));

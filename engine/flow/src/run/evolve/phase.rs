@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
+    effect::Effect,
     run::{
         Run, Sink,
         shape::Group,
@@ -17,6 +18,10 @@ impl Run {
         while let Some(slot) = self.phase.slot()
             && self.open[slot] == 0
         {
+            if self.awaits_outputs() {
+                sink.effects.push(Effect::EvaluateOutputs);
+                return;
+            }
             self.phase = self.phase.following();
             self.enter(at, sink);
         }
@@ -42,7 +47,9 @@ impl Run {
         match self.halt {
             Some(Halt::Cancelled { .. }) => RunStatus::Cancelled,
             Some(Halt::TimedOut) => RunStatus::TimedOut,
-            None if self.bad.is_empty() => RunStatus::Success,
+            None if self.bad.is_empty() && !matches!(self.outputs, Some(Err(_))) => {
+                RunStatus::Success
+            }
             None => RunStatus::Failed,
         }
     }

@@ -28,7 +28,7 @@ impl Run {
     ) -> Result<(), IllegalFact> {
         let state = &mut self.held.steps[at];
         let unfit = || out_of_turn("step_ended", "another visit, or the attempt is open");
-        if state.visit != visit || state.hold == Hold::Attempt {
+        if state.visit != visit || matches!(state.hold, Hold::Attempt | Hold::Waiting) {
             return Err(unfit());
         }
         let unran = state.attempt.is_none();
@@ -155,8 +155,9 @@ impl Run {
         let unbegun = match state.status {
             StepStatus::Pending => true,
             StepStatus::Queued => !state.has_begun(),
+            // Nothing runs for it anywhere.
+            StepStatus::Waiting => state.waits_idly(),
             StepStatus::Running
-            | StepStatus::Waiting
             | StepStatus::Success
             | StepStatus::Failed
             | StepStatus::Skipped

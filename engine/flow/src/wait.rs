@@ -1,0 +1,120 @@
+//! Waiting: what an attempt can wait for outside of plue, and the answers of people.
+//!
+//! Only data and its words. What an answer means is decided in `run/waiting.rs`.
+
+use std::fmt;
+
+use plue_plan::PlanHash;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+/// What an attempt waits for. While it does, it occupies no place among the parallel attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum Awaited {
+    /// People decide.
+    Decision {
+        /// What is asked, rendered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// Who may answer; empty: everyone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approvers: Vec<String>,
+        /// Approvals by different people that are needed.
+        quorum: u32,
+    },
+    /// A time.
+    Time,
+    /// A message on a topic.
+    Event {
+        /// The topic.
+        topic: String,
+        /// CEL over the message; absent: every message fits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<String>,
+    },
+    /// The end of a run of another workflow.
+    Workflow {
+        /// Its name.
+        name: String,
+        /// The end waited for; absent: any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<String>,
+    },
+    /// The answer of the system that was called, with the one-time token it was given.
+    Callback,
+}
+
+/// One person's answer to an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Who.
+    pub by: String,
+    /// Yes or no.
+    pub approve: bool,
+    /// What the person filled in; checked against the step's `fields` before it came here.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub fields: Map<String, Json>,
+    /// A remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// A run that an attempt of a `workflow` step started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Child {
+    /// The child run.
+    pub run: plue_plan::RunId,
+    /// The plan it is pinned to.
+    pub plan: PlanHash,
+    /// Path of its workflow file; for a plan that a step put out: of the parent's.
+    pub source: String,
+    /// Its inputs, defaults filled in.
+    pub inputs: Json,
+}
+
+// === impl Awaited ===
+
+impl Awaited {
+    /// Whether somebody outside is at work for the answer, so that waiting must not be broken off
+    /// because the plan stops.
+    #[must_use]
+    pub fn is_work(&self) -> bool {
+        match self {
+            Self::Callback => true,
+            Self::Decision { .. } | Self::Time | Self::Event { .. } | Self::Workflow { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether only the clock can end it.
+    #[must_use]
+    pub fn is_time(&self) -> bool {
+        *self == Self::Time
+    }
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decision { message, approvers, .. } => {
+                f.write_str("waits for a decision")?;
+                if !approvers.is_empty() {
+                    write!(f, " by {}", approvers.join(" or "))?;
+                }
+                message.as_ref().map_or(Ok(()), |message| write!(f, ": {message}"))
+            }
+            Self::Time => f.write_str("waits"),
+            Self::Event { topic, when: None } => write!(f, "waits for an event on `{topic}`"),
+            Self::Event { topic, when: Some(when) } => {
+                write!(f, "waits for an event on `{topic}` with {when}")
+            }
+            Self::Workflow { name, outcome } => {
+                write!(f, "waits for a run of `{name}` to end")?;
+                outcome.as_ref().map_or(Ok(()), |outcome| write!(f, " {outcome}"))
+            }
+            Self::Callback => f.write_str("waits for the answer to its call"),
+        }
+    }
+}
