@@ -167,7 +167,22 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             held.persist();
         }
         self.last_words().await;
-        outcome
+        outcome?;
+        self.leave_nothing().await
+    }
+
+    /// Kills what steps have left behind. Orphans become children of this process, wherever they
+    /// went and whatever their environment is, so that without a child there is no descendant.
+    async fn leave_nothing(&mut self) -> Result<(), Error> {
+        const ROUNDS: u32 = 1_000;
+        for _ in 0..ROUNDS {
+            self.children.reap();
+            if leftovers::kill_children() == 0 {
+                return Ok(());
+            }
+            self.clock.sleep(Duration::from_millis(1)).await;
+        }
+        Err(Error::LeftBehind(leftovers::children().len()))
     }
 
     /// Kills what attempts of an earlier process left running, before the engine hears that they

@@ -38,6 +38,9 @@ pub enum Error {
         /// Its words.
         reason: String,
     },
+    /// The runner ends while processes that its steps started cannot be killed.
+    #[error("{0} processes of steps cannot be killed")]
+    LeftBehind(usize),
     /// A message could not be written or read on disk.
     #[error("a stored message is unusable")]
     Frame(#[from] plue_wire::FrameError),
@@ -46,13 +49,15 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// The exit status of the runner process: 2 usage, 3 state in use, 4 dismissed, 5 otherwise.
+    /// The exit status of the runner process: 2 usage, 3 state in use, 4 dismissed, 6 processes left,
+    /// 5 otherwise. 0 promises that no process is left that a step started.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Locked(_) => 3,
             Self::Dismissed { .. } => 4,
+            Self::LeftBehind(_) => 6,
             Self::Token(..) | Self::State { .. } | Self::Setup { .. } | Self::Frame(_) => 5,
         }
     }

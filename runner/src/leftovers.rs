@@ -80,6 +80,13 @@ pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
     found.len()
 }
 
+/// Kills the direct children of this process; tells how many there are.
+pub(crate) fn kill_children() -> usize {
+    let found = children();
+    found.iter().for_each(|pid| send(*pid, Signal::KILL));
+    found.len()
+}
+
 /// The direct children of this process.
 pub(crate) fn children() -> Vec<i32> {
     let own = std::process::id();

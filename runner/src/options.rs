@@ -12,6 +12,7 @@ usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
                    [--token-fd N] [--self-fence-after S] [--orphan-after S]
                    [--silence-after S] [--drain-grace S] [--buffer-bytes N]
                    [--no-warm-python]
+       plue-runner --version
 
 The token is the first line of descriptor N (0, standard input, unless given).
 Times are in seconds, fractions allowed.";

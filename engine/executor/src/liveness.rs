@@ -15,6 +15,9 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::Error;
 
+/// Tries at a lock that others only look at.
+const LOOKS: u32 = 1_000;
+
 /// The right to advance a run, let go on drop.
 #[derive(Debug)]
 pub struct RunLock {
@@ -40,10 +43,8 @@ impl RunLock {
                 .truncate(false)
                 .open(&path)
                 .map_err(failed)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { run: run.clone() }),
-                Err(error) => return Err(failed(error.into())),
+            if !lock(&file).map_err(failed)? {
+                return Err(Error::Busy { run: run.clone() });
             }
             // The last holder may have removed the file between our opening and locking it.
             let ours = file.metadata().map_err(failed)?.ino();
@@ -52,6 +53,26 @@ impl RunLock {
             }
         }
     }
+}
+
+/// Tries to lock the file for its holder. A look by [`is_driven`] at the same moment is no holder: it
+/// shares its lock and is over within microseconds, so a further try follows after it. A holder does
+/// not share, and then the answer is no at once.
+fn lock(file: &File) -> io::Result<bool> {
+    for _ in 0..LOOKS {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match flock(file, FlockOperation::NonBlockingLockShared) {
+            // Only looks were in the way. Shared with them until the next try turns it into ours.
+            Ok(()) => std::thread::yield_now(),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// The file goes before its lock; [`RunLock::take`] sees when it got a file that is gone.
@@ -92,5 +113,26 @@ mod tests {
         assert!(matches!(RunLock::take(directory.path(), &run), Err(Error::Busy { .. })));
         drop(lock);
         assert!(!is_driven(directory.path(), &run));
+    }
+
+    #[test]
+    fn a_look_at_the_same_moment_keeps_nobody_from_taking_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = RunId::new("r1");
+        let path = directory.path().join(run.as_str());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // The file is made by the taker and goes with its lock.
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    if let Ok(file) = File::open(&path) {
+                        let _held = flock(&file, FlockOperation::NonBlockingLockShared);
+                    }
+                }
+            });
+            let taken = (0..2_000).all(|_| RunLock::take(directory.path(), &run).is_ok());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(taken);
+        });
     }
 }

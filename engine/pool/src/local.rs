@@ -86,6 +86,7 @@ impl LocalPool {
             directory,
             events,
             commands,
+            left_in_order: false,
         };
         self.tasks.spawn("runner", supervisor.run());
         Ok(Lease::new(runner, command_sender, event_receiver))

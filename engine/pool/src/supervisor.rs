@@ -43,6 +43,8 @@ pub(crate) struct Supervisor {
     pub(crate) directory: PathBuf,
     pub(crate) events: mpsc::Sender<PoolEvent>,
     pub(crate) commands: mpsc::Receiver<Tagged>,
+    /// The runner ended by itself and said that no process of a step is left.
+    pub(crate) left_in_order: bool,
 }
 
 /// The process of the runner.
@@ -68,7 +70,9 @@ impl Supervisor {
             Ok(SessionEnd::Released) => {
                 let reason = "released".to_owned();
                 // Nothing of it is needed any more; whatever still lives must not go on.
-                leftovers::end(&self.directory, &self.pool.clock).await;
+                if !self.left_in_order {
+                    leftovers::end(&self.directory, &self.pool.clock).await;
+                }
                 let _may_be_gone = std::fs::remove_dir_all(&self.directory);
                 let _nobody_waits = self.events.send(PoolEvent::Gone { reason }).await;
             }
@@ -106,7 +110,7 @@ impl Supervisor {
                 Ok(SessionEnd::Disconnected) => {}
                 Ok(SessionEnd::Detached) => return Ok(SessionEnd::Detached),
                 Ok(SessionEnd::Released) => {
-                    self.wait_until_left(running).await;
+                    self.left_in_order = self.wait_until_left(running).await;
                     return Ok(SessionEnd::Released);
                 }
                 // Not the runner's fault, and another session would not help.
@@ -162,11 +166,22 @@ impl Supervisor {
         }
     }
 
-    async fn wait_until_left(&self, mut running: Running) {
+    /// Tells whether the runner ended in order, which promises that it left no process behind. Only
+    /// of a child the kernel says how it ended.
+    async fn wait_until_left(&self, mut running: Running) -> bool {
         let clock = self.pool.clock;
+        let left = async {
+            match &mut running {
+                Running::Ours(child) => child.wait().await.is_ok_and(|status| status.success()),
+                Running::Found => {
+                    died(&mut running, &self.directory, clock).await;
+                    false
+                }
+            }
+        };
         tokio::select! {
-            () = died(&mut running, &self.directory, clock) => {}
-            () = clock.sleep(LEAVE_WITHIN) => {}
+            in_order = left => in_order,
+            () = clock.sleep(LEAVE_WITHIN) => false,
         }
     }
 

@@ -66,6 +66,8 @@ impl Children {
 
     fn strays(&self, ended: &Watched) -> Vec<i32> {
         let interpreter = self.interpreter.as_ref();
+        // With no other step, every orphan is of the one that ended, whatever its environment is.
+        let is_alone = self.watched.is_empty();
         // A process forked from the interpreter, and not followed by an exec, carries the
         // interpreter's environment: only the last such step can be told to be its origin.
         let is_last = ended.is_forked && !self.watched.values().any(|other| other.is_forked);
@@ -75,7 +77,8 @@ impl Children {
             .filter(|pid| !self.watched.contains_key(pid))
             .filter(|pid| interpreter.is_none_or(|(own, _)| own != pid))
             .filter(|pid| {
-                leftovers::has_variable(*pid, &ended.marks.variable)
+                is_alone
+                    || leftovers::has_variable(*pid, &ended.marks.variable)
                     || forked.is_some_and(|variable| leftovers::has_variable(*pid, variable))
             })
             .collect()

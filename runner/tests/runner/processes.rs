@@ -1,6 +1,6 @@
 //! Processes end when they are told to, and nothing outlives its step.
 
-use plue_wire::runner::{CancelMode, Exit, FromRunner, ToRunner};
+use plue_wire::runner::{CancelMode, Exit, FromRunner, ShutdownWhen, ToRunner};
 use rustix::process::Signal;
 
 use crate::engine::{Log, TOKEN, World, bash, lives, with_claim};
@@ -72,6 +72,8 @@ fn case_33_background_processes_end_with_the_step() {
         "sleep 1000 >/dev/null 2>&1 & echo $!",
         // In its own session, adopted by the runner.
         "setsid sleep 1000 >/dev/null 2>&1 & echo $!",
+        // The same without anything in its environment.
+        "env -i $(command -v setsid) sleep 1000 >/dev/null 2>&1 & echo $!",
         // The classical daemon: two forks, its own session, and deaf.
         "(setsid bash -c 'trap \"\" TERM HUP; (trap \"\" TERM; while true; do sleep 1; done) & echo $!' &)",
     ];
@@ -141,6 +143,24 @@ fn ctrl_c_is_not_for_the_runner_and_term_drains_it() {
     session.collect(&assign.claim, &mut log);
     assert_eq!(log.exit(), &Exit::Code(0));
     assert!(world.wait().success());
+}
+
+#[test]
+fn what_nobody_can_be_blamed_for_ends_with_the_runner() {
+    let (mut world, mut session) = World::start(&[]);
+    let long = with_claim("long", 1, bash("echo ready; until test -e go; do sleep 0.01; done"));
+    session.assign(&long);
+    let mut first = Log::default();
+    session.until_stdout(&mut first, "ready");
+    // Beside another step, an orphan without session and environment could be of either.
+    let text = "env -i $(command -v setsid) sleep 1000 >/dev/null 2>&1 & echo $!";
+    let stray = session.run(&with_claim("short", 2, bash(text)));
+    let stray: i32 = stray.text().trim().parse().unwrap();
+    std::fs::write(world.workspace().join("go"), "").unwrap();
+    session.collect(&long.claim, &mut first);
+    session.send(&ToRunner::Shutdown(ShutdownWhen::Idle));
+    assert!(world.wait().success(), "it promises that nothing is left");
+    assert!(!lives(stray));
 }
 
 #[test]
