@@ -73,7 +73,7 @@ pub async fn attend(
     let steps = step_names(engine, run).await?;
     let names = steps.iter().map(StepId::as_str);
     let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
-    let mut follower = Follower::new(engine.store(), run, live, steps.clone());
+    let mut follower = Follower::new(engine.store(), run, live, steps.clone()).patient();
     let handle = match begin {
         Begin::Drive => engine.drive(run, secrets, Stop::never()).await,
         Begin::Reopen(from) => {
@@ -122,20 +122,33 @@ async fn watch<W: io::Write>(
     interrupts: &mut Interrupts,
 ) -> Result<(RunStatus, bool), Failure> {
     let canceller = handle.canceller();
+    let mut trouble = handle.trouble();
+    // Not a closed pipe, which is how a reader says that it has seen enough.
+    let mut unwritten = None;
     let mut driver = std::pin::pin!(handle.wait());
     let (mut status, mut showing, mut count) = (None, true, 0_u32);
     loop {
         if let (Some(status), false) = (status, showing) {
-            return Ok((status, count > 0));
+            return match unwritten {
+                Some(error) => Err(output::refused(&error)),
+                None => Ok((status, count > 0)),
+            };
         }
         tokio::select! {
             shown = follower.until_end(), if showing => match shown {
-                // Closed: nobody looks any more, but the run goes on.
-                Ok(_) | Err(FollowError::Closed(_)) => showing = false,
+                Ok(_) => showing = false,
+                // Nobody sees it any more, but the run goes on.
+                Err(FollowError::Output(error)) => {
+                    showing = false;
+                    unwritten = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+                }
                 Err(FollowError::Store(error)) => return Err(from_store(&error)),
             },
             ended = &mut driver, if status.is_none() => {
                 status = Some(ended.map_err(|error| from_executor(&error))?);
+            }
+            Ok(()) = trouble.changed(), if status.is_none() => {
+                output::say(&words_on(trouble.borrow_and_update().as_deref()));
             }
             () = interrupts.next() => {
                 count += 1;
@@ -145,6 +158,13 @@ async fn watch<W: io::Write>(
                 canceller.cancel("interrupt", count > 1).await;
             }
         }
+    }
+}
+
+fn words_on(trouble: Option<&str>) -> String {
+    match trouble {
+        Some(text) => format!("the run waits for the database, its steps go on: {text}"),
+        None => "the database answers again".to_owned(),
     }
 }
 

@@ -96,6 +96,7 @@ pub fn from_executor(error: &plue_executor::Error) -> Failure {
             .hint("follow it with `plue logs -f`, stop it with `plue cancel`"),
         Error::MissingPlan { .. }
         | Error::Corrupt { .. }
+        | Error::Overtaken { .. }
         | Error::Pool(_)
         | Error::State { .. } => Failure::infrastructure(error),
     }

@@ -32,9 +32,9 @@ pub enum FollowError {
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] Error),
-    /// Nobody reads our output any more.
-    #[error("the output is closed")]
-    Closed(#[from] std::io::Error),
+    /// The output takes nothing more: nobody reads it, or its disk is full.
+    #[error("the output cannot be written")]
+    Output(#[from] std::io::Error),
 }
 
 /// What was shown so far.
@@ -49,6 +49,8 @@ pub struct Follower<'a, W> {
     shown: HashMap<AttemptId, u64>,
     /// What was said last about each step.
     said: BTreeMap<StepId, (StepStatus, u32, u32)>,
+    /// Whether somebody else decides how long a database that does not answer is waited for.
+    is_patient: bool,
 }
 
 // === impl Follower ===
@@ -58,7 +60,13 @@ impl<'a, W: Write> Follower<'a, W> {
     pub fn new(store: &'a Store, run: &'a RunId, live: Live<W>, order: Vec<StepId>) -> Self {
         let clock = Clock::real();
         let places = order.into_iter().zip(0..).collect();
-        Self { store, run, live, clock, places, shown: HashMap::new(), said: BTreeMap::new() }
+        let (shown, said) = (HashMap::new(), BTreeMap::new());
+        Self { store, run, live, clock, places, shown, said, is_patient: false }
+    }
+
+    /// Waits for a database that does not answer, however long it takes.
+    pub fn patient(self) -> Self {
+        Self { is_patient: true, ..self }
     }
 
     /// Passes over what is there already: a run that goes on is shown from there.
@@ -85,19 +93,17 @@ impl<'a, W: Write> Follower<'a, W> {
         let mut changes = self.store.changes_of(self.run);
         loop {
             changes.borrow_and_update();
-            // The status first: what is shown after it is complete if it says that the run ended.
-            let status = self.store.run(self.run).await?.map(|row| row.view.status);
             let begun = self.clock.mark();
-            self.show().await?;
-            let took = self.clock.elapsed(begun);
-            match status {
-                None => return Ok(RunStatus::Cancelled),
-                Some(status) if status.is_terminal() => {
-                    self.live.erase()?;
-                    return Ok(status);
+            match self.look().await {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) => {}
+                Err(FollowError::Store(error)) if self.is_patient && error.is_transient() => {
+                    self.clock.sleep(POLL).await;
+                    continue;
                 }
-                Some(_) => {}
+                Err(error) => return Err(error),
             }
+            let took = self.clock.elapsed(begun);
             let mark = self.clock.mark();
             let woken = tokio::time::timeout(POLL, changes.changed()).await;
             if woken.is_ok() {
@@ -107,6 +113,21 @@ impl<'a, W: Write> Follower<'a, W> {
                 let early = rhythm.saturating_sub(self.clock.elapsed(mark));
                 self.clock.sleep(early).await;
             }
+        }
+    }
+
+    /// Shows what is new; gives the status if the run has ended and everything was shown.
+    async fn look(&mut self) -> Result<Option<RunStatus>, FollowError> {
+        // The status first: what is shown after it is complete if it says that the run ended.
+        let status = self.store.run(self.run).await?.map(|row| row.view.status);
+        self.show().await?;
+        match status {
+            None => Ok(Some(RunStatus::Cancelled)),
+            Some(status) if status.is_terminal() => {
+                self.live.erase()?;
+                Ok(Some(status))
+            }
+            Some(_) => Ok(None),
         }
     }
 

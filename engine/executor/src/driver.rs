@@ -12,7 +12,10 @@ use plue_pool::Lease;
 use plue_runtime::{Phase, Stop, clock::Mark};
 use plue_store::RunRow;
 use plue_wire::runner::Claim;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use crate::{
     batch::Incoming,
@@ -27,10 +30,12 @@ use crate::{
 };
 
 use losses::Losses;
+use outage::Outage;
 
 mod deliver;
 mod intake;
 mod losses;
+mod outage;
 mod settle;
 mod take_up;
 
@@ -55,6 +60,7 @@ pub struct RunHandle {
     /// The run.
     pub run: RunId,
     control: mpsc::Sender<Control>,
+    trouble: watch::Receiver<Option<String>>,
     done: JoinHandle<Result<RunStatus, Error>>,
 }
 
@@ -103,6 +109,9 @@ pub(crate) struct Driver {
     /// Attempts of the runner that cannot be handed to it, not yet told to the run.
     unable: Vec<Incoming>,
     losses: Losses,
+    outage: Outage,
+    /// What the database said, while it does not answer.
+    trouble: watch::Sender<Option<String>>,
     /// Environments of attempts that are queued but not with a runner.
     prepared: HashMap<AttemptId, AttemptEnv>,
     control: mpsc::Receiver<Control>,
@@ -116,6 +125,12 @@ impl RunHandle {
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller(self.control.clone())
+    }
+
+    /// What the database says while it does not answer and the run waits for it; `None` otherwise.
+    #[must_use]
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
     }
 
     /// Whether the driver has stopped; [`RunHandle::wait`] tells how.
@@ -164,8 +179,9 @@ impl Driver {
         }
         let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
         let driver = Self::of(shared.clone(), loaded, inputs, control)?;
+        let trouble = driver.trouble.subscribe();
         let done = shared.tasks.spawn("driver", driver.drive(lock));
-        Ok(RunHandle { run: run.clone(), control: control_sender, done })
+        Ok(RunHandle { run: run.clone(), control: control_sender, trouble, done })
     }
 
     fn of(
@@ -174,12 +190,14 @@ impl Driver {
         inputs: Inputs,
         control: mpsc::Receiver<Control>,
     ) -> Result<Self, Error> {
-        let Loaded { row, source, origin, plan, run, seq } = loaded;
+        let Loaded { row, source, origin, plan, run, seq, cancels } = loaded;
         let corrupt = |error: serde_json::Error| Error::Corrupt {
             run: row.id.clone(),
             message: error.to_string(),
         };
         let looked = shared.clock.mark();
+        let mut outage = Outage::default();
+        outage.reread(cancels);
         Ok(Self {
             shared,
             plan,
@@ -198,6 +216,8 @@ impl Driver {
             deferred: Vec::new(),
             unable: Vec::new(),
             losses: Losses::default(),
+            outage,
+            trouble: watch::Sender::new(None),
             prepared: HashMap::new(),
             control,
             stop: inputs.stop,
@@ -219,9 +239,12 @@ impl Driver {
         Ok(self.run.status())
     }
 
-    async fn advance(&mut self) -> Result<(), Error> {
-        let begin = self.take_up().await?;
+    /// Takes the run up and advances it until it ends or something is in the way.
+    async fn advance_on(&mut self) -> Result<(), Error> {
+        let mut begin = self.take_up().await?;
+        begin.extend(self.outage.asked.iter().cloned().map(Incoming::plain));
         self.settle(begin).await?;
+        self.first = None;
         while !self.run.is_finished() && self.stop.phase() < Phase::Aborting {
             let mut incoming = std::mem::take(&mut self.unable);
             incoming.extend(self.due_answers());
@@ -243,20 +266,20 @@ impl Driver {
     }
 
     /// Tells the runner to stop and waits until it is gone, so that no process is left behind.
-    async fn release(&self, leased: Leased) {
+    async fn release(&mut self, leased: Leased) {
         let runner = leased.lease.runner.clone();
         leased.lease.release().await;
-        let now = self.shared.clock.now();
-        if let Err(error) = self.shared.store.runner_gone(&runner, "released", now).await {
+        while let Err(error) = self.mark_released(&runner).await {
             tracing::warn!(%runner, %error, "runner not marked as gone");
+            if !self.waits_for(&error).await {
+                return;
+            }
         }
     }
 
-    /// Reads the run anew after another process wrote to it or a commit was refused.
-    async fn reload(&mut self) -> Result<(), Error> {
-        let loaded = Loaded::read(&self.shared.store, &self.row.id).await?;
-        (self.run, self.seq) = (loaded.run, loaded.seq);
-        Ok(())
+    async fn mark_released(&self, runner: &RunnerId) -> Result<(), plue_store::Error> {
+        let now = self.shared.clock.now();
+        self.shared.store.runner_gone(runner, "released", now).await.map(drop)
     }
 }
 

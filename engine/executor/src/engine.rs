@@ -26,6 +26,8 @@ pub struct Options {
     pub log_cap_bytes: u64,
     /// How often a run looks for requests of other processes (`plue cancel`).
     pub control_poll: Duration,
+    /// How long a run waits for a database that does not answer before its driver gives up.
+    pub patience: Duration,
 }
 
 impl Options {
@@ -37,6 +39,7 @@ impl Options {
             grace: Duration::from_secs(10),
             log_cap_bytes: 100 * 1024 * 1024,
             control_poll: Duration::from_millis(200),
+            patience: Duration::from_secs(15 * 60),
         }
     }
 }

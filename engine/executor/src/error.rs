@@ -31,6 +31,12 @@ pub enum Error {
         /// The run.
         run: RunId,
     },
+    /// Others advance the run each time before this engine can.
+    #[error("run {run} is advanced by others, again and again")]
+    Overtaken {
+        /// The run.
+        run: RunId,
+    },
     /// The request does not fit the state of the run.
     #[error("run {run}: {message}")]
     Refused {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use plue_flow::Run;
+use plue_flow::{Fact, Run};
 use plue_plan::{Plan, RunId};
 use plue_store::{RunRow, RunSource, Store};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub struct Loaded {
     pub run: Run,
     /// Facts in the journal.
     pub seq: u64,
+    /// Requests to stop among them.
+    pub cancels: usize,
 }
 
 // === impl Loaded ===
@@ -60,9 +62,11 @@ impl Loaded {
         // The bound of this run beside that of its plan, whose hash stays what it is.
         plan.max_parallel = plan.max_parallel.into_iter().chain(origin.max_parallel).min();
         let plan = Arc::new(plan);
+        let is_cancel = |(_, fact): &&(_, Fact)| matches!(fact, Fact::CancelRequested { .. });
+        let cancels = stored.journal.iter().filter(is_cancel).count();
         let run = Run::fold(id.clone(), plan.clone(), stored.journal)
             .map_err(|error| corrupt(error.to_string()))?;
-        Ok(Self { seq: row.seq, row, source, origin, plan, run })
+        Ok(Self { seq: row.seq, row, source, origin, plan, run, cancels })
     }
 }
 

@@ -4,6 +4,7 @@
 //! lease can be taken up from there. Must not decide a status: it reports [`PoolEvent`]s.
 #![forbid(unsafe_code)]
 
+pub mod dialed;
 pub mod error;
 pub mod lease;
 mod leftovers;

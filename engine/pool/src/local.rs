@@ -8,6 +8,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use plue_plan::{RunId, RunnerId};
@@ -17,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::{
+    dialed::{Dial, Dialed},
     error::Error,
     lease::{COMMAND_QUEUE, EVENT_QUEUE, Lease},
     leftovers,
@@ -42,6 +44,7 @@ pub struct LocalPool {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     tasks: Tasks,
+    dial: Option<Arc<dyn Dial>>,
 }
 
 // === impl LocalPool ===
@@ -50,7 +53,13 @@ impl LocalPool {
     /// A pool without runners.
     #[must_use]
     pub fn new(options: Options, store: Store, clock: Clock, tasks: Tasks) -> Self {
-        Self { options, store, clock, tasks }
+        Self { options, store, clock, tasks, dial: None }
+    }
+
+    /// The same pool, but its runners are not processes that it starts: they come from here.
+    #[must_use]
+    pub fn dialed_by(self, dial: Arc<dyn Dial>) -> Self {
+        Self { dial: Some(dial), ..self }
     }
 
     /// Leases a runner to a run: a new one, or with `adopt` the one that an earlier engine started
@@ -78,6 +87,13 @@ impl LocalPool {
         }
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
+        if let Some(dial) = self.dial.clone() {
+            let (pool, runner) = (self.clone(), runner.clone());
+            let dialed = Dialed { pool, dial, runner, token, directory, events, commands };
+            let lease = Lease::new(dialed.runner.clone(), command_sender, event_receiver);
+            self.tasks.spawn("runner", dialed.run());
+            return Ok(lease);
+        }
         let supervisor = Supervisor {
             pool: self.clone(),
             runner: runner.clone(),
@@ -95,7 +111,10 @@ impl LocalPool {
     /// Ends whatever is left of a runner that nobody will lease again, with all it still holds.
     pub async fn discard(&self, runner: &RunnerId) {
         let directory = self.options.directory.join(runner.as_str());
-        leftovers::end(&directory, &self.clock).await;
+        match &self.dial {
+            Some(dial) => dial.discard(runner),
+            None => leftovers::end(&directory, &self.clock).await,
+        }
         let _may_be_gone = std::fs::remove_dir_all(&directory);
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{SinkExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use plue_plan::{AttemptId, RunnerId};
 use plue_runtime::{Clock, clock::Mark};
 use plue_store::{Appended, Store};
@@ -17,15 +17,22 @@ use plue_wire::{
     decode,
     runner::{
         AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind, FromRunner,
-        HEARTBEAT_MS, Hello, MAX_FRAME_BYTES, PROTOCOL, ResultVerdict, ResumeVerdict, ShutdownWhen,
-        ToRunner, Verdict, Welcome,
+        HEARTBEAT_MS, Hello, MAX_FRAME_BYTES, OLDEST_PROTOCOL, PROTOCOL, ResultVerdict,
+        ResumeVerdict, ShutdownWhen, ToRunner, Verdict, Welcome,
     },
 };
 use sha2::{Digest as _, Sha256};
-use tokio::{net::UnixStream, sync::mpsc};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+};
 use tokio_util::{
-    bytes::{Bytes, BytesMut},
-    codec::{Framed, LengthDelimitedCodec},
+    bytes::BytesMut,
+    codec::{FramedRead, LengthDelimitedCodec},
 };
 
 use crate::{
@@ -37,14 +44,21 @@ use crate::{
 const FLUSH_AFTER: Duration = Duration::from_millis(5);
 /// Pending events are stored at once from this many bytes on.
 const FLUSH_BYTES: usize = 512 * 1024;
-/// Nothing more is read while this many bytes wait for the store.
+/// Nothing more is read while this many bytes wait for the store or, behind a result, for the run.
 const PENDING_BYTES: usize = 4 * 1024 * 1024;
+/// No command is taken and nothing new is stored while this many bytes wait for the runner to read.
+const OUT_BYTES: usize = 4 * 1024 * 1024;
+/// How long the last words to a runner may take.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a runner may take to end after it was told that its run is over.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Silence after which the connection counts as dead.
 const SILENCE: Duration = Duration::from_secs(15);
 
-type Frames = Framed<UnixStream, LengthDelimitedCodec>;
+/// What an event or a result counts for at least.
+const MIN_COST: usize = 64;
+
+type Frames = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
 type Flush = Pin<Box<dyn Future<Output = Result<Vec<Appended>, plue_store::Error>> + Send>>;
 
 /// How a connection ended without an error.
@@ -75,6 +89,11 @@ pub(crate) struct Session<'a> {
     started: Vec<Claim>,
     /// Results that wait for it.
     parked: Vec<AttemptResult>,
+    /// Bytes behind results that the run has not judged.
+    unjudged: HashMap<Claim, usize>,
+    /// Frames that the runner has not read. Written beside everything else: a runner that writes to us
+    /// and does not read must not keep us from reading.
+    out: BytesMut,
     /// Reports that the run has not taken yet. They must not keep commands from being taken: the run
     /// may be waiting for just that.
     outgoing: VecDeque<PoolEvent>,
@@ -105,6 +124,8 @@ impl<'a> Session<'a> {
             flushing: Vec::new(),
             started: Vec::new(),
             parked: Vec::new(),
+            unjudged: HashMap::new(),
+            out: BytesMut::new(),
             outgoing: VecDeque::new(),
             epoch: 0,
             released: None,
@@ -128,19 +149,32 @@ impl<'a> Session<'a> {
             .length_field_length(4)
             .max_frame_length(MAX_FRAME_BYTES)
             .new_codec();
-        let mut frames = Framed::new(stream, codec);
-        self.greet(&mut frames).await?;
+        let (read, mut write) = stream.into_split();
+        let mut frames = FramedRead::new(read, codec);
+        let greeted = self.greet(&mut frames, &mut write).await;
+        if greeted.is_err() {
+            // Perhaps why it is sent away.
+            self.last_words(&mut write).await;
+        }
+        greeted?;
         let mut heard = self.clock.mark();
         loop {
             let (deadline, beat) = (self.flush_in(), self.beat_in());
-            let readable = self.pending_bytes < PENDING_BYTES && self.outgoing.len() < EVENT_QUEUE;
+            let has_room = self.out.len() < OUT_BYTES;
+            let readable =
+                self.waiting_bytes() < PENDING_BYTES && self.outgoing.len() < EVENT_QUEUE;
             // Biased: acknowledgements and commands first, they make room at the other side.
             tokio::select! {
                 biased;
                 appended = next_flush(&mut self.flush), if self.flush.is_some() => {
                     self.flush = None;
-                    self.flushed(appended?, &mut frames).await?;
+                    self.flushed(appended?)?;
                 }
+                written = write.write_buf(&mut self.out), if !self.out.is_empty() => match written {
+                    Ok(_) => {}
+                    // It may have left a last word for us.
+                    Err(_) => self.out.clear(),
+                },
                 permit = events.reserve(), if !self.outgoing.is_empty() => {
                     match (permit, self.outgoing.pop_front()) {
                         (Ok(permit), Some(event)) => permit.send(event),
@@ -148,15 +182,16 @@ impl<'a> Session<'a> {
                         (Err(_), _) | (_, None) => self.outgoing.clear(),
                     }
                 }
-                command = commands.recv(), if self.released.is_none() => {
-                    if self.command(command, &mut frames).await? {
+                command = commands.recv(), if self.released.is_none() && has_room => {
+                    if self.command(command)? {
+                        self.last_words(&mut write).await;
                         return Ok(SessionEnd::Detached);
                     }
                 }
                 frame = frames.next(), if readable => {
                     heard = self.clock.mark();
                     match frame {
-                        Some(Ok(frame)) => self.frame(&frame, &mut frames).await?,
+                        Some(Ok(frame)) => self.frame(&frame)?,
                         Some(Err(_)) | None if self.released.is_some() => {
                             return Ok(SessionEnd::Released);
                         }
@@ -164,7 +199,7 @@ impl<'a> Session<'a> {
                         None => return Ok(SessionEnd::Disconnected),
                     }
                 }
-                () = self.clock.sleep(deadline.unwrap_or_default()), if deadline.is_some() => {
+                () = self.clock.sleep(deadline.unwrap_or_default()), if deadline.is_some() && has_room => {
                     self.start_flush();
                 }
                 () = self.clock.sleep(beat) => {
@@ -174,28 +209,54 @@ impl<'a> Session<'a> {
                     if self.clock.elapsed(heard) > SILENCE {
                         return Ok(SessionEnd::Disconnected);
                     }
-                    send(&mut frames, &ToRunner::Heartbeat).await?;
+                    if self.out.is_empty() {
+                        self.send(&ToRunner::Heartbeat)?;
+                    }
                 }
             }
         }
     }
 
+    /// Bytes in memory because of what the runner said.
+    fn waiting_bytes(&self) -> usize {
+        self.pending_bytes + self.unjudged.values().sum::<usize>()
+    }
+
+    /// Puts a message behind those that wait to be written.
+    fn send(&mut self, message: &ToRunner) -> Result<(), Error> {
+        self.out.extend_from_slice(&plue_wire::encode(message, MAX_FRAME_BYTES)?);
+        Ok(())
+    }
+
+    /// Writes what waits, before the connection is given up.
+    async fn last_words(&mut self, write: &mut OwnedWriteHalf) {
+        let written = write.write_all_buf(&mut self.out);
+        let _not_read = tokio::time::timeout(LAST_WORDS_WITHIN, written).await;
+    }
+
     /// Hello, Welcome, Ready.
-    async fn greet(&mut self, frames: &mut Frames) -> Result<(), Error> {
+    async fn greet(
+        &mut self,
+        frames: &mut Frames,
+        write: &mut OwnedWriteHalf,
+    ) -> Result<(), Error> {
         let hello = match receive(frames).await? {
             FromRunner::Hello(hello) => hello,
             other => {
                 return Err(Error::Protocol(format!("expected Hello, got {}", name(&other))));
             }
         };
-        check(&hello, (self.runner, self.token), frames).await?;
+        if let Some((code, reason)) = objection(&hello, (self.runner, self.token)) {
+            self.send(&ToRunner::Close(code, reason.clone()))?;
+            return Err(Error::Protocol(reason));
+        }
         let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
         let hello_at = self.clock.now();
         let epoch = match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
             Ok(epoch) => epoch,
             Err(error @ plue_store::Error::UnknownRunner(_)) => {
                 // It must not come back again and again.
-                send(frames, &ToRunner::Close(CloseCode::Unknown, error.to_string())).await?;
+                self.send(&ToRunner::Close(CloseCode::Unknown, error.to_string()))?;
                 return Err(Error::Protocol(error.to_string()));
             }
             Err(error) => return Err(error.into()),
@@ -206,7 +267,8 @@ impl<'a> Session<'a> {
             .filter(|entry| entry.verdict != Verdict::Abandon)
             .map(|entry| entry.claim.clone())
             .collect();
-        send(frames, &ToRunner::Welcome(Welcome { epoch, resume })).await?;
+        self.send(&ToRunner::Welcome(Welcome { epoch, resume }))?;
+        write.write_all_buf(&mut self.out).await.map_err(Error::Connection)?;
         match receive(frames).await? {
             FromRunner::Ready => {}
             other => {
@@ -222,11 +284,7 @@ impl<'a> Session<'a> {
     }
 
     /// Tells whether the runner is to be left alone.
-    async fn command(
-        &mut self,
-        tagged: Option<Tagged>,
-        frames: &mut Frames,
-    ) -> Result<bool, Error> {
+    fn command(&mut self, tagged: Option<Tagged>) -> Result<bool, Error> {
         let is_stale = tagged.as_ref().is_some_and(|tagged| tagged.epoch != self.epoch);
         let message = match tagged.map(|tagged| tagged.command) {
             Some(Command::Detach) => return Ok(true),
@@ -239,13 +297,16 @@ impl<'a> Session<'a> {
             Some(Command::Stop { claim, kill }) => {
                 ToRunner::Cancel(claim, if kill { CancelMode::Kill } else { CancelMode::Term })
             }
-            Some(Command::Verdict { claim, verdict }) => ToRunner::ResultAck(claim, verdict),
+            Some(Command::Verdict { claim, verdict }) => {
+                self.unjudged.remove(&claim);
+                ToRunner::ResultAck(claim, verdict)
+            }
             Some(Command::Release) | None => {
                 self.released = Some(self.clock.mark());
                 ToRunner::Shutdown(ShutdownWhen::Idle)
             }
         };
-        send(frames, &message).await?;
+        self.send(&message)?;
         Ok(false)
     }
 
@@ -254,19 +315,21 @@ impl<'a> Session<'a> {
         if self.released.is_some() { beat.min(LEAVE_WITHIN / 5) } else { beat }
     }
 
-    async fn frame(&mut self, frame: &[u8], frames: &mut Frames) -> Result<(), Error> {
+    fn frame(&mut self, frame: &[u8]) -> Result<(), Error> {
         match decode::<FromRunner>(frame)? {
             FromRunner::Event(event) => self.take_event(event),
             // The run is over and knew nothing of this one.
             FromRunner::Result(result) if self.released.is_some() => {
-                send(frames, &ToRunner::ResultAck(result.claim, ResultVerdict::Fenced)).await?;
+                self.send(&ToRunner::ResultAck(result.claim, ResultVerdict::Fenced))?;
             }
             FromRunner::Result(result) => self.take_result(result),
             FromRunner::Reject(claim, reason) => {
                 self.outgoing.push_back(PoolEvent::Rejected { claim, reason });
             }
-            FromRunner::Heartbeat(_) => send(frames, &ToRunner::Heartbeat).await?,
-            FromRunner::Accept(_) | FromRunner::Draining(..) => {}
+            // One that reads nothing needs no sign of life.
+            FromRunner::Heartbeat(_) if !self.out.is_empty() => {}
+            FromRunner::Heartbeat(_) => self.send(&ToRunner::Heartbeat)?,
+            FromRunner::Accept(_) | FromRunner::Draining(..) | FromRunner::Ask(_) => {}
             message @ (FromRunner::Hello(_) | FromRunner::Ready) => {
                 return Err(Error::Protocol(format!("unexpected {}", name(&message))));
             }
@@ -290,12 +353,16 @@ impl<'a> Session<'a> {
 
     fn take_result(&mut self, result: AttemptResult) {
         if self.flushing.contains(&result.claim) {
+            self.unjudged.insert(result.claim.clone(), MIN_COST + result.output_json.len());
             self.parked.push(result);
             return;
         }
         let tail =
             self.pending.remove(&result.claim.attempt).map(|(_, tail)| tail).unwrap_or_default();
-        self.pending_bytes -= tail.iter().map(size).sum::<usize>();
+        let tail_bytes = tail.iter().map(size).sum::<usize>();
+        self.pending_bytes -= tail_bytes;
+        let result_bytes = MIN_COST + result.output_json.len();
+        self.unjudged.insert(result.claim.clone(), tail_bytes + result_bytes);
         if self.pending.is_empty() {
             self.pending_since = None;
         }
@@ -329,14 +396,14 @@ impl<'a> Session<'a> {
         self.flush = Some(Box::pin(async move { store.append_events(batch).await }));
     }
 
-    async fn flushed(&mut self, appended: Vec<Appended>, frames: &mut Frames) -> Result<(), Error> {
+    fn flushed(&mut self, appended: Vec<Appended>) -> Result<(), Error> {
         self.flushing.clear();
         for entry in appended {
             let message = match entry.ack_seq {
                 Some(seq) => ToRunner::Ack(entry.claim, seq),
                 None => ToRunner::ResultAck(entry.claim, ResultVerdict::Fenced),
             };
-            send(frames, &message).await?;
+            self.send(&message)?;
         }
         for claim in std::mem::take(&mut self.started) {
             self.outgoing.push_back(PoolEvent::Started { claim });
@@ -351,21 +418,14 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Refuses a runner that is not the one this socket was made for, or that speaks otherwise.
-async fn check(
-    hello: &Hello,
-    (runner, token): (&RunnerId, &str),
-    frames: &mut Frames,
-) -> Result<(), Error> {
-    let (code, reason) = if hello.protocol != PROTOCOL {
-        (CloseCode::Version, format!("this engine speaks protocol {PROTOCOL}"))
-    } else if hello.runner != *runner || !same(&hello.token, token) {
-        (CloseCode::Auth, "not the runner this socket was made for".to_owned())
-    } else {
-        return Ok(());
-    };
-    send(frames, &ToRunner::Close(code, reason.clone())).await?;
-    Err(Error::Protocol(reason))
+/// Why a runner is not the one this socket was made for, or speaks otherwise.
+fn objection(hello: &Hello, (runner, token): (&RunnerId, &str)) -> Option<(CloseCode, String)> {
+    if !(OLDEST_PROTOCOL..=PROTOCOL).contains(&hello.protocol) {
+        return Some((CloseCode::Version, format!("this engine speaks protocol {PROTOCOL}")));
+    }
+    let is_ours = hello.runner == *runner && same(&hello.token, token);
+    let reason = "not the runner this socket was made for".to_owned();
+    (!is_ours).then_some((CloseCode::Auth, reason))
 }
 
 /// Tells for each attempt the runner still holds what the store says about it.
@@ -396,13 +456,6 @@ async fn next_flush(flush: &mut Option<Flush>) -> Result<Vec<Appended>, plue_sto
     }
 }
 
-async fn send(frames: &mut Frames, message: &ToRunner) -> Result<(), Error> {
-    let mut bytes = BytesMut::from(plue_wire::encode(message, MAX_FRAME_BYTES)?.as_slice());
-    // The codec writes the same prefix itself.
-    let body: Bytes = bytes.split_off(plue_wire::frame::PREFIX_BYTES).freeze();
-    frames.send(body).await.map_err(Error::Connection)
-}
-
 async fn receive(frames: &mut Frames) -> Result<FromRunner, Error> {
     let closed = || Error::Protocol("the connection closed before the greeting ended".to_owned());
     let frame = tokio::time::timeout(SILENCE, frames.next()).await.map_err(|_| closed())?;
@@ -410,13 +463,12 @@ async fn receive(frames: &mut Frames) -> Result<FromRunner, Error> {
 }
 
 fn size(event: &AttemptEvent) -> usize {
-    const OVERHEAD: usize = 64;
     let data = match &event.kind {
         EventKind::Stdout(bytes) | EventKind::Stderr(bytes) => bytes.0.len(),
         EventKind::Note(text) => text.len(),
         EventKind::Started { .. } | EventKind::Gap { .. } => 0,
     };
-    OVERHEAD + data
+    MIN_COST + data
 }
 
 fn name(message: &FromRunner) -> &'static str {
@@ -429,6 +481,7 @@ fn name(message: &FromRunner) -> &'static str {
         FromRunner::Result(_) => "Result",
         FromRunner::Heartbeat(_) => "Heartbeat",
         FromRunner::Draining(..) => "Draining",
+        FromRunner::Ask(_) => "Ask",
     }
 }
 

@@ -174,7 +174,7 @@ async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> O
     let live = Live::new(io::stdout(), app.stdout, names, false);
     match Follower::new(store, run, live, steps).until_end().await {
         Ok(_) => Ok(Exit::Ok),
-        Err(FollowError::Closed(error)) => Err(output::refused(&error)),
+        Err(FollowError::Output(error)) => Err(output::refused(&error)),
         Err(FollowError::Store(error)) => Err(from_store(&error)),
     }
 }

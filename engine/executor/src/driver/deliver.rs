@@ -22,6 +22,7 @@ impl Driver {
         incoming: Vec<Incoming>,
     ) -> Result<(), Error> {
         self.seq = committed.seq;
+        self.outage.is_over(&batch.facts);
         let for_runner = |effect: &&Effect| matches!(effect, Effect::Perform { step, .. } if !self.is_engine_step(step));
         let queued = batch.effects.iter().filter(for_runner).count();
         let more = queued > committed.assigned.len();

@@ -11,7 +11,7 @@ use plue_store::AttemptRow;
 use plue_wire::runner::{Claim, EventKind};
 use serde_json::Value as Json;
 
-use super::{Control, Driver};
+use super::Driver;
 use crate::{
     batch::Incoming,
     error::Error,
@@ -55,7 +55,7 @@ impl Driver {
         tokio::select! {
             biased;
             () = self.stop.reached(Phase::Aborting) => Ok(Vec::new()),
-            Some(control) = self.control.recv() => Ok(vec![requested(control)]),
+            Some(control) = self.control.recv() => Ok(self.take_request(control)),
             event = next_event(&mut self.lease) => self.runner_events(event).await,
             () = loss_due => Ok(self.due_losses()),
             () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
@@ -237,12 +237,6 @@ impl Driver {
         if let Some(leased) = &self.lease {
             leased.lease.send(Command::Stop { claim, kill }).await;
         }
-    }
-}
-
-fn requested(control: Control) -> Incoming {
-    match control {
-        Control::Cancel { by, kill } => Incoming::plain(Input::Cancel { by, kill }),
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) struct Losses {
 // === impl Losses ===
 
 impl Losses {
+    /// Whoever reports a loss reports it again to the next session.
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
     fn is_waiting(&self, attempt: &AttemptId) -> bool {
         self.waiting.iter().any(|(_, _, entry)| attempt_of(&entry.input) == Some(attempt))
     }

@@ -10,7 +10,7 @@ use plue_pool::local::POOL;
 use plue_store::{Assign, AttemptEnd, NewAttempt, Refused, RunCommit};
 use plue_wire::runner::{AttemptResult, Claim, ResultVerdict};
 
-use super::Driver;
+use super::{Driver, outage};
 use crate::{
     batch::{Batch, Incoming},
     error::Error,
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Commits tried for one batch before the driver gives up: each refusal takes one input away or
-/// means that another process wrote in between.
+/// Commits tried for one batch before the driver gives up: each refusal takes one input away, or a
+/// queued attempt that a runner got in between.
 const MAX_COMMITS: usize = 1_000;
 
 // === impl Driver: settling ===
@@ -40,7 +40,10 @@ impl Driver {
             let commit = self.commit(now, &batch, &incoming);
             match self.shared.store.commit(commit).await? {
                 Ok(committed) => return self.deliver(batch, committed, incoming).await,
-                Err(Refused::Stale { .. }) => {}
+                // Perhaps a commit of our own, whose answer was lost, and with it what it assigned.
+                Err(Refused::Stale { .. }) => {
+                    return Err(Error::Overtaken { run: self.row.id.clone() });
+                }
                 Err(Refused::NoRun) => return Err(Error::UnknownRun(self.row.id.clone())),
                 // A runner got it in between; its next word tells how it went.
                 Err(Refused::NotQueued { attempt }) => {
@@ -216,6 +219,7 @@ impl Driver {
         let here: Vec<AttemptId> = here;
         commit.attempts.retain(|new| !here.contains(&new.id));
         commit.cancels = elsewhere;
+        commit.answers_request = self.request_seen && outage::cancels(&batch.facts) > 0;
         commit.assign_to =
             self.session().map(|(runner, epoch)| Assign { runner, epoch, max: usize::MAX });
         commit

@@ -13,12 +13,16 @@ impl Driver {
     pub(super) async fn take_up(&mut self) -> Result<Vec<Incoming>, Error> {
         let mut runners = self.shared.store.runners(Some(&self.row.id)).await?;
         runners.sort_by_key(|row| row.registered_at);
+        if !self.run.is_finished() {
+            // It was reopened already.
+            self.first = None;
+        }
         let is_over = self.first.is_some() || self.run.is_finished();
         let adopt = if is_over { None } else { runners.pop().map(|row| row.id) };
         for old in runners {
             self.retire(&old.id).await?;
         }
-        if let Some(first) = self.first.take() {
+        if let Some(first) = self.first.clone() {
             return Ok(vec![Incoming::plain(first)]);
         }
         if self.run.is_finished() {

@@ -1,0 +1,78 @@
+//! Runners that are not processes of ours: whoever gives the connections answers for them. Tests put
+//! scripted runners here; sessions, leases and everything behind them are the same as for processes.
+
+use std::{fmt::Debug, future::Future, io, path::PathBuf, pin::Pin, sync::Arc};
+
+use plue_plan::RunnerId;
+use tokio::{net::UnixStream, sync::mpsc};
+
+use crate::{
+    error::Error,
+    lease::{Command, PoolEvent, Tagged},
+    local::LocalPool,
+    session::{Session, SessionEnd},
+};
+
+/// A connection to come.
+pub type Arrival<'a> = Pin<Box<dyn Future<Output = io::Result<UnixStream>> + Send + 'a>>;
+
+/// Gives the connections of runners.
+pub trait Dial: Debug + Send + Sync {
+    /// The next connection of this runner, which proves itself with the token. Pending while it does
+    /// not dial in.
+    fn arrive(&self, runner: &RunnerId, token: &str) -> Arrival<'_>;
+
+    /// Nobody will lease the runner again: nothing of it may go on.
+    fn discard(&self, runner: &RunnerId);
+}
+
+/// Serves one such runner until its lease lets go.
+pub(crate) struct Dialed {
+    pub(crate) pool: LocalPool,
+    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) runner: RunnerId,
+    pub(crate) token: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) events: mpsc::Sender<PoolEvent>,
+    pub(crate) commands: mpsc::Receiver<Tagged>,
+}
+
+// === impl Dialed ===
+
+impl Dialed {
+    pub(crate) async fn run(mut self) {
+        let last = match self.serve().await {
+            Ok(SessionEnd::Released) => {
+                self.dial.discard(&self.runner);
+                let _may_be_gone = std::fs::remove_dir_all(&self.directory);
+                PoolEvent::Gone { reason: "released".to_owned() }
+            }
+            Ok(SessionEnd::Detached | SessionEnd::Disconnected) => return,
+            Err(error) => PoolEvent::Failed(error),
+        };
+        let _nobody_waits = self.events.send(last).await;
+    }
+
+    async fn serve(&mut self) -> Result<SessionEnd, Error> {
+        loop {
+            let stream = tokio::select! {
+                stream = self.dial.arrive(&self.runner, &self.token) => {
+                    stream.map_err(Error::Connection)?
+                }
+                command = self.commands.recv() => match command.map(|tagged| tagged.command) {
+                    Some(Command::Release) | None => return Ok(SessionEnd::Released),
+                    Some(Command::Detach) => return Ok(SessionEnd::Detached),
+                    Some(Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
+                },
+            };
+            let mut session =
+                Session::new(&self.pool.store, &self.pool.clock, &self.runner, &self.token);
+            match session.serve(stream, &self.events, &mut self.commands).await {
+                Ok(SessionEnd::Disconnected) => {}
+                Ok(end @ (SessionEnd::Detached | SessionEnd::Released)) => return Ok(end),
+                Err(Error::Store(error)) => return Err(Error::Store(error)),
+                Err(error) => tracing::debug!(runner = %self.runner, %error, "session ended"),
+            }
+        }
+    }
+}
