@@ -30,6 +30,10 @@ plue_plan::error_codes! {
     NAME_MISMATCH = "PLUE-T0025", "the name in the frontmatter is not the name of the file";
     TEMPLATE_IN_ROLE = "PLUE-T0026", "the text of a role holds a tag, and roles are not rendered";
     MORE_PROBLEMS = "PLUE-T0027", "there are more problems than are listed";
+    UNKNOWN_PROMPT = "PLUE-T0028", "there is no prompt of this name";
+    UNREADABLE = "PLUE-T0029", "a prompt or role file cannot be read as text";
+    BAD_CASES = "PLUE-T0030", "the file of example cases beside a prompt does not fit";
+    CASE_FAILED = "PLUE-T0031", "a prompt does not give what its example case says";
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+pub mod cases;
 pub mod codes;
 mod error;
 mod frontmatter;

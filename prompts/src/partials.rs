@@ -59,9 +59,22 @@ impl Partials {
         self.templates.keys().map(String::as_str)
     }
 
+    /// The partials that one of them includes, so that a caller can load what is needed and no more.
+    pub fn includes(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.templates.get(name).into_iter().flat_map(includes)
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Template> {
         self.templates.get(name)
     }
+}
+
+/// The partials that a template includes, its inline ones left out.
+pub(crate) fn includes(template: &Template) -> impl Iterator<Item = &str> {
+    let inline = &template.survey.inline;
+    let own = template.survey.calls.iter();
+    let calls = own.chain(inline.values().flat_map(|survey| &survey.calls));
+    calls.map(|call| call.name.as_str()).filter(|name| !inline.contains_key(*name))
 }
 
 /// The partials that a prompt needs, all of them known, none in a circle.

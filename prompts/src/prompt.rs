@@ -127,6 +127,29 @@ impl PromptFile {
         }
     }
 
+    /// The problems of inputs of which only some have their values before the run: everything that
+    /// can be told from the `literals` and from the names of the `open` ones.
+    #[must_use]
+    pub fn check_literals(&self, literals: &Map<String, Json>, open: &[&str]) -> Vec<Diagnostic> {
+        if open.is_empty() {
+            return self.check_inputs(literals);
+        }
+        if let Some(problem) = size_problem(literals) {
+            return vec![problem];
+        }
+        let Some(schema) = &self.schema else { return Vec::new() };
+        let given: Vec<&str> = literals.keys().map(String::as_str).chain(open.to_owned()).collect();
+        let mut found = schema.name_problems(&given);
+        found.extend(schema.problems_inside(&Json::Object(literals.clone())));
+        found
+    }
+
+    /// The partials that the prompt includes itself, in the order of the text. Its inline ones are
+    /// not among them.
+    pub fn includes(&self) -> impl Iterator<Item = &str> {
+        partials::includes(&self.template)
+    }
+
     /// Every problem of the inputs, each with the path of the value. Defaults of the schema are not
     /// filled in.
     #[must_use]

@@ -181,6 +181,12 @@ impl Roles {
     }
 }
 
+/// Whether two spellings name the same role: `PRODUCT_MANAGER` and `product-manager` do.
+#[must_use]
+pub fn same_name(a: &str, b: &str) -> bool {
+    key(a) == key(b)
+}
+
 fn key(name: &str) -> String {
     name.to_ascii_lowercase().replace('-', "_")
 }

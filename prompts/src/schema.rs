@@ -152,8 +152,18 @@ impl Schema {
 
     /// Every problem of the inputs, those of one place in the order of their paths.
     pub(crate) fn problems(&self, inputs: &Json) -> Vec<Diagnostic> {
+        self.problems_where(inputs, |_| true)
+    }
+
+    /// The problems that lie inside one of these inputs, so that others may still be missing.
+    pub(crate) fn problems_inside(&self, inputs: &Json) -> Vec<Diagnostic> {
+        self.problems_where(inputs, |place| !place.as_str().is_empty())
+    }
+
+    fn problems_where(&self, inputs: &Json, wanted: fn(&Location) -> bool) -> Vec<Diagnostic> {
         let mut found: Vec<Diagnostic> = Vec::new();
-        for error in self.validator.iter_errors(inputs).take(MOST_ERRORS) {
+        let errors = self.validator.iter_errors(inputs).take(MOST_ERRORS);
+        for error in errors.filter(|error| wanted(error.instance_path())) {
             let path = path(error.instance_path());
             match error.kind() {
                 Kind::Required { property } => {

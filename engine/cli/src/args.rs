@@ -121,6 +121,12 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print a JSON Schema
     Schema(SchemaArgs),
+    /// List, render and test prompts
+    #[command(subcommand)]
+    Prompt(crate::commands::prompt::PromptCommand),
+    /// List the roles of Claude steps
+    #[command(subcommand)]
+    Agent(crate::commands::agent::AgentCommand),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -9,6 +9,7 @@ use crate::{
     failure::{Failure, Outcome, from_store},
 };
 
+pub mod agent;
 mod cancel;
 mod completions;
 mod config;
@@ -18,6 +19,7 @@ mod hash;
 mod list;
 mod logs;
 mod plan;
+pub mod prompt;
 mod rerun;
 mod resume;
 mod retry;
@@ -46,6 +48,8 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Doctor(args) => doctor::run(&args, app),
         Command::Completions(args) => completions::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Prompt(command) => prompt::run(&command, app),
+        Command::Agent(command) => agent::run(&command, app),
         Command::Config(command) => config::run(&command, app),
     }
 }

@@ -294,8 +294,7 @@ impl Session {
             inputs = check(&choose(&evaluated, entry, name)?.sealed.plan)?;
         }
         let workflow = choose(&evaluated, entry, name)?.clone();
-        let missing = missing_roles(&workflow, &*self.view)
-            .map_err(|error| from_plan_error(error.into(), &self.repo))?;
+        let missing = missing_roles(&workflow, &evaluated.read_set.texts);
         if !missing.is_empty() {
             return Err(Failure::invalid(missing.into_iter().map(problem::as_error).collect()));
         }

@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = 256;
 /// Bytes of plans in memory.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Version of the stored form; another one is not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The key of an entry: SHA-256.
 pub(crate) type Key = [u8; 32];

@@ -20,6 +20,7 @@ pub mod pool;
 mod process;
 pub mod read_set;
 mod sources;
+pub mod texts;
 pub mod view;
 
 pub use crate::{

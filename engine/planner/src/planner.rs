@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use plue_plan::{Diagnostic, Event, Plan, Span};
+use plue_plan::{Diagnostic, Event, Plan, Severity, Span};
 use plue_runtime::{
     Clock, Tasks,
     metrics::names::{EVALUATION_REFUSALS, EVALUATIONS, NEGATIVE_CACHE_HITS, PLAN_CACHE_HITS},
@@ -23,6 +23,7 @@ use crate::{
     pool::{EvaluatorPool, Options, Trust},
     read_set::{Question, ReadSet, Verification},
     sources::Sources,
+    texts::{self, Shelf, Texts},
     view::CommitView,
 };
 
@@ -288,14 +289,26 @@ impl Planner {
             "evaluated"
         );
         let workflows = judge(settled.outcomes, settled.third, sources)?;
+        let (workflows, texts) = self.bound(workflows, view).await?;
+        let read_set = ReadSet::of(sources, question, &settled.facts, &build);
         Ok(Evaluated {
             workflows: workflows.into(),
-            read_set: Arc::new(ReadSet::of(sources, question, &settled.facts, &build)),
+            read_set: Arc::new(ReadSet { texts, ..read_set }),
             printed: settled.printed,
             usage: settled.usage,
             rounds: settled.rounds,
             origin: Origin::Evaluated,
         })
+    }
+
+    /// The same plans, with the prompts and roles that they name; every front end ends here.
+    async fn bound(
+        &self,
+        workflows: Vec<PlannedWorkflow>,
+        view: &Arc<dyn CommitView>,
+    ) -> Result<(Vec<PlannedWorkflow>, Texts), PlanError> {
+        let view = Arc::clone(view);
+        self.blocking(move || bind_all(workflows, &*view)).await?
     }
 
     async fn sources(&self, view: &Arc<dyn CommitView>, entry: &str) -> Result<Sources, PlanError> {
@@ -414,6 +427,22 @@ impl Question {
     fn recorded(record: &ReadSet) -> Self {
         Self { event_json: record.event_json.clone(), inputs_json: record.inputs_json.clone() }
     }
+}
+
+fn bind_all(
+    mut workflows: Vec<PlannedWorkflow>,
+    view: &dyn CommitView,
+) -> Result<(Vec<PlannedWorkflow>, Texts), PlanError> {
+    let (mut texts, mut problems) = (Texts::new(), Vec::new());
+    for workflow in &mut workflows {
+        let plan = &workflow.sealed.plan;
+        let found = texts::bind(Shelf::new(view), plan, &workflow.places, &mut texts)?;
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|problem| problem.severity == Severity::Error);
+        problems.extend(errors);
+        workflow.warnings.extend(warnings);
+    }
+    if problems.is_empty() { Ok((workflows, texts)) } else { Err(PlanError::Invalid(problems)) }
 }
 
 fn front_end(entry: &str) -> Result<(), PlanError> {

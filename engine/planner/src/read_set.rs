@@ -10,6 +10,7 @@ use crate::{
     difference::Difference,
     error::PlanError,
     sources::{Sources, sha256},
+    texts::{Shelf, TextKind, Texts},
     view::{CommitView, ViewError},
 };
 
@@ -33,6 +34,9 @@ pub struct ReadSet {
     pub inputs_json: String,
     /// The build of the evaluator: `3.11.2/x86_64/<policy version>`.
     pub evaluator: String,
+    /// The prompts and roles that the plans name, with their texts.
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub texts: Texts,
 }
 
 /// What is recorded of one path.
@@ -83,6 +87,7 @@ impl ReadSet {
             event_json: question.event_json.clone(),
             inputs_json: question.inputs_json.clone(),
             evaluator: build.to_owned(),
+            texts: Texts::new(),
         }
     }
 
@@ -97,7 +102,10 @@ impl ReadSet {
     /// Whether nothing was asked of the commit.
     #[must_use]
     pub fn has_no_facts(&self) -> bool {
-        self.files.is_empty() && self.globs.is_empty() && self.changed_files.is_none()
+        self.files.is_empty()
+            && self.globs.is_empty()
+            && self.changed_files.is_none()
+            && self.texts.is_empty()
     }
 
     /// Every source and fact that is not as recorded.
@@ -137,6 +145,11 @@ impl ReadSet {
         }
         if let Some(then) = &self.changed_files {
             compare(&mut found, "changed_files", then, &list_hash(&view.changed_files()?));
+        }
+        for (key, then) in &self.texts {
+            let now = text_hash(Shelf::new(view), key)?;
+            let then = then.as_ref().map_or("absent", |text| text.sha256.as_str());
+            compare(&mut found, key, then, &now);
         }
         Ok(found)
     }
@@ -181,6 +194,21 @@ impl FileRecord {
             Self::Absent => "absent".to_owned(),
         }
     }
+}
+
+/// What a key of [`Texts`] stands for in this commit.
+fn text_hash(shelf: Shelf<'_>, key: &str) -> Result<String, ViewError> {
+    let kinds = [TextKind::Prompt, TextKind::Role].into_iter();
+    let mut named = kinds.filter_map(|kind| Some((kind, key.strip_prefix(&kind.key(""))?)));
+    let found = match named.next() {
+        Some((kind, name)) => shelf.find(kind, name)?,
+        None => None,
+    };
+    Ok(match found {
+        Some(Ok(text)) => text.sha256,
+        Some(Err(_)) => "not text".to_owned(),
+        None => "absent".to_owned(),
+    })
 }
 
 /// One hash for a list of paths, which cannot hold NUL.

@@ -9,7 +9,7 @@ def workflow():
             build,
             Step.bash("deploy", "./deploy.sh", depends_on=[build], when="steps['build-app'].status == 'success'",
                       env={"V": build.output("v"), "ALL": build.output(), "SAME": ref("build-app", "v"), "BY": ref(build)}),
-            Step.llm("notes", prompt=Prompt("release-notes", version=build.output("v"), tags=["a", build.output("v")]), depends_on=[build]),
+            Step.llm("notes", prompt=Prompt("code-review", files=["a", build.output("v")], version=build.output("v")), depends_on=[build]),
         ],
         outputs={"version": build.output("v")},
     )

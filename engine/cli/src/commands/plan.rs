@@ -56,9 +56,7 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
 /// What is worth a look, and what the file printed.
 fn tell(evaluated: &plue_planner::Evaluated, session: &Session, app: &App) -> Result<(), Failure> {
     for workflow in &*evaluated.workflows {
-        let roles = sources::missing_roles(workflow, &*session.view).map_err(|error| {
-            sources::from_plan_error(plue_planner::Error::from(error).into(), &session.repo)
-        })?;
+        let roles = sources::missing_roles(workflow, &evaluated.read_set.texts);
         for found in [&workflow.warnings, &roles] {
             render::diagnostic::print_in(found, app, &session.repo);
         }

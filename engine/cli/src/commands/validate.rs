@@ -54,11 +54,7 @@ async fn check(
     let mut found = Vec::new();
     for workflow in &*evaluated.workflows {
         found.extend(workflow.warnings.iter().cloned());
-        let roles = sources::missing_roles(workflow, &*session.view);
-        found.extend(roles.map_err(|error| {
-            let error = plue_planner::Error::from(error);
-            sources::from_plan_error(error.into(), &session.repo)
-        })?);
+        found.extend(sources::missing_roles(workflow, &evaluated.read_set.texts));
     }
     Ok(found)
 }

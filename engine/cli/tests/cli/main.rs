@@ -7,6 +7,8 @@ mod help;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod prompts;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod reference;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 17] = [
+pub(crate) const COMMANDS: [&str; 19] = [
     "run",
     "plan",
     "validate",
@@ -22,6 +22,8 @@ pub(crate) const COMMANDS: [&str; 17] = [
     "doctor",
     "completions",
     "schema",
+    "prompt",
+    "agent",
     "config",
 ];
 

@@ -112,8 +112,17 @@ fn a_role_without_a_file_is_a_warning_in_validate_and_a_refusal_in_run() {
             .unwrap()
             .is_empty()
     );
-    bench.write(".plue/roles/critic.md", "---\n---\nBe critical.\n");
+    bench.write(".plue/roles/critic.md", "---\nname: critic\n---\nBe critical.\n");
     assert!(!bench.plue(&["validate"]).ends(0).stderr.contains("PLUE-C0008"));
+    // A role that comes with plue needs no file, by whatever spelling.
+    for role in ["reviewer", "researcher", "PRODUCT_MANAGER"] {
+        bench.write(".plue.py", source.replace("critic", role));
+        assert!(!bench.plue(&["validate"]).ends(0).stderr.contains("PLUE-C0008"), "{role}");
+    }
+    // A role file that is none is an error of its own.
+    bench.write(".plue/roles/reviewer.md", "---\n---\nBe critical.\n");
+    bench.write(".plue.py", source.replace("critic", "reviewer"));
+    bench.plue(&["validate"]).ends(3).tells(&["error[PLUE-T0005]", ".plue/roles/reviewer.md"]);
 }
 
 #[test]

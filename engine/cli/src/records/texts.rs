@@ -1,0 +1,150 @@
+//! Records of prompts, roles, templates and secrets.
+//!
+//! Must not hold the text of a secret.
+
+use plue_plan::{
+    Diagnostic,
+    schema::{Published, of},
+};
+use plue_planner::texts::TextOrigin;
+use plue_prompts::Role;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The schemas of these documents.
+pub const ALL: [Published; 3] = [
+    Published { name: "prompts", schema: of::<Prompts> },
+    Published { name: "prompt-test", schema: of::<Tested> },
+    Published { name: "agents", schema: of::<Agents> },
+];
+
+/// `plue prompt list`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Prompts {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By name.
+    pub prompts: Vec<PromptRecord>,
+}
+
+/// One prompt.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PromptRecord {
+    /// The name by which steps refer to it.
+    pub name: String,
+    /// `repository` or `shipped`.
+    pub origin: String,
+    /// Path in the repository, or in plue's sources; absent if it cannot be read.
+    pub file: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its inputs: those of the schema, else those that the text reads.
+    pub inputs: Vec<String>,
+    /// The inputs that it cannot do without.
+    pub required: Vec<String>,
+    /// The role that it asks for.
+    pub role: Option<String>,
+    /// What is wrong with it.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether it cannot be used.
+    pub broken: bool,
+}
+
+/// `plue prompt test`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Tested {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Whether every case passed.
+    pub passed: bool,
+    /// By prompt, in the order of the files.
+    pub cases: Vec<CaseRecord>,
+}
+
+/// One case of a prompt.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CaseRecord {
+    /// Path of the prompt.
+    pub prompt: String,
+    /// Id of the case.
+    pub case: String,
+    /// Whether the prompt does what the case says.
+    pub passed: bool,
+    /// Why not.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `plue agent list`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Agents {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By name.
+    pub agents: Vec<AgentRecord>,
+}
+
+/// One role.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AgentRecord {
+    /// The name by which steps refer to it.
+    pub name: String,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// `repository` or `shipped`.
+    pub origin: String,
+    /// Path in the repository, or in plue's sources; absent if it cannot be read.
+    pub file: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The model; absent: the operator's default.
+    pub model: Option<String>,
+    /// Tools that it may call; absent: it says nothing about them.
+    pub tools: Option<Vec<String>>,
+    /// What is wrong with it.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether it cannot be used.
+    pub broken: bool,
+}
+
+// === impl AgentRecord ===
+
+impl AgentRecord {
+    /// The record of a role.
+    pub fn of(name: String, origin: &str, role: &Role) -> Self {
+        Self {
+            name,
+            aliases: role.aliases().to_vec(),
+            origin: origin.to_owned(),
+            file: Some(role.file().to_owned()),
+            description: role.description().map(str::to_owned),
+            model: role.settings().model.clone(),
+            tools: role.settings().tools.clone(),
+            diagnostics: role.warnings().to_vec(),
+            broken: false,
+        }
+    }
+
+    /// The record of a file that is no role.
+    pub fn broken(name: String, origin: &str, diagnostics: Vec<Diagnostic>) -> Self {
+        Self {
+            name,
+            aliases: Vec::new(),
+            origin: origin.to_owned(),
+            file: None,
+            description: None,
+            model: None,
+            tools: None,
+            diagnostics,
+            broken: true,
+        }
+    }
+}
+
+/// The word for who wrote a text.
+#[must_use]
+pub fn origin(origin: TextOrigin) -> &'static str {
+    match origin {
+        TextOrigin::Repository => "repository",
+        TextOrigin::Shipped => "shipped",
+    }
+}

@@ -1,0 +1,142 @@
+//! What the `llm` steps of a plan name, looked up and checked.
+
+use plue_plan::{
+    Action, Diagnostic, Plan, Step,
+    action::{Llm, Prompt},
+    validate::SourceMap,
+};
+use plue_prompts::{PromptFile, Role};
+use serde_json::Map;
+
+use super::{Shelf, TextKind, Texts};
+use crate::view::ViewError;
+
+/// Looks up everything that the plan names into `texts`, and tells every problem: prompts that are
+/// not there or broken, inputs that do not fit. A role without a file is `None` in `texts` and no
+/// problem here, because a plan may be made before its roles are written.
+///
+/// # Errors
+/// The commit cannot be read.
+pub(crate) fn bind(
+    shelf: Shelf<'_>,
+    plan: &Plan,
+    places: &SourceMap,
+    texts: &mut Texts,
+) -> Result<Vec<Diagnostic>, ViewError> {
+    let mut problems = Vec::new();
+    for step in plan.all_steps() {
+        let Action::Llm(llm) = &step.action else { continue };
+        let mut binder = Binder { shelf, step, places, texts, problems: &mut problems };
+        binder.step(llm)?;
+    }
+    // Two steps with the same broken prompt are one problem.
+    let mut seen = Vec::new();
+    problems.retain(|problem| {
+        let new = !seen.contains(problem);
+        if new {
+            seen.push(problem.clone());
+        }
+        new
+    });
+    Ok(problems)
+}
+
+struct Binder<'b> {
+    shelf: Shelf<'b>,
+    step: &'b Step,
+    places: &'b SourceMap,
+    texts: &'b mut Texts,
+    problems: &'b mut Vec<Diagnostic>,
+}
+
+// === impl Binder ===
+
+impl Binder<'_> {
+    fn step(&mut self, llm: &Llm) -> Result<(), ViewError> {
+        let prompt = match &llm.prompt {
+            Prompt::Text(_) => None,
+            Prompt::File(file) => self.prompt(&file.name)?,
+        };
+        if let (Some(prompt), Prompt::File(file)) = (&prompt, &llm.prompt) {
+            let (mut literals, mut open) = (Map::new(), Vec::new());
+            for (name, value) in &file.inputs {
+                if value.is_constant() {
+                    literals.insert(name.clone(), value.0.clone());
+                } else {
+                    open.push(name.as_str());
+                }
+            }
+            let found = prompt.check_literals(&literals, &open);
+            let about = format!("prompt `{}`", file.name);
+            let homed: Vec<_> = found.into_iter().map(|found| self.homed(found, &about)).collect();
+            self.problems.extend(homed);
+        }
+        let role = prompt.as_ref().and_then(|prompt| prompt.settings().role.as_deref());
+        match llm.role.as_deref().or(role) {
+            Some(role) => self.role(role),
+            None => Ok(()),
+        }
+    }
+
+    /// A problem of what the step gives has the step's place; one of the file has its own.
+    fn homed(&self, mut problem: Diagnostic, about: &str) -> Diagnostic {
+        if problem.span.is_none() {
+            problem.message = format!("step `{}`, {about}: {}", self.step.id, problem.message);
+            let spans = self.places.steps.get(self.step.id.as_str());
+            problem.span = spans.and_then(|spans| spans.first()).cloned();
+            problem.span = problem.span.or_else(|| self.places.plan.clone());
+        }
+        problem
+    }
+
+    fn prompt(&mut self, name: &str) -> Result<Option<PromptFile>, ViewError> {
+        let text = match self.shelf.find(TextKind::Prompt, name)? {
+            None => {
+                let unknown = self.shelf.unknown_prompt(name)?;
+                let unknown = self.homed(unknown, "prompt");
+                self.problems.push(unknown);
+                return Ok(None);
+            }
+            Some(Err(problem)) => {
+                self.problems.push(problem);
+                return Ok(None);
+            }
+            Some(Ok(text)) => text,
+        };
+        let parsed = PromptFile::parse(&text.file, &text.text);
+        self.texts.insert(TextKind::Prompt.key(name), Some(text));
+        let prompt = match parsed {
+            Ok(prompt) => prompt,
+            Err(found) => {
+                self.problems.extend(found);
+                return Ok(None);
+            }
+        };
+        self.problems.extend(prompt.warnings().iter().cloned());
+        let (partials, found) = self.shelf.partials(&prompt, self.texts)?;
+        if found.is_empty() {
+            self.problems.extend(prompt.check_partials(&partials));
+        }
+        self.problems.extend(found);
+        Ok(Some(prompt))
+    }
+
+    fn role(&mut self, name: &str) -> Result<(), ViewError> {
+        let key = TextKind::Role.key(name);
+        if self.texts.contains_key(&key) {
+            return Ok(());
+        }
+        match self.shelf.find(TextKind::Role, name)? {
+            None => drop(self.texts.insert(key, None)),
+            Some(Err(problem)) => self.problems.push(problem),
+            Some(Ok(text)) => {
+                match Role::parse(&text.file, &text.text) {
+                    Ok(role) => self.problems.extend(role.warnings().iter().cloned()),
+                    Err(found) => self.problems.extend(found),
+                }
+                self.texts.insert(key, Some(text));
+            }
+        }
+        Ok(())
+    }
+}
