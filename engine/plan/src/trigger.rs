@@ -52,7 +52,7 @@ pub enum Trigger {
     },
     /// A pull or merge request.
     PullRequest {
-        /// Actions; empty means `opened`, `synchronize`, `reopened`, `ready_for_review`.
+        /// Actions; empty means `opened`, `synchronize`, `reopened`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         types: Vec<String>,
         /// Globs of the *base* branch.
