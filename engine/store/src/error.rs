@@ -66,6 +66,12 @@ pub enum Error {
     /// A runner says hello that has no row, shows a wrong token, was given up, or was started anew.
     #[error("runner {0} is unknown, or not the process it was")]
     UnknownRunner(plue_plan::RunnerId),
+    /// Larger blobs cannot be read or written.
+    #[error("the folder of blobs cannot be used")]
+    Shelf(#[source] std::io::Error),
+    /// There is no place for larger blobs.
+    #[error("this database has no folder for blobs")]
+    NoShelf,
     /// Anything else that the database said.
     #[error("the database refused a statement")]
     Sql(#[source] sqlx::Error),
@@ -91,6 +97,10 @@ pub const MISSING: Code = Code::new("PLUE-D0008");
 pub const BAD_URL: Code = Code::new("PLUE-D0009");
 /// A runner that nobody knows.
 pub const UNKNOWN_RUNNER: Code = Code::new("PLUE-D0011");
+/// The folder of blobs cannot be used.
+pub const SHELF: Code = Code::new("PLUE-D0012");
+/// There is no folder of blobs.
+pub const NO_SHELF: Code = Code::new("PLUE-D0013");
 /// An unexpected answer of the database.
 pub const UNEXPECTED: Code = Code::new("PLUE-D0010");
 
@@ -111,6 +121,8 @@ impl Error {
             Self::Missing(_) => MISSING,
             Self::BadUrl(_) => BAD_URL,
             Self::UnknownRunner(_) => UNKNOWN_RUNNER,
+            Self::Shelf(_) => SHELF,
+            Self::NoShelf => NO_SHELF,
             Self::Closed | Self::Lost(_) | Self::Raced | Self::Sql(_) => UNEXPECTED,
         }
     }
@@ -131,6 +143,10 @@ impl Error {
             Self::Missing(_) => "run a workflow first; the database is made by the first run",
             Self::BadUrl(_) => "write `sqlite:PATH` or `postgres://USER@HOST/NAME`",
             Self::UnknownRunner(_) => "stop that runner; a new one is started when work waits",
+            Self::Shelf(_) => {
+                "make the folder `blobs` of the state directory writable, or free some space"
+            }
+            Self::NoShelf => "name a state directory that all engines of the database share",
             Self::Closed | Self::Lost(_) | Self::Raced | Self::Sql(_) => {
                 "run the command again; runs go on where they stopped"
             }
@@ -165,6 +181,8 @@ impl Error {
             | Self::Missing(_)
             | Self::BadUrl(_)
             | Self::Closed
+            | Self::Shelf(_)
+            | Self::NoShelf
             | Self::UnknownRunner(_) => false,
         }
     }
@@ -256,13 +274,15 @@ mod tests {
             Error::BadUrl("x".to_owned()),
             Error::Sql(cause()),
             Error::UnknownRunner(plue_plan::RunnerId::new("w")),
+            Error::Shelf(std::io::Error::other("the cause")),
+            Error::NoShelf,
         ]
     }
 
     #[test]
     fn each_problem_has_a_code_of_its_own_and_advice() {
         let codes: Vec<String> = all().iter().map(|error| error.code().to_string()).collect();
-        let expected: Vec<String> = (1..=11).map(|n| format!("PLUE-D{n:04}")).collect();
+        let expected: Vec<String> = (1..=13).map(|n| format!("PLUE-D{n:04}")).collect();
         assert_eq!(codes, expected);
         assert!(all().iter().all(|error| !error.hint().is_empty()));
     }

@@ -8,14 +8,20 @@
 
 mod attempt;
 mod audit;
+pub mod blob;
+mod callback;
 mod changes;
 mod commit;
+mod decision;
 mod delivery;
 mod engine;
 pub mod error;
 mod events;
 mod fence;
+mod group;
 mod idempotency;
+mod journal;
+mod keep;
 mod log;
 mod migrate;
 mod op;
@@ -28,20 +34,30 @@ mod request;
 mod retention;
 mod run;
 mod runner;
+pub mod secret;
 mod sql;
 mod sqlite;
 mod store;
 mod token;
+mod topic;
 
 pub use crate::{
     attempt::AttemptRow,
     audit::AuditRow,
+    blob::{BlobWriter, Collected},
+    callback::CallbackAnswered,
     commit::{Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit},
     delivery::{DeliveryRow, DeliveryState},
     engine::EngineRow,
     error::Error,
     events::Appended,
+    group::{GroupMember, Turn, TurnRequest},
     idempotency::Reservation,
+    journal::JournalRow,
+    keep::{
+        ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
+        PureFound,
+    },
     log::{LogHit, LogPiece, LogRange, LogStat, LogStream},
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
@@ -51,4 +67,5 @@ pub use crate::{
     runner::{ClaimedAttempt, RunnerRow, RunnerState},
     store::Store,
     token::TokenRow,
+    topic::TopicEvent,
 };

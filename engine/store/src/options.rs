@@ -29,6 +29,9 @@ pub struct StoreOptions {
     pub read_only: bool,
     /// Bytes that an SQLite file may grow to; more is [`Error::DiskFull`]. `None`: as the disk allows.
     pub max_bytes: Option<u64>,
+    /// Folder of larger blobs; `None`: `blobs` beside an SQLite file, and none with Postgres. Engines
+    /// that share a database must share this too.
+    pub blobs: Option<PathBuf>,
 }
 
 /// A parsed address.
@@ -50,6 +53,7 @@ impl StoreOptions {
             create: true,
             read_only: false,
             max_bytes: None,
+            blobs: None,
         }
     }
 
@@ -79,6 +83,22 @@ impl StoreOptions {
         self.create = false;
         self.read_only = true;
         self
+    }
+
+    /// With this folder for larger blobs.
+    #[must_use]
+    pub fn blobs(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.blobs = Some(folder.into());
+        self
+    }
+
+    /// Where larger blobs lie.
+    pub(crate) fn blob_folder(&self, address: &Address) -> Option<PathBuf> {
+        let beside = match address {
+            Address::Sqlite(path) => path.parent().map(|parent| parent.join("blobs")),
+            Address::Postgres(_) => None,
+        };
+        self.blobs.clone().or(beside)
     }
 
     pub(crate) fn address(&self) -> Result<Address, Error> {

@@ -8,6 +8,7 @@ use plue_runtime::{Clock, Tasks};
 use tokio::sync::watch;
 
 use crate::{
+    blob::{Folder, Shelf},
     changes::Changes,
     error::Error,
     op::Op,
@@ -26,6 +27,7 @@ pub struct Store {
     tasks: Tasks,
     clock: Clock,
     probe: Option<Arc<dyn Probe>>,
+    shelf: Option<Arc<dyn Shelf>>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +45,10 @@ impl Store {
     /// Whatever [`Error`] says about a database that cannot be used.
     pub async fn open(options: StoreOptions) -> Result<Self, Error> {
         let (clock, tasks, changes) = (Clock::real(), Tasks::new(), Changes::new());
-        let backend = match options.address()? {
+        let address = options.address()?;
+        let folder = options.blob_folder(&address);
+        let shelf = folder.map(|folder| Arc::new(Folder::new(folder)) as Arc<dyn Shelf>);
+        let backend = match address {
             Address::Sqlite(path) => {
                 Backend::Sqlite(Sqlite::open(&path, &options, clock, &tasks, &changes).await?)
             }
@@ -51,7 +56,7 @@ impl Store {
                 Backend::Postgres(Postgres::open(&url, &options, clock, &tasks, &changes).await?)
             }
         };
-        Ok(Self { backend, changes, tasks, clock, probe: None })
+        Ok(Self { backend, changes, tasks, clock, probe: None, shelf })
     }
 
     /// The same store with somebody who sees its calls; for tests.
@@ -91,6 +96,17 @@ impl Store {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         matches!(self.backend, Backend::Postgres(_))
+    }
+
+    /// The same store with another place for larger blobs.
+    #[must_use]
+    pub fn with_shelf(mut self, shelf: Arc<dyn Shelf>) -> Self {
+        self.shelf = Some(shelf);
+        self
+    }
+
+    pub(crate) fn shelf(&self) -> Result<&dyn Shelf, Error> {
+        self.shelf.as_deref().ok_or(Error::NoShelf)
     }
 
     pub(crate) fn clock(&self) -> Clock {

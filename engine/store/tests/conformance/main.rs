@@ -5,7 +5,11 @@
 mod support;
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod api;
+#[cfg(test)]
+mod blobs;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
@@ -14,6 +18,8 @@ mod commits;
 mod derived;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod keep;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -28,5 +34,7 @@ mod races;
 mod runs;
 #[cfg(test)]
 mod schema;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod servers;

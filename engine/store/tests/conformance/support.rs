@@ -46,7 +46,7 @@ pub(crate) struct World {
 
 enum Place {
     Directory(tempfile::TempDir),
-    Server(Database),
+    Server(Database, tempfile::TempDir),
 }
 
 // === impl World ===
@@ -60,8 +60,9 @@ impl World {
 
     pub(crate) async fn postgres() -> Self {
         let database = Database::create();
-        let options = StoreOptions::new(database.url());
-        Self::open(options, Place::Server(database)).await
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(database.url()).blobs(folder.path().join("blobs"));
+        Self::open(options, Place::Server(database, folder)).await
     }
 
     async fn open(options: StoreOptions, place: Place) -> Self {
@@ -82,14 +83,21 @@ impl World {
     pub(crate) fn file(&self) -> Option<PathBuf> {
         match &self.place {
             Place::Directory(directory) => Some(directory.path().join("plue.db")),
-            Place::Server(_) => None,
+            Place::Server(..) => None,
+        }
+    }
+
+    /// The folder of larger blobs.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        match &self.place {
+            Place::Directory(folder) | Place::Server(_, folder) => folder.path().join("blobs"),
         }
     }
 
     /// Runs SQL behind the store's back.
     pub(crate) fn sql(&self, sql: &str) -> String {
         match &self.place {
-            Place::Server(database) => database.psql(sql),
+            Place::Server(database, _) => database.psql(sql),
             Place::Directory(directory) => {
                 let mut shell = std::process::Command::new("sqlite3");
                 shell.args(["-cmd", ".timeout 10000"]).arg(directory.path().join("plue.db"));
@@ -107,7 +115,7 @@ impl World {
             Place::Directory(_) => {
                 self.sql(&format!("SELECT sql FROM sqlite_master WHERE name = '{table}'"))
             }
-            Place::Server(_) => self.sql(&format!(
+            Place::Server(..) => self.sql(&format!(
                 "SELECT 'CHECK (' || pg_get_constraintdef(oid) || ')' FROM pg_constraint \
                  WHERE contype = 'c' AND conrelid = '{table}'::regclass"
             )),

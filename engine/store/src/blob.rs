@@ -1,0 +1,24 @@
+//! Content by its SHA-256: small blobs in the database, larger ones where a [`Shelf`] puts them.
+//!
+//! Content comes before its row: a row never points at nothing. What no row refers to is swept some
+//! time after it was used last (see [`collect`]). Must not know what is in a blob, except for the
+//! sweep, which must find the blobs that a list of changes names.
+
+mod collect;
+mod folder;
+mod rows;
+mod shelf;
+mod writer;
+
+pub use self::{
+    collect::Collected,
+    folder::Folder,
+    rows::BlobStat,
+    shelf::{Draft, Shelf, ShelfError, ShelfFuture},
+    writer::BlobWriter,
+};
+
+/// Blobs up to so many bytes lie in the database: a row costs less than a file of its own.
+pub const INLINE_BYTES: usize = 16 * 1024;
+/// Blobs that one question or transaction is about at most.
+pub(crate) const BLOB_BATCH: usize = 500;

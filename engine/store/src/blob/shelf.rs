@@ -1,0 +1,35 @@
+//! Where larger blobs lie. One surface, so that a bucket can take the place of a folder.
+
+use std::{fmt, future::Future, pin::Pin};
+
+/// What goes wrong on a shelf.
+pub type ShelfError = std::io::Error;
+
+/// An answer of a shelf that is not there yet.
+pub type ShelfFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ShelfError>> + Send + 'a>>;
+
+/// A place for blobs. Names are its own: one is given out by [`Draft::finish`] and means nothing
+/// elsewhere. Two drafts of the same content become two names.
+pub trait Shelf: fmt::Debug + Send + Sync {
+    /// Begins a blob.
+    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>>;
+
+    /// At most `most` bytes from `offset` on; none behind the end.
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>>;
+
+    /// Removes a blob; one that is gone already is as good.
+    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()>;
+
+    /// Names that are older than so many seconds, drafts that were never finished included: what no
+    /// row names is left over from a death and can go.
+    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>>;
+}
+
+/// A blob that is being written. Dropped before [`Draft::finish`], nothing is left of it.
+pub trait Draft: fmt::Debug + Send {
+    /// Appends bytes.
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> ShelfFuture<'a, ()>;
+
+    /// Makes it durable under a new name that begins with `hash`.
+    fn finish(self: Box<Self>, hash: String) -> ShelfFuture<'static, String>;
+}
