@@ -74,6 +74,8 @@ pub struct RunFilter {
     pub status: Vec<RunStatus>,
     /// Only this workflow.
     pub workflow: Option<String>,
+    /// Only this repository.
+    pub repo: Option<String>,
     /// At most so many, at most 1,000.
     pub limit: u32,
     /// Only runs older than this one: the last of the page before.
@@ -88,7 +90,7 @@ const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch, status, r
 
 impl Default for RunFilter {
     fn default() -> Self {
-        Self { status: Vec::new(), workflow: None, limit: 50, before: None }
+        Self { status: Vec::new(), workflow: None, repo: None, limit: 50, before: None }
     }
 }
 
@@ -167,6 +169,10 @@ impl Store {
         if let Some(workflow) = &filter.workflow {
             args.push(workflow.as_str().into());
             text.push_str(&format!(" AND workflow = ${}", args.len()));
+        }
+        if let Some(repo) = &filter.repo {
+            args.push(repo.as_str().into());
+            text.push_str(&format!(" AND repo = ${}", args.len()));
         }
         if let Some(before) = &filter.before {
             args.push(before.as_str().into());

@@ -1,0 +1,84 @@
+//! Reading paths, queries and bodies of requests; what cannot be read is answered as a problem.
+//!
+//! Must not let a parameter through that a route does not know: a misspelt filter would filter
+//! nothing.
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request, rejection::JsonRejection},
+    http::{StatusCode, request::Parts},
+};
+use plue_plan::RunId;
+use serde::de::DeserializeOwned;
+
+use crate::{access::Principal, problem::Problem, server::Api};
+
+/// The query, read strictly.
+#[derive(Debug, Clone)]
+pub struct Query<T>(pub T);
+
+/// The path's parameters.
+#[derive(Debug, Clone)]
+pub struct Path<T>(pub T);
+
+/// A JSON body.
+#[derive(Debug, Clone)]
+pub struct Json<T>(pub T);
+
+/// Who sent it. Only behind routes that ask for somebody.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Principal);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let found = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        found.map(|found| Self(found.0)).map_err(|error| Problem::bad_request(error.body_text()))
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let found = axum::extract::Path::<T>::from_request_parts(parts, api).await;
+        found.map(|found| Self(found.0)).map_err(|error| Problem::bad_request(error.body_text()))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let found = axum::Json::<T>::from_request(request, api).await;
+        found.map(|found| Self(found.0)).map_err(|error: JsonRejection| {
+            let status = match error.status() {
+                StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+                other => other,
+            };
+            Problem::new(status, error.body_text())
+        })
+    }
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let principal = parts.extensions.get::<Principal>().cloned();
+        principal.map(Self).ok_or_else(|| crate::access::Refusal::Anonymous.into())
+    }
+}
+
+/// A run that the caller may see.
+///
+/// # Errors
+/// There is none, or none for this caller; the answer is the same.
+pub async fn run_of(
+    api: &Api,
+    caller: &Principal,
+    id: &str,
+) -> Result<plue_store::RunRow, Problem> {
+    let row = api.store().run(&RunId::new(id)).await?;
+    row.filter(|row| caller.sees(row.repo.as_deref())).ok_or_else(|| Problem::not_found("run", id))
+}

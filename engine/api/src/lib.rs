@@ -1,0 +1,27 @@
+//! The HTTP interface of a server: runs, steps, logs, tokens, health, each route with the role it
+//! asks for, and the OpenAPI document that is made from the same list.
+//!
+//! Reading order: [`access`], [`endpoint`], [`routes`], [`server`]. Must not advance a run: what
+//! changes something goes through [`commands::Commands`], which the executor's side implements. Must
+//! not let a stranger tell a run that is not his from one that does not exist.
+#![forbid(unsafe_code)]
+
+pub mod access;
+pub mod commands;
+pub mod endpoint;
+pub mod extract;
+mod guard;
+pub mod openapi;
+pub mod problem;
+pub mod records;
+pub mod routes;
+pub mod server;
+pub mod stream;
+pub mod token;
+
+pub use crate::{
+    access::{Need, Principal, Role},
+    commands::{CommandError, Commands, RunRequest},
+    problem::Problem,
+    server::{Api, Limits, router},
+};

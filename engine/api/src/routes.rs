@@ -1,0 +1,49 @@
+//! All routes, one file for each thing they are about. The list is the truth: the router, the OpenAPI
+//! document and the test of who gets in are made from it.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::endpoint::{Endpoint, Parameter};
+
+mod audit;
+mod health;
+mod journal;
+mod logs;
+mod plans;
+mod runs;
+mod steps;
+mod tokens;
+
+/// Items of a page unless the client says.
+const PAGE: u32 = 50;
+/// Items of a page at most.
+const MAX_PAGE: u32 = 200;
+
+const LIMIT: Parameter =
+    Parameter { name: "limit", kind: "integer", means: "items of the page, at most 200" };
+const CURSOR: Parameter =
+    Parameter { name: "cursor", kind: "string", means: "`next` of the page before" };
+
+/// Every route.
+#[must_use]
+pub fn all() -> Vec<Endpoint> {
+    [
+        health::endpoints(),
+        runs::endpoints(),
+        steps::endpoints(),
+        journal::endpoints(),
+        logs::endpoints(),
+        plans::endpoints(),
+        tokens::endpoints(),
+        audit::endpoints(),
+    ]
+    .concat()
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+fn page_size(limit: Option<u32>) -> u32 {
+    limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)
+}

@@ -1,0 +1,97 @@
+//! Whether the server lives, whether it can work, what it counts, and what it offers.
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::schema;
+use crate::{
+    access::{Need, Role},
+    endpoint::{Answer, Endpoint, Method},
+    extract::Caller,
+    openapi,
+    problem::Problem,
+    records::WhoRecord,
+    server::Api,
+};
+
+/// How a server is.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Health {
+    /// `ok`.
+    status: &'static str,
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let look = |path, need, summary, answer, route| Endpoint {
+        method: Method::Get,
+        path,
+        need,
+        summary,
+        query: &[],
+        body: None,
+        answer,
+        route,
+    };
+    let document = Answer::Json(schema::<serde_json::Value>);
+    vec![
+        look(
+            "/healthz",
+            Need::Nothing,
+            "The process lives",
+            Answer::Json(schema::<Health>),
+            || get(alive),
+        ),
+        look(
+            "/readyz",
+            Need::Nothing,
+            "The database answers",
+            Answer::Json(schema::<Health>),
+            || get(ready),
+        ),
+        look(
+            "/metrics",
+            Need::Everywhere(Role::Reader),
+            "Metrics in the text format of Prometheus",
+            Answer::Bytes("text/plain"),
+            || get(metrics),
+        ),
+        look("/api/v1/openapi.json", Need::Nothing, "This document", document, || get(document_of)),
+        look(
+            "/api/v1/whoami",
+            Need::Role(Role::Reader),
+            "Whose token it is and what it allows",
+            Answer::Json(schema::<WhoRecord>),
+            || get(whoami),
+        ),
+    ]
+}
+
+async fn alive() -> axum::Json<Health> {
+    axum::Json(Health { status: "ok" })
+}
+
+async fn ready(State(api): State<Api>) -> Result<axum::Json<Health>, Problem> {
+    // A read through the pool that requests use.
+    let _engines = api.store().engines().await?;
+    Ok(axum::Json(Health { status: "ok" }))
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    // The content type is Prometheus' own, version and all.
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, api.metrics()).into_response()
+}
+
+async fn document_of() -> axum::Json<serde_json::Value> {
+    axum::Json(openapi::document(&super::all()))
+}
+
+async fn whoami(Caller(who): Caller) -> axum::Json<WhoRecord> {
+    axum::Json(WhoRecord { name: who.name, role: who.role, repository: who.repo })
+}

@@ -1,0 +1,238 @@
+//! The log of an attempt: how long it is, its bytes by offset, by line or from the end, what is found
+//! in it, and what comes.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use plue_plan::AttemptId;
+use plue_store::{AttemptRow, Error, LogRange, Store};
+use serde::Deserialize;
+
+use super::schema;
+use crate::{
+    access::{Need, Principal, Role},
+    endpoint::{Answer, Endpoint, Method, Parameter},
+    extract::{Caller, Path, Query, run_of},
+    problem::Problem,
+    records::{HitRecord, LogRecord, PieceRecord},
+    server::Api,
+    stream::{self, Batch, Numbered, Source},
+};
+
+/// Bytes of one answer; a longer range is cut, and the answer's headers say where.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// Lines from the end at most.
+const MAX_TAIL: u64 = 100_000;
+/// Bytes that a stream reads at once.
+const BATCH: u64 = 256 * 1024;
+/// Hits of a search at most.
+const MAX_HITS: usize = 1_000;
+
+const RANGE: [Parameter; 5] = [
+    Parameter { name: "from", kind: "integer", means: "first byte, from 0" },
+    Parameter { name: "to", kind: "integer", means: "behind the last byte" },
+    Parameter { name: "from_line", kind: "integer", means: "first line, from 1" },
+    Parameter { name: "to_line", kind: "integer", means: "last line" },
+    Parameter { name: "tail", kind: "integer", means: "only the last lines, so many" },
+];
+const SEARCH: [Parameter; 2] = [
+    Parameter { name: "text", kind: "string", means: "what to look for, byte for byte" },
+    Parameter { name: "limit", kind: "integer", means: "hits at most, up to 1,000" },
+];
+const AFTER: [Parameter; 1] =
+    [Parameter { name: "after", kind: "integer", means: "only pieces behind this number" }];
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    from: Option<u64>,
+    to: Option<u64>,
+    from_line: Option<u64>,
+    to_line: Option<u64>,
+    tail: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Search {
+    text: String,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Behind {
+    after: Option<u64>,
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let stat = Endpoint {
+        method: Method::Get,
+        path: "/api/v1/runs/{run}/attempts/{attempt}/log",
+        need: Need::Role(Role::Reader),
+        summary: "How long the log of an attempt is",
+        query: &[],
+        body: None,
+        answer: Answer::Json(schema::<LogRecord>),
+        route: || get(stat),
+    };
+    vec![
+        Endpoint {
+            path: "/api/v1/runs/{run}/attempts/{attempt}/log/raw",
+            summary: "Bytes of a log: a range of bytes or of lines, or its last lines",
+            query: &RANGE,
+            answer: Answer::Bytes("application/octet-stream"),
+            route: || get(raw),
+            ..stat.clone()
+        },
+        Endpoint {
+            path: "/api/v1/runs/{run}/attempts/{attempt}/log/search",
+            summary: "Where a text is in a log",
+            query: &SEARCH,
+            answer: Answer::Json(schema::<Vec<HitRecord>>),
+            route: || get(search),
+            ..stat.clone()
+        },
+        Endpoint {
+            path: "/api/v1/runs/{run}/attempts/{attempt}/log/events",
+            summary: "A log as it is printed, until the attempt ends; goes on behind Last-Event-ID",
+            query: &AFTER,
+            answer: Answer::Events(schema::<PieceRecord>),
+            route: || get(events),
+            ..stat.clone()
+        },
+        stat,
+    ]
+}
+
+/// An attempt of a run that the caller may see.
+async fn attempt_of(
+    api: &Api,
+    caller: &Principal,
+    (run, attempt): &(String, String),
+) -> Result<AttemptRow, Problem> {
+    let row = run_of(api, caller, run).await?;
+    let found = api.store().attempt(&AttemptId::new(attempt.clone())).await?;
+    found.filter(|found| found.run == row.id).ok_or_else(|| Problem::not_found("attempt", attempt))
+}
+
+async fn stat(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(ids): Path<(String, String)>,
+) -> Result<axum::Json<LogRecord>, Problem> {
+    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let stat = api.store().log_stat(&attempt).await?;
+    let stat = stat.ok_or_else(|| Problem::not_found("log", attempt.as_str()))?;
+    Ok(axum::Json(LogRecord::of(stat)))
+}
+
+async fn raw(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(ids): Path<(String, String)>,
+    Query(part): Query<Part>,
+) -> Result<Response, Problem> {
+    let range = range(&part)?;
+    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let stat = api.store().log_stat(&attempt).await?;
+    let total = stat.map_or(0, |stat| stat.bytes);
+    let range = match range {
+        LogRange::Bytes(bytes) => {
+            LogRange::Bytes(bytes.start..bytes.end.min(bytes.start.saturating_add(MAX_BYTES)))
+        }
+        other => other,
+    };
+    let pieces = api.store().read_log(&attempt, range).await?;
+    let printed = pieces.into_iter().filter(|piece| piece.stream.is_output());
+    let (mut first, mut bytes) = (None, Vec::new());
+    for piece in printed {
+        first.get_or_insert(piece.first_byte);
+        let room = usize::try_from(MAX_BYTES).unwrap_or(usize::MAX).saturating_sub(bytes.len());
+        bytes.extend(piece.bytes.into_iter().take(room));
+    }
+    let first = first.unwrap_or(total);
+    let end = first + bytes.len() as u64;
+    let whole = first == 0 && end == total;
+    let status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
+    let mut response = (status, bytes).into_response();
+    // A log is not a page, whatever it looks like.
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    if !whole && end > first {
+        // RFC 9110 §14.4; the last byte is included.
+        let range = format!("bytes {first}-{}/{total}", end - 1);
+        if let Ok(range) = HeaderValue::from_str(&range) {
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+    }
+    Ok(response)
+}
+
+fn range(part: &Part) -> Result<LogRange, Problem> {
+    let bytes = part.from.is_some() || part.to.is_some();
+    let lines = part.from_line.is_some() || part.to_line.is_some();
+    match (bytes, lines, part.tail) {
+        (true, false, None) | (false, false, None) => {
+            Ok(LogRange::Bytes(part.from.unwrap_or(0)..part.to.unwrap_or(u64::MAX)))
+        }
+        (false, true, None) => {
+            let first = part.from_line.unwrap_or(1);
+            let first = first.checked_sub(1);
+            let first = first.ok_or_else(|| Problem::bad_request("lines are counted from 1"))?;
+            Ok(LogRange::Lines(first..part.to_line.unwrap_or(u64::MAX)))
+        }
+        (false, false, Some(tail)) => Ok(LogRange::Tail(tail.min(MAX_TAIL))),
+        _ => Err(Problem::bad_request("ask for bytes, for lines, or for the tail")),
+    }
+}
+
+async fn search(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(ids): Path<(String, String)>,
+    Query(search): Query<Search>,
+) -> Result<axum::Json<Vec<HitRecord>>, Problem> {
+    if search.text.is_empty() {
+        return Err(Problem::bad_request("`text` is what to look for"));
+    }
+    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let max = search.limit.unwrap_or(MAX_HITS).min(MAX_HITS);
+    let hits = api.store().search_log(&attempt, search.text.as_bytes(), max).await?;
+    Ok(axum::Json(hits.iter().map(HitRecord::of).collect()))
+}
+
+async fn events(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(ids): Path<(String, String)>,
+    Query(behind): Query<Behind>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let row = attempt_of(&api, &caller, &ids).await?;
+    let cursor = stream::cursor(&headers, behind.after)?;
+    let (store, id) = (api.store().clone(), row.claim.attempt);
+    let changes = store.changes_of(&row.run);
+    let source = Source {
+        event: "log",
+        read: Box::new(move |after| Box::pin(batch(store.clone(), id.clone(), after))),
+        changes,
+        heartbeat: api.limits().heartbeat,
+        clock: api.clock(),
+        stop: api.stop(),
+    };
+    Ok(stream::events(source, cursor))
+}
+
+async fn batch(store: Store, id: AttemptId, after: u64) -> Result<Batch<PieceRecord>, Error> {
+    // Before the pieces: if the attempt has ended, they are complete.
+    let ended = store.log_stat(&id).await?.is_none_or(|stat| stat.ended);
+    let pieces = store.read_log(&id, LogRange::After(after, BATCH)).await?;
+    let last = ended && pieces.is_empty();
+    let items =
+        pieces.into_iter().map(|piece| Numbered { seq: piece.seq, data: PieceRecord::of(piece) });
+    Ok(Batch { items: items.collect(), last })
+}

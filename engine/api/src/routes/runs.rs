@@ -1,0 +1,245 @@
+//! Runs: listed, shown, asked for, stopped, let go on.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use plue_flow::RunStatus;
+use plue_plan::RunId;
+use plue_store::{AuditRow, CancelRequest, Reservation, RunFilter, RunRow};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{CURSOR, LIMIT, page_size, schema};
+use crate::{
+    access::{Need, Principal, Role},
+    commands::{RetryRequest, RunRequest},
+    endpoint::{Answer, Endpoint, Method, Parameter},
+    extract::{Caller, Json, Path, Query, run_of},
+    problem::Problem,
+    records::{Page, RunRecord},
+    server::Api,
+};
+
+/// Characters of an `Idempotency-Key`.
+const MAX_KEY: usize = 255;
+
+const STATUS: Parameter = Parameter {
+    name: "status",
+    kind: "string",
+    means: "only runs in these states, separated by commas",
+};
+const WORKFLOW: Parameter =
+    Parameter { name: "workflow", kind: "string", means: "only runs of this plan" };
+
+/// Which runs.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    status: Option<String>,
+    workflow: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// How a run is to be stopped.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Cancel {
+    /// At once instead of TERM, grace, KILL.
+    kill: bool,
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let one = Endpoint {
+        method: Method::Get,
+        path: "/api/v1/runs/{run}",
+        need: Need::Role(Role::Reader),
+        summary: "A run",
+        query: &[],
+        body: None,
+        answer: Answer::Json(schema::<RunRecord>),
+        route: || get(show),
+    };
+    vec![
+        Endpoint {
+            path: "/api/v1/runs",
+            summary: "Runs, newest first",
+            query: &[STATUS, WORKFLOW, LIMIT, CURSOR],
+            answer: Answer::Json(schema::<Page<RunRecord>>),
+            route: || get(list),
+            ..one.clone()
+        },
+        Endpoint {
+            method: Method::Post,
+            path: "/api/v1/runs",
+            need: Need::Role(Role::Writer),
+            summary: "Ask for a run; with an Idempotency-Key however often, it is one run",
+            body: Some(schema::<RunRequest>),
+            answer: Answer::Created(schema::<RunRecord>),
+            route: || post(create),
+            ..one.clone()
+        },
+        Endpoint {
+            method: Method::Post,
+            path: "/api/v1/runs/{run}/cancel",
+            need: Need::Role(Role::Writer),
+            summary: "Stop a run; a second time with `kill` at once",
+            body: Some(schema::<Cancel>),
+            route: || post(cancel),
+            ..one.clone()
+        },
+        Endpoint {
+            method: Method::Post,
+            path: "/api/v1/runs/{run}/retry",
+            need: Need::Role(Role::Writer),
+            summary: "Let an ended run go on",
+            body: Some(schema::<RetryRequest>),
+            route: || post(retry),
+            ..one.clone()
+        },
+        one,
+    ]
+}
+
+async fn list(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Query(which): Query<Which>,
+) -> Result<axum::Json<Page<RunRecord>>, Problem> {
+    let limit = page_size(which.limit);
+    let filter = RunFilter {
+        status: statuses(which.status.as_deref())?,
+        workflow: which.workflow,
+        repo: caller.repo,
+        limit: limit + 1,
+        before: which.cursor.map(RunId::new),
+    };
+    let mut rows = api.store().runs(&filter).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok(axum::Json(Page { items: rows.iter().map(RunRecord::of).collect(), next }))
+}
+
+fn statuses(text: Option<&str>) -> Result<Vec<RunStatus>, Problem> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    text.split(',')
+        .map(|word| {
+            let found = RunStatus::ALL.iter().find(|status| status.as_str() == word);
+            found.copied().ok_or_else(|| {
+                let all: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
+                Problem::bad_request(format!("status is one of {}", all.join(", ")))
+            })
+        })
+        .collect()
+}
+
+async fn show(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(run): Path<String>,
+) -> Result<axum::Json<RunRecord>, Problem> {
+    let row = run_of(&api, &caller, &run).await?;
+    Ok(axum::Json(RunRecord::of(&row)))
+}
+
+async fn create(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    headers: HeaderMap,
+    Json(request): Json<RunRequest>,
+) -> Result<(StatusCode, axum::Json<RunRecord>), Problem> {
+    if !caller.sees(Some(&request.repository)) {
+        return Err(Problem::not_found("repository", &request.repository));
+    }
+    let id = reserved(&api, &caller, &headers, &request).await?;
+    let by = caller.name.clone();
+    let what = json!({"workflow": request.workflow, "rev": request.rev});
+    api.commands().submit(id.clone(), request, by).await?;
+    let row = api.store().run(&id).await?;
+    let row = row.ok_or_else(|| Problem::conflict("the run is gone already"))?;
+    trail(&api, &caller, "run.create", &row, what).await?;
+    Ok((StatusCode::CREATED, axum::Json(RunRecord::of(&row))))
+}
+
+/// The id of the run: a fresh one, or the one that this key stands for.
+async fn reserved(
+    api: &Api,
+    caller: &Principal,
+    headers: &HeaderMap,
+    request: &RunRequest,
+) -> Result<RunId, Problem> {
+    let fresh = api.ids().run();
+    let Some(key) = headers.get("idempotency-key") else { return Ok(fresh) };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+    let key = key.ok_or_else(|| {
+        Problem::bad_request(format!("Idempotency-Key is 1 to {MAX_KEY} characters of ASCII"))
+    })?;
+    let body = serde_json::to_vec(request).unwrap_or_default();
+    let wanted =
+        Reservation { request: hex::encode(Sha256::digest(body)), subject: fresh.to_string() };
+    let now = api.clock().now();
+    let kept = api.store().reserve(&caller.name, key, wanted.clone(), now).await?;
+    if kept.request != wanted.request {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "this Idempotency-Key came with another request before",
+        ));
+    }
+    Ok(RunId::new(kept.subject))
+}
+
+async fn cancel(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(run): Path<String>,
+    Json(how): Json<Cancel>,
+) -> Result<axum::Json<RunRecord>, Problem> {
+    let row = run_of(&api, &caller, &run).await?;
+    if row.view.status.is_terminal() {
+        return Err(Problem::conflict(format!("the run has ended: {}", row.view.status)));
+    }
+    let request = CancelRequest { by: caller.name.clone(), kill: how.kill };
+    api.store().request_cancel(&row.id, request, api.clock().now()).await?;
+    trail(&api, &caller, "run.cancel", &row, json!({"kill": how.kill})).await?;
+    Ok(axum::Json(RunRecord::of(&row)))
+}
+
+async fn retry(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(run): Path<String>,
+    Json(request): Json<RetryRequest>,
+) -> Result<axum::Json<RunRecord>, Problem> {
+    let row = run_of(&api, &caller, &run).await?;
+    let what = json!({"from": request.from});
+    api.commands().retry(row.id.clone(), request, caller.name.clone()).await?;
+    trail(&api, &caller, "run.retry", &row, what).await?;
+    let row = run_of(&api, &caller, &run).await?;
+    Ok(axum::Json(RunRecord::of(&row)))
+}
+
+async fn trail(
+    api: &Api,
+    caller: &Principal,
+    action: &str,
+    row: &RunRow,
+    detail: serde_json::Value,
+) -> Result<(), Problem> {
+    let at: Timestamp = api.clock().now();
+    let audit = AuditRow {
+        seq: 0,
+        at,
+        principal: caller.name.clone(),
+        action: action.to_owned(),
+        subject: row.id.to_string(),
+        repo: row.repo.clone(),
+        detail,
+    };
+    Ok(api.store().audit(&audit).await?)
+}

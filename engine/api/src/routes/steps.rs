@@ -1,0 +1,56 @@
+//! The steps of a run, and the attempts of them.
+
+use axum::{extract::State, routing::get};
+
+use super::schema;
+use crate::{
+    access::{Need, Role},
+    endpoint::{Answer, Endpoint, Method},
+    extract::{Caller, Path, run_of},
+    problem::Problem,
+    records::{AttemptRecord, StepRecord},
+    server::Api,
+};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let steps = Endpoint {
+        method: Method::Get,
+        path: "/api/v1/runs/{run}/steps",
+        need: Need::Role(Role::Reader),
+        summary: "The steps of a run in their current visit",
+        query: &[],
+        body: None,
+        answer: Answer::Json(schema::<Vec<StepRecord>>),
+        route: || get(steps),
+    };
+    vec![
+        Endpoint {
+            path: "/api/v1/runs/{run}/attempts",
+            summary: "All attempts of a run, in the order they were queued",
+            answer: Answer::Json(schema::<Vec<AttemptRecord>>),
+            route: || get(attempts),
+            ..steps.clone()
+        },
+        steps,
+    ]
+}
+
+async fn steps(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(run): Path<String>,
+) -> Result<axum::Json<Vec<StepRecord>>, Problem> {
+    let row = run_of(&api, &caller, &run).await?;
+    let steps = api.store().steps(&row.id).await?;
+    Ok(axum::Json(steps.iter().map(StepRecord::of).collect()))
+}
+
+async fn attempts(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(run): Path<String>,
+) -> Result<axum::Json<Vec<AttemptRecord>>, Problem> {
+    let row = run_of(&api, &caller, &run).await?;
+    let attempts = api.store().attempts(&row.id, None).await?;
+    Ok(axum::Json(attempts.iter().map(AttemptRecord::of).collect()))
+}

@@ -1,0 +1,142 @@
+//! Tokens: made, listed, removed. Only by who may do everything everywhere.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    routing::{delete, get, post},
+};
+use jiff::{SignedDuration, Timestamp};
+use plue_store::AuditRow;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::schema;
+use crate::{
+    access::{Need, Principal, Role},
+    endpoint::{Answer, Endpoint, Method},
+    extract::{Caller, Json, Path},
+    problem::Problem,
+    records::{NewTokenRecord, TokenRecord},
+    server::Api,
+    token::{self, Wanted},
+};
+
+/// Characters of a token's name.
+const MAX_NAME: usize = 128;
+
+/// A token that somebody wants.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewToken {
+    /// What it is for.
+    name: String,
+    /// What it allows.
+    role: Role,
+    /// Good for this repository only; absent: for all.
+    #[serde(default)]
+    repository: Option<String>,
+    /// Days until it is refused; absent: never.
+    #[serde(default)]
+    expires_in_days: Option<u32>,
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let list = Endpoint {
+        method: Method::Get,
+        path: "/api/v1/tokens",
+        need: Need::Everywhere(Role::Admin),
+        summary: "All tokens, without the tokens",
+        query: &[],
+        body: None,
+        answer: Answer::Json(schema::<Vec<TokenRecord>>),
+        route: || get(list),
+    };
+    vec![
+        Endpoint {
+            method: Method::Post,
+            summary: "Make a token; the answer is the only place that shows it",
+            body: Some(schema::<NewToken>),
+            answer: Answer::Created(schema::<NewTokenRecord>),
+            route: || post(create),
+            ..list.clone()
+        },
+        Endpoint {
+            method: Method::Delete,
+            path: "/api/v1/tokens/{token}",
+            summary: "Remove a token; it is refused from then on",
+            answer: Answer::Nothing,
+            route: || delete(remove),
+            ..list.clone()
+        },
+        list,
+    ]
+}
+
+async fn list(State(api): State<Api>) -> Result<axum::Json<Vec<TokenRecord>>, Problem> {
+    let rows = api.store().tokens().await?;
+    Ok(axum::Json(rows.iter().map(TokenRecord::of).collect()))
+}
+
+async fn create(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Json(wanted): Json<NewToken>,
+) -> Result<(StatusCode, axum::Json<NewTokenRecord>), Problem> {
+    let named = !wanted.name.is_empty() && wanted.name.chars().count() <= MAX_NAME;
+    if !named || wanted.name.chars().any(char::is_control) {
+        return Err(Problem::bad_request(format!("`name` is 1 to {MAX_NAME} characters")));
+    }
+    let now = api.clock().now();
+    let made = token::fresh(
+        api.ids(),
+        Wanted {
+            name: wanted.name,
+            role: wanted.role,
+            repo: wanted.repository,
+            expires_at: wanted.expires_in_days.map(|days| expiry(now, days)).transpose()?,
+            by: caller.name.clone(),
+        },
+        now,
+    );
+    api.store().token_create(&made.row).await?;
+    trail(&api, &caller, "token.create", &made.row.id, now).await?;
+    let record = TokenRecord::of(&made.row);
+    Ok((StatusCode::CREATED, axum::Json(NewTokenRecord { token: made.token, record })))
+}
+
+fn expiry(now: Timestamp, days: u32) -> Result<Timestamp, Problem> {
+    let span = SignedDuration::from_hours(24 * i64::from(days));
+    now.checked_add(span).map_err(|_| Problem::bad_request("`expires_in_days` is too far away"))
+}
+
+async fn remove(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    if !api.store().token_remove(&id).await? {
+        return Err(Problem::not_found("token", &id));
+    }
+    trail(&api, &caller, "token.remove", &id, api.clock().now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn trail(
+    api: &Api,
+    caller: &Principal,
+    action: &str,
+    token: &str,
+    at: Timestamp,
+) -> Result<(), Problem> {
+    let row = AuditRow {
+        seq: 0,
+        at,
+        principal: caller.name.clone(),
+        action: action.to_owned(),
+        subject: token.to_owned(),
+        repo: None,
+        detail: json!({}),
+    };
+    Ok(api.store().audit(&row).await?)
+}

@@ -1,0 +1,186 @@
+//! The router of all routes, and what stands before each of them: who is asking, how much he may
+//! send, how long it may take.
+//!
+//! Must not know what a route does.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware,
+    response::{IntoResponse as _, Response},
+};
+use plue_runtime::{Clock, Ids, Stop};
+use plue_store::Store;
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
+};
+
+use crate::{
+    commands::{Commands, SharedCommands},
+    endpoint::{Answer, Endpoint},
+    guard::guard,
+    problem::Problem,
+    routes,
+};
+
+/// Bounds of requests.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// From the head of a request to the answer; streams may go on.
+    pub answer_within: Duration,
+    /// A stream says that it is alive this often, and looks at the store without being woken.
+    pub heartbeat: Duration,
+}
+
+/// What the routes share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    commands: SharedCommands,
+    clock: Clock,
+    ids: Ids,
+    limits: Limits,
+    stop: Stop,
+    metrics: fn() -> String,
+}
+
+/// What the API is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The side that plans and executes.
+    pub commands: Arc<dyn Commands>,
+    /// Time.
+    pub clock: Clock,
+    /// Fresh ids and tokens.
+    pub ids: Ids,
+    /// Bounds.
+    pub limits: Limits,
+    /// When streams end.
+    pub stop: Stop,
+    /// The metrics of this process, as Prometheus reads them.
+    pub metrics: fn() -> String,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 2 * 1024 * 1024,
+            answer_within: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(1),
+        }
+    }
+}
+
+// === impl Api ===
+
+impl Api {
+    /// The API on these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Shared {
+            store: parts.store,
+            commands: parts.commands,
+            clock: parts.clock,
+            ids: parts.ids,
+            limits: parts.limits,
+            stop: parts.stop,
+            metrics: parts.metrics,
+        }))
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(crate) fn commands(&self) -> &dyn Commands {
+        &*self.0.commands
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.0.ids
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn stop(&self) -> Stop {
+        self.0.stop.clone()
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        (self.0.metrics)()
+    }
+}
+
+/// All routes, ready to be served.
+pub fn router(api: Api) -> Router {
+    let mut router = Router::new();
+    for endpoint in routes::all() {
+        router = router.route(endpoint.path, guarded(&api, &endpoint));
+    }
+    let around = ServiceBuilder::new()
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static("content-security-policy"),
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        ))
+        .layer(CatchPanicLayer::custom(panicked));
+    router
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(api.limits().body_bytes))
+        .layer(around)
+        .with_state(api)
+}
+
+fn guarded(api: &Api, endpoint: &Endpoint) -> axum::routing::MethodRouter<Api> {
+    let state = (api.clone(), endpoint.need);
+    let route = (endpoint.route)();
+    let route = match endpoint.answer {
+        // Their first byte comes at once; how long they go on is up to the reader.
+        Answer::Events(_) => route,
+        Answer::Json(_) | Answer::Created(_) | Answer::Bytes(_) | Answer::Nothing => {
+            let late = StatusCode::GATEWAY_TIMEOUT;
+            route.layer(TimeoutLayer::with_status_code(late, api.limits().answer_within))
+        }
+    };
+    route.route_layer(middleware::from_fn_with_state(state, guard))
+}
+
+async fn nowhere() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such route; see /api/v1/openapi.json")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the route does not answer this method")
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug in plue").into_response()
+}

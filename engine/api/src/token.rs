@@ -1,0 +1,114 @@
+//! Tokens: 160 random bits that their owner sees once. Kept is only their SHA-256, which is enough
+//! for something that nobody can guess.
+//!
+//! Must not log or store a token.
+
+use jiff::Timestamp;
+use plue_runtime::Ids;
+use plue_store::TokenRow;
+use sha2::{Digest as _, Sha256};
+
+use crate::access::{Principal, Role};
+
+/// What every token begins with, so that scanners of leaked secrets find it.
+pub const PREFIX: &str = "plue_";
+/// Characters of a token that are looked at; a longer one is refused unread.
+pub const MAX_LENGTH: usize = 128;
+
+/// A token on its way to its owner.
+pub struct Fresh {
+    /// The token.
+    pub token: String,
+    /// What is stored.
+    pub row: TokenRow,
+}
+
+/// Whose token it is.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What it is for.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// For one repository only.
+    pub repo: Option<String>,
+    /// Until then.
+    pub expires_at: Option<Timestamp>,
+    /// Who asks for it.
+    pub by: String,
+}
+
+/// Makes a token.
+#[must_use]
+pub fn fresh(ids: &Ids, wanted: Wanted, now: Timestamp) -> Fresh {
+    let token = format!("{PREFIX}{}", ids.secret());
+    let row = TokenRow {
+        id: ids.text(),
+        hash: hash(&token),
+        name: wanted.name,
+        role: wanted.role.as_str().to_owned(),
+        repo: wanted.repo,
+        created_by: wanted.by,
+        created_at: now,
+        expires_at: wanted.expires_at,
+        used_at: None,
+    };
+    Fresh { token, row }
+}
+
+/// What is stored of a token.
+#[must_use]
+pub fn hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+/// Who holds a token; nobody if it has expired.
+#[must_use]
+pub fn principal(row: &TokenRow, now: Timestamp) -> Option<Principal> {
+    if row.expires_at.is_some_and(|end| end <= now) {
+        return None;
+    }
+    let role = row.role.parse().ok()?;
+    Some(Principal { name: format!("token:{}", row.name), role, repo: row.repo.clone() })
+}
+
+impl std::fmt::Debug for Fresh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fresh").field("row", &self.row).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(expires_at: Option<Timestamp>) -> Fresh {
+        let wanted = Wanted {
+            name: "ci".to_owned(),
+            role: Role::Writer,
+            repo: None,
+            expires_at,
+            by: "root".to_owned(),
+        };
+        fresh(&Ids::random(), wanted, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn what_is_kept_and_shown_of_a_token_is_not_the_token() {
+        let fresh = made(None);
+        assert_eq!(fresh.row.hash, hash(&fresh.token));
+        assert!(fresh.token.starts_with(PREFIX) && fresh.token.len() <= MAX_LENGTH);
+        assert!(!format!("{fresh:?}").contains(&fresh.token[PREFIX.len()..]));
+        assert_ne!(made(None).token, fresh.token);
+    }
+
+    #[test]
+    fn a_token_is_nobodys_from_the_second_it_expires() {
+        let end = Timestamp::from_second(10).unwrap();
+        let row = made(Some(end)).row;
+        assert!(principal(&row, Timestamp::from_second(9).unwrap()).is_some());
+        assert!(principal(&row, end).is_none());
+        let broken = TokenRow { role: "root".to_owned(), expires_at: None, ..row };
+        assert!(principal(&broken, end).is_none(), "a role that nobody knows allows nothing");
+    }
+}

@@ -1,0 +1,131 @@
+//! Who gets in: every route of the list, through everybody who must not.
+
+use axum::http::Method;
+use plue_api::{Need, Role, endpoint, routes};
+use plue_runtime::{Clock, Ids};
+use plue_store::TokenRow;
+use serde_json::json;
+
+use crate::support::{OTHER, REPO, Server, create, request, started};
+
+fn method(of: endpoint::Method) -> Method {
+    match of {
+        endpoint::Method::Get => Method::GET,
+        endpoint::Method::Post => Method::POST,
+        endpoint::Method::Delete => Method::DELETE,
+    }
+}
+
+fn filled(path: &str, run: &str) -> String {
+    let path = path.replace("{run}", run).replace("{attempt}", &format!("{run}-a1"));
+    let path = path.replace("{token}", "none");
+    // What a route cannot do without.
+    if path.ends_with("/search") { path + "?text=x" } else { path }
+}
+
+#[tokio::test]
+async fn no_route_lets_anybody_in_who_has_no_good_token() {
+    let server = Server::start().await;
+    create(&server.store, "r1", REPO).await;
+    let expired = server.token(Role::Admin, None).await;
+    let row = server.store.tokens().await.unwrap().pop().unwrap();
+    server.store.token_remove(&row.id).await.unwrap();
+    let row = TokenRow { expires_at: Some(Clock::real().now()), ..row };
+    server.store.token_create(&row).await.unwrap();
+    let long = format!("plue_{}", "a".repeat(5000));
+    let bad = [None, Some("plue_wrong"), Some(&*expired), Some(&*long), Some("x"), Some("")];
+    let mut count = 0;
+    for endpoint in routes::all().iter().filter(|one| one.need != Need::Nothing) {
+        for token in bad {
+            let path = filled(endpoint.path, "r1");
+            let body = endpoint.body.map(|_| json!({}));
+            let answer = server.send(request(method(endpoint.method), &path, token, body)).await;
+            let answer = answer.is(401);
+            assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"plue\"");
+            count += 1;
+        }
+    }
+    assert!(count > 60, "{count}");
+}
+
+#[tokio::test]
+async fn no_route_lets_a_lower_role_do_what_a_higher_one_may() {
+    let server = Server::start().await;
+    create(&server.store, "r1", REPO).await;
+    let mut refused = 0;
+    for endpoint in routes::all() {
+        let (Need::Role(need) | Need::Everywhere(need)) = endpoint.need else { continue };
+        for role in Role::ALL.iter().filter(|role| **role < need) {
+            let token = server.token(*role, None).await;
+            let path = filled(endpoint.path, "r1");
+            let body = endpoint.body.map(|_| json!({}));
+            let request = request(method(endpoint.method), &path, Some(&token), body);
+            let problem = server.send(request).await.is(403).json();
+            assert!(problem["detail"].as_str().unwrap().contains(need.as_str()), "{problem}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[tokio::test]
+async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
+    let server = Server::start().await;
+    let run = create(&server.store, "r1", REPO).await;
+    started(&server.store, &run).await;
+    let foreign = server.token(Role::Admin, Some(OTHER)).await;
+    for endpoint in routes::all() {
+        let path = filled(endpoint.path, "r1");
+        let body = endpoint.body.map(|_| json!({}));
+        let send = |path: &str| {
+            let body = body.clone();
+            server.send(request(method(endpoint.method), path, Some(&foreign), body))
+        };
+        match endpoint.need {
+            Need::Nothing => {}
+            Need::Everywhere(_) => drop(send(&path).await.is(403)),
+            Need::Role(_) if endpoint.path.contains("{run}") => {
+                let foreign = send(&path).await;
+                let absent = send(&filled(endpoint.path, "r2")).await;
+                assert_eq!(foreign.is(404).json()["title"], absent.is(404).json()["title"]);
+            }
+            Need::Role(_) => {}
+        }
+    }
+    let runs = server.get(&foreign, "/api/v1/runs").await.is(200).json();
+    assert_eq!(runs["items"], json!([]));
+    let wanted = json!({"repository": REPO, "workflow": "ci"});
+    server.post(&foreign, "/api/v1/runs", wanted).await.is(404);
+    assert!(server.asked.submits.lock().unwrap().is_empty(), "nothing was asked of the engine");
+}
+
+#[tokio::test]
+async fn a_token_is_made_used_and_removed_and_shown_once() {
+    let server = Server::start().await;
+    let admin = server.token(Role::Admin, None).await;
+    let wanted = json!({"name": "ci", "role": "reader", "repository": REPO, "expires_in_days": 1});
+    let made = server.post(&admin, "/api/v1/tokens", wanted).await.is(201).json();
+    let token = made["token"].as_str().unwrap().to_owned();
+    let who = server.get(&token, "/api/v1/whoami").await.is(200).json();
+    assert_eq!(who, json!({"name": "token:ci", "role": "reader", "repository": REPO}));
+    let list = server.get(&admin, "/api/v1/tokens").await.is(200);
+    let text = String::from_utf8(list.body).unwrap();
+    assert!(text.contains("\"ci\"") && !text.contains(&token[5..]), "{text}");
+    let path = format!("/api/v1/tokens/{}", made["id"].as_str().unwrap());
+    server.send(request(Method::DELETE, &path, Some(&admin), None)).await.is(204);
+    server.get(&token, "/api/v1/whoami").await.is(401);
+    server.send(request(Method::DELETE, &path, Some(&admin), None)).await.is(404);
+    let trail = server.get(&admin, "/api/v1/audit").await.is(200).json();
+    let actions: Vec<_> = trail["items"].as_array().unwrap().iter().collect();
+    assert_eq!(actions[0]["action"], "token.create");
+    assert_eq!(actions[1]["action"], "token.remove");
+    assert_eq!(actions[1]["principal"], "token:admin-all");
+}
+
+#[tokio::test]
+async fn two_fresh_tokens_have_nothing_in_common() {
+    let ids = Ids::random();
+    let (one, two) = (ids.secret(), ids.secret());
+    assert_ne!(one[..20], two[..20]);
+    assert_ne!(one[20..], two[20..]);
+}

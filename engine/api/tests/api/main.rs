@@ -1,0 +1,14 @@
+//! The API as its clients see it: requests in, answers out, on a real database.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod support;

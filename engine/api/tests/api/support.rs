@@ -1,0 +1,284 @@
+//! A server without a socket, its database, and short words for requests.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode},
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use plue_api::{
+    Api, CommandError, Commands, Limits, Role, RunRequest,
+    commands::RetryRequest,
+    router,
+    server::Parts,
+    token::{self, Wanted},
+};
+use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome};
+use plue_plan::{AttemptId, Plan, RunId, RunnerId, Step, canonical::SealedPlan};
+use plue_runtime::{Clock, Ids, Shutdown};
+use plue_store::{AttemptEnd, NewAttempt, NewRun, RunCommit, Store, StoreOptions};
+use plue_wire::{
+    eval::Bytes,
+    runner::{AttemptEvent, Claim, EventKind},
+};
+use serde_json::{Value as Json, json};
+use tower::ServiceExt as _;
+
+pub(crate) const REPO: &str = "acme/app";
+pub(crate) const OTHER: &str = "acme/other";
+
+/// A server.
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) store: Store,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) asked: Arc<Recorder>,
+    _directory: tempfile::TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Keeps what the API asks for; makes the run it is asked for.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    store: Store,
+    pub(crate) submits: Mutex<Vec<(String, RunRequest, String)>>,
+    pub(crate) retries: Mutex<Vec<(String, Option<String>)>>,
+}
+
+// === impl Recorder ===
+
+impl Commands for Recorder {
+    fn submit(
+        &self,
+        id: RunId,
+        request: RunRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move {
+            self.submits.lock().unwrap().push((id.to_string(), request.clone(), by));
+            if request.workflow == "missing" {
+                return Err(CommandError::NotFound("there is no workflow `missing`".to_owned()));
+            }
+            if self.store.run(&id).await.unwrap().is_none() {
+                create(&self.store, id.as_str(), &request.repository).await;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn retry(
+        &self,
+        run: RunId,
+        request: RetryRequest,
+        _: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        self.retries.lock().unwrap().push((run.to_string(), request.from));
+        async { Ok(()) }.boxed()
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("plue.db");
+        let store = Store::open(StoreOptions::sqlite(&file)).await.unwrap();
+        let asked = Arc::new(Recorder {
+            store: store.clone(),
+            submits: Mutex::default(),
+            retries: Mutex::default(),
+        });
+        let (shutdown, stop) = Shutdown::new();
+        let router = router(Api::new(Parts {
+            store: store.clone(),
+            commands: asked.clone(),
+            clock: Clock::real(),
+            ids: Ids::random(),
+            limits,
+            stop,
+            metrics: || "plue_up 1\n".to_owned(),
+        }));
+        Self { router, store, shutdown, asked, _directory: directory }
+    }
+
+    /// A token.
+    pub(crate) async fn token(&self, role: Role, repo: Option<&str>) -> String {
+        let wanted = Wanted {
+            name: format!("{}-{}", role.as_str(), repo.unwrap_or("all")),
+            role,
+            repo: repo.map(str::to_owned),
+            expires_at: None,
+            by: "test".to_owned(),
+        };
+        let fresh = token::fresh(&Ids::random(), wanted, Clock::real().now());
+        self.store.token_create(&fresh.row).await.unwrap();
+        fresh.token
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+        self.send(request(Method::GET, path, Some(token), None)).await
+    }
+
+    pub(crate) async fn post(&self, token: &str, path: &str, body: Json) -> Answer {
+        self.send(request(Method::POST, path, Some(token), Some(body))).await
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        let body = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status.as_u16(), status, "{body}");
+        if !self.status.is_success() && self.status.as_u16() != 304 {
+            assert_eq!(self.headers["content-type"], "application/problem+json", "{body}");
+            assert_eq!(self.json()["status"], status);
+        }
+        self
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Json>,
+) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    match body {
+        None => request.body(Body::empty()).unwrap(),
+        Some(body) => {
+            let request = request.header("content-type", "application/json");
+            request.body(Body::from(body.to_string())).unwrap()
+        }
+    }
+}
+
+fn view(status: RunStatus) -> RunView {
+    RunView { status, reason: None, started_at: None, ended_at: None }
+}
+
+/// A run of a repository whose journal has one fact.
+pub(crate) async fn create(store: &Store, run: &str, repo: &str) -> RunId {
+    let step: Step =
+        serde_json::from_value(json!({"id": "build", "kind": "bash", "run": "true"})).unwrap();
+    let sealed = SealedPlan::seal(Plan::new("demo", vec![step])).unwrap();
+    store.put_plan(&sealed).await.unwrap();
+    let now = Clock::real().now();
+    let new = NewRun {
+        id: RunId::new(run),
+        workflow: "demo".to_owned(),
+        source: "demo.plue.py".to_owned(),
+        plan: sealed.hash,
+        event: json!({"type": "manual"}),
+        inputs: json!({}),
+        repo: Some(repo.to_owned()),
+        sha: None,
+        branch: None,
+        origin: json!({}),
+        created_at: now,
+    };
+    let mut first = RunCommit::new(new.id.clone(), 0, now, view(RunStatus::Queued));
+    first.facts.push(Fact::RunCreated { plan: sealed.hash, only: Vec::new() });
+    store.create_run(new, first).await.unwrap().unwrap();
+    RunId::new(run)
+}
+
+/// An attempt of a run that a runner has started; the journal has three facts.
+pub(crate) async fn started(store: &Store, run: &RunId) -> Claim {
+    let now = Clock::real().now();
+    let attempt = AttemptId::new(format!("{run}-a1"));
+    let runner = RunnerId::new(format!("{run}-r"));
+    store.register_runner(&runner, "local", "hash", Some(run), now).await.unwrap();
+    let epoch = store.runner_hello(&runner, "hash", "boot", now).await.unwrap();
+    assert!(store.runner_ready(&runner, epoch, now).await.unwrap());
+    let mut commit = RunCommit::new(run.clone(), 1, now, view(RunStatus::Running));
+    commit.facts.push(Fact::RunStarted);
+    let queued =
+        Fact::AttemptQueued { step: "build".into(), visit: 1, number: 1, attempt: attempt.clone() };
+    commit.facts.push(queued);
+    commit.attempts.push(NewAttempt {
+        id: attempt,
+        step: "build".into(),
+        visit: 1,
+        number: 1,
+        pool: "local".to_owned(),
+        priority: 0,
+        not_before: now,
+    });
+    store.commit(commit).await.unwrap().unwrap();
+    let claimed = store.claim(&runner, epoch, 1, now).await.unwrap();
+    let claim = claimed[0].claim.clone();
+    append(store, &claim, 1, EventKind::Started { pid: 7 }).await;
+    claim
+}
+
+pub(crate) async fn append(store: &Store, claim: &Claim, seq: u64, kind: EventKind) {
+    let at_us = Clock::real().now().as_microsecond();
+    let event = AttemptEvent { claim: claim.clone(), seq, at_us, kind };
+    let appended = store.append_events(vec![(claim.clone(), vec![event])]).await.unwrap();
+    assert_eq!(appended[0].ack_seq, Some(seq));
+}
+
+pub(crate) async fn print(store: &Store, claim: &Claim, seq: u64, text: &[u8]) {
+    append(store, claim, seq, EventKind::Stdout(Bytes(text.to_vec()))).await;
+}
+
+/// Ends the attempt and its run.
+pub(crate) async fn end(store: &Store, run: &RunId, claim: &Claim, seq: u64) {
+    let now = Clock::real().now();
+    let ended = RunView { ended_at: Some(now), ..view(RunStatus::Success) };
+    let mut commit = RunCommit::new(run.clone(), 3, now, ended);
+    let outcome = Outcome::Success;
+    commit.facts.push(Fact::RunEnded { status: RunStatus::Success, reason: None });
+    commit.steps.push(StepView {
+        step: "build".into(),
+        status: StepStatus::Success,
+        reason: None,
+        visit: 1,
+        attempts: 1,
+        ready_at: None,
+        started_at: None,
+        ended_at: Some(now),
+        output: json!("done"),
+    });
+    commit.ends.push(AttemptEnd {
+        claim: claim.clone(),
+        tail: Vec::new(),
+        seq: Some(seq),
+        status: AttemptStatus::Done,
+        outcome,
+        detail: None,
+    });
+    store.commit(commit).await.unwrap().unwrap();
+}
