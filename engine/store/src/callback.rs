@@ -1,0 +1,129 @@
+//! One-time tokens of calls whose answer comes later. Only their hashes are kept.
+//!
+//! Must not decide what an answer means: that is the executor's and plue-flow's.
+
+use jiff::Timestamp;
+use plue_plan::{AttemptId, RunId};
+use serde_json::Value as Json;
+
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    plain::Plain,
+    sql::{Arg, Statement, Tx},
+    store::Store,
+};
+
+/// What became of an answer to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallbackAnswered {
+    /// It is kept for whoever advances the run.
+    Taken {
+        /// The run.
+        run: RunId,
+    },
+    /// The call was answered before; this answer changes nothing.
+    Duplicate {
+        /// The run.
+        run: RunId,
+    },
+    /// The time to answer is over.
+    Expired,
+    /// There is no such token.
+    Unknown,
+}
+
+struct Answer {
+    token_hash: String,
+    answer: Json,
+    at: Timestamp,
+}
+
+impl Store {
+    /// Keeps a token's hash, before the call that carries the token is made. An attempt that is made
+    /// again after a crash has a further token; the first answer with any of them counts.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn add_callback(
+        &self,
+        token_hash: &str,
+        run: &RunId,
+        attempt: &AttemptId,
+        expires_at: Timestamp,
+    ) -> Result<(), Error> {
+        let text = "INSERT INTO callback (token_hash, run_id, attempt_id, expires_at) \
+                    VALUES ($1, $2, $3, $4)";
+        let args = vec![
+            token_hash.into(),
+            run.as_str().into(),
+            attempt.as_str().into(),
+            expires_at.into(),
+        ];
+        self.write(Plain(vec![Statement::new(text, args)])).await
+    }
+
+    /// Answers a call. Of several answers the first is kept.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn answer_callback(
+        &self,
+        token_hash: &str,
+        answer: Json,
+        at: Timestamp,
+    ) -> Result<CallbackAnswered, Error> {
+        self.write(Answer { token_hash: token_hash.to_owned(), answer, at }).await
+    }
+
+    /// The answers to calls of a run, of all its attempts.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn callback_answers(&self, run: &RunId) -> Result<Vec<(AttemptId, Json)>, Error> {
+        let text = "SELECT attempt_id, answer FROM callback \
+                    WHERE run_id = $1 AND answered_at IS NOT NULL ORDER BY answered_at";
+        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        rows.iter().map(|row| Ok((AttemptId::new(row.text(0)?), row.json(1)?))).collect()
+    }
+}
+
+impl Op for Answer {
+    type Out = CallbackAnswered;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<CallbackAnswered, Error> {
+        let text = "SELECT c.run_id, c.expires_at, (SELECT count(*) FROM callback o \
+                    WHERE o.attempt_id = c.attempt_id AND o.answered_at IS NOT NULL) \
+                    FROM callback c WHERE c.token_hash = $1";
+        let key = Arg::from(self.token_hash.as_str());
+        let row = tx.fetch_optional(Statement::new(text, vec![key.clone()])).await?;
+        let Some(row) = row else { return Ok(CallbackAnswered::Unknown) };
+        let run = RunId::new(row.text(0)?);
+        if row.int(2)? > 0 {
+            return Ok(CallbackAnswered::Duplicate { run });
+        }
+        if row.time(1)? <= self.at {
+            return Ok(CallbackAnswered::Expired);
+        }
+        // Two answers at once with the same token: the second one finds no such row any more.
+        tx.write(
+            Statement::new(
+                "UPDATE callback SET answered_at = $2, answer = $3 \
+                 WHERE token_hash = $1 AND answered_at IS NULL",
+                vec![key, self.at.into(), Arg::json(&self.answer)?],
+            )
+            .expect(1),
+        );
+        Ok(CallbackAnswered::Taken { run })
+    }
+
+    fn touched(&self, answered: &CallbackAnswered) -> Shards {
+        match answered {
+            CallbackAnswered::Taken { run } => Shards::of(run),
+            CallbackAnswered::Duplicate { .. }
+            | CallbackAnswered::Expired
+            | CallbackAnswered::Unknown => Shards::NONE,
+        }
+    }
+}

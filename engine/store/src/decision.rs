@@ -1,0 +1,103 @@
+//! Answers of people to approvals, on their way into the journal: the row first, the deed second, and
+//! the row goes when the journal has it.
+//!
+//! Must not decide whether an answer counts: that is plue-flow's.
+
+use jiff::Timestamp;
+use plue_flow::Decision;
+use plue_plan::{AttemptId, RunId};
+
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    sql::{Arg, Statement, Tx},
+    store::Store,
+};
+
+enum Write {
+    Record { run: RunId, attempt: AttemptId, decision: Decision, at: Timestamp },
+    Forget(Vec<(AttemptId, String)>),
+}
+
+impl Store {
+    /// Keeps an answer for whoever advances the run. `false`: this person's answer is here already.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn record_decision(
+        &self,
+        run: &RunId,
+        attempt: &AttemptId,
+        decision: Decision,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        let (run, attempt) = (run.clone(), attempt.clone());
+        self.write(Write::Record { run, attempt, decision, at }).await
+    }
+
+    /// The answers that the journal of a run may not have yet, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn decisions(&self, run: &RunId) -> Result<Vec<(AttemptId, Decision)>, Error> {
+        let text = "SELECT attempt_id, answer FROM decision WHERE run_id = $1 \
+                    ORDER BY made_at, answered_by";
+        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        rows.iter().map(|row| Ok((AttemptId::new(row.text(0)?), row.json(1)?))).collect()
+    }
+
+    /// Takes answers off the list once the journal has them, or will never have them.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget_decisions(&self, answers: Vec<(AttemptId, String)>) -> Result<(), Error> {
+        self.write(Write::Forget(answers)).await.map(drop)
+    }
+}
+
+impl Op for Write {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        match self {
+            Self::Record { run, attempt, decision, at } => {
+                let by = decision.by.as_str();
+                let key = || -> Vec<Arg> { vec![attempt.as_str().into(), by.into()] };
+                let text = "SELECT 1 FROM decision WHERE attempt_id = $1 AND answered_by = $2";
+                if tx.fetch_optional(Statement::new(text, key())).await?.is_some() {
+                    return Ok(false);
+                }
+                let mut args = key();
+                args.extend([run.as_str().into(), Arg::json(decision)?, (*at).into()]);
+                tx.write(
+                    Statement::new(
+                        "INSERT INTO decision (attempt_id, answered_by, run_id, answer, made_at) \
+                         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                        args,
+                    )
+                    .expect(1),
+                );
+            }
+            Self::Forget(answers) => tx.write_all(
+                answers
+                    .iter()
+                    .map(|(attempt, by)| {
+                        Statement::new(
+                            "DELETE FROM decision WHERE attempt_id = $1 AND answered_by = $2",
+                            vec![attempt.as_str().into(), by.as_str().into()],
+                        )
+                    })
+                    .collect(),
+            ),
+        }
+        Ok(true)
+    }
+
+    fn touched(&self, recorded: &bool) -> Shards {
+        match self {
+            Self::Record { run, .. } if *recorded => Shards::of(run),
+            Self::Record { .. } | Self::Forget(_) => Shards::NONE,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Turns in concurrency groups: runs of one group do not overlap and start in the order in which they
+//! were asked for.
+//!
+//! A member that nobody advances has no claim: its turn goes to the next, and it queues again, at its
+//! old place, when somebody takes it up.
+
+use jiff::Timestamp;
+use plue_flow::RunStatus;
+use plue_plan::RunId;
+
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    plain::Plain,
+    sql::{Dialect, Row, Statement, Tx},
+    store::Store,
+};
+
+/// A run in a concurrency group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// The run.
+    pub run: RunId,
+    /// The group.
+    pub group: String,
+    /// Since when it has the turn.
+    pub turn_at: Option<Timestamp>,
+    /// When whoever advances it last said so.
+    pub seen_at: Timestamp,
+    /// The state of the run.
+    pub status: RunStatus,
+}
+
+/// Whether a run has its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// It has.
+    Mine {
+        /// Runs that had it and that nobody advances any more.
+        from: Vec<RunId>,
+    },
+    /// Another run of the group is first.
+    Behind(RunId),
+}
+
+/// A request for the turn.
+#[derive(Debug, Clone)]
+pub struct TurnRequest {
+    /// The run.
+    pub run: RunId,
+    /// Its group.
+    pub group: String,
+    /// Now.
+    pub at: Timestamp,
+    /// Members not seen since then have no claim.
+    pub seen_since: Timestamp,
+    /// Members of which the caller knows that nobody advances them.
+    pub left_behind: Vec<RunId>,
+}
+
+const MEMBERS: &str = "SELECT m.run_id, m.group_key, m.turn_at, m.seen_at, r.status \
+                       FROM group_member m JOIN run r ON r.id = m.run_id \
+                       WHERE m.group_key = $1 ORDER BY m.asked_at, m.run_id";
+
+impl Store {
+    /// Enters a run into its group, at the place of the time it was asked for. Again: is seen.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn join_group(
+        &self,
+        run: &RunId,
+        group: &str,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let text = "INSERT INTO group_member (run_id, group_key, asked_at, seen_at) \
+                    VALUES ($1, $2, $3, $4) ON CONFLICT (run_id) DO UPDATE SET \
+                    seen_at = excluded.seen_at";
+        let args = vec![run.as_str().into(), group.into(), asked_at.into(), now.into()];
+        self.write(Plain(vec![Statement::new(text, args)])).await
+    }
+
+    /// Asks for the turn, and says that the run is advanced.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn take_turn(&self, request: TurnRequest) -> Result<Turn, Error> {
+        self.write(Take(request)).await
+    }
+
+    /// Says that a member is still advanced.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn still_in_group(&self, run: &RunId, now: Timestamp) -> Result<(), Error> {
+        let text = "UPDATE group_member SET seen_at = $2 WHERE run_id = $1";
+        let args = vec![run.as_str().into(), now.into()];
+        self.write(Plain(vec![Statement::new(text, args)])).await
+    }
+
+    /// Takes a run out of its group: it has ended.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn leave_group(&self, run: &RunId) -> Result<(), Error> {
+        let text = "DELETE FROM group_member WHERE run_id = $1";
+        self.write(Plain(vec![Statement::new(text, vec![run.as_str().into()])])).await
+    }
+
+    /// The open runs of a group, in their order.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn group(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        let rows = self.read(Statement::new(MEMBERS, vec![group.into()])).await?;
+        let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
+        Ok(members.into_iter().filter(|member| !member.status.is_terminal()).collect())
+    }
+
+    /// The group that a run is in.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn group_of(&self, run: &RunId) -> Result<Option<String>, Error> {
+        let text = "SELECT group_key FROM group_member WHERE run_id = $1";
+        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        row.map(|row| row.text(0)).transpose()
+    }
+}
+
+struct Take(TurnRequest);
+
+impl Op for Take {
+    type Out = Turn;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Turn, Error> {
+        let request = &self.0;
+        let lock = match tx.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE OF m",
+        };
+        let text = format!("{MEMBERS}{lock}");
+        let rows = tx.fetch(Statement::new(text, vec![request.group.as_str().into()])).await?;
+        let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
+        if let Some(first) = request.first(&members) {
+            tx.write(seen(request, None));
+            return Ok(Turn::Behind(first));
+        }
+        let had = |member: &&GroupMember| {
+            member.turn_at.is_some() && member.run != request.run && !member.status.is_terminal()
+        };
+        let from: Vec<RunId> =
+            members.iter().filter(had).map(|member| member.run.clone()).collect();
+        tx.write_all(from.iter().map(no_turn).collect());
+        tx.write(seen(request, Some(request.at)));
+        Ok(Turn::Mine { from })
+    }
+
+    fn touched(&self, _turn: &Turn) -> Shards {
+        Shards::NONE
+    }
+}
+
+// === impl TurnRequest ===
+
+impl TurnRequest {
+    /// Who has the turn, or comes before this run.
+    fn first(&self, members: &[GroupMember]) -> Option<RunId> {
+        let counts = |member: &&GroupMember| {
+            !member.status.is_terminal()
+                && member.seen_at >= self.seen_since
+                && !self.left_behind.contains(&member.run)
+        };
+        let mine = |member: &GroupMember| member.run == self.run;
+        let others = || members.iter().filter(counts).filter(|member| !mine(member));
+        let holder = others().find(|member| member.turn_at.is_some());
+        let before = members.iter().take_while(|member| !mine(member)).find(counts);
+        let has_it = members.iter().any(|member| mine(member) && member.turn_at.is_some());
+        holder.or(before.filter(|_| !has_it)).map(|member| member.run.clone())
+    }
+}
+
+fn seen(request: &TurnRequest, turn_at: Option<Timestamp>) -> Statement {
+    let text = "UPDATE group_member SET seen_at = $2, turn_at = COALESCE(turn_at, $3) \
+                WHERE run_id = $1";
+    Statement::new(text, vec![request.run.as_str().into(), request.at.into(), turn_at.into()])
+}
+
+fn no_turn(run: &RunId) -> Statement {
+    let text = "UPDATE group_member SET turn_at = NULL WHERE run_id = $1";
+    Statement::new(text, vec![run.as_str().into()])
+}
+
+fn member(row: &Row) -> Result<GroupMember, Error> {
+    Ok(GroupMember {
+        run: RunId::new(row.text(0)?),
+        group: row.text(1)?,
+        turn_at: row.opt_time(2)?,
+        seen_at: row.time(3)?,
+        status: row.parse(4)?,
+    })
+}

@@ -1,0 +1,100 @@
+//! Messages on topics: what `event` waits and triggers look for.
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    sql::{Arg, Row, Statement, Tx},
+    store::Store,
+};
+
+/// A row of `topic_event`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicEvent {
+    /// Its number; later ones are higher.
+    pub id: u64,
+    /// The topic.
+    pub topic: String,
+    /// What it says.
+    pub data: Json,
+    /// Who sent it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+struct Emit {
+    topic: String,
+    data: Json,
+    by: String,
+    at: Timestamp,
+}
+
+impl Store {
+    /// Puts a message on a topic.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn emit(
+        &self,
+        topic: &str,
+        data: Json,
+        by: &str,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(Emit { topic: topic.to_owned(), data, by: by.to_owned(), at }).await
+    }
+
+    /// The messages on a topic after the one with this number and not before a time, oldest first,
+    /// at most so many.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn messages(
+        &self,
+        topic: &str,
+        after: u64,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<TopicEvent>, Error> {
+        let text = "SELECT id, topic, data, emitted_by, emitted_at FROM topic_event \
+                    WHERE topic = $1 AND id > $2 AND emitted_at >= $3 ORDER BY id LIMIT $4";
+        let args = vec![topic.into(), Arg::count(after), since.into(), limit.into()];
+        self.read(Statement::new(text, args)).await?.iter().map(message).collect()
+    }
+}
+
+fn message(row: &Row) -> Result<TopicEvent, Error> {
+    Ok(TopicEvent {
+        id: row.count(0)?,
+        topic: row.text(1)?,
+        data: row.json(2)?,
+        by: row.text(3)?,
+        at: row.time(4)?,
+    })
+}
+
+impl Op for Emit {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        tx.write(Statement::new(
+            "INSERT INTO topic_event (topic, data, emitted_by, emitted_at) \
+             VALUES ($1, $2, $3, $4)",
+            vec![
+                self.topic.as_str().into(),
+                Arg::json(&self.data)?,
+                self.by.as_str().into(),
+                self.at.into(),
+            ],
+        ));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::ALL
+    }
+}
