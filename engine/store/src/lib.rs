@@ -30,6 +30,7 @@ mod plain;
 mod plan;
 mod postgres;
 pub mod probe;
+mod repo;
 mod request;
 mod retention;
 mod run;
@@ -62,6 +63,7 @@ pub use crate::{
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
     plan::CachedPlans,
+    repo::{RegisteredRow, RepoRow, Tick},
     request::CancelRequest,
     run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},

@@ -31,6 +31,8 @@ mod protocol;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod repos;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod schema;
