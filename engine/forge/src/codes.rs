@@ -10,6 +10,9 @@ plue_plan::error_codes! {
     NOT_JSON = "PLUE-F0005", "the body of a delivery is no JSON object";
     NO_EVENT_NAME = "PLUE-F0006", "a delivery does not say which event it is";
     MISSING_FIELD = "PLUE-F0007", "a delivery lacks a field without which its event means nothing";
+    GIT_FAILED = "PLUE-F0008", "git failed on the mirror of a repository";
+    BAD_REMOTE = "PLUE-F0009", "the address of a repository is not one that plue fetches from";
+    FORGE_REFUSED = "PLUE-F0010", "the forge refused what plue wanted to tell it";
 }
 
 #[cfg(test)]

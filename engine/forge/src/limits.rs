@@ -13,3 +13,13 @@ pub const MAX_TEXT_BYTES: usize = 256 * 1024;
 pub const MAX_LABELS: usize = 1_000;
 /// Bytes of a delivery id that is taken as it is; a longer one is replaced by its digest.
 pub const MAX_DELIVERY_ID_BYTES: usize = 128;
+/// Bytes of one file of a commit that are read into memory.
+pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of the answer of one git command that are kept in memory (lists of files).
+pub const MAX_GIT_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of the archive of one commit.
+pub const MAX_ARCHIVE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Seconds that a fetch may take.
+pub const FETCH_TIMEOUT_S: u64 = 15 * 60;
+/// Seconds that a command on a mirror may take.
+pub const GIT_TIMEOUT_S: u64 = 2 * 60;

@@ -4,6 +4,7 @@
 //! as no. Must not hold a type or a spelling that only one forge knows, except in `event` and
 //! `action`, which repeat the forge's own.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::provider::Provider;
@@ -11,7 +12,7 @@ use crate::provider::Provider;
 mod event;
 
 /// A delivery, read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reading {
     /// Whose delivery.
     pub provider: Provider,
@@ -37,7 +38,7 @@ pub struct Reading {
 }
 
 /// What kind of thing happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Kind {
     /// A branch or tag was moved, made or deleted.
@@ -79,7 +80,7 @@ pub enum Kind {
 }
 
 /// A branch or tag by its short name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NamedRef {
     /// `branch` or `tag`.
     pub ref_type: Option<String>,
@@ -89,7 +90,7 @@ pub struct NamedRef {
 }
 
 /// A push of one ref.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Push {
     /// The full ref.
     #[serde(rename = "ref")]
@@ -123,7 +124,7 @@ pub struct Push {
 }
 
 /// A pull or merge request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PullRequest {
     /// Its number in the repository.
     pub number: u64,

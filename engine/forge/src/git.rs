@@ -1,0 +1,24 @@
+//! Bare mirrors of repositories, through the git command line.
+//!
+//! The engine reads commits only from here: so what a run sees does not depend on what a payload said,
+//! and a runner needs neither credentials nor a way to the forge. Everything in a mirror was written
+//! by strangers: no hook, monitor, filter or replacement of it is obeyed, nothing is checked out, and
+//! only the transport that the remote needs is allowed. Must not put a credential into an argument,
+//! a file or a log.
+
+mod archive;
+mod changes;
+mod command;
+mod commit_id;
+mod error;
+mod files;
+mod mirror;
+mod remote;
+
+pub use archive::Archive;
+pub use changes::{ChangedFiles, Since};
+pub use commit_id::CommitId;
+pub use error::GitError;
+pub use files::{Entry, EntryKind, FileContent};
+pub use mirror::{Mirror, Want};
+pub use remote::{Credential, Remote};

@@ -1,0 +1,88 @@
+//! The files that an event changed, from git: payloads leave files out.
+
+use std::collections::BTreeSet;
+
+use crate::git::{command::Call, commit_id::CommitId, error::GitError, mirror::Mirror};
+
+/// What a commit is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since<'a> {
+    /// A push moved a ref from `before`; none if the ref is new. `default_branch` is a full ref.
+    Push {
+        /// Where the ref was.
+        before: Option<&'a CommitId>,
+        /// What new branches are compared with.
+        default_branch: Option<&'a str>,
+    },
+    /// A pull request goes to a branch whose head is this.
+    PullRequest {
+        /// The head of the base branch.
+        base: &'a CommitId,
+    },
+}
+
+/// The files that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangedFiles {
+    /// Nothing to compare with is known. Path filters let everything through.
+    Unknown,
+    /// These, sorted by bytes, old and new names of renamed ones.
+    Known(Vec<String>),
+}
+
+// === impl Mirror ===
+
+impl Mirror {
+    /// The files that differ between `after` and what it is compared with: for a push the commit
+    /// before it, also after a forced push; for a new branch, and where the commit before is gone,
+    /// the last common ancestor with the default branch; for a pull request that with the base.
+    ///
+    /// # Errors
+    /// `after` is not in the mirror, or git's own.
+    pub async fn changed_files(
+        &self,
+        since: Since<'_>,
+        after: &CommitId,
+    ) -> Result<ChangedFiles, GitError> {
+        if !self.has(after).await? {
+            return Err(GitError::NoCommit(after.to_string()));
+        }
+        let from = match since {
+            Since::PullRequest { base } => self.common(base.as_str(), after).await?,
+            Since::Push { before, default_branch } => match before {
+                Some(before) if self.has(before).await? => Some(before.clone()),
+                Some(_) | None => self.since_default(default_branch, after).await?,
+            },
+        };
+        let Some(from) = from else { return Ok(ChangedFiles::Unknown) };
+        let args = ["-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--end-of-options"];
+        let args = [args.as_slice(), &[from.as_str(), after.as_str(), "--"]].concat();
+        let said = Call::local(&self.folder).run("diff-tree", &args).await?;
+        let names = said.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        // A name that is no UTF-8 still counts as a file that changed.
+        let names: BTreeSet<String> =
+            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        Ok(ChangedFiles::Known(names.into_iter().collect()))
+    }
+
+    /// The ancestor on the default branch. None when `after` *is* the default branch: a new
+    /// repository has nothing to be compared with.
+    async fn since_default(
+        &self,
+        default_branch: Option<&str>,
+        after: &CommitId,
+    ) -> Result<Option<CommitId>, GitError> {
+        let Some(name) = default_branch else { return Ok(None) };
+        let Some(head) = self.resolve(name).await? else { return Ok(None) };
+        self.common(head.as_str(), after).await
+    }
+
+    async fn common(&self, one: &str, other: &CommitId) -> Result<Option<CommitId>, GitError> {
+        let args = ["--end-of-options", one, other.as_str()];
+        match Call::local(&self.folder).run("merge-base", &args).await {
+            Ok(said) => CommitId::new(String::from_utf8_lossy(&said).trim()).map(Some),
+            Err(GitError::Failed { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+}

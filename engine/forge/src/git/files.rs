@@ -1,0 +1,145 @@
+//! The files of a commit: listed with `ls-tree`, read with `cat-file --batch`.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    git::{command::Call, commit_id::CommitId, error::GitError, mirror::Mirror, remote::Remote},
+    limits::{GIT_TIMEOUT_S, MAX_FILE_BYTES},
+};
+
+/// What an entry of a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file.
+    File {
+        /// Whether it may be executed.
+        executable: bool,
+    },
+    /// A symbolic link; its content is where it points. Nothing here follows it.
+    Link,
+    /// A commit of another repository.
+    Submodule,
+}
+
+/// One entry of a commit's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Path in the repository, as git has it; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Id of its content.
+    pub blob: String,
+}
+
+/// The content of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    /// Its bytes.
+    Bytes(Vec<u8>),
+    /// More than the limit; how many.
+    TooLarge(u64),
+    /// It is not there, or no file.
+    Absent,
+}
+
+// === impl Mirror ===
+
+impl Mirror {
+    /// Every entry of a commit, in git's order.
+    ///
+    /// # Errors
+    /// The commit is not in the mirror, or git's own.
+    pub async fn list(&self, commit: &CommitId) -> Result<Vec<Entry>, GitError> {
+        if !self.has(commit).await? {
+            return Err(GitError::NoCommit(commit.to_string()));
+        }
+        let args = ["-r", "-z", "--full-tree", "--end-of-options", commit.as_str()];
+        let said = Call::local(&self.folder).run("ls-tree", &args).await?;
+        Ok(said.split(|byte| *byte == 0).filter_map(entry).collect())
+    }
+
+    /// The contents of files of a commit, in the order asked for; those larger than `limit` (at most
+    /// [`MAX_FILE_BYTES`]) are not read. With a remote, git gets contents that a mirror without blobs
+    /// left out.
+    ///
+    /// # Errors
+    /// The commit is not in the mirror, or git's own.
+    pub async fn read(
+        &self,
+        commit: &CommitId,
+        paths: &[&str],
+        limit: u64,
+        remote: Option<&Remote>,
+    ) -> Result<Vec<FileContent>, GitError> {
+        let entries = self.list(commit).await?;
+        let files: BTreeMap<&str, &str> = entries
+            .iter()
+            .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
+            .map(|entry| (entry.path.as_str(), entry.blob.as_str()))
+            .collect();
+        let wanted: Vec<Option<&str>> = paths.iter().map(|path| files.get(path).copied()).collect();
+        let blobs: Vec<&str> = wanted.iter().copied().flatten().collect();
+        let mut contents = self.blobs(&blobs, limit.min(MAX_FILE_BYTES), remote).await?.into_iter();
+        let content = |blob: &Option<&str>| blob.and_then(|_| contents.next());
+        let contents = wanted.iter().map(content).collect::<Vec<_>>().into_iter();
+        Ok(contents.map(|content| content.unwrap_or(FileContent::Absent)).collect())
+    }
+
+    /// Sizes first, so that what is too large is never asked for.
+    async fn blobs(
+        &self,
+        ids: &[&str],
+        limit: u64,
+        remote: Option<&Remote>,
+    ) -> Result<Vec<FileContent>, GitError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = Call { folder: &self.folder, remote, timeout: GIT_TIMEOUT_S };
+        let lines = |ids: &[&str]| ids.iter().map(|id| format!("{id}\n")).collect::<String>();
+        let said = call.run_with("cat-file", &["--batch-check"], lines(ids).as_bytes()).await?;
+        let sizes: Vec<Option<u64>> = String::from_utf8_lossy(&said).lines().map(size).collect();
+        let fits = |(_, size): &(&&str, &Option<u64>)| size.is_some_and(|size| size <= limit);
+        let small: Vec<&str> = ids.iter().zip(&sizes).filter(fits).map(|(id, _)| *id).collect();
+        let mut said = Vec::new();
+        if !small.is_empty() {
+            said = call.run_with("cat-file", &["--batch"], lines(&small).as_bytes()).await?;
+        }
+        let mut rest = said.as_slice();
+        let content = |size: &Option<u64>| match size {
+            None => FileContent::Absent,
+            Some(size) if *size > limit => FileContent::TooLarge(*size),
+            Some(size) => take(&mut rest, *size).map_or(FileContent::Absent, FileContent::Bytes),
+        };
+        Ok(sizes.iter().map(content).collect())
+    }
+}
+
+/// The size in `<id> blob <size>`; `<id> missing` has none.
+fn size(line: &str) -> Option<u64> {
+    line.trim().rsplit_once(" blob ").and_then(|(_, size)| size.parse().ok())
+}
+
+/// The next content of `git cat-file --batch`: a line, so many bytes, a line end.
+fn take(rest: &mut &[u8], size: u64) -> Option<Vec<u8>> {
+    let head = rest.iter().position(|byte| *byte == b'\n')? + 1;
+    let end = head.checked_add(usize::try_from(size).ok()?)?;
+    let content = rest.get(head..end)?.to_vec();
+    *rest = rest.get(end + 1..).unwrap_or_default();
+    Some(content)
+}
+
+/// `<mode> <type> <id>\t<path>`.
+fn entry(line: &[u8]) -> Option<Entry> {
+    let line = String::from_utf8_lossy(line);
+    let (head, path) = line.split_once('\t')?;
+    let mut words = head.split_ascii_whitespace();
+    let (mode, kind, id) = (words.next()?, words.next()?, words.next()?);
+    let kind = match (mode, kind) {
+        ("120000", _) => EntryKind::Link,
+        (_, "blob") => EntryKind::File { executable: mode == "100755" },
+        _ => EntryKind::Submodule,
+    };
+    Some(Entry { path: path.to_owned(), kind, blob: id.to_owned() })
+}

@@ -1,0 +1,178 @@
+//! A bare mirror: made, fetched into under a lock, asked about refs.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use plue_runtime::Tasks;
+
+use crate::{
+    git::{
+        command::Call,
+        commit_id::{CommitId, check_ref},
+        error::GitError,
+        remote::Remote,
+    },
+    limits::FETCH_TIMEOUT_S,
+};
+
+/// Refs that keep commits of runs from being collected.
+const KEPT: &str = "refs/plue/kept/";
+/// Attributes of every file, against those of the repository: an archive holds what the commit holds.
+const ATTRIBUTES: &str = "* -export-ignore -export-subst\n";
+
+/// A bare repository of ours. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    pub(super) folder: PathBuf,
+    tasks: Tasks,
+}
+
+/// What is fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Want {
+    /// All branches and tags; what the remote no longer has, is removed.
+    pub branches_and_tags: bool,
+    /// Full refs, such as `refs/pull/7/head`.
+    pub refs: Vec<String>,
+    /// Commits by id, of which no ref may be left. Not every forge gives them.
+    pub commits: Vec<CommitId>,
+    /// Leave out the contents of files; git gets them when they are asked for.
+    pub without_blobs: bool,
+}
+
+// === impl Mirror ===
+
+impl Mirror {
+    /// The mirror in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or git refuses.
+    pub async fn open(folder: impl Into<PathBuf>, tasks: Tasks) -> Result<Self, GitError> {
+        let mirror = Self { folder: folder.into(), tasks };
+        let unusable = |source| GitError::Folder { path: mirror.folder.clone(), source };
+        std::fs::create_dir_all(&mirror.folder).map_err(unusable)?;
+        let _lock = mirror.lock().await?;
+        if !mirror.folder.join("HEAD").exists() {
+            let args = ["--quiet", "--bare", "--template=", "--initial-branch=plue-none"];
+            Call::local(&mirror.folder).run("init", &args).await?;
+        }
+        let info = mirror.folder.join("info");
+        std::fs::create_dir_all(&info).map_err(unusable)?;
+        std::fs::write(info.join("attributes"), ATTRIBUTES).map_err(unusable)?;
+        Ok(mirror)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Fetches, one caller at a time on this machine, at most [`FETCH_TIMEOUT_S`]. Dropping the
+    /// future ends git.
+    ///
+    /// # Errors
+    /// A malformed ref, or git's own.
+    pub async fn fetch(&self, remote: &Remote, want: &Want) -> Result<(), GitError> {
+        let mut specs: Vec<String> = Vec::new();
+        if want.branches_and_tags {
+            specs.push("+refs/heads/*:refs/heads/*".to_owned());
+            specs.push("+refs/tags/*:refs/tags/*".to_owned());
+        }
+        for name in &want.refs {
+            let name = check_ref(name)?;
+            specs.push(format!("+{name}:{name}"));
+        }
+        for commit in &want.commits {
+            specs.push(format!("+{commit}:{KEPT}{commit}"));
+        }
+        if specs.is_empty() {
+            return Ok(());
+        }
+        let mut args = vec!["--quiet", "--no-tags", "--no-write-fetch-head", "--force"];
+        if want.branches_and_tags {
+            args.push("--prune");
+        }
+        if want.without_blobs {
+            args.push("--filter=blob:none");
+        }
+        args.extend(["--end-of-options", remote.url()]);
+        args.extend(specs.iter().map(String::as_str));
+        let _lock = self.lock().await?;
+        let call = Call { folder: &self.folder, remote: Some(remote), timeout: FETCH_TIMEOUT_S };
+        call.run("fetch", &args).await?;
+        Ok(())
+    }
+
+    /// The commit behind a full ref, an annotated tag opened; none if there is no such ref.
+    ///
+    /// # Errors
+    /// A malformed ref, or git's own.
+    pub async fn resolve(&self, name: &str) -> Result<Option<CommitId>, GitError> {
+        let name = format!("{}^{{commit}}", check_ref(name)?);
+        self.rev_parse(&name).await
+    }
+
+    /// Whether a commit is in the mirror.
+    ///
+    /// # Errors
+    /// Git's own.
+    pub async fn has(&self, commit: &CommitId) -> Result<bool, GitError> {
+        Ok(self.rev_parse(&format!("{commit}^{{commit}}")).await?.is_some())
+    }
+
+    /// Keeps a commit in the mirror whatever becomes of its branch.
+    ///
+    /// # Errors
+    /// The commit is not there, or git's own.
+    pub async fn keep(&self, commit: &CommitId) -> Result<(), GitError> {
+        let _lock = self.lock().await?;
+        let name = format!("{KEPT}{commit}");
+        let args = ["--no-deref", name.as_str(), commit.as_str()];
+        Call::local(&self.folder).run("update-ref", &args).await?;
+        Ok(())
+    }
+
+    /// Lets go of a kept commit.
+    ///
+    /// # Errors
+    /// Git's own.
+    pub async fn release(&self, commit: &CommitId) -> Result<(), GitError> {
+        let _lock = self.lock().await?;
+        let name = format!("{KEPT}{commit}");
+        Call::local(&self.folder).run("update-ref", &["-d", &name]).await?;
+        Ok(())
+    }
+
+    /// The first line of a commit's message and the rest, for skip markers.
+    ///
+    /// # Errors
+    /// The commit is not there, or git's own.
+    pub async fn message(&self, commit: &CommitId) -> Result<String, GitError> {
+        let args = ["--no-patch", "--format=%B", "--end-of-options", commit.as_str()];
+        let said = Call::local(&self.folder).run("show", &args).await?;
+        Ok(String::from_utf8_lossy(&said).trim_end().to_owned())
+    }
+
+    pub(super) async fn rev_parse(&self, name: &str) -> Result<Option<CommitId>, GitError> {
+        let args = ["--verify", "--quiet", "--end-of-options", name];
+        match Call::local(&self.folder).run("rev-parse", &args).await {
+            Ok(said) => CommitId::new(String::from_utf8_lossy(&said).trim()).map(Some),
+            Err(GitError::Failed { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The lock of the mirror, across processes. It lies in the mirror and is released with the file.
+    async fn lock(&self) -> Result<File, GitError> {
+        let path = self.folder.join("plue.lock");
+        let locked = self.tasks.spawn_blocking(move || {
+            let file = File::options().create(true).append(true).open(&path);
+            let file = file.and_then(|file| file.lock().map(|()| file));
+            file.map_err(|source| GitError::Folder { path, source })
+        });
+        locked.await.map_err(|_| GitError::Interrupted)?
+    }
+}

@@ -1,0 +1,187 @@
+//! Where a mirror is fetched from, and with which credential.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::git::error::GitError;
+
+/// The transports that a remote may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    Https,
+    Http,
+    File,
+}
+
+/// A repository somewhere else. Its credential is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Remote {
+    url: String,
+    transport: Transport,
+    credential: Option<Credential>,
+}
+
+/// What the forge knows us by: a token with the name that goes with it. GitHub wants
+/// `x-access-token`, GitLab `oauth2`; Gitea and Forgejo take any.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    user: String,
+    token: String,
+}
+
+// === impl Remote ===
+
+impl Remote {
+    /// A remote by its address: `https://host/path`, or an absolute path on this machine.
+    ///
+    /// # Errors
+    /// Any other address, also one with a user, a password or control characters in it.
+    pub fn new(url: &str, credential: Option<Credential>) -> Result<Self, GitError> {
+        Self::with(url, credential, false)
+    }
+
+    /// As [`Remote::new`], also with `http://` for a forge inside a trusted network.
+    ///
+    /// # Errors
+    /// As [`Remote::new`].
+    pub fn new_allowing_http(url: &str, credential: Option<Credential>) -> Result<Self, GitError> {
+        Self::with(url, credential, true)
+    }
+
+    fn with(url: &str, credential: Option<Credential>, http: bool) -> Result<Self, GitError> {
+        let shown: String =
+            url.split('@').next_back().unwrap_or_default().chars().take(200).collect();
+        let refuse = |why: &str| Err(GitError::BadRemote(format!("{why}: {shown}")));
+        if url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+            return refuse("the address has forbidden characters");
+        }
+        let (transport, rest) = match url.split_once("://") {
+            Some(("https", rest)) => (Transport::Https, rest),
+            Some(("http", rest)) if http => (Transport::Http, rest),
+            Some(("file", path)) if path.starts_with('/') => (Transport::File, ""),
+            None if url.starts_with('/') => (Transport::File, ""),
+            Some(_) | None => return refuse("plue does not fetch from this kind of address"),
+        };
+        let host = rest.split('/').next().unwrap_or_default();
+        if transport != Transport::File && (host.is_empty() || host.starts_with('-')) {
+            return refuse("the address has no host");
+        }
+        if host.contains('@') {
+            return refuse("the address holds a credential; give it apart");
+        }
+        Ok(Self { url: url.to_owned(), transport, credential })
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The only protocols that git may use for it.
+    pub(super) const fn protocols(&self) -> &'static str {
+        match self.transport {
+            Transport::Https => "https",
+            Transport::Http => "http:https",
+            Transport::File => "file",
+        }
+    }
+
+    /// A setting of git's that carries the credential, for this host only.
+    pub(super) fn setting(&self) -> Option<(String, String)> {
+        let credential = self.credential.as_ref()?;
+        let (scheme, rest) = self.url.split_once("://")?;
+        let host = rest.split('/').next()?;
+        let pair = STANDARD.encode(format!("{}:{}", credential.user, credential.token));
+        let key = format!("http.{scheme}://{host}/.extraHeader");
+        Some((key, format!("Authorization: Basic {pair}")))
+    }
+
+    /// A text without the credential, should git repeat it.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let Some(credential) = &self.credential else { return text.to_owned() };
+        let mut text = text.replace(&credential.token, "…");
+        if let Some((_, header)) = self.setting()
+            && let Some((_, pair)) = header.rsplit_once(' ')
+        {
+            text = text.replace(pair, "…");
+        }
+        text
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+// === impl Credential ===
+
+impl Credential {
+    /// A token with the name that goes with it.
+    ///
+    /// # Errors
+    /// An empty token, a colon in the name, or control characters in either.
+    pub fn new(user: &str, token: &str) -> Result<Self, GitError> {
+        let plain = |text: &str| !text.chars().any(char::is_control);
+        if token.is_empty() || user.contains(':') || !plain(user) || !plain(token) {
+            return Err(GitError::BadRemote("the credential is empty or malformed".to_owned()));
+        }
+        Ok(Self { user: user.to_owned(), token: token.to_owned() })
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_without_surprises_are_fetched_from() {
+        for url in ["https://github.com/o/r.git", "/srv/git/r.git", "file:///srv/git/r.git"] {
+            assert!(Remote::new(url, None).is_ok(), "{url}");
+        }
+        for url in [
+            "ext::sh -c id",
+            "ext::sh%20-c%20id",
+            "git://host/r",
+            "ssh://host/r",
+            "git@host:o/r.git",
+            "http://host/r",
+            "https://user:pw@host/r",
+            "https://host/r\n",
+            "https:///r",
+            "https://-oProxyCommand=id/r",
+            "--upload-pack=id",
+            "../r",
+            "",
+        ] {
+            assert!(Remote::new(url, None).is_err(), "{url}");
+        }
+        assert!(Remote::new_allowing_http("http://forge.lan/o/r", None).is_ok());
+    }
+
+    #[test]
+    fn a_credential_is_for_its_host_only_and_never_shown() {
+        let credential = Credential::new("x-access-token", "s3cret").unwrap();
+        let remote = Remote::new("https://github.com/o/r.git", Some(credential)).unwrap();
+        let (key, value) = remote.setting().unwrap();
+        assert_eq!(key, "http.https://github.com/.extraHeader");
+        assert_eq!(value, "Authorization: Basic eC1hY2Nlc3MtdG9rZW46czNjcmV0");
+        assert!(!format!("{remote:?}").contains("s3cret"));
+        assert_eq!(remote.redact(&format!("s3cret {value}")), "… Authorization: Basic …");
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_refused_without_repeating_it() {
+        let refused = Remote::new("https://user:pw@host/r", None).unwrap_err();
+        assert!(!refused.to_string().contains("pw"), "{refused}");
+    }
+}
