@@ -38,6 +38,7 @@ pub const LIBRARY_FILES: &[Shipped] = shipped!("library":
     "plan-from-goal",
     "release-notes",
     "summarize-failure",
+    "task",
 );
 
 /// The shipped roles.

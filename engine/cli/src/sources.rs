@@ -102,15 +102,22 @@ pub async fn plan_one(
 // === impl Session ===
 
 impl Session {
-    /// Starts the evaluators of this place; does not wait for them. Must be called inside a Tokio
+    /// Starts the evaluators of this place, unless it only names files that need none; does not wait
+    /// for them. Must be called inside a Tokio
     /// runtime.
     ///
     /// # Errors
     /// The evaluator cannot be started.
     pub fn start(app: &App, place: &Place) -> Result<Self, Failure> {
         let session = Self::cold(app, &place.repo, Arc::new(WithSample(tree(place))));
-        let warm = session.planner.pool().warm(Trust::Own);
-        warm.map_err(|error| from_plan_error(error.into(), &place.repo))?;
+        let read_only = |target: &Target| match target {
+            Target::File(path) => !WorkflowFile::is_evaluated(path),
+            Target::Name(_) => false,
+        };
+        if place.targets.is_empty() || !place.targets.iter().all(read_only) {
+            let warm = session.planner.pool().warm(Trust::Own);
+            warm.map_err(|error| from_plan_error(error.into(), &place.repo))?;
+        }
         Ok(session)
     }
 

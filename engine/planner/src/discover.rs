@@ -118,6 +118,12 @@ impl WorkflowFile {
         Some(Self { path: path.to_owned(), kind })
     }
 
+    /// Whether a file of this path is evaluated, rather than only read.
+    #[must_use]
+    pub fn is_evaluated(path: &str) -> bool {
+        crate::declared::format(path).is_none()
+    }
+
     /// The name without a plan in sight: of `ci.plue.py` it is `ci`, of `api/.plue.py` `api`.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

@@ -10,6 +10,7 @@
 mod bucket;
 pub mod cache;
 pub mod codes;
+mod declared;
 mod difference;
 pub mod discover;
 mod error;

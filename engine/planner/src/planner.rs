@@ -2,21 +2,22 @@
 
 use std::{fmt, sync::Arc};
 
-use plue_plan::{Diagnostic, Event, Plan, Severity, Span};
+use plue_plan::{Diagnostic, Event, Plan, Severity};
 use plue_runtime::{
     Clock, Tasks,
     metrics::names::{EVALUATION_REFUSALS, EVALUATIONS, NEGATIVE_CACHE_HITS, PLAN_CACHE_HITS},
 };
-use plue_wire::eval::Usage;
+use plue_spec::workflow::Format;
+use plue_wire::eval::{Facts, Usage};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     bucket::{Rate, Throttle},
     cache::{CachedPlans, Key, Memory, PlanCache},
-    codes,
+    codes, declared,
     difference::first_difference,
-    discover::{self, WorkflowFile, WorkflowKind, discover, find_by_name},
+    discover::{self, WorkflowFile, discover, find_by_name},
     error::{Error, PlanError},
     exchange::Exchange,
     judge::{PlannedWorkflow, judge},
@@ -137,9 +138,11 @@ impl Planner {
     /// [`PlanError::Invalid`] with everything that is wrong with the file, else
     /// [`PlanError::Infrastructure`].
     pub async fn plan(&self, request: PlanRequest) -> Result<Evaluated, PlanError> {
-        front_end(&request.entry)?;
         let question = Question::of(&request);
         let sources = self.sources(&request.view, &request.entry).await?;
+        if declared::format(&request.entry).is_some() {
+            return self.evaluate(&sources, &question, &request.view, request.trust).await;
+        }
         let key = self.key(&sources, &question, request.trust);
         if let Some(found) = self.cached(&key, &request.view).await? {
             return Ok(found);
@@ -274,6 +277,9 @@ impl Planner {
         view: &Arc<dyn CommitView>,
         trust: Trust,
     ) -> Result<Evaluated, PlanError> {
+        if let Some(format) = declared::format(&sources.entry) {
+            return self.read_declared(sources, question, view, format).await;
+        }
         let exchange = Exchange { sources, question, view, tasks: &self.0.tasks };
         let mut checkout = self.0.pool.checkout(trust).await?;
         let settled = exchange.run(&mut checkout).await;
@@ -297,6 +303,28 @@ impl Planner {
             printed: settled.printed,
             usage: settled.usage,
             rounds: settled.rounds,
+            origin: Origin::Evaluated,
+        })
+    }
+
+    /// The plan of a YAML or JSON file; no evaluator is started.
+    async fn read_declared(
+        &self,
+        sources: &Sources,
+        question: &Question,
+        view: &Arc<dyn CommitView>,
+        format: Format,
+    ) -> Result<Evaluated, PlanError> {
+        let source = sources.clone();
+        let read = self.blocking(move || declared::plan(&source, format)).await?;
+        let (workflows, texts) = self.bound(read?, view).await?;
+        let read_set = ReadSet::of(sources, question, &Facts::default(), declared::BUILD);
+        Ok(Evaluated {
+            workflows: workflows.into(),
+            read_set: Arc::new(ReadSet { texts, ..read_set }),
+            printed: String::new(),
+            usage: Usage::default(),
+            rounds: 0,
             origin: Origin::Evaluated,
         })
     }
@@ -443,19 +471,6 @@ fn bind_all(
         workflow.warnings.extend(warnings);
     }
     if problems.is_empty() { Ok((workflows, texts)) } else { Err(PlanError::Invalid(problems)) }
-}
-
-fn front_end(entry: &str) -> Result<(), PlanError> {
-    match WorkflowFile::at(entry).map(|file| file.kind) {
-        Some(WorkflowKind::Yaml | WorkflowKind::Json) => {
-            let message = "YAML and JSON workflows cannot be planned yet".to_owned();
-            let problem = Diagnostic::error(codes::NO_FRONT_END, message);
-            let problem = problem.at(Span::at(entry, 1, 1)).hint("write it as `.plue.py` for now");
-            Err(PlanError::invalid(problem))
-        }
-        // A file that a person names need not have the name of a workflow.
-        Some(WorkflowKind::Python) | None => Ok(()),
-    }
 }
 
 /// Whether the evaluation was ended from outside.

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     codes,
+    declared::{self, max_bytes},
     error::PlanError,
     view::{CommitView, Content, ViewError, normal},
 };
@@ -31,20 +32,24 @@ pub(crate) struct Sources {
 // === impl Sources ===
 
 impl Sources {
-    /// Reads the workflow file and the modules.
+    /// Reads the workflow file, and for Python the modules.
     pub(crate) fn read(view: &dyn CommitView, entry: &str) -> Result<Self, PlanError> {
         let mut problems = Vec::new();
         let entry = normal(entry).ok_or_else(|| PlanError::invalid(no_such_file(entry)))?;
         let mut files = BTreeMap::new();
-        match source(view, &entry, &mut problems)? {
+        match source(view, &entry, max_bytes(&entry), &mut problems)? {
             Some(bytes) => _ = files.insert(entry.clone(), bytes),
             None if problems.is_empty() => problems.push(no_such_file(&entry)),
             None => {}
         }
+        if declared::format(&entry).is_some() {
+            let read = Self { entry, files };
+            return if problems.is_empty() { Ok(read) } else { Err(PlanError::Invalid(problems)) };
+        }
         let modules = view.files_in(LIB_FOLDER)?;
         let modules = modules.iter().filter(|path| path.ends_with(".py") && **path != entry);
         for path in modules.take(MAX_MODULES) {
-            if let Some(bytes) = source(view, path, &mut problems)? {
+            if let Some(bytes) = source(view, path, MAX_SOURCE_BYTES, &mut problems)? {
                 files.insert(path.clone(), bytes);
             }
         }
@@ -84,9 +89,10 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 fn source(
     view: &dyn CommitView,
     path: &str,
+    max: usize,
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Option<Bytes>, ViewError> {
-    match view.content(path, MAX_SOURCE_BYTES)? {
+    match view.content(path, max)? {
         Content::Bytes(bytes) => match std::str::from_utf8(&bytes) {
             Ok(_) => return Ok(Some(Bytes(bytes))),
             Err(error) => problems.push(not_utf8(path, &bytes, error.valid_up_to())),
@@ -95,7 +101,7 @@ fn source(
             at(
                 codes::SOURCE_TOO_LARGE,
                 path,
-                format!("the file is {size} bytes, the limit is {MAX_SOURCE_BYTES}"),
+                format!("the file is {size} bytes, the limit is {max}"),
             )
             .hint("move long prompts and scripts into files of their own"),
         ),

@@ -1,10 +1,11 @@
-//! Expressions and templates: what a plan's `when`, `$expr` and `$template` mean.
+//! Expressions and templates: what a plan's `when`, `$expr` and `$template` mean; and workflows in
+//! YAML and JSON.
 //!
 //! Pure: must not await, do I/O, read a clock or the environment. CEL is parsed by the crate `cel`;
 //! evaluation is this crate's own walk over that tree, because it must be bounded in cost, name what
-//! is missing, and record what was read. The YAML front end comes into this crate later.
+//! is missing, and record what was read. [`workflow`] is the front end of YAML and JSON files.
 //!
-//! Reading order: [`Scope`], [`expression`], [`template`], [`resolve()`].
+//! Reading order: [`Scope`], [`expression`], [`template`], [`resolve()`], [`workflow`].
 #![forbid(unsafe_code)]
 
 pub mod codes;
@@ -19,6 +20,7 @@ mod reads;
 mod resolve;
 mod scope;
 pub mod template;
+pub mod workflow;
 
 pub use crate::{
     error::Error,

@@ -23,6 +23,16 @@ pub(crate) struct Tokens<'s> {
     tokens: Vec<Token<'s>>,
 }
 
+/// A word or sign with its place in the source, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Word<'s> {
+    pub(crate) text: &'s str,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Whether it is a name, rather than a sign, number or text.
+    pub(crate) is_name: bool,
+}
+
 // === impl Tokens ===
 
 impl<'s> Tokens<'s> {
@@ -51,6 +61,16 @@ impl<'s> Tokens<'s> {
             return Err(error_at(source, 0, "it is empty"));
         }
         Ok(Self { source, tokens })
+    }
+
+    /// All words and signs, in order.
+    pub(crate) fn words(&self) -> impl Iterator<Item = Word<'s>> {
+        self.tokens.iter().map(|token| Word {
+            text: token.text,
+            start: token.start,
+            end: token.start + token.text.len(),
+            is_name: token.kind == TokenKind::TokIdent,
+        })
     }
 
     /// An error where a name first stands on its own.

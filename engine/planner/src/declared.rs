@@ -1,0 +1,49 @@
+//! Workflows in YAML and JSON: read by `plue-spec`, in this process, without an evaluator.
+//!
+//! Nothing of a stranger is run here, so there is no jail, no second opinion and no cache: reading is
+//! bounded and takes less time than asking for what was read before.
+
+use plue_plan::{SealedPlan, Span};
+use plue_spec::workflow::{Format, MAX_FILE_BYTES, read};
+use plue_wire::eval::MAX_SOURCE_BYTES;
+
+use crate::{
+    discover::{WorkflowFile, WorkflowKind},
+    error::PlanError,
+    judge::PlannedWorkflow,
+    sources::Sources,
+};
+
+/// Stands where a read-set has the build of the evaluator.
+pub(crate) const BUILD: &str = concat!("plue-spec/", env!("CARGO_PKG_VERSION"));
+
+/// How a file is to be read; `None`: it is Python. A file that a person names need not have the
+/// name of a workflow.
+pub(crate) fn format(entry: &str) -> Option<Format> {
+    match WorkflowFile::at(entry).map(|file| file.kind) {
+        Some(WorkflowKind::Python) => None,
+        Some(WorkflowKind::Yaml) => Some(Format::Yaml),
+        Some(WorkflowKind::Json) => Some(Format::Json),
+        None => match entry.rsplit_once('.').map(|(_, end)| end) {
+            Some("yaml" | "yml") => Some(Format::Yaml),
+            Some("json") => Some(Format::Json),
+            Some(_) | None => None,
+        },
+    }
+}
+
+/// Bytes that a workflow file may have.
+pub(crate) fn max_bytes(entry: &str) -> usize {
+    if format(entry).is_some() { MAX_FILE_BYTES } else { MAX_SOURCE_BYTES }
+}
+
+/// The one plan of a file.
+pub(crate) fn plan(sources: &Sources, format: Format) -> Result<Vec<PlannedWorkflow>, PlanError> {
+    let entry = sources.entry.as_str();
+    let bytes = sources.files.get(entry).map_or(&[][..], |bytes| &bytes.0);
+    let workflow = read(entry, bytes, format).map_err(PlanError::Invalid)?;
+    let sealed = SealedPlan::seal(workflow.plan)
+        .map_err(|problem| PlanError::invalid(problem.at(Span::at(entry, 1, 1))))?;
+    let (places, warnings) = (workflow.places, workflow.warnings);
+    Ok(vec![PlannedWorkflow { sealed, places, warnings }])
+}

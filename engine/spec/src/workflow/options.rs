@@ -1,0 +1,210 @@
+//! What a task of any kind may say, with the names of the Python front end and those of YAML.
+
+use plue_plan::{
+    DurationText, StepId, codes as plan_codes,
+    policy::{Backoff, Budget, Cache, Goto, OnFailure, Retry, Service},
+    step::StepOptions,
+};
+
+use crate::{
+    codes,
+    workflow::{
+        fields::{Field, Fields},
+        lower::Lower,
+        problems::quoted,
+        rewrite::{Written, rewrite},
+        yaml::{Data, Node},
+    },
+};
+
+// === impl Lower ===
+
+impl Lower<'_, '_> {
+    /// `dependencies` or `depends_on`.
+    pub(super) fn dependencies(&mut self, fields: &mut Fields<'_>) -> Vec<StepId> {
+        let field = fields.either(("dependencies", "depends_on"), &mut self.problems);
+        let Some(field) = field else { return Vec::new() };
+        let items = fields.items_of(field, "ids of tasks", &mut self.problems);
+        let what = format!("a dependency of {}", fields.what);
+        let ids = items.iter().filter_map(|item| {
+            super::fields::plain(item, &what, &mut self.problems).map(StepId::new)
+        });
+        ids.collect()
+    }
+
+    pub(super) fn options(&mut self, fields: &mut Fields<'_>) -> StepOptions {
+        let condition = fields.either(("condition", "when"), &mut self.problems);
+        let (on_failure, retry_on_failure) = self.on_failure(fields);
+        let retry = fields.take("retry").and_then(|field| self.retry(field, &fields.what.clone()));
+        StepOptions {
+            name: fields.fixed("name", &mut self.problems),
+            when: condition.and_then(|field| self.condition(field.node)),
+            env: self.values_field(fields, "env"),
+            secrets: self.secrets(fields),
+            timeout: fields.duration("timeout", &mut self.problems),
+            retry: retry.or_else(|| retry_on_failure.then(Retry::default)),
+            on_failure,
+            on_success: fields
+                .take("on_success")
+                .and_then(|field| self.goto(field.node, "`on_success`")),
+            runner: fields.fixed("runner", &mut self.problems),
+            image: fields.fixed("image", &mut self.problems),
+            resources: self.resources(fields),
+            cwd: fields.fixed("cwd", &mut self.problems),
+            outputs: fields.json("outputs"),
+            artifacts: fields.texts("artifacts", &mut self.problems),
+            cache: fields.take("cache").and_then(|field| self.cache(field.node)),
+            services: self.services(fields),
+            pure: fields.flag("pure", &mut self.problems).unwrap_or(false),
+            interactive: fields.flag("interactive", &mut self.problems).unwrap_or(false),
+            required: fields.flag("required", &mut self.problems).unwrap_or(false),
+        }
+    }
+
+    /// What a failure means, and whether it is tried again first: `retry` says no more than that.
+    fn on_failure(&mut self, fields: &mut Fields<'_>) -> (OnFailure, bool) {
+        let Some(field) = fields.take("on_failure") else {
+            return (OnFailure::Fail, false);
+        };
+        if let Data::Map(_) = field.node.data {
+            let goto = self.goto(field.node, "`on_failure`");
+            return (goto.map_or(OnFailure::Fail, OnFailure::Goto), false);
+        }
+        let choices = [("fail", 0_u8), ("retry", 1), ("skip", 2), ("continue", 3)];
+        match fields.choice_of(field, &choices, &mut self.problems) {
+            Some(1) => (OnFailure::Fail, true),
+            Some(2) => (OnFailure::Skip, false),
+            Some(3) => (OnFailure::Continue, false),
+            Some(_) | None => (OnFailure::Fail, false),
+        }
+    }
+
+    /// `{goto: id, max_visits: 3}`
+    fn goto(&mut self, node: &Node, what: &str) -> Option<Goto> {
+        let mut fields = self.fields(node, what)?;
+        let goto = fields.text("goto", &mut self.problems);
+        let max_visits = fields.count("max_visits", &mut self.problems);
+        if goto.is_none() {
+            fields.missing("goto", "write {goto: id, max_visits: 3}", &mut self.problems);
+        }
+        fields.finish(&mut self.problems);
+        Some(Goto { goto: StepId::new(goto?), max_visits })
+    }
+
+    fn retry(&mut self, field: Field<'_>, what: &str) -> Option<Retry> {
+        if let Data::Number(_, spelled) = &field.node.data {
+            let message = format!("`retry` of {what} is a mapping, not the number {spelled}");
+            let hint = format!("write retry: {{max_attempts: {spelled}}}");
+            self.problems.push(codes::FIELD_TYPE, field.node.place, message, hint);
+            return None;
+        }
+        let mut fields = self.fields(field.node, &format!("`retry` of {what}"))?;
+        let (problems, default) = (&mut self.problems, Retry::default());
+        let backoffs = [("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
+        let retry = Retry {
+            max_attempts: fields.count("max_attempts", problems).unwrap_or(default.max_attempts),
+            delay: fields.duration("delay", problems).unwrap_or(default.delay),
+            backoff: fields.choice("backoff", &backoffs, problems).unwrap_or_default(),
+            max_delay: fields.duration("max_delay", problems),
+            jitter: fields.number("jitter", problems),
+            on: fields.texts("on", problems),
+        };
+        fields.finish(problems);
+        Some(retry)
+    }
+
+    /// Names of secrets, also as `context.secrets` calls them.
+    fn secrets(&mut self, fields: &mut Fields<'_>) -> Vec<String> {
+        let Some(field) = fields.take("secrets") else {
+            return Vec::new();
+        };
+        let items = fields.items_of(field, "names of secrets", &mut self.problems);
+        let what = format!("a secret of {}", fields.what);
+        let mut names = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(text) = super::fields::plain(item, &what, &mut self.problems) else {
+                continue;
+            };
+            let inner = text.strip_prefix("${").and_then(|text| text.strip_suffix('}'));
+            names.push(match inner.map(|inner| rewrite(inner, &self.names)) {
+                Some(Ok(Written::Secret(name))) => name,
+                Some(_) => {
+                    let message = format!("{} is no secret", quoted(&text));
+                    let hint = "write its name, like NPM_TOKEN";
+                    self.problems.push(plan_codes::BAD_SECRET_NAME, item.place, message, hint);
+                    continue;
+                }
+                None => self.names.secrets.get(&text).cloned().unwrap_or(text),
+            });
+        }
+        names
+    }
+
+    fn resources(
+        &mut self,
+        fields: &mut Fields<'_>,
+    ) -> std::collections::BTreeMap<String, serde_json::Value> {
+        let Some(field) = fields.take("resources") else {
+            return std::collections::BTreeMap::new();
+        };
+        let Some(entries) = field.node.entries() else {
+            let hint = Some("like {cpu: 2, memory: 4Gi}".to_owned());
+            fields.wrong(field, "a mapping", hint, &mut self.problems);
+            return std::collections::BTreeMap::new();
+        };
+        entries.iter().map(|(key, node)| (key.text.clone(), node.json())).collect()
+    }
+
+    fn cache(&mut self, node: &Node) -> Option<Cache> {
+        let mut fields = self.fields(node, "`cache`")?;
+        let key = self.text_value_field(&mut fields, "key");
+        if key.is_none() {
+            fields.missing("key", "like key: deps-v1", &mut self.problems);
+        }
+        let paths = fields.texts("paths", &mut self.problems);
+        let restore = fields.texts("restore", &mut self.problems);
+        fields.finish(&mut self.problems);
+        Some(Cache { key: key?, paths, restore })
+    }
+
+    fn services(&mut self, fields: &mut Fields<'_>) -> Vec<Service> {
+        let Some(field) = fields.take("services") else {
+            return Vec::new();
+        };
+        let items = fields.items_of(field, "services", &mut self.problems);
+        items.iter().filter_map(|item| self.service(item)).collect()
+    }
+
+    fn service(&mut self, node: &Node) -> Option<Service> {
+        let mut fields = self.fields(node, "a service")?;
+        let image = fields.fixed("image", &mut self.problems);
+        let port = fields.count("port", &mut self.problems);
+        let env = self.values_field(&mut fields, "env");
+        for (name, given) in [("image", image.is_some()), ("port", port.is_some())] {
+            if !given {
+                fields.missing(name, "like {image: postgres:16, port: 5432}", &mut self.problems);
+            }
+        }
+        let port = port.map(u16::try_from);
+        if let Some(Err(_)) = port {
+            let message = "the port of a service is at most 65535";
+            self.problems.error(codes::FIELD_VALUE, fields.place, message);
+        }
+        fields.finish(&mut self.problems);
+        Some(Service { image: image?, port: port?.ok()?, env })
+    }
+
+    pub(super) fn budget(&mut self, field: Option<Field<'_>>) -> Option<Budget> {
+        let mut fields = self.fields(field?.node, "`budget`")?;
+        let usd = fields.number("usd", &mut self.problems);
+        let tokens = fields.whole("tokens", &mut self.problems);
+        fields.finish(&mut self.problems);
+        Some(Budget { usd, tokens })
+    }
+}
+
+/// The longest run when nothing is said, which is not written into a plan.
+pub(super) fn without_default(timeout: Option<DurationText>) -> Option<DurationText> {
+    let default = DurationText::new(plue_plan::plan::DEFAULT_TIMEOUT).parse().ok();
+    timeout.filter(|timeout| timeout.parse().ok() != default)
+}

@@ -1,0 +1,214 @@
+//! The whole file: settings, triggers, inputs, hooks, and the plan that they make.
+
+use plue_plan::{
+    Plan,
+    plan::{Hooks, IR_VERSION, Input, InputType},
+    policy::{Concurrency, PlanOnFailure},
+};
+
+use crate::{
+    codes,
+    workflow::{
+        fields::{Field, Fields},
+        lower::Lower,
+        options::without_default,
+        problems::quoted,
+        yaml::{Data, Node},
+    },
+};
+
+/// Tasks at the same time when the file does not say.
+pub const DEFAULT_MAX_PARALLEL: u32 = 3;
+/// The version of the format.
+pub const FORMAT_VERSION: &str = "1.0";
+/// `max_parallel` without a limit.
+pub const UNLIMITED: &str = "unlimited";
+
+/// What `settings` says.
+#[derive(Default)]
+struct Settings {
+    max_parallel: Option<u32>,
+    timeout: Option<plue_plan::DurationText>,
+    on_failure: PlanOnFailure,
+}
+
+// === impl Lower ===
+
+impl Lower<'_, '_> {
+    /// The plan of a file; what could not be read is left out and reported.
+    pub(super) fn plan(&mut self, root: &Node) -> Option<Plan> {
+        let mut fields = self.fields(root, "the workflow")?;
+        self.version(&mut fields);
+        let name = fields.fixed("name", &mut self.problems);
+        if name.is_none() && root.get("name").is_none_or(|name| matches!(name.data, Data::Null)) {
+            fields.missing("name", "what people call it", &mut self.problems);
+        }
+        self.context(&mut fields);
+        let tags = self.tags(&mut fields);
+        let settings = fields.take("settings").map(|field| self.settings(field.node));
+        let settings = settings.unwrap_or_else(|| Settings {
+            max_parallel: Some(DEFAULT_MAX_PARALLEL),
+            ..Settings::default()
+        });
+        let triggers = fields.take("triggers");
+        let inputs = self.inputs(&mut fields);
+        let hooks = fields.take("hooks").map(|field| self.hooks(field.node)).unwrap_or_default();
+        let tasks = fields.take("tasks");
+        if tasks.is_none() {
+            fields.missing("tasks", "like tasks: [{id: test, run: make test}]", &mut self.problems);
+        }
+        let steps = self.tasks(tasks, &fields);
+        let mut plan = Plan {
+            version: IR_VERSION,
+            name: name.unwrap_or_else(|| "?".to_owned()),
+            description: fields.text("description", &mut self.problems),
+            goal: fields.text("goal", &mut self.problems),
+            inputs,
+            env: self.values_field(&mut fields, "env"),
+            runner: fields.fixed("runner", &mut self.problems),
+            image: fields.fixed("image", &mut self.problems),
+            timeout: settings.timeout,
+            max_parallel: settings.max_parallel,
+            on_failure: settings.on_failure,
+            concurrency: fields.take("concurrency").and_then(|field| self.concurrency(field.node)),
+            hooks,
+            budget: {
+                let field = fields.take("budget");
+                self.budget(field)
+            },
+            outputs: self.values_field(&mut fields, "outputs"),
+            tags,
+            triggers: self.triggers(triggers, &fields),
+            steps,
+        };
+        fields.finish(&mut self.problems);
+        self.imply_inputs(&mut plan, root);
+        Some(plan)
+    }
+
+    fn version(&mut self, fields: &mut Fields<'_>) {
+        let Some(field) = fields.take("version") else { return };
+        let version = match &field.node.data {
+            Data::Text(text) => text.as_str(),
+            Data::Number(_, spelled) => spelled.as_str(),
+            Data::Null | Data::Bool(_) | Data::List(_) | Data::Map(_) => "",
+        };
+        if !matches!(version, FORMAT_VERSION | "1") {
+            let message = match version {
+                "" => format!("the version of the format is {}", field.node.kind()),
+                other => format!("the version {} of the format is not supported", quoted(other)),
+            };
+            let hint = format!("this plue reads version: \"{FORMAT_VERSION}\"");
+            self.problems.push(codes::FORMAT_VERSION, field.node.place, message, hint);
+        }
+    }
+
+    fn context(&mut self, fields: &mut Fields<'_>) {
+        let Some(field) = fields.take("context") else { return };
+        let Some(mut context) = self.fields(field.node, "`context`") else { return };
+        if let Some(variables) = context.take("variables") {
+            self.constants(variables);
+        }
+        if let Some(secrets) = context.take("secrets") {
+            self.secret_names(secrets);
+        }
+        context.finish(&mut self.problems);
+    }
+
+    /// `metadata.tags`, or `tags`. The author is for those who read the file.
+    fn tags(&mut self, fields: &mut Fields<'_>) -> Vec<String> {
+        let mut tags = fields.texts("tags", &mut self.problems);
+        let Some(field) = fields.take("metadata") else { return tags };
+        let Some(mut metadata) = self.fields(field.node, "`metadata`") else { return tags };
+        metadata.text("author", &mut self.problems);
+        tags.extend(metadata.texts("tags", &mut self.problems));
+        metadata.finish(&mut self.problems);
+        tags
+    }
+
+    fn settings(&mut self, node: &Node) -> Settings {
+        let default = Some(DEFAULT_MAX_PARALLEL);
+        let Some(mut fields) = self.fields(node, "`settings`") else {
+            return Settings { max_parallel: default, ..Settings::default() };
+        };
+        let unlimited = node.get("max_parallel").and_then(Node::text) == Some(UNLIMITED);
+        let max_parallel = if unlimited {
+            fields.take("max_parallel");
+            None
+        } else {
+            fields.count("max_parallel", &mut self.problems).or(default)
+        };
+        let choices = [("stop", PlanOnFailure::Stop), ("continue", PlanOnFailure::Continue)];
+        let on_failure = fields.choice("on_failure", &choices, &mut self.problems);
+        let timeout = fields.duration("timeout", &mut self.problems);
+        fields.finish(&mut self.problems);
+        Settings {
+            max_parallel,
+            timeout: without_default(timeout),
+            on_failure: on_failure.unwrap_or_default(),
+        }
+    }
+
+    fn hooks(&mut self, node: &Node) -> Hooks {
+        let Some(mut fields) = self.fields(node, "`hooks`") else {
+            return Hooks::default();
+        };
+        let mut list = |name| {
+            let field = fields.take(name);
+            self.tasks(field, &fields)
+        };
+        let hooks = Hooks {
+            on_start: list("on_start"),
+            on_success: list("on_success"),
+            on_failure: list("on_failure"),
+            on_complete: list("on_complete"),
+        };
+        fields.finish(&mut self.problems);
+        hooks
+    }
+
+    fn triggers(
+        &mut self,
+        field: Option<Field<'_>>,
+        fields: &Fields<'_>,
+    ) -> Vec<plue_plan::Trigger> {
+        let Some(field) = field else { return Vec::new() };
+        let items = fields.items_of(field, "triggers", &mut self.problems);
+        let mut triggers = Vec::with_capacity(items.len());
+        for item in items {
+            if let Some(trigger) = self.trigger(item) {
+                let span = self.problems.span(item.place);
+                self.places.triggers.extend(span.map(|span| (triggers.len(), span)));
+                triggers.push(trigger);
+            }
+        }
+        triggers
+    }
+
+    /// A group, or a mapping with its name.
+    fn concurrency(&mut self, node: &Node) -> Option<Concurrency> {
+        if node.text().is_some() {
+            return Some(Concurrency { group: self.value(node), cancel_in_progress: false });
+        }
+        let mut fields = self.fields(node, "`concurrency`")?;
+        let group = self.text_value_field(&mut fields, "group");
+        if group.is_none() {
+            fields.missing("group", "the name of the group", &mut self.problems);
+        }
+        let cancel = fields.flag("cancel_in_progress", &mut self.problems);
+        fields.finish(&mut self.problems);
+        Some(Concurrency { group: group?, cancel_in_progress: cancel.unwrap_or(false) })
+    }
+
+    /// `${feature_name}` of a file that declares nothing is a required input.
+    fn imply_inputs(&mut self, plan: &mut Plan, root: &Node) {
+        for name in self.names.implied.take() {
+            let message = format!("{} is declared nowhere, and taken as an input", quoted(&name));
+            let hint = format!("write inputs: {{{name}: {{required: true}}}}");
+            let place = root.get("name").unwrap_or(root).place;
+            self.problems.warn(codes::IMPLICIT_INPUT, place, message, hint);
+            let input = Input { kind: InputType::String, required: true, ..Input::default() };
+            plan.inputs.insert(name, input);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Tasks: what a step does is said by one of `agent`, `run`, `python`, `script`, `prompt` and `uses`.
+
+use plue_plan::{
+    Action, Step, StepId,
+    action::{Bash, Python},
+};
+
+use crate::{
+    codes,
+    workflow::{
+        fields::{Field, Fields},
+        lower::Lower,
+        names::id_of,
+        problems::quoted,
+        yaml::{Data, Node, Place},
+    },
+};
+
+/// The keys that say what a task does.
+const KINDS: [&str; 6] = ["agent", "run", "python", "script", "prompt", "uses"];
+/// The agent that is a shell and no model.
+const SHELL: &str = "shell";
+
+/// What a task says that its kind may need.
+pub(super) struct Said<'n> {
+    pub(super) id: String,
+    pub(super) description: Option<String>,
+    pub(super) parameters: Option<Field<'n>>,
+    pub(super) prompt: Option<Field<'n>>,
+    /// The shortest text that stands for the task.
+    pub(super) title: Option<String>,
+}
+
+// === impl Lower ===
+
+impl Lower<'_, '_> {
+    /// The tasks of a list.
+    pub(super) fn tasks(&mut self, field: Option<Field<'_>>, fields: &Fields<'_>) -> Vec<Step> {
+        let Some(field) = field else { return Vec::new() };
+        let items = fields.items_of(field, "tasks", &mut self.problems);
+        let named = items.iter().enumerate();
+        named.filter_map(|(index, item)| self.task(item, index)).collect()
+    }
+
+    fn task(&mut self, node: &Node, index: usize) -> Option<Step> {
+        let id = node.get("id").and_then(id_of);
+        let what = match &id {
+            Some(id) => format!("task {}", quoted(id)),
+            None => format!("task {}", index + 1),
+        };
+        let mut fields = self.fields(node, &what)?;
+        let id_field = fields.take("id");
+        match id_field {
+            Some(field) => {
+                if self.is_text(field, &fields) {
+                    let span = self.problems.span(field.node.place);
+                    let spans = self.places.steps.entry(StepId::new(id.clone()?)).or_default();
+                    spans.extend(span);
+                }
+            }
+            None => fields.missing("id", "every task has an id of its own", &mut self.problems),
+        }
+        let depends_on = self.dependencies(&mut fields);
+        let action = self.action(&mut fields, id.as_deref().unwrap_or_default());
+        let mut options = self.options(&mut fields);
+        fields.finish(&mut self.problems);
+        let (action, env) = action?;
+        for (name, value) in env {
+            options.env.entry(name).or_insert(value);
+        }
+        Some(Step { id: StepId::new(id?), depends_on, action, options })
+    }
+
+    fn is_text(&mut self, field: Field<'_>, fields: &Fields<'_>) -> bool {
+        fields.text_of(field, &mut self.problems).is_some()
+    }
+
+    /// What the task does, and the environment that its parameters are.
+    fn action(
+        &mut self,
+        fields: &mut Fields<'_>,
+        id: &str,
+    ) -> Option<(Action, std::collections::BTreeMap<String, plue_plan::Value>)> {
+        let given = KINDS.map(|kind| (kind, fields.take(kind)));
+        let said = Said {
+            id: id.to_owned(),
+            description: fields.text("description", &mut self.problems),
+            parameters: fields.take("parameters"),
+            prompt: given[4].1,
+            title: None,
+        };
+        // A prompt is the agent's; a script may stand beside `python` only to be refused there.
+        let kinds: Vec<(&str, Field<'_>)> =
+            given.iter().filter_map(|(kind, field)| Some((*kind, (*field)?))).collect();
+        let kinds: Vec<_> = match kinds.as_slice() {
+            [agent @ ("agent", _), ("prompt", _)] => vec![*agent],
+            other => other.to_vec(),
+        };
+        let [(kind, field)] = kinds.as_slice() else {
+            self.no_kind(fields, &kinds);
+            return None;
+        };
+        if !matches!(*kind, "agent" | "prompt")
+            && let Some(parameters) = said.parameters
+        {
+            let message = format!("{} has `parameters` without an agent", fields.what);
+            let hint = "give values to a command with `env:`";
+            self.problems.push(codes::UNKNOWN_KEY, parameters.key, message, hint);
+        }
+        let plain = |action: Option<Action>| Some((action?, std::collections::BTreeMap::new()));
+        match *kind {
+            "agent" => {
+                let agent = fields.text_of(*field, &mut self.problems)?;
+                if agent == SHELL {
+                    return self.shell(fields, &said, *field);
+                }
+                plain(self.llm(fields, &said, Some(agent)))
+            }
+            "run" => plain(self.bash(fields, *field)),
+            "python" => plain(self.python(fields, *field, true)),
+            "script" => plain(self.python(fields, *field, false)),
+            "prompt" => plain(self.llm(fields, &said, None)),
+            _ => plain(self.uses(fields, *field)),
+        }
+    }
+
+    fn no_kind(&mut self, fields: &mut Fields<'_>, kinds: &[(&str, Field<'_>)]) {
+        let (message, place) = match kinds {
+            [(first, _), (second, field), ..] => {
+                let message = format!("{} has both `{first}` and `{second}`", fields.what);
+                (message, field.key)
+            }
+            [] | [_] => (format!("{} does not say what it does", fields.what), fields.place),
+        };
+        let hint =
+            format!("a task has one of {}", KINDS.map(|kind| format!("`{kind}`")).join(", "));
+        self.problems.push(codes::STEP_KIND, place, message, hint);
+        // The fields of a kind that is not known are not unknown keys.
+        fields.forget();
+    }
+
+    fn bash(&mut self, fields: &mut Fields<'_>, field: Field<'_>) -> Option<Action> {
+        let run = self.script(fields, field);
+        let shell = fields.fixed("shell", &mut self.problems);
+        Some(Action::Bash(Bash { run: run?, shell: shell.unwrap_or_else(|| "bash".to_owned()) }))
+    }
+
+    /// The text of a program: `${…}` in it belongs to the program.
+    fn script(&mut self, fields: &Fields<'_>, field: Field<'_>) -> Option<String> {
+        let text = fields.text_of(field, &mut self.problems)?;
+        self.warn_of_references(field.node, &text);
+        Some(text)
+    }
+
+    /// In a shell `${a.b}` is always a mistake, and here it looks like an expression.
+    fn warn_of_references(&mut self, node: &Node, text: &str) {
+        for (at, _) in text.match_indices("${") {
+            let rest = &text[at + 2..];
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || "_-".contains(*c))
+                .collect();
+            let dotted = rest[name.len()..].starts_with('.') && !name.is_empty();
+            if dotted || rest.starts_with("fn:") {
+                let place = self.within(node, text, at);
+                let message = "`${…}` is not replaced in the text of a program";
+                let hint = "give the value with `env:` and read the variable in the program";
+                self.problems.warn(codes::NOT_REPLACED, place, message, hint);
+                return;
+            }
+        }
+    }
+
+    fn python(
+        &mut self,
+        fields: &mut Fields<'_>,
+        field: Field<'_>,
+        is_code: bool,
+    ) -> Option<Action> {
+        let text = if is_code {
+            self.script(fields, field)
+        } else {
+            fields.text_of(field, &mut self.problems)
+        };
+        let call = fields.text("call", &mut self.problems);
+        let args = fields.texts("args", &mut self.problems);
+        let text = Some(text?);
+        let (code, script) = if is_code { (text, None) } else { (None, text) };
+        Some(Action::Python(Python { code, call, script, args }))
+    }
+
+    /// `agent: shell`: a command whose other parameters are environment variables.
+    fn shell(
+        &mut self,
+        fields: &mut Fields<'_>,
+        said: &Said<'_>,
+        agent: Field<'_>,
+    ) -> Option<(Action, std::collections::BTreeMap<String, plue_plan::Value>)> {
+        let mut env = std::collections::BTreeMap::new();
+        let mut run = None;
+        if let Some(field) = said.parameters {
+            let entries = field.node.entries();
+            if entries.is_none() {
+                fields.wrong(field, "a mapping", None, &mut self.problems);
+            }
+            let entries = entries.unwrap_or_default();
+            let command = ["run", "script", "command"]
+                .into_iter()
+                .find_map(|name| entries.iter().find(|(key, _)| key.text == name));
+            for (key, node) in entries {
+                match command {
+                    Some((name, _)) if name.text == key.text => {
+                        let what = format!("`parameters.{}` of {}", key.text, fields.what);
+                        let text = super::fields::plain(node, &what, &mut self.problems)?;
+                        self.warn_of_references(node, &text);
+                        run = Some(text);
+                    }
+                    Some(_) | None => {
+                        env.insert(key.text.clone(), self.value(node));
+                    }
+                }
+            }
+        }
+        let run = run.unwrap_or_else(|| {
+            self.no_command(fields, agent.node.place);
+            "true".to_owned()
+        });
+        let shell = fields.fixed("shell", &mut self.problems);
+        let shell = shell.unwrap_or_else(|| "bash".to_owned());
+        Some((Action::Bash(Bash { run, shell }), env))
+    }
+
+    fn no_command(&mut self, fields: &Fields<'_>, at: Place) {
+        let message = format!("{} has no command and does nothing", fields.what);
+        let hint = "write parameters: {run: …}";
+        self.problems.warn(codes::NO_COMMAND, at, message, hint);
+    }
+}
+
+impl Said<'_> {
+    /// What is asked of an agent that is given no request.
+    pub(super) fn request(&self) -> String {
+        let texts = [&self.description, &self.title];
+        let found = texts.into_iter().flatten().find(|text| !text.trim().is_empty());
+        found.cloned().unwrap_or_else(|| self.id.clone())
+    }
+}
+
+/// Whether a mapping holds one key and no other.
+pub(super) fn only<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    match &node.data {
+        Data::Map(entries) => match entries.as_slice() {
+            [(key, value)] if key.text == name => Some(value),
+            _ => None,
+        },
+        Data::Null | Data::Bool(_) | Data::Number(..) | Data::Text(_) | Data::List(_) => None,
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests.
+pub(crate) mod known {
+    pub(crate) fn note(_: &str, _: &[&'static str]) {}
+}
