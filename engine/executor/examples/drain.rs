@@ -34,7 +34,9 @@ async fn main() -> Outcome<()> {
     let store = Store::open(StoreOptions::sqlite(&state.join("plue.db"))).await?;
     let options = plue_pool::Options { binary: runner, directory: state.join("runners") };
     let pool = LocalPool::new(options, store.clone(), clock, tasks.clone());
-    let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
+    let pool = pool.keeping(at_once);
+    let parts =
+        Parts { store, pool: pool.clone(), clock, ids: Ids::random(), tasks: tasks.clone() };
     let engine = Engine::new(Options::new(state.join("locks")), parts);
     let mut queued = Vec::with_capacity(runs);
     for _ in 0..runs {
@@ -55,6 +57,7 @@ async fn main() -> Outcome<()> {
         "per_s": runs as f64 / seconds,
     });
     println!("{line}");
+    pool.close().await?;
     Ok(())
 }
 

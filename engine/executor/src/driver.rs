@@ -267,8 +267,10 @@ impl Driver {
 
     /// Tells the runner to stop and waits until it is gone, so that no process is left behind.
     async fn release(&mut self, leased: Leased) {
-        let runner = leased.lease.runner.clone();
-        leased.lease.release().await;
+        let kept = self.shared.pool.keep(leased.lease, &self.row.id, &self.workspace);
+        let Some(lease) = kept else { return };
+        let runner = lease.runner.clone();
+        lease.release().await;
         while let Err(error) = self.mark_released(&runner).await {
             tracing::warn!(%runner, %error, "runner not marked as gone");
             if !self.waits_for(&error).await {

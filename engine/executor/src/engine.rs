@@ -125,7 +125,16 @@ impl Engine {
     pub async fn tidy(&self) -> Result<(), Error> {
         let shared = &self.0;
         for runner in shared.store.runners(None).await? {
-            let Some(run) = runner.group.filter(|_| runner.pool == POOL) else { continue };
+            // A live engine has it, with its run or without one.
+            if runner.pool != POOL || shared.pool.is_led(&runner) {
+                continue;
+            }
+            let Some(run) = runner.group else {
+                shared.pool.discard(&runner.id).await;
+                let reason = "its engine is gone";
+                shared.store.runner_gone(&runner.id, reason, shared.clock.now()).await?;
+                continue;
+            };
             let row = shared.store.run(&run).await?;
             if row.is_some_and(|row| !row.view.status.is_terminal()) {
                 continue;

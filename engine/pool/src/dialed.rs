@@ -35,6 +35,8 @@ pub(crate) struct Dialed {
     pub(crate) directory: PathBuf,
     pub(crate) events: mpsc::Sender<PoolEvent>,
     pub(crate) commands: mpsc::Receiver<Tagged>,
+    /// Tells others that the runner is led, until this is over.
+    pub(crate) _led: std::fs::File,
 }
 
 // === impl Dialed ===

@@ -121,6 +121,24 @@ impl Lease {
         event.map(|event| self.seen(event))
     }
 
+    /// The session that was reported last, if any was.
+    #[must_use]
+    pub fn session(&self) -> Option<u64> {
+        (self.epoch > 0).then_some(self.epoch)
+    }
+
+    /// Takes the reports that are there and tells whether the runner is still served and said nothing
+    /// but that it is ready.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        loop {
+            match self.try_next() {
+                Some(PoolEvent::Ready { held, .. }) if held.is_empty() => {}
+                Some(_) => return false,
+                None => return !self.events.is_closed(),
+            }
+        }
+    }
+
     fn seen(&mut self, event: PoolEvent) -> PoolEvent {
         if let PoolEvent::Ready { epoch, .. } = &event {
             self.epoch = *epoch;

@@ -6,6 +6,7 @@
 
 pub mod dialed;
 pub mod error;
+mod idle;
 pub mod lease;
 mod leftovers;
 pub mod local;

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::{
     dialed::{Dial, Dialed},
     error::Error,
+    idle::{self, Idle},
     lease::{COMMAND_QUEUE, EVENT_QUEUE, Lease},
     leftovers,
     supervisor::Supervisor,
@@ -43,8 +44,9 @@ pub struct LocalPool {
     pub(crate) options: Options,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-    tasks: Tasks,
-    dial: Option<Arc<dyn Dial>>,
+    pub(crate) tasks: Tasks,
+    pub(crate) dial: Option<Arc<dyn Dial>>,
+    pub(crate) idle: Idle,
 }
 
 // === impl LocalPool ===
@@ -53,7 +55,7 @@ impl LocalPool {
     /// A pool without runners.
     #[must_use]
     pub fn new(options: Options, store: Store, clock: Clock, tasks: Tasks) -> Self {
-        Self { options, store, clock, tasks, dial: None }
+        Self { options, store, clock, tasks, dial: None, idle: Idle::default() }
     }
 
     /// The same pool, but its runners are not processes that it starts: they come from here.
@@ -62,8 +64,9 @@ impl LocalPool {
         Self { dial: Some(dial), ..self }
     }
 
-    /// Leases a runner to a run: a new one, or with `adopt` the one that an earlier engine started
-    /// for it. Returns at once; [`crate::PoolEvent::Ready`] follows.
+    /// Leases a runner to a run: one without a run if there is any for this workspace, else a new
+    /// one; with `adopt` the one that an earlier engine started for it. Returns at once:
+    /// [`crate::PoolEvent::Ready`] follows if [`Lease::session`] gives none.
     ///
     /// # Errors
     /// The runner's row cannot be stored.
@@ -74,22 +77,41 @@ impl LocalPool {
         ids: &Ids,
         adopt: Option<RunnerId>,
     ) -> Result<Lease, Error> {
-        let adopted = adopt.is_some();
-        let runner = adopt.unwrap_or_else(|| ids.runner());
-        let directory = self.options.directory.join(runner.as_str());
-        // Across engines the token is a file that only this user reads; see docs/decisions/0006.
-        let token = if adopted { read_token(&directory)? } else { ids.secret() };
-        if !adopted {
-            // Row first: a directory without one would be found by nobody.
-            let hash = hex::encode(Sha256::digest(token.as_bytes()));
-            self.store.register_runner(&runner, POOL, &hash, run, self.clock.now()).await?;
-            prepare(&directory, &token)?;
+        if let Some(runner) = adopt {
+            // Across engines the token is a file that only this user reads; see docs/decisions/0006.
+            let token = read_token(&self.options.directory.join(runner.as_str()))?;
+            return self.supervise(runner, token, workspace);
         }
+        match self.take_idle(run, workspace).await? {
+            Some(lease) => Ok(lease),
+            None => self.start(Some(run), workspace, ids).await,
+        }
+    }
+
+    /// Makes a runner.
+    pub(crate) async fn start(
+        &self,
+        run: Option<&RunId>,
+        workspace: &Path,
+        ids: &Ids,
+    ) -> Result<Lease, Error> {
+        let (runner, token) = (ids.runner(), ids.secret());
+        // Row first: a directory without one would be found by nobody.
+        let hash = hex::encode(Sha256::digest(token.as_bytes()));
+        self.store.register_runner(&runner, POOL, &hash, run, self.clock.now()).await?;
+        prepare(&self.options.directory.join(runner.as_str()), &token)?;
+        self.supervise(runner, token, workspace)
+    }
+
+    fn supervise(&self, runner: RunnerId, token: String, workspace: &Path) -> Result<Lease, Error> {
+        let directory = self.options.directory.join(runner.as_str());
+        let led = idle::lead(&directory)?;
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
         if let Some(dial) = self.dial.clone() {
             let (pool, runner) = (self.clone(), runner.clone());
-            let dialed = Dialed { pool, dial, runner, token, directory, events, commands };
+            let dialed =
+                Dialed { pool, dial, runner, token, directory, events, commands, _led: led };
             let lease = Lease::new(dialed.runner.clone(), command_sender, event_receiver);
             self.tasks.spawn("runner", dialed.run());
             return Ok(lease);
@@ -103,6 +125,7 @@ impl LocalPool {
             events,
             commands,
             left_in_order: false,
+            _led: led,
         };
         self.tasks.spawn("runner", supervisor.run());
         Ok(Lease::new(runner, command_sender, event_receiver))

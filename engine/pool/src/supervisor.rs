@@ -45,6 +45,8 @@ pub(crate) struct Supervisor {
     pub(crate) commands: mpsc::Receiver<Tagged>,
     /// The runner ended by itself and said that no process of a step is left.
     pub(crate) left_in_order: bool,
+    /// Tells others that the runner is led, until this is over.
+    pub(crate) _led: std::fs::File,
 }
 
 /// The process of the runner.

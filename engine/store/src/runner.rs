@@ -1,5 +1,6 @@
 //! Runners: their rows, their sessions, and what they get to do.
 
+mod bind;
 mod claim;
 mod session;
 

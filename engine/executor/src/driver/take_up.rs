@@ -90,7 +90,8 @@ impl Driver {
     pub(super) async fn lease_runner(&mut self) -> Result<(), Error> {
         let shared = &self.shared;
         let lease = shared.pool.lease(&self.row.id, &self.workspace, &shared.ids, None).await?;
-        self.lease = Some(Leased { lease, epoch: None });
+        // One that was kept from another run is in session already.
+        self.lease = Some(Leased { epoch: lease.session(), lease });
         Ok(())
     }
 }

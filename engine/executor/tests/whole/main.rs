@@ -7,5 +7,6 @@
 mod cancel;
 mod faults;
 mod flow;
+mod kept;
 mod resume;
 mod world;

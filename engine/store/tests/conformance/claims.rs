@@ -55,6 +55,29 @@ on_each_store! {
         assert_eq!(other.claim(&runner("w1"), new, 5, at(10)).await.unwrap().len(), 2);
     }
 
+    async fn a_runner_changes_its_run_only_from_the_one_it_has_and_without_attempts(world) {
+        let one = world.queued("r1", "a1").await;
+        let two = world.queued("r2", "a2").await;
+        let epoch = world.runner("w1", None).await;
+        let bind = |from: Option<RunId>, to: RunId| {
+            let store = world.store.clone();
+            async move { store.bind_runner(&runner("w1"), from.as_ref(), &to).await.unwrap() }
+        };
+        assert!(!bind(Some(two.clone()), one.clone()).await, "it works for nobody");
+        assert!(bind(None, two.clone()).await);
+        assert!(!bind(None, one.clone()).await, "it works for another run");
+        let claimed = world.store.claim(&runner("w1"), epoch, 8, at(10)).await.unwrap();
+        assert_eq!(claimed.iter().map(|one| &one.run).collect::<Vec<_>>(), [&two]);
+        assert!(!bind(Some(two.clone()), one.clone()).await, "it has an attempt");
+        let claim = claimed[0].claim.clone();
+        world.end(&two, 2, success(&claim, 1)).await.unwrap();
+        assert!(bind(Some(two.clone()), one.clone()).await);
+        let claimed = world.store.claim(&runner("w1"), epoch, 8, at(11)).await.unwrap();
+        assert_eq!(claimed.iter().map(|one| &one.run).collect::<Vec<_>>(), [&one]);
+        world.store.runner_gone(&runner("w1"), "test", at(12)).await.unwrap();
+        assert!(!bind(Some(one), two).await, "it is gone");
+    }
+
     async fn many_claimers_share_a_queue_without_overlap(world) {
         let run = world.created("r1").await;
         let mut next = commit(&run, 1, RunStatus::Running);

@@ -1,0 +1,161 @@
+//! Runners without a run: kept between two runs of one workspace, or started before there is a run.
+//!
+//! Whose a runner is stands in the store: it is bound to the next run before it gets any work. That
+//! somebody leads a runner is a lock that ends with this process, so that what a dead engine kept is
+//! found and ended. Must not hand a runner to another workspace.
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use plue_plan::RunId;
+use plue_runtime::Ids;
+use plue_store::RunnerRow;
+
+use crate::{error::Error, lease::Lease, local::LocalPool};
+
+/// The file in a runner's directory that whoever leads it has locked.
+const LED: &str = "led";
+/// How long a new row may be without that file.
+const NEW: Duration = Duration::from_secs(60);
+/// Tries at the lock of a file that others only look at.
+const LOOKS: u32 = 100;
+
+/// Runners that nobody leases. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Idle {
+    room: usize,
+    parked: Arc<Mutex<Vec<Parked>>>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    workspace: PathBuf,
+    lease: Lease,
+    /// What the store says it works for.
+    group: Option<RunId>,
+}
+
+// === impl Idle ===
+
+impl Idle {
+    pub(crate) fn with_room(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Parked>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, workspace: &Path) -> Option<Parked> {
+        let mut parked = self.lock();
+        // The last one is the warmest.
+        let at = parked.iter().rposition(|one| one.workspace == workspace)?;
+        Some(parked.swap_remove(at))
+    }
+}
+
+// === impl LocalPool: without a run ===
+
+impl LocalPool {
+    /// A pool that keeps so many runners for further runs in the same workspace. [`LocalPool::close`]
+    /// ends them.
+    #[must_use]
+    pub fn keeping(self, runners: usize) -> Self {
+        Self { idle: Idle::with_room(runners), ..self }
+    }
+
+    /// Starts a runner for a run that will come. [`LocalPool::close`] ends it if none does.
+    ///
+    /// # Errors
+    /// The runner's row cannot be stored.
+    pub async fn warm(&self, workspace: &Path, ids: &Ids) -> Result<(), Error> {
+        let lease = self.start(None, workspace, ids).await?;
+        self.idle.lock().push(Parked { workspace: workspace.to_owned(), lease, group: None });
+        Ok(())
+    }
+
+    /// Takes a runner back whose run is over. The lease comes back when it cannot be kept: there is no
+    /// room, or it is not in session.
+    #[must_use = "a lease that comes back is to be released"]
+    pub fn keep(&self, mut lease: Lease, run: &RunId, workspace: &Path) -> Option<Lease> {
+        let mut parked = self.idle.lock();
+        if parked.len() >= self.idle.room || !lease.is_quiet() || lease.session().is_none() {
+            return Some(lease);
+        }
+        parked.push(Parked { workspace: workspace.to_owned(), lease, group: Some(run.clone()) });
+        None
+    }
+
+    /// An idle runner of this workspace, bound to the run.
+    pub(crate) async fn take_idle(
+        &self,
+        run: &RunId,
+        workspace: &Path,
+    ) -> Result<Option<Lease>, Error> {
+        while let Some(Parked { mut lease, group, .. }) = self.idle.take(workspace) {
+            let usable = lease.is_quiet();
+            if usable && self.store.bind_runner(&lease.runner, group.as_ref(), run).await? {
+                return Ok(Some(lease));
+            }
+            self.end(lease).await?;
+        }
+        Ok(None)
+    }
+
+    /// Ends all runners without a run, and waits until they are gone.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: a row is left.
+    pub async fn close(&self) -> Result<(), Error> {
+        let parked = std::mem::take(&mut *self.idle.lock());
+        let all = parked.into_iter().map(|one| self.end(one.lease));
+        futures::future::join_all(all).await.into_iter().collect()
+    }
+
+    async fn end(&self, lease: Lease) -> Result<(), Error> {
+        let runner = lease.runner.clone();
+        lease.release().await;
+        let lost = self.store.runner_gone(&runner, "not needed", self.clock.now()).await?;
+        if !lost.is_empty() {
+            tracing::warn!(%runner, "an idle runner had attempts");
+        }
+        Ok(())
+    }
+
+    /// Whether a process that lives leads the runner. A runner of another machine, which has no
+    /// directory here, counts as led if others may use the database.
+    #[must_use]
+    pub fn is_led(&self, runner: &RunnerRow) -> bool {
+        let directory = self.options.directory.join(runner.id.as_str());
+        let is_new = || self.clock.now().duration_since(runner.registered_at).unsigned_abs() < NEW;
+        if !directory.exists() {
+            return self.store.is_shared() || is_new();
+        }
+        match File::open(directory.join(LED)) {
+            Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+            // Its maker is about to make the file, or died before it could.
+            Err(_) => is_new(),
+        }
+    }
+}
+
+/// Locks the directory of a runner for whoever leads it, as long as the file is open. Never waits: who
+/// leads a run is decided elsewhere, this only tells.
+pub(crate) fn lead(directory: &Path) -> Result<File, Error> {
+    let path = directory.join(LED);
+    let failed = |source| Error::Prepare { path: path.clone(), source };
+    let file = File::create(&path).map_err(failed)?;
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Ok(()) => break,
+            // Somebody looks at it at this moment, or the last one who led is just going.
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
+    Ok(file)
+}

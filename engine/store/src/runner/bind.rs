@@ -1,0 +1,74 @@
+//! A runner changes its run: one that is kept between two runs, or was started before there was one.
+
+use jiff::Timestamp;
+use plue_plan::{RunId, RunnerId};
+
+use super::RunnerState;
+use crate::{
+    changes::Shards,
+    error::Error,
+    fence,
+    op::Op,
+    sql::{Arg, Statement, Tx},
+    store::Store,
+};
+
+struct Bind {
+    id: RunnerId,
+    from: Option<RunId>,
+    to: RunId,
+    at: Timestamp,
+}
+
+impl Store {
+    /// Lets a runner work for `to` and no longer for `from`. Not if it is gone, works for another run
+    /// by now, or still has attempts; then nothing changes and the answer is no.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn bind_runner(
+        &self,
+        id: &RunnerId,
+        from: Option<&RunId>,
+        to: &RunId,
+    ) -> Result<bool, Error> {
+        let (from, to) = (from.cloned(), to.clone());
+        self.write(Bind { id: id.clone(), from, to, at: self.clock().now() }).await
+    }
+}
+
+impl Op for Bind {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let text = format!(
+            "SELECT state, group_key, (SELECT count(*) FROM attempt a \
+             WHERE a.runner_id = r.id AND a.state IN ('assigned', 'running')) \
+             FROM runner r WHERE id = $1{}",
+            fence::lock(tx.dialect())
+        );
+        let row = tx.fetch_optional(Statement::new(text, vec![self.id.as_str().into()])).await?;
+        let Some(row) = row else { return Ok(false) };
+        let state: RunnerState = row.parse(0)?;
+        let group = row.opt_text(1)?.map(RunId::new);
+        let may = match state {
+            RunnerState::Warming | RunnerState::Ready | RunnerState::Claimed => true,
+            RunnerState::Draining | RunnerState::Gone => false,
+        };
+        if !may || group != self.from || row.count(2)? > 0 {
+            return Ok(false);
+        }
+        tx.write(
+            Statement::new(
+                "UPDATE runner SET group_key = $2, seen_at = $3 WHERE id = $1",
+                vec![self.id.as_str().into(), Arg::from(self.to.as_str()), self.at.into()],
+            )
+            .expect(1),
+        );
+        Ok(true)
+    }
+
+    fn touched(&self, _: &bool) -> Shards {
+        Shards::NONE
+    }
+}
