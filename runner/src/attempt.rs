@@ -26,7 +26,11 @@ use self::{
     stopping::{Cause, Order, Stopping},
 };
 use crate::{
-    leftovers::Marks, mask::Secrets, outbox::MIN_EVENT_COST, system::Reaped,
+    keeper::{Notes, Prepared},
+    leftovers::Marks,
+    mask::Secrets,
+    outbox::MIN_EVENT_COST,
+    system::Reaped,
     workspace::AttemptFiles,
 };
 
@@ -55,6 +59,10 @@ pub(crate) enum Report {
     Event(Claim, EventKind),
     /// Nothing of the attempt is left.
     Ended(Claim, Box<Ending>),
+    /// The keeper has done what comes before the process.
+    Prepared(Claim, Prepared, Notes),
+    /// The keeper has done what comes after it.
+    Kept(Claim, Notes),
 }
 
 /// Limits of one attempt.

@@ -5,6 +5,7 @@
 
 mod forking;
 mod held;
+mod keeping;
 mod reaping;
 mod session;
 mod ticking;
@@ -27,6 +28,10 @@ use crate::{
     attempt::{Report, stopping::Order},
     boot,
     claims::Claims,
+    keeper::{
+        Places,
+        desk::{Ask, Desk},
+    },
     leftovers,
     link::{Dial, Link, Pauses, Turn, dial_after},
     options::Options,
@@ -53,6 +58,9 @@ pub struct Runner<D: Dial> {
     held: HashMap<AttemptId, Held>,
     /// Assignments that wait until an older one of the same attempt is gone.
     superseding: HashMap<AttemptId, Box<Assign>>,
+    /// Assignments whose workspace is being prepared.
+    preparing: HashMap<AttemptId, Box<Assign>>,
+    desk: Desk,
     children: Children,
     interpreter: Interpreter,
     connection: Connection<D::Stream>,
@@ -90,6 +98,7 @@ enum Wake<S> {
     Connected(io::Result<S>),
     Turned(io::Result<Turn>),
     Report(Report),
+    Asked(Ask),
     Child,
     Forked(io::Result<Reaped>),
     Terminate,
@@ -121,6 +130,11 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             let entry = Held::found(claim.clone(), outbox, &clock, options.buffer_bytes);
             held.insert(claim.attempt, entry);
         }
+        let places = Places {
+            root: workspace.root.clone(),
+            scratch: workspace.folder().to_owned(),
+            index: options.index.clone(),
+        };
         let interpreter = Interpreter::new(options.warm_python);
         let mut pauses = Pauses::new(ids.clone(), D::LONGEST_PAUSE);
         let connection = Connection::dial(&dial, clock, pauses.next());
@@ -138,6 +152,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             claims,
             held,
             superseding: HashMap::new(),
+            preparing: HashMap::new(),
+            desk: Desk::new(places, clock),
             children: Children::default(),
             interpreter,
             connection,
@@ -215,6 +231,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 ended = self.interpreter.next() => Wake::Forked(ended),
                 wake = self.connection.wait() => wake,
                 Some(report) = self.reports.1.recv() => Wake::Report(report),
+                Some(ask) = self.desk.next() => Wake::Asked(ask),
                 () = self.clock.sleep(pause) => Wake::Time,
             };
             self.handle(wake)?;
@@ -240,6 +257,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 Ok(())
             }
             Wake::Report(report) => self.note(report),
+            Wake::Asked(ask) => self.ask(ask),
             Wake::Child => {
                 self.children.reap();
                 Ok(())

@@ -7,11 +7,15 @@
 //! Reading order: [`Runner`] owns all state; `attempt` is one process; `outbox` holds events until
 //! they are acknowledged; `claims` remembers fences; `mask` hides secrets.
 
+mod artifact;
 mod attempt;
 mod boot;
+mod cache;
+mod checkpoint;
 mod claims;
 mod dispatch;
 mod error;
+mod keeper;
 mod leftovers;
 mod link;
 mod mask;

@@ -11,7 +11,7 @@ pub const USAGE: &str = "\
 usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
                    [--token-fd N] [--self-fence-after S] [--orphan-after S]
                    [--silence-after S] [--drain-grace S] [--buffer-bytes N]
-                   [--no-warm-python]
+                   [--index FILE] [--no-warm-python]
        plue-runner --version
 
 The token is the first line of descriptor N (0, standard input, unless given).
@@ -40,6 +40,8 @@ pub struct Options {
     pub drain_grace: Duration,
     /// Bytes of unacknowledged events per attempt, in memory and on disk together.
     pub buffer_bytes: usize,
+    /// Where is remembered what the workspace held, between runs.
+    pub index: Option<PathBuf>,
     /// Whether Python steps may be forked from a warm interpreter.
     pub warm_python: bool,
 }
@@ -63,6 +65,7 @@ impl Options {
             silence_after: Duration::from_secs(15),
             drain_grace: Duration::from_secs(10),
             buffer_bytes: 256 * 1024 * 1024,
+            index: None,
             warm_python: true,
         };
         let mut arguments = arguments.into_iter();
@@ -88,6 +91,7 @@ impl Options {
             "--runner" => self.runner = RunnerId::new(value),
             "--workspace" => self.workspace = value.into(),
             "--state" => self.state = value.into(),
+            "--index" => self.index = Some(value.into()),
             "--token-fd" => self.token_fd = number(name, value)?,
             "--self-fence-after" => self.self_fence_after = Some(seconds(name, value)?),
             "--orphan-after" => self.orphan_after = seconds(name, value)?,

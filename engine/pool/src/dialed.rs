@@ -64,7 +64,7 @@ impl Dialed {
                 command = self.commands.recv() => match command.map(|tagged| tagged.command) {
                     Some(Command::Release) | None => return Ok(SessionEnd::Released),
                     Some(Command::Detach) => return Ok(SessionEnd::Detached),
-                    Some(Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
+                    Some(Command::Care(..) | Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
                 },
             };
             let mut session =

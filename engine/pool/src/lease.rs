@@ -1,6 +1,7 @@
 //! A lease: one run's hold on one runner, as two bounded channels.
 
 use plue_plan::RunnerId;
+use plue_wire::keep::Care;
 use plue_wire::runner::{Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict};
 use tokio::sync::mpsc;
 
@@ -57,6 +58,8 @@ pub struct Ended {
 /// What a run tells its runner.
 #[derive(Debug)]
 pub enum Command {
+    /// What is to be kept of an attempt that is assigned next.
+    Care(Claim, Box<Care>),
     /// Run this. Only after the claim was committed.
     Assign(Box<Assign>),
     /// Stop an attempt: TERM, grace, KILL; or KILL at once.

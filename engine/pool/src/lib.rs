@@ -7,6 +7,7 @@
 pub mod dialed;
 pub mod error;
 mod idle;
+mod keeping;
 pub mod lease;
 mod leftovers;
 pub mod local;

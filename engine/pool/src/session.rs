@@ -37,6 +37,7 @@ use tokio_util::{
 
 use crate::{
     error::Error,
+    keeping::Keeping,
     lease::{Command, EVENT_QUEUE, Ended, PoolEvent, Tagged},
 };
 
@@ -97,6 +98,9 @@ pub(crate) struct Session<'a> {
     /// Reports that the run has not taken yet. They must not keep commands from being taken: the run
     /// may be waiting for just that.
     outgoing: VecDeque<PoolEvent>,
+    keeping: Keeping,
+    /// Whether the runner knows what is to be kept.
+    can_keep: bool,
     /// The number of this session; 0 until the greeting is over.
     epoch: u64,
     /// Since when the runner has been told to leave, by [`Command::Release`] or the end of the lease.
@@ -127,6 +131,8 @@ impl<'a> Session<'a> {
             unjudged: HashMap::new(),
             out: BytesMut::new(),
             outgoing: VecDeque::new(),
+            keeping: Keeping::new(store, clock, runner),
+            can_keep: false,
             epoch: 0,
             released: None,
         }
@@ -188,6 +194,9 @@ impl<'a> Session<'a> {
                         return Ok(SessionEnd::Detached);
                     }
                 }
+                answer = self.keeping.next(), if has_room => {
+                    self.send(&ToRunner::Answer(answer))?;
+                }
                 frame = frames.next(), if readable => {
                     heard = self.clock.mark();
                     match frame {
@@ -203,18 +212,26 @@ impl<'a> Session<'a> {
                     self.start_flush();
                 }
                 () = self.clock.sleep(beat) => {
-                    if self.released.is_some_and(|at| self.clock.elapsed(at) > LEAVE_WITHIN) {
-                        return Ok(SessionEnd::Released);
-                    }
-                    if self.clock.elapsed(heard) > SILENCE {
-                        return Ok(SessionEnd::Disconnected);
-                    }
-                    if self.out.is_empty() {
-                        self.send(&ToRunner::Heartbeat)?;
+                    if let Some(end) = self.beat(heard)? {
+                        return Ok(end);
                     }
                 }
             }
         }
+    }
+
+    /// A sign of life, unless the session has ended by itself.
+    fn beat(&mut self, heard: Mark) -> Result<Option<SessionEnd>, Error> {
+        if self.released.is_some_and(|at| self.clock.elapsed(at) > LEAVE_WITHIN) {
+            return Ok(Some(SessionEnd::Released));
+        }
+        if self.clock.elapsed(heard) > SILENCE {
+            return Ok(Some(SessionEnd::Disconnected));
+        }
+        if self.out.is_empty() {
+            self.send(&ToRunner::Heartbeat)?;
+        }
+        Ok(None)
     }
 
     /// Bytes in memory because of what the runner said.
@@ -250,6 +267,7 @@ impl<'a> Session<'a> {
             self.send(&ToRunner::Close(code, reason.clone()))?;
             return Err(Error::Protocol(reason));
         }
+        self.can_keep = hello.protocol >= PROTOCOL;
         let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
         let hello_at = self.clock.now();
         let epoch = match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
@@ -288,11 +306,16 @@ impl<'a> Session<'a> {
         let is_stale = tagged.as_ref().is_some_and(|tagged| tagged.epoch != self.epoch);
         let message = match tagged.map(|tagged| tagged.command) {
             Some(Command::Detach) => return Ok(true),
-            Some(Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. })
-                if is_stale =>
-            {
+            Some(
+                Command::Care(..)
+                | Command::Assign(_)
+                | Command::Stop { .. }
+                | Command::Verdict { .. },
+            ) if is_stale => {
                 return Ok(false);
             }
+            Some(Command::Care(..)) if !self.can_keep => return Ok(false),
+            Some(Command::Care(claim, care)) => ToRunner::Care(claim, care),
             Some(Command::Assign(assign)) => ToRunner::Assign(assign),
             Some(Command::Stop { claim, kill }) => {
                 ToRunner::Cancel(claim, if kill { CancelMode::Kill } else { CancelMode::Term })
@@ -329,7 +352,12 @@ impl<'a> Session<'a> {
             // One that reads nothing needs no sign of life.
             FromRunner::Heartbeat(_) if !self.out.is_empty() => {}
             FromRunner::Heartbeat(_) => self.send(&ToRunner::Heartbeat)?,
-            FromRunner::Accept(_) | FromRunner::Draining(..) | FromRunner::Ask(_) => {}
+            FromRunner::Ask(question) => {
+                if !self.keeping.ask(question) {
+                    return Err(Error::Protocol("too many questions".to_owned()));
+                }
+            }
+            FromRunner::Accept(_) | FromRunner::Draining(..) => {}
             message @ (FromRunner::Hello(_) | FromRunner::Ready) => {
                 return Err(Error::Protocol(format!("unexpected {}", name(&message))));
             }

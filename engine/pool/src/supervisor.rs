@@ -8,6 +8,7 @@ use std::{io, path::Path, path::PathBuf, process::Stdio, time::Duration};
 
 use plue_plan::RunnerId;
 use plue_runtime::Clock;
+use sha2::{Digest as _, Sha256};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{UnixListener, UnixStream},
@@ -162,7 +163,7 @@ impl Supervisor {
                         return Ok(Arrival::Left(SessionEnd::Released));
                     }
                     Some(Command::Detach) => return Ok(Arrival::Left(SessionEnd::Detached)),
-                    Some(Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => {}
+                    Some(Command::Care(..) | Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => {}
                 },
             }
         }
@@ -192,6 +193,9 @@ impl Supervisor {
         let failed = |source| Error::Spawn { path: path.clone(), source };
         let log = std::fs::File::create(self.directory.join("runner.log")).map_err(failed)?;
         let mut child = Process::new(path)
+            // A step is this user's process and could read the environment of its runner.
+            .env_remove("PLUE_SECRET_KEY")
+            .env_remove("ANTHROPIC_API_KEY")
             .arg("--connect")
             .arg(format!("unix:{}", self.directory.join("sock").display()))
             .args(["--runner", self.runner.as_str()])
@@ -199,6 +203,8 @@ impl Supervisor {
             .arg(&self.workspace)
             .arg("--state")
             .arg(&self.directory)
+            .arg("--index")
+            .arg(self.index())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -210,6 +216,13 @@ impl Supervisor {
             let _died = stdin.write_all(format!("{}\n", self.token).as_bytes()).await;
         }
         Ok(child)
+    }
+
+    /// What is known of the workspace, for every runner that works in it.
+    fn index(&self) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = hex::encode(Sha256::digest(self.workspace.as_os_str().as_bytes()));
+        self.pool.options.directory.join("workspaces").join(format!("{name}.index"))
     }
 
     fn last_words(&self) -> String {

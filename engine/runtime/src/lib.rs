@@ -5,6 +5,7 @@
 //! business rule.
 #![forbid(unsafe_code)]
 
+pub mod beneath;
 pub mod clock;
 pub mod ids;
 pub mod metrics;
@@ -12,6 +13,7 @@ pub mod shutdown;
 pub mod tasks;
 
 pub use crate::{
+    beneath::Beneath,
     clock::Clock,
     ids::Ids,
     shutdown::{Phase, Shutdown, Stop},

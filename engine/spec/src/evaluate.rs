@@ -9,7 +9,9 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    error::Error, evaluate::place::Place, expression::MAX_COST, function, number::Num, operator,
+    error::Error, evaluate::place::Place, expression::MAX_COST,
+    function::{self, LENIENT},
+    number::Num, operator,
     reads::Reads, scope::Scope,
 };
 
@@ -213,6 +215,10 @@ impl<'m, 'a> Machine<'m, 'a> {
         if operator::is_operator(&call.func_name) {
             return operator::apply(&call.func_name, args, &mut self.cost);
         }
+        if call.func_name == function::files::NAME && !self.scope.files {
+            let message = "`hash_files` can be called in the key of a cache only".to_owned();
+            return Err(Error::WrongType(message));
+        }
         match function::find(&call.func_name) {
             Some(function) => function.call(&args, &mut self.cost).map(Cow::Owned),
             None => {
@@ -239,8 +245,23 @@ impl<'m, 'a> Machine<'m, 'a> {
                 Err(error) if error.absorbable() => Ok(Cow::Owned(Json::Bool(true))),
                 Err(error) => Err(error),
             }),
+            (name, _) if LENIENT.contains(&name) => Some(self.lenient(call)),
             _ => None,
         }
+    }
+
+    /// The first value that is there and not `null`; else the last, whatever it is.
+    fn lenient(&mut self, call: &CallExpr) -> Result<Val<'a>, Error> {
+        let args: Vec<&IdedExpr> = call.target.as_deref().into_iter().chain(&call.args).collect();
+        for (at, arg) in args.iter().enumerate() {
+            let last = at + 1 == args.len();
+            match self.eval(arg) {
+                Ok(value) if last || !value.is_null() => return Ok(value),
+                Ok(_) | Err(Error::Missing { .. }) if !last => {}
+                other => return other,
+            }
+        }
+        Ok(Cow::Owned(Json::Null))
     }
 
     /// `&&` (decided by false) and `||` (decided by true). As CEL says, a deciding side wins over

@@ -54,6 +54,8 @@ pub struct Scope<'a> {
     pub(crate) outputs: Option<&'a Json>,
     pub(crate) visit: u32,
     pub(crate) attempt: u32,
+    /// Whether `hash_files` may be called.
+    pub(crate) files: bool,
 }
 
 // === impl Scope ===
@@ -103,6 +105,13 @@ impl<'a> Scope<'a> {
     #[must_use]
     pub fn outputs(mut self, outputs: &'a Json) -> Self {
         self.outputs = Some(outputs);
+        self
+    }
+
+    /// For the key of a cache: `hash_files` gives a mark that a runner replaces.
+    #[must_use]
+    pub fn for_cache_key(mut self) -> Self {
+        self.files = true;
         self
     }
 

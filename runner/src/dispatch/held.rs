@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use plue_plan::StepId;
 use plue_runtime::{Clock, clock::Mark};
 use plue_wire::runner::{Assign, AttemptResult, Claim, EventKind, Exit, FromRunner, Resume};
 use rustix::process::Signal;
@@ -19,6 +20,7 @@ use crate::{
         launch::{Place, Process},
         stopping::Order,
     },
+    keeper::{After, Job, Notes, Prepared},
     leftovers::Marks,
     link::Dial,
     mask::Secrets,
@@ -34,11 +36,19 @@ pub(super) struct Held {
     capacity: usize,
     phase: Phase,
     orders: watch::Sender<Order>,
+    /// The end, while the keeper is at work.
+    ending: Option<Box<Ending>>,
+    /// Its step; unknown for one that was found on disk.
+    step: Option<StepId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
+    /// The keeper prepares the workspace; there is no process yet.
+    Preparing,
     Running,
+    /// The process is gone; the keeper collects what it left.
+    Keeping,
     /// The result is in the outbox.
     Ended(Mark),
     /// Found on disk without a result: the process that ran it is gone.
@@ -58,6 +68,8 @@ impl Held {
             capacity,
             phase,
             orders: watch::Sender::new(Order::Run),
+            ending: None,
+            step: None,
         }
     }
 
@@ -68,7 +80,10 @@ impl Held {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Abandoned)
+        match self.phase {
+            Phase::Preparing | Phase::Running | Phase::Keeping | Phase::Abandoned => true,
+            Phase::Ended(_) | Phase::Lost => false,
+        }
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -79,7 +94,9 @@ impl Held {
     pub(super) fn ended_at(&self) -> Option<Mark> {
         match self.phase {
             Phase::Ended(at) => Some(at),
-            Phase::Running | Phase::Lost | Phase::Abandoned => None,
+            Phase::Preparing | Phase::Running | Phase::Keeping | Phase::Lost | Phase::Abandoned => {
+                None
+            }
         }
     }
 
@@ -204,13 +221,27 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let claim = assign.claim.clone();
         let outbox = Outbox::new(claim.clone(), self.workspace.spill(&claim));
         let mut held = Held::new(claim, outbox, self.options.buffer_bytes, Phase::Running);
-        let started = self.spawn(&assign, &held);
+        held.step = Some(assign.step.clone());
+        if let Some(job) = self.desk.before(&assign.claim)
+            && self.desk.give(job, &self.reports.0)
+        {
+            held.phase = Phase::Preparing;
+            let attempt = assign.claim.attempt.clone();
+            self.preparing.insert(attempt.clone(), Box::new(assign));
+            self.held.insert(attempt, held);
+            return Ok(());
+        }
+        self.begin(&assign, held)
+    }
+
+    fn begin(&mut self, assign: &Assign, mut held: Held) -> Result<(), Error> {
+        let started = self.spawn(assign, &held);
         let now = self.clock.now().as_microsecond();
         match started {
             Ok(pid) => held.push(now, EventKind::Started { pid }, 0)?,
             Err(exit) => held.end(Ending::not_started(exit), &self.clock)?,
         }
-        self.held.insert(assign.claim.attempt, held);
+        self.held.insert(assign.claim.attempt.clone(), held);
         Ok(())
     }
 
@@ -262,6 +293,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 }
             }
             Report::Ended(claim, ending) => self.note_end(&claim, *ending),
+            Report::Prepared(claim, prepared, notes) => self.prepared(&claim, prepared, notes),
+            Report::Kept(claim, notes) => self.kept(&claim, notes),
         }
     }
 
@@ -270,12 +303,106 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         else {
             return Ok(());
         };
-        if held.phase != Phase::Abandoned {
-            return held.end(ending, &self.clock);
+        if held.phase == Phase::Abandoned {
+            return self.gone(claim);
         }
+        let step = held.step.clone();
+        let job = step.and_then(|step| self.after(claim, step, &ending));
+        if job.is_some_and(|job| self.desk.give(job, &self.reports.0)) {
+            if let Some(held) = self.held.get_mut(&claim.attempt) {
+                held.phase = Phase::Keeping;
+                held.ending = Some(Box::new(ending));
+            }
+            return Ok(());
+        }
+        self.conclude(claim, Vec::new(), ending)
+    }
+
+    /// Nothing of an abandoned attempt is left.
+    fn gone(&mut self, claim: &Claim) -> Result<(), Error> {
         self.forget(claim);
         match self.superseding.remove(&claim.attempt) {
             Some(assign) => self.start(*assign),
+            None => Ok(()),
+        }
+    }
+
+    /// The attempt has its result.
+    fn conclude(&mut self, claim: &Claim, notes: Notes, ending: Ending) -> Result<(), Error> {
+        self.desk.forget(claim);
+        let at_us = self.clock.now().as_microsecond();
+        let Some(held) = self.held.get_mut(&claim.attempt).filter(|held| held.claim == *claim)
+        else {
+            return Ok(());
+        };
+        for note in notes {
+            held.push(at_us, EventKind::Note(note), 0)?;
+        }
+        held.end(ending, &self.clock)
+    }
+
+    /// The job that comes after the process of an attempt, if there is one.
+    fn after(&self, claim: &Claim, step: StepId, ending: &Ending) -> Option<Job> {
+        let care = self.desk.care(claim)?;
+        let others = self.held.values().filter(|held| held.claim != *claim);
+        let running = others.filter(|held| matches!(held.phase, Phase::Running | Phase::Preparing));
+        let after = After {
+            step,
+            running: running.filter_map(|held| held.step.clone()).collect(),
+            is_success: ending.exit == Exit::Code(0),
+            has_ended: matches!(ending.exit, Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut),
+            wall: ending.wall,
+        };
+        Some(Job::After(claim.clone(), Box::new(care.clone()), Box::new(after)))
+    }
+
+    /// The keeper has prepared the workspace: the process may start, or its result is known already.
+    fn prepared(&mut self, claim: &Claim, found: Prepared, notes: Notes) -> Result<(), Error> {
+        self.desk.has_looked();
+        let assign = self.preparing.remove(&claim.attempt);
+        let is_ours = |held: &&mut Held| held.claim == *claim;
+        let Some(held) = self.held.get_mut(&claim.attempt).filter(is_ours) else {
+            return Ok(());
+        };
+        if held.phase == Phase::Abandoned {
+            return self.gone(claim);
+        }
+        let order = *held.orders.borrow();
+        let exit = match order {
+            Order::Run => None,
+            Order::Cancel | Order::Kill | Order::Abandon => Some(Exit::Cancelled),
+            Order::Fence => Some(Exit::Infra("the engine has been silent for too long".to_owned())),
+        };
+        held.phase = Phase::Running;
+        if let Some(exit) = exit {
+            return self.conclude(claim, notes, Ending::not_started(exit));
+        }
+        let at_us = self.clock.now().as_microsecond();
+        if let Prepared::Reuse(output_json) = found {
+            held.push(at_us, EventKind::Started { pid: std::process::id() }, 0)?;
+            let ending = Ending { output_json, ..Ending::not_started(Exit::Code(0)) };
+            return self.conclude(claim, notes, ending);
+        }
+        for note in notes {
+            held.push(at_us, EventKind::Note(note), 0)?;
+        }
+        match (assign, self.held.remove(&claim.attempt)) {
+            (Some(assign), Some(held)) => self.begin(&assign, held),
+            (None, _) | (_, None) => Ok(()),
+        }
+    }
+
+    /// The keeper has collected what an attempt left.
+    fn kept(&mut self, claim: &Claim, notes: Notes) -> Result<(), Error> {
+        let is_ours = |held: &&mut Held| held.claim == *claim;
+        let Some(held) = self.held.get_mut(&claim.attempt).filter(is_ours) else {
+            return Ok(());
+        };
+        if held.phase == Phase::Abandoned {
+            return self.gone(claim);
+        }
+        match held.ending.take() {
+            Some(ending) => self.conclude(claim, notes, *ending),
             None => Ok(()),
         }
     }
@@ -301,6 +428,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         if let Some(mut held) = self.held.remove(&claim.attempt) {
             held.outbox.forget();
         }
+        self.preparing.remove(&claim.attempt);
+        self.desk.forget(claim);
         self.close_claim(claim);
     }
 

@@ -75,7 +75,15 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 }
                 Ok(())
             }
-            ToRunner::Heartbeat | ToRunner::Care(..) | ToRunner::Answer(_) => Ok(()),
+            ToRunner::Heartbeat => Ok(()),
+            ToRunner::Care(claim, care) => {
+                self.desk.announce(claim, care);
+                Ok(())
+            }
+            ToRunner::Answer(answer) => {
+                self.desk.answered(answer);
+                Ok(())
+            }
             ToRunner::Shutdown(ShutdownWhen::Idle) => {
                 self.leave_when_idle();
                 Ok(())
@@ -107,7 +115,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 self.drop_waiting(&verdict.claim);
             }
         }
-        self.send(&FromRunner::Ready)
+        self.send(&FromRunner::Ready)?;
+        self.ask_again()
     }
 
     /// Without a verdict everything still held is sent again: the engine sorts out the rest.

@@ -26,7 +26,7 @@ pub trait Shelf: fmt::Debug + Send + Sync {
 }
 
 /// A blob that is being written. Dropped before [`Draft::finish`], nothing is left of it.
-pub trait Draft: fmt::Debug + Send {
+pub trait Draft: fmt::Debug + Send + Sync {
     /// Appends bytes.
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> ShelfFuture<'a, ()>;
 

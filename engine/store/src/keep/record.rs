@@ -12,6 +12,7 @@ use crate::{
     changes::Shards,
     error::Error,
     op::Op,
+    run::RunSource,
     sql::{Arg, Row, Statement, Tx, insert_rows},
     store::Store,
 };
@@ -68,6 +69,24 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn keep(&self, record: NewRecord) -> Result<Kept, Error> {
         self.write(record).await
+    }
+
+    /// What a run was made from.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn run_source(&self, run: &RunId) -> Result<Option<RunSource>, Error> {
+        let text = "SELECT source, event, inputs, origin FROM run_source WHERE run_id = $1";
+        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let source = |row: Row| {
+            Ok(RunSource {
+                source: row.text(0)?,
+                event: row.json(1)?,
+                inputs: row.json(2)?,
+                origin: row.json(3)?,
+            })
+        };
+        row.map(source).transpose()
     }
 
     /// What is to be said about the attempts of a run, oldest first.

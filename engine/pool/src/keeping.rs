@@ -1,0 +1,299 @@
+//! Questions of a runner's keeper: content and records, answered from the store one by one.
+//!
+//! Who may read which cache is decided here, from the event of the run: what a stranger's pull request
+//! writes is never read by a trusted run. A guard that cannot decide says stranger.
+
+use std::{collections::VecDeque, pin::Pin};
+
+use plue_plan::{Event, RunId, RunnerId, event::EventType};
+use plue_runtime::Clock;
+use plue_store::{BlobWriter, CacheFound, CacheRow, Kept, NewRecord, Store};
+use plue_wire::{
+    eval::Bytes,
+    keep::{Answer, BlobHash, KeptFile, MAX_PART_BYTES, Question},
+    runner::Claim,
+};
+
+/// Questions that wait; an honest runner has two.
+const MAX_WAITING: usize = 16;
+/// Bytes of one blob at most: 32 GiB.
+const MAX_BLOB_BYTES: u64 = 32 * 1024 * 1024 * 1024;
+/// Hashes or files of one question at most.
+const MAX_ITEMS: usize = 20_000;
+
+type Answering = Pin<Box<dyn Future<Output = (Scribe, Answer)> + Send>>;
+
+/// The questions of one session.
+pub(crate) struct Keeping {
+    waiting: VecDeque<Question>,
+    answering: Option<Answering>,
+    scribe: Option<Scribe>,
+}
+
+/// Answers one question at a time.
+struct Scribe {
+    store: Store,
+    clock: Clock,
+    runner: RunnerId,
+    /// A blob that comes in parts.
+    partial: Option<(BlobHash, BlobWriter)>,
+}
+
+/// Where a run's caches and pure results are.
+struct Scopes {
+    /// Written here.
+    write: String,
+    /// Read from these, in this order.
+    read: Vec<String>,
+}
+
+// === impl Keeping ===
+
+impl Keeping {
+    pub(crate) fn new(store: &Store, clock: &Clock, runner: &RunnerId) -> Self {
+        let (store, clock, runner) = (store.clone(), *clock, runner.clone());
+        let scribe = Scribe { store, clock, runner, partial: None };
+        Self { waiting: VecDeque::new(), answering: None, scribe: Some(scribe) }
+    }
+
+    /// Takes a question; says no to one too many.
+    pub(crate) fn ask(&mut self, question: Question) -> bool {
+        if self.waiting.len() >= MAX_WAITING {
+            return false;
+        }
+        self.waiting.push_back(question);
+        self.begin();
+        true
+    }
+
+    fn begin(&mut self) {
+        if self.answering.is_some() {
+            return;
+        }
+        if let Some(question) = self.waiting.pop_front()
+            && let Some(mut scribe) = self.scribe.take()
+        {
+            self.answering = Some(Box::pin(async move {
+                let answer = scribe.answer(question).await;
+                let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
+                (scribe, answer)
+            }));
+        }
+    }
+
+    /// The next answer; for ever if nothing was asked. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Answer {
+        let Some(answering) = &mut self.answering else {
+            return std::future::pending().await;
+        };
+        let (scribe, answer) = answering.await;
+        self.answering = None;
+        self.scribe = Some(scribe);
+        self.begin();
+        answer
+    }
+}
+
+// === impl Scribe ===
+
+impl Scribe {
+    async fn answer(&mut self, question: Question) -> Result<Answer, plue_store::Error> {
+        match question {
+            Question::Missing(blobs) if blobs.len() > MAX_ITEMS => Ok(too_much()),
+            Question::Missing(blobs) => {
+                Ok(Answer::Missing(self.store.missing_blobs(&blobs).await?))
+            }
+            Question::PutMany(contents) => {
+                let bytes: usize = contents.iter().map(|content| content.0.len()).sum();
+                if bytes > 2 * MAX_PART_BYTES || contents.len() > 2 * MAX_PART_BYTES {
+                    return Ok(too_much());
+                }
+                let contents = contents.into_iter().map(|content| content.0).collect();
+                self.store.put_blobs(contents).await?;
+                Ok(Answer::Done)
+            }
+            Question::PutPart { blob, size, offset, bytes } => {
+                self.part((blob, size, offset), bytes).await
+            }
+            Question::Get { blob, offset } => self.get(&blob, offset).await,
+            Question::Keep(claim, record) => {
+                let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
+                let at = self.clock.now();
+                let record = NewRecord { claim, record, scope: scopes.write, at };
+                Ok(match self.store.keep(record).await? {
+                    Kept::Yes => Answer::Done,
+                    Kept::Stale => stale(),
+                })
+            }
+            Question::FindCache { claim, key, restore } => {
+                let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
+                Ok(told(self.store.find_cache(&scopes.read, &key, &restore).await?))
+            }
+            Question::FindPure { claim, key } => {
+                let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
+                self.pure(&scopes.read, &key).await
+            }
+        }
+    }
+
+    async fn part(
+        &mut self,
+        (blob, size, offset): (BlobHash, u64, u64),
+        bytes: Bytes,
+    ) -> Result<Answer, plue_store::Error> {
+        if size > MAX_BLOB_BYTES || bytes.0.len() > 2 * MAX_PART_BYTES {
+            return Ok(too_much());
+        }
+        let partial = self.partial.take().filter(|(known, _)| *known == blob && offset > 0);
+        let mut writer = match partial {
+            Some((_, writer)) => writer,
+            None => self.store.blob_writer(),
+        };
+        if writer.size() != offset {
+            // Sent again after a break, or by somebody who has lost count.
+            let taken = writer.size();
+            self.partial = Some((blob, writer));
+            return Ok(Answer::Taken(taken));
+        }
+        writer.write(&bytes.0).await?;
+        if writer.size() < size && !bytes.0.is_empty() {
+            let taken = writer.size();
+            self.partial = Some((blob, writer));
+            return Ok(Answer::Taken(taken));
+        }
+        let (found, _) = writer.finish().await?;
+        Ok(if found == blob {
+            Answer::Done
+        } else {
+            Answer::Refused("the file changed while it was read".to_owned())
+        })
+    }
+
+    async fn get(&self, blob: &BlobHash, offset: u64) -> Result<Answer, plue_store::Error> {
+        let Some(stat) = self.store.blob_stat(blob).await? else {
+            return Ok(Answer::Nothing(format!("there is no blob {blob}")));
+        };
+        let bytes = self.store.read_blob(blob, offset, MAX_PART_BYTES).await?.unwrap_or_default();
+        Ok(Answer::Part { bytes: Bytes(bytes), size: stat.size })
+    }
+
+    async fn pure(&self, scopes: &[String], key: &BlobHash) -> Result<Answer, plue_store::Error> {
+        let Some(found) = self.store.find_pure(scopes, key).await? else {
+            return Ok(Answer::Nothing("no attempt had this key".to_owned()));
+        };
+        let artifacts = found.artifacts.into_iter().map(|row| KeptFile {
+            path: row.path,
+            blob: row.blob,
+            bytes: row.bytes,
+            executable: row.executable,
+        });
+        Ok(Answer::Pure {
+            output_json: found.output.to_string(),
+            artifacts: artifacts.collect(),
+            from: format!("step {} of run {}", found.step, found.run),
+        })
+    }
+
+    /// Where the run of a claim reads and writes; `None` for an attempt that is not this runner's.
+    async fn scopes(&self, claim: &Claim) -> Result<Option<(Scopes, RunId)>, plue_store::Error> {
+        let attempt = self.store.attempt(&claim.attempt).await?;
+        let attempt = attempt.filter(|row| {
+            row.claim.fence == claim.fence && row.runner.as_ref() == Some(&self.runner)
+        });
+        let Some(attempt) = attempt else { return Ok(None) };
+        let Some(source) = self.store.run_source(&attempt.run).await? else { return Ok(None) };
+        let event = serde_json::from_value::<Event>(source.event).ok();
+        let folder = source.origin.get("repository").and_then(|path| path.as_str());
+        let named = event.as_ref().and_then(|event| event.repository.clone());
+        let repository = named.or(folder.map(str::to_owned)).unwrap_or_default();
+        Ok(Some((scopes(event.as_ref(), &repository, &attempt.run), attempt.run)))
+    }
+}
+
+fn scopes(event: Option<&Event>, repository: &str, run: &RunId) -> Scopes {
+    let trusted = format!("trusted {repository}");
+    if event.is_some_and(is_trusted) {
+        return Scopes { read: vec![trusted.clone()], write: trusted };
+    }
+    let number = event.and_then(|event| Some(event.pull_request.as_ref()?.number.to_string()));
+    let own = format!("stranger {repository} {}", number.unwrap_or_else(|| run.to_string()));
+    Scopes { read: vec![trusted, own.clone()], write: own }
+}
+
+/// Whether nobody but those who may write to the repository had a hand in what runs.
+fn is_trusted(event: &Event) -> bool {
+    if event.kind != EventType::PullRequest {
+        return event.pull_request.as_ref().is_none_or(|pull| !pull.fork);
+    }
+    event.pull_request.as_ref().is_some_and(|pull| {
+        let home = pull.head.repository.is_some() && pull.head.repository == event.repository;
+        home && !pull.fork
+    })
+}
+
+fn told(found: CacheFound) -> Answer {
+    let hit = |row: CacheRow, exact| match row.archive {
+        Some(archive) => Answer::Cache { key: row.key, exact, archive },
+        None => Answer::Nothing("it has just been evicted".to_owned()),
+    };
+    match found {
+        CacheFound::Exact(row) => hit(row, true),
+        CacheFound::Prefix(_, row) => hit(row, false),
+        CacheFound::Evicted(row) => {
+            let (at, why) = row.evicted.unwrap_or((row.used_at, String::new()));
+            Answer::Nothing(format!("evicted at {at}: {why}"))
+        }
+        CacheFound::Nothing => Answer::Nothing("nothing was saved under it".to_owned()),
+    }
+}
+
+fn too_much() -> Answer {
+    Answer::Refused("it is too much at once".to_owned())
+}
+
+fn stale() -> Answer {
+    Answer::Refused("the attempt belongs to somebody else by now".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(event: serde_json::Value) -> Scopes {
+        let event = serde_json::from_value::<Event>(event).ok();
+        scopes(event.as_ref(), "o/r", &RunId::new("r1"))
+    }
+
+    fn pull(fork: bool, head: serde_json::Value) -> serde_json::Value {
+        json!({"type": "pull_request", "repository": "o/r", "pull_request": {
+            "number": 7, "fork": fork, "base": {"ref": "main", "sha": "a"},
+            "head": {"ref": "x", "sha": "b", "repository": head},
+        }})
+    }
+
+    #[test]
+    fn row_2_25_a_stranger_reads_what_is_trusted_and_writes_apart() {
+        let strange = [
+            pull(true, json!("x/r")),
+            pull(false, json!("x/r")),
+            pull(true, json!("o/r")),
+            pull(false, json!(null)),
+            json!({"type": "pull_request", "repository": "o/r"}),
+            json!({"type": "nonsense"}),
+        ];
+        for event in strange {
+            let scopes = of(event.clone());
+            assert_ne!(scopes.write, "trusted o/r", "{event}");
+            assert_eq!(scopes.read[0], "trusted o/r");
+            assert_eq!(scopes.read[1], scopes.write);
+        }
+        for event in [pull(false, json!("o/r")), json!({"type": "push"}), json!({"type": "manual"})]
+        {
+            let scopes = of(event);
+            assert_eq!(scopes.write, "trusted o/r");
+            assert_eq!(scopes.read, ["trusted o/r"]);
+        }
+    }
+}

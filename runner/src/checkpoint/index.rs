@@ -1,0 +1,128 @@
+//! What is known of a workspace, in memory and between runs. Losing it costs time, nothing else.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use plue_wire::{
+    eval::Bytes,
+    keep::{BlobHash, Entry},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::keeper::Sig;
+
+/// Written in front; another version is not read.
+const VERSION: u32 = 1;
+/// Bytes of the file at most.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(super) paths: BTreeMap<Vec<u8>, Seen>,
+}
+
+/// Something at a path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) sig: Sig,
+    pub(super) known: Known,
+    /// It may have changed since without a trace.
+    pub(super) is_racy: bool,
+}
+
+/// What is known of it beside its signature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Known {
+    /// A file.
+    File { hash: Option<BlobHash>, kept: bool },
+    /// A symbolic link.
+    Link(Bytes),
+    /// A folder.
+    Folder,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    paths: Vec<(Bytes, Seen)>,
+}
+
+// === impl Index ===
+
+impl Index {
+    /// What an earlier runner wrote; nothing if it cannot be read.
+    pub(super) fn load(path: &Path) -> Self {
+        Self::try_load(path).unwrap_or_default()
+    }
+
+    fn try_load(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok().filter(|meta| meta.len() <= MAX_BYTES)?;
+        let bytes = fs::read(path).ok().filter(|bytes| bytes.len() as u64 == meta.len())?;
+        let stored: Stored = postcard::from_bytes(&bytes).ok()?;
+        let paths = stored.paths.into_iter().map(|(path, seen)| (path.0, seen)).collect();
+        (stored.version == VERSION).then_some(Self { paths })
+    }
+
+    /// Writes it beside the old one and puts it in its place.
+    pub(super) fn save(&self, path: &Path) {
+        // Failing costs the next runner some time.
+        let _slower = self.try_save(path);
+    }
+
+    fn try_save(&self, path: &Path) -> io::Result<()> {
+        let paths =
+            self.paths.iter().map(|(path, seen)| (Bytes(path.clone()), seen.clone())).collect();
+        let stored = Stored { version: VERSION, paths };
+        let bytes = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
+        if let Some(folder) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let draft = path.with_added_extension(std::process::id().to_string());
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        io::Write::write_all(&mut file, &bytes)?;
+        fs::rename(&draft, path)
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    pub(super) fn entry(&self) -> Entry {
+        let mode = self.sig.mode & 0o7777;
+        match &self.known {
+            Known::File { hash, kept } => {
+                Entry::File { mode, size: self.sig.size, hash: *hash, kept: *kept }
+            }
+            Known::Link(text) => Entry::Link(text.clone()),
+            Known::Folder => Entry::Folder { mode },
+        }
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// What a signature alone tells.
+    pub(super) fn of(sig: &Sig, link: impl FnOnce() -> io::Result<Vec<u8>>) -> Self {
+        if sig.is_folder() {
+            Self::Folder
+        } else if sig.is_link() {
+            Self::Link(Bytes(link().unwrap_or_default()))
+        } else {
+            Self::File { hash: None, kept: false }
+        }
+    }
+
+    pub(super) fn hash(&self) -> Option<BlobHash> {
+        match self {
+            Self::File { hash, .. } => *hash,
+            Self::Link(_) | Self::Folder => None,
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The engine as the keeper sees it: questions that block until they are answered.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write},
+    path::Path,
+};
+
+use plue_wire::{
+    eval::Bytes,
+    keep::{Answer, BlobHash, KeptFile, MAX_PART_BYTES, Question, Record},
+    runner::Claim,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Gone, Trouble, desk::Ask};
+
+/// Hashes in one question.
+const MAX_HASHES: usize = 10_000;
+/// Files up to so many bytes travel many in one message.
+pub(crate) const SMALL_BYTES: u64 = 16 * 1024;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine(pub(crate) mpsc::Sender<Ask>);
+
+/// What an earlier attempt gave.
+#[derive(Debug)]
+pub(crate) struct PureResult {
+    pub(crate) output_json: String,
+    pub(crate) artifacts: Vec<KeptFile>,
+    pub(crate) from: String,
+}
+
+/// A cache entry.
+#[derive(Debug)]
+pub(crate) struct CacheEntry {
+    pub(crate) key: String,
+    pub(crate) exact: bool,
+    pub(crate) archive: BlobHash,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    fn ask(&self, question: Question) -> Result<Answer, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.0.blocking_send((question, reply)).map_err(|_| Gone)?;
+        answer.blocking_recv().map_err(|_| Gone)
+    }
+
+    /// Which of these the engine lacks.
+    pub(crate) fn missing(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, Gone> {
+        let mut missing = Vec::new();
+        for some in blobs.chunks(MAX_HASHES) {
+            match self.ask(Question::Missing(some.to_vec()))? {
+                Answer::Missing(some) => missing.extend(some),
+                _ => missing.extend(some),
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Stores small contents.
+    pub(crate) fn put_many(&self, contents: Vec<Vec<u8>>) -> Result<(), Trouble> {
+        let mut contents = contents.into_iter().peekable();
+        while contents.peek().is_some() {
+            let (mut some, mut bytes) = (Vec::new(), 0);
+            while let Some(next) =
+                contents.next_if(|next| bytes == 0 || bytes + next.len() <= MAX_PART_BYTES)
+            {
+                bytes += next.len().max(1);
+                some.push(Bytes(next));
+            }
+            done(self.ask(Question::PutMany(some))?)?;
+        }
+        Ok(())
+    }
+
+    /// Stores bytes of memory.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<BlobHash, Trouble> {
+        let blob = BlobHash(Sha256::digest(bytes).into());
+        if self.missing(&[blob])?.is_empty() {
+            return Ok(blob);
+        }
+        self.parts(blob, bytes.len() as u64, bytes)?;
+        Ok(blob)
+    }
+
+    /// Stores a file of a known hash; says no if it has changed since.
+    pub(crate) fn put_file(&self, file: File, blob: BlobHash, size: u64) -> Result<(), Trouble> {
+        self.parts(blob, size, file)
+    }
+
+    fn parts(&self, blob: BlobHash, size: u64, mut from: impl io::Read) -> Result<(), Trouble> {
+        let mut offset = 0;
+        loop {
+            let mut bytes = Vec::new();
+            from.by_ref().take(MAX_PART_BYTES as u64).read_to_end(&mut bytes)?;
+            let sent = bytes.len() as u64;
+            if sent == 0 && offset > 0 {
+                return Err(Trouble::Told("a file has changed while it was read".to_owned()));
+            }
+            let part = Question::PutPart { blob, size, offset, bytes: Bytes(bytes) };
+            match self.ask(part)? {
+                Answer::Taken(taken) if taken == offset + sent => offset = taken,
+                Answer::Taken(_) => {
+                    return Err(Trouble::Told("the connection was lost in between".to_owned()));
+                }
+                answer => return done(answer),
+            }
+        }
+    }
+
+    /// Writes a blob somewhere.
+    pub(crate) fn get(&self, blob: BlobHash, to: &mut dyn Write) -> Result<u64, Trouble> {
+        let (mut offset, mut hasher) = (0, Sha256::new());
+        loop {
+            let (bytes, size) = match self.ask(Question::Get { blob, offset })? {
+                Answer::Part { bytes, size } => (bytes.0, size),
+                Answer::Nothing(why) | Answer::Refused(why) => return Err(Trouble::Told(why)),
+                _ => return Err(unexpected()),
+            };
+            hasher.update(&bytes);
+            to.write_all(&bytes)?;
+            offset += bytes.len() as u64;
+            if offset >= size {
+                break;
+            }
+            if bytes.is_empty() {
+                return Err(Trouble::Told("the content has an end too early".to_owned()));
+            }
+        }
+        if BlobHash(hasher.finalize().into()) == blob {
+            Ok(offset)
+        } else {
+            Err(Trouble::Told("the content is damaged".to_owned()))
+        }
+    }
+
+    /// Records something; gives the reason if it was refused.
+    pub(crate) fn keep(&self, claim: &Claim, record: Record) -> Result<Option<String>, Gone> {
+        match self.ask(Question::Keep(claim.clone(), record))? {
+            Answer::Done => Ok(None),
+            Answer::Refused(why) => Ok(Some(why)),
+            _ => Ok(Some("the engine did not understand".to_owned())),
+        }
+    }
+
+    /// The best cache entry, or why there is none.
+    pub(crate) fn find_cache(
+        &self,
+        claim: &Claim,
+        key: &str,
+        restore: &[String],
+    ) -> Result<Result<CacheEntry, String>, Gone> {
+        let question = Question::FindCache {
+            claim: claim.clone(),
+            key: key.to_owned(),
+            restore: restore.to_vec(),
+        };
+        Ok(match self.ask(question)? {
+            Answer::Cache { key, exact, archive } => Ok(CacheEntry { key, exact, archive }),
+            Answer::Nothing(why) | Answer::Refused(why) => Err(why),
+            _ => Err("the engine did not understand".to_owned()),
+        })
+    }
+
+    /// What a pure step with this key gave.
+    pub(crate) fn find_pure(
+        &self,
+        claim: &Claim,
+        key: BlobHash,
+    ) -> Result<Option<PureResult>, Gone> {
+        match self.ask(Question::FindPure { claim: claim.clone(), key })? {
+            Answer::Pure { output_json, artifacts, from } => {
+                Ok(Some(PureResult { output_json, artifacts, from }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn done(answer: Answer) -> Result<(), Trouble> {
+    match answer {
+        Answer::Done => Ok(()),
+        Answer::Refused(why) | Answer::Nothing(why) => Err(Trouble::Told(why)),
+        _ => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> Trouble {
+    Trouble::Told("the engine gave an answer to another question".to_owned())
+}
+
+/// The hash and length of what is read.
+pub(crate) fn hash(mut from: impl io::Read) -> io::Result<(BlobHash, u64)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return Ok((BlobHash(hasher.finalize().into()), size));
+        }
+        hasher.update(&buffer[..count]);
+        size += count as u64;
+    }
+}
+
+/// A file of the keeper's own that is removed with its value.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    path: std::path::PathBuf,
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
+        Self { path: folder.join(name) }
+    }
+
+    pub(crate) fn create(&self) -> io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600).open(&self.path)
+    }
+
+    pub(crate) fn open(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.path);
+    }
+}
