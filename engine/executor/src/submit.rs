@@ -34,8 +34,15 @@ impl Engine {
     /// # Errors
     /// The database refuses, or the event or inputs cannot be written as JSON.
     pub async fn submit(&self, submission: Submission) -> Result<RunId, Error> {
+        self.submit_as(self.0.ids.run(), submission).await
+    }
+
+    /// Stores a run under an id that its cause has: whoever asks twice asks for the same run.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`]; also if there is a run of this id.
+    pub async fn submit_as(&self, id: RunId, submission: Submission) -> Result<RunId, Error> {
         let shared = &self.0;
-        let id = shared.ids.run();
         let corrupt = |message: String| Error::Corrupt { run: id.clone(), message };
         let json =
             |value: serde_json::Result<Json>| value.map_err(|error| corrupt(error.to_string()));

@@ -13,6 +13,7 @@ const LEVELS: &[&[&str]] = &[
     &["plue-runtime", "plue-store"],
     &["plue-planner", "plue-forge", "plue-registry", "plue-pool", "plue-llm"],
     &["plue-executor", "plue-api", "plue-dashboard"],
+    &["plue-server"],
     &["plue-cli"],
 ];
 /// Dependencies inside one level.

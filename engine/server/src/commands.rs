@@ -1,0 +1,133 @@
+//! What the API asks for: runs by hand, and runs that go on.
+
+use futures::{FutureExt as _, future::BoxFuture};
+use plue_api::{CommandError, Commands, RunRequest, commands::RetryRequest};
+use plue_flow::input::Reopen;
+use plue_plan::{Event, RunId, StepId, event::EventType};
+use plue_planner::{Evaluated, PlannedWorkflow, Trust};
+
+use crate::{error::Error, plans::For, server::Server, submit::Wanted};
+
+impl Commands for Server {
+    fn submit(
+        &self,
+        id: RunId,
+        request: RunRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move { self.by_hand(id, request, by).await.map_err(command_error) }.boxed()
+    }
+
+    fn retry(
+        &self,
+        run: RunId,
+        request: RetryRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move { self.go_on(run, request, &by).await }.boxed()
+    }
+}
+
+impl Server {
+    async fn by_hand(&self, id: RunId, request: RunRequest, by: String) -> Result<(), Error> {
+        if self.store().run(&id).await?.is_some() {
+            return Ok(());
+        }
+        let repo = self.store().repo(&request.repository).await?;
+        let repo = repo.ok_or_else(|| {
+            Error::NotFound(format!("there is no repository `{}`", request.repository))
+        })?;
+        let mirror = self.fetched(&repo, &[]).await?;
+        let rev = request.rev.as_deref().unwrap_or(&repo.default_branch);
+        let commit = self.commit(&mirror, rev).await?;
+        let mut event = Event::new(EventType::Manual);
+        event.repository = Some(repo.name.clone());
+        event.default_branch = Some(repo.default_branch.clone());
+        event.sha = Some(commit.to_string());
+        event.actor = Some(by);
+        if mirror.resolve(&format!("refs/heads/{rev}")).await?.is_some() {
+            event.branch = Some(rev.to_owned());
+            event.git_ref = Some(format!("refs/heads/{rev}"));
+        }
+        let view = self.view(mirror.folder(), &commit, None).await?;
+        let inputs: serde_json::Map<_, _> = request.inputs.into_iter().collect();
+        let whom = For {
+            repo: &repo.name,
+            event: Some(&event),
+            inputs: inputs.clone(),
+            trust: Trust::Own,
+        };
+        for file in self.workflow_files(&view).await? {
+            let is_file = file.path == request.workflow || file.name() == Some(&request.workflow);
+            let planned = self.plan_file(&view, &file.path, &whom).await?;
+            let evaluated = match planned.plans {
+                Ok(evaluated) => evaluated,
+                Err(problems) if is_file => return Err(Error::Invalid(problems)),
+                Err(_) => continue,
+            };
+            let Some(workflow) = chosen(&evaluated, &request.workflow, is_file) else { continue };
+            return self
+                .submit_run(Wanted {
+                    id,
+                    mirror: &mirror,
+                    commit: &commit,
+                    file: &file.path,
+                    evaluated: &evaluated,
+                    workflow,
+                    event: event.clone(),
+                    inputs,
+                })
+                .await;
+        }
+        Err(Error::NotFound(format!("{} has no workflow `{}`", repo.name, request.workflow)))
+    }
+
+    async fn go_on(&self, run: RunId, request: RetryRequest, by: &str) -> Result<(), CommandError> {
+        let parts = self.parts();
+        let row = self.store().run(&run).await.map_err(|error| command_error(error.into()))?;
+        let row = row.ok_or_else(|| CommandError::NotFound(format!("there is no run {run}")))?;
+        if !row.view.status.is_terminal() {
+            return Err(CommandError::Conflict(format!(
+                "the run has not ended: {}",
+                row.view.status
+            )));
+        }
+        let reopen = match request.from {
+            Some(step) => Reopen::From(StepId::new(step)),
+            None => Reopen::Failed,
+        };
+        let secrets = parts.secrets.of(&row);
+        let stop = parts.stop.clone();
+        let handle = parts.engine.reopen(&run, (by, reopen), secrets, stop).await;
+        let handle = handle.map_err(|error| CommandError::Conflict(error.to_string()))?;
+        // The run goes on by itself; what becomes of it is in the store.
+        drop(parts.tasks.spawn("retried run", async move {
+            if let Err(error) = handle.wait().await {
+                tracing::warn!(%error, "a retried run was left");
+            }
+        }));
+        Ok(())
+    }
+}
+
+fn chosen<'e>(evaluated: &'e Evaluated, name: &str, is_file: bool) -> Option<&'e PlannedWorkflow> {
+    let named = evaluated.workflows.iter().find(|one| one.sealed.plan.name == name);
+    match (&*evaluated.workflows, named) {
+        (_, Some(named)) => Some(named),
+        ([only], None) if is_file => Some(only),
+        _ => None,
+    }
+}
+
+fn command_error(error: Error) -> CommandError {
+    match error {
+        Error::Invalid(problems) => CommandError::Invalid(problems),
+        Error::NotFound(what) => CommandError::NotFound(what),
+        Error::Store(_)
+        | Error::Git(_)
+        | Error::Planner(_)
+        | Error::Executor(_)
+        | Error::Folder { .. }
+        | Error::Stopped => CommandError::Unavailable(error.to_string()),
+    }
+}

@@ -1,0 +1,67 @@
+//! What can go wrong between a delivery and a run.
+
+use plue_forge::git::GitError;
+use plue_plan::Diagnostic;
+
+/// Why nothing came of something, or not yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refuses; what was begun is begun again.
+    #[error(transparent)]
+    Store(#[from] plue_store::Error),
+    /// The repository cannot be fetched or read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The workflow file, or what was asked of it, is wrong.
+    #[error("{}", first(.0))]
+    Invalid(Vec<Diagnostic>),
+    /// The evaluators, the commit or the machine.
+    #[error(transparent)]
+    Planner(#[from] plue_planner::Error),
+    /// The run cannot be made or driven.
+    #[error(transparent)]
+    Executor(#[from] plue_executor::Error),
+    /// There is no such repository, commit or workflow.
+    #[error("{0}")]
+    NotFound(String),
+    /// A folder of the server cannot be used.
+    #[error("{path}: {source}")]
+    Folder {
+        /// Which.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A task was ended before its answer.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// Whether it is worth trying again later: nothing is known to be wrong with what was asked.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Planner(_) | Self::Executor(_) | Self::Stopped => true,
+            Self::Git(_) | Self::Folder { .. } => true,
+            Self::Invalid(_) | Self::NotFound(_) => false,
+        }
+    }
+}
+
+impl From<plue_planner::PlanError> for Error {
+    fn from(error: plue_planner::PlanError) -> Self {
+        match error {
+            plue_planner::PlanError::Invalid(problems) => Self::Invalid(problems),
+            plue_planner::PlanError::Infrastructure(error) => Self::Planner(error),
+        }
+    }
+}
+
+fn first(problems: &[Diagnostic]) -> String {
+    let first = problems.first().map_or("it is invalid", |problem| problem.message.as_str());
+    match problems.len() {
+        0 | 1 => first.to_owned(),
+        more => format!("{first} (and {} more)", more - 1),
+    }
+}

@@ -1,0 +1,24 @@
+//! What a server does between a delivery and a run: receive, fetch, plan, match, submit, drive; and
+//! the same for schedules and for requests of the API.
+//!
+//! Reading order: [`receive`], [`intake`], [`occasion`], [`plans`], [`submit`], [`drive`]. Must not
+//! decide a status (the flow's), what fires (the registry's) or who may ask (the API's). Everything
+//! here can be begun again after a crash and makes nothing twice.
+#![forbid(unsafe_code)]
+
+pub mod commands;
+pub mod drive;
+pub mod error;
+pub mod intake;
+pub mod mirrors;
+pub mod occasion;
+pub mod plans;
+pub mod receive;
+pub mod schedules;
+pub mod server;
+pub mod submit;
+
+pub use crate::{
+    error::Error,
+    server::{Options, Parts, Secrets, Server},
+};

@@ -1,0 +1,55 @@
+//! The mirror of each repository: what the server knows of it, fetched when something happened.
+//!
+//! Workflow files and workspaces come from here and never from the network.
+
+use std::path::PathBuf;
+
+use plue_forge::git::{CommitId, Mirror, Remote, Want};
+use plue_store::RepoRow;
+use sha2::{Digest as _, Sha256};
+
+use crate::{error::Error, server::Server};
+
+impl Server {
+    /// The mirror of a repository, as it was last fetched.
+    pub(crate) async fn mirror(&self, repo: &RepoRow) -> Result<Mirror, Error> {
+        // A name is a stranger's text; its hash is a folder.
+        let folder = hex::encode(&Sha256::digest(repo.name.as_bytes())[..16]);
+        let folder = self.folder("mirrors")?.join(format!("{folder}.git"));
+        Ok(Mirror::open(folder, self.parts().tasks.clone()).await?)
+    }
+
+    /// The mirror with all branches and tags of now, and with these refs.
+    pub(crate) async fn fetched(&self, repo: &RepoRow, refs: &[String]) -> Result<Mirror, Error> {
+        let mirror = self.mirror(repo).await?;
+        let remote = Remote::new(&repo.url, None)?;
+        let want = Want { branches_and_tags: true, refs: refs.to_vec(), ..Want::default() };
+        mirror.fetch(&remote, &want).await?;
+        Ok(mirror)
+    }
+
+    /// The commit that a person means: a branch, a tag, a full ref or an id.
+    pub(crate) async fn commit(&self, mirror: &Mirror, rev: &str) -> Result<CommitId, Error> {
+        if let Ok(id) = CommitId::new(rev)
+            && mirror.has(&id).await?
+        {
+            return Ok(id);
+        }
+        let names = [rev.to_owned(), format!("refs/heads/{rev}"), format!("refs/tags/{rev}")];
+        for name in names.iter().filter(|name| name.starts_with("refs/")) {
+            if let Some(found) = mirror.resolve(name).await? {
+                return Ok(found);
+            }
+        }
+        Err(Error::NotFound(format!("there is no branch, tag or commit `{rev}`")))
+    }
+
+    /// A folder of the server, made if it is not there, for nobody else to look into.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Error> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let folder = self.parts().options.state_dir.join(name);
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|source| Error::Folder { path: folder.display().to_string(), source })?;
+        Ok(folder)
+    }
+}

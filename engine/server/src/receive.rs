@@ -1,0 +1,85 @@
+//! Deliveries at the door: verified over their raw bytes, stored, and only then answered.
+//!
+//! Must not read a payload: what it says is looked at later, from the store, so that no payload can
+//! make this answer anything but what the signature deserves.
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use plue_api::Problem;
+use plue_forge::{Headers, Provider, Refusal, limits::MAX_BODY_BYTES, verify};
+use plue_store::{DeliveryRow, DeliveryState};
+use serde_json::{Map, Value as Json, json};
+
+use crate::server::Server;
+
+/// Characters of a header that is kept.
+const MAX_HEADER: usize = 1_024;
+
+/// The route of all webhooks: `POST /hooks/{forge}/{hook}`.
+pub fn hooks(server: Server) -> Router {
+    Router::new()
+        .route("/hooks/{forge}/{hook}", post(receive))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(server)
+}
+
+async fn receive(
+    State(server): State<Server>,
+    Path((forge, hook)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let nowhere = || Problem::new(StatusCode::NOT_FOUND, "there is no such hook");
+    let provider: Provider = forge.parse().map_err(|_| nowhere())?;
+    let repo = server.store().repo_by_hook(&hook).await?;
+    let repo = repo.filter(|repo| repo.forge == forge).ok_or_else(nowhere)?;
+    let (kept, stored) = kept(&headers);
+    let parts = server.parts();
+    let now = parts.clock.now();
+    let secrets = parts.secrets.of_hook(&repo.name);
+    verify(provider, &secrets, &kept, &body, now.as_second()).map_err(refused)?;
+    let id = kept.delivery_id(provider, &body);
+    let delivery = DeliveryRow {
+        forge,
+        hook,
+        id: id.clone(),
+        headers: stored,
+        body: body.to_vec(),
+        received_at: now,
+        state: DeliveryState::New,
+        note: None,
+    };
+    let fresh = server.store().receive(delivery).await?;
+    let answer = json!({"delivery": id, "new": fresh});
+    Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
+}
+
+/// The headers that say something about the delivery; and what of them is stored, which is everything
+/// but the credential that GitLab sends in a header.
+fn kept(headers: &HeaderMap) -> (Headers, Json) {
+    let (mut kept, mut stored) = (Headers::default(), Map::new());
+    for (name, value) in headers {
+        let name = name.as_str();
+        let wanted = name.starts_with("x-")
+            || name.starts_with("webhook-")
+            || matches!(name, "content-type" | "idempotency-key");
+        if let (true, Ok(value)) = (wanted && value.len() <= MAX_HEADER, value.to_str()) {
+            kept.push(name, value);
+            if name != "x-gitlab-token" {
+                stored.insert(name.to_owned(), value.into());
+            }
+        }
+    }
+    (kept, Json::Object(stored))
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
+    Problem::new(status, refusal.to_string())
+}
