@@ -1,12 +1,14 @@
 //! What GitHub, GitLab, Gitea and Forgejo send us and what we tell them.
 //!
 //! Deliveries are verified over their raw bytes ([`verify()`]) and only then read ([`decode()`]) into
-//! our own words ([`Reading`]). [`git`] keeps mirrors of repositories. No type of a forge leaves this crate. Must not decide whether
+//! our own words ([`Reading`]). [`git`] keeps mirrors of repositories, [`feedback`]
+//! tells a forge what became of a commit. No type of a forge leaves this crate. Must not decide whether
 //! something runs: that is `plue-registry`'s.
 #![forbid(unsafe_code)]
 
 pub mod codes;
 pub mod decode;
+pub mod feedback;
 pub mod git;
 pub mod headers;
 pub mod ignored;
@@ -19,6 +21,7 @@ pub mod verify;
 
 pub use crate::{
     decode::decode,
+    feedback::{Client, FeedbackError},
     git::{ChangedFiles, CommitId, GitError, Mirror, Remote},
     headers::Headers,
     ignored::Ignored,

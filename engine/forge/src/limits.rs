@@ -23,3 +23,15 @@ pub const MAX_ARCHIVE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub const FETCH_TIMEOUT_S: u64 = 15 * 60;
 /// Seconds that a command on a mirror may take.
 pub const GIT_TIMEOUT_S: u64 = 2 * 60;
+/// Bytes of one answer of a forge's API.
+pub const MAX_API_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Characters of the text beside a commit status: what the shortest of the forges (GitHub) takes.
+pub const MAX_DESCRIPTION_CHARS: usize = 140;
+/// Characters of a comment or a check's text: GitHub takes 65,536 bytes-or-characters.
+pub const MAX_COMMENT_CHARS: usize = 60_000;
+/// Annotations in one call: what GitHub takes.
+pub const ANNOTATIONS_PER_CALL: usize = 50;
+/// Annotations of one check; more help nobody.
+pub const MAX_ANNOTATIONS: usize = 500;
+/// Pages of comments that are searched for ours.
+pub const MAX_COMMENT_PAGES: u32 = 20;

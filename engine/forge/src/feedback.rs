@@ -1,0 +1,22 @@
+//! Telling a forge what became of a commit: commit statuses, checks with annotations, and one comment
+//! on a pull request that is updated in place.
+//!
+//! Every call may be made again: a status is known by its commit and context, a check by its
+//! `external_id`, a comment by the marker in its first line. So an outbox that delivers at least once
+//! shows each thing once. Must not decide what is told.
+
+mod check;
+mod client;
+mod comment;
+mod error;
+mod http;
+mod markdown;
+mod report;
+mod status;
+
+pub use check::{Annotation, Check, CheckId, Level};
+pub use client::{Client, ClientOptions};
+pub use comment::CommentId;
+pub use error::FeedbackError;
+pub use report::{Outcome, PlanChange, PlanReport, Report, StepReport};
+pub use status::{CommitStatus, State};

@@ -1,0 +1,90 @@
+//! A client of one forge's API.
+
+use std::{fmt, time::Duration};
+
+use plue_runtime::Clock;
+
+use crate::{
+    feedback::{error::FeedbackError, http::Http},
+    provider::Provider,
+};
+
+/// How calls are made.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Calls for one request, the first included.
+    pub attempts: u32,
+    /// Wait before the second call; doubled before each further one.
+    pub backoff: Duration,
+    /// The longest wait inside one request. A forge that asks for more gets [`FeedbackError::Later`].
+    pub longest_wait: Duration,
+    /// The longest that one call may take.
+    pub timeout: Duration,
+    /// Allow `http://` addresses, for a forge inside a trusted network.
+    pub allow_http: bool,
+    /// Our login, if known: only comments of ours are taken for ours then.
+    pub login: Option<String>,
+}
+
+/// Talks to one forge with one token, which is never shown. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) http: Http,
+    pub(super) provider: Provider,
+    pub(super) login: Option<String>,
+}
+
+// === impl ClientOptions ===
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            attempts: 4,
+            backoff: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(30),
+            timeout: Duration::from_secs(15),
+            allow_http: false,
+            login: None,
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// A client. `address` is the API's: `https://api.github.com` (`https://HOST/api/v3` for
+    /// Enterprise Server), `https://HOST/api/v4` for GitLab, `https://HOST/api/v1` for Gitea and
+    /// Forgejo.
+    ///
+    /// # Errors
+    /// The address cannot be used, or TLS cannot be set up.
+    pub fn new(
+        provider: Provider,
+        address: &str,
+        token: &str,
+        clock: Clock,
+        options: ClientOptions,
+    ) -> Result<Self, FeedbackError> {
+        let login = options.login.clone();
+        Ok(Self { http: Http::new(provider, address, token, clock, options)?, provider, login })
+    }
+
+    /// The path of a repository in the API, without its end.
+    pub(super) fn repository(&self, name: &str) -> Vec<String> {
+        match self.provider {
+            // GitLab takes the whole path, groups included, as one part.
+            Provider::GitLab => vec!["projects".to_owned(), name.to_owned()],
+            Provider::GitHub | Provider::Gitea | Provider::Forgejo => {
+                let mut path = vec!["repos".to_owned()];
+                path.extend(name.splitn(2, '/').map(str::to_owned));
+                path
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}

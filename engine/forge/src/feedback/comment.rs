@@ -1,0 +1,181 @@
+//! The one comment on a pull request: made once, then updated in place.
+//!
+//! It is found by a marker in its first line, which readers do not see. The oldest comment with it is
+//! ours: somebody who copies the marker comes later.
+
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
+use crate::{
+    feedback::{client::Client, error::FeedbackError, http::Ask, markdown::cut},
+    limits::{MAX_COMMENT_CHARS, MAX_COMMENT_PAGES},
+    provider::Provider,
+};
+
+/// Comments of one page.
+const PER_PAGE: usize = 50;
+
+/// The forge's number of a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommentId(pub u64);
+
+// === impl Client ===
+
+impl Client {
+    /// Makes the comment of this key, or brings it up to date. `known` is what an earlier call
+    /// returned; a comment that was deleted meanwhile is made again. `key` is plain text that stays
+    /// the same for the pull request, such as `plans`.
+    ///
+    /// # Errors
+    /// The forge cannot be reached or says no.
+    pub async fn put_comment(
+        &self,
+        repository: &str,
+        number: u64,
+        known: Option<CommentId>,
+        key: &str,
+        text: &str,
+    ) -> Result<CommentId, FeedbackError> {
+        let marker = marker(key);
+        let text = format!("{marker}\n{}", cut(text, MAX_COMMENT_CHARS));
+        if let Some(known) = known
+            && self.update(repository, number, known, &text).await?
+        {
+            return Ok(known);
+        }
+        for found in self.find(repository, number, &marker).await? {
+            if self.update(repository, number, found, &text).await? {
+                return Ok(found);
+            }
+        }
+        let made = self.create(repository, number, &text).await;
+        let Err(error) = made else { return made };
+        if error.retry_after().is_none()
+            && !matches!(error, FeedbackError::Refused { status: 500.., .. })
+        {
+            return Err(error);
+        }
+        // It may have been made although the answer was lost.
+        match self.find(repository, number, &marker).await?.first() {
+            Some(found) => Ok(*found),
+            None => Err(error),
+        }
+    }
+
+    /// False if it is gone, or is not ours to change.
+    async fn update(
+        &self,
+        repository: &str,
+        number: u64,
+        id: CommentId,
+        text: &str,
+    ) -> Result<bool, FeedbackError> {
+        let mut path = self.comments(repository, number, Some(id));
+        path.push(id.0.to_string());
+        let method = match self.provider {
+            Provider::GitLab => Method::PUT,
+            Provider::GitHub | Provider::Gitea | Provider::Forgejo => Method::PATCH,
+        };
+        let ask = self.ask("a comment", method, path, Some(text), true);
+        match self.http.send(&ask).await {
+            Ok(_) => Ok(true),
+            Err(FeedbackError::Refused { status: 403 | 404 | 410, .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn create(
+        &self,
+        repository: &str,
+        number: u64,
+        text: &str,
+    ) -> Result<CommentId, FeedbackError> {
+        let what = "a comment";
+        let path = self.comments(repository, number, None);
+        let answer = self.http.send(&self.ask(what, Method::POST, path, Some(text), false)).await?;
+        let id = answer.get("id").and_then(Json::as_u64);
+        id.map(CommentId).ok_or(FeedbackError::BadAnswer { what })
+    }
+
+    /// Comments that begin with the marker, the oldest first.
+    async fn find(
+        &self,
+        repository: &str,
+        number: u64,
+        marker: &str,
+    ) -> Result<Vec<CommentId>, FeedbackError> {
+        let mut found = Vec::new();
+        let mut first_of_page = None;
+        for page in 1..=MAX_COMMENT_PAGES {
+            let path = self.comments(repository, number, None);
+            let mut ask = self.ask("the comments", Method::GET, path, None, true);
+            ask.query = vec![
+                ("per_page", PER_PAGE.to_string()),
+                ("limit", PER_PAGE.to_string()),
+                ("page", page.to_string()),
+            ];
+            if self.provider == Provider::GitLab {
+                ask.query
+                    .extend([("sort", "asc".to_owned()), ("order_by", "created_at".to_owned())]);
+            }
+            let answer = self.http.send(&ask).await?;
+            let comments = answer.as_array().map_or(&[][..], Vec::as_slice);
+            found.extend(comments.iter().filter_map(|comment| self.ours(comment, marker)));
+            // Gitea before 1.24 knows no pages here and gives everything each time.
+            let first = comments.first().and_then(|comment| comment.get("id")?.as_u64());
+            if comments.len() < PER_PAGE || first == first_of_page {
+                break;
+            }
+            first_of_page = first;
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found.into_iter().map(CommentId).collect())
+    }
+
+    fn ours(&self, comment: &Json, marker: &str) -> Option<u64> {
+        let body = comment.get("body")?.as_str()?;
+        let author = comment.get("user").or_else(|| comment.get("author"));
+        let author = author.and_then(|user| user.get("login").or_else(|| user.get("username")));
+        let login = self.login.as_deref();
+        let by_us = login.is_none_or(|login| author.and_then(Json::as_str) == Some(login));
+        let id = comment.get("id")?.as_u64()?;
+        (by_us && body.starts_with(marker)).then_some(id)
+    }
+
+    /// The path of the comments of a pull request, or of one comment without its number.
+    fn comments(&self, repository: &str, number: u64, one: Option<CommentId>) -> Vec<String> {
+        let mut path = self.repository(repository);
+        let number = number.to_string();
+        let end: &[&str] = match (self.provider, one) {
+            (Provider::GitLab, _) => &["merge_requests", &number, "notes"],
+            (Provider::GitHub | Provider::Gitea | Provider::Forgejo, None) => {
+                &["issues", &number, "comments"]
+            }
+            (Provider::GitHub | Provider::Gitea | Provider::Forgejo, Some(_)) => {
+                &["issues", "comments"]
+            }
+        };
+        path.extend(end.iter().map(|&part| part.to_owned()));
+        path
+    }
+
+    fn ask(
+        &self,
+        what: &'static str,
+        method: Method,
+        path: Vec<String>,
+        text: Option<&str>,
+        repeatable: bool,
+    ) -> Ask {
+        let body = text.map(|text| json!({"body": text}));
+        Ask { what, method, path, query: Vec::new(), body, repeatable }
+    }
+}
+
+/// A comment of HTML's, which Markdown does not show.
+fn marker(key: &str) -> String {
+    let plain: String =
+        key.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
+    format!("<!-- plue:{plain} -->")
+}

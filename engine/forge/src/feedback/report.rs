@@ -1,0 +1,202 @@
+//! The text of the comment on a pull request: what the change does to the plans, and how they went.
+
+use std::fmt::Write as _;
+
+use plue_plan::diff::PlanDiff;
+
+use crate::{
+    feedback::markdown::{block, code, cut, link},
+    limits::MAX_COMMENT_CHARS,
+};
+
+/// Characters of one plan's diff that are shown.
+const MAX_DIFF: usize = 8_000;
+/// Failed steps of one plan that are named.
+const MAX_STEPS: usize = 20;
+
+/// How a plan went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It waits.
+    Queued,
+    /// It runs.
+    Running,
+    /// It ended well.
+    Success,
+    /// It failed.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+    /// It waits for a person, who must be told what for.
+    Waiting {
+        /// What is waited for.
+        reason: String,
+    },
+    /// It had nothing to do, which counts as success.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// There is no plan: the file is invalid.
+    Invalid {
+        /// The problems, one a line.
+        problems: String,
+    },
+}
+
+/// What the pull request does to a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PlanChange {
+    /// Nothing, or nobody compared.
+    Unchanged,
+    /// It is new.
+    New,
+    /// It is gone.
+    Removed,
+    /// It is another.
+    Changed(PlanDiff),
+}
+
+/// A step worth naming.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// Its id.
+    pub id: String,
+    /// Its outcome and reason: `failed: exit status 3`.
+    pub outcome: String,
+}
+
+/// One plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanReport {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// How it went.
+    pub outcome: Outcome,
+    /// What the pull request does to it.
+    pub change: PlanChange,
+    /// Its run.
+    pub url: Option<String>,
+    /// How long it took: `1m 12s`.
+    pub took: Option<String>,
+    /// Steps that failed.
+    pub steps: Vec<StepReport>,
+}
+
+/// All that one comment says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// The commit it is about.
+    pub commit: String,
+    /// The plans in the order shown.
+    pub plans: Vec<PlanReport>,
+    /// Remarks above the plans: that a maintainer must approve new capabilities, and the like.
+    pub notices: Vec<String>,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The comment as Markdown. Every text that comes from a repository stands as code, so that it is
+    /// neither a mention nor a link.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let short: String = self.commit.chars().take(10).collect();
+        let mut text = format!("### plue · {}\n", code(&short));
+        for notice in &self.notices {
+            let _infallible = write!(text, "\n> {}\n", code(notice));
+        }
+        if self.plans.is_empty() {
+            text.push_str("\nNo plan is registered for this event.\n");
+            return text;
+        }
+        text.push_str("\n| plan | result | changes |\n|---|---|---|\n");
+        for plan in &self.plans {
+            let _infallible = writeln!(text, "{}", plan.row());
+        }
+        for plan in &self.plans {
+            text.push_str(&plan.details());
+        }
+        cut(&text, MAX_COMMENT_CHARS)
+    }
+}
+
+// === impl PlanReport ===
+
+impl PlanReport {
+    fn row(&self) -> String {
+        let (sign, word) = self.outcome.words();
+        let word = self.url.as_ref().map_or_else(|| word.to_owned(), |url| link(word, url));
+        let took =
+            self.took.as_ref().map_or_else(String::new, |took| format!(" in {}", code(took)));
+        let why = match &self.outcome {
+            Outcome::Skipped { reason } | Outcome::Waiting { reason } => {
+                format!(": {}", code(reason))
+            }
+            Outcome::Queued
+            | Outcome::Running
+            | Outcome::Success
+            | Outcome::Failed
+            | Outcome::Cancelled
+            | Outcome::Invalid { .. } => String::new(),
+        };
+        let change = match &self.change {
+            PlanChange::Unchanged => "none".to_owned(),
+            PlanChange::New => "**new**".to_owned(),
+            PlanChange::Removed => "**removed**".to_owned(),
+            PlanChange::Changed(diff) if diff.is_empty() => "none".to_owned(),
+            PlanChange::Changed(diff) => code(&diff.summary()),
+        };
+        let (name, file) = (code(&self.name), code(&self.file));
+        format!("| {name} ({file}) | {sign} {word}{took}{why} | {change} |")
+    }
+
+    fn details(&self) -> String {
+        let mut text = String::new();
+        if let Outcome::Invalid { problems } = &self.outcome {
+            let problems = block("", &cut(problems, MAX_DIFF));
+            let _infallible =
+                write!(text, "\n**{}** is invalid:\n\n{problems}\n", code(&self.file));
+        }
+        if !self.steps.is_empty() {
+            let _infallible = write!(text, "\n{} failed steps:\n\n", code(&self.name));
+            for step in self.steps.iter().take(MAX_STEPS) {
+                let _infallible = writeln!(text, "- {} {}", code(&step.id), code(&step.outcome));
+            }
+            let more = self.steps.len().saturating_sub(MAX_STEPS);
+            if more > 0 {
+                let _infallible = writeln!(text, "- and {more} more");
+            }
+        }
+        if let PlanChange::Changed(diff) = &self.change
+            && !diff.is_empty()
+        {
+            let shown = block("text", &cut(&diff.render(), MAX_DIFF));
+            let name = code(&self.name);
+            let _infallible = write!(
+                text,
+                "\n<details><summary>Plan changes</summary>\n\n{name}\n\n{shown}\n\n</details>\n"
+            );
+        }
+        text
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    const fn words(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Queued => ("◌", "queued"),
+            Self::Running => ("●", "running"),
+            Self::Success => ("✓", "success"),
+            Self::Failed => ("✗", "failed"),
+            Self::Cancelled => ("■", "cancelled"),
+            Self::Waiting { .. } => ("◷", "waiting"),
+            Self::Skipped { .. } => ("–", "skipped"),
+            Self::Invalid { .. } => ("✗", "invalid"),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The status of a commit: the coloured dot beside it.
+
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
+use crate::{
+    feedback::{client::Client, error::FeedbackError, http::Ask},
+    git::CommitId,
+    limits::MAX_DESCRIPTION_CHARS,
+    provider::Provider,
+};
+
+/// How a plan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It waits.
+    Pending,
+    /// It runs.
+    Running,
+    /// It ended well.
+    Success,
+    /// It had nothing to do, which counts as success.
+    Skipped,
+    /// It failed.
+    Failure,
+    /// Something of ours failed.
+    Error,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// What is shown beside a commit. Another status of the same context takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitStatus {
+    /// Which plan, `plue / CI Pipeline`: what a branch protection names.
+    pub context: String,
+    /// How it stands.
+    pub state: State,
+    /// A few words; cut to [`MAX_DESCRIPTION_CHARS`].
+    pub description: String,
+    /// Where to read more.
+    pub url: Option<String>,
+}
+
+// === impl State ===
+
+impl State {
+    /// The forge's word.
+    const fn word(self, provider: Provider) -> &'static str {
+        match (provider, self) {
+            (_, Self::Success) => "success",
+            (Provider::GitLab, Self::Running) => "running",
+            (_, Self::Pending | Self::Running) => "pending",
+            // GitLab has `skipped` since 17.11 only; elsewhere it has no word.
+            (_, Self::Skipped) => "success",
+            (Provider::GitLab, Self::Failure | Self::Error) => "failed",
+            (Provider::GitLab, Self::Cancelled) => "canceled",
+            (_, Self::Failure) => "failure",
+            (_, Self::Error | Self::Cancelled) => "error",
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Sets the status of a commit. May be called again with the same.
+    ///
+    /// # Errors
+    /// The forge cannot be reached or says no.
+    pub async fn set_status(
+        &self,
+        repository: &str,
+        commit: &CommitId,
+        status: &CommitStatus,
+    ) -> Result<(), FeedbackError> {
+        let description: String = status.description.chars().take(MAX_DESCRIPTION_CHARS).collect();
+        let word = status.state.word(self.provider);
+        let context = match self.provider {
+            Provider::GitLab => "name",
+            Provider::GitHub | Provider::Gitea | Provider::Forgejo => "context",
+        };
+        let mut body = json!({"state": word, "description": description});
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert(context.to_owned(), Json::from(status.context.as_str()));
+            if let Some(url) = &status.url {
+                fields.insert("target_url".to_owned(), Json::from(url.as_str()));
+            }
+        }
+        let mut path = self.repository(repository);
+        path.extend(["statuses".to_owned(), commit.to_string()]);
+        let ask = Ask {
+            what: "a commit status",
+            method: Method::POST,
+            path,
+            query: Vec::new(),
+            body: Some(body),
+            repeatable: true,
+        };
+        match self.http.send(&ask).await {
+            // GitLab refuses to set a status to what it is already.
+            Err(FeedbackError::Refused { status: 400, reason, .. })
+                if self.provider == Provider::GitLab
+                    && reason.contains("Cannot transition status") =>
+            {
+                Ok(())
+            }
+            sent => sent.map(|_| ()),
+        }
+    }
+}
