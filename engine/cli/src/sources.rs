@@ -11,8 +11,8 @@ use std::{
 
 use plue_plan::{Diagnostic, Event, Plan, SealedPlan};
 use plue_planner::{
-    CommitView, Evaluated, Options, PlanError, PlanRequest, PlannedWorkflow, Planner, Rate, Trust,
-    WorkTree, WorkflowFile,
+    CommitView, Evaluated, Options, PlanCache, PlanError, PlanRequest, PlannedWorkflow, Planner,
+    Rate, Trust, WorkTree, WorkflowFile,
 };
 use plue_runtime::{Clock, Tasks};
 use serde_json::{Map, Value as Json};
@@ -22,12 +22,14 @@ use crate::{app::App, args::SourceArgs, exit::Exit, failure::Failure};
 mod builtin;
 mod event;
 mod inputs;
+mod kept;
 mod place;
 mod problem;
 mod roles;
 
 pub use builtin::WithSample;
 pub use event::base;
+pub use kept::{Kept, Opening};
 pub use place::{Place, Target};
 pub use problem::{diagnostics, from_plan_error};
 pub use roles::missing_roles;
@@ -75,27 +77,31 @@ pub struct Occasion {
     given: Vec<Given>,
 }
 
-/// Plans the one workflow that `plue run` is about. With a goal, the plan has this goal.
+/// Plans the one workflow that `plue run` is about. With a goal, the plan has this goal. What was
+/// planned before comes from `kept`, and no evaluator is started for it.
 ///
 /// # Errors
 /// Everything a user can cause, each with its exit code; [`Exit::Infrastructure`] for the rest.
 pub async fn plan_one(
     app: &App,
-    workflow: Option<&str>,
+    place: &Place,
     source: &SourceArgs,
     goal: Option<&str>,
+    kept: Kept,
 ) -> Result<Planned, Failure> {
-    let place = Place::find(app, source.repo.as_deref(), workflow)?;
-    let session = Session::start(app, &place)?;
+    let session = Session::remembering(app, place, kept.clone())?;
     let (file, occasion) =
         tokio::join!(session.the_file(place.targets.first()), session.occasion(app, source),);
     let (file, occasion) = (file?, occasion?);
-    let session = session.for_event(&place, &occasion.event);
+    let session = session.for_event(place, &occasion.event);
     let name = match place.targets.first() {
         Some(Target::Name(name)) => Some(name.as_str()),
         Some(Target::File(_)) | None => None,
     };
     let planned = session.run_ready(&file, name, occasion, goal).await;
+    if planned.is_ok() {
+        kept.note(&session.repo.join(&file));
+    }
     planned.map_err(|failure| failure.in_repository(&session.repo))
 }
 
@@ -110,25 +116,56 @@ impl Session {
     /// The evaluator cannot be started.
     pub fn start(app: &App, place: &Place) -> Result<Self, Failure> {
         let session = Self::cold(app, &place.repo, Arc::new(WithSample(tree(place))));
+        session.warm(place)?;
+        Ok(session)
+    }
+
+    /// The same with plans of earlier commands: evaluators are started if they are likely needed.
+    fn remembering(app: &App, place: &Place, kept: Kept) -> Result<Self, Failure> {
+        let view = Arc::new(WithSample(tree(place)));
+        let file = match place.targets.first() {
+            Some(Target::File(path)) => path,
+            // By custom there is one file, of this name.
+            Some(Target::Name(_)) | None => ".plue.py",
+        };
+        let is_known = kept.is_likely(&place.repo.join(file));
+        let session = Self::with_cache(app, &place.repo, view, Some(Arc::new(kept)));
+        if !is_known {
+            session.warm(place)?;
+        }
+        Ok(session)
+    }
+
+    fn warm(&self, place: &Place) -> Result<(), Failure> {
         let read_only = |target: &Target| match target {
             Target::File(path) => !WorkflowFile::is_evaluated(path),
             Target::Name(_) => false,
         };
         if place.targets.is_empty() || !place.targets.iter().all(read_only) {
-            let warm = session.planner.pool().warm(Trust::Own);
-            warm.map_err(|error| from_plan_error(error.into(), &place.repo))?;
+            let warm = self.planner.pool().warm(Trust::Own);
+            warm.map_err(|error| from_plan_error(error.into(), &self.repo))?;
         }
-        Ok(session)
+        Ok(())
     }
 
     /// A session for any view of a repository; evaluators start when they are needed.
     pub fn cold(app: &App, repo: &Path, view: Arc<dyn CommitView>) -> Self {
+        Self::with_cache(app, repo, view, None)
+    }
+
+    fn with_cache(
+        app: &App,
+        repo: &Path,
+        view: Arc<dyn CommitView>,
+        kept: Option<Arc<dyn PlanCache>>,
+    ) -> Self {
         let config = &app.loaded.config.evaluator;
         let mut options = Options::new(app.program(config.binary.as_deref(), "plue-evaluator"));
         options.allow_missing.clone_from(&config.allow_missing);
         options.pairs = 1;
         let tasks = Tasks::new();
-        let planner = Planner::new(options, Rate::default(), Clock::real(), tasks.clone());
+        let (rate, clock) = (Rate::default(), Clock::real());
+        let planner = Planner::with_cache(options, rate, clock, tasks.clone(), kept);
         Self { repo: repo.to_owned(), planner, view, tasks }
     }
 

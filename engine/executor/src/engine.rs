@@ -1,6 +1,10 @@
 //! The engine: what every driver of a run shares.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use plue_flow::{Input, input::Reopen};
 use plue_plan::RunId;
@@ -94,6 +98,22 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Starts a runner for a run in this workspace that will be driven here soon. [`Engine::close`]
+    /// ends it if none is.
+    ///
+    /// # Errors
+    /// [`Error::Pool`].
+    pub async fn warm(&self, workspace: &Path) -> Result<(), Error> {
+        Ok(self.0.pool.warm(workspace, &self.0.ids).await?)
+    }
+
+    /// Ends the runners that no run uses.
+    pub async fn close(&self) {
+        if let Err(error) = self.0.pool.close().await {
+            tracing::warn!(%error, "a runner without a run is left");
+        }
     }
 
     /// Whether a process that lives advances the run.

@@ -21,6 +21,15 @@ pub struct CachedPlans {
     pub read_set: Json,
 }
 
+/// Evaluations that are kept in the form of the planner; the oldest go first.
+const MAX_EVALUATIONS: usize = 500;
+
+struct PutEvaluation {
+    key: String,
+    entry: String,
+    at: Timestamp,
+}
+
 struct PutPlan {
     hash: String,
     name: String,
@@ -95,6 +104,52 @@ impl Store {
             return Ok(None);
         };
         Ok(Some(CachedPlans { plans: row.json(0)?, read_set: row.json(1)? }))
+    }
+}
+
+impl Store {
+    /// Keeps what an evaluation gave, as the text that the planner makes of it. `key` covers everything
+    /// that is known before an evaluation; what else it depends on stands in the entry.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn keep_evaluation(&self, key: &str, entry: String) -> Result<(), Error> {
+        self.write(PutEvaluation { key: key.to_owned(), entry, at: self.clock().now() }).await
+    }
+
+    /// What an evaluation gave before.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn evaluation(&self, key: &str) -> Result<Option<String>, Error> {
+        let text = "SELECT read_set FROM plan_cache WHERE key = $1 AND plans = '[]'";
+        let row = self.read_one(Statement::new(text, vec![key.into()])).await?;
+        row.map(|row| row.text(0)).transpose()
+    }
+}
+
+impl Op for PutEvaluation {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        tx.write(Statement::new(
+            "INSERT INTO plan_cache (key, plans, read_set, created_at, used_at) \
+             VALUES ($1, '[]', $2, $3, $3) ON CONFLICT (key) DO UPDATE SET \
+             plans = excluded.plans, read_set = excluded.read_set, used_at = excluded.used_at",
+            vec![self.key.as_str().into(), self.entry.as_str().into(), self.at.into()],
+        ));
+        tx.flush().await?;
+        // From the newest that is too many on.
+        let text = format!(
+            "DELETE FROM plan_cache WHERE used_at <= (SELECT used_at FROM plan_cache \
+             ORDER BY used_at DESC LIMIT 1 OFFSET {MAX_EVALUATIONS})"
+        );
+        tx.write(Statement::new(text, Vec::new()));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
     }
 }
 

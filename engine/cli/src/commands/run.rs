@@ -15,7 +15,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
     output, render,
-    sources::{self, Planned},
+    sources::{self, Kept, Opening, Place, Planned},
     terminal::{Style, sanitize},
     wiring,
 };
@@ -25,40 +25,59 @@ const MAX_PACKED: u32 = 1_000;
 
 pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
     wiring::block_on(async {
-        let tasks = Tasks::new();
-        // The evaluator starts while the database is opened.
-        let (planned, store) = tokio::join!(
-            sources::plan_one(app, args.workflow.as_deref(), &args.source, args.goal.as_deref()),
-            wiring::open_store(app),
+        let place = Place::find(app, args.source.repo.as_deref(), args.workflow.as_deref())?;
+        let (opening, kept) = Kept::new(&app.loaded.config.state_dir);
+        // The evaluators and the runner start while the database is opened.
+        let (planned, engine) = tokio::join!(
+            sources::plan_one(app, &place, &args.source, args.goal.as_deref(), kept),
+            ready(app, &place, opening),
         );
-        let (planned, store) = (planned?, store?);
-        render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
-        if !planned.printed.is_empty() {
-            for line in planned.printed.lines() {
-                output::say(&sanitize(line, app.stderr.color));
-            }
-        }
-        let secrets = Arc::new(given(&args.secrets, app)?);
-        let engine = wiring::engine(app, store, &tasks)?;
-        let only = selection(&args, &planned)?;
-        let name = planned.sealed.plan.name.clone();
-        let hash = planned.sealed.hash;
-        // A person can ask for less than the operator allows, not for more.
-        let bounds = [args.max_parallel, app.loaded.config.max_parallel];
-        let submission = submission(bounds.into_iter().flatten().min(), planned, only);
-        let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
-        if app.verbosity >= 0 {
-            output::say(&format!(
-                "{} {name} · plan {} · run {run}",
-                app.stderr.paint(Style::Bold, "run"),
-                hash.short()
-            ));
-        }
-        let exit = attend(app, &engine, &run, Begin::Drive, secrets).await?;
-        tell(&run, exit, args.output)?;
-        keep_house(app, &engine).await;
-        Ok(exit)
+        let engine = engine?;
+        let outcome = match planned {
+            Ok(planned) => run_planned(args, app, &engine, planned).await,
+            Err(failure) => Err(failure),
+        };
+        // A runner that was started in vain.
+        engine.close().await;
+        outcome
     })
+}
+
+/// An engine with a runner that starts: whatever will be planned needs it.
+async fn ready(app: &App, place: &Place, opening: Opening) -> Result<Engine, Failure> {
+    let store = wiring::open_store(app).await?;
+    let _nobody_asks = opening.send(Some(store.clone()));
+    let engine = wiring::engine(app, store, &Tasks::new())?;
+    engine.warm(&place.repo).await.map_err(|error| from_executor(&error))?;
+    Ok(engine)
+}
+
+async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned) -> Outcome {
+    render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
+    if !planned.printed.is_empty() {
+        for line in planned.printed.lines() {
+            output::say(&sanitize(line, app.stderr.color));
+        }
+    }
+    let secrets = Arc::new(given(&args.secrets, app)?);
+    let only = selection(&args, &planned)?;
+    let name = planned.sealed.plan.name.clone();
+    let hash = planned.sealed.hash;
+    // A person can ask for less than the operator allows, not for more.
+    let bounds = [args.max_parallel, app.loaded.config.max_parallel];
+    let submission = submission(bounds.into_iter().flatten().min(), planned, only);
+    let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
+    if app.verbosity >= 0 {
+        output::say(&format!(
+            "{} {name} · plan {} · run {run}",
+            app.stderr.paint(Style::Bold, "run"),
+            hash.short()
+        ));
+    }
+    let exit = attend(app, engine, &run, Begin::Drive, secrets).await?;
+    tell(&run, exit, args.output)?;
+    keep_house(app, engine).await;
+    Ok(exit)
 }
 
 /// Packs the logs of what ended and deletes what is older than the operator keeps. The run has ended

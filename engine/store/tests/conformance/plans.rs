@@ -27,4 +27,15 @@ on_each_store! {
         world.store.cache_plans("k", &cached).await.unwrap();
         assert_eq!(world.store.cached_plans("k").await.unwrap(), Some(cached));
     }
+
+    async fn evaluations_are_kept_up_to_a_bound_the_newest_ones(world) {
+        for number in 0..505_u32 {
+            world.store.keep_evaluation(&format!("k{number}"), format!("e{number}")).await.unwrap();
+        }
+        world.store.keep_evaluation("k504", "again".to_owned()).await.unwrap();
+        assert_eq!(world.store.evaluation("k504").await.unwrap().as_deref(), Some("again"));
+        assert_eq!(world.store.evaluation("k400").await.unwrap().as_deref(), Some("e400"));
+        assert_eq!(world.store.evaluation("k0").await.unwrap(), None);
+        assert_eq!(world.store.evaluation("other").await.unwrap(), None);
+    }
 }
