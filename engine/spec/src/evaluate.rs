@@ -9,10 +9,14 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    error::Error, evaluate::place::Place, expression::MAX_COST,
+    error::Error,
+    evaluate::place::Place,
+    expression::MAX_COST,
     function::{self, LENIENT},
-    number::Num, operator,
-    reads::Reads, scope::Scope,
+    number::Num,
+    operator,
+    reads::Reads,
+    scope::Scope,
 };
 
 mod place;

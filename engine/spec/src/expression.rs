@@ -10,13 +10,15 @@ use serde_json::Value as Json;
 use crate::{
     error::Error,
     evaluate::{self, kind_of},
-    expression::{check::Checker, tokens::Tokens},
+    expression::{check::Checker, kinds::Kinds, tokens::Tokens, types::Typer},
     reads::Reads,
     scope::Scope,
 };
 
 mod check;
+pub(crate) mod kinds;
 pub(crate) mod tokens;
+mod types;
 
 /// Bytes of one expression.
 pub const MAX_BYTES: usize = plue_plan::limits::MAX_EXPRESSION_BYTES;
@@ -35,6 +37,7 @@ pub struct Expression {
     source: String,
     tree: IdedExpr,
     references: Vec<Reference>,
+    kinds: Kinds,
 }
 
 // === impl Expression ===
@@ -43,8 +46,8 @@ impl Expression {
     /// Parses an expression.
     ///
     /// # Errors
-    /// It does not parse, is over a limit of this module, or uses a name or function that does not
-    /// exist. The offset is in characters from 0.
+    /// It does not parse, is over a limit of this module, uses a name or function that does not
+    /// exist, or gives an operator or function what it never takes. The offset is in characters from 0.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
         let tokens = Tokens::of(source)?;
         let parser = PrattParser::new().error_recovery_limit(1);
@@ -60,7 +63,21 @@ impl Expression {
         }
         let references = tokens.references()?;
         Checker::new(&tokens).check(&tree)?;
-        Ok(Self { source: source.to_owned(), tree, references })
+        let kinds = Typer::new(&tokens).kinds(&tree)?;
+        Ok(Self { source: source.to_owned(), tree, references, kinds })
+    }
+
+    /// Parses an expression that must be true or false.
+    ///
+    /// # Errors
+    /// As [`Expression::parse`]; also when it can be neither.
+    pub fn parse_condition(source: &str) -> Result<Self, ExpressionError> {
+        let parsed = Self::parse(source)?;
+        if parsed.kinds.can_be(Kinds::TRUTH) {
+            return Ok(parsed);
+        }
+        let message = format!("a condition is true or false, and this is {}", parsed.kinds.shown());
+        Err(error_at(source, 0, &message))
     }
 
     /// The source.

@@ -94,6 +94,7 @@ functions! {
     "floor" 1..=1 [Kinds::NUMBER] Kinds::NUMBER, "floor(number)" => convert::floor;
     "ceil" 1..=1 [Kinds::NUMBER] Kinds::NUMBER, "ceil(number)" => convert::ceil;
     "round" 1..=1 [Kinds::NUMBER] Kinds::NUMBER, "round(number)" => convert::round;
+    "hash_files" 1..=16 [Kinds::TEXT] Kinds::TEXT, "hash_files(glob, …)" => files::hash_files;
     "default" 2..=2 [Kinds::ANY] Kinds::ANY, "default(value, otherwise)" => convert::first_known;
     "coalesce" 1..=8 [Kinds::ANY] Kinds::ANY, "coalesce(value, …)" => convert::first_known;
 }

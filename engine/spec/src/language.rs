@@ -15,6 +15,10 @@ impl ExpressionCheck for Cel {
         Expression::parse(source).map(|expression| expression.references().to_vec())
     }
 
+    fn condition_references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError> {
+        Expression::parse_condition(source).map(|expression| expression.references().to_vec())
+    }
+
     fn template_references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError> {
         Template::parse(source).map(|template| template.references())
     }

@@ -187,7 +187,7 @@ pub(crate) fn order(name: &str, left: &Json, right: &Json) -> Result<Option<Orde
     }
 }
 
-fn sign_of(name: &str) -> &str {
+pub(crate) fn sign_of(name: &str) -> &str {
     let found = SIGNS.iter().find(|(operator, _)| *operator == name);
     found.map_or("in", |(_, sign)| sign)
 }

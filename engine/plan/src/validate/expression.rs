@@ -59,6 +59,14 @@ pub trait ExpressionCheck {
     /// The source is no expression.
     fn references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError>;
 
+    /// What a CEL expression reads that must be true or false.
+    ///
+    /// # Errors
+    /// The source is no expression, or can be neither.
+    fn condition_references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError> {
+        self.references(source)
+    }
+
     /// What the `${…}` parts of a template read, with offsets in the whole template.
     ///
     /// # Errors
@@ -148,7 +156,10 @@ impl<'p> Expressions<'p> {
 
     fn part(&mut self, at: (Site<'_>, Reader), field: Field<'_>, part: Part<'_>) {
         match part {
-            Part::Cel(source) => self.source(at, field, Node::Expr(source)),
+            Part::Cel(source) => {
+                let read = self.language.condition_references(source);
+                self.read(at, field, (source, read));
+            }
             Part::Value(value) => value.visit(&mut |node| self.source(at, field, node)),
             Part::Data(_) | Part::Schema(_) => {}
         }
@@ -160,6 +171,15 @@ impl<'p> Expressions<'p> {
             Node::Template(source) => (source, self.language.template_references(source)),
             Node::Literal(_) | Node::Secret(_) | Node::Malformed(_) => return,
         };
+        self.read(at, field, (source, read));
+    }
+
+    fn read(
+        &mut self,
+        at: (Site<'_>, Reader),
+        field: Field<'_>,
+        (source, read): (&str, Result<Vec<Reference>, ExpressionError>),
+    ) {
         match read {
             Ok(references) => {
                 for reference in &references {

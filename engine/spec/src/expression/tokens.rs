@@ -86,6 +86,21 @@ impl<'s> Tokens<'s> {
         error_at(self.source, found.map_or(0, |token| token.start), message)
     }
 
+    /// An error at one occurrence of a word or sign, counted from 0; else at the first.
+    pub(crate) fn error_at_nth(&self, word: &str, nth: usize, message: &str) -> ExpressionError {
+        let found = self.tokens.iter().filter(|token| token.text == word).nth(nth);
+        match found {
+            Some(token) => error_at(self.source, token.start, message),
+            None => self.error_at_word(word, message),
+        }
+    }
+
+    /// An error where a text in quotes first stands.
+    pub(crate) fn error_at_text(&self, text: &str, message: &str) -> ExpressionError {
+        let found = self.tokens.iter().find(|token| unquoted(token.text) == Some(text));
+        error_at(self.source, found.map_or(0, |token| token.start), message)
+    }
+
     /// The steps and inputs that are named.
     ///
     /// # Errors

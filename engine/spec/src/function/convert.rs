@@ -87,3 +87,55 @@ pub(super) fn from_json(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Err
     cost.weigh(&value)?;
     Ok(value)
 }
+
+/// The first value that is not `null`; what is missing has become `null` before.
+pub(super) fn first_known(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let known = args.iter().find(|value| !value.is_null());
+    match known {
+        Some(value) => {
+            cost.weigh(value)?;
+            Ok(value.as_ref().clone())
+        }
+        None => Ok(Json::Null),
+    }
+}
+
+pub(super) fn abs(args: Args<'_, '_>, _: &mut Cost) -> Result<Json, Error> {
+    match number_arg(args)? {
+        Num::Int(int) => {
+            let out_of_range = || Error::Arithmetic(format!("abs({int}) is out of range"));
+            Num::Int(int.checked_abs().ok_or_else(out_of_range)?).json()
+        }
+        Num::Double(double) => Num::Double(double.abs()).json(),
+    }
+}
+
+pub(super) fn floor(args: Args<'_, '_>, _: &mut Cost) -> Result<Json, Error> {
+    rounded(args, f64::floor)
+}
+
+pub(super) fn ceil(args: Args<'_, '_>, _: &mut Cost) -> Result<Json, Error> {
+    rounded(args, f64::ceil)
+}
+
+/// Halves go away from zero.
+pub(super) fn round(args: Args<'_, '_>, _: &mut Cost) -> Result<Json, Error> {
+    rounded(args, f64::round)
+}
+
+fn rounded(args: Args<'_, '_>, rounding: fn(f64) -> f64) -> Result<Json, Error> {
+    match number_arg(args)? {
+        Num::Int(int) => Num::Int(int).json(),
+        Num::Double(double) => {
+            let double = rounding(double);
+            whole(double).map_or(Num::Double(double), Num::Int).json()
+        }
+    }
+}
+
+fn number_arg(args: Args<'_, '_>) -> Result<Num, Error> {
+    match arg(args, 0) {
+        Json::Number(number) => Ok(Num::of(number)),
+        other => Err(wrong("a number", other)),
+    }
+}

@@ -100,9 +100,14 @@ pub(super) fn max(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     extreme(args, cost, Ordering::Greater)
 }
 
+/// Of a list, or of several values.
 fn extreme(args: Args<'_, '_>, cost: &mut Cost, wanted: Ordering) -> Result<Json, Error> {
-    cost.weigh(arg(args, 0))?;
-    let mut items = list_arg(args, 0, cost)?.iter();
+    let items: Vec<&Json> = match args {
+        [_] => list_arg(args, 0, cost)?.iter().collect(),
+        several => several.iter().map(AsRef::as_ref).collect(),
+    };
+    items.iter().try_for_each(|item| cost.weigh(item))?;
+    let mut items = items.into_iter();
     let mut found = items.next();
     for item in items {
         if let Some(best) = found
@@ -112,6 +117,36 @@ fn extreme(args: Args<'_, '_>, cost: &mut Cost, wanted: Ordering) -> Result<Json
         }
     }
     end(found, cost)
+}
+
+/// The elements from `start` to before `end`.
+pub(super) fn slice(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let items = list_arg(args, 0, cost)?;
+    let position = |value: &Json| {
+        let at = value.as_u64().and_then(|at| usize::try_from(at).ok());
+        at.ok_or_else(|| Error::Arithmetic(format!("{value} is no position in a list")))
+    };
+    let start = position(arg(args, 1))?.min(items.len());
+    let end = match args.len() {
+        2 => items.len(),
+        _ => position(arg(args, 2))?.clamp(start, items.len()),
+    };
+    let part = items.get(start..end).unwrap_or_default();
+    part.iter().try_for_each(|item| cost.weigh(item))?;
+    Ok(part.iter().cloned().collect())
+}
+
+/// The elements of the lists in a list, and what is no list as it is.
+pub(super) fn flatten(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    cost.weigh(arg(args, 0))?;
+    let mut flat = Vec::new();
+    for item in list_arg(args, 0, cost)? {
+        match item {
+            Json::Array(items) => flat.extend(items.iter().cloned()),
+            other => flat.push(other.clone()),
+        }
+    }
+    Ok(Json::Array(flat))
 }
 
 pub(super) fn sum(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {

@@ -87,6 +87,40 @@ pub(super) fn split(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> 
     Ok(text.split(separator).map(|part| Json::String(part.to_owned())).collect())
 }
 
+pub(super) fn lines(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let text = text_arg(args, 0, cost)?;
+    cost.spend(text.lines().count().saturating_mul(PART_COST))?;
+    Ok(text.lines().map(|line| Json::String(line.to_owned())).collect())
+}
+
+/// All values as text, one behind the other.
+pub(super) fn concat(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let mut joined = String::new();
+    for value in args {
+        cost.weigh(value)?;
+        joined.push_str(&text_of(value));
+    }
+    made(joined, cost)
+}
+
+pub(super) fn capitalize(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let text = text_arg(args, 0, cost)?;
+    let mut rest = text.chars();
+    let first = rest.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    made(first + rest.as_str(), cost)
+}
+
+/// At most so many characters, the last of them `…` if something is left out.
+pub(super) fn truncate(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let text = text_arg(args, 0, cost)?;
+    let most = position(arg(args, 1), usize::MAX)?;
+    if text.chars().count() <= most {
+        return made(text.to_owned(), cost);
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    made(if most == 0 { kept } else { kept + "…" }, cost)
+}
+
 pub(super) fn join(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     let separator = match args.len() {
         1 => "",
@@ -123,6 +157,14 @@ fn position(value: &Json, length: usize) -> Result<usize, Error> {
     let at = value.as_u64().and_then(|at| usize::try_from(at).ok());
     at.filter(|at| *at <= length).ok_or_else(|| {
         Error::Arithmetic(format!("{value} is no position in a text of {length} characters"))
+    })
+}
+
+pub(super) fn last_index_of(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
+    let (text, part) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
+    Ok(match text.rfind(part) {
+        Some(byte) => Json::from(text[..byte].chars().count()),
+        None => Json::from(-1),
     })
 }
 
