@@ -9,6 +9,12 @@ const QUESTION: &str = "import sys, sysconfig; p = sysconfig.get_paths(); \
     print(p['stdlib']); print(sysconfig.get_config_var('DESTSHARED') or ''); \
     print('%d.%d.%d' % sys.version_info[:3])";
 
+const PRELUDE: &str = "src/language/facade/prelude.py";
+
+const COMPILE: &str = "import marshal, sys; text = open(sys.argv[1], encoding='utf-8').read(); \
+    code = compile(text, '<string>', 'exec', dont_inherit=True); \
+    open(sys.argv[2] + '/prelude.code', 'wb').write(marshal.dumps(code))";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PYO3_PYTHON");
@@ -29,9 +35,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo::rustc-env={name}={value}");
     }
     println!("cargo::rustc-env=PLUE_PYTHON_EXECUTABLE={python}");
+    compile_prelude(&python)?;
     #[cfg(feature = "static-python")]
     freeze(&python)?;
     Ok(())
+}
+
+/// Compiles the prelude, which would cost every start 5 ms. The code belongs to exactly this version
+/// of Python, which the evaluator compares when it starts.
+fn compile_prelude(python: &str) -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed={PRELUDE}");
+    let folder = out_dir()?;
+    let status =
+        Command::new(python).args(["-I", "-S", "-c", COMPILE, PRELUDE]).arg(folder).status()?;
+    if status.success() { Ok(()) } else { Err(format!("{PRELUDE} does not compile").into()) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo's interface to build scripts")]
+fn out_dir() -> Result<std::ffi::OsString, &'static str> {
+    std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")
 }
 
 /// Compiles the standard library for the build that needs no Python where it runs.
@@ -45,7 +67,6 @@ fn freeze(python: &str) -> Result<(), Box<dyn std::error::Error>> {
             "static-python links what PYO3_CONFIG_FILE says; use scripts/dist-evaluator.sh".into(),
         );
     }
-    let folder = std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
-    let status = Command::new(python).args(["-I", "-S", "freeze.py"]).arg(folder).status()?;
+    let status = Command::new(python).args(["-I", "-S", "freeze.py"]).arg(out_dir()?).status()?;
     if status.success() { Ok(()) } else { Err(format!("freeze.py failed: {status}").into()) }
 }

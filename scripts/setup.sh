@@ -98,22 +98,48 @@ need_packages() {
     fi
 }
 
-# Docker's default seccomp profile, out of Debian's package of Docker's source: the package itself
-# would bring thirty others. Without it the container tests say that they proved nothing.
+# Docker's default seccomp profile, out of Debian's package of Docker's source: installing the package
+# would bring thirty others. Without it the evaluator's tests in a container fail.
 need_docker_profile() {
     local tools=${CARGO_TARGET_DIR:-target}/tools package=golang-github-docker-docker-dev work
     local inside=./usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json
-    if [[ -s $tools/docker-seccomp.json ]] || ! have apt-get; then return; fi
+    if [[ -s $tools/docker-seccomp.json || -s /${inside#./} ]]; then return; fi
+    if ! have apt-get; then
+        fail "this is no Debian; put Docker's profiles/seccomp/default.json into $tools/docker-seccomp.json"
+    fi
     mkdir -p -- "$tools"
     work=$(mktemp -d)
-    if (cd "$work" && apt-get download -qq "$package" && cat ./*.deb >package) 2>/dev/null &&
+    say "fetching Docker's seccomp profile from the Debian package $package (nothing is installed)"
+    if download "$package" "$work" &&
         dpkg-deb --fsys-tarfile "$work/package" | tar -xO "$inside" >"$work/profile"; then
         mv -- "$work/profile" "$tools/docker-seccomp.json"
     else
-        say "Docker's seccomp profile could not be had (apt-get download $package);" \
-            "the container tests will prove nothing"
+        rm -rf -- "$work"
+        fail "Docker's seccomp profile could not be had (apt-get download $package);" \
+            "the evaluator's tests in a container need it as $tools/docker-seccomp.json"
     fi
     rm -rf -- "$work"
+}
+
+# A Debian package as the file DIRECTORY/package. A fresh machine has no lists of packages yet.
+download() {
+    local package=$1 directory=$2
+    (
+        cd "$directory" || exit 1
+        # apt's own user may not write here; that is no reason for its warning.
+        apt-get download -qq -o APT::Sandbox::User=root "$package" 2>/dev/null || {
+            refresh_lists && apt-get download -qq -o APT::Sandbox::User=root "$package"
+        }
+        cat ./*.deb >package
+    )
+}
+
+refresh_lists() {
+    if [[ $(id -u) -eq 0 ]]; then
+        apt-get update -qq
+    else
+        sudo -n apt-get update -qq
+    fi
 }
 
 need_nextest() {

@@ -1,7 +1,7 @@
 //! Twenty thousand files through one evaluator: `cargo run -p plue-evaluator --example endurance`.
 //!
-//! The same as the test of this name, which sends a tenth of them to be done sooner. Build the
-//! program first: `cargo build -p plue-evaluator`.
+//! The same as the test of this name, with a number to choose: `-- 100000`. Build the program first:
+//! `cargo build -p plue-evaluator`.
 
 #[path = "../tests/evaluator/endurance.rs"]
 mod endurance;

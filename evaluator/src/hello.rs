@@ -11,10 +11,18 @@ use crate::{interpreter, kernel};
 /// Raised whenever the same file may give another plan than before, or another verdict.
 pub(crate) const POLICY_VERSION: u32 = 1;
 
-/// The build, as every plan records it.
+/// The build, as every plan records it: Python's version, architecture and policy version, then how
+/// Python is linked and which interpreter the build was made with. The two kinds of build are not the
+/// same evaluator: they may differ in a module of the library.
 #[must_use]
 pub(crate) fn build() -> String {
-    format!("{}/{}/{POLICY_VERSION}", interpreter::VERSION, std::env::consts::ARCH)
+    format!(
+        "{}/{}/{POLICY_VERSION} ({} {})",
+        interpreter::VERSION,
+        std::env::consts::ARCH,
+        interpreter::LINKED,
+        interpreter::MADE_WITH
+    )
 }
 
 /// Whether a layer is missing without permission.

@@ -21,6 +21,12 @@ use crate::options::HashSeed;
 /// The version of the interpreter this was built for.
 pub const VERSION: &str = env!("PLUE_PYTHON_VERSION");
 
+/// How it is part of this program.
+pub const LINKED: &str = if cfg!(feature = "static-python") { "static" } else { "shared" };
+
+/// The program that answered for the interpreter when this was built.
+pub const MADE_WITH: &str = env!("PLUE_PYTHON_EXECUTABLE");
+
 /// Where the standard library is; nowhere when it is inside.
 const LIBRARY: &[&str] = if cfg!(feature = "static-python") {
     &[]
@@ -49,10 +55,6 @@ const CLOCKS: [&str; 17] = [
     "time",
     "time_ns",
 ];
-
-unsafe extern "C" {
-    fn PyOS_BeforeFork();
-}
 
 /// An interpreter that does not start.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +189,7 @@ pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
     sys.getattr("path_importer_cache")?.call_method0("clear")?;
     let gc = py.import("gc")?;
     gc.call_method0("collect")?;
+    heap::fill_holes();
     if seed != HashSeed::A {
         heap::shuffle(seed.number());
     }
@@ -198,18 +201,13 @@ pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
 
 /// Forks the interpreter.
 ///
+/// Without `PyOS_BeforeFork` and `PyOS_AfterFork_Child`: they are for processes with several threads.
+/// Here the thread that forks is the only one, it holds the GIL and no other lock of `CPython`'s, and
+/// it goes on in the child under the same identity; the two would only touch, and so copy, two dozen
+/// pages of the child.
+///
 /// # Errors
 /// What fork(2) says.
 pub fn fork(_py: Python<'_>) -> std::io::Result<Fork> {
-    // SAFETY: the GIL is held, and the process has a single thread; the three calls are made in
-    // the order that CPython documents.
-    unsafe {
-        PyOS_BeforeFork();
-        let fork = kernel::fork();
-        match fork {
-            Ok(Fork::Child) => ffi::PyOS_AfterFork_Child(),
-            Ok(Fork::Parent(_)) | Err(_) => ffi::PyOS_AfterFork_Parent(),
-        }
-        fork
-    }
+    kernel::fork()
 }

@@ -104,40 +104,51 @@ impl Jail {
     /// Stage 1: locks this process for good and tries every layer in forked children.
     #[must_use]
     pub fn harden(&self) -> Vec<Layer> {
-        let mut states = Vec::new();
-        privileges::first_to_be_killed();
-        let mut note = |layer, applied: io::Result<String>| {
-            states.push(self.state(layer, applied, probe::try_layer(self, layer)));
+        use LayerName::{
+            Allocator, AuditHook, BoundingSet, Descriptors, Dumpable, Landlock, NoNewPrivs,
+            Rlimits, Seccomp, Timer, Tsc, Uid,
         };
-        // All four before the first probe: each probe relies on the others being on.
-        let bounding_set = self.apply(LayerName::BoundingSet, privileges::empty_bounding_set);
-        let uid = self.apply_saying(LayerName::Uid, privileges::leave_root);
-        let no_new_privs = self.apply(LayerName::NoNewPrivs, privileges::no_new_privs);
-        let dumpable = self.apply(LayerName::Dumpable, privileges::undumpable);
-        note(LayerName::BoundingSet, bounding_set);
-        note(LayerName::Uid, uid);
-        note(LayerName::NoNewPrivs, no_new_privs);
-        note(LayerName::Dumpable, dumpable);
-        let landlock = self.apply_saying(LayerName::Landlock, || {
-            let set_no_new_privs = !self.is_dropped(LayerName::NoNewPrivs);
+        privileges::first_to_be_killed();
+        let bounding_set = self.apply(BoundingSet, privileges::empty_bounding_set);
+        let uid = self.apply_saying(Uid, privileges::leave_root);
+        let no_new_privs = self.apply(NoNewPrivs, privileges::no_new_privs);
+        let dumpable = self.apply(Dumpable, privileges::undumpable);
+        let landlock = self.apply_saying(Landlock, || {
+            let set_no_new_privs = !self.is_dropped(NoNewPrivs);
             landlock::restrict(set_no_new_privs).map_err(io::Error::other)
         });
-        note(LayerName::Landlock, landlock);
-        let limits = self.apply(LayerName::Rlimits, limits::harden_zygote);
-        let seccomp = self
-            .apply(LayerName::Seccomp, || self.filters.harden_zygote().map_err(io::Error::other));
-        note(LayerName::Rlimits, limits);
-        note(LayerName::Seccomp, seccomp);
-        for layer in [
-            LayerName::Timer,
-            LayerName::Tsc,
-            LayerName::Descriptors,
-            LayerName::AuditHook,
-            LayerName::Allocator,
-        ] {
-            note(layer, Ok(String::new()));
+        let limits = self.apply(Rlimits, limits::harden_zygote);
+        let refusals = probe::start_refusing(self);
+        let seccomp =
+            self.apply(Seccomp, || self.filters.harden_zygote().map_err(io::Error::other));
+        let attempts = probe::ENDING.map(|layer| self.start_attempts(layer));
+        // Children put these on; here they are only tried.
+        let by_child = || Ok(String::new());
+        let applied = [bounding_set, uid, no_new_privs, dumpable, landlock, by_child(), limits];
+        let mut states = Vec::new();
+        let refused = probe::REFUSING.into_iter().zip(applied).zip(refusals.verdicts());
+        for ((layer, applied), tried) in refused {
+            states.push(self.state(layer, applied, tried));
+        }
+        let mut seccomp = Some(seccomp);
+        for (layer, attempts) in probe::ENDING.into_iter().zip(attempts) {
+            let applied = match layer {
+                Seccomp => seccomp.take().unwrap_or_else(by_child),
+                BoundingSet | Uid | NoNewPrivs | Dumpable | Landlock | Rlimits | Descriptors
+                | Timer | Tsc | AuditHook | Allocator => by_child(),
+            };
+            let verdicts = attempts.into_iter().map(probe::Attempt::verdict);
+            // Every attempt is waited for, also behind one that failed.
+            let verdicts: Vec<_> = verdicts.collect();
+            let tried = verdicts.into_iter().collect::<Result<Vec<_>, _>>();
+            let tried = tried.map(|how| how.last().copied().unwrap_or_default());
+            states.push(self.state(layer, applied, tried));
         }
         states
+    }
+
+    fn start_attempts(&self, layer: LayerName) -> Vec<probe::Attempt> {
+        if self.is_dropped(layer) { Vec::new() } else { probe::start_ending(self, layer) }
     }
 
     /// Stage 2, in a child: from here on it can compute and write its report, nothing else.
@@ -225,6 +236,8 @@ impl Jail {
         applied: io::Result<String>,
         tried: Result<&'static str, String>,
     ) -> Layer {
+        let dropped = || Err("dropped for a test".to_owned());
+        let tried = if self.is_dropped(layer) { dropped() } else { tried };
         let state = match (applied, tried) {
             (Ok(detail), Ok(how)) if detail.is_empty() => LayerState::On(how.to_owned()),
             (Ok(detail), Ok(how)) => LayerState::On(format!("{detail}; {how}")),

@@ -142,21 +142,31 @@ pub fn limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::R
     check(unsafe { libc::setrlimit(resource, &raw const value) }.into()).map(drop)
 }
 
-/// Arms the timer that sends SIGPROF after so much CPU time of this process.
+/// Arms a timer that sends SIGPROF after so much CPU time of this process. It is not `ITIMER_PROF`,
+/// which counts whole ticks and strikes a tick late: this one counts what was used, and strikes at
+/// the next tick (4 ms on most kernels).
 ///
 /// # Errors
-/// What setitimer(2) says.
+/// What `timer_create(2)` and `timer_settime(2)` say.
 pub fn cpu_timer(after: Duration) -> io::Result<()> {
-    let none = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let value = libc::timeval {
+    let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let value = libc::timespec {
         tv_sec: libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_usec: after.subsec_micros().into(),
+        tv_nsec: after.subsec_nanos().into(),
     };
-    let timer = libc::itimerval { it_interval: none, it_value: value };
-    // SAFETY: the new value is a live local, the old one is not asked for.
-    let result =
-        unsafe { libc::setitimer(libc::ITIMER_PROF, &raw const timer, std::ptr::null_mut()) };
-    check(result.into()).map(drop)
+    let setting = libc::itimerspec { it_interval: none, it_value: value };
+    // SAFETY: an all-zero sigevent is valid (SIGEV_SIGNAL, no value); both structures and the new
+    // timer's id are live locals, and the old value is not asked for.
+    unsafe {
+        let mut event: libc::sigevent = std::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = libc::SIGPROF;
+        let mut timer: libc::timer_t = std::mem::zeroed();
+        let clock = libc::CLOCK_PROCESS_CPUTIME_ID;
+        check(libc::timer_create(clock, &raw mut event, &raw mut timer).into())?;
+        let result = libc::timer_settime(timer, 0, &raw const setting, std::ptr::null_mut());
+        check(result.into()).map(drop)
+    }
 }
 
 /// Makes `to` a copy of `from`, without close-on-exec.

@@ -49,7 +49,7 @@ pub(super) fn lock_child(mapped: u64) -> io::Result<()> {
 /// Arms the timer that ends the child after [`MAX_CPU_S`] of CPU time.
 ///
 /// # Errors
-/// What setitimer(2) says.
+/// What `timer_create(2)` and `timer_settime(2)` say.
 pub(super) fn arm_timer() -> io::Result<()> {
     kernel::cpu_timer(Duration::from_secs(MAX_CPU_S))
 }

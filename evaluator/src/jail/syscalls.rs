@@ -82,7 +82,8 @@ pub const ZYGOTE: &[Call] = &[
     call("prlimit64", libc::SYS_prlimit64, Rule::Always),
     #[cfg(target_arch = "x86_64")]
     call("setrlimit", libc::SYS_setrlimit, Rule::Always),
-    call("setitimer", libc::SYS_setitimer, Rule::Always),
+    call("timer_create", libc::SYS_timer_create, Rule::Always),
+    call("timer_settime", libc::SYS_timer_settime, Rule::Always),
     call("seccomp", libc::SYS_seccomp, Rule::Always),
     call("clock_gettime", libc::SYS_clock_gettime, Rule::Always),
     call("rt_sigaction", libc::SYS_rt_sigaction, Rule::Always),

@@ -13,6 +13,7 @@ use pyo3::{
     types::{PyDict, PyList},
 };
 
+pub(crate) use self::event::is_field as is_event_field;
 use self::paths::{path_of, pattern_of};
 use super::{
     codes, guards, names, prepared,

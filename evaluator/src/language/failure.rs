@@ -7,11 +7,11 @@ use plue_plan::{Diagnostic, Span, diagnostic::Related};
 use pyo3::{
     exceptions::{PyAttributeError, PyMemoryError, PyNameError, PyRecursionError, PySyntaxError},
     prelude::*,
-    types::{PySlice, PyString},
+    types::{PySlice, PyString, PyType},
 };
 
 use super::{
-    codes, facade,
+    codes, context, facade,
     frames::{self, Place},
     names,
     source::SourceFile,
@@ -122,11 +122,23 @@ fn explain_name(py: Python<'_>, error: &PyErr, problem: &mut Diagnostic) {
 
 fn attribute_hint(value: &Bound<'_, PyAny>) -> Option<String> {
     let name = name_of(value)?;
-    let object = value.getattr("obj").ok().filter(|object| !object.is_none())?;
+    let object = value.getattr("obj").ok()?;
+    if object.is_none() {
+        return context::is_event_field(&name).then(|| {
+            "`ctx.event` is None while workflows are only listed: check it first".to_owned()
+        });
+    }
     let known: Vec<String> =
         object.dir().ok()?.iter().filter_map(|name| name.extract().ok()).collect();
-    let public = known.iter().map(String::as_str).filter(|known| !known.starts_with('_'));
-    names::suggestion(&name, public)
+    let public: Vec<&str> =
+        known.iter().map(String::as_str).filter(|known| !known.starts_with('_')).collect();
+    names::suggestion(&name, public.iter().copied()).or_else(|| {
+        // A class of ours has few methods: better all of them than none.
+        let class = object.cast::<PyType>().ok()?;
+        let ours = class.module().ok()? == "plue";
+        let name = class.name().ok()?;
+        ours.then(|| format!("{name} has {}", public.join(", ")))
+    })
 }
 
 /// What the parser or compiler says about a file.

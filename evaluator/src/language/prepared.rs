@@ -9,7 +9,7 @@ use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyDict, PyType},
+    types::{PyBytes, PyCode, PyCodeMethods as _, PyDict, PyType},
 };
 
 use super::{
@@ -46,7 +46,8 @@ pub(crate) struct Prepared {
 
 static PREPARED: PyOnceLock<Prepared> = PyOnceLock::new();
 
-const PRELUDE: &str = include_str!("facade/prelude.py");
+/// `facade/prelude.py`, compiled by build.rs.
+const PRELUDE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prelude.code"));
 
 /// Modules that the standard library imports late, or that an error message needs.
 const PRELOADED: &[&str] = &[
@@ -117,8 +118,8 @@ fn run_prelude(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     globals.set_item("__name__", "plue")?;
     globals.set_item("identity", wrap_pyfunction!(guards::identity, py)?)?;
     globals.set_item("check_field", wrap_pyfunction!(guards::check_field, py)?)?;
-    let source = std::ffi::CString::new(PRELUDE)?;
-    py.run(&source, Some(&globals), None)?;
+    let code = py.import("marshal")?.call_method1("loads", (PyBytes::new(py, PRELUDE),))?;
+    code.cast_into::<PyCode>()?.run(Some(&globals), None)?;
     Ok(globals)
 }
 

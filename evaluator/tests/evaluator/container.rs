@@ -3,11 +3,16 @@
 //!
 //! Docker's engine is not needed: `runc` is what it starts containers with, and its default seccomp
 //! profile is a file, which `scripts/setup.sh test` takes from Debian's package of Docker's source.
-#![expect(clippy::unwrap_used, reason = "the functions that the tests share are not seen as tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the functions that the tests share are not seen as tests"
+)]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use plue_wire::eval::LayerState;
@@ -142,33 +147,28 @@ fn profile(template: &Json) -> Json {
     profile
 }
 
-/// The profile, or none where a container cannot be had; says why.
-fn docker() -> Option<Json> {
-    match Bundle::new(&["/bin/true"], None).run() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            eprintln!("NOT PROVEN: runc cannot start even /bin/true here: {said}");
-            return None;
-        }
-        Err(error) => {
-            eprintln!("NOT PROVEN: runc does not start ({error}); see scripts/setup.sh test");
-            return None;
-        }
-    }
+/// Docker's profile. Without it or without a container, the tests that need them have failed: they
+/// would prove nothing.
+fn docker() -> Json {
+    let tried = Bundle::new(&["/bin/true"], None).run();
+    let tried = tried.expect("runc must be there: scripts/setup.sh test installs it");
+    assert!(
+        tried.status.success(),
+        "runc must be able to start a container: {}",
+        String::from_utf8_lossy(&tried.stderr)
+    );
     let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/docker-seccomp.json");
     let installed = "/usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json";
-    let Some(text) = [here, PathBuf::from(installed)].iter().find_map(|at| fs::read(at).ok())
-    else {
-        eprintln!("NOT PROVEN: no profile of Docker; scripts/setup.sh test brings it");
-        return None;
-    };
-    Some(profile(&serde_json::from_slice(&text).unwrap()))
+    let text = [here.as_path(), Path::new(installed)].iter().find_map(|at| fs::read(at).ok());
+    let text = text.unwrap_or_else(|| {
+        panic!("{} must be there: scripts/setup.sh test brings it", here.display())
+    });
+    profile(&serde_json::from_slice(&text).unwrap())
 }
 
 #[test]
 fn the_container_of_these_tests_is_as_strict_as_it_says() {
-    let Some(profile) = docker() else { return };
+    let profile = docker();
     let script = "cat /proc/self/status; ls /sys/class/net 2>&1; \
         touch /written && echo WRITTEN; unshare -U true && echo UNSHARED; id -u";
     let output = Bundle::new(&["/bin/sh", "-c", script], Some(&profile)).run().unwrap();
@@ -189,7 +189,7 @@ fn the_container_of_these_tests_is_as_strict_as_it_says() {
 
 #[test]
 fn every_layer_is_on_in_a_docker_container_without_capabilities() {
-    let Some(profile) = docker() else { return };
+    let profile = docker();
     let output = Bundle::new(&[INSIDE, "--check"], Some(&profile)).run().unwrap();
     assert!(output.status.success(), "{output:?}");
     let report: Json = serde_json::from_slice(&output.stdout).unwrap();
@@ -202,7 +202,7 @@ fn every_layer_is_on_in_a_docker_container_without_capabilities() {
 
 #[test]
 fn files_are_evaluated_and_contained_in_a_docker_container_without_capabilities() {
-    let Some(profile) = docker() else { return };
+    let profile = docker();
     let bundle = Bundle::new(&[INSIDE], Some(&profile));
     // Detached: otherwise runc stands between, with pipes.
     let mut command = bundle.runc(&["run", "--detach"]);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use plue_wire::eval::{
     Bytes, EvalHello, EvalOutcome, EvalReply, EvalRequest, Facts, Killed, MAX_REPLY_BYTES,
-    MAX_REQUEST_BYTES, RawPlan,
+    MAX_REQUEST_BYTES, MAX_WALL_MS, RawPlan,
 };
 use plue_wire::frame::{self, PREFIX_BYTES};
 
@@ -157,7 +157,7 @@ impl Evaluator {
                 assert!(reply.usage.cpu_us > 500_000, "{reply:?}");
             }
             EvalOutcome::Killed(Killed::Wall) => {
-                assert!(reply.usage.wall_us > 2_800_000, "{reply:?}");
+                assert!(reply.usage.wall_us >= MAX_WALL_MS * 1_000, "{reply:?}");
             }
             EvalOutcome::Killed(_)
             | EvalOutcome::Plans(_)

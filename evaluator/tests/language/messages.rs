@@ -45,6 +45,21 @@ fn every_problem_of_the_policy_is_reported_at_once_in_the_order_of_the_text() {
 }
 
 #[test]
+fn what_is_not_there_is_answered_with_what_is() {
+    assert_eq!(
+        in_workflow("return Plan('x', triggers=[Trigger.schedule('0 0 * * *')])"),
+        "2:32-48 PLUE-E0026 AttributeError: type object 'plue.Trigger' has no attribute 'schedule' \
+         (Trigger has on_event, on_issue, on_issue_comment, on_manual, on_pull_request, on_push, \
+         on_schedule, on_webhook, on_workflow)"
+    );
+    assert_eq!(
+        said("def workflow(ctx):\n    return ctx.event.branch\n"),
+        "2:12-28 PLUE-E0026 AttributeError: 'NoneType' object has no attribute 'branch' \
+         (`ctx.event` is None while workflows are only listed: check it first)"
+    );
+}
+
+#[test]
 fn a_misspelt_name_is_suggested() {
     assert_eq!(
         in_workflow("return Plam('x')"),

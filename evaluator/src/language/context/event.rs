@@ -67,6 +67,11 @@ pub(super) struct Record {
     values: Map<String, Json>,
 }
 
+/// Whether events have a field of this name.
+pub(crate) fn is_field(name: &str) -> bool {
+    EVENT.fields.iter().any(|(field, _)| *field == name)
+}
+
 /// Makes the class of the records.
 pub(super) fn warm_up(py: Python<'_>) {
     py.get_type::<Record>();

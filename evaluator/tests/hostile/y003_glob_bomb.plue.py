@@ -1,0 +1,5 @@
+# expect: error|needs|killed
+# tries: a glob pattern with nested alternatives and many stars
+# class: context
+def workflow(ctx):
+    return Plan(name="x", steps=[Step.bash("a", str(ctx.glob("{a,b}" * 40 + "**/" * 60 + "*" * 200)))])

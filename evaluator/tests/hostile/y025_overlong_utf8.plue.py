@@ -1,0 +1,6 @@
+# expect: error
+# tries: an overlong UTF-8 slash
+# class: source
+x = 'À¯'
+def workflow():
+    pass
