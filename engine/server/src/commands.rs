@@ -96,7 +96,7 @@ impl Server {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,
         };
-        let secrets = parts.secrets.of(&row);
+        let secrets = self.secrets_of(&row).await.map_err(command_error)?;
         let stop = parts.stop.clone();
         let handle = parts.engine.reopen(&run, (by, reopen), secrets, stop).await;
         let handle = handle.map_err(|error| CommandError::Conflict(error.to_string()))?;
@@ -128,6 +128,7 @@ fn command_error(error: Error) -> CommandError {
         | Error::Planner(_)
         | Error::Executor(_)
         | Error::Folder { .. }
+        | Error::Secret(_)
         | Error::Stopped => CommandError::Unavailable(error.to_string()),
     }
 }

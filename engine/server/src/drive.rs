@@ -62,8 +62,15 @@ impl Server {
 
     async fn drive_one(&self, row: RunRow) -> RunId {
         let parts = self.parts();
-        let secrets = parts.secrets.of(&row);
-        match parts.engine.drive(&row.id, secrets, parts.stop.clone()).await {
+        let driven = match self.secrets_of(&row).await {
+            Ok(secrets) => parts.engine.drive(&row.id, secrets, parts.stop.clone()).await,
+            Err(error) => {
+                tracing::warn!(run = %row.id, %error, "the run waits: its secrets cannot be opened");
+                parts.clock.sleep(parts.options.poll).await;
+                return row.id;
+            }
+        };
+        match driven {
             Ok(handle) => {
                 if let Err(error) = handle.wait().await {
                     tracing::warn!(run = %row.id, %error, "the run was left");

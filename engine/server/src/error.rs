@@ -32,6 +32,9 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A secret cannot be opened.
+    #[error(transparent)]
+    Secret(#[from] plue_store::secret::SecretError),
     /// A task was ended before its answer.
     #[error("stopped")]
     Stopped,
@@ -43,7 +46,7 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Store(_) | Self::Planner(_) | Self::Executor(_) | Self::Stopped => true,
-            Self::Git(_) | Self::Folder { .. } => true,
+            Self::Git(_) | Self::Folder { .. } | Self::Secret(_) => true,
             Self::Invalid(_) | Self::NotFound(_) => false,
         }
     }

@@ -10,15 +10,17 @@ pub mod commands;
 pub mod drive;
 pub mod error;
 pub mod intake;
+pub mod listen;
 pub mod mirrors;
 pub mod occasion;
 pub mod plans;
 pub mod receive;
 pub mod schedules;
+pub mod secrets;
 pub mod server;
 pub mod submit;
 
 pub use crate::{
     error::Error,
-    server::{Options, Parts, Secrets, Server},
+    server::{Options, Parts, Server},
 };

@@ -42,7 +42,7 @@ async fn receive(
     let (kept, stored) = kept(&headers);
     let parts = server.parts();
     let now = parts.clock.now();
-    let secrets = parts.secrets.of_hook(&repo.name);
+    let secrets = server.hook_secrets(&repo.name).await.map_err(unavailable)?;
     verify(provider, &secrets, &kept, &body, now.as_second()).map_err(refused)?;
     let id = kept.delivery_id(provider, &body);
     let delivery = DeliveryRow {
@@ -77,6 +77,11 @@ fn kept(headers: &HeaderMap) -> (Headers, Json) {
         }
     }
     (kept, Json::Object(stored))
+}
+
+fn unavailable(error: crate::Error) -> Problem {
+    tracing::error!(%error, "a delivery could not be verified");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this cannot be done now; try again")
 }
 
 fn refused(refusal: Refusal) -> Problem {

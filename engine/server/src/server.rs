@@ -2,19 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use plue_executor::{Engine, perform::environment::SecretSource};
+use plue_executor::Engine;
 use plue_planner::Planner;
 use plue_runtime::{Clock, Ids, Stop, Tasks};
-use plue_store::{RunRow, Store};
-
-/// Where the secrets of a run come from. Runs of strangers never get that far.
-pub trait Secrets: Send + Sync + std::fmt::Debug {
-    /// The secrets that a run of a trusted change may name.
-    fn of(&self, run: &RunRow) -> Arc<dyn SecretSource>;
-
-    /// The secrets that a forge signs deliveries of a repository with, the newest first.
-    fn of_hook(&self, repo: &str) -> Vec<plue_forge::Secret>;
-}
+use plue_store::{Store, secret::Keyring};
 
 /// Bounds that the operator sets.
 #[derive(Debug, Clone)]
@@ -38,8 +29,8 @@ pub struct Parts {
     pub engine: Engine,
     /// Makes plans.
     pub planner: Planner,
-    /// Secrets.
-    pub secrets: Arc<dyn Secrets>,
+    /// Opens secrets; none: there are no secrets, and no webhook is believed.
+    pub keys: Option<Keyring>,
     /// Time.
     pub clock: Clock,
     /// Fresh ids.

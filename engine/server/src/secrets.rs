@@ -1,0 +1,59 @@
+//! The secrets of repositories: those that steps name, and those that forges sign with. They are in
+//! scopes of their own, so that no step can name what verifies deliveries.
+//!
+//! Must not hold a text longer than a run needs it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use plue_executor::{
+    Loaded,
+    perform::environment::{GivenSecrets, SecretSource},
+};
+use plue_plan::capability::{Capability, capabilities};
+use plue_store::{RunRow, secret::EVERYWHERE};
+
+use crate::{error::Error, server::Server};
+
+/// The name of the secret that a forge signs with.
+pub const HOOK_SECRET: &str = "WEBHOOK";
+
+/// The scope of the secrets that steps of a repository may name.
+#[must_use]
+pub fn scope_of(repo: &str) -> String {
+    format!("repo:{repo}")
+}
+
+/// The scope of what verifies deliveries of a repository.
+#[must_use]
+pub fn hook_scope_of(repo: &str) -> String {
+    format!("hook:{repo}")
+}
+
+impl Server {
+    /// The secrets that the plan of a run names: the repository's, else those of all.
+    pub(crate) async fn secrets_of(&self, run: &RunRow) -> Result<Arc<dyn SecretSource>, Error> {
+        let loaded = Loaded::read(self.store(), &run.id).await?;
+        let mut found = BTreeMap::new();
+        let own = run.repo.as_deref().map(scope_of);
+        let scopes: Vec<&str> = own.as_deref().into_iter().chain([EVERYWHERE]).collect();
+        for capability in capabilities(&loaded.plan) {
+            let Capability::Secret(name) = capability else { continue };
+            let Some(keys) = &self.parts().keys else { break };
+            for scope in &scopes {
+                if let Some(text) = self.store().secret(keys, scope, &name).await? {
+                    found.insert(name, text.to_vec());
+                    break;
+                }
+            }
+        }
+        Ok(Arc::new(GivenSecrets(found)))
+    }
+
+    /// The secret that deliveries of a repository are signed with; none: nothing is believed.
+    pub(crate) async fn hook_secrets(&self, repo: &str) -> Result<Vec<plue_forge::Secret>, Error> {
+        let Some(keys) = &self.parts().keys else { return Ok(Vec::new()) };
+        let text = self.store().secret(keys, &hook_scope_of(repo), HOOK_SECRET).await?;
+        let text = text.and_then(|text| String::from_utf8(text.to_vec()).ok());
+        Ok(text.map(plue_forge::Secret::new).into_iter().collect())
+    }
+}
