@@ -32,7 +32,7 @@ pub struct ReadSet {
     pub event_json: Option<String>,
     /// The inputs.
     pub inputs_json: String,
-    /// The build of the evaluator: `3.11.2/x86_64/<policy version>`.
+    /// The build of the evaluator: `3.11.2/x86_64/<policy version> (shared /usr/bin/python3.11)`.
     pub evaluator: String,
     /// The prompts and roles that the plans name, with their texts.
     #[serde(default, skip_serializing_if = "Texts::is_empty")]

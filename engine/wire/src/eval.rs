@@ -40,7 +40,8 @@ pub const MAX_WALL_MS: u64 = 2_000;
 pub struct EvalHello {
     /// [`PROTOCOL`] of the evaluator.
     pub protocol: u32,
-    /// Its build, as recorded with every plan: `3.11.2/x86_64/<policy version>`.
+    /// Its build, as recorded with every plan:
+    /// `3.11.2/x86_64/<policy version> (shared /usr/bin/python3.11)`.
     pub build: String,
     /// Every layer of the jail and whether it holds.
     pub layers: Vec<Layer>,

@@ -57,7 +57,7 @@ pub(super) fn evaluator(app: &App) -> Vec<Check> {
         return vec![Check::fail("plue-evaluator", found, how, INSTALL)];
     };
     let first = if report.protocol == PROTOCOL {
-        Check::ok("plue-evaluator", format!("{} (Python/machine/policy)", report.build), how)
+        Check::ok("plue-evaluator", format!("Python/machine/policy {}", report.build), how)
     } else {
         let found = format!("speaks protocol {}, plue speaks {PROTOCOL}", report.protocol);
         Check::fail("plue-evaluator", found, how, INSTALL)
