@@ -1,6 +1,8 @@
 //! Python steps: the small program that runs a step's code, started fresh for each step or forked
 //! from a warm interpreter.
 
+mod marshal;
+pub(crate) mod pyenv;
 pub(crate) mod warm;
 
 use std::{

@@ -8,7 +8,7 @@ use super::Runner;
 use crate::{
     attempt::launch::{Place, Process, find},
     link::Dial,
-    python::{self, warm::Warm},
+    python::{self, pyenv, warm::Warm},
     system::Reaped,
     workspace::AttemptFiles,
 };
@@ -76,9 +76,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         // By this it and its forks are found should this runner be killed.
         environment.insert("PLUE_OUTPUT".into(), mark.clone().into());
         let place = Place { environment, directory: self.workspace.root.clone() };
-        let started = find("python3", &place.environment)
-            .ok()
-            .and_then(|python| Warm::start(&python, &place).ok());
+        let started = find("python3", &place.environment).ok().and_then(|python| {
+            let real = pyenv::behind(&python, &place.environment, &place.directory);
+            Warm::start(&real.unwrap_or(python), &place).ok()
+        });
         let Some(warm) = started else {
             self.interpreter = Interpreter::Off;
             return;

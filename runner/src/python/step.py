@@ -102,19 +102,23 @@ def report(error, name, source):
     traceback.print_exception(type(error), error, trace)
 
 
+# What steps often import. Loaded into the warm interpreter while nobody waits for it.
+USUAL = ["json", "traceback", "linecache", "subprocess", "socket", "pathlib", "datetime"]
+
+
 def serve():
-    """Forks a process for each request until the socket is closed."""
+    """Hands each request on the socket to a process forked for it, until the socket is closed.
+
+    Only what is built in or quick to load is imported before the first request: it waits for that.
+    """
+    import _socket
     import gc
-    import json
-    import linecache  # noqa: F401  warm for the children
+    import marshal  # noqa: F401  warm for the children
     import select
     import signal
-    import socket
     import time  # noqa: F401
-    import traceback  # noqa: F401
-    import types  # noqa: F401
 
-    control = socket.socket(fileno=os.dup(0))
+    control = _socket.socket(fileno=os.dup(0))
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
@@ -130,32 +134,91 @@ def serve():
     poll.register(wake, select.POLLIN)
     private = (control.fileno(), wake, waker)
     # What exists now stays shared with the children.
-    gc.collect()
     gc.freeze()
-    control.send(b'{"ready":true}')
+    control.send(b"ready")
+    usual, spare = list(USUAL), None
     while True:
-        for end, _ in poll.poll():
+        if spare is None:
+            # Forked ahead: the next request finds it waiting.
+            spare = waiting(private)
+        events = poll.poll(50 if usual else None)
+        if not events:
+            load(usual.pop(0))
+        for end, _ in events:
             if end == wake:
                 os.read(wake, 4096)
-                reap(control, json.dumps)
+                reap(control)
                 continue
-            data, ends, _, _ = socket.recv_fds(control, 1 << 19, 2)
+            data, ends = receive(control)
             if not data:
                 os._exit(0)
-            request = json.loads(data)
-            pid = os.fork()
-            if pid == 0:
-                child(request, ends, private)
-            for each in ends:
-                os.close(each)
-            try:
-                os.setpgid(pid, pid)
-            except OSError:
-                pass  # The child was faster, or has already ended.
-            control.send(json.dumps({"started": pid}).encode())
+            pid, spare = hand_on(spare, data, ends, private), None
+            control.send(b"started %d" % pid)
 
 
-def reap(control, dumps):
+def load(name):
+    """Imports a module that a step may want, if it can be had."""
+    try:
+        __import__(name)
+    except Exception:
+        pass
+
+
+def receive(end):
+    """A request with its descriptors."""
+    import _socket
+
+    room = _socket.CMSG_SPACE(8)
+    data, control, _, _ = end.recvmsg(1 << 19, room)
+    ends = []
+    for level, kind, bytes_ in control:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            parts = range(0, len(bytes_) - len(bytes_) % 4, 4)
+            ends += [int.from_bytes(bytes_[at:at + 4], sys.byteorder) for at in parts]
+    return data, ends
+
+
+def waiting(private):
+    """A forked process that waits for its request: its id and the way to it."""
+    import _socket
+
+    here, there = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    here.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 1 << 19)
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        child(there, private)
+    there.close()
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        pass  # The child was faster, or has already ended.
+    return pid, here
+
+
+def hand_on(spare, data, ends, private):
+    """Gives a request to the process that waits, or to a new one if that has died."""
+    import _socket
+
+    rights = b"".join(end.to_bytes(4, sys.byteorder) for end in ends)
+    control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
+    for last_try in (False, True):
+        pid, there = spare
+        try:
+            there.sendmsg([data], control, _socket.MSG_NOSIGNAL)
+            break
+        except OSError:
+            if last_try:
+                raise
+            spare = waiting(private)
+        finally:
+            there.close()
+    for end in ends:
+        os.close(end)
+    return pid
+
+
+def reap(control):
     """Reports every child that has ended."""
     while True:
         try:
@@ -165,24 +228,29 @@ def reap(control, dumps):
         if pid == 0:
             return
         cpu = int((usage.ru_utime + usage.ru_stime) * 1_000_000)
-        ended = {"pid": pid, "status": status, "cpu_us": cpu, "max_rss_kib": usage.ru_maxrss}
-        control.send(dumps({"ended": ended}).encode())
+        control.send(b"ended %d %d %d %d" % (pid, status, cpu, usage.ru_maxrss))
 
 
-def child(request, ends, private):
-    """The process of one step. Does not return."""
+def child(there, private):
+    """The process of one step, which it waits for. Does not return."""
     status = 1
     try:
         os.setpgid(0, 0)
+        import marshal
         import signal
         import time
 
         zone = os.environ.get("TZ")
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         for end in private:
             os.close(end)
+        data, ends = receive(there)
+        if not data:
+            os._exit(0)
+        there.close()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        request = marshal.loads(data)
         for end, target in zip(ends, (1, 2)):
             os.dup2(end, target)
             os.close(end)

@@ -5,7 +5,7 @@
 //! outlive a broken or doubtful interpreter.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io::{self, IoSlice},
     mem::MaybeUninit,
     os::{
@@ -25,10 +25,9 @@ use rustix::{
     },
     pipe::{PipeFlags, pipe_with},
 };
-use serde::{Deserialize, Serialize};
 use tokio::net::UnixDatagram;
 
-use super::PROGRAM;
+use super::{PROGRAM, marshal};
 use crate::{
     attempt::launch::{Place, Process},
     system::Reaped,
@@ -51,31 +50,12 @@ pub(crate) struct Warm {
     ended: VecDeque<Reaped>,
 }
 
-#[derive(Debug, Serialize)]
-struct Request<'a> {
-    env: BTreeMap<&'a str, &'a str>,
-    cwd: &'a str,
-    code: &'a str,
-    call: &'a str,
-    returned: &'a str,
-    script: Option<&'a str>,
-    args: &'a [String],
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// What the interpreter says: a word and numbers.
+#[derive(Debug, Clone)]
 enum Answer {
-    Ready(bool),
+    Ready,
     Started(i32),
-    Ended(Ended),
-}
-
-#[derive(Debug, Deserialize)]
-struct Ended {
-    pid: i32,
-    status: i32,
-    cpu_us: u64,
-    max_rss_kib: u64,
+    Ended(Reaped),
 }
 
 // === impl Warm ===
@@ -107,8 +87,8 @@ impl Warm {
             ended: VecDeque::new(),
         };
         match warm.answer()? {
-            Answer::Ready(true) => Ok(warm),
-            Answer::Ready(false) | Answer::Started(_) | Answer::Ended(_) => Err(unexpected()),
+            Answer::Ready => Ok(warm),
+            Answer::Started(_) | Answer::Ended(_) => Err(unexpected()),
         }
     }
 
@@ -143,8 +123,8 @@ impl Warm {
                 Answer::Started(pid) => {
                     return Ok(Some(Process { pid, stdout, stderr }));
                 }
-                Answer::Ended(ended) => self.ended.push_back(ended.into()),
-                Answer::Ready(_) => return Err(unexpected()),
+                Answer::Ended(ended) => self.ended.push_back(ended),
+                Answer::Ready => return Err(unexpected()),
             }
         }
     }
@@ -160,8 +140,8 @@ impl Warm {
         let mut bytes = [0; MAX_ANSWER_BYTES];
         let count = self.socket.recv(&mut bytes).await?;
         match read(bytes.get(..count).unwrap_or_default())? {
-            Answer::Ended(ended) => Ok(ended.into()),
-            Answer::Ready(_) | Answer::Started(_) => Err(unexpected()),
+            Answer::Ended(ended) => Ok(ended),
+            Answer::Ready | Answer::Started(_) => Err(unexpected()),
         }
     }
 
@@ -179,17 +159,6 @@ impl Warm {
     }
 }
 
-impl From<Ended> for Reaped {
-    fn from(ended: Ended) -> Self {
-        Self {
-            pid: ended.pid,
-            status: ExitStatus::from_raw(ended.status),
-            cpu_us: ended.cpu_us,
-            max_rss_kib: ended.max_rss_kib,
-        }
-    }
-}
-
 /// The request for a step; `None` when it does not fit into one.
 fn request(program: &Program, place: &Place, returned: &Path) -> Option<Vec<u8>> {
     let (code, call, script, args) = match program {
@@ -197,18 +166,26 @@ fn request(program: &Program, place: &Place, returned: &Path) -> Option<Vec<u8>>
         Program::PythonScript { script, args } => ("", None, Some(script.as_str()), args),
         Program::Shell { .. } => return None,
     };
-    let environment = place.environment.iter();
-    let environment = environment.map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
-    let request = Request {
-        env: environment.collect::<Option<_>>()?,
-        cwd: place.directory.to_str()?,
-        code,
-        call: call.unwrap_or_default(),
-        returned: returned.to_str()?,
-        script,
-        args,
-    };
-    let bytes = serde_json::to_vec(&request).ok()?;
+    let mut out = marshal::Writer::default();
+    out.dict(|out| {
+        out.text("env").dict(|out| {
+            for (name, value) in &place.environment {
+                out.text(name.to_str()?).text(value.to_str()?);
+            }
+            Some(())
+        })?;
+        out.text("cwd").text(place.directory.to_str()?);
+        out.text("code").text(code);
+        out.text("call").text(call.unwrap_or_default());
+        out.text("returned").text(returned.to_str()?);
+        match script {
+            Some(script) => out.text("script").text(script),
+            None => out.text("script").none(),
+        };
+        out.text("args").list(args);
+        Some(())
+    })?;
+    let bytes = out.finish();
     (bytes.len() <= MAX_REQUEST_BYTES).then_some(bytes)
 }
 
@@ -216,7 +193,24 @@ fn read(answer: &[u8]) -> io::Result<Answer> {
     if answer.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    serde_json::from_slice(answer).map_err(|_| unexpected())
+    let text = std::str::from_utf8(answer).map_err(|_| unexpected())?;
+    let mut words = text.split(' ');
+    let word = words.next().unwrap_or_default();
+    let numbers = words.map(|word| word.parse::<i64>().map_err(|_| unexpected()));
+    let numbers = numbers.collect::<io::Result<Vec<_>>>()?;
+    let small = |number: i64| i32::try_from(number).map_err(|_| unexpected());
+    let size = |number: i64| u64::try_from(number).unwrap_or(0);
+    match (word, numbers.as_slice()) {
+        ("ready", []) => Ok(Answer::Ready),
+        ("started", [pid]) => Ok(Answer::Started(small(*pid)?)),
+        ("ended", [pid, status, cpu_us, max_rss_kib]) => Ok(Answer::Ended(Reaped {
+            pid: small(*pid)?,
+            status: ExitStatus::from_raw(small(*status)?),
+            cpu_us: size(*cpu_us),
+            max_rss_kib: size(*max_rss_kib),
+        })),
+        _ => Err(unexpected()),
+    }
 }
 
 fn unexpected() -> io::Error {
