@@ -86,6 +86,7 @@ fn submission(folder: PathBuf) -> Outcome<Submission> {
             repository: folder,
             read_set: serde_json::Value::Null,
             max_parallel: None,
+            parent: None,
         },
         only: Vec::new(),
     })

@@ -22,22 +22,25 @@ use crate::{
     engine::Shared,
     error::Error,
     liveness::RunLock,
-    loaded::Loaded,
+    loaded::{Loaded, Origin},
     perform::{
         environment::{AttemptEnv, SecretSource},
         scope::Surroundings,
     },
 };
 
+use engine_work::EngineWork;
 use losses::Losses;
 use outage::Outage;
 
 mod deliver;
+mod engine_work;
 mod intake;
 mod losses;
 mod outage;
 mod settle;
 mod take_up;
+mod turn;
 
 /// Requests in flight to one driver.
 const CONTROL_QUEUE: usize = 16;
@@ -79,6 +82,8 @@ pub(crate) struct Inputs {
     pub(crate) first: Option<Input>,
     pub(crate) secrets: Arc<dyn SecretSource>,
     pub(crate) stop: Stop,
+    /// Stop when nothing happens until somebody outside answers.
+    pub(crate) leave: bool,
 }
 
 pub(crate) struct Driver {
@@ -94,6 +99,9 @@ pub(crate) struct Driver {
     /// Where steps run.
     workspace: PathBuf,
     surroundings: Surroundings,
+    origin: Origin,
+    /// Path of the workflow file.
+    source: String,
     /// What the run is told before anything else.
     first: Option<Input>,
     secrets: Arc<dyn SecretSource>,
@@ -109,6 +117,10 @@ pub(crate) struct Driver {
     /// Attempts of the runner that cannot be handed to it, not yet told to the run.
     unable: Vec<Incoming>,
     losses: Losses,
+    work: EngineWork,
+    /// When other engines last heard that the run is advanced.
+    alive_at: Mark,
+    leave: bool,
     outage: Outage,
     /// What the database said, while it does not answer.
     trouble: watch::Sender<Option<String>>,
@@ -206,7 +218,9 @@ impl Driver {
             event: serde_json::from_value(source.event.clone()).map_err(corrupt)?,
             event_json: source.event.to_string(),
             surroundings: Surroundings { inputs: source.inputs, event: source.event },
-            workspace: origin.workspace,
+            workspace: origin.workspace.clone(),
+            origin,
+            source: source.source,
             first: inputs.first,
             secrets: inputs.secrets,
             lease: None,
@@ -216,6 +230,9 @@ impl Driver {
             deferred: Vec::new(),
             unable: Vec::new(),
             losses: Losses::default(),
+            work: EngineWork::new(),
+            alive_at: looked,
+            leave: inputs.leave,
             outage,
             trouble: watch::Sender::new(None),
             prepared: HashMap::new(),
@@ -226,9 +243,10 @@ impl Driver {
     }
 
     async fn drive(mut self, _lock: RunLock) -> Result<RunStatus, Error> {
-        let advanced = self.advance().await;
+        let advanced = self.advance_in_turn().await;
         if let Some(leased) = self.lease.take() {
-            if advanced.is_ok() && self.run.is_finished() {
+            let over = self.run.is_finished() || self.leaves();
+            if advanced.is_ok() && over {
                 self.release(leased).await;
             } else {
                 // What it runs goes on, and what it reports waits on its disk for the next driver.
@@ -245,7 +263,7 @@ impl Driver {
         begin.extend(self.outage.asked.iter().cloned().map(Incoming::plain));
         self.settle(begin).await?;
         self.first = None;
-        while !self.run.is_finished() && self.stop.phase() < Phase::Aborting {
+        while !self.is_over() {
             let mut incoming = std::mem::take(&mut self.unable);
             incoming.extend(self.due_answers());
             if incoming.is_empty() {
@@ -255,8 +273,18 @@ impl Driver {
             if std::mem::take(&mut self.request_seen) {
                 self.shared.store.forget_cancel_request(&self.row.id).await?;
             }
+            self.forget_answers().await?;
         }
         Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.run.is_finished() || self.leaves() || self.stop.phase() >= Phase::Aborting
+    }
+
+    /// Whether nothing happens until somebody outside answers, and nobody wants to wait here.
+    fn leaves(&self) -> bool {
+        self.leave && self.unable.is_empty() && self.run.needs_an_answer()
     }
 
     /// The runner's session, once there is one.

@@ -16,7 +16,7 @@ use crate::{
     driver::{Driver, Inputs, RunHandle},
     error::Error,
     liveness::{self, RunLock},
-    perform::environment::SecretSource,
+    perform::{call::guard::Guard, child::Workflows, environment::SecretSource},
 };
 
 /// Bounds that the operator sets.
@@ -32,6 +32,10 @@ pub struct Options {
     pub control_poll: Duration,
     /// How long a run waits for a database that does not answer before its driver gives up.
     pub patience: Duration,
+    /// Where `call` steps may go beside public addresses.
+    pub calls: Guard,
+    /// Finds workflows by name, for child runs; without it, only plans that steps put out can run.
+    pub workflows: Option<Arc<dyn Workflows>>,
 }
 
 impl Options {
@@ -44,6 +48,8 @@ impl Options {
             log_cap_bytes: 100 * 1024 * 1024,
             control_poll: Duration::from_millis(200),
             patience: Duration::from_secs(15 * 60),
+            calls: Guard::default(),
+            workflows: None,
         }
     }
 }
@@ -134,7 +140,22 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy().await?;
-        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop }).await
+        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: false }).await
+    }
+
+    /// Advances a run until it ends, or until nothing happens before somebody outside answers: then
+    /// the runner is let go, and the handle tells [`plue_flow::RunStatus::Waiting`].
+    ///
+    /// # Errors
+    /// As [`Engine::drive`].
+    pub async fn drive_until_asked(
+        &self,
+        run: &RunId,
+        secrets: Arc<dyn SecretSource>,
+        stop: Stop,
+    ) -> Result<RunHandle, Error> {
+        self.tidy().await?;
+        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: true }).await
     }
 
     /// Ends the runners and removes the locks of runs that are over: an engine that died between the end of its run and
@@ -189,6 +210,6 @@ impl Engine {
         self.tidy().await?;
         let (by, from) = request;
         let first = Some(Input::Reopen { by: by.to_owned(), from });
-        Driver::start(self.0.clone(), run, Inputs { first, secrets, stop }).await
+        Driver::start(self.0.clone(), run, Inputs { first, secrets, stop, leave: false }).await
     }
 }

@@ -6,6 +6,7 @@
 //! crash.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 mod batch;
 mod driver;
 pub mod engine;

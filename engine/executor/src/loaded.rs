@@ -8,7 +8,7 @@ use plue_store::{RunRow, RunSource, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::{engine::Engine, error::Error};
+use crate::{engine::Engine, error::Error, perform::child::Parent};
 
 /// How a run came about; kept with it, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Origin {
     /// Steps at the same time at most, whatever the plan says (`--max-parallel`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
+    /// The run that started it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 /// A run as the store has it.
@@ -41,6 +44,17 @@ pub struct Loaded {
     pub seq: u64,
     /// Requests to stop among them.
     pub cancels: usize,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// A run in this directory that has neither a source nor a parent.
+    #[must_use]
+    pub fn at(workspace: PathBuf) -> Self {
+        let repository = workspace.clone();
+        Self { workspace, repository, read_set: Json::Null, max_parallel: None, parent: None }
+    }
 }
 
 // === impl Loaded ===

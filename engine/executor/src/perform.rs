@@ -1,5 +1,7 @@
 //! One file per effect. Each takes what was committed and does it; none of them decides anything.
 
+pub mod call;
+pub mod child;
 pub(crate) mod condition;
 pub(crate) mod engine_step;
 pub mod environment;
@@ -8,3 +10,4 @@ pub(crate) mod output;
 pub(crate) mod outputs;
 pub(crate) mod runner_step;
 pub(crate) mod scope;
+pub(crate) mod wait;

@@ -40,14 +40,22 @@ impl Driver {
                 Effect::Stop { attempt, kill } => {
                     if let Some(claim) = self.claims.get(&attempt).cloned() {
                         self.stop_attempt(claim, kill).await;
+                    } else {
+                        self.stop_in_engine(&attempt, kill).await?;
                     }
+                }
+                Effect::Perform { step, attempt, .. } if self.is_engine_step(&step) => {
+                    self.work_on(&step, &attempt);
                 }
                 Effect::Perform { .. } if self.lease.is_none() && queued > 0 => {
                     self.lease_runner().await?;
                 }
                 // Assigned above or by `runner_ready`; conditions never get here; the end of the
                 // run ends the driver's loop.
-                Effect::Perform { .. } | Effect::EvaluateCondition { .. } | Effect::Finish => {}
+                Effect::Perform { .. }
+                | Effect::EvaluateCondition { .. }
+                | Effect::EvaluateOutputs
+                | Effect::Finish => {}
             }
         }
         Ok(())

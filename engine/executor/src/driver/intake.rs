@@ -3,20 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plue_flow::{AttemptStatus, Effect, Input, fact::Outcome};
-use plue_plan::AttemptId;
+use plue_flow::{AttemptStatus, Effect, Input};
 use plue_pool::{Command, Ended, PoolEvent};
 use plue_runtime::Phase;
 use plue_store::AttemptRow;
 use plue_wire::runner::{Claim, EventKind};
-use serde_json::Value as Json;
 
 use super::Driver;
-use crate::{
-    batch::Incoming,
-    error::Error,
-    perform::{outcome::outcome, output},
-};
+use crate::{batch::Incoming, error::Error, perform::outcome::outcome};
 
 /// Events of the runner that are taken into one transaction at most.
 const COALESCE: usize = 256;
@@ -56,6 +50,7 @@ impl Driver {
             biased;
             () = self.stop.reached(Phase::Aborting) => Ok(Vec::new()),
             Some(control) = self.control.recv() => Ok(self.take_request(control)),
+            Some(input) = self.work.next() => Ok(self.heard(input)),
             event = next_event(&mut self.lease) => self.runner_events(event).await,
             () = loss_due => Ok(self.due_losses()),
             () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
@@ -70,7 +65,10 @@ impl Driver {
         let cancel = |request: plue_store::CancelRequest| {
             Incoming::plain(Input::Cancel { by: request.by, kill: request.kill })
         };
-        Ok(request.map(cancel).into_iter().collect())
+        let mut requests: Vec<Incoming> = request.map(cancel).into_iter().collect();
+        requests.extend(self.stored_answers().await?);
+        self.sign_of_life().await?;
+        Ok(requests)
     }
 
     async fn runner_events(&mut self, first: Option<PoolEvent>) -> Result<Vec<Incoming>, Error> {
@@ -123,19 +121,6 @@ impl Driver {
         let outcome = self.judged(&claim.attempt, outcome(&end.result.exit), &output);
         let input = Input::Ended { attempt: claim.attempt.clone(), outcome, output };
         incoming.push(Incoming { input, end: Some(end) });
-    }
-
-    /// A success whose output is not what the step promises is refused.
-    fn judged(&self, attempt: &AttemptId, outcome: Outcome, output: &Json) -> Outcome {
-        let step = self.run.attempt(attempt).and_then(|view| self.plan.step(&view.step));
-        let schema = step.and_then(|step| step.options.outputs.as_ref());
-        match (outcome, schema) {
-            (Outcome::Success, Some(schema)) => match output::check(schema, output) {
-                Ok(()) => Outcome::Success,
-                Err(message) => Outcome::Refused { message },
-            },
-            (outcome, _) => outcome,
-        }
     }
 
     /// A session is up: give the runner what is queued, and square what the store says it has with

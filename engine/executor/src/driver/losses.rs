@@ -85,6 +85,11 @@ impl Driver {
             | Input::Condition { .. }
             | Input::Assigned { .. }
             | Input::Started { .. }
+            | Input::Waits { .. }
+            | Input::Decide { .. }
+            | Input::Answer { .. }
+            | Input::Child { .. }
+            | Input::Outputs { .. }
             | Input::Cancel { .. }
             | Input::Reopen { .. } => return None,
         };
@@ -118,6 +123,11 @@ fn attempt_of(input: &Input) -> Option<&AttemptId> {
         | Input::Condition { .. }
         | Input::Assigned { .. }
         | Input::Started { .. }
+        | Input::Waits { .. }
+        | Input::Decide { .. }
+        | Input::Answer { .. }
+        | Input::Child { .. }
+        | Input::Outputs { .. }
         | Input::Cancel { .. }
         | Input::Reopen { .. } => None,
     }

@@ -69,6 +69,7 @@ fn transient(error: &Error) -> Option<&plue_store::Error> {
         | Error::Busy { .. }
         | Error::Overtaken { .. }
         | Error::Refused { .. }
+        | Error::Conflict { .. }
         | Error::Pool(_)
         | Error::State { .. } => None,
     }
@@ -176,6 +177,7 @@ impl Driver {
         self.unable.clear();
         self.prepared.clear();
         self.losses.forget_waiting();
+        self.work.forget_finished();
         self.request_seen = false;
     }
 

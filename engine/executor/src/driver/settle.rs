@@ -16,8 +16,9 @@ use crate::{
     error::Error,
     perform::{
         condition,
-        engine_step::refusal,
+        engine_step::{Performer, refusal},
         environment::{AttemptEnv, Turn, environment},
+        outputs,
         scope::Seen,
     },
 };
@@ -70,10 +71,12 @@ impl Driver {
                     batch.facts.extend(transition.facts);
                     batch.touched.extend(transition.touched);
                     for effect in transition.effects {
-                        match self.perform_in_engine(&effect) {
-                            Some(answer) => queue.push_back(answer.input),
-                            None => batch.effects.push(effect),
+                        let answer = self.perform_in_engine(&effect);
+                        // Work inside the engine begins here and goes on after the commit.
+                        if answer.is_none() || self.is_engine_work(&effect) {
+                            batch.effects.push(effect);
                         }
+                        queue.extend(answer.map(|answer| answer.input));
                     }
                 }
                 Err(rejected) => {
@@ -126,6 +129,10 @@ impl Driver {
                     self.deferred.push((step.clone(), ended(outcome)));
                     return None;
                 }
+                if self.is_engine_step(step) {
+                    let begun = self.begin_in_engine(step, (*visit, *number), attempt);
+                    return begun.map(Incoming::plain);
+                }
                 match self.prepare(step, *visit, *number) {
                     Ok(env) => {
                         self.prepared.insert(attempt.clone(), env);
@@ -133,6 +140,10 @@ impl Driver {
                     }
                     Err(outcome) => Some(Incoming::plain(ended(outcome))),
                 }
+            }
+            Effect::EvaluateOutputs => {
+                let value = outputs::evaluate(&self.run, &self.surroundings);
+                Some(Incoming::plain(Input::Outputs { value }))
             }
             Effect::Stop { .. } | Effect::Finish => None,
         }
@@ -153,7 +164,11 @@ impl Driver {
 
     /// Whether a step is performed inside the engine: it has no attempt row, the journal has it all.
     pub(super) fn is_engine_step(&self, step: &StepId) -> bool {
-        self.plan.step(step).is_some_and(|step| refusal(&step.action).is_some())
+        self.performer_of(step) != Performer::Runner
+    }
+
+    fn is_engine_work(&self, effect: &Effect) -> bool {
+        matches!(effect, Effect::Perform { step, .. } if self.performer_of(step) == Performer::Engine)
     }
 
     pub(super) fn prepare(
@@ -202,6 +217,10 @@ impl Driver {
                 | Fact::ConditionEvaluated { .. }
                 | Fact::AttemptAssigned { .. }
                 | Fact::AttemptStarted { .. }
+                | Fact::AttemptWaiting { .. }
+                | Fact::DecisionMade { .. }
+                | Fact::ChildStarted { .. }
+                | Fact::OutputsEvaluated { .. }
                 | Fact::RetryScheduled { .. }
                 | Fact::StepEnded { .. }
                 | Fact::LoopedBack { .. }
@@ -256,7 +275,9 @@ impl Driver {
                     | Outcome::Exit { .. }
                     | Outcome::TimedOut
                     | Outcome::Cancelled
-                    | Outcome::Refused { .. } => AttemptStatus::Done,
+                    | Outcome::Refused { .. }
+                    | Outcome::Failed { .. }
+                    | Outcome::Rejected { .. } => AttemptStatus::Done,
                 },
                 outcome: outcome.clone(),
                 detail: None,

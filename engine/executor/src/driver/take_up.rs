@@ -79,8 +79,19 @@ impl Driver {
                 continue;
             }
             incoming.extend(self.perform_in_engine(&effect));
-            if matches!(effect, Effect::Perform { .. }) && self.lease.is_none() {
-                self.lease_runner().await?;
+            match effect {
+                Effect::Perform { step, attempt, .. } if self.is_engine_step(&step) => {
+                    self.work_on(&step, &attempt);
+                }
+                Effect::Perform { .. } if self.lease.is_none() => self.lease_runner().await?,
+                Effect::Stop { attempt, kill } if !self.claims.contains_key(&attempt) => {
+                    self.stop_in_engine(&attempt, kill).await?;
+                }
+                Effect::Perform { .. }
+                | Effect::Stop { .. }
+                | Effect::EvaluateCondition { .. }
+                | Effect::EvaluateOutputs
+                | Effect::Finish => {}
             }
         }
         Ok(incoming)

@@ -1,24 +1,47 @@
-//! Steps that no runner executes. Until a kind has its performer, an attempt of it ends at once,
-//! refused, with what the author can do; the rest of the run goes on.
+//! Steps that no runner executes: which of them wait, which work in the engine, and which this engine
+//! cannot perform yet.
 
 use plue_flow::fact::Outcome;
 use plue_plan::Action;
 
-/// The answer for a kind that this engine cannot perform; `None` for kinds that runners execute.
+/// Who performs a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Performer {
+    /// A runner; the attempt has a row, a fence and a log.
+    Runner,
+    /// Nobody: an answer from outside ends it.
+    Outside,
+    /// The engine, in a task of its own.
+    Engine,
+    /// Nobody yet: it is refused.
+    Nobody,
+}
+
+/// Who performs steps of this kind.
+pub(crate) fn performer(action: &Action) -> Performer {
+    match action {
+        Action::Bash(_) | Action::Python(_) => Performer::Runner,
+        Action::Approval(_) | Action::Wait(_) => Performer::Outside,
+        Action::Workflow(_) | Action::Call(_) => Performer::Engine,
+        Action::Llm(_) | Action::Negotiate(_) | Action::Plugin(_) => Performer::Nobody,
+    }
+}
+
+/// The answer for a kind that this engine cannot perform.
 pub(crate) fn refusal(action: &Action) -> Option<Outcome> {
     let message = match action {
-        Action::Bash(_) | Action::Python(_) => return None,
+        Action::Bash(_)
+        | Action::Python(_)
+        | Action::Approval(_)
+        | Action::Workflow(_)
+        | Action::Call(_)
+        | Action::Wait(_) => return None,
         Action::Llm(_) => {
             "this build of plue has no Claude steps yet, so an llm step cannot run; to configure \
              one once they are there, set ANTHROPIC_API_KEY for the plue process (never in a step)"
                 .to_owned()
         }
-        Action::Approval(_)
-        | Action::Negotiate(_)
-        | Action::Workflow(_)
-        | Action::Call(_)
-        | Action::Wait(_)
-        | Action::Plugin(_) => {
+        Action::Negotiate(_) | Action::Plugin(_) => {
             format!("this build of plue cannot run `{}` steps yet", action.kind())
         }
     };
@@ -35,5 +58,21 @@ mod tests {
     fn steps_for_runners_are_not_refused() {
         let bash = Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() });
         assert_eq!(refusal(&bash), None);
+        assert_eq!(performer(&bash), Performer::Runner);
+    }
+
+    #[test]
+    fn what_nobody_performs_is_refused_and_nothing_else() {
+        let plugin =
+            plue_plan::action::Plugin { plugin: "x".to_owned(), config: Default::default() };
+        let actions = [
+            Action::Plugin(plugin),
+            Action::Wait(plue_plan::action::Wait::default()),
+            Action::Workflow(plue_plan::action::Workflow::default()),
+        ];
+        for action in actions {
+            let nobody = performer(&action) == Performer::Nobody;
+            assert_eq!(refusal(&action).is_some(), nobody, "{}", action.kind());
+        }
     }
 }

@@ -11,8 +11,25 @@ const MAX_NAMED: usize = 3;
 /// # Errors
 /// A text for the author: where the output differs and how.
 pub(crate) fn check(schema: &Json, output: &Json) -> Result<(), String> {
+    fit(schema, output, "the step's `outputs`", "the output does not fit the step's `outputs`")
+}
+
+/// Checks what a person filled in against the `fields` of an approval.
+///
+/// # Errors
+/// A text for that person: where it differs and how.
+pub(crate) fn check_fields(schema: &Json, filled: &Json) -> Result<(), String> {
+    fit(
+        schema,
+        filled,
+        "the step's `fields`",
+        "what was filled in does not fit the step's `fields`",
+    )
+}
+
+fn fit(schema: &Json, output: &Json, whose: &str, what: &str) -> Result<(), String> {
     let validator = jsonschema::draft202012::new(schema)
-        .map_err(|error| format!("the step's `outputs` is no usable JSON Schema: {error}"))?;
+        .map_err(|error| format!("{whose} is no usable JSON Schema: {error}"))?;
     let mut problems: Vec<String> = validator
         .iter_errors(output)
         .take(MAX_NAMED)
@@ -25,7 +42,7 @@ pub(crate) fn check(schema: &Json, output: &Json) -> Result<(), String> {
         return Ok(());
     }
     problems.sort();
-    Err(format!("the output does not fit the step's `outputs`: {}", problems.join("; ")))
+    Err(format!("{what}: {}", problems.join("; ")))
 }
 
 #[cfg(test)]

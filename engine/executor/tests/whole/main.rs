@@ -4,9 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what the world cannot do fails the test that needs it")]
 
+mod calls;
 mod cancel;
+mod children;
 mod faults;
 mod flow;
 mod kept;
 mod resume;
+mod turns;
+mod waiting;
 mod world;

@@ -8,7 +8,9 @@ use std::{
 };
 
 use plue_executor::{
-    Engine, Options, Origin, Submission, engine::Parts, perform::environment::GivenSecrets,
+    Engine, Options, Origin, RunHandle, Submission,
+    engine::Parts,
+    perform::{call::guard::Guard, environment::GivenSecrets},
 };
 use plue_flow::{Fact, RunStatus, StepStatus, input::Reopen};
 use plue_plan::{
@@ -79,7 +81,9 @@ impl World {
         );
         let parts =
             Parts { store: store.clone(), pool, clock: Clock::real(), ids: Ids::random(), tasks };
-        let engine = Engine::new(Options::new(state.join("locks")), parts);
+        let mut options = Options::new(state.join("locks"));
+        options.calls = Guard::parse(&["127.0.0.1"]).unwrap();
+        let engine = Engine::new(options, parts);
         Self { directory, store, engine, secrets: GivenSecrets::default() }
     }
 
@@ -101,6 +105,7 @@ impl World {
                 repository: self.work(),
                 read_set: serde_json::Value::Null,
                 max_parallel: None,
+                parent: None,
             },
             only: Vec::new(),
         };
@@ -128,6 +133,31 @@ impl World {
         let run = self.submit(Plan::new("test", steps)).await;
         let status = self.drive(&run).await;
         (run, status)
+    }
+
+    /// Sets a run going; it goes on beside the test.
+    pub(crate) async fn begin(&self, run: &RunId) -> RunHandle {
+        let secrets = Arc::new(self.secrets.clone());
+        self.engine.drive(run, secrets, Stop::never()).await.unwrap()
+    }
+
+    /// Waits until the step is in this state.
+    pub(crate) async fn until(&self, run: &RunId, step: &str, status: StepStatus) {
+        let mut changes = self.store.changes_of(run);
+        while self.step(run, step).await != status {
+            changes.changed().await.unwrap();
+        }
+    }
+
+    pub(crate) async fn output(&self, run: &RunId, step: &str) -> serde_json::Value {
+        let steps = self.store.steps(run).await.unwrap();
+        steps.into_iter().find(|row| row.view.step.as_str() == step).unwrap().view.output
+    }
+
+    pub(crate) async fn why(&self, run: &RunId, step: &str) -> String {
+        let steps = self.store.steps(run).await.unwrap();
+        let row = steps.into_iter().find(|row| row.view.step.as_str() == step).unwrap();
+        row.view.reason.map_or(String::new(), |reason| reason.to_string())
     }
 
     pub(crate) async fn step(&self, run: &RunId, step: &str) -> StepStatus {

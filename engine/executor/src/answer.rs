@@ -1,0 +1,192 @@
+//! Answers from outside: decisions of people, callbacks of systems, messages on topics. What the
+//! command line and the API call. An answer is kept in the store first; whoever advances the run takes
+//! it from there, now or when the run is taken up.
+
+use jiff::Timestamp;
+use plue_flow::{Awaited, Decision, Input, Rejected, StepStatus};
+use plue_plan::{Action, RunId, StepId};
+use plue_store::{CallbackAnswered, Store};
+use serde_json::{Map, Value as Json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{error::Error, loaded::Loaded, perform::output};
+
+/// Bytes of the fields or the output of one answer.
+pub const MAX_ANSWER_BYTES: usize = plue_plan::limits::MAX_OUTPUT_BYTES;
+/// Characters of a remark.
+pub const MAX_COMMENT: usize = 4_096;
+
+/// Why an answer was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// No such step in the plan.
+    #[error("the plan has no step `{0}`")]
+    UnknownStep(StepId),
+    /// The step waits for no decision.
+    #[error("step `{step}` does not wait for a decision: it is {status}")]
+    NotWaiting {
+        /// The step.
+        step: StepId,
+        /// Its state.
+        status: StepStatus,
+    },
+    /// The run has ended.
+    #[error("the run has ended: {0}")]
+    Ended(plue_flow::RunStatus),
+    /// Only some people may answer.
+    #[error("only {} may answer it", approvers.join(", "))]
+    NotAllowed {
+        /// Who may.
+        approvers: Vec<String>,
+    },
+    /// One answer for each person.
+    #[error("{by} has answered already")]
+    Already {
+        /// Who.
+        by: String,
+    },
+    /// What was filled in does not fit.
+    #[error("{0}")]
+    Fields(String),
+    /// The run cannot be read.
+    #[error(transparent)]
+    Run(#[from] Error),
+}
+
+/// Records an answer to an approval. The run goes on as soon as somebody advances it.
+///
+/// # Errors
+/// Why the answer does not count.
+pub async fn decide(
+    store: &Store,
+    run: &RunId,
+    step: &StepId,
+    decision: Decision,
+    now: Timestamp,
+) -> Result<(), AnswerError> {
+    let loaded = Loaded::read(store, run).await?;
+    let definition = loaded.plan.step(step);
+    let definition = definition.ok_or_else(|| AnswerError::UnknownStep(step.clone()))?;
+    let status = loaded.run.status();
+    if status.is_terminal() {
+        return Err(AnswerError::Ended(status));
+    }
+    let waiting = loaded.run.waiting().find(|waiting| waiting.step == *step);
+    let asked = waiting.filter(|waiting| matches!(waiting.what, Awaited::Decision { .. }));
+    let Some(asked) = asked else {
+        let view = loaded.run.step_view(step);
+        let status = view.map_or(StepStatus::Pending, |view| view.status);
+        return Err(AnswerError::NotWaiting { step: step.clone(), status });
+    };
+    let by = decision.by.clone();
+    let input = Input::Decide { attempt: asked.attempt.clone(), decision: decision.clone() };
+    loaded.run.decide(now, &input).map_err(|rejected| match rejected {
+        Rejected::NotAnApprover { approvers } => AnswerError::NotAllowed { approvers },
+        Rejected::AnsweredAlready { by } => AnswerError::Already { by },
+        other => AnswerError::Run(Error::Refused { run: run.clone(), message: other.to_string() }),
+    })?;
+    if let Action::Approval(approval) = &definition.action {
+        check(&decision, approval.fields.as_ref())?;
+    }
+    let attempt = asked.attempt;
+    let is_new = store.record_decision(run, &attempt, decision, now).await.map_err(Error::Store)?;
+    if is_new { Ok(()) } else { Err(AnswerError::Already { by }) }
+}
+
+fn check(decision: &Decision, fields: Option<&Json>) -> Result<(), AnswerError> {
+    let comment = decision.comment.as_ref().map_or(0, |comment| comment.chars().count());
+    if comment > MAX_COMMENT {
+        let message = format!("the comment has {comment} characters, more than {MAX_COMMENT}");
+        return Err(AnswerError::Fields(message));
+    }
+    // Who says no need not fill in what the yes would need.
+    if !decision.approve {
+        return Ok(());
+    }
+    let Some(schema) = fields else {
+        let named = decision.fields.keys().next();
+        return named.map_or(Ok(()), |name| {
+            Err(AnswerError::Fields(format!("the step asks for no fields, so not for `{name}`")))
+        });
+    };
+    let filled = Json::Object(decision.fields.clone());
+    let size = filled.to_string().len();
+    if size > MAX_ANSWER_BYTES {
+        let message = format!("the fields have {size} bytes, more than {MAX_ANSWER_BYTES}");
+        return Err(AnswerError::Fields(message));
+    }
+    output::check_fields(schema, &filled).map_err(AnswerError::Fields)
+}
+
+/// Types texts that a person typed by the schema of an approval's fields: `n=3` is a number if the
+/// schema says so, else text. Text that is no such value stays text, and the schema refuses it.
+#[must_use]
+pub fn typed_fields(schema: Option<&Json>, given: &[(String, String)]) -> Map<String, Json> {
+    let kind = |name: &str| {
+        let kind = schema?.get("properties")?.get(name)?.get("type")?;
+        kind.as_str().map(str::to_owned)
+    };
+    let typed = given.iter().map(|(name, text)| {
+        let value = match kind(name).as_deref() {
+            Some("string") => None,
+            Some(_) => serde_json::from_str(text).ok(),
+            None => serde_json::from_str::<Json>(text).ok().filter(|value| !value.is_string()),
+        };
+        (name.clone(), value.unwrap_or_else(|| Json::String(text.clone())))
+    });
+    typed.collect()
+}
+
+/// Answers a call that waits, with its one-time token. The first answer counts; a further one changes
+/// nothing and is told apart.
+///
+/// # Errors
+/// The answer is too large, or [`Error`] of the database.
+pub async fn answer_callback(
+    store: &Store,
+    token: &str,
+    output: Json,
+    now: Timestamp,
+) -> Result<CallbackAnswered, AnswerError> {
+    let size = output.to_string().len();
+    if size > MAX_ANSWER_BYTES {
+        let message = format!("the output has {size} bytes, more than {MAX_ANSWER_BYTES}");
+        return Err(AnswerError::Fields(message));
+    }
+    let answered = store.answer_callback(&token_hash(token), output, now).await;
+    Ok(answered.map_err(Error::Store)?)
+}
+
+/// What the store keeps of a token.
+#[must_use]
+pub fn token_hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn given(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn typed_texts_follow_the_schema() {
+        let schema = json!({"properties": {
+            "n": {"type": "integer"}, "s": {"type": "string"}, "b": {"type": "boolean"},
+        }});
+        let pairs = given(&[("n", "3"), ("s", "3"), ("b", "true"), ("free", "4"), ("t", "yes")]);
+        let typed = Json::Object(typed_fields(Some(&schema), &pairs));
+        assert_eq!(typed, json!({"n": 3, "s": "3", "b": true, "free": 4, "t": "yes"}));
+    }
+
+    #[test]
+    fn text_that_is_no_value_stays_text_for_the_schema_to_refuse() {
+        let schema = json!({"properties": {"n": {"type": "integer"}}});
+        let typed = typed_fields(Some(&schema), &given(&[("n", "many")]));
+        assert_eq!(Json::Object(typed), json!({"n": "many"}));
+    }
+}

@@ -1,0 +1,168 @@
+//! Turns in concurrency groups: a run begins, and goes on after it was left behind, only when it is
+//! its turn.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use plue_flow::{Input, RunStatus};
+use plue_plan::RunId;
+use plue_runtime::Phase;
+use plue_spec::{Reads, resolve};
+use plue_store::{CancelRequest, Turn, TurnRequest};
+use serde_json::Value as Json;
+
+use super::Driver;
+use crate::{batch::Incoming, error::Error, liveness::is_driven, perform::scope::Seen};
+
+/// Without a sign of life for so long, a member on another machine has no claim.
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// Between two signs of life.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+impl Driver {
+    /// Advances the run when it is its turn.
+    pub(super) async fn advance_in_turn(&mut self) -> Result<(), Error> {
+        let group = match self.group() {
+            Ok(Some(group)) => group,
+            Ok(None) => return self.advance().await,
+            Err(message) => {
+                let run = self.row.id.clone();
+                return Err(Error::Refused { run, message });
+            }
+        };
+        if !self.await_turn(&group).await? {
+            return Ok(());
+        }
+        let advanced = self.advance().await;
+        if advanced.is_ok() && self.run.is_finished() {
+            self.shared.store.leave_group(&self.row.id).await?;
+        }
+        advanced
+    }
+
+    /// The group of the run. A finished run that nobody reopens is in none.
+    fn group(&self) -> Result<Option<String>, String> {
+        let over = self.run.is_finished() && self.first.is_none();
+        let Some(concurrency) = self.plan.concurrency.as_ref().filter(|_| !over) else {
+            return Ok(None);
+        };
+        let seen = Seen::of(&self.run);
+        let scope = seen.scope(&self.surroundings, 1, 1);
+        let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
+        let resolved = resolved.map_err(|error| format!("concurrency group: {error}"))?;
+        Ok(match resolved.value {
+            Json::Null => None,
+            Json::String(text) => Some(text).filter(|text| !text.is_empty()),
+            other => Some(other.to_string()),
+        })
+    }
+
+    /// `false`: the engine stops before it is the run's turn.
+    async fn await_turn(&mut self, group: &str) -> Result<bool, Error> {
+        let shared = self.shared.clone();
+        let (store, clock) = (&shared.store, shared.clock);
+        let run = self.row.id.clone();
+        store.join_group(&run, group, self.row.created_at, clock.now()).await?;
+        if self.plan.concurrency.as_ref().is_some_and(|group| group.cancel_in_progress) {
+            self.cancel_others(group).await?;
+        }
+        let mut told = None;
+        loop {
+            let now = clock.now();
+            let request = TurnRequest {
+                run: run.clone(),
+                group: group.to_owned(),
+                at: now,
+                seen_since: now.checked_sub(LEASE).unwrap_or(Timestamp::UNIX_EPOCH),
+                left_behind: self.left_behind(group).await?,
+            };
+            match store.take_turn(request).await? {
+                Turn::Mine { from } => {
+                    for left in from {
+                        self.silence(&left).await?;
+                    }
+                    return Ok(true);
+                }
+                Turn::Behind(first) => {
+                    if told.as_ref() != Some(&first) {
+                        tracing::info!(%run, group, behind = %first, "waits for its turn");
+                        told = Some(first);
+                    }
+                }
+            }
+            self.request_while_waiting().await?;
+            if self.run.is_finished() {
+                return Ok(true);
+            }
+            if self.stop.phase() >= Phase::Aborting {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Members that nobody on this machine advances. On a shared database others may.
+    async fn left_behind(&self, group: &str) -> Result<Vec<RunId>, Error> {
+        if self.shared.store.is_shared() {
+            return Ok(Vec::new());
+        }
+        let members = self.shared.store.group(group).await?.into_iter().map(|member| member.run);
+        let locks = &self.shared.options.locks_dir;
+        Ok(members.filter(|run| *run != self.row.id && !is_driven(locks, run)).collect())
+    }
+
+    /// What a run that was left behind still does must not overlap with this one: its runners go.
+    async fn silence(&self, run: &RunId) -> Result<(), Error> {
+        for runner in self.shared.store.runners(Some(run)).await? {
+            tracing::info!(%run, runner = %runner.id, "stopped: its run has lost its turn");
+            self.shared.pool.discard(&runner.id).await;
+        }
+        Ok(())
+    }
+
+    async fn cancel_others(&self, group: &str) -> Result<(), Error> {
+        let by = format!("run {} of the same concurrency group", self.row.id);
+        for member in self.shared.store.group(group).await? {
+            let older = member.run != self.row.id && member.run < self.row.id;
+            if older {
+                let request = CancelRequest { by: by.clone(), kill: false };
+                let now = self.shared.clock.now();
+                self.shared.store.request_cancel(&member.run, request, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits a moment, and hears whoever wants the run to stop. One that has not begun ends at once;
+    /// one that was left behind is asked when it goes on.
+    async fn request_while_waiting(&mut self) -> Result<(), Error> {
+        let poll = self.shared.options.control_poll;
+        let mut incoming = tokio::select! {
+            biased;
+            () = self.stop.reached(Phase::Aborting) => return Ok(()),
+            Some(control) = self.control.recv() => self.take_request(control),
+            () = self.shared.clock.sleep(poll) => Vec::new(),
+        };
+        if self.run.status() != RunStatus::Queued {
+            return Ok(());
+        }
+        let stored = self.shared.store.cancel_request(&self.row.id).await?;
+        self.request_seen |= stored.is_some();
+        incoming.extend(
+            stored.map(|request| {
+                Incoming::plain(Input::Cancel { by: request.by, kill: request.kill })
+            }),
+        );
+        if incoming.is_empty() { Ok(()) } else { self.settle(incoming).await }
+    }
+
+    /// Says now and then that the run is still advanced; engines on other machines go by it.
+    pub(super) async fn sign_of_life(&mut self) -> Result<(), Error> {
+        let clock = self.shared.clock;
+        let due = self.plan.concurrency.is_some() && clock.elapsed(self.alive_at) >= HEARTBEAT;
+        if due {
+            self.alive_at = clock.mark();
+            self.shared.store.still_in_group(&self.row.id, clock.now()).await?;
+        }
+        Ok(())
+    }
+}

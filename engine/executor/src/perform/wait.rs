@@ -1,0 +1,224 @@
+//! Steps that wait for the outside: what exactly for, and until when. Pure; the answers come through
+//! the driver.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use plue_flow::{Awaited, Input};
+use plue_plan::{Action, AttemptId, DurationText, Step, Trigger, action::Approval};
+use plue_registry::schedule::{self, Schedule};
+use plue_spec::{Expression, Reads, Scope, resolve_text};
+use plue_store::TopicEvent;
+use serde_json::{Map, Value as Json, json};
+
+/// Characters of an approval's message.
+const MAX_MESSAGE: usize = 4_096;
+
+/// The input with which an attempt begins to wait.
+///
+/// # Errors
+/// A text for the author: what it cannot wait for, and why.
+pub(crate) fn begin(
+    step: &Step,
+    attempt: &AttemptId,
+    scope: &Scope<'_>,
+    now: Timestamp,
+) -> Result<Input, String> {
+    let timeout = step.options.timeout.as_ref().map(|text| later(now, text)).transpose()?;
+    let (what, until) = match &step.action {
+        Action::Approval(approval) => (asked(approval, scope)?, timeout),
+        Action::Wait(wait) => match (&wait.duration, wait.event.as_deref()) {
+            (Some(length), _) => (Awaited::Time, Some(later(now, length)?)),
+            (None, Some(trigger)) => listen(trigger, now, timeout)?,
+            (None, None) => return Err("it says neither how long nor for what".to_owned()),
+        },
+        Action::Bash(_)
+        | Action::Python(_)
+        | Action::Llm(_)
+        | Action::Negotiate(_)
+        | Action::Workflow(_)
+        | Action::Call(_)
+        | Action::Plugin(_) => return Err(format!("`{}` steps do not wait", step.action.kind())),
+    };
+    Ok(Input::Waits { attempt: attempt.clone(), what, until })
+}
+
+fn asked(approval: &Approval, scope: &Scope<'_>) -> Result<Awaited, String> {
+    let message = approval.message.as_ref().map(|message| {
+        let text = resolve_text(message, scope, &mut Reads::default());
+        text.map(|text| text.chars().take(MAX_MESSAGE).collect())
+            .map_err(|error| format!("message: {error}"))
+    });
+    Ok(Awaited::Decision {
+        message: message.transpose()?,
+        approvers: approval.approvers.clone(),
+        quorum: approval.quorum,
+    })
+}
+
+fn listen(
+    trigger: &Trigger,
+    now: Timestamp,
+    timeout: Option<Timestamp>,
+) -> Result<(Awaited, Option<Timestamp>), String> {
+    match trigger {
+        Trigger::Event { topic, when } => {
+            Ok((Awaited::Event { topic: topic.clone(), when: when.clone() }, timeout))
+        }
+        Trigger::Webhook { name } => {
+            Ok((Awaited::Event { topic: webhook_topic(name), when: None }, timeout))
+        }
+        Trigger::Workflow { name, outcome } => {
+            Ok((Awaited::Workflow { name: name.clone(), outcome: outcome.clone() }, timeout))
+        }
+        Trigger::Schedule { cron, tz, misfire } => {
+            let schedule = Schedule { cron, tz, misfire: *misfire };
+            let next = schedule::next(&schedule, now).map_err(|error| error.to_string())?;
+            let next = next.ok_or_else(|| format!("`{cron}` is never due"))?;
+            Ok((Awaited::Time, Some(next)))
+        }
+        Trigger::Push { .. }
+        | Trigger::PullRequest { .. }
+        | Trigger::Issue { .. }
+        | Trigger::IssueComment { .. }
+        | Trigger::Manual { .. } => Err("a step can wait for an event on a topic, a webhook, a \
+                                         schedule, the end of a workflow or a duration; pushes, \
+                                         pull requests, issues and comments start runs"
+            .to_owned()),
+    }
+}
+
+/// The topic on which calls of a webhook endpoint are told.
+pub(crate) fn webhook_topic(name: &str) -> String {
+    format!("webhook:{name}")
+}
+
+/// Whether a message is one that is waited for.
+///
+/// # Errors
+/// A text for the author: `when` cannot be evaluated for it.
+pub(crate) fn fits(message: &TopicEvent, when: Option<&str>) -> Result<bool, String> {
+    let Some(when) = when else { return Ok(true) };
+    let expression = Expression::parse(when).map_err(|error| format!("when: {error}"))?;
+    let event = event(message);
+    let scope = Scope::new().event(&event);
+    expression.truth(&scope, &mut Reads::default()).map_err(|error| format!("when: {error}"))
+}
+
+/// A message as an event of expressions: its fields under `event.payload`, beside the topic.
+fn event(message: &TopicEvent) -> Json {
+    let mut payload = match &message.data {
+        Json::Object(fields) => fields.clone(),
+        other => Map::from_iter([("data".to_owned(), other.clone())]),
+    };
+    payload.insert("topic".to_owned(), json!(message.topic));
+    json!({"type": "event", "actor": message.by, "payload": payload})
+}
+
+/// The output of a step that waited for a message.
+pub(crate) fn output(message: TopicEvent) -> Json {
+    json!({
+        "topic": message.topic,
+        "data": message.data,
+        "by": message.by,
+        "at": message.at.to_string(),
+    })
+}
+
+fn later(now: Timestamp, text: &DurationText) -> Result<Timestamp, String> {
+    let length: Duration = text.parse().map_err(|error| error.to_string())?;
+    let length = SignedDuration::try_from(length).map_err(|error| error.to_string())?;
+    now.checked_add(length).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use plue_plan::{Value, action::Wait};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-03-29T00:30:00Z".parse().unwrap()
+    }
+
+    fn wait_for(event: Option<Trigger>, duration: Option<&str>) -> Step {
+        let event = event.map(Box::new);
+        let wait = Wait { event, duration: duration.map(DurationText::new) };
+        Step::new("w", Action::Wait(wait))
+    }
+
+    fn begun(step: &Step) -> Result<(Awaited, Option<String>), String> {
+        match begin(step, &AttemptId::new("r:w:1:1"), &Scope::new(), now())? {
+            Input::Waits { what, until, .. } => Ok((what, until.map(|at| at.to_string()))),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_duration_ends_at_its_second() {
+        let until = Some("2026-03-29T02:00:00Z".to_owned());
+        assert_eq!(begun(&wait_for(None, Some("1h30m"))), Ok((Awaited::Time, until)));
+    }
+
+    /// Berlin goes from 2:00 to 3:00 that night: 2:30 does not exist.
+    #[test]
+    fn a_schedule_ends_at_its_next_tick_over_a_change_of_the_clock() {
+        let schedule = Trigger::Schedule {
+            cron: "30 2 * * *".to_owned(),
+            tz: "Europe/Berlin".to_owned(),
+            misfire: Default::default(),
+        };
+        let until = Some("2026-03-29T01:00:00Z".to_owned());
+        assert_eq!(begun(&wait_for(Some(schedule), None)), Ok((Awaited::Time, until)));
+    }
+
+    #[test]
+    fn a_push_cannot_be_waited_for_and_says_what_can() {
+        let push = Trigger::Push {
+            branches: Vec::new(),
+            tags: Vec::new(),
+            paths: Vec::new(),
+            paths_ignore: Vec::new(),
+        };
+        let refused = begun(&wait_for(Some(push), None)).unwrap_err();
+        assert!(refused.contains("topic"), "{refused}");
+    }
+
+    #[test]
+    fn the_message_of_an_approval_is_rendered_and_its_timeout_counts_from_now() {
+        let mut step = Step::new(
+            "ask",
+            Action::Approval(Approval {
+                message: Some(Value::template("deploy ${inputs.v}?")),
+                approvers: vec!["ann".to_owned()],
+                quorum: 1,
+                on_timeout: Default::default(),
+                fields: None,
+            }),
+        );
+        step.options.timeout = Some(DurationText::new("10m"));
+        let inputs = json!({"v": "$(rm -rf ~)"});
+        let scope = Scope::new().inputs(&inputs);
+        let input = begin(&step, &AttemptId::new("a"), &scope, now()).unwrap();
+        let Input::Waits { what: Awaited::Decision { message, .. }, until, .. } = input else {
+            panic!("{input:?}");
+        };
+        assert_eq!(message.unwrap(), "deploy $(rm -rf ~)?");
+        assert_eq!(until.unwrap().to_string(), "2026-03-29T00:40:00Z");
+    }
+
+    #[test]
+    fn a_message_fits_by_its_content() {
+        let message = TopicEvent {
+            id: 7,
+            topic: "built".to_owned(),
+            data: json!({"version": 3}),
+            by: "ann".to_owned(),
+            at: now(),
+        };
+        assert_eq!(fits(&message, None), Ok(true));
+        assert_eq!(fits(&message, Some("event.payload.version > 2")), Ok(true));
+        assert_eq!(fits(&message, Some("event.payload.topic == 'other'")), Ok(false));
+        assert!(fits(&message, Some("event.payload.version > 'x'")).unwrap_err().contains("when"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Concurrency groups.
+
+use plue_flow::{RunStatus, StepStatus};
+use plue_plan::{Plan, RunId, Value, policy::Concurrency};
+
+use plue_runtime::{Phase, Shutdown};
+
+use super::world::{World, bash};
+
+fn grouped(run: &str, cancel_in_progress: bool) -> Plan {
+    let mut plan = Plan::new("t", vec![bash("a", run)]);
+    let group = Value::expr("'deploy-' + event.type");
+    plan.concurrency = Some(Concurrency { group, cancel_in_progress });
+    plan
+}
+
+/// Fails if another one of its kind runs at the same time.
+const ALONE: &str = "mkdir lock; echo \"$PLUE_RUN_ID\" >> order; sleep 0.05; rmdir lock";
+
+#[tokio::test]
+async fn runs_of_a_group_do_not_overlap_and_keep_their_order() {
+    let world = World::new().await;
+    let mut runs: Vec<RunId> = Vec::new();
+    for _ in 0..4 {
+        runs.push(world.submit(grouped(ALONE, false)).await);
+    }
+    let (mut handles, mut order) = (Vec::new(), String::new());
+    for run in &runs {
+        handles.push(world.begin(run).await);
+        order.push_str(&format!("{run}\n"));
+    }
+    for handle in handles {
+        assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
+    }
+    assert_eq!(std::fs::read_to_string(world.work().join("order")).unwrap(), order);
+    assert!(world.store.group("deploy-manual").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_newer_run_cancels_the_one_in_progress_if_the_group_says_so() {
+    let world = World::new().await;
+    let first = world.submit(grouped("exec sleep 600", true)).await;
+    let handle = world.begin(&first).await;
+    world.until(&first, "a", StepStatus::Running).await;
+    let second = world.submit(grouped("true", true)).await;
+    assert_eq!(world.drive(&second).await, RunStatus::Success);
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
+    let why = world.store.run(&first).await.unwrap().unwrap().view.reason.unwrap();
+    assert!(why.contains(second.as_str()), "{why}");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_its_turn_can_be_cancelled() {
+    let world = World::new().await;
+    let first = world.submit(grouped("exec sleep 600", false)).await;
+    let one = world.begin(&first).await;
+    world.until(&first, "a", StepStatus::Running).await;
+    let second = world.submit(grouped("true", false)).await;
+    let two = world.begin(&second).await;
+    two.canceller().cancel("test", false).await;
+    assert_eq!(two.wait().await.unwrap(), RunStatus::Cancelled);
+    one.canceller().cancel("test", true).await;
+    assert_eq!(one.wait().await.unwrap(), RunStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn the_turn_of_a_run_whose_engine_died_goes_to_the_next_and_nothing_overlaps() {
+    let world = World::new().await;
+    let first =
+        world.submit(grouped("echo $$ > pid; echo first >> order; exec sleep 600", false)).await;
+    let (shutdown, stop) = Shutdown::new();
+    let secrets = std::sync::Arc::new(world.secrets.clone());
+    let handle = world.engine.drive(&first, secrets, stop).await.unwrap();
+    world.until(&first, "a", StepStatus::Running).await;
+    shutdown.advance(Phase::Aborting);
+    handle.wait().await.unwrap();
+    let again = World::at(world.directory).await;
+    let second =
+        again.submit(grouped("test -e /proc/$(cat pid)/stat && ! grep -q ') Z' /proc/$(cat pid)/stat && exit 1; echo second >> order", false)).await;
+    assert_eq!(again.drive(&second).await, RunStatus::Success, "{}", again.log(&second, "a").await);
+    let order = std::fs::read_to_string(again.work().join("order")).unwrap();
+    assert_eq!(order, "first\nsecond\n");
+}
