@@ -14,6 +14,7 @@ usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
                    [--index FILE] [--no-warm-python]
        plue-runner --version
 
+--python starts the interpreter for Python steps before the first one.
 The token is the first line of descriptor N (0, standard input, unless given).
 Times are in seconds, fractions allowed.";
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub index: Option<PathBuf>,
     /// Whether Python steps may be forked from a warm interpreter.
     pub warm_python: bool,
+    /// Whether Python steps are likely, so that the interpreter is started before the first one.
+    pub early_python: bool,
 }
 
 // === impl Options ===
@@ -67,12 +70,20 @@ impl Options {
             buffer_bytes: 256 * 1024 * 1024,
             index: None,
             warm_python: true,
+            early_python: false,
         };
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
-            if name == "--no-warm-python" {
-                options.warm_python = false;
-                continue;
+            match name.as_str() {
+                "--no-warm-python" => {
+                    options.warm_python = false;
+                    continue;
+                }
+                "--python" => {
+                    options.early_python = true;
+                    continue;
+                }
+                _ => {}
             }
             let value = arguments.next();
             let value = value.ok_or_else(|| Error::Usage(format!("{name} needs a value")))?;

@@ -123,12 +123,7 @@ impl Session {
     /// The same with plans of earlier commands: evaluators are started if they are likely needed.
     fn remembering(app: &App, place: &Place, kept: Kept) -> Result<Self, Failure> {
         let view = Arc::new(WithSample(tree(place)));
-        let file = match place.targets.first() {
-            Some(Target::File(path)) => path,
-            // By custom there is one file, of this name.
-            Some(Target::Name(_)) | None => ".plue.py",
-        };
-        let is_known = kept.is_likely(&place.repo.join(file));
+        let is_known = kept.is_likely(&place.repo.join(place.guess()));
         let session = Self::with_cache(app, &place.repo, view, Some(Arc::new(kept)));
         if !is_known {
             session.warm(place)?;

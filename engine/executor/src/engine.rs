@@ -106,13 +106,13 @@ impl Engine {
         &self.0.store
     }
 
-    /// Starts a runner for a run in this workspace that will be driven here soon. [`Engine::close`]
-    /// ends it if none is.
+    /// Starts a runner for a run in this workspace that will be driven here soon, with `python` one
+    /// that expects Python steps. [`Engine::close`] ends it if none is.
     ///
     /// # Errors
     /// [`Error::Pool`].
-    pub async fn warm(&self, workspace: &Path) -> Result<(), Error> {
-        Ok(self.0.pool.warm(workspace, &self.0.ids).await?)
+    pub async fn warm(&self, workspace: &Path, python: bool) -> Result<(), Error> {
+        Ok(self.0.pool.warm(workspace, &self.0.ids, python).await?)
     }
 
     /// Ends the runners that no run uses.

@@ -68,12 +68,13 @@ impl LocalPool {
         Self { idle: Idle::with_room(runners), ..self }
     }
 
-    /// Starts a runner for a run that will come. [`LocalPool::close`] ends it if none does.
+    /// Starts a runner for a run that will come, with `python` one that expects Python steps.
+    /// [`LocalPool::close`] ends it if none comes.
     ///
     /// # Errors
     /// The runner's row cannot be stored.
-    pub async fn warm(&self, workspace: &Path, ids: &Ids) -> Result<(), Error> {
-        let lease = self.start(None, workspace, ids).await?;
+    pub async fn warm(&self, workspace: &Path, ids: &Ids, python: bool) -> Result<(), Error> {
+        let lease = self.start(None, (workspace, python), ids).await?;
         self.idle.lock().push(Parked { workspace: workspace.to_owned(), lease, group: None });
         Ok(())
     }

@@ -80,19 +80,19 @@ impl LocalPool {
         if let Some(runner) = adopt {
             // Across engines the token is a file that only this user reads; see docs/decisions/0006.
             let token = read_token(&self.options.directory.join(runner.as_str()))?;
-            return self.supervise(runner, token, workspace);
+            return self.supervise(runner, token, (workspace, false));
         }
         match self.take_idle(run, workspace).await? {
             Some(lease) => Ok(lease),
-            None => self.start(Some(run), workspace, ids).await,
+            None => self.start(Some(run), (workspace, false), ids).await,
         }
     }
 
-    /// Makes a runner.
+    /// Makes a runner for a workspace, and tells it whether Python steps are likely.
     pub(crate) async fn start(
         &self,
         run: Option<&RunId>,
-        workspace: &Path,
+        place: (&Path, bool),
         ids: &Ids,
     ) -> Result<Lease, Error> {
         let (runner, token) = (ids.runner(), ids.secret());
@@ -100,10 +100,15 @@ impl LocalPool {
         let hash = hex::encode(Sha256::digest(token.as_bytes()));
         self.store.register_runner(&runner, POOL, &hash, run, self.clock.now()).await?;
         prepare(&self.options.directory.join(runner.as_str()), &token)?;
-        self.supervise(runner, token, workspace)
+        self.supervise(runner, token, place)
     }
 
-    fn supervise(&self, runner: RunnerId, token: String, workspace: &Path) -> Result<Lease, Error> {
+    fn supervise(
+        &self,
+        runner: RunnerId,
+        token: String,
+        (workspace, python): (&Path, bool),
+    ) -> Result<Lease, Error> {
         let directory = self.options.directory.join(runner.as_str());
         let led = idle::lead(&directory)?;
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
@@ -121,6 +126,7 @@ impl LocalPool {
             runner: runner.clone(),
             token,
             workspace: workspace.to_owned(),
+            python,
             directory,
             events,
             commands,

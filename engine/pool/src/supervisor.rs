@@ -41,6 +41,8 @@ pub(crate) struct Supervisor {
     pub(crate) runner: RunnerId,
     pub(crate) token: String,
     pub(crate) workspace: PathBuf,
+    /// Python steps are likely.
+    pub(crate) python: bool,
     pub(crate) directory: PathBuf,
     pub(crate) events: mpsc::Sender<PoolEvent>,
     pub(crate) commands: mpsc::Receiver<Tagged>,

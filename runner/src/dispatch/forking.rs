@@ -16,9 +16,9 @@ use crate::{
 /// The warm interpreter of this runner.
 #[derive(Debug)]
 pub(super) enum Interpreter {
-    /// Started with the first Python step.
+    /// Started with the first Python step, or early.
     Cold,
-    /// Ready.
+    /// Started.
     Warm(Warm),
     /// Not wanted, not there, or it failed once.
     Off,
@@ -67,6 +67,13 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 self.cool_down();
                 None
             }
+        }
+    }
+
+    /// Starts the interpreter before it is needed, if it is likely to be. Does not wait for it.
+    pub(super) fn warm_early(&mut self) {
+        if self.options.early_python && matches!(self.interpreter, Interpreter::Cold) {
+            self.warm_up();
         }
     }
 

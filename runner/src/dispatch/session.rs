@@ -51,7 +51,11 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     fn obey(&mut self, message: ToRunner) -> Result<(), Error> {
         self.heard = self.clock.mark();
         match message {
-            ToRunner::Welcome(welcome) => self.resume(&welcome),
+            ToRunner::Welcome(welcome) => {
+                self.resume(&welcome)?;
+                self.warm_early();
+                Ok(())
+            }
             ToRunner::Assign(assign) => self.assign(assign),
             ToRunner::Ack(claim, seq) => {
                 if let Some(held) = self.find(&claim) {

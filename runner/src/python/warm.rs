@@ -46,6 +46,8 @@ const PATIENCE_S: i64 = 3;
 pub(crate) struct Warm {
     socket: UnixDatagram,
     pid: i32,
+    /// It has said that it takes requests.
+    is_ready: bool,
     /// Ends that arrived while an answer was awaited.
     ended: VecDeque<Reaped>,
 }
@@ -61,10 +63,10 @@ enum Answer {
 // === impl Warm ===
 
 impl Warm {
-    /// Starts the interpreter with this environment and waits until it is ready.
+    /// Starts the interpreter with this environment. The first fork waits until it is ready.
     ///
     /// # Errors
-    /// There is no Python, or it does not become ready.
+    /// There is no Python.
     pub(crate) fn start(python: &Path, place: &Place) -> io::Result<Self> {
         let (own, other) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -80,16 +82,13 @@ impl Warm {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let warm = Self {
+        Ok(Self {
             // Packets of one connected peer: as a datagram socket to everything but its maker.
             socket: UnixDatagram::from_std(own.into())?,
             pid: child.id().cast_signed(),
+            is_ready: false,
             ended: VecDeque::new(),
-        };
-        match warm.answer()? {
-            Answer::Ready => Ok(warm),
-            Answer::Started(_) | Answer::Ended(_) => Err(unexpected()),
-        }
+        })
     }
 
     /// The interpreter's process id.
@@ -110,6 +109,12 @@ impl Warm {
         let Some(request) = request(program, place, returned) else {
             return Ok(None);
         };
+        while !self.is_ready {
+            match self.answer()? {
+                Answer::Ready => self.get_ready()?,
+                Answer::Started(_) | Answer::Ended(_) => return Err(unexpected()),
+            }
+        }
         let (stdout, out) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, err) = pipe_with(PipeFlags::CLOEXEC)?;
         let ends = [out.as_fd(), err.as_fd()];
@@ -124,7 +129,7 @@ impl Warm {
                     return Ok(Some(Process { pid, stdout, stderr }));
                 }
                 Answer::Ended(ended) => self.ended.push_back(ended),
-                Answer::Ready => return Err(unexpected()),
+                Answer::Ready => self.get_ready()?,
             }
         }
     }
@@ -134,15 +139,24 @@ impl Warm {
     /// # Errors
     /// The interpreter is broken.
     pub(crate) async fn next(&mut self) -> io::Result<Reaped> {
-        if let Some(ended) = self.ended.pop_front() {
-            return Ok(ended);
+        loop {
+            if let Some(ended) = self.ended.pop_front() {
+                return Ok(ended);
+            }
+            let mut bytes = [0; MAX_ANSWER_BYTES];
+            let count = self.socket.recv(&mut bytes).await?;
+            match read(bytes.get(..count).unwrap_or_default())? {
+                Answer::Ended(ended) => return Ok(ended),
+                Answer::Ready => self.get_ready()?,
+                Answer::Started(_) => return Err(unexpected()),
+            }
         }
-        let mut bytes = [0; MAX_ANSWER_BYTES];
-        let count = self.socket.recv(&mut bytes).await?;
-        match read(bytes.get(..count).unwrap_or_default())? {
-            Answer::Ended(ended) => Ok(ended),
-            Answer::Ready | Answer::Started(_) => Err(unexpected()),
-        }
+    }
+
+    /// It says so once.
+    fn get_ready(&mut self) -> io::Result<()> {
+        let is_first = !std::mem::replace(&mut self.is_ready, true);
+        if is_first { Ok(()) } else { Err(unexpected()) }
     }
 
     /// Waits for an answer, bounded.

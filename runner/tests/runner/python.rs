@@ -14,7 +14,7 @@ fn code(code: &str, call: Option<&str>, args: &[&str]) -> Assign {
 }
 
 /// Both ways to run Python must look the same to a step.
-const MODES: [&[&str]; 2] = [&[], &["--no-warm-python"]];
+const MODES: [&[&str]; 3] = [&[], &["--python"], &["--no-warm-python"]];
 
 #[test]
 fn code_runs_as_main_in_the_workspace() {

@@ -48,7 +48,8 @@ async fn ready(app: &App, place: &Place, opening: Opening) -> Result<Engine, Fai
     let store = wiring::open_store(app).await?;
     let _nobody_asks = opening.send(Some(store.clone()));
     let engine = wiring::engine(app, store, &Tasks::new())?;
-    engine.warm(&place.repo).await.map_err(|error| from_executor(&error))?;
+    let python = place.mentions("python");
+    engine.warm(&place.repo, python).await.map_err(|error| from_executor(&error))?;
     Ok(engine)
 }
 

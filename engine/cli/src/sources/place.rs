@@ -62,6 +62,20 @@ impl Place {
         Ok(place)
     }
 
+    /// Whether the first workflow file, as far as it can be guessed, has this word in it.
+    pub fn mentions(&self, word: &str) -> bool {
+        let text = std::fs::read(self.repo.join(self.guess())).unwrap_or_default();
+        text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// The file that was named first; else, as there is by custom one file, its usual name.
+    pub fn guess(&self) -> &str {
+        match self.targets.first() {
+            Some(Target::File(path)) => path,
+            Some(Target::Name(_)) | None => ".plue.py",
+        }
+    }
+
     /// The files that were named.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.targets.iter().filter_map(|target| match target {

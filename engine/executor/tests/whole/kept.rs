@@ -77,7 +77,7 @@ async fn runs_side_by_side_have_a_runner_each() {
     let world = World::new().await;
     let state = world.directory.path().join("state");
     let (engine, pool) = engine(&state, &world.store, 2);
-    pool.warm(&world.work(), &Ids::random()).await.unwrap();
+    pool.warm(&world.work(), &Ids::random(), false).await.unwrap();
     // Each waits for the other one.
     let meet = |own: &str, other: &str| {
         let text = format!("touch {own}; until test -e {other}; do sleep 0.01; done");
@@ -99,7 +99,7 @@ async fn a_runner_that_was_started_early_is_used_by_the_run_of_its_workspace_onl
     let elsewhere = world.directory.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     for workspace in [&elsewhere, &world.work()] {
-        pool.warm(workspace, &Ids::random()).await.unwrap();
+        pool.warm(workspace, &Ids::random(), false).await.unwrap();
     }
     assert_eq!(world.store.runners(None).await.unwrap().len(), 2);
     let run = world.submit(Plan::new("test", vec![bash("a", "pwd -P")])).await;
@@ -124,7 +124,7 @@ async fn what_a_dead_engine_kept_is_ended_by_the_next() {
         runtime.block_on(async {
             let (engine, pool) = engine(&of_dead, &store, 2);
             assert_eq!(drive(&engine, &for_dead).await, RunStatus::Success);
-            pool.warm(&work.join(".."), &Ids::random()).await.unwrap();
+            pool.warm(&work.join(".."), &Ids::random(), false).await.unwrap();
         });
     });
     dead.await.unwrap();
