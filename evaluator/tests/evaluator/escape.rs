@@ -266,13 +266,15 @@ fn the_allocator_makes_a_full_memory_the_end_and_not_a_choice() {
 }
 
 #[test]
-fn the_timer_strikes_after_one_second_and_the_limit_behind_it_after_two() {
+fn the_timer_strikes_after_one_second_and_what_is_behind_it_after_two() {
     let spin = "while True: pass";
     let reply = raw(&["audit_hook"]).assert_time_runs_out(attack(spin));
     assert!(reply.usage.cpu_us < 1_300_000, "{reply:?}");
     let reply = raw(&["audit_hook", "timer"]).assert_time_runs_out(attack(spin));
     assert!(reply.usage.cpu_us < 2_300_000, "{reply:?}");
-    assert!(reply.usage.cpu_us > 1_300_000 || reply.usage.wall_us > 2_800_000, "{reply:?}");
+    // The resource limit, or the deadline of the same length.
+    let deadline_us = plue_wire::eval::MAX_WALL_MS * 1_000;
+    assert!(reply.usage.cpu_us > 1_300_000 || reply.usage.wall_us >= deadline_us, "{reply:?}");
 }
 
 #[test]
