@@ -109,7 +109,7 @@ fn finish(
     let broken = problems.has_errors();
     for found in validate_with(&plan, &places, &Cel) {
         // Of a plan without steps because none could be read, nothing more is to be said.
-        if broken && found.code == plue_plan::codes::NO_STEPS && root.get("tasks").is_some() {
+        if broken && found.code == plue_plan::codes::NO_STEPS {
             continue;
         }
         let refined = refine::refine(found, root, &problems);

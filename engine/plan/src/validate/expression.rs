@@ -191,7 +191,7 @@ impl<'p> Expressions<'p> {
                 self.report.push(at.0.error(
                     codes::BAD_EXPRESSION,
                     format_args!(
-                        "`{field}`: {} does not parse: {message} at position {position}",
+                        "`{field}`: {} is no valid expression: {message} at position {position}",
                         Quoted(source)
                     ),
                 ));

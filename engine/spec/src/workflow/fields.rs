@@ -316,11 +316,13 @@ impl<'n> Fields<'n> {
         let shown = quoted(&text);
         let message =
             format!("{} is one of {}, not {shown}", self.of_field(field), words.join(", "));
-        let problem = match did_you_mean(&text, words.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("one of {}", words.join(", ")),
-        };
-        problems.push(codes::FIELD_VALUE, field.node.place, message, problem);
+        match did_you_mean(&text, words.iter().copied()) {
+            Some(near) => {
+                let hint = format!("did you mean `{near}`?");
+                problems.push(codes::FIELD_VALUE, field.node.place, message, hint);
+            }
+            None => problems.error(codes::FIELD_VALUE, field.node.place, message),
+        }
         None
     }
 

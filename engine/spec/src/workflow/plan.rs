@@ -176,11 +176,11 @@ impl Lower<'_, '_> {
         let items = fields.items_of(field, "triggers", &mut self.problems);
         let mut triggers = Vec::with_capacity(items.len());
         for item in items {
-            if let Some(trigger) = self.trigger(item) {
-                let span = self.problems.span(item.place);
-                self.places.triggers.extend(span.map(|span| (triggers.len(), span)));
-                triggers.push(trigger);
-            }
+            // One that is broken keeps its place, as messages count triggers.
+            let trigger = self.trigger(item).unwrap_or_else(placeholder);
+            let span = self.problems.span(item.place);
+            self.places.triggers.extend(span.map(|span| (triggers.len(), span)));
+            triggers.push(trigger);
         }
         triggers
     }
@@ -211,4 +211,8 @@ impl Lower<'_, '_> {
             plan.inputs.insert(name, input);
         }
     }
+}
+
+fn placeholder() -> plue_plan::Trigger {
+    plue_plan::Trigger::IssueComment { contains: None }
 }

@@ -84,9 +84,9 @@ fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
     along(node, &mut path.iter().copied().chain(rest))
 }
 
-/// The first text that is `name`, or holds it.
+/// The first text that is `name`, the value of the first key that is, or a text that holds it.
 fn mention<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
-    let mut holds = None;
+    let (mut holds, mut keyed) = (None, None);
     let mut stack = vec![node];
     while let Some(node) = stack.pop() {
         if let Some(text) = node.text() {
@@ -97,8 +97,11 @@ fn mention<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
                 holds = Some(node);
             }
         }
+        let entries = node.entries().unwrap_or_default();
+        let key = entries.iter().find(|(key, _)| key.text == name);
+        keyed = keyed.or(key.map(|(_, value)| value));
         stack.extend(node.items().unwrap_or_default().iter().rev());
-        stack.extend(node.entries().unwrap_or_default().iter().rev().map(|(_, value)| value));
+        stack.extend(entries.iter().rev().map(|(_, value)| value));
     }
-    holds
+    keyed.or(holds)
 }

@@ -1,7 +1,9 @@
 //! Tasks: what a step does is said by one of `agent`, `run`, `python`, `script`, `prompt` and `uses`.
 
+use std::collections::BTreeMap;
+
 use plue_plan::{
-    Action, Step, StepId,
+    Action, Step, StepId, Value,
     action::{Bash, Python},
 };
 
@@ -64,7 +66,8 @@ impl Lower<'_, '_> {
         let action = self.action(&mut fields, id.as_deref().unwrap_or_default());
         let mut options = self.options(&mut fields);
         fields.finish(&mut self.problems);
-        let (action, env) = action?;
+        // What is broken is reported; the rest of the graph is checked around its place.
+        let (action, env) = action.unwrap_or_else(|| (placeholder(), BTreeMap::new()));
         for (name, value) in env {
             options.env.entry(name).or_insert(value);
         }
@@ -80,7 +83,7 @@ impl Lower<'_, '_> {
         &mut self,
         fields: &mut Fields<'_>,
         id: &str,
-    ) -> Option<(Action, std::collections::BTreeMap<String, plue_plan::Value>)> {
+    ) -> Option<(Action, BTreeMap<String, Value>)> {
         let given = KINDS.map(|kind| (kind, fields.take(kind)));
         let said = Said {
             id: id.to_owned(),
@@ -107,7 +110,7 @@ impl Lower<'_, '_> {
             let hint = "give values to a command with `env:`";
             self.problems.push(codes::UNKNOWN_KEY, parameters.key, message, hint);
         }
-        let plain = |action: Option<Action>| Some((action?, std::collections::BTreeMap::new()));
+        let plain = |action: Option<Action>| Some((action?, BTreeMap::new()));
         match *kind {
             "agent" => {
                 let agent = fields.text_of(*field, &mut self.problems)?;
@@ -135,8 +138,10 @@ impl Lower<'_, '_> {
         let hint =
             format!("a task has one of {}", KINDS.map(|kind| format!("`{kind}`")).join(", "));
         self.problems.push(codes::STEP_KIND, place, message, hint);
-        // The fields of a kind that is not known are not unknown keys.
-        fields.forget();
+        if !kinds.is_empty() {
+            // The fields of one kind are not unknown because of the other.
+            fields.forget();
+        }
     }
 
     fn bash(&mut self, fields: &mut Fields<'_>, field: Field<'_>) -> Option<Action> {
@@ -195,8 +200,8 @@ impl Lower<'_, '_> {
         fields: &mut Fields<'_>,
         said: &Said<'_>,
         agent: Field<'_>,
-    ) -> Option<(Action, std::collections::BTreeMap<String, plue_plan::Value>)> {
-        let mut env = std::collections::BTreeMap::new();
+    ) -> Option<(Action, BTreeMap<String, Value>)> {
+        let mut env = BTreeMap::new();
         let mut run = None;
         if let Some(field) = said.parameters {
             let entries = field.node.entries();
@@ -244,6 +249,10 @@ impl Said<'_> {
         let found = texts.into_iter().flatten().find(|text| !text.trim().is_empty());
         found.cloned().unwrap_or_else(|| self.id.clone())
     }
+}
+
+fn placeholder() -> Action {
+    Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() })
 }
 
 /// Whether a mapping holds one key and no other.

@@ -150,6 +150,7 @@ impl Lower<'_, '_> {
         if name.is_none() {
             fields.missing(key, HINT, &mut self.problems);
         }
+        let given = name.is_some();
         let name = name.unwrap_or_default();
         let problems = &mut self.problems;
         let trigger = match word {
@@ -174,7 +175,7 @@ impl Lower<'_, '_> {
             _ => Trigger::Workflow { name, outcome: fields.fixed("outcome", problems) },
         };
         fields.finish(&mut self.problems);
-        Some(trigger)
+        given.then_some(trigger)
     }
 
     /// `branches: [main]`, or `branch: main` for one.

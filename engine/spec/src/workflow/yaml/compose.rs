@@ -105,6 +105,11 @@ impl Composer<'_, '_> {
                 let message = "a tab cannot indent YAML";
                 self.problems.push(codes::NOT_YAML, at, message, "indent with spaces");
             }
+            ErrorKind::MappingValueNotAllowed => {
+                let message = "this is not YAML: a second `: ` on one line";
+                let hint = "put a text that holds `: ` in quotes, and check the line above";
+                self.problems.push(codes::NOT_YAML, at, message, hint);
+            }
             _ => {
                 let info = error.info();
                 self.problems.error(codes::NOT_YAML, at, format!("this is not YAML: {info}"));
@@ -239,9 +244,12 @@ impl Composer<'_, '_> {
             return false;
         }
         // Asked before the copy is made.
-        if !self.count(nodes, at) {
+        if self.nodes + nodes > MAX_NODES {
+            let message = format!("aliases stand for more than {MAX_NODES} values");
+            self.problems.error(codes::BAD_ALIAS, at, message);
             return false;
         }
+        self.nodes += nodes;
         let Some(mut copy) = self.anchors.get(&anchor).cloned() else {
             return false;
         };
