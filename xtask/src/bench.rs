@@ -28,6 +28,9 @@ pub(crate) struct BenchArgs {
     /// Compare with the JSON lines of an earlier run
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
+    /// Also on this database, which may keep what the bench leaves in it: `postgres://…`
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// Take the release programs as they are
     #[arg(long)]
     no_build: bool,
@@ -40,6 +43,7 @@ pub(crate) struct BenchArgs {
 pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> anyhow::Result<ExitCode> {
     let old = arguments.compare.as_deref().map(line::read).transpose()?.unwrap_or_default();
     let machine = Machine::new(root, arguments.rounds, !arguments.no_build)?;
+    let machine = machine.with_database(arguments.database.clone());
     let mut failed = false;
     let mut out = std::io::stdout().lock();
     for case in cases::ALL {

@@ -1,8 +1,8 @@
 //! How many queued one-step runs one engine ends in a second: `cargo run --release -p plue-executor
-//! --example drain -- PATH/TO/plue-runner [RUNS] [AT_ONCE]`.
+//! --example drain -- PATH/TO/plue-runner [RUNS] [AT_ONCE] [DATABASE]`.
 //!
-//! SQLite with `synchronous=NORMAL`, a runner process and a step process per run. Prints one JSON
-//! line. Must not judge: `cargo xtask bench drain1000` repeats it and writes it down.
+//! A new SQLite file with `synchronous=NORMAL` unless a database is named, a step process per run and
+//! a runner that goes from run to run in each lane. Prints one JSON line. Must not judge: `cargo xtask bench drain1000` repeats it and writes it down.
 
 use std::{collections::BTreeMap, error::Error, path::PathBuf, sync::Arc};
 
@@ -27,11 +27,16 @@ async fn main() -> Outcome<()> {
     let runner = PathBuf::from(given.next().ok_or("usage: drain PLUE-RUNNER [RUNS] [AT_ONCE]")?);
     let runs: usize = given.next().map_or(Ok(1_000), |n| n.parse())?;
     let at_once: usize = given.next().map_or(Ok(8), |n| n.parse())?;
+    let database = given.next();
     let folder = tempfile::tempdir()?;
     let state = folder.path().join("state");
     std::fs::create_dir_all(&state)?;
     let (clock, tasks) = (Clock::real(), Tasks::new());
-    let store = Store::open(StoreOptions::sqlite(&state.join("plue.db"))).await?;
+    let options = match database {
+        Some(url) => StoreOptions::new(url),
+        None => StoreOptions::sqlite(&state.join("plue.db")),
+    };
+    let store = Store::open(options).await?;
     let options = plue_pool::Options { binary: runner, directory: state.join("runners") };
     let pool = LocalPool::new(options, store.clone(), clock, tasks.clone());
     let pool = pool.keeping(at_once);
@@ -42,6 +47,7 @@ async fn main() -> Outcome<()> {
     for _ in 0..runs {
         queued.push(engine.submit(submission(folder.path().to_owned())?).await?);
     }
+    let first = queued.clone();
     let start = clock.mark();
     let share = runs.div_ceil(at_once.max(1)).max(1);
     let lanes: Vec<_> = queued
@@ -52,13 +58,29 @@ async fn main() -> Outcome<()> {
         lane.await??;
     }
     let seconds = clock.elapsed(start).as_secs_f64();
+    let waits = waits_ms(engine.store(), &first).await?;
     let line = serde_json::json!({
-        "case": "drain", "runs": runs, "at_once": at_once, "seconds": seconds,
+        "case": "drain", "ready_to_started_ms": waits, "runs": runs, "at_once": at_once, "seconds": seconds,
         "per_s": runs as f64 / seconds,
     });
     println!("{line}");
     pool.close().await?;
     Ok(())
+}
+
+/// From ready to started: half of the steps are faster than the first number, 99 % than the second.
+async fn waits_ms(store: &Store, runs: &[RunId]) -> Outcome<[f64; 2]> {
+    let mut waits = Vec::with_capacity(runs.len());
+    for run in runs {
+        for row in store.steps(run).await? {
+            if let (Some(ready), Some(started)) = (row.view.ready_at, row.view.started_at) {
+                waits.push(started.duration_since(ready).as_secs_f64() * 1e3);
+            }
+        }
+    }
+    waits.sort_by(f64::total_cmp);
+    let at = |percent: usize| waits.get(waits.len() * percent / 100).copied().unwrap_or(f64::NAN);
+    Ok([at(50), at(99)])
 }
 
 async fn drain(engine: Engine, runs: Vec<RunId>) -> Outcome<()> {

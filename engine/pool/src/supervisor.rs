@@ -207,6 +207,7 @@ impl Supervisor {
             .arg(&self.directory)
             .arg("--index")
             .arg(self.index())
+            .args(self.python.then_some("--python"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

@@ -19,7 +19,8 @@ pub enum Durability {
 /// Which database, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// `sqlite:PATH`, a plain path, or `postgres://…`.
+    /// `sqlite:PATH`, a plain path, or `postgres://…`. A path may end in `?synchronous=full` or
+    /// `?synchronous=normal`, which comes before `durability`.
     pub url: String,
     /// See [`Durability`].
     pub durability: Durability,
@@ -92,6 +93,15 @@ impl StoreOptions {
         self
     }
 
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        match self.address() {
+            Ok(Address::Sqlite(path)) => Some(path),
+            Ok(Address::Postgres(_)) | Err(_) => None,
+        }
+    }
+
     /// Where larger blobs lie.
     pub(crate) fn blob_folder(&self, address: &Address) -> Option<PathBuf> {
         let beside = match address {
@@ -113,11 +123,29 @@ impl StoreOptions {
             }
             _ => url,
         };
+        let path = said(path).0;
         if path.is_empty() || path.starts_with(":memory:") {
             return Err(Error::BadUrl(self.url.clone()));
         }
         Ok(Address::Sqlite(PathBuf::from(path)))
     }
+}
+
+impl StoreOptions {
+    /// What the address says about durability, else what the options say.
+    pub(crate) fn wanted_durability(&self) -> Durability {
+        said(&self.url).1.unwrap_or(self.durability)
+    }
+}
+
+/// A path without what it says about durability.
+fn said(path: &str) -> (&str, Option<Durability>) {
+    let known = [("full", Durability::Full), ("normal", Durability::Normal)];
+    let found = known.into_iter().find_map(|(name, durability)| {
+        let path = path.strip_suffix(name)?.strip_suffix("?synchronous=")?;
+        Some((path, Some(durability)))
+    });
+    found.unwrap_or((path, None))
 }
 
 #[cfg(test)]
@@ -129,6 +157,18 @@ mod tests {
             Ok(Address::Sqlite(path)) => Some(path),
             _ => None,
         }
+    }
+
+    #[test]
+    fn the_address_of_a_file_may_say_what_a_power_cut_may_cost() {
+        let asked = StoreOptions::new("sqlite:/a/b.db?synchronous=full");
+        assert_eq!(asked.wanted_durability(), Durability::Full);
+        assert_eq!(path(&asked.url), Some("/a/b.db".into()));
+        let asked = StoreOptions::new("/a/b.db?synchronous=normal").durability(Durability::Full);
+        assert_eq!(asked.wanted_durability(), Durability::Normal);
+        let plain = StoreOptions::new("/a/b.db?other").durability(Durability::Full);
+        assert_eq!(plain.wanted_durability(), Durability::Full);
+        assert_eq!(path(&plain.url), Some("/a/b.db?other".into()));
     }
 
     #[test]

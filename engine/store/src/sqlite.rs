@@ -79,7 +79,7 @@ fn connect_options(path: &Path, options: &StoreOptions) -> SqliteConnectOptions 
     let connect = SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
-        .synchronous(match options.durability {
+        .synchronous(match options.wanted_durability() {
             Durability::Normal => SqliteSynchronous::Normal,
             Durability::Full => SqliteSynchronous::Full,
         })

@@ -9,6 +9,7 @@ mod floor;
 mod idle;
 mod log1m;
 mod plan5000;
+mod scale;
 mod seq40_python;
 mod transition;
 
@@ -34,6 +35,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "eval", measure: eval::measure },
     Case { name: "plan5000", measure: plan5000::measure },
     Case { name: "idle", measure: idle::measure },
+    Case { name: "scale", measure: scale::measure },
 ];
 
 /// What may be asked for.

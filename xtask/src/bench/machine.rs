@@ -3,6 +3,7 @@
 //! Must not leave anything behind but the build.
 
 use std::{
+    cell::RefCell,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -13,6 +14,8 @@ use anyhow::{Context as _, bail};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use super::line::Line;
+
 /// Where a measurement takes place.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -21,6 +24,17 @@ pub(crate) struct Machine {
     folder: TempDir,
     build: bool,
     pub(crate) rounds: u32,
+    /// A server to measure too.
+    server: Option<String>,
+    /// What `plue` is told to use; none: its own choice.
+    database: RefCell<Option<String>>,
+}
+
+/// A database that a case is measured on.
+#[derive(Debug, Clone)]
+pub(crate) struct Database {
+    pub(crate) name: &'static str,
+    pub(crate) url: Option<String>,
 }
 
 /// What `plue status` says of one run.
@@ -36,8 +50,15 @@ impl Machine {
         // xtask itself is TARGET/PROFILE/xtask.
         let here = std::env::current_exe()?;
         let target = here.ancestors().nth(2).context("xtask lies in no target directory")?;
-        let machine =
-            Self { root: root.to_owned(), programs: target.join("release"), folder, build, rounds };
+        let machine = Self {
+            root: root.to_owned(),
+            programs: target.join("release"),
+            folder,
+            build,
+            rounds,
+            server: None,
+            database: RefCell::new(None),
+        };
         machine.cargo(&[
             "-p",
             "plue-cli",
@@ -54,6 +75,43 @@ impl Machine {
             bail!("git init failed");
         }
         Ok(machine)
+    }
+
+    /// The same machine with a server to measure too.
+    pub(crate) fn with_database(self, server: Option<String>) -> Self {
+        Self { server, ..self }
+    }
+
+    /// The databases to measure on: SQLite twice, and the server if one was named.
+    pub(crate) fn databases(&self) -> Vec<Database> {
+        let full = format!("sqlite:{}?synchronous=full", self.scratch().join("full.db").display());
+        let mut all = vec![
+            Database { name: "sqlite normal", url: None },
+            Database { name: "sqlite full", url: Some(full) },
+        ];
+        all.extend(self.server());
+        all
+    }
+
+    /// The server that was named.
+    pub(crate) fn server(&self) -> Option<Database> {
+        self.server.clone().map(|url| Database { name: "postgres", url: Some(url) })
+    }
+
+    /// Measures on each of these databases.
+    pub(crate) fn on_each(
+        &self,
+        databases: Vec<Database>,
+        mut measure: impl FnMut(&str) -> anyhow::Result<Vec<Line>>,
+    ) -> anyhow::Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        for database in databases {
+            self.database.replace(database.url);
+            let measured = measure(database.name);
+            self.database.replace(None);
+            lines.extend(measured?);
+        }
+        Ok(lines)
     }
 
     fn cargo(&self, what: &[&str]) -> anyhow::Result<()> {
@@ -107,6 +165,9 @@ impl Machine {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.program("plue"));
         command.args(args).arg("--state-dir").arg(self.scratch().join("state"));
+        if let Some(url) = &*self.database.borrow() {
+            command.args(["--database", url]);
+        }
         command.env("XDG_CONFIG_HOME", self.scratch().join("config"));
         command.current_dir(self.repo()).stdin(Stdio::null());
         command

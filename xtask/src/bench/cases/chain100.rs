@@ -13,12 +13,14 @@ def workflow():
 
 pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
     machine.workflow(SOURCE)?;
-    machine.run()?;
-    let mut samples = Vec::new();
-    for _ in 0..machine.rounds {
-        samples.push(machine.run()?.duration_ms()? / STEPS);
-    }
-    Ok(vec![Line::new("chain100", "sqlite normal", "ms/step", samples, machine.load())])
+    machine.on_each(machine.databases(), |name| {
+        machine.run()?;
+        let mut samples = Vec::new();
+        for _ in 0..machine.rounds {
+            samples.push(machine.run()?.duration_ms()? / STEPS);
+        }
+        Ok(vec![Line::new("chain100", name, "ms/step", samples, machine.load())])
+    })
 }
 
 /// The runner is warm from the second step on.

@@ -14,7 +14,10 @@ pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
         lines.push(Line::new("transition", &config, "us", vec![micros], machine.load()));
     }
     let url = format!("sqlite:{}", machine.scratch().join("transition.db").display());
-    for line in machine.example("plue-store", "store_bench", &[&url])?.lines() {
+    let urls = std::iter::once(url).chain(machine.server().and_then(|server| server.url));
+    let urls: Vec<String> = urls.collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    for line in machine.example("plue-store", "store_bench", &urls)?.lines() {
         let json: Json = serde_json::from_str(line)?;
         let case = field(&json, "case");
         if !case.starts_with("transition") {
