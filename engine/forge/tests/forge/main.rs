@@ -1,6 +1,12 @@
-//! Deliveries from outside, as they are read and verified.
+//! What comes from forges and what goes to them, and mirrors of repositories.
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod feedback;
 #[cfg(test)]
 mod git;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod report;

@@ -1,14 +1,17 @@
-//! The samples of `testdata/webhooks`: every delivery reads as written there.
+//! The samples of `tests/samples`, made by hand, and of a larger collection beside the checkout if it
+//! is there: every delivery reads and fires as written in `expect.jsonl`.
 
 use std::path::{Path, PathBuf};
 
-use plue_forge::{Headers, Provider, Refusal, Secret, decode, verify};
+use plue_forge::{Headers, Ignored, Provider, Reading, Refusal, Secret, decode, verify};
+use plue_registry::{Happening, decide, spelled};
+use proptest::prelude::*;
 use serde_json::Value as Json;
 
 /// Where the samples are: in the repository, or a larger collection beside it.
 fn samples() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
-    let beside = PathBuf::from("/work/shared/data/webhooks");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/webhooks");
     [own, beside].into_iter().filter(|folder| folder.join("expect.jsonl").exists()).collect()
 }
 
@@ -42,6 +45,21 @@ fn compare(at: &str, expected: &Json, found: &Json, problems: &mut Vec<String>) 
     }
 }
 
+/// Which of the plain triggers fire.
+fn fires(reading: &Reading) -> Vec<String> {
+    let Ok(event) = reading.event() else { return Vec::new() };
+    let message = reading.head_message();
+    let happening = Happening { message, ..Happening::new(&event) };
+    let plain = [
+        r#"{"on":"push"}"#,
+        r#"{"on":"push","branches":["main"]}"#,
+        r#"{"on":"pull_request"}"#,
+        r#"{"on":"pull_request","branches":["main"]}"#,
+    ];
+    let triggers = plain.map(|json| serde_json::from_str(json).unwrap());
+    triggers.iter().filter(|one| decide(one, &happening).fires()).map(spelled).collect()
+}
+
 #[test]
 fn every_sample_reads_as_expected() {
     let mut problems = Vec::new();
@@ -64,6 +82,10 @@ fn every_sample_reads_as_expected() {
                 Err(refusal) => refusal.status().to_string(),
             };
             assert_eq!(line["http"].as_str(), Some(http.as_str()), "{file}: {read:?}");
+            let fires = read.as_ref().map(fires).unwrap_or_default();
+            // A refused delivery has none, and the collection leaves the field out.
+            let expected = line.get("fires").cloned().unwrap_or_else(|| Json::Array(Vec::new()));
+            assert_eq!(expected, serde_json::json!(fires), "{file}");
             if let Ok(reading) = read {
                 let found = serde_json::to_value(&reading).unwrap();
                 compare(file, &line["expect"], &found, &mut problems);
@@ -114,4 +136,190 @@ fn a_body_above_the_limit_is_refused() {
     let body = vec![b' '; plue_forge::limits::MAX_BODY_BYTES + 1];
     let headers: Headers = [("X-GitHub-Event", "push")].into_iter().collect();
     assert_eq!(decode(Provider::GitHub, &headers, &body), Err(Refusal::TooLarge));
+}
+
+fn event_headers(provider: Provider, name: &str) -> Headers {
+    let header = match provider {
+        Provider::GitHub => "X-GitHub-Event",
+        Provider::GitLab => "X-Gitlab-Event",
+        Provider::Gitea => "X-Gitea-Event",
+        Provider::Forgejo => "X-Forgejo-Event",
+    };
+    [(header, name)].into_iter().collect()
+}
+
+fn read(provider: Provider, event: &str, body: &str) -> Reading {
+    decode(provider, &event_headers(provider, event), body.as_bytes()).unwrap()
+}
+
+#[test]
+fn the_header_of_the_own_forge_names_the_event() {
+    let headers: Headers =
+        [("x-github-event", "push"), ("X-FORGEJO-EVENT", "ping")].into_iter().collect();
+    assert_eq!(headers.event_name(Provider::Forgejo), Some("ping"));
+    assert_eq!(headers.event_name(Provider::GitHub), Some("push"));
+    assert_eq!(headers.event_name(Provider::GitLab), None);
+    let twice: Headers =
+        [("X-GitHub-Event", "push"), ("x-github-event", "ping")].into_iter().collect();
+    assert_eq!(decode(Provider::GitHub, &twice, b"{}"), Err(Refusal::NoEventName));
+}
+
+#[test]
+fn a_wrong_own_signature_is_not_rescued_by_a_copy_for_other_readers() {
+    let right = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    let secrets = [Secret::new("It's a Secret to Everybody")];
+    let check = |pairs: &[(&str, &str)]| {
+        let headers: Headers = pairs.iter().copied().collect();
+        verify(Provider::Forgejo, &secrets, &headers, b"Hello, World!", 0)
+    };
+    let hub = format!("sha256={right}");
+    assert_eq!(check(&[("X-Hub-Signature-256", &hub)]), Ok(()));
+    assert_eq!(check(&[("X-Forgejo-Signature", right), ("X-Gitea-Signature", "00")]), Ok(()));
+    assert!(check(&[("X-Forgejo-Signature", "00"), ("X-Hub-Signature-256", &hub)]).is_err());
+    assert!(check(&[("X-Forgejo-Signature", ""), ("X-Gitea-Signature", right)]).is_err());
+    let twice = [("X-Forgejo-Signature", right), ("X-Forgejo-Signature", right)];
+    assert!(check(&twice).is_err());
+}
+
+#[test]
+fn several_secrets_let_one_be_changed_without_a_gap() {
+    let headers: Headers = [("X-Gitlab-Token", "old")].into_iter().collect();
+    let check = |secrets: &[&str]| {
+        let secrets: Vec<Secret> = secrets.iter().map(|&secret| Secret::new(secret)).collect();
+        verify(Provider::GitLab, &secrets, &headers, b"", 0)
+    };
+    assert_eq!(check(&["new", "old"]), Ok(()));
+    assert_eq!(check(&["", "old"]), Ok(()));
+    assert_eq!(check(&["new"]), Err(Refusal::BadSignature("x-gitlab-token")));
+    assert_eq!(check(&[]), Err(Refusal::NoSecret));
+    assert_eq!(check(&["", " "]), Err(Refusal::NoSecret));
+    assert!(!format!("{:?} {headers:?}", Secret::new("s3cret")).contains("s3cret"));
+}
+
+#[test]
+fn a_redelivery_has_the_id_of_the_first_delivery() {
+    let id = |provider, pairs: &[(&str, &str)], body: &str| {
+        pairs.iter().copied().collect::<Headers>().delivery_id(provider, body.as_bytes())
+    };
+    assert_eq!(id(Provider::GitHub, &[("X-GitHub-Delivery", "g-1")], "x"), "g-1");
+    let gitlab = [("X-Gitlab-Webhook-UUID", "hook"), ("Idempotency-Key", "k-1")];
+    assert_eq!(id(Provider::GitLab, &gitlab, "x"), "k-1");
+    let shared = [("X-Gitlab-Event-UUID", "e-1")];
+    assert_eq!(id(Provider::GitLab, &shared, "x"), id(Provider::GitLab, &shared, "x"));
+    assert_ne!(id(Provider::GitLab, &shared, "x"), id(Provider::GitLab, &shared, "y"));
+    assert_ne!(id(Provider::Gitea, &[], "x"), id(Provider::Gitea, &[], "y"));
+    let long = "x".repeat(10_000);
+    assert!(id(Provider::GitHub, &[("X-GitHub-Delivery", &long)], "").len() <= 128);
+    assert!(id(Provider::GitHub, &[("X-GitHub-Delivery", "a b")], "").starts_with("sha256:"));
+}
+
+#[test]
+fn a_pull_request_of_unknown_origin_is_from_a_fork_for_workflows() {
+    let body = r#"{"action":"opened","pull_request":{"number":1,"head":{"ref":"f","sha":"1"},
+        "base":{"ref":"main"}},"repository":{"full_name":"o/r"}}"#;
+    let reading = read(Provider::Gitea, "pull_request", body);
+    assert_eq!(serde_json::to_value(&reading).unwrap()["pr"]["from_fork"], Json::Null);
+    let request = reading.event().unwrap().pull_request.unwrap();
+    assert!(request.fork);
+    assert!(!request.draft);
+}
+
+#[test]
+fn a_merge_queue_gives_a_pull_request_event_of_its_branch() {
+    let body = r#"{"action":"checks_requested","merge_group":{"head_sha":"aa","base_sha":"bb",
+        "head_ref":"refs/heads/gh-readonly-queue/main/pr-7066-0a1b","base_ref":"refs/heads/main"},
+        "repository":{"full_name":"o/r"}}"#;
+    let event = read(Provider::GitHub, "merge_group", body).event().unwrap();
+    let request = event.pull_request.unwrap();
+    assert_eq!((request.number, request.fork), (7066, false));
+    assert_eq!((request.base.git_ref.as_str(), event.sha.as_deref()), ("main", Some("aa")));
+    assert_eq!(event.branch.as_deref(), Some("gh-readonly-queue/main/pr-7066-0a1b"));
+}
+
+#[test]
+fn what_nothing_can_come_of_says_so() {
+    let push = |after: &str, name: &str| {
+        format!(r#"{{"ref":"{name}","after":"{after}","repository":{{"full_name":"o/r"}}}}"#)
+    };
+    let zeros = "0".repeat(40);
+    for (event, body, ignored) in [
+        ("push", push(&zeros, "refs/heads/x"), Ignored::RefDeleted),
+        (
+            "push",
+            push("aa", "refs/notes/x"),
+            Ignored::OtherRef { git_ref: "refs/notes/x".to_owned() },
+        ),
+        ("create", "{}".to_owned(), Ignored::AlsoAPush),
+        ("ping", "{}".to_owned(), Ignored::Ping),
+        ("star", "{}".to_owned(), Ignored::NoTrigger { event: "star".to_owned() }),
+    ] {
+        assert_eq!(read(Provider::GitHub, event, &body).event(), Err(ignored), "{event}");
+    }
+}
+
+/// JSON that looks like a payload: its keys, with values of any type.
+fn payload() -> impl Strategy<Value = Json> {
+    const KEYS: &str = "ref|before|after|repository|sender|commits|head_commit|pull_request|head|\
+        base|repo|full_name|number|issue|comment|body|action|object_kind|object_attributes|iid|\
+        project|path_with_namespace|changes|labels|draft|previous|current|id|message|added|\
+        merge_group|head_ref|base_ref|head_sha|login|title|name|user|noteable_type|oldrev";
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        prop_oneof!["refs/(heads|tags)/[a-zé/]{0,6}", "0{40}", "[a-f0-9]{40}", ".{0,8}"]
+            .prop_map(Json::from),
+        prop_oneof![
+            Just("push"),
+            Just("tag_push"),
+            Just("merge_request"),
+            Just("note"),
+            Just("update")
+        ]
+        .prop_map(Json::from),
+    ];
+    leaf.prop_recursive(5, 80, 12, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Json::from),
+            prop::collection::hash_map(KEYS, inner, 0..14)
+                .prop_map(|fields| Json::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_payload_panics(provider in 0_usize..4, event in 0_usize..8, payload in payload()) {
+        let provider = Provider::ALL[provider];
+        let names = match provider {
+            Provider::GitLab => ["Push Hook", "Tag Push Hook", "Merge Request Hook", "Note Hook",
+                "Issue Hook", "Release Hook", "System Hook", "x"],
+            Provider::GitHub | Provider::Gitea | Provider::Forgejo => ["push", "pull_request",
+                "issue_comment", "issues", "release", "merge_group", "create", "x"],
+        };
+        let body = payload.to_string();
+        let read = decode(provider, &event_headers(provider, names[event]), body.as_bytes());
+        if let Ok(reading) = read {
+            let shown = serde_json::to_value(&reading).unwrap();
+            prop_assert!(shown.get("kind").is_some());
+            if let Ok(event) = reading.event() {
+                prop_assert!(!serde_json::to_string(&event).unwrap().contains("\\u0000"));
+                let again: plue_plan::Event =
+                    serde_json::from_value(serde_json::to_value(&event).unwrap()).unwrap();
+                prop_assert_eq!(again, event);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(provider in 0_usize..4, body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let provider = Provider::ALL[provider];
+        let _any = decode(provider, &event_headers(provider, "push"), &body);
+        let secrets = [Secret::new("whsec_AAAA"), Secret::new("x")];
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let headers = [("webhook-signature", text.clone()), ("webhook-id", text.clone()),
+            ("webhook-timestamp", text.clone()), ("x-hub-signature-256", text)];
+        let headers: Headers = headers.into_iter().collect();
+        prop_assert!(verify(provider, &secrets, &headers, &body, i64::MIN).is_err());
+    }
 }
