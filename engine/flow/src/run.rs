@@ -36,6 +36,8 @@ mod state;
 mod verdict;
 mod waiting;
 
+pub use waiting::Waiting;
+
 /// One execution of one plan. Equal runs have equal journals' effects: everything here is derived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {

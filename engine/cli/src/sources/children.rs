@@ -1,0 +1,82 @@
+//! Workflows by name, for child runs: evaluated in the repository of the parent when its step begins,
+//! with the parent's event and the inputs that the step gives.
+
+use std::{path::PathBuf, sync::Arc};
+
+use plue_executor::perform::child::{ChildPlan, ChildPlanned, ChildRequest, Workflows};
+use plue_plan::Diagnostic;
+use plue_planner::{Options, PlanError, PlanRequest, Planner, Rate, Trust, WorkTree, WorkflowFile};
+use plue_runtime::{Clock, Tasks};
+
+use crate::app::App;
+
+/// What is needed to make plans; evaluators start when the first is asked for.
+#[derive(Debug)]
+pub struct Children {
+    binary: PathBuf,
+    allow_missing: Vec<String>,
+}
+
+// === impl Children ===
+
+impl Children {
+    /// Makes plans with this invocation's evaluator.
+    pub fn new(app: &App) -> Self {
+        let config = &app.loaded.config.evaluator;
+        Self {
+            binary: app.program(config.binary.as_deref(), "plue-evaluator"),
+            allow_missing: config.allow_missing.clone(),
+        }
+    }
+
+    fn planner(&self) -> Planner {
+        let mut options = Options::new(self.binary.clone());
+        options.allow_missing.clone_from(&self.allow_missing);
+        options.pairs = 1;
+        Planner::new(options, Rate::default(), Clock::real(), Tasks::new())
+    }
+}
+
+impl Workflows for Children {
+    fn plan(&self, request: ChildRequest) -> ChildPlanned {
+        let planner = self.planner();
+        Box::pin(async move { plan(&planner, request).await })
+    }
+}
+
+async fn plan(planner: &Planner, request: ChildRequest) -> Result<ChildPlan, String> {
+    let view: Arc<dyn plue_planner::CommitView> = Arc::new(WorkTree::new(&request.repository));
+    let repository = request.repository.display().to_string();
+    let name = request.name;
+    let found = planner.find(&view, &name, Trust::Own, &repository).await;
+    let WorkflowFile { path, .. } = found.map_err(|error| told(&name, &error))?;
+    let evaluated = planner
+        .plan(PlanRequest {
+            view,
+            entry: path.clone(),
+            event: Some(request.event),
+            inputs: request.inputs.into_iter().collect(),
+            trust: Trust::Own,
+            repository,
+        })
+        .await
+        .map_err(|error| told(&name, &error))?;
+    // A file with one plan goes by the name of the file too.
+    let found = match &*evaluated.workflows {
+        [one] => Some(one),
+        several => several.iter().find(|workflow| workflow.sealed.plan.name == name),
+    };
+    let found = found.ok_or_else(|| format!("{path} has no plan `{name}`"))?;
+    Ok(ChildPlan { plan: found.sealed.clone(), source: path })
+}
+
+fn told(name: &str, error: &PlanError) -> String {
+    match error {
+        PlanError::Invalid(problems) => {
+            let one = |problem: &Diagnostic| format!("{} {}", problem.code, problem.message);
+            let problems: Vec<String> = problems.iter().take(3).map(one).collect();
+            format!("workflow `{name}`: {}", problems.join("; "))
+        }
+        other => format!("workflow `{name}`: {other}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! Approvals, events, callbacks, child runs and groups through the program.
+
+use serde_json::{Value as Json, json};
+
+use crate::support::Bench;
+
+const ASKS: &str = r#"
+def workflow():
+    return Plan(name="Deploy", steps=[
+        Step.bash("build", "echo built"),
+        Step.approval("ask", message="ship it?", depends_on=["build"],
+                      fields={"type": "object", "required": ["env"],
+                              "properties": {"env": {"enum": ["dev", "prod"]}}}),
+        Step.bash("ship", 'echo "to $TO"', env={"TO": ref("ask", "env")}, depends_on=["ask"]),
+    ])
+"#;
+
+fn status(bench: &Bench) -> Json {
+    bench.plue(&["status", "--output", "json"]).ends(0).json()
+}
+
+/// A run that waits for a decision and that nobody advances.
+fn asked(source: &str) -> Bench {
+    let bench = Bench::with(source);
+    bench.plue(&["run", "--no-wait"]).ends(6).tells(&["plue approve"]);
+    bench
+}
+
+#[test]
+fn row_0_04_a_decision_between_two_processes_lets_the_run_go_on() {
+    let bench = asked(ASKS);
+    let shown = status(&bench);
+    assert_eq!(shown["run"]["status"], "waiting");
+    assert_eq!(shown["waiting"][0]["for"], "decision");
+    assert_eq!(shown["waiting"][0]["step"], "ask");
+    let approved = bench.plue(&["approve", "last", "ask", "--field", "env=prod"]).ends(0);
+    assert!(approved.stderr.contains("plue resume"), "{}", approved.stderr);
+    bench.plue(&["resume"]).ends(0);
+    let log = bench.plue(&["logs", "last", "ship"]).ends(0);
+    assert_eq!(log.stdout, "to prod\n");
+    let told = bench.plue(&["explain", "last", "ask"]).ends(0);
+    assert!(told.stdout.contains("approved it"), "{}", told.stdout);
+}
+
+#[test]
+fn a_rejection_fails_the_run_and_says_who_and_why() {
+    let bench = asked(ASKS);
+    bench.plue(&["reject", "last", "ask", "--comment", "not on a Friday"]).ends(0);
+    assert_eq!(bench.plue(&["resume"]).code, 1);
+    let shown = status(&bench);
+    let ask = shown["steps"].as_array().unwrap().iter().find(|step| step["step"] == "ask").unwrap();
+    assert!(ask["reason"].as_str().unwrap().ends_with(": not on a Friday"), "{ask}");
+}
+
+#[test]
+fn answers_that_do_not_count_are_refused_with_their_exit_codes() {
+    let bench = asked(ASKS);
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["approve", "last", "ask"], 2, "\"env\" is a required property"),
+        (&["approve", "last", "ask", "--field", "env=moon"], 2, "/env"),
+        (&["approve", "last", "ask", "--field", "env"], 2, "key=value"),
+        (&["approve", "last", "zz"], 4, "no step `zz`"),
+        (&["approve", "last", "build"], 2, "does not wait for a decision"),
+    ];
+    for (args, code, said) in cases {
+        let ran = bench.plue(args);
+        assert_eq!(ran.code, code, "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+    }
+    bench.plue(&["approve", "last", "ask", "--field", "env=dev"]).ends(0);
+    let twice = bench.plue(&["approve", "last", "ask", "--field", "env=dev"]);
+    assert_eq!(twice.code, 2);
+    assert!(twice.stderr.contains("answered already"), "{}", twice.stderr);
+}
+
+#[test]
+fn only_approvers_may_answer() {
+    let source = ASKS.replace("message=\"ship it?\"", "message=\"?\", approvers=[\"nobody-here\"]");
+    let bench = asked(&source);
+    let refused = bench.plue(&["approve", "last", "ask", "--field", "env=dev"]);
+    assert_eq!(refused.code, 4);
+    assert!(refused.stderr.contains("nobody-here"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_message_ends_a_wait() {
+    let bench = Bench::new();
+    let source = r#"
+def workflow():
+    return Plan(name="Listen", outputs={"n": ref("hear", "data.n")}, steps=[
+        Step.wait("hear", Trigger.on_event("built", when="event.payload.n > 1")),
+    ])
+"#;
+    bench.write(".plue.py", source);
+    assert_eq!(bench.plue(&["run", "--no-input"]).code, 6);
+    bench.plue(&["event", "emit", "built", "--data", "{\"n\": 1}"]).ends(0);
+    assert_eq!(bench.plue(&["resume"]).code, 6);
+    bench.plue(&["event", "emit", "built", "--data", "{\"n\": 2}"]).ends(0);
+    bench.plue(&["resume"]).ends(0);
+    assert_eq!(status(&bench)["outputs"], json!({"n": 2}));
+}
+
+#[test]
+fn a_token_that_is_none_is_not_found() {
+    let bench = Bench::new();
+    bench.write(".plue.py", crate::support::SMALL);
+    bench.plue(&["run"]).ends(0);
+    let refused = bench.plue(&["callback", "0000", "--output", "{}"]);
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+}
+
+#[test]
+fn row_3_17_a_workflow_runs_another_one_by_name_with_typed_inputs() {
+    let bench = Bench::new();
+    let outer = r#"
+def workflow():
+    return Plan(name="outer", steps=[
+        Step.workflow("sub", "inner", inputs={"n": 20}),
+        Step.bash("after", 'echo "got $N"', env={"N": ref("sub", "twice")}, depends_on=["sub"]),
+    ])
+"#;
+    bench.write("outer.plue.py", outer);
+    let inner = r#"
+def workflow(ctx):
+    n = (ctx.inputs or {}).get("n", 0)
+    return Plan(name="inner", inputs={"n": Input(type="integer", required=True)},
+        outputs={"twice": ref("double", "value")},
+        steps=[Step.bash("double", 'echo "value=$((N * 2))" > "$PLUE_OUTPUT"', env={"N": str(n)})])
+"#;
+    bench.write("inner.plue.py", inner);
+    bench.commit();
+    let ran = bench.plue(&["run", "outer"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let runs = bench.plue(&["runs", "--output", "json"]).ends(0).json();
+    let names: Vec<&str> =
+        runs["runs"].as_array().unwrap().iter().map(|run| run["workflow"].as_str().unwrap()).collect();
+    assert_eq!(names, ["inner", "outer"]);
+    let outer = runs["runs"][1]["id"].as_str().unwrap();
+    assert_eq!(bench.plue(&["logs", outer, "after"]).stdout, "got 40\n");
+}
+
+#[test]
+fn retry_from_a_step_that_is_not_there_is_not_found() {
+    let bench = Bench::new();
+    bench.write(".plue.py", crate::support::MIXED);
+    assert_eq!(bench.plue(&["run"]).code, 1);
+    let refused = bench.plue(&["retry", "last", "--from", "zz"]);
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert!(refused.stderr.contains("no step `zz`"), "{}", refused.stderr);
+}
