@@ -53,6 +53,29 @@ fn row_2_01_yaml_json_and_the_plan_itself_are_one_plan() {
 }
 
 #[test]
+fn row_2_01_ten_examples_have_the_hash_of_their_python() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut compared = 0;
+    for entry in std::fs::read_dir(examples.join("in-yaml")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let Some(name) = file.strip_suffix(".plue.yaml") else { continue };
+        let read = read(file, &std::fs::read(&path).unwrap(), Format::Yaml);
+        let read = read.unwrap_or_else(|found| panic!("{found:#?}"));
+        assert_eq!(read.warnings, [], "{name}");
+        let sealed = plue_plan::SealedPlan::seal(read.plan).unwrap();
+        let python = std::fs::read(examples.join(name).join("expected/plan.json")).unwrap();
+        assert_eq!(
+            String::from_utf8(sealed.bytes).unwrap(),
+            String::from_utf8(python).unwrap().trim_end(),
+            "{name}"
+        );
+        compared += 1;
+    }
+    assert!(compared >= 10, "{compared}");
+}
+
+#[test]
 fn row_2_03_a_problem_has_file_line_and_column() {
     let found = problems("name: x\ntasks:\n  - id: a\n    agnet: coder\n    run: \"true\"\n");
     assert_eq!(
