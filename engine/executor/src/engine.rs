@@ -16,7 +16,12 @@ use crate::{
     driver::{Driver, Inputs, RunHandle},
     error::Error,
     liveness::{self, RunLock},
-    perform::{call::guard::Guard, child::Workflows, environment::SecretSource},
+    perform::{
+        call::guard::Guard,
+        checkpoint::{self, OnConflict, Restored},
+        child::Workflows,
+        environment::SecretSource,
+    },
 };
 
 /// Bounds that the operator sets.
@@ -30,6 +35,8 @@ pub struct Options {
     pub log_cap_bytes: u64,
     /// How often a run looks for requests of other processes (`plue cancel`).
     pub control_poll: Duration,
+    /// Whether what steps change in the workspace is kept, for `plue retry`.
+    pub checkpoints: bool,
     /// How long a run waits for a database that does not answer before its driver gives up.
     pub patience: Duration,
     /// Where `call` steps may go beside public addresses.
@@ -47,6 +54,7 @@ impl Options {
             grace: Duration::from_secs(10),
             log_cap_bytes: 100 * 1024 * 1024,
             control_poll: Duration::from_millis(200),
+            checkpoints: true,
             patience: Duration::from_secs(15 * 60),
             calls: Guard::default(),
             workflows: None,
@@ -140,7 +148,8 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy().await?;
-        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: false }).await
+        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: false })
+            .await
     }
 
     /// Advances a run until it ends, or until nothing happens before somebody outside answers: then
@@ -194,6 +203,33 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Puts the files of an ended run back to what they were before the steps that [`Engine::reopen`]
+    /// would run again. `aside` is a folder for copies of what is overwritten by force.
+    ///
+    /// # Errors
+    /// As [`Engine::reopen`]; [`Error::Conflict`].
+    pub async fn restore(
+        &self,
+        run: &RunId,
+        from: &Reopen,
+        (on_conflict, aside): (OnConflict, &Path),
+    ) -> Result<Restored, Error> {
+        let shared = &self.0;
+        let _lock = RunLock::take(&shared.options.locks_dir, run)?;
+        let loaded = crate::loaded::Loaded::read(&shared.store, run).await?;
+        let input = Input::Reopen { by: "restore".to_owned(), from: from.clone() };
+        let facts = loaded.run.decide(shared.clock.now(), &input);
+        let facts =
+            facts.map_err(|why| Error::Refused { run: run.clone(), message: why.to_string() })?;
+        let reopened = facts.into_iter().find_map(|fact| match fact {
+            plue_flow::Fact::RunReopened { steps, .. } => Some(steps),
+            _ => None,
+        });
+        let place = (&shared.store, loaded.origin.workspace.as_path());
+        let again = reopened.unwrap_or_default();
+        checkpoint::restore(place, (run, &again), (on_conflict, aside)).await
     }
 
     /// Lets an ended run go on (`plue retry`) and advances it.

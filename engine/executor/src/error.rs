@@ -45,6 +45,17 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// Files that would have to be put back were changed outside of the run, or their content was
+    /// not kept.
+    #[error("the files of run {run} cannot be put back: {}", told(outside, lost))]
+    Conflict {
+        /// The run.
+        run: RunId,
+        /// Changed outside of the run; some of them.
+        outside: Vec<String>,
+        /// Content not kept; some of them.
+        lost: Vec<String>,
+    },
     /// The database did not answer.
     #[error("the database refused a write")]
     Store(#[from] plue_store::Error),
@@ -60,4 +71,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+fn told(outside: &[String], lost: &[String]) -> String {
+    let mut parts = Vec::new();
+    if !outside.is_empty() {
+        parts.push(format!("changed outside of the run: {}", outside.join(", ")));
+    }
+    if !lost.is_empty() {
+        parts.push(format!("content was not kept: {}", lost.join(", ")));
+    }
+    parts.join("; ")
 }

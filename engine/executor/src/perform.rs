@@ -1,6 +1,8 @@
 //! One file per effect. Each takes what was committed and does it; none of them decides anything.
 
 pub mod call;
+pub(crate) mod care;
+pub mod checkpoint;
 pub mod child;
 pub(crate) mod condition;
 pub(crate) mod engine_step;

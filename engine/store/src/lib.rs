@@ -28,6 +28,7 @@ mod op;
 mod options;
 mod plain;
 mod plan;
+pub mod portable;
 mod postgres;
 pub mod probe;
 mod repo;

@@ -9,7 +9,11 @@ use super::Driver;
 use crate::{
     batch::{Batch, Incoming},
     error::Error,
-    perform::runner_step::{Bounds, assignment},
+    perform::{
+        care::care,
+        runner_step::{Bounds, assignment},
+        scope::Seen,
+    },
 };
 
 // === impl Driver: delivering ===
@@ -90,6 +94,15 @@ impl Driver {
             grace: self.shared.options.grace,
             log_cap_bytes: self.shared.options.log_cap_bytes,
         };
+        let care = {
+            let seen = Seen::of(&self.run);
+            let scope = seen.scope(&self.surroundings, view.visit, view.number);
+            let checkpoints = self.shared.options.checkpoints;
+            care((&plan, step), &self.run, &env, &scope, checkpoints)
+        };
+        if let (Some(care), Some(leased)) = (care, &self.lease) {
+            leased.lease.send(Command::Care(claim.clone(), Box::new(care))).await;
+        }
         let assigned =
             assignment(claim.clone(), &self.row.id, (&plan, step), env, &self.event_json, bounds);
         self.claims.insert(claim.attempt.clone(), claim);

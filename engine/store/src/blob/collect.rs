@@ -85,6 +85,13 @@ impl Store {
                 found.extend(row.text(0)?.parse::<BlobHash>().ok());
             }
         }
+        let text = "SELECT manifest FROM imported_run WHERE manifest <> ''";
+        for row in self.read(Statement::new(text, Vec::new())).await? {
+            let manifest: serde_json::Value = row.json(0)?;
+            let sources = manifest.get("sources").and_then(serde_json::Value::as_object);
+            let hashes = sources.into_iter().flat_map(|sources| sources.values());
+            found.extend(hashes.filter_map(|hash| hash.as_str()?.parse::<BlobHash>().ok()));
+        }
         let text = "SELECT DISTINCT changes FROM checkpoint WHERE changes IS NOT NULL";
         for row in self.read(Statement::new(text, Vec::new())).await? {
             let Ok(hash) = row.text(0)?.parse::<BlobHash>() else { continue };

@@ -1,0 +1,141 @@
+//! What is to be kept of an attempt: artifacts, cache, pure result, checkpoint.
+//!
+//! Pure: from the plan and what the run knows. Everything that needs the workspace is the runner's.
+
+use plue_flow::Run;
+use plue_plan::{Plan, Step, policy::Cache, value::Node};
+use plue_spec::{Reads, Scope, Template, resolve_text};
+use plue_wire::keep::{BlobHash, CacheCare, Care, PureCare};
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
+
+use super::environment::AttemptEnv;
+
+/// In front of variables that plue sets itself.
+const OWN_VARIABLES: &str = "PLUE_";
+
+/// What is to be kept of an attempt; `None`: nothing.
+pub(crate) fn care(
+    (plan, step): (&Plan, &Step),
+    run: &Run,
+    env: &AttemptEnv,
+    scope: &Scope<'_>,
+    checkpoint: bool,
+) -> Option<Care> {
+    let options = &step.options;
+    let care = Care {
+        artifacts: options.artifacts.clone(),
+        cache: options.cache.as_ref().map(|cache| CacheCare {
+            // An empty key is told by the runner as one that cannot be used.
+            key: cache_key(cache, scope).unwrap_or_default(),
+            restore: cache.restore.clone(),
+            paths: cache.paths.clone(),
+        }),
+        pure: options.pure.then(|| PureCare { base: pure_base((plan, step), run, env) }),
+        checkpoint,
+    };
+    (care != Care::default()).then_some(care)
+}
+
+/// The key of a cache. A plain text with `${…}` is a template, in every language.
+fn cache_key(cache: &Cache, scope: &Scope<'_>) -> Result<String, String> {
+    let scope = scope.clone().for_cache_key();
+    let mut reads = Reads::default();
+    match cache.key.node() {
+        Node::Literal(Json::String(text)) if text.contains("${") => {
+            let template = Template::parse(text).map_err(|error| error.to_string())?;
+            template.render(&scope, &mut reads).map_err(|error| error.to_string())
+        }
+        Node::Literal(_)
+        | Node::Expr(_)
+        | Node::Template(_)
+        | Node::Secret(_)
+        | Node::Malformed(_) => {
+            resolve_text(&cache.key, &scope, &mut reads).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Everything a pure step depends on beside the files of the workspace: what it does, its own and the
+/// plan's environment, the texts of its secrets, and the outputs of the steps it depends on. Not: its
+/// id, name, retries, timeout, and the variables that plue sets.
+fn pure_base((plan, step): (&Plan, &Step), run: &Run, env: &AttemptEnv) -> BlobHash {
+    let plain: Vec<_> =
+        env.plain.iter().filter(|(name, _)| !name.starts_with(OWN_VARIABLES)).collect();
+    let secrets: Vec<_> = env
+        .secrets
+        .iter()
+        .map(|(name, text)| (name, hex::encode(Sha256::digest(&text.0))))
+        .collect();
+    let outputs: Vec<_> = step
+        .depends_on
+        .iter()
+        .filter_map(|id| run.step_view(id))
+        .map(|view| json!([view.step, view.status.as_str(), view.output]))
+        .collect();
+    let options = &step.options;
+    let inputs = json!({
+        "version": 1,
+        "action": step.action,
+        "env": plain,
+        "secrets": secrets,
+        "upstream": outputs,
+        "cwd": options.cwd,
+        "runner": options.runner.as_ref().or(plan.runner.as_ref()),
+        "image": options.image.as_ref().or(plan.image.as_ref()),
+        "outputs": options.outputs,
+        "artifacts": options.artifacts,
+    });
+    BlobHash(Sha256::digest(inputs.to_string()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use plue_plan::{Action, Value, action::Bash};
+    use plue_wire::keep::files_mark;
+
+    use super::*;
+
+    fn key(key: Value) -> Result<String, String> {
+        let cache = Cache { key, paths: vec!["x".to_owned()], restore: Vec::new() };
+        let event = json!({"branch": "main"});
+        cache_key(&cache, &Scope::new().event(&event))
+    }
+
+    #[test]
+    fn a_key_is_a_text_a_template_or_an_expression() {
+        assert_eq!(key(Value::text("npm")), Ok("npm".to_owned()));
+        assert_eq!(key(Value::text("npm-${event.branch}")), Ok("npm-main".to_owned()));
+        let mark = files_mark(&["a/*.lock", "b"]);
+        let found = key(Value::text("x-${hash_files('a/*.lock', 'b')}"));
+        assert_eq!(found, Ok(format!("x-{mark}")));
+        assert!(key(Value::text("${nothing.there}")).is_err());
+    }
+
+    #[test]
+    fn files_have_a_hash_in_keys_only() {
+        let value = Value(json!({"$expr": "hash_files('a')"}));
+        let error = resolve_text(&value, &Scope::new(), &mut Reads::default()).unwrap_err();
+        assert!(error.to_string().contains("key of a cache only"), "{error}");
+    }
+
+    #[test]
+    fn a_step_without_wishes_is_not_looked_after() {
+        let bash = Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() });
+        let step = Step::new("a", bash);
+        let plan = Plan::new("p", vec![step.clone()]);
+        let run = Run::new(plue_plan::RunId::new("r"), std::sync::Arc::new(plan.clone()));
+        let care =
+            |step: &Step, on| care((&plan, step), &run, &AttemptEnv::default(), &Scope::new(), on);
+        assert_eq!(care(&step, false), None);
+        assert!(care(&step, true).is_some_and(|care| care.checkpoint));
+        let mut pure = step.clone();
+        pure.options.pure = true;
+        let base = |step: &Step| care(step, false).and_then(|care| care.pure).unwrap().base;
+        let mut other = pure.clone();
+        other.options.name = Some("another name".to_owned());
+        assert_eq!(base(&pure), base(&other));
+        other.options.cwd = Some("sub".to_owned());
+        assert_ne!(base(&pure), base(&other));
+    }
+}

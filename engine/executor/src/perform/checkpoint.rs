@@ -1,0 +1,235 @@
+//! Putting files back to what they were before steps that run again.
+//!
+//! The workspace of a local run is a person's own working tree. So only what those steps changed is put
+//! back, and only if nobody has changed it since; see docs/decisions/0014. Must not touch anything else.
+
+mod target;
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use plue_plan::{RunId, StepId};
+use plue_runtime::Beneath;
+use plue_store::{CheckpointKind, Store};
+use plue_wire::{
+    eval::Bytes,
+    keep::{BlobHash, Change, Changes, Entry, MAX_CHANGES_BYTES, MAX_PART_BYTES},
+};
+use sha2::{Digest as _, Sha256};
+
+use self::target::{Interval, Target};
+use crate::error::Error;
+
+/// The part of a mode that tells what something is, and two of its values.
+const FORMAT: u32 = 0o170_000;
+const FOLDER: u32 = 0o040_000;
+const LINK: u32 = 0o120_000;
+/// Paths that a message names at most.
+const MAX_NAMED: usize = 10;
+
+/// What to do with files that were changed outside of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConflict {
+    /// Nothing is put back, and the run does not go on.
+    #[default]
+    Refuse,
+    /// They are put back too; what was there is copied aside first.
+    Force,
+}
+
+/// What was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// Paths that were put back.
+    pub files: usize,
+    /// Paths that were changed by steps that run again and by others together, and stay as they are.
+    pub shared: Vec<String>,
+    /// Where copies of what was overwritten lie.
+    pub aside: Option<PathBuf>,
+}
+
+/// Puts the files of a workspace back for the steps that run again.
+///
+/// # Errors
+/// [`Error::Conflict`] if files were changed outside of the run; [`Error::Store`]; a file cannot be
+/// written. What was put back until then stays so; the same call goes on from there.
+pub(crate) async fn restore(
+    (store, workspace): (&Store, &Path),
+    (run, again): (&RunId, &[StepId]),
+    (on_conflict, aside): (OnConflict, &Path),
+) -> Result<Restored, Error> {
+    let intervals = intervals(store, run).await?;
+    if intervals.is_empty() {
+        return Ok(Restored::default());
+    }
+    let found = target::targets(&intervals, again);
+    let mut restored = Restored { shared: found.shared, ..Restored::default() };
+    let state = |source| Error::State { path: workspace.to_owned(), source };
+    let beneath = Beneath::open(workspace).map_err(state)?;
+    let (mut open, mut outside, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    let all = found.targets.clone();
+    for target in found.targets {
+        let now = entry_at(&beneath, &target.path).map_err(state)?;
+        if is_same(now.as_ref(), target.wanted.as_ref()) {
+            continue;
+        }
+        if needs_content(&target) && !has_content(store, &target).await? {
+            lost.push(name(&target.path));
+            continue;
+        }
+        if !is_same(now.as_ref(), target.last.as_ref()) {
+            outside.push(name(&target.path));
+        }
+        open.push((target, now));
+    }
+    if !lost.is_empty() || (!outside.is_empty() && on_conflict == OnConflict::Refuse) {
+        outside.truncate(MAX_NAMED);
+        lost.truncate(MAX_NAMED);
+        return Err(Error::Conflict { run: run.clone(), outside, lost });
+    }
+    if !outside.is_empty() {
+        copy_aside(&beneath, &open, aside).map_err(state)?;
+        restored.aside = Some(aside.to_owned());
+    }
+    restored.files = open.len();
+    put_back((store, &beneath), &open, state).await?;
+    if !all.is_empty() {
+        // Also what a call that was killed had put back.
+        record((store, run), all).await?;
+    }
+    Ok(restored)
+}
+
+async fn intervals(store: &Store, run: &RunId) -> Result<Vec<Interval>, Error> {
+    let mut intervals = Vec::new();
+    for row in store.checkpoints(run).await? {
+        let Some(blob) = row.changes else { continue };
+        let bytes = store.whole_blob(&blob, MAX_CHANGES_BYTES).await?;
+        let changes = bytes.and_then(|bytes| Changes::decode(&bytes).ok());
+        let Some(changes) = changes else {
+            let message = format!("checkpoint {} is not there any more", row.seq);
+            return Err(Error::Corrupt { run: run.clone(), message });
+        };
+        let is_restore = row.kind == CheckpointKind::Restored;
+        intervals.push(Interval { steps: row.steps, is_restore, changes: changes.list });
+    }
+    Ok(intervals)
+}
+
+fn needs_content(target: &Target) -> bool {
+    matches!(target.wanted, Some(Entry::File { .. }))
+}
+
+async fn has_content(store: &Store, target: &Target) -> Result<bool, Error> {
+    match target.wanted.as_ref().and_then(Entry::kept) {
+        Some(blob) => Ok(store.missing_blobs(&[blob]).await?.is_empty()),
+        None => Ok(false),
+    }
+}
+
+/// What is at a path now.
+fn entry_at(beneath: &Beneath, path: &[u8]) -> io::Result<Option<Entry>> {
+    let Some(stat) = beneath.stat(path)? else { return Ok(None) };
+    let mode = stat.st_mode & 0o7777;
+    Ok(Some(match stat.st_mode & FORMAT {
+        FOLDER => Entry::Folder { mode },
+        LINK => Entry::Link(Bytes(beneath.link_text(path)?)),
+        _ => {
+            let mut hasher = Sha256::new();
+            let size = io::copy(&mut beneath.read(path)?, &mut hasher)?;
+            let hash = Some(BlobHash(hasher.finalize().into()));
+            Entry::File { mode, size, hash, kept: false }
+        }
+    }))
+}
+
+fn is_same(one: Option<&Entry>, other: Option<&Entry>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => one.is_same(other),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+fn copy_aside(beneath: &Beneath, open: &[(Target, Option<Entry>)], aside: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(aside)?;
+    let copies = Beneath::open(aside)?;
+    for (target, now) in open {
+        match now {
+            Some(Entry::File { mode, .. }) => {
+                let mut from = beneath.read(&target.path)?;
+                copies.write(&target.path, *mode, |to| io::copy(&mut from, to).map(|_| ()))?;
+            }
+            Some(Entry::Link(text)) => copies.link(&target.path, &text.0)?,
+            Some(Entry::Folder { .. }) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes first, the deepest first; then makes folders, then files.
+async fn put_back(
+    (store, beneath): (&Store, &Beneath),
+    open: &[(Target, Option<Entry>)],
+    failed: impl Fn(io::Error) -> Error,
+) -> Result<(), Error> {
+    for (target, now) in open.iter().rev() {
+        let is_folder = matches!(now, Some(Entry::Folder { .. }));
+        if target.wanted.is_none() || is_folder {
+            let removed = beneath.remove(&target.path);
+            // Somebody has put something of his own into a folder: it stays.
+            if let (Err(error), false) = (removed, is_folder) {
+                return Err(failed(error));
+            }
+        }
+    }
+    for (target, _) in open {
+        match &target.wanted {
+            None => {}
+            Some(Entry::Folder { mode }) => beneath.folder(&target.path, *mode).map_err(&failed)?,
+            Some(Entry::Link(text)) => beneath.link(&target.path, &text.0).map_err(&failed)?,
+            Some(entry @ Entry::File { mode, .. }) => {
+                let Some(blob) = entry.kept() else { continue };
+                let content = read_whole(store, &blob).await?;
+                let written = beneath.write(&target.path, *mode, |file| file.write_all(&content));
+                written.map_err(&failed)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file of a checkpoint, which is never large.
+async fn read_whole(store: &Store, blob: &BlobHash) -> Result<Vec<u8>, Error> {
+    let mut content = Vec::new();
+    loop {
+        let part = store.read_blob(blob, content.len() as u64, MAX_PART_BYTES).await?;
+        match part {
+            Some(part) if !part.is_empty() => content.extend(part),
+            Some(_) | None => return Ok(content),
+        }
+    }
+}
+
+/// Writes down what was put back, so that the next time starts from there.
+async fn record((store, run): (&Store, &RunId), targets: Vec<Target>) -> Result<(), Error> {
+    let files = targets.len() as u64;
+    let change = |target: Target| Change {
+        path: Bytes(target.path),
+        before: target.last,
+        after: target.wanted,
+    };
+    let list = targets.into_iter().map(change).collect();
+    let changes = Changes { version: Changes::VERSION, list };
+    let bytes = changes
+        .encode()
+        .map_err(|error| Error::Corrupt { run: run.clone(), message: error.to_string() })?;
+    let blob = store.put_blob(&bytes).await?;
+    Ok(store.keep_restored(run, blob, files).await?)
+}
+
+fn name(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

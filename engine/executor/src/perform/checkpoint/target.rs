@@ -1,0 +1,167 @@
+//! What each path should be when some steps run again. Pure.
+//!
+//! Backwards through the checkpoints: what only those steps can have changed is undone; the first
+//! change that others made, or that no checkpoint knows, ends the search.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plue_plan::StepId;
+use plue_wire::keep::{Change, Entry};
+
+/// The changes between two looks at a workspace.
+#[derive(Debug, Clone)]
+pub(super) struct Interval {
+    /// Steps of which a process ran meanwhile.
+    pub(super) steps: Vec<StepId>,
+    /// Made by putting files back.
+    pub(super) is_restore: bool,
+    /// What changed.
+    pub(super) changes: Vec<Change>,
+}
+
+/// A path that should be something else.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    pub(super) path: Vec<u8>,
+    /// What the run left there; absent: nothing.
+    pub(super) last: Option<Entry>,
+    /// What should be there; absent: nothing.
+    pub(super) wanted: Option<Entry>,
+}
+
+/// See [`targets`].
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Sorted by path.
+    pub(super) targets: Vec<Target>,
+    /// Paths that steps which run again changed together with others.
+    pub(super) shared: Vec<String>,
+}
+
+/// What each path should be before the steps `again` run.
+pub(super) fn targets(intervals: &[Interval], again: &[StepId]) -> Found {
+    let again: BTreeSet<&StepId> = again.iter().collect();
+    let mut paths: BTreeMap<&[u8], Vec<(&Interval, &Change)>> = BTreeMap::new();
+    for interval in intervals {
+        for change in &interval.changes {
+            paths.entry(change.path.0.as_slice()).or_default().push((interval, change));
+        }
+    }
+    let mut found = Found::default();
+    for (path, changes) in paths {
+        let Some((_, newest)) = changes.last() else { continue };
+        let mut wanted = &newest.after;
+        let mut is_shared = false;
+        for (interval, change) in changes.iter().rev() {
+            if !fits(&change.after, wanted) {
+                break;
+            }
+            if !interval.is_undone(&again) {
+                is_shared = interval.steps.iter().any(|step| again.contains(step));
+                break;
+            }
+            wanted = &change.before;
+        }
+        if is_shared {
+            found.shared.push(String::from_utf8_lossy(path).into_owned());
+        }
+        if !fits(wanted, &newest.after) {
+            let (last, wanted) = (newest.after.clone(), wanted.clone());
+            found.targets.push(Target { path: path.to_vec(), last, wanted });
+        }
+    }
+    found
+}
+
+// === impl Interval ===
+
+impl Interval {
+    /// Whether nobody but the steps that run again can have made its changes.
+    fn is_undone(&self, again: &BTreeSet<&StepId>) -> bool {
+        self.is_restore
+            || (!self.steps.is_empty() && self.steps.iter().all(|step| again.contains(step)))
+    }
+}
+
+fn fits(one: &Option<Entry>, other: &Option<Entry>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => one == other || one.is_same(other),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plue_wire::{eval::Bytes, keep::BlobHash};
+
+    use super::*;
+
+    fn file(n: u8) -> Option<Entry> {
+        (n > 0).then_some(Entry::File {
+            mode: 0o644,
+            size: 1,
+            hash: Some(BlobHash([n; 32])),
+            kept: true,
+        })
+    }
+
+    /// `steps` changed path `p` from `before` to `after`; 0 is nothing; `!` stands for a restore.
+    fn interval(steps: &str, before: u8, after: u8) -> Interval {
+        let names = steps.chars().filter(|c| *c != '!');
+        let change =
+            Change { path: Bytes(b"p".to_vec()), before: file(before), after: file(after) };
+        Interval {
+            steps: names.map(|c| StepId::new(c.to_string())).collect(),
+            is_restore: steps == "!",
+            changes: vec![change],
+        }
+    }
+
+    fn wanted(intervals: &[Interval], again: &str) -> Result<Option<Entry>, bool> {
+        let again: Vec<_> = again.chars().map(|c| StepId::new(c.to_string())).collect();
+        let found = targets(intervals, &again);
+        match found.targets.into_iter().next() {
+            Some(target) => Ok(target.wanted),
+            None => Err(!found.shared.is_empty()),
+        }
+    }
+
+    #[test]
+    fn only_what_the_steps_that_run_again_changed_is_undone() {
+        let run = [interval("a", 1, 2), interval("b", 2, 3), interval("c", 3, 4)];
+        assert_eq!(wanted(&run, "c"), Ok(file(3)));
+        assert_eq!(wanted(&run, "bc"), Ok(file(2)));
+        assert_eq!(wanted(&run, "abc"), Ok(file(1)));
+        assert_eq!(wanted(&run, "ab"), Err(false), "c came later and stays");
+        assert_eq!(wanted(&[interval("a", 0, 1)], "a"), Ok(None), "a new file goes");
+    }
+
+    #[test]
+    fn what_steps_changed_together_is_left_and_told() {
+        let run = [interval("a", 1, 2), interval("bc", 2, 3)];
+        assert_eq!(wanted(&run, "c"), Err(true));
+        assert_eq!(wanted(&run, "bc"), Ok(file(2)));
+        assert_eq!(wanted(&run, "a"), Err(false));
+    }
+
+    #[test]
+    fn a_change_that_no_checkpoint_knows_ends_the_search() {
+        let run = [interval("a", 1, 2), interval("b", 7, 3)];
+        assert_eq!(wanted(&run, "ab"), Ok(file(7)));
+    }
+
+    #[test]
+    fn what_was_put_back_before_does_not_hide_what_was_there_earlier() {
+        let run =
+            [interval("a", 1, 2), interval("b", 2, 3), interval("!", 3, 2), interval("b", 2, 4)];
+        assert_eq!(wanted(&run, "b"), Ok(file(2)));
+        assert_eq!(wanted(&run, "ab"), Ok(file(1)));
+    }
+
+    #[test]
+    fn without_a_change_in_the_end_nothing_is_to_be_done() {
+        let run = [interval("b", 2, 3), interval("!", 3, 2)];
+        assert_eq!(wanted(&run, "b"), Err(false));
+    }
+}
