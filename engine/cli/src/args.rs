@@ -127,6 +127,12 @@ pub enum Command {
     /// List the roles of Claude steps
     #[command(subcommand)]
     Agent(crate::commands::agent::AgentCommand),
+    /// Store, list and remove secrets
+    #[command(subcommand)]
+    Secret(crate::commands::secret::SecretCommand),
+    /// List, show and use templates of workflows
+    #[command(subcommand)]
+    Template(crate::commands::template::TemplateCommand),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -26,7 +26,9 @@ mod retry;
 mod run;
 mod runs;
 mod schema;
+pub mod secret;
 mod status;
+pub mod template;
 mod validate;
 
 /// Runs a command.
@@ -50,6 +52,8 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Schema(args) => schema::run(&args),
         Command::Prompt(command) => prompt::run(&command, app),
         Command::Agent(command) => agent::run(&command, app),
+        Command::Secret(command) => secret::run(&command, app),
+        Command::Template(command) => template::run(&command, app),
         Command::Config(command) => config::run(&command, app),
     }
 }

@@ -138,6 +138,10 @@ pub mod codes {
     pub const EVENT: Code = Code::new("PLUE-C0007");
     /// A step has a role without a file.
     pub const ROLE: Code = Code::new("PLUE-C0008");
+    /// A secret that a plan names is not set.
+    pub const SECRET: Code = Code::new("PLUE-C0009");
+    /// The master key of the secrets is missing or cannot be used.
+    pub const KEY: Code = Code::new("PLUE-C0010");
 }
 
 #[cfg(test)]
@@ -147,7 +151,9 @@ mod tests {
     #[test]
     fn every_code_has_a_page_that_says_what_to_do() {
         let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
-        for code in [USAGE, NOT_FOUND, INFRASTRUCTURE, CONFIG, UNREADABLE, INPUT, EVENT, ROLE] {
+        for code in
+            [USAGE, NOT_FOUND, INFRASTRUCTURE, CONFIG, UNREADABLE, INPUT, EVENT, ROLE, SECRET, KEY]
+        {
             let page = std::fs::read_to_string(format!("{pages}/{code}.md")).unwrap();
             assert!(page.starts_with(&format!("# {code}: ")), "{code}");
             assert!(page.contains("What to do: "), "{code}");

@@ -17,6 +17,7 @@ mod render;
 mod sources;
 mod talk;
 mod terminal;
+mod vault;
 mod wiring;
 
 use std::process::ExitCode;

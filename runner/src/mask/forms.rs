@@ -1,4 +1,5 @@
-//! The forms in which a secret may turn up in output: raw, base64, URL-encoded, JSON-escaped.
+//! The forms in which a secret may turn up in output: raw, base64, hexadecimal, URL-encoded,
+//! JSON-escaped, quoted for a shell; wrapped into lines where a tool does that.
 //!
 //! Pure. Must not be used for anything but looking for secrets.
 
@@ -6,6 +7,9 @@ use std::collections::BTreeSet;
 
 /// Secrets and forms shorter than this are not masked: they would blank out ordinary output.
 pub(super) const MIN_FORM_BYTES: usize = 4;
+
+/// The last line of a wrapped form may be short; so short a one would blank out ordinary output.
+const MIN_LINE_BYTES: usize = 8;
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -28,12 +32,26 @@ fn add(text: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
         if text.len() < MIN_FORM_BYTES {
             continue;
         }
-        let mut found = vec![text.to_vec(), url(text, b"%20"), url(text, b"+")];
+        let mut found = vec![text.to_vec(), quoted(text)];
+        for space in [&b"%20"[..], b"+"] {
+            let upper = url(text, space);
+            found.push(lower_escapes(&upper));
+            found.push(upper);
+        }
+        for digits in [hex(text, b"0123456789abcdef"), hex(text, b"0123456789ABCDEF")] {
+            // `xxd -p` breaks after 30 bytes.
+            found.extend(wrapped(&digits, &[60]));
+            found.push(digits);
+        }
         if let Ok(text) = std::str::from_utf8(text) {
             found.extend(json(text));
         }
         for alphabet in [STANDARD, URL_SAFE] {
             found.extend(base64_forms(text, alphabet));
+            // `base64` breaks after 76 characters, `openssl` after 64; also with a line end behind.
+            for text in [text.to_vec(), [text, b"\n"].concat()] {
+                found.extend(wrapped(&base64(&text, alphabet), &[64, 76]));
+            }
         }
         forms.extend(found.into_iter().filter(|form| form.len() >= MIN_FORM_BYTES));
     }
@@ -75,6 +93,49 @@ fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> Vec<u8> {
         text.extend(digits.iter().take(group.len() + 1));
     }
     text
+}
+
+/// The lines of a text that a tool breaks after so many characters; of one line there is none.
+fn wrapped(text: &[u8], widths: &[usize]) -> Vec<Vec<u8>> {
+    let broken = widths.iter().filter(|width| text.len() > **width);
+    broken
+        .flat_map(|width| text.chunks(*width))
+        .filter(|line| line.len() >= MIN_LINE_BYTES)
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+fn hex(bytes: &[u8], digits: &[u8; 16]) -> Vec<u8> {
+    let digit = |value: u8| digits.get(usize::from(value)).copied().unwrap_or(b'?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// As a shell's trace shows it: `it'\''s`.
+fn quoted(text: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b'\'' => shown.extend_from_slice(b"'\\''"),
+            other => shown.push(*other),
+        }
+    }
+    shown
+}
+
+/// `%2f` for `%2F`: some encoders write small digits.
+fn lower_escapes(text: &[u8]) -> Vec<u8> {
+    let mut lower = text.to_vec();
+    let mut left = 0;
+    for byte in &mut lower {
+        if left > 0 {
+            *byte = byte.to_ascii_lowercase();
+            left -= 1;
+        }
+        if *byte == b'%' {
+            left = 2;
+        }
+    }
+    lower
 }
 
 fn url(bytes: &[u8], space: &[u8]) -> Vec<u8> {
@@ -136,6 +197,22 @@ mod tests {
                 "not found after {before:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_secret_is_found_in_wrapped_base64_and_hexadecimal() {
+        let secret: Vec<u8> = (0..200_u8).map(|n| b'a' + n % 26).collect();
+        let forms = of(&secret);
+        for behind in [&b""[..], b"\n"] {
+            let text = base64(&[&secret, behind].concat(), STANDARD);
+            for width in [64, 76] {
+                let mut lines = text.chunks(width).filter(|line| line.len() >= MIN_LINE_BYTES);
+                assert!(lines.all(|line| forms.contains(line)), "{width}");
+            }
+        }
+        assert!(hex(&secret, b"0123456789abcdef").chunks(60).all(|line| forms.contains(line)));
+        assert!(of(b"pass/word").contains(&b"pass%2fword"[..]));
+        assert!(of(b"it's a pass").contains(&b"it'\\''s a pass"[..]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use plue_executor::Submission;
 use plue_plan::SealedPlan;
 use plue_runtime::Tasks;
 
-use super::{one_run, run::given};
+use super::{one_run, run::of_run};
 use crate::{
     app::App,
     args::RerunArgs,
@@ -33,7 +33,8 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
             origin: loaded.origin,
             only: Vec::new(),
         };
-        let secrets = Arc::new(given(&args.secrets, app)?);
+        let secrets = of_run(app, &engine, &old, &args.secrets).await?;
+        let secrets = Arc::new(secrets.complete()?);
         let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
         output::say(&format!("run {run} repeats {old}"));
         attend(app, &engine, &run, Begin::Drive, secrets).await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plue_runtime::Tasks;
 
-use super::{one_run, run::given};
+use super::{one_run, run::of_run};
 use crate::{
     app::App,
     args::ResumeArgs,
@@ -36,7 +36,6 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
         let engine = wiring::engine(app, store, &tasks)?;
         // Also when there is no run to take up: what dead engines left behind goes.
         engine.tidy().await.map_err(|error| from_executor(&error))?;
-        let secrets = Arc::new(given(&args.secrets, app)?);
         let mut worst = Exit::Ok;
         let mut resumed = 0;
         for run in runs {
@@ -49,6 +48,8 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             }
             output::say(&format!("run {run} is taken up"));
             resumed += 1;
+            let secrets = of_run(app, &engine, &run, &args.secrets).await?;
+            let secrets = Arc::new(secrets.secrets);
             let exit = attend(app, &engine, &run, Begin::Drive, secrets.clone()).await?;
             if exit == Exit::Interrupted {
                 return Ok(exit);

@@ -6,7 +6,7 @@ use plue_flow::input::Reopen;
 use plue_plan::StepId;
 use plue_runtime::Tasks;
 
-use super::{one_run, run::given};
+use super::{one_run, run::of_run};
 use crate::{
     app::App,
     args::RetryArgs,
@@ -20,8 +20,10 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
         let tasks = Tasks::new();
         let store = wiring::open_existing(app).await?;
         let run = one_run(&store, &args.run).await?;
-        let secrets = Arc::new(given(&args.secrets, app)?);
         let engine = wiring::engine(app, store, &tasks)?;
+        // Steps that are done need theirs no more; one that lacks its secret is refused by name.
+        let secrets = of_run(app, &engine, &run, &args.secrets).await?;
+        let secrets = Arc::new(secrets.secrets);
         let from = match &args.from {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,

@@ -17,6 +17,7 @@ use crate::{
     output, render,
     sources::{self, Kept, Opening, Place, Planned},
     terminal::{Style, sanitize},
+    vault::{self, Layered},
     wiring,
 };
 
@@ -60,8 +61,11 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
             output::say(&sanitize(line, app.stderr.color));
         }
     }
-    let secrets = Arc::new(given(&args.secrets, app)?);
     let only = selection(&args, &planned)?;
+    let named = (&planned.sealed.plan, only.as_slice());
+    let given = given(&args.secrets, app)?;
+    let secrets = vault::layered(app, engine.store(), given, named, &planned.repo).await?;
+    let secrets = Arc::new(secrets.complete()?);
     let name = planned.sealed.plan.name.clone();
     let hash = planned.sealed.hash;
     // A person can ask for less than the operator allows, not for more.
@@ -158,8 +162,20 @@ fn selection(args: &RunArgs, planned: &Planned) -> Result<Vec<StepId>, Failure> 
     }
 }
 
+/// The secrets of a run that is in the store, those that are missing told apart.
+pub(super) async fn of_run(
+    app: &App,
+    engine: &Engine,
+    run: &RunId,
+    names: &[String],
+) -> Result<Layered, Failure> {
+    let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
+    let (given, named) = (given(names, app)?, (&*loaded.plan, &[][..]));
+    vault::layered(app, engine.store(), given, named, &loaded.origin.repository).await
+}
+
 /// Secrets that the user hands to the run, by name, from plue's own environment.
-pub(super) fn given(names: &[String], app: &App) -> Result<GivenSecrets, Failure> {
+fn given(names: &[String], app: &App) -> Result<GivenSecrets, Failure> {
     let mut secrets = BTreeMap::new();
     for name in names {
         let text = app.environment.get(name).ok_or_else(|| {

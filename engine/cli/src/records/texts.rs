@@ -12,10 +12,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The schemas of these documents.
-pub const ALL: [Published; 3] = [
+pub const ALL: [Published; 5] = [
     Published { name: "prompts", schema: of::<Prompts> },
     Published { name: "prompt-test", schema: of::<Tested> },
     Published { name: "agents", schema: of::<Agents> },
+    Published { name: "secrets", schema: of::<Secrets> },
+    Published { name: "templates", schema: of::<Templates> },
 ];
 
 /// `plue prompt list`
@@ -104,6 +106,59 @@ pub struct AgentRecord {
     pub diagnostics: Vec<Diagnostic>,
     /// Whether it cannot be used.
     pub broken: bool,
+}
+
+/// `plue secret list`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Secrets {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Those for all repositories first, then by name.
+    pub secrets: Vec<SecretRecord>,
+}
+
+/// What may be shown of a secret.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SecretRecord {
+    /// Its name.
+    pub name: String,
+    /// The repository that it belongs to; absent: all of them.
+    pub repository: Option<String>,
+    /// The id of the master key that it is sealed under.
+    pub key_id: String,
+    /// When it was set for the first time.
+    pub created_at: String,
+    /// When it was set last.
+    pub updated_at: String,
+}
+
+/// `plue template list`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Templates {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By name.
+    pub templates: Vec<TemplateRecord>,
+}
+
+/// One template.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TemplateRecord {
+    /// Its name.
+    pub name: String,
+    /// What it makes.
+    pub description: String,
+    /// What `--set` may say.
+    pub parameters: Vec<ParameterRecord>,
+}
+
+/// A parameter of a template.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ParameterRecord {
+    /// Its name.
+    pub name: String,
+    /// Its value when nobody says another.
+    pub default: String,
 }
 
 // === impl AgentRecord ===

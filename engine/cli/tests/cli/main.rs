@@ -15,8 +15,12 @@ mod reference;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod templates;

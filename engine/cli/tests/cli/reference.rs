@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 19] = [
+pub(crate) const COMMANDS: [&str; 21] = [
     "run",
     "plan",
     "validate",
@@ -24,6 +24,8 @@ pub(crate) const COMMANDS: [&str; 19] = [
     "schema",
     "prompt",
     "agent",
+    "secret",
+    "template",
     "config",
 ];
 

@@ -1,0 +1,290 @@
+//! `plue secret`: set, list, remove and rotate. A text is never an argument and never printed.
+
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use plue_store::{
+    Store,
+    secret::{EVERYWHERE, MAX_SECRET_BYTES, SecretRow},
+};
+use rustix::termios::{self, LocalModes, OptionalActions};
+use zeroize::Zeroizing;
+
+use crate::{
+    app::App,
+    args::Format,
+    exit::Exit,
+    failure::{Failure, Outcome, codes, from_store},
+    output,
+    records::{
+        SCHEMA_VERSION,
+        texts::{SecretRecord, Secrets},
+    },
+    render::table,
+    vault::{self, KeySource},
+    wiring,
+};
+
+/// `plue secret`
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Store a secret; its text is read from standard input or a file, never from an argument
+    Set(SetArgs),
+    /// List the names of secrets
+    List(ListSecretsArgs),
+    /// Delete a secret
+    Rm(RemoveArgs),
+    /// Put all secrets under a new master key
+    Rotate,
+}
+
+/// Whose secrets are meant.
+#[derive(Debug, Args)]
+pub struct ScopeArgs {
+    /// The repository [default: the one around the current directory]
+    #[arg(long, value_name = "DIR", conflicts_with = "global")]
+    pub repo: Option<PathBuf>,
+    /// For all repositories; a repository's own secret of the same name comes first
+    #[arg(long)]
+    pub global: bool,
+}
+
+/// `plue secret set`
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Its name: upper-case letters, digits and `_`
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Read the text from this file, as it is
+    #[arg(long, value_name = "PATH")]
+    pub from_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+}
+
+/// `plue secret list`
+#[derive(Debug, Args)]
+pub struct ListSecretsArgs {
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// Those of every repository
+    #[arg(long, conflicts_with_all = ["repo", "global"])]
+    pub all: bool,
+    /// How the list is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue secret rm`
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+}
+
+pub(super) fn run(command: &SecretCommand, app: &App) -> Outcome {
+    match command {
+        SecretCommand::Set(args) => set(args, app),
+        SecretCommand::List(args) => list(args, app),
+        SecretCommand::Rm(args) => remove(args, app),
+        SecretCommand::Rotate => rotate(app),
+    }
+}
+
+fn set(args: &SetArgs, app: &App) -> Outcome {
+    let SetArgs { name, from_file, scope } = args;
+    if !is_name(name) {
+        let message = format!("a secret is not named {name:?}");
+        return Err(Failure::usage(message)
+            .hint("upper-case letters, digits and `_`, no digit first: DEPLOY_TOKEN"));
+    }
+    let scope = scope.name(app)?;
+    let text = match from_file {
+        Some(path) => read_file(path)?,
+        None => read_stdin(name)?,
+    };
+    if text.is_empty() {
+        return Err(Failure::usage("the secret is empty")
+            .hint(format!("plue secret set {name} < FILE, or pipe it in")));
+    }
+    if text.contains(&0) {
+        return Err(Failure::usage("the secret holds a NUL character")
+            .hint("it reaches a step as a variable; encode it, for example with base64"));
+    }
+    let keys = vault::make_keys(app)?;
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let stored = store.put_secret(&keys, &scope, name, &text).await;
+        stored.map_err(|error| vault::from_secret(&error, app))?;
+        if app.verbosity >= 0 {
+            output::say(&format!("{name} is set for {}", shown(&scope)));
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+fn list(args: &ListSecretsArgs, app: &App) -> Outcome {
+    let scopes = match (args.all, args.scope.global) {
+        (true, _) => vec![None],
+        (false, true) => vec![Some(EVERYWHERE.to_owned())],
+        (false, false) => vec![Some(EVERYWHERE.to_owned()), Some(args.scope.name(app)?)],
+    };
+    wiring::block_on(async {
+        let mut rows = Vec::new();
+        let store: Store = wiring::open_store(app).await?;
+        for scope in scopes {
+            let found = store.secrets(scope.as_deref()).await;
+            rows.extend(found.map_err(|error| from_store(&error))?);
+        }
+        let secrets = rows.into_iter().map(record).collect();
+        let document = Secrets { schema_version: SCHEMA_VERSION, secrets };
+        output::list(args.output, &document, &document.secrets, || {
+            let cells = document.secrets.iter().map(|secret| {
+                let scope = secret.repository.as_deref().unwrap_or("all repositories");
+                let cells = [&secret.name, scope, &secret.updated_at, &secret.key_id];
+                cells.map(table::plain).to_vec()
+            });
+            let head = ["NAME", "FOR", "SET", "KEY"];
+            table::render(&head, &cells.collect::<Vec<_>>(), &app.stdout)
+        })?;
+        Ok(Exit::Ok)
+    })
+}
+
+fn remove(args: &RemoveArgs, app: &App) -> Outcome {
+    let (name, scope) = (&args.name, args.scope.name(app)?);
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let there = store.forget_secret(&scope, name).await.map_err(|error| from_store(&error))?;
+        if !there {
+            return Err(Failure::not_found(format!(
+                "there is no secret `{name}` for {}",
+                shown(&scope)
+            ))
+            .hint("see `plue secret list --all`"));
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+/// As a plan may spell it: it is also the name of a variable.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let first = name.chars().next();
+    first.is_some_and(|c| !c.is_ascii_digit())
+        && name.len() <= plue_plan::limits::MAX_ID_LEN
+        && name.chars().all(fits)
+}
+
+/// New key first, old ones behind it; then the secrets; then the old ones go. Interrupted anywhere,
+/// every secret is under a key that is there, and the command can be given again.
+fn rotate(app: &App) -> Outcome {
+    let old = vault::open_keys(app)?;
+    let failed = |error| vault::from_secret(&error, app);
+    let source = vault::key_source(app);
+    let keys = match &source {
+        // The operator puts the new key before the old one.
+        KeySource::Variable => old,
+        KeySource::File(path) => {
+            let keys = old.with_new().map_err(failed)?;
+            write(path, &keys)?;
+            keys
+        }
+    };
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let count = store.rewrap_secrets(&keys).await.map_err(failed)?;
+        match &source {
+            KeySource::File(path) => write(path, &keys.only_first())?,
+            KeySource::Variable => output::say(&format!(
+                "every secret is under the first key; the others can leave {}",
+                vault::KEY_VARIABLE
+            )),
+        }
+        if app.verbosity >= 0 {
+            output::say(&format!("{count} secrets are under the key {}", keys.first_id()));
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+fn write(path: &Path, keys: &plue_store::secret::Keyring) -> Result<(), Failure> {
+    vault::write_keys(path, keys, true).map_err(|error| {
+        let message = format!("cannot write {}: {error}", path.display());
+        let problem = plue_plan::Diagnostic::error(codes::KEY, message);
+        Failure::new(Exit::Infrastructure, problem)
+    })
+}
+
+fn record(row: SecretRow) -> SecretRecord {
+    SecretRecord {
+        name: row.name,
+        repository: Some(row.scope).filter(|scope| scope != EVERYWHERE),
+        key_id: row.key_id,
+        created_at: row.created_at.to_string(),
+        updated_at: row.updated_at.to_string(),
+    }
+}
+
+fn shown(scope: &str) -> &str {
+    if scope == EVERYWHERE { "all repositories" } else { scope }
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |error: io::Error| {
+        let message = format!("cannot read {}: {error}", path.display());
+        let problem = plue_plan::Diagnostic::error(codes::UNREADABLE, message);
+        Failure::new(Exit::NotFound, problem)
+    };
+    read(std::fs::File::open(path).map_err(failed)?).map_err(failed)
+}
+
+/// Standard input. What a person types is not shown; a text of one line loses its line end.
+fn read_stdin(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let stdin = io::stdin();
+    let terminal = termios::tcgetattr(&stdin).ok();
+    if let Some(before) = &terminal {
+        output::say(&format!("the text of {name}, then Ctrl-D on a line of its own:"));
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        let _stays_visible = termios::tcsetattr(&stdin, OptionalActions::Flush, &quiet);
+    }
+    let text = read(stdin.lock());
+    if let Some(before) = &terminal {
+        let _best_effort = termios::tcsetattr(&stdin, OptionalActions::Flush, before);
+    }
+    let mut text = text.map_err(|error| Failure::infrastructure(&error))?;
+    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+    if lines == 1 && text.ends_with(b"\n") {
+        text.pop();
+        if text.ends_with(b"\r") {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// One byte more than is allowed is enough to be refused.
+fn read(from: impl io::Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let most = u64::try_from(MAX_SECRET_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 1));
+    from.take(most).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+// === impl ScopeArgs ===
+
+impl ScopeArgs {
+    fn name(&self, app: &App) -> Result<String, Failure> {
+        if self.global {
+            return Ok(EVERYWHERE.to_owned());
+        }
+        vault::scope(&app.repository(self.repo.as_deref())?)
+    }
+}
