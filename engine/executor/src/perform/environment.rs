@@ -88,8 +88,8 @@ pub(crate) fn environment(
 
 fn missing(secret: &str) -> String {
     format!(
-        "the secret `{secret}` was not given to this run; with `plue run`, set it in the \
-         environment of plue and pass `--secret {secret}`"
+        "the secret `{secret}` was not given to this run; set it with `plue secret set {secret}`, \
+         or set a variable of this name for plue and pass `--secret {secret}`"
     )
 }
 
