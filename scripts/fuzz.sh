@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Fuzzes the evaluator: every target of evaluator/fuzz for SECONDS_EACH seconds (60), beginning with
-# its committed seeds. What was found stays in $CARGO_TARGET_DIR/fuzz; the exit status is 1 and the
+# Fuzzes what takes foreign bytes: every target of FOLDERS for SECONDS_EACH seconds (60), beginning
+# with its committed seeds. What was found stays in $CARGO_TARGET_DIR/fuzz; the exit status is 1 and the
 # path of the file that does it is printed.
 #
 # usage: scripts/fuzz.sh [TARGET…]
 set -euo pipefail
 
+# Each holds a package with targets, `fuzz`.
+readonly FOLDERS=(evaluator engine/spec)
 readonly FUZZ_VERSION=0.13.2
 readonly SECONDS_EACH=${SECONDS_EACH:-60}
 # A file that needs longer than this is a finding. The jail's second of CPU time is not there.
@@ -57,7 +59,8 @@ run_target() {
 
 main() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
-    local target out
+    local root target out
+    root=$PWD
     target=$(realpath -m -- "${CARGO_TARGET_DIR:-target}")
     out=$target/fuzz
     export PATH=$target/tools/bin:$PATH
@@ -65,14 +68,16 @@ main() {
     mkdir -p -- "$out"
     touch -- "$out/started"
     mapfile -t cargo < <(fuzz_command)
-    local -a names=("$@")
-    ((${#names[@]} > 0)) || mapfile -t names < <(basename -s .rs -a evaluator/fuzz/seeds/* | sort)
-    cd evaluator
     # CPython keeps memory until the process ends.
     export ASAN_OPTIONS=detect_leaks=0
-    local failed=0 name
-    for name in "${names[@]}"; do
-        run_target "$name" "$out" || failed=1
+    local failed=0 folder name seeds
+    for folder in "${FOLDERS[@]}"; do
+        cd "$root/$folder"
+        for seeds in fuzz/seeds/*; do
+            name=$(basename "$seeds")
+            if (($# > 0)) && [[ " $* " != *" $name "* ]]; then continue; fi
+            run_target "$name" "$out" || failed=1
+        done
     done
     return "$failed"
 }
