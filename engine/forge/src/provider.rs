@@ -53,6 +53,15 @@ impl Provider {
         }
     }
 
+    /// The ref under which the forge keeps the head of a pull request, also of one from a fork.
+    #[must_use]
+    pub fn pull_request_ref(self, number: u64) -> String {
+        match self {
+            Self::GitLab => format!("refs/merge-requests/{number}/head"),
+            Self::GitHub | Self::Gitea | Self::Forgejo => format!("refs/pull/{number}/head"),
+        }
+    }
+
     /// The headers that may name the event, the forge's own first.
     #[must_use]
     pub(crate) const fn event_headers(self) -> &'static [&'static str] {

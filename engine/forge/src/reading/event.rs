@@ -123,10 +123,16 @@ impl Reading {
             head: side(&pr.head_ref, &pr.head_sha, pr.head_repo.as_deref()),
             fork: pr.from_fork.unwrap_or(true),
         };
-        let head = cleaned(pr.head_ref.as_ref());
+        // `ref` and `branch` are this repository's. A fork may call its branch like one of ours, and
+        // a condition on `event.branch` must not take the one for the other.
+        let own = cleaned(pr.head_ref.as_ref()).filter(|_| pr.from_fork == Some(false));
+        let git_ref = match &own {
+            Some(name) => format!("refs/heads/{name}"),
+            None => self.provider.pull_request_ref(pr.number),
+        };
         Ok(Event {
-            git_ref: head.as_ref().map(|name| format!("refs/heads/{name}")),
-            branch: head,
+            git_ref: Some(git_ref),
+            branch: own,
             sha: cleaned(pr.head_sha.as_ref()),
             pull_request: Some(pull_request),
             ..self.plain(EventType::PullRequest)?

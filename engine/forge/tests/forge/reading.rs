@@ -219,9 +219,28 @@ fn a_pull_request_of_unknown_origin_is_from_a_fork_for_workflows() {
         "base":{"ref":"main"}},"repository":{"full_name":"o/r"}}"#;
     let reading = read(Provider::Gitea, "pull_request", body);
     assert_eq!(serde_json::to_value(&reading).unwrap()["pr"]["from_fork"], Json::Null);
-    let request = reading.event().unwrap().pull_request.unwrap();
+    let event = reading.event().unwrap();
+    assert_eq!((event.branch, event.git_ref.as_deref()), (None, Some("refs/pull/1/head")));
+    let request = event.pull_request.unwrap();
     assert!(request.fork);
     assert!(!request.draft);
+}
+
+#[test]
+fn the_branch_of_a_fork_is_never_taken_for_one_of_ours() {
+    let body = |head: &str| {
+        format!(
+            r#"{{"action":"opened","pull_request":{{"number":7,"base":{{"ref":"main"}},
+            "head":{{"ref":"main","sha":"1","repo":{{"full_name":"{head}"}}}}}},
+            "repository":{{"full_name":"o/r"}}}}"#
+        )
+    };
+    let event = read(Provider::GitHub, "pull_request", &body("eve/r")).event().unwrap();
+    assert_eq!((event.branch, event.git_ref.as_deref()), (None, Some("refs/pull/7/head")));
+    assert_eq!(event.pull_request.unwrap().head.git_ref, "main");
+    let event = read(Provider::GitHub, "pull_request", &body("O/R")).event().unwrap();
+    assert_eq!(event.branch.as_deref(), Some("main"));
+    assert_eq!(event.git_ref.as_deref(), Some("refs/heads/main"));
 }
 
 #[test]
