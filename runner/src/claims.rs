@@ -80,6 +80,11 @@ impl Claims {
         Ok((claims, open))
     }
 
+    /// Whether no attempt was ever taken here.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.fences.is_empty()
+    }
+
     /// The highest fence that was taken for this attempt.
     pub(crate) fn last(&self, attempt: &AttemptId) -> Option<Fence> {
         self.fences.get(attempt).copied()

@@ -2,14 +2,14 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use plue_flow::{Input, input::Reopen};
 use plue_plan::RunId;
 use plue_pool::{LocalPool, local::POOL};
-use plue_runtime::{Clock, Ids, Stop, Tasks};
+use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
 use plue_store::Store;
 
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
         environment::SecretSource,
     },
 };
+
+/// Between two looks for what dead engines left, as long as runs are driven.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Bounds that the operator sets.
 #[derive(Debug, Clone)]
@@ -75,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
+    /// When this engine last looked for what dead ones left.
+    tidied: Mutex<Option<Mark>>,
 }
 
 /// What an engine is made of.
@@ -105,6 +110,7 @@ impl Engine {
             clock: parts.clock,
             ids: parts.ids,
             tasks: parts.tasks,
+            tidied: Mutex::new(None),
         }))
     }
 
@@ -147,7 +153,7 @@ impl Engine {
         secrets: Arc<dyn SecretSource>,
         stop: Stop,
     ) -> Result<RunHandle, Error> {
-        self.tidy().await?;
+        self.tidy_at_times().await?;
         Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: false })
             .await
     }
@@ -163,12 +169,27 @@ impl Engine {
         secrets: Arc<dyn SecretSource>,
         stop: Stop,
     ) -> Result<RunHandle, Error> {
-        self.tidy().await?;
+        self.tidy_at_times().await?;
         Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: true }).await
     }
 
+    /// [`Engine::tidy`], if this engine has not just done it: the dead do not become more within a
+    /// second, and with many runs the look itself would cost more than they do.
+    async fn tidy_at_times(&self) -> Result<(), Error> {
+        let clock = self.0.clock;
+        {
+            let mut last = self.0.tidied.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|mark| clock.elapsed(mark) < TIDY_EVERY) {
+                return Ok(());
+            }
+            *last = Some(clock.mark());
+        }
+        self.tidy().await
+    }
+
     /// Ends the runners and removes the locks of runs that are over: an engine that died between the end of its run and
-    /// the release of the runner left them behind. Every run that is driven does this first.
+    /// the release of the runner left them behind. Runs that are driven do this first, the first one and
+    /// then one in a second.
     ///
     /// # Errors
     /// [`Error::Store`].

@@ -13,6 +13,8 @@ use crate::{
     link::{Dial, fraction},
 };
 
+/// A runner that never had work waits no longer than this for an engine.
+const UNUSED: Duration = Duration::from_secs(5);
 /// Between looks at the deadlines.
 const TICK: Duration = Duration::from_millis(500);
 /// The same while a result waits for its verdict.
@@ -78,9 +80,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let is_down = matches!(self.connection, Connection::Down(_));
         let running = self.running();
         // Whatever was asked before: nobody is there any more to deliver to. Results stay on disk.
-        let is_orphan = self
-            .lonely_since
-            .is_some_and(|since| self.clock.elapsed(since) >= self.options.orphan_after);
+        let is_orphan =
+            self.lonely_since.is_some_and(|since| self.clock.elapsed(since) >= self.patience());
         if running == 0 && is_orphan {
             return true;
         }
@@ -93,6 +94,13 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 running == 0 && (self.held.is_empty() || is_down || is_late)
             }
         }
+    }
+
+    /// How long to wait for an engine without work. One that was started early, and whose engine died
+    /// before there was a run, holds nothing that anybody could miss.
+    fn patience(&self) -> Duration {
+        let after = self.options.orphan_after;
+        if self.claims.is_unused() { after.min(UNUSED) } else { after }
     }
 
     /// Time until deadlines are looked at again.
