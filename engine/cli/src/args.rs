@@ -45,6 +45,9 @@ pub struct Global {
     /// Say only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Write metrics here at the end, as Prometheus reads them
+    #[arg(long, global = true, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// When to use colours.
@@ -105,6 +108,12 @@ pub enum Command {
     Logs(LogsArgs),
     /// Stop a run
     Cancel(CancelArgs),
+    /// Approve a step that waits for a decision
+    Approve(crate::commands::decide::DecideArgs),
+    /// Reject a step that waits for a decision
+    Reject(crate::commands::decide::DecideArgs),
+    /// Answer a call that waits, with its one-time token
+    Callback(crate::commands::callback::CallbackArgs),
     /// Continue an ended run: failed steps, or from one step on
     Retry(RetryArgs),
     /// Start a new run of the same plan and event
@@ -113,6 +122,12 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Tell why a run or step did what it did
     Explain(ExplainArgs),
+    /// List or fetch the files that the steps of a run have kept
+    Artifacts(crate::commands::artifacts::ArtifactsArgs),
+    /// Write a whole run into one file
+    Export(crate::commands::export::ExportArgs),
+    /// Read a run from a file that `plue export` wrote
+    Open(crate::commands::open::OpenArgs),
     /// Print the digest of a file
     Hash(HashArgs),
     /// Check this machine: tools, directories, jail
@@ -133,6 +148,17 @@ pub enum Command {
     /// List, show and use templates of workflows
     #[command(subcommand)]
     Template(crate::commands::template::TemplateCommand),
+    /// Show how webhook deliveries are read
+    #[command(subcommand)]
+    Event(crate::commands::event::EventCommand),
+    /// Serve the API, webhooks and schedules, and run what they start
+    Serve(crate::commands::serve::ServeArgs),
+    /// Watch repositories with a server
+    #[command(subcommand)]
+    Repo(crate::commands::repo::RepoCommand),
+    /// Make, list and remove tokens of a server's API
+    #[command(subcommand)]
+    Token(crate::commands::token::TokenCommand),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -175,7 +201,10 @@ pub struct RunArgs {
     /// A secret, taken from the variable of the same name in plue's own environment
     #[arg(long = "secret", value_name = "NAME")]
     pub secrets: Vec<String>,
-    /// Never ask on the terminal
+    /// Do not wait for people: exit with code 6 when the run waits for a decision, an event or a callback
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Never ask on the terminal; where somebody has to decide, the same as --no-wait
     #[arg(long)]
     pub no_input: bool,
     /// How the result is printed
@@ -306,6 +335,8 @@ pub struct RetryArgs {
     /// This step and everything behind it
     #[arg(long, value_name = "STEP")]
     pub from: Option<String>,
+    #[command(flatten)]
+    pub files: crate::commands::retry::FilesArgs,
     /// A secret, taken from the variable of the same name in plue's own environment
     #[arg(long = "secret", value_name = "NAME")]
     pub secrets: Vec<String>,

@@ -53,6 +53,8 @@ impl Interrupts {
 pub enum Begin {
     /// From where the store says it is.
     Drive,
+    /// The same, but not longer than until somebody outside has to answer.
+    UntilAsked,
     /// Again, after it had ended.
     Reopen(Reopen),
 }
@@ -76,6 +78,7 @@ pub async fn attend(
     let mut follower = Follower::new(engine.store(), run, live, steps.clone()).patient();
     let handle = match begin {
         Begin::Drive => engine.drive(run, secrets, Stop::never()).await,
+        Begin::UntilAsked => engine.drive_until_asked(run, secrets, Stop::never()).await,
         Begin::Reopen(from) => {
             follower.skip_past().await.map_err(|error| from_store(&error))?;
             engine.reopen(run, ("plue retry", from), secrets, Stop::never()).await
@@ -126,9 +129,12 @@ async fn watch<W: io::Write>(
     // Not a closed pipe, which is how a reader says that it has seen enough.
     let mut unwritten = None;
     let mut driver = std::pin::pin!(handle.wait());
-    let (mut status, mut showing, mut count) = (None, true, 0_u32);
+    let (mut status, mut showing, mut count) = (None::<RunStatus>, true, 0_u32);
     loop {
         if let (Some(status), false) = (status, showing) {
+            if !status.is_terminal() {
+                follower.show_now().await.map_err(|error| from_store(&error))?;
+            }
             return match unwritten {
                 Some(error) => Err(output::refused(&error)),
                 None => Ok((status, count > 0)),
@@ -145,7 +151,10 @@ async fn watch<W: io::Write>(
                 Err(FollowError::Store(error)) => return Err(from_store(&error)),
             },
             ended = &mut driver, if status.is_none() => {
-                status = Some(ended.map_err(|error| from_executor(&error))?);
+                let ended = ended.map_err(|error| from_executor(&error))?;
+                status = Some(ended);
+                // It goes on another time; the display would wait for its end.
+                showing &= ended.is_terminal();
             }
             Ok(()) = trouble.changed(), if status.is_none() => {
                 output::say(&words_on(trouble.borrow_and_update().as_deref()));

@@ -10,25 +10,34 @@ use crate::{
 };
 
 pub mod agent;
+pub mod artifacts;
+pub mod callback;
 mod cancel;
 mod completions;
 mod config;
+pub mod decide;
 mod doctor;
+pub mod event;
 mod explain;
+pub mod export;
 mod hash;
 mod list;
 mod logs;
+pub mod open;
 mod plan;
 pub mod prompt;
+pub mod repo;
 mod rerun;
 mod resume;
-mod retry;
+pub mod retry;
 mod run;
 mod runs;
 mod schema;
 pub mod secret;
+pub mod serve;
 mod status;
 pub mod template;
+pub mod token;
 mod validate;
 
 /// Runs a command.
@@ -42,10 +51,16 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Status(args) => status::run(&args, app),
         Command::Logs(args) => logs::run(&args, app),
         Command::Cancel(args) => cancel::run(&args, app),
+        Command::Approve(args) => decide::run(&args, true, app),
+        Command::Reject(args) => decide::run(&args, false, app),
+        Command::Callback(args) => callback::run(&args, app),
         Command::Retry(args) => retry::run(&args, app),
         Command::Rerun(args) => rerun::run(&args, app),
         Command::Resume(args) => resume::run(&args, app),
         Command::Explain(args) => explain::run(&args, app),
+        Command::Artifacts(args) => artifacts::run(&args, app),
+        Command::Export(args) => export::run(&args, app),
+        Command::Open(args) => open::run(&args, app),
         Command::Hash(args) => hash::run(&args),
         Command::Doctor(args) => doctor::run(&args, app),
         Command::Completions(args) => completions::run(&args),
@@ -54,6 +69,10 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Agent(command) => agent::run(&command, app),
         Command::Secret(command) => secret::run(&command, app),
         Command::Template(command) => template::run(&command, app),
+        Command::Event(command) => event::run(&command, app),
+        Command::Serve(args) => serve::run(&args, app),
+        Command::Repo(command) => repo::run(&command, app),
+        Command::Token(command) => token::run(&command, app),
         Command::Config(command) => config::run(&command, app),
     }
 }

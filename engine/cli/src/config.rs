@@ -40,14 +40,58 @@ pub struct Config {
     pub database: Option<String>,
     /// `auto`, `always` or `never`.
     pub color: String,
+    /// Where a command writes its metrics at its end; absent: nowhere.
+    pub metrics_file: Option<PathBuf>,
     /// Steps at the same time at most, whatever a plan says; absent: no limit.
     pub max_parallel: Option<u32>,
     /// How long finished runs are kept.
     pub retention: DurationText,
+    /// Checkpoints of the workspace.
+    pub checkpoints: CheckpointsConfig,
+    /// Files that steps keep.
+    pub artifacts: ArtifactsConfig,
+    /// Caches of steps.
+    pub cache: CacheConfig,
+    /// Calls of the engine itself.
+    pub calls: CallsConfig,
     /// The evaluator.
     pub evaluator: EvaluatorConfig,
     /// The runners.
     pub runner: RunnerConfig,
+}
+
+/// `[checkpoints]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointsConfig {
+    /// `auto` or `off`.
+    pub mode: String,
+}
+
+/// `[artifacts]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactsConfig {
+    /// How long their content is kept.
+    pub retention: DurationText,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Bytes of all caches together; beyond that the longest unused go.
+    pub quota_bytes: u64,
+    /// A cache that was not used for so long goes.
+    pub retention: DurationText,
+}
+
+/// `[calls]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallsConfig {
+    /// Where `call` steps may go beside public addresses: hosts, addresses, networks.
+    pub allow: Vec<String>,
 }
 
 /// `[evaluator]`
@@ -119,8 +163,16 @@ impl Config {
             state_dir: environment.state_dir(),
             database: None,
             color: "auto".to_owned(),
+            metrics_file: None,
             max_parallel: None,
             retention: DurationText::new("30d"),
+            checkpoints: CheckpointsConfig { mode: "auto".to_owned() },
+            artifacts: ArtifactsConfig { retention: DurationText::new("90d") },
+            cache: CacheConfig {
+                quota_bytes: 10 * 1024 * 1024 * 1024,
+                retention: DurationText::new("30d"),
+            },
+            calls: CallsConfig { allow: Vec::new() },
             evaluator: EvaluatorConfig { binary: None, allow_missing: Vec::new() },
             runner: RunnerConfig {
                 binary: None,
@@ -238,6 +290,10 @@ impl Layers {
         }
         if let Some(url) = &global.database {
             self.set("database", Value::String(url.clone()), Origin::Flag("--database"));
+        }
+        if let Some(path) = &global.metrics_file {
+            let value = Value::String(path.display().to_string());
+            self.set("metrics_file", value, Origin::Flag("--metrics-file"));
         }
         if let Some(color) = global.color {
             let text = format!("{color:?}").to_lowercase();

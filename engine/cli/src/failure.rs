@@ -94,11 +94,34 @@ pub fn from_executor(error: &plue_executor::Error) -> Failure {
         Error::Refused { .. } => Failure::usage(error.to_string()),
         Error::Busy { .. } => Failure::infrastructure(error)
             .hint("follow it with `plue logs -f`, stop it with `plue cancel`"),
+        Error::Conflict { .. } => {
+            let diagnostic = Diagnostic::error(codes::FILES, error.to_string());
+            Failure::new(Exit::NotFound, diagnostic).hint(
+                "`--keep-files` goes on with the files as they are; `--force` puts them back and \
+                 keeps copies of what it overwrites",
+            )
+        }
         Error::MissingPlan { .. }
         | Error::Corrupt { .. }
         | Error::Overtaken { .. }
         | Error::Pool(_)
         | Error::State { .. } => Failure::infrastructure(error),
+    }
+}
+
+/// An error of a file with a run.
+#[must_use]
+pub fn from_archive(error: &crate::archive::Error) -> Failure {
+    use crate::archive::Error;
+    match error {
+        Error::Io(error) => Failure::infrastructure(error),
+        Error::Store(error) => from_store(error),
+        Error::Refused(message) => Failure::usage(message.clone()),
+        Error::Bad(_) => {
+            let diagnostic = Diagnostic::error(codes::ARCHIVE, error.to_string());
+            Failure::new(Exit::Usage, diagnostic)
+                .hint("get the file again from where it was exported")
+        }
     }
 }
 
@@ -142,6 +165,10 @@ pub mod codes {
     pub const SECRET: Code = Code::new("PLUE-C0009");
     /// The master key of the secrets is missing or cannot be used.
     pub const KEY: Code = Code::new("PLUE-C0010");
+    /// Files that a retry would put back were changed outside of the run.
+    pub const FILES: Code = Code::new("PLUE-C0011");
+    /// A file is no exported run.
+    pub const ARCHIVE: Code = Code::new("PLUE-C0012");
 }
 
 #[cfg(test)]
@@ -151,9 +178,20 @@ mod tests {
     #[test]
     fn every_code_has_a_page_that_says_what_to_do() {
         let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
-        for code in
-            [USAGE, NOT_FOUND, INFRASTRUCTURE, CONFIG, UNREADABLE, INPUT, EVENT, ROLE, SECRET, KEY]
-        {
+        for code in [
+            USAGE,
+            NOT_FOUND,
+            INFRASTRUCTURE,
+            CONFIG,
+            UNREADABLE,
+            INPUT,
+            EVENT,
+            ROLE,
+            SECRET,
+            KEY,
+            FILES,
+            ARCHIVE,
+        ] {
             let page = std::fs::read_to_string(format!("{pages}/{code}.md")).unwrap();
             assert!(page.starts_with(&format!("# {code}: ")), "{code}");
             assert!(page.contains("What to do: "), "{code}");

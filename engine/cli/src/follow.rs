@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView};
+use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView, fact::Reason};
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_runtime::Clock;
 use plue_store::{AttemptRow, Error, LogRange, LogStream, Store};
@@ -131,6 +131,19 @@ impl<'a, W: Write> Follower<'a, W> {
         }
     }
 
+    /// Shows what is new once more; the run goes on another time.
+    ///
+    /// # Errors
+    /// The database. That nobody reads the output any more is no matter at the end.
+    pub async fn show_now(&mut self) -> Result<(), Error> {
+        match self.show().await {
+            Ok(()) | Err(FollowError::Output(_)) => {}
+            Err(FollowError::Store(error)) => return Err(error),
+        }
+        let _closed_is_no_matter = self.live.erase();
+        Ok(())
+    }
+
     /// Shows what is new, in the order in which steps ended; what has not ended comes last.
     async fn show(&mut self) -> Result<(), FollowError> {
         let steps = self.store.steps(self.run).await?;
@@ -197,11 +210,16 @@ impl<'a, W: Write> Follower<'a, W> {
             return Ok(());
         }
         self.said.insert(view.step.clone(), now);
+        // Whoever selects steps knows that the others do not run.
+        if view.reason == Some(Reason::NotSelected) {
+            return Ok(());
+        }
         let reason = view.reason.as_ref().map(ToString::to_string);
         match view.status {
             StepStatus::Pending | StepStatus::Queued | StepStatus::Running => {}
             StepStatus::Waiting => {
                 let words = reason.unwrap_or_else(|| "waits for its next attempt".to_owned());
+                let words = format!("{words}{}", words::how_to_answer(self.run, view));
                 self.live.note(view.status, view.step.as_str(), &words)?;
             }
             StepStatus::Success

@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a binary has no outside; `pub` is what leaves a module")]
 
 mod app;
+mod archive;
 mod args;
 mod attend;
 mod commands;
@@ -11,6 +12,7 @@ mod config;
 mod exit;
 mod failure;
 mod follow;
+mod metrics;
 mod output;
 mod records;
 mod render;
@@ -49,7 +51,9 @@ fn run(cli: Cli, environment: Environment) -> (App, Outcome) {
     match App::new(&cli.global, environment.clone()) {
         Ok(app) => {
             talk::listen(&app);
+            let metrics = metrics::begin(&app);
             let outcome = commands::dispatch(cli.command, &app);
+            metrics.end();
             (app, outcome)
         }
         Err(failure) => (App::fallback(environment), Err(failure)),

@@ -12,8 +12,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+pub mod event;
+pub mod server;
 pub mod story;
 pub mod texts;
+pub mod waiting;
 
 /// The version of all documents.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -50,6 +53,11 @@ pub struct Status {
     pub run: RunRecord,
     /// Its steps in the order of the plan, then hooks.
     pub steps: Vec<StepRecord>,
+    /// The plan's `outputs`, once all its steps ended well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Json>,
+    /// What is waited for outside of plue.
+    pub waiting: Vec<waiting::WaitingRecord>,
 }
 
 /// `plue list`
@@ -388,7 +396,7 @@ mod tests {
     #[test]
     fn row_4_11_the_published_schemas_are_those_of_the_documents() {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas");
-        for published in ALL.iter().chain(&texts::ALL) {
+        for published in ALL.iter().chain(&texts::ALL).chain(&server::ALL) {
             let name = published.name;
             let file = std::fs::read_to_string(folder.join(format!("{name}.json")));
             let current: Json = serde_json::from_str(&file.unwrap_or_default()).unwrap_or_default();
@@ -402,6 +410,7 @@ mod tests {
     #[test]
     fn no_name_is_given_to_two_schemas() {
         let mut names: Vec<_> = ALL.iter().map(|published| published.name).collect();
+        names.extend(server::ALL.iter().map(|published| published.name));
         names.extend(texts::ALL.iter().map(|published| published.name));
         names.extend(plue_plan::schema::ALL.iter().map(|published| published.name));
         let count = names.len();

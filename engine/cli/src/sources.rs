@@ -20,6 +20,7 @@ use serde_json::{Map, Value as Json};
 use crate::{app::App, args::SourceArgs, exit::Exit, failure::Failure};
 
 mod builtin;
+mod children;
 mod event;
 mod inputs;
 mod kept;
@@ -28,6 +29,7 @@ mod problem;
 mod roles;
 
 pub use builtin::WithSample;
+pub use children::Children;
 pub use event::base;
 pub use kept::{Kept, Opening};
 pub use place::{Place, Target};

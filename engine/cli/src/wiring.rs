@@ -2,17 +2,18 @@
 //!
 //! Only composes; each room is built from its own options.
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use plue_executor::{Engine, Options, engine::Parts};
+use plue_executor::{Engine, Options, engine::Parts, perform::call::guard::Guard};
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Tasks};
-use plue_store::{Store, StoreOptions};
+use plue_store::{Durability, Store, StoreOptions};
 
 use crate::{
     app::App,
     exit::Exit,
     failure::{Failure, from_store},
+    sources::Children,
 };
 
 /// Runs a future to its end. One thread: a local run waits for processes and for SQLite's own
@@ -33,11 +34,17 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
 /// # Errors
 /// The state directory or the database cannot be used.
 pub async fn open_store(app: &App) -> Result<Store, Failure> {
+    open_store_for(app, Durability::default()).await
+}
+
+/// The same, with what a commit survives.
+///
+/// # Errors
+/// As [`open_store`].
+pub async fn open_store_for(app: &App, durability: Durability) -> Result<Store, Failure> {
     let state = &app.loaded.config.state_dir;
     make_private(state).map_err(|source| Failure::state_dir(state, &source))?;
-    Store::open(StoreOptions::new(app.loaded.database_url()))
-        .await
-        .map_err(|error| from_store(&error))
+    Store::open(options(app).durability(durability)).await.map_err(|error| from_store(&error))
 }
 
 /// Opens a database that exists, only to read.
@@ -45,14 +52,17 @@ pub async fn open_store(app: &App) -> Result<Store, Failure> {
 /// # Errors
 /// There is none, or it cannot be read.
 pub async fn open_existing(app: &App) -> Result<Store, Failure> {
-    let url = app.loaded.database_url();
-    if let Some(path) = url.strip_prefix("sqlite:")
-        && !PathBuf::from(path).exists()
-    {
+    if options(app).file().is_some_and(|path| !path.exists()) {
         return Err(Failure::not_found("nothing has run here yet")
             .hint(format!("the state directory is {}", app.loaded.config.state_dir.display())));
     }
-    Store::open(StoreOptions::new(url).existing()).await.map_err(|error| from_store(&error))
+    Store::open(options(app).existing()).await.map_err(|error| from_store(&error))
+}
+
+/// The database and, in the state directory, its larger blobs.
+fn options(app: &App) -> StoreOptions {
+    let config = &app.loaded.config;
+    StoreOptions::new(app.loaded.database_url()).blobs(config.state_dir.join("blobs"))
 }
 
 /// The engine of this process.
@@ -73,19 +83,22 @@ pub fn engine(app: &App, store: Store, tasks: &Tasks) -> Result<Engine, Failure>
     );
     let mut options = Options::new(config.state_dir.join("locks"));
     let grace = config.runner.grace.parse();
-    options.grace = grace.map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            plue_plan::Diagnostic::error(
-                crate::failure::codes::CONFIG,
-                format!("runner.grace: {error}"),
-            ),
-        )
-    })?;
+    options.grace = grace.map_err(|error| wrong("runner.grace", &error))?;
     options.log_cap_bytes = config.runner.log_limit_bytes;
+    options.checkpoints = config.checkpoints.mode != "off";
     options.control_poll = Duration::from_millis(200);
+    options.calls =
+        Guard::parse(&config.calls.allow).map_err(|error| wrong("calls.allow", &error))?;
+    options.workflows = Some(Arc::new(Children::new(app)));
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
+}
+
+/// A key of the configuration whose value cannot be used.
+fn wrong(key: &str, error: &dyn std::error::Error) -> Failure {
+    let message = format!("{key}: {error}");
+    let diagnostic = plue_plan::Diagnostic::error(crate::failure::codes::CONFIG, message);
+    Failure::new(Exit::Usage, diagnostic)
 }
 
 /// A directory that only this user may look into: logs may hold what was not meant to be shown.

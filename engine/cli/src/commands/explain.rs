@@ -14,7 +14,7 @@ use crate::{
     output,
     records::{
         AttemptRecord, RunRecord, SCHEMA_VERSION, StepRecord,
-        story::{Explained, Story},
+        story::{Explained, Moment, Story},
     },
     wiring,
 };
@@ -55,13 +55,21 @@ async fn explained(
     let facts = stored.map(|stored| stored.journal).unwrap_or_default();
     let journal = Journal::read(&facts, &loaded.plan);
     let rows = store.steps(id).await.map_err(failed)?;
+    let notes = store.notes(id).await.map_err(failed)?;
     let mut steps = Vec::new();
     for step in loaded.plan.all_steps() {
         if only.is_some_and(|only| *only != step.id) {
             continue;
         }
         let Some(row) = rows.iter().find(|row| row.view.step == step.id) else { continue };
-        let (conditions, events) = journal.of(&step.id);
+        let (conditions, mut events) = journal.of(&step.id);
+        events.extend(
+            notes
+                .iter()
+                .filter(|note| note.step == step.id)
+                .map(|note| Moment { at: note.at.to_string(), what: note.text.clone() }),
+        );
+        events.sort_by(|a, b| a.at.cmp(&b.at));
         let last_lines = match row.view.status {
             StepStatus::Failed | StepStatus::TimedOut => last_lines(store, id, &step.id).await?,
             StepStatus::Pending

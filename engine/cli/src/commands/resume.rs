@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use plue_executor::Engine;
+use plue_plan::RunId;
 use plue_runtime::Tasks;
 
 use super::{one_run, run::of_run};
@@ -46,11 +48,17 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
                 }
                 continue;
             }
+            // Whoever takes its parent up goes on with a child too.
+            if args.run.is_none() && is_child(&engine, &run).await? {
+                continue;
+            }
             output::say(&format!("run {run} is taken up"));
             resumed += 1;
             let secrets = of_run(app, &engine, &run, &args.secrets).await?;
             let secrets = Arc::new(secrets.secrets);
-            let exit = attend(app, &engine, &run, Begin::Drive, secrets.clone()).await?;
+            // One that waits for a person must not keep the others from going on.
+            let begin = if args.run.is_some() { Begin::Drive } else { Begin::UntilAsked };
+            let exit = attend(app, &engine, &run, begin, secrets).await?;
             if exit == Exit::Interrupted {
                 return Ok(exit);
             }
@@ -63,4 +71,12 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
         }
         Ok(worst)
     })
+}
+
+/// Whether the run is a child of one that has not ended.
+async fn is_child(engine: &Engine, run: &RunId) -> Result<bool, Failure> {
+    let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
+    let Some(parent) = loaded.origin.parent else { return Ok(false) };
+    let row = engine.store().run(&parent.run).await.map_err(|error| from_store(&error))?;
+    Ok(row.is_some_and(|row| !row.view.status.is_terminal()))
 }

@@ -21,6 +21,9 @@ use crate::{
     wiring,
 };
 
+/// Content that nothing refers to is given so long: a reference may be on its way, or the next run of
+/// the same workspace may want it.
+const UNREFERRED: &str = "7d";
 /// Attempts whose logs are packed after one run; the next run packs the rest.
 const MAX_PACKED: u32 = 1_000;
 
@@ -79,7 +82,8 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
             hash.short()
         ));
     }
-    let exit = attend(app, engine, &run, Begin::Drive, secrets).await?;
+    let begin = if args.no_wait || args.no_input { Begin::UntilAsked } else { Begin::Drive };
+    let exit = attend(app, engine, &run, begin, secrets).await?;
     tell(&run, exit, args.output)?;
     keep_house(app, engine).await;
     Ok(exit)
@@ -91,6 +95,9 @@ async fn keep_house(app: &App, engine: &Engine) {
     if let Err(error) = pack(engine.store()).await {
         tracing::warn!(%error, "logs not packed");
     }
+    if let Err(error) = sweep(app, engine.store()).await {
+        tracing::warn!(%error, "old content not removed");
+    }
     let Ok(kept) = app.loaded.config.retention.parse() else { return };
     let Ok(ended_before) = Clock::real().now().saturating_sub(kept) else { return };
     match engine.store().prune(ended_before).await {
@@ -98,6 +105,25 @@ async fn keep_house(app: &App, engine: &Engine) {
         Ok(count) => tracing::info!(count, "old runs deleted"),
         Err(error) => tracing::warn!(%error, "old runs not deleted"),
     }
+}
+
+/// Gives up old artifacts and caches, then the content that nothing refers to any more.
+async fn sweep(app: &App, store: &Store) -> Result<(), plue_store::Error> {
+    let config = &app.loaded.config;
+    let now = Clock::real().now();
+    let before = |kept: &plue_plan::DurationText| {
+        kept.parse().ok().and_then(|kept| now.saturating_sub(kept).ok())
+    };
+    if let Some(before) = before(&config.artifacts.retention) {
+        store.expire_artifacts(before).await?;
+    }
+    if let Some(before) = before(&config.cache.retention) {
+        store.evict_caches(config.cache.quota_bytes, before).await?;
+    }
+    if let Some(before) = before(&plue_plan::DurationText::new(UNREFERRED)) {
+        store.collect_blobs(before).await?;
+    }
+    Ok(())
 }
 
 async fn pack(store: &Store) -> Result<(), plue_store::Error> {
@@ -124,6 +150,7 @@ fn submission(max_parallel: Option<u32>, planned: Planned, only: Vec<StepId>) ->
             repository: planned.repo,
             read_set: planned.read_set,
             max_parallel,
+            parent: None,
         },
         plan: planned.sealed,
         source: planned.path,

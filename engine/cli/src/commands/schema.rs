@@ -11,7 +11,13 @@ use crate::{
 
 pub(super) fn run(args: &SchemaArgs) -> Outcome {
     // Schemas of the plan's types, then of the command line's documents.
-    let mut all = schema::ALL.iter().chain(&records::ALL).chain(&records::texts::ALL);
+    let mut all = schema::ALL
+        .iter()
+        .chain(&records::ALL)
+        .chain(&records::texts::ALL)
+        .chain(&records::event::ALL)
+        .chain(&records::server::ALL)
+        .chain(&plue_spec::workflow::schema::ALL);
     let Some(name) = &args.name else {
         all.try_for_each(|published| output::line(published.name))?;
         return Ok(Exit::Ok);

@@ -3,17 +3,18 @@
 use std::fmt::Write as _;
 
 use plue_executor::{Loaded, liveness::is_driven};
+use plue_flow::{Awaited, RunStatus};
 use plue_runtime::Clock;
-use plue_store::StepRow;
+use plue_store::{StepRow, Store};
 
 use super::one_run;
 use crate::{
     app::App,
     args::StatusArgs,
     exit::Exit,
-    failure::{Outcome, from_executor, from_store},
+    failure::{Failure, Outcome, from_executor, from_store},
     output,
-    records::{RunRecord, SCHEMA_VERSION, Status, StepRecord},
+    records::{RunRecord, SCHEMA_VERSION, Status, StepRecord, waiting::WaitingRecord},
     render::{table, words},
     terminal::{Style, sanitize},
     wiring,
@@ -29,15 +30,48 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
         let document = Status {
             schema_version: SCHEMA_VERSION,
             run: RunRecord::of(&loaded.row),
+            outputs: loaded.run.outputs().cloned(),
+            waiting: loaded.run.waiting().map(|waiting| WaitingRecord::of(&waiting)).collect(),
             steps: rows.iter().map(StepRecord::of).collect(),
         };
         output::list(args.output, &document, &document.steps, || shown(&loaded, &rows, app))?;
+        tell_waiting(&store, &loaded, app).await?;
         let locks = app.loaded.config.state_dir.join("locks");
         if !loaded.row.view.status.is_terminal() && !is_driven(&locks, &id) {
             output::say(&format!("nobody advances this run; go on with: plue resume {id}"));
         }
         Ok(Exit::Ok)
     })
+}
+
+/// How to answer what the run waits for, and behind which run it stands in its group.
+async fn tell_waiting(store: &Store, loaded: &Loaded, app: &App) -> Result<(), Failure> {
+    let id = &loaded.row.id;
+    if app.verbosity < 0 || loaded.row.view.status.is_terminal() {
+        return Ok(());
+    }
+    for waiting in loaded.run.waiting() {
+        if let Awaited::Decision { .. } = waiting.what {
+            let step = &waiting.step;
+            output::say(&format!(
+                "answer with: plue approve {id} {step}, or plue reject {id} {step}"
+            ));
+        }
+    }
+    let group = store.group_of(id).await.map_err(|error| from_store(&error))?;
+    if let (Some(group), RunStatus::Queued) = (group, loaded.row.view.status) {
+        let members = store.group(&group).await.map_err(|error| from_store(&error))?;
+        let before: Vec<&str> = members
+            .iter()
+            .take_while(|member| member.run != *id)
+            .map(|member| member.run.as_str())
+            .collect();
+        if !before.is_empty() {
+            let before = before.join(", ");
+            output::say(&format!("waits for its turn in the group `{group}` behind {before}"));
+        }
+    }
+    Ok(())
 }
 
 fn in_order_of_the_plan(mut rows: Vec<StepRow>, loaded: &Loaded) -> Vec<StepRow> {

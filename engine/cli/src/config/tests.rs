@@ -3,7 +3,14 @@
 use super::*;
 
 fn no_flags() -> Global {
-    Global { state_dir: None, database: None, color: None, verbose: 0, quiet: false }
+    Global {
+        state_dir: None,
+        database: None,
+        color: None,
+        verbose: 0,
+        quiet: false,
+        metrics_file: None,
+    }
 }
 
 fn write(path: &Path, text: &str) {

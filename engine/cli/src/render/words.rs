@@ -1,7 +1,8 @@
 //! Words and colours for states, times and durations.
 
 use jiff::{Timestamp, tz::TimeZone};
-use plue_flow::{RunStatus, StepStatus};
+use plue_flow::{Awaited, RunStatus, StepStatus, StepView, fact::Reason};
+use plue_plan::RunId;
 
 use crate::terminal::Style;
 
@@ -55,6 +56,17 @@ pub fn duration(from: Timestamp, to: Timestamp) -> String {
         1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
         60_000..3_600_000 => format!("{}m {:02}s", ms / 60_000, ms % 60_000 / 1_000),
         _ => format!("{}h {:02}m", ms / 3_600_000, ms % 3_600_000 / 60_000),
+    }
+}
+
+/// The command that answers a step that waits for a decision; empty for others.
+#[must_use]
+pub fn how_to_answer(run: &RunId, view: &StepView) -> String {
+    match &view.reason {
+        Some(Reason::Awaits { what: Awaited::Decision { .. }, .. }) => {
+            format!(" — plue approve {run} {step}, or plue reject {run} {step}", step = view.step)
+        }
+        Some(_) | None => String::new(),
     }
 }
 

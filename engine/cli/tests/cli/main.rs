@@ -3,9 +3,17 @@
 //! Nothing here talks to anything but this machine.
 
 #[cfg(test)]
+mod event;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
+mod keep;
+#[cfg(test)]
 mod machine;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod portable;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]
@@ -17,6 +25,8 @@ mod rows;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod state;
@@ -24,3 +34,7 @@ mod state;
 mod support;
 #[cfg(test)]
 mod templates;
+#[cfg(test)]
+mod waiting;
+#[cfg(test)]
+mod yaml;

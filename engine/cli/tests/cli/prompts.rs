@@ -152,9 +152,10 @@ fn the_texts_that_a_plan_names_are_pinned_with_it() {
     bench.commit();
     bench.plue(&["run"]).ends(1);
     bench.plue(&["plan", "--verify", "last"]).ends(0);
-    // The plan's own bytes are the same, and still this is not what the commit gives.
+    // The plan's own bytes are the same, and still it is not what ran.
     bench.write(".plue/prompts/foot.md", "?\n");
     bench.plue(&["run"]).ends(1);
+    bench.write(".plue/prompts/foot.md", "...\n");
     let said = bench.plue(&["plan", "--verify", "last"]).ends(3);
     assert!(format!("{}{}", said.stdout, said.stderr).contains("prompt foot"), "{said:?}");
 }

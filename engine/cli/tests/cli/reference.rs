@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 21] = [
+pub(crate) const COMMANDS: [&str; 22] = [
     "run",
     "plan",
     "validate",
@@ -26,6 +26,7 @@ pub(crate) const COMMANDS: [&str; 21] = [
     "agent",
     "secret",
     "template",
+    "event",
     "config",
 ];
 

@@ -35,12 +35,13 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 14] = [
+const FOREIGN: [&str; 15] = [
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
     "PLUE_STATE_DIR",
     "PLUE_DATABASE",
     "PLUE_COLOR",
+    "PLUE_METRICS_FILE",
     "PLUE_MAX_PARALLEL",
     "PLUE_RETENTION",
     "PLUE_EVALUATOR_BINARY",

@@ -148,3 +148,23 @@ fn retry_from_a_step_that_is_not_there_is_not_found() {
     assert_eq!(refused.code, 4, "{}", refused.stderr);
     assert!(refused.stderr.contains("no step `zz`"), "{}", refused.stderr);
 }
+
+/// `plue run` is killed while it waits; the decision is given to nobody, and taken up.
+#[test]
+fn row_0_04_a_wait_survives_a_kill() {
+    let bench = Bench::with(ASKS);
+    let mut run = bench.command(&["run"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let waits = |bench: &Bench| {
+        let said = bench.plue(&["status", "--output", "json"]);
+        said.code == 0 && said.json()["run"]["status"] == "waiting"
+    };
+    while !waits(&bench) {
+        assert!(run.try_wait().unwrap().is_none(), "it ended without waiting");
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    bench.plue(&["approve", "last", "ask", "--field", "env=dev"]).ends(0).tells(&["plue resume"]);
+    bench.plue(&["resume"]).ends(0);
+    assert_eq!(bench.plue(&["logs", "last", "ship"]).stdout, "to dev\n");
+    assert_eq!(bench.plue(&["logs", "last", "build"]).stdout, "built\n");
+}

@@ -1,0 +1,319 @@
+//! `plue repo`: the repositories that a server on this database watches.
+//!
+//! A bare repository on this machine gets a `post-receive` hook that writes what was pushed into the
+//! database: a push is not lost while no server runs.
+
+use std::{
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use plue_runtime::{Clock, Ids};
+use plue_server::secrets::{HOOK_SECRET, hook_scope_of};
+use plue_store::{DeliveryRow, DeliveryState, RepoRow, Store};
+use serde_json::json;
+
+use crate::{
+    app::App,
+    args::Format,
+    exit::Exit,
+    failure::{Failure, Outcome, from_store},
+    output,
+    records::{
+        SCHEMA_VERSION,
+        server::{RepoRecord, Repos},
+    },
+    render::table,
+    vault, wiring,
+};
+
+/// By this line a hook is known to be ours.
+const MARK: &str = "# written by `plue repo add`";
+/// Refs of one push.
+const MAX_PUSH_BYTES: u64 = 1024 * 1024;
+
+/// `plue repo`
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// Watch a repository: a bare one on this machine, or one of a forge
+    Add(AddRepoArgs),
+    /// List watched repositories
+    List(ListReposArgs),
+    /// Stop watching a repository; its runs stay
+    Rm(RemoveRepoArgs),
+    /// Take in a push; called by the hook of a local repository
+    #[command(hide = true)]
+    Received(ReceivedArgs),
+}
+
+/// Where a repository lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ForgeName {
+    /// On this machine
+    Local,
+    /// GitHub
+    Github,
+    /// GitLab
+    Gitlab,
+    /// Gitea
+    Gitea,
+    /// Forgejo
+    Forgejo,
+}
+
+/// `plue repo add`
+#[derive(Debug, Args)]
+pub struct AddRepoArgs {
+    /// As runs and tokens name it
+    #[arg(value_name = "OWNER/NAME")]
+    pub name: String,
+    /// A bare repository on this machine, or the address it is fetched from
+    #[arg(value_name = "PATH|URL")]
+    pub url: String,
+    /// Where it lives
+    #[arg(long, value_enum, default_value_t = ForgeName::Local, value_name = "FORGE")]
+    pub forge: ForgeName,
+    /// Its default branch
+    #[arg(long, default_value = "main", value_name = "NAME")]
+    pub default_branch: String,
+    /// Read the secret that the forge signs deliveries with from this file
+    #[arg(long, value_name = "PATH")]
+    pub webhook_secret: Option<PathBuf>,
+}
+
+/// `plue repo list`
+#[derive(Debug, Args)]
+pub struct ListReposArgs {
+    /// How the list is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `plue repo rm`
+#[derive(Debug, Args)]
+pub struct RemoveRepoArgs {
+    /// Its name
+    #[arg(value_name = "OWNER/NAME")]
+    pub name: String,
+}
+
+/// `plue repo received`
+#[derive(Debug, Args)]
+pub struct ReceivedArgs {
+    /// The repository's hook
+    #[arg(value_name = "HOOK")]
+    pub hook: String,
+}
+
+pub(super) fn run(command: &RepoCommand, app: &App) -> Outcome {
+    match command {
+        RepoCommand::Add(args) => add(args, app),
+        RepoCommand::List(args) => list(args, app),
+        RepoCommand::Rm(args) => remove(args, app),
+        RepoCommand::Received(args) => received(args, app),
+    }
+}
+
+// === impl ForgeName ===
+
+impl ForgeName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Gitea => "gitea",
+            Self::Forgejo => "forgejo",
+        }
+    }
+}
+
+fn add(args: &AddRepoArgs, app: &App) -> Outcome {
+    let is_name = |part: &str| {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(plain)
+    };
+    if args.name.len() > 256 || !args.name.contains('/') || !args.name.split('/').all(is_name) {
+        return Err(Failure::usage(format!("a repository is not named {:?}", args.name))
+            .hint("write owner/name"));
+    }
+    let url = match args.forge {
+        ForgeName::Local => bare(&args.url)?,
+        ForgeName::Github | ForgeName::Gitlab | ForgeName::Gitea | ForgeName::Forgejo => {
+            let remote = plue_forge::git::Remote::new(&args.url, None);
+            remote.map_err(|error| Failure::usage(error.to_string()))?;
+            args.url.clone()
+        }
+    };
+    let secret = args.webhook_secret.as_deref().map(read_secret).transpose()?;
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let row = RepoRow {
+            name: args.name.clone(),
+            forge: args.forge.as_str().to_owned(),
+            url,
+            hook: Ids::random().secret(),
+            default_branch: args.default_branch.clone(),
+            added_by: app.environment.get("USER").unwrap_or_else(|| "operator".to_owned()),
+            added_at: Clock::real().now(),
+        };
+        store.repo_add(&row).await.map_err(|error| from_store(&error))?;
+        if let Some(secret) = secret {
+            let keys = vault::make_keys(app)?;
+            let scope = hook_scope_of(&row.name);
+            let put = store.put_secret(&keys, &scope, HOOK_SECRET, secret.trim().as_bytes()).await;
+            put.map_err(|error| vault::from_secret(&error, app))?;
+        }
+        let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
+        let row = row.ok_or_else(|| Failure::not_found("the repository is gone already"))?;
+        tell(&row, args, app)?;
+        Ok(Exit::Ok)
+    })
+}
+
+/// What is left to do, done if plue can.
+fn tell(row: &RepoRow, args: &AddRepoArgs, app: &App) -> Result<(), Failure> {
+    if args.forge == ForgeName::Local {
+        install(Path::new(&row.url), &row.hook, app)?;
+        output::say(&format!("{} is watched: pushes to {} start runs", row.name, row.url));
+        return Ok(());
+    }
+    let path = RepoRecord::of(row).webhook.unwrap_or_default();
+    output::say(&format!("{} is watched; its webhook is POST {path} on the server", row.name));
+    if args.webhook_secret.is_none() {
+        output::say("no delivery is believed before a secret is set: --webhook-secret FILE");
+    }
+    Ok(())
+}
+
+/// The absolute path of a bare repository.
+fn bare(path: &str) -> Result<String, Failure> {
+    let wrong = |why: &str| {
+        Failure::usage(format!("{path}: {why}"))
+            .hint("make one: git init --bare PATH; then push to it")
+    };
+    let full = Path::new(path).canonicalize().map_err(|error| wrong(&error.to_string()))?;
+    if !full.join("HEAD").is_file() || !full.join("objects").is_dir() {
+        return Err(wrong("this is no bare git repository"));
+    }
+    full.to_str().map(str::to_owned).ok_or_else(|| wrong("the path is not UTF-8"))
+}
+
+fn read_secret(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    if text.trim().is_empty() {
+        return Err(Failure::usage(format!("{} is empty", path.display())));
+    }
+    Ok(text)
+}
+
+/// Writes the hook, unless somebody else's is there.
+fn install(repo: &Path, hook: &str, app: &App) -> Result<(), Failure> {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let folder = repo.join("hooks");
+    let file = folder.join("post-receive");
+    let failed = |error: std::io::Error| Failure::infrastructure(&error);
+    let program = std::env::current_exe().map_err(failed)?;
+    let state = &app.loaded.config.state_dir;
+    let state = state.canonicalize().unwrap_or_else(|_| state.clone());
+    let call = format!(
+        "{} --state-dir {} repo received {hook}",
+        quoted(&program.display().to_string()),
+        quoted(&state.display().to_string()),
+    );
+    if let Ok(there) = std::fs::read_to_string(&file)
+        && !there.contains(MARK)
+    {
+        return Err(Failure::usage(format!("{} is there already", file.display()))
+            .hint(format!("call this from it, with its standard input: {call}")));
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(failed)?;
+    let new = folder.join(".post-receive.plue");
+    let _left_behind = std::fs::remove_file(&new);
+    let mut out = std::fs::OpenOptions::new();
+    let mut out = out.write(true).create_new(true).mode(0o755).open(&new).map_err(failed)?;
+    out.write_all(format!("#!/bin/sh\n{MARK}\nexec {call}\n").as_bytes()).map_err(failed)?;
+    out.sync_all().map_err(failed)?;
+    std::fs::rename(&new, &file).map_err(failed)
+}
+
+/// As a shell reads one word.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+fn list(args: &ListReposArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let rows = store.repos().await.map_err(|error| from_store(&error))?;
+        let repos = rows.iter().map(RepoRecord::of).collect();
+        let document = Repos { schema_version: SCHEMA_VERSION, repos };
+        output::list(args.output, &document, &document.repos, || {
+            let rows = document.repos.iter().map(|repo| {
+                let cells = [&repo.name, &repo.forge, &repo.default_branch, &repo.url];
+                cells.map(table::plain).to_vec()
+            });
+            let head = ["NAME", "FORGE", "BRANCH", "FROM"];
+            table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
+        })?;
+        Ok(Exit::Ok)
+    })
+}
+
+fn remove(args: &RemoveRepoArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
+        let Some(row) = row else {
+            return Err(Failure::not_found(format!("`{}` is not watched", args.name))
+                .hint("see `plue repo list`"));
+        };
+        store.repo_remove(&row.name).await.map_err(|error| from_store(&error))?;
+        let file = Path::new(&row.url).join("hooks/post-receive");
+        let ours = std::fs::read_to_string(&file).is_ok_and(|text| text.contains(MARK));
+        if row.forge == "local" && ours {
+            std::fs::remove_file(&file).map_err(|error| Failure::infrastructure(&error))?;
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+/// Stores what `git receive-pack` says on standard input: `OLD NEW REF` lines (githooks(5)).
+fn received(args: &ReceivedArgs, app: &App) -> Outcome {
+    let mut text = String::new();
+    let read = std::io::stdin().take(MAX_PUSH_BYTES).read_to_string(&mut text);
+    read.map_err(|error| Failure::infrastructure(&error))?;
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        for line in text.lines() {
+            let mut words = line.splitn(3, ' ');
+            let (Some(before), Some(after), Some(git_ref)) =
+                (words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            let actor = app.environment.get("USER");
+            let push = json!({"before": before, "after": after, "ref": git_ref, "actor": actor});
+            keep(&store, &args.hook, push.to_string().into_bytes()).await?;
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+async fn keep(store: &Store, hook: &str, body: Vec<u8>) -> Result<(), Failure> {
+    let delivery = DeliveryRow {
+        forge: "local".to_owned(),
+        hook: hook.to_owned(),
+        // Each push is one of its own: going back and forth between two commits is two pushes.
+        id: Ids::random().text(),
+        headers: json!({}),
+        body,
+        received_at: Clock::real().now(),
+        state: DeliveryState::New,
+        note: None,
+    };
+    store.receive(delivery).await.map_err(|error| from_store(&error))?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! `plue serve`: the API, webhooks, schedules and runs of watched repositories, until it is stopped.
+//! The first signal drains: nothing new, what runs may finish. The second ends it now.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use clap::Args;
+use plue_api::{Api, Limits, router, server};
+use plue_planner::{Options as PlannerOptions, Planner, Rate};
+use plue_runtime::{Clock, Ids, Phase, Shutdown, Tasks, metrics};
+use plue_server::{Options, Parts, Server, listen, receive};
+use plue_store::{Durability, Store};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    app::App,
+    exit::Exit,
+    failure::{Failure, Outcome, from_store},
+    output, vault, wiring,
+};
+
+/// `plue serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where it listens. Only this machine can reach the default; put a proxy that speaks TLS before
+    /// any other
+    #[arg(long, default_value = "127.0.0.1:8787", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// Runs at the same time at most
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub max_runs: usize,
+}
+
+/// Without a wake-up the store is looked at this often: other processes write to it.
+const POLL: Duration = Duration::from_millis(200);
+
+pub(super) fn run(args: &ServeArgs, app: &App) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::infrastructure(&error))?;
+    runtime.block_on(serve(args, app))
+}
+
+async fn serve(args: &ServeArgs, app: &App) -> Outcome {
+    // A second recorder means that somebody counts already.
+    let _counted = metrics::install();
+    let store = wiring::open_store_for(app, Durability::Full).await?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        Failure::usage(format!("cannot listen on {}: {error}", args.listen))
+            .hint("another server may run; choose another port with --listen")
+    })?;
+    let address = listener.local_addr().map_err(|error| Failure::infrastructure(&error))?;
+    let (tasks, clock) = (Tasks::new(), Clock::real());
+    let (shutdown, stop) = Shutdown::new();
+    let server = server_of(args, app, &store, &tasks, &shutdown)?;
+    let api = Api::new(server::Parts {
+        store: store.clone(),
+        commands: Arc::new(server.clone()),
+        clock,
+        ids: Ids::random(),
+        limits: Limits::default(),
+        stop: stop.clone(),
+        metrics: metrics::render,
+    });
+    let routes = router(api).merge(receive::hooks(server.clone()));
+    hint(&store, app).await?;
+    output::line(&format!("plue listens on http://{address}"))?;
+    let mut watch = std::pin::pin!(signals(&shutdown));
+    let work = async {
+        tokio::join!(
+            server.work(),
+            listen::serve(listener, routes, stop.clone(), tasks.clone(), clock)
+        );
+    };
+    tokio::select! {
+        () = work => {}
+        ended = &mut watch => ended?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn server_of(
+    args: &ServeArgs,
+    app: &App,
+    store: &Store,
+    tasks: &Tasks,
+    shutdown: &Shutdown,
+) -> Result<Server, Failure> {
+    let config = &app.loaded.config;
+    let clock = Clock::real();
+    let binary = app.program(config.evaluator.binary.as_deref(), "plue-evaluator");
+    let mut options = PlannerOptions::new(binary);
+    options.allow_missing.clone_from(&config.evaluator.allow_missing);
+    Ok(Server::new(Parts {
+        options: Options {
+            state_dir: config.state_dir.clone(),
+            max_runs: args.max_runs.max(1),
+            poll: POLL,
+        },
+        store: store.clone(),
+        engine: wiring::engine(app, store.clone(), tasks)?,
+        planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
+        keys: vault::open_keys(app).ok(),
+        clock,
+        ids: Ids::random(),
+        tasks: tasks.clone(),
+        stop: shutdown.stop(),
+    }))
+}
+
+/// A server that nobody can talk to is no use.
+async fn hint(store: &Store, app: &App) -> Result<(), Failure> {
+    let tokens = store.tokens().await.map_err(|error| from_store(&error))?;
+    if tokens.is_empty() && app.verbosity >= 0 {
+        output::say("there are no tokens yet: plue token create --name me --role admin");
+    }
+    let repos = store.repos().await.map_err(|error| from_store(&error))?;
+    if repos.is_empty() && app.verbosity >= 0 {
+        output::say("no repository is watched yet: plue repo add OWNER/NAME PATH");
+    }
+    Ok(())
+}
+
+/// Ends when the server is to end now.
+async fn signals(shutdown: &Shutdown) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::infrastructure(&error);
+    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+    for phase in [Phase::Draining, Phase::Aborting] {
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+        }
+        if phase == Phase::Draining {
+            output::say("draining: nothing new starts; again to end now");
+        }
+        shutdown.advance(phase);
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! The record of `plue event decode`.
+
+use plue_forge::Reading;
+use plue_plan::{
+    Diagnostic, Event,
+    schema::{Published, of},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The schemas of these documents.
+pub const ALL: [Published; 1] = [Published { name: "event-decode", schema: of::<Decoded> }];
+
+/// `plue event decode`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Decoded {
+    /// Always 1.
+    pub schema_version: u32,
+    /// What the forge would be answered: `2xx`, or the number of a refusal.
+    pub http: String,
+    /// Why it would be refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Diagnostic>,
+    /// What the delivery says; its fields stand beside `http`.
+    #[serde(flatten)]
+    pub reading: Option<Reading>,
+    /// What makes a redelivery recognisable.
+    pub delivery: String,
+    /// Whether the signature fits a secret; absent if none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// What workflows see as `ctx.event`; absent if nothing can come of the delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx_event: Option<Event>,
+    /// Why nothing can come of it, whatever the workflows say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<String>,
+    /// The triggers that fire: of the workflows, or without any of `on_push()`,
+    /// `on_push(branch="main")`, `on_pull_request()` and `on_pull_request(base="main")`.
+    pub fires: Vec<String>,
+    /// Each trigger of each workflow, in their order.
+    pub triggers: Vec<TriggerRecord>,
+}
+
+/// What a trigger says to the event.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TriggerRecord {
+    /// The workflow file; absent for the plain triggers that are tried without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// The trigger as it is written.
+    pub trigger: String,
+    /// Whether it fires.
+    pub fires: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}

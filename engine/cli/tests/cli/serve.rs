@@ -1,0 +1,220 @@
+//! `plue serve` on this machine, from a push to a log: real git, real programs, real sockets.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value as Json, json};
+
+use crate::support::Bench;
+
+const WORKFLOW: &str = r#"
+def workflow(ctx):
+    who = ctx.inputs.get("who", "nobody")
+    return Plan(
+        name="CI",
+        triggers=[Trigger.on_push(branch="main", paths=["src/**"]), Trigger.on_manual()],
+        inputs={"who": Input(type="string", default="nobody")},
+        steps=[
+            Step.bash("test", "cat src/app.txt; echo for " + who, secrets=["TOKEN"]),
+            Step.bash("build", 'test -n "$PLUE_SHA"; echo built', depends_on=["test"]),
+        ],
+    )
+"#;
+
+/// A server, its bare repository, and a token.
+struct Served {
+    bench: Bench,
+    server: Child,
+    address: String,
+    token: String,
+}
+
+impl Served {
+    fn start() -> Self {
+        let bench = Bench::new();
+        let bare = bench.home().join("app.git");
+        let bare = bare.to_str().unwrap();
+        bench.git(&["init", "-q", "--bare", "-b", "main", bare]);
+        bench.git(&["remote", "add", "origin", bare]);
+        bench.plue_reading(&["secret", "set", "TOKEN", "--global"], "hunter22hunter").ends(0);
+        bench.plue(&["repo", "add", "acme/app", bare]).ends(0).tells(&["pushes to"]);
+        let token = bench.plue(&["token", "create", "--name", "test", "--role", "admin"]).ends(0);
+        let mut served = Self {
+            server: bench.command(&["--version"]).stdout(Stdio::null()).spawn().unwrap(),
+            bench,
+            address: String::new(),
+            token: token.stdout.trim().to_owned(),
+        };
+        served.server.wait().unwrap();
+        served.serve();
+        served
+    }
+
+    fn serve(&mut self) {
+        let mut command = self.bench.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        self.address = line.trim().rsplit("http://").next().unwrap().to_owned();
+        self.server = server;
+    }
+
+    /// The answer to a request: status and body. A stream is read to its end.
+    fn ask(&self, method: &str, path: &str, body: Option<&Json>) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let body = body.map(Json::to_string).unwrap_or_default();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.token,
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, unchunked(head, body))
+    }
+
+    fn get(&self, path: &str) -> Json {
+        let (status, body) = self.ask("GET", path, None);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn push(&self, message: &str) {
+        self.bench.commit();
+        self.bench.git(&["push", "-q", "origin", "HEAD:main"]);
+        assert!(!message.is_empty());
+    }
+
+    /// The newest run once there are so many, ended: its stream ends with it.
+    fn run(&self, count: usize) -> Json {
+        let runs = loop {
+            let runs = self.get("/api/v1/runs");
+            if runs["items"].as_array().unwrap().len() >= count {
+                break runs;
+            }
+        };
+        let id = runs["items"][0]["id"].as_str().unwrap();
+        let (status, events) = self.ask("GET", &format!("/api/v1/runs/{id}/events"), None);
+        assert_eq!(status, 200);
+        assert!(events.contains("event: end"), "{events}");
+        self.get(&format!("/api/v1/runs/{id}"))
+    }
+
+    fn log_of(&self, run: &Json, step: &str) -> String {
+        let id = run["id"].as_str().unwrap();
+        let attempts = self.get(&format!("/api/v1/runs/{id}/attempts"));
+        let attempts = attempts.as_array().unwrap();
+        let attempt = attempts.iter().find(|one| one["step"] == step).unwrap();
+        let attempt = attempt["id"].as_str().unwrap();
+        self.ask("GET", &format!("/api/v1/runs/{id}/attempts/{attempt}/log/raw"), None).1
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ended = self.server.kill();
+        let _reaped = self.server.wait();
+    }
+}
+
+/// The body of an answer that may come in chunks (RFC 9112 §7.1).
+fn unchunked(head: &str, body: &str) -> String {
+    if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        return body.to_owned();
+    }
+    let (mut rest, mut whole) = (body, String::new());
+    while let Some((size, more)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        whole.push_str(&more[..size]);
+        rest = &more[size + 2..];
+    }
+    whole
+}
+
+#[test]
+fn a_push_into_a_bare_repository_runs_what_its_trigger_asks_for_and_nothing_else() {
+    let served = Served::start();
+    let bench = &served.bench;
+    bench.write(".plue.py", WORKFLOW);
+    bench.write("src/app.txt", "version one\n");
+    served.push("the first");
+    let run = served.run(1);
+    assert_eq!((&run["status"], &run["workflow"]), (&json!("success"), &json!("CI")), "{run}");
+    assert_eq!((&run["repository"], &run["branch"]), (&json!("acme/app"), &json!("main")));
+    assert_eq!(served.log_of(&run, "test"), "version one\nfor nobody\n");
+    // A path that no trigger asks for, then one that it does.
+    bench.write("README.md", "words");
+    served.push("words");
+    bench.write("src/app.txt", "version two\n");
+    served.push("code");
+    let second = served.run(2);
+    assert_eq!(served.log_of(&second, "test"), "version two\nfor nobody\n");
+    assert_eq!(served.get("/api/v1/runs")["items"].as_array().unwrap().len(), 2);
+    let plan = served.get(&format!("/api/v1/runs/{}/plan", run["id"].as_str().unwrap()));
+    assert_eq!(plan["steps"][0]["id"], "test");
+}
+
+#[test]
+fn a_push_while_no_server_runs_is_not_lost() {
+    let mut served = Served::start();
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+    served.bench.write(".plue.py", WORKFLOW);
+    served.bench.write("src/app.txt", "late\n");
+    served.push("late");
+    served.serve();
+    let run = served.run(1);
+    assert_eq!(run["status"], "success");
+}
+
+#[test]
+fn a_run_by_hand_has_its_inputs_and_a_key_makes_it_once() {
+    let served = Served::start();
+    served.bench.write(".plue.py", WORKFLOW);
+    served.bench.write("src/app.txt", "by hand\n");
+    served.push("the first");
+    served.run(1);
+    let wanted = json!({"repository": "acme/app", "workflow": "CI", "inputs": {"who": "ada"}});
+    let (status, body) = served.ask("POST", "/api/v1/runs", Some(&wanted));
+    assert_eq!(status, 201, "{body}");
+    let run = served.run(2);
+    assert_eq!(served.log_of(&run, "test"), "by hand\nfor ada\n");
+    let unknown = json!({"repository": "acme/app", "workflow": "CD"});
+    assert_eq!(served.ask("POST", "/api/v1/runs", Some(&unknown)).0, 404);
+    let elsewhere = json!({"repository": "acme/none", "workflow": "CI"});
+    assert_eq!(served.ask("POST", "/api/v1/runs", Some(&elsewhere)).0, 404);
+}
+
+#[test]
+fn the_first_signal_lets_a_server_end_in_order() {
+    let mut served = Served::start();
+    let pid = served.server.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(served.server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_hook_that_is_somebody_elses_is_left_alone() {
+    let bench = Bench::new();
+    let bare = bench.home().join("app.git");
+    bench.git(&["init", "-q", "--bare", bare.to_str().unwrap()]);
+    std::fs::create_dir_all(bare.join("hooks")).unwrap();
+    std::fs::write(bare.join("hooks/post-receive"), "#!/bin/sh\ntrue\n").unwrap();
+    let said = bench.plue(&["repo", "add", "acme/app", bare.to_str().unwrap()]).ends(2);
+    said.tells(&["is there already", "repo received"]);
+    let kept = std::fs::read_to_string(bare.join("hooks/post-receive")).unwrap();
+    assert_eq!(kept, "#!/bin/sh\ntrue\n");
+    bench.plue(&["repo", "add", "acme/app", "/nowhere"]).ends(2).tells(&["/nowhere"]);
+    bench.plue(&["repo", "add", "../x", bare.to_str().unwrap()]).ends(2).tells(&["owner/name"]);
+}
