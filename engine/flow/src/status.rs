@@ -105,6 +105,21 @@ statuses! {
     terminal: [Success, Failed, Skipped, Cancelled, TimedOut]
 }
 
+impl StepStatus {
+    /// The state as the five words of seed 002 have it: `PENDING`, `RUNNING`, `SUCCESS`, `FAILED`,
+    /// `SKIPPED`. A view only; nothing is stored or decided by it.
+    #[must_use]
+    pub const fn of_five(self) -> &'static str {
+        match self {
+            Self::Pending | Self::Queued => "PENDING",
+            Self::Running | Self::Waiting => "RUNNING",
+            Self::Success => "SUCCESS",
+            Self::Failed | Self::TimedOut | Self::Cancelled => "FAILED",
+            Self::Skipped => "SKIPPED",
+        }
+    }
+}
+
 statuses! {
     /// The state of an attempt.
     AttemptStatus, "attempt status" {

@@ -1,10 +1,10 @@
 //! Rows of the mission that the flow alone can show. The ones about tables of values stand beside
 //! the code they are about: 2.16 in `retry.rs`, 2.17 in `failure_rules.rs`.
 
-use plue_flow::{RunStatus, StepStatus, fact::Outcome, input::Input};
+use plue_flow::{Fact, Run, RunStatus, StepStatus, fact::Outcome, input::Input};
 use serde_json::json;
 
-use crate::player::{Player, exit, plan};
+use crate::player::{Player, asked, exit, plan};
 
 /// Seed 001's own example: test, then build and review.
 fn seed() -> serde_json::Value {
@@ -95,4 +95,107 @@ fn row_1_05_five_thousand_steps_run_to_their_end() {
     }
     assert_eq!(ended, 5_000);
     assert_eq!(run.status(), RunStatus::Success);
+}
+
+/// Nine states, seen as the five of seed 002; `on_failure="skip"` is its arrow from failed to skipped.
+#[test]
+fn row_2_20_the_nine_states_map_down_to_five() {
+    let seen: Vec<_> =
+        StepStatus::ALL.iter().map(|status| (status.as_str(), status.of_five())).collect();
+    let expected = [
+        ("pending", "PENDING"),
+        ("queued", "PENDING"),
+        ("running", "RUNNING"),
+        ("waiting", "RUNNING"),
+        ("success", "SUCCESS"),
+        ("failed", "FAILED"),
+        ("skipped", "SKIPPED"),
+        ("cancelled", "FAILED"),
+        ("timed_out", "FAILED"),
+    ];
+    assert_eq!(seen, expected);
+    let mut player = Player::start(json!([{"id": "a", "on_failure": "skip"}]), json!({}));
+    player.fail("a");
+    assert_eq!(player.status("a").of_five(), "SKIPPED");
+}
+
+/// Retries first, then another way; what is behind takes whichever succeeded.
+#[test]
+fn row_2_25_a_fallback_runs_only_when_the_first_way_has_failed_for_good() {
+    let steps = json!([
+        {"id": "first", "on_failure": "continue", "retry": {"max_attempts": 2, "delay": "3s"}},
+        {"id": "other", "depends_on": ["first"], "when": "steps.first.status == 'failed'"},
+        {"id": "behind", "depends_on": ["other"]},
+    ]);
+    let mut player = Player::start(steps.clone(), json!({}));
+    player.fail("first");
+    assert_eq!(player.statuses(), "first=waiting other=pending behind=pending");
+    player.wait("3s");
+    player.fail("first");
+    player.answer("other", Ok(true));
+    player.pass(&["other", "behind"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
+    let mut player = Player::start(steps, json!({}));
+    player.pass(&["first"]);
+    player.answer("other", Ok(false));
+    player.pass(&["behind"]);
+    assert_eq!(player.statuses(), "first=success other=skipped behind=success");
+}
+
+/// Everything that was decided stands in the journal: whoever folds it routes the same way.
+#[test]
+fn row_3_01_the_same_journal_gives_the_same_routing() {
+    let steps = json!([
+        {"id": "code"},
+        {"id": "ask", "kind": "approval", "depends_on": ["code"],
+         "on_failure": {"goto": "code", "max_visits": 3}},
+        {"id": "ship", "depends_on": ["ask"]},
+    ]);
+    let play = || {
+        let mut player = Player::start(steps.clone(), json!({}));
+        for approve in [false, true] {
+            player.pass(&["code"]);
+            player.waits("ask", asked(1), Some("1h"));
+            player.decide("ask", "ann", approve);
+        }
+        player.pass(&["ship"]);
+        player
+    };
+    let (one, two) = (play(), play());
+    assert_eq!(one.journal, two.journal);
+    let id = one.run.id().clone();
+    for length in 1..=one.journal.len() {
+        let fold = || {
+            let part = one.journal[..length].iter().cloned();
+            Run::fold(id.clone(), one.run.plan().clone(), part).unwrap()
+        };
+        let now = one.now;
+        assert_eq!(fold().decide(now, &Input::Tick), fold().decide(now, &Input::Tick));
+    }
+    assert_eq!(one.run.status(), RunStatus::Success);
+}
+
+/// A step without a way on is an end; nobody adds steps for it.
+#[test]
+fn row_3_09_ends_are_implied() {
+    let steps = json!([{"id": "a"}, {"id": "b", "depends_on": ["a"]}]);
+    let mut well = Player::start(steps.clone(), json!({}));
+    well.pass(&["a", "b"]);
+    assert_eq!(well.run.status(), RunStatus::Success);
+    let mut badly = Player::start(steps, json!({}));
+    badly.fail("a");
+    assert_eq!(badly.run.status(), RunStatus::Failed);
+}
+
+/// The journal is the history of all steps, in order, with what each put out.
+#[test]
+fn row_3_14_the_history_of_all_steps_is_kept_without_asking() {
+    let mut player = Player::start(seed(), json!({}));
+    player.pass(&["test", "build", "review"]);
+    let ended = player.journal.iter().filter_map(|(_, fact)| match fact {
+        Fact::StepEnded { step, status, .. } => Some(format!("{step}={status}")),
+        _ => None,
+    });
+    let ended: Vec<String> = ended.collect();
+    assert_eq!(ended, ["test=success", "build=success", "review=success"]);
 }

@@ -16,7 +16,7 @@ fn with_hooks(required: &[&str]) -> Json {
 }
 
 #[test]
-fn hooks_run_around_the_steps_in_their_order() {
+fn row_2_19_hooks_run_around_the_steps_in_their_order() {
     let mut player = Player::start(json!([{"id": "a"}]), with_hooks(&[]));
     for step in ["first", "a", "good", "last"] {
         assert_eq!(player.working(), [step]);
@@ -28,7 +28,7 @@ fn hooks_run_around_the_steps_in_their_order() {
 }
 
 #[test]
-fn a_failed_run_calls_on_failure_and_on_complete() {
+fn row_2_19_a_failed_run_calls_on_failure_and_on_complete() {
     let mut player = Player::start(json!([{"id": "a"}]), with_hooks(&[]));
     player.pass(&["first"]);
     player.fail("a");
@@ -38,7 +38,7 @@ fn a_failed_run_calls_on_failure_and_on_complete() {
 }
 
 #[test]
-fn a_failing_hook_changes_the_result_only_if_it_is_required() {
+fn row_2_19_a_failing_hook_changes_the_result_only_if_it_is_required() {
     for failing in ["first", "good", "last"] {
         for required in [false, true] {
             let names: &[&str] = if required { &[failing] } else { &[] };

@@ -28,7 +28,7 @@ fn website(max_visits: Json) -> Player {
 }
 
 #[test]
-fn a_reviewer_that_fails_twice_and_then_passes_goes_round_twice() {
+fn row_3_11_a_reviewer_that_fails_twice_and_then_passes_goes_round_twice() {
     let mut player = website(json!(3));
     player.pass(&["create", "implement", "docs", "style"]);
     for visit in 2..=3 {
@@ -51,7 +51,7 @@ fn a_reviewer_that_fails_twice_and_then_passes_goes_round_twice() {
 }
 
 #[test]
-fn a_reviewer_that_always_fails_ends_loop_exhausted() {
+fn row_3_11_a_reviewer_that_always_fails_ends_loop_exhausted() {
     for (given, bound) in [(json!(3), 3), (json!(null), 3), (json!(1), 1)] {
         let mut player = website(given.clone());
         player.pass(&["create"]);
@@ -166,7 +166,7 @@ fn a_step_that_waits_beside_a_loop_waits_for_the_new_visit() {
 }
 
 #[test]
-fn what_sent_the_flow_back_can_be_read_in_the_next_visit() {
+fn row_3_10_what_sent_the_flow_back_can_be_read_in_the_next_visit() {
     let mut player = website(json!(3));
     player.pass(&["create", "implement", "style"]);
     player.begin("review");
