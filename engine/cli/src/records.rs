@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn row_4_11_the_published_schemas_are_those_of_the_documents() {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas");
-        for published in ALL.iter().chain(&texts::ALL).chain(&server::ALL) {
+        for published in ALL.iter().chain(&texts::ALL).chain(&event::ALL).chain(&server::ALL) {
             let name = published.name;
             let file = std::fs::read_to_string(folder.join(format!("{name}.json")));
             let current: Json = serde_json::from_str(&file.unwrap_or_default()).unwrap_or_default();
