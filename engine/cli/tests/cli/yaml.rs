@@ -48,9 +48,15 @@ fn row_2_03_every_problem_has_its_place_the_line_and_a_caret() {
 fn row_2_28_workflows_of_claude_are_found_beside_ours_and_a_broken_one_hides_none() {
     let bench = Bench::new();
     bench.write(".claude/workflows/a.yml", FLOW);
-    bench.write(".claude/workflows/b.json", r#"{"name": "B", "tasks": [{"id": "b", "run": "true"}]}"#);
+    bench.write(
+        ".claude/workflows/b.json",
+        r#"{"name": "B", "tasks": [{"id": "b", "run": "true"}]}"#,
+    );
     bench.write("broken.plue.yaml", "name: [\n");
-    bench.write("c.plue.json", r#"{"version": 1, "name": "C", "steps": [{"id": "c", "kind": "bash", "run": "true"}]}"#);
+    bench.write(
+        "c.plue.json",
+        r#"{"version": 1, "name": "C", "steps": [{"id": "c", "kind": "bash", "run": "true"}]}"#,
+    );
     bench.commit();
     bench.plue(&["list"]).ends(0).shows(&["Flow", "B", "C", "(broken)", "broken.plue.yaml"]);
 }
