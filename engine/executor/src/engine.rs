@@ -30,7 +30,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Bounds that the operator sets.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Directory of the locks of runs.
+    /// File with the locks of runs.
     pub locks_dir: PathBuf,
     /// Between TERM and KILL of a step.
     pub grace: Duration,
@@ -49,7 +49,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults, with this directory for locks.
+    /// The defaults, with this file for locks.
     #[must_use]
     pub fn new(locks_dir: PathBuf) -> Self {
         Self {
@@ -187,7 +187,7 @@ impl Engine {
         self.tidy().await
     }
 
-    /// Ends the runners and removes the locks of runs that are over: an engine that died between the end of its run and
+    /// Ends the runners of runs that are over: an engine that died between the end of its run and
     /// the release of the runner left them behind. Runs that are driven do this first, the first one and
     /// then one in a second.
     ///
@@ -215,13 +215,6 @@ impl Engine {
             shared.pool.discard(&runner.id).await;
             let reason = "its run is over";
             shared.store.runner_gone(&runner.id, reason, shared.clock.now()).await?;
-        }
-        for run in liveness::locks(&shared.options.locks_dir) {
-            let row = shared.store.run(&run).await?;
-            if row.is_none_or(|row| row.view.status.is_terminal()) {
-                // Taken and let go, it takes its file along.
-                drop(RunLock::take(&shared.options.locks_dir, &run));
-            }
         }
         Ok(())
     }

@@ -1,102 +1,94 @@
-//! Which runs are being advanced on this machine: the process that does holds a lock on a file,
-//! and the kernel lets go of it when the process dies, however it dies.
+//! Which runs are being advanced on this machine: the process that does holds a lock, and the kernel
+//! lets go of it when the process dies, however it dies.
 //!
-//! Must not use process ids: they are reused.
+//! One file for all runs: a run's lock is a byte of it that no other run has. A file for each would be
+//! made and removed with each run, which costs the disk more than the rest of a short run, and a dead
+//! process would leave it behind. Must not use process ids: they are reused.
 
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
 use plue_plan::RunId;
-use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
-
-/// Tries at a lock that others only look at.
-const LOOKS: u32 = 1_000;
 
 /// The right to advance a run, let go on drop.
 #[derive(Debug)]
 pub struct RunLock {
-    path: PathBuf,
+    /// The lock belongs to this opening of the file and ends with it.
     _locked: File,
 }
 
 // === impl RunLock ===
 
 impl RunLock {
-    /// Takes the lock of a run.
+    /// Takes the lock of a run, in the file that all runs of a state directory share.
     ///
     /// # Errors
     /// [`Error::Busy`] if a process that lives has it, [`Error::State`] if there can be no such file.
-    pub fn take(directory: &Path, run: &RunId) -> Result<Self, Error> {
-        let path = directory.join(run.as_str());
-        let failed = |source| Error::State { path: path.clone(), source };
-        std::fs::create_dir_all(directory).map_err(failed)?;
-        loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(failed)?;
-            if !lock(&file).map_err(failed)? {
-                return Err(Error::Busy { run: run.clone() });
-            }
-            // The last holder may have removed the file between our opening and locking it.
-            let ours = file.metadata().map_err(failed)?.ino();
-            if std::fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
-                return Ok(Self { path, _locked: file });
-            }
+    pub fn take(locks: &Path, run: &RunId) -> Result<Self, Error> {
+        let failed = |source| Error::State { path: locks.to_owned(), source };
+        let file = open(locks).map_err(failed)?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&place(run))) {
+            Ok(_) => Ok(Self { _locked: file }),
+            Err(nix::Error::EAGAIN | nix::Error::EACCES) => Err(Error::Busy { run: run.clone() }),
+            Err(error) => Err(failed(error.into())),
         }
     }
 }
 
-/// Tries to lock the file for its holder. A look by [`is_driven`] at the same moment is no holder: it
-/// shares its lock and is over within microseconds, so a further try follows after it. A holder does
-/// not share, and then the answer is no at once.
-fn lock(file: &File) -> io::Result<bool> {
-    for _ in 0..LOOKS {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match flock(file, FlockOperation::NonBlockingLockShared) {
-            // Only looks were in the way. Shared with them until the next try turns it into ours.
-            Ok(()) => std::thread::yield_now(),
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(false)
-}
-
-/// The file goes before its lock; [`RunLock::take`] sees when it got a file that is gone.
-impl Drop for RunLock {
-    fn drop(&mut self) {
-        let _may_be_gone = std::fs::remove_file(&self.path);
-    }
-}
-
-/// The runs that have a file of a lock, held or not.
-pub(crate) fn locks(directory: &Path) -> Vec<RunId> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Some(RunId::new(entry.file_name().to_str()?))).collect()
-}
-
-/// Whether a process that lives advances the run.
+/// Whether a process that lives advances the run. A file that cannot be looked at says yes: the guard
+/// that cannot decide says no to whoever wants the run.
 #[must_use]
-pub fn is_driven(directory: &Path, run: &RunId) -> bool {
-    let file = match File::open(directory.join(run.as_str())) {
+pub fn is_driven(locks: &Path, run: &RunId) -> bool {
+    let file = match File::open(locks) {
         Ok(file) => file,
         Err(error) => return error.kind() != io::ErrorKind::NotFound,
     };
-    let probe = flock(&file, FlockOperation::NonBlockingLockShared);
-    probe == Err(rustix::io::Errno::WOULDBLOCK)
+    let mut place = place(run);
+    // Only asks, and so is in nobody's way.
+    let asked = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut place));
+    asked.is_err() || i32::from(place.l_type) != libc::F_UNLCK
+}
+
+fn open(locks: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    match options.open(locks) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = locks.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            options.open(locks)
+        }
+        // Until November 2026 it was a directory with a file for each run.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            std::fs::remove_dir_all(locks)?;
+            options.open(locks)
+        }
+        opened => opened,
+    }
+}
+
+/// The byte of a run, far beyond the end of the empty file.
+fn place(run: &RunId) -> libc::flock {
+    let digest = Sha256::digest(run.as_str().as_bytes());
+    let first = digest.first_chunk().copied().unwrap_or_default();
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: i64::from_le_bytes(first) & (i64::MAX - 1),
+        l_len: 1,
+        l_pid: 0,
+    }
 }
 
 #[cfg(test)]
@@ -106,33 +98,46 @@ mod tests {
     #[test]
     fn a_run_is_driven_exactly_while_its_lock_is_held() {
         let directory = tempfile::tempdir().unwrap();
-        let run = RunId::new("r1");
-        assert!(!is_driven(directory.path(), &run));
-        let lock = RunLock::take(directory.path(), &run).unwrap();
-        assert!(is_driven(directory.path(), &run));
-        assert!(matches!(RunLock::take(directory.path(), &run), Err(Error::Busy { .. })));
+        let locks = directory.path().join("state/locks");
+        let (run, other) = (RunId::new("r1"), RunId::new("r2"));
+        assert!(!is_driven(&locks, &run));
+        let lock = RunLock::take(&locks, &run).unwrap();
+        assert!(is_driven(&locks, &run));
+        assert!(matches!(RunLock::take(&locks, &run), Err(Error::Busy { .. })));
+        assert!(!is_driven(&locks, &other));
+        let second = RunLock::take(&locks, &other).unwrap();
         drop(lock);
-        assert!(!is_driven(directory.path(), &run));
+        assert!(!is_driven(&locks, &run));
+        assert!(is_driven(&locks, &other));
+        drop(second);
+        assert_eq!(std::fs::metadata(&locks).unwrap().len(), 0);
     }
 
     #[test]
     fn a_look_at_the_same_moment_keeps_nobody_from_taking_the_lock() {
         let directory = tempfile::tempdir().unwrap();
+        let locks = directory.path().join("locks");
         let run = RunId::new("r1");
-        let path = directory.path().join(run.as_str());
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                // The file is made by the taker and goes with its lock.
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    if let Ok(file) = File::open(&path) {
-                        let _held = flock(&file, FlockOperation::NonBlockingLockShared);
-                    }
+                    let _either = is_driven(&locks, &run);
                 }
             });
-            let taken = (0..2_000).all(|_| RunLock::take(directory.path(), &run).is_ok());
+            let taken = (0..2_000).all(|_| RunLock::take(&locks, &run).is_ok());
             done.store(true, std::sync::atomic::Ordering::Relaxed);
             assert!(taken);
         });
+    }
+
+    #[test]
+    fn a_directory_of_an_earlier_version_becomes_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = directory.path().join("locks");
+        std::fs::create_dir(&locks).unwrap();
+        std::fs::write(locks.join("r0"), "").unwrap();
+        assert!(RunLock::take(&locks, &RunId::new("r1")).is_ok());
+        assert!(locks.is_file());
     }
 }
