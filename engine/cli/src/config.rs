@@ -303,7 +303,7 @@ impl Layers {
 
     fn finish(self) -> Result<Loaded, Failure> {
         let mut table = toml::Table::new();
-        for section in ["evaluator", "runner"] {
+        for section in KEYS.iter().filter_map(|key| Some(key.name.split_once('.')?.0)) {
             table.insert(section.to_owned(), Value::Table(toml::Table::new()));
         }
         let mut origins = BTreeMap::new();
@@ -322,10 +322,17 @@ impl Layers {
             refused(format!("the configuration does not fit: {}", error.message()))
         })?;
         let config = Config { state_dir: absolute(&config.state_dir), ..config };
-        for (name, text) in
-            [("retention", &config.retention), ("runner.grace", &config.runner.grace)]
-        {
+        for (name, text) in [
+            ("retention", &config.retention),
+            ("runner.grace", &config.runner.grace),
+            ("artifacts.retention", &config.artifacts.retention),
+            ("cache.retention", &config.cache.retention),
+        ] {
             text.parse().map_err(|error| refused(format!("{name}: {error}")))?;
+        }
+        if !["auto", "off"].contains(&config.checkpoints.mode.as_str()) {
+            let mode = &config.checkpoints.mode;
+            return Err(refused(format!("checkpoints.mode is {mode:?}, expected auto or off")));
         }
         if !["auto", "always", "never"].contains(&config.color.as_str()) {
             return Err(refused(format!(

@@ -1,7 +1,7 @@
 //! Putting files back to what they were before steps that run again.
 //!
 //! The workspace of a local run is a person's own working tree. So only what those steps changed is put
-//! back, and only if nobody has changed it since; see docs/decisions/0014. Must not touch anything else.
+//! back, and only if nobody has changed it since; see docs/decisions/0016. Must not touch anything else.
 
 mod target;
 
