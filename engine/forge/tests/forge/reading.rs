@@ -307,6 +307,8 @@ fn payload() -> impl Strategy<Value = Json> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn no_payload_panics(provider in 0_usize..4, event in 0_usize..8, payload in payload()) {
         let provider = Provider::ALL[provider];
