@@ -19,6 +19,8 @@ mod prompts;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod rows;

@@ -1,0 +1,32 @@
+"""The words of plue workflow files, for editors and type checkers, and without the engine.
+
+In a workflow file every name here exists without an import; importing them changes nothing. ``python3 -m plue FILE``
+prints the canonical plan that ``plue plan --output json`` prints. It trusts the file: only the engine's evaluator runs
+strangers' files in a jail, and only the engine validates plans.
+"""
+
+from plue._context import Context, Record
+from plue._references import Reference, ref, secret
+from plue._settings import Budget, Cache, Concurrency, Goto, Input, Prompt, Retry, Service
+from plue._words import Hooks, Plan, Step, Trigger
+
+__all__ = [
+    "Budget",
+    "Cache",
+    "Concurrency",
+    "Context",
+    "Goto",
+    "Hooks",
+    "Input",
+    "Plan",
+    "Prompt",
+    "Record",
+    "Reference",
+    "Retry",
+    "Service",
+    "Step",
+    "Trigger",
+    "ref",
+    "secret",
+]
+__version__ = "0.1.0"

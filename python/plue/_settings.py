@@ -1,0 +1,143 @@
+"""The small words: ``Input``, ``Retry``, ``Goto``, ``Cache``, ``Concurrency``, ``Budget``, ``Service``, ``Prompt``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from plue._canonical import data, duration, put, text, texts
+from plue._references import HasId, Reference
+
+_Self = TypeVar("_Self", bound="Setting")
+Value = Any
+"""JSON, with ``ref`` and ``secret`` in it."""
+
+
+class Setting:
+    """Fields as the plan has them."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __copy__(self: _Self) -> _Self:
+        return self
+
+    def __deepcopy__(self: _Self, memo: Mapping[int, Any]) -> _Self:
+        return self
+
+
+class Input(Setting):
+    """One input of a plan."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        type: Literal["string", "integer", "number", "boolean", "list", "object"] = "string",
+        *,
+        default: Any = None,
+        required: bool = False,
+        choices: Sequence[Any] = (),
+        description: str | None = None,
+    ) -> None:
+        super().__init__()
+        put(self.fields, "type", type, "string")
+        if default is not None:
+            self.fields["default"] = data(default, "`default` of Input", False)
+        put(self.fields, "description", description)
+        put(self.fields, "required", required, False)
+        put(self.fields, "choices", [data(item, "`choices` of Input", False) for item in choices])
+
+
+class Retry(Setting):
+    """Tries of a step, the first included."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        max_attempts: int = 3,
+        *,
+        delay: str | int = "5s",
+        backoff: Literal["fixed", "exponential"] = "fixed",
+        max_delay: str | int | None = None,
+        jitter: float | None = None,
+        on: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        put(self.fields, "max_attempts", max_attempts, 3)
+        put(self.fields, "delay", duration(delay, "`delay` of Retry"), "5s")
+        put(self.fields, "backoff", backoff, "fixed")
+        put(self.fields, "max_delay", None if max_delay is None else duration(max_delay, "`max_delay` of Retry"))
+        put(self.fields, "jitter", None if jitter is None else float(jitter))
+        put(self.fields, "on", texts(on, "`on` of Retry"))
+
+
+class Goto(Setting):
+    """The only way back: to the step or one of its ancestors, a bounded number of times."""
+
+    __slots__ = ()
+
+    def __init__(self, target: str | HasId, max_visits: int | None = None) -> None:
+        super().__init__()
+        self.fields = {"goto": target if isinstance(target, str) else target.id, "max_visits": max_visits}
+
+
+class Cache(Setting):
+    """Directories that are restored before a step and saved after it succeeded."""
+
+    __slots__ = ()
+
+    def __init__(self, key: str | Reference, paths: Sequence[str], *, restore: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.fields = {"key": data(key, "`key` of Cache", True), "paths": texts(paths, "`paths` of Cache")}
+        put(self.fields, "restore", texts(restore, "`restore` of Cache"))
+
+
+class Concurrency(Setting):
+    """Runs of one group never overlap."""
+
+    __slots__ = ()
+
+    def __init__(self, group: str | Reference, cancel_in_progress: bool = False) -> None:
+        super().__init__()
+        self.fields = {"group": data(group, "`group` of Concurrency", True)}
+        put(self.fields, "cancel_in_progress", cancel_in_progress, False)
+
+
+class Budget(Setting):
+    """What may be spent."""
+
+    __slots__ = ()
+
+    def __init__(self, *, usd: float | None = None, tokens: int | None = None) -> None:
+        super().__init__()
+        put(self.fields, "usd", None if usd is None else float(usd))
+        put(self.fields, "tokens", tokens)
+
+
+class Service(Setting):
+    """A process beside a step."""
+
+    __slots__ = ()
+
+    def __init__(self, image: str, port: int, *, env: Mapping[str, Value] | None = None) -> None:
+        super().__init__()
+        self.fields = {"image": text(image, "`image` of Service"), "port": port}
+        put(self.fields, "env", data(env or {}, "`env` of Service", True))
+
+
+class Prompt(Setting):
+    """A prompt file of ``.plue/prompts`` (or one that comes with plue) with its inputs."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, **inputs: Value) -> None:
+        super().__init__()
+        self.fields = {"name": text(name, "`name` of Prompt")}
+        put(self.fields, "inputs", {key: data(value, f"`{key}` of Prompt", True) for key, value in inputs.items()})
