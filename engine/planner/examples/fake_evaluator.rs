@@ -136,17 +136,10 @@ impl Fake {
                 let name = format!("plan-{}", self.seed);
                 self.reply(request.id, plan(&name, "true"))
             }
-            "by-third" if !matches!(self.seed.as_str(), "A" | "B") => {
-                self.reply(request.id, plan("third", "true"))
+            "by-third" | "third-needs" if !matches!(self.seed.as_str(), "A" | "B") => {
+                self.obey_as_third(request, verb, rest)
             }
-            "third-needs" if !matches!(self.seed.as_str(), "A" | "B") => {
-                self.needs(request, rest)
-            }
-            "spends" => {
-                let next = format!("f{}", request.facts.files.len());
-                let needs = EvalOutcome::Needs(vec![Need::Exists(next)]);
-                self.reply_after(request.id, needs, 400_000)
-            }
+            "spends" | "needs-monster" => self.burden(request, verb),
             "fails-in-b" if self.seed == "B" => self.reply(request.id, failed("")),
             "json" => {
                 let plan_json = text.lines().skip(1).collect::<Vec<_>>().join("\n");
@@ -163,6 +156,28 @@ impl Fake {
             }
             _ => self.reply(request.id, plan(word, "true")),
         }
+    }
+
+    /// What only a third evaluator does.
+    fn obey_as_third(
+        &mut self,
+        request: &EvalRequest,
+        verb: &str,
+        rest: &[&str],
+    ) -> io::Result<()> {
+        match verb {
+            "by-third" => self.reply(request.id, plan("third", "true")),
+            _ => self.needs(request, rest),
+        }
+    }
+
+    /// Asks for what costs the engine much.
+    fn burden(&mut self, request: &EvalRequest, verb: &str) -> io::Result<()> {
+        let (need, cpu_us) = match verb {
+            "spends" => (Need::Exists(format!("f{}", request.facts.files.len())), 400_000),
+            _ => (Need::Glob("*a".repeat(100_000)), 1_000),
+        };
+        self.reply_after(request.id, EvalOutcome::Needs(vec![need]), cpu_us)
     }
 
     /// Asks for everything in the order, one thing after the other, then puts the answers into a

@@ -7,7 +7,6 @@ use std::{sync::Arc, time::Duration};
 use plue_plan::{Code, Diagnostic, Span};
 use plue_runtime::{
     Tasks,
-    clock::Mark,
     metrics::names::{EVALUATION_CPU, EVALUATION_DURATION, EVALUATION_MEMORY},
 };
 use plue_wire::eval::{
@@ -18,7 +17,7 @@ use plue_wire::eval::{
 use crate::{
     codes,
     error::{Error, PlanError},
-    pool::{Checkout, Trust},
+    pool::{Checkout, Deadline, Trust},
     process::Failure,
     read_set::Question,
     sources::Sources,
@@ -60,15 +59,16 @@ impl Exchange<'_> {
         };
         let mut usage = Usage::default();
         checkout.ready().await?;
-        let begun = checkout.begin();
+        let mut deadline = checkout.begin();
         for round in 1..=MAX_ROUNDS {
             request.id += 1;
-            let [a, b] = self.ask(checkout, &request, begun).await?;
+            let [a, b] = self.ask(checkout, &request, deadline).await?;
             add(&mut usage, &a.usage);
+            deadline.cpu_us = usage.cpu_us;
             let mut needs = needs([&a, &b]);
             let mut third = None;
             if needs.is_empty() && agree(&a, &b) {
-                third = self.ask_third(checkout, &request, begun).await?;
+                third = self.ask_third(checkout, &request, deadline).await?;
                 needs = self::needs(third.as_ref());
             }
             if needs.is_empty() {
@@ -85,7 +85,7 @@ impl Exchange<'_> {
                 return Err(self.killed(&Killed::Cpu).into());
             }
             let facts = std::mem::take(&mut request.facts);
-            request.facts = self.answer(facts, needs).await?;
+            request.facts = self.answer(facts, needs, deadline).await?;
         }
         let message = format!("the workflow asked about the commit {MAX_ROUNDS} times in a row");
         Err(self.refuse(codes::TOO_MANY_ROUNDS, message).hint_error(
@@ -99,11 +99,11 @@ impl Exchange<'_> {
         &self,
         checkout: &mut Checkout,
         request: &EvalRequest,
-        begun: Mark,
+        deadline: Deadline,
     ) -> Result<[EvalReply; 2], PlanError> {
         let mut died = None;
         for _attempt in 0..2 {
-            let Some(left) = checkout.left(begun) else {
+            let Some(left) = deadline.left() else {
                 return Err(self.killed(&Killed::Wall).into());
             };
             let answers = checkout.ask(request, left).await?;
@@ -133,11 +133,11 @@ impl Exchange<'_> {
         &self,
         checkout: &mut Checkout,
         request: &EvalRequest,
-        begun: Mark,
+        deadline: Deadline,
     ) -> Result<Option<EvalReply>, PlanError> {
         let mut died = None;
         for _attempt in 0..2 {
-            let Some(left) = checkout.left(begun) else {
+            let Some(left) = deadline.left() else {
                 return Err(self.killed(&Killed::Wall).into());
             };
             match checkout.ask_third(request, left).await? {
@@ -222,8 +222,17 @@ impl Exchange<'_> {
     }
 
     /// Looks the needs up at the commit, on a thread that may block.
-    async fn answer(&self, facts: Facts, needs: Vec<Need>) -> Result<Facts, PlanError> {
+    async fn answer(
+        &self,
+        facts: Facts,
+        needs: Vec<Need>,
+        deadline: Deadline,
+    ) -> Result<Facts, PlanError> {
         let view = Arc::clone(self.view);
+        if needs.iter().any(is_too_complex) {
+            let message = "it asked for a pattern that no workflow can ask for".to_owned();
+            return Err(self.refuse(codes::BAD_REPLY, message).into());
+        }
         if needs.iter().all(|need| is_known(&facts, need)) {
             let message = "it asked again for what it had been told".to_owned();
             return Err(self.refuse(codes::BAD_REPLY, message).into());
@@ -231,14 +240,20 @@ impl Exchange<'_> {
         let found = self.tasks.spawn_blocking(move || {
             let mut facts = facts;
             for need in needs {
+                // A large commit and many patterns: that takes time outside of any jail.
+                if deadline.left().is_none() {
+                    return Ok(None);
+                }
                 look_up(&*view, need, &mut facts)?;
                 if count(&facts) > MAX_FACTS || size(&facts) > MAX_FACT_BYTES {
                     break;
                 }
             }
-            Ok::<_, ViewError>(facts)
+            Ok::<_, ViewError>(Some(facts))
         });
-        let facts = found.await.map_err(|_| Error::Interrupted)??;
+        let Some(facts) = found.await.map_err(|_| Error::Interrupted)?? else {
+            return Err(self.killed(&Killed::Wall).into());
+        };
         if count(&facts) > MAX_FACTS {
             let message =
                 format!("the workflow asked for more than {MAX_FACTS} files and patterns");
@@ -316,6 +331,15 @@ fn is_known(facts: &Facts, need: &Need) -> bool {
         Need::Exists(path) => facts.files.contains_key(path),
         Need::Glob(pattern) => facts.globs.contains_key(pattern),
         Need::ChangedFiles => facts.changed_files.is_some(),
+    }
+}
+
+/// What the evaluator refuses to files, so that only a forged reply holds it: a pattern is compiled
+/// and matched here, outside of the jail.
+fn is_too_complex(need: &Need) -> bool {
+    match need {
+        Need::Glob(pattern) => !plue_wire::eval::is_pattern_allowed(pattern),
+        Need::Read(_) | Need::Exists(_) | Need::ChangedFiles => false,
     }
 }
 

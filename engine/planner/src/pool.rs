@@ -15,7 +15,7 @@ use plue_runtime::{
     clock::Mark,
     metrics::names::{EVALUATION_REFUSALS, ZYGOTE_RESTARTS, ZYGOTE_STARTS},
 };
-use plue_wire::eval::{EvalHello, EvalReply, EvalRequest, MAX_WALL_MS};
+use plue_wire::eval::{EvalHello, EvalReply, EvalRequest, FAIR_CPU_MS, MAX_STARVED_MS};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -47,9 +47,10 @@ pub struct Options {
     pub max_age: Duration,
     /// How long a zygote may take to be ready.
     pub start_limit: Duration,
-    /// How much longer than the evaluator's own limit of [`MAX_WALL_MS`] a reply may take.
+    /// How much longer than the evaluator's own limit of [`MAX_STARVED_MS`] a reply may take.
     pub slack: Duration,
-    /// Time that all rounds of an evaluation may take together, once the evaluators are ready.
+    /// Time that all rounds of an evaluation may take together, once the evaluators are ready; of
+    /// one that has had [`FAIR_CPU_MS`] of CPU.
     pub total: Duration,
     /// Evaluations that may wait for a pair, per trust class.
     pub max_waiting: usize,
@@ -94,6 +95,16 @@ pub(crate) struct Checkout {
     _permit: OwnedSemaphorePermit,
 }
 
+/// The end of all rounds of one evaluation together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    clock: Clock,
+    begun: Mark,
+    total: Duration,
+    /// CPU microseconds used so far.
+    pub(crate) cpu_us: u64,
+}
+
 /// What the two zygotes of a pair said to one request.
 pub(crate) type Answers = [Result<EvalReply, Failure>; 2];
 
@@ -111,7 +122,7 @@ impl Options {
             max_evaluations: 10_000,
             max_age: Duration::from_secs(600),
             start_limit: Duration::from_secs(10),
-            slack: Duration::from_millis(500),
+            slack: Duration::from_secs(2),
             total: Duration::from_millis(2_500),
             max_waiting: 1_000,
         }
@@ -277,6 +288,19 @@ impl Pair {
     }
 }
 
+// === impl Deadline ===
+
+impl Deadline {
+    /// What is left; none when the time is over. As long as the evaluation has had less than its share
+    /// of the CPU, it is the machine that takes the time.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let starved = Duration::from_millis(MAX_STARVED_MS) + self.total;
+        let fair = self.cpu_us >= FAIR_CPU_MS * 1_000;
+        let total = if fair { self.total } else { starved };
+        total.checked_sub(self.clock.elapsed(self.begun))
+    }
+}
+
 // === impl Checkout ===
 
 impl Checkout {
@@ -299,15 +323,10 @@ impl Checkout {
         self.trust
     }
 
-    /// Starts the time of an evaluation; see [`Checkout::left`].
-    pub(crate) fn begin(&self) -> Mark {
-        self.pool.0.clock.mark()
-    }
-
-    /// What is left of the time of an evaluation that began then; none when it is over.
-    pub(crate) fn left(&self, begun: Mark) -> Option<Duration> {
+    /// Starts the time of an evaluation.
+    pub(crate) fn begin(&self) -> Deadline {
         let Inner { options, clock, .. } = &*self.pool.0;
-        options.total.checked_sub(clock.elapsed(begun))
+        Deadline { clock: *clock, begun: clock.mark(), total: options.total, cpu_us: 0 }
     }
 
     /// Asks both, side by side. After a failure the pair is gone and the next question starts
@@ -355,7 +374,7 @@ impl Checkout {
     }
 
     fn limit(&self, left: Duration) -> Duration {
-        left.min(Duration::from_millis(MAX_WALL_MS) + self.pool.0.options.slack)
+        left.min(Duration::from_millis(MAX_STARVED_MS) + self.pool.0.options.slack)
     }
 
     fn give_up(&mut self) {

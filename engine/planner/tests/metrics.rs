@@ -1,5 +1,11 @@
 //! What real evaluations leave in the metrics. One test: there is one recorder per process.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the functions beside the test are not seen as tests"
+)]
+
 use std::{sync::Arc, time::Duration};
 
 use plue_planner::{
@@ -7,6 +13,7 @@ use plue_planner::{
 };
 use plue_runtime::{Clock, Tasks, metrics};
 
+#[cfg(test)]
 #[path = "planner/program.rs"]
 mod program;
 

@@ -21,6 +21,10 @@ pub const MAX_FACT_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_FACTS: usize = 1_000;
 /// Rounds of asking for facts.
 pub const MAX_ROUNDS: usize = 64;
+/// Bytes of a pattern of `ctx.glob`.
+pub const MAX_PATTERN_BYTES: usize = 1_024;
+/// Characters with a meaning of their own in a pattern of `ctx.glob`.
+pub const MAX_PATTERN_WILDCARDS: usize = 64;
 /// Bytes of a request frame.
 pub const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of a reply frame; the plans in it may be at most 16 MiB.
@@ -31,9 +35,24 @@ pub const MAX_PRINT_BYTES: usize = 64 * 1024;
 pub const MAX_CPU_S: u64 = 1;
 /// Bytes of address space that one evaluation may add.
 pub const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
-/// Wall-clock milliseconds of one evaluation. On an idle machine CPU time runs out long before; on a
-/// busy one this leaves time to start an evaluator and to answer within three seconds.
+/// Wall-clock milliseconds of an evaluation that has had [`FAIR_CPU_MS`]. On an idle machine CPU time
+/// runs out long before; on a busy one this leaves time to start an evaluator and to answer within
+/// three seconds.
 pub const MAX_WALL_MS: u64 = 2_000;
+/// CPU milliseconds, some times what an ordinary file needs. An evaluation that has had less by its deadline
+/// is waiting for the machine, and not the machine for it.
+pub const FAIR_CPU_MS: u64 = 20;
+/// Wall-clock milliseconds of an evaluation that is waiting for the machine.
+pub const MAX_STARVED_MS: u64 = 6_000;
+
+/// Whether a pattern is short and simple enough to be compiled and matched by the engine, for whoever
+/// wrote it.
+#[must_use]
+pub fn is_pattern_allowed(pattern: &str) -> bool {
+    let wild = |c: &char| matches!(c, '*' | '?' | '[' | '{' | ',');
+    pattern.len() <= MAX_PATTERN_BYTES
+        && pattern.chars().filter(wild).count() <= MAX_PATTERN_WILDCARDS
+}
 
 /// First frame from an evaluator, once it is ready for requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use plue_wire::eval::{Killed, MAX_CPU_S, MAX_REPLY_BYTES, MAX_WALL_MS, Usage};
+use plue_wire::eval::{
+    FAIR_CPU_MS, Killed, MAX_CPU_S, MAX_REPLY_BYTES, MAX_STARVED_MS, MAX_WALL_MS, Usage,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Stop;
@@ -12,6 +14,10 @@ use crate::kernel::{self, Ended, Spent};
 use crate::report::{ID_BYTES, Report};
 
 const WALL_US: u64 = MAX_WALL_MS * 1_000;
+/// How long a child is waited for that does not get the CPU.
+const STARVED_US: u64 = MAX_STARVED_MS * 1_000;
+/// How often it is looked at meanwhile.
+const LOOK_US: u64 = 50_000;
 /// Time for the engine to deliver a request whose first bytes have come.
 const DELIVERY_US: u64 = 10 * 1_000_000;
 /// Room in a reply for what the zygote adds: id, usage, at most ten bytes each.
@@ -54,7 +60,7 @@ pub(super) fn until_end<'a>(
     region: &'a mut [u8],
     started: u64,
 ) -> Result<Watched<'a>, Stop> {
-    let taken = take_in(pipe, region, started);
+    let taken = take_in(pid, pipe, region, started);
     if !matches!(taken, Ok((_, None))) {
         kernel::kill(pid);
     }
@@ -78,16 +84,21 @@ pub(super) fn until_end<'a>(
 
 /// Fills the region from the pipe until the child closes it, dies, or must be ended.
 fn take_in(
+    pid: i32,
     pipe: BorrowedFd<'_>,
     region: &mut [u8],
     started: u64,
 ) -> io::Result<(usize, Option<Cut>)> {
     let mut length = 0;
     let mut deadline = started + DELIVERY_US;
+    let mut starved = deadline;
     loop {
         let now = kernel::monotonic_us();
         if now >= deadline {
-            return Ok((length, Some(Cut::Wall)));
+            if now >= starved || has_had_its_share(pid) {
+                return Ok((length, Some(Cut::Wall)));
+            }
+            deadline = now + LOOK_US;
         }
         match wait_for(pipe, deadline - now)? {
             Ready::Nothing => continue,
@@ -101,13 +112,19 @@ fn take_in(
         }
         if length < ID_BYTES && length + count >= ID_BYTES {
             // The request is read; from here on it is the file's time.
-            deadline = kernel::monotonic_us() + WALL_US;
+            let now = kernel::monotonic_us();
+            (deadline, starved) = (now + WALL_US, now + STARVED_US);
         }
         length += count;
         if length > ID_BYTES + 1 + MAX_REPLY_BYTES - ENVELOPE_BYTES {
             return Ok((length, Some(Cut::TooLong)));
         }
     }
+}
+
+/// Whether a child has had so much CPU that its deadline is fair.
+fn has_had_its_share(pid: i32) -> bool {
+    kernel::cpu_us_of(pid).is_ok_and(|used| used >= FAIR_CPU_MS * 1_000)
 }
 
 /// What poll(2) found.

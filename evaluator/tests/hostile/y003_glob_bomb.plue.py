@@ -1,4 +1,4 @@
-# expect: error|needs|killed
+# expect: error
 # tries: a glob pattern with nested alternatives and many stars
 # class: context
 def workflow(ctx):

@@ -6,6 +6,7 @@ mod fake;
 mod misbehaviour;
 #[cfg(test)]
 mod planning;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod real;

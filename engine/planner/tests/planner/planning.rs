@@ -127,7 +127,7 @@ async fn a_plan_from_the_evaluator_is_believed_in_nothing() {
             "PLUE-P0029",
         ),
         (
-            r#"{"version":1,"name":"x","steps":[{"id":"a","kind":"bash","run":"x","when":"steps.b.status == 'x'"}]}"#,
+            r#"{"version":1,"name":"x","steps":[{"id":"a","kind":"bash","run":"x","when":"steps.b.status == 'failed'"}]}"#,
             "PLUE-P0031",
         ),
     ] {

@@ -1,5 +1,6 @@
 //! Paths and patterns as `ctx` takes them: relative, inside the repository, in one spelling.
 
+use plue_wire::eval::is_pattern_allowed;
 use pyo3::{prelude::*, types::PyString};
 
 use crate::language::{
@@ -19,6 +20,9 @@ pub(super) fn path_of(what: &str, value: &Bound<'_, PyAny>) -> PyResult<String> 
 /// A pattern in its one spelling.
 pub(super) fn pattern_of(what: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     let text = text_of(what, "a pattern", value)?;
+    if !is_pattern_allowed(&text) {
+        return Err(refuse(what, &text, "is too long or has too many wildcards"));
+    }
     normalise(&text).map_err(|why| refuse(what, &text, why))
 }
 
