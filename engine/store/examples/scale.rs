@@ -8,12 +8,12 @@
 use std::error::Error;
 
 use jiff::Timestamp;
-use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome as End};
+use plue_flow::{
+    AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome as End,
+};
 use plue_plan::{AttemptId, Plan, PlanHash, RunId, RunnerId, Step, canonical::SealedPlan};
 use plue_runtime::{Clock, Ids, Tasks};
-use plue_store::{
-    AttemptEnd, NewAttempt, NewRun, RunCommit, RunFilter, Store, StoreOptions,
-};
+use plue_store::{AttemptEnd, NewAttempt, NewRun, RunCommit, RunFilter, Store, StoreOptions};
 use serde_json::json;
 
 /// Calls that are measured of each kind.
@@ -190,7 +190,10 @@ impl Bench {
         let at = |part: usize| samples.get(samples.len() * part / 100).copied().unwrap_or(0.0);
         let config = format!("{} {state}", self.server);
         let (p50, p99) = (at(50), at(99));
-        println!("{}", json!({"case": case, "config": config, "unit": "us", "p50": p50, "p99": p99}));
+        println!(
+            "{}",
+            json!({"case": case, "config": config, "unit": "us", "p50": p50, "p99": p99})
+        );
     }
 
     fn commit(&self, run: &RunId, seq: u64, status: RunStatus) -> RunCommit {

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use crate::{
     error::Error,
     fence,
+    rule::Hold,
     sql::{Arg, Dialect, Row, Statement, placeholders},
     store::Store,
 };
@@ -140,26 +141,23 @@ impl Held {
         })
     }
 
+    fn hold(&self) -> Hold {
+        Hold { state: self.state, fence: self.fence, ack_seq: self.ack_seq }
+    }
+
     /// Whether this claim still has the attempt.
     pub(crate) fn is_held_by(&self, claim: &Claim) -> bool {
-        self.id == claim.attempt
-            && self.fence == claim.fence
-            && matches!(self.state, AttemptStatus::Assigned | AttemptStatus::Running)
+        self.id == claim.attempt && self.hold().is_by(claim.fence)
+    }
+
+    /// Whether the event with this number is the next one.
+    pub(crate) fn is_next(&self, seq: u64) -> bool {
+        self.hold().is_next(seq)
     }
 
     /// What a result with this last number means, after the events before it were taken.
     pub(crate) fn verdict(&self, claim: &Claim, seq: u64) -> ResultVerdict {
-        if self.is_held_by(claim) {
-            return match self.ack_seq.checked_add(1) {
-                Some(next) if next == seq => ResultVerdict::Recorded,
-                Some(next) if next < seq => ResultVerdict::Need(next),
-                // It counts events that it sent after its result: not a runner of ours.
-                Some(_) | None => ResultVerdict::Fenced,
-            };
-        }
-        let recorded =
-            self.state == AttemptStatus::Done && self.fence == claim.fence && self.ack_seq == seq;
-        if recorded { ResultVerdict::Duplicate } else { ResultVerdict::Fenced }
+        self.hold().verdict(claim.fence, seq)
     }
 }
 

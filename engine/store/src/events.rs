@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use plue_flow::AttemptStatus;
-use plue_plan::AttemptId;
+use plue_plan::{AttemptId, RunnerId};
 use plue_wire::runner::{AttemptEvent, Claim, EventKind};
 
 use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
+    fence,
     log::LogStream,
     op::Op,
     sql::{Arg, Statement, Tx, insert_rows},
@@ -36,7 +37,11 @@ pub(crate) struct Taken {
     pub(crate) started: Option<(Timestamp, u32)>,
 }
 
-struct Append(Vec<(Claim, Vec<AttemptEvent>)>);
+struct Append {
+    /// The session that they came through, if it must still be the runner's last one.
+    session: Option<(RunnerId, u64)>,
+    batch: Vec<(Claim, Vec<AttemptEvent>)>,
+}
 
 /// Columns of [`Taken::chunks`].
 const CHUNK_COLUMNS: usize = 10;
@@ -54,7 +59,25 @@ impl Store {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let (appended, _) = self.write(Append(batch)).await?;
+        let (appended, _) = self.write(Append { session: None, batch }).await?;
+        Ok(appended)
+    }
+
+    /// The same for events that came through a session of a runner: nothing is stored, as if every claim
+    /// were stale, once a newer session was told how much is stored.
+    ///
+    /// # Errors
+    /// As [`Store::append_events`].
+    pub async fn append_events_of(
+        &self,
+        (runner, epoch): (&RunnerId, u64),
+        batch: Vec<(Claim, Vec<AttemptEvent>)>,
+    ) -> Result<Vec<Appended>, Error> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let session = Some((runner.clone(), epoch));
+        let (appended, _) = self.write(Append { session, batch }).await?;
         Ok(appended)
     }
 }
@@ -63,16 +86,26 @@ impl Op for Append {
     type Out = (Vec<Appended>, Shards);
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
-        let ids: Vec<&AttemptId> = self.0.iter().map(|(claim, _)| &claim.attempt).collect();
-        let rows = tx.fetch(Held::read(tx.dialect(), &ids)).await?;
+        let ids: Vec<&AttemptId> = self.batch.iter().map(|(claim, _)| &claim.attempt).collect();
+        // The runner first, here as in every transaction that locks both.
+        let mut reads = Vec::with_capacity(2);
+        reads.extend(self.session.as_ref().map(|(runner, _)| read_epoch(tx, runner)));
+        reads.push(Held::read(tx.dialect(), &ids));
+        let mut answers = tx.fetch_each(reads).await?;
+        let rows = answers.pop().unwrap_or_default();
+        let is_last = match (&self.session, answers.pop().as_deref()) {
+            (None, _) => true,
+            (Some((_, epoch)), Some([row])) => row.count(0)? == *epoch,
+            (Some(_), _) => false,
+        };
         let mut held = BTreeMap::new();
-        for row in &rows {
+        for row in rows.iter().filter(|_| is_last) {
             let row = Held::from_row(row)?;
             held.insert(row.id.clone(), row);
         }
-        let mut appended = Vec::with_capacity(self.0.len());
+        let mut appended = Vec::with_capacity(self.batch.len());
         let mut touched = Shards::NONE;
-        for (claim, events) in &self.0 {
+        for (claim, events) in &self.batch {
             let held = held.get_mut(&claim.attempt).filter(|held| held.is_held_by(claim));
             if let Some(held) = held {
                 let before = held.ack_seq;
@@ -95,11 +128,17 @@ impl Op for Append {
     }
 }
 
+fn read_epoch(tx: &Tx<'_>, runner: &RunnerId) -> Statement {
+    let lock = fence::lock(tx.dialect());
+    let text = format!("SELECT epoch FROM runner WHERE id = $1{lock}");
+    Statement::new(text, vec![runner.as_str().into()])
+}
+
 /// Takes what continues the sequence and moves `held` on.
 pub(crate) fn take(held: &mut Held, events: &[AttemptEvent]) -> Taken {
     let mut taken = Taken::default();
     for event in events {
-        if event.seq != held.ack_seq + 1 {
+        if !held.is_next(event.seq) {
             // Known already, or behind a gap: the runner sends it again.
             continue;
         }

@@ -34,6 +34,7 @@ pub mod probe;
 mod repo;
 mod request;
 mod retention;
+pub mod rule;
 mod run;
 mod runner;
 pub mod secret;

@@ -1,9 +1,13 @@
 //! SQLite: one writer connection with group commit, a few connections that only read.
 
 mod readers;
+pub(crate) mod watch;
 mod writer;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use plue_runtime::{Clock, Tasks};
 use sqlx::{
@@ -41,6 +45,8 @@ pub(crate) struct Sqlite {
     /// Absent in a store that only reads.
     pub(crate) writer: Option<Writer>,
     pub(crate) readers: Readers,
+    /// The file.
+    pub(crate) path: PathBuf,
 }
 
 // === impl Sqlite ===
@@ -65,13 +71,15 @@ impl Sqlite {
             if found < migrate::SCHEMA_VERSION {
                 return Err(Error::Missing(path.to_owned()));
             }
-            return Ok(Self { writer: None, readers: Readers::new(reading, Some(connection)) });
+            let readers = Readers::new(reading, Some(connection));
+            return Ok(Self { writer: None, readers, path: path.to_owned() });
         }
         let writing = connect_options(path, options).create_if_missing(options.create);
         let mut connection = connect(path, &writing).await?;
         prepare_patiently(&mut connection, clock).await.map_err(place)?;
         let writer = Writer::start(connection, writing, tasks, changes.clone());
-        Ok(Self { writer: Some(writer), readers: Readers::new(reading, None) })
+        let readers = Readers::new(reading, None);
+        Ok(Self { writer: Some(writer), readers, path: path.to_owned() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The handle on a database that everybody else holds.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use plue_plan::RunId;
@@ -16,7 +16,7 @@ use crate::{
     postgres::Postgres,
     probe::{Call, Probe},
     sql::{Link, Row, Statement, Tx},
-    sqlite::Sqlite,
+    sqlite::{Sqlite, watch::start as watch_sqlite},
 };
 
 /// A database. Cheap to clone.
@@ -28,6 +28,8 @@ pub struct Store {
     clock: Clock,
     probe: Option<Arc<dyn Probe>>,
     shelf: Option<Arc<dyn Shelf>>,
+    /// Set while commits of other processes are watched for; its end ends that.
+    others: Arc<OnceLock<watch::Sender<()>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,7 +58,7 @@ impl Store {
                 Backend::Postgres(Postgres::open(&url, &options, clock, &tasks, &changes).await?)
             }
         };
-        Ok(Self { backend, changes, tasks, clock, probe: None, shelf })
+        Ok(Self { backend, changes, tasks, clock, probe: None, shelf, others: Arc::default() })
     }
 
     /// The same store with somebody who sees its calls; for tests.
@@ -69,6 +71,7 @@ impl Store {
     /// [`Error::Closed`] or an error of the connection. Waits until other clones of an SQLite store
     /// are dropped.
     pub async fn close(self) {
+        drop(self.others);
         match self.backend {
             Backend::Sqlite(sqlite) => {
                 sqlite.readers.close().await;
@@ -84,6 +87,24 @@ impl Store {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.any()
+    }
+
+    /// From now on [`Store::changes`] grows promptly after commits of other processes too. For those who
+    /// follow what another process does: an engine that follows itself would be woken twice. Without
+    /// effect on Postgres, which tells of all commits, and where the system refuses: then only polling is
+    /// left.
+    pub fn watch_others(&self) {
+        if let Backend::Sqlite(sqlite) = &self.backend
+            && self.others.get().is_none()
+        {
+            let (alive, over) = watch::channel(());
+            let watched = watch_sqlite(&sqlite.path, &self.tasks, self.changes.clone(), over);
+            if let Err(error) = watched {
+                tracing::debug!(%error, "commits of other processes are not watched");
+                return;
+            }
+            let _another_was_faster = self.others.set(alive);
+        }
     }
 
     /// Like [`Store::changes`], for one run; other runs may wake it too.

@@ -30,6 +30,22 @@ mod sqlite {
         }
     }
 
+    /// Another store is another process here: they share nothing but the file.
+    #[tokio::test]
+    async fn a_commit_of_another_process_wakes_whoever_watches_for_it() {
+        let world = World::sqlite().await;
+        let run = world.created("r1").await;
+        let other = world.another().await;
+        other.watch_others();
+        let (mut any, mut told) = (other.changes(), other.changes_of(&run));
+        (any.mark_unchanged(), told.mark_unchanged());
+        let _seq = world.store.commit(commit(&run, 1, RunStatus::Running)).await.unwrap().unwrap();
+        // Without the watch these would wait for ever.
+        told.changed().await.unwrap();
+        any.changed().await.unwrap();
+        other.close().await;
+    }
+
     #[tokio::test]
     async fn a_file_that_is_no_database_is_named_so() {
         let directory = tempfile::tempdir().unwrap();
