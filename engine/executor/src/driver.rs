@@ -32,6 +32,7 @@ use crate::{
 use engine_work::EngineWork;
 use losses::Losses;
 use outage::Outage;
+use steady::Steady;
 
 mod deliver;
 mod engine_work;
@@ -39,6 +40,7 @@ mod intake;
 mod losses;
 mod outage;
 mod settle;
+mod steady;
 mod take_up;
 mod turn;
 
@@ -122,6 +124,7 @@ pub(crate) struct Driver {
     alive_at: Mark,
     leave: bool,
     outage: Outage,
+    time: Steady,
     /// What the database said, while it does not answer.
     trouble: watch::Sender<Option<String>>,
     /// Environments of attempts that are queued but not with a runner.
@@ -202,12 +205,13 @@ impl Driver {
         inputs: Inputs,
         control: mpsc::Receiver<Control>,
     ) -> Result<Self, Error> {
-        let Loaded { row, source, origin, plan, run, seq, cancels } = loaded;
+        let Loaded { row, source, origin, plan, run, seq, cancels, last } = loaded;
         let corrupt = |error: serde_json::Error| Error::Corrupt {
             run: row.id.clone(),
             message: error.to_string(),
         };
         let looked = shared.clock.mark();
+        let time = Steady::new(shared.clock, last);
         let mut outage = Outage::default();
         outage.reread(cancels);
         Ok(Self {
@@ -234,6 +238,7 @@ impl Driver {
             alive_at: looked,
             leave: inputs.leave,
             outage,
+            time,
             trouble: watch::Sender::new(None),
             prepared: HashMap::new(),
             control,

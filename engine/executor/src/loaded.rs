@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use jiff::Timestamp;
 use plue_flow::{Fact, Run};
 use plue_plan::{Plan, RunId};
 use plue_store::{RunRow, RunSource, Store};
@@ -44,6 +45,8 @@ pub struct Loaded {
     pub seq: u64,
     /// Requests to stop among them.
     pub cancels: usize,
+    /// When the last of them was written.
+    pub last: Option<Timestamp>,
 }
 
 // === impl Origin ===
@@ -78,9 +81,10 @@ impl Loaded {
         let plan = Arc::new(plan);
         let is_cancel = |(_, fact): &&(_, Fact)| matches!(fact, Fact::CancelRequested { .. });
         let cancels = stored.journal.iter().filter(is_cancel).count();
+        let last = stored.journal.last().map(|(at, _)| *at);
         let run = Run::fold(id.clone(), plan.clone(), stored.journal)
             .map_err(|error| corrupt(error.to_string()))?;
-        Ok(Self { seq: row.seq, row, source, origin, plan, run, cancels })
+        Ok(Self { seq: row.seq, row, source, origin, plan, run, cancels, last })
     }
 }
 

@@ -150,6 +150,34 @@ impl<'a> Session<'a> {
         events: &mpsc::Sender<PoolEvent>,
         commands: &mut mpsc::Receiver<Tagged>,
     ) -> Result<SessionEnd, Error> {
+        let end = self.exchange(stream, events, commands).await;
+        if matches!(end, Ok(SessionEnd::Disconnected) | Err(Error::Connection(_))) {
+            self.store_rest().await?;
+        }
+        end
+    }
+
+    /// Stores what was taken in before the connection broke: a connection that never lasts shall get on
+    /// all the same.
+    async fn store_rest(&mut self) -> Result<(), Error> {
+        if self.flush.is_some() {
+            next_flush(&mut self.flush).await?;
+            self.flush = None;
+        }
+        self.start_flush();
+        if self.flush.is_some() {
+            next_flush(&mut self.flush).await?;
+            self.flush = None;
+        }
+        Ok(())
+    }
+
+    async fn exchange(
+        &mut self,
+        stream: UnixStream,
+        events: &mpsc::Sender<PoolEvent>,
+        commands: &mut mpsc::Receiver<Tagged>,
+    ) -> Result<SessionEnd, Error> {
         let codec = LengthDelimitedCodec::builder()
             .little_endian()
             .length_field_length(4)
@@ -420,8 +448,9 @@ impl<'a> Session<'a> {
             })
             .map(|(claim, _)| claim.clone())
             .collect();
-        let store = self.store.clone();
-        self.flush = Some(Box::pin(async move { store.append_events(batch).await }));
+        let (store, runner, epoch) = (self.store.clone(), self.runner.clone(), self.epoch);
+        self.flush =
+            Some(Box::pin(async move { store.append_events_of((&runner, epoch), batch).await }));
     }
 
     fn flushed(&mut self, appended: Vec<Appended>) -> Result<(), Error> {

@@ -21,7 +21,7 @@ impl Driver {
     /// Waits until there is something to react to.
     pub(super) async fn intake(&mut self) -> Result<Vec<Incoming>, Error> {
         let deadline = self.run.next_deadline();
-        let clock = self.shared.clock;
+        let (clock, time) = (self.shared.clock, self.time);
         let poll = self.shared.options.control_poll;
         // Not an arm of the select alone: a busy runner would put it off for ever.
         if clock.elapsed(self.looked) >= poll {
@@ -34,7 +34,7 @@ impl Driver {
         let look = poll.saturating_sub(clock.elapsed(self.looked));
         let tick = async {
             match deadline {
-                Some(at) => clock.sleep_until(at).await,
+                Some(at) => clock.sleep(time.until(at)).await,
                 None => std::future::pending().await,
             }
         };
@@ -58,8 +58,13 @@ impl Driver {
         }
     }
 
-    /// Requests that another process left in the store.
+    /// Requests that another process left in the store, unless it has gone on with the run itself.
     async fn stored_requests(&mut self) -> Result<Vec<Incoming>, Error> {
+        // Another engine may have gone on with the run while this one stood still.
+        let row = self.shared.store.run(&self.row.id).await?;
+        if row.is_none_or(|row| row.seq != self.seq) {
+            return Err(Error::Overtaken { run: self.row.id.clone() });
+        }
         let request = self.shared.store.cancel_request(&self.row.id).await?;
         self.request_seen = request.is_some();
         let cancel = |request: plue_store::CancelRequest| {
@@ -114,7 +119,7 @@ impl Driver {
         if end.tail.iter().any(|event| matches!(event.kind, EventKind::Started { .. })) {
             // By this clock, with the duration by the runner's: no two clocks are compared.
             let wall = Duration::from_micros(end.result.wall_us);
-            let began = self.shared.clock.now().saturating_sub(wall).ok();
+            let began = self.time.now().saturating_sub(wall).ok();
             incoming.push(self.started(claim, began));
         }
         let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
@@ -182,7 +187,7 @@ impl Driver {
             return Ok(());
         };
         loop {
-            let now = self.shared.clock.now();
+            let now = self.time.now();
             let claimed = self.shared.store.claim(&runner, epoch, usize::MAX, now).await?;
             if claimed.is_empty() {
                 return Ok(());

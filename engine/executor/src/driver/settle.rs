@@ -33,7 +33,7 @@ impl Driver {
     /// Applies inputs, commits, performs.
     pub(super) async fn settle(&mut self, mut incoming: Vec<Incoming>) -> Result<(), Error> {
         for _ in 0..MAX_COMMITS {
-            let now = self.shared.clock.now();
+            let now = self.time.now();
             let batch = self.apply(now, &incoming);
             if batch.is_empty() {
                 return self.unneeded(incoming).await;

@@ -1,7 +1,8 @@
 //! Taking a run up: where it was left, by this engine a moment ago or by one that died.
 
-use plue_flow::{Effect, Input};
+use plue_flow::{AttemptStatus, Effect, Input};
 use plue_plan::RunnerId;
+use plue_store::AttemptRow;
 
 use super::{Driver, Leased, start_input};
 use crate::{batch::Incoming, error::Error};
@@ -17,40 +18,48 @@ impl Driver {
             // It was reopened already.
             self.first = None;
         }
-        let is_over = self.first.is_some() || self.run.is_finished();
-        let adopt = if is_over { None } else { runners.pop().map(|row| row.id) };
-        for old in runners {
-            self.retire(&old.id).await?;
+        if self.first.is_some() || self.run.is_finished() {
+            for old in runners {
+                self.retire(&old.id).await?;
+            }
+            let first = self.first.clone();
+            return Ok(first.map(Incoming::plain).into_iter().collect());
         }
-        if let Some(first) = self.first.clone() {
-            return Ok(vec![Incoming::plain(first)]);
-        }
-        if self.run.is_finished() {
-            return Ok(Vec::new());
-        }
-        if adopt.is_none() && self.seq <= 1 {
+        let adopted = match runners.pop() {
+            Some(last) => self.adopt(last.id).await?,
+            None => None,
+        };
+        if adopted.is_none() && self.lease.is_none() && self.seq <= 1 {
             // Started while the first steps are decided: a runner takes as long as that.
             self.lease_runner().await?;
             return Ok(start_input());
         }
-        if let Some(runner) = adopt {
-            let workspace = self.workspace.clone();
-            let run = &self.row.id;
-            let shared = &self.shared;
-            match shared.pool.lease(run, &workspace, &shared.ids, Some(runner.clone())).await {
-                Ok(lease) => {
-                    self.lease = Some(Leased { lease, epoch: None });
-                    for known in shared.store.claims_of(&runner).await? {
-                        self.claims.insert(known.claim.attempt.clone(), known.claim);
-                    }
+        // Only now: what is lost may be queued again, and then somebody has to be there for it.
+        for old in runners {
+            self.retire(&old.id).await?;
+        }
+        self.orphans(adopted.as_ref()).await?;
+        self.redo().await
+    }
+
+    /// Leases the runner that the run had; `None` if that cannot be.
+    async fn adopt(&mut self, runner: RunnerId) -> Result<Option<RunnerId>, Error> {
+        let shared = self.shared.clone();
+        let (run, workspace) = (&self.row.id, &self.workspace);
+        match shared.pool.lease(run, workspace, &shared.ids, Some(runner.clone())).await {
+            Ok(lease) => {
+                self.lease = Some(Leased { lease, epoch: None });
+                for known in shared.store.claims_of(&runner).await? {
+                    self.claims.insert(known.claim.attempt.clone(), known.claim);
                 }
-                Err(error) => {
-                    tracing::warn!(%runner, %error, "the old runner cannot be adopted");
-                    self.retire(&runner).await?;
-                }
+                Ok(Some(runner))
+            }
+            Err(error) => {
+                tracing::warn!(%runner, %error, "the old runner cannot be adopted");
+                self.retire(&runner).await?;
+                Ok(None)
             }
         }
-        self.redo().await
     }
 
     /// Gives a runner up that nobody can or need adopt.
@@ -59,13 +68,32 @@ impl Driver {
         shared.pool.discard(runner).await;
         let (reason, now) = ("its runner is gone", shared.clock.now());
         for lost in shared.store.runner_gone(runner, reason, now).await? {
-            let mut incoming: Vec<_> = self.unheard_start(&lost).into_iter().collect();
-            let attempt = lost.claim.attempt.clone();
-            self.claims.insert(attempt.clone(), lost.claim);
-            incoming.push(Incoming::plain(Input::Lost { attempt, reason: reason.to_owned() }));
-            self.settle(incoming).await?;
+            self.lose(lost, reason).await?;
         }
         Ok(())
+    }
+
+    /// Attempts whose runner is gone and of which the run was not told: whoever gave the runner up died
+    /// between the two.
+    async fn orphans(&mut self, adopted: Option<&RunnerId>) -> Result<(), Error> {
+        let attempts = self.shared.store.attempts(&self.row.id, None).await?;
+        let is_held = |row: &AttemptRow| {
+            matches!(row.state, AttemptStatus::Assigned | AttemptStatus::Running)
+        };
+        for lost in attempts.into_iter().filter(is_held) {
+            if lost.runner.is_some() && lost.runner.as_ref() != adopted {
+                self.lose(lost, "its runner is gone").await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn lose(&mut self, lost: AttemptRow, reason: &str) -> Result<(), Error> {
+        let mut incoming: Vec<_> = self.unheard_start(&lost).into_iter().collect();
+        let attempt = lost.claim.attempt.clone();
+        self.claims.insert(attempt.clone(), lost.claim);
+        incoming.push(Incoming::plain(Input::Lost { attempt, reason: reason.to_owned() }));
+        self.settle(incoming).await
     }
 
     /// Effects that were committed but perhaps not performed.
