@@ -2,7 +2,12 @@
 //!
 //! One checker for every scenario: [`violations`]. Must not know how the fault was made.
 
+mod life;
+pub mod points;
 pub mod processes;
+pub mod runner;
+mod script;
+pub mod stand;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -21,6 +21,8 @@ const CONNECTIONS: u32 = 200;
 /// The superuser; everybody who reaches the socket is trusted.
 const USER: &str = "plue";
 
+pub mod own;
+
 /// An empty database; dropped with this value.
 #[derive(Debug)]
 pub struct Database {
@@ -114,9 +116,21 @@ impl Server {
         let data = self.directory.join("data");
         // What a killed server has left may be half written.
         let _may_not_exist = fs::remove_dir_all(&data);
+        self.init(account);
+        self.launch(account);
+        self.watch(account);
+    }
+
+    fn init(&self, account: Option<&Account>) {
         let mut initdb = self.server_command("initdb", account);
         initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+        let data = self.directory.join("data");
         succeed(initdb.arg(format!("--username={USER}")).arg("--pgdata").arg(&data));
+    }
+
+    /// Starts the server on the data that is there.
+    fn launch(&self, account: Option<&Account>) {
+        let data = self.directory.join("data");
         let socket = self.directory.display();
         let options = format!(
             "-c listen_addresses='' -c unix_socket_directories='{socket}' -c fsync=off \
@@ -130,7 +144,6 @@ impl Server {
         start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let status = start.status().expect("pg_ctl can be started");
         assert!(status.success(), "Postgres does not start; see {}", data.join("log").display());
-        self.watch(account);
     }
 
     /// Leaves a process behind that stops and deletes the server when nobody holds `in_use`.
@@ -211,11 +224,28 @@ fn directory(account: Option<&Account>) -> PathBuf {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => panic!("{}: {error}", directory.display()),
     }
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("our own directory");
-    if let Some(account) = account {
-        chown(&directory, Some(account.user), Some(account.group)).expect("root may chown");
-    }
+    give(&directory, account);
     directory
+}
+
+/// The same for one test alone.
+fn fresh_directory(account: Option<&Account>) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("plue-postgres-own-{}-{number}", std::process::id());
+    let directory = PathBuf::from("/tmp").join(name);
+    // What a killed test with our process id has left.
+    let _may_not_exist = fs::remove_dir_all(&directory);
+    fs::create_dir(&directory).expect("a directory in /tmp");
+    give(&directory, account);
+    directory
+}
+
+fn give(directory: &Path, account: Option<&Account>) {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).expect("our own directory");
+    if let Some(account) = account {
+        chown(directory, Some(account.user), Some(account.group)).expect("root may chown");
+    }
 }
 
 fn open_lock(path: &Path) -> File {

@@ -1,0 +1,133 @@
+//! The places of a scenario at which something can go wrong, counted as they are passed: a first,
+//! undisturbed run tells how many there are, and each further run lets one fault happen at one of them.
+//!
+//! Must not know what is done at a place.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::watch;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The effect is not there, and who wanted it is told so or finds out: a call of the store fails, a
+    /// message is lost with its connection.
+    Fails,
+    /// It is there twice.
+    Duplicated,
+    /// It comes late.
+    Delayed,
+    /// The engine dies here.
+    EngineDies,
+    /// The runner dies here, with the processes of its steps.
+    RunnerDies,
+}
+
+/// Where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Before a call of the store is made.
+    Before(&'static str),
+    /// After a write was committed, before anybody knows.
+    After(&'static str),
+    /// A message of the engine reaches the runner.
+    ToRunner(&'static str),
+    /// A message of the runner is about to be sent.
+    FromRunner(&'static str),
+}
+
+/// Counts places, and says which of them are disturbed.
+#[derive(Debug)]
+pub struct Points {
+    seen: Mutex<Vec<Place>>,
+    /// Which place, the how-manieth time, how. One fault per run: what several do together is drawn by lot
+    /// elsewhere.
+    fault: Option<(Place, usize, Fault)>,
+    always: Option<(Place, Fault)>,
+    hit: watch::Sender<bool>,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: &'static [Self] =
+        &[Self::Fails, Self::Duplicated, Self::Delayed, Self::EngineDies, Self::RunnerDies];
+
+    /// Whether it can happen at this place.
+    #[must_use]
+    pub fn fits(self, place: &Place) -> bool {
+        match (self, place) {
+            // What dies before a read has died after the place before it.
+            (fault, Place::Before("read")) => fault == Self::Fails,
+            (Self::EngineDies, _) => true,
+            // A commit whose answer is lost is done again: that is the duplicate of a write.
+            (Self::Fails, Place::Before(_) | Place::After(_))
+            | (Self::Delayed, Place::Before(_)) => true,
+            (Self::Duplicated | Self::RunnerDies, Place::Before(_) | Place::After(_))
+            | (Self::Delayed, Place::After(_)) => false,
+            (
+                Self::Fails | Self::Duplicated | Self::Delayed | Self::RunnerDies,
+                Place::ToRunner(_) | Place::FromRunner(_),
+            ) => true,
+        }
+    }
+}
+
+// === impl Place ===
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Before(name) => write!(f, "before {name}"),
+            Self::After(name) => write!(f, "after {name}"),
+            Self::ToRunner(name) => write!(f, "{name} to the runner"),
+            Self::FromRunner(name) => write!(f, "{name} from the runner"),
+        }
+    }
+}
+
+// === impl Points ===
+
+impl Points {
+    /// Nothing goes wrong, or one thing at one place.
+    #[must_use]
+    pub fn new(fault: Option<(Place, usize, Fault)>) -> Self {
+        Self { seen: Mutex::default(), fault, always: None, hit: watch::Sender::new(false) }
+    }
+
+    /// The same goes wrong at the same place every time.
+    #[must_use]
+    pub fn always(place: Place, fault: Fault) -> Self {
+        Self { always: Some((place, fault)), ..Self::new(None) }
+    }
+
+    /// Passes a place; what goes wrong there, if anything.
+    pub fn pass(&self, place: Place) -> Option<Fault> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = seen.iter().filter(|passed| **passed == place).count();
+        let fault = self.fault.as_ref().filter(|(at, times, _)| *at == place && *times == before);
+        let always = self.always.as_ref().filter(|(at, _)| *at == place).map(|(_, fault)| *fault);
+        let fault = fault.map(|(_, _, fault)| *fault).or(always);
+        seen.push(place);
+        if fault.is_some() {
+            self.hit.send_replace(true);
+        }
+        fault
+    }
+
+    /// The places passed so far.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Place> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the fault has happened.
+    #[must_use]
+    pub fn was_hit(&self) -> bool {
+        *self.hit.borrow()
+    }
+}
