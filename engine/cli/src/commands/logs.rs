@@ -171,6 +171,7 @@ async fn search(
 async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> Outcome {
     let steps: Vec<_> = loaded.plan.all_steps().map(|step| step.id.clone()).collect();
     let names = steps.iter().map(StepId::as_str);
+    store.watch_others();
     let live = Live::new(io::stdout(), app.stdout, names, false);
     match Follower::new(store, run, live, steps).until_end().await {
         Ok(_) => Ok(Exit::Ok),

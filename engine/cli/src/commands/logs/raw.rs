@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use plue_plan::{AttemptId, RunId, StepId};
-use plue_runtime::Clock;
 use plue_store::{AttemptRow, LogPiece, LogRange, Store};
+use tokio::sync::watch;
 
 use super::{
     PAGE,
@@ -16,7 +16,7 @@ use crate::{
     failure::{Failure, Outcome, from_store},
 };
 
-/// Without a wake-up of this process the store is looked at this often: others write to it.
+/// Without a wake-up the store is looked at this often: one may be lost.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Hands over the pieces of a log, or of its last lines.
@@ -38,10 +38,12 @@ pub(super) async fn read(
 
 /// Prints the log of a step until the run ends, each attempt after the one before it.
 pub(super) async fn follow(app: &App, store: &Store, run: &RunId, step: &StepId) -> Outcome {
-    let clock = Clock::real();
     let shape = if app.stdout.interactive { Shape::Clean } else { Shape::Raw };
     let mut done: Vec<AttemptId> = Vec::new();
+    store.watch_others();
+    let mut changes = store.changes_of(run);
     loop {
+        changes.mark_unchanged();
         // Before the attempts: if the run has ended, the list of attempts is complete.
         let row = store.run(run).await.map_err(|error| from_store(&error))?;
         let ended = row.is_none_or(|row| row.view.status.is_terminal());
@@ -49,11 +51,11 @@ pub(super) async fn follow(app: &App, store: &Store, run: &RunId, step: &StepId)
         let next = attempts.iter().find(|attempt| !done.contains(&attempt.claim.attempt));
         match next {
             Some(attempt) => {
-                to_its_end(store, attempt, Writer::new(shape, attempt, app), clock).await?;
+                to_its_end(store, attempt, Writer::new(shape, attempt, app), &mut changes).await?;
                 done.push(attempt.claim.attempt.clone());
             }
             None if ended => return Ok(Exit::Ok),
-            None => clock.sleep(POLL).await,
+            None => change(&mut changes).await,
         }
     }
 }
@@ -62,11 +64,12 @@ async fn to_its_end(
     store: &Store,
     attempt: &AttemptRow,
     mut writer: Writer,
-    clock: Clock,
+    changes: &mut watch::Receiver<u64>,
 ) -> Result<(), Failure> {
     let id = &attempt.claim.attempt;
     let mut seen = 0;
     loop {
+        changes.mark_unchanged();
         let stat = store.log_stat(id).await.map_err(|error| from_store(&error))?;
         let ended = stat.is_none_or(|stat| stat.ended);
         while more(store, id, &mut seen, &mut |piece| writer.take(piece)).await? {}
@@ -74,8 +77,13 @@ async fn to_its_end(
             writer.end()?;
             return Ok(());
         }
-        clock.sleep(POLL).await;
+        change(changes).await;
     }
+}
+
+/// Waits for a change, and not much longer than that.
+async fn change(changes: &mut watch::Receiver<u64>) {
+    let _look_anyway = tokio::time::timeout(POLL, changes.changed()).await;
 }
 
 /// Hands over the next pieces; whether there were any.
