@@ -91,6 +91,7 @@ impl World {
         let parts = Parts { store, pool, clock, ids: Ids::random(), tasks };
         let mut options = Options::new(state.join(format!("locks-{number}")));
         options.control_poll = Duration::from_secs(1);
+        options.checkpoints = false;
         Running { engine: Engine::new(options, parts), stand }
     }
 
