@@ -1,4 +1,4 @@
-# expect: error|needs
+# expect: error|needs|killed
 # tries: a question per round, for ever
 # class: resources
 def workflow(ctx):
