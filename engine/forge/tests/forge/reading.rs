@@ -61,7 +61,7 @@ fn fires(reading: &Reading) -> Vec<String> {
 }
 
 #[test]
-fn every_sample_reads_as_expected() {
+fn row_1_27_every_sample_reads_and_fires_as_expected() {
     let mut problems = Vec::new();
     let mut count = 0;
     for folder in samples() {
@@ -97,7 +97,7 @@ fn every_sample_reads_as_expected() {
 }
 
 #[test]
-fn the_signature_vectors_hold() {
+fn row_1_27_the_signature_vectors_hold() {
     for folder in samples() {
         let text = std::fs::read_to_string(folder.join("signature_vectors.json")).unwrap();
         let vectors: Vec<Json> = serde_json::from_str(&text).unwrap();

@@ -72,7 +72,7 @@ fn named(kind: EventType, key: &str, name: &str) -> Event {
 }
 
 #[test]
-fn a_push_fires_by_its_branch_or_tag() {
+fn row_1_12_a_push_fires_by_its_branch_or_tag() {
     for (json, event, expected) in [
         (r#"{"on":"push"}"#, branch("main"), true),
         (r#"{"on":"push"}"#, tag("v1"), true),
@@ -98,7 +98,7 @@ fn a_push_fires_by_its_branch_or_tag() {
 }
 
 #[test]
-fn a_pull_request_fires_by_its_action_and_base() {
+fn row_1_12_a_pull_request_fires_by_its_action_and_base() {
     let default = r#"{"on":"pull_request"}"#;
     let ready = r#"{"on":"pull_request","types":["ready_for_review"]}"#;
     let queue = r#"{"on":"pull_request","types":["merge_group"]}"#;
@@ -134,7 +134,7 @@ fn a_pull_request_fires_by_its_action_and_base() {
 }
 
 #[test]
-fn issues_and_comments_fire_by_action_label_and_text() {
+fn row_1_27_issues_and_comments_fire_by_action_label_and_text() {
     for (json, event, expected) in [
         (r#"{"on":"issue"}"#, issue("opened", &[]), true),
         (r#"{"on":"issue"}"#, issue("labeled", &["bug"]), false),
