@@ -19,6 +19,7 @@ use crate::{
         engine_step::{Performer, refusal},
         environment::{AttemptEnv, Turn, environment},
         outputs,
+        runner_step::lacking,
         scope::Seen,
     },
 };
@@ -179,6 +180,9 @@ impl Driver {
     ) -> Result<AttemptEnv, Outcome> {
         let refused = |message: String| Outcome::Refused { message };
         let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
+        if let Some(message) = lacking(step) {
+            return Err(refused(message));
+        }
         let seen = Seen::of(&self.run);
         let scope = seen.scope(&self.surroundings, visit, number);
         let turn = Turn { run: &self.row.id, step, visit, number };

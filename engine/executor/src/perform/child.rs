@@ -68,7 +68,8 @@ pub trait Workflows: Send + Sync + std::fmt::Debug {
 
 /// What a step asks for.
 pub(crate) enum Wanted {
-    Named(ChildRequest),
+    /// With the names of the workflows above.
+    Named(ChildRequest, Vec<String>),
     Emitted(Json, BTreeMap<String, Json>),
 }
 
@@ -103,17 +104,23 @@ pub(crate) fn wanted(
     }
     match (&workflow.workflow, &workflow.plan) {
         (Some(name), _) => {
-            if above.contains(name) {
-                let way = above.join(" → ");
-                return Err(format!("workflows would start each other for ever: {way} → {name}"));
-            }
+            not_above(&above, name)?;
             let repository = origin.repository.clone();
             let event = event.clone();
-            Ok(Wanted::Named(ChildRequest { name: name.clone(), repository, event, inputs }))
+            let name = name.clone();
+            Ok(Wanted::Named(ChildRequest { name, repository, event, inputs }, above))
         }
         (None, Some(plan)) => Ok(Wanted::Emitted(value("plan", plan)?, inputs)),
         (None, None) => Err("it names neither a workflow nor a plan".to_owned()),
     }
+}
+
+fn not_above(above: &[String], name: &str) -> Result<(), String> {
+    if above.iter().any(|known| known == name) {
+        let way = above.join(" → ");
+        return Err(format!("workflows would start each other for ever: {way} → {name}"));
+    }
+    Ok(())
 }
 
 /// The workflows from the outermost run down to this one.
@@ -134,10 +141,13 @@ pub(crate) async fn settled(
     source: String,
 ) -> Result<(ChildPlan, Map<String, Json>), String> {
     let (planned, given) = match wanted {
-        Wanted::Named(request) => {
+        Wanted::Named(request, above) => {
             let given = request.inputs.clone();
             let workflows = workflows.ok_or("this engine knows no workflows by name")?;
-            (workflows.plan(request).await?, given)
+            let planned = workflows.plan(request).await?;
+            // It may have been named by its file.
+            not_above(&above, &planned.plan.plan.name)?;
+            (planned, given)
         }
         Wanted::Emitted(plan, given) => (ChildPlan { plan: emitted(plan)?, source }, given),
     };

@@ -40,6 +40,20 @@ pub(crate) fn assignment(
     })
 }
 
+/// What the step needs and the runners of this engine cannot give; better told than left out silently.
+pub(crate) fn lacking(step: &Step) -> Option<String> {
+    let services = step.options.services.iter();
+    let named: Vec<String> =
+        services.map(|service| format!("{} on port {}", service.image, service.port)).collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "the step asks for services ({}), and the runners of this machine start no containers; \
+             start them beside plue, give their address in `env`, and leave `services` out",
+            named.join(", ")
+        )
+    })
+}
+
 fn program(action: &Action) -> Option<Program> {
     match action {
         Action::Bash(bash) => {

@@ -172,3 +172,20 @@ async fn an_output_that_breaks_its_schema_fails_the_step_and_says_where() {
     });
     assert!(told, "{facts:?}");
 }
+
+#[tokio::test]
+async fn a_step_that_needs_services_says_so_instead_of_running_without() {
+    let world = World::new().await;
+    let mut step = bash("db", "touch ran");
+    let service = plue_plan::policy::Service {
+        image: "postgres:15".to_owned(),
+        port: 5432,
+        env: Default::default(),
+    };
+    step.options.services.push(service);
+    let (run, status) = world.run(vec![step]).await;
+    assert_eq!(status, RunStatus::Failed);
+    let why = world.why(&run, "db").await;
+    assert!(why.contains("postgres:15 on port 5432"), "{why}");
+    assert!(!world.work().join("ran").exists());
+}

@@ -67,11 +67,15 @@ async fn a_run_that_waits_for_its_turn_can_be_cancelled() {
 async fn the_turn_of_a_run_whose_engine_died_goes_to_the_next_and_nothing_overlaps() {
     let world = World::new().await;
     let first =
-        world.submit(grouped("echo $$ > pid; echo first >> order; exec sleep 600", false)).await;
+        world.submit(grouped("echo $$ > pid; echo first >> order; echo begun; exec sleep 600", false)).await;
     let (shutdown, stop) = Shutdown::new();
     let secrets = std::sync::Arc::new(world.secrets.clone());
     let handle = world.engine.drive(&first, secrets, stop).await.unwrap();
     world.until(&first, "a", StepStatus::Running).await;
+    let mut changes = world.store.changes_of(&first);
+    while world.log(&first, "a").await != "begun\n" {
+        changes.changed().await.unwrap();
+    }
     shutdown.advance(Phase::Aborting);
     handle.wait().await.unwrap();
     let again = World::at(world.directory).await;

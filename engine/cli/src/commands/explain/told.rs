@@ -133,7 +133,9 @@ impl Text {
     fn attempt(&mut self, attempt: &AttemptRecord, visits: bool) {
         let visit = if visits { format!("visit {}, ", attempt.visit) } else { String::new() };
         let how = attempt.outcome.as_deref().unwrap_or(&attempt.status);
-        let took = attempt.duration_ms.map_or(String::new(), |ms| format!("; its process ran {}", span(ms)));
+        let took = attempt
+            .duration_ms
+            .map_or(String::new(), |ms| format!("; its process ran {}", span(ms)));
         let by = attempt.runner.as_ref().map_or(String::new(), |by| format!(", on runner {by}"));
         let at = clock(attempt.started_at.as_deref().unwrap_or(&attempt.queued_at));
         let number = attempt.number;
