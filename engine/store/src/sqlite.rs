@@ -36,6 +36,9 @@ const ROW_BUFFER: usize = 256;
 /// Pages in the write-ahead log before it is merged into the file: 16 MiB. The rows of running runs
 /// are written again and again, and are merged once.
 const WAL_PAGES: u32 = 4_096;
+/// Bytes of the write-ahead log from which on [`Sqlite::merge_log`] merges it: reading so much takes a
+/// process that opens the database less than a millisecond.
+const MERGE_BYTES: u64 = 1024 * 1024;
 /// SQLite's own page size.
 const PAGE_BYTES: u64 = 4_096;
 
@@ -47,6 +50,8 @@ pub(crate) struct Sqlite {
     pub(crate) readers: Readers,
     /// The file.
     pub(crate) path: PathBuf,
+    /// How the writer connects; absent in a store that only reads.
+    writing: Option<Box<SqliteConnectOptions>>,
 }
 
 // === impl Sqlite ===
@@ -72,14 +77,32 @@ impl Sqlite {
                 return Err(Error::Missing(path.to_owned()));
             }
             let readers = Readers::new(reading, Some(connection));
-            return Ok(Self { writer: None, readers, path: path.to_owned() });
+            return Ok(Self { writer: None, readers, path: path.to_owned(), writing: None });
         }
         let writing = connect_options(path, options).create_if_missing(options.create);
         let mut connection = connect(path, &writing).await?;
         prepare_patiently(&mut connection, clock).await.map_err(place)?;
-        let writer = Writer::start(connection, writing, tasks, changes.clone());
+        let writer = Some(Writer::start(connection, writing.clone(), tasks, changes.clone()));
         let readers = Readers::new(reading, None);
-        Ok(Self { writer: Some(writer), readers, path: path.to_owned() })
+        Ok(Self { writer, readers, path: path.to_owned(), writing: Some(Box::new(writing)) })
+    }
+
+    /// Merges the write-ahead log into the file and empties it, if it has grown and nobody reads at
+    /// this moment. The next process that opens the database would read all of it.
+    pub(crate) async fn merge_log(&self) -> Result<(), Error> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let length = std::fs::metadata(log).map_or(0, |found| found.len());
+        let Some(writing) = self.writing.as_ref().filter(|_| length > MERGE_BYTES) else {
+            return Ok(());
+        };
+        // Who reads or writes now merges it later.
+        let impatient = SqliteConnectOptions::clone(writing).busy_timeout(Duration::ZERO);
+        let mut connection = impatient.connect().await?;
+        let merged = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection);
+        merged.await?;
+        close(connection).await;
+        Ok(())
     }
 }
 

@@ -82,6 +82,18 @@ impl Store {
         self.tasks.wait().await;
     }
 
+    /// Leaves the database so that the next process opens it fast. Does nothing to a server. Call it when
+    /// nobody waits any more.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; nothing is lost by it.
+    pub async fn tidy(&self) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.merge_log().await,
+            Backend::Postgres(_) => Ok(()),
+        }
+    }
+
     /// A number that grows after each commit of this process (and, on Postgres, soon after those of
     /// others). Only a wake-up: look at the rows, and poll if other processes may write.
     #[must_use]

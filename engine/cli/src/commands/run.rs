@@ -98,6 +98,9 @@ async fn keep_house(app: &App, engine: &Engine) {
     if let Err(error) = sweep(app, engine.store()).await {
         tracing::warn!(%error, "old content not removed");
     }
+    if let Err(error) = engine.store().tidy().await {
+        tracing::debug!(%error, "the database is left as it is");
+    }
     let Ok(kept) = app.loaded.config.retention.parse() else { return };
     let Ok(ended_before) = Clock::real().now().saturating_sub(kept) else { return };
     match engine.store().prune(ended_before).await {

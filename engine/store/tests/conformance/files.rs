@@ -19,6 +19,26 @@ mod sqlite {
     }
 
     #[tokio::test]
+    async fn a_long_write_ahead_log_is_merged_when_asked_and_nothing_is_lost() {
+        let world = World::sqlite().await;
+        let StoreOptions { url, .. } = world.options();
+        let log = format!("{}-wal", url.trim_start_matches("sqlite:"));
+        let length = || fs::metadata(&log).unwrap().len();
+        let entry = "x".repeat(100_000);
+        for number in 0..30 {
+            world.store.keep_evaluation(&format!("k{number}"), entry.clone()).await.unwrap();
+        }
+        assert!(length() > 1024 * 1024);
+        world.store.tidy().await.unwrap();
+        assert_eq!(length(), 0);
+        assert_eq!(world.store.evaluation("k7").await.unwrap(), Some(entry));
+        world.store.keep_evaluation("next", "e".to_owned()).await.unwrap();
+        let before = length();
+        world.store.tidy().await.unwrap();
+        assert_eq!(length(), before, "a short one is left alone");
+    }
+
+    #[tokio::test]
     async fn a_database_of_a_newer_plue_is_refused_and_not_touched() {
         let world = World::sqlite().await;
         let newer = SCHEMA_VERSION + 1;
