@@ -306,6 +306,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         for held in self.held.values_mut() {
             held.persist();
         }
+        self.desk.is_alone();
         self.redial();
     }
 

@@ -182,7 +182,9 @@ impl Keeper {
             engine.keep(&claim, Record::Pure(key))?;
         }
         if care.checkpoint {
-            self.checkpoints.after((place, engine), (&claim, after), &mut notes)?;
+            // The result of a step must not wait for an engine only because of this.
+            let engine = engine.impatient();
+            self.checkpoints.after((place, &engine), (&claim, after), &mut notes)?;
         }
         self.reports.blocking_send(Report::Kept(claim, notes)).map_err(|_| Gone)
     }

@@ -225,7 +225,9 @@ impl Supervisor {
     fn index(&self) -> PathBuf {
         use std::os::unix::ffi::OsStrExt as _;
         let name = hex::encode(Sha256::digest(self.workspace.as_os_str().as_bytes()));
-        self.pool.options.directory.join("workspaces").join(format!("{name}.index"))
+        let runners = &self.pool.options.directory;
+        let state = runners.parent().unwrap_or(runners);
+        state.join("workspaces").join(format!("{name}.index"))
     }
 
     fn last_words(&self) -> String {

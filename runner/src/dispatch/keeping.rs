@@ -12,6 +12,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         if matches!(self.connection, Connection::Up { is_welcome: true, .. }) {
             return self.send(&FromRunner::Ask(question));
         }
+        self.desk.is_alone();
         Ok(())
     }
 

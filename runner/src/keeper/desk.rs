@@ -21,7 +21,13 @@ const MAX_OPEN: usize = 2;
 const MAX_ANNOUNCED: usize = 4_096;
 
 /// A question and where its answer goes.
-pub(crate) type Ask = (Question, oneshot::Sender<Answer>);
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) question: Question,
+    pub(crate) reply: oneshot::Sender<Answer>,
+    /// Whether it may wait for an engine; else the answer is no when there is none.
+    pub(crate) can_wait: bool,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -83,7 +89,7 @@ impl Desk {
     pub(crate) fn give(&mut self, job: Job, reports: &mpsc::Sender<Report>) -> bool {
         let jobs = self.jobs.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(MAX_JOBS);
-            let engine = Engine(self.asks.0.clone());
+            let engine = Engine::new(self.asks.0.clone());
             let (places, clock, reports) = (self.places.clone(), self.clock, reports.clone());
             // Not among the tasks that the runner waits for: it ends with the sender of its jobs.
             Tasks::new().spawn_blocking(move || {
@@ -106,18 +112,29 @@ impl Desk {
     pub(crate) fn asked(&mut self, ask: Ask) -> &Question {
         self.open.push_back(ask);
         let at = self.open.len() - 1;
-        &self.open[at].0
+        &self.open[at].question
     }
 
     /// Questions that a new session must be asked again.
     pub(crate) fn unanswered(&self) -> Vec<Question> {
-        self.open.iter().map(|(question, _)| question.clone()).collect()
+        self.open.iter().map(|ask| ask.question.clone()).collect()
     }
 
     /// Hands an answer on.
     pub(crate) fn answered(&mut self, answer: Answer) {
-        if let Some((_, reply)) = self.open.pop_front() {
-            let _nobody_waits = reply.send(answer);
+        if let Some(ask) = self.open.pop_front() {
+            let _nobody_waits = ask.reply.send(answer);
+        }
+    }
+
+    /// There is no engine: what cannot wait for one is answered with no.
+    pub(crate) fn is_alone(&mut self) {
+        let (waiting, refused) = self.open.drain(..).partition(|ask| ask.can_wait);
+        self.open = waiting;
+        let refused: VecDeque<Ask> = refused;
+        for ask in refused {
+            let answer = Answer::Refused("no engine was there".to_owned());
+            let _nobody_waits = ask.reply.send(answer);
         }
     }
 }

@@ -23,7 +23,10 @@ pub(crate) const SMALL_BYTES: u64 = 16 * 1024;
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub(crate) struct Engine(pub(crate) mpsc::Sender<Ask>);
+pub(crate) struct Engine {
+    asks: mpsc::Sender<Ask>,
+    can_wait: bool,
+}
 
 /// What an earlier attempt gave.
 #[derive(Debug)]
@@ -44,9 +47,19 @@ pub(crate) struct CacheEntry {
 // === impl Engine ===
 
 impl Engine {
+    pub(crate) fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self { asks, can_wait: true }
+    }
+
+    /// The same for what is not worth waiting for an engine.
+    pub(crate) fn impatient(&self) -> Self {
+        Self { asks: self.asks.clone(), can_wait: false }
+    }
+
     fn ask(&self, question: Question) -> Result<Answer, Gone> {
         let (reply, answer) = oneshot::channel();
-        self.0.blocking_send((question, reply)).map_err(|_| Gone)?;
+        let ask = Ask { question, reply, can_wait: self.can_wait };
+        self.asks.blocking_send(ask).map_err(|_| Gone)?;
         answer.blocking_recv().map_err(|_| Gone)
     }
 

@@ -122,7 +122,7 @@ impl Globs {
 impl Workplace {
     pub(crate) fn open(places: &Places) -> Self {
         let root = places.root.clone();
-        let state = places.index.as_deref().and_then(|index| index.ancestors().nth(3));
+        let state = places.index.as_deref().and_then(|index| index.ancestors().nth(2));
         let own = state.and_then(|state| fs::canonicalize(state).ok());
         let own = own.filter(|own| own.starts_with(&root) && *own != root);
         Self { root, scratch: places.scratch.clone(), own }
