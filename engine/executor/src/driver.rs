@@ -266,7 +266,10 @@ impl Driver {
     async fn advance_on(&mut self) -> Result<(), Error> {
         let mut begin = self.take_up().await?;
         begin.extend(self.outage.asked.iter().cloned().map(Incoming::plain));
+        // What was answered while nobody advanced the run, before anybody leaves it again.
+        begin.extend(self.stored_answers().await?);
         self.settle(begin).await?;
+        self.forget_answers().await?;
         self.first = None;
         while !self.is_over() {
             let mut incoming = std::mem::take(&mut self.unable);

@@ -121,6 +121,12 @@ fn next(loaded: &Loaded, steps: &[Story]) -> Vec<String> {
     let mut next = Vec::new();
     let with_log = steps.iter().filter(|story| !story.last_lines.is_empty());
     next.extend(with_log.take(3).map(|story| format!("plue logs {run} {}", story.row.step)));
+    for waiting in loaded.run.waiting() {
+        if let plue_flow::Awaited::Decision { .. } = waiting.what {
+            next.push(format!("plue approve {run} {}", waiting.step));
+            next.push(format!("plue reject {run} {}", waiting.step));
+        }
+    }
     if !status.is_terminal() {
         next.push(format!("plue logs {run} -f"));
         next.push(format!("plue cancel {run}"));

@@ -68,7 +68,11 @@ async fn row_0_04_an_answer_given_while_no_engine_runs_is_taken_up() {
     answer(&world, &run, yes("ann")).await.unwrap();
     assert_eq!(world.step(&run, "ask").await, StepStatus::Waiting);
     let again = World::at(world.directory).await;
-    assert_eq!(again.drive(&run).await, RunStatus::Success);
+    let secrets = std::sync::Arc::new(again.secrets.clone());
+    let stop = plue_runtime::Stop::never();
+    // Also by an engine that does not wait for people.
+    let handle = again.engine.drive_until_asked(&run, secrets, stop).await.unwrap();
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
     let asked = again.facts(&run).await;
     let asked = asked.iter().filter(|fact| matches!(fact, Fact::AttemptWaiting { .. }));
     assert_eq!(asked.count(), 1, "asked once");
