@@ -9,6 +9,8 @@ mod help;
 #[cfg(test)]
 mod keep;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod metrics;
