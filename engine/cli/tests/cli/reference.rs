@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 22] = [
+pub(crate) const COMMANDS: [&str; 31] = [
     "run",
     "plan",
     "validate",
@@ -14,10 +14,16 @@ pub(crate) const COMMANDS: [&str; 22] = [
     "status",
     "logs",
     "cancel",
+    "approve",
+    "reject",
+    "callback",
     "retry",
     "rerun",
     "resume",
     "explain",
+    "artifacts",
+    "export",
+    "open",
     "hash",
     "doctor",
     "completions",
@@ -27,6 +33,9 @@ pub(crate) const COMMANDS: [&str; 22] = [
     "secret",
     "template",
     "event",
+    "serve",
+    "repo",
+    "token",
     "config",
 ];
 

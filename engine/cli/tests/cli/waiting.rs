@@ -132,8 +132,12 @@ def workflow(ctx):
     let ran = bench.plue(&["run", "outer"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let runs = bench.plue(&["runs", "--output", "json"]).ends(0).json();
-    let names: Vec<&str> =
-        runs["runs"].as_array().unwrap().iter().map(|run| run["workflow"].as_str().unwrap()).collect();
+    let names: Vec<&str> = runs["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["workflow"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["inner", "outer"]);
     let outer = runs["runs"][1]["id"].as_str().unwrap();
     assert_eq!(bench.plue(&["logs", outer, "after"]).stdout, "got 40\n");
