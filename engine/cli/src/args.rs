@@ -195,6 +195,9 @@ pub struct RunArgs {
     /// What the run is for; shown everywhere and given to Claude steps
     #[arg(long, value_name = "TEXT")]
     pub goal: Option<String>,
+    /// Keep a checkbox list of the steps in this file; what else stands in it stays
+    #[arg(long, value_name = "FILE")]
+    pub todo: Option<PathBuf>,
     /// Steps at the same time at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_parallel: Option<u32>,

@@ -19,6 +19,7 @@ mod render;
 mod sources;
 mod talk;
 mod terminal;
+mod todo;
 mod vault;
 mod wiring;
 

@@ -17,6 +17,7 @@ use crate::{
     output, render,
     sources::{self, Kept, Opening, Place, Planned},
     terminal::{Style, sanitize},
+    todo::Todo,
     vault::{self, Layered},
     wiring,
 };
@@ -69,6 +70,8 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
     let given = given(&args.secrets, app)?;
     let secrets = vault::layered(app, engine.store(), given, named, &planned.repo).await?;
     let secrets = Arc::new(secrets.complete()?);
+    let todo = args.todo.as_deref().map(|path| Todo::open(path, &planned.sealed.plan));
+    let todo = todo.transpose()?;
     let name = planned.sealed.plan.name.clone();
     let hash = planned.sealed.hash;
     // A person can ask for less than the operator allows, not for more.
@@ -83,7 +86,18 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
         ));
     }
     let begin = if args.no_wait || args.no_input { Begin::UntilAsked } else { Begin::Drive };
-    let exit = attend(app, engine, &run, begin, secrets).await?;
+    let mut attended = std::pin::pin!(attend(app, engine, &run, begin, secrets));
+    let exit = match &todo {
+        None => attended.await?,
+        Some(todo) => {
+            let exit = tokio::select! {
+                exit = &mut attended => exit,
+                () = todo.keep(engine.store(), &run) => attended.await,
+            };
+            todo.update(engine.store(), &run).await;
+            exit?
+        }
+    };
     tell(&run, exit, args.output)?;
     keep_house(app, engine).await;
     Ok(exit)

@@ -126,3 +126,20 @@ fn row_4_11_the_sample_runs_anywhere() {
     bench.plue(&["template", "new", "sample", "--name", "own"]).ends(0);
     bench.plue(&["run", "own"]).ends(0);
 }
+
+#[test]
+fn row_2_27_a_run_keeps_a_todo_list_in_step() {
+    let bench = Bench::with(crate::support::MIXED);
+    bench.write("TODO.md", "# Mine\n\n- [ ] milk\n");
+    bench.plue(&["run", "--todo", "TODO.md"]).ends(1);
+    let text = std::fs::read_to_string(bench.repo().join("TODO.md")).unwrap();
+    assert!(text.starts_with("# Mine\n\n- [ ] milk\n"), "{text}");
+    for line in
+        ["- [x] test\n", "- [x] build\n", "- [ ] bad (failed)\n", "- [ ] behind (skipped)\n"]
+    {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+    bench.plue(&["run", "--todo", "TODO.md"]).ends(1);
+    let again = std::fs::read_to_string(bench.repo().join("TODO.md")).unwrap();
+    assert_eq!(again, text);
+}
