@@ -1,7 +1,7 @@
 //! Runs that nobody advances are advanced here, oldest first, so many at a time; those that a dead
 //! engine left behind as well.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use plue_flow::RunStatus;
@@ -9,7 +9,10 @@ use plue_plan::RunId;
 use plue_runtime::Phase;
 use plue_store::RunRow;
 
-use crate::server::Server;
+use crate::{error::Error, server::Server};
+
+/// A run that could not be driven is left alone for so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Drives runs until the server stops, then waits for those that it drives.
@@ -61,27 +64,24 @@ impl Server {
     }
 
     async fn drive_one(&self, row: RunRow) -> RunId {
-        let parts = self.parts();
-        let driven = match self.secrets_of(&row).await {
-            Ok(secrets) => parts.engine.drive(&row.id, secrets, parts.stop.clone()).await,
-            Err(error) => {
-                tracing::warn!(run = %row.id, %error, "the run waits: its secrets cannot be opened");
-                parts.clock.sleep(parts.options.poll).await;
-                return row.id;
-            }
-        };
-        match driven {
-            Ok(handle) => {
-                if let Err(error) = handle.wait().await {
-                    tracing::warn!(run = %row.id, %error, "the run was left");
-                }
-            }
-            // Another engine was faster, or it cannot be driven now: it is looked at again.
-            Err(error) => {
-                tracing::info!(run = %row.id, %error, "the run was not taken");
-                parts.clock.sleep(parts.options.poll).await;
+        if let Err(error) = self.driven_to_its_end(&row).await {
+            // It stays where the store says it is, and is not looked at again at once: what kept it
+            // from going on will mostly still be so.
+            tracing::warn!(run = %row.id, %error, "the run waits");
+            let parts = self.parts();
+            tokio::select! {
+                () = parts.stop.reached(Phase::Draining) => {}
+                () = parts.clock.sleep(AGAIN_AFTER) => {}
             }
         }
         row.id
+    }
+
+    async fn driven_to_its_end(&self, row: &RunRow) -> Result<(), Error> {
+        let parts = self.parts();
+        let secrets = self.secrets_of(row).await?;
+        let handle = parts.engine.drive(&row.id, secrets, parts.stop.clone()).await?;
+        handle.wait().await?;
+        Ok(())
     }
 }
