@@ -38,12 +38,17 @@ impl Run {
             return self.decided(at);
         }
         let deadline = self.deadline().unwrap_or(Timestamp::MAX);
-        match self.held.alarms.first() {
-            // What was due first happens first, also when nobody looked for a while.
-            Some((due, at)) if *due <= now && *due <= deadline => self.overdue(*at),
-            _ if deadline <= now => Some(Fact::RunTimedOut),
-            _ => self.dispatch(now),
+        // What was due first happens first, also when nobody looked for a while.
+        if let Some((due, at)) = self.held.alarms.first()
+            && *due <= now
+            && *due <= deadline
+        {
+            return self.overdue(*at);
         }
+        if deadline <= now {
+            return Some(Fact::RunTimedOut);
+        }
+        self.dispatch(now)
     }
 
     /// The earliest time at which a tick changes something: a retry that a place is free for, the
