@@ -69,7 +69,7 @@ pub trait Workflows: Send + Sync + std::fmt::Debug {
 /// What a step asks for.
 pub(crate) enum Wanted {
     /// With the names of the workflows above.
-    Named(ChildRequest, Vec<String>),
+    Named(Box<ChildRequest>, Vec<String>),
     Emitted(Json, BTreeMap<String, Json>),
 }
 
@@ -108,7 +108,8 @@ pub(crate) fn wanted(
             let repository = origin.repository.clone();
             let event = event.clone();
             let name = name.clone();
-            Ok(Wanted::Named(ChildRequest { name, repository, event, inputs }, above))
+            let request = ChildRequest { name, repository, event, inputs };
+            Ok(Wanted::Named(Box::new(request), above))
         }
         (None, Some(plan)) => Ok(Wanted::Emitted(value("plan", plan)?, inputs)),
         (None, None) => Err("it names neither a workflow nor a plan".to_owned()),
@@ -144,7 +145,7 @@ pub(crate) async fn settled(
         Wanted::Named(request, above) => {
             let given = request.inputs.clone();
             let workflows = workflows.ok_or("this engine knows no workflows by name")?;
-            let planned = workflows.plan(request).await?;
+            let planned = workflows.plan(*request).await?;
             // It may have been named by its file.
             not_above(&above, &planned.plan.plan.name)?;
             (planned, given)

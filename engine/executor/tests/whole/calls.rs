@@ -199,7 +199,7 @@ async fn an_accepted_call_waits_for_one_answer_with_its_token() {
 async fn a_call_of_an_engine_that_died_is_made_again_with_its_key() {
     let world = world().await;
     let responses =
-        vec![response("200 OK", "text/plain", "one"), response("200 OK", "text/plain", "two")];
+        [response("200 OK", "text/plain", "one"), response("200 OK", "text/plain", "two")];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let run =

@@ -82,7 +82,7 @@ fn row_1_05_five_thousand_steps_run_to_their_end() {
             n => json!({"id": format!("s{n}"), "depends_on": [format!("s{}", n - 1)]}),
         })
         .collect();
-    let mut run = plue_flow::Run::new(plue_plan::RunId::new("r"), plan(json!(steps), json!({})));
+    let mut run = Run::new(plue_plan::RunId::new("r"), plan(json!(steps), json!({})));
     let now = jiff::Timestamp::UNIX_EPOCH;
     let first = run.create(crate::player::hash(), Vec::new());
     run.evolve(now, &first).unwrap();

@@ -36,10 +36,12 @@ fn row_0_04_an_approval_waits_and_an_answer_lets_the_run_go_on() {
     assert_eq!(player.run.status(), RunStatus::Success);
 }
 
-/// Answers so far × the next answer → the step.
+/// Approvals needed, the answers, the step.
+type Row = (u32, &'static [(&'static str, bool)], StepStatus);
+
 #[test]
 fn the_quorum_counts_different_people_and_one_no_is_enough() {
-    let table: [(u32, &[(&str, bool)], StepStatus); 6] = [
+    let table: [Row; 6] = [
         (1, &[("ann", true)], StepStatus::Success),
         (2, &[("ann", true)], StepStatus::Waiting),
         (2, &[("ann", true), ("bob", true)], StepStatus::Success),
