@@ -66,8 +66,9 @@ async fn a_run_that_waits_for_its_turn_can_be_cancelled() {
 #[tokio::test]
 async fn the_turn_of_a_run_whose_engine_died_goes_to_the_next_and_nothing_overlaps() {
     let world = World::new().await;
-    let first =
-        world.submit(grouped("echo $$ > pid; echo first >> order; echo begun; exec sleep 600", false)).await;
+    let first = world
+        .submit(grouped("echo $$ > pid; echo first >> order; echo begun; exec sleep 600", false))
+        .await;
     let (shutdown, stop) = Shutdown::new();
     let secrets = std::sync::Arc::new(world.secrets.clone());
     let handle = world.engine.drive(&first, secrets, stop).await.unwrap();
