@@ -39,3 +39,19 @@ impl Call {
         Self { name: path.rsplit("::").next().unwrap_or(path), writes: true }
     }
 }
+
+fn reset() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())
+}
+
+/// What a call says whose connection broke before it was made, for probes that break it.
+#[must_use]
+pub fn connection_lost() -> Error {
+    Error::from(reset())
+}
+
+/// The same after it was made: nobody knows whether it was committed.
+#[must_use]
+pub fn answer_lost() -> Error {
+    Error::Lost(reset())
+}

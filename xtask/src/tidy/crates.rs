@@ -15,11 +15,11 @@ const IMPURE_LIBRARIES: &[&str] =
     &["tokio", "tokio-util", "tokio-stream", "sqlx", "axum", "hyper", "reqwest", "kube", "pyo3"];
 /// Libraries with a named owner (the same list as `[bans]` in deny.toml).
 pub(crate) const OWNED: &[(&str, &[&str])] = &[
-    ("axum", &["plue-api", "plue-runtime", "plue-testkit"]),
+    ("axum", &["plue-api", "plue-runtime", "plue-server", "plue-testkit"]),
     ("handlebars", &["plue-prompts"]),
     ("kube", &["plue-pool"]),
     ("pyo3", &["plue-evaluator"]),
-    ("reqwest", &["plue-forge", "plue-llm", "plue-registry"]),
+    ("reqwest", &["plue-executor", "plue-forge", "plue-llm"]),
     ("sqlx", &["plue-store"]),
 ];
 /// Crates where one small named module may use `unsafe` (Python's C interface; `fork`).

@@ -19,9 +19,9 @@ mod portable;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]
-mod records;
-#[cfg(test)]
 mod python;
+#[cfg(test)]
+mod records;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]

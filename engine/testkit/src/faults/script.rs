@@ -3,6 +3,7 @@
 //! | act | meaning |
 //! |---|---|
 //! | `say TEXT`, `err TEXT` | a line on standard output, on standard error |
+//! | `count N` | N lines: `line 0 of many`, `line 1 of many`, … |
 //! | `env NAME` | a line with the value of the variable |
 //! | `wait MS` | time passes |
 //! | `exit N` | ends with this status; without it the step succeeds |
@@ -46,6 +47,10 @@ pub(super) fn acts(assign: &Assign) -> VecDeque<Act> {
         let count = || rest.parse::<u32>().unwrap_or(0);
         match verb {
             "say" => acts.push_back(Act::Say(line())),
+            "count" => {
+                let line = |n| Act::Say(format!("line {n} of many\n").into_bytes());
+                acts.extend((0..count()).map(line));
+            }
             "env" => {
                 let line = format!("{}\n", variable(rest).unwrap_or("nothing"));
                 acts.push_back(Act::Say(line.into_bytes()));

@@ -4,7 +4,6 @@
 use std::{
     any::Any,
     future::pending,
-    io,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         mpsc::{SyncSender, sync_channel},
@@ -15,10 +14,7 @@ use std::{
 use plue_plan::RunnerId;
 use plue_pool::dialed::{Arrival, Dial};
 use plue_runtime::{Clock, Tasks};
-use plue_store::{
-    Error,
-    probe::{Call, Probe, Verdict},
-};
+use plue_store::probe::{Call, Probe, Verdict, answer_lost, connection_lost};
 use tokio::sync::watch;
 
 use super::{
@@ -144,10 +140,6 @@ pub fn hold_the_clock(tasks: &Tasks) -> Arc<Hold> {
     Arc::new(Hold(Mutex::new(Some(sender))))
 }
 
-fn broken() -> sqlx::Error {
-    sqlx::Error::Io(io::ErrorKind::ConnectionReset.into())
-}
-
 impl Probe for Stand {
     fn before(&self, call: Call) -> Verdict<'_> {
         Box::pin(async move {
@@ -156,7 +148,7 @@ impl Probe for Stand {
             debug_assert!(waited, "the sender is ours");
             let fault = self.pass(Place::Before(call.name)).await;
             if fault == Some(Fault::Fails) || *self.away.borrow() {
-                return Err(Error::from(broken()));
+                return Err(connection_lost());
             }
             if self.is_dead() {
                 return pending().await;
@@ -171,7 +163,7 @@ impl Probe for Stand {
                 return pending().await;
             }
             if call.writes && self.pass(Place::After(call.name)).await == Some(Fault::Fails) {
-                return Err(Error::Lost(broken()));
+                return Err(answer_lost());
             }
             Ok(Box::new(()) as Box<dyn Any + Send>)
         })
