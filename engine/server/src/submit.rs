@@ -49,8 +49,9 @@ impl Server {
             event: wanted.event,
             inputs: wanted.inputs.into_iter().collect(),
             origin: Origin {
+                // Child runs by name are planned from the files of this commit.
+                repository: workspace.clone(),
                 workspace,
-                repository: wanted.mirror.folder().to_owned(),
                 read_set: read_set.unwrap_or_default(),
                 max_parallel: None,
                 parent: None,

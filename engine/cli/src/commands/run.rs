@@ -39,7 +39,7 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         );
         let engine = engine?;
         let outcome = match planned {
-            Ok(planned) => run_planned(args, app, &engine, planned).await,
+            Ok(planned) => Box::pin(run_planned(args, app, &engine, planned)).await,
             Err(failure) => Err(failure),
         };
         // A runner that was started in vain.

@@ -159,7 +159,7 @@ async fn a_shelf_reads_only_names_that_it_gave() {
     draft.write(b"two").await.unwrap();
     let name = draft.finish("ab".repeat(32)).await.unwrap();
     assert_eq!(shelf.read(&name, 2, 100).await.unwrap(), b"e two");
-    assert_eq!(shelf.older_than(0).await.unwrap(), [name.clone()]);
+    assert_eq!(shelf.older_than(0).await.unwrap(), std::slice::from_ref(&name));
     assert_eq!(shelf.older_than(1_000).await.unwrap(), Vec::<String>::new());
     shelf.remove(&name).await.unwrap();
     shelf.remove(&name).await.unwrap();

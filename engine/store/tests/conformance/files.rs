@@ -58,7 +58,8 @@ mod sqlite {
         let other = world.another().await;
         other.watch_others();
         let (mut any, mut told) = (other.changes(), other.changes_of(&run));
-        (any.mark_unchanged(), told.mark_unchanged());
+        any.mark_unchanged();
+        told.mark_unchanged();
         let _seq = world.store.commit(commit(&run, 1, RunStatus::Running)).await.unwrap().unwrap();
         // Without the watch these would wait for ever.
         told.changed().await.unwrap();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use plue_flow::{Fact, StepStatus, fact::Reason};
+use plue_flow::{Fact, StepStatus, fact::Reason, wait::Decision};
 use plue_plan::{Plan, StepId};
 use plue_store::StepRow;
+use serde_json::Value as Json;
 
 use crate::{
     records::story::{Condition, Dependency, Moment, Read},
@@ -46,16 +47,8 @@ impl Journal {
             Fact::RunStarted => self.run(at, "started".to_owned()),
             Fact::ConditionEvaluated { step, visit, value, reads } => {
                 let source = plan.step(step).and_then(|step| step.options.when.clone());
-                self.step(step).0.push(Condition {
-                    visit: *visit,
-                    expression: source.unwrap_or_default(),
-                    value: value.as_ref().ok().copied(),
-                    error: value.as_ref().err().cloned(),
-                    reads: reads
-                        .iter()
-                        .map(|(path, value)| Read { path: path.clone(), value: value.clone() })
-                        .collect(),
-                });
+                let condition = condition(source.unwrap_or_default(), *visit, value, reads);
+                self.step(step).0.push(condition);
             }
             Fact::AttemptWaiting { step, what, until, .. } => {
                 let until = until.map_or(String::new(), |until| {
@@ -63,12 +56,7 @@ impl Journal {
                 });
                 self.tell(at, step, format!("it {what}{until}"));
             }
-            Fact::DecisionMade { step, decision, .. } => {
-                let what = if decision.approve { "approved" } else { "rejected" };
-                let why = decision.comment.as_ref();
-                let why = why.map_or(String::new(), |comment| format!(": {comment}"));
-                self.tell(at, step, format!("{} {what} it{why}", decision.by));
-            }
+            Fact::DecisionMade { step, decision, .. } => self.tell(at, step, decided(decision)),
             Fact::ChildStarted { step, child, .. } => {
                 let what = format!("child run {} of plan {}", child.run, child.plan.short());
                 self.tell(at, step, what);
@@ -176,4 +164,29 @@ fn dependency(row: &StepRow) -> Dependency {
 
 fn listed(steps: &[StepId]) -> String {
     steps.iter().map(|step| format!("`{step}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A condition as it was evaluated.
+fn condition(
+    expression: String,
+    visit: u32,
+    value: &Result<bool, String>,
+    reads: &[(String, Json)],
+) -> Condition {
+    let read = |(path, value): &(String, Json)| Read { path: path.clone(), value: value.clone() };
+    Condition {
+        visit,
+        expression,
+        value: value.as_ref().ok().copied(),
+        error: value.as_ref().err().cloned(),
+        reads: reads.iter().map(read).collect(),
+    }
+}
+
+/// Who decided what, and why.
+fn decided(decision: &Decision) -> String {
+    let what = if decision.approve { "approved" } else { "rejected" };
+    let why = decision.comment.as_ref();
+    let why = why.map_or(String::new(), |comment| format!(": {comment}"));
+    format!("{} {what} it{why}", decision.by)
 }
