@@ -109,7 +109,7 @@ enum Entry {
     Manifest,
 }
 
-/// Only the names that [`write`] gives are names.
+/// Only the names that [`mod@write`] gives are names.
 fn entry_of(name: &str) -> Option<Entry> {
     if name == HEADER {
         return Some(Entry::Header);

@@ -1,7 +1,7 @@
 //! Content by its SHA-256: small blobs in the database, larger ones where a [`Shelf`] puts them.
 //!
 //! Content comes before its row: a row never points at nothing. What no row refers to is swept some
-//! time after it was used last (see [`collect`]). Must not know what is in a blob, except for the
+//! time after it was used last (see `collect`). Must not know what is in a blob, except for the
 //! sweep, which must find the blobs that a list of changes names.
 
 mod collect;

@@ -1,6 +1,6 @@
 //! `call` steps: an HTTP request by the engine, bounded in time, size and reach.
 //!
-//! Reading order: this file (what is asked), [`guard`] (where it may go), [`send`] (how it goes).
+//! Reading order: this file (what is asked), [`guard`] (where it may go), `send` (how it goes).
 
 use std::{collections::BTreeMap, time::Duration};
 

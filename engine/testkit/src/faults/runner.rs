@@ -1,5 +1,5 @@
 //! Runners without processes: they speak the protocol as `plue-runner` does, keep what it keeps, and do
-//! what the text of a step says (see [`super::script`]) in simulated time.
+//! what the text of a step says (see the module `script`) in simulated time.
 //!
 //! Must not know the engine: only the messages of the protocol.
 
