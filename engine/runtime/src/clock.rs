@@ -4,9 +4,12 @@
 //! Wall-clock times are for records and deadlines people set; durations inside one process use
 //! [`Clock::elapsed`], which no clock step can disturb.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 /// A cheap handle on time.
@@ -14,6 +17,8 @@ use tokio::time::Instant;
 pub struct Clock {
     /// `Some`: a simulated clock that showed the time at the instant.
     simulated: Option<(Timestamp, Instant)>,
+    /// Microseconds that somebody has set a simulated clock ahead.
+    ahead_us: Option<&'static AtomicI64>,
 }
 
 /// A point of monotonic time, for durations inside one process.
@@ -26,14 +31,21 @@ impl Clock {
     /// The clock of the machine.
     #[must_use]
     pub fn real() -> Self {
-        Self { simulated: None }
+        Self { simulated: None, ahead_us: None }
     }
 
     /// A clock that shows `start` now and moves with Tokio's (paused) time. Must be made inside a
     /// Tokio runtime.
     #[must_use]
     pub fn simulated(start: Timestamp) -> Self {
-        Self { simulated: Some((start, Instant::now())) }
+        Self { simulated: Some((start, Instant::now())), ahead_us: None }
+    }
+
+    /// A simulated clock that somebody can set while others use it: it shows so many microseconds more
+    /// (or less) than it would. Marks and sleeps know nothing of it, as on a machine.
+    #[must_use]
+    pub fn settable(start: Timestamp, ahead_us: &'static AtomicI64) -> Self {
+        Self { ahead_us: Some(ahead_us), ..Self::simulated(start) }
     }
 
     /// The time of day, in whole microseconds: what the databases keep.
@@ -47,7 +59,9 @@ impl Clock {
             None => Timestamp::now(),
             Some((start, at)) => {
                 let passed = Instant::now().saturating_duration_since(at);
-                start.saturating_add(passed).unwrap_or(Timestamp::MAX)
+                let ahead = self.ahead_us.map_or(0, |ahead| ahead.load(Ordering::Relaxed));
+                let set = start.saturating_add(SignedDuration::from_micros(ahead)).unwrap_or(start);
+                set.saturating_add(passed).unwrap_or(Timestamp::MAX)
             }
         };
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
@@ -90,5 +104,17 @@ mod tests {
         assert_eq!(clock.now(), "2026-03-29T01:59:00Z".parse::<Timestamp>().unwrap());
         clock.sleep_until(start).await;
         assert_eq!(clock.now(), "2026-03-29T01:59:00Z".parse::<Timestamp>().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_shows_another_time_and_measures_the_same() {
+        let ahead: &'static AtomicI64 = Box::leak(Box::default());
+        let start: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let clock = Clock::settable(start, ahead);
+        let mark = clock.mark();
+        clock.sleep(Duration::from_secs(1)).await;
+        ahead.store(-3_600_000_000, Ordering::Relaxed);
+        assert_eq!(clock.now(), "2026-11-21T11:00:01Z".parse::<Timestamp>().unwrap());
+        assert_eq!(clock.elapsed(mark), Duration::from_secs(1));
     }
 }

@@ -99,7 +99,8 @@ impl Driver {
         }
         let seen = Seen::of(&self.run);
         let scope = seen.scope(&self.surroundings, visit, number);
-        let now = self.shared.clock.now();
+        // Its end is compared with the same time: a clock that is set must not move it.
+        let now = self.time.now();
         let begun = wait::begin(self.plan.step(step)?, attempt, &scope, now);
         Some(begun.unwrap_or_else(|message| refused(attempt, message)))
     }

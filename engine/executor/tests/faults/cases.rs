@@ -1,11 +1,11 @@
 //! Failure cases by their number, on both databases: what goes wrong is made here, what must hold is the
 //! one checker's.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use plue_executor::{RunHandle, perform::environment::GivenSecrets};
-use plue_flow::RunStatus;
-use plue_plan::RunId;
+use plue_flow::{RunStatus, fact::Outcome};
+use plue_plan::{Plan, RunId};
 use plue_runtime::Stop;
 use plue_testkit::{
     faults::{
@@ -19,7 +19,7 @@ use plue_wire::runner::{OLDEST_PROTOCOL, PROTOCOL};
 use super::{
     scenarios::{self, Scenario},
     sweep::run,
-    world::{Database, Running, World, template},
+    world::{Database, Left, Running, World, template},
 };
 
 /// Makes of each function two tests, `sqlite::NAME` and `postgres::NAME`.
@@ -145,21 +145,36 @@ on_each_database! {
     }
 
     fn failure_case_12_connections_that_break_every_k_bytes_lose_no_byte(database) {
-        let lines: Vec<String> = (0..150).map(|n| format!("say line {n} of many")).collect();
-        let steps = serde_json::json!({"version": 1, "name": "test", "steps": [
-            {"id": "a", "kind": "bash", "run": lines.join("; ")},
-        ]});
-        let text: String = (0..150).map(|n| format!("line {n} of many\n")).collect();
-        for bytes in [1_500, 1_777, 2_500, 4_001] {
+        let short = [600, 777, 1_500, 2_500].map(|bytes| (many_lines(), bytes));
+        let long = [4_001, 5_000].map(|bytes| (many_lines_in_a_long_text(), bytes));
+        for (plan, bytes) in short.into_iter().chain(long) {
             in_a_world(database, Points::new(None), async |world| {
                 world.runners.accustom(Habits { cut_every: Some(bytes), ..Habits::default() });
-                let run = world.submit(serde_json::from_value(steps.clone()).unwrap()).await;
+                let run = world.submit(plan).await;
                 assert_eq!(world.drive(&run, None).await, RunStatus::Success);
-                let left = world.left(&run).await.unwrap();
-                assert_eq!(left.logs["RUN:a:1:1"]["Stdout"], text.as_bytes(), "every {bytes}");
-                let hellos = world.points.seen();
-                let hellos = hellos.iter().filter(|at| **at == Place::FromRunner("Hello")).count();
-                assert!(hellos > 1, "the connection broke");
+                assert_eq!(world.left(&run).await.unwrap(), every_line(), "every {bytes}");
+                assert!(world.hellos() > 2, "the connection broke: every {bytes}");
+            });
+        }
+    }
+
+    fn failure_case_12_connections_too_short_for_a_frame_lose_nothing_either(database) {
+        // Shorter than a greeting and the step's assignment, which holds its text: nothing can get on
+        // before connections last for longer.
+        let short = [100, 300].map(|bytes| (many_lines(), bytes));
+        let long = [1_500, 2_500].map(|bytes| (many_lines_in_a_long_text(), bytes));
+        for (plan, bytes) in short.into_iter().chain(long) {
+            in_a_world(database, Points::new(None), async |world| {
+                world.runners.accustom(Habits { cut_every: Some(bytes), ..Habits::default() });
+                let run = world.submit(plan).await;
+                let running = world.engine().await;
+                let handle = drive(&running, &run).await;
+                world.clock.sleep(Duration::from_secs(60)).await;
+                assert!(!handle.is_over(), "every {bytes}");
+                assert!(world.hellos() > 100, "the runner comes again and again");
+                world.runners.accustom(Habits::default());
+                assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
+                assert_eq!(world.left(&run).await.unwrap(), every_line(), "every {bytes}");
             });
         }
     }
@@ -261,27 +276,29 @@ on_each_database! {
     }
 
     fn failure_case_44_clocks_that_jump_an_hour_have_no_effect(database) {
-        let hour = 3_600_000_000;
+        let undisturbed = clocks_jump(database, 0, 0);
+        for (runner, engine) in [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, 1)] {
+            let disturbed = clocks_jump(database, runner, engine);
+            assert_eq!(disturbed, undisturbed, "runner {runner} h, engine {engine} h");
+        }
+    }
+
+    fn failure_case_44_over_a_restart_time_runs_on_and_never_back(database) {
+        let mut plan = with("retry").plan();
+        plan.timeout = Some(plue_plan::DurationText::new("3h"));
         let (expected, ..) = run(&with("retry"), database, None).unwrap();
-        for (runner, engine) in [(hour, 0), (-hour, 0), (0, -1), (0, 1), (hour, -1)] {
-            in_a_world(database, Points::new(None), async |mut world| {
-                let habits = Habits { clock_ahead_us: runner, ..Habits::default() };
-                world.runners.accustom(habits);
-                let run = world.submit(with("retry").plan()).await;
-                let first = world.engine().await;
-                let _handle = drive(&first, &run).await;
-                // The second attempt is waited for.
-                world.clock.sleep(Duration::from_millis(100)).await;
-                first.stand.die();
-                world.turn_clock(engine);
-                let begun = world.clock.mark();
-                assert_eq!(world.drive(&run, None).await, RunStatus::Success);
-                assert!(world.clock.elapsed(begun) < Duration::from_secs(60));
+        for hours in [-1, 1] {
+            in_a_world(database, Points::new(None), async |world| {
+                let (run, status) = world.restarted(plan.clone(), hours).await;
+                assert_eq!(status, RunStatus::Success);
                 assert_eq!(world.left(&run).await.unwrap(), expected);
-                let times = world.journal_times(&run).await;
-                assert!(times.is_sorted(), "time runs back in the journal: {times:?}");
             });
         }
+        // Nobody can tell a clock that was set from an hour in which nobody was there.
+        in_a_world(database, Points::new(None), async |world| {
+            let (_, status) = world.restarted(with("retry").plan(), 1).await;
+            assert_eq!(status, RunStatus::TimedOut, "a run may take an hour");
+        });
     }
 
     fn failure_case_46_an_engine_that_stood_still_while_another_went_on_writes_nothing(database) {
@@ -300,6 +317,68 @@ on_each_database! {
             assert_eq!(world.left(&run).await.unwrap(), left);
         });
     }
+}
+
+/// A step with 150 lines, which a short text asks for.
+fn many_lines() -> Plan {
+    one_step("count 150".to_owned())
+}
+
+/// The same lines; the text of the step, and so its assignment, has more than 3,000 bytes.
+fn many_lines_in_a_long_text() -> Plan {
+    let lines: Vec<String> = (0..150).map(|n| format!("say line {n} of many")).collect();
+    one_step(lines.join("; "))
+}
+
+fn one_step(run: String) -> Plan {
+    let steps = serde_json::json!([{"id": "a", "kind": "bash", "run": run}]);
+    let plan = serde_json::json!({"version": 1, "name": "test", "steps": steps});
+    serde_json::from_value(plan).unwrap()
+}
+
+/// What a run of one of the two leaves.
+fn every_line() -> Left {
+    let text: String = (0..150).map(|n| format!("line {n} of many\n")).collect();
+    let attempt = "RUN:a:1:1".to_owned();
+    let log = BTreeMap::from([("Stdout".to_owned(), text.into_bytes())]);
+    Left {
+        status: "Success None".to_owned(),
+        steps: BTreeMap::from([("a".to_owned(), "success None 1 null".to_owned())]),
+        attempts: BTreeMap::from([(attempt.clone(), Some(Outcome::Success))]),
+        logs: BTreeMap::from([(attempt, log)]),
+    }
+}
+
+/// Clocks are set while a retry, a wait and a step with a timeout are under way: what is left of the run,
+/// and how long it took by its journal and in truth.
+fn clocks_jump(database: &Database, runner: i64, engine: i64) -> (Left, Vec<Duration>) {
+    let steps = serde_json::json!({"version": 1, "name": "test", "steps": [
+        {"id": "flaky", "kind": "bash", "run": "say a try; fail_before 2; say it worked",
+         "retry": {"max_attempts": 3, "delay": "3s"}},
+        {"id": "rest", "kind": "wait", "duration": "20s", "depends_on": ["flaky"]},
+        {"id": "slow", "kind": "bash", "run": "say begun; wait 30000; say done", "timeout": "40s"},
+        {"id": "last", "kind": "bash", "run": "say last", "depends_on": ["rest", "slow"]},
+    ]});
+    in_a_world(database, Points::new(None), async |world| {
+        let run = world.submit(serde_json::from_value(steps).unwrap()).await;
+        let running = world.engine().await;
+        let begun = world.clock.mark();
+        let handle = drive(&running, &run).await;
+        // Forth while the retry is due, back while the wait goes on.
+        for (after, sign) in [(1, 1), (9, -1)] {
+            world.clock.sleep(Duration::from_secs(after)).await;
+            let clock_ahead_us = if sign > 0 { runner * 3_600_000_000 } else { 0 };
+            world.runners.accustom(Habits { clock_ahead_us, ..Habits::default() });
+            world.turn_clock(sign * engine);
+        }
+        assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
+        let took = world.clock.elapsed(begun);
+        let times = world.journal_times(&run).await;
+        assert!(times.is_sorted(), "time runs back in the journal: {times:?}");
+        let told = times.last().unwrap().duration_since(times[0]).unsigned_abs();
+        let whole_seconds = |took: Duration| Duration::from_secs(took.as_secs());
+        (world.left(&run).await.unwrap(), vec![whole_seconds(took), whole_seconds(told)])
+    })
 }
 
 /// An engine stands still with its runner; another gives the runner up and runs the step again. Then the

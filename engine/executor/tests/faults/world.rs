@@ -1,7 +1,15 @@
 //! A world that is made for one run: a store, an engine (or several, one after the other), scripted
 //! runners, and a clock that nobody waits for.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use plue_executor::{
     Engine, Options, Origin, RunHandle, Submission, engine::Parts,
@@ -13,7 +21,7 @@ use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Stop, Tasks};
 use plue_store::{Store, StoreOptions};
 use plue_testkit::faults::{
-    points::Points,
+    points::{Place, Points},
     runner::Runners,
     stand::{Stand, hold_the_clock},
     streams, violations,
@@ -38,6 +46,8 @@ pub(crate) struct World {
     directory: tempfile::TempDir,
     options: StoreOptions,
     pub(crate) clock: Clock,
+    /// Microseconds that the machine's clock was set ahead.
+    ahead_us: &'static AtomicI64,
     pub(crate) tasks: Tasks,
     pub(crate) runners: Runners,
     pub(crate) points: Arc<Points>,
@@ -64,11 +74,12 @@ impl World {
             }
             Database::Server(url) => StoreOptions::new(url.clone()),
         };
-        let clock = Clock::simulated("2026-11-21T12:00:00Z".parse().unwrap());
+        let ahead_us: &'static AtomicI64 = Box::leak(Box::default());
+        let clock = Clock::settable("2026-11-21T12:00:00Z".parse().unwrap(), ahead_us);
         let (tasks, points) = (Tasks::new(), Arc::new(points));
         let runners = Runners::new(points.clone(), clock, tasks.clone());
         let engines = std::cell::Cell::new(0);
-        Self { directory, options, clock, tasks, runners, points, engines }
+        Self { directory, options, clock, ahead_us, tasks, runners, points, engines }
     }
 
     /// A store that no fault reaches.
@@ -95,10 +106,9 @@ impl World {
         Running { engine: Engine::new(options, parts), stand }
     }
 
-    /// The machine's clock is set so many hours ahead, for whoever starts from now on.
-    pub(crate) fn turn_clock(&mut self, hours: i64) {
-        let now = self.clock.now() + jiff::SignedDuration::from_hours(hours);
-        self.clock = Clock::simulated(now);
+    /// The machine's clock is set so many hours ahead, for everybody on it.
+    pub(crate) fn turn_clock(&self, hours: i64) {
+        self.ahead_us.fetch_add(hours * 3_600_000_000, Ordering::Relaxed);
     }
 
     /// What engines keep of runners on the disk is gone.
@@ -180,6 +190,29 @@ impl World {
                 ended = attended => return ended.expect("the run is stuck").unwrap(),
             }
         }
+    }
+
+    /// The engine dies while the retry of a step is waited for, the machine's clock is set, and another
+    /// engine takes the run up: its end. Time does not run back in its journal.
+    pub(crate) async fn restarted(&self, plan: Plan, hours: i64) -> (RunId, RunStatus) {
+        let run = self.submit(plan).await;
+        let first = self.engine().await;
+        let _handle = begin(&first.engine, &run).await;
+        self.clock.sleep(Duration::from_millis(100)).await;
+        first.stand.die();
+        self.turn_clock(hours);
+        let begun = self.clock.mark();
+        let status = self.drive(&run, None).await;
+        assert!(self.clock.elapsed(begun) < Duration::from_secs(60));
+        let times = self.journal_times(&run).await;
+        assert!(times.is_sorted(), "time runs back in the journal: {times:?}");
+        (run, status)
+    }
+
+    /// How often a runner said who it is.
+    pub(crate) fn hellos(&self) -> usize {
+        let hello = Place::FromRunner("Hello");
+        self.points.seen().iter().filter(|at| **at == hello).count()
     }
 
     /// What is left, after the one checker has looked at it.
