@@ -7,14 +7,14 @@ use crate::{
     changes::Shards,
     error::Error,
     op::Op,
-    sql::{Arg, Row, Statement, Tx},
+    sql::{Arg, Dialect, Row, Statement, Tx},
     store::Store,
 };
 
 /// A row of `topic_event`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicEvent {
-    /// Its number; later ones are higher.
+    /// Its number; those that are committed later have higher ones.
     pub id: u64,
     /// The topic.
     pub topic: String,
@@ -81,6 +81,12 @@ impl Op for Emit {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        if tx.dialect() == Dialect::Postgres {
+            // One writer at a time, from its number to its commit: who has taken a message must not
+            // miss one with a lower number. Readers do not wait.
+            let lock = "LOCK TABLE topic_event IN SHARE ROW EXCLUSIVE MODE";
+            tx.fetch(Statement::new(lock, Vec::new())).await?;
+        }
         tx.write(Statement::new(
             "INSERT INTO topic_event (topic, data, emitted_by, emitted_at) \
              VALUES ($1, $2, $3, $4)",

@@ -31,6 +31,8 @@ mod protocol;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod remains;
+#[cfg(test)]
 mod repos;
 #[cfg(test)]
 mod runs;
@@ -40,3 +42,9 @@ mod schema;
 mod secrets;
 #[cfg(test)]
 mod servers;
+#[cfg(test)]
+mod topics;
+#[cfg(test)]
+mod trails;
+#[cfg(test)]
+mod vault;

@@ -1,0 +1,210 @@
+//! What goes with time, and what stays: caches, artifacts, blobs, evaluations, and all that waits for a
+//! run that is deleted.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plue_flow::{Decision, RunStatus};
+use plue_plan::{AttemptId, RunId};
+use plue_store::{
+    CacheFound, CachedPlans, CallbackAnswered, Kept, NewRecord, Turn, TurnRequest,
+    blob::{Draft, Folder, Shelf, ShelfFuture},
+};
+use plue_wire::{
+    keep::{BlobHash, KeptFile, Record},
+    runner::Claim,
+};
+use serde_json::json;
+
+use crate::support::{World, at, commit, plan};
+
+/// A folder in which every file is old: the time of a change cannot be set.
+#[derive(Debug)]
+struct Aged(Folder);
+
+impl Shelf for Aged {
+    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
+        self.0.draft()
+    }
+
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
+        self.0.read(name, offset, most)
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
+        self.0.remove(name)
+    }
+
+    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>> {
+        assert!(seconds >= 3_600, "whoever writes a row has that long");
+        self.0.older_than(0)
+    }
+}
+
+/// Everything is old enough to go.
+fn later() -> Timestamp {
+    at(1_000_000_000)
+}
+
+async fn keep(world: &World, claim: &Claim, record: Record, second: i64) {
+    let (claim, scope) = (claim.clone(), "s".to_owned());
+    let record = NewRecord { claim, record, scope, at: at(second) };
+    assert_eq!(world.store.keep(record).await.unwrap(), Kept::Yes);
+}
+
+fn artifact(path: &str, blob: BlobHash) -> Record {
+    Record::Artifacts(vec![KeptFile { path: path.to_owned(), blob, bytes: 1, executable: false }])
+}
+
+fn cache(key: &str, archive: BlobHash) -> Record {
+    Record::Cache { key: key.to_owned(), archive, bytes: 10, files: 1 }
+}
+
+async fn find(world: &World, key: &str) -> CacheFound {
+    world.store.find_cache(&["s".to_owned()], key, &[]).await.unwrap()
+}
+
+fn turn(run: &RunId, second: i64) -> TurnRequest {
+    let (run, group) = (run.clone(), "deploy".to_owned());
+    TurnRequest { run, group, at: at(second), seen_since: at(second - 60), left_behind: Vec::new() }
+}
+
+on_each_store! {
+    async fn a_blob_stays_until_the_last_artifact_with_it_has_expired(world) {
+        let claim = world.started("r1", "a1").await;
+        let blob = world.store.put_blob(b"shared").await.unwrap();
+        keep(&world, &claim, artifact("old", blob), 1).await;
+        keep(&world, &claim, artifact("young", blob), 100).await;
+        assert_eq!(world.store.expire_artifacts(at(1)).await.unwrap(), 0, "not before its time");
+        assert_eq!(world.store.expire_artifacts(at(50)).await.unwrap(), 1);
+        assert_eq!(world.store.expire_artifacts(at(50)).await.unwrap(), 0, "counted once");
+        assert_eq!(world.store.collect_blobs(later()).await.unwrap().blobs, 0);
+        let rows = world.store.artifacts(&RunId::new("r1")).await.unwrap();
+        let gone: Vec<_> = rows.iter().map(|row| row.expired_at.is_some()).collect();
+        assert_eq!(gone, [true, false]);
+        assert_eq!(world.store.expire_artifacts(at(101)).await.unwrap(), 1);
+        assert_eq!(world.store.collect_blobs(later()).await.unwrap().blobs, 1);
+    }
+
+    async fn the_archive_of_a_cache_stays_until_its_entry_is_evicted(world) {
+        let claim = world.started("r1", "a1").await;
+        let archive = world.store.put_blob(b"archive").await.unwrap();
+        keep(&world, &claim, cache("k", archive), 1).await;
+        assert_eq!(world.store.collect_blobs(later()).await.unwrap().blobs, 0);
+        assert_eq!(world.store.evict_caches(10, at(1)).await.unwrap(), 0, "just within the quota");
+        assert_eq!(world.store.evict_caches(9, at(1)).await.unwrap(), 1);
+        assert_eq!(world.store.collect_blobs(later()).await.unwrap().blobs, 1);
+        let found = find(&world, "k").await;
+        assert!(matches!(found, CacheFound::Evicted(row) if row.archive.is_none()));
+    }
+
+    async fn an_evicted_entry_is_forgotten_after_a_month(world) {
+        let claim = world.started("r1", "a1").await;
+        for key in ["old", "young"] {
+            keep(&world, &claim, cache(key, BlobHash([1; 32])), 1).await;
+        }
+        assert_eq!(world.store.evict_caches(0, at(0)).await.unwrap(), 2);
+        let _aged = world.sql("UPDATE cache_entry SET evicted_at = 5 WHERE key = 'old'");
+        assert_eq!(world.store.evict_caches(0, at(0)).await.unwrap(), 0);
+        assert_eq!(find(&world, "old").await, CacheFound::Nothing);
+        assert!(matches!(find(&world, "young").await, CacheFound::Evicted(_)));
+    }
+
+    async fn more_entries_than_one_transaction_takes_are_evicted(world) {
+        let claim = world.started("r1", "a1").await;
+        keep(&world, &claim, cache("k", BlobHash([1; 32])), 1).await;
+        let _filled = world.sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+             INSERT INTO cache_entry (scope, key, archive, size, files, run_id, step_id, \
+             created_at, used_at) SELECT scope, key || i, archive, size, files, run_id, step_id, \
+             created_at, used_at - i FROM cache_entry, n",
+        );
+        assert_eq!(world.store.evict_caches(30, at(-1)).await.unwrap(), 1_098);
+        let left = world.store.cache_entries().await.unwrap();
+        let left = left.iter().filter(|row| row.archive.is_some()).map(|row| row.key.as_str());
+        assert_eq!(left.collect::<Vec<_>>(), ["k", "k1", "k2"], "used last");
+    }
+
+    async fn a_file_that_no_row_names_goes_once_it_is_old(world) {
+        let claim = world.started("r1", "a1").await;
+        let blob = world.store.put_blob(b"asked for").await.unwrap();
+        keep(&world, &claim, artifact("a", blob), 1).await;
+        let named = world.store.put_blob(&[8; 100_000]).await.unwrap();
+        keep(&world, &claim, artifact("b", named), 1).await;
+        let large = world.store.put_blob(&[7; 100_000]).await.unwrap();
+        let name = world.sql(&format!("SELECT file FROM blob WHERE hash = '{large}'"));
+        let file = world.blobs().join(name.trim());
+        let _lost = world.sql(&format!("DELETE FROM blob WHERE hash = '{large}'"));
+        assert_eq!(world.store.collect_blobs(later()).await.unwrap().orphans, 0);
+        assert!(file.exists(), "its row may be on its way");
+        let aged = world.store.clone().with_shelf(Arc::new(Aged(Folder::new(world.blobs()))));
+        assert_eq!(aged.collect_blobs(later()).await.unwrap().orphans, 1);
+        assert!(!file.exists());
+        assert!(!world.store.read_blob(&named, 0, 9).await.unwrap().unwrap().is_empty());
+    }
+
+    async fn an_evaluation_and_plans_of_one_key_replace_each_other(world) {
+        let plans = CachedPlans { plans: vec![plan("a").hash], read_set: json!(["f"]) };
+        world.store.keep_evaluation("k", "{\"v\": 1}".to_owned()).await.unwrap();
+        world.store.cache_plans("k", &plans).await.unwrap();
+        assert_eq!(world.store.evaluation("k").await.unwrap(), None);
+        world.store.keep_evaluation("k", "{\"v\": 2}".to_owned()).await.unwrap();
+        let kept = world.another().await.evaluation("k").await.unwrap();
+        assert_eq!(kept.as_deref(), Some("{\"v\": 2}"));
+        assert_eq!(world.sql("SELECT count(*) FROM plan_cache").trim(), "1");
+    }
+
+    async fn what_waits_for_a_deleted_run_goes_with_it(world) {
+        let (gone, other) = (world.created("r1").await, world.created("r2").await);
+        for run in [&gone, &other] {
+            let (attempt, hash) = (AttemptId::new(format!("{run}:a")), format!("h-{run}"));
+            let by = "ann".to_owned();
+            let yes = Decision { by, approve: true, fields: serde_json::Map::new(), comment: None };
+            assert!(world.store.record_decision(run, &attempt, yes, at(1)).await.unwrap());
+            world.store.add_callback(&hash, run, &attempt, at(9)).await.unwrap();
+            world.store.join_group(run, "deploy", at(1), at(1)).await.unwrap();
+        }
+        world.store.commit(commit(&gone, 1, RunStatus::Success)).await.unwrap().unwrap();
+        assert!(world.store.delete_run(&gone).await.unwrap());
+        assert_eq!(world.store.decisions(&gone).await.unwrap(), []);
+        let late = world.store.answer_callback("h-r1", json!(1), at(2)).await.unwrap();
+        assert_eq!(late, CallbackAnswered::Unknown);
+        assert_eq!(world.store.group_of(&gone).await.unwrap(), None);
+        assert_eq!(world.store.decisions(&other).await.unwrap().len(), 1);
+        let taken = CallbackAnswered::Taken { run: other.clone() };
+        assert_eq!(world.store.answer_callback("h-r2", json!(1), at(2)).await.unwrap(), taken);
+        let members = world.store.group("deploy").await.unwrap();
+        assert!(members.len() == 1 && members[0].run == other, "{members:?}");
+    }
+
+    async fn a_run_that_has_ended_has_no_turn_and_is_not_shown_in_its_group(world) {
+        let (first, second) = (world.created("r1").await, world.created("r2").await);
+        for run in [&first, &second] {
+            world.store.join_group(run, "deploy", at(1), at(1)).await.unwrap();
+        }
+        let mine = Turn::Mine { from: Vec::new() };
+        assert_eq!(world.store.take_turn(turn(&first, 2)).await.unwrap(), mine);
+        assert_eq!(world.store.take_turn(turn(&second, 2)).await.unwrap(), Turn::Behind(first.clone()));
+        // Its engine went before it could leave.
+        world.store.commit(commit(&first, 1, RunStatus::Success)).await.unwrap().unwrap();
+        assert_eq!(world.store.take_turn(turn(&second, 3)).await.unwrap(), mine);
+        let members = world.store.group("deploy").await.unwrap();
+        assert!(members.len() == 1 && members[0].turn_at == Some(at(3)), "{members:?}");
+    }
+
+    async fn a_sign_of_life_keeps_the_turn_and_entering_again_keeps_the_place(world) {
+        let (first, second) = (world.created("r1").await, world.created("r2").await);
+        world.store.join_group(&first, "deploy", at(1), at(1)).await.unwrap();
+        world.store.join_group(&second, "deploy", at(2), at(2)).await.unwrap();
+        world.store.join_group(&second, "deploy", at(0), at(2)).await.unwrap();
+        let mine = Turn::Mine { from: Vec::new() };
+        assert_eq!(world.store.take_turn(turn(&first, 3)).await.unwrap(), mine);
+        world.store.still_in_group(&first, at(90)).await.unwrap();
+        let behind = Turn::Behind(first.clone());
+        assert_eq!(world.store.take_turn(turn(&second, 100)).await.unwrap(), behind);
+        let order = world.store.group("deploy").await.unwrap();
+        assert_eq!(order.iter().map(|member| &member.run).collect::<Vec<_>>(), [&first, &second]);
+        let from = Turn::Mine { from: vec![first] };
+        assert_eq!(world.store.take_turn(turn(&second, 151)).await.unwrap(), from);
+    }
+}

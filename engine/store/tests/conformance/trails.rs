@@ -1,0 +1,116 @@
+//! What is read in pages: journals, the audit trail, deliveries that nobody has looked at.
+
+use plue_flow::{Fact, RunStatus};
+use plue_plan::RunId;
+use plue_store::{AuditRow, DeliveryRow, DeliveryState};
+use serde_json::json;
+
+use crate::support::{at, commit};
+
+fn delivery(hook: &str, id: &str, second: i64) -> DeliveryRow {
+    DeliveryRow {
+        forge: "github".to_owned(),
+        hook: hook.to_owned(),
+        id: id.to_owned(),
+        headers: json!({}),
+        body: id.as_bytes().to_vec(),
+        received_at: at(second),
+        state: DeliveryState::New,
+        note: None,
+    }
+}
+
+fn ids(rows: &[DeliveryRow]) -> Vec<&str> {
+    rows.iter().map(|row| row.id.as_str()).collect()
+}
+
+on_each_store! {
+    async fn a_long_journal_is_read_in_pages_without_a_gap(world) {
+        let run = world.created("r1").await;
+        world.queued("r2", "a2").await;
+        let mut long = commit(&run, 1, RunStatus::Running);
+        long.facts = vec![Fact::RunStarted; 1_203];
+        world.store.commit(long).await.unwrap().unwrap();
+        let (mut seen, mut pages) = (Vec::new(), Vec::new());
+        loop {
+            let after = seen.last().copied().unwrap_or(0);
+            let page = world.store.journal_after(&run, after, u32::MAX).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            pages.push(page.len());
+            seen.extend(page.iter().map(|row| row.seq));
+        }
+        assert_eq!(pages, [1_000, 204]);
+        assert_eq!(seen, (1..=1_204).collect::<Vec<u64>>());
+    }
+
+    async fn a_page_of_a_journal_has_its_facts_and_times_and_no_others(world) {
+        let run = world.queued("r1", "a1").await;
+        let all = world.store.journal_after(&run, 0, 10).await.unwrap();
+        assert_eq!(all.len(), 2);
+        assert!(matches!(all[0].fact, Fact::RunCreated { .. }) && all[0].seq == 1);
+        assert!(matches!(&all[1].fact, Fact::AttemptQueued { number: 1, .. }) && all[1].at == at(6));
+        assert_eq!(world.store.journal_after(&run, 1, 10).await.unwrap(), all[1..]);
+        assert_eq!(world.store.journal_after(&run, 0, 1).await.unwrap(), all[..1]);
+        for (run, after, limit) in [("r1", 0, 0), ("r1", 2, 9), ("r1", u64::MAX, 9), ("r", 0, 9)] {
+            let none = world.store.journal_after(&RunId::new(run), after, limit).await.unwrap();
+            assert_eq!(none, [], "{run} {after} {limit}");
+        }
+    }
+
+    async fn a_long_audit_trail_is_read_in_pages_without_a_gap(world) {
+        let row = AuditRow {
+            seq: 0,
+            at: at(1),
+            principal: "ann".to_owned(),
+            action: "secret.set".to_owned(),
+            subject: "wörld'".to_owned(),
+            repo: Some("a/b".to_owned()),
+            detail: json!({"scope": "a/b"}),
+        };
+        world.store.audit(&row).await.unwrap();
+        let _filled = world.sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+             INSERT INTO audit (at, principal, action, subject, repo, detail) \
+             SELECT at, principal, action, subject || i, repo, detail FROM audit, n",
+        );
+        let first = world.store.audit_after(0, u32::MAX).await.unwrap();
+        assert_eq!(first.len(), 1_000);
+        assert_eq!(AuditRow { seq: 0, ..first[0].clone() }, row);
+        let rest = world.store.audit_after(first[999].seq, u32::MAX).await.unwrap();
+        assert_eq!(rest.len(), 101);
+        let mut all: Vec<_> = first.iter().chain(&rest).map(|row| row.seq).collect();
+        assert!(all.is_sorted());
+        all.dedup();
+        assert_eq!(all.len(), 1_101);
+        assert_eq!(world.store.audit_after(rest[100].seq, 5).await.unwrap(), []);
+        assert_eq!(world.store.audit_after(u64::MAX, 5).await.unwrap(), []);
+    }
+
+    async fn deliveries_wait_in_the_order_in_which_they_came(world) {
+        for (id, second) in [("third", 3), ("first", 1), ("second", 2)] {
+            assert!(world.store.receive(delivery("main", id, second)).await.unwrap());
+        }
+        let waiting = world.store.new_deliveries(2).await.unwrap();
+        assert_eq!(ids(&waiting), ["first", "second"]);
+        let state = DeliveryState::Failed;
+        world.store.settle_delivery(&waiting[0], state, "no such file").await.unwrap();
+        assert_eq!(ids(&world.store.new_deliveries(9).await.unwrap()), ["second", "third"]);
+        let kept = world.store.delivery("github", "main", "first").await.unwrap().unwrap();
+        assert_eq!((kept.state, kept.body.as_slice()), (state, b"first".as_slice()));
+    }
+
+    async fn to_settle_a_delivery_changes_no_other_of_the_same_number(world) {
+        for hook in ["one", "two"] {
+            assert!(world.store.receive(delivery(hook, "7", 1)).await.unwrap());
+        }
+        let settled = delivery("one", "7", 1);
+        world.store.settle_delivery(&settled, DeliveryState::Done, "r1").await.unwrap();
+        assert_eq!(world.store.new_deliveries(9).await.unwrap(), [delivery("two", "7", 1)]);
+        let unknown = delivery("three", "7", 1);
+        world.store.settle_delivery(&unknown, DeliveryState::Done, "r1").await.unwrap();
+        assert_eq!(world.store.delivery("github", "three", "7").await.unwrap(), None);
+        assert_eq!(world.store.delivery("gitlab", "one", "7").await.unwrap(), None);
+    }
+}
