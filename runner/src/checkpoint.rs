@@ -60,6 +60,8 @@ pub(crate) struct Checkpoints {
     unlooked: Duration,
     /// Those steps.
     since: BTreeSet<StepId>,
+    /// What the last look took the place of; `None` for a path that was new.
+    replaced: Vec<(Vec<u8>, Option<Seen>)>,
 }
 
 /// Hashes that are known without reading.
@@ -98,6 +100,7 @@ impl Checkpoints {
             look: Duration::ZERO,
             unlooked: Duration::ZERO,
             since: BTreeSet::new(),
+            replaced: Vec::new(),
         }
     }
 
@@ -192,22 +195,23 @@ impl Checkpoints {
         upload(beneath, engine, &contents)
     }
 
-    /// Sends what waits in memory. The step runs meanwhile.
+    /// Sends what waits in memory, unless no engine is there: then it goes on waiting. The step runs
+    /// meanwhile.
     pub(crate) fn settle(&mut self, _place: &Workplace, engine: &Engine) -> Result<(), Gone> {
-        let staged = std::mem::take(&mut self.staged);
-        if staged.is_empty() {
+        if self.staged.is_empty() {
             return Ok(());
         }
         let mut hashes = Vec::new();
-        for content in &staged {
+        for content in &self.staged {
             hashes.push(hash(content.as_slice()).map_err(|_| Gone)?.0);
         }
         let missing: BTreeSet<_> = engine.missing(&hashes)?.into_iter().collect();
         let (mut small, mut large) = (Vec::new(), Vec::new());
-        for (content, blob) in staged.into_iter().zip(hashes) {
+        for (content, blob) in self.staged.iter().zip(hashes) {
             if !missing.contains(&blob) {
                 continue;
             }
+            let content = content.clone();
             if content.len() > plue_wire::keep::MAX_PART_BYTES / 2 {
                 large.push(content);
             } else {
@@ -217,6 +221,9 @@ impl Checkpoints {
         let mut sent = engine.put_many(small);
         for content in large {
             sent = sent.and_then(|()| engine.put(&content).map(|_| ()));
+        }
+        if !engine.was_away() {
+            self.staged.clear();
         }
         match sent {
             Err(Trouble::Gone) => Err(Gone),
@@ -241,6 +248,7 @@ impl Checkpoints {
         if self.is_off || !self.has_begun {
             return Ok(());
         }
+        self.settle(place, engine)?;
         self.since.insert(after.step.clone());
         self.since.extend(after.running.iter().cloned());
         self.unlooked += after.wall;
@@ -251,6 +259,10 @@ impl Checkpoints {
         }
         let began = self.clock.mark();
         let outcome = self.keep((place, engine), claim);
+        if engine.was_away() {
+            self.forget_look();
+            return Ok(());
+        }
         self.looked(began, after);
         if let Err(trouble) = outcome {
             let why = trouble.told()?;
@@ -267,10 +279,21 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Nobody took what the last look found: the next one finds it again, for these steps too.
+    fn forget_look(&mut self) {
+        for (path, seen) in std::mem::take(&mut self.replaced) {
+            match seen {
+                Some(seen) => self.index.paths.insert(path, seen),
+                None => self.index.paths.remove(&path),
+            };
+        }
+    }
+
     fn looked(&mut self, began: Mark, after: &After) {
         self.look = self.clock.elapsed(began);
         self.unlooked = Duration::ZERO;
         self.since = after.running.iter().cloned().collect();
+        self.replaced.clear();
     }
 
     fn keep(
@@ -305,6 +328,9 @@ impl Checkpoints {
         let changes = Changes { version: Changes::VERSION, list: delta.list };
         let encoded = changes.encode().map_err(|error| Trouble::Told(error.to_string()))?;
         let changes = Some(engine.put(&encoded)?);
+        if engine.was_away() {
+            return Err(Trouble::Told("no engine was there for a while".to_owned()));
+        }
         let steps = self.since.iter().cloned().collect();
         let record = CheckpointRecord { steps, changes, files, bytes, note: None };
         match engine.keep(claim, Record::Checkpoint(record))? {
@@ -318,10 +344,13 @@ impl Checkpoints {
         let (listing, racy_from) = self.look(place)?;
         let beneath = place.beneath()?;
         let mut delta = Delta::default();
+        self.replaced.clear();
         let gone: Vec<_> =
             self.index.paths.keys().filter(|path| !listing.contains_key(*path)).cloned().collect();
         for path in gone {
-            let before = self.index.paths.remove(&path).map(|seen| seen.entry());
+            let seen = self.index.paths.remove(&path);
+            let before = seen.as_ref().map(Seen::entry);
+            self.replaced.push((path.clone(), seen));
             delta.list.push(Change { path: Bytes(path), before, after: None });
         }
         for (path, sig) in listing {
@@ -346,7 +375,8 @@ impl Checkpoints {
                 let path = Bytes(path.clone());
                 delta.list.push(Change { path, before, after: Some(after) });
             }
-            self.index.paths.insert(path, seen);
+            let old = self.index.paths.insert(path.clone(), seen);
+            self.replaced.push((path, old));
         }
         delta.list.sort_by(|a, b| a.path.0.cmp(&b.path.0));
         Ok(delta)

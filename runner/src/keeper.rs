@@ -145,7 +145,8 @@ impl Keeper {
         }
         let report = Report::Prepared(claim, prepared, notes);
         self.reports.blocking_send(report).map_err(|_| Gone)?;
-        self.checkpoints.settle(&self.place, &self.engine)
+        // The process runs by now; its result must not wait behind this.
+        self.checkpoints.settle(&self.place, &self.engine.impatient())
     }
 
     /// The result of an earlier attempt, if there is one and its files can be put here.

@@ -25,7 +25,7 @@ const MAX_ANNOUNCED: usize = 4_096;
 pub(crate) struct Ask {
     pub(crate) question: Question,
     pub(crate) reply: oneshot::Sender<Answer>,
-    /// Whether it may wait for an engine; else the answer is no when there is none.
+    /// Whether it may wait for an engine; else it is dropped when there is none.
     pub(crate) can_wait: bool,
 }
 
@@ -127,14 +127,8 @@ impl Desk {
         }
     }
 
-    /// There is no engine: what cannot wait for one is answered with no.
+    /// There is no engine: what cannot wait for one is dropped, which tells the keeper.
     pub(crate) fn is_alone(&mut self) {
-        let (waiting, refused) = self.open.drain(..).partition(|ask| ask.can_wait);
-        self.open = waiting;
-        let refused: VecDeque<Ask> = refused;
-        for ask in refused {
-            let answer = Answer::Refused("no engine was there".to_owned());
-            let _nobody_waits = ask.reply.send(answer);
-        }
+        self.open.retain(|ask| ask.can_wait);
     }
 }

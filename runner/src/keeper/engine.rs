@@ -1,8 +1,9 @@
 //! The engine as the keeper sees it: questions that block until they are answered.
 
 use std::{
+    cell::Cell,
     fs::File,
-    io::{self, Read as _, Write},
+    io::{self, Read as _, Seek, Write},
     path::Path,
 };
 
@@ -18,14 +19,18 @@ use super::{Gone, Trouble, desk::Ask};
 
 /// Hashes in one question.
 const MAX_HASHES: usize = 10_000;
+/// Sessions that may end while one file is sent.
+const MAX_BREAKS: u32 = 100;
 /// Files up to so many bytes travel many in one message.
 pub(crate) const SMALL_BYTES: u64 = 16 * 1024;
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Engine {
     asks: mpsc::Sender<Ask>,
     can_wait: bool,
+    /// Whether a question found nobody.
+    was_away: Cell<bool>,
 }
 
 /// What an earlier attempt gave.
@@ -48,19 +53,32 @@ pub(crate) struct CacheEntry {
 
 impl Engine {
     pub(crate) fn new(asks: mpsc::Sender<Ask>) -> Self {
-        Self { asks, can_wait: true }
+        Self { asks, can_wait: true, was_away: Cell::new(false) }
     }
 
     /// The same for what is not worth waiting for an engine.
     pub(crate) fn impatient(&self) -> Self {
-        Self { asks: self.asks.clone(), can_wait: false }
+        Self { asks: self.asks.clone(), can_wait: false, was_away: Cell::new(false) }
+    }
+
+    /// Whether what could not wait for an engine has found none. That depends on the moment, so it
+    /// must not be told in the log of a step: a log is the same whoever was killed meanwhile.
+    pub(crate) fn was_away(&self) -> bool {
+        self.was_away.get()
     }
 
     fn ask(&self, question: Question) -> Result<Answer, Gone> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask { question, reply, can_wait: self.can_wait };
         self.asks.blocking_send(ask).map_err(|_| Gone)?;
-        answer.blocking_recv().map_err(|_| Gone)
+        match answer.blocking_recv() {
+            Ok(answer) => Ok(answer),
+            Err(_) if !self.can_wait => {
+                self.was_away.set(true);
+                Ok(Answer::Refused("no engine was there".to_owned()))
+            }
+            Err(_) => Err(Gone),
+        }
     }
 
     /// Which of these the engine lacks.
@@ -97,7 +115,7 @@ impl Engine {
         if self.missing(&[blob])?.is_empty() {
             return Ok(blob);
         }
-        self.parts(blob, bytes.len() as u64, bytes)?;
+        self.parts(blob, bytes.len() as u64, io::Cursor::new(bytes))?;
         Ok(blob)
     }
 
@@ -106,8 +124,13 @@ impl Engine {
         self.parts(blob, size, file)
     }
 
-    fn parts(&self, blob: BlobHash, size: u64, mut from: impl io::Read) -> Result<(), Trouble> {
-        let mut offset = 0;
+    fn parts(
+        &self,
+        blob: BlobHash,
+        size: u64,
+        mut from: impl io::Read + Seek,
+    ) -> Result<(), Trouble> {
+        let (mut offset, mut breaks) = (0, 0);
         loop {
             let mut bytes = Vec::new();
             from.by_ref().take(MAX_PART_BYTES as u64).read_to_end(&mut bytes)?;
@@ -118,8 +141,13 @@ impl Engine {
             let part = Question::PutPart { blob, size, offset, bytes: Bytes(bytes) };
             match self.ask(part)? {
                 Answer::Taken(taken) if taken == offset + sent => offset = taken,
+                // A new session knows nothing of the parts that the one before had.
+                Answer::Taken(taken) if breaks < MAX_BREAKS => {
+                    breaks += 1;
+                    offset = from.seek(io::SeekFrom::Start(taken))?;
+                }
                 Answer::Taken(_) => {
-                    return Err(Trouble::Told("the connection was lost in between".to_owned()));
+                    return Err(Trouble::Told("the connection was lost too often".to_owned()));
                 }
                 answer => return done(answer),
             }

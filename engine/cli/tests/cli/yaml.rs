@@ -6,7 +6,7 @@ const FLOW: &str = "\
 version: \"1.0\"
 name: Flow
 tasks:
-  - {id: branch, run: 'echo \"name=\\$(touch pwned)`touch pwned`\" >> \"$PLUE_OUTPUT\"'}
+  - {id: branch, run: 'echo \"name=\\$(touch pwned)\\`touch pwned\\`\" >> \"$PLUE_OUTPUT\"'}
   - id: say
     run: printf '%s' \"$NAME\"
     dependencies: [branch]
