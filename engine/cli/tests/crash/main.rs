@@ -10,7 +10,11 @@ mod database;
 #[cfg(test)]
 mod keeping;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod loops;
+#[cfg(test)]
+mod outage;
 #[cfg(test)]
 mod points;
 #[cfg(test)]

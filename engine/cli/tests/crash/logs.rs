@@ -1,0 +1,200 @@
+//! Logs of every size and kind, stored and read back byte for byte by a program whose memory is bounded.
+
+use std::{
+    fs,
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use plue_plan::{RunId, StepId};
+use plue_runtime::Clock;
+use plue_store::{LogRange, RunFilter, Store, StoreOptions};
+use plue_testkit::postgres::Database;
+
+use crate::bench::Bench;
+
+/// Bytes of a log read at once.
+const PAGE: u64 = 4 * 1024 * 1024;
+/// What the engine may hold in memory, however long a log or a line is.
+const MAX_ENGINE_KIB: u64 = 200 * 1024;
+
+/// Runs the only workflow to its end; gives the most memory that the engine has used, in KiB.
+async fn run(bench: &Bench, more: &[&str]) -> u64 {
+    let mut command = bench.command(&[&["run", "-q"][..], more].concat());
+    command.env("PLUE_RUNNER_LOG_LIMIT_BYTES", "4000000000");
+    let mut engine = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut most = 0;
+    loop {
+        most = high_water(&engine).max(most);
+        if let Some(status) = engine.try_wait().unwrap() {
+            assert!(status.success());
+            return most;
+        }
+        Clock::real().sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn high_water(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+async fn only_run(store: &Store) -> RunId {
+    let runs = store.runs(&RunFilter::default()).await.unwrap();
+    assert_eq!(runs.len(), 1);
+    runs[0].id.clone()
+}
+
+/// Reads the log of a step in pages and hands them over.
+async fn read(store: &Store, run: &RunId, step: &str, mut take: impl FnMut(&[u8])) -> u64 {
+    let attempts = store.attempts(run, Some(&StepId::new(step))).await.unwrap();
+    let id = &attempts.last().unwrap().claim.attempt;
+    let mut at = 0;
+    loop {
+        let pieces = store.read_log(id, LogRange::Bytes(at..at + PAGE)).await.unwrap();
+        let Some(last) = pieces.last() else { return at };
+        at = last.end();
+        pieces.iter().for_each(|piece| take(&piece.bytes));
+    }
+}
+
+#[tokio::test]
+async fn failure_case_19_one_line_of_a_gibibyte_is_kept_and_the_engine_stays_small() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    return Plan(name="Long", steps=[Step.bash("line", "head -c 1G /dev/zero | tr '\\0' x")])
+"#,
+    );
+    let most = run(&bench, &[]).await;
+    assert!(most < MAX_ENGINE_KIB, "the engine took {most} KiB");
+    let store = bench.store().await;
+    let run = only_run(&store).await;
+    let mut others = 0;
+    let length = read(&store, &run, "line", |bytes| {
+        others += bytes.iter().filter(|byte| **byte != b'x').count();
+    })
+    .await;
+    assert_eq!((length, others), (1 << 30, 0));
+}
+
+#[tokio::test]
+async fn failure_case_19_a_hundred_megabytes_come_back_byte_for_byte() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    return Plan(name="Long", steps=[Step.bash("lines", "(seq 100000000 || true) | head -c 100M")])
+"#,
+    );
+    let most = run(&bench, &[]).await;
+    assert!(most < MAX_ENGINE_KIB, "the engine took {most} KiB");
+    let store = bench.store().await;
+    let run = only_run(&store).await;
+    let mut expected = (1..).flat_map(|n: u32| format!("{n}\n").into_bytes());
+    let mut same = true;
+    let length = read(&store, &run, "lines", |bytes| {
+        same &= bytes.iter().all(|byte| Some(*byte) == expected.next());
+    })
+    .await;
+    assert_eq!((length, same), (100 << 20, true));
+}
+
+/// NULs, bytes that are no text, progress bars, no last newline: on both streams.
+const STRANGE: &str = r#"
+def workflow():
+    code = '''
+import os
+for n in range(200):
+    os.write(1, bytes(range(256)))
+    os.write(1, b"\\r%3d %%" % n)
+    os.write(1, b"\\0\\0\\xff\\xfe\\xc3(\\xed\\xa0\\x80\\x1b[31m")
+os.write(1, b"no newline")
+'''
+    return Plan(name="Strange", steps=[Step.python("strange", code)])
+"#;
+
+fn strange() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for n in 0..200 {
+        bytes.extend(0..=255);
+        bytes.extend(format!("\r{n:3} %").into_bytes());
+        bytes.extend(b"\0\0\xff\xfe\xc3(\xed\xa0\x80\x1b[31m");
+    }
+    bytes.extend(b"no newline");
+    bytes
+}
+
+async fn strange_bytes(bench: &Bench, store: &Store) {
+    let run = only_run(store).await;
+    let mut found = Vec::new();
+    read(store, &run, "strange", |bytes| found.extend_from_slice(bytes)).await;
+    assert!(found == strange(), "{} bytes", found.len());
+    assert_eq!(bench.processes(), []);
+}
+
+#[tokio::test]
+async fn failure_case_19_bytes_that_are_no_text_come_back_unchanged() {
+    let bench = Bench::new(STRANGE);
+    run(&bench, &[]).await;
+    strange_bytes(&bench, &bench.store().await).await;
+    let output = bench.command(&["logs", "last", "strange"]).output().unwrap();
+    assert!(output.stdout == strange(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn failure_case_19_bytes_that_are_no_text_come_back_unchanged_from_postgres() {
+    let bench = Bench::new(STRANGE);
+    let database = Database::create();
+    run(&bench, &["--database", &database.url()]).await;
+    let store = Store::open(StoreOptions::new(database.url()).existing()).await.unwrap();
+    strange_bytes(&bench, &store).await;
+}
+
+#[tokio::test]
+async fn failure_case_19_ten_megabytes_come_back_byte_for_byte_from_postgres() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    return Plan(name="Long", steps=[Step.bash("lines", "(seq 100000000 || true) | head -c 10M")])
+"#,
+    );
+    let database = Database::create();
+    let most = run(&bench, &["--database", &database.url()]).await;
+    assert!(most < MAX_ENGINE_KIB, "the engine took {most} KiB");
+    let store = Store::open(StoreOptions::new(database.url()).existing()).await.unwrap();
+    let run = only_run(&store).await;
+    let mut expected = (1..).flat_map(|n: u32| format!("{n}\n").into_bytes());
+    let mut same = true;
+    let length = read(&store, &run, "lines", |bytes| {
+        same &= bytes.iter().all(|byte| Some(*byte) == expected.next());
+    })
+    .await;
+    assert_eq!((length, same), (10 << 20, true));
+}
+
+/// As many as two plans can have.
+#[tokio::test]
+async fn ten_thousand_short_steps_keep_their_logs() {
+    let bench = Bench::new(
+        r#"
+def workflow():
+    return Plan(name="Many", max_parallel=8, steps=[
+        Step.bash(f"s{n}", f"echo {n}") for n in range(5000)
+    ])
+"#,
+    );
+    for _ in 0..2 {
+        run(&bench, &[]).await;
+    }
+    let store = bench.store().await;
+    for run in bench.runs().await {
+        for n in (0..5_000).step_by(97) {
+            let mut found = Vec::new();
+            read(&store, &run, &format!("s{n}"), |bytes| found.extend_from_slice(bytes)).await;
+            assert_eq!(found, format!("{n}\n").into_bytes());
+        }
+        let wrong = plue_testkit::faults::violations(&store, &run).await;
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
