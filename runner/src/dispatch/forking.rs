@@ -2,13 +2,16 @@
 
 use std::{ffi::OsString, io};
 
-use plue_wire::runner::Program;
+use plue_wire::runner::{Exit, Program};
 
 use super::Runner;
 use crate::{
     attempt::launch::{Place, Process, find},
     link::Dial,
-    python::{self, pyenv, warm::Warm},
+    python::{
+        self, pyenv,
+        warm::{Failed, Warm},
+    },
     system::Reaped,
     workspace::AttemptFiles,
 };
@@ -42,30 +45,37 @@ impl Interpreter {
 
 impl<D: Dial + Clone + 'static> Runner<D> {
     /// Forks a Python step; `None` when it must be started the plain way.
+    ///
+    /// # Errors
+    /// It may run or not: it must not be started again under this claim.
     pub(super) fn fork(
         &mut self,
         program: &Program,
         place: &Place,
         files: &mut AttemptFiles,
-    ) -> Option<Process> {
+    ) -> Result<Option<Process>, Exit> {
         let is_python = match program {
             Program::Shell { .. } => false,
             Program::PythonCode { .. } | Program::PythonScript { .. } => true,
         };
         if !is_python || !python::fits(&place.environment, &self.workspace.inherited) {
-            return None;
+            return Ok(None);
         }
         if matches!(self.interpreter, Interpreter::Cold) {
             self.warm_up();
         }
         let Interpreter::Warm(warm) = &mut self.interpreter else {
-            return None;
+            return Ok(None);
         };
         match warm.fork(program, place, &files.returned()) {
-            Ok(process) => process,
-            Err(_) => {
+            Ok(process) => Ok(process),
+            Err(Failed::Before) => {
                 self.cool_down();
-                None
+                Ok(None)
+            }
+            Err(Failed::After(error)) => {
+                self.cool_down();
+                Err(Exit::Infra(format!("the interpreter that had the step broke: {error}")))
             }
         }
     }

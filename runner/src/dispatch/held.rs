@@ -250,7 +250,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let secrets = Secrets::new(assign.secrets.iter().map(|(_, value)| value.0.as_slice()));
         let mut files = self.workspace.files(&assign.claim);
         let place = Place::of(assign, &mut self.workspace, &files)?;
-        let forked = self.fork(&assign.program, &place, &mut files);
+        let forked = self.fork(&assign.program, &place, &mut files)?;
         let is_forked = forked.is_some();
         let process = match forked {
             Some(process) => process,

@@ -1,7 +1,8 @@
 //! The warm interpreter: one process that forks another for each Python step, within a
 //! millisecond instead of the ten that an interpreter takes to start.
 //!
-//! Whatever goes wrong here only costs time: the step is then started the plain way. Must not
+//! Whatever goes wrong before a request is handed over only costs time: the step is then started the
+//! plain way. After that nobody knows whether it runs, and it must not be started again. Must not
 //! outlive a broken or doubtful interpreter.
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
     os::{
-        fd::AsFd as _,
+        fd::{AsFd as _, OwnedFd},
         unix::process::{CommandExt as _, ExitStatusExt as _},
     },
     path::Path,
@@ -19,6 +20,7 @@ use std::{
 use plue_wire::runner::Program;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
     net::{
         AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
         SocketFlags, SocketType, recv, sendmsg, socketpair, sockopt,
@@ -50,6 +52,15 @@ pub(crate) struct Warm {
     is_ready: bool,
     /// Ends that arrived while an answer was awaited.
     ended: VecDeque<Reaped>,
+}
+
+/// Why a step was not forked.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The interpreter broke before it had the request: the plain way is left.
+    Before,
+    /// It had the request and did not say what became of it.
+    After(io::Error),
 }
 
 /// What the interpreter says: a word and numbers.
@@ -105,10 +116,17 @@ impl Warm {
         program: &Program,
         place: &Place,
         returned: &Path,
-    ) -> io::Result<Option<Process>> {
+    ) -> Result<Option<Process>, Failed> {
         let Some(request) = request(program, place, returned) else {
             return Ok(None);
         };
+        let (stdout, stderr) = self.hand_over(&request).map_err(|_| Failed::Before)?;
+        let pid = self.started().map_err(Failed::After)?;
+        Ok(Some(Process { pid, stdout, stderr }))
+    }
+
+    /// Sends a request once the interpreter takes it; gives the ends that the step writes to.
+    fn hand_over(&mut self, request: &[u8]) -> io::Result<(OwnedFd, OwnedFd)> {
         while !self.is_ready {
             match self.answer()? {
                 Answer::Ready => self.get_ready()?,
@@ -121,13 +139,16 @@ impl Warm {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&ends));
-        let bytes = [IoSlice::new(&request)];
-        sendmsg(&self.socket, &bytes, &mut control, SendFlags::NOSIGNAL)?;
+        let bytes = [IoSlice::new(request)];
+        // A packet is sent whole or not at all.
+        retry_on_intr(|| sendmsg(&self.socket, &bytes, &mut control, SendFlags::NOSIGNAL))?;
+        Ok((stdout, stderr))
+    }
+
+    fn started(&mut self) -> io::Result<i32> {
         loop {
             match self.answer()? {
-                Answer::Started(pid) => {
-                    return Ok(Some(Process { pid, stdout, stderr }));
-                }
+                Answer::Started(pid) => return Ok(pid),
                 Answer::Ended(ended) => self.ended.push_back(ended),
                 Answer::Ready => self.get_ready()?,
             }
@@ -164,11 +185,12 @@ impl Warm {
         let socket = &self.socket;
         let patience = Timespec { tv_sec: PATIENCE_S, tv_nsec: 0 };
         let mut waiting = [PollFd::new(socket, PollFlags::IN)];
-        if poll(&mut waiting, Some(&patience))? == 0 {
+        // A child that ends interrupts the wait.
+        if retry_on_intr(|| poll(&mut waiting, Some(&patience)))? == 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let mut bytes = [0; MAX_ANSWER_BYTES];
-        let (count, _) = recv(socket, &mut bytes, RecvFlags::empty())?;
+        let (count, _) = retry_on_intr(|| recv(socket, &mut bytes, RecvFlags::empty()))?;
         read(bytes.get(..count).unwrap_or_default())
     }
 }
