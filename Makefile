@@ -22,7 +22,7 @@ run: setup-run ## Build plue and run an example (EXAMPLE=examples/…, STATE_DIR
 	@scripts/run.sh "$(TARGET_DIR)/release/plue" "$(STATE_DIR)" "$(EXAMPLE)"
 
 .PHONY: test
-test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest bins $(if $(CI),fuzz) unit ## Everything CI checks; the test summary comes last
+test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest kernel bins $(if $(CI),fuzz) unit ## Everything CI checks; the test summary comes last
 
 .PHONY: fmt
 fmt: ## Format the Rust code
@@ -59,6 +59,11 @@ doctest:
 .PHONY: bins
 bins:
 	cargo build --workspace --bins --locked
+
+.PHONY: kernel
+kernel: ## The jail's kernel layer alone: hostile files with the language layer switched off
+	CARGO_TARGET_DIR="$(TARGET_DIR)/raw" cargo nextest run -p plue-evaluator --locked \
+		--features raw-language -E 'test(escape)'
 
 .PHONY: unit
 unit: ## Unit and integration tests
