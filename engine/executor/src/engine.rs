@@ -196,8 +196,18 @@ impl Engine {
     pub async fn tidy(&self) -> Result<(), Error> {
         let shared = &self.0;
         for runner in shared.store.runners(None).await? {
+            if runner.pool != POOL {
+                continue;
+            }
+            let is_over = match &runner.group {
+                Some(run) => {
+                    let row = shared.store.run(run).await?;
+                    row.is_none_or(|row| row.view.status.is_terminal())
+                }
+                None => false,
+            };
             // A live engine has it, with its run or without one.
-            if runner.pool != POOL || shared.pool.is_led(&runner) {
+            if shared.pool.is_led(&runner, is_over) {
                 continue;
             }
             let Some(run) = runner.group else {
@@ -206,8 +216,7 @@ impl Engine {
                 shared.store.runner_gone(&runner.id, reason, shared.clock.now()).await?;
                 continue;
             };
-            let row = shared.store.run(&run).await?;
-            if row.is_some_and(|row| !row.view.status.is_terminal()) {
+            if !is_over {
                 continue;
             }
             // Whoever has the lock is about to release it himself.

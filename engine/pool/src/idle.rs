@@ -128,11 +128,14 @@ impl LocalPool {
     }
 
     /// Whether a process that lives leads the runner. A runner of another machine, which has no
-    /// directory here, counts as led if others may use the database.
+    /// directory here, counts as led if others may use the database. One that is just being made is led
+    /// before it has a directory; not if the run that it has is over: then its directory is gone, and
+    /// whoever removed it died before the row was.
     #[must_use]
-    pub fn is_led(&self, runner: &RunnerRow) -> bool {
+    pub fn is_led(&self, runner: &RunnerRow, run_is_over: bool) -> bool {
         let directory = self.options.directory.join(runner.id.as_str());
-        let is_new = || self.clock.now().duration_since(runner.registered_at).unsigned_abs() < NEW;
+        let age = || self.clock.now().duration_since(runner.registered_at).unsigned_abs();
+        let is_new = || !run_is_over && age() < NEW;
         if !directory.exists() {
             return self.store.is_shared() || is_new();
         }
