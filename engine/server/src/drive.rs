@@ -23,7 +23,10 @@ impl Server {
         let mut ends = FuturesUnordered::new();
         loop {
             changes.borrow_and_update();
-            if parts.stop.phase() == Phase::Running {
+            // Asked once a round: were it asked again below, a stop between the two would leave
+            // nothing to wait for.
+            let running = parts.stop.phase() == Phase::Running;
+            if running {
                 for row in self.waiting(&driven).await {
                     driven.insert(row.id.clone());
                     ends.push(self.drive_one(row));
@@ -33,7 +36,7 @@ impl Server {
             }
             tokio::select! {
                 Some(run) = ends.next(), if !ends.is_empty() => drop(driven.remove(&run)),
-                more = self.rest(&mut changes), if parts.stop.phase() == Phase::Running => {
+                more = self.rest(&mut changes), if running => {
                     let _stops = more;
                 }
             }
