@@ -13,13 +13,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use plue_runtime::{Clock, Ids, Stop};
-use plue_store::Store;
+use plue_store::{AuditRow, Store};
+use serde_json::Value as Json;
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
 };
 
 use crate::{
+    access::Principal,
     commands::{Commands, SharedCommands},
     endpoint::{Answer, Endpoint},
     guard::guard,
@@ -123,6 +125,26 @@ impl Api {
 
     pub(crate) fn stop(&self) -> Stop {
         self.0.stop.clone()
+    }
+
+    /// Leaves a row in the audit trail: who did what to what.
+    pub(crate) async fn trail(
+        &self,
+        caller: &Principal,
+        action: &str,
+        (subject, repo): (&str, Option<String>),
+        detail: Json,
+    ) -> Result<(), Problem> {
+        let row = AuditRow {
+            seq: 0,
+            at: self.clock().now(),
+            principal: caller.name.clone(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            repo,
+            detail,
+        };
+        Ok(self.store().audit(&row).await?)
     }
 
     pub(crate) fn metrics(&self) -> String {

@@ -4,7 +4,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{CommandError, Commands, RunRequest, commands::RetryRequest};
 use plue_flow::input::Reopen;
 use plue_plan::{Event, RunId, StepId, event::EventType};
-use plue_planner::{Evaluated, PlannedWorkflow, Trust};
+use plue_planner::{Evaluated, PlannedWorkflow, Trust, WorkflowFile};
 
 use crate::{error::Error, plans::For, server::Server, submit::Wanted};
 
@@ -57,8 +57,14 @@ impl Server {
             inputs: inputs.clone(),
             trust: Trust::Own,
         };
-        for file in self.workflow_files(&view).await? {
-            let is_file = file.path == request.workflow || file.name() == Some(&request.workflow);
+        let files = self.workflow_files(&view).await?;
+        let is_file = |file: &&WorkflowFile| {
+            file.path == request.workflow || file.name() == Some(&request.workflow)
+        };
+        // The file of this name first: the others need not be evaluated if it has the plan.
+        let (first, others): (Vec<_>, Vec<_>) = files.iter().partition(is_file);
+        for file in first.iter().chain(&others) {
+            let is_file = is_file(file);
             let planned = self.plan_file(&view, &file.path, &whom).await?;
             let evaluated = match planned.plans {
                 Ok(evaluated) => evaluated,

@@ -114,8 +114,9 @@ impl Server {
         let event = &occasion.event;
         let changed = changed(mirror, repo, occasion, commit).await?;
         let view = self.view(mirror.folder(), commit, event.before.as_deref()).await?;
+        let files = self.workflow_files(&view).await?;
         if event.branch.as_deref() == Some(&repo.default_branch) && event.pull_request.is_none() {
-            self.register(&repo.name, commit, &view).await?;
+            self.register(&repo.name, commit, (&view, &files)).await?;
         }
         let message = match &occasion.message {
             Some(message) => Some(message.clone()),
@@ -124,7 +125,7 @@ impl Server {
         let trust = if occasion.is_stranger { Trust::Untrusted } else { Trust::Own };
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
         let mut lines = Vec::new();
-        for file in self.workflow_files(&view).await? {
+        for file in &files {
             let planned = self.plan_file(&view, &file.path, &whom).await?;
             let evaluated = match planned.plans {
                 Ok(evaluated) => evaluated,

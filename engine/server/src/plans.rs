@@ -95,11 +95,11 @@ impl Server {
         &self,
         repo: &str,
         commit: &CommitId,
-        view: &Arc<dyn CommitView>,
+        (view, files): (&Arc<dyn CommitView>, &[WorkflowFile]),
     ) -> Result<(), Error> {
         let whom = For { repo, event: None, inputs: Map::new(), trust: Trust::Own };
         let mut rows: Vec<RegisteredRow> = Vec::new();
-        for file in self.workflow_files(view).await? {
+        for file in files {
             let planned = self.plan_file(view, &file.path, &whom).await?;
             let Ok(evaluated) = planned.plans else { continue };
             rows.extend(evaluated.workflows.iter().map(|workflow| RegisteredRow {

@@ -5,10 +5,9 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
-use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;
-use plue_store::{AuditRow, CancelRequest, Reservation, RunFilter, RunRow};
+use plue_store::{CancelRequest, Reservation, RunFilter, RunRow};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -231,15 +230,5 @@ async fn trail(
     row: &RunRow,
     detail: serde_json::Value,
 ) -> Result<(), Problem> {
-    let at: Timestamp = api.clock().now();
-    let audit = AuditRow {
-        seq: 0,
-        at,
-        principal: caller.name.clone(),
-        action: action.to_owned(),
-        subject: row.id.to_string(),
-        repo: row.repo.clone(),
-        detail,
-    };
-    Ok(api.store().audit(&audit).await?)
+    api.trail(caller, action, (row.id.as_str(), row.repo.clone()), detail).await
 }

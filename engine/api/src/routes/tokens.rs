@@ -6,14 +6,13 @@ use axum::{
     routing::{delete, get, post},
 };
 use jiff::{SignedDuration, Timestamp};
-use plue_store::AuditRow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::schema;
 use crate::{
-    access::{Need, Principal, Role},
+    access::{Need, Role},
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path},
     problem::Problem,
@@ -100,7 +99,7 @@ async fn create(
         now,
     );
     api.store().token_create(&made.row).await?;
-    trail(&api, &caller, "token.create", &made.row.id, now).await?;
+    api.trail(&caller, "token.create", (&made.row.id, None), json!({})).await?;
     let record = TokenRecord::of(&made.row);
     Ok((StatusCode::CREATED, axum::Json(NewTokenRecord { token: made.token, record })))
 }
@@ -118,25 +117,6 @@ async fn remove(
     if !api.store().token_remove(&id).await? {
         return Err(Problem::not_found("token", &id));
     }
-    trail(&api, &caller, "token.remove", &id, api.clock().now()).await?;
+    api.trail(&caller, "token.remove", (&id, None), json!({})).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn trail(
-    api: &Api,
-    caller: &Principal,
-    action: &str,
-    token: &str,
-    at: Timestamp,
-) -> Result<(), Problem> {
-    let row = AuditRow {
-        seq: 0,
-        at,
-        principal: caller.name.clone(),
-        action: action.to_owned(),
-        subject: token.to_owned(),
-        repo: None,
-        detail: json!({}),
-    };
-    Ok(api.store().audit(&row).await?)
 }

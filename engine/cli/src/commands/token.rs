@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use plue_api::{
     Role,
+    records::TokenRecord,
     token::{self, Wanted},
 };
 use plue_plan::DurationText;
@@ -15,10 +16,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
-    records::{
-        SCHEMA_VERSION,
-        server::{TokenRecord, Tokens},
-    },
+    records::{SCHEMA_VERSION, server::Tokens},
     render::table,
     wiring,
 };
@@ -117,7 +115,9 @@ fn list(args: &ListTokensArgs, app: &App) -> Outcome {
         let document = Tokens { schema_version: SCHEMA_VERSION, tokens };
         output::list(args.output, &document, &document.tokens, || {
             let rows = document.tokens.iter().map(|token| {
-                let never = |at: &Option<String>| at.clone().unwrap_or_else(|| "never".to_owned());
+                let never = |at: &Option<Timestamp>| {
+                    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
+                };
                 let repo = token.repository.clone().unwrap_or_else(|| "all".to_owned());
                 let cells = [&token.id, &token.name, &token.role, &repo];
                 let mut cells = cells.map(table::plain).to_vec();

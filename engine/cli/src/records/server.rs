@@ -2,8 +2,9 @@
 //!
 //! Must not hold a token, except in the one record that is printed when it is made.
 
+use plue_api::records::TokenRecord;
 use plue_plan::schema::{Published, of};
-use plue_store::{RepoRow, TokenRow};
+use plue_store::RepoRow;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -20,27 +21,6 @@ pub struct Tokens {
     pub schema_version: u32,
     /// The oldest first.
     pub tokens: Vec<TokenRecord>,
-}
-
-/// One token, without the token.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct TokenRecord {
-    /// Its public id.
-    pub id: String,
-    /// What it is for.
-    pub name: String,
-    /// `reader`, `writer`, `maintainer` or `admin`.
-    pub role: String,
-    /// The one repository it is good for; absent: all.
-    pub repository: Option<String>,
-    /// Who made it.
-    pub created_by: String,
-    /// RFC 3339.
-    pub created_at: String,
-    /// RFC 3339; absent: never.
-    pub expires_at: Option<String>,
-    /// RFC 3339; absent: not yet.
-    pub used_at: Option<String>,
 }
 
 /// `plue repo list`
@@ -67,22 +47,6 @@ pub struct RepoRecord {
     pub webhook: Option<String>,
     /// RFC 3339.
     pub added_at: String,
-}
-
-impl TokenRecord {
-    /// The record of a row.
-    pub fn of(row: &TokenRow) -> Self {
-        Self {
-            id: row.id.clone(),
-            name: row.name.clone(),
-            role: row.role.clone(),
-            repository: row.repo.clone(),
-            created_by: row.created_by.clone(),
-            created_at: row.created_at.to_string(),
-            expires_at: row.expires_at.map(|at| at.to_string()),
-            used_at: row.used_at.map(|at| at.to_string()),
-        }
-    }
 }
 
 impl RepoRecord {

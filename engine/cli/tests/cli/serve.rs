@@ -87,10 +87,9 @@ impl Served {
         serde_json::from_str(&body).unwrap()
     }
 
-    fn push(&self, message: &str) {
+    fn push(&self) {
         self.bench.commit();
         self.bench.git(&["push", "-q", "origin", "HEAD:main"]);
-        assert!(!message.is_empty());
     }
 
     /// The newest run once there are so many, ended: its stream ends with it.
@@ -148,16 +147,16 @@ fn a_push_into_a_bare_repository_runs_what_its_trigger_asks_for_and_nothing_else
     let bench = &served.bench;
     bench.write(".plue.py", WORKFLOW);
     bench.write("src/app.txt", "version one\n");
-    served.push("the first");
+    served.push();
     let run = served.run(1);
     assert_eq!((&run["status"], &run["workflow"]), (&json!("success"), &json!("CI")), "{run}");
     assert_eq!((&run["repository"], &run["branch"]), (&json!("acme/app"), &json!("main")));
     assert_eq!(served.log_of(&run, "test"), "version one\nfor nobody\n");
     // A path that no trigger asks for, then one that it does.
     bench.write("README.md", "words");
-    served.push("words");
+    served.push();
     bench.write("src/app.txt", "version two\n");
-    served.push("code");
+    served.push();
     let second = served.run(2);
     assert_eq!(served.log_of(&second, "test"), "version two\nfor nobody\n");
     assert_eq!(served.get("/api/v1/runs")["items"].as_array().unwrap().len(), 2);
@@ -172,7 +171,7 @@ fn a_push_while_no_server_runs_is_not_lost() {
     served.server.wait().unwrap();
     served.bench.write(".plue.py", WORKFLOW);
     served.bench.write("src/app.txt", "late\n");
-    served.push("late");
+    served.push();
     served.serve();
     let run = served.run(1);
     assert_eq!(run["status"], "success");
@@ -183,7 +182,7 @@ fn a_run_by_hand_has_its_inputs_and_a_key_makes_it_once() {
     let served = Served::start();
     served.bench.write(".plue.py", WORKFLOW);
     served.bench.write("src/app.txt", "by hand\n");
-    served.push("the first");
+    served.push();
     served.run(1);
     let wanted = json!({"repository": "acme/app", "workflow": "CI", "inputs": {"who": "ada"}});
     let (status, body) = served.ask("POST", "/api/v1/runs", Some(&wanted));
