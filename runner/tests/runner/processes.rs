@@ -43,7 +43,7 @@ fn a_kill_asks_nobody() {
 }
 
 #[test]
-fn case_10_a_cancel_after_the_end_changes_nothing() {
+fn failure_case_10_a_cancel_after_the_end_changes_nothing() {
     let (_world, mut session) = World::start(&[]);
     let assign = bash("exit 7");
     session.assign(&assign);
@@ -63,7 +63,7 @@ fn case_10_a_cancel_after_the_end_changes_nothing() {
 }
 
 #[test]
-fn case_33_background_processes_end_with_the_step() {
+fn failure_case_33_background_processes_end_with_the_step() {
     let (_world, mut session) = World::start(&[]);
     let cases = [
         // Holds the pipes open.
@@ -87,7 +87,7 @@ fn case_33_background_processes_end_with_the_step() {
 }
 
 #[test]
-fn case_33_a_cancelled_tree_leaves_nothing() {
+fn failure_case_33_a_cancelled_tree_leaves_nothing() {
     let (_world, mut session) = World::start(&[]);
     let mut assign = bash(
         "trap '' TERM; setsid bash -c 'trap \"\" TERM; echo $$; while true; do sleep 0.05; done' & wait",
@@ -117,7 +117,7 @@ fn leftovers_of_one_step_do_not_touch_another() {
 }
 
 #[test]
-fn case_34_the_token_is_not_where_a_step_can_read_it() {
+fn failure_case_34_the_token_is_not_where_a_step_can_read_it() {
     let (world, mut session) = World::start(&[]);
     let text = "tr '\\0' '\\n' < /proc/$PPID/environ; tr '\\0' '\\n' < /proc/$PPID/cmdline; ls -l /proc/self/fd";
     let log = session.run(&bash(text)).text();

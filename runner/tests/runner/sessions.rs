@@ -25,7 +25,7 @@ fn to_the_end(session: &mut crate::engine::Session) -> Log {
 }
 
 #[test]
-fn case_03_the_same_fence_resent_after_a_lost_accept_runs_once() {
+fn failure_case_03_the_same_fence_resent_after_a_lost_accept_runs_once() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash(ONCE);
     session.send(&ToRunner::Assign(Box::new(assign.clone())));
@@ -45,7 +45,7 @@ fn case_03_the_same_fence_resent_after_a_lost_accept_runs_once() {
 }
 
 #[test]
-fn case_04_a_duplicated_or_stale_assignment_is_ignored() {
+fn failure_case_04_a_duplicated_or_stale_assignment_is_ignored() {
     let (world, mut session) = World::start(&[]);
     let current = with_claim("a", 5, bash(ONCE));
     session.run(&current);
@@ -69,7 +69,7 @@ fn a_runner_started_again_on_its_state_directory_is_the_same_runner() {
 }
 
 #[test]
-fn case_05_a_runner_that_died_after_accepting_does_not_run_the_fence_again() {
+fn failure_case_05_a_runner_that_died_after_accepting_does_not_run_the_fence_again() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash(&format!("{ONCE}; sleep 1000"));
     session.assign(&assign);
@@ -97,7 +97,7 @@ fn case_05_a_runner_that_died_after_accepting_does_not_run_the_fence_again() {
 }
 
 #[test]
-fn case_06_a_late_result_is_fenced_and_forgotten() {
+fn failure_case_06_a_late_result_is_fenced_and_forgotten() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash("true");
     session.assign(&assign);
@@ -109,7 +109,7 @@ fn case_06_a_late_result_is_fenced_and_forgotten() {
 }
 
 #[test]
-fn case_07_an_attempt_that_was_given_to_another_is_abandoned() {
+fn failure_case_07_an_attempt_that_was_given_to_another_is_abandoned() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash("echo ready; sleep 1000");
     session.assign(&assign);
@@ -148,7 +148,7 @@ fn a_newer_fence_replaces_an_unrecorded_result() {
 }
 
 #[test]
-fn case_08_a_result_is_sent_again_until_it_is_recorded() {
+fn failure_case_08_a_result_is_sent_again_until_it_is_recorded() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash("echo out");
     session.assign(&assign);
@@ -171,7 +171,7 @@ fn case_08_a_result_is_sent_again_until_it_is_recorded() {
 }
 
 #[test]
-fn case_09_missing_events_are_sent_again_before_the_result() {
+fn failure_case_09_missing_events_are_sent_again_before_the_result() {
     let (_world, mut session) = World::start(&[]);
     let assign = bash("echo one; echo two >&2");
     session.assign(&assign);
@@ -187,7 +187,7 @@ fn case_09_missing_events_are_sent_again_before_the_result() {
 }
 
 #[test]
-fn case_09_events_that_are_gone_are_marked_never_left_out() {
+fn failure_case_09_events_that_are_gone_are_marked_never_left_out() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash("echo one; sleep 0.2; echo two");
     session.assign(&assign);
@@ -204,7 +204,7 @@ fn case_09_events_that_are_gone_are_marked_never_left_out() {
 }
 
 #[test]
-fn case_13_a_silent_connection_is_given_up() {
+fn failure_case_13_a_silent_connection_is_given_up() {
     let (mut world, session) = World::start(&["--silence-after", "0.3"]);
     // The old connection stays open, as after a lost network: nobody closes it.
     let (_second, hello) = world.accept();
@@ -213,7 +213,7 @@ fn case_13_a_silent_connection_is_given_up() {
 }
 
 #[test]
-fn case_14_a_result_survives_the_death_of_engine_and_runner() {
+fn failure_case_14_a_result_survives_the_death_of_engine_and_runner() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash("head -c 2000000 /dev/zero; echo end");
     session.assign(&assign);
@@ -243,7 +243,7 @@ fn case_14_a_result_survives_the_death_of_engine_and_runner() {
 }
 
 #[test]
-fn case_50_a_runner_killed_at_any_moment_runs_each_fence_at_most_once() {
+fn failure_case_50_a_runner_killed_at_any_moment_runs_each_fence_at_most_once() {
     let (mut world, mut session) = World::start(&[]);
     for round in 0..24_u64 {
         let text =

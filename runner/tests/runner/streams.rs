@@ -24,7 +24,7 @@ fn every_byte_comes_back_unchanged() {
 }
 
 #[test]
-fn case_19_one_line_of_200_mb() {
+fn failure_case_19_one_line_of_200_mb() {
     let (_world, mut session) = World::start(&[]);
     session.assign(&bash("head -c 200000000 /dev/zero"));
     let mut log = Log::default();
@@ -109,7 +109,7 @@ fn what_is_over_the_log_limit_is_dropped_behind_a_marker() {
 }
 
 #[test]
-fn case_12_the_connection_is_cut_every_k_bytes() {
+fn failure_case_12_the_connection_is_cut_every_k_bytes() {
     let (mut world, mut session) = World::start(&[]);
     let mut bytes = Vec::new();
     let random = std::fs::File::open("/dev/urandom").unwrap();
@@ -139,7 +139,7 @@ fn case_12_the_connection_is_cut_every_k_bytes() {
 }
 
 #[test]
-fn case_18_an_engine_that_does_not_acknowledge_stops_the_step_not_the_runner() {
+fn failure_case_18_an_engine_that_does_not_acknowledge_stops_the_step_not_the_runner() {
     let (world, mut session) = World::start(&["--buffer-bytes", "2000000"]);
     let assign = bash("head -c 20000000 /dev/zero; touch done");
     session.assign(&assign);

@@ -68,7 +68,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn case_16_a_database_that_is_locked_for_a_while_costs_time_and_nothing_else() {
+async fn failure_case_16_a_database_that_is_locked_for_a_while_costs_time_and_nothing_else() {
     let bench = Bench::new(SOURCE);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;

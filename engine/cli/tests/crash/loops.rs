@@ -1,7 +1,7 @@
 //! `kill -9` at instants drawn by lot, again and again, over a plan of fifty steps.
 //!
 //! The number of rounds is 20 in the normal tests. For a long run set it when the test is built:
-//! `PLUE_CRASH_ROUNDS=200 cargo nextest run -p plue-cli --test crash case_50_kills`.
+//! `PLUE_CRASH_ROUNDS=200 cargo nextest run -p plue-cli --test crash failure_case_50_kills`.
 
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ async fn check(bench: &Bench, expected: &Logs, round: u32, killed: &[Victim]) {
 }
 
 #[tokio::test]
-async fn case_50_kills_at_any_instant_change_nothing_about_the_end_of_a_run() {
+async fn failure_case_50_kills_at_any_instant_change_nothing_about_the_end_of_a_run() {
     let expected = undisturbed().await;
     let mut lot = Lot(0x9e37_79b9_7f4a_7c15);
     for round in 1..=rounds() {
@@ -144,7 +144,7 @@ async fn case_50_kills_at_any_instant_change_nothing_about_the_end_of_a_run() {
 }
 
 #[tokio::test]
-async fn case_14_kills_of_the_engine_alone_cost_no_attempt() {
+async fn failure_case_14_kills_of_the_engine_alone_cost_no_attempt() {
     let expected = undisturbed().await;
     let mut lot = Lot(0x0123_4567_89ab_cdef);
     for round in 1..=rounds() / 2 {

@@ -80,7 +80,7 @@ async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() 
 }
 
 #[tokio::test]
-async fn case_05_a_runner_that_dies_is_started_again_and_the_run_goes_on() {
+async fn failure_case_05_a_runner_that_dies_is_started_again_and_the_run_goes_on() {
     let bench = Bench::new(KEPT);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -116,7 +116,7 @@ async fn without_a_policy_a_step_whose_runner_was_killed_fails_and_says_why() {
 }
 
 #[tokio::test]
-async fn case_14_everything_is_killed_and_the_run_ends_as_if_nothing_had_been() {
+async fn failure_case_14_everything_is_killed_and_the_run_ends_as_if_nothing_had_been() {
     let bench = Bench::new(KEPT);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -131,7 +131,7 @@ async fn case_14_everything_is_killed_and_the_run_ends_as_if_nothing_had_been() 
 }
 
 #[tokio::test]
-async fn case_33_steps_of_a_killed_runner_do_not_live_on() {
+async fn failure_case_33_steps_of_a_killed_runner_do_not_live_on() {
     let bench = Bench::new(
         r#"
 def workflow():
@@ -149,7 +149,7 @@ def workflow():
 }
 
 #[tokio::test]
-async fn case_10_a_cancel_that_was_stored_is_carried_out_by_whoever_comes_next() {
+async fn failure_case_10_a_cancel_that_was_stored_is_carried_out_by_whoever_comes_next() {
     let bench = Bench::new(
         r#"
 def workflow():
@@ -202,7 +202,7 @@ def workflow():
 }
 
 #[tokio::test]
-async fn case_46_an_engine_that_stood_still_goes_on_where_it_was() {
+async fn failure_case_46_an_engine_that_stood_still_goes_on_where_it_was() {
     let bench = Bench::new(GATED);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -268,7 +268,7 @@ async fn an_evaluator_that_is_killed_ends_the_command_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn case_50_two_runs_at_once_in_one_state_directory_do_not_disturb_each_other() {
+async fn failure_case_50_two_runs_at_once_in_one_state_directory_do_not_disturb_each_other() {
     let bench = Bench::new(GATED);
     let mut engines = [bench.start(&["run"]), bench.start(&["run"])];
     until(|| bench.lines("ran") == 2).await;

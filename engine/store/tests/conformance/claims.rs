@@ -14,7 +14,7 @@ fn runner(id: &str) -> RunnerId {
 }
 
 on_each_store! {
-    async fn case_01_one_queued_attempt_raced_by_many_has_one_winner(world) {
+    async fn failure_case_01_one_queued_attempt_raced_by_many_has_one_winner(world) {
         let (one, two) = (world.store.clone(), world.another().await);
         let mut epochs = Vec::new();
         for n in 0..8 {
@@ -39,7 +39,7 @@ on_each_store! {
         }
     }
 
-    async fn case_02_a_session_that_was_followed_by_another_gets_nothing(world) {
+    async fn failure_case_02_a_session_that_was_followed_by_another_gets_nothing(world) {
         let run = world.queued("r1", "a1").await;
         let old = world.runner("w1", Some(&run)).await;
         let other = world.another().await;
@@ -165,7 +165,7 @@ on_each_store! {
         assert_eq!(world.store.runners(None).await.unwrap(), []);
     }
 
-    async fn case_03_what_a_runner_holds_is_known_after_a_crash(world) {
+    async fn failure_case_03_what_a_runner_holds_is_known_after_a_crash(world) {
         let run = world.queued("r1", "a1").await;
         let epoch = world.runner("w1", Some(&run)).await;
         let got = world.store.claim(&runner("w1"), epoch, 1, at(10)).await.unwrap();

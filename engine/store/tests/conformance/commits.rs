@@ -176,7 +176,7 @@ on_each_store! {
         assert_eq!((row.pid, row.started_at), (Some(9), Some(at(11))));
     }
 
-    async fn case_08_a_result_sent_twice_is_recorded_once(world) {
+    async fn failure_case_08_a_result_sent_twice_is_recorded_once(world) {
         let claim = world.started("r1", "a1").await;
         let run = RunId::new("r1");
         world.end(&run, 2, success(&claim, 2)).await.unwrap();
@@ -189,7 +189,7 @@ on_each_store! {
         assert_eq!(world.store.run(&run).await.unwrap().unwrap().seq, 3);
     }
 
-    async fn case_09_a_result_before_its_events_is_needed_again(world) {
+    async fn failure_case_09_a_result_before_its_events_is_needed_again(world) {
         let claim = world.started("r1", "a1").await;
         let run = RunId::new("r1");
         let early = world.end(&run, 2, success(&claim, 4)).await;
@@ -215,7 +215,7 @@ on_each_store! {
         assert_eq!(world.store.log_stat(&claim.attempt).await.unwrap().unwrap().bytes, 0);
     }
 
-    async fn case_06_a_zombie_that_returns_after_the_rerun_changes_nothing(world) {
+    async fn failure_case_06_a_zombie_that_returns_after_the_rerun_changes_nothing(world) {
         let zombie = world.started("r1", "a1").await;
         let run = RunId::new("r1");
         let mut lost = success(&zombie, 0);
@@ -231,7 +231,7 @@ on_each_store! {
         assert_eq!((row.state, row.log_bytes), (AttemptStatus::Lost, 0));
     }
 
-    async fn case_05_an_attempt_whose_runner_died_before_the_start_is_queued_again(world) {
+    async fn failure_case_05_an_attempt_whose_runner_died_before_the_start_is_queued_again(world) {
         let run = world.queued("r1", "a1").await;
         let epoch = world.runner("w1", Some(&run)).await;
         let first = world.store.claim(&RunnerId::new("w1"), epoch, 1, at(10)).await.unwrap();
@@ -257,7 +257,7 @@ on_each_store! {
         assert_eq!(acked[0].ack_seq, Some(1));
     }
 
-    async fn case_10_cancel_and_result_have_exactly_one_outcome(world) {
+    async fn failure_case_10_cancel_and_result_have_exactly_one_outcome(world) {
         for (n, result_first) in [true, false].into_iter().enumerate() {
             let run = format!("r{n}");
             let claim = world.started(&run, &format!("a{n}")).await;
@@ -279,7 +279,7 @@ on_each_store! {
         }
     }
 
-    async fn case_11_an_attempt_cancelled_while_queued_is_never_assigned(world) {
+    async fn failure_case_11_an_attempt_cancelled_while_queued_is_never_assigned(world) {
         let run = world.queued("r1", "a1").await;
         let mut cancel = commit(&run, 2, RunStatus::Running);
         cancel.cancels.push(AttemptId::new("a1"));

@@ -226,7 +226,7 @@ on_each_store! {
         }
     }
 
-    async fn case_19_one_long_line_is_kept_and_cut_only_for_show(world) {
+    async fn failure_case_19_one_long_line_is_kept_and_cut_only_for_show(world) {
         let claim = world.started("r1", "a1").await;
         let chunk = vec![b'x'; 64 * 1024];
         let sent = (2..42).map(|seq| stdout(&claim, seq, &chunk)).collect();

@@ -25,7 +25,7 @@ fn bytes(pieces: &[LogPiece]) -> Vec<u8> {
 }
 
 on_each_store! {
-    async fn case_46_an_engine_that_was_paused_too_long_changes_nothing(world) {
+    async fn failure_case_46_an_engine_that_was_paused_too_long_changes_nothing(world) {
         // The paused engine has made all these decisions on what it knew.
         let paused = world.store.clone();
         let claim = world.started("r1", "a1").await;
@@ -56,7 +56,7 @@ on_each_store! {
         assert_eq!((row.claim, row.ack_seq), (new[0].claim.clone(), 0));
     }
 
-    async fn case_08_one_result_sent_to_two_engines_at_once_is_recorded_once(world) {
+    async fn failure_case_08_one_result_sent_to_two_engines_at_once_is_recorded_once(world) {
         let other = world.another().await;
         for n in 0..10 {
             let claim = world.started(&format!("r{n}"), &format!("a{n}")).await;
