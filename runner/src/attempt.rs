@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     keeper::{Notes, Prepared},
-    leftovers::Marks,
+    leftovers::{Found, Marks},
     mask::Secrets,
     outbox::MIN_EVENT_COST,
     system::Reaped,
@@ -49,7 +49,7 @@ pub(crate) struct Exited {
     /// Status and usage.
     pub(crate) reaped: Reaped,
     /// Orphans of this runner that belong to the attempt.
-    pub(crate) strays: Vec<i32>,
+    pub(crate) strays: Vec<Found>,
 }
 
 /// What an attempt tells the dispatcher.

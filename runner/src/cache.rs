@@ -46,6 +46,10 @@ pub(crate) fn restore(
     (claim, care): (&Claim, &CacheCare),
     notes: &mut Notes,
 ) -> Result<Option<CacheUse>, Gone> {
+    // Whatever comes of this cache, no step is to see half of it.
+    if let Err(error) = remove_unfinished(place, &care.paths) {
+        notes.push(format!("cache: what a killed runner left stays there: {error}"));
+    }
     let key = match key(place, &care.key) {
         Ok(key) => key,
         Err(why) => {
@@ -201,10 +205,6 @@ fn fetch(
     }
     let scratch = Scratch::new(&place.scratch, "cache-restore");
     engine.get(archive, &mut scratch.create()?)?;
-    for root in &roots {
-        // Of a process that was killed.
-        remove_all(place, &unfinished(root))?;
-    }
     let unpacked = unpack(&beneath, scratch.open()?, &roots);
     for root in &roots {
         let from = unfinished(root);
@@ -220,6 +220,18 @@ fn fetch(
 
 fn unfinished(root: &[u8]) -> Vec<u8> {
     [root, UNFINISHED].concat()
+}
+
+/// What a runner that was killed had begun to unpack.
+fn remove_unfinished(place: &Workplace, paths: &[String]) -> io::Result<()> {
+    let beneath = place.beneath()?;
+    for path in paths {
+        let from = unfinished(&plain(path));
+        if beneath.stat(&from)?.is_some() {
+            remove_all(place, &from)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_all(place: &Workplace, path: &[u8]) -> io::Result<()> {

@@ -1,11 +1,18 @@
 //! Processes that a step left behind: in its process group, or anywhere with its environment.
 //!
 //! The runner is a subreaper, so orphans become its children and can be found. Must only ever
-//! signal processes that provably belong to the given attempt.
+//! signal processes that provably belong to the given attempt: an id may be given out again between a
+//! look and a signal, so a process is held before it is looked at.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, fs, os::fd::OwnedFd, path::Path, sync::Arc};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{
+        Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+        test_kill_process_group,
+    },
+};
 
 use crate::workspace::AttemptFiles;
 
@@ -16,6 +23,37 @@ pub(crate) struct Marks {
     pub(crate) group: i32,
     /// `PLUE_OUTPUT=…` as it stands in the environment of the step and what it started.
     pub(crate) variable: Vec<u8>,
+}
+
+/// A process that was found. Unlike its id, what holds it never means another one.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pid: i32,
+    /// Absent where the kernel or a sandbox does not give it.
+    held: Option<Arc<OwnedFd>>,
+}
+
+// === impl Found ===
+
+impl Found {
+    /// The process with this id, if it looks as wanted once it is held.
+    pub(crate) fn hold(pid: i32, looks: impl Fn(i32) -> bool) -> Option<Self> {
+        let held = match pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()) {
+            Ok(held) => Some(Arc::new(held)),
+            Err(Errno::NOSYS | Errno::PERM) => None,
+            Err(_) => return None,
+        };
+        looks(pid).then_some(Self { pid, held })
+    }
+
+    fn signal(&self, signal: Signal) {
+        match &self.held {
+            Some(held) => {
+                let _gone = pidfd_send_signal(held, signal);
+            }
+            None => send(self.pid, signal),
+        }
+    }
 }
 
 // === impl Marks ===
@@ -34,9 +72,7 @@ impl Marks {
             let _gone = kill_process_group(group, signal);
         }
         if everywhere {
-            for pid in self.find() {
-                send(pid, signal);
-            }
+            self.find().iter().for_each(|found| found.signal(signal));
         }
     }
 
@@ -46,23 +82,21 @@ impl Marks {
     }
 
     /// Every living process of the attempt.
-    pub(crate) fn find(&self) -> Vec<i32> {
-        processes()
-            .filter(|pid| {
-                stat(*pid).is_some_and(|stat| !stat.is_zombie && stat.group == self.group)
-                    || has_variable(*pid, &self.variable)
-            })
-            .collect()
+    fn find(&self) -> Vec<Found> {
+        find(|pid| {
+            stat(pid).is_some_and(|stat| !stat.is_zombie && stat.group == self.group)
+                || has_variable(pid, &self.variable)
+        })
     }
 
     /// Kills every living process of the attempt and those in `adopted`; adds them to `killed`.
     /// Tells whether there was any.
-    pub(crate) fn kill_all(&self, adopted: &mut Vec<i32>, killed: &mut HashSet<i32>) -> bool {
+    pub(crate) fn kill_all(&self, adopted: &mut Vec<Found>, killed: &mut HashSet<i32>) -> bool {
         let mut found = self.find();
         found.append(adopted);
-        for pid in &found {
-            send(*pid, Signal::KILL);
-            killed.insert(*pid);
+        for process in &found {
+            process.signal(Signal::KILL);
+            killed.insert(process.pid);
         }
         !found.is_empty()
     }
@@ -73,14 +107,20 @@ pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
     let mut variable = b"PLUE_OUTPUT=".to_vec();
     variable.extend_from_slice(folder.as_os_str().as_encoded_bytes());
     variable.push(b'/');
-    let found: Vec<_> = processes().filter(|pid| has_prefix(*pid, &variable)).collect();
-    for pid in &found {
-        send(*pid, Signal::KILL);
-    }
+    let found = find(|pid| has_prefix(pid, &variable));
+    found.iter().for_each(|process| process.signal(Signal::KILL));
     found.len()
 }
 
-/// Kills the direct children of this process; tells how many there are.
+/// Every process that looks as wanted. Looked at before it is held as well: holding every process of
+/// the machine costs more.
+fn find(looks: impl Fn(i32) -> bool) -> Vec<Found> {
+    let likely = processes().filter(|pid| looks(*pid));
+    likely.filter_map(|pid| Found::hold(pid, &looks)).collect()
+}
+
+/// Kills the direct children of this process; tells how many there are. Nobody else gets the id of a
+/// child before this process has reaped it.
 pub(crate) fn kill_children() -> usize {
     let found = children();
     found.iter().for_each(|pid| send(*pid, Signal::KILL));

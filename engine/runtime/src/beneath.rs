@@ -28,6 +28,11 @@ pub struct Beneath {
     ids: Ids,
 }
 
+/// How the names of files begin that are not whole yet; a secret of [`Ids`] follows.
+const DRAFT: &str = ".plue-";
+/// Characters of such a secret.
+const SECRET_CHARS: usize = 40;
+
 const FOLDER: OFlags =
     OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::RDONLY);
 
@@ -98,7 +103,7 @@ impl Beneath {
         fill: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> io::Result<()> {
         let (parent, name) = self.parent(path, true)?;
-        let draft = OsString::from(format!(".plue-{}", self.ids.secret()));
+        let draft = OsString::from(format!("{DRAFT}{}", self.ids.secret()));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&parent, &draft, flags, Mode::from_raw_mode(0o600))?;
         let mut file = File::from(file);
@@ -112,6 +117,26 @@ impl Beneath {
             let _gone = rustix::fs::unlinkat(&parent, &draft, AtFlags::empty());
         }
         written
+    }
+
+    /// Removes what calls of [`Beneath::write`] that were killed have left beside a path. Not for places
+    /// where somebody writes at the same time.
+    ///
+    /// # Errors
+    /// The path leads outside, or its folder cannot be read.
+    pub fn remove_drafts(&self, path: &[u8]) -> io::Result<()> {
+        let (parent, _) = match self.parent(path, false) {
+            Ok(found) => found,
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in rustix::fs::Dir::read_from(&parent)? {
+            let entry = entry?;
+            if is_draft(entry.file_name().to_bytes()) {
+                rustix::fs::unlinkat(&parent, entry.file_name(), AtFlags::empty())?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a symbolic link there, with whatever text.
@@ -200,6 +225,11 @@ pub fn is_inside(path: &[u8]) -> bool {
     !path.contains(&0) && path.split(|byte| *byte == b'/').all(plain)
 }
 
+fn is_draft(name: &[u8]) -> bool {
+    let secret = name.strip_prefix(DRAFT.as_bytes());
+    secret.is_some_and(|rest| rest.len() == SECRET_CHARS && rest.iter().all(u8::is_ascii_hexdigit))
+}
+
 fn step(at: &OwnedFd, name: &OsStr, make: bool) -> io::Result<OwnedFd> {
     match rustix::fs::openat(at, name, FOLDER, Mode::empty()) {
         Err(Errno::NOENT) if make => {
@@ -274,6 +304,21 @@ mod tests {
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
         let mode = fs::metadata(path.join("c")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
+    }
+
+    #[test]
+    fn drafts_of_a_killed_write_go_and_nothing_else() {
+        let (folder, beneath) = world();
+        let path = folder.path().join("work/a");
+        beneath.write(b"a/kept", 0o644, |_| Ok(())).unwrap();
+        let draft = format!("{DRAFT}{}", Ids::random().secret());
+        for name in [draft.as_str(), ".plue-mine", ".plue.py"] {
+            fs::write(path.join(name), "").unwrap();
+        }
+        beneath.remove_drafts(b"a/any").unwrap();
+        beneath.remove_drafts(b"absent/any").unwrap();
+        assert!(!path.join(draft).exists());
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
     }
 
     #[test]

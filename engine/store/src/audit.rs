@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::{
+    changes::Shards,
     error::Error,
-    plain::Plain,
-    sql::{Arg, Statement},
+    op::Op,
+    sql::{Arg, Dialect, Statement, Tx},
     store::Store,
 };
 
@@ -16,7 +17,7 @@ const MAX_PAGE: u32 = 1_000;
 /// Something that somebody changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRow {
-    /// Its number; 0 until it is stored.
+    /// Its number; those that are committed later have higher ones. 0 until it is stored.
     pub seq: u64,
     /// When.
     pub at: Timestamp,
@@ -32,23 +33,15 @@ pub struct AuditRow {
     pub detail: Json,
 }
 
+struct Append(AuditRow);
+
 impl Store {
     /// Adds a row.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn audit(&self, row: &AuditRow) -> Result<(), Error> {
-        let text = "INSERT INTO audit (at, principal, action, subject, repo, detail) \
-                    VALUES ($1, $2, $3, $4, $5, $6)";
-        let args = vec![
-            row.at.into(),
-            row.principal.as_str().into(),
-            row.action.as_str().into(),
-            row.subject.as_str().into(),
-            row.repo.clone().into(),
-            Arg::json(&row.detail)?,
-        ];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.write(Append(row.clone())).await
     }
 
     /// Rows behind a number, the oldest first, at most 1,000.
@@ -73,5 +66,36 @@ impl Store {
                 })
             })
             .collect()
+    }
+}
+
+impl Op for Append {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let row = &self.0;
+        if tx.dialect() == Dialect::Postgres {
+            // One writer at a time, from its number to its commit: who has read a row must not miss one
+            // with a lower number. Readers do not wait.
+            let lock = "LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE";
+            tx.fetch(Statement::new(lock, Vec::new())).await?;
+        }
+        tx.write(Statement::new(
+            "INSERT INTO audit (at, principal, action, subject, repo, detail) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            vec![
+                row.at.into(),
+                row.principal.as_str().into(),
+                row.action.as_str().into(),
+                row.subject.as_str().into(),
+                row.repo.clone().into(),
+                Arg::json(&row.detail)?,
+            ],
+        ));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
     }
 }

@@ -94,13 +94,17 @@ impl Default for RunFilter {
     }
 }
 
+/// A run from a file is nowhere to be seen until all of it is there.
+const IS_WHOLE: &str = "NOT EXISTS (SELECT 1 FROM imported_run i \
+                        WHERE i.run_id = run.id AND i.manifest = '')";
+
 impl Store {
     /// A run.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn run(&self, id: &RunId) -> Result<Option<RunRow>, Error> {
-        let text = format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1");
+        let text = format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1 AND {IS_WHOLE}");
         let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| run_row(&row)).transpose()
     }
@@ -159,7 +163,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, Error> {
-        let mut text = format!("SELECT {RUN_COLUMNS} FROM run WHERE 1 = 1");
+        let mut text = format!("SELECT {RUN_COLUMNS} FROM run WHERE {IS_WHOLE}");
         let mut args: Vec<Arg> = Vec::new();
         if !filter.status.is_empty() {
             let list = placeholders(1, filter.status.len());
@@ -198,7 +202,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT {RUN_COLUMNS} FROM run WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 2"
+            "SELECT {RUN_COLUMNS} FROM run WHERE id >= $1 AND id < $2 AND {IS_WHOLE} \
+             ORDER BY id DESC LIMIT 2"
         );
         // `~` sorts after every character of an id.
         let args = vec![prefix.as_str().into(), format!("{prefix}~").into()];

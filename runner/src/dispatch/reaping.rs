@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     attempt::Exited,
-    leftovers::{self, Marks},
+    leftovers::{self, Found, Marks},
     system::{self, Reap, Reaped},
 };
 
@@ -64,7 +64,7 @@ impl Children {
         let _gone = child.exit.send(Exited { reaped, strays });
     }
 
-    fn strays(&self, ended: &Watched) -> Vec<i32> {
+    fn strays(&self, ended: &Watched) -> Vec<Found> {
         let interpreter = self.interpreter.as_ref();
         // With no other step, every orphan is of the one that ended, whatever its environment is.
         let is_alone = self.watched.is_empty();
@@ -81,6 +81,8 @@ impl Children {
                     || leftovers::has_variable(*pid, &ended.marks.variable)
                     || forked.is_some_and(|variable| leftovers::has_variable(*pid, variable))
             })
+            // They are children of this process and not reaped yet: the ids are theirs.
+            .filter_map(|pid| Found::hold(pid, |_| true))
             .collect()
     }
 }

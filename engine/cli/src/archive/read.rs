@@ -226,10 +226,9 @@ fn is_sound(table: &str, row: &[Cell]) -> bool {
 pub async fn import(store: &Store, path: &Path, checked: &Checked) -> Result<(), Error> {
     let run = &checked.run;
     if store.run(run).await?.is_some() {
-        let is_unfinished = store.imported(run).await?.is_some_and(|run| run.manifest.is_empty());
-        if !is_unfinished {
-            return Err(Error::Refused(format!("run {run} is here already; nothing was changed")));
-        }
+        return Err(Error::Refused(format!("run {run} is here already; nothing was changed")));
+    }
+    if store.imported(run).await?.is_some_and(|run| run.manifest.is_empty()) {
         store.delete_run(run).await?;
     }
     // Content first: rows never point at nothing.

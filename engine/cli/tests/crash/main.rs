@@ -8,6 +8,8 @@ mod bench;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod halfway;
+#[cfg(test)]
 mod keeping;
 #[cfg(test)]
 mod logs;

@@ -73,7 +73,7 @@ impl Driver {
                 run: run.clone(),
                 group: group.to_owned(),
                 at: now,
-                seen_since: now.checked_sub(LEASE).unwrap_or(Timestamp::UNIX_EPOCH),
+                seen_since: self.seen_since(now),
                 left_behind: self.left_behind(group).await?,
             };
             match store.take_turn(request).await? {
@@ -98,6 +98,13 @@ impl Driver {
                 return Ok(false);
             }
         }
+    }
+
+    /// Members that were not heard of since then have no claim. Where every member is on this machine,
+    /// its lock tells who lives, whatever the clocks say.
+    fn seen_since(&self, now: Timestamp) -> Timestamp {
+        let heard = || now.checked_sub(LEASE).unwrap_or(Timestamp::UNIX_EPOCH);
+        if self.shared.store.is_shared() { heard() } else { Timestamp::MIN }
     }
 
     /// Members that nobody on this machine advances. On a shared database others may.

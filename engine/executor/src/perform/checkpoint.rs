@@ -6,6 +6,7 @@
 mod target;
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -70,6 +71,7 @@ pub(crate) async fn restore(
     let beneath = Beneath::open(workspace).map_err(state)?;
     let (mut open, mut outside, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     let all = found.targets.clone();
+    remove_drafts(&beneath, &all).map_err(state)?;
     for target in found.targets {
         let now = entry_at(&beneath, &target.path).map_err(state)?;
         if is_same(now.as_ref(), target.wanted.as_ref()) {
@@ -79,7 +81,7 @@ pub(crate) async fn restore(
             lost.push(name(&target.path));
             continue;
         }
-        if !is_same(now.as_ref(), target.last.as_ref()) {
+        if !is_same(now.as_ref(), target.last.as_ref()) && !is_half_way(now.as_ref(), &target) {
             outside.push(name(&target.path));
         }
         open.push((target, now));
@@ -116,6 +118,34 @@ async fn intervals(store: &Store, run: &RunId) -> Result<Vec<Interval>, Error> {
         intervals.push(Interval { steps: row.steps, is_restore, changes: changes.list });
     }
     Ok(intervals)
+}
+
+/// What a call that was killed had begun to write.
+fn remove_drafts(beneath: &Beneath, targets: &[Target]) -> io::Result<()> {
+    let folder = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let mut looked = BTreeSet::new();
+    for target in targets {
+        if looked.insert(&target.path[..folder(&target.path)]) {
+            beneath.remove_drafts(&target.path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether [`put_back`] passes through this: killed there, it left it so. Nobody's work is lost with it.
+fn is_half_way(now: Option<&Entry>, target: &Target) -> bool {
+    match (now, &target.last, &target.wanted) {
+        // Removed, so that something of another kind can take its place; a link is never overwritten.
+        (None, Some(last), Some(wanted)) => !matches!(
+            (last, wanted),
+            (Entry::File { .. }, Entry::File { .. }) | (Entry::Folder { .. }, Entry::Folder { .. })
+        ),
+        // Made, and not yet given its permissions.
+        (Some(Entry::Folder { .. }), last, Some(Entry::Folder { .. })) => {
+            !matches!(last, Some(Entry::Folder { .. }))
+        }
+        (_, _, _) => false,
+    }
 }
 
 fn needs_content(target: &Target) -> bool {
@@ -177,7 +207,8 @@ async fn put_back(
 ) -> Result<(), Error> {
     for (target, now) in open.iter().rev() {
         let is_folder = matches!(now, Some(Entry::Folder { .. }));
-        if target.wanted.is_none() || is_folder {
+        let becomes_folder = matches!(target.wanted, Some(Entry::Folder { .. }));
+        if target.wanted.is_none() || is_folder != becomes_folder {
             let removed = beneath.remove(&target.path);
             // Somebody has put something of his own into a folder: it stays.
             if let (Err(error), false) = (removed, is_folder) {

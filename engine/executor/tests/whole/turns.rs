@@ -1,5 +1,6 @@
 //! Concurrency groups.
 
+use jiff::Timestamp;
 use plue_flow::{RunStatus, StepStatus};
 use plue_plan::{Plan, RunId, Value, policy::Concurrency};
 
@@ -84,5 +85,38 @@ async fn the_turn_of_a_run_whose_engine_died_goes_to_the_next_and_nothing_overla
         again.submit(grouped("test -e /proc/$(cat pid)/stat && ! grep -q ') Z' /proc/$(cat pid)/stat && exit 1; echo second >> order", false)).await;
     assert_eq!(again.drive(&second).await, RunStatus::Success, "{}", again.log(&second, "a").await);
     let order = std::fs::read_to_string(again.work().join("order")).unwrap();
+    assert_eq!(order, "first\nsecond\n");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_takes_the_turn_from_nobody_who_lives() {
+    let world = World::new().await;
+    let gate = "until test -e go; do sleep 0.01; done; echo first >> order";
+    let first = world.submit(grouped(gate, false)).await;
+    let one = world.begin(&first).await;
+    world.until(&first, "a", StepStatus::Running).await;
+    // By the clock of whoever comes next, it was not heard of for half a century.
+    world.store.still_in_group(&first, Timestamp::UNIX_EPOCH).await.unwrap();
+    let second = world.submit(grouped("echo second >> order", false)).await;
+    let two = world.begin(&second).await;
+    let member = async |run: &RunId| {
+        let members = world.store.group("deploy-manual").await.unwrap();
+        members.into_iter().find(|member| member.run == *run)
+    };
+    let mut joined = None;
+    // Until it has asked for the turn after it joined.
+    loop {
+        let now = member(&second).await.map(|member| member.seen_at);
+        if joined.is_some() && now != joined {
+            break;
+        }
+        joined = joined.or(now);
+        tokio::task::yield_now().await;
+    }
+    assert!(member(&second).await.is_some_and(|member| member.turn_at.is_none()));
+    std::fs::write(world.work().join("go"), "").unwrap();
+    assert_eq!(one.wait().await.unwrap(), RunStatus::Success);
+    assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
+    let order = std::fs::read_to_string(world.work().join("order")).unwrap();
     assert_eq!(order, "first\nsecond\n");
 }

@@ -37,9 +37,17 @@ impl Store {
     /// # Errors
     /// [`Error::Shelf`], or [`Error`] of the database; what was removed until then stays so.
     pub async fn collect_blobs(&self, used_before: Timestamp) -> Result<Collected, Error> {
+        let mut collected = self.remove_old(used_before).await?;
+        // A file without a row may be all that is old: a process was killed before it wrote the row.
+        collected.orphans = self.remove_orphans().await?;
+        Ok(collected)
+    }
+
+    async fn remove_old(&self, used_before: Timestamp) -> Result<Collected, Error> {
         let mut collected = Collected::default();
         let old = "SELECT hash FROM blob WHERE used_at < $1 LIMIT 1";
         if self.read_one(Statement::new(old, vec![used_before.into()])).await?.is_none() {
+            // Nothing can go, so that nobody need look for what refers to it.
             return Ok(collected);
         }
         let kept = self.referred().await?;
@@ -70,7 +78,6 @@ impl Store {
                 }
             }
         }
-        collected.orphans = self.remove_orphans().await?;
         Ok(collected)
     }
 

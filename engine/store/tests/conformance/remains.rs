@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use plue_flow::{Decision, RunStatus};
 use plue_plan::{AttemptId, RunId};
 use plue_store::{
-    CacheFound, CachedPlans, CallbackAnswered, Kept, NewRecord, Turn, TurnRequest,
+    CacheFound, CachedPlans, CallbackAnswered, Collected, Kept, NewRecord, Turn, TurnRequest,
     blob::{Draft, Folder, Shelf, ShelfFuture},
 };
 use plue_wire::{
@@ -70,6 +70,21 @@ fn turn(run: &RunId, second: i64) -> TurnRequest {
 }
 
 on_each_store! {
+    async fn files_that_no_row_names_are_swept_although_no_row_is_old(world) {
+        let shelf = Arc::new(Aged(Folder::new(world.blobs())));
+        let store = world.store.clone().with_shelf(shelf.clone());
+        let named = store.put_blob(&[7; 100_000]).await.unwrap();
+        // A command that was killed between the content and its row.
+        let mut draft = shelf.draft().await.unwrap();
+        draft.write(b"nobody knows me").await.unwrap();
+        draft.finish("ab".repeat(32)).await.unwrap();
+        let swept = store.collect_blobs(at(-1_000_000_000)).await.unwrap();
+        assert_eq!(swept, Collected { orphans: 1, ..Collected::default() });
+        let kept = store.read_blob(&named, 0, 9).await.unwrap();
+        assert_eq!(kept, Some(vec![7; 9]));
+        assert_eq!(shelf.older_than(3_600).await.unwrap().len(), 1);
+    }
+
     async fn a_blob_stays_until_the_last_artifact_with_it_has_expired(world) {
         let claim = world.started("r1", "a1").await;
         let blob = world.store.put_blob(b"shared").await.unwrap();

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, RunStatus, StepStatus};
 use plue_plan::{AttemptId, RunId, RunnerId};
-use plue_store::{CachedPlans, LogStream, RunFilter, RunnerState};
+use plue_store::{CachedPlans, LogStream, RunFilter, RunnerState, portable};
 
 use crate::support::{at, commit, plan, stdout, success};
 
@@ -188,5 +188,29 @@ on_each_store! {
         let row = world.store.runner(&runner).await.unwrap().unwrap();
         assert_eq!((row.state, row.group.as_ref()), (RunnerState::Claimed, Some(&run)));
         assert_eq!(world.store.runners(Some(&run)).await.unwrap(), [row]);
+    }
+
+    async fn a_run_from_a_file_is_not_there_before_all_of_it_is(world) {
+        let run = world.created("r1").await;
+        world.store.commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
+        let mut tables = Vec::new();
+        for table in portable::TABLES {
+            tables.push((table, world.store.portable_rows(table, &run, 0).await.unwrap()));
+        }
+        assert!(world.store.delete_run(&run).await.unwrap());
+        for (table, rows) in tables {
+            if !rows.is_empty() {
+                world.store.import_rows(table, &run, rows).await.unwrap();
+            }
+            assert_eq!(world.store.run(&run).await.unwrap(), None, "{}", table.name);
+            assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), []);
+            assert_eq!(world.store.find_run("r1").await.unwrap(), []);
+            assert_eq!(world.store.find_run("last").await.unwrap(), []);
+        }
+        world.store.finish_import(&run, "{}").await.unwrap();
+        let row = world.store.run(&run).await.unwrap().unwrap();
+        assert_eq!(row.view.status, RunStatus::Success);
+        assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), [row.clone()]);
+        assert_eq!(world.store.find_run("r1").await.unwrap(), [row]);
     }
 }

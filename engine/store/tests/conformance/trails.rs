@@ -1,8 +1,10 @@
 //! What is read in pages: journals, the audit trail, deliveries that nobody has looked at.
 
+use std::cell::Cell;
+
 use plue_flow::{Fact, RunStatus};
 use plue_plan::RunId;
-use plue_store::{AuditRow, DeliveryRow, DeliveryState};
+use plue_store::{AuditRow, DeliveryRow, DeliveryState, Store};
 use serde_json::json;
 
 use crate::support::{at, commit};
@@ -24,7 +26,54 @@ fn ids(rows: &[DeliveryRow]) -> Vec<&str> {
     rows.iter().map(|row| row.id.as_str()).collect()
 }
 
+fn change(subject: &str) -> AuditRow {
+    AuditRow {
+        seq: 0,
+        at: at(1),
+        principal: "ann".to_owned(),
+        action: "run.cancel".to_owned(),
+        subject: subject.to_owned(),
+        repo: None,
+        detail: json!({}),
+    }
+}
+
+/// The subjects of the rows behind a number, which becomes that of the last.
+async fn follow(store: &Store, after: &mut u64) -> Vec<String> {
+    let mut taken = Vec::new();
+    loop {
+        let page = store.audit_after(*after, 7).await.unwrap();
+        let Some(last) = page.last() else { return taken };
+        *after = last.seq;
+        taken.extend(page.into_iter().map(|row| row.subject));
+    }
+}
+
 on_each_store! {
+    async fn who_follows_the_audit_trail_while_many_write_gets_every_row_once(world) {
+        let stores = [world.store.clone(), world.another().await];
+        let rows: Vec<_> = (0..60).map(|n| change(&format!("{n:02}"))).collect();
+        let written = rows.iter().enumerate().map(|(n, row)| stores[n % 2].audit(row));
+        let is_over = Cell::new(false);
+        let (mut after, mut taken) = (0, Vec::new());
+        let write = async {
+            for written in futures::future::join_all(written).await {
+                written.unwrap();
+            }
+            is_over.set(true);
+        };
+        let read = async {
+            while !is_over.get() {
+                taken.extend(follow(&world.store, &mut after).await);
+                tokio::task::yield_now().await;
+            }
+            taken.extend(follow(&world.store, &mut after).await);
+        };
+        futures::join!(write, read);
+        taken.sort();
+        assert_eq!(taken, rows.iter().map(|row| row.subject.clone()).collect::<Vec<_>>());
+    }
+
     async fn a_long_journal_is_read_in_pages_without_a_gap(world) {
         let run = world.created("r1").await;
         world.queued("r2", "a2").await;
@@ -112,5 +161,40 @@ on_each_store! {
         world.store.settle_delivery(&unknown, DeliveryState::Done, "r1").await.unwrap();
         assert_eq!(world.store.delivery("github", "three", "7").await.unwrap(), None);
         assert_eq!(world.store.delivery("gitlab", "one", "7").await.unwrap(), None);
+    }
+}
+
+mod postgres_only {
+    use sqlx::{Connection as _, PgConnection};
+
+    use super::*;
+    use crate::support::World;
+
+    /// A transaction that has its number and is slow to commit.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_audit_row_with_a_lower_number_never_comes_after_one_with_a_higher_number() {
+        let world = World::postgres().await;
+        let mut connection = PgConnection::connect(&world.options().url).await.unwrap();
+        let mut slow = connection.begin().await.unwrap();
+        let insert = "INSERT INTO audit (at, principal, action, subject, repo, detail) \
+                      VALUES (0, 'ann', 'run.cancel', 'slow', NULL, '{}')";
+        sqlx::query(insert).execute(&mut *slow).await.unwrap();
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE relation = 'audit'::regclass AND NOT granted";
+        let row = change("quick");
+        let mut quick = Box::pin(world.store.audit(&row));
+        let mut is_written = false;
+        // It is written before the slow one, or waits for it.
+        while !is_written && world.sql(waiting).trim() == "0" {
+            is_written = futures::poll!(quick.as_mut()).is_ready();
+        }
+        let mut after = 0;
+        let mut taken = follow(&world.store, &mut after).await;
+        slow.commit().await.unwrap();
+        if !is_written {
+            quick.await.unwrap();
+        }
+        taken.extend(follow(&world.store, &mut after).await);
+        assert_eq!(taken, ["slow", "quick"]);
     }
 }
