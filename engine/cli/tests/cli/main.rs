@@ -29,6 +29,8 @@ mod rows;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod seed003;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod sources;

@@ -1,0 +1,139 @@
+//! The seven suites of the orchestration layer (source 003) under their names, on the real engine; and
+//! its example, as its source writes it.
+//!
+//! The suites themselves are in `python/tests/test_orchestration.py`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::support::{Bench, Said};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `python3` in the repository of a bench, with the package and with `plue` on its path.
+fn python(bench: &Bench, args: &[&str]) -> Said {
+    let plue = Path::new(env!("CARGO_BIN_EXE_plue")).parent().unwrap();
+    let mut command = Command::new("python3");
+    let settings = bench.command(&[]);
+    for (name, value) in settings.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let path = format!("{}:{}", plue.display(), env!("PATH"));
+    command.args(args).current_dir(bench.repo()).env("PATH", path);
+    command.env("PYTHONPATH", root().join("python")).env("PYTHONDONTWRITEBYTECODE", "1");
+    Said::of(command.output().unwrap())
+}
+
+/// One suite: it ran as many tests as it has, and all passed.
+fn suite(name: &str, tests: usize) {
+    let bench = Bench::new();
+    let file = root().join("python/tests/test_orchestration.py");
+    let said = python(&bench, &[file.to_str().unwrap(), name]).ends(0);
+    said.tells(&[&format!("Ran {tests} tests in"), "\nOK"]);
+}
+
+#[test]
+fn row_3_18_and_3_08_workflow_definition_and_validation() {
+    suite("WorkflowDefinitionAndValidation", 5);
+}
+
+#[test]
+fn row_3_18_and_3_10_context_and_history_tracking() {
+    suite("ContextAndHistoryTracking", 3);
+}
+
+#[test]
+fn row_3_18_and_3_06_worker_registration() {
+    suite("WorkerRegistration", 4);
+}
+
+#[test]
+fn row_3_18_simple_workflow_execution() {
+    suite("SimpleWorkflowExecution", 2);
+}
+
+#[test]
+fn row_3_18_multi_step_workflows() {
+    suite("MultiStepWorkflows", 4);
+}
+
+#[test]
+fn row_3_18_failure_handling_and_retries() {
+    suite("FailureHandlingAndRetries", 4);
+}
+
+#[test]
+fn row_3_18_and_3_12_pre_built_workflow_templates() {
+    suite("PreBuiltWorkflowTemplates", 3);
+}
+
+/// "Basic Usage" of the source: its lines, with the name of our module.
+#[test]
+fn row_3_05_the_basic_usage_of_the_source_runs() {
+    let seed = r#"
+from plue.orchestration import (
+    Orchestrator,
+    WorkerDefinition,
+    WorkerType,
+    create_build_website_workflow
+)
+
+def product_manager_function(input_data, context):
+    return "specs of " + input_data
+
+# 1. Create orchestrator (The Hub)
+orchestrator = Orchestrator()
+
+# 2. Register workers (Probabilistic AI)
+orchestrator.register_worker(
+    WorkerDefinition(
+        worker_type=WorkerType.PRODUCT_MANAGER,
+        name="Product Manager",
+        description="Creates specifications",
+        executor=product_manager_function
+    )
+)
+for kind in (WorkerType.CODER, WorkerType.REVIEWER):
+    orchestrator.register_worker(WorkerDefinition(kind, kind.name, "", lambda given, context: given))
+
+# 3. Register workflow (Deterministic State Machine)
+workflow = create_build_website_workflow()
+orchestrator.register_workflow(workflow)
+
+# 4. Execute workflow
+result = orchestrator.execute_workflow(
+    workflow_name="build_website",
+    goal="Build a portfolio website",
+    verbose=True
+)
+
+print(f"Final State: {result.state}")
+print(f"History: {len(result.history)} steps")
+"#;
+    let bench = Bench::new();
+    bench.write("usage.py", seed);
+    let said = python(&bench, &["usage.py"]).ends(0);
+    said.shows(&["review_code (REVIEWER): ok\n", "Final State: WorkflowState.COMPLETED\n"]);
+    said.shows(&["History: 3 steps\n"]);
+    // The run is one like any other.
+    let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
+    assert_eq!(status["run"]["workflow"], "build_website");
+    assert_eq!(status["steps"][2]["output"]["output"], "specs of Build a portfolio website");
+}
+
+#[test]
+fn the_example_of_orchestration_runs_as_its_page_says() {
+    let bench = Bench::new();
+    let file = root().join("examples/orchestration/example_orchestration.py");
+    let said = python(&bench, &[file.to_str().unwrap()]).ends(0);
+    let page = std::fs::read_to_string(root().join("examples/orchestration/README.md")).unwrap();
+    let shown = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(said.stdout, shown);
+}
