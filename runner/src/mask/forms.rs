@@ -11,6 +11,10 @@ pub(super) const MIN_FORM_BYTES: usize = 4;
 /// The last line of a wrapped form may be short; so short a one would blank out ordinary output.
 const MIN_LINE_BYTES: usize = 8;
 
+/// What encoders of URLs leave as it is beside letters, digits and `-._`: RFC 3986, `quote` of Python,
+/// `encodeURIComponent` and `encodeURI` of JavaScript, and encoders of forms.
+const UNENCODED: [&[u8]; 5] = [b"~", b"~/", b"~!*'()", b"~!*'();/?:@&=+$,#", b"*"];
+
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -33,10 +37,12 @@ fn add(text: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
             continue;
         }
         let mut found = vec![text.to_vec(), quoted(text)];
-        for space in [&b"%20"[..], b"+"] {
-            let upper = url(text, space);
-            found.push(lower_escapes(&upper));
-            found.push(upper);
+        for unencoded in UNENCODED {
+            for space in [&b"%20"[..], b"+"] {
+                let upper = url(text, space, unencoded);
+                found.push(lower_escapes(&upper));
+                found.push(upper);
+            }
         }
         for digits in [hex(text, b"0123456789abcdef"), hex(text, b"0123456789ABCDEF")] {
             // `xxd -p` breaks after 30 bytes.
@@ -138,12 +144,13 @@ fn lower_escapes(text: &[u8]) -> Vec<u8> {
     lower
 }
 
-fn url(bytes: &[u8], space: &[u8]) -> Vec<u8> {
+fn url(bytes: &[u8], space: &[u8], unencoded: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
             b' ' => text.extend_from_slice(space),
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(*byte),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => text.push(*byte),
+            kept if unencoded.contains(kept) => text.push(*kept),
             other => text.extend(format!("%{other:02X}").bytes()),
         }
     }
@@ -213,6 +220,20 @@ mod tests {
         assert!(hex(&secret, b"0123456789abcdef").chunks(60).all(|line| forms.contains(line)));
         assert!(of(b"pass/word").contains(&b"pass%2fword"[..]));
         assert!(of(b"it's a pass").contains(&b"it'\\''s a pass"[..]));
+    }
+
+    #[test]
+    fn a_secret_is_found_as_each_encoder_of_urls_writes_it() {
+        let forms = of(b"a/b c*d~e'f&g(h)=i");
+        for encoded in [
+            "a%2Fb%20c%2Ad~e%27f%26g%28h%29%3Di",
+            "a/b%20c%2Ad~e%27f%26g%28h%29%3Di",
+            "a%2Fb%20c*d~e'f%26g(h)%3Di",
+            "a/b%20c*d~e'f&g(h)=i",
+            "a%2Fb+c*d%7Ee%27f%26g%28h%29%3Di",
+        ] {
+            assert!(forms.contains(encoded.as_bytes()), "{encoded}");
+        }
     }
 
     #[test]

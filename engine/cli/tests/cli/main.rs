@@ -17,6 +17,8 @@ mod metrics;
 #[cfg(test)]
 mod portable;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod prompts;
 #[cfg(test)]
 mod python;

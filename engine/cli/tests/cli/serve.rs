@@ -217,3 +217,31 @@ fn a_hook_that_is_somebody_elses_is_left_alone() {
     bench.plue(&["repo", "add", "acme/app", "/nowhere"]).ends(2).tells(&["/nowhere"]);
     bench.plue(&["repo", "add", "../x", bare.to_str().unwrap()]).ends(2).tells(&["owner/name"]);
 }
+
+/// What is broken is never registered, hides nothing else, and cannot be started.
+#[test]
+fn row_3_13_a_workflow_is_checked_when_its_commit_is_registered() {
+    let served = Served::start();
+    let bench = &served.bench;
+    bench.write(".plue.py", WORKFLOW);
+    bench.write("src/app.txt", "one\n");
+    let lost = "name: Lost\ntriggers: [push]\ntasks: [{id: a, run: x, dependencies: [nobody]}]\n";
+    bench.write("lost.plue.yaml", lost);
+    served.push();
+    assert_eq!(served.run(1)["workflow"], "CI");
+    let start = |workflow: &str| {
+        let wanted = json!({"repository": "acme/app", "workflow": workflow});
+        served.ask("POST", "/api/v1/runs", Some(&wanted))
+    };
+    let (status, body) = start("lost.plue.yaml");
+    assert_eq!(status, 422, "{body}");
+    assert!(body.contains("nobody") && body.contains("PLUE-P0012"), "{body}");
+    assert_eq!(start("Lost").0, 404);
+    // A good workflow that a later commit breaks is no workflow any more; then it is one again.
+    bench.write("lost.plue.yaml", lost.replace(", dependencies: [nobody]", ""));
+    bench.write(".plue.py", "def workflow(:\n");
+    served.push();
+    assert_eq!(served.run(2)["workflow"], "Lost");
+    assert_eq!(start("CI").0, 404);
+    assert_eq!(served.get("/api/v1/runs")["items"].as_array().unwrap().len(), 2);
+}

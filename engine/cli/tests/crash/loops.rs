@@ -27,6 +27,26 @@ def workflow():
     return Plan(name="Fifty", max_parallel=6, steps=steps)
 "#;
 
+/// Twelve agents with scripted answers: one plans, six work at the same time, five come one after the
+/// other. Each says what it was handed, which grows from agent to agent: a handoff that is lost changes
+/// every log behind it.
+const TWELVE: &str = r#"
+def workflow():
+    keep = Retry(max_attempts=30, delay="0s", on=["infra"])
+    before = {"planner": []}
+    before |= {f"coder{n}": ["planner"] for n in range(6)}
+    before["integrator"] = [f"coder{n}" for n in range(6)]
+    for name, last in [("checker", "integrator"), ("tester", "checker"), ("writer", "tester"), ("deployer", "writer")]:
+        before[name] = [last]
+    work = 'echo "got $GOT"; sleep 0.05; printf \'{"says": "%s(%s)"}\' "$PLUE_STEP_ID" "$GOT" > "$PLUE_OUTPUT"'
+    steps = []
+    for name, parents in before.items():
+        got = {f"G{at}": ref(parent, "says") for at, parent in enumerate(parents)}
+        join = "GOT=" + "+".join(f"${{G{at}}}" for at in range(len(parents))) + "\n"
+        steps.append(Step.bash(name, join + work, env=got, depends_on=parents, retry=keep))
+    return Plan(name="Twelve", steps=steps)
+"#;
+
 const DEFAULT_ROUNDS: u32 = 20;
 /// Kills of one run before it is left in peace.
 const MAX_KILLS: u32 = 4;
@@ -100,13 +120,13 @@ async fn disturb(bench: &Bench, lot: &mut Lot, only: Option<Victim>) -> Vec<Vict
     }
 }
 
-async fn undisturbed() -> Logs {
-    let bench = Bench::new(FIFTY);
+async fn undisturbed(source: &str, steps: usize) -> Logs {
+    let bench = Bench::new(source);
     bench.plue(&["run"]).ends(0);
     bench.nothing_is_left().await;
     let run = bench.run().await;
     let logs = bench.logs(&run).await;
-    assert_eq!(logs.len(), 50);
+    assert_eq!(logs.len(), steps);
     logs
 }
 
@@ -133,7 +153,7 @@ async fn check(bench: &Bench, expected: &Logs, round: u32, killed: &[Victim]) {
 
 #[tokio::test]
 async fn failure_case_50_kills_at_any_instant_change_nothing_about_the_end_of_a_run() {
-    let expected = undisturbed().await;
+    let expected = undisturbed(FIFTY, 50).await;
     let mut lot = Lot(0x9e37_79b9_7f4a_7c15);
     for round in 1..=rounds() {
         let bench = Bench::new(FIFTY);
@@ -144,8 +164,24 @@ async fn failure_case_50_kills_at_any_instant_change_nothing_about_the_end_of_a_
 }
 
 #[tokio::test]
+async fn row_2_26_no_handoff_between_twelve_agents_is_lost_by_kills() {
+    let expected = undisturbed(TWELVE, 12).await;
+    let all = "planner()";
+    let coders: Vec<_> = (0..6).map(|n| format!("coder{n}({all})")).collect();
+    let handed = format!("got writer(tester(checker(integrator({}))))\n", coders.join("+"));
+    assert_eq!(String::from_utf8_lossy(&expected["deployer"]["Stdout"]), handed);
+    let mut lot = Lot(0xdead_beef_cafe_f00d);
+    for round in 1..=rounds() / 2 {
+        let bench = Bench::new(TWELVE);
+        let killed = disturb(&bench, &mut lot, None).await;
+        check(&bench, &expected, round, &killed).await;
+        println!("round {round}: {killed:?}");
+    }
+}
+
+#[tokio::test]
 async fn failure_case_14_kills_of_the_engine_alone_cost_no_attempt() {
-    let expected = undisturbed().await;
+    let expected = undisturbed(FIFTY, 50).await;
     let mut lot = Lot(0x0123_4567_89ab_cdef);
     for round in 1..=rounds() / 2 {
         let bench = Bench::new(FIFTY);
