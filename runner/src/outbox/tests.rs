@@ -211,7 +211,7 @@ fn what_is_no_longer_held_is_filled_with_markers() {
 }
 
 #[test]
-fn a_full_disk_keeps_events_in_memory() {
+fn failure_case_20_a_full_disk_keeps_events_in_memory() {
     let mut outbox = Outbox::new(claim(), PathBuf::from("/dev/full"));
     outbox.add_credit(u64::MAX);
     for _ in 0..30 {

@@ -2,13 +2,19 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use plue_flow::RunStatus;
+use plue_store::{RunFilter, Store, StoreOptions};
+use plue_testkit::{
+    faults::{streams, violations},
+    postgres::own::OwnServer,
+};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, until};
 
 const SOURCE: &str = r#"
 def workflow():
@@ -17,6 +23,13 @@ def workflow():
         Step.bash("gate", gate),
         Step.bash("last", "echo last", depends_on=["gate"]),
     ])
+"#;
+
+/// Sixteen megabytes.
+const BIG: &str = r#"
+def workflow():
+    big = "echo x >> ran; head -c 12000000 /dev/urandom | base64 -w 76; echo end"
+    return Plan(name="Big", steps=[Step.bash("big", big)])
 "#;
 
 /// Another program that holds the database until its standard input ends.
@@ -45,9 +58,15 @@ struct Disk(PathBuf);
 
 impl Disk {
     fn small(folder: &Path) -> Option<Self> {
+        Self::owned(folder, 0)
+    }
+
+    /// One that this user may write to.
+    fn owned(folder: &Path, user: u32) -> Option<Self> {
         std::fs::create_dir_all(folder).unwrap();
         let disk = Self(folder.to_owned());
-        disk.mount(&["-t", "tmpfs", "-o", "size=8m", "plue-test"]).then_some(disk)
+        let options = format!("size=8m,mode=700,uid={user}");
+        disk.mount(&["-t", "tmpfs", "-o", &options, "plue-test"]).then_some(disk)
     }
 
     fn grow(&self) {
@@ -86,14 +105,8 @@ async fn failure_case_16_a_database_that_is_locked_for_a_while_costs_time_and_no
 }
 
 #[tokio::test]
-async fn a_database_that_is_full_ends_the_command_with_5_and_loses_nothing() {
-    let bench = Bench::new(
-        r#"
-def workflow():
-    big = "echo x >> ran; head -c 12000000 /dev/urandom | base64 -w 76; echo end"
-    return Plan(name="Big", steps=[Step.bash("big", big)])
-"#,
-    );
+async fn failure_case_20_a_database_that_is_full_ends_the_command_with_5_and_loses_nothing() {
+    let bench = Bench::new(BIG);
     let Some(disk) = Disk::small(&bench.state()) else {
         eprintln!("skipped: a small file system cannot be mounted here");
         return;
@@ -108,6 +121,41 @@ def workflow():
     assert_eq!(log.len(), 16_000_000 + 210_527 + 4);
     assert!(log.ends_with(b"\nend\n"));
     bench.nothing_is_left().await;
+}
+
+/// Postgres may not write one table any more. The command ends, the runner keeps what the step says, and
+/// the next command goes on.
+#[tokio::test]
+async fn failure_case_20_a_postgres_that_is_full_ends_the_command_with_5_and_loses_nothing() {
+    let bench = Bench::new(BIG);
+    let server = OwnServer::start();
+    let folder = server.directory().join("small");
+    let owner = std::fs::metadata(server.directory().join("data")).unwrap().uid();
+    let Some(disk) = Disk::owned(&folder, owner) else {
+        eprintln!("skipped: a small file system cannot be mounted here");
+        return;
+    };
+    Store::open(StoreOptions::new(server.url())).await.unwrap().close().await;
+    let place = format!("CREATE TABLESPACE small LOCATION '{}'", folder.display());
+    server.psql(&[&place, "ALTER TABLE log_chunk SET TABLESPACE small"]);
+    let said = bench.plue(&["run", "--database", &server.url()]).ends(5);
+    assert!(said.stderr.contains("no space is left for the database"), "{}", said.end());
+    disk.grow();
+    bench.plue(&["resume", "--database", &server.url()]).ends(0);
+    let store = Store::open(StoreOptions::new(server.url()).existing()).await.unwrap();
+    let runs = store.runs(&RunFilter::default()).await.unwrap();
+    assert_eq!((runs.len(), runs[0].view.status), (1, RunStatus::Success));
+    assert_eq!(bench.lines("ran"), 1);
+    let wrong = violations(&store, &runs[0].id).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let attempts = store.attempts(&runs[0].id, None).await.unwrap();
+    assert_eq!(attempts.len(), 1);
+    let log = &streams(&store, &attempts[0].claim.attempt).await["Stdout"];
+    assert_eq!(log.len(), 16_000_000 + 210_527 + 4);
+    assert!(log.ends_with(b"\nend\n"));
+    store.close().await;
+    until(|| bench.processes().is_empty()).await;
+    server.stop();
 }
 
 #[tokio::test]

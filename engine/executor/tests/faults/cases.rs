@@ -122,6 +122,23 @@ on_each_database! {
         }
     }
 
+    fn failure_case_09_a_result_before_its_events_counts_once_they_are_there(database) {
+        for name in ["chain", "diamond", "retry"] {
+            let scenario = with(name);
+            let (expected, ..) = run(&scenario, database, None).unwrap();
+            in_a_world(database, Points::new(None), async |world| {
+                world.runners.accustom(Habits { results_first: true, ..Habits::default() });
+                let run = world.submit(scenario.plan()).await;
+                assert_eq!(world.drive(&run, None).await, scenario.ends);
+                assert_eq!(world.left(&run).await.unwrap(), expected);
+                let passed = world.points.seen();
+                let results = passed.iter().filter(|at| **at == Place::FromRunner("Result"));
+                // Each once too early and once after the engine had asked for the rest.
+                assert_eq!(results.count(), 2 * expected.attempts.len(), "{name}");
+            });
+        }
+    }
+
     fn failure_case_10_a_cancel_and_a_result_in_any_order_make_one_outcome(database) {
         let steps = serde_json::json!({"version": 1, "name": "test", "steps": [
             {"id": "a", "kind": "bash", "run": "say a; wait 300"},
@@ -315,6 +332,30 @@ on_each_database! {
             first.stand.goes_on();
             assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
             assert_eq!(world.left(&run).await.unwrap(), left);
+        });
+    }
+}
+
+/// Without root and without a disk that is really full; `plue` with one: the crash suite of plue-cli.
+#[test]
+fn failure_case_20_a_database_without_room_ends_the_drive_and_the_next_one_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let database = runtime.block_on(template(directory.path()));
+    for room in [16_384, 65_536, 131_072] {
+        in_a_world(&database, Points::new(None), async |mut world| {
+            let run = world.submit(one_step("count 20000".to_owned())).await;
+            world.leave_room(Some(room));
+            let running = world.engine().await;
+            let error = drive(&running, &run).await.wait().await.unwrap_err();
+            assert!(format!("{error:?}").contains("DiskFull"), "{error:?}");
+            running.stand.die();
+            world.leave_room(None);
+            assert_eq!(world.drive(&run, None).await, RunStatus::Success);
+            let left = world.left(&run).await.unwrap();
+            let text: String = (0..20_000).map(|n| format!("line {n} of many\n")).collect();
+            assert_eq!(left.attempts.len(), 1, "{room}");
+            assert!(left.logs["RUN:a:1:1"]["Stdout"] == text.as_bytes(), "{room}");
         });
     }
 }

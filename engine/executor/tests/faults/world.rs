@@ -82,6 +82,12 @@ impl World {
         Self { directory, options, clock, ahead_us, tasks, runners, points, engines }
     }
 
+    /// From now on the SQLite file may grow by so many bytes; `None`: as the disk allows.
+    pub(crate) fn leave_room(&mut self, bytes: Option<u64>) {
+        let size = || std::fs::metadata(self.directory.path().join("plue.db")).unwrap().len();
+        self.options.max_bytes = bytes.map(|bytes| size() + bytes);
+    }
+
     /// A store that no fault reaches.
     pub(crate) async fn store(&self) -> Store {
         let _stands = hold_the_clock(&self.tasks);

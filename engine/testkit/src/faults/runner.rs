@@ -73,13 +73,21 @@ pub struct Habits {
     pub silent_after: Option<usize>,
     /// They are out of reach of whoever gives them up, and go on.
     pub survive_discards: bool,
+    /// They send the result of an attempt before any of its events.
+    pub results_first: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
         let protocol = plue_wire::runner::PROTOCOL;
-        let (cut_every, silent_after) = (None, None);
-        Self { protocol, clock_ahead_us: 0, cut_every, silent_after, survive_discards: false }
+        Self {
+            protocol,
+            clock_ahead_us: 0,
+            cut_every: None,
+            silent_after: None,
+            survive_discards: false,
+            results_first: false,
+        }
     }
 }
 

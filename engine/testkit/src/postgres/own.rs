@@ -1,6 +1,6 @@
 //! A server of a test's own, which it may stop and start again.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{Account, Server, USER, binaries, open_lock, succeed};
 
@@ -33,6 +33,25 @@ impl OwnServer {
     pub fn url(&self) -> String {
         let host = self.0.directory.display();
         format!("postgres://{USER}@localhost/test?host={host}")
+    }
+
+    /// A folder that the server's account owns.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.0.directory
+    }
+
+    /// Runs SQL, each statement by itself.
+    ///
+    /// # Panics
+    /// If the server refuses it.
+    pub fn psql(&self, statements: &[&str]) {
+        let mut psql = self.0.client("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", "test"]);
+        for statement in statements {
+            psql.args(["--command", statement]);
+        }
+        succeed(&mut psql);
     }
 
     /// Stops the server: every connection is cut, and none can be made.
