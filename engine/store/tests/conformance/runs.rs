@@ -210,7 +210,7 @@ on_each_store! {
         world.store.finish_import(&run, "{}").await.unwrap();
         let row = world.store.run(&run).await.unwrap().unwrap();
         assert_eq!(row.view.status, RunStatus::Success);
-        assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), [row.clone()]);
+        assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), std::slice::from_ref(&row));
         assert_eq!(world.store.find_run("r1").await.unwrap(), [row]);
     }
 }

@@ -193,23 +193,7 @@ impl Life {
         let mut waiting = VecDeque::from([hello]);
         loop {
             if welcome {
-                let results_first = self.runners.habits().results_first;
-                for (attempt, held) in &self.held {
-                    if results_first && !cursors.contains_key(attempt) {
-                        if held.ended {
-                            // The engine says from where on it needs the rest.
-                            cursors.insert(attempt.clone(), held.sent.len() + 1);
-                            waiting.extend(held.sent.last().cloned());
-                        }
-                        continue;
-                    }
-                    let cursor = cursors.entry(attempt.clone()).or_insert(held.first);
-                    *cursor = (*cursor).max(held.first);
-                    while let Some(message) = held.sent.get(*cursor - 1) {
-                        waiting.push_back(message.clone());
-                        *cursor += 1;
-                    }
-                }
+                self.queue(&mut cursors, &mut waiting);
             }
             while let Some(message) = waiting.pop_front() {
                 if let Err(over) = self.send(frames, &message).await {
@@ -248,6 +232,27 @@ impl Life {
                         return over;
                     }
                 }
+            }
+        }
+    }
+
+    /// What is to be sent next of each attempt.
+    fn queue(&self, cursors: &mut BTreeMap<AttemptId, usize>, waiting: &mut VecDeque<FromRunner>) {
+        let results_first = self.runners.habits().results_first;
+        for (attempt, held) in &self.held {
+            if results_first && !cursors.contains_key(attempt) {
+                if held.ended {
+                    // The engine says from where on it needs the rest.
+                    cursors.insert(attempt.clone(), held.sent.len() + 1);
+                    waiting.extend(held.sent.last().cloned());
+                }
+                continue;
+            }
+            let cursor = cursors.entry(attempt.clone()).or_insert(held.first);
+            *cursor = (*cursor).max(held.first);
+            while let Some(message) = held.sent.get(*cursor - 1) {
+                waiting.push_back(message.clone());
+                *cursor += 1;
             }
         }
     }
