@@ -240,6 +240,8 @@ impl Engine {
         (on_conflict, aside): (OnConflict, &Path),
     ) -> Result<Restored, Error> {
         let shared = &self.0;
+        // Whatever comes of it: what is left of runs that are over goes with the next command.
+        self.tidy().await?;
         let _lock = RunLock::take(&shared.options.locks_dir, run)?;
         let loaded = crate::loaded::Loaded::read(&shared.store, run).await?;
         let input = Input::Reopen { by: "restore".to_owned(), from: from.clone() };

@@ -5,7 +5,9 @@
 //! found and ended. Must not hand a runner to another workspace.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -135,16 +137,42 @@ impl LocalPool {
     pub fn is_led(&self, runner: &RunnerRow, run_is_over: bool) -> bool {
         let directory = self.options.directory.join(runner.id.as_str());
         let age = || self.clock.now().duration_since(runner.registered_at).unsigned_abs();
-        let is_new = || !run_is_over && age() < NEW;
+        let is_new = || !run_is_over && age() < NEW && self.is_being_made(&directory);
         if !directory.exists() {
             return self.store.is_shared() || is_new();
         }
-        match File::open(directory.join(LED)) {
-            Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
-            // Its maker is about to make the file, or died before it could.
-            Err(_) => is_new(),
+        // Without the file: its maker is about to make it, or died before it could.
+        led(&directory).unwrap_or_else(is_new)
+    }
+
+    /// Whether somebody makes runners at this moment, or has just made this one. The kernel ends what
+    /// [`LocalPool::making`] holds with its process.
+    fn is_being_made(&self, directory: &Path) -> bool {
+        match File::open(&self.options.directory).map(|all| (all.try_lock(), all)) {
+            // Nobody does: this one is made, or never will be.
+            Ok((Ok(()), _all)) => led(directory).unwrap_or(false),
+            Ok((Err(_), _)) => true,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
         }
     }
+
+    /// Says that this process makes a runner, until the file is closed: before its row is stored, and
+    /// until it is led.
+    pub(crate) fn making(&self) -> Result<File, Error> {
+        let path = &self.options.directory;
+        let failed = |source| Error::Prepare { path: path.clone(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let all = File::open(path).map_err(failed)?;
+        // Waits only while somebody looks.
+        all.lock_shared().map_err(failed)?;
+        Ok(all)
+    }
+}
+
+/// Whether the file in a runner's directory is locked; `None` without such a file.
+fn led(directory: &Path) -> Option<bool> {
+    let file = File::open(directory.join(LED)).ok()?;
+    Some(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Locks the directory of a runner for whoever leads it, as long as the file is open. Never waits: who

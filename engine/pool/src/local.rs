@@ -96,6 +96,7 @@ impl LocalPool {
         ids: &Ids,
     ) -> Result<Lease, Error> {
         let (runner, token) = (ids.runner(), ids.secret());
+        let _making = self.making()?;
         // Row first: a directory without one would be found by nobody.
         let hash = hex::encode(Sha256::digest(token.as_bytes()));
         self.store.register_runner(&runner, POOL, &hash, run, self.clock.now()).await?;

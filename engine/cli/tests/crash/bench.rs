@@ -187,10 +187,10 @@ impl Bench {
         async move {
             assert_eq!(self.processes(), [], "{place}: processes are left");
             for folder in ["runners", "locks"] {
-                let left: Vec<_> = fs::read_dir(self.state().join(folder))
-                    .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
-                    .unwrap_or_default();
-                assert_eq!(left, [] as [PathBuf; 0], "{place}: files are left");
+                let left = names(&self.state().join(folder));
+                let inner = left.iter().map(|name| names(&self.state().join(folder).join(name)));
+                let inner: Vec<_> = inner.collect();
+                assert_eq!(left, [] as [String; 0], "{place}: files are left: {inner:?}");
             }
             let store = self.store().await;
             for run in self.runs().await {
@@ -229,6 +229,12 @@ impl Said {
 
 const COMMIT: [&str; 6] =
     ["-c", "user.name=Ada", "-c", "user.email=ada@example.invalid", "commit", "-qmx"];
+
+/// What is in a folder, if it is one.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
 
 /// Waits until something is so.
 pub(crate) async fn until(condition: impl Fn() -> bool) {

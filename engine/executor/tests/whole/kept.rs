@@ -140,3 +140,32 @@ async fn what_a_dead_engine_kept_is_ended_by_the_next() {
     assert!(world.store.runners(None).await.unwrap().is_empty());
     assert_eq!(folders(&state), 0);
 }
+
+#[tokio::test]
+async fn a_runner_whose_engine_died_while_it_made_it_is_ended_by_the_next() {
+    let world = World::new().await;
+    let state = world.directory.path().join("state");
+    // What is there of it: its row, its directory too, and its token too.
+    for parts in 1..=3 {
+        let (runner, store) = (Ids::random().runner(), &world.store);
+        let now = Clock::real().now();
+        store.register_runner(&runner, plue_pool::local::POOL, "00", None, now).await.unwrap();
+        let folder = state.join("runners").join(runner.as_str());
+        if parts > 1 {
+            std::fs::create_dir_all(&folder).unwrap();
+        }
+        if parts > 2 {
+            std::fs::write(folder.join("token"), "secret").unwrap();
+        }
+        // As long as somebody makes runners, it may be this one.
+        std::fs::create_dir_all(state.join("runners")).unwrap();
+        let making = std::fs::File::open(state.join("runners")).unwrap();
+        making.lock_shared().unwrap();
+        world.engine.tidy().await.unwrap();
+        assert_eq!(store.runners(None).await.unwrap().len(), 1, "{parts}");
+        drop(making);
+        world.engine.tidy().await.unwrap();
+        assert!(store.runners(None).await.unwrap().is_empty(), "{parts}");
+        assert!(!folder.exists(), "{parts}");
+    }
+}
