@@ -139,6 +139,21 @@ pub enum Command {
     /// List, render and test prompts
     #[command(subcommand)]
     Prompt(crate::commands::prompt::PromptCommand),
+    /// Run a task
+    #[command(subcommand)]
+    Build(crate::commands::task::BuildCommand),
+    /// Write reports of runs
+    #[command(subcommand)]
+    Doc(crate::commands::doc::DocCommand),
+    /// Branches for tasks
+    #[command(subcommand)]
+    Git(crate::commands::git::GitCommand),
+    /// List and run workflows by the words of source 004
+    #[command(subcommand)]
+    Orchestration(crate::commands::task::OrchestrationCommand),
+    /// Test parts of workflows, each by itself
+    #[command(subcommand)]
+    Test(crate::commands::test::TestCommand),
     /// List the roles of Claude steps
     #[command(subcommand)]
     Agent(crate::commands::agent::AgentCommand),
@@ -217,7 +232,10 @@ pub struct RunArgs {
 
 /// `plue plan`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct PlanArgs {
+    #[command(subcommand)]
+    pub task: Option<crate::commands::task::TaskCommand>,
     /// Workflow files or names [default: all of the repository]
     #[arg(value_name = "FILE|NAME")]
     pub workflows: Vec<String>,
@@ -232,6 +250,8 @@ pub struct PlanArgs {
     /// Derive the plan of a run again and compare
     #[arg(long, value_name = "RUN")]
     pub verify: Option<String>,
+    #[command(flatten)]
+    pub goal: crate::commands::plan::goal::GoalArgs,
 }
 
 /// `plue validate`

@@ -16,15 +16,17 @@ mod cancel;
 mod completions;
 mod config;
 pub mod decide;
+pub mod doc;
 mod doctor;
 pub mod event;
 mod explain;
 pub mod export;
+pub mod git;
 mod hash;
 mod list;
 mod logs;
 pub mod open;
-mod plan;
+pub mod plan;
 pub mod prompt;
 pub mod repo;
 mod rerun;
@@ -36,7 +38,9 @@ mod schema;
 pub mod secret;
 pub mod serve;
 mod status;
+pub mod task;
 pub mod template;
+pub mod test;
 pub mod token;
 mod validate;
 
@@ -66,6 +70,12 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Completions(args) => completions::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Prompt(command) => prompt::run(&command, app),
+        Command::Build(task::BuildCommand::Run(args)) => run::run(args, app),
+        Command::Orchestration(task::OrchestrationCommand::List(args)) => list::run(&args, app),
+        Command::Orchestration(task::OrchestrationCommand::Run(args)) => run::run(args, app),
+        Command::Doc(command) => doc::run(&command, app),
+        Command::Git(command) => git::run(&command, app),
+        Command::Test(command) => test::run(&command, app),
         Command::Agent(command) => agent::run(&command, app),
         Command::Secret(command) => secret::run(&command, app),
         Command::Template(command) => template::run(&command, app),

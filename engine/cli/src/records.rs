@@ -22,10 +22,12 @@ pub mod waiting;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The schemas of the command line's own documents.
-pub const ALL: [Published; 10] = [
+pub const ALL: [Published; 12] = [
     Published { name: "runs", schema: of::<Runs> },
     Published { name: "status", schema: of::<Status> },
     Published { name: "list", schema: of::<List> },
+    Published { name: "tasks", schema: of::<Tasks> },
+    Published { name: "task-file", schema: of::<TaskFile> },
     Published { name: "validate", schema: of::<Validated> },
     Published { name: "explain", schema: of::<story::Explained> },
     Published { name: "logs", schema: of::<Logs> },
@@ -67,6 +69,37 @@ pub struct List {
     pub schema_version: u32,
     /// By file.
     pub workflows: Vec<WorkflowRecord>,
+}
+
+/// `plue plan list`, `plue plan status`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Tasks {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By file.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// A workflow as a task.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TaskRecord {
+    /// Name of its plan.
+    pub task: String,
+    /// Path in the repository.
+    pub file: String,
+    /// Its last run, if it ever ran.
+    pub run: Option<RunRecord>,
+}
+
+/// `tasks/TASK.json` of `plue export --layout files`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TaskFile {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Name of the workflow.
+    pub task: String,
+    /// Its newest run.
+    pub last: RunRecord,
 }
 
 /// `plue validate`

@@ -11,23 +11,42 @@ use crate::{
     output, wiring,
 };
 
+mod files;
+
 /// `plue export`
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
-    /// A run id, the beginning of one, or `last`
+    /// A run id, the beginning of one, or `last`; with `--layout files` also `all`
     #[arg(value_name = "RUN")]
     pub run: String,
-    /// The file to write; it must not exist
+    /// The file to write; it must not exist. With `--layout files` a directory
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// One archive with everything, or a tree of JSON records for people and scripts
+    #[arg(long, value_enum, default_value_t, value_name = "LAYOUT")]
+    pub layout: Layout,
     /// Overwrite the file
     #[arg(long)]
     pub force: bool,
 }
 
+/// How a run is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Layout {
+    /// One file with the run, its log, its plan and its artifacts: `plue open` reads it.
+    #[default]
+    Archive,
+    /// `runs/WORKFLOW/TIME.json` and `last.json`, `tasks/WORKFLOW.json`, and `orchestrations/WORKFLOW/TIME.json`
+    /// of runs with a goal.
+    Files,
+}
+
 pub(super) fn run(args: &ExportArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
+        if args.layout == Layout::Files {
+            return files::write(&store, args, app).await;
+        }
         let run = one_run(&store, &args.run).await?;
         let failed = |error: std::io::Error| {
             Failure::infrastructure(&error).hint(format!("the file is {}", args.file.display()))

@@ -1,5 +1,7 @@
 //! `plue list`: the workflows of a repository, broken ones too.
 
+use std::path::Path;
+
 use plue_plan::Diagnostic;
 use plue_planner::{Trust, planner::Listed};
 
@@ -17,7 +19,15 @@ use crate::{
 };
 
 pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
-    let place = Place::find(app, args.repo.as_deref(), None)?;
+    let workflows = workflows(args.repo.as_deref(), app)?;
+    let document = List { schema_version: SCHEMA_VERSION, workflows };
+    output::list(args.output, &document, &document.workflows, || shown(&document.workflows, app))?;
+    Ok(Exit::Ok)
+}
+
+/// The plans of all files of a repository, and the broken files; says it where there is none.
+pub(super) fn workflows(repo: Option<&Path>, app: &App) -> Result<Vec<WorkflowRecord>, Failure> {
+    let place = Place::find(app, repo, None)?;
     wiring::block_on(async {
         let session = Session::start(app, &place)?;
         let repository = session.repo.display().to_string();
@@ -29,14 +39,10 @@ pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
         for file in listed {
             workflows.extend(records(file, &session)?);
         }
-        let document = List { schema_version: SCHEMA_VERSION, workflows };
-        if document.workflows.is_empty() && app.verbosity >= 0 {
+        if workflows.is_empty() && app.verbosity >= 0 {
             output::say(&format!("there is no workflow in {}", session.repo.display()));
         }
-        output::list(args.output, &document, &document.workflows, || {
-            shown(&document.workflows, app)
-        })?;
-        Ok(Exit::Ok)
+        Ok(workflows)
     })
 }
 

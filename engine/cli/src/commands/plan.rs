@@ -15,9 +15,16 @@ use crate::{
 };
 
 mod compare;
+pub mod goal;
 mod verify;
 
 pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
+    if let Some(task) = &args.task {
+        return super::task::run(task, app);
+    }
+    if let Some(goal) = &args.goal.goal {
+        return goal::run(&args, goal, app);
+    }
     if let Some(run) = &args.verify {
         return verify::run(&args, run, app);
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use plue_executor::{Loaded, liveness::is_driven};
 use plue_flow::{Awaited, RunStatus};
+use plue_plan::RunId;
 use plue_runtime::Clock;
 use plue_store::{StepRow, Store};
 
@@ -24,16 +25,7 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
         let id = one_run(&store, &args.run).await?;
-        let loaded = Loaded::read(&store, &id).await.map_err(|error| from_executor(&error))?;
-        let rows = store.steps(&id).await.map_err(|error| from_store(&error))?;
-        let rows = in_order_of_the_plan(rows, &loaded);
-        let document = Status {
-            schema_version: SCHEMA_VERSION,
-            run: RunRecord::of(&loaded.row),
-            outputs: loaded.run.outputs().cloned(),
-            waiting: loaded.run.waiting().map(|waiting| WaitingRecord::of(&waiting)).collect(),
-            steps: rows.iter().map(StepRecord::of).collect(),
-        };
+        let (document, loaded, rows) = document(&store, &id).await?;
         output::list(args.output, &document, &document.steps, || shown(&loaded, &rows, app))?;
         tell_waiting(&store, &loaded, app).await?;
         let locks = app.loaded.config.state_dir.join("locks");
@@ -42,6 +34,24 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
         }
         Ok(Exit::Ok)
     })
+}
+
+/// What is known of a run.
+pub(super) async fn document(
+    store: &Store,
+    id: &RunId,
+) -> Result<(Status, Loaded, Vec<StepRow>), Failure> {
+    let loaded = Loaded::read(store, id).await.map_err(|error| from_executor(&error))?;
+    let rows = store.steps(id).await.map_err(|error| from_store(&error))?;
+    let rows = in_order_of_the_plan(rows, &loaded);
+    let document = Status {
+        schema_version: SCHEMA_VERSION,
+        run: RunRecord::of(&loaded.row),
+        outputs: loaded.run.outputs().cloned(),
+        waiting: loaded.run.waiting().map(|waiting| WaitingRecord::of(&waiting)).collect(),
+        steps: rows.iter().map(StepRecord::of).collect(),
+    };
+    Ok((document, loaded, rows))
 }
 
 /// How to answer what the run waits for, and behind which run it stands in its group.

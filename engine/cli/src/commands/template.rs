@@ -140,7 +140,7 @@ fn list(args: &ListTemplatesArgs, app: &App) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn new(args: &NewArgs, app: &App) -> Outcome {
+pub(super) fn new(args: &NewArgs, app: &App) -> Outcome {
     let filled = fill(&args.fill)?;
     let repo = app.repository(args.repo.as_deref())?;
     let file = match &args.file {
@@ -238,7 +238,8 @@ fn quoted(key: &str, value: &str) -> Result<String, Failure> {
 }
 
 /// The name of a file: `CI Pipeline` is `ci-pipeline`.
-fn slug(name: &str) -> String {
+/// A name of a file, from the name of a workflow.
+pub(super) fn slug(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars() {
         if c.is_alphanumeric() {

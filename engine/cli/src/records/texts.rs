@@ -12,9 +12,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The schemas of these documents.
-pub const ALL: [Published; 5] = [
+pub const ALL: [Published; 6] = [
     Published { name: "prompts", schema: of::<Prompts> },
     Published { name: "prompt-test", schema: of::<Tested> },
+    Published { name: "transform-test", schema: of::<TransformsTested> },
     Published { name: "agents", schema: of::<Agents> },
     Published { name: "secrets", schema: of::<Secrets> },
     Published { name: "templates", schema: of::<Templates> },
@@ -74,6 +75,30 @@ pub struct CaseRecord {
     pub passed: bool,
     /// Why not.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `plue test transform`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TransformsTested {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The step.
+    pub step: String,
+    /// Whether every case passed.
+    pub passed: bool,
+    /// In the order of the file.
+    pub cases: Vec<TransformRecord>,
+}
+
+/// One case of a step.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TransformRecord {
+    /// Name of the case.
+    pub case: String,
+    /// Whether all is as it says.
+    pub passed: bool,
+    /// What is not.
+    pub problems: Vec<String>,
 }
 
 /// `plue agent list`

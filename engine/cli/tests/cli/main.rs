@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod event;
 #[cfg(test)]
+mod goal;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod keep;
@@ -41,7 +43,11 @@ mod state;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tasks;
+#[cfg(test)]
 mod templates;
+#[cfg(test)]
+mod transforms;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

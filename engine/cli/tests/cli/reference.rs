@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 31] = [
+pub(crate) const COMMANDS: [&str; 36] = [
     "run",
     "plan",
     "validate",
@@ -29,6 +29,11 @@ pub(crate) const COMMANDS: [&str; 31] = [
     "completions",
     "schema",
     "prompt",
+    "build",
+    "doc",
+    "git",
+    "orchestration",
+    "test",
     "agent",
     "secret",
     "template",

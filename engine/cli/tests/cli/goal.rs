@@ -1,0 +1,99 @@
+//! `plue plan --goal`: from a recorded answer of a model to a workflow that somebody approved.
+
+use serde_json::json;
+
+use crate::support::Bench;
+
+const GOAL: &str = "Build a \"portfolio\" website";
+
+/// What a planner said: talk, a first try, and the workflow it settled on.
+const SAID: &str = "I need three workers.
+
+```yaml
+name: wrong
+tasks: []
+```
+
+Better:
+
+```yaml
+name: Portfolio site
+tasks:
+  - id: specs
+    agent: product_manager
+    parameters: {task: Write the specification}
+  - id: code
+    agent: coder
+    dependencies: [specs]
+    parameters: {task: Implement it, specs: \"${specs.output}\"}
+  - id: review
+    agent: reviewer
+    dependencies: [code]
+    parameters: {task: Review it}
+    on_failure: {goto: code, max_visits: 3}
+```
+";
+
+/// As the Messages API records it.
+fn transcript(said: &str) -> String {
+    let asked = json!({"role": "user", "content": "Plan this: ```yaml\nname: asked\n```"});
+    let answer = json!({"role": "assistant", "content": [{"type": "text", "text": said}]});
+    format!("{asked}\n{answer}\n")
+}
+
+#[test]
+fn row_3_15_a_goal_becomes_workers_and_a_workflow_that_waits_for_approval() {
+    let bench = Bench::new();
+    bench.write("said.jsonl", transcript(SAID));
+    let plan = |more: &[&str]| {
+        bench.plue(&[&["plan", "--goal", GOAL, "--answer", "said.jsonl"], more].concat())
+    };
+    // Shown, and nothing written: somebody has to approve.
+    let shown = plan(&[]).ends(6);
+    shown.shows(&["Portfolio site", "step specs", "step review", "a new workflow"]);
+    shown.tells(&["nothing is written", "--approve sha256:"]);
+    let file = bench.repo().join("portfolio-site.plue.yaml");
+    assert!(!file.exists());
+    bench.plue(&["list"]).ends(0).tells(&["there is no workflow"]);
+    assert_eq!(plan(&[]).ends(6).stdout, shown.stdout, "the same answer is the same plan");
+    let hash = shown.stderr.rsplit("--approve ").next().unwrap().trim();
+    // Only what was shown can be approved.
+    let other = format!("sha256:{}", "0".repeat(64));
+    plan(&["--approve", &other]).ends(2).tells(&["was approved, but the answer is"]);
+    assert!(!file.exists());
+    plan(&["--approve", hash]).ends(0).tells(&["plue run portfolio-site.plue.yaml"]);
+    let planned = bench.plue(&["plan", "portfolio-site"]).ends(0);
+    planned.shows(&[hash]);
+    let ir = bench.plue(&["plan", "portfolio-site", "--output", "json"]).ends(0).json();
+    assert_eq!(ir["goal"], GOAL);
+    let roles: Vec<_> = ir["steps"].as_array().unwrap().iter().map(|step| &step["role"]).collect();
+    assert_eq!(json!(roles), json!(["product_manager", "coder", "reviewer"]));
+    // Nothing ran.
+    bench.plue(&["runs", "--output", "json"]).ends(0).shows(&["\"runs\": []"]);
+
+    // A second thought is a difference, which needs its own approval.
+    bench.write("said.jsonl", transcript(&SAID.replace("Review it", "Review it twice")));
+    let changed = plan(&[]).ends(6);
+    changed.shows(&["step review", "Review it twice"]);
+    assert!(!changed.stdout.contains("step specs\n"), "{}", changed.stdout);
+    plan(&["--approve", hash]).ends(2);
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("twice"));
+}
+
+#[test]
+fn row_3_15_an_answer_that_is_no_valid_workflow_is_refused_with_its_places() {
+    let bench = Bench::new();
+    let plan = |said: &str, code: i32| {
+        bench.write("said", said);
+        bench.plue(&["plan", "--goal", GOAL, "--answer", "said"]).ends(code)
+    };
+    plan("name: x\ntasks: [{id: a, agent: coder, dependencies: [nobody]}]\n", 3)
+        .tells(&["PLUE-P0012", "nobody"]);
+    plan("I cannot do that.", 3).tells(&["PLUE-S"]);
+    plan("name: x\ngoal: another\ntasks: [{id: a, run: x}]\n", 2).tells(&["another goal"]);
+    // A role that nobody has is worth a look now, and refused by `run`.
+    plan("name: x\ntasks: [{id: a, agent: wizard}]\n", 6).tells(&["PLUE-C0008", "wizard"]);
+    bench.plue(&["plan", "--goal", GOAL]).ends(2).tells(&["--answer"]);
+    let outside = ["plan", "--goal", GOAL, "--answer", "said", "--save", "../x.plue.yaml"];
+    bench.plue(&outside).ends(2).tells(&["not a path in the repository"]);
+}
