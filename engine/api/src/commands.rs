@@ -6,10 +6,10 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures::future::BoxFuture;
-use plue_plan::{Diagnostic, RunId};
+use plue_plan::{Diagnostic, RunId, StepId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 /// A run that somebody wants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,54 @@ pub struct RetryRequest {
     /// From this step on; absent: every step that did not succeed.
     #[serde(default)]
     pub from: Option<String>,
+    /// Every step that did not succeed, said aloud; not together with `from`.
+    #[serde(default)]
+    pub failed: bool,
+}
+
+/// An answer to a step that waits for a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionRequest {
+    /// Yes or no.
+    pub approve: bool,
+    /// The fields that the step asks for. A text is read by the type that the step says.
+    #[serde(default)]
+    pub fields: Map<String, Json>,
+    /// A remark, kept with the decision.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// A repository of a forge that somebody wants watched.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepoRequest {
+    /// `owner/name`, as runs and tokens name it.
+    pub name: String,
+    /// `github`, `gitlab`, `gitea` or `forgejo`.
+    pub forge: String,
+    /// The address it is fetched from.
+    pub url: String,
+    /// Its default branch.
+    #[serde(default = "main_branch")]
+    pub default_branch: String,
+    /// What the forge signs its deliveries with. Kept sealed and never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret: Option<String>,
+}
+
+/// What became of the answer to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallbackOutcome {
+    /// It is kept for whoever advances the run.
+    Taken,
+    /// The call was answered before; this answer changes nothing.
+    Duplicate,
+    /// The time to answer is over.
+    Expired,
+    /// There is no such token.
+    Unknown,
 }
 
 /// Why a command was not obeyed.
@@ -48,6 +96,12 @@ pub enum CommandError {
     /// It cannot be done in this state.
     #[error("{0}")]
     Conflict(String),
+    /// Somebody else may do it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It was understood, and it does not fit.
+    #[error("{0}")]
+    Unfit(String),
     /// It cannot be done now.
     #[error("{0}")]
     Unavailable(String),
@@ -71,6 +125,51 @@ pub trait Commands: fmt::Debug + Send + Sync {
         request: RetryRequest,
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// Makes a run of this id of the same plan, event and inputs as `old`. If there is such a run
+    /// already, nothing happens.
+    fn rerun(&self, id: RunId, old: RunId, by: String) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// Keeps an answer to a step that waits for a decision.
+    fn decide(
+        &self,
+        run: RunId,
+        step: StepId,
+        answer: DecisionRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// Answers a call with its one-time token. The run that it is about, if the token is one.
+    fn callback(
+        &self,
+        token: String,
+        output: Json,
+    ) -> BoxFuture<'_, Result<(CallbackOutcome, Option<RunId>), CommandError>>;
+
+    /// Seals a secret of a repository, or of all, in the place of the one that was there.
+    fn set_secret(
+        &self,
+        repo: Option<String>,
+        name: String,
+        text: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// Watches a repository of a forge, or changes what is known of it.
+    fn add_repo(&self, request: RepoRequest, by: String)
+    -> BoxFuture<'_, Result<(), CommandError>>;
+}
+
+fn main_branch() -> String {
+    "main".to_owned()
+}
+
+impl fmt::Debug for RepoRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, forge, url, default_branch, .. } = self;
+        let mut out = f.debug_struct("RepoRequest");
+        out.field("name", name).field("forge", forge).field("url", url);
+        out.field("default_branch", default_branch).finish_non_exhaustive()
+    }
 }
 
 /// A shared [`Commands`].

@@ -13,6 +13,8 @@ pub enum Method {
     Get,
     /// Makes or changes something.
     Post,
+    /// Puts something in the place of what was there.
+    Put,
     /// Removes something.
     Delete,
 }
@@ -76,6 +78,7 @@ impl Method {
         match self {
             Self::Get => "get",
             Self::Post => "post",
+            Self::Put => "put",
             Self::Delete => "delete",
         }
     }

@@ -82,3 +82,19 @@ pub async fn run_of(
     let row = api.store().run(&RunId::new(id)).await?;
     row.filter(|row| caller.sees(row.repo.as_deref())).ok_or_else(|| Problem::not_found("run", id))
 }
+
+/// A watched repository that the caller may see.
+///
+/// # Errors
+/// There is none, or none for this caller; the answer is the same.
+pub async fn repo_of(
+    api: &Api,
+    caller: &Principal,
+    name: &str,
+) -> Result<plue_store::RepoRow, Problem> {
+    let unknown = || Problem::not_found("repository", name);
+    if !caller.sees(Some(name)) {
+        return Err(unknown());
+    }
+    api.store().repo(name).await?.ok_or_else(unknown)
+}

@@ -1,5 +1,7 @@
 //! Who sent a request, and whether the route lets him in: before the handler, before the body is read.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::{Request, State},
     http::header,
@@ -9,6 +11,7 @@ use axum::{
 
 use crate::{
     access::{Need, Principal},
+    limit,
     problem::Problem,
     server::Api,
     token,
@@ -26,7 +29,7 @@ pub(crate) async fn guard(
     let principal = match need {
         // A bad token is no reason to hide what anybody may see.
         Need::Nothing => None,
-        Need::Role(_) | Need::Everywhere(_) => match principal(&api, hash(&request)).await {
+        Need::Role(_) | Need::Everywhere(_) => match principal(&api, Shown::of(&request)).await {
             Ok(principal) => principal,
             Err(problem) => return problem.into_response(),
         },
@@ -40,13 +43,42 @@ pub(crate) async fn guard(
     next.run(request).await
 }
 
-async fn principal(api: &Api, hash: Option<String>) -> Result<Option<Principal>, Problem> {
-    let Some(hash) = hash else { return Ok(None) };
-    let Some(row) = api.store().token_by_hash(&hash).await? else { return Ok(None) };
+/// What a request shows of its sender.
+struct Shown {
+    /// Whether it has an `Authorization` header at all.
+    anything: bool,
+    hash: Option<String>,
+    from: Option<IpAddr>,
+}
+
+impl Shown {
+    fn of(request: &Request) -> Self {
+        let headers = request.headers();
+        Self {
+            anything: headers.contains_key(header::AUTHORIZATION),
+            hash: hash(request),
+            from: limit::address(request.extensions(), headers),
+        }
+    }
+}
+
+async fn principal(api: &Api, shown: Shown) -> Result<Option<Principal>, Problem> {
+    if !shown.anything {
+        return Ok(None);
+    }
+    let row = match shown.hash {
+        Some(hash) => api.store().token_by_hash(&hash).await?,
+        None => None,
+    };
     let now = api.clock().now();
-    let found = token::principal(&row, now);
+    let found = row.as_ref().and_then(|row| token::principal(row, now));
+    let (Some(row), true) = (row, found.is_some()) else {
+        api.limiter().failed(shown.from)?;
+        return Ok(None);
+    };
+    api.limiter().used(&row.id)?;
     let stale = |at: jiff::Timestamp| now.as_second().saturating_sub(at.as_second()) >= USED_EVERY;
-    if found.is_some() && row.used_at.is_none_or(stale) {
+    if row.used_at.is_none_or(stale) {
         api.store().token_used(&row.id, now).await?;
     }
     Ok(found)

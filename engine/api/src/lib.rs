@@ -7,16 +7,22 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod byte_range;
 pub mod commands;
 pub mod endpoint;
 pub mod extract;
 mod guard;
+pub mod limit;
 pub mod openapi;
 pub mod problem;
+pub mod rate;
+mod reading;
 pub mod records;
 pub mod routes;
+pub mod scope;
 pub mod server;
 pub mod stream;
+pub mod tagged;
 pub mod token;
 
 pub use crate::{

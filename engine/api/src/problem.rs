@@ -31,6 +31,9 @@ pub struct Problem {
     /// All that is wrong with the plan or the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Diagnostic>,
+    /// `Retry-After` in seconds.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 // === impl Problem ===
@@ -46,7 +49,15 @@ impl Problem {
             detail: detail.into(),
             code: None,
             errors: Vec::new(),
+            retry_after: None,
         }
+    }
+
+    /// With when to try again, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// There is no such thing, or it is not for this principal: he cannot tell which.
@@ -109,6 +120,8 @@ impl From<CommandError> for Problem {
             }
             CommandError::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, detail),
             CommandError::Conflict(detail) => Self::conflict(detail),
+            CommandError::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
+            CommandError::Unfit(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
             CommandError::Unavailable(detail) => {
                 tracing::error!(error = %detail, "a command failed");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "this cannot be done now; try again")
@@ -136,8 +149,9 @@ impl IntoResponse for Problem {
             let scheme = HeaderValue::from_static("Bearer realm=\"plue\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let passing = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        if let Some(seconds) = self.retry_after.or(passing) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

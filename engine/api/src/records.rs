@@ -8,13 +8,17 @@ use plue_store::{
     AttemptRow, AuditRow, JournalRow, LogHit, LogPiece, LogStat, RunRow, StepRow, TokenRow,
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::access::Role;
 
+pub mod kept;
+pub mod place;
+pub mod told;
+
 /// One page of a list.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,
@@ -23,7 +27,7 @@ pub struct Page<T> {
 }
 
 /// One run.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
     /// Its id.
     pub id: String,
@@ -47,12 +51,14 @@ pub struct RunRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// From start to end, in milliseconds.
+    pub duration_ms: Option<i64>,
     /// Facts in its journal.
     pub seq: u64,
 }
 
 /// One step of a run, in its current visit.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
     /// Its id.
     pub step: String,
@@ -71,12 +77,14 @@ pub struct StepRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// From start to end, in milliseconds.
+    pub duration_ms: Option<i64>,
     /// Its output.
     pub output: Json,
 }
 
 /// One attempt of a step.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptRecord {
     /// Its id.
     pub id: String,
@@ -98,12 +106,14 @@ pub struct AttemptRecord {
     pub started_at: Option<Timestamp>,
     /// By the runner's clock.
     pub ended_at: Option<Timestamp>,
+    /// From start to end, in milliseconds.
+    pub duration_ms: Option<i64>,
     /// Bytes of its log.
     pub log_bytes: u64,
 }
 
 /// A fact of a run's journal.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FactRecord {
     /// Its number, from 1; `Last-Event-ID` of a stream.
     pub seq: u64,
@@ -115,28 +125,28 @@ pub struct FactRecord {
 }
 
 /// A piece of a log, as a step printed it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PieceRecord {
     /// Its number; `Last-Event-ID` of a stream.
     pub seq: u64,
     /// By the runner's clock.
     pub at: Timestamp,
     /// `stdout`, `stderr`, `gap` (bytes that were dropped at the cap) or `note`.
-    pub stream: &'static str,
+    pub stream: String,
     /// Offset of its first byte in the log.
     pub first_byte: u64,
     /// Line that its first byte belongs to, from 1.
     pub first_line: u64,
     /// Its bytes, if they are text.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Its bytes in lower-case hex, if they are not: a piece may end within a character.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hex: Option<String>,
 }
 
 /// How long a log is.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LogRecord {
     /// Bytes.
     pub bytes: u64,
@@ -147,7 +157,7 @@ pub struct LogRecord {
 }
 
 /// A place where a text was found.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct HitRecord {
     /// The line, from 1.
     pub line: u64,
@@ -158,7 +168,7 @@ pub struct HitRecord {
 }
 
 /// A token, without the token.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TokenRecord {
     /// Its public id.
     pub id: String,
@@ -189,7 +199,7 @@ pub struct NewTokenRecord {
 }
 
 /// Who is asking.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WhoRecord {
     /// As journals and the audit trail name him.
     pub name: String,
@@ -234,6 +244,7 @@ impl RunRecord {
             created_at: row.created_at,
             started_at: row.view.started_at,
             ended_at: row.view.ended_at,
+            duration_ms: milliseconds(row.view.started_at, row.view.ended_at),
             seq: row.seq,
         }
     }
@@ -253,6 +264,7 @@ impl StepRecord {
             ready_at: view.ready_at,
             started_at: view.started_at,
             ended_at: view.ended_at,
+            duration_ms: milliseconds(view.started_at, view.ended_at),
             output: view.output.clone(),
         }
     }
@@ -273,6 +285,7 @@ impl AttemptRecord {
             queued_at: row.queued_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
+            duration_ms: milliseconds(row.started_at, row.ended_at),
             log_bytes: row.log_bytes,
         }
     }
@@ -297,7 +310,7 @@ impl PieceRecord {
         Self {
             seq: piece.seq,
             at: piece.at,
-            stream: piece.stream.as_str(),
+            stream: piece.stream.as_str().to_owned(),
             first_byte: piece.first_byte,
             first_line: piece.first_line + 1,
             text,
@@ -354,4 +367,8 @@ impl AuditRecord {
             detail: row.detail,
         }
     }
+}
+
+fn milliseconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<i64> {
+    Some(to?.as_millisecond().saturating_sub(from?.as_millisecond()).max(0))
 }

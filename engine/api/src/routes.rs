@@ -5,12 +5,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::endpoint::{Endpoint, Parameter};
 
+mod approvals;
+mod artifacts;
 mod audit;
+mod callbacks;
 mod health;
 mod journal;
 mod logs;
+mod place;
 mod plans;
+mod repositories;
 mod runs;
+mod secrets;
 mod steps;
 mod tokens;
 
@@ -34,6 +40,12 @@ pub fn all() -> Vec<Endpoint> {
         journal::endpoints(),
         logs::endpoints(),
         plans::endpoints(),
+        artifacts::endpoints(),
+        approvals::endpoints(),
+        callbacks::endpoints(),
+        place::endpoints(),
+        repositories::endpoints(),
+        secrets::endpoints(),
         tokens::endpoints(),
         audit::endpoints(),
     ]

@@ -25,6 +25,7 @@ use crate::{
     commands::{Commands, SharedCommands},
     endpoint::{Answer, Endpoint},
     guard::guard,
+    limit::{Limiter, Rates},
     problem::Problem,
     routes,
 };
@@ -38,6 +39,8 @@ pub struct Limits {
     pub answer_within: Duration,
     /// A stream says that it is alive this often, and looks at the store without being woken.
     pub heartbeat: Duration,
+    /// How often somebody may ask.
+    pub rates: Rates,
 }
 
 /// What the routes share. Cheap to clone.
@@ -53,6 +56,7 @@ struct Shared {
     limits: Limits,
     stop: Stop,
     metrics: fn() -> String,
+    limiter: Limiter,
 }
 
 /// What the API is made of.
@@ -82,6 +86,7 @@ impl Default for Limits {
             body_bytes: 2 * 1024 * 1024,
             answer_within: Duration::from_secs(30),
             heartbeat: Duration::from_secs(1),
+            rates: Rates::default(),
         }
     }
 }
@@ -95,6 +100,7 @@ impl Api {
         Self(Arc::new(Shared {
             store: parts.store,
             commands: parts.commands,
+            limiter: Limiter::new(&parts.limits.rates, parts.clock),
             clock: parts.clock,
             ids: parts.ids,
             limits: parts.limits,
@@ -121,6 +127,10 @@ impl Api {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
     }
 
     pub(crate) fn stop(&self) -> Stop {

@@ -1,10 +1,14 @@
 //! What the API asks for: runs by hand, and runs that go on.
 
 use futures::{FutureExt as _, future::BoxFuture};
-use plue_api::{CommandError, Commands, RunRequest, commands::RetryRequest};
+use plue_api::{
+    CommandError, Commands, RunRequest,
+    commands::{CallbackOutcome, DecisionRequest, RepoRequest, RetryRequest},
+};
 use plue_flow::input::Reopen;
 use plue_plan::{Event, RunId, StepId, event::EventType};
 use plue_planner::{Evaluated, PlannedWorkflow, Trust, WorkflowFile};
+use serde_json::Value as Json;
 
 use crate::{error::Error, plans::For, server::Server, submit::Wanted};
 
@@ -25,6 +29,45 @@ impl Commands for Server {
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move { self.go_on(run, request, &by).await }.boxed()
+    }
+
+    fn rerun(&self, id: RunId, old: RunId, _by: String) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move { self.again(id, &old).await }.boxed()
+    }
+
+    fn decide(
+        &self,
+        run: RunId,
+        step: StepId,
+        answer: DecisionRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move { self.answer(&run, &step, answer, by).await }.boxed()
+    }
+
+    fn callback(
+        &self,
+        token: String,
+        output: Json,
+    ) -> BoxFuture<'_, Result<(CallbackOutcome, Option<RunId>), CommandError>> {
+        async move { self.called_back(&token, output).await }.boxed()
+    }
+
+    fn set_secret(
+        &self,
+        repo: Option<String>,
+        name: String,
+        text: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move { self.seal(repo.as_deref(), &name, &text).await }.boxed()
+    }
+
+    fn add_repo(
+        &self,
+        request: RepoRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move { self.watch(request, by).await }.boxed()
     }
 }
 
@@ -125,7 +168,7 @@ fn chosen<'e>(evaluated: &'e Evaluated, name: &str, is_file: bool) -> Option<&'e
     }
 }
 
-fn command_error(error: Error) -> CommandError {
+pub(crate) fn command_error(error: Error) -> CommandError {
     match error {
         Error::Invalid(problems) => CommandError::Invalid(problems),
         Error::NotFound(what) => CommandError::NotFound(what),

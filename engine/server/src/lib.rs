@@ -15,6 +15,7 @@ pub mod mirrors;
 pub mod occasion;
 pub mod plans;
 pub mod receive;
+mod requests;
 pub mod schedules;
 pub mod secrets;
 pub mod server;

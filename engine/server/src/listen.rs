@@ -3,19 +3,18 @@
 //!
 //! Must not know a route.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use plue_api::limit::Peer;
 use plue_runtime::{Clock, Phase, Stop, Tasks};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tower::ServiceExt as _;
 
 /// Connections at the same time.
 pub const MAX_CONNECTIONS: usize = 20_000;
@@ -33,10 +32,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop, tasks: Tas
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             () = stop.reached(Phase::Draining) => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, from)) => (stream, from),
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     clock.sleep(BREATH).await;
@@ -46,7 +45,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop, tasks: Tas
         };
         let (router, stop) = (router.clone(), stop.clone());
         drop(tasks.spawn("connection", async move {
-            connection(stream, router, stop).await;
+            connection(stream, from, router, stop).await;
             drop(place);
         }));
     }
@@ -58,7 +57,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop, tasks: Tas
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: Stop) {
+async fn connection(stream: TcpStream, from: SocketAddr, router: Router, stop: Stop) {
     // Small answers and single events must not wait for more.
     let _kept = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
@@ -67,7 +66,10 @@ async fn connection(stream: TcpStream, router: Router, stop: Stop) {
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);
-    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(from));
+        router.clone().oneshot(request)
+    });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ended = &mut connection => return,

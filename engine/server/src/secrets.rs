@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use plue_api::scope::{hook_scope_of, scope_of};
 use plue_executor::{
     Loaded,
     perform::environment::{GivenSecrets, SecretSource},
@@ -16,18 +17,6 @@ use crate::{error::Error, server::Server};
 
 /// The name of the secret that a forge signs with.
 pub const HOOK_SECRET: &str = "WEBHOOK";
-
-/// The scope of the secrets that steps of a repository may name.
-#[must_use]
-pub fn scope_of(repo: &str) -> String {
-    format!("repo:{repo}")
-}
-
-/// The scope of what verifies deliveries of a repository.
-#[must_use]
-pub fn hook_scope_of(repo: &str) -> String {
-    format!("hook:{repo}")
-}
 
 impl Server {
     /// The secrets that the plan of a run names: the repository's, else those of all.

@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// The files of a commit in a folder of their own.
-    async fn unpack(
+    pub(crate) async fn unpack(
         &self,
         mirror: &Mirror,
         commit: &CommitId,

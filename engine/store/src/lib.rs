@@ -43,6 +43,7 @@ mod sqlite;
 mod store;
 mod token;
 mod topic;
+mod usage;
 
 pub use crate::{
     attempt::AttemptRow,
@@ -72,4 +73,5 @@ pub use crate::{
     store::Store,
     token::TokenRow,
     topic::TopicEvent,
+    usage::{QueueRow, UsageRow},
 };

@@ -17,7 +17,7 @@ use crate::{
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Path, Query, run_of},
     problem::Problem,
-    records::{HitRecord, LogRecord, PieceRecord},
+    records::{HitRecord, LogRecord, Page, PieceRecord},
     server::Api,
     stream::{self, Batch, Numbered, Source},
 };
@@ -41,6 +41,10 @@ const RANGE: [Parameter; 5] = [
 const SEARCH: [Parameter; 2] = [
     Parameter { name: "text", kind: "string", means: "what to look for, byte for byte" },
     Parameter { name: "limit", kind: "integer", means: "hits at most, up to 1,000" },
+];
+const PIECES: [Parameter; 2] = [
+    Parameter { name: "after", kind: "integer", means: "only pieces behind this number" },
+    Parameter { name: "tail", kind: "integer", means: "only the last lines, so many" },
 ];
 const AFTER: [Parameter; 1] =
     [Parameter { name: "after", kind: "integer", means: "only pieces behind this number" }];
@@ -68,6 +72,13 @@ struct Behind {
     after: Option<u64>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pieces {
+    after: Option<u64>,
+    tail: Option<u64>,
+}
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let stat = Endpoint {
         method: Method::Get,
@@ -86,6 +97,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             query: &RANGE,
             answer: Answer::Bytes("application/octet-stream"),
             route: || get(raw),
+            ..stat.clone()
+        },
+        Endpoint {
+            path: "/api/v1/runs/{run}/attempts/{attempt}/log/pieces",
+            summary: "Pieces of a log as they were printed, behind a number, or its last lines",
+            query: &PIECES,
+            answer: Answer::Json(schema::<Page<PieceRecord>>),
+            route: || get(pieces),
             ..stat.clone()
         },
         Endpoint {
@@ -188,6 +207,27 @@ fn range(part: &Part) -> Result<LogRange, Problem> {
         (false, false, Some(tail)) => Ok(LogRange::Tail(tail.min(MAX_TAIL))),
         _ => Err(Problem::bad_request("ask for bytes, for lines, or for the tail")),
     }
+}
+
+/// Pieces until there are none: the page behind the last one is empty.
+async fn pieces(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(ids): Path<(String, String)>,
+    Query(which): Query<Pieces>,
+) -> Result<axum::Json<Page<PieceRecord>>, Problem> {
+    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let range = match (which.after, which.tail) {
+        (after, None) => LogRange::After(after.unwrap_or(0), BATCH),
+        (None, Some(tail)) => LogRange::Tail(tail.min(MAX_TAIL)),
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request("ask for pieces behind a number, or for the tail"));
+        }
+    };
+    let found = api.store().read_log(&attempt, range).await?;
+    let last = found.last().filter(|_| which.tail.is_none()).map(|piece| piece.seq.to_string());
+    let items = found.into_iter().map(PieceRecord::of).collect();
+    Ok(axum::Json(Page { items, next: last }))
 }
 
 async fn search(

@@ -15,6 +15,7 @@ use crate::{
     extract::{Caller, Path, run_of},
     problem::Problem,
     server::Api,
+    tagged,
 };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -38,21 +39,13 @@ async fn plan(
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     let tag = format!("\"{}\"", row.plan);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    // RFC 9110 §13.1.2: a list, or `*`.
-    let fresh = known.is_some_and(|list| {
-        list.split(',').any(|one| matches!(one.trim(), one if one == tag || one == "*"))
-    });
-    let mut response = if fresh {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let bytes = api.store().plan(&row.plan).await?;
-        let bytes = bytes.ok_or_else(|| Problem::not_found("plan", &row.plan.to_string()))?;
-        let kind = HeaderValue::from_static("application/json");
-        ([(header::CONTENT_TYPE, kind)], bytes).into_response()
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
+    if tagged::is_known(&headers, &tag) {
+        return Ok(tagged::answer(&headers, &tag, || StatusCode::NOT_MODIFIED.into_response()));
     }
+    let bytes = api.store().plan(&row.plan).await?;
+    let bytes = bytes.ok_or_else(|| Problem::not_found("plan", &row.plan.to_string()))?;
+    let kind = HeaderValue::from_static("application/json");
+    let mut response = ([(header::CONTENT_TYPE, kind)], bytes).into_response();
+    tagged::put_tag(&mut response, &tag);
     Ok(response)
 }

@@ -3,13 +3,14 @@
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
+    response::Response,
     routing::{get, post},
 };
 use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_store::{CancelRequest, Reservation, RunFilter, RunRow};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -20,8 +21,10 @@ use crate::{
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Json, Path, Query, run_of},
     problem::Problem,
-    records::{Page, RunRecord},
+    reading::{Whole, whole},
+    records::{Page, RunRecord, told::StatusRecord},
     server::Api,
+    tagged,
 };
 
 /// Characters of an `Idempotency-Key`.
@@ -35,12 +38,25 @@ const STATUS: Parameter = Parameter {
 const WORKFLOW: Parameter =
     Parameter { name: "workflow", kind: "string", means: "only runs of this plan" };
 
+const REPOSITORY: Parameter =
+    Parameter { name: "repository", kind: "string", means: "only runs of this repository" };
+const ID: Parameter =
+    Parameter { name: "id", kind: "string", means: "a run id, the beginning of one, or `last`" };
+
+/// The beginning of an id.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    id: String,
+}
+
 /// Which runs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Which {
     status: Option<String>,
     workflow: Option<String>,
+    repository: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -68,7 +84,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint {
             path: "/api/v1/runs",
             summary: "Runs, newest first",
-            query: &[STATUS, WORKFLOW, LIMIT, CURSOR],
+            query: &[STATUS, WORKFLOW, REPOSITORY, LIMIT, CURSOR],
             answer: Answer::Json(schema::<Page<RunRecord>>),
             route: || get(list),
             ..one.clone()
@@ -81,6 +97,30 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             body: Some(schema::<RunRequest>),
             answer: Answer::Created(schema::<RunRecord>),
             route: || post(create),
+            ..one.clone()
+        },
+        Endpoint {
+            path: "/api/v1/find/runs",
+            summary: "The runs whose id begins with a text, at most two; or the newest, `last`",
+            query: &[ID],
+            answer: Answer::Json(schema::<Vec<RunRecord>>),
+            route: || get(find),
+            ..one.clone()
+        },
+        Endpoint {
+            path: "/api/v1/runs/{run}/status",
+            summary: "A run, its steps, its outputs, and what it waits for",
+            answer: Answer::Json(schema::<StatusRecord>),
+            route: || get(status),
+            ..one.clone()
+        },
+        Endpoint {
+            method: Method::Post,
+            path: "/api/v1/runs/{run}/rerun",
+            need: Need::Role(Role::Writer),
+            summary: "A new run of the same plan, event and inputs; takes an Idempotency-Key",
+            answer: Answer::Created(schema::<RunRecord>),
+            route: || post(rerun),
             ..one.clone()
         },
         Endpoint {
@@ -111,10 +151,16 @@ async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<RunRecord>>, Problem> {
     let limit = page_size(which.limit);
+    let repo = match which.repository {
+        Some(asked) if !caller.sees(Some(&asked)) => {
+            return Err(Problem::not_found("repository", &asked));
+        }
+        asked => asked.or(caller.repo),
+    };
     let filter = RunFilter {
         status: statuses(which.status.as_deref())?,
         workflow: which.workflow,
-        repo: caller.repo,
+        repo,
         limit: limit + 1,
         before: which.cursor.map(RunId::new),
     };
@@ -142,9 +188,38 @@ async fn show(
     State(api): State<Api>,
     Caller(caller): Caller,
     Path(run): Path<String>,
-) -> Result<axum::Json<RunRecord>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    Ok(axum::Json(RunRecord::of(&row)))
+    tagged::json(&headers, &RunRecord::of(&row))
+}
+
+async fn status(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(run): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let row = run_of(&api, &caller, &run).await?;
+    let Whole { row, source, plan, run } = whole(&api, &row.id).await?;
+    let steps = api.store().steps(&row.id).await?;
+    tagged::json(&headers, &StatusRecord::of(&row, &source, &plan, &run, steps))
+}
+
+/// Runs whose id begins with a text, or the newest run.
+async fn find(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Query(Named { id }): Query<Named>,
+) -> Result<axum::Json<Vec<RunRecord>>, Problem> {
+    let rows = if id == "last" {
+        let filter = RunFilter { repo: caller.repo, limit: 1, ..RunFilter::default() };
+        api.store().runs(&filter).await?
+    } else {
+        let found = api.store().find_run(&id).await?;
+        found.into_iter().filter(|row| caller.sees(row.repo.as_deref())).collect()
+    };
+    Ok(axum::Json(rows.iter().map(RunRecord::of).collect()))
 }
 
 async fn create(
@@ -171,7 +246,7 @@ async fn reserved(
     api: &Api,
     caller: &Principal,
     headers: &HeaderMap,
-    request: &RunRequest,
+    request: &impl Serialize,
 ) -> Result<RunId, Problem> {
     let fresh = api.ids().run();
     let Some(key) = headers.get("idempotency-key") else { return Ok(fresh) };
@@ -216,11 +291,28 @@ async fn retry(
     Json(request): Json<RetryRequest>,
 ) -> Result<axum::Json<RunRecord>, Problem> {
     let row = run_of(&api, &caller, &run).await?;
+    if request.failed && request.from.is_some() {
+        return Err(Problem::bad_request("either `failed` or `from`"));
+    }
     let what = json!({"from": request.from});
     api.commands().retry(row.id.clone(), request, caller.name.clone()).await?;
     trail(&api, &caller, "run.retry", &row, what).await?;
     let row = run_of(&api, &caller, &run).await?;
     Ok(axum::Json(RunRecord::of(&row)))
+}
+
+async fn rerun(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(run): Path<String>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, axum::Json<RunRecord>), Problem> {
+    let old = run_of(&api, &caller, &run).await?;
+    let id = reserved(&api, &caller, &headers, &json!({"rerun": old.id.as_str()})).await?;
+    api.commands().rerun(id.clone(), old.id.clone(), caller.name.clone()).await?;
+    let row = run_of(&api, &caller, id.as_str()).await?;
+    trail(&api, &caller, "run.rerun", &row, json!({"of": old.id.as_str()})).await?;
+    Ok((StatusCode::CREATED, axum::Json(RunRecord::of(&row))))
 }
 
 async fn trail(

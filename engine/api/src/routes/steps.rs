@@ -1,6 +1,6 @@
 //! The steps of a run, and the attempts of them.
 
-use axum::{extract::State, routing::get};
+use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
 
 use super::schema;
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     problem::Problem,
     records::{AttemptRecord, StepRecord},
     server::Api,
+    tagged,
 };
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -39,18 +40,20 @@ async fn steps(
     State(api): State<Api>,
     Caller(caller): Caller,
     Path(run): Path<String>,
-) -> Result<axum::Json<Vec<StepRecord>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     let steps = api.store().steps(&row.id).await?;
-    Ok(axum::Json(steps.iter().map(StepRecord::of).collect()))
+    tagged::json(&headers, &steps.iter().map(StepRecord::of).collect::<Vec<_>>())
 }
 
 async fn attempts(
     State(api): State<Api>,
     Caller(caller): Caller,
     Path(run): Path<String>,
-) -> Result<axum::Json<Vec<AttemptRecord>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     let attempts = api.store().attempts(&row.id, None).await?;
-    Ok(axum::Json(attempts.iter().map(AttemptRecord::of).collect()))
+    tagged::json(&headers, &attempts.iter().map(AttemptRecord::of).collect::<Vec<_>>())
 }

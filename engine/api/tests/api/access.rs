@@ -6,21 +6,29 @@ use plue_runtime::{Clock, Ids};
 use plue_store::TokenRow;
 use serde_json::json;
 
-use crate::support::{OTHER, REPO, Server, create, request, started};
+use crate::support::{OTHER, REPO, Server, asking, create, request, started, watched};
 
 fn method(of: endpoint::Method) -> Method {
     match of {
         endpoint::Method::Get => Method::GET,
         endpoint::Method::Post => Method::POST,
+        endpoint::Method::Put => Method::PUT,
         endpoint::Method::Delete => Method::DELETE,
     }
 }
 
 fn filled(path: &str, run: &str) -> String {
     let path = path.replace("{run}", run).replace("{attempt}", &format!("{run}-a1"));
-    let path = path.replace("{token}", "none");
+    let path = path.replace("{token}", "none").replace("{step}", "build");
+    let repo = if run == "r1" { "acme%2Fapp" } else { "acme%2Fnone" };
+    let path = path.replace("{repository}", repo).replace("{secret}", "TOKEN");
     // What a route cannot do without.
-    if path.ends_with("/search") { path + "?text=x" } else { path }
+    match path.rsplit('/').next() {
+        Some("search") => path + "?text=x",
+        Some("artifact") => path + "?path=x",
+        Some("runs") if path.contains("/find/") => path + "?id=r1",
+        _ => path,
+    }
 }
 
 #[tokio::test]
@@ -73,10 +81,18 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     started(&server.store, &run).await;
+    watched(&server.store, REPO, "github", "test").await;
+    asking(&server.store, "r3", REPO).await;
     let foreign = server.token(Role::Admin, Some(OTHER)).await;
+    let mut listed = 0;
     for endpoint in routes::all() {
         let path = filled(endpoint.path, "r1");
-        let body = endpoint.body.map(|_| json!({}));
+        // A body that fits: what is refused is refused for whose it is.
+        let body = endpoint.body.map(|_| match endpoint.path.rsplit('/').next() {
+            Some("{secret}") => json!({"text": "x"}),
+            Some("decision") => json!({"approve": true}),
+            _ => json!({}),
+        });
         let send = |path: &str| {
             let body = body.clone();
             server.send(request(method(endpoint.method), path, Some(&foreign), body))
@@ -84,14 +100,23 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
         match endpoint.need {
             Need::Nothing => {}
             Need::Everywhere(_) => drop(send(&path).await.is(403)),
-            Need::Role(_) if endpoint.path.contains("{run}") => {
+            Need::Role(_) if endpoint.path.contains("{r") => {
                 let foreign = send(&path).await;
                 let absent = send(&filled(endpoint.path, "r2")).await;
                 assert_eq!(foreign.is(404).json()["title"], absent.is(404).json()["title"]);
             }
+            Need::Role(_) if endpoint.method == endpoint::Method::Get => {
+                let answer = send(&path).await.is(200);
+                let text = String::from_utf8(answer.body).unwrap();
+                assert!(!text.contains(REPO) && !text.contains("r1"), "{}: {text}", endpoint.path);
+                listed += 1;
+            }
             Need::Role(_) => {}
         }
     }
+    assert!(listed > 5, "{listed}");
+    let (keys, asked) = (server.store.secrets(None).await.unwrap(), &server.asked);
+    assert!(keys.is_empty() && asked.decisions.lock().unwrap().is_empty());
     let runs = server.get(&foreign, "/api/v1/runs").await.is(200).json();
     assert_eq!(runs["items"], json!([]));
     let wanted = json!({"repository": REPO, "workflow": "ci"});

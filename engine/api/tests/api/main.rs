@@ -7,8 +7,16 @@ mod documents;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod place;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod waiting;

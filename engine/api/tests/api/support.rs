@@ -10,15 +10,21 @@ use axum::{
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     Api, CommandError, Commands, Limits, Role, RunRequest,
-    commands::RetryRequest,
+    commands::{CallbackOutcome, DecisionRequest, RepoRequest, RetryRequest},
     router,
+    scope::scope_of,
     server::Parts,
     token::{self, Wanted},
 };
-use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome};
-use plue_plan::{AttemptId, Plan, RunId, RunnerId, Step, canonical::SealedPlan};
+use plue_flow::{
+    AttemptStatus, Awaited, Fact, Input, Run, RunStatus, RunView, StepStatus, StepView,
+    fact::Outcome,
+};
+use plue_plan::{AttemptId, Plan, RunId, RunnerId, Step, StepId, canonical::SealedPlan};
 use plue_runtime::{Clock, Ids, Shutdown};
-use plue_store::{AttemptEnd, NewAttempt, NewRun, RunCommit, Store, StoreOptions};
+use plue_store::{
+    AttemptEnd, NewAttempt, NewRun, RepoRow, RunCommit, Store, StoreOptions, secret::Keyring,
+};
 use plue_wire::{
     eval::Bytes,
     runner::{AttemptEvent, Claim, EventKind},
@@ -32,6 +38,7 @@ pub(crate) const OTHER: &str = "acme/other";
 /// A server.
 pub(crate) struct Server {
     pub(crate) router: Router,
+    pub(crate) api: Api,
     pub(crate) store: Store,
     pub(crate) shutdown: Shutdown,
     pub(crate) asked: Arc<Recorder>,
@@ -52,6 +59,9 @@ pub(crate) struct Recorder {
     store: Store,
     pub(crate) submits: Mutex<Vec<(String, RunRequest, String)>>,
     pub(crate) retries: Mutex<Vec<(String, Option<String>)>>,
+    pub(crate) decisions: Mutex<Vec<(String, DecisionRequest, String)>>,
+    pub(crate) callbacks: Mutex<Vec<Json>>,
+    keys: Keyring,
 }
 
 // === impl Recorder ===
@@ -85,6 +95,124 @@ impl Commands for Recorder {
         self.retries.lock().unwrap().push((run.to_string(), request.from));
         async { Ok(()) }.boxed()
     }
+
+    fn rerun(&self, id: RunId, _: RunId, _: String) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move {
+            if self.store.run(&id).await.unwrap().is_none() {
+                create(&self.store, id.as_str(), REPO).await;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn decide(
+        &self,
+        run: RunId,
+        step: StepId,
+        answer: DecisionRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        self.decisions.lock().unwrap().push((format!("{run} {step}"), answer, by));
+        async { Ok(()) }.boxed()
+    }
+
+    fn callback(
+        &self,
+        token: String,
+        output: Json,
+    ) -> BoxFuture<'_, Result<(CallbackOutcome, Option<RunId>), CommandError>> {
+        let run = Some(RunId::new("r1"));
+        let first = token == "good" && self.callbacks.lock().unwrap().is_empty();
+        let outcome = match token.as_str() {
+            "good" if first => (CallbackOutcome::Taken, run),
+            "good" => (CallbackOutcome::Duplicate, run),
+            "late" => (CallbackOutcome::Expired, None),
+            _ => (CallbackOutcome::Unknown, None),
+        };
+        if first {
+            self.callbacks.lock().unwrap().push(output);
+        }
+        async move { Ok(outcome) }.boxed()
+    }
+
+    fn set_secret(
+        &self,
+        repo: Option<String>,
+        name: String,
+        text: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move {
+            let scope = repo.as_deref().map_or_else(String::new, scope_of);
+            self.store.put_secret(&self.keys, &scope, &name, text.as_bytes()).await.unwrap();
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn add_repo(&self, asked: RepoRequest, by: String) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move {
+            watched(&self.store, &asked.name, &asked.forge, &by).await;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// A watched repository.
+pub(crate) async fn watched(store: &Store, name: &str, forge: &str, by: &str) {
+    let row = RepoRow {
+        name: name.to_owned(),
+        forge: forge.to_owned(),
+        url: format!("https://forge.example/{name}.git"),
+        hook: format!("hook-{}", name.replace('/', "-")),
+        default_branch: "main".to_owned(),
+        added_by: by.to_owned(),
+        added_at: Clock::real().now(),
+    };
+    store.repo_add(&row).await.unwrap();
+}
+
+/// A run whose step `ask` waits for a decision.
+pub(crate) async fn asking(store: &Store, run: &str, repo: &str) -> RunId {
+    let step = json!({
+        "id": "ask", "kind": "approval", "message": "go?", "approvers": ["ada"],
+        "fields": {"type": "object", "properties": {"n": {"type": "integer"}}},
+    });
+    let step: Step = serde_json::from_value(step).unwrap();
+    let sealed = SealedPlan::seal(Plan::new("asks", vec![step])).unwrap();
+    store.put_plan(&sealed).await.unwrap();
+    let (id, now) = (RunId::new(run), Clock::real().now());
+    let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));
+    let mut facts = vec![folded.create(sealed.hash, Vec::new())];
+    folded.evolve(now, &facts[0]).unwrap();
+    facts.extend(folded.apply(now, Input::Start).unwrap().facts);
+    let queued = facts.iter().find_map(|fact| match fact {
+        Fact::AttemptQueued { attempt, .. } => Some(attempt.clone()),
+        _ => None,
+    });
+    let message = Some("go?".to_owned());
+    let what = Awaited::Decision { message, approvers: vec!["ada".to_owned()], quorum: 1 };
+    let waits = Input::Waits { attempt: queued.unwrap(), what, until: None };
+    facts.extend(folded.apply(now, waits).unwrap().facts);
+    let new = NewRun {
+        id: id.clone(),
+        workflow: "asks".to_owned(),
+        source: "asks.plue.py".to_owned(),
+        plan: sealed.hash,
+        event: json!({"type": "manual", "actor": "grace"}),
+        inputs: json!({}),
+        repo: Some(repo.to_owned()),
+        sha: None,
+        branch: None,
+        origin: json!({}),
+        created_at: now,
+    };
+    let mut first = RunCommit::new(id.clone(), 0, now, folded.view());
+    first.facts = facts;
+    first.steps = folded.step_views().collect();
+    store.create_run(new, first).await.unwrap().unwrap();
+    id
 }
 
 // === impl Server ===
@@ -102,9 +230,12 @@ impl Server {
             store: store.clone(),
             submits: Mutex::default(),
             retries: Mutex::default(),
+            decisions: Mutex::default(),
+            callbacks: Mutex::default(),
+            keys: Keyring::generate().unwrap(),
         });
         let (shutdown, stop) = Shutdown::new();
-        let router = router(Api::new(Parts {
+        let api = Api::new(Parts {
             store: store.clone(),
             commands: asked.clone(),
             clock: Clock::real(),
@@ -112,8 +243,9 @@ impl Server {
             limits,
             stop,
             metrics: || "plue_up 1\n".to_owned(),
-        }));
-        Self { router, store, shutdown, asked, _directory: directory }
+        });
+        let router = router(api.clone());
+        Self { router, api, store, shutdown, asked, _directory: directory }
     }
 
     /// A token.

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
-use plue_api::{Api, Limits, router, server};
+use plue_api::{Api, Limits, limit, router, server};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Tasks, metrics};
 use plue_server::{Options, Parts, Server, listen, receive};
@@ -65,7 +65,8 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         stop: stop.clone(),
         metrics: metrics::render,
     });
-    let routes = router(api).merge(receive::hooks(server.clone()));
+    let hooks = limit::hooks(api.clone(), receive::hooks(server.clone()));
+    let routes = router(api).merge(hooks);
     hint(&store, app).await?;
     output::line(&format!("plue listens on http://{address}"))?;
     let mut watch = std::pin::pin!(signals(&shutdown));
@@ -103,7 +104,7 @@ fn server_of(
         store: store.clone(),
         engine: wiring::engine(app, store.clone(), tasks)?,
         planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
-        keys: vault::open_keys(app).ok(),
+        keys: vault::make_keys(app).ok(),
         clock,
         ids: Ids::random(),
         tasks: tasks.clone(),

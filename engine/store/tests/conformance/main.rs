@@ -47,4 +47,6 @@ mod topics;
 #[cfg(test)]
 mod trails;
 #[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod vault;

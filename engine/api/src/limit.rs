@@ -1,0 +1,121 @@
+//! Who has asked too often: requests by token, bad credentials and webhooks by address. Refused with
+//! 429 and `Retry-After` (RFC 6585 §4).
+//!
+//! A good token is never refused for what others at its address do. Must not trust what a stranger
+//! says of his address: `X-Forwarded-For` counts only if a proxy on this machine wrote it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{Extensions, HeaderMap, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use plue_runtime::Clock;
+
+use crate::{
+    problem::Problem,
+    rate::{Buckets, Rate, key_of},
+    server::Api,
+};
+
+/// Where a connection comes from; put into each of its requests by whoever accepts connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// The rates of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// Requests with one token.
+    pub token: Rate,
+    /// Bad tokens, unknown callbacks and hooks, and signatures that do not fit, from one address.
+    pub failed: Rate,
+    /// Deliveries of webhooks from one address.
+    pub hooks: Rate,
+}
+
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    token: Buckets,
+    failed: Buckets,
+    hooks: Buckets,
+}
+
+// === impl Rates ===
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            token: Rate { burst: 1_000, every: Duration::from_millis(10) },
+            failed: Rate { burst: 30, every: Duration::from_secs(2) },
+            // A forge sends for all of its repositories from few addresses.
+            hooks: Rate { burst: 2_000, every: Duration::from_millis(10) },
+        }
+    }
+}
+
+// === impl Limiter ===
+
+impl Limiter {
+    pub(crate) fn new(rates: &Rates, clock: Clock) -> Self {
+        Self {
+            token: Buckets::new(rates.token, clock),
+            failed: Buckets::new(rates.failed, clock),
+            hooks: Buckets::new(rates.hooks, clock),
+        }
+    }
+
+    /// A request with a good token.
+    pub(crate) fn used(&self, token: &str) -> Result<(), Problem> {
+        self.token.take(token).map_err(too_many)
+    }
+
+    /// Something that did not fit. Requests that come from nowhere are made in this process.
+    pub(crate) fn failed(&self, from: Option<IpAddr>) -> Result<(), Problem> {
+        from.map_or(Ok(()), |from| self.failed.take(&key_of(from)).map_err(too_many))
+    }
+}
+
+/// Puts the limits of webhooks before their routes.
+pub fn hooks(api: Api, routes: axum::Router) -> axum::Router {
+    routes.layer(middleware::from_fn_with_state(api, before_hook))
+}
+
+async fn before_hook(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let from = address(request.extensions(), request.headers());
+    let taken = from.map_or(Ok(()), |from| api.limiter().hooks.take(&key_of(from)));
+    if let Err(after) = taken {
+        return too_many(after).into_response();
+    }
+    let response = next.run(request).await;
+    let refused = matches!(
+        response.status(),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
+    );
+    match refused.then(|| api.limiter().failed(from)) {
+        Some(Err(problem)) => problem.into_response(),
+        Some(Ok(())) | None => response,
+    }
+}
+
+/// Where a request comes from; none: from this process.
+pub(crate) fn address(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let peer = extensions.get::<Peer>()?.0.ip();
+    if !peer.to_canonical().is_loopback() {
+        return Some(peer);
+    }
+    // Each proxy appends whom it was asked by: the last one is the word of the one on this machine.
+    let last = headers.get_all("x-forwarded-for").iter().next_back();
+    let last = last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    Some(last.unwrap_or(peer))
+}
+
+fn too_many(after: Duration) -> Problem {
+    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    let detail = format!("too many requests; try again in {seconds} s");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds)
+}

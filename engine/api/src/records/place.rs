@@ -1,0 +1,193 @@
+//! What a server looks after: repositories, secrets by name, schedules, runners, usage.
+//!
+//! Must not hold a secret.
+
+use jiff::Timestamp;
+use plue_store::{QueueRow, RepoRow, RunnerRow, UsageRow, secret::SecretRow};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One watched repository.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RepoRecord {
+    /// `owner/name`.
+    pub name: String,
+    /// `local`, `github`, `gitlab`, `gitea` or `forgejo`.
+    pub forge: String,
+    /// Where it is fetched from.
+    pub url: String,
+    /// Its default branch.
+    pub default_branch: String,
+    /// The path of its webhook on the server; absent: it is local, or the caller may not change it.
+    pub webhook: Option<String>,
+    /// RFC 3339.
+    pub added_at: Timestamp,
+}
+
+/// A secret, without its text.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SecretRecord {
+    /// Its name.
+    pub name: String,
+    /// The repository whose steps may name it; absent: all of them.
+    pub repository: Option<String>,
+    /// The master key that it depends on.
+    pub key_id: String,
+    /// When it was set for the first time.
+    pub created_at: Timestamp,
+    /// When it was set last.
+    pub updated_at: Timestamp,
+}
+
+/// A schedule of a registered plan.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ScheduleRecord {
+    /// The repository.
+    pub repository: String,
+    /// The workflow file.
+    pub file: String,
+    /// Name of the plan.
+    pub workflow: String,
+    /// Five fields.
+    pub cron: String,
+    /// IANA name of its zone.
+    pub tz: String,
+    /// What becomes of ticks that were missed: `skip`, `run_once` or `catch_up`.
+    pub misfire: String,
+    /// The latest tick that was settled.
+    pub last: Option<Timestamp>,
+    /// The next ticks, the first first.
+    pub next: Vec<Timestamp>,
+}
+
+/// A runner that is not gone.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RunnerRecord {
+    /// Its id.
+    pub id: String,
+    /// Its pool.
+    pub pool: String,
+    /// `warming`, `ready`, `claimed` or `draining`.
+    pub state: String,
+    /// The run that it works for.
+    pub run: Option<String>,
+    /// When it was made.
+    pub registered_at: Timestamp,
+    /// When it was heard of last.
+    pub seen_at: Timestamp,
+}
+
+/// A pool, as its runners and its queue show it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PoolRecord {
+    /// Its name.
+    pub name: String,
+    /// Runners that are not gone.
+    pub runners: u64,
+    /// Attempts that nobody has taken yet.
+    pub queued: u64,
+    /// Attempts that a runner has.
+    pub running: u64,
+}
+
+/// What the runs of a repository used.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct UsageRecord {
+    /// The repository; absent: runs without one.
+    pub repository: Option<String>,
+    /// Runs that were created in the period.
+    pub runs: u64,
+    /// Those of them that ended well.
+    pub succeeded: u64,
+    /// Those of them that failed or ran out of time.
+    pub failed: u64,
+    /// Attempts of their steps that were started.
+    pub attempts: u64,
+    /// Time of these attempts, in minutes.
+    pub minutes: f64,
+}
+
+impl RepoRecord {
+    /// The record of a row.
+    #[must_use]
+    pub fn of(row: &RepoRow) -> Self {
+        Self {
+            name: row.name.clone(),
+            forge: row.forge.clone(),
+            url: row.url.clone(),
+            default_branch: row.default_branch.clone(),
+            webhook: (row.forge != "local").then(|| format!("/hooks/{}/{}", row.forge, row.hook)),
+            added_at: row.added_at,
+        }
+    }
+}
+
+impl SecretRecord {
+    /// The record of a row; `repository` is what its scope stands for.
+    #[must_use]
+    pub fn of(row: &SecretRow, repository: Option<String>) -> Self {
+        Self {
+            name: row.name.clone(),
+            repository,
+            key_id: row.key_id.clone(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl RunnerRecord {
+    /// The record of a row.
+    #[must_use]
+    pub fn of(row: &RunnerRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            pool: row.pool.clone(),
+            state: row.state.as_str().to_owned(),
+            run: row.group.as_ref().map(ToString::to_string),
+            registered_at: row.registered_at,
+            seen_at: row.seen_at,
+        }
+    }
+}
+
+impl PoolRecord {
+    /// The pools that runners and queues name, by name.
+    #[must_use]
+    pub fn all(queues: &[QueueRow], runners: &[RunnerRow]) -> Vec<Self> {
+        let queued = queues.iter().map(|queue| queue.pool.as_str());
+        let mut names: Vec<&str> =
+            queued.chain(runners.iter().map(|runner| runner.pool.as_str())).collect();
+        names.sort_unstable();
+        names.dedup();
+        let pool = |name: &str| {
+            let queue = queues.iter().find(|queue| queue.pool == name);
+            let runners = runners.iter().filter(|runner| runner.pool == name).count();
+            Self {
+                name: name.to_owned(),
+                runners: runners as u64,
+                queued: queue.map_or(0, |queue| queue.queued),
+                running: queue.map_or(0, |queue| queue.held),
+            }
+        };
+        names.into_iter().map(pool).collect()
+    }
+}
+
+impl UsageRecord {
+    /// The record of a row.
+    #[must_use]
+    pub fn of(row: &UsageRow) -> Self {
+        // Whole hundredths of a minute: what a bill needs, and no float that differs by its last bit.
+        let hundredths = row.busy_us / 600_000;
+        let hundredths = u32::try_from(hundredths).unwrap_or(u32::MAX);
+        Self {
+            repository: row.repo.clone(),
+            runs: row.runs,
+            succeeded: row.succeeded,
+            failed: row.failed,
+            attempts: row.attempts,
+            minutes: f64::from(hundredths) / 100.0,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A run as it is told as a whole: its steps, its outputs, and what it waits for.
+//!
+//! The command line prints the same records, with a server and without.
+
+use jiff::Timestamp;
+use plue_flow::{Awaited, Run, run::Waiting};
+use plue_plan::{Action, Plan};
+use plue_store::{RunRow, RunSource, StepRow};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{RunRecord, StepRecord};
+
+/// A run, its steps, and what it waits for.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct StatusRecord {
+    /// The run.
+    pub run: RunRecord,
+    /// Its steps in the order of the plan, then hooks.
+    pub steps: Vec<StepRecord>,
+    /// The plan's `outputs`, once all its steps ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Json>,
+    /// What is waited for outside of plue.
+    pub waiting: Vec<WaitingRecord>,
+    /// Path of the workflow file.
+    pub source: String,
+    /// What the run is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    /// What made it run.
+    pub event: CauseRecord,
+}
+
+/// What made a run run, without what a stranger wrote.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CauseRecord {
+    /// `push`, `manual`, `schedule` and so on.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Who.
+    pub actor: Option<String>,
+    /// On which branch.
+    pub branch: Option<String>,
+    /// Of which tag.
+    pub tag: Option<String>,
+    /// At which commit.
+    pub sha: Option<String>,
+}
+
+/// A step that waits for something outside.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WaitingRecord {
+    /// The step.
+    pub step: String,
+    /// `decision`, `time`, `event`, `workflow` or `callback`.
+    #[serde(rename = "for")]
+    pub what: String,
+    /// The same in words.
+    pub words: String,
+    /// Who may answer a decision; empty: everyone.
+    pub approvers: Vec<String>,
+    /// Approvals that a decision needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// When waiting ends by itself, RFC 3339.
+    pub until: Option<Timestamp>,
+}
+
+/// A decision that somebody has to make.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalRecord {
+    /// The run.
+    pub run: String,
+    /// Name of its plan.
+    pub workflow: String,
+    /// `owner/name`, if known.
+    pub repository: Option<String>,
+    /// The step that waits.
+    pub step: String,
+    /// What is asked.
+    pub message: Option<String>,
+    /// Who may answer; empty: everyone.
+    pub approvers: Vec<String>,
+    /// Approvals by different people that are needed.
+    pub quorum: u32,
+    /// JSON Schema of what is to be filled in.
+    pub fields: Option<Json>,
+    /// When waiting ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+// === impl StatusRecord ===
+
+impl StatusRecord {
+    /// The record of a run that was read: its row, what it was made from, its plan, its journal
+    /// folded, and the rows of its steps in any order.
+    #[must_use]
+    pub fn of(
+        row: &RunRow,
+        source: &RunSource,
+        plan: &Plan,
+        folded: &Run,
+        mut steps: Vec<StepRow>,
+    ) -> Self {
+        steps.sort_by_cached_key(|row| plan.all_steps().position(|step| step.id == row.view.step));
+        Self {
+            run: RunRecord::of(row),
+            steps: steps.iter().map(StepRecord::of).collect(),
+            outputs: folded.outputs().cloned(),
+            waiting: folded.waiting().map(|waiting| WaitingRecord::of(&waiting)).collect(),
+            source: source.source.clone(),
+            goal: plan.goal.clone(),
+            event: CauseRecord::of(&source.event),
+        }
+    }
+}
+
+// === impl CauseRecord ===
+
+impl CauseRecord {
+    /// The record of an event.
+    #[must_use]
+    pub fn of(event: &Json) -> Self {
+        let text = |name: &str| event.get(name).and_then(Json::as_str).map(str::to_owned);
+        Self {
+            kind: text("type").unwrap_or_else(|| "unknown".to_owned()),
+            actor: text("actor"),
+            branch: text("branch"),
+            tag: text("tag"),
+            sha: text("sha"),
+        }
+    }
+}
+
+// === impl WaitingRecord ===
+
+impl WaitingRecord {
+    /// The record of a step that waits.
+    #[must_use]
+    pub fn of(waiting: &Waiting<'_>) -> Self {
+        let (what, approvers, quorum) = match waiting.what {
+            Awaited::Decision { approvers, quorum, .. } => {
+                ("decision", approvers.clone(), Some(*quorum))
+            }
+            Awaited::Time => ("time", Vec::new(), None),
+            Awaited::Event { .. } => ("event", Vec::new(), None),
+            Awaited::Workflow { .. } => ("workflow", Vec::new(), None),
+            Awaited::Callback => ("callback", Vec::new(), None),
+        };
+        Self {
+            step: waiting.step.to_string(),
+            what: what.to_owned(),
+            words: waiting.what.to_string(),
+            approvers,
+            quorum,
+            until: waiting.until,
+        }
+    }
+}
+
+// === impl ApprovalRecord ===
+
+impl ApprovalRecord {
+    /// The record of a step that waits; none if it waits for no decision.
+    #[must_use]
+    pub fn of(row: &RunRow, plan: &Plan, waiting: &Waiting<'_>) -> Option<Self> {
+        let Awaited::Decision { message, approvers, quorum } = waiting.what else { return None };
+        let fields = match plan.step(&waiting.step).map(|step| &step.action) {
+            Some(Action::Approval(approval)) => approval.fields.clone(),
+            Some(_) | None => None,
+        };
+        Some(Self {
+            run: row.id.to_string(),
+            workflow: row.workflow.clone(),
+            repository: row.repo.clone(),
+            step: waiting.step.to_string(),
+            message: message.clone(),
+            approvers: approvers.clone(),
+            quorum: *quorum,
+            fields,
+            until: waiting.until,
+        })
+    }
+}

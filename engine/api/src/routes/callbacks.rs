@@ -1,0 +1,85 @@
+//! Answers of systems that steps have called: the one-time token in the path is all that is asked.
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{Extensions, HeaderMap, StatusCode},
+    routing::post,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::schema;
+use crate::{
+    access::{Need, Principal, Role},
+    commands::CallbackOutcome,
+    endpoint::{Answer, Endpoint, Method},
+    extract::Path,
+    limit,
+    problem::Problem,
+    server::Api,
+};
+
+/// Characters of a token; a longer one is refused unread.
+const MAX_TOKEN: usize = 256;
+
+/// What became of an answer.
+#[derive(Debug, Serialize, JsonSchema)]
+struct CallbackRecord {
+    /// `taken`, or `duplicate`: the call was answered before, and this answer changes nothing.
+    status: &'static str,
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![Endpoint {
+        method: Method::Post,
+        path: "/callbacks/{token}",
+        need: Need::Nothing,
+        summary: "Answer a call that waits; the body is the output of the step, absent: null",
+        query: &[],
+        body: Some(schema::<Json>),
+        answer: Answer::Json(schema::<CallbackRecord>),
+        route: || post(answer),
+    }]
+}
+
+async fn answer(
+    State(api): State<Api>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: Bytes,
+) -> Result<axum::Json<CallbackRecord>, Problem> {
+    let fits =
+        (1..=MAX_TOKEN).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
+    // Whatever the content type says: systems that call back send all kinds.
+    let output = if body.is_empty() {
+        Json::Null
+    } else {
+        let read = serde_json::from_slice(&body);
+        read.map_err(|error| Problem::bad_request(format!("the body is no JSON: {error}")))?
+    };
+    let (outcome, run) = if fits {
+        api.commands().callback(token, output).await?
+    } else {
+        (CallbackOutcome::Unknown, None)
+    };
+    let status = match outcome {
+        CallbackOutcome::Taken => "taken",
+        CallbackOutcome::Duplicate => "duplicate",
+        CallbackOutcome::Expired => {
+            return Err(Problem::new(StatusCode::GONE, "the time to answer is over"));
+        }
+        CallbackOutcome::Unknown => {
+            api.limiter().failed(limit::address(&extensions, &headers))?;
+            return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such callback"));
+        }
+    };
+    if let (CallbackOutcome::Taken, Some(run)) = (outcome, run) {
+        let repo = api.store().run(&run).await?.and_then(|row| row.repo);
+        let who = Principal { name: "callback".to_owned(), role: Role::Reader, repo: repo.clone() };
+        api.trail(&who, "run.callback", (run.as_str(), repo), json!({})).await?;
+    }
+    Ok(axum::Json(CallbackRecord { status }))
+}

@@ -1,0 +1,107 @@
+//! Watched repositories: listed, added from a forge, removed. One on the server's own machine is added
+//! and removed there, for its hook is a file.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    routing::{delete, get, post},
+};
+use serde_json::json;
+
+use super::schema;
+use crate::{
+    access::{Need, Role},
+    commands::RepoRequest,
+    endpoint::{Answer, Endpoint, Method},
+    extract::{Caller, Json, Path, repo_of},
+    problem::Problem,
+    records::place::RepoRecord,
+    scope::{hook_scope_of, is_repo_name},
+    server::Api,
+};
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let list = Endpoint {
+        method: Method::Get,
+        path: "/api/v1/repositories",
+        need: Need::Role(Role::Reader),
+        summary: "Watched repositories, by name; the webhook's path only for admins",
+        query: &[],
+        body: None,
+        answer: Answer::Json(schema::<Vec<RepoRecord>>),
+        route: || get(list),
+    };
+    vec![
+        Endpoint {
+            method: Method::Post,
+            need: Need::Everywhere(Role::Admin),
+            summary: "Watch a repository of a forge, or change what is known of it",
+            body: Some(schema::<RepoRequest>),
+            answer: Answer::Created(schema::<RepoRecord>),
+            route: || post(add),
+            ..list.clone()
+        },
+        Endpoint {
+            method: Method::Delete,
+            path: "/api/v1/repositories/{repository}",
+            need: Need::Everywhere(Role::Admin),
+            summary: "Stop watching a repository; its runs stay. Write `/` in its name as %2F",
+            answer: Answer::Nothing,
+            route: || delete(remove),
+            ..list.clone()
+        },
+        list,
+    ]
+}
+
+async fn list(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+) -> Result<axum::Json<Vec<RepoRecord>>, Problem> {
+    let rows = api.store().repos().await?;
+    let seen = rows.iter().filter(|row| caller.sees(Some(&row.name)));
+    let mut records: Vec<_> = seen.map(RepoRecord::of).collect();
+    if caller.role < Role::Admin {
+        // Half of a hook's credential.
+        records.iter_mut().for_each(|record| record.webhook = None);
+    }
+    Ok(axum::Json(records))
+}
+
+async fn add(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Json(request): Json<RepoRequest>,
+) -> Result<(StatusCode, axum::Json<RepoRecord>), Problem> {
+    if !is_repo_name(&request.name) {
+        return Err(Problem::bad_request("`name` is owner/name"));
+    }
+    if !matches!(request.forge.as_str(), "github" | "gitlab" | "gitea" | "forgejo") {
+        return Err(Problem::bad_request("`forge` is github, gitlab, gitea or forgejo"));
+    }
+    let name = request.name.clone();
+    let what = json!({"forge": request.forge, "default_branch": request.default_branch});
+    api.commands().add_repo(request, caller.name.clone()).await?;
+    api.trail(&caller, "repo.add", (&name, Some(name.clone())), what).await?;
+    let row = repo_of(&api, &caller, &name).await?;
+    Ok((StatusCode::CREATED, axum::Json(RepoRecord::of(&row))))
+}
+
+async fn remove(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let row = repo_of(&api, &caller, &name).await?;
+    if row.forge == "local" {
+        return Err(Problem::conflict(
+            "it lies on the server's machine, with a hook: use `plue repo rm` there",
+        ));
+    }
+    api.store().repo_remove(&row.name).await?;
+    for secret in api.store().secrets(Some(&hook_scope_of(&row.name))).await? {
+        api.store().forget_secret(&secret.scope, &secret.name).await?;
+    }
+    api.trail(&caller, "repo.remove", (&name, Some(name.clone())), json!({})).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
