@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use plue_runtime::Clock;
+use tower_http::timeout::TimeoutLayer;
 
 use crate::{
     problem::Problem,
@@ -80,9 +81,11 @@ impl Limiter {
     }
 }
 
-/// Puts the limits of webhooks before their routes.
+/// Puts the limits of webhooks before their routes, and one on how long a delivery may take to come.
 pub fn hooks(api: Api, routes: axum::Router) -> axum::Router {
-    routes.layer(middleware::from_fn_with_state(api, before_hook))
+    let slow =
+        TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, api.limits().hook_within);
+    routes.layer(slow).layer(middleware::from_fn_with_state(api, before_hook))
 }
 
 async fn before_hook(State(api): State<Api>, request: Request, next: Next) -> Response {

@@ -37,6 +37,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// From the head of a request to the answer; streams may go on.
     pub answer_within: Duration,
+    /// From the head of a webhook's delivery, which may be long, to its answer.
+    pub hook_within: Duration,
     /// A stream says that it is alive this often, and looks at the store without being woken.
     pub heartbeat: Duration,
     /// How often somebody may ask.
@@ -85,6 +87,7 @@ impl Default for Limits {
         Self {
             body_bytes: 2 * 1024 * 1024,
             answer_within: Duration::from_secs(30),
+            hook_within: Duration::from_secs(120),
             heartbeat: Duration::from_secs(1),
             rates: Rates::default(),
         }

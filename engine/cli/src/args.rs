@@ -36,6 +36,10 @@ pub struct Global {
     /// Database URL instead of the SQLite file in the state directory
     #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
+    /// Work with the runs of this server instead of this machine's; its token is taken from
+    /// `PLUE_TOKEN` or the configuration, never from an argument
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
     /// When to use colours
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub color: Option<ColorChoice>,

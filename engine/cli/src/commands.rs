@@ -7,6 +7,7 @@ use crate::{
     app::App,
     args::Command,
     failure::{Failure, Outcome, from_store},
+    remote,
 };
 
 pub mod agent;
@@ -24,7 +25,7 @@ pub mod export;
 pub mod git;
 mod hash;
 mod list;
-mod logs;
+pub(crate) mod logs;
 pub mod open;
 pub mod plan;
 pub mod prompt;
@@ -33,11 +34,11 @@ mod rerun;
 mod resume;
 pub mod retry;
 mod run;
-mod runs;
+pub(crate) mod runs;
 mod schema;
 pub mod secret;
 pub mod serve;
-mod status;
+pub(crate) mod status;
 pub mod task;
 pub mod template;
 pub mod test;
@@ -46,6 +47,11 @@ mod validate;
 
 /// Runs a command.
 pub fn dispatch(command: Command, app: &App) -> Outcome {
+    if let Some(server) = &app.loaded.config.server
+        && !remote::is_local(&command)
+    {
+        return remote::dispatch(command, server, app);
+    }
     match command {
         Command::Run(args) => run::run(args, app),
         Command::Plan(args) => plan::run(args, app),

@@ -38,6 +38,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Database URL; absent: `plue.db` in the state directory.
     pub database: Option<String>,
+    /// The server that commands talk to; absent: they work on this machine.
+    pub server: Option<String>,
+    /// What they show it of who asks.
+    pub token: Option<Hidden>,
     /// `auto`, `always` or `never`.
     pub color: String,
     /// Where a command writes its metrics at its end; absent: nowhere.
@@ -116,6 +120,11 @@ pub struct RunnerConfig {
     pub log_limit_bytes: u64,
 }
 
+/// A value that is not shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
 /// Which layer set a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -162,6 +171,8 @@ impl Config {
         Self {
             state_dir: environment.state_dir(),
             database: None,
+            server: None,
+            token: None,
             color: "auto".to_owned(),
             metrics_file: None,
             max_parallel: None,
@@ -180,6 +191,21 @@ impl Config {
                 log_limit_bytes: 100 * 1024 * 1024,
             },
         }
+    }
+}
+
+// === impl Hidden ===
+
+impl Hidden {
+    /// The text, for whoever it is meant for.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 
@@ -290,6 +316,9 @@ impl Layers {
         }
         if let Some(url) = &global.database {
             self.set("database", Value::String(url.clone()), Origin::Flag("--database"));
+        }
+        if let Some(url) = &global.server {
+            self.set("server", Value::String(url.clone()), Origin::Flag("--server"));
         }
         if let Some(path) = &global.metrics_file {
             let value = Value::String(path.display().to_string());

@@ -232,7 +232,8 @@ impl<'a, W: Write> Follower<'a, W> {
                     _ => String::new(),
                 };
                 let why = reason.map_or(String::new(), |text| format!(": {text}"));
-                self.live.ended(view, &format!("{}{took}{why}", view.status))?;
+                let words = format!("{}{took}{why}", view.status);
+                self.live.ended(view.status, view.step.as_str(), &words)?;
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ mod follow;
 mod metrics;
 mod output;
 mod records;
+mod remote;
 mod render;
 mod sources;
 mod talk;

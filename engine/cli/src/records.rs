@@ -3,11 +3,12 @@
 //! Must not print. Every document has `schema_version`; a field never changes its meaning.
 
 use jiff::Timestamp;
+pub use plue_api::records::{RunRecord, StepRecord, told::StatusRecord};
 use plue_plan::{
     Diagnostic,
     schema::{Published, of},
 };
-use plue_store::{AttemptRow, RunRow, StepRow};
+use plue_store::AttemptRow;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -16,7 +17,6 @@ pub mod event;
 pub mod server;
 pub mod story;
 pub mod texts;
-pub mod waiting;
 
 /// The version of all documents.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -51,15 +51,9 @@ pub struct Runs {
 pub struct Status {
     /// Always 1.
     pub schema_version: u32,
-    /// The run.
-    pub run: RunRecord,
-    /// Its steps in the order of the plan, then hooks.
-    pub steps: Vec<StepRecord>,
-    /// The plan's `outputs`, once all its steps ended well.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outputs: Option<Json>,
-    /// What is waited for outside of plue.
-    pub waiting: Vec<waiting::WaitingRecord>,
+    /// The run, its steps, and what it waits for.
+    #[serde(flatten)]
+    pub told: StatusRecord,
 }
 
 /// `plue list`
@@ -196,61 +190,6 @@ pub struct ConfigRecord {
     pub origin: String,
 }
 
-/// One run.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct RunRecord {
-    /// Its id.
-    pub id: String,
-    /// Name of its plan.
-    pub workflow: String,
-    /// Hash of its plan.
-    pub plan: String,
-    /// `queued`, `running`, `waiting`, `success`, `failed`, `cancelled` or `timed_out`.
-    pub status: String,
-    /// Why, if there is something to say.
-    pub reason: Option<String>,
-    /// `owner/name`, if known.
-    pub repository: Option<String>,
-    /// The commit.
-    pub sha: Option<String>,
-    /// The branch.
-    pub branch: Option<String>,
-    /// RFC 3339.
-    pub created_at: String,
-    /// RFC 3339.
-    pub started_at: Option<String>,
-    /// RFC 3339.
-    pub ended_at: Option<String>,
-    /// From start to end, in milliseconds.
-    pub duration_ms: Option<i64>,
-}
-
-/// One step of a run, in its current visit.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct StepRecord {
-    /// Its id.
-    pub step: String,
-    /// `pending`, `queued`, `running`, `waiting`, `success`, `failed`, `skipped`, `cancelled` or
-    /// `timed_out`.
-    pub status: String,
-    /// Why, if there is something to say.
-    pub reason: Option<String>,
-    /// How many times it was entered.
-    pub visit: u32,
-    /// Attempts in this visit.
-    pub attempts: u32,
-    /// RFC 3339.
-    pub ready_at: Option<String>,
-    /// RFC 3339.
-    pub started_at: Option<String>,
-    /// RFC 3339.
-    pub ended_at: Option<String>,
-    /// From start to end, in milliseconds.
-    pub duration_ms: Option<i64>,
-    /// Its output.
-    pub output: Json,
-}
-
 /// One attempt of a step.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct AttemptRecord {
@@ -346,49 +285,6 @@ pub enum Level {
     Warn,
     /// Nothing can run.
     Fail,
-}
-
-// === impl RunRecord ===
-
-impl RunRecord {
-    /// The record of a row.
-    pub fn of(row: &RunRow) -> Self {
-        Self {
-            id: row.id.to_string(),
-            workflow: row.workflow.clone(),
-            plan: row.plan.to_string(),
-            status: row.view.status.to_string(),
-            reason: row.view.reason.clone(),
-            repository: row.repo.clone(),
-            sha: row.sha.clone(),
-            branch: row.branch.clone(),
-            created_at: row.created_at.to_string(),
-            started_at: text(row.view.started_at),
-            ended_at: text(row.view.ended_at),
-            duration_ms: milliseconds(row.view.started_at, row.view.ended_at),
-        }
-    }
-}
-
-// === impl StepRecord ===
-
-impl StepRecord {
-    /// The record of a row.
-    pub fn of(row: &StepRow) -> Self {
-        let view = &row.view;
-        Self {
-            step: view.step.to_string(),
-            status: view.status.to_string(),
-            reason: view.reason.as_ref().map(ToString::to_string),
-            visit: view.visit,
-            attempts: view.attempts,
-            ready_at: text(view.ready_at),
-            started_at: text(view.started_at),
-            ended_at: text(view.ended_at),
-            duration_ms: milliseconds(view.started_at, view.ended_at),
-            output: view.output.clone(),
-        }
-    }
 }
 
 // === impl AttemptRecord ===

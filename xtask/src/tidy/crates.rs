@@ -19,7 +19,7 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
     ("handlebars", &["plue-prompts"]),
     ("kube", &["plue-pool"]),
     ("pyo3", &["plue-evaluator"]),
-    ("reqwest", &["plue-executor", "plue-forge", "plue-llm"]),
+    ("reqwest", &["plue-cli", "plue-executor", "plue-forge", "plue-llm"]),
     ("sqlx", &["plue-store"]),
 ];
 /// Crates where one small named module may use `unsafe` (Python's C interface; `fork`).

@@ -80,68 +80,64 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         answer: Answer::Json(schema::<RunRecord>),
         route: || get(show),
     };
+    let list = Endpoint {
+        path: "/api/v1/runs",
+        summary: "Runs, newest first",
+        query: &[STATUS, WORKFLOW, REPOSITORY, LIMIT, CURSOR],
+        answer: Answer::Json(schema::<Page<RunRecord>>),
+        route: || get(list),
+        ..one.clone()
+    };
+    let find = Endpoint {
+        path: "/api/v1/find/runs",
+        summary: "The runs whose id begins with a text, at most two; or the newest, `last`",
+        query: &[ID],
+        answer: Answer::Json(schema::<Vec<RunRecord>>),
+        route: || get(find),
+        ..one.clone()
+    };
+    let status = Endpoint {
+        path: "/api/v1/runs/{run}/status",
+        summary: "A run, its steps, its outputs, and what it waits for",
+        answer: Answer::Json(schema::<StatusRecord>),
+        route: || get(status),
+        ..one.clone()
+    };
+    [vec![list, find, status], changes(&one), vec![one]].concat()
+}
+
+fn changes(one: &Endpoint) -> Vec<Endpoint> {
+    let change = Endpoint { method: Method::Post, need: Need::Role(Role::Writer), ..one.clone() };
     vec![
         Endpoint {
             path: "/api/v1/runs",
-            summary: "Runs, newest first",
-            query: &[STATUS, WORKFLOW, REPOSITORY, LIMIT, CURSOR],
-            answer: Answer::Json(schema::<Page<RunRecord>>),
-            route: || get(list),
-            ..one.clone()
-        },
-        Endpoint {
-            method: Method::Post,
-            path: "/api/v1/runs",
-            need: Need::Role(Role::Writer),
             summary: "Ask for a run; with an Idempotency-Key however often, it is one run",
             body: Some(schema::<RunRequest>),
             answer: Answer::Created(schema::<RunRecord>),
             route: || post(create),
-            ..one.clone()
+            ..change.clone()
         },
         Endpoint {
-            path: "/api/v1/find/runs",
-            summary: "The runs whose id begins with a text, at most two; or the newest, `last`",
-            query: &[ID],
-            answer: Answer::Json(schema::<Vec<RunRecord>>),
-            route: || get(find),
-            ..one.clone()
-        },
-        Endpoint {
-            path: "/api/v1/runs/{run}/status",
-            summary: "A run, its steps, its outputs, and what it waits for",
-            answer: Answer::Json(schema::<StatusRecord>),
-            route: || get(status),
-            ..one.clone()
-        },
-        Endpoint {
-            method: Method::Post,
             path: "/api/v1/runs/{run}/rerun",
-            need: Need::Role(Role::Writer),
             summary: "A new run of the same plan, event and inputs; takes an Idempotency-Key",
             answer: Answer::Created(schema::<RunRecord>),
             route: || post(rerun),
-            ..one.clone()
+            ..change.clone()
         },
         Endpoint {
-            method: Method::Post,
             path: "/api/v1/runs/{run}/cancel",
-            need: Need::Role(Role::Writer),
             summary: "Stop a run; a second time with `kill` at once",
             body: Some(schema::<Cancel>),
             route: || post(cancel),
-            ..one.clone()
+            ..change.clone()
         },
         Endpoint {
-            method: Method::Post,
             path: "/api/v1/runs/{run}/retry",
-            need: Need::Role(Role::Writer),
             summary: "Let an ended run go on",
             body: Some(schema::<RetryRequest>),
             route: || post(retry),
-            ..one.clone()
+            ..change
         },
-        one,
     ]
 }
 

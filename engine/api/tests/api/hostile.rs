@@ -52,6 +52,25 @@ async fn ids_from_strangers_are_looked_up_and_never_believed() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_comes_keeps_nobody_waiting() {
+    let soon = std::time::Duration::from_millis(20);
+    let limits = Limits { answer_within: soon, hook_within: soon, ..Limits::default() };
+    let server = Server::with(limits).await;
+    let token = server.token(Role::Writer, None).await;
+    let never = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let request = Request::post("/api/v1/runs").header("content-type", "application/json");
+    let request = request.header("authorization", format!("Bearer {token}"));
+    let answer = server.send(request.body(never()).unwrap()).await;
+    assert_eq!(answer.status.as_u16(), 504);
+    let answer = server.send(Request::post("/callbacks/x").body(never()).unwrap()).await;
+    assert_eq!(answer.status.as_u16(), 504);
+    let read = axum::routing::post(|_: axum::body::Bytes| async {});
+    let routes = plue_api::limit::hooks(server.api.clone(), axum::Router::new().route("/h", read));
+    let request = Request::post("/h").body(never()).unwrap();
+    assert_eq!(tower::ServiceExt::oneshot(routes, request).await.unwrap().status().as_u16(), 408);
+}
+
+#[tokio::test]
 async fn no_answer_may_be_sniffed_framed_or_kept() {
     let server = Server::start().await;
     let token = server.token(Role::Reader, None).await;

@@ -20,7 +20,11 @@ pub(super) fn run(command: &ConfigCommand, app: &App) -> Outcome {
         let pointer = format!("/{}", key.name.replace('.', "/"));
         let value = config.pointer(&pointer).cloned().unwrap_or_default();
         // A database URL may hold a password.
-        let value = if key.name == "database" { redacted(value) } else { value };
+        let value = match key.name {
+            "database" | "server" => redacted(value),
+            "token" if !value.is_null() => "***".into(),
+            _ => value,
+        };
         ConfigRecord { key: key.name, value, origin: app.origin(key.name).to_string() }
     });
     let document = ConfigShown { schema_version: SCHEMA_VERSION, config: rows.collect() };

@@ -11,7 +11,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome},
     output,
-    records::{Status, StepRecord},
+    records::{StatusRecord, StepRecord},
     terminal::sanitize,
     wiring,
 };
@@ -45,8 +45,8 @@ pub(super) fn run(command: &DocCommand, app: &App) -> Outcome {
             Some(row) => row.id,
             None => one_run(&store, &args.task).await?,
         };
-        let (document, loaded, _) = status::document(&store, &run).await?;
-        Ok((document, loaded.plan.goal.clone()))
+        let (document, loaded) = status::document(&store, &run).await?;
+        Ok((document.told, loaded.plan.goal.clone()))
     })?;
     let text = report(&document, goal.as_deref());
     match &args.file {
@@ -58,7 +58,7 @@ pub(super) fn run(command: &DocCommand, app: &App) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn report(document: &Status, goal: Option<&str>) -> String {
+fn report(document: &StatusRecord, goal: Option<&str>) -> String {
     let run = &document.run;
     let mut text = format!("# {}: {}\n\n", plain(&run.workflow), run.status);
     let mut line = |name: &str, value: Option<&str>| {
@@ -71,8 +71,8 @@ fn report(document: &Status, goal: Option<&str>) -> String {
     line("plan", Some(&run.plan));
     line("commit", run.sha.as_deref());
     line("branch", run.branch.as_deref());
-    line("started", run.started_at.as_deref());
-    line("ended", run.ended_at.as_deref());
+    line("started", run.started_at.map(|at| at.to_string()).as_deref());
+    line("ended", run.ended_at.map(|at| at.to_string()).as_deref());
     line("why", run.reason.as_deref());
     text.push_str("\n## Steps\n\n| step | status | visit | attempts | took | why |\n|---|---|---|---|---|---|\n");
     for step in &document.steps {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 mod raw;
-mod writer;
+pub(crate) mod writer;
 
 use writer::{Shape, Writer};
 
@@ -115,7 +115,7 @@ async fn print(
     };
     let mut lines = Vec::new();
     for attempt in attempts {
-        let mut writer = Writer::new(shape, attempt, app);
+        let mut writer = Writer::new(shape, attempt.into(), app);
         raw::read(store, attempt, args.tail, |piece| writer.take(piece)).await?;
         let records = writer.end()?;
         if args.output == Format::Jsonl {
@@ -181,6 +181,6 @@ async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> O
 }
 
 fn width(attempts: &[AttemptRow]) -> usize {
-    let names = attempts.iter().map(|attempt| writer::name(attempt).chars().count());
+    let names = attempts.iter().map(|attempt| writer::name(&attempt.into()).chars().count());
     names.max().unwrap_or(0)
 }

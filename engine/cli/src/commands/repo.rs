@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueEnum};
+use plue_api::scope::is_repo_name;
 use plue_runtime::{Clock, Ids};
 use plue_server::secrets::{HOOK_SECRET, hook_scope_of};
 use plue_store::{DeliveryRow, DeliveryState, RepoRow, Store};
@@ -118,7 +119,7 @@ pub(super) fn run(command: &RepoCommand, app: &App) -> Outcome {
 // === impl ForgeName ===
 
 impl ForgeName {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Github => "github",
@@ -130,11 +131,7 @@ impl ForgeName {
 }
 
 fn add(args: &AddRepoArgs, app: &App) -> Outcome {
-    let is_name = |part: &str| {
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-        !part.is_empty() && !part.starts_with('.') && part.chars().all(plain)
-    };
-    if args.name.len() > 256 || !args.name.contains('/') || !args.name.split('/').all(is_name) {
+    if !is_repo_name(&args.name) {
         return Err(Failure::usage(format!("a repository is not named {:?}", args.name))
             .hint("write owner/name"));
     }
@@ -200,7 +197,7 @@ fn bare(path: &str) -> Result<String, Failure> {
     full.to_str().map(str::to_owned).ok_or_else(|| wrong("the path is not UTF-8"))
 }
 
-fn read_secret(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     if text.trim().is_empty() {
@@ -250,16 +247,18 @@ fn list(args: &ListReposArgs, app: &App) -> Outcome {
         let rows = store.repos().await.map_err(|error| from_store(&error))?;
         let repos = rows.iter().map(RepoRecord::of).collect();
         let document = Repos { schema_version: SCHEMA_VERSION, repos };
-        output::list(args.output, &document, &document.repos, || {
-            let rows = document.repos.iter().map(|repo| {
-                let cells = [&repo.name, &repo.forge, &repo.default_branch, &repo.url];
-                cells.map(table::plain).to_vec()
-            });
-            let head = ["NAME", "FORGE", "BRANCH", "FROM"];
-            table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
-        })?;
+        output::list(args.output, &document, &document.repos, || table_of(&document.repos, app))?;
         Ok(Exit::Ok)
     })
+}
+
+pub(crate) fn table_of(repos: &[RepoRecord], app: &App) -> String {
+    let rows = repos.iter().map(|repo| {
+        let cells = [&repo.name, &repo.forge, &repo.default_branch, &repo.url];
+        cells.map(table::plain).to_vec()
+    });
+    let head = ["NAME", "FORGE", "BRANCH", "FROM"];
+    table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
 }
 
 fn remove(args: &RemoveRepoArgs, app: &App) -> Outcome {

@@ -2,7 +2,7 @@
 
 use plue_flow::RunStatus;
 use plue_runtime::Clock;
-use plue_store::{RunFilter, RunRow};
+use plue_store::RunFilter;
 
 use crate::{
     app::App,
@@ -12,6 +12,7 @@ use crate::{
     output,
     records::{RunRecord, Runs, SCHEMA_VERSION},
     render::{table, words},
+    terminal::Style,
     wiring,
 };
 
@@ -32,13 +33,13 @@ pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
         };
         let runs = rows.iter().map(RunRecord::of).collect();
         let document = Runs { schema_version: SCHEMA_VERSION, runs };
-        output::list(args.output, &document, &document.runs, || shown(&rows, app))?;
+        output::list(args.output, &document, &document.runs, || shown(&document.runs, app))?;
         Ok(Exit::Ok)
     })
 }
 
 /// `failed`, or several with commas.
-fn statuses(text: &str) -> Result<Vec<RunStatus>, Failure> {
+pub(crate) fn statuses(text: &str) -> Result<Vec<RunStatus>, Failure> {
     let one = |word: &str| {
         word.parse().map_err(|error: plue_flow::status::UnknownStatus| {
             let known: Vec<_> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
@@ -48,17 +49,17 @@ fn statuses(text: &str) -> Result<Vec<RunStatus>, Failure> {
     text.split(',').map(str::trim).map(one).collect()
 }
 
-fn shown(rows: &[RunRow], app: &App) -> String {
+pub(crate) fn shown(runs: &[RunRecord], app: &App) -> String {
     let now = Clock::real().now();
-    let cells = rows.iter().map(|row| {
-        let view = &row.view;
-        let took = view.started_at.map(|from| words::duration(from, view.ended_at.unwrap_or(now)));
+    let cells = runs.iter().map(|run| {
+        let took = run.started_at.map(|from| words::duration(from, run.ended_at.unwrap_or(now)));
+        let style = run.status.parse().map_or(Style::Dim, words::run_style);
         vec![
-            table::plain(row.id.to_string()),
-            (view.status.to_string(), words::run_style(view.status)),
-            table::plain(&row.workflow),
-            table::plain(row.branch.as_deref().unwrap_or("-")),
-            table::plain(words::time(row.created_at)),
+            table::plain(&run.id),
+            (run.status.clone(), style),
+            table::plain(&run.workflow),
+            table::plain(run.branch.as_deref().unwrap_or("-")),
+            table::plain(words::time(run.created_at)),
             table::plain(took.unwrap_or_else(|| "-".to_owned())),
         ]
     });

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use plue_api::scope::is_secret_name;
 use plue_store::{
     Store,
     secret::{EVERYWHERE, MAX_SECRET_BYTES, SecretRow},
@@ -99,12 +100,27 @@ pub(super) fn run(command: &SecretCommand, app: &App) -> Outcome {
 
 fn set(args: &SetArgs, app: &App) -> Outcome {
     let SetArgs { name, from_file, scope } = args;
-    if !is_name(name) {
+    if !is_secret_name(name) {
         let message = format!("a secret is not named {name:?}");
         return Err(Failure::usage(message)
             .hint("upper-case letters, digits and `_`, no digit first: DEPLOY_TOKEN"));
     }
     let scope = scope.name(app)?;
+    let text = text_of(name, from_file.as_deref())?;
+    let keys = vault::make_keys(app)?;
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let stored = store.put_secret(&keys, &scope, name, &text).await;
+        stored.map_err(|error| vault::from_secret(&error, app))?;
+        if app.verbosity >= 0 {
+            output::say(&format!("{name} is set for {}", shown(&scope)));
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+/// The text of a secret, from a file or from standard input.
+pub(crate) fn text_of(name: &str, from_file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let text = match from_file {
         Some(path) => read_file(path)?,
         None => read_stdin(name)?,
@@ -117,16 +133,7 @@ fn set(args: &SetArgs, app: &App) -> Outcome {
         return Err(Failure::usage("the secret holds a NUL character")
             .hint("it reaches a step as a variable; encode it, for example with base64"));
     }
-    let keys = vault::make_keys(app)?;
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let stored = store.put_secret(&keys, &scope, name, &text).await;
-        stored.map_err(|error| vault::from_secret(&error, app))?;
-        if app.verbosity >= 0 {
-            output::say(&format!("{name} is set for {}", shown(&scope)));
-        }
-        Ok(Exit::Ok)
-    })
+    Ok(text)
 }
 
 fn list(args: &ListSecretsArgs, app: &App) -> Outcome {
@@ -145,16 +152,20 @@ fn list(args: &ListSecretsArgs, app: &App) -> Outcome {
         let secrets = rows.into_iter().map(record).collect();
         let document = Secrets { schema_version: SCHEMA_VERSION, secrets };
         output::list(args.output, &document, &document.secrets, || {
-            let cells = document.secrets.iter().map(|secret| {
-                let scope = secret.repository.as_deref().unwrap_or("all repositories");
-                let cells = [&secret.name, scope, &secret.updated_at, &secret.key_id];
-                cells.map(table::plain).to_vec()
-            });
-            let head = ["NAME", "FOR", "SET", "KEY"];
-            table::render(&head, &cells.collect::<Vec<_>>(), &app.stdout)
+            table_of(&document.secrets, app)
         })?;
         Ok(Exit::Ok)
     })
+}
+
+pub(crate) fn table_of(secrets: &[SecretRecord], app: &App) -> String {
+    let cells = secrets.iter().map(|secret| {
+        let scope = secret.repository.as_deref().unwrap_or("all repositories");
+        let cells = [&secret.name, scope, &secret.updated_at.to_string(), &secret.key_id];
+        cells.map(table::plain).to_vec()
+    });
+    let head = ["NAME", "FOR", "SET", "KEY"];
+    table::render(&head, &cells.collect::<Vec<_>>(), &app.stdout)
 }
 
 fn remove(args: &RemoveArgs, app: &App) -> Outcome {
@@ -171,15 +182,6 @@ fn remove(args: &RemoveArgs, app: &App) -> Outcome {
         }
         Ok(Exit::Ok)
     })
-}
-
-/// As a plan may spell it: it is also the name of a variable.
-fn is_name(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    let first = name.chars().next();
-    first.is_some_and(|c| !c.is_ascii_digit())
-        && name.len() <= plue_plan::limits::MAX_ID_LEN
-        && name.chars().all(fits)
 }
 
 /// New key first, old ones behind it; then the secrets; then the old ones go. Interrupted anywhere,
@@ -227,8 +229,8 @@ fn record(row: SecretRow) -> SecretRecord {
         name: row.name,
         repository: Some(row.scope).filter(|scope| scope != EVERYWHERE),
         key_id: row.key_id,
-        created_at: row.created_at.to_string(),
-        updated_at: row.updated_at.to_string(),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Kind {
 pub const KEYS: &[Key] = &[
     key("state_dir", "PLUE_STATE_DIR", Kind::Text, false),
     key("database", "PLUE_DATABASE", Kind::Text, false),
+    key("server", "PLUE_SERVER", Kind::Text, false),
+    key("token", "PLUE_TOKEN", Kind::Text, false),
     key("color", "PLUE_COLOR", Kind::Text, false),
     key("metrics_file", "PLUE_METRICS_FILE", Kind::Text, false),
     key("max_parallel", "PLUE_MAX_PARALLEL", Kind::Integer, true),

@@ -6,6 +6,7 @@ fn no_flags() -> Global {
     Global {
         state_dir: None,
         database: None,
+        server: None,
         color: None,
         verbose: 0,
         quiet: false,

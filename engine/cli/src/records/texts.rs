@@ -2,6 +2,7 @@
 //!
 //! Must not hold the text of a secret.
 
+pub use plue_api::records::place::SecretRecord;
 use plue_plan::{
     Diagnostic,
     schema::{Published, of},
@@ -140,21 +141,6 @@ pub struct Secrets {
     pub schema_version: u32,
     /// Those for all repositories first, then by name.
     pub secrets: Vec<SecretRecord>,
-}
-
-/// What may be shown of a secret.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct SecretRecord {
-    /// Its name.
-    pub name: String,
-    /// The repository that it belongs to; absent: all of them.
-    pub repository: Option<String>,
-    /// The id of the master key that it is sealed under.
-    pub key_id: String,
-    /// When it was set for the first time.
-    pub created_at: String,
-    /// When it was set last.
-    pub updated_at: String,
 }
 
 /// `plue template list`

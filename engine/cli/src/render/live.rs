@@ -9,7 +9,7 @@ use std::{
     io::{self, Write},
 };
 
-use plue_flow::{StepStatus, StepView};
+use plue_flow::StepStatus;
 use unicode_width::UnicodeWidthChar as _;
 
 use super::words;
@@ -104,9 +104,9 @@ impl<W: Write> Live<W> {
     ///
     /// # Errors
     /// The stream is closed.
-    pub fn ended(&mut self, view: &StepView, words: &str) -> io::Result<()> {
-        self.flush(view.step.as_str())?;
-        self.note(view.status, view.step.as_str(), words)
+    pub fn ended(&mut self, status: StepStatus, step: &str, words: &str) -> io::Result<()> {
+        self.flush(step)?;
+        self.note(status, step, words)
     }
 
     /// Shows an unfinished line of a step: another attempt begins a line of its own.

@@ -29,6 +29,8 @@ mod records;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod secrets;

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::Bench;
 
-const WORKFLOW: &str = r#"
+pub(crate) const WORKFLOW: &str = r#"
 def workflow(ctx):
     who = ctx.inputs.get("who", "nobody")
     return Plan(
@@ -25,15 +25,15 @@ def workflow(ctx):
 "#;
 
 /// A server, its bare repository, and a token.
-struct Served {
-    bench: Bench,
-    server: Child,
-    address: String,
-    token: String,
+pub(crate) struct Served {
+    pub(crate) bench: Bench,
+    pub(crate) server: Child,
+    pub(crate) address: String,
+    pub(crate) token: String,
 }
 
 impl Served {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let bench = Bench::new();
         let bare = bench.home().join("app.git");
         let bare = bare.to_str().unwrap();
@@ -53,8 +53,10 @@ impl Served {
         served
     }
 
-    fn serve(&mut self) {
-        let mut command = self.bench.command(&["serve", "--listen", "127.0.0.1:0"]);
+    pub(crate) fn serve(&mut self) {
+        // The address that it had, if it had one: clients come back to it.
+        let listen = if self.address.is_empty() { "127.0.0.1:0" } else { &self.address };
+        let mut command = self.bench.command(&["serve", "--listen", listen]);
         let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -81,19 +83,19 @@ impl Served {
         (status, unchunked(head, body))
     }
 
-    fn get(&self, path: &str) -> Json {
+    pub(crate) fn get(&self, path: &str) -> Json {
         let (status, body) = self.ask("GET", path, None);
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    fn push(&self) {
+    pub(crate) fn push(&self) {
         self.bench.commit();
         self.bench.git(&["push", "-q", "origin", "HEAD:main"]);
     }
 
     /// The newest run once there are so many, ended: its stream ends with it.
-    fn run(&self, count: usize) -> Json {
+    pub(crate) fn run(&self, count: usize) -> Json {
         let runs = loop {
             let runs = self.get("/api/v1/runs");
             if runs["items"].as_array().unwrap().len() >= count {

@@ -35,7 +35,9 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 15] = [
+const FOREIGN: [&str; 17] = [
+    "PLUE_SERVER",
+    "PLUE_TOKEN",
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
     "PLUE_STATE_DIR",

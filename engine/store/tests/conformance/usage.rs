@@ -1,6 +1,7 @@
 //! Sums and lists over runs: usage, queues, and runs that wait.
 
 use plue_flow::{RunStatus, StepStatus};
+use plue_plan::RunId;
 use plue_store::{QueueRow, UsageRow};
 
 use crate::support::{at, commit, new_run, plan, step_view, success};
@@ -9,7 +10,7 @@ on_each_store! {
     async fn usage_is_summed_by_repository_within_its_period(world) {
         let store = &world.store;
         let claim = world.started("r1", "a1").await;
-        world.end(&"r1".into(), 2, success(&claim, 2)).await.unwrap();
+        world.end(&RunId::new("r1"), 2, success(&claim, 2)).await.unwrap();
         let sealed = plan("demo");
         store.put_plan(&sealed).await.unwrap();
         let mut other = new_run("r2", sealed.hash);
@@ -45,11 +46,11 @@ on_each_store! {
             waits.steps.push(step_view(status));
             store.commit(waits).await.unwrap().unwrap();
         }
-        let ids = |runs: Vec<plue_plan::RunId>| -> Vec<String> {
+        let ids = |runs: Vec<RunId>| -> Vec<String> {
             runs.iter().map(ToString::to_string).collect()
         };
         assert_eq!(ids(store.runs_that_wait(None, None, 9).await.unwrap()), ["w1", "w3"]);
-        assert_eq!(ids(store.runs_that_wait(None, Some(&"w1".into()), 9).await.unwrap()), ["w3"]);
+        assert_eq!(ids(store.runs_that_wait(None, Some(&RunId::new("w1")), 9).await.unwrap()), ["w3"]);
         assert_eq!(ids(store.runs_that_wait(None, None, 1).await.unwrap()), ["w1"]);
         assert!(store.runs_that_wait(Some("no/where"), None, 9).await.unwrap().is_empty());
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use plue_api::records::told::CauseRecord;
 use plue_executor::Loaded;
 use plue_flow::StepStatus;
 
@@ -29,7 +30,11 @@ pub(super) fn told(document: &Explained, loaded: &Loaded, app: &App) -> String {
         words::run_style(status),
         &format!("run {} {}: {status}{took}", run.id, run.workflow),
     );
-    text.line(1, Style::Plain, &format!("event {}", super::super::status::event(loaded)));
+    text.line(
+        1,
+        Style::Plain,
+        &format!("event {}", super::super::status::event(&CauseRecord::of(&loaded.source.event))),
+    );
     text.line(1, Style::Plain, &format!("plan {} from {}", run.plan, loaded.source.source));
     for event in &document.events {
         text.line(1, Style::Dim, &format!("{} {}", clock(&event.at), event.what));

@@ -28,11 +28,12 @@ pub(super) async fn write(store: &Store, args: &ExportArgs, app: &App) -> Outcom
     let root = &args.file;
     let mut workflows: BTreeMap<String, String> = BTreeMap::new();
     for run in &runs {
-        let (document, loaded, _) = status::document(store, run).await?;
-        let workflow = &document.run.workflow;
+        let (document, loaded) = status::document(store, run).await?;
+        let workflow = &document.told.run.workflow;
         let folder = slug(workflow);
         // A colon is no part of a file name everywhere.
-        let name = format!("{}-{run}.json", document.run.created_at.replace(':', "-"));
+        let name =
+            format!("{}-{run}.json", document.told.run.created_at.to_string().replace(':', "-"));
         json(&root.join("runs").join(&folder).join(&name), &document)?;
         if loaded.plan.goal.is_some() {
             json(&root.join("orchestrations").join(&folder).join(&name), &document)?;
@@ -41,7 +42,7 @@ pub(super) async fn write(store: &Store, args: &ExportArgs, app: &App) -> Outcom
     }
     for (workflow, folder) in &workflows {
         let Some(newest) = task::last(store, workflow).await? else { continue };
-        let (document, _, _) = status::document(store, &newest.id).await?;
+        let (document, _) = status::document(store, &newest.id).await?;
         json(&root.join("runs").join(folder).join("last.json"), &document)?;
         let task = TaskFile {
             schema_version: SCHEMA_VERSION,

@@ -51,7 +51,8 @@ pub(super) async fn follow(app: &App, store: &Store, run: &RunId, step: &StepId)
         let next = attempts.iter().find(|attempt| !done.contains(&attempt.claim.attempt));
         match next {
             Some(attempt) => {
-                to_its_end(store, attempt, Writer::new(shape, attempt, app), &mut changes).await?;
+                to_its_end(store, attempt, Writer::new(shape, attempt.into(), app), &mut changes)
+                    .await?;
                 done.push(attempt.claim.attempt.clone());
             }
             None if ended => return Ok(Exit::Ok),

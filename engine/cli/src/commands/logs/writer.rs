@@ -15,7 +15,7 @@ const MAX_LINE: usize = 1024 * 1024;
 
 /// How a log is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// The bytes, exactly.
     Raw,
     /// Lines that cannot act on a terminal.
@@ -31,7 +31,7 @@ pub(super) enum Shape {
 
 /// A log on its way out.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     shape: Shape,
     terminal: Terminal,
     name: String,
@@ -45,17 +45,31 @@ pub(super) struct Writer {
     records: Vec<LogLine>,
 }
 
+/// Whose log it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Whose {
+    pub(crate) step: String,
+    pub(crate) visit: u32,
+    pub(crate) number: u32,
+}
+
+impl From<&AttemptRow> for Whose {
+    fn from(row: &AttemptRow) -> Self {
+        Self { step: row.step.to_string(), visit: row.visit, number: row.number }
+    }
+}
+
 /// `test`, `test#2` for a second attempt, `test@3#1` in a third visit.
-pub(super) fn name(attempt: &AttemptRow) -> String {
+pub(crate) fn name(attempt: &Whose) -> String {
     match (attempt.visit, attempt.number) {
-        (1, 1) => attempt.step.to_string(),
+        (1, 1) => attempt.step.clone(),
         (1, number) => format!("{}#{number}", attempt.step),
         (visit, number) => format!("{}@{visit}#{number}", attempt.step),
     }
 }
 
 /// `test:12: text`.
-pub(super) fn hit(line: &LogLine, app: &App) -> String {
+pub(crate) fn hit(line: &LogLine, app: &App) -> String {
     let name = if (line.visit, line.attempt) == (1, 1) {
         line.step.clone()
     } else {
@@ -69,12 +83,12 @@ pub(super) fn hit(line: &LogLine, app: &App) -> String {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(shape: Shape, attempt: &AttemptRow, app: &App) -> Self {
+    pub(crate) fn new(shape: Shape, attempt: Whose, app: &App) -> Self {
         Self {
             shape,
             terminal: app.stdout,
-            name: name(attempt),
-            step: attempt.step.to_string(),
+            name: name(&attempt),
+            step: attempt.step,
             visit: attempt.visit,
             attempt: attempt.number,
             line: None,
@@ -84,7 +98,7 @@ impl Writer {
     }
 
     /// Takes the next piece.
-    pub(super) fn take(&mut self, piece: &LogPiece) -> Result<(), Failure> {
+    pub(crate) fn take(&mut self, piece: &LogPiece) -> Result<(), Failure> {
         match piece.stream {
             LogStream::Stdout | LogStream::Stderr => {}
             LogStream::Gap => {
@@ -111,7 +125,7 @@ impl Writer {
     }
 
     /// The rest of a log without a last line end; the records, if that is its shape.
-    pub(super) fn end(mut self) -> Result<Vec<LogLine>, Failure> {
+    pub(crate) fn end(mut self) -> Result<Vec<LogLine>, Failure> {
         if !self.partial.is_empty() {
             let mut text = String::new();
             self.finish_line(&mut text);

@@ -1,0 +1,118 @@
+//! Commands against a server (`--server`, `PLUE_SERVER`): the same words and the same output, from the
+//! API instead of the database.
+//!
+//! Must not open a database or start a run here. Reading order: [`client`], then a file for each kind
+//! of command.
+
+use crate::{
+    app::App,
+    args::Command,
+    commands::{repo::RepoCommand, secret::SecretCommand},
+    failure::{Failure, Outcome},
+    wiring,
+};
+
+mod client;
+mod events;
+mod follow;
+mod logs;
+mod place;
+mod runs;
+
+use client::Client;
+
+/// Whether a command is about this machine, whatever the server.
+pub fn is_local(command: &Command) -> bool {
+    match command {
+        Command::Plan(_)
+        | Command::Validate(_)
+        | Command::List(_)
+        | Command::Hash(_)
+        | Command::Doctor(_)
+        | Command::Completions(_)
+        | Command::Schema(_)
+        | Command::Prompt(_)
+        | Command::Git(_)
+        | Command::Test(_)
+        | Command::Agent(_)
+        | Command::Template(_)
+        | Command::Serve(_)
+        | Command::Config(_)
+        | Command::Repo(RepoCommand::Received(_)) => true,
+        Command::Run(_)
+        | Command::Runs(_)
+        | Command::Status(_)
+        | Command::Logs(_)
+        | Command::Cancel(_)
+        | Command::Approve(_)
+        | Command::Reject(_)
+        | Command::Callback(_)
+        | Command::Retry(_)
+        | Command::Rerun(_)
+        | Command::Resume(_)
+        | Command::Explain(_)
+        | Command::Build(_)
+        | Command::Doc(_)
+        | Command::Orchestration(_)
+        | Command::Artifacts(_)
+        | Command::Export(_)
+        | Command::Open(_)
+        | Command::Secret(_)
+        | Command::Event(_)
+        | Command::Repo(_)
+        | Command::Token(_) => false,
+    }
+}
+
+/// Runs a command against a server.
+pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
+    let token = app.loaded.config.token.as_ref();
+    let client = Client::new(server, token)?;
+    wiring::block_on(async {
+        match command {
+            Command::Run(args) => runs::submit(&client, &args, app).await,
+            Command::Runs(args) => runs::list(&client, &args, app).await,
+            Command::Status(args) => runs::status(&client, &args, app).await,
+            Command::Logs(args) => logs::run(&client, &args, app).await,
+            Command::Cancel(args) => runs::cancel(&client, &args, app).await,
+            Command::Approve(args) => runs::decide(&client, &args, true).await,
+            Command::Reject(args) => runs::decide(&client, &args, false).await,
+            Command::Callback(args) => runs::callback(&client, &args).await,
+            Command::Retry(args) => runs::retry(&client, &args, app).await,
+            Command::Rerun(args) => runs::rerun(&client, &args, app).await,
+            Command::Secret(SecretCommand::Rotate) => Err(not_yet("secret rotate")),
+            Command::Secret(command) => place::secret(&client, &command, app).await,
+            Command::Repo(command) => place::repo(&client, &command, app).await,
+            Command::Resume(_) => Err(not_yet("resume")),
+            Command::Explain(_) => Err(not_yet("explain")),
+            Command::Build(_) => Err(not_yet("build")),
+            Command::Doc(_) => Err(not_yet("doc")),
+            Command::Orchestration(_) => Err(not_yet("orchestration")),
+            Command::Artifacts(_) => Err(not_yet("artifacts")),
+            Command::Export(_) => Err(not_yet("export")),
+            Command::Open(_) => Err(not_yet("open")),
+            Command::Event(_) => Err(not_yet("event")),
+            Command::Token(_) => Err(not_yet("token")),
+            Command::Plan(_)
+            | Command::Validate(_)
+            | Command::List(_)
+            | Command::Hash(_)
+            | Command::Doctor(_)
+            | Command::Completions(_)
+            | Command::Schema(_)
+            | Command::Prompt(_)
+            | Command::Git(_)
+            | Command::Test(_)
+            | Command::Agent(_)
+            | Command::Template(_)
+            | Command::Serve(_)
+            | Command::Config(_) => Err(not_yet("this")),
+        }
+    })
+}
+
+/// A command that would silently be about another place.
+fn not_yet(name: &str) -> Failure {
+    Failure::usage(format!("`plue {name}` works on this machine's runs only, and a server is set"))
+        .hint("leave out --server, and set PLUE_SERVER to nothing: PLUE_SERVER= plue …")
+}

@@ -1,0 +1,239 @@
+//! `plue --server`: the command line against a real server shows what it shows without one.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use serde_json::{Value as Json, json};
+
+use crate::{
+    serve::{Served, WORKFLOW},
+    support::Said,
+};
+
+/// Asks, and then takes its time until a file is there.
+const SLOW: &str = r#"
+def workflow(ctx):
+    return Plan(
+        name="Slow",
+        triggers=[Trigger.on_manual()],
+        steps=[
+            Step.approval("ask", message="go?", approvers=["test"],
+                          fields={"type": "object", "properties": {"n": {"type": "integer"}}}),
+            Step.bash("work", "echo begun; while ! test -e \"$GO\"; do sleep 0.05; done; echo done",
+                      env={"GO": ctx.inputs["go"]}, depends_on=["ask"]),
+        ],
+        inputs={"go": Input(type="string")},
+    )
+"#;
+
+impl Served {
+    /// A command with the server, and its token in the environment.
+    fn remotely(&self, args: &[&str]) -> Said {
+        Said::of(self.remote(args).output().unwrap())
+    }
+
+    fn remote(&self, args: &[&str]) -> std::process::Command {
+        let server = format!("http://{}", self.address);
+        let mut command = self.bench.command(&[&["--server", &server], args].concat());
+        command.env("PLUE_TOKEN", &self.token);
+        command
+    }
+}
+
+#[test]
+fn row_0_23_what_is_shown_with_a_server_is_what_is_shown_without() {
+    let served = Served::start();
+    served.bench.write(".plue.py", WORKFLOW);
+    served.bench.write("src/app.txt", "one\ntwo <b>\x1b[31mred\n");
+    served.push();
+    let run = served.run(1)["id"].as_str().unwrap().to_owned();
+    for args in [
+        &["runs"][..],
+        &["runs", "--output", "json"],
+        &["runs", "--output", "jsonl", "--status", "success", "-n", "1"],
+        &["runs", "--status", "failed"],
+        &["status"],
+        &["status", &run, "--output", "json"],
+        &["status", &run[..12], "--output", "jsonl"],
+        &["logs", "last"],
+        &["logs", &run, "test"],
+        &["logs", &run, "test", "--tail", "1"],
+        &["logs", &run, "--output", "json"],
+        &["logs", &run, "build", "--output", "jsonl"],
+        &["logs", &run, "--search", "<b>"],
+        &["logs", &run, "--search", "nowhere", "--output", "json"],
+        &["logs", &run, "--follow"],
+        &["logs", &run, "test", "--follow"],
+        &["logs", &run, "tset"],
+        &["status", "nothing"],
+        &["runs", "--status", "broken"],
+        &["repo", "list", "--output", "json"],
+    ] {
+        let (here, there) = (served.bench.plue(args), served.remotely(args));
+        assert_eq!(there.code, here.code, "{args:?}: {}{}", there.stdout, there.stderr);
+        assert_eq!(there.stdout, here.stdout, "{args:?}");
+        assert_eq!(there.stderr, here.stderr, "{args:?}");
+    }
+}
+
+#[test]
+fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
+    let mut served = Served::start();
+    served.bench.write("ci.plue.py", WORKFLOW);
+    served.bench.write("slow.plue.py", SLOW);
+    served.bench.write("src/app.txt", "x\n");
+    served.push();
+    served.run(1);
+    let said = served.remotely(&["run", "CI", "--input", "who=ada"]).ends(0);
+    said.tells(&["test", "for ada", "run success", "2 succeeded, 0 failed"]);
+    let said = served.remotely(&["rerun", "last", "-v"]).ends(0);
+    said.tells(&["repeats", "for ada", "run success"]);
+    served.remotely(&["run", "None"]).ends(4).tells(&["no workflow `None`"]);
+    served.remotely(&["run", "CI", "--step", "test"]).ends(2).tells(&["--step"]);
+    let go = served.bench.home().join("go");
+    let input = format!("go={}", go.display());
+    let args = ["run", "Slow", "--input", &input, "--no-wait", "--output", "json"];
+    let run = served.remotely(&args).ends(0).json()["run"].as_str().unwrap().to_owned();
+    while served.get("/api/v1/approvals")["items"] == json!([]) {}
+    served.remotely(&["status", &run]).ends(0).tells(&["answer with: plue approve"]);
+    served.remotely(&["approve", &run, "ask", "--field", "n=many"]).ends(2);
+    served.remotely(&["approve", &run, "ask", "--field", "n=3"]).ends(0).tells(&["approved"]);
+    served.remotely(&["approve", &run, "ask"]).ends(2);
+    // Its log is followed over the death of the server.
+    let mut follow = served.remote(&["logs", "-f", &run, "work"]);
+    let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "begun");
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+    served.serve();
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "done");
+    assert!(lines.next().is_none() && follow.wait().unwrap().success());
+    let told = served.remotely(&["status", &run, "--output", "json"]).ends(0).json();
+    assert_eq!(
+        (&told["run"]["status"], &told["steps"][0]["output"]),
+        (&json!("success"), &json!({"n": 3}))
+    );
+}
+
+#[test]
+fn a_run_of_a_server_is_stopped_and_goes_on_again() {
+    let served = Served::start();
+    served.bench.write("slow.plue.py", SLOW);
+    served.push();
+    let go = served.bench.home().join("go");
+    let input = format!("go={}", go.display());
+    let start = || {
+        let args = ["run", "slow", "--input", &input, "--no-wait", "--output", "json"];
+        let said = served.remotely(&args);
+        (said.code == 0).then(|| said.json()["run"].as_str().unwrap().to_owned())
+    };
+    // The push is taken in by and by.
+    let run = loop {
+        if let Some(run) = start() {
+            break run;
+        }
+    };
+    while served.get("/api/v1/approvals")["items"] == json!([]) {}
+    served.remotely(&["approve", &run, "ask"]).ends(0);
+    served.remotely(&["cancel", &run]).ends(0).tells(&["cancelled"]);
+    served.remotely(&["cancel", &run]).ends(2).tells(&["has ended"]);
+    std::fs::write(&go, "").unwrap();
+    let said = served.remotely(&["retry", &run]).ends(0);
+    said.tells(&["goes on", "done", "run success"]);
+    let trail = served.get("/api/v1/audit");
+    let actions: Vec<&Json> = trail["items"].as_array().unwrap().iter().collect();
+    for action in ["run.create", "run.decide", "run.cancel", "run.retry"] {
+        assert!(actions.iter().any(|row| row["action"] == action), "{action}: {trail}");
+    }
+}
+
+#[test]
+fn secrets_of_a_server_are_set_and_listed_and_the_token_is_shown_nowhere() {
+    let served = Served::start();
+    let set = ["secret", "set", "DEPLOY", "--repo", "acme/app", "--from-file", "text"];
+    served.bench.write("text", "swordfish-22");
+    served.remotely(&set).ends(0).tells(&["DEPLOY is set"]);
+    let list = served.remotely(&["secret", "list", "--repo", "acme/app", "--output", "json"]);
+    let list = list.ends(0).json();
+    let names: Vec<_> =
+        list["secrets"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, [&json!("TOKEN"), &json!("DEPLOY")]);
+    served.remotely(&["secret", "rm", "DEPLOY", "--repo", "acme/app"]).ends(0);
+    served.remotely(&["secret", "rm", "DEPLOY", "--repo", "acme/app"]).ends(4);
+    served.remotely(&["secret", "set", "A", "--repo", "acme/none", "--from-file", "text"]).ends(4);
+    served.remotely(&["secret", "list"]).ends(2).tells(&["--repo OWNER/NAME"]);
+    let config = served.remotely(&["config", "show", "--origin"]).ends(0);
+    config.shows(&["***", "$PLUE_TOKEN", "--server"]);
+    assert!(!config.stdout.contains(&served.token));
+}
+
+#[test]
+fn who_has_no_good_token_or_no_server_is_told_so() {
+    let served = Served::start();
+    let mut bare = served.remote(&["runs"]);
+    bare.env_remove("PLUE_TOKEN");
+    let said = Said::of(bare.output().unwrap()).ends(4);
+    said.tells(&["does not know who asks", "PLUE_TOKEN"]);
+    let mut wrong = served.remote(&["runs"]);
+    wrong.env("PLUE_TOKEN", "plue_wrong");
+    assert_eq!(wrong.output().unwrap().status.code(), Some(4));
+    let said = served.bench.plue(&["--server", "http://127.0.0.1:1", "runs"]).ends(5);
+    said.tells(&["does not answer", "plue serve"]);
+    served.bench.plue(&["--server", "ftp://x", "runs"]).ends(2).tells(&["is no server"]);
+    let said = served.bench.plue(&["--server", "http://me:pw@x", "runs"]).ends(2);
+    assert!(!said.stderr.contains("pw"), "{}", said.stderr);
+    served.remotely(&["explain", "last"]).ends(2).tells(&["this machine's runs only"]);
+    // What is about files here stays here.
+    served.bench.write(".plue.py", WORKFLOW);
+    served.remotely(&["validate"]).ends(0);
+    // Neither the address nor the token may come from a repository.
+    served.bench.write("plue.toml", "server = \"https://evil.example\"\n");
+    served.bench.plue(&["runs"]).ends(2).tells(&["cannot be set by a repository"]);
+}
+
+#[test]
+fn hundreds_of_idle_streams_hear_the_end_and_keep_nobody_out() {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+    };
+    const STREAMS: usize = 400;
+    let served = Served::start();
+    served.bench.write("slow.plue.py", SLOW);
+    served.bench.write("ci.plue.py", WORKFLOW);
+    served.bench.write("src/app.txt", "x\n");
+    served.push();
+    served.run(1);
+    let go = served.bench.home().join("go");
+    let input = format!("go={}", go.display());
+    let args = ["run", "Slow", "--input", &input, "--no-wait", "--output", "json"];
+    let run = served.remotely(&args).ends(0).json()["run"].as_str().unwrap().to_owned();
+    let head = format!(
+        "GET /api/v1/runs/{run}/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
+        served.token
+    );
+    let streams: Vec<TcpStream> = (0..STREAMS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&served.address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    served.remotely(&["status", &run]).ends(0).shows(&["waiting"]);
+    served.remotely(&["cancel", &run]).ends(0);
+    for mut stream in streams {
+        let (mut text, mut part) = (Vec::new(), [0; 4096]);
+        // The connection stays open behind the end of the stream.
+        while !text.ends_with(b"\r\n0\r\n\r\n") {
+            let count = stream.read(&mut part).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&text));
+            text.extend_from_slice(&part[..count]);
+        }
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("run_ended") && text.contains("event: end"), "{text}");
+    }
+}

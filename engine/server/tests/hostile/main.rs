@@ -1,0 +1,4 @@
+//! Clients that mean no good, over real sockets.
+
+#[cfg(test)]
+mod listen;
