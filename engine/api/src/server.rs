@@ -88,7 +88,8 @@ impl Default for Limits {
             body_bytes: 2 * 1024 * 1024,
             answer_within: Duration::from_secs(30),
             hook_within: Duration::from_secs(120),
-            heartbeat: Duration::from_secs(1),
+            // Commits of this process and, on Postgres, of others wake streams; this is for the rest.
+            heartbeat: Duration::from_secs(5),
             rates: Rates::default(),
         }
     }

@@ -9,6 +9,7 @@
 pub mod commands;
 pub mod drive;
 pub mod error;
+pub mod inputs;
 pub mod intake;
 pub mod listen;
 pub mod mirrors;

@@ -94,7 +94,11 @@ async fn events(
 async fn batch(store: Store, run: RunId, after: u64) -> Result<Batch<FactRecord>, Error> {
     // Before the facts: if the run has ended, they are complete up to its number.
     let row = store.run(&run).await?;
-    let facts = store.journal_after(&run, after, BATCH).await?;
+    let facts = match &row {
+        // Idle streams are many.
+        Some(row) if row.seq <= after => Vec::new(),
+        Some(_) | None => store.journal_after(&run, after, BATCH).await?,
+    };
     let reached = facts.last().map_or(after, |last| last.seq);
     let last = row.is_none_or(|row| row.view.status.is_terminal() && reached >= row.seq);
     let items = facts.into_iter().map(|row| Numbered { seq: row.seq, data: FactRecord::of(row) });

@@ -102,7 +102,7 @@ pub(super) async fn submit(client: &Client, args: &RunArgs, app: &App) -> Outcom
         None => the_repository(client).await?,
     };
     let inputs = pairs("--input", &args.source.inputs)?;
-    let inputs = inputs.into_iter().map(|(name, text)| (name, value(text))).collect();
+    let inputs = inputs.into_iter().map(|(name, text)| (name, input(text))).collect();
     let request = RunRequest { repository, workflow, rev: None, inputs };
     // A key of its own: an answer that is lost on the way makes no second run if it is asked again.
     let key = Ids::random().text();
@@ -268,6 +268,16 @@ async fn tell_last_lines(client: &Client, app: &App, run: &str, step: &str) -> R
         output::say(&format!("  {}", sanitize(line, app.stderr.color)));
     }
     Ok(())
+}
+
+/// An input before anybody said what type it has: JSON if nothing of its text is lost by that (`1.10`
+/// would be), else text. The server reads it by its declared type.
+fn input(text: String) -> Json {
+    match serde_json::from_str(&text) {
+        Ok(Json::String(text)) => Json::String(text),
+        Ok(json) if json.to_string() == text => json,
+        Ok(_) | Err(_) => Json::String(text),
+    }
 }
 
 /// JSON if it is, else text.

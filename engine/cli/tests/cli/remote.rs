@@ -90,6 +90,8 @@ fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
     said.tells(&["test", "for ada", "run success", "2 succeeded, 0 failed"]);
     let said = served.remotely(&["rerun", "last", "-v"]).ends(0);
     said.tells(&["repeats", "for ada", "run success"]);
+    let said = served.remotely(&["run", "CI", "--input", "hwo=ada"]).ends(3);
+    said.tells(&["PLUE-C0006", "no input `hwo`", "did you mean `who`"]);
     served.remotely(&["run", "None"]).ends(4).tells(&["no workflow `None`"]);
     served.remotely(&["run", "CI", "--step", "test"]).ends(2).tells(&["--step"]);
     let go = served.bench.home().join("go");
