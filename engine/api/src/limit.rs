@@ -54,7 +54,7 @@ impl Default for Rates {
             token: Rate { burst: 1_000, every: Duration::from_millis(10) },
             failed: Rate { burst: 30, every: Duration::from_secs(2) },
             // A forge sends for all of its repositories from few addresses.
-            hooks: Rate { burst: 2_000, every: Duration::from_millis(10) },
+            hooks: Rate { burst: 5_000, every: Duration::from_millis(1) },
         }
     }
 }
