@@ -11,6 +11,7 @@ mod log1m;
 mod plan5000;
 mod scale;
 mod seq40_python;
+mod serve;
 mod transition;
 
 use super::{line::Line, machine::Machine};
@@ -36,6 +37,9 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "plan5000", measure: plan5000::measure },
     Case { name: "idle", measure: idle::measure },
     Case { name: "scale", measure: scale::measure },
+    Case { name: "submit", measure: serve::submit },
+    Case { name: "webhook", measure: serve::webhook },
+    Case { name: "sse", measure: serve::sse },
 ];
 
 /// What may be asked for.
