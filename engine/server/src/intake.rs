@@ -1,18 +1,13 @@
 //! Deliveries from the store, one after the other: read, fetched, planned, matched, submitted,
 //! settled. A delivery is settled last: whatever dies before that is done again and finds what it made.
 
-use plue_forge::git::{ChangedFiles, CommitId, Mirror, Since};
-use plue_planner::Trust;
-use plue_registry::{Changed, Conclusion, Happening, conclude};
+use plue_forge::git::{CommitId, Mirror};
 use plue_store::{DeliveryRow, DeliveryState, RepoRow};
-use serde_json::Map;
 
 use crate::{
     error::Error,
     occasion::{self, Occasion},
-    plans::For,
     server::Server,
-    submit::Wanted,
 };
 
 /// Deliveries that are read at once.
@@ -83,8 +78,8 @@ impl Server {
         let Some(commit) = self.commit_of(&mirror, &repo, &occasion).await? else {
             return ignored("the commit is not in the repository any more".to_owned());
         };
-        let runs = self.runs_of(delivery, &repo, &occasion, (&mirror, &commit)).await?;
-        Ok((DeliveryState::Done, runs.join("\n")))
+        let lines = self.react(delivery, &repo, &occasion, (&mirror, &commit)).await?;
+        Ok((DeliveryState::Done, lines.join("\n")))
     }
 
     /// The commit whose workflow files count: the event's, else the head of the default branch.
@@ -103,77 +98,6 @@ impl Server {
         }
     }
 
-    /// Plans every workflow file and submits what fires; a line for each plan.
-    async fn runs_of(
-        &self,
-        delivery: &DeliveryRow,
-        repo: &RepoRow,
-        occasion: &Occasion,
-        (mirror, commit): (&Mirror, &CommitId),
-    ) -> Result<Vec<String>, Error> {
-        let event = &occasion.event;
-        let changed = changed(mirror, repo, occasion, commit).await?;
-        let view = self.view(mirror.folder(), commit, event.before.as_deref()).await?;
-        let files = self.workflow_files(&view).await?;
-        if event.branch.as_deref() == Some(&repo.default_branch) && event.pull_request.is_none() {
-            self.register(&repo.name, commit, (&view, &files)).await?;
-        }
-        let message = match &occasion.message {
-            Some(message) => Some(message.clone()),
-            None => mirror.message(commit).await.ok(),
-        };
-        let trust = if occasion.is_stranger { Trust::Untrusted } else { Trust::Own };
-        let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
-        let mut lines = Vec::new();
-        for file in &files {
-            let planned = self.plan_file(&view, &file.path, &whom).await?;
-            let evaluated = match planned.plans {
-                Ok(evaluated) => evaluated,
-                Err(problems) => {
-                    lines.push(format!("{}: {}", file.path, Error::Invalid(problems)));
-                    continue;
-                }
-            };
-            for workflow in &*evaluated.workflows {
-                let plan = &workflow.sealed.plan;
-                let name = format!("{} ({})", plan.name, file.path);
-                let happening = Happening {
-                    event,
-                    changed: match &changed {
-                        ChangedFiles::Unknown => Changed::Unknown,
-                        ChangedFiles::Known(files) => Changed::Files(files),
-                    },
-                    message: message.as_deref(),
-                    deleted: false,
-                };
-                if let Conclusion::Skipped { reason, .. } = conclude(&plan.triggers, &happening) {
-                    lines.push(format!("{name}: skipped, {reason}"));
-                    continue;
-                }
-                if occasion.is_stranger {
-                    // This server has no pool whose runners a stranger may have.
-                    lines.push(format!("{name}: planned, not run: the change is from a fork"));
-                    continue;
-                }
-                let cause = format!("{} {} {}", delivery.forge, delivery.hook, delivery.id);
-                let id = self.id_of(&cause, &name).await?;
-                self.submit_run(Wanted {
-                    id: id.clone(),
-                    mirror,
-                    commit,
-                    file: &file.path,
-                    evaluated: &evaluated,
-                    workflow,
-                    event: event.clone(),
-                    inputs: Map::new(),
-                })
-                .await?;
-                lines.push(format!("{name}: run {id}"));
-            }
-        }
-        Ok(lines)
-    }
-
     /// Waits for something new; `false`: the server stops.
     pub(crate) async fn rest(&self, changes: &mut tokio::sync::watch::Receiver<u64>) -> bool {
         let parts = self.parts();
@@ -183,29 +107,4 @@ impl Server {
             () = parts.clock.sleep(parts.options.poll) => true,
         }
     }
-}
-
-async fn changed(
-    mirror: &Mirror,
-    repo: &RepoRow,
-    occasion: &Occasion,
-    commit: &CommitId,
-) -> Result<ChangedFiles, Error> {
-    let default = format!("refs/heads/{}", repo.default_branch);
-    let event = &occasion.event;
-    if let Some(pr) = &event.pull_request {
-        let base = CommitId::new(&pr.base.sha).ok();
-        let base = match base {
-            Some(base) => Some(base),
-            None => mirror.resolve(&format!("refs/heads/{}", pr.base.git_ref)).await?,
-        };
-        let Some(base) = base else { return Ok(ChangedFiles::Unknown) };
-        return Ok(mirror.changed_files(Since::PullRequest { base: &base }, commit).await?);
-    }
-    let before = event.before.as_deref().and_then(|before| CommitId::new(before).ok());
-    // The default branch is what others are compared with, not itself.
-    let is_default = event.branch.as_deref() == Some(repo.default_branch.as_str());
-    let default_branch = (!is_default).then_some(default.as_str());
-    let since = Since::Push { before: before.as_ref(), default_branch };
-    Ok(mirror.changed_files(since, commit).await?)
 }

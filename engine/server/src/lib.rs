@@ -9,12 +9,14 @@
 pub mod commands;
 pub mod drive;
 pub mod error;
+mod feedback;
 pub mod inputs;
 pub mod intake;
 pub mod listen;
 pub mod mirrors;
 pub mod occasion;
 pub mod plans;
+mod reaction;
 pub mod receive;
 mod requests;
 pub mod schedules;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use plue_forge::git::{CommitId, Mirror, Remote, Want};
+use plue_forge::git::{CommitId, Credential, Mirror, Remote, Want};
 use plue_store::RepoRow;
 use sha2::{Digest as _, Sha256};
 
@@ -22,7 +22,15 @@ impl Server {
     /// The mirror with all branches and tags of now, and with these refs.
     pub(crate) async fn fetched(&self, repo: &RepoRow, refs: &[String]) -> Result<Mirror, Error> {
         let mirror = self.mirror(repo).await?;
-        let remote = Remote::new(&repo.url, None)?;
+        let credential = match self.forge_token(&repo.name).await? {
+            Some(token) => Some(Credential::new(user_of(&repo.forge), &token)?),
+            None => None,
+        };
+        let outlet = self.store().outlet(&repo.name).await?;
+        let remote = match outlet {
+            Some(outlet) if outlet.allow_http => Remote::new_allowing_http(&repo.url, credential)?,
+            Some(_) | None => Remote::new(&repo.url, credential)?,
+        };
         let want = Want { branches_and_tags: true, refs: refs.to_vec(), ..Want::default() };
         mirror.fetch(&remote, &want).await?;
         Ok(mirror)
@@ -51,5 +59,14 @@ impl Server {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|source| Error::Folder { path: folder.display().to_string(), source })?;
         Ok(folder)
+    }
+}
+
+/// The name that goes with a token of this forge.
+fn user_of(forge: &str) -> &'static str {
+    match forge {
+        "github" => "x-access-token",
+        "gitlab" => "oauth2",
+        _ => "plue",
     }
 }

@@ -18,6 +18,9 @@ use crate::{error::Error, server::Server};
 /// The name of the secret that a forge signs with.
 pub const HOOK_SECRET: &str = "WEBHOOK";
 
+/// The name of the token that the forge knows this server by.
+pub const FORGE_TOKEN: &str = "TOKEN";
+
 impl Server {
     /// The secrets that the plan of a run names: the repository's, else those of all.
     pub(crate) async fn secrets_of(&self, run: &RunRow) -> Result<Arc<dyn SecretSource>, Error> {
@@ -36,6 +39,13 @@ impl Server {
             }
         }
         Ok(Arc::new(GivenSecrets(found)))
+    }
+
+    /// The token that the forge of a repository knows this server by, if there is one.
+    pub(crate) async fn forge_token(&self, repo: &str) -> Result<Option<String>, Error> {
+        let Some(keys) = &self.parts().keys else { return Ok(None) };
+        let text = self.store().secret(keys, &hook_scope_of(repo), FORGE_TOKEN).await?;
+        Ok(text.and_then(|text| String::from_utf8(text.to_vec()).ok()))
     }
 
     /// The secret that deliveries of a repository are signed with; none: nothing is believed.

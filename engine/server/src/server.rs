@@ -16,6 +16,8 @@ pub struct Options {
     pub max_runs: usize,
     /// Without a wake-up the store is looked at this often.
     pub poll: Duration,
+    /// Address of this server for people, as forges link to it; none: they get no links.
+    pub public_url: Option<String>,
 }
 
 /// What a server is made of.
@@ -62,9 +64,14 @@ impl Server {
         &self.0.store
     }
 
-    /// Takes in deliveries, follows schedules and drives runs until it is told to stop; then waits for
+    /// Takes in deliveries, follows schedules, drives runs and tells forges until it is told to stop; then waits for
     /// the runs that are driven.
     pub async fn work(&self) {
-        tokio::join!(self.take_in(), self.follow_schedules(), self.drive_runs());
+        tokio::join!(
+            self.take_in(),
+            self.follow_schedules(),
+            self.drive_runs(),
+            self.tell_forges()
+        );
     }
 }

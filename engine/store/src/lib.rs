@@ -32,6 +32,7 @@ pub mod portable;
 mod postgres;
 pub mod probe;
 mod repo;
+mod report;
 mod request;
 mod retention;
 pub mod rule;
@@ -67,6 +68,7 @@ pub use crate::{
     options::{Durability, StoreOptions},
     plan::CachedPlans,
     repo::{RegisteredRow, RepoRow, Tick},
+    report::{OutletRow, ReportKey, ReportRow, Told},
     request::CancelRequest,
     run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},

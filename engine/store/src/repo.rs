@@ -113,6 +113,8 @@ impl Store {
             Statement::new(text, vec![name.into()])
         };
         let all = vec![
+            statement("report", "repo"),
+            statement("outlet", "repo"),
             statement("tick", "repo"),
             statement("registered", "repo"),
             statement("repo", "name"),

@@ -11,8 +11,8 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use plue_api::scope::is_repo_name;
 use plue_runtime::{Clock, Ids};
-use plue_server::secrets::{HOOK_SECRET, hook_scope_of};
-use plue_store::{DeliveryRow, DeliveryState, RepoRow, Store};
+use plue_server::secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of};
+use plue_store::{DeliveryRow, DeliveryState, OutletRow, RepoRow, Store};
 use serde_json::json;
 
 use crate::{
@@ -81,6 +81,30 @@ pub struct AddRepoArgs {
     /// Read the secret that the forge signs deliveries with from this file
     #[arg(long, value_name = "PATH")]
     pub webhook_secret: Option<PathBuf>,
+    /// Read the token that plue uses with the forge from this file: to fetch, and to tell how commits
+    /// fare
+    #[arg(long, value_name = "PATH")]
+    pub token: Option<PathBuf>,
+    /// Address of the forge's API, if it is not where that kind of forge has it
+    #[arg(long, value_name = "URL")]
+    pub api: Option<String>,
+    /// Tell the forge how commits fare, by commit statuses or, as a GitHub App, by checks
+    #[arg(long, value_enum, default_value_t = ReportForm::Status, value_name = "FORM")]
+    pub report: ReportForm,
+    /// Reach the forge without TLS: only inside a network that you trust
+    #[arg(long)]
+    pub allow_http: bool,
+}
+
+/// How a forge is told of commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    /// A commit status for each plan, and a comment on pull requests
+    Status,
+    /// A GitHub check with annotations for each plan, and a comment on pull requests
+    Check,
+    /// Nothing
+    None,
 }
 
 /// `plue repo list`
@@ -138,12 +162,18 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
     let url = match args.forge {
         ForgeName::Local => bare(&args.url)?,
         ForgeName::Github | ForgeName::Gitlab | ForgeName::Gitea | ForgeName::Forgejo => {
-            let remote = plue_forge::git::Remote::new(&args.url, None);
+            let remote = if args.allow_http {
+                plue_forge::git::Remote::new_allowing_http(&args.url, None)
+            } else {
+                plue_forge::git::Remote::new(&args.url, None)
+            };
             remote.map_err(|error| Failure::usage(error.to_string()))?;
             args.url.clone()
         }
     };
     let secret = args.webhook_secret.as_deref().map(read_secret).transpose()?;
+    let token = args.token.as_deref().map(read_secret).transpose()?;
+    let outlet = outlet_of(args)?;
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let row = RepoRow {
@@ -156,10 +186,12 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
             added_at: Clock::real().now(),
         };
         store.repo_add(&row).await.map_err(|error| from_store(&error))?;
-        if let Some(secret) = secret {
+        store.set_outlet(&row.name, outlet.as_ref()).await.map_err(|error| from_store(&error))?;
+        for (name, secret) in [(HOOK_SECRET, secret), (FORGE_TOKEN, token)] {
+            let Some(secret) = secret else { continue };
             let keys = vault::make_keys(app)?;
             let scope = hook_scope_of(&row.name);
-            let put = store.put_secret(&keys, &scope, HOOK_SECRET, secret.trim().as_bytes()).await;
+            let put = store.put_secret(&keys, &scope, name, secret.trim().as_bytes()).await;
             put.map_err(|error| vault::from_secret(&error, app))?;
         }
         let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
@@ -167,6 +199,40 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
         tell(&row, args, app)?;
         Ok(Exit::Ok)
     })
+}
+
+/// Where and how the forge is told; `None`: it is not.
+fn outlet_of(args: &AddRepoArgs) -> Result<Option<OutletRow>, Failure> {
+    let form = match args.report {
+        ReportForm::Status => "status",
+        ReportForm::Check if args.forge == ForgeName::Github => "check",
+        ReportForm::Check => {
+            return Err(Failure::usage("only GitHub has checks").hint("use --report status"));
+        }
+        ReportForm::None => return Ok(None),
+    };
+    let Some(api) = args.api.clone().or_else(|| api_of(args.forge, &args.url)) else {
+        return Ok(None);
+    };
+    if !(api.starts_with("https://") || args.allow_http && api.starts_with("http://")) {
+        return Err(Failure::usage(format!("{api} is no https:// address"))
+            .hint("a forge inside a network that you trust: --allow-http"));
+    }
+    let (repo, allow_http) = (args.name.clone(), args.allow_http);
+    Ok(Some(OutletRow { repo, api, allow_http, form: form.to_owned() }))
+}
+
+/// Where a kind of forge has its API.
+fn api_of(forge: ForgeName, url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let host = rest.split('/').next()?;
+    match forge {
+        ForgeName::Local => None,
+        ForgeName::Github if host == "github.com" => Some("https://api.github.com".to_owned()),
+        ForgeName::Github => Some(format!("{scheme}://{host}/api/v3")),
+        ForgeName::Gitlab => Some(format!("{scheme}://{host}/api/v4")),
+        ForgeName::Gitea | ForgeName::Forgejo => Some(format!("{scheme}://{host}/api/v1")),
+    }
 }
 
 /// What is left to do, done if plue can.

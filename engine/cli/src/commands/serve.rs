@@ -31,6 +31,9 @@ pub struct ServeArgs {
     /// Runs at the same time at most
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub max_runs: usize,
+    /// Address of this server for people: forges are given links to runs below it
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
 }
 
 /// Without a wake-up the store is looked at this often: other processes write to it.
@@ -100,6 +103,7 @@ fn server_of(
             state_dir: config.state_dir.clone(),
             max_runs: args.max_runs.max(1),
             poll: POLL,
+            public_url: args.public_url.clone(),
         },
         store: store.clone(),
         engine: wiring::engine(app, store.clone(), tasks)?,

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod event;
 #[cfg(test)]
+mod forge;
+#[cfg(test)]
 mod goal;
 #[cfg(test)]
 mod help;

@@ -120,14 +120,17 @@ impl Bench {
         ]);
     }
 
-    pub(crate) fn git(&self, args: &[&str]) {
-        let status = Command::new("git")
+    pub(crate) fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
             .args(args)
             .current_dir(self.repo())
             .env("HOME", self.home())
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .status();
-        assert!(status.unwrap().success(), "git {args:?}");
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {args:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// `plue` in the repository.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use plue_plan::diff::PlanDiff;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     feedback::markdown::{block, code, cut, link},
@@ -45,7 +46,8 @@ pub enum Outcome {
 }
 
 /// What the pull request does to a plan.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PlanChange {
     /// Nothing, or nobody compared.
     Unchanged,

@@ -33,6 +33,8 @@ mod races;
 #[cfg(test)]
 mod remains;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod repos;
 #[cfg(test)]
 mod runs;

@@ -1,0 +1,292 @@
+//! `plue serve` and a forge on this machine that remembers what it is told: from a pull request to
+//! its statuses and its one comment.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, Stdio},
+};
+
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::Bench;
+
+const SECRET: &str = "It's a Secret to Everybody";
+const TOKEN: &str = "forge-token-0123456789";
+
+const BEFORE: &str = r#"
+def workflow():
+    return Plan(name="CI", triggers=[Trigger.on_pull_request()], steps=[Step.bash("test", "true")])
+"#;
+const AFTER: &str = r#"
+def workflow():
+    return Plan(name="CI", triggers=[Trigger.on_pull_request()], steps=[
+        Step.bash("test", "true"),
+        Step.bash("deploy", "exit 3", depends_on=["test"], secrets=["DEPLOY"]),
+    ])
+"#;
+const IDLE: &str = r#"
+def workflow():
+    return Plan(name="Docs", triggers=[Trigger.on_pull_request(paths=["docs/**"])],
+                steps=[Step.bash("a", "true")])
+"#;
+
+/// What the forge was told.
+#[derive(Default)]
+struct Told {
+    /// By commit and context: state and description.
+    statuses: BTreeMap<(String, String), (String, String)>,
+    /// Texts of comments; their ids are their places, from 1.
+    comments: Vec<String>,
+    tokens: Vec<String>,
+}
+
+/// A forge that speaks GitHub's words. It answers while the test waits for what it is told.
+struct Forge {
+    listener: TcpListener,
+    told: RefCell<Told>,
+}
+
+impl Forge {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self { listener, told: RefCell::default() }
+    }
+
+    fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
+    }
+
+    /// Answers until the forge knows something; gives it.
+    fn knows<T>(&self, what: impl Fn(&Told) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = what(&self.told.borrow()) {
+                return found;
+            }
+            let (stream, _) = self.listener.accept().unwrap();
+            answer(stream, &mut self.told.borrow_mut());
+        }
+    }
+
+    /// The state of a context once it is this one.
+    fn status(&self, sha: &str, context: &str, state: &str) -> String {
+        let key = (sha.to_owned(), context.to_owned());
+        self.knows(|told| {
+            let (now, text) = told.statuses.get(&key)?;
+            (now == state).then(|| text.clone())
+        })
+    }
+
+    /// The text of the only comment once it says this.
+    fn comment(&self, says: &str) -> String {
+        self.knows(|told| {
+            assert!(told.comments.len() < 2, "{:?}", told.comments);
+            told.comments.first().filter(|text| text.contains(says)).cloned()
+        })
+    }
+}
+
+fn answer(stream: TcpStream, told: &mut Told) {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    let (mut length, mut token) = (0, String::new());
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim().split_once(": ") else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().unwrap(),
+            "authorization" => value.clone_into(&mut token),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let body: Json = serde_json::from_slice(&body).unwrap_or_default();
+    let mut words = first.split(' ');
+    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    let path: Vec<&str> = path.split(['/', '?']).collect();
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    told.tokens.push(token);
+    let reply = match (method, &path[..]) {
+        ("POST", ["", "api", "repos", "acme", "app", "statuses", sha]) => {
+            let key = ((*sha).to_owned(), text("context"));
+            told.statuses.insert(key, (text("state"), text("description")));
+            json!({})
+        }
+        ("GET", [.., "issues", "7", "comments", _]) => {
+            let comments = told.comments.iter().enumerate();
+            comments.map(|(at, text)| json!({"id": at + 1, "body": text})).collect()
+        }
+        ("POST", [.., "issues", "7", "comments"]) => {
+            told.comments.push(text("body"));
+            json!({"id": told.comments.len()})
+        }
+        ("PATCH", [.., "issues", "comments", "1"]) => {
+            told.comments[0] = text("body");
+            json!({"id": 1})
+        }
+        other => panic!("the forge is asked for {other:?}"),
+    };
+    let reply = reply.to_string();
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}", reply.len());
+    write!(reader.get_mut(), "{head}\r\n\r\n{reply}").unwrap();
+}
+
+/// A server that watches a repository of the forge.
+struct Served {
+    bench: Bench,
+    server: Child,
+    address: String,
+    hook: String,
+}
+
+impl Served {
+    fn start(forge: &Forge) -> Self {
+        let bench = Bench::new();
+        let bare = bench.home().join("app.git");
+        let bare = bare.to_str().unwrap();
+        bench.git(&["init", "-q", "--bare", "-b", "main", bare]);
+        bench.git(&["remote", "add", "origin", bare]);
+        bench.plue_reading(&["secret", "set", "DEPLOY", "--global"], "hunter22hunter").ends(0);
+        let secret = bench.home().join("secret");
+        let token = bench.home().join("token");
+        std::fs::write(&secret, SECRET).unwrap();
+        std::fs::write(&token, TOKEN).unwrap();
+        let api = format!("http://127.0.0.1:{}/api", forge.port());
+        let (secret, token) = (secret.to_str().unwrap(), token.to_str().unwrap());
+        let add = ["repo", "add", "acme/app", bare, "--forge", "github", "--api", &api];
+        bench.plue(&[&add[..], &["--webhook-secret", secret, "--token", token]].concat()).ends(2);
+        let more = ["--webhook-secret", secret, "--token", token, "--allow-http"];
+        bench.plue(&[&add[..], &more].concat()).ends(0);
+        let list = bench.plue(&["repo", "list", "--output", "json"]).ends(0);
+        let list: Json = serde_json::from_str(&list.stdout).unwrap();
+        let hook = list["repos"][0]["webhook"].as_str().unwrap().to_owned();
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--public-url", "https://ci.example/"];
+        let mut server = bench.command(&serve).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().rsplit("http://").next().unwrap().to_owned();
+        Self { bench, server, address, hook }
+    }
+
+    /// Commits the work tree and pushes it; the commit.
+    fn push(&self, to: &str) -> String {
+        self.bench.commit();
+        self.bench.git(&["push", "-q", "origin", &format!("+HEAD:{to}")]);
+        self.bench.git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    /// Delivers what happened to pull request 7.
+    fn deliver(&self, id: &str, action: &str, from: &str, (base, head): (&str, &str)) {
+        let repo = |name: &str| json!({"full_name": name, "default_branch": "main"});
+        let body = json!({
+            "action": action,
+            "number": 7,
+            "pull_request": {
+                "number": 7, "title": "t", "draft": false, "merged": false,
+                "head": {"ref": "f", "sha": head, "repo": repo(from)},
+                "base": {"ref": "main", "sha": base, "repo": repo("acme/app")},
+            },
+            "repository": repo("acme/app"),
+            "sender": {"login": "ada", "type": "User"},
+        })
+        .to_string();
+        let signature = hex::encode(hmac(SECRET.as_bytes(), body.as_bytes()));
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "POST {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-github-event: pull_request\r\n\
+             x-github-delivery: {id}\r\nx-hub-signature-256: sha256={signature}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.hook,
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ended = self.server.kill();
+        let _reaped = self.server.wait();
+    }
+}
+
+/// RFC 2104, for keys of up to 64 bytes.
+fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let pad = |with: u8| -> Vec<u8> {
+        (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ with).collect()
+    };
+    let inner = Sha256::digest([&pad(0x36)[..], text].concat());
+    Sha256::digest([&pad(0x5c)[..], &inner].concat()).to_vec()
+}
+
+#[test]
+fn a_pull_request_gets_a_status_for_each_plan_and_one_comment_that_is_updated() {
+    let forge = Forge::start();
+    let served = Served::start(&forge);
+    let bench = &served.bench;
+    bench.write(".plue.py", BEFORE);
+    bench.write(".plue/docs.plue.py", IDLE);
+    let base = served.push("refs/heads/main");
+    bench.write(".plue.py", AFTER);
+    let first = served.push("refs/pull/7/head");
+    served.deliver("d1", "opened", "acme/app", (&base, &first));
+    let text = forge.status(&first, "plue / CI (pull request)", "failure");
+    assert!(text.contains("deploy") && text.contains('3'), "{text}");
+    let text = forge.status(&first, "plue / Docs (pull request)", "success");
+    assert!(text.starts_with("skipped: "), "{text}");
+    let text = forge.status(&first, "plue/required", "failure");
+    assert!(text.starts_with("1 of 2 plans fine; CI: failed"), "{text}");
+    let comment = forge.comment("failed");
+    assert!(comment.contains("+1 step, +1 secret"), "{comment}");
+    assert!(comment.contains("CI would newly reach: secret DEPLOY"), "{comment}");
+    assert!(comment.contains("https://ci.example/runs/"), "{comment}");
+    // The next commit mends it: the same comment tells.
+    bench.write(".plue.py", BEFORE);
+    let second = served.push("refs/pull/7/head");
+    served.deliver("d2", "synchronize", "acme/app", (&base, &second));
+    forge.status(&second, "plue/required", "success");
+    let comment = forge.comment(&second[..10]);
+    assert!(!comment.contains("secret"), "{comment}");
+    let tokens = &forge.told.borrow().tokens;
+    assert!(tokens.iter().all(|token| *token == format!("Bearer {TOKEN}")), "{tokens:?}");
+}
+
+#[test]
+fn an_invalid_workflow_file_is_a_failed_status_that_names_the_place() {
+    let forge = Forge::start();
+    let served = Served::start(&forge);
+    served.bench.write("README.md", "words");
+    let base = served.push("refs/heads/main");
+    served.bench.write(".plue.py", "def workflow():\n    return Plan(name='CI', steps=[oops])\n");
+    let head = served.push("refs/pull/7/head");
+    served.deliver("d1", "opened", "acme/app", (&base, &head));
+    let text = forge.status(&head, "plue/required", "failure");
+    assert!(text.contains(".plue.py:2:"), "{text}");
+    assert!(forge.comment("invalid").contains("oops"));
+}
+
+#[test]
+fn what_a_fork_asks_for_is_shown_and_does_not_run() {
+    let forge = Forge::start();
+    let served = Served::start(&forge);
+    served.bench.write(".plue.py", BEFORE);
+    let base = served.push("refs/heads/main");
+    served.bench.write(".plue.py", AFTER);
+    let head = served.push("refs/pull/7/head");
+    served.deliver("d1", "opened", "eve/app", (&base, &head));
+    let text = forge.status(&head, "plue/required", "pending");
+    assert!(text.contains("from a fork"), "{text}");
+    assert!(forge.comment("waiting").contains("CI would newly reach: secret DEPLOY"));
+    let runs = served.bench.plue(&["runs", "--output", "json"]).ends(0);
+    assert!(!runs.stdout.contains("\"id\""), "{}", runs.stdout);
+}

@@ -1,0 +1,244 @@
+//! What forges are to be told: where, of which commit, and what was told already.
+//!
+//! An outbox of which only the newest state counts. Must not know what is told: that is JSON here.
+
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    plain::Plain,
+    sql::{Arg, Row, Statement, Tx},
+    store::Store,
+};
+
+/// A row of `outlet`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutletRow {
+    /// The repository.
+    pub repo: String,
+    /// Address of the forge's API.
+    pub api: String,
+    /// Whether the forge may be reached without TLS.
+    pub allow_http: bool,
+    /// `status` or `check`.
+    pub form: String,
+}
+
+/// Which commit a report is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportKey {
+    /// The repository.
+    pub repo: String,
+    /// The commit.
+    pub sha: String,
+    /// Number of the pull request; 0: none.
+    pub pull_request: u64,
+}
+
+/// A row of `report`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReportRow {
+    /// What it is about.
+    pub key: ReportKey,
+    /// What there is to tell.
+    pub content: Json,
+    /// What was told.
+    pub told: Json,
+    /// Grows with each change: who claims a row names the one it saw.
+    pub version: u64,
+    /// Not to be looked at before.
+    pub next_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What a look at a report came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// What was told so far.
+    pub told: Json,
+    /// When to look again.
+    pub next_at: Timestamp,
+    /// Whether nothing is left to tell.
+    pub done: bool,
+}
+
+struct Change {
+    key: ReportKey,
+    seen: u64,
+    sets: String,
+    args: Vec<Arg>,
+}
+
+const COLUMNS: &str = "repo, sha, pull_request, content, told, version, next_at, created_at";
+
+impl Store {
+    /// Says where the forge of a repository is told; `None`: nowhere.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn set_outlet(&self, repo: &str, outlet: Option<&OutletRow>) -> Result<(), Error> {
+        let delete = Statement::new("DELETE FROM outlet WHERE repo = $1", vec![repo.into()]);
+        let mut all = vec![delete];
+        if let Some(outlet) = outlet {
+            all.push(Statement::new(
+                "INSERT INTO outlet (repo, api, allow_http, form) VALUES ($1, $2, $3, $4)",
+                vec![
+                    repo.into(),
+                    outlet.api.as_str().into(),
+                    i64::from(outlet.allow_http).into(),
+                    outlet.form.as_str().into(),
+                ],
+            ));
+        }
+        self.write(Plain(all)).await
+    }
+
+    /// Where the forge of a repository is told.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn outlet(&self, repo: &str) -> Result<Option<OutletRow>, Error> {
+        let text = "SELECT repo, api, allow_http, form FROM outlet WHERE repo = $1";
+        let row = self.read_one(Statement::new(text, vec![repo.into()])).await?;
+        row.map(|row| {
+            Ok(OutletRow {
+                repo: row.text(0)?,
+                api: row.text(1)?,
+                allow_http: row.int(2)? != 0,
+                form: row.text(3)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Puts down what there is to tell of a commit. What was told of it before stays known.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn put_report(
+        &self,
+        key: &ReportKey,
+        content: &Json,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let text = "INSERT INTO report \
+             (repo, sha, pull_request, content, told, version, next_at, done, created_at) \
+             VALUES ($1, $2, $3, $4, '{}', 1, $5, 0, $5) \
+             ON CONFLICT (repo, sha, pull_request) DO UPDATE SET content = excluded.content, \
+             version = report.version + 1, next_at = excluded.next_at, done = 0, \
+             created_at = excluded.created_at";
+        let mut args = of_key(key);
+        args.extend([Arg::json(content)?, now.into()]);
+        self.write(Plain(vec![Statement::new(text, args)])).await
+    }
+
+    /// Reports that are to be looked at, the longest waiting first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn due_reports(&self, now: Timestamp, limit: u32) -> Result<Vec<ReportRow>, Error> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM report WHERE done = 0 AND next_at <= $1 \
+             ORDER BY next_at LIMIT $2"
+        );
+        let rows = self.read(Statement::new(text, vec![now.into(), limit.into()])).await?;
+        rows.iter().map(report_row).collect()
+    }
+
+    /// A report.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn report(&self, key: &ReportKey) -> Result<Option<ReportRow>, Error> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM report WHERE repo = $1 AND sha = $2 AND pull_request = $3"
+        );
+        let row = self.read_one(Statement::new(text, of_key(key))).await?;
+        row.map(|row| report_row(&row)).transpose()
+    }
+
+    /// The newest report of a pull request: the one that its comment shows.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn newest_report(
+        &self,
+        repo: &str,
+        pull_request: u64,
+    ) -> Result<Option<ReportRow>, Error> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM report WHERE repo = $1 AND pull_request = $2 \
+             ORDER BY created_at DESC, sha DESC LIMIT 1"
+        );
+        let args = vec![repo.into(), Arg::count(pull_request)];
+        let row = self.read_one(Statement::new(text, args)).await?;
+        row.map(|row| report_row(&row)).transpose()
+    }
+
+    /// Takes a report for oneself until a time; `false`: somebody else has it, or it is another now.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn claim_report(&self, row: &ReportRow, until: Timestamp) -> Result<bool, Error> {
+        let (sets, args) = ("next_at = $5".to_owned(), vec![until.into()]);
+        self.write(Change { key: row.key.clone(), seen: row.version, sets, args }).await
+    }
+
+    /// Puts down what was told; `claimed` is the row as it was claimed. `false`: it is another now,
+    /// and will be looked at again.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn settle_report(&self, claimed: &ReportRow, told: &Told) -> Result<bool, Error> {
+        let sets = "told = $5, next_at = $6, done = $7".to_owned();
+        let args = vec![Arg::json(&told.told)?, told.next_at.into(), i64::from(told.done).into()];
+        let (key, seen) = (claimed.key.clone(), claimed.version + 1);
+        self.write(Change { key, seen, sets, args }).await
+    }
+}
+
+impl Op for Change {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let mut key = of_key(&self.key);
+        key.push(Arg::count(self.seen));
+        let text = "SELECT version FROM report WHERE repo = $1 AND sha = $2 \
+                    AND pull_request = $3 AND version = $4";
+        if tx.fetch_optional(Statement::new(text, key.clone())).await?.is_none() {
+            return Ok(false);
+        }
+        let text = format!(
+            "UPDATE report SET version = version + 1, {} \
+             WHERE repo = $1 AND sha = $2 AND pull_request = $3 AND version = $4",
+            self.sets
+        );
+        key.extend(self.args.clone());
+        // Of two engines at once the second changes nothing, and reads again.
+        tx.write(Statement::new(text, key).expect(1));
+        Ok(true)
+    }
+
+    fn touched(&self, _: &bool) -> Shards {
+        Shards::NONE
+    }
+}
+
+fn of_key(key: &ReportKey) -> Vec<Arg> {
+    vec![key.repo.as_str().into(), key.sha.as_str().into(), Arg::count(key.pull_request)]
+}
+
+fn report_row(row: &Row) -> Result<ReportRow, Error> {
+    Ok(ReportRow {
+        key: ReportKey { repo: row.text(0)?, sha: row.text(1)?, pull_request: row.count(2)? },
+        content: row.json(3)?,
+        told: row.json(4)?,
+        version: row.count(5)?,
+        next_at: row.time(6)?,
+        created_at: row.time(7)?,
+    })
+}
