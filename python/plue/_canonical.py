@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,6 +97,25 @@ def duration(value: str | int, what: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value}s"
     return text(value, what)
+
+
+def duration_unless(value: str | int | None, what: str, default: str) -> str | None:
+    """The duration, or nothing when it is as long as the default."""
+    if value is None:
+        return None
+    given = duration(value, what)
+    length = _milliseconds(given)
+    return None if length is not None and length == _milliseconds(default) else given
+
+
+def _milliseconds(given: str) -> int | None:
+    match = re.fullmatch(
+        "(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?", given, re.ASCII
+    )
+    if not given or match is None:
+        return None
+    scales = (86_400_000, 3_600_000, 60_000, 1_000, 1)
+    return sum(int(number or 0) * scale for number, scale in zip(match.groups(), scales))
 
 
 def put(fields: dict[str, Any], name: str, value: Any, default: Any = None) -> None:

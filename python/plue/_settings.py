@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from plue._canonical import data, duration, put, text, texts
+from plue._canonical import data, duration, duration_unless, put, text, texts
 from plue._references import HasId, Reference
 
 _Self = TypeVar("_Self", bound="Setting")
@@ -71,7 +71,7 @@ class Retry(Setting):
     ) -> None:
         super().__init__()
         put(self.fields, "max_attempts", max_attempts, 3)
-        put(self.fields, "delay", duration(delay, "`delay` of Retry"), "5s")
+        put(self.fields, "delay", duration_unless(delay, "`delay` of Retry", "5s"))
         put(self.fields, "backoff", backoff, "fixed")
         put(self.fields, "max_delay", None if max_delay is None else duration(max_delay, "`max_delay` of Retry"))
         put(self.fields, "jitter", None if jitter is None else float(jitter))

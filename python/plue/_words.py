@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from plue._canonical import canonical, data, duration, plan_hash, put, text, texts
+from plue._canonical import canonical, data, duration, duration_unless, plan_hash, put, text, texts
 from plue._functions import travelling
 from plue._references import Reference, ref
 from plue._settings import Budget, Cache, Concurrency, Goto, Input, Prompt, Retry, Service, Setting, Value
@@ -396,8 +396,7 @@ class Plan(Setting):
         }
         for key, value in fields.items():
             put(self.fields, key, value)
-        if timeout is not None:
-            put(self.fields, "timeout", duration(timeout, "`timeout` of Plan"), "1h")
+        put(self.fields, "timeout", duration_unless(timeout, "`timeout` of Plan", "1h"))
 
     @property
     def name(self) -> str:

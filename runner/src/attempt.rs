@@ -391,7 +391,10 @@ impl Attempt {
         }
         let exited = self.exited.take().unwrap_or_else(Exited::unknown);
         let leaked = u32::try_from(self.killed.len()).unwrap_or(u32::MAX);
-        let exit = self.stopping.exit(&exited.reaped);
+        let exit = match (self.stopping.exit(&exited.reaped), self.files.refusal()) {
+            (Exit::Code(_) | Exit::Signal(_), Some(why)) => Exit::Refused(self.secrets.text(&why)),
+            (exit, _) => exit,
+        };
         let (exit, output_json) = match ending::output(&self.files, &self.tail, &self.secrets) {
             Ok(output) => (exit, output),
             Err(why) if exit == Exit::Code(0) => {

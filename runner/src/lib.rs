@@ -9,10 +9,12 @@
 
 mod artifact;
 mod attempt;
+pub mod beside;
 mod boot;
 mod cache;
 mod checkpoint;
 mod claims;
+mod codes;
 mod dispatch;
 mod error;
 mod keeper;

@@ -2,13 +2,16 @@
 
 use std::{error::Error as _, io::Write as _, process::ExitCode};
 
-use plue_runner::{Error, Options, Runner, USAGE, UnixDial, boot};
+use plue_runner::{beside, Error, Options, Runner, USAGE, UnixDial, boot};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == "--version") {
         // As the other programs say it; `plue doctor` compares them.
         let said = writeln!(std::io::stdout(), "plue-runner {}", env!("CARGO_PKG_VERSION"));
         return if said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if std::env::args_os().nth(1).is_some_and(|first| first == beside::COMMAND) {
+        return beside::main(std::env::args_os().skip(2));
     }
     match start() {
         Ok(()) => ExitCode::SUCCESS,

@@ -41,6 +41,7 @@ pub(crate) struct AttemptFiles {
     stem: PathBuf,
     sources: Vec<PathBuf>,
     returned: bool,
+    refused: bool,
 }
 
 // === impl Workspace ===
@@ -86,7 +87,12 @@ impl Workspace {
 
     /// The names of an attempt's files; none is made.
     pub(crate) fn files(&self, claim: &Claim) -> AttemptFiles {
-        AttemptFiles { stem: self.folder.join(stem(claim)), sources: Vec::new(), returned: false }
+        AttemptFiles {
+            stem: self.folder.join(stem(claim)),
+            sources: Vec::new(),
+            returned: false,
+            refused: false,
+        }
     }
 
     /// The file with this event: steps of a run share it.
@@ -156,11 +162,27 @@ impl AttemptFiles {
         self.returned.then(|| self.stem.with_added_extension("returned"))
     }
 
+    /// Where it is written why the step's process was not started.
+    pub(crate) fn refused(&mut self) -> PathBuf {
+        self.refused = true;
+        self.stem.with_added_extension("refused")
+    }
+
+    /// Why the step's process was not started, if that was written.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let path = self.refused.then(|| self.stem.with_added_extension("refused"))?;
+        let text = fs::read(path).ok().filter(|text| !text.is_empty())?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Deletes what is left but for the events.
     pub(crate) fn delete(&mut self) {
         let _absent = fs::remove_file(self.output());
         if self.returned {
             let _absent = fs::remove_file(self.stem.with_added_extension("returned"));
+        }
+        if self.refused {
+            let _absent = fs::remove_file(self.stem.with_added_extension("refused"));
         }
         for path in self.sources.drain(..) {
             let _absent = fs::remove_file(path);

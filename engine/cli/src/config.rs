@@ -118,6 +118,11 @@ pub struct RunnerConfig {
     pub grace: DurationText,
     /// Bytes of log kept per attempt.
     pub log_limit_bytes: u64,
+    /// What steps may ask for with `resources`, as `name=amount`, over the processors (`cpu`) and the
+    /// memory of this machine.
+    pub resources: Vec<String>,
+    /// What steps may ask for by name: with `runner`, or with `labels` in `resources`.
+    pub labels: Vec<String>,
 }
 
 /// A value that is not shown.
@@ -189,6 +194,8 @@ impl Config {
                 binary: None,
                 grace: DurationText::new("10s"),
                 log_limit_bytes: 100 * 1024 * 1024,
+                resources: Vec::new(),
+                labels: Vec::new(),
             },
         }
     }

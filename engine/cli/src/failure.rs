@@ -155,8 +155,6 @@ pub mod codes {
     pub const CONFIG: Code = Code::new("PLUE-C0004");
     /// A file that was named cannot be read.
     pub const UNREADABLE: Code = Code::new("PLUE-C0005");
-    /// An input does not fit what the plan declares.
-    pub const INPUT: Code = Code::new("PLUE-C0006");
     /// A file that was given as an event is none.
     pub const EVENT: Code = Code::new("PLUE-C0007");
     /// A step has a role without a file.
@@ -184,7 +182,7 @@ mod tests {
             INFRASTRUCTURE,
             CONFIG,
             UNREADABLE,
-            INPUT,
+            plue_plan::inputs::INPUT,
             EVENT,
             ROLE,
             SECRET,

@@ -216,6 +216,10 @@ impl<'a, W: Write> Follower<'a, W> {
         }
         let reason = view.reason.as_ref().map(ToString::to_string);
         match view.status {
+            StepStatus::Queued if matches!(view.reason, Some(Reason::NoRunner { .. })) => {
+                let words = reason.unwrap_or_default();
+                self.live.note(view.status, view.step.as_str(), &words)?;
+            }
             StepStatus::Pending | StepStatus::Queued | StepStatus::Running => {}
             StepStatus::Waiting => {
                 let words = reason.unwrap_or_else(|| "waits for its next attempt".to_owned());

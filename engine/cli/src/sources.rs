@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use plue_plan::{Diagnostic, Event, Plan, SealedPlan};
+use plue_plan::{
+    Diagnostic, Event, Plan, SealedPlan,
+    inputs::{Given, Missing, typed},
+};
 use plue_planner::{
     CommitView, Evaluated, Options, PlanCache, PlanError, PlanRequest, PlannedWorkflow, Planner,
     Rate, Trust, WorkTree, WorkflowFile,
@@ -35,8 +38,6 @@ pub use kept::{Kept, Opening};
 pub use place::{Place, Target};
 pub use problem::{diagnostics, from_plan_error};
 pub use roles::missing_roles;
-
-use inputs::{Given, Missing};
 
 /// One plan, ready to be run.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub struct Session {
 pub struct Occasion {
     /// The event.
     pub event: Event,
-    given: Vec<Given>,
+    given: Vec<(String, Given)>,
 }
 
 /// Plans the one workflow that `plue run` is about. With a goal, the plan has this goal. What was
@@ -265,7 +266,7 @@ impl Session {
         let raw = inputs::raw(&occasion.given);
         let first = self.evaluate(entry, Some(occasion.event.clone()), raw.clone()).await?;
         let [only] = &*first.workflows else { return Ok(first) };
-        let typed = inputs::typed(&occasion.given, &only.sealed.plan, Missing::Allowed);
+        let typed = typed(&occasion.given, &only.sealed.plan, Missing::Allowed);
         let typed: Map<String, Json> = typed.map_err(PlanError::Invalid)?.into_iter().collect();
         if typed == raw {
             return Ok(first);
@@ -322,7 +323,7 @@ impl Session {
         let first = self.evaluate(entry, Some(event.clone()), raw.clone()).await;
         let mut evaluated = first.map_err(failed)?;
         let check = |plan: &Plan| {
-            inputs::typed(&given, plan, Missing::Refused).map_err(|diagnostics| Failure {
+            typed(&given, plan, inputs::REQUIRED).map_err(|diagnostics| Failure {
                 exit: Exit::Usage,
                 ..Failure::invalid(diagnostics)
             })

@@ -4,7 +4,11 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use plue_executor::{Engine, Options, engine::Parts, perform::call::guard::Guard};
+use plue_executor::{
+    Engine, Options,
+    engine::Parts,
+    perform::{call::guard::Guard, placement::Capacity},
+};
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Tasks};
 use plue_store::{Durability, Store, StoreOptions};
@@ -87,6 +91,10 @@ pub fn engine(app: &App, store: Store, tasks: &Tasks) -> Result<Engine, Failure>
     options.log_cap_bytes = config.runner.log_limit_bytes;
     options.checkpoints = config.checkpoints.mode != "off";
     options.control_poll = Duration::from_millis(200);
+    let runner = &config.runner;
+    options.capacity = Capacity::of_this_machine()
+        .with(&runner.resources, &runner.labels)
+        .map_err(|error| wrong("runner.resources", &error))?;
     options.calls =
         Guard::parse(&config.calls.allow).map_err(|error| wrong("calls.allow", &error))?;
     options.workflows = Some(Arc::new(Children::new(app)));

@@ -39,6 +39,7 @@ mod engine_work;
 mod intake;
 mod losses;
 mod outage;
+mod placing;
 mod settle;
 mod steady;
 mod take_up;
@@ -274,6 +275,7 @@ impl Driver {
         while !self.is_over() {
             let mut incoming = std::mem::take(&mut self.unable);
             incoming.extend(self.due_answers());
+            incoming.extend(self.placements());
             if incoming.is_empty() {
                 incoming = self.intake().await?;
             }

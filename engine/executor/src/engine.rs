@@ -21,6 +21,7 @@ use crate::{
         checkpoint::{self, OnConflict, Restored},
         child::Workflows,
         environment::SecretSource,
+        placement::Capacity,
     },
 };
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub checkpoints: bool,
     /// How long a run waits for a database that does not answer before its driver gives up.
     pub patience: Duration,
+    /// What the runners have, for steps that ask for it.
+    pub capacity: Capacity,
     /// Where `call` steps may go beside public addresses.
     pub calls: Guard,
     /// Finds workflows by name, for child runs; without it, only plans that steps put out can run.
@@ -59,6 +62,7 @@ impl Options {
             control_poll: Duration::from_millis(200),
             checkpoints: true,
             patience: Duration::from_secs(15 * 60),
+            capacity: Capacity::of_this_machine(),
             calls: Guard::default(),
             workflows: None,
         }

@@ -10,6 +10,7 @@ pub mod environment;
 pub(crate) mod outcome;
 pub(crate) mod output;
 pub(crate) mod outputs;
+pub mod placement;
 pub(crate) mod runner_step;
 pub(crate) mod scope;
 pub(crate) mod wait;

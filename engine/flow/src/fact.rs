@@ -47,6 +47,23 @@ pub enum Fact {
         /// Its id.
         attempt: AttemptId,
     },
+    /// No runner can have the attempt as things are: it stays queued and takes no place of
+    /// `max_parallel`.
+    AttemptHeld {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// What it asks for and who does not have it.
+        reason: String,
+    },
+    /// There is a runner for an attempt that was held.
+    AttemptPlaced {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+    },
     /// A runner has the attempt; a process may run already. Only told when something else happens
     /// before the start is reported.
     AttemptAssigned {
@@ -255,6 +272,11 @@ pub enum Reason {
     RunCancelled,
     /// The run's timeout was over before the step ended.
     RunTimedOut,
+    /// It is queued and no runner can have it.
+    NoRunner {
+        /// What it asks for and who does not have it.
+        message: String,
+    },
     /// It waits for something outside.
     Awaits {
         /// For what.

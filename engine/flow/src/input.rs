@@ -28,6 +28,18 @@ pub enum Input {
         /// What it read.
         reads: Vec<(String, Json)>,
     },
+    /// No runner can have the queued attempt as things are.
+    Held {
+        /// The attempt.
+        attempt: AttemptId,
+        /// What it asks for and who does not have it.
+        reason: String,
+    },
+    /// There is a runner for an attempt that was held. Refused while `max_parallel` others run.
+    Placed {
+        /// The attempt.
+        attempt: AttemptId,
+    },
     /// A runner has the attempt: from now on it cannot be withdrawn, only stopped.
     Assigned {
         /// The attempt.

@@ -195,6 +195,8 @@ impl Run {
             Input::Condition { step, visit, value, reads } => {
                 self.admit_condition(step, visit, value, reads).map(Some)
             }
+            Input::Held { attempt, reason } => self.admit_held(attempt, reason).map(Some),
+            Input::Placed { attempt } => self.admit_placed(attempt).map(Some),
             Input::Assigned { attempt, runner } => self.admit_assigned(attempt, runner).map(Some),
             Input::Started { attempt, runner, began } => {
                 self.admit_started(attempt, (runner, began)).map(Some)

@@ -37,6 +37,7 @@ impl fmt::Display for Reason {
             Self::NotCalled { result } => {
                 write!(f, "a hook that is not for a run that ends {result}")
             }
+            Self::NoRunner { message } => write!(f, "waits for a runner: {message}"),
             Self::Awaits { what, until, approved_by } => {
                 write!(f, "{what}")?;
                 if let Awaited::Decision { quorum: 2.., .. } = what {

@@ -52,6 +52,14 @@ impl DurationText {
         &self.0
     }
 
+    /// What the IR holds of a duration that was given where `default` is meant without one: nothing
+    /// for the default, however it is written. A text that is no duration stays, to be refused.
+    #[must_use]
+    pub fn unless(given: Option<Self>, default: &str) -> Option<Self> {
+        let default = Self::new(default).parse().ok();
+        given.filter(|given| given.parse().ok().is_none_or(|length| Some(length) != default))
+    }
+
     /// Reads the text, exactly, to the millisecond.
     ///
     /// # Errors

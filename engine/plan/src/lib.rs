@@ -19,6 +19,7 @@ pub mod duration;
 pub mod event;
 pub mod graph;
 pub mod id;
+pub mod inputs;
 pub mod limits;
 mod parse;
 pub mod picture;

@@ -17,7 +17,7 @@ use plue_wire::{
     decode,
     runner::{
         AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind, FromRunner,
-        HEARTBEAT_MS, Hello, MAX_FRAME_BYTES, OLDEST_PROTOCOL, PROTOCOL, ResultVerdict,
+        HEARTBEAT_MS, Hello, KEEPING_PROTOCOL, MAX_FRAME_BYTES, OLDEST_PROTOCOL, PROTOCOL, Program, ResultVerdict, SERVICES_PROTOCOL,
         ResumeVerdict, ShutdownWhen, ToRunner, Verdict, Welcome,
     },
 };
@@ -100,7 +100,7 @@ pub(crate) struct Session<'a> {
     outgoing: VecDeque<PoolEvent>,
     keeping: Keeping,
     /// Whether the runner knows what is to be kept.
-    can_keep: bool,
+    protocol: u32,
     /// The number of this session; 0 until the greeting is over.
     epoch: u64,
     /// Since when the runner has been told to leave, by [`Command::Release`] or the end of the lease.
@@ -132,7 +132,7 @@ impl<'a> Session<'a> {
             out: BytesMut::new(),
             outgoing: VecDeque::new(),
             keeping: Keeping::new(store, clock, runner),
-            can_keep: false,
+            protocol: 0,
             epoch: 0,
             released: None,
         }
@@ -295,7 +295,7 @@ impl<'a> Session<'a> {
             self.send(&ToRunner::Close(code, reason.clone()))?;
             return Err(Error::Protocol(reason));
         }
-        self.can_keep = hello.protocol >= PROTOCOL;
+        self.protocol = hello.protocol;
         let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
         let hello_at = self.clock.now();
         let epoch = match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
@@ -342,7 +342,12 @@ impl<'a> Session<'a> {
             ) if is_stale => {
                 return Ok(false);
             }
-            Some(Command::Care(..)) if !self.can_keep => return Ok(false),
+            Some(Command::Care(..)) if self.protocol < KEEPING_PROTOCOL => return Ok(false),
+            Some(Command::Assign(assign)) if !self.knows(&assign.program) => {
+                let reason = "the runner is older than services".to_owned();
+                self.outgoing.push_back(PoolEvent::Rejected { claim: assign.claim, reason });
+                return Ok(false);
+            }
             Some(Command::Care(claim, care)) => ToRunner::Care(claim, care),
             Some(Command::Assign(assign)) => ToRunner::Assign(assign),
             Some(Command::Stop { claim, kill }) => {
@@ -359,6 +364,15 @@ impl<'a> Session<'a> {
         };
         self.send(&message)?;
         Ok(false)
+    }
+
+    fn knows(&self, program: &Program) -> bool {
+        match program {
+            Program::Beside { .. } => self.protocol >= SERVICES_PROTOCOL,
+            Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
+                true
+            }
+        }
     }
 
     fn beat_in(&self) -> Duration {

@@ -1,11 +1,18 @@
 //! From a plan to a stored run: the workspace is unpacked from the mirror, and the run gets the id
 //! that its cause has, so that a cause that is looked at twice makes one run.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use plue_executor::{Origin, Submission};
 use plue_forge::git::{CommitId, Mirror};
-use plue_plan::{Event, RunId};
+use plue_plan::{
+    Event, RunId,
+    event::EventType,
+    inputs::{Given, Missing, typed},
+};
 use plue_planner::{Evaluated, PlannedWorkflow};
 use plue_store::Reservation;
 use serde_json::{Map, Value as Json};
@@ -40,6 +47,7 @@ impl Server {
         if self.store().run(&wanted.id).await?.is_some() {
             return Ok(());
         }
+        let inputs = inputs(&wanted)?;
         wanted.mirror.keep(wanted.commit).await?;
         let workspace = self.unpack(wanted.mirror, wanted.commit, &wanted.id).await?;
         let read_set = serde_json::to_value(&*wanted.evaluated.read_set);
@@ -47,7 +55,7 @@ impl Server {
             plan: wanted.workflow.sealed.clone(),
             source: wanted.file.to_owned(),
             event: wanted.event,
-            inputs: wanted.inputs.into_iter().collect(),
+            inputs,
             origin: Origin {
                 // Child runs by name are planned from the files of this commit.
                 repository: workspace.clone(),
@@ -91,6 +99,21 @@ impl Server {
         unpacked.map_err(failed(&target))?;
         Ok(target)
     }
+}
+
+/// The inputs of the types that the plan declares, defaults filled in. Only who asks for a run by hand
+/// can give those that are required.
+fn inputs(wanted: &Wanted<'_>) -> Result<BTreeMap<String, Json>, Error> {
+    let given = wanted.inputs.iter();
+    let given: Vec<_> =
+        given.map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect();
+    let by_hand = wanted.event.kind == EventType::Manual;
+    let missing = if by_hand {
+        Missing::Refused(|name, kind| format!("send it: \"inputs\": {{{name:?}: <{kind}>}}"))
+    } else {
+        Missing::Allowed
+    };
+    typed(&given, &wanted.workflow.sealed.plan, missing).map_err(Error::Invalid)
 }
 
 /// Unpacks within a folder: entries that would lie outside, also through links, are errors.

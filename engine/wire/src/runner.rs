@@ -1,4 +1,4 @@
-//! Engine ↔ runner, protocol v2 (`docs/protocol/runner.md`): the runner dials out, the engine
+//! Engine ↔ runner, protocol v3 (`docs/protocol/runner.md`): the runner dials out, the engine
 //! assigns attempts under a fence, the runner streams events under one contiguous sequence per
 //! attempt and the engine acknowledges them after commit.
 //!
@@ -12,11 +12,14 @@ use crate::{
     keep::{Answer, Care, Question},
 };
 
-/// Version of this protocol. An engine serves this version and the one before.
-pub const PROTOCOL: u32 = 2;
-/// The oldest version that an engine serves. A runner of version 1 keeps nothing: it is sent no
-/// [`ToRunner::Care`] and asks nothing.
-pub const OLDEST_PROTOCOL: u32 = PROTOCOL - 1;
+/// Version of this protocol.
+pub const PROTOCOL: u32 = 3;
+/// The first version with [`ToRunner::Care`] and questions. A runner of version 1 keeps nothing.
+pub const KEEPING_PROTOCOL: u32 = 2;
+/// The first version with [`Program::Beside`].
+pub const SERVICES_PROTOCOL: u32 = 3;
+/// The oldest version that an engine serves.
+pub const OLDEST_PROTOCOL: u32 = 1;
 /// Bytes of one frame in either direction.
 pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of log in one event.
@@ -208,6 +211,26 @@ pub enum Program {
         /// `sys.argv[1:]`.
         args: Vec<String>,
     },
+    /// A program that runs while services are up. Since version 3.
+    Beside {
+        /// The program; not another one of these.
+        program: Box<Program>,
+        /// Started before it in this order, and stopped after it.
+        services: Vec<Service>,
+    },
+}
+
+/// A process beside the one of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The command, for `bash`.
+    pub run: String,
+    /// The TCP port of the machine that is open when it is ready.
+    pub port: u16,
+    /// Its environment, over that of the step without the step's secrets.
+    pub env: Vec<(String, String)>,
+    /// Secrets of its environment; masked in the log.
+    pub secrets: Vec<(String, Bytes)>,
 }
 
 /// Something happened in an attempt.

@@ -18,6 +18,7 @@ use std::{
 use plue_wire::runner::{Assign, Exit, Program};
 
 use crate::{
+    beside::{self, Order},
     python,
     workspace::{AttemptFiles, Workspace},
 };
@@ -33,6 +34,8 @@ pub(crate) type Environment = BTreeMap<OsString, OsString>;
 pub(crate) struct Place {
     pub(crate) environment: Environment,
     pub(crate) directory: PathBuf,
+    /// Variables that hold secrets of the step.
+    secrets: Vec<String>,
 }
 
 /// A process that was started, with the ends of its output that are to be read.
@@ -58,7 +61,13 @@ impl Place {
         Ok(Self {
             directory: directory(workspace, assign.cwd.as_deref())?,
             environment: environment(assign, workspace, files)?,
+            secrets: assign.secrets.iter().map(|(name, _)| name.clone()).collect(),
         })
+    }
+
+    /// A place that is no step's.
+    pub(crate) fn bare(environment: Environment, directory: PathBuf) -> Self {
+        Self { environment, directory, secrets: Vec::new() }
     }
 
     /// Starts a program here, with pipes for its output and nothing to read.
@@ -70,7 +79,16 @@ impl Place {
         wanted: &Program,
         files: &mut AttemptFiles,
     ) -> Result<Process, Exit> {
-        let (program, arguments) = program(wanted, &self.environment, files)?;
+        let (stdin, (program, arguments)) = match wanted {
+            Program::Beside { program, services } => {
+                let started = self::program(program, &self.environment, files)?;
+                let order = Order::of(services, &self.secrets, files);
+                (order.file()?.into(), beside::command(started)?)
+            }
+            Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
+                (Stdio::null(), program(wanted, &self.environment, files)?)
+            }
+        };
         let mut command = Command::new(&program);
         command
             .args(&arguments)
@@ -78,7 +96,7 @@ impl Place {
             .envs(&self.environment)
             .current_dir(&self.directory)
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| spawn_failure(&program, &error))?;
@@ -184,6 +202,9 @@ fn program(
             let returned = files.returned();
             let arguments = python::code_arguments(&code, call.as_deref(), &returned, args);
             Ok((find("python3", environment)?, arguments))
+        }
+        Program::Beside { .. } => {
+            Err(Exit::Refused("services beside services are not known".to_owned()))
         }
         Program::PythonScript { script, args } => {
             refuse_nul("the script's path", script)?;

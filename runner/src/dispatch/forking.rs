@@ -55,7 +55,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         files: &mut AttemptFiles,
     ) -> Result<Option<Process>, Exit> {
         let is_python = match program {
-            Program::Shell { .. } => false,
+            Program::Shell { .. } | Program::Beside { .. } => false,
             Program::PythonCode { .. } | Program::PythonScript { .. } => true,
         };
         if !is_python || !python::fits(&place.environment, &self.workspace.inherited) {
@@ -92,7 +92,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let mut environment = self.workspace.inherited.clone();
         // By this it and its forks are found should this runner be killed.
         environment.insert("PLUE_OUTPUT".into(), mark.clone().into());
-        let place = Place { environment, directory: self.workspace.root.clone() };
+        let place = Place::bare(environment, self.workspace.root.clone());
         let started = find("python3", &place.environment).ok().and_then(|python| {
             let real = pyenv::behind(&python, &place.environment, &place.directory);
             Warm::start(&real.unwrap_or(python), &place).ok()

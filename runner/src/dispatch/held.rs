@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use plue_plan::StepId;
 use plue_runtime::{Clock, clock::Mark};
-use plue_wire::runner::{Assign, AttemptResult, Claim, EventKind, Exit, FromRunner, Resume};
+use plue_wire::{
+    eval::Bytes,
+    runner::{
+        Assign, AttemptResult, Claim, EventKind, Exit, FromRunner, Program, Resume,
+    },
+};
 use rustix::process::Signal;
 use tokio::{
     net::unix::pipe,
@@ -247,7 +252,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     /// Starts the process and its task; gives the process id.
     fn spawn(&mut self, assign: &Assign, held: &Held) -> Result<u32, Exit> {
-        let secrets = Secrets::new(assign.secrets.iter().map(|(_, value)| value.0.as_slice()));
+        let secrets = secrets_of(assign).map(|(_, value)| value.0.as_slice());
+        let secrets = Secrets::new(secrets);
         let mut files = self.workspace.files(&assign.claim);
         let place = Place::of(assign, &mut self.workspace, &files)?;
         let forked = self.fork(&assign.program, &place, &mut files)?;
@@ -461,6 +467,15 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             self.close_claim(claim);
         }
     }
+}
+
+/// Those of the step and of its services.
+fn secrets_of(assign: &Assign) -> impl Iterator<Item = &(String, Bytes)> {
+    let services = match &assign.program {
+        Program::Beside { services, .. } => services.as_slice(),
+        Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => &[],
+    };
+    assign.secrets.iter().chain(services.iter().flat_map(|service| &service.secrets))
 }
 
 fn pipes(process: Process) -> Result<[pipe::Receiver; 2], Exit> {

@@ -12,6 +12,8 @@ mod processes;
 #[cfg(test)]
 mod python;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod steps;

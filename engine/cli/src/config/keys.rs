@@ -48,6 +48,8 @@ pub const KEYS: &[Key] = &[
     key("runner.binary", "PLUE_RUNNER_BINARY", Kind::Text, false),
     key("runner.grace", "PLUE_RUNNER_GRACE", Kind::Text, false),
     key("runner.log_limit_bytes", "PLUE_RUNNER_LOG_LIMIT_BYTES", Kind::Integer, false),
+    key("runner.resources", "PLUE_RUNNER_RESOURCES", Kind::List, false),
+    key("runner.labels", "PLUE_RUNNER_LABELS", Kind::List, false),
 ];
 
 const fn key(name: &'static str, variable: &'static str, kind: Kind, repository: bool) -> Key {

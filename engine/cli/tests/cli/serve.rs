@@ -198,6 +198,48 @@ fn a_run_by_hand_has_its_inputs_and_a_key_makes_it_once() {
 }
 
 #[test]
+fn inputs_of_a_run_by_hand_are_held_to_their_types_before_there_is_a_run() {
+    let source = r#"
+def workflow():
+    return Plan(
+        name="CI",
+        triggers=[Trigger.on_manual()],
+        inputs={"n": Input("integer", required=True), "env": Input(default="dev", choices=["dev", "prod"])},
+        steps=[Step.bash("show", "echo shown", when="inputs.env == 'dev'")],
+    )
+"#;
+    let served = Served::start();
+    served.bench.write(".plue.py", source);
+    served.push();
+    let ask = |inputs: Json| {
+        let wanted = json!({"repository": "acme/app", "workflow": "CI", "inputs": inputs});
+        let (status, body) = served.ask("POST", "/api/v1/runs", Some(&wanted));
+        (status, serde_json::from_str::<Json>(&body).unwrap())
+    };
+    let mut asked = ask(json!({"n": 1}));
+    // The push may not be fetched yet.
+    while asked.0 == 404 {
+        asked = ask(json!({"n": 1}));
+    }
+    let (status, body) = ask(json!({"n": "3", "env": "moon", "nn": 1}));
+    assert_eq!((status, &body["code"]), (422, &json!("PLUE-C0006")), "{body}");
+    let errors: Vec<_> =
+        body["errors"].as_array().unwrap().iter().map(|one| one["message"].clone()).collect();
+    let expected = [
+        "the input `env` is \"moon\", which is none of its choices",
+        "the input `n` is \"3\", expected a whole number",
+        "the plan has no input `nn`",
+    ];
+    assert_eq!(errors, expected);
+    let (status, body) = ask(json!({}));
+    assert_eq!((status, &body["detail"]), (422, &json!("the input `n` is required")), "{body}");
+    assert_eq!(served.get("/api/v1/runs")["items"].as_array().unwrap().len(), 1);
+    // The default is there when the run reads it.
+    let run = served.run(1);
+    assert_eq!(served.log_of(&run, "show"), "shown\n");
+}
+
+#[test]
 fn the_first_signal_lets_a_server_end_in_order() {
     let mut served = Served::start();
     let pid = served.server.id().to_string();

@@ -35,7 +35,7 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 17] = [
+const FOREIGN: [&str; 19] = [
     "PLUE_SERVER",
     "PLUE_TOKEN",
     "XDG_CONFIG_HOME",
@@ -51,6 +51,8 @@ const FOREIGN: [&str; 17] = [
     "PLUE_RUNNER_BINARY",
     "PLUE_RUNNER_GRACE",
     "PLUE_RUNNER_LOG_LIMIT_BYTES",
+    "PLUE_RUNNER_RESOURCES",
+    "PLUE_RUNNER_LABELS",
     "NO_COLOR",
     "CLICOLOR_FORCE",
 ];

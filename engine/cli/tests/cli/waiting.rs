@@ -172,3 +172,63 @@ fn row_0_04_a_wait_survives_a_kill() {
     assert_eq!(bench.plue(&["logs", "last", "ship"]).stdout, "to dev\n");
     assert_eq!(bench.plue(&["logs", "last", "build"]).stdout, "built\n");
 }
+
+/// A step that asks for more than the machine has, until the machine has it.
+#[test]
+fn row_2_05_an_over_ask_is_shown_while_it_waits_and_runs_when_there_is_more() {
+    let source = r#"
+def workflow():
+    return Plan(name="Train", steps=[
+        Step.bash("train", "echo trained", resources={"gpu": 1, "memory": "1Mi"}),
+        Step.bash("test", "echo tested"),
+    ])
+"#;
+    let bench = Bench::with(source);
+    let mut run = bench.command(&["run"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let train = |bench: &Bench| {
+        let said = bench.plue(&["status", "--output", "json"]);
+        let steps = if said.code == 0 { said.json()["steps"].take() } else { json!([]) };
+        steps.as_array().unwrap().iter().find(|step| step["step"] == "train").cloned()
+    };
+    let why = "waits for a runner: asks for gpu=1; no runner of pool `default` has it";
+    while train(&bench).is_none_or(|step| step["reason"] != why) {
+        assert!(run.try_wait().unwrap().is_none(), "it ended without waiting");
+    }
+    assert_eq!(train(&bench).unwrap()["status"], "queued");
+    bench.plue(&["status"]).ends(0).shows(&[why]);
+    bench.plue(&["explain", "last", "train"]).ends(0).shows(&[why]);
+    run.kill().unwrap();
+    let said = run.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stderr).contains(why), "it is told when it happens");
+    let wrong = bench.command(&["resume"]).env("PLUE_RUNNER_RESOURCES", "gpu").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
+    let more = bench.command(&["resume"]).env("PLUE_RUNNER_RESOURCES", "gpu=1").output().unwrap();
+    assert!(more.status.success(), "{}", String::from_utf8_lossy(&more.stderr));
+    assert_eq!(bench.plue(&["logs", "last", "train"]).stdout, "trained\n");
+    assert_eq!(train(&bench).unwrap()["reason"], Json::Null);
+}
+
+/// A service that the step asks for, and one that no machine has.
+#[test]
+fn a_step_has_its_services_and_one_that_cannot_start_fails_it_with_a_code() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let source = format!(
+        r#"
+def workflow():
+    up = Service("python3 -u -m http.server {port} --bind 127.0.0.1", {port}, env={{"A": "b"}})
+    ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/').status)"
+    return Plan(name="S", on_failure="continue", steps=[
+        Step.bash("with", f'python3 -c "{{ask}}"', services=[up]),
+        Step.bash("without", "touch ran", services=[Service("postgres:16", {port})], depends_on=["with"]),
+    ])
+"#
+    );
+    let bench = Bench::with(&source);
+    bench.plue(&["run"]).ends(1);
+    let log = bench.plue(&["logs", "last", "with"]).ends(0);
+    assert!(log.stdout.contains("200\n"), "{}", log.stdout);
+    assert!(log.stdout.contains(&format!("[python3:{port}] ready on port {port}")), "{}", log.stdout);
+    let told = bench.plue(&["explain", "last", "without"]).ends(0);
+    told.shows(&["PLUE-R0001", "postgres:16", "start no containers"]);
+    assert!(!bench.repo().join("ran").exists());
+}

@@ -83,6 +83,8 @@ impl Driver {
             | Input::Start
             | Input::Tick
             | Input::Condition { .. }
+            | Input::Held { .. }
+            | Input::Placed { .. }
             | Input::Assigned { .. }
             | Input::Started { .. }
             | Input::Waits { .. }
@@ -121,6 +123,8 @@ fn attempt_of(input: &Input) -> Option<&AttemptId> {
         Input::Start
         | Input::Tick
         | Input::Condition { .. }
+        | Input::Held { .. }
+        | Input::Placed { .. }
         | Input::Assigned { .. }
         | Input::Started { .. }
         | Input::Waits { .. }

@@ -19,7 +19,6 @@ use crate::{
         engine_step::{Performer, refusal},
         environment::{AttemptEnv, Turn, environment},
         outputs,
-        runner_step::lacking,
         scope::Seen,
     },
 };
@@ -72,7 +71,8 @@ impl Driver {
                     batch.facts.extend(transition.facts);
                     batch.touched.extend(transition.touched);
                     for effect in transition.effects {
-                        let answer = self.perform_in_engine(&effect);
+                        let held = self.in_the_way(&effect);
+                        let answer = held.or_else(|| self.perform_in_engine(&effect));
                         // Work inside the engine begins here and goes on after the commit.
                         if answer.is_none() || self.is_engine_work(&effect) {
                             batch.effects.push(effect);
@@ -153,8 +153,10 @@ impl Driver {
     /// Answers of steps that the engine performs itself, once every step that was queued with them
     /// has started: what cannot run must not keep from starting what can.
     pub(super) fn due_answers(&mut self) -> Vec<Incoming> {
+        let held: Vec<StepId> = self.run.held().map(|(step, ..)| step).collect();
         let waits = |view: &plue_flow::StepView| {
             view.status == StepStatus::Queued
+                && !held.contains(&view.step)
                 && !self.deferred.iter().any(|(step, _)| *step == view.step)
         };
         if self.deferred.is_empty() || self.run.step_views().any(|view| waits(&view)) {
@@ -180,9 +182,6 @@ impl Driver {
     ) -> Result<AttemptEnv, Outcome> {
         let refused = |message: String| Outcome::Refused { message };
         let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
-        if let Some(message) = lacking(step) {
-            return Err(refused(message));
-        }
         let seen = Seen::of(&self.run);
         let scope = seen.scope(&self.surroundings, visit, number);
         let turn = Turn { run: &self.row.id, step, visit, number };
@@ -200,19 +199,22 @@ impl Driver {
                 Fact::AttemptQueued { step, .. } | Fact::AttemptEnded { step, .. }
                     if self.is_engine_step(step) => {}
                 Fact::AttemptQueued { step, visit, number, attempt } => {
-                    commit.attempts.push(NewAttempt {
-                        id: attempt.clone(),
-                        step: step.clone(),
-                        visit: *visit,
-                        number: *number,
-                        pool: POOL.to_owned(),
-                        priority: 0,
-                        not_before: now,
-                    });
+                    let new = queued(attempt, (step, *visit, *number), now);
+                    commit.attempts.push(new);
+                }
+                Fact::AttemptHeld { attempt, .. } => {
+                    commit.attempts.retain(|new| new.id != *attempt);
+                }
+                Fact::AttemptPlaced { step, attempt } => {
+                    let view = self.run.attempt(attempt);
+                    let new = view.map(|view| queued(attempt, (step, view.visit, view.number), now));
+                    commit.attempts.extend(new);
                 }
                 Fact::AttemptRequeued { attempt, .. } => {
                     commit.requeue.extend(self.claims.get(attempt).cloned());
                 }
+                // No runner ever could have it, so that it has no row.
+                Fact::AttemptEnded { attempt, .. } if self.run.is_held(attempt) => {}
                 Fact::AttemptEnded { attempt, outcome, .. } => {
                     self.ended_attempt(&mut commit, incoming, attempt, outcome);
                 }
@@ -311,6 +313,20 @@ impl Driver {
         if let Some(leased) = &self.lease {
             leased.lease.send(plue_pool::Command::Verdict { claim, verdict }).await;
         }
+    }
+}
+
+/// The row of an attempt that runners may claim.
+fn queued(attempt: &AttemptId, of: (&StepId, u32, u32), now: Timestamp) -> NewAttempt {
+    let (step, visit, number) = of;
+    NewAttempt {
+        id: attempt.clone(),
+        step: step.clone(),
+        visit,
+        number,
+        pool: POOL.to_owned(),
+        priority: 0,
+        not_before: now,
     }
 }
 

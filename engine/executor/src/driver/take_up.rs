@@ -106,6 +106,10 @@ impl Driver {
             {
                 continue;
             }
+            // Looked at before anything else is waited for: see `placing.rs`.
+            if matches!(&effect, Effect::Perform { attempt, .. } if self.run.is_held(attempt)) {
+                continue;
+            }
             incoming.extend(self.perform_in_engine(&effect));
             match effect {
                 Effect::Perform { step, attempt, .. } if self.is_engine_step(&step) => {

@@ -74,7 +74,7 @@ fn pure_base((plan, step): (&Plan, &Step), run: &Run, env: &AttemptEnv) -> BlobH
         .map(|view| json!([view.step, view.status.as_str(), view.output]))
         .collect();
     let options = &step.options;
-    let inputs = json!({
+    let mut inputs = json!({
         "version": 1,
         "action": step.action,
         "env": plain,
@@ -86,6 +86,9 @@ fn pure_base((plan, step): (&Plan, &Step), run: &Run, env: &AttemptEnv) -> BlobH
         "outputs": options.outputs,
         "artifacts": options.artifacts,
     });
+    if let (false, Json::Object(inputs)) = (options.services.is_empty(), &mut inputs) {
+        inputs.insert("services".to_owned(), json!(options.services));
+    }
     BlobHash(Sha256::digest(inputs.to_string()).into())
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use plue_plan::{Event, RunId, Step};
 use plue_spec::{EnvValue, Reads, Scope, resolve_env};
-use plue_wire::eval::Bytes;
+use plue_wire::{eval::Bytes, runner::Service};
 
 /// Where the texts of secrets come from.
 pub trait SecretSource: Send + Sync + std::fmt::Debug {
@@ -24,6 +24,8 @@ pub struct GivenSecrets(pub BTreeMap<String, Vec<u8>>);
 pub(crate) struct AttemptEnv {
     pub(crate) plain: Vec<(String, String)>,
     pub(crate) secrets: Vec<(String, Bytes)>,
+    /// What runs beside the step, each with an environment of its own.
+    pub(crate) services: Vec<Service>,
 }
 
 /// Which try of which step of which run.
@@ -74,16 +76,39 @@ pub(crate) fn environment(
         variables.insert(name.to_owned(), EnvValue::Text(text));
     }
     let mut env = AttemptEnv::default();
+    (env.plain, env.secrets) = apart(variables, secrets)?;
+    for service in &turn.step.options.services {
+        let resolved = resolve_env(&service.env, scope, &mut reads)
+            .map_err(|error| format!("services.env: {error}"))?;
+        let (plain, hidden) = apart(resolved.into_iter().collect(), secrets)?;
+        env.services.push(Service {
+            run: service.image.clone(),
+            port: service.port,
+            env: plain,
+            secrets: hidden,
+        });
+    }
+    Ok(env)
+}
+
+/// Plain variables and secret ones.
+type Apart = (Vec<(String, String)>, Vec<(String, Bytes)>);
+
+fn apart(
+    variables: BTreeMap<String, EnvValue>,
+    secrets: &dyn SecretSource,
+) -> Result<Apart, String> {
+    let mut apart = Apart::default();
     for (name, value) in variables {
         match value {
-            EnvValue::Text(text) => env.plain.push((name, text)),
+            EnvValue::Text(text) => apart.0.push((name, text)),
             EnvValue::Secret(secret) => {
                 let text = secrets.secret(&secret).ok_or_else(|| missing(&secret))?;
-                env.secrets.push((name, Bytes(text)));
+                apart.1.push((name, Bytes(text)));
             }
         }
     }
-    Ok(env)
+    Ok(apart)
 }
 
 fn missing(secret: &str) -> String {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plue_plan::{Action, Plan, RunId, Step};
-use plue_wire::runner::{Assign, Claim, Program};
+use plue_wire::runner::{Assign, Claim, Program, Service};
 
 use super::environment::AttemptEnv;
 
@@ -29,7 +29,7 @@ pub(crate) fn assignment(
         claim,
         run: run.clone(),
         step: step.id.clone(),
-        program: program(&step.action)?,
+        program: beside(program(&step.action)?, env.services),
         env: env.plain,
         secrets: env.secrets,
         cwd: step.options.cwd.clone(),
@@ -37,20 +37,6 @@ pub(crate) fn assignment(
         timeout_ms: timeout_ms(plan, step),
         grace_ms: millis(bounds.grace),
         log_cap_bytes: bounds.log_cap_bytes,
-    })
-}
-
-/// What the step needs and the runners of this engine cannot give; better told than left out silently.
-pub(crate) fn lacking(step: &Step) -> Option<String> {
-    let services = step.options.services.iter();
-    let named: Vec<String> =
-        services.map(|service| format!("{} on port {}", service.image, service.port)).collect();
-    (!named.is_empty()).then(|| {
-        format!(
-            "the step asks for services ({}), and the runners of this machine start no containers; \
-             start them beside plue, give their address in `env`, and leave `services` out",
-            named.join(", ")
-        )
     })
 }
 
@@ -78,6 +64,13 @@ fn program(action: &Action) -> Option<Program> {
         | Action::Wait(_)
         | Action::Plugin(_) => None,
     }
+}
+
+fn beside(program: Program, services: Vec<Service>) -> Program {
+    if services.is_empty() {
+        return program;
+    }
+    Program::Beside { program: Box::new(program), services }
 }
 
 /// The step's timeout; without one the plan's, which bounds the whole run anyway.

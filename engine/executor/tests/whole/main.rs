@@ -10,6 +10,7 @@ mod children;
 mod faults;
 mod flow;
 mod kept;
+mod placing;
 mod resume;
 mod turns;
 mod waiting;

@@ -10,7 +10,7 @@ use std::{
 use plue_executor::{
     Engine, Options, Origin, RunHandle, Submission,
     engine::Parts,
-    perform::{call::guard::Guard, environment::GivenSecrets},
+    perform::{call::guard::Guard, environment::GivenSecrets, placement::Capacity},
 };
 use plue_flow::{Fact, RunStatus, StepStatus, input::Reopen};
 use plue_plan::{
@@ -68,6 +68,21 @@ impl World {
 
     /// The same with another program as runner.
     pub(crate) async fn with_runner(directory: tempfile::TempDir, binary: PathBuf) -> Self {
+        Self::with(directory, binary, Capacity::of_this_machine()).await
+    }
+
+    /// The same with other runners: `name=amount` and labels.
+    pub(crate) async fn with_capacity(
+        directory: tempfile::TempDir,
+        resources: &[&str],
+        labels: &[&str],
+    ) -> Self {
+        let own = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let capacity = Capacity::default().with(&own(resources), &own(labels)).unwrap();
+        Self::with(directory, runner_binary().to_owned(), capacity).await
+    }
+
+    async fn with(directory: tempfile::TempDir, binary: PathBuf, capacity: Capacity) -> Self {
         let path = directory.path().join("state/plue.db");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let store = Store::open(StoreOptions::sqlite(&path)).await.unwrap();
@@ -83,6 +98,7 @@ impl World {
             Parts { store: store.clone(), pool, clock: Clock::real(), ids: Ids::random(), tasks };
         let mut options = Options::new(state.join("locks"));
         options.calls = Guard::parse(&["127.0.0.1"]).unwrap();
+        options.capacity = capacity;
         let engine = Engine::new(options, parts);
         Self { directory, store, engine, secrets: GivenSecrets::default() }
     }

@@ -112,6 +112,8 @@ pub fn event(fact: &Fact) -> Option<StepEvent> {
         Fact::RunCreated { .. }
         | Fact::RunStarted
         | Fact::ConditionEvaluated { .. }
+        | Fact::AttemptHeld { .. }
+        | Fact::AttemptPlaced { .. }
         | Fact::AttemptAssigned { .. }
         | Fact::AttemptEnded { .. }
         | Fact::DecisionMade { .. }

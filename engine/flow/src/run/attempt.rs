@@ -29,13 +29,31 @@ impl Run {
         (current.id == *id).then_some(at)
     }
 
+    /// Said again it is no news.
+    pub(super) fn admit_held(&self, attempt: AttemptId, reason: String) -> Result<Fact, Rejected> {
+        let (at, current) = self.working(&attempt)?;
+        let is_news = current.held.as_ref() != Some(&reason);
+        if current.status != AttemptStatus::Queued || !is_news {
+            return Err(stale(&attempt));
+        }
+        Ok(Fact::AttemptHeld { step: self.step_id(at), attempt, reason })
+    }
+
+    pub(super) fn admit_placed(&self, attempt: AttemptId) -> Result<Fact, Rejected> {
+        let (at, current) = self.working(&attempt)?;
+        if current.held.is_none() || !self.has_place() {
+            return Err(stale(&attempt));
+        }
+        Ok(Fact::AttemptPlaced { step: self.step_id(at), attempt })
+    }
+
     pub(super) fn admit_assigned(
         &self,
         attempt: AttemptId,
         runner: RunnerId,
     ) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
-        if current.status != AttemptStatus::Queued {
+        if current.status != AttemptStatus::Queued || current.held.is_some() {
             return Err(stale(&attempt));
         }
         Ok(Fact::AttemptAssigned { step: self.step_id(at), attempt, runner })
@@ -47,7 +65,7 @@ impl Run {
         (runner, began): (Option<RunnerId>, Option<Timestamp>),
     ) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
-        if current.status == AttemptStatus::Running {
+        if current.status == AttemptStatus::Running || current.held.is_some() {
             return Err(stale(&attempt));
         }
         Ok(Fact::AttemptStarted { step: self.step_id(at), attempt, runner, began })

@@ -46,6 +46,12 @@ impl Run {
             Fact::AttemptQueued { step, visit, number, attempt } => {
                 self.attempt_queued(self.at(step)?, (*visit, *number), attempt, sink)?
             }
+            Fact::AttemptHeld { step, attempt, reason } => {
+                self.attempt_held(self.at(step)?, attempt, reason, sink)?;
+            }
+            Fact::AttemptPlaced { step, attempt } => {
+                self.attempt_placed(self.at(step)?, attempt, sink)?;
+            }
             Fact::AttemptAssigned { step, attempt, .. } => {
                 self.attempt_assigned(self.at(step)?, attempt)?;
             }

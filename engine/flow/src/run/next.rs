@@ -125,9 +125,11 @@ impl Run {
         })
     }
 
-    fn has_place(&self) -> bool {
+    /// Whether a further attempt may be with a runner by `max_parallel`.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
         let places = self.plan.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
-        self.held.working.len() < places
+        self.held.working.len() - self.held.unplaced.len() < places
     }
 
     fn deadline(&self) -> Option<Timestamp> {

@@ -103,6 +103,21 @@ impl Run {
         })
     }
 
+    /// Queued attempts that no runner can have, with the reasons, in the order of the plan.
+    pub fn held(&self) -> impl Iterator<Item = (StepId, AttemptId, &str)> {
+        self.held.unplaced.iter().filter_map(|&at| {
+            let attempt = self.held.steps[at].attempt.as_ref()?;
+            Some((self.step_id(at), attempt.id.clone(), attempt.held.as_deref()?))
+        })
+    }
+
+    /// Whether the attempt is held, or was when it ended: nobody but the journal knows of it.
+    #[must_use]
+    pub fn is_held(&self, id: &AttemptId) -> bool {
+        let attempt = self.step_of(id).and_then(|at| self.held.steps[at].attempt.as_ref());
+        attempt.is_some_and(|attempt| attempt.held.is_some())
+    }
+
     /// The step and everything behind it, in the order of the plan: what `--from` selects. Empty if
     /// the plan has no such step.
     #[must_use]

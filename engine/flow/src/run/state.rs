@@ -88,6 +88,8 @@ pub(crate) struct Attempt {
     pub(crate) pressure: Pressure,
     pub(crate) wait: Option<Wait>,
     pub(crate) child: Option<Child>,
+    /// Why no runner can have it; kept when it ends without one.
+    pub(crate) held: Option<String>,
 }
 
 /// One step in its current visit.
@@ -122,6 +124,8 @@ pub(crate) struct Held {
     pub(crate) ready: BTreeSet<usize>,
     pub(crate) retries: BTreeSet<(Timestamp, usize)>,
     pub(crate) working: BTreeSet<usize>,
+    /// Those of `working` that no runner can have.
+    pub(crate) unplaced: BTreeSet<usize>,
     /// Attempts that wait for something outside.
     pub(crate) waiting: BTreeSet<usize>,
     /// When they stop waiting by themselves.
@@ -198,6 +202,7 @@ impl Held {
             }
             Hold::Attempt => {
                 self.working.remove(&at);
+                self.unplaced.remove(&at);
             }
             Hold::Waiting => self.stop_waiting(at),
             Hold::Verdict(_) => {

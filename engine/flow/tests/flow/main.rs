@@ -17,6 +17,8 @@ mod loops;
 #[cfg(test)]
 mod parallel;
 #[cfg(test)]
+mod placing;
+#[cfg(test)]
 mod player;
 #[cfg(test)]
 mod properties;

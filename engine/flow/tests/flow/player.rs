@@ -275,6 +275,8 @@ impl Player {
         match fact {
             Fact::AttemptQueued { step, .. }
             | Fact::AttemptStarted { step, .. }
+            | Fact::AttemptHeld { step, .. }
+            | Fact::AttemptPlaced { step, .. }
             | Fact::AttemptAssigned { step, .. }
             | Fact::AttemptWaiting { step, .. }
             | Fact::AttemptEnded { step, .. }
@@ -368,7 +370,8 @@ impl Player {
         let folded = Run::fold(id, plan.clone(), self.journal.iter().cloned()).unwrap();
         assert_eq!(folded, self.run, "the journal folds to another state");
         let most = plan.max_parallel.map_or(usize::MAX, |most| most as usize);
-        assert!(self.working().len() <= most, "more than max_parallel");
+        let held = self.run.held().count();
+        assert!(self.working().len() - held <= most, "more than max_parallel");
         if self.run.is_finished() {
             assert!(self.run.step_views().all(|view| view.status.is_terminal()));
             assert_eq!(self.run.pending_effects(), [Effect::Finish]);

@@ -160,7 +160,11 @@ fn resource(report: &mut Report, site: Site<'_>, name: &str, amount: &Json) {
     let fits = match amount {
         Json::Number(number) => number.as_f64().is_some_and(|n| n > 0.0),
         Json::String(text) => !text.trim().is_empty() && text.len() <= 64,
-        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => false,
+        Json::Array(labels) => {
+            let is_text = |label: &Json| label.as_str().is_some_and(|text| !text.trim().is_empty());
+            name == "labels" && !labels.is_empty() && labels.iter().all(is_text)
+        }
+        Json::Null | Json::Bool(_) | Json::Object(_) => false,
     };
     if !fits {
         report.push(

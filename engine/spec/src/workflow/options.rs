@@ -103,7 +103,11 @@ impl Lower<'_, '_> {
         let backoffs = [("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
         let retry = Retry {
             max_attempts: fields.count("max_attempts", problems).unwrap_or(default.max_attempts),
-            delay: fields.duration("delay", problems).unwrap_or(default.delay),
+            delay: DurationText::unless(
+                fields.duration("delay", problems),
+                default.delay.as_str(),
+            )
+            .unwrap_or(default.delay),
             backoff: fields.choice("backoff", &backoffs, problems).unwrap_or_default(),
             max_delay: fields.duration("max_delay", problems),
             jitter: fields.number("jitter", problems),
@@ -205,6 +209,5 @@ impl Lower<'_, '_> {
 
 /// The longest run when nothing is said, which is not written into a plan.
 pub(super) fn without_default(timeout: Option<DurationText>) -> Option<DurationText> {
-    let default = DurationText::new(plue_plan::plan::DEFAULT_TIMEOUT).parse().ok();
-    timeout.filter(|timeout| timeout.parse().ok() != default)
+    DurationText::unless(timeout, plue_plan::plan::DEFAULT_TIMEOUT)
 }

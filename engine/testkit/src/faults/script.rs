@@ -29,10 +29,15 @@ pub(super) enum Act {
 
 /// The acts of an assignment.
 pub(super) fn acts(assign: &Assign) -> VecDeque<Act> {
-    let text = match &assign.program {
+    let program = match &assign.program {
+        Program::Beside { program, .. } => program,
+        other => other,
+    };
+    let text = match program {
         Program::Shell { run, .. } => run,
         Program::PythonCode { code, .. } => code,
         Program::PythonScript { script, .. } => script,
+        Program::Beside { .. } => "",
     };
     let variable = |name: &str| {
         let found = assign.env.iter().find(|(key, _)| key == name);

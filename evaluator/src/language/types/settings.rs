@@ -121,7 +121,8 @@ fn retry(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyRes
     let backoff = [("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
     Ok(Retry {
         max_attempts: bound.count("max_attempts")?.unwrap_or(default.max_attempts),
-        delay: bound.duration("delay")?.unwrap_or(default.delay),
+        delay: DurationText::unless(bound.duration("delay")?, default.delay.as_str())
+            .unwrap_or(default.delay),
         backoff: bound.choice("backoff", &backoff)?.unwrap_or_default(),
         max_delay: bound.duration("max_delay")?,
         jitter: bound.number("jitter")?,
@@ -253,5 +254,5 @@ fn prompt(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyRe
 
 /// The longest run when a plan does not say: not written into the IR when it is said.
 pub(super) fn without_default(timeout: Option<DurationText>) -> Option<DurationText> {
-    timeout.filter(|timeout| timeout.as_str() != plue_plan::plan::DEFAULT_TIMEOUT)
+    DurationText::unless(timeout, plue_plan::plan::DEFAULT_TIMEOUT)
 }

@@ -71,6 +71,12 @@ impl Journal {
                     ),
                 );
             }
+            Fact::AttemptHeld { step, reason, .. } => {
+                self.tell(at, step, format!("it waits for a runner: {reason}"));
+            }
+            Fact::AttemptPlaced { step, .. } => {
+                self.tell(at, step, "there was a runner for it".to_owned());
+            }
             Fact::RetryScheduled { step, number, at: due, .. } => {
                 let wait = words::duration(at, *due);
                 self.tell(

@@ -8,7 +8,7 @@ use super::out_of_turn;
 use crate::{
     effect::Effect,
     error::IllegalFact,
-    fact::Outcome,
+    fact::{Outcome, Reason},
     machine::{
         attempt::{self, AttemptEvent, ended},
         step::{self, StepEvent},
@@ -61,10 +61,48 @@ impl Run {
             pressure: Pressure::None,
             wait: None,
             child: None,
+            held: None,
         });
         self.held.hold(at, Hold::Attempt);
         self.perform(at, sink);
         Ok(())
+    }
+
+    pub(super) fn attempt_held(
+        &mut self,
+        at: usize,
+        id: &AttemptId,
+        reason: &str,
+        sink: &mut Sink,
+    ) -> Result<(), IllegalFact> {
+        self.queued_attempt(at, id)?.held = Some(reason.to_owned());
+        self.held.steps[at].reason = Some(Reason::NoRunner { message: reason.to_owned() });
+        self.held.unplaced.insert(at);
+        sink.touched.push(at);
+        Ok(())
+    }
+
+    pub(super) fn attempt_placed(
+        &mut self,
+        at: usize,
+        id: &AttemptId,
+        sink: &mut Sink,
+    ) -> Result<(), IllegalFact> {
+        if self.queued_attempt(at, id)?.held.take().is_none() {
+            return Err(out_of_turn("attempt_placed", "it was not held"));
+        }
+        self.held.steps[at].reason = None;
+        self.held.unplaced.remove(&at);
+        self.perform(at, sink);
+        Ok(())
+    }
+
+    fn queued_attempt(&mut self, at: usize, id: &AttemptId) -> Result<&mut Attempt, IllegalFact> {
+        let state = &mut self.held.steps[at];
+        let open = state.hold == Hold::Attempt;
+        let current = state.attempt.as_mut().filter(|current| open && current.id == *id);
+        let queued = current.filter(|attempt| attempt.status == AttemptStatus::Queued);
+        queued.ok_or_else(|| out_of_turn("attempt", "it is not queued"))
     }
 
     /// The step goes on as queued: no process was seen yet.

@@ -1,0 +1,55 @@
+//! Attempts that no runner can have.
+
+use plue_flow::{Effect, Fact, Input, RunStatus, StepStatus};
+use serde_json::json;
+
+use crate::player::{Player, id};
+
+fn hold(player: &mut Player, step: &str, reason: &str) -> plue_flow::Transition {
+    let attempt = player.attempt(step);
+    player.feed(Input::Held { attempt, reason: reason.to_owned() })
+}
+
+#[test]
+fn a_held_attempt_stays_queued_with_its_reason_and_takes_no_place() {
+    let steps = json!([{"id": "gpu"}, {"id": "test"}]);
+    let mut player = Player::start(steps, json!({"max_parallel": 1}));
+    let told = hold(&mut player, "gpu", "asks for gpu=1");
+    let held = player.step("gpu");
+    assert_eq!(held.status, StepStatus::Queued);
+    assert_eq!(held.reason.unwrap().to_string(), "waits for a runner: asks for gpu=1");
+    let queued = told.facts.iter().any(|fact| matches!(fact, Fact::AttemptQueued { .. }));
+    assert!(queued, "the place was not given to the other step");
+    player.pass(&["test"]);
+    assert_eq!(player.run.status(), RunStatus::Running);
+    let held: Vec<_> = player.run.held().map(|(step, _, why)| (step, why.to_owned())).collect();
+    assert_eq!(held, [(id("gpu"), "asks for gpu=1".to_owned())]);
+}
+
+#[test]
+fn a_placed_attempt_is_performed_as_if_it_had_just_been_queued() {
+    let mut player = Player::start(json!([{"id": "gpu"}]), json!({}));
+    hold(&mut player, "gpu", "asks for gpu=1");
+    let attempt = player.attempt("gpu");
+    let early = Input::Started { attempt: attempt.clone(), runner: None, began: None };
+    player.try_feed(early).unwrap_err();
+    let placed = player.feed(Input::Placed { attempt: attempt.clone() });
+    assert!(matches!(&placed.effects[..], [Effect::Perform { .. }]), "{:?}", placed.effects);
+    assert_eq!(player.step("gpu").reason, None);
+    player.try_feed(Input::Placed { attempt }).unwrap_err();
+    player.pass(&["gpu"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
+}
+
+#[test]
+fn the_same_reason_is_told_once_and_a_cancelled_run_ends_what_is_held() {
+    let mut player = Player::start(json!([{"id": "gpu"}]), json!({}));
+    hold(&mut player, "gpu", "asks for gpu=1");
+    let attempt = player.attempt("gpu");
+    let again = Input::Held { attempt, reason: "asks for gpu=1".to_owned() };
+    player.try_feed(again).unwrap_err();
+    hold(&mut player, "gpu", "asks for gpu=1 of 1");
+    player.feed(Input::Cancel { by: "ann".to_owned(), kill: false });
+    assert_eq!(player.run.status(), RunStatus::Cancelled);
+    assert_eq!(player.step("gpu").status, StepStatus::Cancelled);
+}
