@@ -33,8 +33,23 @@ fmt-check:
 	cargo fmt --all -- --check
 
 .PHONY: lint
-lint: ## Clippy, warnings are errors
+lint: lint-python ## Clippy, warnings are errors; mypy and ruff on python/plue
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+PYTHON_TOOLS := $(TARGET_DIR)/tools/python/bin
+.PHONY: lint-python
+lint-python: ## The package python/plue: types (mypy --strict), ruff's rules and its form
+	@if [ -x "$(PYTHON_TOOLS)/mypy" ] && [ -x "$(PYTHON_TOOLS)/ruff" ]; then \
+		export MYPY_CACHE_DIR="$(abspath $(TARGET_DIR))/mypy" RUFF_CACHE_DIR="$(abspath $(TARGET_DIR))/ruff"; \
+		tools="$(abspath $(PYTHON_TOOLS))"; cd python; \
+		"$$tools/mypy" --strict plue; "$$tools/ruff" check .; "$$tools/ruff" format --check .; \
+	else \
+		echo 'lint-python: skipped, mypy and ruff are not installed (scripts/setup.sh test)'; \
+	fi
+
+.PHONY: editors
+editors: ## The schema of YAML files, as the language server of editors reads it (needs npm)
+	scripts/check_yaml_schema.sh
 
 .PHONY: tidy
 tidy: ## The house rules that Clippy does not know (docs/style.md)

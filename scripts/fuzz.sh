@@ -7,7 +7,7 @@
 set -euo pipefail
 
 # Each holds a package with targets, `fuzz`.
-readonly FOLDERS=(evaluator engine/spec prompts)
+readonly FOLDERS=(evaluator engine/spec engine/wire prompts)
 readonly FUZZ_VERSION=0.13.2
 readonly SECONDS_EACH=${SECONDS_EACH:-60}
 # A file that needs longer than this is a finding. The jail's second of CPU time is not there.

@@ -7,6 +7,8 @@ set -euo pipefail
 
 readonly MINIMUM_RUST=1.95
 readonly NEXTEST_VERSION=0.9.143
+readonly MYPY_VERSION=2.4.1
+readonly RUFF_VERSION=0.17.6
 readonly DEFAULT_PYTHON=/usr/bin/python3.11
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -47,6 +49,7 @@ missing_packages() {
     have npm || echo npm
     if [[ $what == test ]]; then
         compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || echo postgresql
+        python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
         have strace || echo strace
         have sqlite3 || echo sqlite3
         # Docker's parts without Docker, for the evaluator's test in a container.
@@ -153,6 +156,18 @@ need_nextest() {
     rm -rf -- "$root/build"
 }
 
+# The tools that check python/plue, in a folder of their own: nothing of the machine's Python changes.
+need_python_tools() {
+    local root=${CARGO_TARGET_DIR:-target}/tools/python
+    if [[ -x $root/bin/mypy && -x $root/bin/ruff ]]; then return; fi
+    say "mypy $MYPY_VERSION and ruff $RUFF_VERSION are missing; installing them from PyPI into $root"
+    rm -rf -- "$root"
+    if python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check \
+        "mypy==$MYPY_VERSION" "ruff==$RUFF_VERSION"; then return; fi
+    rm -rf -- "$root"
+    say "mypy and ruff could not be installed (python3-venv, PyPI); make lint-python will skip itself"
+}
+
 main() {
     local what=${1:-}
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -168,6 +183,7 @@ main() {
             need_packages test
             need_docker_profile
             need_nextest
+            need_python_tools
             ;;
         *) fail "usage: scripts/setup.sh run|test" ;;
     esac

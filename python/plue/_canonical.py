@@ -109,9 +109,7 @@ def duration_unless(value: str | int | None, what: str, default: str) -> str | N
 
 
 def _milliseconds(given: str) -> int | None:
-    match = re.fullmatch(
-        "(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?", given, re.ASCII
-    )
+    match = re.fullmatch("(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?", given, re.ASCII)
     if not given or match is None:
         return None
     scales = (86_400_000, 3_600_000, 60_000, 1_000, 1)

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io::Write as _, process::ExitCode};
 
-use plue_runner::{beside, Error, Options, Runner, USAGE, UnixDial, boot};
+use plue_runner::{Error, Options, Runner, USAGE, UnixDial, beside, boot};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == "--version") {

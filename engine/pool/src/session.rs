@@ -17,8 +17,8 @@ use plue_wire::{
     decode,
     runner::{
         AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind, FromRunner,
-        HEARTBEAT_MS, Hello, KEEPING_PROTOCOL, MAX_FRAME_BYTES, OLDEST_PROTOCOL, PROTOCOL, Program, ResultVerdict, SERVICES_PROTOCOL,
-        ResumeVerdict, ShutdownWhen, ToRunner, Verdict, Welcome,
+        HEARTBEAT_MS, Hello, KEEPING_PROTOCOL, MAX_FRAME_BYTES, OLDEST_PROTOCOL, PROTOCOL, Program,
+        ResultVerdict, ResumeVerdict, SERVICES_PROTOCOL, ShutdownWhen, ToRunner, Verdict, Welcome,
     },
 };
 use sha2::{Digest as _, Sha256};

@@ -214,10 +214,27 @@ pub enum Program {
     /// A program that runs while services are up. Since version 3.
     Beside {
         /// The program; not another one of these.
+        #[serde(deserialize_with = "alone")]
         program: Box<Program>,
         /// Started before it in this order, and stopped after it.
         services: Vec<Service>,
     },
+}
+
+/// Reads a program without services: a peer must not say how deep a message is nested.
+fn alone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<Program>, D::Error> {
+    /// The other programs, in their order.
+    #[derive(Deserialize)]
+    enum Alone {
+        Shell { shell: String, run: String },
+        PythonCode { code: String, call: Option<String>, args: Vec<String> },
+        PythonScript { script: String, args: Vec<String> },
+    }
+    Ok(Box::new(match Alone::deserialize(deserializer)? {
+        Alone::Shell { shell, run } => Program::Shell { shell, run },
+        Alone::PythonCode { code, call, args } => Program::PythonCode { code, call, args },
+        Alone::PythonScript { script, args } => Program::PythonScript { script, args },
+    }))
 }
 
 /// A process beside the one of a step.

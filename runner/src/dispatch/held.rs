@@ -6,9 +6,7 @@ use plue_plan::StepId;
 use plue_runtime::{Clock, clock::Mark};
 use plue_wire::{
     eval::Bytes,
-    runner::{
-        Assign, AttemptResult, Claim, EventKind, Exit, FromRunner, Program, Resume,
-    },
+    runner::{Assign, AttemptResult, Claim, EventKind, Exit, FromRunner, Program, Resume},
 };
 use rustix::process::Signal;
 use tokio::{

@@ -131,7 +131,9 @@ fn row_2_01_a_default_that_is_said_changes_no_hash_in_any_language() {
 fn a_length_that_is_no_default_stays_as_it_was_written() {
     let bench = Bench::new();
     for (text, written) in [("\"61m\"", "61m"), ("3601", "3601s"), ("\"1h1ms\"", "1h1ms")] {
-        let plan = format!("def workflow():\n    return Plan('D', timeout={text}, steps=[Step.bash('a', 'x')])\n");
+        let plan = format!(
+            "def workflow():\n    return Plan('D', timeout={text}, steps=[Step.bash('a', 'x')])\n"
+        );
         bench.write("t.plue.py", plan);
         let plan = bench.plue(&["plan", "t.plue.py", "--output", "json"]).ends(0).json();
         assert_eq!(plan["timeout"], written);

@@ -227,7 +227,11 @@ def workflow():
     bench.plue(&["run"]).ends(1);
     let log = bench.plue(&["logs", "last", "with"]).ends(0);
     assert!(log.stdout.contains("200\n"), "{}", log.stdout);
-    assert!(log.stdout.contains(&format!("[python3:{port}] ready on port {port}")), "{}", log.stdout);
+    assert!(
+        log.stdout.contains(&format!("[python3:{port}] ready on port {port}")),
+        "{}",
+        log.stdout
+    );
     let told = bench.plue(&["explain", "last", "without"]).ends(0);
     told.shows(&["PLUE-R0001", "postgres:16", "start no containers"]);
     assert!(!bench.repo().join("ran").exists());

@@ -207,7 +207,8 @@ impl Driver {
                 }
                 Fact::AttemptPlaced { step, attempt } => {
                     let view = self.run.attempt(attempt);
-                    let new = view.map(|view| queued(attempt, (step, view.visit, view.number), now));
+                    let new =
+                        view.map(|view| queued(attempt, (step, view.visit, view.number), now));
                     commit.attempts.extend(new);
                 }
                 Fact::AttemptRequeued { attempt, .. } => {

@@ -139,9 +139,7 @@ impl Capacity {
             return Err(format!("asks for runner=`{pool}`; there is no runner of that pool"));
         }
         if let Some(label) = wish.labels.iter().find(|label| !self.labels.contains(*label)) {
-            return Err(format!(
-                "asks for the label `{label}`; no runner of pool `{pool}` has it"
-            ));
+            return Err(format!("asks for the label `{label}`; no runner of pool `{pool}` has it"));
         }
         for (name, asked) in &wish.amounts {
             match self.amounts.get(name) {
@@ -160,8 +158,11 @@ impl Capacity {
         }
         let beside: Vec<Wish> = beside.map(|step| Wish::of(plan, step)).collect();
         for (name, asked) in &wish.amounts {
-            let used: u128 =
-                beside.iter().filter_map(|wish| wish.amounts.get(name)).map(|used| used.milli).sum();
+            let used: u128 = beside
+                .iter()
+                .filter_map(|wish| wish.amounts.get(name))
+                .map(|used| used.milli)
+                .sum();
             let there = self.amounts.get(name);
             if let Some(there) = there.filter(|there| used + asked.milli > there.milli) {
                 return Err(format!(

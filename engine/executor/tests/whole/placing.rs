@@ -30,9 +30,15 @@ async fn row_2_05_what_no_runner_has_stays_queued_with_the_reason_until_one_has_
     assert_eq!(small.step(&run, "big").await, StepStatus::Queued);
     let why = "waits for a runner: asks for the label `cuda`; no runner of pool `default` has it";
     assert_eq!(small.why(&run, "big").await, why);
-    assert!(small.store.attempts(&run, None).await.unwrap().iter().all(|row| {
-        row.claim.attempt.as_str().contains(":test:")
-    }));
+    assert!(
+        small
+            .store
+            .attempts(&run, None)
+            .await
+            .unwrap()
+            .iter()
+            .all(|row| { row.claim.attempt.as_str().contains(":test:") })
+    );
     shutdown.advance(Phase::Aborting);
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Running);
     small.check_rows(&run).await;

@@ -103,11 +103,8 @@ impl Lower<'_, '_> {
         let backoffs = [("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
         let retry = Retry {
             max_attempts: fields.count("max_attempts", problems).unwrap_or(default.max_attempts),
-            delay: DurationText::unless(
-                fields.duration("delay", problems),
-                default.delay.as_str(),
-            )
-            .unwrap_or(default.delay),
+            delay: DurationText::unless(fields.duration("delay", problems), default.delay.as_str())
+                .unwrap_or(default.delay),
             backoff: fields.choice("backoff", &backoffs, problems).unwrap_or_default(),
             max_delay: fields.duration("max_delay", problems),
             jitter: fields.number("jitter", problems),

@@ -48,10 +48,19 @@ fn what_no_runner_has_is_named() {
     let cases = [
         (json!({"tpu": 1}), "asks for tpu=1; no runner of pool `default` has it"),
         (json!({"gpu": 2}), "asks for gpu=2; no runner of pool `default` has more than 1"),
-        (json!({"memory": "5Gi"}), "asks for memory=5Gi; no runner of pool `default` has more than 4Gi"),
+        (
+            json!({"memory": "5Gi"}),
+            "asks for memory=5Gi; no runner of pool `default` has more than 4Gi",
+        ),
         (json!({"cpu": 4.001}), "asks for cpu=4.001; no runner of pool `default` has more than 4"),
-        (json!({"labels": ["arm"]}), "asks for the label `arm`; no runner of pool `default` has it"),
-        (json!({"os": "plan9"}), "asks for the label `os=plan9`; no runner of pool `default` has it"),
+        (
+            json!({"labels": ["arm"]}),
+            "asks for the label `arm`; no runner of pool `default` has it",
+        ),
+        (
+            json!({"os": "plan9"}),
+            "asks for the label `os=plan9`; no runner of pool `default` has it",
+        ),
         (json!({"pool": "big"}), "asks for runner=`big`; there is no runner of that pool"),
     ];
     for (resources, expected) in cases {

@@ -25,6 +25,7 @@ pub(super) fn compose(source: &str, format: Format, problems: &mut Problems<'_>)
     let mut parser = Parser::new_from_str_with_options(source, options);
     let mut composer = Composer {
         problems,
+        language: if format == Format::Json { "JSON" } else { "YAML" },
         stack: Vec::new(),
         anchors: HashMap::new(),
         root: None,
@@ -37,6 +38,7 @@ pub(super) fn compose(source: &str, format: Format, problems: &mut Problems<'_>)
 
 struct Composer<'c, 'p> {
     problems: &'c mut Problems<'p>,
+    language: &'static str,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Measured>,
     root: Option<Node>,
@@ -112,7 +114,8 @@ impl Composer<'_, '_> {
             }
             _ => {
                 let info = error.info();
-                self.problems.error(codes::NOT_YAML, at, format!("this is not YAML: {info}"));
+                let message = format!("this is not {}: {info}", self.language);
+                self.problems.error(codes::NOT_YAML, at, message);
             }
         }
     }
@@ -297,11 +300,11 @@ impl Composer<'_, '_> {
 
     /// The entries, with those of `<<` behind them; what is written out wins.
     fn merged(&mut self, entries: Vec<(Key, Node)>) -> Vec<(Key, Node)> {
-        if entries.iter().all(|(key, _)| key.text != MERGE) {
+        if !entries.iter().any(|(key, _)| is_merge(key)) {
             return entries;
         }
         let (merges, mut kept): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(key, _)| key.text == MERGE);
+            entries.into_iter().partition(|(key, _)| is_merge(key));
         let mut seen: HashSet<String> = kept.iter().map(|(key, _)| key.text.clone()).collect();
         for (key, node) in merges {
             let sources = match node.data {
@@ -319,6 +322,12 @@ impl Composer<'_, '_> {
         }
         kept
     }
+}
+
+/// Whether the key is a plain `<<`. In quotes it is a text like any other, so it always is in JSON.
+fn is_merge(key: &Key) -> bool {
+    let (from, to) = key.place.bytes;
+    key.text == MERGE && to.saturating_sub(from) <= MERGE.len()
 }
 
 /// The text of a key; `None` (said why) for what cannot be one, or stands there already.

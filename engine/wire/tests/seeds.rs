@@ -1,0 +1,216 @@
+//! The seeds of the fuzz target `wire` are streams of today's messages, one of each kind at least.
+//! After a change of the messages: `cargo test -p plue-wire --test seeds -- --ignored`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use plue_plan::{AttemptId, RunId, RunnerId, StepId};
+use plue_wire::{
+    encode,
+    eval::{
+        Bytes, EvalOutcome, EvalReply, EvalRequest, Facts, FileFact, Killed, Need, RawPlan, Usage,
+    },
+    keep::{Answer, BlobHash, CacheCare, Care, PureCare, Question, Record},
+    runner::{
+        Assign, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind, Exit, Fence,
+        FromRunner, Hello, Program, ResultVerdict, Resume, ResumeVerdict, RunnerVitals, Service,
+        ShutdownWhen, ToRunner, Verdict, Welcome,
+    },
+};
+use serde::Serialize;
+
+/// As in the target.
+const CAP: usize = 64 * 1024;
+
+fn claim() -> Claim {
+    Claim { attempt: AttemptId::new("r:a:1:1"), fence: Fence(3) }
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes(text.as_bytes().to_vec())
+}
+
+fn event(seq: u64, kind: EventKind) -> FromRunner {
+    FromRunner::Event(AttemptEvent { claim: claim(), seq, at_us: -5, kind })
+}
+
+fn from_runner() -> Vec<FromRunner> {
+    let result = |exit| {
+        FromRunner::Result(AttemptResult {
+            claim: claim(),
+            seq: 4,
+            at_us: 9,
+            exit,
+            output_json: text("{\"a\":[1]}"),
+            wall_us: 1,
+            cpu_us: 2,
+            max_rss_kib: 3,
+            leaked: 0,
+        })
+    };
+    let resume = Resume { claim: claim(), started: true, first_seq: 1, last_seq: 2, ended: false };
+    vec![
+        FromRunner::Hello(Hello {
+            protocol: 3,
+            runner: RunnerId::new("r1"),
+            boot: text("b"),
+            token: text("t"),
+            facts: vec![(text("os"), text("linux"))],
+            resume: vec![resume],
+        }),
+        FromRunner::Ready,
+        FromRunner::Accept(claim()),
+        FromRunner::Reject(claim(), text("no")),
+        event(1, EventKind::Started { pid: 7 }),
+        event(2, EventKind::Stdout(bytes("out\n"))),
+        event(3, EventKind::Stderr(bytes("err\n"))),
+        event(4, EventKind::Gap { bytes: 5, reason: text("cap") }),
+        event(5, EventKind::Note(text("note"))),
+        result(Exit::Code(-1)),
+        result(Exit::Signal(9)),
+        result(Exit::Refused(text("why"))),
+        FromRunner::Heartbeat(RunnerVitals { running: vec![claim()], rss_kib: 1 }),
+        FromRunner::Draining(text("TERM"), 10),
+        FromRunner::Ask(Question::Missing(vec![BlobHash([7; 32])])),
+        FromRunner::Ask(Question::PutPart {
+            blob: BlobHash([1; 32]),
+            size: 2,
+            offset: 0,
+            bytes: bytes("xy"),
+        }),
+        FromRunner::Ask(Question::Keep(claim(), Record::Note(text("n")))),
+    ]
+}
+
+fn to_runner() -> Vec<ToRunner> {
+    let shell = Program::Shell { shell: text("bash"), run: text("true") };
+    let service = Service {
+        run: text("server"),
+        port: 80,
+        env: vec![(text("A"), text("b"))],
+        secrets: vec![(text("S"), bytes("s"))],
+    };
+    let programs = [
+        shell.clone(),
+        Program::PythonCode { code: text("pass"), call: Some(text("f")), args: vec![text("a")] },
+        Program::PythonScript { script: text("x.py"), args: Vec::new() },
+        Program::Beside { program: Box::new(shell), services: vec![service] },
+    ];
+    let assign = |program| {
+        ToRunner::Assign(Box::new(Assign {
+            claim: claim(),
+            run: RunId::new("r"),
+            step: StepId::new("a"),
+            program,
+            env: vec![(text("CI"), text("true"))],
+            secrets: vec![(text("KEY"), bytes("k"))],
+            cwd: Some(text("sub")),
+            event_json: text("{}"),
+            timeout_ms: 1_000,
+            grace_ms: 10,
+            log_cap_bytes: 99,
+        }))
+    };
+    let care = Care {
+        artifacts: vec![text("*.txt")],
+        cache: Some(CacheCare { key: text("k"), restore: Vec::new(), paths: vec![text("p")] }),
+        pure: Some(PureCare { base: BlobHash([2; 32]) }),
+        checkpoint: true,
+    };
+    let verdict = ResumeVerdict { claim: claim(), verdict: Verdict::Abandon, acked: 1 };
+    let mut messages = vec![
+        ToRunner::Welcome(Welcome { epoch: 1, resume: vec![verdict] }),
+        ToRunner::Ack(claim(), 3),
+        ToRunner::Credit(claim(), 4),
+        ToRunner::ResultAck(claim(), ResultVerdict::Need(2)),
+        ToRunner::Cancel(claim(), CancelMode::Kill),
+        ToRunner::Heartbeat,
+        ToRunner::Shutdown(ShutdownWhen::Idle),
+        ToRunner::Close(CloseCode::Version, text("old")),
+        ToRunner::Care(claim(), Box::new(care)),
+        ToRunner::Answer(Answer::Done),
+    ];
+    messages.extend(programs.map(assign));
+    messages
+}
+
+fn requests() -> Vec<EvalRequest> {
+    let facts = Facts {
+        files: BTreeMap::from([
+            (text("a"), FileFact::Text(text("x"))),
+            (text("b"), FileFact::Absent),
+        ]),
+        globs: BTreeMap::from([(text("*"), vec![text("a")])]),
+        changed_files: Some(vec![text("a")]),
+    };
+    vec![EvalRequest {
+        id: 1,
+        entry: text(".plue.py"),
+        sources: BTreeMap::from([(text(".plue.py"), bytes("def workflow(): ..."))]),
+        event_json: Some(text("{}")),
+        inputs_json: text("{}"),
+        facts,
+    }]
+}
+
+fn replies() -> Vec<EvalReply> {
+    let plan = RawPlan { plan_json: text("{}"), places_json: text("{}") };
+    let outcomes = [
+        EvalOutcome::Plans(vec![plan]),
+        EvalOutcome::Needs(vec![Need::Read(text("a")), Need::ChangedFiles]),
+        EvalOutcome::Failed { diagnostics_json: text("[]") },
+        EvalOutcome::Killed(Killed::Denied(text("seccomp"))),
+    ];
+    let reply = |outcome| EvalReply { id: 1, outcome, printed: text("p"), usage: Usage::default() };
+    outcomes.map(reply).into()
+}
+
+/// The first byte says whose messages they are and, above that, how long the pieces are.
+fn stream<T: Serialize>(first: u8, messages: &[T]) -> Vec<u8> {
+    let frames = messages.iter().flat_map(|message| encode(message, CAP).unwrap());
+    std::iter::once(first).chain(frames).collect()
+}
+
+fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("from_runner", stream(13 << 2, &from_runner())),
+        ("to_runner", stream((63 << 2) | 1, &to_runner())),
+        ("request", stream((1 << 2) | 2, &requests())),
+        ("reply", stream((7 << 2) | 3, &replies())),
+        ("cut", stream(0, &from_runner()).into_iter().take(40).collect()),
+        ("long", [&[1_u8][..], &u32::MAX.to_le_bytes(), b"x"].concat()),
+    ]
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/wire")
+}
+
+#[test]
+fn every_kind_of_message_is_a_seed() {
+    for (name, bytes) in seeds() {
+        let kept = std::fs::read(folder().join(name)).unwrap();
+        assert_eq!(kept, bytes, "{name}: see the head of this file");
+    }
+}
+
+#[test]
+#[ignore = "writes the seeds"]
+fn write_the_seeds() {
+    for (name, bytes) in seeds() {
+        std::fs::write(folder().join(name), bytes).unwrap();
+    }
+}
+
+/// What a peer nests cannot cost a stack: a service beside services is no message.
+#[test]
+fn programs_are_not_nested() {
+    let mut body = encode(&to_runner().pop().unwrap(), CAP).unwrap().split_off(4);
+    // `Beside` is the fourth program, `Shell` the first.
+    let at = body.windows(2).position(|pair| pair == [3, 0]).unwrap();
+    body[at + 1] = 3;
+    assert!(plue_wire::decode::<ToRunner>(&body).is_err());
+}
