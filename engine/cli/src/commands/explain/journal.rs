@@ -63,13 +63,7 @@ impl Journal {
             }
             Fact::OutputsEvaluated { value: Err(message) } => self.run(at, message.clone()),
             Fact::AttemptRequeued { step, reason, .. } => {
-                self.tell(
-                    at,
-                    step,
-                    format!(
-                        "its runner was lost before it started ({reason}); it was queued again"
-                    ),
-                );
+                self.tell(at, step, requeued(reason));
             }
             Fact::AttemptHeld { step, reason, .. } => {
                 self.tell(at, step, format!("it waits for a runner: {reason}"));
@@ -166,6 +160,10 @@ fn dependency(row: &StepRow) -> Dependency {
         reason: view.reason.as_ref().filter(|_| !quiet).map(ToString::to_string),
         ended_at: ended.map(|at| at.to_string()),
     }
+}
+
+fn requeued(reason: &str) -> String {
+    format!("its runner was lost before it started ({reason}); it was queued again")
 }
 
 fn listed(steps: &[StepId]) -> String {
