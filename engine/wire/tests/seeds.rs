@@ -1,5 +1,5 @@
 //! The seeds of the fuzz target `wire` are streams of today's messages, one of each kind at least.
-//! After a change of the messages: `cargo test -p plue-wire --test seeds -- --ignored`.
+//! After a change of the messages the test says what to copy.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -191,17 +191,15 @@ fn folder() -> PathBuf {
 
 #[test]
 fn every_kind_of_message_is_a_seed() {
+    let today = std::env::temp_dir().join("plue-wire-seeds");
+    std::fs::create_dir_all(&today).unwrap();
     for (name, bytes) in seeds() {
-        let kept = std::fs::read(folder().join(name)).unwrap();
-        assert_eq!(kept, bytes, "{name}: see the head of this file");
+        std::fs::write(today.join(name), bytes).unwrap();
     }
-}
-
-#[test]
-#[ignore = "writes the seeds"]
-fn write_the_seeds() {
     for (name, bytes) in seeds() {
-        std::fs::write(folder().join(name), bytes).unwrap();
+        let kept = std::fs::read(folder().join(name)).unwrap_or_default();
+        let (today, folder) = (today.display(), folder().display().to_string());
+        assert!(kept == bytes, "{name} is of other messages: cp {today}/* {folder}/");
     }
 }
 
