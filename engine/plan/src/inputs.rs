@@ -24,7 +24,8 @@ const MAX_SHOWN: usize = 80;
 pub enum Given {
     /// As somebody typed it: JSON, but for inputs that are texts.
     Text(String),
-    /// A value that has its type already.
+    /// A value. A text stands for a value of another type if it is one as JSON; a number or a truth
+    /// value stands for its text.
     Value(Json),
 }
 
@@ -146,27 +147,39 @@ impl Given {
         }
     }
 
+    /// `1.10` and `true` are texts when a text is wanted; a quoted one that was typed loses its quotes.
+    fn read_as(&self, kind: InputType) -> Json {
+        match (kind, self) {
+            (InputType::String, Self::Text(text)) => match self.json() {
+                Json::String(text) => Json::String(text),
+                _ => Json::from(text.as_str()),
+            },
+            (InputType::String, Self::Value(value @ (Json::Number(_) | Json::Bool(_)))) => {
+                Json::String(value.to_string())
+            }
+            (InputType::String, Self::Value(value)) => value.clone(),
+            (_, Self::Value(Json::String(text))) => {
+                serde_json::from_str(text).unwrap_or_else(|_| Json::from(text.as_str()))
+            }
+            (_, _) => self.json(),
+        }
+    }
+
     fn of_type(&self, name: &str, input: &Input) -> Result<Json, Diagnostic> {
-        let json = self.json();
+        let value = self.read_as(input.kind);
         let fits = match input.kind {
-            InputType::String => matches!(self, Self::Text(_)) || json.is_string(),
-            InputType::Integer => json.is_i64() || json.is_u64(),
-            InputType::Number => json.is_number(),
-            InputType::Boolean => json.is_boolean(),
-            InputType::List => json.is_array(),
-            InputType::Object => json.is_object(),
+            InputType::String => value.is_string(),
+            InputType::Integer => value.is_i64() || value.is_u64(),
+            InputType::Number => value.is_number(),
+            InputType::Boolean => value.is_boolean(),
+            InputType::List => value.is_array(),
+            InputType::Object => value.is_object(),
         };
         let shown = self.shown();
         if !fits {
             let kind = word(input.kind);
             return Err(problem(format!("the input `{name}` is {shown}, expected a {kind}")));
         }
-        // `1.10` and `true` are texts when a text is wanted; a quoted one loses its quotes.
-        let value = match (input.kind, json, self) {
-            (InputType::String, Json::String(text), _) => Json::String(text),
-            (InputType::String, _, Self::Text(text)) => Json::from(text.as_str()),
-            (_, json, _) => json,
-        };
         if input.choices.is_empty() || input.choices.contains(&value) {
             return Ok(value);
         }
@@ -212,20 +225,25 @@ mod tests {
     }
 
     #[test]
-    fn values_have_their_type_already() {
-        let plan = plan(&json!({ "t": {}, "n": { "type": "integer" }, "x": { "type": "number" } }));
+    fn values_stand_for_what_they_say() {
+        let plan = plan(&json!({
+            "t": {}, "n": { "type": "integer" }, "x": { "type": "number" }, "l": { "type": "list" },
+        }));
         let of = |value: Json| {
             let given = value.as_object().unwrap().clone();
             given.into_iter().map(|(name, value)| (name, Given::Value(value))).collect::<Vec<_>>()
         };
-        let good = of(json!({ "t": "1", "n": 1, "x": 1.5 }));
-        assert_eq!(typed(&good, &plan, Missing::Allowed).unwrap()["t"], "1");
-        let wrong = of(json!({ "t": 1, "n": "1", "x": null }));
+        let good = of(json!({ "t": 1.5, "n": "1", "x": 1.5, "l": "[1]" }));
+        let values = typed(&good, &plan, Missing::Allowed).unwrap();
+        let expected = json!({ "t": "1.5", "n": 1, "x": 1.5, "l": [1] });
+        assert_eq!(serde_json::to_value(values).unwrap(), expected);
+        let wrong = of(json!({ "t": {}, "n": "1.5", "x": null, "l": "a" }));
         let problems = typed(&wrong, &plan, Missing::Allowed).unwrap_err();
         let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
         let expected = [
-            "the input `n` is \"1\", expected a whole number",
-            "the input `t` is 1, expected a text",
+            "the input `l` is \"a\", expected a JSON list",
+            "the input `n` is \"1.5\", expected a whole number",
+            "the input `t` is {}, expected a text",
             "the input `x` is null, expected a number",
         ];
         assert_eq!(messages, expected);

@@ -10,7 +10,7 @@ use plue_plan::{Event, RunId, StepId, event::EventType};
 use plue_planner::{Evaluated, PlannedWorkflow, Trust, WorkflowFile};
 use serde_json::Value as Json;
 
-use crate::{error::Error, inputs::typed, plans::For, server::Server, submit::Wanted};
+use crate::{error::Error, plans::For, server::Server, submit::Wanted};
 
 impl Commands for Server {
     fn submit(
@@ -115,7 +115,6 @@ impl Server {
                 Err(_) => continue,
             };
             let Some(workflow) = chosen(&evaluated, &request.workflow, is_file) else { continue };
-            let inputs = typed(&workflow.sealed.plan, &inputs).map_err(Error::Invalid)?;
             return self
                 .submit_run(Wanted {
                     id,

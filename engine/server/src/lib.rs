@@ -10,7 +10,6 @@ pub mod commands;
 pub mod drive;
 pub mod error;
 mod feedback;
-pub mod inputs;
 pub mod intake;
 pub mod listen;
 pub mod mirrors;

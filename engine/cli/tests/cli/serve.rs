@@ -221,13 +221,13 @@ def workflow():
     while asked.0 == 404 {
         asked = ask(json!({"n": 1}));
     }
-    let (status, body) = ask(json!({"n": "3", "env": "moon", "nn": 1}));
+    let (status, body) = ask(json!({"n": "3.5", "env": "moon", "nn": 1}));
     assert_eq!((status, &body["code"]), (422, &json!("PLUE-C0006")), "{body}");
     let errors: Vec<_> =
         body["errors"].as_array().unwrap().iter().map(|one| one["message"].clone()).collect();
     let expected = [
         "the input `env` is \"moon\", which is none of its choices",
-        "the input `n` is \"3\", expected a whole number",
+        "the input `n` is \"3.5\", expected a whole number",
         "the plan has no input `nn`",
     ];
     assert_eq!(errors, expected);
