@@ -94,6 +94,17 @@ class Machine:
         ends = [end for end, states in self._loops if name not in states and any(one in states for one in before)]
         return list(dict.fromkeys([*before, *ends]))
 
+    def crossed(self) -> Optional[str]:
+        """A state of loops that are each left into the other, so that none of them is over first."""
+        waits = {name: set(self.waits_for(name, self.before(name))) for name in self.order}
+        while waits:
+            free = {name for name, on in waits.items() if not on & set(waits)}
+            if not free:
+                return min(waits)
+            for name in free:
+                del waits[name]
+        return None
+
     def condition(self, name: str) -> Optional[str]:
         """When the state is entered, as an expression; ``None`` where the end of the one before says it."""
         before = self.before(name)

@@ -165,6 +165,9 @@ class WorkflowDefinition:
         astray = machine.astray()
         if astray is not None:
             return f"step `{astray[0]}` leads back to `{astray[1]}`, which need not have run before it"
+        crossed = machine.crossed()
+        if crossed is not None:
+            return f"step `{crossed}` is between loops that are each left into the other"
         return None
 
     def _edges(self) -> dict[str, tuple[Optional[str], Optional[str]]]:

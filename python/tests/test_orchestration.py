@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 import tempfile
 import unittest
@@ -93,6 +94,14 @@ class WorkflowDefinitionAndValidation(Suite):
             WorkflowStep("b", CODER, on_failure="c"),
             WorkflowStep("c", CODER, on_success="b"),
         )
+        crossed = flow(
+            "w",
+            WorkflowStep("a", CODER, on_success="b", on_failure="c"),
+            WorkflowStep("b", CODER, on_success="c", on_failure="d"),
+            WorkflowStep("c", CODER, on_failure="a"),
+            WorkflowStep("d", CODER, on_failure="b"),
+        )
+        cases.append((crossed, "each left into the other"))
         cases += [(unrooted, "is_initial=True"), (astray, "`b` leads back to `c`")]
         for workflow, expected in cases:
             ok, error = workflow.validate()
@@ -290,6 +299,76 @@ class MultiStepWorkflows(Suite):
         one, two = (self.hub.execute_workflow("build_website", "g") for _ in range(2))
         self.assertEqual(one.history, two.history)
         self.assertNotEqual(one.workflow_id, two.workflow_id)
+
+
+class RandomMachines(Suite):
+    """Beside the seven: the plan of a machine takes the way that the machine itself takes."""
+
+    MACHINES = 14
+
+    def machine(self, lot: random.Random) -> WorkflowDefinition:
+        """Any machine without a way back after a success, which would never end."""
+        names = [f"s{n}" for n in range(lot.randint(2, 6))]
+        workflow = WorkflowDefinition("random", max_visits=50)
+        for at, name in enumerate(names):
+            ends = [None, "completed", "failed"]
+            workflow.add_step(
+                WorkflowStep(
+                    name,
+                    CODER,
+                    on_success=lot.choice(names[at + 1 :] * 3 + ends),
+                    on_failure=lot.choice(names * 2 + ends),
+                    max_retries=lot.choice([0, 0, 1]),
+                ),
+                is_initial=at == 0,
+            )
+        return workflow
+
+    def naive(self, workflow: WorkflowDefinition, fails: dict[str, list[bool]]) -> tuple[list[tuple[str, bool]], bool]:
+        """What the words of the definition say, followed by hand."""
+        left = {name: list(outcomes) for name, outcomes in fails.items()}
+        way = []
+        at = workflow.initial_step
+        while True:
+            step = workflow.steps[str(at)]
+            for _ in range(step.max_retries + 1):
+                failed = left[step.step_id].pop(0) if left[step.step_id] else False
+                way.append((step.step_id, not failed))
+                if not failed:
+                    break
+            at = step.on_failure if failed else step.on_success
+            if at is None:
+                return way, not failed
+            if at in ("completed", "failed"):
+                return way, at == "completed"
+
+    def test_a_run_goes_the_way_of_its_machine(self) -> None:
+        lot = random.Random(3)
+        tried, loops, branches = 0, 0, 0
+        while tried < self.MACHINES:
+            workflow = self.machine(lot)
+            if not workflow.validate()[0]:
+                continue
+            fails = {name: [lot.random() < 0.6 for _ in range(3)] for name in workflow.steps}
+            left = {name: list(outcomes) for name, outcomes in fails.items()}
+            expected, good = self.naive(workflow, fails)
+            if len(expected) < 3:
+                continue
+
+            def work(given: Any, context: WorkflowContext, left: dict[str, list[bool]] = left) -> str:
+                if left[context.current_step] and left[context.current_step].pop(0):
+                    raise WorkerFailed("as it is written")
+                return "ok"
+
+            self.worker(CODER, work)
+            context = self.run_of(workflow)
+            told = f"{tried}: {[vars(step) for step in workflow.steps.values()]} {fails}"
+            self.assertEqual([(one["step"], one["success"]) for one in context.history], expected, told)
+            self.assertEqual(context.state is WorkflowState.COMPLETED, good, told)
+            tried += 1
+            loops += any(one["visit"] > 1 for one in context.history)
+            branches += any("when" in step for step in workflow.plan().fields["steps"])
+        self.assertGreater(min(loops, branches), 3, "the machines are too simple")
 
 
 class FailureHandlingAndRetries(Suite):

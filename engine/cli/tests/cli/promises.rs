@@ -337,3 +337,51 @@ fn row_3_03_workers_cannot_be_reached_and_know_only_what_the_hub_gives_them() {
     bench.write("hub.plue.json", early.to_string());
     bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0030", "reads `speaker`"]);
 }
+
+/// The name of a branch, a title, the name of a file: whoever may name something is no programmer of ours.
+#[test]
+fn row_2_21_what_strangers_name_reaches_a_step_as_data() {
+    let bench = Bench::new();
+    let evil = |n: u32| format!("$(touch pwned{n})`touch pwned{n}`;touch pwned{n} #'\"");
+    bench.write(&format!("files/{}", "`touch pwned1`;touch pwned1;$(touch pwned1).txt"), "x");
+    bench.write(
+        "named.plue.yaml",
+        r#"
+name: Named
+tasks:
+  - id: a
+    run: 'printf "%s|" "$BRANCH" "$TITLE" "$PLUE_BRANCH" "$BOTH"'
+    env:
+      BRANCH: ${event.branch}
+      TITLE: ${event.pull_request.title}
+      BOTH: "of ${event.branch}: ${event.pull_request.title}"
+"#,
+    );
+    bench.write(
+        "files.plue.py",
+        r#"
+def workflow(ctx):
+    files = ctx.glob("files/*")
+    return Plan(name="Files", steps=[
+        *[Step.bash(f"s{at}", 'printf %s "$FILE"; test -f "$FILE"', env={"FILE": file}) for at, file in enumerate(files)],
+    ])
+"#,
+    );
+    bench.commit();
+    let side = json!({"ref": "main", "sha": "a"});
+    let head = json!({"ref": evil(2), "sha": "b", "repository": "o/r"});
+    let event = json!({"type": "pull_request", "branch": evil(2), "repository": "o/r",
+        "pull_request": {"number": 1, "title": evil(3), "base": side, "head": head}});
+    bench.write("event.json", event.to_string());
+    bench.plue(&["run", "named", "--event", "event.json"]).ends(0);
+    let (branch, title) = (evil(2), evil(3));
+    let expected = format!("{branch}|{title}|{branch}|of {branch}: {title}|");
+    assert_eq!(bench.plue(&["logs", "last", "a"]).ends(0).stdout, expected);
+    bench.plue(&["run", "files"]).ends(0);
+    bench.plue(&["logs", "last", "s0"]).ends(0).shows(&["`touch pwned1`"]);
+    let made: Vec<_> = snapshot(&bench.repo())
+        .into_iter()
+        .filter(|(path, _)| path.file_name().unwrap().to_string_lossy().starts_with("pwned"))
+        .collect();
+    assert_eq!(made, []);
+}

@@ -36,7 +36,8 @@ fn suite(name: &str, tests: usize) {
     let bench = Bench::new();
     let file = root().join("python/tests/test_orchestration.py");
     let said = python(&bench, &[file.to_str().unwrap(), name]).ends(0);
-    said.tells(&[&format!("Ran {tests} tests in"), "\nOK"]);
+    let word = if tests == 1 { "test" } else { "tests" };
+    said.tells(&[&format!("Ran {tests} {word} in"), "\nOK"]);
 }
 
 #[test]
@@ -72,6 +73,12 @@ fn row_3_18_failure_handling_and_retries() {
 #[test]
 fn row_3_18_and_3_12_pre_built_workflow_templates() {
     suite("PreBuiltWorkflowTemplates", 3);
+}
+
+/// Machines drawn by lot, against an interpreter that knows no plans.
+#[test]
+fn row_3_01_a_run_goes_the_way_that_its_machine_goes() {
+    suite("RandomMachines", 1);
 }
 
 /// "Basic Usage" of the source: its lines, with the name of our module.

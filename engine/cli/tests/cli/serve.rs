@@ -289,3 +289,44 @@ fn row_3_13_a_workflow_is_checked_when_its_commit_is_registered() {
     assert_eq!(start("CI").0, 404);
     assert_eq!(served.get("/api/v1/runs")["items"].as_array().unwrap().len(), 2);
 }
+
+/// Every answer about a run whose step says its secret in several forms, fails, and hands it on.
+#[test]
+fn row_2_18_no_answer_of_a_server_holds_a_secret() {
+    let served = Served::start();
+    let shouts = r#"
+def workflow():
+    say = "echo is $TOKEN; printf %s $TOKEN | base64; printf '{\"leak\": \"%s\"}' $TOKEN > $PLUE_OUTPUT"
+    return Plan(name="Shouts", triggers=[Trigger.on_push(branch="main")], on_failure="continue", steps=[
+        Step.bash("says", say, secrets=["TOKEN"]),
+        Step.bash("is-told", "echo got $GOT; exit 3", env={"GOT": ref("says", "leak")}, depends_on=["says"]),
+        Step.bash("traces", "set -x; test $TOKEN = no", secrets=["TOKEN"]),
+    ])
+"#;
+    served.bench.write(".plue.py", shouts);
+    served.push();
+    let run = served.run(1);
+    assert_eq!(run["status"], "failed");
+    let id = run["id"].as_str().unwrap();
+    assert_eq!(served.log_of(&run, "says"), "is ***\n***\n");
+    let mut paths: Vec<String> = ["", "/steps", "/attempts", "/plan", "/journal", "/events"]
+        .map(|part| format!("/api/v1/runs/{id}{part}"))
+        .to_vec();
+    for attempt in served.get(&format!("/api/v1/runs/{id}/attempts")).as_array().unwrap() {
+        let attempt = attempt["id"].as_str().unwrap();
+        for part in ["log", "log/raw", "log/search?text=is", "log/events"] {
+            paths.push(format!("/api/v1/runs/{id}/attempts/{attempt}/{part}"));
+        }
+    }
+    paths.extend(["/api/v1/runs", "/api/v1/audit"].map(str::to_owned));
+    let mut masked = 0;
+    for path in paths {
+        let (status, body) = served.ask("GET", &path, None);
+        assert_eq!(status, 200, "{path}: {body}");
+        masked += usize::from(body.contains("***"));
+        for form in ["hunter22", "aHVudGVyMjJodW50ZXI", "22hunter"] {
+            assert!(!body.contains(form), "{path}: {body}");
+        }
+    }
+    assert!(masked >= 5, "only {masked} answers had something to hide");
+}
