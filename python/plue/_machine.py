@@ -53,14 +53,14 @@ class Machine:
                         open_.append((target, False))
         self.order = done[::-1]
 
-    def _forward(self, name: str, target: Optional[str]) -> bool:
+    def _forward(self, name: str, target: str | None) -> bool:
         return target in self._edges and (name, target) not in self._back
 
-    def leads_back(self, name: str, target: Optional[str]) -> bool:
+    def leads_back(self, name: str, target: str | None) -> bool:
         """Whether a way leads to the state itself or one before it."""
         return target is not None and (name, target) in self._back
 
-    def astray(self) -> Optional[tuple[str, str]]:
+    def astray(self) -> tuple[str, str] | None:
         """A way back to a state that need not have been entered before, which no bounded loop can be made of."""
         return next(((end, start) for end, start in sorted(self._back) if end in self._reached(start)), None)
 
@@ -71,7 +71,8 @@ class Machine:
         while open_:
             name = open_.pop()
             reached.add(name)
-            open_ += [to for to in self._edges[name] if to in self._edges and to != without and to not in reached]
+            targets = {to for to in self._edges[name] if to is not None and to in self._edges}
+            open_ += sorted(targets - reached - {without})
         return reached
 
     def _between(self, start: str, end: str) -> set[str]:
@@ -94,7 +95,7 @@ class Machine:
         ends = [end for end, states in self._loops if name not in states and any(one in states for one in before)]
         return list(dict.fromkeys([*before, *ends]))
 
-    def crossed(self) -> Optional[str]:
+    def crossed(self) -> str | None:
         """A state of loops that are each left into the other, so that none of them is over first."""
         waits = {name: set(self.waits_for(name, self.before(name))) for name in self.order}
         while waits:
@@ -105,7 +106,7 @@ class Machine:
                 del waits[name]
         return None
 
-    def condition(self, name: str) -> Optional[str]:
+    def condition(self, name: str) -> str | None:
         """When the state is entered, as an expression; ``None`` where the end of the one before says it."""
         before = self.before(name)
         if not before or not self._branches:

@@ -1,6 +1,6 @@
 """Workers that may surprise, led by a flow that may not: ``Orchestrator`` and the words around it.
 
-A ``WorkflowDefinition`` is a small state machine of workers. ``plan()`` is its plan with one Claude step for each worker.
+A ``WorkflowDefinition`` is a small state machine of workers. ``plan()`` is its plan with a Claude step for each worker.
 ``Orchestrator`` runs the same machine on the engine with functions of this program as workers: the engine decides what
 comes next, keeps the history and survives; the functions only work. Must not route by itself, and must not let one
 worker reach another.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from plue._hub import Call, Engine, WorkerFailed
 from plue._machine import END, Machine
@@ -95,9 +95,9 @@ class WorkerDefinition:
     name: str
     description: str
     executor: Executor
-    input_transformer: Optional[InputTransformer] = None
+    input_transformer: InputTransformer | None = None
     """Makes the worker's input. Without it: the output of the step before, and the goal for the first one."""
-    output_transformer: Optional[OutputTransformer] = None
+    output_transformer: OutputTransformer | None = None
     """Makes what is kept of the worker's output."""
 
 
@@ -108,9 +108,9 @@ class WorkflowStep:
     step_id: str
     worker_type: WorkerType
     description: str = ""
-    on_success: Optional[str] = None
+    on_success: str | None = None
     """The next step; ``None`` or ``completed``: the workflow has come to its good end."""
-    on_failure: Optional[str] = None
+    on_failure: str | None = None
     """The next step; ``None`` or ``failed``: the workflow has failed. A step before this one is a loop."""
     is_terminal: bool = False
     max_retries: int = 0
@@ -125,7 +125,7 @@ class WorkflowDefinition:
         self.goal = goal
         self.max_visits = max_visits
         self.steps: dict[str, WorkflowStep] = {}
-        self.initial_step: Optional[str] = None
+        self.initial_step: str | None = None
 
     def add_step(self, step: WorkflowStep, is_initial: bool = False) -> None:
         """Adds a step; an id that is there already, or a second first step, is a ``ValueError``."""
@@ -137,12 +137,12 @@ class WorkflowDefinition:
         if is_initial:
             self.initial_step = step.step_id
 
-    def validate(self) -> tuple[bool, Optional[str]]:
+    def validate(self) -> tuple[bool, str | None]:
         """Whether the machine can run, and if not, what is wrong with it."""
         error = self._error()
         return error is None, error
 
-    def _error(self) -> Optional[str]:
+    def _error(self) -> str | None:
         if not self.steps:
             return f"workflow `{self.name}` has no steps"
         if self.initial_step is None or self.initial_step in END:
@@ -170,7 +170,7 @@ class WorkflowDefinition:
             return f"step `{crossed}` is between loops that are each left into the other"
         return None
 
-    def _edges(self) -> dict[str, tuple[Optional[str], Optional[str]]]:
+    def _edges(self) -> dict[str, tuple[str | None, str | None]]:
         steps = self.steps.items()
         return {name: (step.on_success, step.on_failure) for name, step in steps if name not in END}
 
@@ -182,7 +182,7 @@ class WorkflowDefinition:
     def plan(self) -> Plan:
         """Its plan, with a Claude step in the role of each worker. Raises ``ValueError`` if it is invalid."""
 
-        def agent(step: WorkflowStep, options: dict[str, Any], before: Optional[str]) -> Step:
+        def agent(step: WorkflowStep, options: dict[str, Any], before: str | None) -> Step:
             task = step.description or step.step_id
             prompt = task if before is None else Prompt("task", task=task, before=ref(before))
             return Step.llm(step.step_id, prompt, role=step.worker_type.value, **options)
@@ -199,7 +199,7 @@ class WorkflowDefinition:
     def _plan_of_calls(self) -> Plan:
         """Its plan, with a step for each worker that asks this program."""
 
-        def call(step: WorkflowStep, options: dict[str, Any], before: Optional[str]) -> Step:
+        def call(step: WorkflowStep, options: dict[str, Any], before: str | None) -> Step:
             hub = Reference("$expr", "inputs.hub")
             return Step.python(step.step_id, Call.SOURCE, env={"PLUE_HUB": hub}, **options)
 
@@ -207,7 +207,7 @@ class WorkflowDefinition:
         steps = self._steps(call)
         return Plan(self.name, steps=steps, inputs=inputs, description=self.description or None)
 
-    def _steps(self, make: Callable[[WorkflowStep, dict[str, Any], Optional[str]], Step]) -> list[Step]:
+    def _steps(self, make: Callable[[WorkflowStep, dict[str, Any], str | None], Step]) -> list[Step]:
         error = self._error()
         if error is not None or self.initial_step is None:
             raise ValueError(error)
@@ -253,7 +253,7 @@ class Orchestrator:
         self.workers[worker.worker_type] = worker
 
     def register_workflow(self, workflow: WorkflowDefinition) -> None:
-        """Takes a workflow, if the machine and the engine's check of its plan find nothing wrong; else ``ValueError``."""
+        """Takes a workflow if neither the machine nor the engine finds anything wrong with it, else ``ValueError``."""
         ok, error = workflow.validate()
         if not ok:
             raise ValueError(error)

@@ -151,7 +151,8 @@ class ContextAndHistoryTracking(Suite):
 
         self.worker(CODER, lambda given, context: {"files": ["a"], "n": 1.5})
         self.worker(REVIEWER, review)
-        context = self.run_of(flow("w", WorkflowStep("code", CODER, on_success="review"), WorkflowStep("review", REVIEWER)))
+        code = WorkflowStep("code", CODER, on_success="review")
+        context = self.run_of(flow("w", code, WorkflowStep("review", REVIEWER)))
         self.assertEqual(seen, [{"files": ["a"], "n": 1.5}] * 4 + [None])
         self.assertEqual(context.data, {"code": {"files": ["a"], "n": 1.5}, "review": "fine"})
         self.assertEqual((context.current_step, context.state), ("review", WorkflowState.COMPLETED))
@@ -214,10 +215,10 @@ class SimpleWorkflowExecution(Suite):
 
     def test_one_step_is_given_the_goal(self) -> None:
         self.worker(CODER, echo("coder"))
-        context = self.run_of(flow("w", WorkflowStep("a", CODER)), "$(touch pwned) `x` \"ü\"")
+        context = self.run_of(flow("w", WorkflowStep("a", CODER)), '$(touch pwned) `x` "ü"')
         self.assertEqual(context.state, WorkflowState.COMPLETED)
-        self.assertEqual(context.data["a"], "coder($(touch pwned) `x` \"ü\")")
-        self.assertEqual(context.history[0]["input"], "$(touch pwned) `x` \"ü\"")
+        self.assertEqual(context.data["a"], 'coder($(touch pwned) `x` "ü")')
+        self.assertEqual(context.history[0]["input"], '$(touch pwned) `x` "ü"')
         self.assertTrue(context.workflow_id)
 
     def test_an_output_that_is_no_json_fails_its_step(self) -> None:
