@@ -273,10 +273,13 @@ async fn tell_last_lines(client: &Client, app: &App, run: &str, step: &str) -> R
 /// An input before anybody said what type it has: JSON if nothing of its text is lost by that (`1.10`
 /// would be), else text. The server reads it by its declared type.
 fn input(text: String) -> Json {
-    match serde_json::from_str(&text) {
+    match serde_json::from_str::<Json>(&text) {
         Ok(Json::String(text)) => Json::String(text),
-        Ok(json) if json.to_string() == text => json,
-        Ok(_) | Err(_) => Json::String(text),
+        Ok(json) => {
+            let written = json.to_string();
+            if written == text { json } else { Json::String(text) }
+        }
+        Err(_) => Json::String(text),
     }
 }
 
