@@ -14,6 +14,7 @@ use crate::{
     limit,
     problem::Problem,
     server::Api,
+    session::{self, Shown},
     token,
 };
 
@@ -26,54 +27,63 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let principal = match need {
+    let known = match need {
         // A bad token is no reason to hide what anybody may see.
         Need::Nothing => None,
-        Need::Role(_) | Need::Everywhere(_) => match principal(&api, Shown::of(&request)).await {
-            Ok(principal) => principal,
+        Need::Role(_) | Need::Everywhere(_) => match known(&api, Presented::of(&request)).await {
+            Ok(known) => known,
             Err(problem) => return problem.into_response(),
         },
     };
-    if let Err(refusal) = need.admits(principal.as_ref()) {
+    if let Err(refusal) = need.admits(known.as_ref().map(|(principal, _)| principal)) {
         return Problem::from(refusal).into_response();
     }
-    if let Some(principal) = principal {
+    if let Some((principal, shown)) = known {
         request.extensions_mut().insert(principal);
+        request.extensions_mut().insert(shown);
     }
     next.run(request).await
 }
 
 /// What a request shows of its sender.
-struct Shown {
+struct Presented {
     /// Whether it has an `Authorization` header at all.
     anything: bool,
+    /// The hash of its token.
     hash: Option<String>,
+    /// The cookie of a session, unless there is a token, and whether it may be believed.
+    cookie: Option<(String, bool)>,
     from: Option<IpAddr>,
 }
 
-impl Shown {
+impl Presented {
     fn of(request: &Request) -> Self {
         let headers = request.headers();
-        Self {
-            anything: headers.contains_key(header::AUTHORIZATION),
-            hash: hash(request),
-            from: limit::address(request.extensions(), headers),
-        }
+        let anything = headers.contains_key(header::AUTHORIZATION);
+        let cookie = session::cookie(headers).filter(|_| !anything).map(|secret| {
+            let is_own = session::is_own(request.method(), headers, &secret);
+            (secret, is_own)
+        });
+        let from = limit::address(request.extensions(), headers);
+        Self { anything, hash: hash(request), cookie, from }
     }
 }
 
-async fn principal(api: &Api, shown: Shown) -> Result<Option<Principal>, Problem> {
-    if !shown.anything {
+async fn known(api: &Api, presented: Presented) -> Result<Option<(Principal, Shown)>, Problem> {
+    if let Some((secret, is_own)) = presented.cookie {
+        return of_session(api, secret, is_own, presented.from).await;
+    }
+    if !presented.anything {
         return Ok(None);
     }
-    let row = match shown.hash {
+    let row = match presented.hash {
         Some(hash) => api.store().token_by_hash(&hash).await?,
         None => None,
     };
     let now = api.clock().now();
     let found = row.as_ref().and_then(|row| token::principal(row, now));
-    let (Some(row), true) = (row, found.is_some()) else {
-        api.limiter().failed(shown.from)?;
+    let (Some(row), Some(found)) = (row, found) else {
+        api.limiter().failed(presented.from)?;
         return Ok(None);
     };
     api.limiter().used(&row.id)?;
@@ -81,7 +91,32 @@ async fn principal(api: &Api, shown: Shown) -> Result<Option<Principal>, Problem
     if row.used_at.is_none_or(stale) {
         api.store().token_used(&row.id, now).await?;
     }
-    Ok(found)
+    Ok(Some((found, Shown::Token { id: row.id })))
+}
+
+/// Who holds the cookie of a session: what its token allows now, if the request is this site's own.
+async fn of_session(
+    api: &Api,
+    secret: String,
+    is_own: bool,
+    from: Option<IpAddr>,
+) -> Result<Option<(Principal, Shown)>, Problem> {
+    let now = api.clock().now();
+    let found = api.store().session_by_hash(&session::hash(&secret), now).await?;
+    let found = found.and_then(|(session, row)| Some((token::principal(&row, now)?, session, row)));
+    let Some((principal, session, row)) = found else {
+        api.limiter().failed(from)?;
+        return Ok(None);
+    };
+    if !is_own {
+        return Err(Problem::new(
+            axum::http::StatusCode::FORBIDDEN,
+            "a session changes something only from its own pages: X-Plue-CSRF is missing or wrong",
+        ));
+    }
+    api.limiter().used(&row.id)?;
+    let expires_at = session.expires_at;
+    Ok(Some((principal, Shown::Session { secret, expires_at })))
 }
 
 /// The hash of the token in `Authorization: Bearer` (RFC 6750 §2.1).

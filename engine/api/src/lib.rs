@@ -21,6 +21,7 @@ pub mod records;
 pub mod routes;
 pub mod scope;
 pub mod server;
+pub mod session;
 pub mod stream;
 pub mod tagged;
 pub mod token;

@@ -17,6 +17,7 @@ mod plans;
 mod repositories;
 mod runs;
 mod secrets;
+mod session;
 mod steps;
 mod tokens;
 
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Endpoint> {
         place::endpoints(),
         repositories::endpoints(),
         secrets::endpoints(),
+        session::endpoints(),
         tokens::endpoints(),
         audit::endpoints(),
     ]

@@ -88,7 +88,7 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Build(_) => Err(not_yet("build")),
             Command::Doc(_) => Err(not_yet("doc")),
             Command::Orchestration(_) => Err(not_yet("orchestration")),
-            Command::Artifacts(_) => Err(not_yet("artifacts")),
+            Command::Artifacts(args) => runs::artifacts(&client, &args, app).await,
             Command::Export(_) => Err(not_yet("export")),
             Command::Open(_) => Err(not_yet("open")),
             Command::Event(_) => Err(not_yet("event")),

@@ -39,6 +39,7 @@ pub mod rule;
 mod run;
 mod runner;
 pub mod secret;
+mod session;
 mod sql;
 mod sqlite;
 mod store;
@@ -72,6 +73,7 @@ pub use crate::{
     request::CancelRequest,
     run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},
+    session::SessionRow,
     store::Store,
     token::TokenRow,
     topic::TopicEvent,

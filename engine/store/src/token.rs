@@ -83,8 +83,9 @@ impl Store {
     pub async fn token_remove(&self, id: &str) -> Result<bool, Error> {
         let text = "SELECT id FROM token WHERE id = $1";
         let known = self.read_one(Statement::new(text, vec![id.into()])).await?.is_some();
-        let text = "DELETE FROM token WHERE id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![id.into()])])).await?;
+        let gone = |text: &'static str| Statement::new(text, vec![id.into()]);
+        let sessions = gone("DELETE FROM session WHERE token_id = $1");
+        self.write(Plain(vec![sessions, gone("DELETE FROM token WHERE id = $1")])).await?;
         Ok(known)
     }
 
@@ -98,7 +99,13 @@ impl Store {
     }
 }
 
-fn token_row(row: &Row) -> Result<TokenRow, Error> {
+/// The row of an id.
+pub(crate) fn by_id(id: &str) -> Statement {
+    let text = format!("SELECT {COLUMNS} FROM token WHERE id = $1");
+    Statement::new(text, vec![id.into()])
+}
+
+pub(crate) fn token_row(row: &Row) -> Result<TokenRow, Error> {
     Ok(TokenRow {
         id: row.text(0)?,
         hash: row.text(1)?,

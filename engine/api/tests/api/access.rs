@@ -105,6 +105,8 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
                 let absent = send(&filled(endpoint.path, "r2")).await;
                 assert_eq!(foreign.is(404).json()["title"], absent.is(404).json()["title"]);
             }
+            // A token has no session to show.
+            Need::Role(_) if endpoint.path == "/api/v1/session" => {}
             Need::Role(_) if endpoint.method == endpoint::Method::Get => {
                 let answer = send(&path).await.is(200);
                 let text = String::from_utf8(answer.body).unwrap();

@@ -15,6 +15,8 @@ mod place;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;

@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use plue_api::records::kept::ArtifactRecord;
 use plue_runtime::Beneath;
-use plue_store::{ArtifactRow, Store};
-use plue_wire::keep::MAX_PART_BYTES;
+use plue_store::Store;
+use plue_wire::keep::{BlobHash, MAX_PART_BYTES};
 use serde::Serialize;
 
 use super::one_run;
@@ -48,79 +49,63 @@ pub struct ArtifactsArgs {
     pub output: Format,
 }
 
-/// One artifact.
-#[derive(Debug, Serialize)]
-struct Record {
-    step: String,
-    visit: u32,
-    attempt: u32,
-    path: String,
-    bytes: u64,
-    sha256: String,
-    executable: bool,
-    created_at: String,
-    expired_at: Option<String>,
-}
-
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     schema_version: u32,
     run: String,
-    artifacts: &'a [Record],
+    artifacts: &'a [ArtifactRecord],
 }
 
 pub(super) fn run(args: &ArtifactsArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
         let run = one_run(&store, &args.run).await?;
-        let mut rows = store.artifacts(&run).await.map_err(|error| from_store(&error))?;
-        rows.retain(|row| args.step.as_ref().is_none_or(|step| row.step.as_str() == step));
-        if !args.all {
-            rows = newest(rows);
-        }
-        if let Some(path) = &args.get {
-            return get(&store, &rows, path, args.to.as_deref()).await;
-        }
-        if let Some(folder) = &args.download {
-            return download(&store, &rows, folder).await;
-        }
-        let records: Vec<Record> = rows.iter().map(Record::of).collect();
-        let document = Document { schema_version: 1, run: run.to_string(), artifacts: &records };
-        output::list(args.output, &document, &records, || shown(&records, app))?;
-        Ok(Exit::Ok)
+        let rows = store.artifacts(&run).await.map_err(|error| from_store(&error))?;
+        let records = rows.iter().map(ArtifactRecord::of).collect();
+        let read =
+            async |record: &ArtifactRecord, write: Write<'_>| copy(&store, record, write).await;
+        hand_over(args, app, (run.as_str(), records), read).await
     })
 }
 
-// === impl Record ===
+/// Takes the next bytes of a file.
+pub(crate) type Write<'w> = &'w mut dyn FnMut(&[u8]) -> Result<(), Failure>;
 
-impl Record {
-    fn of(row: &ArtifactRow) -> Self {
-        Self {
-            step: row.step.to_string(),
-            visit: row.visit,
-            attempt: row.number,
-            path: row.path.clone(),
-            bytes: row.bytes,
-            sha256: row.blob.to_string(),
-            executable: row.executable,
-            created_at: row.created_at.to_string(),
-            expired_at: row.expired_at.map(|at| at.to_string()),
-        }
+/// Does what the arguments say with the artifacts of a run, whose content `read` gives.
+pub(crate) async fn hand_over(
+    args: &ArtifactsArgs,
+    app: &App,
+    (run, mut records): (&str, Vec<ArtifactRecord>),
+    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
+) -> Outcome {
+    records.retain(|record| args.step.as_ref().is_none_or(|step| record.step == *step));
+    if !args.all {
+        records = newest(records);
     }
+    if let Some(path) = &args.get {
+        return get(&records, path, args.to.as_deref(), read).await;
+    }
+    if let Some(folder) = &args.download {
+        return download(&records, folder, read).await;
+    }
+    let document = Document { schema_version: 1, run: run.to_owned(), artifacts: &records };
+    output::list(args.output, &document, &records, || shown(&records, app))?;
+    Ok(Exit::Ok)
 }
 
 /// Of each step, the files of its last attempt that kept some.
-fn newest(rows: Vec<ArtifactRow>) -> Vec<ArtifactRow> {
+fn newest(records: Vec<ArtifactRecord>) -> Vec<ArtifactRecord> {
     let mut last: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-    for row in &rows {
-        let at = last.entry(row.step.to_string()).or_default();
-        *at = (*at).max((row.visit, row.number));
+    for record in &records {
+        let at = last.entry(record.step.clone()).or_default();
+        *at = (*at).max((record.visit, record.attempt));
     }
-    let is_last = |row: &ArtifactRow| last.get(row.step.as_str()) == Some(&(row.visit, row.number));
-    rows.into_iter().filter(is_last).collect()
+    let is_last =
+        |record: &ArtifactRecord| last.get(&record.step) == Some(&(record.visit, record.attempt));
+    records.into_iter().filter(is_last).collect()
 }
 
-fn shown(records: &[Record], app: &App) -> String {
+fn shown(records: &[ArtifactRecord], app: &App) -> String {
     let rows = records.iter().map(|record| {
         let state = if record.expired_at.is_some() { "expired" } else { "" };
         vec![
@@ -135,9 +120,14 @@ fn shown(records: &[Record], app: &App) -> String {
     table::render(&["step", "path", "bytes", "sha256", ""], &rows, &app.stdout)
 }
 
-async fn get(store: &Store, rows: &[ArtifactRow], path: &str, to: Option<&Path>) -> Outcome {
-    let found: Vec<_> = rows.iter().filter(|row| row.path == path).collect();
-    let row = match found.as_slice() {
+async fn get(
+    records: &[ArtifactRecord],
+    path: &str,
+    to: Option<&Path>,
+    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
+) -> Outcome {
+    let found: Vec<_> = records.iter().filter(|record| record.path == path).collect();
+    let record = match found.as_slice() {
         [one] => *one,
         [] => {
             let message = format!("there is no artifact {path:?}");
@@ -149,34 +139,27 @@ async fn get(store: &Store, rows: &[ArtifactRow], path: &str, to: Option<&Path>)
         }
     };
     match to {
-        None => copy(store, row, &mut |part| output::bytes(part)).await?,
+        None => read(record, &mut |part| output::bytes(part)).await?,
         Some(to) => {
             let failed = |error: std::io::Error| Failure::infrastructure(&error);
             let mut file = std::fs::File::create(to).map_err(failed)?;
-            copy(store, row, &mut |part| file.write_all(part).map_err(failed)).await?;
+            read(record, &mut |part| file.write_all(part).map_err(failed)).await?;
         }
     }
     Ok(Exit::Ok)
 }
 
-async fn copy(
-    store: &Store,
-    row: &ArtifactRow,
-    write: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let gone = || {
-        let message = format!("the content of {} has expired", row.path);
-        Failure::not_found(message).hint("artifacts.retention says how long it is kept")
-    };
-    if row.expired_at.is_some() {
-        return Err(gone());
+async fn copy(store: &Store, record: &ArtifactRecord, write: Write<'_>) -> Result<(), Failure> {
+    let blob: BlobHash = record.sha256.parse().map_err(|_| gone(record))?;
+    if record.expired_at.is_some() {
+        return Err(gone(record));
     }
     let mut offset = 0;
-    while offset < row.bytes {
-        let part = store.read_blob(&row.blob, offset, MAX_PART_BYTES).await;
+    while offset < record.bytes {
+        let part = store.read_blob(&blob, offset, MAX_PART_BYTES).await;
         let part = part.map_err(|error| from_store(&error))?.unwrap_or_default();
         if part.is_empty() {
-            return Err(gone());
+            return Err(gone(record));
         }
         offset += part.len() as u64;
         write(&part)?;
@@ -184,23 +167,35 @@ async fn copy(
     Ok(())
 }
 
+pub(crate) fn gone(record: &ArtifactRecord) -> Failure {
+    let message = format!("the content of {} has expired", record.path);
+    Failure::not_found(message).hint("artifacts.retention says how long it is kept")
+}
+
 /// Under their paths in the folder; never outside of it. With several steps that kept the same path,
 /// each under the name of its step.
-async fn download(store: &Store, rows: &[ArtifactRow], folder: &Path) -> Outcome {
+async fn download(
+    records: &[ArtifactRecord],
+    folder: &Path,
+    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
+) -> Outcome {
     let failed = |error: std::io::Error| Failure::infrastructure(&error);
     std::fs::create_dir_all(folder).map_err(failed)?;
     let beneath = Beneath::open(folder).map_err(failed)?;
     let mut count = 0;
-    for row in rows.iter().filter(|row| row.expired_at.is_none()) {
-        let is_shared = rows.iter().any(|other| other.path == row.path && other.step != row.step);
-        let path = if is_shared { format!("{}/{}", row.step, row.path) } else { row.path.clone() };
+    for record in records.iter().filter(|record| record.expired_at.is_none()) {
+        let same = |other: &&ArtifactRecord| other.path == record.path && other.step != record.step;
+        let path = match records.iter().find(same) {
+            Some(_) => format!("{}/{}", record.step, record.path),
+            None => record.path.clone(),
+        };
         let mut content = Vec::new();
-        copy(store, row, &mut |part| {
+        read(record, &mut |part| {
             content.extend_from_slice(part);
             Ok(())
         })
         .await?;
-        let mode = if row.executable { 0o755 } else { 0o644 };
+        let mode = if record.executable { 0o755 } else { 0o644 };
         let written = beneath.write(path.as_bytes(), mode, |file| file.write_all(&content));
         written.map_err(failed)?;
         count += 1;

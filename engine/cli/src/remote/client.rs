@@ -8,8 +8,10 @@ use plue_api::records::RunRecord;
 use plue_plan::{Code, Diagnostic};
 use reqwest::{Method, Response, StatusCode, header, redirect::Policy};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
+    commands::artifacts::Write,
     config::Hidden,
     exit::Exit,
     failure::{Failure, chain, codes},
@@ -108,6 +110,31 @@ impl Client {
         let headers = [("last-event-id", behind.to_owned())];
         let headers = if behind.is_empty() { &[][..] } else { &headers[..] };
         self.ask(Method::GET, path, None::<&()>, headers).await
+    }
+
+    /// The bytes of a file, which must be those of this SHA-256.
+    pub(super) async fn copy(
+        &self,
+        path: &str,
+        sha256: &str,
+        write: Write<'_>,
+    ) -> Result<(), Failure> {
+        let mut response = self.ask(Method::GET, path, None::<&()>, &[]).await?;
+        let mut hasher = Sha256::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(part)) => {
+                    hasher.update(&part);
+                    write(&part)?;
+                }
+                Ok(None) if hex::encode(hasher.finalize()) == sha256 => return Ok(()),
+                Ok(None) => {
+                    let error = std::io::Error::other("the file came damaged");
+                    return Err(Failure::infrastructure(&error));
+                }
+                Err(error) => return Err(Failure::infrastructure(&error.without_url())),
+            }
+        }
     }
 
     /// The run that a text names: its id, the beginning of its id, or `last`.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, io, io::Read as _};
 
 use plue_api::{
     commands::{DecisionRequest, RetryRequest, RunRequest},
-    records::{AttemptRecord, Page, RunRecord, WhoRecord, place::RepoRecord, told::StatusRecord},
+    records::{
+        AttemptRecord, Page, RunRecord, WhoRecord, kept::ArtifactRecord, place::RepoRecord,
+        told::StatusRecord,
+    },
 };
 use plue_flow::RunStatus;
 use plue_runtime::Ids;
@@ -19,7 +22,12 @@ use crate::{
     app::App,
     args::{CancelArgs, Format, RerunArgs, RetryArgs, RunArgs, RunsArgs, StatusArgs},
     attend::exit_of,
-    commands::{callback::CallbackArgs, decide::DecideArgs, runs, status},
+    commands::{
+        artifacts::{ArtifactsArgs, Write, gone, hand_over},
+        callback::CallbackArgs,
+        decide::DecideArgs,
+        runs, status,
+    },
     exit::Exit,
     failure::{Failure, Outcome},
     output,
@@ -218,6 +226,21 @@ pub(super) async fn callback(client: &Client, args: &CallbackArgs) -> Outcome {
         _ => "answered; the run goes on",
     });
     Ok(Exit::Ok)
+}
+
+/// `plue artifacts`
+pub(super) async fn artifacts(client: &Client, args: &ArtifactsArgs, app: &App) -> Outcome {
+    let run = client.one_run(&args.run).await?.id;
+    let records: Vec<ArtifactRecord> = client.get(&format!("/api/v1/runs/{run}/artifacts")).await?;
+    let read = async |record: &ArtifactRecord, write: Write<'_>| {
+        if record.expired_at.is_some() {
+            return Err(gone(record));
+        }
+        let (attempt, path) = (&record.attempt_id, encoded(&record.path));
+        let path = format!("/api/v1/runs/{run}/attempts/{attempt}/artifact?path={path}");
+        client.copy(&path, &record.sha256, write).await
+    };
+    hand_over(args, app, (&run, records), read).await
 }
 
 /// Shows a run until it ends; whoever stops looking does not stop it.

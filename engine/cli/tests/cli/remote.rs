@@ -70,6 +70,10 @@ fn row_0_23_what_is_shown_with_a_server_is_what_is_shown_without() {
         &["status", "nothing"],
         &["runs", "--status", "broken"],
         &["repo", "list", "--output", "json"],
+        &["artifacts", &run],
+        &["artifacts", &run, "--all", "--output", "json"],
+        &["artifacts", &run, "--get", "src/app.txt"],
+        &["artifacts", &run, "--get", "src/none.txt"],
     ] {
         let (here, there) = (served.bench.plue(args), served.remotely(args));
         assert_eq!(there.code, here.code, "{args:?}: {}{}", there.stdout, there.stderr);

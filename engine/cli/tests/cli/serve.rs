@@ -18,7 +18,8 @@ def workflow(ctx):
         triggers=[Trigger.on_push(branch="main", paths=["src/**"]), Trigger.on_manual()],
         inputs={"who": Input(type="string", default="nobody")},
         steps=[
-            Step.bash("test", "cat src/app.txt; echo for " + who, secrets=["TOKEN"]),
+            Step.bash("test", "cat src/app.txt; echo for " + who, secrets=["TOKEN"],
+                      artifacts=["src/*.txt"]),
             Step.bash("build", 'test -n "$PLUE_SHA"; echo built', depends_on=["test"]),
         ],
     )

@@ -1,7 +1,7 @@
 //! What the API keeps: tokens, deliveries, idempotency keys, the audit trail.
 
 use jiff::Timestamp;
-use plue_store::{AuditRow, DeliveryRow, DeliveryState, Reservation, TokenRow};
+use plue_store::{AuditRow, DeliveryRow, DeliveryState, Reservation, SessionRow, TokenRow};
 use serde_json::json;
 
 fn at(second: i64) -> Timestamp {
@@ -110,5 +110,28 @@ on_each_store! {
         let rest = world.store.audit_after(all[0].seq, 1).await.unwrap();
         assert_eq!(rest.len(), 1);
         assert_eq!(AuditRow { seq: 0, ..rest[0].clone() }, row(1));
+    }
+
+    async fn a_session_lives_as_long_as_it_may_and_not_longer_than_its_token(world) {
+        let store = &world.store;
+        let token = token("t-s", "h-s");
+        store.token_create(&token).await.unwrap();
+        let session = |hash: &str, end: i64| SessionRow {
+            hash: hash.to_owned(),
+            token_id: token.id.clone(),
+            created_at: at(10),
+            expires_at: at(end),
+        };
+        store.session_create(&session("a", 20)).await.unwrap();
+        let found = store.session_by_hash("a", at(19)).await.unwrap().unwrap();
+        assert_eq!((found.0, found.1.name), (session("a", 20), token.name.clone()));
+        assert_eq!(store.session_by_hash("a", at(20)).await.unwrap(), None);
+        assert_eq!(store.session_by_hash("b", at(11)).await.unwrap(), None);
+        store.session_create(&session("b", 90)).await.unwrap();
+        store.session_remove("b").await.unwrap();
+        assert_eq!(store.session_by_hash("b", at(11)).await.unwrap(), None);
+        assert!(store.token_remove(&token.id).await.unwrap());
+        assert_eq!(store.session_by_hash("a", at(11)).await.unwrap(), None);
+        assert!(store.session_create(&session("c", 90)).await.is_err(), "nobody's");
     }
 }

@@ -1,0 +1,115 @@
+//! What a browser shows of its session, and what it has to show beside it to change something.
+//!
+//! Must not store or log what it shows.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, Method, header, request::Parts},
+};
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::{access::Refusal, problem::Problem, server::Api};
+
+/// The name of the cookie (RFC 6265bis §4.1.3.2).
+pub const COOKIE: &str = "__Host-plue";
+/// The header with the session's own word.
+pub const CSRF_HEADER: &str = "x-plue-csrf";
+/// Characters of a cookie's value that are looked at.
+const MAX_LENGTH: usize = 128;
+
+/// How the sender of a request showed who he is.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// With a token.
+    Token {
+        /// Its public id.
+        id: String,
+    },
+    /// With the cookie of a session.
+    Session {
+        /// What the cookie holds.
+        secret: String,
+        /// When it ends.
+        expires_at: Timestamp,
+    },
+}
+
+impl FromRequestParts<Api> for Shown {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let shown = parts.extensions.get::<Self>().cloned();
+        shown.ok_or_else(|| Refusal::Anonymous.into())
+    }
+}
+
+/// What is stored of a session.
+#[must_use]
+pub fn hash(secret: &str) -> String {
+    hex::encode(Sha256::digest(format!("session {secret}")))
+}
+
+/// The word that goes with a session; it follows from what only the browser and nobody else has.
+#[must_use]
+pub fn csrf(secret: &str) -> String {
+    hex::encode(Sha256::digest(format!("csrf {secret}")))
+}
+
+/// The cookie of a session.
+#[must_use]
+pub fn cookie(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(header::COOKIE).iter();
+    let mut pairs = all.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let value = pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+    let fits = !value.is_empty()
+        && value.len() <= MAX_LENGTH
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    fits.then(|| value.to_owned())
+}
+
+/// Whether a request with a session's cookie was made by this site's own pages.
+#[must_use]
+pub fn is_own(method: &Method, headers: &HeaderMap, secret: &str) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // Where the browser says so (Fetch Metadata); old ones do not.
+    let site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let only_looks = matches!(*method, Method::GET | Method::HEAD);
+    // Of two hashes; which byte differs tells nothing about what they are of.
+    site && (only_looks || text(CSRF_HEADER) == Some(&csrf(secret)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others_and_nothing_else_is_taken_for_it() {
+        let found = |text: &str| cookie(&headers(&[("cookie", text)]));
+        assert_eq!(found("a=b; __Host-plue=abc1; c=d").as_deref(), Some("abc1"));
+        let long = format!("__Host-plue={}", "a".repeat(200));
+        for none in
+            ["", "__Host-plue=", "__Host-pluex=a", "x__Host-plue=a", "__Host-plue=a b", &long]
+        {
+            assert_eq!(found(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_change_needs_the_sessions_word_and_nothing_comes_from_another_site() {
+        let word = csrf("s");
+        assert!(is_own(&Method::GET, &headers(&[]), "s"));
+        assert!(!is_own(&Method::GET, &headers(&[("sec-fetch-site", "cross-site")]), "s"));
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            assert!(!is_own(&method, &headers(&[]), "s"));
+            assert!(!is_own(&method, &headers(&[(CSRF_HEADER, &csrf("t"))]), "s"));
+            assert!(is_own(&method, &headers(&[(CSRF_HEADER, &word)]), "s"));
+            let foreign = [(CSRF_HEADER, &*word), ("sec-fetch-site", "same-site")];
+            assert!(!is_own(&method, &headers(&foreign), "s"));
+        }
+    }
+}

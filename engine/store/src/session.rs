@@ -1,0 +1,79 @@
+//! Sessions of browsers. Only hashes of what they show are here.
+//!
+//! Must not decide who may do what: that is the API's.
+
+use jiff::Timestamp;
+
+use crate::{
+    error::Error,
+    plain::Plain,
+    sql::Statement,
+    store::Store,
+    token::{self, TokenRow},
+};
+
+/// A row of `session`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// SHA-256 of what the browser shows, in hex.
+    pub hash: String,
+    /// The token that it was begun with.
+    pub token_id: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// From then on it is refused.
+    pub expires_at: Timestamp,
+}
+
+impl Store {
+    /// Keeps a session, and forgets those that have expired.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, also if the token is gone.
+    pub async fn session_create(&self, session: &SessionRow) -> Result<(), Error> {
+        let text = "DELETE FROM session WHERE expires_at <= $1";
+        let expired = Statement::new(text, vec![session.created_at.into()]);
+        let text = "INSERT INTO session (hash, token_id, created_at, expires_at) \
+                    VALUES ($1, $2, $3, $4)";
+        let args = vec![
+            session.hash.as_str().into(),
+            session.token_id.as_str().into(),
+            session.created_at.into(),
+            session.expires_at.into(),
+        ];
+        self.write(Plain(vec![expired, Statement::new(text, args)])).await
+    }
+
+    /// The session of a hash that has not expired, with its token as it is now.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn session_by_hash(
+        &self,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<(SessionRow, TokenRow)>, Error> {
+        let text = "SELECT token_id, created_at, expires_at FROM session \
+                    WHERE hash = $1 AND expires_at > $2";
+        let found = self.read_one(Statement::new(text, vec![hash.into(), now.into()])).await?;
+        let Some(row) = found else { return Ok(None) };
+        let session = SessionRow {
+            hash: hash.to_owned(),
+            token_id: row.text(0)?,
+            created_at: row.time(1)?,
+            expires_at: row.time(2)?,
+        };
+        let token = self.read_one(token::by_id(&session.token_id)).await?;
+        let token = token.map(|row| token::token_row(&row)).transpose()?;
+        Ok(token.map(|token| (session, token)))
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn session_remove(&self, hash: &str) -> Result<(), Error> {
+        let text = "DELETE FROM session WHERE hash = $1";
+        self.write(Plain(vec![Statement::new(text, vec![hash.into()])])).await
+    }
+}
