@@ -7,7 +7,7 @@
 use crate::{
     app::App,
     args::Command,
-    commands::{repo::RepoCommand, secret::SecretCommand},
+    commands::{repo::RepoCommand, secret::SecretCommand, task::TaskCommand},
     failure::{Failure, Outcome},
     wiring,
 };
@@ -24,8 +24,9 @@ use client::Client;
 /// Whether a command is about this machine, whatever the server.
 pub fn is_local(command: &Command) -> bool {
     match command {
-        Command::Plan(_)
-        | Command::Validate(_)
+        // Tasks are shown with their last run, and that is on the server.
+        Command::Plan(args) => !args.task.as_ref().is_some_and(TaskCommand::shows_runs),
+        Command::Validate(_)
         | Command::List(_)
         | Command::Hash(_)
         | Command::Doctor(_)
@@ -93,8 +94,8 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Open(_) => Err(not_yet("open")),
             Command::Event(_) => Err(not_yet("event")),
             Command::Token(_) => Err(not_yet("token")),
-            Command::Plan(_)
-            | Command::Validate(_)
+            Command::Plan(_) => Err(not_yet("plan list")),
+            Command::Validate(_)
             | Command::List(_)
             | Command::Hash(_)
             | Command::Doctor(_)

@@ -65,6 +65,16 @@ pub struct TaskArgs {
     pub output: Format,
 }
 
+impl TaskCommand {
+    /// Whether it says something about runs.
+    pub fn shows_runs(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Status(_) => true,
+            Self::Create(_) => false,
+        }
+    }
+}
+
 pub(super) fn run(command: &TaskCommand, app: &App) -> Outcome {
     match command {
         TaskCommand::List(args) => {

@@ -90,6 +90,8 @@ impl<'c, W: Write> Follower<'c, W> {
                         self.say_all(&told)?;
                     }
                 }
+                // The last log ended while it was asked for more.
+                else => {}
             }
         }
     }

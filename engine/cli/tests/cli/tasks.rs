@@ -17,6 +17,11 @@ fn row_4_12_tasks_are_created_listed_and_their_status_is_shown() {
     let run = json["tasks"][0]["run"]["id"].as_str().unwrap().to_owned();
     bench.plue(&["plan", "status", "sample_task"]).ends(0).shows(&[&run, "ATTEMPTS", "report"]);
     bench.plue(&["plan", "list"]).ends(0).shows(&["success", &run]);
+    // With a server nothing is said about the runs of this machine.
+    bench
+        .plue(&["plan", "list", "--server", "http://127.0.0.1:9"])
+        .ends(2)
+        .tells(&["this machine's runs only"]);
     // `plue plan` of a workflow is what it was.
     bench.plue(&["plan", "sample_task"]).ends(0).shows(&["4 steps, 3 levels"]);
     bench.plue(&["plan"]).ends(0).shows(&["4 steps, 3 levels"]);
