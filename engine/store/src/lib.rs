@@ -1,9 +1,8 @@
 //! The store: all SQL of plue, on SQLite and on Postgres behind one surface.
 //!
-//! It keeps plans, the journals of runs, the rows that show them, attempts with fences, log bytes,
-//! runners and engines. It checks who may write (fences, sequence numbers, the length of the journal a
-//! decision was made on) and never decides what a status is: that is plue-flow's. Nothing is
-//! acknowledged before it is committed. Must not hold truth in memory.
+//! It keeps plans, journals of runs and the rows that show them, attempts with fences, log bytes, runners.
+//! It checks who may write (fences, sequence numbers, the length of a decision's journal) and never decides
+//! a status: that is plue-flow's. Acknowledges nothing uncommitted. Must not hold truth in memory.
 #![forbid(unsafe_code)]
 
 mod attempt;
