@@ -156,6 +156,14 @@ pub struct ScheduleTick {
 // === impl Event ===
 
 impl Event {
+    /// Whether its commit comes from somebody without write access to the repository: a pull request
+    /// from a fork, or one whose origin is not known.
+    #[must_use]
+    pub fn is_strangers(&self) -> bool {
+        self.kind == EventType::PullRequest
+            && self.pull_request.as_ref().is_none_or(|pull| pull.fork)
+    }
+
     /// An event of this kind with every other field absent.
     #[must_use]
     pub fn new(kind: EventType) -> Self {

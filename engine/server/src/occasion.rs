@@ -63,17 +63,7 @@ fn of_forge(forge: &str, delivery: &DeliveryRow) -> Result<Occasion, String> {
         (_, Some(pr)) => vec![format!("refs/pull/{}/head", pr.number)],
         (_, None) => Vec::new(),
     };
-    let is_stranger = match event.kind {
-        EventType::PullRequest => event.pull_request.as_ref().is_none_or(|pr| pr.fork),
-        EventType::Push
-        | EventType::Issue
-        | EventType::IssueComment
-        | EventType::Schedule
-        | EventType::Manual
-        | EventType::Webhook
-        | EventType::Event
-        | EventType::Workflow => false,
-    };
+    let is_stranger = event.is_strangers();
     let message = reading.head_message().map(str::to_owned);
     Ok(Occasion { event, message, deleted, refs, is_stranger })
 }

@@ -37,6 +37,8 @@ struct Reaction<'a> {
     content: Content,
     /// A line for each plan, for whoever looks at the delivery.
     lines: Vec<String>,
+    /// It is a stranger's, and nobody has let it run.
+    is_held: bool,
     names: HashSet<String>,
     invalid: HashSet<String>,
 }
@@ -66,6 +68,8 @@ impl Server {
         let trust = if occasion.is_stranger { Trust::Untrusted } else { Trust::Own };
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
         let before = self.before(mirror, event, &whom).await?;
+        let is_held = occasion.is_stranger
+            && self.store().allowed_by(&repo.name, commit.as_str()).await?.is_none();
         let is_pull_request = event.pull_request.is_some();
         let mut reaction = Reaction {
             server: self,
@@ -79,6 +83,7 @@ impl Server {
             before,
             content: Content { is_pull_request, ..Content::default() },
             lines: Vec::new(),
+            is_held,
             names: HashSet::new(),
             invalid: HashSet::new(),
         };
@@ -147,10 +152,9 @@ impl Reaction<'_> {
                 }
                 Fate::Skipped(reason)
             }
-            Conclusion::Runs { .. } if self.occasion.is_stranger => {
-                // This server has no pool whose runners a stranger may have.
-                self.lines.push(format!("{name}: planned, not run: the change is from a fork"));
-                Fate::Held("the change is from a fork".to_owned())
+            Conclusion::Runs { .. } if self.is_held => {
+                self.lines.push(format!("{name}: planned, held: the change is from a fork"));
+                Fate::Held("a maintainer must let this commit of a fork run".to_owned())
             }
             Conclusion::Runs { .. } => {
                 let id = self.submit(file, &name, (evaluated, workflow)).await?;
@@ -189,8 +193,17 @@ impl Reaction<'_> {
 
     async fn end(mut self) -> Result<Vec<String>, Error> {
         self.content.plans.extend(self.before.gone(&self.names, &self.invalid));
-        let event = &self.occasion.event;
-        self.server.put_report(self.repo, event, self.commit, &self.content).await?;
+        let (event, server) = (&self.occasion.event, self.server);
+        if self.content.plans.iter().any(|entry| matches!(entry.fate, Fate::Held(_))) {
+            let (sha, now) = (self.commit.as_str(), server.parts().clock.now());
+            self.content.notices.push(format!(
+                "nothing of this runs before a maintainer has read it and allows it: \
+                 plue repo allow {} {sha}",
+                self.repo.name
+            ));
+            server.store().hold(&self.repo.name, sha, self.delivery, now).await?;
+        }
+        server.put_report(self.repo, event, self.commit, &self.content).await?;
         Ok(self.lines)
     }
 }

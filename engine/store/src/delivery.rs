@@ -3,6 +3,8 @@
 //!
 //! Must not read a body.
 
+mod fork;
+
 use jiff::Timestamp;
 use serde_json::Value as Json;
 

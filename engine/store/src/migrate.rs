@@ -30,7 +30,17 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Migration] = migrations![1 "0001_init", 2 "0002_blobs", 3 "0003_decisions", 4 "0004_secrets", 5 "0005_api", 6 "0006_repo", 8 "0008_sessions", 9 "0009_feedback"];
+const MIGRATIONS: &[Migration] = migrations![
+    1 "0001_init",
+    2 "0002_blobs",
+    3 "0003_decisions",
+    4 "0004_secrets",
+    5 "0005_api",
+    6 "0006_repo",
+    8 "0008_sessions",
+    9 "0009_feedback",
+    10 "0010_forks",
+];
 
 /// The schema version that this program makes and knows.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

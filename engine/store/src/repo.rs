@@ -113,6 +113,8 @@ impl Store {
             Statement::new(text, vec![name.into()])
         };
         let all = vec![
+            statement("held", "repo"),
+            statement("allowed", "repo"),
             statement("report", "repo"),
             statement("outlet", "repo"),
             statement("tick", "repo"),

@@ -6,6 +6,8 @@ use axum::{
     http::StatusCode,
     routing::{delete, get, post},
 };
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::schema;
@@ -19,6 +21,14 @@ use crate::{
     scope::{hook_scope_of, is_repo_name},
     server::Api,
 };
+
+/// A commit that may run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AllowRequest {
+    /// Its whole id.
+    commit: String,
+}
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let list = Endpoint {
@@ -48,6 +58,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             summary: "Stop watching a repository; its runs stay. Write `/` in its name as %2F",
             answer: Answer::Nothing,
             route: || delete(remove),
+            ..list.clone()
+        },
+        Endpoint {
+            method: Method::Post,
+            path: "/api/v1/repositories/{repository}/allowed",
+            need: Need::Role(Role::Maintainer),
+            summary: "Let a commit of a fork run, without secrets, after somebody has read it",
+            body: Some(schema::<AllowRequest>),
+            answer: Answer::Nothing,
+            route: || post(allow),
             ..list.clone()
         },
         list,
@@ -103,5 +123,20 @@ async fn remove(
         api.store().forget_secret(&secret.scope, &secret.name).await?;
     }
     api.trail(&caller, "repo.remove", (&name, Some(name.clone())), json!({})).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn allow(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    Json(request): Json<AllowRequest>,
+) -> Result<StatusCode, Problem> {
+    let row = repo_of(&api, &caller, &name).await?;
+    let (commit, now) = (&request.commit, api.clock().now());
+    if api.store().allow(&row.name, commit, &caller.name, now).await? == 0 {
+        return Err(Problem::not_found("held commit", commit));
+    }
+    api.trail(&caller, "commit.allow", (commit, Some(row.name)), json!({})).await?;
     Ok(StatusCode::NO_CONTENT)
 }

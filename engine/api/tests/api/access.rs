@@ -91,6 +91,7 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
         let body = endpoint.body.map(|_| match endpoint.path.rsplit('/').next() {
             Some("{secret}") => json!({"text": "x"}),
             Some("decision") => json!({"approve": true}),
+            Some("allowed") => json!({"commit": "x"}),
             _ => json!({}),
         });
         let send = |path: &str| {

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use plue_api::scope::is_repo_name;
 use plue_runtime::{Clock, Ids};
 use plue_server::secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of};
-use plue_store::{DeliveryRow, DeliveryState, OutletRow, RepoRow, Store};
+use plue_store::{AuditRow, DeliveryRow, DeliveryState, OutletRow, RepoRow, Store};
 use serde_json::json;
 
 use crate::{
@@ -43,6 +43,8 @@ pub enum RepoCommand {
     List(ListReposArgs),
     /// Stop watching a repository; its runs stay
     Rm(RemoveRepoArgs),
+    /// Let a commit of a fork run, without secrets, after you have read it
+    Allow(AllowArgs),
     /// Take in a push; called by the hook of a local repository
     #[command(hide = true)]
     Received(ReceivedArgs),
@@ -123,6 +125,17 @@ pub struct RemoveRepoArgs {
     pub name: String,
 }
 
+/// `plue repo allow`
+#[derive(Debug, Args)]
+pub struct AllowArgs {
+    /// The repository that the pull request is for
+    #[arg(value_name = "OWNER/NAME")]
+    pub name: String,
+    /// The whole id of the commit that you have read: a later one waits again
+    #[arg(value_name = "COMMIT")]
+    pub commit: String,
+}
+
 /// `plue repo received`
 #[derive(Debug, Args)]
 pub struct ReceivedArgs {
@@ -136,6 +149,7 @@ pub(super) fn run(command: &RepoCommand, app: &App) -> Outcome {
         RepoCommand::Add(args) => add(args, app),
         RepoCommand::List(args) => list(args, app),
         RepoCommand::Rm(args) => remove(args, app),
+        RepoCommand::Allow(args) => allow(args, app),
         RepoCommand::Received(args) => received(args, app),
     }
 }
@@ -325,6 +339,32 @@ pub(crate) fn table_of(repos: &[RepoRecord], app: &App) -> String {
     });
     let head = ["NAME", "FORGE", "BRANCH", "FROM"];
     table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
+}
+
+fn allow(args: &AllowArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let by = app.environment.get("USER").unwrap_or_else(|| "operator".to_owned());
+        let now = Clock::real().now();
+        let held = store.allow(&args.name, &args.commit, &by, now).await;
+        let held = held.map_err(|error| from_store(&error))?;
+        if held == 0 {
+            let what = format!("nothing of {} waits for commit {}", args.name, args.commit);
+            return Err(Failure::not_found(what).hint("write the whole id of the commit"));
+        }
+        let row = AuditRow {
+            seq: 0,
+            at: now,
+            principal: by,
+            action: "commit.allow".to_owned(),
+            subject: args.commit.clone(),
+            repo: Some(args.name.clone()),
+            detail: json!({}),
+        };
+        store.audit(&row).await.map_err(|error| from_store(&error))?;
+        output::say(&format!("commit {} of {} may run, without secrets", args.commit, args.name));
+        Ok(Exit::Ok)
+    })
 }
 
 fn remove(args: &RemoveRepoArgs, app: &App) -> Outcome {

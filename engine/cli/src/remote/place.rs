@@ -81,6 +81,10 @@ pub(super) async fn repo(client: &Client, command: &RepoCommand, app: &App) -> O
             let path = format!("/api/v1/repositories/{}", encoded(&args.name));
             client.change(Method::DELETE, &path, None::<&()>).await?;
         }
+        RepoCommand::Allow(args) => {
+            let path = format!("/api/v1/repositories/{}/allowed", encoded(&args.name));
+            client.change(Method::POST, &path, Some(&json!({"commit": args.commit}))).await?;
+        }
         RepoCommand::Received(_) => return Err(super::not_yet("repo received")),
     }
     Ok(Exit::Ok)

@@ -276,7 +276,7 @@ fn an_invalid_workflow_file_is_a_failed_status_that_names_the_place() {
 }
 
 #[test]
-fn what_a_fork_asks_for_is_shown_and_does_not_run() {
+fn what_a_fork_asks_for_is_shown_and_runs_without_secrets_once_its_commit_is_allowed() {
     let forge = Forge::start();
     let served = Served::start(&forge);
     served.bench.write(".plue.py", BEFORE);
@@ -285,8 +285,20 @@ fn what_a_fork_asks_for_is_shown_and_does_not_run() {
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "eve/app", (&base, &head));
     let text = forge.status(&head, "plue/required", "pending");
-    assert!(text.contains("from a fork"), "{text}");
-    assert!(forge.comment("waiting").contains("CI would newly reach: secret DEPLOY"));
+    assert!(text.contains("a maintainer must let"), "{text}");
+    let comment = forge.comment("waiting");
+    assert!(comment.contains("CI would newly reach: secret DEPLOY"), "{comment}");
+    assert!(comment.contains(&format!("plue repo allow acme/app {head}")), "{comment}");
     let runs = served.bench.plue(&["runs", "--output", "json"]).ends(0);
     assert!(!runs.stdout.contains("\"id\""), "{}", runs.stdout);
+    served.bench.plue(&["repo", "allow", "acme/app", &base]).ends(4);
+    served.bench.plue(&["repo", "allow", "acme/app", &head]).ends(0);
+    let text = forge.status(&head, "plue/required", "failure");
+    assert!(text.contains("DEPLOY"), "{text}");
+    forge.comment("failed");
+    // The next commit is another's word again.
+    served.bench.write("more.txt", "more");
+    let next = served.push("refs/pull/7/head");
+    served.deliver("d2", "synchronize", "eve/app", (&base, &next));
+    forge.status(&next, "plue/required", "pending");
 }

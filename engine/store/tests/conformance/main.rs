@@ -19,6 +19,8 @@ mod derived;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod forks;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod limits;

@@ -1,0 +1,54 @@
+//! Commits of strangers that wait for a maintainer.
+
+use jiff::Timestamp;
+use plue_store::{DeliveryRow, DeliveryState, RepoRow};
+use serde_json::json;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn delivery(id: &str) -> DeliveryRow {
+    DeliveryRow {
+        forge: "github".to_owned(),
+        hook: "h".to_owned(),
+        id: id.to_owned(),
+        headers: json!({}),
+        body: b"{}".to_vec(),
+        received_at: at(1),
+        state: DeliveryState::New,
+        note: None,
+    }
+}
+
+on_each_store! {
+    async fn a_held_commit_is_taken_in_again_once_it_is_allowed_and_only_that_one(world) {
+        let store = &world.store;
+        let repo = RepoRow {
+            name: "a/b".to_owned(),
+            forge: "github".to_owned(),
+            url: "https://github.com/a/b".to_owned(),
+            hook: "h".to_owned(),
+            default_branch: "main".to_owned(),
+            added_by: "ann".to_owned(),
+            added_at: at(1),
+        };
+        store.repo_add(&repo).await.unwrap();
+        for (id, sha) in [("d1", "s1"), ("d2", "s2")] {
+            store.receive(delivery(id)).await.unwrap();
+            store.hold("a/b", sha, &delivery(id), at(2)).await.unwrap();
+            store.settle_delivery(&delivery(id), DeliveryState::Done, "held").await.unwrap();
+        }
+        assert_eq!(store.allowed_by("a/b", "s1").await.unwrap(), None);
+        assert_eq!(store.allow("a/b", "elsewhere", "ann", at(3)).await.unwrap(), 0);
+        assert_eq!(store.allow("a/b", "s1", "ann", at(3)).await.unwrap(), 1);
+        let again: Vec<_> = store.new_deliveries(9).await.unwrap();
+        assert_eq!(again.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["d1"]);
+        assert_eq!(store.allowed_by("a/b", "s1").await.unwrap().as_deref(), Some("ann"));
+        assert_eq!(store.allowed_by("a/b", "s2").await.unwrap(), None);
+        assert_eq!(store.allowed_by("a/b", "elsewhere").await.unwrap(), None);
+        // Nothing is held any more.
+        assert_eq!(store.allow("a/b", "s1", "eve", at(4)).await.unwrap(), 0);
+        assert!(store.repo_remove("a/b").await.unwrap());
+    }
+}
