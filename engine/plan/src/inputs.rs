@@ -239,7 +239,8 @@ mod tests {
         assert_eq!(serde_json::to_value(values).unwrap(), expected);
         let wrong = of(json!({ "t": {}, "n": "1.5", "x": null, "l": "a" }));
         let problems = typed(&wrong, &plan, Missing::Allowed).unwrap_err();
-        let mut messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let mut messages: Vec<_> =
+            problems.iter().map(|problem| problem.message.as_str()).collect();
         // As they were given, which a map of JSON need not keep.
         messages.sort_unstable();
         let expected = [
