@@ -105,6 +105,7 @@ pub fn from_executor(error: &plue_executor::Error) -> Failure {
         | Error::Corrupt { .. }
         | Error::Overtaken { .. }
         | Error::Pool(_)
+        | Error::Superseded { .. }
         | Error::State { .. } => Failure::infrastructure(error),
     }
 }

@@ -74,6 +74,30 @@ fn options(app: &App) -> StoreOptions {
 /// # Errors
 /// A duration of the configuration is wrong.
 pub fn engine(app: &App, store: Store, tasks: &Tasks) -> Result<Engine, Failure> {
+    let (options, pool) = engine_parts(app, &store, tasks)?;
+    let parts =
+        Parts { store, pool, clock: Clock::real(), ids: Ids::random(), tasks: tasks.clone() };
+    Ok(Engine::new(options, parts))
+}
+
+/// The engine of a server: one of several perhaps, with a lease, and with so many runners kept between runs.
+///
+/// # Errors
+/// As [`engine`].
+pub fn serving_engine(
+    app: &App,
+    store: Store,
+    tasks: &Tasks,
+    (lease, kept): (Duration, usize),
+) -> Result<Engine, Failure> {
+    let (options, pool) = engine_parts(app, &store, tasks)?;
+    let options = Options { lease, hand_over: true, ..options };
+    let (pool, clock) = (pool.keeping(kept), Clock::real());
+    let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
+    Ok(Engine::new(options, parts))
+}
+
+fn engine_parts(app: &App, store: &Store, tasks: &Tasks) -> Result<(Options, LocalPool), Failure> {
     let config = &app.loaded.config;
     let clock = Clock::real();
     let pool = LocalPool::new(
@@ -98,8 +122,7 @@ pub fn engine(app: &App, store: Store, tasks: &Tasks) -> Result<Engine, Failure>
     options.calls =
         Guard::parse(&config.calls.allow).map_err(|error| wrong("calls.allow", &error))?;
     options.workflows = Some(Arc::new(Children::new(app)));
-    let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
-    Ok(Engine::new(options, parts))
+    Ok((options, pool))
 }
 
 /// A key of the configuration whose value cannot be used.

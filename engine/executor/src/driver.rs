@@ -4,7 +4,7 @@
 //! Level-triggered: whatever a driver holds in memory can be derived again from the store, so a
 //! driver that dies is replaced by [`Driver::start`] on the same run.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use plue_flow::{Input, Run, RunStatus};
 use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
@@ -21,12 +21,12 @@ use crate::{
     batch::Incoming,
     engine::Shared,
     error::Error,
-    liveness::RunLock,
     loaded::{Loaded, Origin},
     perform::{
         environment::{AttemptEnv, SecretSource},
         scope::Surroundings,
     },
+    right::Right,
 };
 
 use engine_work::EngineWork;
@@ -47,6 +47,10 @@ mod turn;
 
 /// Requests in flight to one driver.
 const CONTROL_QUEUE: usize = 16;
+
+/// How long nobody takes up a run by himself that could not be driven: what was in the way will mostly
+/// still be so.
+pub(crate) const REST: Duration = Duration::from_secs(5);
 
 /// A request to a running driver.
 #[derive(Debug)]
@@ -87,10 +91,13 @@ pub(crate) struct Inputs {
     pub(crate) stop: Stop,
     /// Stop when nothing happens until somebody outside answers.
     pub(crate) leave: bool,
+    /// The right to drive it, if it was taken before.
+    pub(crate) right: Option<Arc<Right>>,
 }
 
 pub(crate) struct Driver {
     shared: Arc<Shared>,
+    right: Arc<Right>,
     row: RunRow,
     plan: Arc<Plan>,
     run: Run,
@@ -182,9 +189,31 @@ impl Driver {
     pub(crate) async fn start(
         shared: Arc<Shared>,
         run: &RunId,
-        inputs: Inputs,
+        mut inputs: Inputs,
     ) -> Result<RunHandle, Error> {
-        let lock = RunLock::take(&shared.options.locks_dir, run)?;
+        let stop = inputs.stop.clone();
+        let right = match inputs.right.take() {
+            Some(right) => right,
+            None => Arc::new(Right::take(&shared, run).await?),
+        };
+        let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
+        let made = match Self::read(&shared, run, &inputs).await {
+            Ok(loaded) => Self::of((shared.clone(), right.clone()), loaded, inputs, control),
+            Err(error) => Err(error),
+        };
+        let driver = match made {
+            Ok(driver) => driver,
+            Err(error) => {
+                right.give_back(&shared, &stop, REST).await;
+                return Err(error);
+            }
+        };
+        let trouble = driver.trouble.subscribe();
+        let done = shared.tasks.spawn("driver", driver.drive());
+        Ok(RunHandle { run: run.clone(), control: control_sender, trouble, done })
+    }
+
+    async fn read(shared: &Shared, run: &RunId, inputs: &Inputs) -> Result<Loaded, Error> {
         let loaded = Loaded::read(&shared.store, run).await?;
         if let Some(first) = &inputs.first {
             let refused = |why: plue_flow::Rejected| Error::Refused {
@@ -193,15 +222,11 @@ impl Driver {
             };
             loaded.run.decide(shared.clock.now(), first).map_err(refused)?;
         }
-        let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
-        let driver = Self::of(shared.clone(), loaded, inputs, control)?;
-        let trouble = driver.trouble.subscribe();
-        let done = shared.tasks.spawn("driver", driver.drive(lock));
-        Ok(RunHandle { run: run.clone(), control: control_sender, trouble, done })
+        Ok(loaded)
     }
 
     fn of(
-        shared: Arc<Shared>,
+        (shared, right): (Arc<Shared>, Arc<Right>),
         loaded: Loaded,
         inputs: Inputs,
         control: mpsc::Receiver<Control>,
@@ -217,6 +242,7 @@ impl Driver {
         outage.reread(cancels);
         Ok(Self {
             shared,
+            right,
             plan,
             run,
             seq,
@@ -248,10 +274,20 @@ impl Driver {
         })
     }
 
-    async fn drive(mut self, _lock: RunLock) -> Result<RunStatus, Error> {
+    async fn drive(mut self) -> Result<RunStatus, Error> {
+        let (shared, right, stop) = (self.shared.clone(), self.right.clone(), self.stop.clone());
+        let driven = self.driven().await;
+        // What works for it ends before anybody else may begin.
+        drop(self);
+        let rest = if driven.is_ok() { Duration::ZERO } else { REST };
+        right.give_back(&shared, &stop, rest).await;
+        driven
+    }
+
+    async fn driven(&mut self) -> Result<RunStatus, Error> {
         let advanced = self.advance_in_turn().await;
         if let Some(leased) = self.lease.take() {
-            let over = self.run.is_finished() || self.leaves();
+            let over = self.run.is_finished() || self.leaves() || self.hands_over();
             if advanced.is_ok() && over {
                 self.release(leased).await;
             } else {
@@ -265,6 +301,9 @@ impl Driver {
 
     /// Takes the run up and advances it until it ends or something is in the way.
     async fn advance_on(&mut self) -> Result<(), Error> {
+        if self.is_handed_over() {
+            return Ok(());
+        }
         let mut begin = self.take_up().await?;
         begin.extend(self.outage.asked.iter().cloned().map(Incoming::plain));
         // What was answered while nobody advanced the run, before anybody leaves it again.
@@ -289,7 +328,27 @@ impl Driver {
     }
 
     fn is_over(&self) -> bool {
-        self.run.is_finished() || self.leaves() || self.stop.phase() >= Phase::Aborting
+        self.run.is_finished()
+            || self.leaves()
+            || self.is_handed_over()
+            || self.stop.phase() >= Phase::Aborting
+    }
+
+    /// Whether the run is to be left to another engine as soon as no step of it runs.
+    fn hands_over(&self) -> bool {
+        self.shared.options.hand_over
+            && self.right.is_shared()
+            && self.stop.phase() >= Phase::Draining
+    }
+
+    /// Whether it can be left now: no runner has an attempt, and what works inside the engine is begun
+    /// again by the next one.
+    fn is_handed_over(&self) -> bool {
+        let runs = |attempt: &AttemptId| {
+            self.run.attempt(attempt).is_some_and(|view| !view.status.is_terminal())
+        };
+        let is_idle = self.lease.is_none() || !self.claims.keys().any(runs);
+        self.hands_over() && is_idle && self.unable.is_empty()
     }
 
     /// Whether nothing happens until somebody outside answers, and nobody wants to wait here.
@@ -297,8 +356,11 @@ impl Driver {
         self.leave && self.unable.is_empty() && self.run.needs_an_answer()
     }
 
-    /// The runner's session, once there is one.
+    /// The runner's session, once there is one. None when nothing shall be begun any more.
     fn session(&self) -> Option<(RunnerId, u64)> {
+        if self.hands_over() {
+            return None;
+        }
         let leased = self.lease.as_ref()?;
         leased.epoch.map(|epoch| (leased.lease.runner.clone(), epoch))
     }

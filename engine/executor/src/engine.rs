@@ -10,12 +10,13 @@ use plue_flow::{Input, input::Reopen};
 use plue_plan::RunId;
 use plue_pool::{LocalPool, local::POOL};
 use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
-use plue_store::Store;
+use plue_store::{DriveRequest, RunRow, Store};
 
 use crate::{
-    driver::{Driver, Inputs, RunHandle},
+    driver::{self, Driver, Inputs, RunHandle},
     error::Error,
     liveness::{self, RunLock},
+    membership::Membership,
     perform::{
         call::guard::Guard,
         checkpoint::{self, OnConflict, Restored},
@@ -23,6 +24,7 @@ use crate::{
         environment::SecretSource,
         placement::Capacity,
     },
+    right::Right,
 };
 
 /// Between two looks for what dead engines left, as long as runs are driven.
@@ -47,6 +49,10 @@ pub struct Options {
     pub capacity: Capacity,
     /// Where `call` steps may go beside public addresses.
     pub calls: Guard,
+    /// How long an engine that shares its database lives without a sign of life.
+    pub lease: Duration,
+    /// When told to drain, runs of a shared database are left to other engines between two steps.
+    pub hand_over: bool,
     /// Finds workflows by name, for child runs; without it, only plans that steps put out can run.
     pub workflows: Option<Arc<dyn Workflows>>,
 }
@@ -64,9 +70,19 @@ impl Options {
             patience: Duration::from_secs(15 * 60),
             capacity: Capacity::of_this_machine(),
             calls: Guard::default(),
+            lease: Duration::from_secs(15),
+            hand_over: false,
             workflows: None,
         }
     }
+}
+
+/// A run that this engine has taken to drive it.
+#[derive(Debug)]
+pub struct Taken {
+    /// The run.
+    pub row: RunRow,
+    right: Arc<Right>,
 }
 
 /// Advances runs. Cheap to clone.
@@ -82,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
+    /// This engine among those that share the database.
+    pub(crate) membership: Membership,
     /// When this engine last looked for what dead ones left.
     tidied: Mutex<Option<Mark>>,
 }
@@ -114,6 +132,7 @@ impl Engine {
             clock: parts.clock,
             ids: parts.ids,
             tasks: parts.tasks,
+            membership: Membership::default(),
             tidied: Mutex::new(None),
         }))
     }
@@ -133,8 +152,11 @@ impl Engine {
         Ok(self.0.pool.warm(workspace, &self.0.ids, python).await?)
     }
 
-    /// Ends the runners that no run uses.
+    /// Ends the runners that no run uses, and leaves the other engines in order.
     pub async fn close(&self) {
+        if let Err(error) = self.0.membership.leave(&self.0.store).await {
+            tracing::warn!(%error, "other engines find out by themselves that this one has ended");
+        }
         if let Err(error) = self.0.pool.close().await {
             tracing::warn!(%error, "a runner without a run is left");
         }
@@ -158,8 +180,59 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy_at_times().await?;
-        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: false })
-            .await
+        let inputs = Inputs { first: None, secrets, stop, leave: false, right: None };
+        Driver::start(self.0.clone(), run, inputs).await
+    }
+
+    /// Takes runs that nobody drives, where several engines share the database, so that this engine
+    /// drives `max` at most and all of them together `per_repo` of one repository. Each is to be
+    /// driven ([`Engine::drive_taken`]) or given back ([`Engine::give_back`]).
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn take(&self, max: usize, per_repo: Option<usize>) -> Result<Vec<Taken>, Error> {
+        let member = self.0.member().await?;
+        if !self.0.store.has_undriven().await? {
+            return Ok(Vec::new());
+        }
+        let request = DriveRequest { engine: member.id.clone(), max, per_repo };
+        // None: buried a moment ago; the next look is by a new member.
+        let taken = self.0.store.take_drives(request).await?.unwrap_or_default();
+        let right = |drive| Arc::new(Right::of(&self.0, drive, member.clone()));
+        Ok(taken.into_iter().map(|(row, drive)| Taken { row, right: right(drive) }).collect())
+    }
+
+    /// Drives a run that was taken.
+    ///
+    /// # Errors
+    /// As [`Engine::drive`].
+    pub async fn drive_taken(
+        &self,
+        taken: Taken,
+        secrets: Arc<dyn SecretSource>,
+        stop: Stop,
+    ) -> Result<RunHandle, Error> {
+        if let Err(error) = self.tidy_at_times().await {
+            taken.right.give_back(&self.0, &stop, driver::REST).await;
+            return Err(error);
+        }
+        let right = Some(taken.right);
+        let inputs = Inputs { first: None, secrets, stop, leave: false, right };
+        Driver::start(self.0.clone(), &taken.row.id, inputs).await
+    }
+
+    /// Gives a run back that was taken and cannot be driven here: nobody takes it for a moment, if `rest`.
+    pub async fn give_back(&self, taken: Taken, stop: &Stop, rest: bool) {
+        let rest = if rest { driver::REST } else { Duration::ZERO };
+        taken.right.give_back(&self.0, stop, rest).await;
+    }
+
+    /// The id of this engine among those that share the database.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn id(&self) -> Result<String, Error> {
+        Ok(self.0.member().await?.id.clone())
     }
 
     /// Advances a run until it ends, or until nothing happens before somebody outside answers: then
@@ -174,7 +247,8 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy_at_times().await?;
-        Driver::start(self.0.clone(), run, Inputs { first: None, secrets, stop, leave: true }).await
+        let inputs = Inputs { first: None, secrets, stop, leave: true, right: None };
+        Driver::start(self.0.clone(), run, inputs).await
     }
 
     /// [`Engine::tidy`], if this engine has not just done it: the dead do not become more within a
@@ -223,7 +297,10 @@ impl Engine {
             if !is_over {
                 continue;
             }
-            // Whoever has the lock is about to release it himself.
+            // Whoever drives it is about to release it himself.
+            if shared.store.is_shared() && shared.store.driver_of(&run).await?.is_some() {
+                continue;
+            }
             let Ok(_lock) = RunLock::take(&shared.options.locks_dir, &run) else { continue };
             shared.pool.discard(&runner.id).await;
             let reason = "its run is over";
@@ -246,7 +323,19 @@ impl Engine {
         let shared = &self.0;
         // Whatever comes of it: what is left of runs that are over goes with the next command.
         self.tidy().await?;
-        let _lock = RunLock::take(&shared.options.locks_dir, run)?;
+        let right = Right::take(shared, run).await?;
+        let restored = self.restore_held(run, from, (on_conflict, aside)).await;
+        right.give_back(shared, &Stop::never(), Duration::ZERO).await;
+        restored
+    }
+
+    async fn restore_held(
+        &self,
+        run: &RunId,
+        from: &Reopen,
+        (on_conflict, aside): (OnConflict, &Path),
+    ) -> Result<Restored, Error> {
+        let shared = &self.0;
         let loaded = crate::loaded::Loaded::read(&shared.store, run).await?;
         let input = Input::Reopen { by: "restore".to_owned(), from: from.clone() };
         let facts = loaded.run.decide(shared.clock.now(), &input);
@@ -275,6 +364,7 @@ impl Engine {
         self.tidy().await?;
         let (by, from) = request;
         let first = Some(Input::Reopen { by: by.to_owned(), from });
-        Driver::start(self.0.clone(), run, Inputs { first, secrets, stop, leave: false }).await
+        let inputs = Inputs { first, secrets, stop, leave: false, right: None };
+        Driver::start(self.0.clone(), run, inputs).await
     }
 }

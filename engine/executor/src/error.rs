@@ -31,6 +31,12 @@ pub enum Error {
         /// The run.
         run: RunId,
     },
+    /// This engine was taken for dead, and another one may drive the run.
+    #[error("run {run} is driven by another engine now")]
+    Superseded {
+        /// The run.
+        run: RunId,
+    },
     /// Others advance the run each time before this engine can.
     #[error("run {run} is advanced by others, again and again")]
     Overtaken {

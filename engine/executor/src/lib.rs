@@ -13,12 +13,14 @@ pub mod engine;
 pub mod error;
 pub mod liveness;
 mod loaded;
+mod membership;
 pub mod perform;
+mod right;
 pub mod submit;
 
 pub use crate::{
     driver::{Canceller, RunHandle},
-    engine::{Engine, Options},
+    engine::{Engine, Options, Taken},
     error::Error,
     loaded::{Loaded, Origin},
     submit::Submission,

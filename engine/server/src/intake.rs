@@ -12,6 +12,8 @@ use crate::{
 
 /// Deliveries that are read at once.
 const BATCH: u32 = 32;
+/// Deliveries that are taken from other engines at once: few, so that all have work.
+const TAKEN: u32 = 4;
 /// Characters of a note.
 const MAX_NOTE: usize = 4_000;
 
@@ -39,17 +41,31 @@ impl Server {
     pub async fn take_in_once(&self) -> Result<usize, Error> {
         let mut settled = 0;
         let mut trouble = None;
-        for delivery in self.store().new_deliveries(BATCH).await? {
+        for delivery in self.next_deliveries().await? {
             match self.settle(&delivery).await {
                 Ok(()) => settled += 1,
                 // One repository that is away must not hold back the others.
-                Err(error) => trouble = Some(error),
+                Err(error) => {
+                    if self.store().is_shared() {
+                        self.store().untake_delivery(&delivery).await?;
+                    }
+                    trouble = Some(error);
+                }
             }
         }
         match trouble {
             Some(error) if settled == 0 => Err(error),
             Some(_) | None => Ok(settled),
         }
+    }
+
+    /// What is new; where several engines share the database, what no other one works on.
+    async fn next_deliveries(&self) -> Result<Vec<DeliveryRow>, Error> {
+        if !self.store().is_shared() || self.store().new_deliveries(1).await?.is_empty() {
+            return Ok(self.store().new_deliveries(BATCH).await?);
+        }
+        let engine = self.parts().engine.id().await?;
+        Ok(self.store().take_deliveries(&engine, TAKEN).await?.unwrap_or_default())
     }
 
     async fn settle(&self, delivery: &DeliveryRow) -> Result<(), Error> {

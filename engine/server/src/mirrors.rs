@@ -36,6 +36,25 @@ impl Server {
         Ok(mirror)
     }
 
+    /// The mirror with this commit, fetched if the commit is not there: another engine may have been the
+    /// one that was told of it.
+    pub(crate) async fn mirror_with(
+        &self,
+        repo: &RepoRow,
+        sha: &str,
+    ) -> Result<(Mirror, CommitId), Error> {
+        let commit = CommitId::new(sha)?;
+        let mirror = self.mirror(repo).await?;
+        if mirror.has(&commit).await? {
+            return Ok((mirror, commit));
+        }
+        let mirror = self.fetched(repo, &[]).await?;
+        if mirror.has(&commit).await? {
+            return Ok((mirror, commit));
+        }
+        Err(Error::NotFound(format!("{} has no commit {sha} any more", repo.name)))
+    }
+
     /// The commit that a person means: a branch, a tag, a full ref or an id.
     pub(crate) async fn commit(&self, mirror: &Mirror, rev: &str) -> Result<CommitId, Error> {
         if let Ok(id) = CommitId::new(rev)

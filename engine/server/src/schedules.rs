@@ -95,8 +95,7 @@ impl Server {
         if self.store().run(&id).await?.is_some() {
             return Ok(());
         }
-        let mirror = self.mirror(&repo).await?;
-        let commit = self.commit(&mirror, &row.sha).await?;
+        let (mirror, commit) = self.mirror_with(&repo, &row.sha).await?;
         let mut event = Event::new(EventType::Schedule);
         event.repository = Some(repo.name.clone());
         event.default_branch = Some(repo.default_branch.clone());

@@ -4,8 +4,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use plue_executor::Engine;
 use plue_planner::Planner;
-use plue_runtime::{Clock, Ids, Stop, Tasks};
+use plue_runtime::{Clock, Ids, Phase, Stop, Tasks};
 use plue_store::{Store, secret::Keyring};
+
+/// Between two looks for what dead engines left behind.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// Bounds that the operator sets.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Runs that are driven at the same time.
     pub max_runs: usize,
+    /// Runs of one repository that are driven at the same time, by all engines together.
+    pub max_runs_per_repo: Option<usize>,
     /// Without a wake-up the store is looked at this often.
     pub poll: Duration,
     /// Address of this server for people, as forges link to it; none: they get no links.
@@ -64,14 +69,29 @@ impl Server {
         &self.0.store
     }
 
-    /// Takes in deliveries, follows schedules, drives runs and tells forges until it is told to stop; then waits for
-    /// the runs that are driven.
+    /// Ends now and then what engines that died on this machine left behind.
+    async fn keep_house(&self) {
+        loop {
+            tokio::select! {
+                () = self.0.stop.reached(Phase::Draining) => return,
+                () = self.0.clock.sleep(TIDY_EVERY) => self.tidy().await,
+            }
+        }
+    }
+
+    async fn tidy(&self) {
+        if let Err(error) = self.0.engine.tidy().await {
+            tracing::warn!(%error, "what dead engines left behind stays for now");
+        }
+    }
+
+    /// Takes in deliveries, follows schedules, drives runs and tells forges until it is told to stop; then
+    /// waits for the runs that are driven, and ends the runners that were kept for more.
     pub async fn work(&self) {
-        tokio::join!(
-            self.take_in(),
-            self.follow_schedules(),
-            self.drive_runs(),
-            self.tell_forges()
-        );
+        let (intake, schedules) = (self.take_in(), self.follow_schedules());
+        let (runs, house) = (self.drive_runs(), self.keep_house());
+        tokio::join!(intake, schedules, runs, house, self.tell_forges());
+        self.tidy().await;
+        self.0.engine.close().await;
     }
 }

@@ -14,7 +14,7 @@ use plue_plan::{
     inputs::{Given, Missing, typed},
 };
 use plue_planner::{Evaluated, PlannedWorkflow};
-use plue_store::Reservation;
+use plue_store::{Reservation, RunRow};
 use serde_json::{Map, Value as Json};
 use tokio::io::AsyncWriteExt as _;
 
@@ -49,7 +49,8 @@ impl Server {
         }
         let inputs = inputs(&wanted)?;
         wanted.mirror.keep(wanted.commit).await?;
-        let workspace = self.unpack(wanted.mirror, wanted.commit, &wanted.id).await?;
+        let workspace = self.folder("workspaces")?.join(wanted.id.as_str());
+        self.unpack(wanted.mirror, wanted.commit, &workspace).await?;
         let read_set = serde_json::to_value(&*wanted.evaluated.read_set);
         let submission = Submission {
             plan: wanted.workflow.sealed.clone(),
@@ -66,38 +67,70 @@ impl Server {
             },
             only: Vec::new(),
         };
-        self.parts().engine.submit_as(wanted.id, submission).await?;
-        Ok(())
+        let id = wanted.id.clone();
+        match self.parts().engine.submit_as(wanted.id, submission).await {
+            // Another engine looked at the same cause at the same time.
+            Err(plue_executor::Error::Refused { .. }) if self.store().run(&id).await?.is_some() => {
+                Ok(())
+            }
+            submitted => Ok(submitted.map(drop)?),
+        }
     }
 
-    /// The files of a commit in a folder of their own.
-    pub(crate) async fn unpack(
-        &self,
-        mirror: &Mirror,
-        commit: &CommitId,
-        run: &RunId,
-    ) -> Result<PathBuf, Error> {
-        let folder = self.folder("workspaces")?;
-        let (target, packed) = (folder.join(run.as_str()), folder.join(format!("{run}.tar")));
+    /// Sees to it that the files of a run are on this machine. Those of a run that has begun cannot be
+    /// had again: its steps may have changed them.
+    ///
+    /// # Errors
+    /// They are elsewhere.
+    pub(crate) async fn place(&self, row: &RunRow) -> Result<(), Error> {
+        let Some(source) = self.store().run_source(&row.id).await? else { return Ok(()) };
+        let workspace = source.origin.get("workspace").and_then(Json::as_str).map(PathBuf::from);
+        let Some(workspace) = workspace.filter(|path| !path.exists()) else { return Ok(()) };
+        let elsewhere = || {
+            let path = workspace.display();
+            Error::NotFound(format!(
+                "{path} is not on this machine; engines share a state directory"
+            ))
+        };
+        let attempts = self.store().attempts(&row.id, None).await?;
+        let has_begun = attempts.iter().any(|attempt| attempt.started_at.is_some());
+        let (Some(repo), Some(sha), false) = (&row.repo, &row.sha, has_begun) else {
+            return Err(elsewhere());
+        };
+        let repo = self.store().repo(repo).await?.ok_or_else(elsewhere)?;
+        let (mirror, commit) = self.mirror_with(&repo, sha).await?;
+        self.unpack(&mirror, &commit, &workspace).await
+    }
+
+    /// The files of a commit in a folder of their own. Another engine may do the same at the same time:
+    /// the folder is there as a whole or not at all.
+    pub(crate) async fn unpack(&self, mirror: &Mirror, commit: &CommitId, target: &Path) -> Result<(), Error> {
+        let beside = format!("{}.{}", target.display(), self.parts().ids.text());
+        let (whole, packed) = (PathBuf::from(&beside), PathBuf::from(format!("{beside}.tar")));
+        let folder = target.parent().unwrap_or(target);
         let failed = |path: &Path| {
             let path = path.display().to_string();
             move |source| Error::Folder { path, source }
         };
-        // What an earlier try left behind.
-        let _absent = tokio::fs::remove_dir_all(&target).await;
+        tokio::fs::create_dir_all(folder).await.map_err(failed(folder))?;
         let mut archive = mirror.archive(commit, None).await?;
         let mut file = tokio::fs::File::create(&packed).await.map_err(failed(&packed))?;
         tokio::io::copy(&mut archive, &mut file).await.map_err(failed(&packed))?;
         file.flush().await.map_err(failed(&packed))?;
         archive.finish().await?;
         let unpacked = {
-            let (packed, target) = (packed.clone(), target.clone());
-            self.parts().tasks.spawn_blocking(move || unpack(&packed, &target))
+            let (packed, whole) = (packed.clone(), whole.clone());
+            self.parts().tasks.spawn_blocking(move || unpack(&packed, &whole))
         };
         let unpacked = unpacked.await.map_err(|_| Error::Stopped)?;
-        let _left_for_the_next_try = tokio::fs::remove_file(&packed).await;
-        unpacked.map_err(failed(&target))?;
-        Ok(target)
+        let _is_of_no_use = tokio::fs::remove_file(&packed).await;
+        unpacked.map_err(failed(&whole))?;
+        let placed = tokio::fs::rename(&whole, target).await;
+        if placed.is_err() {
+            let _is_of_no_use = tokio::fs::remove_dir_all(&whole).await;
+        }
+        // One that is there is complete, and of this commit: a run has but one.
+        if target.exists() { Ok(()) } else { placed.map_err(failed(target)) }
     }
 }
 

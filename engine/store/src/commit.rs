@@ -47,6 +47,8 @@ pub struct RunCommit {
     pub run: RunId,
     /// The length of the journal that the decision was made on.
     pub expect_seq: u64,
+    /// The fence of the right to drive the run, where several engines share the database.
+    pub drive: Option<u64>,
     /// The time of the decision and of all its facts.
     pub at: Timestamp,
     /// Facts to append.
@@ -135,6 +137,9 @@ pub enum Refused {
         /// The length of the journal.
         seq: u64,
     },
+    /// The right to drive the run was lost: another engine has it, or may take it.
+    #[error("another engine drives the run now")]
+    Superseded,
     /// There is no such run (any more).
     #[error("there is no such run")]
     NoRun,
@@ -188,6 +193,7 @@ impl RunCommit {
         Self {
             run,
             expect_seq,
+            drive: None,
             at,
             facts: Vec::new(),
             view,

@@ -10,10 +10,11 @@ use serde_json::Value as Json;
 
 use crate::{
     changes::Shards,
+    drive::holds_engine,
     error::Error,
     op::Op,
     plain::Plain,
-    sql::{Arg, Row, Statement, Tx},
+    sql::{Arg, Dialect, Row, Statement, Tx},
     store::Store,
 };
 
@@ -52,6 +53,11 @@ pub enum DeliveryState {
 }
 
 struct Receive(DeliveryRow);
+
+struct Take {
+    engine: String,
+    limit: u32,
+}
 
 // === impl DeliveryState ===
 
@@ -98,6 +104,31 @@ impl Store {
                     WHERE state = 'new' ORDER BY received_at LIMIT $1";
         let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
         rows.iter().map(delivery_row).collect()
+    }
+
+    /// Deliveries that no engine works on, the oldest first, for this engine: nobody else gets them
+    /// until it is buried. `None`: there is no such engine (any more).
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn take_deliveries(
+        &self,
+        engine: &str,
+        limit: u32,
+    ) -> Result<Option<Vec<DeliveryRow>>, Error> {
+        self.write(Take { engine: engine.to_owned(), limit }).await
+    }
+
+    /// Lets others work on a delivery that was taken.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn untake_delivery(&self, delivery: &DeliveryRow) -> Result<(), Error> {
+        let text = "UPDATE delivery SET taken_by = NULL \
+                    WHERE forge = $1 AND hook = $2 AND id = $3";
+        let key = [&delivery.forge, &delivery.hook, &delivery.id];
+        let args = key.into_iter().map(|part| part.as_str().into()).collect();
+        self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// A delivery.
@@ -174,6 +205,38 @@ impl Op for Receive {
 
     fn touched(&self, _: &bool) -> Shards {
         Shards::ALL
+    }
+}
+
+impl Op for Take {
+    type Out = Option<Vec<DeliveryRow>>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
+        if !holds_engine(tx, &self.engine).await? {
+            return Ok(None);
+        }
+        let skip = match tx.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR NO KEY UPDATE SKIP LOCKED",
+        };
+        let text = format!(
+            "SELECT forge, hook, id, headers, body, received_at, state, note FROM delivery \
+             WHERE state = 'new' AND taken_by IS NULL ORDER BY received_at LIMIT $1{skip}"
+        );
+        let rows = tx.fetch(Statement::new(text, vec![self.limit.into()])).await?;
+        let rows = rows.iter().map(delivery_row).collect::<Result<Vec<_>, _>>()?;
+        for row in &rows {
+            let text = "UPDATE delivery SET taken_by = $4 \
+                        WHERE forge = $1 AND hook = $2 AND id = $3";
+            let key = [&row.forge, &row.hook, &row.id, &self.engine];
+            let args = key.into_iter().map(|part| part.as_str().into()).collect();
+            tx.write(Statement::new(text, args).expect(1));
+        }
+        Ok(Some(rows))
+    }
+
+    fn touched(&self, _: &Self::Out) -> Shards {
+        Shards::NONE
     }
 }
 

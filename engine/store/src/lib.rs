@@ -13,6 +13,7 @@ mod changes;
 mod commit;
 mod decision;
 mod delivery;
+mod drive;
 mod engine;
 pub mod error;
 mod events;
@@ -53,7 +54,8 @@ pub use crate::{
     callback::CallbackAnswered,
     commit::{Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit},
     delivery::{DeliveryRow, DeliveryState},
-    engine::EngineRow,
+    drive::{Drive, DriveRequest},
+    engine::{EngineRow, NewEngine},
     error::Error,
     events::Appended,
     group::{GroupMember, Turn, TurnRequest},

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = migrations![
     4 "0004_secrets",
     5 "0005_api",
     6 "0006_repo",
+    7 "0007_engines",
     8 "0008_sessions",
     9 "0009_feedback",
     10 "0010_forks",

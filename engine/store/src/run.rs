@@ -85,7 +85,7 @@ pub struct RunFilter {
 /// Runs of one page at most.
 const MAX_PAGE: u32 = 1_000;
 
-const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch, status, reason, \
+pub(crate) const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch, status, reason, \
                            started_at, ended_at, seq, created_at";
 
 impl Default for RunFilter {
@@ -254,7 +254,7 @@ impl Store {
     }
 }
 
-fn run_row(row: &Row) -> Result<RunRow, Error> {
+pub(crate) fn run_row(row: &Row) -> Result<RunRow, Error> {
     Ok(RunRow {
         id: RunId::new(row.text(0)?),
         workflow: row.text(1)?,

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use clap::Args;
 use plue_api::{Api, Limits, limit, router, server};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
-use plue_runtime::{Clock, Ids, Phase, Shutdown, Tasks, metrics};
+use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, Tasks, metrics};
 use plue_server::{Options, Parts, Server, listen, receive};
 use plue_store::{Durability, Store};
 use tokio::{
@@ -34,10 +34,23 @@ pub struct ServeArgs {
     /// Address of this server for people: forges are given links to runs below it
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// Runs of one repository at the same time at most, over all engines of a Postgres database
+    #[arg(long, value_name = "N")]
+    pub max_runs_per_repo: Option<usize>,
+    /// Runners that wait for another run in the workspace of their last one
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub keep_runners: usize,
+    /// How long an engine on Postgres may be silent before the others take its runs over
+    #[arg(long, default_value = "15s", value_name = "DURATION")]
+    pub lease: String,
 }
 
 /// Without a wake-up the store is looked at this often: other processes write to it.
 const POLL: Duration = Duration::from_millis(200);
+/// Between two rounds of upkeep of the metrics.
+const UPKEEP: Duration = Duration::from_secs(5);
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
 
 pub(super) fn run(args: &ServeArgs, app: &App) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -76,6 +89,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let work = async {
         tokio::join!(
             server.work(),
+            upkeep(clock, stop.clone()),
             listen::serve(listener, routes, stop.clone(), tasks.clone(), clock)
         );
     };
@@ -94,6 +108,7 @@ fn server_of(
     shutdown: &Shutdown,
 ) -> Result<Server, Failure> {
     let config = &app.loaded.config;
+    let lease = duration(&args.lease)?;
     let clock = Clock::real();
     let binary = app.program(config.evaluator.binary.as_deref(), "plue-evaluator");
     let mut options = PlannerOptions::new(binary);
@@ -102,11 +117,12 @@ fn server_of(
         options: Options {
             state_dir: config.state_dir.clone(),
             max_runs: args.max_runs.max(1),
+            max_runs_per_repo: args.max_runs_per_repo.map(|most| most.max(1)),
             poll: POLL,
             public_url: args.public_url.clone(),
         },
         store: store.clone(),
-        engine: wiring::engine(app, store.clone(), tasks)?,
+        engine: wiring::serving_engine(app, store.clone(), tasks, (lease, args.keep_runners))?,
         planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
         keys: vault::make_keys(app).ok(),
         clock,
@@ -114,6 +130,28 @@ fn server_of(
         tasks: tasks.clone(),
         stop: shutdown.stop(),
     }))
+}
+
+/// A lease that is neither endless nor over before a sign of life could come.
+fn duration(text: &str) -> Result<Duration, Failure> {
+    let refused = |why: String| Failure::usage(format!("--lease {text}: {why}"));
+    let lease: jiff::SignedDuration =
+        text.parse().map_err(|error: jiff::Error| refused(error.to_string()))?;
+    let lease = Duration::try_from(lease).map_err(|error| refused(error.to_string()))?;
+    if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
+        return Err(refused("from 1s to 10m".to_owned()));
+    }
+    Ok(lease)
+}
+
+/// Keeps the numbers of `/metrics` in bounds until the server stops.
+async fn upkeep(clock: Clock, stop: Stop) {
+    loop {
+        tokio::select! {
+            () = stop.reached(Phase::Draining) => return,
+            () = clock.sleep(UPKEEP) => metrics::upkeep(),
+        }
+    }
 }
 
 /// A server that nobody can talk to is no use.

@@ -8,6 +8,10 @@ mod bench;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod engines;
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod halfway;
 #[cfg(test)]
 mod keeping;

@@ -1,6 +1,6 @@
 //! Delivering: what was committed goes out — assignments, verdicts, stops.
 
-use plue_flow::{Effect, Input};
+use plue_flow::{Effect, Fact, Input};
 use plue_pool::Command;
 use plue_store::Committed;
 use plue_wire::runner::{Claim, ResultVerdict};
@@ -30,6 +30,12 @@ impl Driver {
         let for_runner = |effect: &&Effect| matches!(effect, Effect::Perform { step, .. } if !self.is_engine_step(step));
         let queued = batch.effects.iter().filter(for_runner).count();
         let more = queued > committed.assigned.len();
+        for fact in &batch.facts {
+            if let Fact::AttemptRequeued { attempt, .. } = fact {
+                // Nobody has it, until somebody gets it below.
+                self.claims.remove(attempt);
+            }
+        }
         for claim in committed.assigned {
             self.assign(claim).await;
         }
@@ -51,7 +57,9 @@ impl Driver {
                 Effect::Perform { step, attempt, .. } if self.is_engine_step(&step) => {
                     self.work_on(&step, &attempt);
                 }
-                Effect::Perform { .. } if self.lease.is_none() && queued > 0 => {
+                Effect::Perform { .. }
+                    if self.lease.is_none() && queued > 0 && !self.hands_over() =>
+                {
                     self.lease_runner().await?;
                 }
                 // Assigned above or by `runner_ready`; conditions never get here; the end of the

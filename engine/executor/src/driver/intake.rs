@@ -38,6 +38,7 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let drains = self.shared.options.hand_over && self.stop.phase() < Phase::Draining;
         let loss = self.next_loss();
         let loss_due = async {
             match loss {
@@ -49,6 +50,8 @@ impl Driver {
         tokio::select! {
             biased;
             () = self.stop.reached(Phase::Aborting) => Ok(Vec::new()),
+            () = self.right.lost() => Err(Error::Superseded { run: self.row.id.clone() }),
+            () = self.stop.reached(Phase::Draining), if drains => Ok(Vec::new()),
             Some(control) = self.control.recv() => Ok(self.take_request(control)),
             Some(input) = self.work.next() => Ok(self.heard(input)),
             event = next_event(&mut self.lease) => self.runner_events(event).await,
@@ -216,7 +219,7 @@ impl Driver {
         }
         // Somebody else has to do what is still to be done.
         let performs = |effect: &Effect| matches!(effect, Effect::Perform { step, .. } if !self.is_engine_step(step));
-        if self.run.pending_effects().iter().any(performs) {
+        if !self.hands_over() && self.run.pending_effects().iter().any(performs) {
             self.lease_runner().await?;
         }
         Ok(())

@@ -68,6 +68,7 @@ fn transient(error: &Error) -> Option<&plue_store::Error> {
         | Error::Corrupt { .. }
         | Error::Busy { .. }
         | Error::Overtaken { .. }
+        | Error::Superseded { .. }
         | Error::Refused { .. }
         | Error::Conflict { .. }
         | Error::Pool(_)
@@ -183,6 +184,9 @@ impl Driver {
 
     /// Reads the run anew after another process wrote to it or a commit was refused.
     pub(super) async fn reload(&mut self) -> Result<(), Error> {
+        if !self.right.holds(&self.shared).await? {
+            return Err(Error::Superseded { run: self.row.id.clone() });
+        }
         let loaded = Loaded::read(&self.shared.store, &self.row.id).await?;
         self.outage.reread(loaded.cancels);
         (self.run, self.seq) = (loaded.run, loaded.seq);

@@ -45,6 +45,9 @@ impl Driver {
                 Err(Refused::Stale { .. }) => {
                     return Err(Error::Overtaken { run: self.row.id.clone() });
                 }
+                Err(Refused::Superseded) => {
+                    return Err(Error::Superseded { run: self.row.id.clone() });
+                }
                 Err(Refused::NoRun) => return Err(Error::UnknownRun(self.row.id.clone())),
                 // A runner got it in between; its next word tells how it went.
                 Err(Refused::NotQueued { attempt }) => {
@@ -192,6 +195,7 @@ impl Driver {
     /// The transaction that stores a batch.
     fn commit(&self, now: Timestamp, batch: &Batch, incoming: &[Incoming]) -> RunCommit {
         let mut commit = RunCommit::new(self.row.id.clone(), self.seq, now, self.run.view());
+        commit.drive = self.right.fence();
         commit.facts.clone_from(&batch.facts);
         commit.steps = batch.touched.iter().filter_map(|step| self.run.step_view(step)).collect();
         for fact in &batch.facts {

@@ -94,7 +94,7 @@ impl Driver {
             if self.run.is_finished() {
                 return Ok(true);
             }
-            if self.stop.phase() >= Phase::Aborting {
+            if self.stop.phase() >= Phase::Aborting || self.hands_over() {
                 return Ok(false);
             }
         }

@@ -57,6 +57,11 @@ impl Op for Apply {
             return Ok(Err(Refused::NoRun));
         };
         let seq = row.count(0)?;
+        if let Some(fence) = commit.drive
+            && row.count(DRIVE_COLUMN)? != fence
+        {
+            return Ok(Err(Refused::Superseded));
+        }
         if seq != commit.expect_seq {
             return Ok(Err(Refused::Stale { seq }));
         }
@@ -92,13 +97,15 @@ impl RunCommit {
 
     /// The same run and length, nothing to write.
     fn bare(&self) -> Self {
-        Self::new(self.run.clone(), self.expect_seq, self.at, self.view.clone())
+        let bare = Self::new(self.run.clone(), self.expect_seq, self.at, self.view.clone());
+        Self { drive: self.drive, ..bare }
     }
 }
 
-/// What is read of the run's row: its journal's length, then its view.
-const VIEW: &str = "r.seq, r.status, r.reason, r.started_at, r.ended_at";
-const VIEW_COLUMNS: usize = 5;
+/// What is read of the run's row: its journal's length, its view, and who may write.
+const VIEW: &str = "r.seq, r.status, r.reason, r.started_at, r.ended_at, r.drive_fence";
+const DRIVE_COLUMN: usize = 5;
+const VIEW_COLUMNS: usize = 6;
 
 fn read_view(row: &Row) -> Result<RunView, Error> {
     Ok(RunView {

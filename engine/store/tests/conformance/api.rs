@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use plue_store::{AuditRow, DeliveryRow, DeliveryState, Reservation, SessionRow, TokenRow};
 use serde_json::json;
 
+use crate::support::engine;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
@@ -53,6 +55,28 @@ on_each_store! {
         let tries = (0..16).map(|n| stores[n % 2].receive(delivery("same")));
         let answers = futures::future::join_all(tries).await;
         assert_eq!(answers.into_iter().filter(|fresh| *fresh.as_ref().unwrap()).count(), 1);
+    }
+
+    async fn a_delivery_is_worked_on_by_one_engine_until_that_is_buried(world) {
+        let (here, there) = (&world.store, world.another().await);
+        for name in ["e1", "e2"] {
+            here.engine_start(engine(name, 1, at(0))).await.unwrap();
+        }
+        here.receive(delivery("one")).await.unwrap();
+        here.receive(delivery("two")).await.unwrap();
+        let (mine, theirs) =
+            tokio::join!(here.take_deliveries("e1", 2), there.take_deliveries("e2", 2));
+        let (mine, theirs) = (mine.unwrap().unwrap(), theirs.unwrap().unwrap());
+        assert_eq!(mine.len() + theirs.len(), 2, "{mine:?} {theirs:?}");
+        assert_eq!(here.take_deliveries("e1", 2).await.unwrap().unwrap(), []);
+        for name in ["e1", "e2"] {
+            here.engine_end(name).await.unwrap();
+        }
+        here.engine_start(engine("e3", 1, at(0))).await.unwrap();
+        let again = here.take_deliveries("e3", 2).await.unwrap().unwrap();
+        assert_eq!(again.len(), 2);
+        here.untake_delivery(&again[0]).await.unwrap();
+        assert_eq!(here.take_deliveries("e3", 2).await.unwrap().unwrap(), again[..1]);
     }
 
     async fn a_settled_delivery_is_not_new_and_is_not_taken_again(world) {

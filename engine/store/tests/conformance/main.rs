@@ -17,6 +17,8 @@ mod commits;
 #[cfg(test)]
 mod derived;
 #[cfg(test)]
+mod drives;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod forks;

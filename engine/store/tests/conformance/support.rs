@@ -1,12 +1,13 @@
 //! A fresh store per test, and short words for what tests say again and again.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome};
 use plue_plan::{Action, AttemptId, Plan, PlanHash, RunId, RunnerId, Step, canonical::SealedPlan};
 use plue_store::{
-    Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit, Store, StoreOptions,
+    Assign, AttemptEnd, Committed, NewAttempt, NewEngine, NewRun, Refused, RunCommit, Store,
+    StoreOptions,
 };
 use plue_testkit::postgres::Database;
 use plue_wire::{
@@ -186,6 +187,22 @@ impl World {
         commit.steps.push(step_view(StepStatus::Success));
         commit.ends.push(end);
         self.store.commit(commit).await.unwrap()
+    }
+}
+
+/// A lease that does not end during a test.
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
+
+pub(crate) fn engine(id: &str, pid: u32, at: Timestamp) -> NewEngine {
+    let text = |text: &str| text.to_owned();
+    NewEngine {
+        id: text(id),
+        host: text("host"),
+        pid,
+        version: text("1"),
+        place: text("p"),
+        lease: LONG,
+        at,
     }
 }
 

@@ -127,7 +127,7 @@ impl Nursery {
             self.create(child).await?;
         }
         let (secrets, stop) = (self.secrets.clone(), self.stop.clone());
-        let inputs = Inputs { first: None, secrets, stop, leave: false };
+        let inputs = Inputs { first: None, secrets, stop, leave: false, right: None };
         match start(self.shared.clone(), child.run.clone(), inputs).await {
             Ok(handle) => drop(handle.wait().await?),
             Err(Error::Busy { .. }) => {}

@@ -1,0 +1,188 @@
+//! Several engines: who drives which run, and that whoever lost a run writes nothing to it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use plue_flow::{Fact, RunStatus};
+use plue_plan::RunId;
+use plue_store::{Drive, DriveRequest, NewEngine, Refused, Store};
+
+use crate::support::{World, at, commit, engine};
+
+fn request(engine: &str, max: usize) -> DriveRequest {
+    DriveRequest { engine: engine.to_owned(), max, per_repo: None }
+}
+
+async fn engines(store: &Store, names: &[&str]) {
+    for name in names {
+        store.engine_start(engine(name, 1, at(0))).await.unwrap();
+    }
+}
+
+/// One fact more, by whoever has this right.
+async fn write(world: &World, drive: &Drive, expect: u64) -> Result<u64, Refused> {
+    let mut commit = commit(&drive.run, expect, RunStatus::Running);
+    commit.facts.push(Fact::RunStarted);
+    commit.drive = Some(drive.fence);
+    world.store.commit(commit).await.unwrap().map(|committed| committed.seq)
+}
+
+/// Runs `r00`… of a repository.
+async fn runs_of(world: &World, repo: &str, names: &[&str]) {
+    for name in names {
+        let (mut new, first) = world.new_run(name).await;
+        new.repo = Some(repo.to_owned());
+        world.store.create_run(new, first).await.unwrap().unwrap();
+    }
+}
+
+async fn taken(store: &Store, request: DriveRequest) -> Vec<String> {
+    let taken = store.take_drives(request).await.unwrap().unwrap();
+    taken.into_iter().map(|(run, _)| run.id.to_string()).collect()
+}
+
+on_each_store! {
+    async fn a_run_is_driven_by_one_engine_until_it_gives_it_back(world) {
+        engines(&world.store, &["e1", "e2"]).await;
+        let run = world.created("r1").await;
+        let first = world.store.take_drive(&run, "e1").await.unwrap().unwrap();
+        assert_eq!(world.store.take_drive(&run, "e2").await.unwrap(), None);
+        assert_eq!(world.store.driver_of(&run).await.unwrap().as_deref(), Some("e1"));
+        assert_eq!(write(&world, &first, 1).await, Ok(2));
+        world.store.release_drive(&first, Duration::ZERO).await.unwrap();
+        let second = world.store.take_drive(&run, "e2").await.unwrap().unwrap();
+        assert!(second.fence > first.fence);
+        assert!(world.store.holds_drive(&second).await.unwrap());
+        assert!(!world.store.holds_drive(&first).await.unwrap());
+    }
+
+    async fn nobody_gets_a_run_for_an_engine_that_is_not_there(world) {
+        let run = world.created("r1").await;
+        assert_eq!(world.store.take_drive(&run, "e1").await.unwrap(), None);
+        engines(&world.store, &["e1"]).await;
+        assert_eq!(world.store.take_drive(&RunId::new("r2"), "e1").await.unwrap(), None);
+    }
+
+    async fn failure_case_46_an_engine_that_was_buried_writes_nothing_any_more(world) {
+        engines(&world.store, &["e2"]).await;
+        let short = NewEngine { lease: Duration::ZERO, ..engine("e1", 1, at(0)) };
+        world.store.engine_start(short).await.unwrap();
+        let run = world.created("r1").await;
+        let paused = world.store.take_drive(&run, "e1").await.unwrap().unwrap();
+        let rows = world.store.engines().await.unwrap();
+        let overdue: Vec<_> = rows.iter().filter(|row| row.is_overdue).map(|row| &row.id).collect();
+        assert_eq!(overdue, ["e1"]);
+        assert!(world.store.bury_engine("e1").await.unwrap());
+        // Also before anybody else has the run.
+        assert_eq!(write(&world, &paused, 1).await, Err(Refused::Superseded));
+        let drive = world.store.take_drive(&run, "e2").await.unwrap().unwrap();
+        assert_eq!(write(&world, &paused, 1).await, Err(Refused::Superseded));
+        assert_eq!(write(&world, &drive, 1).await, Ok(2));
+        world.store.release_drive(&paused, Duration::ZERO).await.unwrap();
+        assert!(world.store.holds_drive(&drive).await.unwrap(), "what is lost cannot be given back");
+    }
+
+    async fn failure_case_01_one_run_raced_by_many_engines_has_one_driver(world) {
+        let (one, two) = (world.store.clone(), world.another().await);
+        let names: Vec<String> = (0..8).map(|n| format!("e{n}")).collect();
+        engines(&one, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        for round in 0..25 {
+            let run = world.created(&format!("r{round}")).await;
+            let tries = names.iter().enumerate().map(|(n, name)| {
+                let store = if n % 2 == 0 { &one } else { &two };
+                store.take_drive(&run, name)
+            });
+            let won = futures::future::join_all(tries).await;
+            let won = won.into_iter().filter(|drive| drive.as_ref().unwrap().is_some());
+            assert_eq!(won.count(), 1, "round {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn failure_case_01_queued_runs_raced_by_three_engines_are_each_taken_once() {
+    let world = World::postgres().await;
+    engines(&world.store, &["e0", "e1", "e2"]).await;
+    let names: Vec<String> = (0..60).map(|n| format!("r{n:02}")).collect();
+    runs_of(&world, "a/b", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let stores = [world.store.clone(), world.another().await, world.another().await];
+    let takes = stores.iter().enumerate().map(|(n, store)| async move {
+        let (mut mine, mut max) = (Vec::new(), 0);
+        while mine.len() < 60 && max < 60 {
+            max += 3;
+            mine.extend(taken(store, request(&format!("e{n}"), max)).await);
+        }
+        mine
+    });
+    let mut all: Vec<String> =
+        futures::future::join_all(takes).await.into_iter().flatten().collect();
+    all.sort();
+    assert_eq!(all, names);
+}
+
+#[tokio::test]
+async fn repositories_are_served_in_turn_and_the_oldest_run_first() {
+    let world = World::postgres().await;
+    engines(&world.store, &["e1"]).await;
+    runs_of(&world, "a/many", &["r01", "r02", "r03", "r04"]).await;
+    runs_of(&world, "b/few", &["r05"]).await;
+    runs_of(&world, "c/few", &["r06", "r07"]).await;
+    assert_eq!(taken(&world.store, request("e1", 4)).await, ["r01", "r05", "r06", "r02"]);
+    assert_eq!(taken(&world.store, request("e1", 4)).await, [] as [&str; 0], "no more at once");
+    assert_eq!(
+        taken(&world.store, request("e1", 5)).await,
+        ["r07"],
+        "one of c is driven, two of a"
+    );
+    assert!(world.store.has_undriven().await.unwrap());
+}
+
+#[tokio::test]
+async fn of_one_repository_all_engines_together_drive_no_more_than_its_quota() {
+    let world = World::postgres().await;
+    let names: Vec<String> = (0..20).map(|n| format!("r{n:02}")).collect();
+    runs_of(&world, "a/b", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    runs_of(&world, "c/d", &["s1"]).await;
+    let stores = [world.store.clone(), world.another().await, world.another().await];
+    engines(&world.store, &["e0", "e1", "e2"]).await;
+    let takes = stores.iter().enumerate().map(|(n, store)| {
+        let request = DriveRequest { per_repo: Some(4), ..request(&format!("e{n}"), 16) };
+        taken(store, request)
+    });
+    let all: Vec<String> = futures::future::join_all(takes).await.into_iter().flatten().collect();
+    let mut per_repo = BTreeMap::new();
+    for run in &all {
+        *per_repo.entry(&run[..1]).or_insert(0) += 1;
+    }
+    assert_eq!(per_repo, BTreeMap::from([("r", 4), ("s", 1)]), "{all:?}");
+}
+
+#[tokio::test]
+async fn failure_case_11_a_run_that_was_cancelled_while_it_was_queued_is_given_to_nobody() {
+    let world = World::postgres().await;
+    engines(&world.store, &["e1"]).await;
+    let run = world.created("r1").await;
+    world.store.commit(commit(&run, 1, RunStatus::Cancelled)).await.unwrap().unwrap();
+    assert_eq!(taken(&world.store, request("e1", 4)).await, [] as [&str; 0]);
+    assert!(!world.store.has_undriven().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_back_to_rest_is_not_taken_meanwhile() {
+    let world = World::postgres().await;
+    engines(&world.store, &["e1", "e2"]).await;
+    world.created("r1").await;
+    let mut drives = world.store.take_drives(request("e1", 1)).await.unwrap().unwrap();
+    let (_, drive) = drives.pop().unwrap();
+    world.store.release_drive(&drive, Duration::from_secs(3_600)).await.unwrap();
+    assert_eq!(taken(&world.store, request("e2", 1)).await, [] as [&str; 0]);
+    assert!(!world.store.has_undriven().await.unwrap());
+    // Whoever asks for this very run gets it.
+    assert!(world.store.take_drive(&drive.run, "e2").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_engine_without_a_row_is_told_so() {
+    let world = World::postgres().await;
+    assert_eq!(world.store.take_drives(request("e1", 1)).await.unwrap(), None);
+    assert_eq!(world.store.take_deliveries("e1", 1).await.unwrap(), None);
+}
