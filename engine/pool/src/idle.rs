@@ -130,7 +130,7 @@ impl LocalPool {
     }
 
     /// Whether a process that lives leads the runner. A runner of another machine, which has no
-    /// directory here, counts as led if others may use the database. One that is just being made is led
+    /// directory here, counts as led if others may use the database and its run is not over. One that is just being made is led
     /// before it has a directory; not if the run that it has is over: then its directory is gone, and
     /// whoever removed it died before the row was.
     #[must_use]
@@ -139,7 +139,7 @@ impl LocalPool {
         let age = || self.clock.now().duration_since(runner.registered_at).unsigned_abs();
         let is_new = || !run_is_over && age() < NEW && self.is_being_made(&directory);
         if !directory.exists() {
-            return self.store.is_shared() || is_new();
+            return self.store.is_shared() && !run_is_over || is_new();
         }
         // Without the file: its maker is about to make it, or died before it could.
         led(&directory).unwrap_or_else(is_new)

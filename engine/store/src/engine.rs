@@ -123,7 +123,7 @@ impl Store {
     pub async fn engines(&self) -> Result<Vec<EngineRow>, Error> {
         let text = format!(
             "SELECT id, host, pid, version, place, started_at, seen_at, \
-             CASE WHEN lease_until < {} THEN 1 ELSE 0 END FROM engine ORDER BY started_at, id",
+             CAST(CASE WHEN lease_until < {} THEN 1 ELSE 0 END AS BIGINT) FROM engine ORDER BY started_at, id",
             now(self.dialect())
         );
         let rows = self.read(Statement::new(text, Vec::new())).await?;

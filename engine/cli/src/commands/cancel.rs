@@ -49,8 +49,8 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
                         handle.canceller().cancel("plue cancel", args.kill).await;
                         handle.wait().await.map_err(|error| from_executor(&error))?;
                     }
-                    // Somebody was faster.
-                    Err(plue_executor::Error::Busy { .. }) => {}
+                    // Somebody was faster, or drives it on another machine.
+                    Err(plue_executor::Error::Busy { .. }) => clock.sleep(LOOK).await,
                     Err(error) => return Err(from_executor(&error)),
                 }
             }

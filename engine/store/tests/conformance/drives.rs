@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use plue_flow::{Fact, RunStatus};
-use plue_plan::RunId;
+use plue_plan::{RunId, RunnerId};
 use plue_store::{Drive, DriveRequest, NewEngine, Refused, Store};
 
 use crate::support::{World, at, commit, engine};
@@ -178,6 +178,76 @@ async fn a_run_that_is_given_back_to_rest_is_not_taken_meanwhile() {
     assert!(!world.store.has_undriven().await.unwrap());
     // Whoever asks for this very run gets it.
     assert!(world.store.take_drive(&drive.run, "e2").await.unwrap().is_some());
+}
+
+/// Whatever the old session of the other engine still asks for, the runner has one engine.
+#[tokio::test]
+async fn failure_case_02_of_two_engines_with_one_runner_the_older_session_gets_nothing() {
+    let world = World::postgres().await;
+    let other = world.another().await;
+    for round in 0..20 {
+        let name = format!("w{round}");
+        let old = world.runner(&name, None).await;
+        let runner = RunnerId::new(&name);
+        let new = other.runner_hello(&runner, "hash", "boot", at(4)).await.unwrap();
+        assert!(!world.store.runner_ready(&runner, old, at(5)).await.unwrap());
+        assert!(other.runner_ready(&runner, new, at(5)).await.unwrap());
+        world.queued(&format!("r{round}"), &format!("a{round}")).await;
+        let (stale, fresh) = tokio::join!(
+            world.store.claim(&runner, old, 1, at(10)),
+            other.claim(&runner, new, 1, at(10))
+        );
+        assert_eq!((stale.unwrap().len(), fresh.unwrap().len()), (0, 1), "round {round}");
+    }
+}
+
+/// What pgbouncer does in transaction mode: connections go, and with them who listens.
+#[tokio::test]
+async fn failure_case_47_a_listener_that_was_cut_misses_nothing_and_hears_again() {
+    let world = World::postgres().await;
+    let other = world.another().await;
+    engines(&other, &["e1"]).await;
+    let run = world.created("r1").await;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert_ne!(world.sql(cut).trim(), "0");
+    // Nobody told it; it looks.
+    assert!(other.has_undriven().await.unwrap());
+    assert_eq!(taken(&other, request("e1", 1)).await, ["r1"]);
+    let mut told = other.changes_of(&run);
+    let mut seq = 1;
+    loop {
+        told.mark_unchanged();
+        let mut next = commit(&run, seq, RunStatus::Running);
+        next.facts.push(Fact::RunStarted);
+        seq = world.store.commit(next).await.unwrap().unwrap().seq;
+        let wait = Duration::from_millis(500);
+        if tokio::time::timeout(wait, told.changed()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Every runner of a fleet comes back at once, to whichever engine it finds.
+#[tokio::test]
+async fn failure_case_48_a_storm_of_runners_that_reconnect_is_taken_in_by_all_engines() {
+    let world = World::postgres().await;
+    let stores = [world.store.clone(), world.another().await, world.another().await];
+    let runners: Vec<RunnerId> = (0..1_000).map(|n| RunnerId::new(format!("w{n}"))).collect();
+    let registered = runners
+        .iter()
+        .enumerate()
+        .map(|(n, runner)| stores[n % 3].register_runner(runner, "local", "hash", None, at(1)));
+    assert!(futures::future::join_all(registered).await.iter().all(Result::is_ok));
+    for session in 1..=2 {
+        let hellos = runners.iter().enumerate().map(|(n, runner)| {
+            stores[(n + session) % 3].runner_hello(runner, "hash", "boot", at(2))
+        });
+        let epochs = futures::future::join_all(hellos).await;
+        let right =
+            epochs.iter().filter(|epoch| matches!(epoch, Ok(epoch) if *epoch == session as u64));
+        assert_eq!(right.count(), runners.len(), "session {session}");
+    }
 }
 
 #[tokio::test]
