@@ -4,7 +4,7 @@
 //! Level-triggered: whatever a driver holds in memory can be derived again from the store, so a
 //! driver that dies is replaced by [`Driver::start`] on the same run.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use plue_flow::{Input, Run, RunStatus};
 use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
@@ -26,7 +26,7 @@ use crate::{
         environment::{AttemptEnv, SecretSource},
         scope::Surroundings,
     },
-    right::Right,
+    right::{Right, give_back_later},
 };
 
 use engine_work::EngineWork;
@@ -47,10 +47,6 @@ mod turn;
 
 /// Requests in flight to one driver.
 const CONTROL_QUEUE: usize = 16;
-
-/// How long nobody takes up a run by himself that could not be driven: what was in the way will mostly
-/// still be so.
-pub(crate) const REST: Duration = Duration::from_secs(5);
 
 /// A request to a running driver.
 #[derive(Debug)]
@@ -204,7 +200,7 @@ impl Driver {
         let driver = match made {
             Ok(driver) => driver,
             Err(error) => {
-                right.give_back(&shared, &stop, REST).await;
+                give_back_later(right, &shared, stop);
                 return Err(error);
             }
         };
@@ -279,8 +275,10 @@ impl Driver {
         let driven = self.driven().await;
         // What works for it ends before anybody else may begin.
         drop(self);
-        let rest = if driven.is_ok() { Duration::ZERO } else { REST };
-        right.give_back(&shared, &stop, rest).await;
+        match &driven {
+            Ok(_) => right.give_back(&shared, &stop).await,
+            Err(_) => give_back_later(right, &shared, stop),
+        }
         driven
     }
 

@@ -13,7 +13,7 @@ use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
 use plue_store::{DriveRequest, RunRow, Store};
 
 use crate::{
-    driver::{self, Driver, Inputs, RunHandle},
+    driver::{Driver, Inputs, RunHandle},
     error::Error,
     liveness::{self, RunLock},
     membership::Membership,
@@ -24,7 +24,7 @@ use crate::{
         environment::SecretSource,
         placement::Capacity,
     },
-    right::Right,
+    right::{Right, give_back_later},
 };
 
 /// Between two looks for what dead engines left, as long as runs are driven.
@@ -213,7 +213,7 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         if let Err(error) = self.tidy_at_times().await {
-            taken.right.give_back(&self.0, &stop, driver::REST).await;
+            give_back_later(taken.right, &self.0, stop);
             return Err(error);
         }
         let right = Some(taken.right);
@@ -223,8 +223,11 @@ impl Engine {
 
     /// Gives a run back that was taken and cannot be driven here: nobody takes it for a moment, if `rest`.
     pub async fn give_back(&self, taken: Taken, stop: &Stop, rest: bool) {
-        let rest = if rest { driver::REST } else { Duration::ZERO };
-        taken.right.give_back(&self.0, stop, rest).await;
+        if rest {
+            give_back_later(taken.right, &self.0, stop.clone());
+        } else {
+            taken.right.give_back(&self.0, stop).await;
+        }
     }
 
     /// The id of this engine among those that share the database.
@@ -325,7 +328,7 @@ impl Engine {
         self.tidy().await?;
         let right = Right::take(shared, run).await?;
         let restored = self.restore_held(run, from, (on_conflict, aside)).await;
-        right.give_back(shared, &Stop::never(), Duration::ZERO).await;
+        right.give_back(shared, &Stop::never()).await;
         restored
     }
 

@@ -1,12 +1,14 @@
 //! This engine among those that share a database: it is registered before it takes a run, gives signs of
 //! life, and buries engines that are dead.
 //!
-//! Dead is who gave no sign of life for a whole lease, by the clock of the database, and of whom this
-//! engine would have heard, because it gave its own without a break for as long. An engine of the same
-//! place is dead as soon as the kernel has let go of its lock, however it died. Only used where a
-//! database is shared: see [`crate::liveness`] for one machine.
+//! Dead is who gave no sign of life for a whole lease, measured by the watch of whoever buries it, which
+//! starts anew after each break of its own: no two clocks are compared, and after an outage of the
+//! database nobody is taken for dead for one lease. An engine of the same place is dead as soon as the
+//! kernel has let go of its lock, however it died. Only used where a database is shared: see
+//! [`crate::liveness`] for one machine.
 
 use std::{
+    collections::HashMap,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -61,10 +63,10 @@ struct Beats {
     locks: PathBuf,
     /// Tells the kernel that this process lives.
     lock: Option<RunLock>,
-    /// Since when signs of life were given without a break.
-    steady: Mark,
-    /// The last one.
+    /// The last sign of life.
     last: Mark,
+    /// The signs of life of the others, and since when there were no more.
+    others: HashMap<String, (u64, Mark)>,
     lost: watch::Sender<bool>,
 }
 
@@ -124,14 +126,12 @@ impl Registrar<'_> {
                 pid: std::process::id(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 place: place.clone(),
-                lease,
                 at: clock.now(),
             })
             .await?;
         let (lost_sender, lost) = watch::channel(false);
         let (alive, over) = watch::channel(());
-        let now = clock.mark();
-        let beats = Beats {
+        let mut beats = Beats {
             id: id.clone(),
             store: store.clone(),
             clock,
@@ -139,8 +139,8 @@ impl Registrar<'_> {
             place,
             locks: locks.to_owned(),
             lock,
-            steady: now,
-            last: now,
+            last: clock.mark(),
+            others: HashMap::new(),
             lost: lost_sender,
         };
         // Who died here before is buried before anything is taken: its runs are free at once.
@@ -170,7 +170,7 @@ impl Beats {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "no sign of life could be given");
-                    self.steady = self.clock.mark();
+                    self.others.clear();
                 }
             }
         }
@@ -178,28 +178,27 @@ impl Beats {
 
     /// One sign of life, and a look at the others; `false`: this one was buried.
     async fn beat(&mut self) -> Result<bool, Error> {
-        if !self.store.engine_seen(&self.id, self.lease, self.clock.now()).await? {
+        if !self.store.engine_seen(&self.id, self.clock.now()).await? {
             return Ok(false);
         }
         if self.clock.elapsed(self.last) > self.lease / 2 {
             // Paused, or without a database: others may have been as well.
-            self.steady = self.clock.mark();
+            self.others.clear();
         }
         self.last = self.clock.mark();
         self.bury_dead().await?;
         Ok(true)
     }
 
-    async fn bury_dead(&self) -> Result<(), Error> {
-        let is_steady = self.clock.elapsed(self.steady) >= self.lease;
-        for other in self.store.engines().await? {
-            if other.id == self.id {
-                continue;
-            }
+    async fn bury_dead(&mut self) -> Result<(), Error> {
+        let mut all = self.store.engines().await?;
+        all.retain(|row| row.id != self.id);
+        self.others.retain(|id, _| all.iter().any(|row| row.id == *id));
+        for other in all {
             let buried = if self.is_known_dead(&other) {
                 self.store.engine_end(&other.id).await?
-            } else if other.is_overdue && is_steady {
-                self.store.bury_engine(&other.id).await?
+            } else if self.is_silent(&other) {
+                self.store.bury_engine(&other.id, other.beats).await?
             } else {
                 false
             };
@@ -209,6 +208,16 @@ impl Beats {
             }
         }
         Ok(())
+    }
+
+    /// Whether it was silent for a whole lease, as far as this engine has heard.
+    fn is_silent(&mut self, other: &EngineRow) -> bool {
+        let now = self.clock.mark();
+        let (beats, since) = self.others.entry(other.id.clone()).or_insert((other.beats, now));
+        if *beats != other.beats {
+            (*beats, *since) = (other.beats, now);
+        }
+        self.clock.elapsed(*since) >= self.lease
     }
 
     fn is_known_dead(&self, other: &EngineRow) -> bool {

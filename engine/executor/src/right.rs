@@ -14,6 +14,8 @@ use crate::{
     membership::{Member, Registrar},
 };
 
+/// How long a run rests that could not be driven.
+const REST: Duration = Duration::from_secs(5);
 /// Between two tries to give a right back.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -84,12 +86,12 @@ impl Right {
         }
     }
 
-    /// Gives it back; nobody takes the run up by himself for `rest`. Waits for a database that does not
-    /// answer, as long as this engine lives: nobody else could drive the run before.
-    pub(crate) async fn give_back(&self, shared: &Shared, stop: &Stop, rest: Duration) {
+    /// Gives it back. Waits for a database that does not answer, as long as this engine lives: nobody
+    /// else could drive the run before.
+    pub(crate) async fn give_back(&self, shared: &Shared, stop: &Stop) {
         let Self::Drive { drive, member, .. } = self else { return };
         while !member.is_lost() {
-            match shared.store.release_drive(drive, rest).await {
+            match shared.store.release_drive(drive).await {
                 Ok(()) => return,
                 Err(error) if !error.is_transient() || stop.phase() >= Phase::Aborting => {
                     tracing::warn!(run = %drive.run, %error, "the run is not given back");
@@ -99,6 +101,23 @@ impl Right {
             }
         }
     }
+}
+
+/// Gives the right to a run back that could not be driven, but not at once: what was in the way will mostly
+/// still be so, for every engine.
+pub(crate) fn give_back_later(right: Arc<Right>, shared: &Arc<Shared>, stop: Stop) {
+    if !right.is_shared() {
+        return;
+    }
+    let engine = shared.clone();
+    drop(shared.tasks.spawn("resting run", async move {
+        tokio::select! {
+            () = stop.reached(Phase::Draining) => {}
+            () = right.lost() => {}
+            () = engine.clock.sleep(REST) => {}
+        }
+        right.give_back(&engine, &stop).await;
+    }));
 }
 
 // === impl Shared ===

@@ -189,7 +189,7 @@ mod tests {
         RunRow {
             id: RunId::new(id),
             workflow: "w".to_owned(),
-            plan: "0".repeat(64).parse::<PlanHash>().unwrap(),
+            plan: format!("sha256:{}", "0".repeat(64)).parse::<PlanHash>().unwrap(),
             repo: Some(repo.to_owned()),
             sha: None,
             branch: None,

@@ -1,16 +1,13 @@
 //! Who drives a run, where several engines share a database: an engine that takes a run gets a fence,
 //! and each commit to the run's journal carries it ([`crate::RunCommit::drive`]).
 //!
-//! The right to drive lasts as long as the engine does (see engine.rs): there is no lease for each run
-//! that would have to be renewed.
-
-use std::time::Duration;
+//! The right to drive lasts as long as the engine does (see engine.rs): there is nothing to renew for each
+//! run.
 
 use plue_plan::RunId;
 
 use crate::{
     changes::Shards,
-    engine::{micros, now},
     error::Error,
     op::Op,
     plain::Plain,
@@ -88,30 +85,19 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn has_undriven(&self) -> Result<bool, Error> {
-        let text = format!(
-            "SELECT 1 FROM run WHERE {UNDRIVEN} AND drive_after <= {} LIMIT 1",
-            now(self.dialect())
-        );
+        let text = format!("SELECT 1 FROM run WHERE {UNDRIVEN} LIMIT 1");
         Ok(self.read_one(Statement::new(text, Vec::new())).await?.is_some())
     }
 
-    /// Gives the right back. For `rest` nobody gets the run by [`Store::take_drives`]. Without effect
-    /// on a right that was lost.
+    /// Gives the right back. Without effect on a right that was lost.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn release_drive(&self, drive: &Drive, rest: Duration) -> Result<(), Error> {
-        let text = format!(
-            "UPDATE run SET driver = NULL, drive_after = {} + $4 \
-             WHERE id = $1 AND driver = $2 AND drive_fence = $3",
-            now(self.dialect())
-        );
-        let args = vec![
-            drive.run.as_str().into(),
-            drive.engine.as_str().into(),
-            Arg::count(drive.fence),
-            micros(rest),
-        ];
+    pub async fn release_drive(&self, drive: &Drive) -> Result<(), Error> {
+        let text = "UPDATE run SET driver = NULL \
+                    WHERE id = $1 AND driver = $2 AND drive_fence = $3";
+        let args =
+            vec![drive.run.as_str().into(), drive.engine.as_str().into(), Arg::count(drive.fence)];
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
@@ -223,7 +209,7 @@ impl DriveRequest {
             .split(", ")
             .map(|column| format!("r.{}", column.trim()))
             .collect::<Vec<_>>();
-        let (columns, now) = (columns.join(", "), now(Dialect::Postgres));
+        let columns = columns.join(", ");
         let looked = room + PASSED;
         let text = format!(
             "WITH RECURSIVE repos (name) AS ( \
@@ -239,7 +225,7 @@ impl DriveRequest {
                FROM repos CROSS JOIN LATERAL ( \
                  SELECT id, row_number() OVER (ORDER BY id) AS place FROM ( \
                    SELECT id FROM run WHERE {UNDRIVEN} AND COALESCE(repo, '') = repos.name \
-                   AND drive_after <= {now} ORDER BY id LIMIT {looked}) AS few \
+                   ORDER BY id LIMIT {looked}) AS few \
                ) AS oldest LEFT JOIN busy ON busy.name = repos.name \
              ) \
              SELECT {columns}, r.drive_fence FROM run r JOIN free ON free.id = r.id \

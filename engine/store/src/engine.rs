@@ -1,10 +1,9 @@
 //! Which engines have this database open, and which of them are dead.
 //!
-//! An engine lives as long as its lease, which it renews by a sign of life. Leases are compared with the
-//! database's clock only. An engine that is buried has lost everything it had: its runs have no driver
-//! and a new fence, so that nothing it still does to them is written.
-
-use std::time::Duration;
+//! An engine counts its signs of life; how long no new one came is for others to measure, by their own
+//! watch: no clock is read here, and none is compared with another. An engine that is buried has lost
+//! everything it had: its runs have no driver and a new fence, so that nothing it still does to them is
+//! written.
 
 use jiff::Timestamp;
 
@@ -33,8 +32,8 @@ pub struct EngineRow {
     pub started_at: Timestamp,
     /// When it was seen last.
     pub seen_at: Timestamp,
-    /// Whether its lease is over, by the clock of the database.
-    pub is_overdue: bool,
+    /// Its signs of life.
+    pub beats: u64,
 }
 
 /// An engine that starts.
@@ -50,32 +49,21 @@ pub struct NewEngine {
     pub version: String,
     /// See [`EngineRow::place`].
     pub place: String,
-    /// How long it lives without a sign of life.
-    pub lease: Duration,
     /// Now.
     pub at: Timestamp,
-}
-
-/// Microseconds since 1970 by the clock of the database.
-pub(crate) fn now(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
-        Dialect::Postgres => "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT",
-    }
 }
 
 struct Start(NewEngine);
 
 struct Seen {
     id: String,
-    lease: Duration,
     at: Timestamp,
 }
 
 struct Bury {
     id: String,
-    /// Only if its lease is over.
-    overdue: bool,
+    /// Only if it has given no further sign of life.
+    beats: Option<u64>,
 }
 
 impl Store {
@@ -91,13 +79,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engine_seen(
-        &self,
-        id: &str,
-        lease: Duration,
-        at: Timestamp,
-    ) -> Result<bool, Error> {
-        self.write(Seen { id: id.to_owned(), lease, at }).await
+    pub async fn engine_seen(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
+        self.write(Seen { id: id.to_owned(), at }).await
     }
 
     /// Forgets an engine that ended, or is known to be dead: its runs and deliveries are free.
@@ -105,15 +88,15 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn engine_end(&self, id: &str) -> Result<bool, Error> {
-        self.write(Bury { id: id.to_owned(), overdue: false }).await
+        self.write(Bury { id: id.to_owned(), beats: None }).await
     }
 
-    /// The same, unless it has given a sign of life meanwhile; whether it was buried.
+    /// The same, unless it has given a sign of life after so many; whether it was buried.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn bury_engine(&self, id: &str) -> Result<bool, Error> {
-        self.write(Bury { id: id.to_owned(), overdue: true }).await
+    pub async fn bury_engine(&self, id: &str, beats: u64) -> Result<bool, Error> {
+        self.write(Bury { id: id.to_owned(), beats: Some(beats) }).await
     }
 
     /// All engines that did not end in order, the oldest first.
@@ -121,11 +104,8 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn engines(&self) -> Result<Vec<EngineRow>, Error> {
-        let text = format!(
-            "SELECT id, host, pid, version, place, started_at, seen_at, \
-             CAST(CASE WHEN lease_until < {} THEN 1 ELSE 0 END AS BIGINT) FROM engine ORDER BY started_at, id",
-            now(self.dialect())
-        );
+        let text = "SELECT id, host, pid, version, place, started_at, seen_at, beats \
+                    FROM engine ORDER BY started_at, id";
         let rows = self.read(Statement::new(text, Vec::new())).await?;
         rows.iter()
             .map(|row| {
@@ -137,7 +117,7 @@ impl Store {
                     place: row.text(4)?,
                     started_at: row.time(5)?,
                     seen_at: row.time(6)?,
-                    is_overdue: row.small(7)? == 1,
+                    beats: row.count(7)?,
                 })
             })
             .collect()
@@ -149,12 +129,9 @@ impl Op for Start {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let new = &self.0;
-        let text = format!(
-            "INSERT INTO engine (id, host, pid, version, place, started_at, seen_at, lease_until) \
-             VALUES ($1, $2, $3, $4, $5, $6, $6, {} + $7) ON CONFLICT (id) DO UPDATE SET \
-             seen_at = excluded.seen_at, lease_until = excluded.lease_until",
-            now(tx.dialect())
-        );
+        let text = "INSERT INTO engine (id, host, pid, version, place, started_at, seen_at) \
+                    VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (id) DO UPDATE SET \
+                    seen_at = excluded.seen_at, beats = engine.beats + 1";
         tx.write(Statement::new(
             text,
             vec![
@@ -164,7 +141,6 @@ impl Op for Start {
                 new.version.as_str().into(),
                 new.place.as_str().into(),
                 new.at.into(),
-                micros(new.lease),
             ],
         ));
         Ok(())
@@ -184,11 +160,8 @@ impl Op for Seen {
         if tx.fetch_optional(known).await?.is_none() {
             return Ok(false);
         }
-        let text = format!(
-            "UPDATE engine SET seen_at = $2, lease_until = {} + $3 WHERE id = $1",
-            now(tx.dialect())
-        );
-        let args = vec![self.id.as_str().into(), self.at.into(), micros(self.lease)];
+        let text = "UPDATE engine SET seen_at = $2, beats = beats + 1 WHERE id = $1";
+        let args = vec![self.id.as_str().into(), self.at.into()];
         // Buried between the two: looked at again.
         tx.write(Statement::new(text, args).expect(1));
         Ok(true)
@@ -205,17 +178,14 @@ impl Op for Bury {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let lock = match tx.dialect() {
             Dialect::Sqlite => "",
-            // Whoever takes a run for this engine holds a share of it: see drive.rs.
+            // Whoever takes a run for the engine holds a share of it: see drive.rs.
             Dialect::Postgres => " FOR UPDATE",
         };
-        let overdue = if self.overdue {
-            format!(" AND lease_until < {}", now(tx.dialect()))
-        } else {
-            String::new()
-        };
         let id = || vec![Arg::from(self.id.as_str())];
-        let text = format!("SELECT id FROM engine WHERE id = $1{overdue}{lock}");
-        if tx.fetch_optional(Statement::new(text, id())).await?.is_none() {
+        let text = format!("SELECT beats FROM engine WHERE id = $1{lock}");
+        let row = tx.fetch_optional(Statement::new(text, id())).await?;
+        let beats = row.map(|row| row.count(0)).transpose()?;
+        if beats.is_none() || self.beats.is_some_and(|known| beats != Some(known)) {
             return Ok(false);
         }
         let text = "UPDATE run SET driver = NULL, drive_fence = drive_fence + 1 WHERE driver = $1";
@@ -229,8 +199,4 @@ impl Op for Bury {
     fn touched(&self, buried: &bool) -> Shards {
         if *buried { Shards::ALL } else { Shards::NONE }
     }
-}
-
-pub(crate) fn micros(duration: Duration) -> Arg {
-    Arg::count(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }

@@ -15,7 +15,7 @@ use crate::{
     options::{Address, StoreOptions},
     postgres::Postgres,
     probe::{Call, Probe},
-    sql::{Dialect, Link, Row, Statement, Tx},
+    sql::{Link, Row, Statement, Tx},
     sqlite::{Sqlite, watch::start as watch_sqlite},
 };
 
@@ -129,13 +129,6 @@ impl Store {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         matches!(self.backend, Backend::Postgres(_))
-    }
-
-    pub(crate) fn dialect(&self) -> Dialect {
-        match self.backend {
-            Backend::Sqlite(_) => Dialect::Sqlite,
-            Backend::Postgres(_) => Dialect::Postgres,
-        }
     }
 
     /// The same store with another place for larger blobs.

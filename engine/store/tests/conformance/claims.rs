@@ -7,7 +7,7 @@ use plue_plan::{RunId, RunnerId};
 use plue_store::{Error, RunnerState};
 use plue_wire::runner::EventKind;
 
-use crate::support::{LONG, assign, at, commit, engine, event, new_attempt, success};
+use crate::support::{assign, at, commit, engine, event, new_attempt, success};
 
 fn runner(id: &str) -> RunnerId {
     RunnerId::new(id)
@@ -215,10 +215,10 @@ on_each_store! {
         for new in [engine("e1", 7, at(1)), engine("e2", 8, at(2))] {
             world.store.engine_start(new).await.unwrap();
         }
-        assert!(world.store.engine_seen("e1", LONG, at(3)).await.unwrap());
-        assert!(!world.store.bury_engine("e2").await.unwrap(), "its lease is not over");
+        assert!(world.store.engine_seen("e1", at(3)).await.unwrap());
+        assert!(!world.store.bury_engine("e1", 0).await.unwrap(), "it was seen since");
         assert!(world.store.engine_end("e2").await.unwrap());
-        assert!(!world.store.engine_seen("e2", LONG, at(4)).await.unwrap());
+        assert!(!world.store.engine_seen("e2", at(4)).await.unwrap());
         let engines = world.store.engines().await.unwrap();
         assert_eq!(engines.len(), 1);
         assert_eq!((engines[0].pid, engines[0].started_at, engines[0].seen_at), (7, at(1), at(3)));

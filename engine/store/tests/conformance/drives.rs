@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use plue_flow::{Fact, RunStatus};
 use plue_plan::{RunId, RunnerId};
-use plue_store::{Drive, DriveRequest, NewEngine, Refused, Store};
+use plue_store::{Drive, DriveRequest, Refused, Store};
 
 use crate::support::{World, at, commit, engine};
 
@@ -48,7 +48,7 @@ on_each_store! {
         assert_eq!(world.store.take_drive(&run, "e2").await.unwrap(), None);
         assert_eq!(world.store.driver_of(&run).await.unwrap().as_deref(), Some("e1"));
         assert_eq!(write(&world, &first, 1).await, Ok(2));
-        world.store.release_drive(&first, Duration::ZERO).await.unwrap();
+        world.store.release_drive(&first).await.unwrap();
         let second = world.store.take_drive(&run, "e2").await.unwrap().unwrap();
         assert!(second.fence > first.fence);
         assert!(world.store.holds_drive(&second).await.unwrap());
@@ -63,21 +63,19 @@ on_each_store! {
     }
 
     async fn failure_case_46_an_engine_that_was_buried_writes_nothing_any_more(world) {
-        engines(&world.store, &["e2"]).await;
-        let short = NewEngine { lease: Duration::ZERO, ..engine("e1", 1, at(0)) };
-        world.store.engine_start(short).await.unwrap();
+        engines(&world.store, &["e1", "e2"]).await;
         let run = world.created("r1").await;
         let paused = world.store.take_drive(&run, "e1").await.unwrap().unwrap();
-        let rows = world.store.engines().await.unwrap();
-        let overdue: Vec<_> = rows.iter().filter(|row| row.is_overdue).map(|row| &row.id).collect();
-        assert_eq!(overdue, ["e1"]);
-        assert!(world.store.bury_engine("e1").await.unwrap());
+        let beats = world.store.engines().await.unwrap()[0].beats;
+        assert!(world.store.engine_seen("e1", at(1)).await.unwrap());
+        assert!(!world.store.bury_engine("e1", beats).await.unwrap(), "it lives");
+        assert!(world.store.bury_engine("e1", beats + 1).await.unwrap());
         // Also before anybody else has the run.
         assert_eq!(write(&world, &paused, 1).await, Err(Refused::Superseded));
         let drive = world.store.take_drive(&run, "e2").await.unwrap().unwrap();
         assert_eq!(write(&world, &paused, 1).await, Err(Refused::Superseded));
         assert_eq!(write(&world, &drive, 1).await, Ok(2));
-        world.store.release_drive(&paused, Duration::ZERO).await.unwrap();
+        world.store.release_drive(&paused).await.unwrap();
         assert!(world.store.holds_drive(&drive).await.unwrap(), "what is lost cannot be given back");
     }
 
@@ -164,20 +162,6 @@ async fn failure_case_11_a_run_that_was_cancelled_while_it_was_queued_is_given_t
     world.store.commit(commit(&run, 1, RunStatus::Cancelled)).await.unwrap().unwrap();
     assert_eq!(taken(&world.store, request("e1", 4)).await, [] as [&str; 0]);
     assert!(!world.store.has_undriven().await.unwrap());
-}
-
-#[tokio::test]
-async fn a_run_that_is_given_back_to_rest_is_not_taken_meanwhile() {
-    let world = World::postgres().await;
-    engines(&world.store, &["e1", "e2"]).await;
-    world.created("r1").await;
-    let mut drives = world.store.take_drives(request("e1", 1)).await.unwrap().unwrap();
-    let (_, drive) = drives.pop().unwrap();
-    world.store.release_drive(&drive, Duration::from_secs(3_600)).await.unwrap();
-    assert_eq!(taken(&world.store, request("e2", 1)).await, [] as [&str; 0]);
-    assert!(!world.store.has_undriven().await.unwrap());
-    // Whoever asks for this very run gets it.
-    assert!(world.store.take_drive(&drive.run, "e2").await.unwrap().is_some());
 }
 
 /// Whatever the old session of the other engine still asks for, the runner has one engine.

@@ -1,6 +1,6 @@
 //! A fresh store per test, and short words for what tests say again and again.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome};
@@ -190,20 +190,9 @@ impl World {
     }
 }
 
-/// A lease that does not end during a test.
-pub(crate) const LONG: Duration = Duration::from_secs(3_600);
-
 pub(crate) fn engine(id: &str, pid: u32, at: Timestamp) -> NewEngine {
     let text = |text: &str| text.to_owned();
-    NewEngine {
-        id: text(id),
-        host: text("host"),
-        pid,
-        version: text("1"),
-        place: text("p"),
-        lease: LONG,
-        at,
-    }
+    NewEngine { id: text(id), host: text("host"), pid, version: text("1"), place: text("p"), at }
 }
 
 pub(crate) fn at(seconds: i64) -> Timestamp {
