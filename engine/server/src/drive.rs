@@ -220,6 +220,6 @@ mod tests {
     fn a_repository_has_no_more_runs_than_its_quota() {
         let rows = [("1", "a"), ("2", "a"), ("3", "a"), ("4", "b")];
         let busy = row("0", "a");
-        assert_eq!(chosen(&rows, &[&busy], (16, Some(2))), ["1", "4"]);
+        assert_eq!(chosen(&rows, &[&busy], (16, Some(2))), ["4", "1"]);
     }
 }

@@ -254,12 +254,16 @@ impl World {
 }
 
 /// An engine that meets an outage before it has the run is called again, as a person would.
-async fn begin(engine: &Engine, run: &RunId) -> RunHandle {
+pub(crate) async fn begin(engine: &Engine, run: &RunId) -> RunHandle {
     loop {
         let secrets = Arc::new(GivenSecrets::default());
         match engine.drive(run, secrets, Stop::never()).await {
             Ok(handle) => return handle,
             Err(plue_executor::Error::Store(error)) if error.is_transient() => {}
+            // On a shared database a dead engine has its runs until its lease is over.
+            Err(plue_executor::Error::Busy { .. }) if engine.store().is_shared() => {
+                Clock::real().sleep(Duration::from_secs(1)).await;
+            }
             Err(error) => panic!("{error}"),
         }
     }
