@@ -46,7 +46,8 @@ impl Server {
             return Err(CommandError::Conflict(format!("the commit {} is gone", sha.as_str())));
         }
         mirror.keep(&sha).await.map_err(|error| failed(error.into()))?;
-        let workspace = self.unpack(&mirror, &sha, &id).await.map_err(failed)?;
+        let workspace = self.folder("workspaces").map_err(failed)?.join(id.as_str());
+        self.unpack(&mirror, &sha, &workspace).await.map_err(failed)?;
         let plan = SealedPlan::seal((*loaded.plan).clone())
             .map_err(|problem| CommandError::Invalid(vec![problem]))?;
         let unreadable = |error: serde_json::Error| CommandError::Unavailable(error.to_string());
