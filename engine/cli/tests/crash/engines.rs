@@ -129,7 +129,7 @@ async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() 
 /// first writes nothing when it wakes up.
 #[tokio::test]
 async fn failure_case_46_an_engine_that_was_stopped_and_comes_back_writes_nothing() {
-    let mut fleet = Fleet::new(GATED, &["--lease", "1s"]);
+    let mut fleet = Fleet::new(GATED, &["--lease", "2s"]);
     fleet.start(0);
     let run = fleet.submit("one", 0).await;
     let workspace = fleet.bench.state().join(format!("workspaces/{run}"));
