@@ -104,7 +104,12 @@ impl Server {
 
     /// The files of a commit in a folder of their own. Another engine may do the same at the same time:
     /// the folder is there as a whole or not at all.
-    pub(crate) async fn unpack(&self, mirror: &Mirror, commit: &CommitId, target: &Path) -> Result<(), Error> {
+    pub(crate) async fn unpack(
+        &self,
+        mirror: &Mirror,
+        commit: &CommitId,
+        target: &Path,
+    ) -> Result<(), Error> {
         let beside = format!("{}.{}", target.display(), self.parts().ids.text());
         let (whole, packed) = (PathBuf::from(&beside), PathBuf::from(format!("{beside}.tar")));
         let folder = target.parent().unwrap_or(target);

@@ -141,7 +141,8 @@ async fn failure_case_46_an_engine_that_was_stopped_and_comes_back_writes_nothin
     fleet.signal(0, Signal::STOP);
     fleet.start(1);
     // It takes the run over, with the runner or with a new attempt.
-    let taken_over = |driver: &Option<String>| driver.as_ref().is_some_and(|driver| *driver != first);
+    let taken_over =
+        |driver: &Option<String>| driver.as_ref().is_some_and(|driver| *driver != first);
     while !taken_over(&store.driver_of(&run).await.unwrap()) {
         Clock::real().sleep(LOOK).await;
     }

@@ -188,7 +188,8 @@ impl Fleet {
     /// All runs, the oldest first.
     pub(crate) async fn runs(&self) -> Vec<RunRow> {
         let store = self.store().await;
-        let mut runs = store.runs(&RunFilter { limit: 1_000, ..RunFilter::default() }).await.unwrap();
+        let mut runs =
+            store.runs(&RunFilter { limit: 1_000, ..RunFilter::default() }).await.unwrap();
         while let Ok(more) = store
             .runs(&RunFilter {
                 limit: 1_000,
