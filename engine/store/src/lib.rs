@@ -1,8 +1,6 @@
 //! The store: all SQL of plue, on SQLite and on Postgres behind one surface.
 //!
-//! It keeps plans, journals of runs and the rows that show them, attempts with fences, log bytes, runners.
-//! It checks who may write (fences, sequence numbers, the length of a decision's journal) and never decides
-//! a status: that is plue-flow's. Acknowledges nothing uncommitted. Must not hold truth in memory.
+//! Checks who may write, never decides a status, acknowledges nothing uncommitted, holds no truth in memory.
 #![forbid(unsafe_code)]
 
 mod attempt;
