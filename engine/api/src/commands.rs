@@ -69,6 +69,29 @@ pub struct RepoRequest {
     /// What the forge signs its deliveries with. Kept sealed and never shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<String>,
+    /// The token that the forge knows this server by: to fetch, and to tell how commits fare. Kept
+    /// sealed and never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Address of the forge's API, if it is not where that kind of forge has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// How the forge is told.
+    #[serde(default)]
+    pub report: ReportForm,
+}
+
+/// How a forge is told of commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportForm {
+    /// A commit status for each plan, and a comment on pull requests.
+    #[default]
+    Status,
+    /// A GitHub check with annotations for each plan, and a comment on pull requests.
+    Check,
+    /// Nothing.
+    None,
 }
 
 /// What became of the answer to a call.

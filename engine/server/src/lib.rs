@@ -14,6 +14,7 @@ pub mod intake;
 pub mod listen;
 pub mod mirrors;
 pub mod occasion;
+pub mod outlet;
 pub mod plans;
 mod reaction;
 pub mod receive;

@@ -22,7 +22,8 @@ use serde_json::{Map, Value as Json};
 use crate::{
     commands::command_error,
     error::Error,
-    secrets::{HOOK_SECRET, hook_scope_of, scope_of},
+    outlet::WantedOutlet,
+    secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of, scope_of},
     server::Server,
 };
 
@@ -142,6 +143,15 @@ impl Server {
             return Err(CommandError::Unfit(why.to_owned()));
         }
         Remote::new(&asked.url, None).map_err(|error| CommandError::Unfit(error.to_string()))?;
+        let outlet = WantedOutlet {
+            repo: &asked.name,
+            forge: &asked.forge,
+            url: &asked.url,
+            api: asked.api.as_deref(),
+            form: asked.report,
+            allow_http: false,
+        };
+        let outlet = outlet.row().map_err(CommandError::Unfit)?;
         let store = self.store();
         let failed = |error: plue_store::Error| command_error(error.into());
         let known = store.repo(&asked.name).await.map_err(failed)?;
@@ -150,8 +160,10 @@ impl Server {
             return Err(CommandError::Conflict(why));
         }
         // Before the row: a repository whose deliveries cannot be verified yet is believed nothing.
-        if let Some(secret) = &asked.webhook_secret {
-            self.seal_in(&hook_scope_of(&asked.name), HOOK_SECRET, secret.trim()).await?;
+        for (name, secret) in [(HOOK_SECRET, &asked.webhook_secret), (FORGE_TOKEN, &asked.token)] {
+            if let Some(secret) = secret {
+                self.seal_in(&hook_scope_of(&asked.name), name, secret.trim()).await?;
+            }
         }
         let parts = self.parts();
         let row = RepoRow {
@@ -163,7 +175,8 @@ impl Server {
             added_by: by,
             added_at: parts.clock.now(),
         };
-        store.repo_add(&row).await.map_err(failed)
+        store.repo_add(&row).await.map_err(failed)?;
+        store.set_outlet(&row.name, outlet.as_ref()).await.map_err(failed)
     }
 }
 

@@ -30,7 +30,6 @@ pub mod portable;
 mod postgres;
 pub mod probe;
 mod repo;
-mod report;
 mod request;
 mod retention;
 pub mod rule;
@@ -67,8 +66,7 @@ pub use crate::{
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
     plan::CachedPlans,
-    repo::{RegisteredRow, RepoRow, Tick},
-    report::{OutletRow, ReportKey, ReportRow, Told},
+    repo::{OutletRow, RegisteredRow, RepoRow, ReportKey, ReportRow, Tick, Told},
     request::CancelRequest,
     run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},

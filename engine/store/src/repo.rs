@@ -1,6 +1,8 @@
 //! Repositories that a server watches, the plans of their default branches, and the ticks of
 //! schedules that were taken.
 
+mod report;
+
 use jiff::Timestamp;
 use plue_plan::{PlanHash, Trigger};
 
@@ -12,6 +14,8 @@ use crate::{
     sql::{Arg, Row, Statement, Tx},
     store::Store,
 };
+
+pub use report::{OutletRow, ReportKey, ReportRow, Told};
 
 /// A row of `repo`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,11 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use plue_api::scope::is_repo_name;
 use plue_runtime::{Clock, Ids};
-use plue_server::secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of};
-use plue_store::{AuditRow, DeliveryRow, DeliveryState, OutletRow, RepoRow, Store};
+use plue_server::{
+    outlet::WantedOutlet,
+    secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of},
+};
+use plue_store::{AuditRow, DeliveryRow, DeliveryState, RepoRow, Store};
 use serde_json::json;
 
 use crate::{
@@ -154,6 +157,16 @@ pub(super) fn run(command: &RepoCommand, app: &App) -> Outcome {
     }
 }
 
+impl From<ReportForm> for plue_api::commands::ReportForm {
+    fn from(form: ReportForm) -> Self {
+        match form {
+            ReportForm::Status => Self::Status,
+            ReportForm::Check => Self::Check,
+            ReportForm::None => Self::None,
+        }
+    }
+}
+
 // === impl ForgeName ===
 
 impl ForgeName {
@@ -187,7 +200,17 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
     };
     let secret = args.webhook_secret.as_deref().map(read_secret).transpose()?;
     let token = args.token.as_deref().map(read_secret).transpose()?;
-    let outlet = outlet_of(args)?;
+    let wanted = WantedOutlet {
+        repo: &args.name,
+        forge: args.forge.as_str(),
+        url: &args.url,
+        api: args.api.as_deref(),
+        form: args.report.into(),
+        allow_http: args.allow_http,
+    };
+    let outlet = wanted.row().map_err(|why| {
+        Failure::usage(why).hint("a forge inside a network that you trust: --allow-http")
+    })?;
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let row = RepoRow {
@@ -213,40 +236,6 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
         tell(&row, args, app)?;
         Ok(Exit::Ok)
     })
-}
-
-/// Where and how the forge is told; `None`: it is not.
-fn outlet_of(args: &AddRepoArgs) -> Result<Option<OutletRow>, Failure> {
-    let form = match args.report {
-        ReportForm::Status => "status",
-        ReportForm::Check if args.forge == ForgeName::Github => "check",
-        ReportForm::Check => {
-            return Err(Failure::usage("only GitHub has checks").hint("use --report status"));
-        }
-        ReportForm::None => return Ok(None),
-    };
-    let Some(api) = args.api.clone().or_else(|| api_of(args.forge, &args.url)) else {
-        return Ok(None);
-    };
-    if !(api.starts_with("https://") || args.allow_http && api.starts_with("http://")) {
-        return Err(Failure::usage(format!("{api} is no https:// address"))
-            .hint("a forge inside a network that you trust: --allow-http"));
-    }
-    let (repo, allow_http) = (args.name.clone(), args.allow_http);
-    Ok(Some(OutletRow { repo, api, allow_http, form: form.to_owned() }))
-}
-
-/// Where a kind of forge has its API.
-fn api_of(forge: ForgeName, url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let host = rest.split('/').next()?;
-    match forge {
-        ForgeName::Local => None,
-        ForgeName::Github if host == "github.com" => Some("https://api.github.com".to_owned()),
-        ForgeName::Github => Some(format!("{scheme}://{host}/api/v3")),
-        ForgeName::Gitlab => Some(format!("{scheme}://{host}/api/v4")),
-        ForgeName::Gitea | ForgeName::Forgejo => Some(format!("{scheme}://{host}/api/v1")),
-    }
 }
 
 /// What is left to do, done if plue can.

@@ -102,6 +102,9 @@ async fn add(client: &Client, args: &AddRepoArgs) -> Result<(), Failure> {
         url: args.url.clone(),
         default_branch: args.default_branch.clone(),
         webhook_secret: secret,
+        token: args.token.as_deref().map(repo::read_secret).transpose()?,
+        api: args.api.clone(),
+        report: args.report.into(),
     };
     let made: RepoRecord = client.post("/api/v1/repositories", &request).await?;
     let path = made.webhook.unwrap_or_default();
