@@ -145,6 +145,8 @@ fn a_run_of_a_server_is_stopped_and_goes_on_again() {
     };
     while served.get("/api/v1/approvals")["items"] == json!([]) {}
     served.remotely(&["approve", &run, "ask"]).ends(0);
+    // The answer is kept at once and taken in by and by; a stop that comes before it undoes it.
+    while served.get("/api/v1/approvals")["items"] != json!([]) {}
     served.remotely(&["cancel", &run]).ends(0).tells(&["cancelled"]);
     served.remotely(&["cancel", &run]).ends(2).tells(&["has ended"]);
     std::fs::write(&go, "").unwrap();
