@@ -59,8 +59,14 @@ impl Workspace {
     ) -> Result<Self, Error> {
         let root = fs::canonicalize(root).map_err(Error::state(root))?;
         let folder = state.join("io");
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(Error::state(&folder))?;
+        // Not the state directory itself: an engine that has removed it wants nothing of it any more,
+        // and whoever started this runner did not know yet.
+        match fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::state(&folder)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
         let folder = fs::canonicalize(&folder).map_err(Error::state(&folder))?;
         let path = state.join("lock");
         let lock = File::create(&path).map_err(Error::state(&path))?;

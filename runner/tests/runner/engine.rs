@@ -60,6 +60,7 @@ impl World {
     pub(crate) fn spawn(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
+        std::fs::create_dir(folder.path().join("state")).unwrap();
         let listener = UnixListener::bind(folder.path().join("engine")).unwrap();
         let child = spawn(folder.path(), arguments);
         Self { folder, listener, child }

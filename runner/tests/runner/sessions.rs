@@ -69,6 +69,17 @@ fn a_runner_started_again_on_its_state_directory_is_the_same_runner() {
 }
 
 #[test]
+fn a_state_directory_that_was_removed_is_not_made_again() {
+    let (world, _session) = World::start(&[]);
+    let state = world.folder().join("state");
+    std::fs::remove_dir_all(&state).unwrap();
+    let (status, said) = world.second_runner();
+    assert!(!status.success());
+    assert!(said.contains("state"), "{said}");
+    assert!(!state.exists());
+}
+
+#[test]
 fn failure_case_05_a_runner_that_died_after_accepting_does_not_run_the_fence_again() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash(&format!("{ONCE}; sleep 1000"));
