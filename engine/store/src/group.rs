@@ -53,8 +53,10 @@ pub struct TurnRequest {
     pub group: String,
     /// Now.
     pub at: Timestamp,
-    /// Members not seen since then have no claim.
+    /// Members not seen since then have no claim, unless they are `driven`.
     pub seen_since: Timestamp,
+    /// Members of which the caller knows that somebody advances them, whatever the clocks say.
+    pub driven: Vec<RunId>,
     /// Members of which the caller knows that nobody advances them.
     pub left_behind: Vec<RunId>,
 }
@@ -170,7 +172,7 @@ impl TurnRequest {
     fn first(&self, members: &[GroupMember]) -> Option<RunId> {
         let counts = |member: &&GroupMember| {
             !member.status.is_terminal()
-                && member.seen_at >= self.seen_since
+                && (member.seen_at >= self.seen_since || self.driven.contains(&member.run))
                 && !self.left_behind.contains(&member.run)
         };
         let mine = |member: &GroupMember| member.run == self.run;

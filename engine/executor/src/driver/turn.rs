@@ -74,6 +74,7 @@ impl Driver {
                 group: group.to_owned(),
                 at: now,
                 seen_since: self.seen_since(now),
+                driven: self.driven(group).await?,
                 left_behind: self.left_behind(group).await?,
             };
             match store.take_turn(request).await? {
@@ -100,11 +101,26 @@ impl Driver {
         }
     }
 
-    /// Members that were not heard of since then have no claim. Where every member is on this machine,
-    /// its lock tells who lives, whatever the clocks say.
+    /// Members that were not heard of since then have no claim: on a shared database those that nobody
+    /// drives, for clocks of machines differ. One that is handed from engine to engine is heard of soon
+    /// enough. Where every member is on this machine, its lock tells who lives.
     fn seen_since(&self, now: Timestamp) -> Timestamp {
         let heard = || now.checked_sub(LEASE).unwrap_or(Timestamp::UNIX_EPOCH);
         if self.shared.store.is_shared() { heard() } else { Timestamp::MIN }
+    }
+
+    /// Members that the shared database knows a driver of.
+    async fn driven(&self, group: &str) -> Result<Vec<RunId>, Error> {
+        let store = &self.shared.store;
+        let mut driven = Vec::new();
+        if store.is_shared() {
+            for member in store.group(group).await? {
+                if store.driver_of(&member.run).await?.is_some() {
+                    driven.push(member.run);
+                }
+            }
+        }
+        Ok(driven)
     }
 
     /// Members that nobody on this machine advances. On a shared database others may.

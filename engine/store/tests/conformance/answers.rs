@@ -23,6 +23,7 @@ fn turn(run: &RunId, second: i64, left_behind: &[&RunId]) -> TurnRequest {
         group: "deploy".to_owned(),
         at: at(second),
         seen_since: at(second - 60),
+        driven: Vec::new(),
         left_behind: left_behind.iter().map(|run| (*run).clone()).collect(),
     }
 }
@@ -149,6 +150,9 @@ on_each_store! {
         // Who was left behind and is taken up queues again.
         let behind = Turn::Behind(second.clone());
         assert_eq!(store.take_turn(turn(first, 21, &[])).await.unwrap(), behind);
+        // Whoever is driven keeps his turn, however far apart the clocks are.
+        let driven = TurnRequest { driven: vec![second.clone()], ..turn(first, 200, &[]) };
+        assert_eq!(store.take_turn(driven).await.unwrap(), behind);
         // The same without a word for over a minute.
         let later = Turn::Mine { from: vec![second.clone()] };
         assert_eq!(store.take_turn(turn(first, 200, &[])).await.unwrap(), later);

@@ -66,7 +66,14 @@ async fn find(world: &World, key: &str) -> CacheFound {
 
 fn turn(run: &RunId, second: i64) -> TurnRequest {
     let (run, group) = (run.clone(), "deploy".to_owned());
-    TurnRequest { run, group, at: at(second), seen_since: at(second - 60), left_behind: Vec::new() }
+    TurnRequest {
+        run,
+        group,
+        at: at(second),
+        seen_since: at(second - 60),
+        driven: Vec::new(),
+        left_behind: Vec::new(),
+    }
 }
 
 on_each_store! {
