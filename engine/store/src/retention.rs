@@ -32,7 +32,7 @@ impl Store {
         self.write(Delete(run.clone())).await
     }
 
-    /// Deletes all runs that ended before a time, and what else is older and of no more use: runners
+    /// Deletes all runs that ended before a time, or came from a file before it, and what else is older and of no more use: runners
     /// that are gone, cached evaluations. Tells how many runs.
     ///
     /// # Errors
@@ -107,11 +107,13 @@ impl Op for Prune {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, Error> {
         let states = ended();
+        let before = states.len() + 1;
         let text = format!(
-            "SELECT id, plan_hash FROM run WHERE status IN ({}) AND ended_at < ${} \
+            "SELECT id, plan_hash FROM run WHERE status IN ({}) AND ended_at < ${before} \
+             AND NOT EXISTS (SELECT 1 FROM imported_run i \
+             WHERE i.run_id = run.id AND i.imported_at >= ${before}) \
              ORDER BY id LIMIT {BATCH}{}",
             placeholders(1, states.len()),
-            states.len() + 1,
             fence::lock(tx.dialect())
         );
         let args = states.into_iter().chain([self.0.into()]).collect();

@@ -74,7 +74,7 @@ impl Driver {
                 group: group.to_owned(),
                 at: now,
                 seen_since: self.seen_since(now),
-                driven: self.driven(group).await?,
+                driven: self.members_driven(group).await?,
                 left_behind: self.left_behind(group).await?,
             };
             match store.take_turn(request).await? {
@@ -110,7 +110,7 @@ impl Driver {
     }
 
     /// Members that the shared database knows a driver of.
-    async fn driven(&self, group: &str) -> Result<Vec<RunId>, Error> {
+    async fn members_driven(&self, group: &str) -> Result<Vec<RunId>, Error> {
         let store = &self.shared.store;
         let mut driven = Vec::new();
         if store.is_shared() {

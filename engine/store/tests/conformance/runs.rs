@@ -212,5 +212,10 @@ on_each_store! {
         assert_eq!(row.view.status, RunStatus::Success);
         assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), std::slice::from_ref(&row));
         assert_eq!(world.store.find_run("r1").await.unwrap(), [row]);
+        // It ended long ago, and somebody has just opened it.
+        let _changed = world.sql("UPDATE run SET ended_at = 5");
+        let long_ago = Timestamp::from_second(1_000).unwrap();
+        assert_eq!(world.store.prune(long_ago).await.unwrap(), 0);
+        assert_eq!(world.store.prune(Timestamp::MAX).await.unwrap(), 1);
     }
 }
