@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     loaded::{Loaded, Origin},
     perform::{
-        environment::{AttemptEnv, SecretSource},
+        environment::{AttemptEnv, GivenSecrets, SecretSource},
         scope::Surroundings,
     },
     right::{Right, give_back_later},
@@ -236,20 +236,24 @@ impl Driver {
         let time = Steady::new(shared.clock, last);
         let mut outage = Outage::default();
         outage.reread(cancels);
+        let event: Event = serde_json::from_value(source.event.clone()).map_err(corrupt)?;
+        // What a stranger wrote gets none, whoever lets it run and from wherever it is driven.
+        let secrets: Arc<dyn SecretSource> =
+            if event.is_strangers() { Arc::new(GivenSecrets::default()) } else { inputs.secrets };
         Ok(Self {
             shared,
             right,
             plan,
             run,
             seq,
-            event: serde_json::from_value(source.event.clone()).map_err(corrupt)?,
+            event,
             event_json: source.event.to_string(),
             surroundings: Surroundings { inputs: source.inputs, event: source.event },
             workspace: origin.workspace.clone(),
             origin,
             source: source.source,
             first: inputs.first,
-            secrets: inputs.secrets,
+            secrets,
             lease: None,
             looked,
             request_seen: false,

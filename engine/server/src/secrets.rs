@@ -10,10 +10,7 @@ use plue_executor::{
     Loaded,
     perform::environment::{GivenSecrets, SecretSource},
 };
-use plue_plan::{
-    Event,
-    capability::{Capability, capabilities},
-};
+use plue_plan::capability::{Capability, capabilities};
 use plue_store::{RunRow, secret::EVERYWHERE};
 
 use crate::{error::Error, server::Server};
@@ -25,15 +22,10 @@ pub const HOOK_SECRET: &str = "WEBHOOK";
 pub const FORGE_TOKEN: &str = "TOKEN";
 
 impl Server {
-    /// The secrets that the plan of a run names: the repository's, else those of all. What a stranger
-    /// wrote gets none, whoever lets it run.
+    /// The secrets that the plan of a run names: the repository's, else those of all.
     pub(crate) async fn secrets_of(&self, run: &RunRow) -> Result<Arc<dyn SecretSource>, Error> {
         let loaded = Loaded::read(self.store(), &run.id).await?;
         let mut found = BTreeMap::new();
-        let event = serde_json::from_value::<Event>(loaded.source.event.clone());
-        if !event.is_ok_and(|event| !event.is_strangers()) {
-            return Ok(Arc::new(GivenSecrets(found)));
-        }
         let own = run.repo.as_deref().map(scope_of);
         let scopes: Vec<&str> = own.as_deref().into_iter().chain([EVERYWHERE]).collect();
         for capability in capabilities(&loaded.plan) {

@@ -1,8 +1,12 @@
 //! Order, outputs, failures, retries: what a plan says happens.
 
-use plue_flow::{Fact, RunStatus, StepStatus, fact::Outcome};
-use plue_plan::{Action, DurationText, Value, action::Llm, action::Prompt, policy::Retry};
-
+use plue_flow::{Fact, RunStatus, StepStatus, fact::Outcome, input::Reopen};
+use plue_plan::{
+    Action, DurationText, Event, Plan, Value,
+    action::{Llm, Prompt},
+    event::EventType,
+    policy::Retry,
+};
 use serde_json::json;
 
 use super::world::{World, after, bash};
@@ -140,6 +144,22 @@ async fn secrets_reach_the_step_that_names_them_and_no_log() {
     assert_eq!(status, RunStatus::Success);
     assert_eq!(world.log(&run, "with").await, "token *** has 12 bytes\n");
     assert_eq!(world.log(&run, "without").await, "token none\n");
+}
+
+#[tokio::test]
+async fn what_a_stranger_wrote_gets_no_secret_whoever_drives_it() {
+    let mut world = World::new().await;
+    world.secrets.0.insert("TOKEN".to_owned(), b"s3cr3t-value".to_vec());
+    let mut step = bash("leak", r#"echo "token ${TOKEN-none}" | rev"#);
+    step.options.secrets.push("TOKEN".to_owned());
+    // Its origin is not known: a stranger's.
+    let event = Event::new(EventType::PullRequest);
+    let run = world.submit_for(Plan::new("test", vec![step]), event).await;
+    assert_eq!(world.drive(&run).await, RunStatus::Failed);
+    let why = world.why(&run, "leak").await;
+    assert!(why.contains("TOKEN"), "{why}");
+    assert_eq!(world.retry(&run, Reopen::Failed).await.unwrap(), RunStatus::Failed);
+    assert_eq!(world.store.attempts(&run, None).await.unwrap(), [], "no runner was given it");
 }
 
 #[tokio::test]

@@ -108,13 +108,17 @@ impl World {
     }
 
     pub(crate) async fn submit(&self, plan: Plan) -> RunId {
+        self.submit_for(plan, Event::new(EventType::Manual)).await
+    }
+
+    pub(crate) async fn submit_for(&self, plan: Plan, event: Event) -> RunId {
         let problems =
             plue_plan::validate::validate(&plan, &plue_plan::validate::SourceMap::default());
         assert_eq!(problems, []);
         let submission = Submission {
             plan: SealedPlan::seal(plan).unwrap(),
             source: ".plue.py".to_owned(),
-            event: Event::new(EventType::Manual),
+            event,
             inputs: BTreeMap::new(),
             origin: Origin {
                 workspace: self.work(),

@@ -54,7 +54,8 @@ impl Store {
         row.map(|row| row.text(0)).transpose()
     }
 
-    /// Lets a commit run: the deliveries that wait for it are taken in again. How many.
+    /// Lets a commit run: the deliveries that wait for it are taken in again. How many; 0 also while
+    /// the only one is still worked on.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -75,7 +76,10 @@ impl Op for Allow {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, Error> {
         let key = || vec![self.repo.as_str().into(), self.sha.as_str().into()];
-        let text = "SELECT count(*) FROM held WHERE repo = $1 AND sha = $2";
+        // One that is still worked on would be settled after this, and its answer lost.
+        let text = "SELECT count(*) FROM held h JOIN delivery d ON d.forge = h.forge \
+                    AND d.hook = h.hook AND d.id = h.delivery \
+                    WHERE h.repo = $1 AND h.sha = $2 AND d.state <> 'new'";
         let row = tx.fetch_optional(Statement::new(text, key())).await?;
         let held = row.map_or(Ok(0), |row| row.count(0))?;
         if held == 0 {
@@ -89,7 +93,7 @@ impl Op for Allow {
             args,
         ));
         tx.write(Statement::new(
-            "UPDATE delivery SET state = 'new', note = NULL WHERE EXISTS (\
+            "UPDATE delivery SET state = 'new', note = NULL, taken_by = NULL WHERE EXISTS (\
              SELECT 1 FROM held WHERE held.repo = $1 AND held.sha = $2 AND \
              held.forge = delivery.forge AND held.hook = delivery.hook AND \
              held.delivery = delivery.id)",

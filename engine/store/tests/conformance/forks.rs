@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use plue_store::{DeliveryRow, DeliveryState, RepoRow};
 use serde_json::json;
 
+use crate::support::engine;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
@@ -34,15 +36,18 @@ on_each_store! {
             added_at: at(1),
         };
         store.repo_add(&repo).await.unwrap();
+        store.engine_start(engine("e1", 1, at(1))).await.unwrap();
         for (id, sha) in [("d1", "s1"), ("d2", "s2")] {
             store.receive(delivery(id)).await.unwrap();
+            assert_eq!(store.take_deliveries("e1", 9).await.unwrap().unwrap().len(), 1);
             store.hold("a/b", sha, &delivery(id), at(2)).await.unwrap();
+            assert_eq!(store.allow("a/b", sha, "ann", at(3)).await.unwrap(), 0, "too early");
             store.settle_delivery(&delivery(id), DeliveryState::Done, "held").await.unwrap();
         }
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap(), None);
         assert_eq!(store.allow("a/b", "elsewhere", "ann", at(3)).await.unwrap(), 0);
         assert_eq!(store.allow("a/b", "s1", "ann", at(3)).await.unwrap(), 1);
-        let again: Vec<_> = store.new_deliveries(9).await.unwrap();
+        let again = store.take_deliveries("e1", 9).await.unwrap().unwrap();
         assert_eq!(again.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["d1"]);
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap().as_deref(), Some("ann"));
         assert_eq!(store.allowed_by("a/b", "s2").await.unwrap(), None);
