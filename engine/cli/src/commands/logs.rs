@@ -19,10 +19,11 @@ use crate::{
     wiring,
 };
 
+pub(crate) mod printed;
 mod raw;
 pub(crate) mod writer;
 
-use writer::{Shape, Writer};
+use printed::Printed;
 
 /// Bytes read from a log at once.
 const PAGE: u64 = 1024 * 1024;
@@ -107,27 +108,13 @@ async fn print(
     run: &RunId,
     attempts: &[AttemptRow],
 ) -> Outcome {
-    let shape = match args.output {
-        Format::Table if args.step.is_some() && app.stdout.interactive => Shape::Clean,
-        Format::Table if args.step.is_some() => Shape::Raw,
-        Format::Table => Shape::Prefixed { width: width(attempts) },
-        Format::Json | Format::Jsonl => Shape::Records,
-    };
-    let mut lines = Vec::new();
+    let mut printed = Printed::new(args, app, attempts.iter().map(Into::into));
     for attempt in attempts {
-        let mut writer = Writer::new(shape, attempt.into(), app);
+        let mut writer = printed.begin(attempt.into());
         raw::read(store, attempt, args.tail, |piece| writer.take(piece)).await?;
-        let records = writer.end()?;
-        if args.output == Format::Jsonl {
-            records.iter().try_for_each(output::json)?;
-        } else {
-            lines.extend(records);
-        }
+        printed.ended(writer)?;
     }
-    if args.output == Format::Json {
-        output::json(&Logs { schema_version: SCHEMA_VERSION, run: run.to_string(), lines })?;
-    }
-    Ok(Exit::Ok)
+    printed.end(run.as_str())
 }
 
 /// Lines with the text, as `grep -n` shows them.
@@ -178,9 +165,4 @@ async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> O
         Err(FollowError::Output(error)) => Err(output::refused(&error)),
         Err(FollowError::Store(error)) => Err(from_store(&error)),
     }
-}
-
-fn width(attempts: &[AttemptRow]) -> usize {
-    let names = attempts.iter().map(|attempt| writer::name(&attempt.into()).chars().count());
-    names.max().unwrap_or(0)
 }

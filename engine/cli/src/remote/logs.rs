@@ -16,7 +16,10 @@ use super::{
 use crate::{
     app::App,
     args::{Format, LogsArgs},
-    commands::logs::writer::{self, Shape, Whose, Writer},
+    commands::logs::{
+        printed::Printed,
+        writer::{self, Shape, Whose, Writer},
+    },
     exit::Exit,
     failure::{Failure, Outcome},
     output,
@@ -141,28 +144,13 @@ async fn print(
     app: &App,
     (run, attempts): (&str, &[AttemptRecord]),
 ) -> Outcome {
-    let names = attempts.iter().map(|attempt| writer::name(&whose(attempt)).chars().count());
-    let shape = match args.output {
-        Format::Table if args.step.is_some() && app.stdout.interactive => Shape::Clean,
-        Format::Table if args.step.is_some() => Shape::Raw,
-        Format::Table => Shape::Prefixed { width: names.max().unwrap_or(0) },
-        Format::Json | Format::Jsonl => Shape::Records,
-    };
-    let mut lines = Vec::new();
+    let mut printed = Printed::new(args, app, attempts.iter().map(whose));
     for attempt in attempts {
-        let mut writer = Writer::new(shape, whose(attempt), app);
+        let mut writer = printed.begin(whose(attempt));
         read(client, (run, &attempt.id), args.tail, &mut writer).await?;
-        let records = writer.end()?;
-        if args.output == Format::Jsonl {
-            records.iter().try_for_each(output::json)?;
-        } else {
-            lines.extend(records);
-        }
+        printed.ended(writer)?;
     }
-    if args.output == Format::Json {
-        output::json(&Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines })?;
-    }
-    Ok(Exit::Ok)
+    printed.end(run)
 }
 
 /// Hands over the pieces of a log, or of its last lines.

@@ -1,0 +1,61 @@
+//! The logs of a run, one after the other, in the shape that was asked for.
+
+use crate::{
+    app::App,
+    args::{Format, LogsArgs},
+    commands::logs::writer::{Shape, Whose, Writer, name},
+    exit::Exit,
+    failure::{Failure, Outcome},
+    output,
+    records::{LogLine, Logs, SCHEMA_VERSION},
+};
+
+/// What was asked for, and the records so far.
+pub(crate) struct Printed<'a> {
+    app: &'a App,
+    output: Format,
+    shape: Shape,
+    lines: Vec<LogLine>,
+}
+
+// === impl Printed ===
+
+impl<'a> Printed<'a> {
+    /// `all` are the attempts that will be printed.
+    pub(crate) fn new(args: &LogsArgs, app: &'a App, all: impl Iterator<Item = Whose>) -> Self {
+        let shape = match args.output {
+            Format::Table if args.step.is_some() && app.stdout.interactive => Shape::Clean,
+            Format::Table if args.step.is_some() => Shape::Raw,
+            Format::Table => {
+                let names = all.map(|whose| name(&whose).chars().count());
+                Shape::Prefixed { width: names.max().unwrap_or(0) }
+            }
+            Format::Json | Format::Jsonl => Shape::Records,
+        };
+        Self { app, output: args.output, shape, lines: Vec::new() }
+    }
+
+    /// Takes the pieces of one attempt's log.
+    pub(crate) fn begin(&self, whose: Whose) -> Writer {
+        Writer::new(self.shape, whose, self.app)
+    }
+
+    /// The log has ended.
+    pub(crate) fn ended(&mut self, writer: Writer) -> Result<(), Failure> {
+        let records = writer.end()?;
+        if self.output == Format::Jsonl {
+            return records.iter().try_for_each(output::json);
+        }
+        self.lines.extend(records);
+        Ok(())
+    }
+
+    /// All logs have ended.
+    pub(crate) fn end(self, run: &str) -> Outcome {
+        if self.output == Format::Json {
+            let (run, lines) = (run.to_owned(), self.lines);
+            output::json(&Logs { schema_version: SCHEMA_VERSION, run, lines })?;
+        }
+        Ok(Exit::Ok)
+    }
+}
