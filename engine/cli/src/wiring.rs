@@ -7,8 +7,10 @@ use std::{future::Future, sync::Arc, time::Duration};
 use plue_executor::{
     Engine, Options,
     engine::Parts,
+    house::Keep,
     perform::{call::guard::Guard, placement::Capacity},
 };
+use plue_plan::DurationText;
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Tasks};
 use plue_store::{Durability, Store, StoreOptions};
@@ -136,4 +138,21 @@ fn wrong(key: &str, error: &dyn std::error::Error) -> Failure {
 fn make_private(path: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What is kept for how long.
+///
+/// # Errors
+/// A duration of the configuration, which was checked when it was read.
+pub fn keep(app: &App) -> Result<Keep, Failure> {
+    let config = &app.loaded.config;
+    let read = |text: &DurationText| {
+        text.parse().map_err(|error| Failure::usage(format!("{text}: {error}")))
+    };
+    Ok(Keep {
+        runs: read(&config.retention)?,
+        artifacts: read(&config.artifacts.retention)?,
+        caches: read(&config.cache.retention)?,
+        cache_quota: config.cache.quota_bytes,
+    })
 }

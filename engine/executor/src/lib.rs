@@ -11,6 +11,7 @@ mod batch;
 mod driver;
 pub mod engine;
 pub mod error;
+pub mod house;
 pub mod liveness;
 mod loaded;
 mod membership;

@@ -23,6 +23,7 @@ pub mod schedules;
 pub mod secrets;
 pub mod server;
 pub mod submit;
+pub mod workspaces;
 
 pub use crate::{
     error::Error,

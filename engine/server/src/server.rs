@@ -2,13 +2,18 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use plue_executor::Engine;
+use plue_executor::{
+    Engine,
+    house::{Keep, keep_house},
+};
 use plue_planner::Planner;
-use plue_runtime::{Clock, Ids, Phase, Stop, Tasks};
+use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, clock::Mark};
 use plue_store::{Store, secret::Keyring};
 
 /// Between two looks for what dead engines left behind.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for what is too old.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Bounds that the operator sets.
 #[derive(Debug, Clone)]
@@ -21,6 +26,8 @@ pub struct Options {
     pub max_runs_per_repo: Option<usize>,
     /// Without a wake-up the store is looked at this often.
     pub poll: Duration,
+    /// What is kept for how long.
+    pub keep: Keep,
     /// Address of this server for people, as forges link to it; none: they get no links.
     pub public_url: Option<String>,
 }
@@ -69,12 +76,22 @@ impl Server {
         &self.0.store
     }
 
-    /// Ends now and then what engines that died on this machine left behind.
+    /// Ends now and then what engines that died on this machine left behind, and deletes what is older
+    /// than the operator keeps.
     async fn keep_house(&self) {
+        let clock = self.0.clock;
+        let mut swept: Option<Mark> = None;
         loop {
             tokio::select! {
                 () = self.0.stop.reached(Phase::Draining) => return,
-                () = self.0.clock.sleep(TIDY_EVERY) => self.tidy().await,
+                () = clock.sleep(TIDY_EVERY) => self.tidy().await,
+            }
+            if swept.is_none_or(|mark| clock.elapsed(mark) >= SWEEP_EVERY) {
+                keep_house(self.store(), &self.0.options.keep, clock.now()).await;
+                if let Err(error) = self.drop_workspaces().await {
+                    tracing::warn!(%error, "old workspaces stay for now");
+                }
+                swept = Some(clock.mark());
             }
         }
     }

@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// Deletes all runs that ended before a time, or came from a file before it, and what else is older and of no more use: runners
-    /// that are gone, cached evaluations. Tells how many runs.
+    /// that are gone, cached evaluations, deliveries, reports, keys of requests, ticks. Tells how many runs.
     ///
     /// # Errors
     /// [`Error`] of the database; what was deleted until then stays so.
@@ -138,6 +138,18 @@ impl Op for Sweep {
         for text in [
             "DELETE FROM runner WHERE state = 'gone' AND seen_at < $1",
             "DELETE FROM plan_cache WHERE used_at < $1",
+            "DELETE FROM delivery WHERE received_at < $1 AND state <> 'new' AND NOT EXISTS (\
+             SELECT 1 FROM held h WHERE h.forge = delivery.forge AND h.hook = delivery.hook \
+             AND h.delivery = delivery.id AND h.held_at >= $1)",
+            "DELETE FROM held WHERE held_at < $1",
+            "DELETE FROM allowed WHERE allowed_at < $1",
+            "DELETE FROM report WHERE created_at < $1 AND done = 1",
+            "DELETE FROM idempotency WHERE created_at < $1",
+            // The newest tick of a schedule says from when on ticks are due.
+            "DELETE FROM tick WHERE due_at < $1 AND EXISTS (SELECT 1 FROM tick later \
+             WHERE later.repo = tick.repo AND later.file = tick.file \
+             AND later.workflow = tick.workflow AND later.cron = tick.cron \
+             AND later.tz = tick.tz AND later.due_at > tick.due_at)",
         ] {
             tx.write(Statement::new(text, vec![self.0.into()]));
         }

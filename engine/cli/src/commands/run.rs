@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use plue_executor::{Engine, Origin, Submission, perform::environment::GivenSecrets};
+use plue_executor::{
+    Engine, Origin, Submission, house::keep_house, perform::environment::GivenSecrets,
+};
 use plue_plan::{RunId, StepId};
 use plue_runtime::{Clock, Tasks};
-use plue_store::Store;
 use serde_json::json;
 
 use crate::{
@@ -21,12 +22,6 @@ use crate::{
     vault::{self, Layered},
     wiring,
 };
-
-/// Content that nothing refers to is given so long: a reference may be on its way, or the next run of
-/// the same workspace may want it.
-const UNREFERRED: &str = "7d";
-/// Attempts whose logs are packed after one run; the next run packs the rest.
-const MAX_PACKED: u32 = 1_000;
 
 pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
     wiring::block_on(async {
@@ -99,55 +94,9 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
         }
     };
     tell(&run, exit, args.output)?;
-    keep_house(app, engine).await;
+    // The run has ended and was told; what fails here is a line in the log.
+    keep_house(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
     Ok(exit)
-}
-
-/// Packs the logs of what ended and deletes what is older than the operator keeps. The run has ended
-/// and was told: that this fails is worth a line in the log and nothing else.
-async fn keep_house(app: &App, engine: &Engine) {
-    if let Err(error) = pack(engine.store()).await {
-        tracing::warn!(%error, "logs not packed");
-    }
-    if let Err(error) = sweep(app, engine.store()).await {
-        tracing::warn!(%error, "old content not removed");
-    }
-    if let Err(error) = engine.store().tidy().await {
-        tracing::debug!(%error, "the database is left as it is");
-    }
-    let Ok(kept) = app.loaded.config.retention.parse() else { return };
-    let Ok(ended_before) = Clock::real().now().saturating_sub(kept) else { return };
-    match engine.store().prune(ended_before).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "old runs deleted"),
-        Err(error) => tracing::warn!(%error, "old runs not deleted"),
-    }
-}
-
-/// Gives up old artifacts and caches, then the content that nothing refers to any more.
-async fn sweep(app: &App, store: &Store) -> Result<(), plue_store::Error> {
-    let config = &app.loaded.config;
-    let now = Clock::real().now();
-    let before = |kept: &plue_plan::DurationText| {
-        kept.parse().ok().and_then(|kept| now.saturating_sub(kept).ok())
-    };
-    if let Some(before) = before(&config.artifacts.retention) {
-        store.expire_artifacts(before).await?;
-    }
-    if let Some(before) = before(&config.cache.retention) {
-        store.evict_caches(config.cache.quota_bytes, before).await?;
-    }
-    if let Some(before) = before(&plue_plan::DurationText::new(UNREFERRED)) {
-        store.collect_blobs(before).await?;
-    }
-    Ok(())
-}
-
-async fn pack(store: &Store) -> Result<(), plue_store::Error> {
-    for attempt in store.uncompacted(MAX_PACKED).await? {
-        store.compact_attempt(&attempt).await?;
-    }
-    Ok(())
 }
 
 /// Data for programs on stdout; for people everything was said on stderr.

@@ -119,6 +119,7 @@ fn server_of(
             max_runs: args.max_runs.max(1),
             max_runs_per_repo: args.max_runs_per_repo.map(|most| most.max(1)),
             poll: POLL,
+            keep: wiring::keep(app)?,
             public_url: args.public_url.clone(),
         },
         store: store.clone(),

@@ -337,3 +337,22 @@ def workflow():
     }
     assert!(masked >= 5, "only {masked} answers had something to hide");
 }
+
+#[test]
+fn a_server_deletes_what_is_older_than_it_keeps_and_the_workspaces_of_runs_that_are_gone() {
+    let mut served = Served::start();
+    served.server.kill().unwrap();
+    served.server.wait().unwrap();
+    let workspaces = served.bench.state().join("workspaces");
+    let (old, new) = (workspaces.join("gone"), workspaces.join("just-made"));
+    std::fs::create_dir_all(&old).unwrap();
+    std::fs::create_dir_all(&new).unwrap();
+    std::fs::write(old.join("file"), "").unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    std::fs::File::open(&old).unwrap().set_modified(long_ago).unwrap();
+    served.serve();
+    while old.exists() {
+        assert_eq!(served.get("/api/v1/runs")["items"], json!([]));
+    }
+    assert!(new.exists());
+}

@@ -52,6 +52,13 @@ on_each_store! {
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap().as_deref(), Some("ann"));
         assert_eq!(store.allowed_by("a/b", "s2").await.unwrap(), None);
         assert_eq!(store.allowed_by("a/b", "elsewhere").await.unwrap(), None);
+        // What is older than is kept goes; what somebody has just taken up or may still allow stays.
+        store.settle_delivery(&delivery("d1"), DeliveryState::Done, "").await.unwrap();
+        store.prune(at(2)).await.unwrap();
+        let there = |id: &'static str| async move {
+            store.delivery("github", "h", id).await.unwrap().is_some()
+        };
+        assert_eq!((there("d1").await, there("d2").await), (false, true));
         // Nothing is held any more.
         assert_eq!(store.allow("a/b", "s1", "eve", at(4)).await.unwrap(), 0);
         assert!(store.repo_remove("a/b").await.unwrap());

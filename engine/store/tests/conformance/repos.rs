@@ -87,5 +87,9 @@ on_each_store! {
         assert_eq!(world.store.last_tick(&tick(0)).await.unwrap(), Some(at(200)));
         let other = Tick { tz: "Europe/Berlin".to_owned(), ..tick(0) };
         assert_eq!(world.store.last_tick(&other).await.unwrap(), None);
+        // Old ones go, except the one that says from when on ticks are due.
+        world.store.prune(at(900)).await.unwrap();
+        assert_eq!(world.store.last_tick(&tick(0)).await.unwrap(), Some(at(200)));
+        assert_eq!(world.sql("SELECT count(*) FROM tick").trim(), "1");
     }
 }

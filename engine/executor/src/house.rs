@@ -1,0 +1,68 @@
+//! Keeping house: logs of what ended are packed, and what is older than the operator keeps is deleted.
+//!
+//! Several engines may do it at once on one database. Must not delete what a run that has not ended
+//! needs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plue_store::Store;
+
+/// Attempts packed in one go.
+const MAX_PACKED: u32 = 1_000;
+/// Content that nothing refers to is given so long: a reference may be on its way, or the next run of
+/// the same workspace may want it.
+const UNREFERRED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What is kept for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Ended runs with their logs, and what was received and told of them.
+    pub runs: Duration,
+    /// Artifacts.
+    pub artifacts: Duration,
+    /// Caches that nobody uses.
+    pub caches: Duration,
+    /// Bytes of all caches together.
+    pub cache_quota: u64,
+}
+
+/// Keeps house once. That a part of it fails is a line in the log: the next time does it.
+pub async fn keep_house(store: &Store, keep: &Keep, now: Timestamp) {
+    if let Err(error) = pack(store).await {
+        tracing::warn!(%error, "logs not packed");
+    }
+    if let Err(error) = sweep(store, keep, now).await {
+        tracing::warn!(%error, "old content not removed");
+    }
+    if let Err(error) = store.tidy().await {
+        tracing::debug!(%error, "the database is left as it is");
+    }
+    let Ok(ended_before) = now.saturating_sub(keep.runs) else { return };
+    match store.prune(ended_before).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "old runs deleted"),
+        Err(error) => tracing::warn!(%error, "old runs not deleted"),
+    }
+}
+
+/// Gives up old artifacts and caches, then the content that nothing refers to any more.
+async fn sweep(store: &Store, keep: &Keep, now: Timestamp) -> Result<(), plue_store::Error> {
+    if let Ok(before) = now.saturating_sub(keep.artifacts) {
+        store.expire_artifacts(before).await?;
+    }
+    if let Ok(before) = now.saturating_sub(keep.caches) {
+        store.evict_caches(keep.cache_quota, before).await?;
+    }
+    if let Ok(before) = now.saturating_sub(UNREFERRED) {
+        store.collect_blobs(before).await?;
+    }
+    Ok(())
+}
+
+async fn pack(store: &Store) -> Result<(), plue_store::Error> {
+    for attempt in store.uncompacted(MAX_PACKED).await? {
+        store.compact_attempt(&attempt).await?;
+    }
+    Ok(())
+}
