@@ -132,6 +132,12 @@ pub enum Command {
     Export(crate::commands::export::ExportArgs),
     /// Read a run from a file that `plue export` wrote
     Open(crate::commands::open::OpenArgs),
+    /// Bring the tables of the database up to what this plue knows
+    Migrate,
+    /// Write everything that plue keeps here into one file
+    Backup(crate::commands::backup::BackupArgs),
+    /// Put back what `plue backup` wrote, into an empty place
+    Restore(crate::commands::backup::RestoreArgs),
     /// Print the digest of a file
     Hash(HashArgs),
     /// Check this machine: tools, directories, jail

@@ -12,6 +12,7 @@ use crate::{
 
 pub mod agent;
 pub mod artifacts;
+pub mod backup;
 pub mod callback;
 mod cancel;
 mod completions;
@@ -26,6 +27,7 @@ pub mod git;
 mod hash;
 mod list;
 pub(crate) mod logs;
+mod migrate;
 pub mod open;
 pub mod plan;
 pub mod prompt;
@@ -71,6 +73,9 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Artifacts(args) => artifacts::run(&args, app),
         Command::Export(args) => export::run(&args, app),
         Command::Open(args) => open::run(&args, app),
+        Command::Migrate => migrate::run(app),
+        Command::Backup(args) => backup::run(&args, app),
+        Command::Restore(args) => backup::restore(&args, app),
         Command::Hash(args) => hash::run(&args),
         Command::Doctor(args) => doctor::run(&args, app),
         Command::Completions(args) => completions::run(&args),

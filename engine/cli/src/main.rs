@@ -7,6 +7,7 @@ mod app;
 mod archive;
 mod args;
 mod attend;
+mod backup;
 mod commands;
 mod config;
 mod exit;

@@ -38,6 +38,9 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Agent(_)
         | Command::Template(_)
         | Command::Serve(_)
+        | Command::Migrate
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Config(_)
         | Command::Repo(RepoCommand::Received(_)) => true,
         Command::Run(_)
@@ -107,6 +110,9 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             | Command::Agent(_)
             | Command::Template(_)
             | Command::Serve(_)
+            | Command::Migrate
+            | Command::Backup(_)
+            | Command::Restore(_)
             | Command::Config(_) => Err(not_yet("this")),
         }
     })

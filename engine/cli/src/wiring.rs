@@ -66,7 +66,7 @@ pub async fn open_existing(app: &App) -> Result<Store, Failure> {
 }
 
 /// The database and, in the state directory, its larger blobs.
-fn options(app: &App) -> StoreOptions {
+pub fn options(app: &App) -> StoreOptions {
     let config = &app.loaded.config;
     StoreOptions::new(app.loaded.database_url()).blobs(config.state_dir.join("blobs"))
 }

@@ -106,6 +106,18 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Writes a copy of the whole database, as it is at one moment, into a new file.
+    pub(crate) async fn copy_to(&self, target: &str) -> Result<(), Error> {
+        let options = SqliteConnectOptions::new().filename(&self.path).busy_timeout(BUSY_TIMEOUT);
+        let mut connection = options.connect().await?;
+        // https://sqlite.org/lang_vacuum.html: one transaction, others go on meanwhile.
+        let copied = sqlx::query("VACUUM INTO ?").bind(target).execute(&mut connection).await;
+        close(connection).await;
+        Ok(copied.map(drop)?)
+    }
+}
+
 fn connect_options(path: &Path, options: &StoreOptions) -> SqliteConnectOptions {
     let connect = SqliteConnectOptions::new()
         .filename(path)

@@ -94,6 +94,18 @@ impl Store {
         }
     }
 
+    /// Writes a copy of an SQLite database, as it is at one moment, into a new file; `false`: Postgres has
+    /// tools of its own for that.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; the file is there already.
+    pub async fn copy_to(&self, target: &str) -> Result<bool, Error> {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.copy_to(target).await.map(|()| true),
+            Backend::Postgres(_) => Ok(false),
+        }
+    }
+
     /// A number that grows after each commit of this process (and, on Postgres, soon after those of
     /// others). Only a wake-up: look at the rows, and poll if other processes may write.
     #[must_use]

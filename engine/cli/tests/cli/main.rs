@@ -3,6 +3,8 @@
 //! Nothing here talks to anything but this machine.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod defaults;
 #[cfg(test)]
 mod event;

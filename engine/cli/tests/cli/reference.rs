@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 36] = [
+pub(crate) const COMMANDS: [&str; 39] = [
     "run",
     "plan",
     "validate",
@@ -24,6 +24,9 @@ pub(crate) const COMMANDS: [&str; 36] = [
     "artifacts",
     "export",
     "open",
+    "migrate",
+    "backup",
+    "restore",
     "hash",
     "doctor",
     "completions",

@@ -1,0 +1,109 @@
+//! `plue backup` and `plue restore`: everything that plue keeps, in one file.
+
+use std::path::{Path, PathBuf};
+
+use plue_runtime::Clock;
+
+use crate::{
+    app::App,
+    backup,
+    exit::Exit,
+    failure::{Failure, Outcome, from_store},
+    output, wiring,
+};
+
+/// `plue backup`
+#[derive(Debug, clap::Args)]
+pub struct BackupArgs {
+    /// The file to write; it must not exist
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `plue restore`
+#[derive(Debug, clap::Args)]
+pub struct RestoreArgs {
+    /// A file that `plue backup` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+pub(super) fn run(args: &BackupArgs, app: &App) -> Outcome {
+    if args.file.exists() {
+        let message = format!("{} is there already", args.file.display());
+        return Err(Failure::usage(message).hint("name another file"));
+    }
+    let io = |error: std::io::Error| Failure::infrastructure(&error);
+    // Beside its place, so that half a backup is never taken for a whole one.
+    let beside = args.file.parent().filter(|path| !path.as_os_str().is_empty());
+    let folder = tempfile::tempdir_in(beside.unwrap_or_else(|| Path::new("."))).map_err(io)?;
+    let (database, name) = wiring::block_on(copied(folder.path(), app))?;
+    let head = backup::head(name, Clock::real().now().to_string());
+    let draft = folder.path().join("backup");
+    let file = private(&draft).map_err(io)?;
+    backup::write(file, &head, &database, &blobs(app)).map_err(io)?;
+    std::fs::rename(&draft, &args.file).map_err(io)?;
+    if app.verbosity >= 0 {
+        output::say(&format!("everything is in {}", args.file.display()));
+        output::say("the key that secrets are sealed with is not in it: keep that one elsewhere");
+    }
+    Ok(Exit::Ok)
+}
+
+async fn copied(folder: &Path, app: &App) -> Result<(PathBuf, &'static str), Failure> {
+    let store = wiring::open_existing(app).await?;
+    let copy = folder.join(backup::SQLITE);
+    let text = copy.to_str().ok_or_else(|| Failure::usage("the path is not UTF-8"))?;
+    if store.copy_to(text).await.map_err(|error| from_store(&error))? {
+        return Ok((copy, backup::SQLITE));
+    }
+    let dump = folder.join(backup::POSTGRES);
+    backup::postgres::dump(&app.loaded.database_url(), &dump)?;
+    Ok((dump, backup::POSTGRES))
+}
+
+pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
+    let io = |error: std::io::Error| Failure::infrastructure(&error);
+    let state = &app.loaded.config.state_dir;
+    std::fs::create_dir_all(state).map_err(io)?;
+    let folder = tempfile::tempdir_in(state).map_err(io)?;
+    let head = backup::unpack(&args.file, folder.path())
+        .map_err(|error| Failure::usage(format!("{}: {error}", args.file.display())))?;
+    let database = folder.path().join(&head.database);
+    let other = |what: &str| {
+        Failure::usage(format!("the backup is of {what}, and the database here is not"))
+            .hint("set `database` (PLUE_DATABASE) to one of the same kind")
+    };
+    let file = wiring::options(app).file();
+    match (head.database.as_str(), file) {
+        (backup::SQLITE, Some(file)) => {
+            if file.exists() {
+                return Err(Failure::usage(format!("{} is there already", file.display()))
+                    .hint("restore into a new --state-dir; nothing is overwritten"));
+            }
+            backup::place_blobs(folder.path(), &blobs(app)).map_err(io)?;
+            std::fs::rename(&database, &file).map_err(io)?;
+        }
+        (backup::POSTGRES, None) => {
+            backup::place_blobs(folder.path(), &blobs(app)).map_err(io)?;
+            backup::postgres::restore(&app.loaded.database_url(), &database)?;
+        }
+        (backup::SQLITE, None) => return Err(other("SQLite")),
+        (_, _) => return Err(other("Postgres")),
+    }
+    // Of an older plue: migrated now.
+    wiring::block_on(async { wiring::open_store(app).await.map(drop) })?;
+    if app.verbosity >= 0 {
+        output::say(&format!("restored what was kept at {}", head.made_at));
+    }
+    Ok(Exit::Ok)
+}
+
+fn blobs(app: &App) -> PathBuf {
+    app.loaded.config.state_dir.join("blobs")
+}
+
+fn private(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
