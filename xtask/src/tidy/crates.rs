@@ -215,13 +215,15 @@ mod tests {
 
     #[test]
     fn a_library_with_an_owner_is_refused_elsewhere() {
-        for library in ["sqlx", "pyo3", "kube", "axum", "handlebars", "reqwest"] {
+        for library in ["sqlx", "pyo3", "kube", "axum", "handlebars"] {
             let text =
                 manifest("plue-cli", &format!("[dependencies]\n{library}.workspace = true\n"));
             assert_eq!(rules("engine/cli", &text), [(6, "owned-library")], "{library}");
         }
         let text = manifest("plue-store", "[dependencies]\nsqlx.workspace = true\n");
         assert_eq!(rules("engine/store", &text), []);
+        let text = manifest("plue-store", "[dependencies]\nreqwest.workspace = true\n");
+        assert_eq!(rules("engine/store", &text), [(6, "owned-library")]);
     }
 
     #[test]

@@ -194,7 +194,7 @@ async fn an_output_that_breaks_its_schema_fails_the_step_and_says_where() {
 }
 
 #[tokio::test]
-async fn a_step_that_needs_services_says_so_instead_of_running_without() {
+async fn a_service_that_is_no_command_of_this_machine_fails_the_step_before_it_runs() {
     let world = World::new().await;
     let mut step = bash("db", "touch ran");
     let service = plue_plan::policy::Service {
@@ -206,6 +206,7 @@ async fn a_step_that_needs_services_says_so_instead_of_running_without() {
     let (run, status) = world.run(vec![step]).await;
     assert_eq!(status, RunStatus::Failed);
     let why = world.why(&run, "db").await;
-    assert!(why.contains("postgres:15 on port 5432"), "{why}");
+    assert!(why.contains("PLUE-R0001") && why.contains("\"postgres:15\" ended"), "{why}");
+    assert!(why.contains("port 5432") && why.contains("start no containers"), "{why}");
     assert!(!world.work().join("ran").exists());
 }
