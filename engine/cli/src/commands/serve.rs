@@ -11,7 +11,7 @@ use plue_server::{Options, Parts, Server, listen, receive};
 use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::{
@@ -84,8 +84,10 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let hooks = limit::hooks(api.clone(), receive::hooks(server.clone()));
     let routes = router(api).merge(hooks);
     hint(&store, app).await?;
+    // Heard from before it says that it is there: until then a signal would just kill it.
+    let heard = Signals::install()?;
     output::line(&format!("plue listens on http://{address}"))?;
-    let mut watch = std::pin::pin!(signals(&shutdown));
+    let mut watch = std::pin::pin!(signals(heard, &shutdown));
     let work = async {
         tokio::join!(
             server.work(),
@@ -95,7 +97,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     };
     tokio::select! {
         () = work => {}
-        ended = &mut watch => ended?,
+        () = &mut watch => {}
     }
     Ok(Exit::Ok)
 }
@@ -168,20 +170,34 @@ async fn hint(store: &Store, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What asks a server to end.
+struct Signals {
+    int: Signal,
+    term: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn install() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::infrastructure(&error);
+        Ok(Self {
+            int: signal(SignalKind::interrupt()).map_err(failed)?,
+            term: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+}
+
 /// Ends when the server is to end now.
-async fn signals(shutdown: &Shutdown) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::infrastructure(&error);
-    let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+async fn signals(mut heard: Signals, shutdown: &Shutdown) {
     for phase in [Phase::Draining, Phase::Aborting] {
         tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
+            _ = heard.int.recv() => {}
+            _ = heard.term.recv() => {}
         }
         if phase == Phase::Draining {
             output::say("draining: nothing new starts; again to end now");
         }
         shutdown.advance(phase);
     }
-    Ok(())
 }
