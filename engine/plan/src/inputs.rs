@@ -77,7 +77,7 @@ pub fn typed(
 }
 
 /// Inputs of the plan, and those that its manual triggers ask for beside them.
-fn declared(plan: &Plan) -> BTreeMap<&str, &Input> {
+pub(crate) fn declared(plan: &Plan) -> BTreeMap<&str, &Input> {
     let manual = plan.triggers.iter().filter_map(|trigger| match trigger {
         Trigger::Manual { inputs } => Some(inputs),
         Trigger::Push { .. }

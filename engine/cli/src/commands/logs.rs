@@ -14,7 +14,7 @@ use crate::{
     failure::{Failure, Outcome, from_executor, from_store},
     follow::{FollowError, Follower},
     output,
-    records::{LogLine, Logs, SCHEMA_VERSION},
+    records::LogLine,
     render::live::Live,
     wiring,
 };
@@ -143,15 +143,7 @@ async fn search(
             }
         }
     }
-    let found = !lines.is_empty();
-    let document = Logs { schema_version: SCHEMA_VERSION, run: run.to_string(), lines };
-    output::list(args.output, &document, &document.lines, || {
-        document.lines.iter().map(|line| writer::hit(line, app)).collect()
-    })?;
-    if !found && app.verbosity >= 0 {
-        output::say(&format!("{text:?} is nowhere in the log"));
-    }
-    Ok(Exit::Ok)
+    printed::hits(args, app, (run.as_str(), text), lines)
 }
 
 /// All steps as they print, and what becomes of them.

@@ -17,13 +17,13 @@ use crate::{
     app::App,
     args::{Format, LogsArgs},
     commands::logs::{
-        printed::Printed,
-        writer::{self, Shape, Whose, Writer},
+        printed::{self, Printed},
+        writer::{Shape, Whose, Writer},
     },
     exit::Exit,
     failure::{Failure, Outcome},
     output,
-    records::{LogLine, Logs, SCHEMA_VERSION},
+    records::LogLine,
     render::live::Live,
 };
 
@@ -196,15 +196,7 @@ async fn search(
             });
         }
     }
-    let found = !lines.is_empty();
-    let document = Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines };
-    output::list(args.output, &document, &document.lines, || {
-        document.lines.iter().map(|line| writer::hit(line, app)).collect()
-    })?;
-    if !found && app.verbosity >= 0 {
-        output::say(&format!("{text:?} is nowhere in the log"));
-    }
-    Ok(Exit::Ok)
+    printed::hits(args, app, (run, text), lines)
 }
 
 /// Prints the log of a step until the run ends, each attempt after the one before it.

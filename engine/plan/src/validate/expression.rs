@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 use crate::{
     codes,
     graph::Ancestry,
+    inputs::declared,
     limits,
     plan::Plan,
     shown::shown,
     step::Step,
-    trigger::Trigger,
     validate::{
         SourceMap,
         group::{Group, GroupKind, Groups},
@@ -102,20 +102,8 @@ impl<'p> Expressions<'p> {
         plan: &'p Plan,
         groups: &'p Groups<'p>,
     ) -> Self {
-        let asked = plan.triggers.iter().filter_map(|trigger| match trigger {
-            Trigger::Manual { inputs } => Some(inputs),
-            Trigger::Push { .. }
-            | Trigger::PullRequest { .. }
-            | Trigger::Issue { .. }
-            | Trigger::IssueComment { .. }
-            | Trigger::Schedule { .. }
-            | Trigger::Webhook { .. }
-            | Trigger::Event { .. }
-            | Trigger::Workflow { .. } => None,
-        });
-        let inputs = asked.chain([&plan.inputs]).flat_map(|map| map.keys());
         Self {
-            inputs: inputs.map(String::as_str).collect(),
+            inputs: declared(plan).into_keys().collect(),
             ancestry: HashMap::new(),
             report,
             language,

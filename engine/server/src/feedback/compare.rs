@@ -59,6 +59,10 @@ impl Server {
         whom: &For<'_>,
     ) -> Result<Before, Error> {
         let Some(pr) = &event.pull_request else { return Ok(Before::default()) };
+        // Nobody is told: then nothing is evaluated for it.
+        if self.store().outlet(whom.repo).await?.is_none() {
+            return Ok(Before::default());
+        }
         let base = match CommitId::new(&pr.base.sha) {
             Ok(base) if mirror.has(&base).await? => Some(base),
             Ok(_) | Err(_) => mirror.resolve(&format!("refs/heads/{}", pr.base.git_ref)).await?,

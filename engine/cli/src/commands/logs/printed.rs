@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     args::{Format, LogsArgs},
-    commands::logs::writer::{Shape, Whose, Writer, name},
+    commands::logs::writer::{Shape, Whose, Writer, hit, name},
     exit::Exit,
     failure::{Failure, Outcome},
     output,
@@ -58,4 +58,22 @@ impl<'a> Printed<'a> {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// The lines with a text that was searched for.
+pub(crate) fn hits(
+    args: &LogsArgs,
+    app: &App,
+    (run, text): (&str, &str),
+    lines: Vec<LogLine>,
+) -> Outcome {
+    let found = !lines.is_empty();
+    let document = Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines };
+    output::list(args.output, &document, &document.lines, || {
+        document.lines.iter().map(|line| hit(line, app)).collect()
+    })?;
+    if !found && app.verbosity >= 0 {
+        output::say(&format!("{text:?} is nowhere in the log"));
+    }
+    Ok(Exit::Ok)
 }
