@@ -83,6 +83,7 @@ impl Server {
         let mirror = self.fetched(&repo, &[]).await?;
         let rev = request.rev.as_deref().unwrap_or(&repo.default_branch);
         let commit = self.commit(&mirror, rev).await?;
+        self.complete(&repo, &mirror, &commit).await?;
         let mut event = Event::new(EventType::Manual);
         event.repository = Some(repo.name.clone());
         event.default_branch = Some(repo.default_branch.clone());

@@ -94,6 +94,7 @@ impl Server {
         let Some(commit) = self.commit_of(&mirror, &repo, &occasion).await? else {
             return ignored("the commit is not in the repository any more".to_owned());
         };
+        self.complete(&repo, &mirror, &commit).await?;
         let lines = self.react(delivery, &repo, &occasion, (&mirror, &commit)).await?;
         Ok((DeliveryState::Done, lines.join("\n")))
     }

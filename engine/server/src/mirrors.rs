@@ -19,21 +19,42 @@ impl Server {
         Ok(Mirror::open(folder, self.parts().tasks.clone()).await?)
     }
 
-    /// The mirror with all branches and tags of now, and with these refs.
+    /// The mirror with all branches and tags of now, and with these refs. From another machine comes the
+    /// history alone; the files of a commit come when it is looked at, see [`Self::complete`].
     pub(crate) async fn fetched(&self, repo: &RepoRow, refs: &[String]) -> Result<Mirror, Error> {
         let mirror = self.mirror(repo).await?;
+        let remote = self.remote(repo).await?;
+        let want = Want {
+            branches_and_tags: true,
+            refs: refs.to_vec(),
+            without_blobs: !remote.is_local(),
+            ..Want::default()
+        };
+        mirror.fetch(&remote, &want).await?;
+        Ok(mirror)
+    }
+
+    /// Sees to it that the files of a commit are in the mirror.
+    pub(crate) async fn complete(
+        &self,
+        repo: &RepoRow,
+        mirror: &Mirror,
+        commit: &CommitId,
+    ) -> Result<(), Error> {
+        Ok(mirror.complete(commit, &self.remote(repo).await?).await?)
+    }
+
+    /// Where the mirror comes from.
+    async fn remote(&self, repo: &RepoRow) -> Result<Remote, Error> {
         let credential = match self.forge_token(&repo.name).await? {
             Some(token) => Some(Credential::new(user_of(&repo.forge), &token)?),
             None => None,
         };
         let outlet = self.store().outlet(&repo.name).await?;
-        let remote = match outlet {
+        Ok(match outlet {
             Some(outlet) if outlet.allow_http => Remote::new_allowing_http(&repo.url, credential)?,
             Some(_) | None => Remote::new(&repo.url, credential)?,
-        };
-        let want = Want { branches_and_tags: true, refs: refs.to_vec(), ..Want::default() };
-        mirror.fetch(&remote, &want).await?;
-        Ok(mirror)
+        })
     }
 
     /// The mirror with this commit, fetched if the commit is not there: another engine may have been the
@@ -45,11 +66,11 @@ impl Server {
     ) -> Result<(Mirror, CommitId), Error> {
         let commit = CommitId::new(sha)?;
         let mirror = self.mirror(repo).await?;
-        if mirror.has(&commit).await? {
-            return Ok((mirror, commit));
+        if !mirror.has(&commit).await? {
+            self.fetched(repo, &[]).await?;
         }
-        let mirror = self.fetched(repo, &[]).await?;
         if mirror.has(&commit).await? {
+            self.complete(repo, &mirror, &commit).await?;
             return Ok((mirror, commit));
         }
         Err(Error::NotFound(format!("{} has no commit {sha} any more", repo.name)))

@@ -67,7 +67,7 @@ impl Server {
         };
         let trust = if occasion.is_stranger { Trust::Untrusted } else { Trust::Own };
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
-        let before = self.before(mirror, event, &whom).await?;
+        let before = self.before((repo, mirror), event, &whom).await?;
         let is_held = occasion.is_stranger
             && self.store().allowed_by(&repo.name, commit.as_str()).await?.is_none();
         let is_pull_request = event.pull_request.is_some();

@@ -46,6 +46,7 @@ impl Server {
         if !mirror.has(&sha).await.map_err(|error| failed(error.into()))? {
             return Err(CommandError::Conflict(format!("the commit {} is gone", sha.as_str())));
         }
+        self.complete(&repo, &mirror, &sha).await.map_err(failed)?;
         mirror.keep(&sha).await.map_err(|error| failed(error.into()))?;
         let workspace = self.folder("workspaces").map_err(failed)?.join(id.as_str());
         self.unpack(&mirror, &sha, &workspace).await.map_err(failed)?;

@@ -21,7 +21,7 @@ use crate::{
         mirror::Mirror,
         remote::Remote,
     },
-    limits::{GIT_TIMEOUT_S, MAX_ARCHIVE_BYTES},
+    limits::MAX_ARCHIVE_BYTES,
 };
 
 /// A tar stream. After its end, [`Archive::finish`] tells whether it is whole; dropped before, git is
@@ -51,8 +51,8 @@ impl Mirror {
         if !self.has(commit).await? {
             return Err(GitError::NoCommit(commit.to_string()));
         }
-        let call = Call { folder: &self.folder, remote, timeout: GIT_TIMEOUT_S };
-        let mut git = call.start("archive", &["--format=tar", commit.as_str()])?;
+        let mut git = Call::with(&self.folder, remote)
+            .start("archive", &["--format=tar", commit.as_str()])?;
         drop(git.child.stdin.take());
         let stderr = git.child.stderr.take();
         let stdout = git.child.stdout.take();

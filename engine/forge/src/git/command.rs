@@ -77,6 +77,8 @@ pub(super) struct Call<'a> {
     pub(super) remote: Option<&'a Remote>,
     /// Seconds.
     pub(super) timeout: u64,
+    /// Settings of this command alone.
+    pub(super) settings: &'static [(&'static str, &'static str)],
 }
 
 // === impl Call ===
@@ -84,7 +86,12 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     /// A command that stays on this machine.
     pub(super) const fn local(folder: &'a Path) -> Self {
-        Self { folder, remote: None, timeout: GIT_TIMEOUT_S }
+        Self::with(folder, None)
+    }
+
+    /// A command that may get what is missing from a remote, if there is one.
+    pub(super) const fn with(folder: &'a Path, remote: Option<&'a Remote>) -> Self {
+        Self { folder, remote, timeout: GIT_TIMEOUT_S, settings: &[] }
     }
 
     /// Starts it.
@@ -143,10 +150,11 @@ impl<'a> Call<'a> {
 
     /// Settings travel in the environment: other users of the machine see arguments.
     fn configure(self, command: &mut Command) {
-        let fixed = SETTINGS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let fixed = SETTINGS.iter().chain(self.settings);
+        let fixed = fixed.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let secret = self.remote.and_then(Remote::setting);
         let mut count = 0_usize;
-        for (key, value) in fixed.into_iter().chain(secret) {
+        for (key, value) in fixed.chain(secret) {
             command.env(format!("GIT_CONFIG_KEY_{count}"), key);
             command.env(format!("GIT_CONFIG_VALUE_{count}"), value);
             count += 1;

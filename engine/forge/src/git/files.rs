@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     git::{command::Call, commit_id::CommitId, error::GitError, mirror::Mirror, remote::Remote},
-    limits::{GIT_TIMEOUT_S, MAX_FILE_BYTES},
+    limits::MAX_FILE_BYTES,
 };
 
 /// What an entry of a tree is.
@@ -96,7 +96,7 @@ impl Mirror {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let call = Call { folder: &self.folder, remote, timeout: GIT_TIMEOUT_S };
+        let call = Call::with(&self.folder, remote);
         let lines = |ids: &[&str]| ids.iter().map(|id| format!("{id}\n")).collect::<String>();
         let said = call.run_with("cat-file", &["--batch-check"], lines(ids).as_bytes()).await?;
         let sizes: Vec<Option<u64>> = String::from_utf8_lossy(&said).lines().map(size).collect();

@@ -101,9 +101,52 @@ impl Mirror {
         args.extend(["--end-of-options", remote.url()]);
         args.extend(specs.iter().map(String::as_str));
         let _lock = self.lock().await?;
-        let call = Call { folder: &self.folder, remote: Some(remote), timeout: FETCH_TIMEOUT_S };
+        let call = Call { timeout: FETCH_TIMEOUT_S, ..Call::with(&self.folder, Some(remote)) };
         call.run("fetch", &args).await?;
         Ok(())
+    }
+
+    /// Gets the contents of a commit's files that a fetch without blobs left out, all with one
+    /// question. Afterwards the commit can be read and archived without its remote.
+    ///
+    /// # Errors
+    /// The commit is not there, or git's own.
+    pub async fn complete(&self, commit: &CommitId, remote: &Remote) -> Result<(), GitError> {
+        if !self.is_partial() {
+            return Ok(());
+        }
+        let _lock = self.lock().await?;
+        let missing = self.missing(commit).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let args = ["--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none"];
+        let args = [&args[..], &["--stdin", "--end-of-options", remote.url()]].concat();
+        let call = Call { timeout: FETCH_TIMEOUT_S, ..Call::with(&self.folder, Some(remote)) };
+        // Otherwise git would tell which commits are here, and the remote would take it that their
+        // files are here too.
+        let call = Call { settings: &[("fetch.negotiationAlgorithm", "noop")], ..call };
+        call.run_with("fetch", &args, missing.as_bytes()).await?;
+        Ok(())
+    }
+
+    /// Whether a fetch left out blobs.
+    fn is_partial(&self) -> bool {
+        let packs = std::fs::read_dir(self.folder.join("objects/pack"));
+        let mut packs = packs.into_iter().flatten().flatten();
+        packs.any(|pack| pack.path().extension().is_some_and(|end| end == "promisor"))
+    }
+
+    /// The ids of a commit's objects that are not here, one a line.
+    async fn missing(&self, commit: &CommitId) -> Result<String, GitError> {
+        let args = ["--objects", "--no-object-names", "--no-walk", "--missing=print"];
+        let args = [&args[..], &["--end-of-options", commit.as_str()]].concat();
+        let said = Call::local(&self.folder).run("rev-list", &args).await?;
+        let said = String::from_utf8_lossy(&said);
+        Ok(said
+            .lines()
+            .filter_map(|line| line.strip_prefix('?'))
+            .fold(String::new(), |all, id| all + id + "\n"))
     }
 
     /// The commit behind a full ref, an annotated tag opened; none if there is no such ref.

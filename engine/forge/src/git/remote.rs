@@ -79,6 +79,12 @@ impl Remote {
         &self.url
     }
 
+    /// Whether it is a repository on this machine.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        matches!(self.transport, Transport::File)
+    }
+
     /// The only protocols that git may use for it.
     pub(super) const fn protocols(&self) -> &'static str {
         match self.transport {

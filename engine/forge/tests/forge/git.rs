@@ -263,6 +263,30 @@ async fn a_mirror_without_blobs_gets_them_when_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn the_contents_of_a_commit_come_all_at_once_and_those_of_other_commits_stay_away() {
+    let bench = Bench::new().await;
+    bench.git(&["config", "uploadpack.allowFilter", "true"]);
+    let old = bench.commit("a.txt", "old");
+    bench.commit("b.txt", "b");
+    let new = bench.commit("a.txt", "new");
+    let remote = Remote::new(&format!("file://{}", bench.work().join(".git").display()), None);
+    let remote = remote.unwrap();
+    let want = Want { without_blobs: true, ..want_all() };
+    bench.mirror.fetch(&remote, &want).await.unwrap();
+    bench.mirror.complete(&new, &remote).await.unwrap();
+    let read = bench.mirror.read(&new, &["a.txt", "b.txt"], 100, None).await.unwrap();
+    let bytes = |text: &str| FileContent::Bytes(text.as_bytes().to_vec());
+    assert_eq!(read, [bytes("new"), bytes("b")]);
+    assert!(!archived(&bench.mirror, &new, None).await.is_empty());
+    let read = bench.mirror.read(&old, &["a.txt"], 100, None).await.unwrap();
+    assert_eq!(read, [FileContent::Absent]);
+    // All is there: nobody is asked.
+    let nowhere = Remote::new("https://127.0.0.1:1/x.git", None).unwrap();
+    bench.mirror.complete(&new, &nowhere).await.unwrap();
+    bench.mirror.complete(&old, &nowhere).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn a_commit_that_no_branch_has_is_fetched_by_its_id() {
     let bench = Bench::new().await;
     bench.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);

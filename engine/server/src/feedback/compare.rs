@@ -54,7 +54,7 @@ impl Server {
     /// The plans of the commit that a pull request would change, made for the same event.
     pub(crate) async fn before(
         &self,
-        mirror: &Mirror,
+        (repo, mirror): (&RepoRow, &Mirror),
         event: &Event,
         whom: &For<'_>,
     ) -> Result<Before, Error> {
@@ -68,6 +68,7 @@ impl Server {
             Ok(_) | Err(_) => mirror.resolve(&format!("refs/heads/{}", pr.base.git_ref)).await?,
         };
         let Some(base) = base else { return Ok(Before::default()) };
+        self.complete(repo, mirror, &base).await?;
         let view = self.view(mirror.folder(), &base, None).await?;
         // What is in the branch was let in by somebody.
         let whom = For { trust: Trust::Own, ..whom.clone() };
