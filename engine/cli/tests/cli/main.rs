@@ -23,6 +23,8 @@ mod machine;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod mirror;
+#[cfg(test)]
 mod portable;
 #[cfg(test)]
 mod promises;
