@@ -80,19 +80,16 @@ impl Server {
         let repo = repo.ok_or_else(|| {
             Error::NotFound(format!("there is no repository `{}`", request.repository))
         })?;
-        let mirror = self.fetched(&repo, &[]).await?;
         let rev = request.rev.as_deref().unwrap_or(&repo.default_branch);
-        let commit = self.commit(&mirror, rev).await?;
+        let (mirror, commit, branch) = self.commit(&repo, rev).await?;
         self.complete(&repo, &mirror, &commit).await?;
         let mut event = Event::new(EventType::Manual);
         event.repository = Some(repo.name.clone());
         event.default_branch = Some(repo.default_branch.clone());
         event.sha = Some(commit.to_string());
         event.actor = Some(by);
-        if mirror.resolve(&format!("refs/heads/{rev}")).await?.is_some() {
-            event.branch = Some(rev.to_owned());
-            event.git_ref = Some(format!("refs/heads/{rev}"));
-        }
+        event.git_ref = branch.as_ref().map(|branch| format!("refs/heads/{branch}"));
+        event.branch = branch;
         let view = self.view(mirror.folder(), &commit, None).await?;
         let inputs: serde_json::Map<_, _> = request.inputs.into_iter().collect();
         let whom = For {

@@ -11,6 +11,7 @@ pub mod drive;
 pub mod error;
 mod feedback;
 pub mod intake;
+mod known;
 pub mod listen;
 pub mod mirrors;
 pub mod occasion;

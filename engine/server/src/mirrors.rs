@@ -73,17 +73,36 @@ impl Server {
         Err(Error::NotFound(format!("{} has no commit {sha} any more", repo.name)))
     }
 
-    /// The commit that a person means: a branch, a tag, a full ref or an id.
-    pub(crate) async fn commit(&self, mirror: &Mirror, rev: &str) -> Result<CommitId, Error> {
+    /// The mirror with the commit that a person means, a branch, a tag, a full ref or an id; and the
+    /// branch, if it is one. Where the mirror is known to be up to date, nothing is fetched.
+    pub(crate) async fn commit(
+        &self,
+        repo: &RepoRow,
+        rev: &str,
+    ) -> Result<(Mirror, CommitId, Option<String>), Error> {
+        let mirror = self.mirror(repo).await?;
         if let Ok(id) = CommitId::new(rev)
             && mirror.has(&id).await?
         {
-            return Ok(id);
+            return Ok((mirror, id, None));
+        }
+        let branch = rev.strip_prefix("refs/heads/").unwrap_or(rev);
+        if let Some(head) = self.remote(repo).await?.local_head(branch)
+            && mirror.resolve(&format!("refs/heads/{branch}")).await? == Some(head.clone())
+        {
+            return Ok((mirror, head, Some(branch.to_owned())));
+        }
+        let mirror = self.fetched(repo, &[]).await?;
+        if let Ok(id) = CommitId::new(rev)
+            && mirror.has(&id).await?
+        {
+            return Ok((mirror, id, None));
         }
         let names = [rev.to_owned(), format!("refs/heads/{rev}"), format!("refs/tags/{rev}")];
         for name in names.iter().filter(|name| name.starts_with("refs/")) {
             if let Some(found) = mirror.resolve(name).await? {
-                return Ok(found);
+                let branch = name.strip_prefix("refs/heads/").map(str::to_owned);
+                return Ok((mirror, found, branch));
             }
         }
         Err(Error::NotFound(format!("there is no branch, tag or commit `{rev}`")))

@@ -11,7 +11,7 @@ use plue_planner::{
 use plue_store::RegisteredRow;
 use serde_json::{Map, Value as Json};
 
-use crate::{error::Error, server::Server};
+use crate::{error::Error, known::Key, server::Server};
 
 /// A workflow file of a commit, planned.
 #[derive(Debug)]
@@ -39,8 +39,12 @@ impl Server {
         commit: &CommitId,
         base: Option<&str>,
     ) -> Result<Arc<dyn CommitView>, Error> {
-        let (folder, commit) = (folder.to_owned(), commit.to_string());
         let base = base.map(str::to_owned);
+        let key = Key { folder: folder.to_owned(), commit: commit.clone(), base: base.clone() };
+        if let Some(view) = self.known().view(&key) {
+            return Ok(view);
+        }
+        let (folder, commit) = (folder.to_owned(), commit.to_string());
         let opened = self.parts().tasks.spawn_blocking(move || {
             let open = || GitCommit::open(&folder, &commit);
             // A commit that was never fetched is no base: then everything counts as changed.
@@ -52,7 +56,9 @@ impl Server {
         let view = opened.await.map_err(|_| Error::Stopped)?;
         let view: GitCommit =
             view.map_err(|error: plue_planner::ViewError| plue_planner::Error::from(error))?;
-        Ok(Arc::new(view))
+        let view: Arc<dyn CommitView> = Arc::new(view);
+        self.known().put_view(key, Arc::clone(&view));
+        Ok(view)
     }
 
     /// All workflow files of a commit.

@@ -10,6 +10,8 @@ use plue_planner::Planner;
 use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, clock::Mark};
 use plue_store::{Store, secret::Keyring};
 
+use crate::known::Known;
+
 /// Between two looks for what dead engines left behind.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks for what is too old.
@@ -57,7 +59,13 @@ pub struct Parts {
 
 /// A server. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Server(Arc<Parts>);
+pub struct Server(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    known: Known,
+}
 
 // === impl Server ===
 
@@ -65,29 +73,33 @@ impl Server {
     /// A server that does nothing yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Inner { parts, known: Known::default() }))
     }
 
     pub(crate) fn parts(&self) -> &Parts {
-        &self.0
+        &self.0.parts
+    }
+
+    pub(crate) fn known(&self) -> &Known {
+        &self.0.known
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.0.store
+        &self.0.parts.store
     }
 
     /// Ends now and then what engines that died on this machine left behind, and deletes what is older
     /// than the operator keeps.
     async fn keep_house(&self) {
-        let clock = self.0.clock;
+        let clock = self.0.parts.clock;
         let mut swept: Option<Mark> = None;
         loop {
             tokio::select! {
-                () = self.0.stop.reached(Phase::Draining) => return,
+                () = self.0.parts.stop.reached(Phase::Draining) => return,
                 () = clock.sleep(TIDY_EVERY) => self.tidy().await,
             }
             if swept.is_none_or(|mark| clock.elapsed(mark) >= SWEEP_EVERY) {
-                keep_house(self.store(), &self.0.options.keep, clock.now()).await;
+                keep_house(self.store(), &self.0.parts.options.keep, clock.now()).await;
                 if let Err(error) = self.drop_workspaces().await {
                     tracing::warn!(%error, "old workspaces stay for now");
                 }
@@ -97,7 +109,7 @@ impl Server {
     }
 
     async fn tidy(&self) {
-        if let Err(error) = self.0.engine.tidy().await {
+        if let Err(error) = self.0.parts.engine.tidy().await {
             tracing::warn!(%error, "what dead engines left behind stays for now");
         }
     }
@@ -109,6 +121,6 @@ impl Server {
         let (runs, house) = (self.drive_runs(), self.keep_house());
         tokio::join!(intake, schedules, runs, house, self.tell_forges());
         self.tidy().await;
-        self.0.engine.close().await;
+        self.0.parts.engine.close().await;
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use plue_executor::{Origin, Submission};
@@ -16,9 +17,9 @@ use plue_plan::{
 use plue_planner::{Evaluated, PlannedWorkflow};
 use plue_store::{Reservation, RunRow};
 use serde_json::{Map, Value as Json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{error::Error, server::Server};
+use crate::{error::Error, known::MAX_PACKED_BYTES, server::Server};
 
 /// A run to be made.
 pub(crate) struct Wanted<'a> {
@@ -118,17 +119,15 @@ impl Server {
             move |source| Error::Folder { path, source }
         };
         tokio::fs::create_dir_all(folder).await.map_err(failed(folder))?;
-        let mut archive = mirror.archive(commit, None).await?;
-        let mut file = tokio::fs::File::create(&packed).await.map_err(failed(&packed))?;
-        tokio::io::copy(&mut archive, &mut file).await.map_err(failed(&packed))?;
-        file.flush().await.map_err(failed(&packed))?;
-        archive.finish().await?;
+        let packed = match self.known().packed(mirror.folder(), commit) {
+            Some(bytes) => Packed::Here(bytes),
+            None => self.pack(mirror, commit, packed).await?,
+        };
         let unpacked = {
-            let (packed, whole) = (packed.clone(), whole.clone());
-            self.parts().tasks.spawn_blocking(move || unpack(&packed, &whole))
+            let whole = whole.clone();
+            self.parts().tasks.spawn_blocking(move || packed.unpack(&whole))
         };
         let unpacked = unpacked.await.map_err(|_| Error::Stopped)?;
-        let _is_of_no_use = tokio::fs::remove_file(&packed).await;
         unpacked.map_err(failed(&whole))?;
         let placed = tokio::fs::rename(&whole, target).await;
         if placed.is_err() {
@@ -136,6 +135,30 @@ impl Server {
         }
         // One that is there is complete, and of this commit: a run has but one.
         if target.exists() { Ok(()) } else { placed.map_err(failed(target)) }
+    }
+
+    /// The files of a commit as tar; a small one is remembered.
+    async fn pack(
+        &self,
+        mirror: &Mirror,
+        commit: &CommitId,
+        path: PathBuf,
+    ) -> Result<Packed, Error> {
+        let failed = |source| Error::Folder { path: path.display().to_string(), source };
+        let mut archive = mirror.archive(commit, None).await?;
+        let mut small = Vec::new();
+        let read = (&mut archive).take(MAX_PACKED_BYTES).read_to_end(&mut small).await;
+        if (read.map_err(failed)? as u64) < MAX_PACKED_BYTES {
+            archive.finish().await?;
+            self.known().put_packed(mirror.folder(), commit, small.clone());
+            return Ok(Packed::Here(small.into()));
+        }
+        let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
+        file.write_all(&small).await.map_err(failed)?;
+        tokio::io::copy(&mut archive, &mut file).await.map_err(failed)?;
+        file.flush().await.map_err(failed)?;
+        archive.finish().await?;
+        Ok(Packed::There(path))
     }
 }
 
@@ -154,11 +177,34 @@ fn inputs(wanted: &Wanted<'_>) -> Result<BTreeMap<String, Json>, Error> {
     typed(&given, &wanted.workflow.sealed.plan, missing).map_err(Error::Invalid)
 }
 
+/// A tar stream.
+enum Packed {
+    /// In memory.
+    Here(Arc<[u8]>),
+    /// In a file of its own, removed when it was unpacked.
+    There(PathBuf),
+}
+
+// === impl Packed ===
+
+impl Packed {
+    fn unpack(self, target: &Path) -> std::io::Result<()> {
+        match self {
+            Self::Here(bytes) => unpack(&*bytes, target),
+            Self::There(path) => {
+                let file = std::fs::File::open(&path);
+                let done = file.and_then(|file| unpack(std::io::BufReader::new(file), target));
+                let _is_of_no_use = std::fs::remove_file(&path);
+                done
+            }
+        }
+    }
+}
+
 /// Unpacks within a folder: entries that would lie outside, also through links, are errors.
-fn unpack(packed: &Path, target: &Path) -> std::io::Result<()> {
+fn unpack(packed: impl std::io::Read, target: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(target)?;
-    let file = std::io::BufReader::new(std::fs::File::open(packed)?);
-    let mut archive = tar::Archive::new(file);
+    let mut archive = tar::Archive::new(packed);
     archive.set_preserve_mtime(false);
     for entry in archive.entries()? {
         let mut entry = entry?;

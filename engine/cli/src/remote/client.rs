@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plue_api::records::RunRecord;
 use plue_plan::{Code, Diagnostic};
+use plue_runtime::Clock;
 use reqwest::{Method, Response, StatusCode, header, redirect::Policy};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
@@ -24,6 +25,11 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is no stream.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// How often it is asked again when it was asked too often.
+const PATIENCE: u32 = 5;
+/// If it wants to be left alone for longer, the command ends.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// A server.
 pub(super) struct Client {
@@ -173,7 +179,19 @@ impl Client {
             let body = serde_json::to_vec(body).map_err(|error| Failure::infrastructure(&error))?;
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
+        for _ in 0..PATIENCE {
+            let Some(request) = request.try_clone() else { break };
+            let response = request.send().await.map_err(|error| self.unreachable(error))?;
+            match later(&response) {
+                Some(wait) => Clock::real().sleep(wait).await,
+                None => return self.judged(response).await,
+            }
+        }
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        self.judged(response).await
+    }
+
+    async fn judged(&self, response: Response) -> Result<Response, Failure> {
         if response.status().is_success() {
             Ok(response)
         } else {
@@ -215,6 +233,13 @@ impl Client {
             }
         }
     }
+}
+
+/// How long a server that is asked too often wants to be left alone (RFC 6585 §4), if that is not long.
+fn later(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    let wait = Duration::from_secs(seconds);
+    (response.status() == StatusCode::TOO_MANY_REQUESTS && wait <= MAX_WAIT).then_some(wait)
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {

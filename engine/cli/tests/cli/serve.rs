@@ -31,6 +31,8 @@ pub(crate) struct Served {
     pub(crate) server: Child,
     pub(crate) address: String,
     pub(crate) token: String,
+    /// Another one, for whoever waits by asking: each token may ask only so often.
+    watcher: String,
 }
 
 impl Served {
@@ -42,12 +44,17 @@ impl Served {
         bench.git(&["remote", "add", "origin", bare]);
         bench.plue_reading(&["secret", "set", "TOKEN", "--global"], "hunter22hunter").ends(0);
         bench.plue(&["repo", "add", "acme/app", bare]).ends(0).tells(&["pushes to"]);
-        let token = bench.plue(&["token", "create", "--name", "test", "--role", "admin"]).ends(0);
+        let made = |name| {
+            let made = bench.plue(&["token", "create", "--name", name, "--role", "admin"]).ends(0);
+            made.stdout.trim().to_owned()
+        };
+        let (token, watcher) = (made("test"), made("watcher"));
         let mut served = Self {
             server: bench.command(&["--version"]).stdout(Stdio::null()).spawn().unwrap(),
             bench,
             address: String::new(),
-            token: token.stdout.trim().to_owned(),
+            token,
+            watcher,
         };
         served.server.wait().unwrap();
         served.serve();
@@ -67,12 +74,16 @@ impl Served {
 
     /// The answer to a request: status and body. A stream is read to its end.
     fn ask(&self, method: &str, path: &str, body: Option<&Json>) -> (u16, String) {
+        self.ask_as(&self.token, method, path, body)
+    }
+
+    fn ask_as(&self, token: &str, method: &str, path: &str, body: Option<&Json>) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let body = body.map(Json::to_string).unwrap_or_default();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            self.token,
+            token,
             body.len()
         );
         stream.write_all((head + &body).as_bytes()).unwrap();
@@ -86,7 +97,7 @@ impl Served {
 
     pub(crate) fn get(&self, path: &str) -> Json {
         let (status, body) = loop {
-            let (status, body) = self.ask("GET", path, None);
+            let (status, body) = self.ask_as(&self.watcher, "GET", path, None);
             // Whoever waits here asks again at once, more often than a server lets anybody.
             if status != 429 {
                 break (status, body);

@@ -154,6 +154,12 @@ impl Mirror {
     /// # Errors
     /// A malformed ref, or git's own.
     pub async fn resolve(&self, name: &str) -> Result<Option<CommitId>, GitError> {
+        // Branches lead to commits only, and a loose ref goes before a packed one.
+        if check_ref(name)?.starts_with("refs/heads/")
+            && let Some(commit) = loose(&self.folder, name)
+        {
+            return Ok(Some(commit));
+        }
         let name = format!("{}^{{commit}}", check_ref(name)?);
         self.rev_parse(&name).await
     }
@@ -163,7 +169,7 @@ impl Mirror {
     /// # Errors
     /// Git's own.
     pub async fn has(&self, commit: &CommitId) -> Result<bool, GitError> {
-        Ok(self.rev_parse(&format!("{commit}^{{commit}}")).await?.is_some())
+        Ok(self.is_kept(commit) || self.rev_parse(&format!("{commit}^{{commit}}")).await?.is_some())
     }
 
     /// Keeps a commit in the mirror whatever becomes of its branch.
@@ -171,6 +177,9 @@ impl Mirror {
     /// # Errors
     /// The commit is not there, or git's own.
     pub async fn keep(&self, commit: &CommitId) -> Result<(), GitError> {
+        if self.is_kept(commit) {
+            return Ok(());
+        }
         let _lock = self.lock().await?;
         let name = format!("{KEPT}{commit}");
         let args = ["--no-deref", name.as_str(), commit.as_str()];
@@ -187,6 +196,10 @@ impl Mirror {
         let name = format!("{KEPT}{commit}");
         Call::local(&self.folder).run("update-ref", &["-d", &name]).await?;
         Ok(())
+    }
+
+    fn is_kept(&self, commit: &CommitId) -> bool {
+        loose(&self.folder, &format!("{KEPT}{commit}")).is_some()
     }
 
     /// The first line of a commit's message and the rest, for skip markers.
@@ -218,4 +231,11 @@ impl Mirror {
         });
         locked.await.map_err(|_| GitError::Interrupted)?
     }
+}
+
+/// The commit in a loose ref of a repository's folder; `None` too where git keeps its refs otherwise, or the
+/// ref leads to another one: then it is git that has to be asked.
+pub(super) fn loose(folder: &Path, name: &str) -> Option<CommitId> {
+    let text = std::fs::read_to_string(folder.join(name)).ok()?;
+    CommitId::new(text.trim_end()).ok()
 }

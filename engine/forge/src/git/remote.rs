@@ -1,10 +1,14 @@
 //! Where a mirror is fetched from, and with which credential.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::git::error::GitError;
+use crate::git::{
+    commit_id::{CommitId, check_ref},
+    error::GitError,
+    mirror::loose,
+};
 
 /// The transports that a remote may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,16 @@ impl Remote {
     #[must_use]
     pub const fn is_local(&self) -> bool {
         matches!(self.transport, Transport::File)
+    }
+
+    /// The head of a branch, if that is a matter of looking: the repository is on this machine, and the
+    /// branch is in a file of its own.
+    #[must_use]
+    pub fn local_head(&self, branch: &str) -> Option<CommitId> {
+        let name = format!("refs/heads/{branch}");
+        let name = check_ref(&name).ok().filter(|_| self.is_local())?;
+        let folder = Path::new(self.url.strip_prefix("file://").unwrap_or(&self.url));
+        loose(folder, name).or_else(|| loose(&folder.join(".git"), name))
     }
 
     /// The only protocols that git may use for it.

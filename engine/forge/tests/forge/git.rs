@@ -305,6 +305,28 @@ async fn a_commit_that_no_branch_has_is_fetched_by_its_id() {
 }
 
 #[tokio::test]
+async fn the_head_of_a_branch_on_this_machine_is_read_where_git_keeps_it_in_a_file() {
+    let bench = Bench::new().await;
+    let first = bench.commit("a.txt", "1");
+    let (branch, local) = (bench.git(&["branch", "--show-current"]), bench.remote());
+    assert_eq!(local.local_head(branch.trim()), Some(first.clone()));
+    bench.fetch().await;
+    bench.mirror.keep(&first).await.unwrap();
+    let second = bench.commit("a.txt", "2");
+    assert_eq!(local.local_head(branch.trim()), Some(second.clone()));
+    let name = format!("refs/heads/{}", branch.trim());
+    assert_eq!(bench.mirror.resolve(&name).await.unwrap(), Some(first.clone()));
+    bench.fetch().await;
+    assert_eq!(bench.mirror.resolve(&name).await.unwrap(), Some(second.clone()));
+    assert!(bench.mirror.has(&first).await.unwrap());
+    bench.git(&["pack-refs", "--all", "--prune"]);
+    assert_eq!(local.local_head(branch.trim()), None);
+    for hostile in ["../heads/x", "", "a..b", "-x y"] {
+        assert_eq!(local.local_head(hostile), None, "{hostile:?}");
+    }
+}
+
+#[tokio::test]
 async fn fetches_at_the_same_time_wait_for_each_other() {
     let bench = Bench::new().await;
     for number in 0..5 {

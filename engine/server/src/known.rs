@@ -1,0 +1,110 @@
+//! Commits that were looked at lately: their tree as workflow files see it, and their files, packed.
+//!
+//! A commit never changes, so what is known of it stays true; many runs of one commit then cost no
+//! process of git. Must not answer for a mirror: whether a repository has a commit is asked there.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use plue_forge::git::CommitId;
+use plue_planner::CommitView;
+
+/// Trees at most; each may keep a `git cat-file` waiting.
+const MAX_VIEWS: usize = 8;
+/// Packed commits at most.
+const MAX_PACKED: usize = 16;
+/// A larger packed commit is not held in memory.
+pub(crate) const MAX_PACKED_BYTES: u64 = 2 * 1024 * 1024;
+
+/// A commit of a mirror, and what it is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The mirror.
+    pub(crate) folder: PathBuf,
+    /// The commit.
+    pub(crate) commit: CommitId,
+    /// The commit before it.
+    pub(crate) base: Option<String>,
+}
+
+/// What is known of commits.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    views: Mutex<Newest<Key, Arc<dyn CommitView>>>,
+    packed: Mutex<Newest<Key, Arc<[u8]>>>,
+}
+
+/// The newest last.
+#[derive(Debug)]
+struct Newest<K, V>(Vec<(K, V)>);
+
+// === impl Known ===
+
+impl Known {
+    pub(crate) fn view(&self, key: &Key) -> Option<Arc<dyn CommitView>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    }
+
+    pub(crate) fn put_view(&self, key: Key, view: Arc<dyn CommitView>) {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).put(key, view, MAX_VIEWS);
+    }
+
+    /// The files of a commit as tar.
+    pub(crate) fn packed(&self, folder: &Path, commit: &CommitId) -> Option<Arc<[u8]>> {
+        let key = Key { folder: folder.to_owned(), commit: commit.clone(), base: None };
+        self.packed.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+    }
+
+    pub(crate) fn put_packed(&self, folder: &Path, commit: &CommitId, bytes: Vec<u8>) {
+        let key = Key { folder: folder.to_owned(), commit: commit.clone(), base: None };
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        packed.put(key, bytes.into(), MAX_PACKED);
+    }
+}
+
+// === impl Newest ===
+
+impl<K, V> Default for Newest<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: PartialEq, V: Clone> Newest<K, V> {
+    fn get(&mut self, key: &K) -> Option<V> {
+        let at = self.0.iter().position(|(known, _)| known == key)?;
+        let found = self.0.remove(at);
+        let value = found.1.clone();
+        self.0.push(found);
+        Some(value)
+    }
+
+    fn put(&mut self, key: K, value: V, max: usize) {
+        self.0.retain(|(known, _)| *known != key);
+        if self.0.len() >= max {
+            self.0.remove(0);
+        }
+        self.0.push((key, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_asked_for_the_longest_goes_first() {
+        let mut newest = Newest::default();
+        for key in 0..3 {
+            newest.put(key, key, 3);
+        }
+        assert_eq!(newest.get(&0), Some(0));
+        newest.put(3, 3, 3);
+        assert_eq!(newest.get(&1), None);
+        assert_eq!([0, 2, 3].map(|key| newest.get(&key)), [Some(0), Some(2), Some(3)]);
+        newest.put(2, 20, 3);
+        assert_eq!((newest.get(&2), newest.get(&0)), (Some(20), Some(0)));
+    }
+}
