@@ -7,6 +7,7 @@ pub(crate) mod crates;
 mod error_pages;
 mod layers;
 mod markdown;
+mod migrations;
 mod owners;
 mod pairs;
 mod report;
@@ -30,6 +31,7 @@ const RULES: &[Rule] = &[
     crates::check,
     layers::check,
     markdown::check,
+    migrations::check,
     pairs::check,
     test_share::check,
     owners::check,

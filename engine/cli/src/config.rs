@@ -58,6 +58,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Calls of the engine itself.
     pub calls: CallsConfig,
+    /// An object store for larger content.
+    pub objects: ObjectsConfig,
     /// The evaluator.
     pub evaluator: EvaluatorConfig,
     /// The runners.
@@ -96,6 +98,26 @@ pub struct CacheConfig {
 pub struct CallsConfig {
     /// Where `call` steps may go beside public addresses: hosts, addresses, networks.
     pub allow: Vec<String>,
+}
+
+/// `[objects]`. Keys are in files, so that no configuration that is shown holds one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectsConfig {
+    /// `s3://BUCKET/PREFIX`; absent: larger content lies in the state directory.
+    pub url: Option<String>,
+    /// Address of the store; absent: that of AWS.
+    pub endpoint: Option<String>,
+    /// Its region; absent: `us-east-1`.
+    pub region: Option<String>,
+    /// File with the name of the key; absent, with the other: what the machine is given by its cloud.
+    pub access_key_file: Option<PathBuf>,
+    /// File with the key.
+    pub secret_key_file: Option<PathBuf>,
+    /// Whether the address may be without TLS.
+    pub allow_http: bool,
+    /// Whether logs of ended attempts go there too.
+    pub logs: bool,
 }
 
 /// `[evaluator]`
@@ -189,6 +211,7 @@ impl Config {
                 retention: DurationText::new("30d"),
             },
             calls: CallsConfig { allow: Vec::new() },
+            objects: ObjectsConfig::default(),
             evaluator: EvaluatorConfig { binary: None, allow_missing: Vec::new() },
             runner: RunnerConfig {
                 binary: None,

@@ -13,7 +13,10 @@ use plue_executor::{
 use plue_plan::DurationText;
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Tasks};
-use plue_store::{Durability, Store, StoreOptions};
+use plue_store::{
+    Durability, Store, StoreOptions,
+    blob::{Bucket, BucketOptions},
+};
 
 use crate::{
     app::App,
@@ -50,7 +53,9 @@ pub async fn open_store(app: &App) -> Result<Store, Failure> {
 pub async fn open_store_for(app: &App, durability: Durability) -> Result<Store, Failure> {
     let state = &app.loaded.config.state_dir;
     make_private(state).map_err(|source| Failure::state_dir(state, &source))?;
-    Store::open(options(app).durability(durability)).await.map_err(|error| from_store(&error))
+    let bucket = bucket(app)?;
+    let store = Store::open(options(app).durability(durability)).await;
+    Ok(shelved(store.map_err(|error| from_store(&error))?, bucket))
 }
 
 /// Opens a database that exists, only to read.
@@ -62,7 +67,59 @@ pub async fn open_existing(app: &App) -> Result<Store, Failure> {
         return Err(Failure::not_found("nothing has run here yet")
             .hint(format!("the state directory is {}", app.loaded.config.state_dir.display())));
     }
-    Store::open(options(app).existing()).await.map_err(|error| from_store(&error))
+    let bucket = bucket(app)?;
+    let store = Store::open(options(app).existing()).await;
+    Ok(shelved(store.map_err(|error| from_store(&error))?, bucket))
+}
+
+fn shelved(store: Store, bucket: Option<Bucket>) -> Store {
+    match bucket {
+        Some(bucket) => store.with_shelf(Arc::new(bucket)),
+        None => store,
+    }
+}
+
+/// The object store of the configuration, if it names one. Nothing is asked of it yet.
+///
+/// # Errors
+/// The configuration does not fit, or a file of a key cannot be read.
+pub fn bucket(app: &App) -> Result<Option<Bucket>, Failure> {
+    let config = &app.loaded.config.objects;
+    let refused = |key: &str, why: &str| {
+        let message = format!("objects.{key}: {why}");
+        let diagnostic = plue_plan::Diagnostic::error(crate::failure::codes::CONFIG, message);
+        Failure::new(Exit::Usage, diagnostic)
+    };
+    let Some(url) = &config.url else {
+        return if config.logs {
+            Err(refused("logs", "there is no objects.url"))
+        } else {
+            Ok(None)
+        };
+    };
+    let mut options = BucketOptions::parse(url).map_err(|why| refused("url", &why))?;
+    options.endpoint.clone_from(&config.endpoint);
+    options.allow_http = config.allow_http;
+    if let Some(region) = &config.region {
+        options.region.clone_from(region);
+    }
+    if config.endpoint.as_ref().is_some_and(|at| at.starts_with("http://")) && !config.allow_http {
+        return Err(refused("endpoint", "it is without TLS; objects.allow_http permits that"));
+    }
+    let read = |key: &str, path: &std::path::Path| {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| refused(key, &format!("{}: {error}", path.display())))?;
+        Ok(text.trim().to_owned())
+    };
+    options.keys = match (&config.access_key_file, &config.secret_key_file) {
+        (Some(name), Some(key)) => {
+            Some((read("access_key_file", name)?, read("secret_key_file", key)?))
+        }
+        (None, None) => None,
+        (Some(_), None) => return Err(refused("secret_key_file", "it is missing")),
+        (None, Some(_)) => return Err(refused("access_key_file", "it is missing")),
+    };
+    Bucket::new(options).map(Some).map_err(|error| refused("url", &error.to_string()))
 }
 
 /// The database and, in the state directory, its larger blobs.
@@ -93,7 +150,8 @@ pub fn serving_engine(
     (lease, kept): (Duration, usize),
 ) -> Result<Engine, Failure> {
     let (options, pool) = engine_parts(app, &store, tasks)?;
-    let options = Options { lease, hand_over: true, ..options };
+    let workspaces = Some(app.loaded.config.state_dir.join("workspaces"));
+    let options = Options { lease, hand_over: true, workspaces, ..options };
     let (pool, clock) = (pool.keeping(kept), Clock::real());
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
@@ -154,5 +212,6 @@ pub fn keep(app: &App) -> Result<Keep, Failure> {
         artifacts: read(&config.artifacts.retention)?,
         caches: read(&config.cache.retention)?,
         cache_quota: config.cache.quota_bytes,
+        logs_on_shelf: config.objects.logs,
     })
 }

@@ -232,6 +232,7 @@ impl Driver {
             run: row.id.clone(),
             message: error.to_string(),
         };
+        let origin = origin.placed(shared.options.workspaces.as_deref());
         let looked = shared.clock.mark();
         let time = Steady::new(shared.clock, last);
         let mut outage = Outage::default();

@@ -55,6 +55,8 @@ pub struct Options {
     pub hand_over: bool,
     /// Finds workflows by name, for child runs; without it, only plans that steps put out can run.
     pub workflows: Option<Arc<dyn Workflows>>,
+    /// Of a server: where workspaces lie on this machine, wherever the server had them that made a run.
+    pub workspaces: Option<PathBuf>,
 }
 
 impl Options {
@@ -73,6 +75,7 @@ impl Options {
             lease: Duration::from_secs(15),
             hand_over: false,
             workflows: None,
+            workspaces: None,
         }
     }
 }
@@ -332,6 +335,17 @@ impl Engine {
         restored
     }
 
+    /// Puts what the steps of a run changed on top of the files that it began with, in a folder that has
+    /// those: for a run whose workspace was on a machine that is gone. `false`: that cannot be known, and
+    /// the folder is of no use.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; a file cannot be written.
+    pub async fn rebuild(&self, run: &RunId, workspace: &Path) -> Result<bool, Error> {
+        let Shared { options, store, .. } = &*self.0;
+        Ok(options.checkpoints && checkpoint::rebuild(store, run, workspace).await?)
+    }
+
     async fn restore_held(
         &self,
         run: &RunId,
@@ -348,7 +362,8 @@ impl Engine {
             plue_flow::Fact::RunReopened { steps, .. } => Some(steps),
             _ => None,
         });
-        let place = (&shared.store, loaded.origin.workspace.as_path());
+        let origin = loaded.origin.placed(shared.options.workspaces.as_deref());
+        let place = (&shared.store, origin.workspace.as_path());
         let again = reopened.unwrap_or_default();
         checkpoint::restore(place, (run, &again), (on_conflict, aside)).await
     }

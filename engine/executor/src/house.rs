@@ -1,4 +1,4 @@
-//! Keeping house: logs of what ended are packed, and what is older than the operator keeps is deleted.
+//! Keeping house: logs of what ended are packed and perhaps moved to the shelf, and what is older than the operator keeps is deleted.
 //!
 //! Several engines may do it at once on one database. Must not delete what a run that has not ended
 //! needs.
@@ -25,12 +25,19 @@ pub struct Keep {
     pub caches: Duration,
     /// Bytes of all caches together.
     pub cache_quota: u64,
+    /// Whether packed logs go to the shelf.
+    pub logs_on_shelf: bool,
 }
 
 /// Keeps house once. That a part of it fails is a line in the log: the next time does it.
 pub async fn keep_house(store: &Store, keep: &Keep, now: Timestamp) {
     if let Err(error) = pack(store).await {
         tracing::warn!(%error, "logs not packed");
+    }
+    if keep.logs_on_shelf
+        && let Err(error) = shelve(store).await
+    {
+        tracing::warn!(%error, "logs stay in the database for now");
     }
     if let Err(error) = sweep(store, keep, now).await {
         tracing::warn!(%error, "old content not removed");
@@ -58,6 +65,22 @@ async fn sweep(store: &Store, keep: &Keep, now: Timestamp) -> Result<(), plue_st
         store.collect_blobs(before).await?;
     }
     Ok(())
+}
+
+/// One that cannot be moved keeps no other from it.
+async fn shelve(store: &Store) -> Result<(), plue_store::Error> {
+    let mut failed = Ok(());
+    for attempt in store.unshelved(MAX_PACKED).await? {
+        if let Err(error) = store.shelve_log(&attempt).await {
+            tracing::debug!(%attempt, %error, "this log stays in the database for now");
+            let is_shelf = matches!(error, plue_store::Error::Shelf(_));
+            failed = Err(error);
+            if is_shelf {
+                break;
+            }
+        }
+    }
+    failed
 }
 
 async fn pack(store: &Store) -> Result<(), plue_store::Error> {

@@ -23,6 +23,6 @@ pub use crate::{
     driver::{Canceller, RunHandle},
     engine::{Engine, Options, Taken},
     error::Error,
-    loaded::{Loaded, Origin},
+    loaded::{Loaded, Origin, placed},
     submit::Submission,
 };

@@ -1,6 +1,10 @@
 //! A run read from the store: its row, its plan, and its journal folded.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use plue_flow::{Fact, Run};
@@ -51,7 +55,33 @@ pub struct Loaded {
 
 // === impl Origin ===
 
+/// Characters of a run's id.
+const ID_LENGTH: usize = 26;
+
+/// Where a workspace lies on this machine. One that a server made, `…/workspaces/RUN`, is below the folder
+/// of workspaces of whichever server drives the run; any other is where it is.
+#[must_use]
+pub fn placed(workspace: &Path, workspaces: Option<&Path>) -> PathBuf {
+    let name = workspace.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_id = name.len() == ID_LENGTH && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let folder = workspace.parent().and_then(Path::file_name);
+    match workspaces {
+        Some(here) if is_id && folder == Some(OsStr::new("workspaces")) => here.join(name),
+        Some(_) | None => workspace.to_owned(),
+    }
+}
+
 impl Origin {
+    /// The same, with its folders on this machine: see [`placed`].
+    #[must_use]
+    pub fn placed(self, workspaces: Option<&Path>) -> Self {
+        Self {
+            workspace: placed(&self.workspace, workspaces),
+            repository: placed(&self.repository, workspaces),
+            ..self
+        }
+    }
+
     /// A run in this directory that has neither a source nor a parent.
     #[must_use]
     pub fn at(workspace: PathBuf) -> Self {

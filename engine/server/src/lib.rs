@@ -10,6 +10,7 @@ pub mod commands;
 pub mod drive;
 pub mod error;
 mod feedback;
+mod files;
 pub mod intake;
 mod known;
 pub mod listen;

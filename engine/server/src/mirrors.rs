@@ -70,6 +70,12 @@ impl Server {
             self.complete(repo, &mirror, &commit).await?;
             return Ok((mirror, commit));
         }
+        // Of no branch: that of a pull request, which was fetched on another machine.
+        let by_id = Want { commits: vec![commit.clone()], ..Want::default() };
+        let fetched = mirror.fetch(&self.remote(repo).await?, &by_id).await;
+        if fetched.is_ok() && mirror.has(&commit).await? {
+            return Ok((mirror, commit));
+        }
         Err(Error::NotFound(format!("{} has no commit {sha} any more", repo.name)))
     }
 

@@ -42,14 +42,14 @@ impl Server {
         let repo = self.store().repo(name).await.map_err(|error| failed(error.into()))?;
         let repo = repo
             .ok_or_else(|| CommandError::Conflict(format!("`{name}` is not watched any more")))?;
-        let mirror = self.mirror(&repo).await.map_err(failed)?;
-        if !mirror.has(&sha).await.map_err(|error| failed(error.into()))? {
-            return Err(CommandError::Conflict(format!("the commit {} is gone", sha.as_str())));
-        }
-        self.complete(&repo, &mirror, &sha).await.map_err(failed)?;
+        let (mirror, sha) = match self.mirror_with(&repo, sha.as_str()).await {
+            Ok(found) => found,
+            Err(Error::NotFound(why)) => return Err(CommandError::Conflict(why)),
+            Err(error) => return Err(failed(error)),
+        };
         mirror.keep(&sha).await.map_err(|error| failed(error.into()))?;
         let workspace = self.folder("workspaces").map_err(failed)?.join(id.as_str());
-        self.unpack(&mirror, &sha, &workspace).await.map_err(failed)?;
+        let kept = self.unpack(&mirror, &sha, &workspace).await.map_err(failed)?;
         let plan = SealedPlan::seal((*loaded.plan).clone())
             .map_err(|problem| CommandError::Invalid(vec![problem]))?;
         let unreadable = |error: serde_json::Error| CommandError::Unavailable(error.to_string());
@@ -67,7 +67,8 @@ impl Server {
             only: Vec::new(),
         };
         let made = self.parts().engine.submit_as(id, submission).await;
-        made.map(drop).map_err(|error| failed(error.into()))
+        let run = made.map_err(|error| failed(error.into()))?;
+        self.keep_files(&run, kept).await.map_err(failed)
     }
 
     /// Keeps an answer to an approval; texts are read by the type that its field has.

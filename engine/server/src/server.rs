@@ -32,6 +32,8 @@ pub struct Options {
     pub keep: Keep,
     /// Address of this server for people, as forges link to it; none: they get no links.
     pub public_url: Option<String>,
+    /// Whether the files that runs begin with go to the shelf, for engines of other machines.
+    pub share_files: bool,
 }
 
 /// What a server is made of.

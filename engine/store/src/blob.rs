@@ -4,15 +4,20 @@
 //! time after it was used last (see `collect`). Must not know what is in a blob, except for the
 //! sweep, which must find the blobs that a list of changes names.
 
+mod bucket;
 mod collect;
+mod copy;
 mod folder;
+mod reader;
 mod rows;
 mod shelf;
 mod writer;
 
 pub use self::{
+    bucket::{Bucket, BucketOptions},
     collect::Collected,
     folder::Folder,
+    reader::BlobReader,
     rows::BlobStat,
     shelf::{Draft, Shelf, ShelfError, ShelfFuture},
     writer::BlobWriter,

@@ -67,10 +67,10 @@ pub enum Error {
     #[error("runner {0} is unknown, or not the process it was")]
     UnknownRunner(plue_plan::RunnerId),
     /// Larger blobs cannot be read or written.
-    #[error("the folder of blobs cannot be used")]
+    #[error("the place of larger blobs cannot be used")]
     Shelf(#[source] std::io::Error),
     /// There is no place for larger blobs.
-    #[error("this database has no folder for blobs")]
+    #[error("this database has no place for larger blobs")]
     NoShelf,
     /// Anything else that the database said.
     #[error("the database refused a statement")]
@@ -144,9 +144,12 @@ impl Error {
             Self::BadUrl(_) => "write `sqlite:PATH` or `postgres://USER@HOST/NAME`",
             Self::UnknownRunner(_) => "stop that runner; a new one is started when work waits",
             Self::Shelf(_) => {
-                "make the folder `blobs` of the state directory writable, or free some space"
+                "make the folder `blobs` of the state directory writable, or free some space; with an object \
+                 store, `plue doctor` tells what is wrong"
             }
-            Self::NoShelf => "name a state directory that all engines of the database share",
+            Self::NoShelf => {
+                "name a state directory that all engines of the database share, or an object store"
+            }
             Self::Closed | Self::Lost(_) | Self::Raced | Self::Sql(_) => {
                 "run the command again; runs go on where they stopped"
             }

@@ -8,6 +8,7 @@ mod cache;
 mod checkpoint;
 mod pure;
 mod record;
+mod workspace;
 
 pub use self::{
     artifact::ArtifactRow,

@@ -9,6 +9,7 @@ mod block;
 mod compact;
 mod read;
 mod search;
+mod shelve;
 
 use std::{ops::Range, str::FromStr};
 

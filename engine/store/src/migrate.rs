@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations![
     8 "0008_sessions",
     9 "0009_feedback",
     10 "0010_forks",
+    13 "0013_shelf",
 ];
 
 /// The schema version that this program makes and knows.

@@ -303,7 +303,31 @@ impl Store {
         let cells = |row: &Row| {
             table.columns.iter().enumerate().map(|(at, (_, kind))| cell(row, at, *kind)).collect()
         };
-        rows.iter().map(cells).collect()
+        let mut rows = rows.iter().map(cells).collect::<Result<Vec<_>, Error>>()?;
+        if table.name == "log_chunk" {
+            self.fill(table, &mut rows).await?;
+        }
+        Ok(rows)
+    }
+
+    /// Logs leave with their bytes, wherever those lie.
+    async fn fill(&self, table: &Table, rows: &mut [Vec<Cell>]) -> Result<(), Error> {
+        let column = |name: &str| table.columns().position(|column| column == name);
+        let (Some(stream), Some(data)) = (column("stream"), column("data")) else { return Ok(()) };
+        let held = rows.iter().map(|row| {
+            let bytes = match row.get(data) {
+                Some(Cell::Bytes(bytes)) => bytes.clone(),
+                Some(Cell::Null | Cell::Int(_) | Cell::Text(_)) | None => Vec::new(),
+            };
+            (row.get(stream) == Some(&Cell::Text(crate::log::BLOCK.to_owned())), bytes)
+        });
+        let fetched = self.fetched(held.collect()).await?;
+        for (row, bytes) in rows.iter_mut().zip(fetched) {
+            if let Some(cell) = row.get_mut(data) {
+                *cell = Cell::Bytes(bytes);
+            }
+        }
+        Ok(())
     }
 
     /// Inserts rows of a run that is being imported. The row of the run itself begins the import.

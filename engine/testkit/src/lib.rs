@@ -7,4 +7,6 @@
 )]
 
 pub mod faults;
+#[cfg(feature = "objects")]
+pub mod objects;
 pub mod postgres;

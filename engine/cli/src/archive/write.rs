@@ -117,15 +117,11 @@ impl Archive {
         if self.entries.contains_key(&name) {
             return Ok(true);
         }
-        let Some(stat) = store.blob_stat(blob).await? else { return Ok(false) };
+        let Some(mut reader) = store.blob_reader(blob).await? else { return Ok(false) };
         // Through a file without a name, so that its size is known and memory is not needed.
         let mut spool = spool()?;
         let mut size = 0;
-        while size < stat.size {
-            let part = store.read_blob(blob, size, PART_BYTES).await?.unwrap_or_default();
-            if part.is_empty() {
-                return Ok(false);
-            }
+        while let Some(part) = reader.next(PART_BYTES).await? {
             size += part.len() as u64;
             spool.write_all(&part)?;
         }

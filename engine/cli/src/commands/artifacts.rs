@@ -154,14 +154,9 @@ async fn copy(store: &Store, record: &ArtifactRecord, write: Write<'_>) -> Resul
     if record.expired_at.is_some() {
         return Err(gone(record));
     }
-    let mut offset = 0;
-    while offset < record.bytes {
-        let part = store.read_blob(&blob, offset, MAX_PART_BYTES).await;
-        let part = part.map_err(|error| from_store(&error))?.unwrap_or_default();
-        if part.is_empty() {
-            return Err(gone(record));
-        }
-        offset += part.len() as u64;
+    let reader = store.blob_reader(&blob).await.map_err(|error| from_store(&error))?;
+    let mut reader = reader.ok_or_else(|| gone(record))?;
+    while let Some(part) = reader.next(MAX_PART_BYTES).await.map_err(|error| from_store(&error))? {
         write(&part)?;
     }
     Ok(())

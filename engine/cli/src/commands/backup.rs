@@ -38,10 +38,14 @@ pub(super) fn run(args: &BackupArgs, app: &App) -> Outcome {
     let beside = args.file.parent().filter(|path| !path.as_os_str().is_empty());
     let folder = tempfile::tempdir_in(beside.unwrap_or_else(|| Path::new("."))).map_err(io)?;
     let (database, name) = wiring::block_on(copied(folder.path(), app))?;
+    let blobs = match &app.loaded.config.objects.url {
+        Some(_) => folder.path().join("blobs"),
+        None => blobs(app),
+    };
     let head = backup::head(name, Clock::real().now().to_string());
     let draft = folder.path().join("backup");
     let file = private(&draft).map_err(io)?;
-    backup::write(file, &head, &database, &blobs(app)).map_err(io)?;
+    backup::write(file, &head, &database, &blobs).map_err(io)?;
     std::fs::rename(&draft, &args.file).map_err(io)?;
     if app.verbosity >= 0 {
         output::say(&format!("everything is in {}", args.file.display()));
@@ -54,12 +58,19 @@ async fn copied(folder: &Path, app: &App) -> Result<(PathBuf, &'static str), Fai
     let store = wiring::open_existing(app).await?;
     let copy = folder.join(backup::SQLITE);
     let text = copy.to_str().ok_or_else(|| Failure::usage("the path is not UTF-8"))?;
-    if store.copy_to(text).await.map_err(|error| from_store(&error))? {
-        return Ok((copy, backup::SQLITE));
+    let copied = if store.copy_to(text).await.map_err(|error| from_store(&error))? {
+        (copy, backup::SQLITE)
+    } else {
+        let dump = folder.join(backup::POSTGRES);
+        backup::postgres::dump(&app.loaded.database_url(), &dump)?;
+        (dump, backup::POSTGRES)
+    };
+    if app.loaded.config.objects.url.is_some() {
+        // Behind the database: what it names is still there.
+        let all = store.copy_blobs_to(&folder.join("blobs")).await;
+        all.map_err(|error| from_store(&error))?;
     }
-    let dump = folder.join(backup::POSTGRES);
-    backup::postgres::dump(&app.loaded.database_url(), &dump)?;
-    Ok((dump, backup::POSTGRES))
+    Ok(copied)
 }
 
 pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
@@ -75,24 +86,36 @@ pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
             .hint("set `database` (PLUE_DATABASE) to one of the same kind")
     };
     let file = wiring::options(app).file();
+    let elsewhere = wiring::bucket(app)?.is_some();
     match (head.database.as_str(), file) {
         (backup::SQLITE, Some(file)) => {
             if file.exists() {
                 return Err(Failure::usage(format!("{} is there already", file.display()))
                     .hint("restore into a new --state-dir; nothing is overwritten"));
             }
-            backup::place_blobs(folder.path(), &blobs(app)).map_err(io)?;
+            if !elsewhere {
+                backup::place_blobs(folder.path(), &blobs(app)).map_err(io)?;
+            }
             std::fs::rename(&database, &file).map_err(io)?;
         }
         (backup::POSTGRES, None) => {
-            backup::place_blobs(folder.path(), &blobs(app)).map_err(io)?;
+            if !elsewhere {
+                backup::place_blobs(folder.path(), &blobs(app)).map_err(io)?;
+            }
             backup::postgres::restore(&app.loaded.database_url(), &database)?;
         }
         (backup::SQLITE, None) => return Err(other("SQLite")),
         (_, _) => return Err(other("Postgres")),
     }
     // Of an older plue: migrated now.
-    wiring::block_on(async { wiring::open_store(app).await.map(drop) })?;
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        if elsewhere {
+            let placed = store.place_blobs_from(&folder.path().join("blobs")).await;
+            placed.map_err(|error| from_store(&error))?;
+        }
+        Ok(())
+    })?;
     if app.verbosity >= 0 {
         output::say(&format!("restored what was kept at {}", head.made_at));
     }

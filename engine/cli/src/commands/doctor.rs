@@ -26,6 +26,7 @@ pub(super) fn run(args: &DoctorArgs, app: &App) -> Outcome {
             tools::python(),
             tools::runner(app),
         ];
+        checks.extend(place::objects(app).await);
         checks.extend(jail::evaluator(app));
         let healthy = checks.iter().all(|check| check.level != Level::Fail);
         let document = Doctor { schema_version: SCHEMA_VERSION, healthy, checks };

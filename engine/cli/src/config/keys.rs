@@ -26,6 +26,8 @@ pub enum Kind {
     Integer,
     /// Texts, in a variable separated by commas.
     List,
+    /// `true` or `false`.
+    Switch,
 }
 
 /// All keys.
@@ -43,6 +45,13 @@ pub const KEYS: &[Key] = &[
     key("cache.quota_bytes", "PLUE_CACHE_QUOTA_BYTES", Kind::Integer, false),
     key("cache.retention", "PLUE_CACHE_RETENTION", Kind::Text, false),
     key("calls.allow", "PLUE_CALLS_ALLOW", Kind::List, false),
+    key("objects.url", "PLUE_OBJECTS_URL", Kind::Text, false),
+    key("objects.endpoint", "PLUE_OBJECTS_ENDPOINT", Kind::Text, false),
+    key("objects.region", "PLUE_OBJECTS_REGION", Kind::Text, false),
+    key("objects.access_key_file", "PLUE_OBJECTS_ACCESS_KEY_FILE", Kind::Text, false),
+    key("objects.secret_key_file", "PLUE_OBJECTS_SECRET_KEY_FILE", Kind::Text, false),
+    key("objects.allow_http", "PLUE_OBJECTS_ALLOW_HTTP", Kind::Switch, false),
+    key("objects.logs", "PLUE_OBJECTS_LOGS", Kind::Switch, false),
     key("evaluator.binary", "PLUE_EVALUATOR_BINARY", Kind::Text, false),
     key("evaluator.allow_missing", "PLUE_EVALUATOR_ALLOW_MISSING", Kind::List, false),
     key("runner.binary", "PLUE_RUNNER_BINARY", Kind::Text, false),
@@ -71,6 +80,7 @@ impl Kind {
         match self {
             Self::Text => Some(Value::String(text.to_owned())),
             Self::Integer => text.parse().ok().map(Value::Integer),
+            Self::Switch => text.parse().ok().map(Value::Boolean),
             Self::List => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
@@ -85,6 +95,7 @@ impl fmt::Display for Kind {
             Self::Text => "text",
             Self::Integer => "a whole number",
             Self::List => "texts separated by commas",
+            Self::Switch => "true or false",
         })
     }
 }

@@ -13,7 +13,7 @@ use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_runtime::Clock;
 use plue_store::{RunFilter, RunRow, Store, StoreOptions};
-use plue_testkit::{faults::violations, postgres::own::OwnServer};
+use plue_testkit::{faults::violations, objects::Objects, postgres::own::OwnServer};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::{Bench, until};
@@ -32,6 +32,10 @@ pub(crate) struct Fleet {
     token: String,
     /// Flags of each server beside the usual ones.
     flags: Vec<String>,
+    /// What each command has in its environment beside the usual.
+    settings: Vec<(&'static str, String)>,
+    /// Whether each server is on a machine of its own: nothing is common but the database.
+    apart: bool,
 }
 
 struct Engine {
@@ -51,6 +55,8 @@ impl Fleet {
             engines: (0..ENGINES).map(|_| None).collect(),
             token: String::new(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            settings: Vec::new(),
+            apart: false,
         };
         let bare = fleet.bare();
         let bare = bare.to_str().unwrap();
@@ -63,6 +69,19 @@ impl Fleet {
         fleet
     }
 
+    /// Servers on machines of their own, with an object store for what is common.
+    pub(crate) fn apart(source: &str, flags: &[&str], objects: &Objects) -> Self {
+        let mut fleet = Self::new(source, flags);
+        fleet.settings = objects.settings(&fleet.bench.home());
+        fleet.apart = true;
+        fleet
+    }
+
+    /// The state directory of a server.
+    pub(crate) fn state(&self, n: usize) -> PathBuf {
+        if self.apart { self.bench.home().join(format!("machine{n}")) } else { self.bench.state() }
+    }
+
     fn bare(&self) -> PathBuf {
         self.bench.home().join("app.git")
     }
@@ -70,6 +89,7 @@ impl Fleet {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.bench.command(args);
         command.env("PLUE_DATABASE", self.postgres.url());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -101,6 +121,7 @@ impl Fleet {
             let log = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
             let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
             command.args(&self.flags).env("PLUE_LOG", "info");
+            command.arg("--state-dir").arg(self.state(n));
             let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
             let mut line = String::new();
             BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -236,8 +257,11 @@ impl Fleet {
         }
         assert_eq!(store.engines().await.unwrap(), [], "engines that ended in order");
         assert_eq!(store.runners(None).await.unwrap(), [], "runners are left");
-        let left: Vec<_> = fs::read_dir(self.bench.state().join("runners")).unwrap().collect();
-        assert!(left.is_empty(), "{left:?}");
+        for n in 0..ENGINES {
+            let runners = fs::read_dir(self.state(n).join("runners"));
+            let left: Vec<_> = runners.into_iter().flatten().collect();
+            assert!(left.is_empty(), "{n}: {left:?}");
+        }
         store.close().await;
         runs
     }

@@ -20,8 +20,12 @@ mod logs;
 #[cfg(test)]
 mod loops;
 #[cfg(test)]
+mod machines;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod points;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod shelving;

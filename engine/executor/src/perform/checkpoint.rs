@@ -3,7 +3,10 @@
 //! The workspace of a local run is a person's own working tree. So only what those steps changed is put
 //! back, and only if nobody has changed it since; see docs/decisions/0016. Must not touch anything else.
 
+mod rebuild;
 mod target;
+
+pub(crate) use self::rebuild::rebuild;
 
 use std::{
     collections::BTreeSet,
@@ -235,13 +238,12 @@ async fn put_back(
 /// A file of a checkpoint, which is never large.
 async fn read_whole(store: &Store, blob: &BlobHash) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
-    loop {
-        let part = store.read_blob(blob, content.len() as u64, MAX_PART_BYTES).await?;
-        match part {
-            Some(part) if !part.is_empty() => content.extend(part),
-            Some(_) | None => return Ok(content),
+    if let Some(mut reader) = store.blob_reader(blob).await? {
+        while let Some(part) = reader.next(MAX_PART_BYTES).await? {
+            content.extend(part);
         }
     }
+    Ok(content)
 }
 
 /// Writes down what was put back, so that the next time starts from there.

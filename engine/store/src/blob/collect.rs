@@ -87,6 +87,8 @@ impl Store {
         for text in [
             "SELECT DISTINCT hash FROM artifact WHERE expired_at IS NULL",
             "SELECT DISTINCT archive FROM cache_entry WHERE archive IS NOT NULL",
+            "SELECT DISTINCT blob FROM log_shelf WHERE blob IS NOT NULL",
+            "SELECT DISTINCT blob FROM run_workspace",
         ] {
             for row in self.read(Statement::new(text, Vec::new())).await? {
                 found.extend(row.text(0)?.parse::<BlobHash>().ok());

@@ -91,6 +91,11 @@ impl Store {
         most: usize,
     ) -> Result<Option<Vec<u8>>, Error> {
         let Some(stat) = self.blob_stat(blob).await? else { return Ok(None) };
+        let there = usize::try_from(stat.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let most = most.min(there);
+        if most == 0 {
+            return Ok(Some(Vec::new()));
+        }
         if let Some(file) = stat.file {
             return self.shelf()?.read(&file, offset, most).await.map(Some).map_err(Error::Shelf);
         }

@@ -30,6 +30,6 @@ pub trait Draft: fmt::Debug + Send + Sync {
     /// Appends bytes.
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> ShelfFuture<'a, ()>;
 
-    /// Makes it durable under a new name that begins with `hash`.
+    /// Makes it durable under a new name; `hash` is that of the content.
     fn finish(self: Box<Self>, hash: String) -> ShelfFuture<'static, String>;
 }

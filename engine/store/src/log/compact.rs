@@ -163,6 +163,7 @@ impl Op for Finish {
             "UPDATE attempt SET to_pack = 0 WHERE id = $1",
             vec![self.0.as_str().into()],
         ));
+        tx.write(super::shelve::packed(&self.0));
         Ok(())
     }
 

@@ -186,10 +186,12 @@ impl Store {
         );
         let args = vec![attempt.as_str().into(), Arg::count(after)];
         let found = self.read(Statement::new(text, args)).await?;
+        let data = found.iter().map(|row| Ok((row.text(2)? == BLOCK, row.bytes(5)?)));
+        let data = self.fetched(data.collect::<Result<_, Error>>()?).await?;
         let mut pieces = Vec::with_capacity(found.len());
-        for row in &found {
+        for (row, bytes) in found.iter().zip(data) {
             // A block may begin with events that the reader has had.
-            pieces.extend(unpack(row)?.into_iter().filter(|piece| piece.seq > after));
+            pieces.extend(unpack(row, bytes)?.into_iter().filter(|piece| piece.seq > after));
         }
         let more = found.len() == rows;
         let last = found.last().filter(|_| more).map(|row| row.count(0)).transpose()?;
@@ -198,9 +200,8 @@ impl Store {
 }
 
 /// The pieces of a row.
-fn unpack(row: &Row) -> Result<Vec<LogPiece>, Error> {
+fn unpack(row: &Row, bytes: Vec<u8>) -> Result<Vec<LogPiece>, Error> {
     let (stream, first_byte, first_line) = (row.text(2)?, row.count(3)?, row.count(4)?);
-    let bytes = row.bytes(5)?;
     if stream == BLOCK {
         return block::unpack(&bytes, first_byte, first_line);
     }

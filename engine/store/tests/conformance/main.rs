@@ -19,6 +19,8 @@ mod derived;
 #[cfg(test)]
 mod drives;
 #[cfg(test)]
+mod expand;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod forks;
@@ -28,6 +30,8 @@ mod keep;
 mod limits;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod objects;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

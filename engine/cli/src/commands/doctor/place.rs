@@ -84,6 +84,30 @@ pub(super) async fn database(app: &App) -> Check {
     }
 }
 
+/// Whether the object store takes, gives and removes an object; nothing if there is none.
+pub(super) async fn objects(app: &App) -> Option<Check> {
+    let what = "object store";
+    let url = app.loaded.config.objects.url.clone()?;
+    let how = "wrote, read, listed and removed an object";
+    let checked = match wiring::bucket(app) {
+        Ok(Some(bucket)) => bucket.check().await.map_err(|error| error.to_string()),
+        Ok(None) => return None,
+        Err(failure) => {
+            let first = failure.diagnostics.into_iter().next();
+            Err(first.map_or_else(String::new, |one| one.message))
+        }
+    };
+    Some(match checked {
+        Ok(()) => Check::ok(what, url, how),
+        Err(error) => Check::fail(
+            what,
+            format!("{url}: {error}"),
+            how,
+            "look at `objects` in config.toml, and at what its key may do",
+        ),
+    })
+}
+
 /// Without what may be a password.
 fn shown(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {

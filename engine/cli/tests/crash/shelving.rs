@@ -1,0 +1,129 @@
+//! Logs on their way to an object store: killed at each of its requests nothing is lost, and however
+//! long they are they come back byte for byte.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use plue_testkit::objects::Objects;
+use rustix::process::{Pid, Signal, kill_process};
+use sha2::{Digest as _, Sha256};
+
+use crate::bench::{Bench, Said};
+
+/// Prints 16 MB that do not compress well, unless there is a file `quiet`.
+const NOISY: &str = r#"
+def workflow():
+    return Plan(name="Noisy", steps=[
+        Step.bash("log", "test -e quiet || head -c 12M /dev/urandom | base64 | tee ../said"),
+    ])
+"#;
+
+/// A million lines of 99 characters and a newline, most of them the same.
+const MILLION: &str = r#"
+def workflow():
+    text = "0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghi"
+    lines = "awk 'BEGIN { srand(7); for (i = 0; i < 1000000; i++) printf \"" + text + "%08x\\n\", rand() * 2147483647 }'"
+    return Plan(name="Million", steps=[
+        Step.bash("log", "test -e quiet || " + lines + " | tee ../said"),
+    ])
+"#;
+
+/// More than any process of plue may hold.
+const MAX_KIB: i64 = 200 * 1024;
+
+fn command(bench: &Bench, objects: &Objects, args: &[&str]) -> Command {
+    let mut command = bench.command(args);
+    command.envs(objects.settings(&bench.home())).env("PLUE_OBJECTS_LOGS", "true");
+    command
+}
+
+fn printed(mut command: Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let _may_not_be = fs::remove_dir_all(to);
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+#[tokio::test]
+async fn a_log_on_its_way_to_the_object_store_survives_a_kill_at_each_request() {
+    let bench = Bench::new(NOISY);
+    bench.plue(&["run", "-q"]).ends(0);
+    let run = bench.run().await;
+    let said = fs::read(bench.home().join("../said")).unwrap();
+    bench.touch("quiet");
+    let before = bench.home().join("before");
+    copy(&bench.state(), &before);
+    let mut kills = 0;
+    for n in 1.. {
+        copy(&before, &bench.state());
+        let objects = Objects::start();
+        let passed = Arc::new(AtomicUsize::new(0));
+        let (sender, pid) = mpsc::sync_channel::<Pid>(1);
+        let mut victim = None;
+        let seen = passed.clone();
+        objects.watch(move |_| {
+            if seen.fetch_add(1, Ordering::SeqCst) + 1 == n {
+                let pid = *victim.get_or_insert_with(|| pid.recv().unwrap());
+                let _gone_already = kill_process(pid, Signal::KILL);
+            }
+            true
+        });
+        let mut house = command(&bench, &objects, &["run", "-q"]);
+        let mut house = house.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sender.send(Pid::from_child(&house)).unwrap();
+        let ended = house.wait().unwrap();
+        objects.look_away();
+        // Whatever has happened, the log is whole, for whoever looks.
+        let log = printed(command(&bench, &objects, &["logs", run.as_str(), "log"]));
+        assert!(log == said, "killed at {n}: {} bytes of {}", log.len(), said.len());
+        if !ended.success() {
+            kills += 1;
+            // And the next one that keeps house moves it.
+            Said::of(command(&bench, &objects, &["run", "-q"])).ends(0);
+        }
+        let log = printed(command(&bench, &objects, &["logs", run.as_str(), "log"]));
+        assert!(log == said, "moved after {n}: {} bytes of {}", log.len(), said.len());
+        let left = fs::metadata(bench.database()).unwrap().len();
+        assert!(!objects.files().is_empty(), "{n}: {left} bytes in the database");
+        if ended.success() {
+            break;
+        }
+    }
+    assert!(kills > 10, "{kills}");
+}
+
+#[tokio::test]
+async fn row_1_31_a_million_lines_come_back_byte_for_byte_from_the_object_store() {
+    let bench = Bench::new(MILLION);
+    let objects = Objects::start();
+    Said::of(command(&bench, &objects, &["run", "-q"])).ends(0);
+    let run = bench.run().await;
+    // The run itself has kept house: its log is packed and moved.
+    assert_eq!(objects.files().len(), 1, "{:?}", objects.files());
+    let said = fs::read(bench.home().join("../said")).unwrap();
+    assert_eq!(said.len(), 100_000_000);
+    let most = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
+    assert!(most < MAX_KIB, "{most} KiB");
+    let log = printed(command(&bench, &objects, &["logs", run.as_str(), "log"]));
+    assert_eq!(Sha256::digest(&log), Sha256::digest(&said));
+    let tail = printed(command(&bench, &objects, &["logs", run.as_str(), "log", "--tail", "2"]));
+    assert!(tail == said[said.len() - 200..]);
+    let most = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
+    assert!(most < MAX_KIB, "{most} KiB");
+    // Without the store it is not there, and that is told.
+    let without = bench.plue(&["logs", run.as_str(), "log"]);
+    assert_ne!(without.status.code(), Some(0), "{}", without.end());
+}

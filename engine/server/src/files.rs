@@ -1,0 +1,220 @@
+//! The files of a run on this machine: unpacked from the mirror, or from the archive that the engine which
+//! made the run has put on the shelf, with what the run's steps have changed since.
+//!
+//! Must not let a run go on with other files than those that it had.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use plue_executor::{Loaded, placed};
+use plue_forge::git::{CommitId, Mirror};
+use plue_plan::{Action, RunId};
+use plue_store::RunRow;
+use plue_wire::keep::BlobHash;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{error::Error, server::Server};
+
+/// Bytes in memory.
+const PART: usize = 1024 * 1024;
+/// Fast enough, and small.
+const LEVEL: i32 = 3;
+
+impl Server {
+    /// The files of a commit in a folder of their own. Another engine may do the same at the same time:
+    /// the folder is there as a whole or not at all. Gives the blob with the archive, if engines of other
+    /// machines are to have it.
+    pub(crate) async fn unpack(
+        &self,
+        mirror: &Mirror,
+        commit: &CommitId,
+        target: &Path,
+    ) -> Result<Option<BlobHash>, Error> {
+        let draft = self.draft(target).await?;
+        let made = async {
+            let packed = self.packed(mirror, commit, &draft).await?;
+            let blob = match self.parts().options.share_files {
+                true => Some(self.put_file(&packed).await?),
+                false => None,
+            };
+            self.unpacked(packed, &draft).await?;
+            Ok(blob)
+        };
+        self.settled(made.await, draft, target).await
+    }
+
+    /// Writes down where the files of a run are, once there is such a run.
+    pub(crate) async fn keep_files(
+        &self,
+        run: &RunId,
+        kept: Option<BlobHash>,
+    ) -> Result<(), Error> {
+        match kept {
+            Some(blob) => Ok(self.store().keep_run_workspace(run, &blob).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees to it that the files of a run are on this machine: those that it began with, and if it has
+    /// begun what its steps made of them, as far as checkpoints tell.
+    ///
+    /// # Errors
+    /// They are elsewhere.
+    pub(crate) async fn place(&self, row: &RunRow) -> Result<(), Error> {
+        let loaded = Loaded::read(self.store(), &row.id).await?;
+        let workspace = placed(&loaded.origin.workspace, Some(&self.folder("workspaces")?));
+        if workspace.exists() {
+            return Ok(());
+        }
+        let elsewhere = || {
+            let path = workspace.display();
+            Error::NotFound(format!(
+                "{path} is not on this machine, and it cannot be made again from checkpoints"
+            ))
+        };
+        let attempts = self.store().attempts(&row.id, None).await?;
+        let has_begun = attempts.iter().any(|attempt| attempt.started_at.is_some());
+        let has_children =
+            loaded.plan.steps.iter().any(|step| matches!(step.action, Action::Workflow(_)));
+        // Runs that share a workspace change the same files.
+        if loaded.origin.parent.is_some() || (has_begun && has_children) {
+            return Err(elsewhere());
+        }
+        let draft = self.draft(&workspace).await?;
+        let made = async {
+            let packed = match self.store().run_workspace(&row.id).await? {
+                Some(blob) => self.get_file(&blob, &draft).await?,
+                None => {
+                    let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
+                        return Err(elsewhere());
+                    };
+                    let repo = self.store().repo(repo).await?.ok_or_else(elsewhere)?;
+                    let (mirror, commit) = self.mirror_with(&repo, sha).await?;
+                    self.packed(&mirror, &commit, &draft).await?
+                }
+            };
+            self.unpacked(packed, &draft).await?;
+            if has_begun && !self.parts().engine.rebuild(&row.id, &draft).await? {
+                return Err(elsewhere());
+            }
+            if has_begun {
+                tracing::info!(run = %row.id, "its files were made again from its checkpoints");
+            }
+            Ok(())
+        };
+        self.settled(made.await, draft, &workspace).await
+    }
+
+    /// A name beside a folder.
+    async fn draft(&self, target: &Path) -> Result<PathBuf, Error> {
+        let folder = target.parent().unwrap_or(target);
+        tokio::fs::create_dir_all(folder).await.map_err(failed(folder))?;
+        Ok(PathBuf::from(format!("{}.{}", target.display(), self.parts().ids.text())))
+    }
+
+    /// Puts a finished draft into its place, and removes one that is of no use.
+    async fn settled<T>(
+        &self,
+        made: Result<T, Error>,
+        draft: PathBuf,
+        target: &Path,
+    ) -> Result<T, Error> {
+        for name in ["tar", "zst"] {
+            let _may_never_have_been =
+                tokio::fs::remove_file(draft.with_added_extension(name)).await;
+        }
+        let renamed = match &made {
+            Ok(_) => tokio::fs::rename(&draft, target).await,
+            Err(_) => Err(io::ErrorKind::Other.into()),
+        };
+        if renamed.is_err() {
+            let _is_of_no_use = tokio::fs::remove_dir_all(&draft).await;
+        }
+        let made = made?;
+        // One that is there is complete, and of this commit: a run has but one.
+        if target.exists() { Ok(made) } else { renamed.map(|()| made).map_err(failed(target)) }
+    }
+
+    /// The archive of a commit in a file.
+    async fn packed(
+        &self,
+        mirror: &Mirror,
+        commit: &CommitId,
+        draft: &Path,
+    ) -> Result<PathBuf, Error> {
+        let path = draft.with_added_extension("tar");
+        let mut archive = mirror.archive(commit, None).await?;
+        let mut file = tokio::fs::File::create(&path).await.map_err(failed(&path))?;
+        tokio::io::copy(&mut archive, &mut file).await.map_err(failed(&path))?;
+        file.flush().await.map_err(failed(&path))?;
+        archive.finish().await?;
+        Ok(path)
+    }
+
+    async fn unpacked(&self, packed: PathBuf, draft: &Path) -> Result<(), Error> {
+        let whole = draft.to_owned();
+        let unpacked = self.parts().tasks.spawn_blocking(move || unpack(&packed, &whole));
+        unpacked.await.map_err(|_| Error::Stopped)?.map_err(failed(draft))
+    }
+
+    /// Puts an archive on the shelf. The same commit is there once.
+    async fn put_file(&self, packed: &Path) -> Result<BlobHash, Error> {
+        let small = packed.with_extension("zst");
+        let (from, to) = (packed.to_owned(), small.clone());
+        let work = move || {
+            let to = std::fs::File::create(to)?;
+            zstd::stream::copy_encode(std::fs::File::open(from)?, to, LEVEL)
+        };
+        let encoded = self.parts().tasks.spawn_blocking(work);
+        encoded.await.map_err(|_| Error::Stopped)?.map_err(failed(&small))?;
+        let mut file = tokio::fs::File::open(&small).await.map_err(failed(&small))?;
+        let mut writer = self.store().blob_writer();
+        let mut part = vec![0; PART];
+        loop {
+            let read = file.read(&mut part).await.map_err(failed(&small))?;
+            let Some(bytes) = part.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            writer.write(bytes).await?;
+        }
+        Ok(writer.finish().await?.0)
+    }
+
+    /// An archive from the shelf in a file.
+    async fn get_file(&self, blob: &BlobHash, draft: &Path) -> Result<PathBuf, Error> {
+        let path = draft.with_added_extension("zst");
+        let gone = || Error::NotFound(format!("the archive {blob} is gone"));
+        let mut reader = self.store().blob_reader(blob).await?.ok_or_else(gone)?;
+        let mut file = tokio::fs::File::create(&path).await.map_err(failed(&path))?;
+        while let Some(part) = reader.next(PART).await? {
+            file.write_all(&part).await.map_err(failed(&path))?;
+        }
+        file.flush().await.map_err(failed(&path))?;
+        Ok(path)
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.display().to_string();
+    move |source| Error::Folder { path, source }
+}
+
+/// Unpacks within a folder: entries that would lie outside, also through links, are errors.
+fn unpack(packed: &Path, target: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(target)?;
+    let file = std::fs::File::open(packed)?;
+    let plain: Box<dyn io::Read> = match packed.extension() {
+        Some(name) if name == "zst" => Box::new(zstd::Decoder::new(file)?),
+        Some(_) | None => Box::new(io::BufReader::new(file)),
+    };
+    let mut archive = tar::Archive::new(plain);
+    archive.set_preserve_mtime(false);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if !entry.unpack_in(target)? {
+            let path = entry.path()?.display().to_string();
+            return Err(io::Error::other(format!("{path:?} leads outside")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,403 @@
+//! A bucket of an object store (S3 API) as a shelf.
+//!
+//! Small content is put at once; larger content goes in parts, and beside it lies a note that names the
+//! upload until it is whole, so that the sweep finds and ends what a death left half-way: an upload
+//! that nobody wrote down yet has no part, and takes no room. Must not show a key: what the store
+//! answers is shown without them.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use futures::TryStreamExt as _;
+use object_store::{
+    ClientOptions, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, PutPayload,
+    RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder},
+    multipart::{MultipartStore as _, PartId},
+    path::Path,
+};
+use plue_runtime::{Clock, Ids, Tasks};
+
+use super::shelf::{Draft, Shelf, ShelfError, ShelfFuture};
+
+/// Bytes of one part. Stores want 5 MiB at least and take 10,000 parts: 80 GiB.
+const PART: usize = 8 * 1024 * 1024;
+/// Notes of uploads that are under way lie below it.
+const UPLOADS: &str = "uploads";
+/// One request, with its part, on a slow line.
+const REQUEST: Duration = Duration::from_secs(120);
+const CONNECT: Duration = Duration::from_secs(5);
+/// A request is made again until then.
+const TRIED: Duration = Duration::from_secs(20);
+const TRIES: usize = 5;
+
+/// Which bucket, and how it is reached.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct BucketOptions {
+    /// The bucket.
+    pub bucket: String,
+    /// What all names in it begin with; may be empty.
+    pub prefix: String,
+    /// Address of the store; absent: that of AWS for the region.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: String,
+    /// Name and text of the key; absent: what the machine is given by its cloud.
+    pub keys: Option<(String, String)>,
+    /// Whether the address may be without TLS.
+    pub allow_http: bool,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Bucket(Arc<Inner>);
+
+struct Inner {
+    s3: AmazonS3,
+    options: BucketOptions,
+    ids: Ids,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+struct ObjectDraft {
+    bucket: Bucket,
+    /// What is not sent yet.
+    rest: Vec<u8>,
+    upload: Option<Upload>,
+}
+
+/// An upload in parts.
+struct Upload {
+    name: String,
+    note: String,
+    id: String,
+    parts: Vec<PartId>,
+}
+
+// === impl BucketOptions ===
+
+impl BucketOptions {
+    /// Reads `s3://BUCKET/PREFIX`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let rest = url.strip_prefix("s3://").ok_or("it begins with s3://")?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if bucket.is_empty() || !bucket.chars().all(plain) {
+            return Err("it is s3://BUCKET or s3://BUCKET/PREFIX".to_owned());
+        }
+        let prefix = prefix.trim_end_matches('/');
+        let parts = prefix.split('/').filter(|_| !prefix.is_empty());
+        for part in parts {
+            if part.is_empty() || part.starts_with('.') || !part.chars().all(plain) {
+                return Err("a prefix has letters, digits, `-`, `_`, `.` and `/`".to_owned());
+            }
+        }
+        let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+        Ok(Self { bucket, prefix, region: "us-east-1".to_owned(), ..Self::default() })
+    }
+
+    /// The text without the keys, wherever they stand in it.
+    fn without_keys(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        if let Some((name, key)) = &self.keys {
+            for hidden in [name, key].into_iter().filter(|hidden| !hidden.is_empty()) {
+                text = text.replace(hidden.as_str(), "***");
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Debug for BucketOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bucket, prefix, endpoint, .. } = self;
+        write!(f, "s3://{bucket}/{prefix} at {endpoint:?}")
+    }
+}
+
+// === impl Bucket ===
+
+impl Bucket {
+    /// A shelf in this bucket. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// The options do not make an address.
+    pub fn new(options: BucketOptions) -> Result<Self, ShelfError> {
+        // Another room may have chosen the provider already; there is only this one.
+        let _chosen_already = rustls::crypto::ring::default_provider().install_default();
+        let client = ClientOptions::new()
+            .with_allow_http(options.allow_http)
+            .with_connect_timeout(CONNECT)
+            .with_timeout(REQUEST);
+        let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRIED, ..Default::default() };
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&options.bucket)
+            .with_region(&options.region)
+            // One request for each: not every store takes many names at once.
+            .with_disable_bulk_delete(true)
+            .with_client_options(client)
+            .with_retry(retry);
+        if let Some(endpoint) = &options.endpoint {
+            builder = builder.with_endpoint(endpoint).with_allow_http(options.allow_http);
+        }
+        if let Some((name, key)) = &options.keys {
+            builder = builder.with_access_key_id(name).with_secret_access_key(key);
+        }
+        let s3 = builder.build().map_err(|error| told(&options, &error))?;
+        let (ids, clock, tasks) = (Ids::random(), Clock::real(), Tasks::new());
+        Ok(Self(Arc::new(Inner { s3, options, ids, clock, tasks })))
+    }
+
+    /// Writes, reads and removes an object: whether all that plue needs is allowed.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn check(&self) -> Result<(), ShelfError> {
+        let name = format!("check/{}", self.0.ids.secret());
+        self.put(&name, b"plue".to_vec()).await?;
+        let read = self.read(&name, 1, 2).await?;
+        self.older_than(0).await?;
+        self.remove(&name).await?;
+        if read != b"lu" {
+            return Err(io::Error::other("what was read is not what was written"));
+        }
+        Ok(())
+    }
+
+    /// A name that was given out, as a path; nothing else ever is.
+    fn path(&self, name: &str) -> Result<Path, ShelfError> {
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
+                && !part.starts_with('.')
+        };
+        if !name.split('/').all(plain) {
+            let message = format!("{name:?} is no blob's name");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let prefix = &self.0.options.prefix;
+        let whole = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        Ok(Path::from(whole))
+    }
+
+    fn told(&self, error: &object_store::Error) -> ShelfError {
+        told(&self.0.options, error)
+    }
+
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), ShelfError> {
+        let path = self.path(name)?;
+        let put = self.0.s3.put(&path, PutPayload::from(bytes)).await;
+        put.map(drop).map_err(|error| self.told(&error))
+    }
+
+    async fn begin(&self) -> Result<Upload, ShelfError> {
+        let number = self.0.ids.secret();
+        let name = format!("large/{}/{number}", number.get(..2).unwrap_or("xx"));
+        let id = self.0.s3.create_multipart(&self.path(&name)?).await;
+        let id = id.map_err(|error| self.told(&error))?;
+        let note = format!("{UPLOADS}/{number}");
+        self.put(&note, format!("{name} {id}").into_bytes()).await?;
+        Ok(Upload { name, note, id, parts: Vec::new() })
+    }
+
+    async fn send(&self, upload: &mut Upload, part: Vec<u8>) -> Result<(), ShelfError> {
+        let path = self.path(&upload.name)?;
+        let (number, part) = (upload.parts.len(), PutPayload::from(part));
+        let sent = self.0.s3.put_part(&path, &upload.id, number, part).await;
+        upload.parts.push(sent.map_err(|error| self.told(&error))?);
+        Ok(())
+    }
+
+    /// Ends an upload that a note tells of, and then the note.
+    async fn end_upload(&self, note: &str) -> Result<(), ShelfError> {
+        let text = match self.0.s3.get(&self.path(note)?).await {
+            Ok(found) => found.bytes().await.map_err(|error| self.told(&error))?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(self.told(&error)),
+        };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if let Some((name, id)) = text.split_once(' ') {
+            self.abort(name, id).await?;
+        }
+        self.delete(note).await
+    }
+
+    async fn abort(&self, name: &str, id: &str) -> Result<(), ShelfError> {
+        let path = self.path(name)?;
+        // Whole: only its note is left.
+        if self.0.s3.head(&path).await.is_ok() {
+            return Ok(());
+        }
+        match self.0.s3.abort_multipart(&path, &id.to_owned()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.told(&error)),
+        }
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), ShelfError> {
+        match self.0.s3.delete(&self.path(name)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.told(&error)),
+        }
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.options.fmt(f)
+    }
+}
+
+fn told(options: &BucketOptions, error: &object_store::Error) -> ShelfError {
+    let kind = match error {
+        object_store::Error::NotFound { .. } => io::ErrorKind::NotFound,
+        object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, options.without_keys(&error.to_string()))
+}
+
+impl Shelf for Bucket {
+    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
+        let draft = ObjectDraft { bucket: self.clone(), rest: Vec::new(), upload: None };
+        Box::pin(async move { Ok(Box::new(draft) as Box<dyn Draft>) })
+    }
+
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
+        Box::pin(async move {
+            if most == 0 {
+                return Ok(Vec::new());
+            }
+            let range = GetRange::Bounded(offset..offset.saturating_add(most as u64));
+            let options = GetOptions::new().with_range(Some(range));
+            let found = self.0.s3.get_opts(&self.path(name)?, options).await;
+            let found = found.map_err(|error| self.told(&error))?;
+            let bytes = found.bytes().await.map_err(|error| self.told(&error))?;
+            Ok(bytes.into())
+        })
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
+        Box::pin(async move {
+            if name.starts_with(UPLOADS) {
+                return self.end_upload(name).await;
+            }
+            self.delete(name).await
+        })
+    }
+
+    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>> {
+        Box::pin(async move {
+            let now = self.0.clock.now().as_second();
+            let before = now.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX));
+            let prefix = Path::from(self.0.options.prefix.as_str());
+            let skipped =
+                if self.0.options.prefix.is_empty() { 0 } else { prefix.as_ref().len() + 1 };
+            let listed = self.0.s3.list(Some(&prefix).filter(|_| skipped > 0));
+            let names = listed.try_filter_map(|found| async move {
+                let is_old = found.last_modified.timestamp() <= before;
+                let name = found.location.as_ref().get(skipped..).map(str::to_owned);
+                Ok(name.filter(|_| is_old))
+            });
+            names.try_collect().await.map_err(|error| self.told(&error))
+        })
+    }
+}
+
+// === impl ObjectDraft ===
+
+impl fmt::Debug for ObjectDraft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a draft in {:?}", self.bucket)
+    }
+}
+
+impl Draft for ObjectDraft {
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> ShelfFuture<'a, ()> {
+        Box::pin(async move {
+            self.rest.extend_from_slice(bytes);
+            while self.rest.len() > PART {
+                let after = self.rest.split_off(PART);
+                let part = std::mem::replace(&mut self.rest, after);
+                let upload = match &mut self.upload {
+                    Some(upload) => upload,
+                    None => self.upload.insert(self.bucket.begin().await?),
+                };
+                self.bucket.send(upload, part).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn finish(mut self: Box<Self>, hash: String) -> ShelfFuture<'static, String> {
+        Box::pin(async move {
+            let bucket = self.bucket.clone();
+            let rest = std::mem::take(&mut self.rest);
+            let Some(upload) = &mut self.upload else {
+                let folders = (hash.get(..2).unwrap_or("xx"), hash.get(2..4).unwrap_or("xx"));
+                let number = bucket.0.ids.secret();
+                let name = format!("{}/{}/{hash}.{number}", folders.0, folders.1);
+                bucket.put(&name, rest).await?;
+                return Ok(name);
+            };
+            bucket.send(upload, rest).await?;
+            let path = bucket.path(&upload.name)?;
+            let parts = upload.parts.clone();
+            let whole = bucket.0.s3.complete_multipart(&path, &upload.id, parts).await;
+            whole.map_err(|error| bucket.told(&error))?;
+            let (name, note) = (upload.name.clone(), upload.note.clone());
+            self.upload = None;
+            // Else the sweep finds it, and the object beside it.
+            let _left_for_the_sweep = bucket.delete(&note).await;
+            Ok(name)
+        })
+    }
+}
+
+impl Drop for ObjectDraft {
+    fn drop(&mut self) {
+        let Some(upload) = self.upload.take() else { return };
+        // Without a runtime the process ends, and the sweep does it.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            let bucket = self.bucket.clone();
+            let end = async move {
+                if let Err(error) = bucket.end_upload(&upload.note).await {
+                    tracing::debug!(%error, "an upload that was given up is left for the sweep");
+                }
+            };
+            drop(self.bucket.0.tasks.spawn("end an upload", end));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_bucket_and_perhaps_a_prefix() {
+        let options = BucketOptions::parse("s3://ci-logs/plue/prod/").unwrap();
+        assert_eq!((options.bucket.as_str(), options.prefix.as_str()), ("ci-logs", "plue/prod"));
+        assert_eq!(BucketOptions::parse("s3://b").unwrap().prefix, "");
+        for wrong in
+            ["b", "https://b", "s3://", "s3:///p", "s3://b/../c", "s3://b//c", "s3://u:p@b"]
+        {
+            assert!(BucketOptions::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_are_in_no_text() {
+        let keys = Some(("AKIAEXAMPLE".to_owned(), "very secret".to_owned()));
+        let options = BucketOptions { keys, ..BucketOptions::parse("s3://b/p").unwrap() };
+        let text = options.without_keys("refused AKIAEXAMPLE with very secret");
+        assert_eq!(text, "refused *** with ***");
+        let bucket = Bucket::new(options.clone()).unwrap();
+        let shown = format!("{options:?} {bucket:?}");
+        assert!(!shown.contains("AKIA") && !shown.contains("secret"), "{shown}");
+    }
+}

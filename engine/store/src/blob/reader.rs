@@ -1,0 +1,60 @@
+//! Reading a whole blob in constant memory, and noticing that it is not what it should be.
+
+use plue_wire::keep::BlobHash;
+use sha2::{Digest as _, Sha256};
+
+use crate::{error::Error, store::Store};
+
+/// A blob that is being read from its start.
+#[derive(Debug)]
+pub struct BlobReader {
+    store: Store,
+    blob: BlobHash,
+    size: u64,
+    offset: u64,
+    hasher: Sha256,
+}
+
+impl Store {
+    /// Begins to read a blob; `None`: there is none of this hash.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn blob_reader(&self, blob: &BlobHash) -> Result<Option<BlobReader>, Error> {
+        let (store, blob) = (self.clone(), *blob);
+        let stat = self.blob_stat(&blob).await?;
+        let hasher = Sha256::new();
+        Ok(stat.map(|stat| BlobReader { store, blob, size: stat.size, offset: 0, hasher }))
+    }
+}
+
+// === impl BlobReader ===
+
+impl BlobReader {
+    /// Bytes of the whole.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The next bytes, at most so many; `None` behind the last. The last ones are only given out if the
+    /// whole has the hash that it is known by.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]: it is cut short or changed; [`Error::Shelf`]; [`Error`] of the database.
+    pub async fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>, Error> {
+        if self.offset >= self.size {
+            return Ok(None);
+        }
+        let bytes = self.store.read_blob(&self.blob, self.offset, most).await?.unwrap_or_default();
+        self.offset += bytes.len() as u64;
+        self.hasher.update(&bytes);
+        let is_over = self.offset >= self.size;
+        if bytes.is_empty()
+            || (is_over && BlobHash(self.hasher.clone().finalize().into()) != self.blob)
+        {
+            return Err(Error::Corrupt(format!("blob {} is cut short or damaged", self.blob)));
+        }
+        Ok(Some(bytes))
+    }
+}

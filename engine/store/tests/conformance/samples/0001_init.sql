@@ -1,0 +1,15 @@
+INSERT INTO plan (hash, name, canonical, created_at) VALUES ('sha256:0000000000000000000000000000000000000000000000000000000000000001', 'CI', {7b7d}, 1000000);
+INSERT INTO run (id, workflow, plan_hash, repo, sha, branch, status, reason, seq, created_at, started_at, ended_at) VALUES ('r1', 'CI', 'sha256:0000000000000000000000000000000000000000000000000000000000000001', 'acme/app', 'abc', 'main', 'success', NULL, 2, 1000000, 2000000, 3000000);
+INSERT INTO run (id, workflow, plan_hash, status, seq, created_at) VALUES ('r2', 'CI', 'sha256:0000000000000000000000000000000000000000000000000000000000000001', 'queued', 1, 4000000);
+INSERT INTO run_source (run_id, source, event, inputs, origin) VALUES ('r1', '.plue.py', '{"type":"push"}', '{}', '{"workspace":"/w","repository":"/w","read_set":null}');
+INSERT INTO journal (run_id, seq, at, fact) VALUES ('r1', 1, 1000000, '{"first":"fact"}');
+INSERT INTO journal (run_id, seq, at, fact) VALUES ('r1', 2, 3000000, '{"second":"fact"}');
+INSERT INTO step (run_id, step_id, status, reason, visit, attempts, ready_at, started_at, ended_at, output) VALUES ('r1', 'build', 'success', NULL, 1, 1, 1000000, 2000000, 3000000, '{"n":1}');
+INSERT INTO runner (id, pool, token_hash, boot, state, epoch, group_key, registered_at, seen_at, state_since, reason) VALUES ('w1', 'local', 'ff', NULL, 'gone', 1, 'r1', 1000000, 3000000, 3000000, 'not needed');
+INSERT INTO attempt (id, run_id, step_id, visit, number, pool, priority, not_before, state, fence, runner_id, queued_at, assigned_at, started_at, ended_at, pid, ack_seq, log_bytes, log_newlines, outcome, detail, to_pack) VALUES ('r1:build:1:1', 'r1', 'build', 1, 1, 'local', 0, 0, 'done', 65, 'w1', 1000000, 1500000, 2000000, 3000000, 77, 4, 100000, 2, 'success', NULL, 0);
+INSERT INTO log_chunk (attempt_id, first_seq, seq, at, stream, first_byte, bytes, first_line, newlines, data) VALUES ('r1:build:1:1', 2, 2, 2000000, 'stdout', 0, 6, 0, 1, {68656c6c6f0a});
+INSERT INTO log_chunk (attempt_id, first_seq, seq, at, stream, first_byte, bytes, first_line, newlines, data) VALUES ('r1:build:1:1', 3, 3, 2500000, 'stderr', 6, 3, 1, 1, {00ff0a});
+INSERT INTO engine (id, host, pid, started_at, seen_at) VALUES ('e1', 'host', 7, 1000000, 2000000);
+INSERT INTO plan_cache (key, plans, read_set, created_at, used_at) VALUES ('k', '[]', '{}', 1000000, 2000000);
+INSERT INTO cancel_request (run_id, requested_by, forced, requested_at) VALUES ('r2', 'ada', 0, 5000000);
+INSERT INTO outbox (topic, key, payload, created_at) VALUES ('t', 'k', '{}', 1000000);
