@@ -12,8 +12,10 @@ INSERT INTO log_shelf (attempt_id, done)
 SELECT id, 0 FROM attempt
 WHERE to_pack = 0 AND log_bytes >= 65536 AND state NOT IN ('queued', 'assigned', 'running');
 
--- The files that a run begins with, as one archive, for engines of machines without the repository.
+-- The files that a run begins with, as one archive, for engines of other machines; and which machine has
+-- them as its steps have left them.
 CREATE TABLE run_workspace (
     run_id TEXT NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
-    blob TEXT NOT NULL
+    blob TEXT,
+    holder TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

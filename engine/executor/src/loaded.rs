@@ -129,3 +129,22 @@ impl Engine {
         Loaded::read(&self.0.store, id).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_workspaces_that_a_server_made_move_with_the_machine() {
+        let run = "01hzx2y3z4a5b6c7d8e9f0g1h2";
+        let made = format!("/a/state/workspaces/{run}");
+        let here = Path::new("/b/workspaces");
+        assert_eq!(placed(Path::new(&made), Some(here)), here.join(run));
+        assert_eq!(placed(Path::new(&made), None), Path::new(&made));
+        for own in
+            ["/home/ada/workspaces/app", "/home/ada/app", "/", "/a/01hzx2y3z4a5b6c7d8e9f0g1h2"]
+        {
+            assert_eq!(placed(Path::new(own), Some(here)), Path::new(own));
+        }
+    }
+}

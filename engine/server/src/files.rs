@@ -52,9 +52,40 @@ impl Server {
         kept: Option<BlobHash>,
     ) -> Result<(), Error> {
         match kept {
-            Some(blob) => Ok(self.store().keep_run_workspace(run, &blob).await?),
+            Some(blob) => Ok(self.store().keep_run_workspace(run, &self.machine()?, &blob).await?),
             None => Ok(()),
         }
+    }
+
+    /// A name for this machine, or rather for its state directory: who has the same has the same files.
+    fn machine(&self) -> Result<String, Error> {
+        let path = self.parts().options.state_dir.join("machine");
+        let made = std::fs::read_to_string(&path).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            let name = self.parts().ids.text();
+            let draft = path.with_extension(&name);
+            std::fs::write(&draft, &name)?;
+            // Of several engines that begin at once one makes it, whole.
+            let _another_was_faster = std::fs::hard_link(&draft, &path);
+            std::fs::remove_file(&draft)?;
+            std::fs::read_to_string(&path)
+        });
+        Ok(made.map_err(failed(&path))?.trim().to_owned())
+    }
+
+    /// Whether the workspace that is here is the one that the run's steps work on, and not what was left
+    /// of it when another machine went on.
+    async fn is_here(&self, workspace: &Path) -> Result<bool, Error> {
+        if !workspace.exists() || !self.parts().options.share_files {
+            return Ok(workspace.exists());
+        }
+        // That of a child run is its parent's.
+        let owner = RunId::new(workspace.file_name().unwrap_or_default().to_string_lossy());
+        let known = self.store().run_workspace(&owner).await?;
+        let machine = self.machine()?;
+        Ok(known.is_none_or(|known| known.holder == machine))
     }
 
     /// Sees to it that the files of a run are on this machine: those that it began with, and if it has
@@ -64,8 +95,9 @@ impl Server {
     /// They are elsewhere.
     pub(crate) async fn place(&self, row: &RunRow) -> Result<(), Error> {
         let loaded = Loaded::read(self.store(), &row.id).await?;
-        let workspace = placed(&loaded.origin.workspace, Some(&self.folder("workspaces")?));
-        if workspace.exists() {
+        let folder = self.folder("workspaces")?;
+        let workspace = placed(&loaded.origin.workspace, Some(&folder));
+        if self.is_here(&workspace).await? {
             return Ok(());
         }
         let elsewhere = || {
@@ -78,13 +110,15 @@ impl Server {
         let has_begun = attempts.iter().any(|attempt| attempt.started_at.is_some());
         let has_children =
             loaded.plan.steps.iter().any(|step| matches!(step.action, Action::Workflow(_)));
-        // Runs that share a workspace change the same files.
-        if loaded.origin.parent.is_some() || (has_begun && has_children) {
+        // Runs that share a workspace change the same files; a person's own tree is no commit.
+        let is_known = !has_children && workspace.parent() == Some(folder.as_path());
+        if loaded.origin.parent.is_some() || (has_begun && !is_known) {
             return Err(elsewhere());
         }
         let draft = self.draft(&workspace).await?;
+        let known = self.store().run_workspace(&row.id).await?;
         let made = async {
-            let packed = match self.store().run_workspace(&row.id).await? {
+            let packed = match known.and_then(|known| known.archive) {
                 Some(blob) => self.get_file(&blob, &draft).await?,
                 None => {
                     let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
@@ -102,9 +136,17 @@ impl Server {
             if has_begun {
                 tracing::info!(run = %row.id, "its files were made again from its checkpoints");
             }
+            if workspace.exists() {
+                // Left over from before another machine went on.
+                tokio::fs::remove_dir_all(&workspace).await.map_err(failed(&workspace))?;
+            }
             Ok(())
         };
-        self.settled(made.await, draft, &workspace).await
+        self.settled(made.await, draft, &workspace).await?;
+        if self.parts().options.share_files {
+            self.store().hold_run_workspace(&row.id, &self.machine()?).await?;
+        }
+        Ok(())
     }
 
     /// A name beside a folder.

@@ -16,4 +16,5 @@ pub use self::{
     checkpoint::{CheckpointKind, CheckpointRow},
     pure::PureFound,
     record::{Kept, NewRecord, NoteRow},
+    workspace::RunWorkspace,
 };

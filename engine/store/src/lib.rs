@@ -60,7 +60,7 @@ pub use crate::{
     journal::JournalRow,
     keep::{
         ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
-        PureFound,
+        PureFound, RunWorkspace,
     },
     log::{LogHit, LogPiece, LogRange, LogStat, LogStream},
     migrate::SCHEMA_VERSION,

@@ -19,7 +19,12 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
     ("handlebars", &["plue-prompts"]),
     ("kube", &["plue-pool"]),
     ("pyo3", &["plue-evaluator"]),
-    ("reqwest", &["plue-cli", "plue-executor", "plue-forge", "plue-llm"]),
+    ("object_store", &["plue-store"]),
+    // The last one is no room: it is what plue-store speaks through.
+    (
+        "reqwest",
+        &["plue-cli", "plue-executor", "plue-forge", "plue-llm", "plue-store", "object_store"],
+    ),
     ("sqlx", &["plue-store"]),
 ];
 /// Crates where one small named module may use `unsafe` (Python's C interface; `fork`).

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use futures::{Stream, stream};
-use plue_store::{ArtifactRow, Error, Store};
+use plue_store::{ArtifactRow, Error, Store, blob::BlobReader};
 use serde::Deserialize;
 
 use super::schema;
@@ -144,17 +144,26 @@ fn content(
     from: u64,
     to: u64,
 ) -> impl Stream<Item = Result<Bytes, Error>> {
-    stream::try_unfold((store, file, from), move |(store, file, from)| async move {
+    let is_whole = from == 0 && to == file.bytes;
+    let begin = (store, file, from, None::<BlobReader>);
+    stream::try_unfold(begin, move |(store, file, from, mut reader)| async move {
         if from >= to {
             return Ok(None);
         }
         let most = usize::try_from(PART.min(to - from)).unwrap_or(usize::MAX);
-        let bytes = store.read_blob(&file.blob, from, most).await?.unwrap_or_default();
+        if is_whole && reader.is_none() {
+            reader = store.blob_reader(&file.blob).await?;
+        }
+        let bytes = match &mut reader {
+            // Its end is given out only if all of it has the hash that it is known by.
+            Some(reader) => reader.next(most).await?.unwrap_or_default(),
+            None => store.read_blob(&file.blob, from, most).await?.unwrap_or_default(),
+        };
         if bytes.is_empty() {
             return Err(Error::Corrupt(format!("blob {} is shorter than its row", file.blob)));
         }
         let next = from + bytes.len() as u64;
-        Ok(Some((Bytes::from(bytes), (store, file, next))))
+        Ok(Some((Bytes::from(bytes), (store, file, next, reader))))
     })
 }
 

@@ -25,6 +25,8 @@ mod metrics;
 #[cfg(test)]
 mod mirror;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod portable;
 #[cfg(test)]
 mod promises;

@@ -88,7 +88,7 @@ impl Store {
             "SELECT DISTINCT hash FROM artifact WHERE expired_at IS NULL",
             "SELECT DISTINCT archive FROM cache_entry WHERE archive IS NOT NULL",
             "SELECT DISTINCT blob FROM log_shelf WHERE blob IS NOT NULL",
-            "SELECT DISTINCT blob FROM run_workspace",
+            "SELECT DISTINCT blob FROM run_workspace WHERE blob IS NOT NULL",
         ] {
             for row in self.read(Statement::new(text, Vec::new())).await? {
                 found.extend(row.text(0)?.parse::<BlobHash>().ok());

@@ -1,30 +1,59 @@
-//! The files that a run begins with, as one archive.
+//! The files that a run begins with, as one archive, and the machine that has what became of them.
 
 use plue_plan::RunId;
 use plue_wire::keep::BlobHash;
 
 use crate::{error::Error, plain::Plain, sql::Statement, store::Store};
 
+/// A row of `run_workspace`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunWorkspace {
+    /// The files that the run began with, if they were kept.
+    pub archive: Option<BlobHash>,
+    /// The machine whose copy is the one that the run's steps work on.
+    pub holder: String,
+}
+
 impl Store {
-    /// Writes down which blob holds the files that a run begins with; what is written down already
-    /// stays.
+    /// Writes down which blob holds the files that a run begins with, and which machine has them; a
+    /// machine that has gone on with the run meanwhile keeps it.
     ///
     /// # Errors
     /// [`Error`] of the database, also if there is no such run.
-    pub async fn keep_run_workspace(&self, run: &RunId, blob: &BlobHash) -> Result<(), Error> {
-        let text = "INSERT INTO run_workspace (run_id, blob) VALUES ($1, $2) \
-                    ON CONFLICT (run_id) DO NOTHING";
-        let args = vec![run.as_str().into(), blob.to_string().into()];
+    pub async fn keep_run_workspace(
+        &self,
+        run: &RunId,
+        holder: &str,
+        archive: &BlobHash,
+    ) -> Result<(), Error> {
+        let text = "INSERT INTO run_workspace (run_id, blob, holder) VALUES ($1, $2, $3) \
+                    ON CONFLICT (run_id) DO UPDATE SET blob = excluded.blob";
+        let args = vec![run.as_str().into(), archive.to_string().into(), holder.into()];
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// The blob that holds the files that a run begins with, if they were kept.
+    /// Writes down that this machine has the files of a run from now on.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, also if there is no such run.
+    pub async fn hold_run_workspace(&self, run: &RunId, holder: &str) -> Result<(), Error> {
+        let text = "INSERT INTO run_workspace (run_id, holder) VALUES ($1, $2) \
+                    ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder";
+        let args = vec![run.as_str().into(), holder.into()];
+        self.write(Plain(vec![Statement::new(text, args)])).await
+    }
+
+    /// What is known of the files of a run; `None`: nothing was written down.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run_workspace(&self, run: &RunId) -> Result<Option<BlobHash>, Error> {
-        let text = "SELECT blob FROM run_workspace WHERE run_id = $1";
+    pub async fn run_workspace(&self, run: &RunId) -> Result<Option<RunWorkspace>, Error> {
+        let text = "SELECT blob, holder FROM run_workspace WHERE run_id = $1";
         let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
-        row.map(|row| row.parse(0)).transpose()
+        row.map(|row| {
+            let archive = row.opt_text(0)?.map(|text| text.parse().map_err(Error::Corrupt));
+            Ok(RunWorkspace { archive: archive.transpose()?, holder: row.text(1)? })
+        })
+        .transpose()
     }
 }

@@ -48,7 +48,9 @@ impl Place {
         let mut shell = Command::new("sqlite3");
         let foreign = "PRAGMA foreign_keys = ON";
         shell.args(["-bail", "-cmd", ".timeout 10000", "-cmd", foreign]);
-        let output = shell.arg(folder.path().join("plue.db")).arg(text).output().unwrap();
+        // A text that begins with a remark would be taken for an option.
+        let text = format!(" {text}");
+        let output = shell.arg(folder.path().join("plue.db")).arg(&text).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "{text}: {said}");
         String::from_utf8(output.stdout).unwrap()

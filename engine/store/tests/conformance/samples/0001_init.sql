@@ -2,8 +2,8 @@ INSERT INTO plan (hash, name, canonical, created_at) VALUES ('sha256:00000000000
 INSERT INTO run (id, workflow, plan_hash, repo, sha, branch, status, reason, seq, created_at, started_at, ended_at) VALUES ('r1', 'CI', 'sha256:0000000000000000000000000000000000000000000000000000000000000001', 'acme/app', 'abc', 'main', 'success', NULL, 2, 1000000, 2000000, 3000000);
 INSERT INTO run (id, workflow, plan_hash, status, seq, created_at) VALUES ('r2', 'CI', 'sha256:0000000000000000000000000000000000000000000000000000000000000001', 'queued', 1, 4000000);
 INSERT INTO run_source (run_id, source, event, inputs, origin) VALUES ('r1', '.plue.py', '{"type":"push"}', '{}', '{"workspace":"/w","repository":"/w","read_set":null}');
-INSERT INTO journal (run_id, seq, at, fact) VALUES ('r1', 1, 1000000, '{"first":"fact"}');
-INSERT INTO journal (run_id, seq, at, fact) VALUES ('r1', 2, 3000000, '{"second":"fact"}');
+INSERT INTO journal (run_id, seq, at, fact) VALUES ('r1', 1, 1000000, '{"fact":"run_created","plan":"sha256:0000000000000000000000000000000000000000000000000000000000000001"}');
+INSERT INTO journal (run_id, seq, at, fact) VALUES ('r1', 2, 3000000, '{"fact":"run_started"}');
 INSERT INTO step (run_id, step_id, status, reason, visit, attempts, ready_at, started_at, ended_at, output) VALUES ('r1', 'build', 'success', NULL, 1, 1, 1000000, 2000000, 3000000, '{"n":1}');
 INSERT INTO runner (id, pool, token_hash, boot, state, epoch, group_key, registered_at, seen_at, state_since, reason) VALUES ('w1', 'local', 'ff', NULL, 'gone', 1, 'r1', 1000000, 3000000, 3000000, 'not needed');
 INSERT INTO attempt (id, run_id, step_id, visit, number, pool, priority, not_before, state, fence, runner_id, queued_at, assigned_at, started_at, ended_at, pid, ack_seq, log_bytes, log_newlines, outcome, detail, to_pack) VALUES ('r1:build:1:1', 'r1', 'build', 1, 1, 'local', 0, 0, 'done', 65, 'w1', 1000000, 1500000, 2000000, 3000000, 77, 4, 100000, 2, 'success', NULL, 0);

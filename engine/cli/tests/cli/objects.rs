@@ -1,0 +1,126 @@
+//! An object store instead of a folder, as a person sees it.
+
+use plue_testkit::objects::{ACCESS_KEY, Objects, SECRET_KEY};
+
+use crate::support::{Bench, Said};
+
+const KEEPING: &str = r#"
+def workflow():
+    return Plan(name="Keeping", steps=[
+        Step.bash("make", "seq 30000 > out.txt; head -c 20M /dev/zero | tr '\\0' x > large.txt; echo made",
+                  artifacts=["out.txt", "large.txt"]),
+    ])
+"#;
+
+fn said(bench: &Bench, objects: &Objects, args: &[&str]) -> Said {
+    let mut command = bench.command(args);
+    command.envs(objects.settings(&bench.home()));
+    Said::of(command.output().unwrap())
+}
+
+fn downloaded(bench: &Bench, objects: &Objects, there: &[&str], into: &str) {
+    let args = [there, &["artifacts", "last", "--download", into]].concat();
+    said(bench, objects, &args).ends(0);
+    let expected: String = (1..=30_000).map(|n| format!("{n}\n")).collect();
+    let out = std::fs::read_to_string(bench.repo().join(into).join("out.txt")).unwrap();
+    assert!(out == expected, "{} bytes", out.len());
+    let large = std::fs::read(bench.repo().join(into).join("large.txt")).unwrap();
+    assert!(large.len() == 20 << 20 && large.iter().all(|byte| *byte == b'x'));
+}
+
+#[test]
+fn artifacts_lie_in_the_bucket_and_a_backup_carries_them_to_another() {
+    let (objects, others) = (Objects::start(), Objects::start());
+    let bench = Bench::with(KEEPING);
+    said(&bench, &objects, &["run", "-q"]).ends(0);
+    assert!(!bench.state().join("blobs").exists());
+    assert!(objects.files().len() >= 2, "{:?}", objects.files());
+    assert_eq!(objects.parts(), 0);
+    downloaded(&bench, &objects, &[], "first");
+    let file = bench.home().join("plue.backup");
+    let file = file.to_str().unwrap();
+    said(&bench, &objects, &["backup", file]).ends(0);
+    let there = bench.home().join("elsewhere");
+    let there = ["--state-dir", there.to_str().unwrap()];
+    said(&bench, &others, &[&there[..], &["restore", file]].concat()).ends(0);
+    drop(objects);
+    downloaded(&bench, &others, &there, "second");
+}
+
+#[test]
+fn a_backup_carries_content_from_a_folder_to_a_bucket_and_back() {
+    let objects = Objects::start();
+    let bench = Bench::with(KEEPING);
+    bench.plue(&["run", "-q"]).ends(0);
+    let (one, two) = (bench.home().join("one.backup"), bench.home().join("two.backup"));
+    bench.plue(&["backup", one.to_str().unwrap()]).ends(0);
+    let (there, back) = (bench.home().join("there"), bench.home().join("back"));
+    let there = ["--state-dir", there.to_str().unwrap()];
+    said(&bench, &objects, &[&there[..], &["restore", one.to_str().unwrap()]].concat()).ends(0);
+    downloaded(&bench, &objects, &there, "first");
+    said(&bench, &objects, &[&there[..], &["backup", two.to_str().unwrap()]].concat()).ends(0);
+    let back = ["--state-dir", back.to_str().unwrap()];
+    bench.plue(&[&back[..], &["restore", two.to_str().unwrap()]].concat()).ends(0);
+    let args = [&back[..], &["artifacts", "last", "--download", "second"]].concat();
+    bench.plue(&args).ends(0);
+    let large = std::fs::metadata(bench.repo().join("second/large.txt")).unwrap();
+    assert_eq!(large.len(), 20 << 20);
+}
+
+#[test]
+fn doctor_tells_whether_the_object_store_works_and_nothing_tells_a_key() {
+    let objects = Objects::start();
+    let bench = Bench::with(KEEPING);
+    said(&bench, &objects, &["doctor"]).shows(&["object store", "s3://plue-test/plue/test"]);
+    assert_eq!(objects.files().len(), 0, "doctor leaves nothing");
+    let shown = said(&bench, &objects, &["config", "show", "--origin"]).ends(0);
+    assert!(shown.stdout.contains("objects.secret_key_file"), "{}", shown.stdout);
+    let mut wrong = bench.command(&["doctor"]);
+    wrong.envs(objects.settings(&bench.home()));
+    std::fs::write(bench.home().join("s3.key"), "another/text+of/a+key").unwrap();
+    let refused = Said::of(wrong.output().unwrap());
+    assert_eq!(refused.code, 5, "{}", refused.stdout);
+    let mut failing = bench.command(&["-v", "run"]);
+    failing.envs(objects.settings(&bench.home()));
+    std::fs::write(bench.home().join("s3.key"), "another/text+of/a+key").unwrap();
+    let failed = Said::of(failing.env("PLUE_LOG", "trace").output().unwrap());
+    for said in [&shown, &refused, &failed] {
+        for key in [ACCESS_KEY, SECRET_KEY, "another/text+of/a+key"] {
+            assert!(!said.stdout.contains(key), "{}", said.stdout);
+            assert!(!said.stderr.contains(key), "{}", said.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_half_configured_store_is_refused_with_the_key_that_is_wrong() {
+    let bench = Bench::with(KEEPING);
+    for (settings, told) in [
+        (&[("PLUE_OBJECTS_URL", "https://b/p")][..], "objects.url"),
+        (&[("PLUE_OBJECTS_LOGS", "true")], "objects.logs"),
+        (&[("PLUE_OBJECTS_LOGS", "perhaps")], "true or false"),
+        (
+            &[("PLUE_OBJECTS_URL", "s3://b"), ("PLUE_OBJECTS_ENDPOINT", "http://127.0.0.1:1")],
+            "objects.allow_http",
+        ),
+        (
+            &[("PLUE_OBJECTS_URL", "s3://b"), ("PLUE_OBJECTS_ACCESS_KEY_FILE", "/none")],
+            "objects.secret_key_file",
+        ),
+        (
+            &[
+                ("PLUE_OBJECTS_URL", "s3://b"),
+                ("PLUE_OBJECTS_ACCESS_KEY_FILE", "/none"),
+                ("PLUE_OBJECTS_SECRET_KEY_FILE", "/none"),
+            ],
+            "/none",
+        ),
+    ] {
+        let mut command = bench.command(&["run", "-q"]);
+        command.envs(settings.iter().copied());
+        Said::of(command.output().unwrap()).ends(2).tells(&[told]);
+    }
+    // Nor can a stranger's repository send content anywhere.
+    bench.write("plue.toml", "[objects]\nurl = \"s3://theirs\"\n");
+    bench.plue(&["run", "-q"]).ends(2).tells(&["objects.url", "cannot be set by a repository"]);
+}
