@@ -107,6 +107,15 @@ async fn a_run_whose_machine_is_gone_goes_on_on_another_with_the_files_that_its_
     while !up(&fleet, 0) {
         Clock::real().sleep(LOOK).await;
     }
+    let store = fleet.store().await.with_shelf(Arc::new(objects.bucket()));
+    let states = async |step: &str| {
+        let attempts = store.attempts(&run, Some(&StepId::new(step))).await.unwrap();
+        attempts.into_iter().map(|row| row.state).collect::<Vec<_>>()
+    };
+    // Its start has to be stored: before that a loss is free.
+    while states("gate").await != [AttemptStatus::Running] {
+        Clock::real().sleep(LOOK).await;
+    }
     // The machine is gone: its engine, its runners, its disk.
     fleet.kill(0);
     fleet.bench.kill_all().await;
@@ -121,11 +130,6 @@ async fn a_run_whose_machine_is_gone_goes_on_on_another_with_the_files_that_its_
     }
     let ended = fleet.ends_well().await;
     assert_eq!(ended[0].view.status, RunStatus::Success);
-    let store = fleet.store().await.with_shelf(Arc::new(objects.bucket()));
-    let states = async |step: &str| {
-        let attempts = store.attempts(&run, Some(&StepId::new(step))).await.unwrap();
-        attempts.into_iter().map(|row| row.state).collect::<Vec<_>>()
-    };
     assert_eq!(states("make").await, [AttemptStatus::Done]);
     assert_eq!(states("gate").await, [AttemptStatus::Lost, AttemptStatus::Done]);
     let before = log(&store, &run, "before").await;

@@ -123,18 +123,22 @@ impl Place {
     }
 
     fn rows(&self, columns: &BTreeMap<String, Vec<String>>) -> Rows {
-        let read = columns.iter().map(|(table, columns)| {
+        let each = columns.iter().map(|(table, columns)| {
             let shown = columns.iter().map(|column| match self {
                 Self::File(_) => format!("quote({column})"),
                 Self::Server(_) => format!("COALESCE({column}::text, 'NULL')"),
             });
             let shown = shown.collect::<Vec<_>>().join(" || ' ; ' || ");
-            let text = self.sql(&format!("SELECT {shown} FROM {table}"));
-            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-            lines.sort();
-            (table.clone(), lines)
+            format!("SELECT '{table}: ' || {shown} FROM {table}")
         });
-        read.collect()
+        let text = self.sql(&each.collect::<Vec<_>>().join(" UNION ALL "));
+        let mut rows: Rows = columns.keys().map(|table| (table.clone(), Vec::new())).collect();
+        for line in text.lines() {
+            let (table, row) = line.split_once(": ").unwrap();
+            rows.get_mut(table).unwrap().push(row.to_owned());
+        }
+        rows.values_mut().for_each(|rows| rows.sort());
+        rows
     }
 }
 
