@@ -6,6 +6,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use plue_executor::{Loaded, placed};
@@ -15,7 +16,7 @@ use plue_store::RunRow;
 use plue_wire::keep::BlobHash;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{error::Error, server::Server};
+use crate::{error::Error, known::MAX_PACKED_BYTES, server::Server};
 
 /// Bytes in memory.
 const PART: usize = 1024 * 1024;
@@ -36,7 +37,7 @@ impl Server {
         let made = async {
             let packed = self.packed(mirror, commit, &draft).await?;
             let blob = match self.parts().options.share_files {
-                true => Some(self.put_file(&packed).await?),
+                true => Some(self.put_file(&packed, &draft).await?),
                 false => None,
             };
             self.unpacked(packed, &draft).await?;
@@ -179,36 +180,46 @@ impl Server {
         if target.exists() { Ok(made) } else { renamed.map(|()| made).map_err(failed(target)) }
     }
 
-    /// The archive of a commit in a file.
+    /// The files of a commit as tar; a small one is remembered.
     async fn packed(
         &self,
         mirror: &Mirror,
         commit: &CommitId,
         draft: &Path,
-    ) -> Result<PathBuf, Error> {
+    ) -> Result<Packed, Error> {
+        if let Some(bytes) = self.known().packed(mirror.folder(), commit) {
+            return Ok(Packed::Here(bytes));
+        }
         let path = draft.with_added_extension("tar");
+        let failed = |source| Error::Folder { path: path.display().to_string(), source };
         let mut archive = mirror.archive(commit, None).await?;
-        let mut file = tokio::fs::File::create(&path).await.map_err(failed(&path))?;
-        tokio::io::copy(&mut archive, &mut file).await.map_err(failed(&path))?;
-        file.flush().await.map_err(failed(&path))?;
+        let mut small = Vec::new();
+        let read = (&mut archive).take(MAX_PACKED_BYTES).read_to_end(&mut small).await;
+        if (read.map_err(failed)? as u64) < MAX_PACKED_BYTES {
+            archive.finish().await?;
+            self.known().put_packed(mirror.folder(), commit, small.clone());
+            return Ok(Packed::Here(small.into()));
+        }
+        let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
+        file.write_all(&small).await.map_err(failed)?;
+        tokio::io::copy(&mut archive, &mut file).await.map_err(failed)?;
+        file.flush().await.map_err(failed)?;
         archive.finish().await?;
-        Ok(path)
+        Ok(Packed::There(path))
     }
 
-    async fn unpacked(&self, packed: PathBuf, draft: &Path) -> Result<(), Error> {
+    async fn unpacked(&self, packed: Packed, draft: &Path) -> Result<(), Error> {
         let whole = draft.to_owned();
-        let unpacked = self.parts().tasks.spawn_blocking(move || unpack(&packed, &whole));
+        let unpacked = self.parts().tasks.spawn_blocking(move || packed.unpack(&whole));
         unpacked.await.map_err(|_| Error::Stopped)?.map_err(failed(draft))
     }
 
     /// Puts an archive on the shelf. The same commit is there once.
-    async fn put_file(&self, packed: &Path) -> Result<BlobHash, Error> {
-        let small = packed.with_extension("zst");
-        let (from, to) = (packed.to_owned(), small.clone());
-        let work = move || {
-            let to = std::fs::File::create(to)?;
-            zstd::stream::copy_encode(std::fs::File::open(from)?, to, LEVEL)
-        };
+    async fn put_file(&self, packed: &Packed, draft: &Path) -> Result<BlobHash, Error> {
+        let small = draft.with_added_extension("zst");
+        let (from, to) = (packed.clone(), small.clone());
+        let work =
+            move || zstd::stream::copy_encode(from.open()?, std::fs::File::create(to)?, LEVEL);
         let encoded = self.parts().tasks.spawn_blocking(work);
         encoded.await.map_err(|_| Error::Stopped)?.map_err(failed(&small))?;
         let mut file = tokio::fs::File::open(&small).await.map_err(failed(&small))?;
@@ -223,7 +234,7 @@ impl Server {
     }
 
     /// An archive from the shelf in a file.
-    async fn get_file(&self, blob: &BlobHash, draft: &Path) -> Result<PathBuf, Error> {
+    async fn get_file(&self, blob: &BlobHash, draft: &Path) -> Result<Packed, Error> {
         let path = draft.with_added_extension("zst");
         let gone = || Error::NotFound(format!("the archive {blob} is gone"));
         let mut reader = self.store().blob_reader(blob).await?.ok_or_else(gone)?;
@@ -232,31 +243,49 @@ impl Server {
             file.write_all(&part).await.map_err(failed(&path))?;
         }
         file.flush().await.map_err(failed(&path))?;
-        Ok(path)
+        Ok(Packed::Small(path))
+    }
+}
+
+/// A tar stream.
+#[derive(Clone)]
+enum Packed {
+    /// In memory.
+    Here(Arc<[u8]>),
+    /// In a file beside the draft.
+    There(PathBuf),
+    /// In such a file, compressed.
+    Small(PathBuf),
+}
+
+// === impl Packed ===
+
+impl Packed {
+    fn open(&self) -> io::Result<Box<dyn io::Read + '_>> {
+        Ok(match self {
+            Self::Here(bytes) => Box::new(&**bytes),
+            Self::There(path) => Box::new(io::BufReader::new(std::fs::File::open(path)?)),
+            Self::Small(path) => Box::new(zstd::Decoder::new(std::fs::File::open(path)?)?),
+        })
+    }
+
+    /// Unpacks within a folder: entries that would lie outside, also through links, are errors.
+    fn unpack(&self, target: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(target)?;
+        let mut archive = tar::Archive::new(self.open()?);
+        archive.set_preserve_mtime(false);
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            if !entry.unpack_in(target)? {
+                let path = entry.path()?.display().to_string();
+                return Err(io::Error::other(format!("{path:?} leads outside")));
+            }
+        }
+        Ok(())
     }
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.display().to_string();
     move |source| Error::Folder { path, source }
-}
-
-/// Unpacks within a folder: entries that would lie outside, also through links, are errors.
-fn unpack(packed: &Path, target: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(target)?;
-    let file = std::fs::File::open(packed)?;
-    let plain: Box<dyn io::Read> = match packed.extension() {
-        Some(name) if name == "zst" => Box::new(zstd::Decoder::new(file)?),
-        Some(_) | None => Box::new(io::BufReader::new(file)),
-    };
-    let mut archive = tar::Archive::new(plain);
-    archive.set_preserve_mtime(false);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        if !entry.unpack_in(target)? {
-            let path = entry.path()?.display().to_string();
-            return Err(io::Error::other(format!("{path:?} leads outside")));
-        }
-    }
-    Ok(())
 }
