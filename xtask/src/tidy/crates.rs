@@ -23,7 +23,15 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
     // The last one is no room: it is what plue-store speaks through.
     (
         "reqwest",
-        &["plue-cli", "plue-executor", "plue-forge", "plue-llm", "plue-store", "object_store"],
+        &[
+            "plue-cli",
+            "plue-executor",
+            "plue-forge",
+            "plue-llm",
+            "plue-login",
+            "plue-store",
+            "object_store",
+        ],
     ),
     ("sqlx", &["plue-store"]),
 ];

@@ -11,7 +11,7 @@ const LEVELS: &[&[&str]] = &[
     &["plue-plan"],
     &["plue-spec", "plue-flow", "plue-prompts", "plue-wire"],
     &["plue-runtime", "plue-store"],
-    &["plue-planner", "plue-forge", "plue-registry", "plue-pool", "plue-llm"],
+    &["plue-planner", "plue-forge", "plue-login", "plue-registry", "plue-pool", "plue-llm"],
     &["plue-executor", "plue-api", "plue-dashboard"],
     &["plue-server"],
     &["plue-cli"],
