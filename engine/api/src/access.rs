@@ -24,15 +24,24 @@ pub enum Role {
     Admin,
 }
 
+/// What somebody may do where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Grant {
+    /// What he may do.
+    pub role: Role,
+    /// The one repository he may do it to; absent: all.
+    #[serde(rename = "repository")]
+    pub repo: Option<String>,
+}
+
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// As the audit trail and the journal name it: `token:NAME`.
+    /// As the audit trail and the journal name it: `token:NAME`, `person:NAME`.
     pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// The one repository it may do it to; none: all.
-    pub repo: Option<String>,
+    grants: Vec<Grant>,
+    /// What the route asks for: where he may do less, he may not do this.
+    need: Role,
 }
 
 /// What a route asks of who calls it.
@@ -53,7 +62,7 @@ pub enum Refusal {
     Anonymous,
     /// The role is too low.
     Role(Role),
-    /// The token is good for one repository only.
+    /// It is for who has the role in all repositories.
     Everywhere,
 }
 
@@ -90,15 +99,74 @@ impl FromStr for Role {
 // === impl Principal ===
 
 impl Principal {
-    /// Whether things of this repository concern it. What belongs to no repository concerns only those
-    /// who may see all.
+    /// Somebody with one role, in one repository or in all.
     #[must_use]
-    pub fn sees(&self, repo: Option<&str>) -> bool {
-        match (&self.repo, repo) {
+    pub fn new(name: String, role: Role, repo: Option<String>) -> Self {
+        Self { name, grants: vec![Grant { role, repo }], need: Role::Reader }
+    }
+
+    /// Somebody with several roles; nobody if he has none.
+    #[must_use]
+    pub fn with(name: String, grants: Vec<Grant>) -> Option<Self> {
+        (!grants.is_empty()).then_some(Self { name, grants, need: Role::Reader })
+    }
+
+    /// The same, asking for what needs a role.
+    #[must_use]
+    pub fn asking(self, need: Role) -> Self {
+        Self { need, ..self }
+    }
+
+    /// What he may do where.
+    #[must_use]
+    pub fn grants(&self) -> &[Grant] {
+        &self.grants
+    }
+
+    /// The highest of his roles.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.grants.iter().map(|grant| grant.role).max().unwrap_or(Role::Reader)
+    }
+
+    /// The role that the route asks for.
+    #[must_use]
+    pub fn need(&self) -> Role {
+        self.need
+    }
+
+    /// His role in a repository. What belongs to none is for those who may see all.
+    #[must_use]
+    pub fn role_in(&self, repo: Option<&str>) -> Option<Role> {
+        let here = self.grants.iter().filter(|grant| match (&grant.repo, repo) {
             (None, _) => true,
             (Some(own), Some(repo)) => own == repo,
             (Some(_), None) => false,
-        }
+        });
+        here.map(|grant| grant.role).max()
+    }
+
+    /// Whether he may do what he asks for to things of this repository.
+    #[must_use]
+    pub fn sees(&self, repo: Option<&str>) -> bool {
+        self.role_in(repo).is_some_and(|role| role >= self.need)
+    }
+
+    /// The repositories where he may do what he asks for; none: all.
+    #[must_use]
+    pub fn repos(&self) -> Option<Vec<String>> {
+        let may = self.grants.iter().filter(|grant| grant.role >= self.need);
+        let mut repos: Vec<_> = may.map(|grant| grant.repo.clone()).collect::<Option<_>>()?;
+        repos.sort_unstable();
+        repos.dedup();
+        Some(repos)
+    }
+
+    /// The one repository that all he may do is about.
+    #[must_use]
+    pub fn only_repo(&self) -> Option<String> {
+        let first = self.grants.first()?.repo.clone()?;
+        self.grants.iter().all(|grant| grant.repo.as_ref() == Some(&first)).then_some(first)
     }
 }
 
@@ -116,10 +184,10 @@ impl Need {
             Self::Everywhere(role) => (role, true),
         };
         let principal = principal.ok_or(Refusal::Anonymous)?;
-        if principal.role < role {
+        if principal.role() < role {
             return Err(Refusal::Role(role));
         }
-        if everywhere && principal.repo.is_some() {
+        if everywhere && principal.role_in(None).is_none_or(|all| all < role) {
             return Err(Refusal::Everywhere);
         }
         Ok(())
@@ -131,7 +199,7 @@ mod tests {
     use super::*;
 
     fn principal(role: Role, repo: Option<&str>) -> Principal {
-        Principal { name: "token:x".to_owned(), role, repo: repo.map(str::to_owned) }
+        Principal::new("token:x".to_owned(), role, repo.map(str::to_owned))
     }
 
     #[test]
@@ -158,5 +226,39 @@ mod tests {
         assert!(one.sees(Some("acme/app")));
         assert!(!one.sees(Some("acme/app2")) && !one.sees(None));
         assert_eq!(Need::Everywhere(Role::Admin).admits(Some(&one)), Err(Refusal::Everywhere));
+    }
+
+    #[test]
+    fn a_person_may_in_each_repository_what_he_may_there() {
+        let grant = |role, repo: &str| Grant { role, repo: Some(repo.to_owned()) };
+        let grants = vec![
+            grant(Role::Reader, "acme/lib"),
+            grant(Role::Maintainer, "acme/app"),
+            grant(Role::Reader, "acme/app"),
+        ];
+        let ada = Principal::with("person:ada".to_owned(), grants).unwrap();
+        assert_eq!(ada.role_in(Some("acme/app")), Some(Role::Maintainer), "the highest counts");
+        assert_eq!(ada.repos(), Some(vec!["acme/app".to_owned(), "acme/lib".to_owned()]));
+        assert!(ada.sees(Some("acme/lib")) && !ada.sees(Some("acme/web")) && !ada.sees(None));
+        let writes = ada.clone().asking(Role::Writer);
+        assert!(writes.sees(Some("acme/app")) && !writes.sees(Some("acme/lib")));
+        assert_eq!(writes.repos(), Some(vec!["acme/app".to_owned()]));
+        assert_eq!(writes.asking(Role::Admin).repos(), Some(Vec::new()), "none, not all");
+        assert_eq!(ada.only_repo(), None);
+        let refused = Need::Everywhere(Role::Reader).admits(Some(&ada));
+        assert_eq!(refused, Err(Refusal::Everywhere));
+        assert_eq!(Need::Role(Role::Admin).admits(Some(&ada)), Err(Refusal::Role(Role::Admin)));
+        assert_eq!(Principal::with("person:eve".to_owned(), Vec::new()), None);
+    }
+
+    #[test]
+    fn a_role_in_one_repository_is_not_one_in_all() {
+        let all = Grant { role: Role::Reader, repo: None };
+        let one = Grant { role: Role::Admin, repo: Some("acme/app".to_owned()) };
+        let both = Principal::with("person:ada".to_owned(), vec![all, one]).unwrap();
+        assert_eq!(Need::Everywhere(Role::Reader).admits(Some(&both)), Ok(()));
+        let refused = Need::Everywhere(Role::Admin).admits(Some(&both));
+        assert_eq!(refused, Err(Refusal::Everywhere));
+        assert_eq!(both.repos(), None);
     }
 }

@@ -10,7 +10,11 @@ use axum::{
 use plue_plan::RunId;
 use serde::de::DeserializeOwned;
 
-use crate::{access::Principal, problem::Problem, server::Api};
+use crate::{
+    access::{Principal, Refusal},
+    problem::Problem,
+    server::Api,
+};
 
 /// The query, read strictly.
 #[derive(Debug, Clone)]
@@ -66,7 +70,7 @@ impl FromRequestParts<Api> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         let principal = parts.extensions.get::<Principal>().cloned();
-        principal.map(Self).ok_or_else(|| crate::access::Refusal::Anonymous.into())
+        principal.map(Self).ok_or_else(|| Refusal::Anonymous.into())
     }
 }
 
@@ -80,7 +84,36 @@ pub async fn run_of(
     id: &str,
 ) -> Result<plue_store::RunRow, Problem> {
     let row = api.store().run(&RunId::new(id)).await?;
-    row.filter(|row| caller.sees(row.repo.as_deref())).ok_or_else(|| Problem::not_found("run", id))
+    let unknown = || Problem::not_found("run", id);
+    let row = row.ok_or_else(unknown)?;
+    admitted(caller, row.repo.as_deref(), unknown)?;
+    Ok(row)
+}
+
+/// Lets the caller do what he asks for to things of a repository.
+///
+/// # Errors
+/// He sees none of them: `unknown`, as if there were none. He sees them and may do less.
+pub fn admitted(
+    caller: &Principal,
+    repo: Option<&str>,
+    unknown: impl FnOnce() -> Problem,
+) -> Result<(), Problem> {
+    match caller.role_in(repo) {
+        None => Err(unknown()),
+        Some(role) if role < caller.need() => Err(Refusal::Role(caller.need()).into()),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The repositories that a list is about: the one that the caller asks for, or all of his; none: all.
+///
+/// # Errors
+/// He does not see the one he asks for, or there is none; the answer is the same.
+pub fn repos_of(caller: &Principal, asked: Option<String>) -> Result<Option<Vec<String>>, Problem> {
+    let Some(asked) = asked else { return Ok(caller.repos()) };
+    admitted(caller, Some(&asked), || Problem::not_found("repository", &asked))?;
+    Ok(Some(vec![asked]))
 }
 
 /// A watched repository that the caller may see.
@@ -93,8 +126,6 @@ pub async fn repo_of(
     name: &str,
 ) -> Result<plue_store::RepoRow, Problem> {
     let unknown = || Problem::not_found("repository", name);
-    if !caller.sees(Some(name)) {
-        return Err(unknown());
-    }
+    admitted(caller, Some(name), unknown)?;
     api.store().repo(name).await?.ok_or_else(unknown)
 }

@@ -9,6 +9,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
+use jiff::Timestamp;
+
 use crate::{
     access::{Need, Principal},
     limit,
@@ -39,6 +41,10 @@ pub(crate) async fn guard(
         return Problem::from(refusal).into_response();
     }
     if let Some((principal, shown)) = known {
+        let principal = match need {
+            Need::Nothing => principal,
+            Need::Role(role) | Need::Everywhere(role) => principal.asking(role),
+        };
         request.extensions_mut().insert(principal);
         request.extensions_mut().insert(shown);
     }
@@ -87,24 +93,31 @@ async fn known(api: &Api, presented: Presented) -> Result<Option<(Principal, Sho
         return Ok(None);
     };
     api.limiter().used(&row.id)?;
-    let stale = |at: jiff::Timestamp| now.as_second().saturating_sub(at.as_second()) >= USED_EVERY;
+    let stale = |at: Timestamp| now.as_second().saturating_sub(at.as_second()) >= USED_EVERY;
     if row.used_at.is_none_or(stale) {
         api.store().token_used(&row.id, now).await?;
     }
     Ok(Some((found, Shown::Token { id: row.id })))
 }
 
-/// Who holds the cookie of a session: what its token allows now, if the request is this site's own.
-async fn of_session(
+/// Who holds the cookie of a session: what its token or the rules allow now, if the request is this site's
+/// own.
+pub(crate) async fn of_session(
     api: &Api,
     secret: String,
     is_own: bool,
     from: Option<IpAddr>,
 ) -> Result<Option<(Principal, Shown)>, Problem> {
     let now = api.clock().now();
-    let found = api.store().session_by_hash(&session::hash(&secret), now).await?;
-    let found = found.and_then(|(session, row)| Some((token::principal(&row, now)?, session, row)));
-    let Some((principal, session, row)) = found else {
+    let hash = session::hash(&secret);
+    let of_token = api.store().session_by_hash(&hash, now).await?;
+    let found = match of_token {
+        Some((session, row)) => {
+            token::principal(&row, now).map(|who| (who, session.expires_at, row.id))
+        }
+        None => of_person(api, &hash, now).await?,
+    };
+    let Some((principal, expires_at, key)) = found else {
         api.limiter().failed(from)?;
         return Ok(None);
     };
@@ -114,9 +127,22 @@ async fn of_session(
             "a session changes something only from its own pages: X-Plue-CSRF is missing or wrong",
         ));
     }
-    api.limiter().used(&row.id)?;
-    let expires_at = session.expires_at;
+    api.limiter().used(&key)?;
     Ok(Some((principal, Shown::Session { secret, expires_at })))
+}
+
+/// Who logged in, with what the rules allow him now, and the key that his requests are counted by.
+async fn of_person(
+    api: &Api,
+    hash: &str,
+    now: Timestamp,
+) -> Result<Option<(Principal, Timestamp, String)>, Problem> {
+    let Some(login) = api.login() else { return Ok(None) };
+    let session = api.store().person_session(hash, now).await?;
+    Ok(session.and_then(|session| {
+        let who = login.principal(&session)?;
+        Some((who, session.expires_at, format!("person {}", session.subject)))
+    }))
 }
 
 /// The hash of the token in `Authorization: Bearer` (RFC 6750 §2.1).

@@ -1,5 +1,5 @@
 //! The HTTP interface of a server: runs, steps, logs, tokens, health, each route with the role it
-//! asks for, and the OpenAPI document that is made from the same list.
+//! asks for, and the OpenAPI document that is made from the same list; and a few pages for people.
 //!
 //! Reading order: [`access`], [`endpoint`], [`routes`], [`server`]. Must not advance a run: what
 //! changes something goes through [`commands::Commands`], which the executor's side implements. Must
@@ -13,7 +13,9 @@ pub mod endpoint;
 pub mod extract;
 mod guard;
 pub mod limit;
+pub mod login;
 pub mod openapi;
+mod pages;
 pub mod problem;
 pub mod rate;
 mod reading;
@@ -29,6 +31,7 @@ pub mod token;
 pub use crate::{
     access::{Need, Principal, Role},
     commands::{CommandError, Commands, RunRequest},
+    login::Login,
     problem::Problem,
     server::{Api, Limits, router},
 };

@@ -37,6 +37,8 @@ pub struct Rates {
     pub failed: Rate,
     /// Deliveries of webhooks from one address.
     pub hooks: Rate,
+    /// Logins that begin or come back, from one address.
+    pub logins: Rate,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub(crate) struct Limiter {
     token: Buckets,
     failed: Buckets,
     hooks: Buckets,
+    logins: Buckets,
 }
 
 // === impl Rates ===
@@ -55,6 +58,8 @@ impl Default for Rates {
             failed: Rate { burst: 30, every: Duration::from_secs(2) },
             // A forge sends for all of its repositories from few addresses.
             hooks: Rate { burst: 5_000, every: Duration::from_millis(1) },
+            // Each is a row for ten minutes, and a question to the issuer.
+            logins: Rate { burst: 60, every: Duration::from_secs(1) },
         }
     }
 }
@@ -67,6 +72,7 @@ impl Limiter {
             token: Buckets::new(rates.token, clock),
             failed: Buckets::new(rates.failed, clock),
             hooks: Buckets::new(rates.hooks, clock),
+            logins: Buckets::new(rates.logins, clock),
         }
     }
 
@@ -78,6 +84,11 @@ impl Limiter {
     /// Something that did not fit. Requests that come from nowhere are made in this process.
     pub(crate) fn failed(&self, from: Option<IpAddr>) -> Result<(), Problem> {
         from.map_or(Ok(()), |from| self.failed.take(&key_of(from)).map_err(too_many))
+    }
+
+    /// A login that begins or comes back.
+    pub(crate) fn login(&self, from: Option<IpAddr>) -> Result<(), Problem> {
+        from.map_or(Ok(()), |from| self.logins.take(&key_of(from)).map_err(too_many))
     }
 }
 

@@ -93,7 +93,7 @@ impl From<Refusal> for Problem {
             ),
             Refusal::Everywhere => Self::new(
                 StatusCode::FORBIDDEN,
-                "this asks for a token that is good for all repositories",
+                "this asks for somebody who may do it in all repositories",
             ),
         }
     }

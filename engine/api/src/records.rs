@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::access::Role;
+use crate::access::{Grant, Principal, Role};
 
 pub mod kept;
 pub mod place;
@@ -203,10 +203,13 @@ pub struct NewTokenRecord {
 pub struct WhoRecord {
     /// As journals and the audit trail name him.
     pub name: String,
-    /// What he may do.
+    /// What he may do; the highest of several roles.
     pub role: Role,
-    /// The one repository he may do it to; absent: all.
+    /// The one repository he may do it to; absent: all, or those of `grants`.
     pub repository: Option<String>,
+    /// Which role he has where, if it is not one in one repository or in all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
 }
 
 /// A row of the audit trail.
@@ -349,6 +352,20 @@ impl TokenRecord {
             created_at: row.created_at,
             expires_at: row.expires_at,
             used_at: row.used_at,
+        }
+    }
+}
+
+impl WhoRecord {
+    /// The record of somebody.
+    #[must_use]
+    pub fn of(who: &Principal) -> Self {
+        let several = who.grants().len() > 1;
+        Self {
+            name: who.name.clone(),
+            role: who.role(),
+            repository: who.only_repo(),
+            grants: if several { who.grants().to_vec() } else { Vec::new() },
         }
     }
 }

@@ -17,7 +17,7 @@ mod plans;
 mod repositories;
 mod runs;
 mod secrets;
-mod session;
+pub(crate) mod session;
 mod steps;
 mod tokens;
 

@@ -26,6 +26,8 @@ use crate::{
     endpoint::{Answer, Endpoint},
     guard::guard,
     limit::{Limiter, Rates},
+    login::Login,
+    pages,
     problem::Problem,
     routes,
 };
@@ -59,6 +61,7 @@ struct Shared {
     stop: Stop,
     metrics: fn() -> String,
     limiter: Limiter,
+    login: Option<Login>,
 }
 
 /// What the API is made of.
@@ -78,6 +81,8 @@ pub struct Parts {
     pub stop: Stop,
     /// The metrics of this process, as Prometheus reads them.
     pub metrics: fn() -> String,
+    /// How people log in; none: with tokens only.
+    pub login: Option<Login>,
 }
 
 // === impl Limits ===
@@ -110,6 +115,7 @@ impl Api {
             limits: parts.limits,
             stop: parts.stop,
             metrics: parts.metrics,
+            login: parts.login,
         }))
     }
 
@@ -135,6 +141,10 @@ impl Api {
 
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.0.login.as_ref()
     }
 
     pub(crate) fn stop(&self) -> Stop {
@@ -172,6 +182,9 @@ pub fn router(api: Api) -> Router {
     for endpoint in routes::all() {
         router = router.route(endpoint.path, guarded(&api, &endpoint));
     }
+    let late = StatusCode::GATEWAY_TIMEOUT;
+    let slow = TimeoutLayer::with_status_code(late, api.limits().answer_within);
+    let router = router.merge(pages::routes().layer(slow));
     let around = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,

@@ -4,9 +4,10 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+    response::Response,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::{access::Refusal, problem::Problem, server::Api};
@@ -15,6 +16,12 @@ use crate::{access::Refusal, problem::Problem, server::Api};
 pub const COOKIE: &str = "__Host-plue";
 /// The header with the session's own word.
 pub const CSRF_HEADER: &str = "x-plue-csrf";
+/// The name of the cookie that a login takes along, and finds again when the issuer sends it back.
+pub const LOGIN_COOKIE: &str = "__Host-plue-login";
+/// How long a session is good for.
+pub const LIFETIME: SignedDuration = SignedDuration::from_hours(12);
+/// How long a login may take.
+pub const LOGIN_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 /// Characters of a cookie's value that are looked at.
 const MAX_LENGTH: usize = 128;
 
@@ -59,9 +66,44 @@ pub fn csrf(secret: &str) -> String {
 /// The cookie of a session.
 #[must_use]
 pub fn cookie(headers: &HeaderMap) -> Option<String> {
+    named(headers, COOKIE)
+}
+
+/// The cookie of a login that has begun in this browser.
+#[must_use]
+pub fn login_cookie(headers: &HeaderMap) -> Option<String> {
+    named(headers, LOGIN_COOKIE)
+}
+
+/// Gives the browser its session. `__Host-`: only over TLS (or on this machine), for this host alone, for
+/// all of its paths.
+pub fn set_cookie(response: &mut Response, secret: &str) {
+    put(response, COOKIE, secret, ("Strict", LIFETIME));
+}
+
+/// Takes the session from the browser.
+pub fn forget_cookie(response: &mut Response) {
+    put(response, COOKIE, "", ("Strict", SignedDuration::ZERO));
+}
+
+/// Gives the browser what it has to show when the issuer sends it back. `Lax`: that is another site, and
+/// what is `Strict` does not come along with it.
+pub fn set_login_cookie(response: &mut Response, secret: &str) {
+    put(response, LOGIN_COOKIE, secret, ("Lax", LOGIN_LIFETIME));
+}
+
+fn put(response: &mut Response, name: &str, value: &str, how: (&str, SignedDuration)) {
+    let (site, age) = (how.0, how.1.as_secs());
+    let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite={site}; Max-Age={age}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+fn named(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter();
     let mut pairs = all.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-    let value = pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+    let value = pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))?;
     let fits = !value.is_empty()
         && value.len() <= MAX_LENGTH
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric());

@@ -69,7 +69,7 @@ pub fn principal(row: &TokenRow, now: Timestamp) -> Option<Principal> {
         return None;
     }
     let role = row.role.parse().ok()?;
-    Some(Principal { name: format!("token:{}", row.name), role, repo: row.repo.clone() })
+    Some(Principal::new(format!("token:{}", row.name), role, row.repo.clone()))
 }
 
 impl std::fmt::Debug for Fresh {

@@ -63,10 +63,7 @@ impl Http {
     }
 }
 
-async fn send(
-    what: &'static str,
-    request: RequestBuilder,
-) -> Result<(StatusCode, Vec<u8>), Error> {
+async fn send(what: &'static str, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Error> {
     // Without the address: a code may be in it.
     let failed = |cause: reqwest::Error| Error::Unreachable { what, cause: cause.without_url() };
     let request = request.header(ACCEPT, "application/json");

@@ -133,7 +133,10 @@ fn time(claims: &Claims, name: &str) -> Result<Option<i64>, &'static str> {
         None => Ok(None),
         Some(Json::Number(number)) => {
             let whole = number.as_i64();
-            #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is what is meant")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "`as` saturates, which is what is meant"
+            )]
             let whole = whole.or_else(|| number.as_f64().map(|seconds| seconds as i64));
             whole.map(Some).ok_or("a time in it is none")
         }

@@ -139,26 +139,9 @@ impl Issuer {
         attempt: &Attempt,
         code: &str,
     ) -> Result<String, Error> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code")
-            .append_pair("code", code)
-            .append_pair("redirect_uri", &self.settings.redirect_uri)
-            .append_pair("code_verifier", attempt.verifier());
-        let id = &self.settings.client_id;
-        let authorization = match &self.settings.client_secret {
-            Some(secret) if !metadata.secret_in_body => Some(basic(id, secret.reveal())?),
-            Some(secret) => {
-                form.append_pair("client_id", id).append_pair("client_secret", secret.reveal());
-                None
-            }
-            None => {
-                form.append_pair("client_id", id);
-                None
-            }
-        };
+        let (form, authorization) = self.form(metadata, attempt, code)?;
         let what = "a token for a code";
-        let (status, bytes) =
-            self.http.post(what, &metadata.token, form.finish(), authorization).await?;
+        let (status, bytes) = self.http.post(what, &metadata.token, form, authorization).await?;
         if status != StatusCode::OK {
             let said = serde_json::from_slice::<Complaint>(&bytes).ok();
             if status.is_server_error() {
@@ -173,6 +156,34 @@ impl Issuer {
         let tokens = serde_json::from_slice::<Tokens>(&bytes);
         let bad = |_| Error::BadAnswer { what, why: "it has no id_token".to_owned() };
         tokens.map(|tokens| tokens.id_token).map_err(bad)
+    }
+
+    /// What is posted for a code (RFC 6749 §4.1.3, RFC 7636 §4.5).
+    fn form(
+        &self,
+        metadata: &Metadata,
+        attempt: &Attempt,
+        code: &str,
+    ) -> Result<(String, Option<HeaderValue>), Error> {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "authorization_code")
+            .append_pair("code", code)
+            .append_pair("redirect_uri", &self.settings.redirect_uri)
+            .append_pair("code_verifier", attempt.verifier());
+        let id = &self.settings.client_id;
+        let mut authorization = None;
+        match &self.settings.client_secret {
+            Some(secret) if !metadata.secret_in_body => {
+                authorization = Some(basic(id, secret.reveal())?);
+            }
+            Some(secret) => {
+                form.append_pair("client_id", id).append_pair("client_secret", secret.reveal());
+            }
+            None => {
+                form.append_pair("client_id", id);
+            }
+        }
+        Ok((form.finish(), authorization))
     }
 
     async fn described(&self) -> Result<Arc<Metadata>, Error> {

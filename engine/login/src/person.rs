@@ -55,7 +55,10 @@ impl Person {
 
 /// Whether a text can stand in a journal and in `approvers` without looking like another one.
 fn is_plain(text: &str) -> bool {
-    let odd = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
     !text.is_empty()
         && text.trim() == text
         && text.chars().count() <= MAX_NAME

@@ -70,7 +70,7 @@ pub use crate::{
     request::CancelRequest,
     run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},
-    session::SessionRow,
+    session::{LoginRow, PersonSession, SessionRow},
     store::Store,
     token::TokenRow,
     topic::TopicEvent,

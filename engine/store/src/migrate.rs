@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations![
     8 "0008_sessions",
     9 "0009_feedback",
     10 "0010_forks",
+    11 "0011_login",
     13 "0013_shelf",
 ];
 

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     op::Op,
     plain::Plain,
-    sql::{Arg, Row, Statement, Tx},
+    sql::{Arg, Row, Statement, Tx, among},
     store::Store,
 };
 
@@ -172,17 +172,15 @@ impl Store {
         self.write(Register { repo: repo.to_owned(), rows, at }).await
     }
 
-    /// What is registered of one repository, or of all.
+    /// What is registered of some repositories, or of all.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn registered(&self, repo: Option<&str>) -> Result<Vec<RegisteredRow>, Error> {
-        let (filter, args) = match repo {
-            Some(repo) => ("WHERE repo = $1", vec![Arg::from(repo)]),
-            None => ("", Vec::new()),
-        };
+    pub async fn registered(&self, repos: Option<&[String]>) -> Result<Vec<RegisteredRow>, Error> {
+        let mut args = Vec::new();
+        let filter = among("repo", repos, &mut args);
         let text = format!(
-            "SELECT repo, file, workflow, sha, plan_hash, triggers FROM registered {filter} \
+            "SELECT repo, file, workflow, sha, plan_hash, triggers FROM registered WHERE 1 = 1{filter} \
              ORDER BY repo, file, workflow"
         );
         let rows = self.read(Statement::new(text, args)).await?;

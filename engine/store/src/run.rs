@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::{
     error::Error,
-    sql::{Arg, Row, Statement, placeholders},
+    sql::{Arg, Row, Statement, among, placeholders},
     store::Store,
 };
 
@@ -74,8 +74,8 @@ pub struct RunFilter {
     pub status: Vec<RunStatus>,
     /// Only this workflow.
     pub workflow: Option<String>,
-    /// Only this repository.
-    pub repo: Option<String>,
+    /// Only these repositories; none: all.
+    pub repos: Option<Vec<String>>,
     /// At most so many, at most 1,000.
     pub limit: u32,
     /// Only runs older than this one: the last of the page before.
@@ -90,7 +90,7 @@ pub(crate) const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch
 
 impl Default for RunFilter {
     fn default() -> Self {
-        Self { status: Vec::new(), workflow: None, repo: None, limit: 50, before: None }
+        Self { status: Vec::new(), workflow: None, repos: None, limit: 50, before: None }
     }
 }
 
@@ -174,10 +174,7 @@ impl Store {
             args.push(workflow.as_str().into());
             text.push_str(&format!(" AND workflow = ${}", args.len()));
         }
-        if let Some(repo) = &filter.repo {
-            args.push(repo.as_str().into());
-            text.push_str(&format!(" AND repo = ${}", args.len()));
-        }
+        text.push_str(&among("repo", filter.repos.as_deref(), &mut args));
         if let Some(before) = &filter.before {
             args.push(before.as_str().into());
             text.push_str(&format!(" AND id < ${}", args.len()));

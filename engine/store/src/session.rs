@@ -12,6 +12,10 @@ use crate::{
     token::{self, TokenRow},
 };
 
+mod login;
+
+pub use login::{LoginRow, PersonSession};
+
 /// A row of `session`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
@@ -68,12 +72,13 @@ impl Store {
         Ok(token.map(|token| (session, token)))
     }
 
-    /// Ends a session.
+    /// Ends a session, of a token or of a person.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn session_remove(&self, hash: &str) -> Result<(), Error> {
-        let text = "DELETE FROM session WHERE hash = $1";
-        self.write(Plain(vec![Statement::new(text, vec![hash.into()])])).await
+        let gone = |text: &'static str| Statement::new(text, vec![hash.into()]);
+        let person = gone("DELETE FROM person_session WHERE hash = $1");
+        self.write(Plain(vec![gone("DELETE FROM session WHERE hash = $1"), person])).await
     }
 }

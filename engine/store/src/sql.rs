@@ -9,5 +9,5 @@ mod statement;
 mod tx;
 
 pub(crate) use row::Row;
-pub(crate) use statement::{Arg, Statement, insert_rows, placeholders};
+pub(crate) use statement::{Arg, Statement, among, insert_rows, placeholders};
 pub(crate) use tx::{Dialect, Link, Tx};

@@ -9,7 +9,7 @@ use plue_plan::RunId;
 
 use crate::{
     error::Error,
-    sql::{Arg, Statement},
+    sql::{Arg, Statement, among},
     store::Store,
 };
 
@@ -42,22 +42,18 @@ pub struct QueueRow {
 }
 
 impl Store {
-    /// What runs created in `[from, to)` used, by repository; of one repository or of all.
+    /// What runs created in `[from, to)` used, by repository; of some repositories or of all.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn usage(
         &self,
-        repo: Option<&str>,
+        repos: Option<&[String]>,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<UsageRow>, Error> {
-        let filter = if repo.is_some() { " AND r.repo = $3" } else { "" };
-        let args = || -> Vec<Arg> {
-            let mut args: Vec<Arg> = vec![from.into(), to.into()];
-            args.extend(repo.map(Arg::from));
-            args
-        };
+        let mut args: Vec<Arg> = vec![from.into(), to.into()];
+        let filter = among("r.repo", repos, &mut args);
         let runs = format!(
             "SELECT r.repo, COUNT(*), \
              COUNT(CASE WHEN r.status = 'success' THEN 1 END), \
@@ -74,7 +70,7 @@ impl Store {
              AND a.started_at IS NOT NULL GROUP BY r.repo"
         );
         let mut found = Vec::new();
-        for row in self.read(Statement::new(runs, args())).await? {
+        for row in self.read(Statement::new(runs, args.clone())).await? {
             found.push(UsageRow {
                 repo: row.opt_text(0)?,
                 runs: row.count(1)?,
@@ -83,7 +79,7 @@ impl Store {
                 ..UsageRow::default()
             });
         }
-        for row in self.read(Statement::new(attempts, args())).await? {
+        for row in self.read(Statement::new(attempts, args)).await? {
             let repo = row.opt_text(0)?;
             if let Some(of) = found.iter_mut().find(|of| of.repo == repo) {
                 (of.attempts, of.busy_us) = (row.count(1)?, row.count(2)?);
@@ -108,14 +104,14 @@ impl Store {
             .collect()
     }
 
-    /// Runs that have not ended and have a step that waits, oldest first, behind a run; of one
-    /// repository or of all.
+    /// Runs that have not ended and have a step that waits, oldest first, behind a run; of some
+    /// repositories or of all.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn runs_that_wait(
         &self,
-        repo: Option<&str>,
+        repos: Option<&[String]>,
         after: Option<&RunId>,
         limit: u32,
     ) -> Result<Vec<RunId>, Error> {
@@ -125,10 +121,7 @@ impl Store {
             "SELECT id FROM run WHERE status IN ($1, $2) AND EXISTS (SELECT 1 FROM step \
                         WHERE step.run_id = run.id AND step.status = 'waiting')"
                 .to_owned();
-        if let Some(repo) = repo {
-            args.push(repo.into());
-            text.push_str(&format!(" AND repo = ${}", args.len()));
-        }
+        text.push_str(&among("repo", repos, &mut args));
         if let Some(after) = after {
             args.push(after.as_str().into());
             text.push_str(&format!(" AND id > ${}", args.len()));

@@ -43,7 +43,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             method: Method::Post,
             path: "/api/v1/runs/{run}/steps/{step}/decision",
             need: Need::Role(Role::Maintainer),
-            summary: "Approve or reject a step that waits; who answers is the token's name",
+            summary: "Approve or reject a step that waits; who answers is the name of the token or person",
             query: &[],
             body: Some(schema::<DecisionRequest>),
             answer: Answer::Json(schema::<RunRecord>),
@@ -60,8 +60,8 @@ async fn list(
 ) -> Result<axum::Json<Page<ApprovalRecord>>, Problem> {
     let limit = page_size(which.limit);
     let after = which.cursor.map(RunId::new);
-    let repo = caller.repo.as_deref();
-    let mut runs = api.store().runs_that_wait(repo, after.as_ref(), limit + 1).await?;
+    let repos = caller.repos();
+    let mut runs = api.store().runs_that_wait(repos.as_deref(), after.as_ref(), limit + 1).await?;
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);
     let mut items = Vec::new();
@@ -90,7 +90,9 @@ async fn decide(
     Ok(axum::Json(RunRecord::of(&row)))
 }
 
-/// Who answers, as a plan's `approvers` name people: only who may make tokens gives names.
+/// Who answers, as a plan's `approvers` name people: names are given by who may make tokens, and by the
+/// issuer that people log in with.
 fn answers_as(caller: &Principal) -> &str {
-    caller.name.strip_prefix("token:").unwrap_or(&caller.name)
+    let name = &caller.name;
+    name.strip_prefix("token:").or_else(|| name.strip_prefix("person:")).unwrap_or(name)
 }

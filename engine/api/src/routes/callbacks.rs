@@ -78,7 +78,7 @@ async fn answer(
     };
     if let (CallbackOutcome::Taken, Some(run)) = (outcome, run) {
         let repo = api.store().run(&run).await?.and_then(|row| row.repo);
-        let who = Principal { name: "callback".to_owned(), role: Role::Reader, repo: repo.clone() };
+        let who = Principal::new("callback".to_owned(), Role::Reader, repo.clone());
         api.trail(&who, "run.callback", (run.as_str(), repo), json!({})).await?;
     }
     Ok(axum::Json(CallbackRecord { status }))

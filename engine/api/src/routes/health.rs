@@ -93,5 +93,5 @@ async fn document_of() -> axum::Json<serde_json::Value> {
 }
 
 async fn whoami(Caller(who): Caller) -> axum::Json<WhoRecord> {
-    axum::Json(WhoRecord { name: who.name, role: who.role, repository: who.repo })
+    axum::Json(WhoRecord::of(&who))
 }

@@ -11,7 +11,7 @@ use super::schema;
 use crate::{
     access::{Need, Role},
     endpoint::{Answer, Endpoint, Method, Parameter},
-    extract::{Caller, Query},
+    extract::{Caller, Query, repos_of},
     problem::Problem,
     records::place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
     server::Api,
@@ -80,7 +80,7 @@ async fn schedules(
     State(api): State<Api>,
     Caller(caller): Caller,
 ) -> Result<axum::Json<Vec<ScheduleRecord>>, Problem> {
-    let rows = api.store().registered(caller.repo.as_deref()).await?;
+    let rows = api.store().registered(caller.repos().as_deref()).await?;
     let mut records = Vec::new();
     for row in &rows {
         for trigger in &row.triggers {
@@ -150,14 +150,7 @@ async fn usage(
     if from >= to {
         return Err(Problem::bad_request("`from` is before `to`"));
     }
-    let asked = period.repository.as_deref();
-    let repo = match asked {
-        Some(asked) if !caller.sees(Some(asked)) => {
-            return Err(Problem::not_found("repository", asked));
-        }
-        Some(asked) => Some(asked),
-        None => caller.repo.as_deref(),
-    };
-    let rows = api.store().usage(repo, from, to).await?;
+    let repos = repos_of(&caller, period.repository)?;
+    let rows = api.store().usage(repos.as_deref(), from, to).await?;
     Ok(axum::Json(rows.iter().map(UsageRecord::of).collect()))
 }

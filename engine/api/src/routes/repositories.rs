@@ -80,11 +80,15 @@ async fn list(
 ) -> Result<axum::Json<Vec<RepoRecord>>, Problem> {
     let rows = api.store().repos().await?;
     let seen = rows.iter().filter(|row| caller.sees(Some(&row.name)));
-    let mut records: Vec<_> = seen.map(RepoRecord::of).collect();
-    if caller.role < Role::Admin {
-        // Half of a hook's credential.
-        records.iter_mut().for_each(|record| record.webhook = None);
-    }
+    let records = seen.map(|row| {
+        let mut record = RepoRecord::of(row);
+        if caller.role_in(Some(&row.name)) < Some(Role::Admin) {
+            // Half of a hook's credential.
+            record.webhook = None;
+        }
+        record
+    });
+    let records = records.collect();
     Ok(axum::Json(records))
 }
 

@@ -19,7 +19,7 @@ use crate::{
     access::{Need, Principal, Role},
     commands::{RetryRequest, RunRequest},
     endpoint::{Answer, Endpoint, Method, Parameter},
-    extract::{Caller, Json, Path, Query, run_of},
+    extract::{Caller, Json, Path, Query, admitted, repos_of, run_of},
     problem::Problem,
     reading::{Whole, whole},
     records::{Page, RunRecord, told::StatusRecord},
@@ -147,16 +147,11 @@ async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<RunRecord>>, Problem> {
     let limit = page_size(which.limit);
-    let repo = match which.repository {
-        Some(asked) if !caller.sees(Some(&asked)) => {
-            return Err(Problem::not_found("repository", &asked));
-        }
-        asked => asked.or(caller.repo),
-    };
+    let repos = repos_of(&caller, which.repository)?;
     let filter = RunFilter {
         status: statuses(which.status.as_deref())?,
         workflow: which.workflow,
-        repo,
+        repos,
         limit: limit + 1,
         before: which.cursor.map(RunId::new),
     };
@@ -209,7 +204,7 @@ async fn find(
     Query(Named { id }): Query<Named>,
 ) -> Result<axum::Json<Vec<RunRecord>>, Problem> {
     let rows = if id == "last" {
-        let filter = RunFilter { repo: caller.repo, limit: 1, ..RunFilter::default() };
+        let filter = RunFilter { repos: caller.repos(), limit: 1, ..RunFilter::default() };
         api.store().runs(&filter).await?
     } else {
         let found = api.store().find_run(&id).await?;
@@ -224,9 +219,8 @@ async fn create(
     headers: HeaderMap,
     Json(request): Json<RunRequest>,
 ) -> Result<(StatusCode, axum::Json<RunRecord>), Problem> {
-    if !caller.sees(Some(&request.repository)) {
-        return Err(Problem::not_found("repository", &request.repository));
-    }
+    let repo = &request.repository;
+    admitted(&caller, Some(repo), || Problem::not_found("repository", repo))?;
     let id = reserved(&api, &caller, &headers, &request).await?;
     let by = caller.name.clone();
     let what = json!({"workflow": request.workflow, "rev": request.rev});

@@ -1,15 +1,15 @@
-//! Sessions of browsers: begun with a token, shown as a cookie that no script can read, and ended.
+//! Sessions of browsers: begun with a token or a login, shown as a cookie that no script can read, and ended.
 //!
 //! What changes something asks a session for more than its cookie, which a browser also sends when
 //! another site asks it to: the session's own word in a header, and that the request comes from here.
 
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
     routing::{delete, get, post},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use plue_store::SessionRow;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,16 +17,14 @@ use serde_json::json;
 
 use super::schema;
 use crate::{
-    access::{Need, Role},
+    access::{Grant, Need, Principal, Role},
     endpoint::{Answer, Endpoint, Method},
     extract::Caller,
     problem::Problem,
+    records::WhoRecord,
     server::Api,
-    session::{self, COOKIE, Shown},
+    session::{self, LIFETIME, Shown},
 };
-
-/// How long a session is good for.
-const LIFETIME: SignedDuration = SignedDuration::from_hours(12);
 
 /// A session, as its own browser sees it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -35,12 +33,24 @@ struct SessionRecord {
     csrf: String,
     /// As journals and the audit trail name him.
     name: String,
-    /// What he may do.
+    /// What he may do; the highest of several roles.
     role: Role,
-    /// The one repository he may do it to; absent: all.
+    /// The one repository he may do it to; absent: all, or those of `grants`.
     repository: Option<String>,
+    /// Which role he has where, if it is not one in one repository or in all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<Grant>,
     /// From then on it is refused.
     expires_at: Timestamp,
+}
+
+// === impl SessionRecord ===
+
+impl SessionRecord {
+    fn of(caller: &Principal, secret: &str, expires_at: Timestamp) -> Self {
+        let WhoRecord { name, role, repository, grants } = WhoRecord::of(caller);
+        Self { csrf: session::csrf(secret), name, role, repository, grants, expires_at }
+    }
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -81,36 +91,35 @@ async fn begin(
     let Shown::Token { id } = shown else {
         return Err(Problem::bad_request("a session is begun with a token"));
     };
+    let (secret, expires_at) = begun(&api, &caller, id).await?;
+    let record = SessionRecord::of(&caller, &secret, expires_at);
+    let mut response = (StatusCode::CREATED, axum::Json(record)).into_response();
+    session::set_cookie(&mut response, &secret);
+    Ok(response)
+}
+
+/// Begins the session of a token: what the browser is to show, and until when.
+pub(crate) async fn begun(
+    api: &Api,
+    caller: &Principal,
+    token_id: String,
+) -> Result<(String, Timestamp), Problem> {
     let now = api.clock().now();
     let secret = api.ids().secret();
     let expires_at = now.checked_add(LIFETIME).unwrap_or(now);
     let hash = session::hash(&secret);
-    let row = SessionRow { hash, token_id: id.clone(), created_at: now, expires_at };
+    let row = SessionRow { hash, token_id: token_id.clone(), created_at: now, expires_at };
     api.store().session_create(&row).await?;
-    api.trail(&caller, "session.begin", (&id, caller.repo.clone()), json!({})).await?;
-    let record = SessionRecord {
-        csrf: session::csrf(&secret),
-        name: caller.name,
-        role: caller.role,
-        repository: caller.repo,
-        expires_at,
-    };
-    let mut response = (StatusCode::CREATED, axum::Json(record)).into_response();
-    set_cookie(&mut response, &secret, LIFETIME.as_secs());
-    Ok(response)
+    let subject = (token_id.as_str(), caller.only_repo());
+    api.trail(caller, "session.begin", subject, json!({})).await?;
+    Ok((secret, expires_at))
 }
 
 async fn show(Caller(caller): Caller, shown: Shown) -> Result<axum::Json<SessionRecord>, Problem> {
     let Shown::Session { secret, expires_at } = shown else {
         return Err(Problem::not_found("session", "of a token"));
     };
-    Ok(axum::Json(SessionRecord {
-        csrf: session::csrf(&secret),
-        name: caller.name,
-        role: caller.role,
-        repository: caller.repo,
-        expires_at,
-    }))
+    Ok(axum::Json(SessionRecord::of(&caller, &secret, expires_at)))
 }
 
 async fn end(
@@ -122,18 +131,15 @@ async fn end(
     let Shown::Session { secret, .. } = shown else {
         return Err(Problem::bad_request("only a session ends; a token is removed"));
     };
-    api.store().session_remove(&session::hash(&secret)).await?;
-    api.trail(&caller, "session.end", (&caller.name, caller.repo.clone()), json!({})).await?;
+    ended(&api, &caller, &secret).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&mut response, "", 0);
+    session::forget_cookie(&mut response);
     Ok(response)
 }
 
-/// `__Host-`: only over TLS (or on this machine), for this host alone, for all of its paths.
-fn set_cookie(response: &mut Response, secret: &str, seconds: i64) {
-    let text =
-        format!("{COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={seconds}");
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        response.headers_mut().insert(header::SET_COOKIE, value);
-    }
+/// Ends a session.
+pub(crate) async fn ended(api: &Api, caller: &Principal, secret: &str) -> Result<(), Problem> {
+    api.store().session_remove(&session::hash(secret)).await?;
+    let subject = (caller.name.as_str(), caller.only_repo());
+    api.trail(caller, "session.end", subject, json!({})).await
 }

@@ -21,7 +21,8 @@ const SLOW: Duration = Duration::from_secs(60);
 
 fn limits(token: u32, failed: u32, hooks: u32) -> Limits {
     let rate = |burst| Rate { burst, every: SLOW };
-    let rates = Rates { token: rate(token), failed: rate(failed), hooks: rate(hooks) };
+    let logins = Rates::default().logins;
+    let rates = Rates { token: rate(token), failed: rate(failed), hooks: rate(hooks), logins };
     Limits { rates, ..Limits::default() }
 }
 

@@ -7,9 +7,15 @@ mod documents;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod issuer;
+#[cfg(test)]
 mod kept;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod place;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
-    Api, CommandError, Commands, Limits, Role, RunRequest,
+    Api, CommandError, Commands, Limits, Login, Role, RunRequest,
     commands::{CallbackOutcome, DecisionRequest, RepoRequest, RetryRequest},
     router,
     scope::scope_of,
@@ -225,7 +225,30 @@ impl Server {
     pub(crate) async fn with(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("plue.db");
-        let store = Store::open(StoreOptions::sqlite(&file)).await.unwrap();
+        Self::on(directory, StoreOptions::sqlite(&file), limits, None).await
+    }
+
+    /// With login by an issuer.
+    pub(crate) async fn logging_in(login: Login) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("plue.db");
+        Self::on(directory, StoreOptions::sqlite(&file), Limits::default(), Some(login)).await
+    }
+
+    /// One of several on a database.
+    pub(crate) async fn replica(database: &str, login: Login) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(database).blobs(directory.path().join("blobs"));
+        Self::on(directory, options, Limits::default(), Some(login)).await
+    }
+
+    async fn on(
+        directory: tempfile::TempDir,
+        options: StoreOptions,
+        limits: Limits,
+        login: Option<Login>,
+    ) -> Self {
+        let store = Store::open(options).await.unwrap();
         let asked = Arc::new(Recorder {
             store: store.clone(),
             submits: Mutex::default(),
@@ -243,6 +266,7 @@ impl Server {
             limits,
             stop,
             metrics: || "plue_up 1\n".to_owned(),
+            login,
         });
         let router = router(api.clone());
         Self { router, api, store, shutdown, asked, _directory: directory }

@@ -20,7 +20,7 @@ pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
     let filter = RunFilter {
         status: args.status.as_deref().map(statuses).transpose()?.unwrap_or_default(),
         workflow: args.workflow.clone(),
-        repo: None,
+        repos: None,
         limit: args.limit,
         before: None,
     };

@@ -141,6 +141,18 @@ pub(crate) fn placeholders(first: usize, count: usize) -> String {
     out
 }
 
+/// ` AND column IN (…)` for names that are added to the arguments; nothing if there is no choice, and
+/// what no row fulfils if the choice is empty.
+pub(crate) fn among(column: &str, names: Option<&[String]>, args: &mut Vec<Arg>) -> String {
+    let Some(names) = names else { return String::new() };
+    if names.is_empty() {
+        return " AND 1 = 0".to_owned();
+    }
+    let list = placeholders(args.len() + 1, names.len());
+    args.extend(names.iter().map(|name| Arg::from(name.as_str())));
+    format!(" AND {column} IN ({list})")
+}
+
 /// Rows of one `INSERT … VALUES`; more are split. Powers of two, so that few texts are prepared.
 const ROWS: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 /// Arguments of one statement; Postgres allows 65,535 and SQLite 32,766.

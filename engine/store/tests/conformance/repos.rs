@@ -60,12 +60,12 @@ on_each_store! {
         store.register_plans("c/d", other.clone(), at(2)).await.unwrap();
         let second = vec![registered("a/b", "ci", "2")];
         store.register_plans("a/b", second.clone(), at(3)).await.unwrap();
-        assert_eq!(store.registered(Some("a/b")).await.unwrap(), second);
+        assert_eq!(store.registered(Some(&["a/b".to_owned()])).await.unwrap(), second);
         assert_eq!(store.registered(None).await.unwrap(), [second, other].concat());
         // Two plans of one name in one file: nothing of it is registered.
         let broken = vec![registered("a/b", "x", "3"), registered("a/b", "x", "3")];
         assert!(store.register_plans("a/b", broken, at(4)).await.is_err());
-        assert_eq!(store.registered(Some("a/b")).await.unwrap()[0].sha, "2");
+        assert_eq!(store.registered(Some(&["a/b".to_owned()])).await.unwrap()[0].sha, "2");
     }
 
     async fn of_three_engines_one_takes_a_tick(world) {

@@ -23,11 +23,11 @@ on_each_store! {
         assert_eq!((of("b/c").runs, of("b/c").failed, of("b/c").attempts), (1, 1, 0));
         let mine = all.iter().find(|row| row.repo.as_deref() != Some("b/c")).unwrap();
         assert_eq!((mine.runs, mine.attempts), (1, 1));
-        let one = store.usage(Some("b/c"), at(0), at(10_000)).await.unwrap();
+        let one = store.usage(Some(&["b/c".to_owned()]), at(0), at(10_000)).await.unwrap();
         let wanted = UsageRow { repo: Some("b/c".to_owned()), runs: 1, failed: 1, ..UsageRow::default() };
         assert_eq!(one, [wanted]);
-        assert_eq!(store.usage(Some("b/c"), at(0), at(5_000)).await.unwrap(), []);
-        assert_eq!(store.usage(Some("b/c"), at(5_000), at(5_001)).await.unwrap().len(), 1);
+        assert_eq!(store.usage(Some(&["b/c".to_owned()]), at(0), at(5_000)).await.unwrap(), []);
+        assert_eq!(store.usage(Some(&["b/c".to_owned()]), at(5_000), at(5_001)).await.unwrap().len(), 1);
     }
 
     async fn queues_count_what_nobody_and_what_somebody_has(world) {
@@ -52,6 +52,6 @@ on_each_store! {
         assert_eq!(ids(store.runs_that_wait(None, None, 9).await.unwrap()), ["w1", "w3"]);
         assert_eq!(ids(store.runs_that_wait(None, Some(&RunId::new("w1")), 9).await.unwrap()), ["w3"]);
         assert_eq!(ids(store.runs_that_wait(None, None, 1).await.unwrap()), ["w1"]);
-        assert!(store.runs_that_wait(Some("no/where"), None, 9).await.unwrap().is_empty());
+        assert!(store.runs_that_wait(Some(&["no/where".to_owned()]), None, 9).await.unwrap().is_empty());
     }
 }

@@ -1,0 +1,97 @@
+//! The few pages for people, without scripts: the run that a forge links to, and login.
+//!
+//! Must not become a dashboard, and must not tell a stranger a run that is not his from none.
+
+use axum::{
+    Router,
+    http::{Extensions, HeaderMap, header},
+    routing::{get, post},
+};
+
+use crate::{access::Principal, guard, limit, problem::Problem, server::Api, session};
+
+mod html;
+mod login;
+mod printed;
+mod run;
+
+/// The routes of all pages.
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/login", get(login::begin).post(login::with_token))
+        .route("/login/callback", get(login::callback))
+        .route("/logout", post(login::end))
+        .route("/runs/{run}", get(run::page))
+}
+
+/// Who looks at a page.
+enum Visitor {
+    /// Somebody with a session.
+    Known {
+        who: Principal,
+        /// What his cookie holds.
+        secret: String,
+    },
+    /// Nobody we know.
+    Nobody,
+    /// Another site sent him here, and his browser has left the session's cookie at home: it is
+    /// `SameSite=Strict`.
+    Sent,
+}
+
+/// Finds out who looks at a page.
+async fn visitor(
+    api: &Api,
+    extensions: &Extensions,
+    headers: &HeaderMap,
+) -> Result<Visitor, Problem> {
+    if matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site")) {
+        return Ok(Visitor::Sent);
+    }
+    let Some(secret) = session::cookie(headers) else { return Ok(Visitor::Nobody) };
+    let from = limit::address(extensions, headers);
+    let found = guard::of_session(api, secret.clone(), true, from).await?;
+    Ok(found.map_or(Visitor::Nobody, |(who, _)| Visitor::Known { who, secret }))
+}
+
+/// Whether a form was sent from one of our own pages. Browsers say so with every form that they post;
+/// what says nothing is none.
+fn is_own_form(headers: &HeaderMap) -> bool {
+    if let Some(site) = text(headers, "sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let origin = text(headers, header::ORIGIN.as_str());
+    let authority = origin.and_then(|origin| Some(origin.split_once("://")?.1));
+    authority.is_some() && authority == text(headers, header::HOST.as_str())
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_of_another_site_is_not_ours() {
+        let own = |pairs: &[(&'static str, &'static str)]| {
+            let all =
+                pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            is_own_form(&all.collect())
+        };
+        assert!(own(&[("sec-fetch-site", "same-origin")]));
+        assert!(own(&[("host", "ci.example"), ("origin", "https://ci.example")]));
+        for foreign in [
+            &[("sec-fetch-site", "cross-site"), ("host", "a"), ("origin", "https://a")][..],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "none")],
+            &[("host", "ci.example"), ("origin", "https://evil.example")],
+            &[("host", "ci.example"), ("origin", "null")],
+            &[("host", "ci.example")],
+            &[],
+        ] {
+            assert!(!own(foreign), "{foreign:?}");
+        }
+    }
+}

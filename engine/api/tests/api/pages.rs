@@ -1,0 +1,175 @@
+//! The page of a run, as browsers and strangers get it.
+
+use axum::{body::Body, http::Method};
+use plue_api::Role;
+use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome};
+use plue_runtime::Clock;
+use plue_store::{AttemptEnd, RunCommit};
+use serde_json::json;
+
+use crate::{
+    login::Browser,
+    support::{OTHER, REPO, Server, create, print, started},
+};
+
+const NOISE: &[u8] = b"<script>alert('x')</script> &amp;\n\x1b[31mred\x1b[0m \x1b]0;owned\x07\n";
+
+/// A run that failed after it printed something.
+async fn failed(server: &Server, run: &str) {
+    let id = create(&server.store, run, REPO).await;
+    let claim = started(&server.store, &id).await;
+    for n in 0..300 {
+        print(&server.store, &claim, 2 + n, format!("line {n}\n").as_bytes()).await;
+    }
+    print(&server.store, &claim, 302, NOISE).await;
+    let now = Clock::real().now();
+    let reason = Some("<b>the step failed</b>".to_owned());
+    let view = RunView {
+        status: RunStatus::Failed,
+        reason: reason.clone(),
+        started_at: Some(now),
+        ended_at: Some(now),
+    };
+    let mut commit = RunCommit::new(id, 3, now, view);
+    commit.facts.push(Fact::RunEnded { status: RunStatus::Failed, reason });
+    commit.steps.push(StepView {
+        step: "build".into(),
+        status: StepStatus::Failed,
+        reason: None,
+        visit: 1,
+        attempts: 2,
+        ready_at: None,
+        started_at: Some(now),
+        ended_at: now.checked_add(jiff::SignedDuration::from_millis(61_500)).ok(),
+        output: json!(null),
+    });
+    commit.ends.push(AttemptEnd {
+        claim,
+        tail: Vec::new(),
+        seq: Some(303),
+        status: AttemptStatus::Done,
+        outcome: Outcome::Success,
+        detail: None,
+    });
+    server.store.commit(commit).await.unwrap().unwrap();
+}
+
+async fn with_token(server: &Server, token: &str, to: &str) -> (Browser, u16) {
+    let mut browser = Browser::default();
+    let body = Body::from(format!("token={token}&to={to}"));
+    let mut request = browser.request(Method::POST, "/login", body);
+    request.headers_mut().insert("origin", "https://ci.example".parse().unwrap());
+    let answer = browser.send(server, request).await;
+    if answer.status == 303 {
+        assert_eq!(answer.headers["location"], to);
+    }
+    (browser, answer.status.as_u16())
+}
+
+#[tokio::test]
+async fn the_page_of_a_run_shows_how_it_fares_and_nothing_in_it_acts() {
+    let server = Server::start().await;
+    failed(&server, "r1").await;
+    let token = server.token(Role::Reader, Some(REPO)).await;
+    let (mut ada, status) = with_token(&server, &token, "/runs/r1").await;
+    assert_eq!(status, 303);
+    let answer = ada.get(&server, "/runs/r1").await;
+    assert_eq!(answer.status, 200);
+    let policy = answer.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(policy.contains("form-action 'self'") && policy.contains("frame-ancestors 'none'"));
+    for (name, value) in [
+        ("content-type", "text/html; charset=utf-8"),
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "same-origin"),
+    ] {
+        assert_eq!(answer.headers[name], value, "{name}");
+    }
+    let page = answer.text();
+    if let Some(file) = option_env!("PLUE_PAGE_TO") {
+        std::fs::write(file, &page).unwrap();
+    }
+    for shown in [
+        "demo",
+        "failed",
+        "build",
+        "1 min 1 s",
+        "2 attempts",
+        REPO,
+        "line 299",
+        "/api/v1/runs/r1/plan",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(page.contains("&lt;script&gt;alert('x')&lt;/script&gt; &amp;amp;\nred"), "{page}");
+    assert!(page.contains("&lt;b&gt;the step failed&lt;/b&gt;"));
+    assert!(!page.contains("<script") && !page.contains('\u{1b}') && !page.contains("owned"));
+    assert!(
+        !page.contains("line 100\n") && !page.contains("refresh"),
+        "the end of it, and no more"
+    );
+}
+
+#[tokio::test]
+async fn the_page_of_a_run_that_goes_on_loads_itself_again() {
+    let server = Server::start().await;
+    create(&server.store, "r1", REPO).await;
+    let token = server.token(Role::Reader, None).await;
+    let (mut ada, _) = with_token(&server, &token, "/runs/r1").await;
+    let page = ada.get(&server, "/runs/r1").await.text();
+    assert!(page.contains("content=\"10;url=/runs/r1\""), "{page}");
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_tell_a_run_from_none() {
+    let server = Server::start().await;
+    create(&server.store, "r1", REPO).await;
+    let foreign = server.token(Role::Admin, Some(OTHER)).await;
+    let (mut eve, _) = with_token(&server, &foreign, "/runs/r1").await;
+    let (hidden, absent) = (eve.get(&server, "/runs/r1").await, eve.get(&server, "/runs/r2").await);
+    assert_eq!((hidden.status.as_u16(), absent.status.as_u16()), (404, 404));
+    assert_eq!(hidden.text().replace("r1", "r2"), absent.text());
+    let nobody = Browser::default();
+    for path in ["/runs/r1", "/runs/r2"] {
+        let answer = nobody.clone().get(&server, path).await;
+        assert_eq!(answer.status, 401);
+        let page = answer.text();
+        assert!(page.contains("name=\"token\"") && !page.contains(REPO) && !page.contains("demo"));
+    }
+    assert_eq!(nobody.clone().get(&server, "/runs/%22%3E%3Cb%3E").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_token_is_taken_from_our_own_form_only() {
+    let server = Server::start().await;
+    let token = server.token(Role::Reader, None).await;
+    assert_eq!(with_token(&server, "plue_wrong", "/runs/r1").await.1, 403);
+    let browser = Browser::default();
+    for (name, value) in
+        [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("x-none", "x")]
+    {
+        let body = Body::from(format!("token={token}"));
+        let mut request = browser.request(Method::POST, "/login", body);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let answer = server.send(request).await;
+        assert!(answer.status == 403 && !answer.headers.contains_key("set-cookie"), "{name}");
+    }
+    assert!(with_token(&server, &token, "//evil.example").await.1 == 200, "and stays here");
+}
+
+#[tokio::test]
+async fn who_comes_from_a_forge_is_asked_again_by_the_page_itself() {
+    let server = Server::start().await;
+    create(&server.store, "r1", REPO).await;
+    let token = server.token(Role::Reader, None).await;
+    let (ada, _) = with_token(&server, &token, "/runs/r1").await;
+    // What a browser does with a link on another site: no `Strict` cookie.
+    let mut request = Browser::default().request(Method::GET, "/runs/r1", Body::empty());
+    request.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    let answer = server.send(request).await;
+    assert!(answer.status == 200 && answer.text().contains("0;url=/runs/r1"), "{}", answer.text());
+    let mut request = ada.request(Method::GET, "/runs/r1", Body::empty());
+    request.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
+    assert!(server.send(request).await.text().contains("demo"));
+}
