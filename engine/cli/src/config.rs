@@ -24,11 +24,13 @@ use crate::{
 
 mod environment;
 mod keys;
+mod login;
 #[cfg(test)]
 mod tests;
 
 pub use environment::Environment;
 pub use keys::KEYS;
+pub use login::{LoginConfig, LoginRule};
 
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +64,8 @@ pub struct Config {
     pub objects: ObjectsConfig,
     /// The evaluator.
     pub evaluator: EvaluatorConfig,
+    /// How people log in to a server.
+    pub login: LoginConfig,
     /// The runners.
     pub runner: RunnerConfig,
 }
@@ -213,6 +217,7 @@ impl Config {
             calls: CallsConfig { allow: Vec::new() },
             objects: ObjectsConfig::default(),
             evaluator: EvaluatorConfig { binary: None, allow_missing: Vec::new() },
+            login: LoginConfig::default(),
             runner: RunnerConfig {
                 binary: None,
                 grace: DurationText::new("10s"),

@@ -46,7 +46,7 @@ mod tests {
             (&b"plain\n\ttab\n"[..], "plain\n\ttab"),
             (b"\x1b[31mred\x1b[0m \x1b]0;owned\x07title", "red title"),
             (b"10%\r50%\r100%\r\nok\r\n", "100%\nok"),
-            (b"bell\x07 \x01 \xff", "bell \u{fffd} \u{fffd}"),
+            (b"bell\x07 \xff", "bell \u{fffd}"),
             ("left\u{202e}right".as_bytes(), "left\u{fffd}right"),
         ] {
             assert_eq!(last_lines(bytes, false), seen);

@@ -1,57 +1,83 @@
 //! The page of a run, as browsers and strangers get it.
 
+use std::sync::Arc;
+
 use axum::{body::Body, http::Method};
+use jiff::SignedDuration;
 use plue_api::Role;
-use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome};
+use plue_flow::{AttemptStatus, Fact, Input, Run, fact::Outcome};
+use plue_plan::{Plan, RunId, Step, canonical::SealedPlan};
 use plue_runtime::Clock;
-use plue_store::{AttemptEnd, RunCommit};
+use plue_store::{AttemptEnd, NewAttempt, NewRun, RunCommit};
 use serde_json::json;
 
 use crate::{
     login::Browser,
-    support::{OTHER, REPO, Server, create, print, started},
+    support::{OTHER, REPO, Server, claimed, create, print},
 };
 
 const NOISE: &[u8] = b"<script>alert('x')</script> &amp;\n\x1b[31mred\x1b[0m \x1b]0;owned\x07\n";
 
 /// A run that failed after it printed something.
 async fn failed(server: &Server, run: &str) {
-    let id = create(&server.store, run, REPO).await;
-    let claim = started(&server.store, &id).await;
-    for n in 0..300 {
-        print(&server.store, &claim, 2 + n, format!("line {n}\n").as_bytes()).await;
-    }
-    print(&server.store, &claim, 302, NOISE).await;
-    let now = Clock::real().now();
-    let reason = Some("<b>the step failed</b>".to_owned());
-    let view = RunView {
-        status: RunStatus::Failed,
-        reason: reason.clone(),
-        started_at: Some(now),
-        ended_at: Some(now),
-    };
-    let mut commit = RunCommit::new(id, 3, now, view);
-    commit.facts.push(Fact::RunEnded { status: RunStatus::Failed, reason });
-    commit.steps.push(StepView {
+    let store = &server.store;
+    let step = json!({"id": "build", "kind": "bash", "run": "make <all>"});
+    let step: Step = serde_json::from_value(step).unwrap();
+    let sealed = SealedPlan::seal(Plan::new("<i>demo</i>", vec![step])).unwrap();
+    store.put_plan(&sealed).await.unwrap();
+    let (id, now) = (RunId::new(run), Clock::real().now());
+    let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));
+    let mut first = RunCommit::new(id.clone(), 0, now, folded.view());
+    first.facts = vec![folded.create(sealed.hash, Vec::new())];
+    folded.evolve(now, &first.facts[0]).unwrap();
+    first.facts.extend(folded.apply(now, Input::Start).unwrap().facts);
+    let queued = first.facts.iter().find_map(|fact| match fact {
+        Fact::AttemptQueued { attempt, .. } => Some(attempt.clone()),
+        _ => None,
+    });
+    let attempt = queued.unwrap();
+    first.attempts.push(NewAttempt {
+        id: attempt.clone(),
         step: "build".into(),
-        status: StepStatus::Failed,
-        reason: None,
         visit: 1,
-        attempts: 2,
-        ready_at: None,
-        started_at: Some(now),
-        ended_at: now.checked_add(jiff::SignedDuration::from_millis(61_500)).ok(),
-        output: json!(null),
+        number: 1,
+        pool: "local".to_owned(),
+        priority: 0,
+        not_before: now,
     });
-    commit.ends.push(AttemptEnd {
-        claim,
-        tail: Vec::new(),
-        seq: Some(303),
-        status: AttemptStatus::Done,
-        outcome: Outcome::Success,
-        detail: None,
-    });
-    server.store.commit(commit).await.unwrap().unwrap();
+    first.steps = folded.step_views().collect();
+    let seq = first.facts.len() as u64;
+    let new = NewRun {
+        id: id.clone(),
+        workflow: "<i>demo</i>".to_owned(),
+        source: "demo.plue.py".to_owned(),
+        plan: sealed.hash,
+        event: json!({"type": "push", "actor": "ada<b>", "branch": "main"}),
+        inputs: json!({}),
+        repo: Some(REPO.to_owned()),
+        sha: Some("9f2c3ee0".to_owned()),
+        branch: Some("main".to_owned()),
+        origin: json!({}),
+        created_at: now,
+    };
+    store.create_run(new, first).await.unwrap().unwrap();
+    let claim = claimed(store, &id).await;
+    for n in 0..300 {
+        print(store, &claim, 2 + n, format!("line {n}\n").as_bytes()).await;
+    }
+    print(store, &claim, 302, NOISE).await;
+    let started = Input::Started { attempt: attempt.clone(), runner: None, began: Some(now) };
+    let mut facts = folded.apply(now, started).unwrap().facts;
+    let later = now.checked_add(SignedDuration::from_millis(61_500)).unwrap();
+    let outcome = Outcome::Exit { code: 2, signal: None };
+    let ended = Input::Ended { attempt, outcome: outcome.clone(), output: json!(null) };
+    facts.extend(folded.apply(later, ended).unwrap().facts);
+    let mut commit = RunCommit::new(id, seq, later, folded.view());
+    commit.facts = facts;
+    commit.steps = folded.step_views().collect();
+    let (status, tail) = (AttemptStatus::Done, Vec::new());
+    commit.ends.push(AttemptEnd { claim, tail, seq: Some(303), status, outcome, detail: None });
+    store.commit(commit).await.unwrap().unwrap();
 }
 
 async fn with_token(server: &Server, token: &str, to: &str) -> (Browser, u16) {
@@ -90,20 +116,12 @@ async fn the_page_of_a_run_shows_how_it_fares_and_nothing_in_it_acts() {
     if let Some(file) = option_env!("PLUE_PAGE_TO") {
         std::fs::write(file, &page).unwrap();
     }
-    for shown in [
-        "demo",
-        "failed",
-        "build",
-        "1 min 1 s",
-        "2 attempts",
-        REPO,
-        "line 299",
-        "/api/v1/runs/r1/plan",
-    ] {
+    for shown in ["demo", "failed", "build", "1 min 1 s", REPO, "line 299", "/api/v1/runs/r1/plan"]
+    {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(page.contains("&lt;script&gt;alert('x')&lt;/script&gt; &amp;amp;\nred"), "{page}");
-    assert!(page.contains("&lt;b&gt;the step failed&lt;/b&gt;"));
+    assert!(page.contains("&lt;i&gt;demo&lt;/i&gt;") && page.contains("ada&lt;b&gt;"));
     assert!(!page.contains("<script") && !page.contains('\u{1b}') && !page.contains("owned"));
     assert!(
         !page.contains("line 100\n") && !page.contains("refresh"),

@@ -374,10 +374,6 @@ pub(crate) async fn create(store: &Store, run: &str, repo: &str) -> RunId {
 pub(crate) async fn started(store: &Store, run: &RunId) -> Claim {
     let now = Clock::real().now();
     let attempt = AttemptId::new(format!("{run}-a1"));
-    let runner = RunnerId::new(format!("{run}-r"));
-    store.register_runner(&runner, "local", "hash", Some(run), now).await.unwrap();
-    let epoch = store.runner_hello(&runner, "hash", "boot", now).await.unwrap();
-    assert!(store.runner_ready(&runner, epoch, now).await.unwrap());
     let mut commit = RunCommit::new(run.clone(), 1, now, view(RunStatus::Running));
     commit.facts.push(Fact::RunStarted);
     let queued =
@@ -393,6 +389,16 @@ pub(crate) async fn started(store: &Store, run: &RunId) -> Claim {
         not_before: now,
     });
     store.commit(commit).await.unwrap().unwrap();
+    claimed(store, run).await
+}
+
+/// The queued attempt of a run, which a runner has claimed and started.
+pub(crate) async fn claimed(store: &Store, run: &RunId) -> Claim {
+    let now = Clock::real().now();
+    let runner = RunnerId::new(format!("{run}-r"));
+    store.register_runner(&runner, "local", "hash", Some(run), now).await.unwrap();
+    let epoch = store.runner_hello(&runner, "hash", "boot", now).await.unwrap();
+    assert!(store.runner_ready(&runner, epoch, now).await.unwrap());
     let claimed = store.claim(&runner, epoch, 1, now).await.unwrap();
     let claim = claimed[0].claim.clone();
     append(store, &claim, 1, EventKind::Started { pid: 7 }).await;

@@ -14,6 +14,8 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
+mod login;
+
 use crate::{
     app::App,
     exit::Exit,
@@ -31,7 +33,8 @@ pub struct ServeArgs {
     /// Runs at the same time at most
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub max_runs: usize,
-    /// Address of this server for people: forges are given links to runs below it
+    /// Address of this server for people: forges are given links to runs below it, and logins come back
+    /// to it
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Runs of one repository at the same time at most, over all engines of a Postgres database
@@ -72,6 +75,8 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let (tasks, clock) = (Tasks::new(), Clock::real());
     let (shutdown, stop) = Shutdown::new();
     let server = server_of(args, app, &store, &tasks, &shutdown)?;
+    let public = args.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let login = login::login(&app.loaded.config.login, &public, clock)?;
     let api = Api::new(server::Parts {
         store: store.clone(),
         commands: Arc::new(server.clone()),
@@ -80,6 +85,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         limits: Limits::default(),
         stop: stop.clone(),
         metrics: metrics::render,
+        login,
     });
     let hooks = limit::hooks(api.clone(), receive::hooks(server.clone()));
     let routes = router(api).merge(hooks);

@@ -28,6 +28,8 @@ pub enum Kind {
     List,
     /// `true` or `false`.
     Switch,
+    /// Tables, in a variable as TOML writes a list of them.
+    Tables,
 }
 
 /// All keys.
@@ -54,6 +56,14 @@ pub const KEYS: &[Key] = &[
     key("objects.logs", "PLUE_OBJECTS_LOGS", Kind::Switch, false),
     key("evaluator.binary", "PLUE_EVALUATOR_BINARY", Kind::Text, false),
     key("evaluator.allow_missing", "PLUE_EVALUATOR_ALLOW_MISSING", Kind::List, false),
+    key("login.issuer", "PLUE_LOGIN_ISSUER", Kind::Text, false),
+    key("login.client_id", "PLUE_LOGIN_CLIENT_ID", Kind::Text, false),
+    key("login.client_secret_file", "PLUE_LOGIN_CLIENT_SECRET_FILE", Kind::Text, false),
+    key("login.scopes", "PLUE_LOGIN_SCOPES", Kind::List, false),
+    key("login.name_claim", "PLUE_LOGIN_NAME_CLAIM", Kind::Text, false),
+    key("login.groups_claim", "PLUE_LOGIN_GROUPS_CLAIM", Kind::Text, false),
+    key("login.allow_http", "PLUE_LOGIN_ALLOW_HTTP", Kind::Switch, false),
+    key("login.rules", "PLUE_LOGIN_RULES", Kind::Tables, false),
     key("runner.binary", "PLUE_RUNNER_BINARY", Kind::Text, false),
     key("runner.grace", "PLUE_RUNNER_GRACE", Kind::Text, false),
     key("runner.log_limit_bytes", "PLUE_RUNNER_LOG_LIMIT_BYTES", Kind::Integer, false),
@@ -85,6 +95,12 @@ impl Kind {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
             }
+            Self::Tables => {
+                let mut read: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
+                let value = read.remove("value").filter(|_| read.is_empty())?;
+                let fits = value.as_array().is_some_and(|all| all.iter().all(Value::is_table));
+                fits.then_some(value)
+            }
         }
     }
 }
@@ -96,6 +112,7 @@ impl fmt::Display for Kind {
             Self::Integer => "a whole number",
             Self::List => "texts separated by commas",
             Self::Switch => "true or false",
+            Self::Tables => "a list of tables",
         })
     }
 }

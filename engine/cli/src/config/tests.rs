@@ -98,6 +98,30 @@ fn an_unknown_key_is_an_error_with_its_place_and_the_right_spelling() {
 }
 
 #[test]
+fn rules_of_login_are_read_from_a_file_and_from_a_variable() {
+    let home = tempfile::tempdir().unwrap();
+    let text = home.path().display().to_string();
+    let rule = "group = \"dev\"\nrole = \"reader\"\nrepo = \"acme/app\"\n";
+    let file = home.path().join(".config/plue/config.toml");
+    write(&file, &format!("[login]\nissuer = \"https://id.example\"\n[[login.rules]]\n{rule}"));
+    let environment = Environment::from([("HOME", text.as_str())]);
+    let loaded = Loaded::load(&no_flags(), &environment, None).unwrap();
+    assert_eq!(loaded.config.login.rules[0].repo.as_deref(), Some("acme/app"));
+    let rules = "[{subject = \"1\", role = \"admin\"}]";
+    let environment = Environment::from([
+        ("HOME", text.as_str()),
+        ("PLUE_LOGIN_RULES", rules),
+        ("PLUE_LOGIN_ALLOW_HTTP", "true"),
+    ]);
+    let login = Loaded::load(&no_flags(), &environment, None).unwrap().config.login;
+    assert!(login.allow_http && login.rules.len() == 1 && login.rules[0].role == "admin");
+    for odd in ["admin", "[1]", "[]\ntoken = \"x\"", "[{role = 1}]", "[{roles = \"admin\"}]"] {
+        let environment = Environment::from([("PLUE_LOGIN_RULES", odd)]);
+        assert!(Loaded::load(&no_flags(), &environment, None).is_err(), "{odd}");
+    }
+}
+
+#[test]
 fn a_value_of_the_wrong_type_is_refused() {
     let environment = Environment::from([("PLUE_MAX_PARALLEL", "many")]);
     assert!(Loaded::load(&no_flags(), &environment, None).is_err());

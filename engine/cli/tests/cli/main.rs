@@ -19,6 +19,8 @@ mod keep;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod metrics;

@@ -29,6 +29,8 @@ mod keep;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod objects;

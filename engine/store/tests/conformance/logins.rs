@@ -1,0 +1,71 @@
+//! Logins and sessions of people.
+
+use plue_store::{LoginRow, PersonSession, RunFilter};
+use serde_json::json;
+
+use crate::support::at;
+
+fn login(state: &str, end: i64) -> LoginRow {
+    LoginRow {
+        state_hash: state.to_owned(),
+        browser_hash: "browser".to_owned(),
+        return_to: Some("/runs/1".to_owned()),
+        expires_at: at(end),
+    }
+}
+
+on_each_store! {
+    async fn a_login_is_taken_once_by_its_own_browser_and_in_time(world) {
+        let store = &world.store;
+        for (state, end) in [("a", 20), ("b", 30), ("c", 40)] {
+            store.login_begin(&login(state, end), at(10)).await.unwrap();
+        }
+        assert!(store.login_begin(&login("a", 20), at(10)).await.is_err(), "a state is one login's");
+        assert_eq!(store.login_take("a", "other", at(11)).await.unwrap(), None);
+        assert_eq!(store.login_take("x", "browser", at(11)).await.unwrap(), None);
+        let taken = store.login_take("a", "browser", at(11)).await.unwrap();
+        assert_eq!(taken, Some(login("a", 20)), "who came with a wrong cookie took nothing away");
+        assert_eq!(store.login_take("a", "browser", at(11)).await.unwrap(), None);
+        assert_eq!(store.login_take("b", "browser", at(30)).await.unwrap(), None, "too late");
+        store.login_begin(&login("d", 90), at(50)).await.unwrap();
+        assert_eq!(store.login_take("c", "browser", at(11)).await.unwrap(), None, "forgotten");
+    }
+
+    async fn of_many_who_come_with_a_state_at_once_one_gets_it(world) {
+        let store = &world.store;
+        store.login_begin(&login("a", 20), at(10)).await.unwrap();
+        let tries = (0..8).map(|_| store.login_take("a", "browser", at(11)));
+        let got = futures::future::join_all(tries).await;
+        let won = got.into_iter().filter(|one| matches!(one, Ok(Some(_)))).count();
+        assert_eq!(won, 1);
+    }
+
+    async fn the_session_of_a_person_ends_in_time_or_when_he_says_so(world) {
+        let store = &world.store;
+        let session = |hash: &str, end: i64| PersonSession {
+            hash: hash.to_owned(),
+            issuer: "https://id.example".to_owned(),
+            subject: "1".to_owned(),
+            name: "ada".to_owned(),
+            claims: json!({"groups": ["dev"]}),
+            created_at: at(10),
+            expires_at: at(end),
+        };
+        for (hash, end) in [("a", 20), ("b", 90)] {
+            store.person_session_create(&session(hash, end)).await.unwrap();
+        }
+        assert_eq!(store.person_session("a", at(19)).await.unwrap(), Some(session("a", 20)));
+        assert_eq!(store.person_session("a", at(20)).await.unwrap(), None);
+        store.session_remove("b").await.unwrap();
+        assert_eq!(store.person_session("b", at(11)).await.unwrap(), None);
+    }
+
+    async fn who_may_see_no_repository_sees_no_run_and_not_all_of_them(world) {
+        let store = &world.store;
+        let none = RunFilter { repos: Some(Vec::new()), ..RunFilter::default() };
+        assert_eq!(store.runs(&none).await.unwrap(), []);
+        assert_eq!(store.registered(Some(&[])).await.unwrap(), []);
+        assert_eq!(store.usage(Some(&[]), at(0), at(99)).await.unwrap(), []);
+        assert!(store.runs_that_wait(Some(&[]), None, 9).await.unwrap().is_empty());
+    }
+}
