@@ -1,7 +1,7 @@
 //! `plue serve` and an issuer on this machine: from `config.toml` to a session, over real sockets.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
     process::{Child, Stdio},
 };
