@@ -235,8 +235,8 @@ mod tests {
         }
         let text = manifest("plue-store", "[dependencies]\nsqlx.workspace = true\n");
         assert_eq!(rules("engine/store", &text), []);
-        let text = manifest("plue-store", "[dependencies]\nreqwest.workspace = true\n");
-        assert_eq!(rules("engine/store", &text), [(6, "owned-library")]);
+        let text = manifest("plue-pool", "[dependencies]\nreqwest.workspace = true\n");
+        assert_eq!(rules("engine/pool", &text), [(6, "owned-library")]);
     }
 
     #[test]
