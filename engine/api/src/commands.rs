@@ -81,6 +81,32 @@ pub struct RepoRequest {
     pub report: ReportForm,
 }
 
+/// A URL that somebody wants told of what happens to runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookRequest {
+    /// `https://` or `http://`, without credentials.
+    pub url: String,
+    /// Of which events: `run.created`, `run.started`, `run.ended`, `run.reopened`, `step.ended`,
+    /// `approval.requested`, `approval.decided`.
+    pub events: Vec<String>,
+    /// Of which repository; absent: of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A webhook with its new secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MadeWebhook {
+    /// Its id.
+    pub id: String,
+    /// The secret, for whoever asked.
+    pub secret: String,
+}
+
 /// How a forge is told of commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -180,6 +206,19 @@ pub trait Commands: fmt::Debug + Send + Sync {
     /// Watches a repository of a forge, or changes what is known of it.
     fn add_repo(&self, request: RepoRequest, by: String)
     -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// Keeps a webhook and seals its secret. The request was checked, but for its address.
+    fn add_webhook(
+        &self,
+        request: WebhookRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<MadeWebhook, CommandError>>;
+
+    /// Gives a webhook a new secret; the old one is good for a while.
+    fn rotate_webhook(&self, id: String) -> BoxFuture<'_, Result<MadeWebhook, CommandError>>;
+
+    /// Forgets a webhook and its secrets.
+    fn remove_webhook(&self, id: String) -> BoxFuture<'_, Result<(), CommandError>>;
 }
 
 fn main_branch() -> String {
@@ -192,6 +231,12 @@ impl fmt::Debug for RepoRequest {
         let mut out = f.debug_struct("RepoRequest");
         out.field("name", name).field("forge", forge).field("url", url);
         out.field("default_branch", default_branch).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MadeWebhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MadeWebhook").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Must not describe what is not in the list.
 
+use plue_store::webhook::{EVENTS, PING};
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
@@ -10,6 +11,7 @@ use crate::{
     access::Need,
     endpoint::{Answer, Endpoint, Parameter},
     problem::Problem,
+    records::webhook::WebhookMessage,
 };
 
 /// The document.
@@ -27,6 +29,7 @@ pub fn document(endpoints: &[Endpoint]) -> Json {
             path.insert(endpoint.method.as_str().to_owned(), operation);
         }
     }
+    let webhooks = webhooks(&mut generator);
     json!({
         "openapi": "3.1.1",
         "info": {
@@ -37,11 +40,41 @@ pub fn document(endpoints: &[Endpoint]) -> Json {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "schemas": generator.take_definitions(true),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     })
+}
+
+/// What a server posts to others.
+fn webhooks(generator: &mut SchemaGenerator) -> Json {
+    let schema = generator.subschema_for::<WebhookMessage>().to_value();
+    let events = EVENTS.iter().chain([&PING]).map(|event| {
+        let header = |name: &str, means: &str| {
+            json!({"name": name, "in": "header", "required": true, "description": means,
+                   "schema": {"type": "string"}})
+        };
+        let post = json!({
+            "operationId": format!("webhook_{}", event.replace('.', "_")),
+            "summary": format!("`{event}`, as Standard Webhooks has it"),
+            "parameters": [
+                header("webhook-id", "of the message, the same however often it is sent"),
+                header("webhook-timestamp", "of this try, in seconds since 1970"),
+                header("webhook-signature", "`v1,` and base64 of the HMAC-SHA256 of \
+                    `id.timestamp.body`; two of them, with a space, while a secret is rotated"),
+            ],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": schema}}},
+            "responses": {
+                "2XX": {"description": "It was taken"},
+                "410": {"description": "Never send anything again"},
+            },
+            "security": [],
+        });
+        ((*event).to_owned(), json!({"post": post}))
+    });
+    Json::Object(events.collect())
 }
 
 fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator, problem: &Json) -> Json {

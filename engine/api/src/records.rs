@@ -16,6 +16,7 @@ use crate::access::{Grant, Principal, Role};
 pub mod kept;
 pub mod place;
 pub mod told;
+pub mod webhook;
 
 /// One page of a list.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -20,6 +20,7 @@ mod secrets;
 pub(crate) mod session;
 mod steps;
 mod tokens;
+mod webhooks;
 
 /// Items of a page unless the client says.
 const PAGE: u32 = 50;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Endpoint> {
         secrets::endpoints(),
         session::endpoints(),
         tokens::endpoints(),
+        webhooks::endpoints(),
         audit::endpoints(),
     ]
     .concat()

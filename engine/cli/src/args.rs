@@ -181,6 +181,9 @@ pub enum Command {
     /// Watch repositories with a server
     #[command(subcommand)]
     Repo(crate::commands::repo::RepoCommand),
+    /// Tell others what happens to runs
+    #[command(subcommand)]
+    Webhook(crate::commands::webhook::WebhookCommand),
     /// Make, list and remove tokens of a server's API
     #[command(subcommand)]
     Token(crate::commands::token::TokenCommand),

@@ -46,6 +46,7 @@ pub mod template;
 pub mod test;
 pub mod token;
 mod validate;
+pub mod webhook;
 
 /// Runs a command.
 pub fn dispatch(command: Command, app: &App) -> Outcome {
@@ -94,6 +95,7 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Serve(args) => serve::run(&args, app),
         Command::Repo(command) => repo::run(&command, app),
         Command::Token(command) => token::run(&command, app),
+        Command::Webhook(command) => webhook::run(&command, app),
         Command::Config(command) => config::run(&command, app),
     }
 }

@@ -18,6 +18,7 @@ mod follow;
 mod logs;
 mod place;
 mod runs;
+mod webhooks;
 
 use client::Client;
 
@@ -64,6 +65,7 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Secret(_)
         | Command::Event(_)
         | Command::Repo(_)
+        | Command::Webhook(_)
         | Command::Token(_) => false,
     }
 }
@@ -87,6 +89,7 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Secret(SecretCommand::Rotate) => Err(not_yet("secret rotate")),
             Command::Secret(command) => place::secret(&client, &command, app).await,
             Command::Repo(command) => place::repo(&client, &command, app).await,
+            Command::Webhook(command) => webhooks::run(&client, &command, app).await,
             Command::Resume(_) => Err(not_yet("resume")),
             Command::Explain(_) => Err(not_yet("explain")),
             Command::Build(_) => Err(not_yet("build")),

@@ -5,10 +5,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use plue_executor::{
-    Engine, Options,
-    engine::Parts,
-    house::Keep,
-    perform::{call::guard::Guard, placement::Capacity},
+    Engine, Options, engine::Parts, house::Keep, perform::placement::Capacity, reach::Guard,
 };
 use plue_plan::DurationText;
 use plue_pool::LocalPool;
@@ -179,10 +176,17 @@ fn engine_parts(app: &App, store: &Store, tasks: &Tasks) -> Result<(Options, Loc
     options.capacity = Capacity::of_this_machine()
         .with(&runner.resources, &runner.labels)
         .map_err(|error| wrong("runner.resources", &error))?;
-    options.calls =
-        Guard::parse(&config.calls.allow).map_err(|error| wrong("calls.allow", &error))?;
+    options.calls = reach(app)?;
     options.workflows = Some(Arc::new(Children::new(app)));
     Ok((options, pool))
+}
+
+/// Where calls and webhooks may go beside public addresses.
+///
+/// # Errors
+/// An entry of the configuration is none.
+pub fn reach(app: &App) -> Result<Guard, Failure> {
+    Guard::parse(&app.loaded.config.calls.allow).map_err(|error| wrong("calls.allow", &error))
 }
 
 /// A key of the configuration whose value cannot be used.

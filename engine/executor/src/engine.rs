@@ -18,12 +18,12 @@ use crate::{
     liveness::{self, RunLock},
     membership::Membership,
     perform::{
-        call::guard::Guard,
         checkpoint::{self, OnConflict, Restored},
         child::Workflows,
         environment::SecretSource,
         placement::Capacity,
     },
+    reach::Guard,
     right::{Right, give_back_later},
 };
 
@@ -47,7 +47,7 @@ pub struct Options {
     pub patience: Duration,
     /// What the runners have, for steps that ask for it.
     pub capacity: Capacity,
-    /// Where `call` steps may go beside public addresses.
+    /// Where `call` steps and webhooks may go beside public addresses.
     pub calls: Guard,
     /// How long an engine that shares its database lives without a sign of life.
     pub lease: Duration,

@@ -8,6 +8,7 @@
 
 pub mod answer;
 mod batch;
+pub mod codes;
 mod driver;
 pub mod engine;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod liveness;
 mod loaded;
 mod membership;
 pub mod perform;
+pub mod reach;
 mod right;
 pub mod submit;
 

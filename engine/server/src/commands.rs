@@ -3,14 +3,22 @@
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, Commands, RunRequest,
-    commands::{CallbackOutcome, DecisionRequest, RepoRequest, RetryRequest},
+    commands::{
+        CallbackOutcome, DecisionRequest, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
+    },
 };
 use plue_flow::input::Reopen;
 use plue_plan::{Event, RunId, StepId, event::EventType};
 use plue_planner::{Evaluated, PlannedWorkflow, Trust, WorkflowFile};
 use serde_json::Value as Json;
 
-use crate::{error::Error, plans::For, server::Server, submit::Wanted};
+use crate::{
+    error::Error,
+    plans::For,
+    server::Server,
+    submit::Wanted,
+    webhooks::{self, Desk, desk::DeskError},
+};
 
 impl Commands for Server {
     fn submit(
@@ -69,9 +77,38 @@ impl Commands for Server {
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move { self.watch(request, by).await }.boxed()
     }
+
+    fn add_webhook(
+        &self,
+        request: WebhookRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<MadeWebhook, CommandError>> {
+        async move { self.desk()?.add(request, by).await.map_err(desk_error) }.boxed()
+    }
+
+    fn rotate_webhook(&self, id: String) -> BoxFuture<'_, Result<MadeWebhook, CommandError>> {
+        async move { self.desk()?.rotate(&id).await.map_err(desk_error) }.boxed()
+    }
+
+    fn remove_webhook(&self, id: String) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move {
+            let removed = webhooks::desk::remove(self.store(), &id).await;
+            removed.map(drop).map_err(|error| command_error(error.into()))
+        }
+        .boxed()
+    }
 }
 
 impl Server {
+    fn desk(&self) -> Result<Desk<'_>, CommandError> {
+        let parts = self.parts();
+        let keys = parts.keys.as_ref().ok_or_else(|| {
+            CommandError::Conflict("the server has no master key for secrets".to_owned())
+        })?;
+        let guard = &parts.options.reach;
+        Ok(Desk { store: &parts.store, keys, guard, ids: &parts.ids, clock: parts.clock })
+    }
+
     async fn by_hand(&self, id: RunId, request: RunRequest, by: String) -> Result<(), Error> {
         if self.store().run(&id).await?.is_some() {
             return Ok(());
@@ -163,6 +200,16 @@ fn chosen<'e>(evaluated: &'e Evaluated, name: &str, is_file: bool) -> Option<&'e
         (_, Some(named)) => Some(named),
         ([only], None) if is_file => Some(only),
         _ => None,
+    }
+}
+
+fn desk_error(error: DeskError) -> CommandError {
+    match error {
+        DeskError::Address(why) => CommandError::Invalid(vec![*why]),
+        DeskError::Full => CommandError::Conflict(error.to_string()),
+        DeskError::Unknown(_) => CommandError::NotFound(error.to_string()),
+        DeskError::Secret(error) => command_error(error.into()),
+        DeskError::Store(error) => command_error(error.into()),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod schedules;
 pub mod secrets;
 pub mod server;
 pub mod submit;
+pub mod webhooks;
 pub mod workspaces;
 
 pub use crate::{

@@ -5,12 +5,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use plue_executor::{
     Engine,
     house::{Keep, keep_house},
+    reach::Guard,
 };
 use plue_planner::Planner;
 use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, clock::Mark};
 use plue_store::{Store, secret::Keyring};
 
-use crate::known::Known;
+use crate::{known::Known, webhooks::Sender};
 
 /// Between two looks for what dead engines left behind.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Whether the files that runs begin with go to the shelf, for engines of other machines.
     pub share_files: bool,
+    /// Where webhooks may go beside public addresses.
+    pub reach: Guard,
 }
 
 /// What a server is made of.
@@ -116,12 +119,27 @@ impl Server {
         }
     }
 
-    /// Takes in deliveries, follows schedules, drives runs and tells forges until it is told to stop; then
-    /// waits for the runs that are driven, and ends the runners that were kept for more.
+    /// What sends webhooks.
+    fn sender(&self) -> Sender {
+        let parts = self.parts();
+        Sender {
+            store: parts.store.clone(),
+            keys: parts.keys.clone(),
+            guard: parts.options.reach.clone(),
+            clock: parts.clock,
+            ids: parts.ids.clone(),
+            public_url: parts.options.public_url.clone(),
+        }
+    }
+
+    /// Takes in deliveries, follows schedules, drives runs, tells forges and webhooks until it is told to
+    /// stop; then waits for the runs that are driven, and ends the runners that were kept for more.
     pub async fn work(&self) {
         let (intake, schedules) = (self.take_in(), self.follow_schedules());
         let (runs, house) = (self.drive_runs(), self.keep_house());
-        tokio::join!(intake, schedules, runs, house, self.tell_forges());
+        let sender = self.sender();
+        let webhooks = sender.run(&self.parts().stop);
+        tokio::join!(intake, schedules, runs, house, self.tell_forges(), webhooks);
         self.tidy().await;
         self.0.parts.engine.close().await;
     }

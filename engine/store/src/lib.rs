@@ -43,6 +43,7 @@ mod store;
 mod token;
 mod topic;
 mod usage;
+pub mod webhook;
 
 pub use crate::{
     attempt::AttemptRow,

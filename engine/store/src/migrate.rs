@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = migrations![
     9 "0009_feedback",
     10 "0010_forks",
     11 "0011_login",
+    12 "0012_webhooks",
     13 "0013_shelf",
 ];
 

@@ -145,6 +145,8 @@ impl Op for Sweep {
             "DELETE FROM allowed WHERE allowed_at < $1",
             "DELETE FROM report WHERE created_at < $1 AND done = 1",
             "DELETE FROM idempotency WHERE created_at < $1",
+            "DELETE FROM webhook_delivery WHERE created_at < $1 AND (state <> 'open' \
+             OR NOT EXISTS (SELECT 1 FROM webhook w WHERE w.id = webhook_delivery.webhook))",
             // The newest tick of a schedule says from when on ticks are due.
             "DELETE FROM tick WHERE due_at < $1 AND EXISTS (SELECT 1 FROM tick later \
              WHERE later.repo = tick.repo AND later.file = tick.file \

@@ -6,7 +6,7 @@ use plue_runtime::{Clock, Ids};
 use plue_store::TokenRow;
 use serde_json::json;
 
-use crate::support::{OTHER, REPO, Server, asking, create, request, started, watched};
+use crate::support::{OTHER, REPO, Server, asking, create, request, started, told, watched};
 
 fn method(of: endpoint::Method) -> Method {
     match of {
@@ -22,6 +22,8 @@ fn filled(path: &str, run: &str) -> String {
     let path = path.replace("{token}", "none").replace("{step}", "build");
     let repo = if run == "r1" { "acme%2Fapp" } else { "acme%2Fnone" };
     let path = path.replace("{repository}", repo).replace("{secret}", "TOKEN");
+    let hook = if run == "r1" { "w1" } else { "w2" };
+    let path = path.replace("{webhook}", hook).replace("{delivery}", "msg_r1_1");
     // What a route cannot do without.
     match path.rsplit('/').next() {
         Some("search") => path + "?text=x",
@@ -83,6 +85,7 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
     started(&server.store, &run).await;
     watched(&server.store, REPO, "github", "test").await;
     asking(&server.store, "r3", REPO).await;
+    told(&server.store, "w1", Some(REPO), &["run.ended"]).await;
     let foreign = server.token(Role::Admin, Some(OTHER)).await;
     let mut listed = 0;
     for endpoint in routes::all() {
@@ -101,7 +104,9 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
         match endpoint.need {
             Need::Nothing => {}
             Need::Everywhere(_) => drop(send(&path).await.is(403)),
-            Need::Role(_) if endpoint.path.contains("{r") => {
+            Need::Role(_)
+                if endpoint.path.contains("{r") || endpoint.path.contains("{webhook}") =>
+            {
                 let foreign = send(&path).await;
                 let absent = send(&filled(endpoint.path, "r2")).await;
                 assert_eq!(foreign.is(404).json()["title"], absent.is(404).json()["title"]);

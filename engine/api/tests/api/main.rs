@@ -28,3 +28,5 @@ mod streams;
 mod support;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod webhooks;

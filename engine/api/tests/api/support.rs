@@ -10,7 +10,9 @@ use axum::{
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     Api, CommandError, Commands, Limits, Login, Role, RunRequest,
-    commands::{CallbackOutcome, DecisionRequest, RepoRequest, RetryRequest},
+    commands::{
+        CallbackOutcome, DecisionRequest, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
+    },
     router,
     scope::scope_of,
     server::Parts,
@@ -20,10 +22,13 @@ use plue_flow::{
     AttemptStatus, Awaited, Fact, Input, Run, RunStatus, RunView, StepStatus, StepView,
     fact::Outcome,
 };
-use plue_plan::{AttemptId, Plan, RunId, RunnerId, Step, StepId, canonical::SealedPlan};
+use plue_plan::{
+    AttemptId, Diagnostic, Plan, RunId, RunnerId, Step, StepId, canonical::SealedPlan,
+};
 use plue_runtime::{Clock, Ids, Shutdown};
 use plue_store::{
     AttemptEnd, NewAttempt, NewRun, RepoRow, RunCommit, Store, StoreOptions, secret::Keyring,
+    webhook::WebhookRow,
 };
 use plue_wire::{
     eval::Bytes,
@@ -157,6 +162,54 @@ impl Commands for Recorder {
         }
         .boxed()
     }
+
+    fn add_webhook(
+        &self,
+        asked: WebhookRequest,
+        _: String,
+    ) -> BoxFuture<'_, Result<MadeWebhook, CommandError>> {
+        async move {
+            if asked.url.contains("127.0.0.1") {
+                let code = plue_plan::Code::new("PLUE-R0002");
+                let why = Diagnostic::error(code, "an address that is not public");
+                return Err(CommandError::Invalid(vec![why]));
+            }
+            let id = Ids::random().text();
+            let events: Vec<&str> = asked.events.iter().map(String::as_str).collect();
+            told(&self.store, &id, asked.repository.as_deref(), &events).await;
+            Ok(MadeWebhook { id, secret: "whsec_one".to_owned() })
+        }
+        .boxed()
+    }
+
+    fn rotate_webhook(&self, id: String) -> BoxFuture<'_, Result<MadeWebhook, CommandError>> {
+        async { Ok(MadeWebhook { id, secret: "whsec_two".to_owned() }) }.boxed()
+    }
+
+    fn remove_webhook(&self, id: String) -> BoxFuture<'_, Result<(), CommandError>> {
+        async move {
+            self.store.webhook_remove(&id).await.unwrap();
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// An outgoing webhook.
+pub(crate) async fn told(store: &Store, id: &str, repo: Option<&str>, events: &[&str]) {
+    let row = WebhookRow {
+        id: id.to_owned(),
+        url: "https://hooks.example/plue".to_owned(),
+        events: events.iter().map(|event| (*event).to_owned()).collect(),
+        repo: repo.map(str::to_owned),
+        description: String::new(),
+        created_by: "test".to_owned(),
+        created_at: Clock::real().now(),
+        both_until: None,
+        failing_since: None,
+        disabled: None,
+    };
+    assert!(store.webhook_add(&row).await.unwrap());
 }
 
 /// A watched repository.

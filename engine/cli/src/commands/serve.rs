@@ -130,6 +130,7 @@ fn server_of(
             keep: wiring::keep(app)?,
             public_url: args.public_url.clone(),
             share_files: store.is_shared() && config.objects.url.is_some(),
+            reach: wiring::reach(app)?,
         },
         store: store.clone(),
         engine: wiring::serving_engine(app, store.clone(), tasks, (lease, args.keep_runners))?,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 39] = [
+pub(crate) const COMMANDS: [&str; 40] = [
     "run",
     "plan",
     "validate",
@@ -43,6 +43,7 @@ pub(crate) const COMMANDS: [&str; 39] = [
     "event",
     "serve",
     "repo",
+    "webhook",
     "token",
     "config",
 ];

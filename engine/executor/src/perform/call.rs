@@ -1,6 +1,6 @@
 //! `call` steps: an HTTP request by the engine, bounded in time, size and reach.
 //!
-//! Reading order: this file (what is asked), [`guard`] (where it may go), `send` (how it goes).
+//! Reading order: this file (what is asked), `send` (how it goes); where it may go is [`crate::reach`]'s.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,6 @@ use serde_json::Value as Json;
 
 use super::environment::SecretSource;
 
-pub mod guard;
 pub(crate) mod send;
 
 /// How long a call may take when the step does not say.

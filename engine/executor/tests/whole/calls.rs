@@ -130,7 +130,8 @@ async fn a_call_to_an_address_that_is_not_public_is_refused_without_being_made()
     let world = world().await;
     let (run, status) = world.run(vec![call("http://127.0.0.2:9/", None, false)]).await;
     assert_eq!(status, RunStatus::Failed);
-    assert!(world.why(&run, "c").await.contains("not public"), "{}", world.why(&run, "c").await);
+    let why = world.why(&run, "c").await;
+    assert!(why.contains("PLUE-R0002") && why.contains("not public"), "{why}");
 }
 
 #[tokio::test]
@@ -139,7 +140,36 @@ async fn a_redirect_cannot_lead_to_an_address_that_is_not_public() {
     let server = Server::start(vec![redirect("http://169.254.169.254/latest/meta-data")]).await;
     let (run, status) = world.run(vec![call(&server.address, None, false)]).await;
     assert_eq!(status, RunStatus::Failed);
-    assert!(world.why(&run, "c").await.contains("169.254.169.254"));
+    let why = world.why(&run, "c").await;
+    assert!(why.contains("PLUE-R0002") && why.contains("169.254.169.254"), "{why}");
+}
+
+#[tokio::test]
+async fn however_a_call_is_bent_it_is_refused_with_a_code_and_not_made() {
+    let world = world().await;
+    let server = Server::start(vec![redirect("http://user:word@127.0.0.1:9/")]).await;
+    let port = server.address.rsplit(':').next().unwrap();
+    for (url, header, code) in [
+        ("http://2130706434:9/".to_owned(), "x", "PLUE-R0002"),
+        ("http://[::ffff:127.0.0.2]:9/".to_owned(), "x", "PLUE-R0002"),
+        (format!("http://hooks.example@127.0.0.1:{port}/"), "x", "PLUE-R0003"),
+        (format!("http://127.0.0.1:{port}/\r\nx-admin: 1"), "x", "PLUE-R0003"),
+        ("file:///etc/passwd".to_owned(), "x", "PLUE-R0003"),
+        (server.address.clone(), "x\r\nx-admin: 1", "PLUE-R0004"),
+    ] {
+        let mut step = call(&url, None, false);
+        if let Action::Call(call) = &mut step.action {
+            call.headers.insert("X-Note".to_owned(), Value::text(header));
+        }
+        let (run, status) = world.run(vec![step]).await;
+        let why = world.why(&run, "c").await;
+        assert!(status == RunStatus::Failed && why.contains(code), "{url}: {why}");
+        assert!(!why.contains("admin: 1") || code == "PLUE-R0003", "{why}");
+        assert!(server.asked.lock().await.is_empty(), "{url}");
+    }
+    let (run, _) = world.run(vec![call(&server.address, None, false)]).await;
+    let why = world.why(&run, "c").await;
+    assert!(why.contains("PLUE-R0003"), "where a redirect leads: {why}");
 }
 
 #[tokio::test]

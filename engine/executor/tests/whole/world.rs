@@ -10,7 +10,8 @@ use std::{
 use plue_executor::{
     Engine, Options, Origin, RunHandle, Submission,
     engine::Parts,
-    perform::{call::guard::Guard, environment::GivenSecrets, placement::Capacity},
+    perform::{environment::GivenSecrets, placement::Capacity},
+    reach::Guard,
 };
 use plue_flow::{Fact, RunStatus, StepStatus, input::Reopen};
 use plue_plan::{

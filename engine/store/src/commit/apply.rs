@@ -16,6 +16,7 @@ use crate::{
     op::Op,
     runner::RunnerState,
     sql::{Arg, Row, Statement, Tx},
+    webhook::event,
 };
 
 pub(super) struct Apply(pub(super) RunCommit);
@@ -79,6 +80,7 @@ impl Op for Apply {
             tx.write_all(events::insert_chunks(ending.taken.chunks));
             tx.write(writes::end_attempt(commit, ending.end, &ending.held, ending.taken.started)?);
         }
+        tx.write_all(event::enqueue(commit, &event::Repo::OfRow));
         let assigned = writes::write_all(tx, commit, offer)?;
         Ok(Ok(Committed { seq, assigned }))
     }

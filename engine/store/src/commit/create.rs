@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     op::Op,
     sql::{Arg, Statement, Tx},
+    webhook::event,
 };
 
 pub(super) struct Create {
@@ -29,6 +30,7 @@ impl Op for Create {
             None => None,
         };
         tx.write_all(self.inserts()?);
+        tx.write_all(event::enqueue(&self.first, &event::Repo::Known(self.new.repo.as_deref())));
         let assigned = writes::write_all(tx, &self.first, offer)?;
         Ok(Ok(Committed { seq: self.first.facts.len() as u64, assigned }))
     }

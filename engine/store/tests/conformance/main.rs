@@ -62,3 +62,5 @@ mod trails;
 mod usage;
 #[cfg(test)]
 mod vault;
+#[cfg(test)]
+mod webhooks;

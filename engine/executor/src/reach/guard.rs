@@ -1,7 +1,6 @@
-//! Where calls may go: to public addresses, and to what the operator allows by name.
+//! Where requests may go: to public addresses, and to what the operator allows by name.
 //!
-//! A name is looked up once for each request and the connection goes to the addresses that were
-//! judged, so that a name that changes its address in between gains nothing.
+//! Pure: judges addresses, and knows nothing of how they were found.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -38,6 +37,8 @@ impl Guard {
     /// Whether a connection to this address, found under this name, may be made.
     #[must_use]
     pub fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {
+        // `db.` is the same host as `db`, said in full (RFC 1034 §3.1).
+        let host = host.strip_suffix('.').unwrap_or(host);
         is_public(address) || self.0.iter().any(|allowed| allowed.covers(host, port, address))
     }
 }
@@ -165,7 +166,19 @@ mod tests {
             "fd12::1",
             "ff02::1",
             "64:ff9b::7f00:1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a00:1",
             "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "::ffff:169.254.169.254",
+            "::ffff:0:127.0.0.1",
+            "2001:0:102:304:0:fbff:80ff:fffe",
+            "fd00:ec2::254",
+            "239.255.255.250",
+            "240.0.0.1",
+            "192.88.99.1",
+            "ff05::2",
+            "5f00::1",
             "2001::1",
             "2001:db8::1",
             "::7f00:1",
@@ -191,6 +204,8 @@ mod tests {
         assert!(permits(&["fd00::/8"], "db", "fd12::1"));
         assert!(permits(&["[::1]:8080"], "::1", "::1"));
         assert!(!permits(&["db"], "other", "10.0.0.1"));
+        assert!(permits(&["db"], "db.", "10.0.0.1"));
+        assert!(!permits(&["10.0.0.0/8"], "db", "64:ff9b::a00:1"), "another way there");
     }
 
     #[test]

@@ -1,0 +1,26 @@
+//! Codes `PLUE-R…` of what the engine itself refuses to do for a step or a webhook. (`PLUE-R0001` is the
+//! runner's.)
+//!
+//! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
+
+plue_plan::error_codes! {
+    NOT_PUBLIC = "PLUE-R0002", "a request may not go to this address";
+    BAD_ADDRESS = "PLUE-R0003", "the address of a request cannot be used";
+    BAD_HEADER = "PLUE-R0004", "a header of a request cannot be sent";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_page_that_begins_with_its_meaning() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        for (code, meaning) in ALL {
+            let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
+            let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
+            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
+            assert!(page.contains("## Fix"), "{code}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Sends what is due, each endpoint for itself: one that is slow or dead holds up nobody else.
+//!
+//! At least once, under an id that stays the same: a server that dies between sending and noting it sends
+//! again after its claim. Two servers do not send the same message at the same time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use jiff::Timestamp;
+use plue_executor::reach::{Guard, Unreached, post};
+use plue_runtime::{Clock, Ids, Phase, Stop};
+use plue_store::{
+    Store,
+    secret::{Keyring, SecretError},
+    webhook::{DeliveryRow, DeliveryState, Settled, WebhookRow},
+};
+
+use super::{
+    desk::{BEFORE, CURRENT, scope_of},
+    message, schedule,
+    sign::{Secret, signatures},
+};
+use crate::error::Error;
+
+/// From looking up the name to the end of the answer.
+pub const WITHIN: Duration = Duration::from_secs(15);
+/// A claim ends by itself after so long, which is longer than a try may take.
+pub const CLAIM: Duration = Duration::from_secs(20);
+/// Messages on their way to one endpoint at the same time.
+pub const AT_ONCE: u32 = 4;
+/// Bytes of an answer that are read.
+pub const MAX_ANSWER: usize = 1_024;
+/// Between two looks, at least.
+const PACE: Duration = Duration::from_millis(100);
+/// Between two looks, at most: for what waited for its time, and for what others have written.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Sends messages. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// The database.
+    pub store: Store,
+    /// Opens secrets; none: nothing can be signed, so nothing is sent.
+    pub keys: Option<Keyring>,
+    /// Where messages may go.
+    pub guard: Guard,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub ids: Ids,
+    /// Address of this server for people.
+    pub public_url: Option<String>,
+}
+
+/// What is sent.
+struct Ready {
+    url: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+// === impl Sender ===
+
+impl Sender {
+    /// Sends until the server stops, then waits for the answers that are on their way. What is not sent
+    /// by then, the next server sends.
+    pub async fn run(&self, stop: &Stop) {
+        let mut changes = self.store.changes();
+        let mut rounds = FuturesUnordered::new();
+        let mut busy = BTreeSet::new();
+        while stop.phase() < Phase::Draining {
+            changes.borrow_and_update();
+            match self.due().await {
+                Ok(due) => {
+                    for webhook in due {
+                        if busy.insert(webhook.clone()) {
+                            rounds.push(self.round(webhook, stop));
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "webhooks are not told"),
+            }
+            let mut news = std::pin::pin!(async {
+                self.clock.sleep(PACE).await;
+                tokio::select! {
+                    Ok(()) = changes.changed() => {}
+                    () = self.clock.sleep(POLL) => {}
+                }
+            });
+            loop {
+                tokio::select! {
+                    () = stop.reached(Phase::Draining) => break,
+                    () = &mut news => break,
+                    Some(webhook) = rounds.next(), if !rounds.is_empty() => {
+                        busy.remove::<String>(&webhook);
+                    }
+                }
+            }
+        }
+        while rounds.next().await.is_some() {}
+    }
+
+    /// Sends what is due now, and tells how many messages that were. For tests, and for whoever wants no
+    /// task of it.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn send_due(&self) -> Result<usize, Error> {
+        let due = self.due().await?;
+        let sent = join_all(due.iter().map(|webhook| self.batch(webhook))).await;
+        sent.into_iter().sum()
+    }
+
+    async fn due(&self) -> Result<Vec<String>, Error> {
+        if self.keys.is_none() {
+            return Ok(Vec::new());
+        }
+        Ok(self.store.webhooks_due(self.clock.now()).await?)
+    }
+
+    /// Sends to one endpoint for as long as something is due there.
+    async fn round(&self, webhook: String, stop: &Stop) -> String {
+        while stop.phase() < Phase::Draining {
+            match self.batch(&webhook).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(webhook, %error, "a webhook is not told");
+                    break;
+                }
+            }
+        }
+        webhook
+    }
+
+    /// Some of what is due at one endpoint, all at the same time.
+    async fn batch(&self, webhook: &str) -> Result<usize, Error> {
+        let now = self.clock.now();
+        let until = now + CLAIM;
+        let claimed = self.store.webhook_claim(webhook, (now, until), AT_ONCE).await?;
+        let Some(hook) = self.store.webhook(webhook).await? else { return Ok(0) };
+        let tries = claimed.iter().map(|row| self.one(&hook, row));
+        for tried in join_all(tries).await {
+            tried?;
+        }
+        Ok(claimed.len())
+    }
+
+    async fn one(&self, hook: &WebhookRow, row: &DeliveryRow) -> Result<(), Error> {
+        let answered = match self.ready(hook, row).await {
+            Ok(Some(ready)) => {
+                let to = (ready.url.as_str(), &ready.headers);
+                post(to, &ready.body, &self.guard, (WITHIN, MAX_ANSWER)).await
+            }
+            Ok(None) => return self.gone(row).await,
+            // Never without a signature; perhaps the key comes back.
+            Err(Error::Secret(error)) => Err(Unreached::Failed(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let now = self.clock.now();
+        let settled = schedule::settled((hook, row), &answered, now, self.ids.number().get());
+        if let Err(error) = &answered {
+            tracing::warn!(webhook = hook.id, message = row.message, %error, "not delivered");
+        }
+        if let Some(reason) = &settled.disable {
+            tracing::warn!(webhook = hook.id, reason, "the webhook is disabled");
+        }
+        self.store.webhook_settle(row, &settled).await?;
+        Ok(())
+    }
+
+    async fn gone(&self, row: &DeliveryRow) -> Result<(), Error> {
+        let (now, state) = (self.clock.now(), DeliveryState::Failed);
+        let note = Some("what it was about is gone".to_owned());
+        let gone = Settled { state, at: now, next_at: now, status: None, note, disable: None };
+        self.store.webhook_settle(row, &gone).await?;
+        Ok(())
+    }
+
+    /// The request of a delivery; none: its run is gone.
+    async fn ready(&self, hook: &WebhookRow, row: &DeliveryRow) -> Result<Option<Ready>, Error> {
+        let message = match &row.fact {
+            None => Some(message::ping(&hook.id, row.created_at)),
+            Some((run, seq)) => {
+                let facts = self.store.journal_after(run, seq.saturating_sub(1), 1).await?;
+                let run = self.store.run(run).await?;
+                let fact = facts.first().filter(|fact| fact.seq == *seq);
+                run.zip(fact).and_then(|(run, fact)| {
+                    message::of_fact(&run, fact, self.public_url.as_deref())
+                })
+            }
+        };
+        let Some(message) = message else { return Ok(None) };
+        let body = serde_json::to_vec(&message).unwrap_or_default();
+        let now = self.clock.now();
+        let secrets = self.secrets(hook, now).await?;
+        let at = now.as_second();
+        let headers = BTreeMap::from([
+            ("content-type".to_owned(), "application/json".to_owned()),
+            ("webhook-id".to_owned(), row.message.clone()),
+            ("webhook-timestamp".to_owned(), at.to_string()),
+            ("webhook-signature".to_owned(), signatures(&secrets, &row.message, at, &body)),
+        ]);
+        Ok(Some(Ready { url: hook.url.clone(), headers, body }))
+    }
+
+    /// The secrets that are good now, the newest first: one at least.
+    async fn secrets(&self, hook: &WebhookRow, now: Timestamp) -> Result<Vec<Secret>, Error> {
+        let mut secrets = Vec::with_capacity(2);
+        let both = hook.both_until.is_some_and(|until| now < until);
+        let names = [Some(CURRENT), both.then_some(BEFORE)];
+        for (name, keys) in names.into_iter().flatten().zip(self.keys.iter().cycle()) {
+            let text = self.store.secret(keys, &scope_of(&hook.id), name).await?;
+            secrets.extend(text.and_then(|text| Secret::read(std::str::from_utf8(&text).ok()?)));
+        }
+        if secrets.is_empty() {
+            let name = scope_of(&hook.id);
+            return Err(Error::Secret(SecretError::Damaged { name }));
+        }
+        Ok(secrets)
+    }
+}

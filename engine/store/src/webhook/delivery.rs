@@ -1,0 +1,418 @@
+//! Deliveries: what is to be told to an endpoint, or was. A row is claimed before anything is sent, and
+//! its claim ends by itself, so that several servers do not send twice and a dead one loses nothing.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use plue_plan::RunId;
+
+use super::PING;
+use crate::{
+    changes::Shards,
+    error::Error,
+    op::Op,
+    sql::{Arg, Dialect, Row, Statement, Tx},
+    store::Store,
+};
+
+/// How a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// It is sent, or sent again.
+    Open,
+    /// The endpoint has it.
+    Delivered,
+    /// Nothing is tried any more.
+    Failed,
+}
+
+/// A row of `webhook_delivery`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// The endpoint.
+    pub webhook: String,
+    /// The message: the same however often it is sent.
+    pub message: String,
+    /// One of [`super::EVENTS`], or [`PING`].
+    pub event: String,
+    /// The run that it is about, and the place of the fact in its journal; a ping is about none.
+    pub fact: Option<(RunId, u64)>,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Grows with each change: who settles a row names the one it claimed.
+    pub version: u64,
+    /// How often it was tried, since it was made or asked for again.
+    pub tries: u32,
+    /// Not to be sent before.
+    pub next_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was tried last.
+    pub tried_at: Option<Timestamp>,
+    /// The status of the last answer.
+    pub status: Option<u16>,
+    /// What the last answer said, or why there was none.
+    pub note: Option<String>,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// How the delivery stands now.
+    pub state: DeliveryState,
+    /// When it was tried.
+    pub at: Timestamp,
+    /// When it is tried again, if it stays open.
+    pub next_at: Timestamp,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// What the answer said, or why there was none.
+    pub note: Option<String>,
+    /// Why nothing is sent to the endpoint any more.
+    pub disable: Option<String>,
+}
+
+/// Which deliveries of an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Only those that stand so.
+    pub state: Option<DeliveryState>,
+    /// Older than the one of this time and message.
+    pub before: Option<(Timestamp, String)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+struct Claim {
+    webhook: String,
+    now: Timestamp,
+    until: Timestamp,
+    limit: u32,
+}
+
+struct Settle {
+    claimed: DeliveryRow,
+    settled: Settled,
+}
+
+struct Replay {
+    webhook: String,
+    message: String,
+    now: Timestamp,
+}
+
+struct Ping {
+    webhook: String,
+    message: String,
+    now: Timestamp,
+}
+
+const COLUMNS: &str = "webhook, message, event, run_id, seq, state, version, tries, next_at, \
+                       created_at, tried_at, status, note";
+
+impl Store {
+    /// The endpoints that something is to be sent to now.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn webhooks_due(&self, now: Timestamp) -> Result<Vec<String>, Error> {
+        let text = "SELECT w.id FROM webhook w WHERE w.disabled_at IS NULL AND EXISTS (\
+                    SELECT 1 FROM webhook_delivery d WHERE d.webhook = w.id AND d.state = 'open' \
+                    AND d.next_at <= $1) ORDER BY w.id";
+        let rows = self.read(Statement::new(text, vec![now.into()])).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// Takes what is due at an endpoint, the longest waiting first: until a time it is nobody else's.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn webhook_claim(
+        &self,
+        webhook: &str,
+        (now, until): (Timestamp, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<DeliveryRow>, Error> {
+        self.write(Claim { webhook: webhook.to_owned(), now, until, limit }).await
+    }
+
+    /// Puts down what came of a try. `false`: somebody else has it, or it was asked for again.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn webhook_settle(
+        &self,
+        claimed: &DeliveryRow,
+        settled: &Settled,
+    ) -> Result<bool, Error> {
+        self.write(Settle { claimed: claimed.clone(), settled: settled.clone() }).await
+    }
+
+    /// Deliveries of an endpoint, the newest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn webhook_deliveries(
+        &self,
+        webhook: &str,
+        page: &Page,
+    ) -> Result<Vec<DeliveryRow>, Error> {
+        let mut args: Vec<Arg> = vec![webhook.into(), page.limit.into()];
+        let mut filter = String::new();
+        if let Some(state) = page.state {
+            args.push(state.as_str().into());
+            filter.push_str(&format!(" AND state = ${}", args.len()));
+        }
+        if let Some((at, message)) = &page.before {
+            let (time, name) = (args.len() + 1, args.len() + 2);
+            args.extend([(*at).into(), message.as_str().into()]);
+            filter.push_str(&format!(" AND (created_at, message) < (${time}, ${name})"));
+        }
+        let text = format!(
+            "SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = $1{filter} \
+             ORDER BY created_at DESC, message DESC LIMIT $2"
+        );
+        self.read(Statement::new(text, args)).await?.iter().map(DeliveryRow::of).collect()
+    }
+
+    /// A delivery.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn webhook_delivery(
+        &self,
+        webhook: &str,
+        message: &str,
+    ) -> Result<Option<DeliveryRow>, Error> {
+        let text =
+            format!("SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = $1 AND message = $2");
+        let row = self.read_one(Statement::new(text, vec![webhook.into(), message.into()])).await?;
+        row.map(|row| DeliveryRow::of(&row)).transpose()
+    }
+
+    /// Has a message sent again, from the first try on; `false`: there is none.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn webhook_replay(
+        &self,
+        webhook: &str,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (webhook, message) = (webhook.to_owned(), message.to_owned());
+        self.write(Replay { webhook, message, now }).await
+    }
+
+    /// Has a ping sent.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn webhook_ping(
+        &self,
+        webhook: &str,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (webhook, message) = (webhook.to_owned(), message.to_owned());
+        self.write(Ping { webhook, message, now }).await
+    }
+}
+
+// === impl DeliveryState ===
+
+impl DeliveryState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Delivered, Self::Failed];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl FromStr for DeliveryState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is none of open, delivered, failed"))
+    }
+}
+
+// === impl DeliveryRow ===
+
+impl DeliveryRow {
+    fn of(row: &Row) -> Result<Self, Error> {
+        let (run, seq) = (row.opt_text(3)?, row.count(4)?);
+        let status = row.opt_int(11)?.map(u16::try_from).transpose();
+        Ok(Self {
+            webhook: row.text(0)?,
+            message: row.text(1)?,
+            event: row.text(2)?,
+            fact: run.map(|run| (RunId::new(run), seq)),
+            state: row.parse(5)?,
+            version: row.count(6)?,
+            tries: row.small(7)?,
+            next_at: row.time(8)?,
+            created_at: row.time(9)?,
+            tried_at: row.opt_time(10)?,
+            status: status.map_err(|error| Error::Corrupt(error.to_string()))?,
+            note: row.opt_text(12)?,
+        })
+    }
+}
+
+impl Op for Claim {
+    type Out = Vec<DeliveryRow>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
+        let lock = match tx.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        };
+        let text = format!(
+            "SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = $1 AND state = 'open' \
+             AND next_at <= $2 ORDER BY next_at, run_id, seq LIMIT $3{lock}"
+        );
+        let args = vec![self.webhook.as_str().into(), self.now.into(), self.limit.into()];
+        let rows = tx.fetch(Statement::new(text, args)).await?;
+        let mut claimed = rows.iter().map(DeliveryRow::of).collect::<Result<Vec<_>, Error>>()?;
+        for row in &mut claimed {
+            let text = "UPDATE webhook_delivery SET version = version + 1, next_at = $4 \
+                        WHERE webhook = $1 AND message = $2 AND version = $3";
+            let mut args = row.key();
+            args.push(self.until.into());
+            tx.write(Statement::new(text, args).expect(1));
+            row.version += 1;
+        }
+        Ok(claimed)
+    }
+
+    fn touched(&self, _: &Self::Out) -> Shards {
+        Shards::NONE
+    }
+}
+
+impl DeliveryRow {
+    /// Endpoint, message and version, `$1` to `$3`.
+    fn key(&self) -> Vec<Arg> {
+        vec![self.webhook.as_str().into(), self.message.as_str().into(), Arg::count(self.version)]
+    }
+}
+
+impl Op for Settle {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let (row, settled) = (&self.claimed, &self.settled);
+        let lock = crate::fence::lock(tx.dialect());
+        let text = format!(
+            "SELECT version FROM webhook_delivery \
+             WHERE webhook = $1 AND message = $2 AND version = $3{lock}"
+        );
+        if tx.fetch_optional(Statement::new(text, row.key())).await?.is_none() {
+            return Ok(false);
+        }
+        let text = "UPDATE webhook_delivery SET version = version + 1, tries = tries + 1, \
+                    state = $4, tried_at = $5, next_at = $6, status = $7, note = $8 \
+                    WHERE webhook = $1 AND message = $2 AND version = $3";
+        let mut args = row.key();
+        args.extend([
+            settled.state.as_str().into(),
+            settled.at.into(),
+            settled.next_at.into(),
+            Arg::Int(settled.status.map(i64::from)),
+            settled.note.clone().into(),
+        ]);
+        tx.write(Statement::new(text, args).expect(1));
+        tx.write(self.health());
+        if let Some(reason) = &settled.disable {
+            // Two changes of one row may not be in one statement of Postgres.
+            tx.flush().await?;
+            tx.write_all(disable(row, settled.at, reason));
+        }
+        Ok(true)
+    }
+
+    fn touched(&self, _: &bool) -> Shards {
+        Shards::NONE
+    }
+}
+
+impl Settle {
+    /// Since when nothing has come through, as this try shows.
+    fn health(&self) -> Statement {
+        let id = Arg::from(self.claimed.webhook.as_str());
+        if self.settled.state == DeliveryState::Delivered {
+            let text = "UPDATE webhook SET failing_since = NULL \
+                        WHERE id = $1 AND failing_since IS NOT NULL";
+            return Statement::new(text, vec![id]);
+        }
+        let text = "UPDATE webhook SET failing_since = $2 WHERE id = $1 AND failing_since IS NULL";
+        Statement::new(text, vec![id, self.settled.at.into()])
+    }
+}
+
+/// Ends an endpoint and what it was still to be told, but for the one that was settled just now.
+fn disable(row: &DeliveryRow, at: Timestamp, reason: &str) -> Vec<Statement> {
+    let id = || Arg::from(row.webhook.as_str());
+    let endpoint = "UPDATE webhook SET disabled_at = $2, disabled_reason = $3 \
+                    WHERE id = $1 AND disabled_at IS NULL";
+    let open = "UPDATE webhook_delivery SET state = 'failed', version = version + 1, \
+                note = 'the webhook was disabled' \
+                WHERE webhook = $1 AND state = 'open' AND message <> $2";
+    vec![
+        Statement::new(endpoint, vec![id(), at.into(), reason.into()]),
+        Statement::new(open, vec![id(), row.message.as_str().into()]),
+    ]
+}
+
+impl Op for Replay {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let key = || vec![Arg::from(self.webhook.as_str()), self.message.as_str().into()];
+        let text = "SELECT 1 FROM webhook_delivery WHERE webhook = $1 AND message = $2";
+        if tx.fetch_optional(Statement::new(text, key())).await?.is_none() {
+            return Ok(false);
+        }
+        let text = "UPDATE webhook_delivery SET state = 'open', tries = 0, next_at = $3, \
+                    version = version + 1 WHERE webhook = $1 AND message = $2";
+        let mut args = key();
+        args.push(self.now.into());
+        tx.write(Statement::new(text, args));
+        Ok(true)
+    }
+
+    fn touched(&self, _: &bool) -> Shards {
+        Shards::NONE
+    }
+}
+
+impl Op for Ping {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let text = "INSERT INTO webhook_delivery \
+                    (webhook, message, event, seq, state, version, tries, next_at, created_at) \
+                    VALUES ($1, $2, $3, 0, 'open', 1, 0, $4, $4)";
+        let args = vec![
+            self.webhook.as_str().into(),
+            self.message.as_str().into(),
+            PING.into(),
+            self.now.into(),
+        ];
+        tx.write(Statement::new(text, args));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
+    }
+}
