@@ -30,7 +30,7 @@ def workflow(ctx):
 
 impl Served {
     /// A command with the server, and its token in the environment.
-    fn remotely(&self, args: &[&str]) -> Said {
+    pub(crate) fn remotely(&self, args: &[&str]) -> Said {
         Said::of(self.remote(args).output().unwrap())
     }
 
