@@ -65,6 +65,4 @@ mod transforms;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]
-mod webhooks;
-#[cfg(test)]
 mod yaml;
