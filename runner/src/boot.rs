@@ -9,7 +9,7 @@ use std::{
 use plue_plan::RunnerId;
 use plue_runtime::Ids;
 
-use crate::{Error, options::Options, system};
+use crate::{Error, confine::confine, options::Options, system};
 
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: u64 = 4_096;
@@ -21,6 +21,9 @@ const MAX_TOKEN_BYTES: u64 = 4_096;
 pub fn boot(options: &Options) -> Result<String, Error> {
     let token = token(options.token_fd)?;
     system::close_inherited_on_exec();
+    if let Some(limits) = &options.confined {
+        confine(limits)?;
+    }
     // Its own session: Ctrl-C on the engine's terminal is the engine's to decide about. The leader
     // of a process group cannot start one; then its group is its own already.
     let _has_own_group = rustix::process::setsid();

@@ -15,6 +15,7 @@ mod cache;
 mod checkpoint;
 mod claims;
 mod codes;
+mod confine;
 mod dispatch;
 mod error;
 mod keeper;

@@ -12,10 +12,12 @@ usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
                    [--token-fd N] [--self-fence-after S] [--orphan-after S]
                    [--silence-after S] [--drain-grace S] [--buffer-bytes N]
                    [--index FILE] [--no-warm-python]
+                   [--confined [--max-processes N] [--max-memory BYTES]]
        plue-runner --version
 
 --python starts the interpreter for Python steps before the first one.
 The token is the first line of descriptor N (0, standard input, unless given).
+--confined sets limits that no step can raise, and hides the runner from its steps.
 Times are in seconds, fractions allowed.";
 
 /// What a runner is told at its start.
@@ -47,6 +49,23 @@ pub struct Options {
     pub warm_python: bool,
     /// Whether Python steps are likely, so that the interpreter is started before the first one.
     pub early_python: bool,
+    /// The limits of a runner for strangers' steps; none: those of this process.
+    pub confined: Option<Confined>,
+}
+
+/// Limits that steps inherit and cannot raise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confined {
+    /// Processes and threads of this user in its user namespace.
+    pub max_processes: u64,
+    /// Bytes of private memory of one process.
+    pub max_memory_bytes: u64,
+}
+
+impl Default for Confined {
+    fn default() -> Self {
+        Self { max_processes: 1_024, max_memory_bytes: 8 * 1024 * 1024 * 1024 }
+    }
 }
 
 // === impl Options ===
@@ -71,12 +90,17 @@ impl Options {
             index: None,
             warm_python: true,
             early_python: false,
+            confined: None,
         };
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
             match name.as_str() {
                 "--no-warm-python" => {
                     options.warm_python = false;
+                    continue;
+                }
+                "--confined" => {
+                    options.confined.get_or_insert_default();
                     continue;
                 }
                 "--python" => {
@@ -109,6 +133,12 @@ impl Options {
             "--silence-after" => self.silence_after = seconds(name, value)?,
             "--drain-grace" => self.drain_grace = seconds(name, value)?,
             "--buffer-bytes" => self.buffer_bytes = number(name, value)?,
+            "--max-processes" => {
+                self.confined.get_or_insert_default().max_processes = number(name, value)?;
+            }
+            "--max-memory" => {
+                self.confined.get_or_insert_default().max_memory_bytes = number(name, value)?;
+            }
             _ => return Err(Error::Usage(format!("unknown argument {name}"))),
         }
         Ok(())

@@ -78,6 +78,15 @@ pub(crate) fn take_fd(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Takes a session keyring of its own, which is empty, in place of the inherited one.
+pub(crate) fn leave_session_keyring() {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    let nameless = std::ptr::null::<libc::c_char>();
+    // SAFETY: the call takes a null pointer for a keyring without a name. On a kernel without keyrings,
+    // or where they are denied, there is none to be inherited.
+    let _no_keyrings = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, nameless) };
+}
+
 /// Keeps every descriptor from 3 up out of the processes that this one starts.
 pub(crate) fn close_inherited_on_exec() {
     let flag = libc::CLOSE_RANGE_CLOEXEC.cast_signed();

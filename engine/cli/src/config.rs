@@ -25,12 +25,14 @@ use crate::{
 mod environment;
 mod keys;
 mod login;
+mod pools;
 #[cfg(test)]
 mod tests;
 
 pub use environment::Environment;
 pub use keys::KEYS;
 pub use login::{LoginConfig, LoginRule};
+pub use pools::PoolsConfig;
 
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +70,8 @@ pub struct Config {
     pub login: LoginConfig,
     /// The runners.
     pub runner: RunnerConfig,
+    /// Pools of runners beside them.
+    pub pools: PoolsConfig,
 }
 
 /// `[checkpoints]`
@@ -225,6 +229,7 @@ impl Config {
                 resources: Vec::new(),
                 labels: Vec::new(),
             },
+            pools: PoolsConfig::built_in(),
         }
     }
 }
@@ -367,19 +372,15 @@ impl Layers {
 
     fn finish(self) -> Result<Loaded, Failure> {
         let mut table = toml::Table::new();
-        for section in KEYS.iter().filter_map(|key| Some(key.name.split_once('.')?.0)) {
-            table.insert(section.to_owned(), Value::Table(toml::Table::new()));
+        for section in KEYS.iter().filter_map(|key| Some(key.name.rsplit_once('.')?.0)) {
+            section_of(&mut table, section);
         }
         let mut origins = BTreeMap::new();
         for (key, (value, origin)) in self.0 {
             origins.insert(key, origin);
-            match key.split_once('.') {
-                Some((section, name)) => {
-                    if let Some(Value::Table(inner)) = table.get_mut(section) {
-                        inner.insert(name.to_owned(), value);
-                    }
-                }
-                None => drop(table.insert(key.to_owned(), value)),
+            let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+            if let Some(inner) = section_of(&mut table, section) {
+                inner.insert(name.to_owned(), value);
             }
         }
         let config: Config = Value::Table(table).try_into().map_err(|error: toml::de::Error| {
@@ -398,6 +399,7 @@ impl Layers {
             let mode = &config.checkpoints.mode;
             return Err(refused(format!("checkpoints.mode is {mode:?}, expected auto or off")));
         }
+        config.pools.untrusted.check().map_err(refused)?;
         if !["auto", "always", "never"].contains(&config.color.as_str()) {
             return Err(refused(format!(
                 "color is {:?}, expected auto, always or never",
@@ -416,18 +418,29 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Dotted keys of a table of at most two levels; deeper values stay values.
+/// Dotted keys of a table of at most three levels; deeper values stay values.
 fn flatten(table: toml::Table) -> Vec<(String, Value)> {
-    let mut flat = Vec::new();
-    for (name, value) in table {
-        match value {
-            Value::Table(inner) => {
-                flat.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+    fn below(name: &str, table: toml::Table, depth: u32, flat: &mut Vec<(String, Value)>) {
+        for (key, value) in table {
+            let key = if name.is_empty() { key } else { format!("{name}.{key}") };
+            match value {
+                Value::Table(inner) if depth > 0 => below(&key, inner, depth - 1, flat),
+                value => flat.push((key, value)),
             }
-            value => flat.push((name, value)),
         }
     }
+    let mut flat = Vec::new();
+    below("", table, 2, &mut flat);
     flat
+}
+
+/// The table at a dotted name, made if it is not there.
+fn section_of<'t>(table: &'t mut toml::Table, name: &str) -> Option<&'t mut toml::Table> {
+    let parts = name.split('.').filter(|part| !part.is_empty());
+    parts.into_iter().try_fold(table, |table, part| {
+        let empty = || Value::Table(toml::Table::new());
+        table.entry(part).or_insert_with(empty).as_table_mut()
+    })
 }
 
 fn unknown(path: &Path, text: &str, name: &str) -> Failure {

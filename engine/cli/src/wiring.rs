@@ -166,6 +166,10 @@ fn engine_parts(app: &App, store: &Store, tasks: &Tasks) -> Result<(Options, Loc
         clock,
         tasks.clone(),
     );
+    let pool = match config.pools.untrusted.walls() {
+        Some(walls) => pool.apart(walls),
+        None => pool,
+    };
     let mut options = Options::new(config.state_dir.join("locks"));
     let grace = config.runner.grace.parse();
     options.grace = grace.map_err(|error| wrong("runner.grace", &error))?;

@@ -109,6 +109,7 @@ fn submission(folder: PathBuf) -> Outcome<Submission> {
             read_set: serde_json::Value::Null,
             max_parallel: None,
             parent: None,
+            untrusted: false,
         },
         only: Vec::new(),
     })

@@ -106,6 +106,8 @@ pub(crate) struct Driver {
     workspace: PathBuf,
     surroundings: Surroundings,
     origin: Origin,
+    /// Why no runner may have its steps: it is a stranger's, and cannot be kept apart here.
+    not_apart: Option<String>,
     /// Path of the workflow file.
     source: String,
     /// What the run is told before anything else.
@@ -252,6 +254,7 @@ impl Driver {
             surroundings: Surroundings { inputs: source.inputs, event: source.event },
             workspace: origin.workspace.clone(),
             origin,
+            not_apart: None,
             source: source.source,
             first: inputs.first,
             secrets,
@@ -288,6 +291,9 @@ impl Driver {
     }
 
     async fn driven(&mut self) -> Result<RunStatus, Error> {
+        if self.origin.untrusted {
+            self.not_apart = self.shared.why_not_apart().await;
+        }
         let advanced = self.advance_in_turn().await;
         if let Some(leased) = self.lease.take() {
             let over = self.run.is_finished() || self.leaves() || self.hands_over();

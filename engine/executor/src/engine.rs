@@ -8,7 +8,10 @@ use std::{
 
 use plue_flow::{Input, input::Reopen};
 use plue_plan::RunId;
-use plue_pool::{LocalPool, local::POOL};
+use plue_pool::{
+    Apart, LocalPool,
+    local::{POOL, UNTRUSTED_POOL},
+};
 use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
 use plue_store::{DriveRequest, RunRow, Store};
 
@@ -122,6 +125,20 @@ pub struct Parts {
     pub tasks: Tasks,
 }
 
+// === impl Shared ===
+
+impl Shared {
+    /// Why no step of a stranger's run may be started here; for people.
+    pub(crate) async fn why_not_apart(&self) -> Option<String> {
+        let why = match self.pool.is_apart().await {
+            Apart::Ready => return None,
+            Apart::Off => "pools.untrusted.mode is off".to_owned(),
+            Apart::Missing(why) => why,
+        };
+        Some(format!("is from a fork and runs only in the pool `untrusted`: {why}"))
+    }
+}
+
 // === impl Engine ===
 
 impl Engine {
@@ -138,6 +155,11 @@ impl Engine {
             membership: Membership::default(),
             tidied: Mutex::new(None),
         }))
+    }
+
+    /// Whether runs of strangers can be kept apart from everything else on this machine.
+    pub async fn is_apart(&self) -> Apart {
+        self.0.pool.is_apart().await
     }
 
     /// The store of this engine.
@@ -280,7 +302,7 @@ impl Engine {
     pub async fn tidy(&self) -> Result<(), Error> {
         let shared = &self.0;
         for runner in shared.store.runners(None).await? {
-            if runner.pool != POOL {
+            if ![POOL, UNTRUSTED_POOL].contains(&runner.pool.as_str()) {
                 continue;
             }
             let is_over = match &runner.group {

@@ -28,3 +28,4 @@ pub use crate::{
     loaded::{Loaded, Origin, placed},
     submit::Submission,
 };
+pub use plue_pool::Apart;

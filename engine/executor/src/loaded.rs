@@ -30,6 +30,9 @@ pub struct Origin {
     /// The run that started it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// It runs in the pool for strangers, or not at all. So do its children and its repetitions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrusted: bool,
 }
 
 /// A run as the store has it.
@@ -86,7 +89,14 @@ impl Origin {
     #[must_use]
     pub fn at(workspace: PathBuf) -> Self {
         let repository = workspace.clone();
-        Self { workspace, repository, read_set: Json::Null, max_parallel: None, parent: None }
+        Self {
+            workspace,
+            repository,
+            read_set: Json::Null,
+            max_parallel: None,
+            parent: None,
+            untrusted: false,
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Error {
         /// The end of what it wrote.
         last_words: String,
     },
+    /// The run is a stranger's, and cannot be kept apart from everything else here.
+    #[error("a stranger's run cannot be isolated: {0}")]
+    NotApart(String),
     /// The connection broke.
     #[error("the connection to the runner broke")]
     Connection(#[source] io::Error),

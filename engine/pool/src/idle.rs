@@ -17,7 +17,11 @@ use plue_plan::RunId;
 use plue_runtime::Ids;
 use plue_store::RunnerRow;
 
-use crate::{error::Error, lease::Lease, local::LocalPool};
+use crate::{
+    error::Error,
+    lease::Lease,
+    local::{LocalPool, Place},
+};
 
 /// The file in a runner's directory that whoever leads it has locked.
 const LED: &str = "led";
@@ -76,17 +80,19 @@ impl LocalPool {
     /// # Errors
     /// The runner's row cannot be stored.
     pub async fn warm(&self, workspace: &Path, ids: &Ids, python: bool) -> Result<(), Error> {
-        let lease = self.start(None, (workspace, python), ids).await?;
+        let place = Place { workspace, untrusted: false };
+        let lease = self.start(None, (place, python), ids).await?;
         self.idle.lock().push(Parked { workspace: workspace.to_owned(), lease, group: None });
         Ok(())
     }
 
     /// Takes a runner back whose run is over. The lease comes back when it cannot be kept: there is no
-    /// room, or it is not in session.
+    /// room, it is not in session, or the run was a stranger's.
     #[must_use = "a lease that comes back is to be released"]
     pub fn keep(&self, mut lease: Lease, run: &RunId, workspace: &Path) -> Option<Lease> {
         let mut parked = self.idle.lock();
-        if parked.len() >= self.idle.room || !lease.is_quiet() || lease.session().is_none() {
+        let usable = !lease.is_for_one_run() && lease.is_quiet() && lease.session().is_some();
+        if parked.len() >= self.idle.room || !usable {
             return Some(lease);
         }
         parked.push(Parked { workspace: workspace.to_owned(), lease, group: Some(run.clone()) });

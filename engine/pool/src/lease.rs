@@ -97,6 +97,8 @@ pub struct Lease {
     pub runner: RunnerId,
     /// The last session that was reported as ready.
     epoch: u64,
+    /// The runner serves this run and no other.
+    single_use: bool,
     commands: mpsc::Sender<Tagged>,
     events: mpsc::Receiver<PoolEvent>,
 }
@@ -109,7 +111,17 @@ impl Lease {
         commands: mpsc::Sender<Tagged>,
         events: mpsc::Receiver<PoolEvent>,
     ) -> Self {
-        Self { runner, epoch: 0, commands, events }
+        Self { runner, epoch: 0, single_use: false, commands, events }
+    }
+
+    /// The same for a runner that serves one run and no other.
+    pub(crate) fn for_one_run(self) -> Self {
+        Self { single_use: true, ..self }
+    }
+
+    /// Whether the runner serves one run and no other.
+    pub(crate) fn is_for_one_run(&self) -> bool {
+        self.single_use
     }
 
     /// The next report. `None` after [`PoolEvent::Gone`] or [`PoolEvent::Failed`]. Cancel-safe.

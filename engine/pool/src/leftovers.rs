@@ -13,6 +13,8 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal},
 };
 
+use crate::walls::Cell;
+
 /// Looks until nothing is left; a process that is being killed may start others.
 const ROUNDS: u32 = 500;
 /// Between two looks.
@@ -83,12 +85,17 @@ pub(crate) fn kill_runner(directory: &Path) {
     runners(&directory).iter().for_each(Found::kill);
 }
 
-/// Runners: `… --state DIRECTORY …`.
+/// Runners: `… --state DIRECTORY …`. Of one behind walls these are also the walls, with which
+/// everything inside dies.
 fn runners(directory: &Path) -> Vec<Found> {
+    let inner = Cell::inner(directory);
+    let inner = inner.as_os_str().as_encoded_bytes();
     let directory = directory.as_os_str().as_encoded_bytes();
     let is_runner = |arguments: &[u8]| {
         let words: Vec<_> = arguments.split(|byte| *byte == 0).collect();
-        words.windows(2).any(|pair| matches!(pair, [b"--state", state] if *state == directory))
+        words.windows(2).any(
+            |pair| matches!(pair, [b"--state", state] if *state == directory || *state == inner),
+        )
     };
     find("cmdline", is_runner)
 }

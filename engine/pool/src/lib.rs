@@ -13,9 +13,11 @@ mod leftovers;
 pub mod local;
 mod session;
 mod supervisor;
+pub mod walls;
 
 pub use crate::{
     error::Error,
     lease::{Command, Ended, Lease, PoolEvent},
-    local::{LocalPool, Options},
+    local::{LocalPool, Options, Place},
+    walls::{Apart, Untrusted},
 };

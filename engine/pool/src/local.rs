@@ -24,10 +24,13 @@ use crate::{
     lease::{COMMAND_QUEUE, EVENT_QUEUE, Lease},
     leftovers,
     supervisor::Supervisor,
+    walls::{Apart, Cell, Untrusted, Walls},
 };
 
-/// The name every local runner is registered under.
+/// The name local runners are registered under.
 pub const POOL: &str = "local";
+/// The name those behind walls are registered under.
+pub const UNTRUSTED_POOL: &str = "untrusted";
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -36,6 +39,15 @@ pub struct Options {
     pub binary: PathBuf,
     /// Directory of the runners' sockets and buffers; `<id>/` for each.
     pub directory: PathBuf,
+}
+
+/// Where the steps of a run are to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The folder.
+    pub workspace: &'a Path,
+    /// They are a stranger's: behind walls, or not at all.
+    pub untrusted: bool,
 }
 
 /// Starts and adopts local runners. Cheap to clone.
@@ -47,6 +59,8 @@ pub struct LocalPool {
     pub(crate) tasks: Tasks,
     pub(crate) dial: Option<Arc<dyn Dial>>,
     pub(crate) idle: Idle,
+    /// For the runs of strangers; none: they are not kept apart.
+    pub(crate) walls: Option<Walls>,
 }
 
 // === impl LocalPool ===
@@ -55,7 +69,28 @@ impl LocalPool {
     /// A pool without runners.
     #[must_use]
     pub fn new(options: Options, store: Store, clock: Clock, tasks: Tasks) -> Self {
-        Self { options, store, clock, tasks, dial: None, idle: Idle::default() }
+        Self { options, store, clock, tasks, dial: None, idle: Idle::default(), walls: None }
+    }
+
+    /// The same pool, and runs of strangers are behind walls.
+    #[must_use]
+    pub fn apart(self, options: Untrusted) -> Self {
+        let (binary, runners) = (self.options.binary.clone(), self.options.directory.clone());
+        Self { walls: Some(Walls::new(options, binary, runners)), ..self }
+    }
+
+    /// Whether runs of strangers can be kept apart here. Tries it, if it has not worked before.
+    pub async fn is_apart(&self) -> Apart {
+        match &self.walls {
+            None => Apart::Off,
+            Some(_) if self.dial.is_some() => {
+                Apart::Missing("runners are not processes of this machine".to_owned())
+            }
+            Some(walls) => match walls.check(&self.clock).await {
+                Ok(()) => Apart::Ready,
+                Err(why) => Apart::Missing(why),
+            },
+        }
     }
 
     /// The same pool, but its runners are not processes that it starts: they come from here.
@@ -73,18 +108,27 @@ impl LocalPool {
     pub async fn lease(
         &self,
         run: &RunId,
-        workspace: &Path,
+        place: Place<'_>,
         ids: &Ids,
         adopt: Option<RunnerId>,
     ) -> Result<Lease, Error> {
         if let Some(runner) = adopt {
+            let directory = self.options.directory.join(runner.as_str());
+            if Cell::inner(&directory).is_dir() != place.untrusted {
+                let why = format!("{runner} was started for another kind of run");
+                return Err(Error::NotApart(why));
+            }
             // Across engines the token is a file that only this user reads; see docs/decisions/0006.
-            let token = read_token(&self.options.directory.join(runner.as_str()))?;
-            return self.supervise(runner, token, (workspace, false));
+            let token = read_token(&directory)?;
+            return self.supervise(runner, token, (place, false));
         }
-        match self.take_idle(run, workspace).await? {
+        if place.untrusted {
+            // Never one that another run has had, nor one that another will have.
+            return self.start(Some(run), (place, false), ids).await;
+        }
+        match self.take_idle(run, place.workspace).await? {
             Some(lease) => Ok(lease),
-            None => self.start(Some(run), (workspace, false), ids).await,
+            None => self.start(Some(run), (place, false), ids).await,
         }
     }
 
@@ -92,25 +136,51 @@ impl LocalPool {
     pub(crate) async fn start(
         &self,
         run: Option<&RunId>,
-        place: (&Path, bool),
+        (place, python): (Place<'_>, bool),
         ids: &Ids,
     ) -> Result<Lease, Error> {
         let (runner, token) = (ids.runner(), ids.secret());
+        let pool = if place.untrusted {
+            // Before there is a row: nobody runs it otherwise.
+            self.walls(place)?;
+            UNTRUSTED_POOL
+        } else {
+            POOL
+        };
         let _making = self.making()?;
         // Row first: a directory without one would be found by nobody.
         let hash = hex::encode(Sha256::digest(token.as_bytes()));
-        self.store.register_runner(&runner, POOL, &hash, run, self.clock.now()).await?;
+        self.store.register_runner(&runner, pool, &hash, run, self.clock.now()).await?;
         prepare(&self.options.directory.join(runner.as_str()), &token)?;
-        self.supervise(runner, token, place)
+        self.supervise(runner, token, (place, python))
+    }
+
+    /// The walls for a run, if it needs any.
+    fn walls(&self, place: Place<'_>) -> Result<Option<Walls>, Error> {
+        if !place.untrusted {
+            return Ok(None);
+        }
+        if self.dial.is_some() {
+            return Err(Error::NotApart("runners are not processes of this machine".to_owned()));
+        }
+        let off = || Error::NotApart("pools.untrusted.mode is off".to_owned());
+        self.walls.clone().map(Some).ok_or_else(off)
     }
 
     fn supervise(
         &self,
         runner: RunnerId,
         token: String,
-        (workspace, python): (&Path, bool),
+        (place, python): (Place<'_>, bool),
     ) -> Result<Lease, Error> {
+        let walls = self.walls(place)?;
         let directory = self.options.directory.join(runner.as_str());
+        let failed = |source| Error::Prepare { path: directory.clone(), source };
+        let cell = walls.map(|walls| {
+            let cell = walls.cell(&directory, place.workspace);
+            cell.map(|cell| (walls, cell))
+        });
+        let cell = cell.transpose().map_err(failed)?;
         let led = idle::lead(&directory)?;
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
@@ -126,7 +196,8 @@ impl LocalPool {
             pool: self.clone(),
             runner: runner.clone(),
             token,
-            workspace: workspace.to_owned(),
+            workspace: place.workspace.to_owned(),
+            cell,
             python,
             directory,
             events,
@@ -135,7 +206,8 @@ impl LocalPool {
             _led: led,
         };
         self.tasks.spawn("runner", supervisor.run());
-        Ok(Lease::new(runner, command_sender, event_receiver))
+        let lease = Lease::new(runner, command_sender, event_receiver);
+        Ok(if place.untrusted { lease.for_one_run() } else { lease })
     }
 
     /// Ends whatever is left of a runner that nobody will lease again, with all it still holds.

@@ -4,7 +4,7 @@
 //! is lost. Must not give a runner up while its directory may still hold something that the store
 //! does not have.
 
-use std::{io, path::Path, path::PathBuf, process::Stdio, time::Duration};
+use std::{ffi::OsString, io, path::Path, path::PathBuf, process::Stdio, time::Duration};
 
 use plue_plan::RunnerId;
 use plue_runtime::Clock;
@@ -22,6 +22,7 @@ use crate::{
     leftovers,
     local::LocalPool,
     session::{Session, SessionEnd},
+    walls::{Cell, Walls},
 };
 
 /// How long a runner process that lives may take to dial in before it is killed and started anew.
@@ -41,6 +42,8 @@ pub(crate) struct Supervisor {
     pub(crate) runner: RunnerId,
     pub(crate) token: String,
     pub(crate) workspace: PathBuf,
+    /// What it sees of this machine, if it is behind walls.
+    pub(crate) cell: Option<(Walls, Cell)>,
     /// Python steps are likely.
     pub(crate) python: bool,
     pub(crate) directory: PathBuf,
@@ -89,7 +92,12 @@ impl Supervisor {
     }
 
     async fn supervise(&mut self) -> Result<SessionEnd, Error> {
-        let listener = bind(&self.directory)?;
+        let listener = bind(self.state())?;
+        if let Some((_, cell)) = &self.cell {
+            let path = self.directory.clone();
+            cell.share(&self.state().join("sock"))
+                .map_err(|source| Error::Prepare { path, source })?;
+        }
         let mut running = self.find_or_start().await?;
         let mut deaths = 0;
         loop {
@@ -190,35 +198,57 @@ impl Supervisor {
         }
     }
 
+    /// The folder that the runner has for itself.
+    fn state(&self) -> &Path {
+        self.cell.as_ref().map_or(&self.directory, |(_, cell)| cell.state())
+    }
+
     async fn spawn(&self) -> Result<Child, Error> {
         let path = &self.pool.options.binary;
         let failed = |source| Error::Spawn { path: path.clone(), source };
         let log = std::fs::File::create(self.directory.join("runner.log")).map_err(failed)?;
-        let mut child = Process::new(path)
-            // A step is this user's process and could read the environment of its runner.
-            .env_remove("PLUE_SECRET_KEY")
-            .env_remove("ANTHROPIC_API_KEY")
-            .arg("--connect")
-            .arg(format!("unix:{}", self.directory.join("sock").display()))
-            .args(["--runner", self.runner.as_str()])
-            .arg("--workspace")
-            .arg(&self.workspace)
-            .arg("--state")
-            .arg(&self.directory)
-            .arg("--index")
-            .arg(self.index())
-            .args(self.python.then_some("--python"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+        let mut command = match &self.cell {
+            None => {
+                let mut command = Process::new(path);
+                // A step is this user's process and could read the environment of its runner.
+                command.env_remove("PLUE_SECRET_KEY").env_remove("ANTHROPIC_API_KEY");
+                command.args(self.arguments(&self.workspace, &self.index())).stdout(Stdio::null());
+                command
+            }
+            Some((walls, cell)) => {
+                // Who stands for all of it holds what the runner itself holds otherwise: nothing
+                // inside can let go of it, or take it.
+                let held = hold(&self.directory).map_err(failed)?;
+                let arguments = self.arguments(cell.workspace(), &cell.index());
+                walls.start(cell, &arguments, held).map_err(Error::NotApart)?
+            }
+        };
+        command.stdin(Stdio::piped()).stderr(log).process_group(0);
+        let mut child = command.spawn().map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
             // One that died before it read its token is noticed by its death.
             let _died = stdin.write_all(format!("{}\n", self.token).as_bytes()).await;
         }
         Ok(child)
+    }
+
+    fn arguments(&self, workspace: &Path, index: &Path) -> Vec<OsString> {
+        let mut socket = OsString::from("unix:");
+        socket.push(self.state().join("sock"));
+        let mut arguments: Vec<OsString> = vec![
+            "--connect".into(),
+            socket,
+            "--runner".into(),
+            self.runner.as_str().into(),
+            "--workspace".into(),
+            workspace.into(),
+            "--state".into(),
+            self.state().into(),
+            "--index".into(),
+            index.into(),
+        ];
+        arguments.extend(self.python.then(|| "--python".into()));
+        arguments
     }
 
     /// What is known of the workspace, for every runner that works in it.
@@ -246,6 +276,13 @@ async fn died(running: &mut Running, directory: &Path, clock: Clock) {
             }
         }
     }
+}
+
+/// The lock that tells that a runner lives, for whoever stands for it.
+fn hold(directory: &Path) -> io::Result<std::fs::File> {
+    let file = std::fs::File::create(directory.join("lock"))?;
+    file.try_lock().map_err(io::Error::from)?;
+    Ok(file)
 }
 
 /// Binds the runner's socket. A path longer than `sun_path` is reached through `/proc/self/fd`.

@@ -12,4 +12,4 @@ mod standing;
 mod tell;
 
 pub(crate) use compare::Before;
-pub(crate) use content::{Content, Entry, Fate};
+pub(crate) use content::{Content, Entry, Fate, words};

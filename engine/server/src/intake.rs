@@ -17,6 +17,30 @@ const TAKEN: u32 = 4;
 /// Characters of a note.
 const MAX_NOTE: usize = 4_000;
 
+/// What came of a delivery.
+struct Worked {
+    state: DeliveryState,
+    note: String,
+    /// Some of it waits for a maintainer.
+    held: Option<Held>,
+}
+
+/// The commit that waits.
+struct Held {
+    repo: String,
+    sha: String,
+    /// It was known that a maintainer allows it.
+    knew: bool,
+}
+
+// === impl Worked ===
+
+impl Worked {
+    fn new(state: DeliveryState, note: String) -> Self {
+        Self { state, note, held: None }
+    }
+}
+
 impl Server {
     /// Takes in deliveries until the server stops.
     pub(crate) async fn take_in(&self) {
@@ -69,17 +93,27 @@ impl Server {
     }
 
     async fn settle(&self, delivery: &DeliveryRow) -> Result<(), Error> {
-        let (state, note) = match self.work_on(delivery).await {
-            Ok(result) => result,
-            Err(error) if error.is_passing() => return Err(error),
-            Err(error) => (DeliveryState::Failed, error.to_string()),
-        };
-        let note: String = note.chars().take(MAX_NOTE).collect();
-        Ok(self.store().settle_delivery(delivery, state, &note).await?)
+        loop {
+            let worked = match self.work_on(delivery).await {
+                Ok(result) => result,
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => Worked::new(DeliveryState::Failed, error.to_string()),
+            };
+            let note: String = worked.note.chars().take(MAX_NOTE).collect();
+            let Some(held) = worked.held else {
+                return Ok(self.store().settle_delivery(delivery, worked.state, &note).await?);
+            };
+            let (commit, now) = ((&*held.repo, &*held.sha), self.parts().clock.now());
+            let note = (&*note, held.knew);
+            if self.store().settle_held(delivery, commit, note, now).await? {
+                return Ok(());
+            }
+            // Somebody has let the commit run meanwhile: now it is known.
+        }
     }
 
-    async fn work_on(&self, delivery: &DeliveryRow) -> Result<(DeliveryState, String), Error> {
-        let ignored = |why: String| Ok((DeliveryState::Ignored, why));
+    async fn work_on(&self, delivery: &DeliveryRow) -> Result<Worked, Error> {
+        let ignored = |why: String| Ok(Worked::new(DeliveryState::Ignored, why));
         let Some(repo) = self.store().repo_by_hook(&delivery.hook).await? else {
             return ignored("the repository is no longer watched".to_owned());
         };
@@ -95,8 +129,13 @@ impl Server {
             return ignored("the commit is not in the repository any more".to_owned());
         };
         self.complete(&repo, &mirror, &commit).await?;
-        let lines = self.react(delivery, &repo, &occasion, (&mirror, &commit)).await?;
-        Ok((DeliveryState::Done, lines.join("\n")))
+        let reacted = self.react(delivery, &repo, &occasion, (&mirror, &commit)).await?;
+        let held = reacted.held.map(|knew| Held {
+            repo: repo.name.clone(),
+            sha: commit.as_str().to_owned(),
+            knew,
+        });
+        Ok(Worked { held, ..Worked::new(DeliveryState::Done, reacted.lines.join("\n")) })
     }
 
     /// The commit whose workflow files count: the event's, else the head of the default branch.

@@ -11,6 +11,7 @@ pub mod drive;
 pub mod error;
 mod feedback;
 mod files;
+mod gate;
 pub mod intake;
 mod known;
 pub mod listen;

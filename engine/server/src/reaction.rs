@@ -16,11 +16,20 @@ use serde_json::Map;
 use crate::{
     error::Error,
     feedback::{Before, Content, Entry, Fate},
+    gate::Gate,
     occasion::Occasion,
     plans::For,
     server::Server,
     submit::Wanted,
 };
+
+/// What was done about an event.
+pub(crate) struct Reacted {
+    /// A line for each plan.
+    pub(crate) lines: Vec<String>,
+    /// Some plans wait for a maintainer; and whether he was known to have allowed the commit.
+    pub(crate) held: Option<bool>,
+}
 
 /// An event that is being reacted to.
 struct Reaction<'a> {
@@ -37,8 +46,8 @@ struct Reaction<'a> {
     content: Content,
     /// A line for each plan, for whoever looks at the delivery.
     lines: Vec<String>,
-    /// It is a stranger's, and nobody has let it run.
-    is_held: bool,
+    /// What of it may run.
+    gate: Gate,
     names: HashSet<String>,
     invalid: HashSet<String>,
 }
@@ -46,14 +55,14 @@ struct Reaction<'a> {
 // === impl Server ===
 
 impl Server {
-    /// Plans every workflow file and submits what fires; a line for each plan.
+    /// Plans every workflow file and submits what fires.
     pub(crate) async fn react(
         &self,
         delivery: &DeliveryRow,
         repo: &RepoRow,
         occasion: &Occasion,
         (mirror, commit): (&Mirror, &CommitId),
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Reacted, Error> {
         let event = &occasion.event;
         let changed = changed(mirror, repo, occasion, commit).await?;
         let view = self.view(mirror.folder(), commit, event.before.as_deref()).await?;
@@ -68,8 +77,7 @@ impl Server {
         let trust = if occasion.is_stranger { Trust::Untrusted } else { Trust::Own };
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
         let before = self.before((repo, mirror), event, &whom).await?;
-        let is_held = occasion.is_stranger
-            && self.store().allowed_by(&repo.name, commit.as_str()).await?.is_none();
+        let gate = self.gate(repo, occasion, commit).await?;
         let is_pull_request = event.pull_request.is_some();
         let mut reaction = Reaction {
             server: self,
@@ -83,7 +91,7 @@ impl Server {
             before,
             content: Content { is_pull_request, ..Content::default() },
             lines: Vec::new(),
-            is_held,
+            gate,
             names: HashSet::new(),
             invalid: HashSet::new(),
         };
@@ -152,14 +160,16 @@ impl Reaction<'_> {
                 }
                 Fate::Skipped(reason)
             }
-            Conclusion::Runs { .. } if self.is_held => {
-                self.lines.push(format!("{name}: planned, held: the change is from a fork"));
-                Fate::Held("a maintainer must let this commit of a fork run".to_owned())
-            }
             Conclusion::Runs { .. } => {
-                let id = self.submit(file, &name, (evaluated, workflow)).await?;
-                self.lines.push(format!("{name}: run {id}"));
-                Fate::Run(id)
+                let newly = self.before.is_known().then_some(reaches.as_slice());
+                if let Some(why) = self.gate.why_held(plan, newly) {
+                    self.lines.push(format!("{name}: planned, held: {why}"));
+                    Fate::Held(why)
+                } else {
+                    let id = self.submit(file, &name, (evaluated, workflow)).await?;
+                    self.lines.push(format!("{name}: run {id}"));
+                    Fate::Run(id)
+                }
             }
         };
         let (file, name) = (file.to_owned(), plan.name.clone());
@@ -191,20 +201,17 @@ impl Reaction<'_> {
         Ok(id)
     }
 
-    async fn end(mut self) -> Result<Vec<String>, Error> {
+    async fn end(mut self) -> Result<Reacted, Error> {
         self.content.plans.extend(self.before.gone(&self.names, &self.invalid));
         let (event, server) = (&self.occasion.event, self.server);
+        let mut held = None;
         if self.content.plans.iter().any(|entry| matches!(entry.fate, Fate::Held(_))) {
-            let (sha, now) = (self.commit.as_str(), server.parts().clock.now());
-            self.content.notices.push(format!(
-                "nothing of this runs before a maintainer has read it and allows it: \
-                 plue repo allow {} {sha}",
-                self.repo.name
-            ));
-            server.store().hold(&self.repo.name, sha, self.delivery, now).await?;
+            let notice = self.gate.notice(&self.repo.name, self.commit.as_str());
+            self.content.notices.push(notice);
+            held = Some(self.gate.is_allowed());
         }
         server.put_report(self.repo, event, self.commit, &self.content).await?;
-        Ok(self.lines)
+        Ok(Reacted { lines: self.lines, held })
     }
 }
 

@@ -53,15 +53,18 @@ impl Server {
         let plan = SealedPlan::seal((*loaded.plan).clone())
             .map_err(|problem| CommandError::Invalid(vec![problem]))?;
         let unreadable = |error: serde_json::Error| CommandError::Unavailable(error.to_string());
+        let event = serde_json::from_value(loaded.source.event).map_err(unreadable)?;
+        let untrusted = loaded.origin.untrusted || self.is_walled(&event).await;
         let submission = Submission {
             plan,
             source: loaded.source.source,
-            event: serde_json::from_value(loaded.source.event).map_err(unreadable)?,
+            event,
             inputs: serde_json::from_value(loaded.source.inputs).map_err(unreadable)?,
             origin: Origin {
                 repository: workspace.clone(),
                 workspace,
                 parent: None,
+                untrusted,
                 ..loaded.origin
             },
             only: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use plue_executor::{Origin, Submission};
+use plue_executor::{Apart, Origin, Submission};
 use plue_forge::git::{CommitId, Mirror};
 use plue_plan::{
     Event, RunId,
@@ -47,6 +47,7 @@ impl Server {
         wanted.mirror.keep(wanted.commit).await?;
         let workspace = self.folder("workspaces")?.join(wanted.id.as_str());
         let kept = self.unpack(wanted.mirror, wanted.commit, &workspace).await?;
+        let untrusted = self.is_walled(&wanted.event).await;
         let read_set = serde_json::to_value(&*wanted.evaluated.read_set);
         let submission = Submission {
             plan: wanted.workflow.sealed.clone(),
@@ -60,6 +61,7 @@ impl Server {
                 read_set: read_set.unwrap_or_default(),
                 max_parallel: None,
                 parent: None,
+                untrusted,
             },
             only: Vec::new(),
         };
@@ -74,6 +76,12 @@ impl Server {
                 self.keep_files(&id, kept).await
             }
         }
+    }
+
+    /// Whether a run for this event is one for the pool of strangers. The operator who has switched
+    /// that off leaves it to maintainers what runs beside everything else.
+    pub(crate) async fn is_walled(&self, event: &Event) -> bool {
+        event.is_strangers() && self.parts().engine.is_apart().await != Apart::Off
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
 mod jail;
 mod place;
 mod tools;
+mod walls;
 
 pub(super) fn run(args: &DoctorArgs, app: &App) -> Outcome {
     wiring::block_on(async {
@@ -28,6 +29,7 @@ pub(super) fn run(args: &DoctorArgs, app: &App) -> Outcome {
         ];
         checks.extend(place::objects(app).await);
         checks.extend(jail::evaluator(app));
+        checks.push(walls::untrusted(app).await);
         let healthy = checks.iter().all(|check| check.level != Level::Fail);
         let document = Doctor { schema_version: SCHEMA_VERSION, healthy, checks };
         output::list(args.output, &document, &document.checks, || shown(&document.checks, app))?;

@@ -117,6 +117,7 @@ fn submission(max_parallel: Option<u32>, planned: Planned, only: Vec<StepId>) ->
             read_set: planned.read_set,
             max_parallel,
             parent: None,
+            untrusted: false,
         },
         plan: planned.sealed,
         source: planned.path,

@@ -69,6 +69,16 @@ pub const KEYS: &[Key] = &[
     key("runner.log_limit_bytes", "PLUE_RUNNER_LOG_LIMIT_BYTES", Kind::Integer, false),
     key("runner.resources", "PLUE_RUNNER_RESOURCES", Kind::List, false),
     key("runner.labels", "PLUE_RUNNER_LABELS", Kind::List, false),
+    key("pools.untrusted.mode", "PLUE_UNTRUSTED_MODE", Kind::Text, false),
+    key("pools.untrusted.network", "PLUE_UNTRUSTED_NETWORK", Kind::Switch, false),
+    key("pools.untrusted.read", "PLUE_UNTRUSTED_READ", Kind::List, false),
+    key("pools.untrusted.max_processes", "PLUE_UNTRUSTED_MAX_PROCESSES", Kind::Integer, false),
+    key(
+        "pools.untrusted.max_memory_bytes",
+        "PLUE_UNTRUSTED_MAX_MEMORY_BYTES",
+        Kind::Integer,
+        false,
+    ),
 ];
 
 const fn key(name: &'static str, variable: &'static str, kind: Kind, repository: bool) -> Key {

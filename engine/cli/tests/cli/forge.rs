@@ -45,13 +45,13 @@ struct Told {
 }
 
 /// A forge that speaks GitHub's words. It answers while the test waits for what it is told.
-struct Forge {
+pub(crate) struct Forge {
     listener: TcpListener,
     told: RefCell<Told>,
 }
 
 impl Forge {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Self { listener, told: RefCell::default() }
     }
@@ -72,7 +72,7 @@ impl Forge {
     }
 
     /// The state of a context once it is this one.
-    fn status(&self, sha: &str, context: &str, state: &str) -> String {
+    pub(crate) fn status(&self, sha: &str, context: &str, state: &str) -> String {
         let key = (sha.to_owned(), context.to_owned());
         self.knows(|told| {
             let (now, text) = told.statuses.get(&key)?;
@@ -81,7 +81,7 @@ impl Forge {
     }
 
     /// The text of the only comment once it says this.
-    fn comment(&self, says: &str) -> String {
+    pub(crate) fn comment(&self, says: &str) -> String {
         self.knows(|told| {
             assert!(told.comments.len() < 2, "{:?}", told.comments);
             told.comments.first().filter(|text| text.contains(says)).cloned()
@@ -108,7 +108,8 @@ fn answer(stream: TcpStream, told: &mut Told) {
     reader.read_exact(&mut body).unwrap();
     let body: Json = serde_json::from_slice(&body).unwrap_or_default();
     let mut words = first.split(' ');
-    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    // Who asked may have died meanwhile.
+    let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
     let path: Vec<&str> = path.split(['/', '?']).collect();
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     told.tokens.push(token);
@@ -134,20 +135,37 @@ fn answer(stream: TcpStream, told: &mut Told) {
     };
     let reply = reply.to_string();
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}", reply.len());
-    write!(reader.get_mut(), "{head}\r\n\r\n{reply}").unwrap();
+    let _died_meanwhile = write!(reader.get_mut(), "{head}\r\n\r\n{reply}");
+}
+
+fn served(bench: &Bench) -> (Child, String) {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--public-url", "https://ci.example/"];
+    let mut server = bench.command(&serve).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().rsplit("http://").next().unwrap().to_owned();
+    (server, address)
 }
 
 /// A server that watches a repository of the forge.
-struct Served {
-    bench: Bench,
+pub(crate) struct Served {
+    pub(crate) bench: Bench,
     server: Child,
     address: String,
     hook: String,
 }
 
 impl Served {
-    fn start(forge: &Forge) -> Self {
+    pub(crate) fn start(forge: &Forge) -> Self {
+        Self::with(forge, "")
+    }
+
+    /// The same with this configuration.
+    pub(crate) fn with(forge: &Forge, config: &str) -> Self {
         let bench = Bench::new();
+        let folder = bench.home().join(".config/plue");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), config).unwrap();
         let bare = bench.home().join("app.git");
         let bare = bare.to_str().unwrap();
         bench.git(&["init", "-q", "--bare", "-b", "main", bare]);
@@ -166,23 +184,39 @@ impl Served {
         let list = bench.plue(&["repo", "list", "--output", "json"]).ends(0);
         let list: Json = serde_json::from_str(&list.stdout).unwrap();
         let hook = list["repos"][0]["webhook"].as_str().unwrap().to_owned();
-        let serve = ["serve", "--listen", "127.0.0.1:0", "--public-url", "https://ci.example/"];
-        let mut server = bench.command(&serve).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit("http://").next().unwrap().to_owned();
+        let (server, address) = served(&bench);
         Self { bench, server, address, hook }
     }
 
+    /// The server dies without a word, and another one begins.
+    pub(crate) fn dies_and_another_begins(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+        (self.server, self.address) = served(&self.bench);
+    }
+
     /// Commits the work tree and pushes it; the commit.
-    fn push(&self, to: &str) -> String {
+    pub(crate) fn push(&self, to: &str) -> String {
         self.bench.commit();
         self.bench.git(&["push", "-q", "origin", &format!("+HEAD:{to}")]);
         self.bench.git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 
+    /// The answer of the API to a reader.
+    pub(crate) fn get(&self, token: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// Delivers what happened to pull request 7.
-    fn deliver(&self, id: &str, action: &str, from: &str, (base, head): (&str, &str)) {
+    pub(crate) fn deliver(&self, id: &str, action: &str, from: &str, (base, head): (&str, &str)) {
         let repo = |name: &str| json!({"full_name": name, "default_branch": "main"});
         let body = json!({
             "action": action,
@@ -278,7 +312,7 @@ fn an_invalid_workflow_file_is_a_failed_status_that_names_the_place() {
 #[test]
 fn what_a_fork_asks_for_is_shown_and_runs_without_secrets_once_its_commit_is_allowed() {
     let forge = Forge::start();
-    let served = Served::start(&forge);
+    let served = Served::with(&forge, "[pools.untrusted]\nmode = \"off\"\n");
     served.bench.write(".plue.py", BEFORE);
     let base = served.push("refs/heads/main");
     served.bench.write(".plue.py", AFTER);

@@ -45,6 +45,8 @@ mod remote;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
+mod runners;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod seed003;
@@ -54,6 +56,8 @@ mod serve;
 mod sources;
 #[cfg(test)]
 mod state;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -35,7 +35,7 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 19] = [
+const FOREIGN: [&str; 24] = [
     "PLUE_SERVER",
     "PLUE_TOKEN",
     "XDG_CONFIG_HOME",
@@ -53,6 +53,11 @@ const FOREIGN: [&str; 19] = [
     "PLUE_RUNNER_LOG_LIMIT_BYTES",
     "PLUE_RUNNER_RESOURCES",
     "PLUE_RUNNER_LABELS",
+    "PLUE_UNTRUSTED_MODE",
+    "PLUE_UNTRUSTED_NETWORK",
+    "PLUE_UNTRUSTED_READ",
+    "PLUE_UNTRUSTED_MAX_PROCESSES",
+    "PLUE_UNTRUSTED_MAX_MEMORY_BYTES",
     "NO_COLOR",
     "CLICOLOR_FORCE",
 ];

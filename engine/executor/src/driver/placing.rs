@@ -43,6 +43,9 @@ impl Driver {
 
     fn why_held(&self, step: &StepId, besides: &[&Step]) -> Option<String> {
         let step = self.plan.step(step)?;
+        if let Some(why) = &self.not_apart {
+            return Some(why.clone());
+        }
         let capacity = &self.shared.options.capacity;
         let beside = self.at_runners().chain(besides.iter().copied());
         capacity.place((&self.plan, step), beside).err()

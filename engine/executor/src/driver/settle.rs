@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Effect, Fact, Input, StepStatus, fact::Outcome};
 use plue_plan::{AttemptId, StepId};
-use plue_pool::local::POOL;
+use plue_pool::local::{POOL, UNTRUSTED_POOL};
 use plue_store::{Assign, AttemptEnd, NewAttempt, Refused, RunCommit};
 use plue_wire::runner::{AttemptResult, Claim, ResultVerdict};
 
@@ -203,7 +203,7 @@ impl Driver {
                 Fact::AttemptQueued { step, .. } | Fact::AttemptEnded { step, .. }
                     if self.is_engine_step(step) => {}
                 Fact::AttemptQueued { step, visit, number, attempt } => {
-                    let new = queued(attempt, (step, *visit, *number), now);
+                    let new = queued(attempt, (step, *visit, *number), self.pool(), now);
                     commit.attempts.push(new);
                 }
                 Fact::AttemptHeld { attempt, .. } => {
@@ -211,8 +211,9 @@ impl Driver {
                 }
                 Fact::AttemptPlaced { step, attempt } => {
                     let view = self.run.attempt(attempt);
-                    let new =
-                        view.map(|view| queued(attempt, (step, view.visit, view.number), now));
+                    let new = view.map(|view| {
+                        queued(attempt, (step, view.visit, view.number), self.pool(), now)
+                    });
                     commit.attempts.extend(new);
                 }
                 Fact::AttemptRequeued { attempt, .. } => {
@@ -321,15 +322,22 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// The pool whose runners may have its attempts.
+    fn pool(&self) -> &'static str {
+        if self.origin.untrusted { UNTRUSTED_POOL } else { POOL }
+    }
+}
+
 /// The row of an attempt that runners may claim.
-fn queued(attempt: &AttemptId, of: (&StepId, u32, u32), now: Timestamp) -> NewAttempt {
+fn queued(attempt: &AttemptId, of: (&StepId, u32, u32), pool: &str, now: Timestamp) -> NewAttempt {
     let (step, visit, number) = of;
     NewAttempt {
         id: attempt.clone(),
         step: step.clone(),
         visit,
         number,
-        pool: POOL.to_owned(),
+        pool: pool.to_owned(),
         priority: 0,
         not_before: now,
     }

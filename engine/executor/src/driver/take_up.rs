@@ -2,6 +2,7 @@
 
 use plue_flow::{AttemptStatus, Effect, Input};
 use plue_plan::RunnerId;
+use plue_pool::Place;
 use plue_store::AttemptRow;
 
 use super::{Driver, Leased, start_input};
@@ -45,8 +46,8 @@ impl Driver {
     /// Leases the runner that the run had; `None` if that cannot be.
     async fn adopt(&mut self, runner: RunnerId) -> Result<Option<RunnerId>, Error> {
         let shared = self.shared.clone();
-        let (run, workspace) = (&self.row.id, &self.workspace);
-        match shared.pool.lease(run, workspace, &shared.ids, Some(runner.clone())).await {
+        let run = &self.row.id;
+        match shared.pool.lease(run, self.place(), &shared.ids, Some(runner.clone())).await {
             Ok(lease) => {
                 self.lease = Some(Leased { lease, epoch: None });
                 for known in shared.store.claims_of(&runner).await? {
@@ -129,10 +130,18 @@ impl Driver {
         Ok(incoming)
     }
 
+    fn place(&self) -> Place<'_> {
+        Place { workspace: &self.workspace, untrusted: self.origin.untrusted }
+    }
+
     /// Leases a fresh runner; it reports itself when it is ready.
     pub(super) async fn lease_runner(&mut self) -> Result<(), Error> {
+        if self.not_apart.is_some() {
+            // Its attempts are held: see `placing.rs`.
+            return Ok(());
+        }
         let shared = &self.shared;
-        let lease = shared.pool.lease(&self.row.id, &self.workspace, &shared.ids, None).await?;
+        let lease = shared.pool.lease(&self.row.id, self.place(), &shared.ids, None).await?;
         // One that was kept from another run is in session already.
         self.lease = Some(Leased { epoch: lease.session(), lease });
         Ok(())

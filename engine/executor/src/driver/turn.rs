@@ -50,11 +50,23 @@ impl Driver {
         let scope = seen.scope(&self.surroundings, 1, 1);
         let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
         let resolved = resolved.map_err(|error| format!("concurrency group: {error}"))?;
-        Ok(match resolved.value {
+        let name = match resolved.value {
             Json::Null => None,
             Json::String(text) => Some(text).filter(|text| !text.is_empty()),
             other => Some(other.to_string()),
-        })
+        };
+        Ok(name.map(|name| self.own_group(name)))
+    }
+
+    /// A stranger's runs wait for those of the same pull request, and end no others: otherwise a fork
+    /// could name the group that deploys are in.
+    fn own_group(&self, name: String) -> String {
+        if !self.origin.untrusted {
+            return name;
+        }
+        let repository = self.event.repository.as_deref().unwrap_or_default();
+        let number = self.event.pull_request.as_ref().map_or(0, |pull| pull.number);
+        format!("pull request {number} of {repository}, from a fork: {name}")
     }
 
     /// `false`: the engine stops before it is the run's turn.

@@ -144,6 +144,7 @@ impl World {
                 read_set: serde_json::Value::Null,
                 max_parallel: None,
                 parent: None,
+                untrusted: false,
             },
             only: Vec::new(),
         }

@@ -14,4 +14,5 @@ mod placing;
 mod resume;
 mod turns;
 mod waiting;
+mod walls;
 mod world;

@@ -19,7 +19,7 @@ use plue_plan::{
     action::Bash,
     event::{Event, EventType},
 };
-use plue_pool::LocalPool;
+use plue_pool::{LocalPool, Untrusted};
 use plue_runtime::{Clock, Ids, Stop, Tasks};
 use plue_store::{LogRange, Store, StoreOptions};
 
@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) engine: Engine,
     pub(crate) secrets: GivenSecrets,
+    /// Its runs are a stranger's.
+    pub(crate) untrusted: bool,
 }
 
 /// A bash step.
@@ -69,7 +71,16 @@ impl World {
 
     /// The same with another program as runner.
     pub(crate) async fn with_runner(directory: tempfile::TempDir, binary: PathBuf) -> Self {
-        Self::with(directory, binary, Capacity::of_this_machine()).await
+        Self::with(directory, binary, (Capacity::of_this_machine(), None)).await
+    }
+
+    /// Runs of strangers, on an engine that walls them off, or on one that does not.
+    pub(crate) async fn of_strangers(walls: Option<Untrusted>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("work")).unwrap();
+        let parts = (Capacity::of_this_machine(), walls);
+        let world = Self::with(directory, runner_binary().to_owned(), parts).await;
+        Self { untrusted: true, ..world }
     }
 
     /// The same with other runners: `name=amount` and labels.
@@ -80,10 +91,14 @@ impl World {
     ) -> Self {
         let own = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
         let capacity = Capacity::default().with(&own(resources), &own(labels)).unwrap();
-        Self::with(directory, runner_binary().to_owned(), capacity).await
+        Self::with(directory, runner_binary().to_owned(), (capacity, None)).await
     }
 
-    async fn with(directory: tempfile::TempDir, binary: PathBuf, capacity: Capacity) -> Self {
+    async fn with(
+        directory: tempfile::TempDir,
+        binary: PathBuf,
+        (capacity, walls): (Capacity, Option<Untrusted>),
+    ) -> Self {
         let path = directory.path().join("state/plue.db");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let store = Store::open(StoreOptions::sqlite(&path)).await.unwrap();
@@ -95,13 +110,18 @@ impl World {
             Clock::real(),
             tasks.clone(),
         );
+        // Room for runners, of which one that a stranger had must not make use.
+        let pool = match walls {
+            Some(walls) => pool.keeping(4).apart(walls),
+            None => pool,
+        };
         let parts =
             Parts { store: store.clone(), pool, clock: Clock::real(), ids: Ids::random(), tasks };
         let mut options = Options::new(state.join("locks"));
         options.calls = Guard::parse(&["127.0.0.1"]).unwrap();
         options.capacity = capacity;
         let engine = Engine::new(options, parts);
-        Self { directory, store, engine, secrets: GivenSecrets::default() }
+        Self { directory, store, engine, secrets: GivenSecrets::default(), untrusted: false }
     }
 
     pub(crate) fn work(&self) -> PathBuf {
@@ -127,6 +147,7 @@ impl World {
                 read_set: serde_json::Value::Null,
                 max_parallel: None,
                 parent: None,
+                untrusted: self.untrusted,
             },
             only: Vec::new(),
         };

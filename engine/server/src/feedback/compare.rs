@@ -27,6 +27,11 @@ pub(crate) struct Before {
 // === impl Before ===
 
 impl Before {
+    /// Whether it is known what there was.
+    pub(crate) fn is_known(&self) -> bool {
+        self.plans.is_some()
+    }
+
     /// What a change does to a plan of a file, and what that lets it reach.
     pub(crate) fn change(&self, file: &str, now: &Plan) -> (PlanChange, Vec<Capability>) {
         let before = self.plans.as_ref().map(|plans| {
@@ -59,8 +64,8 @@ impl Server {
         whom: &For<'_>,
     ) -> Result<Before, Error> {
         let Some(pr) = &event.pull_request else { return Ok(Before::default()) };
-        // Nobody is told: then nothing is evaluated for it.
-        if self.store().outlet(whom.repo).await?.is_none() {
+        // Nobody is told, and nobody asks what is new: then nothing is evaluated for it.
+        if whom.trust == Trust::Own && self.store().outlet(whom.repo).await?.is_none() {
             return Ok(Before::default());
         }
         let base = match CommitId::new(&pr.base.sha) {

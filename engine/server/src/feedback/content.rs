@@ -80,7 +80,8 @@ pub(crate) fn removed(file: &str, name: &str) -> Entry {
     }
 }
 
-fn words(capability: &Capability) -> String {
+/// A capability, as people say it.
+pub(crate) fn words(capability: &Capability) -> String {
     let (what, which) = match capability {
         Capability::Secret(name) => ("secret", name),
         Capability::Runner(name) => ("runner", name),

@@ -4,13 +4,21 @@ use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
-    delivery::DeliveryRow,
+    delivery::{DeliveryRow, DeliveryState},
     error::Error,
     op::Op,
-    plain::Plain,
-    sql::{Statement, Tx},
+    sql::{Dialect, Statement, Tx},
     store::Store,
 };
+
+struct SettleHeld {
+    delivery: DeliveryRow,
+    repo: String,
+    sha: String,
+    note: String,
+    knew: bool,
+    at: Timestamp,
+}
 
 struct Allow {
     repo: String,
@@ -20,28 +28,21 @@ struct Allow {
 }
 
 impl Store {
-    /// Puts down that plans of a delivery wait until its commit may run.
+    /// Settles a delivery whose plans wait until its commit may run. `false`, and nothing is changed:
+    /// it may run by now, and whoever worked on the delivery did not know. Then it is to be worked on
+    /// again. With `knew` it is held nevertheless.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn hold(
+    pub async fn settle_held(
         &self,
-        repo: &str,
-        sha: &str,
         delivery: &DeliveryRow,
+        (repo, sha): (&str, &str),
+        (note, knew): (&str, bool),
         at: Timestamp,
-    ) -> Result<(), Error> {
-        let text = "INSERT INTO held (repo, sha, forge, hook, delivery, held_at) \
-                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-        let args = vec![
-            repo.into(),
-            sha.into(),
-            delivery.forge.as_str().into(),
-            delivery.hook.as_str().into(),
-            delivery.id.as_str().into(),
-            at.into(),
-        ];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+    ) -> Result<bool, Error> {
+        let (repo, sha, note) = (repo.to_owned(), sha.to_owned(), note.to_owned());
+        self.write(SettleHeld { delivery: delivery.clone(), repo, sha, note, knew, at }).await
     }
 
     /// Who lets a commit of a stranger run; `None`: nobody yet.
@@ -55,7 +56,8 @@ impl Store {
     }
 
     /// Lets a commit run: the deliveries that wait for it are taken in again. How many; 0 also while
-    /// the only one is still worked on.
+    /// the only one is still worked on. Others that are worked on at this moment find out when they
+    /// are settled ([`Store::settle_held`]).
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -71,15 +73,59 @@ impl Store {
     }
 }
 
+/// Of one who allows a commit and one who settles a delivery as held, the second sees what the first
+/// did.
+async fn one_at_a_time(tx: &mut Tx<'_>, repo: &str) -> Result<(), Error> {
+    let lock = match tx.dialect() {
+        // It has one writer anyway.
+        Dialect::Sqlite => return Ok(()),
+        Dialect::Postgres => "SELECT name FROM repo WHERE name = $1 FOR NO KEY UPDATE",
+    };
+    tx.fetch_optional(Statement::new(lock, vec![repo.into()])).await.map(drop)
+}
+
+impl Op for SettleHeld {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        one_at_a_time(tx, &self.repo).await?;
+        let commit = || vec![self.repo.as_str().into(), self.sha.as_str().into()];
+        let text = "SELECT allowed_by FROM allowed WHERE repo = $1 AND sha = $2";
+        let allowed = tx.fetch_optional(Statement::new(text, commit())).await?;
+        if allowed.is_some() && !self.knew {
+            return Ok(false);
+        }
+        let row = &self.delivery;
+        let key = [&row.forge, &row.hook, &row.id].map(|part| part.as_str().into());
+        let mut args = commit();
+        args.extend(key.clone());
+        args.push(self.at.into());
+        tx.write(Statement::new(
+            "INSERT INTO held (repo, sha, forge, hook, delivery, held_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            args,
+        ));
+        let mut args = key.to_vec();
+        args.extend([DeliveryState::Done.as_str().into(), self.note.as_str().into()]);
+        tx.write(Statement::new(
+            "UPDATE delivery SET state = $4, note = $5 WHERE forge = $1 AND hook = $2 AND id = $3",
+            args,
+        ));
+        Ok(true)
+    }
+
+    fn touched(&self, _: &bool) -> Shards {
+        Shards::NONE
+    }
+}
+
 impl Op for Allow {
     type Out = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, Error> {
+        one_at_a_time(tx, &self.repo).await?;
         let key = || vec![self.repo.as_str().into(), self.sha.as_str().into()];
-        // One that is still worked on would be settled after this, and its answer lost.
-        let text = "SELECT count(*) FROM held h JOIN delivery d ON d.forge = h.forge \
-                    AND d.hook = h.hook AND d.id = h.delivery \
-                    WHERE h.repo = $1 AND h.sha = $2 AND d.state <> 'new'";
+        let text = "SELECT count(*) FROM held WHERE repo = $1 AND sha = $2";
         let row = tx.fetch_optional(Statement::new(text, key())).await?;
         let held = row.map_or(Ok(0), |row| row.count(0))?;
         if held == 0 {

@@ -83,7 +83,7 @@ on_each_store! {
         let (one, two) = (world.store.clone(), world.another().await);
         let names: Vec<String> = (0..8).map(|n| format!("e{n}")).collect();
         engines(&one, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        for round in 0..25 {
+        for round in 0..100 {
             let run = world.created(&format!("r{round}")).await;
             let tries = names.iter().enumerate().map(|(n, name)| {
                 let store = if n % 2 == 0 { &one } else { &two };
@@ -217,7 +217,7 @@ async fn failure_case_47_a_listener_that_was_cut_misses_nothing_and_hears_again(
 async fn failure_case_48_a_storm_of_runners_that_reconnect_is_taken_in_by_all_engines() {
     let world = World::postgres().await;
     let stores = [world.store.clone(), world.another().await, world.another().await];
-    let runners: Vec<RunnerId> = (0..1_000).map(|n| RunnerId::new(format!("w{n}"))).collect();
+    let runners: Vec<RunnerId> = (0..5_000).map(|n| RunnerId::new(format!("w{n}"))).collect();
     let registered = runners
         .iter()
         .enumerate()

@@ -1,13 +1,25 @@
 //! Commits of strangers that wait for a maintainer.
 
 use jiff::Timestamp;
-use plue_store::{DeliveryRow, DeliveryState, RepoRow};
+use plue_store::{DeliveryRow, DeliveryState, RepoRow, Store};
 use serde_json::json;
 
 use crate::support::engine;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
+}
+
+fn repo() -> RepoRow {
+    RepoRow {
+        name: "a/b".to_owned(),
+        forge: "github".to_owned(),
+        url: "https://github.com/a/b".to_owned(),
+        hook: "h".to_owned(),
+        default_branch: "main".to_owned(),
+        added_by: "ann".to_owned(),
+        added_at: at(1),
+    }
 }
 
 fn delivery(id: &str) -> DeliveryRow {
@@ -23,26 +35,22 @@ fn delivery(id: &str) -> DeliveryRow {
     }
 }
 
+/// Settles a delivery of a commit that nobody allowed when it was looked at.
+async fn held(store: &Store, id: &str, sha: &str) -> bool {
+    let note = ("held", false);
+    store.settle_held(&delivery(id), ("a/b", sha), note, at(2)).await.unwrap()
+}
+
 on_each_store! {
     async fn a_held_commit_is_taken_in_again_once_it_is_allowed_and_only_that_one(world) {
         let store = &world.store;
-        let repo = RepoRow {
-            name: "a/b".to_owned(),
-            forge: "github".to_owned(),
-            url: "https://github.com/a/b".to_owned(),
-            hook: "h".to_owned(),
-            default_branch: "main".to_owned(),
-            added_by: "ann".to_owned(),
-            added_at: at(1),
-        };
-        store.repo_add(&repo).await.unwrap();
+        store.repo_add(&repo()).await.unwrap();
         store.engine_start(engine("e1", 1, at(1))).await.unwrap();
         for (id, sha) in [("d1", "s1"), ("d2", "s2")] {
             store.receive(delivery(id)).await.unwrap();
             assert_eq!(store.take_deliveries("e1", 9).await.unwrap().unwrap().len(), 1);
-            store.hold("a/b", sha, &delivery(id), at(2)).await.unwrap();
             assert_eq!(store.allow("a/b", sha, "ann", at(3)).await.unwrap(), 0, "too early");
-            store.settle_delivery(&delivery(id), DeliveryState::Done, "held").await.unwrap();
+            assert!(held(store, id, sha).await);
         }
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap(), None);
         assert_eq!(store.allow("a/b", "elsewhere", "ann", at(3)).await.unwrap(), 0);
@@ -62,5 +70,44 @@ on_each_store! {
         // Nothing is held any more.
         assert_eq!(store.allow("a/b", "s1", "eve", at(4)).await.unwrap(), 0);
         assert!(store.repo_remove("a/b").await.unwrap());
+    }
+
+    async fn a_delivery_that_is_worked_on_while_its_commit_is_allowed_does_not_stay_held(world) {
+        let store = &world.store;
+        store.repo_add(&repo()).await.unwrap();
+        for id in ["d1", "d2"] {
+            store.receive(delivery(id)).await.unwrap();
+        }
+        assert!(held(store, "d1", "s1").await);
+        // Somebody works on the second one, and has seen that nobody allows the commit.
+        assert_eq!(store.allowed_by("a/b", "s1").await.unwrap(), None);
+        assert_eq!(store.allow("a/b", "s1", "ann", at(3)).await.unwrap(), 1);
+        assert!(!held(store, "d2", "s1").await, "it is to be looked at again");
+        let state = store.delivery("github", "h", "d2").await.unwrap().unwrap().state;
+        assert_eq!(state, DeliveryState::New);
+        // Who knows that it is allowed may hold it for another reason.
+        let knew = ("no pool", true);
+        assert!(store.settle_held(&delivery("d2"), ("a/b", "s1"), knew, at(5)).await.unwrap());
+        assert_eq!(store.allow("a/b", "s1", "ann", at(6)).await.unwrap(), 1);
+    }
+
+    async fn who_allows_and_who_holds_at_once_leave_nothing_held(world) {
+        let store = &world.store;
+        store.repo_add(&repo()).await.unwrap();
+        for round in 0..40 {
+            let (first, second, sha) =
+                (format!("a{round}"), format!("b{round}"), format!("s{round}"));
+            for id in [&first, &second] {
+                store.receive(delivery(id)).await.unwrap();
+            }
+            assert!(held(store, &first, &sha).await);
+            let (allowed, was_held) =
+                tokio::join!(store.allow("a/b", &sha, "ann", at(3)), held(store, &second, &sha));
+            assert_eq!(allowed.unwrap(), 1 + u64::from(was_held));
+            for id in [&first, &second] {
+                let row = store.delivery("github", "h", id).await.unwrap().unwrap();
+                assert_eq!(row.state, DeliveryState::New, "{id}");
+            }
+        }
     }
 }

@@ -1,0 +1,50 @@
+//! Files that change hands: where this process is root, the steps of strangers are somebody else.
+//!
+//! Must not follow links: what is in a workspace was put there by strangers.
+
+use std::{io, os::fd::OwnedFd, path::Path};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat};
+use sha2::{Digest as _, Sha256};
+
+/// The first id of the users that own workspaces of strangers; far above those that people and
+/// programs have. There are 65,536 of them.
+const FIRST_OWNER: u32 = 0x6c70_0000;
+/// Folders in each other at most; deeper ones stay whose they are.
+const MAX_DEPTH: u32 = 256;
+
+/// The user of a workspace: always the same, and mostly nobody else's.
+pub(crate) fn owner_of(workspace: &Path) -> u32 {
+    let hash = Sha256::digest(workspace.as_os_str().as_encoded_bytes());
+    FIRST_OWNER + u32::from(u16::from_be_bytes([hash[0], hash[1]]))
+}
+
+/// Gives a folder and everything in it to a user.
+///
+/// # Errors
+/// It cannot be read or given.
+pub(crate) fn give(folder: &Path, owner: u32) -> io::Result<()> {
+    let whose = (Uid::from_raw(owner), Gid::from_raw(owner));
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = openat(CWD, folder, flags, Mode::empty())?;
+    chownat(&opened, c"", Some(whose.0), Some(whose.1), AtFlags::EMPTY_PATH)?;
+    within(&opened, whose, MAX_DEPTH)
+}
+
+fn within(folder: &OwnedFd, whose: (Uid, Gid), depth: u32) -> io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let (user, group) = (Some(whose.0), Some(whose.1));
+        chownat(folder, name, user, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        if entry.file_type() == FileType::Directory && depth > 0 {
+            let inner = openat(folder, name, flags, Mode::empty())?;
+            within(&inner, whose, depth - 1)?;
+        }
+    }
+    Ok(())
+}
