@@ -69,4 +69,6 @@ mod transforms;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]
+mod webhooks;
+#[cfg(test)]
 mod yaml;
