@@ -5,11 +5,19 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use futures::future::BoxFuture;
+use axum::body::Bytes;
+use futures::{future::BoxFuture, stream::BoxStream};
 use plue_plan::{Diagnostic, RunId, StepId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+
+use crate::access::Role;
+
+/// Characters of a topic.
+const MAX_TOPIC: usize = 256;
+/// Bytes of a message.
+const MAX_DATA_BYTES: usize = plue_plan::limits::MAX_OUTPUT_BYTES;
 
 /// A run that somebody wants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -120,6 +128,39 @@ pub enum ReportForm {
     None,
 }
 
+/// A token that somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// What it is for.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// Good for this repository only; absent: for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Days until it is refused; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_days: Option<u32>,
+    /// How long it is good, as `90d` or `1h`; not together with days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<String>,
+}
+
+/// A message on a topic, for steps that wait for one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmitRequest {
+    /// The topic.
+    pub topic: String,
+    /// What it says.
+    #[serde(default)]
+    pub data: Json,
+}
+
+/// The bytes of a file, as they come.
+pub type FileStream = BoxStream<'static, std::io::Result<Bytes>>;
+
 /// What became of the answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackOutcome {
@@ -219,6 +260,29 @@ pub trait Commands: fmt::Debug + Send + Sync {
 
     /// Forgets a webhook and its secrets.
     fn remove_webhook(&self, id: String) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// An ended run as one file. A stream that ends with an error is no whole file.
+    fn export(&self, run: RunId) -> BoxFuture<'_, Result<FileStream, CommandError>>;
+}
+
+// === impl EmitRequest ===
+
+impl EmitRequest {
+    /// Whether it may be sent.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let characters = self.topic.chars().count();
+        if characters == 0 || characters > MAX_TOPIC || self.topic.chars().any(char::is_control) {
+            return Err(format!("a topic is 1 to {MAX_TOPIC} printable characters"));
+        }
+        let size = self.data.to_string().len();
+        if size > MAX_DATA_BYTES {
+            return Err(format!("the message has {size} bytes, more than {MAX_DATA_BYTES}"));
+        }
+        Ok(())
+    }
 }
 
 fn main_branch() -> String {

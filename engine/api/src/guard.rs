@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::{
     access::{Need, Principal},
-    limit,
+    limit::{self, Holder},
     problem::Problem,
     server::Api,
     session::{self, Shown},
@@ -22,6 +22,8 @@ use crate::{
 
 /// `used_at` of a token is written at most this often, in seconds.
 const USED_EVERY: i64 = 60;
+
+type Known = (Principal, Holder, Shown);
 
 /// Lets a request through to a route, or answers it.
 pub(crate) async fn guard(
@@ -37,15 +39,16 @@ pub(crate) async fn guard(
             Err(problem) => return problem.into_response(),
         },
     };
-    if let Err(refusal) = need.admits(known.as_ref().map(|(principal, _)| principal)) {
+    if let Err(refusal) = need.admits(known.as_ref().map(|known| &known.0)) {
         return Problem::from(refusal).into_response();
     }
-    if let Some((principal, shown)) = known {
+    if let Some((principal, holder, shown)) = known {
         let principal = match need {
             Need::Nothing => principal,
             Need::Role(role) | Need::Everywhere(role) => principal.asking(role),
         };
         request.extensions_mut().insert(principal);
+        request.extensions_mut().insert(holder);
         request.extensions_mut().insert(shown);
     }
     next.run(request).await
@@ -75,7 +78,7 @@ impl Presented {
     }
 }
 
-async fn known(api: &Api, presented: Presented) -> Result<Option<(Principal, Shown)>, Problem> {
+async fn known(api: &Api, presented: Presented) -> Result<Option<Known>, Problem> {
     if let Some((secret, is_own)) = presented.cookie {
         return of_session(api, secret, is_own, presented.from).await;
     }
@@ -97,7 +100,7 @@ async fn known(api: &Api, presented: Presented) -> Result<Option<(Principal, Sho
     if row.used_at.is_none_or(stale) {
         api.store().token_used(&row.id, now).await?;
     }
-    Ok(Some((found, Shown::Token { id: row.id })))
+    Ok(Some((found, Holder(row.id.clone()), Shown::Token { id: row.id })))
 }
 
 /// Who holds the cookie of a session: what its token or the rules allow now, if the request is this site's
@@ -107,7 +110,7 @@ pub(crate) async fn of_session(
     secret: String,
     is_own: bool,
     from: Option<IpAddr>,
-) -> Result<Option<(Principal, Shown)>, Problem> {
+) -> Result<Option<Known>, Problem> {
     let now = api.clock().now();
     let hash = session::hash(&secret);
     let of_token = api.store().session_by_hash(&hash, now).await?;
@@ -128,7 +131,7 @@ pub(crate) async fn of_session(
         ));
     }
     api.limiter().used(&key)?;
-    Ok(Some((principal, Shown::Session { secret, expires_at })))
+    Ok(Some((principal, Holder(key), Shown::Session { secret, expires_at })))
 }
 
 /// Who logged in, with what the rules allow him now, and the key that his requests are counted by.

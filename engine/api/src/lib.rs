@@ -10,6 +10,7 @@ pub mod access;
 pub mod byte_range;
 pub mod commands;
 pub mod endpoint;
+pub mod explain;
 pub mod extract;
 mod guard;
 pub mod limit;

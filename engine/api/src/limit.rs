@@ -10,8 +10,8 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
-    http::{Extensions, HeaderMap, StatusCode},
+    extract::{FromRequestParts, Request, State},
+    http::{Extensions, HeaderMap, StatusCode, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
@@ -19,6 +19,7 @@ use plue_runtime::Clock;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::{
+    access::Refusal,
     problem::Problem,
     rate::{Buckets, Rate, key_of},
     server::Api,
@@ -27,6 +28,19 @@ use crate::{
 /// Where a connection comes from; put into each of its requests by whoever accepts connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// The public id of the token behind a request, also of one that shows a session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Holder(pub(crate) String);
+
+impl FromRequestParts<Api> for Holder {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let holder = parts.extensions.get::<Self>().cloned();
+        holder.ok_or_else(|| Refusal::Anonymous.into())
+    }
+}
 
 /// The rates of a server.
 #[derive(Debug, Clone, Copy)]

@@ -15,6 +15,7 @@ use crate::access::{Grant, Principal, Role};
 
 pub mod kept;
 pub mod place;
+pub mod story;
 pub mod told;
 pub mod webhook;
 
@@ -168,6 +169,22 @@ pub struct HitRecord {
     pub text: String,
 }
 
+/// A line of a log of a run that holds a text.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RunHitRecord {
+    /// The step.
+    pub step: String,
+    /// The visit it belongs to, from 1.
+    pub visit: u32,
+    /// The attempt's number within the visit, from 1.
+    pub attempt: u32,
+    /// The attempt's id.
+    pub attempt_id: String,
+    /// The line in the attempt's log, from 1, and the first place of the text in it.
+    #[serde(flatten)]
+    pub hit: HitRecord,
+}
+
 /// A token, without the token.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TokenRecord {
@@ -190,7 +207,7 @@ pub struct TokenRecord {
 }
 
 /// A token that was just made: the only answer that shows it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NewTokenRecord {
     /// The token. It is not kept, so note it down.
     pub token: String,
@@ -337,6 +354,20 @@ impl HitRecord {
     pub fn of(hit: &LogHit) -> Self {
         let text = String::from_utf8_lossy(&hit.text).into_owned();
         Self { line: hit.line + 1, byte: hit.byte, text }
+    }
+}
+
+impl RunHitRecord {
+    /// The record of a hit.
+    #[must_use]
+    pub fn of(attempt: &AttemptRow, hit: &LogHit) -> Self {
+        Self {
+            step: attempt.step.to_string(),
+            visit: attempt.visit,
+            attempt: attempt.number,
+            attempt_id: attempt.claim.attempt.to_string(),
+            hit: HitRecord::of(hit),
+        }
     }
 }
 

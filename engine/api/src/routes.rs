@@ -6,15 +6,19 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::endpoint::{Endpoint, Parameter};
 
 mod approvals;
+mod archive;
 mod artifacts;
 mod audit;
 mod callbacks;
+mod explanation;
 mod health;
 mod journal;
 mod logs;
+mod messages;
 mod place;
 mod plans;
 mod repositories;
+mod run_log;
 mod runs;
 mod secrets;
 pub(crate) mod session;
@@ -41,7 +45,11 @@ pub fn all() -> Vec<Endpoint> {
         steps::endpoints(),
         journal::endpoints(),
         logs::endpoints(),
+        run_log::endpoints(),
         plans::endpoints(),
+        explanation::endpoints(),
+        archive::endpoints(),
+        messages::endpoints(),
         artifacts::endpoints(),
         approvals::endpoints(),
         callbacks::endpoints(),

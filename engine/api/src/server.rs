@@ -12,9 +12,10 @@ use axum::{
     middleware,
     response::{IntoResponse as _, Response},
 };
-use plue_runtime::{Clock, Ids, Stop};
+use plue_runtime::{Clock, Ids, Stop, Tasks};
 use plue_store::{AuditRow, Store};
 use serde_json::Value as Json;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
@@ -30,7 +31,11 @@ use crate::{
     pages,
     problem::Problem,
     routes,
+    stream::{hub::Hub, places::Places},
 };
+
+/// Logs that are looked through at the same time.
+const SEARCHES: usize = 4;
 
 /// Bounds of requests.
 #[derive(Debug, Clone)]
@@ -41,8 +46,12 @@ pub struct Limits {
     pub answer_within: Duration,
     /// From the head of a webhook's delivery, which may be long, to its answer.
     pub hook_within: Duration,
-    /// A stream says that it is alive this often, and looks at the store without being woken.
+    /// What is followed is looked at this often without a wake-up.
     pub heartbeat: Duration,
+    /// Streams at the same time.
+    pub streams: usize,
+    /// Streams of one token at the same time.
+    pub streams_of_token: usize,
     /// How often somebody may ask.
     pub rates: Rates,
 }
@@ -62,6 +71,10 @@ struct Shared {
     metrics: fn() -> String,
     limiter: Limiter,
     login: Option<Login>,
+    tasks: Tasks,
+    hub: Hub,
+    places: Places,
+    searches: Semaphore,
 }
 
 /// What the API is made of.
@@ -77,6 +90,8 @@ pub struct Parts {
     pub ids: Ids,
     /// Bounds.
     pub limits: Limits,
+    /// Tasks.
+    pub tasks: Tasks,
     /// When streams end.
     pub stop: Stop,
     /// The metrics of this process, as Prometheus reads them.
@@ -95,6 +110,8 @@ impl Default for Limits {
             hook_within: Duration::from_secs(120),
             // Commits of this process and, on Postgres, of others wake streams; this is for the rest.
             heartbeat: Duration::from_secs(5),
+            streams: 15_000,
+            streams_of_token: 2_000,
             rates: Rates::default(),
         }
     }
@@ -110,6 +127,10 @@ impl Api {
             store: parts.store,
             commands: parts.commands,
             limiter: Limiter::new(&parts.limits.rates, parts.clock),
+            places: Places::new(parts.limits.streams, parts.limits.streams_of_token),
+            hub: Hub::default(),
+            searches: Semaphore::new(SEARCHES),
+            tasks: parts.tasks,
             clock: parts.clock,
             ids: parts.ids,
             limits: parts.limits,
@@ -145,6 +166,24 @@ impl Api {
 
     pub(crate) fn login(&self) -> Option<&Login> {
         self.0.login.as_ref()
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    pub(crate) fn places(&self) -> &Places {
+        &self.0.places
+    }
+
+    /// Waits until a log may be looked through.
+    pub(crate) async fn turn_to_search(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.0.searches.acquire().await.ok()
     }
 
     pub(crate) fn stop(&self) -> Stop {

@@ -1,79 +1,103 @@
-//! Server-sent events from rows behind a cursor: what is there now and what comes later are one query.
+//! Server-sent events (WHATWG HTML §9.2) of rows behind a number: what is there now and what comes.
 //!
 //! `id` of an event is its row's number, so that a client that lost its connection goes on behind
-//! `Last-Event-ID`. Must not keep an event in memory after it was sent, or read on while the client
-//! does not.
+//! `Last-Event-ID`. What comes is looked for once for all who follow the same ([`hub`]); a client that
+//! is behind reads the rows at its own pace. Must not look at the database because time has passed,
+//! or read on while the client does not.
 
-use std::{convert::Infallible, time::Duration};
+pub(crate) mod hub;
+pub(crate) mod places;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, header},
-    response::{
-        IntoResponse as _, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{IntoResponse as _, Response},
 };
-use futures::{Stream, future::BoxFuture, stream};
+use futures::{StreamExt as _, future::BoxFuture, stream};
 use plue_runtime::{Clock, Phase, Stop};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::problem::Problem;
+use self::{
+    hub::{Seen, View},
+    places::Place,
+};
+use crate::{limit::Holder, problem::Problem, server::Api};
 
-/// One event with its number.
-#[derive(Debug)]
-pub struct Numbered<T> {
-    /// `id` of the event.
-    pub seq: u64,
-    /// Its data.
-    pub data: T,
+/// A connection says this often that it lives: proxies and clients give up after a minute.
+const ALIVE: Duration = Duration::from_secs(25);
+const ALIVE_FRAME: &[u8] = b":\n\n";
+const END_FRAME: &[u8] = b"event: end\ndata: {}\n\n";
+const FAILED_FRAME: &[u8] = b"event: error\ndata: {\"detail\":\"connect again\"}\n\n";
+
+/// An event as it is sent. The bytes are shared by all to whom they are sent.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    seq: u64,
+    bytes: Bytes,
 }
 
-/// What is behind a cursor, and whether more can come.
-#[derive(Debug)]
-pub struct Batch<T> {
-    /// In order.
-    pub items: Vec<Numbered<T>>,
-    /// Nothing will ever come behind these.
-    pub last: bool,
+/// How far something has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// No event up to now has a higher number.
+    pub reach: u64,
+    /// No event will have one.
+    pub ended: bool,
 }
 
-/// Reads what is behind a number.
-pub type Read<T> =
-    Box<dyn Fn(u64) -> BoxFuture<'static, Result<Batch<T>, plue_store::Error>> + Send + Sync>;
+/// Something that is followed.
+pub trait Source: Send + Sync + 'static {
+    /// How far it has come; none: it is gone. One cheap query.
+    fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, plue_store::Error>>;
 
-/// What a stream is made of.
-pub struct Source<T> {
-    /// The name of its events.
-    pub event: &'static str,
-    /// Reads.
-    pub read: Read<T>,
+    /// Some events behind a number, in order; none: there are none.
+    fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, plue_store::Error>>;
+}
+
+/// What a client asks to follow.
+pub(crate) struct Follow {
+    /// What it is called: those of the same name look together.
+    pub(crate) name: String,
+    /// Reads it.
+    pub(crate) source: Arc<dyn Source>,
     /// Wakes; only a hint.
-    pub changes: watch::Receiver<u64>,
-    /// Without a wake-up it looks this often, and tells the client that it lives.
-    pub heartbeat: Duration,
-    /// Time.
-    pub clock: Clock,
-    /// Ends all streams.
-    pub stop: Stop,
+    pub(crate) changes: watch::Receiver<u64>,
+    /// The number that the client has seen last.
+    pub(crate) cursor: u64,
 }
 
-struct State<T> {
-    source: Source<T>,
+struct State {
+    source: Arc<dyn Source>,
+    view: watch::Receiver<View>,
     cursor: u64,
-    ready: std::vec::IntoIter<Numbered<T>>,
-    over: Over,
+    ready: std::vec::IntoIter<Frame>,
+    /// Whether it has read once before anybody has looked.
+    dry: bool,
+    over: bool,
+    clock: Clock,
+    stop: Stop,
+    _place: Place,
 }
 
-#[derive(PartialEq, Eq)]
-enum Over {
-    No,
-    /// All is sent but the `end`.
-    Soon,
-    Yes,
+// === impl Frame ===
+
+impl Frame {
+    /// An event of this kind, with its number and its data.
+    #[must_use]
+    pub fn new(event: &str, seq: u64, data: &impl Serialize) -> Self {
+        // JSON has no line ends outside of texts, and within they are escaped.
+        let bytes = match serde_json::to_string(data) {
+            Ok(data) => Bytes::from(format!("event: {event}\nid: {seq}\ndata: {data}\n\n")),
+            Err(_) => Bytes::from_static(FAILED_FRAME),
+        };
+        Self { seq, bytes }
+    }
 }
 
-/// The number that a client has seen last: `Last-Event-ID` (WHATWG HTML §9.2.4) or the query.
+/// The number that a client has seen last: `Last-Event-ID` or the query.
 ///
 /// # Errors
 /// It is no number.
@@ -83,76 +107,96 @@ pub fn cursor(headers: &HeaderMap, query: Option<u64>) -> Result<u64, Problem> {
     number.ok_or_else(|| Problem::bad_request("Last-Event-ID is the number of an event"))
 }
 
-/// A stream behind a number.
-pub fn events<T>(source: Source<T>, cursor: u64) -> Response
-where
-    T: Serialize + Send + 'static,
-{
-    let state = State { source, cursor, ready: Vec::new().into_iter(), over: Over::No };
-    let stream = Sse::new(Box::pin(stream_of(state))).keep_alive(KeepAlive::default());
-    let mut response = stream.into_response();
+/// The events of something, to their end.
+///
+/// # Errors
+/// There are too many streams, of this token or of all.
+pub(crate) fn events(api: &Api, holder: &Holder, follow: Follow) -> Result<Response, Problem> {
+    let place = api.places().take(holder)?;
+    let source = Arc::clone(&follow.source);
+    let cursor = follow.cursor;
+    let state = State {
+        view: api.hub().follow(api, follow),
+        source,
+        cursor,
+        ready: Vec::new().into_iter(),
+        dry: false,
+        over: false,
+        clock: api.clock(),
+        stop: api.stop(),
+        _place: place,
+    };
+    let frames = stream::unfold(state, |mut state| async move {
+        let bytes = state.next().await?;
+        Some((bytes, state))
+    });
+    let mut response = Body::from_stream(frames.map(Ok::<_, Infallible>)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
     // Proxies that collect answers would hold events back.
-    let off = HeaderValue::from_static("no");
-    response.headers_mut().insert("x-accel-buffering", off);
-    let fresh = HeaderValue::from_static("no-cache, no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, fresh);
-    response
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
 }
 
-fn stream_of<T>(state: State<T>) -> impl Stream<Item = Result<Event, Infallible>>
-where
-    T: Serialize + Send + 'static,
-{
-    stream::unfold(state, |mut state| async move {
+// === impl State ===
+
+impl State {
+    /// What is to be sent next; none: it is over.
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(next) = state.ready.next() {
-                state.cursor = next.seq;
-                let event = Event::default().event(state.source.event).id(next.seq.to_string());
-                let event = event.json_data(&next.data).unwrap_or_else(|_| failed());
-                return Some((Ok(event), state));
+            if let Some(frame) = self.ready.next() {
+                self.cursor = frame.seq;
+                return Some(frame.bytes);
             }
-            match state.over {
-                Over::Yes => return None,
-                Over::Soon => {
-                    state.over = Over::Yes;
-                    return Some((Ok(Event::default().event("end").data("{}")), state));
-                }
-                Over::No => {}
+            if self.over {
+                return None;
             }
-            // Before the read: what is committed after it wakes the wait below.
-            state.source.changes.borrow_and_update();
-            match (state.source.read)(state.cursor).await {
-                Ok(batch) => {
-                    let idle = batch.items.is_empty() && !batch.last;
-                    state.ready = batch.items.into_iter();
-                    if batch.last {
-                        state.over = Over::Soon;
-                    }
-                    if idle && !wait(&mut state.source).await {
-                        state.over = Over::Yes;
-                    } else if idle {
-                        continue;
-                    }
+            // Bound first, so that the view is not held while something is awaited.
+            let seen = self.view.borrow_and_update().seen(self.cursor);
+            let sent = match seen {
+                Seen::Frames(frames) => {
+                    self.ready = frames.into_iter();
+                    None
                 }
-                Err(error) => {
-                    tracing::error!(error = %error, "a stream ends: the database refused");
-                    state.over = Over::Yes;
-                    return Some((Ok(failed()), state));
+                Seen::Older(until) => self.read(until).await,
+                // What was there is told, also if the server ends before anybody has looked.
+                Seen::Unknown if !self.dry => {
+                    self.dry = true;
+                    self.read(self.cursor).await
                 }
+                Seen::Ended => self.last(END_FRAME),
+                Seen::Failed => self.last(FAILED_FRAME),
+                Seen::Unknown | Seen::Nothing => tokio::select! {
+                    () = self.stop.reached(Phase::Draining) => return None,
+                    changed = self.view.changed() => {
+                        changed.ok()?;
+                        None
+                    }
+                    () = self.clock.sleep(ALIVE) => Some(Bytes::from_static(ALIVE_FRAME)),
+                },
+            };
+            if sent.is_some() {
+                return sent;
             }
         }
-    })
-}
-
-/// Waits for a change or the heartbeat; `false`: streams end.
-async fn wait<T>(source: &mut Source<T>) -> bool {
-    tokio::select! {
-        () = source.stop.reached(Phase::Draining) => false,
-        Ok(()) = source.changes.changed() => true,
-        () = source.clock.sleep(source.heartbeat) => true,
     }
-}
 
-fn failed() -> Event {
-    Event::default().event("error").data("{\"detail\":\"connect again\"}")
+    /// Reads what is behind the cursor; if nothing is, the cursor is moved.
+    async fn read(&mut self, until: u64) -> Option<Bytes> {
+        match self.source.behind(self.cursor).await {
+            Ok(frames) if frames.is_empty() => self.cursor = until,
+            Ok(frames) => self.ready = frames.into_iter(),
+            Err(error) => {
+                tracing::error!(%error, "a stream ends: the database refused");
+                return self.last(FAILED_FRAME);
+            }
+        }
+        None
+    }
+
+    fn last(&mut self, frame: &'static [u8]) -> Option<Bytes> {
+        self.over = true;
+        Some(Bytes::from_static(frame))
+    }
 }

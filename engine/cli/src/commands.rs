@@ -21,7 +21,7 @@ pub mod decide;
 pub mod doc;
 mod doctor;
 pub mod event;
-mod explain;
+pub(crate) mod explain;
 pub mod export;
 pub mod git;
 mod hash;

@@ -2,20 +2,17 @@
 //!
 //! Must not print. Every document has `schema_version`; a field never changes its meaning.
 
-use jiff::Timestamp;
-pub use plue_api::records::{RunRecord, StepRecord, told::StatusRecord};
+pub use plue_api::records::{RunRecord, StepRecord, story::ExplainRecord, told::StatusRecord};
 use plue_plan::{
     Diagnostic,
     schema::{Published, of},
 };
-use plue_store::AttemptRow;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
 
 pub mod event;
 pub mod server;
-pub mod story;
 pub mod texts;
 
 /// The version of all documents.
@@ -29,7 +26,7 @@ pub const ALL: [Published; 12] = [
     Published { name: "tasks", schema: of::<Tasks> },
     Published { name: "task-file", schema: of::<TaskFile> },
     Published { name: "validate", schema: of::<Validated> },
-    Published { name: "explain", schema: of::<story::Explained> },
+    Published { name: "explain", schema: of::<Explained> },
     Published { name: "logs", schema: of::<Logs> },
     Published { name: "verify", schema: of::<Verified> },
     Published { name: "plan-changes", schema: of::<PlanChanges<'static>> },
@@ -54,6 +51,16 @@ pub struct Status {
     /// The run, its steps, and what it waits for.
     #[serde(flatten)]
     pub told: StatusRecord,
+}
+
+/// `plue explain`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Explained {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The run, told step by step.
+    #[serde(flatten)]
+    pub told: ExplainRecord,
 }
 
 /// `plue list`
@@ -190,33 +197,6 @@ pub struct ConfigRecord {
     pub origin: String,
 }
 
-/// One attempt of a step.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct AttemptRecord {
-    /// Its id.
-    pub attempt: String,
-    /// The visit it belongs to, from 1.
-    pub visit: u32,
-    /// Its number within the visit, from 1.
-    pub number: u32,
-    /// `queued`, `assigned`, `running`, `done`, `lost` or `cancelled`.
-    pub status: String,
-    /// How it ended, in words.
-    pub outcome: Option<String>,
-    /// Who ran it.
-    pub runner: Option<String>,
-    /// RFC 3339.
-    pub queued_at: String,
-    /// RFC 3339, by the runner's clock.
-    pub started_at: Option<String>,
-    /// RFC 3339, by the runner's clock.
-    pub ended_at: Option<String>,
-    /// From start to end, in milliseconds.
-    pub duration_ms: Option<i64>,
-    /// Bytes of its log.
-    pub log_bytes: u64,
-}
-
 /// One workflow file, or one plan of it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WorkflowRecord {
@@ -285,35 +265,6 @@ pub enum Level {
     Warn,
     /// Nothing can run.
     Fail,
-}
-
-// === impl AttemptRecord ===
-
-impl AttemptRecord {
-    /// The record of a row.
-    pub fn of(row: &AttemptRow) -> Self {
-        Self {
-            attempt: row.claim.attempt.to_string(),
-            visit: row.visit,
-            number: row.number,
-            status: row.state.to_string(),
-            outcome: row.outcome.as_ref().map(ToString::to_string),
-            runner: row.runner.as_ref().map(ToString::to_string),
-            queued_at: row.queued_at.to_string(),
-            started_at: text(row.started_at),
-            ended_at: text(row.ended_at),
-            duration_ms: milliseconds(row.started_at, row.ended_at),
-            log_bytes: row.log_bytes,
-        }
-    }
-}
-
-fn text(at: Option<Timestamp>) -> Option<String> {
-    at.map(|at| at.to_string())
-}
-
-fn milliseconds(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<i64> {
-    Some(to?.as_millisecond().saturating_sub(from?.as_millisecond()).max(0))
 }
 
 #[cfg(test)]

@@ -7,17 +7,25 @@
 use crate::{
     app::App,
     args::Command,
-    commands::{repo::RepoCommand, secret::SecretCommand, task::TaskCommand},
+    commands::{
+        doc::DocCommand,
+        event::EventCommand,
+        repo::RepoCommand,
+        secret::SecretCommand,
+        task::{BuildCommand, OrchestrationCommand, TaskCommand},
+    },
     failure::{Failure, Outcome},
     wiring,
 };
 
 mod client;
 mod events;
+mod export;
 mod follow;
 mod logs;
 mod place;
 mod runs;
+mod tell;
 mod webhooks;
 
 use client::Client;
@@ -43,6 +51,9 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Backup(_)
         | Command::Restore(_)
         | Command::Config(_)
+        | Command::Open(_)
+        | Command::Event(EventCommand::Decode(_))
+        | Command::Orchestration(OrchestrationCommand::List(_))
         | Command::Repo(RepoCommand::Received(_)) => true,
         Command::Run(_)
         | Command::Runs(_)
@@ -61,7 +72,6 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Orchestration(_)
         | Command::Artifacts(_)
         | Command::Export(_)
-        | Command::Open(_)
         | Command::Secret(_)
         | Command::Event(_)
         | Command::Repo(_)
@@ -90,16 +100,17 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Secret(command) => place::secret(&client, &command, app).await,
             Command::Repo(command) => place::repo(&client, &command, app).await,
             Command::Webhook(command) => webhooks::run(&client, &command, app).await,
-            Command::Resume(_) => Err(not_yet("resume")),
-            Command::Explain(_) => Err(not_yet("explain")),
-            Command::Build(_) => Err(not_yet("build")),
-            Command::Doc(_) => Err(not_yet("doc")),
-            Command::Orchestration(_) => Err(not_yet("orchestration")),
+            Command::Resume(args) => tell::resume(&client, &args).await,
+            Command::Explain(args) => tell::explain(&client, &args, app).await,
+            Command::Build(BuildCommand::Run(args))
+            | Command::Orchestration(OrchestrationCommand::Run(args)) => {
+                runs::submit(&client, &args, app).await
+            }
+            Command::Doc(DocCommand::Generate(args)) => tell::doc(&client, &args).await,
             Command::Artifacts(args) => runs::artifacts(&client, &args, app).await,
-            Command::Export(_) => Err(not_yet("export")),
-            Command::Open(_) => Err(not_yet("open")),
-            Command::Event(_) => Err(not_yet("event")),
-            Command::Token(_) => Err(not_yet("token")),
+            Command::Export(args) => export::run(&client, &args, app).await,
+            Command::Event(EventCommand::Emit(args)) => tell::emit(&client, &args).await,
+            Command::Token(command) => place::token(&client, &command, app).await,
             Command::Plan(_) => Err(not_yet("plan list")),
             Command::Validate(_)
             | Command::List(_)
@@ -116,6 +127,9 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             | Command::Migrate
             | Command::Backup(_)
             | Command::Restore(_)
+            | Command::Open(_)
+            | Command::Event(EventCommand::Decode(_))
+            | Command::Orchestration(OrchestrationCommand::List(_))
             | Command::Config(_) => Err(not_yet("this")),
         }
     })

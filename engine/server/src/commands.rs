@@ -4,7 +4,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, Commands, RunRequest,
     commands::{
-        CallbackOutcome, DecisionRequest, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
+        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
     },
 };
 use plue_flow::input::Reopen;
@@ -96,6 +96,12 @@ impl Commands for Server {
             removed.map(drop).map_err(|error| command_error(error.into()))
         }
         .boxed()
+    }
+
+    fn export(&self, run: RunId) -> BoxFuture<'_, Result<FileStream, CommandError>> {
+        let parts = self.parts();
+        let file = parts.exporter.export(parts.store.clone(), run, &parts.tasks);
+        async move { file }.boxed()
     }
 }
 

@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+pub mod descriptors;
 pub mod drive;
 pub mod error;
+pub mod export;
 mod feedback;
 mod files;
 mod gate;
@@ -25,6 +27,7 @@ mod requests;
 pub mod schedules;
 pub mod secrets;
 pub mod server;
+mod stalled;
 pub mod submit;
 pub mod webhooks;
 pub mod workspaces;

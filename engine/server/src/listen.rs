@@ -10,11 +10,10 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use plue_api::limit::Peer;
 use plue_runtime::{Clock, Phase, Stop, Tasks};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tower::ServiceExt as _;
+
+use crate::stalled::Stalled;
 
 /// Connections at the same time.
 pub const MAX_CONNECTIONS: usize = 20_000;
@@ -27,9 +26,17 @@ const MAX_HEADERS: usize = 100;
 /// After a failed accept, such as when descriptors are used up.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Serves until the server stops, then lets open requests finish.
-pub async fn serve(listener: TcpListener, router: Router, stop: Stop, tasks: Tasks, clock: Clock) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// Serves until the server stops, then lets open requests finish. `places` is how many connections
+/// there may be, at most [`MAX_CONNECTIONS`].
+pub async fn serve(
+    (listener, places): (TcpListener, usize),
+    router: Router,
+    stop: Stop,
+    tasks: Tasks,
+    clock: Clock,
+) {
+    let places = places.clamp(1, MAX_CONNECTIONS);
+    let room = Arc::new(Semaphore::new(places));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let (stream, from) = tokio::select! {
@@ -43,23 +50,23 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop, tasks: Tas
                 }
             },
         };
+        // Small answers and single events must not wait for more.
+        let _kept = stream.set_nodelay(true);
         let (router, stop) = (router.clone(), stop.clone());
         drop(tasks.spawn("connection", async move {
-            connection(stream, from, router, stop).await;
+            connection(Stalled::new(stream, clock), from, router, stop).await;
             drop(place);
         }));
     }
     // Every place that comes back is a connection that has ended.
-    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+    let all = u32::try_from(places).unwrap_or(u32::MAX);
     tokio::select! {
         _all = room.acquire_many(all) => {}
         () = stop.reached(Phase::Aborting) => {}
     }
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, router: Router, stop: Stop) {
-    // Small answers and single events must not wait for more.
-    let _kept = stream.set_nodelay(true);
+async fn connection(stream: Stalled, from: SocketAddr, router: Router, stop: Stop) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

@@ -11,7 +11,7 @@ use plue_planner::Planner;
 use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, clock::Mark};
 use plue_store::{Store, secret::Keyring};
 
-use crate::{known::Known, webhooks::Sender};
+use crate::{export::Exporter, known::Known, webhooks::Sender};
 
 /// Between two looks for what dead engines left behind.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
@@ -52,6 +52,8 @@ pub struct Parts {
     pub planner: Planner,
     /// Opens secrets; none: there are no secrets, and no webhook is believed.
     pub keys: Option<Keyring>,
+    /// Writes runs into files.
+    pub exporter: Exporter,
     /// Time.
     pub clock: Clock,
     /// Fresh ids.

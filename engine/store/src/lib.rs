@@ -63,7 +63,7 @@ pub use crate::{
         ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
         PureFound, RunWorkspace,
     },
-    log::{LogHit, LogPiece, LogRange, LogStat, LogStream},
+    log::{LogFound, LogHit, LogPiece, LogPlace, LogRange, LogStat, LogStream},
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
     plan::CachedPlans,

@@ -7,6 +7,7 @@
 
 mod block;
 mod compact;
+mod find;
 mod read;
 mod search;
 mod shelve;
@@ -82,6 +83,26 @@ pub struct LogHit {
     pub byte: u64,
     /// The line's bytes around the text, at most 1 KiB.
     pub text: Vec<u8>,
+}
+
+/// Where a search of a log goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogPlace {
+    /// At this byte.
+    pub byte: u64,
+    /// The line of this byte was found; the search goes on behind it.
+    pub in_line: bool,
+}
+
+/// What a part of a log holds of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFound {
+    /// The lines, each with the first place of the text in it.
+    pub hits: Vec<LogHit>,
+    /// Where to go on; none: the log has been looked through.
+    pub next: Option<LogPlace>,
+    /// Bytes that were looked through.
+    pub bytes: u64,
 }
 
 /// The stream of rows that hold many pieces.

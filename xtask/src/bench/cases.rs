@@ -12,6 +12,7 @@ mod plan5000;
 mod scale;
 mod seq40_python;
 mod serve;
+mod sse_idle;
 mod transition;
 
 use super::{line::Line, machine::Machine};
@@ -40,6 +41,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "submit", measure: serve::submit },
     Case { name: "webhook", measure: serve::webhook },
     Case { name: "sse", measure: serve::sse },
+    Case { name: "sse_idle", measure: sse_idle::measure },
 ];
 
 /// What may be asked for.

@@ -1,8 +1,11 @@
 //! The journal of a run: what became true, in order, as a page or as it happens.
 
+use std::sync::Arc;
+
 use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
+use futures::{FutureExt as _, future::BoxFuture};
 use plue_plan::RunId;
-use plue_store::{Error, Store};
+use plue_store::{Error, JournalRow, Store};
 use serde::Deserialize;
 
 use super::{LIMIT, page_size, schema};
@@ -10,10 +13,11 @@ use crate::{
     access::{Need, Role},
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Path, Query, run_of},
+    limit::Holder,
     problem::Problem,
     records::{FactRecord, Page},
     server::Api,
-    stream::{self, Batch, Numbered, Source},
+    stream::{self, Follow, Frame, Source, Stand},
 };
 
 /// Facts that a stream reads at once.
@@ -21,6 +25,12 @@ const BATCH: u32 = 200;
 
 const AFTER: Parameter =
     Parameter { name: "after", kind: "integer", means: "only facts behind this number" };
+
+/// The journal of a run, followed.
+struct Facts {
+    store: Store,
+    run: RunId,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,35 +82,36 @@ async fn facts(
 async fn events(
     State(api): State<Api>,
     Caller(caller): Caller,
+    holder: Holder,
     Path(run): Path<String>,
     Query(behind): Query<Behind>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let cursor = stream::cursor(&headers, behind.after)?;
-    let (store, id) = (api.store().clone(), row.id);
-    let changes = store.changes_of(&id);
-    let source = Source {
-        event: "fact",
-        read: Box::new(move |after| Box::pin(batch(store.clone(), id.clone(), after))),
-        changes,
-        heartbeat: api.limits().heartbeat,
-        clock: api.clock(),
-        stop: api.stop(),
+    let follow = Follow {
+        name: format!("run {}", row.id),
+        changes: api.store().changes_of(&row.id),
+        cursor: stream::cursor(&headers, behind.after)?,
+        source: Arc::new(Facts { store: api.store().clone(), run: row.id }),
     };
-    Ok(stream::events(source, cursor))
+    stream::events(&api, &holder, follow)
 }
 
-async fn batch(store: Store, run: RunId, after: u64) -> Result<Batch<FactRecord>, Error> {
-    // Before the facts: if the run has ended, they are complete up to its number.
-    let row = store.run(&run).await?;
-    let facts = match &row {
-        // Idle streams are many.
-        Some(row) if row.seq <= after => Vec::new(),
-        Some(_) | None => store.journal_after(&run, after, BATCH).await?,
-    };
-    let reached = facts.last().map_or(after, |last| last.seq);
-    let last = row.is_none_or(|row| row.view.status.is_terminal() && reached >= row.seq);
-    let items = facts.into_iter().map(|row| Numbered { seq: row.seq, data: FactRecord::of(row) });
-    Ok(Batch { items: items.collect(), last })
+impl Source for Facts {
+    fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, Error>> {
+        async move {
+            let row = self.store.run(&self.run).await?;
+            Ok(row.map(|row| Stand { reach: row.seq, ended: row.view.status.is_terminal() }))
+        }
+        .boxed()
+    }
+
+    fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, Error>> {
+        async move {
+            let rows = self.store.journal_after(&self.run, seq, BATCH).await?;
+            let frame = |row: JournalRow| Frame::new("fact", row.seq, &FactRecord::of(row));
+            Ok(rows.into_iter().map(frame).collect())
+        }
+        .boxed()
+    }
 }

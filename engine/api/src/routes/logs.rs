@@ -1,14 +1,17 @@
 //! The log of an attempt: how long it is, its bytes by offset, by line or from the end, what is found
 //! in it, and what comes.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use futures::{FutureExt as _, future::BoxFuture};
 use plue_plan::AttemptId;
-use plue_store::{AttemptRow, Error, LogRange, Store};
+use plue_store::{AttemptRow, Error, LogPiece, LogRange, Store};
 use serde::Deserialize;
 
 use super::schema;
@@ -16,10 +19,11 @@ use crate::{
     access::{Need, Principal, Role},
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Path, Query, run_of},
+    limit::Holder,
     problem::Problem,
     records::{HitRecord, LogRecord, Page, PieceRecord},
     server::Api,
-    stream::{self, Batch, Numbered, Source},
+    stream::{self, Follow, Frame, Source, Stand},
 };
 
 /// Bytes of one answer; a longer range is cut, and the answer's headers say where.
@@ -48,6 +52,12 @@ const PIECES: [Parameter; 2] = [
 ];
 const AFTER: [Parameter; 1] =
     [Parameter { name: "after", kind: "integer", means: "only pieces behind this number" }];
+
+/// The log of an attempt, followed.
+struct Log {
+    store: Store,
+    attempt: AttemptId,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -248,31 +258,37 @@ async fn search(
 async fn events(
     State(api): State<Api>,
     Caller(caller): Caller,
+    holder: Holder,
     Path(ids): Path<(String, String)>,
     Query(behind): Query<Behind>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = attempt_of(&api, &caller, &ids).await?;
-    let cursor = stream::cursor(&headers, behind.after)?;
-    let (store, id) = (api.store().clone(), row.claim.attempt);
-    let changes = store.changes_of(&row.run);
-    let source = Source {
-        event: "log",
-        read: Box::new(move |after| Box::pin(batch(store.clone(), id.clone(), after))),
-        changes,
-        heartbeat: api.limits().heartbeat,
-        clock: api.clock(),
-        stop: api.stop(),
+    let attempt = row.claim.attempt;
+    let follow = Follow {
+        name: format!("log {attempt}"),
+        changes: api.store().changes_of(&row.run),
+        cursor: stream::cursor(&headers, behind.after)?,
+        source: Arc::new(Log { store: api.store().clone(), attempt }),
     };
-    Ok(stream::events(source, cursor))
+    stream::events(&api, &holder, follow)
 }
 
-async fn batch(store: Store, id: AttemptId, after: u64) -> Result<Batch<PieceRecord>, Error> {
-    // Before the pieces: if the attempt has ended, they are complete.
-    let ended = store.log_stat(&id).await?.is_none_or(|stat| stat.ended);
-    let pieces = store.read_log(&id, LogRange::After(after, BATCH)).await?;
-    let last = ended && pieces.is_empty();
-    let items =
-        pieces.into_iter().map(|piece| Numbered { seq: piece.seq, data: PieceRecord::of(piece) });
-    Ok(Batch { items: items.collect(), last })
+impl Source for Log {
+    fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, Error>> {
+        async move {
+            let row = self.store.attempt(&self.attempt).await?;
+            Ok(row.map(|row| Stand { reach: row.ack_seq, ended: row.state.is_terminal() }))
+        }
+        .boxed()
+    }
+
+    fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, Error>> {
+        async move {
+            let pieces = self.store.read_log(&self.attempt, LogRange::After(seq, BATCH)).await?;
+            let frame = |piece: LogPiece| Frame::new("log", piece.seq, &PieceRecord::of(piece));
+            Ok(pieces.into_iter().map(frame).collect())
+        }
+        .boxed()
+    }
 }

@@ -6,13 +6,13 @@ use axum::{
     routing::{delete, get, post},
 };
 use jiff::{SignedDuration, Timestamp};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use plue_plan::DurationText;
 use serde_json::json;
 
 use super::schema;
 use crate::{
     access::{Need, Role},
+    commands::TokenRequest,
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path},
     problem::Problem,
@@ -23,22 +23,6 @@ use crate::{
 
 /// Characters of a token's name.
 const MAX_NAME: usize = 128;
-
-/// A token that somebody wants.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct NewToken {
-    /// What it is for.
-    name: String,
-    /// What it allows.
-    role: Role,
-    /// Good for this repository only; absent: for all.
-    #[serde(default)]
-    repository: Option<String>,
-    /// Days until it is refused; absent: never.
-    #[serde(default)]
-    expires_in_days: Option<u32>,
-}
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let list = Endpoint {
@@ -55,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint {
             method: Method::Post,
             summary: "Make a token; the answer is the only place that shows it",
-            body: Some(schema::<NewToken>),
+            body: Some(schema::<TokenRequest>),
             answer: Answer::Created(schema::<NewTokenRecord>),
             route: || post(create),
             ..list.clone()
@@ -80,7 +64,7 @@ async fn list(State(api): State<Api>) -> Result<axum::Json<Vec<TokenRecord>>, Pr
 async fn create(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Json(wanted): Json<NewToken>,
+    Json(wanted): Json<TokenRequest>,
 ) -> Result<(StatusCode, axum::Json<NewTokenRecord>), Problem> {
     let named = !wanted.name.is_empty() && wanted.name.chars().count() <= MAX_NAME;
     if !named || wanted.name.chars().any(char::is_control) {
@@ -93,7 +77,7 @@ async fn create(
             name: wanted.name,
             role: wanted.role,
             repo: wanted.repository,
-            expires_at: wanted.expires_in_days.map(|days| expiry(now, days)).transpose()?,
+            expires_at: expiry(now, wanted.expires_in_days, wanted.expires_in.as_deref())?,
             by: caller.name.clone(),
         },
         now,
@@ -104,9 +88,27 @@ async fn create(
     Ok((StatusCode::CREATED, axum::Json(NewTokenRecord { token: made.token, record })))
 }
 
-fn expiry(now: Timestamp, days: u32) -> Result<Timestamp, Problem> {
-    let span = SignedDuration::from_hours(24 * i64::from(days));
-    now.checked_add(span).map_err(|_| Problem::bad_request("`expires_in_days` is too far away"))
+/// When it ends, from days or from a duration.
+fn expiry(
+    now: Timestamp,
+    days: Option<u32>,
+    text: Option<&str>,
+) -> Result<Option<Timestamp>, Problem> {
+    let span = match (days, text) {
+        (None, None) => return Ok(None),
+        (Some(days), None) => SignedDuration::from_hours(24 * i64::from(days)),
+        (None, Some(text)) => {
+            let wrong = |why: String| Problem::bad_request(format!("`expires_in`: {why}"));
+            let duration = DurationText::new(text).parse();
+            let duration = duration.map_err(|error| wrong(error.to_string()))?;
+            SignedDuration::try_from(duration).map_err(|error| wrong(error.to_string()))?
+        }
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request("either `expires_in` or `expires_in_days`"));
+        }
+    };
+    let at = now.checked_add(span);
+    at.map(Some).map_err(|_| Problem::bad_request("the token would expire too far away"))
 }
 
 async fn remove(

@@ -26,7 +26,8 @@ fn filled(path: &str, run: &str) -> String {
     let path = path.replace("{webhook}", hook).replace("{delivery}", "msg_r1_1");
     // What a route cannot do without.
     match path.rsplit('/').next() {
-        Some("search") => path + "?text=x",
+        Some("search") if path.contains("/attempts/") => path + "?text=x",
+        Some("search") => path + "?q=x",
         Some("artifact") => path + "?path=x",
         Some("runs") if path.contains("/find/") => path + "?id=r1",
         _ => path,

@@ -27,6 +27,8 @@ mod streams;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod webhooks;

@@ -1,7 +1,7 @@
 //! Streams: what is there and what comes, once each, also over a lost connection.
 
-use axum::http::Method;
-use futures::StreamExt as _;
+use axum::{body::BodyDataStream, http::Method};
+use futures::{StreamExt as _, future::join_all};
 use plue_api::{Limits, Role};
 use plue_runtime::Phase;
 use serde_json::Value as Json;
@@ -99,4 +99,116 @@ async fn a_cursor_that_is_no_number_is_refused() {
     let mut bad = request(Method::GET, "/api/v1/runs/r1/events", Some(&token), None);
     bad.headers_mut().insert("last-event-id", "x".parse().unwrap());
     server.send(bad).await.is(400);
+}
+
+/// A stream that is open.
+async fn open(server: &Server, token: &str, path: &str) -> BodyDataStream {
+    let response = server.router.clone().oneshot(request(Method::GET, path, Some(token), None));
+    let response = response.await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    response.into_body().into_data_stream()
+}
+
+/// Reads a stream until it has said a text.
+async fn hear(stream: &mut BodyDataStream, text: &str) {
+    let mut heard = String::new();
+    while !heard.contains(text) {
+        let bytes = stream.next().await.unwrap_or_else(|| panic!("it ended: {heard}")).unwrap();
+        heard.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn two_thousand_streams_are_one_look_at_the_database() {
+    const STREAMS: usize = 2_000;
+    let rates = plue_api::limit::Rates {
+        token: plue_api::rate::Rate { burst: 10_000, every: std::time::Duration::from_millis(1) },
+        ..Default::default()
+    };
+    let server = Server::with(Limits { rates, ..Limits::default() }).await;
+    let run = create(&server.store, "r1", REPO).await;
+    let claim = started(&server.store, &run).await;
+    print(&server.store, &claim, 2, b"one\n").await;
+    let token = server.token(Role::Reader, None).await;
+    let log = "/api/v1/runs/r1/attempts/r1-a1/log/events";
+    let mut streams = Vec::new();
+    for n in 0..STREAMS {
+        let (path, first) =
+            if n % 2 == 0 { (log, "one") } else { ("/api/v1/runs/r1/events", "\nid: 3") };
+        let mut stream = open(&server, &token, path).await;
+        hear(&mut stream, first).await;
+        streams.push(stream);
+    }
+    server.reads.taken();
+    for (seq, line) in [(3, "two"), (4, "three")] {
+        print(&server.store, &claim, seq, line.as_bytes()).await;
+        join_all(streams.iter_mut().step_by(2).map(|stream| hear(stream, line))).await;
+    }
+    end(&server.store, &run, &claim, 5).await;
+    join_all(streams.iter_mut().map(|stream| hear(stream, "event: end"))).await;
+    // For each of three changes: two things that are followed, how far each is, what is new in it.
+    let reads = server.reads.taken();
+    assert!(reads <= 40, "{reads} questions for {STREAMS} streams");
+}
+
+#[tokio::test]
+async fn streams_are_counted_for_a_token_and_for_all_and_given_back() {
+    let limits = Limits { streams: 3, streams_of_token: 2, ..Limits::default() };
+    let server = Server::with(limits).await;
+    create(&server.store, "r1", REPO).await;
+    let path = "/api/v1/runs/r1/events";
+    let (one, other) =
+        (server.token(Role::Reader, None).await, server.token(Role::Writer, None).await);
+    let mut streams = Vec::new();
+    for token in [&one, &one, &other] {
+        streams.push(open(&server, token, path).await);
+    }
+    let again = |token: &str| server.send(request(Method::GET, path, Some(token), None));
+    let refused = again(&one).await.is(429);
+    assert_eq!(refused.headers["retry-after"], "5");
+    let refused = again(&other).await.is(503);
+    assert_eq!(refused.headers["retry-after"], "5");
+    // Who only asks is answered all the same.
+    server.get(&one, "/api/v1/runs/r1").await.is(200);
+    drop(streams.remove(0));
+    streams.push(open(&server, &other, path).await);
+    again(&one).await.is(503);
+    streams.clear();
+    drop(open(&server, &one, path).await);
+}
+
+#[tokio::test]
+async fn what_is_followed_no_more_is_looked_at_no_more() {
+    let soon = std::time::Duration::from_millis(1);
+    let server = Server::with(Limits { heartbeat: soon, ..Limits::default() }).await;
+    create(&server.store, "r1", REPO).await;
+    let token = server.token(Role::Reader, None).await;
+    let mut stream = open(&server, &token, "/api/v1/runs/r1/events").await;
+    hear(&mut stream, "run_created").await;
+    assert_eq!(server.tasks.running(), 1);
+    drop(stream);
+    while server.tasks.running() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_comes_late_to_a_long_log_reads_all_of_it_in_order() {
+    let server = Server::start().await;
+    let run = create(&server.store, "r1", REPO).await;
+    let claim = started(&server.store, &run).await;
+    let piece = vec![b'x'; 60_000];
+    for seq in 2..=30 {
+        print(&server.store, &claim, seq, &piece).await;
+    }
+    let path = "/api/v1/runs/r1/attempts/r1-a1/log/events";
+    let late = read(&server, path, None, usize::MAX);
+    let (events, ()) = tokio::join!(late, async {
+        for seq in 31..=60 {
+            print(&server.store, &claim, seq, &piece).await;
+        }
+        end(&server.store, &run, &claim, 61).await;
+    });
+    let ids: Vec<u64> = events.iter().filter_map(|event| event.1.parse().ok()).collect();
+    assert_eq!(ids, (2..=60).collect::<Vec<_>>());
 }

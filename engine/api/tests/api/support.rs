@@ -1,17 +1,23 @@
 //! A server without a socket, its database, and short words for requests.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Method, Request, StatusCode},
 };
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use plue_api::{
     Api, CommandError, Commands, Limits, Login, Role, RunRequest,
     commands::{
-        CallbackOutcome, DecisionRequest, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
+        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
     },
     router,
     scope::scope_of,
@@ -25,9 +31,9 @@ use plue_flow::{
 use plue_plan::{
     AttemptId, Diagnostic, Plan, RunId, RunnerId, Step, StepId, canonical::SealedPlan,
 };
-use plue_runtime::{Clock, Ids, Shutdown};
+use plue_runtime::{Clock, Ids, Shutdown, Tasks};
 use plue_store::{
-    AttemptEnd, NewAttempt, NewRun, RepoRow, RunCommit, Store, StoreOptions, secret::Keyring,
+    AttemptEnd, NewAttempt, NewRun, RepoRow, RunCommit, Store, StoreOptions, probe::{Call, Probe, Verdict}, secret::Keyring,
     webhook::WebhookRow,
 };
 use plue_wire::{
@@ -46,8 +52,32 @@ pub(crate) struct Server {
     pub(crate) api: Api,
     pub(crate) store: Store,
     pub(crate) shutdown: Shutdown,
+    pub(crate) tasks: Tasks,
     pub(crate) asked: Arc<Recorder>,
+    pub(crate) reads: Arc<Reads>,
     _directory: tempfile::TempDir,
+}
+
+/// Counts the questions to the database.
+#[derive(Debug, Default)]
+pub(crate) struct Reads(AtomicUsize);
+
+impl Reads {
+    /// How many there were since the last call.
+    pub(crate) fn taken(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Probe for Reads {
+    fn before(&self, call: Call) -> Verdict<'_> {
+        self.0.fetch_add(usize::from(!call.writes), Ordering::SeqCst);
+        Box::pin(async { Ok(Box::new(()) as Box<dyn Any + Send>) })
+    }
+
+    fn after(&self, _: Call) -> Verdict<'_> {
+        Box::pin(async { Ok(Box::new(()) as Box<dyn Any + Send>) })
+    }
 }
 
 /// An answer.
@@ -193,6 +223,12 @@ impl Commands for Recorder {
         }
         .boxed()
     }
+
+    fn export(&self, run: RunId) -> BoxFuture<'_, Result<FileStream, CommandError>> {
+        let parts = [format!("the file of {run}").into_bytes(), b", whole".to_vec()];
+        let parts = parts.map(|part| Ok(axum::body::Bytes::from(part)));
+        async { Ok(futures::stream::iter(parts).boxed()) }.boxed()
+    }
 }
 
 /// An outgoing webhook.
@@ -302,6 +338,8 @@ impl Server {
         login: Option<Login>,
     ) -> Self {
         let store = Store::open(options).await.unwrap();
+        let reads = Arc::new(Reads::default());
+        let store = store.probed(reads.clone());
         let asked = Arc::new(Recorder {
             store: store.clone(),
             submits: Mutex::default(),
@@ -311,18 +349,20 @@ impl Server {
             keys: Keyring::generate().unwrap(),
         });
         let (shutdown, stop) = Shutdown::new();
+        let tasks = Tasks::new();
         let api = Api::new(Parts {
             store: store.clone(),
             commands: asked.clone(),
             clock: Clock::real(),
             ids: Ids::random(),
             limits,
+            tasks: tasks.clone(),
             stop,
             metrics: || "plue_up 1\n".to_owned(),
             login,
         });
         let router = router(api.clone());
-        Self { router, api, store, shutdown, asked, _directory: directory }
+        Self { router, api, store, shutdown, tasks, asked, reads, _directory: directory }
     }
 
     /// A token.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, Write},
+    io::{self, PipeWriter, Write},
     path::Path,
 };
 
@@ -13,6 +13,7 @@ use plue_planner::{ReadSet, read_set::FileRecord};
 use plue_store::{Store, portable::TABLES};
 use plue_wire::keep::BlobHash;
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 
 use super::{Error, FORMAT, HEADER, Header, MANIFEST, Manifest, Page, rows_name, to_json};
 
@@ -23,11 +24,9 @@ const PART_BYTES: usize = 1024 * 1024;
 /// Fast enough for logs, and small.
 const LEVEL: i32 = 3;
 
-type Packed = tar::Builder<zstd::Encoder<'static, File>>;
-
 /// A file that is being written.
-struct Archive {
-    tar: Packed,
+struct Archive<W: Write> {
+    tar: tar::Builder<zstd::Encoder<'static, W>>,
     entries: BTreeMap<String, (String, u64)>,
 }
 
@@ -47,6 +46,25 @@ pub struct Written {
 /// # Errors
 /// The run has not ended; the file or the database.
 pub async fn write(store: &Store, run: &RunId, file: File) -> Result<Written, Error> {
+    let (written, file) = write_to(store, run, file).await?;
+    file.sync_all()?;
+    Ok(written)
+}
+
+/// Writes an ended run into a pipe. Blocks: only for a thread made for it.
+///
+/// # Errors
+/// As [`write()`], in words.
+pub fn into_pipe(store: &Store, run: &RunId, pipe: PipeWriter) -> Result<(), String> {
+    let written = Handle::current().block_on(write_to(store, run, pipe));
+    written.map(drop).map_err(|error| error.to_string())
+}
+
+async fn write_to<W: Write>(
+    store: &Store,
+    run: &RunId,
+    file: W,
+) -> Result<(Written, W), Error> {
     let row = store.run(run).await?;
     if row.is_none_or(|row| !row.view.status.is_terminal()) {
         return Err(Error::Refused(format!("run {run} has not ended; a run is exported whole")));
@@ -83,7 +101,7 @@ fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
 
 // === impl Archive ===
 
-impl Archive {
+impl<W: Write> Archive<W> {
     fn append(&mut self, name: &str, size: u64, content: impl io::Read) -> Result<(), Error> {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Regular);
@@ -180,7 +198,7 @@ impl Archive {
         mut self,
         sources: BTreeMap<String, String>,
         missing: Vec<String>,
-    ) -> Result<Written, Error> {
+    ) -> Result<(Written, W), Error> {
         let entries = std::mem::take(&mut self.entries);
         let bytes = entries.values().map(|(_, size)| size).sum();
         let written = Written { entries: entries.len(), bytes, missing: missing.clone() };
@@ -188,8 +206,7 @@ impl Archive {
         self.append(MANIFEST, manifest.len() as u64, manifest.as_slice())?;
         let mut file = self.tar.into_inner()?.finish()?;
         file.flush()?;
-        file.sync_all()?;
-        Ok(written)
+        Ok((written, file))
     }
 }
 

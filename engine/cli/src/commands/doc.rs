@@ -39,23 +39,28 @@ pub struct GenerateArgs {
 
 pub(super) fn run(command: &DocCommand, app: &App) -> Outcome {
     let DocCommand::Generate(args) = command;
-    let (document, goal) = wiring::block_on(async {
+    let document = wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
         let run = match task::last(&store, &args.task).await? {
             Some(row) => row.id,
             None => one_run(&store, &args.task).await?,
         };
-        let (document, loaded) = status::document(&store, &run).await?;
-        Ok((document.told, loaded.plan.goal.clone()))
+        let (document, _) = status::document(&store, &run).await?;
+        Ok(document.told)
     })?;
-    let text = report(&document, goal.as_deref());
+    written(&document, args)?;
+    Ok(Exit::Ok)
+}
+
+/// Writes the report to where it was asked for.
+pub(crate) fn written(document: &StatusRecord, args: &GenerateArgs) -> Result<(), Failure> {
+    let text = report(document, document.goal.as_deref());
     match &args.file {
-        None => output::text(&text)?,
+        None => output::text(&text),
         Some(file) => std::fs::write(file, text).map_err(|error| {
             Failure::usage(format!("{} cannot be written: {error}", file.display()))
-        })?,
+        }),
     }
-    Ok(Exit::Ok)
 }
 
 fn report(document: &StatusRecord, goal: Option<&str>) -> String {

@@ -1,6 +1,10 @@
 //! `plue export`: a whole run in one file.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::one_run;
 use crate::{
@@ -8,10 +12,12 @@ use crate::{
     archive::{self, write},
     exit::Exit,
     failure::{Failure, Outcome, from_archive},
-    output, wiring,
+    output,
+    terminal::sanitize,
+    wiring,
 };
 
-mod files;
+pub(crate) mod files;
 
 /// `plue export`
 #[derive(Debug, clap::Args)]
@@ -41,40 +47,83 @@ pub enum Layout {
     Files,
 }
 
+/// The file while it is written: beside its place, so that a half-written one is never taken for a whole
+/// one. It goes when it is dropped before it is kept.
+pub(crate) struct Draft {
+    draft: PathBuf,
+    file: PathBuf,
+    kept: bool,
+}
+
 pub(super) fn run(args: &ExportArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
         if args.layout == Layout::Files {
-            return files::write(&store, args, app).await;
+            return files::of_store(&store, args, app).await;
         }
         let run = one_run(&store, &args.run).await?;
-        let failed = |error: std::io::Error| {
-            Failure::infrastructure(&error).hint(format!("the file is {}", args.file.display()))
-        };
+        let (draft, file) = Draft::begin(args)?;
+        let written = write::write(&store, &run, file).await;
+        let written = written.map_err(|error: archive::Error| from_archive(&error))?;
+        draft.keep()?;
+        tell(run.as_str(), args, &written, app);
+        Ok(Exit::Ok)
+    })
+}
+
+/// Says what is in the file.
+pub(crate) fn tell(run: &str, args: &ExportArgs, written: &write::Written, app: &App) {
+    if app.verbosity >= 0 {
+        output::say(&format!(
+            "run {run} is in {}: {} parts, {} bytes before compression",
+            args.file.display(),
+            written.entries,
+            written.bytes
+        ));
+    }
+    for missing in &written.missing {
+        let missing = sanitize(missing, false);
+        output::say(&format!("not in it, because it is not there any more: {missing}"));
+    }
+}
+
+// === impl Draft ===
+
+impl Draft {
+    /// Begins a file that is not there yet, or may be overwritten.
+    pub(crate) fn begin(args: &ExportArgs) -> Result<(Self, File), Failure> {
         if args.file.exists() && !args.force {
             let message = format!("{} is there already", args.file.display());
             return Err(Failure::usage(message).hint("name another file, or pass --force"));
         }
-        // Beside its place, so that a half-written file is never taken for a whole one.
         let draft = args.file.with_added_extension(format!("{}.part", std::process::id()));
-        let file = std::fs::File::create(&draft).map_err(failed)?;
-        let written = write::write(&store, &run, file).await;
-        let written = written.inspect_err(|_| {
-            let _gone = std::fs::remove_file(&draft);
-        });
-        let written = written.map_err(|error: archive::Error| from_archive(&error))?;
-        std::fs::rename(&draft, &args.file).map_err(failed)?;
-        if app.verbosity >= 0 {
-            output::say(&format!(
-                "run {run} is in {}: {} parts, {} bytes before compression",
-                args.file.display(),
-                written.entries,
-                written.bytes
-            ));
+        let draft = Self { draft, file: args.file.clone(), kept: false };
+        let file = File::create(&draft.draft).map_err(|error| draft.failed(&error))?;
+        Ok((draft, file))
+    }
+
+    /// Where it is for now.
+    pub(crate) fn path(&self) -> &Path {
+        &self.draft
+    }
+
+    /// It could not be written.
+    pub(crate) fn failed(&self, error: &io::Error) -> Failure {
+        Failure::infrastructure(error).hint(format!("the file is {}", self.file.display()))
+    }
+
+    /// Gives it its name.
+    pub(crate) fn keep(mut self) -> Result<(), Failure> {
+        std::fs::rename(&self.draft, &self.file).map_err(|error| self.failed(&error))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _gone = std::fs::remove_file(&self.draft);
         }
-        for missing in &written.missing {
-            output::say(&format!("not in it, because it is not there any more: {missing}"));
-        }
-        Ok(Exit::Ok)
-    })
+    }
 }

@@ -1,10 +1,10 @@
 //! `plue logs`: what the steps of a run printed.
 
-use std::{collections::BTreeSet, io};
+use std::io;
 
 use plue_executor::Loaded;
 use plue_plan::{RunId, StepId};
-use plue_store::{AttemptRow, Store};
+use plue_store::{AttemptRow, LogPlace, Store};
 
 use super::one_run;
 use crate::{
@@ -23,12 +23,12 @@ pub(crate) mod printed;
 mod raw;
 pub(crate) mod writer;
 
-use printed::Printed;
+use printed::{Hits, Printed};
 
 /// Bytes read from a log at once.
 const PAGE: u64 = 1024 * 1024;
-/// Hits of one attempt that are shown.
-const MAX_HITS: usize = 10_000;
+/// Lines that a search finds at once.
+const PAGE_HITS: usize = 1_000;
 
 pub(super) fn run(args: &LogsArgs, app: &App) -> Outcome {
     wiring::block_on(async {
@@ -126,14 +126,15 @@ async fn search(
     attempts: &[AttemptRow],
     text: &str,
 ) -> Outcome {
-    let mut lines = Vec::new();
+    let mut hits = Hits::default();
     for attempt in attempts {
-        let id = &attempt.claim.attempt;
-        let hits = store.search_log(id, text.as_bytes(), MAX_HITS).await;
-        let mut seen = BTreeSet::new();
-        for hit in hits.map_err(|error| from_store(&error))? {
-            if seen.insert(hit.line) {
-                lines.push(LogLine {
+        let mut next = Some(LogPlace::default());
+        while let Some(place) = next.filter(|_| !hits.is_full()) {
+            let id = &attempt.claim.attempt;
+            let found = store.find_lines(id, text.as_bytes(), place, (PAGE_HITS, PAGE)).await;
+            let found = found.map_err(|error| from_store(&error))?;
+            for hit in found.hits {
+                hits.take(LogLine {
                     step: attempt.step.to_string(),
                     visit: attempt.visit,
                     attempt: attempt.number,
@@ -141,9 +142,10 @@ async fn search(
                     text: String::from_utf8_lossy(&hit.text).into_owned(),
                 });
             }
+            next = found.next;
         }
     }
-    printed::hits(args, app, (run.as_str(), text), lines)
+    hits.print(args, app, (run.as_str(), text))
 }
 
 /// All steps as they print, and what becomes of them.

@@ -67,6 +67,11 @@ pub(super) fn run(args: &OpenArgs, app: &App) -> Outcome {
                 let run = &opened.run;
                 if args.check {
                     output::say(&format!("the file is whole: {} parts", opened.entries));
+                } else if app.loaded.config.server.is_some() {
+                    output::say(&format!(
+                        "it was opened on this machine, not on the server; look at it with: \
+                         PLUE_SERVER= plue status {run}"
+                    ));
                 } else {
                     output::say(&format!("look at it with: plue status {run}, plue logs {run}"));
                 }

@@ -7,7 +7,9 @@ use clap::Args;
 use plue_api::{Api, Limits, limit, router, server};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, Tasks, metrics};
-use plue_server::{Options, Parts, Server, listen, receive};
+use plue_server::{
+    Options, Parts, Server, descriptors, export::Exporter, listen, receive,
+};
 use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,
@@ -18,6 +20,7 @@ mod login;
 
 use crate::{
     app::App,
+    archive,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output, vault, wiring,
@@ -73,6 +76,10 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     })?;
     let address = listener.local_addr().map_err(|error| Failure::infrastructure(&error))?;
     let (tasks, clock) = (Tasks::new(), Clock::real());
+    let places = descriptors::make_room();
+    let defaults = Limits::default();
+    // Whoever only asks something finds a connection, whatever others follow.
+    let limits = Limits { streams: defaults.streams.min(places / 4 * 3), ..defaults };
     let (shutdown, stop) = Shutdown::new();
     let server = server_of(args, app, &store, &tasks, &shutdown)?;
     let public = args.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -82,7 +89,8 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         commands: Arc::new(server.clone()),
         clock,
         ids: Ids::random(),
-        limits: Limits::default(),
+        limits,
+        tasks: tasks.clone(),
         stop: stop.clone(),
         metrics: metrics::render,
         login,
@@ -98,7 +106,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         tokio::join!(
             server.work(),
             upkeep(clock, stop.clone()),
-            listen::serve(listener, routes, stop.clone(), tasks.clone(), clock)
+            listen::serve((listener, places), routes, stop.clone(), tasks.clone(), clock)
         );
     };
     tokio::select! {
@@ -136,6 +144,7 @@ fn server_of(
         engine: wiring::serving_engine(app, store.clone(), tasks, (lease, args.keep_runners))?,
         planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
         keys: vault::make_keys(app).ok(),
+        exporter: Exporter::new(archive::write::into_pipe),
         clock,
         ids: Ids::random(),
         tasks: tasks.clone(),

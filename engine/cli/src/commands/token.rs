@@ -82,25 +82,37 @@ fn create(args: &CreateTokenArgs, app: &App) -> Outcome {
         expires_at: args.expires_in.as_deref().map(|text| expiry(text, now)).transpose()?,
         by: app.environment.get("USER").unwrap_or_else(|| "operator".to_owned()),
     };
-    if wanted.name.is_empty() || wanted.name.chars().any(char::is_control) {
-        return Err(Failure::usage("--name says what the token is for"));
-    }
+    check_name(&wanted.name)?;
     let fresh = token::fresh(&Ids::random(), wanted, now);
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         store.token_create(&fresh.row).await.map_err(|error| from_store(&error))?;
-        if app.verbosity >= 0 {
-            output::say(&format!(
-                "token {} ({}): it is not kept and not shown again",
-                fresh.row.id, fresh.row.role
-            ));
-        }
-        output::line(&fresh.token)?;
+        told(&fresh.token, &TokenRecord::of(&fresh.row), app)?;
         Ok(Exit::Ok)
     })
 }
 
-fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+/// Prints a token that was made, the only time.
+pub(crate) fn told(token: &str, made: &TokenRecord, app: &App) -> Result<(), Failure> {
+    if app.verbosity >= 0 {
+        output::say(&format!(
+            "token {} ({}): it is not kept and not shown again",
+            made.id, made.role
+        ));
+    }
+    output::line(token)
+}
+
+/// A name is a name.
+pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(Failure::usage("--name says what the token is for"));
+    }
+    Ok(())
+}
+
+/// When a token that is made now ends.
+pub(crate) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let wrong = |why: String| Failure::usage(format!("--expires-in {text}: {why}"));
     let duration = DurationText::new(text).parse().map_err(|error| wrong(error.to_string()))?;
     let span = SignedDuration::try_from(duration).map_err(|error| wrong(error.to_string()))?;
@@ -111,24 +123,32 @@ fn list(args: &ListTokensArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let rows = store.tokens().await.map_err(|error| from_store(&error))?;
-        let tokens = rows.iter().map(TokenRecord::of).collect();
-        let document = Tokens { schema_version: SCHEMA_VERSION, tokens };
-        output::list(args.output, &document, &document.tokens, || {
-            let rows = document.tokens.iter().map(|token| {
-                let never = |at: &Option<Timestamp>| {
-                    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
-                };
-                let repo = token.repository.clone().unwrap_or_else(|| "all".to_owned());
-                let cells = [&token.id, &token.name, &token.role, &repo];
-                let mut cells = cells.map(table::plain).to_vec();
-                cells.push(table::plain(never(&token.expires_at)));
-                cells.push(table::plain(never(&token.used_at)));
-                cells
-            });
-            let head = ["ID", "NAME", "ROLE", "REPOSITORY", "EXPIRES", "USED"];
-            table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
-        })?;
+        shown(rows.iter().map(TokenRecord::of).collect(), args, app)?;
         Ok(Exit::Ok)
+    })
+}
+
+/// Prints a list of tokens.
+pub(crate) fn shown(
+    tokens: Vec<TokenRecord>,
+    args: &ListTokensArgs,
+    app: &App,
+) -> Result<(), Failure> {
+    let document = Tokens { schema_version: SCHEMA_VERSION, tokens };
+    output::list(args.output, &document, &document.tokens, || {
+        let rows = document.tokens.iter().map(|token| {
+            let never = |at: &Option<Timestamp>| {
+                at.map_or_else(|| "never".to_owned(), |at| at.to_string())
+            };
+            let repo = token.repository.clone().unwrap_or_else(|| "all".to_owned());
+            let cells = [&token.id, &token.name, &token.role, &repo];
+            let mut cells = cells.map(table::plain).to_vec();
+            cells.push(table::plain(never(&token.expires_at)));
+            cells.push(table::plain(never(&token.used_at)));
+            cells
+        });
+        let head = ["ID", "NAME", "ROLE", "REPOSITORY", "EXPIRES", "USED"];
+        table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
     })
 }
 

@@ -143,6 +143,18 @@ impl Client {
         }
     }
 
+    /// All bytes of an answer, part by part; an answer that breaks off is a failure.
+    pub(super) async fn stream(&self, path: &str, write: Write<'_>) -> Result<(), Failure> {
+        let mut response = self.ask(Method::GET, path, None::<&()>, &[]).await?;
+        loop {
+            match response.chunk().await {
+                Ok(Some(part)) => write(&part)?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(Failure::infrastructure(&error.without_url())),
+            }
+        }
+    }
+
     /// The run that a text names: its id, the beginning of its id, or `last`.
     pub(super) async fn one_run(&self, text: &str) -> Result<RunRecord, Failure> {
         let path = format!("/api/v1/find/runs?id={}", encoded(text));

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io, pin::pin};
 
 use futures::StreamExt as _;
 use plue_api::records::{
-    AttemptRecord, HitRecord, Page, PieceRecord, RunRecord, told::StatusRecord,
+    AttemptRecord, Page, PieceRecord, RunHitRecord, RunRecord, told::StatusRecord,
 };
 use plue_store::{LogPiece, LogStream};
 
@@ -17,7 +17,7 @@ use crate::{
     app::App,
     args::{Format, LogsArgs},
     commands::logs::{
-        printed::{self, Printed},
+        printed::{Hits, Printed},
         writer::{Shape, Whose, Writer},
     },
     exit::Exit,
@@ -96,7 +96,7 @@ fn whose(attempt: &AttemptRecord) -> Whose {
     Whose { step: attempt.step.clone(), visit: attempt.visit, number: attempt.number }
 }
 
-fn known_step(told: &StatusRecord, id: &str) -> Result<(), Failure> {
+pub(super) fn known_step(told: &StatusRecord, id: &str) -> Result<(), Failure> {
     let steps = told.steps.iter().map(|step| step.step.as_str());
     if steps.clone().any(|step| step == id) {
         return Ok(());
@@ -181,22 +181,25 @@ async fn search(
     app: &App,
     (run, attempts, text): (&str, &[AttemptRecord], &str),
 ) -> Outcome {
-    let mut lines = Vec::new();
-    for attempt in attempts {
-        let path = path(run, &attempt.id, "search");
-        let hits: Vec<HitRecord> = client.get(&format!("{path}?text={}", encoded(text))).await?;
-        let mut seen = BTreeSet::new();
-        for hit in hits.into_iter().filter(|hit| seen.insert(hit.line)) {
-            lines.push(LogLine {
-                step: attempt.step.clone(),
-                visit: attempt.visit,
-                attempt: attempt.number,
-                line: hit.line,
-                text: hit.text,
-            });
+    let mut hits = Hits::default();
+    let mut path = format!("/api/v1/runs/{run}/log/search?limit=200&q={}", encoded(text));
+    if args.step.is_some() {
+        // Of a step one attempt was chosen, or none.
+        match attempts {
+            [one, ..] => path.push_str(&format!("&attempt={}", encoded(&one.id))),
+            [] => return hits.print(args, app, (run, text)),
         }
     }
-    printed::hits(args, app, (run, text), lines)
+    let mut cursor = String::new();
+    while !hits.is_full() {
+        let page: Page<RunHitRecord> = client.get(&format!("{path}{cursor}")).await?;
+        for RunHitRecord { step, visit, attempt, hit, .. } in page.items {
+            hits.take(LogLine { step, visit, attempt, line: hit.line, text: hit.text });
+        }
+        let Some(next) = page.next else { break };
+        cursor = format!("&cursor={}", encoded(&next));
+    }
+    hits.print(args, app, (run, text))
 }
 
 /// Prints the log of a step until the run ends, each attempt after the one before it.

@@ -1,6 +1,10 @@
-//! Secrets and repositories of a server.
+//! Secrets, repositories and tokens of a server.
 
-use plue_api::{commands::RepoRequest, records::place::RepoRecord};
+use plue_api::{
+    commands::{RepoRequest, TokenRequest},
+    records::{NewTokenRecord, place::RepoRecord},
+};
+use plue_runtime::Clock;
 use reqwest::Method;
 use serde_json::json;
 
@@ -10,6 +14,7 @@ use crate::{
     commands::{
         repo::{self, AddRepoArgs, ForgeName, RepoCommand},
         secret::{self, ScopeArgs, SecretCommand},
+        token::{self, TokenCommand},
     },
     exit::Exit,
     failure::{Failure, Outcome},
@@ -127,4 +132,35 @@ fn base(scope: &ScopeArgs) -> Result<String, Failure> {
 
 fn path_of(repo: &str) -> String {
     format!("/api/v1/repositories/{}/secrets", encoded(repo))
+}
+
+/// `plue token`
+pub(super) async fn token(client: &Client, command: &TokenCommand, app: &App) -> Outcome {
+    match command {
+        TokenCommand::Create(args) => {
+            token::check_name(&args.name)?;
+            if let Some(text) = &args.expires_in {
+                // The server counts from its own now; here it is only seen whether it can be read.
+                let _readable = token::expiry(text, Clock::real().now())?;
+            }
+            let request = TokenRequest {
+                name: args.name.clone(),
+                role: args.role,
+                repository: args.repo.clone(),
+                expires_in_days: None,
+                expires_in: args.expires_in.clone(),
+            };
+            let made: NewTokenRecord = client.post("/api/v1/tokens", &request).await?;
+            token::told(&made.token, &made.record, app)?;
+        }
+        TokenCommand::List(args) => {
+            token::shown(client.get("/api/v1/tokens").await?, args, app)?;
+        }
+        TokenCommand::Rm(args) => {
+            let path = format!("/api/v1/tokens/{}", encoded(&args.id));
+            let removed = client.change(Method::DELETE, &path, None::<&()>).await;
+            removed.map_err(|failure| failure.hint("see `plue token list`"))?;
+        }
+    }
+    Ok(Exit::Ok)
 }

@@ -43,6 +43,8 @@ mod reference;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
+mod remote_more;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod runners;

@@ -34,7 +34,7 @@ impl Served {
         Said::of(self.remote(args).output().unwrap())
     }
 
-    fn remote(&self, args: &[&str]) -> std::process::Command {
+    pub(crate) fn remote(&self, args: &[&str]) -> std::process::Command {
         let server = format!("http://{}", self.address);
         let mut command = self.bench.command(&[&["--server", &server], args].concat());
         command.env("PLUE_TOKEN", &self.token);
@@ -64,6 +64,14 @@ fn row_0_23_what_is_shown_with_a_server_is_what_is_shown_without() {
         &["logs", &run, "build", "--output", "jsonl"],
         &["logs", &run, "--search", "<b>"],
         &["logs", &run, "--search", "nowhere", "--output", "json"],
+        &["logs", &run, "--search", "o", "--output", "jsonl"],
+        &["logs", &run, "test", "--search", "o"],
+        &["explain", &run],
+        &["explain", &run, "build", "--output", "json"],
+        &["explain", &run, "biuld"],
+        &["doc", "generate", &run],
+        &["doc", "generate", "CI"],
+        &["export", &run, "../there/none/run.plue"],
         &["logs", &run, "--follow"],
         &["logs", &run, "test", "--follow"],
         &["logs", &run, "tset"],
@@ -194,7 +202,7 @@ fn who_has_no_good_token_or_no_server_is_told_so() {
     served.bench.plue(&["--server", "ftp://x", "runs"]).ends(2).tells(&["is no server"]);
     let said = served.bench.plue(&["--server", "http://me:pw@x", "runs"]).ends(2);
     assert!(!said.stderr.contains("pw"), "{}", said.stderr);
-    served.remotely(&["explain", "last"]).ends(2).tells(&["this machine's runs only"]);
+    served.remotely(&["plan", "list"]).ends(2).tells(&["this machine's runs only"]);
     // What is about files here stays here.
     served.bench.write(".plue.py", WORKFLOW);
     served.remotely(&["validate"]).ends(0);

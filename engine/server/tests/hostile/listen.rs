@@ -1,8 +1,19 @@
 //! Connections of clients that mean no good: real sockets, a route that answers anybody.
 
-use std::{io::ErrorKind, net::SocketAddr};
+use std::{
+    io::ErrorKind,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    routing::get,
+};
 use plue_runtime::{Clock, Phase, Shutdown, Tasks};
 use plue_server::listen;
 use tokio::{
@@ -19,12 +30,15 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
+        Self::with(Router::new().route("/", get(|| async { "here" }))).await
+    }
+
+    async fn with(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, stop) = Shutdown::new();
         let tasks = Tasks::new();
-        let router = Router::new().route("/", get(|| async { "here" }));
-        let serving = listen::serve(listener, router, stop, tasks.clone(), Clock::real());
+        let serving = listen::serve((listener, 100), router, stop, tasks.clone(), Clock::real());
         let task = tasks.spawn("listen", serving);
         Self { address, shutdown, task }
     }
@@ -108,4 +122,34 @@ async fn heads_that_are_too_long_or_no_heads_are_refused() {
     let answer = served.say(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.ends_with("here"), "{answer}");
     served.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_and_never_reads_is_left_after_a_while_and_costs_a_bounded_memory() {
+    // Endless, and it counts what is taken out of it.
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&taken);
+    let endless = get(move || {
+        let counted = Arc::clone(&counted);
+        let parts = futures::stream::repeat_with(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 64 * 1024]))
+        });
+        async move { Body::from_stream(parts) }
+    });
+    let served = Served::with(Router::new().route("/", endless)).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut stream = served.connect().await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        streams.push(stream);
+    }
+    // Nothing is read until every connection has been left: only the draining server waits for them.
+    served.end().await;
+    let parts = taken.load(Ordering::SeqCst);
+    assert!((20..20 * 256).contains(&parts), "{parts} parts of 64 KiB for 20 connections");
+    for mut stream in streams {
+        let answer = heard(&mut stream).await;
+        assert!(!answer.ends_with("0\r\n\r\n"), "an endless answer has no end");
+    }
 }

@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// An event number before the row that holds this offset.
-    async fn row_before(&self, attempt: &AttemptId, offset: u64) -> Result<u64, Error> {
+    pub(super) async fn row_before(&self, attempt: &AttemptId, offset: u64) -> Result<u64, Error> {
         let text = "SELECT first_seq FROM log_chunk WHERE attempt_id = $1 AND first_byte < $2 \
                     ORDER BY first_byte DESC, seq DESC LIMIT 1";
         let args = vec![attempt.as_str().into(), Arg::count(offset)];
@@ -216,7 +216,7 @@ fn unpack(row: &Row, bytes: Vec<u8>) -> Result<Vec<LogPiece>, Error> {
 }
 
 /// What of a piece lies in the range.
-fn cut(mut piece: LogPiece, from: u64, to: u64) -> Option<LogPiece> {
+pub(super) fn cut(mut piece: LogPiece, from: u64, to: u64) -> Option<LogPiece> {
     if !piece.stream.is_output() {
         return (piece.first_byte >= from).then_some(piece);
     }

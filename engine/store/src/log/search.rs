@@ -8,9 +8,9 @@ use crate::{error::Error, store::Store};
 /// Hits of one search at most.
 const MAX_HITS: usize = 10_000;
 /// Bytes of a hit's line that are shown before and behind the start of the text.
-const WINDOW: u64 = 512;
+pub(super) const WINDOW: u64 = 512;
 /// Bytes of a text to search for.
-const MAX_NEEDLE: usize = 64 * 1024;
+pub(super) const MAX_NEEDLE: usize = 64 * 1024;
 /// Rows read at a time.
 const PAGE: usize = 16;
 
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// Fills in the lines that could not be seen whole.
-    async fn with_lines(
+    pub(super) async fn with_lines(
         &self,
         attempt: &AttemptId,
         mut hits: Vec<LogHit>,
@@ -100,7 +100,7 @@ impl Carry {
             line += block::newlines(&self.bytes[counted..at]);
             counted = at;
             behind = at + needle;
-            let text = self.line_at(at);
+            let text = line_in(&self.bytes, self.first_byte, at);
             hits.push(LogHit { line, byte: self.first_byte + at as u64, text });
         }
         // Kept: what could be the start of a hit that ends in the next piece.
@@ -111,18 +111,17 @@ impl Carry {
         self.bytes = rest;
         hits
     }
+}
 
-    /// The line around a hit, if all of it is here; else empty, to be read later.
-    fn line_at(&self, at: usize) -> Vec<u8> {
-        let window = usize::try_from(WINDOW).unwrap_or(usize::MAX);
-        let from = at.saturating_sub(window);
-        let to = (at + window).min(self.bytes.len());
-        let starts = (from == 0 && self.first_byte == 0)
-            || at >= window
-            || self.bytes[from..at].contains(&b'\n');
-        let ends = to == at + window || self.bytes[at..to].contains(&b'\n');
-        if starts && ends { line_around(&self.bytes[from..to], at - from) } else { Vec::new() }
-    }
+/// The line around a hit, if all of it is here; else empty, to be read later.
+pub(super) fn line_in(bytes: &[u8], first_byte: u64, at: usize) -> Vec<u8> {
+    let window = usize::try_from(WINDOW).unwrap_or(usize::MAX);
+    let from = at.saturating_sub(window);
+    let to = (at + window).min(bytes.len());
+    let starts =
+        (from == 0 && first_byte == 0) || at >= window || bytes[from..at].contains(&b'\n');
+    let ends = to == at + window || bytes[at..to].contains(&b'\n');
+    if starts && ends { line_around(&bytes[from..to], at - from) } else { Vec::new() }
 }
 
 /// The line that holds position `at`, without its end.

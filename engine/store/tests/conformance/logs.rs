@@ -2,7 +2,7 @@
 //! `Vec<u8>` as the model.
 
 use plue_plan::{AttemptId, RunId};
-use plue_store::{LogHit, LogPiece, LogRange, LogStream, Store};
+use plue_store::{LogHit, LogPiece, LogPlace, LogRange, LogStream, Store};
 use plue_wire::{
     eval::Bytes,
     runner::{AttemptEvent, Claim, EventKind},
@@ -70,6 +70,18 @@ impl Model {
         hits
     }
 
+    /// Each line with the text once: behind a place, the next line is looked at.
+    fn lines_with(&self, needle: &[u8]) -> Vec<(u64, u64)> {
+        let (mut found, mut from) = (Vec::new(), 0);
+        while let Some(at) = self.bytes[from..].windows(needle.len()).position(|w| w == needle) {
+            let at = from + at;
+            found.push((self.line_of(at as u64), at as u64));
+            let Some(end) = self.bytes[at..].iter().position(|byte| *byte == b'\n') else { break };
+            from = at + end + 1;
+        }
+        found
+    }
+
     fn line_of(&self, offset: u64) -> u64 {
         self.bytes[..clamp(offset, self.bytes.len())].split(|byte| *byte == b'\n').count() as u64
             - 1
@@ -135,7 +147,31 @@ async fn same(store: &Store, attempt: &AttemptId, model: &Model, cut: (u64, u64)
         let expected = model.hits(needle, 50);
         let found: Vec<_> = hits.iter().map(|hit| (hit.line, hit.byte)).collect();
         assert_eq!(found, expected, "{needle:?}");
+        // In as many requests as the cut says, and the same lines.
+        let most = (clamp(cut.0 % 3 + 1, 3), cut.1 % 100_000);
+        let found = found_lines(store, attempt, needle, most).await;
+        assert_eq!(found, model.lines_with(needle), "{needle:?} {most:?}");
     }
+}
+
+/// The lines with a text, looked for piece by piece.
+async fn found_lines(
+    store: &Store,
+    attempt: &AttemptId,
+    needle: &[u8],
+    most: (usize, u64),
+) -> Vec<(u64, u64)> {
+    let (mut all, mut next) = (Vec::new(), Some(LogPlace::default()));
+    while let Some(place) = next {
+        let found = store.find_lines(attempt, needle, place, most).await.unwrap();
+        assert!(found.hits.len() <= most.0 && found.next != Some(place), "it gets nowhere");
+        for hit in &found.hits {
+            assert!(hit.text.len() <= 1024);
+        }
+        all.extend(found.hits.iter().map(|hit| (hit.line, hit.byte)));
+        next = found.next;
+    }
+    all
 }
 
 /// The whole log in small portions, as a follower sees it.

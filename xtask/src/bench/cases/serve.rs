@@ -36,17 +36,17 @@ const PER_SECOND: u32 = 500;
 const SECRET: &str = "a-secret-of-the-bench";
 
 /// A server on the machine, ended when it is dropped.
-struct Serving {
-    child: Child,
+pub(super) struct Serving {
+    pub(super) child: Child,
     address: String,
-    token: String,
+    pub(super) token: String,
     /// The path of the webhook.
     hook: String,
 }
 
 /// A connection that is kept.
-struct Link {
-    stream: BufReader<TcpStream>,
+pub(super) struct Link {
+    pub(super) stream: BufReader<TcpStream>,
 }
 
 /// Submits until a client hears that the step runs.
@@ -144,7 +144,7 @@ pub(crate) fn sse(machine: &Machine) -> anyhow::Result<Vec<Line>> {
     Ok(vec![Line::new("sse", &config, "ms", samples, machine.load())])
 }
 
-fn view(serving: &Serving, path: &str) -> anyhow::Result<Vec<f64>> {
+pub(super) fn view(serving: &Serving, path: &str) -> anyhow::Result<Vec<f64>> {
     let mut link = serving.connect()?;
     link.send("GET", path, &serving.headers(), "")?;
     let (mut samples, mut line) = (Vec::new(), String::new());
@@ -167,7 +167,7 @@ fn view(serving: &Serving, path: &str) -> anyhow::Result<Vec<f64>> {
 // === impl Serving ===
 
 impl Serving {
-    fn start(machine: &Machine, source: &str) -> anyhow::Result<Self> {
+    pub(super) fn start(machine: &Machine, source: &str) -> anyhow::Result<Self> {
         machine.workflow(source)?;
         let bare = machine.scratch().join("app.git");
         let bare = bare.to_string_lossy();
@@ -198,17 +198,17 @@ impl Serving {
         Ok(Self { child, address, token, hook: hook.to_owned() })
     }
 
-    fn connect(&self) -> anyhow::Result<Link> {
+    pub(super) fn connect(&self) -> anyhow::Result<Link> {
         let stream = TcpStream::connect(&self.address)?;
         stream.set_nodelay(true)?;
         Ok(Link { stream: BufReader::new(stream) })
     }
 
-    fn headers(&self) -> String {
+    pub(super) fn headers(&self) -> String {
         format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", self.token)
     }
 
-    fn get(&self, path: &str) -> anyhow::Result<Json> {
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Json> {
         let mut link = self.connect()?;
         link.send("GET", path, &self.headers(), "")?;
         Ok(serde_json::from_str(&link.answer()?.1)?)
@@ -235,7 +235,7 @@ impl Drop for Serving {
 // === impl Link ===
 
 impl Link {
-    fn send(&mut self, method: &str, path: &str, head: &str, body: &str) -> anyhow::Result<()> {
+    pub(super) fn send(&mut self, method: &str, path: &str, head: &str, body: &str) -> anyhow::Result<()> {
         let length = body.len();
         let text = format!(
             "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {length}\r\n{head}\r\n{body}"
@@ -244,7 +244,7 @@ impl Link {
     }
 
     /// Status and body of an answer that says how long it is.
-    fn answer(&mut self) -> anyhow::Result<(u16, String)> {
+    pub(super) fn answer(&mut self) -> anyhow::Result<(u16, String)> {
         let (mut status, mut length, mut line) = (0, 0, String::new());
         loop {
             line.clear();
@@ -266,7 +266,7 @@ impl Link {
     }
 
     /// Reads lines until one holds a text.
-    fn until(&mut self, text: &str) -> anyhow::Result<()> {
+    pub(super) fn until(&mut self, text: &str) -> anyhow::Result<()> {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();

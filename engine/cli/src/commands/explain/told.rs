@@ -2,16 +2,12 @@
 
 use std::fmt::Write as _;
 
-use plue_api::records::told::CauseRecord;
-use plue_executor::Loaded;
-use plue_flow::StepStatus;
+use plue_api::records::story::{Condition, Story, TryRecord};
+use plue_flow::{RunStatus, StepStatus};
 
 use crate::{
     app::App,
-    records::{
-        AttemptRecord,
-        story::{Condition, Explained, Story},
-    },
+    records::ExplainRecord,
     render::words,
     terminal::{Style, Terminal, sanitize},
 };
@@ -20,22 +16,18 @@ use crate::{
 const MAX_VALUE: usize = 120;
 
 /// The whole document as text.
-pub(super) fn told(document: &Explained, loaded: &Loaded, app: &App) -> String {
+pub(super) fn told(document: &ExplainRecord, app: &App) -> String {
     let mut text = Text { out: String::new(), terminal: app.stdout };
     let run = &document.run;
     let took = run.duration_ms.map_or(String::new(), |ms| format!(" in {}", span(ms)));
-    let status = loaded.row.view.status;
-    text.line(
-        0,
-        words::run_style(status),
-        &format!("run {} {}: {status}{took}", run.id, run.workflow),
-    );
+    let style = run.status.parse::<RunStatus>().map_or(Style::Plain, words::run_style);
+    text.line(0, style, &format!("run {} {}: {}{took}", run.id, run.workflow, run.status));
     text.line(
         1,
         Style::Plain,
-        &format!("event {}", super::super::status::event(&CauseRecord::of(&loaded.source.event))),
+        &format!("event {}", super::super::status::event(&document.event)),
     );
-    text.line(1, Style::Plain, &format!("plan {} from {}", run.plan, loaded.source.source));
+    text.line(1, Style::Plain, &format!("plan {} from {}", run.plan, document.source));
     for event in &document.events {
         text.line(1, Style::Dim, &format!("{} {}", clock(&event.at), event.what));
     }
@@ -135,7 +127,7 @@ impl Text {
         }
     }
 
-    fn attempt(&mut self, attempt: &AttemptRecord, visits: bool) {
+    fn attempt(&mut self, attempt: &TryRecord, visits: bool) {
         let visit = if visits { format!("visit {}, ", attempt.visit) } else { String::new() };
         let how = attempt.outcome.as_deref().unwrap_or(&attempt.status);
         let took = attempt

@@ -14,41 +14,57 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
-    records::{RunRecord, SCHEMA_VERSION, TaskFile},
+    records::{RunRecord, SCHEMA_VERSION, Status, TaskFile},
 };
 
 /// Runs of one page of the store.
 const PAGE: u32 = 500;
 
-pub(super) async fn write(store: &Store, args: &ExportArgs, app: &App) -> Outcome {
+/// Runs of this machine.
+pub(super) async fn of_store(store: &Store, args: &ExportArgs, app: &App) -> Outcome {
     let runs = match args.run.as_str() {
         "all" => all(store).await?,
         one => vec![one_run(store, one).await?],
     };
+    let runs: Vec<String> = runs.iter().map(ToString::to_string).collect();
+    let document = async |run: &str| {
+        let (document, _) = status::document(store, &RunId::new(run)).await?;
+        Ok(document)
+    };
+    let last = async |workflow: &str| {
+        let row = task::last(store, workflow).await?;
+        Ok(row.as_ref().map(RunRecord::of))
+    };
+    write(&runs, document, last, args, app).await
+}
+
+/// Writes runs, wherever they are from: `document` reads one, `last` finds the newest of a workflow.
+pub(crate) async fn write(
+    runs: &[String],
+    document: impl AsyncFn(&str) -> Result<Status, Failure>,
+    last: impl AsyncFn(&str) -> Result<Option<RunRecord>, Failure>,
+    args: &ExportArgs,
+    app: &App,
+) -> Outcome {
     let root = &args.file;
     let mut workflows: BTreeMap<String, String> = BTreeMap::new();
-    for run in &runs {
-        let (document, loaded) = status::document(store, run).await?;
-        let workflow = &document.told.run.workflow;
-        let folder = slug(workflow);
+    for run in runs {
+        let document = document(run).await?;
+        let told = &document.told;
+        let folder = slug(&told.run.workflow);
         // A colon is no part of a file name everywhere.
-        let name =
-            format!("{}-{run}.json", document.told.run.created_at.to_string().replace(':', "-"));
+        let name = format!("{}-{run}.json", told.run.created_at.to_string().replace(':', "-"));
         json(&root.join("runs").join(&folder).join(&name), &document)?;
-        if loaded.plan.goal.is_some() {
+        if told.goal.is_some() {
             json(&root.join("orchestrations").join(&folder).join(&name), &document)?;
         }
-        workflows.insert(workflow.clone(), folder);
+        workflows.insert(told.run.workflow.clone(), folder);
     }
     for (workflow, folder) in &workflows {
-        let Some(newest) = task::last(store, workflow).await? else { continue };
-        let (document, _) = status::document(store, &newest.id).await?;
-        json(&root.join("runs").join(folder).join("last.json"), &document)?;
-        let task = TaskFile {
-            schema_version: SCHEMA_VERSION,
-            task: workflow.clone(),
-            last: RunRecord::of(&newest),
-        };
+        let Some(newest) = last(workflow).await? else { continue };
+        json(&root.join("runs").join(folder).join("last.json"), &document(&newest.id).await?)?;
+        let task =
+            TaskFile { schema_version: SCHEMA_VERSION, task: workflow.clone(), last: newest };
         json(&root.join("tasks").join(format!("{folder}.json")), &task)?;
     }
     if app.verbosity >= 0 {

@@ -10,6 +10,9 @@ use crate::{
     records::{LogLine, Logs, SCHEMA_VERSION},
 };
 
+/// Lines that a search shows.
+const MAX_HITS: usize = 10_000;
+
 /// What was asked for, and the records so far.
 pub(crate) struct Printed<'a> {
     app: &'a App,
@@ -61,19 +64,47 @@ impl<'a> Printed<'a> {
 }
 
 /// The lines with a text that was searched for.
-pub(crate) fn hits(
-    args: &LogsArgs,
-    app: &App,
-    (run, text): (&str, &str),
+#[derive(Default)]
+pub(crate) struct Hits {
     lines: Vec<LogLine>,
-) -> Outcome {
-    let found = !lines.is_empty();
-    let document = Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines };
-    output::list(args.output, &document, &document.lines, || {
-        document.lines.iter().map(|line| hit(line, app)).collect()
-    })?;
-    if !found && app.verbosity >= 0 {
-        output::say(&format!("{text:?} is nowhere in the log"));
+    more: bool,
+}
+
+// === impl Hits ===
+
+impl Hits {
+    /// Takes a line, if there is room for it.
+    pub(crate) fn take(&mut self, line: LogLine) {
+        if self.lines.len() < MAX_HITS {
+            self.lines.push(line);
+        } else {
+            self.more = true;
+        }
     }
-    Ok(Exit::Ok)
+
+    /// Whether there is no room, and there are more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.more
+    }
+
+    /// Prints them as they were asked for.
+    pub(crate) fn print(
+        self,
+        args: &LogsArgs,
+        app: &App,
+        (run, text): (&str, &str),
+    ) -> Outcome {
+        let document =
+            Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines: self.lines };
+        output::list(args.output, &document, &document.lines, || {
+            document.lines.iter().map(|line| hit(line, app)).collect()
+        })?;
+        if document.lines.is_empty() && app.verbosity >= 0 {
+            output::say(&format!("{text:?} is nowhere in the log"));
+        }
+        if self.more {
+            output::say(&format!("these are the first {MAX_HITS} lines; there are more"));
+        }
+        Ok(Exit::Ok)
+    }
 }

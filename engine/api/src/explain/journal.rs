@@ -2,31 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use plue_flow::{Fact, StepStatus, fact::Reason, wait::Decision};
 use plue_plan::{Plan, StepId};
 use plue_store::StepRow;
 use serde_json::Value as Json;
 
-use crate::{
-    records::story::{Condition, Dependency, Moment, Read},
-    render::words,
-};
+use super::words;
+use crate::records::story::{Condition, Dependency, Moment, Read};
 
 /// What happened, in words.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Journal {
     /// To the whole run.
     pub(super) events: Vec<Moment>,
     /// To each step.
     steps: BTreeMap<StepId, (Vec<Condition>, Vec<Moment>)>,
+    /// The zone of times in words.
+    zone: TimeZone,
 }
 
 // === impl Journal ===
 
 impl Journal {
-    pub(super) fn read(facts: &[(Timestamp, Fact)], plan: &Plan) -> Self {
-        let mut journal = Self::default();
+    pub(super) fn read(facts: &[(Timestamp, Fact)], plan: &Plan, zone: &TimeZone) -> Self {
+        let zone = zone.clone();
+        let mut journal = Self { events: Vec::new(), steps: BTreeMap::new(), zone };
         for (at, fact) in facts {
             journal.take(*at, fact, plan);
         }
@@ -52,7 +53,7 @@ impl Journal {
             }
             Fact::AttemptWaiting { step, what, until, .. } => {
                 let until = until.map_or(String::new(), |until| {
-                    format!(", until {} at the latest", words::time(until))
+                    format!(", until {} at the latest", words::time(until, &self.zone))
                 });
                 self.tell(at, step, format!("it {what}{until}"));
             }
@@ -76,7 +77,7 @@ impl Journal {
                 self.tell(
                     at,
                     step,
-                    format!("attempt {number} was set for {} (in {wait})", words::time(*due)),
+                    format!("attempt {number} was set for {} (in {wait})", words::time(*due, &self.zone)),
                 );
             }
             Fact::LoopedBack { from, to, steps } => {

@@ -1,0 +1,287 @@
+//! Who looks for what comes: one task for each thing that is followed, however many follow it.
+//!
+//! It keeps the newest events for those who are up to date. Must not keep more of them than a bound,
+//! or go on when nobody follows.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use plue_runtime::{Clock, Phase, Stop};
+use tokio::sync::watch;
+
+use super::{Follow, Frame, Source};
+use crate::server::Api;
+
+/// Bytes of events that are kept for those who follow; one event may be longer.
+const KEPT_BYTES: usize = 512 * 1024;
+
+/// Everything that is followed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hub(Arc<Mutex<HashMap<String, watch::Sender<View>>>>);
+
+/// The newest events of something.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// Those with numbers up to this one are not kept; none: nobody has looked yet.
+    behind: Option<u64>,
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    over: Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Over {
+    #[default]
+    No,
+    Ended,
+    Failed,
+}
+
+/// What is there behind a number.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// These.
+    Frames(Vec<Frame>),
+    /// Perhaps something that is not kept, up to this number.
+    Older(u64),
+    /// Nobody has looked yet.
+    Unknown,
+    /// Nothing yet.
+    Nothing,
+    /// Nothing, and nothing will come.
+    Ended,
+    /// Nobody knows any more.
+    Failed,
+}
+
+/// What one look found.
+struct Look {
+    frames: Vec<Frame>,
+    reach: u64,
+    /// More can be read at once.
+    more: bool,
+    over: Over,
+}
+
+/// The task that looks.
+struct Watcher {
+    hub: Hub,
+    name: String,
+    source: Arc<dyn Source>,
+    changes: watch::Receiver<u64>,
+    view: watch::Sender<View>,
+    heartbeat: Duration,
+    clock: Clock,
+    stop: Stop,
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// The view of something; the first who asks for it starts the task that looks.
+    pub(crate) fn follow(&self, api: &Api, follow: Follow) -> watch::Receiver<View> {
+        let mut all = self.lock();
+        if let Some(view) = all.get(&follow.name) {
+            return view.subscribe();
+        }
+        let (view, receiver) = watch::channel(View::default());
+        all.insert(follow.name.clone(), view.clone());
+        drop(all);
+        let watcher = Watcher {
+            hub: self.clone(),
+            name: follow.name,
+            source: follow.source,
+            changes: follow.changes,
+            view,
+            heartbeat: api.limits().heartbeat,
+            clock: api.clock(),
+            stop: api.stop(),
+        };
+        drop(api.tasks().spawn("followed", watcher.run()));
+        receiver
+    }
+
+    /// Things that are followed.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Forgets something that nobody follows; tells whether that is so.
+    fn abandon(&self, name: &str) -> bool {
+        let mut all = self.lock();
+        let alone = all.get(name).is_none_or(|view| view.receiver_count() == 0);
+        if alone {
+            all.remove(name);
+        }
+        alone
+    }
+
+    fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<View>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl View ===
+
+impl View {
+    pub(crate) fn seen(&self, cursor: u64) -> Seen {
+        let Some(behind) = self.behind else {
+            return if self.over == Over::Failed { Seen::Failed } else { Seen::Unknown };
+        };
+        if cursor < behind {
+            return Seen::Older(behind);
+        }
+        let from = self.frames.partition_point(|frame| frame.seq <= cursor);
+        if from < self.frames.len() {
+            return Seen::Frames(self.frames.range(from..).cloned().collect());
+        }
+        match self.over {
+            Over::No => Seen::Nothing,
+            Over::Ended => Seen::Ended,
+            Over::Failed => Seen::Failed,
+        }
+    }
+
+    /// Takes in what a look found; tells whether that is news.
+    fn take(&mut self, look: Look) -> bool {
+        let news = self.behind.is_none() || !look.frames.is_empty() || look.over != Over::No;
+        self.behind.get_or_insert(look.reach);
+        self.over = look.over;
+        for frame in look.frames {
+            self.bytes += frame.bytes.len();
+            self.frames.push_back(frame);
+        }
+        while self.bytes > KEPT_BYTES && self.frames.len() > 1 {
+            if let Some(frame) = self.frames.pop_front() {
+                self.bytes -= frame.bytes.len();
+                self.behind = Some(frame.seq);
+            }
+        }
+        news
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    async fn run(mut self) {
+        let mut reach = None;
+        loop {
+            // Before the look: what is committed after it wakes the wait below.
+            self.changes.borrow_and_update();
+            let look = match look(&*self.source, reach).await {
+                Ok(look) => look,
+                Err(error) => {
+                    tracing::error!(%error, "streams end: the database refused");
+                    let reach = reach.unwrap_or(0);
+                    Look { frames: Vec::new(), reach, more: false, over: Over::Failed }
+                }
+            };
+            reach = Some(look.reach);
+            let (more, over) = (look.more, look.over != Over::No);
+            if over {
+                // Whoever comes from now on looks anew.
+                self.hub.forget(&self.name);
+            }
+            self.view.send_if_modified(|view| view.take(look));
+            if over {
+                return;
+            }
+            if !more && !self.wait().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is a reason to look; `false`: there will be none.
+    async fn wait(&mut self) -> bool {
+        let heartbeat = self.clock.sleep(self.heartbeat);
+        tokio::select! {
+            () = self.stop.reached(Phase::Draining) => {
+                self.hub.forget(&self.name);
+                false
+            }
+            () = self.view.closed() => !self.hub.abandon(&self.name),
+            Ok(()) = self.changes.changed() => true,
+            () = heartbeat => true,
+        }
+    }
+}
+
+/// Looks how far something has come, and reads some of what is new.
+async fn look(source: &dyn Source, reach: Option<u64>) -> Result<Look, plue_store::Error> {
+    let nothing = |reach, over| Look { frames: Vec::new(), reach, more: false, over };
+    let Some(stand) = source.stand().await? else {
+        return Ok(nothing(reach.unwrap_or(0), Over::Ended));
+    };
+    let end = if stand.ended { Over::Ended } else { Over::No };
+    let Some(from) = reach else { return Ok(nothing(stand.reach, end)) };
+    if stand.reach <= from {
+        return Ok(nothing(from, end));
+    }
+    let frames = source.behind(from).await?;
+    // Not every number has an event: if there is none, there is none up to where it had come.
+    let reach = frames.last().map_or(stand.reach, |last| last.seq);
+    let more = reach < stand.reach;
+    Ok(Look { frames, reach, more, over: if more { Over::No } else { end } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look_of(seqs: std::ops::RangeInclusive<u64>, length: usize) -> Look {
+        let data = "x".repeat(length);
+        let frames: Vec<_> = seqs.map(|seq| Frame::new("log", seq, &data)).collect();
+        let reach = frames.last().map_or(0, |last| last.seq);
+        Look { frames, reach, more: false, over: Over::No }
+    }
+
+    #[test]
+    fn the_newest_events_are_kept_and_whoever_is_behind_them_is_told_to_read() {
+        let mut view = View::default();
+        assert!(matches!(view.seen(0), Seen::Unknown));
+        assert!(view.take(Look { frames: Vec::new(), reach: 4, more: false, over: Over::No }));
+        assert!(matches!(view.seen(0), Seen::Older(4)));
+        assert!(matches!(view.seen(4), Seen::Nothing));
+        assert!(view.take(look_of(5..=40, 64 * 1024)));
+        assert!(view.bytes <= KEPT_BYTES, "{}", view.bytes);
+        let Seen::Older(behind) = view.seen(4) else { panic!("{:?}", view.seen(4)) };
+        let Seen::Frames(frames) = view.seen(behind) else { panic!("{:?}", view.seen(behind)) };
+        let seqs: Vec<_> = frames.iter().map(|frame| frame.seq).collect();
+        assert_eq!(seqs, (behind + 1..=40).collect::<Vec<_>>());
+        assert!(matches!(view.seen(40), Seen::Nothing));
+        assert!(!view.take(look_of(1..=0, 0)), "a look that finds nothing wakes nobody");
+        assert!(view.take(Look { over: Over::Ended, ..look_of(41..=41, 1) }));
+        assert!(matches!(view.seen(40), Seen::Frames(_)), "what is there comes before the end");
+        assert!(matches!(view.seen(41), Seen::Ended));
+    }
+
+    #[test]
+    fn one_event_that_is_longer_than_the_bound_is_kept() {
+        let mut view = View::default();
+        view.take(look_of(1..=0, 0));
+        view.take(look_of(1..=1, 2 * KEPT_BYTES));
+        assert!(matches!(view.seen(0), Seen::Frames(frames) if frames.len() == 1));
+        view.take(look_of(2..=2, 1));
+        assert!(matches!(view.seen(0), Seen::Older(1)));
+    }
+
+    #[test]
+    fn what_nobody_follows_is_forgotten() {
+        let hub = Hub::default();
+        let (view, receiver) = watch::channel(View::default());
+        hub.lock().insert("a".to_owned(), view);
+        assert!(!hub.abandon("a"));
+        drop(receiver);
+        assert!(hub.abandon("a") && hub.len() == 0);
+    }
+}
