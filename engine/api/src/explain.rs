@@ -57,9 +57,8 @@ pub async fn explained(
         let Some(row) = rows.iter().find(|row| row.view.step == step.id) else { continue };
         let (conditions, mut events) = journal.of(&step.id);
         let notes = notes.iter().filter(|note| note.step == step.id);
-        events.extend(
-            notes.map(|note| Moment { at: note.at.to_string(), what: note.text.clone() }),
-        );
+        events
+            .extend(notes.map(|note| Moment { at: note.at.to_string(), what: note.text.clone() }));
         events.sort_by(|a, b| a.at.cmp(&b.at));
         let last_lines = match row.view.status {
             StepStatus::Failed | StepStatus::TimedOut => last_lines(store, id, &step.id).await?,

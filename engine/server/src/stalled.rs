@@ -47,8 +47,9 @@ impl Stalled {
             return written;
         }
         let clock = self.clock;
-        let waiting =
-            self.waiting.get_or_insert_with(|| Box::pin(async move { clock.sleep(PATIENCE).await }));
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(async move { clock.sleep(PATIENCE).await }));
         ready!(waiting.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side does not read")))
     }

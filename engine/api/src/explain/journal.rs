@@ -77,7 +77,10 @@ impl Journal {
                 self.tell(
                     at,
                     step,
-                    format!("attempt {number} was set for {} (in {wait})", words::time(*due, &self.zone)),
+                    format!(
+                        "attempt {number} was set for {} (in {wait})",
+                        words::time(*due, &self.zone)
+                    ),
                 );
             }
             Fact::LoopedBack { from, to, steps } => {

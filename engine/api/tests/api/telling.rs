@@ -17,7 +17,10 @@ async fn a_run_is_explained_as_a_whole_or_step_by_step() {
     let told = server.get(&token, path).await.is(200).json();
     assert_eq!((&told["run"]["id"], &told["source"]), (&json!("r1"), &json!("asks.plue.py")));
     assert_eq!(told["event"]["actor"], "grace");
-    assert_eq!((&told["steps"][0]["step"], &told["steps"][0]["status"]), (&json!("ask"), &json!("waiting")));
+    assert_eq!(
+        (&told["steps"][0]["step"], &told["steps"][0]["status"]),
+        (&json!("ask"), &json!("waiting"))
+    );
     assert_eq!(told["next"][0], "plue approve r1 ask");
     let one = server.get(&token, &format!("{path}?step=ask&zone=Europe/Berlin")).await.is(200);
     assert_eq!(one.json()["steps"], told["steps"]);

@@ -60,11 +60,7 @@ pub fn into_pipe(store: &Store, run: &RunId, pipe: PipeWriter) -> Result<(), Str
     written.map(drop).map_err(|error| error.to_string())
 }
 
-async fn write_to<W: Write>(
-    store: &Store,
-    run: &RunId,
-    file: W,
-) -> Result<(Written, W), Error> {
+async fn write_to<W: Write>(store: &Store, run: &RunId, file: W) -> Result<(Written, W), Error> {
     let row = store.run(run).await?;
     if row.is_none_or(|row| !row.view.status.is_terminal()) {
         return Err(Error::Refused(format!("run {run} has not ended; a run is exported whole")));

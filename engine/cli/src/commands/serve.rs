@@ -7,9 +7,7 @@ use clap::Args;
 use plue_api::{Api, Limits, limit, router, server};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, Tasks, metrics};
-use plue_server::{
-    Options, Parts, Server, descriptors, export::Exporter, listen, receive,
-};
+use plue_server::{Options, Parts, Server, descriptors, export::Exporter, listen, receive};
 use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,

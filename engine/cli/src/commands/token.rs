@@ -137,9 +137,8 @@ pub(crate) fn shown(
     let document = Tokens { schema_version: SCHEMA_VERSION, tokens };
     output::list(args.output, &document, &document.tokens, || {
         let rows = document.tokens.iter().map(|token| {
-            let never = |at: &Option<Timestamp>| {
-                at.map_or_else(|| "never".to_owned(), |at| at.to_string())
-            };
+            let never =
+                |at: &Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
             let repo = token.repository.clone().unwrap_or_else(|| "all".to_owned());
             let cells = [&token.id, &token.name, &token.role, &repo];
             let mut cells = cells.map(table::plain).to_vec();

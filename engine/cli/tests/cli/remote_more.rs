@@ -141,8 +141,16 @@ fn what_is_about_files_asks_no_server() {
     let served = Served::start();
     served.bench.write("headers.json", r#"{"X-GitHub-Event": "ping", "X-GitHub-Delivery": "1"}"#);
     served.bench.write("body.json", "{}");
-    let decode =
-        ["event", "decode", "--forge", "github", "--headers", "headers.json", "--body", "body.json"];
+    let decode = [
+        "event",
+        "decode",
+        "--forge",
+        "github",
+        "--headers",
+        "headers.json",
+        "--body",
+        "body.json",
+    ];
     let here = served.bench.plue(&decode);
     let nowhere = ["--server", "http://127.0.0.1:1"];
     let there = served.bench.plue(&[&nowhere[..], &decode].concat());

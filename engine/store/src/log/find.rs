@@ -42,7 +42,8 @@ impl Store {
             return Ok(found);
         }
         let finder = memchr::memmem::Finder::new(needle);
-        let mut before = if from.byte == 0 { 0 } else { self.row_before(attempt, from.byte).await? };
+        let mut before =
+            if from.byte == 0 { 0 } else { self.row_before(attempt, from.byte).await? };
         let mut part: Option<Part> = None;
         loop {
             let (pieces, last) = self.page(attempt, before, PAGE).await?;

@@ -118,8 +118,7 @@ pub(super) fn line_in(bytes: &[u8], first_byte: u64, at: usize) -> Vec<u8> {
     let window = usize::try_from(WINDOW).unwrap_or(usize::MAX);
     let from = at.saturating_sub(window);
     let to = (at + window).min(bytes.len());
-    let starts =
-        (from == 0 && first_byte == 0) || at >= window || bytes[from..at].contains(&b'\n');
+    let starts = (from == 0 && first_byte == 0) || at >= window || bytes[from..at].contains(&b'\n');
     let ends = to == at + window || bytes[at..to].contains(&b'\n');
     if starts && ends { line_around(&bytes[from..to], at - from) } else { Vec::new() }
 }

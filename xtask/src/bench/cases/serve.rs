@@ -235,7 +235,13 @@ impl Drop for Serving {
 // === impl Link ===
 
 impl Link {
-    pub(super) fn send(&mut self, method: &str, path: &str, head: &str, body: &str) -> anyhow::Result<()> {
+    pub(super) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        head: &str,
+        body: &str,
+    ) -> anyhow::Result<()> {
         let length = body.len();
         let text = format!(
             "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {length}\r\n{head}\r\n{body}"

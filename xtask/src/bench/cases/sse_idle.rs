@@ -125,7 +125,12 @@ fn ask(serving: &Serving, run: &str) -> anyhow::Result<Vec<f64>> {
 fn tell(serving: &Serving, run: &str, links: &mut [Link]) -> anyhow::Result<Vec<f64>> {
     let mut link = serving.connect()?;
     let start = mark();
-    link.send("POST", &format!("/api/v1/runs/{run}/cancel"), &serving.headers(), "{\"kill\":true}")?;
+    link.send(
+        "POST",
+        &format!("/api/v1/runs/{run}/cancel"),
+        &serving.headers(),
+        "{\"kill\":true}",
+    )?;
     let (status, answer) = link.answer()?;
     ensure!(status == 200, "{status} {answer}");
     let mut samples = Vec::with_capacity(links.len());

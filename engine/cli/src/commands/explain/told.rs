@@ -22,11 +22,7 @@ pub(super) fn told(document: &ExplainRecord, app: &App) -> String {
     let took = run.duration_ms.map_or(String::new(), |ms| format!(" in {}", span(ms)));
     let style = run.status.parse::<RunStatus>().map_or(Style::Plain, words::run_style);
     text.line(0, style, &format!("run {} {}: {}{took}", run.id, run.workflow, run.status));
-    text.line(
-        1,
-        Style::Plain,
-        &format!("event {}", super::super::status::event(&document.event)),
-    );
+    text.line(1, Style::Plain, &format!("event {}", super::super::status::event(&document.event)));
     text.line(1, Style::Plain, &format!("plan {} from {}", run.plan, document.source));
     for event in &document.events {
         text.line(1, Style::Dim, &format!("{} {}", clock(&event.at), event.what));

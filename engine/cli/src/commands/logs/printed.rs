@@ -88,12 +88,7 @@ impl Hits {
     }
 
     /// Prints them as they were asked for.
-    pub(crate) fn print(
-        self,
-        args: &LogsArgs,
-        app: &App,
-        (run, text): (&str, &str),
-    ) -> Outcome {
+    pub(crate) fn print(self, args: &LogsArgs, app: &App, (run, text): (&str, &str)) -> Outcome {
         let document =
             Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines: self.lines };
         output::list(args.output, &document, &document.lines, || {
