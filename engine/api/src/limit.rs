@@ -10,8 +10,8 @@ use std::{
 };
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
-    http::{Extensions, HeaderMap, StatusCode, request::Parts},
+    extract::{DefaultBodyLimit, FromRequestParts, Request, State},
+    http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
@@ -111,6 +111,25 @@ pub fn hooks(api: Api, routes: axum::Router) -> axum::Router {
     let slow =
         TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, api.limits().hook_within);
     routes.layer(slow).layer(middleware::from_fn_with_state(api, before_hook))
+}
+
+/// Routes that take bodies of so many bytes. One that is announced longer is refused before it comes.
+pub fn bodies<S: Clone + Send + Sync + 'static>(
+    routes: axum::Router<S>,
+    most: usize,
+) -> axum::Router<S> {
+    let announced = middleware::from_fn_with_state(most, before_body);
+    routes.layer(DefaultBodyLimit::max(most)).layer(announced)
+}
+
+async fn before_body(State(most): State<usize>, request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > most as u64) {
+        let detail = format!("a body has at most {most} bytes");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
+    }
+    next.run(request).await
 }
 
 async fn before_hook(State(api): State<Api>, request: Request, next: Next) -> Response {

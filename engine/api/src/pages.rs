@@ -51,7 +51,7 @@ async fn visitor(
     let Some(secret) = session::cookie(headers) else { return Ok(Visitor::Nobody) };
     let from = limit::address(extensions, headers);
     let found = guard::of_session(api, secret.clone(), true, from).await?;
-    Ok(found.map_or(Visitor::Nobody, |(who, _)| Visitor::Known { who, secret }))
+    Ok(found.map_or(Visitor::Nobody, |(who, _, _)| Visitor::Known { who, secret }))
 }
 
 /// Whether a form was sent from one of our own pages. Browsers say so with every form that they post;

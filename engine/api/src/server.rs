@@ -7,7 +7,6 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
@@ -26,7 +25,7 @@ use crate::{
     commands::{Commands, SharedCommands},
     endpoint::{Answer, Endpoint},
     guard::guard,
-    limit::{Limiter, Rates},
+    limit::{self, Limiter, Rates},
     login::Login,
     pages,
     problem::Problem,
@@ -238,12 +237,8 @@ pub fn router(api: Api) -> Router {
             HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         ))
         .layer(CatchPanicLayer::custom(panicked));
-    router
-        .fallback(nowhere)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(api.limits().body_bytes))
-        .layer(around)
-        .with_state(api)
+    let router = router.fallback(nowhere).method_not_allowed_fallback(wrong_method);
+    limit::bodies(router, api.limits().body_bytes).layer(around).with_state(api)
 }
 
 fn guarded(api: &Api, endpoint: &Endpoint) -> axum::routing::MethodRouter<Api> {

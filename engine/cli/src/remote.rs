@@ -84,6 +84,12 @@ pub fn is_local(command: &Command) -> bool {
 pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
     let token = app.loaded.config.token.as_ref();
     let client = Client::new(server, token)?;
+    if let Command::Plan(args) = &command
+        && let Some(task) = &args.task
+    {
+        // Workflows are evaluated here, which has a runtime of its own.
+        return tell::tasks(&client, task, app);
+    }
     wiring::block_on(async {
         match command {
             Command::Run(args) => runs::submit(&client, &args, app).await,
@@ -111,8 +117,8 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Export(args) => export::run(&client, &args, app).await,
             Command::Event(EventCommand::Emit(args)) => tell::emit(&client, &args).await,
             Command::Token(command) => place::token(&client, &command, app).await,
-            Command::Plan(_) => Err(not_yet("plan list")),
-            Command::Validate(_)
+            Command::Plan(_)
+            | Command::Validate(_)
             | Command::List(_)
             | Command::Hash(_)
             | Command::Doctor(_)

@@ -6,12 +6,12 @@
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
-use plue_api::Problem;
+use plue_api::{Problem, limit};
 use plue_forge::{Headers, Provider, Refusal, limits::MAX_BODY_BYTES, verify};
 use plue_store::{DeliveryRow, DeliveryState};
 use serde_json::{Map, Value as Json, json};
@@ -23,10 +23,8 @@ const MAX_HEADER: usize = 1_024;
 
 /// The route of all webhooks: `POST /hooks/{forge}/{hook}`.
 pub fn hooks(server: Server) -> Router {
-    Router::new()
-        .route("/hooks/{forge}/{hook}", post(receive))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(server)
+    let routes = Router::new().route("/hooks/{forge}/{hook}", post(receive));
+    limit::bodies(routes, MAX_BODY_BYTES).with_state(server)
 }
 
 async fn receive(

@@ -76,10 +76,20 @@ impl TaskCommand {
 }
 
 pub(super) fn run(command: &TaskCommand, app: &App) -> Outcome {
+    let show = |run| status::run(&StatusArgs { run, output: Format::Table }, app);
+    run_with(command, app, |tasks| here(tasks, app), show)
+}
+
+/// The same wherever the runs are: `last` finds the newest of each workflow, `show` shows one.
+pub(crate) fn run_with(
+    command: &TaskCommand,
+    app: &App,
+    last: impl FnOnce(&[String]) -> Result<Vec<Option<RunRecord>>, Failure>,
+    show: impl FnOnce(String) -> Outcome,
+) -> Outcome {
     match command {
         TaskCommand::List(args) => {
-            let tasks = tasks(args.repo.as_ref(), app)?;
-            show(tasks, args.output, app)?;
+            print(tasks(args.repo.as_ref(), app, None, last)?, args.output, app)?;
             Ok(Exit::Ok)
         }
         TaskCommand::Create(args) => {
@@ -92,49 +102,57 @@ pub(super) fn run(command: &TaskCommand, app: &App) -> Outcome {
             };
             template::new(&template::NewArgs { fill, repo: args.repo.clone(), file: None }, app)
         }
-        TaskCommand::Status(args) => one(args, app),
-    }
-}
-
-fn one(args: &TaskArgs, app: &App) -> Outcome {
-    let mut found = tasks(args.repo.as_ref(), app)?;
-    found.retain(|task| task.task == args.task);
-    let Some(task) = found.first() else {
-        return Err(Failure::not_found(format!("there is no task `{}`", args.task))
-            .hint("see `plue plan list`"));
-    };
-    let run = task.run.as_ref().map(|run| run.id.clone());
-    show(found, args.output, app)?;
-    match (run, args.output) {
-        (Some(run), Format::Table) => {
-            output::text("\n")?;
-            status::run(&StatusArgs { run, output: Format::Table }, app)
+        TaskCommand::Status(args) => {
+            let found = tasks(args.repo.as_ref(), app, Some(&args.task), last)?;
+            let Some(task) = found.first() else {
+                return Err(Failure::not_found(format!("there is no task `{}`", args.task))
+                    .hint("see `plue plan list`"));
+            };
+            let run = task.run.as_ref().map(|run| run.id.clone());
+            print(found, args.output, app)?;
+            match (run, args.output) {
+                (Some(run), Format::Table) => {
+                    output::text("\n")?;
+                    show(run)
+                }
+                (None, Format::Table) | (_, Format::Json | Format::Jsonl) => Ok(Exit::Ok),
+            }
         }
-        (None, Format::Table) | (_, Format::Json | Format::Jsonl) => Ok(Exit::Ok),
     }
 }
 
-/// Every workflow that is one, with its newest run.
-fn tasks(repo: Option<&PathBuf>, app: &App) -> Result<Vec<TaskRecord>, Failure> {
-    let workflows = list::workflows(repo.map(PathBuf::as_path), app)?;
+/// Every workflow that is one, or those of a name, with its newest run.
+fn tasks(
+    repo: Option<&PathBuf>,
+    app: &App,
+    only: Option<&str>,
+    last: impl FnOnce(&[String]) -> Result<Vec<Option<RunRecord>>, Failure>,
+) -> Result<Vec<TaskRecord>, Failure> {
+    let workflows = list::workflows(repo.map(PathBuf::as_path), app)?.into_iter();
+    let named = workflows.filter_map(|workflow| Some((workflow.name?, workflow.file)));
+    let named = named.filter(|(name, _)| only.is_none_or(|only| only == name));
+    let (names, files): (Vec<String>, Vec<String>) = named.unzip();
+    let runs = last(&names)?;
+    let all = names.into_iter().zip(files).zip(runs);
+    Ok(all.map(|((task, file), run)| TaskRecord { task, file, run }).collect())
+}
+
+/// The newest runs on this machine.
+fn here(tasks: &[String], app: &App) -> Result<Vec<Option<RunRecord>>, Failure> {
     wiring::block_on(async {
         let store = match wiring::open_existing(app).await {
-            Ok(store) => Some(store),
+            Ok(store) => store,
             // Nothing has run here yet.
-            Err(failure) if failure.exit == Exit::NotFound => None,
+            Err(failure) if failure.exit == Exit::NotFound => {
+                return Ok(tasks.iter().map(|_| None).collect());
+            }
             Err(failure) => return Err(failure),
         };
-        let mut tasks = Vec::new();
-        for workflow in workflows {
-            let Some(task) = workflow.name else { continue };
-            let run = match &store {
-                Some(store) => last(store, &task).await?,
-                None => None,
-            };
-            let run = run.as_ref().map(RunRecord::of);
-            tasks.push(TaskRecord { task, file: workflow.file, run });
+        let mut runs = Vec::new();
+        for task in tasks {
+            runs.push(last(&store, task).await?.as_ref().map(RunRecord::of));
         }
-        Ok(tasks)
+        Ok(runs)
     })
 }
 
@@ -146,7 +164,7 @@ pub(super) async fn last(store: &Store, workflow: &str) -> Result<Option<RunRow>
     Ok(rows.into_iter().next())
 }
 
-fn show(tasks: Vec<TaskRecord>, format: Format, app: &App) -> Result<(), Failure> {
+fn print(tasks: Vec<TaskRecord>, format: Format, app: &App) -> Result<(), Failure> {
     let document = Tasks { schema_version: SCHEMA_VERSION, tasks };
     output::list(format, &document, &document.tasks, || {
         let cells = document.tasks.iter().map(|task| {

@@ -1,4 +1,4 @@
-//! `plue explain`, `plue resume`, `plue doc` and `plue event emit` with a server.
+//! `plue explain`, `plue resume`, `plue doc`, `plue event emit` and tasks with a server.
 
 use jiff::tz::TimeZone;
 use plue_api::{
@@ -14,11 +14,16 @@ use super::{
 };
 use crate::{
     app::App,
-    args::{ExplainArgs, ResumeArgs},
-    commands::{doc, event::emit, explain},
+    args::{ExplainArgs, Format, ResumeArgs, StatusArgs},
+    commands::{
+        doc,
+        event::emit,
+        explain,
+        task::{self, TaskCommand},
+    },
     exit::Exit,
     failure::{Failure, Outcome},
-    output,
+    output, wiring,
 };
 
 /// `plue explain`
@@ -82,4 +87,22 @@ pub(super) async fn emit(client: &Client, args: &emit::EmitArgs) -> Outcome {
     client.change(Method::POST, "/api/v1/messages", Some(&request)).await?;
     output::say(&format!("emitted on `{}`", request.topic));
     Ok(Exit::Ok)
+}
+
+/// `plue plan list` and `plue plan status`: workflows of this repository with their runs of the server.
+pub(super) fn tasks(client: &Client, command: &TaskCommand, app: &App) -> Outcome {
+    let last = |tasks: &[String]| {
+        wiring::block_on(async {
+            let mut runs = Vec::new();
+            for task in tasks {
+                runs.push(last_of(client, task).await?);
+            }
+            Ok(runs)
+        })
+    };
+    let show = |run| {
+        let args = StatusArgs { run, output: Format::Table };
+        wiring::block_on(super::runs::status(client, &args, app))
+    };
+    task::run_with(command, app, last, show)
 }

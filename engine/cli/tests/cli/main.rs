@@ -15,6 +15,8 @@ mod goal;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod kept;
