@@ -98,7 +98,7 @@ mod tests {
 
     async fn exported(write: WriteRun) -> (usize, bool) {
         let folder = tempfile::tempdir().unwrap();
-        let store = StoreOptions::sqlite(folder.path().join("plue.db"));
+        let store = StoreOptions::sqlite(&folder.path().join("plue.db"));
         let store = Store::open(store).await.unwrap();
         let (exporter, tasks) = (Exporter::new(write), Tasks::new());
         let stream = exporter.export(store, RunId::new("r"), &tasks).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn who_goes_away_ends_the_work_and_gives_his_place_back() {
         let folder = tempfile::tempdir().unwrap();
-        let store = StoreOptions::sqlite(folder.path().join("plue.db"));
+        let store = StoreOptions::sqlite(&folder.path().join("plue.db"));
         let store = Store::open(store).await.unwrap();
         let endless = |_: &Store, _: &RunId, mut pipe: PipeWriter| loop {
             pipe.write_all(&[0; 4_096]).map_err(|error| error.to_string())?;
