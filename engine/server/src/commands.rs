@@ -4,7 +4,8 @@ use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, Commands, RunRequest,
     commands::{
-        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
+        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest,
+        WebhookRequest,
     },
 };
 use plue_flow::input::Reopen;

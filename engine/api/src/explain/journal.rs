@@ -74,14 +74,8 @@ impl Journal {
             }
             Fact::RetryScheduled { step, number, at: due, .. } => {
                 let wait = words::duration(at, *due);
-                self.tell(
-                    at,
-                    step,
-                    format!(
-                        "attempt {number} was set for {} (in {wait})",
-                        words::time(*due, &self.zone)
-                    ),
-                );
+                let due = words::time(*due, &self.zone);
+                self.tell(at, step, format!("attempt {number} was set for {due} (in {wait})"));
             }
             Fact::LoopedBack { from, to, steps } => {
                 self.tell(at, from, format!("it went back to `{to}`"));

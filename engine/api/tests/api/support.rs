@@ -17,7 +17,8 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use plue_api::{
     Api, CommandError, Commands, Limits, Login, Role, RunRequest,
     commands::{
-        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest, WebhookRequest,
+        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest,
+        WebhookRequest,
     },
     router,
     scope::scope_of,
@@ -33,7 +34,9 @@ use plue_plan::{
 };
 use plue_runtime::{Clock, Ids, Shutdown, Tasks};
 use plue_store::{
-    AttemptEnd, NewAttempt, NewRun, RepoRow, RunCommit, Store, StoreOptions, probe::{Call, Probe, Verdict}, secret::Keyring,
+    AttemptEnd, NewAttempt, NewRun, RepoRow, RunCommit, Store, StoreOptions,
+    probe::{Call, Probe, Verdict},
+    secret::Keyring,
     webhook::WebhookRow,
 };
 use plue_wire::{
