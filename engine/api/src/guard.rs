@@ -23,7 +23,7 @@ use crate::{
 /// `used_at` of a token is written at most this often, in seconds.
 const USED_EVERY: i64 = 60;
 
-type Known = (Principal, Holder, Shown);
+pub(crate) type Known = (Principal, Holder, Shown);
 
 /// Lets a request through to a route, or answers it.
 pub(crate) async fn guard(
