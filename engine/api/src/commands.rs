@@ -81,6 +81,9 @@ pub struct RepoRequest {
     /// sealed and never shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The GitHub App that the forge knows this server by, in the place of a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppRequest>,
     /// Address of the forge's API, if it is not where that kind of forge has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
@@ -113,6 +116,37 @@ pub struct MadeWebhook {
     pub id: String,
     /// The secret, for whoever asked.
     pub secret: String,
+}
+
+/// A message on a topic of a repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventRequest {
+    /// The topic, as `on_event` names it.
+    pub topic: String,
+    /// What it says: the fields of an object are `event.payload`, anything else is
+    /// `event.payload.data`.
+    #[serde(default)]
+    pub payload: Json,
+}
+
+/// A message that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventReceipt {
+    /// Its id: the `Idempotency-Key`, or a fresh one.
+    pub id: String,
+    /// Whether it came for the first time.
+    pub new: bool,
+}
+
+/// A GitHub App.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppRequest {
+    /// Its id, or its client id.
+    pub id: String,
+    /// Its private key in PEM. Kept sealed and never shown.
+    pub key: String,
 }
 
 /// How a forge is told of commits.
@@ -243,6 +277,15 @@ pub trait Commands: fmt::Debug + Send + Sync {
         name: String,
         text: String,
     ) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// Takes in a message for a repository. However often it comes under one id, it is one message.
+    fn send_event(
+        &self,
+        repo: String,
+        id: Option<String>,
+        event: EventRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<EventReceipt, CommandError>>;
 
     /// Watches a repository of a forge, or changes what is known of it.
     fn add_repo(&self, request: RepoRequest, by: String)

@@ -10,6 +10,7 @@ mod archive;
 mod artifacts;
 mod audit;
 mod callbacks;
+mod events;
 mod explanation;
 mod health;
 mod journal;
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Endpoint> {
         callbacks::endpoints(),
         place::endpoints(),
         repositories::endpoints(),
+        events::endpoints(),
         secrets::endpoints(),
         session::endpoints(),
         tokens::endpoints(),

@@ -116,6 +116,7 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Artifacts(args) => runs::artifacts(&client, &args, app).await,
             Command::Export(args) => export::run(&client, &args, app).await,
             Command::Event(EventCommand::Emit(args)) => tell::emit(&client, &args).await,
+            Command::Event(command) => place::event(&client, &command, app).await,
             Command::Token(command) => place::token(&client, &command, app).await,
             Command::Plan(_)
             | Command::Validate(_)

@@ -5,6 +5,7 @@
 //! `external_id`, a comment by the marker in its first line. So an outbox that delivers at least once
 //! shows each thing once. Must not decide what is told.
 
+mod app;
 mod check;
 mod client;
 mod comment;
@@ -14,6 +15,7 @@ mod markdown;
 mod report;
 mod status;
 
+pub use app::{AppKey, AppKeyError, Grant, Rights};
 pub use check::{Annotation, Check, CheckId, Level};
 pub use client::{Client, ClientOptions};
 pub use comment::CommentId;

@@ -28,5 +28,5 @@ pub use crate::{
     provider::Provider,
     reading::{Kind, Reading},
     refusal::Refusal,
-    verify::{Secret, verify},
+    verify::{Secret, verify, verify_call},
 };

@@ -157,11 +157,21 @@ pub struct ScheduleTick {
 
 impl Event {
     /// Whether its commit comes from somebody without write access to the repository: a pull request
-    /// from a fork, or one whose origin is not known.
+    /// from a fork, or one whose origin is not known; or the end of a run that such a pull request
+    /// began.
     #[must_use]
     pub fn is_strangers(&self) -> bool {
-        self.kind == EventType::PullRequest
-            && self.pull_request.as_ref().is_none_or(|pull| pull.fork)
+        match self.kind {
+            EventType::PullRequest => self.pull_request.as_ref().is_none_or(|pull| pull.fork),
+            EventType::Workflow => self.pull_request.as_ref().is_some_and(|pull| pull.fork),
+            EventType::Push
+            | EventType::Issue
+            | EventType::IssueComment
+            | EventType::Schedule
+            | EventType::Manual
+            | EventType::Webhook
+            | EventType::Event => false,
+        }
     }
 
     /// An event of this kind with every other field absent.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod conclusion;
+mod condition;
 pub mod glob;
 pub mod happening;
 pub mod matching;

@@ -4,6 +4,7 @@ use plue_plan::{Trigger, event::EventType};
 use serde::Serialize;
 
 use crate::{
+    condition,
     glob::Patterns,
     happening::{Changed, Happening},
     skip, synonym,
@@ -19,7 +20,7 @@ pub const DEFAULT_ISSUE: [&str; 1] = ["opened"];
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It fires. The `when` of an `on_event` is the caller's to evaluate.
+    /// It fires.
     Fires,
     /// It does not.
     Not(WhyNot),
@@ -102,8 +103,12 @@ fn check(trigger: &Trigger, at: &Happening<'_>) -> Result<(), WhyNot> {
             same(event.schedule.as_ref().map(|tick| tick.cron.as_str()), cron)
         }
         Trigger::Manual { .. } => Ok(()),
-        Trigger::Webhook { name } => same(text_of(at, "name"), name),
-        Trigger::Event { topic, .. } => same(text_of(at, "topic"), topic),
+        // Not of the payload, whose fields are the sender's.
+        Trigger::Webhook { name } => same(event.action.as_deref(), name),
+        Trigger::Event { topic, when } => {
+            same(text_of(at, "topic"), topic)?;
+            when.as_ref().map_or(Ok(()), |when| condition::holds(when, event))
+        }
         Trigger::Workflow { name, outcome } => {
             same(text_of(at, "workflow"), name)?;
             outcome.as_ref().map_or(Ok(()), |outcome| same(event.action.as_deref(), outcome))

@@ -91,6 +91,20 @@ pub enum WhyNot {
         /// What is asked for.
         wanted: String,
     },
+    /// The `when` of the trigger is false.
+    #[error("its condition is false: {when}")]
+    Condition {
+        /// The expression.
+        when: String,
+    },
+    /// The `when` of the trigger cannot be evaluated for this event.
+    #[error("its condition cannot be evaluated: {when}: {problem}")]
+    ConditionFailed {
+        /// The expression.
+        when: String,
+        /// Why not.
+        problem: String,
+    },
     /// A pattern cannot be read, so that nothing can be said to fit it.
     #[error("the pattern `{pattern}` cannot be read")]
     BadPattern {

@@ -4,8 +4,8 @@ use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, Commands, RunRequest,
     commands::{
-        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest,
-        WebhookRequest,
+        CallbackOutcome, DecisionRequest, EventReceipt, EventRequest, FileStream, MadeWebhook,
+        RepoRequest, RetryRequest, WebhookRequest,
     },
 };
 use plue_flow::input::Reopen;
@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 
 use crate::{
     error::Error,
+    messages::{self, Message},
     plans::For,
     server::Server,
     submit::Wanted,
@@ -69,6 +70,16 @@ impl Commands for Server {
         text: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move { self.seal(repo.as_deref(), &name, &text).await }.boxed()
+    }
+
+    fn send_event(
+        &self,
+        repo: String,
+        id: Option<String>,
+        event: EventRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<EventReceipt, CommandError>> {
+        async move { self.take_event(&repo, id, event, by).await.map_err(command_error) }.boxed()
     }
 
     fn add_repo(
@@ -173,6 +184,22 @@ impl Server {
         Err(Error::NotFound(format!("{} has no workflow `{}`", repo.name, request.workflow)))
     }
 
+    async fn take_event(
+        &self,
+        repo: &str,
+        id: Option<String>,
+        event: EventRequest,
+        by: String,
+    ) -> Result<EventReceipt, Error> {
+        let row = self.store().repo(repo).await?;
+        let row = row.ok_or_else(|| Error::NotFound(format!("there is no repository `{repo}`")))?;
+        let id = id.unwrap_or_else(|| self.parts().ids.text());
+        let message = Message { topic: event.topic, data: event.payload, by };
+        let now = self.parts().clock.now();
+        let new = messages::publish(self.store(), &row, message, &id, now).await?;
+        Ok(EventReceipt { id, new })
+    }
+
     async fn go_on(&self, run: RunId, request: RetryRequest, by: &str) -> Result<(), CommandError> {
         let parts = self.parts();
         let row = self.store().run(&run).await.map_err(|error| command_error(error.into()))?;
@@ -224,12 +251,14 @@ pub(crate) fn command_error(error: Error) -> CommandError {
     match error {
         Error::Invalid(problems) => CommandError::Invalid(problems),
         Error::NotFound(what) => CommandError::NotFound(what),
+        Error::Unfit(why) => CommandError::Unfit(why),
         Error::Store(_)
         | Error::Git(_)
         | Error::Planner(_)
         | Error::Executor(_)
         | Error::Folder { .. }
         | Error::Secret(_)
+        | Error::App(_)
         | Error::Stopped => CommandError::Unavailable(error.to_string()),
     }
 }

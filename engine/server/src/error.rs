@@ -24,6 +24,9 @@ pub enum Error {
     /// There is no such repository, commit or workflow.
     #[error("{0}")]
     NotFound(String),
+    /// What was sent cannot be taken; why.
+    #[error("{0}")]
+    Unfit(String),
     /// A folder of the server cannot be used.
     #[error("{path}: {source}")]
     Folder {
@@ -35,6 +38,9 @@ pub enum Error {
     /// A secret cannot be opened.
     #[error(transparent)]
     Secret(#[from] plue_store::secret::SecretError),
+    /// The GitHub App that a repository is known by gets no token; why.
+    #[error("{0}")]
+    App(String),
     /// A task was ended before its answer.
     #[error("stopped")]
     Stopped,
@@ -46,8 +52,8 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Store(_) | Self::Planner(_) | Self::Executor(_) | Self::Stopped => true,
-            Self::Git(_) | Self::Folder { .. } | Self::Secret(_) => true,
-            Self::Invalid(_) | Self::NotFound(_) => false,
+            Self::Git(_) | Self::Folder { .. } | Self::Secret(_) | Self::App(_) => true,
+            Self::Invalid(_) | Self::NotFound(_) | Self::Unfit(_) => false,
         }
     }
 }

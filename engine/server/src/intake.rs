@@ -6,6 +6,7 @@ use plue_store::{DeliveryRow, DeliveryState, RepoRow};
 
 use crate::{
     error::Error,
+    follow::is_heard,
     occasion::{self, Occasion},
     server::Server,
 };
@@ -117,6 +118,10 @@ impl Server {
         let Some(repo) = self.store().repo_by_hook(&delivery.hook).await? else {
             return ignored("the repository is no longer watched".to_owned());
         };
+        if is_heard(&delivery.forge) {
+            let (state, note) = Box::pin(self.follow(delivery, &repo)).await?;
+            return Ok(Worked::new(state, note));
+        }
         let occasion = match occasion::read(delivery, &repo) {
             Ok(occasion) => occasion,
             Err(why) => return ignored(why),

@@ -6,6 +6,7 @@
 //! here can be begun again after a crash and makes nothing twice.
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod commands;
 pub mod descriptors;
 pub mod drive;
@@ -14,9 +15,12 @@ pub mod export;
 mod feedback;
 mod files;
 mod gate;
+mod follow;
+pub mod incoming;
 pub mod intake;
 mod known;
 pub mod listen;
+pub mod messages;
 pub mod mirrors;
 pub mod occasion;
 pub mod outlet;

@@ -30,7 +30,13 @@ impl Server {
             without_blobs: !remote.is_local(),
             ..Want::default()
         };
-        mirror.fetch(&remote, &want).await?;
+        let fetched = mirror.fetch(&remote, &want).await;
+        // The token of an App may have been taken back before its time.
+        if fetched.is_err() && self.forget_app_token(&repo.name) {
+            mirror.fetch(&self.remote(repo).await?, &want).await?;
+            return Ok(mirror);
+        }
+        fetched?;
         Ok(mirror)
     }
 

@@ -3,6 +3,8 @@
 use plue_api::commands::ReportForm;
 use plue_store::OutletRow;
 
+use crate::app::App;
+
 /// What somebody wants of an outlet.
 #[derive(Debug, Clone, Copy)]
 pub struct WantedOutlet<'a> {
@@ -43,6 +45,27 @@ impl WantedOutlet<'_> {
         }
         let (repo, allow_http) = (self.repo.to_owned(), self.allow_http);
         Ok(Some(OutletRow { repo, api, allow_http, form: form.to_owned() }))
+    }
+
+    /// The address of the forge's API, also if it is told nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn address(&self) -> Result<Option<String>, String> {
+        let told = Self { form: ReportForm::Status, ..*self };
+        Ok(told.row()?.map(|row| row.api))
+    }
+
+    /// The GitHub App that the forge is to know this server by.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn app(&self, id: &str, key: &str) -> Result<App, String> {
+        if self.forge != "github" {
+            return Err("only GitHub has Apps; use a token".to_owned());
+        }
+        let api = self.address()?.ok_or("say where the API is")?;
+        App::new(id, key, &api, self.allow_http)
     }
 
     /// Where this kind of forge has its API.

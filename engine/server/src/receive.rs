@@ -16,15 +16,15 @@ use plue_forge::{Headers, Provider, Refusal, limits::MAX_BODY_BYTES, verify};
 use plue_store::{DeliveryRow, DeliveryState};
 use serde_json::{Map, Value as Json, json};
 
-use crate::server::Server;
+use crate::{incoming, server::Server};
 
 /// Characters of a header that is kept.
 const MAX_HEADER: usize = 1_024;
 
-/// The route of all webhooks: `POST /hooks/{forge}/{hook}`.
+/// The routes of all webhooks: `POST /hooks/{forge}/{hook}` of forges, and those with names.
 pub fn hooks(server: Server) -> Router {
     let routes = Router::new().route("/hooks/{forge}/{hook}", post(receive));
-    limit::bodies(routes, MAX_BODY_BYTES).with_state(server)
+    limit::bodies(routes, MAX_BODY_BYTES).merge(incoming::calls()).with_state(server)
 }
 
 async fn receive(
@@ -60,7 +60,7 @@ async fn receive(
 
 /// The headers that say something about the delivery; and what of them is stored, which is everything
 /// but the credential that GitLab sends in a header.
-fn kept(headers: &HeaderMap) -> (Headers, Json) {
+pub(crate) fn kept(headers: &HeaderMap) -> (Headers, Json) {
     let (mut kept, mut stored) = (Headers::default(), Map::new());
     for (name, value) in headers {
         let name = name.as_str();
@@ -77,12 +77,12 @@ fn kept(headers: &HeaderMap) -> (Headers, Json) {
     (kept, Json::Object(stored))
 }
 
-fn unavailable(error: crate::Error) -> Problem {
+pub(crate) fn unavailable(error: crate::Error) -> Problem {
     tracing::error!(%error, "a delivery could not be verified");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this cannot be done now; try again")
 }
 
-fn refused(refusal: Refusal) -> Problem {
+pub(crate) fn refused(refusal: Refusal) -> Problem {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
     Problem::new(status, refusal.to_string())
 }

@@ -4,7 +4,7 @@
 
 use plue_api::{
     CommandError,
-    commands::{CallbackOutcome, DecisionRequest, RepoRequest},
+    commands::{AppRequest, CallbackOutcome, DecisionRequest, RepoRequest},
 };
 use plue_executor::{
     Loaded, Origin, Submission,
@@ -20,6 +20,7 @@ use plue_store::{
 use serde_json::{Map, Value as Json};
 
 use crate::{
+    app::APP_SECRET,
     commands::command_error,
     error::Error,
     outlet::WantedOutlet,
@@ -156,6 +157,7 @@ impl Server {
             form: asked.report,
             allow_http: false,
         };
+        let app = app_of(&outlet, asked.app.as_ref())?;
         let outlet = outlet.row().map_err(CommandError::Unfit)?;
         let store = self.store();
         let failed = |error: plue_store::Error| command_error(error.into());
@@ -165,10 +167,16 @@ impl Server {
             return Err(CommandError::Conflict(why));
         }
         // Before the row: a repository whose deliveries cannot be verified yet is believed nothing.
-        for (name, secret) in [(HOOK_SECRET, &asked.webhook_secret), (FORGE_TOKEN, &asked.token)] {
+        let (hook, token) = (&asked.webhook_secret, &asked.token);
+        for (name, secret) in [(HOOK_SECRET, hook), (FORGE_TOKEN, token), (APP_SECRET, &app)] {
             if let Some(secret) = secret {
                 self.seal_in(&hook_scope_of(&asked.name), name, secret.trim()).await?;
             }
+        }
+        if asked.token.is_some() && app.is_none() {
+            // The one that was given last counts.
+            let scope = hook_scope_of(&asked.name);
+            store.forget_secret(&scope, APP_SECRET).await.map_err(failed)?;
         }
         let parts = self.parts();
         let row = RepoRow {
@@ -183,6 +191,16 @@ impl Server {
         store.repo_add(&row).await.map_err(failed)?;
         store.set_outlet(&row.name, outlet.as_ref()).await.map_err(failed)
     }
+}
+
+/// The text that an App is sealed as.
+fn app_of(
+    outlet: &WantedOutlet<'_>,
+    asked: Option<&AppRequest>,
+) -> Result<Option<String>, CommandError> {
+    let Some(asked) = asked else { return Ok(None) };
+    let app = outlet.app(&asked.id, &asked.key).map_err(CommandError::Unfit)?;
+    Ok(Some(app.text()))
 }
 
 /// Values as they came, except that a text is read as a person's word for what the schema asks for.

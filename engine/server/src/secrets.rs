@@ -21,6 +21,9 @@ pub const HOOK_SECRET: &str = "WEBHOOK";
 /// The name of the token that the forge knows this server by.
 pub const FORGE_TOKEN: &str = "TOKEN";
 
+/// The name of the secrets that calls of named webhooks are verified with, one a line.
+pub const CALL_SECRET: &str = "INCOMING";
+
 impl Server {
     /// The secrets that the plan of a run names: the repository's, else those of all.
     pub(crate) async fn secrets_of(&self, run: &RunRow) -> Result<Arc<dyn SecretSource>, Error> {
@@ -41,11 +44,24 @@ impl Server {
         Ok(Arc::new(GivenSecrets(found)))
     }
 
-    /// The token that the forge of a repository knows this server by, if there is one.
+    /// The token that the forge of a repository knows this server by, if there is one: that of a GitHub
+    /// App, else the one that was given.
     pub(crate) async fn forge_token(&self, repo: &str) -> Result<Option<String>, Error> {
+        if let Some(token) = self.app_token(repo).await? {
+            return Ok(Some(token));
+        }
         let Some(keys) = &self.parts().keys else { return Ok(None) };
         let text = self.store().secret(keys, &hook_scope_of(repo), FORGE_TOKEN).await?;
         Ok(text.and_then(|text| String::from_utf8(text.to_vec()).ok()))
+    }
+
+    /// The secrets that calls of a repository's named webhooks are verified with; several let one be
+    /// changed without a gap.
+    pub(crate) async fn call_secrets(&self, repo: &str) -> Result<Vec<plue_forge::Secret>, Error> {
+        let Some(keys) = &self.parts().keys else { return Ok(Vec::new()) };
+        let text = self.store().secret(keys, &hook_scope_of(repo), CALL_SECRET).await?;
+        let text = text.and_then(|text| String::from_utf8(text.to_vec()).ok()).unwrap_or_default();
+        Ok(text.split_whitespace().map(plue_forge::Secret::new).collect())
     }
 
     /// The secret that deliveries of a repository are signed with; none: nothing is believed.

@@ -11,7 +11,7 @@ use plue_planner::Planner;
 use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, clock::Mark};
 use plue_store::{Store, secret::Keyring};
 
-use crate::{export::Exporter, known::Known, webhooks::Sender};
+use crate::{app::AppTokens, export::Exporter, known::Known, webhooks::Sender};
 
 /// Between two looks for what dead engines left behind.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ pub struct Parts {
     pub keys: Option<Keyring>,
     /// Writes runs into files.
     pub exporter: Exporter,
+    /// What GitHub has given for Apps.
+    pub apps: AppTokens,
     /// Time.
     pub clock: Clock,
     /// Fresh ids.

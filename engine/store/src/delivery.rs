@@ -4,6 +4,8 @@
 //! Must not read a body.
 
 mod fork;
+mod inbox;
+mod message;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -18,10 +20,14 @@ use crate::{
     store::Store,
 };
 
+pub use inbox::DeliverySummary;
+pub use message::WEBHOOK_TOPIC;
+
 /// A row of `delivery`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {
-    /// `github`, `gitlab`, `gitea` or `forgejo`: the route it came by.
+    /// `github`, `gitlab`, `gitea` or `forgejo`: the route it came by; `local`: a push on this machine;
+    /// `webhook`, `event`: a message; `workflow`: the end of a run.
     pub forge: String,
     /// The hook it came by.
     pub hook: String,
@@ -175,37 +181,41 @@ impl Op for Receive {
     type Out = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
-        let row = &self.0;
-        let key = || -> Vec<Arg> {
-            vec![row.forge.as_str().into(), row.hook.as_str().into(), row.id.as_str().into()]
-        };
-        let text = "SELECT state FROM delivery WHERE forge = $1 AND hook = $2 AND id = $3";
-        if tx.fetch_optional(Statement::new(text, key())).await?.is_some() {
-            return Ok(false);
-        }
-        let mut args = key();
-        args.extend([
-            Arg::json(&row.headers)?,
-            Arg::Bytes(row.body.clone()),
-            row.received_at.into(),
-            row.state.as_str().into(),
-            row.note.clone().into(),
-        ]);
-        // Two engines that get the same delivery at once: the second inserts nothing, and reads again.
-        tx.write(
-            Statement::new(
-                "INSERT INTO delivery (forge, hook, id, headers, body, received_at, state, note) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-                args,
-            )
-            .expect(1),
-        );
-        Ok(true)
+        insert(tx, &self.0).await
     }
 
     fn touched(&self, _: &bool) -> Shards {
         Shards::ALL
     }
+}
+
+/// Keeps a delivery; `false` if it was here before.
+async fn insert(tx: &mut Tx<'_>, row: &DeliveryRow) -> Result<bool, Error> {
+    let key = || -> Vec<Arg> {
+        vec![row.forge.as_str().into(), row.hook.as_str().into(), row.id.as_str().into()]
+    };
+    let text = "SELECT state FROM delivery WHERE forge = $1 AND hook = $2 AND id = $3";
+    if tx.fetch_optional(Statement::new(text, key())).await?.is_some() {
+        return Ok(false);
+    }
+    let mut args = key();
+    args.extend([
+        Arg::json(&row.headers)?,
+        Arg::Bytes(row.body.clone()),
+        row.received_at.into(),
+        row.state.as_str().into(),
+        row.note.clone().into(),
+    ]);
+    // Two engines that get the same delivery at once: the second inserts nothing, and reads again.
+    tx.write(
+        Statement::new(
+            "INSERT INTO delivery (forge, hook, id, headers, body, received_at, state, note) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            args,
+        )
+        .expect(1),
+    );
+    Ok(true)
 }
 
 impl Op for Take {

@@ -51,7 +51,7 @@ pub use crate::{
     blob::{BlobWriter, Collected},
     callback::CallbackAnswered,
     commit::{Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit},
-    delivery::{DeliveryRow, DeliveryState},
+    delivery::{DeliveryRow, DeliveryState, DeliverySummary, WEBHOOK_TOPIC},
     drive::{Drive, DriveRequest},
     engine::{EngineRow, NewEngine},
     error::Error,

@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = migrations![
     11 "0011_login",
     12 "0012_webhooks",
     13 "0013_shelf",
+    15 "0015_topics",
 ];
 
 /// The schema version that this program makes and knows.

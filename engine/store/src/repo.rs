@@ -218,6 +218,11 @@ impl Store {
     }
 }
 
+/// Whether the trigger is for the ends of runs: only then are they put into the inbox.
+const fn follows(trigger: &Trigger) -> bool {
+    matches!(trigger, Trigger::Workflow { .. })
+}
+
 fn schedule_key(tick: &Tick) -> Vec<Arg> {
     vec![
         tick.repo.as_str().into(),
@@ -237,8 +242,8 @@ impl Op for Register {
         for row in &self.rows {
             tx.write(Statement::new(
                 "INSERT INTO registered \
-                 (repo, file, workflow, sha, plan_hash, triggers, registered_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                 (repo, file, workflow, sha, plan_hash, triggers, registered_at, follows) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 vec![
                     self.repo.as_str().into(),
                     row.file.as_str().into(),
@@ -247,6 +252,7 @@ impl Op for Register {
                     row.plan.to_string().into(),
                     Arg::json(&row.triggers)?,
                     self.at.into(),
+                    i64::from(row.triggers.iter().any(follows)).into(),
                 ],
             ));
         }

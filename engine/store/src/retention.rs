@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// Deletes all runs that ended before a time, or came from a file before it, and what else is older and of no more use: runners
-    /// that are gone, cached evaluations, deliveries, reports, keys of requests, ticks. Tells how many runs.
+    /// that are gone, cached evaluations, deliveries, messages, reports, keys of requests, ticks. Tells how many runs.
     ///
     /// # Errors
     /// [`Error`] of the database; what was deleted until then stays so.
@@ -142,6 +142,9 @@ impl Op for Sweep {
              SELECT 1 FROM held h WHERE h.forge = delivery.forge AND h.hook = delivery.hook \
              AND h.delivery = delivery.id AND h.held_at >= $1)",
             "DELETE FROM held WHERE held_at < $1",
+            // A step that is not ready yet may want one that came since its run was made.
+            "DELETE FROM topic_event WHERE emitted_at < $1 AND NOT EXISTS (SELECT 1 FROM run \
+             WHERE run.ended_at IS NULL AND run.created_at <= topic_event.emitted_at)",
             "DELETE FROM allowed WHERE allowed_at < $1",
             "DELETE FROM report WHERE created_at < $1 AND done = 1",
             "DELETE FROM idempotency WHERE created_at < $1",

@@ -26,15 +26,20 @@ pub struct TopicEvent {
     pub at: Timestamp,
 }
 
-struct Emit {
-    topic: String,
-    data: Json,
-    by: String,
-    at: Timestamp,
+/// A message to put on a topic.
+pub(crate) struct NewMessage {
+    pub(crate) topic: String,
+    pub(crate) data: Json,
+    pub(crate) by: String,
+    pub(crate) at: Timestamp,
+    /// Whose runs it is for; none: those of all.
+    pub(crate) repo: Option<String>,
 }
 
+struct Emit(NewMessage);
+
 impl Store {
-    /// Puts a message on a topic.
+    /// Puts a message on a topic, for the runs of all repositories.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -45,11 +50,12 @@ impl Store {
         by: &str,
         at: Timestamp,
     ) -> Result<(), Error> {
-        self.write(Emit { topic: topic.to_owned(), data, by: by.to_owned(), at }).await
+        let (topic, by) = (topic.to_owned(), by.to_owned());
+        self.write(Emit(NewMessage { topic, data, by, at, repo: None })).await
     }
 
-    /// The messages on a topic after the one with this number and not before a time, oldest first,
-    /// at most so many.
+    /// The messages for all repositories on a topic after the one with this number and not before a
+    /// time, oldest first, at most so many.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -60,9 +66,25 @@ impl Store {
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<TopicEvent>, Error> {
+        self.messages_for(None, topic, (after, since), limit).await
+    }
+
+    /// As [`Store::messages`], with those for one repository.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn messages_for(
+        &self,
+        repo: Option<&str>,
+        topic: &str,
+        (after, since): (u64, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<TopicEvent>, Error> {
         let text = "SELECT id, topic, data, emitted_by, emitted_at FROM topic_event \
-                    WHERE topic = $1 AND id > $2 AND emitted_at >= $3 ORDER BY id LIMIT $4";
-        let args = vec![topic.into(), Arg::count(after), since.into(), limit.into()];
+                    WHERE topic = $1 AND id > $2 AND emitted_at >= $3 \
+                    AND (repo IS NULL OR repo = $5) ORDER BY id LIMIT $4";
+        let repo = repo.map(str::to_owned).into();
+        let args = vec![topic.into(), Arg::count(after), since.into(), limit.into(), repo];
         self.read(Statement::new(text, args)).await?.iter().map(message).collect()
     }
 }
@@ -77,27 +99,33 @@ fn message(row: &Row) -> Result<TopicEvent, Error> {
     })
 }
 
+/// Puts a message on its topic.
+pub(crate) async fn insert(tx: &mut Tx<'_>, message: &NewMessage) -> Result<(), Error> {
+    if tx.dialect() == Dialect::Postgres {
+        // One writer at a time, from its number to its commit: who has taken a message must not
+        // miss one with a lower number. Readers do not wait.
+        let lock = "LOCK TABLE topic_event IN SHARE ROW EXCLUSIVE MODE";
+        tx.fetch(Statement::new(lock, Vec::new())).await?;
+    }
+    tx.write(Statement::new(
+        "INSERT INTO topic_event (topic, data, emitted_by, emitted_at, repo) \
+         VALUES ($1, $2, $3, $4, $5)",
+        vec![
+            message.topic.as_str().into(),
+            Arg::json(&message.data)?,
+            message.by.as_str().into(),
+            message.at.into(),
+            message.repo.clone().into(),
+        ],
+    ));
+    Ok(())
+}
+
 impl Op for Emit {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        if tx.dialect() == Dialect::Postgres {
-            // One writer at a time, from its number to its commit: who has taken a message must not
-            // miss one with a lower number. Readers do not wait.
-            let lock = "LOCK TABLE topic_event IN SHARE ROW EXCLUSIVE MODE";
-            tx.fetch(Statement::new(lock, Vec::new())).await?;
-        }
-        tx.write(Statement::new(
-            "INSERT INTO topic_event (topic, data, emitted_by, emitted_at) \
-             VALUES ($1, $2, $3, $4)",
-            vec![
-                self.topic.as_str().into(),
-                Arg::json(&self.data)?,
-                self.by.as_str().into(),
-                self.at.into(),
-            ],
-        ));
-        Ok(())
+        insert(tx, &self.0).await
     }
 
     fn touched(&self, (): &()) -> Shards {

@@ -3,7 +3,7 @@
 //! Must not hold a secret.
 
 use jiff::Timestamp;
-use plue_store::{QueueRow, RepoRow, RunnerRow, UsageRow, secret::SecretRow};
+use plue_store::{DeliverySummary, QueueRow, RepoRow, RunnerRow, UsageRow, secret::SecretRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,22 @@ pub struct RepoRecord {
     pub webhook: Option<String>,
     /// RFC 3339.
     pub added_at: Timestamp,
+}
+
+/// Something that came for a repository.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryRecord {
+    /// What it came by: `github`, `gitlab`, `gitea`, `forgejo`; `local`, a push on the server's machine;
+    /// `webhook`, `event`; `workflow`, the end of a run.
+    pub source: String,
+    /// The sender's id of it.
+    pub id: String,
+    /// RFC 3339.
+    pub received_at: Timestamp,
+    /// `new`, `done`, `ignored` or `failed`.
+    pub state: String,
+    /// Why, or a line for each plan: the run it made, or why it made none.
+    pub note: Option<String>,
 }
 
 /// A secret, without its text.
@@ -106,6 +122,17 @@ pub struct UsageRecord {
     /// Time of these attempts, in minutes.
     pub minutes: f64,
 }
+
+impl DeliveryRecord {
+    /// The record of a row.
+    #[must_use]
+    pub fn of(row: DeliverySummary) -> Self {
+        let DeliverySummary { forge, id, received_at, state, note } = row;
+        Self { source: forge, id, received_at, state: state.as_str().to_owned(), note }
+    }
+}
+
+// === impl RepoRecord ===
 
 impl RepoRecord {
     /// The record of a row.

@@ -96,6 +96,7 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
             Some("{secret}") => json!({"text": "x"}),
             Some("decision") => json!({"approve": true}),
             Some("allowed") => json!({"commit": "x"}),
+            Some("events") => json!({"topic": "t"}),
             _ => json!({}),
         });
         let send = |path: &str| {

@@ -17,8 +17,8 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use plue_api::{
     Api, CommandError, Commands, Limits, Login, Role, RunRequest,
     commands::{
-        CallbackOutcome, DecisionRequest, FileStream, MadeWebhook, RepoRequest, RetryRequest,
-        WebhookRequest,
+        CallbackOutcome, DecisionRequest, EventReceipt, EventRequest, FileStream, MadeWebhook,
+        RepoRequest, RetryRequest, WebhookRequest,
     },
     router,
     scope::scope_of,
@@ -99,6 +99,7 @@ pub(crate) struct Recorder {
     pub(crate) retries: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) decisions: Mutex<Vec<(String, DecisionRequest, String)>>,
     pub(crate) callbacks: Mutex<Vec<Json>>,
+    pub(crate) events: Mutex<Vec<String>>,
     keys: Keyring,
 }
 
@@ -186,6 +187,21 @@ impl Commands for Recorder {
             Ok(())
         }
         .boxed()
+    }
+
+    fn send_event(
+        &self,
+        repo: String,
+        id: Option<String>,
+        event: EventRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<EventReceipt, CommandError>> {
+        let id = id.unwrap_or_else(|| "fresh".to_owned());
+        let said = format!("{repo} {id} {} {} {by}", event.topic, event.payload);
+        let mut sent = self.events.lock().unwrap();
+        let new = !sent.iter().any(|one| one.contains(&id));
+        sent.push(said);
+        async move { Ok(EventReceipt { id, new }) }.boxed()
     }
 
     fn add_repo(&self, asked: RepoRequest, by: String) -> BoxFuture<'_, Result<(), CommandError>> {
@@ -349,6 +365,7 @@ impl Server {
             retries: Mutex::default(),
             decisions: Mutex::default(),
             callbacks: Mutex::default(),
+            events: Mutex::default(),
             keys: Keyring::generate().unwrap(),
         });
         let (shutdown, stop) = Shutdown::new();

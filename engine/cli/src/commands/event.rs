@@ -1,4 +1,5 @@
-//! `plue event decode`: how a delivery is read, and which triggers fire for it.
+//! `plue event`: messages sent and listed; and `plue event decode`: how a delivery is read, and which
+//! triggers fire for it.
 //!
 //! For the person whose hook does not do what they thought. Must not run, store or send anything.
 
@@ -20,6 +21,8 @@ use crate::{
 
 pub mod emit;
 mod headers;
+pub mod list;
+pub mod send;
 mod shown;
 mod triggers;
 
@@ -30,6 +33,10 @@ pub enum EventCommand {
     Decode(DecodeArgs),
     /// Send a message to the steps that wait for one on a topic
     Emit(emit::EmitArgs),
+    /// Send a message to a repository that a server watches: it starts runs (`on_event`)
+    Send(send::SendArgs),
+    /// List what came for a repository, and why which plan ran or did not
+    List(list::ListArgs),
 }
 
 /// `plue event decode`
@@ -62,6 +69,8 @@ pub(super) fn run(command: &EventCommand, app: &App) -> Outcome {
     match command {
         EventCommand::Decode(args) => run_decode(args, app),
         EventCommand::Emit(args) => emit::run(args, app),
+        EventCommand::Send(args) => send::run(args, app),
+        EventCommand::List(args) => list::run(args, app),
     }
 }
 

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use plue_api::scope::is_repo_name;
 use plue_runtime::{Clock, Ids};
 use plue_server::{
+    app::APP_SECRET,
     outlet::WantedOutlet,
     secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of},
 };
@@ -32,6 +33,8 @@ use crate::{
     vault, wiring,
 };
 
+pub mod webhook;
+
 /// By this line a hook is known to be ours.
 const MARK: &str = "# written by `plue repo add`";
 /// Refs of one push.
@@ -48,6 +51,8 @@ pub enum RepoCommand {
     Rm(RemoveRepoArgs),
     /// Let a commit of a fork run, without secrets, after you have read it
     Allow(AllowArgs),
+    /// Make the secret that calls of a repository's named webhooks (`on_webhook`) are signed with
+    Webhook(webhook::WebhookArgs),
     /// Take in a push; called by the hook of a local repository
     #[command(hide = true)]
     Received(ReceivedArgs),
@@ -90,6 +95,12 @@ pub struct AddRepoArgs {
     /// fare
     #[arg(long, value_name = "PATH")]
     pub token: Option<PathBuf>,
+    /// Be known to GitHub as this App, by its id or client id, in the place of a token
+    #[arg(long, value_name = "ID", requires = "app_key", conflicts_with = "token")]
+    pub app_id: Option<String>,
+    /// Read the private key of the App (PEM) from this file
+    #[arg(long, value_name = "PATH", requires = "app_id")]
+    pub app_key: Option<PathBuf>,
     /// Address of the forge's API, if it is not where that kind of forge has it
     #[arg(long, value_name = "URL")]
     pub api: Option<String>,
@@ -153,6 +164,7 @@ pub(super) fn run(command: &RepoCommand, app: &App) -> Outcome {
         RepoCommand::List(args) => list(args, app),
         RepoCommand::Rm(args) => remove(args, app),
         RepoCommand::Allow(args) => allow(args, app),
+        RepoCommand::Webhook(args) => webhook::run(args, app),
         RepoCommand::Received(args) => received(args, app),
     }
 }
@@ -164,6 +176,16 @@ impl From<ReportForm> for plue_api::commands::ReportForm {
             ReportForm::Check => Self::Check,
             ReportForm::None => Self::None,
         }
+    }
+}
+
+// === impl AddRepoArgs ===
+
+impl AddRepoArgs {
+    /// The App's id and its key.
+    pub(crate) fn app(&self) -> Result<Option<(String, String)>, Failure> {
+        let (Some(id), Some(key)) = (&self.app_id, &self.app_key) else { return Ok(None) };
+        Ok(Some((id.clone(), read_secret(key)?)))
     }
 }
 
@@ -208,9 +230,12 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
         form: args.report.into(),
         allow_http: args.allow_http,
     };
-    let outlet = wanted.row().map_err(|why| {
-        Failure::usage(why).hint("a forge inside a network that you trust: --allow-http")
-    })?;
+    let wrong =
+        |why| Failure::usage(why).hint("a forge inside a network that you trust: --allow-http");
+    let outlet = wanted.row().map_err(wrong)?;
+    let app_given = args.app()?;
+    let app_given = app_given.map(|(id, key)| wanted.app(&id, &key));
+    let app_text = app_given.transpose().map_err(Failure::usage)?.map(|app| app.text());
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let row = RepoRow {
@@ -224,12 +249,19 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
         };
         store.repo_add(&row).await.map_err(|error| from_store(&error))?;
         store.set_outlet(&row.name, outlet.as_ref()).await.map_err(|error| from_store(&error))?;
-        for (name, secret) in [(HOOK_SECRET, secret), (FORGE_TOKEN, token)] {
+        for (name, secret) in [(HOOK_SECRET, secret), (FORGE_TOKEN, token), (APP_SECRET, app_text)]
+        {
             let Some(secret) = secret else { continue };
             let keys = vault::make_keys(app)?;
             let scope = hook_scope_of(&row.name);
             let put = store.put_secret(&keys, &scope, name, secret.trim().as_bytes()).await;
             put.map_err(|error| vault::from_secret(&error, app))?;
+        }
+        if args.token.is_some() {
+            // The one that was given last counts.
+            let scope = hook_scope_of(&row.name);
+            let forgotten = store.forget_secret(&scope, APP_SECRET).await;
+            forgotten.map_err(|error| from_store(&error))?;
         }
         let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
         let row = row.ok_or_else(|| Failure::not_found("the repository is gone already"))?;

@@ -7,7 +7,9 @@ use clap::Args;
 use plue_api::{Api, Limits, limit, router, server};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, Tasks, metrics};
-use plue_server::{Options, Parts, Server, descriptors, export::Exporter, listen, receive};
+use plue_server::{
+    Options, Parts, Server, app::AppTokens, descriptors, export::Exporter, listen, receive,
+};
 use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,
@@ -143,6 +145,7 @@ fn server_of(
         planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
         keys: vault::make_keys(app).ok(),
         exporter: Exporter::new(archive::write::into_pipe),
+        apps: AppTokens::default(),
         clock,
         ids: Ids::random(),
         tasks: tasks.clone(),

@@ -1,5 +1,6 @@
-//! The record of `plue event decode`.
+//! The records of `plue event`.
 
+use plue_api::records::place::DeliveryRecord;
 use plue_forge::Reading;
 use plue_plan::{
     Diagnostic, Event,
@@ -9,7 +10,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The schemas of these documents.
-pub const ALL: [Published; 1] = [Published { name: "event-decode", schema: of::<Decoded> }];
+pub const ALL: [Published; 2] = [
+    Published { name: "event-decode", schema: of::<Decoded> },
+    Published { name: "deliveries", schema: of::<Deliveries> },
+];
+
+/// `plue event list`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Deliveries {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The newest first.
+    pub deliveries: Vec<DeliveryRecord>,
+}
 
 /// `plue event decode`
 #[derive(Debug, Serialize, JsonSchema)]

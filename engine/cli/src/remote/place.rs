@@ -1,10 +1,13 @@
-//! Secrets, repositories and tokens of a server.
+//! Secrets, repositories, messages and tokens of a server.
 
 use plue_api::{
-    commands::{RepoRequest, TokenRequest},
-    records::{NewTokenRecord, place::RepoRecord},
+    commands::{AppRequest, EventReceipt, RepoRequest, TokenRequest},
+    records::{
+        NewTokenRecord, Page,
+        place::{DeliveryRecord, RepoRecord},
+    },
 };
-use plue_runtime::Clock;
+use plue_runtime::{Clock, Ids};
 use reqwest::Method;
 use serde_json::json;
 
@@ -12,6 +15,7 @@ use super::client::{Client, encoded};
 use crate::{
     app::App,
     commands::{
+        event::{self, EventCommand},
         repo::{self, AddRepoArgs, ForgeName, RepoCommand},
         secret::{self, ScopeArgs, SecretCommand},
         token::{self, TokenCommand},
@@ -71,6 +75,26 @@ pub(super) async fn secret(client: &Client, command: &SecretCommand, app: &App) 
     Ok(Exit::Ok)
 }
 
+/// `plue event`
+pub(super) async fn event(client: &Client, command: &EventCommand, app: &App) -> Outcome {
+    let of = |repo: &str| format!("/api/v1/repositories/{}", encoded(repo));
+    match command {
+        EventCommand::Send(args) => {
+            let path = format!("{}/events", of(&args.repo));
+            let key = args.id.clone().unwrap_or_else(|| Ids::random().text());
+            let receipt: EventReceipt = client.once(&path, &args.request()?, &key).await?;
+            event::send::tell(args, receipt.new);
+            Ok(Exit::Ok)
+        }
+        EventCommand::List(args) => {
+            let path = format!("{}/deliveries?limit={}", of(&args.repo), args.limit);
+            let page: Page<DeliveryRecord> = client.get(&path).await?;
+            event::list::print(page.items, args, app)
+        }
+        EventCommand::Decode(_) | EventCommand::Emit(_) => Err(super::not_yet("this")),
+    }
+}
+
 /// `plue repo`
 pub(super) async fn repo(client: &Client, command: &RepoCommand, app: &App) -> Outcome {
     match command {
@@ -90,6 +114,7 @@ pub(super) async fn repo(client: &Client, command: &RepoCommand, app: &App) -> O
             let path = format!("/api/v1/repositories/{}/allowed", encoded(&args.name));
             client.change(Method::POST, &path, Some(&json!({"commit": args.commit}))).await?;
         }
+        RepoCommand::Webhook(_) => return Err(super::not_yet("repo webhook")),
         RepoCommand::Received(_) => return Err(super::not_yet("repo received")),
     }
     Ok(Exit::Ok)
@@ -108,6 +133,7 @@ async fn add(client: &Client, args: &AddRepoArgs) -> Result<(), Failure> {
         default_branch: args.default_branch.clone(),
         webhook_secret: secret,
         token: args.token.as_deref().map(repo::read_secret).transpose()?,
+        app: args.app()?.map(|(id, key)| AppRequest { id, key }),
         api: args.api.clone(),
         report: args.report.into(),
     };

@@ -42,6 +42,10 @@ struct Told {
     /// Texts of comments; their ids are their places, from 1.
     comments: Vec<String>,
     tokens: Vec<String>,
+    /// By id, from 1: name and conclusion of checks.
+    checks: Vec<(String, String)>,
+    /// What a GitHub App asked a token for.
+    granted: Vec<Json>,
 }
 
 /// A forge that speaks GitHub's words. It answers while the test waits for what it is told.
@@ -131,6 +135,22 @@ fn answer(stream: TcpStream, told: &mut Told) {
             told.comments[0] = text("body");
             json!({"id": 1})
         }
+        ("GET", ["", "api", "repos", "acme", "app", "installation"]) => json!({"id": 77}),
+        ("POST", ["", "api", "app", "installations", "77", "access_tokens"]) => {
+            told.granted.push(body);
+            json!({"token": TOKEN, "expires_at": "2126-01-01T00:00:00Z"})
+        }
+        ("GET", ["", "api", "repos", "acme", "app", "commits", _, "check-runs", ..]) => {
+            json!({"check_runs": []})
+        }
+        ("POST", ["", "api", "repos", "acme", "app", "check-runs"]) => {
+            told.checks.push((text("name"), text("conclusion")));
+            json!({"id": told.checks.len()})
+        }
+        ("PATCH", ["", "api", "repos", "acme", "app", "check-runs", id]) => {
+            told.checks[id.parse::<usize>().unwrap() - 1].1 = text("conclusion");
+            json!({"id": id.parse::<u64>().unwrap()})
+        }
         other => panic!("the forge is asked for {other:?}"),
     };
     let reply = reply.to_string();
@@ -162,6 +182,16 @@ impl Served {
 
     /// The same with this configuration.
     pub(crate) fn with(forge: &Forge, config: &str) -> Self {
+        Self::known_by(forge, config, ("--token", TOKEN), &[])
+    }
+
+    /// With a credential from a file.
+    fn known_by(
+        forge: &Forge,
+        config: &str,
+        (option, credential): (&str, &str),
+        more: &[&str],
+    ) -> Self {
         let bench = Bench::new();
         let folder = bench.home().join(".config/plue");
         std::fs::create_dir_all(&folder).unwrap();
@@ -174,13 +204,13 @@ impl Served {
         let secret = bench.home().join("secret");
         let token = bench.home().join("token");
         std::fs::write(&secret, SECRET).unwrap();
-        std::fs::write(&token, TOKEN).unwrap();
+        std::fs::write(&token, credential).unwrap();
         let api = format!("http://127.0.0.1:{}/api", forge.port());
         let (secret, token) = (secret.to_str().unwrap(), token.to_str().unwrap());
         let add = ["repo", "add", "acme/app", bare, "--forge", "github", "--api", &api];
-        bench.plue(&[&add[..], &["--webhook-secret", secret, "--token", token]].concat()).ends(2);
-        let more = ["--webhook-secret", secret, "--token", token, "--allow-http"];
-        bench.plue(&[&add[..], &more].concat()).ends(0);
+        let add = [&add[..], &["--webhook-secret", secret, option, token], more].concat();
+        bench.plue(&add).ends(2);
+        bench.plue(&[&add[..], &["--allow-http"]].concat()).ends(0);
         let list = bench.plue(&["repo", "list", "--output", "json"]).ends(0);
         let list: Json = serde_json::from_str(&list.stdout).unwrap();
         let hook = list["repos"][0]["webhook"].as_str().unwrap().to_owned();
@@ -227,6 +257,8 @@ impl Served {
                 "base": {"ref": "main", "sha": base, "repo": repo("acme/app")},
             },
             "repository": repo("acme/app"),
+            // As the webhook of a GitHub App has it.
+            "installation": {"id": 77},
             "sender": {"login": "ada", "type": "User"},
         })
         .to_string();
@@ -335,4 +367,53 @@ fn what_a_fork_asks_for_is_shown_and_runs_without_secrets_once_its_commit_is_all
     let next = served.push("refs/pull/7/head");
     served.deliver("d2", "synchronize", "eve/app", (&base, &next));
     forge.status(&next, "plue/required", "pending");
+}
+
+/// The words that the App shows are verified in `plue-forge`.
+#[test]
+fn a_github_app_asks_for_a_token_of_its_rights_and_writes_checks_with_it() {
+    let forge = Forge::start();
+    let key = include_str!("../../../forge/tests/forge/app-key.pem");
+    let more = ["--app-id", "12345", "--report", "check"];
+    let served = Served::known_by(&forge, "", ("--app-key", key), &more);
+    let bench = &served.bench;
+    bench.write(".plue.py", BEFORE);
+    let base = served.push("refs/heads/main");
+    bench.write(".plue.py", AFTER);
+    let head = served.push("refs/pull/7/head");
+    served.deliver("d1", "opened", "acme/app", (&base, &head));
+    let failed = |told: &Told| {
+        let wanted = ("plue / CI (pull request)".to_owned(), "failure".to_owned());
+        told.checks.contains(&wanted).then_some(())
+    };
+    forge.knows(failed);
+    forge.comment("failed");
+    let told = forge.told.borrow();
+    let rights = json!({"contents": "read", "checks": "write", "pull_requests": "write"});
+    assert_eq!(told.granted, [json!({"repositories": ["app"], "permissions": rights})]);
+    let (words, tokens): (Vec<_>, Vec<_>) =
+        told.tokens.iter().partition(|token| token.starts_with("Bearer ey"));
+    assert_eq!(words.len(), 2);
+    assert!(tokens.iter().all(|token| **token == format!("Bearer {TOKEN}")), "{tokens:?}");
+    // Neither the key nor what was got for it is anywhere in the clear.
+    let key = key.lines().nth(4).unwrap();
+    for (path, bytes) in crate::support::snapshot(&bench.state()) {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains(key) && !text.contains(TOKEN), "{}", path.display());
+    }
+}
+
+#[test]
+fn an_app_without_a_usable_key_is_refused_when_the_repository_is_added() {
+    let bench = Bench::new();
+    let file = bench.home().join("key");
+    std::fs::write(&file, "no key").unwrap();
+    let file = file.to_str().unwrap();
+    let url = "https://github.com/acme/app.git";
+    let add = |forge: &str, more: &[&str]| {
+        bench.plue(&[&["repo", "add", "acme/app", url, "--forge", forge], more].concat()).ends(2)
+    };
+    add("github", &["--app-id", "1", "--app-key", file]).tells(&["no private RSA key in PEM"]);
+    add("github", &["--app-id", "1"]).tells(&["--app-key"]);
+    add("gitlab", &["--app-id", "1", "--app-key", file]).tells(&["only GitHub has Apps"]);
 }

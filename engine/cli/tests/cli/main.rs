@@ -69,6 +69,8 @@ mod tasks;
 #[cfg(test)]
 mod templates;
 #[cfg(test)]
+mod topics;
+#[cfg(test)]
 mod transforms;
 #[cfg(test)]
 mod waiting;

@@ -73,7 +73,7 @@ impl Served {
     }
 
     /// The answer to a request: status and body. A stream is read to its end.
-    fn ask(&self, method: &str, path: &str, body: Option<&Json>) -> (u16, String) {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Json>) -> (u16, String) {
         self.ask_as(&self.token, method, path, body)
     }
 
@@ -127,7 +127,7 @@ impl Served {
         self.get(&format!("/api/v1/runs/{id}"))
     }
 
-    fn log_of(&self, run: &Json, step: &str) -> String {
+    pub(crate) fn log_of(&self, run: &Json, step: &str) -> String {
         let id = run["id"].as_str().unwrap();
         let attempts = self.get(&format!("/api/v1/runs/{id}/attempts"));
         let attempts = attempts.as_array().unwrap();

@@ -263,7 +263,9 @@ impl Driver {
     ) -> Result<Option<Input>, Error> {
         let since = self.run.view().started_at.unwrap_or(self.row.created_at);
         let after = self.work.passed.get(attempt).copied().unwrap_or(0).max(taken);
-        let found = self.shared.store.messages(topic, after, since, MESSAGES).await?;
+        let store = &self.shared.store;
+        let repo = self.row.repo.as_deref();
+        let found = store.messages_for(repo, topic, (after, since), MESSAGES).await?;
         for message in found {
             let event = Some(message.id);
             let attempt = attempt.clone();
@@ -292,8 +294,13 @@ impl Driver {
     ) -> Result<Option<Input>, Error> {
         let ended = RunStatus::ALL.iter().copied().filter(|status| status.is_terminal());
         let status = ended.filter(|status| wanted.is_none_or(|wanted| wanted == status.as_str()));
-        let filter =
-            RunFilter { status: status.collect(), workflow: Some(name), ..RunFilter::default() };
+        let filter = RunFilter {
+            status: status.collect(),
+            workflow: Some(name),
+            // One of another repository may have the same name.
+            repos: self.row.repo.clone().map(|repo| vec![repo]),
+            ..RunFilter::default()
+        };
         if filter.status.is_empty() {
             let message = format!("no run ends as `{}`", wanted.unwrap_or_default());
             return Ok(Some(refused(attempt, message)));

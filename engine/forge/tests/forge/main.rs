@@ -1,6 +1,8 @@
 //! What comes from forges and what goes to them, and mirrors of repositories.
 
 #[cfg(test)]
+mod app;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod feedback;

@@ -165,13 +165,18 @@ fn the_other_events_fire_by_their_name() {
     let tick = Event { schedule: Some(tick), ..Event::new(EventType::Schedule) };
     let ended = named(EventType::Workflow, "workflow", "CI");
     let ended = Event { action: Some("success".to_owned()), ..ended };
+    let called = |name: &str| {
+        // A field of the sender's is not the name of the hook.
+        let event = named(EventType::Webhook, "name", "deploy");
+        Event { action: Some(name.to_owned()), ..event }
+    };
     for (json, event, expected) in [
         (r#"{"on":"schedule","cron":"0 0 * * *"}"#, &tick, true),
         (r#"{"on":"schedule","cron":"1 0 * * *"}"#, &tick, false),
         (r#"{"on":"manual"}"#, &Event::new(EventType::Manual), true),
         (r#"{"on":"manual"}"#, &branch("main"), false),
-        (r#"{"on":"webhook","name":"deploy"}"#, &named(EventType::Webhook, "name", "deploy"), true),
-        (r#"{"on":"webhook","name":"deploy"}"#, &named(EventType::Webhook, "name", "x"), false),
+        (r#"{"on":"webhook","name":"deploy"}"#, &called("deploy"), true),
+        (r#"{"on":"webhook","name":"deploy"}"#, &called("x"), false),
         (r#"{"on":"event","topic":"t"}"#, &named(EventType::Event, "topic", "t"), true),
         (r#"{"on":"workflow","name":"CI"}"#, &ended, true),
         (r#"{"on":"workflow","name":"CI","outcome":"success"}"#, &ended, true),
@@ -180,6 +185,34 @@ fn the_other_events_fire_by_their_name() {
     ] {
         assert_eq!(fires(json, event), expected, "{json}");
     }
+}
+
+#[test]
+fn a_message_fires_if_its_condition_holds_and_says_why_it_does_not() {
+    let mut event = named(EventType::Event, "topic", "built");
+    event.payload.insert("version".to_owned(), serde_json::json!(3));
+    event.actor = Some("ann".to_owned());
+    let says = |when: &str| {
+        let trigger = Trigger::Event { topic: "built".to_owned(), when: Some(when.to_owned()) };
+        match decide(&trigger, &Happening::new(&event)) {
+            Verdict::Fires => "fires".to_owned(),
+            Verdict::Not(why) => why.to_string(),
+        }
+    };
+    assert_eq!(says("event.payload.version > 2 && event.actor == 'ann'"), "fires");
+    assert_eq!(says("event.payload.topic == 'built' && event.type == 'event'"), "fires");
+    assert_eq!(
+        says("event.payload.version > 3"),
+        "its condition is false: event.payload.version > 3"
+    );
+    for bad in ["event.payload.nothing.there", "event.payload.version > 'x'", "1 +", "inputs.x"] {
+        let said = says(bad);
+        assert!(said.starts_with("its condition cannot be evaluated: "), "{bad}: {said}");
+    }
+    // Another topic is not even asked.
+    let other = Trigger::Event { topic: "x".to_owned(), when: Some("1 +".to_owned()) };
+    let why = decide(&other, &Happening::new(&event));
+    assert!(matches!(why, Verdict::Not(WhyNot::Name { .. })), "{why:?}");
 }
 
 #[test]

@@ -119,7 +119,12 @@ impl Server {
         if !self.store().claim_report(row, now + CLAIM).await? {
             return Ok(false);
         }
-        let outcome = if is_news { self.say(row, &news, &mut told).await } else { Ok(true) };
+        let mut outcome = if is_news { self.say(row, &news, &mut told).await } else { Ok(true) };
+        if let Err(SayError::Forge(FeedbackError::Refused { status: 401, .. })) = &outcome
+            && self.forget_app_token(&row.key.repo)
+        {
+            outcome = self.say(row, &news, &mut told).await;
+        }
         let now = self.parts().clock.now();
         let (next_at, done) = match outcome {
             Ok(is_heard) => {

@@ -1,6 +1,6 @@
 //! The writes of a commit. All checks were made before: see [`super::apply`].
 
-use plue_flow::RunView;
+use plue_flow::{Fact, RunView};
 use plue_wire::runner::{Claim, Fence};
 
 use super::{AttemptEnd, NewAttempt, RunCommit, apply::Offer};
@@ -69,6 +69,9 @@ pub(super) fn write_all(
 ) -> Result<Vec<Claim>, Error> {
     tx.write_all(insert_facts(commit)?);
     tx.write_all(upsert_steps(commit)?);
+    if commit.facts.iter().any(|fact| matches!(fact, Fact::RunEnded { .. })) {
+        tx.write(end_is_told(commit));
+    }
     if !commit.cancels.is_empty() {
         tx.write(cancel_queued(commit));
     }
@@ -127,6 +130,27 @@ fn insert_facts(commit: &RunCommit) -> Result<Vec<Statement>, Error> {
         rows.push(vec![run, Arg::count(seq), commit.at.into(), Arg::json(fact)?]);
     }
     Ok(insert_rows("INSERT INTO journal (run_id, seq, at, fact) VALUES", 4, rows, ""))
+}
+
+/// The end of a run goes into the inbox of its repository, if a registered plan may start from it: in
+/// the transaction that ends the run, so that there is one for each end, whoever dies when.
+fn end_is_told(commit: &RunCommit) -> Statement {
+    let text = "INSERT INTO delivery (forge, hook, id, headers, body, received_at, state) \
+                SELECT 'workflow', repo.hook, $2, '{}', $3, $4, 'new' \
+                FROM run JOIN repo ON repo.name = run.repo WHERE run.id = $1 AND EXISTS \
+                (SELECT 1 FROM registered g WHERE g.repo = repo.name AND g.follows = 1) \
+                ON CONFLICT DO NOTHING";
+    let run = commit.run.as_str();
+    // A run that goes on after its end ends again, further down its journal.
+    let seq = commit.expect_seq + commit.facts.len() as u64;
+    let body = serde_json::json!({"run": run, "outcome": commit.view.status.as_str()});
+    let args = vec![
+        run.into(),
+        format!("{run}:{seq}").into(),
+        Arg::Bytes(body.to_string().into_bytes()),
+        commit.at.into(),
+    ];
+    Statement::new(text, args)
 }
 
 fn upsert_steps(commit: &RunCommit) -> Result<Vec<Statement>, Error> {

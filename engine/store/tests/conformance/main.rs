@@ -25,6 +25,8 @@ mod files;
 #[cfg(test)]
 mod forks;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod limits;

@@ -1,0 +1,195 @@
+//! Knowing a forge as a GitHub App: a short word signed with the App's key, for which GitHub gives a
+//! token of one hour, for one repository and no more rights than are needed.
+//!
+//! Must not show the key or a token, nor keep one.
+
+use std::{fmt, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use plue_runtime::Clock;
+use reqwest::Method;
+use ring::{rand::SystemRandom, rsa::KeyPair, signature::RSA_PKCS1_SHA256};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
+use serde_json::{Value as Json, json};
+
+use crate::{
+    feedback::{
+        client::ClientOptions,
+        error::FeedbackError,
+        http::{Ask, Http},
+    },
+    provider::Provider,
+};
+
+/// Seconds that the word is dated back: GitHub's clock may be behind ours.
+const BACK: i64 = 60;
+/// Seconds that the word is good for; GitHub takes at most 600 from its own time on.
+const GOOD_FOR: i64 = 9 * 60;
+/// Characters of an App's id.
+const MAX_ID: usize = 64;
+
+/// A GitHub App: its id (or client id) and its private key, which is never shown. Cheap to clone.
+#[derive(Clone)]
+pub struct AppKey {
+    id: String,
+    pair: Arc<KeyPair>,
+}
+
+/// Why a key cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppKeyError {
+    /// The id is empty, long, or has other characters.
+    #[error("the id of a GitHub App is a number or its client id")]
+    Id,
+    /// It is no PEM file of a private RSA key.
+    #[error("the key is no private RSA key in PEM, as GitHub gives it: {0}")]
+    Key(String),
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// To fetch.
+    Read,
+    /// To fetch, and to tell by commit statuses and comments.
+    Statuses,
+    /// To fetch, and to tell by checks and comments.
+    Checks,
+}
+
+/// A token for one repository. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The token.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+// === impl AppKey ===
+
+impl AppKey {
+    /// An App by its id and the PEM file of its private key (PKCS#1 or PKCS#8).
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub fn new(id: &str, pem: &str) -> Result<Self, AppKeyError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if id.is_empty() || id.len() > MAX_ID || !id.chars().all(plain) {
+            return Err(AppKeyError::Id);
+        }
+        let bad = |why: &str| AppKeyError::Key(why.to_owned());
+        let der = PrivateKeyDer::from_pem_slice(pem.as_bytes());
+        let pair = match der.map_err(|_| bad("it has no private key"))? {
+            PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
+            PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
+            _ => return Err(bad("it is a key of another kind")),
+        };
+        let pair = pair.map_err(|error| bad(&error.to_string()))?;
+        Ok(Self { id: id.to_owned(), pair: Arc::new(pair) })
+    }
+
+    /// A token for a repository, with these rights. `address` is the API's.
+    ///
+    /// # Errors
+    /// GitHub cannot be reached or says no: the App is not installed there, has fewer rights, or the
+    /// clocks differ.
+    pub async fn grant(
+        &self,
+        address: &str,
+        repository: &str,
+        rights: Rights,
+        clock: Clock,
+        options: ClientOptions,
+    ) -> Result<Grant, FeedbackError> {
+        let now = clock.now();
+        let word = self.word(now.as_second())?;
+        let http = Http::new(Provider::GitHub, address, &word, clock, options)?;
+        let send = async |ask: Ask| http.send(&ask).await.map_err(|error| plain(error, now));
+        let (owner, name) = repository.split_once('/').unwrap_or(("", repository));
+        let path = ["repos", owner, name, "installation"];
+        let found = send(ask("the App's installation", Method::GET, &path, None)).await?;
+        let installation = found.get("id").and_then(Json::as_u64);
+        let what = "the App's installation";
+        let installation = installation.ok_or(FeedbackError::BadAnswer { what })?.to_string();
+        let body = json!({"repositories": [name], "permissions": rights.json()});
+        let path = ["app", "installations", &installation, "access_tokens"];
+        let given = send(ask("a token of the App", Method::POST, &path, Some(body))).await?;
+        let what = "a token of the App";
+        let text = |key: &str| given.get(key).and_then(Json::as_str);
+        let expires_at = text("expires_at").and_then(|at| at.parse().ok());
+        let token = text("token").filter(|token| !token.is_empty());
+        match (token, expires_at) {
+            (Some(token), Some(expires_at)) => Ok(Grant { token: token.to_owned(), expires_at }),
+            (_, _) => Err(FeedbackError::BadAnswer { what }),
+        }
+    }
+
+    /// The signed word (RFC 7519 in the compact form of RFC 7515) by which GitHub knows the App.
+    fn word(&self, now: i64) -> Result<String, FeedbackError> {
+        let part = |json: Json| URL_SAFE_NO_PAD.encode(json.to_string());
+        let head = part(json!({"alg": "RS256", "typ": "JWT"}));
+        let claims = part(json!({"iat": now - BACK, "exp": now + GOOD_FOR, "iss": self.id}));
+        let signed = format!("{head}.{claims}");
+        let mut signature = vec![0; self.pair.public().modulus_len()];
+        let random = SystemRandom::new();
+        let made = self.pair.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature);
+        made.map_err(|_| FeedbackError::Unsupported {
+            what: "signing with this key",
+            forge: "GitHub",
+        })?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+impl fmt::Debug for AppKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+// === impl Rights ===
+
+impl Rights {
+    fn json(self) -> Json {
+        match self {
+            Self::Read => json!({"contents": "read"}),
+            Self::Statuses => {
+                json!({"contents": "read", "statuses": "write", "pull_requests": "write"})
+            }
+            Self::Checks => {
+                json!({"contents": "read", "checks": "write", "pull_requests": "write"})
+            }
+        }
+    }
+}
+
+fn ask(what: &'static str, method: Method, path: &[&str], body: Option<Json>) -> Ask {
+    let path = path.iter().map(|&part| part.to_owned()).collect();
+    // A token more that nobody uses ends by itself.
+    Ask { what, method, path, query: Vec::new(), body, repeatable: true }
+}
+
+/// A refusal with what is mostly behind it.
+fn plain(error: FeedbackError, now: Timestamp) -> FeedbackError {
+    let FeedbackError::Refused { what, status, reason } = error else { return error };
+    let hint = match status {
+        401 => format!(
+            "; is the key this App's, and the clock of this machine right? It says {}",
+            now.strftime("%FT%TZ")
+        ),
+        404 => "; is the App installed for this repository?".to_owned(),
+        422 => {
+            "; grant the App the rights that docs/github-app.md lists, and accept them".to_owned()
+        }
+        _ => String::new(),
+    };
+    FeedbackError::Refused { what, status, reason: reason + &hint }
+}
