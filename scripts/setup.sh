@@ -9,6 +9,9 @@ readonly MINIMUM_RUST=1.95
 readonly NEXTEST_VERSION=0.9.143
 readonly MYPY_VERSION=2.4.1
 readonly RUFF_VERSION=0.17.6
+# Examples of GitHub's webhooks, for the tests of plue-server; the hash is npm's `dist.integrity`.
+readonly EXAMPLES_VERSION=7.6.1
+readonly EXAMPLES_SHA512=De6U3XB6O3DtCa7bKgCMzTHdeopqqZ6SNivMYJnK65ierKL1AnNIA0tkRYCRS7lwGT792d+Ps1WbfHlso6MynQ==
 readonly DEFAULT_PYTHON=/usr/bin/python3.11
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -170,6 +173,35 @@ need_python_tools() {
     say "mypy and ruff could not be installed (python3-venv, PyPI); make lint-python will skip itself"
 }
 
+# Not a part of this repository, so that nobody edits them. Without them a test of plue-server fails.
+need_webhook_examples() {
+    local tools=${CARGO_TARGET_DIR:-target}/tools work
+    local folder=$tools/webhooks-examples-$EXAMPLES_VERSION
+    local package=@octokit/webhooks-examples@$EXAMPLES_VERSION
+    if [[ -d $folder ]]; then return; fi
+    mkdir -p -- "$tools"
+    # Beside its place, so that it is there as a whole or not at all.
+    work=$(mktemp -d -p "$tools")
+    say "fetching $package from npm into $folder (nothing is installed)"
+    if npm pack --silent --pack-destination "$work" "$package" >/dev/null &&
+        is_of_hash "$work"/octokit-webhooks-examples-*.tgz "$EXAMPLES_SHA512" &&
+        tar -xzf "$work"/octokit-webhooks-examples-*.tgz -C "$work" &&
+        mv -- "$work/package" "$folder"; then
+        rm -rf -- "$work"
+    else
+        rm -rf -- "$work"
+        say "$package could not be had from npm, or is not what it was (SHA-512);" \
+            "a test of plue-server needs it as $folder and will fail"
+    fi
+}
+
+# Whether a file has this SHA-512, in base 64.
+is_of_hash() {
+    local sha512='import base64, hashlib, sys; digest = hashlib.sha512(open(sys.argv[1], "rb").read()).digest()
+print(base64.b64encode(digest).decode())'
+    [[ $(python3 -c "$sha512" "$1") == "$2" ]]
+}
+
 main() {
     local what=${1:-}
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -186,6 +218,7 @@ main() {
             need_docker_profile
             need_nextest
             need_python_tools
+            need_webhook_examples
             ;;
         *) fail "usage: scripts/setup.sh run|test" ;;
     esac

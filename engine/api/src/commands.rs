@@ -33,6 +33,9 @@ pub struct RunRequest {
     /// Typed inputs.
     #[serde(default)]
     pub inputs: BTreeMap<String, Json>,
+    /// Where in a trace the client asks: the header `traceparent`, which no body says.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
 }
 
 /// How a run is to go on after its end.

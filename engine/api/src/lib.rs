@@ -34,5 +34,5 @@ pub use crate::{
     commands::{CommandError, Commands, RunRequest},
     login::Login,
     problem::Problem,
-    server::{Api, Limits, router},
+    server::{Api, Limits, probes, router},
 };

@@ -124,6 +124,9 @@ pub struct FactRecord {
     /// The fact, as the journal has it.
     #[schemars(with = "Json")]
     pub fact: Fact,
+    /// The events that it is, such as `step.succeeded` and `run.progress`.
+    #[serde(default)]
+    pub events: Vec<String>,
 }
 
 /// A piece of a log, as a step printed it.
@@ -316,7 +319,8 @@ impl FactRecord {
     /// The record of a row.
     #[must_use]
     pub fn of(row: JournalRow) -> Self {
-        Self { seq: row.seq, at: row.at, fact: row.fact }
+        let events = row.fact.events().iter().map(|name| (*name).to_owned()).collect();
+        Self { seq: row.seq, at: row.at, fact: row.fact, events }
     }
 }
 

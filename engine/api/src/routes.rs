@@ -66,6 +66,13 @@ pub fn all() -> Vec<Endpoint> {
     .concat()
 }
 
+/// What says how a process is, and nothing of runs: for one that answers nobody else.
+#[must_use]
+pub fn probes() -> Vec<Endpoint> {
+    let is_probe = |endpoint: &Endpoint| !endpoint.path.starts_with("/api/");
+    health::endpoints().into_iter().filter(is_probe).collect()
+}
+
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }

@@ -216,8 +216,17 @@ impl Api {
 
 /// All routes, ready to be served.
 pub fn router(api: Api) -> Router {
+    routed(api, routes::all())
+}
+
+/// `/healthz`, `/readyz` and `/metrics` only.
+pub fn probes(api: Api) -> Router {
+    routed(api, routes::probes())
+}
+
+fn routed(api: Api, endpoints: Vec<Endpoint>) -> Router {
     let mut router = Router::new();
-    for endpoint in routes::all() {
+    for endpoint in endpoints {
         router = router.route(endpoint.path, guarded(&api, &endpoint));
     }
     let late = StatusCode::GATEWAY_TIMEOUT;

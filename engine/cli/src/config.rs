@@ -72,6 +72,8 @@ pub struct Config {
     pub runner: RunnerConfig,
     /// Pools of runners beside them.
     pub pools: PoolsConfig,
+    /// Traces for OpenTelemetry.
+    pub traces: TracesConfig,
 }
 
 /// `[checkpoints]`
@@ -136,6 +138,18 @@ pub struct EvaluatorConfig {
     pub binary: Option<PathBuf>,
     /// Layers of the jail that may be missing on this machine, by name.
     pub allow_missing: Vec<String>,
+}
+
+/// `[traces]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// Address of a collector that speaks OTLP over HTTP; absent: no traces.
+    pub endpoint: Option<String>,
+    /// A file of headers for it, a line each: `Name: value`.
+    pub headers_file: Option<PathBuf>,
+    /// The share of runs whose traces are sent, from 0 to 1.
+    pub sample: f64,
 }
 
 /// `[runner]`
@@ -230,6 +244,7 @@ impl Config {
                 labels: Vec::new(),
             },
             pools: PoolsConfig::built_in(),
+            traces: TracesConfig { endpoint: None, headers_file: None, sample: 1.0 },
         }
     }
 }
@@ -400,6 +415,12 @@ impl Layers {
             return Err(refused(format!("checkpoints.mode is {mode:?}, expected auto or off")));
         }
         config.pools.untrusted.check().map_err(refused)?;
+        if !(0.0..=1.0).contains(&config.traces.sample) {
+            return Err(refused(format!(
+                "traces.sample is {}, expected 0 to 1",
+                config.traces.sample
+            )));
+        }
         if !["auto", "always", "never"].contains(&config.color.as_str()) {
             return Err(refused(format!(
                 "color is {:?}, expected auto, always or never",

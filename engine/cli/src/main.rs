@@ -22,6 +22,7 @@ mod sources;
 mod talk;
 mod terminal;
 mod todo;
+mod traces;
 mod vault;
 mod wiring;
 

@@ -6,6 +6,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use plue_executor::{
     Engine, Options, engine::Parts, house::Keep, perform::placement::Capacity, reach::Guard,
+    trace::Traces,
 };
 use plue_plan::DurationText;
 use plue_pool::LocalPool;
@@ -130,13 +131,40 @@ pub fn options(app: &App) -> StoreOptions {
 /// # Errors
 /// A duration of the configuration is wrong.
 pub fn engine(app: &App, store: Store, tasks: &Tasks) -> Result<Engine, Failure> {
+    traced_engine(app, store, tasks, None)
+}
+
+/// The same, with traces.
+///
+/// # Errors
+/// As [`engine`].
+pub fn traced_engine(
+    app: &App,
+    store: Store,
+    tasks: &Tasks,
+    traces: Option<Traces>,
+) -> Result<Engine, Failure> {
     let (options, pool) = engine_parts(app, &store, tasks)?;
+    let options = Options { traces, ..options };
     let parts =
         Parts { store, pool, clock: Clock::real(), ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
 }
 
-/// The engine of a server: one of several perhaps, with a lease, and with so many runners kept between runs.
+/// What the engine of a server has beside the configuration.
+#[derive(Debug)]
+pub struct Serving {
+    /// How long it may be silent.
+    pub lease: Duration,
+    /// Runners kept between runs.
+    pub keep_runners: usize,
+    /// Whether it drives runs.
+    pub drives: bool,
+    /// Traces, if there are any.
+    pub traces: Option<Traces>,
+}
+
+/// The engine of a server: one of several perhaps.
 ///
 /// # Errors
 /// As [`engine`].
@@ -144,12 +172,14 @@ pub fn serving_engine(
     app: &App,
     store: Store,
     tasks: &Tasks,
-    (lease, kept): (Duration, usize),
+    serving: Serving,
 ) -> Result<Engine, Failure> {
     let (options, pool) = engine_parts(app, &store, tasks)?;
     let workspaces = Some(app.loaded.config.state_dir.join("workspaces"));
-    let options = Options { lease, hand_over: true, workspaces, ..options };
-    let (pool, clock) = (pool.keeping(kept), Clock::real());
+    let Serving { lease, keep_runners, drives, traces } = serving;
+    let only_tells = !drives;
+    let options = Options { lease, hand_over: true, workspaces, only_tells, traces, ..options };
+    let (pool, clock) = (pool.keeping(keep_runners), Clock::real());
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
 }

@@ -110,6 +110,7 @@ fn submission(folder: PathBuf) -> Outcome<Submission> {
             max_parallel: None,
             parent: None,
             untrusted: false,
+            traceparent: None,
         },
         only: Vec::new(),
     })

@@ -31,6 +31,7 @@ use crate::{
 
 use engine_work::EngineWork;
 use losses::Losses;
+use measure::Measured;
 use outage::Outage;
 use steady::Steady;
 
@@ -38,6 +39,7 @@ mod deliver;
 mod engine_work;
 mod intake;
 mod losses;
+mod measure;
 mod outage;
 mod placing;
 mod settle;
@@ -125,6 +127,7 @@ pub(crate) struct Driver {
     /// Attempts of the runner that cannot be handed to it, not yet told to the run.
     unable: Vec<Incoming>,
     losses: Losses,
+    measured: Measured,
     work: EngineWork,
     /// When other engines last heard that the run is advanced.
     alive_at: Mark,
@@ -265,6 +268,7 @@ impl Driver {
             deferred: Vec::new(),
             unable: Vec::new(),
             losses: Losses::default(),
+            measured: Measured::default(),
             work: EngineWork::new(),
             alive_at: looked,
             leave: inputs.leave,
@@ -310,7 +314,7 @@ impl Driver {
 
     /// Takes the run up and advances it until it ends or something is in the way.
     async fn advance_on(&mut self) -> Result<(), Error> {
-        if self.is_handed_over() {
+        if self.is_handed_over() && !self.shared.options.only_tells {
             return Ok(());
         }
         let mut begin = self.take_up().await?;
@@ -345,9 +349,9 @@ impl Driver {
 
     /// Whether the run is to be left to another engine as soon as no step of it runs.
     fn hands_over(&self) -> bool {
-        self.shared.options.hand_over
-            && self.right.is_shared()
-            && self.stop.phase() >= Phase::Draining
+        let options = &self.shared.options;
+        let drains = options.hand_over && self.right.is_shared();
+        options.only_tells || (drains && self.stop.phase() >= Phase::Draining)
     }
 
     /// Whether it can be left now: no runner has an attempt, and what works inside the engine is begun

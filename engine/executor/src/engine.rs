@@ -28,6 +28,7 @@ use crate::{
     },
     reach::Guard,
     right::{Right, give_back_later},
+    trace::Traces,
 };
 
 /// Between two looks for what dead engines left, as long as runs are driven.
@@ -60,6 +61,11 @@ pub struct Options {
     pub workflows: Option<Arc<dyn Workflows>>,
     /// Of a server: where workspaces lie on this machine, wherever the server had them that made a run.
     pub workspaces: Option<PathBuf>,
+    /// Runs are not driven here: what a run is told ([`Engine::reopen`]) is stored, and the rest is left
+    /// to other engines.
+    pub only_tells: bool,
+    /// Steps are told of their trace, and somebody of the ends of runs.
+    pub traces: Option<Traces>,
 }
 
 impl Options {
@@ -79,6 +85,8 @@ impl Options {
             hand_over: false,
             workflows: None,
             workspaces: None,
+            only_tells: false,
+            traces: None,
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod perform;
 pub mod reach;
 mod right;
 pub mod submit;
+pub mod trace;
 
 pub use crate::{
     driver::{Canceller, RunHandle},

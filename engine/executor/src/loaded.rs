@@ -33,6 +33,9 @@ pub struct Origin {
     /// It runs in the pool for strangers, or not at all. So do its children and its repetitions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untrusted: bool,
+    /// Where in a trace it was asked for: a `traceparent` of W3C Trace Context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// A run as the store has it.
@@ -96,6 +99,7 @@ impl Origin {
             max_parallel: None,
             parent: None,
             untrusted: false,
+            traceparent: None,
         }
     }
 }

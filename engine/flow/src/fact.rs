@@ -205,6 +205,52 @@ pub enum Fact {
     },
 }
 
+// === impl Fact ===
+
+impl Fact {
+    /// The events that it is to somebody who watches: names like `step.dispatched` that are told with
+    /// it, in this order. The list is in `docs/semantics.md`; a name never changes its meaning.
+    #[must_use]
+    pub fn events(&self) -> &'static [&'static str] {
+        match self {
+            Self::RunCreated { .. } => &["run.created"],
+            Self::RunStarted => &["run.started"],
+            Self::ConditionEvaluated { .. } => &["step.condition"],
+            Self::AttemptQueued { .. } => &["step.dispatched"],
+            Self::AttemptHeld { .. } => &["step.held"],
+            Self::AttemptPlaced { .. } => &["step.placed"],
+            Self::AttemptAssigned { .. } => &["step.assigned"],
+            Self::AttemptStarted { .. } => &["step.started"],
+            Self::AttemptWaiting { .. } => &["step.waiting"],
+            Self::DecisionMade { .. } => &["step.decided"],
+            Self::ChildStarted { .. } => &["step.child"],
+            Self::OutputsEvaluated { .. } => &["run.outputs"],
+            Self::AttemptEnded { .. } => &["step.result"],
+            Self::AttemptRequeued { .. } => &["step.requeued"],
+            Self::RetryScheduled { .. } => &["step.retry"],
+            Self::StepEnded { status, .. } => ended(*status),
+            Self::LoopedBack { .. } => &["run.looped", "run.progress"],
+            Self::CancelRequested { .. } => &["run.cancelling"],
+            Self::RunTimedOut => &["run.overdue"],
+            Self::RunReopened { .. } => &["run.reopened", "run.progress"],
+            Self::RunEnded { .. } => &["run.ended"],
+        }
+    }
+}
+
+/// A step has ended, and with it the run has moved on.
+fn ended(status: StepStatus) -> &'static [&'static str] {
+    match status {
+        StepStatus::Success => &["step.succeeded", "run.progress"],
+        StepStatus::Failed => &["step.failed", "run.progress"],
+        StepStatus::Skipped => &["step.skipped", "run.progress"],
+        StepStatus::Cancelled => &["step.cancelled", "run.progress"],
+        StepStatus::TimedOut => &["step.timed_out", "run.progress"],
+        // No end.
+        StepStatus::Pending | StepStatus::Queued | StepStatus::Running | StepStatus::Waiting => &[],
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]

@@ -178,6 +178,7 @@ impl Server {
                     workflow,
                     event: event.clone(),
                     inputs,
+                    traceparent: request.traceparent.clone(),
                 })
                 .await;
         }

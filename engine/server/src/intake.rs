@@ -1,6 +1,7 @@
 //! Deliveries from the store, one after the other: read, fetched, planned, matched, submitted,
 //! settled. A delivery is settled last: whatever dies before that is done again and finds what it made.
 
+use jiff::SignedDuration;
 use plue_forge::git::{CommitId, Mirror};
 use plue_store::{DeliveryRow, DeliveryState, RepoRow};
 
@@ -15,6 +16,8 @@ use crate::{
 const BATCH: u32 = 32;
 /// Deliveries that are taken from other engines at once: few, so that all have work.
 const TAKEN: u32 = 4;
+/// A forge may tell of a ref a moment before it can be fetched.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 /// Characters of a note.
 const MAX_NOTE: usize = 4_000;
 
@@ -129,7 +132,13 @@ impl Server {
         if occasion.deleted {
             return ignored("the ref is gone".to_owned());
         }
-        let mirror = self.fetched(&repo, &occasion.refs).await?;
+        let mirror = match self.fetched(&repo, &occasion.refs).await {
+            // Asked for for ever, the refs of pull requests that are gone would hold back all others.
+            Err(Error::Git(error)) if error.is_missing_ref() && self.is_settled(delivery) => {
+                self.fetched(&repo, &[]).await?
+            }
+            fetched => fetched?,
+        };
         let Some(commit) = self.commit_of(&mirror, &repo, &occasion).await? else {
             return ignored("the commit is not in the repository any more".to_owned());
         };
@@ -141,6 +150,11 @@ impl Server {
             knew,
         });
         Ok(Worked { held, ..Worked::new(DeliveryState::Done, reacted.lines.join("\n")) })
+    }
+
+    /// Whether the forge has had the time to show everywhere what it told us of.
+    fn is_settled(&self, delivery: &DeliveryRow) -> bool {
+        self.parts().clock.now().duration_since(delivery.received_at) >= SHOWN_WITHIN
     }
 
     /// The commit whose workflow files count: the event's, else the head of the default branch.

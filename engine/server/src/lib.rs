@@ -33,6 +33,7 @@ pub mod secrets;
 pub mod server;
 mod stalled;
 pub mod submit;
+pub mod traces;
 pub mod webhooks;
 pub mod workspaces;
 

@@ -196,6 +196,7 @@ impl Reaction<'_> {
             workflow,
             event: self.occasion.event.clone(),
             inputs: Map::new(),
+            traceparent: None,
         };
         self.server.submit_run(wanted).await?;
         Ok(id)

@@ -66,6 +66,7 @@ impl Server {
                 workspace,
                 parent: None,
                 untrusted,
+                traceparent: None,
                 ..loaded.origin
             },
             only: Vec::new(),

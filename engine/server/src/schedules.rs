@@ -119,6 +119,7 @@ impl Server {
             workflow,
             event: event.clone(),
             inputs: Map::new(),
+            traceparent: None,
         })
         .await
     }

@@ -136,6 +136,12 @@ impl Server {
         }
     }
 
+    /// Leaves all that to other processes, until it is told to stop: for one that only answers.
+    pub async fn attend(&self) {
+        self.parts().stop.reached(Phase::Draining).await;
+        self.parts().engine.close().await;
+    }
+
     /// Takes in deliveries, follows schedules, drives runs, tells forges and webhooks until it is told to
     /// stop; then waits for the runs that are driven, and ends the runners that were kept for more.
     pub async fn work(&self) {

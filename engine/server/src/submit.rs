@@ -26,6 +26,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) workflow: &'a PlannedWorkflow,
     pub(crate) event: Event,
     pub(crate) inputs: Map<String, Json>,
+    /// Where in a trace it was asked for, if somebody said.
+    pub(crate) traceparent: Option<String>,
 }
 
 impl Server {
@@ -62,6 +64,7 @@ impl Server {
                 max_parallel: None,
                 parent: None,
                 untrusted,
+                traceparent: wanted.traceparent,
             },
             only: Vec::new(),
         };

@@ -29,6 +29,7 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
             "plue-forge",
             "plue-llm",
             "plue-login",
+            "plue-server",
             "plue-store",
             "object_store",
         ],

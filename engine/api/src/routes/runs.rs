@@ -29,6 +29,8 @@ use crate::{
 
 /// Characters of an `Idempotency-Key`.
 const MAX_KEY: usize = 255;
+/// Characters of a `traceparent`; version 00 has 55.
+const MAX_TRACEPARENT: usize = 128;
 
 const STATUS: Parameter = Parameter {
     name: "status",
@@ -217,12 +219,15 @@ async fn create(
     State(api): State<Api>,
     Caller(caller): Caller,
     headers: HeaderMap,
-    Json(request): Json<RunRequest>,
+    Json(mut request): Json<RunRequest>,
 ) -> Result<(StatusCode, axum::Json<RunRecord>), Problem> {
     let repo = &request.repository;
     admitted(&caller, Some(repo), || Problem::not_found("repository", repo))?;
     let id = reserved(&api, &caller, &headers, &request).await?;
     let by = caller.name.clone();
+    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    request.traceparent =
+        traceparent.filter(|text| text.len() <= MAX_TRACEPARENT).map(str::to_owned);
     let what = json!({"workflow": request.workflow, "rev": request.rev});
     api.commands().submit(id.clone(), request, by).await?;
     let row = api.store().run(&id).await?;

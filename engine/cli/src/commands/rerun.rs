@@ -30,7 +30,7 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
             source: loaded.source.source,
             event: serde_json::from_value(loaded.source.event).map_err(unreadable)?,
             inputs: serde_json::from_value(loaded.source.inputs).map_err(unreadable)?,
-            origin: Origin { parent: None, ..loaded.origin },
+            origin: Origin { parent: None, traceparent: None, ..loaded.origin },
             only: Vec::new(),
         };
         let secrets = of_run(app, &engine, &old, &args.secrets).await?;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use plue_executor::{
     Engine, Origin, Submission, house::keep_house, perform::environment::GivenSecrets,
+    trace::Traces,
 };
 use plue_plan::{RunId, StepId};
 use plue_runtime::{Clock, Tasks};
@@ -19,18 +20,21 @@ use crate::{
     sources::{self, Kept, Opening, Place, Planned},
     terminal::{Style, sanitize},
     todo::Todo,
+    traces,
     vault::{self, Layered},
     wiring,
 };
 
 pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
     wiring::block_on(async {
+        let traced = traces::exporter(app, None, Clock::real())?;
+        let (exporter, traces) = traced.map_or((None, None), |(one, two)| (Some(one), Some(two)));
         let place = Place::find(app, args.source.repo.as_deref(), args.workflow.as_deref())?;
         let (opening, kept) = Kept::new(&app.loaded.config.state_dir);
         // The evaluators and the runner start while the database is opened.
         let (planned, engine) = tokio::join!(
             sources::plan_one(app, &place, &args.source, args.goal.as_deref(), kept),
-            ready(app, &place, opening),
+            ready(app, &place, opening, traces),
         );
         let engine = engine?;
         let outcome = match planned {
@@ -39,15 +43,23 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         };
         // A runner that was started in vain.
         engine.close().await;
+        if let Some(exporter) = exporter {
+            exporter.work(engine.store().clone(), std::future::ready(())).await;
+        }
         outcome
     })
 }
 
 /// An engine with a runner that starts: whatever will be planned needs it.
-async fn ready(app: &App, place: &Place, opening: Opening) -> Result<Engine, Failure> {
+async fn ready(
+    app: &App,
+    place: &Place,
+    opening: Opening,
+    traces: Option<Traces>,
+) -> Result<Engine, Failure> {
     let store = wiring::open_store(app).await?;
     let _nobody_asks = opening.send(Some(store.clone()));
-    let engine = wiring::engine(app, store, &Tasks::new())?;
+    let engine = wiring::traced_engine(app, store, &Tasks::new(), traces)?;
     let python = place.mentions("python");
     engine.warm(&place.repo, python).await.map_err(|error| from_executor(&error))?;
     Ok(engine)
@@ -118,6 +130,7 @@ fn submission(max_parallel: Option<u32>, planned: Planned, only: Vec<StepId>) ->
             max_parallel,
             parent: None,
             untrusted: false,
+            traceparent: None,
         },
         plan: planned.sealed,
         source: planned.path,

@@ -1,10 +1,15 @@
 //! `plue serve`: the API, webhooks, schedules and runs of watched repositories, until it is stopped.
 //! The first signal drains: nothing new, what runs may finish. The second ends it now.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use clap::Args;
-use plue_api::{Api, Limits, limit, router, server};
+use clap::{Args, ValueEnum};
+use futures::FutureExt as _;
+use plue_api::{Api, Limits, limit, probes, router, server};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, Tasks, metrics};
 use plue_server::{
@@ -14,6 +19,7 @@ use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
 };
 
 mod login;
@@ -23,16 +29,31 @@ use crate::{
     archive,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output, vault, wiring,
+    output,
+    traces::{self, Wanted},
+    vault,
+    wiring::{self, Serving},
 };
 
 /// `plue serve`
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where it listens. Only this machine can reach the default; put a proxy that speaks TLS before
-    /// any other
-    #[arg(long, default_value = "127.0.0.1:8787", value_name = "ADDRESS:PORT")]
-    pub listen: SocketAddr,
+    /// What this process does, of several on one database: `api` answers HTTP and takes webhooks in,
+    /// `engine` drives runs, follows schedules and keeps house. `pool` is a part of `engine`: runners
+    /// are started beside it
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "api,engine",
+        value_name = "ROLES"
+    )]
+    pub role: Vec<Role>,
+    /// Where it listens, 127.0.0.1:8787 unless said. Only this machine can reach that; put a proxy that
+    /// speaks TLS before any other. Without the role `api` it listens only if this is said, and only
+    /// tells how it is: /healthz, /readyz, /metrics
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
     /// Runs at the same time at most
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub max_runs: usize,
@@ -49,8 +70,25 @@ pub struct ServeArgs {
     /// How long an engine on Postgres may be silent before the others take its runs over
     #[arg(long, default_value = "15s", value_name = "DURATION")]
     pub lease: String,
+    /// Send traces of runs to a collector that speaks OTLP over HTTP; without an address to
+    /// `traces.endpoint`, or to port 4318 of this machine
+    #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "URL")]
+    pub traces: Option<String>,
 }
 
+/// A part of what a server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Answers HTTP and takes webhooks in.
+    Api,
+    /// Takes in what came, drives runs, follows schedules, tells forges, keeps house.
+    Engine,
+    /// Starts runners; together with `engine` only.
+    Pool,
+}
+
+/// Where a server listens unless it is told.
+const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 /// Without a wake-up the store is looked at this often: other processes write to it.
 const POLL: Duration = Duration::from_millis(200);
 /// Between two rounds of upkeep of the metrics.
@@ -67,23 +105,32 @@ pub(super) fn run(args: &ServeArgs, app: &App) -> Outcome {
 }
 
 async fn serve(args: &ServeArgs, app: &App) -> Outcome {
+    let roles = Roles::of(&args.role)?;
     // A second recorder means that somebody counts already.
     let _counted = metrics::install();
     let store = wiring::open_store_for(app, Durability::Full).await?;
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-        Failure::usage(format!("cannot listen on {}: {error}", args.listen))
-            .hint("another server may run; choose another port with --listen")
-    })?;
-    let address = listener.local_addr().map_err(|error| Failure::infrastructure(&error))?;
+    let listener = match args.listen.or(roles.answers.then_some(USUAL)) {
+        Some(address) => Some(bound(address).await?),
+        None => None,
+    };
     let (tasks, clock) = (Tasks::new(), Clock::real());
     let places = descriptors::make_room();
     let defaults = Limits::default();
     // Whoever only asks something finds a connection, whatever others follow.
     let limits = Limits { streams: defaults.streams.min(places / 4 * 3), ..defaults };
     let (shutdown, stop) = Shutdown::new();
-    let server = server_of(args, app, &store, &tasks, &shutdown)?;
-    let public = args.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let login = login::login(&app.loaded.config.login, &public, clock)?;
+    let wanted = Wanted { endpoint: args.traces.as_deref(), url: args.public_url.as_deref() };
+    // Who drives no run sees none end.
+    let traced = if roles.drives { traces::exporter(app, Some(wanted), clock)? } else { None };
+    let (exporter, traces) = traced.map_or((None, None), |(one, two)| (Some(one), Some(two)));
+    let serving = Serving {
+        lease: duration(&args.lease)?,
+        keep_runners: args.keep_runners,
+        drives: roles.drives,
+        traces,
+    };
+    let server = server_of(args, app, (&store, serving), &tasks, &shutdown)?;
+    let login = login::login(&app.loaded.config.login, &public(args, listener.as_ref()), clock)?;
     let api = Api::new(server::Parts {
         store: store.clone(),
         commands: Arc::new(server.clone()),
@@ -95,19 +142,38 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         metrics: metrics::render,
         login,
     });
-    let hooks = limit::hooks(api.clone(), receive::hooks(server.clone()));
-    let routes = router(api).merge(hooks);
-    hint(&store, app).await?;
+    let routes = if roles.answers {
+        hint(&store, app).await?;
+        let hooks = limit::hooks(api.clone(), receive::hooks(server.clone()));
+        router(api).merge(hooks)
+    } else {
+        probes(api)
+    };
     // Heard from before it says that it is there: until then a signal would just kill it.
     let heard = Signals::install()?;
-    output::line(&format!("plue listens on http://{address}"))?;
+    said(listener.as_ref())?;
     let mut watch = std::pin::pin!(signals(heard, &shutdown));
+    let listens = async {
+        if let Some(listener) = listener {
+            listen::serve((listener, places), routes, stop.clone(), tasks.clone(), clock).await;
+        }
+    };
+    let (done, over) = oneshot::channel::<()>();
+    let works = async {
+        if roles.drives {
+            Box::pin(server.work()).await
+        } else {
+            server.attend().await
+        }
+        drop(done);
+    };
+    let exports = async {
+        if let Some(exporter) = exporter {
+            exporter.work(store.clone(), over.map(drop)).await;
+        }
+    };
     let work = async {
-        tokio::join!(
-            server.work(),
-            upkeep(clock, stop.clone()),
-            listen::serve((listener, places), routes, stop.clone(), tasks.clone(), clock)
-        );
+        tokio::join!(works, upkeep(clock, stop.clone()), listens, exports);
     };
     tokio::select! {
         () = work => {}
@@ -116,15 +182,34 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     Ok(Exit::Ok)
 }
 
+async fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::usage(format!("cannot listen on {address}: {error}"))
+            .hint("another server may run; choose another port with --listen")
+    })
+}
+
+/// The address of this server for people, if nobody has said it: where it listens.
+fn public(args: &ServeArgs, listener: Option<&TcpListener>) -> String {
+    let address = listener.and_then(|listener| listener.local_addr().ok()).unwrap_or(USUAL);
+    args.public_url.clone().unwrap_or_else(|| format!("http://{address}"))
+}
+
+/// Says where it listens: whoever started it waits for this line.
+fn said(listener: Option<&TcpListener>) -> Result<(), Failure> {
+    let Some(listener) = listener else { return output::line("plue drives runs") };
+    let address = listener.local_addr().map_err(|error| Failure::infrastructure(&error))?;
+    output::line(&format!("plue listens on http://{address}"))
+}
+
 fn server_of(
     args: &ServeArgs,
     app: &App,
-    store: &Store,
+    (store, serving): (&Store, Serving),
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Server, Failure> {
     let config = &app.loaded.config;
-    let lease = duration(&args.lease)?;
     let clock = Clock::real();
     let binary = app.program(config.evaluator.binary.as_deref(), "plue-evaluator");
     let mut options = PlannerOptions::new(binary);
@@ -141,7 +226,7 @@ fn server_of(
             reach: wiring::reach(app)?,
         },
         store: store.clone(),
-        engine: wiring::serving_engine(app, store.clone(), tasks, (lease, args.keep_runners))?,
+        engine: wiring::serving_engine(app, store.clone(), tasks, serving)?,
         planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
         keys: vault::make_keys(app).ok(),
         exporter: Exporter::new(archive::write::into_pipe),
@@ -151,6 +236,28 @@ fn server_of(
         tasks: tasks.clone(),
         stop: shutdown.stop(),
     }))
+}
+
+/// The roles of this process.
+#[derive(Debug, Clone, Copy)]
+struct Roles {
+    answers: bool,
+    drives: bool,
+}
+
+// === impl Roles ===
+
+impl Roles {
+    fn of(said: &[Role]) -> Result<Self, Failure> {
+        let roles =
+            Self { answers: said.contains(&Role::Api), drives: said.contains(&Role::Engine) };
+        if said.contains(&Role::Pool) && !roles.drives {
+            return Err(Failure::usage("--role pool: there are no pools of their own yet").hint(
+                "runners are started beside the engine that drives their runs: --role engine",
+            ));
+        }
+        Ok(roles)
+    }
 }
 
 /// A lease that is neither endless nor over before a sign of life could come.

@@ -24,6 +24,8 @@ pub enum Kind {
     Text,
     /// A whole number.
     Integer,
+    /// A number, whole or not.
+    Number,
     /// Texts, in a variable separated by commas.
     List,
     /// `true` or `false`.
@@ -79,6 +81,9 @@ pub const KEYS: &[Key] = &[
         Kind::Integer,
         false,
     ),
+    key("traces.endpoint", "PLUE_TRACES_ENDPOINT", Kind::Text, false),
+    key("traces.headers_file", "PLUE_TRACES_HEADERS_FILE", Kind::Text, false),
+    key("traces.sample", "PLUE_TRACES_SAMPLE", Kind::Number, false),
 ];
 
 const fn key(name: &'static str, variable: &'static str, kind: Kind, repository: bool) -> Key {
@@ -101,6 +106,7 @@ impl Kind {
             Self::Text => Some(Value::String(text.to_owned())),
             Self::Integer => text.parse().ok().map(Value::Integer),
             Self::Switch => text.parse().ok().map(Value::Boolean),
+            Self::Number => text.parse().ok().map(Value::Float),
             Self::List => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
@@ -120,6 +126,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Text => "text",
             Self::Integer => "a whole number",
+            Self::Number => "a number",
             Self::List => "texts separated by commas",
             Self::Switch => "true or false",
             Self::Tables => "a list of tables",

@@ -111,7 +111,7 @@ pub(super) async fn submit(client: &Client, args: &RunArgs, app: &App) -> Outcom
     };
     let inputs = pairs("--input", &args.source.inputs)?;
     let inputs = inputs.into_iter().map(|(name, text)| (name, input(text))).collect();
-    let request = RunRequest { repository, workflow, rev: None, inputs };
+    let request = RunRequest { repository, workflow, rev: None, inputs, traceparent: None };
     // A key of its own: an answer that is lost on the way makes no second run if it is asked again.
     let key = Ids::random().text();
     let run: RunRecord = client.once("/api/v1/runs", &request, &key).await?;

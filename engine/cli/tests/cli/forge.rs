@@ -287,7 +287,7 @@ impl Drop for Served {
 }
 
 /// RFC 2104, for keys of up to 64 bytes.
-fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     let pad = |with: u8| -> Vec<u8> {
         (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ with).collect()
     };

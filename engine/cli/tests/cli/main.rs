@@ -47,6 +47,8 @@ mod remote;
 #[cfg(test)]
 mod remote_more;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod runners;
@@ -71,9 +73,13 @@ mod templates;
 #[cfg(test)]
 mod topics;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod transforms;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod watched;
 #[cfg(test)]
 mod webhooks;
 #[cfg(test)]

@@ -33,10 +33,16 @@ pub(crate) struct Served {
     pub(crate) token: String,
     /// Another one, for whoever waits by asking: each token may ask only so often.
     watcher: String,
+    /// Flags of the server beside the usual ones.
+    flags: Vec<String>,
 }
 
 impl Served {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    pub(crate) fn with(flags: &[&str]) -> Self {
         let bench = Bench::new();
         let bare = bench.home().join("app.git");
         let bare = bare.to_str().unwrap();
@@ -55,6 +61,7 @@ impl Served {
             address: String::new(),
             token,
             watcher,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
         };
         served.server.wait().unwrap();
         served.serve();
@@ -65,6 +72,7 @@ impl Served {
         // The address that it had, if it had one: clients come back to it.
         let listen = if self.address.is_empty() { "127.0.0.1:0" } else { &self.address };
         let mut command = self.bench.command(&["serve", "--listen", listen]);
+        command.args(&self.flags);
         let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -78,6 +86,21 @@ impl Served {
     }
 
     fn ask_as(&self, token: &str, method: &str, path: &str, body: Option<&Json>) -> (u16, String) {
+        loop {
+            let answer = self.ask_once(token, method, path, body);
+            if answer.0 != 429 {
+                return answer;
+            }
+        }
+    }
+
+    fn ask_once(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Json>,
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let body = body.map(Json::to_string).unwrap_or_default();
         let head = format!(
@@ -95,14 +118,27 @@ impl Served {
         (status, unchunked(head, body))
     }
 
-    pub(crate) fn get(&self, path: &str) -> Json {
-        let (status, body) = loop {
-            let (status, body) = self.ask_as(&self.watcher, "GET", path, None);
-            // Whoever waits here asks again at once, more often than a server lets anybody.
-            if status != 429 {
-                break (status, body);
+    /// A stream, read as it comes.
+    pub(crate) fn listen(&self, path: &str) -> Heard {
+        let token = &self.token;
+        loop {
+            let mut stream = TcpStream::connect(&self.address).unwrap();
+            write!(
+                stream,
+                "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n"
+            )
+            .unwrap();
+            let (mut heard, mut first) = (Heard(BufReader::new(stream)), String::new());
+            heard.0.read_line(&mut first).unwrap();
+            // As in `ask`.
+            if !first.contains(" 429 ") {
+                return heard;
             }
-        };
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Json {
+        let (status, body) = self.ask_as(&self.watcher, "GET", path, None);
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
@@ -134,6 +170,20 @@ impl Served {
         let attempt = attempts.iter().find(|one| one["step"] == step).unwrap();
         let attempt = attempt["id"].as_str().unwrap();
         self.ask("GET", &format!("/api/v1/runs/{id}/attempts/{attempt}/log/raw"), None).1
+    }
+}
+
+/// A stream of events that goes on.
+pub(crate) struct Heard(BufReader<TcpStream>);
+
+impl Heard {
+    /// Reads until a line has this text; it must come before the stream ends.
+    pub(crate) fn until(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "{text} never came");
+        }
     }
 }
 

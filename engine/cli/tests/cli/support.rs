@@ -35,7 +35,7 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 24] = [
+const FOREIGN: [&str; 27] = [
     "PLUE_SERVER",
     "PLUE_TOKEN",
     "XDG_CONFIG_HOME",
@@ -58,6 +58,9 @@ const FOREIGN: [&str; 24] = [
     "PLUE_UNTRUSTED_READ",
     "PLUE_UNTRUSTED_MAX_PROCESSES",
     "PLUE_UNTRUSTED_MAX_MEMORY_BYTES",
+    "PLUE_TRACES_ENDPOINT",
+    "PLUE_TRACES_HEADERS_FILE",
+    "PLUE_TRACES_SAMPLE",
     "NO_COLOR",
     "CLICOLOR_FORCE",
 ];

@@ -80,7 +80,7 @@ async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() 
 }
 
 #[tokio::test]
-async fn failure_case_05_a_runner_that_dies_is_started_again_and_the_run_goes_on() {
+async fn failure_case_05_row_1_23_a_runner_that_dies_is_started_again_and_the_run_goes_on() {
     let bench = Bench::new(KEPT);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -97,7 +97,7 @@ async fn failure_case_05_a_runner_that_dies_is_started_again_and_the_run_goes_on
 }
 
 #[tokio::test]
-async fn without_a_policy_a_step_whose_runner_was_killed_fails_and_says_why() {
+async fn row_1_23_without_a_policy_a_step_whose_runner_was_killed_fails_and_says_why() {
     let bench = Bench::new(GATED);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;

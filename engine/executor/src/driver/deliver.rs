@@ -26,6 +26,7 @@ impl Driver {
         incoming: Vec<Incoming>,
     ) -> Result<(), Error> {
         self.seq = committed.seq;
+        self.measure(&batch.facts);
         self.outage.is_over(&batch.facts);
         let for_runner = |effect: &&Effect| matches!(effect, Effect::Perform { step, .. } if !self.is_engine_step(step));
         let queued = batch.effects.iter().filter(for_runner).count();
@@ -54,7 +55,9 @@ impl Driver {
                         self.stop_in_engine(&attempt, kill).await?;
                     }
                 }
-                Effect::Perform { step, attempt, .. } if self.is_engine_step(&step) => {
+                Effect::Perform { step, attempt, .. }
+                    if self.is_engine_step(&step) && !self.shared.options.only_tells =>
+                {
                     self.work_on(&step, &attempt);
                 }
                 Effect::Perform { .. }
@@ -113,6 +116,7 @@ impl Driver {
         }
         let assigned =
             assignment(claim.clone(), &self.row.id, (&plan, step), env, &self.event_json, bounds);
+        self.measured.assigned(&claim.attempt, self.time.now());
         self.claims.insert(claim.attempt.clone(), claim);
         if let (Some(assign), Some(leased)) = (assigned, &self.lease) {
             leased.lease.send(Command::Assign(Box::new(assign))).await;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Effect, Fact, Input, StepStatus, fact::Outcome};
 use plue_plan::{AttemptId, StepId};
 use plue_pool::local::{POOL, UNTRUSTED_POOL};
+use plue_runtime::metrics::names;
 use plue_store::{Assign, AttemptEnd, NewAttempt, Refused, RunCommit};
 use plue_wire::runner::{AttemptResult, Claim, ResultVerdict};
 
@@ -32,6 +33,7 @@ const MAX_COMMITS: usize = 1_000;
 impl Driver {
     /// Applies inputs, commits, performs.
     pub(super) async fn settle(&mut self, mut incoming: Vec<Incoming>) -> Result<(), Error> {
+        let begun = self.shared.clock.mark();
         for _ in 0..MAX_COMMITS {
             let now = self.time.now();
             let batch = self.apply(now, &incoming);
@@ -40,7 +42,12 @@ impl Driver {
             }
             let commit = self.commit(now, &batch, &incoming);
             match self.shared.store.commit(commit).await? {
-                Ok(committed) => return self.deliver(batch, committed, incoming).await,
+                Ok(committed) => {
+                    self.deliver(batch, committed, incoming).await?;
+                    let took = self.shared.clock.elapsed(begun);
+                    names::TRANSITION.record(took.as_secs_f64(), &[]);
+                    return Ok(());
+                }
                 // Perhaps a commit of our own, whose answer was lost, and with it what it assigned.
                 Err(Refused::Stale { .. }) => {
                     return Err(Error::Overtaken { run: self.row.id.clone() });
@@ -187,9 +194,17 @@ impl Driver {
         let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
         let seen = Seen::of(&self.run);
         let scope = seen.scope(&self.surroundings, visit, number);
-        let turn = Turn { run: &self.row.id, step, visit, number };
+        let traceparent = self.traceparent(&step.id, visit, number);
+        let turn = Turn { run: &self.row.id, step, visit, number, traceparent };
         environment(&turn, &self.event, &self.plan.env, &scope, self.secrets.as_ref())
             .map_err(refused)
+    }
+
+    /// Where the trace is when an attempt of this step runs, if there are traces.
+    pub(super) fn traceparent(&self, step: &StepId, visit: u32, number: u32) -> Option<String> {
+        let traces = self.shared.options.traces.as_ref()?;
+        let attempt = AttemptId::new(format!("{}:{step}:{visit}:{number}", self.row.id));
+        Some(traces.of_attempt(&self.row.id, &self.origin, &attempt).to_string())
     }
 
     /// The transaction that stores a batch.

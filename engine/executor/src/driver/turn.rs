@@ -22,6 +22,10 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 impl Driver {
     /// Advances the run when it is its turn.
     pub(super) async fn advance_in_turn(&mut self) -> Result<(), Error> {
+        if self.shared.options.only_tells {
+            // Nothing runs here. Whoever goes on with it waits for its turn.
+            return self.advance().await;
+        }
         let group = match self.group() {
             Ok(Some(group)) => group,
             Ok(None) => return self.advance().await,

@@ -34,6 +34,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) step: &'a Step,
     pub(crate) visit: u32,
     pub(crate) number: u32,
+    /// Where the trace is, if there are traces.
+    pub(crate) traceparent: Option<String>,
 }
 
 // === impl GivenSecrets ===
@@ -123,7 +125,7 @@ fn missing(secret: &str) -> String {
 fn standard(turn: &Turn<'_>, event: &Event) -> Vec<(&'static str, String)> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let (run, step, visit) = (turn.run, &turn.step.id, turn.visit);
-    vec![
+    let mut standard = vec![
         ("CI", "true".to_owned()),
         ("PLUE", "true".to_owned()),
         ("PLUE_RUN_ID", run.to_string()),
@@ -134,7 +136,10 @@ fn standard(turn: &Turn<'_>, event: &Event) -> Vec<(&'static str, String)> {
         ("PLUE_SHA", text(&event.sha)),
         ("PLUE_REF", text(&event.git_ref)),
         ("PLUE_BRANCH", text(&event.branch)),
-    ]
+    ];
+    // As OpenTelemetry says for variables of the environment.
+    standard.extend(turn.traceparent.iter().map(|word| ("TRACEPARENT", word.clone())));
+    standard
 }
 
 #[cfg(test)]
@@ -153,7 +158,7 @@ mod tests {
 
     fn env_of(step: &Step, plan_env: &[(&str, Value)]) -> Result<AttemptEnv, String> {
         let run = RunId::new("r1");
-        let turn = Turn { run: &run, step, visit: 2, number: 3 };
+        let turn = Turn { run: &run, step, visit: 2, number: 3, traceparent: None };
         let plan_env =
             plan_env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut event = Event::new(EventType::Push);

@@ -145,6 +145,7 @@ impl World {
                 max_parallel: None,
                 parent: None,
                 untrusted: false,
+                traceparent: None,
             },
             only: Vec::new(),
         }

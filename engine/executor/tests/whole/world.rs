@@ -148,6 +148,7 @@ impl World {
                 max_parallel: None,
                 parent: None,
                 untrusted: self.untrusted,
+                traceparent: None,
             },
             only: Vec::new(),
         };

@@ -71,6 +71,12 @@ pub enum GitError {
 // === impl GitError ===
 
 impl GitError {
+    /// Whether a ref that was to be fetched is not there.
+    #[must_use]
+    pub fn is_missing_ref(&self) -> bool {
+        matches!(self, Self::Failed { reason, .. } if reason.contains("couldn't find remote ref"))
+    }
+
     /// The problem for people.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {

@@ -88,6 +88,65 @@ pub const THIRD_OPINIONS: Counter = Counter {
                   different)",
 };
 
+/// Ended runs.
+pub const RUNS_ENDED: Counter = Counter {
+    name: "plue_runs_ended_total",
+    description: "Runs that this process has driven to an end, by status; one that is retried ends again",
+};
+
+/// Duration of runs.
+pub const RUN_DURATION: Histogram = Histogram {
+    name: "plue_run_duration_seconds",
+    description: "Time from the creation of a run to its end, waiting included, by status",
+    unit: "seconds",
+    buckets: &[
+        0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0,
+    ],
+};
+
+/// Ended attempts.
+pub const ATTEMPTS_ENDED: Counter = Counter {
+    name: "plue_attempts_ended_total",
+    description: "Attempts of steps that ended, by outcome (success, exit, timed_out, cancelled, \
+                  refused, failed, rejected, infra)",
+};
+
+/// Below a millisecond on a warm machine, minutes where runners are few.
+const WAITS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+
+/// Queue time.
+pub const ATTEMPT_QUEUE: Histogram = Histogram {
+    name: "plue_attempt_queue_seconds",
+    description: "Time from an attempt's place in the queue to the runner that has it",
+    unit: "seconds",
+    buckets: WAITS,
+};
+
+/// Claim time.
+pub const ATTEMPT_CLAIM: Histogram = Histogram {
+    name: "plue_attempt_claim_seconds",
+    description: "Time from an attempt's place in the queue to the start of its process, or of its \
+                  work inside the engine",
+    unit: "seconds",
+    buckets: WAITS,
+};
+
+/// Overhead of transitions.
+pub const TRANSITION: Histogram = Histogram {
+    name: "plue_transition_seconds",
+    description: "Time from what a run is told to what follows from it: decided, committed, handed out",
+    unit: "seconds",
+    buckets: WAITS,
+};
+
+/// Traces of runs.
+pub const TRACES: Counter = Counter {
+    name: "plue_traces_total",
+    description: "Traces of ended runs, by outcome (exported, failed: the collector did not take it; \
+                  dropped: too many waited)",
+};
+
 /// All counters.
 pub const COUNTERS: &[Counter] = &[
     EVALUATIONS,
@@ -97,7 +156,18 @@ pub const COUNTERS: &[Counter] = &[
     ZYGOTE_STARTS,
     ZYGOTE_RESTARTS,
     THIRD_OPINIONS,
+    RUNS_ENDED,
+    ATTEMPTS_ENDED,
+    TRACES,
 ];
 
 /// All histograms.
-pub const HISTOGRAMS: &[Histogram] = &[EVALUATION_CPU, EVALUATION_DURATION, EVALUATION_MEMORY];
+pub const HISTOGRAMS: &[Histogram] = &[
+    EVALUATION_CPU,
+    EVALUATION_DURATION,
+    EVALUATION_MEMORY,
+    RUN_DURATION,
+    ATTEMPT_QUEUE,
+    ATTEMPT_CLAIM,
+    TRANSITION,
+];

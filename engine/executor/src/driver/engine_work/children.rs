@@ -44,7 +44,7 @@ impl Driver {
         let definition = self.plan.step(step).ok_or("no such step")?;
         let (sender, attempt) = (self.work.sender.clone(), attempt.clone());
         if let Some(child) = self.run.child(&attempt).cloned() {
-            let nursery = self.nursery(step);
+            let nursery = self.nursery(step, (visit, number));
             let followed = async move {
                 if let Some((outcome, output)) = nursery.follow(child).await {
                     let ended = Input::Ended { attempt, outcome, output };
@@ -83,7 +83,7 @@ impl Driver {
         Ok(self.shared.tasks.spawn("child plan", settled))
     }
 
-    fn nursery(&self, step: &StepId) -> Nursery {
+    fn nursery(&self, step: &StepId, (visit, number): (u32, u32)) -> Nursery {
         let workflows = child::lineage(&self.origin, &self.plan.name);
         let parent = Parent {
             run: self.row.id.clone(),
@@ -91,7 +91,12 @@ impl Driver {
             depth: u32::try_from(workflows.len()).unwrap_or(u32::MAX),
             workflows,
         };
-        let origin = Origin { parent: Some(parent), read_set: Json::Null, ..self.origin.clone() };
+        let origin = Origin {
+            parent: Some(parent),
+            read_set: Json::Null,
+            traceparent: self.traceparent(step, visit, number),
+            ..self.origin.clone()
+        };
         Nursery {
             shared: self.shared.clone(),
             origin,

@@ -1,0 +1,54 @@
+//! The names of OpenTelemetry's conventions for CI/CD (status: development) that plue uses. They change;
+//! this is the only place that says them.
+
+pub use opentelemetry_semantic_conventions::attribute::{
+    CICD_PIPELINE_ACTION_NAME, CICD_PIPELINE_NAME, CICD_PIPELINE_RESULT, CICD_PIPELINE_RUN_ID,
+    CICD_PIPELINE_RUN_STATE, CICD_PIPELINE_RUN_URL_FULL, CICD_PIPELINE_TASK_NAME,
+    CICD_PIPELINE_TASK_RUN_ID, CICD_PIPELINE_TASK_RUN_RESULT, CICD_PIPELINE_TASK_RUN_URL_FULL,
+    CICD_PIPELINE_TASK_TYPE, CICD_WORKER_ID, ERROR_TYPE, SERVICE_INSTANCE_ID, SERVICE_NAME,
+    SERVICE_VERSION, VCS_CHANGE_ID, VCS_REF_BASE_NAME, VCS_REF_BASE_TYPE, VCS_REF_HEAD_NAME,
+    VCS_REF_HEAD_REVISION, VCS_REF_HEAD_TYPE, VCS_REPOSITORY_NAME,
+};
+
+/// `{action}` of a run's span: the pipeline is run.
+pub const ACTION: &str = "RUN";
+
+/// Names that the conventions have none for.
+pub mod own {
+    /// The hash of the plan.
+    pub const PLAN: &str = "plue.plan.hash";
+    /// What made the run: `push`, `schedule`, `manual`, …
+    pub const EVENT: &str = "plue.event.type";
+    /// How many times the run has entered the step, counting loops.
+    pub const VISIT: &str = "plue.step.visit";
+    /// The number of the attempt in its visit.
+    pub const NUMBER: &str = "plue.attempt.number";
+    /// The exit status of a process.
+    pub const EXIT_CODE: &str = "process.exit.code";
+    /// How often the run had ended before.
+    pub const RETRY: &str = "plue.run.retry";
+    /// An event of an attempt's span: a runner has begun with it.
+    pub const STARTED: &str = "plue.attempt.started";
+}
+
+/// Well-known values of `cicd.pipeline.result` and `cicd.pipeline.task.run.result`.
+pub mod result {
+    /// Well.
+    pub const SUCCESS: &str = "success";
+    /// Not well, by what the author or the code under test did.
+    pub const FAILURE: &str = "failure";
+    /// Not well, by what plue or its machines did.
+    pub const ERROR: &str = "error";
+    /// Took too long.
+    pub const TIMEOUT: &str = "timeout";
+    /// Somebody stopped it.
+    pub const CANCELLATION: &str = "cancellation";
+}
+
+/// Well-known values of `cicd.pipeline.run.state`, as events of a run's span.
+pub mod state {
+    /// Nothing has started yet.
+    pub const PENDING: &str = "pending";
+    /// Steps run.
+    pub const EXECUTING: &str = "executing";
+}

@@ -1,0 +1,199 @@
+//! Journals as engines write them, and the spans that come of them.
+
+use std::path::PathBuf;
+
+use plue_executor::trace::Sampling;
+use plue_flow::{RunView, StepStatus};
+use plue_plan::{
+    Action, Plan, RunId, RunnerId, Step,
+    action::Bash,
+    event::{Branch, EventType, PullRequest},
+};
+use plue_store::RunSource;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000 + second).unwrap()
+}
+
+fn queued(visit: u32, number: u32) -> Fact {
+    let (step, attempt) = (StepId::new("test"), id(visit, number));
+    Fact::AttemptQueued { step, visit, number, attempt }
+}
+
+fn started(visit: u32, number: u32, runner: &str) -> Fact {
+    let (step, attempt) = (StepId::new("test"), id(visit, number));
+    let runner = Some(RunnerId::new(runner));
+    Fact::AttemptStarted { step, attempt, runner, began: None }
+}
+
+fn ended(visit: u32, number: u32, outcome: Outcome) -> Fact {
+    let (step, attempt) = (StepId::new("test"), id(visit, number));
+    let output = json!({"secret": "hunter22"});
+    Fact::AttemptEnded { step, attempt, outcome, output, event: None }
+}
+
+fn over(status: RunStatus) -> Fact {
+    Fact::RunEnded { status, reason: Some("hunter22".to_owned()) }
+}
+
+fn id(visit: u32, number: u32) -> AttemptId {
+    AttemptId::new(format!("01r:test:{visit}:{number}"))
+}
+
+/// A run that failed after two attempts, the first lost with its runner, and was retried.
+fn journal() -> Vec<(Timestamp, Fact)> {
+    let lost = Outcome::Infra { message: "hunter22".to_owned() };
+    let failed = Outcome::Exit { code: 3, signal: None };
+    let step = StepId::new("test");
+    let plan = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+    let facts = [
+        Fact::RunCreated { plan, only: Vec::new() },
+        Fact::RunStarted,
+        queued(1, 1),
+        started(1, 1, "runner-a"),
+        ended(1, 1, lost),
+        queued(1, 2),
+        started(1, 2, "runner-b"),
+        ended(1, 2, failed),
+        Fact::StepEnded { step: step.clone(), visit: 1, status: StepStatus::Failed, reason: None },
+        over(RunStatus::Failed),
+        Fact::RunReopened { by: "ada".to_owned(), steps: vec![step] },
+        queued(2, 1),
+        started(2, 1, "runner-c"),
+        ended(2, 1, Outcome::Success),
+        over(RunStatus::Success),
+    ];
+    facts.into_iter().enumerate().map(|(n, fact)| (at(i64::try_from(n).unwrap()), fact)).collect()
+}
+
+fn stored() -> StoredRun {
+    let branch = |name: &str| Branch { git_ref: name.to_owned(), ..Branch::default() };
+    let mut event = Event::new(EventType::PullRequest);
+    event.pull_request = Some(PullRequest {
+        number: 7,
+        title: "hunter22".to_owned(),
+        draft: false,
+        labels: Vec::new(),
+        base: branch("main"),
+        head: branch("topic"),
+        fork: false,
+    });
+    let view = RunView {
+        status: RunStatus::Success,
+        reason: Some("hunter22".to_owned()),
+        started_at: None,
+        ended_at: None,
+    };
+    let journal = journal();
+    let run = RunRow {
+        id: RunId::new("01r"),
+        workflow: "CI".to_owned(),
+        plan: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
+        repo: Some("acme/app".to_owned()),
+        sha: Some("5ca1ab1e".to_owned()),
+        branch: Some("topic".to_owned()),
+        view,
+        seq: journal.len() as u64,
+        created_at: at(0),
+    };
+    let source = RunSource {
+        source: ".plue.py".to_owned(),
+        event: serde_json::to_value(event).unwrap(),
+        inputs: json!({"password": "hunter22"}),
+        origin: json!({}),
+    };
+    StoredRun { run, source, journal }
+}
+
+fn spans(stored: &StoredRun, seq: u64, traceparent: Option<&str>) -> Vec<Span> {
+    let bash = Bash { run: "echo hunter22".to_owned(), shell: "bash".to_owned() };
+    let plan = Plan::new("CI", vec![Step::new("test", Action::Bash(bash))]);
+    let mut origin = Origin::at(PathBuf::from("/w"));
+    origin.traceparent = traceparent.map(str::to_owned);
+    let traces = Traces { sampling: Sampling::ALL, ends: mpsc::channel(1).0 };
+    let url = Some("https://ci.example/");
+    Source { stored, plan: &plan, origin: &origin, traces: &traces, url }.spans(seq)
+}
+
+fn value<'s>(span: &'s Span, name: &str) -> Option<&'s Value> {
+    span.attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+fn said(span: &Span, name: &str) -> String {
+    match value(span, name) {
+        Some(Value::Text(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        None => String::new(),
+    }
+}
+
+#[test]
+fn each_end_of_a_run_has_its_own_spans_and_no_other() {
+    let stored = stored();
+    let (first, second) = (spans(&stored, 10, None), spans(&stored, 15, None));
+    let ids = |spans: &[Span]| spans.iter().map(|span| span.context.span).collect::<Vec<_>>();
+    assert_eq!((first.len(), second.len()), (3, 2));
+    assert!(ids(&first).iter().all(|id| !ids(&second).contains(id)));
+    assert_eq!((first[0].parent, second[0].parent), (None, Some(first[0].context.span)));
+    assert_eq!(
+        (said(&first[0], own::RETRY), said(&second[0], own::RETRY)),
+        (String::new(), "1".to_owned())
+    );
+    assert_eq!((first[0].start, first[0].end), (at(0), at(9)));
+    assert_eq!((second[0].start, second[0].end), (at(10), at(14)));
+    let under =
+        |spans: &[Span]| spans[1..].iter().all(|span| span.parent == Some(spans[0].context.span));
+    assert!(under(&first) && under(&second));
+    // Whoever asks, and however often.
+    assert_eq!(spans(&stored, 10, None), first);
+    // A journal that does not end there: nothing.
+    assert_eq!(spans(&stored, 9, None), []);
+}
+
+#[test]
+fn what_ended_badly_says_whose_fault_it_was() {
+    let spans = spans(&stored(), 10, None);
+    let results: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let name = if span.kind == Kind::Run {
+                names::CICD_PIPELINE_RESULT
+            } else {
+                names::CICD_PIPELINE_TASK_RUN_RESULT
+            };
+            (said(span, name), span.error, said(span, names::CICD_WORKER_ID))
+        })
+        .collect();
+    let text = str::to_owned;
+    assert_eq!(
+        results,
+        [
+            (text("failure"), Some("step_failed"), String::new()),
+            (text("error"), Some("infra"), text("runner-a")),
+            (text("failure"), Some("exit"), text("runner-b")),
+        ]
+    );
+    assert_eq!(said(&spans[2], own::EXIT_CODE), "3");
+    let change = [names::VCS_CHANGE_ID, names::VCS_REF_HEAD_NAME, names::VCS_REF_BASE_NAME];
+    assert_eq!(change.map(|name| said(&spans[0], name)), ["7", "topic", "main"]);
+}
+
+#[test]
+fn nothing_that_a_person_or_a_step_has_written_is_told() {
+    let told = format!("{:?}", spans(&stored(), 15, None));
+    assert!(!told.contains("hunter22"), "{told}");
+}
+
+#[test]
+fn the_trace_of_a_caller_goes_on() {
+    let caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let spans = spans(&stored(), 10, Some(caller));
+    let caller: TraceContext = caller.parse().unwrap();
+    assert!(spans.iter().all(|span| span.context.trace == caller.trace));
+    assert_eq!((spans[0].parent, spans[0].remote), (Some(caller.span), true));
+    assert!(!spans[1].remote);
+}
