@@ -135,7 +135,6 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             | Command::Backup(_)
             | Command::Restore(_)
             | Command::Open(_)
-            | Command::Event(EventCommand::Decode(_))
             | Command::Orchestration(OrchestrationCommand::List(_))
             | Command::Config(_) => Err(not_yet("this")),
         }

@@ -170,6 +170,7 @@ impl Server {
             workflow,
             event: (*event).clone(),
             inputs: Map::new(),
+            traceparent: None,
         };
         self.submit_run(wanted).await?;
         Ok(format!("run {id}"))

@@ -115,9 +115,6 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     };
     let (tasks, clock) = (Tasks::new(), Clock::real());
     let places = descriptors::make_room();
-    let defaults = Limits::default();
-    // Whoever only asks something finds a connection, whatever others follow.
-    let limits = Limits { streams: defaults.streams.min(places / 4 * 3), ..defaults };
     let (shutdown, stop) = Shutdown::new();
     let wanted = Wanted { endpoint: args.traces.as_deref(), url: args.public_url.as_deref() };
     // Who drives no run sees none end.
@@ -136,7 +133,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         commands: Arc::new(server.clone()),
         clock,
         ids: Ids::random(),
-        limits,
+        limits: limits(places),
         tasks: tasks.clone(),
         stop: stop.clone(),
         metrics: metrics::render,
@@ -160,10 +157,9 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     };
     let (done, over) = oneshot::channel::<()>();
     let works = async {
-        if roles.drives {
-            Box::pin(server.work()).await
-        } else {
-            server.attend().await
+        match roles.drives {
+            true => Box::pin(server.work()).await,
+            false => server.attend().await,
         }
         drop(done);
     };
@@ -180,6 +176,12 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         () = &mut watch => {}
     }
     Ok(Exit::Ok)
+}
+
+/// Whoever only asks something finds one of so many connections, whatever others follow.
+fn limits(places: usize) -> Limits {
+    let usual = Limits::default();
+    Limits { streams: usual.streams.min(places / 4 * 3), ..usual }
 }
 
 async fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -49,7 +49,7 @@ const CHAIN: [(&str, &str); 4] = [
 
 impl Served {
     /// Pushes these workflow files, and waits until the server has taken them in.
-    fn with(&self, files: &[(&str, &str)]) {
+    fn take_in(&self, files: &[(&str, &str)]) {
         for (path, source) in files {
             self.bench.write(path, source);
         }
@@ -117,7 +117,7 @@ fn said(deliveries: &[Json], id: &str) -> String {
 #[test]
 fn row_0_15_event_driven_a_message_on_a_topic_starts_a_run() {
     let served = Served::start();
-    served.with(&[(".plue.py", BUILT)]);
+    served.take_in(&[(".plue.py", BUILT)]);
     let file = served.bench.home().join("message.json");
     std::fs::write(&file, r#"{"n": 3, "text": "$(rm -rf ~) ${x}"}"#).unwrap();
     let data = file.to_str().unwrap();
@@ -165,13 +165,13 @@ fn row_1_09_a_push_that_adds_or_removes_a_file_adds_or_removes_its_triggers() {
         let came = served.settled();
         came.into_iter().find(|one| one["id"] == id).unwrap()
     };
-    served.with(&[("README.md", "words")]);
+    served.take_in(&[("README.md", "words")]);
     assert_eq!(send("none")["note"], "the branch main has no plans");
     let any = BUILT.replace(", when=\"event.payload.n > 2\"", "");
-    served.with(&[("ship.plue.py", &any)]);
+    served.take_in(&[("ship.plue.py", &any)]);
     assert!(send("added")["note"].as_str().unwrap().starts_with("Ship (ship.plue.py): run "));
     std::fs::remove_file(served.bench.repo().join("ship.plue.py")).unwrap();
-    served.with(&[]);
+    served.take_in(&[]);
     assert_eq!(send("removed")["note"], "the branch main has no plans");
     assert_eq!(served.all_of("Ship").len(), 1);
 }
@@ -179,7 +179,7 @@ fn row_1_09_a_push_that_adds_or_removes_a_file_adds_or_removes_its_triggers() {
 #[test]
 fn row_1_27_a_named_webhook_is_believed_by_its_secret_only_and_each_call_counts_once() {
     let served = Served::start();
-    served.with(&[(".plue.py", CALLED), ("waits.plue.py", WAITS)]);
+    served.take_in(&[(".plue.py", CALLED), ("waits.plue.py", WAITS)]);
     let name = "acme%2Fapp/deploy";
     let id = "webhook-id: m1\r\n";
     // Without a secret nobody is believed.
@@ -220,7 +220,7 @@ fn row_1_27_the_end_of_a_run_starts_what_follows_it_once_though_servers_are_kill
     let mut served = Served::start();
     let files = CHAIN.map(|(path, plan)| (path, format!("def workflow():\n    return {plan}\n")));
     let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
-    served.with(&files);
+    served.take_in(&files);
     const RUNS: usize = 9;
     for n in 0..RUNS {
         let id = format!("go{n}");
@@ -262,7 +262,7 @@ fn row_1_27_the_end_of_a_run_starts_what_follows_it_once_though_servers_are_kill
 fn plans_that_start_each_other_by_their_ends_are_stopped_and_the_list_says_why() {
     let served = Served::start();
     let files = CHAIN.map(|(path, plan)| (path, format!("def workflow():\n    return {plan}\n")));
-    served.with(&[(files[3].0, &files[3].1)]);
+    served.take_in(&[(files[3].0, &files[3].1)]);
     served.remotely(&["event", "send", "serve", "--repo", "acme/app"]).ends(0);
     while served.get("/api/v1/runs")["items"].as_array().unwrap().len() < 8 {}
     let runs = served.all_of("Ping").len() + served.all_of("Pong").len();

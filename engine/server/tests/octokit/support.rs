@@ -18,7 +18,7 @@ use plue_executor::{Engine, house::Keep};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Shutdown, Tasks};
-use plue_server::{Options, Parts, Server, receive, secrets};
+use plue_server::{Options, Parts, Server, app::AppTokens, export::Exporter, receive, secrets};
 use plue_store::{RepoRow, Store, StoreOptions, secret::Keyring};
 use sha2::Sha256;
 use tower::ServiceExt as _;
@@ -82,9 +82,11 @@ impl World {
                 tasks.clone(),
             ),
             keys: Some(keys),
+            exporter: Exporter::new(|_, _, _| Err("nothing is exported here".to_owned())),
+            apps: AppTokens::default(),
             clock,
             ids: ids.clone(),
-            tasks,
+            tasks: tasks.clone(),
             stop: stop.clone(),
         });
         let api = Api::new(plue_api::server::Parts {
@@ -93,6 +95,7 @@ impl World {
             clock,
             ids,
             limits: Limits::default(),
+            tasks,
             stop,
             metrics: String::new,
             login: None,
