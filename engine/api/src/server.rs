@@ -216,22 +216,22 @@ impl Api {
 
 /// All routes, ready to be served.
 pub fn router(api: Api) -> Router {
-    routed(api, routes::all())
+    let late = StatusCode::GATEWAY_TIMEOUT;
+    let slow = TimeoutLayer::with_status_code(late, api.limits().answer_within);
+    routed(api, routes::all(), pages::routes().layer(slow))
 }
 
 /// `/healthz`, `/readyz` and `/metrics` only.
 pub fn probes(api: Api) -> Router {
-    routed(api, routes::probes())
+    routed(api, routes::probes(), Router::new())
 }
 
-fn routed(api: Api, endpoints: Vec<Endpoint>) -> Router {
+fn routed(api: Api, endpoints: Vec<Endpoint>, pages: Router<Api>) -> Router {
     let mut router = Router::new();
     for endpoint in endpoints {
         router = router.route(endpoint.path, guarded(&api, &endpoint));
     }
-    let late = StatusCode::GATEWAY_TIMEOUT;
-    let slow = TimeoutLayer::with_status_code(late, api.limits().answer_within);
-    let router = router.merge(pages::routes().layer(slow));
+    let router = router.merge(pages);
     let around = ServiceBuilder::new()
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,

@@ -1,7 +1,7 @@
 //! Server-sent events (WHATWG HTML §9.2) of rows behind a number: what is there now and what comes.
 //!
 //! `id` of an event is its row's number, so that a client that lost its connection goes on behind
-//! `Last-Event-ID`. What comes is looked for once for all who follow the same ([`hub`]); a client that
+//! `Last-Event-ID`. What comes is looked for once for all who follow the same (`hub`); a client that
 //! is behind reads the rows at its own pace. Must not look at the database because time has passed,
 //! or read on while the client does not.
 
@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures::{StreamExt as _, future::BoxFuture, stream};
-use plue_runtime::{Clock, Phase, Stop};
+use plue_runtime::{Clock, Phase, Stop, clock::Mark};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -28,6 +28,8 @@ use crate::{limit::Holder, problem::Problem, server::Api};
 
 /// A connection says this often that it lives: proxies and clients give up after a minute.
 const ALIVE: Duration = Duration::from_secs(25);
+/// A stream ends after so long: a right to follow may have ended since.
+const ASKED_AGAIN: Duration = Duration::from_secs(15 * 60);
 const ALIVE_FRAME: &[u8] = b":\n\n";
 const END_FRAME: &[u8] = b"event: end\ndata: {}\n\n";
 const FAILED_FRAME: &[u8] = b"event: error\ndata: {\"detail\":\"connect again\"}\n\n";
@@ -78,6 +80,7 @@ struct State {
     dry: bool,
     over: bool,
     clock: Clock,
+    began: Mark,
     stop: Stop,
     _place: Place,
 }
@@ -123,6 +126,7 @@ pub(crate) fn events(api: &Api, holder: &Holder, follow: Follow) -> Result<Respo
         dry: false,
         over: false,
         clock: api.clock(),
+        began: api.clock().mark(),
         stop: api.stop(),
         _place: place,
     };
@@ -149,7 +153,8 @@ impl State {
                 self.cursor = frame.seq;
                 return Some(frame.bytes);
             }
-            if self.over {
+            // Whoever follows comes back behind what he has, and is asked again who he is.
+            if self.over || self.clock.elapsed(self.began) > ASKED_AGAIN {
                 return None;
             }
             // Bound first, so that the view is not held while something is awaited.

@@ -35,6 +35,8 @@ use measure::Measured;
 use outage::Outage;
 use steady::Steady;
 
+pub use turn::group_name;
+
 mod deliver;
 mod engine_work;
 mod intake;

@@ -13,7 +13,7 @@ use plue_pool::{
     local::{POOL, UNTRUSTED_POOL},
 };
 use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
-use plue_store::{DriveRequest, RunRow, Store};
+use plue_store::{Drive, DriveRequest, RunRow, Store};
 
 use crate::{
     driver::{Driver, Inputs, RunHandle},
@@ -131,6 +131,16 @@ pub struct Parts {
     pub ids: Ids,
     /// Tasks.
     pub tasks: Tasks,
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// The right to drive it, for what is written beside its journal.
+    #[must_use]
+    pub fn drive(&self) -> Option<&Drive> {
+        self.right.drive()
+    }
 }
 
 // === impl Shared ===
@@ -261,6 +271,14 @@ impl Engine {
         } else {
             taken.right.give_back(&self.0, stop).await;
         }
+    }
+
+    /// Whether a run that was taken is still this engine's, as far as the store knows.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn holds(&self, taken: &Taken) -> Result<bool, Error> {
+        taken.right.holds(&self.0).await
     }
 
     /// The id of this engine among those that share the database.

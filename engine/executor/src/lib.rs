@@ -23,7 +23,7 @@ pub mod submit;
 pub mod trace;
 
 pub use crate::{
-    driver::{Canceller, RunHandle},
+    driver::{Canceller, RunHandle, group_name},
     engine::{Engine, Options, Taken},
     error::Error,
     loaded::{Loaded, Origin, placed},

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use plue_flow::{Fact, Run};
-use plue_plan::{Plan, RunId};
+use plue_plan::{Event, Plan, RunId};
 use plue_store::{RunRow, RunSource, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -86,6 +86,13 @@ impl Origin {
             repository: placed(&self.repository, workspaces),
             ..self
         }
+    }
+
+    /// Whether a stranger's change is in the run, wherever it may run: what a fork wrote is not to be
+    /// trusted with more because an operator let it run without walls.
+    #[must_use]
+    pub fn is_strangers(&self, event: &Event) -> bool {
+        self.untrusted || event.is_strangers()
     }
 
     /// A run in this directory that has neither a source nor a parent.

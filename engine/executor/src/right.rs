@@ -63,6 +63,14 @@ impl Right {
         }
     }
 
+    /// The row that says so, on a shared database.
+    pub(crate) fn drive(&self) -> Option<&Drive> {
+        match self {
+            Self::Lock { .. } => None,
+            Self::Drive { drive, .. } => Some(drive),
+        }
+    }
+
     /// Whether others may go on with the run when this engine stops.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self, Self::Drive { .. })

@@ -67,7 +67,7 @@ impl Issuer {
     /// [`Error::Settings`].
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, Error> {
         metadata::place(&settings)?;
-        address(&settings.redirect_uri, "the address of this server", true)?;
+        address(&settings.redirect_uri, "the address of this server", false)?;
         if settings.client_id.is_empty() {
             return Err(Error::Settings("login.client_id is empty".to_owned()));
         }

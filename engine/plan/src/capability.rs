@@ -153,9 +153,13 @@ fn host(url: &Value) -> String {
         Node::Expr(_) | Node::Secret(_) | Node::Malformed(_) => None,
     };
     let parse = |(text, whole): (&str, bool)| {
-        let (_, rest) = text.split_once("://")?;
+        // Whoever calls reads addresses more kindly: `https:evil.example/?://good.example` too.
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
         let end = rest.find(['/', '?', '#', '\\']);
         let authority = rest.get(..end.or(whole.then_some(rest.len()))?)?;
+        if authority.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return None;
+        }
         let host = authority.rsplit('@').next()?.to_lowercase();
         (!host.is_empty()).then_some(host)
     };
@@ -174,6 +178,10 @@ mod tests {
             (Value::template("https://api.example/${inputs.v}"), "api.example"),
             (Value::template("https://api.example${inputs.v}"), ANY_HOST),
             (Value::template("https://${inputs.v}/x"), ANY_HOST),
+            (Value::template("https:evil.example/?://good.example/${inputs.v}"), ANY_HOST),
+            (Value::template("https:///evil.example/${inputs.v}"), ANY_HOST),
+            (Value::template("https://good.\texample/${inputs.v}"), ANY_HOST),
+            (Value::template("javascript://good.example/${inputs.v}"), ANY_HOST),
             (Value::expr("inputs.url"), ANY_HOST),
         ] {
             assert_eq!(host(&url), expected, "{url:?}");

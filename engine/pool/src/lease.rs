@@ -1,5 +1,6 @@
 //! A lease: one run's hold on one runner, as two bounded channels.
 
+use jiff::Timestamp;
 use plue_plan::RunnerId;
 use plue_wire::keep::Care;
 use plue_wire::runner::{Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict};
@@ -27,6 +28,8 @@ pub enum PoolEvent {
     Started {
         /// Which attempt.
         claim: Claim,
+        /// When the runner told it, by the engine's clock: before it was stored.
+        at: Timestamp,
     },
     /// The attempt ended. Not yet stored: commit it, then send [`Command::Verdict`].
     Ended(Box<Ended>),

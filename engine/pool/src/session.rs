@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use plue_plan::{AttemptId, RunnerId};
 use plue_runtime::{Clock, clock::Mark};
 use plue_store::{Appended, Store};
@@ -87,7 +88,9 @@ pub(crate) struct Session<'a> {
     flush: Option<Flush>,
     /// Attempts in that write, and those of them that started in it.
     flushing: Vec<Claim>,
-    started: Vec<Claim>,
+    started: Vec<(Claim, Timestamp)>,
+    /// Those that started and are not in a write yet, with the time at which that was heard.
+    begun: Vec<(Claim, Timestamp)>,
     /// Results that wait for it.
     parked: Vec<AttemptResult>,
     /// Bytes behind results that the run has not judged.
@@ -127,6 +130,7 @@ impl<'a> Session<'a> {
             flush: None,
             flushing: Vec::new(),
             started: Vec::new(),
+            begun: Vec::new(),
             parked: Vec::new(),
             unjudged: HashMap::new(),
             out: BytesMut::new(),
@@ -413,6 +417,9 @@ impl<'a> Session<'a> {
             self.pending_since = Some(self.clock.mark());
         }
         let claim = event.claim.clone();
+        if matches!(event.kind, EventKind::Started { .. }) {
+            self.begun.push((claim.clone(), self.clock.now()));
+        }
         let (_, list) =
             self.pending.entry(claim.attempt.clone()).or_insert_with(|| (claim, Vec::new()));
         list.push(event);
@@ -429,6 +436,7 @@ impl<'a> Session<'a> {
         }
         let tail =
             self.pending.remove(&result.claim.attempt).map(|(_, tail)| tail).unwrap_or_default();
+        self.begun.retain(|(claim, _)| *claim != result.claim);
         let tail_bytes = tail.iter().map(size).sum::<usize>();
         self.pending_bytes -= tail_bytes;
         let result_bytes = MIN_COST + result.output_json.len();
@@ -455,13 +463,7 @@ impl<'a> Session<'a> {
         self.pending_bytes = 0;
         self.pending_since = None;
         self.flushing = batch.iter().map(|(claim, _)| claim.clone()).collect();
-        self.started = batch
-            .iter()
-            .filter(|(_, list)| {
-                list.iter().any(|event| matches!(event.kind, EventKind::Started { .. }))
-            })
-            .map(|(claim, _)| claim.clone())
-            .collect();
+        self.started = std::mem::take(&mut self.begun);
         let (store, runner, epoch) = (self.store.clone(), self.runner.clone(), self.epoch);
         self.flush =
             Some(Box::pin(async move { store.append_events_of((&runner, epoch), batch).await }));
@@ -476,8 +478,8 @@ impl<'a> Session<'a> {
             };
             self.send(&message)?;
         }
-        for claim in std::mem::take(&mut self.started) {
-            self.outgoing.push_back(PoolEvent::Started { claim });
+        for (claim, at) in std::mem::take(&mut self.started) {
+            self.outgoing.push_back(PoolEvent::Started { claim, at });
         }
         for result in std::mem::take(&mut self.parked) {
             self.take_result(result);

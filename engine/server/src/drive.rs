@@ -120,7 +120,7 @@ impl Server {
     async fn drive_taken(&self, taken: Taken) -> RunId {
         let (run, parts) = (taken.row.id.clone(), self.parts());
         let ready = async {
-            self.place(&taken.row).await?;
+            self.place(&taken).await?;
             self.secrets_of(&taken.row).await
         };
         let driven = match ready.await {

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use plue_executor::{Loaded, placed};
+use plue_executor::{Loaded, Taken, placed};
 use plue_forge::git::{CommitId, Mirror};
 use plue_plan::{Action, RunId};
 use plue_store::RunRow;
@@ -90,23 +90,20 @@ impl Server {
     }
 
     /// Sees to it that the files of a run are on this machine: those that it began with, and if it has
-    /// begun what its steps made of them, as far as checkpoints tell.
+    /// begun what its steps made of them, as far as checkpoints tell. Another engine may take the run
+    /// meanwhile, also one that works in the same folder: then nothing is written down, and as far as
+    /// that is known in time, nothing that lies there is touched.
     ///
     /// # Errors
-    /// They are elsewhere.
-    pub(crate) async fn place(&self, row: &RunRow) -> Result<(), Error> {
+    /// They are elsewhere, or the run is another engine's now.
+    pub(crate) async fn place(&self, taken: &Taken) -> Result<(), Error> {
+        let row = &taken.row;
         let loaded = Loaded::read(self.store(), &row.id).await?;
         let folder = self.folder("workspaces")?;
         let workspace = placed(&loaded.origin.workspace, Some(&folder));
         if self.is_here(&workspace).await? {
             return Ok(());
         }
-        let elsewhere = || {
-            let path = workspace.display();
-            Error::NotFound(format!(
-                "{path} is not on this machine, and it cannot be made again from checkpoints"
-            ))
-        };
         let attempts = self.store().attempts(&row.id, None).await?;
         let has_begun = attempts.iter().any(|attempt| attempt.started_at.is_some());
         let has_children =
@@ -114,38 +111,62 @@ impl Server {
         // Runs that share a workspace change the same files; a person's own tree is no commit.
         let is_known = !has_children && workspace.parent() == Some(folder.as_path());
         if loaded.origin.parent.is_some() || (has_begun && !is_known) {
-            return Err(elsewhere());
+            return Err(elsewhere(&workspace));
         }
         let draft = self.draft(&workspace).await?;
-        let known = self.store().run_workspace(&row.id).await?;
+        let old = draft.with_added_extension("old");
         let made = async {
-            let packed = match known.and_then(|known| known.archive) {
-                Some(blob) => self.get_file(&blob, &draft).await?,
-                None => {
-                    let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
-                        return Err(elsewhere());
-                    };
-                    let repo = self.store().repo(repo).await?.ok_or_else(elsewhere)?;
-                    let (mirror, commit) = self.mirror_with(&repo, sha).await?;
-                    self.packed(&mirror, &commit, &draft).await?
+            self.made_again(row, has_begun, (&draft, &workspace)).await?;
+            if !self.parts().engine.holds(taken).await? {
+                return Err(superseded(row));
+            }
+            // Left over from before another machine went on. Out of the way at once, so that nobody
+            // ever sees a part of it.
+            match tokio::fs::rename(&workspace, &old).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(failed(&workspace)(error))
                 }
-            };
-            self.unpacked(packed, &draft).await?;
-            if has_begun && !self.parts().engine.rebuild(&row.id, &draft).await? {
-                return Err(elsewhere());
+                Ok(()) | Err(_) => Ok(()),
             }
-            if has_begun {
-                tracing::info!(run = %row.id, "its files were made again from its checkpoints");
-            }
-            if workspace.exists() {
-                // Left over from before another machine went on.
-                tokio::fs::remove_dir_all(&workspace).await.map_err(failed(&workspace))?;
-            }
-            Ok(())
         };
-        self.settled(made.await, draft, &workspace).await?;
-        if self.parts().options.share_files {
-            self.store().hold_run_workspace(&row.id, &self.machine()?).await?;
+        let settled = self.settled(made.await, draft, &workspace).await;
+        // Else it goes with what is left of other drafts.
+        let _may_never_have_been = tokio::fs::remove_dir_all(&old).await;
+        settled?;
+        if let (true, Some(drive)) = (self.parts().options.share_files, taken.drive())
+            && !self.store().hold_run_workspace(drive, &self.machine()?).await?
+        {
+            return Err(superseded(row));
+        }
+        Ok(())
+    }
+
+    /// The files of a run in a draft of its workspace.
+    async fn made_again(
+        &self,
+        row: &RunRow,
+        has_begun: bool,
+        (draft, workspace): (&Path, &Path),
+    ) -> Result<(), Error> {
+        let elsewhere = || elsewhere(workspace);
+        let known = self.store().run_workspace(&row.id).await?;
+        let packed = match known.and_then(|known| known.archive) {
+            Some(blob) => self.get_file(&blob, draft).await?,
+            None => {
+                let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
+                    return Err(elsewhere());
+                };
+                let repo = self.store().repo(repo).await?.ok_or_else(elsewhere)?;
+                let (mirror, commit) = self.mirror_with(&repo, sha).await?;
+                self.packed(&mirror, &commit, draft).await?
+            }
+        };
+        self.unpacked(packed, draft).await?;
+        if has_begun && !self.parts().engine.rebuild(&row.id, draft).await? {
+            return Err(elsewhere());
+        }
+        if has_begun {
+            tracing::info!(run = %row.id, "its files were made again from its checkpoints");
         }
         Ok(())
     }
@@ -283,6 +304,17 @@ impl Packed {
         }
         Ok(())
     }
+}
+
+fn elsewhere(workspace: &Path) -> Error {
+    let path = workspace.display();
+    Error::NotFound(format!(
+        "{path} is not on this machine, and it cannot be made again from checkpoints"
+    ))
+}
+
+fn superseded(row: &RunRow) -> Error {
+    plue_executor::Error::Superseded { run: row.id.clone() }.into()
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {

@@ -31,8 +31,8 @@ struct Heard {
     event: Event,
     /// The commit, if it has one of its own.
     sha: Option<String>,
-    /// The plan whose run ended: it does not start itself.
-    ended: Option<String>,
+    /// The plans whose runs led here, if it is the end of a run: ends do not go round.
+    line: Vec<String>,
 }
 
 /// What the store puts into the inbox when a run ends.
@@ -116,8 +116,8 @@ impl Server {
         {
             return Ok(format!("skipped, {reason}"));
         }
-        if heard.ended.as_deref() == Some(&row.workflow) {
-            return Ok("skipped, a plan does not start itself by its own end".to_owned());
+        if heard.line.contains(&row.workflow) {
+            return Ok("skipped, its own run led here: ends of runs do not go round".to_owned());
         }
         let cause = format!("{} {} {}", delivery.forge, delivery.hook, delivery.id);
         let id = self.id_of(&cause, &format!("{} {}", row.file, row.workflow)).await?;
@@ -188,12 +188,12 @@ impl Server {
                 Err(why) => return Ok(Err(why)),
             },
             forge => match told(forge, delivery) {
-                Ok(event) => Heard { event, sha: None, ended: None },
+                Ok(event) => Heard { event, sha: None, line: Vec::new() },
                 Err(why) => return Ok(Err(why)),
             },
         };
         let event = &mut heard.event;
-        if heard.ended.is_none() {
+        if heard.line.is_empty() {
             event.branch = Some(repo.default_branch.clone());
             event.git_ref = Some(format!("refs/heads/{}", repo.default_branch));
         }
@@ -224,7 +224,7 @@ impl Server {
         Ok(chain_of(&before, &workflow).map(|chain| {
             let payload = json!({
                 "workflow": workflow, "run": ended.run, "outcome": ended.outcome, "sha": sha,
-                "branch": before.branch, "event": before.kind, "chain": chain,
+                "branch": before.branch, "event": before.kind, "chain": &chain,
             });
             let event = Event {
                 action: Some(ended.outcome),
@@ -237,7 +237,7 @@ impl Server {
                 payload: payload_of(payload).into_iter().collect(),
                 ..Event::new(EventType::Workflow)
             };
-            Heard { event, sha: Some(sha), ended: Some(workflow) }
+            Heard { event, sha: Some(sha), line: chain }
         }))
     }
 }

@@ -59,8 +59,12 @@ async fn receive(
     }
     let has_id = shown.has("webhook-id") || shown.has("idempotency-key");
     // GitLab's ids are those of Standard Webhooks. Without one, each call is one of its own.
-    let id =
-        if has_id { shown.delivery_id(Provider::GitLab, &body) } else { server.parts().ids.text() };
+    let id = match has_id {
+        true => shown.delivery_id(Provider::GitLab, &body),
+        false => server.parts().ids.text(),
+    };
+    // The id of a signed call is its sender's own; two senders may count alike.
+    let id = if shown.has("webhook-id") { id } else { format!("{name}/{id}") };
     let is_new = messages::called(server.store(), &repo, (&name, &id), body.to_vec(), now).await;
     let is_new = is_new.map_err(unavailable)?;
     let answer = json!({"delivery": id, "new": is_new});

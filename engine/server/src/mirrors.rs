@@ -80,6 +80,7 @@ impl Server {
         let by_id = Want { commits: vec![commit.clone()], ..Want::default() };
         let fetched = mirror.fetch(&self.remote(repo).await?, &by_id).await;
         if fetched.is_ok() && mirror.has(&commit).await? {
+            self.complete(repo, &mirror, &commit).await?;
             return Ok((mirror, commit));
         }
         Err(Error::NotFound(format!("{} has no commit {sha} any more", repo.name)))
@@ -95,6 +96,7 @@ impl Server {
         let mirror = self.mirror(repo).await?;
         if let Ok(id) = CommitId::new(rev)
             && mirror.has(&id).await?
+            && mirror.is_published(&id).await?
         {
             return Ok((mirror, id, None));
         }
@@ -108,10 +110,18 @@ impl Server {
         if let Ok(id) = CommitId::new(rev)
             && mirror.has(&id).await?
         {
-            return Ok((mirror, id, None));
+            return match mirror.is_published(&id).await? {
+                true => Ok((mirror, id, None)),
+                // What a fork has pushed is here as well, and would run as if somebody had let it in.
+                false => {
+                    Err(Error::NotFound(format!("commit {rev} is on no branch and has no tag")))
+                }
+            };
         }
         let names = [rev.to_owned(), format!("refs/heads/{rev}"), format!("refs/tags/{rev}")];
-        for name in names.iter().filter(|name| name.starts_with("refs/")) {
+        let is_ours =
+            |name: &&String| ["refs/heads/", "refs/tags/"].iter().any(|of| name.starts_with(of));
+        for name in names.iter().filter(is_ours) {
             if let Some(found) = mirror.resolve(name).await? {
                 let branch = name.strip_prefix("refs/heads/").map(str::to_owned);
                 return Ok((mirror, found, branch));

@@ -8,6 +8,7 @@ mod bucket;
 mod collect;
 mod copy;
 mod folder;
+mod place;
 mod reader;
 mod rows;
 mod shelf;

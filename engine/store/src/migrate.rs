@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = migrations![
     11 "0011_login",
     12 "0012_webhooks",
     13 "0013_shelf",
+    14 "0014_place",
     15 "0015_topics",
 ];
 

@@ -148,11 +148,18 @@ impl Objects {
         *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The files of all objects.
+    /// The file of the object that names the database which all of this is of; the first sweep makes it.
+    #[must_use]
+    pub fn owner(&self) -> PathBuf {
+        self.folder.path().join(BUCKET).join("plue/test/owner")
+    }
+
+    /// The files of all objects but [`Objects::owner`].
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         walk(&self.folder.path().join(BUCKET), &mut found);
+        found.retain(|path| *path != self.owner());
         found.sort();
         found
     }

@@ -131,16 +131,15 @@ async fn back(
         api.limiter().failed(from)?;
         return Ok(over());
     };
-    let nobody = || Principal::new("nobody".to_owned(), Role::Reader, None);
     if let Some(error) = &answer.error {
         let reason = format!("the issuer says {}", plue_login::issuer::word(error));
-        return refused(api, &nobody(), "", &reason).await;
+        return Ok(refusal(&reason));
     }
     let code = answer.code.as_deref().unwrap_or_default();
     match login.issuer().finish(&attempt, code, answer.iss.as_deref()).await {
         Ok(person) => enter(api, login, person, row.return_to).await,
         Err(error) if error.is_passing() => Ok(unanswered(&error)),
-        Err(error) => refused(api, &nobody(), "", &error.to_string()).await,
+        Err(error) => Ok(refusal(&error.to_string())),
     }
 }
 
@@ -190,10 +189,16 @@ async fn refused(
     subject: &str,
     reason: &str,
 ) -> Result<Response, Problem> {
-    tracing::info!(who = %who.name, %reason, "a login is refused");
+    tracing::info!(who = %who.name, "a login is refused");
     api.trail(who, "login.refused", (subject, None), json!({"reason": reason})).await?;
+    Ok(refusal(reason))
+}
+
+/// Of somebody whom no issuer has named there is no row: anybody could write as many as he likes.
+fn refusal(reason: &str) -> Response {
+    tracing::info!(%reason, "a login is refused");
     let text = format!("The login is refused: {reason}.");
-    Ok(sorry(StatusCode::FORBIDDEN, "Not logged in", &text))
+    sorry(StatusCode::FORBIDDEN, "Not logged in", &text)
 }
 
 fn unanswered(error: &plue_login::Error) -> Response {
@@ -246,6 +251,8 @@ async fn by_token(
         api.limiter().failed(limit::address(extensions, headers))?;
         return Ok(form(to.as_deref(), StatusCode::FORBIDDEN));
     };
+    api.limiter().used(&id)?;
+    api.store().token_used(&id, api.clock().now()).await?;
     let (secret, _) = routes::session::begun(api, &who, id).await?;
     let mut response = match to {
         Some(to) => see(&to),

@@ -16,7 +16,7 @@ use super::{Follow, Frame, Source};
 use crate::server::Api;
 
 /// Bytes of events that are kept for those who follow; one event may be longer.
-const KEPT_BYTES: usize = 512 * 1024;
+const KEPT_BYTES: usize = 128 * 1024;
 
 /// Everything that is followed.
 #[derive(Debug, Clone, Default)]

@@ -367,12 +367,7 @@ async fn hostile_tokens_are_refused_each_for_its_own_reason() {
         assert!(answer.status == 403 && text.contains(why), "{at} {why}: {text}");
         eve.get(&server, "/api/v1/whoami").await.is(401);
     }
-    let trail = trail(&server).await;
-    assert_eq!(trail.len(), CASES.len());
-    for ((_, what, detail), (_, why)) in trail.iter().zip(CASES) {
-        let reason = detail["reason"].as_str().unwrap();
-        assert!(what == "login.refused" && reason.contains(why), "{why}: {reason}");
-    }
+    assert_eq!(trail(&server).await, [], "whom no issuer names cannot fill the audit trail");
     let fetched = issuer.0.lock().unwrap().fetched;
     assert_eq!(fetched, 2, "unknown keys have keys fetched once, not each time");
 }

@@ -110,6 +110,8 @@ pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
     // Of an older plue: migrated now.
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
+        // The database that the backup is of may live on, and own the objects of its bucket.
+        store.forget_place().await.map_err(|error| from_store(&error))?;
         if elsewhere {
             let placed = store.place_blobs_from(&folder.path().join("blobs")).await;
             placed.map_err(|error| from_store(&error))?;

@@ -127,7 +127,10 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         traces,
     };
     let server = server_of(args, app, (&store, serving), &tasks, &shutdown)?;
-    let login = login::login(&app.loaded.config.login, &public(args, listener.as_ref()), clock)?;
+    let public = public(args, listener.as_ref());
+    // Who answers nobody needs no client secret.
+    let config = roles.answers.then_some(&app.loaded.config.login);
+    let login = config.map(|config| login::login(config, &public, clock)).transpose()?.flatten();
     let api = Api::new(server::Parts {
         store: store.clone(),
         commands: Arc::new(server.clone()),
@@ -168,11 +171,9 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
             exporter.work(store.clone(), over.map(drop)).await;
         }
     };
-    let work = async {
-        tokio::join!(works, upkeep(clock, stop.clone()), listens, exports);
-    };
+    let work = async { tokio::join!(works, upkeep(clock, stop.clone()), listens, exports) };
     tokio::select! {
-        () = work => {}
+        ((), (), (), ()) = work => {}
         () = &mut watch => {}
     }
     Ok(Exit::Ok)

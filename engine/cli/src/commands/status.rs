@@ -62,6 +62,7 @@ async fn tell_waiting(store: &Store, loaded: &Loaded, app: &App) -> Result<(), F
             .collect();
         if !before.is_empty() {
             let before = before.join(", ");
+            let group = plue_executor::group_name(loaded.row.repo.as_deref(), &group);
             output::say(&format!("waits for its turn in the group `{group}` behind {before}"));
         }
     }

@@ -1,5 +1,7 @@
 //! An object store instead of a folder, as a person sees it.
 
+use std::{path::Path, process::Command};
+
 use plue_testkit::objects::{ACCESS_KEY, Objects, SECRET_KEY};
 
 use crate::support::{Bench, Said};
@@ -16,6 +18,12 @@ fn said(bench: &Bench, objects: &Objects, args: &[&str]) -> Said {
     let mut command = bench.command(args);
     command.envs(objects.settings(&bench.home()));
     Said::of(command.output().unwrap())
+}
+
+fn places(state: &Path) -> String {
+    let mut shell = Command::new("sqlite3");
+    let output = shell.arg(state.join("plue.db")).arg("SELECT count(*) FROM place").output();
+    String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
 
 fn downloaded(bench: &Bench, objects: &Objects, there: &[&str], into: &str) {
@@ -43,6 +51,9 @@ fn artifacts_lie_in_the_bucket_and_a_backup_carries_them_to_another() {
     let there = bench.home().join("elsewhere");
     let there = ["--state-dir", there.to_str().unwrap()];
     said(&bench, &others, &[&there[..], &["restore", file]].concat()).ends(0);
+    // Another database than the one that it was: it owns nothing in a bucket that it did not fill.
+    assert_eq!(places(&bench.state()), "1");
+    assert_eq!(places(Path::new(there[1])), "0");
     drop(objects);
     downloaded(&bench, &others, &there, "second");
 }

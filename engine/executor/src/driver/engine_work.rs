@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use plue_flow::{AttemptStatus, Awaited, Input, RunStatus, fact::Outcome};
-use plue_plan::{AttemptId, StepId};
+use plue_plan::{AttemptId, Event, RunId, StepId};
 use plue_store::RunFilter;
 use serde_json::{Value as Json, json};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -16,6 +16,7 @@ use super::Driver;
 use crate::{
     batch::Incoming,
     error::Error,
+    loaded::Origin,
     perform::{
         call::{self, CALLBACK_LIFETIME, Called, TOKEN_HEADER, send::send},
         engine_step::{Performer, performer},
@@ -23,6 +24,7 @@ use crate::{
         scope::Seen,
         wait,
     },
+    reach::Guard,
 };
 
 mod children;
@@ -180,6 +182,12 @@ impl Driver {
         if let Some(token) = &token {
             request.headers.insert(TOKEN_HEADER.to_owned(), token.clone());
         }
+        // What the operator allows beside public addresses is not for strangers.
+        let guard = if self.origin.is_strangers(&self.event) {
+            Guard::default()
+        } else {
+            self.shared.options.calls.clone()
+        };
         let (shared, run) = (self.shared.clone(), self.row.id.clone());
         let (sender, attempt) = (self.work.sender.clone(), attempt.clone());
         let task = async move {
@@ -195,7 +203,7 @@ impl Driver {
                     return;
                 }
             }
-            let input = match send(request, &shared.options.calls).await {
+            let input = match send(request, &guard).await {
                 Called::Ended(outcome, output) => Input::Ended { attempt, outcome, output },
                 Called::Accepted => {
                     Input::Waits { attempt, what: Awaited::Callback, until: Some(until) }
@@ -285,7 +293,7 @@ impl Driver {
         Ok(None)
     }
 
-    /// The first run of a workflow that ended since this run started.
+    /// The first run of a workflow that ended since this run started, of those that count.
     async fn ended_run(
         &self,
         attempt: &AttemptId,
@@ -310,13 +318,42 @@ impl Driver {
         let found = runs.into_iter().filter(|row| {
             row.id != self.row.id && row.view.ended_at.is_some_and(|ended| ended >= since)
         });
-        let first = found.min_by_key(|row| row.view.ended_at);
-        Ok(first.map(|row| Input::Answer {
-            attempt: attempt.clone(),
-            event: None,
-            outcome: Outcome::Success,
-            output: json!({"run": row.id, "status": row.view.status}),
-        }))
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|row| row.view.ended_at);
+        for row in found {
+            if self.counts(&row.id).await? {
+                return Ok(Some(Input::Answer {
+                    attempt: attempt.clone(),
+                    event: None,
+                    outcome: Outcome::Success,
+                    output: json!({"run": row.id, "status": row.view.status}),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the end of a run may be what this one waits for. Whoever writes a plan chooses its name,
+    /// so a run that another one started does not count, nor does a stranger's, but for runs of the same
+    /// pull request. What cannot be read does not count.
+    async fn counts(&self, run: &RunId) -> Result<bool, Error> {
+        let Some(source) = self.shared.store.run_source(run).await? else {
+            return Ok(false);
+        };
+        let origin = serde_json::from_value::<Origin>(source.origin);
+        let event = serde_json::from_value::<Event>(source.event);
+        let (Ok(origin), Ok(event)) = (origin, event) else {
+            return Ok(false);
+        };
+        if origin.parent.is_some() {
+            return Ok(false);
+        }
+        if !origin.is_strangers(&event) {
+            return Ok(true);
+        }
+        let own = self.origin.is_strangers(&self.event);
+        let same = pull_request(&event).is_some_and(|of| pull_request(&self.event) == Some(of));
+        Ok(own && same)
     }
 
     /// A success whose output is not what the step promises is refused.
@@ -331,6 +368,11 @@ impl Driver {
             (outcome, _) => outcome,
         }
     }
+}
+
+/// Its repository and its number.
+fn pull_request(event: &Event) -> Option<(&str, u64)> {
+    Some((event.repository.as_deref()?, event.pull_request.as_ref()?.number))
 }
 
 fn refused(attempt: &AttemptId, message: String) -> Input {

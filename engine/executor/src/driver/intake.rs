@@ -100,7 +100,7 @@ impl Driver {
     ) -> Result<(), Error> {
         match event {
             PoolEvent::Ready { epoch, held } => self.runner_ready(epoch, &held, incoming).await?,
-            PoolEvent::Started { claim } => incoming.push(self.started(&claim, None)),
+            PoolEvent::Started { claim, at } => incoming.push(self.started(&claim, Some(at))),
             PoolEvent::Ended(end) => self.ended(end, incoming),
             PoolEvent::Rejected { claim, reason } => {
                 incoming.push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason }));
@@ -119,18 +119,11 @@ impl Driver {
     /// A result whose start was not reported yet brings its start along.
     fn ended(&self, end: Box<Ended>, incoming: &mut Vec<Incoming>) {
         let claim = &end.result.claim;
-        // By this clock, with the duration by the runner's: no two clocks are compared.
-        let wall = Duration::from_micros(end.result.wall_us);
-        let start = self.time.now().saturating_sub(wall).ok();
         if end.tail.iter().any(|event| matches!(event.kind, EventKind::Started { .. })) {
-            incoming.push(self.started(claim, start));
-        }
-        // A start that came just before is written down together with the end, not at the same time.
-        let mut with_it = incoming.iter_mut().rev().map(|one| &mut one.input);
-        if let Some(Input::Started { began, .. }) = with_it.find(
-            |input| matches!(input, Input::Started { attempt, .. } if *attempt == claim.attempt),
-        ) {
-            *began = began.or(start);
+            // By this clock, with the duration by the runner's: no two clocks are compared.
+            let wall = Duration::from_micros(end.result.wall_us);
+            let began = self.time.now().saturating_sub(wall).ok();
+            incoming.push(self.started(claim, began));
         }
         let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
         let outcome = self.judged(&claim.attempt, outcome(&end.result.exit), &output);

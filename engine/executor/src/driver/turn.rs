@@ -19,6 +19,26 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 /// Between two signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// Between the repository and the name of a group. No name of a repository has it: see `is_repo_name`
+/// of the API.
+const OF_REPOSITORY: &str = ": ";
+
+/// What the store knows a group by: groups of two repositories have nothing to do with each other. Runs
+/// of no known repository share their names.
+fn group_key(repo: Option<&str>, name: String) -> String {
+    match repo {
+        Some(repo) => format!("{repo}{OF_REPOSITORY}{name}"),
+        None => name,
+    }
+}
+
+/// The name of a group, as people are shown it, from what the store knows it by.
+#[must_use]
+pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
+    let name = repo.and_then(|repo| key.strip_prefix(repo)?.strip_prefix(OF_REPOSITORY));
+    name.unwrap_or(key)
+}
+
 impl Driver {
     /// Advances the run when it is its turn.
     pub(super) async fn advance_in_turn(&mut self) -> Result<(), Error> {
@@ -59,7 +79,8 @@ impl Driver {
             Json::String(text) => Some(text).filter(|text| !text.is_empty()),
             other => Some(other.to_string()),
         };
-        Ok(name.map(|name| self.own_group(name)))
+        let repo = self.row.repo.as_deref();
+        Ok(name.map(|name| group_key(repo, self.own_group(name))))
     }
 
     /// A stranger's runs wait for those of the same pull request, and end no others: otherwise a fork
@@ -78,10 +99,15 @@ impl Driver {
         let shared = self.shared.clone();
         let (store, clock) = (&shared.store, shared.clock);
         let run = self.row.id.clone();
+        if store.group_of(&run).await?.is_some_and(|kept| kept != group) {
+            // It entered before groups were apart by repository; its place goes by when it was made.
+            store.leave_group(&run).await?;
+        }
         store.join_group(&run, group, self.row.created_at, clock.now()).await?;
         if self.plan.concurrency.as_ref().is_some_and(|group| group.cancel_in_progress) {
             self.cancel_others(group).await?;
         }
+        let shown = group_name(self.row.repo.as_deref(), group).to_owned();
         let mut told = None;
         loop {
             let now = clock.now();
@@ -102,7 +128,7 @@ impl Driver {
                 }
                 Turn::Behind(first) => {
                     if told.as_ref() != Some(&first) {
-                        tracing::info!(%run, group, behind = %first, "waits for its turn");
+                        tracing::info!(%run, group = shown, behind = %first, "waits for its turn");
                         told = Some(first);
                     }
                 }

@@ -14,7 +14,7 @@ use tokio::{
     sync::Mutex,
 };
 
-use super::world::World;
+use super::world::{World, from_fork, in_repository};
 
 /// Answers each request with the next of the given responses and keeps what was asked.
 struct Server {
@@ -258,4 +258,27 @@ async fn a_call_of_an_engine_that_died_is_made_again_with_its_key() {
     let key = format!("idempotency-key: {run}:c:1\r\n");
     assert!(asked.contains(&key) && served.await.unwrap().contains(&key));
     assert_eq!(again.output(&run, "c").await["body"], "two");
+}
+
+#[tokio::test]
+async fn what_the_operator_allows_beside_public_addresses_is_not_for_strangers() {
+    let mut world = World::new().await;
+    let server = Server::start(vec![response("200 OK", "text/plain", "secret")]).await;
+    let step = || {
+        let mut step = call(&server.address, None, false);
+        let Action::Call(call) = &mut step.action else { unreachable!() };
+        call.headers.clear();
+        step
+    };
+    for (untrusted, event) in [(false, from_fork(7)), (true, in_repository("acme/shop"))] {
+        world.untrusted = untrusted;
+        let run = world.submit_for(Plan::new("t", vec![step()]), event).await;
+        assert_eq!(world.drive(&run).await, RunStatus::Failed);
+        let why = world.why(&run, "c").await;
+        assert!(why.contains("PLUE-R0002") && why.contains("not public"), "{why}");
+    }
+    assert!(server.asked.lock().await.is_empty());
+    world.untrusted = false;
+    let (_, status) = world.run(vec![step()]).await;
+    assert_eq!(status, RunStatus::Success);
 }

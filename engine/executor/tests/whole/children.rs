@@ -5,7 +5,7 @@ use plue_plan::{Action, Plan, RunId, SealedPlan, Step, StepId, Value, action::Wo
 use plue_runtime::{Phase, Shutdown};
 use serde_json::{Value as Json, json};
 
-use super::world::{World, after, bash};
+use super::world::{World, after, bash, from_fork};
 
 /// A step that puts a plan out, and one that runs it.
 fn dynamic(plan: &Json) -> Vec<Step> {
@@ -147,4 +147,28 @@ async fn a_child_goes_on_with_its_parent_after_an_engine_died() {
     assert_eq!(children.count(), 1, "one child, whoever follows it");
     assert_eq!(again.log(&run, "behind").await, "late");
     again.check_rows(&sub).await;
+}
+
+const NOT_FOR_STRANGERS: &str = "a change from a fork starts no other workflows";
+
+#[tokio::test]
+async fn a_change_from_a_fork_starts_no_other_workflow_even_without_walls() {
+    let world = World::new().await;
+    let run = world.submit_for(Plan::new("t", dynamic(&child())), from_fork(7)).await;
+    assert_eq!(world.drive(&run).await, RunStatus::Failed);
+    assert_eq!(world.step(&run, "plan").await, StepStatus::Success);
+    let why = world.why(&run, "sub").await;
+    assert!(why.contains(NOT_FOR_STRANGERS), "{why}");
+    assert_eq!(find(&world.facts(&run).await), None);
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_trusted_starts_no_workflow_by_name_whatever_its_event_says() {
+    let world = World::of_strangers(None).await;
+    let workflow = Workflow { workflow: Some("other".to_owned()), plan: None, inputs: [].into() };
+    let (run, status) = world.run(vec![Step::new("sub", Action::Workflow(workflow))]).await;
+    assert_eq!(status, RunStatus::Failed);
+    let why = world.why(&run, "sub").await;
+    assert!(why.contains(NOT_FOR_STRANGERS), "{why}");
+    assert_eq!(find(&world.facts(&run).await), None);
 }

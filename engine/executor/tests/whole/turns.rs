@@ -6,7 +6,7 @@ use plue_plan::{Plan, RunId, Value, policy::Concurrency};
 
 use plue_runtime::{Phase, Shutdown};
 
-use super::world::{World, bash};
+use super::world::{World, bash, from_fork, in_repository};
 
 fn grouped(run: &str, cancel_in_progress: bool) -> Plan {
     let mut plan = Plan::new("t", vec![bash("a", run)]);
@@ -119,4 +119,55 @@ async fn a_clock_that_is_set_takes_the_turn_from_nobody_who_lives() {
     assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
     let order = std::fs::read_to_string(world.work().join("order")).unwrap();
     assert_eq!(order, "first\nsecond\n");
+}
+
+#[tokio::test]
+async fn groups_of_two_repositories_that_share_a_name_have_nothing_to_do_with_each_other() {
+    let world = World::new().await;
+    let shop = || in_repository("acme/shop");
+    let first = world.submit_for(grouped("exec sleep 600", true), shop()).await;
+    let going = world.begin(&first).await;
+    world.until(&first, "a", StepStatus::Running).await;
+    let other = world.submit_for(grouped("true", true), in_repository("acme/site")).await;
+    assert_eq!(world.drive(&other).await, RunStatus::Success);
+    assert_eq!(world.step(&first, "a").await, StepStatus::Running);
+    let key = world.store.group_of(&first).await.unwrap().unwrap();
+    assert_eq!(plue_executor::group_name(Some("acme/shop"), &key), "deploy-manual");
+    assert_eq!(plue_executor::group_name(None, "deploy-manual"), "deploy-manual");
+    let second = world.submit_for(grouped("true", true), shop()).await;
+    assert_eq!(world.drive(&second).await, RunStatus::Success);
+    assert_eq!(going.wait().await.unwrap(), RunStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_stranger_waits_only_for_runs_of_his_pull_request_in_its_repository() {
+    let mut world = World::new().await;
+    world.untrusted = true;
+    let run = world.submit_for(grouped("true", true), from_fork(7)).await;
+    let handle = world.begin(&run).await;
+    let mut changes = world.store.changes_of(&run);
+    while world.why(&run, "a").await.is_empty() {
+        changes.changed().await.unwrap();
+    }
+    let key = world.store.group_of(&run).await.unwrap().unwrap();
+    let name = plue_executor::group_name(Some("acme/shop"), &key);
+    assert_eq!(name, "pull request 7 of acme/shop, from a fork: deploy-pull_request");
+    assert_ne!(name, key);
+    handle.canceller().cancel("test", true).await;
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_run_that_entered_a_group_by_its_bare_name_goes_over_to_that_of_its_repository() {
+    let world = World::new().await;
+    let gate = "until test -e go; do sleep 0.01; done";
+    let run = world.submit_for(grouped(gate, false), in_repository("acme/shop")).await;
+    let now = Timestamp::UNIX_EPOCH;
+    world.store.join_group(&run, "deploy-manual", now, now).await.unwrap();
+    let handle = world.begin(&run).await;
+    world.until(&run, "a", StepStatus::Running).await;
+    let key = world.store.group_of(&run).await.unwrap();
+    assert_eq!(key.as_deref(), Some("acme/shop: deploy-manual"));
+    std::fs::write(world.work().join("go"), "").unwrap();
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
 }

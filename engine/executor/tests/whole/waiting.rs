@@ -1,15 +1,19 @@
 //! Approvals, timers, events and the plan's outputs, in real runs; answers come from another process.
 
-use plue_executor::answer::{AnswerError, decide};
+use plue_executor::{
+    Origin, RunHandle, Submission,
+    answer::{AnswerError, decide},
+    perform::child::Parent,
+};
 use plue_flow::{Decision, Fact, RunStatus, StepStatus};
 use plue_plan::{
-    Action, DurationText, Plan, RunId, Step, StepId, Trigger, Value,
+    Action, DurationText, Event, Plan, RunId, SealedPlan, Step, StepId, Trigger, Value,
     action::{Approval, OnTimeout, Wait},
 };
 use plue_runtime::Clock;
 use serde_json::{Map, json};
 
-use super::world::{World, after, bash};
+use super::world::{World, after, bash, from_fork, in_repository};
 
 fn approval(id: &str) -> Step {
     let approval = Approval {
@@ -195,6 +199,59 @@ async fn the_end_of_another_workflow_is_waited_for() {
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
     let told = json!({"run": other, "status": "failed"});
     assert_eq!(world.output(&run, "w").await, told);
+}
+
+/// A run that waits for the end of `other`, begun.
+async fn waits_for_other(world: &World, event: Event) -> (RunId, RunHandle) {
+    let trigger = Trigger::Workflow { name: "other".to_owned(), outcome: None };
+    let run = world.submit_for(Plan::new("t", vec![wait(Some(trigger), None)]), event).await;
+    let handle = world.begin(&run).await;
+    world.until(&run, "w", StepStatus::Waiting).await;
+    (run, handle)
+}
+
+/// A run of a workflow that is named `other`, to its end.
+async fn other(world: &World, event: Event) -> RunId {
+    let run = world.submit_for(Plan::new("other", vec![bash("a", "true")]), event).await;
+    assert_eq!(world.drive(&run).await, RunStatus::Success);
+    run
+}
+
+#[tokio::test]
+async fn neither_a_strangers_run_nor_a_child_is_the_workflow_that_is_waited_for() {
+    let world = World::new().await;
+    let shop = || in_repository("acme/shop");
+    let (run, handle) = waits_for_other(&world, shop()).await;
+    other(&world, from_fork(7)).await;
+    let parent = Parent {
+        run: run.clone(),
+        step: StepId::new("w"),
+        depth: 1,
+        workflows: vec!["t".to_owned()],
+    };
+    let child = Submission {
+        plan: SealedPlan::seal(Plan::new("other", vec![bash("a", "true")])).unwrap(),
+        source: ".plue.py".to_owned(),
+        event: shop(),
+        inputs: [].into(),
+        origin: Origin { parent: Some(parent), ..Origin::at(world.work()) },
+        only: Vec::new(),
+    };
+    let child = world.engine.submit(child).await.unwrap();
+    assert_eq!(world.drive(&child).await, RunStatus::Success);
+    let own = other(&world, shop()).await;
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
+    assert_eq!(world.output(&run, "w").await["run"], json!(own));
+}
+
+#[tokio::test]
+async fn a_run_of_a_fork_may_wait_for_another_of_the_same_pull_request() {
+    let world = World::new().await;
+    let (run, handle) = waits_for_other(&world, from_fork(7)).await;
+    other(&world, from_fork(8)).await;
+    let same = other(&world, from_fork(7)).await;
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
+    assert_eq!(world.output(&run, "w").await["run"], json!(same));
 }
 
 #[tokio::test]

@@ -45,6 +45,22 @@ pub(crate) fn after(id: &str, run: &str, needs: &[&str]) -> Step {
 
 /// The runner binary beside this test, built once if `cargo test -p plue-executor` was called
 /// without the rest of the workspace.
+/// What happens in a repository.
+pub(crate) fn in_repository(name: &str) -> Event {
+    let mut event = Event::new(EventType::Manual);
+    event.repository = Some(name.to_owned());
+    event
+}
+
+/// A pull request from a fork to `acme/shop`.
+pub(crate) fn from_fork(number: u64) -> Event {
+    let pull = serde_json::json!({"number": number, "base": {}, "head": {}, "fork": true});
+    let mut event = in_repository("acme/shop");
+    event.kind = EventType::PullRequest;
+    event.pull_request = Some(serde_json::from_value(pull).unwrap());
+    event
+}
+
 pub(crate) fn runner_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {

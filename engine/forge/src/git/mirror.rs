@@ -60,7 +60,11 @@ impl Mirror {
         }
         let info = mirror.folder.join("info");
         std::fs::create_dir_all(&info).map_err(unusable)?;
-        std::fs::write(info.join("attributes"), ATTRIBUTES).map_err(unusable)?;
+        let attributes = info.join("attributes");
+        // Never written anew while an archive is made by it.
+        if !std::fs::read(&attributes).is_ok_and(|there| there == ATTRIBUTES.as_bytes()) {
+            std::fs::write(&attributes, ATTRIBUTES).map_err(unusable)?;
+        }
         Ok(mirror)
     }
 
@@ -170,6 +174,18 @@ impl Mirror {
     /// Git's own.
     pub async fn has(&self, commit: &CommitId) -> Result<bool, GitError> {
         Ok(self.is_kept(commit) || self.rev_parse(&format!("{commit}^{{commit}}")).await?.is_some())
+    }
+
+    /// Whether a branch or a tag leads to a commit: the heads of pull requests are here too, and who made
+    /// them may be a stranger.
+    ///
+    /// # Errors
+    /// The commit is not there, or git's own.
+    pub async fn is_published(&self, commit: &CommitId) -> Result<bool, GitError> {
+        let args = ["--count=1", "--format=%(refname)", "--contains", commit.as_str()];
+        let args = [&args[..], &["refs/heads", "refs/tags"]].concat();
+        let said = Call::local(&self.folder).run("for-each-ref", &args).await?;
+        Ok(!said.is_empty())
     }
 
     /// Keeps a commit in the mirror whatever becomes of its branch.

@@ -157,7 +157,9 @@ impl Sender {
             }
             Ok(None) => return self.gone(row).await,
             // Never without a signature; perhaps the key comes back.
-            Err(Error::Secret(error)) => Err(Unreached::Failed(error.to_string())),
+            Err(Error::Secret(error)) if !matches!(error, SecretError::Store(_)) => {
+                Err(Unreached::Failed(error.to_string()))
+            }
             Err(error) => return Err(error),
         };
         let now = self.clock.now();

@@ -2,15 +2,16 @@
 //!
 //! Small content is put at once; larger content goes in parts, and beside it lies a note that names the
 //! upload until it is whole, so that the sweep finds and ends what a death left half-way: an upload
-//! that nobody wrote down yet has no part, and takes no room. Must not show a key: what the store
-//! answers is shown without them.
+//! that nobody wrote down yet has no part, and takes no room. The object `owner` names the database that
+//! all of it is of. Must not show a key: what the store answers is shown without them. Must not list
+//! what plue has not made.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use futures::TryStreamExt as _;
 use object_store::{
-    ClientOptions, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, PutPayload,
-    RetryConfig,
+    ClientOptions, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _, PutMode,
+    PutPayload, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
     multipart::{MultipartStore as _, PartId},
     path::Path,
@@ -23,6 +24,14 @@ use super::shelf::{Draft, Shelf, ShelfError, ShelfFuture};
 const PART: usize = 8 * 1024 * 1024;
 /// Notes of uploads that are under way lie below it.
 const UPLOADS: &str = "uploads";
+/// What came in parts lies below it.
+const LARGE: &str = "large";
+/// What [`Bucket::check`] writes lies below it.
+const CHECK: &str = "check";
+/// The object that names the database.
+const OWNER: &str = "owner";
+/// Digits of what [`Ids::secret`] gives.
+const NUMBER: usize = 40;
 /// One request, with its part, on a slow line.
 const REQUEST: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(5);
@@ -156,7 +165,7 @@ impl Bucket {
     /// # Errors
     /// What the store says.
     pub async fn check(&self) -> Result<(), ShelfError> {
-        let name = format!("check/{}", self.0.ids.secret());
+        let name = format!("{CHECK}/{}", self.0.ids.secret());
         self.put(&name, b"plue".to_vec()).await?;
         let read = self.read(&name, 1, 2).await?;
         self.older_than(0).await?;
@@ -195,7 +204,7 @@ impl Bucket {
 
     async fn begin(&self) -> Result<Upload, ShelfError> {
         let number = self.0.ids.secret();
-        let name = format!("large/{}/{number}", number.get(..2).unwrap_or("xx"));
+        let name = format!("{LARGE}/{}/{number}", number.get(..2).unwrap_or("xx"));
         let id = self.0.s3.create_multipart(&self.path(&name)?).await;
         let id = id.map_err(|error| self.told(&error))?;
         let note = format!("{UPLOADS}/{number}");
@@ -237,6 +246,33 @@ impl Bucket {
         }
     }
 
+    async fn owner(&self) -> Result<Option<String>, ShelfError> {
+        match self.0.s3.get(&self.path(OWNER)?).await {
+            Ok(found) => {
+                let bytes = found.bytes().await.map_err(|error| self.told(&error))?;
+                Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.told(&error)),
+        }
+    }
+
+    /// The owner; `id` if there was none.
+    async fn owner_or(&self, id: &str) -> Result<Option<String>, ShelfError> {
+        let owner = self.owner().await?;
+        if owner.is_some() {
+            return Ok(owner);
+        }
+        let bytes = PutPayload::from(id.as_bytes().to_vec());
+        let put = self.0.s3.put_opts(&self.path(OWNER)?, bytes, PutMode::Create.into()).await;
+        // Another may have been faster, or only the answer was lost: what lies there counts.
+        let owner = self.owner().await?;
+        match (put, &owner) {
+            (Err(error), None) => Err(self.told(&error)),
+            _ => Ok(owner),
+        }
+    }
+
     async fn delete(&self, name: &str) -> Result<(), ShelfError> {
         match self.0.s3.delete(&self.path(name)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -248,6 +284,22 @@ impl Bucket {
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.options.fmt(f)
+    }
+}
+
+/// Whether it is a name that is given out here: others may keep things in the bucket as well.
+fn is_ours(name: &str) -> bool {
+    let hex = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    match *parts.as_slice() {
+        [UPLOADS | CHECK, number] => hex(number, NUMBER),
+        [LARGE, folder, number] => hex(folder, 2) && hex(number, NUMBER),
+        [one, two, file] => file.split_once('.').is_some_and(|(hash, number)| {
+            hex(one, 2) && hex(two, 2) && hex(hash, 64) && hex(number, NUMBER)
+        }),
+        _ => false,
     }
 }
 
@@ -301,9 +353,28 @@ impl Shelf for Bucket {
             let names = listed.try_filter_map(|found| async move {
                 let is_old = found.last_modified.timestamp() <= before;
                 let name = found.location.as_ref().get(skipped..).map(str::to_owned);
-                Ok(name.filter(|_| is_old))
+                Ok(name.filter(|name| is_old && is_ours(name)))
             });
             names.try_collect().await.map_err(|error| self.told(&error))
+        })
+    }
+
+    fn has_owner(&self) -> bool {
+        true
+    }
+
+    fn is_owned_by<'a>(&'a self, owner: &'a str) -> ShelfFuture<'a, bool> {
+        Box::pin(async move {
+            let is_own = self.owner_or(owner).await?.as_deref() == Some(owner);
+            if !is_own {
+                let (bucket, object) = (&self.0.options.bucket, self.path(OWNER)?);
+                tracing::warn!(
+                    "nothing is swept: the object {object} of the bucket {bucket} names another \
+                     database as the owner. Use another prefix, or if that database is gone, remove \
+                     this object"
+                );
+            }
+            Ok(is_own)
         })
     }
 }
@@ -387,6 +458,30 @@ mod tests {
             ["b", "https://b", "s3://", "s3:///p", "s3://b/../c", "s3://b//c", "s3://u:p@b"]
         {
             assert!(BucketOptions::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_plue_gives_out_are_its_own() {
+        let (hash, number) = ("0a".repeat(32), "1b".repeat(20));
+        for ours in [
+            format!("0a/0a/{hash}.{number}"),
+            format!("large/1b/{number}"),
+            format!("uploads/{number}"),
+            format!("check/{number}"),
+        ] {
+            assert!(is_ours(&ours), "{ours}");
+        }
+        for other in [
+            "owner".to_owned(),
+            "large/report.pdf".to_owned(),
+            format!("uploads/{number}.jpg"),
+            format!("0a/0a/{hash}"),
+            format!("0a/0a/{hash}.txt"),
+            format!("old/0a/0a/{hash}.{number}"),
+            format!("zz/0a/{hash}.{number}"),
+        ] {
+            assert!(!is_ours(&other), "{other}");
         }
     }
 

@@ -32,11 +32,15 @@ struct Remove(Vec<String>, Timestamp);
 
 impl Store {
     /// Removes the blobs that nothing refers to and that were not used since this time. `used_before`
-    /// must be so old that whoever has put a blob has referred to it by now.
+    /// must be so old that whoever has put a blob has referred to it by now. In a bucket of another
+    /// database nothing is removed.
     ///
     /// # Errors
     /// [`Error::Shelf`], or [`Error`] of the database; what was removed until then stays so.
     pub async fn collect_blobs(&self, used_before: Timestamp) -> Result<Collected, Error> {
+        if !self.may_sweep().await? {
+            return Ok(Collected::default());
+        }
         let mut collected = self.remove_old(used_before).await?;
         // A file without a row may be all that is old: a process was killed before it wrote the row.
         collected.orphans = self.remove_orphans().await?;

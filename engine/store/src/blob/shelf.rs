@@ -23,6 +23,17 @@ pub trait Shelf: fmt::Debug + Send + Sync {
     /// Names that are older than so many seconds, drafts that were never finished included: what no
     /// row names is left over from a death and can go.
     fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>>;
+
+    /// Whether other databases can reach it too, so that [`Shelf::is_owned_by`] is asked before a sweep.
+    fn has_owner(&self) -> bool {
+        false
+    }
+
+    /// Whether what lies here is of the database of this name. One that is nobody's becomes its own.
+    fn is_owned_by<'a>(&'a self, owner: &'a str) -> ShelfFuture<'a, bool> {
+        let _only_one_can_reach_it = owner;
+        Box::pin(async { Ok(true) })
+    }
 }
 
 /// A blob that is being written. Dropped before [`Draft::finish`], nothing is left of it.

@@ -3,7 +3,15 @@
 use plue_plan::RunId;
 use plue_wire::keep::BlobHash;
 
-use crate::{error::Error, plain::Plain, sql::Statement, store::Store};
+use crate::{
+    changes::Shards,
+    drive::Drive,
+    error::Error,
+    op::Op,
+    plain::Plain,
+    sql::{Arg, Statement, Tx},
+    store::Store,
+};
 
 /// A row of `run_workspace`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +20,11 @@ pub struct RunWorkspace {
     pub archive: Option<BlobHash>,
     /// The machine whose copy is the one that the run's steps work on.
     pub holder: String,
+}
+
+struct Hold {
+    drive: Drive,
+    holder: String,
 }
 
 impl Store {
@@ -32,15 +45,13 @@ impl Store {
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// Writes down that this machine has the files of a run from now on.
+    /// Writes down that this machine has the files of a run from now on. `false`: another engine drives
+    /// the run, and nothing was written.
     ///
     /// # Errors
-    /// [`Error`] of the database, also if there is no such run.
-    pub async fn hold_run_workspace(&self, run: &RunId, holder: &str) -> Result<(), Error> {
-        let text = "INSERT INTO run_workspace (run_id, holder) VALUES ($1, $2) \
-                    ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder";
-        let args = vec![run.as_str().into(), holder.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+    /// [`Error`] of the database.
+    pub async fn hold_run_workspace(&self, drive: &Drive, holder: &str) -> Result<bool, Error> {
+        self.write(Hold { drive: drive.clone(), holder: holder.to_owned() }).await
     }
 
     /// What is known of the files of a run; `None`: nothing was written down.
@@ -55,5 +66,32 @@ impl Store {
             Ok(RunWorkspace { archive: archive.transpose()?, holder: row.text(1)? })
         })
         .transpose()
+    }
+}
+
+impl Op for Hold {
+    type Out = bool;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let Drive { run, engine, fence } = &self.drive;
+        // Locked: nobody takes the run between this and the end of the transaction.
+        let lock = crate::fence::lock(tx.dialect());
+        let right = "id = $1 AND driver = $2 AND drive_fence = $3";
+        let args = vec![run.as_str().into(), engine.as_str().into(), Arg::count(*fence)];
+        let held = Statement::new(format!("SELECT 1 FROM run WHERE {right}{lock}"), args.clone());
+        if tx.fetch_optional(held).await?.is_none() {
+            return Ok(false);
+        }
+        let text = format!(
+            "INSERT INTO run_workspace (run_id, holder) SELECT id, $4 FROM run WHERE {right} \
+             ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder"
+        );
+        let args = args.into_iter().chain([self.holder.as_str().into()]).collect();
+        tx.write(Statement::new(text, args).expect(1));
+        Ok(true)
+    }
+
+    fn touched(&self, _: &bool) -> Shards {
+        Shards::NONE
     }
 }

@@ -55,6 +55,21 @@ on_each_store! {
         assert!(!world.store.holds_drive(&first).await.unwrap());
     }
 
+    async fn an_engine_that_lost_its_run_does_not_write_itself_down_as_the_holder_of_its_files(world) {
+        engines(&world.store, &["e1", "e2"]).await;
+        let run = world.created("r1").await;
+        let holder = async || world.store.run_workspace(&run).await.unwrap().map(|row| row.holder);
+        let first = world.store.take_drive(&run, "e1").await.unwrap().unwrap();
+        assert!(world.store.hold_run_workspace(&first, "m1").await.unwrap());
+        world.store.release_drive(&first).await.unwrap();
+        assert!(!world.store.hold_run_workspace(&first, "m2").await.unwrap());
+        let second = world.store.take_drive(&run, "e2").await.unwrap().unwrap();
+        assert!(!world.store.hold_run_workspace(&first, "m2").await.unwrap());
+        assert_eq!(holder().await.as_deref(), Some("m1"));
+        assert!(world.store.hold_run_workspace(&second, "m3").await.unwrap());
+        assert_eq!(holder().await.as_deref(), Some("m3"));
+    }
+
     async fn nobody_gets_a_run_for_an_engine_that_is_not_there(world) {
         let run = world.created("r1").await;
         assert_eq!(world.store.take_drive(&run, "e1").await.unwrap(), None);

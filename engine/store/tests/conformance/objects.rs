@@ -11,8 +11,8 @@ use std::{
 use jiff::Timestamp;
 use plue_plan::RunId;
 use plue_store::{
-    Error, LogRange, LogStream, Store,
-    blob::{INLINE_BYTES, Shelf as _},
+    Collected, Error, LogRange, LogStream, Store,
+    blob::{Bucket, Draft, INLINE_BYTES, Shelf, ShelfFuture},
     portable,
     probe::{Call, Probe, Verdict, answer_lost, connection_lost},
 };
@@ -102,6 +102,36 @@ struct Nth {
     after: bool,
 }
 
+/// A bucket in which every object is old: the time of a change cannot be set.
+#[derive(Debug)]
+struct Aged(Bucket);
+
+impl Shelf for Aged {
+    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
+        self.0.draft()
+    }
+
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
+        self.0.read(name, offset, most)
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
+        self.0.remove(name)
+    }
+
+    fn older_than(&self, _: u64) -> ShelfFuture<'_, Vec<String>> {
+        self.0.older_than(0)
+    }
+
+    fn has_owner(&self) -> bool {
+        self.0.has_owner()
+    }
+
+    fn is_owned_by<'a>(&'a self, owner: &'a str) -> ShelfFuture<'a, bool> {
+        self.0.is_owned_by(owner)
+    }
+}
+
 impl Nth {
     fn is_it(&self, call: Call) -> bool {
         call.writes && self.left.fetch_sub(1, Ordering::SeqCst) == 1
@@ -153,6 +183,62 @@ on_each_store! {
         bytes[70_000] ^= 1;
         std::fs::write(&file, bytes).unwrap();
         assert!(matches!(whole(&store, &hash).await, Err(Error::Corrupt(_))));
+    }
+
+    async fn only_the_database_that_owns_a_bucket_sweeps_it_and_only_what_plue_made(world) {
+        let objects = Objects::start();
+        let own = || Arc::new(Aged(objects.bucket()));
+        let store = world.store.clone().with_shelf(own());
+        let kept = store.put_blob(&content(50_000)).await.unwrap();
+        let early = at(-1_000_000_000);
+        assert_eq!(store.collect_blobs(early).await.unwrap(), Collected::default());
+        let id = std::fs::read_to_string(objects.owner()).unwrap();
+        assert_eq!(world.sql("SELECT id FROM place").trim(), id);
+        let mut draft = own().draft().await.unwrap();
+        draft.write(b"an orphan").await.unwrap();
+        draft.finish("ab".repeat(32)).await.unwrap();
+        let foreign = objects.owner().with_file_name("report.pdf");
+        std::fs::write(&foreign, b"of somebody else").unwrap();
+        // A fresh database, and what it has put there itself.
+        let fresh = World::sqlite().await;
+        let fresh = fresh.store.clone().with_shelf(own());
+        fresh.put_blob(&content(60_000)).await.unwrap();
+        assert_eq!(fresh.collect_blobs(later()).await.unwrap(), Collected::default());
+        assert_eq!(objects.files().len(), 4, "{:?}", objects.files());
+        assert!(whole(&store, &kept).await.unwrap() == content(50_000));
+        // To the owner what the other one has put there is an orphan too.
+        assert_eq!(store.collect_blobs(early).await.unwrap().orphans, 2);
+        assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 1);
+        assert_eq!(objects.files(), [foreign]);
+        assert_eq!(std::fs::read_to_string(objects.owner()).unwrap(), id);
+    }
+
+    async fn a_restored_copy_is_another_database_until_the_bucket_is_given_up(world) {
+        let objects = Objects::start();
+        let store = world.store.clone().with_shelf(Arc::new(Aged(objects.bucket())));
+        store.put_blob(&content(50_000)).await.unwrap();
+        store.collect_blobs(at(-1_000_000_000)).await.unwrap();
+        store.forget_place().await.unwrap();
+        assert_eq!(store.collect_blobs(later()).await.unwrap(), Collected::default());
+        assert_eq!(objects.files().len(), 1);
+        std::fs::remove_file(objects.owner()).unwrap();
+        assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 1);
+        assert_eq!(objects.files().len(), 0);
+    }
+
+    async fn of_several_that_sweep_a_new_bucket_at_once_one_owns_it(world) {
+        let objects = Objects::start();
+        let others = [World::sqlite().await, World::sqlite().await, World::sqlite().await];
+        let stores = others.iter().chain([&world]);
+        let swept = stores.clone().map(|world| {
+            let store = world.store.clone().with_shelf(Arc::new(objects.bucket()));
+            async move { store.collect_blobs(later()).await }
+        });
+        let swept = futures::future::join_all(swept).await;
+        assert!(swept.iter().all(Result::is_ok), "{swept:?}");
+        let id = std::fs::read_to_string(objects.owner()).unwrap();
+        let owners = stores.filter(|world| world.sql("SELECT id FROM place").trim() == id);
+        assert_eq!(owners.count(), 1);
     }
 
     async fn a_log_on_the_shelf_reads_as_one_in_the_database(world) {
@@ -294,7 +380,7 @@ async fn a_wrong_key_is_refused_and_no_key_is_told() {
     for keys in [(ACCESS_KEY, "another-text-of-a-key"), ("AKIANOBODY", SECRET_KEY)] {
         let mut options = objects.options();
         options.keys = Some((keys.0.to_owned(), keys.1.to_owned()));
-        let bucket = plue_store::blob::Bucket::new(options).unwrap();
+        let bucket = Bucket::new(options).unwrap();
         let error = bucket.check().await.expect_err("it is refused");
         let said = format!("{error} {error:?}");
         assert!(!said.contains(keys.0) && !said.contains(keys.1), "{said}");

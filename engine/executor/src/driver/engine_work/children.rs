@@ -22,6 +22,10 @@ use crate::{
     submit::Submission,
 };
 
+/// Why a stranger's run has no children.
+const NOT_FOR_STRANGERS: &str =
+    "a change from a fork starts no other workflows: they would be planned outside its walls";
+
 /// What a child run is made with beside its plan.
 struct Nursery {
     shared: Arc<Shared>,
@@ -52,6 +56,10 @@ impl Driver {
                 }
             };
             return Ok(self.shared.tasks.spawn("child run", followed));
+        }
+        // The files of its workspace are a stranger's, and git would read them on this machine.
+        if self.origin.is_strangers(&self.event) {
+            return Err(NOT_FOR_STRANGERS.to_owned());
         }
         let seen = Seen::of(&self.run);
         let scope = seen.scope(&self.surroundings, visit, number);

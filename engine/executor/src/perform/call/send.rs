@@ -62,7 +62,8 @@ async fn follow(mut request: CallRequest, guard: &Guard) -> Result<Response, Unr
         };
         let next = target.join(location)?;
         // What was meant for one party is not shown to another.
-        if next.url().origin() != target.url().origin() {
+        let is_another = next.url().origin() != target.url().origin();
+        if is_another {
             request.headers.clear();
         }
         let keeps =
@@ -71,6 +72,9 @@ async fn follow(mut request: CallRequest, guard: &Guard) -> Result<Response, Unr
             request.method = "GET".to_owned();
             request.body = None;
             request.headers.remove("content-type");
+        } else if is_another && request.body.is_some() {
+            let message = "a redirect would take the body to another party";
+            return Err(Unreached::Failed(message.to_owned()));
         }
         target = next;
     }
