@@ -218,8 +218,9 @@ impl Server {
         let read = (&mut archive).take(MAX_PACKED_BYTES).read_to_end(&mut small).await;
         if (read.map_err(failed)? as u64) < MAX_PACKED_BYTES {
             archive.finish().await?;
-            self.known().put_packed(mirror.folder(), commit, small.clone());
-            return Ok(Packed::Here(small.into()));
+            let small: Arc<[u8]> = small.into();
+            self.known().put_packed(mirror.folder(), commit, Arc::clone(&small));
+            return Ok(Packed::Here(small));
         }
         let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
         file.write_all(&small).await.map_err(failed)?;

@@ -57,10 +57,10 @@ impl Known {
         self.packed.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
     }
 
-    pub(crate) fn put_packed(&self, folder: &Path, commit: &CommitId, bytes: Vec<u8>) {
+    pub(crate) fn put_packed(&self, folder: &Path, commit: &CommitId, bytes: Arc<[u8]>) {
         let key = Key { folder: folder.to_owned(), commit: commit.clone(), base: None };
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        packed.put(key, bytes.into(), MAX_PACKED);
+        packed.put(key, bytes, MAX_PACKED);
     }
 }
 

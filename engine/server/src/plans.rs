@@ -49,15 +49,19 @@ impl Server {
             let open = || GitCommit::open(&folder, &commit);
             // A commit that was never fetched is no base: then everything counts as changed.
             match base.map(|base| open()?.changed_since(&base)) {
-                Some(Ok(view)) => Ok(view),
-                Some(Err(_)) | None => open(),
+                None => Ok((open()?, true)),
+                Some(Ok(view)) => Ok((view, true)),
+                // It may be fetched later: this is not what is known of the two.
+                Some(Err(_)) => Ok((open()?, false)),
             }
         });
         let view = opened.await.map_err(|_| Error::Stopped)?;
-        let view: GitCommit =
+        let (view, is_known): (GitCommit, bool) =
             view.map_err(|error: plue_planner::ViewError| plue_planner::Error::from(error))?;
         let view: Arc<dyn CommitView> = Arc::new(view);
-        self.known().put_view(key, Arc::clone(&view));
+        if is_known {
+            self.known().put_view(key, Arc::clone(&view));
+        }
         Ok(view)
     }
 
