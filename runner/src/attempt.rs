@@ -9,11 +9,7 @@ pub(crate) mod lane;
 pub(crate) mod launch;
 pub(crate) mod stopping;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use plue_runtime::{Clock, clock::Mark};
 use plue_wire::runner::{Claim, EventKind, Exit, MAX_CHUNK_BYTES};
@@ -27,7 +23,7 @@ use self::{
 };
 use crate::{
     keeper::{Notes, Prepared},
-    leftovers::{Found, Marks},
+    leftovers::{Found, Killed, Marks},
     mask::Secrets,
     outbox::MIN_EVENT_COST,
     system::Reaped,
@@ -107,7 +103,7 @@ pub(crate) struct Attempt {
     exited: Option<Exited>,
     /// Until when the pipes are read after the exit.
     drain_until: Option<Duration>,
-    killed: HashSet<i32>,
+    killed: Killed,
 }
 
 /// What woke an attempt.
@@ -151,7 +147,7 @@ impl Attempt {
             stopping: Stopping::default(),
             exited: None,
             drain_until: None,
-            killed: HashSet::new(),
+            killed: Killed::default(),
         }
     }
 
@@ -251,7 +247,7 @@ impl Attempt {
             return;
         }
         if let Some(signal) = self.stopping.step(cause, at_once, now, self.limits.grace) {
-            self.marks.signal(signal, true);
+            self.marks.signal_everywhere(signal, &mut self.killed);
         }
     }
 
@@ -390,7 +386,7 @@ impl Attempt {
             self.report(Report::Event(self.claim.clone(), gap)).await;
         }
         let exited = self.exited.take().unwrap_or_else(Exited::unknown);
-        let leaked = u32::try_from(self.killed.len()).unwrap_or(u32::MAX);
+        let leaked = u32::try_from(self.killed.count()).unwrap_or(u32::MAX);
         let exit = match (self.stopping.exit(&exited.reaped), self.files.refusal()) {
             (Exit::Code(_) | Exit::Signal(_), Some(why)) => Exit::Refused(self.secrets.text(&why)),
             (exit, _) => exit,
@@ -421,8 +417,15 @@ impl Attempt {
             return;
         }
         const ROUNDS: u32 = 200;
+        const DYING_ROUNDS: u32 = 5_000;
         for _ in 0..ROUNDS {
             if !self.kill_leftovers() {
+                break;
+            }
+            self.ties.clock.sleep(Duration::from_millis(2)).await;
+        }
+        for _ in 0..DYING_ROUNDS {
+            if !self.killed.are_dying() {
                 return;
             }
             self.ties.clock.sleep(Duration::from_millis(2)).await;

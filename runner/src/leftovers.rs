@@ -7,6 +7,7 @@
 use std::{collections::HashSet, fs, os::fd::OwnedFd, path::Path, sync::Arc};
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{
         Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
@@ -33,6 +34,16 @@ pub(crate) struct Found {
     held: Option<Arc<OwnedFd>>,
 }
 
+/// Processes that were killed.
+#[derive(Debug, Default)]
+pub(crate) struct Killed {
+    /// Those that outlived their step.
+    ids: HashSet<i32>,
+    /// Those that were not seen to have ended. A killed process loses its environment, by which it is
+    /// found, long before it lets go of its files and ports.
+    dying: Vec<Found>,
+}
+
 // === impl Found ===
 
 impl Found {
@@ -54,6 +65,18 @@ impl Found {
             None => send(self.pid, signal),
         }
     }
+
+    /// Whether nothing of it is left but its status.
+    fn has_ended(&self) -> bool {
+        match &self.held {
+            // A pidfd is readable from the end of the last thread on (pidfd_open(2)).
+            Some(held) => {
+                let mut look = [PollFd::new(held, PollFlags::IN)];
+                poll(&mut look, Some(&Timespec::default())) != Ok(0)
+            }
+            None => stat(self.pid).is_none_or(|stat| stat.is_zombie),
+        }
+    }
 }
 
 // === impl Marks ===
@@ -66,13 +89,20 @@ impl Marks {
         Self { group: pid, variable }
     }
 
-    /// Signals the group, and with `everywhere` also processes that left it.
-    pub(crate) fn signal(&self, signal: Signal, everywhere: bool) {
+    /// Signals the group.
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(group) = Pid::from_raw(self.group) {
             let _gone = kill_process_group(group, signal);
         }
-        if everywhere {
-            self.find().iter().for_each(|found| found.signal(signal));
+    }
+
+    /// Signals the group and those who left it. After a kill, `killed` knows who is dying.
+    pub(crate) fn signal_everywhere(&self, signal: Signal, killed: &mut Killed) {
+        let mut found = self.find();
+        self.signal(signal);
+        found.iter().for_each(|process| process.signal(signal));
+        if signal == Signal::KILL {
+            killed.dying.append(&mut found);
         }
     }
 
@@ -91,14 +121,36 @@ impl Marks {
 
     /// Kills every living process of the attempt and those in `adopted`; adds them to `killed`.
     /// Tells whether there was any.
-    pub(crate) fn kill_all(&self, adopted: &mut Vec<Found>, killed: &mut HashSet<i32>) -> bool {
+    pub(crate) fn kill_all(&self, adopted: &mut Vec<Found>, killed: &mut Killed) -> bool {
         let mut found = self.find();
         found.append(adopted);
-        for process in &found {
+        let any = !found.is_empty();
+        for process in found {
             process.signal(Signal::KILL);
-            killed.insert(process.pid);
+            if killed.ids.insert(process.pid) {
+                killed.dying.push(process);
+            }
         }
-        !found.is_empty()
+        any
+    }
+}
+
+// === impl Killed ===
+
+impl Killed {
+    /// How many were left behind.
+    pub(crate) fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.dying.is_empty()
+    }
+
+    /// Whether one of them still holds what it had.
+    pub(crate) fn are_dying(&mut self) -> bool {
+        self.dying.retain(|process| !process.has_ended());
+        !self.dying.is_empty()
     }
 }
 

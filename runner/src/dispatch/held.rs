@@ -264,7 +264,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let marks = Marks::of(pid, &files);
         let (exit, exited) = oneshot::channel();
         self.children.watch(Watched { marks: marks.clone(), exit, is_forked });
-        let pipes = pipes(process).inspect_err(|_| marks.signal(Signal::KILL, false))?;
+        let pipes = pipes(process).inspect_err(|_| marks.signal(Signal::KILL))?;
         let limits = Limits {
             timeout: Duration::from_millis(assign.timeout_ms),
             grace: Duration::from_millis(assign.grace_ms),

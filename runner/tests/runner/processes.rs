@@ -87,6 +87,26 @@ fn failure_case_33_background_processes_end_with_the_step() {
 }
 
 #[test]
+fn failure_case_33_a_killed_process_has_let_go_of_everything_when_its_step_ends() {
+    let (_world, mut session) = World::start(&[]);
+    // Giving this many small pages back takes a kernel tens of milliseconds.
+    let hold = r#"import mmap, os, time
+held = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+held.madvise(mmap.MADV_NOHUGEPAGE)
+for page in range(0, 1 << 30, 4096):
+    held[page] = 1
+print(os.getpid(), flush=True)
+time.sleep(1000)"#;
+    let text = format!(
+        "setsid python3 -c '{hold}' >$$ 2>&1 & until test -s $$; do sleep 0.01; done; cat $$"
+    );
+    for fence in 1..=3 {
+        let log = session.run(&with_claim("a", fence, bash(&text)));
+        assert!(!lives(log.text().trim().parse().unwrap()), "{log:?}");
+    }
+}
+
+#[test]
 fn failure_case_33_a_cancelled_tree_leaves_nothing() {
     let (_world, mut session) = World::start(&[]);
     let mut assign = bash(
