@@ -102,7 +102,7 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
 
 /// The run that a text names: its id, the beginning of its id, or `last`.
 async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
-    let found = store.find_run(text).await.map_err(|error| from_store(&error))?;
+    let found = store.find_run(text, None).await.map_err(|error| from_store(&error))?;
     match found.as_slice() {
         [one] => Ok(one.id.clone()),
         [] => Err(Failure::not_found(format!("there is no run `{text}`")).hint("see `plue runs`")),

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     fence,
     rule::Hold,
-    sql::{Arg, Dialect, Row, Statement, placeholders},
+    sql::{Arg, Dialect, Row, Statement},
     store::Store,
 };
 
@@ -117,28 +117,29 @@ impl Store {
 // === impl Held ===
 
 impl Held {
-    /// The read that locks these attempts. Always in the order of ids, so that two transactions do
-    /// not wait for each other.
-    pub(crate) fn read(dialect: Dialect, ids: &[&AttemptId]) -> Statement {
-        let text = format!(
-            "SELECT id, run_id, state, fence, ack_seq, log_bytes, log_newlines FROM attempt \
-             WHERE id IN ({}) ORDER BY id{}",
-            placeholders(1, ids.len()),
-            fence::lock(dialect)
-        );
-        Statement::new(text, ids.iter().map(|id| Arg::from(id.as_str())).collect())
+    /// What is read of an attempt `a`.
+    pub(crate) const COLUMNS: &str =
+        "a.id, a.run_id, a.state, a.fence, a.ack_seq, a.log_bytes, a.log_newlines";
+
+    /// The read that locks this attempt.
+    pub(crate) fn lock(dialect: Dialect, id: &AttemptId) -> Statement {
+        let (columns, lock) = (Self::COLUMNS, fence::lock(dialect));
+        let text = format!("SELECT {columns} FROM attempt a WHERE a.id = $1{lock}");
+        Statement::new(text, vec![id.as_str().into()])
     }
 
-    pub(crate) fn from_row(row: &Row) -> Result<Self, Error> {
-        Ok(Self {
-            id: AttemptId::new(row.text(0)?),
-            run: RunId::new(row.text(1)?),
-            state: row.parse(2)?,
-            fence: Fence(row.count(3)?),
-            ack_seq: row.count(4)?,
-            log_bytes: row.count(5)?,
-            log_newlines: row.count(6)?,
-        })
+    /// The attempt whose columns begin at this one, if there is one in the row.
+    pub(crate) fn from_row(row: &Row, at: usize) -> Result<Option<Self>, Error> {
+        let Some(id) = row.opt_text(at)? else { return Ok(None) };
+        Ok(Some(Self {
+            id: AttemptId::new(id),
+            run: RunId::new(row.text(at + 1)?),
+            state: row.parse(at + 2)?,
+            fence: Fence(row.count(at + 3)?),
+            ack_seq: row.count(at + 4)?,
+            log_bytes: row.count(at + 5)?,
+            log_newlines: row.count(at + 6)?,
+        }))
     }
 
     fn hold(&self) -> Hold {

@@ -10,7 +10,6 @@ use crate::{
     changes::Shards,
     error::Error,
     op::Op,
-    plain::Plain,
     run::{RUN_COLUMNS, RunRow, run_row},
     sql::{Arg, Dialect, Statement, Tx},
     store::Store,
@@ -58,6 +57,8 @@ struct Take {
 
 struct TakeMany(DriveRequest);
 
+struct Release(Drive);
+
 impl Store {
     /// Takes the right to drive one run. `None`: an engine has it, or there is no such engine or run.
     ///
@@ -94,11 +95,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn release_drive(&self, drive: &Drive) -> Result<(), Error> {
-        let text = "UPDATE run SET driver = NULL \
-                    WHERE id = $1 AND driver = $2 AND drive_fence = $3";
-        let args =
-            vec![drive.run.as_str().into(), drive.engine.as_str().into(), Arg::count(drive.fence)];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.write(Release(drive.clone())).await
     }
 
     /// Whether the right still holds.
@@ -106,10 +103,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn holds_drive(&self, drive: &Drive) -> Result<bool, Error> {
-        let text = "SELECT 1 FROM run WHERE id = $1 AND driver = $2 AND drive_fence = $3";
-        let args =
-            vec![drive.run.as_str().into(), drive.engine.as_str().into(), Arg::count(drive.fence)];
-        Ok(self.read_one(Statement::new(text, args)).await?.is_some())
+        Ok(self.read_one(drive.read()).await?.is_some())
     }
 
     /// The engine that drives a run on a shared database.
@@ -126,36 +120,60 @@ impl Store {
 /// Holds a share of the engine's row until the end of the transaction, so that it is not buried
 /// without the runs that it takes now; whether there is such an engine.
 pub(crate) async fn holds_engine(tx: &mut Tx<'_>, engine: &str) -> Result<bool, Error> {
-    let share = match tx.dialect() {
+    Ok(tx.fetch_optional(read_engine(tx.dialect(), engine)).await?.is_some())
+}
+
+fn read_engine(dialect: Dialect, engine: &str) -> Statement {
+    let share = match dialect {
         Dialect::Sqlite => "",
         Dialect::Postgres => " FOR KEY SHARE",
     };
-    let text = format!("SELECT id FROM engine WHERE id = $1{share}");
-    Ok(tx.fetch_optional(Statement::new(text, vec![engine.into()])).await?.is_some())
+    Statement::new(format!("SELECT id FROM engine WHERE id = $1{share}"), vec![engine.into()])
 }
 
 fn taken(engine: &str, run: &RunId, fence: u64) -> Statement {
-    let text = "UPDATE run SET driver = $2, drive_fence = $3 WHERE id = $1 AND driver IS NULL";
+    let text = "UPDATE run SET driver = $2, drive_fence = $3 \
+                WHERE id = $1 AND driver IS NULL AND drive_fence = $3 - 1";
     Statement::new(text, vec![run.as_str().into(), engine.into(), Arg::count(fence)]).expect(1)
 }
 
 impl Op for Take {
     type Out = Option<Drive>;
+    const CHECKS_AGAIN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<Drive>, Error> {
-        if !holds_engine(tx, &self.engine).await? {
-            return Ok(None);
-        }
-        let lock = crate::fence::lock(tx.dialect());
-        let text = format!("SELECT drive_fence FROM run WHERE id = $1 AND driver IS NULL{lock}");
-        let row = tx.fetch_optional(Statement::new(text, vec![self.run.as_str().into()])).await?;
+        let text = "SELECT r.drive_fence FROM run r JOIN engine e ON e.id = $2 \
+                    WHERE r.id = $1 AND r.driver IS NULL";
+        let args = vec![self.run.as_str().into(), self.engine.as_str().into()];
+        let row = tx.fetch_optional(Statement::new(text, args)).await?;
         let Some(row) = row else { return Ok(None) };
+        if tx.dialect() == Dialect::Postgres {
+            tx.write(read_engine(tx.dialect(), &self.engine).expect(1));
+        }
         let fence = row.count(0)? + 1;
         tx.write(taken(&self.engine, &self.run, fence));
         Ok(Some(Drive { run: self.run.clone(), engine: self.engine.clone(), fence }))
     }
 
     fn touched(&self, _: &Option<Drive>) -> Shards {
+        Shards::NONE
+    }
+}
+
+impl Op for Release {
+    type Out = ();
+    const CHECKS_AGAIN: bool = true;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        if tx.fetch_optional(self.0.read()).await?.is_some() {
+            let text =
+                "UPDATE run SET driver = NULL WHERE id = $1 AND driver = $2 AND drive_fence = $3";
+            tx.write(Statement::new(text, self.0.args()));
+        }
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
         Shards::NONE
     }
 }
@@ -196,6 +214,19 @@ impl Op for TakeMany {
 
     fn touched(&self, _: &Self::Out) -> Shards {
         Shards::NONE
+    }
+}
+
+// === impl Drive ===
+
+impl Drive {
+    fn read(&self) -> Statement {
+        let text = "SELECT 1 FROM run WHERE id = $1 AND driver = $2 AND drive_fence = $3";
+        Statement::new(text, self.args())
+    }
+
+    fn args(&self) -> Vec<Arg> {
+        vec![self.run.as_str().into(), self.engine.as_str().into(), Arg::count(self.fence)]
     }
 }
 

@@ -190,6 +190,17 @@ impl Error {
         }
     }
 
+    /// What a commit failed with. Where the connection ended, the answer may be all that is missing.
+    pub(crate) fn of_commit(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_) => Self::Lost(error),
+            sqlx::Error::Database(fault) if fault.code().as_deref() == Some("57P01") => {
+                Self::Lost(error)
+            }
+            _ => Self::Sql(error),
+        }
+    }
+
     /// Whether the same call may succeed at once: two transactions met, or the connection had been cut
     /// since it was used last. Nothing was written.
     pub(crate) fn is_passing(&self) -> bool {

@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use plue_flow::AttemptStatus;
-use plue_plan::{AttemptId, RunnerId};
+use plue_plan::RunnerId;
 use plue_wire::runner::{AttemptEvent, Claim, EventKind};
 
 use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
-    fence,
     log::LogStream,
     op::Op,
-    sql::{Arg, Statement, Tx, insert_rows},
+    sql::{Arg, Dialect, Statement, Tx, insert_rows, placeholders},
     store::{Store, peer_time},
 };
 
@@ -84,24 +83,22 @@ impl Store {
 
 impl Op for Append {
     type Out = (Vec<Appended>, Shards);
+    const CHECKS_AGAIN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
-        let ids: Vec<&AttemptId> = self.batch.iter().map(|(claim, _)| &claim.attempt).collect();
-        // The runner first, here as in every transaction that locks both.
-        let mut reads = Vec::with_capacity(2);
-        reads.extend(self.session.as_ref().map(|(runner, _)| read_epoch(tx, runner)));
-        reads.push(Held::read(tx.dialect(), &ids));
-        let mut answers = tx.fetch_each(reads).await?;
-        let rows = answers.pop().unwrap_or_default();
-        let is_last = match (&self.session, answers.pop().as_deref()) {
-            (None, _) => true,
-            (Some((_, epoch)), Some([row])) => row.count(0)? == *epoch,
-            (Some(_), _) => false,
-        };
         let mut held = BTreeMap::new();
-        for row in rows.iter().filter(|_| is_last) {
-            let row = Held::from_row(row)?;
-            held.insert(row.id.clone(), row);
+        for row in tx.fetch(self.read()).await? {
+            let is_last = match &self.session {
+                None => true,
+                Some((_, epoch)) => row.opt_int(0)? == i64::try_from(*epoch).ok(),
+            };
+            if let Some(row) = Held::from_row(&row, 1)?.filter(|_| is_last) {
+                held.insert(row.id.clone(), row);
+            }
+        }
+        // The runner first, here as in every transaction that locks both.
+        if let Some((runner, epoch)) = self.session.as_ref().filter(|_| !held.is_empty()) {
+            lock_session(tx, runner, *epoch);
         }
         let mut appended = Vec::with_capacity(self.batch.len());
         let mut touched = Shards::NONE;
@@ -113,7 +110,7 @@ impl Op for Append {
                 if held.ack_seq > before {
                     touched = touched.with(Shards::of(&held.run));
                     tx.write_all(insert_chunks(taken.chunks));
-                    tx.write(progress(held, taken.started));
+                    tx.write(progress(held, before, taken.started));
                 }
                 appended.push(Appended { claim: claim.clone(), ack_seq: Some(held.ack_seq) });
             } else {
@@ -128,10 +125,27 @@ impl Op for Append {
     }
 }
 
-fn read_epoch(tx: &Tx<'_>, runner: &RunnerId) -> Statement {
-    let lock = fence::lock(tx.dialect());
-    let text = format!("SELECT epoch FROM runner WHERE id = $1{lock}");
-    Statement::new(text, vec![runner.as_str().into()])
+impl Append {
+    /// The attempts, each with the runner's session.
+    fn read(&self) -> Statement {
+        let runner = self.session.as_ref().map(|(runner, _)| runner.as_str().to_owned());
+        let (columns, places) = (Held::COLUMNS, placeholders(2, self.batch.len()));
+        let text = format!(
+            "SELECT n.epoch, {columns} FROM attempt a LEFT JOIN runner n ON n.id = $1 \
+             WHERE a.id IN ({places})"
+        );
+        let ids = self.batch.iter().map(|(claim, _)| Arg::from(claim.attempt.as_str()));
+        Statement::new(text, std::iter::once(runner.into()).chain(ids).collect())
+    }
+}
+
+/// No newer session begins before this transaction has ended.
+fn lock_session(tx: &mut Tx<'_>, runner: &RunnerId, epoch: u64) {
+    if tx.dialect() == Dialect::Postgres {
+        let text = "SELECT 1 FROM runner WHERE id = $1 AND epoch = $2 FOR NO KEY UPDATE";
+        let args = vec![runner.as_str().into(), Arg::count(epoch)];
+        tx.write(Statement::new(text, args).expect(1));
+    }
 }
 
 /// Takes what continues the sequence and moves `held` on.
@@ -194,23 +208,25 @@ pub(crate) fn insert_chunks(chunks: Vec<Vec<Arg>>) -> Vec<Statement> {
 }
 
 /// The write of an attempt that goes on.
-fn progress(held: &Held, started: Option<(Timestamp, u32)>) -> Statement {
+fn progress(held: &Held, before: u64, started: Option<(Timestamp, u32)>) -> Statement {
     let mut args = vec![
         Arg::from(held.id.as_str()),
         Arg::count(held.fence.0),
         Arg::count(held.ack_seq),
         Arg::count(held.log_bytes),
         Arg::count(held.log_newlines),
+        Arg::count(before),
     ];
     let text = match started {
         None => {
             "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5 \
-             WHERE id = $1 AND fence = $2"
+             WHERE id = $1 AND fence = $2 AND ack_seq = $6 AND state IN ('assigned', 'running')"
         }
         Some((at, pid)) => {
             args.extend([at.into(), pid.into()]);
             "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5, \
-             state = 'running', started_at = $6, pid = $7 WHERE id = $1 AND fence = $2"
+             state = 'running', started_at = $7, pid = $8 \
+             WHERE id = $1 AND fence = $2 AND ack_seq = $6 AND state IN ('assigned', 'running')"
         }
     };
     Statement::new(text, args).expect(1)
@@ -218,7 +234,7 @@ fn progress(held: &Held, started: Option<(Timestamp, u32)>) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use plue_plan::RunId;
+    use plue_plan::{AttemptId, RunId};
     use plue_wire::{eval::Bytes, runner::Fence};
 
     use super::*;

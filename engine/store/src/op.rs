@@ -19,6 +19,13 @@ pub(crate) trait Op: Send + Sync + 'static {
         tx: &'a mut Tx<'_>,
     ) -> impl Future<Output = Result<Self::Out, Error>> + Send + 'a;
 
+    /// Whether whatever it has read is asked for again by what it writes: by
+    /// [`Statement::expect`](crate::sql::Statement::expect), or by a key that must be new. Postgres
+    /// then reads without a transaction and writes with one statement, which is two round trips
+    /// instead of five. It must read: a connection that broke while it was idle is noticed by the
+    /// first statement, and a write would not know whether it was stored.
+    const CHECKS_AGAIN: bool = false;
+
     /// Whose watchers to wake after the commit.
     fn touched(&self, out: &Self::Out) -> Shards;
 }

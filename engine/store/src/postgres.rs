@@ -9,7 +9,7 @@ use std::{str::FromStr as _, time::Duration};
 
 use plue_runtime::{Clock, Tasks};
 use sqlx::{
-    Acquire as _, ConnectOptions as _, PgPool,
+    Acquire as _, ConnectOptions as _, Executor as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -23,21 +23,26 @@ use crate::{
 };
 use notify::Notifier;
 
-/// Connections of one engine.
-const CONNECTIONS: u32 = 8;
+/// Connections of one engine that read.
+const READERS: u32 = 8;
+/// Connections of one engine that write.
+const WRITERS: u32 = 8;
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Tries of one call when other transactions get in the way, or all idle connections were cut.
 const TRIES: usize = 16;
 /// The advisory lock that only one process holds while it migrates: "plue" in ASCII.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886158181)";
+/// A prepared statement is planned once, not for each set of arguments.
+const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 256;
 
 /// An open database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Postgres {
-    pool: PgPool,
+    readers: PgPool,
+    writers: PgPool,
     notifier: Option<Notifier>,
 }
 
@@ -57,24 +62,28 @@ impl Postgres {
             .statement_cache_capacity(STATEMENTS)
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // A broken connection is noticed by the statement, which costs no extra round trip.
-            .test_before_acquire(false)
-            .connect_with(connect)
-            .await
+            .test_before_acquire(false);
+        let readers = pool.clone().max_connections(READERS).connect_with(connect.clone()).await;
+        let readers = readers
             .map_err(|source| Error::Unreachable { place: without_password(url), source })?;
-        let this = Self { pool, notifier: None };
+        let writers = pool.max_connections(WRITERS).after_connect(|connection, _| {
+            // Writes are few texts that find rows by key: planning them took longer than running them.
+            Box::pin(async move { connection.execute(PLAN_ONCE).await.map(|_| ()) })
+        });
+        let writers = writers.connect_lazy_with(connect);
+        let this = Self { readers, writers, notifier: None };
         this.migrate(options, clock).await?;
         if options.read_only {
             return Ok(this);
         }
-        let notifier = Notifier::start(&this.pool, clock, tasks, changes.clone());
+        let notifier = Notifier::start(&this.readers, clock, tasks, changes.clone());
         Ok(Self { notifier: Some(notifier), ..this })
     }
 
     async fn migrate(&self, options: &StoreOptions, clock: Clock) -> Result<(), Error> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.readers.acquire().await?;
         let found = migrate::version(Link::Postgres(&mut connection)).await?;
         migrate::check(found)?;
         if found == migrate::SCHEMA_VERSION {
@@ -93,7 +102,7 @@ impl Postgres {
     pub(crate) async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         let mut last = Error::Raced;
         for _ in 0..TRIES {
-            let mut connection = self.pool.acquire().await?;
+            let mut connection = self.readers.acquire().await?;
             let mut tx = Tx::new(Link::Postgres(&mut connection));
             match tx.fetch_each(statements.clone()).await {
                 Err(error) if error.is_passing() => last = error,
@@ -127,19 +136,36 @@ impl Postgres {
     }
 
     async fn attempt<O: Op>(&self, op: &O) -> Result<O::Out, Error> {
-        let mut transaction = self.pool.begin().await?;
+        if O::CHECKS_AGAIN {
+            return self.attempt_alone(op).await;
+        }
+        let mut connection = self.writers.acquire().await?;
+        Self::transact(&mut connection, op).await
+    }
+
+    /// Reads without a transaction; see [`Op::CHECKS_AGAIN`].
+    async fn attempt_alone<O: Op>(&self, op: &O) -> Result<O::Out, Error> {
+        let mut connection = self.writers.acquire().await?;
+        let mut tx = Tx::new(Link::Postgres(&mut connection));
+        let out = op.run(&mut tx).await?;
+        if tx.flush_alone().await? {
+            return Ok(out);
+        }
+        Self::transact(&mut connection, op).await
+    }
+
+    async fn transact<O: Op>(connection: &mut PgConnection, op: &O) -> Result<O::Out, Error> {
+        let mut transaction = connection.begin().await?;
         let mut tx = Tx::new(Link::Postgres(&mut transaction));
         let out = op.run(&mut tx).await?;
         tx.flush().await?;
-        transaction.commit().await.map_err(|error| match error {
-            sqlx::Error::Io(_) => Error::Lost(error),
-            other => other.into(),
-        })?;
+        transaction.commit().await.map_err(Error::of_commit)?;
         Ok(out)
     }
 
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.writers.close().await;
+        self.readers.close().await;
     }
 }
 

@@ -88,6 +88,9 @@ const MAX_PAGE: u32 = 1_000;
 pub(crate) const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch, status, reason, \
                            started_at, ended_at, seq, created_at";
 
+/// The first column behind [`RUN_COLUMNS`].
+const SOURCE_COLUMN: usize = 12;
+
 impl Default for RunFilter {
     fn default() -> Self {
         Self { status: Vec::new(), workflow: None, repos: None, limit: 50, before: None }
@@ -115,34 +118,22 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn load_run(&self, id: &RunId) -> Result<Option<StoredRun>, Error> {
         let key = || vec![Arg::from(id.as_str())];
-        let mut answers = self
-            .read_each(vec![
-                Statement::new(format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1"), key()),
-                Statement::new(
-                    "SELECT source, event, inputs, origin FROM run_source WHERE run_id = $1",
-                    key(),
-                ),
-                Statement::new(
-                    "SELECT at, fact FROM journal WHERE run_id = $1 ORDER BY seq",
-                    key(),
-                ),
-            ])
-            .await?
-            .into_iter();
-        let (Some(run), Some(source), Some(journal)) =
-            (answers.next(), answers.next(), answers.next())
-        else {
-            return Ok(None);
-        };
-        let (Some(run), Some(source)) = (run.first(), source.first()) else {
-            return Ok(None);
-        };
-        let run = run_row(run)?;
+        let text = format!(
+            "SELECT {RUN_COLUMNS}, source, event, inputs, origin \
+             FROM run JOIN run_source ON run_id = id WHERE id = $1"
+        );
+        let journal = "SELECT at, fact FROM journal WHERE run_id = $1 ORDER BY seq";
+        let reads = vec![Statement::new(text, key()), Statement::new(journal, key())];
+        let mut answers = self.read_each(reads).await?.into_iter();
+        let (run, journal) =
+            (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
+        let Some(row) = run.first() else { return Ok(None) };
+        let run = run_row(row)?;
         let source = RunSource {
-            source: source.text(0)?,
-            event: source.json(1)?,
-            inputs: source.json(2)?,
-            origin: source.json(3)?,
+            source: row.text(SOURCE_COLUMN)?,
+            event: row.json(SOURCE_COLUMN + 1)?,
+            inputs: row.json(SOURCE_COLUMN + 2)?,
+            origin: row.json(SOURCE_COLUMN + 3)?,
         };
         // The journal was read after the row and only grows: what is newer than the row is left out.
         let length = usize::try_from(run.seq).unwrap_or(usize::MAX);
@@ -185,25 +176,30 @@ impl Store {
         rows.iter().map(run_row).collect()
     }
 
-    /// Runs whose id starts with a text, newest first, at most two: enough to tell whether the text
-    /// names one. `last` is the newest run of all.
+    /// Runs of these repositories (none: all) whose id starts with a text, newest first, at most two:
+    /// enough to tell whether the text names one. `last` is their newest run.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn find_run(&self, text: &str) -> Result<Vec<RunRow>, Error> {
+    pub async fn find_run(
+        &self,
+        text: &str,
+        repos: Option<Vec<String>>,
+    ) -> Result<Vec<RunRow>, Error> {
         if text == "last" {
-            return self.runs(&RunFilter { limit: 1, ..RunFilter::default() }).await;
+            return self.runs(&RunFilter { repos, limit: 1, ..RunFilter::default() }).await;
         }
         let prefix = text.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Ok(Vec::new());
         }
+        // `~` sorts after every character of an id.
+        let mut args = vec![prefix.as_str().into(), format!("{prefix}~").into()];
+        let among = among("repo", repos.as_deref(), &mut args);
         let sql = format!(
-            "SELECT {RUN_COLUMNS} FROM run WHERE id >= $1 AND id < $2 AND {IS_WHOLE} \
+            "SELECT {RUN_COLUMNS} FROM run WHERE id >= $1 AND id < $2 AND {IS_WHOLE}{among} \
              ORDER BY id DESC LIMIT 2"
         );
-        // `~` sorts after every character of an id.
-        let args = vec![prefix.as_str().into(), format!("{prefix}~").into()];
         let rows = self.read(Statement::new(sql, args)).await?;
         rows.iter().map(run_row).collect()
     }

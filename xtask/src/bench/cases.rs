@@ -27,6 +27,7 @@ pub(crate) struct Case {
 pub(crate) const ALL: &[Case] = &[
     Case { name: "floor", measure: floor::measure },
     Case { name: "chain100", measure: chain100::measure },
+    Case { name: "chain100_pg", measure: chain100::on_server },
     Case { name: "claim", measure: chain100::claim },
     Case { name: "transition", measure: transition::measure },
     Case { name: "fan100", measure: fan100::measure },

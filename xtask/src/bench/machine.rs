@@ -232,7 +232,8 @@ impl Ran {
 }
 
 /// Microseconds since midnight of `2026-11-21T10:26:14.350356Z`; a run over midnight is not measured.
-fn micros(time: &Json) -> Option<f64> {
+/// A time of this day, as JSON says it.
+pub(crate) fn micros(time: &Json) -> Option<f64> {
     let clock = time.as_str()?.split_once('T')?.1.trim_end_matches('Z');
     let mut parts = clock.splitn(3, ':').map(str::parse::<f64>);
     let mut next = || parts.next()?.ok();

@@ -205,13 +205,7 @@ async fn find(
     Caller(caller): Caller,
     Query(Named { id }): Query<Named>,
 ) -> Result<axum::Json<Vec<RunRecord>>, Problem> {
-    let rows = if id == "last" {
-        let filter = RunFilter { repos: caller.repos(), limit: 1, ..RunFilter::default() };
-        api.store().runs(&filter).await?
-    } else {
-        let found = api.store().find_run(&id).await?;
-        found.into_iter().filter(|row| caller.sees(row.repo.as_deref())).collect()
-    };
+    let rows = api.store().find_run(&id, caller.repos()).await?;
     Ok(axum::Json(rows.iter().map(RunRecord::of).collect()))
 }
 

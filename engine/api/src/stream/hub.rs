@@ -120,8 +120,12 @@ impl Hub {
         alone
     }
 
-    fn forget(&self, name: &str) {
-        self.lock().remove(name);
+    /// Whoever comes from now on looks anew.
+    fn forget(&self, name: &str, view: &watch::Sender<View>) {
+        let mut all = self.lock();
+        if all.get(name).is_some_and(|known| known.same_channel(view)) {
+            all.remove(name);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<View>>> {
@@ -188,8 +192,7 @@ impl Watcher {
             reach = Some(look.reach);
             let (more, over) = (look.more, look.over != Over::No);
             if over {
-                // Whoever comes from now on looks anew.
-                self.hub.forget(&self.name);
+                self.hub.forget(&self.name, &self.view);
             }
             self.view.send_if_modified(|view| view.take(look));
             if over {
@@ -205,14 +208,18 @@ impl Watcher {
     async fn wait(&mut self) -> bool {
         let heartbeat = self.clock.sleep(self.heartbeat);
         tokio::select! {
-            () = self.stop.reached(Phase::Draining) => {
-                self.hub.forget(&self.name);
-                false
-            }
+            () = self.stop.reached(Phase::Draining) => false,
             () = self.view.closed() => !self.hub.abandon(&self.name),
             Ok(()) = self.changes.changed() => true,
             () = heartbeat => true,
         }
+    }
+}
+
+impl Drop for Watcher {
+    /// However its task ends: a view that nobody brings up to date is not for anybody new.
+    fn drop(&mut self) {
+        self.hub.forget(&self.name, &self.view);
     }
 }
 
@@ -236,7 +243,10 @@ async fn look(source: &dyn Source, reach: Option<u64>) -> Result<Look, plue_stor
 
 #[cfg(test)]
 mod tests {
+    use futures::future::BoxFuture;
+
     use super::*;
+    use crate::stream::Stand;
 
     fn look_of(seqs: impl Iterator<Item = u64>, length: usize) -> Look {
         let data = "x".repeat(length);
@@ -276,6 +286,37 @@ mod tests {
         assert!(matches!(view.seen(0), Seen::Frames(frames) if frames.len() == 1));
         view.take(look_of(2..=2, 1));
         assert!(matches!(view.seen(0), Seen::Older(1)));
+    }
+
+    struct Broken;
+
+    impl Source for Broken {
+        fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, plue_store::Error>> {
+            panic!("a bug")
+        }
+
+        fn behind(&self, _: u64) -> BoxFuture<'_, Result<Vec<Frame>, plue_store::Error>> {
+            panic!("a bug")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_leaves_no_view_that_nobody_brings_up_to_date() {
+        let hub = Hub::default();
+        let (view, _receiver) = watch::channel(View::default());
+        hub.lock().insert("a".to_owned(), view.clone());
+        let watcher = Watcher {
+            hub: hub.clone(),
+            name: "a".to_owned(),
+            source: Arc::new(Broken),
+            changes: watch::channel(0).1,
+            view,
+            heartbeat: Duration::from_secs(1),
+            clock: Clock::real(),
+            stop: Stop::never(),
+        };
+        assert!(tokio::spawn(watcher.run()).await.unwrap_err().is_panic());
+        assert_eq!(hub.len(), 0);
     }
 
     #[test]

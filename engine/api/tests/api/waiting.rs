@@ -119,7 +119,10 @@ async fn a_run_is_found_by_the_beginning_of_its_id_or_as_the_last() {
     for run in ["ra1", "ra2", "rb1"] {
         create(&server.store, run, REPO).await;
     }
-    create(&server.store, "rc1", OTHER).await;
+    // Those that the token may not see take nobody's place.
+    for run in ["rb2", "rb3", "rc1"] {
+        create(&server.store, run, OTHER).await;
+    }
     let token = server.token(Role::Reader, Some(REPO)).await;
     let find = |id: &'static str| {
         let path = format!("/api/v1/find/runs?id={id}");

@@ -1,4 +1,5 @@
-//! Checking a commit against the locked rows.
+//! Checking a commit against the rows that it changes. What is read is not locked: each check is made
+//! again by the write, or by a read that locks and is sent with it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::{
     fence,
     op::Op,
     runner::RunnerState,
-    sql::{Arg, Row, Statement, Tx},
+    sql::{Arg, Dialect, Row, Statement, Tx, placeholders},
     webhook::event,
 };
 
@@ -33,28 +34,20 @@ pub(super) struct Offer {
 struct Ending<'e> {
     end: &'e AttemptEnd,
     held: Held,
+    /// The last event that was stored before.
+    acked: u64,
     taken: Taken,
 }
 
 impl Op for Apply {
     type Out = Result<Committed, Refused>;
+    const CHECKS_AGAIN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
         let commit = &self.0;
         let ids = commit.attempts_touched();
-        let mut reads = vec![read_run(tx, commit)];
-        if !ids.is_empty() {
-            reads.push(Held::read(tx.dialect(), &ids));
-        }
-        let mut answers = tx.fetch_each(reads).await?.into_iter();
-        let mut first = answers.next().unwrap_or_default();
-        let held = answers.next().unwrap_or_default();
-        if first.is_empty() && commit.assign_to.is_some() {
-            // The join gives nothing if there is no such runner either.
-            let alone = RunCommit { assign_to: None, ..commit.bare() };
-            first = tx.fetch(read_run(tx, &alone)).await?;
-        }
-        let Some(row) = first.first() else {
+        let rows = tx.fetch(read(tx.dialect(), commit, &ids)).await?;
+        let Some(row) = rows.first() else {
             return Ok(Err(Refused::NoRun));
         };
         let seq = row.count(0)?;
@@ -66,19 +59,22 @@ impl Op for Apply {
         if seq != commit.expect_seq {
             return Ok(Err(Refused::Stale { seq }));
         }
-        let endings = match check(commit, &held)? {
+        let held = if ids.is_empty() { &[] } else { rows.as_slice() };
+        let endings = match check(commit, held)? {
             Ok(endings) => endings,
             Err(refused) => return Ok(Err(refused)),
         };
         let offer = match &commit.assign_to {
-            Some(assign) => read_offer(row, VIEW_COLUMNS, assign, &commit.run)?,
+            Some(assign) => read_offer(row, RUNNER_COLUMN, assign, &commit.run)?,
             None => None,
         };
         let seq = seq + commit.facts.len() as u64;
         tx.write(writes::update_run(commit, &read_view(row)?, seq));
+        writes::lock_runner(tx, commit, offer.as_ref());
         for ending in endings {
-            tx.write_all(events::insert_chunks(ending.taken.chunks));
-            tx.write(writes::end_attempt(commit, ending.end, &ending.held, ending.taken.started)?);
+            let Ending { end, held, acked, taken } = ending;
+            tx.write_all(events::insert_chunks(taken.chunks));
+            tx.write(writes::end_attempt(commit, end, &held, acked, taken.started)?);
         }
         tx.write_all(event::enqueue(commit, &event::Repo::OfRow));
         let assigned = writes::write_all(tx, commit, offer)?;
@@ -96,18 +92,15 @@ impl RunCommit {
         let requeued = self.requeue.iter().map(|claim| &claim.attempt);
         ends.chain(requeued).chain(&self.cancels).collect()
     }
-
-    /// The same run and length, nothing to write.
-    fn bare(&self) -> Self {
-        let bare = Self::new(self.run.clone(), self.expect_seq, self.at, self.view.clone());
-        Self { drive: self.drive, ..bare }
-    }
 }
 
 /// What is read of the run's row: its journal's length, its view, and who may write.
 const VIEW: &str = "r.seq, r.status, r.reason, r.started_at, r.ended_at, r.drive_fence";
 const DRIVE_COLUMN: usize = 5;
-const VIEW_COLUMNS: usize = 6;
+/// State, session, group and fences of the runner.
+const RUNNER_COLUMN: usize = 6;
+/// What [`Held::COLUMNS`] are of the attempts.
+const HELD_COLUMN: usize = 10;
 
 fn read_view(row: &Row) -> Result<RunView, Error> {
     Ok(RunView {
@@ -118,33 +111,36 @@ fn read_view(row: &Row) -> Result<RunView, Error> {
     })
 }
 
-/// Locks the run, and the runner that shall get work.
-fn read_run(tx: &Tx<'_>, commit: &RunCommit) -> Statement {
-    let lock = fence::lock(tx.dialect());
-    let run = Arg::from(commit.run.as_str());
-    match &commit.assign_to {
-        None => {
-            Statement::new(format!("SELECT {VIEW} FROM run r WHERE r.id = $1{lock}"), vec![run])
-        }
-        Some(assign) => {
-            let fence = fence::expression(tx.dialect());
-            let text = format!(
-                "SELECT {VIEW}, n.state, n.epoch, n.group_key, {fence} \
-                 FROM run r JOIN runner n ON n.id = $2 WHERE r.id = $1{lock}"
-            );
-            Statement::new(text, vec![run, assign.runner.as_str().into()])
-        }
+/// The run, the runner that shall get work, and the attempts: a row for each of those that there are,
+/// at least one if there is such a run.
+fn read(dialect: Dialect, commit: &RunCommit, ids: &[&AttemptId]) -> Statement {
+    let (runner, fence) = match &commit.assign_to {
+        Some(assign) => (Some(assign.runner.as_str().to_owned()), fence::expression(dialect)),
+        None => (None, "NULL"),
+    };
+    let mut args = vec![Arg::from(commit.run.as_str()), runner.into()];
+    let mut text = format!("SELECT {VIEW}, n.state, n.epoch, n.group_key, {fence}");
+    let mut from = " FROM run r LEFT JOIN runner n ON n.id = $2".to_owned();
+    if !ids.is_empty() {
+        text.push_str(", ");
+        text.push_str(Held::COLUMNS);
+        let places = placeholders(3, ids.len());
+        from.push_str(&format!(" LEFT JOIN attempt a ON a.id IN ({places})"));
+        args.extend(ids.iter().map(|id| Arg::from(id.as_str())));
     }
+    text.push_str(&from);
+    text.push_str(" WHERE r.id = $1");
+    Statement::new(text, args)
 }
 
-/// Locks the runner that shall get work of a new run.
+/// The runner that shall get work of a new run.
 pub(super) async fn offer(
     tx: &mut Tx<'_>,
     assign: &Assign,
     run: &RunId,
 ) -> Result<Option<Offer>, Error> {
-    let (fence, lock) = (fence::expression(tx.dialect()), fence::lock(tx.dialect()));
-    let text = format!("SELECT state, epoch, group_key, {fence} FROM runner WHERE id = $1{lock}");
+    let fence = fence::expression(tx.dialect());
+    let text = format!("SELECT state, epoch, group_key, {fence} FROM runner WHERE id = $1");
     let row = tx.fetch_optional(Statement::new(text, vec![assign.runner.as_str().into()])).await?;
     row.map_or(Ok(None), |row| read_offer(&row, 0, assign, run))
 }
@@ -172,8 +168,9 @@ fn check<'c>(
 ) -> Result<Result<Vec<Ending<'c>>, Refused>, Error> {
     let mut held = BTreeMap::new();
     for row in rows {
-        let row = Held::from_row(row)?;
-        held.insert(row.id.clone(), row);
+        if let Some(row) = Held::from_row(row, HELD_COLUMN)? {
+            held.insert(row.id.clone(), row);
+        }
     }
     let mut endings = Vec::with_capacity(commit.ends.len());
     for end in &commit.ends {
@@ -181,7 +178,7 @@ fn check<'c>(
         let Some(mut held) = held.remove(&claim.attempt) else {
             return Ok(Err(Refused::Result { claim, verdict: ResultVerdict::Fenced }));
         };
-        let mut taken = Taken::default();
+        let (mut taken, acked) = (Taken::default(), held.ack_seq);
         if held.is_held_by(&claim) {
             taken = events::take(&mut held, &end.tail);
         }
@@ -190,7 +187,7 @@ fn check<'c>(
             return Ok(Err(Refused::Result { claim, verdict }));
         }
         held.ack_seq = end.seq.unwrap_or(held.ack_seq);
-        endings.push(Ending { end, held, taken });
+        endings.push(Ending { end, held, acked, taken });
     }
     for claim in &commit.requeue {
         if !held.get(&claim.attempt).is_some_and(|held| held.is_held_by(claim)) {

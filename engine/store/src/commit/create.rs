@@ -18,6 +18,7 @@ pub(super) struct Create {
 
 impl Op for Create {
     type Out = Result<Committed, Refused>;
+    const CHECKS_AGAIN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
         let text = "SELECT seq FROM run WHERE id = $1";
@@ -30,6 +31,7 @@ impl Op for Create {
             None => None,
         };
         tx.write_all(self.inserts()?);
+        writes::lock_runner(tx, &self.first, offer.as_ref());
         tx.write_all(event::enqueue(&self.first, &event::Repo::Known(self.new.repo.as_deref())));
         let assigned = writes::write_all(tx, &self.first, offer)?;
         Ok(Ok(Committed { seq: self.first.facts.len() as u64, assigned }))

@@ -8,41 +8,62 @@ use crate::{
     attempt::Held,
     error::Error,
     fence, log,
-    sql::{Arg, Statement, Tx, insert_rows, placeholders},
+    sql::{Arg, Dialect, Statement, Tx, insert_rows, placeholders},
 };
 
 pub(super) fn update_run(commit: &RunCommit, before: &RunView, seq: u64) -> Statement {
-    if commit.view == *before {
-        // Most transitions; columns that are named in an update cost their indexes a change.
-        let text = "UPDATE run SET seq = $3 WHERE id = $1 AND seq = $2";
-        let args = vec![commit.run.as_str().into(), Arg::count(commit.expect_seq), Arg::count(seq)];
-        return Statement::new(text, args).expect(1);
+    let run = commit.run.as_str();
+    let mut args = vec![run.into(), Arg::count(commit.expect_seq), Arg::count(seq)];
+    // Most transitions change nothing else; columns that are named cost their indexes a change.
+    let mut text = "UPDATE run SET seq = $3".to_owned();
+    if commit.view != *before {
+        let RunView { status, reason, started_at, ended_at } = &commit.view;
+        text.push_str(", status = $4, reason = $5, started_at = $6, ended_at = $7");
+        let view = [status.as_str().into(), reason.clone().into()];
+        args.extend(view.into_iter().chain([(*started_at).into(), (*ended_at).into()]));
     }
-    let RunView { status, reason, started_at, ended_at } = &commit.view;
-    let text = "UPDATE run SET status = $3, reason = $4, started_at = $5, ended_at = $6, seq = $7 \
-                WHERE id = $1 AND seq = $2";
-    let args = vec![
-        commit.run.as_str().into(),
-        Arg::count(commit.expect_seq),
-        status.as_str().into(),
-        reason.clone().into(),
-        (*started_at).into(),
-        (*ended_at).into(),
-        Arg::count(seq),
-    ];
+    text.push_str(" WHERE id = $1 AND seq = $2");
+    if let Some(fence) = commit.drive {
+        args.push(Arg::count(fence));
+        text.push_str(&format!(" AND drive_fence = ${}", args.len()));
+    }
     Statement::new(text, args).expect(1)
+}
+
+/// The runner gets attempts, if it is still as it was read. Second, so that two transactions never lock
+/// a run and a runner in different orders.
+pub(super) fn lock_runner(tx: &mut Tx<'_>, commit: &RunCommit, offer: Option<&Offer>) {
+    let is_taken = commit.attempts.len() + commit.requeue.len() > 0;
+    let Some(offer) = offer.filter(|offer| is_taken && offer.assign.max > 0) else {
+        return;
+    };
+    let runner = offer.assign.runner.as_str();
+    let run = commit.run.as_str();
+    let mut args = vec![runner.into(), Arg::count(offer.assign.epoch), run.into()];
+    if offer.claim_runner {
+        args.push(commit.at.into());
+        let text = "UPDATE runner SET state = 'claimed', group_key = $3, state_since = $4 \
+                    WHERE id = $1 AND epoch = $2 AND state IN ('ready', 'claimed') \
+                    AND (group_key IS NULL OR group_key = $3)";
+        tx.write(Statement::new(text, args).expect(1));
+    } else if tx.dialect() == Dialect::Postgres {
+        let text = "SELECT 1 FROM runner WHERE id = $1 AND epoch = $2 AND state = 'claimed' \
+                    AND group_key = $3 FOR NO KEY UPDATE";
+        tx.write(Statement::new(text, args).expect(1));
+    }
 }
 
 pub(super) fn end_attempt(
     commit: &RunCommit,
     end: &AttemptEnd,
     held: &Held,
+    acked: u64,
     started: Option<(jiff::Timestamp, u32)>,
 ) -> Result<Statement, Error> {
     let text = "UPDATE attempt SET state = $3, ended_at = $4, outcome = $5, detail = $6, \
                 ack_seq = $7, log_bytes = $8, log_newlines = $9, \
                 started_at = COALESCE($10, started_at), pid = COALESCE($11, pid), to_pack = $12 \
-                WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running')";
+                WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running') AND ack_seq = $13";
     let args = vec![
         held.id.as_str().into(),
         Arg::count(held.fence.0),
@@ -56,6 +77,7 @@ pub(super) fn end_attempt(
         started.map(|(at, _)| at).into(),
         Arg::Int(started.map(|(_, pid)| pid.into())),
         i64::from(log::is_worth_packing(held.log_bytes, held.ack_seq)).into(),
+        Arg::count(acked),
     ];
     Ok(Statement::new(text, args).expect(1))
 }
@@ -94,11 +116,8 @@ pub(super) fn write_all(
         assigned.extend(fence.map(|fence| Claim { attempt: claim.attempt.clone(), fence }));
         requeue(tx, commit, claim, fence, runner);
     }
-    if let Some(offer) = offer.filter(|_| !assigned.is_empty()) {
+    if !assigned.is_empty() {
         fence::take(tx);
-        if offer.claim_runner {
-            tx.write(claim_runner(commit, &offer));
-        }
     }
     Ok(assigned)
 }
@@ -266,18 +285,4 @@ fn requeue(
         )
         .expect(1),
     );
-}
-
-fn claim_runner(commit: &RunCommit, offer: &Offer) -> Statement {
-    Statement::new(
-        "UPDATE runner SET state = 'claimed', group_key = $3, state_since = $4 \
-         WHERE id = $1 AND epoch = $2",
-        vec![
-            offer.assign.runner.as_str().into(),
-            Arg::count(offer.assign.epoch),
-            commit.run.as_str().into(),
-            commit.at.into(),
-        ],
-    )
-    .expect(1)
 }

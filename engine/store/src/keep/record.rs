@@ -113,8 +113,8 @@ impl Op for NewRecord {
     type Out = Kept;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Kept, Error> {
-        let held = tx.fetch_optional(Held::read(tx.dialect(), &[&self.claim.attempt])).await?;
-        let held = held.map(|row| Held::from_row(&row)).transpose()?;
+        let held = tx.fetch_optional(Held::lock(tx.dialect(), &self.claim.attempt)).await?;
+        let held = held.map(|row| Held::from_row(&row, 0)).transpose()?.flatten();
         if !held.is_some_and(|held| held.is_held_by(&self.claim)) {
             return Ok(Kept::Stale);
         }

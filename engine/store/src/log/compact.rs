@@ -134,8 +134,7 @@ impl Op for Replace {
              AND seq <= $3 AND stream <> 'block'",
             range.clone(),
         );
-        let answers =
-            tx.fetch_each(vec![Held::read(tx.dialect(), &[&self.attempt]), count]).await?;
+        let answers = tx.fetch_each(vec![Held::lock(tx.dialect(), &self.attempt), count]).await?;
         let found = answers.get(1).and_then(|rows| rows.first());
         if found.map_or(Ok(0), |row| row.count(0))? != self.rows {
             return Ok(());

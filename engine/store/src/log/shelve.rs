@@ -194,7 +194,7 @@ impl Op for Move {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         // The lock keeps two apart, and the run from being deleted meanwhile.
-        tx.fetch_each(vec![Held::read(tx.dialect(), &[&self.attempt])]).await?;
+        tx.fetch_each(vec![Held::lock(tx.dialect(), &self.attempt)]).await?;
         for (seq, place) in &self.rows {
             let text = "UPDATE log_chunk SET data = $3 \
                         WHERE attempt_id = $1 AND seq = $2 AND stream = 'block'";

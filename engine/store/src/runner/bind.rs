@@ -7,9 +7,8 @@ use super::RunnerState;
 use crate::{
     changes::Shards,
     error::Error,
-    fence,
     op::Op,
-    sql::{Arg, Statement, Tx},
+    sql::{Statement, Tx},
     store::Store,
 };
 
@@ -39,14 +38,12 @@ impl Store {
 
 impl Op for Bind {
     type Out = bool;
+    const CHECKS_AGAIN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
-        let text = format!(
-            "SELECT state, group_key, (SELECT count(*) FROM attempt a \
-             WHERE a.runner_id = r.id AND a.state IN ('assigned', 'running')) \
-             FROM runner r WHERE id = $1{}",
-            fence::lock(tx.dialect())
-        );
+        let text = "SELECT state, group_key, (SELECT count(*) FROM attempt a \
+                    WHERE a.runner_id = r.id AND a.state IN ('assigned', 'running')) \
+                    FROM runner r WHERE id = $1";
         let row = tx.fetch_optional(Statement::new(text, vec![self.id.as_str().into()])).await?;
         let Some(row) = row else { return Ok(false) };
         let state: RunnerState = row.parse(0)?;
@@ -58,13 +55,17 @@ impl Op for Bind {
         if !may || group != self.from || row.count(2)? > 0 {
             return Ok(false);
         }
-        tx.write(
-            Statement::new(
-                "UPDATE runner SET group_key = $2, seen_at = $3 WHERE id = $1",
-                vec![self.id.as_str().into(), Arg::from(self.to.as_str()), self.at.into()],
-            )
-            .expect(1),
-        );
+        // Whoever binds leads the runner, so that nobody else gives it attempts meanwhile.
+        let text = "UPDATE runner SET group_key = $2, seen_at = $3 \
+                    WHERE id = $1 AND state = $4 AND group_key IS NOT DISTINCT FROM $5";
+        let args = vec![
+            self.id.as_str().into(),
+            self.to.as_str().into(),
+            self.at.into(),
+            state.as_str().into(),
+            self.from.as_ref().map(|run| run.as_str().to_owned()).into(),
+        ];
+        tx.write(Statement::new(text, args).expect(1));
         Ok(true)
     }
 

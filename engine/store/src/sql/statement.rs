@@ -26,9 +26,9 @@ pub(crate) type Text = Cow<'static, str>;
 pub(crate) struct Statement {
     pub(crate) text: Text,
     pub(crate) args: Vec<Arg>,
-    /// Rows that a write must change. Another number means that somebody else was faster, and ends
-    /// the transaction with [`Error::Raced`]. SQLite's writer holds the lock before it reads, so
-    /// there the number can only be right.
+    /// Rows that a write must change, or a read that is sent with writes must find. Another number
+    /// means that somebody else was faster, and ends the transaction with [`Error::Raced`]. SQLite's
+    /// writer holds the lock before it reads, so there the number can only be right.
     pub(crate) expect: Option<u64>,
 }
 

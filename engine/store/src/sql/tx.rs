@@ -5,6 +5,8 @@
 //! writers: statements that wait together must not depend on one another's effect, or there must be
 //! a `flush` between them (SQLite would not mind, Postgres would).
 
+use std::fmt::Write as _;
+
 use futures::TryStreamExt as _;
 use sqlx::{
     AssertSqlSafe, Either, Executor as _, PgConnection, SqliteConnection, postgres::PgArguments,
@@ -117,6 +119,21 @@ impl<'c> Tx<'c> {
         }
     }
 
+    /// Sends the writes that wait as one statement of Postgres, which is its own transaction; when
+    /// there are too many for that, tells so and does nothing.
+    pub(crate) async fn flush_alone(&mut self) -> Result<bool, Error> {
+        let args: usize = self.pending.iter().map(|statement| statement.args.len()).sum();
+        let Link::Postgres(connection) = &mut self.link else { return Ok(false) };
+        if args > MAX_JOINED_ARGS {
+            return Ok(false);
+        }
+        let batch = std::mem::take(&mut self.pending);
+        if !batch.is_empty() {
+            postgres_write_or_fail(connection, batch).await?;
+        }
+        Ok(true)
+    }
+
     /// Sends the writes that wait.
     pub(crate) async fn flush(&mut self) -> Result<(), Error> {
         while !self.pending.is_empty() {
@@ -211,25 +228,65 @@ async fn postgres_write(
     connection: &mut PgConnection,
     statements: Vec<Statement>,
 ) -> Result<Vec<u64>, Error> {
-    use std::fmt::Write as _;
-
-    let mut text = String::new();
-    let mut counts = String::new();
-    let mut args = Vec::new();
-    for (number, statement) in statements.into_iter().enumerate() {
-        let (with, comma) = if number == 0 { ("WITH", "") } else { (",", ", ") };
-        let _never_fails = write!(text, "{with} w{number} AS (");
-        statement.renumber(args.len(), &mut text);
-        text.push_str(" RETURNING 1)\n");
-        let _never_fails = write!(counts, "{comma}(SELECT count(*) FROM w{number})");
-        args.extend(statement.args);
-    }
+    let columns = statements.len();
+    let (mut text, args) = with(statements);
     text.push_str("SELECT ");
-    text.push_str(&counts);
-    let columns = counts.matches("SELECT").count();
+    for number in 0..columns {
+        let comma = if number == 0 { "" } else { ", " };
+        let _never_fails = write!(text, "{comma}(SELECT count(*) FROM w{number})");
+    }
     let rows = postgres(connection, &text, args).await?;
     let row = rows.first().ok_or_else(|| Error::Corrupt("no counts".to_owned()))?;
     (0..columns).map(|column| row.count(column)).collect()
+}
+
+/// The same for a statement that is its own transaction: it fails if a count is not as expected.
+/// Postgres runs the statements in the order in which it is asked for their counts, hence every count
+/// is asked for.
+async fn postgres_write_or_fail(
+    connection: &mut PgConnection,
+    statements: Vec<Statement>,
+) -> Result<(), Error> {
+    let expected: Vec<_> = statements.iter().map(|statement| statement.expect).collect();
+    let (mut text, args) = with(statements);
+    text.push_str("SELECT CASE WHEN TRUE");
+    for (number, rows) in expected.iter().enumerate() {
+        let (compare, rows) = rows.map_or((">=", 0), |rows| ("=", rows));
+        let _never_fails = write!(text, " AND (SELECT count(*) FROM w{number}) {compare} {rows}");
+    }
+    // What Postgres writes into its log says what happened.
+    text.push_str(" THEN 1 ELSE CAST('");
+    text.push_str(RACED);
+    text.push_str("' || random() AS INTEGER) END");
+    match postgres(connection, &text, args).await {
+        Ok(_) => Ok(()),
+        Err(Error::Sql(sqlx::Error::Database(error))) if is_race(&*error) => Err(Error::Raced),
+        Err(Error::Sql(error)) => Err(Error::of_commit(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a statement fails with when a count is not as expected.
+const RACED: &str = "plue: another transaction was faster, this one is tried again ";
+
+/// Whether somebody else was faster: a count says so, or a key that had to be new is there.
+fn is_race(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.is_unique_violation() || error.message().contains(RACED)
+}
+
+/// `WITH w0 AS (…), …` with a row for each that a statement changes, and all arguments.
+fn with(statements: Vec<Statement>) -> (String, Vec<Arg>) {
+    let mut text = String::new();
+    let mut args = Vec::new();
+    for (number, statement) in statements.into_iter().enumerate() {
+        let comma = if number == 0 { "WITH" } else { "," };
+        let _never_fails = write!(text, "{comma} w{number} AS (");
+        statement.renumber(args.len(), &mut text);
+        let is_read = statement.text.starts_with("SELECT");
+        text.push_str(if is_read { ")\n" } else { " RETURNING 1)\n" });
+        args.extend(statement.args);
+    }
+    (text, args)
 }
 
 /// Postgres keeps no NUL in a text, so neither do we; bytes that must come back unchanged are no text.

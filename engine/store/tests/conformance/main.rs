@@ -37,6 +37,8 @@ mod logs;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod overtaken;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod protocol;

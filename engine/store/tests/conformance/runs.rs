@@ -44,7 +44,7 @@ on_each_store! {
             world.created(id).await;
         }
         let find = async |text| {
-            let rows = world.store.find_run(text).await.unwrap();
+            let rows = world.store.find_run(text, None).await.unwrap();
             rows.into_iter().map(|row| row.id.as_str().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(find("01ab").await, ["01ab"]);
@@ -204,14 +204,14 @@ on_each_store! {
             }
             assert_eq!(world.store.run(&run).await.unwrap(), None, "{}", table.name);
             assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), []);
-            assert_eq!(world.store.find_run("r1").await.unwrap(), []);
-            assert_eq!(world.store.find_run("last").await.unwrap(), []);
+            assert_eq!(world.store.find_run("r1", None).await.unwrap(), []);
+            assert_eq!(world.store.find_run("last", None).await.unwrap(), []);
         }
         world.store.finish_import(&run, "{}").await.unwrap();
         let row = world.store.run(&run).await.unwrap().unwrap();
         assert_eq!(row.view.status, RunStatus::Success);
         assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), std::slice::from_ref(&row));
-        assert_eq!(world.store.find_run("r1").await.unwrap(), [row]);
+        assert_eq!(world.store.find_run("r1", None).await.unwrap(), [row]);
         // It ended long ago, and somebody has just opened it.
         let _changed = world.sql("UPDATE run SET ended_at = 5");
         let long_ago = Timestamp::from_second(1_000).unwrap();

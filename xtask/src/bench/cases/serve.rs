@@ -214,7 +214,7 @@ impl Serving {
         Ok(serde_json::from_str(&link.answer()?.1)?)
     }
 
-    fn submit(&self, workflow: &str) -> anyhow::Result<String> {
+    pub(super) fn submit(&self, workflow: &str) -> anyhow::Result<String> {
         let body = json!({"repository": "bench/app", "workflow": workflow}).to_string();
         let mut link = self.connect()?;
         link.send("POST", "/api/v1/runs", &self.headers(), &body)?;

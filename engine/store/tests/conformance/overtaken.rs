@@ -1,0 +1,140 @@
+//! Writes on Postgres between whose look and whose statement somebody else was faster.
+
+use std::sync::Arc;
+
+use plue_flow::{AttemptStatus, Fact, RunStatus};
+use plue_plan::{RunId, RunnerId};
+use plue_store::{Committed, Refused, RunCommit, Store};
+use plue_wire::runner::{Claim, ResultVerdict};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::support::{World, assign, at, commit, engine, new_attempt, stdout, success};
+
+/// A transaction that has changed its rows and holds them until another one waits for them.
+async fn overtake(world: &Arc<World>, change: &str) -> JoinHandle<String> {
+    let sql = format!(
+        "/* holds */ {change}; DO $$ BEGIN WHILE NOT EXISTS (SELECT 1 FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock') LOOP \
+         PERFORM pg_stat_clear_snapshot(), pg_sleep(0.005); END LOOP; END $$"
+    );
+    let task = spawn_blocking({
+        let world = Arc::clone(world);
+        move || world.sql(&sql)
+    });
+    let holds = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND query LIKE '/* holds */%' AND wait_event = 'PgSleep'";
+    loop {
+        let world = Arc::clone(world);
+        if spawn_blocking(move || world.sql(holds)).await.unwrap().trim() == "1" {
+            return task;
+        }
+    }
+}
+
+/// A run that `e1` drives, with a step that runs, and the commit that ends it and gives the runner the
+/// next attempt.
+async fn running(world: &World) -> (RunId, Claim, RunCommit) {
+    world.store.engine_start(engine("e1", 1, at(0))).await.unwrap();
+    let claim = world.started("r1", "a1").await;
+    let run = RunId::new("r1");
+    let drive = world.store.take_drive(&run, "e1").await.unwrap().unwrap();
+    let mut next = commit(&run, 2, RunStatus::Running);
+    next.drive = Some(drive.fence);
+    next.facts.push(Fact::RunStarted);
+    next.ends.push(success(&claim, 2));
+    next.attempts.push(new_attempt("a2"));
+    next.assign_to = Some(assign("runner-of-a1", 1));
+    (run, claim, next)
+}
+
+/// What a commit is told before which this was changed.
+async fn told(change: &str) -> (Result<Committed, Refused>, Store, Claim, Arc<World>) {
+    let world = Arc::new(World::postgres().await);
+    let (_, claim, next) = running(&world).await;
+    let faster = overtake(&world, change).await;
+    let answer = world.store.commit(next).await.unwrap();
+    faster.await.unwrap();
+    (answer, world.store.clone(), claim, world)
+}
+
+#[tokio::test]
+async fn a_commit_that_is_overtaken_on_its_run_is_refused() {
+    let (answer, store, claim, _world) = told("UPDATE run SET seq = seq + 1").await;
+    assert_eq!(answer, Err(Refused::Stale { seq: 3 }));
+    let attempt = store.attempt(&claim.attempt).await.unwrap().unwrap();
+    assert_eq!(attempt.state, AttemptStatus::Running, "nothing of it is written");
+    assert_eq!(store.attempts(&RunId::new("r1"), None).await.unwrap().len(), 1);
+    let (answer, ..) = told("UPDATE run SET drive_fence = drive_fence + 1").await;
+    assert_eq!(answer, Err(Refused::Superseded));
+}
+
+#[tokio::test]
+async fn failure_case_03_a_result_that_is_overtaken_on_its_attempt_is_looked_at_again() {
+    let verdict = |answer: Result<Committed, Refused>| match answer {
+        Err(Refused::Result { verdict, .. }) => verdict,
+        other => panic!("{other:?}"),
+    };
+    let (answer, ..) = told("UPDATE attempt SET fence = fence + 1").await;
+    assert_eq!(verdict(answer), ResultVerdict::Fenced);
+    let (answer, ..) = told("UPDATE attempt SET ack_seq = 3").await;
+    assert_ne!(verdict(answer), ResultVerdict::Recorded);
+    let (answer, ..) = told("UPDATE attempt SET state = 'lost'").await;
+    assert_eq!(verdict(answer), ResultVerdict::Fenced);
+}
+
+#[tokio::test]
+async fn a_runner_that_leaves_meanwhile_gets_nothing_and_the_commit_holds() {
+    for change in [
+        "UPDATE runner SET state = 'draining'",
+        "UPDATE runner SET state = 'gone'",
+        "UPDATE runner SET epoch = epoch + 1",
+        "UPDATE runner SET group_key = 'r2'",
+    ] {
+        let (answer, store, _, _world) = told(change).await;
+        assert_eq!(answer, Ok(Committed { seq: 3, assigned: Vec::new() }), "{change}");
+        let attempts = store.attempts(&RunId::new("r1"), None).await.unwrap();
+        let states: Vec<_> = attempts.iter().map(|attempt| attempt.state).collect();
+        assert!(states.contains(&AttemptStatus::Queued), "{change}: {states:?}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_session_that_a_newer_one_overtakes_are_not_stored() {
+    let world = Arc::new(World::postgres().await);
+    let (_, claim, _) = running(&world).await;
+    let faster = overtake(&world, "UPDATE runner SET epoch = epoch + 1").await;
+    let batch = vec![(claim.clone(), vec![stdout(&claim, 2, b"late\n")])];
+    let session = (&RunnerId::new("runner-of-a1"), 1);
+    let appended = world.store.append_events_of(session, batch).await.unwrap();
+    faster.await.unwrap();
+    assert_eq!(appended[0].ack_seq, None);
+    assert_eq!(world.sql("SELECT count(*) FROM log_chunk").trim(), "0");
+}
+
+#[tokio::test]
+async fn a_run_that_is_taken_meanwhile_is_not_taken_again() {
+    let world = Arc::new(World::postgres().await);
+    world.store.engine_start(engine("e1", 1, at(0))).await.unwrap();
+    world.store.engine_start(engine("e2", 2, at(0))).await.unwrap();
+    let run = world.created("r1").await;
+    let taken = "UPDATE run SET driver = 'e2', drive_fence = drive_fence + 1";
+    let faster = overtake(&world, taken).await;
+    assert_eq!(world.store.take_drive(&run, "e1").await.unwrap(), None);
+    faster.await.unwrap();
+    world.sql("UPDATE run SET driver = NULL");
+    let buried = overtake(&world, "DELETE FROM engine WHERE id = 'e1'").await;
+    assert_eq!(world.store.take_drive(&run, "e1").await.unwrap(), None);
+    buried.await.unwrap();
+    assert_eq!(world.store.driver_of(&run).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_runner_that_is_given_up_meanwhile_is_not_bound() {
+    let world = Arc::new(World::postgres().await);
+    let (from, to) = (world.created("r1").await, world.created("r2").await);
+    world.runner("n1", Some(&from)).await;
+    let faster = overtake(&world, "UPDATE runner SET state = 'gone'").await;
+    let runner = RunnerId::new("n1");
+    assert!(!world.store.bind_runner(&runner, Some(&from), &to).await.unwrap());
+    faster.await.unwrap();
+}
