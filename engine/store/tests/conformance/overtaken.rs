@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use plue_flow::{AttemptStatus, Fact, RunStatus};
 use plue_plan::{RunId, RunnerId};
+use plue_runtime::Tasks;
 use plue_store::{Committed, Refused, RunCommit, Store};
 use plue_wire::runner::{Claim, ResultVerdict};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use crate::support::{World, assign, at, commit, engine, new_attempt, stdout, success};
 
@@ -17,18 +18,16 @@ async fn overtake(world: &Arc<World>, change: &str) -> JoinHandle<String> {
          WHERE datname = current_database() AND wait_event_type = 'Lock') LOOP \
          PERFORM pg_stat_clear_snapshot(), pg_sleep(0.005); END LOOP; END $$"
     );
-    let task = spawn_blocking({
-        let world = Arc::clone(world);
-        move || world.sql(&sql)
-    });
+    let task = ask(world, sql);
     let holds = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                  AND query LIKE '/* holds */%' AND wait_event = 'PgSleep'";
-    loop {
-        let world = Arc::clone(world);
-        if spawn_blocking(move || world.sql(holds)).await.unwrap().trim() == "1" {
-            return task;
-        }
-    }
+    while ask(world, holds.to_owned()).await.unwrap().trim() != "1" {}
+    task
+}
+
+fn ask(world: &Arc<World>, sql: String) -> JoinHandle<String> {
+    let world = Arc::clone(world);
+    Tasks::new().spawn_blocking("psql", move || world.sql(&sql))
 }
 
 /// A run that `e1` drives, with a step that runs, and the commit that ends it and gives the runner the
