@@ -244,6 +244,7 @@ async fn look(source: &dyn Source, reach: Option<u64>) -> Result<Look, plue_stor
 #[cfg(test)]
 mod tests {
     use futures::future::BoxFuture;
+    use plue_runtime::Tasks;
 
     use super::*;
     use crate::stream::Stand;
@@ -315,7 +316,7 @@ mod tests {
             clock: Clock::real(),
             stop: Stop::never(),
         };
-        assert!(tokio::spawn(watcher.run()).await.unwrap_err().is_panic());
+        assert!(Tasks::new().spawn("followed", watcher.run()).await.unwrap_err().is_panic());
         assert_eq!(hub.len(), 0);
     }
 

@@ -27,7 +27,7 @@ async fn overtake(world: &Arc<World>, change: &str) -> JoinHandle<String> {
 
 fn ask(world: &Arc<World>, sql: String) -> JoinHandle<String> {
     let world = Arc::clone(world);
-    Tasks::new().spawn_blocking("psql", move || world.sql(&sql))
+    Tasks::new().spawn_blocking(move || world.sql(&sql))
 }
 
 /// A run that `e1` drives, with a step that runs, and the commit that ends it and gives the runner the
