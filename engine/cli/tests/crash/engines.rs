@@ -3,7 +3,13 @@
 //! The number of runs is 60 in the normal tests. For a long run set it when the test is built:
 //! `PLUE_ENGINES_RUNS=1000 cargo nextest run -p plue-cli --test crash three_engines`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use plue_flow::RunStatus;
 use plue_plan::RunId;
@@ -72,6 +78,57 @@ impl Lot {
     }
 }
 
+/// Somebody who is told of the end of runs; which messages have come.
+#[derive(Clone)]
+struct Told(Arc<Mutex<BTreeSet<String>>>);
+
+// === impl Told ===
+
+impl Told {
+    /// The address, and what comes there.
+    #[expect(clippy::disallowed_methods, reason = "it ends with the process of the test")]
+    fn start() -> (String, Self) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let told = Self(Arc::default());
+        let here = told.clone();
+        std::thread::spawn(move || {
+            // A server that is killed amid a message sends it again.
+            listener.incoming().for_each(|stream| drop(here.take(stream.unwrap())));
+        });
+        (url, told)
+    }
+
+    fn take(&self, stream: TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream);
+        let (mut id, mut length, mut line) = (String::new(), 0, String::new());
+        while reader.read_line(&mut line)? > 2 {
+            if let Some((name, value)) = line.trim().to_ascii_lowercase().split_once(": ") {
+                match name {
+                    "webhook-id" => value.clone_into(&mut id),
+                    "content-length" => length = value.parse().unwrap(),
+                    _ => {}
+                }
+            }
+            line.clear();
+        }
+        reader.read_exact(&mut vec![0; length])?;
+        self.0.lock().unwrap().insert(id);
+        let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+        reader.get_mut().write_all(answer)
+    }
+
+    /// Waits until everything has come: a message for each of so many runs, `msg_RUN_PLACE`.
+    async fn all(&self, runs: usize) -> BTreeSet<RunId> {
+        while self.0.lock().unwrap().len() < runs {
+            pause(50).await;
+        }
+        let ids = self.0.lock().unwrap();
+        assert_eq!(ids.len(), runs, "one message for each end");
+        ids.iter().map(|id| RunId::new(id.split('_').nth(1).unwrap())).collect()
+    }
+}
+
 fn wanted() -> u64 {
     option_env!("PLUE_ENGINES_RUNS").map_or(DEFAULT_RUNS, |text| text.parse().unwrap())
 }
@@ -85,6 +142,8 @@ async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() 
     let wanted = wanted();
     let mut lot = Lot(0x9e37_79b9_7f4a_7c15);
     let mut fleet = Fleet::new(WORKFLOW, &["--lease", "2s", "--max-runs", "8"]);
+    let (url, told) = Told::start();
+    fleet.told_at(&url);
     fleet.start_all();
     let mut ids = BTreeSet::new();
     for n in 0..wanted {
@@ -112,6 +171,7 @@ async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() 
     let runs = fleet.ends_well().await;
     assert_eq!(runs.len() as u64, wanted, "each request made one run");
     assert_eq!(runs.into_iter().map(|row| row.id).collect::<BTreeSet<RunId>>(), ids);
+    assert_eq!(told.all(ids.len()).await, ids);
     let store = fleet.store().await;
     for run in &ids {
         let attempts = store.attempts(run, None).await.unwrap();
