@@ -147,9 +147,7 @@ impl Op for Take {
         let args = vec![self.run.as_str().into(), self.engine.as_str().into()];
         let row = tx.fetch_optional(Statement::new(text, args)).await?;
         let Some(row) = row else { return Ok(None) };
-        if tx.dialect() == Dialect::Postgres {
-            tx.write(read_engine(tx.dialect(), &self.engine).expect(1));
-        }
+        tx.still(read_engine(tx.dialect(), &self.engine));
         let fence = row.count(0)? + 1;
         tx.write(taken(&self.engine, &self.run, fence));
         Ok(Some(Drive { run: self.run.clone(), engine: self.engine.clone(), fence }))

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     log::LogStream,
     op::Op,
-    sql::{Arg, Dialect, Statement, Tx, insert_rows, placeholders},
+    sql::{Arg, Statement, Tx, insert_rows, placeholders},
     store::{Store, peer_time},
 };
 
@@ -141,11 +141,8 @@ impl Append {
 
 /// No newer session begins before this transaction has ended.
 fn lock_session(tx: &mut Tx<'_>, runner: &RunnerId, epoch: u64) {
-    if tx.dialect() == Dialect::Postgres {
-        let text = "SELECT 1 FROM runner WHERE id = $1 AND epoch = $2 FOR NO KEY UPDATE";
-        let args = vec![runner.as_str().into(), Arg::count(epoch)];
-        tx.write(Statement::new(text, args).expect(1));
-    }
+    let text = "SELECT 1 FROM runner WHERE id = $1 AND epoch = $2 FOR NO KEY UPDATE";
+    tx.still(Statement::new(text, vec![runner.as_str().into(), Arg::count(epoch)]));
 }
 
 /// Takes what continues the sequence and moves `held` on.

@@ -8,7 +8,7 @@ use crate::{
     attempt::Held,
     error::Error,
     fence, log,
-    sql::{Arg, Dialect, Statement, Tx, insert_rows, placeholders},
+    sql::{Arg, Statement, Tx, insert_rows, placeholders},
 };
 
 pub(super) fn update_run(commit: &RunCommit, before: &RunView, seq: u64) -> Statement {
@@ -46,10 +46,10 @@ pub(super) fn lock_runner(tx: &mut Tx<'_>, commit: &RunCommit, offer: Option<&Of
                     WHERE id = $1 AND epoch = $2 AND state IN ('ready', 'claimed') \
                     AND (group_key IS NULL OR group_key = $3)";
         tx.write(Statement::new(text, args).expect(1));
-    } else if tx.dialect() == Dialect::Postgres {
+    } else {
         let text = "SELECT 1 FROM runner WHERE id = $1 AND epoch = $2 AND state = 'claimed' \
                     AND group_key = $3 FOR NO KEY UPDATE";
-        tx.write(Statement::new(text, args).expect(1));
+        tx.still(Statement::new(text, args));
     }
 }
 

@@ -78,6 +78,14 @@ impl<'c> Tx<'c> {
         self.pending.extend(statements);
     }
 
+    /// Sends a read that locks a row, and must find it, with the writes that wait. SQLite's writer holds
+    /// the whole file: what was read there is still so.
+    pub(crate) fn still(&mut self, statement: Statement) {
+        if self.dialect() == Dialect::Postgres {
+            self.write(statement.expect(1));
+        }
+    }
+
     /// Reads, after the writes that wait.
     pub(crate) async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, Error> {
         let mut answers = self.fetch_each(vec![statement]).await?;

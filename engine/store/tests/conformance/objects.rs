@@ -12,14 +12,14 @@ use jiff::Timestamp;
 use plue_plan::RunId;
 use plue_store::{
     Collected, Error, LogRange, LogStream, Store,
-    blob::{Bucket, Draft, INLINE_BYTES, Shelf, ShelfFuture},
+    blob::{Bucket, INLINE_BYTES, Shelf},
     portable,
     probe::{Call, Probe, Verdict, answer_lost, connection_lost},
 };
 use plue_testkit::objects::{ACCESS_KEY, Moment, Objects, SECRET_KEY};
 use plue_wire::{keep::BlobHash, runner::Claim};
 
-use crate::support::{World, at, stdout, success};
+use crate::support::{Aged, World, at, stdout, success};
 
 /// More than one part of an upload.
 const LARGE: usize = 20 * 1024 * 1024;
@@ -100,36 +100,6 @@ async fn reads_as(store: &Store, claim: &Claim, text: &[u8]) {
 struct Nth {
     left: AtomicUsize,
     after: bool,
-}
-
-/// A bucket in which every object is old: the time of a change cannot be set.
-#[derive(Debug)]
-struct Aged(Bucket);
-
-impl Shelf for Aged {
-    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
-        self.0.draft()
-    }
-
-    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
-        self.0.read(name, offset, most)
-    }
-
-    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
-        self.0.remove(name)
-    }
-
-    fn older_than(&self, _: u64) -> ShelfFuture<'_, Vec<String>> {
-        self.0.older_than(0)
-    }
-
-    fn has_owner(&self) -> bool {
-        self.0.has_owner()
-    }
-
-    fn is_owned_by<'a>(&'a self, owner: &'a str) -> ShelfFuture<'a, bool> {
-        self.0.is_owned_by(owner)
-    }
 }
 
 impl Nth {

@@ -8,7 +8,7 @@ use plue_flow::{Decision, RunStatus};
 use plue_plan::{AttemptId, RunId};
 use plue_store::{
     CacheFound, CachedPlans, CallbackAnswered, Collected, Kept, NewRecord, Turn, TurnRequest,
-    blob::{Draft, Folder, Shelf, ShelfFuture},
+    blob::{Folder, Shelf},
 };
 use plue_wire::{
     keep::{BlobHash, KeptFile, Record},
@@ -16,30 +16,7 @@ use plue_wire::{
 };
 use serde_json::json;
 
-use crate::support::{World, at, commit, plan};
-
-/// A folder in which every file is old: the time of a change cannot be set.
-#[derive(Debug)]
-struct Aged(Folder);
-
-impl Shelf for Aged {
-    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
-        self.0.draft()
-    }
-
-    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
-        self.0.read(name, offset, most)
-    }
-
-    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
-        self.0.remove(name)
-    }
-
-    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>> {
-        assert!(seconds >= 3_600, "whoever writes a row has that long");
-        self.0.older_than(0)
-    }
-}
+use crate::support::{Aged, World, at, commit, plan};
 
 /// Everything is old enough to go.
 fn later() -> Timestamp {
