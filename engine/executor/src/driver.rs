@@ -35,6 +35,7 @@ use measure::Measured;
 use outage::Outage;
 use steady::Steady;
 
+pub(crate) use turn::Asked;
 pub use turn::group_name;
 
 mod deliver;

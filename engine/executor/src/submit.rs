@@ -7,7 +7,9 @@ use plue_plan::{Event, RunId, StepId, canonical::SealedPlan};
 use plue_store::{NewRun, RunCommit};
 use serde_json::Value as Json;
 
-use crate::{engine::Engine, error::Error, loaded::Origin};
+use crate::{
+    driver::Asked, engine::Engine, error::Error, loaded::Origin, perform::scope::Surroundings,
+};
 
 /// A run to be made.
 #[derive(Debug)]
@@ -55,6 +57,20 @@ impl Engine {
         let mut first = RunCommit::new(id.clone(), 0, now, run.view());
         first.facts.push(created);
         first.steps = run.step_views().collect();
+        let surroundings = Surroundings {
+            event: json(serde_json::to_value(&submission.event))?,
+            inputs: json(serde_json::to_value(&submission.inputs))?,
+        };
+        let asked = Asked {
+            plan: run.plan(),
+            run: &run,
+            surroundings: &surroundings,
+            event: &submission.event,
+            repo: submission.event.repository.as_deref(),
+            untrusted: submission.origin.untrusted,
+        };
+        // Whoever drives it says what is wrong with the group.
+        let group = asked.group().ok().flatten();
         let new = NewRun {
             id: id.clone(),
             workflow,
@@ -63,14 +79,24 @@ impl Engine {
             repo: submission.event.repository.clone(),
             sha: submission.event.sha.clone(),
             branch: submission.event.branch.clone(),
-            event: json(serde_json::to_value(&submission.event))?,
-            inputs: json(serde_json::to_value(&submission.inputs))?,
+            event: surroundings.event,
+            inputs: surroundings.inputs,
             origin: json(serde_json::to_value(&submission.origin))?,
             created_at: now,
         };
         match shared.store.create_run(new, first).await? {
-            Ok(_) => Ok(id),
-            Err(refused) => Err(Error::Refused { run: id, message: refused.to_string() }),
+            Ok(_) => {}
+            Err(refused) => {
+                return Err(Error::Refused { run: id, message: refused.to_string() });
+            }
         }
+        if let Some(group) = group {
+            // Its place is that of when it was asked for, whoever is faster to begin. If it cannot be said
+            // now, it is when somebody drives the run.
+            if let Err(error) = shared.store.join_group(&id, &group, now, now).await {
+                tracing::debug!(run = %id, %error, "it enters its group when it is driven");
+            }
+        }
+        Ok(id)
     }
 }

@@ -4,18 +4,26 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use plue_flow::{Input, RunStatus};
-use plue_plan::RunId;
+use plue_flow::{Input, Run, RunStatus};
+use plue_plan::{Event, Plan, RunId};
 use plue_runtime::Phase;
 use plue_spec::{Reads, resolve};
-use plue_store::{CancelRequest, Turn, TurnRequest};
+use plue_store::{CancelRequest, GroupMember, Turn, TurnRequest};
 use serde_json::Value as Json;
 
 use super::Driver;
-use crate::{batch::Incoming, error::Error, liveness::is_driven, perform::scope::Seen};
+use crate::{
+    batch::Incoming,
+    error::Error,
+    liveness::is_driven,
+    perform::scope::{Seen, Surroundings},
+};
 
 /// Without a sign of life for so long, a member on another machine has no claim.
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// How long a member that nobody on this machine advances, and that never had the turn, keeps its place: it
+/// was made a moment ago, and whoever made it begins with it.
+const FRESH: SignedDuration = SignedDuration::from_secs(5);
 /// Between two signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -38,6 +46,53 @@ pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
     let name = repo.and_then(|repo| key.strip_prefix(repo)?.strip_prefix(OF_REPOSITORY));
     name.unwrap_or(key)
 }
+
+/// What says which group a run is in.
+pub(crate) struct Asked<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) run: &'a Run,
+    pub(crate) surroundings: &'a Surroundings,
+    pub(crate) event: &'a Event,
+    /// The repository, as the store knows it.
+    pub(crate) repo: Option<&'a str>,
+    /// It is a stranger's.
+    pub(crate) untrusted: bool,
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// What the store knows the group by. `None`: the run is in no group.
+    ///
+    /// # Errors
+    /// Why the expression has no value; for people.
+    pub(crate) fn group(&self) -> Result<Option<String>, String> {
+        let Some(concurrency) = &self.plan.concurrency else { return Ok(None) };
+        let seen = Seen::of(self.run);
+        let scope = seen.scope(self.surroundings, 1, 1);
+        let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
+        let resolved = resolved.map_err(|error| format!("concurrency group: {error}"))?;
+        let name = match resolved.value {
+            Json::Null => None,
+            Json::String(text) => Some(text).filter(|text| !text.is_empty()),
+            other => Some(other.to_string()),
+        };
+        Ok(name.map(|name| group_key(self.repo, self.own_group(name))))
+    }
+
+    /// A stranger's runs wait for those of the same pull request, and end no others: otherwise a fork
+    /// could name the group that deploys are in.
+    fn own_group(&self, name: String) -> String {
+        if !self.untrusted {
+            return name;
+        }
+        let repository = self.event.repository.as_deref().unwrap_or_default();
+        let number = self.event.pull_request.as_ref().map_or(0, |pull| pull.number);
+        format!("pull request {number} of {repository}, from a fork: {name}")
+    }
+}
+
+// === impl Driver: turns ===
 
 impl Driver {
     /// Advances the run when it is its turn.
@@ -66,32 +121,18 @@ impl Driver {
 
     /// The group of the run. A finished run that nobody reopens is in none.
     fn group(&self) -> Result<Option<String>, String> {
-        let over = self.run.is_finished() && self.first.is_none();
-        let Some(concurrency) = self.plan.concurrency.as_ref().filter(|_| !over) else {
+        if self.run.is_finished() && self.first.is_none() {
             return Ok(None);
-        };
-        let seen = Seen::of(&self.run);
-        let scope = seen.scope(&self.surroundings, 1, 1);
-        let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
-        let resolved = resolved.map_err(|error| format!("concurrency group: {error}"))?;
-        let name = match resolved.value {
-            Json::Null => None,
-            Json::String(text) => Some(text).filter(|text| !text.is_empty()),
-            other => Some(other.to_string()),
-        };
-        let repo = self.row.repo.as_deref();
-        Ok(name.map(|name| group_key(repo, self.own_group(name))))
-    }
-
-    /// A stranger's runs wait for those of the same pull request, and end no others: otherwise a fork
-    /// could name the group that deploys are in.
-    fn own_group(&self, name: String) -> String {
-        if !self.origin.untrusted {
-            return name;
         }
-        let repository = self.event.repository.as_deref().unwrap_or_default();
-        let number = self.event.pull_request.as_ref().map_or(0, |pull| pull.number);
-        format!("pull request {number} of {repository}, from a fork: {name}")
+        let asked = Asked {
+            plan: &self.plan,
+            run: &self.run,
+            surroundings: &self.surroundings,
+            event: &self.event,
+            repo: self.row.repo.as_deref(),
+            untrusted: self.origin.untrusted,
+        };
+        asked.group()
     }
 
     /// `false`: the engine stops before it is the run's turn.
@@ -109,7 +150,9 @@ impl Driver {
         }
         let shown = group_name(self.row.repo.as_deref(), group).to_owned();
         let mut told = None;
-        loop {
+        // A newer run has perhaps cancelled it before anybody drove it.
+        self.heed(Vec::new()).await?;
+        while !self.run.is_finished() {
             let now = clock.now();
             let request = TurnRequest {
                 run: run.clone(),
@@ -117,7 +160,7 @@ impl Driver {
                 at: now,
                 seen_since: self.seen_since(now),
                 driven: self.members_driven(group).await?,
-                left_behind: self.left_behind(group).await?,
+                left_behind: self.left_behind(group, now).await?,
             };
             match store.take_turn(request).await? {
                 Turn::Mine { from } => {
@@ -134,13 +177,12 @@ impl Driver {
                 }
             }
             self.request_while_waiting().await?;
-            if self.run.is_finished() {
-                return Ok(true);
-            }
-            if self.stop.phase() >= Phase::Aborting || self.hands_over() {
+            let stops = self.stop.phase() >= Phase::Aborting || self.hands_over();
+            if stops && !self.run.is_finished() {
                 return Ok(false);
             }
         }
+        Ok(true)
     }
 
     /// Members that were not heard of since then have no claim: on a shared database those that nobody
@@ -165,14 +207,20 @@ impl Driver {
         Ok(driven)
     }
 
-    /// Members that nobody on this machine advances. On a shared database others may.
-    async fn left_behind(&self, group: &str) -> Result<Vec<RunId>, Error> {
+    /// Members that nobody on this machine advances, nor is about to. On a shared database others may.
+    async fn left_behind(&self, group: &str, now: Timestamp) -> Result<Vec<RunId>, Error> {
         if self.shared.store.is_shared() {
             return Ok(Vec::new());
         }
-        let members = self.shared.store.group(group).await?.into_iter().map(|member| member.run);
         let locks = &self.shared.options.locks_dir;
-        Ok(members.filter(|run| *run != self.row.id && !is_driven(locks, run)).collect())
+        let begins = |member: &GroupMember| {
+            member.turn_at.is_none() && now.duration_since(member.seen_at).abs() < FRESH
+        };
+        let left = |member: &GroupMember| {
+            member.run != self.row.id && !begins(member) && !is_driven(locks, &member.run)
+        };
+        let members = self.shared.store.group(group).await?;
+        Ok(members.into_iter().filter(left).map(|member| member.run).collect())
     }
 
     /// What a run that was left behind still does must not overlap with this one: its runners go.
@@ -197,16 +245,21 @@ impl Driver {
         Ok(())
     }
 
-    /// Waits a moment, and hears whoever wants the run to stop. One that has not begun ends at once;
-    /// one that was left behind is asked when it goes on.
+    /// Waits a moment, and hears whoever wants the run to stop.
     async fn request_while_waiting(&mut self) -> Result<(), Error> {
         let poll = self.shared.options.control_poll;
-        let mut incoming = tokio::select! {
+        let incoming = tokio::select! {
             biased;
             () = self.stop.reached(Phase::Aborting) => return Ok(()),
             Some(control) = self.control.recv() => self.take_request(control),
             () = self.shared.clock.sleep(poll) => Vec::new(),
         };
+        self.heed(incoming).await
+    }
+
+    /// Tells the run who wants it to stop. One that has not begun ends at once; one that was left behind
+    /// is asked when it goes on.
+    async fn heed(&mut self, mut incoming: Vec<Incoming>) -> Result<(), Error> {
         if self.run.status() != RunStatus::Queued {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use plue_flow::{RunStatus, StepStatus};
 use plue_plan::{Plan, RunId, Value, policy::Concurrency};
 
 use plue_runtime::{Phase, Shutdown};
+use plue_store::GroupMember;
 
 use super::world::{World, bash, from_fork, in_repository};
 
@@ -17,6 +18,24 @@ fn grouped(run: &str, cancel_in_progress: bool) -> Plan {
 
 /// Fails if another one of its kind runs at the same time.
 const ALONE: &str = "mkdir lock; echo \"$PLUE_RUN_ID\" >> order; sleep 0.05; rmdir lock";
+
+async fn member(world: &World, run: &RunId) -> Option<GroupMember> {
+    let members = world.store.group("deploy-manual").await.unwrap();
+    members.into_iter().find(|member| member.run == *run)
+}
+
+/// Waits until a run has asked for its turn at least once since now.
+async fn await_asks(world: &World, run: &RunId) {
+    let mut seen = Vec::new();
+    // It is seen when it was made, when it enters, and each time it asks.
+    while seen.len() < 4 {
+        let now = member(world, run).await.map(|member| member.seen_at);
+        if !seen.contains(&now) {
+            seen.push(now);
+        }
+        tokio::task::yield_now().await;
+    }
+}
 
 #[tokio::test]
 async fn runs_of_a_group_do_not_overlap_and_keep_their_order() {
@@ -35,6 +54,46 @@ async fn runs_of_a_group_do_not_overlap_and_keep_their_order() {
     }
     assert_eq!(std::fs::read_to_string(world.work().join("order")).unwrap(), order);
     assert!(world.store.group("deploy-manual").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_begins_late_keeps_its_place_before_those_that_were_asked_for_after_it() {
+    let world = World::new().await;
+    let first = world.submit(grouped(ALONE, false)).await;
+    let second = world.submit(grouped(ALONE, false)).await;
+    let two = world.begin(&second).await;
+    await_asks(&world, &second).await;
+    assert_eq!(world.drive(&first).await, RunStatus::Success);
+    assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
+    let order = std::fs::read_to_string(world.work().join("order")).unwrap();
+    assert_eq!(order, format!("{first}\n{second}\n"));
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_begins_keeps_no_other_from_its_turn() {
+    let world = World::new().await;
+    let first = world.submit(grouped(ALONE, false)).await;
+    let second = world.submit(grouped(ALONE, false)).await;
+    // It was asked for long ago.
+    world.store.still_in_group(&first, Timestamp::UNIX_EPOCH).await.unwrap();
+    assert_eq!(world.drive(&second).await, RunStatus::Success);
+    assert_eq!(world.drive(&first).await, RunStatus::Success);
+    let order = std::fs::read_to_string(world.work().join("order")).unwrap();
+    assert_eq!(order, format!("{second}\n{first}\n"));
+}
+
+#[tokio::test]
+async fn a_run_that_was_cancelled_by_a_newer_one_before_it_began_does_nothing() {
+    let world = World::new().await;
+    let first = world.submit(grouped("echo first > order", true)).await;
+    let second = world.submit(grouped("true", true)).await;
+    let two = world.begin(&second).await;
+    while world.store.cancel_request(&first).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.drive(&first).await, RunStatus::Cancelled);
+    assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
+    assert!(!world.work().join("order").exists());
 }
 
 #[tokio::test]
@@ -99,21 +158,8 @@ async fn a_clock_that_is_set_takes_the_turn_from_nobody_who_lives() {
     world.store.still_in_group(&first, Timestamp::UNIX_EPOCH).await.unwrap();
     let second = world.submit(grouped("echo second >> order", false)).await;
     let two = world.begin(&second).await;
-    let member = async |run: &RunId| {
-        let members = world.store.group("deploy-manual").await.unwrap();
-        members.into_iter().find(|member| member.run == *run)
-    };
-    let mut joined = None;
-    // Until it has asked for the turn after it joined.
-    loop {
-        let now = member(&second).await.map(|member| member.seen_at);
-        if joined.is_some() && now != joined {
-            break;
-        }
-        joined = joined.or(now);
-        tokio::task::yield_now().await;
-    }
-    assert!(member(&second).await.is_some_and(|member| member.turn_at.is_none()));
+    await_asks(&world, &second).await;
+    assert!(member(&world, &second).await.is_some_and(|member| member.turn_at.is_none()));
     std::fs::write(world.work().join("go"), "").unwrap();
     assert_eq!(one.wait().await.unwrap(), RunStatus::Success);
     assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
