@@ -15,7 +15,7 @@ fn the_published_schema_is_that_of_the_types() {
         let current = serde_json::from_str::<Json>(&text).unwrap_or_default();
         assert!(
             current == (published.schema)(),
-            "{} is out of date: cargo run -p plue-spec --example write_schemas",
+            "{} is out of date: cargo run -p plue-spec --example write_workflow_schema",
             file.display()
         );
         assert!(jsonschema::meta::is_valid(&current), "{}", published.name);
