@@ -67,7 +67,7 @@ impl Engine {
             surroundings: &surroundings,
             event: &submission.event,
             repo: submission.event.repository.as_deref(),
-            untrusted: submission.origin.untrusted,
+            origin: &submission.origin,
         };
         // Whoever drives it says what is wrong with the group.
         let group = asked.group().ok().flatten();

@@ -16,6 +16,7 @@ use crate::{
     batch::Incoming,
     error::Error,
     liveness::is_driven,
+    loaded::Origin,
     perform::scope::{Seen, Surroundings},
 };
 
@@ -55,14 +56,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) event: &'a Event,
     /// The repository, as the store knows it.
     pub(crate) repo: Option<&'a str>,
-    /// It is a stranger's.
-    pub(crate) untrusted: bool,
+    pub(crate) origin: &'a Origin,
 }
 
 // === impl Asked ===
 
 impl Asked<'_> {
-    /// What the store knows the group by. `None`: the run is in no group.
+    /// What the store knows the group by. `None`: the run is in no group, or in that of a run above it,
+    /// in whose turn it runs.
     ///
     /// # Errors
     /// Why the expression has no value; for people.
@@ -77,13 +78,17 @@ impl Asked<'_> {
             Json::String(text) => Some(text).filter(|text| !text.is_empty()),
             other => Some(other.to_string()),
         };
-        Ok(name.map(|name| group_key(self.repo, self.own_group(name))))
+        let key = name.map(|name| group_key(self.repo, self.own_group(name)));
+        // A child would wait for a run above it that waits for the child.
+        let has_turn =
+            |key: &String| self.origin.parent.as_ref().is_some_and(|up| up.groups.contains(key));
+        Ok(key.filter(|key| !has_turn(key)))
     }
 
     /// A stranger's runs wait for those of the same pull request, and end no others: otherwise a fork
     /// could name the group that deploys are in.
     fn own_group(&self, name: String) -> String {
-        if !self.untrusted {
+        if !self.origin.untrusted {
             return name;
         }
         let repository = self.event.repository.as_deref().unwrap_or_default();
@@ -120,7 +125,7 @@ impl Driver {
     }
 
     /// The group of the run. A finished run that nobody reopens is in none.
-    fn group(&self) -> Result<Option<String>, String> {
+    pub(super) fn group(&self) -> Result<Option<String>, String> {
         if self.run.is_finished() && self.first.is_none() {
             return Ok(None);
         }
@@ -130,7 +135,7 @@ impl Driver {
             surroundings: &self.surroundings,
             event: &self.event,
             repo: self.row.repo.as_deref(),
-            untrusted: self.origin.untrusted,
+            origin: &self.origin,
         };
         asked.group()
     }

@@ -33,6 +33,9 @@ pub struct Parent {
     pub depth: u32,
     /// Names of the workflows above it, the outermost first.
     pub workflows: Vec<String>,
+    /// Concurrency groups of the runs above it, as the store knows them: it runs in their turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// A workflow that a step names.
@@ -242,6 +245,7 @@ mod tests {
             step: StepId::new("s"),
             depth: 1,
             workflows: vec!["outer".to_owned()],
+            groups: Vec::new(),
         });
         let refused = wanted(&step, &Scope::new(), (&origin, &event), "inner").err().unwrap();
         assert!(refused.ends_with("outer → inner → outer"), "{refused}");

@@ -1,7 +1,9 @@
 //! `workflow` steps: plans that steps put out, and plans by name.
 
 use plue_flow::{Fact, RunStatus, StepStatus};
-use plue_plan::{Action, Plan, RunId, SealedPlan, Step, StepId, Value, action::Workflow};
+use plue_plan::{
+    Action, Plan, RunId, SealedPlan, Step, StepId, Value, action::Workflow, policy::Concurrency,
+};
 use plue_runtime::{Phase, Shutdown};
 use serde_json::{Value as Json, json};
 
@@ -107,6 +109,19 @@ async fn a_failed_child_fails_its_step() {
     let why = world.why(&run, "sub").await;
     assert!(why.starts_with("child run ") && why.ends_with("failed: step say failed"), "{why}");
     assert_eq!(world.step(&run, "behind").await, StepStatus::Skipped);
+}
+
+#[tokio::test]
+async fn a_child_of_its_parents_group_runs_in_the_turn_of_its_parent() {
+    let world = World::new().await;
+    let mut plan = child();
+    plan["concurrency"] = json!({"group": "deploy", "cancel_in_progress": true});
+    let mut parent = Plan::new("test", dynamic(&plan));
+    let group = Value::text("deploy");
+    parent.concurrency = Some(Concurrency { group, cancel_in_progress: false });
+    let run = world.submit(parent).await;
+    assert_eq!(world.drive(&run).await, RunStatus::Success, "{}", world.why(&run, "sub").await);
+    assert!(world.store.group("deploy").await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -93,11 +93,14 @@ impl Driver {
 
     fn nursery(&self, step: &StepId, (visit, number): (u32, u32)) -> Nursery {
         let workflows = child::lineage(&self.origin, &self.plan.name);
+        let above = self.origin.parent.as_ref().map(|parent| parent.groups.clone());
+        let own = self.group().ok().flatten();
         let parent = Parent {
             run: self.row.id.clone(),
             step: step.clone(),
             depth: u32::try_from(workflows.len()).unwrap_or(u32::MAX),
             workflows,
+            groups: above.into_iter().flatten().chain(own).collect(),
         };
         let origin = Origin {
             parent: Some(parent),
