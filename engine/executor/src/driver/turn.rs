@@ -124,9 +124,14 @@ impl Driver {
         advanced
     }
 
+    /// Whether it is finished, and nobody reopens it.
+    fn has_ended(&self) -> bool {
+        self.run.is_finished() && self.first.is_none()
+    }
+
     /// The group of the run. A finished run that nobody reopens is in none.
     pub(super) fn group(&self) -> Result<Option<String>, String> {
-        if self.run.is_finished() && self.first.is_none() {
+        if self.has_ended() {
             return Ok(None);
         }
         let asked = Asked {
@@ -157,7 +162,7 @@ impl Driver {
         let mut told = None;
         // A newer run has perhaps cancelled it before anybody drove it.
         self.heed(Vec::new()).await?;
-        while !self.run.is_finished() {
+        while !self.has_ended() {
             let now = clock.now();
             let request = TurnRequest {
                 run: run.clone(),
@@ -183,7 +188,7 @@ impl Driver {
             }
             self.request_while_waiting().await?;
             let stops = self.stop.phase() >= Phase::Aborting || self.hands_over();
-            if stops && !self.run.is_finished() {
+            if stops && !self.has_ended() {
                 return Ok(false);
             }
         }

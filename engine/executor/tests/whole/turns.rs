@@ -1,7 +1,7 @@
 //! Concurrency groups.
 
 use jiff::Timestamp;
-use plue_flow::{RunStatus, StepStatus};
+use plue_flow::{RunStatus, StepStatus, input::Reopen};
 use plue_plan::{Plan, RunId, Value, policy::Concurrency};
 
 use plue_runtime::{Phase, Shutdown};
@@ -94,6 +94,22 @@ async fn a_run_that_was_cancelled_by_a_newer_one_before_it_began_does_nothing() 
     assert_eq!(world.drive(&first).await, RunStatus::Cancelled);
     assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
     assert!(!world.work().join("order").exists());
+}
+
+#[tokio::test]
+async fn a_run_that_is_retried_waits_for_the_run_that_has_the_turn() {
+    let world = World::new().await;
+    let first = world.submit(grouped("test -e again || exit 1; mkdir lock", false)).await;
+    assert_eq!(world.drive(&first).await, RunStatus::Failed);
+    std::fs::write(world.work().join("again"), "").unwrap();
+    let second = world.submit(grouped("mkdir lock; sleep 0.6; rmdir lock", false)).await;
+    let two = world.begin(&second).await;
+    world.until(&second, "a", StepStatus::Running).await;
+    while !world.work().join("lock").exists() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.retry(&first, Reopen::Failed).await.unwrap(), RunStatus::Success);
+    assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
 }
 
 #[tokio::test]
