@@ -30,6 +30,8 @@ pub struct GroupMember {
     pub seen_at: Timestamp,
     /// The state of the run.
     pub status: RunStatus,
+    /// When the run ended last.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// Whether a run has its turn.
@@ -61,7 +63,7 @@ pub struct TurnRequest {
     pub left_behind: Vec<RunId>,
 }
 
-const MEMBERS: &str = "SELECT m.run_id, m.group_key, m.turn_at, m.seen_at, r.status \
+const MEMBERS: &str = "SELECT m.run_id, m.group_key, m.turn_at, m.seen_at, r.status, r.ended_at \
                        FROM group_member m JOIN run r ON r.id = m.run_id \
                        WHERE m.group_key = $1 ORDER BY m.asked_at, m.run_id";
 
@@ -118,7 +120,7 @@ impl Store {
     pub async fn group(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
         let rows = self.read(Statement::new(MEMBERS, vec![group.into()])).await?;
         let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
-        Ok(members.into_iter().filter(|member| !member.status.is_terminal()).collect())
+        Ok(members.into_iter().filter(GroupMember::is_open).collect())
     }
 
     /// The group that a run is in.
@@ -151,7 +153,7 @@ impl Op for Take {
             return Ok(Turn::Behind(first));
         }
         let had = |member: &&GroupMember| {
-            member.turn_at.is_some() && member.run != request.run && !member.status.is_terminal()
+            member.turn_at.is_some() && member.run != request.run && member.is_open()
         };
         let from: Vec<RunId> =
             members.iter().filter(had).map(|member| member.run.clone()).collect();
@@ -165,13 +167,24 @@ impl Op for Take {
     }
 }
 
+// === impl GroupMember ===
+
+impl GroupMember {
+    /// Whether the run is open, or is about to be: one that ended before it had the turn was given it to be
+    /// reopened.
+    fn is_open(&self) -> bool {
+        let reopens = || self.turn_at.zip(self.ended_at).is_some_and(|(turn, end)| end < turn);
+        !self.status.is_terminal() || reopens()
+    }
+}
+
 // === impl TurnRequest ===
 
 impl TurnRequest {
     /// Who has the turn, or comes before this run.
     fn first(&self, members: &[GroupMember]) -> Option<RunId> {
         let counts = |member: &&GroupMember| {
-            !member.status.is_terminal()
+            member.is_open()
                 && (member.seen_at >= self.seen_since || self.driven.contains(&member.run))
                 && !self.left_behind.contains(&member.run)
         };
@@ -202,5 +215,6 @@ fn member(row: &Row) -> Result<GroupMember, Error> {
         turn_at: row.opt_time(2)?,
         seen_at: row.time(3)?,
         status: row.parse(4)?,
+        ended_at: row.opt_time(5)?,
     })
 }

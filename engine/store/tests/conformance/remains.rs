@@ -191,6 +191,26 @@ on_each_store! {
         assert!(members.len() == 1 && members[0].turn_at == Some(at(3)), "{members:?}");
     }
 
+    async fn a_run_that_has_the_turn_to_be_reopened_has_it_before_it_is_open(world) {
+        let (first, second) = (world.created("r1").await, world.created("r2").await);
+        let mut end = commit(&first, 1, RunStatus::Failed);
+        end.view.ended_at = Some(at(1));
+        world.store.commit(end).await.unwrap().unwrap();
+        for run in [&first, &second] {
+            world.store.join_group(run, "deploy", at(1), at(2)).await.unwrap();
+        }
+        let mine = Turn::Mine { from: Vec::new() };
+        assert_eq!(world.store.take_turn(turn(&first, 2)).await.unwrap(), mine);
+        let behind = Turn::Behind(first.clone());
+        assert_eq!(world.store.take_turn(turn(&second, 3)).await.unwrap(), behind);
+        // It is among those of which callers find out who drives them.
+        let members = world.store.group("deploy").await.unwrap();
+        assert_eq!(members[0].run, first);
+        let left = TurnRequest { left_behind: vec![first.clone()], ..turn(&second, 4) };
+        let taken = Turn::Mine { from: vec![first] };
+        assert_eq!(world.store.take_turn(left).await.unwrap(), taken);
+    }
+
     async fn a_sign_of_life_keeps_the_turn_and_entering_again_keeps_the_place(world) {
         let (first, second) = (world.created("r1").await, world.created("r2").await);
         world.store.join_group(&first, "deploy", at(1), at(1)).await.unwrap();
