@@ -8,30 +8,45 @@ pub(super) fn to_regex(pattern: &str) -> String {
     let mut out = String::from(r"\A(?:");
     let mut chars = pattern.chars().peekable();
     let mut at_segment_start = true;
-    let mut depth = 0_u32;
+    // For each open brace, whether it stands at the start of a segment.
+    let mut braces: Vec<bool> = Vec::new();
     while let Some(c) = chars.next() {
-        match c {
-            '*' => stars(&mut chars, at_segment_start, &mut out),
-            '?' => out.push_str("[^/]"),
-            '[' => set(&mut chars, &mut out),
-            '{' => {
-                depth += 1;
+        at_segment_start = match (c, braces.last().copied()) {
+            ('*', _) => stars(&mut chars, at_segment_start, &mut out),
+            ('?', _) => {
+                out.push_str("[^/]");
+                false
+            }
+            ('[', _) => {
+                set(&mut chars, &mut out);
+                false
+            }
+            ('{', _) => {
+                braces.push(at_segment_start);
                 out.push_str("(?:");
+                at_segment_start
             }
-            '}' if depth > 0 => {
-                depth -= 1;
+            ('}', Some(_)) => {
+                braces.pop();
                 out.push(')');
+                false
             }
-            ',' if depth > 0 => out.push('|'),
-            other => out.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-        at_segment_start = c == '/';
+            (',', Some(at_start)) => {
+                out.push('|');
+                at_start
+            }
+            (other, _) => {
+                out.push_str(&regex::escape(other.encode_utf8(&mut [0; 4])));
+                other == '/'
+            }
+        };
     }
     out.push_str(r")\z");
     out
 }
 
-fn stars(chars: &mut Peekable<Chars<'_>>, at_segment_start: bool, out: &mut String) {
+/// `*` and `**`. Returns whether a segment starts behind it.
+fn stars(chars: &mut Peekable<Chars<'_>>, at_segment_start: bool, out: &mut String) -> bool {
     let mut many = false;
     while chars.next_if_eq(&'*').is_some() {
         many = true;
@@ -41,9 +56,11 @@ fn stars(chars: &mut Peekable<Chars<'_>>, at_segment_start: bool, out: &mut Stri
     } else if at_segment_start && chars.next_if_eq(&'/').is_some() {
         // `**/x` fits `x` too.
         out.push_str("(?:.*/)?");
+        return true;
     } else {
         out.push_str(".*");
     }
+    false
 }
 
 /// A set of characters, without `/` whatever stands in it.
