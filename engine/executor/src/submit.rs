@@ -62,11 +62,9 @@ impl Engine {
             inputs: json(serde_json::to_value(&submission.inputs))?,
         };
         let asked = Asked {
-            plan: run.plan(),
             run: &run,
             surroundings: &surroundings,
             event: &submission.event,
-            repo: submission.event.repository.as_deref(),
             origin: &submission.origin,
         };
         // Whoever drives it says what is wrong with the group.
@@ -84,11 +82,8 @@ impl Engine {
             origin: json(serde_json::to_value(&submission.origin))?,
             created_at: now,
         };
-        match shared.store.create_run(new, first).await? {
-            Ok(_) => {}
-            Err(refused) => {
-                return Err(Error::Refused { run: id, message: refused.to_string() });
-            }
+        if let Err(refused) = shared.store.create_run(new, first).await? {
+            return Err(Error::Refused { run: id, message: refused.to_string() });
         }
         if let Some(group) = group {
             // Its place is that of when it was asked for, whoever is faster to begin. If it cannot be said

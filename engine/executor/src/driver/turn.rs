@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use plue_flow::{Input, Run, RunStatus};
-use plue_plan::{Event, Plan, RunId};
+use plue_plan::{Event, RunId};
 use plue_runtime::Phase;
 use plue_spec::{Reads, resolve};
 use plue_store::{CancelRequest, GroupMember, Turn, TurnRequest};
@@ -50,12 +50,9 @@ pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
 
 /// What says which group a run is in.
 pub(crate) struct Asked<'a> {
-    pub(crate) plan: &'a Plan,
     pub(crate) run: &'a Run,
     pub(crate) surroundings: &'a Surroundings,
     pub(crate) event: &'a Event,
-    /// The repository, as the store knows it.
-    pub(crate) repo: Option<&'a str>,
     pub(crate) origin: &'a Origin,
 }
 
@@ -68,7 +65,7 @@ impl Asked<'_> {
     /// # Errors
     /// Why the expression has no value; for people.
     pub(crate) fn group(&self) -> Result<Option<String>, String> {
-        let Some(concurrency) = &self.plan.concurrency else { return Ok(None) };
+        let Some(concurrency) = &self.run.plan().concurrency else { return Ok(None) };
         let seen = Seen::of(self.run);
         let scope = seen.scope(self.surroundings, 1, 1);
         let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
@@ -78,7 +75,8 @@ impl Asked<'_> {
             Json::String(text) => Some(text).filter(|text| !text.is_empty()),
             other => Some(other.to_string()),
         };
-        let key = name.map(|name| group_key(self.repo, self.own_group(name)));
+        let key =
+            name.map(|name| group_key(self.event.repository.as_deref(), self.own_group(name)));
         // A child would wait for a run above it that waits for the child.
         let has_turn =
             |key: &String| self.origin.parent.as_ref().is_some_and(|up| up.groups.contains(key));
@@ -135,11 +133,9 @@ impl Driver {
             return Ok(None);
         }
         let asked = Asked {
-            plan: &self.plan,
             run: &self.run,
             surroundings: &self.surroundings,
             event: &self.event,
-            repo: self.row.repo.as_deref(),
             origin: &self.origin,
         };
         asked.group()

@@ -51,16 +51,14 @@ fn stars(chars: &mut Peekable<Chars<'_>>, at_segment_start: bool, out: &mut Stri
     while chars.next_if_eq(&'*').is_some() {
         many = true;
     }
-    if !many {
-        out.push_str("[^/]*");
-    } else if at_segment_start && chars.next_if_eq(&'/').is_some() {
+    let starts = many && at_segment_start && chars.next_if_eq(&'/').is_some();
+    out.push_str(match (many, starts) {
+        (false, _) => "[^/]*",
+        (true, false) => ".*",
         // `**/x` fits `x` too.
-        out.push_str("(?:.*/)?");
-        return true;
-    } else {
-        out.push_str(".*");
-    }
-    false
+        (true, true) => "(?:.*/)?",
+    });
+    starts
 }
 
 /// A set of characters, without `/` whatever stands in it.
