@@ -1,18 +1,45 @@
 #!/usr/bin/env bash
-# Runs an example as `make run` does: shows its plan, runs it, and says where to look afterwards.
+# Runs an example as `make run` does: shows its plan, runs it, and says where to look afterwards. Without a
+# key for Claude the steps that need one get scripted answers, and this script says so.
 set -euo pipefail
 
 readonly plue=$1 state=$2 example=$3
+here=$(dirname -- "$0")
+scripted=
+
+# Starts the scripted Claude of this repository and points plue at it.
+use_scripted_claude() {
+    local address
+    address=$(mktemp)
+    python3 "$here/scripted_claude.py" --script "$here/scripted_review.json" --port-file "$address" \
+        >/dev/null &
+    scripted=$!
+    trap 'kill "$scripted" 2>/dev/null || true' EXIT
+    for _ in {1..100}; do
+        [[ -s $address ]] && break
+        sleep 0.1
+    done
+    if [[ ! -s $address ]]; then
+        echo 'The scripted Claude does not start; set ANTHROPIC_API_KEY for Claude.' >&2
+        return
+    fi
+    ANTHROPIC_BASE_URL=$(<"$address")
+    rm -f -- "$address"
+    export ANTHROPIC_BASE_URL ANTHROPIC_API_KEY=no-key-scripted-claude
+    echo '>>> Scripted answers; set ANTHROPIC_API_KEY for Claude. <<<'
+    echo
+}
 
 "$plue" plan --repo "$example" --state-dir "$state"
 echo
+if [[ -z ${ANTHROPIC_API_KEY:-} && -z ${ANTHROPIC_AUTH_TOKEN:-} ]]; then
+    use_scripted_claude
+fi
 status=0
 "$plue" run --repo "$example" --state-dir "$state" || status=$?
 echo
-if [[ $example == examples/seed && $status -eq 1 ]]; then
-    echo 'As it should be: test and build ran; review is a Claude step, and this build of plue says'
-    echo 'what to configure instead of pretending (EXAMPLE=examples/hello ends well).'
-    status=0
+if [[ ${ANTHROPIC_API_KEY:-} == no-key-scripted-claude ]]; then
+    echo '>>> What Claude steps said above was scripted: scripts/scripted_review.json. <<<'
 fi
 echo "Look around:  $plue --state-dir $state status"
 echo "              $plue --state-dir $state logs last"

@@ -5,7 +5,7 @@
 //!
 //! Reading order: `runtime` (one evaluation), `source` and `policy` (before anything runs),
 //! `prepared`, `facade` and `guards` (what runs), `types` and `context` (what a file works with),
-//! `failure` (what people see when it goes wrong).
+//! `failure` (what people see when it goes wrong), `survey` (all problems of a file at once).
 
 pub mod codes;
 
@@ -21,6 +21,7 @@ mod prepared;
 mod runtime;
 mod source;
 mod state;
+mod survey;
 mod types;
 
 use plue_wire::eval::{EvalOutcome, EvalRequest};

@@ -66,7 +66,14 @@ pub fn encode(outcome: &EvalOutcome, printed: &str) -> Result<Vec<u8>, postcard:
 enum Outcome<'a> {
     Plans(#[serde(borrow)] Each<(&'a str, &'a str)>),
     Needs(#[serde(borrow)] Each<Need<'a>>),
-    Failed { diagnostics_json: &'a str },
+    Failed {
+        diagnostics_json: &'a str,
+    },
+    Surveyed {
+        diagnostics_json: &'a str,
+        #[serde(borrow)]
+        drafts: Each<(&'a str, &'a str)>,
+    },
 }
 
 /// [`plue_wire::eval::Need`] without copies.
@@ -130,9 +137,10 @@ mod tests {
     fn an_outcome_is_passed_on_as_the_bytes_that_came() {
         let plan = RawPlan { plan_json: "{}".to_owned(), places_json: "[]".to_owned() };
         let outcomes = [
-            EvalOutcome::Plans(vec![plan]),
+            EvalOutcome::Plans(vec![plan.clone()]),
             EvalOutcome::Needs(vec![Need::Read("a".to_owned()), Need::ChangedFiles]),
             EvalOutcome::Failed { diagnostics_json: "[]".to_owned() },
+            EvalOutcome::Surveyed { diagnostics_json: "[]".to_owned(), drafts: vec![plan] },
         ];
         for outcome in outcomes {
             let bytes = encode(&outcome, "printed").unwrap();

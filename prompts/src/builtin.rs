@@ -5,6 +5,7 @@
 
 mod block;
 mod list;
+mod optional;
 mod text;
 mod value;
 
@@ -22,6 +23,7 @@ pub(crate) use block::weight;
 pub use list::Form;
 pub(crate) use list::find;
 pub use list::{HELPERS, HelperSpec};
+pub(crate) use optional::Optional;
 
 /// The internal helper that prints a value; the survey wraps everything that a tag prints in it.
 /// No template can name it: `.` ends a helper's name.
@@ -37,10 +39,10 @@ pub(crate) const ENTER: &str = "plue.enter";
 pub(crate) struct Meter(Arc<AtomicU64>);
 
 /// Puts the helpers, and no others, into a registry.
-pub(crate) fn register(registry: &mut Handlebars<'_>, meter: &Meter) {
+pub(crate) fn register(registry: &mut Handlebars<'_>, meter: &Meter, optional: &Optional) {
     registry.unregister_helper("log");
-    block::register(registry, meter);
-    value::register(registry, meter);
+    block::register(registry, meter, optional);
+    value::register(registry, meter, optional);
     text::register(registry, meter);
 }
 

@@ -33,9 +33,6 @@ pub const MAX_WORK: u64 = 256 * 1024 * 1024;
 pub const ELEMENT_WORK: u64 = 64;
 /// Units of work for entering a partial, which makes a context of its own.
 pub const PARTIAL_WORK: u64 = 2048;
-/// Parts of a schema once each `$ref` is replaced by what it refers to. A few lines of schema can
-/// otherwise ask for years of work.
-pub const MAX_SCHEMA_FANOUT: usize = 10_000;
 /// Problems that are reported at once.
 pub const MAX_PROBLEMS: usize = 100;
 /// Spaces that the helpers `indent` and `json` may be asked for.

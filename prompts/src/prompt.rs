@@ -183,7 +183,8 @@ impl PromptFile {
         if !problems.is_empty() {
             return Err(problems);
         }
-        render::render(&self.template, &linked, inputs).map_err(|problem| vec![problem])
+        render::render(&self.template, &linked, inputs, self.schema())
+            .map_err(|problem| vec![problem])
     }
 }
 

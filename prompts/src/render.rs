@@ -11,7 +11,7 @@ use plue_plan::{Diagnostic, Span};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    builtin::{self, Meter},
+    builtin::{self, Meter, Optional},
     codes,
     error::Error,
     frontmatter::number,
@@ -34,17 +34,19 @@ impl Output for Bounded {
     }
 }
 
-/// Renders. The inputs are no deeper than [`limits::MAX_INPUT_DEPTH`].
+/// Renders. The inputs are no deeper than [`limits::MAX_INPUT_DEPTH`]; in blocks, what `schema` declares
+/// as optional may be missing.
 pub(crate) fn render(
     root: &Template,
     linked: &Linked<'_>,
     inputs: &Map<String, Json>,
+    schema: Option<&Json>,
 ) -> Result<String, Diagnostic> {
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
     // A prompt is no HTML: `<` stays `<`.
     registry.register_escape_fn(handlebars::no_escape);
-    builtin::register(&mut registry, &Meter::new());
+    builtin::register(&mut registry, &Meter::new(), &Optional::of(schema));
     for (name, template) in &linked.partials {
         registry.register_template(name, template.compiled.clone());
     }

@@ -9,13 +9,15 @@ it.
 """
 
 from plue._context import Context, Record
-from plue._references import Reference, ref, secret
-from plue._settings import Budget, Cache, Concurrency, Goto, Input, Prompt, Retry, Service
+from plue._references import Reference, ref, secret, template
+from plue._settings import Artifacts, Budget, Cache, Checkout, Concurrency, Goto, Input, Prompt, Retry, Service
 from plue._words import Hooks, Plan, Step, Trigger
 
 __all__ = [
+    "Artifacts",
     "Budget",
     "Cache",
+    "Checkout",
     "Concurrency",
     "Context",
     "Goto",
@@ -31,5 +33,6 @@ __all__ = [
     "Trigger",
     "ref",
     "secret",
+    "template",
 ]
 __version__ = "0.1.0"

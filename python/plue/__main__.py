@@ -16,8 +16,10 @@ from plue._context import Context
 from plue._functions import remember
 
 _NAMES = [
+    "Artifacts",
     "Budget",
     "Cache",
+    "Checkout",
     "Concurrency",
     "Goto",
     "Hooks",
@@ -30,6 +32,7 @@ _NAMES = [
     "Trigger",
     "ref",
     "secret",
+    "template",
 ]
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plue._references import Reference
+from plue._references import Reference, is_marked, template_of
 
 _MAX_WHOLE = 1 << 53
 
@@ -54,6 +54,8 @@ def data(value: Any, what: str, references: bool) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        if references and is_marked(value):
+            return {"$template": template_of(value)}
         return text(value, what)
     if isinstance(value, int):
         if abs(value) > _MAX_WHOLE:
@@ -82,6 +84,8 @@ def text(value: object, what: str) -> str:
         raise TypeError(f"{what} is text, not {type(value).__name__}")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{what} holds NUL or half a character")
+    if is_marked(value):
+        raise TypeError(f"{what} holds a reference, which has no value while the plan is made")
     return str(value)
 
 

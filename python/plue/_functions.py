@@ -25,15 +25,18 @@ def travelling(function: Callable[..., Any]) -> tuple[str, str]:
         file = inspect.getsourcefile(function)
         with open(file or "", encoding="utf-8", newline=None) as lines:
             source = lines.read()
+    line = code.co_firstlineno
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef) and node.name == name and node.lineno == code.co_firstlineno:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if node.name == name and node.lineno == line:
             if node.decorator_list:
                 break
             return _dedented(source, node), name
     raise TypeError(f"`{name}` is no plain function of this file")
 
 
-def _dedented(source: str, node: ast.FunctionDef) -> str:
+def _dedented(source: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     lines = [line.encode() for line in source.split("\n")]
     first, last = node.lineno, node.end_lineno or node.lineno
     text = b""
@@ -51,7 +54,7 @@ def _dedented(source: str, node: ast.FunctionDef) -> str:
     return text.decode()
 
 
-def _string_lines(function: ast.FunctionDef) -> set[int]:
+def _string_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[int]:
     """Lines that begin inside a string: their indentation is content."""
     inside: set[int] = set()
     for statement in function.body:

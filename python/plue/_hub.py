@@ -39,7 +39,7 @@ import json, os, socket, sys
 names = ("PLUE_RUN_ID", "PLUE_STEP_ID", "PLUE_VISIT", "PLUE_ATTEMPT")
 with socket.socket(socket.AF_UNIX) as hub:
     try:
-        hub.connect(os.environ["PLUE_HUB"])
+        hub.connect(os.environ["HUB_SOCKET"])
     except OSError as error:
         sys.exit(f"the program that holds the workers does not answer: {error}")
     hub.sendall(json.dumps([os.environ[name] for name in names]).encode() + b"\\n")

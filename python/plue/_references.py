@@ -32,6 +32,25 @@ _RESERVED = frozenset(
 )
 
 
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_marked: list[str] = []
+
+
+def is_marked(text: str) -> bool:
+    """Whether a text holds a reference."""
+    return _OPEN in text or _CLOSE in text
+
+
+def template_of(text: str) -> str:
+    """The template that a text with references is."""
+    first, *parts = text.split(_OPEN)
+    written = first.replace("${", "$${")
+    for part in parts:
+        index, _, rest = part.partition(_CLOSE)
+        written += "${" + _marked[int(index)] + "}" + rest.replace("${", "$${")
+    return written
+
+
 class HasId(Protocol):
     """Something with the id of a step."""
 
@@ -51,18 +70,24 @@ class Reference:
         self.value = {key: source}
 
     def __str__(self) -> str:
-        raise TypeError(
-            f"{self!r} has no text while the plan is made; pass it in env={{…}} and read the variable in the step"
-        )
+        """A mark that stands for it in a text; where the text becomes a value it is a template."""
+        if "$expr" not in self.value:
+            raise TypeError(
+                f"{self!r} has no text while the plan is made; pass it in env={{…}} and read the variable in the step"
+            )
+        _marked.append(self.source)
+        return f"{_OPEN}{len(_marked) - 1}{_CLOSE}"
 
     def __format__(self, spec: str) -> str:
+        if spec:
+            raise ValueError(f"{self!r} takes no format `{spec}`: it has no value while the plan is made")
         return str(self)
 
     def __bool__(self) -> bool:
         raise TypeError(f'{self!r} has no value while the plan is made; decide in the run, with when="…"')
 
     def __repr__(self) -> str:
-        word = "secret" if "$secret" in self.value else "ref"
+        word = {"$secret": "secret", "$template": "template"}.get(next(iter(self.value)), "ref")
         return f'{word}("{self.source}")'
 
 
@@ -80,6 +105,11 @@ def ref(step: str | HasId, path: str | None = None) -> Reference:
 def secret(name: str) -> Reference:
     """A secret by name; its text reaches the step and nothing else."""
     return Reference("$secret", name)
+
+
+def template(text: str) -> Reference:
+    """A text with expressions in it: ``template("Release ${steps.v.output.tag}?")``."""
+    return Reference("$template", text)
 
 
 def _part(part: str) -> str:

@@ -1,4 +1,4 @@
-"""The small words: ``Input``, ``Retry``, ``Goto``, ``Cache``, ``Concurrency``, ``Budget``, ``Service``, ``Prompt``."""
+"""The small words: ``Input``, ``Retry``, ``Goto``, ``Artifacts``, ``Cache``, ``Checkout`` and others."""
 
 from __future__ import annotations
 
@@ -88,6 +88,24 @@ class Goto(Setting):
         self.fields = {"goto": target if isinstance(target, str) else target.id, "max_visits": max_visits}
 
 
+class Artifacts(Setting):
+    """Files that are kept after a step, and what it means when there are none or they cannot be kept."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        missing: Literal["warn", "fail", "ignore"] = "warn",
+        lost: Literal["fail", "warn"] = "fail",
+    ) -> None:
+        super().__init__()
+        self.fields = {"paths": texts(paths, "`paths` of Artifacts")}
+        put(self.fields, "missing", missing, "warn")
+        put(self.fields, "lost", lost, "fail")
+
+
 class Cache(Setting):
     """Directories that are restored before a step and saved after it succeeded."""
 
@@ -97,6 +115,26 @@ class Cache(Setting):
         super().__init__()
         self.fields = {"key": data(key, "`key` of Cache", True), "paths": texts(paths, "`paths` of Cache")}
         put(self.fields, "restore", texts(restore, "`restore` of Cache"))
+
+
+class Checkout(Setting):
+    """The Git repository around the files of a run on a server."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        *,
+        fetch_depth: int | None = None,
+        tags: bool = True,
+        submodules: bool = False,
+        lfs: bool = False,
+    ) -> None:
+        super().__init__()
+        put(self.fields, "fetch_depth", fetch_depth)
+        put(self.fields, "tags", tags, True)
+        put(self.fields, "submodules", submodules, False)
+        put(self.fields, "lfs", lfs, False)
 
 
 class Concurrency(Setting):

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from plue._canonical import canonical, data, duration, duration_unless, plan_hash, put, text, texts
 from plue._functions import travelling
 from plue._references import Reference, ref
-from plue._settings import Budget, Cache, Concurrency, Goto, Input, Prompt, Retry, Service, Setting, Value
+from plue._settings import (
+    Artifacts,
+    Budget,
+    Cache,
+    Checkout,
+    Concurrency,
+    Goto,
+    Input,
+    Prompt,
+    Retry,
+    Service,
+    Setting,
+    Value,
+)
 
 if TYPE_CHECKING:
     if sys.version_info >= (3, 11):
@@ -33,8 +46,9 @@ if TYPE_CHECKING:
         resources: Mapping[str, Any]
         cwd: str
         outputs: Mapping[str, Any]
-        artifacts: Sequence[str]
+        artifacts: Sequence[str] | Artifacts
         cache: Cache
+        checkout: Checkout
         services: Sequence[Service]
         pure: bool
         interactive: bool
@@ -158,7 +172,7 @@ class Step(Setting):
         code: str | Callable[..., Any] | None = None,
         *,
         script: str | None = None,
-        args: Sequence[str] = (),
+        args: Sequence[Value] = (),
         **options: Unpack[Common],
     ) -> Step:
         """A Python program on the runner: its text, a function of this file, or a script of the workspace."""
@@ -167,7 +181,7 @@ class Step(Setting):
             code, call = travelling(code)
         if (code is None) == (script is None):
             raise TypeError('give either the code or script="path.py"')
-        action = {"code": code, "call": call, "script": script, "args": texts(args, "`args`")}
+        action = {"code": code, "call": call, "script": script, "args": [data(arg, "`args`", True) for arg in args]}
         return Step._of("python", id, action, options)
 
     @staticmethod
@@ -365,12 +379,14 @@ class Plan(Setting):
         goal: str | None = None,
         inputs: Mapping[str, Input] | None = None,
         env: Mapping[str, Value] | None = None,
+        secrets: Mapping[str, str] | None = None,
         runner: str | None = None,
         image: str | None = None,
         timeout: str | int | None = None,
         max_parallel: int | None = None,
         on_failure: Literal["stop", "continue"] = "stop",
         concurrency: Concurrency | None = None,
+        checkout: Checkout | None = None,
         hooks: Hooks | None = None,
         budget: Budget | None = None,
         outputs: Mapping[str, Value] | None = None,
@@ -383,11 +399,13 @@ class Plan(Setting):
             "goal": goal,
             "inputs": _inputs(inputs),
             "env": data(env or {}, "`env` of Plan", True),
+            "secrets": {name: text(source, "`secrets` of Plan") for name, source in (secrets or {}).items()},
             "runner": runner,
             "image": image,
             "max_parallel": max_parallel,
             "on_failure": None if on_failure == "stop" else on_failure,
             "concurrency": None if concurrency is None else concurrency.fields,
+            "checkout": None if checkout is None else checkout.fields,
             "hooks": None if hooks is None else hooks.fields,
             "budget": None if budget is None else budget.fields,
             "outputs": data(outputs or {}, "`outputs` of Plan", True),
@@ -418,7 +436,7 @@ class Plan(Setting):
 _duration = duration
 _UNNAMED = (
     "depends_on when env secrets timeout retry on_failure on_success runner image resources cwd outputs artifacts cache"
-    " services pure interactive required"
+    " checkout services pure interactive required"
 )
 _COMMON = frozenset([*_UNNAMED.split(), "name"])
 
@@ -456,6 +474,8 @@ def _options(fields: dict[str, Any], what: str, options: Mapping[str, Any]) -> N
     for name in ("retry", "on_success", "cache"):
         if name in given:
             fields[name] = given.pop(name).fields
+    if "checkout" in given:
+        put(fields, "checkout", given.pop("checkout").fields)
     failure = given.pop("on_failure", "fail")
     put(fields, "on_failure", failure.fields if isinstance(failure, Goto) else failure, "fail")
     put(fields, "services", [service.fields for service in given.pop("services", [])])
@@ -466,5 +486,13 @@ def _options(fields: dict[str, Any], what: str, options: Mapping[str, Any]) -> N
             fields.update({name: value} if name == "outputs" or value else {})
     for name in ("pure", "interactive", "required"):
         put(fields, name, given.pop(name, False), False)
+    artifacts = given.pop("artifacts", [])
+    if isinstance(artifacts, Artifacts):
+        # Rules that are all the default are not written: the list alone is the same.
+        has_rules = len(artifacts.fields) > 1
+        artifacts = artifacts.fields if has_rules else artifacts.fields["paths"]
+    else:
+        artifacts = texts(artifacts, f"`artifacts` of {what}")
+    put(fields, "artifacts", artifacts)
     for name, value in given.items():
-        put(fields, name, texts(value, f"`{name}` of {what}") if name == "artifacts" else text(value, name))
+        put(fields, name, text(value, name))

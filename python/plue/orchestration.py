@@ -201,7 +201,7 @@ class WorkflowDefinition:
 
         def call(step: WorkflowStep, options: dict[str, Any], before: str | None) -> Step:
             hub = Reference("$expr", "inputs.hub")
-            return Step.python(step.step_id, Call.SOURCE, env={"PLUE_HUB": hub}, **options)
+            return Step.python(step.step_id, Call.SOURCE, env={"HUB_SOCKET": hub}, **options)
 
         inputs = {"hub": Input(required=True, description="the socket of the program whose functions work")}
         steps = self._steps(call)

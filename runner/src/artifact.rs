@@ -2,64 +2,163 @@
 //!
 //! Only regular files beneath the workspace, never through a symbolic link.
 
-use std::io::{self, Read as _};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read as _},
+};
 
-use plue_runtime::{Beneath, beneath::is_inside};
+use plue_plan::artifacts::{LostArtifacts, MissingArtifacts};
+use plue_runtime::{Beneath, beneath::is_inside, mask::Secrets};
 use plue_wire::{
-    keep::{BlobHash, KeptFile, MAX_ARTIFACTS, Record},
+    keep::{BlobHash, Care, KeptFile, MAX_ARTIFACTS, Record, path_bytes, path_text},
     runner::Claim,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::keeper::{Engine, Globs, Gone, Notes, SMALL_BYTES, Trouble, Workplace, hash};
+use crate::{
+    codes,
+    keeper::{Engine, Globs, Gone, Notes, SMALL_BYTES, Trouble, Workplace, hash},
+};
 
 /// Bytes of one attempt's artifacts at most: 10 GiB.
 const MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 /// Paths that one note names at most.
 const MAX_NAMED: usize = 3;
 
-/// Keeps the files that the globs name; tells whether everything was kept.
+/// What came of keeping the files of an attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// For people.
+    pub(crate) notes: Notes,
+    /// Reason for people why the step fails.
+    pub(crate) failure: Option<String>,
+    /// Whether everything that was found is kept, each file under its own name: a name that is recorded
+    /// masked cannot be put back where it was.
+    pub(crate) is_whole: bool,
+}
+
+/// Keeps the files that the globs name.
 pub(crate) fn collect(
     place: &Workplace,
     engine: &Engine,
-    (claim, globs): (&Claim, &[String]),
-    notes: &mut Notes,
-) -> Result<bool, Gone> {
-    let files = match gather(place, engine, globs, notes) {
-        Ok(files) => files,
-        Err(trouble) => {
-            notes.push(format!("artifacts: not kept: {}", trouble.told()?));
-            return Ok(false);
+    (claim, care): (&Claim, &Care),
+    secrets: &Secrets,
+) -> Result<Collected, Gone> {
+    let mut collected = Collected { is_whole: true, ..Collected::default() };
+    let (mut warnings, mut failures) = (Notes::new(), Vec::new());
+    let lost = match gather(place, engine, &care.artifacts, &mut warnings) {
+        Ok(Gathered { mut files, unmatched }) => {
+            missing(care.rules.missing, &unmatched, &mut warnings, &mut failures);
+            let masked = mask(&mut files, secrets);
+            if masked > 0 {
+                collected.is_whole = false;
+                warnings.push(format!("artifacts: names that hold a secret are masked: {masked}"));
+            }
+            record(engine, claim, files, &mut collected.notes)?
         }
+        Err(trouble) => Some(trouble.told()?),
     };
+    if let Some(why) = lost {
+        collected.is_whole = false;
+        let text = format!("{}: the artifacts were not kept: {why}", codes::ARTIFACTS);
+        match care.rules.lost {
+            LostArtifacts::Fail => failures.insert(0, text),
+            LostArtifacts::Warn => warnings.push(text),
+        }
+    }
+    for warning in warnings {
+        let warning = secrets.text(&warning);
+        engine.keep(claim, Record::Note(warning.clone()))?;
+        collected.notes.push(warning);
+    }
+    collected.failure = (!failures.is_empty()).then(|| failures.join("; "));
+    Ok(collected)
+}
+
+/// Masks secrets in the names of files; gives how many were masked. Names stay distinct.
+fn mask(files: &mut [KeptFile], secrets: &Secrets) -> usize {
+    let mut taken: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
+    let mut count = 0;
+    for file in files {
+        let name = secrets.text(&file.path);
+        if name == file.path {
+            continue;
+        }
+        count += 1;
+        let mut numbered = (1_usize..).map(|number| match number {
+            1 => name.clone(),
+            more => format!("{name}~{more}"),
+        });
+        if let Some(free) = numbered.find(|one| !taken.contains(one)) {
+            taken.insert(free.clone());
+            file.path = free;
+        }
+    }
+    count
+}
+
+/// Notes globs without a match, or lets the step fail for them.
+fn missing(
+    rule: MissingArtifacts,
+    unmatched: &[String],
+    warnings: &mut Notes,
+    failures: &mut Vec<String>,
+) {
+    if unmatched.is_empty() {
+        return;
+    }
+    let globs = unmatched.join(", ");
+    match rule {
+        MissingArtifacts::Warn => warnings.push(format!("artifacts: nothing matches {globs}")),
+        MissingArtifacts::Fail => failures
+            .push(format!("{}: artifacts: nothing matches {globs}", codes::MISSING_ARTIFACTS)),
+        MissingArtifacts::Ignore => {}
+    }
+}
+
+/// Records the files; gives the reason if the engine refused them.
+fn record(
+    engine: &Engine,
+    claim: &Claim,
+    files: Vec<KeptFile>,
+    notes: &mut Notes,
+) -> Result<Option<String>, Gone> {
     if files.is_empty() {
-        notes.push(format!("artifacts: nothing matches {}", globs.join(", ")));
-        return Ok(true);
+        return Ok(None);
     }
     let (count, bytes) = (files.len(), files.iter().map(|file| file.bytes).sum::<u64>());
-    match engine.keep(claim, Record::Artifacts(files))? {
-        None => notes.push(format!("artifacts: {count} kept, {bytes} bytes")),
-        Some(why) => notes.push(format!("artifacts: not kept: {why}")),
+    let refused = engine.keep(claim, Record::Artifacts(files))?;
+    if refused.is_none() {
+        notes.push(format!("artifacts: {count} kept, {bytes} bytes"));
     }
-    Ok(true)
+    Ok(refused)
+}
+
+/// Files in the workspace that globs name.
+struct Gathered {
+    files: Vec<KeptFile>,
+    /// Globs that no file matches.
+    unmatched: Vec<String>,
 }
 
 fn gather(
     place: &Workplace,
     engine: &Engine,
     globs: &[String],
-    notes: &mut Notes,
-) -> Result<Vec<KeptFile>, Trouble> {
+    warnings: &mut Notes,
+) -> Result<Gathered, Trouble> {
+    let mut unmatched = Unmatched::of(globs);
     let globs = Globs::new(globs).map_err(|error| Trouble::Told(error.to_string()))?;
     let (listing, beneath) = (place.list()?, place.beneath()?);
     let (mut files, mut bytes, mut left_out) = (Vec::new(), 0_u64, Vec::new());
+    let mut paths = Vec::new();
     for (path, sig) in listing.iter().filter(|(path, sig)| !sig.is_folder() && globs.matches(path))
     {
-        let name = std::str::from_utf8(path).ok();
-        let (true, Some(name)) = (sig.is_file(), name) else {
-            left_out.push(String::from_utf8_lossy(path).into_owned());
+        unmatched.saw(&globs, path);
+        if !sig.is_file() {
+            left_out.push(path_text(path));
             continue;
-        };
+        }
         bytes += sig.size;
         if files.len() >= MAX_ARTIFACTS || bytes > MAX_BYTES {
             let message = format!(
@@ -69,30 +168,56 @@ fn gather(
         }
         let (blob, size) = hash(beneath.read(path)?)?;
         let executable = sig.is_executable();
-        files.push(KeptFile { path: name.to_owned(), blob, bytes: size, executable });
+        files.push(KeptFile { path: path_text(path), blob, bytes: size, executable });
+        paths.push(path.as_slice());
     }
     if !left_out.is_empty() {
         let named = left_out.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
-        notes.push(format!(
-            "artifacts: {} left out, they are symbolic links or have no readable name: {named}",
-            left_out.len()
-        ));
+        let count = left_out.len();
+        warnings.push(format!("artifacts: {count} left out, they are symbolic links: {named}"));
     }
     let contents: Vec<_> =
-        files.iter().map(|file| (file.path.as_bytes(), file.blob, file.bytes)).collect();
+        paths.iter().zip(&files).map(|(path, file)| (*path, file.blob, file.bytes)).collect();
     let failed = upload(&beneath, engine, &contents)?;
-    match failed.first() {
-        None => Ok(files),
-        Some(_) => Err(Trouble::Told("a file changed while it was kept".to_owned())),
+    match failed.into_iter().next() {
+        None => Ok(Gathered { files, unmatched: unmatched.globs() }),
+        Some((_, why)) => Err(Trouble::Told(why)),
     }
 }
 
-/// Sends what the engine lacks of these files; gives what could not be sent.
+/// Globs that have matched nothing so far.
+struct Unmatched<'a>(Vec<Option<&'a str>>);
+
+// === impl Unmatched ===
+
+impl<'a> Unmatched<'a> {
+    fn of(globs: &'a [String]) -> Self {
+        let wanted = globs.iter().filter(|glob| !glob.starts_with('!'));
+        Self(wanted.map(|glob| Some(glob.as_str())).collect())
+    }
+
+    fn saw(&mut self, globs: &Globs, path: &[u8]) {
+        if self.0.iter().all(Option::is_none) {
+            return;
+        }
+        for at in globs.wanted_by(path) {
+            if let Some(glob) = self.0.get_mut(at) {
+                *glob = None;
+            }
+        }
+    }
+
+    fn globs(self) -> Vec<String> {
+        self.0.into_iter().flatten().map(str::to_owned).collect()
+    }
+}
+
+/// Sends what the engine lacks of these files; gives what could not be sent, and why.
 pub(crate) fn upload(
     beneath: &Beneath,
     engine: &Engine,
     contents: &[(&[u8], BlobHash, u64)],
-) -> Result<Vec<BlobHash>, Trouble> {
+) -> Result<Vec<(BlobHash, String)>, Trouble> {
     let all: Vec<_> = contents.iter().map(|(_, blob, _)| *blob).collect();
     let mut missing: std::collections::HashSet<_> = engine.missing(&all)?.into_iter().collect();
     let (mut small, mut small_bytes, mut failed) = (Vec::new(), 0, Vec::new());
@@ -105,10 +230,9 @@ pub(crate) fn upload(
                 .read(path)
                 .map_err(Trouble::from)
                 .and_then(|file| engine.put_file(file, *blob, *size));
-            if let Err(Trouble::Gone) = sent {
-                return Err(Trouble::Gone);
+            if let Err(trouble) = sent {
+                failed.push((*blob, trouble.told()?));
             }
-            failed.extend(sent.is_err().then_some(*blob));
             continue;
         }
         match read_small(beneath, path) {
@@ -116,7 +240,7 @@ pub(crate) fn upload(
                 small_bytes += bytes.len();
                 small.push(bytes);
             }
-            Ok(_) | Err(_) => failed.push(*blob),
+            Ok(_) | Err(_) => failed.push((*blob, "a file changed while it was kept".to_owned())),
         }
         if small_bytes > 4 * 1024 * 1024 {
             engine.put_many(std::mem::take(&mut small))?;
@@ -141,7 +265,8 @@ pub(crate) fn put_back(
 ) -> Result<(), Trouble> {
     let beneath = place.beneath()?;
     for file in files {
-        let path = file.path.as_bytes();
+        let path = path_bytes(&file.path);
+        let path = path.as_slice();
         if !is_inside(path) {
             return Err(Trouble::Told("a path leads outside".to_owned()));
         }
@@ -165,4 +290,25 @@ pub(crate) fn put_back(
         written?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masked_names_stay_distinct() {
+        let file = |path: &str| KeptFile {
+            path: path.to_owned(),
+            blob: BlobHash([0; 32]),
+            bytes: 1,
+            executable: false,
+        };
+        let secrets = Secrets::new([b"hunter22".as_slice(), b"swordfish".as_slice()]);
+        let mut files =
+            [file("out/hunter22.txt"), file("out/swordfish.txt"), file("out/plain.txt")];
+        assert_eq!(mask(&mut files, &secrets), 2);
+        let names = files.map(|file| file.path);
+        assert_eq!(names, ["out/***.txt", "out/***.txt~2", "out/plain.txt"]);
+    }
 }

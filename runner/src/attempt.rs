@@ -4,6 +4,7 @@
 //! events to the dispatcher, within a budget of unacknowledged bytes; when the budget is used up
 //! it stops reading and the step blocks. Must not know connections, fences or sequence numbers.
 
+pub(crate) mod agent;
 pub(crate) mod ending;
 pub(crate) mod lane;
 pub(crate) mod launch;
@@ -11,12 +12,13 @@ pub(crate) mod stopping;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use plue_runtime::{Clock, clock::Mark};
+use plue_runtime::{Clock, clock::Mark, mask::Secrets, together::received};
 use plue_wire::runner::{Claim, EventKind, Exit, MAX_CHUNK_BYTES};
 use rustix::process::Signal;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
+    agent::AgentLink,
     ending::{Ending, Tail},
     lane::{Lane, Progress, Stream},
     stopping::{Cause, Order, Stopping},
@@ -24,7 +26,6 @@ use self::{
 use crate::{
     keeper::{Notes, Prepared},
     leftovers::{Found, Killed, Marks},
-    mask::Secrets,
     outbox::MIN_EVENT_COST,
     system::Reaped,
     workspace::AttemptFiles,
@@ -57,8 +58,8 @@ pub(crate) enum Report {
     Ended(Claim, Box<Ending>),
     /// The keeper has done what comes before the process.
     Prepared(Claim, Prepared, Notes),
-    /// The keeper has done what comes after it.
-    Kept(Claim, Notes),
+    /// The keeper has done what comes after it; with why its artifacts could not be kept.
+    Kept(Claim, Notes, Option<String>),
 }
 
 /// Limits of one attempt.
@@ -77,6 +78,8 @@ pub(crate) struct Ties {
     pub(crate) orders: watch::Receiver<Order>,
     pub(crate) exited: oneshot::Receiver<Exited>,
     pub(crate) reports: mpsc::Sender<Report>,
+    /// The socket to the attendant, if the program is an agent.
+    pub(crate) agent: Option<AgentLink>,
 }
 
 /// See the module.
@@ -90,6 +93,7 @@ pub(crate) struct Attempt {
     ties: Ties,
     stdout: Lane,
     stderr: Lane,
+    last_read: Stream,
     /// Chunks that wait for budget.
     ready: VecDeque<EventKind>,
     tail: Tail,
@@ -112,6 +116,7 @@ enum Wake {
     Exited(Option<Exited>),
     Budget,
     Readable(Stream),
+    Replied,
     Time,
 }
 
@@ -134,6 +139,7 @@ impl Attempt {
             limits,
             stdout: Lane::new(stdout, secrets.stream()),
             stderr: Lane::new(stderr, secrets.stream()),
+            last_read: Stream::Stderr,
             secrets,
             files,
             ties,
@@ -159,6 +165,10 @@ impl Attempt {
                 Wake::Exited(exited) => self.note_exit(exited),
                 Wake::Budget => self.send_ready().await,
                 Wake::Readable(stream) => self.read(stream),
+                Wake::Replied => {
+                    let replies = self.ties.agent.as_mut().map(AgentLink::read);
+                    self.ready.extend(replies.unwrap_or_default());
+                }
                 Wake::Time => self.look_at_clock(),
             }
             self.send_within_budget().await;
@@ -171,6 +181,7 @@ impl Attempt {
             && self.ready.is_empty()
             && !self.stdout.is_open()
             && !self.stderr.is_open()
+            && !self.ties.agent.as_ref().is_some_and(AgentLink::is_open)
     }
 
     async fn wait(&mut self) -> Wake {
@@ -180,17 +191,21 @@ impl Attempt {
         let pause = self.pause();
         let ties = &mut self.ties;
         let running = self.exited.is_none();
+        let out_was_last = self.last_read == Stream::Stdout;
         // In this order: what ends the attempt comes before what it prints, so that a step that
         // floods its output is still stopped in time. Every branch is cancel-safe.
         tokio::select! {
             biased;
             Ok(()) = ties.orders.changed() => Wake::Order,
-            exited = &mut ties.exited, if running => Wake::Exited(exited.ok()),
+            exited = received(&mut ties.exited), if running => Wake::Exited(exited),
             () = ties.clock.sleep(pause) => Wake::Time,
             Ok(permit) = ties.budget.acquire_many(permits), if !is_free => {
                 permit.forget();
                 Wake::Budget
             }
+            () = AgentLink::readable(ties.agent.as_ref()), if is_free => Wake::Replied,
+            // In turns: of two that can be read nobody knows which was written first.
+            () = self.stderr.readable(), if is_free && out_was_last => Wake::Readable(Stream::Stderr),
             () = self.stdout.readable(), if is_free => Wake::Readable(Stream::Stdout),
             () = self.stderr.readable(), if is_free => Wake::Readable(Stream::Stderr),
         }
@@ -257,6 +272,8 @@ impl Attempt {
         self.drain_until = Some(self.now() + LEAK_GRACE);
         self.read(Stream::Stdout);
         self.read(Stream::Stderr);
+        let replies = self.ties.agent.as_mut().map(AgentLink::finish);
+        self.ready.extend(replies.unwrap_or_default());
     }
 
     /// A pipe is still open although the step has ended: somebody else holds it.
@@ -289,6 +306,13 @@ impl Attempt {
     }
 
     fn read(&mut self, stream: Stream) {
+        // The other one's bytes came before these.
+        let other = stream.other();
+        if !self.lane(other).is_empty() {
+            let bytes = self.lane(other).flush();
+            self.emit(other, bytes);
+        }
+        self.last_read = stream;
         match self.lane(stream).read() {
             Progress::Waiting => {}
             Progress::Full => {
@@ -455,6 +479,7 @@ pub(crate) fn cost(kind: &EventKind) -> usize {
         EventKind::Stdout(bytes) | EventKind::Stderr(bytes) => bytes.0.len(),
         EventKind::Started { .. } | EventKind::Gap { .. } => 0,
         EventKind::Note(text) => text.len(),
+        EventKind::Tool(result) => result.id.len() + result.content.0.len(),
     };
     bytes.max(MIN_EVENT_COST)
 }

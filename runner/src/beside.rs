@@ -6,13 +6,14 @@
 //! have the attempt's `PLUE_OUTPUT`, so that whoever ends the attempt ends them like everything else
 //! that a step started, also when the attendant itself was killed.
 //!
-//! The order comes on standard input: it holds secrets, which arguments and files would show. Must not
-//! know the engine.
+//! The order comes on standard input, its length in front: it holds secrets, which arguments and files
+//! would show. What follows it there is an agent's. Must not know the engine.
 
 use std::{
     ffi::OsString,
     fs::File,
-    io::{self, Seek as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::fd::AsFd as _,
     path::PathBuf,
     process::ExitCode,
 };
@@ -36,7 +37,12 @@ pub(crate) struct Order {
     hidden: Vec<String>,
     /// Where it is written why the step's process was not started.
     refused: PathBuf,
+    /// Whether standard input is the program's from here on.
+    is_agent: bool,
 }
+
+/// Bytes of an order.
+const MAX_ORDER_BYTES: usize = 16 * 1024 * 1024;
 
 /// One service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +70,24 @@ impl Order {
             services: services.iter().map(wanted).collect(),
             hidden: hidden.to_vec(),
             refused: files.refused(),
+            is_agent: false,
         }
+    }
+
+    /// The same for a program that reads on where the order ends.
+    pub(crate) fn for_agent(self) -> Self {
+        Self { is_agent: true, ..self }
+    }
+
+    /// The order as it goes over standard input.
+    pub(crate) fn frame(&self) -> Result<Vec<u8>, Exit> {
+        self.bytes().map_err(|error| Exit::Infra(undescribed(&error)))
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let text = serde_json::to_vec(self)?;
+        let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+        Ok([length.to_le_bytes().as_slice(), &text].concat())
     }
 
     /// A file in memory that holds it, to be read from its beginning.
@@ -72,12 +95,30 @@ impl Order {
         let write = || -> io::Result<File> {
             let flags = rustix::fs::MemfdFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::memfd_create("plue-services", flags)?);
-            file.write_all(&serde_json::to_vec(self)?)?;
+            file.write_all(&self.bytes()?)?;
             file.rewind()?;
             Ok(file)
         };
-        write().map_err(|error| Exit::Infra(format!("the services cannot be described: {error}")))
+        write().map_err(|error| Exit::Infra(undescribed(&error)))
     }
+
+    /// Reads an order and not one byte more.
+    fn read() -> io::Result<Self> {
+        let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let mut length = [0; 4];
+        input.read_exact(&mut length)?;
+        let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+        if length > MAX_ORDER_BYTES {
+            return Err(io::Error::other("the order is too long"));
+        }
+        let mut text = vec![0; length];
+        input.read_exact(&mut text)?;
+        serde_json::from_slice(&text).map_err(io::Error::other)
+    }
+}
+
+fn undescribed(error: &io::Error) -> String {
+    format!("the services cannot be described: {error}")
 }
 
 /// The command of an attendant of this program.
@@ -92,8 +133,7 @@ pub(crate) fn command(
 
 /// The attendant. `arguments`: the step's program and its arguments.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let order = io::read_to_string(io::stdin())
-        .and_then(|text| serde_json::from_str::<Order>(&text).map_err(io::Error::other));
+    let order = Order::read();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (order, runtime) = match (order, runtime) {
         (Ok(order), Ok(runtime)) => (order, runtime),

@@ -2,28 +2,47 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead as _, BufReader, Read as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
 };
 
 use plue_plan::RunnerId;
 use plue_runtime::Ids;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::{Error, confine::confine, options::Options, system};
+use crate::{
+    Error,
+    confine::{Gap, confine},
+    files,
+    options::Options,
+    system,
+};
 
+/// Bytes of a boot id at most.
+const MAX_BOOT_BYTES: usize = 256;
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: u64 = 4_096;
+
+/// What a process is once it is a runner.
+#[derive(Debug)]
+pub struct Booted {
+    /// The token for the engine.
+    pub token: String,
+    /// Walls that this kernel does not have.
+    pub gaps: Vec<Gap>,
+}
 
 /// Reads the token and detaches from terminal and parent. Call once, before anything else.
 ///
 /// # Errors
 /// [`Error::Token`] or [`Error::Setup`].
-pub fn boot(options: &Options) -> Result<String, Error> {
+pub fn boot(options: &Options) -> Result<Booted, Error> {
     let token = token(options.token_fd)?;
     system::close_inherited_on_exec();
-    if let Some(limits) = &options.confined {
-        confine(limits)?;
-    }
+    // Token and secrets of steps are in this process: other steps may neither read nor trace it.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| Error::Setup { what: "hide from its steps", source: error.into() })?;
+    let gaps = options.confined.as_ref().map(confine).transpose()?.unwrap_or_default();
     // Its own session: Ctrl-C on the engine's terminal is the engine's to decide about. The leader
     // of a process group cannot start one; then its group is its own already.
     let _has_own_group = rustix::process::setsid();
@@ -32,7 +51,7 @@ pub fn boot(options: &Options) -> Result<String, Error> {
         what: "become the parent of orphaned processes",
         source: error.into(),
     })?;
-    Ok(token)
+    Ok(Booted { token, gaps })
 }
 
 fn token(number: i32) -> Result<String, Error> {
@@ -58,14 +77,16 @@ fn token(number: i32) -> Result<String, Error> {
 /// The file cannot be read or written.
 pub(crate) fn identity(state: &Path, ids: &Ids) -> Result<String, Error> {
     let path = state.join("boot");
-    match fs::read_to_string(&path) {
-        Ok(text) if !text.is_empty() => return Ok(text),
+    match files::read(&path, MAX_BOOT_BYTES).map(String::from_utf8) {
+        Ok(Ok(text)) if !text.is_empty() => return Ok(text),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(Error::state(&path)(error)),
     }
     let (fresh, text) = (path.with_extension("new"), ids.text());
-    fs::write(&fresh, &text).map_err(Error::state(&fresh))?;
+    files::create(&fresh, 0o600)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(Error::state(&fresh))?;
     fs::rename(&fresh, &path).map_err(Error::state(&path))?;
     Ok(text)
 }

@@ -6,12 +6,13 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{self, Read, Write as _},
+    io::{self, Read, Seek as _, Write as _},
     os::unix::ffi::OsStrExt as _,
     time::{Duration, UNIX_EPOCH},
 };
 
-use plue_runtime::{Beneath, beneath::is_inside};
+use plue_plan::budget::Budget;
+use plue_runtime::{Beneath, beneath::is_inside, foreign::archive::admit};
 use plue_wire::{
     keep::{BlobHash, CacheCare, Record, replace_marks},
     runner::Claim,
@@ -249,6 +250,10 @@ fn remove_all(place: &Workplace, path: &[u8]) -> io::Result<()> {
 
 /// Unpacks what is under the roots, each beside its place.
 fn unpack(beneath: &Beneath, from: File, roots: &[Vec<u8>]) -> io::Result<()> {
+    let mut from = from;
+    let budget = Budget { bytes: MAX_BYTES, items: 4 * MAX_FILES, steps: u64::MAX };
+    admit(zstd::Decoder::new(&mut from)?, budget)?;
+    from.rewind()?;
     let mut archive = tar::Archive::new(zstd::Decoder::new(from)?.take(MAX_BYTES));
     let mut folders = Vec::new();
     for (count, entry) in archive.entries()?.enumerate() {

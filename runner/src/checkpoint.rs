@@ -192,7 +192,8 @@ impl Checkpoints {
     ) -> Result<Vec<BlobHash>, Trouble> {
         let contents: Vec<_> =
             contents.iter().map(|(path, blob, size)| (path.as_slice(), *blob, *size)).collect();
-        upload(beneath, engine, &contents)
+        let failed = upload(beneath, engine, &contents)?;
+        Ok(failed.into_iter().map(|(blob, _)| blob).collect())
     }
 
     /// Sends what waits in memory, unless no engine is there: then it goes on waiting. The step runs

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -18,13 +18,15 @@ use plue_wire::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, files};
 
 /// Attempts whose last fence is remembered after they are done.
 const REMEMBERED: usize = 4_096;
 /// Bytes of the file from which on it is rewritten.
 const REWRITE_BYTES: u64 = 1024 * 1024;
 const MAX_RECORD_BYTES: usize = 64 * 1024;
+/// Bytes of the file at most.
+const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -52,7 +54,10 @@ impl Claims {
     /// The file cannot be read or written.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Claim>), Error> {
         let mut splitter = Splitter::new(MAX_RECORD_BYTES);
-        match fs::read(path) {
+        match files::read(path, MAX_FILE_BYTES) {
+            Ok(bytes) if bytes.len() > MAX_FILE_BYTES => {
+                return Err(Error::state(path)(io::Error::other("it is too long")));
+            }
             Ok(bytes) => *splitter.buffer() = bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::state(path)(error)),
@@ -142,9 +147,9 @@ fn rewrite(path: &Path, done: &VecDeque<Claim>, open: &[Claim]) -> io::Result<(F
     for record in records.chain(open.iter().cloned().map(Record::Taken)) {
         bytes.extend(encode(&record, MAX_RECORD_BYTES).map_err(io::Error::other)?);
     }
-    fs::write(&fresh, &bytes)?;
+    let mut file = files::create(&fresh, 0o600)?;
+    file.write_all(&bytes)?;
     fs::rename(&fresh, path)?;
-    let file = OpenOptions::new().append(true).open(path)?;
     Ok((file, u64::try_from(bytes.len()).unwrap_or(0)))
 }
 

@@ -1,36 +1,70 @@
-//! What a runner gives up before it starts the steps of a stranger. The walls around it are the
-//! engine's; these are the limits that only a process inside can set, and that its steps inherit.
+//! The limits that a runner sets on itself behind walls and that its steps inherit. The walls are the
+//! engine's; these are the parts that only a process inside can set.
 //!
-//! Must not go on without one of them.
+//! Must not go on without one of them; what a kernel lacks is reported, see [`Gap`].
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+mod filter;
+mod sockets;
 
-use crate::{Error, options::Confined, system};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Files that a process may have open.
+use crate::{
+    Error,
+    options::{Confined, Limits},
+    system,
+};
+
+/// Files that a process of an untrusted run may have open.
 const MAX_FILES: u64 = 4_096;
+
+/// A wall that this kernel does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// Steps that share the machine's network reach the abstract Unix sockets of its programs.
+    AbstractSockets,
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AbstractSockets => f.write_str(
+                "abstract Unix sockets of this machine are open to steps with a network: the kernel has \
+                 no Landlock of ABI 6 (Linux 6.12)",
+            ),
+        }
+    }
+}
 
 /// Sets the limits. What is started from here on cannot raise them.
 ///
 /// # Errors
 /// [`Error::Setup`].
-pub(crate) fn confine(limits: &Confined) -> Result<(), Error> {
-    let bounds = [
-        // Counted in this user namespace, so that runs do not count for each other.
-        (Resource::Nproc, limits.max_processes),
-        (Resource::Data, limits.max_memory_bytes),
-        (Resource::Nofile, MAX_FILES),
-        (Resource::Core, 0),
-    ];
-    for (resource, bound) in bounds {
-        let limit = Rlimit { current: Some(bound), maximum: Some(bound) };
-        setrlimit(resource, limit)
-            .map_err(|error| Error::Setup { what: "limit itself", source: error.into() })?;
+pub(crate) fn confine(confined: &Confined) -> Result<Vec<Gap>, Error> {
+    let setup = |what| move |source| Error::Setup { what, source };
+    if let Some(limits) = &confined.limits {
+        limit(limits)?;
     }
-    // The token is in this process: steps may end it, but neither read nor trace it.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|error| Error::Setup { what: "hide from its steps", source: error.into() })?;
+    set(Resource::Core, 0)?;
     // The keys of whoever started the engine's session are not for the steps.
     system::leave_session_keyring();
-    Ok(())
+    let mut gaps = Vec::new();
+    if !sockets::close().map_err(setup("close abstract sockets"))? {
+        gaps.push(Gap::AbstractSockets);
+    }
+    // Last: it also refuses calls that the lines above make.
+    filter::install().map_err(setup("filter system calls"))?;
+    Ok(gaps)
+}
+
+fn limit(limits: &Limits) -> Result<(), Error> {
+    // Counted in this user namespace, so that runs do not count for each other.
+    set(Resource::Nproc, limits.max_processes)?;
+    set(Resource::Data, limits.max_memory_bytes)?;
+    set(Resource::Nofile, MAX_FILES)
+}
+
+fn set(resource: Resource, bound: u64) -> Result<(), Error> {
+    let limit = Rlimit { current: Some(bound), maximum: Some(bound) };
+    setrlimit(resource, limit)
+        .map_err(|error| Error::Setup { what: "limit itself", source: error.into() })
 }

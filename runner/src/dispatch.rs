@@ -3,6 +3,7 @@
 //! Nothing else touches claims, outboxes or the connection. Must never wait for anything but its
 //! own `select!`: while it waits, nobody is stopped in time.
 
+mod agents;
 mod forking;
 mod held;
 mod keeping;
@@ -15,14 +16,14 @@ use std::{
 };
 
 use plue_plan::AttemptId;
-use plue_runtime::{Clock, Ids, Tasks, clock::Mark};
+use plue_runtime::{Clock, Ids, Tasks, clock::Mark, mask::RunMasks};
 use plue_wire::runner::{Assign, FromRunner};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 
-use self::{forking::Interpreter, held::Held, reaping::Children, ticking::Leaving};
+use self::{agents::Agents, forking::Interpreter, held::Held, reaping::Children, ticking::Leaving};
 use crate::{
     Error,
     attempt::{Report, stopping::Order},
@@ -60,7 +61,10 @@ pub struct Runner<D: Dial> {
     superseding: HashMap<AttemptId, Box<Assign>>,
     /// Assignments whose workspace is being prepared.
     preparing: HashMap<AttemptId, Box<Assign>>,
+    /// Secrets that every attempt masks: those of the run, and of attempts before.
+    masks: RunMasks,
     desk: Desk,
+    agents: Agents,
     children: Children,
     interpreter: Interpreter,
     connection: Connection<D::Stream>,
@@ -121,7 +125,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
         let (clock, ids) = (Clock::real(), Ids::random());
-        let workspace = Workspace::open(&options.workspace, &options.state, environment)?;
+        let named = &options.inherit;
+        let workspace = Workspace::open(&options.workspace, &options.state, environment, named)?;
         let (claims, open) = Claims::open(&options.state.join("claims"))?;
         workspace.sweep(&open);
         let mut held = HashMap::new();
@@ -153,7 +158,9 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             held,
             superseding: HashMap::new(),
             preparing: HashMap::new(),
+            masks: RunMasks::default(),
             desk: Desk::new(places, clock),
+            agents: Agents::default(),
             children: Children::default(),
             interpreter,
             connection,
@@ -319,15 +326,12 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         const WAIT: Duration = Duration::from_millis(500);
         let tasks = self.tasks.clone();
         let clock = self.clock;
-        let deadline = clock.sleep(WAIT);
-        tokio::pin!(deadline);
-        let gone = tasks.wait();
-        tokio::pin!(gone);
+        let deadline = clock.deadline(WAIT);
         loop {
             tokio::select! {
                 biased;
-                () = &mut deadline => return,
-                () = &mut gone, if self.reports.1.is_empty() => break,
+                () = deadline.reached() => return,
+                () = tasks.wait(), if self.reports.1.is_empty() => break,
                 Some(_) = self.reports.1.recv() => {}
                 ended = self.interpreter.next() => self.note_forked(ended),
                 () = clock.sleep(Duration::from_millis(5)) => self.children.reap(),
@@ -335,7 +339,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         }
         if let Connection::Up { link, .. } = &mut self.connection {
             tokio::select! {
-                () = &mut deadline => {}
+                () = deadline.reached() => {}
                 _ = link.write_out() => {}
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Before a step it restores a cache or a known result, after it it collects artifacts, fills caches
 //! and notes what has changed. It talks to the engine through the dispatcher, one question at a time.
-//! Must not fail a step: what cannot be kept is told in the step's log.
+//! Only artifacts that cannot be kept fail a step; what else cannot be kept is told in its log.
 
 pub(crate) mod desk;
 mod engine;
@@ -11,7 +11,7 @@ mod workplace;
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use plue_plan::StepId;
-use plue_runtime::Clock;
+use plue_runtime::{Clock, mask::Secrets};
 use plue_wire::{
     keep::{BlobHash, Care, Record},
     runner::Claim,
@@ -51,6 +51,8 @@ pub(crate) struct After {
     pub(crate) has_ended: bool,
     /// How long it ran.
     pub(crate) wall: Duration,
+    /// What is masked in names and notes.
+    pub(crate) secrets: Secrets,
 }
 
 /// What came of [`Job::Before`].
@@ -172,9 +174,11 @@ impl Keeper {
         let mut notes = Notes::new();
         let begun = self.begun.remove(&claim).unwrap_or_default();
         let (place, engine) = (&mut self.place, &self.engine);
-        let mut is_whole = true;
+        let (mut lost, mut is_whole) = (None, true);
         if !care.artifacts.is_empty() && after.has_ended {
-            is_whole = artifact::collect(place, engine, (&claim, &care.artifacts), &mut notes)?;
+            let collected = artifact::collect(place, engine, (&claim, care), &after.secrets)?;
+            (lost, is_whole) = (collected.failure, collected.is_whole);
+            notes.extend(collected.notes);
         }
         if let (true, Some(wish), Some(used)) = (after.is_success, &care.cache, &begun.cache) {
             cache::save(place, engine, (&claim, wish, used), &mut notes)?;
@@ -187,7 +191,10 @@ impl Keeper {
             let engine = engine.impatient();
             self.checkpoints.after((place, &engine), (&claim, after), &mut notes)?;
         }
-        self.reports.blocking_send(Report::Kept(claim, notes)).map_err(|_| Gone)
+        let masked = |text: String| after.secrets.text(&text);
+        let notes = notes.into_iter().map(masked).collect();
+        let report = Report::Kept(claim, notes, lost.map(masked));
+        self.reports.blocking_send(report).map_err(|_| Gone)
     }
 }
 

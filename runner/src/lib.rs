@@ -5,8 +5,9 @@
 //! the database, hold a forge's or Claude's key, or decide what becomes of a run.
 //!
 //! Reading order: [`Runner`] owns all state; `attempt` is one process; `outbox` holds events until
-//! they are acknowledged; `claims` remembers fences; `mask` hides secrets.
+//! they are acknowledged; `claims` remembers fences; `plue_runtime::mask` hides secrets.
 
+pub mod agent;
 mod artifact;
 mod attempt;
 pub mod beside;
@@ -18,10 +19,10 @@ mod codes;
 mod confine;
 mod dispatch;
 mod error;
+mod files;
 mod keeper;
 mod leftovers;
 mod link;
-mod mask;
 mod options;
 mod outbox;
 mod output;
@@ -30,7 +31,8 @@ mod system;
 mod workspace;
 
 pub use crate::{
-    boot::boot,
+    boot::{Booted, boot},
+    confine::Gap,
     dispatch::Runner,
     error::Error,
     link::{Dial, UnixDial},

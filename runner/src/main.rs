@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io::Write as _, process::ExitCode};
 
-use plue_runner::{Error, Options, Runner, USAGE, UnixDial, beside, boot};
+use plue_runner::{Booted, Error, Options, Runner, USAGE, UnixDial, agent, beside, boot};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == "--version") {
@@ -12,6 +12,9 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().nth(1).is_some_and(|first| first == beside::COMMAND) {
         return beside::main(std::env::args_os().skip(2));
+    }
+    if std::env::args_os().nth(1).is_some_and(|first| first == agent::COMMAND) {
+        return agent::main(environment());
     }
     match start() {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,17 +37,25 @@ fn main() -> ExitCode {
 
 fn start() -> Result<(), Error> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let token = boot(&options)?;
+    let Booted { token, gaps } = boot(&options)?;
+    if options.tries {
+        // Only the exit status says that it works.
+        let _unheard = gaps.iter().try_for_each(|gap| writeln!(std::io::stderr(), "{gap}"));
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|source| Error::Setup { what: "start the event loop", source })?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "steps inherit a few variables; this is the one place that reads them"
-    )]
-    let environment = std::env::vars_os();
     runtime.block_on(async {
         let dial = UnixDial(options.connect.clone());
-        Runner::open(options, token, dial, environment)?.run().await
+        Runner::open(options, token, dial, environment())?.run().await
     })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "steps inherit a few variables; this is the one place that reads them"
+)]
+fn environment() -> std::env::VarsOs {
+    std::env::vars_os()
 }

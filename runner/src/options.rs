@@ -12,12 +12,15 @@ usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
                    [--token-fd N] [--self-fence-after S] [--orphan-after S]
                    [--silence-after S] [--drain-grace S] [--buffer-bytes N]
                    [--index FILE] [--no-warm-python]
-                   [--confined [--max-processes N] [--max-memory BYTES]]
+                   [--confined [--max-processes N] [--max-memory BYTES]] [--try]
+                   [--inherit NAME]...
        plue-runner --version
 
 --python starts the interpreter for Python steps before the first one.
 The token is the first line of descriptor N (0, standard input, unless given).
---confined sets limits that no step can raise, and hides the runner from its steps.
+--confined takes from the runner and its steps what walls do not: system calls, sockets, limits.
+--try ends after that and writes on standard error, line by line, what this kernel lacks.
+--inherit names a variable that steps have from the runner, beside the usual ones.
 Times are in seconds, fractions allowed.";
 
 /// What a runner is told at its start.
@@ -49,20 +52,31 @@ pub struct Options {
     pub warm_python: bool,
     /// Whether Python steps are likely, so that the interpreter is started before the first one.
     pub early_python: bool,
-    /// The limits of a runner for strangers' steps; none: those of this process.
+    /// The limits of a runner behind walls; none: those of this process.
     pub confined: Option<Confined>,
+    /// Only tries the limits.
+    pub tries: bool,
+    /// Variables that steps inherit beside the usual ones.
+    pub inherit: Vec<String>,
+}
+
+/// What a runner behind walls takes from itself and its steps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Confined {
+    /// Bounds of processes and memory; none: those of this process.
+    pub limits: Option<Limits>,
 }
 
 /// Limits that steps inherit and cannot raise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confined {
+pub struct Limits {
     /// Processes and threads of this user in its user namespace.
     pub max_processes: u64,
     /// Bytes of private memory of one process.
     pub max_memory_bytes: u64,
 }
 
-impl Default for Confined {
+impl Default for Limits {
     fn default() -> Self {
         Self { max_processes: 1_024, max_memory_bytes: 8 * 1024 * 1024 * 1024 }
     }
@@ -91,6 +105,8 @@ impl Options {
             warm_python: true,
             early_python: false,
             confined: None,
+            tries: false,
+            inherit: Vec::new(),
         };
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
@@ -101,6 +117,10 @@ impl Options {
                 }
                 "--confined" => {
                     options.confined.get_or_insert_default();
+                    continue;
+                }
+                "--try" => {
+                    options.tries = true;
                     continue;
                 }
                 "--python" => {
@@ -133,15 +153,16 @@ impl Options {
             "--silence-after" => self.silence_after = seconds(name, value)?,
             "--drain-grace" => self.drain_grace = seconds(name, value)?,
             "--buffer-bytes" => self.buffer_bytes = number(name, value)?,
-            "--max-processes" => {
-                self.confined.get_or_insert_default().max_processes = number(name, value)?;
-            }
-            "--max-memory" => {
-                self.confined.get_or_insert_default().max_memory_bytes = number(name, value)?;
-            }
+            "--max-processes" => self.limits().max_processes = number(name, value)?,
+            "--max-memory" => self.limits().max_memory_bytes = number(name, value)?,
+            "--inherit" => self.inherit.push(value.to_owned()),
             _ => return Err(Error::Usage(format!("unknown argument {name}"))),
         }
         Ok(())
+    }
+
+    fn limits(&mut self) -> &mut Limits {
+        self.confined.get_or_insert_default().limits.get_or_insert_default()
     }
 
     fn check(self) -> Result<Self, Error> {
@@ -154,10 +175,10 @@ impl Options {
         if let Some((name, _)) = missing.iter().find(|(_, is_missing)| *is_missing) {
             return Err(Error::Usage(format!("{name} is missing")));
         }
-        // One chunk must always fit, and a semaphore counts in 32 bits here.
+        // One tool result must always fit, and a semaphore counts in 32 bits here.
         let largest = usize::try_from(u32::MAX / 2).unwrap_or(usize::MAX);
-        if !(128 * 1024..=largest).contains(&self.buffer_bytes) {
-            return Err(Error::Usage("--buffer-bytes is from 131072 to 2147483647".to_owned()));
+        if !(512 * 1024..=largest).contains(&self.buffer_bytes) {
+            return Err(Error::Usage("--buffer-bytes is from 524288 to 2147483647".to_owned()));
         }
         Ok(self)
     }

@@ -3,16 +3,16 @@
 //! Two forms: a JSON object, or lines `key=value` and blocks `key<<END … END`. Pure but for
 //! reading the one file.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use serde_json::{Map, Value};
 
+use crate::files;
+
 /// Bytes of an output.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+/// Digits of a number in a message.
+const MAX_SHOWN_DIGITS: usize = 40;
 /// Bytes of standard output that become the output of a step without an output file.
 pub(crate) const TAIL_BYTES: usize = 64 * 1024;
 
@@ -21,15 +21,11 @@ pub(crate) const TAIL_BYTES: usize = 64 * 1024;
 /// # Errors
 /// A text for people: why this is no output.
 pub(crate) fn read(path: &Path) -> Result<Option<Value>, String> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let bytes = match files::read(path, MAX_OUTPUT_BYTES) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("$PLUE_OUTPUT cannot be read: {error}")),
     };
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(MAX_OUTPUT_BYTES + 1).unwrap_or(u64::MAX);
-    let read = file.take(limit).read_to_end(&mut bytes);
-    read.map_err(|error| format!("$PLUE_OUTPUT cannot be read: {error}"))?;
     if bytes.len() > MAX_OUTPUT_BYTES {
         return Err(format!("$PLUE_OUTPUT is over the limit of {MAX_OUTPUT_BYTES} bytes"));
     }
@@ -47,12 +43,47 @@ fn parse(text: &str) -> Result<Option<Value>, String> {
     }
     if text.trim_start().starts_with('{') {
         return match serde_json::from_str(text) {
-            Ok(Value::Object(object)) => Ok(Some(Value::Object(object))),
+            Ok(Value::Object(object)) => {
+                refuse_large_integers(text).map_err(|why| format!("$PLUE_OUTPUT has {why}"))?;
+                Ok(Some(Value::Object(object)))
+            }
             Ok(_) => Err("$PLUE_OUTPUT is not a JSON object".to_owned()),
             Err(error) => Err(format!("$PLUE_OUTPUT is not a JSON object: {error}")),
         };
     }
     lines(text).map(|object| Some(Value::Object(object)))
+}
+
+/// Refuses whole numbers of more than 64 bits: as floating-point numbers they would be other ones.
+///
+/// # Errors
+/// The first of them, with what to do. The text must be valid JSON.
+pub(crate) fn refuse_large_integers(json: &str) -> Result<(), String> {
+    let (mut rest, mut in_text) = (json.as_bytes(), false);
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        match first {
+            b'"' => in_text = !in_text,
+            b'\\' if in_text => rest = rest.get(1..).unwrap_or_default(),
+            b'-' | b'0'..=b'9' if !in_text => {
+                let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                let length = rest.iter().take_while(|byte| is_part(byte)).count();
+                let mut number = vec![*first];
+                number.extend(rest.iter().take(length));
+                rest = rest.get(length..).unwrap_or_default();
+                let number = String::from_utf8_lossy(&number);
+                let is_whole = !number.contains(['.', 'e', 'E']);
+                if is_whole && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
+                    let shown: String = number.chars().take(MAX_SHOWN_DIGITS).collect();
+                    return Err(format!(
+                        "the whole number {shown}, which has more than 64 bits; write it as a text"
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// `key=value` lines and `key<<END` blocks. A later line of the same key wins.
@@ -151,6 +182,18 @@ mod tests {
         for (text, part) in cases {
             let error = parse(text).unwrap_err();
             assert!(error.contains(part), "{error:?} does not name {part:?}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_over_64_bits_are_refused() {
+        let fine = r#"{"a": [18446744073709551615, -9223372036854775808, 1e40, 1.5, "99999999999999999999 \" 99999999999999999999"]}"#;
+        assert!(parse(fine).is_ok(), "{:?}", parse(fine));
+        for number in
+            ["18446744073709551616", "-9223372036854775809", "123456789012345678901234567890"]
+        {
+            let error = parse(&format!("{{\"a\": {{\"b\": {number}}}}}")).unwrap_err();
+            assert!(error.contains(number) && error.contains("64 bits"), "{error}");
         }
     }
 

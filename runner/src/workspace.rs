@@ -6,18 +6,18 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
-use plue_wire::runner::Claim;
+use plue_wire::{environment::is_usual, runner::Claim};
 
-use crate::{Error, attempt::launch::Environment};
+use crate::{Error, attempt::launch::Environment, files};
 
-/// Variables of the runner's own environment that steps see, besides those starting with `LC_`.
-const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
+/// Bytes of the reason why a process was not started.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// Event files that are kept. Steps of one run share one, and a runner serves few runs at a time.
 const KEPT_EVENTS: usize = 64;
 
@@ -47,7 +47,8 @@ pub(crate) struct AttemptFiles {
 // === impl Workspace ===
 
 impl Workspace {
-    /// Takes possession of the directories.
+    /// Takes possession of the directories. Of the environment steps inherit the usual variables and
+    /// those that are named.
     ///
     /// # Errors
     /// [`Error::State`] for a directory that is missing or unusable, [`Error::Locked`] when another
@@ -56,7 +57,11 @@ impl Workspace {
         root: &Path,
         state: &Path,
         environment: impl Iterator<Item = (OsString, OsString)>,
+        named: &[String],
     ) -> Result<Self, Error> {
+        let is_inherited = |name: &OsString| {
+            name.to_str().is_some_and(|name| is_usual(name) || named.iter().any(|one| one == name))
+        };
         let root = fs::canonicalize(root).map_err(Error::state(root))?;
         let folder = state.join("io");
         // Not the state directory itself: an engine that has removed it wants nothing of it any more,
@@ -111,7 +116,6 @@ impl Workspace {
         }
         self.events_written += 1;
         let path = self.folder.join(format!("event-{}.json", self.events_written));
-        let _absent = fs::remove_file(&path);
         write(&path, json, 0o400)?;
         self.events.push_front((json.to_owned(), path.clone()));
         if self.events.len() > KEPT_EVENTS
@@ -177,7 +181,7 @@ impl AttemptFiles {
     /// Why the step's process was not started, if that was written.
     pub(crate) fn refusal(&self) -> Option<String> {
         let path = self.refused.then(|| self.stem.with_added_extension("refused"))?;
-        let text = fs::read(path).ok().filter(|text| !text.is_empty())?;
+        let text = files::read(&path, MAX_REFUSAL_BYTES).ok().filter(|text| !text.is_empty())?;
         Some(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -204,13 +208,7 @@ impl AttemptFiles {
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())
-}
-
-fn is_inherited(name: &OsString) -> bool {
-    name.to_str().is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
+    files::create(path, mode)?.write_all(text.as_bytes())
 }
 
 /// A file name for a claim. The fence makes it unique whatever the id's characters become.

@@ -7,7 +7,7 @@ mod cases;
 mod line;
 mod machine;
 
-use std::{io::Write as _, path::Path, path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::Path, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 
@@ -16,7 +16,7 @@ use self::{line::Line, machine::Machine};
 /// What is measured, and how it is printed.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Only these cases [default: all but the floor]
+    /// Only these cases [default: all but the floor, the burst and the soak]
     #[arg(value_name = "CASE", value_parser = cases::names())]
     cases: Vec<String>,
     /// One JSON line per measurement
@@ -37,17 +37,36 @@ pub(crate) struct BenchArgs {
     /// How often each case is measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// How long `soak` attacks, each time
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(5..=86_400))]
+    seconds: u64,
+    /// Runs that `burst` asks for at once
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: u32,
+    /// Measure the programs in this folder as they are
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
 }
 
 /// Measures the cases one after the other; one that cannot be measured does not stop the others.
 pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> anyhow::Result<ExitCode> {
     let old = arguments.compare.as_deref().map(line::read).transpose()?.unwrap_or_default();
-    let machine = Machine::new(root, arguments.rounds, !arguments.no_build)?;
-    let machine = machine.with_database(arguments.database.clone());
+    let build = !arguments.no_build && arguments.programs.is_none();
+    let machine = Machine::new(root, arguments.rounds, build)?;
+    let machine = machine
+        .with_database(arguments.database.clone())
+        .with_programs(arguments.programs.as_deref())?
+        .attacked_for(Duration::from_secs(arguments.seconds))
+        .asked_for(usize::try_from(arguments.runs)?);
     let mut failed = false;
     let mut out = std::io::stdout().lock();
     for case in cases::ALL {
-        let asked = if case.name == "floor" { arguments.floor } else { arguments.cases.is_empty() };
+        let asked = match case.name {
+            "floor" => arguments.floor,
+            // Minutes: only by name.
+            "burst" | "soak" => false,
+            _ => arguments.cases.is_empty(),
+        };
         if !asked && !arguments.cases.iter().any(|name| name == case.name) {
             continue;
         }

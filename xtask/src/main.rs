@@ -4,11 +4,15 @@
 //! crate may not keep the tool from saying what is broken.
 #![forbid(unsafe_code)]
 
+mod advisories;
 mod bench;
 mod check_crates;
 mod tidy;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -25,6 +29,12 @@ struct Arguments {
 enum Task {
     /// Check every rule of docs/style.md that Clippy has no lint for, and report all breaks at once.
     Tidy,
+    /// Check the locked dependencies against an offline copy of `RustSec`'s advisory database, if there is one.
+    Advisories {
+        /// The copy: a clone of github.com/rustsec/advisory-db.
+        #[arg(long, value_name = "DIR", default_value = "advisory-db")]
+        db: PathBuf,
+    },
     /// Measure release builds: chains, fans, cold starts, logs (docs/performance.md).
     Bench(bench::BenchArgs),
     /// Check each crate of the workspace alone, so that none borrows a feature from a neighbour.
@@ -41,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
     match arguments.task {
         Task::Tidy => tidy::run(root),
+        Task::Advisories { db } => advisories::run(root, &db),
         Task::Bench(arguments) => bench::run(root, &arguments),
         Task::CiCheckCrates { packages } => check_crates::run(root, &packages),
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod crates;
 mod error_pages;
+mod foreign;
 mod layers;
 mod markdown;
 mod migrations;
@@ -36,6 +37,7 @@ const RULES: &[Rule] = &[
     test_share::check,
     owners::check,
     error_pages::check,
+    foreign::check,
     unused::check,
 ];
 

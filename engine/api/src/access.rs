@@ -3,7 +3,7 @@
 //!
 //! Pure. Must not look at a request.
 
-use std::str::FromStr;
+use std::{net::IpAddr, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub struct Principal {
     grants: Vec<Grant>,
     /// What the route asks for: where he may do less, he may not do this.
     need: Role,
+    /// The client address of the request, for the audit trail.
+    from: Option<IpAddr>,
 }
 
 /// What a route asks of who calls it.
@@ -102,19 +104,31 @@ impl Principal {
     /// Somebody with one role, in one repository or in all.
     #[must_use]
     pub fn new(name: String, role: Role, repo: Option<String>) -> Self {
-        Self { name, grants: vec![Grant { role, repo }], need: Role::Reader }
+        Self { name, grants: vec![Grant { role, repo }], need: Role::Reader, from: None }
     }
 
     /// Somebody with several roles; nobody if he has none.
     #[must_use]
     pub fn with(name: String, grants: Vec<Grant>) -> Option<Self> {
-        (!grants.is_empty()).then_some(Self { name, grants, need: Role::Reader })
+        (!grants.is_empty()).then_some(Self { name, grants, need: Role::Reader, from: None })
     }
 
     /// The same, asking for what needs a role.
     #[must_use]
     pub fn asking(self, need: Role) -> Self {
         Self { need, ..self }
+    }
+
+    /// The same, asking from this client address.
+    #[must_use]
+    pub fn at(self, from: Option<IpAddr>) -> Self {
+        Self { from, ..self }
+    }
+
+    /// The client address of the request; none: it was made in this process.
+    #[must_use]
+    pub fn from(&self) -> Option<IpAddr> {
+        self.from
     }
 
     /// What he may do where.

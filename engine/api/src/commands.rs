@@ -223,6 +223,9 @@ pub enum CommandError {
     /// It cannot be done in this state.
     #[error("{0}")]
     Conflict(String),
+    /// The workflow is paused.
+    #[error("{0}")]
+    Paused(Box<Diagnostic>),
     /// Somebody else may do it.
     #[error("{0}")]
     Forbidden(String),
@@ -265,6 +268,9 @@ pub trait Commands: fmt::Debug + Send + Sync {
         answer: DecisionRequest,
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// Whether a one-time token is that of a call, answered or not.
+    fn knows_callback(&self, token: String) -> BoxFuture<'_, Result<bool, CommandError>>;
 
     /// Answers a call with its one-time token. The run that it is about, if the token is one.
     fn callback(

@@ -31,13 +31,16 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let from = limit::address(&api, request.extensions(), request.headers());
     let known = match need {
         // A bad token is no reason to hide what anybody may see.
         Need::Nothing => None,
-        Need::Role(_) | Need::Everywhere(_) => match known(&api, Presented::of(&request)).await {
-            Ok(known) => known,
-            Err(problem) => return problem.into_response(),
-        },
+        Need::Role(_) | Need::Everywhere(_) => {
+            match known(&api, Presented::of(&api, &request)).await {
+                Ok(known) => known,
+                Err(problem) => return problem.into_response(),
+            }
+        }
     };
     if let Err(refusal) = need.admits(known.as_ref().map(|known| &known.0)) {
         return Problem::from(refusal).into_response();
@@ -47,6 +50,7 @@ pub(crate) async fn guard(
             Need::Nothing => principal,
             Need::Role(role) | Need::Everywhere(role) => principal.asking(role),
         };
+        let principal = principal.at(from);
         request.extensions_mut().insert(principal);
         request.extensions_mut().insert(holder);
         request.extensions_mut().insert(shown);
@@ -66,14 +70,14 @@ struct Presented {
 }
 
 impl Presented {
-    fn of(request: &Request) -> Self {
+    fn of(api: &Api, request: &Request) -> Self {
         let headers = request.headers();
         let anything = headers.contains_key(header::AUTHORIZATION);
         let cookie = session::cookie(headers).filter(|_| !anything).map(|secret| {
             let is_own = session::is_own(request.method(), headers, &secret);
             (secret, is_own)
         });
-        let from = limit::address(request.extensions(), headers);
+        let from = limit::address(api, request.extensions(), headers);
         Self { anything, hash: hash(request), cookie, from }
     }
 }

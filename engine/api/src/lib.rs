@@ -7,8 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod body_budget;
 pub mod byte_range;
+pub mod client;
 pub mod commands;
+pub mod deliveries;
 pub mod endpoint;
 pub mod explain;
 pub mod extract;
@@ -17,17 +20,21 @@ pub mod limit;
 pub mod login;
 pub mod openapi;
 mod pages;
+pub mod pauses;
 pub mod problem;
 pub mod rate;
 mod reading;
 pub mod records;
+pub mod removal;
 pub mod routes;
+pub mod schedules;
 pub mod scope;
 pub mod server;
 pub mod session;
 pub mod stream;
 pub mod tagged;
 pub mod token;
+pub mod watched;
 
 pub use crate::{
     access::{Need, Principal, Role},

@@ -1,8 +1,8 @@
 //! Who has asked too often: requests by token, bad credentials and webhooks by address. Refused with
 //! 429 and `Retry-After` (RFC 6585 §4).
 //!
-//! A good token is never refused for what others at its address do. Must not trust what a stranger
-//! says of his address: `X-Forwarded-For` counts only if a proxy on this machine wrote it.
+//! A good token is never refused for what others at its address do. Addresses are those of
+//! [`crate::client`].
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -133,7 +133,7 @@ async fn before_body(State(most): State<usize>, request: Request, next: Next) ->
 }
 
 async fn before_hook(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let from = address(request.extensions(), request.headers());
+    let from = address(&api, request.extensions(), request.headers());
     let taken = from.map_or(Ok(()), |from| api.limiter().hooks.take(&key_of(from)));
     if let Err(after) = taken {
         return too_many(after).into_response();
@@ -149,16 +149,10 @@ async fn before_hook(State(api): State<Api>, request: Request, next: Next) -> Re
     }
 }
 
-/// Where a request comes from; none: from this process.
-pub(crate) fn address(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+/// The client address of a request; none: it was made in this process.
+pub(crate) fn address(api: &Api, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
     let peer = extensions.get::<Peer>()?.0.ip();
-    if !peer.to_canonical().is_loopback() {
-        return Some(peer);
-    }
-    // Each proxy appends whom it was asked by: the last one is the word of the one on this machine.
-    let last = headers.get_all("x-forwarded-for").iter().next_back();
-    let last = last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    Some(last.unwrap_or(peer))
+    Some(api.limits().proxies.client(peer, headers))
 }
 
 fn too_many(after: Duration) -> Problem {

@@ -4,7 +4,9 @@
 
 use axum::{
     Router,
-    http::{Extensions, HeaderMap, header},
+    extract::FromRequestParts,
+    http::{Extensions, HeaderMap, header, request::Parts},
+    response::Response,
     routing::{get, post},
 };
 
@@ -15,13 +17,17 @@ mod login;
 mod printed;
 mod run;
 
+/// Bytes of a form: a token and a path.
+const MAX_FORM_BYTES: usize = 16 * 1024;
+
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Api> {
-    Router::new()
+    let routes = Router::new()
         .route("/login", get(login::begin).post(login::with_token))
         .route("/login/callback", get(login::callback))
         .route("/logout", post(login::end))
-        .route("/runs/{run}", get(run::page))
+        .route("/runs/{run}", get(run::page));
+    limit::bodies(routes, MAX_FORM_BYTES)
 }
 
 /// Who looks at a page.
@@ -49,9 +55,23 @@ async fn visitor(
         return Ok(Visitor::Sent);
     }
     let Some(secret) = session::cookie(headers) else { return Ok(Visitor::Nobody) };
-    let from = limit::address(extensions, headers);
+    let from = limit::address(api, extensions, headers);
     let found = guard::of_session(api, secret.clone(), true, from).await?;
     Ok(found.map_or(Visitor::Nobody, |(who, _, _)| Visitor::Known { who, secret }))
+}
+
+/// A form that was posted from one of our own pages; any other is refused before its body is read.
+struct OwnForm;
+
+impl FromRequestParts<Api> for OwnForm {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Response> {
+        match is_own_form(&parts.headers) {
+            true => Ok(Self),
+            false => Err(html::problem(&login::foreign_form())),
+        }
+    }
 }
 
 /// Whether a form was sent from one of our own pages. Browsers say so with every form that they post;

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use plue_plan::Diagnostic;
+use plue_plan::{Code, Diagnostic};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -51,6 +51,13 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
         }
+    }
+
+    /// With a stable code.
+    #[must_use]
+    pub fn coded(mut self, code: Code) -> Self {
+        self.code = Some(code.to_string());
+        self
     }
 
     /// With when to try again, in seconds.
@@ -120,6 +127,9 @@ impl From<CommandError> for Problem {
             }
             CommandError::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, detail),
             CommandError::Conflict(detail) => Self::conflict(detail),
+            CommandError::Paused(why) => {
+                Self::conflict(&why.message).coded(why.code.clone()).with_errors(vec![*why])
+            }
             CommandError::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
             CommandError::Unfit(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
             CommandError::Unavailable(detail) => {

@@ -6,18 +6,24 @@ use jiff::Timestamp;
 use plue_flow::Fact;
 use plue_store::{
     AttemptRow, AuditRow, JournalRow, LogHit, LogPiece, LogStat, RunRow, StepRow, TokenRow,
+    usage::claude::StepSpend,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::access::{Grant, Principal, Role};
+use crate::{
+    access::{Grant, Principal, Role},
+    records::claude::ClaudeUsageRecord,
+};
 
+pub mod claude;
 pub mod kept;
 pub mod place;
 pub mod story;
 pub mod told;
 pub mod webhook;
+pub mod workflow;
 
 /// One page of a list.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +70,9 @@ pub struct RunRecord {
 pub struct StepRecord {
     /// Its id.
     pub step: String,
+    /// What people call it, where the plan is at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `pending`, `queued`, `running`, `waiting`, `success`, `failed`, `skipped`, `cancelled` or
     /// `timed_out`.
     pub status: String,
@@ -83,6 +92,9 @@ pub struct StepRecord {
     pub duration_ms: Option<i64>,
     /// Its output.
     pub output: Json,
+    /// Its use of Claude in all visits; absent: it has asked nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<ClaudeUsageRecord>,
 }
 
 /// One attempt of a step.
@@ -234,7 +246,7 @@ pub struct WhoRecord {
 }
 
 /// A row of the audit trail.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
     /// Its number.
     pub seq: u64,
@@ -281,6 +293,7 @@ impl StepRecord {
         let view = &row.view;
         Self {
             step: view.step.to_string(),
+            name: None,
             status: view.status.to_string(),
             reason: view.reason.as_ref().map(ToString::to_string),
             visit: view.visit,
@@ -290,7 +303,14 @@ impl StepRecord {
             ended_at: view.ended_at,
             duration_ms: milliseconds(view.started_at, view.ended_at),
             output: view.output.clone(),
+            usage: None,
         }
+    }
+
+    /// The same with its use of Claude.
+    #[must_use]
+    pub fn with_usage(self, spends: &[StepSpend]) -> Self {
+        Self { usage: ClaudeUsageRecord::of_step(spends, &self.step), ..self }
     }
 }
 

@@ -1,9 +1,14 @@
 //! All routes, one file for each thing they are about. The list is the truth: the router, the OpenAPI
 //! document and the test of who gets in are made from it.
 
+use plue_plan::RunId;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::endpoint::{Endpoint, Parameter};
+use crate::{
+    endpoint::{Endpoint, Parameter},
+    problem::Problem,
+    server::Api,
+};
 
 mod approvals;
 mod archive;
@@ -26,11 +31,14 @@ pub(crate) mod session;
 mod steps;
 mod tokens;
 mod webhooks;
+mod workflows;
 
 /// Items of a page unless the client says.
 const PAGE: u32 = 50;
 /// Items of a page at most.
 const MAX_PAGE: u32 = 200;
+/// Characters of a run's id.
+const RUN_ID_LEN: usize = 26;
 
 const LIMIT: Parameter =
     Parameter { name: "limit", kind: "integer", means: "items of the page, at most 200" };
@@ -56,6 +64,7 @@ pub fn all() -> Vec<Endpoint> {
         callbacks::endpoints(),
         place::endpoints(),
         repositories::endpoints(),
+        workflows::endpoints(),
         events::endpoints(),
         secrets::endpoints(),
         session::endpoints(),
@@ -77,6 +86,30 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-fn page_size(limit: Option<u32>) -> u32 {
-    limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)
+/// The size of a page.
+///
+/// # Errors
+/// It is none.
+fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(PAGE);
+    match (1..=MAX_PAGE).contains(&limit) {
+        true => Ok(limit),
+        false => Err(Problem::bad_request(format!("`limit` is 1 to {MAX_PAGE}"))),
+    }
+}
+
+/// The run that a page begins behind.
+///
+/// # Errors
+/// The cursor is no id of a run.
+async fn run_cursor(api: &Api, cursor: Option<String>) -> Result<Option<RunId>, Problem> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let run = RunId::new(cursor);
+    // A run may have been removed since its page was shown; an id has this form nevertheless.
+    let is_id = run.as_str().len() == RUN_ID_LEN
+        && run.as_str().bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+    if is_id || api.store().run(&run).await?.is_some() {
+        return Ok(Some(run));
+    }
+    Err(Problem::bad_request("`cursor` is `next` of the page before"))
 }

@@ -15,6 +15,12 @@ pub fn hook_scope_of(repo: &str) -> String {
     format!("hook:{repo}")
 }
 
+/// The scope of the secrets of an outgoing webhook, which no step can name.
+#[must_use]
+pub fn webhook_scope_of(webhook: &str) -> String {
+    format!("webhook:{webhook}")
+}
+
 /// Whether a secret may be named so, as a plan may spell it: it is also the name of a variable.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {

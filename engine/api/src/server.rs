@@ -11,7 +11,7 @@ use axum::{
     middleware,
     response::{IntoResponse as _, Response},
 };
-use plue_runtime::{Clock, Ids, Stop, Tasks};
+use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, Watchdog};
 use plue_store::{AuditRow, Store};
 use serde_json::Value as Json;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -22,6 +22,7 @@ use tower_http::{
 
 use crate::{
     access::Principal,
+    client::Proxies,
     commands::{Commands, SharedCommands},
     endpoint::{Answer, Endpoint},
     guard::guard,
@@ -53,6 +54,8 @@ pub struct Limits {
     pub streams_of_token: usize,
     /// How often somebody may ask.
     pub rates: Rates,
+    /// The proxies that may name the client of a request.
+    pub proxies: Proxies,
 }
 
 /// What the routes share. Cheap to clone.
@@ -66,11 +69,13 @@ struct Shared {
     clock: Clock,
     ids: Ids,
     limits: Limits,
+    drain: Stop,
     stop: Stop,
     metrics: fn() -> String,
     limiter: Limiter,
     login: Option<Login>,
     tasks: Tasks,
+    watchdog: Watchdog,
     hub: Hub,
     places: Places,
     searches: Semaphore,
@@ -91,6 +96,10 @@ pub struct Parts {
     pub limits: Limits,
     /// Tasks.
     pub tasks: Tasks,
+    /// Knows whether the loops of this process turn.
+    pub watchdog: Watchdog,
+    /// When the server takes nothing new: it is not ready any more.
+    pub drain: Stop,
     /// When streams end.
     pub stop: Stop,
     /// The metrics of this process, as Prometheus reads them.
@@ -112,6 +121,7 @@ impl Default for Limits {
             streams: 15_000,
             streams_of_token: 2_000,
             rates: Rates::default(),
+            proxies: Proxies::default(),
         }
     }
 }
@@ -130,9 +140,11 @@ impl Api {
             hub: Hub::default(),
             searches: Semaphore::new(SEARCHES),
             tasks: parts.tasks,
+            watchdog: parts.watchdog,
             clock: parts.clock,
             ids: parts.ids,
             limits: parts.limits,
+            drain: parts.drain,
             stop: parts.stop,
             metrics: parts.metrics,
             login: parts.login,
@@ -171,6 +183,15 @@ impl Api {
         &self.0.tasks
     }
 
+    /// Whether the server takes nothing new.
+    pub(crate) fn drains(&self) -> bool {
+        self.0.drain.phase() >= Phase::Draining
+    }
+
+    pub(crate) fn watchdog(&self) -> &Watchdog {
+        &self.0.watchdog
+    }
+
     pub(crate) fn hub(&self) -> &Hub {
         &self.0.hub
     }
@@ -189,14 +210,17 @@ impl Api {
         self.0.stop.clone()
     }
 
-    /// Leaves a row in the audit trail: who did what to what.
+    /// Leaves a row in the audit trail: who did what to what, and from which address.
     pub(crate) async fn trail(
         &self,
         caller: &Principal,
         action: &str,
         (subject, repo): (&str, Option<String>),
-        detail: Json,
+        mut detail: Json,
     ) -> Result<(), Problem> {
+        if let (Some(from), Some(fields)) = (caller.from(), detail.as_object_mut()) {
+            fields.insert("from".to_owned(), from.to_string().into());
+        }
         let row = AuditRow {
             seq: 0,
             at: self.clock().now(),

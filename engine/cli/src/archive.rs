@@ -21,6 +21,8 @@ pub const HEADER: &str = "plue-run.json";
 pub const MANIFEST: &str = "manifest.json";
 /// Bytes of an entry with rows or of the manifest at most.
 pub const MAX_ROWS_BYTES: u64 = 256 * 1024 * 1024;
+/// Values of such an entry at most.
+pub const MAX_VALUES: u64 = 4_000_000;
 /// Bytes of all entries at most: 64 GiB.
 pub const MAX_TOTAL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 /// Entries at most.

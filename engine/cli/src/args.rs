@@ -96,11 +96,11 @@ pub enum PlanFormat {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Evaluate a workflow and run its plan
+    /// Run a workflow
     Run(RunArgs),
     /// Show the plan of a workflow without running it
     Plan(PlanArgs),
-    /// Check workflow files; exit code 3 if one is invalid
+    /// Check workflow files and show every problem
     Validate(ValidateArgs),
     /// List the workflows of a repository
     List(ListArgs),
@@ -116,84 +116,102 @@ pub enum Command {
     Approve(crate::commands::decide::DecideArgs),
     /// Reject a step that waits for a decision
     Reject(crate::commands::decide::DecideArgs),
-    /// Answer a call that waits, with its one-time token
+    /// Answer a waiting `call` step with its one-time token
     Callback(crate::commands::callback::CallbackArgs),
-    /// Continue an ended run: failed steps, or from one step on
+    /// Run the failed steps of an ended run again, or from one step on
     Retry(RetryArgs),
     /// Start a new run of the same plan and event
     Rerun(RerunArgs),
-    /// Take up runs whose engine died
+    /// Continue runs that were interrupted
     Resume(ResumeArgs),
-    /// Tell why a run or step did what it did
+    /// Explain why a run or step ended as it did
     Explain(ExplainArgs),
-    /// List or fetch the files that the steps of a run have kept
+    /// List or download the files that steps kept
     Artifacts(crate::commands::artifacts::ArtifactsArgs),
-    /// Write a whole run into one file
+    /// Save a run with its logs to one file
     Export(crate::commands::export::ExportArgs),
-    /// Read a run from a file that `plue export` wrote
+    /// Load a run that `plue export` saved
     Open(crate::commands::open::OpenArgs),
-    /// Bring the tables of the database up to what this plue knows
+    /// Update the database to this version of plue
     Migrate,
-    /// Write everything that plue keeps here into one file
+    /// Save all runs and settings to one file
     Backup(crate::commands::backup::BackupArgs),
-    /// Put back what `plue backup` wrote, into an empty place
+    /// Load a backup into an empty state directory or database
     Restore(crate::commands::backup::RestoreArgs),
     /// Print the digest of a file
     Hash(HashArgs),
-    /// Check this machine: tools, directories, jail
+    /// Check that this machine has what plue needs
     Doctor(DoctorArgs),
     /// Print a shell completion script
     Completions(CompletionsArgs),
-    /// Print a JSON Schema
+    /// Print a JSON Schema of a file or an output
     Schema(SchemaArgs),
     /// List, render and test prompts
     #[command(subcommand)]
     Prompt(crate::commands::prompt::PromptCommand),
-    /// Run a task
+    /// Run a workflow by name, as `plue run`
     #[command(subcommand)]
     Build(crate::commands::task::BuildCommand),
-    /// Write reports of runs
+    /// Write a report of a run
     #[command(subcommand)]
     Doc(crate::commands::doc::DocCommand),
-    /// Branches for tasks
+    /// Create a branch for a task
     #[command(subcommand)]
     Git(crate::commands::git::GitCommand),
-    /// List and run workflows by the words of source 004
+    /// List and run workflows, as `plue list` and `plue run`
     #[command(subcommand)]
     Orchestration(crate::commands::task::OrchestrationCommand),
-    /// Test parts of workflows, each by itself
+    /// Try one part of a workflow without the others
     #[command(subcommand)]
     Test(crate::commands::test::TestCommand),
-    /// List the roles of Claude steps
+    /// List the roles that `llm` steps can take
     #[command(subcommand)]
     Agent(crate::commands::agent::AgentCommand),
-    /// Store, list and remove secrets
+    /// Store, list, remove and rotate secrets
     #[command(subcommand)]
     Secret(crate::commands::secret::SecretCommand),
-    /// List, show and use templates of workflows
+    /// Start a workflow from a template
     #[command(subcommand)]
     Template(crate::commands::template::TemplateCommand),
-    /// Show how webhook deliveries are read
+    /// Send events, and see what came in and what it started
     #[command(subcommand)]
     Event(crate::commands::event::EventCommand),
-    /// Serve the API, webhooks and schedules, and run what they start
+    /// Run a server: webhooks, schedules, API and pages
     Serve(crate::commands::serve::ServeArgs),
-    /// Watch repositories with a server
+    /// Add, list and remove the repositories that a server watches
     #[command(subcommand)]
     Repo(crate::commands::repo::RepoCommand),
-    /// Tell others what happens to runs
+    /// Send what happens to runs to other services
     #[command(subcommand)]
     Webhook(crate::commands::webhook::WebhookCommand),
-    /// Make, list and remove tokens of a server's API
+    /// Create, list and remove tokens for a server's API
     #[command(subcommand)]
     Token(crate::commands::token::TokenCommand),
-    /// Show the configuration
+    /// List decisions that runs wait for
+    Approvals(crate::commands::place::PlaceArgs),
+    /// List schedules with their next times
+    Schedules(crate::commands::place::PlaceArgs),
+    /// Pause and resume the schedules of a workflow
+    #[command(subcommand)]
+    Schedule(crate::commands::workflow::ScheduleCommand),
+    /// List, pause and resume the workflows of watched repositories
+    #[command(subcommand)]
+    Workflow(crate::commands::workflow::WorkflowCommand),
+    /// List the processes that run steps
+    Runners(crate::commands::place::PlaceArgs),
+    /// List pools of runners and what is queued for them
+    Pools(crate::commands::place::PlaceArgs),
+    /// Show how much the runs of each repository used
+    Usage(crate::commands::place::UsageArgs),
+    /// Show who changed what
+    Audit(crate::commands::audit::AuditArgs),
+    /// Show the configuration and where each value comes from
     #[command(subcommand)]
     Config(ConfigCommand),
 }
 
 /// Which repository and event a plan is made for.
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub struct SourceArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
@@ -207,19 +225,26 @@ pub struct SourceArgs {
 }
 
 /// `plue run`
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Default)]
 pub struct RunArgs {
     /// A workflow file or the name of a workflow [default: the only one of the repository]
     #[arg(value_name = "FILE|NAME")]
     pub workflow: Option<String>,
     #[command(flatten)]
     pub source: SourceArgs,
+    /// With a server: the branch, tag or commit to run [default: the default branch]
+    #[arg(long, value_name = "REV")]
+    pub rev: Option<String>,
     /// Run only this step
     #[arg(long, value_name = "ID", conflicts_with = "from")]
     pub step: Option<String>,
     /// Run this step and everything behind it
     #[arg(long, value_name = "ID")]
     pub from: Option<String>,
+    /// With --step or --from: the run that the steps left out have their outputs of, and missing artifacts
+    /// [default: the last run of the same plan]
+    #[arg(long, value_name = "RUN")]
+    pub carry: Option<String>,
     /// What the run is for; shown everywhere and given to Claude steps
     #[arg(long, value_name = "TEXT")]
     pub goal: Option<String>,
@@ -294,12 +319,24 @@ pub struct ListArgs {
 /// `plue runs`
 #[derive(Debug, Args)]
 pub struct RunsArgs {
-    /// Only runs of this state
+    /// Only runs of this state, or of several with commas between
     #[arg(long, value_name = "STATUS")]
     pub status: Option<String>,
     /// Only runs of this workflow
     #[arg(long, value_name = "NAME")]
     pub workflow: Option<String>,
+    /// Only runs of this repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub repo: Option<String>,
+    /// Only runs of this branch
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
+    /// Only runs for this type of event: `push`, `pull_request`, `schedule`, `manual`, …
+    #[arg(long, value_name = "TYPE")]
+    pub event: Option<String>,
+    /// Only runs since a day, a time, or for so long: 2026-11-22, 7d
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
     /// Runs at most
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     pub limit: u32,
@@ -384,6 +421,9 @@ pub struct RerunArgs {
     /// A run id, the beginning of one, or `last`
     #[arg(value_name = "RUN")]
     pub run: String,
+    /// Another value for an input; the other inputs stay as they were
+    #[arg(long = "input", value_name = "KEY=VALUE")]
+    pub inputs: Vec<String>,
     /// A secret, taken from the variable of the same name in plue's own environment
     #[arg(long = "secret", value_name = "NAME")]
     pub secrets: Vec<String>,

@@ -28,6 +28,9 @@ const LAST_LINES: u64 = 10;
 struct Interrupts {
     int: Signal,
     term: Signal,
+    /// The terminal was closed; absent under nohup(1), and once it has happened: a shell sends it a
+    /// second time, which is no second wish.
+    hangup: Option<Signal>,
 }
 
 // === impl Interrupts ===
@@ -38,6 +41,10 @@ impl Interrupts {
         Ok(Self {
             int: signal(SignalKind::interrupt()).map_err(failed)?,
             term: signal(SignalKind::terminate()).map_err(failed)?,
+            hangup: match is_hangup_ignored() {
+                true => None,
+                false => Some(signal(SignalKind::hangup()).map_err(failed)?),
+            },
         })
     }
 
@@ -45,7 +52,24 @@ impl Interrupts {
         tokio::select! {
             _ = self.int.recv() => {}
             _ = self.term.recv() => {}
+            () = closed(&mut self.hangup) => self.hangup = None,
         }
+    }
+}
+
+/// Whether whoever started this process wants it to outlive the terminal.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signals count from 1, and SIGHUP is the first.
+    mask.is_some_and(|mask| mask & 1 != 0)
+}
+
+async fn closed(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -88,7 +112,24 @@ pub async fn attend(
     until_open(engine, &handle).await?;
     let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
     summary(app, engine.store(), run, status).await?;
-    Ok(if interrupted { Exit::Interrupted } else { exit_of(status) })
+    if interrupted {
+        return Ok(Exit::Interrupted);
+    }
+    let is_over_limit = status == RunStatus::Failed && met_limit(engine.store(), run).await?;
+    Ok(if is_over_limit { Exit::BudgetExhausted } else { exit_of(status) })
+}
+
+/// Whether a Claude step of the run failed because it met a limit.
+async fn met_limit(store: &Store, run: &RunId) -> Result<bool, Failure> {
+    let steps = store.steps(run).await.map_err(|error| from_store(&error))?;
+    let mut reasons = steps.iter().filter_map(|step| step.view.reason.as_ref());
+    Ok(reasons.any(|reason| is_limit(&reason.to_string())))
+}
+
+/// Whether the reason of a step is a limit that its agent met.
+#[must_use]
+pub fn is_limit(reason: &str) -> bool {
+    plue_llm::codes::LIMITS.iter().any(|code| reason.starts_with(&format!("{code}: ")))
 }
 
 /// Waits until the store shows a reopened run as open: what is shown before that is its old end.
@@ -120,7 +161,7 @@ pub fn exit_of(status: RunStatus) -> Exit {
 
 /// Shows the run until it has ended and everything was shown; tells whether somebody interrupted it.
 async fn watch<W: io::Write>(
-    handle: RunHandle,
+    mut handle: RunHandle,
     mut follower: Follower<'_, W>,
     interrupts: &mut Interrupts,
 ) -> Result<(RunStatus, bool), Failure> {
@@ -128,7 +169,6 @@ async fn watch<W: io::Write>(
     let mut trouble = handle.trouble();
     // Not a closed pipe, which is how a reader says that it has seen enough.
     let mut unwritten = None;
-    let mut driver = std::pin::pin!(handle.wait());
     let (mut status, mut showing, mut count) = (None::<RunStatus>, true, 0_u32);
     loop {
         if let (Some(status), false) = (status, showing) {
@@ -150,7 +190,7 @@ async fn watch<W: io::Write>(
                 }
                 Err(FollowError::Store(error)) => return Err(from_store(&error)),
             },
-            ended = &mut driver, if status.is_none() => {
+            ended = handle.ended(), if status.is_none() => {
                 let ended = ended.map_err(|error| from_executor(&error))?;
                 status = Some(ended);
                 // It goes on another time; the display would wait for its end.
@@ -204,6 +244,9 @@ async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Re
             | StepStatus::Running
             | StepStatus::Waiting => {}
         }
+    }
+    for note in store.notes(run).await.map_err(failed)? {
+        output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
     }
     let row = store.run(run).await.map_err(failed)?;
     let took = row.as_ref().and_then(|row| Some((row.view.started_at?, row.view.ended_at?)));

@@ -1,10 +1,12 @@
 //! One file per command. Each returns how the process ends; none prints its own failure.
 
+use std::path::Path;
+
 use plue_plan::RunId;
-use plue_store::Store;
+use plue_store::{RepoRow, RunFilter, Store};
 
 use crate::{
-    app::App,
+    app::{App, repository_root},
     args::Command,
     failure::{Failure, Outcome, from_store},
     remote,
@@ -12,6 +14,7 @@ use crate::{
 
 pub mod agent;
 pub mod artifacts;
+pub mod audit;
 pub mod backup;
 pub mod callback;
 mod cancel;
@@ -29,6 +32,7 @@ mod list;
 pub(crate) mod logs;
 mod migrate;
 pub mod open;
+pub mod place;
 pub mod plan;
 pub mod prompt;
 pub mod repo;
@@ -47,6 +51,10 @@ pub mod test;
 pub mod token;
 mod validate;
 pub mod webhook;
+pub mod workflow;
+
+/// Runs that `last` looks through for one of this repository.
+const LOOKED_AT: u32 = 50;
 
 /// Runs a command.
 pub fn dispatch(command: Command, app: &App) -> Outcome {
@@ -84,7 +92,7 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Prompt(command) => prompt::run(&command, app),
         Command::Build(task::BuildCommand::Run(args)) => run::run(args, app),
         Command::Orchestration(task::OrchestrationCommand::List(args)) => list::run(&args, app),
-        Command::Orchestration(task::OrchestrationCommand::Run(args)) => run::run(args, app),
+        Command::Orchestration(task::OrchestrationCommand::Run(args)) => run::run(*args, app),
         Command::Doc(command) => doc::run(&command, app),
         Command::Git(command) => git::run(&command, app),
         Command::Test(command) => test::run(&command, app),
@@ -96,16 +104,53 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Repo(command) => repo::run(&command, app),
         Command::Token(command) => token::run(&command, app),
         Command::Webhook(command) => webhook::run(&command, app),
+        Command::Audit(args) => audit::run(&args, app),
+        Command::Approvals(args) => place::approvals(&args, app),
+        Command::Schedules(args) => place::schedules(&args, app),
+        Command::Schedule(command) => workflow::schedule(&command, app),
+        Command::Workflow(command) => workflow::run(&command, app),
+        Command::Runners(args) => place::runners(&args, app),
+        Command::Pools(args) => place::pools(&args, app),
+        Command::Usage(args) => place::usage(&args, app),
         Command::Config(command) => config::run(&command, app),
     }
 }
 
 /// The run that a text names: its id, the beginning of its id, or `last`.
 async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
+    if text == "last"
+        && let Some(run) = last_here(store).await?
+    {
+        return Ok(run);
+    }
     let found = store.find_run(text, None).await.map_err(|error| from_store(&error))?;
     match found.as_slice() {
         [one] => Ok(one.id.clone()),
         [] => Err(Failure::not_found(format!("there is no run `{text}`")).hint("see `plue runs`")),
         _ => Err(Failure::usage(format!("`{text}` is the beginning of more than one run id"))),
     }
+}
+
+/// A watched repository.
+async fn watched_repo(store: &Store, name: &str) -> Result<RepoRow, Failure> {
+    let repo = store.repo(name).await.map_err(|error| from_store(&error))?;
+    repo.ok_or_else(|| {
+        Failure::not_found(format!("`{name}` is not watched")).hint("see `plue repo list`")
+    })
+}
+
+/// The newest run of the repository around the current directory, if one of the last ones is.
+async fn last_here(store: &Store) -> Result<Option<RunId>, Failure> {
+    let Ok(here) = std::env::current_dir() else { return Ok(None) };
+    let root = repository_root(&here);
+    let root = root.canonicalize().unwrap_or(root);
+    let filter = RunFilter { without_children: true, limit: LOOKED_AT, ..RunFilter::default() };
+    for row in store.runs(&filter).await.map_err(|error| from_store(&error))? {
+        let source = store.run_source(&row.id).await.map_err(|error| from_store(&error))?;
+        let of = source.and_then(|source| Some(source.origin["repository"].as_str()?.to_owned()));
+        if of.is_some_and(|of| Path::new(&of) == root) {
+            return Ok(Some(row.id));
+        }
+    }
+    Ok(None)
 }

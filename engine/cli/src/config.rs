@@ -22,17 +22,23 @@ use crate::{
     failure::{Failure, codes},
 };
 
+mod claude;
 mod environment;
 mod keys;
+mod limits;
 mod login;
 mod pools;
 #[cfg(test)]
 mod tests;
+mod triggers;
 
+pub use claude::ClaudeConfig;
 pub use environment::Environment;
 pub use keys::KEYS;
+pub use limits::LimitsConfig;
 pub use login::{LoginConfig, LoginRule};
 pub use pools::PoolsConfig;
+pub use triggers::TriggersConfig;
 
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +56,8 @@ pub struct Config {
     pub color: String,
     /// Where a command writes its metrics at its end; absent: nowhere.
     pub metrics_file: Option<PathBuf>,
+    /// Addresses and networks of the proxies before `plue serve` whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<String>,
     /// Steps at the same time at most, whatever a plan says; absent: no limit.
     pub max_parallel: Option<u32>,
     /// How long finished runs are kept.
@@ -62,6 +70,10 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Calls of the engine itself.
     pub calls: CallsConfig,
+    /// Claude steps.
+    pub claude: ClaudeConfig,
+    /// Places and disk of a server.
+    pub limits: LimitsConfig,
     /// An object store for larger content.
     pub objects: ObjectsConfig,
     /// The evaluator.
@@ -74,6 +86,8 @@ pub struct Config {
     pub pools: PoolsConfig,
     /// Traces for OpenTelemetry.
     pub traces: TracesConfig,
+    /// Who may start what on a server.
+    pub triggers: TriggersConfig,
 }
 
 /// `[checkpoints]`
@@ -167,6 +181,8 @@ pub struct RunnerConfig {
     pub resources: Vec<String>,
     /// What steps may ask for by name: with `runner`, or with `labels` in `resources`.
     pub labels: Vec<String>,
+    /// Variables of this machine that steps have beside the usual ones.
+    pub env: Vec<String>,
 }
 
 /// A value that is not shown.
@@ -224,6 +240,7 @@ impl Config {
             token: None,
             color: "auto".to_owned(),
             metrics_file: None,
+            trusted_proxies: Vec::new(),
             max_parallel: None,
             retention: DurationText::new("30d"),
             checkpoints: CheckpointsConfig { mode: "auto".to_owned() },
@@ -233,6 +250,8 @@ impl Config {
                 retention: DurationText::new("30d"),
             },
             calls: CallsConfig { allow: Vec::new() },
+            claude: ClaudeConfig::default(),
+            limits: LimitsConfig::built_in(),
             objects: ObjectsConfig::default(),
             evaluator: EvaluatorConfig { binary: None, allow_missing: Vec::new() },
             login: LoginConfig::default(),
@@ -242,9 +261,11 @@ impl Config {
                 log_limit_bytes: 100 * 1024 * 1024,
                 resources: Vec::new(),
                 labels: Vec::new(),
+                env: Vec::new(),
             },
             pools: PoolsConfig::built_in(),
             traces: TracesConfig { endpoint: None, headers_file: None, sample: 1.0 },
+            triggers: TriggersConfig::default(),
         }
     }
 }
@@ -407,6 +428,8 @@ impl Layers {
             ("runner.grace", &config.runner.grace),
             ("artifacts.retention", &config.artifacts.retention),
             ("cache.retention", &config.cache.retention),
+            ("limits.untrusted_timeout", &config.limits.untrusted_timeout),
+            ("limits.untrusted_retention", &config.limits.untrusted_retention),
         ] {
             text.parse().map_err(|error| refused(format!("{name}: {error}")))?;
         }
@@ -415,6 +438,9 @@ impl Layers {
             return Err(refused(format!("checkpoints.mode is {mode:?}, expected auto or off")));
         }
         config.pools.untrusted.check().map_err(refused)?;
+        config.limits.check().map_err(refused)?;
+        config.pools.local.check(&config.state_dir).map_err(refused)?;
+        config.runner.check().map_err(refused)?;
         if !(0.0..=1.0).contains(&config.traces.sample) {
             return Err(refused(format!(
                 "traces.sample is {}, expected 0 to 1",

@@ -106,6 +106,7 @@ pub fn from_executor(error: &plue_executor::Error) -> Failure {
         | Error::Overtaken { .. }
         | Error::Pool(_)
         | Error::Superseded { .. }
+        | Error::SetAside { .. }
         | Error::State { .. } => Failure::infrastructure(error),
     }
 }
@@ -168,6 +169,12 @@ pub mod codes {
     pub const FILES: Code = Code::new("PLUE-C0011");
     /// A file is no exported run.
     pub const ARCHIVE: Code = Code::new("PLUE-C0012");
+    /// The command or code of a step does not parse.
+    pub const STEP_CODE: Code = Code::new("PLUE-C0014");
+    /// The script of a step is not in the repository.
+    pub const NO_SCRIPT: Code = Code::new("PLUE-C0015");
+    /// A push that no server would learn of.
+    pub const PUSH: Code = Code::new("PLUE-C0025");
 }
 
 #[cfg(test)]
@@ -190,6 +197,9 @@ mod tests {
             KEY,
             FILES,
             ARCHIVE,
+            STEP_CODE,
+            NO_SCRIPT,
+            PUSH,
         ] {
             let page = std::fs::read_to_string(format!("{pages}/{code}.md")).unwrap();
             assert!(page.starts_with(&format!("# {code}: ")), "{code}");

@@ -211,7 +211,7 @@ impl<'a, W: Write> Follower<'a, W> {
         }
         self.said.insert(view.step.clone(), now);
         // Whoever selects steps knows that the others do not run.
-        if view.reason == Some(Reason::NotSelected) {
+        if matches!(view.reason, Some(Reason::NotSelected | Reason::Carried { .. })) {
             return Ok(());
         }
         let reason = view.reason.as_ref().map(ToString::to_string);

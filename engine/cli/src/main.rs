@@ -8,13 +8,16 @@ mod archive;
 mod args;
 mod attend;
 mod backup;
+mod claude;
 mod commands;
 mod config;
 mod exit;
 mod failure;
 mod follow;
+mod help;
 mod metrics;
 mod output;
+mod person;
 mod records;
 mod remote;
 mod render;
@@ -23,17 +26,25 @@ mod talk;
 mod terminal;
 mod todo;
 mod traces;
+mod trail;
 mod vault;
 mod wiring;
 
 use std::process::ExitCode;
 
-use clap::{Parser as _, error::ErrorKind};
+use clap::{FromArgMatches as _, error::ErrorKind};
+
+use mimalloc::MiMalloc;
 
 use crate::{app::App, args::Cli, config::Environment, exit::Exit, failure::Outcome};
 
+/// Returns memory that glibc's arenas keep (docs/decisions/0058-mimalloc.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = help::command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return clap_says(&error),
     };
@@ -54,7 +65,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, environment: Environment) -> (App, Outcome) {
     match App::new(&cli.global, environment.clone()) {
         Ok(app) => {
-            talk::listen(&app);
+            talk::listen(&app, &cli.command);
             let metrics = metrics::begin(&app);
             let outcome = commands::dispatch(cli.command, &app);
             metrics.end();

@@ -22,6 +22,7 @@ mod client;
 mod events;
 mod export;
 mod follow;
+mod lists;
 mod logs;
 mod place;
 mod runs;
@@ -47,15 +48,15 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Agent(_)
         | Command::Template(_)
         | Command::Serve(_)
-        | Command::Migrate
-        | Command::Backup(_)
-        | Command::Restore(_)
         | Command::Config(_)
         | Command::Open(_)
         | Command::Event(EventCommand::Decode(_))
         | Command::Orchestration(OrchestrationCommand::List(_))
         | Command::Repo(RepoCommand::Received(_)) => true,
-        Command::Run(_)
+        Command::Migrate
+        | Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Run(_)
         | Command::Runs(_)
         | Command::Status(_)
         | Command::Logs(_)
@@ -76,6 +77,14 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Event(_)
         | Command::Repo(_)
         | Command::Webhook(_)
+        | Command::Audit(_)
+        | Command::Approvals(_)
+        | Command::Schedules(_)
+        | Command::Schedule(_)
+        | Command::Workflow(_)
+        | Command::Runners(_)
+        | Command::Pools(_)
+        | Command::Usage(_)
         | Command::Token(_) => false,
     }
 }
@@ -92,6 +101,9 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
     }
     wiring::block_on(async {
         match command {
+            Command::Migrate => Err(not_yet("migrate")),
+            Command::Backup(_) => Err(not_yet("backup")),
+            Command::Restore(_) => Err(not_yet("restore")),
             Command::Run(args) => runs::submit(&client, &args, app).await,
             Command::Runs(args) => runs::list(&client, &args, app).await,
             Command::Status(args) => runs::status(&client, &args, app).await,
@@ -105,11 +117,19 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Secret(SecretCommand::Rotate) => Err(not_yet("secret rotate")),
             Command::Secret(command) => place::secret(&client, &command, app).await,
             Command::Repo(command) => place::repo(&client, &command, app).await,
+            Command::Audit(args) => lists::audit(&client, &args, app).await,
+            Command::Approvals(args) => lists::approvals(&client, &args, app).await,
+            Command::Schedules(args) => lists::schedules(&client, &args, app).await,
+            Command::Schedule(command) => lists::schedule(&client, &command).await,
+            Command::Workflow(command) => lists::workflow(&client, &command, app).await,
+            Command::Runners(args) => lists::runners(&client, &args, app).await,
+            Command::Pools(args) => lists::pools(&client, &args, app).await,
+            Command::Usage(args) => lists::usage(&client, &args, app).await,
             Command::Webhook(command) => webhooks::run(&client, &command, app).await,
             Command::Resume(args) => tell::resume(&client, &args).await,
             Command::Explain(args) => tell::explain(&client, &args, app).await,
-            Command::Build(BuildCommand::Run(args))
-            | Command::Orchestration(OrchestrationCommand::Run(args)) => {
+            Command::Build(BuildCommand::Run(args)) => runs::submit(&client, &args, app).await,
+            Command::Orchestration(OrchestrationCommand::Run(args)) => {
                 runs::submit(&client, &args, app).await
             }
             Command::Doc(DocCommand::Generate(args)) => tell::doc(&client, &args).await,
@@ -131,9 +151,6 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             | Command::Agent(_)
             | Command::Template(_)
             | Command::Serve(_)
-            | Command::Migrate
-            | Command::Backup(_)
-            | Command::Restore(_)
             | Command::Open(_)
             | Command::Orchestration(OrchestrationCommand::List(_))
             | Command::Config(_) => Err(not_yet("this")),

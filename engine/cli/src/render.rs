@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod live;
+pub mod stopping;
 pub mod table;
 pub mod trigger;
 pub mod words;

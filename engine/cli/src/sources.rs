@@ -33,7 +33,7 @@ mod roles;
 
 pub use builtin::WithSample;
 pub use children::Children;
-pub use event::base;
+pub use event::{base, origin_here};
 pub use kept::{Kept, Opening};
 pub use place::{Place, Target};
 pub use problem::{diagnostics, from_plan_error};

@@ -1,8 +1,10 @@
 //! Secrets of runs: from this command's environment, else from the store, opened with the master key
 //! of this machine.
 //!
-//! The key is `PLUE_SECRET_KEY`, else the file `secret.key` beside the user's `config.toml`, which
-//! only the user may read. Must not print a secret or a key, or put one into an error.
+//! The key is `PLUE_SECRET_KEY`, else the credential `plue-secret-key` of a systemd service, else the file
+//! `secret.key` beside the user's `config.toml`, which only the user may read. Must not print a secret or a key, or put one into an error.
+
+mod sources;
 
 use std::{
     collections::BTreeMap,
@@ -10,11 +12,15 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use plue_executor::perform::environment::GivenSecrets;
+use plue_executor::perform::{
+    environment::{GivenSecrets, SecretSource},
+    masks,
+};
 use plue_plan::{
-    Diagnostic, Plan, StepId,
+    Diagnostic, Plan, RunId, StepId,
     capability::{Capability, capabilities},
 };
 use plue_store::{
@@ -26,10 +32,13 @@ use crate::{
     app::App,
     exit::Exit,
     failure::{Failure, codes, from_store},
+    vault::sources::Sources,
 };
 
 /// The variable that holds the master key, or several with commas between; the first one seals.
 pub const KEY_VARIABLE: &str = "PLUE_SECRET_KEY";
+/// The name of the service credential that holds the master key (systemd.exec(5), `LoadCredential=`).
+pub const CREDENTIAL: &str = "plue-secret-key";
 /// Bytes of a key file that are read.
 const MAX_KEY_FILE: u64 = 64 * 1024;
 
@@ -38,6 +47,8 @@ const MAX_KEY_FILE: u64 = 64 * 1024;
 pub enum KeySource {
     /// [`KEY_VARIABLE`].
     Variable,
+    /// The file of [`CREDENTIAL`], which only the service reads and nobody writes.
+    Credential(PathBuf),
     /// This file.
     File(PathBuf),
 }
@@ -47,8 +58,19 @@ pub enum KeySource {
 pub struct Layered {
     /// What it has.
     pub secrets: GivenSecrets,
-    /// Name and step.
-    pub missing: Vec<(String, Option<StepId>)>,
+    /// What it lacks.
+    pub missing: Vec<Missing>,
+}
+
+/// A secret that a run names and nothing has.
+#[derive(Debug)]
+pub struct Missing {
+    /// Its name.
+    pub name: String,
+    /// The first step that names it; none: the plan itself.
+    pub step: Option<StepId>,
+    /// Where the plan says it comes from, where nothing was found.
+    pub source: Option<String>,
 }
 
 /// The scope of a repository's own secrets: its path. A name that the repository gives itself would
@@ -64,7 +86,7 @@ pub fn scope(repo: &Path) -> Result<String, Failure> {
 }
 
 /// The secrets that a plan names: those given to this command first, then the repository's, then
-/// those of all repositories. With `only`, those of these steps and of hooks.
+/// those of all repositories, then those of the sources that the plan declares. With `only`, those of these steps and of hooks.
 ///
 /// # Errors
 /// The database, a key that is not here, a damaged secret.
@@ -81,6 +103,7 @@ pub async fn layered(
     if wanted.is_empty() {
         return Ok(found);
     }
+    let sources = Sources::new(app, repo, plan);
     let scope = scope(repo)?;
     let mut stored = BTreeMap::new();
     for scope in [EVERYWHERE, &scope] {
@@ -90,7 +113,13 @@ pub async fn layered(
     let mut keys = None;
     for (name, step) in wanted {
         let Some(scope) = stored.get(&name) else {
-            found.missing.push((name, step));
+            match sources.read(&name)? {
+                Some(text) => drop(found.secrets.0.insert(name, text)),
+                None => {
+                    let source = sources.declared(&name).map(str::to_owned);
+                    found.missing.push(Missing { name, step, source });
+                }
+            }
             continue;
         };
         let keys = match &keys {
@@ -100,10 +129,27 @@ pub async fn layered(
         let text = store.secret(keys, scope, &name).await;
         match text.map_err(|error| from_secret(&error, app))? {
             Some(text) => drop(found.secrets.0.insert(name, text.to_vec())),
-            None => found.missing.push((name, step)),
+            None => found.missing.push(Missing { name, step, source: None }),
         }
     }
     Ok(found)
+}
+
+/// The secrets of a run with the texts that it was given before, to be masked. A machine without a master
+/// key remembers none.
+///
+/// # Errors
+/// The run was given secrets whose key is not here; the database.
+pub async fn remembered(
+    app: &App,
+    store: &Store,
+    run: &RunId,
+    given: GivenSecrets,
+) -> Result<Arc<dyn SecretSource>, Failure> {
+    // An unreadable key is like none: an error only for a run that has something sealed with it.
+    let keys = read_keys(app).ok().flatten();
+    let all = masks::remembered(store, keys.as_ref(), run, given).await;
+    all.map_err(|error| from_secret(&error, app))
 }
 
 // === impl Layered ===
@@ -117,9 +163,14 @@ impl Layered {
         if self.missing.is_empty() {
             return Ok(self.secrets);
         }
-        let problems = self.missing.iter().map(|(name, step)| {
+        let problems = self.missing.iter().map(|Missing { name, step, source }| {
             let who = step.as_ref().map_or("the plan".to_owned(), |step| format!("step `{step}`"));
-            let message = format!("{who} needs the secret `{name}`, which is not set");
+            let message = match source {
+                Some(source) => format!(
+                    "{who} needs the secret `{name}`, which is not set, and `{source}` is not there"
+                ),
+                None => format!("{who} needs the secret `{name}`, which is not set"),
+            };
             Diagnostic::error(codes::SECRET, message).hint(format!(
                 "set it with `plue secret set {name}`; or for this run only, with a variable of \
                  this name and `--secret {name}`"
@@ -153,6 +204,12 @@ pub fn key_source(app: &App) -> KeySource {
     if app.environment.get(KEY_VARIABLE).is_some() {
         return KeySource::Variable;
     }
+    let credentials = app.environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    if let Some(path) =
+        credentials.map(|folder| folder.join(CREDENTIAL)).filter(|path| path.exists())
+    {
+        return KeySource::Credential(path);
+    }
     let folder = app.environment.config_dir();
     KeySource::File(
         folder.unwrap_or_else(|| app.loaded.config.state_dir.clone()).join("secret.key"),
@@ -167,7 +224,7 @@ pub fn open_keys(app: &App) -> Result<Keyring, Failure> {
     read_keys(app)?.ok_or_else(|| {
         let place = match key_source(app) {
             KeySource::Variable => format!("${KEY_VARIABLE}"),
-            KeySource::File(path) => path.display().to_string(),
+            KeySource::Credential(path) | KeySource::File(path) => path.display().to_string(),
         };
         refused(format!("there is no master key at {place}")).hint(format!(
             "put the key back that the secrets were set with, or set {KEY_VARIABLE}; without it \
@@ -194,6 +251,21 @@ pub fn make_keys(app: &App) -> Result<Keyring, Failure> {
     }
 }
 
+/// [`make_keys`] for a server: `plue secret rotate` replaces the key file under it.
+///
+/// # Errors
+/// As [`make_keys`].
+pub fn serving_keys(app: &App) -> Result<Keyring, Failure> {
+    let keys = make_keys(app)?;
+    Ok(match key_source(app) {
+        KeySource::Variable => keys,
+        KeySource::Credential(path) => {
+            keys.read_again(move || read_key_file(&path, false).ok().flatten())
+        }
+        KeySource::File(path) => keys.read_again(move || read_key_file(&path, true).ok().flatten()),
+    })
+}
+
 /// Writes a key file whole or not at all; without `replace` only if there is none.
 ///
 /// # Errors
@@ -212,25 +284,32 @@ pub fn write_keys(path: &Path, keys: &Keyring, replace: bool) -> io::Result<()> 
 }
 
 fn read_keys(app: &App) -> Result<Option<Keyring>, Failure> {
-    let parsed = |text: &str, place: &str| {
-        Keyring::parse(text).map_err(|error| refused(format!("{place}: {error}")))
-    };
-    let path = match key_source(app) {
+    match key_source(app) {
         KeySource::Variable => {
             let text = app.environment.get(KEY_VARIABLE).unwrap_or_default();
-            return parsed(&text, &format!("${KEY_VARIABLE}")).map(Some);
+            parsed(&text, &format!("${KEY_VARIABLE}")).map(Some)
         }
-        KeySource::File(path) => path,
-    };
+        // Its mode has the service's access list in the place of the group's.
+        KeySource::Credential(path) => read_key_file(&path, false),
+        KeySource::File(path) => read_key_file(&path, true),
+    }
+}
+
+fn parsed(text: &str, place: &str) -> Result<Keyring, Failure> {
+    Keyring::parse(text).map_err(|error| refused(format!("{place}: {error}")))
+}
+
+/// `is_ours`: nobody else may read it.
+fn read_key_file(path: &Path, is_ours: bool) -> Result<Option<Keyring>, Failure> {
     let shown = path.display();
-    let file = match fs::File::open(&path) {
+    let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(refused(format!("cannot read {shown}: {error}"))),
     };
     let failed = |error: io::Error| refused(format!("cannot read {shown}: {error}"));
     let mode = file.metadata().map_err(failed)?.mode();
-    if mode & 0o077 != 0 {
+    if is_ours && mode & 0o077 != 0 {
         return Err(refused(format!("{shown} can be read by others"))
             .hint(format!("chmod 600 {shown}; if others may have read it, `plue secret rotate`")));
     }
@@ -247,6 +326,9 @@ pub fn from_secret(error: &SecretError, app: &App) -> Failure {
         SecretError::OtherKey { .. } => {
             let place = match key_source(app) {
                 KeySource::Variable => format!("add it to {KEY_VARIABLE}, after a comma"),
+                KeySource::Credential(_) => {
+                    format!("add it to the credential {CREDENTIAL}, after a comma")
+                }
                 KeySource::File(path) => format!("put its line into {}", path.display()),
             };
             refused(error.to_string()).hint(format!("{place}; or set the secret anew"))

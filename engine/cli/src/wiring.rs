@@ -4,10 +4,12 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use plue_api::client::{Network, Proxies};
 use plue_executor::{
     Engine, Options, engine::Parts, house::Keep, perform::placement::Capacity, reach::Guard,
     trace::Traces,
 };
+use plue_flow::places::Quotas;
 use plue_plan::DurationText;
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Tasks};
@@ -15,6 +17,7 @@ use plue_store::{
     Durability, Store, StoreOptions,
     blob::{Bucket, BucketOptions},
 };
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::{
     app::App,
@@ -68,6 +71,17 @@ pub async fn open_existing(app: &App) -> Result<Store, Failure> {
     let bucket = bucket(app)?;
     let store = Store::open(options(app).existing()).await;
     Ok(shelved(store.map_err(|error| from_store(&error))?, bucket))
+}
+
+/// Opens the database at an address, else that of the configuration, if it exists.
+///
+/// # Errors
+/// There is none, or it cannot be used.
+pub async fn open_at(app: &App, url: Option<&str>) -> Result<Store, Failure> {
+    let url = url.map_or_else(|| app.loaded.database_url(), str::to_owned);
+    let blobs = app.loaded.config.state_dir.join("blobs");
+    let store = Store::open(StoreOptions::new(url).blobs(blobs).existing()).await;
+    store.map_err(|error| from_store(&error))
 }
 
 fn shelved(store: Store, bucket: Option<Bucket>) -> Store {
@@ -144,7 +158,7 @@ pub fn traced_engine(
     tasks: &Tasks,
     traces: Option<Traces>,
 ) -> Result<Engine, Failure> {
-    let (options, pool) = engine_parts(app, &store, tasks)?;
+    let (options, pool) = engine_parts(app, &store, tasks, false)?;
     let options = Options { traces, ..options };
     let parts =
         Parts { store, pool, clock: Clock::real(), ids: Ids::random(), tasks: tasks.clone() };
@@ -162,6 +176,8 @@ pub struct Serving {
     pub drives: bool,
     /// Traces, if there are any.
     pub traces: Option<Traces>,
+    /// How many runs of whom run at the same time.
+    pub quotas: Quotas,
 }
 
 /// The engine of a server: one of several perhaps.
@@ -174,17 +190,24 @@ pub fn serving_engine(
     tasks: &Tasks,
     serving: Serving,
 ) -> Result<Engine, Failure> {
-    let (options, pool) = engine_parts(app, &store, tasks)?;
+    let (options, pool) = engine_parts(app, &store, tasks, true)?;
     let workspaces = Some(app.loaded.config.state_dir.join("workspaces"));
-    let Serving { lease, keep_runners, drives, traces } = serving;
-    let only_tells = !drives;
-    let options = Options { lease, hand_over: true, workspaces, only_tells, traces, ..options };
+    let Serving { lease, keep_runners, drives, traces, quotas } = serving;
+    let (only_tells, quotas) = (!drives, Some(quotas));
+    let options =
+        Options { lease, hand_over: true, workspaces, only_tells, traces, quotas, ..options };
     let (pool, clock) = (pool.keeping(keep_runners), Clock::real());
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
 }
 
-fn engine_parts(app: &App, store: &Store, tasks: &Tasks) -> Result<(Options, LocalPool), Failure> {
+fn engine_parts(
+    app: &App,
+    store: &Store,
+    tasks: &Tasks,
+    on_server: bool,
+) -> Result<(Options, LocalPool), Failure> {
+    hide()?;
     let config = &app.loaded.config;
     let clock = Clock::real();
     let pool = LocalPool::new(
@@ -196,8 +219,14 @@ fn engine_parts(app: &App, store: &Store, tasks: &Tasks) -> Result<(Options, Loc
         clock,
         tasks.clone(),
     );
+    let pool = pool.with_environment(app.environment.of_steps(&config.runner.env));
+    let pool = pool.limited(config.limits.run_limits());
     let pool = match config.pools.untrusted.walls() {
         Some(walls) => pool.apart(walls),
+        None => pool,
+    };
+    let pool = match config.pools.local.walls(on_server) {
+        Some(walls) => pool.walled(walls),
         None => pool,
     };
     let mut options = Options::new(config.state_dir.join("locks"));
@@ -210,9 +239,28 @@ fn engine_parts(app: &App, store: &Store, tasks: &Tasks) -> Result<(Options, Loc
     options.capacity = Capacity::of_this_machine()
         .with(&runner.resources, &runner.labels)
         .map_err(|error| wrong("runner.resources", &error))?;
+    options.claude = crate::claude::claude(app)?;
     options.calls = reach(app)?;
+    options.untrusted_timeout = config.limits.untrusted_timeout();
     options.workflows = Some(Arc::new(Children::new(app)));
     Ok((options, pool))
+}
+
+/// The proxies that may name the client of a request.
+///
+/// # Errors
+/// An entry is no address and no network.
+pub fn proxies(app: &App) -> Result<Proxies, Failure> {
+    let texts = app.loaded.config.trusted_proxies.iter();
+    let networks: Result<Vec<Network>, _> = texts.map(|text| text.trim().parse()).collect();
+    networks.map(Proxies::new).map_err(|error| wrong("trusted_proxies", &error))
+}
+
+/// Hides this process from others of its user: keys and secrets are in its memory and in its
+/// environment, and steps may be that user's.
+fn hide() -> Result<(), Failure> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| Failure::infrastructure(&std::io::Error::from(error)))
 }
 
 /// Where calls and webhooks may go beside public addresses.
@@ -247,6 +295,7 @@ pub fn keep(app: &App) -> Result<Keep, Failure> {
     };
     Ok(Keep {
         runs: read(&config.retention)?,
+        untrusted_runs: read(&config.limits.untrusted_retention)?,
         artifacts: read(&config.artifacts.retention)?,
         caches: read(&config.cache.retention)?,
         cache_quota: config.cache.quota_bytes,

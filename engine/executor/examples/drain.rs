@@ -111,7 +111,9 @@ fn submission(folder: PathBuf) -> Outcome<Submission> {
             parent: None,
             untrusted: false,
             traceparent: None,
+            max_duration_s: None,
         },
         only: Vec::new(),
+        carried: Vec::new(),
     })
 }

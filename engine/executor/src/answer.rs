@@ -9,7 +9,11 @@ use plue_store::{CallbackAnswered, Store};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::Error, loaded::Loaded, perform::output};
+use crate::{
+    error::Error,
+    loaded::Loaded,
+    perform::output::{self, Unfit},
+};
 
 /// Bytes of the fields or the output of one answer.
 pub const MAX_ANSWER_BYTES: usize = plue_plan::limits::MAX_OUTPUT_BYTES;
@@ -86,14 +90,14 @@ pub async fn decide(
         other => AnswerError::Run(Error::Refused { run: run.clone(), message: other.to_string() }),
     })?;
     if let Action::Approval(approval) = &definition.action {
-        check(&decision, approval.fields.as_ref())?;
+        check(&decision, approval.fields.as_ref()).await?;
     }
     let attempt = asked.attempt;
     let is_new = store.record_decision(run, &attempt, decision, now).await.map_err(Error::Store)?;
     if is_new { Ok(()) } else { Err(AnswerError::Already { by }) }
 }
 
-fn check(decision: &Decision, fields: Option<&Json>) -> Result<(), AnswerError> {
+async fn check(decision: &Decision, fields: Option<&Json>) -> Result<(), AnswerError> {
     let comment = decision.comment.as_ref().map_or(0, |comment| comment.chars().count());
     if comment > MAX_COMMENT {
         let message = format!("the comment has {comment} characters, more than {MAX_COMMENT}");
@@ -115,7 +119,9 @@ fn check(decision: &Decision, fields: Option<&Json>) -> Result<(), AnswerError> 
         let message = format!("the fields have {size} bytes, more than {MAX_ANSWER_BYTES}");
         return Err(AnswerError::Fields(message));
     }
-    output::check_fields(schema, &filled).map_err(AnswerError::Fields)
+    output::check_fields(schema, &filled).await.map_err(|unfit| match unfit {
+        Unfit::Refused(message) | Unfit::Interrupted(message) => AnswerError::Fields(message),
+    })
 }
 
 /// Types texts that a person typed by the schema of an approval's fields: `n=3` is a number if the
@@ -135,6 +141,14 @@ pub fn typed_fields(schema: Option<&Json>, given: &[(String, String)]) -> Map<St
         (name.clone(), value.unwrap_or_else(|| Json::String(text.clone())))
     });
     typed.collect()
+}
+
+/// Whether a one-time token is that of a call, answered or not.
+///
+/// # Errors
+/// [`Error`] of the database.
+pub async fn knows_callback(store: &Store, token: &str) -> Result<bool, Error> {
+    store.has_callback(&token_hash(token)).await.map_err(Error::Store)
 }
 
 /// Answers a call that waits, with its one-time token. The first answer counts; a further one changes

@@ -6,6 +6,8 @@
 plue_plan::error_codes! {
     NOT_PUBLIC = "PLUE-R0002", "a request may not go to this address";
     BAD_ADDRESS = "PLUE-R0003", "the address of a request cannot be used";
+    RUN_BYTES = "PLUE-R0010", "a run has more bytes than it may";
+    FOREIGN_CONTENT = "PLUE-R0014", "a record names content that no run of its scope has sent";
     BAD_HEADER = "PLUE-R0004", "a header of a request cannot be sent";
 }
 

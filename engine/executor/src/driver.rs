@@ -9,7 +9,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use plue_flow::{Input, Run, RunStatus};
 use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
 use plue_pool::Lease;
-use plue_runtime::{Phase, Stop, clock::Mark};
+use plue_runtime::{Phase, Stop, Task, clock::Mark};
 use plue_store::RunRow;
 use plue_wire::runner::Claim;
 use tokio::{
@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     batch::Incoming,
+    child_places::{ChildPlace, FamilyPlaces},
     engine::Shared,
     error::Error,
     loaded::{Loaded, Origin},
@@ -29,17 +30,22 @@ use crate::{
     right::{Right, give_back_later},
 };
 
+use agents::Agents;
+use bytes::RunBytes;
 use engine_work::EngineWork;
+use in_hand::InHand;
 use losses::Losses;
 use measure::Measured;
 use outage::Outage;
 use steady::Steady;
 
 pub(crate) use turn::Asked;
-pub use turn::group_name;
 
+mod agents;
+mod bytes;
 mod deliver;
 mod engine_work;
+mod in_hand;
 mod intake;
 mod losses;
 mod measure;
@@ -83,6 +89,8 @@ pub struct Canceller(mpsc::Sender<Control>);
 pub(super) struct Leased {
     pub(super) lease: Lease,
     pub(super) epoch: Option<u64>,
+    /// The session that has the secrets to be masked.
+    pub(super) masked: Option<u64>,
 }
 
 /// What a driver is given beside its run.
@@ -92,8 +100,14 @@ pub(crate) struct Inputs {
     pub(crate) stop: Stop,
     /// Stop when nothing happens until somebody outside answers.
     pub(crate) leave: bool,
+    /// Store what the run is told, and leave the rest to whoever drives it.
+    pub(crate) only_tells: bool,
+    /// An engine drives it by itself: nobody has asked for it now.
+    pub(crate) unasked: bool,
     /// The right to drive it, if it was taken before.
     pub(crate) right: Option<Arc<Right>>,
+    /// Its place, if it is a child run.
+    pub(crate) place: Option<ChildPlace>,
 }
 
 pub(crate) struct Driver {
@@ -131,10 +145,14 @@ pub(crate) struct Driver {
     unable: Vec<Incoming>,
     losses: Losses,
     measured: Measured,
+    bytes: RunBytes,
     work: EngineWork,
+    agents: Agents,
     /// When other engines last heard that the run is advanced.
     alive_at: Mark,
     leave: bool,
+    in_hand: InHand,
+    only_tells: bool,
     outage: Outage,
     time: Steady,
     /// What the database said, while it does not answer.
@@ -143,6 +161,21 @@ pub(crate) struct Driver {
     prepared: HashMap<AttemptId, AttemptEnv>,
     control: mpsc::Receiver<Control>,
     stop: Stop,
+    /// Of a child run that does not wait for the outside.
+    place: Option<ChildPlace>,
+    /// Of its own children.
+    family: FamilyPlaces,
+}
+
+// === impl Inputs ===
+
+impl Inputs {
+    /// What a run is driven with that somebody has asked for, until it ends.
+    pub(crate) fn new(secrets: Arc<dyn SecretSource>, stop: Stop) -> Self {
+        let (first, right, place) = (None, None, None);
+        let (leave, only_tells, unasked) = (false, false, false);
+        Self { first, secrets, stop, leave, only_tells, unasked, right, place }
+    }
 }
 
 // === impl RunHandle ===
@@ -170,10 +203,18 @@ impl RunHandle {
     ///
     /// # Errors
     /// What kept the driver from going on; the run is safe in the store.
-    pub async fn wait(self) -> Result<RunStatus, Error> {
-        self.done.await.unwrap_or_else(|panicked| {
-            let message = format!("its driver stopped: {panicked}");
-            Err(Error::Corrupt { run: self.run, message })
+    pub async fn wait(mut self) -> Result<RunStatus, Error> {
+        self.ended().await
+    }
+
+    /// The same, beside other things. Cancel-safe; must not be called again after it has returned.
+    ///
+    /// # Errors
+    /// As [`RunHandle::wait`].
+    pub async fn ended(&mut self) -> Result<RunStatus, Error> {
+        (&mut self.done).await.unwrap_or_else(|failure| {
+            let message = format!("its driver stopped: {failure}");
+            Err(Error::Corrupt { run: self.run.clone(), message })
         })
     }
 }
@@ -201,7 +242,7 @@ impl Driver {
             None => Arc::new(Right::take(&shared, run).await?),
         };
         let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
-        let made = match Self::read(&shared, run, &inputs).await {
+        let made = match Self::noted(&shared, run, &inputs, &right).await {
             Ok(loaded) => Self::of((shared.clone(), right.clone()), loaded, inputs, control),
             Err(error) => Err(error),
         };
@@ -213,8 +254,27 @@ impl Driver {
             }
         };
         let trouble = driver.trouble.subscribe();
-        let done = shared.tasks.spawn("driver", driver.drive());
+        let driven = shared.tasks.owned("driver", driver.drive());
+        let guarded = guarded(driven, run.clone(), right, (shared.clone(), stop));
+        let done = shared.tasks.spawn("driver's guard", guarded);
         Ok(RunHandle { run: run.clone(), control: control_sender, trouble, done })
+    }
+
+    /// Notes that the run is in hand, then reads it: reading may be what kills the engine.
+    async fn noted(
+        shared: &Shared,
+        run: &RunId,
+        inputs: &Inputs,
+        right: &Right,
+    ) -> Result<Loaded, Error> {
+        if inputs.unasked && !right.is_shared() && !shared.store.take_in_hand(run).await? {
+            return Err(Error::SetAside { run: run.clone() });
+        }
+        let loaded = Self::read(shared, run, inputs).await?;
+        if !inputs.unasked && loaded.row.deaths > 0 {
+            shared.store.revive(run).await?;
+        }
+        Ok(loaded)
     }
 
     async fn read(shared: &Shared, run: &RunId, inputs: &Inputs) -> Result<Loaded, Error> {
@@ -240,6 +300,7 @@ impl Driver {
             run: row.id.clone(),
             message: error.to_string(),
         };
+        let only_tells = inputs.only_tells || shared.options.only_tells;
         let origin = origin.placed(shared.options.workspaces.as_deref());
         let looked = shared.clock.mark();
         let time = Steady::new(shared.clock, last);
@@ -247,8 +308,10 @@ impl Driver {
         outage.reread(cancels);
         let event: Event = serde_json::from_value(source.event.clone()).map_err(corrupt)?;
         // What a stranger wrote gets none, whoever lets it run and from wherever it is driven.
-        let secrets: Arc<dyn SecretSource> =
-            if event.is_strangers() { Arc::new(GivenSecrets::default()) } else { inputs.secrets };
+        let secrets: Arc<dyn SecretSource> = match origin.is_strangers(&event) {
+            true => Arc::new(GivenSecrets::default()),
+            false => inputs.secrets,
+        };
         Ok(Self {
             shared,
             right,
@@ -272,15 +335,21 @@ impl Driver {
             unable: Vec::new(),
             losses: Losses::default(),
             measured: Measured::default(),
+            bytes: RunBytes::default(),
             work: EngineWork::new(),
+            agents: Agents::new(),
             alive_at: looked,
             leave: inputs.leave,
+            in_hand: InHand { noted: inputs.unasked, since: looked },
+            only_tells,
             outage,
             time,
             trouble: watch::Sender::new(None),
             prepared: HashMap::new(),
             control,
             stop: inputs.stop,
+            place: inputs.place,
+            family: FamilyPlaces::new(),
             row,
         })
     }
@@ -288,6 +357,7 @@ impl Driver {
     async fn drive(mut self) -> Result<RunStatus, Error> {
         let (shared, right, stop) = (self.shared.clone(), self.right.clone(), self.stop.clone());
         let driven = self.driven().await;
+        self.leave_in_order().await;
         // What works for it ends before anybody else may begin.
         drop(self);
         match &driven {
@@ -298,9 +368,7 @@ impl Driver {
     }
 
     async fn driven(&mut self) -> Result<RunStatus, Error> {
-        if self.origin.untrusted {
-            self.not_apart = self.shared.why_not_apart().await;
-        }
+        self.not_apart = self.shared.why_not_apart(&self.origin).await;
         let advanced = self.advance_in_turn().await;
         if let Some(leased) = self.lease.take() {
             let over = self.run.is_finished() || self.leaves() || self.hands_over();
@@ -317,7 +385,7 @@ impl Driver {
 
     /// Takes the run up and advances it until it ends or something is in the way.
     async fn advance_on(&mut self) -> Result<(), Error> {
-        if self.is_handed_over() && !self.shared.options.only_tells {
+        if self.is_handed_over() && !self.only_tells {
             return Ok(());
         }
         let mut begin = self.take_up().await?;
@@ -339,6 +407,9 @@ impl Driver {
                 self.shared.store.forget_cancel_request(&self.row.id).await?;
             }
             self.forget_answers().await?;
+            if self.run.status() == RunStatus::Waiting {
+                self.place = None;
+            }
         }
         Ok(())
     }
@@ -350,11 +421,10 @@ impl Driver {
             || self.stop.phase() >= Phase::Aborting
     }
 
-    /// Whether the run is to be left to another engine as soon as no step of it runs.
+    /// Whether the run is to be left to another engine, or to the next start, as soon as no step of it runs.
     fn hands_over(&self) -> bool {
         let options = &self.shared.options;
-        let drains = options.hand_over && self.right.is_shared();
-        options.only_tells || (drains && self.stop.phase() >= Phase::Draining)
+        self.only_tells || (options.hand_over && self.stop.phase() >= Phase::Draining)
     }
 
     /// Whether it can be left now: no runner has an attempt, and what works inside the engine is begun
@@ -398,6 +468,22 @@ impl Driver {
     async fn mark_released(&self, runner: &RunnerId) -> Result<(), plue_store::Error> {
         let now = self.shared.clock.now();
         self.shared.store.runner_gone(runner, "released", now).await.map(drop)
+    }
+}
+
+/// Waits for a driver; gives its right back if it panics.
+async fn guarded(
+    mut driver: Task<Result<RunStatus, Error>>,
+    run: RunId,
+    right: Arc<Right>,
+    (shared, stop): (Arc<Shared>, Stop),
+) -> Result<RunStatus, Error> {
+    match driver.ended().await {
+        Ok(driven) => driven,
+        Err(failure) => {
+            give_back_later(right, &shared, stop);
+            Err(Error::Corrupt { run, message: format!("its driver failed: {failure}") })
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use plue_flow::{Input, input::Reopen};
+use plue_flow::{Input, input::Reopen, places::Quotas};
 use plue_plan::RunId;
 use plue_pool::{
     Apart, LocalPool,
@@ -16,9 +16,12 @@ use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
 use plue_store::{Drive, DriveRequest, RunRow, Store};
 
 use crate::{
+    child_places::ChildPlaces,
+    claude::Claude,
     driver::{Driver, Inputs, RunHandle},
     error::Error,
     liveness::{self, RunLock},
+    loaded::{MAX_UNTRUSTED, Origin},
     membership::Membership,
     perform::{
         checkpoint::{self, OnConflict, Restored},
@@ -66,6 +69,12 @@ pub struct Options {
     pub only_tells: bool,
     /// Steps are told of their trace, and somebody of the ends of runs.
     pub traces: Option<Traces>,
+    /// A step of a fork's run, and such a run, takes no longer, whatever its plan says.
+    pub untrusted_timeout: Duration,
+    /// Of a server: how many runs of whom run at the same time; child runs count as well.
+    pub quotas: Option<Quotas>,
+    /// Claude steps; without a key there are none.
+    pub claude: Option<Claude>,
 }
 
 impl Options {
@@ -87,6 +96,9 @@ impl Options {
             workspaces: None,
             only_tells: false,
             traces: None,
+            untrusted_timeout: MAX_UNTRUSTED,
+            quotas: None,
+            claude: None,
         }
     }
 }
@@ -114,6 +126,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     /// This engine among those that share the database.
     pub(crate) membership: Membership,
+    pub(crate) child_places: ChildPlaces,
     /// When this engine last looked for what dead ones left.
     tidied: Mutex<Option<Mark>>,
 }
@@ -146,10 +159,14 @@ impl Taken {
 // === impl Shared ===
 
 impl Shared {
-    /// Why no step of a stranger's run may be started here; for people.
-    pub(crate) async fn why_not_apart(&self) -> Option<String> {
+    /// Why no step of a run may be started here; for people.
+    pub(crate) async fn why_not_apart(&self, origin: &Origin) -> Option<String> {
+        if !origin.untrusted {
+            let why = self.pool.why_held(&origin.workspace).await?;
+            return Some(format!("runs only behind walls (pools.local.mode is required): {why}"));
+        }
         let why = match self.pool.is_apart().await {
-            Apart::Ready => return None,
+            Apart::Ready(_) => return None,
             Apart::Off => "pools.untrusted.mode is off".to_owned(),
             Apart::Missing(why) => why,
         };
@@ -164,6 +181,7 @@ impl Engine {
     #[must_use]
     pub fn new(options: Options, parts: Parts) -> Self {
         Self(Arc::new(Shared {
+            child_places: ChildPlaces::new(options.quotas),
             options,
             store: parts.store,
             pool: parts.pool,
@@ -178,6 +196,11 @@ impl Engine {
     /// Whether runs of strangers can be kept apart from everything else on this machine.
     pub async fn is_apart(&self) -> Apart {
         self.0.pool.is_apart().await
+    }
+
+    /// Whether runs of own commits are kept apart as well.
+    pub async fn is_walled(&self) -> Apart {
+        self.0.pool.is_walled().await
     }
 
     /// The store of this engine.
@@ -205,6 +228,12 @@ impl Engine {
         }
     }
 
+    /// Child runs of this engine in places of their own.
+    #[must_use]
+    pub fn placed_children(&self) -> usize {
+        self.0.child_places.placed()
+    }
+
     /// Whether a process that lives advances the run.
     #[must_use]
     pub fn is_driven(&self, run: &RunId) -> bool {
@@ -223,22 +252,42 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy_at_times().await?;
-        let inputs = Inputs { first: None, secrets, stop, leave: false, right: None };
+        let inputs = Inputs::new(secrets, stop);
         Driver::start(self.0.clone(), run, inputs).await
     }
 
-    /// Takes runs that nobody drives, where several engines share the database, so that this engine
-    /// drives `max` at most and all of them together `per_repo` of one repository. Each is to be
+    /// [`Engine::drive`] by the engine itself: nobody has asked for the run now. Only on one machine.
+    ///
+    /// # Errors
+    /// As [`Engine::drive`]; [`Error::SetAside`].
+    pub async fn drive_unasked(
+        &self,
+        run: &RunId,
+        secrets: Arc<dyn SecretSource>,
+        stop: Stop,
+    ) -> Result<RunHandle, Error> {
+        self.tidy_at_times().await?;
+        let inputs = Inputs { unasked: true, ..Inputs::new(secrets, stop) };
+        Driver::start(self.0.clone(), run, inputs).await
+    }
+
+    /// Takes runs that nobody drives, where several engines share the database, within these bounds.
+    /// `low_disk`: how full the disk is, in words, if it is too full for runs of forks. Each is to be
     /// driven ([`Engine::drive_taken`]) or given back ([`Engine::give_back`]).
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn take(&self, max: usize, per_repo: Option<usize>) -> Result<Vec<Taken>, Error> {
+    pub async fn take(
+        &self,
+        quotas: Quotas,
+        low_disk: Option<String>,
+    ) -> Result<Vec<Taken>, Error> {
         let member = self.0.member().await?;
         if !self.0.store.has_undriven().await? {
             return Ok(Vec::new());
         }
-        let request = DriveRequest { engine: member.id.clone(), max, per_repo };
+        let children = self.placed_children();
+        let request = DriveRequest { engine: member.id.clone(), quotas, children, low_disk };
         // None: buried a moment ago; the next look is by a new member.
         let taken = self.0.store.take_drives(request).await?.unwrap_or_default();
         let right = |drive| Arc::new(Right::of(&self.0, drive, member.clone()));
@@ -260,7 +309,7 @@ impl Engine {
             return Err(error);
         }
         let right = Some(taken.right);
-        let inputs = Inputs { first: None, secrets, stop, leave: false, right };
+        let inputs = Inputs { unasked: true, right, ..Inputs::new(secrets, stop) };
         Driver::start(self.0.clone(), &taken.row.id, inputs).await
     }
 
@@ -271,6 +320,18 @@ impl Engine {
         } else {
             taken.right.give_back(&self.0, stop).await;
         }
+    }
+
+    /// Gives a run back that was taken and whose task failed: this engine has lost track of it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn abandon(&self, run: &RunId) -> Result<(), Error> {
+        if self.0.store.is_shared() {
+            let member = self.0.member().await?;
+            self.0.store.abandon_drive(run, &member.id).await?;
+        }
+        Ok(())
     }
 
     /// Whether a run that was taken is still this engine's, as far as the store knows.
@@ -301,7 +362,7 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy_at_times().await?;
-        let inputs = Inputs { first: None, secrets, stop, leave: true, right: None };
+        let inputs = Inputs { leave: true, ..Inputs::new(secrets, stop) };
         Driver::start(self.0.clone(), run, inputs).await
     }
 
@@ -416,6 +477,25 @@ impl Engine {
         checkpoint::restore(place, (run, &again), (on_conflict, aside)).await
     }
 
+    /// Lets an ended run go on (`plue retry`), and leaves it to whoever drives runs: it waits for a place
+    /// like any other.
+    ///
+    /// # Errors
+    /// As [`Engine::reopen`].
+    pub async fn reopen_queued(
+        &self,
+        run: &RunId,
+        request: (&str, Reopen),
+        secrets: Arc<dyn SecretSource>,
+        stop: Stop,
+    ) -> Result<(), Error> {
+        self.tidy().await?;
+        let (by, from) = request;
+        let first = Some(Input::Reopen { by: by.to_owned(), from });
+        let inputs = Inputs { first, only_tells: true, ..Inputs::new(secrets, stop) };
+        Driver::start(self.0.clone(), run, inputs).await?.wait().await.map(drop)
+    }
+
     /// Lets an ended run go on (`plue retry`) and advances it.
     ///
     /// # Errors
@@ -430,7 +510,7 @@ impl Engine {
         self.tidy().await?;
         let (by, from) = request;
         let first = Some(Input::Reopen { by: by.to_owned(), from });
-        let inputs = Inputs { first, secrets, stop, leave: false, right: None };
+        let inputs = Inputs { first, ..Inputs::new(secrets, stop) };
         Driver::start(self.0.clone(), run, inputs).await
     }
 }

@@ -2,6 +2,7 @@
 //! fact of its run, not an error.
 
 use plue_plan::{PlanHash, RunId};
+use plue_store::deaths::MAX_DEATHS;
 
 /// Why a run cannot be advanced now. The run itself is safe in the store.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,12 @@ pub enum Error {
     /// Others advance the run each time before this engine can.
     #[error("run {run} is advanced by others, again and again")]
     Overtaken {
+        /// The run.
+        run: RunId,
+    },
+    /// Engines died with it, again and again.
+    #[error("run {run} is set aside: {} times in a row an engine died with it", MAX_DEATHS)]
+    SetAside {
         /// The run.
         run: RunId,
     },

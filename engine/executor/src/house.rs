@@ -14,11 +14,16 @@ const MAX_PACKED: u32 = 1_000;
 /// the same workspace may want it.
 const UNREFERRED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// What [`relieve`] leaves alone: a reference to content may be on its way for so long.
+const LATELY: Duration = Duration::from_secs(60 * 60);
+
 /// What is kept for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// Ended runs with their logs, and what was received and told of them.
     pub runs: Duration,
+    /// Ended runs of forks, if that is shorter.
+    pub untrusted_runs: Duration,
     /// Artifacts.
     pub artifacts: Duration,
     /// Caches that nobody uses.
@@ -45,11 +50,32 @@ pub async fn keep_house(store: &Store, keep: &Keep, now: Timestamp) {
     if let Err(error) = store.tidy().await {
         tracing::debug!(%error, "the database is left as it is");
     }
-    let Ok(ended_before) = now.saturating_sub(keep.runs) else { return };
-    match store.prune(ended_before).await {
+    if let Ok(ended_before) = now.saturating_sub(keep.untrusted_runs) {
+        pruned(store.prune_untrusted(ended_before).await);
+    }
+    if let Ok(ended_before) = now.saturating_sub(keep.runs) {
+        pruned(store.prune(ended_before).await);
+    }
+}
+
+fn pruned(result: Result<u64, plue_store::Error>) {
+    match result {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "old runs deleted"),
-        Err(error) => tracing::warn!(%error, "old runs not deleted"),
+        Err(error) => tracing::warn!(%error, "failed to delete old runs; retrying"),
+    }
+}
+
+/// Frees a disk that is nearly full: what ended runs of forks have kept goes first, and the content that
+/// nothing refers to then, with less patience than usual.
+pub async fn relieve(store: &Store, now: Timestamp) {
+    let Ok(before) = now.saturating_sub(LATELY) else { return };
+    if let Err(error) = store.release_untrusted(before).await {
+        tracing::warn!(%error, "failed to release what forks kept; retrying");
+    }
+    match store.collect_blobs(before).await {
+        Ok(collected) => tracing::info!(collected.blobs, collected.bytes, "unused content deleted"),
+        Err(error) => tracing::warn!(%error, "failed to delete unused content; retrying"),
     }
 }
 

@@ -8,7 +8,10 @@
 
 pub mod answer;
 mod batch;
+pub mod child_places;
+pub mod claude;
 pub mod codes;
+pub mod disk;
 mod driver;
 pub mod engine;
 pub mod error;
@@ -23,10 +26,10 @@ pub mod submit;
 pub mod trace;
 
 pub use crate::{
-    driver::{Canceller, RunHandle, group_name},
+    driver::{Canceller, RunHandle},
     engine::{Engine, Options, Taken},
     error::Error,
-    loaded::{Loaded, Origin, placed},
+    loaded::{Loaded, MAX_UNTRUSTED, Origin, placed},
     submit::Submission,
 };
 pub use plue_pool::Apart;

@@ -4,11 +4,12 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use plue_flow::{Fact, Run};
-use plue_plan::{Event, Plan, RunId};
+use plue_plan::{Action, DurationText, Event, Plan, RunId, plan::DEFAULT_TIMEOUT};
 use plue_store::{RunRow, RunSource, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -36,7 +37,13 @@ pub struct Origin {
     /// Where in a trace it was asked for: a `traceparent` of W3C Trace Context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// A step of it, and the run, takes no longer, whatever the plan says: seconds. Only of forks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration_s: Option<u64>,
 }
+
+/// The longest run of a fork, and step of one, unless configured.
+pub const MAX_UNTRUSTED: Duration = Duration::from_secs(60 * 60);
 
 /// A run as the store has it.
 #[derive(Debug)]
@@ -95,6 +102,13 @@ impl Origin {
         self.untrusted || event.is_strangers()
     }
 
+    /// The pull request of a fork that the run is for, 0 if its number is unknown.
+    #[must_use]
+    pub fn fork(&self, event: &Event) -> Option<u64> {
+        let number = || event.pull_request.as_ref().map_or(0, |pull| pull.number);
+        self.is_strangers(event).then(number)
+    }
+
     /// A run in this directory that has neither a source nor a parent.
     #[must_use]
     pub fn at(workspace: PathBuf) -> Self {
@@ -107,6 +121,7 @@ impl Origin {
             parent: None,
             untrusted: false,
             traceparent: None,
+            max_duration_s: None,
         }
     }
 }
@@ -129,6 +144,10 @@ impl Loaded {
             .map_err(|error| corrupt(error.to_string()))?;
         // The bound of this run beside that of its plan, whose hash stays what it is.
         plan.max_parallel = plan.max_parallel.into_iter().chain(origin.max_parallel).min();
+        if row.fork.is_some() {
+            let most = origin.max_duration_s.map_or(MAX_UNTRUSTED, Duration::from_secs);
+            shorten(&mut plan, most);
+        }
         let plan = Arc::new(plan);
         let is_cancel = |(_, fact): &&(_, Fact)| matches!(fact, Fact::CancelRequested { .. });
         let cancels = stored.journal.iter().filter(is_cancel).count();
@@ -136,6 +155,25 @@ impl Loaded {
         let run = Run::fold(id.clone(), plan.clone(), stored.journal)
             .map_err(|error| corrupt(error.to_string()))?;
         Ok(Self { seq: row.seq, row, source, origin, plan, run, cancels, last })
+    }
+}
+
+/// Caps the timeouts of the plan and of the steps that runners execute. Those that wait for people keep
+/// theirs: they take no place.
+fn shorten(plan: &mut Plan, most: Duration) {
+    let capped = |timeout: Option<&DurationText>| {
+        let is_shorter = timeout.and_then(|text| text.parse().ok()).is_some_and(|it| it <= most);
+        (!is_shorter).then(|| DurationText::new(format!("{}s", most.as_secs())))
+    };
+    let default = DurationText::new(DEFAULT_TIMEOUT);
+    let whole = capped(plan.timeout.as_ref().or(Some(&default)));
+    plan.timeout = whole.or(plan.timeout.take());
+    for step in &mut plan.steps {
+        let is_runners = matches!(step.action, Action::Bash(_) | Action::Python(_));
+        let given = step.options.timeout.as_ref().filter(|_| is_runners);
+        if let Some(shorter) = given.and_then(|given| capped(Some(given))) {
+            step.options.timeout = Some(shorter);
+        }
     }
 }
 
@@ -154,6 +192,26 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn timeouts_of_forks_are_capped() {
+        let step = |options: &str| format!(r#"{{"id":"a","kind":"bash","run":"x"{options}}}"#);
+        let table = [
+            ("", "", "1h", None),
+            (r#","timeout":"10h""#, r#","timeout":"3h""#, "3600s", Some("3600s")),
+            (r#","timeout":"5m""#, r#","timeout":"2m""#, "5m", Some("2m")),
+        ];
+        for (of_plan, of_step, plan_timeout, step_timeout) in table {
+            let step = step(of_step);
+            let text = format!(r#"{{"version":1,"name":"x","steps":[{step}]{of_plan}}}"#);
+            let mut plan = Plan::from_json(text.as_bytes()).unwrap();
+            shorten(&mut plan, MAX_UNTRUSTED);
+            let whole = plan.timeout.map_or("1h".to_owned(), |text| text.to_string());
+            assert_eq!(whole, plan_timeout);
+            let timeout = plan.steps[0].options.timeout.as_ref().map(ToString::to_string);
+            assert_eq!(timeout.as_deref(), step_timeout);
+        }
+    }
 
     #[test]
     fn only_workspaces_that_a_server_made_move_with_the_machine() {

@@ -49,6 +49,17 @@ impl Right {
         }
     }
 
+    /// The right to drive a run that this engine is about to store under an id of its own.
+    pub(crate) async fn of_new(shared: &Shared, run: &RunId) -> Result<Self, Error> {
+        if !shared.store.is_shared() {
+            return Self::take(shared, run).await;
+        }
+        let member = shared.member().await?;
+        let drive =
+            Drive { run: run.clone(), engine: member.id.clone(), fence: Drive::FIRST_FENCE };
+        Ok(Self::of(shared, drive, member))
+    }
+
     /// A right that was taken before, by this member.
     pub(crate) fn of(shared: &Shared, drive: Drive, member: Arc<Member>) -> Self {
         let lock = RunLock::take(&shared.options.locks_dir, &drive.run).ok();

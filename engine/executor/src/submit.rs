@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use plue_flow::Run;
+use plue_flow::{Run, fact::Carried};
 use plue_plan::{Event, RunId, StepId, canonical::SealedPlan};
-use plue_store::{NewRun, RunCommit};
+use plue_store::{Drive, NewRun, RunCommit};
 use serde_json::Value as Json;
 
 use crate::{
     driver::Asked, engine::Engine, error::Error, loaded::Origin, perform::scope::Surroundings,
+    right::Right,
 };
 
 /// A run to be made.
@@ -26,6 +27,8 @@ pub struct Submission {
     pub origin: Origin,
     /// Only these steps; empty: all.
     pub only: Vec<StepId>,
+    /// Outputs of an earlier run that steps outside of `only` have.
+    pub carried: Vec<Carried>,
 }
 
 // === impl Engine: submitting ===
@@ -44,7 +47,32 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`]; also if there is a run of this id.
     pub async fn submit_as(&self, id: RunId, submission: Submission) -> Result<RunId, Error> {
+        self.stored(id, submission, None).await
+    }
+
+    /// Stores a run that this engine drives at once: no other takes it in between.
+    ///
+    /// # Errors
+    /// As [`Engine::submit_as`]; the right is lost then.
+    pub(crate) async fn submit_driven(
+        &self,
+        id: RunId,
+        submission: Submission,
+        right: &Right,
+    ) -> Result<RunId, Error> {
+        self.stored(id, submission, right.drive()).await
+    }
+
+    async fn stored(
+        &self,
+        id: RunId,
+        submission: Submission,
+        drive: Option<&Drive>,
+    ) -> Result<RunId, Error> {
         let shared = &self.0;
+        let mut submission = submission;
+        let fork = submission.origin.fork(&submission.event);
+        submission.origin.max_duration_s = fork.map(|_| shared.options.untrusted_timeout.as_secs());
         let corrupt = |message: String| Error::Corrupt { run: id.clone(), message };
         let json =
             |value: serde_json::Result<Json>| value.map_err(|error| corrupt(error.to_string()));
@@ -52,7 +80,7 @@ impl Engine {
         shared.store.put_plan(&submission.plan).await?;
         let now = shared.clock.now();
         let mut run = Run::new(id.clone(), Arc::new(submission.plan.plan));
-        let created = run.create(hash, submission.only);
+        let created = run.create(hash, submission.only, submission.carried);
         run.evolve(now, &created).map_err(|error| corrupt(error.to_string()))?;
         let mut first = RunCommit::new(id.clone(), 0, now, run.view());
         first.facts.push(created);
@@ -77,12 +105,18 @@ impl Engine {
             repo: submission.event.repository.clone(),
             sha: submission.event.sha.clone(),
             branch: submission.event.branch.clone(),
+            fork,
+            is_child: submission.origin.parent.is_some(),
             event: surroundings.event,
             inputs: surroundings.inputs,
             origin: json(serde_json::to_value(&submission.origin))?,
             created_at: now,
         };
-        if let Err(refused) = shared.store.create_run(new, first).await? {
+        let created = match drive {
+            Some(drive) => shared.store.create_driven_run(new, first, &drive.engine).await?,
+            None => shared.store.create_run(new, first).await?,
+        };
+        if let Err(refused) = created {
             return Err(Error::Refused { run: id, message: refused.to_string() });
         }
         if let Some(group) = group {

@@ -55,7 +55,7 @@ fn play(plan: &Arc<Plan>) -> Result<Played, Failure> {
     let mut run = Run::new(RunId::new("01JD0000000000000000000000"), plan.clone());
     let now = Timestamp::UNIX_EPOCH;
     let hash: PlanHash = serde_json::from_value(format!("sha256:{}", "0".repeat(64)).into())?;
-    let first = run.create(hash, Vec::new());
+    let first = run.create(hash, Vec::new(), Vec::new());
     run.evolve(now, &first)?;
     let mut journal = vec![first];
     let mut inputs = 0;

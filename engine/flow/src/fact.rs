@@ -21,6 +21,9 @@ pub enum Fact {
         /// Only these steps run (`--step`, `--from`); empty: all.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         only: Vec<StepId>,
+        /// Outputs of an earlier run that steps outside of `only` have.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        carried: Vec<Carried>,
     },
     /// The first step may start.
     RunStarted,
@@ -205,6 +208,18 @@ pub enum Fact {
     },
 }
 
+/// The output that a step which is not selected has from an earlier run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    /// A step that this run leaves out.
+    pub step: StepId,
+    /// The run in which it succeeded.
+    pub run: plue_plan::RunId,
+    /// Its output there; null: it had none.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub output: Json,
+}
+
 // === impl Fact ===
 
 impl Fact {
@@ -341,6 +356,11 @@ pub enum Reason {
     },
     /// Not selected (`--step`, `--from`).
     NotSelected,
+    /// Not selected; its output is that of an earlier run, in which it succeeded.
+    Carried {
+        /// The run in which the step succeeded itself, not one that carried its output.
+        run: plue_plan::RunId,
+    },
     /// A hook whose occasion did not come: the run had this result.
     NotCalled {
         /// The result.

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use crate::{
     effect::Effect,
     error::{IllegalFact, Rejected},
-    fact::Fact,
+    fact::{Carried, Fact},
     input::Input,
     status::RunStatus,
 };
@@ -128,10 +128,10 @@ impl Run {
     }
 
     /// The first fact of the journal. `only`: the steps that run (`--step`; see
-    /// [`Run::descendants`] for `--from`); empty: all.
+    /// [`Run::descendants`] for `--from`); empty: all. `carried`: outputs that others have already.
     #[must_use]
-    pub fn create(&self, plan: PlanHash, only: Vec<StepId>) -> Fact {
-        Fact::RunCreated { plan, only }
+    pub fn create(&self, plan: PlanHash, only: Vec<StepId>, carried: Vec<Carried>) -> Fact {
+        Fact::RunCreated { plan, only, carried }
     }
 
     /// Folds a journal.

@@ -47,6 +47,7 @@ impl fmt::Display for Reason {
             }
             Self::ChildRun { run } => write!(f, "child run {run}"),
             Self::NotSelected => f.write_str("not selected"),
+            Self::Carried { run } => write!(f, "not selected; its output is that of run {run}"),
             Self::FailedButSkipped => f.write_str("it failed and says on_failure=\"skip\""),
             Self::Attempt { message, attempts: 1 } => f.write_str(message),
             Self::Attempt { message, attempts } => write!(f, "{message} (attempt {attempts})"),

@@ -13,6 +13,11 @@ plue_plan::error_codes! {
     GIT_FAILED = "PLUE-F0008", "git failed on the mirror of a repository";
     BAD_REMOTE = "PLUE-F0009", "the address of a repository is not one that plue fetches from";
     FORGE_REFUSED = "PLUE-F0010", "the forge refused what plue wanted to tell it";
+    OTHER_REPOSITORY = "PLUE-F0011", "a delivery is about a repository that its webhook does not serve";
+    OTHER_IDENTITY = "PLUE-F0012", "the forge has another repository under the name of a watched one";
+    NO_REF = "PLUE-F0013", "no ref of the repository leads to the commit of an event any more";
+    NOT_A_WRITER = "PLUE-F0014", "a comment or issue of a person without write permission starts nothing";
+    GIT_TOO_LARGE = "PLUE-F0020", "a commit has more files, or longer texts, than plue reads";
 }
 
 #[cfg(test)]

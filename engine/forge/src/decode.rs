@@ -10,7 +10,7 @@ use crate::{
     refusal::Refusal,
 };
 
-mod body;
+pub(crate) mod body;
 mod gitlab;
 mod gitlab_action;
 mod hub;

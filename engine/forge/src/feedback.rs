@@ -12,6 +12,7 @@ mod comment;
 mod error;
 mod http;
 mod markdown;
+mod permission;
 mod report;
 mod status;
 

@@ -8,6 +8,7 @@
 
 mod archive;
 mod changes;
+mod checkout;
 mod command;
 mod commit_id;
 mod error;
@@ -17,6 +18,7 @@ mod remote;
 
 pub use archive::Archive;
 pub use changes::{ChangedFiles, Since};
+pub use checkout::{Checkout, History};
 pub use commit_id::CommitId;
 pub use error::GitError;
 pub use files::{Entry, EntryKind, FileContent};

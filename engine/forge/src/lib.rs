@@ -28,5 +28,5 @@ pub use crate::{
     provider::Provider,
     reading::{Kind, Reading},
     refusal::Refusal,
-    verify::{Secret, verify, verify_call},
+    verify::{Secret, check_call_shown, content_digest, verify, verify_call},
 };

@@ -15,10 +15,24 @@ pub const MAX_LABELS: usize = 1_000;
 pub const MAX_DELIVERY_ID_BYTES: usize = 128;
 /// Bytes of one file of a commit that are read into memory.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
-/// Bytes of the answer of one git command that are kept in memory (lists of files).
-pub const MAX_GIT_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of the answer of one git command (lists of files).
+pub const MAX_GIT_ANSWER_BYTES: usize = 128 * 1024 * 1024;
+/// Files of a commit, and files that differ between two. Twelve objects of git can name 10^12.
+pub const MAX_LISTED: usize = 1_000_000;
+/// Bytes of the message of a commit.
+pub const MAX_MESSAGE_BYTES: u64 = 1024 * 1024;
+/// Bytes of memory that a git command on a mirror may write to.
+pub const GIT_MEMORY_BYTES: u64 = 512 * 1024 * 1024;
+/// Bytes of memory that each process of a fetch may write to.
+pub const FETCH_MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Seconds of CPU time that a git command on a mirror may take.
+pub const GIT_CPU_S: u64 = 60;
 /// Bytes of the archive of one commit.
 pub const MAX_ARCHIVE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Bytes of the list of objects of a checkout's history: 41 each.
+pub const MAX_HISTORY_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of packs up to which a checkout holds all contents of its history without being asked to.
+pub const MAX_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Seconds that a fetch may take.
 pub const FETCH_TIMEOUT_S: u64 = 15 * 60;
 /// Seconds that a command on a mirror may take.

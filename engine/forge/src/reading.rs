@@ -163,6 +163,15 @@ pub(crate) struct Detail {
     pub(crate) actor: Option<String>,
     /// The repository, if the payload does not write its full name out.
     pub(crate) repository: Option<String>,
+    /// The forge's immutable id of the repository.
+    pub(crate) repository_id: Option<String>,
+    /// Whether head and base of the pull request are this repository, by their ids; `None`: the
+    /// payload lacks an id.
+    pub(crate) same_repository: Option<bool>,
+    /// The author's relation to the repository, in the forge's words.
+    pub(crate) association: Option<String>,
+    /// The forge's id of the sender.
+    pub(crate) sender_id: Option<u64>,
     /// A merge queue asks for a verdict.
     pub(crate) merge_group: Option<MergeGroup>,
     /// The comment is on something that is neither issue nor pull request.

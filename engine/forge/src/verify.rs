@@ -1,11 +1,13 @@
 //! Who sent a delivery: signatures over the raw body, before anything in it is looked at.
 //!
-//! Must not parse the body, stop at the first secret that fits, or fall back from one scheme to
+//! Must not parse the body (but for the form around it), stop at the first secret that fits, or fall back from one scheme to
 //! another. The provider comes from the route. Comparisons take the same time whatever they find.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use crate::{headers::Headers, provider::Provider, refusal::Refusal};
+use sha2::{Digest as _, Sha256};
+
+use crate::{decode::body, headers::Headers, provider::Provider, refusal::Refusal};
 
 mod bearer;
 mod hmac_hex;
@@ -35,12 +37,48 @@ pub fn verify(
     }
     match provider {
         Provider::GitHub => hmac_hex::verify(&[hmac_hex::GITHUB], &usable, headers, body),
-        Provider::Gitea => hmac_hex::verify(hmac_hex::GITEA, &usable, headers, body),
-        Provider::Forgejo => hmac_hex::verify(hmac_hex::FORGEJO, &usable, headers, body),
+        // Of a form these two sign the JSON inside, and GitHub all of it.
+        Provider::Gitea => {
+            hmac_hex::verify(hmac_hex::GITEA, &usable, headers, body).or_else(|_| {
+                hmac_hex::verify(hmac_hex::GITEA, &usable, headers, &content(headers, body))
+            })
+        }
+        Provider::Forgejo => {
+            hmac_hex::verify(hmac_hex::FORGEJO, &usable, headers, body).or_else(|_| {
+                hmac_hex::verify(hmac_hex::FORGEJO, &usable, headers, &content(headers, body))
+            })
+        }
         Provider::GitLab if headers.has(standard::SIGNATURE) => {
             standard::verify(&usable, headers, body, now)
         }
         Provider::GitLab => token::verify(&usable, headers),
+    }
+}
+
+/// Checks that the call of a named webhook shows anything that [`verify_call`] could believe.
+///
+/// # Errors
+/// It has neither a signature nor an `Authorization` header.
+pub fn check_call_shown(headers: &Headers) -> Result<(), Refusal> {
+    match headers.has(standard::SIGNATURE) || headers.has(bearer::AUTHORIZATION) {
+        true => Ok(()),
+        false => Err(Refusal::NotSigned(bearer::AUTHORIZATION)),
+    }
+}
+
+fn content<'b>(headers: &Headers, body: &'b [u8]) -> Cow<'b, [u8]> {
+    body::content(headers.only("content-type"), body)
+}
+
+/// The SHA-256 of what a delivery says, in hex; the same for a form and for the JSON inside. `None`: the
+/// forge does not sign bodies (GitLab signs its ids, or shows a token that fits any body).
+#[must_use]
+pub fn content_digest(provider: Provider, headers: &Headers, body: &[u8]) -> Option<String> {
+    match provider {
+        Provider::GitHub | Provider::Gitea | Provider::Forgejo => {
+            Some(hex::encode(Sha256::digest(content(headers, body))))
+        }
+        Provider::GitLab => None,
     }
 }
 
@@ -116,6 +154,30 @@ mod tests {
         let bearer = format!("Bearer {KEY}");
         let both = [other[0], other[1], other[2], ("authorization", bearer.as_str())];
         assert!(matches!(call(&both, 1_614_265_330), Err(Refusal::BadSignature(_))));
+    }
+
+    #[test]
+    fn forms_of_gitea_are_signed_by_their_json() {
+        let json = br#"{"ref":"refs/heads/main"}"#;
+        let form = b"payload=%7B%22ref%22%3A%22refs%2Fheads%2Fmain%22%7D";
+        let sign = |text: &[u8]| hex::encode(hmac_hex::mac(KEY.as_bytes(), &[text]));
+        let headers = |signature: String, kind: &str| -> Headers {
+            [("x-gitea-signature", signature.as_str()), ("content-type", kind)]
+                .into_iter()
+                .collect()
+        };
+        let is_form = "application/x-www-form-urlencoded";
+        let check =
+            |headers: &Headers| verify(Provider::Gitea, &[Secret::new(KEY)], headers, form, 0);
+        assert_eq!(check(&headers(sign(json), is_form)), Ok(()));
+        assert_eq!(check(&headers(sign(form), is_form)), Ok(()));
+        assert!(check(&headers(sign(b"{}"), is_form)).is_err());
+        assert!(check(&headers(sign(json), "application/json")).is_err());
+        let digest = |kind: &str, body: &[u8]| {
+            content_digest(Provider::Gitea, &headers(String::new(), kind), body)
+        };
+        assert_eq!(digest(is_form, form), digest("application/json", json));
+        assert_eq!(content_digest(Provider::GitLab, &Headers::default(), json), None);
     }
 
     #[test]

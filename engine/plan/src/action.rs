@@ -114,7 +114,7 @@ pub struct Bash {
 }
 
 /// Fields of a `python` step: exactly one of `code` and `script`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Python {
     /// Source text.
@@ -126,9 +126,9 @@ pub struct Python {
     /// A file of the workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
-    /// `sys.argv[1:]`.
+    /// Arguments of the function, or `sys.argv[1:]` as text. May read earlier steps; no secrets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub args: Vec<String>,
+    pub args: Vec<Value>,
 }
 
 /// Fields of an `llm` step.

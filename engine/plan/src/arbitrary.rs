@@ -16,7 +16,7 @@ use crate::{
     duration::DurationText,
     id::StepId,
     plan::{Input, InputType, Plan},
-    policy::{Budget, Concurrency, Goto, OnFailure, PlanOnFailure, Retry, Service},
+    policy::{Budget, Checkout, Concurrency, Goto, OnFailure, PlanOnFailure, Retry, Service},
     step::{Step, StepOptions},
     trigger::{Misfire, Trigger},
     value::Value,
@@ -114,7 +114,6 @@ fn options() -> impl Strategy<Value = StepOptions> {
     );
     let two = (
         option::of("[a-z][a-z0-9-]{0,8}"),
-        option::of(Just("python:3.14-slim".to_owned())),
         option::of(Just("packages/web".to_owned())),
         collection::vec(Just("dist/**/*.js".to_owned()), 0..2),
         option::of(Just(json!({"type": "object", "properties": {"v": {"type": "string"}}}))),
@@ -122,7 +121,7 @@ fn options() -> impl Strategy<Value = StepOptions> {
     );
     (one, two).prop_map(|(one, two)| {
         let (name, when, env, secrets, timeout, retry) = one;
-        let (runner, image, cwd, artifacts, outputs, (pure, interactive, port)) = two;
+        let (runner, cwd, artifacts, outputs, (pure, interactive, port)) = two;
         let service =
             |port| Service { image: "postgres:18".to_owned(), port, env: BTreeMap::new() };
         StepOptions {
@@ -135,9 +134,8 @@ fn options() -> impl Strategy<Value = StepOptions> {
             timeout,
             retry,
             runner,
-            image,
             cwd,
-            artifacts,
+            artifacts: artifacts.into(),
             outputs,
             pure,
             interactive,
@@ -240,6 +238,10 @@ fn frame() -> impl Strategy<Value = Plan> {
     let limits = (option::of(1..9_u32), option::of(duration()), option::of(budget()));
     (limits, env(), inputs(), values(), any::<bool>()).prop_map(
         |((max_parallel, timeout, budget), env, inputs, outputs, flag)| Plan {
+            secrets: flag
+                .then(|| ("NPM_TOKEN".to_owned(), "env:NPM".to_owned()))
+                .into_iter()
+                .collect(),
             max_parallel,
             timeout,
             budget,
@@ -247,6 +249,11 @@ fn frame() -> impl Strategy<Value = Plan> {
             inputs,
             outputs,
             on_failure: if flag { PlanOnFailure::Continue } else { PlanOnFailure::Stop },
+            checkout: if flag {
+                Checkout { tags: false, ..Checkout::default() }
+            } else {
+                Checkout::default()
+            },
             concurrency: flag.then(|| Concurrency {
                 group: Value::template("deploy-${event.branch}"),
                 cancel_in_progress: flag,

@@ -36,7 +36,7 @@ crate::error_codes! {
     NOT_UPSTREAM = "PLUE-P0030", "an expression reads a step that need not have ended";
     UNKNOWN_REFERENCE = "PLUE-P0031", "an expression reads a step or input that does not exist";
     BAD_SECRET_NAME = "PLUE-P0032", "a secret has a name of the wrong shape";
-    BAD_ENV_NAME = "PLUE-P0033", "an environment variable has a name of the wrong shape";
+    BAD_ENV_NAME = "PLUE-P0033", "an environment variable has a name of the wrong shape, or a reserved one";
     UNKNOWN_GOTO = "PLUE-P0034", "a Goto names a step that does not exist";
     UNREACHABLE_GOTO = "PLUE-P0035", "a Goto leads to a step that is not upstream";
     MISSING_MAX_VISITS = "PLUE-P0036", "a Goto has no `max_visits`";
@@ -71,10 +71,17 @@ crate::error_codes! {
     BAD_URL = "PLUE-P0065", "the URL of a `call` step is malformed";
     BAD_PROMPT = "PLUE-P0066", "the prompt of an `llm` step is neither text nor a prompt file";
     BAD_OUTCOME = "PLUE-P0067", "a trigger waits for an outcome that no run has";
-    BAD_SERVICE = "PLUE-P0068", "a service has no port";
+    BAD_SERVICE = "PLUE-P0068", "a service has no port of its own";
     BAD_RESOURCE = "PLUE-P0069", "a resource is neither a positive number nor a text";
     REQUIRED_STEP = "PLUE-P0070", "`required` stands at a step that is no hook";
     MORE_PROBLEMS = "PLUE-P0071", "there are more problems than are listed";
+    UNBOUNDED_SCHEMA = "PLUE-P0072", "no bound of a JSON Schema's work can be shown";
+    SCHEMA_TOO_COSTLY = "PLUE-P0073", "judging a value by a JSON Schema would take too long";
+    NO_SUCH_CHECKOUT = "PLUE-P0075", "a checkout asks for submodules or Git LFS, which plue does not fetch";
+    SECRET_ARGUMENT = "PLUE-P0077", "a secret stands among the arguments of a Python step";
+    UNSAVABLE_CACHE = "PLUE-P0078", "nothing can be saved under a path of a cache";
+    NO_CONTAINERS = "PLUE-P0080", "a plan or step names a container image, and no containers are started";
+    BAD_SECRET_SOURCE = "PLUE-P0081", "the source of a secret is neither `env:NAME` nor `file:PATH`";
 }
 
 #[cfg(test)]

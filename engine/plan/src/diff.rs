@@ -161,12 +161,14 @@ fn frame(plan: &Plan) -> Map<String, Json> {
     frame.version = plan.version;
     frame.description.clone_from(&plan.description);
     frame.goal.clone_from(&plan.goal);
+    frame.secrets.clone_from(&plan.secrets);
     frame.runner.clone_from(&plan.runner);
     frame.image.clone_from(&plan.image);
     frame.timeout.clone_from(&plan.timeout);
     frame.max_parallel = plan.max_parallel;
     frame.on_failure = plan.on_failure;
     frame.concurrency.clone_from(&plan.concurrency);
+    frame.checkout.clone_from(&plan.checkout);
     object(&frame)
 }
 

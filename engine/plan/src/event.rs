@@ -60,6 +60,10 @@ pub struct Event {
     /// Who did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// The relation of the author of the comment, issue or pull request to the repository, in the forge's
+    /// words (GitHub: `OWNER`, `MEMBER`, `COLLABORATOR`, `CONTRIBUTOR`, `NONE`, …).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association: Option<String>,
     /// `owner/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
@@ -186,6 +190,7 @@ impl Event {
             sha: None,
             before: None,
             actor: None,
+            association: None,
             repository: None,
             default_branch: None,
             pull_request: None,

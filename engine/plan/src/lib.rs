@@ -10,9 +10,12 @@
 pub mod action;
 #[cfg(any(test, feature = "arbitrary"))]
 pub mod arbitrary;
+pub mod artifacts;
+pub mod budget;
 pub mod canonical;
 pub mod capability;
 pub mod codes;
+pub mod counted;
 pub mod diagnostic;
 pub mod diff;
 pub mod duration;
@@ -20,11 +23,13 @@ pub mod event;
 pub mod graph;
 pub mod id;
 pub mod inputs;
+pub mod json_schema;
 pub mod limits;
 mod parse;
 pub mod picture;
 pub mod plan;
 pub mod policy;
+pub mod regex_cost;
 pub mod schema;
 mod shown;
 pub mod step;

@@ -6,6 +6,8 @@ pub const MAX_STEPS: usize = 5_000;
 pub const MAX_TRIGGERS: usize = 1_000;
 /// Bytes of the canonical IR.
 pub const MAX_IR_BYTES: usize = 16 * 1024 * 1024;
+/// Values in the IR: keys, list entries and what they hold.
+pub const MAX_IR_VALUES: usize = 1_000_000;
 /// Bytes of one script (`run`, `code`) or prompt.
 pub const MAX_SCRIPT_BYTES: usize = 1024 * 1024;
 /// Bytes of one expression.

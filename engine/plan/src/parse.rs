@@ -7,7 +7,9 @@ use std::{cell::Cell, collections::HashSet, fmt};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::{
+    budget::{Budget, Meter},
     codes,
+    counted::count_values,
     diagnostic::{Code, Diagnostic},
     limits,
     plan::Plan,
@@ -33,6 +35,16 @@ impl Plan {
                 format!("the plan is {size} bytes, the limit is {max}"),
             ));
         }
+        let budget = Budget {
+            bytes: limits::MAX_IR_BYTES as u64,
+            items: limits::MAX_IR_VALUES as u64,
+            steps: 0,
+        };
+        count_values(bytes, &Meter::new(budget)).map_err(|_exhausted| {
+            let max = limits::MAX_IR_VALUES;
+            let message = format!("the plan has more than {max} values");
+            Diagnostic::error(codes::IR_TOO_LARGE, message)
+        })?;
         strict(bytes)?;
         serde_json::from_slice(bytes).map_err(|error| not_a_plan(&error))
     }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::{
     duration::DurationText,
     id::StepId,
-    policy::{Budget, Concurrency, PlanOnFailure, is_default},
+    policy::{Budget, Checkout, Concurrency, PlanOnFailure, is_default},
     step::Step,
     trigger::Trigger,
     value::Value,
@@ -42,10 +42,14 @@ pub struct Plan {
     /// Environment of every step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Value>,
+    /// Where a run of this machine takes secrets from that are not stored: `env:NAME` or `file:PATH`.
+    /// Servers never read these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Pool of the runner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<String>,
-    /// Container image.
+    /// Container image; refused by validation until containers are started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Longest run; absent: [`DEFAULT_TIMEOUT`].
@@ -60,6 +64,9 @@ pub struct Plan {
     /// Group in which runs do not overlap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
+    /// The Git repository around the files, on a server.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub checkout: Checkout,
     /// Steps around the run.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
@@ -153,18 +160,39 @@ impl Plan {
             goal: None,
             inputs: BTreeMap::new(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             runner: None,
             image: None,
             timeout: None,
             max_parallel: None,
             on_failure: PlanOnFailure::default(),
             concurrency: None,
+            checkout: Checkout::default(),
             hooks: Hooks::default(),
             budget: None,
             outputs: BTreeMap::new(),
             tags: Vec::new(),
             triggers: Vec::new(),
             steps,
+        }
+    }
+
+    /// The checkout of a run, which has one workspace: the most that the plan or a step asks for.
+    #[must_use]
+    pub fn widest_checkout(&self) -> Checkout {
+        let of_steps = self.all_steps().map(|step| &step.options.checkout);
+        let asked: Vec<&Checkout> = std::iter::once(&self.checkout)
+            .chain(of_steps)
+            .filter(|checkout| !is_default(*checkout))
+            .collect();
+        let depths = asked.iter().filter_map(|checkout| checkout.fetch_depth);
+        // 0 is everything, and more than any number.
+        let fetch_depth = depths.max_by_key(|depth| depth.wrapping_sub(1));
+        Checkout {
+            fetch_depth,
+            tags: asked.is_empty() || asked.iter().any(|checkout| checkout.tags),
+            submodules: asked.iter().any(|checkout| checkout.submodules),
+            lfs: asked.iter().any(|checkout| checkout.lfs),
         }
     }
 
@@ -194,5 +222,31 @@ impl Hooks {
         [&self.on_start, &self.on_success, &self.on_failure, &self.on_complete]
             .into_iter()
             .flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_get_the_widest_checkout_asked_for() {
+        let table = [
+            ("{}", "{}", "{}"),
+            (r#"{"fetch_depth":1}"#, "{}", r#"{"fetch_depth":1}"#),
+            (r#"{"fetch_depth":1}"#, r#"{"fetch_depth":7}"#, r#"{"fetch_depth":7}"#),
+            (r#"{"fetch_depth":0}"#, r#"{"fetch_depth":7}"#, r#"{"fetch_depth":0}"#),
+            ("{}", r#"{"tags":false}"#, r#"{"tags":false}"#),
+            (r#"{"fetch_depth":3}"#, r#"{"tags":false}"#, r#"{"fetch_depth":3}"#),
+        ];
+        for (of_plan, of_step, expected) in table {
+            let text = format!(
+                r#"{{"version":1,"name":"x","checkout":{of_plan},
+                    "steps":[{{"id":"a","kind":"bash","run":"x","checkout":{of_step}}}]}}"#
+            );
+            let plan = Plan::from_json(text.as_bytes()).unwrap();
+            let expected: Checkout = serde_json::from_str(expected).unwrap();
+            assert_eq!(plan.widest_checkout(), expected, "{of_plan} {of_step}");
+        }
     }
 }

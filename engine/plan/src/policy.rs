@@ -119,6 +119,36 @@ pub enum PlanOnFailure {
     Continue,
 }
 
+/// The Git repository around the files of a run on a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkout {
+    /// Commits of history with their contents; 0: all commits, tags and contents. Absent: all commits, and
+    /// of a large repository only the contents that a build compares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetch_depth: Option<u32>,
+    /// The tags of the commits that are there.
+    #[serde(skip_serializing_if = "is_true")]
+    pub tags: bool,
+    /// Submodules; refused by validation until they can be checked out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub submodules: bool,
+    /// Contents that are kept with Git LFS; refused by validation until they can be checked out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lfs: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+impl Default for Checkout {
+    fn default() -> Self {
+        Self { fetch_depth: None, tags: true, submodules: false, lfs: false }
+    }
+}
+
 /// A directory cache: restored before the step, saved after it succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,9 +7,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     action::Action,
+    artifacts::Artifacts,
     duration::DurationText,
     id::StepId,
-    policy::{Cache, Goto, OnFailure, Retry, Service, is_default},
+    policy::{Cache, Checkout, Goto, OnFailure, Retry, Service, is_default},
     value::Value,
 };
 
@@ -60,7 +61,7 @@ pub struct StepOptions {
     /// Pool of the runner; its own lease and a copy of the workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner: Option<String>,
-    /// Container image; its own lease and a copy of the workspace.
+    /// Container image; refused by validation until containers are started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// What the runner must have, like `{"cpu": 2, "memory": "4Gi"}`.
@@ -72,12 +73,15 @@ pub struct StepOptions {
     /// JSON Schema of the output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Json>,
-    /// Globs of files kept after the step.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<String>,
+    /// Globs of files kept after the step, and what it means if there are none.
+    #[serde(skip_serializing_if = "Artifacts::is_empty")]
+    pub artifacts: Artifacts,
     /// Directory cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// What the step needs of the Git repository around the files, on a server.
+    #[serde(skip_serializing_if = "is_default")]
+    pub checkout: Checkout,
     /// Processes beside the step.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
@@ -93,9 +97,10 @@ pub struct StepOptions {
 }
 
 /// The keys of [`StepOptions`], for telling them from those of an action.
-pub const OPTION_KEYS: [&str; 19] = [
+pub const OPTION_KEYS: [&str; 20] = [
     "artifacts",
     "cache",
+    "checkout",
     "cwd",
     "env",
     "image",

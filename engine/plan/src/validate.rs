@@ -34,6 +34,7 @@ pub use expression::{ExpressionCheck, ExpressionError, Reference, Root};
 pub use input::fits;
 pub use report::MAX_PROBLEMS;
 pub(crate) use report::nearest;
+pub use text::is_reserved;
 
 /// Where the parts of a plan stand in their source; front ends fill it, the hash ignores it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

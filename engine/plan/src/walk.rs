@@ -66,7 +66,12 @@ pub(crate) fn step_parts<'a>(step: &'a Step, see: See<'_, 'a>) {
 
 fn action_parts<'a>(action: &'a Action, see: See<'_, 'a>) {
     match action {
-        Action::Bash(_) | Action::Python(_) => {}
+        Action::Bash(_) => {}
+        Action::Python(python) => {
+            for value in &python.args {
+                see(Field("args", None), Part::Value(value));
+            }
+        }
         Action::Llm(llm) => llm_parts(llm, see),
         Action::Approval(approval) => {
             if let Some(message) = &approval.message {

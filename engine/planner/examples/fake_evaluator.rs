@@ -140,6 +140,7 @@ impl Fake {
                 self.obey_as_third(request, verb, rest)
             }
             "spends" | "needs-monster" => self.burden(request, verb),
+            "fails-listed" if request.event_json.is_none() => self.reply(request.id, failed(&text)),
             "fails-in-b" if self.seed == "B" => self.reply(request.id, failed("")),
             "json" => {
                 let plan_json = text.lines().skip(1).collect::<Vec<_>>().join("\n");

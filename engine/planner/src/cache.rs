@@ -19,6 +19,26 @@ use crate::{judge::PlannedWorkflow, planner::Evaluated, read_set::ReadSet};
 const MAX_ENTRIES: usize = 256;
 /// Bytes of plans in memory.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Invalid files in memory.
+const MAX_INVALID: usize = 2_048;
+/// Problems of one invalid file; one with more is evaluated again.
+const MAX_KEPT_PROBLEMS: usize = 32;
+/// Bytes of their messages.
+const MAX_PROBLEM_BYTES: usize = 16 * 1024;
+/// Problems of a file that are found before `workflow` is called, which alone sees the event.
+const STATIC: [&str; 11] = [
+    "PLUE-E0001",
+    "PLUE-E0002",
+    "PLUE-E0003",
+    "PLUE-E0004",
+    "PLUE-E0005",
+    "PLUE-E0006",
+    "PLUE-E0007",
+    "PLUE-E0009",
+    "PLUE-E0011",
+    "PLUE-E0022",
+    "PLUE-E0023",
+];
 /// Version of the stored form; another one is not read.
 const VERSION: u32 = 2;
 
@@ -59,6 +79,17 @@ struct CachedPlan {
 /// The entries in memory; the least recently used one goes first.
 #[derive(Debug, Default)]
 pub(crate) struct Memory(Mutex<Entries>);
+
+/// What is wrong with files, by key and commit; the least recently used one goes first.
+#[derive(Debug, Default)]
+pub(crate) struct Invalid(Mutex<Problems>);
+
+#[derive(Debug, Default)]
+struct Problems {
+    by_key: HashMap<Key, (u64, Vec<Diagnostic>)>,
+    /// Grows with every use.
+    now: u64,
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -108,6 +139,35 @@ impl Memory {
     }
 }
 
+// === impl Invalid ===
+
+impl Invalid {
+    pub(crate) fn get(&self, key: &Key) -> Option<Vec<Diagnostic>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.now += 1;
+        let now = kept.now;
+        let (used, problems) = kept.by_key.get_mut(key)?;
+        *used = now;
+        Some(problems.clone())
+    }
+
+    pub(crate) fn put(&self, key: Key, problems: &[Diagnostic]) {
+        let bytes: usize = problems.iter().map(|one| one.message.len()).sum();
+        if problems.len() > MAX_KEPT_PROBLEMS || bytes > MAX_PROBLEM_BYTES {
+            return;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.by_key.len() >= MAX_INVALID {
+            let oldest = kept.by_key.iter().min_by_key(|(_, (used, _))| *used);
+            let oldest = oldest.map(|(key, _)| *key).unwrap_or_default();
+            kept.by_key.remove(&oldest);
+        }
+        kept.now += 1;
+        let used = kept.now;
+        kept.by_key.insert(key, (used, problems.to_vec()));
+    }
+}
+
 // === impl Entries ===
 
 impl Entries {
@@ -153,6 +213,11 @@ impl CachedPlans {
     }
 }
 
+/// Whether a file with this problem is invalid for every event.
+pub(crate) fn is_static(problem: &Diagnostic) -> bool {
+    STATIC.contains(&problem.code.as_str())
+}
+
 impl Evaluated {
     pub(crate) fn from_stored(bytes: &[u8]) -> Option<Self> {
         let (workflows, read_set, printed) = CachedPlans::decode(bytes)?;
@@ -164,5 +229,30 @@ impl Evaluated {
             rounds: 0,
             origin: crate::planner::Origin::Stored,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes;
+
+    #[test]
+    fn invalid_files_are_kept_up_to_a_limit() {
+        let (kept, of) = (Invalid::default(), |n: usize| {
+            let mut key = Key::default();
+            key[..8].copy_from_slice(&n.to_le_bytes());
+            key
+        });
+        let problem = |text: String| vec![Diagnostic::error(codes::CRASHED, text)];
+        for n in 0..MAX_INVALID {
+            kept.put(of(n), &problem(n.to_string()));
+        }
+        assert!(kept.get(&of(0)).is_some());
+        kept.put(of(MAX_INVALID), &problem("new".to_owned()));
+        assert!(kept.get(&of(1)).is_none(), "the least recently used one is gone");
+        assert!(kept.get(&of(0)).is_some() && kept.get(&of(MAX_INVALID)).is_some());
+        kept.put(of(7_777), &problem("x".repeat(MAX_PROBLEM_BYTES + 1)));
+        assert!(kept.get(&of(7_777)).is_none(), "too large to be kept");
     }
 }

@@ -25,6 +25,7 @@ plue_plan::error_codes! {
     AMBIGUOUS_WORKFLOW = "PLUE-E0219", "more than one workflow has this name";
     NO_FRONT_END = "PLUE-E0220", "this kind of workflow file is not supported yet";
     DUPLICATE_PLAN = "PLUE-E0221", "two plans of one file have the same name";
+    UNEVALUATED = "PLUE-E0230", "`${…}` stands in a text of a Python workflow that nothing evaluates";
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 //! bounded and takes less time than asking for what was read before.
 
 use plue_plan::{SealedPlan, Span};
-use plue_spec::workflow::{Format, MAX_FILE_BYTES, read};
+use plue_spec::workflow::{Format, MAX_FILE_BYTES, read_or_draft};
 use plue_wire::eval::MAX_SOURCE_BYTES;
 
 use crate::{
     discover::{WorkflowFile, WorkflowKind},
     error::PlanError,
-    judge::PlannedWorkflow,
+    judge::{Draft, PlannedWorkflow, Refused},
     sources::Sources,
 };
 
@@ -38,10 +38,14 @@ pub(crate) fn max_bytes(entry: &str) -> usize {
 }
 
 /// The one plan of a file.
-pub(crate) fn plan(sources: &Sources, format: Format) -> Result<Vec<PlannedWorkflow>, PlanError> {
+pub(crate) fn plan(sources: &Sources, format: Format) -> Result<Vec<PlannedWorkflow>, Refused> {
     let entry = sources.entry.as_str();
     let bytes = sources.files.get(entry).map_or(&[][..], |bytes| &bytes.0);
-    let workflow = read(entry, bytes, format).map_err(PlanError::Invalid)?;
+    let workflow = read_or_draft(entry, bytes, format).map_err(|refused| {
+        let drafts = refused.draft.map(|draft| Draft { plan: draft.0, places: draft.1 });
+        let error = PlanError::Invalid(refused.problems);
+        Refused { error, drafts: drafts.into_iter().collect() }
+    })?;
     let sealed = SealedPlan::seal(workflow.plan)
         .map_err(|problem| PlanError::invalid(problem.at(Span::at(entry, 1, 1))))?;
     let (places, warnings) = (workflow.places, workflow.warnings);

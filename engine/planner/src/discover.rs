@@ -89,7 +89,7 @@ pub fn find_by_name<'f>(
             codes::AMBIGUOUS_WORKFLOW,
             format!("{} and {} are both named `{name}`", first.path, others.join(", ")),
         )
-        .hint("say the path")),
+        .hint(format!("name the file: plue run {}", first.path))),
         (found, _) => Ok(found),
     }
 }

@@ -92,6 +92,12 @@ impl Error {
         }
     }
 
+    /// Whether the same request fails for as long as the commit is as it is.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::View(ViewError::TooManyPaths(_)))
+    }
+
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

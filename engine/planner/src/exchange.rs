@@ -11,7 +11,7 @@ use plue_runtime::{
 };
 use plue_wire::eval::{
     EvalOutcome, EvalReply, EvalRequest, Facts, FileFact, Killed, MAX_CPU_S, MAX_FACT_BYTES,
-    MAX_FACTS, MAX_MEMORY_BYTES, MAX_ROUNDS, MAX_WALL_MS, Need, Usage,
+    MAX_FACTS, MAX_MEMORY_BYTES, MAX_ROUNDS, MAX_WALL_MS, Need, RawPlan, Usage,
 };
 
 use crate::{
@@ -24,16 +24,28 @@ use crate::{
     view::{CommitView, ViewError},
 };
 
+/// Rounds of asking for facts in a survey.
+const MAX_SURVEY_ROUNDS: usize = 8;
+
 /// What the zygotes said when nothing was missing any more.
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) outcomes: [EvalOutcome; 2],
     /// The third opinion, where there is one: on strangers' files, when the two agree on plans.
     pub(crate) third: Option<EvalOutcome>,
+    /// All problems of a file that fails, where they could be found.
+    pub(crate) survey: Option<Survey>,
     pub(crate) facts: Facts,
     pub(crate) printed: String,
     pub(crate) usage: Usage,
     pub(crate) rounds: u32,
+}
+
+/// What a survey of a failing file found; untrusted.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) diagnostics_json: String,
+    pub(crate) drafts: Vec<RawPlan>,
 }
 
 /// Everything an evaluation needs beside the evaluators.
@@ -56,6 +68,7 @@ impl Exchange<'_> {
             event_json: self.question.event_json.clone(),
             inputs_json: self.question.inputs_json.clone(),
             facts: Facts::default(),
+            survey: false,
         };
         let mut usage = Usage::default();
         checkout.ready().await?;
@@ -72,7 +85,14 @@ impl Exchange<'_> {
                 needs = self::needs(third.as_ref());
             }
             if needs.is_empty() {
+                let survey = match (&a.outcome, &b.outcome) {
+                    (EvalOutcome::Failed { .. }, EvalOutcome::Failed { .. }) => {
+                        self.survey(checkout, &request, deadline).await
+                    }
+                    (_, _) => None,
+                };
                 return Ok(Settled {
+                    survey,
                     outcomes: [a.outcome, b.outcome],
                     third: third.map(|reply| reply.outcome),
                     facts: request.facts,
@@ -91,6 +111,32 @@ impl Exchange<'_> {
         Err(self.refuse(codes::TOO_MANY_ROUNDS, message).hint_error(
             "each question that depends on the answer to another one is a round; ask for patterns instead of single files",
         ))
+    }
+
+    /// All problems of a file that fails. Nothing if the rest of its time does not suffice, or if it ends
+    /// otherwise: then its first problems are shown.
+    async fn survey(
+        &self,
+        checkout: &mut Checkout,
+        request: &EvalRequest,
+        mut deadline: Deadline,
+    ) -> Option<Survey> {
+        let mut request = EvalRequest { survey: true, ..request.clone() };
+        for _round in 0..MAX_SURVEY_ROUNDS {
+            request.id += 1;
+            let [a, b] = self.ask(checkout, &request, deadline).await.ok()?;
+            deadline.cpu_us = deadline.cpu_us.saturating_add(a.usage.cpu_us);
+            if let EvalOutcome::Surveyed { diagnostics_json, drafts } = a.outcome {
+                return Some(Survey { diagnostics_json, drafts });
+            }
+            let needs = needs([&a, &b]);
+            if needs.is_empty() || deadline.cpu_us >= MAX_CPU_S * 1_000_000 {
+                return None;
+            }
+            let facts = std::mem::take(&mut request.facts);
+            request.facts = self.answer(facts, needs, deadline).await.ok()?;
+        }
+        None
     }
 
     /// One question to both. A zygote that died is replaced and asked once more: only the second

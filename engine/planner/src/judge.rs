@@ -5,20 +5,24 @@
 
 use plue_plan::{
     Diagnostic, Plan, Severity, Span,
+    budget::{Budget, Meter},
     canonical::SealedPlan,
-    limits::MAX_PLANS_PER_FILE,
+    codes as plan_codes,
+    counted::from_json,
+    limits::{MAX_IR_VALUES, MAX_PLANS_PER_FILE},
     validate::{SourceMap, validate_with},
 };
 use plue_runtime::metrics::names::THIRD_OPINIONS;
 use plue_spec::Cel;
-use plue_wire::eval::{EvalOutcome, RawPlan};
+use plue_wire::eval::{EvalOutcome, MAX_REPLY_BYTES, RawPlan};
 use serde_json::Value as Json;
 
 use crate::{
     codes,
     difference::{Difference, first_difference},
     error::PlanError,
-    exchange::clean,
+    exchange::{Survey, clean},
+    literals,
     sources::Sources,
 };
 
@@ -38,13 +42,31 @@ pub struct PlannedWorkflow {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// A plan that may not be used, read as far as it could be; its prompts are checked all the same.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) plan: Plan,
+    pub(crate) places: SourceMap,
+}
+
+/// Why there are no plans, and what could be read of them.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: PlanError,
+    pub(crate) drafts: Vec<Draft>,
+}
+
+/// What the zygotes said.
+pub(crate) struct Said {
+    pub(crate) outcomes: [EvalOutcome; 2],
+    pub(crate) third: Option<EvalOutcome>,
+    pub(crate) survey: Option<Survey>,
+}
+
 /// Judges what A and B said, and a third who was asked because they agree.
-pub(crate) fn judge(
-    outcomes: [EvalOutcome; 2],
-    third: Option<EvalOutcome>,
-    sources: &Sources,
-) -> Result<Vec<PlannedWorkflow>, PlanError> {
+pub(crate) fn judge(said: Said, sources: &Sources) -> Result<Vec<PlannedWorkflow>, Refused> {
     let judge = Judge { sources };
+    let Said { outcomes, third, survey } = said;
     if let (EvalOutcome::Plans(a), Some(third)) = (&outcomes[0], third) {
         let heard = judge.third(a, &third);
         let result = if heard.is_ok() { "same" } else { "different" };
@@ -54,14 +76,24 @@ pub(crate) fn judge(
     match outcomes {
         [EvalOutcome::Plans(a), EvalOutcome::Plans(b)] => judge.plans(&a, &b),
         [EvalOutcome::Failed { diagnostics_json }, EvalOutcome::Failed { .. }] => {
-            Err(PlanError::Invalid(judge.diagnostics(&diagnostics_json)))
+            Err(judge.failed(&diagnostics_json, survey))
         }
         [EvalOutcome::Plans(_), EvalOutcome::Failed { diagnostics_json }]
         | [EvalOutcome::Failed { diagnostics_json }, EvalOutcome::Plans(_)] => {
-            Err(judge.only_one_failed(&diagnostics_json))
+            Err(judge.only_one_failed(&diagnostics_json).into())
         }
-        [EvalOutcome::Needs(_) | EvalOutcome::Killed(_), _]
-        | [_, EvalOutcome::Needs(_) | EvalOutcome::Killed(_)] => Err(judge.no_end()),
+        [EvalOutcome::Needs(_) | EvalOutcome::Surveyed { .. } | EvalOutcome::Killed(_), _]
+        | [_, EvalOutcome::Needs(_) | EvalOutcome::Surveyed { .. } | EvalOutcome::Killed(_)] => {
+            Err(judge.no_end().into())
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl From<PlanError> for Refused {
+    fn from(error: PlanError) -> Self {
+        Self { error, drafts: Vec::new() }
     }
 }
 
@@ -72,27 +104,55 @@ struct Judge<'j> {
 // === impl Judge ===
 
 impl Judge<'_> {
-    fn plans(&self, a: &[RawPlan], b: &[RawPlan]) -> Result<Vec<PlannedWorkflow>, PlanError> {
+    /// The problems of a file that fails: the first ones, those that a survey found, and those of the
+    /// drafts that it made.
+    fn failed(&self, diagnostics_json: &str, survey: Option<Survey>) -> Refused {
+        let mut problems = self.diagnostics(diagnostics_json);
+        let mut drafts = Vec::new();
+        if let Some(survey) = survey {
+            problems.extend(self.parsed(&survey.diagnostics_json));
+            for raw in survey.drafts.iter().take(MAX_PLANS_PER_FILE) {
+                let Err((found, draft)) = self.plan(raw).map(|planned| {
+                    drafts.push(Draft { plan: planned.sealed.plan, places: planned.places });
+                }) else {
+                    continue;
+                };
+                // Of steps that could not be made nothing more is to be said.
+                let found = found.into_iter().filter(|found| found.code != plan_codes::NO_STEPS);
+                if let Some(draft) = draft {
+                    problems.extend(found);
+                    drafts.push(*draft);
+                }
+            }
+        }
+        Refused { error: PlanError::Invalid(problems), drafts }
+    }
+
+    fn plans(&self, a: &[RawPlan], b: &[RawPlan]) -> Result<Vec<PlannedWorkflow>, Refused> {
         self.same(a, b)?;
         if a.len() > MAX_PLANS_PER_FILE {
             let count = a.len();
             let message =
                 format!("the file returns {count} plans, the limit is {MAX_PLANS_PER_FILE}");
-            return Err(PlanError::invalid(self.whole(codes::TOO_MANY_PLANS, message)));
+            return Err(PlanError::invalid(self.whole(codes::TOO_MANY_PLANS, message)).into());
         }
-        let (mut planned, mut problems) = (Vec::new(), Vec::new());
+        let (mut planned, mut problems, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
         for raw in a {
             match self.plan(raw) {
                 Ok(workflow) => planned.push(workflow),
-                Err(found) => problems.extend(found),
+                Err((found, draft)) => {
+                    problems.extend(found);
+                    drafts.extend(draft.map(|draft| *draft));
+                }
             }
         }
         if problems.is_empty() {
             self.warn_of_equal_names(&mut planned);
-            Ok(planned)
-        } else {
-            Err(PlanError::Invalid(problems))
+            return Ok(planned);
         }
+        let valid = planned.into_iter();
+        drafts.extend(valid.map(|one| Draft { plan: one.sealed.plan, places: one.places }));
+        Err(Refused { error: PlanError::Invalid(problems), drafts })
     }
 
     /// A and B must have built the same plans. Bytes are compared first, as they nearly always are
@@ -125,7 +185,9 @@ impl Judge<'_> {
         match third {
             EvalOutcome::Plans(third) => self.same(a, third),
             EvalOutcome::Failed { diagnostics_json } => Err(self.only_one_failed(diagnostics_json)),
-            EvalOutcome::Needs(_) | EvalOutcome::Killed(_) => Err(self.no_end()),
+            EvalOutcome::Needs(_) | EvalOutcome::Surveyed { .. } | EvalOutcome::Killed(_) => {
+                Err(self.no_end())
+            }
         }
     }
 
@@ -147,20 +209,26 @@ impl Judge<'_> {
         PlanError::Invalid(problems)
     }
 
-    fn plan(&self, raw: &RawPlan) -> Result<PlannedWorkflow, Vec<Diagnostic>> {
+    /// One plan; its problems, and the plan if it could be read.
+    fn plan(
+        &self,
+        raw: &RawPlan,
+    ) -> Result<PlannedWorkflow, (Vec<Diagnostic>, Option<Box<Draft>>)> {
         let places = self.places(&raw.places_json);
         let home = |diagnostic: Diagnostic| match diagnostic.span {
             Some(_) => diagnostic,
             None => diagnostic.at(places.plan.clone().unwrap_or_else(|| self.top())),
         };
-        let plan =
-            Plan::from_json(raw.plan_json.as_bytes()).map_err(|problem| vec![home(problem)])?;
+        let plan = Plan::from_json(raw.plan_json.as_bytes())
+            .map_err(|problem| (vec![home(problem)], None))?;
         let found = validate_with(&plan, &places, &Cel);
         if found.iter().any(|problem| problem.severity == Severity::Error) {
-            return Err(found.into_iter().map(home).collect());
+            let found = found.into_iter().map(home).collect();
+            return Err((found, Some(Box::new(Draft { plan, places }))));
         }
-        let sealed = SealedPlan::seal(plan).map_err(|problem| vec![home(problem)])?;
-        let warnings = found.into_iter().map(home).collect();
+        let sealed = SealedPlan::seal(plan).map_err(|problem| (vec![home(problem)], None))?;
+        let found = found.into_iter().chain(literals::unevaluated(&sealed.plan, &places));
+        let warnings = found.map(home).collect();
         Ok(PlannedWorkflow { sealed, places, warnings })
     }
 
@@ -183,12 +251,21 @@ impl Judge<'_> {
 
     /// The diagnostics of an evaluation: bounded, cleaned, at least one.
     fn diagnostics(&self, json: &str) -> Vec<Diagnostic> {
-        let parsed: Vec<Diagnostic> = serde_json::from_str(json).unwrap_or_default();
+        let mut kept = self.parsed(json);
+        if !kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+            let message = "the evaluation failed and did not say why".to_owned();
+            kept.push(self.whole(codes::BAD_REPLY, message));
+        }
+        kept
+    }
+
+    fn parsed(&self, json: &str) -> Vec<Diagnostic> {
+        let parsed: Vec<Diagnostic> = from_json(json, &meter()).unwrap_or_default();
         let known = |diagnostic: &Diagnostic| {
             let code = diagnostic.code.as_str();
             code.len() == 10 && code.starts_with("PLUE-")
         };
-        let mut kept: Vec<Diagnostic> = parsed
+        parsed
             .into_iter()
             .filter(known)
             .take(MAX_DIAGNOSTICS)
@@ -200,17 +277,12 @@ impl Judge<'_> {
                 related: Vec::new(),
                 code: diagnostic.code,
             })
-            .collect();
-        if !kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-            let message = "the evaluation failed and did not say why".to_owned();
-            kept.push(self.whole(codes::BAD_REPLY, message));
-        }
-        kept
+            .collect()
     }
 
     /// Places only serve people; what is malformed is left out.
     fn places(&self, json: &str) -> SourceMap {
-        let mut places: SourceMap = serde_json::from_str(json).unwrap_or_default();
+        let mut places: SourceMap = from_json(json, &meter()).unwrap_or_default();
         places.plan = places.plan.filter(|span| self.is_ours(span));
         places.triggers.retain(|_, span| self.is_ours(span));
         for spans in places.steps.values_mut() {
@@ -236,9 +308,16 @@ impl Judge<'_> {
 
 const ORDER_HINT: &str = "a set has no order, which is the usual cause: use a list, or `sorted(…)` when walking over a set";
 
+/// For JSON of a reply that is not a plan: places and diagnostics are of its size at most.
+fn meter() -> Meter {
+    let budget = Budget { bytes: MAX_REPLY_BYTES as u64, items: MAX_IR_VALUES as u64, steps: 0 };
+    Meter::new(budget)
+}
+
 /// One plan is shown as itself, several as a list.
 fn whole_value(raw: &[RawPlan]) -> Option<Json> {
-    let values = raw.iter().map(|raw| serde_json::from_str(&raw.plan_json).ok());
+    let meter = meter();
+    let values = raw.iter().map(|raw| from_json(&raw.plan_json, &meter));
     let mut values: Vec<Json> = values.collect::<Option<_>>()?;
     Some(if values.len() == 1 { values.remove(0) } else { Json::Array(values) })
 }

@@ -16,6 +16,7 @@ pub mod discover;
 mod error;
 mod exchange;
 mod judge;
+mod literals;
 pub mod planner;
 pub mod pool;
 mod process;

@@ -1,6 +1,6 @@
 //! The planner: one door from (commit, file, event, inputs) to plans.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use plue_plan::{Diagnostic, Event, Plan, Severity};
 use plue_runtime::{
@@ -14,18 +14,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     bucket::{Rate, Throttle},
-    cache::{CachedPlans, Key, Memory, PlanCache},
+    cache::{CachedPlans, Invalid, Key, Memory, PlanCache, is_static},
     codes, declared,
     difference::first_difference,
     discover::{self, WorkflowFile, discover, find_by_name},
     error::{Error, PlanError},
     exchange::Exchange,
-    judge::{PlannedWorkflow, judge},
+    judge::{Draft, PlannedWorkflow, Refused, Said, judge},
     pool::{EvaluatorPool, Options, Trust},
     read_set::{Question, ReadSet, Verification},
     sources::Sources,
     texts::{self, Shelf, Texts},
-    view::CommitView,
+    view::{CommitView, ViewError},
 };
 
 /// What to plan.
@@ -90,6 +90,11 @@ struct Inner {
     pool: EvaluatorPool,
     tasks: Tasks,
     memory: Memory,
+    invalid: Invalid,
+    /// Files of a commit that are invalid for every event.
+    always_invalid: Invalid,
+    /// Files that failed in a commit for some event.
+    failed: Invalid,
     stored: Option<Arc<dyn PlanCache>>,
     throttle: Throttle,
     /// What tells one evaluator from another without starting it.
@@ -119,6 +124,9 @@ impl Planner {
             pool: EvaluatorPool::new(options, clock, tasks.clone()),
             throttle: Throttle::new(rate, clock),
             memory: Memory::default(),
+            invalid: Invalid::default(),
+            always_invalid: Invalid::default(),
+            failed: Invalid::default(),
             tasks,
             stored,
             identity,
@@ -140,27 +148,61 @@ impl Planner {
     pub async fn plan(&self, request: PlanRequest) -> Result<Evaluated, PlanError> {
         let question = Question::of(&request);
         let sources = self.sources(&request.view, &request.entry).await?;
-        if declared::format(&request.entry).is_some() {
-            return self.evaluate(&sources, &question, &request.view, request.trust).await;
-        }
         let key = self.key(&sources, &question, request.trust);
-        if let Some(found) = self.cached(&key, &request.view).await? {
+        // An event that differs does not make a hostile file of a stranger worth another try.
+        let file = self.key(&sources, &Question::nothing(), request.trust);
+        let commit = request.view.identity();
+        let of_commit = |key| commit.as_deref().map(|commit| in_commit(&key, commit));
+        // A listing asks without an event: its key is the file's, its problems may be its own.
+        let always_invalid = || self.0.always_invalid.get(&of_commit(file)?);
+        let invalid_now = || self.0.invalid.get(&of_commit(key)?);
+        let is_declared = declared::format(&request.entry).is_some();
+        if !is_declared && let Some(found) = self.cached(&key, &request.view).await? {
             return Ok(found);
         }
-        if request.trust == Trust::Untrusted {
-            self.allow(&key, &request.repository)?;
+        let invalid = always_invalid().or_else(invalid_now);
+        if let Some(problems) = invalid.or_else(|| self.0.throttle.known_hostile(&key)) {
+            NEGATIVE_CACHE_HITS.increment(&[]);
+            return Err(PlanError::Invalid(problems));
+        }
+        if is_declared {
+            let made = self.evaluate(&sources, &question, &request.view, request.trust).await;
+            if let (Err(PlanError::Invalid(problems)), Some(key)) = (&made, of_commit(file)) {
+                self.0.always_invalid.put(key, problems);
+            }
+            return made;
+        }
+        let has_failed = of_commit(file).is_some_and(|key| self.0.failed.get(&key).is_some());
+        match request.trust {
+            Trust::Untrusted => self.allow(&file, &request.repository)?,
+            // Outsiders cause events of own commits as well: comments, issues.
+            Trust::Own if has_failed => {
+                self.charge(&format!("{} {}", request.repository, request.entry))?;
+            }
+            Trust::Own => {}
         }
         let made = self.evaluate(&sources, &question, &request.view, request.trust).await;
         let outcome = made.as_ref().map_or_else(PlanError::outcome, |_| "plan");
         EVALUATIONS.increment(&[("trust", request.trust.word()), ("outcome", outcome)]);
         match &made {
             Ok(evaluated) => self.keep(key, evaluated).await,
-            Err(PlanError::Invalid(problems)) if request.trust == Trust::Untrusted => {
-                if problems.iter().any(is_hostile) {
-                    self.0.throttle.remember_hostile(key, problems.clone());
+            Err(PlanError::Invalid(problems)) if problems.iter().any(is_hostile) => {
+                self.0.throttle.remember_hostile(key, problems.clone());
+                if request.trust == Trust::Untrusted {
+                    self.0.throttle.remember_hostile(file, problems.clone());
                 }
             }
-            Err(_) => {}
+            Err(PlanError::Invalid(problems)) => {
+                if problems.iter().any(is_static) {
+                    of_commit(file)
+                        .into_iter()
+                        .for_each(|key| self.0.always_invalid.put(key, problems));
+                } else {
+                    of_commit(key).into_iter().for_each(|key| self.0.invalid.put(key, problems));
+                }
+                of_commit(file).into_iter().for_each(|key| self.0.failed.put(key, &[]));
+            }
+            Err(PlanError::Infrastructure(_)) => {}
         }
         made
     }
@@ -231,7 +273,8 @@ impl Planner {
                 let paths: Vec<&str> = several.iter().map(|l| l.file.path.as_str()).collect();
                 let message = format!("{} each hold a plan named `{name}`", paths.join(" and "));
                 let ambiguous = Diagnostic::error(codes::AMBIGUOUS_WORKFLOW, message);
-                Err(PlanError::invalid(ambiguous.hint("say the path of the file")))
+                let first = paths.first().copied().unwrap_or_default();
+                Err(PlanError::invalid(ambiguous.hint(format!("name the file: plue run {first}"))))
             }
         }
     }
@@ -294,7 +337,12 @@ impl Planner {
             max_rss_kib = settled.usage.max_rss_kib,
             "evaluated"
         );
-        let workflows = judge(settled.outcomes, settled.third, sources)?;
+        let said =
+            Said { outcomes: settled.outcomes, third: settled.third, survey: settled.survey };
+        let workflows = match judge(said, sources) {
+            Ok(workflows) => workflows,
+            Err(refused) => return Err(self.with_texts(refused, view).await?),
+        };
         let (workflows, texts) = self.bound(workflows, view).await?;
         let read_set = ReadSet::of(sources, question, &settled.facts, &build);
         Ok(Evaluated {
@@ -317,7 +365,11 @@ impl Planner {
     ) -> Result<Evaluated, PlanError> {
         let source = sources.clone();
         let read = self.blocking(move || declared::plan(&source, format)).await?;
-        let (workflows, texts) = self.bound(read?, view).await?;
+        let workflows = match read {
+            Ok(workflows) => workflows,
+            Err(refused) => return Err(self.with_texts(refused, view).await?),
+        };
+        let (workflows, texts) = self.bound(workflows, view).await?;
         let read_set = ReadSet::of(sources, question, &Facts::default(), declared::BUILD);
         Ok(Evaluated {
             workflows: workflows.into(),
@@ -337,6 +389,27 @@ impl Planner {
     ) -> Result<(Vec<PlannedWorkflow>, Texts), PlanError> {
         let view = Arc::clone(view);
         self.blocking(move || bind_all(workflows, &*view)).await?
+    }
+
+    /// The problems of a file with those of the prompts that its drafts name: all at once, in the order of
+    /// the text, none twice.
+    async fn with_texts(
+        &self,
+        refused: Refused,
+        view: &Arc<dyn CommitView>,
+    ) -> Result<PlanError, PlanError> {
+        let Refused { error, drafts } = refused;
+        let PlanError::Invalid(mut problems) = error else { return Ok(error) };
+        let view = Arc::clone(view);
+        let found = self.blocking(move || {
+            let (mut texts, mut found) = (Texts::new(), Vec::new());
+            for Draft { plan, places } in &drafts {
+                found.extend(texts::bind(Shelf::new(&*view), plan, places, &mut texts)?);
+            }
+            Ok::<_, ViewError>(found)
+        });
+        problems.extend(found.await??);
+        Ok(PlanError::Invalid(in_order(problems)))
     }
 
     async fn sources(&self, view: &Arc<dyn CommitView>, entry: &str) -> Result<Sources, PlanError> {
@@ -395,7 +468,11 @@ impl Planner {
             NEGATIVE_CACHE_HITS.increment(&[]);
             return Err(PlanError::Invalid(problems));
         }
-        self.0.throttle.take(repository).map_err(|retry_after| {
+        self.charge(repository)
+    }
+
+    fn charge(&self, bucket: &str) -> Result<(), PlanError> {
+        self.0.throttle.take(bucket).map_err(|retry_after| {
             EVALUATION_REFUSALS.increment(&[("reason", "rate")]);
             Error::TooOften { retry_after }.into()
         })
@@ -457,6 +534,23 @@ impl Question {
     }
 }
 
+/// By place, each problem once; those without a place come last.
+fn in_order(problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<Diagnostic> = problems
+        .into_iter()
+        .filter(|problem| {
+            let place = problem.span.as_ref().map(|span| (span.file.clone(), span.line));
+            seen.insert((problem.code.clone(), problem.message.clone(), place))
+        })
+        .collect();
+    kept.sort_by_key(|problem| {
+        let place = problem.span.as_ref().map(|span| (span.file.clone(), span.line, span.column));
+        (place.is_none(), place)
+    });
+    kept
+}
+
 fn bind_all(
     mut workflows: Vec<PlannedWorkflow>,
     view: &dyn CommitView,
@@ -471,6 +565,10 @@ fn bind_all(
         workflow.warnings.extend(warnings);
     }
     if problems.is_empty() { Ok((workflows, texts)) } else { Err(PlanError::Invalid(problems)) }
+}
+
+fn in_commit(key: &Key, commit: &str) -> Key {
+    Sha256::new().chain_update(key).chain_update(commit).finalize().into()
 }
 
 /// Whether the evaluation was ended from outside.

@@ -162,6 +162,15 @@ pub(crate) struct Question {
     pub(crate) inputs_json: String,
 }
 
+// === impl Question ===
+
+impl Question {
+    /// Without an event and inputs.
+    pub(crate) fn nothing() -> Self {
+        Self { event_json: None, inputs_json: "{}".to_owned() }
+    }
+}
+
 // === impl FileRecord ===
 
 impl FileRecord {

@@ -106,8 +106,13 @@ fn source(
             .hint("move long prompts and scripts into files of their own"),
         ),
         Content::NotAFile => {
-            problems
-                .push(no_such_file(path).hint("a symbolic link is not followed; name the file"));
+            problems.push(
+                Diagnostic::error(
+                    codes::NO_SUCH_FILE,
+                    format!("`{path}` is a symbolic link or a folder, and is not read"),
+                )
+                .hint("put the file itself there; a link may lead out of the commit"),
+            );
         }
         Content::Absent => {}
     }

@@ -62,6 +62,11 @@ pub enum Content {
 
 /// One commit, or something like it.
 pub trait CommitView: Send + Sync + fmt::Debug {
+    /// What this view shows, as a text that no other content has; none: it may change.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     /// The files whose paths are kept, sorted by bytes. Symbolic links are among them, but are
     /// never followed.
     ///

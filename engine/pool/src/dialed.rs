@@ -64,11 +64,11 @@ impl Dialed {
                 command = self.commands.recv() => match command.map(|tagged| tagged.command) {
                     Some(Command::Release) | None => return Ok(SessionEnd::Released),
                     Some(Command::Detach) => return Ok(SessionEnd::Detached),
-                    Some(Command::Care(..) | Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
+                    Some(Command::Mask(_) | Command::Care(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
                 },
             };
-            let mut session =
-                Session::new(&self.pool.store, &self.pool.clock, &self.runner, &self.token);
+            let LocalPool { store, clock, limits, .. } = &self.pool;
+            let mut session = Session::new(store, clock, &self.runner, &self.token, *limits);
             match session.serve(stream, &self.events, &mut self.commands).await {
                 Ok(SessionEnd::Disconnected) => {}
                 Ok(end @ (SessionEnd::Detached | SessionEnd::Released)) => return Ok(end),

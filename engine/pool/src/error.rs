@@ -31,8 +31,8 @@ pub enum Error {
         /// The end of what it wrote.
         last_words: String,
     },
-    /// The run is a stranger's, and cannot be kept apart from everything else here.
-    #[error("a stranger's run cannot be isolated: {0}")]
+    /// The run must be isolated, and cannot be here.
+    #[error("the run cannot be isolated: {0}")]
     NotApart(String),
     /// The connection broke.
     #[error("the connection to the runner broke")]

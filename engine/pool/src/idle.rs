@@ -14,7 +14,7 @@ use std::{
 };
 
 use plue_plan::RunId;
-use plue_runtime::Ids;
+use plue_runtime::{Ids, TaskSet};
 use plue_store::RunnerRow;
 
 use crate::{
@@ -121,8 +121,16 @@ impl LocalPool {
     /// [`Error::Store`]: a row is left.
     pub async fn close(&self) -> Result<(), Error> {
         let parked = std::mem::take(&mut *self.idle.lock());
-        let all = parked.into_iter().map(|one| self.end(one.lease));
-        futures::future::join_all(all).await.into_iter().collect()
+        let mut ends = TaskSet::new(&self.tasks, "idle runner");
+        for Parked { lease, .. } in parked {
+            let pool = self.clone();
+            ends.spawn(lease.runner.clone(), async move { pool.end(lease).await });
+        }
+        let mut closed = Ok(());
+        while let Some((_, ended)) = ends.next().await {
+            closed = closed.and(ended.unwrap_or(Ok(())));
+        }
+        closed
     }
 
     async fn end(&self, lease: Lease) -> Result<(), Error> {

@@ -3,11 +3,15 @@
 //! Who may read which cache is decided here, from the event of the run: what a stranger's pull request
 //! writes is never read by a trusted run. A guard that cannot decide says stranger.
 
+mod scope;
+
 use std::{collections::VecDeque, pin::Pin};
 
 use plue_plan::{Event, RunId, RunnerId, event::EventType};
 use plue_runtime::Clock;
-use plue_store::{BlobWriter, CacheFound, CacheRow, Kept, NewRecord, Store};
+use plue_store::{
+    BlobWriter, CacheFound, CacheRow, Kept, NewRecord, Store, places::UNTRUSTED_SCOPE,
+};
 use plue_wire::{
     eval::Bytes,
     keep::{Answer, BlobHash, KeptFile, MAX_PART_BYTES, Question},
@@ -18,6 +22,7 @@ use plue_wire::{
 const MAX_WAITING: usize = 16;
 /// Bytes of one blob at most: 32 GiB.
 const MAX_BLOB_BYTES: u64 = 32 * 1024 * 1024 * 1024;
+const GIB: u64 = 1024 * 1024 * 1024;
 /// Hashes or files of one question at most.
 const MAX_ITEMS: usize = 20_000;
 
@@ -35,8 +40,22 @@ struct Scribe {
     store: Store,
     clock: Clock,
     runner: RunnerId,
+    limits: RunLimits,
     /// A blob that comes in parts.
     partial: Option<(BlobHash, BlobWriter)>,
+    /// The run that the runner works for, and where it writes.
+    scope: Option<(RunId, String)>,
+    /// The blob that the runner reads, which it may.
+    reading: Option<BlobHash>,
+}
+
+/// Bytes that one run may have, its log included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunLimits {
+    /// A run of people who may write to the repository.
+    pub own: u64,
+    /// A run of a fork.
+    pub untrusted: u64,
 }
 
 /// Where a run's caches and pure results are.
@@ -47,12 +66,19 @@ struct Scopes {
     read: Vec<String>,
 }
 
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self { own: 100 * GIB, untrusted: 10 * GIB }
+    }
+}
+
 // === impl Keeping ===
 
 impl Keeping {
-    pub(crate) fn new(store: &Store, clock: &Clock, runner: &RunnerId) -> Self {
+    pub(crate) fn new(store: &Store, clock: &Clock, runner: &RunnerId, limits: RunLimits) -> Self {
         let (store, clock, runner) = (store.clone(), *clock, runner.clone());
-        let scribe = Scribe { store, clock, runner, partial: None };
+        let scribe =
+            Scribe { store, clock, runner, limits, partial: None, scope: None, reading: None };
         Self { waiting: VecDeque::new(), answering: None, scribe: Some(scribe) }
     }
 
@@ -100,16 +126,21 @@ impl Scribe {
     async fn answer(&mut self, question: Question) -> Result<Answer, plue_store::Error> {
         match question {
             Question::Missing(blobs) if blobs.len() > MAX_ITEMS => Ok(too_much()),
-            Question::Missing(blobs) => {
-                Ok(Answer::Missing(self.store.missing_blobs(&blobs).await?))
-            }
+            Question::Missing(blobs) => self.missing(blobs).await,
             Question::PutMany(contents) => {
                 let bytes: usize = contents.iter().map(|content| content.0.len()).sum();
                 if bytes > 2 * MAX_PART_BYTES || contents.len() > 2 * MAX_PART_BYTES {
                     return Ok(too_much());
                 }
+                let bytes = bytes as u64;
+                let run = match self.room_for(bytes).await? {
+                    Ok(run) => run,
+                    Err(over) => return Ok(over),
+                };
                 let contents = contents.into_iter().map(|content| content.0).collect();
-                self.store.put_blobs(contents).await?;
+                let blobs = self.store.put_blobs(contents).await?;
+                self.grant(&blobs).await?;
+                self.store.add_run_bytes(&run, bytes).await?;
                 Ok(Answer::Done)
             }
             Question::PutPart { blob, size, offset, bytes } => {
@@ -118,6 +149,9 @@ impl Scribe {
             Question::Get { blob, offset } => self.get(&blob, offset).await,
             Question::Keep(claim, record) => {
                 let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
+                if let Some(refused) = self.foreign_content(&scopes.write, &record).await? {
+                    return Ok(refused);
+                }
                 let at = self.clock.now();
                 let record = NewRecord { claim, record, scope: scopes.write, at };
                 Ok(match self.store.keep(record).await? {
@@ -127,11 +161,13 @@ impl Scribe {
             }
             Question::FindCache { claim, key, restore } => {
                 let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
-                Ok(told(self.store.find_cache(&scopes.read, &key, &restore).await?))
+                let found = told(self.store.find_cache(&scopes.read, &key, &restore).await?);
+                self.give(&scopes.write, found).await
             }
             Question::FindPure { claim, key } => {
                 let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
-                self.pure(&scopes.read, &key).await
+                let found = self.pure(&scopes.read, &key).await?;
+                self.give(&scopes.write, found).await
             }
         }
     }
@@ -143,6 +179,11 @@ impl Scribe {
     ) -> Result<Answer, plue_store::Error> {
         if size > MAX_BLOB_BYTES || bytes.0.len() > 2 * MAX_PART_BYTES {
             return Ok(too_much());
+        }
+        if offset == 0
+            && let Err(over) = self.room_for(size).await?
+        {
+            return Ok(over);
         }
         let partial = self.partial.take().filter(|(known, _)| *known == blob && offset > 0);
         let mut writer = match partial {
@@ -161,7 +202,14 @@ impl Scribe {
             self.partial = Some((blob, writer));
             return Ok(Answer::Taken(taken));
         }
+        let written = writer.size();
+        let run = match self.room_for(written).await? {
+            Ok(run) => run,
+            Err(over) => return Ok(over),
+        };
         let (found, _) = writer.finish().await?;
+        self.grant(&[found]).await?;
+        self.store.add_run_bytes(&run, written).await?;
         Ok(if found == blob {
             Answer::Done
         } else {
@@ -169,12 +217,21 @@ impl Scribe {
         })
     }
 
-    async fn get(&self, blob: &BlobHash, offset: u64) -> Result<Answer, plue_store::Error> {
-        let Some(stat) = self.store.blob_stat(blob).await? else {
-            return Ok(Answer::Nothing(format!("there is no blob {blob}")));
+    /// The run of this runner, if it may have so many bytes more.
+    async fn room_for(&self, more: u64) -> Result<Result<RunId, Answer>, plue_store::Error> {
+        let Some(bytes) = self.store.bytes_of_runner(&self.runner).await? else {
+            return Ok(Err(stale()));
         };
-        let bytes = self.store.read_blob(blob, offset, MAX_PART_BYTES).await?.unwrap_or_default();
-        Ok(Answer::Part { bytes: Bytes(bytes), size: stat.size })
+        let limit = if bytes.is_fork { self.limits.untrusted } else { self.limits.own };
+        let all = bytes.log.saturating_add(bytes.kept).saturating_add(more);
+        Ok(if all <= limit {
+            Ok(bytes.run)
+        } else {
+            Err(Answer::Refused(format!(
+                "PLUE-R0010: the run would have {all} bytes of log and kept content, it may have \
+                 {limit}"
+            )))
+        })
     }
 
     async fn pure(&self, scopes: &[String], key: &BlobHash) -> Result<Answer, plue_store::Error> {
@@ -201,12 +258,18 @@ impl Scribe {
             row.claim.fence == claim.fence && row.runner.as_ref() == Some(&self.runner)
         });
         let Some(attempt) = attempt else { return Ok(None) };
-        let Some(source) = self.store.run_source(&attempt.run).await? else { return Ok(None) };
+        let scopes = self.scopes_of(&attempt.run).await?;
+        Ok(scopes.map(|scopes| (scopes, attempt.run)))
+    }
+
+    /// Where a run reads and writes; `None`: there is no such run.
+    async fn scopes_of(&self, run: &RunId) -> Result<Option<Scopes>, plue_store::Error> {
+        let Some(source) = self.store.run_source(run).await? else { return Ok(None) };
         let event = serde_json::from_value::<Event>(source.event).ok();
         let folder = source.origin.get("repository").and_then(|path| path.as_str());
         let named = event.as_ref().and_then(|event| event.repository.clone());
         let repository = named.or(folder.map(str::to_owned)).unwrap_or_default();
-        Ok(Some((scopes(event.as_ref(), &repository, &attempt.run), attempt.run)))
+        Ok(Some(scopes(event.as_ref(), &repository, run)))
     }
 }
 
@@ -216,7 +279,8 @@ fn scopes(event: Option<&Event>, repository: &str, run: &RunId) -> Scopes {
         return Scopes { read: vec![trusted.clone()], write: trusted };
     }
     let number = event.and_then(|event| Some(event.pull_request.as_ref()?.number.to_string()));
-    let own = format!("stranger {repository} {}", number.unwrap_or_else(|| run.to_string()));
+    let own =
+        format!("{UNTRUSTED_SCOPE}{repository} {}", number.unwrap_or_else(|| run.to_string()));
     Scopes { read: vec![trusted, own.clone()], write: own }
 }
 

@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 use plue_plan::RunnerId;
+use plue_wire::eval::Bytes;
 use plue_wire::keep::Care;
-use plue_wire::runner::{Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict};
+use plue_wire::runner::{
+    AgentOrder, Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict, ToolResult,
+};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
@@ -30,6 +33,16 @@ pub enum PoolEvent {
         claim: Claim,
         /// When the runner told it, by the engine's clock: before it was stored.
         at: Timestamp,
+    },
+    /// A tool call of an agent has ended. Its number is acknowledged and its content is not stored, so
+    /// it is lost with this process or a session: after each [`PoolEvent::Ready`] send the calls without
+    /// a result again ([`Command::Agent`]). Results that arrive together with the attempt's end are in
+    /// [`Ended::tail`] instead.
+    Tool {
+        /// Of which attempt.
+        claim: Claim,
+        /// The result.
+        result: ToolResult,
     },
     /// The attempt ended. Not yet stored: commit it, then send [`Command::Verdict`].
     Ended(Box<Ended>),
@@ -61,10 +74,15 @@ pub struct Ended {
 /// What a run tells its runner.
 #[derive(Debug)]
 pub enum Command {
+    /// Secrets of the run that every attempt masks from now on.
+    Mask(Vec<Bytes>),
     /// What is to be kept of an attempt that is assigned next.
     Care(Claim, Box<Care>),
     /// Run this. Only after the claim was committed.
     Assign(Box<Assign>),
+    /// An order to an attempt whose program is an agent, at any time after its [`Command::Assign`] in the
+    /// same session or an earlier one: it waits on the runner until the attendant runs.
+    Agent(Claim, Box<AgentOrder>),
     /// Stop an attempt: TERM, grace, KILL; or KILL at once.
     Stop {
         /// Which attempt.
@@ -170,6 +188,15 @@ impl Lease {
         let _gone = self.commands.send(Tagged { epoch: self.epoch, command }).await;
     }
 
+    /// Waits until half of the queue of commands is free, or the runner is gone. For what may wait while
+    /// the runner reads nothing: the other half stays for what must not. Holds nothing of the lease.
+    pub fn room(&self) -> impl Future<Output = ()> + Send + use<> {
+        let commands = self.commands.clone();
+        async move {
+            let _free_again = commands.reserve_many(COMMAND_QUEUE / 2).await;
+        }
+    }
+
     /// Lets the runner go: it leaves when it has delivered everything. Waits until it is gone.
     pub async fn release(mut self) {
         self.send(Command::Release).await;
@@ -180,5 +207,32 @@ impl Lease {
     pub async fn detach(mut self) {
         self.send(Command::Detach).await;
         while self.next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn half_of_the_queue_stays_free() {
+        let (commands, mut taken) = mpsc::channel(COMMAND_QUEUE);
+        let (_events, events) = mpsc::channel(1);
+        let lease = Lease::new(RunnerId::new("r"), commands, events);
+        for _ in 0..COMMAND_QUEUE / 2 {
+            assert!(lease.room().now_or_never().is_some());
+            assert!(lease.send(Command::Release).now_or_never().is_some());
+        }
+        lease.send(Command::Release).now_or_never().unwrap();
+        assert!(lease.room().now_or_never().is_none());
+        assert!(lease.send(Command::Release).now_or_never().is_some(), "other commands pass");
+        for _ in 0..2 {
+            taken.try_recv().unwrap();
+        }
+        assert!(lease.room().now_or_never().is_some());
+        drop(taken);
+        assert!(lease.room().now_or_never().is_some());
     }
 }

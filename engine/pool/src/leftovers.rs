@@ -88,14 +88,12 @@ pub(crate) fn kill_runner(directory: &Path) {
 /// Runners: `… --state DIRECTORY …`. Of one behind walls these are also the walls, with which
 /// everything inside dies.
 fn runners(directory: &Path) -> Vec<Found> {
-    let inner = Cell::inner(directory);
-    let inner = inner.as_os_str().as_encoded_bytes();
-    let directory = directory.as_os_str().as_encoded_bytes();
+    let states = Cell::states(directory);
+    let is_state =
+        |word: &[u8]| states.iter().any(|state| state.as_os_str().as_encoded_bytes() == word);
     let is_runner = |arguments: &[u8]| {
         let words: Vec<_> = arguments.split(|byte| *byte == 0).collect();
-        words.windows(2).any(
-            |pair| matches!(pair, [b"--state", state] if *state == directory || *state == inner),
-        )
+        words.windows(2).any(|pair| matches!(pair, [b"--state", state] if is_state(state)))
     };
     find("cmdline", is_runner)
 }

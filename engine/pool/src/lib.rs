@@ -17,7 +17,8 @@ pub mod walls;
 
 pub use crate::{
     error::Error,
+    keeping::RunLimits,
     lease::{Command, Ended, Lease, PoolEvent},
     local::{LocalPool, Options, Place},
-    walls::{Apart, Untrusted},
+    walls::{Apart, Local, RequiredFor, Untrusted},
 };

@@ -21,16 +21,20 @@ use crate::{
     dialed::{Dial, Dialed},
     error::Error,
     idle::{self, Idle},
+    keeping::RunLimits,
     lease::{COMMAND_QUEUE, EVENT_QUEUE, Lease},
     leftovers,
     supervisor::Supervisor,
-    walls::{Apart, Cell, Untrusted, Walls},
+    walls::{Apart, Cell, Local, RequiredFor, Trust, Untrusted, Walls},
 };
 
 /// The name local runners are registered under.
 pub const POOL: &str = "local";
 /// The name those behind walls are registered under.
 pub const UNTRUSTED_POOL: &str = "untrusted";
+
+/// Why runners of [`LocalPool::dialed_by`] have no walls.
+const NOT_OURS: &str = "runners are not processes of this machine";
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -59,8 +63,25 @@ pub struct LocalPool {
     pub(crate) tasks: Tasks,
     pub(crate) dial: Option<Arc<dyn Dial>>,
     pub(crate) idle: Idle,
+    /// Bytes that a run may have.
+    pub(crate) limits: RunLimits,
     /// For the runs of strangers; none: they are not kept apart.
     pub(crate) walls: Option<Walls>,
+    /// For all other runs.
+    pub(crate) own: Own,
+    /// Variables of this machine that steps have.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// How runs of own commits are kept apart.
+#[derive(Debug, Clone)]
+pub(crate) enum Own {
+    /// Not at all.
+    Open,
+    /// Behind walls, where this machine has them.
+    Walled(Walls),
+    /// Behind walls, or not at all; with `all` also those in workspaces that no server made.
+    Required { walls: Walls, all: bool },
 }
 
 // === impl LocalPool ===
@@ -69,25 +90,105 @@ impl LocalPool {
     /// A pool without runners.
     #[must_use]
     pub fn new(options: Options, store: Store, clock: Clock, tasks: Tasks) -> Self {
-        Self { options, store, clock, tasks, dial: None, idle: Idle::default(), walls: None }
+        let (dial, idle, walls, own) = (None, Idle::default(), None, Own::Open);
+        let (limits, environment) = (RunLimits::default(), Vec::new());
+        Self { options, store, clock, tasks, dial, idle, limits, walls, own, environment }
+    }
+
+    /// The same pool, and its steps have these variables of this machine.
+    #[must_use]
+    pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// The same pool, whose runs may have so many bytes.
+    #[must_use]
+    pub fn limited(self, limits: RunLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The bytes that a run may have.
+    #[must_use]
+    pub fn limits(&self) -> RunLimits {
+        self.limits
+    }
+
+    /// The directory of a runner, with what its steps have as `/tmp` if it is behind walls.
+    #[must_use]
+    pub fn directory(&self, runner: &RunnerId) -> PathBuf {
+        self.options.directory.join(runner.as_str())
     }
 
     /// The same pool, and runs of strangers are behind walls.
     #[must_use]
     pub fn apart(self, options: Untrusted) -> Self {
         let (binary, runners) = (self.options.binary.clone(), self.options.directory.clone());
-        Self { walls: Some(Walls::new(options, binary, runners)), ..self }
+        Self { walls: Some(Walls::untrusted(options, binary, runners)), ..self }
+    }
+
+    /// The same pool, and runs of own commits are behind walls as well, if a server made their
+    /// workspace: the one of `plue run` is its user's, who runs it. After its environment is set.
+    #[must_use]
+    pub fn walled(self, options: Local) -> Self {
+        let required = options.required;
+        let walls = self.own_walls(options);
+        let own = match required {
+            None => Own::Walled(walls),
+            Some(RequiredFor::All) => Own::Required { walls, all: true },
+            Some(RequiredFor::ServersWorkspaces) => Own::Required { walls, all: false },
+        };
+        Self { own, ..self }
+    }
+
+    /// Whether a server made the workspace.
+    fn is_servers(&self, workspace: &Path) -> bool {
+        let state = self.options.directory.parent();
+        state.is_some_and(|state| workspace.starts_with(state.join("workspaces")))
+    }
+
+    fn own_walls(&self, options: Local) -> Walls {
+        let (binary, runners) = (self.options.binary.clone(), self.options.directory.clone());
+        Walls::own(options, self.environment.clone(), binary, runners)
     }
 
     /// Whether runs of strangers can be kept apart here. Tries it, if it has not worked before.
     pub async fn is_apart(&self) -> Apart {
-        match &self.walls {
+        self.tried(self.walls.as_ref()).await
+    }
+
+    /// Whether runs of own commits are kept apart here.
+    pub async fn is_walled(&self) -> Apart {
+        match &self.own {
+            Own::Open => Apart::Off,
+            Own::Walled(walls) | Own::Required { walls, .. } => self.tried(Some(walls)).await,
+        }
+    }
+
+    /// Why a run of an own commit must wait here; absent: it need not. Tries the walls, if they have
+    /// not stood before.
+    pub async fn why_held(&self, workspace: &Path) -> Option<String> {
+        if !self.requires_walls_for(Place { workspace, untrusted: false }) {
+            return None;
+        }
+        match self.is_walled().await {
+            Apart::Missing(why) => Some(why),
+            Apart::Off | Apart::Ready(_) => None,
+        }
+    }
+
+    fn requires_walls_for(&self, place: Place<'_>) -> bool {
+        match self.own {
+            Own::Open | Own::Walled(_) => false,
+            Own::Required { all, .. } => all || self.is_servers(place.workspace),
+        }
+    }
+
+    async fn tried(&self, walls: Option<&Walls>) -> Apart {
+        match walls {
             None => Apart::Off,
-            Some(_) if self.dial.is_some() => {
-                Apart::Missing("runners are not processes of this machine".to_owned())
-            }
+            Some(_) if self.dial.is_some() => Apart::Missing(NOT_OURS.to_owned()),
             Some(walls) => match walls.check(&self.clock).await {
-                Ok(()) => Apart::Ready,
+                Ok(open) => Apart::Ready(open),
                 Err(why) => Apart::Missing(why),
             },
         }
@@ -114,13 +215,10 @@ impl LocalPool {
     ) -> Result<Lease, Error> {
         if let Some(runner) = adopt {
             let directory = self.options.directory.join(runner.as_str());
-            if Cell::inner(&directory).is_dir() != place.untrusted {
-                let why = format!("{runner} was started for another kind of run");
-                return Err(Error::NotApart(why));
-            }
+            let walls = self.walls_of(&runner, Cell::trust(&directory), place)?;
             // Across engines the token is a file that only this user reads; see docs/decisions/0006.
             let token = read_token(&directory)?;
-            return self.supervise(runner, token, (place, false));
+            return self.supervise((runner, token), walls, (place, false));
         }
         if place.untrusted {
             // Never one that another run has had, nor one that another will have.
@@ -140,40 +238,81 @@ impl LocalPool {
         ids: &Ids,
     ) -> Result<Lease, Error> {
         let (runner, token) = (ids.runner(), ids.secret());
-        let pool = if place.untrusted {
-            // Before there is a row: nobody runs it otherwise.
-            self.walls(place)?;
-            UNTRUSTED_POOL
-        } else {
-            POOL
-        };
+        // Before there is a row: nobody runs it otherwise.
+        let walls = self.walls_for(place).await?;
+        let pool = if place.untrusted { UNTRUSTED_POOL } else { POOL };
         let _making = self.making()?;
         // Row first: a directory without one would be found by nobody.
         let hash = hex::encode(Sha256::digest(token.as_bytes()));
         self.store.register_runner(&runner, pool, &hash, run, self.clock.now()).await?;
         prepare(&self.options.directory.join(runner.as_str()), &token)?;
-        self.supervise(runner, token, (place, python))
+        self.supervise((runner, token), walls, (place, python))
     }
 
-    /// The walls for a run, if it needs any.
-    fn walls(&self, place: Place<'_>) -> Result<Option<Walls>, Error> {
-        if !place.untrusted {
-            return Ok(None);
+    /// The walls for a new runner; none: it needs none.
+    async fn walls_for(&self, place: Place<'_>) -> Result<Option<Walls>, Error> {
+        if place.untrusted {
+            return self.untrusted_walls().map(Some);
         }
+        let (walls, is_required) = match &self.own {
+            Own::Open => return Ok(None),
+            Own::Required { all: true, .. } if !self.is_servers(place.workspace) => {
+                return Err(Error::NotApart(
+                    "its workspace is not one that a server made".to_owned(),
+                ));
+            }
+            Own::Walled(_) | Own::Required { .. } if !self.is_servers(place.workspace) => {
+                return Ok(None);
+            }
+            Own::Walled(walls) => (walls, false),
+            Own::Required { walls, .. } => (walls, true),
+        };
+        match self.tried(Some(walls)).await {
+            Apart::Ready(_) => Ok(Some(walls.clone())),
+            Apart::Off => Ok(None),
+            Apart::Missing(why) if is_required => Err(Error::NotApart(why)),
+            Apart::Missing(why) => {
+                tracing::warn!(why, "a run of an own commit has no walls");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The walls of a runner that an earlier engine started: those that it had then, whatever the
+    /// configuration says now, unless they are not enough for the run.
+    fn walls_of(
+        &self,
+        runner: &RunnerId,
+        trust: Option<Trust>,
+        place: Place<'_>,
+    ) -> Result<Option<Walls>, Error> {
+        match (trust, place.untrusted) {
+            (Some(Trust::Untrusted), true) => self.untrusted_walls().map(Some),
+            (Some(Trust::Own), false) => Ok(Some(match &self.own {
+                Own::Walled(walls) | Own::Required { walls, .. } => walls.clone(),
+                Own::Open => self.own_walls(Local::default()),
+            })),
+            (None, false) if !self.requires_walls_for(place) => Ok(None),
+            (None | Some(_), _) => {
+                Err(Error::NotApart(format!("{runner} was started for another kind of run")))
+            }
+        }
+    }
+
+    fn untrusted_walls(&self) -> Result<Walls, Error> {
         if self.dial.is_some() {
-            return Err(Error::NotApart("runners are not processes of this machine".to_owned()));
+            return Err(Error::NotApart(NOT_OURS.to_owned()));
         }
         let off = || Error::NotApart("pools.untrusted.mode is off".to_owned());
-        self.walls.clone().map(Some).ok_or_else(off)
+        self.walls.clone().ok_or_else(off)
     }
 
     fn supervise(
         &self,
-        runner: RunnerId,
-        token: String,
+        (runner, token): (RunnerId, String),
+        walls: Option<Walls>,
         (place, python): (Place<'_>, bool),
     ) -> Result<Lease, Error> {
-        let walls = self.walls(place)?;
         let directory = self.options.directory.join(runner.as_str());
         let failed = |source| Error::Prepare { path: directory.clone(), source };
         let cell = walls.map(|walls| {

@@ -3,6 +3,8 @@
 //! Must not acknowledge anything that is not committed, and must hand a result on only with every
 //! event before it.
 
+mod message;
+
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
@@ -11,15 +13,16 @@ use std::{
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use plue_plan::{AttemptId, RunnerId};
+use plue_plan::{AttemptId, RunnerId, artifacts::ArtifactRules};
 use plue_runtime::{Clock, clock::Mark};
 use plue_store::{Appended, Store};
 use plue_wire::{
     decode,
     runner::{
-        AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind, FromRunner,
-        HEARTBEAT_MS, Hello, KEEPING_PROTOCOL, MAX_FRAME_BYTES, OLDEST_PROTOCOL, PROTOCOL, Program,
-        ResultVerdict, ResumeVerdict, SERVICES_PROTOCOL, ShutdownWhen, ToRunner, Verdict, Welcome,
+        AGENT_PROTOCOL, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind,
+        FromRunner, HEARTBEAT_MS, Hello, KEEPING_PROTOCOL, MASKS_PROTOCOL, MAX_FRAME_BYTES,
+        OLDEST_PROTOCOL, PROTOCOL, RULES_PROTOCOL, ResultVerdict, ResumeVerdict, ShutdownWhen,
+        ToRunner, ToolResult, Verdict, Welcome,
     },
 };
 use sha2::{Digest as _, Sha256};
@@ -36,9 +39,10 @@ use tokio_util::{
     codec::{FramedRead, LengthDelimitedCodec},
 };
 
+use self::message::{MIN_COST, name, needed, size};
 use crate::{
     error::Error,
-    keeping::Keeping,
+    keeping::{Keeping, RunLimits},
     lease::{Command, EVENT_QUEUE, Ended, PoolEvent, Tagged},
 };
 
@@ -57,10 +61,9 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Silence after which the connection counts as dead.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// What an event or a result counts for at least.
-const MIN_COST: usize = 64;
-
 type Frames = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
+/// A tool result, of which attempt and under which number.
+type Called = (Claim, u64, ToolResult);
 type Flush = Pin<Box<dyn Future<Output = Result<Vec<Appended>, plue_store::Error>> + Send>>;
 
 /// How a connection ended without an error.
@@ -91,6 +94,9 @@ pub(crate) struct Session<'a> {
     started: Vec<(Claim, Timestamp)>,
     /// Those that started and are not in a write yet, with the time at which that was heard.
     begun: Vec<(Claim, Timestamp)>,
+    /// Tool results in that write, and those that are not in one yet, with their numbers.
+    storing: Vec<Called>,
+    called: Vec<Called>,
     /// Results that wait for it.
     parked: Vec<AttemptResult>,
     /// Bytes behind results that the run has not judged.
@@ -118,6 +124,7 @@ impl<'a> Session<'a> {
         clock: &'a Clock,
         runner: &'a RunnerId,
         token: &'a str,
+        limits: RunLimits,
     ) -> Self {
         Self {
             store,
@@ -131,11 +138,13 @@ impl<'a> Session<'a> {
             flushing: Vec::new(),
             started: Vec::new(),
             begun: Vec::new(),
+            storing: Vec::new(),
+            called: Vec::new(),
             parked: Vec::new(),
             unjudged: HashMap::new(),
             out: BytesMut::new(),
             outgoing: VecDeque::new(),
-            keeping: Keeping::new(store, clock, runner),
+            keeping: Keeping::new(store, clock, runner, limits),
             protocol: 0,
             epoch: 0,
             released: None,
@@ -339,21 +348,39 @@ impl<'a> Session<'a> {
         let message = match tagged.map(|tagged| tagged.command) {
             Some(Command::Detach) => return Ok(true),
             Some(
-                Command::Care(..)
+                Command::Mask(_)
+                | Command::Care(..)
                 | Command::Assign(_)
+                | Command::Agent(..)
                 | Command::Stop { .. }
                 | Command::Verdict { .. },
             ) if is_stale => {
                 return Ok(false);
             }
             Some(Command::Care(..)) if self.protocol < KEEPING_PROTOCOL => return Ok(false),
-            Some(Command::Assign(assign)) if !self.knows(&assign.program) => {
-                let reason = "the runner is older than services".to_owned();
+            Some(Command::Assign(assign)) if self.protocol < needed(&assign.program) => {
+                let reason = format!(
+                    "the runner speaks protocol {}, the step needs {}: update plue-runner",
+                    self.protocol,
+                    needed(&assign.program)
+                );
                 self.outgoing.push_back(PoolEvent::Rejected { claim: assign.claim, reason });
                 return Ok(false);
             }
-            Some(Command::Care(claim, care)) => ToRunner::Care(claim, care),
+            Some(Command::Mask(_)) if self.protocol < MASKS_PROTOCOL => return Ok(false),
+            Some(Command::Mask(secrets)) => ToRunner::Mask(secrets),
+            Some(Command::Care(claim, care)) => {
+                let rules = care.rules;
+                self.send(&ToRunner::Care(claim.clone(), care))?;
+                if rules == ArtifactRules::default() || self.protocol < RULES_PROTOCOL {
+                    return Ok(false);
+                }
+                ToRunner::Rules(claim, rules)
+            }
             Some(Command::Assign(assign)) => ToRunner::Assign(assign),
+            // Its attempt was rejected.
+            Some(Command::Agent(..)) if self.protocol < AGENT_PROTOCOL => return Ok(false),
+            Some(Command::Agent(claim, order)) => ToRunner::Agent(claim, order),
             Some(Command::Stop { claim, kill }) => {
                 ToRunner::Cancel(claim, if kill { CancelMode::Kill } else { CancelMode::Term })
             }
@@ -368,15 +395,6 @@ impl<'a> Session<'a> {
         };
         self.send(&message)?;
         Ok(false)
-    }
-
-    fn knows(&self, program: &Program) -> bool {
-        match program {
-            Program::Beside { .. } => self.protocol >= SERVICES_PROTOCOL,
-            Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
-                true
-            }
-        }
     }
 
     fn beat_in(&self) -> Duration {
@@ -420,6 +438,9 @@ impl<'a> Session<'a> {
         if matches!(event.kind, EventKind::Started { .. }) {
             self.begun.push((claim.clone(), self.clock.now()));
         }
+        if let EventKind::Tool(result) = &event.kind {
+            self.called.push((claim.clone(), event.seq, result.clone()));
+        }
         let (_, list) =
             self.pending.entry(claim.attempt.clone()).or_insert_with(|| (claim, Vec::new()));
         list.push(event);
@@ -437,6 +458,7 @@ impl<'a> Session<'a> {
         let tail =
             self.pending.remove(&result.claim.attempt).map(|(_, tail)| tail).unwrap_or_default();
         self.begun.retain(|(claim, _)| *claim != result.claim);
+        self.called.retain(|(claim, ..)| *claim != result.claim);
         let tail_bytes = tail.iter().map(size).sum::<usize>();
         self.pending_bytes -= tail_bytes;
         let result_bytes = MIN_COST + result.output_json.len();
@@ -464,6 +486,7 @@ impl<'a> Session<'a> {
         self.pending_since = None;
         self.flushing = batch.iter().map(|(claim, _)| claim.clone()).collect();
         self.started = std::mem::take(&mut self.begun);
+        self.storing = std::mem::take(&mut self.called);
         let (store, runner, epoch) = (self.store.clone(), self.runner.clone(), self.epoch);
         self.flush =
             Some(Box::pin(async move { store.append_events_of((&runner, epoch), batch).await }));
@@ -472,6 +495,10 @@ impl<'a> Session<'a> {
     fn flushed(&mut self, appended: Vec<Appended>) -> Result<(), Error> {
         self.flushing.clear();
         for entry in appended {
+            let is_stored = |(claim, seq, _): &Called| {
+                *claim != entry.claim || entry.ack_seq.is_some_and(|stored| *seq <= stored)
+            };
+            self.storing.retain(is_stored);
             let message = match entry.ack_seq {
                 Some(seq) => ToRunner::Ack(entry.claim, seq),
                 None => ToRunner::ResultAck(entry.claim, ResultVerdict::Fenced),
@@ -480,6 +507,9 @@ impl<'a> Session<'a> {
         }
         for (claim, at) in std::mem::take(&mut self.started) {
             self.outgoing.push_back(PoolEvent::Started { claim, at });
+        }
+        for (claim, _, result) in std::mem::take(&mut self.storing) {
+            self.outgoing.push_back(PoolEvent::Tool { claim, result });
         }
         for result in std::mem::take(&mut self.parked) {
             self.take_result(result);
@@ -533,29 +563,6 @@ async fn receive(frames: &mut Frames) -> Result<FromRunner, Error> {
     let closed = || Error::Protocol("the connection closed before the greeting ended".to_owned());
     let frame = tokio::time::timeout(SILENCE, frames.next()).await.map_err(|_| closed())?;
     Ok(decode(&frame.ok_or_else(closed)?.map_err(Error::Connection)?)?)
-}
-
-fn size(event: &AttemptEvent) -> usize {
-    let data = match &event.kind {
-        EventKind::Stdout(bytes) | EventKind::Stderr(bytes) => bytes.0.len(),
-        EventKind::Note(text) => text.len(),
-        EventKind::Started { .. } | EventKind::Gap { .. } => 0,
-    };
-    MIN_COST + data
-}
-
-fn name(message: &FromRunner) -> &'static str {
-    match message {
-        FromRunner::Hello(_) => "Hello",
-        FromRunner::Ready => "Ready",
-        FromRunner::Accept(_) => "Accept",
-        FromRunner::Reject(..) => "Reject",
-        FromRunner::Event(_) => "Event",
-        FromRunner::Result(_) => "Result",
-        FromRunner::Heartbeat(_) => "Heartbeat",
-        FromRunner::Draining(..) => "Draining",
-        FromRunner::Ask(_) => "Ask",
-    }
 }
 
 /// Compares two secrets in a time that does not depend on where they differ.

@@ -8,6 +8,7 @@ use std::{ffi::OsString, io, path::Path, path::PathBuf, process::Stdio, time::Du
 
 use plue_plan::RunnerId;
 use plue_runtime::Clock;
+use plue_wire::environment::is_usual;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -35,6 +36,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 const MAX_DEATHS: u32 = 3;
 /// Bytes at the end of a dead runner's own log that are shown.
 const LAST_WORDS: usize = 500;
+/// What a runner says on standard error; there from its first start on.
+const LOG: &str = "runner.log";
 
 /// One runner's supervisor.
 pub(crate) struct Supervisor {
@@ -113,8 +116,8 @@ impl Supervisor {
                     continue;
                 }
             };
-            let mut session =
-                Session::new(&self.pool.store, &self.pool.clock, &self.runner, &self.token);
+            let LocalPool { store, clock, limits, .. } = &self.pool;
+            let mut session = Session::new(store, clock, &self.runner, &self.token, *limits);
             let end = session.serve(stream, &self.events, &mut self.commands).await;
             if session.was_ready() {
                 deaths = 0;
@@ -141,6 +144,10 @@ impl Supervisor {
         if leftovers::runner_lives(&self.directory) {
             return Ok(Running::Found);
         }
+        if self.cell.is_some() && self.directory.join(LOG).exists() {
+            // Its holder may have died alone, and its lock with it: two runners would share the directory.
+            leftovers::end(&self.directory, &self.pool.clock).await;
+        }
         self.spawn().await.map(Running::Ours)
     }
 
@@ -153,17 +160,14 @@ impl Supervisor {
     ) -> Result<Arrival, Error> {
         let clock = self.pool.clock;
         let directory = self.directory.clone();
-        let died = std::pin::pin!(died(running, &directory, clock));
-        let mut died = died;
-        let too_late = clock.sleep(CONNECT_WITHIN);
-        let mut too_late = std::pin::pin!(too_late);
+        let too_late = clock.deadline(CONNECT_WITHIN);
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
                     return Ok(Arrival::Connected(accepted.map_err(Error::Connection)?.0));
                 }
-                () = &mut died => return Ok(Arrival::Died),
-                () = &mut too_late => {
+                () = died(running, &directory, clock) => return Ok(Arrival::Died),
+                () = too_late.reached() => {
                     tracing::warn!(runner = %self.runner, "does not dial in and is killed");
                     leftovers::kill_runner(&self.directory);
                     return Ok(Arrival::Died);
@@ -173,7 +177,7 @@ impl Supervisor {
                         return Ok(Arrival::Left(SessionEnd::Released));
                     }
                     Some(Command::Detach) => return Ok(Arrival::Left(SessionEnd::Detached)),
-                    Some(Command::Care(..) | Command::Assign(_) | Command::Stop { .. } | Command::Verdict { .. }) => {}
+                    Some(Command::Mask(_) | Command::Care(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => {}
                 },
             }
         }
@@ -206,12 +210,12 @@ impl Supervisor {
     async fn spawn(&self) -> Result<Child, Error> {
         let path = &self.pool.options.binary;
         let failed = |source| Error::Spawn { path: path.clone(), source };
-        let log = std::fs::File::create(self.directory.join("runner.log")).map_err(failed)?;
+        let log = std::fs::File::create(self.directory.join(LOG)).map_err(failed)?;
         let mut command = match &self.cell {
             None => {
                 let mut command = Process::new(path);
-                // A step is this user's process and could read the environment of its runner.
-                command.env_remove("PLUE_SECRET_KEY").env_remove("ANTHROPIC_API_KEY");
+                // A step may be this user's process and could read the environment of its runner.
+                command.env_clear().envs(self.pool.environment.iter().cloned());
                 command.args(self.arguments(&self.workspace, &self.index())).stdout(Stdio::null());
                 command
             }
@@ -248,6 +252,8 @@ impl Supervisor {
             index.into(),
         ];
         arguments.extend(self.python.then(|| "--python".into()));
+        let named = self.pool.environment.iter().filter(|(name, _)| !is_usual(name));
+        arguments.extend(named.flat_map(|(name, _)| ["--inherit".into(), name.into()]));
         arguments
     }
 
@@ -261,12 +267,13 @@ impl Supervisor {
     }
 
     fn last_words(&self) -> String {
-        let text = std::fs::read(self.directory.join("runner.log")).unwrap_or_default();
+        let text = std::fs::read(self.directory.join(LOG)).unwrap_or_default();
         let from = text.len().saturating_sub(LAST_WORDS);
         String::from_utf8_lossy(text.get(from..).unwrap_or_default()).trim().to_owned()
     }
 }
 
+/// Waits until the runner is gone. Cancel-safe.
 async fn died(running: &mut Running, directory: &Path, clock: Clock) {
     match running {
         Running::Ours(child) => drop(child.wait().await),

@@ -5,10 +5,17 @@ use plue_plan::Trigger;
 use serde::Serialize;
 
 use crate::{
-    happening::Happening,
+    happening::{Changed, Happening},
     matching::{Verdict, kind, verdicts},
     why_not::words,
 };
+
+/// Steps of matching one event with the patterns of one plan: below two seconds.
+const MAX_MATCH_STEPS: u64 = 400_000_000;
+/// Steps of compiling a short pattern.
+const COMPILE_STEPS: u64 = 20_000;
+/// Bytes of a pattern that count as one state.
+const BYTES_PER_STATE: u64 = 32;
 
 /// What a plan does about an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,9 +36,47 @@ pub enum Conclusion {
     },
 }
 
-/// What a plan with these triggers does.
+/// An upper bound of the steps of matching: every pattern is compiled, and those of paths look at each
+/// file that changed.
+fn cost(triggers: &[Trigger], happening: &Happening<'_>) -> u64 {
+    let files = match happening.changed {
+        Changed::Files(files) => files,
+        Changed::Unknown => &[],
+    };
+    let bytes: u64 = files.iter().map(|file| 8 + file.len() as u64).sum();
+    let steps = |pattern: &String, bytes: u64| {
+        let states = 1 + pattern.len() as u64 / BYTES_PER_STATE;
+        states.saturating_mul(COMPILE_STEPS.saturating_add(bytes))
+    };
+    let concerned = triggers.iter().filter(|trigger| kind(trigger) == happening.event.kind);
+    let none: &[String] = &[];
+    let all = concerned.flat_map(|trigger| {
+        let (names, paths) = match trigger {
+            Trigger::Push { branches, tags, paths, paths_ignore } => {
+                ([branches.as_slice(), tags], [paths.as_slice(), paths_ignore])
+            }
+            Trigger::PullRequest { branches, paths, .. } => ([branches, none], [paths, none]),
+            Trigger::Issue { .. }
+            | Trigger::IssueComment { .. }
+            | Trigger::Schedule { .. }
+            | Trigger::Manual { .. }
+            | Trigger::Webhook { .. }
+            | Trigger::Event { .. }
+            | Trigger::Workflow { .. } => ([none, none], [none, none]),
+        };
+        let names = names.into_iter().flatten().map(move |pattern| steps(pattern, 0));
+        names.chain(paths.into_iter().flatten().map(move |pattern| steps(pattern, bytes)))
+    });
+    all.fold(0, u64::saturating_add)
+}
+
+/// What a plan with these triggers does. A plan whose patterns would take too long does not run.
 #[must_use]
 pub fn conclude(triggers: &[Trigger], happening: &Happening<'_>) -> Conclusion {
+    if cost(triggers, happening) > MAX_MATCH_STEPS {
+        let reason = "its patterns are too many for the files that changed".to_owned();
+        return Conclusion::Skipped { reason, concerned: true };
+    }
     let found = verdicts(triggers, happening);
     if let Some(trigger) = found.iter().position(Verdict::fires) {
         return Conclusion::Runs { trigger };

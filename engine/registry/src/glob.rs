@@ -17,7 +17,7 @@ use regex::{Regex, RegexBuilder};
 mod translate;
 
 /// Bytes that a compiled pattern may take.
-const MAX_COMPILED: usize = 1024 * 1024;
+const MAX_COMPILED: usize = 256 * 1024;
 
 /// A pattern that cannot be read. Plans are checked before, so that this is rare.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

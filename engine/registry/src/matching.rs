@@ -1,6 +1,11 @@
 //! Event × trigger → fires, or why not.
 
-use plue_plan::{Trigger, event::EventType};
+use plue_plan::{
+    Trigger,
+    budget::{Budget, Meter},
+    event::EventType,
+};
+use plue_spec::expression::MAX_COST;
 use serde::Serialize;
 
 use crate::{
@@ -16,6 +21,9 @@ pub const DEFAULT_PULL_REQUEST: [&str; 3] = ["opened", "synchronize", "reopened"
 /// The issue actions that fire a trigger without `types`.
 pub const DEFAULT_ISSUE: [&str; 1] = ["opened"];
 
+/// Units of work of the conditions of all triggers of a plan.
+const MAX_TOGETHER: u64 = 8 * MAX_COST;
+
 /// What a trigger says to an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,13 +38,18 @@ pub enum Verdict {
 /// however many of its triggers fire.
 #[must_use]
 pub fn verdicts(triggers: &[Trigger], happening: &Happening<'_>) -> Vec<Verdict> {
-    triggers.iter().map(|trigger| decide(trigger, happening)).collect()
+    let meter = Meter::new(Budget::of_steps(MAX_TOGETHER));
+    triggers.iter().map(|trigger| decided(trigger, happening, &meter)).collect()
 }
 
 /// What one trigger says.
 #[must_use]
 pub fn decide(trigger: &Trigger, happening: &Happening<'_>) -> Verdict {
-    match check(trigger, happening) {
+    decided(trigger, happening, &Meter::new(Budget::of_steps(MAX_TOGETHER)))
+}
+
+fn decided(trigger: &Trigger, happening: &Happening<'_>, meter: &Meter) -> Verdict {
+    match check(trigger, happening, meter) {
         Ok(()) => Verdict::Fires,
         Err(why) => Verdict::Not(why),
     }
@@ -55,7 +68,7 @@ impl Verdict {
     }
 }
 
-fn check(trigger: &Trigger, at: &Happening<'_>) -> Result<(), WhyNot> {
+fn check(trigger: &Trigger, at: &Happening<'_>, meter: &Meter) -> Result<(), WhyNot> {
     let event = at.event;
     if kind(trigger) != event.kind {
         return Err(WhyNot::OtherEvent { event: event.kind });
@@ -107,7 +120,7 @@ fn check(trigger: &Trigger, at: &Happening<'_>) -> Result<(), WhyNot> {
         Trigger::Webhook { name } => same(event.action.as_deref(), name),
         Trigger::Event { topic, when } => {
             same(text_of(at, "topic"), topic)?;
-            when.as_ref().map_or(Ok(()), |when| condition::holds(when, event))
+            when.as_ref().map_or(Ok(()), |when| condition::holds(when, event, meter))
         }
         Trigger::Workflow { name, outcome } => {
             same(text_of(at, "workflow"), name)?;

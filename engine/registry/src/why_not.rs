@@ -114,7 +114,8 @@ pub enum WhyNot {
 }
 
 /// An event type as in `ctx.event.type`.
-pub(crate) fn words(event: EventType) -> &'static str {
+#[must_use]
+pub fn words(event: EventType) -> &'static str {
     match event {
         EventType::Push => "push",
         EventType::PullRequest => "pull_request",

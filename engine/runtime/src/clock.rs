@@ -25,6 +25,14 @@ pub struct Clock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(Instant);
 
+/// A moment to wait for, again and again, without holding on to a timer.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    clock: Clock,
+    from: Mark,
+    after: Duration,
+}
+
 // === impl Clock ===
 
 impl Clock {
@@ -79,6 +87,12 @@ impl Clock {
         since.0.elapsed()
     }
 
+    /// The moment so long after now.
+    #[must_use]
+    pub fn deadline(&self, after: Duration) -> Deadline {
+        Deadline { clock: *self, from: self.mark(), after }
+    }
+
     /// Waits for a duration. Cancel-safe.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that waits for time")]
     pub async fn sleep(&self, duration: Duration) {
@@ -92,9 +106,28 @@ impl Clock {
     }
 }
 
+// === impl Deadline ===
+
+impl Deadline {
+    /// Waits until then. Cancel-safe.
+    pub async fn reached(&self) {
+        self.clock.sleep(self.after.saturating_sub(self.clock.elapsed(self.from))).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_stay_where_they_are() {
+        let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
+        let deadline = clock.deadline(Duration::from_secs(3));
+        clock.sleep(Duration::from_secs(2)).await;
+        deadline.reached().await;
+        deadline.reached().await;
+        assert_eq!(clock.now(), Timestamp::from_second(3).unwrap());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_simulated_clock_moves_with_the_paused_time() {

@@ -1,5 +1,5 @@
-//! What every service shares: tasks that are named and stopped, a clock that tests can move, ids,
-//! metrics.
+//! What every service shares: tasks that are named and stopped, a watchdog of their loops, a clock that
+//! tests can move, ids, metrics, masks of secrets.
 //!
 //! The only crate that may start a task, read a clock, draw randomness or name a metrics exporter. Must not know any
 //! business rule.
@@ -7,15 +7,22 @@
 
 pub mod beneath;
 pub mod clock;
+pub mod foreign;
 pub mod ids;
+pub mod mask;
 pub mod metrics;
 pub mod shutdown;
+pub mod task_set;
 pub mod tasks;
+pub mod together;
+pub mod watchdog;
 
 pub use crate::{
     beneath::Beneath,
     clock::Clock,
     ids::Ids,
     shutdown::{Phase, Shutdown, Stop},
-    tasks::Tasks,
+    task_set::TaskSet,
+    tasks::{Task, TaskFailure, Tasks},
+    watchdog::Watchdog,
 };

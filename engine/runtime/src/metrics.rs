@@ -2,7 +2,8 @@
 //!
 //! The only module that names the exporter; other rooms use the constants of [`names`]. Until
 //! [`install`] is called, recording costs next to nothing and is forgotten. A label is one of few
-//! words: never a path, a repository or an id, or the number of series would grow without bound.
+//! words: never a path or an id, or the number of series would grow without bound. A gauge by repository
+//! names a bounded number of them.
 
 pub mod names;
 
@@ -21,6 +22,15 @@ pub struct Counter {
     /// Its name.
     pub name: &'static str,
     /// What is counted, and by which labels.
+    pub description: &'static str,
+}
+
+/// A number that rises and falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauge {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is the current value of, and by which labels.
     pub description: &'static str,
 }
 
@@ -50,7 +60,26 @@ pub enum Error {
 impl Counter {
     /// Counts one more.
     pub fn increment(&self, labels: &[Label]) {
-        metrics::counter!(self.name, labels).increment(1);
+        self.add(1, labels);
+    }
+
+    /// Counts so many more.
+    pub fn add(&self, count: u64, labels: &[Label]) {
+        metrics::counter!(self.name, labels).increment(count);
+    }
+}
+
+// === impl Gauge ===
+
+impl Gauge {
+    /// Sets the current value, in the metric's unit.
+    pub fn set(&self, value: f64, labels: &[Label]) {
+        metrics::gauge!(self.name, labels).set(value);
+    }
+
+    /// The same for one of a bounded set of names, which the caller keeps.
+    pub fn set_of(&self, value: f64, label: &'static str, name: &str) {
+        metrics::gauge!(self.name, &[(label, name.to_owned())]).set(value);
     }
 }
 
@@ -79,6 +108,9 @@ pub fn install() -> Result<(), Error> {
     let handle = builder.install_recorder()?;
     for counter in names::COUNTERS {
         metrics::describe_counter!(counter.name, counter.description);
+    }
+    for gauge in names::GAUGES {
+        metrics::describe_gauge!(gauge.name, gauge.description);
     }
     for histogram in names::HISTOGRAMS {
         metrics::describe_histogram!(histogram.name, histogram.description);
@@ -133,6 +165,9 @@ mod tests {
         for counter in names::COUNTERS {
             assert!(counter.name.starts_with("plue_") && plain(counter.name), "{counter:?}");
             assert!(counter.name.ends_with("_total"), "{counter:?}");
+        }
+        for gauge in names::GAUGES {
+            assert!(gauge.name.starts_with("plue_") && plain(gauge.name), "{gauge:?}");
         }
         for histogram in names::HISTOGRAMS {
             assert!(histogram.name.starts_with("plue_") && plain(histogram.name), "{histogram:?}");

@@ -1,5 +1,7 @@
 //! What the API asks for: runs by hand, and runs that go on.
 
+use std::time::Duration;
+
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, Commands, RunRequest,
@@ -22,6 +24,11 @@ use crate::{
     webhooks::{self, Desk, desk::DeskError},
 };
 
+/// A run that has ended is released by its driver within this time.
+const RELEASED_WITHIN: Duration = Duration::from_secs(2);
+/// Between two tries to reopen a run that is not released yet.
+const RELEASE_POLL: Duration = Duration::from_millis(10);
+
 impl Commands for Server {
     fn submit(
         &self,
@@ -42,7 +49,7 @@ impl Commands for Server {
     }
 
     fn rerun(&self, id: RunId, old: RunId, _by: String) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.again(id, &old).await }.boxed()
+        async move { Box::pin(self.again(id, &old)).await }.boxed()
     }
 
     fn decide(
@@ -53,6 +60,14 @@ impl Commands for Server {
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move { self.answer(&run, &step, answer, by).await }.boxed()
+    }
+
+    fn knows_callback(&self, token: String) -> BoxFuture<'_, Result<bool, CommandError>> {
+        async move {
+            let known = plue_executor::answer::knows_callback(self.store(), &token).await;
+            known.map_err(|error| CommandError::Unavailable(error.to_string()))
+        }
+        .boxed()
     }
 
     fn callback(
@@ -168,9 +183,11 @@ impl Server {
                 Err(_) => continue,
             };
             let Some(workflow) = chosen(&evaluated, &request.workflow, is_file) else { continue };
+            self.refuse_paused(&repo.name, &workflow.sealed.plan.name).await?;
             return self
                 .submit_run(Wanted {
                     id,
+                    repo: &repo,
                     mirror: &mirror,
                     commit: &commit,
                     file: &file.path,
@@ -205,6 +222,10 @@ impl Server {
         let parts = self.parts();
         let row = self.store().run(&run).await.map_err(|error| command_error(error.into()))?;
         let row = row.ok_or_else(|| CommandError::NotFound(format!("there is no run {run}")))?;
+        if row.is_set_aside() {
+            let revived = self.store().revive(&run).await;
+            return revived.map_err(|error| command_error(error.into()));
+        }
         if !row.view.status.is_terminal() {
             return Err(CommandError::Conflict(format!(
                 "the run has not ended: {}",
@@ -215,17 +236,27 @@ impl Server {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,
         };
+        let restored = self.restore_workspace(&row).await;
+        restored.map_err(|error| {
+            CommandError::Conflict(format!("its files are gone ({error}): rerun it instead"))
+        })?;
         let secrets = self.secrets_of(&row).await.map_err(command_error)?;
-        let stop = parts.stop.clone();
-        let handle = parts.engine.reopen(&run, (by, reopen), secrets, stop).await;
-        let handle = handle.map_err(|error| CommandError::Conflict(error.to_string()))?;
-        // The run goes on by itself; what becomes of it is in the store.
-        drop(parts.tasks.spawn("retried run", async move {
-            if let Err(error) = handle.wait().await {
-                tracing::warn!(%error, "a retried run was left");
+        let begun = parts.clock.mark();
+        loop {
+            let request = (by, reopen.clone());
+            let (secrets, stop) = (secrets.clone(), parts.stop.clone());
+            match parts.engine.reopen_queued(&run, request, secrets, stop).await {
+                // The driver lets go of a run a moment after its end is stored.
+                Err(plue_executor::Error::Busy { .. })
+                    if parts.clock.elapsed(begun) < RELEASED_WITHIN =>
+                {
+                    parts.clock.sleep(RELEASE_POLL).await;
+                }
+                reopened => {
+                    return reopened.map_err(|error| CommandError::Conflict(error.to_string()));
+                }
             }
-        }));
-        Ok(())
+        }
     }
 }
 
@@ -253,6 +284,7 @@ pub(crate) fn command_error(error: Error) -> CommandError {
         Error::Invalid(problems) => CommandError::Invalid(problems),
         Error::NotFound(what) => CommandError::NotFound(what),
         Error::Unfit(why) => CommandError::Unfit(why),
+        Error::Paused(why) => CommandError::Paused(why),
         Error::Store(_)
         | Error::Git(_)
         | Error::Planner(_)
@@ -260,6 +292,7 @@ pub(crate) fn command_error(error: Error) -> CommandError {
         | Error::Folder { .. }
         | Error::Secret(_)
         | Error::App(_)
+        | Error::NotShown(_)
         | Error::Stopped => CommandError::Unavailable(error.to_string()),
     }
 }

@@ -4,49 +4,56 @@
 //! Where several engines share the database they take runs from it, and the database sees to it that
 //! nobody gets what another one has. On one machine it is the kernel that knows who drives.
 
-use std::{
-    collections::{HashMap, HashSet},
-    future::Future,
-    pin::Pin,
-    time::Duration,
-};
+use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures::{FutureExt as _, future::BoxFuture};
 use plue_executor::{RunHandle, Taken};
-use plue_flow::RunStatus;
-use plue_plan::RunId;
-use plue_runtime::Phase;
-use plue_store::RunRow;
+use plue_plan::{Code, RunId};
+use plue_runtime::{Phase, TaskSet, task_set::Ended, watchdog::Beat};
+use plue_store::{RunRow, secret::SecretError};
 
-use crate::{error::Error, server::Server};
+use crate::{error::Error, pace::Look, server::Server};
 
 /// A run that could not be driven is left alone for so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-type Driving<'s> = Pin<Box<dyn Future<Output = RunId> + Send + 's>>;
+/// A secret is sealed with a key that no engine has.
+const UNKNOWN_KEY: Code = Code::new("PLUE-C0031");
+
+/// The tasks that drive runs.
+pub(crate) type Drivers = TaskSet<RunId, ()>;
 
 impl Server {
     /// Drives runs until the server stops, then waits for those that it drives.
-    pub(crate) async fn drive_runs(&self) {
+    pub(crate) async fn drive_runs(self) {
         let parts = self.parts();
+        let beat = parts.watchdog.watch("drive runs");
         let mut changes = self.store().changes();
-        let mut driven: HashSet<RunId> = HashSet::new();
-        let mut ends: FuturesUnordered<Driving<'_>> = FuturesUnordered::new();
+        let mut drivers = Drivers::new(&parts.tasks, "driven run");
         loop {
             changes.borrow_and_update();
             // Asked once a round: were it asked again below, a stop between the two would leave
             // nothing to wait for.
             let running = parts.stop.phase() == Phase::Running;
+            let look = Look::begin(parts.clock);
             if running {
-                for (run, driving) in self.next_runs(&driven).await {
-                    driven.insert(run);
-                    ends.push(driving);
+                beat.stage("claim runs");
+                for (run, driving) in self.next_runs(&drivers).await {
+                    drivers.spawn(run, driving);
                 }
-            } else if ends.is_empty() {
+            } else if drivers.is_empty() {
                 return;
             }
+            beat.idle();
+            look.rest().await;
             tokio::select! {
-                Some(run) = ends.next(), if !ends.is_empty() => drop(driven.remove(&run)),
+                Some(ended) = drivers.next() => {
+                    beat.stage("end runs");
+                    self.end_of(ended).await;
+                    while let Some(ended) = drivers.try_next() {
+                        self.end_of(ended).await;
+                    }
+                }
                 more = self.rest(&mut changes), if running => {
                     let _stops = more;
                 }
@@ -55,19 +62,21 @@ impl Server {
     }
 
     /// What is to be driven now.
-    async fn next_runs(&self, driven: &HashSet<RunId>) -> Vec<(RunId, Driving<'_>)> {
+    async fn next_runs(&self, drivers: &Drivers) -> Vec<(RunId, BoxFuture<'static, ()>)> {
         if self.store().is_shared() {
             let taken = self.taken().await.into_iter();
-            return taken.map(|one| (one.row.id.clone(), self.drive_taken(one).boxed())).collect();
+            return taken
+                .map(|one| (one.row.id.clone(), self.clone().drive_taken(one).boxed()))
+                .collect();
         }
-        let waiting = self.waiting(driven).await.into_iter();
-        waiting.map(|row| (row.id.clone(), self.drive_one(row).boxed())).collect()
+        let waiting = self.waiting(drivers).await.into_iter();
+        waiting.map(|row| (row.id.clone(), self.clone().drive_one(row).boxed())).collect()
     }
 
     /// Runs that this engine has taken from the database.
     async fn taken(&self) -> Vec<Taken> {
-        let options = &self.parts().options;
-        match self.parts().engine.take(options.max_runs, options.max_runs_per_repo).await {
+        let (quotas, low_disk) = (self.parts().options.quotas, self.disk().low());
+        match self.parts().engine.take(quotas, low_disk).await {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(%error, "runs wait");
@@ -77,60 +86,75 @@ impl Server {
     }
 
     /// Runs that nobody on this machine drives and whose turn it is.
-    async fn waiting(&self, driven: &HashSet<RunId>) -> Vec<RunRow> {
-        let parts = self.parts();
-        let rows = match self.store().unfinished_runs().await {
+    async fn waiting(&self, drivers: &Drivers) -> Vec<RunRow> {
+        match self.next_of(drivers).await {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::warn!(%error, "runs wait");
-                return Vec::new();
+                tracing::warn!(%error, "failed to read which runs wait; retrying");
+                Vec::new()
             }
-        };
-        let bounds = (parts.options.max_runs, parts.options.max_runs_per_repo);
-        let (mine, others): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| driven.contains(&row.id));
-        let busy: Vec<_> =
-            mine.iter().filter(|row| row.view.status != RunStatus::Waiting).collect();
-        let next = in_turn(others, &busy, bounds);
-        next.into_iter().filter(|row| !parts.engine.is_driven(&row.id)).collect()
+        }
     }
 
-    async fn drive_one(&self, row: RunRow) -> RunId {
-        if let Err(error) = self.driven_to_its_end(&row).await {
+    /// A panic must not end the server: the run stays where the store says it is, and is driven again.
+    async fn end_of(&self, (run, result): Ended<RunId, ()>) {
+        let Err(failure) = result else { return };
+        tracing::error!(%run, %failure, "the task of a run failed; the run is driven again");
+        if let Err(error) = self.parts().engine.abandon(&run).await {
+            tracing::warn!(%run, %error, "failed to give a run back; it waits for the next server");
+        }
+    }
+
+    async fn drive_one(self, row: RunRow) {
+        let parts = self.parts();
+        let beat = parts.watchdog.task("driven run", row.id.as_str());
+        let driven = self.driven_to_its_end(&row, &beat).await;
+        self.drop_untrusted_workspace(&row).await;
+        if let Err(error) = driven {
             // It stays where the store says it is, and is not looked at again at once: what kept it
             // from going on will mostly still be so.
-            tracing::warn!(run = %row.id, %error, "the run waits");
-            let parts = self.parts();
+            tracing::warn!(run = %row.id, %error, again_in = ?AGAIN_AFTER, "failed to drive a run");
+            self.note_obstacle(&row.id, &error).await;
+            beat.idle();
             tokio::select! {
                 () = parts.stop.reached(Phase::Draining) => {}
                 () = parts.clock.sleep(AGAIN_AFTER) => {}
             }
         }
-        row.id
     }
 
-    async fn driven_to_its_end(&self, row: &RunRow) -> Result<(), Error> {
+    async fn driven_to_its_end(&self, row: &RunRow, beat: &Beat) -> Result<(), Error> {
         let parts = self.parts();
+        beat.stage("place its files");
+        self.restore_workspace(row).await?;
+        beat.stage("read secrets");
         let secrets = self.secrets_of(row).await?;
-        let handle = parts.engine.drive(&row.id, secrets, parts.stop.clone()).await?;
+        beat.stage("start the driver");
+        let handle = parts.engine.drive_unasked(&row.id, secrets, parts.stop.clone()).await?;
+        beat.stage("drive");
         handle.wait().await?;
         Ok(())
     }
 
-    async fn drive_taken(&self, taken: Taken) -> RunId {
-        let (run, parts) = (taken.row.id.clone(), self.parts());
+    async fn drive_taken(self, taken: Taken) {
+        let (row, parts) = (taken.row.clone(), self.parts());
+        let run = row.id.clone();
+        let beat = parts.watchdog.task("driven run", run.as_str());
         let ready = async {
+            beat.stage("place its files");
             self.place(&taken).await?;
+            beat.stage("read secrets");
             self.secrets_of(&taken.row).await
         };
         let driven = match ready.await {
             Ok(_) if parts.stop.phase() >= Phase::Draining => {
-                parts.engine.give_back(taken, &parts.stop, false).await;
-                return run;
+                return parts.engine.give_back(taken, &parts.stop, false).await;
             }
             Ok(secrets) => {
-                let handle = parts.engine.drive_taken(taken, secrets, parts.stop.clone());
-                match handle.await.map(RunHandle::wait) {
+                beat.stage("start the driver");
+                let handle = parts.engine.drive_taken(taken, secrets, parts.stop.clone()).await;
+                beat.stage("drive");
+                match handle.map(RunHandle::wait) {
                     Ok(end) => end.await.map(drop).map_err(Error::from),
                     Err(error) => Err(error.into()),
                 }
@@ -141,85 +165,50 @@ impl Server {
             }
         };
         match driven {
-            Ok(()) => {}
+            Ok(()) => self.drop_untrusted_workspace(&row).await,
             Err(Error::Executor(error @ plue_executor::Error::Superseded { .. })) => {
-                tracing::warn!(%run, %error, "left");
+                tracing::warn!(%run, %error, "left a run to another engine");
             }
-            Err(error) => tracing::warn!(%run, %error, "the run waits"),
+            Err(error) => {
+                tracing::warn!(%run, %error, "failed to drive a run");
+                self.note_obstacle(&run, &error).await;
+            }
         }
-        run
+    }
+
+    /// Records what keeps a run from being driven, for the people who look at it.
+    async fn note_obstacle(&self, run: &RunId, error: &Error) {
+        let Some(obstacle) = obstacle(error) else { return };
+        let now = self.parts().clock.now();
+        if let Err(error) = self.store().put_obstacle(run, &obstacle, now).await {
+            tracing::warn!(%run, %error, "failed to record why a run waits; the next try records it");
+        }
     }
 }
 
-/// The runs that are begun next: the oldest of each repository in turn, as many as there is room for.
-fn in_turn(
-    rows: Vec<RunRow>,
-    busy: &[&RunRow],
-    (max, per_repo): (usize, Option<usize>),
-) -> Vec<RunRow> {
-    let room = max.saturating_sub(busy.len());
-    let mut runs: HashMap<Option<String>, usize> = HashMap::new();
-    for row in busy {
-        *runs.entry(row.repo.clone()).or_default() += 1;
-    }
-    let mut turns: Vec<(usize, RunRow)> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let turn = runs.entry(row.repo.clone()).or_default();
-        *turn += 1;
-        if per_repo.is_none_or(|most| *turn <= most) {
-            turns.push((*turn, row));
+/// What a failure to drive a run tells its readers: nothing of the machine.
+fn obstacle(error: &Error) -> Option<String> {
+    match error {
+        Error::Secret(SecretError::OtherKey { name, key_id }) => Some(format!(
+            "waits for the key of secret `{name}`: it is sealed with the key {key_id}, which no engine \
+             that tried has [{UNKNOWN_KEY}]"
+        )),
+        Error::Secret(SecretError::Damaged { name }) => {
+            Some(format!("waits for secret `{name}`, which cannot be opened: set it again"))
         }
-    }
-    // Stable: within a turn the oldest first.
-    turns.sort_by_key(|(turn, _)| *turn);
-    turns.into_iter().take(room).map(|(_, row)| row).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use plue_flow::RunView;
-    use plue_plan::PlanHash;
-
-    use super::*;
-
-    fn row(id: &str, repo: &str) -> RunRow {
-        let view =
-            RunView { status: RunStatus::Queued, reason: None, started_at: None, ended_at: None };
-        RunRow {
-            id: RunId::new(id),
-            workflow: "w".to_owned(),
-            plan: format!("sha256:{}", "0".repeat(64)).parse::<PlanHash>().unwrap(),
-            repo: Some(repo.to_owned()),
-            sha: None,
-            branch: None,
-            view,
-            seq: 1,
-            created_at: Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    fn chosen(
-        rows: &[(&str, &str)],
-        busy: &[&RunRow],
-        bounds: (usize, Option<usize>),
-    ) -> Vec<String> {
-        let rows = rows.iter().map(|(id, repo)| row(id, repo)).collect();
-        in_turn(rows, busy, bounds).into_iter().map(|row| row.id.to_string()).collect()
-    }
-
-    #[test]
-    fn many_runs_of_one_repository_do_not_hold_back_those_of_another() {
-        let rows = [("1", "a"), ("2", "a"), ("3", "a"), ("4", "b"), ("5", "b")];
-        assert_eq!(chosen(&rows, &[], (4, None)), ["1", "4", "2", "5"]);
-        let busy = row("0", "b");
-        assert_eq!(chosen(&rows, &[&busy], (4, None)), ["1", "2", "4"]);
-    }
-
-    #[test]
-    fn a_repository_has_no_more_runs_than_its_quota() {
-        let rows = [("1", "a"), ("2", "a"), ("3", "a"), ("4", "b")];
-        let busy = row("0", "a");
-        assert_eq!(chosen(&rows, &[&busy], (16, Some(2))), ["4", "1"]);
+        // Over at the next try, or another engine has the run.
+        Error::Store(_) | Error::Executor(_) | Error::Stopped => None,
+        Error::Secret(_)
+        | Error::Git(_)
+        | Error::Invalid(_)
+        | Error::Paused(_)
+        | Error::Planner(_)
+        | Error::NotFound(_)
+        | Error::Unfit(_)
+        | Error::Folder { .. }
+        | Error::App(_)
+        | Error::NotShown(_) => Some(
+            "waits for an engine: the last one could not start it, and its log says why".to_owned(),
+        ),
     }
 }

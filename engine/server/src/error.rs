@@ -15,6 +15,9 @@ pub enum Error {
     /// The workflow file, or what was asked of it, is wrong.
     #[error("{}", first(.0))]
     Invalid(Vec<Diagnostic>),
+    /// The workflow is paused.
+    #[error("{0}")]
+    Paused(Box<Diagnostic>),
     /// The evaluators, the commit or the machine.
     #[error(transparent)]
     Planner(#[from] plue_planner::Error),
@@ -41,6 +44,9 @@ pub enum Error {
     /// The GitHub App that a repository is known by gets no token; why.
     #[error("{0}")]
     App(String),
+    /// The forge does not show a ref yet that it told of.
+    #[error("{0}")]
+    NotShown(String),
     /// A task was ended before its answer.
     #[error("stopped")]
     Stopped,
@@ -51,9 +57,13 @@ impl Error {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Store(_) | Self::Planner(_) | Self::Executor(_) | Self::Stopped => true,
-            Self::Git(_) | Self::Folder { .. } | Self::Secret(_) | Self::App(_) => true,
-            Self::Invalid(_) | Self::NotFound(_) | Self::Unfit(_) => false,
+            Self::Git(error) => !error.is_final(),
+            Self::Planner(error) => !error.is_final(),
+            Self::Executor(error) => !matches!(error, plue_executor::Error::Refused { .. }),
+            Self::Store(_) | Self::Stopped => true,
+            Self::Folder { .. } | Self::Secret(_) | Self::App(_) => true,
+            Self::NotShown(_) => true,
+            Self::Invalid(_) | Self::Paused(_) | Self::NotFound(_) | Self::Unfit(_) => false,
         }
     }
 }
@@ -68,9 +78,9 @@ impl From<plue_planner::PlanError> for Error {
 }
 
 fn first(problems: &[Diagnostic]) -> String {
-    let first = problems.first().map_or("it is invalid", |problem| problem.message.as_str());
+    let first = problems.first().map_or_else(|| "it is invalid".to_owned(), ToString::to_string);
     match problems.len() {
-        0 | 1 => first.to_owned(),
+        0 | 1 => first,
         more => format!("{first} (and {} more)", more - 1),
     }
 }

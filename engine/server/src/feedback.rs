@@ -11,5 +11,5 @@ mod content;
 mod standing;
 mod tell;
 
-pub(crate) use compare::Before;
+pub(crate) use compare::{BasePlan, Before};
 pub(crate) use content::{Content, Entry, Fate, words};

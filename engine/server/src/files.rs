@@ -11,12 +11,18 @@ use std::{
 
 use plue_executor::{Loaded, Taken, placed};
 use plue_forge::git::{CommitId, Mirror};
-use plue_plan::{Action, RunId};
+use plue_plan::{Action, RunId, budget::Budget};
+use plue_runtime::foreign::archive::admit;
 use plue_store::RunRow;
 use plue_wire::keep::BlobHash;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{error::Error, known::MAX_PACKED_BYTES, server::Server};
+use crate::{
+    checkouts::{self, Source},
+    error::Error,
+    known::MAX_PACKED_BYTES,
+    server::Server,
+};
 
 /// Bytes in memory.
 const PART: usize = 1024 * 1024;
@@ -29,13 +35,13 @@ impl Server {
     /// machines are to have it.
     pub(crate) async fn unpack(
         &self,
-        mirror: &Mirror,
-        commit: &CommitId,
+        source: Source<'_>,
         target: &Path,
     ) -> Result<Option<BlobHash>, Error> {
         let draft = self.draft(target).await?;
-        let made = async {
-            let packed = self.packed(mirror, commit, &draft).await?;
+        let git_dir = draft.with_added_extension("git");
+        let files = async {
+            let packed = self.packed(source.mirror, source.commit, &draft).await?;
             let blob = match self.parts().options.share_files {
                 true => Some(self.put_file(&packed, &draft).await?),
                 false => None,
@@ -43,7 +49,18 @@ impl Server {
             self.unpacked(packed, &draft).await?;
             Ok(blob)
         };
+        let made = async {
+            let (blob, ()) = tokio::try_join!(files, self.git_dir(&source, &git_dir))?;
+            self.put_git_dir(git_dir.clone(), &draft).await?;
+            Ok(blob)
+        };
         self.settled(made.await, draft, target).await
+    }
+
+    async fn put_git_dir(&self, git_dir: PathBuf, draft: &Path) -> Result<(), Error> {
+        let whole = draft.to_owned();
+        let put = self.parts().tasks.spawn_blocking(move || checkouts::put(&git_dir, &whole));
+        put.await.map_err(|_| Error::Stopped)?.map_err(failed(draft))
     }
 
     /// Writes down where the files of a run are, once there is such a run.
@@ -141,6 +158,18 @@ impl Server {
         Ok(())
     }
 
+    /// The workspace of a run that nobody drives, made again.
+    pub(crate) async fn make_again(
+        &self,
+        row: &RunRow,
+        has_begun: bool,
+        workspace: &Path,
+    ) -> Result<(), Error> {
+        let draft = self.draft(workspace).await?;
+        let made = self.made_again(row, has_begun, (&draft, workspace)).await;
+        self.settled(made, draft, workspace).await
+    }
+
     /// The files of a run in a draft of its workspace.
     async fn made_again(
         &self,
@@ -149,19 +178,24 @@ impl Server {
         (draft, workspace): (&Path, &Path),
     ) -> Result<(), Error> {
         let elsewhere = || elsewhere(workspace);
+        let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
+            return Err(elsewhere());
+        };
+        let repo = self.store().repo(repo).await?.ok_or_else(elsewhere)?;
+        let (mirror, commit) = self.mirror_with(&repo, sha).await?;
         let known = self.store().run_workspace(&row.id).await?;
         let packed = match known.and_then(|known| known.archive) {
             Some(blob) => self.get_file(&blob, draft).await?,
-            None => {
-                let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
-                    return Err(elsewhere());
-                };
-                let repo = self.store().repo(repo).await?.ok_or_else(elsewhere)?;
-                let (mirror, commit) = self.mirror_with(&repo, sha).await?;
-                self.packed(&mirror, &commit, draft).await?
-            }
+            None => self.packed(&mirror, &commit, draft).await?,
         };
         self.unpacked(packed, draft).await?;
+        let loaded = Loaded::read(self.store(), &row.id).await?;
+        let event = serde_json::from_value(loaded.source.event).map_err(|_| elsewhere())?;
+        let git_dir = draft.with_added_extension("git");
+        let asked = &loaded.plan.widest_checkout();
+        let source = Source { repo: &repo, mirror: &mirror, commit: &commit, event: &event, asked };
+        self.git_dir(&source, &git_dir).await?;
+        self.put_git_dir(git_dir, draft).await?;
         if has_begun && !self.parts().engine.rebuild(&row.id, draft).await? {
             return Err(elsewhere());
         }
@@ -189,6 +223,8 @@ impl Server {
             let _may_never_have_been =
                 tokio::fs::remove_file(draft.with_added_extension(name)).await;
         }
+        let git_dir = draft.with_added_extension("git");
+        let _is_in_its_place = tokio::fs::remove_dir_all(git_dir).await;
         let renamed = match &made {
             Ok(_) => tokio::fs::rename(&draft, target).await,
             Err(_) => Err(io::ErrorKind::Other.into()),
@@ -269,6 +305,10 @@ impl Server {
     }
 }
 
+/// The most that the files of a checkpoint may be.
+const UNPACKED: Budget =
+    Budget { bytes: 20 * 1024 * 1024 * 1024, items: 2_000_000, steps: u64::MAX };
+
 /// A tar stream.
 #[derive(Clone)]
 enum Packed {
@@ -293,6 +333,11 @@ impl Packed {
 
     /// Unpacks within a folder: entries that would lie outside, also through links, are errors.
     fn unpack(&self, target: &Path) -> io::Result<()> {
+        match self {
+            // Git's own, of a commit whose files were counted.
+            Self::Here(_) | Self::There(_) => {}
+            Self::Small(_) => admit(self.open()?, UNPACKED)?,
+        }
         std::fs::create_dir_all(target)?;
         let mut archive = tar::Archive::new(self.open()?);
         archive.set_preserve_mtime(false);

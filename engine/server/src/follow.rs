@@ -4,16 +4,22 @@
 //!
 //! Must not ask a forge, unless a commit is missing here.
 
+use plue_api::pauses;
 use plue_executor::Loaded;
 use plue_forge::git::{CommitId, Mirror};
 use plue_plan::{Event, RunId, event::EventType};
 use plue_planner::Trust;
 use plue_registry::{Conclusion, Happening, conclude};
-use plue_store::{DeliveryRow, DeliveryState, RegisteredRow, RepoRow};
+use plue_store::{
+    DeliveryRow, DeliveryState, RegisteredRow, RepoRow,
+    delivery::{DispatchResult, Settlement},
+    repo::pause::{PauseRow, PauseScope},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
+    dispatch::{DispatchLog, WorkflowName},
     error::Error,
     messages::{EVENT, Message, WEBHOOK, data_of, payload_of},
     plans::For,
@@ -50,6 +56,34 @@ struct Place<'a> {
     commit: &'a CommitId,
 }
 
+/// What came of a plan that an event of ours fires.
+enum Started {
+    Run(RunId),
+    Stopped(DispatchResult, String),
+}
+
+/// Why a registered plan is not looked at any further.
+enum WhyNot {
+    /// No trigger of it is for events of this type.
+    NoTrigger,
+    Stopped(DispatchResult, String),
+}
+
+/// Why an event does not start a registered plan, as far as its row says.
+fn why_not(heard: &Heard, row: &RegisteredRow, pauses: &[PauseRow]) -> Option<WhyNot> {
+    let skipped = |why| Some(WhyNot::Stopped(DispatchResult::Skipped, why));
+    match conclude(&row.triggers, &Happening::new(&heard.event)) {
+        Conclusion::Skipped { concerned: false, .. } => return Some(WhyNot::NoTrigger),
+        Conclusion::Skipped { reason, .. } => return skipped(reason),
+        Conclusion::Runs { .. } => {}
+    }
+    if heard.line.contains(&row.workflow) {
+        return skipped("its own run led here: ends of runs do not go round".to_owned());
+    }
+    let pause = pauses::in_force(pauses, &row.repo, &row.workflow, PauseScope::Workflow)?;
+    Some(WhyNot::Stopped(DispatchResult::Paused, pauses::words(pause)))
+}
+
 /// Whether a delivery is of this kind.
 pub(crate) fn is_heard(forge: &str) -> bool {
     matches!(forge, EVENT | WEBHOOK | WORKFLOW)
@@ -63,27 +97,42 @@ impl Server {
         &self,
         delivery: &DeliveryRow,
         repo: &RepoRow,
-    ) -> Result<(DeliveryState, String), Error> {
+    ) -> Result<Settlement, Error> {
+        let ignored = |why: String| Ok(Settlement::new(DeliveryState::Ignored, why));
         let heard = match self.heard(delivery, repo).await? {
             Ok(heard) => heard,
-            Err(why) => return Ok((DeliveryState::Ignored, why)),
+            Err(why) => return ignored(why),
         };
         let rows = self.registered_now(repo).await?;
-        let mut lines = Vec::with_capacity(rows.len());
+        let pauses = self.store().pauses(Some(std::slice::from_ref(&repo.name))).await?;
+        let mut log = DispatchLog::default();
         for row in &rows {
-            let said = match self.follow_with(delivery, repo, &heard, row).await {
-                Ok(said) => said,
+            let named = WorkflowName { name: &row.workflow, file: &row.file };
+            match why_not(&heard, row, &pauses) {
+                None => {}
+                Some(WhyNot::NoTrigger) => {
+                    log.without_trigger(&row.workflow);
+                    continue;
+                }
+                Some(WhyNot::Stopped(result, why)) => {
+                    log.stopped(named, result, why);
+                    continue;
+                }
+            }
+            match self.follow_with(delivery, repo, &heard, row).await {
+                Ok(Started::Run(id)) => log.run(named, &id, None),
+                Ok(Started::Stopped(result, why)) => log.stopped(named, result, why),
                 Err(error) if error.is_passing() => return Err(error),
                 // One broken file must not hold back the others.
-                Err(error) => error.to_string(),
-            };
-            lines.push(format!("{} ({}): {said}", row.workflow, row.file));
+                Err(error) => log.stopped(named, DispatchResult::Invalid, error.to_string()),
+            }
         }
-        if lines.is_empty() {
-            let why = format!("the branch {} has no plans", repo.default_branch);
-            return Ok((DeliveryState::Ignored, why));
+        if log.is_empty() {
+            return ignored(format!("the branch {} has no plans", repo.default_branch));
         }
-        Ok((DeliveryState::Done, lines.join("\n")))
+        let (note, dispatches) = log.end(heard.event.kind);
+        let dispatches = Some(dispatches);
+        Ok(Settlement { dispatches, ..Settlement::new(DeliveryState::Done, note) })
     }
 
     /// What is registered; of a repository of which nothing is, as before its first push, what its
@@ -103,26 +152,18 @@ impl Server {
         Ok(self.store().registered(Some(std::slice::from_ref(&repo.name))).await?)
     }
 
-    /// What becomes of one plan, in words.
+    /// Starts the run of one plan.
     async fn follow_with(
         &self,
         delivery: &DeliveryRow,
         repo: &RepoRow,
         heard: &Heard,
         row: &RegisteredRow,
-    ) -> Result<String, Error> {
-        if let Conclusion::Skipped { reason, .. } =
-            conclude(&row.triggers, &Happening::new(&heard.event))
-        {
-            return Ok(format!("skipped, {reason}"));
-        }
-        if heard.line.contains(&row.workflow) {
-            return Ok("skipped, its own run led here: ends of runs do not go round".to_owned());
-        }
+    ) -> Result<Started, Error> {
         let cause = format!("{} {} {}", delivery.forge, delivery.hook, delivery.id);
         let id = self.id_of(&cause, &format!("{} {}", row.file, row.workflow)).await?;
         if self.store().run(&id).await?.is_some() {
-            return Ok(format!("run {id}"));
+            return Ok(Started::Run(id));
         }
         let sha = heard.sha.as_deref().unwrap_or(&row.sha);
         let (mirror, commit) = self.mirror_with(repo, sha).await?;
@@ -137,32 +178,35 @@ impl Server {
         id: RunId,
         row: &RegisteredRow,
         place: &Place<'_>,
-    ) -> Result<String, Error> {
+    ) -> Result<Started, Error> {
+        let skipped = |why: String| Ok(Started::Stopped(DispatchResult::Skipped, why));
         let Place { repo, event, mirror, commit } = place;
         let is_stranger = event.is_strangers();
         let trust = if is_stranger { Trust::Untrusted } else { Trust::Own };
         let view = self.view(mirror.folder(), commit, event.before.as_deref()).await?;
         let files = self.workflow_files(&view).await?;
         if !files.iter().any(|file| file.path == row.file) {
-            return Ok(format!("skipped, commit {commit} has no such file"));
+            return skipped(format!("commit {commit} has no such file"));
         }
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
         let planned = self.plan_file(&view, &row.file, &whom).await?;
         let evaluated = planned.plans.map_err(Error::Invalid)?;
         let named = evaluated.workflows.iter().find(|one| one.sealed.plan.name == row.workflow);
         let Some(workflow) = named else {
-            return Ok(format!("skipped, the file of commit {commit} has no such plan"));
+            return skipped(format!("the file of commit {commit} has no such plan"));
         };
         // The plan as it is for this event, and as it is at this commit.
         let triggers = &workflow.sealed.plan.triggers;
         if let Conclusion::Skipped { reason, .. } = conclude(triggers, &Happening::new(event)) {
-            return Ok(format!("skipped, {reason}"));
+            return skipped(reason);
         }
         if is_stranger && self.store().allowed_by(&repo.name, commit.as_str()).await?.is_none() {
-            return Ok("held: the change is from a fork".to_owned());
+            let why = "the change is from a fork".to_owned();
+            return Ok(Started::Stopped(DispatchResult::Held, why));
         }
         let wanted = Wanted {
             id: id.clone(),
+            repo,
             mirror,
             commit,
             file: &row.file,
@@ -173,7 +217,7 @@ impl Server {
             traceparent: None,
         };
         self.submit_run(wanted).await?;
-        Ok(format!("run {id}"))
+        Ok(Started::Run(id))
     }
 
     /// Reads a delivery; why nothing can come of it.

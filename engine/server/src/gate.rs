@@ -41,11 +41,11 @@ impl Gate {
             (Apart::Missing(why), _) => {
                 Some(format!("a change from a fork runs only in the pool `untrusted`: {why}"))
             }
-            (Apart::Off | Apart::Ready, true) => None,
+            (Apart::Off | Apart::Ready(_), true) => None,
             (Apart::Off, false) => {
                 Some("a maintainer must let this commit of a fork run".to_owned())
             }
-            (Apart::Ready, false) => {
+            (Apart::Ready(_), false) => {
                 let why = reason(plan, newly)?;
                 Some(format!("a maintainer must let this commit of a fork run: {why}"))
             }
@@ -65,7 +65,7 @@ impl Gate {
                 "nothing of this runs before `plue doctor` on the server says that it can, and then: \
                  {allow}"
             ),
-            Self::Open | Self::Strangers { pool: Apart::Off | Apart::Ready, .. } => format!(
+            Self::Open | Self::Strangers { pool: Apart::Off | Apart::Ready(_), .. } => format!(
                 "nothing of what waits runs before a maintainer has read it and allows it: {allow}"
             ),
         }
@@ -152,18 +152,22 @@ mod tests {
 
     #[test]
     fn in_the_pool_only_what_is_new_waits_and_is_named() {
-        let gate = strangers(Apart::Ready, false);
+        let gate = strangers(Apart::Ready(std::sync::Arc::default()), false);
         assert_eq!(gate.why_held(&plan(PLAIN), Some(&[])), None);
         assert!(gate.why_held(&plan(PLAIN), None).is_some(), "nobody compared");
         let new = [Capability::Secret("DEPLOY".to_owned()), Capability::Host("h".to_owned())];
         let why = gate.why_held(&plan(PLAIN), Some(&new)).unwrap();
         assert!(why.ends_with("it would newly reach secret DEPLOY, host h"), "{why}");
-        assert_eq!(strangers(Apart::Ready, true).why_held(&plan(PLAIN), Some(&new)), None);
+        assert_eq!(
+            strangers(Apart::Ready(std::sync::Arc::default()), true)
+                .why_held(&plan(PLAIN), Some(&new)),
+            None
+        );
     }
 
     #[test]
     fn what_a_stranger_may_fill_in_waits_although_it_is_not_new() {
-        let gate = strangers(Apart::Ready, false);
+        let gate = strangers(Apart::Ready(std::sync::Arc::default()), false);
         for step in [
             r#"{"id":"a","kind":"call","url":{"$expr":"inputs.x"}}"#,
             r#"{"id":"a","kind":"workflow","workflow":"deploy"}"#,

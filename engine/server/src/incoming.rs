@@ -6,13 +6,13 @@
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{FromRequestParts, Path, State},
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
     routing::post,
 };
 use plue_api::{Problem, limit, scope::is_repo_name};
-use plue_forge::{Provider, verify_call};
+use plue_forge::{Headers, Provider, check_call_shown, verify_call};
 use serde_json::json;
 
 use crate::{
@@ -32,16 +32,29 @@ pub(crate) fn calls() -> Router<Server> {
     limit::bodies(routes, MAX_CALL_BYTES)
 }
 
+/// What a call shows of its sender. A call that shows nothing is refused before its body is read. An
+/// unknown repository is not: that would tell strangers which repositories there are.
+struct Credentials(Headers);
+
+impl<S: Send + Sync> FromRequestParts<S> for Credentials {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let (mut shown, _) = kept(&parts.headers);
+        for value in parts.headers.get_all(header::AUTHORIZATION) {
+            shown.push("authorization", value.to_str().unwrap_or_default());
+        }
+        check_call_shown(&shown).map_err(refused)?;
+        Ok(Self(shown))
+    }
+}
+
 async fn receive(
     State(server): State<Server>,
     Path((repo, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    Credentials(shown): Credentials,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (mut shown, _) = kept(&headers);
-    for value in headers.get_all(header::AUTHORIZATION) {
-        shown.push("authorization", value.to_str().unwrap_or_default());
-    }
     let watched = match is_repo_name(&repo) {
         true => server.store().repo(&repo).await?,
         false => None,
@@ -65,7 +78,7 @@ async fn receive(
     };
     // The id of a signed call is its sender's own; two senders may count alike.
     let id = if shown.has("webhook-id") { id } else { format!("{name}/{id}") };
-    let is_new = messages::called(server.store(), &repo, (&name, &id), body.to_vec(), now).await;
+    let is_new = messages::called(server.store(), &repo, (&name, &id), body.into(), now).await;
     let is_new = is_new.map_err(unavailable)?;
     let answer = json!({"delivery": id, "new": is_new});
     Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())

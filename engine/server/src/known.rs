@@ -34,6 +34,7 @@ pub(crate) struct Key {
 pub(crate) struct Known {
     views: Mutex<Newest<Key, Arc<dyn CommitView>>>,
     packed: Mutex<Newest<Key, Arc<[u8]>>>,
+    git_dirs: Mutex<Newest<[u8; 32], Arc<[u8]>>>,
 }
 
 /// The newest last.
@@ -61,6 +62,16 @@ impl Known {
         let key = Key { folder: folder.to_owned(), commit: commit.clone(), base: None };
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         packed.put(key, bytes, MAX_PACKED);
+    }
+
+    /// A `.git` directory as tar, by the hash of everything it depends on.
+    pub(crate) fn git_dir(&self, key: &[u8; 32]) -> Option<Arc<[u8]>> {
+        self.git_dirs.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    }
+
+    pub(crate) fn put_git_dir(&self, key: [u8; 32], bytes: Arc<[u8]>) {
+        let mut git_dirs = self.git_dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        git_dirs.put(key, bytes, MAX_PACKED);
     }
 }
 

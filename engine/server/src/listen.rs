@@ -1,23 +1,35 @@
-//! Connections: so many at a time, heads that come in time and are not too long, and an end that lets
-//! requests finish.
+//! Connections: so many at a time and a share of them per address, heads that come in time and are not
+//! too long, bodies within one budget of memory, and an end that lets requests finish.
 //!
 //! Must not know a route.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use axum::Router;
+use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use plue_api::limit::Peer;
-use plue_runtime::{Clock, Phase, Stop, Tasks};
-use tokio::{net::TcpListener, sync::Semaphore};
+use plue_api::{body_budget::BodyBudget, client::Proxies, limit::Peer, rate::key_of};
+use plue_runtime::{Clock, Phase, Stop, Tasks, together::noticed};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tower::ServiceExt as _;
 
 use crate::stalled::Stalled;
 
 /// Connections at the same time.
 pub const MAX_CONNECTIONS: usize = 20_000;
-/// A head that takes longer is nobody's.
+/// One address has at most one in so many of the connections. Trusted proxies have no share: they stand
+/// for others.
+pub const ADDRESS_SHARE: usize = 2;
+/// A head that takes longer ends its connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of a head; hyper needs at least 8 KiB.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -26,17 +38,49 @@ const MAX_HEADERS: usize = 100;
 /// After a failed accept, such as when descriptors are used up.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Serves until the server stops, then lets open requests finish. `places` is how many connections
-/// there may be, at most [`MAX_CONNECTIONS`].
-pub async fn serve(
-    (listener, places): (TcpListener, usize),
+/// Where connections come in.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The socket.
+    pub listener: TcpListener,
+    /// Connections at the same time, at most [`MAX_CONNECTIONS`].
+    pub places: usize,
+    /// The proxies that may name the client of a request.
+    pub proxies: Proxies,
+}
+
+/// What all connections share.
+#[derive(Debug, Clone)]
+struct Shared {
     router: Router,
     stop: Stop,
-    tasks: Tasks,
     clock: Clock,
-) {
+    proxies: Proxies,
+    budget: BodyBudget,
+    shares: Shares,
+}
+
+/// Open connections by address.
+#[derive(Debug, Clone)]
+struct Shares {
+    most: usize,
+    open: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// A connection's part of its address's share.
+#[derive(Debug)]
+struct Share {
+    shares: Shares,
+    key: String,
+}
+
+/// Serves until the server stops, then lets open requests finish.
+pub async fn serve(entrance: Entrance, router: Router, stop: Stop, tasks: Tasks, clock: Clock) {
+    let Entrance { listener, places, proxies } = entrance;
     let places = places.clamp(1, MAX_CONNECTIONS);
     let room = Arc::new(Semaphore::new(places));
+    let (budget, shares) = (BodyBudget::new(clock), Shares::new(places));
+    let shared = Shared { router, stop: stop.clone(), clock, proxies, budget, shares };
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let (stream, from) = tokio::select! {
@@ -44,19 +88,15 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => (stream, from),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
+                    tracing::warn!(%error, "failed to accept a connection; retrying");
                     clock.sleep(BREATH).await;
                     continue;
                 }
             },
         };
-        // Small answers and single events must not wait for more.
-        let _kept = stream.set_nodelay(true);
-        let (router, stop) = (router.clone(), stop.clone());
-        drop(tasks.spawn("connection", async move {
-            connection(Stalled::new(stream, clock), from, router, stop).await;
-            drop(place);
-        }));
+        // Beyond its share the connection is closed at once: a queue would be the others' as well.
+        let Some(share) = shared.share_of(from.ip()) else { continue };
+        drop(tasks.spawn("connection", shared.clone().connection(stream, from, (place, share))));
     }
     // Every place that comes back is a connection that has ended.
     let all = u32::try_from(places).unwrap_or(u32::MAX);
@@ -66,24 +106,106 @@ pub async fn serve(
     }
 }
 
-async fn connection(stream: Stalled, from: SocketAddr, router: Router, stop: Stop) {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(from));
-        router.clone().oneshot(request)
-    });
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        _ended = &mut connection => return,
-        () = stop.reached(Phase::Draining) => connection.as_mut().graceful_shutdown(),
+// === impl Shared ===
+
+impl Shared {
+    /// The connection's part of the share of its address; `None`: the share is used up.
+    fn share_of(&self, address: IpAddr) -> Option<Option<Share>> {
+        if self.proxies.trusts(address) {
+            return Some(None);
+        }
+        self.shares.take(address).map(Some)
     }
-    tokio::select! {
-        _ended = connection => {}
-        () = stop.reached(Phase::Aborting) => {}
+
+    async fn connection(
+        self,
+        stream: TcpStream,
+        from: SocketAddr,
+        _held: (OwnedSemaphorePermit, Option<Share>),
+    ) {
+        // Small answers and single events must not wait for more.
+        let _kept = stream.set_nodelay(true);
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WITHIN)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .max_headers(MAX_HEADERS);
+        let stop = self.stop.clone();
+        let stream = Stalled::new(stream, self.clock);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let shared = self.clone();
+            async move { Ok::<_, Infallible>(shared.answer(request, from).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let drained = stop.reached(Phase::Draining);
+        let served = noticed(connection, drained, |one| one.graceful_shutdown());
+        tokio::select! {
+            _ended = served => {}
+            () = stop.reached(Phase::Aborting) => {}
+        }
+    }
+
+    async fn answer(
+        self,
+        request: Request<Incoming>,
+        from: SocketAddr,
+    ) -> axum::response::Response {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(from));
+        let client = self.proxies.client(from.ip(), request.headers());
+        let router = self.router;
+        let answer = |request| async move {
+            router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
+        };
+        self.budget.serve(request, client, answer).await
+    }
+}
+
+// === impl Shares ===
+
+impl Shares {
+    fn new(places: usize) -> Self {
+        Self { most: (places / ADDRESS_SHARE).max(1), open: Arc::default() }
+    }
+
+    fn take(&self, address: IpAddr) -> Option<Share> {
+        let key = key_of(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.get(&key).copied().unwrap_or(0);
+        if own >= self.most {
+            return None;
+        }
+        open.insert(key.clone(), own + 1);
+        Some(Share { shares: self.clone(), key })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut open = self.shares.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get(&self.key).copied().unwrap_or(0) {
+            0 | 1 => drop(open.remove(&self.key)),
+            own => drop(open.insert(self.key.clone(), own - 1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_has_half_of_the_places() {
+        let shares = Shares::new(10);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (eve, ada) = (address("192.0.2.1"), address("192.0.2.2"));
+        let mut held: Vec<_> = (0..5).map(|_| shares.take(eve).unwrap()).collect();
+        assert!(shares.take(eve).is_none());
+        assert!(shares.take(ada).is_some());
+        held.pop();
+        assert!(shares.take(eve).is_some());
+        held.clear();
+        assert!(shares.open.lock().unwrap().is_empty(), "ended connections leave nothing");
     }
 }

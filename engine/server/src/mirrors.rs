@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// Where the mirror comes from.
-    async fn remote(&self, repo: &RepoRow) -> Result<Remote, Error> {
+    pub(crate) async fn remote(&self, repo: &RepoRow) -> Result<Remote, Error> {
         let credential = match self.forge_token(&repo.name).await? {
             Some(token) => Some(Credential::new(user_of(&repo.forge), &token)?),
             None => None,

@@ -1,6 +1,6 @@
 //! A delivery, read: the event it is, the commit to look at, and whose change it is.
 
-use plue_forge::{Headers, Provider, decode, reading::Kind};
+use plue_forge::{Headers, Provider, Reading, decode, reading::Kind};
 use plue_plan::{Event, event::EventType};
 use plue_store::{DeliveryRow, RepoRow};
 use serde::Deserialize;
@@ -14,10 +14,40 @@ pub struct Occasion {
     pub message: Option<String>,
     /// The ref is gone.
     pub deleted: bool,
-    /// Refs to fetch beside branches and tags.
-    pub refs: Vec<String>,
+    /// The ref that must lead to the event's commit.
+    pub source: CommitSource,
     /// Whether the change comes from somebody without write access: nothing of it runs.
     pub is_stranger: bool,
+    /// The forge's id of who did it.
+    pub actor_id: Option<u64>,
+}
+
+/// Where the repository must have the commit of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitSource {
+    /// The event names no commit: the head of the default branch counts.
+    DefaultBranch,
+    /// A branch or tag leads to it.
+    Published,
+    /// This ref of a pull request is it.
+    PullRequest(String),
+}
+
+/// The repository that a payload is about, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claim {
+    /// `owner/name`.
+    pub name: Option<String>,
+    /// The forge's immutable id.
+    pub id: Option<String>,
+}
+
+/// A delivery whose body was read.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// The repository that it is about; `None`: the delivery is this machine's own.
+    pub claim: Option<Claim>,
+    occasion: Result<Occasion, String>,
 }
 
 /// What the hook of a local repository writes: one line of `git-receive-pack`.
@@ -36,36 +66,64 @@ struct LocalPush {
 ///
 /// # Errors
 /// Why it is ignored, in words.
-pub fn read(delivery: &DeliveryRow, repo: &RepoRow) -> Result<Occasion, String> {
-    let mut occasion = match delivery.forge.as_str() {
-        "local" => local(delivery)?,
-        forge => of_forge(forge, delivery)?,
-    };
-    // The hook says which repository; what a payload says of itself is a stranger's word.
-    occasion.event.repository = Some(repo.name.clone());
-    occasion.event.default_branch.get_or_insert_with(|| repo.default_branch.clone());
-    Ok(occasion)
+pub fn read(delivery: &DeliveryRow) -> Result<Delivered, String> {
+    match delivery.forge.as_str() {
+        "local" => Ok(Delivered { claim: None, occasion: Ok(local(delivery)?) }),
+        forge => of_forge(forge, delivery),
+    }
 }
 
-fn of_forge(forge: &str, delivery: &DeliveryRow) -> Result<Occasion, String> {
-    let provider: Provider = forge.parse().map_err(|_| format!("`{forge}` is no forge"))?;
-    let mut headers = Headers::default();
-    for (name, value) in delivery.headers.as_object().into_iter().flatten() {
-        if let Some(value) = value.as_str() {
-            headers.push(name, value);
-        }
+// === impl Delivered ===
+
+impl Delivered {
+    /// What it asks of the repository that it belongs to.
+    ///
+    /// # Errors
+    /// Why it is ignored, in words.
+    pub fn occasion(self, repo: &RepoRow) -> Result<Occasion, String> {
+        let mut occasion = self.occasion?;
+        // The watched repository's own name: the payload may write it otherwise.
+        occasion.event.repository = Some(repo.name.clone());
+        occasion.event.default_branch.get_or_insert_with(|| repo.default_branch.clone());
+        Ok(occasion)
     }
-    let reading = decode(provider, &headers, &delivery.body).map_err(|error| error.to_string())?;
+}
+
+fn of_forge(forge: &str, delivery: &DeliveryRow) -> Result<Delivered, String> {
+    let provider: Provider = forge.parse().map_err(|_| format!("`{forge}` is no forge"))?;
+    let reading = decode(provider, &headers_of(delivery), &delivery.body);
+    let reading = reading.map_err(|error| {
+        let code = error.code();
+        format!("{error} [{}]", code.as_str())
+    })?;
+    let claim = Claim {
+        name: reading.repository().map(str::to_owned),
+        id: reading.repository_id().map(str::to_owned),
+    };
+    Ok(Delivered { claim: Some(claim), occasion: of_reading(provider, &reading) })
+}
+
+fn of_reading(provider: Provider, reading: &Reading) -> Result<Occasion, String> {
     let event = reading.event().map_err(|ignored| ignored.to_string())?;
     let deleted = matches!(&reading.kind, Kind::Push(push) if push.deleted);
-    let refs = match (provider, &event.pull_request) {
-        (Provider::GitLab, Some(pr)) => vec![format!("refs/merge-requests/{}/head", pr.number)],
-        (_, Some(pr)) => vec![format!("refs/pull/{}/head", pr.number)],
-        (_, None) => Vec::new(),
+    let source = match (&reading.kind, &event.sha) {
+        (Kind::PullRequest { pr, .. }, _) => {
+            CommitSource::PullRequest(provider.pull_request_ref(pr.number))
+        }
+        // A merge queue's candidate is a branch of the repository itself.
+        (_, Some(_)) => CommitSource::Published,
+        (_, None) => CommitSource::DefaultBranch,
     };
     let is_stranger = event.is_strangers();
     let message = reading.head_message().map(str::to_owned);
-    Ok(Occasion { event, message, deleted, refs, is_stranger })
+    let actor_id = reading.sender_id();
+    Ok(Occasion { event, message, deleted, source, is_stranger, actor_id })
+}
+
+/// The headers of a stored delivery.
+pub(crate) fn headers_of(delivery: &DeliveryRow) -> Headers {
+    let stored = delivery.headers.as_object().into_iter().flatten();
+    stored.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
 }
 
 /// A push into a bare repository on this machine.
@@ -79,7 +137,17 @@ fn local(delivery: &DeliveryRow) -> Result<Occasion, String> {
     event.tag = push.git_ref.strip_prefix("refs/tags/").map(str::to_owned);
     event.sha = (!deleted).then_some(push.after);
     event.before = (!zeros(&push.before)).then_some(push.before);
+    if event.branch.is_none() && event.tag.is_none() {
+        return Err(format!("{} is neither a branch nor a tag", push.git_ref));
+    }
     event.actor = push.actor;
     event.git_ref = Some(push.git_ref);
-    Ok(Occasion { event, message: None, deleted, refs: Vec::new(), is_stranger: false })
+    Ok(Occasion {
+        event,
+        message: None,
+        deleted,
+        source: CommitSource::Published,
+        is_stranger: false,
+        actor_id: None,
+    })
 }

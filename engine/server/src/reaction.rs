@@ -3,21 +3,30 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use plue_api::pauses;
 use plue_forge::{
     feedback::PlanChange,
     git::{ChangedFiles, CommitId, Mirror, Since},
 };
-use plue_plan::Diagnostic;
+use plue_plan::{Diagnostic, capability::Capability};
 use plue_planner::{CommitView, Evaluated, PlannedWorkflow, Trust, WorkflowFile};
 use plue_registry::{Changed, Conclusion, Happening, conclude};
-use plue_store::{DeliveryRow, RepoRow};
+use plue_runtime::{foreign, metrics::names};
+use plue_store::{
+    DeliveryRow, RepoRow,
+    delivery::DispatchResult,
+    repo::pause::{PauseRow, PauseScope},
+};
 use serde_json::Map;
 
+mod required;
+
 use crate::{
+    dispatch::{DispatchLog, WorkflowName},
     error::Error,
     feedback::{Before, Content, Entry, Fate},
     gate::Gate,
-    occasion::Occasion,
+    occasion::{CommitSource, Occasion},
     plans::For,
     server::Server,
     submit::Wanted,
@@ -25,10 +34,12 @@ use crate::{
 
 /// What was done about an event.
 pub(crate) struct Reacted {
-    /// A line for each plan.
-    pub(crate) lines: Vec<String>,
+    /// What it did for each workflow.
+    pub(crate) log: DispatchLog,
     /// Some plans wait for a maintainer; and whether he was known to have allowed the commit.
     pub(crate) held: Option<bool>,
+    /// Nothing runs, for the person behind the event may not start it.
+    pub(crate) is_refused: bool,
 }
 
 /// An event that is being reacted to.
@@ -44,10 +55,18 @@ struct Reaction<'a> {
     before: Before,
     /// What the forge is to be told.
     content: Content,
-    /// A line for each plan, for whoever looks at the delivery.
-    lines: Vec<String>,
+    /// What the delivery did for each workflow so far.
+    log: DispatchLog,
+    /// The pauses of the repository.
+    pauses: Vec<PauseRow>,
     /// What of it may run.
     gate: Gate,
+    /// A maintainer has allowed the commit of the pull request.
+    is_allowed: bool,
+    /// Some plans do not run although the base's would.
+    withholds: bool,
+    /// Why the person behind the event may start nothing, once that was asked.
+    not_writer: Option<Option<String>>,
     names: HashSet<String>,
     invalid: HashSet<String>,
 }
@@ -78,7 +97,14 @@ impl Server {
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
         let before = self.before((repo, mirror), event, &whom).await?;
         let gate = self.gate(repo, occasion, commit).await?;
+        Box::pin(self.cancel_superseded(repo, occasion, (mirror, commit))).await?;
         let is_pull_request = event.pull_request.is_some();
+        let is_allowed = match &gate {
+            Gate::Open if is_pull_request => {
+                self.store().allowed_by(&repo.name, commit.as_str()).await?.is_some()
+            }
+            gate => gate.is_allowed(),
+        };
         let mut reaction = Reaction {
             server: self,
             delivery,
@@ -90,15 +116,47 @@ impl Server {
             message,
             before,
             content: Content { is_pull_request, ..Content::default() },
-            lines: Vec::new(),
+            log: DispatchLog::default(),
+            pauses: self.store().pauses(Some(std::slice::from_ref(&repo.name))).await?,
             gate,
+            is_allowed,
+            withholds: false,
+            not_writer: None,
             names: HashSet::new(),
             invalid: HashSet::new(),
         };
         for file in &files {
             reaction.file(&view, file, &whom).await?;
         }
+        reaction.missing().await?;
         reaction.end().await
+    }
+}
+
+impl Server {
+    /// Ends the runs for older heads of a fork's pull request: nobody waits for them, and they take the
+    /// places of others.
+    async fn cancel_superseded(
+        &self,
+        repo: &RepoRow,
+        occasion: &Occasion,
+        (mirror, commit): (&Mirror, &CommitId),
+    ) -> Result<(), Error> {
+        let pull = occasion.event.pull_request.as_ref().filter(|_| occasion.is_stranger);
+        let Some(pull) = pull else { return Ok(()) };
+        // A delivery may come late, or be looked at again: then it is not the newest head.
+        if let CommitSource::PullRequest(head) = &occasion.source
+            && mirror.resolve(head).await?.as_ref() != Some(commit)
+        {
+            return Ok(());
+        }
+        let by = format!("plue: pull request {} has the newer head {commit}", pull.number);
+        let count =
+            self.store().cancel_superseded(&repo.name, pull.number, commit.as_str(), &by).await?;
+        for _ in 0..count {
+            names::RUNS_STOPPED.increment(&[("reason", "superseded")]);
+        }
+        Ok(())
     }
 }
 
@@ -124,13 +182,14 @@ impl Reaction<'_> {
 
     fn is_invalid(&mut self, file: &WorkflowFile, problems: Vec<Diagnostic>) {
         self.invalid.insert(file.path.clone());
+        let name = file.name().unwrap_or(&file.path).to_owned();
+        self.log.invalid(WorkflowName { name: &name, file: &file.path }, problems.clone());
         self.content.plans.push(Entry {
             file: file.path.clone(),
-            name: file.name().unwrap_or(&file.path).to_owned(),
-            fate: Fate::Invalid(problems.clone()),
+            name,
+            fate: Fate::Invalid(problems),
             change: PlanChange::Unchanged,
         });
-        self.lines.push(format!("{}: {}", file.path, Error::Invalid(problems)));
     }
 
     async fn plan(
@@ -141,34 +200,32 @@ impl Reaction<'_> {
     ) -> Result<(), Error> {
         let plan = &workflow.sealed.plan;
         self.names.insert(plan.name.clone());
-        let name = format!("{} ({file})", plan.name);
+        let named = WorkflowName { name: &plan.name, file };
         let (change, reaches) = self.before.change(file, plan);
-        let happening = Happening {
-            event: &self.occasion.event,
-            changed: match &self.changed {
-                ChangedFiles::Unknown => Changed::Unknown,
-                ChangedFiles::Known(files) => Changed::Files(files),
-            },
-            message: self.message.as_deref(),
-            deleted: false,
-        };
-        let fate = match conclude(&plan.triggers, &happening) {
+        let conclusion = foreign::aside(|| conclude(&plan.triggers, &self.happening()));
+        let fate = match conclusion {
             Conclusion::Skipped { reason, concerned } => {
-                self.lines.push(format!("{name}: skipped, {reason}"));
+                if concerned {
+                    self.log.stopped(named, DispatchResult::Skipped, reason.clone());
+                } else {
+                    self.log.without_trigger(&plan.name);
+                }
                 if !concerned && change == PlanChange::Unchanged {
                     return Ok(());
                 }
-                Fate::Skipped(reason)
+                self.skipped(plan, reason)
             }
             Conclusion::Runs { .. } => {
-                let newly = self.before.is_known().then_some(reaches.as_slice());
-                if let Some(why) = self.gate.why_held(plan, newly) {
-                    self.lines.push(format!("{name}: planned, held: {why}"));
-                    Fate::Held(why)
+                if let Some(why) = self.why_paused(&plan.name) {
+                    self.log.stopped(named, DispatchResult::Paused, why.clone());
+                    Fate::Skipped(why)
+                } else if let Some(why) = self.why_not_writer().await? {
+                    // Not told at the forge: the commit is the default branch's, whoever comments.
+                    self.log.stopped(named, DispatchResult::Refused, why);
+                    return Ok(());
                 } else {
-                    let id = self.submit(file, &name, (evaluated, workflow)).await?;
-                    self.lines.push(format!("{name}: run {id}"));
-                    Fate::Run(id)
+                    let newly = self.before.is_known().then_some(reaches.as_slice());
+                    self.submitted(named, (evaluated, workflow), newly).await?
                 }
             }
         };
@@ -177,21 +234,68 @@ impl Reaction<'_> {
         Ok(())
     }
 
+    /// Starts the run of a plan, unless a maintainer must allow it first.
+    async fn submitted(
+        &mut self,
+        named: WorkflowName<'_>,
+        (evaluated, workflow): (&Evaluated, &PlannedWorkflow),
+        newly: Option<&[Capability]>,
+    ) -> Result<Fate, Error> {
+        if let Some(why) = self.gate.why_held(&workflow.sealed.plan, newly) {
+            self.log.stopped(named, DispatchResult::Held, why.clone());
+            return Ok(Fate::Held(why));
+        }
+        let id = self.submit(named, (evaluated, workflow)).await?;
+        self.log.run(named, &id, None);
+        Ok(Fate::Run(id))
+    }
+
+    /// Why a workflow is paused, if it is.
+    fn why_paused(&self, workflow: &str) -> Option<String> {
+        let scope = PauseScope::Workflow;
+        pauses::in_force(&self.pauses, &self.repo.name, workflow, scope).map(pauses::words)
+    }
+
+    fn happening(&self) -> Happening<'_> {
+        Happening {
+            event: &self.occasion.event,
+            changed: match &self.changed {
+                ChangedFiles::Unknown => Changed::Unknown,
+                ChangedFiles::Known(files) => Changed::Files(files),
+            },
+            message: self.message.as_deref(),
+            deleted: false,
+        }
+    }
+
+    /// Why the person behind the event may start nothing. The forge is asked once for all plans.
+    async fn why_not_writer(&mut self) -> Result<Option<String>, Error> {
+        if let Some(known) = &self.not_writer {
+            return Ok(known.clone());
+        }
+        let occasion = self.occasion;
+        let asked = self.server.why_not_writer(self.repo, &occasion.event, occasion.actor_id);
+        let why = asked.await?;
+        self.not_writer = Some(why.clone());
+        Ok(why)
+    }
+
     /// Makes the run of a plan; the same one however often the delivery is looked at.
     async fn submit(
         &self,
-        file: &str,
-        name: &str,
+        named: WorkflowName<'_>,
         (evaluated, workflow): (&Evaluated, &PlannedWorkflow),
     ) -> Result<plue_plan::RunId, Error> {
         let delivery = self.delivery;
         let cause = format!("{} {} {}", delivery.forge, delivery.hook, delivery.id);
-        let id = self.server.id_of(&cause, name).await?;
+        let plan = format!("{} ({})", named.name, named.file);
+        let id = self.server.id_of(&cause, &plan).await?;
         let wanted = Wanted {
             id: id.clone(),
+            repo: self.repo,
             mirror: self.mirror,
             commit: self.commit,
-            file,
+            file: named.file,
             evaluated,
             workflow,
             event: self.occasion.event.clone(),
@@ -203,16 +307,18 @@ impl Reaction<'_> {
     }
 
     async fn end(mut self) -> Result<Reacted, Error> {
+        self.names.extend(self.content.plans.iter().map(|entry| entry.name.clone()));
         self.content.plans.extend(self.before.gone(&self.names, &self.invalid));
         let (event, server) = (&self.occasion.event, self.server);
         let mut held = None;
         if self.content.plans.iter().any(|entry| matches!(entry.fate, Fate::Held(_))) {
             let notice = self.gate.notice(&self.repo.name, self.commit.as_str());
             self.content.notices.push(notice);
-            held = Some(self.gate.is_allowed());
+            held = Some(self.is_allowed);
         }
         server.put_report(self.repo, event, self.commit, &self.content).await?;
-        Ok(Reacted { lines: self.lines, held })
+        let is_refused = matches!(self.not_writer, Some(Some(_)));
+        Ok(Reacted { log: self.log, held, is_refused })
     }
 }
 

@@ -6,14 +6,14 @@
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    extract::{FromRequestParts, Path, State},
+    http::{HeaderMap, StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::post,
 };
 use plue_api::{Problem, limit};
-use plue_forge::{Headers, Provider, Refusal, limits::MAX_BODY_BYTES, verify};
-use plue_store::{DeliveryRow, DeliveryState};
+use plue_forge::{Headers, Provider, Refusal, content_digest, limits::MAX_BODY_BYTES, verify};
+use plue_store::{DeliveryRow, DeliveryState, RepoRow};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{incoming, server::Server};
@@ -27,16 +27,32 @@ pub fn hooks(server: Server) -> Router {
     limit::bodies(routes, MAX_BODY_BYTES).merge(incoming::calls()).with_state(server)
 }
 
+/// The hook of a watched repository. An unknown one is answered before the body is read.
+struct WatchedHook {
+    provider: Provider,
+    repo: RepoRow,
+}
+
+impl FromRequestParts<Server> for WatchedHook {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
+        let nowhere = || Problem::new(StatusCode::NOT_FOUND, "there is no such hook");
+        let path = Path::<(String, String)>::from_request_parts(parts, server).await;
+        let Path((forge, hook)) = path.map_err(|_| nowhere())?;
+        let provider: Provider = forge.parse().map_err(|_| nowhere())?;
+        let repo = server.store().repo_by_hook(&hook).await?;
+        let repo = repo.filter(|repo| repo.forge == forge).ok_or_else(nowhere)?;
+        Ok(Self { provider, repo })
+    }
+}
+
 async fn receive(
     State(server): State<Server>,
-    Path((forge, hook)): Path<(String, String)>,
+    WatchedHook { provider, repo }: WatchedHook,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let nowhere = || Problem::new(StatusCode::NOT_FOUND, "there is no such hook");
-    let provider: Provider = forge.parse().map_err(|_| nowhere())?;
-    let repo = server.store().repo_by_hook(&hook).await?;
-    let repo = repo.filter(|repo| repo.forge == forge).ok_or_else(nowhere)?;
     let (kept, stored) = kept(&headers);
     let parts = server.parts();
     let now = parts.clock.now();
@@ -44,17 +60,18 @@ async fn receive(
     verify(provider, &secrets, &kept, &body, now.as_second()).map_err(refused)?;
     let id = kept.delivery_id(provider, &body);
     let delivery = DeliveryRow {
-        forge,
-        hook,
+        forge: repo.forge,
+        hook: repo.hook,
         id: id.clone(),
         headers: stored,
-        body: body.to_vec(),
+        body: body.into(),
         received_at: now,
         state: DeliveryState::New,
         note: None,
     };
-    let fresh = server.store().receive(delivery).await?;
-    let answer = json!({"delivery": id, "new": fresh});
+    let digest = content_digest(provider, &kept, &delivery.body);
+    let received = server.store().receive_signed(delivery, digest).await?;
+    let answer = json!({"delivery": id, "new": received.is_taken()});
     Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
 }
 

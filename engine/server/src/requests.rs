@@ -21,6 +21,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     app::APP_SECRET,
+    checkouts::Source,
     commands::command_error,
     error::Error,
     outlet::WantedOutlet,
@@ -38,6 +39,7 @@ impl Server {
         let loaded = Loaded::read(self.store(), old).await.map_err(|error| failed(error.into()))?;
         let nothing = |what: &str| CommandError::Conflict(format!("run {old} has no {what}"));
         let name = loaded.row.repo.as_deref().ok_or_else(|| nothing("repository"))?;
+        self.refuse_paused(name, &loaded.row.workflow).await.map_err(failed)?;
         let sha = loaded.row.sha.as_deref().ok_or_else(|| nothing("commit"))?;
         let sha = CommitId::new(sha).map_err(|_| nothing("commit"))?;
         let repo = self.store().repo(name).await.map_err(|error| failed(error.into()))?;
@@ -50,11 +52,13 @@ impl Server {
         };
         mirror.keep(&sha).await.map_err(|error| failed(error.into()))?;
         let workspace = self.folder("workspaces").map_err(failed)?.join(id.as_str());
-        let kept = self.unpack(&mirror, &sha, &workspace).await.map_err(failed)?;
-        let plan = SealedPlan::seal((*loaded.plan).clone())
-            .map_err(|problem| CommandError::Invalid(vec![problem]))?;
         let unreadable = |error: serde_json::Error| CommandError::Unavailable(error.to_string());
         let event = serde_json::from_value(loaded.source.event).map_err(unreadable)?;
+        let asked = &loaded.plan.widest_checkout();
+        let source = Source { repo: &repo, mirror: &mirror, commit: &sha, event: &event, asked };
+        let kept = self.unpack(source, &workspace).await.map_err(failed)?;
+        let plan = SealedPlan::seal((*loaded.plan).clone())
+            .map_err(|problem| CommandError::Invalid(vec![problem]))?;
         let untrusted = loaded.origin.untrusted || self.is_walled(&event).await;
         let submission = Submission {
             plan,
@@ -67,9 +71,11 @@ impl Server {
                 parent: None,
                 untrusted,
                 traceparent: None,
+                max_duration_s: None,
                 ..loaded.origin
             },
             only: Vec::new(),
+            carried: Vec::new(),
         };
         let made = self.parts().engine.submit_as(id, submission).await;
         let run = made.map_err(|error| failed(error.into()))?;

@@ -8,9 +8,15 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use plue_api::scope::{hook_scope_of, scope_of};
 use plue_executor::{
     Loaded,
-    perform::environment::{GivenSecrets, SecretSource},
+    perform::{
+        environment::{GivenSecrets, SecretSource},
+        masks,
+    },
 };
-use plue_plan::capability::{Capability, capabilities};
+use plue_plan::{
+    Event,
+    capability::{Capability, capabilities},
+};
 use plue_store::{RunRow, secret::EVERYWHERE};
 
 use crate::{error::Error, server::Server};
@@ -25,9 +31,15 @@ pub const FORGE_TOKEN: &str = "TOKEN";
 pub const CALL_SECRET: &str = "INCOMING";
 
 impl Server {
-    /// The secrets that the plan of a run names: the repository's, else those of all.
+    /// The secrets that the plan of a run names: the repository's, else those of all. With the texts that
+    /// the run was given before, to be masked.
     pub(crate) async fn secrets_of(&self, run: &RunRow) -> Result<Arc<dyn SecretSource>, Error> {
         let loaded = Loaded::read(self.store(), &run.id).await?;
+        let event = serde_json::from_value::<Event>(loaded.source.event.clone());
+        let is_own = event.is_ok_and(|event| !loaded.origin.is_strangers(&event));
+        if !is_own {
+            return Ok(Arc::new(GivenSecrets::default()));
+        }
         let mut found = BTreeMap::new();
         let own = run.repo.as_deref().map(scope_of);
         let scopes: Vec<&str> = own.as_deref().into_iter().chain([EVERYWHERE]).collect();
@@ -41,7 +53,8 @@ impl Server {
                 }
             }
         }
-        Ok(Arc::new(GivenSecrets(found)))
+        let keys = self.parts().keys.as_ref();
+        Ok(masks::remembered(self.store(), keys, &run.id, GivenSecrets(found)).await?)
     }
 
     /// The token that the forge of a repository knows this server by, if there is one: that of a GitHub

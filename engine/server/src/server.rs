@@ -4,17 +4,24 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use plue_executor::{
     Engine,
+    disk::LowWater,
     house::{Keep, keep_house},
     reach::Guard,
 };
+use plue_flow::places::Quotas;
 use plue_planner::Planner;
-use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, clock::Mark};
+use plue_runtime::{Clock, Ids, Phase, Stop, TaskSet, Tasks, Watchdog, clock::Mark};
 use plue_store::{Store, secret::Keyring};
 
-use crate::{app::AppTokens, export::Exporter, known::Known, webhooks::Sender};
+use crate::{
+    app::AppTokens, export::Exporter, known::Known, permission::TriggerPolicy, places::DiskState,
+    webhooks::Sender,
+};
 
 /// Between two looks for what dead engines left behind.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
+/// Between the panic of a loop and its next start.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Between two looks for what is too old.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -23,10 +30,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 pub struct Options {
     /// Mirrors and workspaces are below it.
     pub state_dir: PathBuf,
-    /// Runs that are driven at the same time.
-    pub max_runs: usize,
-    /// Runs of one repository that are driven at the same time, by all engines together.
-    pub max_runs_per_repo: Option<usize>,
+    /// How many runs of whom are driven at the same time.
+    pub quotas: Quotas,
+    /// From which disk on runs of forks wait.
+    pub low_water: LowWater,
     /// Without a wake-up the store is looked at this often.
     pub poll: Duration,
     /// What is kept for how long.
@@ -37,6 +44,8 @@ pub struct Options {
     pub share_files: bool,
     /// Where webhooks may go beside public addresses.
     pub reach: Guard,
+    /// Who may start what.
+    pub triggers: TriggerPolicy,
 }
 
 /// What a server is made of.
@@ -62,8 +71,22 @@ pub struct Parts {
     pub ids: Ids,
     /// Tasks.
     pub tasks: Tasks,
+    /// Notices loops that stand still.
+    pub watchdog: Watchdog,
     /// When to take nothing new.
     pub stop: Stop,
+}
+
+/// A loop of the server: a task of its own, so that no loop waits for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Loop {
+    Intake,
+    Schedules,
+    Runs,
+    House,
+    Places,
+    Forges,
+    Webhooks,
 }
 
 /// A server. Cheap to clone.
@@ -74,6 +97,7 @@ pub struct Server(Arc<Inner>);
 struct Inner {
     parts: Parts,
     known: Known,
+    disk: DiskState,
 }
 
 // === impl Server ===
@@ -82,7 +106,7 @@ impl Server {
     /// A server that does nothing yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, known: Known::default() }))
+        Self(Arc::new(Inner { parts, known: Known::default(), disk: DiskState::default() }))
     }
 
     pub(crate) fn parts(&self) -> &Parts {
@@ -93,6 +117,10 @@ impl Server {
         &self.0.known
     }
 
+    pub(crate) fn disk(&self) -> &DiskState {
+        &self.0.disk
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.0.parts.store
     }
@@ -101,12 +129,17 @@ impl Server {
     /// than the operator keeps.
     async fn keep_house(&self) {
         let clock = self.0.parts.clock;
+        let beat = self.0.parts.watchdog.watch("keep house");
         let mut swept: Option<Mark> = None;
         loop {
+            beat.idle();
             tokio::select! {
                 () = self.0.parts.stop.reached(Phase::Draining) => return,
-                () = clock.sleep(TIDY_EVERY) => self.tidy().await,
+                () = clock.sleep(TIDY_EVERY) => {}
             }
+            // As long as there are files to delete.
+            beat.outside("delete what is left behind");
+            self.tidy().await;
             if swept.is_none_or(|mark| clock.elapsed(mark) >= SWEEP_EVERY) {
                 keep_house(self.store(), &self.0.parts.options.keep, clock.now()).await;
                 if let Err(error) = self.drop_workspaces().await {
@@ -132,6 +165,8 @@ impl Server {
             guard: parts.options.reach.clone(),
             clock: parts.clock,
             ids: parts.ids.clone(),
+            tasks: parts.tasks.clone(),
+            watchdog: parts.watchdog.clone(),
             public_url: parts.options.public_url.clone(),
         }
     }
@@ -145,12 +180,47 @@ impl Server {
     /// Takes in deliveries, follows schedules, drives runs, tells forges and webhooks until it is told to
     /// stop; then waits for the runs that are driven, and ends the runners that were kept for more.
     pub async fn work(&self) {
-        let (intake, schedules) = (self.take_in(), self.follow_schedules());
-        let (runs, house) = (self.drive_runs(), self.keep_house());
-        let sender = self.sender();
-        let webhooks = sender.run(&self.parts().stop);
-        tokio::join!(intake, schedules, runs, house, self.tell_forges(), webhooks);
+        let parts = self.parts();
+        let mut loops = TaskSet::new(&parts.tasks, "server loop");
+        for one in Loop::ALL {
+            loops.spawn(one, self.clone().run(one));
+        }
+        while let Some((one, result)) = loops.next().await {
+            if let Err(failure) = result {
+                tracing::error!(name = ?one, %failure, again_in = ?AGAIN_AFTER, "a server loop failed");
+                let (server, clock) = (self.clone(), parts.clock);
+                loops.spawn(one, async move {
+                    clock.sleep(AGAIN_AFTER).await;
+                    server.run(one).await;
+                });
+            }
+        }
         self.tidy().await;
         self.0.parts.engine.close().await;
     }
+    async fn run(self, one: Loop) {
+        match one {
+            Loop::Intake => self.take_in().await,
+            Loop::Schedules => self.follow_schedules().await,
+            Loop::Runs => self.drive_runs().await,
+            Loop::House => self.keep_house().await,
+            Loop::Places => self.watch_places().await,
+            Loop::Forges => self.tell_forges().await,
+            Loop::Webhooks => self.sender().run(&self.parts().stop).await,
+        }
+    }
+}
+
+// === impl Loop ===
+
+impl Loop {
+    const ALL: [Self; 7] = [
+        Self::Intake,
+        Self::Schedules,
+        Self::Runs,
+        Self::House,
+        Self::Places,
+        Self::Forges,
+        Self::Webhooks,
+    ];
 }

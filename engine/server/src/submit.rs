@@ -11,14 +11,15 @@ use plue_plan::{
     inputs::{Given, Missing, typed},
 };
 use plue_planner::{Evaluated, PlannedWorkflow};
-use plue_store::Reservation;
+use plue_store::{RepoRow, Reservation};
 use serde_json::{Map, Value as Json};
 
-use crate::{error::Error, server::Server};
+use crate::{checkouts::Source, error::Error, server::Server};
 
 /// A run to be made.
 pub(crate) struct Wanted<'a> {
     pub(crate) id: RunId,
+    pub(crate) repo: &'a RepoRow,
     pub(crate) mirror: &'a Mirror,
     pub(crate) commit: &'a CommitId,
     pub(crate) file: &'a str,
@@ -48,7 +49,14 @@ impl Server {
         let inputs = inputs(&wanted)?;
         wanted.mirror.keep(wanted.commit).await?;
         let workspace = self.folder("workspaces")?.join(wanted.id.as_str());
-        let kept = self.unpack(wanted.mirror, wanted.commit, &workspace).await?;
+        let source = Source {
+            repo: wanted.repo,
+            mirror: wanted.mirror,
+            commit: wanted.commit,
+            event: &wanted.event,
+            asked: &wanted.workflow.sealed.plan.widest_checkout(),
+        };
+        let kept = Box::pin(self.unpack(source, &workspace)).await?;
         let untrusted = self.is_walled(&wanted.event).await;
         let read_set = serde_json::to_value(&*wanted.evaluated.read_set);
         let submission = Submission {
@@ -65,8 +73,10 @@ impl Server {
                 parent: None,
                 untrusted,
                 traceparent: wanted.traceparent,
+                max_duration_s: None,
             },
             only: Vec::new(),
+            carried: Vec::new(),
         };
         let id = wanted.id.clone();
         match self.parts().engine.submit_as(wanted.id, submission).await {

@@ -1,6 +1,6 @@
 //! Why an expression has no value.
 
-use plue_plan::{Code, Diagnostic, validate::ExpressionError};
+use plue_plan::{Code, Diagnostic, budget::Stopped, validate::ExpressionError};
 
 use crate::codes;
 
@@ -40,6 +40,9 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The expressions of a scope together: see [`crate::Scope::metered`].
+    #[error("all expressions together: {0}")]
+    Stopped(#[from] Stopped),
     /// A condition that is neither true nor false.
     #[error("the condition is {0}, not true or false")]
     NotBoolean(String),
@@ -66,7 +69,7 @@ impl Error {
             Self::Missing { .. } => codes::MISSING,
             Self::WrongType(_) => codes::WRONG_TYPE,
             Self::Arithmetic(_) => codes::ARITHMETIC,
-            Self::TooCostly { .. } => codes::TOO_COSTLY,
+            Self::TooCostly { .. } | Self::Stopped(_) => codes::TOO_COSTLY,
             Self::NotBoolean(_) => codes::NOT_BOOLEAN,
             Self::MisplacedSecret(_) => codes::MISPLACED_SECRET,
             Self::Malformed(_) => codes::MALFORMED,
@@ -82,7 +85,7 @@ impl Error {
 
     /// Whether `||` and `&&` may pass over it, as CEL says. Cost may not be hidden.
     pub(crate) fn absorbable(&self) -> bool {
-        !matches!(self, Self::TooCostly { .. })
+        !matches!(self, Self::TooCostly { .. } | Self::Stopped(_))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
+use plue_plan::budget::{Budget, Meter};
 use serde_json::{Map, Value as Json};
 
 use crate::{
@@ -33,14 +34,16 @@ pub(crate) fn evaluate(
     scope: &Scope<'_>,
     reads: &mut Reads,
 ) -> Result<Json, Error> {
-    let mut machine = Machine { scope, reads, variables: Vec::new(), cost: Cost(MAX_COST) };
-    let value = machine.eval(tree)?;
-    machine.cost.own(value)
+    let cost = Cost(Meter::new(Budget::of_steps(MAX_COST)));
+    let mut machine = Machine { scope, reads, variables: Vec::new(), cost };
+    let value = machine.eval(tree).and_then(|value| machine.cost.own(value));
+    scope.count(machine.cost.0.steps_used())?;
+    value
 }
 
 /// What an evaluation may still do.
 #[derive(Debug)]
-pub(crate) struct Cost(u64);
+pub(crate) struct Cost(Meter);
 
 /// A variable of a comprehension. The accumulator may hold an error, which a later `true` of an
 /// `exists` passes over.
@@ -62,8 +65,7 @@ impl Cost {
     /// Spends units.
     pub(crate) fn spend(&mut self, units: usize) -> Result<(), Error> {
         let units = u64::try_from(units).unwrap_or(u64::MAX);
-        self.0 = self.0.checked_sub(units).ok_or(Error::TooCostly { limit: MAX_COST })?;
-        Ok(())
+        self.0.steps(units).map_err(|_stopped| Error::TooCostly { limit: MAX_COST })
     }
 
     /// Spends for a value of this size.

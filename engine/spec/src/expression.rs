@@ -133,7 +133,7 @@ fn byte_offset(source: &str, line: isize, column: isize) -> usize {
 fn plain(message: &str) -> String {
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     message
-        .replace("mismatched input '<EOF>' expecting expression", "something is missing at the end")
+        .replace("mismatched input '<EOF>' expecting expression", "it ends too early")
         .replace("mismatched input", "unexpected")
         .replace(" expecting <EOF>", "")
 }

@@ -133,6 +133,7 @@ impl Function {
             | Error::Missing { .. }
             | Error::Arithmetic(_)
             | Error::TooCostly { .. }
+            | Error::Stopped(_)
             | Error::NotBoolean(_)
             | Error::MisplacedSecret(_)
             | Error::Malformed(_)

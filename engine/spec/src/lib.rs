@@ -29,6 +29,6 @@ pub use crate::{
     reads::{MAX_READS, Read, Reads},
     resolve::{EnvValue, Resolved, SecretAt, resolve, resolve_env, resolve_text},
     scope::{Scope, StepValues},
-    template::Template,
+    template::{Template, text_of},
 };
 pub use plue_plan::validate::{ExpressionError, Reference, Root};

@@ -102,8 +102,12 @@ struct Resolver<'r, 's> {
 impl Resolver<'_, '_> {
     fn node(&mut self, json: &Json, pointer: &mut String) -> Result<Json, Error> {
         match classify(json) {
-            Node::Expr(source) => Expression::parse(source)?.evaluate(self.scope, self.reads),
+            Node::Expr(source) => {
+                self.scope.count(source.len() as u64)?;
+                Expression::parse(source)?.evaluate(self.scope, self.reads)
+            }
             Node::Template(source) => {
+                self.scope.count(source.len() as u64)?;
                 let text = Template::parse(source)?.render(self.scope, self.reads)?;
                 Ok(Json::String(text))
             }

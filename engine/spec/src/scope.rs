@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use plue_plan::budget::{Meter, Stopped};
 use serde_json::Value as Json;
 
 /// The names an expression may begin with.
@@ -9,7 +10,7 @@ pub(crate) const ROOTS: [&str; 7] =
     ["steps", "event", "inputs", "outputs", "visit", "attempt", "env"];
 
 /// The fields of [`plue_plan::Event`]; those that do not apply read as `null`.
-pub(crate) const EVENT_FIELDS: [&str; 14] = [
+pub(crate) const EVENT_FIELDS: [&str; 15] = [
     "type",
     "action",
     "ref",
@@ -18,6 +19,7 @@ pub(crate) const EVENT_FIELDS: [&str; 14] = [
     "sha",
     "before",
     "actor",
+    "association",
     "repository",
     "default_branch",
     "pull_request",
@@ -56,6 +58,7 @@ pub struct Scope<'a> {
     pub(crate) attempt: u32,
     /// Whether `hash_files` may be called.
     pub(crate) files: bool,
+    pub(crate) meter: Option<&'a Meter>,
 }
 
 // === impl Scope ===
@@ -113,6 +116,18 @@ impl<'a> Scope<'a> {
     pub fn for_cache_key(mut self) -> Self {
         self.files = true;
         self
+    }
+
+    /// With a meter for all expressions that are evaluated in this scope together, beside
+    /// [`crate::expression::MAX_COST`] of each. Reading a source counts one step for each byte.
+    #[must_use]
+    pub fn metered(mut self, meter: &'a Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    pub(crate) fn count(&self, steps: u64) -> Result<(), Stopped> {
+        self.meter.map_or(Ok(()), |meter| meter.steps(steps))
     }
 
     /// With the visit and attempt the expression is evaluated for, each from 1.

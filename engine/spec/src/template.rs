@@ -113,7 +113,7 @@ fn expression(source: &str, start: usize, length: usize) -> Result<Part, Express
 
 /// A value as text: texts as they are, numbers and truths as JSON writes them, `null` as nothing,
 /// lists and objects as compact JSON.
-pub(crate) fn text_of(value: &Json) -> String {
+pub fn text_of(value: &Json) -> String {
     match value {
         Json::Null => String::new(),
         Json::String(text) => text.clone(),

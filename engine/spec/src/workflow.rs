@@ -4,6 +4,8 @@
 //! what is broken is left out of the plan that is checked further, so that one slip does not hide
 //! the others.
 
+use std::collections::BTreeMap;
+
 use plue_plan::{
     Diagnostic, Plan, Severity,
     validate::{SourceMap, validate_with},
@@ -22,6 +24,7 @@ mod problems;
 mod refine;
 mod rewrite;
 pub mod schema;
+mod secrets;
 mod task;
 mod trigger;
 mod value;
@@ -42,18 +45,41 @@ pub struct Workflow {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// A workflow file that is not valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    /// Everything that is wrong with it, by place; warnings are among it.
+    pub problems: Vec<Diagnostic>,
+    /// What could be read of the plan, with its places; never to be run.
+    pub draft: Option<Box<(Plan, SourceMap)>>,
+}
+
+impl From<Vec<Diagnostic>> for Refused {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        Self { problems, draft: None }
+    }
+}
+
 /// Reads a workflow file: the format of this module, or a whole plan as `plue plan --output json`
 /// prints it. `file` is its path, for places.
 ///
 /// # Errors
 /// Everything that is wrong with it, by place; warnings are among it.
 pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Workflow, Vec<Diagnostic>> {
+    read_or_draft(file, bytes, format).map_err(|refused| refused.problems)
+}
+
+/// The same, with what could be read of a plan that is not valid.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_or_draft(file: &str, bytes: &[u8], format: Format) -> Result<Workflow, Refused> {
     let mut problems = problems::Problems::new(file);
     if bytes.len() > MAX_FILE_BYTES {
         let (size, place) = (bytes.len(), yaml::Place::point(1, 1));
         let message = format!("the file is {size} bytes, the limit is {MAX_FILE_BYTES}");
         problems.error(crate::codes::FILE_TOO_LARGE, place, message);
-        return Err(problems.finish());
+        return Err(problems.finish().into());
     }
     let source = match std::str::from_utf8(bytes) {
         Ok(source) => source,
@@ -68,7 +94,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Workflow, Vec<Di
                 "the file is not UTF-8",
                 "save it as UTF-8; no other encoding is read",
             );
-            return Err(problems.finish());
+            return Err(problems.finish().into());
         }
     };
     let Some(root) = yaml::read(source, format, &mut problems) else {
@@ -77,7 +103,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Workflow, Vec<Di
             let place = yaml::Place::point(1, 1);
             problems.push(crate::codes::NO_WORKFLOW, place, "the file is empty", hint);
         }
-        return Err(problems.finish());
+        return Err(problems.finish().into());
     };
     if ir::is_plan(&root) {
         return ir::read(file, source, format, &root, problems);
@@ -88,12 +114,13 @@ pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Workflow, Vec<Di
         problems,
         names: names::Names::of(&root),
         places: SourceMap::default(),
+        sources: BTreeMap::new(),
         written_bytes: 0,
         written_too_much: false,
     };
     lower.places.plan = lower.problems.span(root.get("name").unwrap_or(&root).place);
     let Some(plan) = lower.plan(&root) else {
-        return Err(lower.problems.finish());
+        return Err(lower.problems.finish().into());
     };
     let lower::Lower { problems, places, .. } = lower;
     finish(plan, places, problems, &root)
@@ -105,7 +132,7 @@ fn finish(
     places: SourceMap,
     mut problems: problems::Problems<'_>,
     root: &yaml::Node,
-) -> Result<Workflow, Vec<Diagnostic>> {
+) -> Result<Workflow, Refused> {
     let broken = problems.has_errors();
     for found in validate_with(&plan, &places, &Cel) {
         // Of a plan without steps because none could be read, nothing more is to be said.
@@ -117,7 +144,7 @@ fn finish(
     }
     let found = problems.finish();
     if found.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(found);
+        return Err(Refused { problems: found, draft: Some(Box::new((plan, places))) });
     }
     Ok(Workflow { plan, places, warnings: found })
 }

@@ -105,11 +105,17 @@ impl Bench {
             repo: Some("owner/name".to_owned()),
             sha: None,
             branch: Some("main".to_owned()),
+            fork: None,
+            is_child: false,
             origin: json!({}),
             created_at: self.clock.now(),
         };
         let mut first = self.commit(&run, 0, RunStatus::Running);
-        first.facts.push(Fact::RunCreated { plan: self.plan, only: Vec::new() });
+        first.facts.push(Fact::RunCreated {
+            plan: self.plan,
+            only: Vec::new(),
+            carried: Vec::new(),
+        });
         self.store.create_run(new, first).await??;
         let mut next = self.commit(&run, 1, RunStatus::Running);
         next.facts.push(Fact::RunStarted);

@@ -10,7 +10,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 use jiff::Timestamp;
 use plue_flow::{Fact, RunStatus, RunView, StepStatus, StepView};
 use plue_plan::{AttemptId, Plan, RunId, RunnerId, Step, canonical::SealedPlan};
-use plue_runtime::{Clock, Ids, Tasks};
+use plue_runtime::{Clock, Ids, TaskSet, Tasks};
 use plue_store::{
     Assign, Durability, LogRange, NewAttempt, NewRun, RunCommit, Store, StoreOptions,
 };
@@ -34,6 +34,7 @@ const BATCH: usize = 8;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+#[derive(Clone)]
 struct Bench {
     store: Store,
     config: String,
@@ -121,6 +122,8 @@ impl Bench {
             repo: None,
             sha: None,
             branch: None,
+            fork: None,
+            is_child: false,
             origin: json!({}),
             created_at: self.now(),
         };
@@ -137,10 +140,14 @@ impl Bench {
         }
         let each = COMMITS / at_once;
         let start = self.clock.mark();
-        let work = runs.iter().map(|run| self.commits(run, each, attempt));
+        let mut work = TaskSet::new(&Tasks::new(), "commits");
+        for run in runs {
+            let (bench, id) = (self.clone(), run.clone());
+            work.spawn(run, async move { bench.commits(&id, each, attempt).await });
+        }
         let mut samples = Vec::new();
-        for done in futures::future::join_all(work).await {
-            samples.extend(done?);
+        while let Some((_, done)) = work.next().await {
+            samples.extend(done??);
         }
         let per_s = (each * at_once) as f64 / self.clock.elapsed(start).as_secs_f64();
         self.line(case, each * at_once, "us", samples, per_s);

@@ -11,6 +11,7 @@ mod folder;
 mod place;
 mod reader;
 mod rows;
+mod scope;
 mod shelf;
 mod writer;
 

@@ -64,6 +64,16 @@ impl Store {
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
+    /// Whether a call has a token of this hash, answered or not.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn has_callback(&self, token_hash: &str) -> Result<bool, Error> {
+        let text = "SELECT 1 FROM callback WHERE token_hash = $1";
+        let row = self.read_one(Statement::new(text, vec![token_hash.into()])).await?;
+        Ok(row.is_some())
+    }
+
     /// Answers a call. Of several answers the first is kept.
     ///
     /// # Errors

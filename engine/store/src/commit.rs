@@ -34,6 +34,11 @@ pub struct NewRun {
     pub sha: Option<String>,
     /// The branch.
     pub branch: Option<String>,
+    /// The pull request of a fork that it is for, 0 if its number is unknown; `None`: the change is by
+    /// people who may write to the repository.
+    pub fork: Option<u64>,
+    /// Whether another run started it, in whose place it runs.
+    pub is_child: bool,
     /// Evaluator build, read-set, flags.
     pub origin: Json,
     /// When it was asked for.
@@ -172,7 +177,22 @@ impl Store {
         new: NewRun,
         first: RunCommit,
     ) -> Result<Result<Committed, Refused>, Error> {
-        self.write(create::Create { new, first }).await
+        self.write(create::Create { new, first, engine: None }).await
+    }
+
+    /// Creates a run that `engine` drives from its first commit, so that no other engine takes it before;
+    /// the fence of that right is [`Drive::FIRST_FENCE`](crate::Drive::FIRST_FENCE).
+    ///
+    /// # Errors
+    /// As [`Store::create_run`]; the inner error is [`Refused::Superseded`] if the engine is not registered
+    /// any more.
+    pub async fn create_driven_run(
+        &self,
+        new: NewRun,
+        first: RunCommit,
+        engine: &str,
+    ) -> Result<Result<Committed, Refused>, Error> {
+        self.write(create::Create { new, first, engine: Some(engine.to_owned()) }).await
     }
 
     /// Advances a run: all of `commit` or nothing.

@@ -3,31 +3,37 @@
 //!
 //! Must not read a body.
 
+mod body;
+mod dispatch;
 mod fork;
 mod inbox;
 mod message;
+mod queue;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::{
     changes::Shards,
-    drive::holds_engine,
     error::Error,
     op::Op,
     plain::Plain,
-    sql::{Arg, Dialect, Row, Statement, Tx},
+    sql::{Arg, Row, Statement, Tx},
     store::Store,
 };
 
+pub use body::Received;
+pub(crate) use body::bodies_before;
+pub use dispatch::{Dispatch, DispatchResult, Dispatches, Settlement};
 pub use inbox::DeliverySummary;
 pub use message::WEBHOOK_TOPIC;
+pub use queue::{Backlog, ClaimedDelivery, WaitingQueue};
 
 /// A row of `delivery`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {
     /// `github`, `gitlab`, `gitea` or `forgejo`: the route it came by; `local`: a push on this machine;
-    /// `webhook`, `event`: a message; `workflow`: the end of a run.
+    /// `webhook`, `event`: a message; `workflow`: the end of a run; `schedule`: a tick.
     pub forge: String,
     /// The hook it came by.
     pub hook: String,
@@ -59,11 +65,6 @@ pub enum DeliveryState {
 }
 
 struct Receive(DeliveryRow);
-
-struct Take {
-    engine: String,
-    limit: u32,
-}
 
 // === impl DeliveryState ===
 
@@ -112,31 +113,6 @@ impl Store {
         rows.iter().map(delivery_row).collect()
     }
 
-    /// Deliveries that no engine works on, the oldest first, for this engine: nobody else gets them
-    /// until it is buried. `None`: there is no such engine (any more).
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn take_deliveries(
-        &self,
-        engine: &str,
-        limit: u32,
-    ) -> Result<Option<Vec<DeliveryRow>>, Error> {
-        self.write(Take { engine: engine.to_owned(), limit }).await
-    }
-
-    /// Lets others work on a delivery that was taken.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn untake_delivery(&self, delivery: &DeliveryRow) -> Result<(), Error> {
-        let text = "UPDATE delivery SET taken_by = NULL \
-                    WHERE forge = $1 AND hook = $2 AND id = $3";
-        let key = [&delivery.forge, &delivery.hook, &delivery.id];
-        let args = key.into_iter().map(|part| part.as_str().into()).collect();
-        self.write(Plain(vec![Statement::new(text, args)])).await
-    }
-
     /// A delivery.
     ///
     /// # Errors
@@ -154,7 +130,7 @@ impl Store {
         row.map(|row| delivery_row(&row)).transpose()
     }
 
-    /// Records what became of a delivery.
+    /// Records what became of a delivery of which no workflow was looked at.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -164,16 +140,19 @@ impl Store {
         state: DeliveryState,
         note: &str,
     ) -> Result<(), Error> {
-        let text = "UPDATE delivery SET state = $4, note = $5 \
-                    WHERE forge = $1 AND hook = $2 AND id = $3";
-        let args = vec![
-            delivery.forge.as_str().into(),
-            delivery.hook.as_str().into(),
-            delivery.id.as_str().into(),
-            state.as_str().into(),
-            note.into(),
-        ];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.settle(delivery, &Settlement::new(state, note.to_owned())).await
+    }
+
+    /// Records what became of a delivery and what it did for each workflow.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn settle(
+        &self,
+        delivery: &DeliveryRow,
+        settlement: &Settlement,
+    ) -> Result<(), Error> {
+        self.write(Plain(vec![settlement.statement(delivery)?])).await
     }
 }
 
@@ -216,38 +195,6 @@ async fn insert(tx: &mut Tx<'_>, row: &DeliveryRow) -> Result<bool, Error> {
         .expect(1),
     );
     Ok(true)
-}
-
-impl Op for Take {
-    type Out = Option<Vec<DeliveryRow>>;
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
-        if !holds_engine(tx, &self.engine).await? {
-            return Ok(None);
-        }
-        let skip = match tx.dialect() {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => " FOR NO KEY UPDATE SKIP LOCKED",
-        };
-        let text = format!(
-            "SELECT forge, hook, id, headers, body, received_at, state, note FROM delivery \
-             WHERE state = 'new' AND taken_by IS NULL ORDER BY received_at LIMIT $1{skip}"
-        );
-        let rows = tx.fetch(Statement::new(text, vec![self.limit.into()])).await?;
-        let rows = rows.iter().map(delivery_row).collect::<Result<Vec<_>, _>>()?;
-        for row in &rows {
-            let text = "UPDATE delivery SET taken_by = $4 \
-                        WHERE forge = $1 AND hook = $2 AND id = $3";
-            let key = [&row.forge, &row.hook, &row.id, &self.engine];
-            let args = key.into_iter().map(|part| part.as_str().into()).collect();
-            tx.write(Statement::new(text, args).expect(1));
-        }
-        Ok(Some(rows))
-    }
-
-    fn touched(&self, _: &Self::Out) -> Shards {
-        Shards::NONE
-    }
 }
 
 fn delivery_row(row: &Row) -> Result<DeliveryRow, Error> {

@@ -4,14 +4,20 @@
 //! The right to drive lasts as long as the engine does (see engine.rs): there is nothing to renew for each
 //! run.
 
+pub mod deaths;
+
+use std::collections::HashMap;
+
+use plue_flow::places::{self, Busy, Candidate, Lane, Quotas};
 use plue_plan::RunId;
 
 use crate::{
     changes::Shards,
+    deaths::{NOT_SET_ASIDE, SUSPECT_DEATHS},
     error::Error,
     op::Op,
-    run::{RUN_COLUMNS, RunRow, run_row},
-    sql::{Arg, Dialect, Statement, Tx},
+    run::{RUN_COLUMNS, RunRow, SOURCE_COLUMN as FENCE_COLUMN, fork, run_row},
+    sql::{Arg, Dialect, Row, Statement, Tx, placeholders},
     store::Store,
 };
 
@@ -31,24 +37,28 @@ pub struct Drive {
 pub struct DriveRequest {
     /// The engine that wants them.
     pub engine: String,
-    /// Runs that the engine drives at most; those that wait for somebody do not count.
-    pub max: usize,
-    /// Runs of one repository that all engines together drive at most, likewise.
-    pub per_repo: Option<usize>,
+    /// How many runs of whom.
+    pub quotas: Quotas,
+    /// Child runs of the engine that have places of their own.
+    pub children: usize,
+    /// How full the engine's disk is, in words, if it is too full for runs of forks.
+    pub low_disk: Option<String>,
 }
 
 /// The advisory lock of whoever counts the runs of repositories: "quot" in ASCII. Held for one
 /// transaction only.
 const QUOTA_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1903521652)) AS held";
-/// Runs taken in one transaction at most.
+/// Runs taken in one transaction at most, beside those that only end.
 const MAX_TAKEN: usize = 64;
-/// Rows that others may hold at the moment and that are passed over.
-const PASSED: usize = 64;
+/// Runs that somebody wants to stop, taken in one transaction at most.
+const MAX_ENDING: usize = 64;
+/// Runs of forks of one repository that are looked at in one transaction.
+const FORKS_READ: usize = 64;
 
 /// What the partial index is made for; the text must be the same.
-const UNDRIVEN: &str = "driver IS NULL AND status IN ('queued', 'running', 'waiting')";
+pub(crate) const UNDRIVEN: &str = "driver IS NULL AND status IN ('queued', 'running', 'waiting')";
 /// Runs that take one of the places.
-const ACTIVE: &str = "driver IS NOT NULL AND status IN ('queued', 'running')";
+pub(crate) const ACTIVE: &str = "driver IS NOT NULL AND status IN ('queued', 'running')";
 
 struct Take {
     run: RunId,
@@ -59,6 +69,11 @@ struct TakeMany(DriveRequest);
 
 struct Release(Drive);
 
+struct Abandon {
+    run: RunId,
+    engine: String,
+}
+
 impl Store {
     /// Takes the right to drive one run. `None`: an engine has it, or there is no such engine or run.
     ///
@@ -68,8 +83,7 @@ impl Store {
         self.write(Take { run: run.clone(), engine: engine.to_owned() }).await
     }
 
-    /// Takes runs that nobody drives: the oldest first, but the repositories in turn, so that many
-    /// runs of one do not hold back those of another. Only of a shared database: on one machine it is
+    /// Takes runs that nobody drives, as [`places::next`] decides. Only of a shared database: on one machine it is
     /// the kernel that knows who drives. `None`: there is no such engine (any more).
     ///
     /// # Errors
@@ -86,7 +100,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn has_undriven(&self) -> Result<bool, Error> {
-        let text = format!("SELECT 1 FROM run WHERE {UNDRIVEN} LIMIT 1");
+        let text = format!("SELECT 1 FROM run WHERE {UNDRIVEN} AND {NOT_SET_ASIDE} LIMIT 1");
         Ok(self.read_one(Statement::new(text, Vec::new())).await?.is_some())
     }
 
@@ -96,6 +110,14 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn release_drive(&self, drive: &Drive) -> Result<(), Error> {
         self.write(Release(drive.clone())).await
+    }
+
+    /// Gives back whatever right an engine has to a run: for one that lost track of it.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn abandon_drive(&self, run: &RunId, engine: &str) -> Result<(), Error> {
+        self.write(Abandon { run: run.clone(), engine: engine.to_owned() }).await
     }
 
     /// Whether the right still holds.
@@ -131,9 +153,13 @@ fn read_engine(dialect: Dialect, engine: &str) -> Statement {
     Statement::new(format!("SELECT id FROM engine WHERE id = $1{share}"), vec![engine.into()])
 }
 
-fn taken(engine: &str, run: &RunId, fence: u64) -> Statement {
-    let text = "UPDATE run SET driver = $2, drive_fence = $3 \
-                WHERE id = $1 AND driver IS NULL AND drive_fence = $3 - 1";
+/// `asked`: somebody has asked for the run, whatever it has done to engines before.
+fn taken(engine: &str, run: &RunId, fence: u64, asked: bool) -> Statement {
+    let deaths = if asked { ", deaths = 0" } else { "" };
+    let text = format!(
+        "UPDATE run SET driver = $2, drive_fence = $3, in_hand = 1{deaths} \
+         WHERE id = $1 AND driver IS NULL AND drive_fence = $3 - 1"
+    );
     Statement::new(text, vec![run.as_str().into(), engine.into(), Arg::count(fence)]).expect(1)
 }
 
@@ -149,7 +175,7 @@ impl Op for Take {
         let Some(row) = row else { return Ok(None) };
         tx.still(read_engine(tx.dialect(), &self.engine));
         let fence = row.count(0)? + 1;
-        tx.write(taken(&self.engine, &self.run, fence));
+        tx.write(taken(&self.engine, &self.run, fence, true));
         Ok(Some(Drive { run: self.run.clone(), engine: self.engine.clone(), fence }))
     }
 
@@ -164,10 +190,26 @@ impl Op for Release {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         if tx.fetch_optional(self.0.read()).await?.is_some() {
-            let text =
-                "UPDATE run SET driver = NULL WHERE id = $1 AND driver = $2 AND drive_fence = $3";
+            let text = "UPDATE run SET driver = NULL, in_hand = 0, deaths = 0 \
+                 WHERE id = $1 AND driver = $2 AND drive_fence = $3";
             tx.write(Statement::new(text, self.0.args()));
         }
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
+    }
+}
+
+impl Op for Abandon {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let text = "UPDATE run SET driver = NULL, deaths = deaths + in_hand, in_hand = 0 \
+                    WHERE id = $1 AND driver = $2";
+        let args = vec![self.run.as_str().into(), self.engine.as_str().into()];
+        tx.write(Statement::new(text, args));
         Ok(())
     }
 
@@ -184,26 +226,23 @@ impl Op for TakeMany {
             return Ok(Some(Vec::new()));
         }
         let request = &self.0;
-        if request.per_repo.is_some() {
-            // Two engines that count at the same time would both see room.
-            tx.fetch(Statement::new(QUOTA_LOCK, Vec::new())).await?;
-        }
+        // Two engines that count at the same time would both see room.
+        tx.fetch(Statement::new(QUOTA_LOCK, Vec::new())).await?;
         if !holds_engine(tx, &request.engine).await? {
             return Ok(None);
         }
-        let text = format!("SELECT count(*) FROM run WHERE driver = $1 AND {ACTIVE}");
+        let text =
+            format!("SELECT count(*) FROM run WHERE driver = $1 AND is_child = 0 AND {ACTIVE}");
         let args = vec![request.engine.as_str().into()];
         let row = tx.fetch_optional(Statement::new(text, args)).await?;
         let driven = row.map_or(Ok(0), |row| row.count(0))?;
-        let room = request.max.saturating_sub(usize::try_from(driven).unwrap_or(usize::MAX));
-        if room == 0 {
-            return Ok(Some(Vec::new()));
-        }
-        let rows = tx.fetch(request.candidates(room.min(MAX_TAKEN))).await?;
-        let mut all = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (run, fence) = (run_row(&row)?, row.count(12)? + 1);
-            tx.write(taken(&request.engine, &run.id, fence));
+        let driven = usize::try_from(driven).unwrap_or(usize::MAX).saturating_add(request.children);
+        let room = request.quotas.max_runs.saturating_sub(driven).min(MAX_TAKEN);
+        let chosen = request.choose(tx, room).await?;
+        let mut all = Vec::with_capacity(chosen.len());
+        let chosen = locked(tx, &chosen).await?;
+        for (run, fence) in one_suspect(tx, chosen).await? {
+            tx.write(taken(&request.engine, &run.id, fence, false));
             let engine = request.engine.clone();
             all.push((run.clone(), Drive { run: run.id, engine, fence }));
         }
@@ -218,6 +257,9 @@ impl Op for TakeMany {
 // === impl Drive ===
 
 impl Drive {
+    /// The fence of the first right to drive a run.
+    pub const FIRST_FENCE: u64 = 1;
+
     fn read(&self) -> Statement {
         let text = "SELECT 1 FROM run WHERE id = $1 AND driver = $2 AND drive_fence = $3";
         Statement::new(text, self.args())
@@ -231,38 +273,120 @@ impl Drive {
 // === impl DriveRequest ===
 
 impl DriveRequest {
-    /// The runs whose turn it is, locked; those that somebody else holds are passed over. `repos` steps
-    /// through the index from repository to repository and reads only the oldest runs of each.
-    fn candidates(&self, room: usize) -> Statement {
-        let columns = RUN_COLUMNS
-            .split(", ")
-            .map(|column| format!("r.{}", column.trim()))
-            .collect::<Vec<_>>();
-        let columns = columns.join(", ");
-        let looked = room + PASSED;
-        let text = format!(
-            "WITH RECURSIVE repos (name) AS ( \
-               (SELECT min(COALESCE(repo, '')) FROM run WHERE {UNDRIVEN}) \
-               UNION ALL \
-               SELECT (SELECT min(COALESCE(repo, '')) FROM run \
-                       WHERE {UNDRIVEN} AND COALESCE(repo, '') > repos.name) \
-               FROM repos WHERE repos.name IS NOT NULL \
-             ), busy AS ( \
-               SELECT COALESCE(repo, '') AS name, count(*) AS runs FROM run WHERE {ACTIVE} GROUP BY 1 \
-             ), free AS ( \
-               SELECT oldest.id, COALESCE(busy.runs, 0) + oldest.place AS turn \
-               FROM repos CROSS JOIN LATERAL ( \
-                 SELECT id, row_number() OVER (ORDER BY id) AS place FROM ( \
-                   SELECT id FROM run WHERE {UNDRIVEN} AND COALESCE(repo, '') = repos.name \
-                   ORDER BY id LIMIT {looked}) AS few \
-               ) AS oldest LEFT JOIN busy ON busy.name = repos.name \
-             ) \
-             SELECT {columns}, r.drive_fence FROM run r JOIN free ON free.id = r.id \
-             WHERE r.driver IS NULL AND r.status IN ('queued', 'running', 'waiting') \
-             AND free.turn <= $1 \
-             ORDER BY free.turn, r.id LIMIT {room} FOR NO KEY UPDATE OF r SKIP LOCKED"
+    async fn choose(&self, tx: &mut Tx<'_>, room: usize) -> Result<Vec<String>, Error> {
+        let ending = format!(
+            "SELECT id, repo, fork FROM run WHERE {UNDRIVEN} AND {NOT_SET_ASIDE} \
+             AND id IN (SELECT run_id FROM cancel_request) ORDER BY id LIMIT {MAX_ENDING}"
         );
-        let most = self.per_repo.map_or(u64::from(u32::MAX), |most| most as u64);
-        Statement::new(text, vec![Arg::count(most)])
+        let mut waiting = candidates(tx, Statement::new(ending, Vec::new()), true).await?;
+        if room > 0 {
+            let ending: Vec<String> = waiting.iter().map(|one| one.run.clone()).collect();
+            for reads in [self.own(room), self.forks()] {
+                let found = candidates(tx, reads, false).await?;
+                waiting.extend(found.into_iter().filter(|one| !ending.contains(&one.run)));
+            }
+        }
+        waiting.sort_by(|one, other| one.run.cmp(&other.run));
+        let busy = busy(tx.fetch(Statement::new(busy_lanes(ACTIVE), Vec::new())).await?)?;
+        Ok(places::next(waiting, busy, &self.quotas, room, self.low_disk.as_deref()))
     }
+
+    /// The oldest runs of each repository that are no fork's. `repos` steps through the index from
+    /// repository to repository.
+    fn own(&self, room: usize) -> Statement {
+        Statement::new(of_each_repo("fork IS NULL", "", room), Vec::new())
+    }
+
+    /// The oldest runs of forks of each repository, without the pull requests that have no place left:
+    /// a flood of one does not hide the others.
+    fn forks(&self) -> Statement {
+        let has_place = format!(
+            "AND NOT EXISTS (SELECT 1 FROM (SELECT repo, fork FROM run \
+             WHERE fork IS NOT NULL AND {ACTIVE} GROUP BY repo, fork HAVING count(*) >= $1) AS used_up \
+             WHERE used_up.repo IS NOT DISTINCT FROM run.repo AND used_up.fork = run.fork)"
+        );
+        let text = of_each_repo("fork IS NOT NULL", &has_place, FORKS_READ);
+        Statement::new(text, vec![Arg::count(self.quotas.per_pull_request as u64)])
+    }
+}
+
+fn of_each_repo(kind: &str, passed: &str, limit: usize) -> String {
+    let undriven = format!("{UNDRIVEN} AND {NOT_SET_ASIDE} AND {kind}");
+    format!(
+        "WITH RECURSIVE repos (name) AS ( \
+           (SELECT min(COALESCE(repo, '')) FROM run WHERE {undriven}) \
+           UNION ALL \
+           SELECT (SELECT min(COALESCE(repo, '')) FROM run \
+                   WHERE {undriven} AND COALESCE(repo, '') > repos.name) \
+           FROM repos WHERE repos.name IS NOT NULL \
+         ) \
+         SELECT oldest.id, oldest.repo, oldest.fork FROM repos CROSS JOIN LATERAL ( \
+           SELECT id, repo, fork FROM run \
+           WHERE {undriven} AND COALESCE(repo, '') = repos.name {passed} \
+           ORDER BY id LIMIT {limit}) AS oldest"
+    )
+}
+
+async fn candidates(
+    tx: &mut Tx<'_>,
+    reads: Statement,
+    is_cancelled: bool,
+) -> Result<Vec<Candidate<String>>, Error> {
+    let rows = tx.fetch(reads).await?;
+    let one = |row: &Row| {
+        let lane = Lane { repo: row.opt_text(1)?, fork: fork(row, 2)? };
+        Ok(Candidate { lane, is_cancelled, run: row.text(0)? })
+    };
+    rows.iter().map(one).collect()
+}
+
+/// Runs that take a place, counted by whose bounds they count against.
+pub(crate) fn busy_lanes(of: &str) -> String {
+    format!("SELECT repo, fork, count(*) FROM run WHERE {of} GROUP BY repo, fork")
+}
+
+pub(crate) fn busy(rows: Vec<Row>) -> Result<Busy, Error> {
+    let mut busy = Busy::default();
+    for row in rows {
+        let lane = Lane { repo: row.opt_text(0)?, fork: fork(&row, 1)? };
+        busy.add(&lane, usize::try_from(row.count(2)?).unwrap_or(usize::MAX));
+    }
+    Ok(busy)
+}
+
+/// The same without suspects but one, and without that one too while another one is tried.
+async fn one_suspect(
+    tx: &mut Tx<'_>,
+    mut chosen: Vec<(RunRow, u64)>,
+) -> Result<Vec<(RunRow, u64)>, Error> {
+    if chosen.iter().any(|(run, _)| run.is_suspect(false)) {
+        let text = format!(
+            "SELECT 1 FROM run WHERE driver IS NOT NULL AND in_hand = 1 AND deaths >= {SUSPECT_DEATHS} \
+             LIMIT 1"
+        );
+        let mut is_tried = tx.fetch_optional(Statement::new(text, Vec::new())).await?.is_some();
+        chosen.retain(|(run, _)| !run.is_suspect(false) || !std::mem::replace(&mut is_tried, true));
+    }
+    Ok(chosen)
+}
+
+/// The rows of these runs in their order, with their next fences, locked; those that somebody else holds
+/// are passed over.
+async fn locked(tx: &mut Tx<'_>, runs: &[String]) -> Result<Vec<(RunRow, u64)>, Error> {
+    if runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = placeholders(1, runs.len());
+    let text = format!(
+        "SELECT {RUN_COLUMNS}, drive_fence FROM run WHERE id IN ({list}) AND {UNDRIVEN} \
+         FOR NO KEY UPDATE SKIP LOCKED"
+    );
+    let args = runs.iter().map(|run| run.as_str().into()).collect();
+    let mut found = HashMap::new();
+    for row in tx.fetch(Statement::new(text, args)).await? {
+        let fence = row.count(FENCE_COLUMN)? + 1;
+        let run = run_row(&row)?;
+        found.insert(run.id.to_string(), (run, fence));
+    }
+    Ok(runs.iter().filter_map(|run| found.remove(run)).collect())
 }

@@ -188,7 +188,8 @@ impl Op for Bury {
         if beats.is_none() || self.beats.is_some_and(|known| beats != Some(known)) {
             return Ok(false);
         }
-        let text = "UPDATE run SET driver = NULL, drive_fence = drive_fence + 1 WHERE driver = $1";
+        let text = "UPDATE run SET driver = NULL, drive_fence = drive_fence + 1, \
+                    deaths = deaths + in_hand, in_hand = 0 WHERE driver = $1";
         tx.write(Statement::new(text, id()));
         let text = "UPDATE delivery SET taken_by = NULL WHERE state = 'new' AND taken_by = $1";
         tx.write(Statement::new(text, id()));

@@ -207,8 +207,9 @@ impl Error {
         match self {
             Self::Raced | Self::Sql(sqlx::Error::Io(_)) => true,
             Self::Sql(sqlx::Error::Database(error)) => {
-                // Serialization failure, deadlock, connection ended by an administrator.
-                matches!(error.code().as_deref(), Some("40001" | "40P01" | "57P01"))
+                // Serialization failure, deadlock, connection ended by an administrator or because its
+                // transaction was left alone.
+                matches!(error.code().as_deref(), Some("40001" | "40P01" | "57P01" | "25P03"))
             }
             _ => false,
         }
@@ -224,7 +225,7 @@ fn is_outage(error: &sqlx::Error) -> bool {
             code.starts_with("08")
                 || matches!(
                     code.as_ref(),
-                    "53300" | "57P01" | "57P02" | "57P03" | "40001" | "40P01"
+                    "53300" | "57P01" | "57P02" | "57P03" | "25P03" | "40001" | "40P01"
                 )
         }),
         _ => false,

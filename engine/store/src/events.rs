@@ -168,6 +168,8 @@ pub(crate) fn take(held: &mut Held, events: &[AttemptEvent]) -> Taken {
                 (LogStream::Gap, gap.as_bytes())
             }
             EventKind::Note(text) => (LogStream::Note, text.as_bytes()),
+            // Kept by the run that asked for it; the attendant answers the same call again.
+            EventKind::Tool(_) => continue,
         };
         taken.chunks.push(chunk(held, event, stream, data));
     }

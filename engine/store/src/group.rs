@@ -67,6 +67,27 @@ const MEMBERS: &str = "SELECT m.run_id, m.group_key, m.turn_at, m.seen_at, r.sta
                        FROM group_member m JOIN run r ON r.id = m.run_id \
                        WHERE m.group_key = $1 ORDER BY m.asked_at, m.run_id";
 
+/// Between the repository and the name of a group. No name of a repository has it: see `is_repo_name`
+/// of the API.
+const OF_REPOSITORY: &str = ": ";
+
+/// What the store knows a group by: groups of two repositories have nothing to do with each other. Runs
+/// of no known repository share their names.
+#[must_use]
+pub fn group_key(repo: Option<&str>, name: String) -> String {
+    match repo {
+        Some(repo) => format!("{repo}{OF_REPOSITORY}{name}"),
+        None => name,
+    }
+}
+
+/// The name of a group, as people are shown it, from what the store knows it by.
+#[must_use]
+pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
+    let name = repo.and_then(|repo| key.strip_prefix(repo)?.strip_prefix(OF_REPOSITORY));
+    name.unwrap_or(key)
+}
+
 impl Store {
     /// Enters a run into its group, at the place of the time it was asked for. Again: is seen.
     ///

@@ -10,7 +10,7 @@ mod callback;
 mod changes;
 mod commit;
 mod decision;
-mod delivery;
+pub mod delivery;
 mod drive;
 mod engine;
 pub mod error;
@@ -24,12 +24,13 @@ mod log;
 mod migrate;
 mod op;
 mod options;
+pub mod places;
 mod plain;
 mod plan;
 pub mod portable;
 mod postgres;
 pub mod probe;
-mod repo;
+pub mod repo;
 mod request;
 mod retention;
 pub mod rule;
@@ -42,7 +43,7 @@ mod sqlite;
 mod store;
 mod token;
 mod topic;
-mod usage;
+pub mod usage;
 pub mod webhook;
 
 pub use crate::{
@@ -51,12 +52,12 @@ pub use crate::{
     blob::{BlobWriter, Collected},
     callback::CallbackAnswered,
     commit::{Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit},
-    delivery::{DeliveryRow, DeliveryState, DeliverySummary, WEBHOOK_TOPIC},
-    drive::{Drive, DriveRequest},
+    delivery::{DeliveryRow, DeliveryState, DeliverySummary, Received, WEBHOOK_TOPIC},
+    drive::{Drive, DriveRequest, deaths},
     engine::{EngineRow, NewEngine},
     error::Error,
     events::Appended,
-    group::{GroupMember, Turn, TurnRequest},
+    group::{GroupMember, Turn, TurnRequest, group_key, group_name},
     idempotency::Reservation,
     journal::JournalRow,
     keep::{

@@ -46,6 +46,14 @@ const MIGRATIONS: &[Migration] = migrations![
     13 "0013_shelf",
     14 "0014_place",
     15 "0015_topics",
+    16 "0016_identity",
+    17 "0017_intake",
+    18 "0018_places",
+    20 "0020_deaths",
+    22 "0022_scopes",
+    24 "0024_pauses",
+    25 "0025_claude",
+    26 "0026_delivery_queue",
 ];
 
 /// The schema version that this program makes and knows.

@@ -33,8 +33,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: usize = 16;
 /// The advisory lock that only one process holds while it migrates: "plue" in ASCII.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1886158181)";
-/// A prepared statement is planned once, not for each set of arguments.
-const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
+/// A prepared statement is planned once, not for each set of arguments. The server ends a transaction that
+/// its engine leaves alone: one that is frozen, or cut off without notice, would hold its locks for ever,
+/// and others would wait for it.
+const WRITER: &str = "SET plan_cache_mode = force_generic_plan; \
+                      SET idle_in_transaction_session_timeout = '10s'";
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 256;
 
@@ -70,7 +73,7 @@ impl Postgres {
             .map_err(|source| Error::Unreachable { place: without_password(url), source })?;
         let writers = pool.max_connections(WRITERS).after_connect(|connection, _| {
             // Writes are few texts that find rows by key: planning them took longer than running them.
-            Box::pin(async move { connection.execute(PLAN_ONCE).await.map(|_| ()) })
+            Box::pin(async move { connection.execute(WRITER).await.map(|_| ()) })
         });
         let writers = writers.connect_lazy_with(connect);
         let this = Self { readers, writers, notifier: None };

@@ -1,6 +1,8 @@
 //! Repositories that a server watches, the plans of their default branches, and the ticks of
 //! schedules that were taken.
 
+pub mod identity;
+pub mod pause;
 mod report;
 
 use jiff::Timestamp;
@@ -106,25 +108,37 @@ impl Store {
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// Forgets a repository and what is registered of it; its runs stay. Tells whether there was one.
+    /// Forgets a repository with the tokens and outgoing webhooks of its own, what is registered of it and
+    /// the secrets of these scopes; its runs stay. Tells whether there was one.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repo_remove(&self, name: &str) -> Result<bool, Error> {
+    pub async fn repo_remove(&self, name: &str, secret_scopes: &[String]) -> Result<bool, Error> {
         let known = self.repo(name).await?.is_some();
         let statement = |table: &str, column: &str| {
             let text = format!("DELETE FROM {table} WHERE {column} = $1");
             Statement::new(text, vec![name.into()])
         };
-        let all = vec![
+        let secrets = secret_scopes.iter().map(|scope| {
+            let text = "DELETE FROM secret WHERE scope = $1";
+            Statement::new(text, vec![scope.as_str().into()])
+        });
+        let mut all: Vec<Statement> = secrets.collect();
+        let text = "DELETE FROM run_mask WHERE run_id IN (SELECT id FROM run WHERE repo = $1)";
+        all.push(Statement::new(text, vec![name.into()]));
+        all.extend([
+            statement("webhook", "repo"),
+            statement("token", "repo"),
+            statement("repo_identity", "repo"),
             statement("held", "repo"),
             statement("allowed", "repo"),
             statement("report", "repo"),
             statement("outlet", "repo"),
+            statement("pause", "repo"),
             statement("tick", "repo"),
             statement("registered", "repo"),
             statement("repo", "name"),
-        ];
+        ]);
         self.write(Plain(all)).await?;
         Ok(known)
     }

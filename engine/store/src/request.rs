@@ -6,6 +6,7 @@ use plue_plan::RunId;
 
 use crate::{
     changes::Shards,
+    deaths::SUSPECT_DEATHS,
     error::Error,
     op::Op,
     sql::{Statement, Tx},
@@ -50,6 +51,17 @@ impl Store {
         row.map(|row| Ok(CancelRequest { by: row.text(0)?, kill: row.count(1)? != 0 })).transpose()
     }
 
+    /// Runs that have not ended and that somebody wants to stop, at most so many.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn cancelled_runs(&self, limit: u32) -> Result<Vec<RunId>, Error> {
+        let text = "SELECT r.id FROM cancel_request c JOIN run r ON r.id = c.run_id \
+                    WHERE r.status IN ('queued', 'running', 'waiting') ORDER BY r.id LIMIT $1";
+        let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
+        rows.iter().map(|row| Ok(RunId::new(row.text(0)?))).collect()
+    }
+
     /// Takes a request back, or off the list once the journal has it.
     ///
     /// # Errors
@@ -63,6 +75,11 @@ impl Op for Write {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        if let Self::Ask(run, ..) = self {
+            // A run that is set aside is tried once more: to end.
+            let text = "UPDATE run SET deaths = $2 WHERE id = $1 AND deaths > $2";
+            tx.write(Statement::new(text, vec![run.as_str().into(), SUSPECT_DEATHS.into()]));
+        }
         tx.write(match self {
             Self::Ask(run, request, at) => Statement::new(
                 "INSERT INTO cancel_request (run_id, requested_by, forced, requested_at) \

@@ -6,6 +6,7 @@ use plue_plan::RunId;
 
 use crate::{
     changes::Shards,
+    delivery::bodies_before,
     error::Error,
     fence,
     op::Op,
@@ -18,7 +19,10 @@ const BATCH: u32 = 20;
 
 struct Delete(RunId);
 
-struct Prune(Timestamp);
+struct Prune {
+    ended_before: Timestamp,
+    only_forks: bool,
+}
 
 struct Sweep(Timestamp);
 
@@ -38,16 +42,28 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database; what was deleted until then stays so.
     pub async fn prune(&self, ended_before: Timestamp) -> Result<u64, Error> {
-        let mut total = 0;
-        loop {
-            let deleted = self.write(Prune(ended_before)).await?;
-            total += deleted;
-            if deleted == 0 {
-                break;
-            }
-        }
+        let total = self.prune_all(ended_before, false).await?;
         self.write(Sweep(ended_before)).await?;
         Ok(total)
+    }
+
+    /// Deletes the runs of forks that ended before a time. Tells how many.
+    ///
+    /// # Errors
+    /// As [`Store::prune`].
+    pub async fn prune_untrusted(&self, ended_before: Timestamp) -> Result<u64, Error> {
+        self.prune_all(ended_before, true).await
+    }
+
+    async fn prune_all(&self, ended_before: Timestamp, only_forks: bool) -> Result<u64, Error> {
+        let mut total = 0;
+        loop {
+            let deleted = self.write(Prune { ended_before, only_forks }).await?;
+            total += deleted;
+            if deleted == 0 {
+                return Ok(total);
+            }
+        }
     }
 }
 
@@ -108,15 +124,16 @@ impl Op for Prune {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, Error> {
         let states = ended();
         let before = states.len() + 1;
+        let forks = if self.only_forks { " AND fork IS NOT NULL" } else { "" };
         let text = format!(
-            "SELECT id, plan_hash FROM run WHERE status IN ({}) AND ended_at < ${before} \
+            "SELECT id, plan_hash FROM run WHERE status IN ({}) AND ended_at < ${before}{forks} \
              AND NOT EXISTS (SELECT 1 FROM imported_run i \
              WHERE i.run_id = run.id AND i.imported_at >= ${before}) \
              ORDER BY id LIMIT {BATCH}{}",
             placeholders(1, states.len()),
             fence::lock(tx.dialect())
         );
-        let args = states.into_iter().chain([self.0.into()]).collect();
+        let args = states.into_iter().chain([self.ended_before.into()]).collect();
         let rows = tx.fetch(Statement::new(text, args)).await?;
         let found = rows
             .iter()
@@ -158,6 +175,8 @@ impl Op for Sweep {
         ] {
             tx.write(Statement::new(text, vec![self.0.into()]));
         }
+        let text = "DELETE FROM delivery_body WHERE received_at < $1";
+        tx.write(Statement::new(text, vec![bodies_before(self.0).into()]));
         Ok(())
     }
 

@@ -1,11 +1,17 @@
 //! Reading runs, their journals and their steps.
 
+mod obstacle;
+
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use plue_flow::{Fact, RunStatus, RunView, StepView};
 use plue_plan::{PlanHash, RunId};
 use serde_json::Value as Json;
 
 use crate::{
+    deaths::NOT_SET_ASIDE,
+    drive::UNDRIVEN,
     error::Error,
     sql::{Arg, Row, Statement, among, placeholders},
     store::Store,
@@ -26,12 +32,19 @@ pub struct RunRow {
     pub sha: Option<String>,
     /// The branch.
     pub branch: Option<String>,
+    /// The pull request of a fork that it is for, 0 if its number is unknown; `None`: the change is by
+    /// people who may write to the repository.
+    pub fork: Option<u64>,
     /// Status, reason, start and end.
     pub view: RunView,
     /// Length of its journal.
     pub seq: u64,
     /// When it was created.
     pub created_at: Timestamp,
+    /// Whether an engine had it in hand when the row was read; see [`crate::deaths`].
+    pub in_hand: bool,
+    /// How many times in a row an engine died with it.
+    pub deaths: u32,
 }
 
 /// What a run was made from; never changes.
@@ -76,6 +89,14 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     /// Only these repositories; none: all.
     pub repos: Option<Vec<String>>,
+    /// Only of this branch.
+    pub branch: Option<String>,
+    /// Only runs for an event of this type: `push`.
+    pub event: Option<String>,
+    /// Only runs that were created then or later.
+    pub since: Option<Timestamp>,
+    /// Without the runs that other runs started.
+    pub without_children: bool,
     /// At most so many, at most 1,000.
     pub limit: u32,
     /// Only runs older than this one: the last of the page before.
@@ -86,14 +107,24 @@ pub struct RunFilter {
 const MAX_PAGE: u32 = 1_000;
 
 pub(crate) const RUN_COLUMNS: &str = "id, workflow, plan_hash, repo, sha, branch, status, reason, \
-                           started_at, ended_at, seq, created_at";
+                           started_at, ended_at, seq, created_at, fork, in_hand, deaths";
 
 /// The first column behind [`RUN_COLUMNS`].
-const SOURCE_COLUMN: usize = 12;
+pub(crate) const SOURCE_COLUMN: usize = 15;
 
 impl Default for RunFilter {
     fn default() -> Self {
-        Self { status: Vec::new(), workflow: None, repos: None, limit: 50, before: None }
+        Self {
+            status: Vec::new(),
+            workflow: None,
+            repos: None,
+            branch: None,
+            event: None,
+            since: None,
+            without_children: false,
+            limit: 50,
+            before: None,
+        }
     }
 }
 
@@ -166,6 +197,29 @@ impl Store {
             text.push_str(&format!(" AND workflow = ${}", args.len()));
         }
         text.push_str(&among("repo", filter.repos.as_deref(), &mut args));
+        if let Some(branch) = &filter.branch {
+            args.push(branch.as_str().into());
+            text.push_str(&format!(" AND branch = ${}", args.len()));
+        }
+        if filter.without_children {
+            text.push_str(" AND is_child = 0");
+        }
+        if let Some(since) = filter.since {
+            args.push(since.into());
+            text.push_str(&format!(" AND created_at >= ${}", args.len()));
+        }
+        if let Some(event) = &filter.event {
+            args.push(event.as_str().into());
+            let kind = if self.is_shared() {
+                "(s.event::json ->> 'type')"
+            } else {
+                "json_extract(s.event, '$.type')"
+            };
+            text.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM run_source s WHERE s.run_id = run.id AND {kind} = ${})",
+                args.len()
+            ));
+        }
         if let Some(before) = &filter.before {
             args.push(before.as_str().into());
             text.push_str(&format!(" AND id < ${}", args.len()));
@@ -174,6 +228,26 @@ impl Store {
         text.push_str(&format!(" ORDER BY id DESC LIMIT ${}", args.len()));
         let rows = self.read(Statement::new(text, args)).await?;
         rows.iter().map(run_row).collect()
+    }
+
+    /// The status of some runs and its reason; those that are not kept any more are left out.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn run_statuses(
+        &self,
+        runs: &[RunId],
+    ) -> Result<HashMap<RunId, (RunStatus, Option<String>)>, Error> {
+        let mut found = HashMap::new();
+        for ids in runs.chunks(MAX_PAGE as usize) {
+            let args: Vec<Arg> = ids.iter().map(|id| Arg::from(id.as_str())).collect();
+            let list = placeholders(1, args.len());
+            let text = format!("SELECT id, status, reason FROM run WHERE id IN ({list})");
+            for row in &self.read(Statement::new(text, args)).await? {
+                found.insert(RunId::new(row.text(0)?), (row.parse(1)?, row.opt_text(2)?));
+            }
+        }
+        Ok(found)
     }
 
     /// Runs of these repositories (none: all) whose id starts with a text, newest first, at most two:
@@ -187,7 +261,9 @@ impl Store {
         repos: Option<Vec<String>>,
     ) -> Result<Vec<RunRow>, Error> {
         if text == "last" {
-            return self.runs(&RunFilter { repos, limit: 1, ..RunFilter::default() }).await;
+            let last =
+                RunFilter { repos, without_children: true, limit: 1, ..RunFilter::default() };
+            return self.runs(&last).await;
         }
         let prefix = text.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -220,6 +296,25 @@ impl Store {
         rows.iter().map(run_row).collect()
     }
 
+    /// The oldest runs that have not ended of each repository and each pull request from a fork, oldest
+    /// first, without those that are set aside; also all that somebody wants to stop. Only where no other
+    /// machine drives runs.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn oldest_unfinished(&self, of_each: usize) -> Result<Vec<RunRow>, Error> {
+        let open = format!("{UNDRIVEN} AND {NOT_SET_ASIDE}");
+        let text = format!(
+            "SELECT {RUN_COLUMNS} FROM run WHERE {open} AND (id IN (SELECT run_id FROM cancel_request) \
+             OR id IN (SELECT id FROM (SELECT id, row_number() OVER ( \
+               PARTITION BY COALESCE(repo, ''), COALESCE(fork, -1) ORDER BY id) AS place \
+               FROM run WHERE {open}) AS waiting WHERE place <= $1)) ORDER BY id"
+        );
+        let args = vec![Arg::count(of_each as u64)];
+        let rows = self.read(Statement::new(text, args)).await?;
+        rows.iter().map(run_row).collect()
+    }
+
     /// The steps of a run, by id.
     ///
     /// # Errors
@@ -247,6 +342,11 @@ impl Store {
     }
 }
 
+/// The pull request in this column.
+pub(crate) fn fork(row: &Row, column: usize) -> Result<Option<u64>, Error> {
+    Ok(row.opt_int(column)?.and_then(|number| u64::try_from(number).ok()))
+}
+
 pub(crate) fn run_row(row: &Row) -> Result<RunRow, Error> {
     Ok(RunRow {
         id: RunId::new(row.text(0)?),
@@ -255,6 +355,7 @@ pub(crate) fn run_row(row: &Row) -> Result<RunRow, Error> {
         repo: row.opt_text(3)?,
         sha: row.opt_text(4)?,
         branch: row.opt_text(5)?,
+        fork: fork(row, 12)?,
         view: RunView {
             status: row.parse(6)?,
             reason: row.opt_text(7)?,
@@ -263,5 +364,7 @@ pub(crate) fn run_row(row: &Row) -> Result<RunRow, Error> {
         },
         seq: row.count(10)?,
         created_at: row.time(11)?,
+        in_hand: row.count(13)? != 0,
+        deaths: row.small(14)?,
     })
 }

@@ -16,9 +16,11 @@ use crate::{
 };
 
 mod keyring;
+mod masks;
 mod seal;
 
 pub use keyring::Keyring;
+pub use masks::MAX_RUN_MASKS;
 
 use seal::Sealed;
 
@@ -185,6 +187,7 @@ impl Store {
             self.write(Rewrap { scope: row.scope, name: row.name, from, to }).await?;
             count += 1;
         }
+        self.rewrap_masks(keys).await?;
         Ok(count)
     }
 }

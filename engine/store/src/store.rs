@@ -1,6 +1,9 @@
 //! The handle on a database that everybody else holds.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::Timestamp;
 use plue_plan::RunId;
@@ -175,8 +178,25 @@ impl Store {
                     source: sqlx::Error::Protocol("the store was opened only to read".to_owned()),
                 }),
             },
-            Backend::Postgres(postgres) => postgres.run(op, &self.changes).await,
+            Backend::Postgres(postgres) => {
+                let (postgres, changes) = (postgres.clone(), self.changes.clone());
+                self.apart("store write", async move { postgres.run(op, &changes).await }).await
+            }
         }
+    }
+
+    /// Runs what needs a connection as a task. Only tasks hold connections, or queue for them: a caller
+    /// that is not polled for a while delays nobody but itself. One that is dropped aborts its task.
+    fn apart<T: Send + 'static, W>(
+        &self,
+        name: &'static str,
+        work: W,
+    ) -> impl Future<Output = Result<T, Error>> + use<T, W>
+    where
+        W: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let mut task = self.tasks.owned(name, work);
+        async move { task.ended().await.map_err(|_| Error::Closed)? }
     }
 
     /// Several reads one after the other, without a common snapshot.
@@ -194,10 +214,17 @@ impl Store {
     async fn read_now(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         match &self.backend {
             Backend::Sqlite(sqlite) => {
-                let mut reader = sqlite.readers.get().await?;
-                Tx::new(Link::Sqlite(reader.connection()?)).fetch_each(statements).await
+                let readers = sqlite.readers.clone();
+                let read = async move {
+                    let mut reader = readers.get().await?;
+                    Tx::new(Link::Sqlite(reader.connection()?)).fetch_each(statements).await
+                };
+                self.apart("store read", read).await
             }
-            Backend::Postgres(postgres) => postgres.read(statements).await,
+            Backend::Postgres(postgres) => {
+                let postgres = postgres.clone();
+                self.apart("store read", async move { postgres.read(statements).await }).await
+            }
         }
     }
 

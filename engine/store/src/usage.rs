@@ -3,6 +3,8 @@
 //!
 //! Must not decide anything: it counts rows.
 
+pub mod claude;
+
 use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;

@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -18,6 +18,8 @@ use std::{
 const IDLE_S: u32 = 10;
 /// Connections that all tests together may open.
 const CONNECTIONS: u32 = 200;
+/// Seconds that a session of [`Database::hold`] lasts at most.
+const HELD_S: u32 = 120;
 /// The superuser; everybody who reaches the socket is trusted.
 const USER: &str = "plue";
 
@@ -80,6 +82,38 @@ impl Database {
         let mut psql = self.server.client("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.name, "-c", sql]);
         succeed(&mut psql)
+    }
+}
+
+/// A session that holds what its transaction has locked; ended with this value.
+#[derive(Debug)]
+pub struct Held<'a> {
+    database: &'a Database,
+    session: Child,
+}
+
+impl Database {
+    /// Runs SQL in a session whose transaction stays open.
+    ///
+    /// # Panics
+    /// If `psql` does not start.
+    #[must_use]
+    pub fn hold(&self, sql: &str) -> Held<'_> {
+        let mut psql = self.server.client("psql");
+        let text = format!("BEGIN; {sql}; SELECT pg_sleep({HELD_S})");
+        psql.args(["-X", "-q", "-d", &self.name, "-c", &text]).stdout(Stdio::null());
+        psql.stderr(Stdio::null());
+        Held { database: self, session: psql.spawn().expect("psql can be started") }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                        WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                        AND query LIKE '%pg_sleep%'";
+        let _ended = self.database.psql(sessions);
+        let _reaped = self.session.wait();
     }
 }
 

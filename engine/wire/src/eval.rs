@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
+
 /// Version of this protocol; both sides refuse another one.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Bytes of one source file.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 /// Bytes of the workflow file and all modules together.
@@ -63,6 +65,7 @@ pub struct EvalHello {
     /// `3.11.2/x86_64/<policy version> (shared /usr/bin/python3.11)`.
     pub build: String,
     /// Every layer of the jail and whether it holds.
+    #[serde(deserialize_with = "bounded::list")]
     pub layers: Vec<Layer>,
 }
 
@@ -101,6 +104,8 @@ pub struct EvalRequest {
     pub inputs_json: String,
     /// What is known about the commit so far.
     pub facts: Facts,
+    /// Whether to go on behind the file's problems, so that all of them are found.
+    pub survey: bool,
 }
 
 /// Bytes that travel as bytes.
@@ -162,13 +167,21 @@ pub struct EvalReply {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EvalOutcome {
     /// The plans, in the order returned.
-    Plans(Vec<RawPlan>),
+    Plans(#[serde(deserialize_with = "bounded::list")] Vec<RawPlan>),
     /// Facts that are missing; ask again with them.
-    Needs(Vec<Need>),
+    Needs(#[serde(deserialize_with = "bounded::list")] Vec<Need>),
     /// The file is at fault: JSON of a `Vec<plue_plan::Diagnostic>`, never empty.
     Failed {
         /// The diagnostics.
         diagnostics_json: String,
+    },
+    /// What a survey found.
+    Surveyed {
+        /// JSON of a `Vec<plue_plan::Diagnostic>`.
+        diagnostics_json: String,
+        /// The plans without what is wrong with the file; never to be run.
+        #[serde(deserialize_with = "bounded::list")]
+        drafts: Vec<RawPlan>,
     },
     /// The child was ended from outside.
     Killed(Killed),

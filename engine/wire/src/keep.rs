@@ -8,7 +8,7 @@
 
 use std::{fmt, str::FromStr};
 
-use plue_plan::StepId;
+use plue_plan::{StepId, artifacts::ArtifactRules};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -44,6 +44,9 @@ pub struct Care {
     pub pure: Option<PureCare>,
     /// Changes of the workspace are kept after the step.
     pub checkpoint: bool,
+    /// What missing and lost artifacts mean; travels in [`crate::runner::ToRunner::Rules`].
+    #[serde(skip)]
+    pub rules: ArtifactRules,
 }
 
 /// The cache of a step.
@@ -167,6 +170,7 @@ pub struct Changes {
     /// [`Changes::VERSION`].
     pub version: u32,
     /// Sorted by path.
+    #[serde(deserialize_with = "crate::bounded::changes")]
     pub list: Vec<Change>,
 }
 
@@ -242,6 +246,49 @@ pub enum Answer {
     },
     /// It cannot be done; the reason, for people. The step goes on without.
     Refused(String),
+}
+
+/// The text of a path: bytes that are no UTF-8 are written `\xNN`, and so is a backslash that would be read
+/// as the beginning of one. [`path_bytes`] gives the path back.
+#[must_use]
+pub fn path_text(path: &[u8]) -> String {
+    let mut text = String::new();
+    for part in path.utf8_chunks() {
+        let valid = part.valid();
+        for (at, letter) in valid.char_indices() {
+            let is_escape = letter == '\\' && escaped(&valid.as_bytes()[at..]).is_some();
+            if is_escape { text.push_str("\\x5c") } else { text.push(letter) }
+        }
+        text.extend(part.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// The path of a text that [`path_text`] made.
+#[must_use]
+pub fn path_bytes(text: &str) -> Vec<u8> {
+    let (mut path, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&first, more)) = rest.split_first() {
+        match escaped(rest) {
+            Some(byte) => {
+                path.push(byte);
+                rest = &rest[4..];
+            }
+            None => {
+                path.push(first);
+                rest = more;
+            }
+        }
+    }
+    path
+}
+
+/// The byte of a `\xNN` at the beginning.
+fn escaped(bytes: &[u8]) -> Option<u8> {
+    let digits = bytes.strip_prefix(b"\\x")?.first_chunk::<2>()?;
+    let is_lower = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    let digits = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(is_lower))?;
+    u8::from_str_radix(digits, 16).ok()
 }
 
 // === impl BlobHash ===
@@ -406,5 +453,28 @@ mod tests {
         let changes = Changes { version: Changes::VERSION, ..changes };
         assert_eq!(Changes::decode(&changes.encode().unwrap()).unwrap(), changes);
         assert!(Changes::decode(b"\xff\xff\xff\xff\xff").is_err());
+    }
+
+    #[test]
+    fn lists_of_too_many_changes_are_refused() {
+        let change = Change { path: Bytes(Vec::new()), before: None, after: None };
+        let list = vec![change; crate::bounded::MAX_LISTED_CHANGES + 1];
+        let mut changes = Changes { version: Changes::VERSION, list };
+        assert!(Changes::decode(&changes.encode().unwrap()).is_err());
+        changes.list.pop();
+        assert_eq!(Changes::decode(&changes.encode().unwrap()).unwrap(), changes);
+    }
+
+    #[test]
+    fn paths_of_any_bytes_survive_their_text() {
+        let paths: [&[u8]; 6] =
+            [b"out/app", "ä/b".as_bytes(), b"caf\xe9/\xff", br"a\x41", br"a\x4", br"\\x5c"];
+        for path in paths {
+            let text = path_text(path);
+            assert_eq!(path_bytes(&text), path, "{text}");
+        }
+        assert_eq!(path_text(b"caf\xe9"), r"caf\xe9");
+        assert_eq!(path_text(br"a\x41"), r"a\x5cx41");
+        assert_eq!(path_text("ä\\b".as_bytes()), "ä\\b");
     }
 }

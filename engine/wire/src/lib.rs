@@ -4,6 +4,8 @@
 //! every decoder has a cap, and a malformed frame is an error value, never a panic.
 #![forbid(unsafe_code)]
 
+pub mod bounded;
+pub mod environment;
 pub mod eval;
 pub mod frame;
 pub mod keep;

@@ -1,10 +1,10 @@
-//! Engine ↔ runner, protocol v3 (`docs/protocol/runner.md`): the runner dials out, the engine
+//! Engine ↔ runner, protocol v6 (`docs/protocol/runner.md`): the runner dials out, the engine
 //! assigns attempts under a fence, the runner streams events under one contiguous sequence per
 //! attempt and the engine acknowledges them after commit.
 //!
 //! Enum variants are appended, never reordered: postcard numbers them.
 
-use plue_plan::{AttemptId, RunId, RunnerId, StepId};
+use plue_plan::{AttemptId, RunId, RunnerId, StepId, artifacts::ArtifactRules};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,17 +13,27 @@ use crate::{
 };
 
 /// Version of this protocol.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 6;
 /// The first version with [`ToRunner::Care`] and questions. A runner of version 1 keeps nothing.
 pub const KEEPING_PROTOCOL: u32 = 2;
 /// The first version with [`Program::Beside`].
 pub const SERVICES_PROTOCOL: u32 = 3;
+/// The first version with [`ToRunner::Mask`].
+pub const MASKS_PROTOCOL: u32 = 4;
+/// The first version with [`ToRunner::Rules`].
+pub const RULES_PROTOCOL: u32 = 5;
+/// The first version with [`Program::Agent`].
+pub const AGENT_PROTOCOL: u32 = 6;
 /// The oldest version that an engine serves.
 pub const OLDEST_PROTOCOL: u32 = 1;
 /// Bytes of one frame in either direction.
 pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of log in one event.
 pub const MAX_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of one tool result; a longer one is cut in the middle.
+pub const MAX_TOOL_RESULT_BYTES: usize = 256 * 1024;
+/// The tools that an attendant executes.
+pub const TOOL_NAMES: [&str; 8] = ["bash", "read", "write", "edit", "glob", "grep", "git", "fetch"];
 /// Bytes of unacknowledged events per attempt before the runner stops reading the process's pipes.
 pub const INITIAL_CREDIT_BYTES: u64 = 1024 * 1024;
 /// Milliseconds between heartbeats.
@@ -93,6 +103,53 @@ pub enum ToRunner {
     Care(Claim, Box<Care>),
     /// To the oldest question that has no answer yet. Since version 2.
     Answer(Answer),
+    /// Secrets of the run: masked in every attempt from now on, and set in none. Since version 4.
+    Mask(Vec<Bytes>),
+    /// What missing and lost artifacts mean for an attempt whose [`ToRunner::Care`] was sent. Since
+    /// version 5.
+    Rules(Claim, ArtifactRules),
+    /// An order to the attendant of an attempt whose program is [`Program::Agent`]. Since version 6.
+    Agent(Claim, Box<AgentOrder>),
+}
+
+/// An order to the attendant of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentOrder {
+    /// Run a tool. The same id again is answered with the first result, never executed twice.
+    Call(ToolCall),
+    /// Text for the attempt's log, as standard output; at most [`MAX_CHUNK_BYTES`].
+    Print(Bytes),
+    /// The attempt ends.
+    End {
+        /// Its output as JSON, at most 1 MiB; whatever is not JSON counts as text.
+        output_json: String,
+        /// Its exit status.
+        status: u8,
+    },
+}
+
+/// A tool call of a model, executed on the runner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Unique within the attempt.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments as the model wrote them: not known to be JSON, nor to fit the tool's schema.
+    pub input_json: String,
+    /// Longest execution in milliseconds, without the time that the call waits for its turn.
+    pub timeout_ms: u64,
+}
+
+/// The result of a [`ToolCall`], masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolResult {
+    /// That of the call.
+    pub id: String,
+    /// Text for the model, at most [`MAX_TOOL_RESULT_BYTES`]; not always UTF-8.
+    pub content: Bytes,
+    /// Whether the call failed.
+    pub is_error: bool,
 }
 
 /// Who the runner is and what it still holds.
@@ -219,6 +276,9 @@ pub enum Program {
         /// Started before it in this order, and stopped after it.
         services: Vec<Service>,
     },
+    /// An agent's attendant: executes tools by [`ToRunner::Agent`] until it is told to end. Since
+    /// version 6.
+    Agent,
 }
 
 /// Reads a program without services: a peer must not say how deep a message is nested.
@@ -226,14 +286,31 @@ fn alone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<Progra
     /// The other programs, in their order.
     #[derive(Deserialize)]
     enum Alone {
-        Shell { shell: String, run: String },
-        PythonCode { code: String, call: Option<String>, args: Vec<String> },
-        PythonScript { script: String, args: Vec<String> },
+        Shell {
+            shell: String,
+            run: String,
+        },
+        PythonCode {
+            code: String,
+            call: Option<String>,
+            args: Vec<String>,
+        },
+        PythonScript {
+            script: String,
+            args: Vec<String>,
+        },
+        /// [`Program::Beside`], which has its number here and is refused.
+        Beside,
+        Agent,
     }
     Ok(Box::new(match Alone::deserialize(deserializer)? {
         Alone::Shell { shell, run } => Program::Shell { shell, run },
         Alone::PythonCode { code, call, args } => Program::PythonCode { code, call, args },
         Alone::PythonScript { script, args } => Program::PythonScript { script, args },
+        Alone::Beside => {
+            return Err(serde::de::Error::custom("services beside services are not known"));
+        }
+        Alone::Agent => Program::Agent,
     }))
 }
 
@@ -284,6 +361,8 @@ pub enum EventKind {
     },
     /// A line for people about what the runner does (never the step's own output).
     Note(String),
+    /// A tool call of an agent has ended. Since version 6.
+    Tool(ToolResult),
 }
 
 /// The end of an attempt.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use plue_plan::{AttemptId, RunId, RunnerId, StepId};
+use plue_plan::{AttemptId, RunId, RunnerId, StepId, artifacts::ArtifactRules};
 use plue_wire::{
     encode,
     eval::{
@@ -11,9 +11,9 @@ use plue_wire::{
     },
     keep::{Answer, BlobHash, CacheCare, Care, PureCare, Question, Record},
     runner::{
-        Assign, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind, Exit, Fence,
-        FromRunner, Hello, Program, ResultVerdict, Resume, ResumeVerdict, RunnerVitals, Service,
-        ShutdownWhen, ToRunner, Verdict, Welcome,
+        AgentOrder, Assign, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind,
+        Exit, Fence, FromRunner, Hello, Program, ResultVerdict, Resume, ResumeVerdict,
+        RunnerVitals, Service, ShutdownWhen, ToRunner, ToolCall, ToolResult, Verdict, Welcome,
     },
 };
 use serde::Serialize;
@@ -69,6 +69,10 @@ fn from_runner() -> Vec<FromRunner> {
         event(3, EventKind::Stderr(bytes("err\n"))),
         event(4, EventKind::Gap { bytes: 5, reason: text("cap") }),
         event(5, EventKind::Note(text("note"))),
+        event(
+            6,
+            EventKind::Tool(ToolResult { id: text("t1"), content: bytes("ok"), is_error: true }),
+        ),
         result(Exit::Code(-1)),
         result(Exit::Signal(9)),
         result(Exit::Refused(text("why"))),
@@ -97,6 +101,8 @@ fn to_runner() -> Vec<ToRunner> {
         shell.clone(),
         Program::PythonCode { code: text("pass"), call: Some(text("f")), args: vec![text("a")] },
         Program::PythonScript { script: text("x.py"), args: Vec::new() },
+        Program::Beside { program: Box::new(Program::Agent), services: Vec::new() },
+        Program::Agent,
         Program::Beside { program: Box::new(shell), services: vec![service] },
     ];
     let assign = |program| {
@@ -119,6 +125,7 @@ fn to_runner() -> Vec<ToRunner> {
         cache: Some(CacheCare { key: text("k"), restore: Vec::new(), paths: vec![text("p")] }),
         pure: Some(PureCare { base: BlobHash([2; 32]) }),
         checkpoint: true,
+        rules: ArtifactRules::default(),
     };
     let verdict = ResumeVerdict { claim: claim(), verdict: Verdict::Abandon, acked: 1 };
     let mut messages = vec![
@@ -132,7 +139,21 @@ fn to_runner() -> Vec<ToRunner> {
         ToRunner::Close(CloseCode::Version, text("old")),
         ToRunner::Care(claim(), Box::new(care)),
         ToRunner::Answer(Answer::Done),
+        ToRunner::Mask(vec![Bytes(b"s3cret".to_vec())]),
+        ToRunner::Rules(claim(), ArtifactRules::default()),
     ];
+    let call = ToolCall {
+        id: text("t1"),
+        name: text("bash"),
+        input_json: text("{\"command\":\"true\"}"),
+        timeout_ms: 1_000,
+    };
+    let orders = [
+        AgentOrder::Call(call),
+        AgentOrder::Print(bytes("text")),
+        AgentOrder::End { output_json: text("{}"), status: 7 },
+    ];
+    messages.extend(orders.map(|order| ToRunner::Agent(claim(), Box::new(order))));
     messages.extend(programs.map(assign));
     messages
 }
@@ -153,6 +174,7 @@ fn requests() -> Vec<EvalRequest> {
         event_json: Some(text("{}")),
         inputs_json: text("{}"),
         facts,
+        survey: false,
     }]
 }
 

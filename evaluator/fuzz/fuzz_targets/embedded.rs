@@ -27,6 +27,7 @@ pub fn evaluate(source: &[u8]) -> EvalOutcome {
         event_json: None,
         inputs_json: "{}".to_owned(),
         facts: Facts::default(),
+        survey: false,
     };
     let (outcome, printed) = Python::attach(|py| language::evaluate(py, &request));
     assert!(printed.len() <= plue_wire::eval::MAX_PRINT_BYTES);
@@ -49,6 +50,7 @@ fn check(outcome: &EvalOutcome) {
                 serde_json::from_str(diagnostics_json).expect("diagnostics");
             assert!(!diagnostics.is_empty());
         }
+        EvalOutcome::Surveyed { .. } => panic!("nobody asked for a survey"),
         EvalOutcome::Killed(killed) => panic!("nobody was there to kill: {killed:?}"),
     }
 }

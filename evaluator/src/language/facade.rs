@@ -16,13 +16,16 @@ use pyo3::{
 pub(crate) use self::modules::{MODULES, missing_hint};
 use super::{
     codes, names,
-    state::{Raise, problem},
+    state::{self, Raise, problem},
+    survey,
 };
 
 /// The names that every file has without an import.
 pub(crate) const PLUE_NAMES: &[&str] = &[
+    "Artifacts",
     "Budget",
     "Cache",
+    "Checkout",
     "Concurrency",
     "Goto",
     "Hooks",
@@ -35,6 +38,7 @@ pub(crate) const PLUE_NAMES: &[&str] = &[
     "Trigger",
     "ref",
     "secret",
+    "template",
 ];
 
 /// A module as a file sees it.
@@ -64,6 +68,9 @@ impl Facade {
             && let Some(value) = members.get_item(name)?
         {
             return Ok(value.unbind());
+        }
+        if state::surveys() && !name.starts_with("__") {
+            return Ok(survey::absent(py)?.unbind());
         }
         let known: Vec<String> =
             members.keys().iter().filter_map(|key| key.extract().ok()).collect();

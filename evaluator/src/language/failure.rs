@@ -56,7 +56,7 @@ pub(crate) fn diagnose(py: Python<'_>, error: &PyErr) -> Diagnostic {
     problem
 }
 
-fn describe(py: Python<'_>, error: &PyErr) -> Diagnostic {
+pub(crate) fn describe(py: Python<'_>, error: &PyErr) -> Diagnostic {
     if error.is_instance_of::<PyRecursionError>(py) {
         return Diagnostic::error(codes::RECURSION, "the file recursed too deeply")
             .hint("use a loop");

@@ -12,6 +12,7 @@ use super::{
     facade::{self, Facade},
     names, prepared,
     state::{self, Module, Raise, problem},
+    survey,
 };
 
 /// The `__import__` of files.
@@ -36,6 +37,9 @@ pub(crate) fn import<'py>(
     }
     if level == 0 && state::with(|state| state.modules.contains_key(name)) {
         return library(py, name);
+    }
+    if state::surveys() {
+        return survey::absent(py);
     }
     let message = format!("the module `{name}` is not available while a plan is made");
     let hint = names::removed_module(name).map(str::to_owned);
@@ -80,8 +84,7 @@ fn library<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
 }
 
 fn run<'py>(py: Python<'py>, name: &str, code: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let builtins = prepared::get(py)?.builtins.bind(py);
-    let globals = state::fresh_globals(py, builtins, name)?;
+    let globals = state::fresh_globals(py, &survey::builtins(py)?, name)?;
     code.cast::<PyCode>()?.run(Some(&globals), None)?;
     let facade = Bound::new(py, Facade::new(name, globals))?.into_any();
     state::module_done(name, facade.clone().unbind());

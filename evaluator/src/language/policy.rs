@@ -13,8 +13,11 @@ use std::collections::BTreeSet;
 use plue_plan::{Code, Diagnostic};
 use pyo3::{intern, prelude::*, types::PyList};
 
-pub(crate) use self::node::{Kinds, Node};
 use self::{node::Kind, step_functions::StepFunctions};
+pub(crate) use self::{
+    node::{Kinds, Node},
+    step_functions::Reach,
+};
 use super::{codes, facade, names, source::SourceFile, state::FunctionNode};
 
 /// Nodes of one file at most.
@@ -38,6 +41,8 @@ pub(crate) struct Checked {
     pub(crate) imports: BTreeSet<String>,
     /// The functions of the file.
     pub(crate) functions: Vec<FunctionNode>,
+    /// Names that the file reads and that are not there.
+    pub(crate) undefined: BTreeSet<String>,
 }
 
 /// Where a node stands in the scopes of the file.
@@ -63,6 +68,7 @@ struct Walk<'a, 'py> {
     loads: Vec<(String, Node<'py>)>,
     imports: BTreeSet<String>,
     functions: Vec<FunctionNode>,
+    undefined: BTreeSet<String>,
     /// `super().__init__` and the like, seen as the function of a call, and our own guards.
     blessed: BTreeSet<usize>,
 }
@@ -73,13 +79,14 @@ pub(crate) fn check(
     kinds: &Kinds,
     file: (usize, &SourceFile),
     library: &BTreeSet<String>,
+    reach: Reach,
 ) -> PyResult<Checked> {
     let py = tree.py();
     let Some(root) = kinds.node(tree)? else {
         return Err(pyo3::exceptions::PyTypeError::new_err("not a tree"));
     };
     let step_functions = if file.1.text.contains(".python(") {
-        StepFunctions::find(&root, kinds)?
+        StepFunctions::find(&root, kinds, reach)?
     } else {
         StepFunctions::default()
     };
@@ -96,6 +103,7 @@ pub(crate) fn check(
         loads: Vec::new(),
         imports: BTreeSet::new(),
         functions: Vec::new(),
+        undefined: BTreeSet::new(),
         blessed: BTreeSet::new(),
     };
     walk.run()?;
@@ -286,6 +294,12 @@ impl<'py> Walk<'_, 'py> {
         } else {
             self.bind(node, &name);
         }
+        let is_step = self.step_functions.contains(node.address());
+        if !is_step && node.is_async_function()? {
+            let message = "`async def` is not available while a plan is made";
+            let hint = "only the code of a step may be asynchronous: Step.python(id, NAME)";
+            self.report(node, codes::FORBIDDEN_SYNTAX, message, hint);
+        }
         let body = node.field(intern!(self.py, "body"))?;
         self.functions.push(FunctionNode {
             file: self.file_index,
@@ -294,7 +308,7 @@ impl<'py> Walk<'_, 'py> {
             node: node.object.clone().unbind(),
             body: body.unbind(),
         });
-        if self.step_functions.contains(node.address()) {
+        if is_step {
             // It runs on the runner and never here: what it says is not this policy's business.
             let stub = self.kinds.new_call(self.py, ELSEWHERE_GUARD, node)?;
             self.blessed.insert(stub.name_address);
@@ -375,7 +389,12 @@ impl<'py> Walk<'_, 'py> {
             let place = problem.span.as_ref();
             place.map(|span| (span.line, span.column))
         });
-        Checked { problems: self.problems, imports: self.imports, functions: self.functions }
+        Checked {
+            problems: self.problems,
+            imports: self.imports,
+            functions: self.functions,
+            undefined: self.undefined,
+        }
     }
 
     fn undefined_names(&mut self) {
@@ -385,6 +404,7 @@ impl<'py> Walk<'_, 'py> {
             if self.bound.contains(name) || facade::is_builtin(name) || !seen.insert(name.clone()) {
                 continue;
             }
+            self.undefined.insert(name.clone());
             if let Some(hint) = names::removed_builtin(name) {
                 let message = format!("`{name}` is not available while a plan is made");
                 self.report(node, codes::REMOVED_BUILTIN, message, hint);

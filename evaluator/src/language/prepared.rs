@@ -155,9 +155,10 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
             event_json: None,
             inputs_json: "{}".to_owned(),
             facts: Facts::default(),
+            survey: false,
         };
         runtime::evaluate(py, &request);
     }
-    state::reset(Facts::default());
+    state::reset(Facts::default(), false);
     Ok(())
 }

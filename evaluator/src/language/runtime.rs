@@ -12,9 +12,12 @@ use pyo3::{
 };
 
 use super::{
-    codes, context, failure, frames, names, policy, prepared,
+    codes, context, failure, frames, names,
+    policy::{self, Reach},
+    prepared,
     source::SourceFile,
     state::{self, Ending, Module},
+    survey,
     types::PyPlan,
 };
 
@@ -47,8 +50,11 @@ impl From<Diagnostic> for Failure {
 
 /// Evaluates a request: the outcome and what was printed.
 pub(crate) fn evaluate(py: Python<'_>, request: &EvalRequest) -> (EvalOutcome, String) {
-    state::reset(request.facts.clone());
+    state::reset(request.facts.clone(), request.survey);
     let result = plans(py, request).and_then(|plans| raw(&plans, &request.entry));
+    if request.survey {
+        return (surveyed(py, result, &request.entry), printed_text());
+    }
     let outcome = match (state::with(|state| state.ending.take()), result) {
         (Some(Ending::Needs(needs)), _) => EvalOutcome::Needs(needs),
         (Some(Ending::Printed), result) => failed(&[printed(py, &result, &request.entry)]),
@@ -65,6 +71,28 @@ pub(crate) fn evaluate(py: Python<'_>, request: &EvalRequest) -> (EvalOutcome, S
         }
     };
     (outcome, printed_text())
+}
+
+/// Everything that was found, and the plans as far as they could be made.
+fn surveyed(py: Python<'_>, result: Result<Vec<RawPlan>, Failure>, entry: &str) -> EvalOutcome {
+    let (drafts, last) = match result {
+        Ok(drafts) => (drafts, Vec::new()),
+        Err(Failure::Found(problems)) => (Vec::new(), problems),
+        Err(Failure::Raised(error)) => {
+            let mut problem = failure::diagnose(py, &error);
+            problem.span.get_or_insert_with(|| Span::at(entry, 1, 1));
+            // Where something is absent, this may be its consequence.
+            let is_own = problem.code != codes::EXCEPTION || !survey::has_absent();
+            (Vec::new(), if is_own { vec![problem] } else { Vec::new() })
+        }
+    };
+    if let Some(Ending::Needs(needs)) = state::with(|state| state.ending.take()) {
+        return EvalOutcome::Needs(needs);
+    }
+    survey::found(last);
+    let problems = state::with(|state| std::mem::take(&mut state.found));
+    let diagnostics_json = serde_json::to_string(&problems).unwrap_or_else(|_| "[]".to_owned());
+    EvalOutcome::Surveyed { diagnostics_json, drafts }
 }
 
 fn printed_text() -> String {
@@ -91,8 +119,7 @@ fn printed<T>(py: Python<'_>, result: &Result<T, Failure>, entry: &str) -> Diagn
 /// Runs the file and its `workflow`.
 fn plans<'py>(py: Python<'py>, request: &EvalRequest) -> Result<Vec<Bound<'py, PyPlan>>, Failure> {
     let code = load_all(py, request)?;
-    let builtins = prepared::get(py)?.builtins.bind(py);
-    let globals = state::fresh_globals(py, builtins, MODULE_NAME)?;
+    let globals = state::fresh_globals(py, &survey::builtins(py)?, MODULE_NAME)?;
     code.run(Some(&globals), None)?;
     let result = call_workflow(py, &globals, request)?;
     returned(&result, &request.entry)
@@ -107,23 +134,26 @@ fn load_all<'py>(py: Python<'py>, request: &EvalRequest) -> Result<Bound<'py, Py
     let mut problems = Vec::new();
     let mut entry = None;
     while let Some((path, module)) = waiting.pop() {
-        match load(py, request, &path, &library) {
-            Ok((code, imports)) => {
-                for name in imports {
-                    if seen.insert(name.clone()) {
-                        waiting.push((format!("{LIBRARY}{name}.py"), Some(name)));
-                    }
-                }
-                match module {
-                    None => entry = Some(code),
-                    Some(name) => {
-                        let ready = Module::Ready(code.into_any().unbind());
-                        state::with(|state| state.modules.insert(name, ready));
-                    }
-                }
+        let loaded = match load(py, request, &path, &library) {
+            Ok(loaded) => loaded,
+            Err(Failure::Found(found)) => {
+                problems.extend(found);
+                continue;
             }
-            Err(Failure::Found(found)) => problems.extend(found),
             Err(raised) => return Err(raised),
+        };
+        for name in loaded.imports {
+            if seen.insert(name.clone()) {
+                waiting.push((format!("{LIBRARY}{name}.py"), Some(name)));
+            }
+        }
+        match (loaded.code, module) {
+            (Err(found), _) => problems.extend(found),
+            (Ok(code), None) => entry = Some(code),
+            (Ok(code), Some(name)) => {
+                let ready = Module::Ready(code.into_any().unbind());
+                state::with(|state| state.modules.insert(name, ready));
+            }
         }
     }
     match entry {
@@ -140,7 +170,13 @@ fn module_name(path: &str) -> Option<String> {
     plain.then(|| name.to_owned())
 }
 
-type Loaded<'py> = (Bound<'py, PyCode>, BTreeSet<String>);
+/// A file that was read.
+struct Loaded<'py> {
+    /// What it imports of `.plue/lib`; its problems are shown with those of this file.
+    imports: BTreeSet<String>,
+    /// Its code, or what the policy says against it.
+    code: Result<Bound<'py, PyCode>, Vec<Diagnostic>>,
+}
 
 fn load<'py>(
     py: Python<'py>,
@@ -165,14 +201,33 @@ fn load<'py>(
         compiled.map_err(|error| failure::syntax(py, &error, &file).into())
     };
     let text = pyo3::types::PyString::new(py, &file.text).into_any();
-    let tree = compile(&text, ONLY_AST)?;
-    let checked = policy::check(&tree, &prepared.kinds, (index, &file), library)?;
-    if !checked.problems.is_empty() {
-        return Err(Failure::Found(checked.problems));
+    let mut tree = compile(&text, ONLY_AST)?;
+    let check = |tree: &Bound<'py, PyAny>, reach| {
+        policy::check(tree, &prepared.kinds, (index, &file), library, reach)
+    };
+    let mut checked = check(&tree, Reach::Named)?;
+    if !checked.problems.is_empty() && file.text.contains(".python(") {
+        // What is wrong may stand in functions that are the code of steps by a detour.
+        let again = compile(&text, ONLY_AST)?;
+        let wider = check(&again, Reach::Uncalled)?;
+        if wider.problems.len() < checked.problems.len() {
+            (tree, checked) = (again, wider);
+        }
     }
-    state::with(|state| state.functions.extend(checked.functions));
+    let imports = checked.imports;
+    if !checked.problems.is_empty() {
+        if !survey::forgives(&checked.problems) {
+            return Ok(Loaded { imports, code: Err(checked.problems) });
+        }
+        survey::found(checked.problems);
+    }
+    state::with(|state| {
+        state.functions.extend(checked.functions);
+        state.has_absent |= !checked.undefined.is_empty();
+        state.absent.extend(checked.undefined);
+    });
     let code = compile(&tree, 0)?.cast_into::<PyCode>().map_err(PyErr::from)?;
-    Ok((code, checked.imports))
+    Ok(Loaded { imports, code: Ok(code) })
 }
 
 fn call_workflow<'py>(

@@ -3,9 +3,12 @@
 //! One evaluation runs at a time in a process, on one thread. Must not call Python while the state
 //! is borrowed: user code that runs then would find it locked.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use plue_plan::Code;
+use plue_plan::{Code, Diagnostic};
 use plue_wire::eval::{Facts, Need};
 use pyo3::{exceptions, prelude::*, types::PyDict};
 
@@ -57,7 +60,17 @@ pub(crate) struct State {
     pub(crate) facts: Facts,
     pub(crate) printed: String,
     pub(crate) ending: Option<Ending>,
+    /// Whether this evaluation is a survey.
+    survey: bool,
+    /// What a survey has found so far.
+    pub(crate) found: Vec<Diagnostic>,
+    /// Names that are not there, in a survey.
+    pub(crate) absent: BTreeSet<String>,
+    /// Whether something stands in the place of what is not there.
+    pub(crate) has_absent: bool,
     problems: BTreeMap<String, (Code, Option<String>)>,
+    /// Sources of the expressions that stand in texts, by their marks.
+    pub(crate) references: Vec<String>,
     /// Objects hashed by identity, kept alive so that no address is used twice.
     identities: BTreeMap<usize, (u64, Py<PyAny>)>,
 }
@@ -72,9 +85,14 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
 }
 
 /// Starts an evaluation.
-pub(crate) fn reset(facts: Facts) {
-    let old = with(|state| std::mem::replace(state, State { facts, ..State::default() }));
+pub(crate) fn reset(facts: Facts, survey: bool) {
+    let old = with(|state| std::mem::replace(state, State { facts, survey, ..State::default() }));
     drop(old);
+}
+
+/// Whether this evaluation is a survey.
+pub(crate) fn surveys() -> bool {
+    with(|state| state.survey)
 }
 
 /// Which Python exception a problem is.

@@ -28,9 +28,11 @@ pub(crate) use self::{plan::PyPlan, step::PyStep};
 /// Every name, as the builtins of files and the module `plue` have them.
 pub(crate) fn members(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let members = PyDict::new(py);
-    let classes: [(&str, Bound<'_, PyType>); 12] = [
+    let classes: [(&str, Bound<'_, PyType>); 14] = [
+        ("Artifacts", py.get_type::<settings::PyArtifacts>()),
         ("Budget", py.get_type::<settings::PyBudget>()),
         ("Cache", py.get_type::<settings::PyCache>()),
+        ("Checkout", py.get_type::<settings::PyCheckout>()),
         ("Concurrency", py.get_type::<settings::PyConcurrency>()),
         ("Goto", py.get_type::<settings::PyGoto>()),
         ("Hooks", py.get_type::<plan::PyHooks>()),
@@ -47,12 +49,14 @@ pub(crate) fn members(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     }
     members.set_item("ref", wrap_pyfunction!(reference::make_ref, py)?)?;
     members.set_item("secret", wrap_pyfunction!(reference::make_secret, py)?)?;
+    members.set_item("template", wrap_pyfunction!(reference::make_template, py)?)?;
     Ok(members)
 }
 
 /// Makes the classes that are no members.
 pub(crate) fn warm_up(py: Python<'_>) {
     py.get_type::<reference::PyReference>();
+    py.get_type::<super::survey::Absent>();
 }
 
 /// What a value is, in words for messages.

@@ -11,7 +11,7 @@ def workflow():
                 env={"A": "b", "N": 3, "T": ref("first", "version"), "S": secret("TOKEN")}, secrets=["NPM_TOKEN"],
                 timeout="10m", retry=Retry(max_attempts=4, delay="2s", backoff="exponential", max_delay="1m", jitter=0.5,
                                            on=["infra", "timeout", "exit:137"]),
-                on_failure="continue", runner="large", image="node:22", resources={"cpu": 2, "memory": "4Gi"}, cwd="web",
+                on_failure="continue", runner="large", resources={"cpu": 2, "memory": "4Gi"}, cwd="web",
                 outputs={"type": "object"}, artifacts=["dist/**"], cache=Cache(key="npm-1", paths=["node_modules"], restore=["npm-"]),
                 services=[Service("postgres:16", 5432, env={"POSTGRES_PASSWORD": "x"})], pure=True, interactive=False,
             ),

@@ -1,13 +1,13 @@
 # expect: ok
 # multiple inheritance, abstract bases by hand, class attributes, super chains
 class Base:
-    image = "debian:12"
+    folder = "old"
 
     def command(self):
         raise NotImplementedError
 
     def step(self):
-        return Step.bash(type(self).__name__.lower(), self.command(), image=self.image)
+        return Step.bash(type(self).__name__.lower(), self.command(), cwd=self.folder)
 
 
 class Verbose:
@@ -21,7 +21,7 @@ class Make(Base):
 
 
 class LoudMake(Verbose, Make):
-    image = "gcc:14"
+    folder = "new"
 
 
 class Error(Verbose, ValueError):

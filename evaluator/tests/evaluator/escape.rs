@@ -51,6 +51,7 @@ fn result(reply: EvalReply) -> Result {
         EvalOutcome::Failed { diagnostics_json } => Result::Raised(diagnostics_json),
         EvalOutcome::Killed(killed) => Result::Ended(killed),
         EvalOutcome::Needs(needs) => panic!("{needs:?}"),
+        EvalOutcome::Surveyed { diagnostics_json, .. } => panic!("{diagnostics_json}"),
     }
 }
 
@@ -132,7 +133,7 @@ fn is_contained(expected: &[String], outcome: &EvalOutcome) -> bool {
     let is = |word: &str| expected.iter().any(|expected| expected == word);
     match outcome {
         EvalOutcome::Plans(_) => is("ok"),
-        EvalOutcome::Needs(_) => false,
+        EvalOutcome::Needs(_) | EvalOutcome::Surveyed { .. } => false,
         EvalOutcome::Failed { .. } => is("error"),
         EvalOutcome::Killed(_) => !is("ok"),
     }

@@ -162,7 +162,8 @@ impl Evaluator {
             EvalOutcome::Killed(_)
             | EvalOutcome::Plans(_)
             | EvalOutcome::Needs(_)
-            | EvalOutcome::Failed { .. } => panic!("{reply:?}"),
+            | EvalOutcome::Failed { .. }
+            | EvalOutcome::Surveyed { .. } => panic!("{reply:?}"),
         }
         reply
     }
@@ -218,6 +219,7 @@ pub(crate) fn request(id: u64, source: &[u8]) -> EvalRequest {
         event_json: None,
         inputs_json: "{}".to_owned(),
         facts: Facts::default(),
+        survey: false,
     }
 }
 
@@ -252,6 +254,7 @@ impl Sample {
             }
             EvalOutcome::Needs(_) => self.expects("needs"),
             EvalOutcome::Failed { .. } => self.expects("error"),
+            EvalOutcome::Surveyed { .. } => false,
             EvalOutcome::Killed(Killed::Denied(_)) => {
                 self.expects("denied") || self.expects("killed")
             }

@@ -19,9 +19,10 @@ const LONGEST_US: u64 = MAX_WALL_MS * 1_000 + 500_000;
 fn killed(reply: EvalReply) -> Killed {
     match reply.outcome {
         EvalOutcome::Killed(killed) => killed,
-        EvalOutcome::Plans(_) | EvalOutcome::Needs(_) | EvalOutcome::Failed { .. } => {
-            panic!("not killed")
-        }
+        EvalOutcome::Plans(_)
+        | EvalOutcome::Needs(_)
+        | EvalOutcome::Failed { .. }
+        | EvalOutcome::Surveyed { .. } => panic!("not killed"),
     }
 }
 

@@ -43,6 +43,9 @@ fn verdict(a: &Observed, b: &Observed) -> (&'static str, String) {
         | (_, Some(EvalOutcome::Failed { diagnostics_json })) => {
             ("error", diagnostics_json.clone())
         }
+        (Some(EvalOutcome::Surveyed { .. }), _) | (_, Some(EvalOutcome::Surveyed { .. })) => {
+            ("surveyed", String::new())
+        }
         (Some(EvalOutcome::Needs(_)), _) | (_, Some(EvalOutcome::Needs(_))) => {
             ("needs", String::new())
         }

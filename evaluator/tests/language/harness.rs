@@ -36,6 +36,7 @@ pub(crate) fn request(path: &str, source: &[u8]) -> EvalRequest {
         event_json: None,
         inputs_json: "{}".to_owned(),
         facts: Facts::default(),
+        survey: false,
     }
 }
 

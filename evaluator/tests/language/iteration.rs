@@ -33,7 +33,7 @@ def workflow(ctx):
         Any, Callable, ClassVar, Dict, Dict[str, int], Final, Generic, Iterable, List, NamedTuple, Optional,
         Optional[int], Tuple, Type, Type[int], TypedDict, TypeVar, TypeVar("T"), Union, Union[int, str], list[int],
         Color, Color.RED, dataclasses.KW_ONLY, dataclasses.MISSING, dataclasses.field(), dataclasses.InitVar,
-        Budget, Cache, Concurrency, Goto, Hooks, Input, Plan, Prompt, Retry, Service, Step, Trigger,
+        Artifacts, Budget, Cache, Concurrency, Goto, Hooks, Input, Plan, Prompt, Retry, Service, Step, Trigger,
         ref, ref("a"), secret, secret("T"), step, Trigger.on_push(), ctx, ctx.event, ctx.inputs,
         Plan("x", steps=[step]), re.compile("a"), re.match("a", "a"), "text".join, ends, lambda: 1,
     ]

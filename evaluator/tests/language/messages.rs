@@ -84,15 +84,15 @@ fn arguments_name_themselves_their_step_and_the_right_spelling() {
     for (body, expected) in [
         (
             "return Step.bash('build', 'make', depends_on='test')",
-            "2:12-57 PLUE-E0034 `depends_on` of Step.bash(\"build\") is a list of ids or steps, not text (write depends_on=[\"test\"])",
+            "2:12-57 PLUE-E0034 `depends_on` of Step.bash(\"build\") must be a list of ids or steps, not text (write depends_on=[\"test\"])",
         ),
         (
             "return Step.bash('build', 'make', depends_on={'test'})",
-            "2:12-59 PLUE-E0034 `depends_on` of Step.bash(\"build\") is a list of ids or steps, not a set (a set has no order that is the same every time; use a list or sorted(…))",
+            "2:12-59 PLUE-E0034 `depends_on` of Step.bash(\"build\") must be a list of ids or steps, not a set (a set has no order that is the same every time; use a list or sorted(…))",
         ),
         (
             "return Trigger.on_push(branch=['a'])",
-            "2:12-41 PLUE-E0033 `branch` of Trigger.on_push is one pattern, not a list (write branches=[…])",
+            "2:12-41 PLUE-E0033 `branch` of Trigger.on_push must be one pattern, not a list (write branches=[…])",
         ),
         (
             "return Step.bash('build', 'make', depend_on=[])",
@@ -112,11 +112,11 @@ fn arguments_name_themselves_their_step_and_the_right_spelling() {
         ),
         (
             "return Step.bash('build', 'make', timeout=1.5)",
-            "2:12-51 PLUE-E0033 `timeout` of Step.bash(\"build\") is a duration, not a number (write \"90s\", \"1h30m\" or \"500ms\", or a whole number of seconds)",
+            "2:12-51 PLUE-E0033 `timeout` of Step.bash(\"build\") must be a duration, not a number (write \"90s\", \"1h30m\" or \"500ms\", or a whole number of seconds)",
         ),
         (
             "return Step.bash('build', 'make', retry=3)",
-            "2:12-47 PLUE-E0033 `retry` of Step.bash(\"build\") is a Retry, not a number (write retry=Retry(max_attempts=3))",
+            "2:12-47 PLUE-E0033 `retry` of Step.bash(\"build\") must be a Retry, not a number (write retry=Retry(max_attempts=3))",
         ),
         (
             "return Step.bash('build', f'echo {secret(\"T\")}')",

@@ -1,4 +1,5 @@
-//! `if`, `unless`, `each` and `with`: blocks that refuse a missing value and count their work.
+//! `if`, `unless`, `each` and `with`: blocks that refuse a missing value, unless the schema declares it
+//! as optional, and count their work.
 //!
 //! Must not decide what is printed. The block contexts follow the crate's own helpers, so that
 //! `@index`, `../` and `as |x|` mean the same.
@@ -10,26 +11,27 @@ use handlebars::{
 };
 use serde_json::Value as Json;
 
-use super::{Meter, called, kind, present, wrong};
+use super::{Meter, Optional, called, kind, present, wrong};
 use crate::limits::ELEMENT_WORK;
 
 struct Condition {
     meter: Meter,
+    optional: Optional,
     /// The truth that opens the block.
     opens: bool,
 }
 
-struct Each(Meter);
+struct Each(Meter, Optional);
 
-struct With(Meter);
+struct With(Meter, Optional);
 
-pub(super) fn register(registry: &mut Handlebars<'_>, meter: &Meter) {
+pub(super) fn register(registry: &mut Handlebars<'_>, meter: &Meter, optional: &Optional) {
     for (name, opens) in [("if", true), ("unless", false)] {
-        let meter = meter.clone();
-        registry.register_helper(name, Box::new(Condition { meter, opens }));
+        let (meter, optional) = (meter.clone(), optional.clone());
+        registry.register_helper(name, Box::new(Condition { meter, optional, opens }));
     }
-    registry.register_helper("each", Box::new(Each(meter.clone())));
-    registry.register_helper("with", Box::new(With(meter.clone())));
+    registry.register_helper("each", Box::new(Each(meter.clone(), optional.clone())));
+    registry.register_helper("with", Box::new(With(meter.clone(), optional.clone())));
 }
 
 /// The pieces that one pass through a template renders, blocks inside it taken once.
@@ -79,7 +81,7 @@ impl HelperDef for Condition {
         rc: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
-        let value = present(h.param(0))?;
+        let value = self.optional.value(rc, h.param(0))?;
         if let Some(argument) = h.param(0) {
             self.meter.copied(argument)?;
         }
@@ -108,7 +110,7 @@ impl HelperDef for With {
         rc: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
-        let value = present(h.param(0))?;
+        let value = self.1.value(rc, h.param(0))?;
         let (Some(argument), Some(template)) = (h.param(0), h.template()) else {
             return Ok(());
         };
@@ -151,7 +153,7 @@ impl HelperDef for Each {
         rc: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
-        let value = present(h.param(0))?;
+        let value = self.1.value(rc, h.param(0))?;
         let (Some(argument), Some(template)) = (h.param(0), h.template()) else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use handlebars::{
 };
 use serde_json::{Map, Value as Json};
 
-use super::{ENTER, GIVEN, Meter, PRINT, called, kind, present, stop, wrong};
+use super::{ENTER, GIVEN, Meter, Optional, PRINT, called, kind, present, stop, wrong};
 use crate::{
     error::Error,
     limits::{ELEMENT_WORK, PARTIAL_WORK},
@@ -24,14 +24,16 @@ pub(super) type Compute = fn(&[PathAndJson<'_>], &Helper<'_>) -> Result<Json, Re
 pub(super) struct Pure {
     meter: Meter,
     compute: Compute,
+    /// What may be missing; of most helpers nothing.
+    optional: Optional,
 }
 
 struct Default(Meter);
 
 struct Enter(Meter);
 
-pub(super) fn register(registry: &mut Handlebars<'_>, meter: &Meter) {
-    let pure: [(&str, Compute); 13] = [
+pub(super) fn register(registry: &mut Handlebars<'_>, meter: &Meter, optional: &Optional) {
+    let pure: [(&str, Compute); 10] = [
         (GIVEN, |args, _| Ok(one(args, 0).clone())),
         (PRINT, |args, _| print(args)),
         ("lookup", |args, _| lookup(args)),
@@ -42,10 +44,16 @@ pub(super) fn register(registry: &mut Handlebars<'_>, meter: &Meter) {
         ("gte", |args, _| compare(args, Ordering::is_ge)),
         ("lt", |args, _| compare(args, Ordering::is_lt)),
         ("lte", |args, _| compare(args, Ordering::is_le)),
+    ];
+    let logic: [(&str, Compute); 3] = [
         ("and", |args, _| Ok(Json::Bool(args.iter().all(truth)))),
         ("or", |args, _| Ok(Json::Bool(args.iter().any(truth)))),
         ("not", |args, _| Ok(Json::Bool(!args.iter().any(truth)))),
     ];
+    for (name, compute) in logic {
+        let (meter, optional) = (meter.clone(), optional.clone());
+        registry.register_helper(name, Box::new(Pure { meter, compute, optional }));
+    }
     for (name, compute) in pure {
         registry.register_helper(name, Pure::boxed(meter, compute));
     }
@@ -58,7 +66,7 @@ pub(super) fn register(registry: &mut Handlebars<'_>, meter: &Meter) {
 impl Pure {
     pub(super) fn boxed(meter: &Meter, compute: Compute) -> Box<Self> {
         let meter = meter.clone();
-        Box::new(Self { meter, compute })
+        Box::new(Self { meter, compute, optional: Optional::default() })
     }
 }
 
@@ -68,10 +76,10 @@ impl HelperDef for Pure {
         h: &Helper<'rc>,
         _: &'reg Handlebars<'reg>,
         _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
+        rc: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         for argument in h.params().iter().chain(h.hash().values()) {
-            self.meter.touch(present(Some(argument))?)?;
+            self.meter.touch(self.optional.value(rc, Some(argument))?)?;
         }
         let result = (self.compute)(h.params(), h)?;
         self.meter.touch(&result)?;

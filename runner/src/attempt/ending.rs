@@ -1,12 +1,13 @@
 //! What remains of an attempt when its processes are gone: exit, output, usage.
 
-use std::{fs, io, time::Duration};
+use std::{io, time::Duration};
 
+use plue_runtime::mask::Secrets;
 use plue_wire::runner::Exit;
 use serde_json::Value;
 
 use crate::{
-    mask::Secrets,
+    files,
     output::{self, MAX_OUTPUT_BYTES, TAIL_BYTES},
     workspace::AttemptFiles,
 };
@@ -102,13 +103,22 @@ fn returned(files: &AttemptFiles) -> Result<Option<Value>, String> {
     let Some(path) = files.returned_if_called() else {
         return Ok(None);
     };
-    let text = match fs::read(path) {
+    let text = match files::read(&path, MAX_OUTPUT_BYTES) {
+        Ok(text) if text.len() > MAX_OUTPUT_BYTES => {
+            return Err(format!(
+                "the returned value is over the limit of {MAX_OUTPUT_BYTES} bytes"
+            ));
+        }
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("the returned value cannot be read: {error}")),
     };
-    let value = serde_json::from_slice(&text);
-    value.map(Some).map_err(|error| format!("the returned value is not JSON: {error}"))
+    let not_json =
+        |error: &dyn std::fmt::Display| format!("the returned value is not JSON: {error}");
+    let text = String::from_utf8(text).map_err(|error| not_json(&error))?;
+    let value = serde_json::from_str(&text).map_err(|error| not_json(&error))?;
+    output::refuse_large_integers(&text).map_err(|why| format!("the returned value has {why}"))?;
+    Ok(Some(value))
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@
 
 use std::io;
 
+use plue_runtime::mask::MaskStream;
 use plue_wire::{
     eval::Bytes,
     runner::{EventKind, MAX_CHUNK_BYTES},
 };
 use tokio::net::unix::pipe;
-
-use crate::mask::MaskStream;
 
 /// Bytes of the pipe of a step that prints much; fewer switches between it and the runner.
 const WIDE_PIPE_BYTES: usize = 512 * 1024;
@@ -45,6 +44,14 @@ pub(super) enum Progress {
 // === impl Stream ===
 
 impl Stream {
+    /// The other one.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Stdout => Self::Stderr,
+            Self::Stderr => Self::Stdout,
+        }
+    }
+
     /// An event of this stream.
     pub(super) fn event(self, bytes: Vec<u8>) -> EventKind {
         match self {

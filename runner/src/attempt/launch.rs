@@ -8,7 +8,7 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     os::unix::{
-        ffi::OsStrExt as _, ffi::OsStringExt as _, fs::PermissionsExt as _,
+        ffi::OsStrExt as _, ffi::OsStringExt as _, fs::PermissionsExt as _, net::UnixStream,
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
@@ -18,6 +18,7 @@ use std::{
 use plue_wire::runner::{Assign, Exit, Program};
 
 use crate::{
+    agent,
     beside::{self, Order},
     python,
     workspace::{AttemptFiles, Workspace},
@@ -44,6 +45,8 @@ pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    /// The socket to an agent's attendant, and what is written there before all orders.
+    pub(crate) agent: Option<(UnixStream, Vec<u8>)>,
 }
 
 // === impl Place ===
@@ -79,14 +82,24 @@ impl Place {
         wanted: &Program,
         files: &mut AttemptFiles,
     ) -> Result<Process, Exit> {
-        let (stdin, (program, arguments)) = match wanted {
+        let (input, (program, arguments)) = match wanted {
             Program::Beside { program, services } => {
                 let started = self::program(program, &self.environment, files)?;
                 let order = Order::of(services, &self.secrets, files);
-                (order.file()?.into(), beside::command(started)?)
+                let input = match **program {
+                    Program::Agent => Input::socket(order.for_agent().frame()?)?,
+                    Program::Shell { .. }
+                    | Program::PythonCode { .. }
+                    | Program::PythonScript { .. }
+                    | Program::Beside { .. } => Input::file(order.file()?),
+                };
+                (input, beside::command(started)?)
+            }
+            Program::Agent => {
+                (Input::socket(Vec::new())?, program(wanted, &self.environment, files)?)
             }
             Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
-                (Stdio::null(), program(wanted, &self.environment, files)?)
+                (Input::nothing(), program(wanted, &self.environment, files)?)
             }
         };
         let mut command = Command::new(&program);
@@ -96,18 +109,45 @@ impl Place {
             .envs(&self.environment)
             .current_dir(&self.directory)
             .process_group(0)
-            .stdin(stdin)
+            .stdin(input.stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| spawn_failure(&program, &error))?;
         let pid = child.id().cast_signed();
         match (child.stdout, child.stderr) {
             (Some(stdout), Some(stderr)) => {
-                Ok(Process { pid, stdout: stdout.into(), stderr: stderr.into() })
+                let (stdout, stderr) = (stdout.into(), stderr.into());
+                Ok(Process { pid, stdout, stderr, agent: input.agent })
             }
             // Cannot be: both were asked for.
             (None, _) | (_, None) => Err(Exit::Infra("the process has no pipes".to_owned())),
         }
+    }
+}
+
+/// Standard input of a process.
+struct Input {
+    stdin: Stdio,
+    agent: Option<(UnixStream, Vec<u8>)>,
+}
+
+// === impl Input ===
+
+impl Input {
+    fn nothing() -> Self {
+        Self { stdin: Stdio::null(), agent: None }
+    }
+
+    fn file(file: fs::File) -> Self {
+        Self { stdin: file.into(), agent: None }
+    }
+
+    /// A socket to an attendant. Unlike a pipe it cannot be opened by others through `/proc`.
+    fn socket(prelude: Vec<u8>) -> Result<Self, Exit> {
+        let (ours, theirs) = UnixStream::pair()
+            .map_err(|error| Exit::Infra(format!("a socket cannot be made: {error}")))?;
+        let theirs: OwnedFd = theirs.into();
+        Ok(Self { stdin: theirs.into(), agent: Some((ours, prelude)) })
     }
 }
 
@@ -202,6 +242,10 @@ fn program(
             let returned = files.returned();
             let arguments = python::code_arguments(&code, call.as_deref(), &returned, args);
             Ok((find("python3", environment)?, arguments))
+        }
+        Program::Agent => {
+            files.returned();
+            agent::command()
         }
         Program::Beside { .. } => {
             Err(Exit::Refused("services beside services are not known".to_owned()))

@@ -2,10 +2,13 @@
 
 use std::{
     ffi::OsString,
+    future::{Future as _, poll_fn},
     io::Write as _,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::process::ExitStatusExt as _,
+    pin::pin,
     process::{ExitStatus, Stdio},
+    task::Poll,
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use tokio::{
 };
 
 use super::{Order, Wanted, lines};
-use crate::codes::SERVICE;
+use crate::codes::{SERVICE, SERVICE_ENDED};
 
 /// How long a service may take until its port is open.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -63,7 +66,7 @@ pub(super) async fn attend(order: &Order, program: Vec<OsString>) -> Result<u8, 
     };
     let ended = match ended {
         Some(ended) => ended,
-        None => step(program).await,
+        None => step(program, order, &mut running).await,
     };
     down(&mut running, clock).await;
     ended
@@ -152,16 +155,49 @@ fn too_early(wanted: &Wanted, status: ExitStatus) -> String {
     )
 }
 
-/// The step's own program, until it ends.
-async fn step(program: Vec<OsString>) -> Result<u8, String> {
+/// The step's own program, until it ends, or a service does.
+async fn step(
+    program: Vec<OsString>,
+    order: &Order,
+    running: &mut [Running],
+) -> Result<u8, String> {
+    let services = &order.services;
     let mut program = program.into_iter();
     let first = program.next().ok_or("there is no program")?;
-    let spawned = Command::new(&first).args(program).stdin(Stdio::null()).spawn();
+    let stdin = if order.is_agent { Stdio::inherit() } else { Stdio::null() };
+    let spawned = Command::new(&first).args(program).stdin(stdin).spawn();
     let mut child =
         spawned.map_err(|error| format!("{} cannot be started: {error}", first.display()))?;
-    let status = child.wait().await.map_err(|error| error.to_string())?;
+    let status = tokio::select! {
+        biased;
+        status = child.wait() => status.map_err(|error| error.to_string())?,
+        (at, status) = first_end(running) => {
+            // What it has started is ended by whoever ends the attempt.
+            let _gone = child.start_kill();
+            let _reaped = child.wait().await;
+            return Err(services.get(at).map_or_else(String::new, |service| too_soon(service, status)));
+        }
+    };
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     Ok(u8::try_from(code.unwrap_or(1)).unwrap_or(u8::MAX))
+}
+
+/// The first service that ends, and how.
+async fn first_end(running: &mut [Running]) -> (usize, String) {
+    poll_fn(|context| {
+        for (at, service) in running.iter_mut().enumerate() {
+            if let Poll::Ready(ended) = pin!(service.child.wait()).poll(context) {
+                let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+                return Poll::Ready((at, how));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn too_soon(wanted: &Wanted, how: String) -> String {
+    format!("{SERVICE_ENDED}: the service {} ended ({how}) while the step ran", shown(wanted))
 }
 
 /// Stops the services, the last one first. Whatever they leave behind is the runner's.

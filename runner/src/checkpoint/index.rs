@@ -1,11 +1,6 @@
 //! What is known of a workspace, in memory and between runs. Losing it costs time, nothing else.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use plue_wire::{
     eval::Bytes,
@@ -13,10 +8,10 @@ use plue_wire::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::keeper::Sig;
+use crate::{files, keeper::Sig};
 
 /// Written in front; another version is not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of the file at most.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -62,7 +57,8 @@ impl Index {
 
     fn try_load(path: &Path) -> Option<Self> {
         let meta = fs::metadata(path).ok().filter(|meta| meta.len() <= MAX_BYTES)?;
-        let bytes = fs::read(path).ok().filter(|bytes| bytes.len() as u64 == meta.len())?;
+        let limit = usize::try_from(meta.len()).ok()?;
+        let bytes = files::read(path, limit).ok().filter(|bytes| bytes.len() == limit)?;
         let stored: Stored = postcard::from_bytes(&bytes).ok()?;
         let paths = stored.paths.into_iter().map(|(path, seen)| (path.0, seen)).collect();
         (stored.version == VERSION).then_some(Self { paths })
@@ -83,8 +79,7 @@ impl Index {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let draft = path.with_added_extension(std::process::id().to_string());
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = files::create(&draft, 0o600)?;
         io::Write::write_all(&mut file, &bytes)?;
         fs::rename(&draft, path)
     }

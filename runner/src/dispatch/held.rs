@@ -18,7 +18,9 @@ use super::{Runner, reaping::Watched};
 use crate::{
     Error,
     attempt::{
-        Attempt, Limits, Report, Ties, cost,
+        Attempt, Limits, Report, Ties,
+        agent::AgentLink,
+        cost,
         ending::Ending,
         launch::{Place, Process},
         stopping::Order,
@@ -26,7 +28,6 @@ use crate::{
     keeper::{After, Job, Notes, Prepared},
     leftovers::Marks,
     link::Dial,
-    mask::Secrets,
     outbox::Outbox,
 };
 
@@ -156,6 +157,14 @@ impl Held {
         Ok(())
     }
 
+    /// Appends an event that no process paid for; nothing follows a result.
+    pub(super) fn note(&mut self, at_us: i64, kind: EventKind) -> Result<(), Error> {
+        match self.phase {
+            Phase::Preparing | Phase::Running => self.push(at_us, kind, 0),
+            Phase::Keeping | Phase::Ended(_) | Phase::Lost | Phase::Abandoned => Ok(()),
+        }
+    }
+
     fn end(&mut self, ending: Ending, clock: &Clock) -> Result<(), Error> {
         let result = AttemptResult {
             claim: self.claim.clone(),
@@ -172,15 +181,22 @@ impl Held {
         self.outbox.end(result)
     }
 
-    /// Reports the end of a lost attempt behind what the engine has of it.
-    pub(super) fn end_lost(&mut self, acked: u64, clock: &Clock) -> Result<(), Error> {
+    /// Reports the end of a lost attempt, one of so many, behind what the engine has of it.
+    pub(super) fn end_lost(&mut self, acked: u64, lost: usize, clock: &Clock) -> Result<(), Error> {
         self.outbox.skip_to(acked);
         let gap = EventKind::Gap {
             bytes: 0,
             reason: "the runner was restarted; output may be missing here".to_owned(),
         };
         self.push(clock.now().as_microsecond(), gap, 0)?;
-        let exit = Exit::Infra("the runner was restarted while the step ran".to_owned());
+        let suspect = if lost > 1 {
+            format!("one of the {lost} steps that ran then may have killed it")
+        } else {
+            "no other step ran then, so this one may have killed it".to_owned()
+        };
+        let exit = Exit::Infra(format!(
+            "the runner was restarted while the step ran; {suspect} (`kill $PPID`, `pkill`), or the machine had no memory left"
+        ));
         self.end(Ending::not_started(exit), clock)
     }
 }
@@ -207,6 +223,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 format!("the claim cannot be stored in {}: {error}", self.state_path().display());
             return self.send(&FromRunner::Reject(claim.clone(), reason));
         }
+        self.agents.announce(&assign);
         self.send(&FromRunner::Accept(claim.clone()))?;
         let attempt = claim.attempt.clone();
         self.abandon(&attempt);
@@ -250,13 +267,13 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     /// Starts the process and its task; gives the process id.
     fn spawn(&mut self, assign: &Assign, held: &Held) -> Result<u32, Exit> {
-        let secrets = secrets_of(assign).map(|(_, value)| value.0.as_slice());
-        let secrets = Secrets::new(secrets);
+        self.masks.add(secrets_of(assign).map(|(_, value)| value.0.clone()));
+        let secrets = self.masks.secrets().map_err(Exit::Infra)?;
         let mut files = self.workspace.files(&assign.claim);
         let place = Place::of(assign, &mut self.workspace, &files)?;
         let forked = self.fork(&assign.program, &place, &mut files)?;
         let is_forked = forked.is_some();
-        let process = match forked {
+        let mut process = match forked {
             Some(process) => process,
             None => place.start(&assign.program, &mut files).inspect_err(|_| files.delete())?,
         };
@@ -264,7 +281,15 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let marks = Marks::of(pid, &files);
         let (exit, exited) = oneshot::channel();
         self.children.watch(Watched { marks: marks.clone(), exit, is_forked });
-        let pipes = pipes(process).inspect_err(|_| marks.signal(Signal::KILL))?;
+        let kill = |_: &Exit| marks.signal(Signal::KILL);
+        let agent = match (process.agent.take(), self.agents.take(&assign.claim)) {
+            (Some(socket), Some(orders)) => {
+                let link = AgentLink::new(socket, orders, secrets.clone(), &self.tasks);
+                Some(link.map_err(no_socket).inspect_err(kill)?)
+            }
+            (None, _) | (_, None) => None,
+        };
+        let pipes = pipes(process).inspect_err(kill)?;
         let limits = Limits {
             timeout: Duration::from_millis(assign.timeout_ms),
             grace: Duration::from_millis(assign.grace_ms),
@@ -276,6 +301,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             orders: held.orders.subscribe(),
             exited,
             reports: self.reports.0.clone(),
+            agent,
         };
         let claim = assign.claim.clone();
         let attempt = Attempt::new(claim, (marks, pipes), limits, (secrets, files), ties);
@@ -298,7 +324,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             }
             Report::Ended(claim, ending) => self.note_end(&claim, *ending),
             Report::Prepared(claim, prepared, notes) => self.prepared(&claim, prepared, notes),
-            Report::Kept(claim, notes) => self.kept(&claim, notes),
+            Report::Kept(claim, notes, lost) => self.kept(&claim, notes, lost),
         }
     }
 
@@ -346,8 +372,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     /// The job that comes after the process of an attempt, if there is one.
-    fn after(&self, claim: &Claim, step: StepId, ending: &Ending) -> Option<Job> {
-        let care = self.desk.care(claim)?;
+    fn after(&mut self, claim: &Claim, step: StepId, ending: &Ending) -> Option<Job> {
+        let care = Box::new(self.desk.care(claim)?.clone());
+        // Without masks nothing is kept, rather than kept unmasked.
+        let secrets = self.masks.secrets().ok()?;
         let others = self.held.values().filter(|held| held.claim != *claim);
         let running = others.filter(|held| matches!(held.phase, Phase::Running | Phase::Preparing));
         let after = After {
@@ -356,8 +384,9 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             is_success: ending.exit == Exit::Code(0),
             has_ended: matches!(ending.exit, Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut),
             wall: ending.wall,
+            secrets,
         };
-        Some(Job::After(claim.clone(), Box::new(care.clone()), Box::new(after)))
+        Some(Job::After(claim.clone(), care, Box::new(after)))
     }
 
     /// The keeper has prepared the workspace: the process may start, or its result is known already.
@@ -397,7 +426,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     /// The keeper has collected what an attempt left.
-    fn kept(&mut self, claim: &Claim, notes: Notes) -> Result<(), Error> {
+    fn kept(&mut self, claim: &Claim, mut notes: Notes, lost: Option<String>) -> Result<(), Error> {
         let is_ours = |held: &&mut Held| held.claim == *claim;
         let Some(held) = self.held.get_mut(&claim.attempt).filter(is_ours) else {
             return Ok(());
@@ -406,7 +435,15 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             return self.gone(claim);
         }
         match held.ending.take() {
-            Some(ending) => self.conclude(claim, notes, *ending),
+            Some(mut ending) => {
+                match lost {
+                    // A step that has succeeded has its files.
+                    Some(why) if ending.exit == Exit::Code(0) => ending.exit = Exit::Refused(why),
+                    Some(why) => notes.push(why),
+                    None => {}
+                }
+                self.conclude(claim, notes, *ending)
+            }
             None => Ok(()),
         }
     }
@@ -438,6 +475,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     fn close_claim(&mut self, claim: &Claim) {
+        self.agents.forget(claim);
         let held = self.held.values().map(|held| &held.claim);
         let waiting = self.superseding.values().map(|assign| &assign.claim);
         let open: Vec<_> = held.chain(waiting).cloned().collect();
@@ -471,9 +509,16 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 fn secrets_of(assign: &Assign) -> impl Iterator<Item = &(String, Bytes)> {
     let services = match &assign.program {
         Program::Beside { services, .. } => services.as_slice(),
-        Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => &[],
+        Program::Shell { .. }
+        | Program::PythonCode { .. }
+        | Program::PythonScript { .. }
+        | Program::Agent => &[],
     };
     assign.secrets.iter().chain(services.iter().flat_map(|service| &service.secrets))
+}
+
+fn no_socket(error: std::io::Error) -> Exit {
+    Exit::Infra(format!("the agent's attendant cannot be reached: {error}"))
 }
 
 fn pipes(process: Process) -> Result<[pipe::Receiver; 2], Exit> {

@@ -84,6 +84,15 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 self.desk.announce(claim, care);
                 Ok(())
             }
+            ToRunner::Rules(claim, rules) => {
+                self.desk.announce_rules(&claim, rules);
+                Ok(())
+            }
+            ToRunner::Mask(secrets) => {
+                self.masks.add(secrets.into_iter().map(|secret| secret.0));
+                Ok(())
+            }
+            ToRunner::Agent(claim, order) => self.order(&claim, *order),
             ToRunner::Answer(answer) => {
                 self.desk.answered(answer);
                 Ok(())
@@ -110,9 +119,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         }
         self.pauses.reset();
         let claims: Vec<_> = self.held.values().map(|held| held.claim.clone()).collect();
+        let lost = self.held.values().filter(|held| held.is_lost()).count();
         for claim in claims {
             let verdict = welcome.resume.iter().find(|verdict| verdict.claim == claim);
-            self.resume_one(&claim, verdict)?;
+            self.resume_one(&claim, verdict, lost)?;
         }
         for verdict in &welcome.resume {
             if verdict.verdict == Verdict::Abandon {
@@ -124,7 +134,12 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     /// Without a verdict everything still held is sent again: the engine sorts out the rest.
-    fn resume_one(&mut self, claim: &Claim, verdict: Option<&ResumeVerdict>) -> Result<(), Error> {
+    fn resume_one(
+        &mut self,
+        claim: &Claim,
+        verdict: Option<&ResumeVerdict>,
+        lost: usize,
+    ) -> Result<(), Error> {
         let clock = self.clock;
         let Some(held) = self.find(claim) else {
             return Ok(());
@@ -143,7 +158,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         );
         held.ack(acked);
         if held.is_lost() {
-            held.end_lost(acked, &clock)?;
+            held.end_lost(acked, lost, &clock)?;
         }
         held.outbox.rewind(acked + 1, clock.now().as_microsecond())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use plue_plan::AttemptId;
+use plue_plan::{AttemptId, artifacts::ArtifactRules};
 use plue_runtime::{Clock, Tasks};
 use plue_wire::{
     keep::{Answer, Care, Question},
@@ -56,6 +56,15 @@ impl Desk {
     pub(crate) fn announce(&mut self, claim: Claim, care: Box<Care>) {
         if self.care.len() < MAX_ANNOUNCED {
             self.care.insert(claim.attempt.clone(), (claim, care));
+        }
+    }
+
+    /// Takes down what missing and lost artifacts mean for an announced attempt.
+    pub(crate) fn announce_rules(&mut self, claim: &Claim, rules: ArtifactRules) {
+        if let Some((known, care)) = self.care.get_mut(&claim.attempt)
+            && known == claim
+        {
+            care.rules = rules;
         }
     }
 

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Gone, Trouble, desk::Ask};
+use crate::files;
 
 /// Hashes in one question.
 const MAX_HASHES: usize = 10_000;
@@ -264,13 +265,11 @@ impl Scratch {
     }
 
     pub(crate) fn create(&self) -> io::Result<File> {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600).open(&self.path)
+        files::create(&self.path, 0o600)
     }
 
     pub(crate) fn open(&self) -> io::Result<File> {
-        File::open(&self.path)
+        files::open(&self.path)
     }
 }
 

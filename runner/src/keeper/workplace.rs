@@ -111,11 +111,20 @@ impl Globs {
         Ok(Self { wanted: wanted.build()?, unwanted: unwanted.build()? })
     }
 
+    /// Positions of the globs, among those that exclude nothing, that match the path.
+    pub(crate) fn wanted_by(&self, path: &[u8]) -> impl Iterator<Item = usize> {
+        let path = Path::new(std::ffi::OsStr::from_bytes(path));
+        self.wanted.matches(path).into_iter().map(|at| at / FORMS)
+    }
+
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
         self.wanted.is_match(path) && !self.unwanted.is_match(path)
     }
 }
+
+/// Entries of a glob set for one glob of the plan: the name itself, and everything in the folder.
+const FORMS: usize = 2;
 
 // === impl Workplace ===
 

@@ -5,9 +5,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufReader, Read as _},
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::FileExt as _,
     path::PathBuf,
 };
 
@@ -16,7 +16,7 @@ use plue_wire::{
     runner::{Claim, FromRunner, MAX_FRAME_BYTES},
 };
 
-use crate::Error;
+use crate::{Error, files};
 
 /// Freed bytes at the front that are worth a system call.
 const PUNCH_BYTES: u64 = 16 * 1024 * 1024;
@@ -117,7 +117,7 @@ impl Spill {
         }
         let file = match &self.file {
             Some(file) => file,
-            None => self.file.insert(open(&self.path)?),
+            None => self.file.insert(files::create(&self.path, 0o600)?),
         };
         file.write_all_at(bytes, self.end)?;
         let place = Place { offset: self.end, bytes: bytes.len() };
@@ -166,7 +166,7 @@ impl Spill {
     /// that was killed may have left half a frame at the end.
     pub(super) fn load(&mut self, claim: &Claim) -> Result<Found, Error> {
         let mut found = Found { first: 1, next: 1, ended: false };
-        let file = match OpenOptions::new().read(true).write(true).open(&self.path) {
+        let file = match files::open_to_write(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(Error::state(&self.path)(error)),
@@ -203,10 +203,6 @@ impl Spill {
         self.index.clear();
         self.end = 0;
     }
-}
-
-fn open(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn next_frame(reader: &mut impl io::Read, claim: &Claim) -> Option<(u64, bool, usize)> {

@@ -6,23 +6,24 @@
 
 use std::{
     ffi::OsStr,
-    fs,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
-use crate::attempt::launch::Environment;
+use crate::{attempt::launch::Environment, files};
 
 /// Bytes of a file with a version at most.
 const MAX_VERSION_BYTES: usize = 256;
+/// Bytes of a shim at most.
+const MAX_SHIM_BYTES: usize = 4_096;
 
 /// The interpreter that a shim would start in this directory, if `program` is a shim and the answer
 /// is plain: one version, which is installed.
 pub(crate) fn behind(program: &Path, environment: &Environment, cwd: &Path) -> Option<PathBuf> {
     let shims = program.parent().filter(|folder| folder.ends_with("shims"))?;
     let root = shims.parent()?;
-    let text = fs::read(program).ok()?;
-    let is_shim = text.starts_with(b"#!") && text.len() < 4_096 && {
+    let text = files::read_followed(program, MAX_SHIM_BYTES).ok()?;
+    let is_shim = text.starts_with(b"#!") && text.len() < MAX_SHIM_BYTES && {
         let call: Vec<u8> = [root.as_os_str().as_bytes(), b"/libexec/pyenv\" exec"].concat();
         text.windows(call.len()).any(|window| window == call)
     };
@@ -51,13 +52,16 @@ fn local(cwd: &Path) -> Option<String> {
 
 /// The only line of a file; a file with several has no plain answer and gives a text that is none.
 fn version_in(path: &Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = files::read_followed(path, MAX_VERSION_BYTES).ok()?;
+    let text = String::from_utf8(text).ok()?;
     let is_short = text.len() <= MAX_VERSION_BYTES;
     Some(if is_short { text.trim().to_owned() } else { String::new() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     struct Home(tempfile::TempDir);

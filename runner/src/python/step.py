@@ -32,6 +32,10 @@ def run_code(source, call, returned, args):
         exec(compile(source, name, "exec", dont_inherit=True), names)
         if call:
             value = names[call](*args)
+            if hasattr(value, "send") and hasattr(value, "cr_code"):
+                import asyncio
+
+                value = asyncio.run(value)
             if value is not None:
                 put(value, returned)
 
@@ -152,8 +156,14 @@ def serve():
             data, ends = receive(control)
             if not data:
                 os._exit(0)
-            pid, spare = hand_on(spare, data, ends, private), None
+            (pid, there), spare = hand_on(spare, data, ends, private), None
             control.send(b"started %d" % pid)
+            # Only now: the step may kill this process, and must not have begun without its id being known.
+            try:
+                there.send(b"go", _socket.MSG_NOSIGNAL)
+            except OSError:
+                pass  # It has died: reported as any other end.
+            there.close()
 
 
 def load(name):
@@ -197,7 +207,7 @@ def waiting(private):
 
 
 def hand_on(spare, data, ends, private):
-    """Gives a request to the process that waits, or to a new one if that has died."""
+    """Gives a request to the process that waits, or to a new one if that has died: its id and the way to it."""
     import _socket
 
     rights = b"".join(end.to_bytes(4, sys.byteorder) for end in ends)
@@ -208,14 +218,13 @@ def hand_on(spare, data, ends, private):
             there.sendmsg([data], control, _socket.MSG_NOSIGNAL)
             break
         except OSError:
+            there.close()
             if last_try:
                 raise
             spare = waiting(private)
-        finally:
-            there.close()
     for end in ends:
         os.close(end)
-    return pid
+    return pid, there
 
 
 def reap(control):
@@ -246,7 +255,7 @@ def child(there, private):
         for end in private:
             os.close(end)
         data, ends = receive(there)
-        if not data:
+        if not data or not there.recv(2):
             os._exit(0)
         there.close()
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -122,7 +122,7 @@ impl Warm {
         };
         let (stdout, stderr) = self.hand_over(&request).map_err(|_| Failed::Before)?;
         let pid = self.started().map_err(Failed::After)?;
-        Ok(Some(Process { pid, stdout, stderr }))
+        Ok(Some(Process { pid, stdout, stderr, agent: None }))
     }
 
     /// Sends a request once the interpreter takes it; gives the ends that the step writes to.
@@ -200,7 +200,7 @@ fn request(program: &Program, place: &Place, returned: &Path) -> Option<Vec<u8>>
     let (code, call, script, args) = match program {
         Program::PythonCode { code, call, args } => (code.as_str(), call.as_deref(), None, args),
         Program::PythonScript { script, args } => ("", None, Some(script.as_str()), args),
-        Program::Shell { .. } | Program::Beside { .. } => return None,
+        Program::Shell { .. } | Program::Beside { .. } | Program::Agent => return None,
     };
     let mut out = marshal::Writer::default();
     out.dict(|out| {

@@ -41,6 +41,8 @@ pub(crate) struct Session {
 pub(crate) struct Log {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+    /// Both, in the order of their events.
+    pub(crate) both: Vec<u8>,
     pub(crate) others: Vec<EventKind>,
     pub(crate) last: u64,
     pub(crate) result: Option<AttemptResult>,
@@ -290,6 +292,9 @@ impl Log {
                 }
                 assert_eq!(seq, self.last + 1, "the sequence has a gap before {kind:?}");
                 self.last = seq;
+                if let EventKind::Stdout(bytes) | EventKind::Stderr(bytes) = &kind {
+                    self.both.extend_from_slice(&bytes.0);
+                }
                 match kind {
                     EventKind::Stdout(bytes) => self.stdout.extend(bytes.0),
                     EventKind::Stderr(bytes) => self.stderr.extend(bytes.0),

@@ -6,6 +6,8 @@
 )]
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod processes;

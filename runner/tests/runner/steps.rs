@@ -2,7 +2,7 @@
 
 use plue_wire::{
     eval::Bytes,
-    runner::{Exit, Program},
+    runner::{Exit, Program, ToRunner},
 };
 use serde_json::json;
 
@@ -169,4 +169,95 @@ fn steps_run_side_by_side() {
         assert_eq!(log.exit(), &Exit::Code(0));
     }
     assert!(world.workspace().join("a").exists());
+}
+
+#[test]
+fn an_output_that_is_no_regular_file_is_refused() {
+    let (world, mut session) = World::start(&[]);
+    std::fs::write(world.workspace().join("secret"), "{\"stolen\": true}").unwrap();
+    for (fence, text) in (1..).zip([
+        "mkfifo $PLUE_OUTPUT",
+        "ln -s $PLUE_WORKSPACE/secret $PLUE_OUTPUT",
+        "ln -s /etc/passwd $PLUE_OUTPUT",
+        "mkdir $PLUE_OUTPUT",
+        "ln -s /dev/zero $PLUE_OUTPUT",
+    ]) {
+        // Beside one that means no harm.
+        let assigns = [
+            with_claim("harmful", fence, bash(text)),
+            with_claim("harmless", fence, bash("echo a=1 > $PLUE_OUTPUT")),
+        ];
+        let logs = session.run_all(&assigns);
+        let refused = logs
+            .iter()
+            .filter(|log| matches!(log.exit(), Exit::Refused(why) if why.contains("$PLUE_OUTPUT")));
+        assert_eq!(refused.count(), 1, "{text}: {logs:?}");
+        assert!(logs.iter().any(|log| log.output() == json!({"a": "1"})), "{text}: {logs:?}");
+    }
+}
+
+#[test]
+fn names_of_the_runners_files_cannot_be_taken() {
+    let (world, mut session) = World::start(&[]);
+    std::fs::write(world.workspace().join("precious"), "kept").unwrap();
+    // The next steps' source, event and output files.
+    let take = "cd $(dirname $PLUE_OUTPUT); ln -s $PLUE_WORKSPACE/precious b-2.sh; \
+                mkfifo b-2.events; mkfifo event-2.json; mkfifo c-3.py";
+    session.run(&with_claim("a", 1, bash(take)));
+    let long = format!("{}\necho done", "# a long comment\n".repeat(40_000));
+    let mut assign = with_claim("b", 2, bash(&long));
+    assign.event_json = "{\"type\":\"other\"}".to_owned();
+    assert_eq!(session.run(&assign).text(), "done\n");
+    let code = Program::PythonCode { code: "print(1)".to_owned(), call: None, args: Vec::new() };
+    assert_eq!(session.run(&with_claim("c", 3, program(code))).text(), "1\n");
+    let kept = std::fs::read_to_string(world.workspace().join("precious")).unwrap();
+    assert_eq!(kept, "kept");
+}
+
+#[test]
+fn whole_numbers_over_64_bits_fail_the_step() {
+    let (_world, mut session) = World::start(&[]);
+    let log = session.run(&bash("echo '{\"n\": 18446744073709551616}' > $PLUE_OUTPUT"));
+    assert!(matches!(log.exit(), Exit::Refused(why) if why.contains("64 bits")), "{log:?}");
+    let code = "def f():\n    return 2 ** 70\n".to_owned();
+    let code = Program::PythonCode { code, call: Some("f".to_owned()), args: Vec::new() };
+    let log = session.run(&with_claim("b", 2, program(code)));
+    assert!(
+        matches!(log.exit(), Exit::Refused(why) if why.contains("1180591620717411303424")),
+        "{log:?}"
+    );
+}
+
+/// The step writes on once the runner has read what it wrote: then there is an order to be kept.
+#[test]
+fn both_outputs_keep_the_order_in_which_they_were_read() {
+    let (_world, mut session) = World::start(&[]);
+    let code = "import array, fcntl, os, termios\n\
+                def waits(fd):\n    \
+                    left = array.array('i', [0])\n    \
+                    fcntl.ioctl(fd, termios.FIONREAD, left)\n    \
+                    return left[0]\n\
+                for number in range(40):\n    \
+                    fd = 1 + number % 2\n    \
+                    os.write(fd, b'%d\\n' % number)\n    \
+                    while waits(fd):\n        \
+                        pass\n";
+    let code = Program::PythonCode { code: code.to_owned(), call: None, args: Vec::new() };
+    let log = session.run(&program(code));
+    let expected: String = (0..40).map(|number| format!("{number}\n")).collect();
+    assert_eq!(String::from_utf8_lossy(&log.both), expected);
+}
+
+#[test]
+fn secrets_of_other_steps_are_masked_and_not_set() {
+    let (_world, mut session) = World::start(&[]);
+    let mut first = bash("echo $TOKEN > left; printf %s $TOKEN | base64 > left64");
+    first.secrets = vec![("TOKEN".to_owned(), Bytes(b"swordfish-1".to_vec()))];
+    session.run(&first);
+    session.send(&ToRunner::Mask(vec![Bytes(b"older\nkey-of-two-lines".to_vec())]));
+    let text = "cat left left64; echo \"${TOKEN-unset}\"; echo key-of-two-lines; \
+                echo '{\"o\": \"swordfish-1\"}' > $PLUE_OUTPUT";
+    let log = session.run(&with_claim("b", 2, bash(text)));
+    assert_eq!(log.text(), "***\n***\nunset\n***\n");
+    assert_eq!(log.output(), json!({"o": "***"}));
 }

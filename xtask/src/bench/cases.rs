@@ -1,5 +1,6 @@
 //! The cases, one file each. Must not share state with each other but the machine.
 
+mod burst;
 mod chain100;
 mod cold;
 mod drain1000;
@@ -12,6 +13,7 @@ mod plan5000;
 mod scale;
 mod seq40_python;
 mod serve;
+mod soak;
 mod sse_idle;
 mod transition;
 
@@ -43,6 +45,8 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "webhook", measure: serve::webhook },
     Case { name: "sse", measure: serve::sse },
     Case { name: "sse_idle", measure: sse_idle::measure },
+    Case { name: "burst", measure: burst::measure },
+    Case { name: "soak", measure: soak::measure },
 ];
 
 /// What may be asked for.

@@ -24,6 +24,10 @@ pub(crate) struct Machine {
     folder: TempDir,
     build: bool,
     pub(crate) rounds: u32,
+    /// How long a soak attacks, each time.
+    pub(crate) duration: Duration,
+    /// Runs of a burst.
+    pub(crate) runs: usize,
     /// A server to measure too.
     server: Option<String>,
     /// What `plue` is told to use; none: its own choice.
@@ -56,6 +60,8 @@ impl Machine {
             folder,
             build,
             rounds,
+            duration: Duration::ZERO,
+            runs: 0,
             server: None,
             database: RefCell::new(None),
         };
@@ -80,6 +86,23 @@ impl Machine {
     /// The same machine with a server to measure too.
     pub(crate) fn with_database(self, server: Option<String>) -> Self {
         Self { server, ..self }
+    }
+
+    /// The same machine with programs of another folder, which must be absolute after it was found.
+    pub(crate) fn with_programs(self, folder: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(folder) = folder else { return Ok(self) };
+        let programs = folder.canonicalize().with_context(|| folder.display().to_string())?;
+        Ok(Self { programs, ..self })
+    }
+
+    /// The same machine with soaks of this length.
+    pub(crate) fn attacked_for(self, duration: Duration) -> Self {
+        Self { duration, ..self }
+    }
+
+    /// The same machine with bursts of so many runs.
+    pub(crate) fn asked_for(self, runs: usize) -> Self {
+        Self { runs, ..self }
     }
 
     /// The databases to measure on: SQLite twice, and the server if one was named.

@@ -17,6 +17,8 @@ const IMPURE_LIBRARIES: &[&str] =
 pub(crate) const OWNED: &[(&str, &[&str])] = &[
     ("axum", &["plue-api", "plue-runtime", "plue-server", "plue-testkit"]),
     ("handlebars", &["plue-prompts"]),
+    // plue-spec only in its tests.
+    ("jsonschema", &["plue-plan", "plue-spec"]),
     ("kube", &["plue-pool"]),
     ("pyo3", &["plue-evaluator"]),
     ("object_store", &["plue-store"]),

@@ -1,4 +1,5 @@
-//! Rules about prose: links resolve, and paths named in the two map files exist.
+//! Rules about prose: links resolve, paths named in the two map files exist, and so do tests named as
+//! proofs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +9,23 @@ use super::{report::Violation, tree::Tree};
 
 /// Documents that name folders and files; such a name must be true.
 const MAPS: &[&str] = &["ARCHITECTURE.md", "README.md"];
+/// Documents that name the tests which prove them; such a test must exist.
+const PROVEN: &[&str] = &["docs/conformance.md", "docs/security/threat-model.md"];
 /// First parts of paths that exist only after a build or a run.
 const MADE: &[&str] = &["target", "dist", ".plue-state"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let pages: BTreeMap<&str, Page<'_>> =
         tree.of_kind("md").map(|(path, text)| (path, Page::parse(text))).collect();
+    let tests = test_names(tree);
     let mut found = Vec::new();
     for (path, page) in &pages {
+        for (line, name) in page.names.iter().filter(|_| PROVEN.contains(path)) {
+            if looks_like_a_test(name) && !tests.contains(name.as_str()) {
+                let advice = format!("no test is called `{name}`: name one that proves this");
+                found.push(Violation::new(path, *line, "named-test", advice));
+            }
+        }
         for (line, target) in &page.links {
             if let Some(advice) = broken(tree, &pages, path, target) {
                 found.push(Violation::new(path, *line, "broken-link", advice));
@@ -146,6 +156,29 @@ fn resolve(page: &str, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// Names of all functions with a `#[test]` or `#[tokio::test]` shortly before them.
+fn test_names(tree: &Tree) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for (_, text) in tree.of_kind("rs") {
+        let mut is_marked = false;
+        for line in text.lines().map(str::trim_start) {
+            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                is_marked = true;
+            } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_marked) {
+                names.extend(rest.split('(').next());
+                is_marked = false;
+            }
+        }
+    }
+    names
+}
+
+/// Whether an inline code span is a name of at least four words in snake case.
+fn looks_like_a_test(name: &str) -> bool {
+    let spelled = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.chars().all(spelled) && name.matches('_').count() >= 3
+}
+
 /// Whether an inline code span names something of the repository: `engine/plan`, `deny.toml`.
 fn looks_like_a_path(name: &str) -> bool {
     let spelled = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
@@ -204,6 +237,16 @@ mod tests {
         let page = "Rooms: `engine/plan`, `engine/gone/`, `deny.toml`, `plue run`, `a::b`.\n";
         let files = [("README.md", page), ("engine/plan/src/lib.rs", "")];
         assert_eq!(rules(&files), [(1, "named-path"), (1, "named-path")]);
+    }
+
+    #[test]
+    fn tests_named_in_the_threat_model_must_exist() {
+        let page = "`a_b_c_d`, `a_b_c_e`, `max_runs_per_repo`, `a::b_c_d_e`, `serve`\n";
+        let code = "#[tokio::test(start_paused = true)]\nasync fn a_b_c_d() {}\nfn a_b_c_e() {}\n";
+        let files = [("docs/security/threat-model.md", page), ("a/tests/a.rs", code)];
+        let found = check(&Tree::of(&files));
+        let advice: Vec<_> = found.iter().map(|one| one.advice.split('`').nth(1)).collect();
+        assert_eq!(advice, [Some("a_b_c_e"), Some("max_runs_per_repo")]);
     }
 
     #[test]

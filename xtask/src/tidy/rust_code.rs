@@ -35,6 +35,7 @@ fn file(path: &str, tokens: &[Token], found: &mut Vec<Violation>) {
         unfinished(path, tokens, at, found);
         owned_word(path, tokens, at, found);
         bare_id(path, tokens, at, found);
+        polled_in_part(path, tokens, at, found);
     }
     test_names(path, tokens, found);
 }
@@ -87,6 +88,30 @@ fn bare_id(path: &str, tokens: &[Token], at: usize, found: &mut Vec<Violation>) 
         if starts_with(tokens, at, &[":", name]) && (at == 0 || tokens[at - 1].text != ":") {
             let advice = "use the id types of plue-plan (`RunId`, `StepId`, …)";
             found.push(Violation::new(path, tokens[at].line, "bare-id", advice));
+        }
+    }
+}
+
+/// An arm of `select!` that polls a future by `&mut`: alive but not polled between two rounds, it keeps
+/// the permits and locks that it holds.
+fn polled_in_part(path: &str, tokens: &[Token], at: usize, found: &mut Vec<Violation>) {
+    if path.starts_with("engine/runtime/") || !starts_with(tokens, at, &["select", "!", "{"]) {
+        return;
+    }
+    let mut depth = 0_usize;
+    for place in at + 2..tokens.len() {
+        match tokens[place].text.as_str() {
+            "{" | "(" | "[" => depth += 1,
+            "}" | ")" | "]" => depth -= 1,
+            "=" if depth == 1 && starts_with(tokens, place, &["=", "&", "mut"]) => {
+                let advice = "use `plue_runtime::Task` or `TaskSet`, `Clock::deadline`, or a helper \
+                              of `plue_runtime::together`";
+                found.push(Violation::new(path, tokens[place].line, "select-mut", advice));
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            return;
         }
     }
 }
@@ -191,6 +216,14 @@ mod tests {
     fn functions_inside_macros_are_seen() {
         let file = "proptest! {\n#[test]\nfn test_a(x in 0..1) {}\n}\n";
         assert_eq!(rules("a.rs", file), [(3, "test-name")]);
+    }
+
+    #[test]
+    fn select_arms_poll_whole_futures() {
+        let file = "fn a() {\ntokio::select! {\n() = &mut b => {}\nSome(c) = d.next(), if e => {\n\
+                    let f = &mut g;\n}\n}\n}\n";
+        assert_eq!(rules("engine/pool/src/a.rs", file), [(3, "select-mut")]);
+        assert_eq!(rules("engine/runtime/src/a.rs", file), []);
     }
 
     #[test]

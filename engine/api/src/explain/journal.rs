@@ -42,8 +42,11 @@ impl Journal {
     fn take(&mut self, at: Timestamp, fact: &Fact, plan: &Plan) {
         match fact {
             Fact::RunCreated { only, .. } if only.is_empty() => self.run(at, "created".to_owned()),
-            Fact::RunCreated { only, .. } => {
+            Fact::RunCreated { only, carried, .. } => {
                 self.run(at, format!("created for {} only", listed(only)));
+                for one in carried {
+                    self.tell(at, &one.step, format!("its output is that of run {}", one.run));
+                }
             }
             Fact::RunStarted => self.run(at, "started".to_owned()),
             Fact::ConditionEvaluated { step, visit, value, reads } => {

@@ -3,6 +3,8 @@
 //! Must not send a browser anywhere but to the issuer and to paths of this server, and must not tell more
 //! about a refused login than its reason.
 
+use std::net::IpAddr;
+
 use axum::{
     body::Bytes,
     extract::{Query, State, rejection::QueryRejection},
@@ -17,9 +19,9 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Visitor,
+    OwnForm, Visitor,
     html::{Page, problem, sorry},
-    is_own_form, visitor,
+    visitor,
 };
 use crate::{
     access::{Principal, Role},
@@ -72,7 +74,7 @@ async fn sent(
     return_to: Option<String>,
     (extensions, headers): (&Extensions, &HeaderMap),
 ) -> Result<Response, Problem> {
-    api.limiter().login(limit::address(extensions, headers))?;
+    api.limiter().login(limit::address(api, extensions, headers))?;
     // One secret for all logins of a browser: two tabs that come back both fit.
     let secret = session::login_cookie(headers).unwrap_or_else(|| api.ids().secret());
     let attempt = Attempt::of(&secret, &api.ids().secret());
@@ -116,7 +118,7 @@ async fn back(
     answer: &Answer,
     (extensions, headers): (&Extensions, &HeaderMap),
 ) -> Result<Response, Problem> {
-    let from = limit::address(extensions, headers);
+    let from = limit::address(api, extensions, headers);
     api.limiter().login(from)?;
     let state = answer.state.as_deref().filter(|state| state.len() <= MAX_STATE);
     let begun = match (state, session::login_cookie(headers)) {
@@ -137,7 +139,7 @@ async fn back(
     }
     let code = answer.code.as_deref().unwrap_or_default();
     match login.issuer().finish(&attempt, code, answer.iss.as_deref()).await {
-        Ok(person) => enter(api, login, person, row.return_to).await,
+        Ok(person) => enter(api, login, from, person, row.return_to).await,
         Err(error) if error.is_passing() => Ok(unanswered(&error)),
         Err(error) => Ok(refusal(&error.to_string())),
     }
@@ -147,6 +149,7 @@ async fn back(
 async fn enter(
     api: &Api,
     login: &Login,
+    from: Option<IpAddr>,
     person: Person,
     to: Option<String>,
 ) -> Result<Response, Problem> {
@@ -161,8 +164,8 @@ async fn enter(
         created_at: now,
         expires_at: now.checked_add(session::LIFETIME).unwrap_or(now),
     };
-    let Some(who) = login.principal(&row) else {
-        let who = Principal::new(format!("person:{}", row.name), Role::Reader, None);
+    let Some(who) = login.principal(&row).map(|who| who.at(from)) else {
+        let who = Principal::new(format!("person:{}", row.name), Role::Reader, None).at(from);
         return refused(api, &who, &row.subject, "no rule of this server names you").await;
     };
     api.store().person_session_create(&row).await?;
@@ -221,6 +224,7 @@ fn over() -> Response {
 /// `POST /login`: with a token.
 pub(super) async fn with_token(
     State(api): State<Api>,
+    _: OwnForm,
     extensions: Extensions,
     headers: HeaderMap,
     body: Bytes,
@@ -236,9 +240,7 @@ async fn by_token(
     body: &[u8],
     (extensions, headers): (&Extensions, &HeaderMap),
 ) -> Result<Response, Problem> {
-    if !is_own_form(headers) {
-        return Err(foreign_form());
-    }
+    let from = limit::address(api, extensions, headers);
     let to = field(body, "to").filter(|to| is_own_path(to));
     let shown = field(body, "token").unwrap_or_default();
     let shown = shown.trim();
@@ -248,11 +250,12 @@ async fn by_token(
     };
     let found = row.and_then(|row| Some((token::principal(&row, api.clock().now())?, row.id)));
     let Some((who, id)) = found else {
-        api.limiter().failed(limit::address(extensions, headers))?;
+        api.limiter().failed(from)?;
         return Ok(form(to.as_deref(), StatusCode::FORBIDDEN));
     };
     api.limiter().used(&id)?;
     api.store().token_used(&id, api.clock().now()).await?;
+    let who = who.at(from);
     let (secret, _) = routes::session::begun(api, &who, id).await?;
     let mut response = match to {
         Some(to) => see(&to),
@@ -268,14 +271,12 @@ async fn by_token(
 /// `POST /logout`.
 pub(super) async fn end(
     State(api): State<Api>,
+    _: OwnForm,
     extensions: Extensions,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let done = async {
-        if !is_own_form(&headers) {
-            return Err(foreign_form());
-        }
         if let Visitor::Known { who, secret } = visitor(&api, &extensions, &headers).await? {
             if field(&body, "csrf").as_deref() != Some(&session::csrf(&secret)) {
                 return Err(foreign_form());
@@ -350,7 +351,7 @@ fn field(body: &[u8], name: &str) -> Option<String> {
     form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-fn foreign_form() -> Problem {
+pub(super) fn foreign_form() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "this form was not sent from a page of this server")
 }
 

@@ -17,6 +17,7 @@ use super::{
     printed, visitor,
 };
 use crate::{
+    explain::with_reason,
     extract::run_of,
     problem::Problem,
     reading::{Whole, whole},
@@ -72,7 +73,11 @@ pub(super) async fn page(
 async fn show(api: &Api, read: Whole, corner: Markup) -> Result<Response, Problem> {
     let Whole { row, source, plan, run } = read;
     let steps = api.store().steps(&row.id).await?;
-    let told = StatusRecord::of(&row, &source, &plan, &run, steps);
+    let row = with_reason(api.store(), &row).await?;
+    let notes = api.store().notes(&row.id).await?;
+    let spends = api.store().spend_of(&row.id).await?;
+    let told = StatusRecord::of(&row, &source, &plan, &run, steps).with_notes(&notes);
+    let told = told.with_usage(&spends);
     let failed = |step: &&StepRecord| matches!(step.status.as_str(), "failed" | "timed_out");
     let mut logs = Vec::new();
     if told.steps.iter().any(|step| failed(&step)) {
@@ -119,6 +124,9 @@ fn summary(told: &StatusRecord) -> Markup {
         @for waits in &told.waiting {
             p.busy { "Step " code { (waits.step) } " waits: " (waits.words) }
         }
+        @for note in told.notes.iter().take(MAX_STEPS) {
+            p { "Step " code { (note.step) } ": " (note.text) }
+        }
         dl {
             @if let Some(repo) = &run.repository { dt { "Repository" } dd { (repo) } }
             @if let Some(place) = place { dt { "Branch or tag" } dd { (place) } }
@@ -128,6 +136,9 @@ fn summary(told: &StatusRecord) -> Markup {
             @if let Some(goal) = &told.goal { dt { "Goal" } dd { (goal) } }
             dt { "Created" } dd { (run.created_at.strftime("%Y-%m-%d %H:%M:%S UTC")) }
             @if let Some(took) = run.duration_ms { dt { "Took" } dd { (span(took)) } }
+            @if let Some(usage) = &told.usage {
+                dt { "Claude" } dd { (format!("${:.4}", usage.cost_usd)) " in " (usage.calls) " calls" }
+            }
             dt { "Run" } dd { code { (run.id) } }
             dt { "Plan" }
             dd {
@@ -147,7 +158,10 @@ fn steps_table(steps: &[StepRecord]) -> Markup {
             tbody {
                 @for step in steps.iter().take(MAX_STEPS) {
                     tr {
-                        td { code { (step.step) } }
+                        td {
+                            code { (step.step) }
+                            @if let Some(name) = &step.name { " " (name) }
+                        }
                         td { (mark(&step.status)) }
                         td.time { @if let Some(took) = step.duration_ms { (span(took)) } }
                         td {

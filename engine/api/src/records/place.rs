@@ -2,10 +2,21 @@
 //!
 //! Must not hold a secret.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
-use plue_store::{DeliverySummary, QueueRow, RepoRow, RunnerRow, UsageRow, secret::SecretRow};
+use plue_flow::RunStatus;
+use plue_plan::RunId;
+use plue_store::{
+    DeliverySummary, QueueRow, RepoRow, RunnerRow, UsageRow, delivery::Dispatch, secret::SecretRow,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::records::workflow::PauseRecord;
+
+/// Runs by id: their status and its reason.
+type RunStatuses = HashMap<RunId, (RunStatus, Option<String>)>;
 
 /// One watched repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -22,13 +33,22 @@ pub struct RepoRecord {
     pub webhook: Option<String>,
     /// RFC 3339.
     pub added_at: Timestamp,
+    /// The forge's immutable id of it; absent: no delivery had it yet.
+    #[serde(default)]
+    pub forge_id: Option<String>,
+    /// What became of the newest delivery: `done`, or `ignored: ` and why; absent: none came.
+    #[serde(default)]
+    pub last_delivery: Option<String>,
+    /// What the operator must see to.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// Something that came for a repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryRecord {
     /// What it came by: `github`, `gitlab`, `gitea`, `forgejo`; `local`, a push on the server's machine;
-    /// `webhook`, `event`; `workflow`, the end of a run.
+    /// `webhook`, `event`; `workflow`, the end of a run; `schedule`, a tick.
     pub source: String,
     /// The sender's id of it.
     pub id: String,
@@ -36,8 +56,42 @@ pub struct DeliveryRecord {
     pub received_at: Timestamp,
     /// `new`, `done`, `ignored` or `failed`.
     pub state: String,
-    /// Why, or a line for each plan: the run it made, or why it made none.
+    /// Why, or a line for each plan: the run it made, or why it made none. While it is `new`: why the last
+    /// try failed.
     pub note: Option<String>,
+    /// How often work on it failed for a reason that may pass.
+    #[serde(default)]
+    pub tries: u32,
+    /// RFC 3339; when it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// What it did for each workflow with a trigger for events of its type, runs first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workflows: Vec<DispatchRecord>,
+    /// The workflows without a trigger for events of its type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_trigger: Vec<String>,
+}
+
+/// What a delivery did for one workflow.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DispatchRecord {
+    /// Name of the plan.
+    pub workflow: String,
+    /// The workflow file.
+    pub file: String,
+    /// `run`, `skipped` (a filter of its triggers does not match), `held` (a maintainer must allow the
+    /// commit), `paused`, `refused` (the sender may not start it) or `invalid`.
+    pub result: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The run it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// The status of that run now, and why it has it: `cancelled: …`; absent: the run is not kept any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// A secret, without its text.
@@ -72,8 +126,11 @@ pub struct ScheduleRecord {
     pub misfire: String,
     /// The latest tick that was settled.
     pub last: Option<Timestamp>,
-    /// The next ticks, the first first.
+    /// The next ticks, the first first. While the schedule is paused they do not run.
     pub next: Vec<Timestamp>,
+    /// The pause of the workflow or of its schedules; absent: none is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseRecord>,
 }
 
 /// A runner that is not gone.
@@ -126,9 +183,42 @@ pub struct UsageRecord {
 impl DeliveryRecord {
     /// The record of a row.
     #[must_use]
-    pub fn of(row: DeliverySummary) -> Self {
-        let DeliverySummary { forge, id, received_at, state, note } = row;
-        Self { source: forge, id, received_at, state: state.as_str().to_owned(), note }
+    pub fn of(row: DeliverySummary, statuses: &RunStatuses) -> Self {
+        let dispatches = row.dispatches.unwrap_or_default();
+        Self {
+            source: row.forge,
+            id: row.id,
+            received_at: row.received_at,
+            state: row.state.as_str().to_owned(),
+            note: row.note,
+            tries: row.tries,
+            next_at: row.next_at,
+            workflows: dispatches
+                .workflows
+                .into_iter()
+                .map(|made| DispatchRecord::of(made, statuses))
+                .collect(),
+            without_trigger: dispatches.without_trigger,
+        }
+    }
+}
+
+// === impl DispatchRecord ===
+
+impl DispatchRecord {
+    fn of(made: Dispatch, statuses: &RunStatuses) -> Self {
+        let status = made.run.as_ref().and_then(|run| statuses.get(run));
+        Self {
+            workflow: made.workflow,
+            file: made.file,
+            result: made.result.as_str().to_owned(),
+            reason: made.reason,
+            run: made.run.map(|run| run.to_string()),
+            status: status.map(|(status, why)| match why {
+                Some(why) => format!("{status}: {why}"),
+                None => status.to_string(),
+            }),
+        }
     }
 }
 
@@ -145,6 +235,9 @@ impl RepoRecord {
             default_branch: row.default_branch.clone(),
             webhook: (row.forge != "local").then(|| format!("/hooks/{}/{}", row.forge, row.hook)),
             added_at: row.added_at,
+            forge_id: None,
+            last_delivery: None,
+            problem: None,
         }
     }
 }

@@ -5,12 +5,12 @@
 use jiff::Timestamp;
 use plue_flow::{Awaited, Run, run::Waiting};
 use plue_plan::{Action, Plan};
-use plue_store::{RunRow, RunSource, StepRow};
+use plue_store::{NoteRow, RunRow, RunSource, StepRow, usage::claude::StepSpend};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{RunRecord, StepRecord};
+use super::{RunRecord, StepRecord, claude::ClaudeUsageRecord};
 
 /// A run, its steps, and what it waits for.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct StatusRecord {
     /// The plan's `outputs`, once all its steps ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Json>,
+    /// The inputs of the run.
+    #[serde(default)]
+    pub inputs: Json,
     /// What is waited for outside of plue.
     pub waiting: Vec<WaitingRecord>,
     /// Path of the workflow file.
@@ -31,6 +34,23 @@ pub struct StatusRecord {
     pub goal: Option<String>,
     /// What made it run.
     pub event: CauseRecord,
+    /// What its runners say that people should know, such as artifacts that nothing matched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NoteRecord>,
+    /// Its use of Claude; absent: it has asked nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<ClaudeUsageRecord>,
+}
+
+/// A sentence about an attempt of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NoteRecord {
+    /// The step.
+    pub step: String,
+    /// The attempt.
+    pub attempt: String,
+    /// The sentence.
+    pub text: String,
 }
 
 /// What made a run run, without what a stranger wrote.
@@ -107,12 +127,48 @@ impl StatusRecord {
         steps.sort_by_cached_key(|row| plan.all_steps().position(|step| step.id == row.view.step));
         Self {
             run: RunRecord::of(row),
-            steps: steps.iter().map(StepRecord::of).collect(),
+            steps: steps
+                .iter()
+                .map(|row| {
+                    let name = plan.step(&row.view.step).and_then(|step| step.options.name.clone());
+                    StepRecord { name, ..StepRecord::of(row) }
+                })
+                .collect(),
+            inputs: source.inputs.clone(),
             outputs: folded.outputs().cloned(),
             waiting: folded.waiting().map(|waiting| WaitingRecord::of(&waiting)).collect(),
             source: source.source.clone(),
             goal: plan.goal.clone(),
             event: CauseRecord::of(&source.event),
+            notes: Vec::new(),
+            usage: None,
+        }
+    }
+
+    /// The same with what its runners say.
+    #[must_use]
+    pub fn with_notes(self, notes: &[NoteRow]) -> Self {
+        Self { notes: notes.iter().map(NoteRecord::of).collect(), ..self }
+    }
+
+    /// The same with its use of Claude.
+    #[must_use]
+    pub fn with_usage(self, spends: &[StepSpend]) -> Self {
+        let steps = self.steps.into_iter().map(|step| step.with_usage(spends)).collect();
+        Self { usage: ClaudeUsageRecord::sum(spends), steps, ..self }
+    }
+}
+
+// === impl NoteRecord ===
+
+impl NoteRecord {
+    /// The record of a note.
+    #[must_use]
+    pub fn of(row: &NoteRow) -> Self {
+        Self {
+            step: row.step.to_string(),
+            attempt: row.attempt.to_string(),
+            text: row.text.clone(),
         }
     }
 }

@@ -4,11 +4,11 @@ use axum::{
     extract::State,
     routing::{get, post},
 };
-use plue_plan::{RunId, StepId};
+use plue_plan::StepId;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{CURSOR, LIMIT, page_size, schema};
+use super::{CURSOR, LIMIT, page_size, run_cursor, schema};
 use crate::{
     access::{Need, Principal, Role},
     commands::DecisionRequest,
@@ -58,8 +58,8 @@ async fn list(
     Caller(caller): Caller,
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<ApprovalRecord>>, Problem> {
-    let limit = page_size(which.limit);
-    let after = which.cursor.map(RunId::new);
+    let limit = page_size(which.limit)?;
+    let after = run_cursor(&api, which.cursor).await?;
     let repos = caller.repos();
     let mut runs = api.store().runs_that_wait(repos.as_deref(), after.as_ref(), limit + 1).await?;
     let more = runs.len() > limit as usize;

@@ -37,7 +37,7 @@ async fn list(
     State(api): State<Api>,
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<AuditRecord>>, Problem> {
-    let limit = page_size(which.limit);
+    let limit = page_size(which.limit)?;
     let mut rows = api.store().audit_after(which.cursor.unwrap_or(0), limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);

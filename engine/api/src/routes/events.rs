@@ -13,6 +13,7 @@ use super::{CURSOR, LIMIT, page_size, schema};
 use crate::{
     access::{Need, Role},
     commands::{EventReceipt, EventRequest},
+    deliveries,
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path, Query, repo_of},
     problem::Problem,
@@ -49,7 +50,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         answer: Answer::Json(schema::<Page<DeliveryRecord>>),
         route: || get(list),
     };
-    vec![send, list]
+    let retry = Endpoint {
+        method: Method::Post,
+        path: "/api/v1/repositories/{repository}/deliveries/{delivery}/retry",
+        need: Need::Role(Role::Writer),
+        summary: "Work again on a delivery that failed or was set aside, or that waits for its next try",
+        query: &[],
+        body: None,
+        answer: Answer::Nothing,
+        route: || post(retry),
+    };
+    vec![send, list, retry]
 }
 
 async fn send(
@@ -74,6 +85,19 @@ async fn send(
     Ok((StatusCode::CREATED, axum::Json(receipt)))
 }
 
+async fn retry(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path((name, delivery)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let repo = repo_of(&api, &caller, &name).await?;
+    if !api.store().retry_delivery(&repo.hook, &delivery).await? {
+        return Err(Problem::not_found("delivery that failed or waits", &delivery));
+    }
+    api.trail(&caller, "event.retry", (&delivery, Some(repo.name)), json!({})).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn list(
     State(api): State<Api>,
     Caller(caller): Caller,
@@ -81,7 +105,7 @@ async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<DeliveryRecord>>, Problem> {
     let repo = repo_of(&api, &caller, &name).await?;
-    let limit = page_size(which.limit);
+    let limit = page_size(which.limit)?;
     let before = which.cursor.as_deref().map(|cursor| {
         let bad = || Problem::bad_request("`cursor` is `next` of the page before");
         let (at, id) = cursor.split_once(' ').ok_or_else(bad)?;
@@ -93,5 +117,5 @@ async fn list(
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);
     let next = last.map(|last| format!("{} {}", last.received_at.as_microsecond(), last.id));
-    Ok(axum::Json(Page { items: rows.into_iter().map(DeliveryRecord::of).collect(), next }))
+    Ok(axum::Json(Page { items: deliveries::records(api.store(), rows).await?, next }))
 }

@@ -2,10 +2,11 @@
 
 use axum::{
     extract::State,
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use plue_plan::Code;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,6 +20,9 @@ use crate::{
     records::WhoRecord,
     server::Api,
 };
+
+/// A loop of the server does not turn.
+const STANDSTILL: Code = Code::new("PLUE-C0020");
 
 /// How a server is.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -43,14 +47,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         look(
             "/healthz",
             Need::Nothing,
-            "The process lives",
+            "The process lives and its loops turn",
             Answer::Json(schema::<Health>),
             || get(alive),
         ),
         look(
             "/readyz",
             Need::Nothing,
-            "The database answers",
+            "The process lives, its loops turn, it takes what is new and the database answers",
             Answer::Json(schema::<Health>),
             || get(ready),
         ),
@@ -72,11 +76,31 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn alive() -> axum::Json<Health> {
-    axum::Json(Health { status: "ok" })
+async fn alive(State(api): State<Api>) -> Result<axum::Json<Health>, Problem> {
+    turns(&api)?;
+    Ok(axum::Json(Health { status: "ok" }))
+}
+
+/// That no loop of the server stands still.
+fn turns(api: &Api) -> Result<(), Problem> {
+    let stalled = api.watchdog().stalled();
+    if stalled.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<_> = stalled
+        .iter()
+        .map(|one| format!("`{}` in `{}` for {} s", one.name, one.stage, one.lasted.as_secs()))
+        .collect();
+    let detail = format!("a loop of the server stands still: {}; see its log", all.join(", "));
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).coded(STANDSTILL))
 }
 
 async fn ready(State(api): State<Api>) -> Result<axum::Json<Health>, Problem> {
+    turns(&api)?;
+    if api.drains() {
+        let detail = "the server ends: it takes nothing new";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+    }
     // A read through the pool that requests use.
     let _engines = api.store().engines().await?;
     Ok(axum::Json(Health { status: "ok" }))

@@ -70,7 +70,7 @@ async fn facts(
     Query(behind): Query<Behind>,
 ) -> Result<axum::Json<Page<FactRecord>>, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let limit = page_size(behind.limit);
+    let limit = page_size(behind.limit)?;
     let mut facts =
         api.store().journal_after(&row.id, behind.after.unwrap_or(0), limit + 1).await?;
     let more = facts.len() > limit as usize;

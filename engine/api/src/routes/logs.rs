@@ -169,6 +169,14 @@ async fn raw(
     let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
     let stat = api.store().log_stat(&attempt).await?;
     let total = stat.map_or(0, |stat| stat.bytes);
+    if is_empty(&part) {
+        let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+        // RFC 9110 §15.5.17.
+        if let Ok(range) = HeaderValue::from_str(&format!("bytes */{total}")) {
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+        return Ok(response);
+    }
     let range = match range {
         LogRange::Bytes(bytes) => {
             LogRange::Bytes(bytes.start..bytes.end.min(bytes.start.saturating_add(MAX_BYTES)))
@@ -199,6 +207,12 @@ async fn raw(
         }
     }
     Ok(response)
+}
+
+/// Whether a range ends before it begins.
+fn is_empty(part: &Part) -> bool {
+    let bytes = part.to.is_some_and(|to| to <= part.from.unwrap_or(0));
+    bytes || part.to_line.is_some_and(|to| to < part.from_line.unwrap_or(1))
 }
 
 fn range(part: &Part) -> Result<LogRange, Problem> {
@@ -250,7 +264,10 @@ async fn search(
         return Err(Problem::bad_request("`text` is what to look for"));
     }
     let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
-    let max = search.limit.unwrap_or(MAX_HITS).min(MAX_HITS);
+    let max = search.limit.unwrap_or(MAX_HITS);
+    if !(1..=MAX_HITS).contains(&max) {
+        return Err(Problem::bad_request(format!("`limit` is 1 to {MAX_HITS}")));
+    }
     let hits = api.store().search_log(&attempt, search.text.as_bytes(), max).await?;
     Ok(axum::Json(hits.iter().map(HitRecord::of).collect()))
 }

@@ -1,10 +1,7 @@
 //! What a server has to do and what it has: schedules, runners, pools, usage.
 
 use axum::{extract::State, routing::get};
-use jiff::{SignedDuration, Timestamp};
-use plue_plan::Trigger;
-use plue_registry::schedule::{Schedule, next};
-use plue_store::{RegisteredRow, Tick};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde::Deserialize;
 
 use super::schema;
@@ -14,25 +11,34 @@ use crate::{
     extract::{Caller, Query, repos_of},
     problem::Problem,
     records::place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
+    schedules,
     server::Api,
 };
 
-/// Ticks that a schedule is shown with.
-const TICKS: usize = 3;
 /// The period of usage unless the client says.
 const PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// Characters of a date: `2026-11-23`.
+const DATE_LEN: usize = 10;
 
 const USAGE: [Parameter; 3] = [
-    Parameter { name: "from", kind: "string", means: "RFC 3339; absent: 30 days before `to`" },
-    Parameter { name: "to", kind: "string", means: "RFC 3339, not included; absent: now" },
+    Parameter {
+        name: "from",
+        kind: "string",
+        means: "RFC 3339, or a date in UTC; absent: 30 days before `to`",
+    },
+    Parameter {
+        name: "to",
+        kind: "string",
+        means: "RFC 3339, or a date in UTC, not included; absent: now",
+    },
     Parameter { name: "repository", kind: "string", means: "only of this repository" },
 ];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Period {
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    from: Option<String>,
+    to: Option<String>,
     repository: Option<String>,
 }
 
@@ -45,7 +51,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         query: &[],
         body: None,
         answer: Answer::Json(schema::<Vec<ScheduleRecord>>),
-        route: || get(schedules),
+        route: || get(list_schedules),
     };
     vec![
         Endpoint {
@@ -76,55 +82,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn schedules(
+async fn list_schedules(
     State(api): State<Api>,
     Caller(caller): Caller,
 ) -> Result<axum::Json<Vec<ScheduleRecord>>, Problem> {
-    let rows = api.store().registered(caller.repos().as_deref()).await?;
-    let mut records = Vec::new();
-    for row in &rows {
-        for trigger in &row.triggers {
-            if let Trigger::Schedule { cron, tz, misfire } = trigger {
-                let schedule = Schedule { cron, tz, misfire: *misfire };
-                records.push(scheduled(&api, row, &schedule).await?);
-            }
-        }
-    }
-    Ok(axum::Json(records))
-}
-
-async fn scheduled(
-    api: &Api,
-    row: &RegisteredRow,
-    schedule: &Schedule<'_>,
-) -> Result<ScheduleRecord, Problem> {
-    let now = api.clock().now();
-    let like = Tick {
-        repo: row.repo.clone(),
-        file: row.file.clone(),
-        workflow: row.workflow.clone(),
-        cron: schedule.cron.to_owned(),
-        tz: schedule.tz.to_owned(),
-        due_at: now,
-    };
-    let last = api.store().last_tick(&like).await?;
-    let mut ticks = Vec::new();
-    while ticks.len() < TICKS
-        && let Ok(Some(tick)) = next(schedule, ticks.last().copied().unwrap_or(now))
-    {
-        ticks.push(tick);
-    }
-    let misfire = serde_json::to_value(schedule.misfire).ok();
-    Ok(ScheduleRecord {
-        repository: like.repo,
-        file: like.file,
-        workflow: like.workflow,
-        cron: like.cron,
-        tz: like.tz,
-        misfire: misfire.and_then(|word| Some(word.as_str()?.to_owned())).unwrap_or_default(),
-        last,
-        next: ticks,
-    })
+    let (repos, now) = (caller.repos(), api.clock().now());
+    Ok(axum::Json(schedules::of(api.store(), repos.as_deref(), now).await?))
 }
 
 async fn runners(State(api): State<Api>) -> Result<axum::Json<Vec<RunnerRecord>>, Problem> {
@@ -137,13 +100,26 @@ async fn pools(State(api): State<Api>) -> Result<axum::Json<Vec<PoolRecord>>, Pr
     Ok(axum::Json(PoolRecord::all(&queues, &runners)))
 }
 
+/// A time, or the beginning of a day in UTC.
+fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let day = || {
+        // A date and nothing else: a time without its zone is no time.
+        let date: Date = (text.len() == DATE_LEN).then(|| text.parse().ok())??;
+        date.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    };
+    let found = text.parse().ok().or_else(day);
+    let bad = || Problem::bad_request(format!("`{name}` is a time as RFC 3339 has it, or a date"));
+    found.ok_or_else(bad).map(Some)
+}
+
 async fn usage(
     State(api): State<Api>,
     Caller(caller): Caller,
     Query(period): Query<Period>,
 ) -> Result<axum::Json<Vec<UsageRecord>>, Problem> {
-    let to = period.to.unwrap_or_else(|| api.clock().now());
-    let from = match period.from {
+    let to = moment("to", period.to.as_deref())?.unwrap_or_else(|| api.clock().now());
+    let from = match moment("from", period.from.as_deref())? {
         Some(from) => from,
         None => to.checked_sub(PERIOD).unwrap_or(Timestamp::UNIX_EPOCH),
     };

@@ -18,8 +18,10 @@ use crate::{
     extract::{Caller, Json, Path, repo_of},
     problem::Problem,
     records::place::RepoRecord,
-    scope::{hook_scope_of, is_repo_name},
+    removal::remove_repo,
+    scope::is_repo_name,
     server::Api,
+    watched::repo_record,
 };
 
 /// A commit that may run.
@@ -28,6 +30,14 @@ use crate::{
 struct AllowRequest {
     /// Its whole id.
     commit: String,
+}
+
+/// The repository that has a watched one's name now.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct IdentityRequest {
+    /// The forge's id of it, as the refused delivery had it.
+    id: String,
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -70,6 +80,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             route: || post(allow),
             ..list.clone()
         },
+        Endpoint {
+            method: Method::Post,
+            path: "/api/v1/repositories/{repository}/identity",
+            need: Need::Everywhere(Role::Admin),
+            summary: "Take the repository that has the name now for the watched one",
+            body: Some(schema::<IdentityRequest>),
+            answer: Answer::Nothing,
+            route: || post(confirm),
+            ..list.clone()
+        },
         list,
     ]
 }
@@ -79,16 +99,15 @@ async fn list(
     Caller(caller): Caller,
 ) -> Result<axum::Json<Vec<RepoRecord>>, Problem> {
     let rows = api.store().repos().await?;
-    let seen = rows.iter().filter(|row| caller.sees(Some(&row.name)));
-    let records = seen.map(|row| {
-        let mut record = RepoRecord::of(row);
+    let mut records = Vec::new();
+    for row in rows.iter().filter(|row| caller.sees(Some(&row.name))) {
+        let mut record = repo_record(api.store(), row).await?;
         if caller.role_in(Some(&row.name)) < Some(Role::Admin) {
             // Half of a hook's credential.
             record.webhook = None;
         }
-        record
-    });
-    let records = records.collect();
+        records.push(record);
+    }
     Ok(axum::Json(records))
 }
 
@@ -122,10 +141,7 @@ async fn remove(
             "it lies on the server's machine, with a hook: use `plue repo rm` there",
         ));
     }
-    api.store().repo_remove(&row.name).await?;
-    for secret in api.store().secrets(Some(&hook_scope_of(&row.name))).await? {
-        api.store().forget_secret(&secret.scope, &secret.name).await?;
-    }
+    remove_repo(api.store(), &row.name).await?;
     api.trail(&caller, "repo.remove", (&name, Some(name.clone())), json!({})).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -142,5 +158,20 @@ async fn allow(
         return Err(Problem::not_found("held commit", commit));
     }
     api.trail(&caller, "commit.allow", (commit, Some(row.name)), json!({})).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn confirm(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    Json(request): Json<IdentityRequest>,
+) -> Result<StatusCode, Problem> {
+    let row = repo_of(&api, &caller, &name).await?;
+    let (id, now) = (&request.id, api.clock().now());
+    if !api.store().confirm_identity(&row.name, id, now).await? {
+        return Err(Problem::not_found("refused repository", id));
+    }
+    api.trail(&caller, "repo.confirm", (id, Some(row.name)), json!({})).await?;
     Ok(StatusCode::NO_CONTENT)
 }

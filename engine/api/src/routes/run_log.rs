@@ -91,7 +91,7 @@ async fn search(
             (at.ok_or_else(|| Problem::bad_request("the cursor is of another search"))?, place)
         }
     };
-    let limit = page_size(search.limit) as usize;
+    let limit = page_size(search.limit)? as usize;
     looked(&api, search.q.as_bytes(), (&attempts[first..], place), limit).await
 }
 

@@ -6,6 +6,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_store::{CancelRequest, Reservation, RunFilter, RunRow};
@@ -14,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{CURSOR, LIMIT, page_size, schema};
+use super::{CURSOR, LIMIT, page_size, run_cursor, schema};
 use crate::{
     access::{Need, Principal, Role},
     commands::{RetryRequest, RunRequest},
     endpoint::{Answer, Endpoint, Method, Parameter},
+    explain::{listed, with_reason},
     extract::{Caller, Json, Path, Query, admitted, repos_of, run_of},
     problem::Problem,
     reading::{Whole, whole},
@@ -42,6 +44,23 @@ const WORKFLOW: Parameter =
 
 const REPOSITORY: Parameter =
     Parameter { name: "repository", kind: "string", means: "only runs of this repository" };
+const BRANCH: Parameter =
+    Parameter { name: "branch", kind: "string", means: "only runs of this branch" };
+const EVENT: Parameter = Parameter {
+    name: "event",
+    kind: "string",
+    means: "only runs for events of this type: `push`, `pull_request`, `schedule`, `manual`, …",
+};
+const SINCE: Parameter = Parameter {
+    name: "since",
+    kind: "string",
+    means: "RFC 3339: only runs that were created then or later",
+};
+const CHILDREN: Parameter = Parameter {
+    name: "children",
+    kind: "boolean",
+    means: "`false`: without the runs that other runs started",
+};
 const ID: Parameter =
     Parameter { name: "id", kind: "string", means: "a run id, the beginning of one, or `last`" };
 
@@ -59,6 +78,10 @@ struct Which {
     status: Option<String>,
     workflow: Option<String>,
     repository: Option<String>,
+    branch: Option<String>,
+    event: Option<String>,
+    since: Option<Timestamp>,
+    children: Option<bool>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -85,14 +108,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let list = Endpoint {
         path: "/api/v1/runs",
         summary: "Runs, newest first",
-        query: &[STATUS, WORKFLOW, REPOSITORY, LIMIT, CURSOR],
+        query: &[STATUS, WORKFLOW, REPOSITORY, BRANCH, EVENT, SINCE, CHILDREN, LIMIT, CURSOR],
         answer: Answer::Json(schema::<Page<RunRecord>>),
         route: || get(list),
         ..one.clone()
     };
     let find = Endpoint {
         path: "/api/v1/find/runs",
-        summary: "The runs whose id begins with a text, at most two; or the newest, `last`",
+        summary: "The runs whose id begins with a text, at most two; or `last`: the newest that no other run started",
         query: &[ID],
         answer: Answer::Json(schema::<Vec<RunRecord>>),
         route: || get(find),
@@ -148,20 +171,25 @@ async fn list(
     Caller(caller): Caller,
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<RunRecord>>, Problem> {
-    let limit = page_size(which.limit);
+    let limit = page_size(which.limit)?;
+    let before = run_cursor(&api, which.cursor).await?;
     let repos = repos_of(&caller, which.repository)?;
     let filter = RunFilter {
         status: statuses(which.status.as_deref())?,
         workflow: which.workflow,
         repos,
+        branch: which.branch,
+        event: which.event,
+        since: which.since,
+        without_children: which.children == Some(false),
         limit: limit + 1,
-        before: which.cursor.map(RunId::new),
+        before,
     };
     let mut rows = api.store().runs(&filter).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(Page { items: rows.iter().map(RunRecord::of).collect(), next }))
+    Ok(axum::Json(Page { items: listed(api.store(), &rows).await?, next }))
 }
 
 fn statuses(text: Option<&str>) -> Result<Vec<RunStatus>, Problem> {
@@ -184,6 +212,7 @@ async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
+    let row = with_reason(api.store(), &row).await?;
     tagged::json(&headers, &RunRecord::of(&row))
 }
 
@@ -196,7 +225,12 @@ async fn status(
     let row = run_of(&api, &caller, &run).await?;
     let Whole { row, source, plan, run } = whole(&api, &row.id).await?;
     let steps = api.store().steps(&row.id).await?;
-    tagged::json(&headers, &StatusRecord::of(&row, &source, &plan, &run, steps))
+    let row = with_reason(api.store(), &row).await?;
+    let notes = api.store().notes(&row.id).await?;
+    let spends = api.store().spend_of(&row.id).await?;
+    let told = StatusRecord::of(&row, &source, &plan, &run, steps).with_notes(&notes);
+    let told = told.with_usage(&spends);
+    tagged::json(&headers, &told)
 }
 
 /// Runs whose id begins with a text, or the newest run.

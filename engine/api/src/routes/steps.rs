@@ -44,7 +44,9 @@ async fn steps(
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     let steps = api.store().steps(&row.id).await?;
-    tagged::json(&headers, &steps.iter().map(StepRecord::of).collect::<Vec<_>>())
+    let spends = api.store().spend_of(&row.id).await?;
+    let records = steps.iter().map(|row| StepRecord::of(row).with_usage(&spends));
+    tagged::json(&headers, &records.collect::<Vec<_>>())
 }
 
 async fn attempts(

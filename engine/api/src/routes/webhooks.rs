@@ -236,7 +236,7 @@ async fn sent(
     Query(wanted): Query<Wanted>,
 ) -> Result<axum::Json<Page<WebhookDeliveryRecord>>, Problem> {
     webhook_of(&api, &caller, &id).await?;
-    let limit = page_size(wanted.limit);
+    let limit = page_size(wanted.limit)?;
     let state = wanted.state.as_deref().map(str::parse::<DeliveryState>).transpose();
     let state = state.map_err(Problem::bad_request)?;
     let before = wanted.cursor.as_deref().map(place).transpose()?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use plue_api::{openapi, routes};
+use plue_runtime::watchdog::STALL;
 use serde_json::Value as Json;
 
 use crate::support::Server;
@@ -65,4 +66,24 @@ async fn the_server_hands_out_the_document_and_its_health() {
     assert_eq!(document["openapi"], "3.1.1");
     assert_eq!(server.get("", "/healthz").await.is(200).json()["status"], "ok");
     assert_eq!(server.get("", "/readyz").await.is(200).json()["status"], "ok");
+}
+
+#[tokio::test]
+async fn stalled_loops_fail_health_and_readiness() {
+    let server = Server::start().await;
+    let beat = server.watchdog.watch("drive runs");
+    beat.stage("claim runs");
+    tokio::time::pause();
+    tokio::time::advance(STALL).await;
+    tokio::time::resume();
+    for path in ["/healthz", "/readyz"] {
+        let problem = server.get("", path).await.is(503).json();
+        assert_eq!(problem["code"], "PLUE-C0020", "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("`drive runs` in `claim runs` for 10 s"), "{detail}");
+    }
+    beat.idle();
+    for path in ["/healthz", "/readyz"] {
+        server.get("", path).await.is(200);
+    }
 }

@@ -7,7 +7,7 @@ use axum::{
 use plue_api::{Limits, Role};
 use serde_json::json;
 
-use crate::support::{REPO, Server, create, request};
+use crate::support::{REPO, Server, create, request, started, watched};
 
 #[tokio::test]
 async fn what_is_no_route_is_a_problem_and_tells_nothing() {
@@ -39,6 +39,7 @@ async fn a_body_that_is_too_long_or_no_json_is_refused() {
 #[tokio::test]
 async fn ids_from_strangers_are_looked_up_and_never_believed() {
     let server = Server::start().await;
+    watched(&server.store, REPO, "github", "ada").await;
     create(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, None).await;
     for id in ["%2e%2e%2fetc", "r1%00", "r1'%20OR%20'1'='1", "%F0%9F%92%A5", "r1%0d%0aX-Evil:%201"]
@@ -48,7 +49,41 @@ async fn ids_from_strangers_are_looked_up_and_never_believed() {
     }
     server.get(&token, "/api/v1/runs/%ff").await.is(400);
     server.get(&token, "/api/v1/runs?limit=-1").await.is(400);
-    server.get(&token, "/api/v1/runs?limit=99999999").await.is(200);
+    server.get(&token, "/api/v1/runs?limit=200").await.is(200);
+    for garbage in ["limit=0", "limit=201", "limit=x", "cursor=garbage", "cursor=", "cursor=%00"] {
+        for list in ["runs", "approvals", "repositories/acme%2Fapp/deliveries"] {
+            server.get(&token, &format!("/api/v1/{list}?{garbage}")).await.is(400);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ranges_of_logs_that_are_empty_are_refused() {
+    let server = Server::start().await;
+    let run = create(&server.store, "r1", REPO).await;
+    let attempt = started(&server.store, &run).await.attempt;
+    let token = server.token(Role::Reader, None).await;
+    let raw = format!("/api/v1/runs/r1/attempts/{attempt}/log/raw");
+    for empty in ["from=10&to=5", "from=10&to=10", "to=0", "from_line=3&to_line=2"] {
+        let answer = server.get(&token, &format!("{raw}?{empty}")).await;
+        assert_eq!(answer.status.as_u16(), 416, "{empty}");
+        assert!(answer.headers["content-range"].to_str().unwrap().starts_with("bytes */"));
+    }
+    server.get(&token, &format!("{raw}?from=x")).await.is(400);
+}
+
+#[tokio::test]
+async fn usage_takes_dates() {
+    let server = Server::start().await;
+    let token = server.token(Role::Reader, None).await;
+    let ask = |query: &'static str| server.get(&token, query);
+    ask("/api/v1/usage?from=2026-01-23").await.is(200);
+    ask("/api/v1/usage?from=2026-11-01&to=2026-11-23").await.is(200);
+    ask("/api/v1/usage?from=2026-11-01T10:00:00Z&to=2026-11-23").await.is(200);
+    for bad in ["2026-11-31", "2026-11-23T10:00:00", "yesterday", "2026"] {
+        let answer = server.get(&token, &format!("/api/v1/usage?from={bad}")).await.is(400);
+        assert!(answer.json()["detail"].as_str().unwrap().contains("or a date"));
+    }
 }
 
 #[tokio::test]
@@ -62,8 +97,12 @@ async fn a_body_that_never_comes_keeps_nobody_waiting() {
     let request = request.header("authorization", format!("Bearer {token}"));
     let answer = server.send(request.body(never()).unwrap()).await;
     assert_eq!(answer.status.as_u16(), 504);
-    let answer = server.send(Request::post("/callbacks/x").body(never()).unwrap()).await;
+    let answer = server.send(Request::post("/callbacks/late").body(never()).unwrap()).await;
     assert_eq!(answer.status.as_u16(), 504);
+    // What may not be sent is answered before the body is read.
+    server.send(Request::post("/callbacks/x").body(never()).unwrap()).await.is(404);
+    let foreign = server.send(Request::post("/login").body(never()).unwrap()).await;
+    assert_eq!(foreign.status.as_u16(), 403);
     let read = axum::routing::post(|_: axum::body::Bytes| async {});
     let routes = plue_api::limit::hooks(server.api.clone(), axum::Router::new().route("/h", read));
     let request = Request::post("/h").body(never()).unwrap();

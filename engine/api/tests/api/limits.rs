@@ -10,6 +10,7 @@ use axum::{
 };
 use plue_api::{
     Limits, Role,
+    client::Proxies,
     limit::{Peer, Rates, hooks},
     rate::Rate,
 };
@@ -80,8 +81,9 @@ async fn guessing_callbacks_is_slowed_down() {
 }
 
 #[tokio::test]
-async fn only_a_proxy_on_this_machine_may_say_whom_it_speaks_for() {
-    let server = Server::with(limits(9, 1, 9)).await;
+async fn only_configured_proxies_name_the_client() {
+    let proxies = Proxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    let server = Server::with(Limits { proxies, ..limits(9, 1, 9) }).await;
     let ask = |peer: &'static str, said: &'static str| {
         let mut request = request(Method::GET, "/api/v1/whoami", Some("plue_wrong"), None);
         request.headers_mut().insert("x-forwarded-for", said.parse().unwrap());
@@ -92,6 +94,28 @@ async fn only_a_proxy_on_this_machine_may_say_whom_it_speaks_for() {
     ask("127.0.0.1", "198.51.100.2").await.is(401);
     ask("203.0.113.5", "198.51.100.3").await.is(401);
     ask("203.0.113.5", "198.51.100.4").await.is(429);
+    let server = Server::with(limits(9, 1, 9)).await;
+    let ask = |said: &'static str| {
+        let mut request = request(Method::GET, "/api/v1/whoami", Some("plue_wrong"), None);
+        request.headers_mut().insert("x-forwarded-for", said.parse().unwrap());
+        server.send(from("127.0.0.1", request))
+    };
+    ask("198.51.100.1").await.is(401);
+    ask("198.51.100.2").await.is(429);
+}
+
+#[tokio::test]
+async fn the_audit_trail_names_the_client_address() {
+    let server = Server::start().await;
+    let token = server.token(Role::Admin, None).await;
+    let request = request(Method::POST, "/api/v1/session", Some(&token), None);
+    server.send(from("192.0.2.7", request)).await.is(201);
+    let rows = server.store.audit_after(0, 10).await.unwrap();
+    let last = rows.last().unwrap();
+    assert_eq!(
+        (last.action.as_str(), &last.detail["from"]),
+        ("session.begin", &"192.0.2.7".into())
+    );
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn failed(server: &Server, run: &str) {
     let (id, now) = (RunId::new(run), Clock::real().now());
     let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));
     let mut first = RunCommit::new(id.clone(), 0, now, folded.view());
-    first.facts = vec![folded.create(sealed.hash, Vec::new())];
+    first.facts = vec![folded.create(sealed.hash, Vec::new(), Vec::new())];
     folded.evolve(now, &first.facts[0]).unwrap();
     first.facts.extend(folded.apply(now, Input::Start).unwrap().facts);
     let queued = first.facts.iter().find_map(|fact| match fact {
@@ -57,6 +57,8 @@ async fn failed(server: &Server, run: &str) {
         repo: Some(REPO.to_owned()),
         sha: Some("9f2c3ee0".to_owned()),
         branch: Some("main".to_owned()),
+        fork: None,
+        is_child: false,
         origin: json!({}),
         created_at: now,
     };

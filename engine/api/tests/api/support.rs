@@ -32,7 +32,7 @@ use plue_flow::{
 use plue_plan::{
     AttemptId, Diagnostic, Plan, RunId, RunnerId, Step, StepId, canonical::SealedPlan,
 };
-use plue_runtime::{Clock, Ids, Shutdown, Tasks};
+use plue_runtime::{Clock, Ids, Shutdown, Tasks, Watchdog};
 use plue_store::{
     AttemptEnd, NewAttempt, NewRun, RepoRow, RunCommit, Store, StoreOptions,
     probe::{Call, Probe, Verdict},
@@ -56,6 +56,7 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) shutdown: Shutdown,
     pub(crate) tasks: Tasks,
+    pub(crate) watchdog: Watchdog,
     pub(crate) asked: Arc<Recorder>,
     pub(crate) reads: Arc<Reads>,
     _directory: tempfile::TempDir,
@@ -154,6 +155,10 @@ impl Commands for Recorder {
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         self.decisions.lock().unwrap().push((format!("{run} {step}"), answer, by));
         async { Ok(()) }.boxed()
+    }
+
+    fn knows_callback(&self, token: String) -> BoxFuture<'_, Result<bool, CommandError>> {
+        async move { Ok(matches!(token.as_str(), "good" | "late")) }.boxed()
     }
 
     fn callback(
@@ -292,7 +297,7 @@ pub(crate) async fn asking(store: &Store, run: &str, repo: &str) -> RunId {
     store.put_plan(&sealed).await.unwrap();
     let (id, now) = (RunId::new(run), Clock::real().now());
     let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));
-    let mut facts = vec![folded.create(sealed.hash, Vec::new())];
+    let mut facts = vec![folded.create(sealed.hash, Vec::new(), Vec::new())];
     folded.evolve(now, &facts[0]).unwrap();
     facts.extend(folded.apply(now, Input::Start).unwrap().facts);
     let queued = facts.iter().find_map(|fact| match fact {
@@ -313,6 +318,8 @@ pub(crate) async fn asking(store: &Store, run: &str, repo: &str) -> RunId {
         repo: Some(repo.to_owned()),
         sha: None,
         branch: None,
+        fork: None,
+        is_child: false,
         origin: json!({}),
         created_at: now,
     };
@@ -369,7 +376,7 @@ impl Server {
             keys: Keyring::generate().unwrap(),
         });
         let (shutdown, stop) = Shutdown::new();
-        let tasks = Tasks::new();
+        let (tasks, watchdog) = (Tasks::new(), Watchdog::new(Clock::real()));
         let api = Api::new(Parts {
             store: store.clone(),
             commands: asked.clone(),
@@ -377,12 +384,14 @@ impl Server {
             ids: Ids::random(),
             limits,
             tasks: tasks.clone(),
+            watchdog: watchdog.clone(),
+            drain: stop.clone(),
             stop,
             metrics: || "plue_up 1\n".to_owned(),
             login,
         });
         let router = router(api.clone());
-        Self { router, api, store, shutdown, tasks, asked, reads, _directory: directory }
+        Self { router, api, store, shutdown, tasks, watchdog, asked, reads, _directory: directory }
     }
 
     /// A token.
@@ -474,11 +483,13 @@ pub(crate) async fn create(store: &Store, run: &str, repo: &str) -> RunId {
         repo: Some(repo.to_owned()),
         sha: None,
         branch: None,
+        fork: None,
+        is_child: false,
         origin: json!({}),
         created_at: now,
     };
     let mut first = RunCommit::new(new.id.clone(), 0, now, view(RunStatus::Queued));
-    first.facts.push(Fact::RunCreated { plan: sealed.hash, only: Vec::new() });
+    first.facts.push(Fact::RunCreated { plan: sealed.hash, only: Vec::new(), carried: Vec::new() });
     store.create_run(new, first).await.unwrap().unwrap();
     RunId::new(run)
 }

@@ -7,7 +7,11 @@ use std::{
     path::Path,
 };
 
-use plue_plan::RunId;
+use plue_plan::{
+    RunId,
+    budget::{Budget, Meter},
+    counted::count_values,
+};
 use plue_store::{
     Store,
     portable::{self, Cell},
@@ -17,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Entry, Error, FORMAT, Header, MAX_ENTRIES, MAX_GROWTH, MAX_ROWS_BYTES, MAX_TOTAL_BYTES,
-    Manifest, Page, entry_of, from_json,
+    MAX_VALUES, Manifest, Page, entry_of, from_json,
 };
 
 /// Bytes of a blob that are in memory at once.
@@ -74,7 +78,8 @@ pub fn check(path: &Path) -> Result<Checked, Error> {
     let mut archive = open(path)?;
     let mut found: BTreeMap<String, (String, u64)> = BTreeMap::new();
     let (mut run, mut manifest) = (None, None);
-    for entry in archive.entries().map_err(|error| bad(&error.to_string()))? {
+    // Names are short: a long one, which the library would read into memory, is no entry of ours.
+    for entry in archive.entries().map_err(|error| bad(&error.to_string()))?.raw(true) {
         let mut entry = entry.map_err(|error| bad(&error.to_string()))?;
         if manifest.is_some() || found.len() >= MAX_ENTRIES {
             return Err(bad("it has something behind its end, or too many parts"));
@@ -178,6 +183,9 @@ fn content(entry: &mut impl Read) -> Result<Vec<u8>, Error> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(content: &[u8]) -> Result<T, Error> {
+    let budget = Budget { bytes: MAX_ROWS_BYTES, items: MAX_VALUES, steps: u64::MAX };
+    let counted = count_values(content, &Meter::new(budget));
+    counted.map_err(|stopped| Error::Bad(format!("a part of it is too large: {stopped}")))?;
     serde_json::from_slice(content).map_err(|error| bad(&error.to_string()))
 }
 
@@ -233,7 +241,7 @@ pub async fn import(store: &Store, path: &Path, checked: &Checked) -> Result<(),
     }
     // Content first: rows never point at nothing.
     let mut archive = open(path)?;
-    for entry in archive.entries()? {
+    for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         if let (name, Entry::Blob(_)) = name_of(&entry)? {
             let mut writer = store.blob_writer();
@@ -252,7 +260,7 @@ pub async fn import(store: &Store, path: &Path, checked: &Checked) -> Result<(),
         }
     }
     let mut archive = open(path)?;
-    for entry in archive.entries()? {
+    for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         if let (name, Entry::Rows(table)) = name_of(&entry)? {
             let content = content(&mut entry)?;

@@ -2,15 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
+    ffi::OsString,
+    io::{ErrorKind, Write as _},
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
 use plue_api::records::kept::ArtifactRecord;
+use plue_plan::RunId;
 use plue_runtime::Beneath;
 use plue_store::Store;
-use plue_wire::keep::{BlobHash, MAX_PART_BYTES};
+use plue_wire::keep::{BlobHash, MAX_PART_BYTES, path_bytes};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::one_run;
 use crate::{
@@ -41,6 +45,9 @@ pub struct ArtifactsArgs {
     /// Write all files into this folder, under their paths
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     pub download: Option<PathBuf>,
+    /// Overwrite files that are in the folder already
+    #[arg(long, requires = "download")]
+    pub force: bool,
     /// Where --get writes
     #[arg(long, value_name = "FILE", requires = "get")]
     pub to: Option<PathBuf>,
@@ -86,7 +93,7 @@ pub(crate) async fn hand_over(
         return get(&records, path, args.to.as_deref(), read).await;
     }
     if let Some(folder) = &args.download {
-        return download(&records, folder, read).await;
+        return download(&records, (folder, args.force), read).await;
     }
     let document = Document { schema_version: 1, run: run.to_owned(), artifacts: &records };
     output::list(args.output, &document, &records, || shown(&records, app))?;
@@ -162,37 +169,110 @@ async fn copy(store: &Store, record: &ArtifactRecord, write: Write<'_>) -> Resul
     Ok(())
 }
 
+/// Writes files of these steps where nothing is. Those that have expired stay away. Tells how many.
+pub(super) async fn put_back(
+    store: &Store,
+    run: &RunId,
+    (steps, folder): (&[&str], &Path),
+) -> Result<usize, Failure> {
+    let rows = store.artifacts(run).await.map_err(|error| from_store(&error))?;
+    let mut records = newest(rows.iter().map(ArtifactRecord::of).collect());
+    records.retain(|record| {
+        let is_absent = || is_absent(&folder.join(place_of(&record.path)));
+        steps.contains(&record.step.as_str()) && record.expired_at.is_none() && is_absent()
+    });
+    if records.is_empty() {
+        return Ok(0);
+    }
+    let failed = |error: std::io::Error| Failure::infrastructure(&error);
+    let beneath = Beneath::open(folder).map_err(failed)?;
+    for record in &records {
+        let read =
+            async |record: &ArtifactRecord, write: Write<'_>| copy(store, record, write).await;
+        write_one(&beneath, (record, &record.path), read).await?;
+    }
+    Ok(records.len())
+}
+
+/// Writes an artifact under the path, as executable as it was.
+async fn write_one(
+    beneath: &Beneath,
+    (record, path): (&ArtifactRecord, &str),
+    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut content = Vec::new();
+    read(record, &mut |part| {
+        content.extend_from_slice(part);
+        Ok(())
+    })
+    .await?;
+    let mode = if record.executable { 0o755 } else { 0o644 };
+    let written = beneath.write(&path_bytes(path), mode, |file| file.write_all(&content));
+    written.map(drop).map_err(|error| Failure::infrastructure(&error))
+}
+
+/// The path as the file system has it.
+fn place_of(path: &str) -> PathBuf {
+    PathBuf::from(OsString::from_vec(path_bytes(path).to_vec()))
+}
+
 pub(crate) fn gone(record: &ArtifactRecord) -> Failure {
     let message = format!("the content of {} has expired", record.path);
     Failure::not_found(message).hint("artifacts.retention says how long it is kept")
+}
+
+fn is_absent(place: &Path) -> bool {
+    place.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// Whether something else than the artifact is at its place: a pipe or a link is never opened.
+fn differs(place: &Path, record: &ArtifactRecord) -> bool {
+    let Ok(found) = place.symlink_metadata() else { return !is_absent(place) };
+    if !found.is_file() || found.len() != record.bytes {
+        return true;
+    }
+    let content = std::fs::read(place).unwrap_or_default();
+    hex::encode(Sha256::digest(content)) != record.sha256
 }
 
 /// Under their paths in the folder; never outside of it. With several steps that kept the same path,
 /// each under the name of its step.
 async fn download(
     records: &[ArtifactRecord],
-    folder: &Path,
+    (folder, force): (&Path, bool),
     read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
 ) -> Outcome {
     let failed = |error: std::io::Error| Failure::infrastructure(&error);
+    let path_of = |record: &ArtifactRecord| {
+        let same = |other: &&ArtifactRecord| other.path == record.path && other.step != record.step;
+        match records.iter().find(same) {
+            Some(_) => format!("{}/{}", record.step, record.path),
+            None => record.path.clone(),
+        }
+    };
+    let kept = || records.iter().filter(|record| record.expired_at.is_none());
+    if !force {
+        let differs =
+            |record: &&ArtifactRecord| differs(&folder.join(place_of(&path_of(record))), record);
+        let there: Vec<String> = kept().filter(differs).map(path_of).collect();
+        if let Some(first) = there.first() {
+            let message = match there.len() {
+                1 => format!("{first} is in {} already", folder.display()),
+                count => {
+                    format!("{first} and {} more are in {} already", count - 1, folder.display())
+                }
+            };
+            return Err(
+                Failure::usage(message).hint("name another folder, or overwrite them with --force")
+            );
+        }
+    }
     std::fs::create_dir_all(folder).map_err(failed)?;
     let beneath = Beneath::open(folder).map_err(failed)?;
     let mut count = 0;
-    for record in records.iter().filter(|record| record.expired_at.is_none()) {
-        let same = |other: &&ArtifactRecord| other.path == record.path && other.step != record.step;
-        let path = match records.iter().find(same) {
-            Some(_) => format!("{}/{}", record.step, record.path),
-            None => record.path.clone(),
-        };
-        let mut content = Vec::new();
-        read(record, &mut |part| {
-            content.extend_from_slice(part);
-            Ok(())
-        })
-        .await?;
-        let mode = if record.executable { 0o755 } else { 0o644 };
-        let written = beneath.write(path.as_bytes(), mode, |file| file.write_all(&content));
-        written.map_err(failed)?;
+    for record in kept() {
+        let path = path_of(record);
+        write_one(&beneath, (record, &path), &read).await?;
         count += 1;
     }
     output::say(&format!("{count} files are in {}", folder.display()));

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use plue_runtime::Clock;
+use serde_json::json;
 
 use crate::{
     app::App,
     backup,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output, wiring,
+    output,
+    trail::Change,
+    wiring,
 };
 
 /// `plue backup`
@@ -116,7 +119,11 @@ pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
             let placed = store.place_blobs_from(&folder.path().join("blobs")).await;
             placed.map_err(|error| from_store(&error))?;
         }
-        Ok(())
+        let made_at = json!({"made_at": head.made_at});
+        Change::new("database.restore", &args.file.display().to_string())
+            .with(made_at)
+            .note(&store)
+            .await
     })?;
     if app.verbosity >= 0 {
         output::say(&format!("restored what was kept at {}", head.made_at));

@@ -10,7 +10,9 @@ use crate::{
     app::App,
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
-    output, wiring,
+    output,
+    trail::Change,
+    wiring,
 };
 
 /// `plue callback`
@@ -50,6 +52,7 @@ pub(super) fn run(args: &CallbackArgs, app: &App) -> Outcome {
         })?;
         match answered {
             CallbackAnswered::Taken { run } => {
+                Change::new("run.callback", run.as_str()).note(&store).await?;
                 output::say(&format!("answered; run {run} goes on as soon as it is advanced"));
                 Ok(Exit::Ok)
             }

@@ -15,13 +15,16 @@ use plue_flow::Decision;
 use plue_plan::{Action, StepId};
 use plue_runtime::Clock;
 use plue_store::Store;
+use serde_json::json;
 
 use super::{logs::known_step, one_run};
 use crate::{
     app::App,
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
-    output, wiring,
+    output, person,
+    trail::Change,
+    wiring,
 };
 
 /// Between two looks at whether the run has taken the answer.
@@ -57,7 +60,7 @@ pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
             Some(_) | None => None,
         };
         let decision = Decision {
-            by: whoever(app),
+            by: person::name(),
             approve,
             fields: typed_fields(schema, &pairs(&args.fields)?),
             comment: args.comment.clone(),
@@ -65,6 +68,8 @@ pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
         let now = Clock::real().now();
         let decided = decide(&store, &run, &step, decision, now).await;
         decided.map_err(|error| refused(&error, &step))?;
+        let detail = json!({"step": step.as_str(), "approve": approve});
+        Change::new("run.decide", run.as_str()).with(detail).note(&store).await?;
         let what = if approve { "approved" } else { "rejected" };
         let locks = app.loaded.config.state_dir.join("locks");
         if !store.is_shared() && !is_driven(&locks, &run) {
@@ -78,12 +83,6 @@ pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
         }
         Ok(Exit::Ok)
     })
-}
-
-/// Who answers: the name of the user that plue runs as.
-pub(super) fn whoever(app: &App) -> String {
-    let named = ["USER", "LOGNAME"].into_iter().find_map(|name| app.environment.get(name));
-    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Whether the journal has the answer, after a moment.
@@ -119,7 +118,7 @@ fn refused(error: &AnswerError, step: &StepId) -> Failure {
         AnswerError::UnknownStep(_) => Failure::not_found(error.to_string()),
         AnswerError::NotAllowed { .. } => {
             Failure::not_found(format!("you may not answer `{step}`: {error}"))
-                .hint("locally, plue goes by the name of the user it runs as")
+                .hint("locally, plue goes by the login name of the user it runs as, not by $USER")
         }
         AnswerError::NotWaiting { .. }
         | AnswerError::Ended(_)

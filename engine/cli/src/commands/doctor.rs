@@ -11,6 +11,8 @@ use crate::{
     wiring,
 };
 
+mod claude;
+mod hooks;
 mod jail;
 mod place;
 mod tools;
@@ -20,6 +22,7 @@ pub(super) fn run(args: &DoctorArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let mut checks = vec![
             place::state_dir(app),
+            place::disk(app),
             place::configuration(app),
             place::database(app).await,
             tools::git(),
@@ -29,7 +32,9 @@ pub(super) fn run(args: &DoctorArgs, app: &App) -> Outcome {
         ];
         checks.extend(place::objects(app).await);
         checks.extend(jail::evaluator(app));
-        checks.push(walls::untrusted(app).await);
+        checks.extend(walls::checks(app).await);
+        checks.extend(hooks::deliveries(app).await);
+        checks.extend(claude::key(app).await);
         let healthy = checks.iter().all(|check| check.level != Level::Fail);
         let document = Doctor { schema_version: SCHEMA_VERSION, healthy, checks };
         output::list(args.output, &document, &document.checks, || shown(&document.checks, app))?;

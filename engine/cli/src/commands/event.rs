@@ -22,6 +22,7 @@ use crate::{
 pub mod emit;
 mod headers;
 pub mod list;
+pub mod retry;
 pub mod send;
 mod shown;
 mod triggers;
@@ -37,6 +38,8 @@ pub enum EventCommand {
     Send(send::SendArgs),
     /// List what came for a repository, and why which plan ran or did not
     List(list::ListArgs),
+    /// Work again on what failed or was set aside
+    Retry(retry::RetryArgs),
 }
 
 /// `plue event decode`
@@ -71,6 +74,7 @@ pub(super) fn run(command: &EventCommand, app: &App) -> Outcome {
         EventCommand::Emit(args) => emit::run(args, app),
         EventCommand::Send(args) => send::run(args, app),
         EventCommand::List(args) => list::run(args, app),
+        EventCommand::Retry(args) => retry::run(args, app),
     }
 }
 

@@ -1,8 +1,13 @@
 //! `plue git branch create`: a branch for the work on a task.
 
-use std::{path::PathBuf, process::Command};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
+use plue_plan::budget::Budget;
+use plue_runtime::foreign::{
+    git,
+    process::{ProcessError, ProcessLimits},
+};
 
 use super::{list, template::slug};
 use crate::{
@@ -10,6 +15,14 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome},
     output,
+};
+
+/// The limits of making a branch.
+const LIMITS: ProcessLimits = ProcessLimits {
+    answer: Budget { bytes: 64 * 1024, items: 1_000, steps: u64::MAX },
+    wall: Duration::from_secs(60),
+    cpu: Duration::from_secs(60),
+    memory: 512 * 1024 * 1024,
 };
 
 /// `plue git`
@@ -50,12 +63,14 @@ pub(super) fn run(command: &GitCommand, app: &App) -> Outcome {
     }
     let branch = format!("plue/{}", slug(&args.task));
     if !args.dry_run {
-        let mut git = Command::new("git");
-        git.arg("-C").arg(app.repository(args.repo.as_deref())?).args(["branch", "--", &branch]);
-        let said = git.output().map_err(|error| Failure::infrastructure(&error))?;
-        if !said.status.success() {
-            let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-            return Err(Failure::usage(format!("git made no branch: {why}")));
+        let repository = app.repository(args.repo.as_deref())?;
+        let git = git::in_work_tree(LIMITS).arg("-C").arg(repository);
+        match git.args(["branch", "--", &branch]).read_blocking() {
+            Ok(_) => {}
+            Err(ProcessError::Start { source, .. }) => {
+                return Err(Failure::infrastructure(&source));
+            }
+            Err(why) => return Err(Failure::usage(format!("git made no branch: {why}"))),
         }
     }
     output::line(&branch)?;

@@ -5,10 +5,14 @@
 
 use plue_store::SCHEMA_VERSION;
 
-use crate::{app::App, exit::Exit, failure::Outcome, output, wiring};
+use crate::{app::App, exit::Exit, failure::Outcome, output, trail::Change, wiring};
 
 pub(super) fn run(app: &App) -> Outcome {
-    wiring::block_on(async { wiring::open_store(app).await.map(drop) })?;
+    wiring::block_on(async {
+        let store = wiring::open_store(app).await?;
+        let version = SCHEMA_VERSION.to_string();
+        Change::new("database.migrate", &version).note(&store).await
+    })?;
     output::line(&format!("the tables are of version {SCHEMA_VERSION}"))?;
     Ok(Exit::Ok)
 }

@@ -9,7 +9,7 @@ use crate::{
     archive::read,
     args::Format,
     exit::Exit,
-    failure::{Outcome, from_archive},
+    failure::{Failure, Outcome, codes, from_archive},
     output, wiring,
 };
 
@@ -41,6 +41,12 @@ struct Opened {
 }
 
 pub(super) fn run(args: &OpenArgs, app: &App) -> Outcome {
+    // The file's name, before anything is said about what is in it.
+    if let Err(error) = std::fs::File::open(&args.file) {
+        let message = format!("cannot read {}: {error}", args.file.display());
+        let diagnostic = plue_plan::Diagnostic::error(codes::UNREADABLE, message);
+        return Err(Failure::new(Exit::NotFound, diagnostic));
+    }
     wiring::block_on(async {
         let checked = read::check(&args.file).map_err(|error| from_archive(&error))?;
         if !args.check {

@@ -1,22 +1,18 @@
 //! `plue repo`: the repositories that a server on this database watches.
 //!
-//! A bare repository on this machine gets a `post-receive` hook that writes what was pushed into the
-//! database: a push is not lost while no server runs.
+//! A bare repository on this machine gets hooks, see [`hook`].
 
-use std::{
-    io::{Read as _, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use plue_api::scope::is_repo_name;
+use plue_api::{removal::remove_repo, scope::is_repo_name, watched::repo_record};
 use plue_runtime::{Clock, Ids};
 use plue_server::{
     app::APP_SECRET,
     outlet::WantedOutlet,
     secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of},
 };
-use plue_store::{AuditRow, DeliveryRow, DeliveryState, RepoRow, Store};
+use plue_store::RepoRow;
 use serde_json::json;
 
 use crate::{
@@ -24,21 +20,21 @@ use crate::{
     args::Format,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output,
+    output, person,
     records::{
         SCHEMA_VERSION,
         server::{RepoRecord, Repos},
     },
     render::table,
+    trail::Change,
     vault, wiring,
 };
 
+pub mod confirm;
+pub mod hook;
 pub mod webhook;
 
-/// By this line a hook is known to be ours.
-const MARK: &str = "# written by `plue repo add`";
-/// Refs of one push.
-const MAX_PUSH_BYTES: u64 = 1024 * 1024;
+use confirm::ConfirmArgs;
 
 /// `plue repo`
 #[derive(Debug, Subcommand)]
@@ -51,11 +47,13 @@ pub enum RepoCommand {
     Rm(RemoveRepoArgs),
     /// Let a commit of a fork run, without secrets, after you have read it
     Allow(AllowArgs),
+    /// Take the repository that has the name at the forge now for the watched one
+    Confirm(ConfirmArgs),
     /// Make the secret that calls of a repository's named webhooks (`on_webhook`) are signed with
     Webhook(webhook::WebhookArgs),
     /// Take in a push; called by the hook of a local repository
     #[command(hide = true)]
-    Received(ReceivedArgs),
+    Received(hook::ReceivedArgs),
 }
 
 /// Where a repository lives.
@@ -150,22 +148,15 @@ pub struct AllowArgs {
     pub commit: String,
 }
 
-/// `plue repo received`
-#[derive(Debug, Args)]
-pub struct ReceivedArgs {
-    /// The repository's hook
-    #[arg(value_name = "HOOK")]
-    pub hook: String,
-}
-
 pub(super) fn run(command: &RepoCommand, app: &App) -> Outcome {
     match command {
         RepoCommand::Add(args) => add(args, app),
         RepoCommand::List(args) => list(args, app),
         RepoCommand::Rm(args) => remove(args, app),
         RepoCommand::Allow(args) => allow(args, app),
+        RepoCommand::Confirm(args) => confirm::run(args, app),
         RepoCommand::Webhook(args) => webhook::run(args, app),
-        RepoCommand::Received(args) => received(args, app),
+        RepoCommand::Received(args) => hook::received(args, app),
     }
 }
 
@@ -244,7 +235,7 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
             url,
             hook: Ids::random().secret(),
             default_branch: args.default_branch.clone(),
-            added_by: app.environment.get("USER").unwrap_or_else(|| "operator".to_owned()),
+            added_by: person::principal(),
             added_at: Clock::real().now(),
         };
         store.repo_add(&row).await.map_err(|error| from_store(&error))?;
@@ -265,6 +256,8 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
         }
         let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
         let row = row.ok_or_else(|| Failure::not_found("the repository is gone already"))?;
+        let change = Change::new("repo.add", &row.name).of_repo(Some(row.name.clone()));
+        change.with(json!({"forge": row.forge, "url": row.url})).note(&store).await?;
         tell(&row, args, app)?;
         Ok(Exit::Ok)
     })
@@ -273,7 +266,7 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
 /// What is left to do, done if plue can.
 fn tell(row: &RepoRow, args: &AddRepoArgs, app: &App) -> Result<(), Failure> {
     if args.forge == ForgeName::Local {
-        install(Path::new(&row.url), &row.hook, app)?;
+        hook::install(Path::new(&row.url), &row.hook, app)?;
         output::say(&format!("{} is watched: pushes to {} start runs", row.name, row.url));
         return Ok(());
     }
@@ -307,46 +300,14 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Writes the hook, unless somebody else's is there.
-fn install(repo: &Path, hook: &str, app: &App) -> Result<(), Failure> {
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    let folder = repo.join("hooks");
-    let file = folder.join("post-receive");
-    let failed = |error: std::io::Error| Failure::infrastructure(&error);
-    let program = std::env::current_exe().map_err(failed)?;
-    let state = &app.loaded.config.state_dir;
-    let state = state.canonicalize().unwrap_or_else(|_| state.clone());
-    let call = format!(
-        "{} --state-dir {} repo received {hook}",
-        quoted(&program.display().to_string()),
-        quoted(&state.display().to_string()),
-    );
-    if let Ok(there) = std::fs::read_to_string(&file)
-        && !there.contains(MARK)
-    {
-        return Err(Failure::usage(format!("{} is there already", file.display()))
-            .hint(format!("call this from it, with its standard input: {call}")));
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(failed)?;
-    let new = folder.join(".post-receive.plue");
-    let _left_behind = std::fs::remove_file(&new);
-    let mut out = std::fs::OpenOptions::new();
-    let mut out = out.write(true).create_new(true).mode(0o755).open(&new).map_err(failed)?;
-    out.write_all(format!("#!/bin/sh\n{MARK}\nexec {call}\n").as_bytes()).map_err(failed)?;
-    out.sync_all().map_err(failed)?;
-    std::fs::rename(&new, &file).map_err(failed)
-}
-
-/// As a shell reads one word.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 fn list(args: &ListReposArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let rows = store.repos().await.map_err(|error| from_store(&error))?;
-        let repos = rows.iter().map(RepoRecord::of).collect();
+        let mut repos = Vec::with_capacity(rows.len());
+        for row in &rows {
+            repos.push(repo_record(&store, row).await.map_err(|error| from_store(&error))?);
+        }
         let document = Repos { schema_version: SCHEMA_VERSION, repos };
         output::list(args.output, &document, &document.repos, || table_of(&document.repos, app))?;
         Ok(Exit::Ok)
@@ -355,17 +316,19 @@ fn list(args: &ListReposArgs, app: &App) -> Outcome {
 
 pub(crate) fn table_of(repos: &[RepoRecord], app: &App) -> String {
     let rows = repos.iter().map(|repo| {
-        let cells = [&repo.name, &repo.forge, &repo.default_branch, &repo.url];
+        let last = repo.problem.as_ref().or(repo.last_delivery.as_ref());
+        let last = last.map_or_else(|| "none".to_owned(), Clone::clone);
+        let cells = [&repo.name, &repo.forge, &repo.default_branch, &repo.url, &last];
         cells.map(table::plain).to_vec()
     });
-    let head = ["NAME", "FORGE", "BRANCH", "FROM"];
+    let head = ["NAME", "FORGE", "BRANCH", "FROM", "LAST DELIVERY"];
     table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
 }
 
 fn allow(args: &AllowArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let by = app.environment.get("USER").unwrap_or_else(|| "operator".to_owned());
+        let by = person::principal();
         let now = Clock::real().now();
         let held = store.allow(&args.name, &args.commit, &by, now).await;
         let held = held.map_err(|error| from_store(&error))?;
@@ -373,16 +336,8 @@ fn allow(args: &AllowArgs, app: &App) -> Outcome {
             let what = format!("nothing of {} waits for commit {}", args.name, args.commit);
             return Err(Failure::not_found(what).hint("write the whole id of the commit"));
         }
-        let row = AuditRow {
-            seq: 0,
-            at: now,
-            principal: by,
-            action: "commit.allow".to_owned(),
-            subject: args.commit.clone(),
-            repo: Some(args.name.clone()),
-            detail: json!({}),
-        };
-        store.audit(&row).await.map_err(|error| from_store(&error))?;
+        let change = Change::new("commit.allow", &args.commit).of_repo(Some(args.name.clone()));
+        change.note(&store).await?;
         output::say(&format!("commit {} of {} may run, without secrets", args.commit, args.name));
         Ok(Exit::Ok)
     })
@@ -396,50 +351,11 @@ fn remove(args: &RemoveRepoArgs, app: &App) -> Outcome {
             return Err(Failure::not_found(format!("`{}` is not watched", args.name))
                 .hint("see `plue repo list`"));
         };
-        store.repo_remove(&row.name).await.map_err(|error| from_store(&error))?;
-        let file = Path::new(&row.url).join("hooks/post-receive");
-        let ours = std::fs::read_to_string(&file).is_ok_and(|text| text.contains(MARK));
-        if row.forge == "local" && ours {
-            std::fs::remove_file(&file).map_err(|error| Failure::infrastructure(&error))?;
+        remove_repo(&store, &row.name).await.map_err(|error| from_store(&error))?;
+        Change::new("repo.remove", &row.name).of_repo(Some(row.name.clone())).note(&store).await?;
+        if row.forge == "local" {
+            hook::remove(Path::new(&row.url), &row.hook, app)?;
         }
         Ok(Exit::Ok)
     })
-}
-
-/// Stores what `git receive-pack` says on standard input: `OLD NEW REF` lines (githooks(5)).
-fn received(args: &ReceivedArgs, app: &App) -> Outcome {
-    let mut text = String::new();
-    let read = std::io::stdin().take(MAX_PUSH_BYTES).read_to_string(&mut text);
-    read.map_err(|error| Failure::infrastructure(&error))?;
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        for line in text.lines() {
-            let mut words = line.splitn(3, ' ');
-            let (Some(before), Some(after), Some(git_ref)) =
-                (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let actor = app.environment.get("USER");
-            let push = json!({"before": before, "after": after, "ref": git_ref, "actor": actor});
-            keep(&store, &args.hook, push.to_string().into_bytes()).await?;
-        }
-        Ok(Exit::Ok)
-    })
-}
-
-async fn keep(store: &Store, hook: &str, body: Vec<u8>) -> Result<(), Failure> {
-    let delivery = DeliveryRow {
-        forge: "local".to_owned(),
-        hook: hook.to_owned(),
-        // Each push is one of its own: going back and forth between two commits is two pushes.
-        id: Ids::random().text(),
-        headers: json!({}),
-        body,
-        received_at: Clock::real().now(),
-        state: DeliveryState::New,
-        note: None,
-    };
-    store.receive(delivery).await.map_err(|error| from_store(&error))?;
-    Ok(())
 }

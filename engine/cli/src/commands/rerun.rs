@@ -1,21 +1,27 @@
 //! `plue rerun`: a new run of the same plan, for the same event and inputs.
 
-use std::sync::Arc;
+use std::io::Write as _;
 
-use plue_executor::{Origin, Submission};
+use plue_executor::{Loaded, Origin, Submission};
 use plue_plan::SealedPlan;
 use plue_runtime::Tasks;
+use serde_json::{Value as Json, json};
 
 use super::{one_run, run::of_run};
 use crate::{
     app::App,
-    args::RerunArgs,
+    args::{RerunArgs, RunArgs, SourceArgs},
     attend::{Begin, attend},
     failure::{Failure, Outcome, from_executor},
-    output, wiring,
+    output,
+    trail::Change,
+    vault, wiring,
 };
 
 pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
+    if !args.inputs.is_empty() {
+        return with_inputs(args, app);
+    }
     wiring::block_on(async {
         let tasks = Tasks::new();
         let store = wiring::open_existing(app).await?;
@@ -32,11 +38,47 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
             inputs: serde_json::from_value(loaded.source.inputs).map_err(unreadable)?,
             origin: Origin { parent: None, traceparent: None, ..loaded.origin },
             only: Vec::new(),
+            carried: Vec::new(),
         };
         let secrets = of_run(app, &engine, &old, &args.secrets).await?;
-        let secrets = Arc::new(secrets.complete()?);
+        let secrets = secrets.complete()?;
         let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
+        let secrets = vault::remembered(app, engine.store(), &run, secrets).await?;
+        let detail = json!({"of": old.as_str()});
+        Change::new("run.rerun", run.as_str()).with(detail).note(engine.store()).await?;
         output::say(&format!("run {run} repeats {old}"));
         attend(app, &engine, &run, Begin::Drive, secrets).await
     })
+}
+
+/// Inputs may change the plan, so that it is made again: from the same file, for the same event.
+fn with_inputs(args: &RerunArgs, app: &App) -> Outcome {
+    let (source, event) = wiring::block_on(async {
+        let store = wiring::open_existing(app).await?;
+        let old = one_run(&store, &args.run).await?;
+        let loaded = Loaded::read(&store, &old).await.map_err(|error| from_executor(&error))?;
+        let io = |error: std::io::Error| Failure::infrastructure(&error);
+        let mut event = tempfile::NamedTempFile::new().map_err(io)?;
+        event.write_all(loaded.source.event.to_string().as_bytes()).map_err(io)?;
+        Ok((loaded, event))
+    })?;
+    let given = |name: &str| {
+        args.inputs.iter().any(|pair| pair.split_once('=').is_some_and(|(given, _)| given == name))
+    };
+    let kept = source.source.inputs.as_object().cloned().unwrap_or_default();
+    let kept = kept.into_iter().filter(|(name, _)| !given(name)).map(|(name, value)| match value {
+        Json::String(text) => format!("{name}={text}"),
+        other => format!("{name}={other}"),
+    });
+    let run = RunArgs {
+        workflow: Some(source.source.source.clone()),
+        source: SourceArgs {
+            repo: Some(source.origin.repository.clone()),
+            event: Some(event.path().to_owned()),
+            inputs: kept.chain(args.inputs.iter().cloned()).collect(),
+        },
+        secrets: args.secrets.clone(),
+        ..RunArgs::default()
+    };
+    super::run::run(run, app)
 }

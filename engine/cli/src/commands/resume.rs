@@ -1,7 +1,5 @@
 //! `plue resume`: takes up runs whose plue process died, where the store says they are.
 
-use std::sync::Arc;
-
 use plue_executor::Engine;
 use plue_plan::RunId;
 use plue_runtime::Tasks;
@@ -13,7 +11,7 @@ use crate::{
     attend::{Begin, attend},
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
-    output, wiring,
+    output, vault, wiring,
 };
 
 pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
@@ -55,7 +53,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             output::say(&format!("run {run} is taken up"));
             resumed += 1;
             let secrets = of_run(app, &engine, &run, &args.secrets).await?;
-            let secrets = Arc::new(secrets.secrets);
+            let secrets = vault::remembered(app, engine.store(), &run, secrets.secrets).await?;
             // One that waits for a person must not keep the others from going on.
             let begin = if args.run.is_some() { Begin::Drive } else { Begin::UntilAsked };
             let exit = attend(app, &engine, &run, begin, secrets).await?;

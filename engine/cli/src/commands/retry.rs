@@ -1,11 +1,10 @@
 //! `plue retry`: an ended run goes on, with the same plan, where it failed or from a step on.
 
-use std::sync::Arc;
-
 use plue_executor::{Engine, perform::checkpoint::OnConflict};
 use plue_flow::input::Reopen;
 use plue_plan::RunId;
 use plue_runtime::{Clock, Tasks};
+use serde_json::json;
 
 use super::{logs::known_step, one_run, run::of_run};
 use crate::{
@@ -15,7 +14,8 @@ use crate::{
     failure::{Failure, Outcome, from_executor, from_store},
     output,
     terminal::sanitize,
-    wiring,
+    trail::Change,
+    vault, wiring,
 };
 
 /// What becomes of the files that the steps had changed.
@@ -37,7 +37,7 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
         let engine = wiring::engine(app, store, &tasks)?;
         // Steps that are done need theirs no more; one that lacks its secret is refused by name.
         let secrets = of_run(app, &engine, &run, &args.secrets).await?;
-        let secrets = Arc::new(secrets.secrets);
+        let secrets = vault::remembered(app, engine.store(), &run, secrets.secrets).await?;
         let from = match &args.from {
             Some(step) => {
                 let loaded = engine.load(&run).await.map_err(|error| from_executor(&error))?;
@@ -47,6 +47,8 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
         };
         refuse_imported(&engine, &run).await?;
         put_files_back(args, app, &engine, &run, &from).await?;
+        let detail = json!({"from": args.from, "failed": args.failed});
+        Change::new("run.retry", run.as_str()).with(detail).note(engine.store()).await?;
         if app.verbosity >= 0 {
             output::say(&format!("run {run} goes on"));
         }

@@ -1,5 +1,7 @@
 //! `plue run`: evaluate a workflow, store the run, drive it here, show it.
 
+mod carried;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use plue_executor::{
@@ -7,9 +9,10 @@ use plue_executor::{
     trace::Traces,
 };
 use plue_plan::{RunId, StepId};
-use plue_runtime::{Clock, Tasks};
+use plue_runtime::{Clock, Phase, Shutdown, Tasks, together::beside};
 use serde_json::json;
 
+use super::runs::tell_left;
 use crate::{
     app::App,
     args::{Format, RunArgs},
@@ -21,11 +24,16 @@ use crate::{
     terminal::{Style, sanitize},
     todo::Todo,
     traces,
+    trail::Change,
     vault::{self, Layered},
     wiring,
 };
 
 pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
+    if let Some(rev) = &args.rev {
+        return Err(Failure::usage(format!("--rev {rev}: runs of this machine use the work tree"))
+            .hint("check it out and run it, or name a server: --server URL"));
+    }
     wiring::block_on(async {
         let traced = traces::exporter(app, None, Clock::real())?;
         let (exporter, traces) = traced.map_or((None, None), |(one, two)| (Some(one), Some(two)));
@@ -44,7 +52,9 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
         // A runner that was started in vain.
         engine.close().await;
         if let Some(exporter) = exporter {
-            exporter.work(engine.store().clone(), std::future::ready(())).await;
+            let (over, stop) = Shutdown::new();
+            over.advance(Phase::Draining);
+            exporter.work(engine.store().clone(), stop).await;
         }
         outcome
     })
@@ -76,15 +86,19 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
     let named = (&planned.sealed.plan, only.as_slice());
     let given = given(&args.secrets, app)?;
     let secrets = vault::layered(app, engine.store(), given, named, &planned.repo).await?;
-    let secrets = Arc::new(secrets.complete()?);
+    let secrets = secrets.complete()?;
     let todo = args.todo.as_deref().map(|path| Todo::open(path, &planned.sealed.plan));
     let todo = todo.transpose()?;
     let name = planned.sealed.plan.name.clone();
     let hash = planned.sealed.hash;
     // A person can ask for less than the operator allows, not for more.
     let bounds = [args.max_parallel, app.loaded.config.max_parallel];
-    let submission = submission(bounds.into_iter().flatten().min(), planned, only);
+    let mut submission = submission(bounds.into_iter().flatten().min(), planned, only);
+    carried::carry(&args, app, engine.store(), &mut submission).await?;
     let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
+    let secrets = vault::remembered(app, engine.store(), &run, secrets).await?;
+    let change = Change::new("run.create", run.as_str()).with(json!({"workflow": name}));
+    change.note(engine.store()).await?;
     if app.verbosity >= 0 {
         output::say(&format!(
             "{} {name} · plan {} · run {run}",
@@ -93,14 +107,11 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
         ));
     }
     let begin = if args.no_wait || args.no_input { Begin::UntilAsked } else { Begin::Drive };
-    let mut attended = std::pin::pin!(attend(app, engine, &run, begin, secrets));
+    let attended = attend(app, engine, &run, begin, secrets);
     let exit = match &todo {
         None => attended.await?,
         Some(todo) => {
-            let exit = tokio::select! {
-                exit = &mut attended => exit,
-                () = todo.keep(engine.store(), &run) => attended.await,
-            };
+            let exit = beside(attended, todo.keep(engine.store(), &run)).await;
             todo.update(engine.store(), &run).await;
             exit?
         }
@@ -108,6 +119,10 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
     tell(&run, exit, args.output)?;
     // The run has ended and was told; what fails here is a line in the log.
     keep_house(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
+    if args.output == Format::Table && !engine.store().is_shared() {
+        let open = engine.store().unfinished_runs().await.unwrap_or_default();
+        tell_left(open.iter().filter(|row| row.id != run), app);
+    }
     Ok(exit)
 }
 
@@ -131,12 +146,14 @@ fn submission(max_parallel: Option<u32>, planned: Planned, only: Vec<StepId>) ->
             parent: None,
             untrusted: false,
             traceparent: None,
+            max_duration_s: None,
         },
         plan: planned.sealed,
         source: planned.path,
         event: planned.event,
         inputs: planned.inputs,
         only,
+        carried: Vec::new(),
     }
 }
 

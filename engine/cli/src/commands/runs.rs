@@ -1,12 +1,18 @@
 //! `plue runs`: runs, newest first.
 
+use jiff::{SignedDuration, Timestamp};
+use plue_api::explain::listed;
+use plue_executor::liveness::is_driven;
 use plue_flow::RunStatus;
+use plue_plan::{DurationText, event::EventType};
 use plue_runtime::Clock;
-use plue_store::RunFilter;
+use plue_store::{RunFilter, RunRow};
+use serde_json::Value as Json;
 
 use crate::{
     app::App,
     args::RunsArgs,
+    commands::place,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
@@ -16,26 +22,76 @@ use crate::{
     wiring,
 };
 
+/// Runs that are named in one line at most.
+const MAX_NAMED: usize = 3;
+
 pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
     let filter = RunFilter {
         status: args.status.as_deref().map(statuses).transpose()?.unwrap_or_default(),
         workflow: args.workflow.clone(),
-        repos: None,
+        repos: args.repo.clone().map(|repo| vec![repo]),
+        branch: args.branch.clone(),
+        event: args.event.as_deref().map(event_type).transpose()?,
+        since: args.since.as_deref().map(|text| since(text, Clock::real().now())).transpose()?,
         limit: args.limit,
-        before: None,
+        ..RunFilter::default()
     };
     wiring::block_on(async {
-        let rows = match wiring::open_existing(app).await {
-            Ok(store) => store.runs(&filter).await.map_err(|error| from_store(&error))?,
+        let (rows, runs, is_shared) = match wiring::open_existing(app).await {
+            Ok(store) => {
+                let rows = store.runs(&filter).await.map_err(|error| from_store(&error))?;
+                let runs = listed(&store, &rows).await.map_err(|error| from_store(&error))?;
+                (rows, runs, store.is_shared())
+            }
             // Nothing has run here yet: a list without entries, not a mistake.
-            Err(failure) if failure.exit == Exit::NotFound => Vec::new(),
+            Err(failure) if failure.exit == Exit::NotFound => (Vec::new(), Vec::new(), false),
             Err(failure) => return Err(failure),
         };
-        let runs = rows.iter().map(RunRecord::of).collect();
         let document = Runs { schema_version: SCHEMA_VERSION, runs };
         output::list(args.output, &document, &document.runs, || shown(&document.runs, app))?;
+        // Of a shared database, engines of other machines may drive them.
+        if !is_shared {
+            tell_left(rows.iter(), app);
+        }
         Ok(Exit::Ok)
     })
+}
+
+/// Says which of these runs have not ended and have no process that drives them, as after a kill.
+pub(crate) fn tell_left<'r>(rows: impl Iterator<Item = &'r RunRow>, app: &App) {
+    let locks = app.loaded.config.state_dir.join("locks");
+    // Others wait for their turn, or for an answer.
+    let is_left =
+        |row: &&RunRow| row.view.status == RunStatus::Running && !is_driven(&locks, &row.id);
+    let left: Vec<_> = rows.filter(is_left).map(|row| row.id.to_string()).collect();
+    if left.is_empty() || app.verbosity < 0 {
+        return;
+    }
+    let named = left.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = left.len().saturating_sub(MAX_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    output::say(&format!(
+        "nobody advances {named}{more}; go on with `plue resume`, or end with `plue cancel RUN`"
+    ));
+}
+
+/// The type of an event, as plans know it.
+pub(crate) fn event_type(text: &str) -> Result<String, Failure> {
+    let known = serde_json::from_value::<EventType>(Json::from(text));
+    known.map(|_| text.to_owned()).map_err(|_| {
+        Failure::usage(format!("--event {text}: there is no such event")).hint(
+            "one of push, pull_request, issue, issue_comment, schedule, manual, webhook, event, workflow",
+        )
+    })
+}
+
+/// A day, a time, or how long ago: `7d`.
+pub(crate) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let Ok(ago) = DurationText::new(text).parse() else {
+        return place::moment("--since", text);
+    };
+    let ago = SignedDuration::try_from(ago).ok();
+    Ok(ago.and_then(|ago| now.checked_sub(ago).ok()).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
 /// `failed`, or several with commas.
@@ -61,8 +117,15 @@ pub(crate) fn shown(runs: &[RunRecord], app: &App) -> String {
             table::plain(run.branch.as_deref().unwrap_or("-")),
             table::plain(words::time(run.created_at)),
             table::plain(took.unwrap_or_else(|| "-".to_owned())),
+            table::plain(waits_for(run)),
         ]
     });
-    let head = ["RUN", "STATUS", "WORKFLOW", "BRANCH", "CREATED", "TOOK"];
+    let head = ["RUN", "STATUS", "WORKFLOW", "BRANCH", "CREATED", "TOOK", "WAITS FOR"];
     table::render(&head, &cells.collect::<Vec<_>>(), &app.stdout)
+}
+
+/// Why a run has not ended, if that is known.
+fn waits_for(run: &RunRecord) -> String {
+    let is_open = run.status.parse().is_ok_and(|status: RunStatus| !status.is_terminal());
+    run.reason.clone().filter(|_| is_open).unwrap_or_default()
 }

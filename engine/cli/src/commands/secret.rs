@@ -12,6 +12,7 @@ use plue_store::{
     secret::{EVERYWHERE, MAX_SECRET_BYTES, SecretRow},
 };
 use rustix::termios::{self, LocalModes, OptionalActions};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
         texts::{SecretRecord, Secrets},
     },
     render::table,
+    trail::Change,
     vault::{self, KeySource},
     wiring,
 };
@@ -112,6 +114,7 @@ fn set(args: &SetArgs, app: &App) -> Outcome {
         let store = wiring::open_store(app).await?;
         let stored = store.put_secret(&keys, &scope, name, &text).await;
         stored.map_err(|error| vault::from_secret(&error, app))?;
+        Change::new("secret.set", name).with(json!({"scope": scope})).note(&store).await?;
         if app.verbosity >= 0 {
             output::say(&format!("{name} is set for {}", shown(&scope)));
         }
@@ -180,6 +183,7 @@ fn remove(args: &RemoveArgs, app: &App) -> Outcome {
             ))
             .hint("see `plue secret list --all`"));
         }
+        Change::new("secret.remove", name).with(json!({"scope": scope})).note(&store).await?;
         Ok(Exit::Ok)
     })
 }
@@ -192,7 +196,7 @@ fn rotate(app: &App) -> Outcome {
     let source = vault::key_source(app);
     let keys = match &source {
         // The operator puts the new key before the old one.
-        KeySource::Variable => old,
+        KeySource::Variable | KeySource::Credential(_) => old,
         KeySource::File(path) => {
             let keys = old.with_new().map_err(failed)?;
             write(path, &keys)?;
@@ -202,18 +206,22 @@ fn rotate(app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let count = store.rewrap_secrets(&keys).await.map_err(failed)?;
+        let detail = json!({"secrets": count});
+        Change::new("secret.rotate", keys.first_id()).with(detail).note(&store).await?;
         match &source {
             KeySource::File(path) => write(path, &keys.only_first())?,
-            KeySource::Variable => output::say(&format!(
-                "every secret is under the first key; the others can leave {}",
-                vault::KEY_VARIABLE
-            )),
+            KeySource::Variable => leave(vault::KEY_VARIABLE),
+            KeySource::Credential(_) => leave(vault::CREDENTIAL),
         }
         if app.verbosity >= 0 {
             output::say(&format!("{count} secrets are under the key {}", keys.first_id()));
         }
         Ok(Exit::Ok)
     })
+}
+
+fn leave(place: &str) {
+    output::say(&format!("every secret is under the first key; the others can leave {place}"));
 }
 
 fn write(path: &Path, keys: &plue_store::secret::Keyring) -> Result<(), Failure> {

@@ -8,18 +8,23 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use futures::FutureExt as _;
-use plue_api::{Api, Limits, limit, probes, router, server};
+use plue_api::{Api, Limits, client::Proxies, limit, probes, router, server};
+use plue_executor::{Apart, Engine};
+use plue_flow::places::Quotas;
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
-use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, Tasks, metrics};
+use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, TaskSet, Tasks, Watchdog, metrics};
 use plue_server::{
-    Options, Parts, Server, app::AppTokens, descriptors, export::Exporter, listen, receive,
+    Options, Parts, Server,
+    app::AppTokens,
+    descriptors,
+    export::Exporter,
+    listen::{self, Entrance},
+    receive,
 };
 use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
 };
 
 mod login;
@@ -30,6 +35,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
+    talk::LogFormat,
     traces::{self, Wanted},
     vault,
     wiring::{self, Serving},
@@ -61,7 +67,9 @@ pub struct ServeArgs {
     /// to it
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
-    /// Runs of one repository at the same time at most, over all engines of a Postgres database
+    /// Runs of one repository at the same time at most, over all engines of a Postgres database; half of
+    /// --max-runs unless said. Runs of forks do not count: they have bounds of their own
+    /// (docs/server.md)
     #[arg(long, value_name = "N")]
     pub max_runs_per_repo: Option<usize>,
     /// Runners that wait for another run in the workspace of their last one
@@ -70,6 +78,9 @@ pub struct ServeArgs {
     /// How long an engine on Postgres may be silent before the others take its runs over
     #[arg(long, default_value = "15s", value_name = "DURATION")]
     pub lease: String,
+    /// The form of the log on standard error: warnings and errors, one line each with its time; more with -v
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
     /// Send traces of runs to a collector that speaks OTLP over HTTP; without an address to
     /// `traces.endpoint`, or to port 4318 of this machine
     #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "URL")]
@@ -109,36 +120,40 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     // A second recorder means that somebody counts already.
     let _counted = metrics::install();
     let store = wiring::open_store_for(app, Durability::Full).await?;
-    let listener = match args.listen.or(roles.answers.then_some(USUAL)) {
-        Some(address) => Some(bound(address).await?),
-        None => None,
-    };
+    let listener = bound(args.listen.or(roles.answers.then_some(USUAL))).await?;
     let (tasks, clock) = (Tasks::new(), Clock::real());
-    let places = descriptors::make_room();
+    let (places, proxies) = (descriptors::make_room(), wiring::proxies(app)?);
     let (shutdown, stop) = Shutdown::new();
     let wanted = Wanted { endpoint: args.traces.as_deref(), url: args.public_url.as_deref() };
-    // Who drives no run sees none end.
+    // A process that drives no run sees none end.
     let traced = if roles.drives { traces::exporter(app, Some(wanted), clock)? } else { None };
-    let (exporter, traces) = traced.map_or((None, None), |(one, two)| (Some(one), Some(two)));
-    let serving = Serving {
-        lease: duration(&args.lease)?,
-        keep_runners: args.keep_runners,
-        drives: roles.drives,
-        traces,
-    };
-    let server = server_of(args, app, (&store, serving), &tasks, &shutdown)?;
+    let (exporter, traces) = traced.unzip();
+    let lease = duration(&args.lease)?;
+    let (keep_runners, drives) = (args.keep_runners, roles.drives);
+    let serving = Serving { lease, keep_runners, drives, traces, quotas: quotas(args, app) };
+    let watchdog = Watchdog::new(clock);
+    let making = Making { store: &store, tasks: &tasks, watchdog: &watchdog, stop: &stop };
+    let engine = wiring::serving_engine(app, store.clone(), &tasks, serving)?;
+    if roles.drives {
+        report_walls(&engine, app).await;
+    }
+    let server = server_of(args, app, &making, engine)?;
     let public = public(args, listener.as_ref());
-    // Who answers nobody needs no client secret.
-    let config = roles.answers.then_some(&app.loaded.config.login);
-    let login = config.map(|config| login::login(config, &public, clock)).transpose()?.flatten();
+    // Without requests no client secret is needed.
+    let config = &app.loaded.config.login;
+    let login = if roles.answers { login::login(config, &public, clock)? } else { None };
+    // It answers for as long as it works.
+    let (done, over) = Shutdown::new();
     let api = Api::new(server::Parts {
         store: store.clone(),
         commands: Arc::new(server.clone()),
         clock,
         ids: Ids::random(),
-        limits: limits(places),
+        limits: limits(places, proxies.clone()),
         tasks: tasks.clone(),
-        stop: stop.clone(),
+        watchdog: watchdog.clone(),
+        drain: stop.clone(),
+        stop: over.clone(),
         metrics: metrics::render,
         login,
     });
@@ -152,44 +167,52 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     // Heard from before it says that it is there: until then a signal would just kill it.
     let heard = Signals::install()?;
     said(listener.as_ref())?;
-    let mut watch = std::pin::pin!(signals(heard, &shutdown));
-    let listens = async {
-        if let Some(listener) = listener {
-            listen::serve((listener, places), routes, stop.clone(), tasks.clone(), clock).await;
-        }
-    };
-    let (done, over) = oneshot::channel::<()>();
-    let works = async {
+    let _patrol = watchdog.patrol().map_err(|error| Failure::infrastructure(&error))?;
+    let mut parts = TaskSet::new(&tasks, "part of the server");
+    if let Some(listener) = listener {
+        let entrance = Entrance { listener, places, proxies };
+        parts.spawn("listen", listen::serve(entrance, routes, over.clone(), tasks.clone(), clock));
+    }
+    if let Some(exporter) = exporter {
+        parts.spawn("export traces", exporter.work(store, over));
+    }
+    parts.spawn("keep metrics", upkeep(clock, stop));
+    parts.spawn("work", async move {
         match roles.drives {
-            true => Box::pin(server.work()).await,
+            true => server.work().await,
             false => server.attend().await,
         }
-        drop(done);
-    };
-    let exports = async {
-        if let Some(exporter) = exporter {
-            exporter.work(store.clone(), over.map(drop)).await;
-        }
-    };
-    let work = async { tokio::join!(works, upkeep(clock, stop.clone()), listens, exports) };
+        done.advance(Phase::Draining);
+    });
     tokio::select! {
-        ((), (), (), ()) = work => {}
-        () = &mut watch => {}
+        ended = all_end(parts) => ended,
+        () = signals(heard, &shutdown) => Ok(Exit::Ok),
+    }
+}
+
+/// Waits until every part of the server has ended; one that fails ends the server.
+async fn all_end(mut parts: TaskSet<&'static str, ()>) -> Outcome {
+    while let Some((name, result)) = parts.next().await {
+        if let Err(failure) = result {
+            return Err(Failure::infrastructure(&failure).hint(format!("`{name}` of the server")));
+        }
     }
     Ok(Exit::Ok)
 }
 
 /// Whoever only asks something finds one of so many connections, whatever others follow.
-fn limits(places: usize) -> Limits {
+fn limits(places: usize, proxies: Proxies) -> Limits {
     let usual = Limits::default();
-    Limits { streams: usual.streams.min(places / 4 * 3), ..usual }
+    Limits { streams: usual.streams.min(places / 4 * 3), proxies, ..usual }
 }
 
-async fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+async fn bound(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!("cannot listen on {address}: {error}"))
             .hint("another server may run; choose another port with --listen")
-    })
+    });
+    bound.map(Some)
 }
 
 /// The address of this server for people, if nobody has said it: where it listens.
@@ -205,13 +228,40 @@ fn said(listener: Option<&TcpListener>) -> Result<(), Failure> {
     output::line(&format!("plue listens on http://{address}"))
 }
 
+/// What a server shares with the rest of this process.
+#[derive(Clone, Copy)]
+struct Making<'a> {
+    store: &'a Store,
+    tasks: &'a Tasks,
+    watchdog: &'a Watchdog,
+    stop: &'a Stop,
+}
+
+/// Says whether steps of own commits are isolated, before the first one starts.
+async fn report_walls(engine: &Engine, app: &App) {
+    let warn = |text: &str| output::say(&format!("warning: {text}"));
+    match engine.is_walled().await {
+        Apart::Ready(open) => open.iter().for_each(|open| warn(open)),
+        Apart::Off => {
+            warn("pools.local.mode is off: steps run as this user and read what it may read");
+        }
+        Apart::Missing(why) if app.loaded.config.pools.local.mode == "required" => {
+            warn(&format!("no step runs (pools.local.mode is required): {why}"));
+        }
+        Apart::Missing(why) => warn(&format!(
+            "steps are NOT isolated, they run as this user and may read this server's database and \
+             keys: {why} (see `plue doctor`; pools.local.mode = \"required\" lets steps wait instead)"
+        )),
+    }
+}
+
 fn server_of(
     args: &ServeArgs,
     app: &App,
-    (store, serving): (&Store, Serving),
-    tasks: &Tasks,
-    shutdown: &Shutdown,
+    making: &Making<'_>,
+    engine: Engine,
 ) -> Result<Server, Failure> {
+    let Making { store, tasks, watchdog, stop } = *making;
     let config = &app.loaded.config;
     let clock = Clock::real();
     let binary = app.program(config.evaluator.binary.as_deref(), "plue-evaluator");
@@ -220,25 +270,31 @@ fn server_of(
     Ok(Server::new(Parts {
         options: Options {
             state_dir: config.state_dir.clone(),
-            max_runs: args.max_runs.max(1),
-            max_runs_per_repo: args.max_runs_per_repo.map(|most| most.max(1)),
+            quotas: quotas(args, app),
+            low_water: config.limits.low_water(),
             poll: POLL,
             keep: wiring::keep(app)?,
             public_url: args.public_url.clone(),
             share_files: store.is_shared() && config.objects.url.is_some(),
             reach: wiring::reach(app)?,
+            triggers: app.loaded.config.triggers.policy(),
         },
         store: store.clone(),
-        engine: wiring::serving_engine(app, store.clone(), tasks, serving)?,
+        engine,
         planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
-        keys: vault::make_keys(app).ok(),
+        keys: vault::serving_keys(app).ok(),
         exporter: Exporter::new(archive::write::into_pipe),
         apps: AppTokens::default(),
         clock,
         ids: Ids::random(),
         tasks: tasks.clone(),
-        stop: shutdown.stop(),
+        watchdog: watchdog.clone(),
+        stop: stop.clone(),
     }))
+}
+
+fn quotas(args: &ServeArgs, app: &App) -> Quotas {
+    app.loaded.config.limits.quotas(args.max_runs.max(1), args.max_runs_per_repo)
 }
 
 /// The roles of this process.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use plue_api::records::told::CauseRecord;
+use plue_api::{explain::with_reason, records::told::CauseRecord};
 use plue_executor::{Loaded, liveness::is_driven};
 use plue_flow::{RunStatus, StepStatus};
 use plue_plan::RunId;
@@ -42,7 +42,12 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
 pub(super) async fn document(store: &Store, id: &RunId) -> Result<(Status, Loaded), Failure> {
     let loaded = Loaded::read(store, id).await.map_err(|error| from_executor(&error))?;
     let rows = store.steps(id).await.map_err(|error| from_store(&error))?;
-    let told = StatusRecord::of(&loaded.row, &loaded.source, &loaded.plan, &loaded.run, rows);
+    let row = with_reason(store, &loaded.row).await.map_err(|error| from_store(&error))?;
+    let notes = store.notes(id).await.map_err(|error| from_store(&error))?;
+    let told =
+        StatusRecord::of(&row, &loaded.source, &loaded.plan, &loaded.run, rows).with_notes(&notes);
+    let spends = store.spend_of(id).await.map_err(|error| from_store(&error))?;
+    let told = told.with_usage(&spends);
     Ok((Status { schema_version: SCHEMA_VERSION, told }, loaded))
 }
 
@@ -62,7 +67,7 @@ async fn tell_waiting(store: &Store, loaded: &Loaded, app: &App) -> Result<(), F
             .collect();
         if !before.is_empty() {
             let before = before.join(", ");
-            let group = plue_executor::group_name(loaded.row.repo.as_deref(), &group);
+            let group = plue_store::group_name(loaded.row.repo.as_deref(), &group);
             output::say(&format!("waits for its turn in the group `{group}` behind {before}"));
         }
     }
@@ -108,7 +113,12 @@ pub(crate) fn shown(told: &StatusRecord, app: &App) -> String {
     field("event", &event(&told.event));
     field("created", &words::time(run.created_at));
     text.push('\n');
-    text + &steps(&told.steps, app, now)
+    text.push_str(&steps(&told.steps, app, now));
+    text.push_str(&claude(told, app));
+    for note in &told.notes {
+        let _infallible = writeln!(text, "{}: {}", note.step, sanitize(&note.text, false));
+    }
+    text
 }
 
 /// `manual by ada on main at 1f2e3d4`.
@@ -128,6 +138,28 @@ pub(super) fn event(event: &CauseRecord) -> String {
     words
 }
 
+/// Tokens and dollars of Claude steps; empty without any.
+fn claude(told: &StatusRecord, app: &App) -> String {
+    let Some(sum) = &told.usage else { return String::new() };
+    let used =
+        told.steps.iter().filter_map(|step| Some((step.step.as_str(), step.usage.as_ref()?)));
+    let rows = used.chain([("all", sum)]).map(|(name, usage)| {
+        let counts = [
+            usage.calls,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+        ];
+        let mut cells = vec![table::plain(name)];
+        cells.extend(counts.map(|count| table::plain(count.to_string())));
+        cells.push(table::plain(format!("${:.4}", usage.cost_usd)));
+        cells
+    });
+    let head = ["CLAUDE", "CALLS", "TOKENS IN", "OUT", "CACHE READ", "CACHE WRITE", "COST"];
+    format!("\n{}", table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout))
+}
+
 fn steps(steps: &[StepRecord], app: &App, now: jiff::Timestamp) -> String {
     let cells = steps.iter().map(|step| {
         let status = step.status.parse().unwrap_or(StepStatus::Pending);
@@ -138,9 +170,14 @@ fn steps(steps: &[StepRecord], app: &App, now: jiff::Timestamp) -> String {
         } else {
             step.attempts.to_string()
         };
+        let tries = if step.started_at.is_none() { "-".to_owned() } else { tries };
+        let shown = match &step.name {
+            Some(name) => format!("{} · {name}", step.step),
+            None => step.step.clone(),
+        };
         vec![
             (words::step_sign(status).to_owned(), style),
-            table::plain(&step.step),
+            table::plain(shown),
             (step.status.clone(), style),
             table::plain(took.unwrap_or_else(|| "-".to_owned())),
             table::plain(tries),

@@ -189,7 +189,7 @@ pub enum OrchestrationCommand {
     /// List the workflows of a repository: `plue list`
     List(ListArgs),
     /// Run a workflow, as a rule with `--goal`: `plue run`
-    Run(crate::args::RunArgs),
+    Run(Box<crate::args::RunArgs>),
 }
 
 /// `plue build`

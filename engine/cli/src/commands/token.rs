@@ -9,15 +9,17 @@ use plue_api::{
 };
 use plue_plan::DurationText;
 use plue_runtime::{Clock, Ids};
+use serde_json::json;
 
 use crate::{
     app::App,
     args::Format,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output,
+    output, person,
     records::{SCHEMA_VERSION, server::Tokens},
     render::table,
+    trail::Change,
     wiring,
 };
 
@@ -80,13 +82,16 @@ fn create(args: &CreateTokenArgs, app: &App) -> Outcome {
         role: args.role,
         repo: args.repo.clone(),
         expires_at: args.expires_in.as_deref().map(|text| expiry(text, now)).transpose()?,
-        by: app.environment.get("USER").unwrap_or_else(|| "operator".to_owned()),
+        by: person::principal(),
     };
     check_name(&wanted.name)?;
     let fresh = token::fresh(&Ids::random(), wanted, now);
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         store.token_create(&fresh.row).await.map_err(|error| from_store(&error))?;
+        let detail = json!({"name": args.name, "role": args.role});
+        let change = Change::new("token.create", &fresh.row.id).of_repo(args.repo.clone());
+        change.with(detail).note(&store).await?;
         told(&fresh.token, &TokenRecord::of(&fresh.row), app)?;
         Ok(Exit::Ok)
     })
@@ -155,6 +160,7 @@ fn remove(args: &RemoveTokenArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         if store.token_remove(&args.id).await.map_err(|error| from_store(&error))? {
+            Change::new("token.remove", &args.id).note(&store).await?;
             return Ok(Exit::Ok);
         }
         Err(Failure::not_found(format!("there is no token `{}`", args.id))

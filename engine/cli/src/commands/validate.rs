@@ -1,5 +1,7 @@
 //! `plue validate`: every problem of every workflow file.
 
+mod code;
+
 use plue_plan::{Diagnostic, Severity};
 
 use crate::{
@@ -55,6 +57,7 @@ async fn check(
     for workflow in &*evaluated.workflows {
         found.extend(workflow.warnings.iter().cloned());
         found.extend(sources::missing_roles(workflow, &evaluated.read_set.texts));
+        found.extend(code::problems(workflow, &session.repo));
     }
     Ok(found)
 }

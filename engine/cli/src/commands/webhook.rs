@@ -11,7 +11,7 @@ use plue_api::{
 use plue_runtime::{Clock, Ids};
 use plue_server::webhooks::{Desk, desk, desk::DeskError};
 use plue_store::{
-    AuditRow, Store,
+    Store,
     webhook::{DeliveryState, EVENTS, Page, WebhookRow},
 };
 use serde_json::{Value as Json, json};
@@ -21,12 +21,13 @@ use crate::{
     args::Format,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output,
+    output, person,
     records::{
         SCHEMA_VERSION,
         server::{WebhookDeliveries, Webhooks},
     },
     render::table,
+    trail::Change,
     vault, wiring,
 };
 
@@ -150,7 +151,7 @@ impl Place<'_> {
         let (keys, guard) = (vault::make_keys(self.app)?, wiring::reach(self.app)?);
         let (clock, ids) = (Clock::real(), Ids::random());
         let desk = Desk { store: &self.store, keys: &keys, guard: &guard, ids: &ids, clock };
-        let made = desk.add(request, self.who()).await;
+        let made = desk.add(request, person::principal()).await;
         let made = made.map_err(|error| self.refused(error))?;
         let what = json!({"events": args.events});
         self.trail("webhook.add", &made.id, (args.repo.clone(), what)).await?;
@@ -234,26 +235,13 @@ impl Place<'_> {
         }
     }
 
-    fn who(&self) -> String {
-        self.app.environment.get("USER").unwrap_or_else(|| "operator".to_owned())
-    }
-
     async fn trail(
         &self,
         action: &str,
         id: &str,
         (repo, detail): (Option<String>, Json),
     ) -> Result<(), Failure> {
-        let row = AuditRow {
-            seq: 0,
-            at: Clock::real().now(),
-            principal: self.who(),
-            action: action.to_owned(),
-            subject: id.to_owned(),
-            repo,
-            detail,
-        };
-        self.store.audit(&row).await.map_err(|error| from_store(&error))
+        Change::new(action, id).of_repo(repo).with(detail).note(&self.store).await
     }
 
     fn refused(&self, error: DeskError) -> Failure {

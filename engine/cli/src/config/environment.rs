@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use plue_wire::environment::is_usual;
+
 use super::utf8;
 
 /// Variables by name. Tests make their own.
@@ -26,6 +28,14 @@ impl Environment {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// What steps have of it: the usual variables and those that the operator names.
+    #[must_use]
+    pub fn of_steps(&self, named: &[String]) -> Vec<(String, String)> {
+        let theirs = |name: &String| is_usual(name) || named.contains(name);
+        let all = self.0.iter().filter(|(name, _)| theirs(name));
+        all.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// `$XDG_CONFIG_HOME/plue`, else `~/.config/plue` (XDG Base Directory Specification).

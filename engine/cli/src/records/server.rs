@@ -2,15 +2,25 @@
 //!
 //! Must not hold a token, except in the one record that is printed when it is made.
 
-use plue_api::records::TokenRecord;
 pub use plue_api::records::place::RepoRecord;
+use plue_api::records::place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord};
+use plue_api::records::told::ApprovalRecord;
 use plue_api::records::webhook::{WebhookDeliveryRecord, WebhookMessage, WebhookRecord};
+use plue_api::records::workflow::WorkflowRecord;
+use plue_api::records::{AuditRecord, TokenRecord};
 use plue_plan::schema::{Published, of};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The schemas of these documents.
-pub const ALL: [Published; 5] = [
+pub const ALL: [Published; 12] = [
+    Published { name: "approvals", schema: of::<Approvals> },
+    Published { name: "schedules", schema: of::<Schedules> },
+    Published { name: "workflows", schema: of::<Workflows> },
+    Published { name: "runners", schema: of::<Runners> },
+    Published { name: "pools", schema: of::<Pools> },
+    Published { name: "usage", schema: of::<Usage> },
+    Published { name: "audit", schema: of::<Audit> },
     Published { name: "tokens", schema: of::<Tokens> },
     Published { name: "repos", schema: of::<Repos> },
     Published { name: "webhooks", schema: of::<Webhooks> },
@@ -25,6 +35,69 @@ pub struct Tokens {
     pub schema_version: u32,
     /// The oldest first.
     pub tokens: Vec<TokenRecord>,
+}
+
+/// `plue audit`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Audit {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The oldest first.
+    pub audit: Vec<AuditRecord>,
+}
+
+/// `plue approvals`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Approvals {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The oldest run first.
+    pub approvals: Vec<ApprovalRecord>,
+}
+
+/// `plue schedules`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Schedules {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By repository and workflow.
+    pub schedules: Vec<ScheduleRecord>,
+}
+
+/// `plue workflow list`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Workflows {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By repository and file.
+    pub workflows: Vec<WorkflowRecord>,
+}
+
+/// `plue runners`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Runners {
+    /// Always 1.
+    pub schema_version: u32,
+    /// Those that are not gone.
+    pub runners: Vec<RunnerRecord>,
+}
+
+/// `plue pools`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Pools {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By name.
+    pub pools: Vec<PoolRecord>,
+}
+
+/// `plue usage`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Usage {
+    /// Always 1.
+    pub schema_version: u32,
+    /// By repository.
+    pub usage: Vec<UsageRecord>,
 }
 
 /// `plue repo list`

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use plue_api::records::RunRecord;
+use plue_api::records::{Page, RunRecord};
 use plue_plan::{Code, Diagnostic};
 use plue_runtime::Clock;
 use reqwest::{Method, Response, StatusCode, header, redirect::Policy};
@@ -17,6 +17,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, chain, codes},
     output,
+    sources::origin_here,
 };
 
 /// Until a connection is made.
@@ -157,6 +158,16 @@ impl Client {
 
     /// The run that a text names: its id, the beginning of its id, or `last`.
     pub(super) async fn one_run(&self, text: &str) -> Result<RunRecord, Failure> {
+        if text == "last"
+            && let Some(repo) = origin_here()
+        {
+            let path = format!("/api/v1/runs?limit=1&children=false&repository={}", encoded(&repo));
+            // A repository that the server does not watch has no last run.
+            let newest = self.get::<Page<RunRecord>>(&path).await.ok();
+            if let Some(run) = newest.and_then(|page| page.items.into_iter().next()) {
+                return Ok(run);
+            }
+        }
         let path = format!("/api/v1/find/runs?id={}", encoded(text));
         let mut found: Vec<RunRecord> = self.get(&path).await?;
         match (found.pop(), found.is_empty()) {
@@ -223,6 +234,9 @@ impl Client {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(failure) => return failure,
         };
+        if status == StatusCode::CONFLICT && !said.errors.is_empty() {
+            return Failure { exit: Exit::NotFound, diagnostics: said.errors, repo: None };
+        }
         if !said.errors.is_empty() {
             return Failure::invalid(said.errors);
         }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use plue_api::records::{
     AttemptRecord, FactRecord, Page, PieceRecord, StepRecord, told::StatusRecord,
 };
-use plue_flow::{StepStatus, fact::Reason};
+use plue_flow::{RunStatus, StepStatus, fact::Reason};
 use serde_json::Value as Json;
 
 use super::{client::Client, events, logs};
@@ -42,6 +42,26 @@ pub(super) struct Follower<'c, W> {
     said: BTreeMap<String, (String, u32, u32)>,
 }
 
+/// How long a run is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until it ends.
+    End,
+    /// The same, or until it waits for a decision, an event or a callback and for nothing else.
+    Asked,
+}
+
+// === impl Until ===
+
+impl Until {
+    fn is_reached(self, told: &StatusRecord) -> bool {
+        let outside = |what: &str| matches!(what, "decision" | "event" | "callback");
+        self == Self::Asked
+            && told.run.status == RunStatus::Waiting.as_str()
+            && told.waiting.iter().any(|waiting| outside(&waiting.what))
+    }
+}
+
 // === impl Follower ===
 
 impl<'c, W: Write> Follower<'c, W> {
@@ -60,14 +80,15 @@ impl<'c, W: Write> Follower<'c, W> {
         Ok(())
     }
 
-    /// Shows everything until the run ends; gives it as it ended.
-    pub(super) async fn until_end(&mut self) -> Result<StatusRecord, Failure> {
+    /// Shows everything until the run ends, or with [`Until::Asked`] until somebody outside has to answer;
+    /// gives it as it is then.
+    pub(super) async fn until(&mut self, until: Until) -> Result<StatusRecord, Failure> {
         let path = self.path("events");
         let mut facts = pin!(events::of::<Json>(self.client, path).fuse());
         let mut told = self.look().await?;
         let mut over = false;
         loop {
-            if over && self.logs.is_empty() {
+            if (over || until.is_reached(&told)) && self.logs.is_empty() {
                 return Ok(told);
             }
             tokio::select! {
@@ -213,11 +234,28 @@ fn stand(step: &StepRecord) -> (String, u32, u32) {
     (step.status.clone(), step.visit, step.attempts)
 }
 
-/// Waits until a run has ended.
-pub(super) async fn ended(client: &Client, run: &str) -> Result<(), Failure> {
-    let mut facts = pin!(events::of::<FactRecord>(client, format!("/api/v1/runs/{run}/events")));
+/// Waits until a run has ended, and shows the steps that run at each fact until then.
+pub(super) async fn stopped(
+    client: &Client,
+    run: &str,
+    mut show: impl FnMut(&[String]),
+) -> Result<(), Failure> {
+    let path = format!("/api/v1/runs/{run}/events");
+    let mut facts = pin!(events::of::<FactRecord>(client, path).fuse());
+    let is_over = |status: &str| {
+        RunStatus::ALL.iter().any(|known| known.is_terminal() && known.as_str() == status)
+    };
     while let Some(fact) = facts.next().await {
         drop(fact?);
+        // Those that are there already are one look.
+        while let Some(Some(fact)) = facts.next().now_or_never() {
+            drop(fact?);
+        }
+        let told: StatusRecord = client.get(&format!("/api/v1/runs/{run}/status")).await?;
+        if !is_over(&told.run.status) {
+            let running = told.steps.into_iter().filter(|step| step.status == "running");
+            show(&running.map(|step| step.step).collect::<Vec<_>>());
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use plue_store::{LogPiece, LogStream};
 use super::{
     client::{Client, encoded},
     events,
-    follow::Follower,
+    follow::{Follower, Until},
 };
 use crate::{
     app::App,
@@ -41,7 +41,7 @@ pub(super) async fn run(client: &Client, args: &LogsArgs, app: &App) -> Outcome 
         (true, None, Format::Table) => {
             let names = told.steps.iter().map(|step| step.step.as_str());
             let live = Live::new(io::stdout(), app.stdout, names, false);
-            Follower::new(client, &run, live).until_end().await?;
+            Follower::new(client, &run, live).until(Until::End).await?;
             Ok(Exit::Ok)
         }
         (true, Some(step), Format::Table) => follow_step(client, app, &run, step).await,

@@ -91,6 +91,12 @@ pub(super) async fn event(client: &Client, command: &EventCommand, app: &App) ->
             let page: Page<DeliveryRecord> = client.get(&path).await?;
             event::list::print(page.items, args, app)
         }
+        EventCommand::Retry(args) => {
+            let path = format!("{}/deliveries/{}/retry", of(&args.repo), encoded(&args.id));
+            client.change(Method::POST, &path, None::<&()>).await?;
+            event::retry::tell(args);
+            Ok(Exit::Ok)
+        }
         EventCommand::Decode(_) | EventCommand::Emit(_) => Err(super::not_yet("this")),
     }
 }
@@ -113,6 +119,10 @@ pub(super) async fn repo(client: &Client, command: &RepoCommand, app: &App) -> O
         RepoCommand::Allow(args) => {
             let path = format!("/api/v1/repositories/{}/allowed", encoded(&args.name));
             client.change(Method::POST, &path, Some(&json!({"commit": args.commit}))).await?;
+        }
+        RepoCommand::Confirm(args) => {
+            let path = format!("/api/v1/repositories/{}/identity", encoded(&args.name));
+            client.change(Method::POST, &path, Some(&json!({"id": args.id}))).await?;
         }
         RepoCommand::Webhook(_) => return Err(super::not_yet("repo webhook")),
         RepoCommand::Received(_) => return Err(super::not_yet("repo received")),

@@ -10,18 +10,19 @@ use plue_api::{
     },
 };
 use plue_flow::RunStatus;
-use plue_runtime::Ids;
+use plue_plan::Plan;
+use plue_runtime::{Clock, Ids};
 use serde_json::{Value as Json, json};
 
 use super::{
     client::{Client, encoded},
-    follow::{Follower, ended},
+    follow::{Follower, Until, stopped},
     logs::last_lines,
 };
 use crate::{
     app::App,
     args::{CancelArgs, Format, RerunArgs, RetryArgs, RunArgs, RunsArgs, StatusArgs},
-    attend::exit_of,
+    attend::{exit_of, is_limit},
     commands::{
         artifacts::{ArtifactsArgs, Write, gone, hand_over},
         callback::CallbackArgs,
@@ -32,7 +33,7 @@ use crate::{
     failure::{Failure, Outcome},
     output,
     records::{Runs, SCHEMA_VERSION, Status},
-    render::{live::Live, words},
+    render::{live::Live, stopping::Stopping, words},
     terminal::{Style, sanitize},
 };
 
@@ -48,6 +49,9 @@ pub(super) async fn list(client: &Client, args: &RunsArgs, app: &App) -> Outcome
     if let Some(text) = &args.status {
         runs::statuses(text)?;
     }
+    let event = args.event.as_deref().map(runs::event_type).transpose()?;
+    let since = args.since.as_deref().map(|text| runs::since(text, Clock::real().now()));
+    let since = since.transpose()?.map(|since| since.to_string());
     let mut found: Vec<RunRecord> = Vec::new();
     let mut cursor = None;
     loop {
@@ -56,9 +60,15 @@ pub(super) async fn list(client: &Client, args: &RunsArgs, app: &App) -> Outcome
             break;
         }
         let mut path = format!("/api/v1/runs?limit={}", left.min(PAGE));
-        for (name, value) in
-            [("status", &args.status), ("workflow", &args.workflow), ("cursor", &cursor)]
-        {
+        for (name, value) in [
+            ("status", &args.status),
+            ("workflow", &args.workflow),
+            ("repository", &args.repo),
+            ("branch", &args.branch),
+            ("event", &event),
+            ("since", &since),
+            ("cursor", &cursor),
+        ] {
             if let Some(value) = value {
                 path.push_str(&format!("&{name}={}", encoded(value)));
             }
@@ -91,6 +101,7 @@ pub(super) async fn submit(client: &Client, args: &RunArgs, app: &App) -> Outcom
     let here = [
         ("--step", args.step.is_some()),
         ("--from", args.from.is_some()),
+        ("--carry", args.carry.is_some()),
         ("--goal", args.goal.is_some()),
         ("--todo", args.todo.is_some()),
         ("--max-parallel", args.max_parallel.is_some()),
@@ -111,7 +122,8 @@ pub(super) async fn submit(client: &Client, args: &RunArgs, app: &App) -> Outcom
     };
     let inputs = pairs("--input", &args.source.inputs)?;
     let inputs = inputs.into_iter().map(|(name, text)| (name, input(text))).collect();
-    let request = RunRequest { repository, workflow, rev: None, inputs, traceparent: None };
+    let request =
+        RunRequest { repository, workflow, rev: args.rev.clone(), inputs, traceparent: None };
     // A key of its own: an answer that is lost on the way makes no second run if it is asked again.
     let key = Ids::random().text();
     let run: RunRecord = client.once("/api/v1/runs", &request, &key).await?;
@@ -119,10 +131,8 @@ pub(super) async fn submit(client: &Client, args: &RunArgs, app: &App) -> Outcom
         let word = app.stderr.paint(Style::Bold, "run").to_string();
         output::say(&format!("{word} {} · plan {} · run {}", run.workflow, run.plan, run.id));
     }
-    let exit = match args.no_wait {
-        true => Exit::Ok,
-        false => attend(client, app, &run.id, false).await?,
-    };
+    let until = if args.no_wait || args.no_input { Until::Asked } else { Until::End };
+    let exit = attend(client, app, &run.id, until).await?;
     match args.output {
         Format::Table => {}
         Format::Json | Format::Jsonl => {
@@ -149,11 +159,25 @@ async fn the_repository(client: &Client) -> Result<String, Failure> {
 }
 
 /// `plue cancel`
-pub(super) async fn cancel(client: &Client, args: &CancelArgs, _: &App) -> Outcome {
+pub(super) async fn cancel(client: &Client, args: &CancelArgs, app: &App) -> Outcome {
     let run = client.one_run(&args.run).await?.id;
+    let plan: Plan = client.get(&format!("/api/v1/runs/{run}/plan")).await?;
     let path = format!("/api/v1/runs/{run}/cancel");
     let _now: RunRecord = client.post(&path, &json!({"kill": args.kill})).await?;
-    ended(client, &run).await?;
+    let hooks = plan.hooks.all().map(|hook| hook.id.to_string()).collect();
+    let mut stopping = Stopping::new(&run, args.kill, hooks);
+    let say = |text: &str| {
+        if app.verbosity >= 0 {
+            output::say(text)
+        }
+    };
+    say(&stopping.begins(None));
+    stopped(client, &run, |steps| {
+        if let Some(text) = stopping.waits(steps) {
+            say(&text);
+        }
+    })
+    .await?;
     let row: RunRecord = client.get(&format!("/api/v1/runs/{run}")).await?;
     output::say(&format!("run {run} ended: {}", row.status));
     Ok(if row.status == RunStatus::Cancelled.as_str() { Exit::Ok } else { Exit::RunFailed })
@@ -177,7 +201,7 @@ pub(super) async fn retry(client: &Client, args: &RetryArgs, app: &App) -> Outco
     if app.verbosity >= 0 {
         output::say(&format!("run {run} goes on"));
     }
-    let told = follower.until_end().await?;
+    let told = follower.until(Until::End).await?;
     summary(client, app, &told).await
 }
 
@@ -188,10 +212,34 @@ pub(super) async fn rerun(client: &Client, args: &RerunArgs, app: &App) -> Outco
     }
     let old = client.one_run(&args.run).await?.id;
     let key = Ids::random().text();
+    if !args.inputs.is_empty() {
+        return with_inputs(client, (&old, &key), &args.inputs, app).await;
+    }
     let path = format!("/api/v1/runs/{old}/rerun");
     let run: RunRecord = client.once(&path, &json!({}), &key).await?;
     output::say(&format!("run {} repeats {old}", run.id));
-    attend(client, app, &run.id, false).await
+    attend(client, app, &run.id, Until::End).await
+}
+
+/// Inputs may change the plan: a new run of the same workflow at the same commit.
+async fn with_inputs(
+    client: &Client,
+    (old, key): (&str, &str),
+    given: &[String],
+    app: &App,
+) -> Outcome {
+    let told: StatusRecord = client.get(&format!("/api/v1/runs/{old}/status")).await?;
+    let repository = told.run.repository.clone().ok_or_else(|| {
+        Failure::usage(format!("run {old} belongs to no repository, so it cannot be planned again"))
+    })?;
+    let mut inputs: BTreeMap<String, Json> =
+        told.inputs.as_object().cloned().unwrap_or_default().into_iter().collect();
+    inputs.extend(pairs("--input", given)?.into_iter().map(|(name, text)| (name, input(text))));
+    let (workflow, rev) = (told.run.workflow.clone(), told.run.sha.clone());
+    let request = RunRequest { repository, workflow, rev, inputs, traceparent: None };
+    let run: RunRecord = client.once("/api/v1/runs", &request, key).await?;
+    output::say(&format!("run {} repeats {old} with other inputs", run.id));
+    attend(client, app, &run.id, Until::End).await
 }
 
 /// `plue approve` and `plue reject`
@@ -244,11 +292,11 @@ pub(super) async fn artifacts(client: &Client, args: &ArtifactsArgs, app: &App) 
 }
 
 /// Shows a run until it ends; whoever stops looking does not stop it.
-async fn attend(client: &Client, app: &App, run: &str, quiet: bool) -> Outcome {
+async fn attend(client: &Client, app: &App, run: &str, until: Until) -> Outcome {
     let told: StatusRecord = client.get(&format!("/api/v1/runs/{run}/status")).await?;
     let names = told.steps.iter().map(|step| step.step.as_str());
-    let live = Live::new(io::stderr(), app.stderr, names, quiet || app.verbosity < 0);
-    let told = Follower::new(client, run, live).until_end().await?;
+    let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
+    let told = Follower::new(client, run, live).until(until).await?;
     summary(client, app, &told).await
 }
 
@@ -272,12 +320,17 @@ async fn summary(client: &Client, app: &App, told: &StatusRecord) -> Outcome {
         took.map_or(String::new(), |(from, to)| format!(" in {}", words::duration(from, to)));
     let status: RunStatus = run.status.parse().unwrap_or(RunStatus::Running);
     let [succeeded, bad, rest] = counts;
+    for note in &told.notes {
+        output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
+    }
     output::say(&format!(
         "{} {}{took} · {succeeded} succeeded, {bad} failed, {rest} skipped or cancelled",
         app.stderr.paint(Style::Bold, "run"),
         app.stderr.paint(words::run_style(status), &run.status),
     ));
-    Ok(exit_of(status))
+    let mut reasons = told.steps.iter().filter_map(|step| step.reason.as_deref());
+    let is_over_limit = status == RunStatus::Failed && reasons.any(is_limit);
+    Ok(if is_over_limit { Exit::BudgetExhausted } else { exit_of(status) })
 }
 
 async fn tell_last_lines(client: &Client, app: &App, run: &str, step: &str) -> Result<(), Failure> {

@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use plue_executor::perform::child::{ChildPlan, ChildPlanned, ChildRequest, Workflows};
 use plue_plan::Diagnostic;
-use plue_planner::{Options, PlanError, PlanRequest, Planner, Rate, Trust, WorkTree, WorkflowFile};
+use plue_planner::{
+    CommitView, Options, PlanError, PlanRequest, Planner, Rate, Trust, WorkTree, WorkflowFile,
+};
 use plue_runtime::{Clock, Tasks};
 
 use crate::app::App;
@@ -15,6 +17,8 @@ use crate::app::App;
 pub struct Children {
     binary: PathBuf,
     allow_missing: Vec<String>,
+    /// Of a server's runs.
+    workspaces: PathBuf,
 }
 
 // === impl Children ===
@@ -26,6 +30,7 @@ impl Children {
         Self {
             binary: app.program(config.binary.as_deref(), "plue-evaluator"),
             allow_missing: config.allow_missing.clone(),
+            workspaces: app.loaded.config.state_dir.join("workspaces"),
         }
     }
 
@@ -40,12 +45,20 @@ impl Children {
 impl Workflows for Children {
     fn plan(&self, request: ChildRequest) -> ChildPlanned {
         let planner = self.planner();
-        Box::pin(async move { plan(&planner, request).await })
+        // Steps may have written to the repository of a workspace.
+        let tree = match request.repository.starts_with(&self.workspaces) {
+            true => WorkTree::plain(&request.repository),
+            false => WorkTree::new(&request.repository),
+        };
+        Box::pin(async move { plan(&planner, Arc::new(tree), request).await })
     }
 }
 
-async fn plan(planner: &Planner, request: ChildRequest) -> Result<ChildPlan, String> {
-    let view: Arc<dyn plue_planner::CommitView> = Arc::new(WorkTree::new(&request.repository));
+async fn plan(
+    planner: &Planner,
+    view: Arc<dyn CommitView>,
+    request: ChildRequest,
+) -> Result<ChildPlan, String> {
     let repository = request.repository.display().to_string();
     let name = request.name;
     let found = planner.find(&view, &name, Trust::Own, &repository).await;

@@ -1,12 +1,12 @@
 //! The event of a run that a person asks for: from a file, or what git says about the work tree.
 
-use std::{
-    io::Read as _,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{io::Read as _, path::Path, time::Duration};
 
-use plue_plan::{Diagnostic, Event, Span, event::EventType};
+use plue_plan::{Diagnostic, Event, Span, budget::Budget, event::EventType};
+use plue_runtime::foreign::{
+    git,
+    process::{ProcessLimits, Running},
+};
 
 use crate::{
     exit::Exit,
@@ -67,7 +67,7 @@ pub(super) fn manual(repo: &Path, user: Option<String>) -> Event {
     let head = start(repo, "rev-parse", &head);
     let settings = ["-z", "--get-regexp", r"^(user\.name|remote\.origin\.url)$"];
     let settings = start(repo, "config", &settings);
-    let (head, settings) = (said(head), said(settings));
+    let (head, settings) = (answer(head), answer(settings));
     // Lines come in this order; git stops at the first that it cannot say.
     let mut lines = head.lines();
     event.sha = lines.next().filter(|line| is_commit(line)).map(str::to_owned);
@@ -89,26 +89,36 @@ pub(super) fn manual(repo: &Path, user: Option<String>) -> Event {
     event
 }
 
+/// `owner/name` of the repository around the current directory, as its `origin` says.
+#[must_use]
+pub fn origin_here() -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let url = answer(start(&here, "config", &["--get", "remote.origin.url"]));
+    owner_and_name(url.trim())
+}
+
 fn is_commit(line: &str) -> bool {
     line.len() >= 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Git in a repository that may be a stranger's: no hooks, no monitor, no prompt, no other folder.
-fn start(repo: &Path, name: &str, args: &[&str]) -> Option<std::process::Child> {
-    let mut command = Command::new("git");
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_NAMESPACE"] {
-        command.env_remove(variable);
-    }
-    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-    command.arg("-C").arg(repo).args(["-c", "safe.directory=*", "-c", "core.fsmonitor=false"]);
-    command.arg(name).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
+/// The limits of one question to git.
+const LIMITS: ProcessLimits = ProcessLimits {
+    answer: Budget { bytes: 1024 * 1024, items: 1_000, steps: u64::MAX },
+    wall: Duration::from_secs(30),
+    cpu: Duration::from_secs(30),
+    memory: 512 * 1024 * 1024,
+};
+
+/// Git in a repository that may be a stranger's.
+fn start(repo: &Path, name: &str, args: &[&str]) -> Option<Running> {
+    let git = git::in_work_tree(LIMITS).arg("-C").arg(repo).arg(name).args(args);
+    git.start().ok()
 }
 
-/// What it said, however it ended.
-fn said(child: Option<std::process::Child>) -> String {
-    let output = child.and_then(|child| child.wait_with_output().ok());
-    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
+/// The answer, however git ended.
+fn answer(running: Option<Running>) -> String {
+    let answer = running.and_then(|running| running.partial_answer().ok()).unwrap_or_default();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// `owner/name` of `https://host/owner/name.git` or `git@host:owner/name.git`; groups stay.

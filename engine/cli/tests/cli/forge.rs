@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::Bench;
 
-const SECRET: &str = "It's a Secret to Everybody";
+pub(crate) const SECRET: &str = "It's a Secret to Everybody";
 const TOKEN: &str = "forge-token-0123456789";
 
 const BEFORE: &str = r#"
@@ -46,6 +46,8 @@ struct Told {
     checks: Vec<(String, String)>,
     /// What a GitHub App asked a token for.
     granted: Vec<Json>,
+    /// Whose permission was asked for; `broken` gets no answer that can be read.
+    asked_for: Vec<String>,
 }
 
 /// A forge that speaks GitHub's words. It answers while the test waits for what it is told.
@@ -82,6 +84,21 @@ impl Forge {
             let (now, text) = told.statuses.get(&key)?;
             (now == state).then(|| text.clone())
         })
+    }
+
+    /// Waits for a status in this state whose text contains `part`: states pass through others on the
+    /// way, under the same name.
+    pub(crate) fn status_with(&self, sha: &str, context: &str, state: &str, part: &str) {
+        let key = (sha.to_owned(), context.to_owned());
+        self.knows(|told| {
+            let (now, text) = told.statuses.get(&key)?;
+            (now == state && text.contains(part)).then_some(())
+        });
+    }
+
+    /// Answers until it was asked whether a person may write.
+    pub(crate) fn asked_for(&self, login: &str) {
+        self.knows(|told| told.asked_for.iter().any(|asked| asked == login).then_some(()));
     }
 
     /// The text of the only comment once it says this.
@@ -135,6 +152,14 @@ fn answer(stream: TcpStream, told: &mut Told) {
             told.comments[0] = text("body");
             json!({"id": 1})
         }
+        ("GET", ["", "api", "repos", "acme", "app", "collaborators", login, "permission"]) => {
+            told.asked_for.push((*login).to_owned());
+            match *login {
+                "ada" => json!({"permission": "write", "user": {"login": "ada"}}),
+                "broken" => json!(["what"]),
+                _ => json!({"permission": "read"}),
+            }
+        }
         ("GET", ["", "api", "repos", "acme", "app", "installation"]) => json!({"id": 77}),
         ("POST", ["", "api", "app", "installations", "77", "access_tokens"]) => {
             told.granted.push(body);
@@ -158,9 +183,11 @@ fn answer(stream: TcpStream, told: &mut Told) {
     let _died_meanwhile = write!(reader.get_mut(), "{head}\r\n\r\n{reply}");
 }
 
-fn served(bench: &Bench) -> (Child, String) {
+fn served(bench: &Bench, variables: &[(&str, &str)]) -> (Child, String) {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--public-url", "https://ci.example/"];
-    let mut server = bench.command(&serve).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = bench.command(&serve);
+    let mut server =
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().rsplit("http://").next().unwrap().to_owned();
@@ -172,7 +199,7 @@ pub(crate) struct Served {
     pub(crate) bench: Bench,
     server: Child,
     address: String,
-    hook: String,
+    pub(crate) hook: String,
 }
 
 impl Served {
@@ -214,15 +241,20 @@ impl Served {
         let list = bench.plue(&["repo", "list", "--output", "json"]).ends(0);
         let list: Json = serde_json::from_str(&list.stdout).unwrap();
         let hook = list["repos"][0]["webhook"].as_str().unwrap().to_owned();
-        let (server, address) = served(&bench);
+        let (server, address) = served(&bench, &[]);
         Self { bench, server, address, hook }
     }
 
     /// The server dies without a word, and another one begins.
     pub(crate) fn dies_and_another_begins(&mut self) {
+        self.dies_and_another_begins_with(&[]);
+    }
+
+    /// The same, the other one with these variables in its environment.
+    pub(crate) fn dies_and_another_begins_with(&mut self, variables: &[(&str, &str)]) {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
-        (self.server, self.address) = served(&self.bench);
+        (self.server, self.address) = served(&self.bench, variables);
     }
 
     /// Commits the work tree and pushes it; the commit.
@@ -246,13 +278,25 @@ impl Served {
     }
 
     /// Delivers what happened to pull request 7.
-    pub(crate) fn deliver(&self, id: &str, action: &str, from: &str, (base, head): (&str, &str)) {
-        let repo = |name: &str| json!({"full_name": name, "default_branch": "main"});
+    pub(crate) fn deliver(&self, id: &str, action: &str, from: &str, commits: (&str, &str)) {
+        self.deliver_of(7, id, action, from, commits);
+    }
+
+    /// Delivers what happened to a pull request.
+    pub(crate) fn deliver_of(
+        &self,
+        number: u64,
+        id: &str,
+        action: &str,
+        from: &str,
+        (base, head): (&str, &str),
+    ) {
+        let repo = |name: &str| repository(name, name.len() as u64);
         let body = json!({
             "action": action,
-            "number": 7,
+            "number": number,
             "pull_request": {
-                "number": 7, "title": "t", "draft": false, "merged": false,
+                "number": number, "title": "t", "draft": false, "merged": false,
                 "head": {"ref": "f", "sha": head, "repo": repo(from)},
                 "base": {"ref": "main", "sha": base, "repo": repo("acme/app")},
             },
@@ -260,23 +304,33 @@ impl Served {
             // As the webhook of a GitHub App has it.
             "installation": {"id": 77},
             "sender": {"login": "ada", "type": "User"},
-        })
-        .to_string();
+        });
+        let answer = self.send(("pull_request", id), &self.hook, &body);
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
+
+    /// Sends a signed delivery to a hook; the answer.
+    pub(crate) fn send(&self, (event, id): (&str, &str), hook: &str, body: &Json) -> String {
+        let body = body.to_string();
         let signature = hex::encode(hmac(SECRET.as_bytes(), body.as_bytes()));
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
             stream,
-            "POST {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-github-event: pull_request\r\n\
+            "POST {hook} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-github-event: {event}\r\n\
              x-github-delivery: {id}\r\nx-hub-signature-256: sha256={signature}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.hook,
             body.len()
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        answer
     }
+}
+
+/// A repository as payloads have it.
+pub(crate) fn repository(name: &str, id: u64) -> Json {
+    json!({"id": id, "full_name": name, "default_branch": "main"})
 }
 
 impl Drop for Served {
@@ -350,8 +404,7 @@ fn what_a_fork_asks_for_is_shown_and_runs_without_secrets_once_its_commit_is_all
     served.bench.write(".plue.py", AFTER);
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "eve/app", (&base, &head));
-    let text = forge.status(&head, "plue/required", "pending");
-    assert!(text.contains("a maintainer must let"), "{text}");
+    forge.status_with(&head, "plue/required", "pending", "a maintainer must let");
     let comment = forge.comment("waiting");
     assert!(comment.contains("CI would newly reach: secret DEPLOY"), "{comment}");
     assert!(comment.contains(&format!("plue repo allow acme/app {head}")), "{comment}");

@@ -23,6 +23,30 @@ fn row_4_11_help_and_version_go_to_standard_output_and_are_no_error() {
 }
 
 #[test]
+fn help_groups_commands_by_what_people_do() {
+    let bench = Bench::new();
+    let said = bench.plue(&["--help"]).ends(0);
+    let at =
+        |text: &str| said.stdout.find(text).unwrap_or_else(|| panic!("{text}: {}", said.stdout));
+    let titles = [
+        "\nWrite and check:\n",
+        "\nRun:\n",
+        "\nLook:\n",
+        "\nDecide and answer:\n",
+        "\nKeep secrets:\n",
+        "\nServe:\n",
+        "\nKeep and move data:\n",
+        "\nSet up and help:\n",
+        "\nOptions:\n",
+    ];
+    assert!(titles.map(at).is_sorted(), "{}", said.stdout);
+    assert!(at("\n  validate ") < at("\nRun:\n") && at("\n  run ") < at("\nLook:\n"));
+    for word in ["source 004", "jail", "engine died", "tables"] {
+        assert!(!said.stdout.contains(word), "{word}");
+    }
+}
+
+#[test]
 fn a_wrong_command_line_is_exit_code_2_with_the_right_spelling() {
     let bench = Bench::new();
     bench.plue(&["rnu"]).ends(2).tells(&["run"]);

@@ -230,3 +230,133 @@ fn row_2_25_a_pure_step_is_done_once_for_the_same_inputs() {
     bench.write("src.txt", "text");
     assert_eq!(ran(), (false, "TEXTgot one\n".to_owned()), "as it was at first");
 }
+
+#[test]
+fn artifacts_that_cannot_be_kept_fail_the_step() {
+    let steps = r#"
+        Step.bash("many", "mkdir out; cd out; touch $(seq 10001)", artifacts=["out"]),
+    "#;
+    let bench = Bench::with(&workflow(steps));
+    let run = bench.plue(&["run"]).ends(1);
+    run.tells(&["PLUE-R0012", "more than 10000 files"]);
+    explain(&bench, "many").shows(&["PLUE-R0012"]);
+}
+
+#[test]
+fn rules_of_artifacts_decide_over_missing_and_lost_files() {
+    let steps = r#"
+        Step.bash("none", "echo x > there", artifacts=Artifacts(["there", "nowhere/*", "!*.map"], missing="fail")),
+        Step.bash("quiet", "true", artifacts=Artifacts(["silent/*"], missing="ignore")),
+        Step.bash("noted", "echo y > mine", artifacts=["mine", "unwritten.xml"], depends_on=["quiet"]),
+        Step.bash("many", "mkdir out; cd out; touch $(seq 10001)", artifacts=Artifacts(["out"], lost="warn")),
+    "#;
+    let bench =
+        Bench::with(&workflow(steps).replace("\"Keep\",", "\"Keep\", on_failure=\"continue\","));
+    let run = bench.plue(&["run"]).ends(1);
+    run.tells(&[
+        "PLUE-R0016: artifacts: nothing matches nowhere/*",
+        "nothing matches unwritten.xml",
+    ]);
+    run.tells(&["PLUE-R0012", "more than 10000 files"]);
+    assert!(!run.stderr.contains("silent/"), "{}", run.stderr);
+    let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
+    let ended = |id: &str| {
+        let steps = status["steps"].as_array().unwrap().iter();
+        steps.clone().find(|step| step["step"] == id).unwrap()["status"].clone()
+    };
+    assert_eq!(
+        ["none", "quiet", "noted", "many"].map(ended),
+        ["failed", "success", "success", "success"]
+    );
+    bench.plue(&["artifacts", "last", "--step", "none"]).ends(0).shows(&["there"]);
+}
+
+#[test]
+fn default_rules_of_artifacts_change_no_hash() {
+    let plan = |file: &str, source: &str| {
+        let bench = Bench::new();
+        bench.write(file, source);
+        let plan = bench.plue(&["plan", file, "--output", "json"]).ends(0).stdout;
+        plan.trim_end().to_owned()
+    };
+    let python = |artifacts: &str| {
+        let step = format!("Step.bash('a', 'true', artifacts={artifacts})");
+        plan(".plue.py", &workflow(&step))
+    };
+    let yaml = |artifacts: &str| {
+        let tasks = format!("tasks:\n  - {{id: a, run: 'true', artifacts: {artifacts}}}\n");
+        plan("a.plue.yaml", &format!("name: Keep\nsettings: {{max_parallel: unlimited}}\n{tasks}"))
+    };
+    let list = python("['x']");
+    assert_eq!(list, python("Artifacts(['x'])"));
+    assert_eq!(list, python("Artifacts(['x'], missing='warn', lost='fail')"));
+    assert_eq!(list, yaml("[x]"));
+    assert_eq!(list, yaml("{paths: [x], missing: warn, lost: fail}"));
+    let strict = python("Artifacts(['x'], missing='fail')");
+    assert_ne!(list, strict);
+    assert_eq!(strict, yaml("{paths: [x], missing: fail}"));
+}
+
+#[test]
+fn artifacts_left_out_are_told_everywhere() {
+    let steps = r#"
+        Step.bash("links", "mkdir out; echo x > out/x; ln -s x out/link", artifacts=["out"]),
+        Step.bash("none", "true", artifacts=["nowhere/*"]),
+    "#;
+    let bench = Bench::with(&workflow(steps));
+    let told = ["1 left out, they are symbolic links: out/link", "nothing matches nowhere/*"];
+    bench.plue(&["run"]).ends(0).tells(&told);
+    bench.plue(&["status", "last"]).ends(0).shows(&told);
+    bench.plue(&["logs", "last"]).ends(0).tells(&told);
+    explain(&bench, "none").shows(&told[1..]);
+    let status = bench.plue(&["status", "last", "--output", "json"]).ends(0);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["notes"].as_array().unwrap().len(), 2, "{status}");
+}
+
+#[test]
+fn artifacts_keep_names_of_any_bytes() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let steps = r#"
+        Step.bash("odd", "mkdir out; echo odd > out/$'caf\\xe9'", artifacts=["out"]),
+    "#;
+    let bench = Bench::with(&workflow(steps));
+    bench.plue(&["run"]).ends(0);
+    bench.plue(&["artifacts", "last"]).ends(0).shows(&[r"out/caf\xe9"]);
+    let folder = bench.home().join("got");
+    bench.plue(&["artifacts", "last", "--download", folder.to_str().unwrap()]).ends(0);
+    let name = std::ffi::OsStr::from_bytes(b"out/caf\xe9");
+    assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), "odd\n");
+}
+
+#[test]
+fn services_that_die_fail_their_step() {
+    let service = r#"python3 -c 'import socket; s = socket.create_server((\"127.0.0.1\", PORT)); s.accept(); s.accept()'"#;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    let run = "exec 3<>/dev/tcp/127.0.0.1/PORT; sleep 3000";
+    let steps = format!("Step.bash('asks', '{run}', services=[Service(\"{service}\", PORT)]),");
+    let bench = Bench::with(&workflow(&steps.replace("PORT", &port)));
+    bench.plue(&["run"]).ends(1).tells(&["PLUE-R0011", "while the step ran"]);
+}
+
+#[test]
+fn services_on_one_port_are_refused() {
+    let steps = "Step.bash('two', 'true', services=[Service('a', 5000), Service('b', 5000)]),";
+    let bench = Bench::with(&workflow(steps));
+    bench
+        .plue(&["validate"])
+        .ends(3)
+        .tells(&["PLUE-P0068", "two services of the step have port 5000"]);
+}
+
+#[test]
+fn the_clock_of_the_run_ends_its_steps() {
+    let source = "def workflow():\n    return Plan(name='Late', timeout='1s', steps=[Step.bash('a', 'sleep 3000')])\n";
+    let bench = Bench::with(source);
+    for _ in 0..5 {
+        bench.plue(&["run"]).ends(124);
+        bench.plue(&["status", "last"]).ends(0).shows(&["timed_out", "cancelled"]);
+    }
+}

@@ -1,6 +1,12 @@
 //! `plue doctor` on machines that lack something.
 
-use crate::support::Bench;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    process::Command,
+};
+
+use crate::support::{Bench, Said};
 
 #[test]
 fn doctor_names_each_part_and_how_it_was_checked() {
@@ -16,14 +22,78 @@ fn doctor_names_each_part_and_how_it_was_checked() {
 }
 
 #[test]
+fn doctor_says_what_is_missing_without_bubblewrap() {
+    let bench = Bench::new();
+    let plue = bench.command(&["doctor", "--output", "json"]);
+    // Programs are looked for in the system's folders, whatever PATH says; so it is covered there.
+    let script = "for name in /usr/bin/bwrap /bin/bwrap /usr/local/bin/bwrap; do \
+                  test ! -e \"$name\" || mount --bind /dev/null \"$name\" || exit 77; done; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    command.arg(plue.get_program()).args(plue.get_args()).current_dir(bench.repo());
+    command.envs(plue.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = Said::of(command.output().unwrap());
+    if said.code == 77 || said.stdout.is_empty() {
+        eprintln!("NOT PROVEN: nothing can be mounted on this machine: {}", said.stderr);
+        return;
+    }
+    let json = said.json();
+    let checks = json["checks"].as_array().unwrap();
+    for pool in ["pool: local", "pool: untrusted"] {
+        let check = checks.iter().find(|check| check["what"] == pool).unwrap();
+        assert_eq!(check["level"], "warn", "{check}");
+        let found = check["found"].as_str().unwrap();
+        assert!(found.contains("bubblewrap is not installed"), "{check}");
+        assert!(found.contains("apt-get install bubblewrap"), "{check}");
+        assert_ne!(check["fix"], "", "{check}");
+    }
+    assert_ne!(said.code, 2, "{}", said.stderr);
+}
+
+#[test]
 fn doctor_fails_when_something_that_is_needed_is_missing() {
     let bench = Bench::new();
     let mut command = bench.command(&["doctor"]);
     command.env("PLUE_EVALUATOR_BINARY", "/nowhere/plue-evaluator");
-    let said = crate::support::Said::of(command.output().unwrap()).ends(5);
+    let said = Said::of(command.output().unwrap()).ends(5);
     said.shows(&["fail  plue-evaluator", "→"]);
     let mut command = bench.command(&["plan"]);
     bench.write(".plue.py", crate::support::SMALL);
     command.env("PLUE_EVALUATOR_BINARY", "/nowhere/plue-evaluator");
-    crate::support::Said::of(command.output().unwrap()).ends(5).tells(&["plue doctor"]);
+    Said::of(command.output().unwrap()).ends(5).tells(&["plue doctor"]);
+}
+
+#[test]
+fn doctor_checks_keys_without_showing_them() {
+    let bench = Bench::new();
+    assert!(!bench.plue(&["doctor"]).stdout.contains("Claude key"), "no key, no check");
+    for (answer, shown) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "ok    Claude key"),
+        ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}", "warn  Claude key"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let api = std::thread::scope(|scope| {
+            let api = scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = String::new();
+                for line in BufReader::new(&stream).lines().map(Result::unwrap) {
+                    if line.is_empty() {
+                        break;
+                    }
+                    head.push_str(&line.to_ascii_lowercase());
+                    head.push('\n');
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+                head
+            });
+            let mut command = bench.command(&["doctor"]);
+            command.env("ANTHROPIC_API_KEY", "sk-canary").env("ANTHROPIC_BASE_URL", &address);
+            let said = Said::of(command.output().unwrap());
+            assert!(said.stdout.contains(shown), "{}", said.stdout);
+            assert!(!format!("{}{}", said.stdout, said.stderr).contains("canary"));
+            api.join().unwrap()
+        });
+        assert!(api.contains("x-api-key: sk-canary\n"), "{api}");
+    }
 }

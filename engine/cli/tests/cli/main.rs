@@ -5,11 +5,29 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
+mod carried;
+#[cfg(test)]
+mod checkouts;
+#[cfg(test)]
+mod claude;
+#[cfg(test)]
 mod defaults;
+#[cfg(test)]
+mod deliveries;
+#[cfg(test)]
+mod endings;
 #[cfg(test)]
 mod event;
 #[cfg(test)]
+mod families;
+#[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod forge;
+#[cfg(test)]
+mod front;
 #[cfg(test)]
 mod goal;
 #[cfg(test)]
@@ -17,13 +35,21 @@ mod help;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod intake;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod machine;
+#[cfg(test)]
+mod masks;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
@@ -31,13 +57,19 @@ mod mirror;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod pauses;
+#[cfg(test)]
 mod portable;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]
+mod pushes;
+#[cfg(test)]
 mod python;
+#[cfg(test)]
+mod quotas;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
@@ -47,11 +79,17 @@ mod remote;
 #[cfg(test)]
 mod remote_more;
 #[cfg(test)]
+mod required;
+#[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod rotated;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod runners;
+#[cfg(test)]
+mod scripted;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
@@ -63,6 +101,8 @@ mod sources;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod stopping;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod support;
@@ -71,6 +111,8 @@ mod tasks;
 #[cfg(test)]
 mod templates;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod topics;
 #[cfg(test)]
 mod traces;
@@ -78,6 +120,8 @@ mod traces;
 mod transforms;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod walled;
 #[cfg(test)]
 mod watched;
 #[cfg(test)]

@@ -14,8 +14,10 @@ use crate::support::Bench;
 
 const TOKEN: &str = "forge-token-0123456789";
 const WORKFLOW: &str = r#"
+ASKED = "cat big.txt; git status --porcelain; git rev-list --count HEAD; git diff HEAD~1"
+
 def workflow():
-    return Plan(name="CI", triggers=[Trigger.on_manual()], steps=[Step.bash("show", "cat big.txt")])
+    return Plan(name="CI", triggers=[Trigger.on_manual()], steps=[Step.bash("show", ASKED)])
 "#;
 
 /// What git is asked for over HTTP, until somebody asks for `/done`.
@@ -96,6 +98,9 @@ fn a_private_repository_is_mirrored_with_its_history_and_the_files_of_the_commit
     bench.write("big.txt", "of the first commit\n".repeat(10));
     bench.commit();
     let old = bench.git(&["rev-parse", "HEAD:big.txt"]);
+    // The parent of the commit that runs: its contents come for `git diff HEAD~1`.
+    bench.write("big.txt", "of the parent\n");
+    bench.commit();
     bench.write("big.txt", "of the second commit\n");
     bench.commit();
     let bare = bench.home().join("git/app.git");
@@ -131,7 +136,18 @@ fn a_private_repository_is_mirrored_with_its_history_and_the_files_of_the_commit
     });
     let (said, refused) = asked;
     let said = crate::support::Said::of(said).ends(0);
-    said.tells(&["of the second commit"]);
+    said.tells(&["of the second commit", "3", "-of the parent"]);
+    let runs = std::fs::read_dir(bench.state().join("workspaces")).unwrap();
+    for run in runs {
+        let workspace = run.unwrap().path();
+        let pair = STANDARD.encode(format!("x-access-token:{TOKEN}"));
+        for (path, content) in crate::support::snapshot(&workspace) {
+            for secret in [TOKEN, &pair] {
+                let is_there = content.windows(secret.len()).any(|part| part == secret.as_bytes());
+                assert!(!is_there, "{}", path.display());
+            }
+        }
+    }
     assert_eq!(refused, 0, "git was asked without the token");
     let mirrors = std::fs::read_dir(bench.state().join("mirrors")).unwrap();
     let mirror = mirrors.map(|entry| entry.unwrap().path()).next().unwrap();

@@ -5,47 +5,55 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 40] = [
-    "run",
+pub(crate) const COMMANDS: [&str; 48] = [
+    "template",
+    "list",
     "plan",
     "validate",
-    "list",
-    "runs",
-    "status",
-    "logs",
+    "prompt",
+    "agent",
+    "test",
+    "schema",
+    "run",
     "cancel",
-    "approve",
-    "reject",
-    "callback",
     "retry",
     "rerun",
     "resume",
+    "build",
+    "orchestration",
+    "git",
+    "status",
+    "logs",
+    "runs",
     "explain",
     "artifacts",
+    "usage",
     "export",
     "open",
-    "migrate",
-    "backup",
-    "restore",
-    "hash",
-    "doctor",
-    "completions",
-    "schema",
-    "prompt",
-    "build",
     "doc",
-    "git",
-    "orchestration",
-    "test",
-    "agent",
-    "secret",
-    "template",
+    "approvals",
+    "approve",
+    "reject",
+    "callback",
     "event",
+    "secret",
     "serve",
     "repo",
-    "webhook",
+    "workflow",
+    "schedule",
+    "schedules",
+    "runners",
+    "pools",
     "token",
+    "webhook",
+    "audit",
+    "backup",
+    "restore",
+    "migrate",
+    "doctor",
     "config",
+    "completions",
+    "hash",
 ];
 
 const HEAD: &str = "# The command line
@@ -55,7 +63,7 @@ standard error, so that `plue plan --output json | sha256sum` works. `--output j
 with `schema_version`; fields are only ever added. `plue schema NAME` prints their JSON Schemas, which
 are also in [schemas](schemas/).
 
-A run is named by its id, the beginning of its id, or `last`.
+A run is named by its id, the beginning of its id, or `last`: the newest of this repository that no other run started.
 
 ## Exit codes
 
@@ -83,11 +91,9 @@ fn the_reference_of_the_commands_is_their_help() {
     let bench = Bench::new();
     let help = |args: &[&str]| bench.plue(args).ends(0).stdout;
     let main = help(&["--help"]);
-    let listed: Vec<&str> = main
+    let (groups, _) = main.split_once("\nOptions:\n").unwrap();
+    let listed: Vec<&str> = groups
         .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
         .filter(|name| !name.is_empty() && *name != "help")
         .collect();

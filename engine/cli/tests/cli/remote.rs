@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::PathBuf,
     process::Stdio,
 };
 
@@ -27,6 +28,31 @@ def workflow(ctx):
         inputs={"go": Input(type="string")},
     )
 "#;
+
+/// A folder of this machine that steps may read: a file in it lets them go on.
+struct Gate(tempfile::TempDir);
+
+impl Gate {
+    fn new() -> Self {
+        let gate = Self(tempfile::tempdir().unwrap());
+        // As root, the steps are another user.
+        std::fs::create_dir(gate.folder()).unwrap();
+        gate
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("gate")
+    }
+
+    fn go(&self) -> PathBuf {
+        self.folder().join("go")
+    }
+
+    fn served(&self) -> Served {
+        let folder = self.folder();
+        Served::in_environment(&[("PLUE_LOCAL_READ", folder.to_str().unwrap())])
+    }
+}
 
 impl Served {
     /// A command with the server, and its token in the environment.
@@ -95,7 +121,8 @@ fn row_0_23_what_is_shown_with_a_server_is_what_is_shown_without() {
 
 #[test]
 fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
-    let mut served = Served::start();
+    let gate = Gate::new();
+    let mut served = gate.served();
     served.bench.write("ci.plue.py", WORKFLOW);
     served.bench.write("slow.plue.py", SLOW);
     served.bench.write("src/app.txt", "x\n");
@@ -109,10 +136,16 @@ fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
     said.tells(&["PLUE-C0006", "no input `hwo`", "did you mean `who`"]);
     served.remotely(&["run", "None"]).ends(4).tells(&["no workflow `None`"]);
     served.remotely(&["run", "CI", "--step", "test"]).ends(2).tells(&["--step"]);
-    let go = served.bench.home().join("go");
+    let go = gate.go();
     let input = format!("go={}", go.display());
     let args = ["run", "Slow", "--input", &input, "--no-wait", "--output", "json"];
-    let run = served.remotely(&args).ends(0).json()["run"].as_str().unwrap().to_owned();
+    let said = served.remotely(&args).ends(6);
+    said.tells(&["plue approve"]);
+    assert_eq!(said.json()["exit_code"], 6);
+    let run = said.json()["run"].as_str().unwrap().to_owned();
+    let unasked = served.remotely(&["run", "Slow", "--input", &input, "--no-input"]).ends(6);
+    unasked.tells(&["plue approve"]);
+    served.remotely(&["cancel", "last"]).ends(0);
     while served.get("/api/v1/approvals")["items"] == json!([]) {}
     served.remotely(&["status", &run]).ends(0).tells(&["answer with: plue approve"]);
     served.remotely(&["approve", &run, "ask", "--field", "n=many"]).ends(2);
@@ -138,15 +171,16 @@ fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
 
 #[test]
 fn a_run_of_a_server_is_stopped_and_goes_on_again() {
-    let served = Served::start();
+    let gate = Gate::new();
+    let served = gate.served();
     served.bench.write("slow.plue.py", SLOW);
     served.push();
-    let go = served.bench.home().join("go");
+    let go = gate.go();
     let input = format!("go={}", go.display());
     let start = || {
         let args = ["run", "slow", "--input", &input, "--no-wait", "--output", "json"];
         let said = served.remotely(&args);
-        (said.code == 0).then(|| said.json()["run"].as_str().unwrap().to_owned())
+        (said.code == 6).then(|| said.json()["run"].as_str().unwrap().to_owned())
     };
     // The push is taken in by and by.
     let run = loop {
@@ -220,16 +254,17 @@ fn hundreds_of_idle_streams_hear_the_end_and_keep_nobody_out() {
         net::TcpStream,
     };
     const STREAMS: usize = 400;
-    let served = Served::start();
+    let gate = Gate::new();
+    let served = gate.served();
     served.bench.write("slow.plue.py", SLOW);
     served.bench.write("ci.plue.py", WORKFLOW);
     served.bench.write("src/app.txt", "x\n");
     served.push();
     served.run(1);
-    let go = served.bench.home().join("go");
+    let go = gate.go();
     let input = format!("go={}", go.display());
     let args = ["run", "Slow", "--input", &input, "--no-wait", "--output", "json"];
-    let run = served.remotely(&args).ends(0).json()["run"].as_str().unwrap().to_owned();
+    let run = served.remotely(&args).ends(6).json()["run"].as_str().unwrap().to_owned();
     let head = format!(
         "GET /api/v1/runs/{run}/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
         served.token

@@ -201,3 +201,34 @@ fn a_rotated_or_missing_key_is_noticed() {
     std::fs::remove_file(&path).unwrap();
     bench.plue(&["run"]).ends(4).tells(&["PLUE-C0010", "secret.key"]);
 }
+
+const CARRIED: &str = r#"
+def workflow():
+    return Plan(name="Carried", steps=[
+        Step.bash("first", "echo $TOKEN > left", secrets=["TOKEN"]),
+        Step.bash("second", "cat left; base64 < left; cat left > $PLUE_OUTPUT.x; "
+                  "echo \"value=$(cat left)\" > $PLUE_OUTPUT", depends_on=["first"]),
+        Step.bash("third", "echo got \"$SEEN\"; exit 3", depends_on=["second"],
+                  env={"SEEN": ref("second", "value")}),
+    ])
+"#;
+
+#[test]
+fn a_secret_that_a_step_left_is_masked_in_later_steps() {
+    let text = "swordfish-carried-81";
+    let bench = Bench::with(CARRIED);
+    bench.plue_reading(&["secret", "set", "TOKEN"], text).ends(0);
+    bench.plue(&["run"]).ends(1);
+    // Another process, and another runner.
+    bench.plue(&["retry", "last", "--from", "second"]).ends(1);
+    for args in [
+        &["logs", "last", "second"][..],
+        &["logs", "last", "third"],
+        &["status", "last", "--output", "json"],
+        &["explain", "last"],
+    ] {
+        let said = bench.plue(args).ends(0);
+        assert!(!said.stdout.contains(text), "{args:?}: {}", said.stdout);
+    }
+    bench.plue(&["logs", "last", "second"]).ends(0).shows(&["***"]);
+}

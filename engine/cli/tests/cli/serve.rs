@@ -35,6 +35,8 @@ pub(crate) struct Served {
     watcher: String,
     /// Flags of the server beside the usual ones.
     flags: Vec<String>,
+    /// Variables of the server beside the usual ones.
+    variables: Vec<(String, String)>,
 }
 
 impl Served {
@@ -43,7 +45,19 @@ impl Served {
     }
 
     pub(crate) fn with(flags: &[&str]) -> Self {
-        let bench = Bench::new();
+        Self::of(Bench::new(), flags, &[])
+    }
+
+    pub(crate) fn on(bench: Bench, flags: &[&str]) -> Self {
+        Self::of(bench, flags, &[])
+    }
+
+    /// With these variables for the server alone.
+    pub(crate) fn in_environment(variables: &[(&str, &str)]) -> Self {
+        Self::of(Bench::new(), &[], variables)
+    }
+
+    fn of(bench: Bench, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let bare = bench.home().join("app.git");
         let bare = bare.to_str().unwrap();
         bench.git(&["init", "-q", "--bare", "-b", "main", bare]);
@@ -62,6 +76,10 @@ impl Served {
             token,
             watcher,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            variables: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         served.server.wait().unwrap();
         served.serve();
@@ -72,7 +90,7 @@ impl Served {
         // The address that it had, if it had one: clients come back to it.
         let listen = if self.address.is_empty() { "127.0.0.1:0" } else { &self.address };
         let mut command = self.bench.command(&["serve", "--listen", listen]);
-        command.args(&self.flags);
+        command.args(&self.flags).envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -4,10 +4,11 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::{
     forge::{Forge, Served},
+    scripted::Scripted,
     support::Bench,
 };
 
@@ -23,12 +24,12 @@ def workflow():
 const MORE: &str = r#"
 def workflow():
     return Plan(name="CI", triggers=[Trigger.on_pull_request()], steps=[
-        Step.bash("test", "touch ../ran", secrets=["DEPLOY"]),
+        Step.bash("test", "touch ran", secrets=["DEPLOY"]),
     ])
 "#;
 
 /// Whether this machine can wall strangers off; says so if not.
-fn is_walled(bench: &Bench) -> bool {
+pub(crate) fn is_walled(bench: &Bench) -> bool {
     let doctor: Json =
         serde_json::from_str(&bench.plue(&["doctor", "--output", "json"]).stdout).unwrap();
     let checks = doctor["checks"].as_array().unwrap();
@@ -114,8 +115,7 @@ fn what_newly_reaches_something_waits_and_the_forge_is_told_for_what() {
     served.bench.write(".plue.py", MORE);
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "eve/app", (&base, &head));
-    let text = forge.status(&head, "plue/required", "pending");
-    assert!(text.contains("a maintainer must let"), "{text}");
+    forge.status_with(&head, "plue/required", "pending", "a maintainer must let");
     let comment = forge.comment("waiting");
     assert!(comment.contains("newly reach secret DEPLOY"), "{comment}");
     assert!(comment.contains(&format!("plue repo allow acme/app {head}")), "{comment}");
@@ -130,6 +130,31 @@ fn what_newly_reaches_something_waits_and_the_forge_is_told_for_what() {
 }
 
 #[test]
+fn forks_spend_no_money_on_claude() {
+    let forge = Forge::start();
+    let claude = Scripted::new(&json!([{"text": "spent", "repeat": "forever"}]));
+    let mut served = Served::start(&forge);
+    if !is_walled(&served.bench) {
+        return;
+    }
+    let key = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &*claude.url)];
+    served.dies_and_another_begins_with(&key);
+    let plan = PLAIN.split("steps=").next().unwrap();
+    served.bench.write(".plue.py", format!("{plan}steps=[Step.llm(\"ask\", prompt=\"Go.\")])\n"));
+    let base = served.push("refs/heads/main");
+    served.bench.write("src.txt", "a stranger's\n");
+    let head = served.push("refs/pull/7/head");
+    served.deliver("d1", "opened", "eve/app", (&base, &head));
+    forge.status(&head, "plue/required", "failure");
+    served.bench.plue(&["explain", "last", "ask"]).shows(&["PLUE-L0014"]);
+    assert_eq!(claude.state()["requests"], 0);
+    // A commit of the repository may.
+    served.deliver("d2", "opened", "acme/app", (&base, &head));
+    forge.status(&head, "plue/required", "success");
+    assert_eq!(claude.state()["requests"], 1);
+}
+
+#[test]
 fn without_walls_nothing_of_a_fork_runs_whoever_allows_it() {
     let forge = Forge::start();
     let config = "[runner]\nbinary = \"/nowhere/plue-runner\"\n";
@@ -139,8 +164,7 @@ fn without_walls_nothing_of_a_fork_runs_whoever_allows_it() {
     served.bench.write("src.txt", "a stranger's\n");
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "eve/app", (&base, &head));
-    let text = forge.status(&head, "plue/required", "pending");
-    assert!(text.contains("only in the pool `untrusted`"), "{text}");
+    forge.status_with(&head, "plue/required", "pending", "only in the pool `untrusted`");
     assert!(forge.comment("waiting").contains("plue doctor"), "what can be done");
     let allow = ["repo", "allow", "acme/app", &head];
     served.bench.plue(&allow).ends(0);

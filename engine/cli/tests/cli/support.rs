@@ -7,6 +7,7 @@ use std::{
     sync::Once,
 };
 
+use plue_testkit::postgres::{Database, Held};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -35,7 +36,14 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 27] = [
+const FOREIGN: [&str; 50] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "PLUE_CLAUDE_MODEL",
+    "PLUE_CLAUDE_PRICES",
+    "PLUE_CLAUDE_BUDGET_DAY",
+    "PLUE_CLAUDE_BUDGET_MONTH",
     "PLUE_SERVER",
     "PLUE_TOKEN",
     "XDG_CONFIG_HOME",
@@ -53,14 +61,30 @@ const FOREIGN: [&str; 27] = [
     "PLUE_RUNNER_LOG_LIMIT_BYTES",
     "PLUE_RUNNER_RESOURCES",
     "PLUE_RUNNER_LABELS",
+    "PLUE_RUNNER_ENV",
+    "PLUE_LOCAL_MODE",
+    "PLUE_LOCAL_NETWORK",
+    "PLUE_LOCAL_READ",
+    "PLUE_LOCAL_WRITE",
+    "PLUE_LOCAL_HOME",
     "PLUE_UNTRUSTED_MODE",
     "PLUE_UNTRUSTED_NETWORK",
     "PLUE_UNTRUSTED_READ",
     "PLUE_UNTRUSTED_MAX_PROCESSES",
     "PLUE_UNTRUSTED_MAX_MEMORY_BYTES",
+    "PLUE_LIMITS_UNTRUSTED_RUNS",
+    "PLUE_LIMITS_UNTRUSTED_RUNS_PER_PULL_REQUEST",
+    "PLUE_LIMITS_UNTRUSTED_TIMEOUT",
+    "PLUE_LIMITS_UNTRUSTED_RETENTION",
+    "PLUE_LIMITS_RUN_BYTES",
+    "PLUE_LIMITS_UNTRUSTED_RUN_BYTES",
+    "PLUE_LIMITS_MIN_FREE_BYTES",
+    "PLUE_LIMITS_MIN_FREE_PERCENT",
     "PLUE_TRACES_ENDPOINT",
     "PLUE_TRACES_HEADERS_FILE",
     "PLUE_TRACES_SAMPLE",
+    "PLUE_TRIGGERS_OPEN_TO_ANYONE",
+    "PLUE_TRIGGERS_BASE_PLANS",
     "NO_COLOR",
     "CLICOLOR_FORCE",
 ];
@@ -68,6 +92,8 @@ const FOREIGN: [&str; 27] = [
 /// A person's machine.
 pub(crate) struct Bench {
     folder: TempDir,
+    /// None: an SQLite file in its state directory.
+    database: Option<Database>,
 }
 
 /// What a command said.
@@ -82,13 +108,27 @@ pub(crate) struct Said {
 impl Bench {
     /// An empty home and an empty repository.
     pub(crate) fn new() -> Self {
+        Self::on(None)
+    }
+
+    /// The same with a Postgres for its state.
+    pub(crate) fn on_postgres() -> Self {
+        Self::on(Some(Database::create()))
+    }
+
+    fn on(database: Option<Database>) -> Self {
         build_programs();
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let bench = Self { folder: tempfile::tempdir().unwrap(), database };
         for folder in [bench.home(), bench.repo()] {
             std::fs::create_dir(folder).unwrap();
         }
         bench.git(&["init", "-q", "-b", "main"]);
         bench
+    }
+
+    /// Runs SQL in a transaction of its own on the Postgres, and leaves it open.
+    pub(crate) fn hold(&self, sql: &str) -> Held<'_> {
+        self.database.as_ref().expect("on Postgres").hold(sql)
     }
 
     /// With one workflow file, committed.
@@ -156,6 +196,9 @@ impl Bench {
             .env("TZ", "UTC")
             .env("COLUMNS", "100")
             .env("GIT_CONFIG_NOSYSTEM", "1");
+        if let Some(database) = &self.database {
+            command.env("PLUE_DATABASE", database.url());
+        }
         command
     }
 

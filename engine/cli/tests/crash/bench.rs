@@ -21,7 +21,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// Looks until something is so; a test that waits for ever is ended by the test runner.
-const LOOK: Duration = Duration::from_millis(2);
+pub(crate) const LOOK: Duration = Duration::from_millis(2);
 
 /// A person's machine.
 pub(crate) struct Bench {

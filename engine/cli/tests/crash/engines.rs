@@ -212,7 +212,9 @@ async fn failure_case_46_an_engine_that_was_stopped_and_comes_back_writes_nothin
         Clock::real().sleep(LOOK).await;
     }
     std::fs::write(workspace.join("go"), "").unwrap();
-    while store.run(&run).await.unwrap().unwrap().view.status != RunStatus::Success {
+    while store.run(&run).await.unwrap().unwrap().view.status != RunStatus::Success
+        || store.driver_of(&run).await.unwrap().is_some()
+    {
         Clock::real().sleep(LOOK).await;
     }
     let before = store.load_run(&run).await.unwrap().unwrap();

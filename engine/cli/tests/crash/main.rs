@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod claude;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod engines;
@@ -25,6 +27,9 @@ mod machines;
 mod outage;
 #[cfg(test)]
 mod points;
+#[cfg(test)]
+#[path = "../cli/scripted.rs"]
+mod scripted;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn row_1_33_the_seed_example_runs_verbatim() {
     let said = text(&run);
     assert_eq!(run.status.code(), Some(1), "{said}");
     assert!(said.contains("test   ✓ success") && said.contains("build  ✓ success"), "{said}");
-    assert!(said.contains("review ✗ failed") && said.contains("configure"), "{said}");
+    assert!(said.contains("review ✗ failed") && said.contains("PLUE-L0001"), "{said}");
 }
 
 #[test]

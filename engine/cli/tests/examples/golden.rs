@@ -28,7 +28,10 @@ const NEEDS: [(&str, &str, &str); 7] = [
 ];
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 12] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
     "PLUE_COLOR",
     "PLUE_DATABASE",
     "PLUE_EVALUATOR_ALLOW_MISSING",

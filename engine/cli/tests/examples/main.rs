@@ -9,8 +9,12 @@ mod compared;
 #[cfg(test)]
 mod determinism;
 #[cfg(test)]
+mod first_run;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod setups;

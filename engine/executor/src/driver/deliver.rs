@@ -3,7 +3,10 @@
 use plue_flow::{Effect, Fact, Input};
 use plue_pool::Command;
 use plue_store::Committed;
-use plue_wire::runner::{Claim, ResultVerdict};
+use plue_wire::{
+    eval::Bytes,
+    runner::{Claim, ResultVerdict},
+};
 
 use super::Driver;
 use crate::{
@@ -12,9 +15,12 @@ use crate::{
     perform::{
         care::care,
         runner_step::{Bounds, assignment},
-        scope::Seen,
+        scope::{Seen, within_budget},
     },
 };
+
+/// Bytes of secrets in one message; a frame holds twice as many.
+const MAX_MASK_BYTES: usize = plue_wire::runner::MAX_FRAME_BYTES / 2;
 
 // === impl Driver: delivering ===
 
@@ -34,6 +40,7 @@ impl Driver {
         for fact in &batch.facts {
             if let Fact::AttemptRequeued { attempt, .. } = fact {
                 // Nobody has it, until somebody gets it below.
+                self.agents.stop(attempt);
                 self.claims.remove(attempt);
             }
         }
@@ -49,6 +56,7 @@ impl Driver {
         for effect in batch.effects {
             match effect {
                 Effect::Stop { attempt, kill } => {
+                    self.agents.stop(&attempt);
                     if let Some(claim) = self.claims.get(&attempt).cloned() {
                         self.stop_attempt(claim, kill).await;
                     } else {
@@ -56,7 +64,7 @@ impl Driver {
                     }
                 }
                 Effect::Perform { step, attempt, .. }
-                    if self.is_engine_step(&step) && !self.shared.options.only_tells =>
+                    if self.is_engine_step(&step) && !self.only_tells =>
                 {
                     self.work_on(&step, &attempt);
                 }
@@ -74,6 +82,27 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Sends the run's secrets to a session that does not have them yet, before its first attempt.
+    async fn send_masks(&mut self) {
+        let Some(leased) = &mut self.lease else { return };
+        if leased.masked.is_some() && leased.masked == leased.epoch {
+            return;
+        }
+        leased.masked = leased.epoch;
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for secret in self.secrets.all() {
+            if bytes + secret.len() > MAX_MASK_BYTES {
+                leased.lease.send(Command::Mask(std::mem::take(&mut part))).await;
+                bytes = 0;
+            }
+            bytes += secret.len();
+            part.push(Bytes(secret));
+        }
+        if !part.is_empty() {
+            leased.lease.send(Command::Mask(part)).await;
+        }
     }
 
     /// Sends an attempt to the runner that has claimed it.
@@ -105,21 +134,28 @@ impl Driver {
             grace: self.shared.options.grace,
             log_cap_bytes: self.shared.options.log_cap_bytes,
         };
-        let care = {
+        let care = within_budget(|meter| {
             let seen = Seen::of(&self.run);
-            let scope = seen.scope(&self.surroundings, view.visit, view.number);
+            let scope = seen.scope(&self.surroundings, (view.visit, view.number), meter);
             let checkpoints = self.shared.options.checkpoints;
-            care((&plan, step), &self.run, &env, &scope, checkpoints)
-        };
+            Ok(care((&plan, step), &self.run, &env, &scope, checkpoints))
+        });
+        let care = care.unwrap_or_default();
+        self.send_masks().await;
         if let (Some(care), Some(leased)) = (care, &self.lease) {
             leased.lease.send(Command::Care(claim.clone(), Box::new(care))).await;
         }
         let assigned =
             assignment(claim.clone(), &self.row.id, (&plan, step), env, &self.event_json, bounds);
         self.measured.assigned(&claim.attempt, self.time.now());
-        self.claims.insert(claim.attempt.clone(), claim);
+        self.claims.insert(claim.attempt.clone(), claim.clone());
         if let (Some(assign), Some(leased)) = (assigned, &self.lease) {
             leased.lease.send(Command::Assign(Box::new(assign))).await;
+        }
+        if let Err(error) = self.attend_agent(&claim).await {
+            let message = format!("its transcript cannot be read: {error}");
+            self.unable
+                .push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason: message }));
         }
     }
 }

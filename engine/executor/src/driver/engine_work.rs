@@ -8,9 +8,12 @@ use std::collections::HashMap;
 
 use plue_flow::{AttemptStatus, Awaited, Input, RunStatus, fact::Outcome};
 use plue_plan::{AttemptId, Event, RunId, StepId};
-use plue_store::RunFilter;
+use plue_store::{CancelRequest, RunFilter};
 use serde_json::{Value as Json, json};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use super::Driver;
 use crate::{
@@ -20,8 +23,9 @@ use crate::{
     perform::{
         call::{self, CALLBACK_LIFETIME, Called, TOKEN_HEADER, send::send},
         engine_step::{Performer, performer},
-        output,
-        scope::Seen,
+        masks::masked,
+        output::{self, Unfit},
+        scope::{Seen, within_budget},
         wait,
     },
     reach::Guard,
@@ -39,6 +43,8 @@ pub(super) struct EngineWork {
     sender: mpsc::Sender<Input>,
     answers: mpsc::Receiver<Input>,
     under_way: HashMap<AttemptId, JoinHandle<()>>,
+    /// Tells the task that follows a child run to stop.
+    stops: HashMap<AttemptId, watch::Sender<Option<CancelRequest>>>,
     /// The last message that an attempt was shown and that did not fit.
     passed: HashMap<AttemptId, u64>,
     /// Answers of people among the inputs that are being settled.
@@ -50,8 +56,8 @@ pub(super) struct EngineWork {
 impl EngineWork {
     pub(super) fn new() -> Self {
         let (sender, answers) = mpsc::channel(ANSWER_QUEUE);
-        let under_way = HashMap::new();
-        Self { sender, answers, under_way, passed: HashMap::new(), told: Vec::new() }
+        let (under_way, stops) = (HashMap::new(), HashMap::new());
+        Self { sender, answers, under_way, stops, passed: HashMap::new(), told: Vec::new() }
     }
 
     /// What a task tells.
@@ -62,6 +68,7 @@ impl EngineWork {
     /// Lets go of tasks whose answer may have been lost with a transaction.
     pub(super) fn forget_finished(&mut self) {
         self.under_way.retain(|_, task| !task.is_finished());
+        self.stops.retain(|attempt, _| self.under_way.contains_key(attempt));
         self.told.clear();
     }
 
@@ -81,7 +88,9 @@ impl Drop for EngineWork {
 
 impl Driver {
     pub(super) fn performer_of(&self, step: &StepId) -> Performer {
-        self.plan.step(step).map_or(Performer::Nobody, |step| performer(&step.action))
+        let has_claude = self.shared.options.claude.is_some();
+        let step = self.plan.step(step);
+        step.map_or(Performer::Nobody, |step| performer(&step.action, has_claude))
     }
 
     /// What an attempt that was queued does first, in the transaction that queued it.
@@ -99,11 +108,14 @@ impl Driver {
             let attempt = attempt.clone();
             return Some(Input::Started { attempt, runner: None, began: None });
         }
-        let seen = Seen::of(&self.run);
-        let scope = seen.scope(&self.surroundings, visit, number);
         // Its end is compared with the same time: a clock that is set must not move it.
         let now = self.time.now();
-        let begun = wait::begin(self.plan.step(step)?, attempt, &scope, now);
+        let step = self.plan.step(step)?;
+        let begun = within_budget(|meter| {
+            let seen = Seen::of(&self.run);
+            let scope = seen.scope(&self.surroundings, (visit, number), meter);
+            wait::begin(step, attempt, &scope, now)
+        });
         Some(begun.unwrap_or_else(|message| refused(attempt, message)))
     }
 
@@ -132,16 +144,25 @@ impl Driver {
         attempt: &AttemptId,
         kill: bool,
     ) -> Result<(), Error> {
-        let view = self.run.attempt(attempt);
-        let mine = |step: &StepId| self.performer_of(step) == Performer::Engine;
-        if !view.is_some_and(|view| mine(&view.step) && !view.status.is_terminal()) {
+        let Some(view) = self.run.attempt(attempt) else { return Ok(()) };
+        let step = view.step.clone();
+        if self.performer_of(&step) != Performer::Engine || view.status.is_terminal() {
             return Ok(());
         }
-        if let Some(child) = self.run.child(attempt) {
-            let by = format!("run {}", self.row.id);
-            let request = plue_store::CancelRequest { by, kill };
-            let now = self.shared.clock.now();
-            return Ok(self.shared.store.request_cancel(&child.run, request, now).await?);
+        if let Some(child) = self.run.child(attempt).map(|child| child.run.clone()) {
+            let request = CancelRequest { by: format!("run {}", self.row.id), kill };
+            // Told first: a child that is stored from now on is stopped by the task that follows it.
+            if !self.only_tells {
+                self.work_on(&step, attempt);
+            }
+            if let Some(stops) = self.work.stops.get(attempt) {
+                stops.send_replace(Some(request.clone()));
+            }
+            let store = &self.shared.store;
+            if store.run(&child).await?.is_some() {
+                store.request_cancel(&child, request, self.shared.clock.now()).await?;
+            }
+            return Ok(());
         }
         if let Some(task) = self.work.under_way.remove(attempt) {
             task.abort();
@@ -152,10 +173,10 @@ impl Driver {
     }
 
     /// What a task said, held to the schema of its step.
-    pub(super) fn heard(&self, input: Input) -> Vec<Incoming> {
-        let input = match input {
+    pub(super) async fn heard(&self, input: Input) -> Vec<Incoming> {
+        let input = match masked(self.secrets.as_ref(), input) {
             Input::Ended { attempt, outcome, output } => {
-                let outcome = self.judged(&attempt, outcome, &output);
+                let outcome = self.judged(&attempt, outcome, &output).await;
                 Input::Ended { attempt, outcome, output }
             }
             other => other,
@@ -171,9 +192,11 @@ impl Driver {
     ) -> Result<JoinHandle<()>, String> {
         let definition = self.plan.step(step).ok_or("no such step")?;
         let key = format!("{}:{step}:{visit}", self.row.id);
-        let seen = Seen::of(&self.run);
-        let scope = seen.scope(&self.surroundings, visit, number);
-        let mut request = call::request(definition, key, &scope, self.secrets.as_ref())?;
+        let mut request = within_budget(|meter| {
+            let seen = Seen::of(&self.run);
+            let scope = seen.scope(&self.surroundings, (visit, number), meter);
+            call::request(definition, key, &scope, self.secrets.as_ref())
+        })?;
         let said = definition.options.timeout.is_some();
         let lifetime = if said { request.timeout } else { CALLBACK_LIFETIME };
         let now = self.shared.clock.now();
@@ -233,8 +256,7 @@ impl Driver {
         }
         if waiting.iter().any(|(_, what, _)| *what == Awaited::Callback) {
             for (attempt, output) in self.shared.store.callback_answers(&self.row.id).await? {
-                let outcome = self.judged(&attempt, Outcome::Success, &output);
-                inputs.push(Input::Answer { attempt, event: None, outcome, output });
+                inputs.push(self.answer(attempt, None, output).await);
             }
         }
         for (attempt, what, taken) in waiting {
@@ -260,6 +282,19 @@ impl Driver {
         Ok(self.shared.store.forget_decisions(told).await?)
     }
 
+    /// An answer from outside, masked, and then held to the schema of its step.
+    async fn answer(&self, attempt: AttemptId, event: Option<u64>, output: Json) -> Input {
+        let outcome = Outcome::Success;
+        let answer = Input::Answer { attempt, event, outcome, output };
+        match masked(self.secrets.as_ref(), answer) {
+            Input::Answer { attempt, event, outcome, output } => {
+                let outcome = self.judged(&attempt, outcome, &output).await;
+                Input::Answer { attempt, event, outcome, output }
+            }
+            other => other,
+        }
+    }
+
     /// The first message that fits. Messages count from the start of the run, so that one that comes
     /// before its step is ready is not missed; each is taken once by a step.
     async fn message(
@@ -277,11 +312,10 @@ impl Driver {
         for message in found {
             let event = Some(message.id);
             let attempt = attempt.clone();
-            match wait::fits(&message, when) {
+            match within_budget(|meter| wait::fits(&message, when, meter)) {
                 Ok(true) => {
                     let output = wait::output(message);
-                    let outcome = self.judged(&attempt, Outcome::Success, &output);
-                    return Ok(Some(Input::Answer { attempt, event, outcome, output }));
+                    return Ok(Some(self.answer(attempt, event, output).await));
                 }
                 Ok(false) => drop(self.work.passed.insert(attempt, message.id)),
                 Err(text) => {
@@ -357,13 +391,19 @@ impl Driver {
     }
 
     /// A success whose output is not what the step promises is refused.
-    pub(super) fn judged(&self, attempt: &AttemptId, outcome: Outcome, output: &Json) -> Outcome {
+    pub(super) async fn judged(
+        &self,
+        attempt: &AttemptId,
+        outcome: Outcome,
+        output: &Json,
+    ) -> Outcome {
         let step = self.run.attempt(attempt).and_then(|view| self.plan.step(&view.step));
         let schema = step.and_then(|step| step.options.outputs.as_ref());
         match (outcome, schema) {
-            (Outcome::Success, Some(schema)) => match output::check(schema, output) {
+            (Outcome::Success, Some(schema)) => match output::check(schema, output).await {
                 Ok(()) => Outcome::Success,
-                Err(message) => Outcome::Refused { message },
+                Err(Unfit::Refused(message)) => Outcome::Refused { message },
+                Err(Unfit::Interrupted(message)) => Outcome::Infra { message },
             },
             (outcome, _) => outcome,
         }

@@ -20,6 +20,7 @@ const COALESCE: usize = 256;
 impl Driver {
     /// Waits until there is something to react to.
     pub(super) async fn intake(&mut self) -> Result<Vec<Incoming>, Error> {
+        self.prove_harmless().await?;
         let deadline = self.run.next_deadline();
         let (clock, time) = (self.shared.clock, self.time);
         let poll = self.shared.options.control_poll;
@@ -46,6 +47,15 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        // A runner that reads nothing holds up its agents, and nothing else of the run.
+        let room = self.lease.as_ref().map(|leased| leased.lease.room());
+        let agents = &mut self.agents;
+        let order = async {
+            if let Some(room) = room {
+                room.await;
+            }
+            agents.next().await
+        };
         // Biased: requests of people before the flood of a busy runner.
         tokio::select! {
             biased;
@@ -53,7 +63,11 @@ impl Driver {
             () = self.right.lost() => Err(Error::Superseded { run: self.row.id.clone() }),
             () = self.stop.reached(Phase::Draining), if drains => Ok(Vec::new()),
             Some(control) = self.control.recv() => Ok(self.take_request(control)),
-            Some(input) = self.work.next() => Ok(self.heard(input)),
+            Some(input) = self.work.next() => Ok(self.heard(input).await),
+            Some(order) = order => {
+                self.pass_on(order).await;
+                Ok(Vec::new())
+            }
             event = next_event(&mut self.lease) => self.runner_events(event).await,
             () = loss_due => Ok(self.due_losses()),
             () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
@@ -75,6 +89,7 @@ impl Driver {
         };
         let mut requests: Vec<Incoming> = request.map(cancel).into_iter().collect();
         requests.extend(self.stored_answers().await?);
+        requests.extend(self.over_bytes().await?);
         self.sign_of_life().await?;
         Ok(requests)
     }
@@ -101,7 +116,8 @@ impl Driver {
         match event {
             PoolEvent::Ready { epoch, held } => self.runner_ready(epoch, &held, incoming).await?,
             PoolEvent::Started { claim, at } => incoming.push(self.started(&claim, Some(at))),
-            PoolEvent::Ended(end) => self.ended(end, incoming),
+            PoolEvent::Tool { claim, result } => self.agents.result(&claim, result),
+            PoolEvent::Ended(end) => self.ended(end, incoming).await,
             PoolEvent::Rejected { claim, reason } => {
                 incoming.push(Incoming::plain(Input::Lost { attempt: claim.attempt, reason }));
             }
@@ -117,7 +133,7 @@ impl Driver {
     }
 
     /// A result whose start was not reported yet brings its start along.
-    fn ended(&self, end: Box<Ended>, incoming: &mut Vec<Incoming>) {
+    async fn ended(&mut self, end: Box<Ended>, incoming: &mut Vec<Incoming>) {
         let claim = &end.result.claim;
         if end.tail.iter().any(|event| matches!(event.kind, EventKind::Started { .. })) {
             // By this clock, with the duration by the runner's: no two clocks are compared.
@@ -126,7 +142,9 @@ impl Driver {
             incoming.push(self.started(claim, began));
         }
         let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
-        let outcome = self.judged(&claim.attempt, outcome(&end.result.exit), &output);
+        let (outcome, output) = self.agents_end(claim, (outcome(&end.result.exit), output)).await;
+        self.agents.stop(&claim.attempt);
+        let outcome = self.judged(&claim.attempt, outcome, &output).await;
         let input = Input::Ended { attempt: claim.attempt.clone(), outcome, output };
         incoming.push(Incoming { input, end: Some(end) });
     }
@@ -149,6 +167,7 @@ impl Driver {
             self.claims.insert(claim.attempt.clone(), claim.clone());
             incoming.extend(self.unheard_start(&known));
             if held.contains(&claim) {
+                self.attend_agent(&claim).await?;
                 continue;
             }
             if known.state == AttemptStatus::Assigned {
@@ -213,6 +232,7 @@ impl Driver {
         for lost in self.shared.store.runner_gone(&leased.lease.runner, reason, now).await? {
             incoming.extend(self.unheard_start(&lost));
             let attempt = lost.claim.attempt.clone();
+            self.agents.stop(&attempt);
             self.claims.insert(attempt.clone(), lost.claim);
             let reason = reason.to_owned();
             incoming.push(Incoming::plain(Input::Lost { attempt, reason }));

@@ -69,6 +69,7 @@ fn transient(error: &Error) -> Option<&plue_store::Error> {
         | Error::Busy { .. }
         | Error::Overtaken { .. }
         | Error::Superseded { .. }
+        | Error::SetAside { .. }
         | Error::Refused { .. }
         | Error::Conflict { .. }
         | Error::Pool(_)
@@ -160,13 +161,12 @@ impl Driver {
         let clock = self.shared.clock;
         let lasted = self.outage.since.map_or(Duration::ZERO, |since| clock.elapsed(since));
         let pause = (lasted / 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        let over = clock.sleep(pause);
-        let mut over = std::pin::pin!(over);
+        let over = clock.deadline(pause);
         loop {
             tokio::select! {
                 () = self.stop.reached(Phase::Aborting) => return,
                 Some(control) = self.control.recv() => self.outage.asked.push(requested(control)),
-                () = &mut over => return,
+                () = over.reached() => return,
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::{
         engine_step::{Performer, refusal},
         environment::{AttemptEnv, Turn, environment},
         outputs,
-        scope::Seen,
+        scope::{Seen, within_budget},
     },
 };
 
@@ -136,7 +136,7 @@ impl Driver {
                     outcome,
                     output: serde_json::Value::Null,
                 };
-                if let Some(outcome) = self.plan.step(step).and_then(|step| refusal(&step.action)) {
+                if let Some(outcome) = self.refusal(step) {
                     self.deferred.push((step.clone(), ended(outcome)));
                     return None;
                 }
@@ -180,6 +180,11 @@ impl Driver {
         self.performer_of(step) != Performer::Runner
     }
 
+    fn refusal(&self, step: &StepId) -> Option<Outcome> {
+        let has_claude = self.shared.options.claude.is_some();
+        self.plan.step(step).and_then(|step| refusal(&step.action, has_claude))
+    }
+
     fn is_engine_work(&self, effect: &Effect) -> bool {
         matches!(effect, Effect::Perform { step, .. } if self.performer_of(step) == Performer::Engine)
     }
@@ -192,12 +197,17 @@ impl Driver {
     ) -> Result<AttemptEnv, Outcome> {
         let refused = |message: String| Outcome::Refused { message };
         let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
-        let seen = Seen::of(&self.run);
-        let scope = seen.scope(&self.surroundings, visit, number);
         let traceparent = self.traceparent(&step.id, visit, number);
         let turn = Turn { run: &self.row.id, step, visit, number, traceparent };
-        environment(&turn, &self.event, &self.plan.env, &scope, self.secrets.as_ref())
-            .map_err(refused)
+        if self.is_agent(&step.id) {
+            self.assignment(&step.id, (visit, number)).map_err(refused)?;
+        }
+        let prepared = within_budget(|meter| {
+            let seen = Seen::of(&self.run);
+            let scope = seen.scope(&self.surroundings, (visit, number), meter);
+            environment(&turn, &self.event, &self.plan.env, &scope, self.secrets.as_ref())
+        });
+        prepared.map_err(refused)
     }
 
     /// Where the trace is when an attempt of this step runs, if there are traces.
@@ -215,8 +225,8 @@ impl Driver {
         commit.steps = batch.touched.iter().filter_map(|step| self.run.step_view(step)).collect();
         for fact in &batch.facts {
             match fact {
-                Fact::AttemptQueued { step, .. } | Fact::AttemptEnded { step, .. }
-                    if self.is_engine_step(step) => {}
+                Fact::AttemptQueued { step, .. } if self.is_engine_step(step) => {}
+                Fact::AttemptEnded { step, attempt, .. } if self.has_no_row(step, attempt) => {}
                 Fact::AttemptQueued { step, visit, number, attempt } => {
                     let new = queued(attempt, (step, *visit, *number), self.pool(), now);
                     commit.attempts.push(new);

@@ -49,7 +49,7 @@ impl Driver {
         let run = &self.row.id;
         match shared.pool.lease(run, self.place(), &shared.ids, Some(runner.clone())).await {
             Ok(lease) => {
-                self.lease = Some(Leased { lease, epoch: None });
+                self.lease = Some(Leased { lease, epoch: None, masked: None });
                 for known in shared.store.claims_of(&runner).await? {
                     self.claims.insert(known.claim.attempt.clone(), known.claim);
                 }
@@ -111,6 +111,9 @@ impl Driver {
             if matches!(&effect, Effect::Perform { attempt, .. } if self.run.is_held(attempt)) {
                 continue;
             }
+            if let Effect::Perform { step, attempt, .. } = &effect {
+                self.note_row(step, attempt).await?;
+            }
             incoming.extend(self.perform_in_engine(&effect));
             match effect {
                 Effect::Perform { step, attempt, .. } if self.is_engine_step(&step) => {
@@ -143,7 +146,7 @@ impl Driver {
         let shared = &self.shared;
         let lease = shared.pool.lease(&self.row.id, self.place(), &shared.ids, None).await?;
         // One that was kept from another run is in session already.
-        self.lease = Some(Leased { epoch: lease.session(), lease });
+        self.lease = Some(Leased { epoch: lease.session(), masked: None, lease });
         Ok(())
     }
 }

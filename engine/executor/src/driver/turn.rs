@@ -8,7 +8,7 @@ use plue_flow::{Input, Run, RunStatus};
 use plue_plan::{Event, RunId};
 use plue_runtime::Phase;
 use plue_spec::{Reads, resolve};
-use plue_store::{CancelRequest, GroupMember, Turn, TurnRequest};
+use plue_store::{CancelRequest, GroupMember, Turn, TurnRequest, group_key, group_name};
 use serde_json::Value as Json;
 
 use super::Driver;
@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     liveness::is_driven,
     loaded::Origin,
-    perform::scope::{Seen, Surroundings},
+    perform::scope::{Seen, Surroundings, within_budget},
 };
 
 /// Without a sign of life for so long, a member on another machine has no claim.
@@ -27,26 +27,6 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 const FRESH: SignedDuration = SignedDuration::from_secs(5);
 /// Between two signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-
-/// Between the repository and the name of a group. No name of a repository has it: see `is_repo_name`
-/// of the API.
-const OF_REPOSITORY: &str = ": ";
-
-/// What the store knows a group by: groups of two repositories have nothing to do with each other. Runs
-/// of no known repository share their names.
-fn group_key(repo: Option<&str>, name: String) -> String {
-    match repo {
-        Some(repo) => format!("{repo}{OF_REPOSITORY}{name}"),
-        None => name,
-    }
-}
-
-/// The name of a group, as people are shown it, from what the store knows it by.
-#[must_use]
-pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
-    let name = repo.and_then(|repo| key.strip_prefix(repo)?.strip_prefix(OF_REPOSITORY));
-    name.unwrap_or(key)
-}
 
 /// What says which group a run is in.
 pub(crate) struct Asked<'a> {
@@ -66,10 +46,12 @@ impl Asked<'_> {
     /// Why the expression has no value; for people.
     pub(crate) fn group(&self) -> Result<Option<String>, String> {
         let Some(concurrency) = &self.run.plan().concurrency else { return Ok(None) };
-        let seen = Seen::of(self.run);
-        let scope = seen.scope(self.surroundings, 1, 1);
-        let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
-        let resolved = resolved.map_err(|error| format!("concurrency group: {error}"))?;
+        let resolved = within_budget(|meter| {
+            let seen = Seen::of(self.run);
+            let scope = seen.scope(self.surroundings, (1, 1), meter);
+            let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
+            resolved.map_err(|error| format!("concurrency group: {error}"))
+        })?;
         let name = match resolved.value {
             Json::Null => None,
             Json::String(text) => Some(text).filter(|text| !text.is_empty()),
@@ -83,10 +65,10 @@ impl Asked<'_> {
         Ok(key.filter(|key| !has_turn(key)))
     }
 
-    /// A stranger's runs wait for those of the same pull request, and end no others: otherwise a fork
-    /// could name the group that deploys are in.
+    /// Runs of untrusted commits wait for those of the same pull request, and end no others, also where the
+    /// operator lets them run without walls: otherwise a fork could name the group that deploys are in.
     fn own_group(&self, name: String) -> String {
-        if !self.origin.untrusted {
+        if !self.origin.is_strangers(self.event) {
             return name;
         }
         let repository = self.event.repository.as_deref().unwrap_or_default();
@@ -100,7 +82,7 @@ impl Asked<'_> {
 impl Driver {
     /// Advances the run when it is its turn.
     pub(super) async fn advance_in_turn(&mut self) -> Result<(), Error> {
-        if self.shared.options.only_tells {
+        if self.only_tells {
             // Nothing runs here. Whoever goes on with it waits for its turn.
             return self.advance().await;
         }

@@ -24,7 +24,8 @@ pub(crate) fn care(
 ) -> Option<Care> {
     let options = &step.options;
     let care = Care {
-        artifacts: options.artifacts.clone(),
+        artifacts: options.artifacts.paths.clone(),
+        rules: options.artifacts.rules,
         cache: options.cache.as_ref().map(|cache| CacheCare {
             // An empty key is told by the runner as one that cannot be used.
             key: cache_key(cache, scope).unwrap_or_default(),
@@ -86,6 +87,10 @@ fn pure_base((plan, step): (&Plan, &Step), run: &Run, env: &AttemptEnv) -> BlobH
         "outputs": options.outputs,
         "artifacts": options.artifacts,
     });
+    // Arguments that are no references are part of the action.
+    if let (false, Json::Object(inputs)) = (env.args.is_empty(), &mut inputs) {
+        inputs.insert("args".to_owned(), json!(env.args));
+    }
     if let (false, Json::Object(inputs)) = (options.services.is_empty(), &mut inputs) {
         inputs.insert("services".to_owned(), json!(options.services));
     }

@@ -1,14 +1,18 @@
 //! `workflow` steps: from what the step says to a plan that is checked like any other, and from the end
 //! of the child run to the end of the step.
 
-use std::{collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration,
+};
 
 use plue_flow::{RunStatus, fact::Outcome};
 use plue_plan::{
     Action, Event, Plan, RunId, SealedPlan, Step, StepId,
+    budget::Budget,
     diagnostic::Severity,
     validate::{SourceMap, validate_with},
 };
+use plue_runtime::foreign::{self, Limits};
 use plue_spec::{Cel, Reads, Scope, resolve};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -19,6 +23,13 @@ pub(crate) mod inputs;
 
 /// Generations of runs: a child of a child of … at most.
 pub const MAX_DEPTH: u32 = 8;
+/// Reading and checking an emitted plan, which has limits of its own ([`plue_plan::limits`]).
+const READING: Limits = Limits {
+    name: "reading a plan that a step put out",
+    budget: Budget::of_steps(u64::MAX),
+    cpu: Duration::from_secs(10),
+    wall: Duration::from_secs(60),
+};
 /// Problems of an emitted plan that one message names at most.
 const MAX_NAMED: usize = 3;
 
@@ -153,7 +164,11 @@ pub(crate) async fn settled(
             not_above(&above, &planned.plan.plan.name)?;
             (planned, given)
         }
-        Wanted::Emitted(plan, given) => (ChildPlan { plan: emitted(plan)?, source }, given),
+        Wanted::Emitted(plan, given) => {
+            let read = foreign::compute(READING, move |_| Ok(emitted(plan))).await;
+            let plan = read.map_err(|error| error.to_string())??;
+            (ChildPlan { plan, source }, given)
+        }
     };
     let inputs = inputs::typed(&planned.plan.plan.inputs, given)?;
     Ok((planned, inputs))

@@ -5,17 +5,19 @@ use plue_flow::{Input, Run};
 use plue_plan::StepId;
 use plue_spec::{Expression, Reads};
 
-use super::scope::{Seen, Surroundings};
+use super::scope::{Seen, Surroundings, within_budget};
 
 /// Evaluates the `when` of a step.
 pub(crate) fn evaluate(run: &Run, surroundings: &Surroundings, step: &StepId, visit: u32) -> Input {
     let mut reads = Reads::default();
     let source = run.plan().step(step).and_then(|step| step.options.when.as_deref());
     let value = source.map_or(Ok(true), |source| {
-        let seen = Seen::of(run);
-        let scope = seen.scope(surroundings, visit, 1);
-        let expression = Expression::parse(source).map_err(|error| error.to_string())?;
-        expression.truth(&scope, &mut reads).map_err(|error| error.to_string())
+        within_budget(|meter| {
+            let seen = Seen::of(run);
+            let scope = seen.scope(surroundings, (visit, 1), meter);
+            let expression = Expression::parse(source).map_err(|error| error.to_string())?;
+            expression.truth(&scope, &mut reads).map_err(|error| error.to_string())
+        })
     });
     let reads = reads.values.into_iter().map(|read| (read.path, read.value)).collect();
     Input::Condition { step: step.clone(), visit, value, reads }

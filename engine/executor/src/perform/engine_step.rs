@@ -17,10 +17,11 @@ pub(crate) enum Performer {
     Nobody,
 }
 
-/// Who performs steps of this kind.
-pub(crate) fn performer(action: &Action) -> Performer {
+/// Who performs steps of this kind, in an engine with or without a key for Claude.
+pub(crate) fn performer(action: &Action, has_claude: bool) -> Performer {
     match action {
         Action::Bash(_) | Action::Python(_) => Performer::Runner,
+        Action::Llm(_) if has_claude => Performer::Runner,
         Action::Approval(_) | Action::Wait(_) => Performer::Outside,
         Action::Workflow(_) | Action::Call(_) => Performer::Engine,
         Action::Llm(_) | Action::Negotiate(_) | Action::Plugin(_) => Performer::Nobody,
@@ -28,7 +29,7 @@ pub(crate) fn performer(action: &Action) -> Performer {
 }
 
 /// The answer for a kind that this engine cannot perform.
-pub(crate) fn refusal(action: &Action) -> Option<Outcome> {
+pub(crate) fn refusal(action: &Action, has_claude: bool) -> Option<Outcome> {
     let message = match action {
         Action::Bash(_)
         | Action::Python(_)
@@ -36,11 +37,8 @@ pub(crate) fn refusal(action: &Action) -> Option<Outcome> {
         | Action::Workflow(_)
         | Action::Call(_)
         | Action::Wait(_) => return None,
-        Action::Llm(_) => {
-            "this build of plue has no Claude steps yet, so an llm step cannot run; to configure \
-             one once they are there, set ANTHROPIC_API_KEY for the plue process (never in a step)"
-                .to_owned()
-        }
+        Action::Llm(_) if has_claude => return None,
+        Action::Llm(_) => crate::claude::no_key(),
         Action::Negotiate(_) | Action::Plugin(_) => {
             format!("this build of plue cannot run `{}` steps yet", action.kind())
         }
@@ -57,8 +55,8 @@ mod tests {
     #[test]
     fn steps_for_runners_are_not_refused() {
         let bash = Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() });
-        assert_eq!(refusal(&bash), None);
-        assert_eq!(performer(&bash), Performer::Runner);
+        assert_eq!(refusal(&bash, false), None);
+        assert_eq!(performer(&bash, false), Performer::Runner);
     }
 
     #[test]
@@ -71,8 +69,8 @@ mod tests {
             Action::Workflow(plue_plan::action::Workflow::default()),
         ];
         for action in actions {
-            let nobody = performer(&action) == Performer::Nobody;
-            assert_eq!(refusal(&action).is_some(), nobody, "{}", action.kind());
+            let nobody = performer(&action, false) == Performer::Nobody;
+            assert_eq!(refusal(&action, false).is_some(), nobody, "{}", action.kind());
         }
     }
 }

@@ -5,14 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use plue_plan::{Event, RunId, Step};
-use plue_spec::{EnvValue, Reads, Scope, resolve_env};
+use plue_plan::{Action, Event, RunId, Step, validate::is_reserved};
+use plue_spec::{EnvValue, Reads, Scope, resolve, resolve_env};
 use plue_wire::{eval::Bytes, runner::Service};
+use serde_json::Value as Json;
+
+/// Bytes of one argument of a Python step, as JSON: a little less than Linux passes to a process.
+const MAX_ARGUMENT_BYTES: usize = 120 * 1024;
 
 /// Where the texts of secrets come from.
 pub trait SecretSource: Send + Sync + std::fmt::Debug {
     /// The text of a secret, or `None` if there is none of this name.
     fn secret(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// The texts of all secrets of the run: a step that got one may have left it in the workspace, so
+    /// that every step masks them.
+    fn all(&self) -> Vec<Vec<u8>>;
 }
 
 /// Secrets that were handed to this process for one run.
@@ -26,6 +34,8 @@ pub(crate) struct AttemptEnv {
     pub(crate) secrets: Vec<(String, Bytes)>,
     /// What runs beside the step, each with an environment of its own.
     pub(crate) services: Vec<Service>,
+    /// Arguments of a Python step, with their values.
+    pub(crate) args: Vec<Json>,
 }
 
 /// Which try of which step of which run.
@@ -43,6 +53,10 @@ pub(crate) struct Turn<'a> {
 impl SecretSource for GivenSecrets {
     fn secret(&self, name: &str) -> Option<Vec<u8>> {
         self.0.get(name).cloned()
+    }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.0.values().cloned().collect()
     }
 }
 
@@ -75,9 +89,15 @@ pub(crate) fn environment(
         variables.insert(name.clone(), EnvValue::Secret(name.clone()));
     }
     for (name, text) in standard(turn, event) {
-        variables.insert(name.to_owned(), EnvValue::Text(text));
+        let text = EnvValue::Text(text);
+        if is_reserved(name) {
+            variables.insert(name.to_owned(), text);
+        } else {
+            variables.entry(name.to_owned()).or_insert(text);
+        }
     }
-    let mut env = AttemptEnv::default();
+    let mut env =
+        AttemptEnv { args: arguments(turn.step, scope, &mut reads)?, ..Default::default() };
     (env.plain, env.secrets) = apart(variables, secrets)?;
     for service in &turn.step.options.services {
         let resolved = resolve_env(&service.env, scope, &mut reads)
@@ -91,6 +111,26 @@ pub(crate) fn environment(
         });
     }
     Ok(env)
+}
+
+/// The values of a Python step's arguments.
+fn arguments(step: &Step, scope: &Scope<'_>, reads: &mut Reads) -> Result<Vec<Json>, String> {
+    let Action::Python(python) = &step.action else { return Ok(Vec::new()) };
+    let values = python.args.iter().enumerate().map(|(at, arg)| {
+        let resolved =
+            resolve(arg, scope, reads).map_err(|error| format!("args[{at}]: {error}"))?;
+        if let Some(secret) = resolved.secrets.first() {
+            return Err(format!("args[{at}]: the secret `{}` is no argument", secret.name));
+        }
+        let bytes = resolved.value.to_string().len();
+        if bytes > MAX_ARGUMENT_BYTES {
+            return Err(format!(
+                "args[{at}] has {bytes} bytes, the limit is {MAX_ARGUMENT_BYTES}; hand it over in a file"
+            ));
+        }
+        Ok(resolved.value)
+    });
+    values.collect()
 }
 
 /// Plain variables and secret ones.
@@ -116,11 +156,12 @@ fn apart(
 fn missing(secret: &str) -> String {
     format!(
         "the secret `{secret}` was not given to this run; set it with `plue secret set {secret}`, \
-         or set a variable of this name for plue and pass `--secret {secret}`"
+         for a server with `plue --server URL secret set {secret} --repo OWNER/NAME`; on your own \
+         machine a variable of this name and `--secret {secret}` do as well"
     )
 }
 
-/// What plue sets for every step (`plan.md` §4). `PLUE_OUTPUT`, `PLUE_WORKSPACE` and
+/// What plue sets for every step unless the plan does, but for [`is_reserved`] ones (`plan.md` §4). `PLUE_OUTPUT`, `PLUE_WORKSPACE` and
 /// `PLUE_EVENT_PATH` are paths on the runner, so the runner sets them.
 fn standard(turn: &Turn<'_>, event: &Event) -> Vec<(&'static str, String)> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -182,6 +223,17 @@ mod tests {
         assert_eq!(get("PLUE_RUN_ID"), Some("r1"));
         assert_eq!(get("PLUE_IDEMPOTENCY_KEY"), Some("r1:a:2"));
         assert_eq!(get("PLUE_BRANCH"), Some("$(touch /tmp/pwned)"));
+    }
+
+    #[test]
+    fn a_plan_may_say_that_it_is_no_ci() {
+        let mut step = step();
+        let ci = |env: &AttemptEnv| {
+            env.plain.iter().find(|(key, _)| key == "CI").map(|(_, text)| text.clone())
+        };
+        assert_eq!(ci(&env_of(&step, &[]).unwrap()).as_deref(), Some("true"));
+        step.options.env.insert("CI".to_owned(), Value::text("false"));
+        assert_eq!(ci(&env_of(&step, &[]).unwrap()).as_deref(), Some("false"));
     }
 
     #[test]

@@ -3,9 +3,18 @@
 use std::time::Duration;
 
 use plue_plan::{Action, Plan, RunId, Step};
+use plue_spec::text_of;
 use plue_wire::runner::{Assign, Claim, Program, Service};
 
+use serde_json::Value as Json;
+
 use super::environment::AttemptEnv;
+
+/// How far behind the run's timeout that of its steps is.
+const BEHIND_RUN: Duration = Duration::from_secs(60);
+
+/// Calls a step's function with the values of its arguments; runners know texts only.
+const CALLER: &str = "_plue_call";
 
 /// Limits of an attempt that the plan does not set.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +38,7 @@ pub(crate) fn assignment(
         claim,
         run: run.clone(),
         step: step.id.clone(),
-        program: beside(program(&step.action)?, env.services),
+        program: beside(program(&step.action, &env.args)?, env.services),
         env: env.plain,
         secrets: env.secrets,
         cwd: step.options.cwd.clone(),
@@ -40,30 +49,49 @@ pub(crate) fn assignment(
     })
 }
 
-fn program(action: &Action) -> Option<Program> {
+fn program(action: &Action, args: &[Json]) -> Option<Program> {
     match action {
         Action::Bash(bash) => {
             Some(Program::Shell { shell: bash.shell.clone(), run: bash.run.clone() })
         }
         Action::Python(python) => match (&python.code, &python.script) {
-            (Some(code), _) => Some(Program::PythonCode {
-                code: code.clone(),
-                call: python.call.clone(),
-                args: python.args.clone(),
-            }),
+            (Some(code), _) => Some(python_code(code, python.call.as_deref(), args)),
             (None, Some(script)) => {
-                Some(Program::PythonScript { script: script.clone(), args: python.args.clone() })
+                Some(Program::PythonScript { script: script.clone(), args: texts(args) })
             }
             (None, None) => None,
         },
-        Action::Llm(_)
-        | Action::Approval(_)
+        Action::Llm(_) => Some(Program::Agent),
+        Action::Approval(_)
         | Action::Negotiate(_)
         | Action::Workflow(_)
         | Action::Call(_)
         | Action::Wait(_)
         | Action::Plugin(_) => None,
     }
+}
+
+/// Functions get the values of their arguments, code gets them as text. Values travel as JSON in the
+/// arguments of the process, never in the code.
+fn python_code(code: &str, call: Option<&str>, args: &[Json]) -> Program {
+    match call {
+        Some(call) if !args.iter().all(Json::is_string) => Program::PythonCode {
+            code: format!(
+                "{code}\n\n\ndef {CALLER}(*args):\n    import json\n\n    return {call}(*map(json.loads, args))\n"
+            ),
+            call: Some(CALLER.to_owned()),
+            args: args.iter().map(Json::to_string).collect(),
+        },
+        _ => Program::PythonCode {
+            code: code.to_owned(),
+            call: call.map(str::to_owned),
+            args: texts(args),
+        },
+    }
+}
+
+fn texts(args: &[Json]) -> Vec<String> {
+    args.iter().map(text_of).collect()
 }
 
 fn beside(program: Program, services: Vec<Service>) -> Program {
@@ -73,14 +101,39 @@ fn beside(program: Program, services: Vec<Service>) -> Program {
     Program::Beside { program: Box::new(program), services }
 }
 
-/// The step's timeout; without one the plan's, which bounds the whole run anyway.
+/// The step's timeout. One that does not end before the run's would is put off a little: the run's clock
+/// decides then, and this one only if no engine is there.
 fn timeout_ms(plan: &Plan, step: &Step) -> u64 {
-    let given = step.options.timeout.as_ref().or(plan.timeout.as_ref());
+    let longest = Duration::from_secs(plue_plan::limits::MAX_DURATION_S);
     let default = plue_plan::DurationText::new(plue_plan::plan::DEFAULT_TIMEOUT);
-    let parsed = given.unwrap_or(&default).parse();
-    millis(parsed.unwrap_or(Duration::from_secs(plue_plan::limits::MAX_DURATION_S)))
+    let whole = plan.timeout.as_ref().unwrap_or(&default).parse().unwrap_or(longest);
+    let own = step.options.timeout.as_ref().and_then(|own| own.parse().ok());
+    millis(own.filter(|own| *own < whole).unwrap_or(whole.saturating_add(BEHIND_RUN)))
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_the_run_decides_unless_a_step_has_less() {
+        let table = [
+            ("", "", 3_660),
+            (r#","timeout":"10m""#, "", 660),
+            (r#","timeout":"10m""#, r#","timeout":"10m""#, 660),
+            (r#","timeout":"10m""#, r#","timeout":"9m""#, 540),
+            ("", r#","timeout":"2h""#, 3_660),
+        ];
+        for (of_plan, of_step, seconds) in table {
+            let text = format!(
+                r#"{{"version":1,"name":"x","steps":[{{"id":"a","kind":"bash","run":"x"{of_step}}}]{of_plan}}}"#
+            );
+            let plan = Plan::from_json(text.as_bytes()).unwrap();
+            assert_eq!(timeout_ms(&plan, &plan.steps[0]), seconds * 1_000, "{of_plan} {of_step}");
+        }
+    }
 }

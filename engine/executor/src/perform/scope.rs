@@ -1,8 +1,33 @@
 //! What expressions of a run can see, from the state of its flow.
 
-use plue_flow::{Run, StepView};
-use plue_spec::{Scope, StepValues};
+use std::time::Duration;
+
+use plue_flow::{Run, StepStatus, StepView, fact::Reason};
+use plue_plan::budget::{Budget, Meter};
+use plue_runtime::foreign::{self, Limits};
+use plue_spec::{Scope, StepValues, expression::MAX_COST};
 use serde_json::Value as Json;
+
+/// Units of work of all expressions that are evaluated in one go: those of one step, or of the run.
+const MAX_TOGETHER: u64 = 8 * MAX_COST;
+const EXPRESSIONS: Limits = Limits {
+    name: "evaluating expressions",
+    budget: Budget::of_steps(MAX_TOGETHER),
+    cpu: Duration::from_secs(2),
+    wall: Duration::from_secs(60),
+};
+
+/// Evaluates expressions within the budget, off the async workers. The scope of each is to be
+/// [`Scope::metered`].
+///
+/// # Errors
+/// A text for the author.
+pub(crate) fn within_budget<T>(
+    evaluate: impl FnOnce(&Meter) -> Result<T, String>,
+) -> Result<T, String> {
+    let evaluated = foreign::here_aside(EXPRESSIONS, |meter| Ok(evaluate(meter)));
+    evaluated.unwrap_or_else(|stopped| Err(stopped.to_string()))
+}
 
 /// What a run's expressions see beside its steps; fixed when the run is made.
 #[derive(Debug, Clone)]
@@ -22,7 +47,11 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn of(run: &Run) -> Self {
-        let steps = run.step_views().map(|view| {
+        let steps = run.step_views().map(|mut view| {
+            // It succeeded in the run that its output is from.
+            if let Some(Reason::Carried { .. }) = view.reason {
+                (view.status, view.reason) = (StepStatus::Success, None);
+            }
             let error = view.reason.as_ref().map(ToString::to_string);
             (view, error)
         });
@@ -33,10 +62,11 @@ impl Seen {
     pub(crate) fn scope<'a>(
         &'a self,
         surroundings: &'a Surroundings,
-        visit: u32,
-        attempt: u32,
+        (visit, attempt): (u32, u32),
+        meter: &'a Meter,
     ) -> Scope<'a> {
         let mut scope = Scope::new()
+            .metered(meter)
             .event(&surroundings.event)
             .inputs(&surroundings.inputs)
             .turn(visit, attempt);

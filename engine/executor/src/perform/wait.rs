@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use plue_flow::{Awaited, Input};
-use plue_plan::{Action, AttemptId, DurationText, Step, Trigger, action::Approval};
+use plue_plan::{Action, AttemptId, DurationText, Step, Trigger, action::Approval, budget::Meter};
 use plue_registry::schedule::{self, Schedule};
 use plue_spec::{Expression, Reads, Scope, resolve_text};
 use plue_store::TopicEvent;
@@ -97,11 +97,15 @@ pub(crate) fn webhook_topic(name: &str) -> String {
 ///
 /// # Errors
 /// A text for the author: `when` cannot be evaluated for it.
-pub(crate) fn fits(message: &TopicEvent, when: Option<&str>) -> Result<bool, String> {
+pub(crate) fn fits(
+    message: &TopicEvent,
+    when: Option<&str>,
+    meter: &Meter,
+) -> Result<bool, String> {
     let Some(when) = when else { return Ok(true) };
     let expression = Expression::parse(when).map_err(|error| format!("when: {error}"))?;
     let event = event(message);
-    let scope = Scope::new().event(&event);
+    let scope = Scope::new().event(&event).metered(meter);
     expression.truth(&scope, &mut Reads::default()).map_err(|error| format!("when: {error}"))
 }
 
@@ -133,7 +137,7 @@ fn later(now: Timestamp, text: &DurationText) -> Result<Timestamp, String> {
 
 #[cfg(test)]
 mod tests {
-    use plue_plan::{Value, action::Wait};
+    use plue_plan::{Value, action::Wait, budget::Budget};
 
     use super::*;
 
@@ -216,9 +220,11 @@ mod tests {
             by: "ann".to_owned(),
             at: now(),
         };
-        assert_eq!(fits(&message, None), Ok(true));
-        assert_eq!(fits(&message, Some("event.payload.version > 2")), Ok(true));
-        assert_eq!(fits(&message, Some("event.payload.topic == 'other'")), Ok(false));
-        assert!(fits(&message, Some("event.payload.version > 'x'")).unwrap_err().contains("when"));
+        let meter = Meter::new(Budget::of_steps(1_000));
+        let fits = |when| fits(&message, when, &meter);
+        assert_eq!(fits(None), Ok(true));
+        assert_eq!(fits(Some("event.payload.version > 2")), Ok(true));
+        assert_eq!(fits(Some("event.payload.topic == 'other'")), Ok(false));
+        assert!(fits(Some("event.payload.version > 'x'")).unwrap_err().contains("when"));
     }
 }

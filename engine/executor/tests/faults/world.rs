@@ -146,8 +146,10 @@ impl World {
                 parent: None,
                 untrusted: false,
                 traceparent: None,
+                max_duration_s: None,
             },
             only: Vec::new(),
+            carried: Vec::new(),
         }
     }
 
@@ -171,13 +173,12 @@ impl World {
         loop {
             let Running { engine, stand } = self.engine().await;
             let attended = async {
-                let handle = begin(&engine, run).await;
+                let mut handle = begin(&engine, run).await;
                 let canceller = handle.canceller();
-                let mut wait = std::pin::pin!(handle.wait());
                 let left = to_cancel.map(|at| at.saturating_sub(self.clock.elapsed(begun)));
                 if let Some(left) = left.filter(|_| !asked) {
                     tokio::select! {
-                        ended = &mut wait => return ended,
+                        ended = handle.ended() => return ended,
                         () = self.clock.sleep(left) => {
                             // Who asks tells the store: a request must outlive the engine.
                             let request = plue_store::CancelRequest { by: "test".to_owned(), kill: false };
@@ -189,7 +190,7 @@ impl World {
                         }
                     }
                 }
-                wait.await
+                handle.wait().await
             };
             let attended = tokio::time::timeout(PATIENCE, attended);
             tokio::select! {

@@ -108,6 +108,22 @@ async fn an_answer_is_the_output_and_the_request_carries_key_and_secret() {
 }
 
 #[tokio::test]
+async fn answers_that_repeat_a_secret_are_masked() {
+    let world = world().await;
+    let echo = r#"{"seen":{"x-key":"s3cret"},"all":["key=s3cret"]}"#;
+    let refusal = response("403 No", "text/plain", "s3cret may not");
+    let responses = vec![response("200 OK", "application/json", echo), refusal];
+    let server = Server::start(responses).await;
+    for (status, hidden) in [(RunStatus::Success, "key=***"), (RunStatus::Failed, "*** may not")] {
+        let (run, ended) = world.run(vec![call(&server.address, None, false)]).await;
+        assert_eq!(ended, status, "{}", world.why(&run, "c").await);
+        let facts = serde_json::to_string(&world.facts(&run).await).unwrap();
+        assert!(facts.contains(hidden) && !facts.contains("s3cret"), "{facts}");
+    }
+    assert!(server.asked.lock().await[0].contains("x-key: s3cret\r\n"), "sent as it is");
+}
+
+#[tokio::test]
 async fn an_error_of_the_server_fails_the_step_and_is_tried_again_with_the_same_key() {
     let world = world().await;
     let responses =

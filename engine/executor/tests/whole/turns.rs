@@ -1,10 +1,12 @@
 //! Concurrency groups.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use plue_flow::{RunStatus, StepStatus, input::Reopen};
 use plue_plan::{Plan, RunId, Value, policy::Concurrency};
 
-use plue_runtime::{Phase, Shutdown};
+use plue_runtime::{Phase, Shutdown, Stop};
 use plue_store::GroupMember;
 
 use super::world::{World, bash, from_fork, in_repository};
@@ -146,7 +148,7 @@ async fn the_turn_of_a_run_whose_engine_died_goes_to_the_next_and_nothing_overla
         .submit(grouped("echo $$ > pid; echo first >> order; echo begun; exec sleep 600", false))
         .await;
     let (shutdown, stop) = Shutdown::new();
-    let secrets = std::sync::Arc::new(world.secrets.clone());
+    let secrets = Arc::new(world.secrets.clone());
     let handle = world.engine.drive(&first, secrets, stop).await.unwrap();
     world.until(&first, "a", StepStatus::Running).await;
     let mut changes = world.store.changes_of(&first);
@@ -194,8 +196,8 @@ async fn groups_of_two_repositories_that_share_a_name_have_nothing_to_do_with_ea
     assert_eq!(world.drive(&other).await, RunStatus::Success);
     assert_eq!(world.step(&first, "a").await, StepStatus::Running);
     let key = world.store.group_of(&first).await.unwrap().unwrap();
-    assert_eq!(plue_executor::group_name(Some("acme/shop"), &key), "deploy-manual");
-    assert_eq!(plue_executor::group_name(None, "deploy-manual"), "deploy-manual");
+    assert_eq!(plue_store::group_name(Some("acme/shop"), &key), "deploy-manual");
+    assert_eq!(plue_store::group_name(None, "deploy-manual"), "deploy-manual");
     let second = world.submit_for(grouped("true", true), shop()).await;
     assert_eq!(world.drive(&second).await, RunStatus::Success);
     assert_eq!(going.wait().await.unwrap(), RunStatus::Cancelled);
@@ -212,11 +214,49 @@ async fn a_stranger_waits_only_for_runs_of_his_pull_request_in_its_repository() 
         changes.changed().await.unwrap();
     }
     let key = world.store.group_of(&run).await.unwrap().unwrap();
-    let name = plue_executor::group_name(Some("acme/shop"), &key);
+    let name = plue_store::group_name(Some("acme/shop"), &key);
     assert_eq!(name, "pull request 7 of acme/shop, from a fork: deploy-pull_request");
     assert_ne!(name, key);
     handle.canceller().cancel("test", true).await;
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn untrusted_runs_never_touch_turns_of_trusted_ones() {
+    let world = World::new().await;
+    let deploys = |run: &str| {
+        let mut plan = grouped(run, true);
+        plan.concurrency.as_mut().unwrap().group = Value::text("deploys");
+        plan
+    };
+    let trusted = || in_repository("acme/shop");
+    let first = world.submit_for(deploys("exec sleep 600"), trusted()).await;
+    let going = world.begin(&first).await;
+    world.until(&first, "a", StepStatus::Running).await;
+    // The walls are switched off: only the event says whose commit it is.
+    let fork = world.submit_for(deploys("exec sleep 600"), from_fork(7)).await;
+    let is_apart = async |run: &RunId| {
+        let key = world.store.group_of(run).await.unwrap().unwrap();
+        assert!(key.contains("from a fork: deploys"), "{key}");
+        assert_eq!(world.step(&first, "a").await, StepStatus::Running);
+    };
+    is_apart(&fork).await;
+    let handle = world.begin(&fork).await;
+    world.until(&fork, "a", StepStatus::Running).await;
+    is_apart(&fork).await;
+    handle.canceller().cancel("test", true).await;
+    assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
+    let (secrets, stop) = (Arc::new(world.secrets.clone()), Stop::never());
+    let again = world.engine.reopen(&fork, ("test", Reopen::Failed), secrets, stop).await.unwrap();
+    world.until(&fork, "a", StepStatus::Running).await;
+    is_apart(&fork).await;
+    // A trusted run waits for no fork, and ends only its own kind.
+    let second = world.submit_for(deploys("true"), trusted()).await;
+    assert_eq!(world.drive(&second).await, RunStatus::Success);
+    assert_eq!(going.wait().await.unwrap(), RunStatus::Cancelled);
+    assert_eq!(world.step(&fork, "a").await, StepStatus::Running);
+    again.canceller().cancel("test", true).await;
+    assert_eq!(again.wait().await.unwrap(), RunStatus::Cancelled);
 }
 
 #[tokio::test]

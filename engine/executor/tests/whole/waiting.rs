@@ -237,6 +237,7 @@ async fn neither_a_strangers_run_nor_a_child_is_the_workflow_that_is_waited_for(
         inputs: [].into(),
         origin: Origin { parent: Some(parent), ..Origin::at(world.work()) },
         only: Vec::new(),
+        carried: Vec::new(),
     };
     let child = world.engine.submit(child).await.unwrap();
     assert_eq!(world.drive(&child).await, RunStatus::Success);

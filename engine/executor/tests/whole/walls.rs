@@ -23,7 +23,7 @@ const HIDDEN: &str = "hidden-from-strangers-5d41402a";
 async fn walled(options: Untrusted) -> Option<World> {
     let world = World::of_strangers(Some(options)).await;
     match world.engine.is_apart().await {
-        Apart::Ready => Some(world),
+        Apart::Ready(_) => Some(world),
         Apart::Off => unreachable!("the walls were asked for"),
         Apart::Missing(why) => {
             eprintln!("NOT PROVEN: strangers' steps cannot be walled off on this machine: {why}");
@@ -134,6 +134,87 @@ async fn hostile_steps_reach_nothing_of_this_machine() {
     assert!(bystander.lives());
     drop(port);
     world.check_rows(&run).await;
+}
+
+/// Each call by its number, with the error that it must end with. What comes from elsewhere in the kernel
+/// (a wrong pointer, no rights to this one object) would be another error for most.
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn system_calls_that_no_build_needs_are_refused() {
+    let Some(world) = walled(Untrusted::default()).await else { return };
+    let (forbidden, absent, no_family) = (1, 38, 97);
+    let clone_user = 0x1000_0000_u64 | 17;
+    let calls = [
+        (forbidden, vec![248]),
+        (forbidden, vec![249]),
+        (forbidden, vec![250, 0]),
+        (forbidden, vec![272, 0]),
+        (forbidden, vec![308, 0]),
+        (forbidden, vec![321]),
+        (forbidden, vec![298]),
+        (forbidden, vec![323]),
+        (forbidden, vec![165]),
+        (forbidden, vec![428]),
+        (forbidden, vec![430]),
+        (forbidden, vec![467]),
+        (forbidden, vec![175]),
+        (forbidden, vec![246]),
+        (forbidden, vec![56, clone_user]),
+        (forbidden, vec![16, 0, 0x5412, 0]),
+        (forbidden, vec![135, 0x040_0000]),
+        (absent, vec![425]),
+        (absent, vec![435]),
+        (absent, vec![0x4000_0000 + 39]),
+        (no_family, vec![41, 40, 1, 0]),
+        (no_family, vec![41, 38, 5, 0]),
+    ];
+    let calls: Vec<String> =
+        calls.iter().map(|(error, call)| format!("({error}, {call:?})")).collect();
+    let code = format!(
+        "import ctypes\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         libc.syscall.restype = ctypes.c_long\n\
+         for error, call in [{}]:\n    \
+             result = libc.syscall(*[ctypes.c_ulong(word) for word in call])\n    \
+             if result >= 0 or ctypes.get_errno() != error:\n        \
+                 print('LEAK', call, result, ctypes.get_errno())\n\
+         print('tried')\n",
+        calls.join(", ")
+    );
+    std::fs::write(world.work().join("calls.py"), code).unwrap();
+    let (run, status) = world.run(vec![bash("calls", "python3 calls.py")]).await;
+    assert_eq!((world.log(&run, "calls").await.as_str(), status), ("tried\n", RunStatus::Success));
+}
+
+#[tokio::test]
+async fn abstract_sockets_are_closed_to_steps_with_a_network() {
+    use std::os::{linux::net::SocketAddrExt as _, unix::net};
+    let Some(world) = walled(Untrusted { network: true, ..Untrusted::default() }).await else {
+        return;
+    };
+    if let Apart::Ready(open) = world.engine.is_apart().await
+        && !open.is_empty()
+    {
+        eprintln!("NOT PROVEN: {open:?}");
+        return;
+    }
+    let name = format!("plue-abstract-{}", std::process::id());
+    let address = net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _listener = net::UnixListener::bind_addr(&address).unwrap();
+    let connect = format!(
+        "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(chr(0) + \"{name}\")'"
+    );
+    // Their own are theirs.
+    let own = "import socket\n\
+               one, two = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)\n\
+               one.bind(chr(0) + 'own')\n\
+               one.listen()\n\
+               two.connect(chr(0) + 'own')\n";
+    std::fs::write(world.work().join("own.py"), own).unwrap();
+    let steps = vec![refused("theirs", &connect), bash("own", "python3 own.py")];
+    let (run, status) = world.run(steps).await;
+    assert_eq!(status, RunStatus::Success);
+    nothing_leaked(&world, &run, &["theirs"]).await;
 }
 
 #[tokio::test]

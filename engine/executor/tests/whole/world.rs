@@ -165,8 +165,10 @@ impl World {
                 parent: None,
                 untrusted: self.untrusted,
                 traceparent: None,
+                max_duration_s: None,
             },
             only: Vec::new(),
+            carried: Vec::new(),
         };
         self.engine.submit(submission).await.unwrap()
     }

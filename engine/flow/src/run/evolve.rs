@@ -14,7 +14,7 @@ use super::{
 use crate::{
     effect::Effect,
     error::IllegalFact,
-    fact::Fact,
+    fact::{Carried, Fact},
     machine::run::{RunEvent, ending, next},
     status::RunStatus,
 };
@@ -35,9 +35,10 @@ impl Run {
     ) -> Result<(), IllegalFact> {
         self.in_turn(fact)?;
         match fact {
-            Fact::RunCreated { plan, only } => {
+            Fact::RunCreated { plan, only, carried } => {
                 self.hash = Some(*plan);
                 self.select(only)?;
+                self.carry(carried)?;
             }
             Fact::RunStarted => self.run_started(at, sink)?,
             Fact::ConditionEvaluated { step, visit, value, .. } => {
@@ -128,6 +129,18 @@ impl Run {
         for step in only {
             let at = self.at(step)?;
             self.held.steps[at].selected = true;
+        }
+        Ok(())
+    }
+
+    fn carry(&mut self, carried: &[Carried]) -> Result<(), IllegalFact> {
+        for Carried { step, run, output } in carried {
+            let at = self.at(step)?;
+            if self.held.steps[at].selected {
+                return Err(out_of_turn("run_created", "a selected step has an output already"));
+            }
+            self.held.steps[at].carried = Some(run.clone());
+            self.held.steps[at].output = output.clone();
         }
         Ok(())
     }

@@ -65,9 +65,9 @@ impl Run {
     }
 
     /// How a doomed step ends.
-    pub(super) fn unbegun(&self, doom: &Doom) -> (StepStatus, Reason) {
+    pub(super) fn unbegun(&self, at: usize, doom: &Doom) -> (StepStatus, Reason) {
         match doom {
-            Doom::NotSelected => (StepStatus::Skipped, Reason::NotSelected),
+            Doom::NotSelected => (StepStatus::Skipped, self.left_out(at)),
             Doom::NotCalled => {
                 let result = self.result();
                 (StepStatus::Skipped, Reason::NotCalled { result })
@@ -90,6 +90,13 @@ impl Run {
         }
     }
 
+    fn left_out(&self, at: usize) -> Reason {
+        match &self.held.steps[at].carried {
+            Some(run) => Reason::Carried { run: run.clone() },
+            None => Reason::NotSelected,
+        }
+    }
+
     /// An attempt that no process runs for is withdrawn first.
     fn end_unbegun(&self, at: usize, doom: &Doom) -> Fact {
         let state = &self.held.steps[at];
@@ -104,7 +111,7 @@ impl Run {
                 event: None,
             };
         }
-        let (status, reason) = self.unbegun(doom);
+        let (status, reason) = self.unbegun(at, doom);
         Fact::StepEnded { step, visit: state.visit, status, reason: Some(reason) }
     }
 

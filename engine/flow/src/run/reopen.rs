@@ -54,7 +54,12 @@ impl Run {
             StepStatus::Failed | StepStatus::Cancelled | StepStatus::TimedOut => true,
             StepStatus::Skipped => !matches!(
                 state.reason,
-                Some(Reason::ConditionFalse | Reason::NotSelected | Reason::NotCalled { .. })
+                Some(
+                    Reason::ConditionFalse
+                        | Reason::NotSelected
+                        | Reason::Carried { .. }
+                        | Reason::NotCalled { .. }
+                )
             ),
             StepStatus::Pending
             | StepStatus::Queued

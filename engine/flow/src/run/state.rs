@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use plue_plan::AttemptId;
+use plue_plan::{AttemptId, RunId};
 use serde_json::Value as Json;
 
 use crate::{
@@ -108,6 +108,8 @@ pub(crate) struct StepState {
     /// The first dependency that ended so that this step cannot run.
     pub(crate) blocked_by: Option<usize>,
     pub(crate) selected: bool,
+    /// The earlier run that the output of a step that is not selected is from.
+    pub(crate) carried: Option<RunId>,
     pub(crate) ready_at: Option<Timestamp>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
@@ -151,6 +153,7 @@ impl StepState {
             unmet,
             blocked_by: None,
             selected: true,
+            carried: None,
             ready_at: None,
             started_at: None,
             ended_at: None,

@@ -123,7 +123,7 @@ impl Run {
 
     fn cancelled(&self, at: usize, state: &StepState) -> End {
         if let Some(doom) = self.held.doomed.get(&at) {
-            let (status, reason) = self.unbegun(doom);
+            let (status, reason) = self.unbegun(at, doom);
             return (status, Some(reason));
         }
         let pressed = state.attempt.as_ref().map(|attempt| attempt.pressure);

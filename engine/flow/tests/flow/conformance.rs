@@ -84,7 +84,7 @@ fn row_1_05_five_thousand_steps_run_to_their_end() {
         .collect();
     let mut run = Run::new(plue_plan::RunId::new("r"), plan(json!(steps), json!({})));
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let first = run.create(crate::player::hash(), Vec::new());
+    let first = run.create(crate::player::hash(), Vec::new(), Vec::new());
     run.evolve(now, &first).unwrap();
     let mut effects = run.apply(now, Input::Start).unwrap().effects;
     let mut ended = 0;

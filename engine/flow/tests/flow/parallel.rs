@@ -1,6 +1,10 @@
 //! Order and parallelism.
 
-use plue_flow::{Effect, RunStatus};
+use plue_flow::{
+    Effect, Run, RunStatus, StepStatus,
+    fact::{Carried, Reason},
+};
+use plue_plan::RunId;
 use serde_json::json;
 
 use crate::player::{Player, id};
@@ -64,9 +68,9 @@ fn a_plan_without_steps_ends_at_once() {
 #[test]
 fn a_max_parallel_of_zero_still_lets_one_run() {
     let plan = crate::player::plan(json!([{"id": "a"}, {"id": "b"}]), json!({"max_parallel": 0}));
-    let mut run = plue_flow::Run::new(plue_plan::RunId::new("r"), plan);
+    let mut run = Run::new(RunId::new("r"), plan);
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let first = run.create(crate::player::hash(), Vec::new());
+    let first = run.create(crate::player::hash(), Vec::new(), Vec::new());
     run.evolve(now, &first).unwrap();
     let transition = run.apply(now, plue_flow::Input::Start).unwrap();
     assert_eq!(transition.effects.len(), 1);
@@ -83,7 +87,7 @@ fn a_selection_runs_alone_and_is_not_held_back_by_what_it_leaves_out() {
     let mut player = Player::create(plan.clone(), &["b"]);
     player.feed(plue_flow::Input::Start);
     assert_eq!(player.statuses(), "a=skipped b=queued c=skipped");
-    assert_eq!(player.reason("a"), Some(plue_flow::fact::Reason::NotSelected));
+    assert_eq!(player.reason("a"), Some(Reason::NotSelected));
     player.pass(&["b"]);
     assert_eq!(player.run.status(), RunStatus::Success);
 
@@ -93,6 +97,26 @@ fn a_selection_runs_alone_and_is_not_held_back_by_what_it_leaves_out() {
     player.feed(plue_flow::Input::Start);
     player.pass(&["b", "c"]);
     assert_eq!(player.statuses(), "a=skipped b=success c=success");
+}
+
+#[test]
+fn carried_outputs_stand_beside_the_selection() {
+    let steps = json!([{"id": "a"}, {"id": "b", "depends_on": ["a"]}]);
+    let mut run = Run::new(RunId::new("r"), crate::player::plan(steps, json!({})));
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let earlier = RunId::new("earlier");
+    let carried = |step| Carried { step: id(step), run: earlier.clone(), output: json!({"n": 1}) };
+    let of_selected = run.create(crate::player::hash(), vec![id("b")], vec![carried("b")]);
+    assert!(run.clone().evolve(now, &of_selected).is_err());
+    let first = run.create(crate::player::hash(), vec![id("b")], vec![carried("a")]);
+    let text = serde_json::to_string(&first).unwrap();
+    run.evolve(now, &serde_json::from_str(&text).unwrap()).unwrap();
+    run.apply(now, plue_flow::Input::Start).unwrap();
+    let left_out = run.step_view(&id("a")).unwrap();
+    assert_eq!(left_out.status, StepStatus::Skipped);
+    assert_eq!(left_out.reason, Some(Reason::Carried { run: earlier }));
+    assert_eq!(left_out.output, json!({"n": 1}));
+    assert_eq!(run.step_view(&id("b")).unwrap().status, StepStatus::Queued);
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Player {
     pub(crate) fn create(plan: Arc<Plan>, only: &[&str]) -> Self {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut run = Run::new(RunId::new("r:1"), plan);
-        let first = run.create(hash(), only.iter().map(|step| id(step)).collect());
+        let first = run.create(hash(), only.iter().map(|step| id(step)).collect(), Vec::new());
         run.evolve(now, &first).unwrap();
         Self {
             run,

@@ -83,7 +83,7 @@ fn facts_that_cannot_follow_are_refused() {
         |step: &str, visit, status| Fact::StepEnded { step: id(step), visit, status, reason: None };
     let only = Vec::new();
     for fact in [
-        Fact::RunCreated { plan: hash(), only },
+        Fact::RunCreated { plan: hash(), only, carried: Vec::new() },
         Fact::RunStarted,
         Fact::RunEnded { status: RunStatus::Success, reason: None },
         Fact::RunReopened { by: "x".into(), steps: Vec::new() },

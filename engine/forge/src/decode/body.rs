@@ -1,11 +1,26 @@
 //! The JSON object inside a body: plain, or the field `payload` of a form.
 
+use std::borrow::Cow;
+
 use serde_json::Value as Json;
 
 use crate::refusal::Refusal;
 
 /// The byte order mark that some proxies and editors put before UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The part of a body that Gitea and Forgejo sign and that counts as its content: the field `payload` of a
+/// form, else all of it.
+pub(crate) fn content<'b>(content_type: Option<&str>, body: &'b [u8]) -> Cow<'b, [u8]> {
+    if !is_form(content_type) {
+        return Cow::Borrowed(body);
+    }
+    let field = form_urlencoded::parse(body).find(|(name, _)| name == "payload");
+    field.map_or(Cow::Borrowed(body), |(_, payload)| match payload {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
+}
 
 pub(super) fn json(content_type: Option<&str>, body: &[u8]) -> Result<Json, Refusal> {
     if is_form(content_type) {

@@ -12,7 +12,14 @@ pub(super) fn read(event: &str, payload: Loose<'_>) -> Result<Reading, Refusal> 
     let project = payload.get("project");
     let attributes = payload.get("object_attributes");
     let action = attributes.get("action").text().or_else(|| payload.get("action").text());
-    let mut detail = Detail { action: action.clone(), ..Detail::default() };
+    let project_id = refs::id(project.get("id")).or_else(|| refs::id(payload.get("project_id")));
+    let sender_id = payload.at(&["user", "id"]).number();
+    let mut detail = Detail {
+        action: action.clone(),
+        repository_id: project_id,
+        sender_id: sender_id.or_else(|| payload.get("user_id").number()),
+        ..Detail::default()
+    };
     let kind = kind(event, payload, &mut detail)?;
     let repo = project.get("path_with_namespace").text();
     detail.repository = repo.clone();
@@ -105,6 +112,9 @@ fn merge_request(event: &str, payload: Loose<'_>, detail: &mut Detail) -> Result
     let ids = ids.zip(request.get("target_project_id").number());
     let names = head_repo.clone().zip(request.at(&["target", "path_with_namespace"]).text());
     let by_name = names.map(|(head, base)| !head.eq_ignore_ascii_case(&base));
+    let own = detail.repository_id.as_deref().and_then(|id| id.parse().ok());
+    detail.same_repository =
+        ids.zip(own).map(|((head, base), own): (_, u64)| head == base && base == own);
     let draft = request.get("draft").bool().or_else(|| request.get("work_in_progress").bool());
     titled(request, payload, detail);
     detail.action = gitlab_action::of_merge_request(payload);

@@ -1,7 +1,7 @@
 //! Deliveries of GitHub, and of Gitea and Forgejo, which imitate them.
 
 use crate::{
-    decode::{hub_kinds, missing},
+    decode::{hub_kinds, missing, refs},
     loose::Loose,
     provider::Provider,
     reading::{Detail, Kind, MergeGroup, NamedRef, Reading},
@@ -20,6 +20,9 @@ pub(super) fn read(
         action: action.as_deref().map(|action| our_action(action).to_owned()),
         actor: payload.at(&["pusher", "name"]).text().or_else(|| login(payload.get("pusher"))),
         repository: full_name(repository),
+        repository_id: refs::id(repository.get("id")),
+        association: association(payload),
+        sender_id: sender.get("id").number(),
         ..Detail::default()
     };
     let kind = kind(event, payload, &mut detail)?;
@@ -106,6 +109,12 @@ pub(super) fn full_name(repository: Loose<'_>) -> Option<String> {
 /// The login of a user; Gitea's older payloads have only `username`.
 pub(super) fn login(user: Loose<'_>) -> Option<String> {
     user.get("login").text().or_else(|| user.get("username").text())
+}
+
+/// The author's relation to the repository. Only GitHub says.
+fn association(payload: Loose<'_>) -> Option<String> {
+    let about = ["comment", "issue", "pull_request"].into_iter().map(|about| payload.get(about));
+    about.filter_map(|about| about.get("author_association").text()).next()
 }
 
 fn is_bot(user: Loose<'_>) -> bool {

@@ -77,12 +77,19 @@ pub(super) fn pull_request(
     let (head, base) = (pr.get("head"), pr.get("base"));
     let head_repo = head.at(&["repo", "full_name"]).text();
     let base_repo = base.at(&["repo", "full_name"]).text().or_else(|| detail.repository.clone());
+    let ids = refs::id(head.at(&["repo", "id"])).zip(refs::id(base.at(&["repo", "id"])));
     let from_fork = match (&head_repo, &base_repo) {
+        (Some(_), Some(_)) if ids.is_some() => ids.map(|(head, base)| head != base),
         (Some(head), Some(base)) => Some(!head.eq_ignore_ascii_case(base)),
         // The key is there and empty: the fork was deleted.
         (None, _) if head.get("repo").is_null() => Some(true),
         (None, _) | (Some(_), None) => None,
     };
+    // A head without a repository is a fork that is gone, whatever the other fields say.
+    let sides = side_id(head).zip(side_id(base)).filter(|_| !head.get("repo").is_null());
+    detail.same_repository = sides
+        .zip(detail.repository_id.as_ref())
+        .map(|((head, base), own)| head == base && base == *own);
     detail.title = pr.get("title").text();
     detail.labels = labels(pr.get("labels"));
     let action = payload.get("action").str();
@@ -101,6 +108,11 @@ pub(super) fn pull_request(
         },
         paths: None,
     })
+}
+
+/// The id of a side's repository: GitHub writes it within `repo`, Gitea and Forgejo also beside it.
+fn side_id(side: Loose<'_>) -> Option<String> {
+    refs::id(side.at(&["repo", "id"])).or_else(|| refs::id(side.get("repo_id")))
 }
 
 pub(super) fn comment(

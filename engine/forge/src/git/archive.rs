@@ -4,35 +4,25 @@
 //! through without being held in memory.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    process::{ChildStderr, ChildStdout},
-};
+use plue_runtime::foreign::process::Stream;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
-    git::{
-        command::{Call, Git, complaints, reason},
-        commit_id::CommitId,
-        error::GitError,
-        mirror::Mirror,
-        remote::Remote,
-    },
+    git::{command::Call, commit_id::CommitId, error::GitError, mirror::Mirror, remote::Remote},
     limits::MAX_ARCHIVE_BYTES,
 };
+
+const ARCHIVE: &str = "archive";
 
 /// A tar stream. After its end, [`Archive::finish`] tells whether it is whole; dropped before, git is
 /// killed.
 #[derive(Debug)]
-pub struct Archive {
-    git: Git,
-    stdout: ChildStdout,
-    stderr: Option<ChildStderr>,
-    left: u64,
-}
+pub struct Archive(Stream);
 
 // === impl Mirror ===
 
@@ -42,7 +32,7 @@ impl Mirror {
     /// left out.
     ///
     /// # Errors
-    /// The commit is not in the mirror, or git cannot be started.
+    /// The commit is not in the mirror or has too many files, or git cannot be started.
     pub async fn archive(
         &self,
         commit: &CommitId,
@@ -51,13 +41,10 @@ impl Mirror {
         if !self.has(commit).await? {
             return Err(GitError::NoCommit(commit.to_string()));
         }
-        let mut git = Call::with(&self.folder, remote)
-            .start("archive", &["--format=tar", commit.as_str()])?;
-        drop(git.child.stdin.take());
-        let stderr = git.child.stderr.take();
-        let stdout = git.child.stdout.take();
-        let no_pipe = || GitError::Start(std::io::Error::other("git has no pipes"));
-        Ok(Archive { stdout: stdout.ok_or_else(no_pipe)?, stderr, git, left: MAX_ARCHIVE_BYTES })
+        self.measure(commit).await?;
+        let call = Call::with(&self.folder, remote).at_most(MAX_ARCHIVE_BYTES);
+        let git = call.program(ARCHIVE, &["--format=tar", commit.as_str()]);
+        Ok(Archive(git.stream().map_err(|error| call.failed(ARCHIVE, error))?))
     }
 }
 
@@ -68,15 +55,9 @@ impl Archive {
     ///
     /// # Errors
     /// Git failed: what was read is not the whole commit.
-    pub async fn finish(mut self) -> Result<(), GitError> {
-        let said = complaints(self.stderr.take()).await;
-        let status = self.git.child.wait().await;
-        let status = status.map_err(|source| self.git.broken(source))?;
-        if status.success() {
-            self.git.ended();
-            return Ok(());
-        }
-        Err(GitError::Failed { command: "archive", reason: reason(&said, &status.to_string()) })
+    pub async fn finish(self) -> Result<(), GitError> {
+        let ended = self.0.finish().await;
+        ended.map_err(|error| GitError::Failed { command: ARCHIVE, reason: error.to_string() })
     }
 }
 
@@ -85,17 +66,7 @@ impl AsyncRead for Archive {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stdout).poll_read(context, buffer);
-        if let Poll::Ready(Ok(())) = polled {
-            let count = buffer.filled().len().saturating_sub(before) as u64;
-            let Some(left) = self.left.checked_sub(count) else {
-                let message = format!("the commit has more than {MAX_ARCHIVE_BYTES} bytes");
-                return Poll::Ready(Err(std::io::Error::other(message)));
-            };
-            self.left = left;
-        }
-        polled
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
     }
 }

@@ -57,12 +57,22 @@ impl Mirror {
         let Some(from) = from else { return Ok(ChangedFiles::Unknown) };
         let args = ["-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--end-of-options"];
         let args = [args.as_slice(), &[from.as_str(), after.as_str(), "--"]].concat();
-        let said = Call::local(&self.folder).run("diff-tree", &args).await?;
-        let names = said.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-        // A name that is no UTF-8 still counts as a file that changed.
-        let names: BTreeSet<String> =
-            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        Ok(ChangedFiles::Known(names.into_iter().collect()))
+        // Git makes the whole list before it prints the first name, so both trees are measured first.
+        self.measure(after).await?;
+        // The commit before may be a bomb; the one that takes it back must run.
+        match self.measure(&from).await {
+            Err(error) if error.is_final() => return Ok(ChangedFiles::Unknown),
+            measured => measured?,
+        }
+        let names = BTreeSet::new();
+        let call = Call::local(&self.folder);
+        let names =
+            call.records("diff-tree", &args, names, |names: &mut BTreeSet<String>, name| {
+                // A name that is no UTF-8 still counts as a file that changed.
+                names.insert(String::from_utf8_lossy(name).into_owned());
+                Ok(())
+            });
+        Ok(ChangedFiles::Known(names.await?.into_iter().collect()))
     }
 
     /// The ancestor on the default branch. None when `after` *is* the default branch: a new
@@ -77,7 +87,20 @@ impl Mirror {
         self.common(head.as_str(), after).await
     }
 
-    async fn common(&self, one: &str, other: &CommitId) -> Result<Option<CommitId>, GitError> {
+    /// Whether a commit is another one or an ancestor of it. Both must be in the mirror.
+    ///
+    /// # Errors
+    /// Git's own.
+    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, GitError> {
+        Ok(self.common(old.as_str(), new).await?.as_ref() == Some(old))
+    }
+
+    /// The commit where two histories parted.
+    pub(super) async fn common(
+        &self,
+        one: &str,
+        other: &CommitId,
+    ) -> Result<Option<CommitId>, GitError> {
         let args = ["--end-of-options", one, other.as_str()];
         match Call::local(&self.folder).run("merge-base", &args).await {
             Ok(said) => CommitId::new(String::from_utf8_lossy(&said).trim()).map(Some),

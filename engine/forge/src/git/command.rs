@@ -1,72 +1,37 @@
 //! One git process on a mirror: what it may do, how long, and how much it may say.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::{Child, Command},
+use plue_plan::budget::{Budget, Stopped};
+use plue_runtime::foreign::{
+    git,
+    process::{ProcessError, ProcessLimits, Program},
 };
 
 use crate::{
     git::{error::GitError, remote::Remote},
-    limits::{GIT_TIMEOUT_S, MAX_GIT_ANSWER_BYTES},
+    limits::{
+        FETCH_MEMORY_BYTES, FETCH_TIMEOUT_S, GIT_CPU_S, GIT_MEMORY_BYTES, GIT_TIMEOUT_S,
+        MAX_GIT_ANSWER_BYTES, MAX_LISTED,
+    },
 };
 
-/// Bytes of git's complaints that are kept.
-const MAX_STDERR: usize = 16 * 1024;
-/// Characters of them that an error repeats.
-const MAX_REASON: usize = 1_000;
-
-/// Variables that would make git work elsewhere or obey somebody else.
-const FOREIGN: [&str; 22] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
-    "GIT_CEILING_DIRECTORIES",
-    "GIT_EXTERNAL_DIFF",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_SSH",
-    "GIT_SSH_COMMAND",
-    "GIT_PROXY_COMMAND",
-    "GIT_ASKPASS",
-    "SSH_ASKPASS",
-    "GIT_TRACE",
-    "GIT_TRACE_CURL",
-    "GIT_CURL_VERBOSE",
-    "GIT_TRACE_PACKET",
-    "GIT_EXEC_PATH",
-    "GIT_TEMPLATE_DIR",
-];
-
-/// Settings that hold against everything a repository may configure.
-const SETTINGS: [(&str, &str); 12] = [
-    ("core.fsmonitor", "false"),
-    ("core.hooksPath", "/dev/null"),
-    ("core.quotePath", "false"),
+/// Settings of mirrors, beside those of all foreign repositories.
+const SETTINGS: [(&str, &str); 7] = [
     ("core.attributesFile", "/dev/null"),
-    ("core.alternateRefsCommand", ""),
     ("credential.helper", ""),
-    ("safe.directory", "*"),
-    ("gc.auto", "0"),
-    ("maintenance.auto", "false"),
     ("fetch.recurseSubmodules", "false"),
     ("protocol.version", "2"),
     ("uploadpack.packObjectsHook", ""),
+    ("pack.windowMemory", "64m"),
+    // A bundle that the remote names is not followed.
+    ("transfer.bundleURI", "false"),
 ];
 
-/// A git process and everything it started; dropped, all of it is killed.
-#[derive(Debug)]
-pub(super) struct Git {
-    pub(super) child: Child,
-    name: &'static str,
-    group: Option<Pid>,
-}
+/// Settings of a command that may ask a remote: a server that sends less than a kilobyte a second for
+/// half a minute, or nothing, ends it.
+const REMOTE_SETTINGS: [(&str, &str); 2] =
+    [("http.lowSpeedLimit", "1000"), ("http.lowSpeedTime", "30")];
 
 /// What a git command is about.
 #[derive(Debug, Clone, Copy)]
@@ -75,10 +40,9 @@ pub(super) struct Call<'a> {
     pub(super) folder: &'a Path,
     /// Where missing objects and refs come from. None: nothing leaves this machine.
     pub(super) remote: Option<&'a Remote>,
-    /// Seconds.
-    pub(super) timeout: u64,
     /// Settings of this command alone.
     pub(super) settings: &'static [(&'static str, &'static str)],
+    pub(super) limits: ProcessLimits,
 }
 
 // === impl Call ===
@@ -91,35 +55,56 @@ impl<'a> Call<'a> {
 
     /// A command that may get what is missing from a remote, if there is one.
     pub(super) const fn with(folder: &'a Path, remote: Option<&'a Remote>) -> Self {
-        Self { folder, remote, timeout: GIT_TIMEOUT_S, settings: &[] }
+        let limits = ProcessLimits {
+            answer: Budget {
+                bytes: MAX_GIT_ANSWER_BYTES as u64,
+                items: MAX_LISTED as u64,
+                steps: u64::MAX,
+            },
+            wall: Duration::from_secs(GIT_TIMEOUT_S),
+            cpu: Duration::from_secs(GIT_CPU_S),
+            memory: GIT_MEMORY_BYTES,
+        };
+        Self { folder, remote, settings: &[], limits }
     }
 
-    /// Starts it.
-    pub(super) fn start(self, name: &'static str, args: &[&str]) -> Result<Git, GitError> {
-        let mut command = Command::new("git");
-        for variable in FOREIGN {
-            command.env_remove(variable);
-        }
-        command
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_ATTR_NOSYSTEM", "1")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_PROTOCOL_FROM_USER", "0")
-            .env("GIT_ALLOW_PROTOCOL", self.remote.map_or("none", Remote::protocols))
-            .env("LC_ALL", "C");
+    /// A command that fetches.
+    pub(super) const fn fetching(folder: &'a Path, remote: &'a Remote) -> Self {
+        let call = Self::with(folder, Some(remote));
+        let time = Duration::from_secs(FETCH_TIMEOUT_S);
+        let limits =
+            ProcessLimits { wall: time, cpu: time, memory: FETCH_MEMORY_BYTES, ..call.limits };
+        Self { limits, ..call }
+    }
+
+    /// A command that writes a pack from what is here.
+    pub(super) const fn packing(folder: &'a Path) -> Self {
+        let call = Self::with(folder, None);
+        let time = Duration::from_secs(FETCH_TIMEOUT_S);
+        let limits =
+            ProcessLimits { wall: time, cpu: time, memory: FETCH_MEMORY_BYTES, ..call.limits };
+        Self { limits, ..call }
+    }
+
+    /// With an answer of at most so many bytes.
+    pub(super) const fn at_most(self, bytes: u64) -> Self {
+        let answer = Budget { bytes, ..self.limits.answer };
+        Self { limits: ProcessLimits { answer, ..self.limits }, ..self }
+    }
+
+    /// The program, not started.
+    pub(super) fn program(self, name: &'static str, args: &[&str]) -> Program {
+        let secret = self.remote.and_then(Remote::setting);
+        let secret = secret.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let of_remote: &[_] = if self.remote.is_some() { &REMOTE_SETTINGS } else { &[] };
+        let fixed = SETTINGS.iter().chain(of_remote).chain(self.settings).copied();
+        let settings = fixed.chain(secret);
+        let protocols = self.remote.map_or("none", Remote::protocols);
+        let mut git = git::on_commits(self.limits, settings).env("GIT_ALLOW_PROTOCOL", protocols);
         if self.remote.is_none() {
-            command.env("GIT_NO_LAZY_FETCH", "1");
+            git = git.env("GIT_NO_LAZY_FETCH", "1");
         }
-        self.configure(&mut command);
-        command.arg("--git-dir").arg(self.folder).arg(name).args(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.process_group(0).kill_on_drop(true).spawn();
-        let child = child.map_err(GitError::Start)?;
-        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        Ok(Git { child, name, group })
+        git.arg("--git-dir").arg(self.folder).arg(name).args(args)
     }
 
     /// Runs it to its end with nothing to read.
@@ -134,103 +119,34 @@ impl<'a> Call<'a> {
         args: &[&str],
         input: &[u8],
     ) -> Result<Vec<u8>, GitError> {
-        let mut git = self.start(name, args)?;
-        let limit = Duration::from_secs(self.timeout);
-        let done = tokio::time::timeout(limit, git.converse(input)).await;
-        let (answer, said) =
-            done.map_err(|_| GitError::TimedOut { command: name, seconds: self.timeout })??;
-        let status = git.child.wait().await.map_err(|source| git.broken(source))?;
-        if status.success() {
-            git.group = None;
-            return Ok(answer);
-        }
-        let said = self.remote.map_or_else(|| said.clone(), |remote| remote.redact(&said));
-        Err(GitError::Failed { command: name, reason: reason(&said, &status.to_string()) })
+        let answer = self.program(name, args).input(input.to_vec()).read().await;
+        answer.map_err(|error| self.failed(name, error))
     }
 
-    /// Settings travel in the environment: other users of the machine see arguments.
-    fn configure(self, command: &mut Command) {
-        let fixed = SETTINGS.iter().chain(self.settings);
-        let fixed = fixed.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        let secret = self.remote.and_then(Remote::setting);
-        let mut count = 0_usize;
-        for (key, value) in fixed.chain(secret) {
-            command.env(format!("GIT_CONFIG_KEY_{count}"), key);
-            command.env(format!("GIT_CONFIG_VALUE_{count}"), value);
-            count += 1;
-        }
-        command.env("GIT_CONFIG_COUNT", count.to_string());
+    /// Runs it to its end, and makes something of each record, ended by NUL, as it comes.
+    pub(super) async fn records<T: Send + 'static>(
+        self,
+        name: &'static str,
+        args: &[&str],
+        made: T,
+        each: impl FnMut(&mut T, &[u8]) -> Result<(), Stopped> + Send + 'static,
+    ) -> Result<T, GitError> {
+        let made = self.program(name, args).records(0, made, each).await;
+        made.map_err(|error| self.failed(name, error))
     }
-}
 
-// === impl Git ===
-
-impl Git {
-    /// Writes the input and reads both answers, all at once, so that no pipe fills up.
-    async fn converse(&mut self, input: &[u8]) -> Result<(Vec<u8>, String), GitError> {
-        let name = self.name;
-        let (stdin, stdout, stderr) =
-            (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take());
-        let write = async {
-            if let Some(mut stdin) = stdin {
-                // Git may end without having read everything; its status tells why.
-                let _closed = stdin.write_all(input).await;
+    /// The error of a command, without the credential, should git repeat it.
+    pub(super) fn failed(self, command: &'static str, error: ProcessError) -> GitError {
+        match error {
+            ProcessError::Start { source, .. } => GitError::Start(source),
+            ProcessError::Failed(reason) => {
+                let reason = self.remote.map_or_else(|| reason.clone(), |it| it.redact(&reason));
+                GitError::Failed { command, reason }
             }
-        };
-        let read = async {
-            let mut answer = Vec::new();
-            if let Some(stdout) = stdout {
-                let limit = MAX_GIT_ANSWER_BYTES as u64 + 1;
-                stdout.take(limit).read_to_end(&mut answer).await?;
-            }
-            Ok(answer)
-        };
-        let complain = complaints(stderr);
-        let ((), answer, said) = tokio::join!(write, read, complain);
-        let answer: Vec<u8> = answer.map_err(|source| self.broken(source))?;
-        if answer.len() > MAX_GIT_ANSWER_BYTES {
-            return Err(GitError::TooLarge { command: name, limit: MAX_GIT_ANSWER_BYTES as u64 });
+            ProcessError::Late(seconds) => GitError::TimedOut { command, seconds },
+            ProcessError::Stopped(stopped) => GitError::TooLarge { command, stopped },
+            ProcessError::Pipe(source) => GitError::Pipe { command, source },
+            ProcessError::Interrupted => GitError::Interrupted,
         }
-        Ok((answer, said))
-    }
-
-    pub(super) const fn broken(&self, source: std::io::Error) -> GitError {
-        GitError::Pipe { command: self.name, source }
-    }
-
-    /// That everything it started may live on: it has ended well.
-    pub(super) const fn ended(&mut self) {
-        self.group = None;
-    }
-}
-
-impl Drop for Git {
-    fn drop(&mut self) {
-        if let Some(group) = self.group {
-            let _gone_already = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
-/// The beginning of what git complains, read to its end.
-pub(super) async fn complaints(stderr: Option<tokio::process::ChildStderr>) -> String {
-    let mut kept = Vec::new();
-    if let Some(mut stderr) = stderr {
-        let mut buffer = [0; 4_096];
-        while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-            let room = MAX_STDERR.saturating_sub(kept.len()).min(count);
-            kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
-        }
-    }
-    String::from_utf8_lossy(&kept).into_owned()
-}
-
-/// What an error repeats of git's complaints.
-pub(super) fn reason(said: &str, otherwise: &str) -> String {
-    let said: String =
-        said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect();
-    match said.trim() {
-        "" => otherwise.to_owned(),
-        said => said.to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plue_plan::Diagnostic;
+use plue_plan::{Diagnostic, budget::Stopped};
 
 use crate::codes;
 
@@ -28,13 +28,13 @@ pub enum GitError {
         /// The limit.
         seconds: u64,
     },
-    /// The answer is larger than the limit.
-    #[error("`git {command}` answered with more than {limit} bytes")]
+    /// The answer is larger than its budget. It will be the next time.
+    #[error("`git {command}` was stopped: {stopped}")]
     TooLarge {
         /// The subcommand.
         command: &'static str,
         /// The limit.
-        limit: u64,
+        stopped: Stopped,
     },
     /// A pipe to git broke.
     #[error("the pipe to `git {command}` broke")]
@@ -63,6 +63,9 @@ pub enum GitError {
     /// The commit is not in the mirror.
     #[error("there is no commit {0} in the mirror")]
     NoCommit(String),
+    /// The commit has a path that git does not check out.
+    #[error("git does not check out this commit: {0}")]
+    BadTree(String),
     /// The engine is stopping.
     #[error("waiting for the mirror was cut off")]
     Interrupted,
@@ -77,22 +80,58 @@ impl GitError {
         matches!(self, Self::Failed { reason, .. } if reason.contains("couldn't find remote ref"))
     }
 
+    /// Whether the remote does not answer at all, whatever it is asked for. What a pull request can
+    /// cause, such as a ref that is gone, is none of it.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::TimedOut { command, .. } => *command == "fetch",
+            // What git says of a failed connection, before it speaks of refs.
+            Self::Failed { command, reason } => {
+                *command == "fetch" && reason.contains("unable to access")
+            }
+            Self::Start(_)
+            | Self::TooLarge { .. }
+            | Self::Pipe { .. }
+            | Self::Folder { .. }
+            | Self::BadRemote(_)
+            | Self::BadName(_)
+            | Self::NoCommit(_)
+            | Self::BadTree(_)
+            | Self::Interrupted => false,
+        }
+    }
+
     /// The problem for people.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         match self {
             Self::BadRemote(_) => Diagnostic::error(codes::BAD_REMOTE, self.to_string())
                 .hint("an address is https://host/path, or an absolute path on this machine"),
+            Self::TooLarge { .. } => Diagnostic::error(codes::GIT_TOO_LARGE, self.to_string()),
             Self::Start(_)
             | Self::Failed { .. }
             | Self::TimedOut { .. }
-            | Self::TooLarge { .. }
             | Self::Pipe { .. }
             | Self::Folder { .. }
             | Self::BadName(_)
             | Self::NoCommit(_)
+            | Self::BadTree(_)
             | Self::Interrupted => Diagnostic::error(codes::GIT_FAILED, self.to_string()),
         }
+    }
+
+    /// Whether the same call fails for as long as the repository is as it is.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge { .. }
+                | Self::BadRemote(_)
+                | Self::BadName(_)
+                | Self::NoCommit(_)
+                | Self::BadTree(_)
+        )
     }
 
     /// Whether the same call may succeed a little later.
@@ -106,7 +145,25 @@ impl GitError {
             | Self::Folder { .. }
             | Self::BadRemote(_)
             | Self::BadName(_)
+            | Self::BadTree(_)
             | Self::NoCommit(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_refs_do_not_make_a_remote_unreachable() {
+        let failed =
+            |command, reason: &str| GitError::Failed { command, reason: reason.to_owned() };
+        let refused = "fatal: unable to access 'https://git.example/a/b/': Connection refused";
+        assert!(failed("fetch", refused).is_unreachable());
+        assert!(GitError::TimedOut { command: "fetch", seconds: 900 }.is_unreachable());
+        let gone = failed("fetch", "fatal: couldn't find remote ref refs/pull/7/head");
+        assert!(gone.is_missing_ref() && !gone.is_unreachable());
+        assert!(!GitError::TimedOut { command: "rev-parse", seconds: 120 }.is_unreachable());
     }
 }

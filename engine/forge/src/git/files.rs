@@ -55,8 +55,19 @@ impl Mirror {
             return Err(GitError::NoCommit(commit.to_string()));
         }
         let args = ["-r", "-z", "--full-tree", "--end-of-options", commit.as_str()];
-        let said = Call::local(&self.folder).run("ls-tree", &args).await?;
-        Ok(said.split(|byte| *byte == 0).filter_map(entry).collect())
+        let call = Call::local(&self.folder);
+        let listed = call.records("ls-tree", &args, Vec::new(), |entries, line| {
+            entries.extend(entry(line));
+            Ok(())
+        });
+        listed.await
+    }
+
+    /// Walks the tree of a commit to its end, or to the limit of files: before a command that would
+    /// walk it without one.
+    pub(super) async fn measure(&self, commit: &CommitId) -> Result<(), GitError> {
+        let args = ["-r", "-z", "--name-only", "--full-tree", "--end-of-options", commit.as_str()];
+        Call::local(&self.folder).records("ls-tree", &args, (), |(), _| Ok(())).await
     }
 
     /// The contents of files of a commit, in the order asked for; those larger than `limit` (at most

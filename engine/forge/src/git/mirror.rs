@@ -14,7 +14,7 @@ use crate::{
         error::GitError,
         remote::Remote,
     },
-    limits::FETCH_TIMEOUT_S,
+    limits::MAX_MESSAGE_BYTES,
 };
 
 /// Refs that keep commits of runs from being collected.
@@ -74,7 +74,7 @@ impl Mirror {
         &self.folder
     }
 
-    /// Fetches, one caller at a time on this machine, at most [`FETCH_TIMEOUT_S`]. Dropping the
+    /// Fetches, one caller at a time on this machine, at most [`crate::limits::FETCH_TIMEOUT_S`]. Dropping the
     /// future ends git.
     ///
     /// # Errors
@@ -105,8 +105,7 @@ impl Mirror {
         args.extend(["--end-of-options", remote.url()]);
         args.extend(specs.iter().map(String::as_str));
         let _lock = self.lock().await?;
-        let call = Call { timeout: FETCH_TIMEOUT_S, ..Call::with(&self.folder, Some(remote)) };
-        call.run("fetch", &args).await?;
+        Call::fetching(&self.folder, remote).run("fetch", &args).await?;
         Ok(())
     }
 
@@ -124,18 +123,29 @@ impl Mirror {
         if missing.is_empty() {
             return Ok(());
         }
+        self.fetch_listed(&missing, remote).await
+    }
+
+    /// Fetches objects by their ids, one a line.
+    pub(super) async fn fetch_objects(&self, ids: &str, remote: &Remote) -> Result<(), GitError> {
+        let _lock = self.lock().await?;
+        self.fetch_listed(ids, remote).await
+    }
+
+    async fn fetch_listed(&self, ids: &str, remote: &Remote) -> Result<(), GitError> {
         let args = ["--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none"];
         let args = [&args[..], &["--stdin", "--end-of-options", remote.url()]].concat();
-        let call = Call { timeout: FETCH_TIMEOUT_S, ..Call::with(&self.folder, Some(remote)) };
         // Otherwise git would tell which commits are here, and the remote would take it that their
         // files are here too.
-        let call = Call { settings: &[("fetch.negotiationAlgorithm", "noop")], ..call };
-        call.run_with("fetch", &args, missing.as_bytes()).await?;
+        let settings = &[("fetch.negotiationAlgorithm", "noop")];
+        let call = Call { settings, ..Call::fetching(&self.folder, remote) };
+        call.run_with("fetch", &args, ids.as_bytes()).await?;
         Ok(())
     }
 
     /// Whether a fetch left out blobs.
-    fn is_partial(&self) -> bool {
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
         let packs = std::fs::read_dir(self.folder.join("objects/pack"));
         let mut packs = packs.into_iter().flatten().flatten();
         packs.any(|pack| pack.path().extension().is_some_and(|end| end == "promisor"))
@@ -224,7 +234,8 @@ impl Mirror {
     /// The commit is not there, or git's own.
     pub async fn message(&self, commit: &CommitId) -> Result<String, GitError> {
         let args = ["--no-patch", "--format=%B", "--end-of-options", commit.as_str()];
-        let said = Call::local(&self.folder).run("show", &args).await?;
+        let call = Call::local(&self.folder).at_most(MAX_MESSAGE_BYTES);
+        let said = call.run("show", &args).await?;
         Ok(String::from_utf8_lossy(&said).trim_end().to_owned())
     }
 

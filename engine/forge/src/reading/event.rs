@@ -1,6 +1,7 @@
 //! From a reading to the event that workflows see as `ctx.event`.
 //!
-//! Here the fail-safe choices are made: a pull request whose origin is not known is from a fork.
+//! Here the fail-safe choices are made: a pull request is from a fork unless the ids of its head, its base
+//! and the repository are known and equal.
 
 use plue_plan::event::{Branch, Comment, Event, EventType, Issue, PullRequest};
 
@@ -79,12 +80,26 @@ impl Reading {
         self.repo.as_deref().or(self.detail.repository.as_deref())
     }
 
+    /// The forge's immutable id of the repository: it survives renames and transfers, and is never given
+    /// again.
+    #[must_use]
+    pub fn repository_id(&self) -> Option<&str> {
+        self.detail.repository_id.as_deref()
+    }
+
+    /// The forge's id of the sender.
+    #[must_use]
+    pub const fn sender_id(&self) -> Option<u64> {
+        self.detail.sender_id
+    }
+
     fn plain(&self, kind: EventType) -> Result<Event, Ignored> {
         let repository = self.repository().ok_or(Ignored::NoRepository)?;
         let actor = self.sender.as_ref().or(self.detail.actor.as_ref());
         Ok(Event {
             action: cleaned(self.detail.action.as_ref()),
             actor: cleaned(actor),
+            association: cleaned(self.detail.association.as_ref()),
             repository: Some(clean(repository)),
             default_branch: cleaned(self.default_branch.as_ref()),
             ..Event::new(kind)
@@ -121,11 +136,12 @@ impl Reading {
             labels: self.labels(),
             base: side(&pr.base_ref, &pr.base_sha, self.repository()),
             head: side(&pr.head_ref, &pr.head_sha, pr.head_repo.as_deref()),
-            fork: pr.from_fork.unwrap_or(true),
+            // By ids only: names move, and a flag is whatever its writer says.
+            fork: self.detail.same_repository != Some(true),
         };
         // `ref` and `branch` are this repository's. A fork may call its branch like one of ours, and
         // a condition on `event.branch` must not take the one for the other.
-        let own = cleaned(pr.head_ref.as_ref()).filter(|_| pr.from_fork == Some(false));
+        let own = cleaned(pr.head_ref.as_ref()).filter(|_| !pull_request.fork);
         let git_ref = match &own {
             Some(name) => format!("refs/heads/{name}"),
             None => self.provider.pull_request_ref(pr.number),

@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{headers::Headers, refusal::Refusal, verify::Secret};
 
-const AUTHORIZATION: &str = "authorization";
+pub(super) const AUTHORIZATION: &str = "authorization";
 
 pub(super) fn verify(secrets: &[&Secret], headers: &Headers) -> Result<(), Refusal> {
     let given = headers.only(AUTHORIZATION).and_then(|value| value.split_once(' '));

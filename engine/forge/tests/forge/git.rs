@@ -14,17 +14,17 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
 /// A work tree that people commit to, and a mirror of it.
-struct Bench {
-    folder: TempDir,
-    mirror: Mirror,
+pub(crate) struct Bench {
+    pub(crate) folder: TempDir,
+    pub(crate) mirror: Mirror,
 }
 
-fn want_all() -> Want {
+pub(crate) fn want_all() -> Want {
     Want { branches_and_tags: true, ..Want::default() }
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
         let mirror = Mirror::open(folder.path().join("mirror.git"), Tasks::new()).await.unwrap();
@@ -33,19 +33,19 @@ impl Bench {
         bench
     }
 
-    fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
 
-    fn remote(&self) -> Remote {
+    pub(crate) fn remote(&self) -> Remote {
         Remote::new(self.work().join(".git").to_str().unwrap(), None).unwrap()
     }
 
-    fn git(&self, args: &[&str]) -> String {
+    pub(crate) fn git(&self, args: &[&str]) -> String {
         git_in(&self.work(), args)
     }
 
-    fn commit(&self, path: &str, text: impl AsRef<[u8]>) -> CommitId {
+    pub(crate) fn commit(&self, path: &str, text: impl AsRef<[u8]>) -> CommitId {
         let path = self.work().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
@@ -62,7 +62,7 @@ impl Bench {
         CommitId::new(&self.git(&["rev-parse", "HEAD"])).unwrap()
     }
 
-    async fn fetch(&self) {
+    pub(crate) async fn fetch(&self) {
         self.mirror.fetch(&self.remote(), &want_all()).await.unwrap();
     }
 

@@ -3,11 +3,17 @@
 #[cfg(test)]
 mod app;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
+mod checkouts;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod feedback;
 #[cfg(test)]
 mod git;
+#[cfg(test)]
+mod permission;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]

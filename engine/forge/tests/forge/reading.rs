@@ -230,17 +230,54 @@ fn a_pull_request_of_unknown_origin_is_from_a_fork_for_workflows() {
 fn the_branch_of_a_fork_is_never_taken_for_one_of_ours() {
     let body = |head: &str| {
         format!(
-            r#"{{"action":"opened","pull_request":{{"number":7,"base":{{"ref":"main"}},
-            "head":{{"ref":"main","sha":"1","repo":{{"full_name":"{head}"}}}}}},
-            "repository":{{"full_name":"o/r"}}}}"#
+            r#"{{"action":"opened","pull_request":{{"number":7,
+            "base":{{"ref":"main","repo":{{"id":1}}}},
+            "head":{{"ref":"main","sha":"1","repo":{head}}}}},
+            "repository":{{"id":1,"full_name":"o/r"}}}}"#
         )
     };
-    let event = read(Provider::GitHub, "pull_request", &body("eve/r")).event().unwrap();
+    // By ids: neither the name nor a flag says that it is ours.
+    for fork in [
+        r#"{"id":2,"full_name":"eve/r"}"#,
+        r#"{"id":2,"full_name":"o/r","fork":false}"#,
+        r#"{"full_name":"o/r"}"#,
+        "null",
+    ] {
+        let event = read(Provider::GitHub, "pull_request", &body(fork)).event().unwrap();
+        assert!(event.pull_request.unwrap().fork, "{fork}");
+    }
+    let fork = body(r#"{"id":2,"full_name":"eve/r"}"#);
+    let event = read(Provider::GitHub, "pull_request", &fork).event().unwrap();
     assert_eq!((event.branch, event.git_ref.as_deref()), (None, Some("refs/pull/7/head")));
     assert_eq!(event.pull_request.unwrap().head.git_ref, "main");
-    let event = read(Provider::GitHub, "pull_request", &body("O/R")).event().unwrap();
+    let event = read(Provider::GitHub, "pull_request", &body(r#"{"id":1,"full_name":"O/R"}"#))
+        .event()
+        .unwrap();
     assert_eq!(event.branch.as_deref(), Some("main"));
     assert_eq!(event.git_ref.as_deref(), Some("refs/heads/main"));
+}
+
+#[test]
+fn forks_are_told_by_ids_on_every_forge() {
+    let gitlab = |source: u64, target: u64, own: &str| {
+        format!(
+            r#"{{"object_kind":"merge_request","project":{{{own}"path_with_namespace":"o/r"}},
+            "object_attributes":{{"iid":7,"action":"open","source_project_id":{source},
+            "target_project_id":{target},"last_commit":{{"id":"aa"}}}}}}"#
+        )
+    };
+    let is_fork = |provider, event: &str, body: &str| {
+        read(provider, event, body).event().unwrap().pull_request.unwrap().fork
+    };
+    let of = |body: &str| is_fork(Provider::GitLab, "Merge Request Hook", body);
+    assert!(!of(&gitlab(3, 3, r#""id":3,"#)));
+    assert!(of(&gitlab(4, 3, r#""id":3,"#)));
+    assert!(of(&gitlab(4, 4, r#""id":3,"#)), "it is about another project");
+    assert!(of(&gitlab(3, 3, "")), "nobody knows which project this is");
+    let gitea = r#"{"action":"opened","pull_request":{"number":7,"base":{"repo_id":6,"repo":{}},
+        "head":{"sha":"aa","repo_id":6,"repo":{}}},"repository":{"id":6,"full_name":"o/r"}}"#;
+    assert!(!is_fork(Provider::Gitea, "pull_request", gitea));
+    assert!(is_fork(Provider::Gitea, "pull_request", &gitea.replacen("6", "5", 1)));
 }
 
 #[test]

@@ -55,6 +55,21 @@ fn python(report: &mut Report, site: Site<'_>, python: &Python) {
             );
         }
     }
+    for arg in &python.args {
+        arg.visit(&mut |node| {
+            if let Node::Secret(name) = node {
+                report.push(
+                    site.error(
+                        codes::SECRET_ARGUMENT,
+                        format_args!("`args` holds the secret {}", Quoted(name)),
+                    )
+                    .hint(format!(
+                        "arguments are visible to other processes; name it in `secrets` and read os.environ[{name:?}]"
+                    )),
+                );
+            }
+        });
+    }
     let Some(call) = &python.call else { return };
     if python.code.is_none() {
         report.push(

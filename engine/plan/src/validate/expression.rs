@@ -207,7 +207,7 @@ impl<'p> Expressions<'p> {
                     ),
                     &reference.name,
                     self.groups.ids(),
-                    "",
+                    &in_full(&reference.name),
                 ),
                 Some(home) if self.has_ended(reader, home, &reference.name) => {}
                 Some(_) => {
@@ -260,5 +260,15 @@ impl<'p> Expressions<'p> {
                 .entry(group.kind.name())
                 .or_insert_with(|| Ancestry::of(graph))
                 .is_above(above, at)
+    }
+}
+
+/// How a value that is no output of a step is read, if the name looks like one.
+fn in_full(name: &str) -> String {
+    let is_other = ["event.", "inputs.", "steps."].iter().any(|root| name.starts_with(root));
+    if is_other {
+        format!("`ref` takes the id of a step; write template(\"${{{name}}}\")")
+    } else {
+        String::new()
     }
 }

@@ -5,10 +5,11 @@
 use serde_json::Value as Json;
 
 use crate::{
+    artifacts::Artifacts,
     codes,
     duration::DurationText,
     limits,
-    policy::{Budget, Cache, Retry, Service},
+    policy::{Budget, Cache, Checkout, Retry, Service},
     step::StepOptions,
     validate::{
         pattern,
@@ -26,7 +27,7 @@ pub(super) fn options(report: &mut Report, site: Site<'_>, options: &StepOptions
         text::env_name(report, site, name);
     }
     for name in &options.secrets {
-        text::secret_name(report, site, name);
+        text::secret_variable(report, site, name);
     }
     positive_duration(report, site, "timeout", options.timeout.as_ref());
     if let Some(again) = &options.retry {
@@ -44,8 +45,17 @@ pub(super) fn options(report: &mut Report, site: Site<'_>, options: &StepOptions
     if let Some(directory) = &options.cache {
         cache(report, site, directory);
     }
-    for service in &options.services {
+    checkout(report, site, &options.checkout);
+    for (at, service) in options.services.iter().enumerate() {
         self::service(report, site, service);
+        let earlier = options.services.iter().take(at);
+        if service.port != 0 && earlier.into_iter().any(|other| other.port == service.port) {
+            let port = service.port;
+            let message = format_args!("two services of the step have port {port}");
+            report.push(
+                site.error(codes::BAD_SERVICE, message).hint("give each service a port of its own"),
+            );
+        }
     }
 }
 
@@ -54,8 +64,15 @@ pub(super) fn place(report: &mut Report, site: Site<'_>, of: (Option<&str>, Opti
     if let Some(pool) = of.0 {
         text::identifier(report, site, codes::BAD_RUNNER, "the runner pool", pool);
     }
-    if let Some(name) = of.1 {
-        text::image(report, site, name);
+    let Some(name) = of.1 else { return };
+    if text::image(report, site, name) {
+        report.push(
+            site.error(
+                codes::NO_CONTAINERS,
+                format_args!("`image` is {}, but this plue starts no containers", Quoted(name)),
+            )
+            .hint("leave `image` out: steps use the tools of the runner's machine; a command may call `docker run` itself"),
+        );
     }
 }
 
@@ -180,10 +197,28 @@ fn resource(report: &mut Report, site: Site<'_>, name: &str, amount: &Json) {
     }
 }
 
-fn artifacts(report: &mut Report, site: Site<'_>, globs: &[String]) {
+fn artifacts(report: &mut Report, site: Site<'_>, artifacts: &Artifacts) {
+    let globs = &artifacts.paths;
+    if globs.is_empty() && !artifacts.is_empty() {
+        report.push(
+            site.error(codes::BAD_PATH, "the artifacts have no paths")
+                .hint("name the files that are kept: `paths=[\"dist/**\"]`"),
+        );
+    }
     pattern::patterns(report, site, "artifacts", globs);
     for glob in globs.iter().filter(|glob| glob.starts_with('/')) {
         text::path(report, site, "the artifact", glob);
+    }
+}
+
+pub(super) fn checkout(report: &mut Report, site: Site<'_>, checkout: &Checkout) {
+    let asked = [("submodules", checkout.submodules), ("lfs", checkout.lfs)];
+    for (field, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
+        let message = format_args!("`{field}` of the checkout asks for what plue does not fetch");
+        report.push(
+            site.error(codes::NO_SUCH_CHECKOUT, message)
+                .hint("fetch it in a step, with a secret that may read it"),
+        );
     }
 }
 
@@ -196,10 +231,39 @@ fn cache(report: &mut Report, site: Site<'_>, cache: &Cache) {
     }
     for path in &cache.paths {
         text::path(report, site, "the cache path", path);
+        if let Some((why, hint)) = unsavable(path) {
+            report.push(
+                site.error(
+                    codes::UNSAVABLE_CACHE,
+                    format_args!("the cache path {} {why}", Quoted(path)),
+                )
+                .hint(hint),
+            );
+        }
     }
     for prefix in &cache.restore {
         text::plain(report, site, codes::EMPTY_COMMAND, "a prefix of `cache.restore`", prefix);
     }
+}
+
+/// Why nothing can ever be saved under a path of a cache, and what to write instead.
+fn unsavable(path: &str) -> Option<(&'static str, &'static str)> {
+    let mut parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    if parts.clone().next().is_none() && !path.starts_with('/') && !path.is_empty() {
+        return Some(("is the whole workspace", "name the folders to keep, like `node_modules`"));
+    }
+    if parts.any(|part| part == ".git") {
+        return Some(("lies in `.git`, which is never kept", "name folders of the work tree"));
+    }
+    if path.contains('$') {
+        let hint =
+            "let the tool write into the workspace, like `npm ci --cache .npm`, and name `.npm`";
+        return Some(("has a variable, which only a shell reads", hint));
+    }
+    if path.contains(['*', '?', '[', '{']) {
+        return Some(("is a glob", "cache paths are names of files and folders; name the folder"));
+    }
+    None
 }
 
 fn service(report: &mut Report, site: Site<'_>, service: &Service) {

@@ -39,12 +39,10 @@ fn check(pattern: &str) -> Result<(), Wrong> {
     for (at, c) in (1..).zip(pattern.chars()) {
         match (open.map(|(bracket, _)| bracket), c) {
             (None, '[' | '{') => open = Some((c, at)),
-            (Some('['), ']') => {
-                if before == Some('[') {
-                    return Err((at, "empty `[]`".to_owned(), ""));
-                }
-                open = None;
-            }
+            // The first of a set stands for itself.
+            (Some('['), ']') if before_is_start(open, before, at) => {}
+            (Some('['), ']') => open = None,
+            (Some('['), '[' | '{' | '}') => {}
             (Some('{'), '}') => open = None,
             (Some('{'), ',') => {}
             (Some(_), '[' | '{') => {
@@ -70,6 +68,11 @@ fn check(pattern: &str) -> Result<(), Wrong> {
         None if pattern.is_empty() => Err((1, "it is empty".to_owned(), "`**` matches everything")),
         None => Ok(()),
     }
+}
+
+/// Whether a set of characters begins right before this position: `[` or `[!`.
+fn before_is_start(open: Option<(char, usize)>, before: Option<char>, at: usize) -> bool {
+    open.is_some_and(|(_, start)| start + 1 == at || (start + 2 == at && before == Some('!')))
 }
 
 const ALPHABET: &str =
@@ -98,6 +101,9 @@ mod tests {
             "[!a]b",
             "dependabot/npm_and_yarn/x-1.2.3",
             "?",
+            "[[]x[]].txt",
+            "[!]]",
+            "[{]a[}]",
         ] {
             assert_eq!(check(pattern), Ok(()), "{pattern}");
         }
@@ -116,7 +122,7 @@ mod tests {
             ("a\\b", 2),
             ("$(rm)", 1),
             ("x{a,{b}}", 5),
-            ("a[]", 3),
+            ("a[]", 2),
             ("a\u{202e}b", 2),
             ("a|b", 2),
             ("..", 1),

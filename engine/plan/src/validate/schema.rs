@@ -1,12 +1,15 @@
 //! JSON Schemas inside a plan: the shapes of the keywords that everybody uses, and no `$ref` that
 //! leaves the document (nothing is fetched to judge a value).
 //!
-//! Must not validate values: `jsonschema` does that when a step ends. Keywords unknown here pass.
+//! And a bound of the work that judging a value can take ([`json_schema::admit`]). Must not validate
+//! values: that is done when a step ends. Keywords unknown here pass.
 
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    codes, limits,
+    codes,
+    json_schema::{self, Unbounded},
+    limits,
     validate::report::{Quoted, Report, Site},
     walk::Field,
 };
@@ -48,11 +51,14 @@ struct Checker<'r, 'a> {
     site: Site<'a>,
     field: Field<'a>,
     root: &'a Json,
+    /// A reference was reported.
+    bad_reference: bool,
 }
 
 pub(super) fn schema(report: &mut Report, site: Site<'_>, field: Field<'_>, root: &Json) {
-    let mut checker = Checker { report, site, field, root };
+    let mut checker = Checker { report, site, field, root, bad_reference: false };
     checker.schema("#", root, 1);
+    checker.bound();
 }
 
 impl Checker<'_, '_> {
@@ -63,6 +69,26 @@ impl Checker<'_, '_> {
             codes::BAD_SCHEMA,
             format_args!("the JSON Schema of `{field}`, at {at}: {what}"),
         ));
+    }
+
+    /// References are reported where they stand, as far as the walk sees them.
+    fn bound(&mut self) {
+        let (code, why) = match json_schema::admit(self.root) {
+            Ok(()) => return,
+            Err(Unbounded::Outside(_) | Unbounded::Nothing(_)) if self.bad_reference => return,
+            Err(why @ Unbounded::Outside(_)) => (codes::REMOTE_REF, why),
+            Err(why @ Unbounded::Nothing(_)) => (codes::BAD_SCHEMA, why),
+            Err(
+                why @ (Unbounded::Recursive
+                | Unbounded::TooLarge
+                | Unbounded::TooDeep
+                | Unbounded::NestedId
+                | Unbounded::LongPattern(_)),
+            ) => (codes::UNBOUNDED_SCHEMA, why),
+        };
+        let field = self.field;
+        self.report
+            .push(self.site.error(code, format_args!("the JSON Schema of `{field}`: {why}")));
     }
 
     fn schema(&mut self, at: &str, json: &Json, depth: usize) {
@@ -166,17 +192,16 @@ impl Checker<'_, '_> {
                 )
                 .hint("copy it under `$defs` and refer to `#/$defs/…`"),
             ),
-            // Percent-encoded pointers and anchors are left to the validator of values.
+            // Anchors and percent-encoded pointers hide what they refer to.
             Some((target, Some(pointer)))
-                if pointer.starts_with('/')
-                    && !pointer.contains('%')
-                    && self.root.pointer(pointer).is_none() =>
+                if pointer.contains('%') || self.root.pointer(pointer).is_none() =>
             {
                 let what = format!("{} refers to nothing", Quoted(target));
                 self.wrong(at, &what);
             }
-            Some(_) => {}
+            Some(_) => return,
         }
+        self.bad_reference = true;
     }
 
     /// `required` names that a closed object does not have: no value could ever fit.

@@ -3,7 +3,7 @@
 //! Must not know where a text stands; the callers say.
 
 use crate::{
-    codes,
+    Diagnostic, codes,
     diagnostic::Code,
     id::{IdError, check_identifier},
     limits,
@@ -123,6 +123,50 @@ pub(super) fn env_name(report: &mut Report, site: Site<'_>, text: &str) {
             )
             .hint("letters a-z and A-Z, digits and `_`, with no digit in front"),
         );
+    } else if is_reserved(text) {
+        report.push(reserved(site, text));
+    }
+}
+
+/// A secret that a step has under its own name: not that of a variable that plue sets.
+pub(super) fn secret_variable(report: &mut Report, site: Site<'_>, text: &str) {
+    secret_name(report, site, text);
+    if is_reserved(text) {
+        report.push(reserved(site, text));
+    }
+}
+
+/// Whether plue alone sets the variable of this name: `PLUE` and those that start with `PLUE_`.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name == "PLUE" || name.starts_with("PLUE_")
+}
+
+fn reserved(site: Site<'_>, text: &str) -> Diagnostic {
+    site.error(
+        codes::BAD_ENV_NAME,
+        format_args!("{} is a variable that plue sets itself", Quoted(text)),
+    )
+    .hint("names that start with `PLUE_` are reserved; choose another one")
+}
+
+/// `env:NAME` or `file:PATH`; the source itself is not quoted, as it may be a secret by mistake.
+pub(super) fn secret_source(report: &mut Report, site: Site<'_>, name: &str, source: &str) {
+    let is_path = |path: &str| {
+        !path.is_empty()
+            && path.chars().count() <= limits::MAX_PATTERN_LEN
+            && !path.chars().any(is_forbidden)
+    };
+    let fits = match source.split_once(':') {
+        Some(("env", variable)) => self::variable(variable, |c| c.is_ascii_alphabetic()),
+        Some(("file", path)) => is_path(path),
+        Some(_) | None => false,
+    };
+    if !fits {
+        let what = format_args!("the source of secret {} is malformed", Quoted(name));
+        report.push(site.error(codes::BAD_SECRET_SOURCE, what).hint(
+            "`env:NAME` is a variable of plue's own environment, `file:PATH` a file; the value itself is stored with `plue secret set NAME`",
+        ));
     }
 }
 
@@ -164,8 +208,8 @@ pub(super) fn path(report: &mut Report, site: Site<'_>, what: &str, text: &str) 
     );
 }
 
-/// A container image: `[registry[:port]/]name[:tag][@digest]`.
-pub(super) fn image(report: &mut Report, site: Site<'_>, text: &str) {
+/// Reports whether a text names a container image: `[registry[:port]/]name[:tag][@digest]`.
+pub(super) fn image(report: &mut Report, site: Site<'_>, text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._/:@-".contains(c);
     let fits = !text.is_empty()
         && text.len() <= 512
@@ -183,4 +227,5 @@ pub(super) fn image(report: &mut Report, site: Site<'_>, text: &str) {
             .hint("like `python:3.14-slim` or `ghcr.io/owner/name@sha256:…`"),
         );
     }
+    fits
 }

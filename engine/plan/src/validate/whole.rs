@@ -28,10 +28,15 @@ pub(super) fn plan(report: &mut Report, plan: &Plan, places: &SourceMap) {
     for name in plan.env.keys() {
         text::env_name(report, site, name);
     }
+    for (name, source) in &plan.secrets {
+        text::secret_name(report, site, name);
+        text::secret_source(report, site, name, source);
+    }
     for name in plan.outputs.keys() {
         text::identifier(report, site, codes::BAD_NAME, "the output", name);
     }
     option::place(report, site, (plan.runner.as_deref(), plan.image.as_deref()));
+    option::checkout(report, site, &plan.checkout);
     option::positive_duration(report, site, "timeout", plan.timeout.as_ref());
     option::budget(report, site, plan.budget.as_ref());
     if plan.max_parallel == Some(0) {
@@ -42,7 +47,7 @@ pub(super) fn plan(report: &mut Report, plan: &Plan, places: &SourceMap) {
     }
     walk::plan_parts(plan, &mut |field, part| value::part(report, site, field, part));
     nul(report, site, &(&plan.name, &plan.description, &plan.goal, &plan.tags));
-    nul(report, site, &(&plan.inputs, &plan.env, &plan.concurrency, &plan.outputs));
+    nul(report, site, &(&plan.inputs, &plan.env, &plan.concurrency, &plan.outputs, &plan.secrets));
 }
 
 fn texts(report: &mut Report, site: Site<'_>, plan: &Plan) {

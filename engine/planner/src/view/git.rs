@@ -1,65 +1,88 @@
-//! The git command line, in a way that a hostile repository cannot turn into running its own
-//! programs: no hooks, no file-system monitor, no lazy fetch, no prompts.
+//! The git command line within the limits of a view: paths are read as they come, up to
+//! [`MAX_PATHS`]; memory and time are bounded.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
+use std::{path::Path, time::Duration};
+
+use plue_plan::budget::{Budget, Stopped, Unit};
+use plue_runtime::foreign::{
+    git,
+    process::{ProcessError, ProcessLimits, Program},
 };
 
-use crate::view::ViewError;
+use crate::view::{MAX_PATHS, ViewError};
 
-/// A `git` command in a folder.
-pub(super) fn command(folder: &Path) -> Command {
-    let mut command = Command::new("git");
-    for name in [
-        "GIT_DIR",
-        "GIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_NAMESPACE",
-        "GIT_CEILING_DIRECTORIES",
-        "GIT_EXTERNAL_DIFF",
-    ] {
-        command.env_remove(name);
+/// The limits of one command.
+const LIMITS: ProcessLimits = ProcessLimits {
+    answer: Budget { bytes: 128 * 1024 * 1024, items: MAX_PATHS as u64, steps: u64::MAX },
+    wall: Duration::from_secs(120),
+    cpu: Duration::from_secs(60),
+    memory: 512 * 1024 * 1024,
+};
+
+/// The repository in a folder, and how git is run on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Git<'a> {
+    folder: &'a Path,
+    is_work_tree: bool,
+}
+
+// === impl Git ===
+
+impl<'a> Git<'a> {
+    /// On commits, whosever they are.
+    pub(super) const fn on_commits(folder: &'a Path) -> Self {
+        Self { folder, is_work_tree: false }
     }
-    command
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_NO_LAZY_FETCH", "1")
-        .env("LC_ALL", "C")
-        .arg("-C")
-        .arg(folder)
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
-        .args(["-c", "core.quotePath=false", "-c", "safe.directory=*"])
-        .stdin(Stdio::null());
-    command
-}
 
-/// Runs a subcommand to its end.
-pub(super) fn run(folder: &Path, name: &'static str, args: &[&str]) -> Result<Vec<u8>, ViewError> {
-    let output = command(folder).arg(name).args(args).output();
-    let output = output.map_err(|error| failed(folder, name, error.to_string()))?;
-    if output.status.success() {
-        return Ok(output.stdout);
+    /// In the work tree of the user.
+    pub(super) const fn in_work_tree(folder: &'a Path) -> Self {
+        Self { folder, is_work_tree: true }
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim();
-    let reason = match said {
-        "" => output.status.to_string(),
-        said => said.chars().take(1_000).collect(),
-    };
-    Err(failed(folder, name, reason))
-}
 
-pub(super) fn failed(folder: &Path, name: &'static str, reason: String) -> ViewError {
-    ViewError::Git { command: name, folder: folder.to_owned(), reason }
-}
+    /// A subcommand, not started.
+    pub(super) fn program(self, name: &str, args: &[&str]) -> Program {
+        let git = if self.is_work_tree {
+            git::in_work_tree(LIMITS)
+        } else {
+            git::on_commits(LIMITS, []).env("GIT_NO_LAZY_FETCH", "1")
+        };
+        git.arg("-C").arg(self.folder).arg(name).args(args)
+    }
 
-/// Names that end with NUL; those that are no UTF-8 cannot be said by a workflow and are left out.
-pub(super) fn names(output: &[u8]) -> impl Iterator<Item = &str> {
-    let parts = output.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    parts.filter_map(|name| std::str::from_utf8(name).ok())
+    /// Runs a subcommand to its end.
+    pub(super) fn run(self, name: &'static str, args: &[&str]) -> Result<Vec<u8>, ViewError> {
+        self.program(name, args).read_blocking().map_err(|error| self.failed(name, &error))
+    }
+
+    /// The names, each ended by NUL, that a subcommand prints. Names that are no UTF-8 cannot be
+    /// said by a workflow and are left out.
+    pub(super) fn names(
+        self,
+        name: &'static str,
+        args: &[&str],
+        mut each: impl FnMut(&str),
+    ) -> Result<(), ViewError> {
+        let listed = self.program(name, args).records_blocking(0, |line| {
+            if let Ok(line) = std::str::from_utf8(line) {
+                each(line);
+            }
+            Ok(())
+        });
+        listed.map_err(|error| self.failed(name, &error))
+    }
+
+    /// The error of a subcommand.
+    pub(super) fn failed(self, command: &'static str, error: &ProcessError) -> ViewError {
+        if let ProcessError::Stopped(Stopped::Exhausted { unit: Unit::Items, .. }) = error {
+            return ViewError::TooManyPaths(self.folder.to_owned());
+        }
+        self.said(command, error.to_string())
+    }
+
+    /// The error of a subcommand in words.
+    pub(super) fn said(self, command: &'static str, reason: String) -> ViewError {
+        ViewError::Git { command, folder: self.folder.to_owned(), reason }
+    }
 }
 
 /// Sorted, each once.

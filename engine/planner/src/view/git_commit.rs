@@ -3,13 +3,17 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use crate::view::{CommitView, Content, MAX_PATHS, ViewError, git, normal};
+use plue_runtime::foreign::process::Dialog;
+
+use crate::view::{
+    CommitView, Content, ViewError,
+    git::{Git, sorted},
+    normal,
+};
 
 /// A commit. Its tree is read once; file contents are read one by one.
 #[derive(Debug)]
@@ -18,21 +22,14 @@ pub struct GitCommit {
     commit: String,
     base: Option<String>,
     tree: OnceLock<BTreeMap<String, Blob>>,
-    reader: Mutex<Option<Reader>>,
+    /// A running `git cat-file --batch`.
+    reader: Mutex<Option<Dialog>>,
 }
 
 #[derive(Debug, Clone)]
 struct Blob {
     id: String,
     is_file: bool,
-}
-
-/// A running `git cat-file --batch`.
-#[derive(Debug)]
-struct Reader {
-    child: Child,
-    ask: ChildStdin,
-    answer: BufReader<ChildStdout>,
 }
 
 // === impl GitCommit ===
@@ -69,23 +66,24 @@ impl GitCommit {
             return Ok(tree);
         }
         let args = ["-r", "-z", "--full-tree", &self.commit];
-        let output = git::run(&self.repository, "ls-tree", &args)?;
-        let tree: BTreeMap<_, _> = git::names(&output).filter_map(entry).collect();
-        if tree.len() > MAX_PATHS {
-            return Err(ViewError::TooManyPaths(self.repository.clone()));
-        }
+        let mut tree = BTreeMap::new();
+        let git = Git::on_commits(&self.repository);
+        git.names("ls-tree", &args, |line| tree.extend(entry(line)))?;
         Ok(self.tree.get_or_init(|| tree))
     }
 
     fn blob(&self, id: &str, cap: usize) -> Result<Content, ViewError> {
-        let failed =
-            |error: std::io::Error| git::failed(&self.repository, "cat-file", error.to_string());
+        let git = Git::on_commits(&self.repository);
         let mut slot = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reader = match slot.take() {
             Some(reader) => reader,
-            None => Reader::start(&self.repository).map_err(failed)?,
+            None => {
+                let started = git.program("cat-file", &["--batch"]).dialog();
+                started.map_err(|error| git.failed("cat-file", &error))?
+            }
         };
-        let content = reader.content(id, cap).map_err(failed)?;
+        let content = content(&mut reader, id, cap);
+        let content = content.map_err(|error| git.said("cat-file", error.to_string()))?;
         // After a content that was not read to its end the reader is out of step.
         if !matches!(content, Content::TooLarge(_)) {
             *slot = Some(reader);
@@ -95,6 +93,10 @@ impl GitCommit {
 }
 
 impl CommitView for GitCommit {
+    fn identity(&self) -> Option<String> {
+        Some(format!("{} {}", self.commit, self.base.as_deref().unwrap_or_default()))
+    }
+
     fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError> {
         Ok(self.tree()?.keys().filter(|path| keep(path)).cloned().collect())
     }
@@ -121,26 +123,37 @@ impl CommitView for GitCommit {
         let Some(base) = &self.base else {
             return self.matching(&|_| true);
         };
-        let common = git::run(&self.repository, "merge-base", &[base, &self.commit]);
+        let git = Git::on_commits(&self.repository);
+        let common = git.run("merge-base", &[base, &self.commit]);
         let common = common.ok().map(|id| String::from_utf8_lossy(&id).trim().to_owned());
         let from = common.as_deref().unwrap_or(base);
         let args = ["-r", "-z", "--name-only", "--no-renames", from, &self.commit, "--"];
-        let output = git::run(&self.repository, "diff-tree", &args)?;
-        Ok(git::sorted(git::names(&output).map(str::to_owned).collect()))
+        // Git makes the whole list before it prints the first name: both trees are walked first.
+        let measure = ["-r", "-z", "--name-only", "--full-tree"];
+        self.tree()?;
+        match git.names("ls-tree", &[&measure[..], &[from]].concat(), |_| {}) {
+            // The commit before may be a bomb: then every file of this one counts as changed.
+            Err(ViewError::TooManyPaths(_)) => return self.matching(&|_| true),
+            measured => measured?,
+        }
+        let mut names = Vec::new();
+        git.names("diff-tree", &args, |path| names.push(path.to_owned()))?;
+        Ok(sorted(names))
     }
 }
 
 fn resolve(repository: &Path, rev: &str) -> Result<String, ViewError> {
     let name = format!("{rev}^{{commit}}");
     let args = ["--verify", "--quiet", "--end-of-options", &name];
-    let output = git::run(repository, "rev-parse", &args).map_err(|error| match error {
-        ViewError::Git { command, folder, reason } => ViewError::Git {
-            command,
-            folder,
-            reason: format!("there is no commit `{rev}` ({reason})"),
-        },
-        other @ (ViewError::Read { .. } | ViewError::TooManyPaths(_)) => other,
-    })?;
+    let output =
+        Git::on_commits(repository).run("rev-parse", &args).map_err(|error| match error {
+            ViewError::Git { command, folder, reason } => ViewError::Git {
+                command,
+                folder,
+                reason: format!("there is no commit `{rev}` ({reason})"),
+            },
+            other @ (ViewError::Read { .. } | ViewError::TooManyPaths(_)) => other,
+        })?;
     Ok(String::from_utf8_lossy(&output).trim().to_owned())
 }
 
@@ -153,44 +166,18 @@ fn entry(line: &str) -> Option<(String, Blob)> {
     Some((path.to_owned(), blob))
 }
 
-// === impl Reader ===
-
-impl Reader {
-    fn start(repository: &Path) -> std::io::Result<Self> {
-        let mut child = git::command(repository)
-            .args(["cat-file", "--batch"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (ask, answer) = pipes.ok_or_else(|| std::io::Error::other("git has no pipes"))?;
-        Ok(Self { child, ask, answer: BufReader::new(answer) })
+/// The content of a blob, if it is not larger than `cap`.
+fn content(reader: &mut Dialog, id: &str, cap: usize) -> std::io::Result<Content> {
+    let head = reader.ask(id)?;
+    let size = head.trim().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
+    let Some(size) = size else {
+        return Err(std::io::Error::other(format!("no content: {}", head.trim())));
+    };
+    let length = usize::try_from(size).unwrap_or(usize::MAX);
+    if length > cap {
+        return Ok(Content::TooLarge(size));
     }
-
-    fn content(&mut self, id: &str, cap: usize) -> std::io::Result<Content> {
-        writeln!(self.ask, "{id}")?;
-        self.ask.flush()?;
-        let mut head = String::new();
-        self.answer.read_line(&mut head)?;
-        let size = head.trim().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
-        let Some(size) = size else {
-            return Err(std::io::Error::other(format!("no content: {}", head.trim())));
-        };
-        let length = usize::try_from(size).unwrap_or(usize::MAX);
-        if length > cap {
-            return Ok(Content::TooLarge(size));
-        }
-        let mut bytes = vec![0; length + 1];
-        self.answer.read_exact(&mut bytes)?;
-        bytes.truncate(length);
-        Ok(Content::Bytes(bytes))
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _ended_already = self.child.wait();
-    }
+    let mut bytes = reader.read_exact(length + 1)?;
+    bytes.truncate(length);
+    Ok(Content::Bytes(bytes))
 }

@@ -11,7 +11,11 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::view::{CommitView, Content, MAX_PATHS, ViewError, git, normal};
+use crate::view::{
+    CommitView, Content, MAX_PATHS, ViewError,
+    git::{Git, sorted},
+    normal,
+};
 
 /// Levels of folders that are looked at outside git.
 const MAX_DEPTH: usize = 64;
@@ -26,6 +30,8 @@ pub struct WorkTree {
     base: Option<String>,
     /// Files that somebody named: theirs even if git ignores them.
     named: Vec<String>,
+    /// Taken as it is: git is not run in it.
+    is_plain: bool,
     paths: OnceLock<Vec<String>>,
 }
 
@@ -35,7 +41,20 @@ impl WorkTree {
     /// A folder; nothing is read yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), base: None, named: Vec::new(), paths: OnceLock::new() }
+        Self {
+            root: root.into(),
+            base: None,
+            named: Vec::new(),
+            is_plain: false,
+            paths: OnceLock::new(),
+        }
+    }
+
+    /// A folder whose `.git` others may have written: git is not run in it, for its configuration names
+    /// programs.
+    #[must_use]
+    pub fn plain(root: impl Into<PathBuf>) -> Self {
+        Self { is_plain: true, ..Self::new(root) }
     }
 
     /// With the commit that `changed_files` compares with; without one it is `HEAD`.
@@ -64,15 +83,15 @@ impl WorkTree {
             return Ok(paths);
         }
         let mut paths = Vec::new();
+        let git = Git::in_work_tree(&self.root);
         if self.is_git() {
             let args = ["-c", "-o", "--exclude-standard", "--deduplicate", "-z"];
-            let output = git::run(&self.root, "ls-files", &args)?;
-            paths.extend(git::names(&output).map(str::to_owned));
+            git.names("ls-files", &args, |path| paths.push(path.to_owned()))?;
         }
-        if paths.is_empty() && !self.root.join(".git").exists() {
+        if self.is_plain || (paths.is_empty() && !self.root.join(".git").exists()) {
             walk(&self.root, "", &mut paths, 0)?;
         }
-        let paths = git::sorted(paths);
+        let paths = sorted(paths);
         if paths.len() > MAX_PATHS {
             return Err(ViewError::TooManyPaths(self.root.clone()));
         }
@@ -80,6 +99,9 @@ impl WorkTree {
     }
 
     fn is_git(&self) -> bool {
+        if self.is_plain {
+            return false;
+        }
         let root = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
         root.ancestors().any(|folder| folder.join(".git").exists())
     }
@@ -157,15 +179,17 @@ impl CommitView for WorkTree {
         }
         let base = self.base.as_deref().unwrap_or("HEAD");
         let verify = ["--verify", "--quiet", "--end-of-options", &format!("{base}^{{commit}}")];
-        if git::run(&self.root, "rev-parse", &verify).is_err() {
+        let git = Git::in_work_tree(&self.root);
+        if git.run("rev-parse", &verify).is_err() {
             // Without a commit to compare with everything is new.
             return self.matching(&|_| true);
         }
         let diff = ["--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", base, "--"];
-        let changed = git::run(&self.root, "diff", &diff)?;
-        let added = git::run(&self.root, "ls-files", &["-o", "--exclude-standard", "-z"])?;
-        let names = git::names(&changed).chain(git::names(&added));
-        Ok(git::sorted(names.map(str::to_owned).collect()))
+        let mut names = Vec::new();
+        git.names("diff", &diff, |path| names.push(path.to_owned()))?;
+        let added = ["-o", "--exclude-standard", "-z"];
+        git.names("ls-files", &added, |path| names.push(path.to_owned()))?;
+        Ok(sorted(names))
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 use crate::fake::{Bench, ENTRY, options, run_of};
 use plue_plan::{Event, event::EventType};
 use plue_planner::{
-    CommitView, Error, Options, PlanCache, PlanError, Rate, Trust, Verification, cache::Boxed,
-    planner::Origin,
+    CommitView, Error, Options, PlanCache, PlanError, Rate, Trust, Verification, ViewError,
+    cache::Boxed, planner::Origin, view::Content,
 };
 
 #[tokio::test]
@@ -319,6 +319,66 @@ async fn strangers_are_throttled_and_hostile_files_are_remembered() {
     assert!(strange("plan one", "evil/fork").await.is_ok(), "what is cached costs nothing");
 }
 
+/// A folder that is shown as a commit.
+#[derive(Debug)]
+struct Committed(Arc<dyn CommitView>, &'static str);
+
+impl CommitView for Committed {
+    fn identity(&self) -> Option<String> {
+        Some(self.1.to_owned())
+    }
+
+    fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError> {
+        self.0.matching(keep)
+    }
+
+    fn is_there(&self, path: &str) -> Result<bool, ViewError> {
+        self.0.is_there(path)
+    }
+
+    fn content(&self, path: &str, cap: usize) -> Result<Content, ViewError> {
+        self.0.content(path, cap)
+    }
+
+    fn changed_files(&self) -> Result<Vec<String>, ViewError> {
+        self.0.changed_files()
+    }
+}
+
+#[tokio::test]
+async fn invalid_files_of_a_commit_are_evaluated_once() {
+    let rate = Rate { burst: 2, every: Duration::from_secs(3_600), ..Rate::default() };
+    let bench = Bench::with(options(), rate, None);
+    bench.write(ENTRY, "#fake failed");
+    let plan = async |commit: &'static str| {
+        let view = Arc::new(Committed(bench.view(), commit));
+        let request = plue_planner::PlanRequest { view, ..bench.request(Trust::Untrusted) };
+        bench.planner.plan(request).await.unwrap_err()
+    };
+    // Each evaluation of a stranger's file takes one of two tokens.
+    for _ in 0..40 {
+        let PlanError::Invalid(problems) = plan("one").await else { panic!("not invalid") };
+        assert!(!problems.is_empty());
+    }
+    assert!(matches!(plan("two").await, PlanError::Invalid(_)));
+    assert!(matches!(plan("three").await, PlanError::Infrastructure(Error::TooOften { .. })));
+    assert!(matches!(plan("one").await, PlanError::Invalid(_)));
+}
+
+#[tokio::test]
+async fn hostile_files_are_remembered_for_every_event() {
+    let rate = Rate { burst: 2, every: Duration::from_secs(3_600), ..Rate::default() };
+    let bench = Bench::with(options(), rate, None);
+    bench.write(ENTRY, "#fake killed cpu");
+    for n in 0..40 {
+        let event = Event { actor: Some(format!("a{n}")), ..Event::new(EventType::PullRequest) };
+        let request =
+            plue_planner::PlanRequest { event: Some(event), ..bench.request(Trust::Untrusted) };
+        let error = bench.planner.plan(request).await.unwrap_err();
+        assert_eq!(error.diagnostics()[0].code.as_str(), "PLUE-E0202");
+    }
+}
+
 #[tokio::test]
 async fn the_event_reaches_the_file_and_the_record() {
     let bench = Bench::new();
@@ -339,4 +399,57 @@ async fn a_pair_can_be_started_early() {
     let hello = bench.planner.pool().hello(Trust::Own).await.unwrap();
     let made = bench.order("plan x").await.unwrap();
     assert_eq!(Bench::process(&made), hello.build);
+}
+
+/// What comes of a file of one commit for the nth of many events.
+async fn for_event(bench: &Bench, n: usize, trust: Trust) -> PlanError {
+    let event = Event { actor: Some(format!("a{n}")), ..Event::new(EventType::IssueComment) };
+    let view = Arc::new(Committed(bench.view(), "one"));
+    let request = plue_planner::PlanRequest { view, event: Some(event), ..bench.request(trust) };
+    bench.planner.plan(request).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn static_problems_are_found_once_for_all_events() {
+    let rate = Rate { burst: 1, every: Duration::from_secs(3_600), ..Rate::default() };
+    let bench = Bench::with(options(), rate, None);
+    // The first problem of the fake is one that is found before `workflow` is called.
+    bench.write(ENTRY, "#fake failed");
+    for n in 0..200 {
+        let error = for_event(&bench, n, Trust::Untrusted).await;
+        assert!(matches!(error, PlanError::Invalid(_)), "{n}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn problems_of_a_listing_do_not_hold_for_events() {
+    let bench = Bench::with(options(), Rate::default(), None);
+    let raised = r#"[{"code":"PLUE-E0026","severity":"error","message":"m"}]"#;
+    bench.write(ENTRY, format!("#fake fails-listed later\n{raised}"));
+    let ask = |event: Option<Event>| {
+        let view = Arc::new(Committed(bench.view(), "one"));
+        bench.planner.plan(plue_planner::PlanRequest { view, event, ..bench.request(Trust::Own) })
+    };
+    let listed = ask(None).await;
+    assert!(matches!(listed, Err(PlanError::Invalid(_))), "{listed:?}");
+    assert!(ask(Some(Event::new(EventType::Manual))).await.is_ok());
+}
+
+#[tokio::test]
+async fn raising_files_of_own_commits_are_throttled() {
+    let rate = Rate { burst: 3, every: Duration::from_secs(3_600), ..Rate::default() };
+    let bench = Bench::with(options(), rate, None);
+    let raised = r#"[{"code":"PLUE-E0026","severity":"error","message":"m"}]"#;
+    bench.write(ENTRY, format!("#fake failed\n{raised}"));
+    for n in 0..4 {
+        let error = for_event(&bench, n, Trust::Own).await;
+        assert!(matches!(error, PlanError::Invalid(_)), "{n}: {error}");
+    }
+    let error = for_event(&bench, 4, Trust::Own).await;
+    assert!(matches!(error, PlanError::Infrastructure(Error::TooOften { .. })), "{error}");
+    assert!(matches!(for_event(&bench, 0, Trust::Own).await, PlanError::Invalid(_)));
+    bench.write(ENTRY, "#fake plan other");
+    let view = Arc::new(Committed(bench.view(), "two"));
+    let request = plue_planner::PlanRequest { view, ..bench.request(Trust::Own) };
+    assert!(bench.planner.plan(request).await.is_ok(), "another commit is not held up");
 }

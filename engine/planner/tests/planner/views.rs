@@ -1,8 +1,12 @@
 //! Commits and work trees of real git repositories.
 
-use std::{path::Path, process::Command};
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use plue_planner::{CommitView, GitCommit, WorkTree, discover};
+use plue_planner::{CommitView, GitCommit, ViewError, WorkTree, discover};
 use plue_wire::eval::FileFact;
 
 /// Runs git as nobody in particular.
@@ -217,4 +221,35 @@ fn a_repository_cannot_make_git_run_its_programs() {
     commit.changed_files().unwrap();
     commit.read("ci.plue.py").unwrap();
     assert!(!proof.exists());
+}
+
+#[test]
+fn tree_bombs_have_too_many_paths() {
+    let folder = repository();
+    let at = folder.path();
+    let honest = git(at, &["rev-parse", "HEAD"]);
+    let mut tree = git(at, &["rev-parse", "HEAD^{tree}"]);
+    for _ in 0..12 {
+        let list: String = (0..10).map(|at| format!("040000 tree {tree}\td{at}\n")).collect();
+        tree = mktree(at, &list);
+    }
+    let bomb = git(at, &["commit-tree", "-m", "bomb", &tree]);
+    let view = GitCommit::open(at, &bomb).unwrap().changed_since(&honest).unwrap();
+    for result in [view.glob("**"), view.changed_files()] {
+        assert!(matches!(result, Err(ViewError::TooManyPaths(_))), "{result:?}");
+    }
+    assert!(matches!(view.is_there("a"), Err(ViewError::TooManyPaths(_))));
+    // The commit that takes it back changes all it has.
+    let view = GitCommit::open(at, &honest).unwrap().changed_since(&bomb).unwrap();
+    assert_eq!(view.changed_files().unwrap(), view.glob("**").unwrap());
+}
+
+fn mktree(folder: &Path, list: &str) -> String {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(folder).arg("mktree").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = git.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

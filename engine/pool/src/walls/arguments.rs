@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Cell, Untrusted};
+use super::{Cell, Rules, Trust};
 
 /// Where the runner's program is inside.
 const RUNNER: &str = "/run/plue/plue-runner";
@@ -38,9 +38,36 @@ const ETC: [&str; 21] = [
     "os-release",
     "profile",
 ];
+/// The same for own commits: settings of tools, as their people have them on this machine.
+const OWN_ETC: [&str; 22] = [
+    "bash.bashrc",
+    "bashrc",
+    "crypto-policies",
+    "environment",
+    "fonts",
+    "gitconfig",
+    "gradle",
+    "inputrc",
+    "lsb-release",
+    "magic",
+    "mailcap",
+    "maven",
+    "networks",
+    "npmrc",
+    "perl",
+    "pip.conf",
+    "profile.d",
+    "python3",
+    "redhat-release",
+    "rpc",
+    "shells",
+    "terminfo",
+];
+/// Folders of `/etc` without which that Java does not start: `java-17-openjdk`.
+const JAVA: &str = "java-";
 /// Bytes of shared memory.
 const SHM_BYTES: &str = "268435456";
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the words are about.
 pub(super) struct Place<'a> {
@@ -56,8 +83,11 @@ pub(super) struct Sources {
     workspace: PathBuf,
     inner: PathBuf,
     tmp: PathBuf,
+    home: PathBuf,
     etc: PathBuf,
     binary: PathBuf,
+    /// What the operator shows, in the order of [`Rules::shown`].
+    shown: Vec<PathBuf>,
 }
 
 /// Words, one after the other.
@@ -76,26 +106,31 @@ impl Words {
 
 impl Sources {
     /// Where they are.
-    pub(super) fn of(place: &Place<'_>) -> Self {
+    pub(super) fn of(place: &Place<'_>, rules: &Rules) -> Self {
         let cell = place.cell;
         Self {
             workspace: cell.workspace.clone(),
             inner: cell.inner.clone(),
             tmp: cell.tmp.clone(),
+            home: cell.home.clone(),
             etc: cell.etc.clone(),
             binary: place.binary.to_owned(),
+            shown: rules.shown().map(|(path, _)| path.to_owned()).collect(),
         }
     }
 
     /// Where [`Place::unprivileged`] has put them.
-    pub(super) fn gathered() -> Self {
+    pub(super) fn gathered(rules: &Rules) -> Self {
         let at = |name: &str| Path::new(GATHERED).join(name);
+        let numbered = rules.shown().enumerate();
         Self {
             workspace: at("work"),
             inner: at("box"),
             tmp: at("tmp"),
+            home: at("home"),
             etc: at("etc"),
             binary: at("plue-runner"),
+            shown: numbered.map(|(number, _)| at(&format!("shown-{number}"))).collect(),
         }
     }
 }
@@ -106,15 +141,19 @@ impl Place<'_> {
     /// For root: what follows is done by a user that is nobody else. Root's own id, even without any
     /// capability, may write to much of `/proc`, and no limit on processes holds for it. That user may
     /// not go into root's folders; so what it needs is put where it may, in a view of its own.
-    pub(super) fn unprivileged(&self, owner: u32, setpriv: &Path) -> Vec<OsString> {
-        let (to, cell, owner) = (Sources::gathered(), self.cell, owner.to_string());
+    pub(super) fn unprivileged(&self, owner: u32, setpriv: &Path, rules: &Rules) -> Vec<OsString> {
+        let (to, cell, owner) = (Sources::gathered(rules), self.cell, owner.to_string());
         let mut words = Words(Vec::new());
         words
             .add([&self.bwrap, &"--die-with-parent", &"--dev-bind", &"/", &"/"])
             .add([&"--tmpfs", &"/tmp", &"--perms", &"0755", &"--dir", &GATHERED])
             .add([&"--bind", &cell.workspace, &to.workspace])
             .add([&"--bind", &cell.inner, &to.inner, &"--bind", &cell.tmp, &to.tmp])
+            .add([&"--bind", &cell.home, &to.home])
             .add([&"--perms", &"0755", &"--dir", &to.etc]);
+        for ((path, is_writable), to) in rules.shown().zip(&to.shown) {
+            words.add([&bind(is_writable), &path, to]);
+        }
         for name in ["passwd", "group", "hosts"] {
             words.add([&"--ro-bind", &cell.etc.join(name), &to.etc.join(name)]);
         }
@@ -135,29 +174,35 @@ impl Place<'_> {
     }
 
     /// The walls themselves, up to the runner's program.
-    pub(super) fn inside(&self, options: &Untrusted, from: &Sources) -> Vec<OsString> {
+    pub(super) fn inside(&self, rules: &Rules, from: &Sources) -> Vec<OsString> {
         let (cell, mut words) = (self.cell, Words(Vec::new()));
         words.add([&self.bwrap]);
-        namespaces(options, &mut words);
-        system(options, &mut words);
+        namespaces(rules, &mut words);
+        environment(rules, &mut words);
+        system(rules, &mut words);
         for name in ["passwd", "group"] {
             words.add([&"--ro-bind", &from.etc.join(name), &Path::new("/etc").join(name)]);
         }
-        if !options.network {
+        if !rules.network {
             words.add([&"--ro-bind", &from.etc.join("hosts"), &"/etc/hosts"]);
         }
         words
             .add([&"--proc", &"/proc", &"--dev", &"/dev"])
             .add([&"--size", &SHM_BYTES, &"--tmpfs", &"/dev/shm", &"--remount-ro", &"/dev"])
             .add([&"--bind", &from.tmp, &"/tmp"])
-            .add([&"--tmpfs", &"/run", &"--ro-bind", &from.binary, &RUNNER])
-            .add([&"--remount-ro", &"/run"]);
-        for path in &options.read {
-            words.add([&"--ro-bind", path, path]);
+            .add([&"--tmpfs", &"/run", &"--ro-bind", &from.binary, &RUNNER]);
+        if rules.trust == Trust::Own {
+            words.add([&"--bind", &from.tmp, &"/var/tmp"]);
+        }
+        if rules.has_own_home() {
+            words.add([&"--bind", &from.home, &rules.home_inside()]);
+        }
+        for ((path, is_writable), from) in rules.shown().zip(&from.shown) {
+            words.add([&bind(is_writable), from, &path]);
         }
         // Whatever was shown above: of the state directory only this.
         words
-            .add([&"--tmpfs", &self.state])
+            .add([&"--remount-ro", &"/run", &"--tmpfs", &self.state])
             .add([&"--bind", &from.workspace, &cell.workspace])
             .add([&"--bind", &from.inner, &cell.inner])
             .add([&"--remount-ro", &self.state, &"--remount-ro", &"/"])
@@ -166,31 +211,38 @@ impl Place<'_> {
     }
 }
 
-fn namespaces(options: &Untrusted, words: &mut Words) {
+fn bind(is_writable: bool) -> &'static str {
+    if is_writable { "--bind" } else { "--ro-bind" }
+}
+
+fn namespaces(rules: &Rules, words: &mut Words) {
     words
         .add([&"--unshare-user", &"--unshare-ipc", &"--unshare-pid", &"--unshare-uts"])
         .add([&"--unshare-cgroup", &"--disable-userns", &"--hostname", &"plue"])
         // The runner is the first process inside: its steps cannot kill it.
         .add([&"--die-with-parent", &"--new-session", &"--as-pid-1", &"--cap-drop", &"ALL"])
-        .add([&"--uid", &"1000", &"--gid", &"1000", &"--clearenv"]);
-    if !options.network {
+        .add([&"--uid", &"1000", &"--gid", &"1000"]);
+    if !rules.network {
         words.add([&"--unshare-net"]);
-    }
-    for (name, value) in [
-        ("PATH", PATH),
-        ("HOME", "/tmp"),
-        ("USER", "plue"),
-        ("LOGNAME", "plue"),
-        ("SHELL", "/bin/bash"),
-        ("LANG", "C.UTF-8"),
-        ("TMPDIR", "/tmp"),
-    ] {
-        words.add([&"--setenv", &name, &value]);
     }
 }
 
+/// What describes the user inside. Own steps have it over variables of the machine, which are not here:
+/// everyone may read a command line.
+fn environment(rules: &Rules, words: &mut Words) {
+    if rules.trust == Trust::Untrusted {
+        words.add([&"--clearenv", &"--setenv", &"PATH", &PATH, &"--setenv", &"LANG", &"C.UTF-8"]);
+    }
+    for (name, value) in
+        [("USER", "plue"), ("LOGNAME", "plue"), ("SHELL", "/bin/bash"), ("TMPDIR", "/tmp")]
+    {
+        words.add([&"--setenv", &name, &value]);
+    }
+    words.add([&"--setenv", &"HOME", &rules.home_inside()]);
+}
+
 /// The machine's programs and libraries, to be read.
-fn system(options: &Untrusted, words: &mut Words) {
+fn system(rules: &Rules, words: &mut Words) {
     words.add([&"--ro-bind", &"/usr", &"/usr"]);
     for name in SYSTEM {
         let path = Path::new("/").join(name);
@@ -201,22 +253,44 @@ fn system(options: &Untrusted, words: &mut Words) {
         }
     }
     words.add([&"--perms", &"0755", &"--dir", &"/etc"]);
-    let network: &[&str] = if options.network { &["resolv.conf", "hosts"] } else { &[] };
+    let network: &[&str] = if rules.network { &["resolv.conf", "hosts"] } else { &[] };
     for name in ETC.iter().chain(network) {
         let path = Path::new("/etc").join(name);
         words.add([&"--ro-bind-try", &path, &path]);
     }
+    if rules.trust == Trust::Own {
+        let names = OWN_ETC.iter().map(|name| (*name).to_owned());
+        for name in names.chain(javas()) {
+            let path = Path::new("/etc").join(name);
+            words.add([&"--ro-bind-try", &path, &path]);
+        }
+    }
+}
+
+fn javas() -> impl Iterator<Item = String> {
+    let entries = fs::read_dir("/etc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.starts_with(JAVA))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Local, Untrusted},
+        *,
+    };
 
     fn words(options: &Untrusted) -> String {
+        of(&Rules::of_untrusted(options.clone()))
+    }
+
+    fn of(rules: &Rules) -> String {
         let cell = Cell {
             workspace: "/s/workspaces/w".into(),
             inner: "/s/runners/r/box".into(),
             tmp: "/s/runners/r/tmp".into(),
+            home: "/s/runners/r/home".into(),
             etc: "/s/runners/r/etc".into(),
             owner: None,
         };
@@ -226,7 +300,7 @@ mod tests {
             binary: Path::new("/opt/plue-runner"),
             cell: &cell,
         };
-        let words = place.inside(options, &Sources::of(&place));
+        let words = place.inside(rules, &Sources::of(&place, rules));
         words.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
     }
 
@@ -253,6 +327,28 @@ mod tests {
         for pair in binds {
             assert!(!within.iter().any(|folder| pair[1].starts_with(folder)), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn own_steps_have_a_home_and_no_environment_on_a_command_line() {
+        let environment = vec![("AWS_REGION".to_owned(), "moon".to_owned())];
+        let local = Local { write: vec!["/srv/cache".into()], ..Local::default() };
+        let words = of(&Rules::of_own(local.clone(), environment));
+        for shown in [
+            "--setenv USER plue",
+            "--setenv HOME /home/plue",
+            "--bind /s/runners/r/home /home/plue",
+            "--bind /srv/cache /srv/cache",
+        ] {
+            assert!(words.contains(shown), "{shown}: {words}");
+        }
+        for hidden in ["--unshare-net", "--clearenv", "moon"] {
+            assert!(!words.contains(hidden), "{hidden}: {words}");
+        }
+        let named = Local { home: Some("/srv/home".into()), ..local };
+        let words = of(&Rules::of_own(named, Vec::new()));
+        assert!(words.contains("--bind /srv/home /srv/home"), "{words}");
+        assert!(!words.contains("/home/plue"), "{words}");
     }
 
     #[test]

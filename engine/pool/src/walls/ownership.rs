@@ -10,11 +10,13 @@ use sha2::{Digest as _, Sha256};
 /// The first id of the users that own workspaces of strangers; far above those that people and
 /// programs have. There are 65,536 of them.
 const FIRST_OWNER: u32 = 0x6c70_0000;
+/// The user of the steps of own commits where this process is root: 1819279359.
+pub(super) const OWN_USER: u32 = FIRST_OWNER - 1;
 /// Folders in each other at most; deeper ones stay whose they are.
 const MAX_DEPTH: u32 = 256;
 
 /// The user of a workspace: always the same, and mostly nobody else's.
-pub(crate) fn owner_of(workspace: &Path) -> u32 {
+pub(super) fn owner_of(workspace: &Path) -> u32 {
     let hash = Sha256::digest(workspace.as_os_str().as_encoded_bytes());
     FIRST_OWNER + u32::from(u16::from_be_bytes([hash[0], hash[1]]))
 }
@@ -23,7 +25,7 @@ pub(crate) fn owner_of(workspace: &Path) -> u32 {
 ///
 /// # Errors
 /// It cannot be read or given.
-pub(crate) fn give(folder: &Path, owner: u32) -> io::Result<()> {
+pub(super) fn give(folder: &Path, owner: u32) -> io::Result<()> {
     let whose = (Uid::from_raw(owner), Gid::from_raw(owner));
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = openat(CWD, folder, flags, Mode::empty())?;

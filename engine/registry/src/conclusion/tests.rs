@@ -47,3 +47,44 @@ fn a_plan_without_a_trigger_for_the_event_reports_too() {
     let json = serde_json::to_value(&found).unwrap();
     assert_eq!(json["conclusion"], "skipped");
 }
+
+#[test]
+fn floods_of_patterns_do_not_run() {
+    let event = push_to("main");
+    let patterns: Vec<String> = (0..400).map(|at| format!("src/{at}/**")).collect();
+    let push = |paths: &[String], branches: &[String]| Trigger::Push {
+        branches: branches.to_vec(),
+        tags: Vec::new(),
+        paths: paths.to_vec(),
+        paths_ignore: Vec::new(),
+    };
+    let many: Vec<String> = (0..100_000).map(|at| format!("lib/{at}/file.rs")).collect();
+    let few = &many[..1_000];
+    let with = |files| Happening { changed: Changed::Files(files), ..Happening::new(&event) };
+    let skipped = |found: &Conclusion| matches!(found, Conclusion::Skipped { reason, .. } if reason.contains("too many"));
+    assert!(!skipped(&conclude(&[push(&patterns, &[])], &with(few))));
+    assert!(skipped(&conclude(&[push(&patterns, &[])], &with(&many))));
+    // The sum counts, however it is spread over triggers and plans of other events cost nothing.
+    let spread: Vec<Trigger> =
+        patterns.iter().map(|one| push(std::slice::from_ref(one), &[])).collect();
+    assert!(skipped(&conclude(&spread, &with(&many))));
+    let branches: Vec<String> = (0..30_000).map(|at| format!("release/{at}")).collect();
+    assert!(skipped(&conclude(&[push(&[], &branches)], &with(&[]))));
+    let other = Event::new(EventType::Manual);
+    assert!(!skipped(&conclude(&[push(&[], &branches)], &Happening::new(&other))));
+}
+
+#[test]
+fn honest_patterns_run_with_a_large_change() {
+    let event = push_to("main");
+    let files: Vec<String> = (0..50_000).map(|at| format!("src/module{at}/file.rs")).collect();
+    let paths: Vec<String> = (0..20).map(|at| format!("src/module{at}/**/*.rs")).collect();
+    let push = Trigger::Push {
+        branches: vec!["main".to_owned()],
+        tags: Vec::new(),
+        paths,
+        paths_ignore: vec!["docs/**".to_owned()],
+    };
+    let happening = Happening { changed: Changed::Files(&files), ..Happening::new(&event) };
+    assert_eq!(conclude(&[push], &happening), Conclusion::Runs { trigger: 0 });
+}

@@ -2,7 +2,7 @@
 //!
 //! docs/metrics.md lists them for operators.
 
-use super::{Counter, Histogram};
+use super::{Counter, Gauge, Histogram};
 
 /// Evaluations of workflow files that came to a verdict.
 pub const EVALUATIONS: Counter = Counter {
@@ -147,6 +147,59 @@ pub const TRACES: Counter = Counter {
                   dropped: too many waited)",
 };
 
+/// Free bytes of the disk.
+pub const DISK_FREE: Gauge = Gauge {
+    name: "plue_disk_free_bytes",
+    description: "Free bytes of the file system that the state directory is on",
+};
+
+/// The low-water mark of the disk.
+pub const DISK_LOW: Gauge = Gauge {
+    name: "plue_disk_low",
+    description: "1 while the disk is so full that runs of forks wait, else 0",
+};
+
+/// Runs that are ended from outside of their plan.
+pub const RUNS_STOPPED: Counter = Counter {
+    name: "plue_runs_stopped_total",
+    description: "Runs that this process asked to stop, by reason (superseded: a pull request from a \
+                  fork has a newer head; bytes: the run was over its bytes)",
+};
+
+/// Counted when the outcome is stored, so that a crash counts none twice.
+pub const CLAUDE_CALLS: Counter = Counter {
+    name: "plue_claude_calls_total",
+    description: "Requests of Claude steps, by outcome (answered, broke: the answer broke off; refused)",
+};
+
+/// As reported by the API; an answer that broke off may have reported a part.
+pub const CLAUDE_TOKENS: Counter = Counter {
+    name: "plue_claude_tokens_total",
+    description: "Tokens of Claude steps as the API reported them, by kind (input, output, cache_read, \
+                  cache_write)",
+};
+
+/// In nanodollars, since counters are whole numbers.
+pub const CLAUDE_COST: Counter = Counter {
+    name: "plue_claude_cost_nanodollars_total",
+    description: "Cost of the answers to Claude steps in billionths of a dollar; answers that broke off \
+                  are not in it",
+};
+
+/// Deliveries that wait.
+pub const DELIVERIES_WAITING: Gauge = Gauge {
+    name: "plue_deliveries_waiting",
+    description: "Deliveries that are not worked off, by repository: up to 20 whose deliveries have \
+                  waited for 10 s, the rest under `other`",
+};
+
+/// The age of the oldest delivery that waits.
+pub const DELIVERIES_OLDEST: Gauge = Gauge {
+    name: "plue_deliveries_oldest_seconds",
+    description: "Age of the oldest delivery that is not worked off, by repository as \
+                  plue_deliveries_waiting",
+};
+
 /// All counters.
 pub const COUNTERS: &[Counter] = &[
     EVALUATIONS,
@@ -159,7 +212,14 @@ pub const COUNTERS: &[Counter] = &[
     RUNS_ENDED,
     ATTEMPTS_ENDED,
     TRACES,
+    RUNS_STOPPED,
+    CLAUDE_CALLS,
+    CLAUDE_TOKENS,
+    CLAUDE_COST,
 ];
+
+/// All gauges.
+pub const GAUGES: &[Gauge] = &[DISK_FREE, DISK_LOW, DELIVERIES_WAITING, DELIVERIES_OLDEST];
 
 /// All histograms.
 pub const HISTOGRAMS: &[Histogram] = &[

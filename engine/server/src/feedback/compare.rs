@@ -7,7 +7,7 @@ use plue_forge::{
     git::{CommitId, Mirror},
 };
 use plue_plan::{Event, Plan, capability::Capability};
-use plue_planner::Trust;
+use plue_planner::{Evaluated, PlannedWorkflow, Trust};
 use plue_store::{RepoRow, ReportKey};
 
 use crate::{
@@ -21,7 +21,30 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Before {
     /// None: nobody compares.
-    plans: Option<Vec<(String, Plan)>>,
+    plans: Option<Vec<BasePlan>>,
+}
+
+/// A plan of the commit before a change.
+#[derive(Debug, Clone)]
+pub(crate) struct BasePlan {
+    /// Its file.
+    pub(crate) file: String,
+    /// All plans of the file.
+    pub(crate) evaluated: Evaluated,
+    index: usize,
+}
+
+// === impl BasePlan ===
+
+impl BasePlan {
+    /// The plan, with its hash.
+    pub(crate) fn workflow(&self) -> Option<&PlannedWorkflow> {
+        self.evaluated.workflows.get(self.index)
+    }
+
+    fn plan(&self) -> Option<&Plan> {
+        self.workflow().map(|workflow| &workflow.sealed.plan)
+    }
 }
 
 // === impl Before ===
@@ -35,10 +58,11 @@ impl Before {
     /// What a change does to a plan of a file, and what that lets it reach.
     pub(crate) fn change(&self, file: &str, now: &Plan) -> (PlanChange, Vec<Capability>) {
         let before = self.plans.as_ref().map(|plans| {
-            let mut same = plans.iter().filter(|(_, plan)| plan.name == now.name);
+            let is_same = |one: &&BasePlan| one.plan().is_some_and(|plan| plan.name == now.name);
+            let mut same = plans.iter().filter(is_same);
             // A file may move: then the name decides.
-            let here = same.clone().find(|(path, _)| path == file);
-            here.or_else(|| same.next()).map(|(_, plan)| plan)
+            let here = same.clone().find(|one| one.file == file);
+            here.or_else(|| same.next()).and_then(BasePlan::plan)
         });
         change(before, now)
     }
@@ -47,9 +71,15 @@ impl Before {
     /// its own.
     pub(crate) fn gone(&self, names: &HashSet<String>, invalid: &HashSet<String>) -> Vec<Entry> {
         let plans = self.plans.iter().flatten();
+        let plans = plans.filter_map(|one| Some((&one.file, one.plan()?)));
         let gone = plans
             .filter(|(file, plan)| !names.contains(&plan.name) && !invalid.contains(file.as_str()));
         gone.map(|(file, plan)| removed(file, &plan.name)).collect()
+    }
+
+    /// The plans; none if nobody compares.
+    pub(crate) fn plans(&self) -> Vec<BasePlan> {
+        self.plans.clone().unwrap_or_default()
     }
 }
 
@@ -69,7 +99,8 @@ impl Server {
             return Ok(Before::default());
         }
         let base = match CommitId::new(&pr.base.sha) {
-            Ok(base) if mirror.has(&base).await? => Some(base),
+            // A base that no branch leads to is nobody's word.
+            Ok(base) if mirror.has(&base).await? && mirror.is_published(&base).await? => Some(base),
             Ok(_) | Err(_) => mirror.resolve(&format!("refs/heads/{}", pr.base.git_ref)).await?,
         };
         let Some(base) = base else { return Ok(Before::default()) };
@@ -80,9 +111,12 @@ impl Server {
         let mut plans = Vec::new();
         for file in self.workflow_files(&view).await? {
             let planned = self.plan_file(&view, &file.path, &whom).await?;
-            let evaluated = planned.plans.ok();
-            let found = evaluated.iter().flat_map(|evaluated| evaluated.workflows.iter());
-            plans.extend(found.map(|one| (file.path.clone(), one.sealed.plan.clone())));
+            let Ok(evaluated) = planned.plans else { continue };
+            plans.extend((0..evaluated.workflows.len()).map(|index| BasePlan {
+                file: file.path.clone(),
+                evaluated: evaluated.clone(),
+                index,
+            }));
         }
         Ok(Before { plans: Some(plans) })
     }

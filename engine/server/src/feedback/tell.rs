@@ -73,12 +73,15 @@ impl Server {
     /// Tells forges until the server stops. What is not told by then, the next server tells.
     pub(crate) async fn tell_forges(&self) {
         let parts = self.parts();
+        let beat = parts.watchdog.watch("tell forges");
         let mut changes = self.store().changes();
         loop {
             changes.borrow_and_update();
+            beat.outside("report to forges");
             if let Err(error) = self.tell_once().await {
                 tracing::warn!(%error, "forges are not told");
             }
+            beat.idle();
             tokio::select! {
                 () = parts.stop.reached(Phase::Draining) => return,
                 () = parts.clock.sleep(PACE) => {}

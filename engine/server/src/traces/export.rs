@@ -11,7 +11,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::{FutureExt as _, future::FusedFuture as _};
 use opentelemetry::{
     InstrumentationScope, KeyValue,
     trace::{Event, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
@@ -29,7 +28,7 @@ use plue_executor::{
     trace::{ENDS_QUEUE, Ended, Sampling, Traces},
 };
 use plue_plan::Plan;
-use plue_runtime::{Clock, clock::Mark, metrics::names::TRACES};
+use plue_runtime::{Clock, Phase, Stop, clock::Mark, metrics::names::TRACES};
 use plue_store::Store;
 use tokio::sync::mpsc;
 
@@ -147,17 +146,17 @@ impl Exporter {
     }
 
     /// Exports until `over`; then what is left, for a moment.
-    pub async fn work(mut self, store: Store, over: impl Future<Output = ()> + Send) {
-        let (mut over, clock) = (std::pin::pin!(over.fuse()), self.clock);
+    pub async fn work(mut self, store: Store, over: Stop) {
+        let clock = self.clock;
         let mut ended = Vec::with_capacity(BATCH);
-        while !over.is_terminated() {
+        loop {
             tokio::select! {
                 biased;
-                () = &mut over => break,
+                () = over.reached(Phase::Draining) => break,
                 _some = self.ends.recv_many(&mut ended, BATCH) => {}
             }
             let too_long = async {
-                (&mut over).await;
+                over.reached(Phase::Draining).await;
                 clock.sleep(AT_THE_END).await;
             };
             tokio::select! {

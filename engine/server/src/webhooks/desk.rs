@@ -58,10 +58,7 @@ pub enum DeskError {
     Store(#[from] plue_store::Error),
 }
 
-/// The scope of an endpoint's secrets, which no step can name.
-pub(super) fn scope_of(webhook: &str) -> String {
-    format!("webhook:{webhook}")
-}
+pub(super) use plue_api::scope::webhook_scope_of as scope_of;
 
 impl Desk<'_> {
     /// Makes an endpoint; the answer is the only place that shows its secret.

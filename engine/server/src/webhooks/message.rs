@@ -106,6 +106,7 @@ mod tests {
             repo: Some("acme/app".to_owned()),
             sha: Some("c0ffee".to_owned()),
             branch: Some("main".to_owned()),
+            fork: None,
             view: RunView {
                 status: RunStatus::Running,
                 reason: Some("canary".to_owned()),
@@ -114,6 +115,8 @@ mod tests {
             },
             seq: 9,
             created_at: at,
+            in_hand: false,
+            deaths: 0,
         };
         let message = of_fact(&run, &JournalRow { seq: 3, at, fact }, public)?;
         Some(serde_json::to_value(message).unwrap())

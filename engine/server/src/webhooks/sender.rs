@@ -3,15 +3,11 @@
 //! At least once, under an id that stays the same: a server that dies between sending and noting it sends
 //! again after its claim. Two servers do not send the same message at the same time.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use plue_executor::reach::{Guard, Unreached, post};
-use plue_runtime::{Clock, Ids, Phase, Stop};
+use plue_runtime::{Clock, Ids, Phase, Stop, TaskSet, Tasks, Watchdog};
 use plue_store::{
     Store,
     secret::{Keyring, SecretError},
@@ -51,6 +47,10 @@ pub struct Sender {
     pub clock: Clock,
     /// Chance.
     pub ids: Ids,
+    /// Tasks.
+    pub tasks: Tasks,
+    /// Notices when it stands still.
+    pub watchdog: Watchdog,
     /// Address of this server for people.
     pub public_url: Option<String>,
 }
@@ -68,50 +68,53 @@ impl Sender {
     /// Sends until the server stops, then waits for the answers that are on their way. What is not sent
     /// by then, the next server sends.
     pub async fn run(&self, stop: &Stop) {
+        let beat = self.watchdog.watch("send webhooks");
         let mut changes = self.store.changes();
-        let mut rounds = FuturesUnordered::new();
-        let mut busy = BTreeSet::new();
+        let mut rounds = TaskSet::new(&self.tasks, "webhook");
         while stop.phase() < Phase::Draining {
             changes.borrow_and_update();
+            beat.stage("read due messages");
             match self.due().await {
                 Ok(due) => {
                     for webhook in due {
-                        if busy.insert(webhook.clone()) {
-                            rounds.push(self.round(webhook, stop));
-                        }
+                        let round = self.clone().round(webhook.clone(), stop.clone());
+                        rounds.spawn(webhook, round);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "webhooks are not told"),
+                Err(error) => tracing::warn!(%error, "failed to read due webhooks; retrying"),
             }
-            let mut news = std::pin::pin!(async {
+            beat.idle();
+            let news = async {
                 self.clock.sleep(PACE).await;
                 tokio::select! {
                     Ok(()) = changes.changed() => {}
                     () = self.clock.sleep(POLL) => {}
                 }
-            });
-            loop {
-                tokio::select! {
-                    () = stop.reached(Phase::Draining) => break,
-                    () = &mut news => break,
-                    Some(webhook) = rounds.next(), if !rounds.is_empty() => {
-                        busy.remove::<String>(&webhook);
-                    }
-                }
+            };
+            tokio::select! {
+                () = stop.reached(Phase::Draining) => {}
+                () = news => {}
             }
+            while rounds.try_next().is_some() {}
         }
         while rounds.next().await.is_some() {}
     }
 
-    /// Sends what is due now, and tells how many messages that were. For tests, and for whoever wants no
-    /// task of it.
+    /// Sends what is due now; how many messages that were. For tests.
     ///
     /// # Errors
     /// The database.
     pub async fn send_due(&self) -> Result<usize, Error> {
-        let due = self.due().await?;
-        let sent = join_all(due.iter().map(|webhook| self.batch(webhook))).await;
-        sent.into_iter().sum()
+        let mut batches = TaskSet::new(&self.tasks, "webhook");
+        for webhook in self.due().await? {
+            let (sender, hook) = (self.clone(), webhook.clone());
+            batches.spawn(webhook, async move { sender.batch(&hook).await });
+        }
+        let mut sent = 0;
+        while let Some((_, batch)) = batches.next().await {
+            sent += batch.map_err(|_| Error::Stopped)??;
+        }
+        Ok(sent)
     }
 
     async fn due(&self) -> Result<Vec<String>, Error> {
@@ -122,7 +125,7 @@ impl Sender {
     }
 
     /// Sends to one endpoint for as long as something is due there.
-    async fn round(&self, webhook: String, stop: &Stop) -> String {
+    async fn round(self, webhook: String, stop: Stop) {
         while stop.phase() < Phase::Draining {
             match self.batch(&webhook).await {
                 Ok(0) => break,
@@ -133,7 +136,6 @@ impl Sender {
                 }
             }
         }
-        webhook
     }
 
     /// Some of what is due at one endpoint, all at the same time.
@@ -142,11 +144,16 @@ impl Sender {
         let until = now + CLAIM;
         let claimed = self.store.webhook_claim(webhook, (now, until), AT_ONCE).await?;
         let Some(hook) = self.store.webhook(webhook).await? else { return Ok(0) };
-        let tries = claimed.iter().map(|row| self.one(&hook, row));
-        for tried in join_all(tries).await {
-            tried?;
+        let (count, hook) = (claimed.len(), Arc::new(hook));
+        let mut tries = TaskSet::new(&self.tasks, "webhook message");
+        for row in claimed {
+            let (sender, hook) = (self.clone(), hook.clone());
+            tries.spawn(row.message.clone(), async move { sender.one(&hook, &row).await });
         }
-        Ok(claimed.len())
+        while let Some((_, tried)) = tries.next().await {
+            tried.map_err(|_| Error::Stopped)??;
+        }
+        Ok(count)
     }
 
     async fn one(&self, hook: &WebhookRow, row: &DeliveryRow) -> Result<(), Error> {

@@ -14,8 +14,9 @@ use axum::{
     body::{Body, Bytes},
     routing::get,
 };
+use plue_api::client::Proxies;
 use plue_runtime::{Clock, Phase, Shutdown, Tasks};
-use plue_server::listen;
+use plue_server::listen::{self, Entrance};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -38,7 +39,8 @@ impl Served {
         let address = listener.local_addr().unwrap();
         let (shutdown, stop) = Shutdown::new();
         let tasks = Tasks::new();
-        let serving = listen::serve((listener, 100), router, stop, tasks.clone(), Clock::real());
+        let entrance = Entrance { listener, places: 100, proxies: Proxies::default() };
+        let serving = listen::serve(entrance, router, stop, tasks.clone(), Clock::real());
         let task = tasks.spawn("listen", serving);
         Self { address, shutdown, task }
     }

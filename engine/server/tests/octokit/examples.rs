@@ -1,6 +1,10 @@
 //! The examples, delivered and worked on.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::atomic::Ordering,
+};
 
 use plue_store::DeliveryState;
 use serde::Deserialize;
@@ -53,17 +57,23 @@ async fn every_example_of_github_is_answered_2xx_and_kept_and_none_breaks_anythi
     let examples = examples();
     assert_eq!(examples.len(), EXAMPLES);
     let world = World::new().await;
+    // A few are the same in several collections: one body is one delivery.
+    let mut first: HashMap<&str, &str> = HashMap::new();
     for (name, event, payload) in &examples {
         let status = world.deliver(event, name, payload).await;
         assert!(status.is_success(), "{name}: {status}");
-        let kept = world.store.delivery("github", HOOK, name).await.unwrap();
+        let known_as = first.entry(payload).or_insert(name);
+        let kept = world.store.delivery("github", HOOK, known_as).await.unwrap();
         let kept = kept.unwrap_or_else(|| panic!("{name} is not kept"));
         assert_eq!((kept.state, kept.body.as_slice()), (DeliveryState::New, payload.as_bytes()));
     }
     AHEAD_US.store(120_000_000, Ordering::Relaxed);
     while world.server.take_in_once().await.unwrap() > 0 {}
     let mut fates: BTreeMap<&str, usize> = BTreeMap::new();
-    for (name, ..) in &examples {
+    for (name, _, payload) in &examples {
+        if first[payload.as_str()] != name {
+            continue;
+        }
         let kept = world.store.delivery("github", HOOK, name).await.unwrap().unwrap();
         let fate = match kept.state {
             DeliveryState::Done => "done",
@@ -76,7 +86,7 @@ async fn every_example_of_github_is_answered_2xx_and_kept_and_none_breaks_anythi
         assert!(fate == "done" || says_why, "{name} is ignored and nobody knows why");
         *fates.entry(fate).or_default() += 1;
     }
-    assert_eq!(fates.values().sum::<usize>(), EXAMPLES);
+    assert_eq!(fates.values().sum::<usize>(), first.len());
     assert!(fates.contains_key("done") && fates.contains_key("ignored"), "{fates:?}");
     assert_eq!(world.get("/readyz").await, 200);
     assert_eq!(world.deliver("ping", "the last one", "{\"zen\": \"z\"}").await, 202);

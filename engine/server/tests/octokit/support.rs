@@ -17,7 +17,7 @@ use plue_api::{Api, Limits, limit, router};
 use plue_executor::{Engine, house::Keep};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_pool::LocalPool;
-use plue_runtime::{Clock, Ids, Shutdown, Tasks};
+use plue_runtime::{Clock, Ids, Shutdown, Tasks, Watchdog};
 use plue_server::{Options, Parts, Server, app::AppTokens, export::Exporter, receive, secrets};
 use plue_store::{RepoRow, Store, StoreOptions, secret::Keyring};
 use sha2::Sha256;
@@ -54,15 +54,17 @@ impl World {
         let keys = Keyring::generate().unwrap();
         watch(&store, &keys, &bare).await;
         let (shutdown, stop) = Shutdown::new();
+        let watchdog = Watchdog::new(clock);
         let engine = engine(&store, &state, clock, (&ids, &tasks));
         let long = Duration::from_secs(60 * 60);
         let server = Server::new(Parts {
             options: Options {
                 state_dir: state,
-                max_runs: 1,
-                max_runs_per_repo: None,
+                quotas: plue_flow::places::Quotas::of(1),
+                low_water: plue_executor::disk::LowWater::default(),
                 poll: Duration::from_millis(200),
                 keep: Keep {
+                    untrusted_runs: Duration::from_secs(24 * 60 * 60),
                     runs: long,
                     artifacts: long,
                     caches: long,
@@ -72,6 +74,7 @@ impl World {
                 public_url: None,
                 share_files: false,
                 reach: plue_executor::reach::Guard::default(),
+                triggers: plue_server::permission::TriggerPolicy::default(),
             },
             store: store.clone(),
             engine,
@@ -87,6 +90,7 @@ impl World {
             clock,
             ids: ids.clone(),
             tasks: tasks.clone(),
+            watchdog: watchdog.clone(),
             stop: stop.clone(),
         });
         let api = Api::new(plue_api::server::Parts {
@@ -96,6 +100,8 @@ impl World {
             ids,
             limits: Limits::default(),
             tasks,
+            watchdog,
+            drain: stop.clone(),
             stop,
             metrics: String::new,
             login: None,
@@ -148,7 +154,8 @@ fn engine(store: &Store, state: &Path, clock: Clock, (ids, tasks): (&Ids, &Tasks
 }
 
 async fn watch(store: &Store, keys: &Keyring, bare: &Path) {
-    let name = "acme/app".to_owned();
+    // Most of the examples are about it.
+    let name = "Codertocat/Hello-World".to_owned();
     let scope = secrets::hook_scope_of(&name);
     store.put_secret(keys, &scope, secrets::HOOK_SECRET, SECRET.as_bytes()).await.unwrap();
     let repo = RepoRow {

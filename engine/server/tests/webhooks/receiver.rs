@@ -15,7 +15,7 @@ use plue_executor::reach::Guard;
 use plue_flow::{Fact, RunStatus, RunView};
 use plue_forge::{Headers, Provider, Secret, verify};
 use plue_plan::{Plan, RunId, Step, canonical::SealedPlan};
-use plue_runtime::{Clock, Ids, Tasks};
+use plue_runtime::{Clock, Ids, Tasks, Watchdog};
 use plue_server::webhooks::{Desk, Sender};
 use plue_store::{NewRun, RunCommit, Store, StoreOptions, secret::Keyring};
 use serde_json::{Value as Json, json};
@@ -154,12 +154,15 @@ impl World {
         let store =
             Store::open(StoreOptions::sqlite(&folder.path().join("plue.db"))).await.unwrap();
         let ahead: &'static AtomicI64 = Box::leak(Box::default());
+        let clock = Clock::settable(Timestamp::from_second(1_800_000_000).unwrap(), ahead);
         let sender = Sender {
             store,
             keys: Some(Keyring::generate().unwrap()),
             guard: Guard::parse(allow).unwrap(),
-            clock: Clock::settable(Timestamp::from_second(1_800_000_000).unwrap(), ahead),
+            clock,
             ids: Ids::random(),
+            tasks: Tasks::new(),
+            watchdog: Watchdog::new(clock),
             public_url: Some("https://ci.example".to_owned()),
         };
         Self { sender, ahead, _folder: folder }
@@ -212,13 +215,19 @@ impl World {
             repo: Some("acme/app".to_owned()),
             sha: Some("c0ffee".to_owned()),
             branch: Some("main".to_owned()),
+            fork: None,
+            is_child: false,
             origin: json!({}),
             created_at: self.now(),
         };
         let view =
             RunView { status: RunStatus::Queued, reason: None, started_at: None, ended_at: None };
         let mut first = RunCommit::new(new.id.clone(), 0, self.now(), view);
-        first.facts.push(Fact::RunCreated { plan: sealed.hash, only: Vec::new() });
+        first.facts.push(Fact::RunCreated {
+            plan: sealed.hash,
+            only: Vec::new(),
+            carried: Vec::new(),
+        });
         self.store().create_run(new, first).await.unwrap().unwrap();
         RunId::new(id)
     }

@@ -1,10 +1,14 @@
 //! Tests of parsing and evaluation.
 
+use plue_plan::{
+    Value,
+    budget::{Budget, Meter, Stopped, Unit},
+};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{Root, scope::StepValues};
+use crate::{Root, resolve, scope::StepValues};
 
 fn with_scope<R>(test: impl FnOnce(&Scope<'_>) -> R) -> R {
     let output = json!({"risk": 4, "files": ["a.rs", "b.md"], "ok": true, "none": null});
@@ -243,6 +247,28 @@ fn work_that_is_thrown_away_is_paid_for() {
         let error = expression.evaluate(&scope, &mut Reads::default()).unwrap_err();
         assert_eq!(error, Error::TooCostly { limit: MAX_COST }, "{source}");
     }
+}
+
+#[test]
+fn expressions_of_a_metered_scope_share_its_budget() {
+    let list: Vec<u32> = (0..1_000).collect();
+    let inputs = json!({"list": list});
+    let sum = Expression::parse("inputs.list.map(x, x + 1).size()").unwrap();
+    let evaluate = |meter: &Meter| {
+        let scope = Scope::new().inputs(&inputs).metered(meter);
+        sum.evaluate(&scope, &mut Reads::default())
+    };
+    let alone = Meter::new(Budget::of_steps(u64::MAX));
+    assert_eq!(evaluate(&alone), Ok(json!(1_000)));
+    let limit = 2 * alone.steps_used();
+    let meter = Meter::new(Budget::of_steps(limit));
+    assert_eq!([(); 2].map(|()| evaluate(&meter).is_ok()), [true; 2]);
+    let stopped = Stopped::Exhausted { unit: Unit::Steps, limit };
+    assert_eq!(evaluate(&meter), Err(Error::Stopped(stopped)));
+    let source = Value::expr("1".repeat(20_001));
+    let meter = Meter::new(Budget::of_steps(20_000));
+    let read = resolve(&source, &Scope::new().metered(&meter), &mut Reads::default());
+    assert!(matches!(read, Err(Error::Stopped(_))), "{read:?}");
 }
 
 proptest! {

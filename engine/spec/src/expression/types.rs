@@ -27,8 +27,18 @@ const STATUSES: [&str; 9] = [
     "waiting",
 ];
 /// Fields of an event that are texts where they apply.
-const EVENT_TEXTS: [&str; 9] =
-    ["type", "action", "ref", "branch", "tag", "sha", "before", "actor", "default_branch"];
+const EVENT_TEXTS: [&str; 10] = [
+    "type",
+    "action",
+    "ref",
+    "branch",
+    "tag",
+    "sha",
+    "before",
+    "actor",
+    "association",
+    "default_branch",
+];
 
 /// The walk; in the order of the source, so that signs can be counted.
 pub(super) struct Typer<'t> {

@@ -1,5 +1,6 @@
 //! Functions of texts. Positions count characters from 0.
 
+use plue_plan::regex_cost::states;
 use regex::RegexBuilder;
 use serde_json::Value as Json;
 
@@ -10,6 +11,8 @@ use crate::{error::Error, evaluate::Cost, operator, template::text_of};
 const MAX_REGEX_BYTES: usize = 256 * 1024;
 /// Units for one part of a text that is split: it takes more memory than it has bytes.
 const PART_COST: usize = 4;
+/// States of a pattern that take a byte in one unit of work.
+const STATES_PER_UNIT: usize = 16;
 /// Units of work to compile one.
 const REGEX_COST: usize = 2_000;
 
@@ -31,10 +34,11 @@ pub(super) fn ends_with(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Err
     Ok(Json::Bool(text.ends_with(part)))
 }
 
-/// The engine is linear in the text, and the size of the compiled pattern is bounded.
+/// The engine is linear in the text times the states of the pattern, whose compiled size is bounded.
 pub(super) fn matches(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     let (text, pattern) = (text_arg(args, 0, cost)?, text_arg(args, 1, cost)?);
-    cost.spend(REGEX_COST + text.len())?;
+    let per_byte = (states(pattern) / STATES_PER_UNIT).max(1);
+    cost.spend(text.len().saturating_mul(per_byte).saturating_add(REGEX_COST))?;
     let regex = RegexBuilder::new(pattern)
         .size_limit(MAX_REGEX_BYTES)
         .dfa_size_limit(MAX_REGEX_BYTES)

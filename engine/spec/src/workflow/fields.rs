@@ -106,6 +106,11 @@ impl<'n> Fields<'n> {
         problems.push(codes::MISSING_KEY, self.place, message, hint);
     }
 
+    /// Takes out keys that begin with `x-`: they hold anchors for other places of the file.
+    pub(crate) fn leave_out_extensions(&mut self) {
+        self.entries.retain(|entry| entry.is_none_or(|(key, _)| !key.text.starts_with("x-")));
+    }
+
     /// No key that is left is a problem.
     pub(crate) fn forget(&mut self) {
         self.entries.clear();

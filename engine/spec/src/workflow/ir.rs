@@ -1,8 +1,8 @@
 //! A whole plan as a file: what `plue plan --output json` prints, in JSON or YAML.
 
-use plue_plan::{Diagnostic, Plan, StepId, validate::SourceMap};
+use plue_plan::{Plan, StepId, validate::SourceMap};
 
-use super::{Workflow, finish};
+use super::{Refused, Workflow, finish};
 use crate::workflow::{
     problems::Problems,
     yaml::{Data, Format, Node, Place},
@@ -21,7 +21,7 @@ pub(super) fn read(
     format: Format,
     root: &Node,
     mut problems: Problems<'_>,
-) -> Result<Workflow, Vec<Diagnostic>> {
+) -> Result<Workflow, Refused> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let parsed = match format {
         Format::Json => Plan::from_json(source.as_bytes()),
@@ -39,7 +39,7 @@ pub(super) fn read(
             problem.span = step.or(problem.span).or_else(|| places.plan.clone());
             problem.message = without_place(&problem.message).to_owned();
             problems.add(problem);
-            return Err(problems.finish());
+            return Err(problems.finish().into());
         }
     };
     finish(plan, places, problems, root)

@@ -191,24 +191,6 @@ impl Lower<'_, '_> {
         Action::Wait(Wait { event: event.map(Box::new), duration })
     }
 
-    /// `context.secrets`: names, never values.
-    pub(super) fn secret_names(&mut self, field: Field<'_>) {
-        let Some(entries) = field.node.entries() else {
-            let message = format!("`secrets` is a mapping, not {}", field.node.kind());
-            self.problems.push(codes::FIELD_TYPE, field.key, message, "like TOKEN: NPM_TOKEN");
-            return;
-        };
-        for (key, node) in entries {
-            if !is_secret_name(&key.text, node) {
-                let message =
-                    format!("secret {} has something other than a name", quoted(&key.text));
-                let hint = "write the name of a secret in upper-case letters, and its value with `plue secret set NAME`";
-                // The place is that of `secrets`: the line of a value is not to be shown.
-                self.problems.push(codes::SECRET_IN_FILE, field.key, message, hint);
-            }
-        }
-    }
-
     /// `context.variables` are constants.
     pub(super) fn constants(&mut self, field: Field<'_>) -> BTreeMap<String, ()> {
         let Some(entries) = field.node.entries() else {
@@ -234,18 +216,5 @@ impl Lower<'_, '_> {
             Data::Map(entries) => entries.iter().for_each(|(_, item)| self.constant(item)),
             Data::Null | Data::Bool(_) | Data::Text(_) => {}
         }
-    }
-}
-
-fn is_secret_name(key: &str, node: &Node) -> bool {
-    let is_name = |text: &str| {
-        let first = text.chars().next();
-        first.is_some_and(|c| c.is_ascii_uppercase() || c == '_')
-            && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
-    };
-    match &node.data {
-        Data::Null => is_name(key),
-        Data::Text(text) => is_name(text),
-        Data::Bool(_) | Data::Number(..) | Data::List(_) | Data::Map(_) => false,
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Lower<'s, 'f> {
     pub(super) problems: Problems<'f>,
     pub(super) names: Names,
     pub(super) places: SourceMap,
+    /// Where runs of one machine take secrets from, by their names.
+    pub(super) sources: BTreeMap<String, String>,
     /// Bytes that expressions became.
     pub(super) written_bytes: usize,
     pub(super) written_too_much: bool,

@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value as Json;
 
-use crate::workflow::yaml::{Data, Node};
+use crate::workflow::{
+    secrets,
+    yaml::{Data, Node},
+};
 
 /// What is declared in one file.
 #[derive(Debug, Default)]
@@ -45,9 +48,13 @@ impl Names {
         for (key, value) in section("variables").unwrap_or_default() {
             names.variables.insert(key.text.clone(), value.json());
         }
-        for (key, value) in section("secrets").unwrap_or_default() {
-            let name = value.text().unwrap_or(&key.text);
-            names.secrets.insert(key.text.clone(), name.to_owned());
+        let secrets = [section("secrets"), root.get("secrets").and_then(Node::entries)];
+        for (key, value) in secrets.into_iter().flatten().flatten() {
+            let name = match secrets::entry(&key.text, value) {
+                Some(entry) => entry.name,
+                None => key.text.clone(),
+            };
+            names.secrets.insert(key.text.clone(), name);
         }
         let mut declare = |inputs: Option<&Node>| {
             let entries = inputs.and_then(Node::entries).unwrap_or_default();

@@ -1,7 +1,9 @@
 //! What a task of any kind may say, with the names of the Python front end and those of YAML.
 
 use plue_plan::{
-    DurationText, StepId, codes as plan_codes,
+    DurationText, StepId,
+    artifacts::{ArtifactRules, Artifacts, LostArtifacts, MissingArtifacts},
+    codes as plan_codes,
     policy::{Backoff, Budget, Cache, Goto, OnFailure, Retry, Service},
     step::StepOptions,
 };
@@ -52,8 +54,9 @@ impl Lower<'_, '_> {
             resources: self.resources(fields),
             cwd: fields.fixed("cwd", &mut self.problems),
             outputs: fields.json("outputs"),
-            artifacts: fields.texts("artifacts", &mut self.problems),
+            artifacts: self.artifacts(fields),
             cache: fields.take("cache").and_then(|field| self.cache(field.node)),
+            checkout: self.checkout(fields),
             services: self.services(fields),
             pure: fields.flag("pure", &mut self.problems).unwrap_or(false),
             interactive: fields.flag("interactive", &mut self.problems).unwrap_or(false),
@@ -119,6 +122,9 @@ impl Lower<'_, '_> {
         let Some(field) = fields.take("secrets") else {
             return Vec::new();
         };
+        if field.node.entries().is_some() {
+            return self.secret_entries(field);
+        }
         let items = fields.items_of(field, "names of secrets", &mut self.problems);
         let what = format!("a secret of {}", fields.what);
         let mut names = Vec::with_capacity(items.len());
@@ -154,6 +160,35 @@ impl Lower<'_, '_> {
             return std::collections::BTreeMap::new();
         };
         entries.iter().map(|(key, node)| (key.text.clone(), node.json())).collect()
+    }
+
+    /// A list of globs, or `{paths: […], missing: warn, lost: fail}`.
+    fn artifacts(&mut self, fields: &mut Fields<'_>) -> Artifacts {
+        let Some(field) = fields.take("artifacts") else { return Artifacts::default() };
+        if field.node.entries().is_none() {
+            return fields.texts_of(field, &mut self.problems).into();
+        }
+        let what = format!("`artifacts` of {}", fields.what);
+        let Some(mut fields) = self.fields(field.node, &what) else { return Artifacts::default() };
+        let missing = [
+            ("warn", MissingArtifacts::Warn),
+            ("fail", MissingArtifacts::Fail),
+            ("ignore", MissingArtifacts::Ignore),
+        ];
+        let lost = [("fail", LostArtifacts::Fail), ("warn", LostArtifacts::Warn)];
+        let problems = &mut self.problems;
+        let artifacts = Artifacts {
+            paths: fields.texts("paths", problems),
+            rules: ArtifactRules {
+                missing: fields.choice("missing", &missing, problems).unwrap_or_default(),
+                lost: fields.choice("lost", &lost, problems).unwrap_or_default(),
+            },
+        };
+        if artifacts.paths.is_empty() {
+            fields.missing("paths", "like paths: [dist/**]", problems);
+        }
+        fields.finish(problems);
+        artifacts
     }
 
     fn cache(&mut self, node: &Node) -> Option<Cache> {

@@ -3,7 +3,7 @@
 use plue_plan::{
     Plan,
     plan::{Hooks, IR_VERSION, Input, InputType},
-    policy::{Concurrency, PlanOnFailure},
+    policy::{Checkout, Concurrency, PlanOnFailure},
 };
 
 use crate::{
@@ -38,12 +38,16 @@ impl Lower<'_, '_> {
     /// The plan of a file; what could not be read is left out and reported.
     pub(super) fn plan(&mut self, root: &Node) -> Option<Plan> {
         let mut fields = self.fields(root, "the workflow")?;
+        fields.leave_out_extensions();
         self.version(&mut fields);
         let name = fields.fixed("name", &mut self.problems);
         if name.is_none() && root.get("name").is_none_or(|name| matches!(name.data, Data::Null)) {
             fields.missing("name", "what people call it", &mut self.problems);
         }
         self.context(&mut fields);
+        if let Some(secrets) = fields.take("secrets") {
+            self.secret_entries(secrets);
+        }
         let tags = self.tags(&mut fields);
         let settings = fields.take("settings").map(|field| self.settings(field.node));
         let settings = settings.unwrap_or_else(|| Settings {
@@ -65,12 +69,14 @@ impl Lower<'_, '_> {
             goal: fields.text("goal", &mut self.problems),
             inputs,
             env: self.values_field(&mut fields, "env"),
+            secrets: std::mem::take(&mut self.sources),
             runner: fields.fixed("runner", &mut self.problems),
             image: fields.fixed("image", &mut self.problems),
             timeout: settings.timeout,
             max_parallel: settings.max_parallel,
             on_failure: settings.on_failure,
             concurrency: fields.take("concurrency").and_then(|field| self.concurrency(field.node)),
+            checkout: self.checkout(&mut fields),
             hooks,
             budget: {
                 let field = fields.take("budget");
@@ -110,7 +116,7 @@ impl Lower<'_, '_> {
             self.constants(variables);
         }
         if let Some(secrets) = context.take("secrets") {
-            self.secret_names(secrets);
+            self.secret_entries(secrets);
         }
         context.finish(&mut self.problems);
     }
@@ -198,6 +204,21 @@ impl Lower<'_, '_> {
         let cancel = fields.flag("cancel_in_progress", &mut self.problems);
         fields.finish(&mut self.problems);
         Some(Concurrency { group: group?, cancel_in_progress: cancel.unwrap_or(false) })
+    }
+
+    /// What the Git repository around the files holds.
+    pub(super) fn checkout(&mut self, fields: &mut Fields<'_>) -> Checkout {
+        let default = Checkout::default();
+        let Some(field) = fields.take("checkout") else { return default };
+        let Some(mut fields) = self.fields(field.node, "`checkout`") else { return default };
+        let checkout = Checkout {
+            fetch_depth: fields.count("fetch_depth", &mut self.problems),
+            tags: fields.flag("tags", &mut self.problems).unwrap_or(default.tags),
+            submodules: fields.flag("submodules", &mut self.problems).unwrap_or(false),
+            lfs: fields.flag("lfs", &mut self.problems).unwrap_or(false),
+        };
+        fields.finish(&mut self.problems);
+        checkout
     }
 
     /// `${feature_name}` of a file that declares nothing is a required input.

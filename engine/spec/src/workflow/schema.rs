@@ -52,6 +52,11 @@ fn workflow() -> Json {
         },
         "settings": settings,
         "context": context(),
+        "secrets": {
+            "description": "As `context.secrets`.",
+            "type": "object",
+            "additionalProperties": {"$ref": "#/$defs/Secret"},
+        },
         "triggers": {
             "description": "What makes the workflow run.",
             "type": "array",
@@ -75,6 +80,7 @@ fn workflow() -> Json {
     let mut definitions = generator.take_definitions(true);
     definitions.insert("Task".to_owned(), task);
     definitions.insert("Trigger".to_owned(), trigger);
+    definitions.insert("Secret".to_owned(), secret());
     adapt(&mut definitions);
     // Parts of a whole plan that no file has.
     definitions.retain(|name, _| !matches!(name.as_str(), "Hooks" | "Step"));
@@ -85,6 +91,7 @@ fn workflow() -> Json {
         "type": "object",
         "properties": properties,
         "required": ["name", "tasks"],
+        "patternProperties": {"^x-": {"description": "Anything, for anchors; not part of the plan."}},
         "additionalProperties": false,
         "$defs": definitions,
     })
@@ -124,6 +131,16 @@ fn settings(generator: &mut SchemaGenerator) -> Json {
     })
 }
 
+fn secret() -> Json {
+    json!({
+        "description": "The name of a secret, or where runs of your own machine take it from; never a value.",
+        "anyOf": [
+            {"type": "null"},
+            {"type": "string", "pattern": "^([A-Z_][A-Z0-9_]*|env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"},
+        ],
+    })
+}
+
 fn context() -> Json {
     json!({
         "description": "Constants of the file, and names of secrets.",
@@ -136,9 +153,7 @@ fn context() -> Json {
             "secrets": {
                 "description": "What secrets are called here, and their names; never values.",
                 "type": "object",
-                "additionalProperties": {
-                    "anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}],
-                },
+                "additionalProperties": {"$ref": "#/$defs/Secret"},
             },
         },
         "additionalProperties": false,
@@ -207,6 +222,13 @@ fn task(generator: &mut SchemaGenerator) -> Json {
             "event": {"$ref": "#/$defs/Trigger"},
             "dependencies": ids, "depends_on": ids,
             "condition": condition, "when": condition,
+            "secrets": {
+                "description": "Names of secrets for the environment, or a mapping as at the top.",
+                "anyOf": [
+                    {"type": "array", "items": {"type": "string"}},
+                    {"type": "object", "additionalProperties": {"$ref": "#/$defs/Secret"}},
+                ],
+            },
         }),
     );
     generator.subschema_for::<plue_plan::StepId>();

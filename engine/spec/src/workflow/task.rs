@@ -188,7 +188,13 @@ impl Lower<'_, '_> {
             fields.text_of(field, &mut self.problems)
         };
         let call = fields.text("call", &mut self.problems);
-        let args = fields.texts("args", &mut self.problems);
+        let args = match fields.take("args") {
+            Some(field) => {
+                let items = fields.items_of(field, "values", &mut self.problems);
+                items.iter().map(|item| self.value(item)).collect()
+            }
+            None => Vec::new(),
+        };
         let text = Some(text?);
         let (code, script) = if is_code { (text, None) } else { (None, text) };
         Some(Action::Python(Python { code, call, script, args }))

@@ -62,6 +62,7 @@ fn the_schema_has_the_keys_that_the_reader_asks_for() {
         ("retry", "/$defs/Retry/properties"),
         ("on_failure", "/$defs/Goto/properties"),
         ("cache", "/$defs/Cache/properties"),
+        ("checkout", "/$defs/Checkout/properties"),
         ("a service", "/$defs/Service/properties"),
         ("budget", "/$defs/Budget/properties"),
         ("prompt", "/$defs/PromptFile/properties"),

@@ -52,21 +52,23 @@ impl Store {
         Ok(missing)
     }
 
-    /// Stores whole contents in few transactions.
+    /// Stores whole contents in few transactions. Gives their hashes.
     ///
     /// # Errors
     /// [`Error::Shelf`], or [`Error`] of the database.
-    pub async fn put_blobs(&self, contents: Vec<Vec<u8>>) -> Result<(), Error> {
-        let mut rows = Vec::new();
+    pub async fn put_blobs(&self, contents: Vec<Vec<u8>>) -> Result<Vec<BlobHash>, Error> {
+        let (mut rows, mut hashes) = (Vec::new(), Vec::new());
         for data in contents {
             if data.len() > INLINE_BYTES {
-                self.put_blob(&data).await?;
+                hashes.push(self.put_blob(&data).await?);
                 continue;
             }
             let hash = BlobHash(Sha256::digest(&data).into());
+            hashes.push(hash);
             rows.push(Row { hash, size: data.len() as u64, data: Some(data), file: None });
         }
-        self.insert_blobs(rows).await.map(|_| ())
+        self.insert_blobs(rows).await?;
+        Ok(hashes)
     }
 
     /// What is known of a blob.

@@ -5,6 +5,7 @@ use plue_flow::RunView;
 use super::{Committed, NewRun, Refused, RunCommit, apply, writes};
 use crate::{
     changes::Shards,
+    drive::{self, Drive},
     error::Error,
     op::Op,
     sql::{Arg, Statement, Tx},
@@ -14,6 +15,8 @@ use crate::{
 pub(super) struct Create {
     pub(super) new: NewRun,
     pub(super) first: RunCommit,
+    /// The engine that drives the run from the first commit on.
+    pub(super) engine: Option<String>,
 }
 
 impl Op for Create {
@@ -25,6 +28,11 @@ impl Op for Create {
         let exists = Statement::new(text, vec![self.new.id.as_str().into()]);
         if let Some(row) = tx.fetch_optional(exists).await? {
             return Ok(Err(Refused::Stale { seq: row.count(0)? }));
+        }
+        if let Some(engine) = &self.engine
+            && !drive::holds_engine(tx, engine).await?
+        {
+            return Ok(Err(Refused::Superseded));
         }
         let offer = match &self.first.assign_to {
             Some(assign) => apply::offer(tx, assign, &self.first.run).await?,
@@ -46,10 +54,11 @@ impl Create {
     fn inserts(&self) -> Result<Vec<Statement>, Error> {
         let new = &self.new;
         let RunView { status, reason, started_at, ended_at } = &self.first.view;
+        let is_driven = self.engine.is_some();
         let run = Statement::new(
             "INSERT INTO run (id, workflow, plan_hash, repo, sha, branch, status, reason, seq, \
-             created_at, started_at, ended_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             created_at, started_at, ended_at, fork, is_child, driver, drive_fence, in_hand) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
             vec![
                 new.id.as_str().into(),
                 new.workflow.as_str().into(),
@@ -63,6 +72,11 @@ impl Create {
                 new.created_at.into(),
                 (*started_at).into(),
                 (*ended_at).into(),
+                Arg::Int(new.fork.and_then(|number| i64::try_from(number).ok())),
+                i64::from(new.is_child).into(),
+                self.engine.clone().into(),
+                Arg::count(if is_driven { Drive::FIRST_FENCE } else { 0 }),
+                i64::from(is_driven).into(),
             ],
         );
         let source = Statement::new(

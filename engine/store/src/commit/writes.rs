@@ -1,6 +1,6 @@
 //! The writes of a commit. All checks were made before: see [`super::apply`].
 
-use plue_flow::{Fact, RunView};
+use plue_flow::{AttemptStatus, Fact, RunView};
 use plue_wire::runner::{Claim, Fence};
 
 use super::{AttemptEnd, NewAttempt, RunCommit, apply::Offer};
@@ -21,6 +21,10 @@ pub(super) fn update_run(commit: &RunCommit, before: &RunView, seq: u64) -> Stat
         text.push_str(", status = $4, reason = $5, started_at = $6, ended_at = $7");
         let view = [status.as_str().into(), reason.clone().into()];
         args.extend(view.into_iter().chain([(*started_at).into(), (*ended_at).into()]));
+    }
+    if commit.ends.iter().any(|end| end.status == AttemptStatus::Done) {
+        // It gets on: see `crate::deaths`.
+        text.push_str(", deaths = 0");
     }
     text.push_str(" WHERE id = $1 AND seq = $2");
     if let Some(fence) = commit.drive {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
-    delivery::{DeliveryRow, DeliveryState},
+    delivery::{DeliveryRow, Settlement},
     error::Error,
     op::Op,
     sql::{Dialect, Statement, Tx},
@@ -15,7 +15,7 @@ struct SettleHeld {
     delivery: DeliveryRow,
     repo: String,
     sha: String,
-    note: String,
+    settlement: Settlement,
     knew: bool,
     at: Timestamp,
 }
@@ -38,11 +38,12 @@ impl Store {
         &self,
         delivery: &DeliveryRow,
         (repo, sha): (&str, &str),
-        (note, knew): (&str, bool),
+        (settlement, knew): (&Settlement, bool),
         at: Timestamp,
     ) -> Result<bool, Error> {
-        let (repo, sha, note) = (repo.to_owned(), sha.to_owned(), note.to_owned());
-        self.write(SettleHeld { delivery: delivery.clone(), repo, sha, note, knew, at }).await
+        let (repo, sha) = (repo.to_owned(), sha.to_owned());
+        let (delivery, settlement) = (delivery.clone(), settlement.clone());
+        self.write(SettleHeld { delivery, repo, sha, settlement, knew, at }).await
     }
 
     /// Who lets a commit of a stranger run; `None`: nobody yet.
@@ -98,19 +99,14 @@ impl Op for SettleHeld {
         let row = &self.delivery;
         let key = [&row.forge, &row.hook, &row.id].map(|part| part.as_str().into());
         let mut args = commit();
-        args.extend(key.clone());
+        args.extend(key);
         args.push(self.at.into());
         tx.write(Statement::new(
             "INSERT INTO held (repo, sha, forge, hook, delivery, held_at) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             args,
         ));
-        let mut args = key.to_vec();
-        args.extend([DeliveryState::Done.as_str().into(), self.note.as_str().into()]);
-        tx.write(Statement::new(
-            "UPDATE delivery SET state = $4, note = $5 WHERE forge = $1 AND hook = $2 AND id = $3",
-            args,
-        ));
+        tx.write(self.settlement.statement(row)?);
         Ok(true)
     }
 
@@ -139,7 +135,8 @@ impl Op for Allow {
             args,
         ));
         tx.write(Statement::new(
-            "UPDATE delivery SET state = 'new', note = NULL, taken_by = NULL WHERE EXISTS (\
+            "UPDATE delivery SET state = 'new', note = NULL, dispatch = NULL, taken_by = NULL, \
+             tries = 0, begun = 0, next_at = 0 WHERE EXISTS (\
              SELECT 1 FROM held WHERE held.repo = $1 AND held.sha = $2 AND \
              held.forge = delivery.forge AND held.hook = delivery.hook AND \
              held.delivery = delivery.id)",

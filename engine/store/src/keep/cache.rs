@@ -1,5 +1,7 @@
 //! Entries of caches: found by key or prefix, evicted when they are too many.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use jiff::Timestamp;
 use plue_plan::{RunId, StepId};
 use plue_wire::keep::BlobHash;
@@ -8,6 +10,7 @@ use crate::{
     changes::Shards,
     error::Error,
     op::Op,
+    places::UNTRUSTED_SCOPE,
     sql::{Arg, Row, Statement, Tx, placeholders},
     store::Store,
 };
@@ -49,6 +52,15 @@ pub enum CacheFound {
 }
 
 struct Use(String, String, Timestamp);
+
+/// Entries by scope, each scope's longest unused first.
+#[derive(Debug, Default)]
+struct Scopes {
+    bytes: u64,
+    scopes: BTreeMap<String, (u64, VecDeque<(String, u64)>)>,
+}
+
+struct Release(Timestamp, Timestamp);
 
 struct Evict {
     quota: u64,
@@ -116,8 +128,8 @@ impl Store {
         self.write(Use(found.scope.clone(), found.key.clone(), now)).await
     }
 
-    /// Evicts what was not used since a time, and then, longest unused first, what is over the quota
-    /// in bytes. Tells how many entries.
+    /// Evicts what was not used since a time, and then what is over the quota in bytes: from the largest
+    /// scope its longest unused entry, and from scopes of forks before any other. Tells how many entries.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -131,6 +143,15 @@ impl Store {
                 return Ok(total);
             }
         }
+    }
+
+    /// Gives up what runs of forks that ended before a time have kept: artifacts, checkpoints, and all
+    /// caches of forks. The runs and their logs stay.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn release_untrusted(&self, ended_before: Timestamp) -> Result<(), Error> {
+        self.write(Release(ended_before, self.clock().now())).await
     }
 
     /// All entries, the evicted ones too, by scope and key.
@@ -175,26 +196,90 @@ impl Op for Use {
     }
 }
 
+// === impl Scopes ===
+
+impl Scopes {
+    /// Adds an entry that was used after all that were added before.
+    fn add(&mut self, scope: String, key: String, size: u64) {
+        let (bytes, entries) = self.scopes.entry(scope).or_default();
+        *bytes = bytes.saturating_add(size);
+        entries.push_back((key, size));
+        self.bytes = self.bytes.saturating_add(size);
+    }
+
+    /// What goes until the rest is within the quota, as scope and key.
+    fn over(mut self, quota: u64) -> Vec<(String, String)> {
+        let is_untrusted = |scope: &str| scope.starts_with(UNTRUSTED_SCOPE);
+        let ranked = self
+            .scopes
+            .iter()
+            .map(|(scope, (bytes, _))| (is_untrusted(scope), *bytes, scope.clone()));
+        let mut ranked: BTreeSet<(bool, u64, String)> = ranked.collect();
+        let mut gone = Vec::new();
+        while self.bytes > quota
+            && let Some((untrusted, _, scope)) = ranked.pop_last()
+        {
+            let Some((bytes, entries)) = self.scopes.get_mut(&scope) else { continue };
+            let Some((key, size)) = entries.pop_front() else { continue };
+            *bytes -= size;
+            self.bytes -= size;
+            gone.push((scope.clone(), key));
+            ranked.insert((untrusted, *bytes, scope));
+        }
+        gone
+    }
+}
+
+impl Op for Release {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let ended = "run_id IN (SELECT id FROM run WHERE fork IS NOT NULL AND ended_at < $1)";
+        let text =
+            format!("UPDATE artifact SET expired_at = $2 WHERE expired_at IS NULL AND {ended}");
+        tx.write(Statement::new(text, vec![self.0.into(), self.1.into()]));
+        // No files are made again from what is not whole.
+        let text = format!("UPDATE checkpoint SET kind = 'skipped', changes = NULL WHERE {ended}");
+        tx.write(Statement::new(text, vec![self.0.into()]));
+        let text = "UPDATE cache_entry SET archive = NULL, evicted_at = $1, evicted_for = $2 \
+                    WHERE archive IS NOT NULL AND substr(scope, 1, CAST($4 AS INTEGER)) = $3";
+        tx.write(Statement::new(
+            text,
+            vec![
+                self.1.into(),
+                "the disk was nearly full".into(),
+                UNTRUSTED_SCOPE.into(),
+                (UNTRUSTED_SCOPE.len() as i64).into(),
+            ],
+        ));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
+    }
+}
+
 impl Op for Evict {
     type Out = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, Error> {
         let text = "SELECT scope, key, size, used_at FROM cache_entry WHERE archive IS NOT NULL \
-                    ORDER BY used_at DESC, scope, key";
+                    ORDER BY used_at, scope, key";
         let rows = tx.fetch(Statement::new(text, Vec::new())).await?;
-        let (mut kept, mut gone) = (0_u64, Vec::new());
+        let (mut scopes, mut gone) = (Scopes::default(), Vec::new());
         for row in &rows {
-            let (size, used) = (row.count(2)?, row.time(3)?);
-            let reason = if used < self.unused_before {
-                "it was not used for long enough"
-            } else if kept.saturating_add(size) > self.quota {
-                "the quota of all caches was used up and others were used more recently"
+            let (scope, key) = (row.text(0)?, row.text(1)?);
+            if row.time(3)? < self.unused_before {
+                gone.push((scope, key, "it was not used for long enough"));
             } else {
-                kept += size;
-                continue;
-            };
-            gone.push((row.text(0)?, row.text(1)?, reason));
+                scopes.add(scope, key, row.count(2)?);
+            }
         }
+        let over = scopes.over(self.quota).into_iter();
+        gone.extend(over.map(|(scope, key)| {
+            (scope, key, "the quota of all caches was used up, and its scope had most of those that go first")
+        }));
         for (scope, key, reason) in gone.iter().take(BATCH) {
             tx.write(Statement::new(
                 "UPDATE cache_entry SET archive = NULL, evicted_at = $3, evicted_for = $4 \
@@ -217,5 +302,42 @@ impl Op for Evict {
 
     fn touched(&self, _: &u64) -> Shards {
         Shards::NONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries as `scope key size`, the longest unused first.
+    fn over(entries: &[(&str, &str, u64)], quota: u64) -> Vec<String> {
+        let mut scopes = Scopes::default();
+        for (scope, key, size) in entries {
+            scopes.add((*scope).to_owned(), (*key).to_owned(), *size);
+        }
+        scopes.over(quota).into_iter().map(|(_, key)| key).collect()
+    }
+
+    #[test]
+    fn forks_are_evicted_before_trusted_scopes() {
+        let old_own = ("trusted a", "own", 5);
+        let flood = [
+            old_own,
+            ("stranger a 1", "s1", 10),
+            ("stranger a 1", "s2", 10),
+            ("stranger b 2", "t1", 15),
+        ];
+        assert_eq!(over(&flood, 40), [""; 0]);
+        assert_eq!(over(&flood, 39), ["s1"], "the largest scope, its longest unused entry");
+        assert_eq!(over(&flood, 16), ["s1", "t1"]);
+        assert_eq!(over(&flood, 5), ["s1", "t1", "s2"], "nothing of a fork evicts what is trusted");
+        assert_eq!(over(&flood, 4), ["s1", "t1", "s2", "own"]);
+    }
+
+    #[test]
+    fn large_repositories_do_not_evict_small_ones() {
+        let entries = [("trusted a", "small", 5), ("trusted b", "b1", 20), ("trusted b", "b2", 20)];
+        assert_eq!(over(&entries, 30), ["b1"]);
+        assert_eq!(over(&entries, 0), ["b1", "b2", "small"]);
     }
 }

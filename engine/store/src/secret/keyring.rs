@@ -1,6 +1,6 @@
 //! Master keys: the first one seals, every one opens.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chacha20poly1305::{
     Key, XChaCha20Poly1305,
@@ -21,7 +21,12 @@ const ID_DIGITS: usize = 16;
 pub struct Keyring {
     first: MasterKey,
     others: Vec<MasterKey>,
+    /// Where the keys can be read again; none: they do not change.
+    source: Option<Source>,
 }
+
+/// Reads the keys as they are now, if they can be read.
+type Source = Arc<dyn Fn() -> Option<Keyring> + Send + Sync>;
 
 #[derive(Clone)]
 struct MasterKey {
@@ -37,7 +42,14 @@ impl Keyring {
     /// # Errors
     /// [`SecretError::Random`].
     pub fn generate() -> Result<Self, SecretError> {
-        Ok(Self { first: MasterKey::generate()?, others: Vec::new() })
+        Ok(Self { first: MasterKey::generate()?, others: Vec::new(), source: None })
+    }
+
+    /// The same keys for a process that outlives them: they are read again before something is sealed, and
+    /// when something is sealed with an unknown key.
+    #[must_use]
+    pub fn read_again(self, source: impl Fn() -> Option<Self> + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
     }
 
     /// Reads keys of 64 hexadecimal digits, separated by commas or white space; the first one seals.
@@ -48,7 +60,7 @@ impl Keyring {
         let words = text.split(|c: char| c == ',' || c.is_whitespace());
         let mut keys = words.filter(|word| !word.is_empty()).map(MasterKey::parse);
         let first = keys.next().ok_or(SecretError::BadKey)??;
-        Ok(Self { first, others: keys.collect::<Result<_, _>>()? })
+        Ok(Self { first, others: keys.collect::<Result<_, _>>()?, source: None })
     }
 
     /// The keys as [`Keyring::parse`] reads them, one on a line.
@@ -69,13 +81,14 @@ impl Keyring {
     /// # Errors
     /// [`SecretError::Random`].
     pub fn with_new(&self) -> Result<Self, SecretError> {
-        Ok(Self { first: MasterKey::generate()?, others: self.all().cloned().collect() })
+        let (first, others) = (MasterKey::generate()?, self.all().cloned().collect());
+        Ok(Self { first, others, source: None })
     }
 
     /// The key that seals, alone.
     #[must_use]
     pub fn only_first(&self) -> Self {
-        Self { first: self.first.clone(), others: Vec::new() }
+        Self { first: self.first.clone(), others: Vec::new(), source: None }
     }
 
     /// The id of the key that seals. An id tells nothing about its key.
@@ -88,8 +101,16 @@ impl Keyring {
         self.first.cipher()
     }
 
+    /// The keys as they are now.
+    pub(super) fn current(&self) -> Self {
+        let read = self.source.as_ref().and_then(|source| source());
+        read.unwrap_or_else(|| self.clone())
+    }
+
+    /// The key with this id; read again if it is unknown.
     pub(super) fn of(&self, id: &str) -> Option<XChaCha20Poly1305> {
-        self.all().find(|key| key.id == id).map(MasterKey::cipher)
+        let own = |keys: &Self| keys.all().find(|key| key.id == id).map(MasterKey::cipher);
+        own(self).or_else(|| own(&self.source.as_ref()?()?))
     }
 
     fn all(&self) -> impl Iterator<Item = &MasterKey> {

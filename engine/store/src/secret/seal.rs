@@ -28,6 +28,7 @@ pub(super) fn seal(
     name: &str,
     text: &[u8],
 ) -> Result<Sealed, SecretError> {
+    let keys = &keys.current();
     let own = Key::try_generate().map_err(|_| SecretError::Random)?;
     let body = encrypt(&XChaCha20Poly1305::new(&own), &about("text", scope, name), text)?;
     let own: Zeroizing<[u8; 32]> = Zeroizing::new(own.into());

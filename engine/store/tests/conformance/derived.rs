@@ -40,7 +40,7 @@ impl<'w> Driver<'w> {
         let new = new_run("r1", sealed.hash);
         let plan = Arc::new(sealed.plan);
         let mut run = Run::new(new.id.clone(), Arc::clone(&plan));
-        let created = run.create(sealed.hash, Vec::new());
+        let created = run.create(sealed.hash, Vec::new(), Vec::new());
         run.evolve(at(0), &created).unwrap();
         let mut first = RunCommit::new(new.id.clone(), 0, at(0), run.view());
         first.facts.push(created);

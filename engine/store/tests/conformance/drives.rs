@@ -2,14 +2,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use plue_flow::{Fact, RunStatus};
+use plue_flow::{Fact, RunStatus, places::Quotas};
 use plue_plan::{RunId, RunnerId};
-use plue_store::{Drive, DriveRequest, Refused, Store};
+use plue_store::{
+    CancelRequest, Drive, DriveRequest, Refused, Store, deaths::MAX_DEATHS, places::EnginePlaces,
+};
 
 use crate::support::{World, at, commit, engine};
 
 fn request(engine: &str, max: usize) -> DriveRequest {
-    DriveRequest { engine: engine.to_owned(), max, per_repo: None }
+    request_within(engine, Quotas { per_repo: usize::MAX, ..Quotas::of(max) })
+}
+
+fn request_within(engine: &str, quotas: Quotas) -> DriveRequest {
+    DriveRequest { engine: engine.to_owned(), quotas, children: 0, low_disk: None }
 }
 
 async fn engines(store: &Store, names: &[&str]) {
@@ -30,9 +36,17 @@ async fn write(world: &World, drive: &Drive, expect: u64) -> Result<u64, Refused
 async fn runs_of(world: &World, repo: &str, names: &[&str]) {
     for name in names {
         let (mut new, first) = world.new_run(name).await;
+        // `a/b#7`: of its pull request 7, from a fork.
+        let (repo, fork) = repo.split_once('#').map_or((repo, None), |(repo, n)| (repo, Some(n)));
         new.repo = Some(repo.to_owned());
+        new.fork = fork.map(|number| number.parse().unwrap());
         world.store.create_run(new, first).await.unwrap().unwrap();
     }
+}
+
+async fn cancel(world: &World, run: &str) {
+    let request = CancelRequest { by: "ada".to_owned(), kill: false };
+    world.store.request_cancel(&RunId::new(run), request, at(9)).await.unwrap();
 }
 
 async fn taken(store: &Store, request: DriveRequest) -> Vec<String> {
@@ -41,6 +55,34 @@ async fn taken(store: &Store, request: DriveRequest) -> Vec<String> {
 }
 
 on_each_store! {
+    async fn stored_children_count_before_they_begin(world) {
+        engines(&world.store, &["e1", "e2"]).await;
+        let shared = world.store.is_shared();
+        let engine = shared.then_some("e1");
+        for (name, is_child, status) in [
+            ("c1", true, None),
+            ("c2", true, Some(RunStatus::Running)),
+            ("c3", true, Some(RunStatus::Waiting)),
+            ("r1", false, Some(RunStatus::Running)),
+            ("r2", false, None),
+        ] {
+            let (mut new, first) = world.new_run(name).await;
+            (new.is_child, new.repo) = (is_child, Some("a/b".to_owned()));
+            world.store.create_run(new, first).await.unwrap().unwrap();
+            let run = RunId::new(name);
+            if let Some(status) = status {
+                world.store.commit(commit(&run, 1, status)).await.unwrap().unwrap();
+                if shared {
+                    world.store.take_drive(&run, "e1").await.unwrap().unwrap();
+                }
+            }
+        }
+        let found = world.store.running_beside(engine, Some("a/b")).await.unwrap();
+        assert_eq!((found.without_parent, found.of_repo), (1, 3));
+        let other = world.store.running_beside(Some("e2"), Some("a/c")).await.unwrap();
+        assert_eq!((other.without_parent, other.of_repo), (0, 0));
+    }
+
     async fn a_run_is_driven_by_one_engine_until_it_gives_it_back(world) {
         engines(&world.store, &["e1", "e2"]).await;
         let run = world.created("r1").await;
@@ -53,6 +95,26 @@ on_each_store! {
         assert!(second.fence > first.fence);
         assert!(world.store.holds_drive(&second).await.unwrap());
         assert!(!world.store.holds_drive(&first).await.unwrap());
+    }
+
+    async fn runs_driven_from_the_start_are_taken_by_nobody(world) {
+        engines(&world.store, &["e1", "e2"]).await;
+        if !world.store.is_shared() {
+            return;
+        }
+        let (new, first) = world.new_run("r1").await;
+        let gone = world.store.create_driven_run(new.clone(), first.clone(), "e3").await.unwrap();
+        assert_eq!(gone, Err(Refused::Superseded));
+        assert!(world.store.run(&new.id).await.unwrap().is_none());
+        let engine = "e1";
+        world.store.create_driven_run(new.clone(), first, engine).await.unwrap().unwrap();
+        assert_eq!(world.store.take_drive(&new.id, "e2").await.unwrap(), None);
+        assert!(!world.store.has_undriven().await.unwrap());
+        let drive = Drive { run: new.id, engine: engine.to_owned(), fence: Drive::FIRST_FENCE };
+        assert!(world.store.holds_drive(&drive).await.unwrap());
+        assert_eq!(write(&world, &drive, 1).await, Ok(2));
+        world.store.release_drive(&drive).await.unwrap();
+        assert!(world.store.has_undriven().await.unwrap());
     }
 
     async fn an_engine_that_lost_its_run_does_not_write_itself_down_as_the_holder_of_its_files(world) {
@@ -68,6 +130,63 @@ on_each_store! {
         assert_eq!(holder().await.as_deref(), Some("m1"));
         assert!(world.store.hold_run_workspace(&second, "m3").await.unwrap());
         assert_eq!(holder().await.as_deref(), Some("m3"));
+    }
+
+    async fn older_heads_of_a_fork_are_asked_to_stop(world) {
+        for (name, fork, sha) in
+            [("r1", Some(7), "old"), ("r2", Some(7), "new"), ("r3", Some(8), "old"), ("r4", None, "old")]
+        {
+            let (mut new, first) = world.new_run(name).await;
+            (new.fork, new.sha) = (fork, Some(sha.to_owned()));
+            world.store.create_run(new, first).await.unwrap().unwrap();
+        }
+        let cancel = async || world.store.cancel_superseded("a/b", 7, "new", "plue").await.unwrap();
+        assert_eq!(cancel().await, 1);
+        assert_eq!(cancel().await, 0, "once");
+        assert_eq!(world.store.cancelled_runs(9).await.unwrap(), [RunId::new("r1")]);
+        let asked = world.store.cancel_request(&RunId::new("r1")).await.unwrap().unwrap();
+        assert_eq!((asked.by.as_str(), asked.kill), ("plue", false));
+    }
+
+    async fn queued_runs_say_what_they_wait_for(world) {
+        runs_of(&world, "a/b#7", &["r1"]).await;
+        runs_of(&world, "a/b", &["r2"]).await;
+        let waits = async |run: &str| {
+            let row = world.store.run(&RunId::new(run)).await.unwrap().unwrap();
+            let waits = world.store.waits_for_place(&row).await.unwrap();
+            waits.map(|waits| waits.to_string()).unwrap_or_default()
+        };
+        assert_eq!(waits("r1").await, "", "no engine drives runs");
+        let seen_at = plue_runtime::Clock::real().now();
+        let mut places =
+            EnginePlaces { engine: "e1".to_owned(), quotas: Quotas::of(4), low_disk: None, seen_at };
+        world.store.put_places(&places).await.unwrap();
+        assert_eq!(waits("r1").await, "");
+        places.low_disk = Some("1 GiB free".to_owned());
+        world.store.put_places(&places).await.unwrap();
+        assert!(waits("r1").await.contains("1 GiB free"));
+        assert_eq!(waits("r2").await, "");
+        places.seen_at = jiff::Timestamp::UNIX_EPOCH;
+        world.store.put_places(&places).await.unwrap();
+        assert_eq!(waits("r1").await, "", "an engine that is silent counts no more");
+    }
+
+    async fn deaths_with_a_run_in_hand_set_it_aside(world) {
+        let (run, store) = (world.created("r1").await, &world.store);
+        let row = async || store.run(&run).await.unwrap().unwrap();
+        for deaths in 0..MAX_DEATHS {
+            assert!(store.take_in_hand(&run).await.unwrap());
+            assert_eq!((row().await.deaths, row().await.in_hand), (deaths, true));
+        }
+        assert!(!row().await.is_set_aside());
+        assert!(!store.take_in_hand(&run).await.unwrap());
+        assert!(row().await.is_set_aside() && !row().await.in_hand);
+        cancel(&world, "r1").await;
+        assert!(row().await.is_suspect(false), "tried once more, to end");
+        store.revive(&run).await.unwrap();
+        assert!(store.take_in_hand(&run).await.unwrap());
+        store.let_go(&run, None).await.unwrap();
+        assert_eq!((row().await.deaths, row().await.in_hand), (0, false));
     }
 
     async fn nobody_gets_a_run_for_an_engine_that_is_not_there(world) {
@@ -158,8 +277,8 @@ async fn of_one_repository_all_engines_together_drive_no_more_than_its_quota() {
     let stores = [world.store.clone(), world.another().await, world.another().await];
     engines(&world.store, &["e0", "e1", "e2"]).await;
     let takes = stores.iter().enumerate().map(|(n, store)| {
-        let request = DriveRequest { per_repo: Some(4), ..request(&format!("e{n}"), 16) };
-        taken(store, request)
+        let quotas = Quotas { per_repo: 4, ..Quotas::of(16) };
+        taken(store, request_within(&format!("e{n}"), quotas))
     });
     let all: Vec<String> = futures::future::join_all(takes).await.into_iter().flatten().collect();
     let mut per_repo = BTreeMap::new();
@@ -167,6 +286,76 @@ async fn of_one_repository_all_engines_together_drive_no_more_than_its_quota() {
         *per_repo.entry(&run[..1]).or_insert(0) += 1;
     }
     assert_eq!(per_repo, BTreeMap::from([("r", 4), ("s", 1)]), "{all:?}");
+}
+
+#[tokio::test]
+async fn runs_that_kill_their_engines_are_set_aside() {
+    let world = World::postgres().await;
+    let store = &world.store;
+    runs_of(&world, "a/b", &["r1", "r2"]).await;
+    for engine in ["e1", "e2"] {
+        engines(store, &[engine]).await;
+        assert_eq!(taken(store, request(engine, 4)).await, ["r1", "r2"]);
+        assert!(store.engine_end(engine).await.unwrap());
+    }
+    for (engine, suspect) in [("e3", "r1"), ("e4", "r2")] {
+        engines(store, &[engine]).await;
+        assert_eq!(taken(store, request(engine, 4)).await, [suspect], "one suspect at a time");
+        assert_eq!(taken(store, request(engine, 4)).await, [] as [&str; 0]);
+        assert!(store.engine_end(engine).await.unwrap());
+    }
+    engines(store, &["e5"]).await;
+    assert!(!store.has_undriven().await.unwrap());
+    assert_eq!(taken(store, request("e5", 4)).await, [] as [&str; 0], "both are set aside");
+    store.revive(&RunId::new("r2")).await.unwrap();
+    assert_eq!(taken(store, request("e5", 4)).await, ["r2"]);
+}
+
+#[tokio::test]
+async fn floods_of_forks_leave_places_to_others() {
+    let world = World::postgres().await;
+    let names: Vec<String> = (0..200).map(|n| format!("f{n:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    runs_of(&world, "a/b#7", &names).await;
+    runs_of(&world, "a/b#8", &["g1", "g2", "g3"]).await;
+    runs_of(&world, "a/b", &["h1", "h2"]).await;
+    runs_of(&world, "c/d#1", &["i1"]).await;
+    engines(&world.store, &["e1", "e2"]).await;
+    let first = taken(&world.store, request("e1", 16)).await;
+    assert_eq!(first, ["h1", "f000", "i1", "h2", "f001"], "two of pull request 7 hide no other");
+    let second = taken(&world.store, request("e2", 16)).await;
+    assert_eq!(second, ["g1"], "four of forks in all engines together");
+    assert_eq!(taken(&world.store, request("e2", 16)).await, [""; 0]);
+    cancel(&world, "f100").await;
+    assert_eq!(taken(&world.store, request("e2", 16)).await, ["f100"], "its end needs no place");
+}
+
+#[tokio::test]
+async fn a_full_disk_holds_only_runs_of_forks() {
+    let world = World::postgres().await;
+    runs_of(&world, "a/b#7", &["r1"]).await;
+    runs_of(&world, "a/b", &["r2"]).await;
+    engines(&world.store, &["e1"]).await;
+    let full = DriveRequest { low_disk: Some("1 GiB free".to_owned()), ..request("e1", 16) };
+    assert_eq!(taken(&world.store, full).await, ["r2"]);
+    assert_eq!(taken(&world.store, request("e1", 16)).await, ["r1"]);
+}
+
+#[tokio::test]
+async fn child_runs_take_no_place_of_their_engine() {
+    let world = World::postgres().await;
+    engines(&world.store, &["e1"]).await;
+    for n in 0..4 {
+        let (mut new, first) = world.new_run(&format!("child{n}")).await;
+        new.is_child = true;
+        world.store.create_run(new, first).await.unwrap().unwrap();
+        let run = RunId::new(format!("child{n}"));
+        assert!(world.store.take_drive(&run, "e1").await.unwrap().is_some());
+    }
+    runs_of(&world, "c/d", &["r1", "r2", "r3"]).await;
+    let placed = DriveRequest { children: 1, ..request("e1", 2) };
+    assert_eq!(taken(&world.store, placed).await, ["r1"], "one child has a place of its own");
+    assert_eq!(taken(&world.store, request("e1", 2)).await, ["r2"]);
 }
 
 #[tokio::test]
@@ -253,5 +442,5 @@ async fn failure_case_48_a_storm_of_runners_that_reconnect_is_taken_in_by_all_en
 async fn an_engine_without_a_row_is_told_so() {
     let world = World::postgres().await;
     assert_eq!(world.store.take_drives(request("e1", 1)).await.unwrap(), None);
-    assert_eq!(world.store.take_deliveries("e1", 1).await.unwrap(), None);
+    assert_eq!(world.store.claim_delivery("h", Some("e1"), at(9)).await.unwrap(), None);
 }

@@ -1,7 +1,7 @@
 //! Commits of strangers that wait for a maintainer.
 
 use jiff::Timestamp;
-use plue_store::{DeliveryRow, DeliveryState, RepoRow, Store};
+use plue_store::{DeliveryRow, DeliveryState, RepoRow, Store, delivery::Settlement};
 use serde_json::json;
 
 use crate::support::engine;
@@ -37,7 +37,8 @@ fn delivery(id: &str) -> DeliveryRow {
 
 /// Settles a delivery of a commit that nobody allowed when it was looked at.
 async fn held(store: &Store, id: &str, sha: &str) -> bool {
-    let note = ("held", false);
+    let held = Settlement::new(DeliveryState::Done, "held".to_owned());
+    let note = (&held, false);
     store.settle_held(&delivery(id), ("a/b", sha), note, at(2)).await.unwrap()
 }
 
@@ -48,15 +49,15 @@ on_each_store! {
         store.engine_start(engine("e1", 1, at(1))).await.unwrap();
         for (id, sha) in [("d1", "s1"), ("d2", "s2")] {
             store.receive(delivery(id)).await.unwrap();
-            assert_eq!(store.take_deliveries("e1", 9).await.unwrap().unwrap().len(), 1);
+            assert!(store.claim_delivery("h", Some("e1"), at(99)).await.unwrap().is_some());
             assert_eq!(store.allow("a/b", sha, "ann", at(3)).await.unwrap(), 0, "too early");
             assert!(held(store, id, sha).await);
         }
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap(), None);
         assert_eq!(store.allow("a/b", "elsewhere", "ann", at(3)).await.unwrap(), 0);
         assert_eq!(store.allow("a/b", "s1", "ann", at(3)).await.unwrap(), 1);
-        let again = store.take_deliveries("e1", 9).await.unwrap().unwrap();
-        assert_eq!(again.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["d1"]);
+        let again = store.claim_delivery("h", Some("e1"), at(99)).await.unwrap();
+        assert_eq!(again.unwrap().row.id, "d1");
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap().as_deref(), Some("ann"));
         assert_eq!(store.allowed_by("a/b", "s2").await.unwrap(), None);
         assert_eq!(store.allowed_by("a/b", "elsewhere").await.unwrap(), None);
@@ -69,7 +70,7 @@ on_each_store! {
         assert_eq!((there("d1").await, there("d2").await), (false, true));
         // Nothing is held any more.
         assert_eq!(store.allow("a/b", "s1", "eve", at(4)).await.unwrap(), 0);
-        assert!(store.repo_remove("a/b").await.unwrap());
+        assert!(store.repo_remove("a/b", &[]).await.unwrap());
     }
 
     async fn a_delivery_that_is_worked_on_while_its_commit_is_allowed_does_not_stay_held(world) {
@@ -86,7 +87,8 @@ on_each_store! {
         let state = store.delivery("github", "h", "d2").await.unwrap().unwrap().state;
         assert_eq!(state, DeliveryState::New);
         // Who knows that it is allowed may hold it for another reason.
-        let knew = ("no pool", true);
+        let no_pool = Settlement::new(DeliveryState::Done, "no pool".to_owned());
+        let knew = (&no_pool, true);
         assert!(store.settle_held(&delivery("d2"), ("a/b", "s1"), knew, at(5)).await.unwrap());
         assert_eq!(store.allow("a/b", "s1", "ann", at(6)).await.unwrap(), 1);
     }

@@ -25,6 +25,8 @@ mod files;
 #[cfg(test)]
 mod forks;
 #[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod inbox;
 #[cfg(test)]
 mod keep;
@@ -38,6 +40,8 @@ mod logs;
 mod objects;
 #[cfg(test)]
 mod overtaken;
+#[cfg(test)]
+mod pauses;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
@@ -58,6 +62,8 @@ mod schema;
 mod secrets;
 #[cfg(test)]
 mod servers;
+#[cfg(test)]
+mod spending;
 #[cfg(test)]
 mod topics;
 #[cfg(test)]

@@ -40,7 +40,7 @@ on_each_store! {
         store.set_outlet("a/b", Some(&moved)).await.unwrap();
         assert_eq!(store.outlet("a/b").await.unwrap(), Some(moved));
         store.put_report(&key("1", 0), &json!(1), at(5)).await.unwrap();
-        assert!(store.repo_remove("a/b").await.unwrap());
+        assert!(store.repo_remove("a/b", &[]).await.unwrap());
         assert_eq!(store.outlet("a/b").await.unwrap(), None);
         assert_eq!(store.report(&key("1", 0)).await.unwrap(), None);
     }

@@ -45,8 +45,8 @@ on_each_store! {
         let found = store.repo_by_hook("hook-of-a/b").await.unwrap().unwrap();
         assert_eq!((found.name.as_str(), found.url.as_str()), ("a/b", "/elsewhere"));
         assert_eq!(store.repo_by_hook("new").await.unwrap(), None);
-        assert!(store.repo_remove("a/b").await.unwrap());
-        assert!(!store.repo_remove("a/b").await.unwrap());
+        assert!(store.repo_remove("a/b", &[]).await.unwrap());
+        assert!(!store.repo_remove("a/b", &[]).await.unwrap());
         assert_eq!(store.repos().await.unwrap(), []);
     }
 

@@ -3,6 +3,17 @@
 use plue_store::secret::{EVERYWHERE, Keyring, MAX_SECRET_BYTES, SecretError};
 
 on_each_store! {
+    async fn removed_repositories_take_their_secrets_with_them(world) {
+        let (store, keys) = (&world.store, Keyring::generate().unwrap());
+        for (scope, name) in [("repo:a/b", "DEPLOY"), ("hook:a/b", "WEBHOOK"), ("repo:a/c", "X")] {
+            store.put_secret(&keys, scope, name, b"text").await.unwrap();
+        }
+        let scopes = ["repo:a/b", "hook:a/b"].map(str::to_owned);
+        store.repo_remove("a/b", &scopes).await.unwrap();
+        let left = store.secrets(None).await.unwrap();
+        assert_eq!(left.iter().map(|row| row.scope.as_str()).collect::<Vec<_>>(), ["repo:a/c"]);
+    }
+
     async fn a_secret_is_read_in_its_scope_with_its_key_only(world) {
         let (store, keys) = (&world.store, Keyring::generate().unwrap());
         store.put_secret(&keys, "/a", "TOKEN", b"one").await.unwrap();

@@ -181,7 +181,11 @@ impl World {
         self.store.put_plan(&sealed).await.unwrap();
         let new = new_run(run, sealed.hash);
         let mut first = commit(&new.id, 0, RunStatus::Queued);
-        first.facts.push(Fact::RunCreated { plan: sealed.hash, only: Vec::new() });
+        first.facts.push(Fact::RunCreated {
+            plan: sealed.hash,
+            only: Vec::new(),
+            carried: Vec::new(),
+        });
         (new, first)
     }
 
@@ -249,6 +253,8 @@ pub(crate) fn new_run(run: &str, plan: PlanHash) -> NewRun {
         repo: Some("a/b".to_owned()),
         sha: Some("c0ffee".to_owned()),
         branch: None,
+        fork: None,
+        is_child: false,
         origin: json!({"build": "3.11"}),
         created_at: at(0),
     }

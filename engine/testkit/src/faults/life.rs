@@ -342,7 +342,10 @@ impl Life {
             ToRunner::Credit(..)
             | ToRunner::Heartbeat
             | ToRunner::Care(..)
-            | ToRunner::Answer(_) => {}
+            | ToRunner::Answer(_)
+            | ToRunner::Mask(_)
+            | ToRunner::Rules(..)
+            | ToRunner::Agent(..) => {}
         }
         Vec::new()
     }
@@ -547,6 +550,9 @@ fn name(message: &ToRunner) -> &'static str {
         ToRunner::Close(..) => "Close",
         ToRunner::Care(..) => "Care",
         ToRunner::Answer(_) => "Answer",
+        ToRunner::Mask(_) => "Mask",
+        ToRunner::Rules(..) => "Rules",
+        ToRunner::Agent(..) => "Agent",
     }
 }
 

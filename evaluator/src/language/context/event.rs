@@ -44,6 +44,7 @@ const EVENT: Shape = Shape {
     fields: &[
         ("action", None),
         ("actor", None),
+        ("association", None),
         ("before", None),
         ("branch", None),
         ("comment", Some(&COMMENT)),

@@ -140,7 +140,8 @@ impl Kind {
             "ClassDef" => Self::ClassDef,
             "comprehension" => Self::Comprehension,
             "ExceptHandler" => Self::ExceptHandler,
-            "FunctionDef" => Self::FunctionDef,
+            // Whether it may be asynchronous, the walk decides.
+            "FunctionDef" | "AsyncFunctionDef" => Self::FunctionDef,
             "Import" => Self::Import,
             "ImportFrom" => Self::ImportFrom,
             "keyword" => Self::Keyword,
@@ -152,7 +153,6 @@ impl Kind {
             "Name" => Self::Name,
             "Global" | "Nonlocal" => Self::Scopes,
             "AsyncFor" => Self::Denied("`async for`"),
-            "AsyncFunctionDef" => Self::Denied("`async def`"),
             "AsyncWith" => Self::Denied("`async with`"),
             "Await" => Self::Denied("`await`"),
             "TryStar" => Self::Denied("`except*`"),
@@ -255,6 +255,11 @@ impl<'py> Node<'py> {
     }
 
     /// A field that holds text.
+    /// Whether it is an `async def`.
+    pub(crate) fn is_async_function(&self) -> PyResult<bool> {
+        Ok(self.object.get_type().name()?.to_str()? == "AsyncFunctionDef")
+    }
+
     pub(crate) fn text(&self, name: &str) -> PyResult<String> {
         Ok(self.optional_text(name)?.unwrap_or_default())
     }

@@ -2,13 +2,24 @@
 //! their bodies are not compiled here and no policy applies to them.
 //!
 //! A function counts only if its name is bound once, read only as `Step.python(id, NAME)` (or
-//! `code=NAME`) or inside its own body, and `Step` and `plue` are what they seem.
+//! `code=NAME`) or inside its own body, and `Step` and `plue` are what they seem. In a file that is
+//! refused otherwise, one counts as well that is only handed around and never called: a matrix of
+//! functions, `[Step.python(name, function) for name, function in functions.items()]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pyo3::PyResult;
 
 use super::node::{Kind, Kinds, Node};
+
+/// Which functions count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those that are named as the code of a step.
+    Named,
+    /// Also those that are never called by their name.
+    Uncalled,
+}
 
 /// Addresses of the function nodes whose bodies stay out of the evaluation.
 #[derive(Debug, Default)]
@@ -24,6 +35,8 @@ struct Uses<'py> {
     read: BTreeMap<String, u32>,
     /// How often a name is the code of a step.
     code: BTreeMap<String, u32>,
+    /// Names that are called.
+    called: BTreeSet<String>,
 }
 
 /// Names that must mean what they seem for the rule to hold.
@@ -37,12 +50,20 @@ impl StepFunctions {
     }
 
     /// Looks for them in a tree.
-    pub(super) fn find(root: &Node<'_>, kinds: &Kinds) -> PyResult<Self> {
+    pub(super) fn find(root: &Node<'_>, kinds: &Kinds, reach: Reach) -> PyResult<Self> {
         let whole = Uses::collect(root, kinds, &BTreeSet::new())?;
         let mut candidates: BTreeMap<String, usize> = whole
             .defined
             .iter()
-            .filter(|(name, nodes)| nodes.len() == 1 && whole.code.contains_key(*name))
+            .filter(|(name, nodes)| {
+                nodes.len() == 1
+                    && match reach {
+                        Reach::Named => whole.code.contains_key(*name),
+                        Reach::Uncalled => {
+                            whole.read.contains_key(*name) && !whole.called.contains(*name)
+                        }
+                    }
+            })
             .filter_map(|(name, nodes)| Some((name.clone(), nodes.first()?.address())))
             .collect();
         // A candidate's own body does not count; each one that falls brings its body back.
@@ -55,8 +76,15 @@ impl StepFunctions {
             let before = candidates.len();
             candidates.retain(|name, _| {
                 !uses.bound.contains_key(name)
-                    && uses.code.contains_key(name)
-                    && uses.read.get(name) == uses.code.get(name)
+                    && match reach {
+                        Reach::Named => {
+                            uses.code.contains_key(name)
+                                && uses.read.get(name) == uses.code.get(name)
+                        }
+                        Reach::Uncalled => {
+                            uses.read.contains_key(name) && !uses.called.contains(name)
+                        }
+                    }
             });
             if candidates.len() == before {
                 return Ok(Self(skipped));
@@ -143,6 +171,9 @@ impl<'py> Uses<'py> {
         let Some(func) = node.child("func", kinds)? else {
             return Ok(());
         };
+        if func.kind == Kind::Name {
+            self.called.insert(func.text("id")?);
+        }
         if func.kind != Kind::Attribute || func.text("attr")? != "python" {
             return Ok(());
         }

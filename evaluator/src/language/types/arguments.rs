@@ -10,10 +10,14 @@ use pyo3::{
 };
 use serde_json::Value as Json;
 
-use super::{convert, kind_of, reference::PyReference};
+use super::{
+    PyStep, convert, kind_of,
+    reference::{PyReference, is_marked},
+};
 use crate::language::{
     codes, names,
     state::{Raise, problem},
+    survey::{self, Absent},
 };
 
 /// Items of a list argument at most; far above every limit of a plan.
@@ -37,6 +41,7 @@ pub(super) struct Signature {
 
 /// The arguments of one call. `None` counts as not given.
 pub(super) struct Arguments<'py> {
+    py: Python<'py>,
     what: &'static str,
     id: Option<String>,
     values: BTreeMap<&'static str, Bound<'py, PyAny>>,
@@ -51,16 +56,21 @@ impl Signature {
         [self.positional, self.named, self.shared].into_iter().flatten().copied()
     }
 
+    fn known(&self, wanted: &str) -> Option<&'static str> {
+        self.names().find(|name| *name == wanted)
+    }
+
     /// Sorts the arguments of a call.
     pub(super) fn bind<'py>(
         &self,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Arguments<'py>> {
+        let (py, what) = (args.py(), self.what);
         let mut bound =
-            Arguments { what: self.what, id: None, values: BTreeMap::new(), extra: Vec::new() };
+            Arguments { py, what, id: None, values: BTreeMap::new(), extra: Vec::new() };
         if args.len() > self.positional.len() {
-            return Err(self.too_many(args.len()));
+            survey::raise(py, self.too_many(args.len()))?;
         }
         for (name, value) in self.positional.iter().zip(args.iter()) {
             bound.values.insert(name, value);
@@ -70,25 +80,36 @@ impl Signature {
             match self.names().find(|name| *name == key) {
                 Some(name) if bound.values.contains_key(name) => {
                     let message = format!("{} got `{name}` twice", self.what);
-                    return Err(problem(Raise::Type, codes::UNKNOWN_ARGUMENT, message, None));
+                    let twice = problem(Raise::Type, codes::UNKNOWN_ARGUMENT, message, None);
+                    survey::raise(py, twice)?;
                 }
                 Some(name) => {
                     bound.values.insert(name, value);
                 }
                 None if self.open => bound.extra.push((key, value)),
-                None => return Err(self.unknown(&key)),
+                None => {
+                    survey::raise(py, self.unknown(&key))?;
+                    // As it was probably meant.
+                    if let Some(name) = alias(&key).and_then(|meant| self.known(meant)) {
+                        bound.values.entry(name).or_insert(value);
+                    }
+                }
             }
         }
-        bound.values.retain(|_, value| !value.is_none());
+        let absent = |value: &Bound<'py, PyAny>| value.is_instance_of::<Absent>();
+        let replaced = bound.values.iter().filter(|(_, value)| absent(value));
+        let replaced: Vec<&str> = replaced.map(|(name, _)| *name).collect();
+        bound.values.retain(|_, value| !value.is_none() && !absent(value));
         bound.id = bound
             .values
             .get("id")
             .and_then(|id| id.cast::<PyString>().ok()?.to_str().ok().map(str::to_owned));
         for name in self.required {
-            if !bound.values.contains_key(name) {
+            if !bound.values.contains_key(name) && !replaced.contains(name) {
                 let message = format!("{} needs `{name}`", bound.label());
                 let hint = format!("{}({})", self.what, self.required.join(", "));
-                return Err(problem(Raise::Type, codes::MISSING_ARGUMENT, message, Some(hint)));
+                let missing = problem(Raise::Type, codes::MISSING_ARGUMENT, message, Some(hint));
+                survey::raise(py, missing)?;
             }
         }
         Ok(bound)
@@ -156,7 +177,7 @@ impl<'py> Arguments<'py> {
     }
 
     /// `depends_on` of Step.bash("build")
-    fn of(&self, name: &str) -> String {
+    pub(super) fn of(&self, name: &str) -> String {
         format!("`{name}` of {}", self.label())
     }
 
@@ -168,7 +189,7 @@ impl<'py> Arguments<'py> {
         value: &Bound<'_, PyAny>,
         hint: Option<String>,
     ) -> PyErr {
-        let message = format!("{} is {expected}, not {}", self.of(name), kind_of(value));
+        let message = format!("{} must be {expected}, not {}", self.of(name), kind_of(value));
         problem(Raise::Type, codes::WRONG_TYPE, message, hint)
     }
 
@@ -178,7 +199,7 @@ impl<'py> Arguments<'py> {
         problem(Raise::Value, code, message, hint)
     }
 
-    fn plain(&self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    pub(super) fn plain(&self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         if value.is_instance_of::<PyReference>() {
             let hint = "give it to the step with env= and read the variable there".to_owned();
             return Err(self.wrong(
@@ -193,15 +214,31 @@ impl<'py> Arguments<'py> {
             let hint = number.then(|| "write it in quotes, or use str(…)".to_owned());
             return Err(self.wrong(name, "text", value, hint));
         };
+        if text.to_str().is_ok_and(is_marked) {
+            let message = format!(
+                "{} holds a reference, which has no value while the plan is made",
+                self.of(name)
+            );
+            let hint =
+                "give it to the step with env={\"NAME\": ref(…)} and read the variable there";
+            let hint = Some(hint.to_owned());
+            return Err(problem(Raise::Type, codes::REFERENCE_AS_TEXT, message, hint));
+        }
         convert::text(text).map_err(|why| self.refuse(name, codes::BAD_TEXT, why, None))
     }
 
+    /// In a survey, puts what `T` is without an argument in the place of one that is wrong.
+    pub(super) fn forgive<T: Default>(&self, result: PyResult<T>) -> PyResult<T> {
+        survey::forgive(self.py, result, T::default)
+    }
+
     pub(super) fn text(&self, name: &str) -> PyResult<Option<String>> {
-        self.get(name).map(|value| self.plain(name, value)).transpose()
+        self.forgive(self.get(name).map(|value| self.plain(name, value)).transpose())
     }
 
     pub(super) fn required_text(&self, name: &str) -> PyResult<String> {
-        Ok(self.text(name)?.unwrap_or_default())
+        let text = self.text(name)?;
+        Ok(text.unwrap_or_else(|| survey::placeholder().unwrap_or_default()))
     }
 
     /// The items of a list argument.
@@ -214,9 +251,16 @@ impl<'py> Arguments<'py> {
         } else if let Ok(tuple) = value.cast::<PyTuple>() {
             tuple.iter().collect()
         } else {
-            let message = format!("{} is a list of {of}, not {}", self.of(name), kind_of(value));
-            return Err(problem(Raise::Type, codes::NOT_A_LIST, message, list_hint(name, value)));
+            let message =
+                format!("{} must be a list of {of}, not {}", self.of(name), kind_of(value));
+            let wrong = problem(Raise::Type, codes::NOT_A_LIST, message, list_hint(name, value));
+            survey::raise(self.py, wrong)?;
+            // As it was probably meant.
+            let is_one = value.is_instance_of::<PyString>() || value.is_instance_of::<PyStep>();
+            if is_one { vec![value.clone()] } else { Vec::new() }
         };
+        let items: Vec<_> =
+            items.into_iter().filter(|item| !item.is_instance_of::<Absent>()).collect();
         if items.len() > MAX_ITEMS {
             return Err(self.refuse(name, codes::BAD_VALUE, "has too many items", None));
         }
@@ -225,35 +269,50 @@ impl<'py> Arguments<'py> {
 
     pub(super) fn texts(&self, name: &str) -> PyResult<Vec<String>> {
         let items = self.items(name, "texts")?;
-        items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| self.plain(&format!("{name}[{index}]"), item))
-            .collect()
+        self.each(items, |index, item| self.plain(&format!("{name}[{index}]"), item))
+    }
+
+    /// What becomes of each item; in a survey without those that are wrong.
+    pub(super) fn each<T>(
+        &self,
+        items: Vec<Bound<'py, PyAny>>,
+        make: impl Fn(usize, &Bound<'py, PyAny>) -> PyResult<T>,
+    ) -> PyResult<Vec<T>> {
+        let mut made = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match make(index, item) {
+                Ok(value) => made.push(value),
+                Err(error) => survey::raise(self.py, error)?,
+            }
+        }
+        Ok(made)
     }
 
     pub(super) fn flag(&self, name: &str) -> PyResult<Option<bool>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        match value.cast::<PyBool>() {
+        self.forgive(match value.cast::<PyBool>() {
             Ok(flag) => Ok(Some(flag.is_true())),
             Err(_) => Err(self.wrong(name, "True or False", value, None)),
-        }
+        })
     }
 
     /// A whole number from 0.
     pub(super) fn count(&self, name: &str) -> PyResult<Option<u32>> {
         let whole = self.whole(name)?;
-        whole
-            .map(|number| {
-                u32::try_from(number)
-                    .map_err(|_| self.refuse(name, codes::BAD_VALUE, "is too large", None))
-            })
-            .transpose()
+        let count = whole.map(|number| {
+            u32::try_from(number)
+                .map_err(|_| self.refuse(name, codes::BAD_VALUE, "is too large", None))
+        });
+        self.forgive(count.transpose())
     }
 
     pub(super) fn whole(&self, name: &str) -> PyResult<Option<u64>> {
+        self.forgive(self.strict_whole(name))
+    }
+
+    fn strict_whole(&self, name: &str) -> PyResult<Option<u64>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
@@ -267,6 +326,10 @@ impl<'py> Arguments<'py> {
     }
 
     pub(super) fn number(&self, name: &str) -> PyResult<Option<f64>> {
+        self.forgive(self.strict_number(name))
+    }
+
+    fn strict_number(&self, name: &str) -> PyResult<Option<f64>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
@@ -282,6 +345,10 @@ impl<'py> Arguments<'py> {
 
     /// Text as given, or a whole number of seconds.
     pub(super) fn duration(&self, name: &str) -> PyResult<Option<DurationText>> {
+        self.forgive(self.strict_duration(name))
+    }
+
+    fn strict_duration(&self, name: &str) -> PyResult<Option<DurationText>> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
@@ -309,7 +376,7 @@ impl<'py> Arguments<'py> {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         let hint = names::suggestion(&text, choices.iter().map(|(word, _)| *word));
         let why = format!("is one of {}, not {text:?}", words.join(", "));
-        Err(self.refuse(name, codes::BAD_VALUE, &why, hint))
+        survey::forgive(self.py, Err(self.refuse(name, codes::BAD_VALUE, &why, hint)), || None)
     }
 
     /// A value that may hold references.
@@ -317,20 +384,19 @@ impl<'py> Arguments<'py> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        Ok(Some(Value(convert::json(value, &self.of(name), true)?)))
+        let json = convert::json(value, &self.of(name), true);
+        survey::forgive(self.py, json.map(|json| Some(Value(json))), || None)
     }
 
     /// A dictionary from names to values that may hold references.
     pub(super) fn values(&self, name: &str) -> PyResult<BTreeMap<String, Value>> {
-        let entries = self.entries(name)?;
-        entries
-            .into_iter()
-            .map(|(key, value)| {
-                let place = self.of(&format!("{name}[{key:?}]"));
-                let json = convert::json(&value, &place, true)?;
-                Ok((key, Value(json)))
-            })
-            .collect()
+        let mut values = BTreeMap::new();
+        for (key, value) in self.entries(name)? {
+            let place = self.of(&format!("{name}[{key:?}]"));
+            let json = self.forgive(convert::json(&value, &place, true))?;
+            values.insert(key, Value(json));
+        }
+        Ok(values)
     }
 
     /// The entries of a dictionary argument.
@@ -340,11 +406,17 @@ impl<'py> Arguments<'py> {
         };
         let Ok(dict) = value.cast::<PyDict>() else {
             let hint = format!("write {name}={{\"name\": …}}");
-            return Err(self.wrong(name, "a dictionary", value, Some(hint)));
+            let wrong = self.wrong(name, "a dictionary", value, Some(hint));
+            return survey::forgive(self.py, Err(wrong), Vec::new);
         };
-        dict.iter()
-            .map(|(key, value)| Ok((self.plain(&format!("{name} (a key)"), &key)?, value)))
-            .collect()
+        let mut entries = Vec::with_capacity(dict.len());
+        for (key, value) in dict {
+            match self.plain(&format!("{name} (a key)"), &key) {
+                Ok(key) => entries.push((key, value)),
+                Err(error) => survey::raise(self.py, error)?,
+            }
+        }
+        Ok(entries)
     }
 
     /// A JSON value without references, like a schema.
@@ -352,7 +424,7 @@ impl<'py> Arguments<'py> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        convert::json(value, &self.of(name), false).map(Some)
+        self.forgive(convert::json(value, &self.of(name), false).map(Some))
     }
 }
 

@@ -1,6 +1,7 @@
 //! From Python values to JSON: only what JSON can say exactly, nothing that runs code of the file.
 
 use plue_plan::{
+    Value,
     limits::MAX_VALUE_DEPTH,
     value::{EXPR_KEY, SECRET_KEY, TEMPLATE_KEY},
 };
@@ -10,10 +11,14 @@ use pyo3::{
 };
 use serde_json::{Map, Number, Value as Json};
 
-use super::{kind_of, reference::PyReference};
+use super::{
+    kind_of,
+    reference::{PyReference, is_marked, template_of},
+};
 use crate::language::{
     codes,
     state::{Raise, problem},
+    survey::Absent,
 };
 
 /// Nodes of one value at most.
@@ -21,8 +26,18 @@ const MAX_NODES: usize = 200_000;
 /// The largest whole number that every JSON reader keeps: 2^53.
 const MAX_WHOLE: i64 = 1 << 53;
 
-/// Text that JSON can hold: no half characters, no NUL.
+/// Text that JSON can hold and that is known now: no half characters, no NUL, no reference.
 pub(super) fn text(text: &Bound<'_, PyString>) -> Result<String, &'static str> {
+    match unmarked(text) {
+        Ok(text) if is_marked(&text) => {
+            Err("holds a reference, which has no value while the plan is made")
+        }
+        other => other,
+    }
+}
+
+/// Text that JSON can hold; it may hold references.
+pub(super) fn unmarked(text: &Bound<'_, PyString>) -> Result<String, &'static str> {
     match text.to_str() {
         Ok(text) if text.contains('\0') => Err("holds the character NUL"),
         Ok(text) => Ok(text.to_owned()),
@@ -64,11 +79,18 @@ impl Converter<'_> {
         if depth > MAX_VALUE_DEPTH {
             return Err(self.refuse(path, "is nested too deeply", None));
         }
-        if value.is_none() {
+        if value.is_none() || value.is_instance_of::<Absent>() {
             return Ok(Json::Null);
         }
         if let Ok(text) = value.cast::<PyString>() {
-            return self::text(text).map(Json::String).map_err(|why| self.refuse(path, why, None));
+            let text = unmarked(text).map_err(|why| self.refuse(path, why, None))?;
+            if !is_marked(&text) {
+                return Ok(Json::String(text));
+            }
+            let template = if self.references { template_of(&text) } else { None };
+            return template
+                .map(|template| Value::template(template).0)
+                .ok_or_else(|| self.refuse(path, "holds a reference, and takes none", None));
         }
         if let Ok(flag) = value.cast::<PyBool>() {
             return Ok(Json::Bool(flag.is_true()));

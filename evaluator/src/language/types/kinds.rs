@@ -67,7 +67,16 @@ pub(super) fn python(bound: &mut Arguments<'_>) -> PyResult<Action> {
         let hint = "give either the code or script=\"path.py\"".to_owned();
         return Err(bound.refuse("code", codes::MISSING_ARGUMENT, why, Some(hint)));
     }
-    Ok(Action::Python(Python { code, call, script, args: bound.texts("args")? }))
+    Ok(Action::Python(Python { code, call, script, args: arguments(bound)? }))
+}
+
+/// Values that may read earlier steps.
+fn arguments(bound: &Arguments<'_>) -> PyResult<Vec<Value>> {
+    let items = bound.items("args", "values")?;
+    bound.each(items, |index, item| {
+        let place = bound.of(&format!("args[{index}]"));
+        convert::json(item, &place, true).map(Value)
+    })
 }
 
 pub(super) const LLM: Signature = Signature {

@@ -2,6 +2,7 @@
 
 use plue_plan::{
     StepId,
+    artifacts::Artifacts,
     policy::{Cache, Goto, OnFailure, Retry, Service},
     step::StepOptions,
 };
@@ -12,7 +13,7 @@ use super::{
     PyStep,
     arguments::Arguments,
     reference::PyReference,
-    settings::{PyCache, PyGoto, PyRetry, PyService},
+    settings::{PyArtifacts, PyCache, PyGoto, PyRetry, PyService},
 };
 use crate::language::codes;
 
@@ -34,6 +35,7 @@ pub(super) const COMMON: &[&str] = &[
     "outputs",
     "artifacts",
     "cache",
+    "checkout",
     "services",
     "pure",
     "interactive",
@@ -57,6 +59,7 @@ pub(super) const COMMON_UNNAMED: &[&str] = &[
     "outputs",
     "artifacts",
     "cache",
+    "checkout",
     "services",
     "pure",
     "interactive",
@@ -66,47 +69,44 @@ pub(super) const COMMON_UNNAMED: &[&str] = &[
 /// `depends_on`: ids or steps.
 pub(super) fn dependencies(bound: &Arguments<'_>) -> PyResult<Vec<StepId>> {
     let items = bound.items("depends_on", "ids or steps")?;
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            if let Ok(step) = item.cast::<PyStep>() {
-                return Ok(step.get().step.id.clone());
+    bound.each(items, |index, item| {
+        if let Ok(step) = item.cast::<PyStep>() {
+            return Ok(step.get().step.id.clone());
+        }
+        let place = format!("depends_on[{index}]");
+        match item.cast::<pyo3::types::PyString>() {
+            Ok(text) => super::convert::text(text)
+                .map(StepId::new)
+                .map_err(|why| bound.refuse(&place, codes::BAD_TEXT, why, None)),
+            Err(_) => {
+                let nested = item.is_instance_of::<pyo3::types::PyList>();
+                let hint = nested.then(|| "flatten it with depends_on=[*ids]".to_owned());
+                Err(bound.wrong(&place, "the id of a step or a Step", item, hint))
             }
-            let place = format!("depends_on[{index}]");
-            match item.cast::<pyo3::types::PyString>() {
-                Ok(text) => super::convert::text(text)
-                    .map(StepId::new)
-                    .map_err(|why| bound.refuse(&place, codes::BAD_TEXT, why, None)),
-                Err(_) => {
-                    let nested = item.is_instance_of::<pyo3::types::PyList>();
-                    let hint = nested.then(|| "flatten it with depends_on=[*ids]".to_owned());
-                    Err(bound.wrong(&place, "the id of a step or a Step", item, hint))
-                }
-            }
-        })
-        .collect()
+        }
+    })
 }
 
 /// Everything else.
 pub(super) fn options(bound: &mut Arguments<'_>, named: bool) -> PyResult<StepOptions> {
     Ok(StepOptions {
         name: if named { bound.text("name")? } else { None },
-        when: expression(bound, "when")?,
+        when: bound.forgive(expression(bound, "when"))?,
         env: bound.values("env")?,
-        secrets: secrets(bound)?,
+        secrets: bound.forgive(secrets(bound))?,
         timeout: bound.duration("timeout")?,
-        retry: retry(bound)?,
-        on_failure: on_failure(bound)?,
-        on_success: goto(bound, "on_success")?,
+        retry: bound.forgive(retry(bound))?,
+        on_failure: bound.forgive(on_failure(bound))?,
+        on_success: bound.forgive(goto(bound, "on_success"))?,
         runner: bound.text("runner")?,
         image: bound.text("image")?,
-        resources: resources(bound)?,
+        resources: bound.forgive(resources(bound))?,
         cwd: bound.text("cwd")?,
         outputs: bound.json("outputs")?,
-        artifacts: bound.texts("artifacts")?,
-        cache: cache(bound)?,
-        services: services(bound)?,
+        artifacts: bound.forgive(artifacts(bound))?,
+        cache: bound.forgive(cache(bound))?,
+        checkout: bound.forgive(super::settings::checkout_of(bound))?,
+        services: bound.forgive(services(bound))?,
         pure: bound.flag("pure")?.unwrap_or(false),
         interactive: bound.flag("interactive")?.unwrap_or(false),
         required: bound.flag("required")?.unwrap_or(false),
@@ -118,6 +118,7 @@ pub(super) fn expression(bound: &Arguments<'_>, name: &str) -> PyResult<Option<S
     if let Some(value) = bound.get(name) {
         if let Ok(reference) = value.cast::<PyReference>()
             && !reference.get().secret
+            && !reference.get().is_template()
         {
             return Ok(Some(reference.get().source.clone()));
         }
@@ -132,19 +133,10 @@ pub(super) fn expression(bound: &Arguments<'_>, name: &str) -> PyResult<Option<S
 
 fn secrets(bound: &Arguments<'_>) -> PyResult<Vec<String>> {
     let items = bound.items("secrets", "names")?;
-    if items.iter().all(|item| !item.is_instance_of::<PyReference>()) {
-        return bound.texts("secrets");
-    }
-    items
-        .iter()
-        .map(|item| match item.cast::<PyReference>() {
-            Ok(reference) if reference.get().secret => Ok(reference.get().source.clone()),
-            Ok(_) | Err(_) => match item.extract::<String>() {
-                Ok(text) => Ok(text),
-                Err(_) => Err(bound.wrong("secrets", "a list of names", item, None)),
-            },
-        })
-        .collect()
+    bound.each(items, |index, item| match item.cast::<PyReference>() {
+        Ok(reference) if reference.get().secret => Ok(reference.get().source.clone()),
+        Ok(_) | Err(_) => bound.plain(&format!("secrets[{index}]"), item),
+    })
 }
 
 fn retry(bound: &Arguments<'_>) -> PyResult<Option<Retry>> {
@@ -202,6 +194,15 @@ fn resources(bound: &Arguments<'_>) -> PyResult<std::collections::BTreeMap<Strin
             Ok((key, json))
         })
         .collect()
+}
+
+fn artifacts(bound: &Arguments<'_>) -> PyResult<Artifacts> {
+    if let Some(value) = bound.get("artifacts")
+        && let Ok(artifacts) = value.cast::<PyArtifacts>()
+    {
+        return Ok(artifacts.get().0.clone());
+    }
+    bound.texts("artifacts").map(Artifacts::from)
 }
 
 fn cache(bound: &Arguments<'_>) -> PyResult<Option<Cache>> {

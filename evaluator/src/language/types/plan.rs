@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plue_plan::{
     Plan, Step,
     plan::{Hooks, IR_VERSION, Input},
-    policy::PlanOnFailure,
+    policy::{Budget, Concurrency, PlanOnFailure},
     validate::SourceMap,
 };
 use pyo3::{
@@ -16,10 +16,10 @@ use pyo3::{
 use super::{
     PyStep,
     arguments::{Arguments, Signature},
-    settings::{PyBudget, PyConcurrency, PyInput, without_default},
+    settings::{PyBudget, PyConcurrency, PyInput, checkout_of, without_default},
     trigger::PyTrigger,
 };
-use crate::language::{failure, frames};
+use crate::language::{failure, frames, survey};
 
 /// A plan.
 #[pyclass(frozen, immutable_type, name = "Plan", module = "plue")]
@@ -44,12 +44,14 @@ const PLAN: Signature = Signature {
         "goal",
         "inputs",
         "env",
+        "secrets",
         "runner",
         "image",
         "timeout",
         "max_parallel",
         "on_failure",
         "concurrency",
+        "checkout",
         "hooks",
         "budget",
         "outputs",
@@ -80,15 +82,17 @@ impl PyPlan {
             ..SourceMap::default()
         };
         let steps = take_steps(&bound, "steps", &mut |step, place| note(&mut places, step, place))?;
-        let hooks = hooks(&bound, &mut places)?;
+        let hooks = bound.forgive(hooks(&bound, &mut places))?;
         let mut triggers = Vec::new();
         for (index, item) in bound.items("triggers", "Triggers")?.iter().enumerate() {
             let Ok(trigger) = item.cast::<PyTrigger>() else {
                 let hint = trigger_hint(item);
-                return Err(bound.wrong(&format!("triggers[{index}]"), "a Trigger", item, hint));
+                let place = format!("triggers[{index}]");
+                survey::raise(args.py(), bound.wrong(&place, "a Trigger", item, hint))?;
+                continue;
             };
             if let Some(place) = &trigger.get().place {
-                places.triggers.insert(index, place.clone());
+                places.triggers.insert(triggers.len(), place.clone());
             }
             triggers.push(trigger.get().trigger.clone());
         }
@@ -128,39 +132,60 @@ fn assemble(
         name: bound.required_text("name")?,
         description: bound.text("description")?,
         goal: bound.text("goal")?,
-        inputs: inputs(bound)?,
+        inputs: bound.forgive(inputs(bound))?,
         env: bound.values("env")?,
+        secrets: sources(bound)?,
         runner: bound.text("runner")?,
         image: bound.text("image")?,
         timeout: without_default(bound.duration("timeout")?),
         max_parallel: bound.count("max_parallel")?,
         on_failure: bound.choice("on_failure", &on_failure)?.unwrap_or_default(),
-        concurrency: match bound.get("concurrency") {
-            None => None,
-            Some(value) => match value.cast::<PyConcurrency>() {
-                Ok(concurrency) => Some(concurrency.get().0.clone()),
-                Err(_) => {
-                    let hint = "write concurrency=Concurrency(\"group\")".to_owned();
-                    return Err(bound.wrong("concurrency", "a Concurrency", value, Some(hint)));
-                }
-            },
-        },
+        concurrency: bound.forgive(concurrency(bound))?,
+        checkout: bound.forgive(checkout_of(bound))?,
         hooks,
-        budget: match bound.get("budget") {
-            None => None,
-            Some(value) => match value.cast::<PyBudget>() {
-                Ok(budget) => Some(budget.get().0.clone()),
-                Err(_) => {
-                    let hint = "write budget=Budget(usd=…)".to_owned();
-                    return Err(bound.wrong("budget", "a Budget", value, Some(hint)));
-                }
-            },
-        },
+        budget: bound.forgive(budget(bound))?,
         outputs: bound.values("outputs")?,
         tags: bound.texts("tags")?,
         triggers,
         steps,
     })
+}
+
+fn concurrency(bound: &Arguments<'_>) -> PyResult<Option<Concurrency>> {
+    let Some(value) = bound.get("concurrency") else {
+        return Ok(None);
+    };
+    match value.cast::<PyConcurrency>() {
+        Ok(concurrency) => Ok(Some(concurrency.get().0.clone())),
+        Err(_) => {
+            let hint = "write concurrency=Concurrency(\"group\")".to_owned();
+            Err(bound.wrong("concurrency", "a Concurrency", value, Some(hint)))
+        }
+    }
+}
+
+fn budget(bound: &Arguments<'_>) -> PyResult<Option<Budget>> {
+    let Some(value) = bound.get("budget") else {
+        return Ok(None);
+    };
+    match value.cast::<PyBudget>() {
+        Ok(budget) => Ok(Some(budget.get().0.clone())),
+        Err(_) => {
+            let hint = "write budget=Budget(usd=…)".to_owned();
+            Err(bound.wrong("budget", "a Budget", value, Some(hint)))
+        }
+    }
+}
+
+/// `secrets={"NAME": "env:NAME"}`: where runs of one machine take secrets from.
+fn sources(bound: &Arguments<'_>) -> PyResult<BTreeMap<String, String>> {
+    let entries = bound.entries("secrets")?.into_iter();
+    entries
+        .map(|(name, source)| {
+            let place = format!("secrets[{name:?}]");
+            Ok((name, bound.plain(&place, &source)?))
+        })
+        .collect()
 }
 
 fn note(places: &mut SourceMap, step: &Step, place: Option<&plue_plan::Span>) {
@@ -187,7 +212,9 @@ fn take_steps(
             } else {
                 None
             };
-            return Err(bound.wrong(&format!("{name}[{index}]"), "a Step", item, hint));
+            let wrong = bound.wrong(&format!("{name}[{index}]"), "a Step", item, hint);
+            survey::raise(item.py(), wrong)?;
+            continue;
         };
         let step = step.get();
         seen(&step.step, step.place.as_ref());

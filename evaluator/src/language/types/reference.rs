@@ -1,4 +1,7 @@
-//! `ref(…)` and `secret(…)`: data in the plan, never text pasted into a command.
+//! `ref(…)`, `secret(…)` and `template(…)`: data in the plan, never text pasted into a command.
+//!
+//! In a text, as in `f"Release {ref('v', 'tag')}"`, a reference is a mark. Where a text becomes a value
+//! of the plan, marks become `${…}` of a template; everywhere else a text with a mark is refused.
 
 use plue_plan::Value;
 use pyo3::{prelude::*, types::PyString};
@@ -6,7 +9,7 @@ use pyo3::{prelude::*, types::PyString};
 use super::{PyStep, convert, kind_of};
 use crate::language::{
     codes,
-    state::{Raise, problem},
+    state::{self, Raise, problem},
 };
 
 /// Words of CEL that cannot follow a dot.
@@ -41,16 +44,69 @@ pub(crate) struct PyReference {
     /// The expression, or the name of the secret.
     pub(super) source: String,
     pub(super) secret: bool,
+    /// Whether `value` is a template.
+    template: bool,
+}
+
+/// What a mark begins and ends with: characters that no text of a person holds.
+const MARK: (char, char) = ('\u{fdd0}', '\u{fdd1}');
+/// References in texts of one file at most.
+const MAX_MARKS: usize = 10_000;
+
+/// Whether a text holds a reference.
+pub(super) fn is_marked(text: &str) -> bool {
+    text.contains([MARK.0, MARK.1])
+}
+
+/// The template that a text with references is; `None`: its marks are not ours.
+pub(super) fn template_of(text: &str) -> Option<String> {
+    let mut parts = text.split(MARK.0);
+    let mut template = literal(parts.next()?);
+    for part in parts {
+        let (index, rest) = part.split_once(MARK.1)?;
+        let source =
+            state::with(|state| state.references.get(index.parse::<usize>().ok()?).cloned())?;
+        template.push_str(&format!("${{{source}}}"));
+        template.push_str(&literal(rest));
+    }
+    Some(template)
+}
+
+/// `${` of the file's own text stays as it is.
+fn literal(text: &str) -> String {
+    text.replace("${", "$${")
 }
 
 // === impl PyReference ===
 
 impl PyReference {
     fn expression(source: String) -> Self {
-        Self { value: Value::expr(source.as_str()), source, secret: false }
+        Self { value: Value::expr(source.as_str()), source, secret: false, template: false }
     }
 
-    fn as_text(&self) -> PyErr {
+    /// The mark that stands for it in a text.
+    fn as_text(&self) -> PyResult<String> {
+        if self.secret || self.template {
+            return Err(self.no_text());
+        }
+        let index = state::with(|state| {
+            let index = state.references.len();
+            state.references.push(self.source.clone());
+            index
+        });
+        if index >= MAX_MARKS {
+            let message = format!("texts of the file hold more than {MAX_MARKS} references");
+            return Err(problem(Raise::Value, codes::BAD_VALUE, message, None));
+        }
+        Ok(format!("{}{index}{}", MARK.0, MARK.1))
+    }
+
+    /// Whether it is a template, which no expression can be.
+    pub(super) fn is_template(&self) -> bool {
+        self.template
+    }
+
+    fn no_text(&self) -> PyErr {
         let message = format!("{} has no text while the plan is made", self.__repr__());
         let hint = "pass it as a value, as in env={\"NAME\": …}, and read the variable in the step";
         problem(Raise::Type, codes::REFERENCE_AS_TEXT, message, Some(hint.to_owned()))
@@ -60,17 +116,26 @@ impl PyReference {
 #[pymethods]
 impl PyReference {
     fn __repr__(&self) -> String {
-        let word = if self.secret { "secret" } else { "ref" };
+        let word = match (self.secret, self.template) {
+            (true, _) => "secret",
+            (_, true) => "template",
+            (false, false) => "ref",
+        };
         format!("{word}({:?})", self.source)
     }
 
     fn __str__(&self) -> PyResult<String> {
-        Err(self.as_text())
+        self.as_text()
     }
 
     fn __format__(&self, spec: &str) -> PyResult<String> {
-        let _ = spec;
-        Err(self.as_text())
+        if !spec.is_empty() {
+            let message = format!("{} takes no format `{spec}`", self.__repr__());
+            let hint = "it has no value while the plan is made; use a function of the expression";
+            let hint = Some(hint.to_owned());
+            return Err(problem(Raise::Value, codes::REFERENCE_AS_TEXT, message, hint));
+        }
+        self.as_text()
     }
 
     fn __bool__(&self) -> PyResult<bool> {
@@ -96,7 +161,22 @@ pub(super) fn make_ref(
 #[pyfunction(name = "secret", signature = (name))]
 pub(super) fn make_secret(name: &Bound<'_, PyAny>) -> PyResult<PyReference> {
     let name = argument("secret", "name", name)?;
-    Ok(PyReference { value: Value::secret(name.as_str()), source: name, secret: true })
+    let value = Value::secret(name.as_str());
+    Ok(PyReference { value, source: name, secret: true, template: false })
+}
+
+/// `template("Release ${steps.v.output.tag}?")`: a text with expressions in it.
+#[pyfunction(name = "template", signature = (text))]
+pub(super) fn make_template(text: &Bound<'_, PyAny>) -> PyResult<PyReference> {
+    let Ok(written) = text.cast::<PyString>() else {
+        let message = format!("`text` of template is text, not {}", kind_of(text));
+        return Err(problem(Raise::Type, codes::WRONG_TYPE, message, None));
+    };
+    let written = convert::unmarked(written).map_err(|why| {
+        problem(Raise::Value, codes::BAD_TEXT, format!("`text` of template {why}"), None)
+    })?;
+    let value = Value::template(written.as_str());
+    Ok(PyReference { value, source: written, secret: false, template: true })
 }
 
 fn argument(what: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {

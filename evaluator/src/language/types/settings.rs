@@ -1,14 +1,15 @@
-//! The small words: `Input`, `Retry`, `Goto`, `Cache`, `Concurrency`, `Budget`, `Service`, `Prompt`.
+//! The small words: `Input`, `Retry`, `Goto`, `Artifacts`, `Cache`, `Checkout`, `Concurrency`, `Budget`, `Service`, `Prompt`.
 
 use plue_plan::{
     DurationText, StepId,
     action::PromptFile,
+    artifacts::{ArtifactRules, Artifacts, LostArtifacts, MissingArtifacts},
     plan::{Input, InputType},
-    policy::{Backoff, Budget, Cache, Concurrency, Goto, Retry, Service},
+    policy::{Backoff, Budget, Cache, Checkout, Concurrency, Goto, Retry, Service},
 };
 use pyo3::{
     prelude::*,
-    types::{PyDict, PyTuple},
+    types::{PyDict, PyString, PyTuple},
 };
 use serde_json::Value as Json;
 
@@ -16,6 +17,7 @@ use super::{
     PyStep,
     arguments::{Arguments, Signature},
     convert,
+    reference::{PyReference, is_marked},
 };
 use crate::language::codes;
 
@@ -55,8 +57,16 @@ setting!(
     PyGoto, "Goto", Goto, goto
 );
 setting!(
+    /// Files that are kept, with rules.
+    PyArtifacts, "Artifacts", Artifacts, artifacts
+);
+setting!(
     /// A directory cache.
     PyCache, "Cache", Cache, cache
+);
+setting!(
+    /// The Git repository around the files.
+    PyCheckout, "Checkout", Checkout, checkout
 );
 setting!(
     /// A group of runs that do not overlap.
@@ -153,6 +163,31 @@ fn goto(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResu
     Ok(Goto { goto: step_id(&bound, "target")?, max_visits: bound.count("max_visits")? })
 }
 
+fn artifacts(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Artifacts> {
+    const SIGNATURE: Signature = Signature {
+        what: "Artifacts",
+        positional: &["paths"],
+        named: &["missing", "lost"],
+        shared: NONE,
+        required: &["paths"],
+        open: false,
+    };
+    let bound = SIGNATURE.bind(args, kwargs)?;
+    let missing = [
+        ("warn", MissingArtifacts::Warn),
+        ("fail", MissingArtifacts::Fail),
+        ("ignore", MissingArtifacts::Ignore),
+    ];
+    let lost = [("fail", LostArtifacts::Fail), ("warn", LostArtifacts::Warn)];
+    Ok(Artifacts {
+        paths: bound.texts("paths")?,
+        rules: ArtifactRules {
+            missing: bound.choice("missing", &missing)?.unwrap_or_default(),
+            lost: bound.choice("lost", &lost)?.unwrap_or_default(),
+        },
+    })
+}
+
 fn cache(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Cache> {
     const SIGNATURE: Signature = Signature {
         what: "Cache",
@@ -168,6 +203,39 @@ fn cache(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyRes
         paths: bound.texts("paths")?,
         restore: bound.texts("restore")?,
     })
+}
+
+fn checkout(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Checkout> {
+    const SIGNATURE: Signature = Signature {
+        what: "Checkout",
+        positional: NONE,
+        named: &["fetch_depth", "tags", "submodules", "lfs"],
+        shared: NONE,
+        required: NONE,
+        open: false,
+    };
+    let bound = SIGNATURE.bind(args, kwargs)?;
+    let default = Checkout::default();
+    Ok(Checkout {
+        fetch_depth: bound.count("fetch_depth")?,
+        tags: bound.flag("tags")?.unwrap_or(default.tags),
+        submodules: bound.flag("submodules")?.unwrap_or(false),
+        lfs: bound.flag("lfs")?.unwrap_or(false),
+    })
+}
+
+/// `checkout=Checkout(…)` of a plan or step.
+pub(super) fn checkout_of(bound: &Arguments<'_>) -> PyResult<Checkout> {
+    let Some(value) = bound.get("checkout") else {
+        return Ok(Checkout::default());
+    };
+    match value.cast::<PyCheckout>() {
+        Ok(checkout) => Ok(checkout.get().0.clone()),
+        Err(_) => {
+            let hint = "write checkout=Checkout(fetch_depth=0)".to_owned();
+            Err(bound.wrong("checkout", "a Checkout", value, Some(hint)))
+        }
+    }
 }
 
 fn concurrency(
@@ -191,9 +259,10 @@ fn concurrency(
 
 /// Text or a reference.
 pub(super) fn text_value(bound: &Arguments<'_>, name: &str) -> PyResult<plue_plan::Value> {
-    let is_reference = bound
-        .get(name)
-        .is_some_and(|value| value.is_instance_of::<super::reference::PyReference>());
+    let is_reference = bound.get(name).is_some_and(|value| {
+        let marked = |text: &Bound<'_, PyString>| text.to_str().is_ok_and(is_marked);
+        value.is_instance_of::<PyReference>() || value.cast::<PyString>().is_ok_and(marked)
+    });
     match bound.value(name)? {
         Some(value) if is_reference => Ok(value),
         Some(_) | None => Ok(plue_plan::Value::text(bound.required_text(name)?)),
@@ -224,9 +293,9 @@ fn service(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyR
     };
     let bound = SIGNATURE.bind(args, kwargs)?;
     let port = bound.count("port")?.unwrap_or(0);
-    let port = u16::try_from(port).map_err(|_| {
+    let port = bound.forgive(u16::try_from(port).map_err(|_| {
         bound.refuse("port", codes::BAD_VALUE, "is a TCP port, at most 65535", None)
-    })?;
+    }))?;
     Ok(Service { image: bound.required_text("image")?, port, env: bound.values("env")? })
 }
 

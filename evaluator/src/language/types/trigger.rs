@@ -53,7 +53,7 @@ fn one_or_many(bound: &Arguments<'_>, one: &str, many: &str) -> PyResult<Vec<Str
         || value.is_instance_of::<PySet>();
     if several {
         let message =
-            format!("`{one}` of {} is one pattern, not {}", bound.label(), kind_of(value));
+            format!("`{one}` of {} must be one pattern, not {}", bound.label(), kind_of(value));
         let hint = format!("write {many}=[…]");
         return Err(problem(Raise::Type, codes::WRONG_TYPE, message, Some(hint)));
     }
@@ -82,8 +82,8 @@ impl PyTrigger {
         const NAMED: &[&str] = &["branch", "branches", "tag", "tags", "paths", "paths_ignore"];
         build(&signature("Trigger.on_push", &[], NAMED), args, kwargs, |bound| {
             Ok(Trigger::Push {
-                branches: one_or_many(bound, "branch", "branches")?,
-                tags: one_or_many(bound, "tag", "tags")?,
+                branches: bound.forgive(one_or_many(bound, "branch", "branches"))?,
+                tags: bound.forgive(one_or_many(bound, "tag", "tags"))?,
                 paths: bound.texts("paths")?,
                 paths_ignore: bound.texts("paths_ignore")?,
             })
@@ -100,7 +100,7 @@ impl PyTrigger {
         build(&signature("Trigger.on_pull_request", &[], NAMED), args, kwargs, |bound| {
             Ok(Trigger::PullRequest {
                 types: bound.texts("types")?,
-                branches: one_or_many(bound, "branch", "branches")?,
+                branches: bound.forgive(one_or_many(bound, "branch", "branches"))?,
                 paths: bound.texts("paths")?,
             })
         })
@@ -168,7 +168,7 @@ impl PyTrigger {
         build(&signature("Trigger.on_event", &["topic"], &["when"]), args, kwargs, |bound| {
             Ok(Trigger::Event {
                 topic: bound.required_text("topic")?,
-                when: expression(bound, "when")?,
+                when: bound.forgive(expression(bound, "when"))?,
             })
         })
     }

@@ -199,9 +199,7 @@ impl Serving {
     }
 
     pub(super) fn connect(&self) -> anyhow::Result<Link> {
-        let stream = TcpStream::connect(&self.address)?;
-        stream.set_nodelay(true)?;
-        Ok(Link { stream: BufReader::new(stream) })
+        Link::to(&self.address)
     }
 
     pub(super) fn headers(&self) -> String {
@@ -235,6 +233,12 @@ impl Drop for Serving {
 // === impl Link ===
 
 impl Link {
+    pub(super) fn to(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
     pub(super) fn send(
         &mut self,
         method: &str,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use plue_executor::disk::Bytes;
 use plue_store::SCHEMA_VERSION;
 use rustix::fs::{Access, access};
 
@@ -37,6 +38,24 @@ pub(super) fn state_dir(app: &App) -> Check {
             format!("{shown} cannot be written: {error}"),
             how,
             "name another one with --state-dir or PLUE_STATE_DIR",
+        ),
+    }
+}
+
+/// Whether the disk has room for runs of forks.
+pub(super) fn disk(app: &App) -> Check {
+    let (what, how) = ("disk", "asked the file system of the state directory");
+    let path = &app.loaded.config.state_dir;
+    let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(path);
+    let (space, low) = app.loaded.config.limits.low_water().reached(there);
+    match (space, low) {
+        (Some(space), None) => Check::ok(what, format!("{} free", Bytes(space.free)), how),
+        (_, low) => Check::warn(
+            what,
+            low.unwrap_or_default(),
+            how,
+            "free some of it, or lower limits.min_free_bytes and limits.min_free_percent: until then a \
+             server starts no runs of forks",
         ),
     }
 }

@@ -1,11 +1,19 @@
 //! Programs: those of the machine, and the runner.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{path::Path, time::Duration};
+
+use plue_plan::budget::Budget;
+use plue_runtime::foreign::process::{ProcessError, ProcessLimits, Program};
 
 use crate::{app::App, records::Check};
+
+/// The limits of asking a program about itself.
+const LIMITS: ProcessLimits = ProcessLimits {
+    answer: Budget { bytes: 64 * 1024, items: 1_000, steps: u64::MAX },
+    wall: Duration::from_secs(30),
+    cpu: Duration::from_secs(30),
+    memory: 512 * 1024 * 1024,
+};
 
 /// Git is asked which files belong to a work tree.
 pub(super) fn git() -> Check {
@@ -58,17 +66,16 @@ pub(super) fn runner(app: &App) -> Check {
 
 /// The first line that a program prints about itself, or why there is none.
 pub(super) fn first_line(program: impl AsRef<Path>, argument: &str) -> Result<String, String> {
-    let output = Command::new(program.as_ref())
-        .arg(argument)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot be started: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let first = text.lines().next().unwrap_or_default().trim();
-    if output.status.success() && !first.is_empty() {
-        return Ok(first.chars().take(200).collect());
+    let answer = match Program::new(program.as_ref(), LIMITS).arg(argument).read_blocking() {
+        Ok(answer) => answer,
+        Err(ProcessError::Start { source, .. }) => {
+            return Err(format!("cannot be started: {source}"));
+        }
+        Err(error) => return Err(format!("ended with a failure: {error}")),
+    };
+    let text = String::from_utf8_lossy(&answer);
+    match text.lines().next().unwrap_or_default().trim() {
+        "" => Err("says nothing about itself".to_owned()),
+        first => Ok(first.chars().take(200).collect()),
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().next().unwrap_or_default();
-    Err(format!("ended with {}: {said}", output.status))
 }

@@ -1,4 +1,4 @@
-//! The pool for strangers' runs: whether this machine can wall them off.
+//! The pools of a server: whether this machine can isolate their steps.
 
 use std::path::Path;
 
@@ -7,12 +7,39 @@ use plue_runtime::{Clock, Ids};
 
 use crate::{app::App, records::Check};
 
-const WHAT: &str = "pool: untrusted";
+/// Only servers need them.
+pub(super) async fn checks(app: &App) -> [Check; 2] {
+    [local(app).await, untrusted(app).await]
+}
 
-/// Only servers that watch forges need it.
-pub(super) async fn untrusted(app: &App) -> Check {
-    let config = &app.loaded.config;
-    let Some(options) = config.pools.untrusted.walls() else {
+/// Runs of own commits.
+async fn local(app: &App) -> Check {
+    const WHAT: &str = "pool: local";
+    let config = &app.loaded.config.pools.local;
+    let Some(options) = config.walls(true) else {
+        return Check::warn(
+            WHAT,
+            "off: on a server, steps run as its user and read what it may read",
+            "pools.local.mode",
+            "set pools.local.mode = \"auto\" to run them behind walls",
+        );
+    };
+    let fix = match options.required {
+        Some(_) => "on a server, nothing runs until this works",
+        None => {
+            "until this works, steps on a server run as its user and read its database and its keys; \
+             pools.local.mode = \"required\" lets them wait instead"
+        }
+    };
+    let environment = app.environment.of_steps(&app.loaded.config.runner.env);
+    let make = |binary, runners| Walls::own(options, environment, binary, runners);
+    tried((WHAT, "on a server, steps of own commits are walled off"), fix, app, make).await
+}
+
+/// Runs of forks.
+async fn untrusted(app: &App) -> Check {
+    const WHAT: &str = "pool: untrusted";
+    let Some(options) = app.loaded.config.pools.untrusted.walls() else {
         return Check::warn(
             WHAT,
             "off: what a maintainer allows of a fork runs as this user",
@@ -20,18 +47,30 @@ pub(super) async fn untrusted(app: &App) -> Check {
             "set pools.untrusted.mode = \"auto\" to run it behind walls",
         );
     };
-    let binary = app.program(config.runner.binary.as_deref(), "plue-runner");
+    let fix = "changes from forks wait until this works; other runs do not need it";
+    let make = |binary, runners| Walls::untrusted(options, binary, runners);
+    tried((WHAT, "steps of forks can be walled off"), fix, app, make).await
+}
+
+async fn tried(
+    (what, works): (&str, &str),
+    fix: &str,
+    app: &App,
+    make: impl FnOnce(std::path::PathBuf, std::path::PathBuf) -> Walls,
+) -> Check {
+    let binary = app.program(app.loaded.config.runner.binary.as_deref(), "plue-runner");
     // Looking must not change anything: the state directory may not be there yet.
     let place = Path::new("/tmp").join(format!("plue-doctor-{}", Ids::random().text()));
-    let walls = Walls::new(options, binary, place.join("runners"));
+    let walls = make(binary, place.join("runners"));
     let how = "plue-runner was started in bubblewrap";
     let checked = walls.check(&Clock::real()).await;
     let _of_no_use = std::fs::remove_dir_all(&place);
     match checked {
-        Ok(()) => Check::ok(WHAT, "steps of forks can be walled off", how),
-        Err(why) => {
-            let fix = "changes from forks wait until this works; other runs do not need it";
-            Check::warn(WHAT, why, how, fix)
+        Ok(open) if open.is_empty() => Check::ok(what, works, how),
+        Ok(open) => {
+            let found = format!("{works}, but {}", open.join("; "));
+            Check::warn(what, found, how, "use a newer kernel, or set network = false")
         }
+        Err(why) => Check::warn(what, why, how, fix),
     }
 }

@@ -7,10 +7,11 @@ use serde_json::Value as Json;
 
 use crate::{
     app::App,
-    commands::decide::whoever,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output, wiring,
+    output, person,
+    trail::Change,
+    wiring,
 };
 
 /// `plue event emit`
@@ -29,8 +30,9 @@ pub(super) fn run(args: &EmitArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let now = Clock::real().now();
-        let emitted = store.emit(&topic, data, &whoever(app), now).await;
+        let emitted = store.emit(&topic, data, &person::name(), now).await;
         emitted.map_err(|error| from_store(&error))?;
+        Change::new("event.emit", &topic).note(&store).await?;
         output::say(&format!("emitted on `{topic}`"));
         Ok(Exit::Ok)
     })

@@ -1,13 +1,14 @@
 //! `plue event list`: what came for a repository, and why which plan ran or did not.
 
 use clap::Args;
-use plue_api::records::place::DeliveryRecord;
+use plue_api::{deliveries, records::place::DeliveryRecord};
 
 use crate::{
     app::App,
     args::Format,
+    commands::watched_repo,
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Outcome, from_store},
     output,
     records::{SCHEMA_VERSION, event::Deliveries},
     render::table,
@@ -31,14 +32,11 @@ pub struct ListArgs {
 pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let repo = store.repo(&args.repo).await.map_err(|error| from_store(&error))?;
-        let repo = repo.ok_or_else(|| {
-            Failure::not_found(format!("`{}` is not watched", args.repo))
-                .hint("see `plue repo list`")
-        })?;
+        let repo = watched_repo(&store, &args.repo).await?;
         let rows = store.deliveries(&repo.hook, None, args.limit).await;
         let rows = rows.map_err(|error| from_store(&error))?;
-        print(rows.into_iter().map(DeliveryRecord::of).collect(), args, app)
+        let records = deliveries::records(&store, rows).await;
+        print(records.map_err(|error| from_store(&error))?, args, app)
     })
 }
 
@@ -46,13 +44,39 @@ pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
 pub(crate) fn print(deliveries: Vec<DeliveryRecord>, args: &ListArgs, app: &App) -> Outcome {
     let document = Deliveries { schema_version: SCHEMA_VERSION, deliveries };
     output::list(args.output, &document, &document.deliveries, || {
-        let rows = document.deliveries.iter().map(|one| {
-            let note = one.note.as_deref().unwrap_or_default().replace('\n', "; ");
-            let cells = [one.received_at.to_string(), one.source.clone(), one.state.clone(), note];
-            cells.map(table::plain).to_vec()
-        });
-        let head = ["RECEIVED", "SOURCE", "STATE", "WHAT CAME OF IT"];
-        table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
+        let rows: Vec<Vec<table::Cell>> = document.deliveries.iter().flat_map(rows_of).collect();
+        let head = ["RECEIVED", "SOURCE", "DELIVERY", "STATE", "WHAT CAME OF IT"];
+        table::render(&head, &rows, &app.stdout)
     })?;
     Ok(Exit::Ok)
+}
+
+/// A row for the delivery, with a line for each workflow below one another.
+fn rows_of(one: &DeliveryRecord) -> Vec<Vec<table::Cell>> {
+    let mut lines = lines_of(one).into_iter();
+    let first = lines.next().unwrap_or_default();
+    let (source, state) = (one.source.clone(), one.state.clone());
+    let cells = [one.received_at.to_string(), source, one.id.clone(), state, first];
+    let mut rows = vec![cells.map(table::plain).to_vec()];
+    rows.extend(lines.map(|line| {
+        let empty = String::new;
+        [empty(), empty(), empty(), empty(), line].map(table::plain).to_vec()
+    }));
+    rows
+}
+
+/// What came of a delivery; runs with their status.
+fn lines_of(one: &DeliveryRecord) -> Vec<String> {
+    let note = one.note.as_deref().unwrap_or_default();
+    let mut lines: Vec<String> = note.lines().map(str::to_owned).collect();
+    for made in &one.workflows {
+        let (Some(run), Some(status)) = (&made.run, &made.status) else { continue };
+        if let Some(line) = lines.iter_mut().find(|line| line.contains(run.as_str())) {
+            line.push_str(&format!(" ({status})"));
+        }
+    }
+    if let Some(at) = &one.next_at {
+        lines.push(format!("next try at {at}"));
+    }
+    lines
 }

@@ -7,14 +7,16 @@ use clap::Args;
 use plue_api::commands::EventRequest;
 use plue_runtime::{Clock, Ids};
 use plue_server::messages::{MAX_DATA_BYTES, Message, publish};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::{
     app::App,
-    commands::decide::whoever,
+    commands::watched_repo,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output, wiring,
+    output, person,
+    trail::Change,
+    wiring,
 };
 
 /// `plue event send`
@@ -48,19 +50,19 @@ pub(super) fn run(args: &SendArgs, app: &App) -> Outcome {
     let EventRequest { topic, payload: data } = args.request()?;
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let repo = store.repo(&args.repo).await.map_err(|error| from_store(&error))?;
-        let repo = repo.ok_or_else(|| {
-            Failure::not_found(format!("`{}` is not watched", args.repo))
-                .hint("see `plue repo list`")
-        })?;
+        let repo = watched_repo(&store, &args.repo).await?;
         let id = args.id.clone().unwrap_or_else(|| Ids::random().text());
-        let message = Message { topic, data, by: whoever(app) };
+        let message = Message { topic, data, by: person::name() };
         let sent = publish(&store, &repo, message, &id, Clock::real().now()).await;
         let is_new = sent.map_err(|error| match error {
             plue_server::Error::Unfit(why) => Failure::usage(why),
             plue_server::Error::Store(error) => from_store(&error),
             other => Failure::infrastructure(&other),
         })?;
+        if is_new {
+            let change = Change::new("event.send", &args.topic).of_repo(Some(args.repo.clone()));
+            change.with(json!({"id": id})).note(&store).await?;
+        }
         tell(args, is_new);
         Ok(Exit::Ok)
     })

@@ -21,7 +21,8 @@ pub(super) fn told(document: &ExplainRecord, app: &App) -> String {
     let run = &document.run;
     let took = run.duration_ms.map_or(String::new(), |ms| format!(" in {}", span(ms)));
     let style = run.status.parse::<RunStatus>().map_or(Style::Plain, words::run_style);
-    text.line(0, style, &format!("run {} {}: {}{took}", run.id, run.workflow, run.status));
+    let why = run.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    text.line(0, style, &format!("run {} {}: {}{took}{why}", run.id, run.workflow, run.status));
     text.line(1, Style::Plain, &format!("event {}", super::super::status::event(&document.event)));
     text.line(1, Style::Plain, &format!("plan {} from {}", run.plan, document.source));
     for event in &document.events {

@@ -108,7 +108,11 @@ impl Writer {
                 return Ok(());
             }
             // What the runner says about its own work is no output of the step.
-            LogStream::Note => return Ok(()),
+            LogStream::Note => {
+                let text = String::from_utf8_lossy(&piece.bytes);
+                output::say(&format!("{}: {}", self.name, sanitize(&text, false)));
+                return Ok(());
+            }
         }
         if self.shape == Shape::Raw {
             return output::bytes(&piece.bytes);

@@ -12,7 +12,9 @@ use crate::{
     app::App,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
-    output, vault, wiring,
+    output,
+    trail::Change,
+    vault, wiring,
 };
 
 /// What the key of a Standard Webhooks secret begins with.
@@ -46,6 +48,8 @@ pub(super) fn run(args: &WebhookArgs, app: &App) -> Outcome {
         let scope = hook_scope_of(&repo.name);
         let put = store.put_secret(&keys, &scope, CALL_SECRET, secret.trim().as_bytes()).await;
         put.map_err(|error| vault::from_secret(&error, app))?;
+        let change = Change::new("repo.webhook", &repo.name).of_repo(Some(repo.name.clone()));
+        change.note(&store).await?;
         let path = repo.name.replace('/', "%2F");
         output::say(&format!("webhooks of {} are POST /webhooks/in/{path}/NAME", repo.name));
         if is_fresh {

@@ -6,10 +6,12 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 use plue_flow::{Child, Input, fact::Outcome};
 use plue_plan::{AttemptId, Plan, RunId, SealedPlan, StepId};
 use plue_runtime::{Phase, Stop};
+use plue_store::CancelRequest;
 use serde_json::Value as Json;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    child_places::{ChildPlace, FamilyPlaces},
     driver::{Driver, Inputs, RunHandle},
     engine::{Engine, Shared},
     error::Error,
@@ -17,8 +19,9 @@ use crate::{
     perform::{
         child::{self, Parent},
         environment::SecretSource,
-        scope::Seen,
+        scope::{Seen, within_budget},
     },
+    right::{Right, give_back_later},
     submit::Submission,
 };
 
@@ -33,6 +36,19 @@ struct Nursery {
     event: Json,
     secrets: Arc<dyn SecretSource>,
     stop: Stop,
+    family: FamilyPlaces,
+    repo: Option<String>,
+    /// The step is to stop.
+    stopped: watch::Receiver<Option<CancelRequest>>,
+}
+
+/// What a child run begins with.
+enum Begins {
+    InPlace(ChildPlace),
+    /// It only ends, and needs no place for that.
+    ToEnd,
+    /// It was stopped before it was stored.
+    Never,
 }
 
 // === impl Driver: children ===
@@ -40,7 +56,7 @@ struct Nursery {
 impl Driver {
     /// Settles the plan of a child, or follows the child that the journal has.
     pub(super) fn child(
-        &self,
+        &mut self,
         step: &StepId,
         attempt: &AttemptId,
         (visit, number): (u32, u32),
@@ -48,7 +64,9 @@ impl Driver {
         let definition = self.plan.step(step).ok_or("no such step")?;
         let (sender, attempt) = (self.work.sender.clone(), attempt.clone());
         if let Some(child) = self.run.child(&attempt).cloned() {
-            let nursery = self.nursery(step, (visit, number));
+            let (stops, stopped) = watch::channel(None);
+            let nursery = self.nursery(step, (visit, number), stopped);
+            self.work.stops.insert(attempt.clone(), stops);
             let followed = async move {
                 if let Some((outcome, output)) = nursery.follow(child).await {
                     let ended = Input::Ended { attempt, outcome, output };
@@ -61,10 +79,11 @@ impl Driver {
         if self.origin.is_strangers(&self.event) {
             return Err(NOT_FOR_STRANGERS.to_owned());
         }
-        let seen = Seen::of(&self.run);
-        let scope = seen.scope(&self.surroundings, visit, number);
-        let wanted =
-            child::wanted(definition, &scope, (&self.origin, &self.event), &self.plan.name)?;
+        let wanted = within_budget(|meter| {
+            let seen = Seen::of(&self.run);
+            let scope = seen.scope(&self.surroundings, (visit, number), meter);
+            child::wanted(definition, &scope, (&self.origin, &self.event), &self.plan.name)
+        })?;
         let workflows = self.shared.options.workflows.clone();
         let (shared, source) = (self.shared.clone(), self.source.clone());
         let settled = async move {
@@ -91,7 +110,12 @@ impl Driver {
         Ok(self.shared.tasks.spawn("child plan", settled))
     }
 
-    fn nursery(&self, step: &StepId, (visit, number): (u32, u32)) -> Nursery {
+    fn nursery(
+        &self,
+        step: &StepId,
+        (visit, number): (u32, u32),
+        stopped: watch::Receiver<Option<CancelRequest>>,
+    ) -> Nursery {
         let workflows = child::lineage(&self.origin, &self.plan.name);
         let above = self.origin.parent.as_ref().map(|parent| parent.groups.clone());
         let own = self.group().ok().flatten();
@@ -114,6 +138,9 @@ impl Driver {
             event: self.surroundings.event.clone(),
             secrets: self.secrets.clone(),
             stop: self.stop.clone(),
+            family: self.family.clone(),
+            repo: self.row.repo.clone(),
+            stopped,
         }
     }
 }
@@ -123,9 +150,10 @@ impl Driver {
 impl Nursery {
     /// Advances a child to its end. `None`: this engine stops; whoever takes the parent up goes on.
     async fn follow(&self, child: Child) -> Option<(Outcome, Json)> {
+        let mut place = None;
         loop {
-            match self.advance(&child).await {
-                Ok(Some(loaded)) => return Some(child::outcome(&loaded)),
+            match self.advance(&child, &mut place).await {
+                Ok(Some(outcome)) => return Some(outcome),
                 Ok(None) if self.stop.phase() >= Phase::Aborting => return None,
                 // Somebody else advances it, or left it half-way.
                 Ok(None) => self.shared.clock.sleep(self.shared.options.control_poll).await,
@@ -137,23 +165,70 @@ impl Nursery {
         }
     }
 
-    async fn advance(&self, child: &Child) -> Result<Option<Loaded>, Error> {
-        let store = &self.shared.store;
-        if store.run(&child.run).await?.is_none() {
-            self.create(child).await?;
+    /// `held`: the place that the child keeps while another engine drives it. Given to a sibling meanwhile,
+    /// it would let one run more than the bounds allow.
+    async fn advance(
+        &self,
+        child: &Child,
+        held: &mut Option<ChildPlace>,
+    ) -> Result<Option<(Outcome, Json)>, Error> {
+        if held.is_none() {
+            match self.begins(child).await? {
+                Begins::InPlace(place) => *held = Some(place),
+                Begins::ToEnd => {}
+                Begins::Never => return Ok(Some((Outcome::Cancelled, Json::Null))),
+            }
         }
-        let (secrets, stop) = (self.secrets.clone(), self.stop.clone());
-        let inputs = Inputs { first: None, secrets, stop, leave: false, right: None };
-        match start(self.shared.clone(), child.run.clone(), inputs).await {
-            Ok(handle) => drop(handle.wait().await?),
-            Err(Error::Busy { .. }) => {}
-            Err(error) => return Err(error),
+        let right = self.right(child).await?;
+        if let Some(place) = held {
+            place.is_stored();
         }
-        let loaded = Loaded::read(store, &child.run).await?;
-        Ok(loaded.run.is_finished().then_some(loaded))
+        if right.is_some() {
+            let (secrets, stop) = (self.secrets.clone(), self.stop.clone());
+            let inputs = Inputs { place: held.take(), right, ..Inputs::new(secrets, stop) };
+            let handle = start(self.shared.clone(), child.run.clone(), inputs).await?;
+            handle.wait().await?;
+        }
+        let loaded = Loaded::read(&self.shared.store, &child.run).await?;
+        Ok(loaded.run.is_finished().then(|| child::outcome(&loaded)))
     }
 
-    async fn create(&self, child: &Child) -> Result<(), Error> {
+    /// The right to drive the child, which is stored then. `None`: another engine has it.
+    async fn right(&self, child: &Child) -> Result<Option<Arc<Right>>, Error> {
+        let shared = &self.shared;
+        if shared.store.run(&child.run).await?.is_some() {
+            return match Right::take(shared, &child.run).await {
+                Ok(right) => Ok(Some(Arc::new(right))),
+                Err(Error::Busy { .. }) => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
+        let right = Arc::new(Right::of_new(shared, &child.run).await?);
+        if let Err(error) = self.create(child, &right).await {
+            // The database may have stored it nevertheless.
+            give_back_later(right, shared, self.stop.clone());
+            return Err(error);
+        }
+        Ok(Some(right))
+    }
+
+    /// Waits for a place, unless the step is stopped.
+    async fn begins(&self, child: &Child) -> Result<Begins, Error> {
+        let mut stopped = self.stopped.clone();
+        let stopped = async move { stopped.wait_for(Option::is_some).await.is_ok() };
+        tokio::select! {
+            biased;
+            _ = stopped => {
+                let is_stored = self.shared.store.run(&child.run).await?.is_some();
+                Ok(if is_stored { Begins::ToEnd } else { Begins::Never })
+            }
+            place = self.shared.child_place(&self.family, &child.run, self.repo.as_deref()) => {
+                place.map(Begins::InPlace)
+            }
+        }
+    }
+
+    async fn create(&self, child: &Child, right: &Right) -> Result<(), Error> {
         let run = child.run.clone();
         let corrupt = |message: String| Error::Corrupt { run: run.clone(), message };
         let bytes = self.shared.store.plan(&child.plan).await?;
@@ -171,8 +246,15 @@ impl Nursery {
             inputs: inputs.map_err(|error| corrupt(error.to_string()))?,
             origin: self.origin.clone(),
             only: Vec::new(),
+            carried: Vec::new(),
         };
-        Engine(self.shared.clone()).submit_as(run.clone(), submission).await.map(drop)
+        Engine(self.shared.clone()).submit_driven(run, submission, right).await?;
+        let stopped = self.stopped.borrow().clone();
+        if let Some(request) = stopped {
+            let now = self.shared.clock.now();
+            self.shared.store.request_cancel(&child.run, request, now).await?;
+        }
+        Ok(())
     }
 }
 

@@ -31,7 +31,7 @@ impl Run {
         if state.visit != visit || matches!(state.hold, Hold::Attempt | Hold::Waiting) {
             return Err(unfit());
         }
-        let unran = state.attempt.is_none();
+        let unran = state.attempt.is_none() && state.carried.is_none();
         state.status = next(state.status, ending(status).ok_or_else(unfit)?)?;
         state.reason.clone_from(reason);
         state.ended_at = Some(now);

@@ -51,7 +51,7 @@ fn journal() -> Vec<(Timestamp, Fact)> {
     let step = StepId::new("test");
     let plan = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
     let facts = [
-        Fact::RunCreated { plan, only: Vec::new() },
+        Fact::RunCreated { plan, only: Vec::new(), carried: Vec::new() },
         Fact::RunStarted,
         queued(1, 1),
         started(1, 1, "runner-a"),
@@ -96,9 +96,12 @@ fn stored() -> StoredRun {
         repo: Some("acme/app".to_owned()),
         sha: Some("5ca1ab1e".to_owned()),
         branch: Some("topic".to_owned()),
+        fork: None,
         view,
         seq: journal.len() as u64,
         created_at: at(0),
+        in_hand: false,
+        deaths: 0,
     };
     let source = RunSource {
         source: ".plue.py".to_owned(),

@@ -1,0 +1,106 @@
+//! Code of steps that cannot run: commands and programs that do not parse, scripts that are not there.
+//!
+//! Nothing of it is run: `bash -n` and Python's `compile` only read. A machine without these programs
+//! checks nothing.
+
+use std::{path::Path, time::Duration};
+
+use plue_plan::{Action, Diagnostic, Step, budget::Budget};
+use plue_planner::PlannedWorkflow;
+use plue_runtime::foreign::process::{ProcessError, ProcessLimits, Program};
+
+use crate::failure::codes;
+
+/// Reads a program from its input and says what does not parse.
+const COMPILE: &str = "import sys\ntry:\n compile(sys.stdin.buffer.read(), '<step>', 'exec')\n\
+                       except (SyntaxError, ValueError) as e:\n print(e, file=sys.stderr)\n sys.exit(1)";
+/// Characters of what a program says.
+const MAX_SAID: usize = 300;
+/// The limits of one check. The answer is not read; complaints have a limit of their own.
+const LIMITS: ProcessLimits = ProcessLimits {
+    answer: Budget { bytes: 64 * 1024, items: u64::MAX, steps: u64::MAX },
+    wall: Duration::from_secs(20),
+    cpu: Duration::from_secs(10),
+    memory: 1024 * 1024 * 1024,
+};
+
+/// What is wrong with the code of the steps of a plan.
+pub(super) fn problems(workflow: &PlannedWorkflow, repo: &Path) -> Vec<Diagnostic> {
+    let steps = workflow.sealed.plan.all_steps();
+    steps
+        .filter_map(|step| {
+            let problem = of_step(step, repo)?;
+            let spans = workflow.places.steps.get(step.id.as_str());
+            Some(problem.at(spans.and_then(|spans| spans.first()).cloned()))
+        })
+        .collect()
+}
+
+fn of_step(step: &Step, repo: &Path) -> Option<Diagnostic> {
+    let broken = |what: &str, said: String| {
+        let message = format!("step `{}`: the {what} does not parse: {said}", step.id);
+        Diagnostic::error(codes::STEP_CODE, message)
+    };
+    match &step.action {
+        Action::Bash(bash) => {
+            let said = refusal(&bash.shell, &["-n"], &bash.run)?;
+            Some(broken("command", said))
+        }
+        Action::Python(python) => match (&python.code, &python.script) {
+            (Some(code), _) => {
+                let said = refusal("python3", &["-I", "-c", COMPILE], code)?;
+                Some(broken("code", said))
+            }
+            (None, Some(script)) => {
+                let folder =
+                    step.options.cwd.as_deref().map_or(repo.to_owned(), |cwd| repo.join(cwd));
+                if folder.join(script).exists() || repo.join(script).exists() {
+                    return None;
+                }
+                let message = format!("step `{}`: there is no script `{script}`", step.id);
+                let problem = Diagnostic::warning(codes::NO_SCRIPT, message);
+                Some(problem.hint("an earlier step may write it; else correct the path"))
+            }
+            (None, None) => None,
+        },
+        Action::Llm(_)
+        | Action::Approval(_)
+        | Action::Negotiate(_)
+        | Action::Workflow(_)
+        | Action::Call(_)
+        | Action::Wait(_)
+        | Action::Plugin(_) => None,
+    }
+}
+
+/// What a program says against a text, if it is there and refuses it. Code that cannot be checked within
+/// the limits is refused as well.
+fn refusal(program: &str, args: &[&str], text: &str) -> Option<String> {
+    let check = Program::new(program, LIMITS).args(args).input(text.as_bytes().to_vec());
+    let said = match check.read_blocking() {
+        Ok(_) | Err(ProcessError::Start { .. }) => return None,
+        Err(error) => error.to_string(),
+    };
+    Some(said.chars().take(MAX_SAID).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_checks_are_refused() {
+        let said = refusal("bash", &["-c", "while :; do echo; done"], "").unwrap();
+        assert!(said.contains("budget exhausted: more than 65536 bytes"), "{said}");
+    }
+
+    #[test]
+    fn complaints_are_repeated_and_absent_programs_check_nothing() {
+        assert_eq!(refusal("bash", &["-n"], "echo hello"), None);
+        let said = refusal("bash", &["-n"], "if true; then").unwrap();
+        assert!(said.contains("syntax error"), "{said}");
+        let said = refusal("python3", &["-I", "-c", COMPILE], "def").unwrap();
+        assert!(said.contains("invalid syntax"), "{said}");
+        assert_eq!(refusal("no-such-program-here", &[], ""), None);
+    }
+}

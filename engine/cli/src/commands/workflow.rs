@@ -1,0 +1,210 @@
+//! `plue workflow` and `plue schedule`: workflows of watched repositories, paused and resumed.
+
+use clap::{Args, Subcommand};
+use plue_api::{
+    pauses::{self, NewPause, PauseError, PauseTarget},
+    records::workflow::{PauseRecord, WorkflowRecord},
+};
+use plue_runtime::Clock;
+use plue_store::repo::pause::PauseScope;
+use serde_json::json;
+
+use crate::{
+    app::App,
+    commands::{place::PlaceArgs, watched_repo},
+    exit::Exit,
+    failure::{Failure, Outcome, from_store},
+    output, person,
+    records::{SCHEMA_VERSION, server::Workflows},
+    render::{table, trigger, words},
+    trail::Change,
+    wiring,
+};
+
+/// `plue workflow`
+#[derive(Debug, Subcommand)]
+pub enum WorkflowCommand {
+    /// List the workflows of watched repositories, and which are paused
+    List(PlaceArgs),
+    /// Pause a workflow: no event, schedule or person starts it until you resume it
+    Pause(PauseArgs),
+    /// Resume a paused workflow; what was due before does not run
+    Resume(ResumeArgs),
+}
+
+/// `plue schedule`
+#[derive(Debug, Subcommand)]
+pub enum ScheduleCommand {
+    /// Pause the schedules of a workflow; other events still start it
+    Pause(PauseArgs),
+    /// Resume the schedules of a workflow; what was due before does not run
+    Resume(ResumeArgs),
+}
+
+/// `plue workflow pause`, `plue schedule pause`
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The workflow, as `plue workflow list` shows it
+    #[arg(value_name = "NAME")]
+    pub workflow: String,
+    /// The repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub repo: String,
+    /// Why, shown wherever the pause is
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `plue workflow resume`, `plue schedule resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The workflow, as `plue workflow list` shows it
+    #[arg(value_name = "NAME")]
+    pub workflow: String,
+    /// The repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub repo: String,
+}
+
+/// A pause or a resume.
+pub(crate) enum Asked<'a> {
+    Pause(PauseScope, &'a PauseArgs),
+    Resume(PauseScope, &'a ResumeArgs),
+}
+
+pub(super) fn run(command: &WorkflowCommand, app: &App) -> Outcome {
+    match command {
+        WorkflowCommand::List(args) => list(args, app),
+        WorkflowCommand::Pause(args) => change(&Asked::Pause(PauseScope::Workflow, args), app),
+        WorkflowCommand::Resume(args) => change(&Asked::Resume(PauseScope::Workflow, args), app),
+    }
+}
+
+pub(super) fn schedule(command: &ScheduleCommand, app: &App) -> Outcome {
+    match command {
+        ScheduleCommand::Pause(args) => change(&Asked::Pause(PauseScope::Schedule, args), app),
+        ScheduleCommand::Resume(args) => change(&Asked::Resume(PauseScope::Schedule, args), app),
+    }
+}
+
+fn list(args: &PlaceArgs, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let store = wiring::open_existing(app).await?;
+        let found = pauses::workflows(&store, None).await;
+        show(found.map_err(|error| from_store(&error))?, args, app)
+    })
+}
+
+fn change(asked: &Asked<'_>, app: &App) -> Outcome {
+    wiring::block_on(async {
+        let store = wiring::open_existing(app).await?;
+        let target = asked.target();
+        watched_repo(&store, &target.repo).await?;
+        let now = Clock::real().now();
+        let is_changed = match asked {
+            Asked::Pause(_, args) => {
+                let (by, reason) = (person::principal(), args.reason.clone());
+                let new = NewPause { target: target.clone(), by, reason, at: now };
+                pauses::pause(&store, new).await.map_err(refused)?
+            }
+            Asked::Resume(..) => {
+                pauses::resume(&store, &target, now).await.map_err(refused)?;
+                true
+            }
+        };
+        if is_changed {
+            let action = format!("{}.{}", target.scope.as_str(), asked.verb());
+            let change = Change::new(&action, &target.workflow).of_repo(Some(target.repo.clone()));
+            change.with(json!({"reason": asked.reason()})).note(&store).await?;
+        }
+        tell(asked);
+        Ok(Exit::Ok)
+    })
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    pub(crate) fn target(&self) -> PauseTarget {
+        let (scope, workflow, repo) = match self {
+            Self::Pause(scope, args) => (scope, &args.workflow, &args.repo),
+            Self::Resume(scope, args) => (scope, &args.workflow, &args.repo),
+        };
+        PauseTarget { repo: repo.clone(), workflow: workflow.clone(), scope: *scope }
+    }
+
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Pause(..) => "pause",
+            Self::Resume(..) => "resume",
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Pause(_, args) => args.reason.as_deref(),
+            Self::Resume(..) => None,
+        }
+    }
+}
+
+/// Says what holds now.
+pub(crate) fn tell(asked: &Asked<'_>) {
+    let target = asked.target();
+    let words = target.words();
+    let (name, repo, scope) = (&target.workflow, &target.repo, target.scope.as_str());
+    match asked {
+        Asked::Pause(..) => output::say(&format!(
+            "{words} is paused; resume it with: plue {scope} resume {name:?} --repo {repo}"
+        )),
+        Asked::Resume(..) => {
+            output::say(&format!("{words} is resumed; what was due before does not run"))
+        }
+    }
+}
+
+fn refused(error: PauseError) -> Failure {
+    let text = error.to_string();
+    match error {
+        PauseError::Store(error) => from_store(&error),
+        PauseError::UnknownWorkflow { .. } | PauseError::NoSchedule(_) => {
+            Failure::not_found(text).hint("see `plue workflow list`")
+        }
+        PauseError::NotPaused(_) => Failure::usage(text).hint("see `plue workflow list`"),
+        PauseError::LongReason => Failure::usage(text),
+    }
+}
+
+/// Prints workflows, wherever they come from.
+pub(crate) fn show(found: Vec<WorkflowRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+    let is_wanted =
+        |one: &WorkflowRecord| args.repo.as_ref().is_none_or(|repo| *repo == one.repository);
+    let workflows = found.into_iter().filter(is_wanted).collect();
+    let document = Workflows { schema_version: SCHEMA_VERSION, workflows };
+    output::list(args.output, &document, &document.workflows, || {
+        let rows = document.workflows.iter().map(|one| {
+            let triggers: Vec<String> = one.triggers.iter().map(trigger::words).collect();
+            let triggers = triggers.join(", ");
+            let state = state_of(one);
+            let cells = [&one.repository, &one.workflow, &one.file, &triggers, &state];
+            cells.map(table::plain).to_vec()
+        });
+        let head = ["REPOSITORY", "WORKFLOW", "FILE", "TRIGGERS", "STATE"];
+        table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn state_of(one: &WorkflowRecord) -> String {
+    match (&one.paused, &one.schedule_paused) {
+        (Some(pause), _) => format!("paused {}", paused(pause)),
+        (None, Some(pause)) => format!("schedule paused {}", paused(pause)),
+        (None, None) => "active".to_owned(),
+    }
+}
+
+/// A pause in a table: "by ada since 2026-11-22 09:00: broken".
+pub(crate) fn paused(pause: &PauseRecord) -> String {
+    let why = pause.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("by {} since {}{why}", pause.by, words::time(pause.since))
+}

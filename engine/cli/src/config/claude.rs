@@ -1,0 +1,19 @@
+//! `[claude]`: how Claude steps are performed. The key is never here: it is in the environment.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `[claude]`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaudeConfig {
+    /// The model of steps that name none; absent: plue's default.
+    pub model: Option<String>,
+    /// A file of prices that extends the list which comes with plue.
+    pub prices: Option<PathBuf>,
+    /// Dollars that one repository may spend in a day (UTC); absent: no limit.
+    pub budget_day: Option<f64>,
+    /// Dollars that one repository may spend in a month (UTC); absent: no limit.
+    pub budget_month: Option<f64>,
+}

@@ -1,0 +1,89 @@
+//! `plue --help`: the commands in groups by what people want to do.
+//!
+//! Must not say what a command does: its own one line stands with its arguments.
+
+use std::fmt::Write as _;
+
+use clap::{Command, CommandFactory as _};
+
+use crate::args::Cli;
+
+/// What people want to do, and the commands for it, those needed first in front.
+pub const GROUPS: [(&str, &[&str]); 8] = [
+    (
+        "Write and check",
+        &["template", "list", "plan", "validate", "prompt", "agent", "test", "schema"],
+    ),
+    ("Run", &["run", "cancel", "retry", "rerun", "resume", "build", "orchestration", "git"]),
+    ("Look", &["status", "logs", "runs", "explain", "artifacts", "usage", "export", "open", "doc"]),
+    ("Decide and answer", &["approvals", "approve", "reject", "callback", "event"]),
+    ("Keep secrets", &["secret"]),
+    (
+        "Serve",
+        &[
+            "serve",
+            "repo",
+            "workflow",
+            "schedule",
+            "schedules",
+            "runners",
+            "pools",
+            "token",
+            "webhook",
+            "audit",
+        ],
+    ),
+    ("Keep and move data", &["backup", "restore", "migrate"]),
+    ("Set up and help", &["doctor", "config", "completions", "hash", "help"]),
+];
+
+/// Spaces around the names of commands.
+const INDENT: usize = 2;
+
+/// The command line with grouped help.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Cli::command();
+    // Adds `help`, which is a command like the others.
+    command.build();
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}",
+        groups(&command)
+    );
+    Cli::command().help_template(template)
+}
+
+fn groups(command: &Command) -> String {
+    let shown = |name: &str| command.find_subcommand(name).filter(|found| !found.is_hide_set());
+    let names = GROUPS.iter().flat_map(|(_, names)| names.iter());
+    let width = names.map(|name| name.len()).max().unwrap_or_default() + INDENT;
+    let mut text = String::new();
+    for (title, names) in GROUPS {
+        let _infallible = writeln!(text, "{title}:");
+        for found in names.iter().filter_map(|name| shown(name)) {
+            let about = found.get_about().map(ToString::to_string).unwrap_or_default();
+            let name = found.get_name();
+            let _infallible = writeln!(text, "{:INDENT$}{name:<width$}{about}", "");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_command_stands_in_one_group() {
+        let mut command = Cli::command();
+        command.build();
+        let known: BTreeSet<&str> = command.get_subcommands().map(Command::get_name).collect();
+        let grouped: Vec<&str> =
+            GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        assert_eq!(grouped.iter().copied().collect::<BTreeSet<_>>(), known);
+        assert_eq!(grouped.len(), known.len(), "a command stands in two groups");
+    }
+}

@@ -1,0 +1,329 @@
+//! Kills while a Claude step runs: no tool call twice, no answer that is stored asked for again, and no
+//! money lost or counted twice.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Stdio},
+};
+
+use plue_flow::{AttemptStatus, RunStatus};
+use plue_plan::{RunId, StepId};
+use plue_runtime::Clock;
+use plue_store::{AttemptRow, RunFilter, Store, StoreOptions, usage::claude::StepSpend};
+use rustix::process::Signal;
+use serde_json::{Value as Json, json};
+
+use crate::{
+    bench::{Bench, LOOK, Said, kill},
+    scripted::Scripted,
+};
+
+/// A tool that runs until the file `go` is there.
+const TOOL: &str = "echo x >> ran; touch up; until test -e go; do sleep 0.01; done; echo after";
+/// Input tokens of each whole answer.
+const INPUT: u64 = 100;
+
+/// A repository with a Claude step `ask`, and its Claude.
+struct World {
+    bench: Bench,
+    claude: Scripted,
+}
+
+/// A whole answer with a text.
+fn says(text: &str) -> Json {
+    json!({ "text": text, "usage": { "input_tokens": INPUT, "output_tokens": 5 } })
+}
+
+/// The same, and a call of the tool.
+fn calls() -> Json {
+    let mut turn = says("Let me look.");
+    turn["tool_calls"] = json!([{ "name": "bash", "input": { "command": TOOL }, "id": "toolu_A" }]);
+    turn
+}
+
+/// The last answer, if the request has one result of the call with this text.
+fn ends_after(result: &str) -> Json {
+    let mut turn = says("Fine.");
+    turn["expect"] = json!([
+        { "path": "messages", "length": 3 },
+        { "path": "messages.-1.content", "length": 1 },
+        { "path": "messages.-1.content.0.tool_use_id", "equals": "toolu_A" },
+        { "path": "messages.-1.content.0", "matches": result },
+    ]);
+    turn
+}
+
+impl World {
+    fn new(more: &str, script: &[Json]) -> Self {
+        Self::with(more, |_| script.to_vec())
+    }
+
+    fn with(more: &str, script: impl Fn(&Bench) -> Vec<Json>) -> Self {
+        let step = format!("Step.llm('ask', prompt='Look.', tools=['bash']{more})");
+        let source = format!("def workflow():\n    return Plan(name='Ask', steps=[{step}])\n");
+        let bench = Bench::new(&source);
+        let claude = Scripted::new(&json!(script(&bench)));
+        Self { bench, claude }
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.bench.command(args);
+        self.claude.with_key(&mut command).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    fn plue(&self, args: &[&str]) -> Said {
+        let mut command = self.bench.command(args);
+        self.claude.with_key(&mut command);
+        Said::of(command)
+    }
+
+    async fn store(&self) -> Option<Store> {
+        Store::open(StoreOptions::sqlite(&self.bench.database()).read_only()).await.ok()
+    }
+
+    /// The last attempt of the step, once there is one.
+    async fn attempt(&self) -> Option<(RunId, AttemptRow)> {
+        let store = self.store().await?;
+        let run = store.runs(&RunFilter::default()).await.ok()?.into_iter().next()?.id;
+        let attempts = store.attempts(&run, Some(&StepId::new("ask"))).await.ok()?;
+        Some((run, attempts.into_iter().next_back()?))
+    }
+
+    /// The transcript of the last attempt.
+    async fn facts(&self) -> Vec<Json> {
+        let (Some((_, attempt)), Some(store)) = (self.attempt().await, self.store().await) else {
+            return Vec::new();
+        };
+        store.transcript(&attempt.claim.attempt).await.unwrap()
+    }
+
+    async fn spend(&self) -> StepSpend {
+        let (Some((run, _)), Some(store)) = (self.attempt().await, self.store().await) else {
+            return StepSpend::default();
+        };
+        store.spend_of(&run).await.unwrap().into_iter().next().unwrap_or_default()
+    }
+
+    /// Waits until money for so many calls was reserved: the last is about to be made.
+    async fn calls(&self, calls: u64) {
+        while self.spend().await.calls < calls {
+            Clock::real().sleep(LOOK).await;
+        }
+    }
+
+    async fn answers(&self, answers: usize) {
+        while count(&self.facts().await, "answered") < answers {
+            Clock::real().sleep(LOOK).await;
+        }
+    }
+
+    async fn runs_on_the_runner(&self) {
+        let is_running = |attempt: &AttemptRow| attempt.state == AttemptStatus::Running;
+        while !self.attempt().await.is_some_and(|(_, attempt)| is_running(&attempt)) {
+            Clock::real().sleep(LOOK).await;
+        }
+    }
+
+    fn signal_runners(&self, signal: Signal) {
+        self.bench.runners().iter().for_each(|runner| runner.signal(signal));
+    }
+
+    /// Kills the engine once it has stored so many answers, the last of them to the gated request. Its
+    /// runners get to know of none of them before.
+    async fn kill_after_answer(&self, engine: &mut Child, answers: usize) {
+        self.signal_runners(Signal::STOP);
+        self.bench.touch("answer");
+        self.answers(answers).await;
+        kill(engine);
+        self.signal_runners(Signal::CONT);
+    }
+
+    /// Everything that must hold after a run with these many answers to so many requests, for which
+    /// money was reserved so often.
+    async fn holds(&self, (requests, calls, answers): (u64, u64, u64), status: RunStatus) {
+        let (run, attempt) = self.attempt().await.unwrap();
+        assert_eq!(self.bench.status(&run).await, status, "{:?}", attempt.outcome);
+        self.bench.nothing_is_left().await;
+        // A request counts once its answer ended, or Claude saw that its client is gone.
+        while self.claude.state()["requests"].as_u64() < Some(requests) {
+            Clock::real().sleep(LOOK).await;
+        }
+        let state = self.claude.state();
+        assert_eq!(state["violations"], json!([]), "{state}");
+        assert_eq!(state["requests"], requests, "{state}");
+        let facts = self.facts().await;
+        assert_eq!(count(&facts, "started"), 1, "{facts:#?}");
+        let results: Vec<_> = facts.iter().filter(|fact| fact["fact"] == "result").collect();
+        assert!(results.len() <= 1, "{facts:#?}");
+        if status == RunStatus::Success {
+            assert_eq!(count(&facts, "answered") as u64, answers, "{facts:#?}");
+            assert_eq!(facts.last().unwrap()["end"]["reason"], "done", "{facts:#?}");
+        }
+        let spend = self.spend().await;
+        assert_eq!((spend.calls, spend.input_tokens), (calls, answers * INPUT));
+        let scope = format!("run {run}");
+        let store = self.store().await.unwrap();
+        assert_eq!(store.spent(&scope).await.unwrap(), spend.cost, "every call, and each once");
+        assert!(spend.cost > 0);
+    }
+}
+
+fn count(facts: &[Json], kind: &str) -> usize {
+    facts.iter().filter(|fact| fact["fact"] == kind).count()
+}
+
+#[tokio::test]
+async fn engines_killed_before_an_answer_ask_again() {
+    let world = World::new("", &[says("Fine.")]);
+    // Takes connections and answers nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut command = world.bench.command(&["run"]);
+    command.env("ANTHROPIC_API_KEY", "sk-ant-canary").env("ANTHROPIC_BASE_URL", url);
+    let mut engine = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    world.calls(1).await;
+    kill(&mut engine);
+    world.plue(&["resume"]).ends(0);
+    world.holds((1, 2, 1), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn engines_killed_in_mid_stream_ask_again() {
+    let half = json!({
+        "text": "half ".repeat(100), "chunk": 50,
+        "cut": { "after_deltas": 5, "how": "hang" }, "hang_ms": 600_000,
+    });
+    let world = World::new("", &[half, says("Whole.")]);
+    let mut engine = world.start(&["run"]);
+    world.calls(1).await;
+    let run = world.bench.run().await;
+    let is_shown = |logs: &crate::bench::Logs| {
+        let text = logs.get("ask").and_then(|log| log.get("Stdout"));
+        text.is_some_and(|text| text.starts_with(b"half half"))
+    };
+    while !is_shown(&world.bench.logs(&run).await) {
+        Clock::real().sleep(LOOK).await;
+    }
+    kill(&mut engine);
+    world.plue(&["resume"]).ends(0);
+    world.holds((2, 2, 1), RunStatus::Success).await;
+    assert_eq!(world.facts().await.last().unwrap()["end"]["output"], "Whole.");
+}
+
+#[tokio::test]
+async fn engines_killed_after_an_answer_call_once() {
+    let world = World::with("", |bench| {
+        let mut first = calls();
+        first["gate"] = json!(bench.repo().join("answer"));
+        vec![first, ends_after("after")]
+    });
+    let mut engine = world.start(&["run"]);
+    world.runs_on_the_runner().await;
+    world.calls(1).await;
+    // The call cannot have been carried out when the engine dies.
+    world.kill_after_answer(&mut engine, 1).await;
+    world.bench.touch("go");
+    world.plue(&["resume"]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 1);
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn engines_killed_while_a_tool_runs_take_its_result() {
+    for is_over in [false, true] {
+        let world = World::new("", &[calls(), ends_after("after")]);
+        let mut engine = world.start(&["run"]);
+        world.bench.appears("up").await;
+        kill(&mut engine);
+        if is_over {
+            world.bench.touch("go");
+            world.bench.steps_end().await;
+            world.plue(&["resume"]).ends(0);
+        } else {
+            let mut engine = world.start(&["resume"]);
+            world.bench.touch("go");
+            assert!(engine.wait().unwrap().success());
+        }
+        assert_eq!(world.bench.lines("ran"), 1);
+        world.holds((2, 2, 2), RunStatus::Success).await;
+    }
+}
+
+#[tokio::test]
+async fn engines_killed_after_the_last_answer_end_the_step() {
+    let world = World::with("", |bench| {
+        let mut last = ends_after("after");
+        last["gate"] = json!(bench.repo().join("answer"));
+        vec![calls(), last]
+    });
+    let mut engine = world.start(&["run"]);
+    world.bench.appears("up").await;
+    world.bench.touch("go");
+    world.calls(2).await;
+    // The attempt cannot have ended when the engine dies.
+    world.kill_after_answer(&mut engine, 2).await;
+    world.plue(&["resume"]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 1);
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn runners_killed_in_a_tool_fail_the_step() {
+    let world = World::new("", &[calls(), says("Not asked.")]);
+    let mut engine = world.start(&["run"]);
+    world.bench.appears("up").await;
+    world.runs_on_the_runner().await;
+    world.bench.kill_runners().await;
+    world.bench.touch("go");
+    assert_eq!(engine.wait().unwrap().code(), Some(1));
+    assert_eq!(world.bench.lines("ran"), 1);
+    world.holds((1, 1, 1), RunStatus::Failed).await;
+}
+
+#[tokio::test]
+async fn runners_killed_in_a_tool_leave_its_result_unknown() {
+    let retry = ", retry=Retry(max_attempts=5, delay='0s', on=['infra'])";
+    let world = World::new(retry, &[calls(), ends_after("lost")]);
+    let mut engine = world.start(&["run"]);
+    world.bench.appears("up").await;
+    world.runs_on_the_runner().await;
+    world.bench.kill_runners().await;
+    world.bench.touch("go");
+    let is_success = engine.wait().unwrap().success();
+    assert!(is_success, "{}{:#?}", world.bench.plue(&["status"]).stdout, world.facts().await);
+    assert_eq!(world.bench.lines("ran"), 1, "no call is repeated");
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn engines_without_a_key_end_begun_steps_at_once() {
+    let world = World::new("", &[calls()]);
+    let mut engine = world.start(&["run"]);
+    world.bench.appears("up").await;
+    kill(&mut engine);
+    world.bench.plue(&["resume"]).ends(1);
+    let run = world.bench.run().await;
+    let why = world.bench.plue(&["explain", run.as_str(), "ask"]).ends(0);
+    assert!(why.stdout.contains("PLUE-L0001: this step needs a key"), "{}", why.stdout);
+    world.holds((1, 1, 1), RunStatus::Failed).await;
+}
+
+#[tokio::test]
+async fn engines_without_a_key_end_queued_steps_at_once() {
+    let world = World::with("", |bench| {
+        let mut first = calls();
+        first["gate"] = json!(bench.repo().join("never"));
+        vec![first]
+    });
+    let mut engine = world.start(&["run"]);
+    while world.attempt().await.is_none() {
+        Clock::real().sleep(LOOK).await;
+    }
+    kill(&mut engine);
+    world.bench.plue(&["resume"]).ends(1);
+    let run = world.bench.run().await;
+    let why = world.bench.plue(&["explain", run.as_str(), "ask"]).ends(0);
+    assert!(why.stdout.contains("PLUE-L0001: this step needs a key"), "{}", why.stdout);
+    world.bench.nothing_is_left().await;
+}

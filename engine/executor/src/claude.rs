@@ -1,0 +1,69 @@
+//! Claude steps: an agent's attendant runs on a runner, the engine talks to the model.
+//!
+//! The machine of `plue_llm::agent` decides; here its effects are performed: requests, tool calls,
+//! reservations of money, the transcript. The key stays in this process.
+
+use std::{fmt, sync::Arc};
+
+use plue_llm::{Client, PicoUsd, PriceList};
+
+pub(crate) mod assignment;
+mod measured;
+pub(crate) mod perform;
+pub(crate) mod shown;
+pub(crate) mod spending;
+pub(crate) mod talk;
+mod tool;
+
+/// The model that steps use unless they, their prompt, their role or the operator say otherwise.
+pub const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
+
+/// What Claude steps need.
+#[derive(Clone)]
+pub struct Claude {
+    /// Calls the API.
+    pub client: Client,
+    /// The default model.
+    pub model: String,
+    /// Prices of models.
+    pub prices: Arc<PriceList>,
+    /// Texts that no transcript may hold: the key.
+    pub masks: Vec<Vec<u8>>,
+    /// What one repository may spend.
+    pub limits: RepoLimits,
+}
+
+/// What one repository may spend on Claude.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RepoLimits {
+    /// In a day (UTC).
+    pub day: Option<PicoUsd>,
+    /// In a month (UTC).
+    pub month: Option<PicoUsd>,
+}
+
+/// Without the key.
+impl fmt::Debug for Claude {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Claude");
+        debug.field("client", &self.client).field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// The message of a step whose prompt and tools are those of a fork's author.
+pub(crate) fn untrusted() -> String {
+    format!(
+        "{}: Claude steps of pull requests from forks are not performed; push the commit to a branch of \
+         the repository",
+        plue_llm::codes::UNTRUSTED
+    )
+}
+
+/// The reason why a step needs a key, without its code.
+pub(crate) const NO_KEY: &str = "this step needs a key for Claude; set ANTHROPIC_API_KEY for the plue \
+                                 process (never in a step), then `plue retry last`";
+
+/// The message of a step without a key.
+pub(crate) fn no_key() -> String {
+    format!("{}: {NO_KEY}", plue_llm::codes::NO_KEY)
+}

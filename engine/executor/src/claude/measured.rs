@@ -1,0 +1,22 @@
+//! Counters of calls, counted after they are stored.
+
+use plue_llm::{PicoUsd, Usage};
+use plue_runtime::metrics::names;
+
+/// Picodollars of a nanodollar.
+const NANO: u64 = 1_000;
+
+/// A call whose outcome is stored. Costs are rounded down to nanodollars.
+pub(super) fn call(outcome: &'static str, usage: &Usage, cost: Option<PicoUsd>) {
+    names::CLAUDE_CALLS.increment(&[("outcome", outcome)]);
+    let kinds = [
+        ("input", usage.input_tokens),
+        ("output", usage.output_tokens),
+        ("cache_read", usage.cache_read_input_tokens),
+        ("cache_write", usage.cache_creation_input_tokens),
+    ];
+    for (kind, tokens) in kinds {
+        names::CLAUDE_TOKENS.add(tokens.unwrap_or(0), &[("kind", kind)]);
+    }
+    names::CLAUDE_COST.add(cost.map_or(0, |cost| cost.0 / NANO), &[]);
+}

@@ -1,0 +1,196 @@
+//! Requests to the model and tool calls to the runner.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use plue_llm::{
+    Agent, Request, Usage,
+    agent::{Call, Input},
+    error::Error,
+};
+use plue_store::usage::claude::CallSettlement;
+use plue_wire::runner::{AgentOrder, ToolCall, ToolResult};
+use serde_json::Value as Json;
+
+use super::{
+    measured,
+    perform::{AgentRun, Stopped},
+    spending::Paid,
+};
+
+/// The longest execution of one tool call.
+const TOOL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// A result that is not there so long after the timeouts of all calls will not come.
+const TOOL_GRACE: Duration = Duration::from_secs(60);
+/// Pause before an answer that broke off is asked for again.
+const BREAK_PAUSE: Duration = Duration::from_secs(1);
+
+/// An answer, or why there is none.
+enum Asked {
+    Answered(Box<plue_llm::Answer>),
+    /// Broke off after these tokens.
+    Broke(Usage, String),
+    Refused(Error),
+}
+
+// === impl AgentRun: requests ===
+
+impl AgentRun {
+    /// Sends the request and stores the answer with its cost.
+    pub(super) async fn ask(
+        &mut self,
+        agent: &mut Agent,
+        mut request: Request,
+    ) -> Result<(), Stopped> {
+        let day = self.shared.clock.now().to_zoned(TimeZone::UTC).date();
+        let prices = self.claude.prices.clone();
+        let Some(price) = prices.find(&request.model, day) else {
+            let code = plue_llm::codes::NO_PRICE;
+            let why = format!("{code}: the model `{}` has no known price", request.model);
+            return self.tell(agent, Input::Unpaid(why), None).await;
+        };
+        let call = loop {
+            match self.reserve(&mut request, price).await {
+                Ok(Paid::Yes(call)) => break call,
+                Ok(Paid::No(why)) => return self.tell(agent, Input::Unpaid(why), None).await,
+                Err(error) => {
+                    tracing::warn!(%error, "failed to reserve money for a call; retrying in 1 s");
+                    self.shared.clock.sleep(BREAK_PAUSE).await;
+                }
+            }
+        };
+        match self.stream(&request).await? {
+            Asked::Answered(answer) => {
+                let cost = price.cost(&answer.usage);
+                let settlement = settled(call, cost.map(|cost| cost.0), &answer.usage);
+                let usage = answer.usage;
+                self.tell(agent, Input::Answered(answer, cost), Some(settlement)).await?;
+                measured::call("answered", &usage, cost);
+                Ok(())
+            }
+            Asked::Broke(usage, message) => {
+                let text = self.shown.note(&format!("[plue: the answer broke off: {message}]"));
+                self.print(&text).await?;
+                // The output's length is unknown: the reservation stays.
+                let settlement = settled(call, None, &usage);
+                let broke = Input::Broke { usage, message };
+                self.tell(agent, broke, Some(settlement)).await?;
+                measured::call("broke", &usage, None);
+                self.shared.clock.sleep(BREAK_PAUSE).await;
+                Ok(())
+            }
+            Asked::Refused(error) => {
+                // A request that was refused costs nothing.
+                let cost = matches!(error, Error::Api(_) | Error::Settings(_)).then_some(0);
+                let settlement = settled(call, cost, &Usage::default());
+                let refused = Input::Unanswered(error.to_string());
+                self.tell(agent, refused, Some(settlement)).await?;
+                measured::call("refused", &Usage::default(), None);
+                Ok(())
+            }
+        }
+    }
+
+    async fn stream(&mut self, request: &Request) -> Result<Asked, Stopped> {
+        let client = self.claude.client.clone();
+        let mut stream = match client.stream(request).await {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Asked::Refused(error)),
+        };
+        loop {
+            match stream.next().await {
+                Ok(Some(delta)) => {
+                    let text = self.shown.piece(&delta);
+                    self.print(&text).await?;
+                }
+                Ok(None) => {
+                    self.flush().await?;
+                    break;
+                }
+                Err(error) => return Ok(broke(error, stream.usage())),
+            }
+        }
+        let usage = stream.usage();
+        Ok(match stream.finish() {
+            Ok(answer) => Asked::Answered(Box::new(answer)),
+            Err(error) => broke(error, usage),
+        })
+    }
+}
+
+// === impl AgentRun: tools ===
+
+impl AgentRun {
+    /// Has the calls carried out by the runner, all at the same time.
+    pub(super) async fn call(&mut self, agent: &mut Agent, calls: &[Call]) -> Result<(), Stopped> {
+        let mut open: Vec<&Call> = calls.iter().collect();
+        self.send(&open).await?;
+        let most = TOOL_TIMEOUT * u32::try_from(calls.len()).unwrap_or(u32::MAX) + TOOL_GRACE;
+        let clock = self.shared.clock;
+        let begun = clock.mark();
+        while !open.is_empty() {
+            tokio::select! {
+                result = self.results.recv() => {
+                    let result = result.ok_or(Stopped::Superseded)?;
+                    let Some(at) = open.iter().position(|call| call.id == result.id) else {
+                        continue;
+                    };
+                    let call = open.remove(at);
+                    self.take(agent, call, result).await?;
+                }
+                changed = self.sessions.changed() => {
+                    changed.map_err(|_| Stopped::Superseded)?;
+                    // The runner answers what it has done already from memory.
+                    self.send(&open).await?;
+                }
+                () = clock.sleep(most.saturating_sub(clock.elapsed(begun))) => {
+                    for call in open.drain(..) {
+                        let content = "The call gave no result in time; whether it took effect is unknown.";
+                        let (id, content) = (call.id.clone(), content.to_owned());
+                        let input = Input::Result { id, content, is_error: true };
+                        self.tell(agent, input, None).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        agent: &mut Agent,
+        call: &Call,
+        result: ToolResult,
+    ) -> Result<(), Stopped> {
+        let content = String::from_utf8_lossy(&result.content.0).into_owned();
+        let text = self.shown.result(&call.name, &content, result.is_error);
+        let (id, is_error) = (result.id, result.is_error);
+        self.tell(agent, Input::Result { id, content, is_error }, None).await?;
+        self.print(&text).await
+    }
+
+    async fn send(&self, calls: &[&Call]) -> Result<(), Stopped> {
+        for call in calls {
+            let call = ToolCall {
+                id: call.id.clone(),
+                name: call.name.clone(),
+                input_json: Json::Object(call.input.clone()).to_string(),
+                timeout_ms: u64::try_from(TOOL_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+            };
+            self.order(AgentOrder::Call(call)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn settled(call: String, cost: Option<u64>, usage: &Usage) -> CallSettlement {
+    CallSettlement { call, cost, usage: serde_json::to_value(usage).unwrap_or_default() }
+}
+
+fn broke(error: Error, usage: Usage) -> Asked {
+    if error.is_transient() {
+        Asked::Broke(usage, error.to_string())
+    } else {
+        Asked::Refused(error)
+    }
+}

@@ -1,0 +1,294 @@
+//! Agents of this driver: each attempt of a Claude step has a task in the engine beside its runner.
+
+use std::collections::{HashMap, HashSet};
+
+use plue_flow::{AttemptStatus, fact::Outcome};
+use plue_llm::{
+    PicoUsd,
+    agent::{End, EndReason, Fact},
+};
+use plue_plan::{Action, AttemptId, StepId};
+use plue_pool::Command;
+use plue_runtime::{Task, mask::Secrets};
+use plue_store::usage::claude::NewFacts;
+use plue_wire::{
+    eval::Bytes,
+    runner::{AgentOrder, Claim, ToolResult},
+};
+use serde_json::Value as Json;
+use tokio::sync::{mpsc, watch};
+
+use super::Driver;
+use crate::{
+    claude::{
+        assignment::{Assignment, assignment},
+        perform::{AgentRun, Before, Order},
+        shown::Shown,
+        spending::Budgets,
+    },
+    error::Error,
+    perform::scope::{Seen, within_budget},
+};
+
+/// Orders in flight to the runner.
+const ORDER_QUEUE: usize = 64;
+/// Results in flight to one agent: those of one answer, some of them twice.
+const RESULT_QUEUE: usize = 4 * plue_llm::agent::MAX_CALLS;
+
+/// The agents of one driver. Dropped, they stop; the next driver begins them again.
+pub(super) struct Agents {
+    sender: mpsc::Sender<Order>,
+    orders: mpsc::Receiver<Order>,
+    running: HashMap<AttemptId, Running>,
+    /// Attempts with rows in an engine without a key.
+    rows: HashSet<AttemptId>,
+}
+
+struct Running {
+    _task: Task<()>,
+    results: mpsc::Sender<ToolResult>,
+    sessions: watch::Sender<u64>,
+}
+
+// === impl Agents ===
+
+impl Agents {
+    pub(super) fn new() -> Self {
+        let (sender, orders) = mpsc::channel(ORDER_QUEUE);
+        Self { sender, orders, running: HashMap::new(), rows: HashSet::new() }
+    }
+
+    /// The next order for the runner. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Order> {
+        self.orders.recv().await
+    }
+
+    /// Stops what works on the attempt.
+    pub(super) fn stop(&mut self, attempt: &AttemptId) {
+        self.running.remove(attempt);
+    }
+
+    /// Hands a result to its agent.
+    pub(super) fn result(&self, claim: &Claim, result: ToolResult) {
+        let Some(running) = self.running.get(&claim.attempt) else { return };
+        if running.results.try_send(result).is_err() {
+            tracing::warn!(attempt = %claim.attempt, "an agent does not take its results");
+        }
+    }
+}
+
+// === impl Driver: agents ===
+
+impl Driver {
+    /// Whether the step is a Claude step.
+    pub(super) fn is_agent(&self, step: &StepId) -> bool {
+        matches!(self.plan.step(step).map(|step| &step.action), Some(Action::Llm(_)))
+    }
+
+    /// Notes the row of an attempt that an engine with a key queued, if this one has none: nothing is
+    /// assigned from here, but the row has to end with the attempt.
+    pub(super) async fn note_row(
+        &mut self,
+        step: &StepId,
+        attempt: &AttemptId,
+    ) -> Result<(), Error> {
+        if self.is_agent(step) && self.shared.options.claude.is_none() {
+            let rows = self.shared.store.attempts(&self.row.id, Some(step)).await?;
+            if rows.iter().any(|row| row.claim.attempt == *attempt) {
+                self.agents.rows.insert(attempt.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether only the journal knows the attempt.
+    pub(super) fn has_no_row(&self, step: &StepId, attempt: &AttemptId) -> bool {
+        let has_row = self.claims.contains_key(attempt) || self.agents.rows.contains(attempt);
+        self.is_engine_step(step) && !has_row
+    }
+
+    /// Passes an order on to the runner, which has room for it.
+    pub(super) async fn pass_on(&self, order: Order) {
+        let is_ours = self.claims.get(&order.claim.attempt) == Some(&order.claim);
+        if let (true, Some(leased)) = (is_ours, &self.lease) {
+            leased.lease.send(Command::Agent(order.claim, Box::new(order.order))).await;
+        }
+    }
+
+    /// Begins to perform the agent of an attempt that a runner has, or tells it of a new session.
+    pub(super) async fn attend_agent(&mut self, claim: &Claim) -> Result<(), Error> {
+        let Some(view) = self.run.attempt(&claim.attempt) else { return Ok(()) };
+        let (step, visit, number) = (view.step.clone(), view.visit, view.number);
+        if !self.is_agent(&step) || view.status.is_terminal() || self.only_tells {
+            return Ok(());
+        }
+        if let Some(running) = self.agents.running.get(&claim.attempt) {
+            running.sessions.send_modify(|session| *session += 1);
+            return Ok(());
+        }
+        if self.shared.options.claude.is_none() {
+            return self.end_without_key(claim).await;
+        }
+        let before = self.before(claim, &step, (visit, number)).await?;
+        let Some(agent) = self.agent(claim, &step, (visit, number)) else { return Ok(()) };
+        let (agent, assignment, results, sessions) = agent;
+        let task = self.shared.tasks.owned("agent", agent.run(assignment, before));
+        let running = Running { _task: task, results, sessions };
+        self.agents.running.insert(claim.attempt.clone(), running);
+        Ok(())
+    }
+
+    /// Ends an agent that an engine with a key began. The attendant waits for orders, so that the attempt
+    /// would last until its timeout.
+    async fn end_without_key(&self, claim: &Claim) -> Result<(), Error> {
+        let store = &self.shared.store;
+        let facts = store.transcript(&claim.attempt).await?;
+        let end = match end_of(&facts) {
+            Some(end) => end,
+            None => {
+                let message = crate::claude::NO_KEY.to_owned();
+                let end = End { reason: EndReason::Key, message, output: Json::Null };
+                let fact = serde_json::to_value(Fact::Ended { end: end.clone() });
+                let new = NewFacts {
+                    run: self.row.id.clone(),
+                    attempt: claim.attempt.clone(),
+                    first: facts.len() as u64 + 1,
+                    facts: fact.into_iter().collect(),
+                    settlement: None,
+                    at: self.time.now(),
+                };
+                if !store.append_transcript(new).await? {
+                    return Ok(());
+                }
+                end
+            }
+        };
+        let text = end.error().map(|error| format!("{error}\n")).unwrap_or_default();
+        let print = AgentOrder::Print(Bytes(text.into_bytes()));
+        let output_json = end.output.to_string();
+        let last = AgentOrder::End { output_json, status: end.reason.status() };
+        for order in [print, last] {
+            self.pass_on(Order { claim: claim.clone(), order }).await;
+        }
+        Ok(())
+    }
+
+    /// The assignment of a step's agent.
+    pub(super) fn assignment(&self, step: &StepId, turn: (u32, u32)) -> Result<Assignment, String> {
+        let definition = self.plan.step(step).ok_or("no such step")?;
+        let (Action::Llm(llm), Some(claude)) = (&definition.action, &self.shared.options.claude)
+        else {
+            return Err(crate::claude::no_key());
+        };
+        if self.origin.untrusted || self.row.fork.is_some() {
+            return Err(crate::claude::untrusted());
+        }
+        let today = self.time.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        within_budget(|meter| {
+            let seen = Seen::of(&self.run);
+            let scope = seen.scope(&self.surroundings, turn, meter);
+            assignment((definition, llm), &self.origin.read_set, &scope, claude, today)
+        })
+    }
+
+    #[expect(clippy::type_complexity, reason = "parts of one task, taken apart at once")]
+    fn agent(
+        &self,
+        claim: &Claim,
+        step: &StepId,
+        turn: (u32, u32),
+    ) -> Option<(AgentRun, Result<Assignment, String>, mpsc::Sender<ToolResult>, watch::Sender<u64>)>
+    {
+        let claude = self.shared.options.claude.clone()?;
+        let assignment = self.assignment(step, turn);
+        let all = self.secrets.all();
+        let masks = Secrets::new(all.iter().chain(&claude.masks).map(Vec::as_slice));
+        let of_run = self.plan.budget.as_ref().and_then(|budget| budget.usd);
+        let budgets = Budgets {
+            step: assignment.as_ref().ok().and_then(|assignment| assignment.budget),
+            run: of_run.and_then(PicoUsd::from_usd),
+            repo: self.row.repo.clone(),
+            repo_limits: claude.limits,
+        };
+        let (sender, results) = mpsc::channel(RESULT_QUEUE);
+        let (sessions, session) = watch::channel(0);
+        let agent = AgentRun {
+            shared: self.shared.clone(),
+            run: self.row.id.clone(),
+            step: step.clone(),
+            claim: claim.clone(),
+            log: masks.stream(),
+            masks,
+            budgets,
+            claude,
+            orders: self.agents.sender.clone(),
+            results,
+            sessions: session,
+            stored: 0,
+            shown: Shown::default(),
+        };
+        Some((agent, assignment, sender, sessions))
+    }
+
+    /// The transcript of the attempt, or of the one before whose runner was lost.
+    async fn before(
+        &self,
+        claim: &Claim,
+        step: &StepId,
+        (visit, number): (u32, u32),
+    ) -> Result<Before, Error> {
+        let facts = self.shared.store.transcript(&claim.attempt).await?;
+        if !facts.is_empty() || number < 2 {
+            return Ok(Before { facts, is_lost: false });
+        }
+        let rows = self.shared.store.attempts(&self.row.id, Some(step)).await?;
+        let lost = rows.into_iter().find(|row| {
+            // A runner that was started again reports the loss itself, as the result.
+            let is_lost = row.state == AttemptStatus::Lost
+                || matches!(row.outcome, Some(Outcome::Infra { .. }));
+            (row.visit, row.number) == (visit, number - 1) && is_lost
+        });
+        let Some(lost) = lost else { return Ok(Before { facts, is_lost: false }) };
+        let facts = self.shared.store.transcript(&lost.claim.attempt).await?;
+        let is_lost = !facts.is_empty() && end_of(&facts).is_none();
+        Ok(Before { facts: if is_lost { facts } else { Vec::new() }, is_lost })
+    }
+
+    /// The outcome and output that the transcript gives an attempt whose process ended.
+    pub(super) async fn agents_end(
+        &self,
+        claim: &Claim,
+        (outcome, output): (Outcome, Json),
+    ) -> (Outcome, Json) {
+        let step = self.run.attempt(&claim.attempt).map(|view| view.step.clone());
+        let is_agents = step.is_some_and(|step| self.is_agent(&step));
+        if !is_agents || !matches!(outcome, Outcome::Success | Outcome::Exit { .. }) {
+            return (outcome, output);
+        }
+        let facts = match self.shared.store.transcript(&claim.attempt).await {
+            Ok(facts) => facts,
+            Err(error) => return (Outcome::Infra { message: error.to_string() }, Json::Null),
+        };
+        match end_of(&facts) {
+            Some(end) if end.reason == EndReason::Done && outcome == Outcome::Success => {
+                (outcome, end.output)
+            }
+            Some(end) => match end.error() {
+                Some(message) => (Outcome::Failed { message }, Json::Null),
+                None => (outcome, output),
+            },
+            None if outcome == Outcome::Success => {
+                let message = "the agent's process ended before the agent did".to_owned();
+                (Outcome::Infra { message }, Json::Null)
+            }
+            None => (outcome, output),
+        }
+    }
+}
+
+fn end_of(facts: &[Json]) -> Option<End> {
+    match serde_json::from_value(facts.last()?.clone()) {
+        Ok(Fact::Ended { end }) => Some(end),
+        Ok(_) | Err(_) => None,
+    }
+}

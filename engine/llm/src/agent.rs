@@ -1,0 +1,35 @@
+//! One agent as a pure machine: inputs become facts, facts the state, the state the next effect.
+//!
+//! The facts are the transcript of the step; folded again after a crash they give the same state.
+//! Must not await, do I/O, read a clock, or know a price: time and money enter as inputs.
+
+mod conversation;
+mod end;
+mod fact;
+mod guard;
+mod state;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    end::{End, EndReason},
+    fact::{Fact, Input, Rejected},
+    state::{Agent, Call, Effect, Totals},
+    task::{Limits, Task},
+};
+
+/// Calls of one answer that are carried out; the others are answered with an error.
+pub const MAX_CALLS: usize = 64;
+/// Turns, unless the step, its prompt or its role says otherwise.
+pub const DEFAULT_TURNS: u32 = 50;
+/// Output tokens of a turn, unless the step, its prompt or its role says otherwise.
+pub const DEFAULT_MAX_TOKENS: u32 = 16_000;
+/// The same call with the same result, so many times without anything new, ends the agent.
+pub const REPEATS: u32 = 3;
+/// Answers in a row that may break off.
+pub const MAX_BREAKS: u32 = 2;
+/// Answers in a row whose tool call `max_tokens` cut.
+pub const MAX_CUTS: u32 = 1;
+/// Bytes of the messages of one conversation; the API takes requests of 32 MB.
+pub const MAX_CONVERSATION_BYTES: usize = 24 << 20;

@@ -1,0 +1,136 @@
+//! Facts of a transcript, and the inputs they come from. Old transcripts must fold for ever: fields are
+//! only ever added, with defaults.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::{
+    agent::{End, Task},
+    answer::{Answer, Usage},
+    price::PicoUsd,
+};
+
+/// One entry of a transcript.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The agent exists.
+    Started {
+        /// Its assignment.
+        task: Box<Task>,
+    },
+    /// The model gave a whole answer.
+    Answered {
+        /// The answer.
+        answer: Box<Answer>,
+        /// Its cost in picodollars, if it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<u64>,
+    },
+    /// An answer broke off. No part of it is in the conversation.
+    Broke {
+        /// Tokens that were reported.
+        usage: Usage,
+        /// What happened.
+        message: String,
+    },
+    /// The result of a tool call.
+    Result {
+        /// The call.
+        id: String,
+        /// For the model.
+        content: String,
+        /// Whether the tool failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+    /// The model is asked to mend its answer.
+    Corrected {
+        /// The request.
+        message: String,
+    },
+    /// The agent ended.
+    Ended {
+        /// How.
+        end: End,
+    },
+}
+
+/// News for an agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The assignment.
+    Start(Box<Task>),
+    /// A whole answer and its cost.
+    Answered(Box<Answer>, Option<PicoUsd>),
+    /// An answer broke off in the middle; the same request may be sent again.
+    Broke {
+        /// Tokens that were reported.
+        usage: Usage,
+        /// What happened.
+        message: String,
+    },
+    /// The API refuses the request or cannot be reached.
+    Unanswered(String),
+    /// No budget pays for the next call.
+    Unpaid(String),
+    /// The result of a tool call.
+    Result {
+        /// The call.
+        id: String,
+        /// For the model.
+        content: String,
+        /// Whether the tool failed.
+        is_error: bool,
+    },
+    /// The runner is another one: results of calls that are open are unknown for ever.
+    RunnerLost,
+    /// Whether [`super::Effect::Judge`]'s value fits the schema, or the validator's words.
+    Judged(Result<(), String>),
+}
+
+/// An input that does not fit the state, for example the second result of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejected(pub &'static str);
+
+// === impl Fact ===
+
+impl Fact {
+    pub(super) fn failed_result(id: &str, content: impl Into<String>) -> Self {
+        Self::Result { id: id.to_owned(), content: content.into(), is_error: true }
+    }
+
+    /// The bytes of text that masks apply to, visited in place.
+    pub fn texts(&mut self, visit: &mut impl FnMut(&mut String)) {
+        match self {
+            Self::Started { task } => {
+                visit(&mut task.prompt);
+                task.system.iter_mut().for_each(visit);
+            }
+            Self::Answered { answer, .. } => {
+                for block in &mut answer.content {
+                    // Reasoning goes back unchanged or not at all: its signature covers it.
+                    if !block.kind().contains("thinking") {
+                        block.0.values_mut().for_each(|value| strings(value, visit));
+                    }
+                }
+            }
+            Self::Broke { message, .. } | Self::Corrected { message } => visit(message),
+            Self::Result { content, .. } => visit(content),
+            Self::Ended { end } => {
+                visit(&mut end.message);
+                strings(&mut end.output, visit);
+            }
+        }
+    }
+}
+
+fn strings(value: &mut Json, visit: &mut impl FnMut(&mut String)) {
+    match value {
+        Json::String(text) => visit(text),
+        Json::Array(items) => items.iter_mut().for_each(|item| strings(item, visit)),
+        Json::Object(fields) => fields.values_mut().for_each(|field| strings(field, visit)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}

@@ -1,0 +1,434 @@
+//! The state of an agent: what a fact changes, what follows from it, what is to be done next.
+
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    agent::{
+        End, EndReason, Fact, Input, MAX_BREAKS, MAX_CALLS, MAX_CONVERSATION_BYTES, MAX_CUTS,
+        Rejected, Task, conversation::Conversation, guard::Guard,
+    },
+    answer::{Answer, Block, StopReason, Usage},
+    price::PicoUsd,
+    request::Request,
+};
+
+/// The calls of an answer to a runner that is gone.
+const UNKNOWN: &str = "The machine that ran this call was lost. Whether the call took effect is \
+unknown; it is not repeated. Look at the state of the workspace before you go on.";
+
+/// An agent: its transcript, folded.
+#[derive(Debug, Clone, Default)]
+pub struct Agent {
+    task: Option<Box<Task>>,
+    talk: Conversation,
+    phase: Phase,
+    /// Calls of the last answer, in its order.
+    open: Vec<Open>,
+    guard: Guard,
+    totals: Totals,
+    /// Text of the answers since the last message of ours.
+    text: String,
+    breaks: u32,
+    cuts: u32,
+    corrected: bool,
+}
+
+/// Sums over a transcript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Whole answers.
+    pub turns: u32,
+    /// Tokens that the API reported, in all four directions.
+    pub tokens: u64,
+    /// Cost of the answers whose cost is known.
+    pub cost: PicoUsd,
+}
+
+/// The next thing to do. Level-triggered: it stays until an input changes the state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Wait for [`Input::Start`].
+    Begin,
+    /// Send the request.
+    Ask(Box<Request>),
+    /// Carry out these calls, at the same time if possible; each result is an input.
+    Call(Vec<Call>),
+    /// Judge the value by the schema of the task.
+    Judge(Json),
+    /// Nothing more.
+    End(Box<End>),
+}
+
+/// A tool call to carry out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// `toolu_…`, unique in the transcript.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub input: Map<String, Json>,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    Asking,
+    Calling,
+    Judging(Json),
+    /// An answer came whose consequence is not drawn yet.
+    Weighing(Box<Answer>),
+    Ended(Box<End>),
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    call: Call,
+    result: Option<Block>,
+    /// Not to be carried out; the model is told why.
+    refused: Option<String>,
+}
+
+// === impl Agent ===
+
+impl Agent {
+    /// The agent of a transcript.
+    pub fn fold<'f>(facts: impl IntoIterator<Item = &'f Fact>) -> Self {
+        let mut agent = Self::default();
+        facts.into_iter().for_each(|fact| agent.evolve(fact));
+        agent
+    }
+
+    /// Takes an input, and returns the facts that follow, in order. The state has them already.
+    ///
+    /// # Errors
+    /// [`Rejected`]: the input does not fit the state, which stays as it is.
+    pub fn apply(&mut self, input: Input) -> Result<Vec<Fact>, Rejected> {
+        let mut facts = self.accept(input)?;
+        facts.iter().for_each(|fact| self.evolve(fact));
+        facts.extend(self.catch_up());
+        Ok(facts)
+    }
+
+    /// The facts that follow from the state alone. None after [`Agent::apply`]; a transcript that was cut
+    /// between two facts may lack some.
+    pub fn catch_up(&mut self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        while let Some(fact) = self.follow_up() {
+            self.evolve(&fact);
+            facts.push(fact);
+        }
+        facts
+    }
+
+    /// The request, rendered.
+    pub fn effect(&self) -> Effect {
+        match (&self.phase, &self.task) {
+            (Phase::Idle | Phase::Weighing(_), _) | (_, None) => Effect::Begin,
+            (Phase::Asking, Some(task)) => {
+                let messages = self.talk.messages().to_vec();
+                Effect::Ask(Box::new(task.request(messages, self.max_tokens(task))))
+            }
+            (Phase::Calling, Some(_)) => {
+                let waits = |open: &&Open| open.result.is_none() && open.refused.is_none();
+                Effect::Call(self.open.iter().filter(waits).map(|open| open.call.clone()).collect())
+            }
+            (Phase::Judging(value), Some(_)) => Effect::Judge(value.clone()),
+            (Phase::Ended(end), Some(_)) => Effect::End(end.clone()),
+        }
+    }
+
+    /// The assignment, once there is one.
+    pub fn task(&self) -> Option<&Task> {
+        self.task.as_deref()
+    }
+
+    /// Sums so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Bytes of the conversation: an upper bound of its tokens.
+    pub fn bytes(&self) -> usize {
+        self.talk.bytes()
+    }
+
+    fn accept(&self, input: Input) -> Result<Vec<Fact>, Rejected> {
+        let end = |reason, message: String| {
+            Ok(vec![Fact::Ended { end: End::failed(reason, message, self.text.clone()) }])
+        };
+        match (input, &self.phase) {
+            (Input::Start(task), Phase::Idle) => Ok(vec![Fact::Started { task }]),
+            (Input::Answered(answer, cost), Phase::Asking) => {
+                Ok(vec![Fact::Answered { answer, cost: cost.map(|cost| cost.0) }])
+            }
+            (Input::Broke { usage, message }, Phase::Asking) => {
+                Ok(vec![Fact::Broke { usage, message }])
+            }
+            (Input::Unanswered(message), Phase::Asking) => end(EndReason::Api, message),
+            (Input::Unpaid(message), Phase::Asking) => end(EndReason::Budget, message),
+            (Input::Result { id, content, is_error }, Phase::Calling) => {
+                let is_open = |open: &Open| open.call.id == id && open.result.is_none();
+                if !self.open.iter().any(is_open) {
+                    return Err(Rejected("no such call is open"));
+                }
+                Ok(vec![Fact::Result { id, content, is_error }])
+            }
+            (Input::RunnerLost, Phase::Calling) => {
+                let waits = self.open.iter().filter(|open| open.result.is_none());
+                Ok(waits.map(|open| Fact::failed_result(&open.call.id, UNKNOWN)).collect())
+            }
+            (Input::RunnerLost, _) => Ok(Vec::new()),
+            (Input::Judged(judgement), Phase::Judging(value)) => Ok(vec![match judgement {
+                Ok(()) => Fact::Ended { end: End::done(value.clone()) },
+                Err(words) => self.misfit(words),
+            }]),
+            _ => Err(Rejected("the input does not fit the state of the agent")),
+        }
+    }
+
+    fn misfit(&self, words: String) -> Fact {
+        if self.corrected {
+            let text = self.text.clone();
+            return Fact::Ended { end: End::failed(EndReason::Output, words, text) };
+        }
+        Fact::Corrected {
+            message: format!(
+                "Your result was not accepted: {words}. Answer again with the whole result, as JSON \
+                 that fits the schema and nothing else."
+            ),
+        }
+    }
+
+    fn max_tokens(&self, task: &Task) -> u32 {
+        let left = task.limits.tokens.map(|all| all.saturating_sub(self.totals.tokens));
+        let left = left.and_then(|left| u32::try_from(left).ok()).unwrap_or(u32::MAX);
+        task.limits.max_tokens.min(left).max(1)
+    }
+}
+
+// === impl Agent: consequences ===
+
+impl Agent {
+    fn follow_up(&self) -> Option<Fact> {
+        let task = self.task.as_deref()?;
+        let failed = |reason, message: String| {
+            Some(Fact::Ended { end: End::failed(reason, message, self.text.clone()) })
+        };
+        match &self.phase {
+            Phase::Idle | Phase::Judging(_) | Phase::Ended(_) => None,
+            Phase::Weighing(answer) => self.weigh(task, answer),
+            Phase::Calling => self.open.iter().find_map(|open| {
+                let refused = open.refused.as_ref().filter(|_| open.result.is_none())?;
+                Some(Fact::failed_result(&open.call.id, refused.clone()))
+            }),
+            Phase::Asking if self.breaks > MAX_BREAKS => failed(
+                EndReason::Api,
+                format!("{MAX_BREAKS} answers broke off, and the next as well"),
+            ),
+            Phase::Asking if self.guard.caught().is_some() => {
+                let tool = self.guard.caught().unwrap_or_default();
+                let message = format!(
+                    "the model called `{tool}` with the same arguments and result again and again"
+                );
+                failed(EndReason::Loop, message)
+            }
+            Phase::Asking if self.totals.turns >= task.limits.turns => failed(
+                EndReason::Turns,
+                format!("no result after {} turns; raise `max_turns`", task.limits.turns),
+            ),
+            Phase::Asking if task.limits.tokens.is_some_and(|all| self.totals.tokens >= all) => {
+                let used = self.totals.tokens;
+                failed(EndReason::Tokens, format!("{used} tokens are used; raise `budget.tokens`"))
+            }
+            Phase::Asking if self.talk.bytes() > MAX_CONVERSATION_BYTES => {
+                failed(EndReason::Context, format!("more than {MAX_CONVERSATION_BYTES} bytes"))
+            }
+            Phase::Asking => None,
+        }
+    }
+
+    /// The consequence of an answer without calls to carry out.
+    fn weigh(&self, task: &Task, answer: &Answer) -> Option<Fact> {
+        let failed = |reason, message: String| {
+            Some(Fact::Ended { end: End::failed(reason, message, self.text.clone()) })
+        };
+        match &answer.stop.reason {
+            Some(StopReason::MaxTokens) if self.cuts <= MAX_CUTS && has_cut_call(answer) => {
+                Some(Fact::Corrected {
+                    message: format!(
+                        "Your answer was cut at {} tokens, before its tool call was whole. Nothing was \
+                         carried out. Make a shorter call.",
+                        task.limits.max_tokens
+                    ),
+                })
+            }
+            Some(StopReason::MaxTokens) => {
+                let most = task.limits.max_tokens;
+                failed(
+                    EndReason::Cut,
+                    format!("the answer has more than {most} tokens; raise `max_tokens`"),
+                )
+            }
+            Some(StopReason::Refusal) => failed(EndReason::Refusal, refusal(answer)),
+            Some(StopReason::ModelContextWindowExceeded) => {
+                failed(EndReason::Context, "the model's context window is full".to_owned())
+            }
+            Some(StopReason::Other(word)) => {
+                let word: String = word.chars().take(64).flat_map(char::escape_debug).collect();
+                failed(EndReason::Api, format!("the answer ended as `{word}`, which is unknown"))
+            }
+            None
+            | Some(
+                StopReason::EndTurn
+                | StopReason::StopSequence
+                | StopReason::ToolUse
+                | StopReason::PauseTurn,
+            ) => self.finished(task),
+        }
+    }
+
+    /// The result, or the request for a better one.
+    fn finished(&self, task: &Task) -> Option<Fact> {
+        if task.output.is_none() {
+            return Some(Fact::Ended { end: End::done(Json::String(self.text.clone())) });
+        }
+        match serde_json::from_str::<Json>(self.text.trim()) {
+            // Judged by an effect.
+            Ok(_) => None,
+            Err(error) => Some(self.misfit(format!("it is no JSON: {error}"))),
+        }
+    }
+}
+
+// === impl Agent: facts ===
+
+impl Agent {
+    fn evolve(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Started { task } => {
+                self.talk.user(vec![Block::text(task.prompt.clone())]);
+                self.task = Some(task.clone());
+                self.phase = Phase::Asking;
+            }
+            Fact::Answered { answer, cost } => self.answered(answer, cost.map(PicoUsd)),
+            Fact::Broke { usage, .. } => {
+                self.breaks += 1;
+                self.totals.tokens = self.totals.tokens.saturating_add(tokens(usage));
+            }
+            Fact::Result { id, content, is_error } => self.result(id, content, *is_error),
+            Fact::Corrected { message } => {
+                self.corrected |= self.cuts == 0;
+                self.text.clear();
+                self.talk.user(vec![Block::text(message.clone())]);
+                self.phase = Phase::Asking;
+            }
+            Fact::Ended { end } => self.phase = Phase::Ended(Box::new(end.clone())),
+        }
+    }
+
+    fn answered(&mut self, answer: &Answer, cost: Option<PicoUsd>) {
+        self.totals.turns = self.totals.turns.saturating_add(1);
+        self.totals.tokens = self.totals.tokens.saturating_add(tokens(&answer.usage));
+        self.totals.cost = self.totals.cost.plus(cost.unwrap_or_default());
+        self.breaks = 0;
+        self.talk.assistant(answer);
+        self.text.push_str(&answer.text());
+        let reason = answer.stop.reason.as_ref();
+        let is_cut = has_cut_call(answer);
+        self.cuts = if is_cut { self.cuts + 1 } else { 0 };
+        let ends = matches!(
+            reason,
+            Some(
+                StopReason::MaxTokens
+                    | StopReason::Refusal
+                    | StopReason::ModelContextWindowExceeded
+            )
+        );
+        self.open = if ends { Vec::new() } else { self.calls(answer) };
+        self.phase = if !self.open.is_empty() {
+            Phase::Calling
+        } else if reason == Some(&StopReason::PauseTurn) {
+            Phase::Asking
+        } else if !ends && self.is_json_result() {
+            let value = serde_json::from_str(self.text.trim()).unwrap_or_default();
+            Phase::Judging(value)
+        } else {
+            Phase::Weighing(Box::new(answer.clone()))
+        };
+    }
+
+    fn is_json_result(&self) -> bool {
+        let has_schema = self.task.as_ref().is_some_and(|task| task.output.is_some());
+        has_schema && serde_json::from_str::<serde::de::IgnoredAny>(self.text.trim()).is_ok()
+    }
+
+    fn refusal(&self, name: &str, input: &Map<String, Json>) -> Option<String> {
+        let Some(task) = &self.task else { return Some("there are no tools".to_owned()) };
+        task.refusal(name, input)
+    }
+
+    fn calls(&self, answer: &Answer) -> Vec<Open> {
+        let mut open: Vec<Open> = Vec::new();
+        for call in answer.tool_calls() {
+            let Some(input) = call.input else { continue };
+            let refused = if open.len() >= MAX_CALLS {
+                Some(format!("Not carried out: at most {MAX_CALLS} calls in one answer."))
+            } else if let Some(why) = self.refusal(call.name, input) {
+                Some(format!("Not carried out: {why}."))
+            } else if open.iter().any(|other| other.call.id == call.id) {
+                Some("Not carried out: another call has the same id.".to_owned())
+            } else {
+                None
+            };
+            let (id, name) = (call.id.to_owned(), call.name.to_owned());
+            open.push(Open {
+                call: Call { id, name, input: input.clone() },
+                result: None,
+                refused,
+            });
+        }
+        open
+    }
+
+    fn result(&mut self, id: &str, content: &str, is_error: bool) {
+        let waits = |open: &&mut Open| open.call.id == id && open.result.is_none();
+        let Some(open) = self.open.iter_mut().find(waits) else { return };
+        open.result = Some(Block::tool_result(id, content, is_error));
+        self.guard.note(&open.call.name, &Json::Object(open.call.input.clone()), content);
+        if self.open.iter().all(|open| open.result.is_some()) {
+            let results = self.open.drain(..).filter_map(|open| open.result).collect();
+            self.talk.user(results);
+            self.text.clear();
+            self.phase = Phase::Asking;
+        }
+    }
+}
+
+/// Whether `max_tokens` cut a call of the answer.
+fn has_cut_call(answer: &Answer) -> bool {
+    let cut = answer.tool_calls().any(|call| call.input.is_none());
+    cut && answer.stop.reason == Some(StopReason::MaxTokens)
+}
+
+fn refusal(answer: &Answer) -> String {
+    let details = answer.stop.details.as_ref();
+    let field = |name: &str| {
+        let text = details.and_then(|details| details.get(name)?.as_str());
+        text.map(crate::error::shortened)
+    };
+    let category = field("category").map(|it| format!(" ({it})")).unwrap_or_default();
+    let why = field("explanation").map(|it| format!(": {it}")).unwrap_or_default();
+    format!("the model declined to answer{category}{why}")
+}
+
+fn tokens(usage: &Usage) -> u64 {
+    let parts = [
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_creation_input_tokens,
+        usage.cache_read_input_tokens,
+    ];
+    parts.iter().flatten().fold(0, |sum, part| sum.saturating_add(*part))
+}

@@ -1,0 +1,39 @@
+//! Codes `PLUE-L…` of Claude steps.
+//!
+//! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
+
+plue_plan::error_codes! {
+    NO_KEY = "PLUE-L0001", "a Claude step has no key";
+    TURNS = "PLUE-L0002", "a Claude step used up its turns";
+    TOKENS = "PLUE-L0003", "a Claude step used up its tokens";
+    BUDGET = "PLUE-L0004", "a budget does not pay for the next call of Claude";
+    LOOP = "PLUE-L0005", "the model repeats the same tool call";
+    REFUSAL = "PLUE-L0006", "the model declined";
+    CUT = "PLUE-L0007", "an answer was longer than its token limit";
+    CONTEXT = "PLUE-L0008", "a conversation is longer than it may be";
+    API = "PLUE-L0009", "the Claude API did not answer";
+    OUTPUT = "PLUE-L0010", "the model's output does not fit its schema";
+    NO_PRICE = "PLUE-L0011", "a model has no known price";
+    UNKNOWN_TOOL = "PLUE-L0012", "a Claude step names a tool that does not exist";
+    BAD_PROMPT = "PLUE-L0013", "the prompt of a Claude step cannot be made";
+    UNTRUSTED = "PLUE-L0014", "a Claude step of a pull request from a fork is not performed";
+}
+
+/// Codes of limits: what ends with one of them has exit code 7.
+pub const LIMITS: [plue_plan::Code; 4] = [TURNS, TOKENS, BUDGET, LOOP];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_page() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        for (code, meaning) in ALL {
+            let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
+            let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
+            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
+            assert!(page.contains("## Fix"), "{code}");
+        }
+    }
+}

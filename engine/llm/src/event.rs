@@ -1,0 +1,188 @@
+//! The events of a streamed answer.
+//!
+//! Events of unknown names and pings are left out: new ones may come within a version of the API
+//! (<https://docs.claude.com/en/api/versioning>). Must not judge their order.
+
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use crate::{answer::Usage, error::StreamError, sse::SseEvent};
+
+/// An event of the stream that counts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The head of the answer.
+    MessageStart(Head),
+    /// A block begins; `content_block` has its fields so far.
+    BlockStart {
+        /// Position in the answer.
+        index: u64,
+        /// The block.
+        block: Map<String, Json>,
+    },
+    /// A piece of a block.
+    BlockDelta {
+        /// Position in the answer.
+        index: u64,
+        /// The piece.
+        delta: BlockDelta,
+    },
+    /// A block is whole.
+    BlockStop {
+        /// Position in the answer.
+        index: u64,
+    },
+    /// The end of the answer, and its use so far.
+    MessageDelta(Ending),
+    /// The answer is whole.
+    MessageStop,
+    /// The API gives up in the middle of the answer.
+    Error(Failure),
+}
+
+/// Fields of `message_start`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Head {
+    /// The message's id.
+    #[serde(default)]
+    pub id: String,
+    /// The model that answers.
+    #[serde(default)]
+    pub model: String,
+    /// Tokens so far.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// Fields of `message_delta`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct Ending {
+    /// The reason of the end.
+    #[serde(default)]
+    pub delta: EndingDelta,
+    /// Tokens, cumulative.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// The reason of an end; each field may come alone.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct EndingDelta {
+    /// The model's reason to stop.
+    pub stop_reason: Option<String>,
+    /// The stop sequence it met.
+    pub stop_sequence: Option<String>,
+    /// Details of a refusal.
+    pub stop_details: Option<Json>,
+}
+
+/// Fields of `error`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct Failure {
+    /// The error.
+    pub error: FailureBody,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
+/// An error object of the API.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct FailureBody {
+    /// `overloaded_error`, …
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The API's words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// A piece of a block.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum BlockDelta {
+    /// Text.
+    TextDelta {
+        /// The piece.
+        text: String,
+    },
+    /// Input of a tool call, as pieces of JSON text.
+    InputJsonDelta {
+        /// The piece; may end inside an escape.
+        partial_json: String,
+    },
+    /// Reasoning.
+    ThinkingDelta {
+        /// The piece.
+        thinking: String,
+    },
+    /// The signature of a thinking block.
+    SignatureDelta {
+        /// The piece.
+        signature: String,
+    },
+    /// A citation of a text block.
+    CitationsDelta {
+        /// The citation.
+        citation: Json,
+    },
+    /// A kind of delta that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct MessageStart {
+    message: Head,
+}
+
+#[derive(Deserialize)]
+struct BlockStart {
+    index: u64,
+    content_block: Map<String, Json>,
+}
+
+#[derive(Deserialize)]
+struct BlockPiece {
+    index: u64,
+    delta: BlockDelta,
+}
+
+#[derive(Deserialize)]
+struct BlockStop {
+    index: u64,
+}
+
+// === impl Event ===
+
+impl Event {
+    /// Reads an event; `None` for pings, unnamed events and names that this version does not know.
+    ///
+    /// # Errors
+    /// A known event whose data is not what the API documents.
+    pub fn read(event: &SseEvent) -> Result<Option<Self>, StreamError> {
+        let Some(name) = event.name.as_deref() else { return Ok(None) };
+        let data = event.data.as_str();
+        let read = match name {
+            "message_start" => parse::<MessageStart>(data).map(|it| Self::MessageStart(it.message)),
+            "content_block_start" => parse::<BlockStart>(data)
+                .map(|it| Self::BlockStart { index: it.index, block: it.content_block }),
+            "content_block_delta" => parse::<BlockPiece>(data)
+                .map(|it| Self::BlockDelta { index: it.index, delta: it.delta }),
+            "content_block_stop" => {
+                parse::<BlockStop>(data).map(|it| Self::BlockStop { index: it.index })
+            }
+            "message_delta" => parse(data).map(Self::MessageDelta),
+            "message_stop" => Ok(Self::MessageStop),
+            "error" => Ok(Self::Error(parse(data).unwrap_or_default())),
+            _ => return Ok(None),
+        };
+        read.map(Some).map_err(|error| StreamError::BadEvent {
+            name: name.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(data)
+}

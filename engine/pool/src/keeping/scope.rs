@@ -1,0 +1,148 @@
+//! Content within the scope of a run: what it has sent itself, what earlier runs of its scope have sent,
+//! and what the engine gave it.
+//!
+//! A hash is a name, not a right: content of other scopes is neither given nor recorded, and asking for it
+//! gives the same answers as asking for content that does not exist.
+
+use std::time::Duration;
+
+use plue_plan::budget::{Budget, Stopped};
+use plue_runtime::foreign::{self, Limits};
+use plue_wire::{
+    eval::Bytes,
+    keep::{Answer, BlobHash, Changes, MAX_CHANGES, MAX_CHANGES_BYTES, MAX_PART_BYTES, Record},
+};
+
+use super::Scribe;
+
+/// Reading a list of changes.
+const READING: Limits = Limits {
+    name: "changes of a checkpoint",
+    budget: Budget { bytes: MAX_CHANGES_BYTES as u64, items: MAX_CHANGES as u64, steps: u64::MAX },
+    cpu: Duration::from_secs(10),
+    wall: Duration::from_secs(60),
+};
+
+// === impl Scribe: scope ===
+
+impl Scribe {
+    /// The scope of the run that the runner works for; `None`: it works for none.
+    async fn own_scope(&mut self) -> Result<Option<String>, plue_store::Error> {
+        let runner = self.store.runner(&self.runner).await?;
+        let Some(run) = runner.and_then(|row| row.group) else { return Ok(None) };
+        if let Some((known, scope)) = &self.scope
+            && *known == run
+        {
+            return Ok(Some(scope.clone()));
+        }
+        (self.scope, self.reading) = (None, None);
+        let Some(scopes) = self.scopes_of(&run).await? else { return Ok(None) };
+        self.scope = Some((run, scopes.write.clone()));
+        Ok(Some(scopes.write))
+    }
+
+    /// What the run must send; content of other scopes too, whether it is there or not.
+    pub(super) async fn missing(
+        &mut self,
+        blobs: Vec<BlobHash>,
+    ) -> Result<Answer, plue_store::Error> {
+        let missing = match self.own_scope().await? {
+            Some(scope) => self.store.missing_from_scope(&scope, &blobs).await?,
+            None => blobs,
+        };
+        Ok(Answer::Missing(missing))
+    }
+
+    pub(super) async fn get(
+        &mut self,
+        blob: &BlobHash,
+        offset: u64,
+    ) -> Result<Answer, plue_store::Error> {
+        let nothing = || Answer::Nothing(format!("there is no blob {blob}"));
+        let Some(scope) = self.own_scope().await? else { return Ok(nothing()) };
+        // Looked at with the first part only: a sweep may take a blob, but no scope loses one.
+        if offset == 0 || self.reading != Some(*blob) {
+            self.reading = None;
+            if !self.store.missing_from_scope(&scope, &[*blob]).await?.is_empty() {
+                return Ok(nothing());
+            }
+            self.reading = Some(*blob);
+        }
+        let Some(stat) = self.store.blob_stat(blob).await? else { return Ok(nothing()) };
+        let bytes = self.store.read_blob(blob, offset, MAX_PART_BYTES).await?.unwrap_or_default();
+        Ok(Answer::Part { bytes: Bytes(bytes), size: stat.size })
+    }
+
+    /// Lets the run name what it has sent.
+    pub(super) async fn grant(&mut self, blobs: &[BlobHash]) -> Result<(), plue_store::Error> {
+        match self.own_scope().await? {
+            Some(scope) => self.store.grant_blobs(&scope, blobs).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the run name what an answer gives it.
+    pub(super) async fn give(
+        &self,
+        scope: &str,
+        answer: Answer,
+    ) -> Result<Answer, plue_store::Error> {
+        let blobs = match &answer {
+            Answer::Cache { archive, .. } => vec![*archive],
+            Answer::Pure { artifacts, .. } => artifacts.iter().map(|file| file.blob).collect(),
+            Answer::Missing(_)
+            | Answer::Done
+            | Answer::Taken(_)
+            | Answer::Part { .. }
+            | Answer::Nothing(_)
+            | Answer::Refused(_) => Vec::new(),
+        };
+        self.store.grant_blobs(scope, &blobs).await?;
+        Ok(answer)
+    }
+
+    /// The refusal of a record that names content which no run of the scope has sent or was given.
+    pub(super) async fn foreign_content(
+        &self,
+        scope: &str,
+        record: &Record,
+    ) -> Result<Option<Answer>, plue_store::Error> {
+        let mut named = match record {
+            Record::Artifacts(files) => files.iter().map(|file| file.blob).collect(),
+            Record::Cache { archive, .. } => vec![*archive],
+            Record::Checkpoint(checkpoint) => checkpoint.changes.into_iter().collect(),
+            Record::Pure(_) | Record::Note(_) => Vec::new(),
+        };
+        if !self.store.missing_from_scope(scope, &named).await?.is_empty() {
+            return Ok(Some(not_sent()));
+        }
+        let Record::Checkpoint(checkpoint) = record else { return Ok(None) };
+        let Some(changes) = checkpoint.changes else { return Ok(None) };
+        let Some(bytes) = self.store.whole_blob(&changes, MAX_CHANGES_BYTES).await? else {
+            return Ok(Some(not_sent()));
+        };
+        named = match foreign::compute(READING, move |_| Ok::<_, Stopped>(content(&bytes))).await {
+            Ok(Some(named)) => named,
+            Ok(None) => return Ok(Some(Answer::Refused(unreadable()))),
+            Err(error) => return Ok(Some(Answer::Refused(error.to_string()))),
+        };
+        let missing = self.store.missing_from_scope(scope, &named).await?;
+        Ok((!missing.is_empty()).then(not_sent))
+    }
+}
+
+/// The content that a list of changes names; `None`: it is no list, or too long.
+fn content(bytes: &[u8]) -> Option<Vec<BlobHash>> {
+    let changes = Changes::decode(bytes).ok()?;
+    (changes.list.len() <= MAX_CHANGES).then(|| changes.blobs().collect())
+}
+
+fn unreadable() -> String {
+    format!("the list of changes cannot be read, or has more than {MAX_CHANGES} entries")
+}
+
+fn not_sent() -> Answer {
+    Answer::Refused(
+        "PLUE-R0014: the record names content that no run of this scope has sent".to_owned(),
+    )
+}

@@ -1,0 +1,64 @@
+//! Facts about single messages: names, sizes, the version that knows them. Must not keep state.
+
+use plue_wire::runner::{
+    AGENT_PROTOCOL, AttemptEvent, EventKind, FromRunner, OLDEST_PROTOCOL, Program,
+    SERVICES_PROTOCOL,
+};
+
+/// What an event or a result counts for at least.
+pub(super) const MIN_COST: usize = 64;
+
+/// The first version of the protocol with this program.
+pub(super) fn needed(program: &Program) -> u32 {
+    match program {
+        Program::Agent => AGENT_PROTOCOL,
+        Program::Beside { program, .. } => SERVICES_PROTOCOL.max(needed(program)),
+        Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
+            OLDEST_PROTOCOL
+        }
+    }
+}
+
+/// Bytes that an event counts for.
+pub(super) fn size(event: &AttemptEvent) -> usize {
+    let data = match &event.kind {
+        EventKind::Stdout(bytes) | EventKind::Stderr(bytes) => bytes.0.len(),
+        EventKind::Note(text) => text.len(),
+        EventKind::Tool(result) => result.id.len() + result.content.0.len(),
+        EventKind::Started { .. } | EventKind::Gap { .. } => 0,
+    };
+    MIN_COST + data
+}
+
+/// The kind of a message.
+pub(super) fn name(message: &FromRunner) -> &'static str {
+    match message {
+        FromRunner::Hello(_) => "Hello",
+        FromRunner::Ready => "Ready",
+        FromRunner::Accept(_) => "Accept",
+        FromRunner::Reject(..) => "Reject",
+        FromRunner::Event(_) => "Event",
+        FromRunner::Result(_) => "Result",
+        FromRunner::Heartbeat(_) => "Heartbeat",
+        FromRunner::Draining(..) => "Draining",
+        FromRunner::Ask(_) => "Ask",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_need_the_version_that_knows_them() {
+        let shell = Program::Shell { shell: "sh".to_owned(), run: String::new() };
+        let beside = |program: &Program| Program::Beside {
+            program: Box::new(program.clone()),
+            services: Vec::new(),
+        };
+        assert_eq!(needed(&shell), OLDEST_PROTOCOL);
+        assert_eq!(needed(&beside(&shell)), SERVICES_PROTOCOL);
+        assert_eq!(needed(&Program::Agent), AGENT_PROTOCOL);
+        assert_eq!(needed(&beside(&Program::Agent)), AGENT_PROTOCOL);
+    }
+}

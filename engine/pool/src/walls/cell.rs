@@ -1,0 +1,118 @@
+//! The folders of one runner behind walls.
+//!
+//! Must not show a step what another runner has.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    options::{Rules, Trust},
+    ownership::{OWN_USER, give, owner_of},
+};
+
+/// The folders of one runner behind walls.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    /// Where the steps work.
+    pub(super) workspace: PathBuf,
+    /// What the runner writes, and the socket: all that it sees of its directory.
+    pub(super) inner: PathBuf,
+    /// What they have as `/tmp`. Not in `inner`: whoever may rename a folder there could put a link to
+    /// anything in its place, and the next start would follow it.
+    pub(super) tmp: PathBuf,
+    /// The home of own steps, unless the operator names one.
+    pub(super) home: PathBuf,
+    /// The machine's few files that differ: users, groups, hosts.
+    pub(super) etc: PathBuf,
+    /// The user that the steps are outside; none: the one of this process.
+    pub(super) owner: Option<u32>,
+}
+
+// === impl Cell ===
+
+impl Cell {
+    /// The part of a runner's directory that it sees itself.
+    pub(super) fn inner(directory: &Path, trust: Trust) -> PathBuf {
+        directory.join(match trust {
+            Trust::Untrusted => "box",
+            Trust::Own => "cell",
+        })
+    }
+
+    /// All folders that a runner may have as its own.
+    pub(crate) fn states(directory: &Path) -> [PathBuf; 3] {
+        let inner = |trust| Self::inner(directory, trust);
+        [directory.to_owned(), inner(Trust::Untrusted), inner(Trust::Own)]
+    }
+
+    /// Whose steps the walls are for that a runner was started behind; none: there were none.
+    pub(crate) fn trust(directory: &Path) -> Option<Trust> {
+        let stands = |trust: &Trust| Self::inner(directory, *trust).is_dir();
+        // The stricter one first, should there ever be both.
+        [Trust::Untrusted, Trust::Own].into_iter().find(stands)
+    }
+
+    /// The cell of a runner's directory, made if it is not there.
+    pub(super) fn new(directory: &Path, workspace: &Path, rules: &Rules) -> io::Result<Self> {
+        let trust = rules.trust;
+        let directory = fs::canonicalize(directory)?;
+        let inner = Self::inner(&directory, trust);
+        let [tmp, home, etc] = ["tmp", "home", "etc"].map(|name| directory.join(name));
+        for folder in [&inner, &tmp, &home, &etc] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let passwd = format!("plue:x:1000:1000:plue:{}:/bin/bash\n", rules.home_inside().display());
+        fs::write(etc.join("passwd"), passwd)?;
+        fs::write(etc.join("group"), "plue:x:1000:\n")?;
+        fs::write(etc.join("hosts"), "127.0.0.1 localhost plue\n::1 localhost\n")?;
+        let workspace = fs::canonicalize(workspace)?;
+        let owner = rustix::process::geteuid().is_root().then(|| match trust {
+            Trust::Untrusted => owner_of(&workspace),
+            // One for all, so that they can share what the operator lets them write.
+            Trust::Own => OWN_USER,
+        });
+        Ok(Self { workspace, inner, tmp, home, etc, owner })
+    }
+
+    /// The folder of the runner's buffer, socket and lock.
+    pub(crate) fn state(&self) -> &Path {
+        &self.inner
+    }
+
+    /// The folder in which the steps work, as they see it.
+    pub(crate) fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
+    /// What the runner remembers of the workspace: its own, for nobody else may believe it.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.inner.join("workspace.index")
+    }
+
+    /// Lets the runner use a file that this process has made.
+    pub(crate) fn share(&self, path: &Path) -> io::Result<()> {
+        match self.owner {
+            Some(owner) => std::os::unix::fs::lchown(path, Some(owner), Some(owner)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes what the steps may write theirs, where this process is root and they are not.
+    pub(super) fn hand_over(&self) -> io::Result<()> {
+        let Some(owner) = self.owner else { return Ok(()) };
+        let folders = [&self.workspace, &self.inner, &self.tmp, &self.home];
+        folders.iter().try_for_each(|path| give(path, owner))
+    }
+
+    /// Makes the home that the operator names, if it is not there.
+    pub(super) fn make_home(&self, home: &Path) -> io::Result<()> {
+        if home.is_dir() {
+            return Ok(());
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
+        self.share(home)
+    }
+}

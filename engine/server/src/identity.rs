@@ -1,0 +1,146 @@
+//! Which watched repository a delivery is about. A signature says only which hook's secret it was made
+//! with; hooks of Apps, organisations, groups and whole instances sign for all of their repositories.
+//!
+//! The payload's repository must be the watched one by name, and by the forge's id once one was seen.
+
+use plue_forge::{codes, content_digest};
+use plue_plan::Code;
+use plue_store::{DeliveryRow, RepoRow, repo::identity::Recognised};
+
+use crate::{
+    error::Error,
+    occasion::{Claim, headers_of},
+    secrets::{HOOK_SECRET, hook_scope_of},
+    server::Server,
+};
+
+/// The repository of a delivery.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// This one, with a remark for people.
+    Watched(RepoRow, Option<String>),
+    /// None that this hook speaks for; why, for people.
+    Refused(String),
+}
+
+/// The digest that a stored delivery is known by.
+fn digest_of(delivery: &DeliveryRow) -> Option<String> {
+    let provider = delivery.forge.parse().ok()?;
+    content_digest(provider, &headers_of(delivery), &delivery.body)
+}
+
+impl Server {
+    /// The watched repository that a delivery is about: that of its hook, or another one with the same
+    /// secret.
+    ///
+    /// # Errors
+    /// The database, or secrets that cannot be opened.
+    pub(crate) async fn owner(
+        &self,
+        delivery: &DeliveryRow,
+        hooked: RepoRow,
+        claim: Option<&Claim>,
+    ) -> Result<Owner, Error> {
+        let Some(Claim { name: Some(name), id }) = claim else {
+            // Without a repository nothing comes of it in any case.
+            return Ok(Owner::Watched(hooked, None));
+        };
+        let id = id.as_deref();
+        let known_as = self.store().repos_known_as(&hooked.forge, id, name).await?;
+        let is_hooked = |repo: &RepoRow| repo.name == hooked.name;
+        if known_as.iter().any(is_hooked) {
+            return self.recognised(hooked, name, id).await;
+        }
+        for repo in known_as {
+            if host(&repo.url) != host(&hooked.url) || !self.share_secret(&repo, &hooked).await? {
+                continue;
+            }
+            let digest = digest_of(delivery);
+            if !self.store().route_delivery(delivery, &repo.hook, digest).await? {
+                let why = format!("{} has it by its own webhook", repo.name);
+                return Ok(Owner::Refused(why));
+            }
+            return self.recognised(repo, name, id).await;
+        }
+        let why = format!(
+            "the delivery is about {name}, and this is the webhook of {}: a webhook for several \
+             repositories serves those that are watched with the same secret",
+            hooked.name
+        );
+        Ok(refused(codes::OTHER_REPOSITORY, &why))
+    }
+
+    /// Compares the forge's id with the one that was seen first.
+    async fn recognised(
+        &self,
+        repo: RepoRow,
+        name: &str,
+        id: Option<&str>,
+    ) -> Result<Owner, Error> {
+        let Some(id) = id else {
+            return Ok(match self.store().repo_identity(&repo.name).await? {
+                None => Owner::Watched(repo, None),
+                Some(known) => {
+                    let known = known.forge_id;
+                    let why =
+                        format!("the delivery has no id of {name}, which is known as {known}");
+                    refused(codes::OTHER_IDENTITY, &why)
+                }
+            });
+        };
+        let now = self.parts().clock.now();
+        match self.store().recognise(&repo.name, id, name, now).await? {
+            Recognised::First | Recognised::Same => {
+                let is_renamed = !repo.name.eq_ignore_ascii_case(name);
+                let remark = is_renamed.then(|| {
+                    format!("the forge calls {} {name} now: see to its address", repo.name)
+                });
+                Ok(Owner::Watched(repo, remark))
+            }
+            Recognised::Other { known } => {
+                let watched = &repo.name;
+                let why = format!(
+                    "the forge's id of {name} is {id}, and {watched} is known as {known}: another \
+                     repository has its name now. If it is the right one: plue repo confirm \
+                     {watched} {id}"
+                );
+                Ok(refused(codes::OTHER_IDENTITY, &why))
+            }
+        }
+    }
+
+    /// Whether two repositories have the same secret for deliveries: then one hook may speak for both.
+    async fn share_secret(&self, one: &RepoRow, other: &RepoRow) -> Result<bool, Error> {
+        let (one, other) = (self.hook_secret(one).await?, self.hook_secret(other).await?);
+        Ok(one.is_some_and(|text| !text.is_empty() && Some(text) == other))
+    }
+
+    async fn hook_secret(&self, repo: &RepoRow) -> Result<Option<Vec<u8>>, Error> {
+        let Some(keys) = &self.parts().keys else { return Ok(None) };
+        let text = self.store().secret(keys, &hook_scope_of(&repo.name), HOOK_SECRET).await?;
+        Ok(text.map(|text| text.to_vec()))
+    }
+}
+
+fn refused(code: Code, why: &str) -> Owner {
+    Owner::Refused(format!("{why} [{}]", code.as_str()))
+}
+
+/// The host of an address; ids and names of another one are others.
+fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    rest.split('/').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_addresses_are_compared_whole() {
+        assert_eq!(host("https://git.example/a/b.git"), Some("git.example"));
+        assert_eq!(host("https://git.example:3000/a/b"), Some("git.example:3000"));
+        assert_ne!(host("https://git.example.evil/a"), host("https://git.example/a"));
+        assert_eq!(host("/srv/git/a.git"), None);
+    }
+}

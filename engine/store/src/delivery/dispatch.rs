@@ -1,0 +1,105 @@
+//! What a delivery did for each workflow of its repository.
+
+use plue_plan::RunId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    delivery::{DeliveryRow, DeliveryState},
+    error::Error,
+    sql::{Arg, Statement},
+};
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The state.
+    pub state: DeliveryState,
+    /// Why, for people.
+    pub note: String,
+    /// What it did for each workflow; `None`: no workflow was looked at.
+    pub dispatches: Option<Dispatches>,
+}
+
+/// What a delivery did for the workflows of its repository.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Dispatches {
+    /// The workflows with a trigger for events of this type.
+    pub workflows: Vec<Dispatch>,
+    /// The names of the others.
+    pub without_trigger: Vec<String>,
+}
+
+/// What a delivery did for one workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispatch {
+    /// Name of the plan; that of the file if it has none.
+    pub workflow: String,
+    /// The workflow file.
+    pub file: String,
+    /// What it did.
+    pub result: DispatchResult,
+    /// Why; absent: nothing is to be added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The run it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+}
+
+/// What a delivery did for a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DispatchResult {
+    /// It started a run.
+    Run,
+    /// A filter of its triggers does not match.
+    Skipped,
+    /// A maintainer must allow the commit.
+    Held,
+    /// The workflow is paused.
+    Paused,
+    /// The sender may not start it.
+    Refused,
+    /// The workflow file has no valid plan.
+    Invalid,
+}
+
+// === impl Settlement ===
+
+impl Settlement {
+    /// A settlement that no workflow was looked at for.
+    #[must_use]
+    pub const fn new(state: DeliveryState, note: String) -> Self {
+        Self { state, note, dispatches: None }
+    }
+
+    pub(super) fn statement(&self, row: &DeliveryRow) -> Result<Statement, Error> {
+        let key = [&row.forge, &row.hook, &row.id].map(|part| Arg::from(part.as_str()));
+        let mut args = key.to_vec();
+        args.extend([self.state.as_str().into(), self.note.as_str().into()]);
+        args.push(match &self.dispatches {
+            Some(dispatches) => Arg::json(dispatches)?,
+            None => None::<String>.into(),
+        });
+        let text = "UPDATE delivery SET state = $4, note = $5, dispatch = $6 \
+                    WHERE forge = $1 AND hook = $2 AND id = $3";
+        Ok(Statement::new(text, args))
+    }
+}
+
+// === impl DispatchResult ===
+
+impl DispatchResult {
+    /// The stored text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Skipped => "skipped",
+            Self::Held => "held",
+            Self::Paused => "paused",
+            Self::Refused => "refused",
+            Self::Invalid => "invalid",
+        }
+    }
+}

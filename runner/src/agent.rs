@@ -1,0 +1,114 @@
+//! Agents: the attendant that executes a model's tool calls in the workspace.
+//!
+//! The process of an attempt whose program is `Agent` is this program with another first argument. Its
+//! standard input is a socket to the runner: orders of the engine come in, replies go out. Tools are
+//! its children and never inherit that socket; their environment is that of the attempt. Must not know
+//! the engine, hold a key, or decide what a result means.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, Write as _},
+    os::fd::AsFd as _,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use plue_wire::runner::Exit;
+use tokio::net::UnixStream;
+
+mod attendant;
+mod content;
+mod input;
+mod jail;
+mod ledger;
+mod process;
+mod tools;
+
+pub(crate) use self::content::{MAX_REPLY_FRAME_BYTES, Reply};
+
+/// The first argument of an attendant.
+pub const COMMAND: &str = "agent";
+/// The hosts that `fetch` may reach, separated by commas, each with `:port` unless it is 80 or 443.
+const FETCH_HOSTS: &str = "PLUE_AGENT_FETCH_HOSTS";
+
+/// What an attendant takes from its environment.
+#[derive(Debug, Clone)]
+struct Place {
+    /// The folder that tools work in.
+    folder: PathBuf,
+    /// The workspace: that folder, or one that it lies in.
+    workspace: PathBuf,
+    /// `$PLUE_OUTPUT`.
+    output: PathBuf,
+    /// Hosts of `fetch`.
+    hosts: Vec<String>,
+}
+
+/// The command of an attendant of this program.
+pub(crate) fn command() -> Result<(PathBuf, Vec<OsString>), Exit> {
+    let own = std::env::current_exe()
+        .map_err(|error| Exit::Infra(format!("plue-runner does not find itself: {error}")))?;
+    Ok((own, vec![COMMAND.into()]))
+}
+
+/// The attendant.
+pub fn main(environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(attendant::PARALLEL + 8)
+        .build();
+    let ended = runtime
+        .map_err(|error| format!("the event loop does not start: {error}"))
+        .and_then(|runtime| {
+            let place = Place::of(environment)?;
+            let ended = runtime.block_on(async {
+                let socket = socket().map_err(|error| {
+                    format!("standard input is no socket of a runner ({error}); only plue-runner starts `plue-runner agent`")
+                })?;
+                attendant::attend(socket, place).await
+            });
+            // A tool that reads a file has been told to end, and is not waited for.
+            runtime.shutdown_background();
+            ended
+        });
+    match ended {
+        Ok(status) => ExitCode::from(status),
+        Err(why) => {
+            let _unheard = writeln!(io::stderr(), "plue-runner agent: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn socket() -> io::Result<UnixStream> {
+    let own = io::stdin().as_fd().try_clone_to_owned()?;
+    let socket = std::os::unix::net::UnixStream::from(own);
+    socket.local_addr()?;
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket)
+}
+
+// === impl Place ===
+
+impl Place {
+    fn of(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
+        let found: Vec<_> = environment.collect();
+        let value = |wanted: &str| {
+            let entry = found.iter().find(|(name, _)| name == OsStr::new(wanted));
+            entry.map(|(_, value)| value.clone())
+        };
+        let path =
+            |name: &str| value(name).map(PathBuf::from).ok_or_else(|| format!("{name} is not set"));
+        let folder = std::env::current_dir().and_then(std::fs::canonicalize);
+        let folder = folder.map_err(|error| format!("there is no working directory: {error}"))?;
+        let hosts = value(FETCH_HOSTS).unwrap_or_default();
+        let hosts = hosts.to_string_lossy();
+        let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
+        Ok(Self {
+            folder,
+            workspace: path("PLUE_WORKSPACE")?,
+            output: path("PLUE_OUTPUT")?,
+            hosts: hosts.map(str::to_ascii_lowercase).collect(),
+        })
+    }
+}
