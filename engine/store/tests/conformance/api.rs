@@ -57,26 +57,108 @@ on_each_store! {
         assert_eq!(answers.into_iter().filter(|fresh| *fresh.as_ref().unwrap()).count(), 1);
     }
 
-    async fn a_delivery_is_worked_on_by_one_engine_until_that_is_buried(world) {
+    async fn one_engine_at_a_time_works_on_a_queue(world) {
         let (here, there) = (&world.store, world.another().await);
         for name in ["e1", "e2"] {
             here.engine_start(engine(name, 1, at(0))).await.unwrap();
         }
-        here.receive(delivery("one")).await.unwrap();
-        here.receive(delivery("two")).await.unwrap();
-        let (mine, theirs) =
-            tokio::join!(here.take_deliveries("e1", 2), there.take_deliveries("e2", 2));
-        let (mine, theirs) = (mine.unwrap().unwrap(), theirs.unwrap().unwrap());
-        assert_eq!(mine.len() + theirs.len(), 2, "{mine:?} {theirs:?}");
-        assert_eq!(here.take_deliveries("e1", 2).await.unwrap().unwrap(), []);
+        let second = DeliveryRow { received_at: at(6), ..delivery("two") };
+        for row in [delivery("one"), second, DeliveryRow { hook: "other".to_owned(), ..delivery("x") }] {
+            here.receive(row).await.unwrap();
+        }
+        let claim = async |store: &plue_store::Store, hook: &str, engine: &str| {
+            let claimed = store.claim_delivery(hook, Some(engine), at(9)).await.unwrap();
+            claimed.map(|claimed| (claimed.row.id, claimed.begun))
+        };
+        let (mine, theirs) = tokio::join!(claim(here, "main", "e1"), claim(&there, "main", "e2"));
+        let one = Some(("one".to_owned(), 1));
+        assert!((&mine, &theirs) == (&one, &None) || (&mine, &theirs) == (&None, &one), "{mine:?} {theirs:?}");
+        assert_eq!(claim(here, "main", "e1").await, None);
+        assert_eq!(claim(here, "other", "e1").await, Some(("x".to_owned(), 1)));
+        let held = delivery("one");
+        here.release_delivery(&held).await.unwrap();
+        assert_eq!(claim(here, "main", "e2").await, one, "released work has not begun");
         for name in ["e1", "e2"] {
             here.engine_end(name).await.unwrap();
         }
+        assert_eq!(claim(here, "main", "e1").await, None, "the engine is gone");
         here.engine_start(engine("e3", 1, at(0))).await.unwrap();
-        let again = here.take_deliveries("e3", 2).await.unwrap().unwrap();
-        assert_eq!(again.len(), 2);
-        here.untake_delivery(&again[0]).await.unwrap();
-        assert_eq!(here.take_deliveries("e3", 2).await.unwrap().unwrap(), again[..1]);
+        assert_eq!(claim(here, "main", "e3").await, Some(("one".to_owned(), 2)), "its engine died");
+        here.settle_delivery(&held, DeliveryState::Done, "").await.unwrap();
+        assert_eq!(claim(here, "main", "e3").await, Some(("two".to_owned(), 1)));
+    }
+
+    async fn two_engines_that_ask_at_once_never_share_a_queue(world) {
+        let (here, there) = (&world.store, world.another().await);
+        for name in ["e1", "e2"] {
+            here.engine_start(engine(name, 1, at(0))).await.unwrap();
+        }
+        for n in 0..24 {
+            let hook = format!("no-repository-{n}");
+            for id in ["one", "two", "three"] {
+                here.receive(DeliveryRow { hook: hook.clone(), ..delivery(id) }).await.unwrap();
+            }
+            let (mine, theirs) = tokio::join!(
+                here.claim_delivery(&hook, Some("e1"), at(9)),
+                there.claim_delivery(&hook, Some("e2"), at(9)),
+            );
+            let claims = [mine.unwrap(), theirs.unwrap()];
+            assert_eq!(claims.iter().flatten().count(), 1, "{hook}: {claims:?}");
+        }
+    }
+
+    async fn deferred_deliveries_let_others_go_first(world) {
+        let store = &world.store;
+        let second = DeliveryRow { received_at: at(6), ..delivery("two") };
+        for row in [delivery("one"), second.clone()] {
+            store.receive(row).await.unwrap();
+        }
+        let claim = async |now: i64| {
+            let claimed = store.claim_delivery("main", None, at(now)).await.unwrap();
+            claimed.map(|claimed| (claimed.row.id, claimed.tries, claimed.begun))
+        };
+        assert_eq!(claim(9).await, Some(("one".to_owned(), 0, 1)));
+        store.defer_delivery(&delivery("one"), at(20), "try 1 failed").await.unwrap();
+        let shown = store.deliveries("main", None, 10).await.unwrap();
+        let one = shown.iter().find(|shown| shown.id == "one").unwrap();
+        assert_eq!((one.tries, one.next_at), (1, Some(at(20))));
+        assert_eq!(one.note.as_deref(), Some("try 1 failed"));
+        assert_eq!(claim(9).await, Some(("two".to_owned(), 0, 1)));
+        store.put_off_delivery(&second, at(30), "the work panicked").await.unwrap();
+        assert_eq!(claim(19).await, None);
+        assert_eq!(store.waiting_queues(at(19)).await.unwrap(), []);
+        let waiting = store.waiting_queues(at(20)).await.unwrap();
+        assert_eq!(waiting.len(), 1);
+        assert!(waiting[0].has_failed && waiting[0].queue == "main");
+        assert_eq!(claim(20).await, Some(("one".to_owned(), 1, 1)));
+        store.settle_delivery(&delivery("one"), DeliveryState::Done, "").await.unwrap();
+        assert_eq!(claim(30).await, Some(("two".to_owned(), 0, 2)), "it began before");
+    }
+
+    async fn a_queue_is_deferred_for_one_forge(world) {
+        let store = &world.store;
+        let message = DeliveryRow { forge: "event".to_owned(), ..delivery("m") };
+        for row in [delivery("one"), message] {
+            store.receive(row).await.unwrap();
+        }
+        store.defer_queue("github", "main", at(20)).await.unwrap();
+        let claimed = store.claim_delivery("main", None, at(9)).await.unwrap().unwrap();
+        assert_eq!(claimed.row.id, "m");
+    }
+
+    async fn failed_and_deferred_deliveries_can_be_retried(world) {
+        let store = &world.store;
+        assert!(!store.retry_delivery("main", "one").await.unwrap(), "there is none");
+        store.receive(delivery("one")).await.unwrap();
+        store.settle_delivery(&delivery("one"), DeliveryState::Done, "").await.unwrap();
+        assert!(!store.retry_delivery("main", "one").await.unwrap(), "it is done");
+        store.settle_delivery(&delivery("one"), DeliveryState::Failed, "set aside").await.unwrap();
+        assert!(store.retry_delivery("main", "one").await.unwrap());
+        store.defer_delivery(&delivery("one"), at(50), "").await.unwrap();
+        assert!(store.retry_delivery("main", "one").await.unwrap());
+        let claimed = store.claim_delivery("main", None, at(9)).await.unwrap().unwrap();
+        assert_eq!((claimed.tries, claimed.begun), (0, 1));
+        assert!(!store.retry_delivery("main", "one").await.unwrap(), "it is in hand");
     }
 
     async fn a_settled_delivery_is_not_new_and_is_not_taken_again(world) {
