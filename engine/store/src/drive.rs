@@ -140,12 +140,13 @@ impl Store {
 }
 
 /// Holds a share of the engine's row until the end of the transaction, so that it is not buried
-/// without the runs that it takes now; whether there is such an engine.
+/// without the runs that it takes now; whether there is such an engine. Whoever reads without a
+/// transaction ([`Op::CHECKS_AGAIN`]) sends [`read_engine`] with its writes.
 pub(crate) async fn holds_engine(tx: &mut Tx<'_>, engine: &str) -> Result<bool, Error> {
     Ok(tx.fetch_optional(read_engine(tx.dialect(), engine)).await?.is_some())
 }
 
-fn read_engine(dialect: Dialect, engine: &str) -> Statement {
+pub(crate) fn read_engine(dialect: Dialect, engine: &str) -> Statement {
     let share = match dialect {
         Dialect::Sqlite => "",
         Dialect::Postgres => " FOR KEY SHARE",

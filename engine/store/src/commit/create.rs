@@ -29,8 +29,9 @@ impl Op for Create {
         if let Some(row) = tx.fetch_optional(exists).await? {
             return Ok(Err(Refused::Stale { seq: row.count(0)? }));
         }
-        if let Some(engine) = &self.engine
-            && !drive::holds_engine(tx, engine).await?
+        let engine = self.engine.as_deref().map(|id| drive::read_engine(tx.dialect(), id));
+        if let Some(engine) = &engine
+            && tx.fetch_optional(engine.clone()).await?.is_none()
         {
             return Ok(Err(Refused::Superseded));
         }
@@ -38,6 +39,10 @@ impl Op for Create {
             Some(assign) => apply::offer(tx, assign, &self.first.run).await?,
             None => None,
         };
+        // What was read is not held: a run of an engine that was buried since would be nobody's.
+        if let Some(engine) = engine {
+            tx.still(engine);
+        }
         tx.write_all(self.inserts()?);
         writes::lock_runner(tx, &self.first, offer.as_ref());
         tx.write_all(event::enqueue(&self.first, &event::Repo::Known(self.new.repo.as_deref())));

@@ -12,11 +12,17 @@ use tokio::task::JoinHandle;
 use crate::support::{World, assign, at, commit, engine, new_attempt, stdout, success};
 
 /// A transaction that has changed its rows and holds them until another one waits for them.
-async fn overtake(world: &Arc<World>, change: &str) -> JoinHandle<String> {
+pub(crate) async fn overtake(world: &Arc<World>, change: &str) -> JoinHandle<String> {
+    overtake_late(world, change, "SELECT 1").await
+}
+
+/// The same; what it holds keeps others from writing, not from reading, and it makes its change only when
+/// one of them waits to write.
+async fn overtake_late(world: &Arc<World>, hold: &str, change: &str) -> JoinHandle<String> {
     let sql = format!(
-        "/* holds */ {change}; DO $$ BEGIN WHILE NOT EXISTS (SELECT 1 FROM pg_stat_activity \
+        "/* holds */ {hold}; DO $$ BEGIN WHILE NOT EXISTS (SELECT 1 FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event_type = 'Lock') LOOP \
-         PERFORM pg_stat_clear_snapshot(), pg_sleep(0.005); END LOOP; END $$"
+         PERFORM pg_stat_clear_snapshot(), pg_sleep(0.005); END LOOP; END $$; {change}"
     );
     let task = ask(world, sql);
     let holds = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
@@ -125,6 +131,19 @@ async fn a_run_that_is_taken_meanwhile_is_not_taken_again() {
     assert_eq!(world.store.take_drive(&run, "e1").await.unwrap(), None);
     buried.await.unwrap();
     assert_eq!(world.store.driver_of(&run).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_run_is_not_made_for_an_engine_that_is_buried_meanwhile() {
+    let world = Arc::new(World::postgres().await);
+    world.store.engine_start(engine("e1", 1, at(0))).await.unwrap();
+    let (new, first) = world.new_run("r1").await;
+    let lock = "LOCK TABLE journal IN SHARE MODE";
+    let buried = overtake_late(&world, lock, "DELETE FROM engine WHERE id = 'e1'").await;
+    let answer = world.store.create_driven_run(new, first, "e1").await.unwrap();
+    buried.await.unwrap();
+    assert_eq!(answer, Err(Refused::Superseded));
+    assert!(world.store.run(&RunId::new("r1")).await.unwrap().is_none());
 }
 
 #[tokio::test]
