@@ -170,7 +170,7 @@ impl Server {
         let beat = parts.watchdog.task("delivery", claimed.row.id.as_str());
         beat.outside("work on a delivery");
         let (server, delivery) = (self.clone(), Arc::clone(claimed));
-        let work = async move { server.settle(&delivery.row).await };
+        let work = async move { server.settle(&delivery).await };
         // Dropped, it is aborted.
         let mut work = parts.tasks.owned("intake", work);
         tokio::select! {
@@ -189,20 +189,20 @@ impl Server {
         let (store, row) = (self.store(), &claimed.row);
         match end {
             End::Settled => {}
-            End::Stopped => store.release_delivery(row).await?,
+            End::Stopped => store.release_delivery(claimed).await?,
             End::BrokenOff(why) if claimed.begun >= MAX_BROKEN_OFF => {
                 let note = format!(
                     "set aside: work on it broke off {MAX_BROKEN_OFF} times, the last time because \
                      {why}; `plue event retry` tries it again"
                 );
                 tracing::warn!(delivery = row.id, forge = row.forge, why, "set a delivery aside");
-                store.settle_delivery(row, DeliveryState::Failed, &note).await?;
+                store.settle_delivery(claimed, DeliveryState::Failed, &note).await?;
             }
             End::BrokenOff(why) => {
                 let next_at = self.after(claimed.begun);
                 let note = format!("{why}; it is tried again");
                 tracing::warn!(delivery = row.id, forge = row.forge, why, "a delivery is retried");
-                store.put_off_delivery(row, next_at, &note).await?;
+                store.put_off_delivery(claimed, next_at, &note).await?;
             }
             End::Failed(error) => self.record_failure(claimed, error).await?,
         }
@@ -216,14 +216,14 @@ impl Server {
         if tries >= MAX_TRIES {
             let note = format!("gave up after {tries} tries: {why}");
             tracing::warn!(delivery = row.id, forge = row.forge, %error, "gave up a delivery");
-            return Ok(store.settle_delivery(row, DeliveryState::Failed, &note).await?);
+            return Ok(store.settle_delivery(claimed, DeliveryState::Failed, &note).await?);
         }
         let next_at = self.after(tries);
         tracing::warn!(
             delivery = row.id, forge = row.forge, %error, tries, %next_at,
             "failed to work on a delivery; retrying"
         );
-        store.defer_delivery(row, next_at, &format!("try {tries} failed: {why}")).await?;
+        store.defer_delivery(claimed, next_at, &format!("try {tries} failed: {why}")).await?;
         // What came from the same forge would fail alike, each after the same wait.
         if matches!(error, Error::Git(error) if error.is_unreachable()) {
             store.defer_queue(&row.forge, &claimed.queue, next_at).await?;

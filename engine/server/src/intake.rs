@@ -2,7 +2,10 @@
 //! last: whatever dies before that is done again and finds what it made. See `inbox` for which
 //! is worked on when.
 
-use plue_store::{DeliveryRow, DeliveryState, delivery::Settlement};
+use plue_store::{
+    DeliveryRow, DeliveryState,
+    delivery::{ClaimedDelivery, Settlement},
+};
 
 use crate::{
     error::Error, follow::is_heard, identity::Owner, occasion, provenance::Provenance,
@@ -44,9 +47,9 @@ impl Server {
     ///
     /// # Errors
     /// The database, or something else that may pass: the delivery stays new.
-    pub(crate) async fn settle(&self, delivery: &DeliveryRow) -> Result<(), Error> {
+    pub(crate) async fn settle(&self, claimed: &ClaimedDelivery) -> Result<(), Error> {
         loop {
-            let mut worked = match self.work_on(delivery).await {
+            let mut worked = match self.work_on(&claimed.row).await {
                 Ok(result) => result,
                 Err(error) if error.is_passing() => return Err(error),
                 Err(error) => Worked::new(DeliveryState::Failed, error.to_string()),
@@ -54,10 +57,10 @@ impl Server {
             let settlement = &mut worked.settlement;
             settlement.note = settlement.note.chars().take(MAX_NOTE).collect();
             let Some(held) = worked.held else {
-                return Ok(self.store().settle(delivery, settlement).await?);
+                return Ok(self.store().settle(claimed, settlement).await?);
             };
             let (commit, now) = ((&*held.repo, &*held.sha), self.parts().clock.now());
-            if self.store().settle_held(delivery, commit, (settlement, held.knew), now).await? {
+            if self.store().settle_held(claimed, commit, (settlement, held.knew), now).await? {
                 return Ok(());
             }
             // Somebody has let the commit run meanwhile: now it is known.

@@ -6,6 +6,7 @@
 mod body;
 mod dispatch;
 mod fork;
+mod hand;
 mod inbox;
 mod message;
 mod queue;
@@ -25,6 +26,7 @@ use crate::{
 pub use body::Received;
 pub(crate) use body::bodies_before;
 pub use dispatch::{Dispatch, DispatchResult, Dispatches, Settlement};
+pub use hand::InHand;
 pub use inbox::DeliverySummary;
 pub use message::WEBHOOK_TOPIC;
 pub use queue::{Backlog, ClaimedDelivery, WaitingQueue};
@@ -93,6 +95,15 @@ impl std::str::FromStr for DeliveryState {
     }
 }
 
+// === impl DeliveryRow ===
+
+impl DeliveryRow {
+    /// Forge, hook and id, `$1` to `$3`.
+    fn key(&self) -> Vec<Arg> {
+        [&self.forge, &self.hook, &self.id].map(|part| part.as_str().into()).to_vec()
+    }
+}
+
 impl Store {
     /// Keeps a delivery; `false` if it was here before, whatever became of it.
     ///
@@ -130,29 +141,31 @@ impl Store {
         row.map(|row| delivery_row(&row)).transpose()
     }
 
-    /// Records what became of a delivery of which no workflow was looked at.
+    /// Records what became of a delivery of which no workflow was looked at. Without effect on one that
+    /// is not in hand any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn settle_delivery(
         &self,
-        delivery: &DeliveryRow,
+        delivery: impl Into<InHand<'_>>,
         state: DeliveryState,
         note: &str,
     ) -> Result<(), Error> {
         self.settle(delivery, &Settlement::new(state, note.to_owned())).await
     }
 
-    /// Records what became of a delivery and what it did for each workflow.
+    /// Records what became of a delivery and what it did for each workflow. Without effect on one that
+    /// is not in hand any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn settle(
         &self,
-        delivery: &DeliveryRow,
+        delivery: impl Into<InHand<'_>>,
         settlement: &Settlement,
     ) -> Result<(), Error> {
-        self.write(Plain(vec![settlement.statement(delivery)?])).await
+        self.write(Plain(vec![settlement.statement(delivery.into())?])).await
     }
 }
 
@@ -170,14 +183,11 @@ impl Op for Receive {
 
 /// Keeps a delivery; `false` if it was here before.
 async fn insert(tx: &mut Tx<'_>, row: &DeliveryRow) -> Result<bool, Error> {
-    let key = || -> Vec<Arg> {
-        vec![row.forge.as_str().into(), row.hook.as_str().into(), row.id.as_str().into()]
-    };
     let text = "SELECT state FROM delivery WHERE forge = $1 AND hook = $2 AND id = $3";
-    if tx.fetch_optional(Statement::new(text, key())).await?.is_some() {
+    if tx.fetch_optional(Statement::new(text, row.key())).await?.is_some() {
         return Ok(false);
     }
-    let mut args = key();
+    let mut args = row.key();
     args.extend([
         Arg::json(&row.headers)?,
         Arg::Bytes(row.body.clone()),

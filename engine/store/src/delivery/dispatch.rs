@@ -4,7 +4,7 @@ use plue_plan::RunId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    delivery::{DeliveryRow, DeliveryState},
+    delivery::{DeliveryState, InHand, hand::IN_HAND},
     error::Error,
     sql::{Arg, Statement},
 };
@@ -73,16 +73,15 @@ impl Settlement {
         Self { state, note, dispatches: None }
     }
 
-    pub(super) fn statement(&self, row: &DeliveryRow) -> Result<Statement, Error> {
-        let key = [&row.forge, &row.hook, &row.id].map(|part| Arg::from(part.as_str()));
-        let mut args = key.to_vec();
+    pub(super) fn statement(&self, delivery: InHand<'_>) -> Result<Statement, Error> {
+        let mut args = delivery.args();
         args.extend([self.state.as_str().into(), self.note.as_str().into()]);
         args.push(match &self.dispatches {
             Some(dispatches) => Arg::json(dispatches)?,
             None => None::<String>.into(),
         });
-        let text = "UPDATE delivery SET state = $4, note = $5, dispatch = $6 \
-                    WHERE forge = $1 AND hook = $2 AND id = $3";
+        let text =
+            format!("UPDATE delivery SET state = $5, note = $6, dispatch = $7 WHERE {IN_HAND}");
         Ok(Statement::new(text, args))
     }
 }

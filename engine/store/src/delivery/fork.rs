@@ -4,18 +4,19 @@ use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
-    delivery::{DeliveryRow, Settlement},
+    delivery::{InHand, Settlement, hand::IN_HAND},
     error::Error,
     op::Op,
-    sql::{Dialect, Statement, Tx},
+    sql::{Arg, Dialect, Statement, Tx},
     store::Store,
 };
 
 struct SettleHeld {
-    delivery: DeliveryRow,
+    /// The arguments of [`IN_HAND`].
+    hand: Vec<Arg>,
     repo: String,
     sha: String,
-    settlement: Settlement,
+    settles: Statement,
     knew: bool,
     at: Timestamp,
 }
@@ -30,20 +31,21 @@ struct Allow {
 impl Store {
     /// Settles a delivery whose plans wait until its commit may run. `false`, and nothing is changed:
     /// it may run by now, and whoever worked on the delivery did not know. Then it is to be worked on
-    /// again. With `knew` it is held nevertheless.
+    /// again. With `knew` it is held nevertheless. Without effect on one that is not in hand any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn settle_held(
         &self,
-        delivery: &DeliveryRow,
+        delivery: impl Into<InHand<'_>>,
         (repo, sha): (&str, &str),
         (settlement, knew): (&Settlement, bool),
         at: Timestamp,
     ) -> Result<bool, Error> {
         let (repo, sha) = (repo.to_owned(), sha.to_owned());
-        let (delivery, settlement) = (delivery.clone(), settlement.clone());
-        self.write(SettleHeld { delivery, repo, sha, settlement, knew, at }).await
+        let delivery = delivery.into();
+        let (hand, settles) = (delivery.args(), settlement.statement(delivery)?);
+        self.write(SettleHeld { hand, repo, sha, settles, knew, at }).await
     }
 
     /// Who lets a commit of a stranger run; `None`: nobody yet.
@@ -90,23 +92,26 @@ impl Op for SettleHeld {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         one_at_a_time(tx, &self.repo).await?;
+        let lock = crate::fence::lock(tx.dialect());
+        let text = format!("SELECT 1 FROM delivery WHERE {IN_HAND}{lock}");
+        if tx.fetch_optional(Statement::new(text, self.hand.clone())).await?.is_none() {
+            return Ok(true);
+        }
         let commit = || vec![self.repo.as_str().into(), self.sha.as_str().into()];
         let text = "SELECT allowed_by FROM allowed WHERE repo = $1 AND sha = $2";
         let allowed = tx.fetch_optional(Statement::new(text, commit())).await?;
         if allowed.is_some() && !self.knew {
             return Ok(false);
         }
-        let row = &self.delivery;
-        let key = [&row.forge, &row.hook, &row.id].map(|part| part.as_str().into());
         let mut args = commit();
-        args.extend(key);
+        args.extend(self.hand.iter().take(3).cloned());
         args.push(self.at.into());
         tx.write(Statement::new(
             "INSERT INTO held (repo, sha, forge, hook, delivery, held_at) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             args,
         ));
-        tx.write(self.settlement.statement(row)?);
+        tx.write(self.settles.clone());
         Ok(true)
     }
 

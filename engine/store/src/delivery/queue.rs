@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
-    delivery::{DeliveryRow, delivery_row},
+    delivery::{DeliveryRow, InHand, delivery_row, hand::IN_HAND},
     drive::holds_engine,
     error::Error,
     op::Op,
@@ -50,6 +50,8 @@ pub struct ClaimedDelivery {
     pub row: DeliveryRow,
     /// The queue that it was in.
     pub queue: String,
+    /// Who has it, where several engines share the database.
+    pub engine: Option<String>,
     /// How often work on it failed for a passing reason.
     pub tries: u32,
     /// How often work on it began without coming to an end, this time included.
@@ -118,20 +120,22 @@ impl Store {
         self.write(Claim { queue: queue.to_owned(), engine, now }).await
     }
 
-    /// Puts a delivery off: work on it failed for a passing reason, the note.
+    /// Puts a delivery off: work on it failed for a passing reason, the note. Without effect on one that
+    /// is not in hand any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn defer_delivery(
         &self,
-        delivery: &DeliveryRow,
+        delivery: impl Into<InHand<'_>>,
         next_at: Timestamp,
         note: &str,
     ) -> Result<(), Error> {
-        let text = "UPDATE delivery SET tries = tries + 1, begun = 0, next_at = $4, note = $5, \
-                    taken_by = NULL \
-                    WHERE forge = $1 AND hook = $2 AND id = $3 AND state = 'new'";
-        let mut args = key_of(delivery);
+        let text = format!(
+            "UPDATE delivery SET tries = tries + 1, begun = 0, next_at = $5, note = $6, \
+             taken_by = NULL WHERE {IN_HAND} AND state = 'new'"
+        );
+        let mut args = delivery.into().args();
         args.extend([next_at.into(), note.into()]);
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
@@ -154,32 +158,37 @@ impl Store {
     }
 
     /// Gives a claimed delivery back whose work broke off: until `next_at`, and without forgetting that
-    /// it began.
+    /// it began. Without effect on one that is not in hand any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn put_off_delivery(
         &self,
-        delivery: &DeliveryRow,
+        delivery: impl Into<InHand<'_>>,
         next_at: Timestamp,
         note: &str,
     ) -> Result<(), Error> {
-        let text = "UPDATE delivery SET next_at = $4, note = $5, taken_by = NULL \
-                    WHERE forge = $1 AND hook = $2 AND id = $3 AND state = 'new'";
-        let mut args = key_of(delivery);
+        let text = format!(
+            "UPDATE delivery SET next_at = $5, note = $6, taken_by = NULL \
+             WHERE {IN_HAND} AND state = 'new'"
+        );
+        let mut args = delivery.into().args();
         args.extend([next_at.into(), note.into()]);
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// Gives a claimed delivery back as if work on it had not begun.
+    /// Gives a claimed delivery back as if work on it had not begun. Without effect on one that is not
+    /// in hand any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn release_delivery(&self, delivery: &DeliveryRow) -> Result<(), Error> {
-        let text = "UPDATE delivery SET taken_by = NULL, \
-                    begun = CASE WHEN begun > 0 THEN begun - 1 ELSE 0 END \
-                    WHERE forge = $1 AND hook = $2 AND id = $3 AND state = 'new'";
-        self.write(Plain(vec![Statement::new(text, key_of(delivery))])).await
+    pub async fn release_delivery(&self, delivery: impl Into<InHand<'_>>) -> Result<(), Error> {
+        let text = format!(
+            "UPDATE delivery SET taken_by = NULL, \
+             begun = CASE WHEN begun > 0 THEN begun - 1 ELSE 0 END \
+             WHERE {IN_HAND} AND state = 'new'"
+        );
+        self.write(Plain(vec![Statement::new(text, delivery.into().args())])).await
     }
 
     /// Makes a delivery that failed, or that waits for its next try, due now and as if it had come
@@ -190,10 +199,6 @@ impl Store {
     pub async fn retry_delivery(&self, hook: &str, id: &str) -> Result<bool, Error> {
         self.write(Retry { hook: hook.to_owned(), id: id.to_owned() }).await
     }
-}
-
-fn key_of(delivery: &DeliveryRow) -> Vec<Arg> {
-    [&delivery.forge, &delivery.hook, &delivery.id].map(|part| part.as_str().into()).to_vec()
 }
 
 impl Claim {
@@ -231,8 +236,9 @@ impl Op for Claim {
         let number = |at: usize| Ok::<_, Error>(u32::try_from(row.int(at)?).unwrap_or(u32::MAX));
         let (tries, begun) = (number(8)?, number(9)?.saturating_add(1));
         let row = delivery_row(&row)?;
-        let mut args = key_of(&row);
-        args.push(self.engine.clone().into());
+        let mut args = row.key();
+        let engine = self.engine.clone();
+        args.push(engine.clone().into());
         tx.write(
             Statement::new(
                 "UPDATE delivery SET begun = begun + 1, taken_by = $4 \
@@ -242,7 +248,7 @@ impl Op for Claim {
             )
             .expect(1),
         );
-        Ok(Some(ClaimedDelivery { row, queue: self.queue.clone(), tries, begun }))
+        Ok(Some(ClaimedDelivery { row, queue: self.queue.clone(), engine, tries, begun }))
     }
 
     fn touched(&self, _: &Self::Out) -> Shards {

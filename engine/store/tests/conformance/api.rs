@@ -1,7 +1,10 @@
 //! What the API keeps: tokens, deliveries, idempotency keys, the audit trail.
 
 use jiff::Timestamp;
-use plue_store::{AuditRow, DeliveryRow, DeliveryState, Reservation, SessionRow, TokenRow};
+use plue_store::{
+    AuditRow, DeliveryRow, DeliveryState, Reservation, SessionRow, Store, TokenRow,
+    delivery::{ClaimedDelivery, Settlement},
+};
 use serde_json::json;
 
 use crate::support::engine;
@@ -37,6 +40,15 @@ fn token(id: &str, hash: &str) -> TokenRow {
     }
 }
 
+async fn claim(store: &Store, hook: &str, engine: &str) -> Option<ClaimedDelivery> {
+    store.claim_delivery(hook, Some(engine), at(9)).await.unwrap()
+}
+
+/// Which delivery was claimed, and how often work on it began.
+fn said(claimed: Option<&ClaimedDelivery>) -> Option<(String, u32)> {
+    claimed.map(|claimed| (claimed.row.id.clone(), claimed.begun))
+}
+
 on_each_store! {
     async fn a_delivery_is_kept_once_however_often_it_comes(world) {
         let (here, there) = (&world.store, world.another().await);
@@ -66,26 +78,46 @@ on_each_store! {
         for row in [delivery("one"), second, DeliveryRow { hook: "other".to_owned(), ..delivery("x") }] {
             here.receive(row).await.unwrap();
         }
-        let claim = async |store: &plue_store::Store, hook: &str, engine: &str| {
-            let claimed = store.claim_delivery(hook, Some(engine), at(9)).await.unwrap();
-            claimed.map(|claimed| (claimed.row.id, claimed.begun))
-        };
         let (mine, theirs) = tokio::join!(claim(here, "main", "e1"), claim(&there, "main", "e2"));
         let one = Some(("one".to_owned(), 1));
-        assert!((&mine, &theirs) == (&one, &None) || (&mine, &theirs) == (&None, &one), "{mine:?} {theirs:?}");
+        let told = (said(mine.as_ref()), said(theirs.as_ref()));
+        assert!(told == (one.clone(), None) || told == (None, one.clone()), "{told:?}");
         assert_eq!(claim(here, "main", "e1").await, None);
-        assert_eq!(claim(here, "other", "e1").await, Some(("x".to_owned(), 1)));
-        let held = delivery("one");
-        here.release_delivery(&held).await.unwrap();
-        assert_eq!(claim(here, "main", "e2").await, one, "released work has not begun");
+        assert_eq!(said(claim(here, "other", "e1").await.as_ref()), Some(("x".to_owned(), 1)));
+        here.release_delivery(&mine.or(theirs).unwrap()).await.unwrap();
+        assert_eq!(said(claim(here, "main", "e2").await.as_ref()), one, "released work has not begun");
         for name in ["e1", "e2"] {
             here.engine_end(name).await.unwrap();
         }
         assert_eq!(claim(here, "main", "e1").await, None, "the engine is gone");
         here.engine_start(engine("e3", 1, at(0))).await.unwrap();
-        assert_eq!(claim(here, "main", "e3").await, Some(("one".to_owned(), 2)), "its engine died");
-        here.settle_delivery(&held, DeliveryState::Done, "").await.unwrap();
-        assert_eq!(claim(here, "main", "e3").await, Some(("two".to_owned(), 1)));
+        let held = claim(here, "main", "e3").await;
+        assert_eq!(said(held.as_ref()), Some(("one".to_owned(), 2)), "its engine died");
+        here.settle_delivery(&held.unwrap(), DeliveryState::Done, "").await.unwrap();
+        assert_eq!(said(claim(here, "main", "e3").await.as_ref()), Some(("two".to_owned(), 1)));
+    }
+
+    async fn an_engine_that_was_buried_records_nothing_of_what_another_one_has_in_hand(world) {
+        let store = &world.store;
+        for name in ["e1", "e2"] {
+            store.engine_start(engine(name, 1, at(0))).await.unwrap();
+        }
+        store.receive(delivery("one")).await.unwrap();
+        let late = claim(store, "main", "e1").await.unwrap();
+        assert!(store.engine_end("e1").await.unwrap());
+        let held = claim(store, "main", "e2").await.unwrap();
+        store.release_delivery(&late).await.unwrap();
+        store.put_off_delivery(&late, at(50), "put off").await.unwrap();
+        store.defer_delivery(&late, at(50), "deferred").await.unwrap();
+        store.settle_delivery(&late, DeliveryState::Done, "settled").await.unwrap();
+        let note = Settlement::new(DeliveryState::Done, "held".to_owned());
+        assert!(store.settle_held(&late, ("a/b", "s1"), (&note, false), at(9)).await.unwrap());
+        assert_eq!(store.allow("a/b", "s1", "ann", at(9)).await.unwrap(), 0, "nothing is held");
+        let row = store.delivery("github", "main", "one").await.unwrap().unwrap();
+        assert_eq!((row.state, row.note), (DeliveryState::New, None));
+        assert_eq!(claim(store, "main", "e2").await, None, "it is in hand");
+        store.release_delivery(&held).await.unwrap();
+        assert_eq!(claim(store, "main", "e2").await, Some(held));
     }
 
     async fn two_engines_that_ask_at_once_never_share_a_queue(world) {

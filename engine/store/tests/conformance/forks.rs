@@ -1,7 +1,10 @@
 //! Commits of strangers that wait for a maintainer.
 
 use jiff::Timestamp;
-use plue_store::{DeliveryRow, DeliveryState, RepoRow, Store, delivery::Settlement};
+use plue_store::{
+    DeliveryRow, DeliveryState, RepoRow, Store,
+    delivery::{InHand, Settlement},
+};
 use serde_json::json;
 
 use crate::support::engine;
@@ -36,10 +39,10 @@ fn delivery(id: &str) -> DeliveryRow {
 }
 
 /// Settles a delivery of a commit that nobody allowed when it was looked at.
-async fn held(store: &Store, id: &str, sha: &str) -> bool {
+async fn held(store: &Store, delivery: impl Into<InHand<'_>>, sha: &str) -> bool {
     let held = Settlement::new(DeliveryState::Done, "held".to_owned());
     let note = (&held, false);
-    store.settle_held(&delivery(id), ("a/b", sha), note, at(2)).await.unwrap()
+    store.settle_held(delivery, ("a/b", sha), note, at(2)).await.unwrap()
 }
 
 on_each_store! {
@@ -49,20 +52,20 @@ on_each_store! {
         store.engine_start(engine("e1", 1, at(1))).await.unwrap();
         for (id, sha) in [("d1", "s1"), ("d2", "s2")] {
             store.receive(delivery(id)).await.unwrap();
-            assert!(store.claim_delivery("h", Some("e1"), at(99)).await.unwrap().is_some());
+            let claimed = store.claim_delivery("h", Some("e1"), at(99)).await.unwrap().unwrap();
             assert_eq!(store.allow("a/b", sha, "ann", at(3)).await.unwrap(), 0, "too early");
-            assert!(held(store, id, sha).await);
+            assert!(held(store, &claimed, sha).await);
         }
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap(), None);
         assert_eq!(store.allow("a/b", "elsewhere", "ann", at(3)).await.unwrap(), 0);
         assert_eq!(store.allow("a/b", "s1", "ann", at(3)).await.unwrap(), 1);
-        let again = store.claim_delivery("h", Some("e1"), at(99)).await.unwrap();
-        assert_eq!(again.unwrap().row.id, "d1");
+        let again = store.claim_delivery("h", Some("e1"), at(99)).await.unwrap().unwrap();
+        assert_eq!(again.row.id, "d1");
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap().as_deref(), Some("ann"));
         assert_eq!(store.allowed_by("a/b", "s2").await.unwrap(), None);
         assert_eq!(store.allowed_by("a/b", "elsewhere").await.unwrap(), None);
         // What is older than is kept goes; what somebody has just taken up or may still allow stays.
-        store.settle_delivery(&delivery("d1"), DeliveryState::Done, "").await.unwrap();
+        store.settle_delivery(&again, DeliveryState::Done, "").await.unwrap();
         store.prune(at(2)).await.unwrap();
         let there = |id: &'static str| async move {
             store.delivery("github", "h", id).await.unwrap().is_some()
@@ -79,11 +82,11 @@ on_each_store! {
         for id in ["d1", "d2"] {
             store.receive(delivery(id)).await.unwrap();
         }
-        assert!(held(store, "d1", "s1").await);
+        assert!(held(store, &delivery("d1"), "s1").await);
         // Somebody works on the second one, and has seen that nobody allows the commit.
         assert_eq!(store.allowed_by("a/b", "s1").await.unwrap(), None);
         assert_eq!(store.allow("a/b", "s1", "ann", at(3)).await.unwrap(), 1);
-        assert!(!held(store, "d2", "s1").await, "it is to be looked at again");
+        assert!(!held(store, &delivery("d2"), "s1").await, "it is to be looked at again");
         let state = store.delivery("github", "h", "d2").await.unwrap().unwrap().state;
         assert_eq!(state, DeliveryState::New);
         // Who knows that it is allowed may hold it for another reason.
@@ -102,9 +105,10 @@ on_each_store! {
             for id in [&first, &second] {
                 store.receive(delivery(id)).await.unwrap();
             }
-            assert!(held(store, &first, &sha).await);
+            assert!(held(store, &delivery(&first), &sha).await);
+            let second_row = delivery(&second);
             let (allowed, was_held) =
-                tokio::join!(store.allow("a/b", &sha, "ann", at(3)), held(store, &second, &sha));
+                tokio::join!(store.allow("a/b", &sha, "ann", at(3)), held(store, &second_row, &sha));
             assert_eq!(allowed.unwrap(), 1 + u64::from(was_held));
             for id in [&first, &second] {
                 let row = store.delivery("github", "h", id).await.unwrap().unwrap();
