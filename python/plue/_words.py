@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     class Common(Unnamed, total=False):
         """What every step takes, and the name that is shown."""
 
-        name: str
+        name: str | Reference
 
 
 Json = Mapping[str, Any]
@@ -328,8 +328,12 @@ class Step(Setting):
 
     @property
     def name(self) -> str | None:
-        """What is shown instead of the id."""
-        return self.fields.get("name")
+        """What is shown instead of the id, as it is written."""
+        name = self.fields.get("name")
+        if isinstance(name, Mapping):
+            expression = name.get("$expr")
+            return str(name["$template"]) if expression is None else f"${{{expression}}}"
+        return name
 
     @property
     def kind(self) -> str:
@@ -494,5 +498,14 @@ def _options(fields: dict[str, Any], what: str, options: Mapping[str, Any]) -> N
     else:
         artifacts = texts(artifacts, f"`artifacts` of {what}")
     put(fields, "artifacts", artifacts)
+    put(fields, "name", _name(given.pop("name", None), what))
     for name, value in given.items():
         put(fields, name, text(value, name))
+
+
+def _name(value: str | Reference | None, what: str) -> Any:
+    if isinstance(value, Reference) and "$secret" in value.value:
+        raise TypeError(f"`name` of {what} is shown to everyone and cannot be a secret")
+    if value is None or isinstance(value, (str, Reference)):
+        return data(value, f"`name` of {what}", True)
+    return text(value, f"`name` of {what}")

@@ -75,7 +75,7 @@ pub async fn explained(
         };
         let attempts = store.attempts(id, Some(&step.id)).await?;
         steps.push(Story {
-            row: StepRecord::of(row),
+            row: StepRecord::of(row).named(subject.run),
             depends_on: journal::dependencies(&step.depends_on, &rows),
             conditions,
             tries: attempts.iter().map(TryRecord::of).collect(),

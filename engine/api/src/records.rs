@@ -2,8 +2,11 @@
 //!
 //! Must not read the database.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use plue_flow::Fact;
+use plue_flow::{Fact, Run};
+use plue_plan::StepId;
 use plue_store::{
     AttemptRow, AuditRow, JournalRow, LogHit, LogPiece, LogStat, RunRow, StepRow, TokenRow,
     usage::claude::StepSpend,
@@ -70,7 +73,8 @@ pub struct RunRecord {
 pub struct StepRecord {
     /// Its id.
     pub step: String,
-    /// What people call it, where the plan is at hand.
+    /// What people call it, where the plan is at hand. A name with values of the run is as written until the
+    /// step has started in its visit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `pending`, `queued`, `running`, `waiting`, `success`, `failed`, `skipped`, `cancelled` or
@@ -305,6 +309,13 @@ impl StepRecord {
             output: view.output.clone(),
             usage: None,
         }
+    }
+
+    /// The same with what people call it in this run.
+    #[must_use]
+    pub fn named(self, run: &Run) -> Self {
+        let name = run.name(&StepId::new(self.step.as_str()));
+        Self { name: name.map(Cow::into_owned), ..self }
     }
 
     /// The same with its use of Claude.

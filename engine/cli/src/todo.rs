@@ -5,13 +5,15 @@
 //! a run: a list that cannot be written is worth a warning.
 
 use std::{
+    borrow::Cow,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use plue_executor::Loaded;
 use plue_flow::StepStatus;
-use plue_plan::{Diagnostic, Plan, RunId};
+use plue_plan::{Diagnostic, Plan, RunId, StepId};
 use plue_store::{StepRow, Store};
 
 use crate::{
@@ -30,8 +32,10 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Todo {
     path: PathBuf,
     workflow: String,
-    /// Ids and what people call them, in the order of the plan.
-    steps: Vec<(String, String)>,
+    /// Ids and names as they are written, in the order of the plan.
+    steps: Vec<(StepId, String)>,
+    /// Whether a name holds values of the run.
+    has_values: bool,
 }
 
 // === impl Todo ===
@@ -48,12 +52,14 @@ impl Todo {
             Failure::new(Exit::NotFound, Diagnostic::error(codes::UNREADABLE, message))
         })?;
         let named = plan.steps.iter().map(|step| {
-            let shown = step.options.name.clone().unwrap_or_default();
-            (step.id.to_string(), shown)
+            let shown = step.name().unwrap_or_default();
+            (step.id.clone(), shown.into_owned())
         });
+        let mut names = plan.steps.iter().filter_map(|step| step.options.name.as_ref());
+        let has_values = names.any(|name| !name.is_constant());
         // A name must not be able to end the comment.
         let workflow = sanitize(&plan.name, false).replace("--", "-");
-        Ok(Self { path, workflow, steps: named.collect() })
+        Ok(Self { path, workflow, steps: named.collect(), has_values })
     }
 
     /// Keeps the list in step until the run has ended.
@@ -73,7 +79,10 @@ impl Todo {
     /// Writes the list as the run is now.
     pub async fn update(&self, store: &Store, run: &RunId) {
         let written = match store.steps(run).await {
-            Ok(rows) => self.write(&rows).map_err(|error| error.to_string()),
+            Ok(rows) => {
+                let names = self.names(store, run).await;
+                self.write(&rows, &names).map_err(|error| error.to_string())
+            }
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = written {
@@ -81,10 +90,23 @@ impl Todo {
         }
     }
 
-    fn write(&self, rows: &[StepRow]) -> io::Result<()> {
-        let lines = self.steps.iter().map(|(id, name)| {
-            let row = rows.iter().find(|row| row.view.step.as_str() == id);
-            line(id, name, row.map(|row| row.view.status))
+    /// What people call each step now.
+    async fn names(&self, store: &Store, run: &RunId) -> Vec<String> {
+        let loaded = match self.has_values {
+            true => Loaded::read(store, run).await.ok(),
+            false => None,
+        };
+        let name = |(id, written): &(StepId, String)| {
+            let name = loaded.as_ref().and_then(|loaded| loaded.run.name(id));
+            name.map_or_else(|| written.clone(), Cow::into_owned)
+        };
+        self.steps.iter().map(name).collect()
+    }
+
+    fn write(&self, rows: &[StepRow], names: &[String]) -> io::Result<()> {
+        let lines = self.steps.iter().zip(names).map(|((id, _), name)| {
+            let row = rows.iter().find(|row| row.view.step == *id);
+            line(id.as_str(), name, row.map(|row| row.view.status))
         });
         let list: String = lines.collect();
         let before = read(&self.path)?;

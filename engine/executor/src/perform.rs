@@ -8,6 +8,7 @@ pub(crate) mod condition;
 pub(crate) mod engine_step;
 pub mod environment;
 pub mod masks;
+pub(crate) mod name;
 pub(crate) mod outcome;
 pub(crate) mod output;
 pub(crate) mod outputs;

@@ -72,7 +72,7 @@ fn play(plan: &Arc<Plan>) -> Result<Played, Failure> {
                     outcome: Outcome::Success,
                     output: serde_json::Value::Null,
                 });
-                queue.push(Input::Started { attempt, runner: None, began: None });
+                queue.push(Input::Started { attempt, runner: None, began: None, name: None });
             }
         }
     }

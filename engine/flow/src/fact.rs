@@ -89,6 +89,9 @@ pub enum Fact {
         /// When it began, if that was before this entry was written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         began: Option<jiff::Timestamp>,
+        /// What the step is called in this attempt, if its name holds references.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<NameValue>,
     },
     /// The attempt waits for something outside of plue and occupies no place meanwhile.
     AttemptWaiting {
@@ -101,6 +104,9 @@ pub enum Fact {
         /// When waiting ends by itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<jiff::Timestamp>,
+        /// What the step is called in this attempt, if its name holds references and it begins by waiting.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<NameValue>,
     },
     /// Somebody answered an approval.
     DecisionMade {
@@ -207,6 +213,9 @@ pub enum Fact {
         reason: Option<String>,
     },
 }
+
+/// The value of a name with references, or what is wrong with one of them.
+pub type NameValue = Result<String, String>;
 
 /// The output that a step which is not selected has from an earlier run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use plue_plan::{AttemptId, RunnerId, StepId};
 use serde_json::Value as Json;
 
 use crate::{
-    fact::Outcome,
+    fact::{NameValue, Outcome},
     wait::{Awaited, Child, Decision},
 };
 
@@ -55,6 +55,8 @@ pub enum Input {
         runner: Option<RunnerId>,
         /// When it began, if that is known to be before now.
         began: Option<Timestamp>,
+        /// The value of the step's name, if it holds references.
+        name: Option<NameValue>,
     },
     /// The attempt waits for something outside.
     Waits {
@@ -64,6 +66,8 @@ pub enum Input {
         what: Awaited,
         /// When waiting ends by itself.
         until: Option<Timestamp>,
+        /// The value of the step's name, if it holds references and was not told at the start.
+        name: Option<NameValue>,
     },
     /// Somebody answers an approval. Whether the fields fit was checked before.
     Decide {

@@ -198,14 +198,14 @@ impl Run {
             Input::Held { attempt, reason } => self.admit_held(attempt, reason).map(Some),
             Input::Placed { attempt } => self.admit_placed(attempt).map(Some),
             Input::Assigned { attempt, runner } => self.admit_assigned(attempt, runner).map(Some),
-            Input::Started { attempt, runner, began } => {
-                self.admit_started(attempt, (runner, began)).map(Some)
+            Input::Started { attempt, runner, began, name } => {
+                self.admit_started(attempt, (runner, began), name).map(Some)
             }
             Input::Ended { attempt, outcome, output } => {
                 self.admit_ended(attempt, outcome, output).map(Some)
             }
-            Input::Waits { attempt, what, until } => {
-                self.admit_waits(attempt, what, until).map(Some)
+            Input::Waits { attempt, what, until, name } => {
+                self.admit_waits(attempt, (what, until), name).map(Some)
             }
             Input::Decide { attempt, decision } => self.admit_decision(attempt, decision).map(Some),
             Input::Answer { attempt, event, outcome, output } => {

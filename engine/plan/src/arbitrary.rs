@@ -105,7 +105,7 @@ pub fn step(id: &'static str) -> impl Strategy<Value = Step> {
 
 fn options() -> impl Strategy<Value = StepOptions> {
     let one = (
-        option::of(name()),
+        option::of(step_name()),
         option::of(Just("event.branch == 'main'".to_owned())),
         env(),
         collection::vec("[A-Z_][A-Z0-9_]{0,6}", 0..2),
@@ -270,6 +270,13 @@ fn plain(text: String) -> Option<String> {
 
 fn name() -> impl Strategy<Value = String> {
     "[A-Za-zé日][A-Za-z0-9 \"<>&'`\\]|é日-]{0,24}"
+}
+
+fn step_name() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => name().prop_map(Value::text),
+        1 => name().prop_map(|text| Value::template(format!("{text} ${{event.branch}}"))),
+    ]
 }
 
 fn command() -> impl Strategy<Value = String> {

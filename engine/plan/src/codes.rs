@@ -82,6 +82,7 @@ crate::error_codes! {
     UNSAVABLE_CACHE = "PLUE-P0078", "nothing can be saved under a path of a cache";
     NO_CONTAINERS = "PLUE-P0080", "a plan or step names a container image, and no containers are started";
     BAD_SECRET_SOURCE = "PLUE-P0081", "the source of a secret is neither `env:NAME` nor `file:PATH`";
+    SECRET_AS_NAME = "PLUE-P0082", "the name of a step is a secret";
 }
 
 #[cfg(test)]

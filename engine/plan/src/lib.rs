@@ -31,7 +31,7 @@ pub mod plan;
 pub mod policy;
 pub mod regex_cost;
 pub mod schema;
-mod shown;
+pub mod shown;
 pub mod step;
 pub mod trigger;
 pub mod validate;

@@ -20,6 +20,21 @@ pub(crate) fn is_forbidden(c: char) -> bool {
             | '\u{2066}'..='\u{2069}')
 }
 
+/// One line of at most `max` characters: what a name must not hold becomes a space, and a line that is
+/// cut ends in `…`.
+#[must_use]
+pub fn one_line(text: &str, max: usize) -> String {
+    let plain = |c: char| if is_forbidden(c) { ' ' } else { c };
+    let text = text.trim();
+    let fits = text.chars().nth(max).is_none();
+    let kept = if fits { max } else { max.saturating_sub(1) };
+    let mut line: String = text.chars().take(kept).map(plain).collect();
+    if !fits {
+        line.push('…');
+    }
+    line
+}
+
 /// At most `max` characters of the text, with `…` if there is more, invisible ones escaped.
 pub(crate) fn shown(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(4 * max));

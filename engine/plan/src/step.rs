@@ -1,6 +1,6 @@
 //! A step: a node of the DAG.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value as Json};
@@ -34,9 +34,10 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepOptions {
-    /// Shown instead of the id.
+    /// Shown instead of the id. Text; with references in it, it is shown as written until the step
+    /// starts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<Value>,
     /// CEL; false means `skipped`, and dependents run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
@@ -133,10 +134,16 @@ impl Step {
         }
     }
 
-    /// What people see: the name if there is one, else the id.
+    /// Its name as it is written.
     #[must_use]
-    pub fn title(&self) -> &str {
-        self.options.name.as_deref().unwrap_or(self.id.as_str())
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        self.options.name.as_ref().and_then(Value::as_written)
+    }
+
+    /// What people see of the plan: the name if there is one, else the id.
+    #[must_use]
+    pub fn title(&self) -> Cow<'_, str> {
+        self.name().unwrap_or(Cow::Borrowed(self.id.as_str()))
     }
 }
 

@@ -3,6 +3,8 @@
 //! References are *data* in the plan, never text pasted into a command (`plan.md` §4). Must not
 //! evaluate anything: `plue-spec` owns the expression language.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -62,6 +64,18 @@ impl Value {
     #[must_use]
     pub fn node(&self) -> Node<'_> {
         classify(&self.0)
+    }
+
+    /// The text as it is written, with `${…}` for what only the run knows; `None` for a secret and for
+    /// what is no text.
+    #[must_use]
+    pub fn as_written(&self) -> Option<Cow<'_, str>> {
+        match self.node() {
+            Node::Literal(Json::String(text)) => Some(Cow::Borrowed(text)),
+            Node::Template(source) => Some(Cow::Borrowed(source)),
+            Node::Expr(source) => Some(Cow::Owned(format!("${{{source}}}"))),
+            Node::Literal(_) | Node::Secret(_) | Node::Malformed(_) => None,
+        }
     }
 
     /// Visits every node, parents before children, references as leaves.

@@ -47,6 +47,9 @@ impl fmt::Display for Field<'_> {
 /// The parts of one step.
 pub(crate) fn step_parts<'a>(step: &'a Step, see: See<'_, 'a>) {
     let options = &step.options;
+    if let Some(name) = &options.name {
+        see(Field("name", None), Part::Value(name));
+    }
     if let Some(when) = &options.when {
         see(Field("when", None), Part::Cel(when));
     }

@@ -123,6 +123,26 @@ fn arguments_name_themselves_their_step_and_the_right_spelling() {
             "2:31-52 PLUE-E0043 secret(\"T\") has no text while the plan is made (pass it as a value, as in env={\"NAME\": …}, and read the variable in the step)",
         ),
         (
+            "return Step.bash('build', 'make', name=f'with {secret(\"T\")}')",
+            "2:44-65 PLUE-E0043 secret(\"T\") has no text while the plan is made (pass it as a value, as in env={\"NAME\": …}, and read the variable in the step)",
+        ),
+        (
+            "return Step.bash('build', 'make', name=secret('T'))",
+            "2:12-56 PLUE-E0043 `name` of Step.bash(\"build\") is a secret, and names are shown to everyone who sees the run (give it to the step with secrets=[…])",
+        ),
+        (
+            "return Step.bash('build', 'make', name=5)",
+            "2:12-46 PLUE-E0033 `name` of Step.bash(\"build\") must be text, not a number (write it in quotes, or use str(…))",
+        ),
+        (
+            "return Plan('x', description=f'{ref(\"v\")}')",
+            "2:12-48 PLUE-E0043 `description` of Plan holds a reference, which has no value while the plan is made (give it to the step with env={\"NAME\": ref(…)} and read the variable there)",
+        ),
+        (
+            "return Plan(f'{ref(\"v\")}')",
+            "2:12-31 PLUE-E0043 `name` of Plan holds a reference, which has no value while the plan is made (give it to the step with env={\"NAME\": ref(…)} and read the variable there)",
+        ),
+        (
             "return Step.plugin('p', 'k', a={'b': [1, {2}]})",
             "2:12-52 PLUE-E0036 `a` of Step.plugin(\"p\") at [\"b\"][1] is a set, which is no JSON value (a set has no order that is the same every time; use sorted(…))",
         ),

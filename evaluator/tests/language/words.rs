@@ -75,6 +75,22 @@ fn defaults_are_not_written() {
 }
 
 #[test]
+fn names_of_steps_hold_references() {
+    let name = |value: &str| step(&format!("Step.bash('a', 'b', name={value})"))["name"].clone();
+    assert_eq!(name("'Build ${HOME}'"), json!("Build ${HOME}"));
+    assert_eq!(name("ref('v', 'tag')"), json!({"$expr": "steps.v.output.tag"}));
+    let template = json!({"$template": "Release ${steps.v.output.tag} for $${HOME}"});
+    assert_eq!(name("f'Release {ref(\"v\", \"tag\")} for ${{HOME}}'"), template);
+    let template = json!({"$template": "by ${event.actor}"});
+    assert_eq!(name("template('by ${event.actor}')"), template);
+    // A plan shows a name as it is written.
+    assert_eq!(
+        name("'see ' + Step.bash('b', 'c', name=ref('v')).name"),
+        json!("see ${steps.v.output}")
+    );
+}
+
+#[test]
 fn retry_with_defaults_is_still_a_retry() {
     assert_eq!(step("Step.bash('a', 'b', retry=Retry())")["retry"], json!({}));
     assert_eq!(

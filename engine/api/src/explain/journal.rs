@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, tz::TimeZone};
-use plue_flow::{Fact, StepStatus, fact::Reason, wait::Decision};
+use plue_flow::{
+    Fact, StepStatus,
+    fact::{NameValue, Reason},
+    wait::Decision,
+};
 use plue_plan::{Plan, StepId};
 use plue_store::StepRow;
 use serde_json::Value as Json;
@@ -54,7 +58,9 @@ impl Journal {
                 let condition = condition(source.unwrap_or_default(), *visit, value, reads);
                 self.step(step).0.push(condition);
             }
-            Fact::AttemptWaiting { step, what, until, .. } => {
+            Fact::AttemptStarted { step, name, .. } => self.unnamed(at, step, name.as_ref()),
+            Fact::AttemptWaiting { step, what, until, name, .. } => {
+                self.unnamed(at, step, name.as_ref());
                 let until = until.map_or(String::new(), |until| {
                     format!(", until {} at the latest", words::time(until, &self.zone))
                 });
@@ -106,8 +112,14 @@ impl Journal {
             Fact::OutputsEvaluated { value: Ok(_) }
             | Fact::AttemptQueued { .. }
             | Fact::AttemptAssigned { .. }
-            | Fact::AttemptStarted { .. }
             | Fact::AttemptEnded { .. } => {}
+        }
+    }
+
+    /// Why the name of a step is shown as written.
+    fn unnamed(&mut self, at: Timestamp, step: &StepId, name: Option<&NameValue>) {
+        if let Some(Err(why)) = name {
+            self.tell(at, step, format!("its name is shown as written: {why}"));
         }
     }
 

@@ -127,13 +127,7 @@ impl StatusRecord {
         steps.sort_by_cached_key(|row| plan.all_steps().position(|step| step.id == row.view.step));
         Self {
             run: RunRecord::of(row),
-            steps: steps
-                .iter()
-                .map(|row| {
-                    let name = plan.step(&row.view.step).and_then(|step| step.options.name.clone());
-                    StepRecord { name, ..StepRecord::of(row) }
-                })
-                .collect(),
+            steps: steps.iter().map(|row| StepRecord::of(row).named(folded)).collect(),
             inputs: source.inputs.clone(),
             outputs: folded.outputs().cloned(),
             waiting: folded.waiting().map(|waiting| WaitingRecord::of(&waiting)).collect(),

@@ -68,7 +68,8 @@ async fn failed(server: &Server, run: &str) {
         print(store, &claim, 2 + n, format!("line {n}\n").as_bytes()).await;
     }
     print(store, &claim, 302, NOISE).await;
-    let started = Input::Started { attempt: attempt.clone(), runner: None, began: Some(now) };
+    let started =
+        Input::Started { attempt: attempt.clone(), runner: None, began: Some(now), name: None };
     let mut facts = folded.apply(now, started).unwrap().facts;
     let later = now.checked_add(SignedDuration::from_millis(61_500)).unwrap();
     let outcome = Outcome::Exit { code: 2, signal: None };

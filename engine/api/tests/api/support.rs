@@ -306,7 +306,7 @@ pub(crate) async fn asking(store: &Store, run: &str, repo: &str) -> RunId {
     });
     let message = Some("go?".to_owned());
     let what = Awaited::Decision { message, approvers: vec!["ada".to_owned()], quorum: 1 };
-    let waits = Input::Waits { attempt: queued.unwrap(), what, until: None };
+    let waits = Input::Waits { attempt: queued.unwrap(), what, until: None, name: None };
     facts.extend(folded.apply(now, waits).unwrap().facts);
     let new = NewRun {
         id: id.clone(),

@@ -289,11 +289,94 @@ def workflow():
         ("Step.bash('a', f\"echo {ref('v')}\")", "env="),
         ("Step.bash('a', 'true', env={'A': f\"{secret('TOKEN')}\"})", "secret"),
         ("Step.bash(f\"{ref('v')}\", 'true')", "reference"),
-        ("Step.bash('a', 'true', name=f\"{ref('v')}\")", "reference"),
+        ("Step.bash('a', 'true', name=f\"{secret('TOKEN')}\")", "secret"),
     ] {
         let source = format!("def workflow():\n    return Plan('x', steps=[{wrong}])\n");
         bench.write("wrong.plue.py", source);
         bench.plue(&["plan", "wrong.plue.py"]).ends(3).tells(&["PLUE-E0043", hint]);
+    }
+}
+
+const NAMED: &str = r#"
+def workflow():
+    tag = ref("v", "tag")
+    return Plan(name="Names", steps=[
+        Step.bash("v", 'echo tag=1.2 > "$PLUE_OUTPUT"'),
+        Step.bash("ship", "true", name=f"Release {tag}", depends_on=["v"]),
+        Step.bash("odd", "true", name=f"Odd {ref('v', 'tag.none')}", depends_on=["v"]),
+        Step.bash("loop", '[ "$PLUE_VISIT" = 2 ]', name=template("Visit ${visit} of $${N}"),
+                  on_failure=Goto("loop", max_visits=2)),
+        Step.approval("ask", name=template("Go with ${steps.v.output.tag}?"), depends_on=["v"]),
+        Step.bash("late", "true", name=tag, depends_on=["ask"]),
+    ])
+"#;
+
+/// The same tasks in YAML.
+const NAMED_YAML: &str = r#"
+name: Names
+settings: {max_parallel: unlimited}
+tasks:
+  - {id: v, run: 'echo tag=1.2 > "$PLUE_OUTPUT"'}
+  - {id: ship, run: "true", name: "Release ${v.output.tag}", dependencies: [v]}
+  - {id: odd, run: "true", name: "Odd ${v.output.tag.none}", dependencies: [v]}
+  - id: loop
+    run: '[ "$PLUE_VISIT" = 2 ]'
+    name: Visit ${visit} of $${N}
+    on_failure: {goto: loop, max_visits: 2}
+  - {id: ask, uses: approval, name: "Go with ${v.output.tag}?", dependencies: [v]}
+  - {id: late, run: "true", name: "${v.output.tag}", dependencies: [ask]}
+"#;
+
+#[test]
+fn names_hold_values_of_the_run() {
+    let bench = Bench::with(NAMED);
+    bench.write("same.plue.yaml", NAMED_YAML);
+    bench.commit();
+    let plan = |file: &str| bench.plue(&["plan", file, "--output", "json"]).ends(0).stdout;
+    assert_eq!(plan(".plue.py"), plan("same.plue.yaml"));
+    let mut python = std::process::Command::new("python3");
+    python.args(["-m", "plue", ".plue.py"]).current_dir(bench.repo());
+    python.env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../../python"));
+    let said = String::from_utf8(python.output().unwrap().stdout).unwrap();
+    assert_eq!(said, plan(".plue.py"));
+    for file in [".plue.py", "same.plue.yaml"] {
+        bench.plue(&["run", file, "--no-wait", "--todo", "TODO.md"]).ends(6);
+        let todo = std::fs::read_to_string(bench.repo().join("TODO.md")).unwrap();
+        assert!(todo.contains("- [x] ship: Release 1.2\n"), "{todo}");
+        let name = |id: &str| {
+            let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
+            let steps = status["steps"].as_array().unwrap().iter();
+            steps.filter(|step| step["step"] == id).map(|step| step["name"].clone()).next().unwrap()
+        };
+        let names = ["v", "ship", "odd", "loop", "ask", "late"].map(name);
+        let written = "${steps.v.output.tag}";
+        let expected = serde_json::json!([
+            null,
+            "Release 1.2",
+            "Odd ${steps.v.output.tag.none}",
+            "Visit 2 of ${N}",
+            "Go with 1.2?",
+            written,
+        ]);
+        assert_eq!(serde_json::json!(names), expected);
+        bench.plue(&["status"]).ends(0).shows(&["ship · Release 1.2", "late · ${steps.v"]);
+        let why = "its name is shown as written: `steps.v.output.tag.none` is not there";
+        bench.plue(&["explain", "last", "odd"]).ends(0).shows(&["odd · Odd ${", why]);
+        bench.plue(&["approve", "last", "ask"]).ends(0);
+        bench.plue(&["resume", "last"]).ends(0);
+        assert_eq!(name("late"), "1.2");
+        bench.plue(&["explain", "last", "late"]).ends(0).shows(&["late · 1.2 success"]);
+    }
+    for (name, told) in [
+        ("f\"{ref('b')}\"", "PLUE-P0030"),
+        ("template('v${steps.b.output +}')", "at position"),
+        ("template('a${visit}' * 99)", "PLUE-P0007"),
+    ] {
+        let source = format!(
+            "def workflow():\n    return Plan('x', steps=[Step.bash('a', 'true', name={name}), Step.bash('b', 'true')])\n"
+        );
+        bench.write("wrong.plue.py", source);
+        bench.plue(&["plan", "wrong.plue.py"]).ends(3).tells(&[told]);
     }
 }
 

@@ -106,7 +106,7 @@ impl Driver {
         }
         if self.performer_of(step) == Performer::Engine {
             let attempt = attempt.clone();
-            return Some(Input::Started { attempt, runner: None, began: None });
+            return Some(Input::Started { attempt, runner: None, began: None, name: None });
         }
         // Its end is compared with the same time: a clock that is set must not move it.
         let now = self.time.now();
@@ -229,7 +229,8 @@ impl Driver {
             let input = match send(request, &guard).await {
                 Called::Ended(outcome, output) => Input::Ended { attempt, outcome, output },
                 Called::Accepted => {
-                    Input::Waits { attempt, what: Awaited::Callback, until: Some(until) }
+                    let (what, until) = (Awaited::Callback, Some(until));
+                    Input::Waits { attempt, what, until, name: None }
                 }
             };
             let _nobody_listens = sender.send(input).await;

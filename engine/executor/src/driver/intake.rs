@@ -129,7 +129,8 @@ impl Driver {
 
     fn started(&self, claim: &Claim, began: Option<Timestamp>) -> Incoming {
         let runner = self.lease.as_ref().map(|leased| leased.lease.runner.clone());
-        Incoming::plain(Input::Started { attempt: claim.attempt.clone(), runner, began })
+        let attempt = claim.attempt.clone();
+        Incoming::plain(Input::Started { attempt, runner, began, name: None })
     }
 
     /// A result whose start was not reported yet brings its start along.
@@ -199,6 +200,7 @@ impl Driver {
             attempt: attempt.clone(),
             runner: known.runner.clone(),
             began: known.started_at,
+            name: None,
         };
         (known.state == AttemptStatus::Running && is_unheard).then(|| Incoming::plain(started))
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use plue_flow::{AttemptStatus, Effect, Fact, Input, StepStatus, fact::Outcome};
+use plue_flow::{AttemptStatus, AttemptView, Effect, Fact, Input, StepStatus, fact::Outcome};
 use plue_plan::{AttemptId, StepId};
 use plue_pool::local::{POOL, UNTRUSTED_POOL};
 use plue_runtime::metrics::names;
@@ -19,7 +19,7 @@ use crate::{
         condition,
         engine_step::{Performer, refusal},
         environment::{AttemptEnv, Turn, environment},
-        outputs,
+        name, outputs,
         scope::{Seen, within_budget},
     },
 };
@@ -76,7 +76,7 @@ impl Driver {
         let mut queue: VecDeque<Input> = self.assigned_before(incoming);
         queue.extend(incoming.iter().map(|entry| entry.input.clone()));
         while let Some(input) = queue.pop_front() {
-            match self.run.apply(now, input) {
+            match self.run.apply(now, self.named(input)) {
                 Ok(transition) => {
                     batch.facts.extend(transition.facts);
                     batch.touched.extend(transition.touched);
@@ -96,6 +96,29 @@ impl Driver {
             }
         }
         batch
+    }
+
+    /// The start of an attempt with the value of its step's name: whoever reports a start knows no values.
+    fn named(&self, mut input: Input) -> Input {
+        let (Input::Started { attempt, name, .. } | Input::Waits { attempt, name, .. }) =
+            &mut input
+        else {
+            return input;
+        };
+        let starts = |view: &AttemptView| {
+            matches!(view.status, AttemptStatus::Queued | AttemptStatus::Assigned)
+        };
+        let view = self.run.attempt(attempt).filter(starts);
+        let step = view.as_ref().and_then(|view| self.plan.step(&view.step));
+        if let (Some(view), Some(template)) = (view, step.and_then(name::template)) {
+            let value = within_budget(|meter| {
+                let seen = Seen::of(&self.run);
+                let scope = seen.scope(&self.surroundings, (view.visit, view.number), meter);
+                name::value(template, &scope)
+            });
+            *name = Some(name::shown(value, self.secrets.as_ref()));
+        }
+        input
     }
 
     /// What runners have already and the run was not told: before it decides anything about other

@@ -141,7 +141,7 @@ mod tests {
         pure.options.pure = true;
         let base = |step: &Step| care(step, false).and_then(|care| care.pure).unwrap().base;
         let mut other = pure.clone();
-        other.options.name = Some("another name".to_owned());
+        other.options.name = Some(Value::text("another name"));
         assert_eq!(base(&pure), base(&other));
         other.options.cwd = Some("sub".to_owned());
         assert_ne!(base(&pure), base(&other));

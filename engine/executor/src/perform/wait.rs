@@ -40,7 +40,7 @@ pub(crate) fn begin(
         | Action::Call(_)
         | Action::Plugin(_) => return Err(format!("`{}` steps do not wait", step.action.kind())),
     };
-    Ok(Input::Waits { attempt: attempt.clone(), what, until })
+    Ok(Input::Waits { attempt: attempt.clone(), what, until, name: None })
 }
 
 fn asked(approval: &Approval, scope: &Scope<'_>) -> Result<Awaited, String> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Rejected,
-    fact::{Fact, Outcome},
+    fact::{Fact, NameValue, Outcome},
     status::AttemptStatus,
 };
 
@@ -63,12 +63,13 @@ impl Run {
         &self,
         attempt: AttemptId,
         (runner, began): (Option<RunnerId>, Option<Timestamp>),
+        name: Option<NameValue>,
     ) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
         if current.status == AttemptStatus::Running || current.held.is_some() {
             return Err(stale(&attempt));
         }
-        Ok(Fact::AttemptStarted { step: self.step_id(at), attempt, runner, began })
+        Ok(Fact::AttemptStarted { step: self.step_id(at), attempt, runner, began, name })
     }
 
     pub(super) fn admit_ended(

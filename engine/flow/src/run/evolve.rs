@@ -14,7 +14,7 @@ use super::{
 use crate::{
     effect::Effect,
     error::IllegalFact,
-    fact::{Carried, Fact},
+    fact::{Carried, Fact, NameValue},
     machine::run::{RunEvent, ending, next},
     status::RunStatus,
 };
@@ -56,11 +56,17 @@ impl Run {
             Fact::AttemptAssigned { step, attempt, .. } => {
                 self.attempt_assigned(self.at(step)?, attempt)?;
             }
-            Fact::AttemptStarted { step, attempt, began, .. } => {
-                self.attempt_started(self.at(step)?, attempt, began.unwrap_or(at), sink)?;
+            Fact::AttemptStarted { step, attempt, began, name, .. } => {
+                let step = self.at(step)?;
+                self.attempt_started(step, attempt, began.unwrap_or(at), sink)?;
+                self.called(step, name.as_ref());
             }
-            Fact::AttemptWaiting { step, attempt, what, until } => {
-                self.attempt_waiting(at, self.at(step)?, attempt, (what, *until), sink)?;
+            Fact::AttemptWaiting { step, attempt, what, until, name } => {
+                let step = self.at(step)?;
+                self.attempt_waiting(at, step, attempt, (what, *until), sink)?;
+                if name.is_some() {
+                    self.called(step, name.as_ref());
+                }
             }
             Fact::DecisionMade { step, attempt, decision } => {
                 self.decision_made(self.at(step)?, attempt, decision, sink)?;
@@ -117,6 +123,11 @@ impl Run {
     fn at(&self, step: &StepId) -> Result<usize, IllegalFact> {
         let unknown = || IllegalFact::UnknownStep { step: step.clone() };
         self.shape.find(step).ok_or_else(unknown)
+    }
+
+    /// A name that has no value is shown as written.
+    fn called(&mut self, at: usize, name: Option<&NameValue>) {
+        self.held.steps[at].name = name.and_then(|name| name.as_ref().ok()).cloned();
     }
 
     fn select(&mut self, only: &[StepId]) -> Result<(), IllegalFact> {

@@ -1,6 +1,6 @@
 //! What a run shows: rows, open work. Must not decide anything.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use plue_plan::{AttemptId, Plan, PlanHash, RunId, StepId};
 use serde_json::Value as Json;
@@ -80,6 +80,15 @@ impl Run {
     #[must_use]
     pub fn output(&self, step: &StepId) -> Option<&Json> {
         self.shape.find(step).map(|at| &self.held.steps[at].output)
+    }
+
+    /// What the step is called: the value of its name once it has started in its visit, else the name as it
+    /// is written; `None` if it has no name.
+    #[must_use]
+    pub fn name(&self, step: &StepId) -> Option<Cow<'_, str>> {
+        let at = self.shape.find(step)?;
+        let value = self.held.steps[at].name.as_deref();
+        value.map(Cow::Borrowed).or_else(|| self.definition(at).name())
     }
 
     /// An attempt, if it is the last one of its step's current visit; older ones are in the journal

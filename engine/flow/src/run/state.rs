@@ -116,6 +116,8 @@ pub(crate) struct StepState {
     pub(crate) output: Json,
     /// The last event that the step took, of all visits.
     pub(crate) taken: u64,
+    /// What its name became when it last started in this visit, if that holds references.
+    pub(crate) name: Option<String>,
 }
 
 /// All steps, and who waits for what.
@@ -159,6 +161,7 @@ impl StepState {
             ended_at: None,
             output: Json::Null,
             taken: 0,
+            name: None,
         }
     }
 
@@ -184,6 +187,7 @@ impl StepState {
         self.ready_at = None;
         self.started_at = None;
         self.ended_at = None;
+        self.name = None;
     }
 }
 

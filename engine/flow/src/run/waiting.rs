@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Rejected,
-    fact::{Fact, Outcome},
+    fact::{Fact, NameValue, Outcome},
     status::RunStatus,
     wait::{Awaited, Child, Decision},
 };
@@ -38,8 +38,8 @@ impl Run {
     pub(super) fn admit_waits(
         &self,
         attempt: AttemptId,
-        what: Awaited,
-        until: Option<Timestamp>,
+        (what, until): (Awaited, Option<Timestamp>),
+        name: Option<NameValue>,
     ) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
         if current.pressure > Pressure::None {
@@ -47,7 +47,7 @@ impl Run {
             let step = self.step_id(at);
             return Ok(Fact::AttemptEnded { step, attempt, outcome, output, event: None });
         }
-        Ok(Fact::AttemptWaiting { step: self.step_id(at), attempt, what, until })
+        Ok(Fact::AttemptWaiting { step: self.step_id(at), attempt, what, until, name })
     }
 
     pub(super) fn admit_decision(

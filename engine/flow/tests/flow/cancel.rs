@@ -120,8 +120,12 @@ fn an_attempt_withdrawn_by_a_cancel_cannot_start_any_more() {
     player.begin("b");
     let attempt = player.attempt("a");
     player.cancel();
-    let late =
-        player.try_feed(Input::Started { attempt: attempt.clone(), runner: None, began: None });
+    let late = player.try_feed(Input::Started {
+        attempt: attempt.clone(),
+        runner: None,
+        began: None,
+        name: None,
+    });
     assert!(matches!(late, Err(Rejected::Stale { .. })));
     let late =
         player.try_feed(Input::Ended { attempt, outcome: Outcome::Success, output: Json::Null });

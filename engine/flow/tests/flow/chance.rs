@@ -272,7 +272,7 @@ fn wait(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     let minutes = i64::from(dice.draw() % 90);
     let until =
         (what.is_time() || minutes > 20).then(|| player.now + SignedDuration::from_mins(minutes));
-    Input::Waits { attempt: attempt.clone(), what, until }
+    Input::Waits { attempt: attempt.clone(), what, until, name: None }
 }
 
 fn work(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
@@ -287,7 +287,7 @@ fn work(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
             Input::Assigned { attempt: attempt.clone(), runner: RunnerId::new("r") }
         }
         (AttemptStatus::Queued | AttemptStatus::Assigned, _) => {
-            Input::Started { attempt: attempt.clone(), runner: None, began: None }
+            Input::Started { attempt: attempt.clone(), runner: None, began: None, name: None }
         }
         (_, 14) => end(attempt, Outcome::Cancelled),
         (_, _) => end(attempt, dice.outcome()),

@@ -15,6 +15,8 @@ mod hooks;
 #[cfg(test)]
 mod loops;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod parallel;
 #[cfg(test)]
 mod placing;

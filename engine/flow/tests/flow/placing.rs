@@ -31,7 +31,7 @@ fn a_placed_attempt_is_performed_as_if_it_had_just_been_queued() {
     let mut player = Player::start(json!([{"id": "gpu"}]), json!({}));
     hold(&mut player, "gpu", "asks for gpu=1");
     let attempt = player.attempt("gpu");
-    let early = Input::Started { attempt: attempt.clone(), runner: None, began: None };
+    let early = Input::Started { attempt: attempt.clone(), runner: None, began: None, name: None };
     player.try_feed(early).unwrap_err();
     let placed = player.feed(Input::Placed { attempt: attempt.clone() });
     assert!(matches!(&placed.effects[..], [Effect::Perform { .. }]), "{:?}", placed.effects);

@@ -149,7 +149,7 @@ impl Player {
     #[track_caller]
     pub(crate) fn begin(&mut self, step: &str) -> Transition {
         let attempt = self.attempt(step);
-        self.feed(Input::Started { attempt, runner: None, began: None })
+        self.feed(Input::Started { attempt, runner: None, began: None, name: None })
     }
 
     #[track_caller]
@@ -170,7 +170,7 @@ impl Player {
     pub(crate) fn waits(&mut self, step: &str, what: Awaited, until: Option<&str>) -> Transition {
         let attempt = self.attempt(step);
         let until = until.map(|span| self.now + span.parse::<SignedDuration>().unwrap());
-        self.feed(Input::Waits { attempt, what, until })
+        self.feed(Input::Waits { attempt, what, until, name: None })
     }
 
     #[track_caller]

@@ -49,7 +49,7 @@ fn an_attempt_that_is_not_the_open_one_is_refused() {
     }
     player.begin("a");
     let attempt = player.attempt("a");
-    let again = player.try_feed(Input::Started { attempt, runner: None, began: None });
+    let again = player.try_feed(Input::Started { attempt, runner: None, began: None, name: None });
     assert!(matches!(again, Err(Rejected::Stale { .. })));
     player.end("a", Outcome::Success);
     let status = RunStatus::Success;
@@ -88,7 +88,7 @@ fn facts_that_cannot_follow_are_refused() {
         Fact::RunEnded { status: RunStatus::Success, reason: None },
         Fact::RunReopened { by: "x".into(), steps: Vec::new() },
         Fact::AttemptQueued { step: id("a"), visit: 1, number: 1, attempt: attempt.clone() },
-        Fact::AttemptStarted { step: id("b"), attempt, runner: None, began: None },
+        Fact::AttemptStarted { step: id("b"), attempt, runner: None, began: None, name: None },
         Fact::RetryScheduled { step: id("a"), visit: 1, number: 2, at: player.now },
         step_ended("a", 1, StepStatus::Success),
         step_ended("a", 2, StepStatus::Success),

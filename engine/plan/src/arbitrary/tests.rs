@@ -58,7 +58,7 @@ proptest! {
     fn row_1_03_the_hash_follows_every_change_of_a_command(plan in plans(4), text in "[a-z]{1,8}") {
         let before = SealedPlan::seal(plan.clone()).unwrap();
         let mut changed = plan;
-        changed.steps[0].options.name = Some(text);
+        changed.steps[0].options.name = Some(crate::Value::text(text));
         let same = changed == before.plan;
         prop_assert_eq!(SealedPlan::seal(changed).unwrap().hash == before.hash, same);
     }

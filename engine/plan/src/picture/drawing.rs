@@ -70,7 +70,7 @@ impl Drawing {
         let beyond = depths.iter().flatten().max().map_or(0, |deepest| deepest + 1);
         let nodes = plan.steps.iter().zip(&depths).map(|(step, depth)| Node {
             id: shown(step.id.as_str(), MAX_TITLE),
-            title: shown(step.title(), MAX_TITLE),
+            title: shown(&step.title(), MAX_TITLE),
             kind: step.action.kind(),
             level: depth.unwrap_or(beyond),
         });
@@ -124,7 +124,7 @@ impl Back {
 
 fn hooks(plan: &Plan) -> Vec<HookList> {
     let hooks = &plan.hooks;
-    let title = |step: &Step| (shown(step.title(), MAX_TITLE), step.action.kind());
+    let title = |step: &Step| (shown(&step.title(), MAX_TITLE), step.action.kind());
     [
         ("on_start", &hooks.on_start),
         ("on_success", &hooks.on_success),

@@ -74,7 +74,7 @@ fn hostile() -> Plan {
     for (at, name) in names.enumerate() {
         let mut step = plan.steps[0].clone();
         step.id = crate::StepId::new(format!("{name}{at}"));
-        step.options.name = Some(name.clone());
+        step.options.name = Some(crate::Value::text(name.clone()));
         plan.hooks.on_start.push(step.clone());
         plan.steps.push(step);
     }
@@ -162,7 +162,7 @@ proptest! {
 #[test]
 fn every_picture_shows_the_id_that_commands_take_beside_a_name() {
     let mut plan = seed();
-    plan.steps[0].options.name = Some("Run the tests".to_owned());
+    plan.steps[0].options.name = Some(crate::Value::text("Run the tests"));
     let text = text(&plan);
     assert!(text.contains("   1  test    bash       \"Run the tests\"\n"), "{text}");
     assert!(text.contains("build   bash       ← test\n"), "{text}");

@@ -17,11 +17,12 @@ use crate::{
         text,
         value::MAX_EXACT,
     },
+    value::{Node, Value},
 };
 
 pub(super) fn options(report: &mut Report, site: Site<'_>, options: &StepOptions) {
     if let Some(name) = &options.name {
-        text::name(report, site, "the name", name);
+        self::name(report, site, name);
     }
     for name in options.env.keys() {
         text::env_name(report, site, name);
@@ -55,6 +56,25 @@ pub(super) fn options(report: &mut Report, site: Site<'_>, options: &StepOptions
             report.push(
                 site.error(codes::BAD_SERVICE, message).hint("give each service a port of its own"),
             );
+        }
+    }
+}
+
+/// The name of a step: text, which may hold references but no secret.
+fn name(report: &mut Report, site: Site<'_>, name: &Value) {
+    match (name.as_written(), name.node()) {
+        (Some(written), _) => text::name(report, site, "the name", &written),
+        (None, Node::Secret(secret)) => report.push(
+            site.error(
+                codes::SECRET_AS_NAME,
+                format_args!("the name is the secret {}", Quoted(secret)),
+            )
+            .hint("a name is shown to everyone who sees the run; leave the secret out"),
+        ),
+        // Told with its place by the walk over all values.
+        (None, Node::Malformed(_)) => {}
+        (None, Node::Literal(_) | Node::Expr(_) | Node::Template(_)) => {
+            report.push(site.error(codes::NOT_A_PLAN, "the name is no text"));
         }
     }
 }

@@ -86,6 +86,34 @@ fn each_text_has_its_limit() {
 }
 
 #[test]
+fn names_of_steps_are_texts_with_references() {
+    let name = |name: Json| one(&json!({"id": "a", "kind": "bash", "run": "true", "name": name}));
+    for fits in [json!("Build"), json!({"$template": "v${event.sha}"}), json!({"$expr": "visit"})] {
+        assert_eq!(codes_of(&name(fits.clone())), [], "{fits}");
+    }
+    let long = |key: &str| json!({key: "1".repeat(limits::MAX_NAME_LEN + 1)});
+    for (wrong, code) in [
+        (json!({"$secret": "TOKEN"}), codes::SECRET_AS_NAME),
+        (json!({"$secret": "TOKEN", "x": 1}), codes::BAD_REFERENCE),
+        (json!(5), codes::NOT_A_PLAN),
+        (json!(["a"]), codes::NOT_A_PLAN),
+        (json!({"$template": "a\n${visit}"}), codes::FORBIDDEN_CHARACTER),
+        (json!({"$template": " "}), codes::NAME_LENGTH),
+        (long("$template"), codes::NAME_LENGTH),
+        (long("$expr"), codes::NAME_LENGTH),
+    ] {
+        assert_eq!(codes_of(&name(wrong.clone())), [code], "{wrong}");
+    }
+}
+
+#[test]
+fn plans_with_plain_names_keep_their_bytes() {
+    let json = r#"{"name":"x","steps":[{"id":"a","kind":"bash","name":"Build it","run":"true"}],"version":1}"#;
+    let sealed = crate::canonical::SealedPlan::seal(Plan::from_json(json.as_bytes()).unwrap());
+    assert_eq!(String::from_utf8(sealed.unwrap().bytes).unwrap(), json);
+}
+
+#[test]
 fn a_plan_above_16_mib_is_refused_by_both_sides() {
     let text = "#".repeat(limits::MAX_SCRIPT_BYTES);
     let steps: Vec<Json> =

@@ -161,6 +161,7 @@ mod tests {
                     quorum: 1,
                 },
                 until: None,
+                name: Some(Ok(canary.clone())),
             },
             Fact::DecisionMade {
                 step: step.clone(),
@@ -191,7 +192,8 @@ mod tests {
         let what =
             Awaited::Decision { message: None, approvers: vec!["ada".to_owned()], quorum: 2 };
         let (step, attempt) = (StepId::new("ship"), AttemptId::new("a"));
-        let asked = told(Fact::AttemptWaiting { step, attempt, what, until: None }, None).unwrap();
+        let waits = Fact::AttemptWaiting { step, attempt, what, until: None, name: None };
+        let asked = told(waits, None).unwrap();
         assert_eq!(asked["type"], "approval.requested");
         let request = &asked["data"]["request"];
         assert_eq!((&request["approvers"], &request["quorum"]), (&json!(["ada"]), &json!(2)));

@@ -1,15 +1,17 @@
 //! What a task of any kind may say, with the names of the Python front end and those of YAML.
 
 use plue_plan::{
-    DurationText, StepId,
+    DurationText, StepId, Value,
     artifacts::{ArtifactRules, Artifacts, LostArtifacts, MissingArtifacts},
     codes as plan_codes,
     policy::{Backoff, Budget, Cache, Goto, OnFailure, Retry, Service},
     step::StepOptions,
+    value::Node as PlanNode,
 };
 
 use crate::{
     codes,
+    template::text_of,
     workflow::{
         fields::{Field, Fields},
         lower::Lower,
@@ -39,7 +41,7 @@ impl Lower<'_, '_> {
         let (on_failure, retry_on_failure) = self.on_failure(fields);
         let retry = fields.take("retry").and_then(|field| self.retry(field, &fields.what.clone()));
         StepOptions {
-            name: fields.fixed("name", &mut self.problems),
+            name: self.name(fields),
             when: condition.and_then(|field| self.condition(field.node)),
             env: self.values_field(fields, "env"),
             secrets: self.secrets(fields),
@@ -61,6 +63,25 @@ impl Lower<'_, '_> {
             pure: fields.flag("pure", &mut self.problems).unwrap_or(false),
             interactive: fields.flag("interactive", &mut self.problems).unwrap_or(false),
             required: fields.flag("required", &mut self.problems).unwrap_or(false),
+        }
+    }
+
+    /// The name that is shown. A constant that is no text is shown as one.
+    fn name(&mut self, fields: &mut Fields<'_>) -> Option<Value> {
+        let field = fields.take("name")?;
+        let written = fields.text_of(field, &mut self.problems)?;
+        let name = self.value(field.node);
+        match name.node() {
+            PlanNode::Literal(constant) => {
+                let text = text_of(constant);
+                // Nothing is left of a text with an expression that was refused.
+                let is_left = written.is_empty() || !text.is_empty();
+                is_left.then(|| Value::text(text))
+            }
+            PlanNode::Expr(_)
+            | PlanNode::Template(_)
+            | PlanNode::Secret(_)
+            | PlanNode::Malformed(_) => Some(name),
         }
     }
 

@@ -90,8 +90,11 @@ impl<'w> Driver<'w> {
         let started = vec![event(claim, 1, EventKind::Started { pid: 1 })];
         self.world.store.append_events(vec![(claim.clone(), started)]).await.unwrap();
         let runner = Some(RunnerId::new("w1"));
-        self.step(Input::Started { attempt: claim.attempt.clone(), runner, began: None }, None)
-            .await;
+        self.step(
+            Input::Started { attempt: claim.attempt.clone(), runner, began: None, name: None },
+            None,
+        )
+        .await;
     }
 
     async fn end(&mut self, claim: &Claim, status: AttemptStatus, outcome: Outcome) {

@@ -49,7 +49,13 @@ fn settled(state: DeliveryState, next: i64, disable: Option<&str>) -> Settled {
 
 fn facts() -> Vec<Fact> {
     let (step, attempt) = (|| "ask".into(), || AttemptId::new("a"));
-    let what = |what| Fact::AttemptWaiting { step: step(), attempt: attempt(), what, until: None };
+    let what = |what| Fact::AttemptWaiting {
+        step: step(),
+        attempt: attempt(),
+        what,
+        until: None,
+        name: None,
+    };
     let asked = Awaited::Decision { message: None, approvers: Vec::new(), quorum: 1 };
     let (by, fields) = ("ada".to_owned(), serde_json::Map::new());
     let decision = Decision { by, approve: true, fields, comment: None };

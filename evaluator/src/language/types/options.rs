@@ -1,7 +1,7 @@
 //! The arguments that every step takes.
 
 use plue_plan::{
-    StepId,
+    StepId, Value,
     artifacts::Artifacts,
     policy::{Cache, Goto, OnFailure, Retry, Service},
     step::StepOptions,
@@ -13,7 +13,7 @@ use super::{
     PyStep,
     arguments::Arguments,
     reference::PyReference,
-    settings::{PyArtifacts, PyCache, PyGoto, PyRetry, PyService},
+    settings::{PyArtifacts, PyCache, PyGoto, PyRetry, PyService, holds_reference, text_value},
 };
 use crate::language::codes;
 
@@ -90,7 +90,7 @@ pub(super) fn dependencies(bound: &Arguments<'_>) -> PyResult<Vec<StepId>> {
 /// Everything else.
 pub(super) fn options(bound: &mut Arguments<'_>, named: bool) -> PyResult<StepOptions> {
     Ok(StepOptions {
-        name: if named { bound.text("name")? } else { None },
+        name: if named { name(bound)? } else { None },
         when: bound.forgive(expression(bound, "when"))?,
         env: bound.values("env")?,
         secrets: bound.forgive(secrets(bound))?,
@@ -111,6 +111,22 @@ pub(super) fn options(bound: &mut Arguments<'_>, named: bool) -> PyResult<StepOp
         interactive: bound.flag("interactive")?.unwrap_or(false),
         required: bound.flag("required")?.unwrap_or(false),
     })
+}
+
+/// The name that is shown: text or a reference, but no secret.
+fn name(bound: &Arguments<'_>) -> PyResult<Option<Value>> {
+    let is_secret = |value: &Bound<'_, PyAny>| {
+        value.cast::<PyReference>().is_ok_and(|reference| reference.get().secret)
+    };
+    match bound.get("name") {
+        Some(value) if is_secret(value) => {
+            let why = "is a secret, and names are shown to everyone who sees the run";
+            let hint = Some("give it to the step with secrets=[…]".to_owned());
+            bound.forgive(Err(bound.refuse("name", codes::REFERENCE_AS_TEXT, why, hint)))
+        }
+        Some(value) if holds_reference(value) => text_value(bound, "name").map(Some),
+        Some(_) | None => Ok(bound.text("name")?.map(Value::text)),
+    }
 }
 
 /// Text of an expression, or what `ref` made.

@@ -257,12 +257,15 @@ fn concurrency(
     })
 }
 
+/// Whether a value is a reference, or a text with one in it.
+pub(super) fn holds_reference(value: &Bound<'_, PyAny>) -> bool {
+    let marked = |text: &Bound<'_, PyString>| text.to_str().is_ok_and(is_marked);
+    value.is_instance_of::<PyReference>() || value.cast::<PyString>().is_ok_and(marked)
+}
+
 /// Text or a reference.
 pub(super) fn text_value(bound: &Arguments<'_>, name: &str) -> PyResult<plue_plan::Value> {
-    let is_reference = bound.get(name).is_some_and(|value| {
-        let marked = |text: &Bound<'_, PyString>| text.to_str().is_ok_and(is_marked);
-        value.is_instance_of::<PyReference>() || value.cast::<PyString>().is_ok_and(marked)
-    });
+    let is_reference = bound.get(name).is_some_and(holds_reference);
     match bound.value(name)? {
         Some(value) if is_reference => Ok(value),
         Some(_) | None => Ok(plue_plan::Value::text(bound.required_text(name)?)),

@@ -1,6 +1,6 @@
 //! `Step`: one constructor per kind.
 
-use std::hash::Hasher;
+use std::{borrow::Cow, hash::Hasher};
 
 use plue_plan::{Action, Span, Step, StepId, action::Bash};
 use pyo3::{
@@ -128,8 +128,8 @@ impl PyStep {
     }
 
     #[getter]
-    fn name(&self) -> Option<&str> {
-        self.step.options.name.as_deref()
+    fn name(&self) -> Option<Cow<'_, str>> {
+        self.step.name()
     }
 
     #[getter]

@@ -63,7 +63,8 @@ impl Text {
         let took = row.duration_ms.map_or(String::new(), |ms| format!(" in {}", span(ms)));
         let why = row.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
         self.out.push('\n');
-        self.line(0, style, &format!("{sign} {} {}{took}{why}", row.step, row.status));
+        let name = row.name.as_ref().map_or(String::new(), |name| format!(" · {name}"));
+        self.line(0, style, &format!("{sign} {}{name} {}{took}{why}", row.step, row.status));
         self.waited(story);
         for condition in &story.conditions {
             self.condition(condition, row.visit > 1);

@@ -28,8 +28,8 @@ use crate::{
 };
 
 /// Fields of steps that hold values, beside `env`.
-const VALUES: [&str; 8] =
-    ["prompt", "message", "inputs", "plan", "url", "headers", "body", "config"];
+const VALUES: [&str; 9] =
+    ["name", "prompt", "message", "inputs", "plan", "url", "headers", "body", "config"];
 
 /// The environment of a step, as texts.
 type Variables = BTreeMap<String, String>;

@@ -27,7 +27,7 @@ fn queued(visit: u32, number: u32) -> Fact {
 fn started(visit: u32, number: u32, runner: &str) -> Fact {
     let (step, attempt) = (StepId::new("test"), id(visit, number));
     let runner = Some(RunnerId::new(runner));
-    Fact::AttemptStarted { step, attempt, runner, began: None }
+    Fact::AttemptStarted { step, attempt, runner, began: None, name: None }
 }
 
 fn ended(visit: u32, number: u32, outcome: Outcome) -> Fact {
