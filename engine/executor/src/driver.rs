@@ -10,7 +10,7 @@ use plue_flow::{Input, Run, RunStatus};
 use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
 use plue_pool::Lease;
 use plue_runtime::{Phase, Stop, Task, clock::Mark};
-use plue_store::RunRow;
+use plue_store::{CancelRequest, RunRow};
 use plue_wire::runner::Claim;
 use tokio::{
     sync::{mpsc, watch},
@@ -136,7 +136,7 @@ pub(crate) struct Driver {
     /// When requests of other processes were last looked for.
     looked: Mark,
     /// A request of another process is among the inputs that are being settled.
-    request_seen: bool,
+    request_seen: Option<CancelRequest>,
     /// Attempts that a runner of this driver has, with their fences.
     claims: HashMap<AttemptId, Claim>,
     /// Answers of steps that the engine performs itself, not yet told to the run.
@@ -329,7 +329,7 @@ impl Driver {
             secrets,
             lease: None,
             looked,
-            request_seen: false,
+            request_seen: None,
             claims: HashMap::new(),
             deferred: Vec::new(),
             unable: Vec::new(),
@@ -403,8 +403,8 @@ impl Driver {
                 incoming = self.intake().await?;
             }
             self.settle(incoming).await?;
-            if std::mem::take(&mut self.request_seen) {
-                self.shared.store.forget_cancel_request(&self.row.id).await?;
+            if let Some(answered) = self.request_seen.take() {
+                self.shared.store.forget_cancel_request(&self.row.id, &answered).await?;
             }
             self.forget_answers().await?;
             if self.run.status() == RunStatus::Waiting {

@@ -11,7 +11,7 @@ use plue_plan::{AttemptId, PlanHash, RunId, RunnerId, StepId};
 use plue_wire::runner::{AttemptEvent, Claim, ResultVerdict};
 use serde_json::Value as Json;
 
-use crate::{error::Error, store::Store};
+use crate::{error::Error, request::CancelRequest, store::Store};
 
 /// A new run.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,8 +72,9 @@ pub struct RunCommit {
     pub ends: Vec<AttemptEnd>,
     /// Queued attempts that shall never run.
     pub cancels: Vec<AttemptId>,
-    /// The request of another process to stop the run is among the facts: it goes off the list.
-    pub answers_request: bool,
+    /// The request of another process to stop the run that is among the facts: it goes off the list,
+    /// unless it has become a kill since.
+    pub answers_request: Option<CancelRequest>,
 }
 
 /// A runner that waits for work.
@@ -223,7 +224,7 @@ impl RunCommit {
             assign_to: None,
             ends: Vec::new(),
             cancels: Vec::new(),
-            answers_request: false,
+            answers_request: None,
         }
     }
 }

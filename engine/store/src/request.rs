@@ -24,7 +24,7 @@ pub struct CancelRequest {
 
 enum Write {
     Ask(RunId, CancelRequest, Timestamp),
-    Forget(RunId),
+    Forget(RunId, CancelRequest),
 }
 
 impl Store {
@@ -62,12 +62,26 @@ impl Store {
         rows.iter().map(|row| Ok(RunId::new(row.text(0)?))).collect()
     }
 
-    /// Takes a request back, or off the list once the journal has it.
+    /// Takes a request off the list once the journal has it, unless it has become a kill since.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_cancel_request(&self, run: &RunId) -> Result<(), Error> {
-        self.write(Write::Forget(run.clone())).await
+    pub async fn forget_cancel_request(
+        &self,
+        run: &RunId,
+        answered: &CancelRequest,
+    ) -> Result<(), Error> {
+        self.write(Write::Forget(run.clone(), answered.clone())).await
+    }
+}
+
+// === impl CancelRequest ===
+
+impl CancelRequest {
+    /// Takes it off the list. A kill that was asked for since is still to be answered.
+    pub(crate) fn forget(&self, run: &RunId) -> Statement {
+        let text = "DELETE FROM cancel_request WHERE run_id = $1 AND forced <= $2";
+        Statement::new(text, vec![run.as_str().into(), u32::from(self.kill).into()])
     }
 }
 
@@ -93,17 +107,14 @@ impl Op for Write {
                     (*at).into(),
                 ],
             ),
-            Self::Forget(run) => Statement::new(
-                "DELETE FROM cancel_request WHERE run_id = $1",
-                vec![run.as_str().into()],
-            ),
+            Self::Forget(run, answered) => answered.forget(run),
         });
         Ok(())
     }
 
     fn touched(&self, (): &()) -> Shards {
         match self {
-            Self::Ask(run, ..) | Self::Forget(run) => Shards::of(run),
+            Self::Ask(run, ..) | Self::Forget(run, _) => Shards::of(run),
         }
     }
 }

@@ -83,7 +83,7 @@ impl Driver {
             return Err(Error::Overtaken { run: self.row.id.clone() });
         }
         let request = self.shared.store.cancel_request(&self.row.id).await?;
-        self.request_seen = request.is_some();
+        self.request_seen.clone_from(&request);
         let cancel = |request: plue_store::CancelRequest| {
             Incoming::plain(Input::Cancel { by: request.by, kill: request.kill })
         };

@@ -179,7 +179,7 @@ impl Driver {
         self.prepared.clear();
         self.losses.forget_waiting();
         self.work.forget_finished();
-        self.request_seen = false;
+        self.request_seen = None;
     }
 
     /// Reads the run anew after another process wrote to it or a commit was refused.

@@ -298,7 +298,9 @@ impl Driver {
         let here: Vec<AttemptId> = here;
         commit.attempts.retain(|new| !here.contains(&new.id));
         commit.cancels = elsewhere;
-        commit.answers_request = self.request_seen && outage::cancels(&batch.facts) > 0;
+        if outage::cancels(&batch.facts) > 0 {
+            commit.answers_request.clone_from(&self.request_seen);
+        }
         commit.assign_to =
             self.session().map(|(runner, epoch)| Assign { runner, epoch, max: usize::MAX });
         commit

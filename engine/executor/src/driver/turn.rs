@@ -252,7 +252,7 @@ impl Driver {
             return Ok(());
         }
         let stored = self.shared.store.cancel_request(&self.row.id).await?;
-        self.request_seen |= stored.is_some();
+        self.request_seen = stored.clone().or(self.request_seen.take());
         incoming.extend(
             stored.map(|request| {
                 Incoming::plain(Input::Cancel { by: request.by, kill: request.kill })

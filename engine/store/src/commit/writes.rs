@@ -101,9 +101,8 @@ pub(super) fn write_all(
     if !commit.cancels.is_empty() {
         tx.write(cancel_queued(commit));
     }
-    if commit.answers_request {
-        let text = "DELETE FROM cancel_request WHERE run_id = $1";
-        tx.write(Statement::new(text, vec![commit.run.as_str().into()]));
+    if let Some(statement) = forget_request(commit) {
+        tx.write(statement);
     }
     let mut fences = Fences::of(offer.as_ref());
     let mut assigned = Vec::new();
@@ -174,6 +173,16 @@ fn end_is_told(commit: &RunCommit) -> Statement {
         commit.at.into(),
     ];
     Statement::new(text, args)
+}
+
+/// Takes the request to stop off the list that the commit answers. Whoever wanted a run to stop that has
+/// ended since, did not mean the one that goes on.
+fn forget_request(commit: &RunCommit) -> Option<Statement> {
+    if commit.facts.iter().any(|fact| matches!(fact, Fact::RunReopened { .. })) {
+        let text = "DELETE FROM cancel_request WHERE run_id = $1";
+        return Some(Statement::new(text, vec![commit.run.as_str().into()]));
+    }
+    commit.answers_request.as_ref().map(|answered| answered.forget(&commit.run))
 }
 
 fn upsert_steps(commit: &RunCommit) -> Result<Vec<Statement>, Error> {

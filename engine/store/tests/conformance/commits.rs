@@ -2,7 +2,7 @@
 
 use plue_flow::{AttemptStatus, Fact, RunStatus, StepStatus, fact::Outcome};
 use plue_plan::{AttemptId, RunId, RunnerId};
-use plue_store::{AttemptEnd, Refused};
+use plue_store::{AttemptEnd, CancelRequest, Refused};
 use plue_wire::runner::{Claim, EventKind, Fence, ResultVerdict};
 
 use crate::support::{
@@ -299,5 +299,45 @@ on_each_store! {
         assert_eq!(world.store.commit(cancel).await.unwrap(), Err(Refused::NotQueued { attempt }));
         let row = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
         assert_eq!(row.state, AttemptStatus::Running);
+    }
+
+    async fn a_request_that_a_run_outlived_does_not_stop_it_when_it_goes_on(world) {
+        let run = world.created("r1").await;
+        let ask = async || {
+            let request = CancelRequest { by: "ann".to_owned(), kill: false };
+            world.store.request_cancel(&run, request, at(7)).await.unwrap();
+        };
+        let mut end = commit(&run, 1, RunStatus::Failed);
+        end.facts.push(Fact::RunEnded { status: RunStatus::Failed, reason: None });
+        world.store.commit(end).await.unwrap().unwrap();
+        ask().await;
+        let mut again = commit(&run, 2, RunStatus::Running);
+        again.facts.push(Fact::RunReopened { by: "ann".to_owned(), steps: Vec::new() });
+        world.store.commit(again).await.unwrap().unwrap();
+        assert_eq!(world.store.cancel_request(&run).await.unwrap(), None);
+        ask().await;
+        assert!(world.store.cancel_request(&run).await.unwrap().is_some(), "asked since");
+    }
+
+    async fn a_kill_that_is_asked_for_while_a_milder_request_is_answered_stays(world) {
+        let run = world.created("r1").await;
+        let ask = async |kill: bool| {
+            let request = CancelRequest { by: "ann".to_owned(), kill };
+            world.store.request_cancel(&run, request, at(7)).await.unwrap();
+        };
+        let open = async || world.store.cancel_request(&run).await.unwrap();
+        ask(false).await;
+        let mild = open().await;
+        ask(true).await;
+        let mut next = commit(&run, 1, RunStatus::Running);
+        next.facts.push(Fact::RunStarted);
+        next.answers_request = mild.clone();
+        world.store.commit(next.clone()).await.unwrap().unwrap();
+        world.store.forget_cancel_request(&run, &mild.unwrap()).await.unwrap();
+        let kill = open().await;
+        assert!(kill.as_ref().is_some_and(|request| request.kill), "{kill:?}");
+        (next.expect_seq, next.answers_request) = (2, kill);
+        world.store.commit(next).await.unwrap().unwrap();
+        assert_eq!(open().await, None);
     }
 }
