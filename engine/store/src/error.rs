@@ -202,14 +202,16 @@ impl Error {
     }
 
     /// Whether the same call may succeed at once: two transactions met, or the connection had been cut
-    /// since it was used last. Nothing was written.
+    /// since it was used last. Nothing was written. A key that is there in any case is tried for in vain a
+    /// few times, and then told.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Raced | Self::Sql(sqlx::Error::Io(_)) => true,
             Self::Sql(sqlx::Error::Database(error)) => {
                 // Serialization failure, deadlock, connection ended by an administrator or because its
-                // transaction was left alone.
-                matches!(error.code().as_deref(), Some("40001" | "40P01" | "57P01" | "25P03"))
+                // transaction was left alone; a key that somebody else has put in since it was looked for.
+                let code = error.code();
+                matches!(code.as_deref(), Some("40001" | "40P01" | "57P01" | "25P03" | "23505"))
             }
             _ => false,
         }

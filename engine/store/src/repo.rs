@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     op::Op,
     plain::Plain,
-    sql::{Arg, Row, Statement, Tx, among},
+    sql::{Arg, Dialect, Row, Statement, Tx, among},
     store::Store,
 };
 
@@ -247,10 +247,23 @@ fn schedule_key(tick: &Tick) -> Vec<Arg> {
     ]
 }
 
+/// Holds a repository until the end of the transaction: whoever else asks for it waits, and sees then
+/// what was done.
+pub(crate) async fn one_at_a_time(tx: &mut Tx<'_>, repo: &str) -> Result<(), Error> {
+    let lock = match tx.dialect() {
+        // It has one writer anyway.
+        Dialect::Sqlite => return Ok(()),
+        Dialect::Postgres => "SELECT name FROM repo WHERE name = $1 FOR NO KEY UPDATE",
+    };
+    tx.fetch_optional(Statement::new(lock, vec![repo.into()])).await.map(drop)
+}
+
 impl Op for Register {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        // Two at once would delete what was there before, and both leave what they put in.
+        one_at_a_time(tx, &self.repo).await?;
         let delete = "DELETE FROM registered WHERE repo = $1";
         tx.write(Statement::new(delete, vec![self.repo.as_str().into()]));
         for row in &self.rows {

@@ -7,7 +7,8 @@ use crate::{
     delivery::{InHand, Settlement, hand::IN_HAND},
     error::Error,
     op::Op,
-    sql::{Arg, Dialect, Statement, Tx},
+    repo,
+    sql::{Arg, Statement, Tx},
     store::Store,
 };
 
@@ -76,22 +77,13 @@ impl Store {
     }
 }
 
-/// Of one who allows a commit and one who settles a delivery as held, the second sees what the first
-/// did.
-async fn one_at_a_time(tx: &mut Tx<'_>, repo: &str) -> Result<(), Error> {
-    let lock = match tx.dialect() {
-        // It has one writer anyway.
-        Dialect::Sqlite => return Ok(()),
-        Dialect::Postgres => "SELECT name FROM repo WHERE name = $1 FOR NO KEY UPDATE",
-    };
-    tx.fetch_optional(Statement::new(lock, vec![repo.into()])).await.map(drop)
-}
-
 impl Op for SettleHeld {
     type Out = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
-        one_at_a_time(tx, &self.repo).await?;
+        // Of one who allows a commit and one who settles a delivery as held, the second sees what the
+        // first did.
+        repo::one_at_a_time(tx, &self.repo).await?;
         let lock = crate::fence::lock(tx.dialect());
         let text = format!("SELECT 1 FROM delivery WHERE {IN_HAND}{lock}");
         if tx.fetch_optional(Statement::new(text, self.hand.clone())).await?.is_none() {
@@ -124,7 +116,7 @@ impl Op for Allow {
     type Out = u64;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<u64, Error> {
-        one_at_a_time(tx, &self.repo).await?;
+        repo::one_at_a_time(tx, &self.repo).await?;
         let key = || vec![self.repo.as_str().into(), self.sha.as_str().into()];
         let text = "SELECT count(*) FROM held WHERE repo = $1 AND sha = $2";
         let row = tx.fetch_optional(Statement::new(text, key())).await?;

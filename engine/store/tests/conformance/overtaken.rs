@@ -5,14 +5,17 @@ use std::sync::Arc;
 use plue_flow::{AttemptStatus, Fact, RunStatus};
 use plue_plan::{RunId, RunnerId};
 use plue_runtime::Tasks;
-use plue_store::{Committed, Refused, RunCommit, Store};
-use plue_wire::runner::{Claim, ResultVerdict};
+use plue_store::{Committed, Refused, RunCommit, Store, TokenRow};
+use plue_wire::{
+    keep::BlobHash,
+    runner::{Claim, ResultVerdict},
+};
 use tokio::task::JoinHandle;
 
 use crate::support::{World, assign, at, commit, engine, new_attempt, stdout, success};
 
 /// A transaction that has changed its rows and holds them until another one waits for them.
-pub(crate) async fn overtake(world: &Arc<World>, change: &str) -> JoinHandle<String> {
+async fn overtake(world: &Arc<World>, change: &str) -> JoinHandle<String> {
     overtake_late(world, change, "SELECT 1").await
 }
 
@@ -155,4 +158,33 @@ async fn a_runner_that_is_given_up_meanwhile_is_not_bound() {
     let runner = RunnerId::new("n1");
     assert!(!world.store.bind_runner(&runner, Some(&from), &to).await.unwrap());
     faster.await.unwrap();
+}
+
+#[tokio::test]
+async fn numbers_that_somebody_else_takes_meanwhile_are_taken_anew() {
+    let world = Arc::new(World::postgres().await);
+    let run = world.created("r1").await;
+    let taken = "INSERT INTO checkpoint (run_id, seq, kind, steps, files, bytes, at) \
+                 VALUES ('r1', 1, 'skipped', '[]', 0, 0, 0)";
+    let faster = overtake(&world, taken).await;
+    world.store.keep_restored(&run, BlobHash([2; 32]), 1).await.unwrap();
+    faster.await.unwrap();
+    let numbers = world.store.checkpoints(&run).await.unwrap();
+    assert_eq!(numbers.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2]);
+    // What no new look helps against is told as it is.
+    let token = |id: &str| TokenRow {
+        id: id.to_owned(),
+        hash: "same".to_owned(),
+        name: "deploys".to_owned(),
+        role: "writer".to_owned(),
+        repo: None,
+        created_by: "ann".to_owned(),
+        created_at: at(0),
+        expires_at: None,
+        used_at: None,
+    };
+    world.store.token_create(&token("t1")).await.unwrap();
+    let error = world.store.token_create(&token("t2")).await.unwrap_err();
+    assert!(error.diagnostic().message.contains("duplicate key"), "{error:?}");
+    assert!(!error.is_transient());
 }

@@ -50,6 +50,24 @@ on_each_store! {
         assert_eq!(store.repos().await.unwrap(), []);
     }
 
+    async fn of_two_commits_that_are_registered_at_once_the_plans_of_one_are_left(world) {
+        let (here, there) = (&world.store, world.another().await);
+        here.repo_add(&repo("a/b")).await.unwrap();
+        for round in 0..20 {
+            let (one, two) = (format!("{round}-1"), format!("{round}-2"));
+            let first = vec![registered("a/b", "ci", &one), registered("a/b", "cd", &one)];
+            let second = vec![registered("a/b", "ci", &two), registered("a/b", "docs", &two)];
+            let (one, two) = tokio::join!(
+                here.register_plans("a/b", first, at(2)),
+                there.register_plans("a/b", second, at(2)),
+            );
+            one.and(two).unwrap();
+            let left = here.registered(None).await.unwrap();
+            assert_eq!(left.len(), 2, "{left:?}");
+            assert_eq!(left[0].sha, left[1].sha);
+        }
+    }
+
     async fn row_1_09_the_plans_of_a_commit_replace_those_of_the_one_before(world) {
         let store = &world.store;
         store.repo_add(&repo("a/b")).await.unwrap();
