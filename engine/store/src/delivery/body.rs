@@ -106,12 +106,17 @@ impl Op for ReceiveSigned {
         match known.parse(0)? {
             DeliveryState::New | DeliveryState::Done => Ok(Received::Known),
             DeliveryState::Ignored | DeliveryState::Failed => {
-                tx.write(Statement::new(
-                    "UPDATE delivery SET state = 'new', note = NULL, dispatch = NULL, taken_by = NULL, \
-                     tries = 0, begun = 0, next_at = 0 \
-                     WHERE forge = $1 AND hook = $2 AND id = $3",
-                    key(),
-                ));
+                // Of two at once the second finds it new, and perhaps in hand.
+                tx.write(
+                    Statement::new(
+                        "UPDATE delivery SET state = 'new', note = NULL, dispatch = NULL, \
+                         taken_by = NULL, tries = 0, begun = 0, next_at = 0 \
+                         WHERE forge = $1 AND hook = $2 AND id = $3 \
+                         AND state IN ('ignored', 'failed')",
+                        key(),
+                    )
+                    .expect(1),
+                );
                 Ok(Received::Again)
             }
         }

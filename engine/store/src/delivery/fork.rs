@@ -131,9 +131,11 @@ impl Op for Allow {
              ON CONFLICT DO NOTHING",
             args,
         ));
+        // One that is worked on again finds out when it is settled.
         tx.write(Statement::new(
             "UPDATE delivery SET state = 'new', note = NULL, dispatch = NULL, taken_by = NULL, \
-             tries = 0, begun = 0, next_at = 0 WHERE EXISTS (\
+             tries = 0, begun = 0, next_at = 0 \
+             WHERE (state <> 'new' OR taken_by IS NULL) AND EXISTS (\
              SELECT 1 FROM held WHERE held.repo = $1 AND held.sha = $2 AND \
              held.forge = delivery.forge AND held.hook = delivery.hook AND \
              held.delivery = delivery.id)",

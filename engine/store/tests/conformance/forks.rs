@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use plue_store::{
-    DeliveryRow, DeliveryState, RepoRow, Store,
+    DeliveryRow, DeliveryState, Received, RepoRow, Store,
     delivery::{InHand, Settlement},
 };
 use serde_json::json;
@@ -94,6 +94,25 @@ on_each_store! {
         let knew = (&no_pool, true);
         assert!(store.settle_held(&delivery("d2"), ("a/b", "s1"), knew, at(5)).await.unwrap());
         assert_eq!(store.allow("a/b", "s1", "ann", at(6)).await.unwrap(), 1);
+    }
+
+    async fn a_held_delivery_that_came_again_stays_with_the_engine_that_works_on_it(world) {
+        let store = &world.store;
+        store.repo_add(&repo()).await.unwrap();
+        for name in ["e1", "e2"] {
+            store.engine_start(engine(name, 1, at(1))).await.unwrap();
+        }
+        store.receive(delivery("d1")).await.unwrap();
+        let claim = async |engine| store.claim_delivery("h", Some(engine), at(99)).await.unwrap();
+        let first = claim("e1").await.unwrap();
+        let refused = Settlement::new(DeliveryState::Ignored, "held".to_owned());
+        assert!(store.settle_held(&first, ("a/b", "s1"), (&refused, false), at(2)).await.unwrap());
+        let again = store.receive_signed(delivery("d1"), None).await.unwrap();
+        assert_eq!(again, Received::Again);
+        let second = claim("e1").await.unwrap();
+        assert_eq!(store.allow("a/b", "s1", "ann", at(3)).await.unwrap(), 1);
+        assert_eq!(claim("e2").await, None, "it is in hand");
+        assert!(!held(store, &second, "s1").await, "it is looked at once more");
     }
 
     async fn who_allows_and_who_holds_at_once_leave_nothing_held(world) {

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use plue_flow::{AttemptStatus, Fact, RunStatus};
 use plue_plan::{RunId, RunnerId};
 use plue_runtime::Tasks;
-use plue_store::{Committed, Refused, RunCommit, Store, TokenRow};
+use plue_store::{
+    Committed, DeliveryRow, DeliveryState, Received, Refused, RunCommit, Store, TokenRow,
+};
 use plue_wire::{
     keep::BlobHash,
     runner::{Claim, ResultVerdict},
 };
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::support::{World, assign, at, commit, engine, new_attempt, stdout, success};
@@ -187,4 +190,26 @@ async fn numbers_that_somebody_else_takes_meanwhile_are_taken_anew() {
     let error = world.store.token_create(&token("t2")).await.unwrap_err();
     assert!(error.diagnostic().message.contains("duplicate key"), "{error:?}");
     assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn a_delivery_that_somebody_works_on_again_meanwhile_is_left_to_him() {
+    let world = Arc::new(World::postgres().await);
+    let row = DeliveryRow {
+        forge: "github".to_owned(),
+        hook: "h".to_owned(),
+        id: "one".to_owned(),
+        headers: json!({}),
+        body: Vec::new(),
+        received_at: at(1),
+        state: DeliveryState::New,
+        note: None,
+    };
+    world.store.receive(row.clone()).await.unwrap();
+    world.store.settle_delivery(&row, DeliveryState::Failed, "no").await.unwrap();
+    let change = "UPDATE delivery SET state = 'new', taken_by = 'e1', begun = 1";
+    let faster = overtake(&world, change).await;
+    assert_eq!(world.store.receive_signed(row, None).await.unwrap(), Received::Known);
+    faster.await.unwrap();
+    assert_eq!(world.sql("SELECT taken_by, begun FROM delivery").trim(), "e1|1");
 }
