@@ -13,8 +13,9 @@ use crate::{
     store::Store,
 };
 
-/// A use is written down again only after this long.
-const TOUCH_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// A use is written down again only after this long: much less than any sweep is patient, which sees the
+/// use before.
+const TOUCH_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is known of a blob without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use plue_store::{
     Kept, NewRecord, Store,
     blob::{Folder, INLINE_BYTES, Shelf as _},
@@ -132,6 +132,17 @@ on_each_store! {
         assert!(store.delete_run(&plue_plan::RunId::new("r1")).await.unwrap());
         assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 2);
         assert_eq!(files(&world), Vec::<PathBuf>::new());
+    }
+
+    async fn a_question_for_a_blob_counts_as_a_use_long_before_the_most_impatient_sweep(world) {
+        let store = &world.store;
+        let blob = store.put_blob(b"cached").await.unwrap();
+        let now = plue_runtime::Clock::real().now();
+        let ago = |minutes| now.checked_sub(SignedDuration::from_mins(minutes)).unwrap();
+        world.sql(&format!("UPDATE blob SET used_at = {}", ago(30).as_microsecond()));
+        assert_eq!(store.missing_blobs(&[blob]).await.unwrap(), []);
+        assert_eq!(store.collect_blobs(ago(20)).await.unwrap().blobs, 0);
+        assert!(store.blob_stat(&blob).await.unwrap().is_some());
     }
 
     async fn a_question_for_a_blob_keeps_it_from_the_sweep(world) {
