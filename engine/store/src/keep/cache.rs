@@ -1,6 +1,6 @@
 //! Entries of caches: found by key or prefix, evicted when they are too many.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::Timestamp;
 use plue_plan::{RunId, StepId};
@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// Evicts what was not used since a time, and then what is over the quota in bytes: from the largest
-    /// scope its longest unused entry, and from scopes of forks before any other. Tells how many entries.
+    /// scope its longest unused entry, and from scopes of forks before any other. Tells how many entries, with those that were used meanwhile.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -268,9 +268,11 @@ impl Op for Evict {
                     ORDER BY used_at, scope, key";
         let rows = tx.fetch(Statement::new(text, Vec::new())).await?;
         let (mut scopes, mut gone) = (Scopes::default(), Vec::new());
+        let mut used = HashMap::new();
         for row in &rows {
-            let (scope, key) = (row.text(0)?, row.text(1)?);
-            if row.time(3)? < self.unused_before {
+            let (scope, key, used_at) = (row.text(0)?, row.text(1)?, row.time(3)?);
+            used.insert((scope.clone(), key.clone()), used_at);
+            if used_at < self.unused_before {
                 gone.push((scope, key, "it was not used for long enough"));
             } else {
                 scopes.add(scope, key, row.count(2)?);
@@ -281,14 +283,16 @@ impl Op for Evict {
             (scope, key, "the quota of all caches was used up, and its scope had most of those that go first")
         }));
         for (scope, key, reason) in gone.iter().take(BATCH) {
+            // What is used meanwhile stays.
             tx.write(Statement::new(
                 "UPDATE cache_entry SET archive = NULL, evicted_at = $3, evicted_for = $4 \
-                 WHERE scope = $1 AND key = $2",
+                 WHERE scope = $1 AND key = $2 AND archive IS NOT NULL AND used_at <= $5",
                 vec![
                     scope.as_str().into(),
                     key.as_str().into(),
                     self.now.into(),
                     Arg::from(*reason),
+                    used.get(&(scope.clone(), key.clone())).copied().into(),
                 ],
             ));
         }

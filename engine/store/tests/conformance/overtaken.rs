@@ -6,10 +6,10 @@ use plue_flow::{AttemptStatus, Fact, RunStatus};
 use plue_plan::{RunId, RunnerId};
 use plue_runtime::Tasks;
 use plue_store::{
-    Committed, DeliveryRow, DeliveryState, Received, Refused, RunCommit, Store, TokenRow,
+    Committed, DeliveryRow, DeliveryState, NewRecord, Received, Refused, RunCommit, Store, TokenRow,
 };
 use plue_wire::{
-    keep::BlobHash,
+    keep::{BlobHash, Record},
     runner::{Claim, ResultVerdict},
 };
 use serde_json::json;
@@ -212,4 +212,19 @@ async fn a_delivery_that_somebody_works_on_again_meanwhile_is_left_to_him() {
     assert_eq!(world.store.receive_signed(row, None).await.unwrap(), Received::Known);
     faster.await.unwrap();
     assert_eq!(world.sql("SELECT taken_by, begun FROM delivery").trim(), "e1|1");
+}
+
+#[tokio::test]
+async fn a_cache_that_is_used_meanwhile_is_not_evicted() {
+    let world = Arc::new(World::postgres().await);
+    let claim = world.started("r1", "a1").await;
+    let (key, archive) = ("k".to_owned(), BlobHash([1; 32]));
+    let record = Record::Cache { key, archive, bytes: 10, files: 1 };
+    let record = NewRecord { claim, record, scope: "s".to_owned(), at: at(1) };
+    world.store.keep(record).await.unwrap();
+    let change = format!("UPDATE cache_entry SET used_at = {}", at(9).as_microsecond());
+    let faster = overtake(&world, &change).await;
+    world.store.evict_caches(100, at(5)).await.unwrap();
+    faster.await.unwrap();
+    assert_eq!(world.store.cache_entries().await.unwrap()[0].archive, Some(archive));
 }
