@@ -133,7 +133,10 @@ async fn deliveries_are_listed_tried_and_sent_again() {
         next_at: now,
         status: Some(410),
         note: None,
-        disable: Some("it answered 410 Gone".to_owned()),
+        disable: Some(plue_store::webhook::Disable {
+            reason: "it answered 410 Gone".to_owned(),
+            failing_since: None,
+        }),
     };
     assert!(store.webhook_settle(&claimed, &gone).await.unwrap());
     for path in [format!("{one}/replay"), format!("{ALL}/w/test")] {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 use plue_executor::reach::{Answered, Unreached};
-use plue_store::webhook::{DeliveryRow, DeliveryState, Settled, WebhookRow};
+use plue_store::webhook::{DeliveryRow, DeliveryState, Disable, Settled, WebhookRow};
 
 /// Waits between tries, as Standard Webhooks recommends: a bit more than three days in all.
 pub const WAITS: [Duration; 9] = [
@@ -47,13 +47,17 @@ pub fn settled(
         }
         Ok(answer) if answer.status == 410 => {
             let reason = "it answered 410 Gone".to_owned();
-            return settled(DeliveryState::Failed, now, Some(reason));
+            let gone = Disable { reason, failing_since: None };
+            return settled(DeliveryState::Failed, now, Some(gone));
         }
         Ok(_) | Err(_) => {}
     }
     let is_long = |since: Timestamp| now.duration_since(since).unsigned_abs() >= PATIENCE;
     let disable = hook.failing_since.filter(|since| is_long(*since));
-    let disable = disable.map(|since| format!("nothing has come through since {since}"));
+    let disable = disable.map(|since| Disable {
+        reason: format!("nothing has come through since {since}"),
+        failing_since: Some(since),
+    });
     let next = usize::try_from(row.tries).ok().and_then(|tries| WAITS.get(tries));
     let Some(wait) = next.filter(|_| disable.is_none()) else {
         return settled(DeliveryState::Failed, now, disable);

@@ -174,8 +174,8 @@ impl Sender {
         if let Err(error) = &answered {
             tracing::warn!(webhook = hook.id, message = row.message, %error, "not delivered");
         }
-        if let Some(reason) = &settled.disable {
-            tracing::warn!(webhook = hook.id, reason, "the webhook is disabled");
+        if let Some(disable) = &settled.disable {
+            tracing::warn!(webhook = hook.id, reason = disable.reason, "the webhook is disabled");
         }
         self.store.webhook_settle(row, &settled).await?;
         Ok(())

@@ -158,10 +158,11 @@ impl Op for Recognise {
             return Ok(Recognised::First);
         };
         if known.forge_id != self.id {
-            tx.write(Statement::new(
-                "UPDATE repo_identity SET other_id = $2, other_at = $3 WHERE repo = $1",
-                vec![self.repo.as_str().into(), self.id.as_str().into(), self.at.into()],
-            ));
+            // One that was confirmed meanwhile is the watched one, and is looked at again.
+            let text = "UPDATE repo_identity SET other_id = $2, other_at = $3 \
+                        WHERE repo = $1 AND forge_id <> $2";
+            let args = vec![self.repo.as_str().into(), self.id.as_str().into(), self.at.into()];
+            tx.write(Statement::new(text, args).expect(1));
             return Ok(Recognised::Other { known: known.forge_id });
         }
         if known.forge_name != self.name {

@@ -69,7 +69,16 @@ pub struct Settled {
     /// What the answer said, or why there was none.
     pub note: Option<String>,
     /// Why nothing is sent to the endpoint any more.
-    pub disable: Option<String>,
+    pub disable: Option<Disable>,
+}
+
+/// The end of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disable {
+    /// Why, for people.
+    pub reason: String,
+    /// Since when nothing has come through, if that is why: without effect if something has since.
+    pub failing_since: Option<Timestamp>,
 }
 
 /// Which deliveries of an endpoint.
@@ -319,6 +328,11 @@ impl Op for Settle {
         if tx.fetch_optional(Statement::new(text, row.key())).await?.is_none() {
             return Ok(false);
         }
+        let disabled = settled.disable.as_ref();
+        let disabled = match disabled.and_then(|disable| disable.failing_since) {
+            Some(since) if !self.is_silent(tx, since).await? => None,
+            Some(_) | None => disabled,
+        };
         let text = "UPDATE webhook_delivery SET version = version + 1, tries = tries + 1, \
                     state = $4, tried_at = $5, next_at = $6, status = $7, note = $8 \
                     WHERE webhook = $1 AND message = $2 AND version = $3";
@@ -332,7 +346,7 @@ impl Op for Settle {
         ]);
         tx.write(Statement::new(text, args).expect(1));
         tx.write(self.health());
-        if let Some(reason) = &settled.disable {
+        if let Some(Disable { reason, .. }) = disabled {
             // Two changes of one row may not be in one statement of Postgres.
             tx.flush().await?;
             tx.write_all(disable(row, settled.at, reason));
@@ -346,6 +360,14 @@ impl Op for Settle {
 }
 
 impl Settle {
+    /// Whether still nothing has come through since a time; held until the end of the transaction.
+    async fn is_silent(&self, tx: &mut Tx<'_>, since: Timestamp) -> Result<bool, Error> {
+        let lock = crate::fence::lock(tx.dialect());
+        let text = format!("SELECT 1 FROM webhook WHERE id = $1 AND failing_since = $2{lock}");
+        let args = vec![self.claimed.webhook.as_str().into(), since.into()];
+        Ok(tx.fetch_optional(Statement::new(text, args)).await?.is_some())
+    }
+
     /// Since when nothing has come through, as this try shows.
     fn health(&self) -> Statement {
         let id = Arg::from(self.claimed.webhook.as_str());

@@ -6,7 +6,8 @@ use plue_flow::{AttemptStatus, Fact, RunStatus};
 use plue_plan::{RunId, RunnerId};
 use plue_runtime::Tasks;
 use plue_store::{
-    Committed, DeliveryRow, DeliveryState, NewRecord, Received, Refused, RunCommit, Store, TokenRow,
+    Committed, DeliveryRow, DeliveryState, NewRecord, Received, Refused, RepoRow, RunCommit, Store,
+    TokenRow, repo::identity::Recognised,
 };
 use plue_wire::{
     keep::{BlobHash, Record},
@@ -227,4 +228,31 @@ async fn a_cache_that_is_used_meanwhile_is_not_evicted() {
     world.store.evict_caches(100, at(5)).await.unwrap();
     faster.await.unwrap();
     assert_eq!(world.store.cache_entries().await.unwrap()[0].archive, Some(archive));
+}
+
+#[tokio::test]
+async fn a_repository_that_is_confirmed_meanwhile_is_the_same() {
+    let world = Arc::new(World::postgres().await);
+    world.store.repo_add(&repo()).await.unwrap();
+    let see = async |id: &str| world.store.recognise("a/b", id, "a/b", at(3)).await.unwrap();
+    assert_eq!(see("1").await, Recognised::First);
+    assert_eq!(see("2").await, Recognised::Other { known: "1".to_owned() });
+    let change = "UPDATE repo_identity SET forge_id = '2', other_id = NULL, other_at = NULL";
+    let faster = overtake(&world, change).await;
+    assert_eq!(see("2").await, Recognised::Same);
+    faster.await.unwrap();
+    let known = world.store.repo_identity("a/b").await.unwrap().unwrap();
+    assert_eq!(known.other_id, None);
+}
+
+fn repo() -> RepoRow {
+    RepoRow {
+        name: "a/b".to_owned(),
+        forge: "github".to_owned(),
+        url: "https://github.com/a/b".to_owned(),
+        hook: "h".to_owned(),
+        default_branch: "main".to_owned(),
+        added_by: "ann".to_owned(),
+        added_at: at(1),
+    }
 }

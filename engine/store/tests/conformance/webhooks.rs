@@ -4,7 +4,9 @@ use plue_flow::{Awaited, Decision, Fact, RunStatus, StepStatus};
 use plue_plan::{AttemptId, RunId};
 use plue_store::{
     Refused, Store,
-    webhook::{DeliveryRow, DeliveryState, EVENTS, MAX_WEBHOOKS, Page, Settled, WebhookRow},
+    webhook::{
+        DeliveryRow, DeliveryState, Disable, EVENTS, MAX_WEBHOOKS, Page, Settled, WebhookRow,
+    },
 };
 
 use crate::support::{at, commit};
@@ -43,7 +45,7 @@ async fn claim(store: &Store, hook: &str, now: i64, limit: u32) -> Vec<DeliveryR
 
 fn settled(state: DeliveryState, next: i64, disable: Option<&str>) -> Settled {
     let (status, note) = (Some(500), Some("no".to_owned()));
-    let disable = disable.map(str::to_owned);
+    let disable = disable.map(|reason| Disable { reason: reason.to_owned(), failing_since: None });
     Settled { state, at: at(50), next_at: at(next), status, note, disable }
 }
 
@@ -215,6 +217,33 @@ on_each_store! {
         let open = store.webhook_deliveries("h", &open).await.unwrap();
         assert_eq!(open.len(), 1);
         assert_eq!(open[0].message, "msg_r4_1");
+    }
+
+    async fn a_webhook_is_not_disabled_for_its_silence_once_something_came_through(world) {
+        let store = &world.store;
+        hook(store, "h", None, &["run.created"]).await;
+        for run in ["r1", "r2", "r3", "r4"] {
+            world.created(run).await;
+        }
+        let mut claimed = claim(store, "h", 6, 3).await.into_iter();
+        let mut settle = async |settled: Settled| {
+            assert!(store.webhook_settle(&claimed.next().unwrap(), &settled).await.unwrap());
+            store.webhook("h").await.unwrap().unwrap()
+        };
+        let seen = settle(settled(DeliveryState::Open, 90, None)).await.failing_since;
+        assert_eq!(seen, Some(at(50)));
+        settle(settled(DeliveryState::Delivered, 0, None)).await;
+        let silence = Disable { reason: "silent".to_owned(), failing_since: seen };
+        let given_up =
+            Settled { disable: Some(silence), ..settled(DeliveryState::Failed, 0, None) };
+        assert_eq!(settle(Settled { at: at(60), ..given_up.clone() }).await.disabled, None);
+        let row = claim(store, "h", 6, 1).await.remove(0);
+        assert_eq!(row.state, DeliveryState::Open, "the others are still to be sent");
+        let since = store.webhook("h").await.unwrap().unwrap().failing_since;
+        let silence = Disable { reason: "silent".to_owned(), failing_since: since };
+        let given_up = Settled { disable: Some(silence), ..given_up };
+        assert!(store.webhook_settle(&row, &given_up).await.unwrap());
+        assert!(store.webhook("h").await.unwrap().unwrap().disabled.is_some());
     }
 
     async fn deliveries_go_with_their_run_their_webhook_and_with_time(world) {
