@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     op::Op,
     plain::Plain,
-    sql::{Arg, Statement, Tx},
+    sql::{Arg, Dialect, Statement, Tx},
     store::Store,
 };
 
@@ -103,10 +103,17 @@ impl Op for Answer {
     type Out = CallbackAnswered;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<CallbackAnswered, Error> {
+        let key = Arg::from(self.token_hash.as_str());
+        if tx.dialect() == Dialect::Postgres {
+            // An attempt may have several tokens: of two answers at once the second sees the first.
+            let lock = "SELECT token_hash FROM callback WHERE attempt_id = \
+                        (SELECT attempt_id FROM callback WHERE token_hash = $1) \
+                        ORDER BY token_hash FOR NO KEY UPDATE";
+            tx.fetch(Statement::new(lock, vec![key.clone()])).await?;
+        }
         let text = "SELECT c.run_id, c.expires_at, (SELECT count(*) FROM callback o \
                     WHERE o.attempt_id = c.attempt_id AND o.answered_at IS NOT NULL) \
                     FROM callback c WHERE c.token_hash = $1";
-        let key = Arg::from(self.token_hash.as_str());
         let row = tx.fetch_optional(Statement::new(text, vec![key.clone()])).await?;
         let Some(row) = row else { return Ok(CallbackAnswered::Unknown) };
         let run = RunId::new(row.text(0)?);

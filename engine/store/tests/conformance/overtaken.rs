@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use plue_flow::{AttemptStatus, Fact, RunStatus};
-use plue_plan::{RunId, RunnerId};
+use plue_plan::{AttemptId, RunId, RunnerId};
 use plue_runtime::Tasks;
 use plue_store::{
-    Committed, DeliveryRow, DeliveryState, NewRecord, Received, Refused, RepoRow, RunCommit, Store,
-    TokenRow, repo::identity::Recognised,
+    CallbackAnswered, Committed, DeliveryRow, DeliveryState, NewRecord, Received, Refused, RepoRow,
+    RunCommit, Store, TokenRow, repo::identity::Recognised,
 };
 use plue_wire::{
     keep::{BlobHash, Record},
@@ -255,4 +255,20 @@ fn repo() -> RepoRow {
         added_by: "ann".to_owned(),
         added_at: at(1),
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_answered_meanwhile_by_another_token_is_not_answered_again() {
+    let world = Arc::new(World::postgres().await);
+    let (run, attempt) = (world.created("r1").await, AttemptId::new("r1:call:1:1"));
+    for token in ["h1", "h2"] {
+        world.store.add_callback(token, &run, &attempt, at(100)).await.unwrap();
+    }
+    let change = "UPDATE callback SET answered_at = 1, answer = '1' WHERE token_hash = 'h2'";
+    // Without a look at the other token's row nobody waits for it, so that this ends by itself.
+    let faster = overtake(&world, &format!("SET LOCAL statement_timeout = '5s'; {change}")).await;
+    let answered = world.store.answer_callback("h1", json!(2), at(5)).await.unwrap();
+    faster.await.unwrap();
+    assert_eq!(answered, CallbackAnswered::Duplicate { run: run.clone() });
+    assert_eq!(world.store.callback_answers(&run).await.unwrap(), [(attempt, json!(1))]);
 }
