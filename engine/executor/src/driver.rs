@@ -135,7 +135,7 @@ pub(crate) struct Driver {
     lease: Option<Leased>,
     /// When requests of other processes were last looked for.
     looked: Mark,
-    /// A request of another process is among the inputs that are being settled.
+    /// The request of another process that is among the inputs that are being settled.
     request_seen: Option<CancelRequest>,
     /// Attempts that a runner of this driver has, with their fences.
     claims: HashMap<AttemptId, Claim>,
