@@ -1,6 +1,6 @@
 //! Paused workflows and schedules, and what the list of deliveries says of every workflow.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, tz::TimeZone};
 use plue_runtime::Clock;
 use plue_store::{Store, StoreOptions, Tick};
 use serde_json::Value as Json;
@@ -98,8 +98,12 @@ fn unknown_workflows_cannot_be_paused() {
     assert!(list["workflows"].as_array().unwrap().iter().all(|one| one.get("paused").is_none()));
 }
 
+fn daily(hour: i8) -> String {
+    format!("0 {} * * *", hour % 24)
+}
+
 /// As if the servers had been away for four days.
-async fn four_days_ago(served: &Served, workflow: &str) {
+async fn four_days_ago(served: &Served, workflow: &str, cron: &str) {
     let path = served.bench.state().join("plue.db");
     let store = Store::open(StoreOptions::sqlite(&path));
     let (store, now) = (store.await.unwrap(), Clock::real().now());
@@ -107,7 +111,7 @@ async fn four_days_ago(served: &Served, workflow: &str) {
         repo: "acme/app".to_owned(),
         file: ".plue.py".to_owned(),
         workflow: workflow.to_owned(),
-        cron: "0 5 * * *".to_owned(),
+        cron: cron.to_owned(),
         tz: "UTC".to_owned(),
         due_at: now.checked_sub(SignedDuration::from_hours(24 * 4)).unwrap(),
     };
@@ -118,7 +122,10 @@ async fn four_days_ago(served: &Served, workflow: &str) {
 #[tokio::test]
 async fn resumed_schedules_do_not_catch_up() {
     let mut served = Served::start();
-    served.bench.write(".plue.py", PLANS);
+    // The next ticks are half a day away: none falls into the test.
+    let hour = Clock::real().now().to_zoned(TimeZone::UTC).hour();
+    let (before, after) = (daily(hour + 12), daily(hour + 13));
+    served.bench.write(".plue.py", PLANS.replace("0 4 * * *", &before));
     served.push();
     served.run(1);
     served.remotely(&["schedule", "pause", "Nightly", "--repo", "acme/app"]).ends(0);
@@ -127,9 +134,9 @@ async fn resumed_schedules_do_not_catch_up() {
     served.server.wait().unwrap();
     // Both get a schedule of which no tick was taken for four days. `Nightly` is looked at before `Other`.
     for workflow in ["Nightly", "Other"] {
-        four_days_ago(&served, workflow).await;
+        four_days_ago(&served, workflow, &after).await;
     }
-    served.bench.write(".plue.py", PLANS.replace("0 4 * * *", "0 5 * * *"));
+    served.bench.write(".plue.py", PLANS.replace("0 4 * * *", &after));
     served.push();
     served.bench.plue(&["schedule", "resume", "Nightly", "--repo", "acme/app"]).ends(0);
     served.serve();

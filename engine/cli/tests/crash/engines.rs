@@ -17,7 +17,10 @@ use plue_runtime::Clock;
 use plue_store::Tick;
 use rustix::process::Signal;
 
-use crate::fleet::{ENGINES, Fleet};
+use crate::{
+    bench::until,
+    fleet::{ENGINES, Fleet},
+};
 
 const WORKFLOW: &str = r#"
 def workflow(ctx):
@@ -50,7 +53,7 @@ const NIGHTLY: &str = r#"
 def workflow(ctx):
     return Plan(
         name="Nightly",
-        triggers=[Trigger.on_schedule("0 4 * * *", misfire="catch_up")],
+        triggers=[Trigger.on_schedule("CRON", misfire="catch_up")],
         steps=[Step.bash("only", "echo tick")],
     )
 "#;
@@ -194,7 +197,7 @@ async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() 
 /// first writes nothing when it wakes up.
 #[tokio::test]
 async fn failure_case_46_an_engine_that_was_stopped_and_comes_back_writes_nothing() {
-    let mut fleet = Fleet::new(GATED, &["--lease", "2s"]);
+    let mut fleet = Fleet::new(GATED, &["--lease", "20s"]);
     fleet.start(0);
     let run = fleet.submit("one", 0).await;
     let workspace = fleet.bench.state().join(format!("workspaces/{run}"));
@@ -234,18 +237,25 @@ async fn failure_case_46_an_engine_that_was_stopped_and_comes_back_writes_nothin
     assert_eq!(fleet.ends_well().await.len(), 1);
 }
 
+/// A daily schedule whose next tick is twelve hours away: none falls into the test.
+fn far_from(now: jiff::Timestamp) -> String {
+    let hour = now.to_zoned(jiff::tz::TimeZone::UTC).hour();
+    format!("0 {} * * *", (hour + 12) % 24)
+}
+
 /// Three engines that follow the same schedule make one run for each tick.
 #[tokio::test]
 async fn three_engines_make_one_run_for_each_tick_of_a_schedule() {
-    let mut fleet = Fleet::new(NIGHTLY, &["--lease", "2s"]);
-    let store = fleet.store().await;
     let now = Clock::real().now();
+    let cron = far_from(now);
+    let mut fleet = Fleet::new(&NIGHTLY.replace("CRON", &cron), &["--lease", "2s"]);
+    let store = fleet.store().await;
     let due_at = now.checked_sub(jiff::SignedDuration::from_hours(24 * 4)).unwrap();
     let tick = Tick {
         repo: "acme/app".to_owned(),
         file: ".plue.py".to_owned(),
         workflow: "Nightly".to_owned(),
-        cron: "0 4 * * *".to_owned(),
+        cron,
         tz: "UTC".to_owned(),
         due_at,
     };
@@ -279,6 +289,8 @@ async fn failure_case_15_an_engine_that_drains_hands_its_runs_over_and_no_step_f
     let first = store.driver_of(&run).await.unwrap();
     fleet.start(1);
     fleet.signal(0, Signal::TERM);
+    // Its runner must not be given the second step.
+    until(|| fleet.drains(0)).await;
     std::fs::write(workspace.join("go"), "").unwrap();
     while store.run(&run).await.unwrap().unwrap().view.status != RunStatus::Success {
         Clock::real().sleep(LOOK).await;

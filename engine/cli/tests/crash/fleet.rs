@@ -195,6 +195,18 @@ impl Fleet {
         unreachable!("there is always another engine to ask")
     }
 
+    /// Whether an engine says that it takes no more work.
+    pub(crate) fn drains(&self, n: usize) -> bool {
+        let address = &self.engines[n].as_ref().unwrap().address;
+        let mut answer = String::new();
+        let asked = TcpStream::connect(address).and_then(|mut stream| {
+            stream.set_read_timeout(Some(ANSWER))?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)
+        });
+        asked.is_err() || answer.starts_with("HTTP/1.1 503")
+    }
+
     fn ask(&self, address: &str, key: &str, body: &str) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(ANSWER))?;

@@ -1,9 +1,8 @@
 //! A database that goes away and comes back while steps run.
 
-use std::{process::Stdio, time::Duration};
+use std::{fs, process::Stdio};
 
 use plue_flow::RunStatus;
-use plue_runtime::Clock;
 use plue_store::{RunFilter, Store, StoreOptions};
 use plue_testkit::{
     faults::{streams, violations},
@@ -29,19 +28,21 @@ async fn failure_case_16_postgres_is_restarted_and_nothing_is_lost() {
     let bench = Bench::new(SOURCE);
     let server = OwnServer::start();
     let mut command = bench.command(&["run", "--database", &server.url()]);
-    let mut engine = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let path = bench.home().join("run.log");
+    let told = fs::File::create(&path).unwrap();
+    let mut engine = command.stdout(Stdio::null()).stderr(told).spawn().unwrap();
+    let said = || fs::read_to_string(&path).unwrap();
     bench.appears("up").await;
     server.stop();
     // What the step says meanwhile is nowhere but with its runner.
     bench.touch("go");
     bench.appears("said").await;
-    Clock::real().sleep(Duration::from_millis(300)).await;
+    until(|| said().contains("the run waits for the database")).await;
     assert!(engine.try_wait().unwrap().is_none(), "the command waits");
     server.start_again();
-    let output = engine.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("the run waits for the database"), "{said}");
+    let status = engine.wait().unwrap();
+    let said = said();
+    assert!(status.success(), "{said}");
     assert!(said.contains("the database answers again"), "{said}");
     assert_eq!((bench.lines("ran"), bench.lines("ran.other"), bench.lines("ran.last")), (1, 1, 1));
     let store = Store::open(StoreOptions::new(server.url()).existing()).await.unwrap();

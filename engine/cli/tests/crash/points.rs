@@ -7,6 +7,11 @@ use plue_runtime::Clock;
 use plue_testkit::faults::processes::Process;
 use rustix::process::{Pid, Signal, kill_process};
 
+use plue_wire::{
+    Splitter,
+    runner::{FromRunner, MAX_FRAME_BYTES},
+};
+
 use crate::bench::{Bench, children, kill, until};
 
 /// A step that says `before`, waits for the file `go`, and says `after`.
@@ -29,6 +34,14 @@ def workflow():
         Step.bash("last", "echo last; echo x >> ran.last", depends_on=["gate"], retry=keep),
     ])
 "#;
+
+/// Whether the frames that a runner keeps on disk hold the result of an attempt.
+fn ends(frames: &[u8]) -> bool {
+    let mut splitter = Splitter::new(MAX_FRAME_BYTES);
+    splitter.buffer().extend_from_slice(frames);
+    let mut kept = std::iter::from_fn(|| splitter.next_frame().ok().flatten());
+    kept.any(|frame| matches!(frame, FromRunner::Result(_)))
+}
 
 #[tokio::test]
 async fn a_step_outlives_its_engine_and_runs_once() {
@@ -66,11 +79,9 @@ async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() 
         .to_owned();
     let spilled = || {
         let entries = std::fs::read_dir(format!("{folder}/io")).into_iter().flatten().flatten();
-        let texts = entries.filter_map(|entry| std::fs::read(entry.path()).ok());
-        texts.into_iter().any(|bytes| bytes.windows(6).any(|window| window == b"after\n"))
+        entries.filter_map(|entry| std::fs::read(entry.path()).ok()).any(|frames| ends(&frames))
     };
     until(spilled).await;
-    Clock::real().sleep(Duration::from_millis(100)).await;
     bench.kill_runners().await;
     bench.plue(&["resume"]).ends(0);
     let run = bench.run().await;

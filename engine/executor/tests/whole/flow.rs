@@ -97,7 +97,7 @@ async fn a_flaky_step_is_tried_again_and_every_try_has_its_own_log() {
 async fn a_slow_step_is_stopped_at_its_timeout() {
     let world = World::new().await;
     let mut slow = bash("slow", "echo begun; exec sleep 600");
-    slow.options.timeout = Some(DurationText::new("200ms"));
+    slow.options.timeout = Some(DurationText::new("3s"));
     let (run, status) = world.run(vec![slow]).await;
     assert_eq!(status, RunStatus::Failed);
     assert_eq!(world.step(&run, "slow").await, StepStatus::TimedOut);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use plue_flow::{RunStatus, StepStatus, input::Reopen};
 use plue_plan::{Plan, RunId, Value, policy::Concurrency};
 
-use plue_runtime::{Phase, Shutdown, Stop};
+use plue_runtime::{Clock, Phase, Shutdown, Stop};
 use plue_store::GroupMember;
 
 use super::world::{World, bash, from_fork, in_repository};
@@ -26,11 +26,15 @@ async fn member(world: &World, run: &RunId) -> Option<GroupMember> {
     members.into_iter().find(|member| member.run == *run)
 }
 
-/// Waits until a run has asked for its turn at least once since now.
-async fn await_asks(world: &World, run: &RunId) {
+/// Waits until a run has asked for its turn at least once since now. `begins` is about to begin all the
+/// while, however long that takes.
+async fn await_asks(world: &World, run: &RunId, begins: Option<&RunId>) {
     let mut seen = Vec::new();
     // It is seen when it was made, when it enters, and each time it asks.
     while seen.len() < 4 {
+        if let Some(begins) = begins {
+            world.store.still_in_group(begins, Clock::real().now()).await.unwrap();
+        }
         let now = member(world, run).await.map(|member| member.seen_at);
         if !seen.contains(&now) {
             seen.push(now);
@@ -63,8 +67,9 @@ async fn a_run_that_begins_late_keeps_its_place_before_those_that_were_asked_for
     let world = World::new().await;
     let first = world.submit(grouped(ALONE, false)).await;
     let second = world.submit(grouped(ALONE, false)).await;
+    world.store.still_in_group(&first, Clock::real().now()).await.unwrap();
     let two = world.begin(&second).await;
-    await_asks(&world, &second).await;
+    await_asks(&world, &second, Some(&first)).await;
     assert_eq!(world.drive(&first).await, RunStatus::Success);
     assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
     let order = std::fs::read_to_string(world.work().join("order")).unwrap();
@@ -104,13 +109,21 @@ async fn a_run_that_is_retried_waits_for_the_run_that_has_the_turn() {
     let first = world.submit(grouped("test -e again || exit 1; mkdir lock", false)).await;
     assert_eq!(world.drive(&first).await, RunStatus::Failed);
     std::fs::write(world.work().join("again"), "").unwrap();
-    let second = world.submit(grouped("mkdir lock; sleep 0.6; rmdir lock", false)).await;
+    let held = "mkdir lock; until test -e go; do sleep 0.01; done; rmdir lock";
+    let second = world.submit(grouped(held, false)).await;
     let two = world.begin(&second).await;
-    world.until(&second, "a", StepStatus::Running).await;
     while !world.work().join("lock").exists() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(world.retry(&first, Reopen::Failed).await.unwrap(), RunStatus::Success);
+    let opened = async {
+        // It left the group when it ended, and asks for its turn as soon as it is back.
+        while world.store.group_of(&first).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        std::fs::write(world.work().join("go"), "").unwrap();
+    };
+    let (retried, ()) = tokio::join!(world.retry(&first, Reopen::Failed), opened);
+    assert_eq!(retried.unwrap(), RunStatus::Success);
     assert_eq!(two.wait().await.unwrap(), RunStatus::Success);
 }
 
@@ -176,7 +189,7 @@ async fn a_clock_that_is_set_takes_the_turn_from_nobody_who_lives() {
     world.store.still_in_group(&first, Timestamp::UNIX_EPOCH).await.unwrap();
     let second = world.submit(grouped("echo second >> order", false)).await;
     let two = world.begin(&second).await;
-    await_asks(&world, &second).await;
+    await_asks(&world, &second, None).await;
     assert!(member(&world, &second).await.is_some_and(|member| member.turn_at.is_none()));
     std::fs::write(world.work().join("go"), "").unwrap();
     assert_eq!(one.wait().await.unwrap(), RunStatus::Success);

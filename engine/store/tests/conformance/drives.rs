@@ -396,7 +396,7 @@ async fn failure_case_47_a_listener_that_was_cut_misses_nothing_and_hears_again(
     let other = world.another().await;
     engines(&other, &["e1"]).await;
     let run = world.created("r1").await;
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+    let cut = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     assert_ne!(world.sql(cut).trim(), "0");
     // Nobody told it; it looks.

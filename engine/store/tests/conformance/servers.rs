@@ -35,7 +35,7 @@ mod postgres {
     async fn connections_that_were_cut_are_replaced_without_an_error() {
         let world = World::postgres().await;
         let run = world.created("r1").await;
-        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+        let cut = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         for seq in 1..4 {
             assert_ne!(world.sql(cut).trim(), "0");
