@@ -31,16 +31,16 @@ pub const COMMAND: &str = "agent";
 /// The hosts that `fetch` may reach, separated by commas, each with `:port` unless it is 80 or 443.
 const FETCH_HOSTS: &str = "PLUE_AGENT_FETCH_HOSTS";
 
-/// What an attendant takes from its environment.
+/// The folders, files and hosts that an attendant takes from its environment.
 #[derive(Debug, Clone)]
 struct Place {
     /// The folder that tools work in.
     folder: PathBuf,
     /// The workspace: that folder, or one that it lies in.
     workspace: PathBuf,
-    /// `$PLUE_OUTPUT`.
+    /// The path in `$PLUE_OUTPUT`.
     output: PathBuf,
-    /// Hosts of `fetch`.
+    /// Hosts that `fetch` may reach, in lower case.
     hosts: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn command() -> Result<(PathBuf, Vec<OsString>), Exit> {
     Ok((own, vec![COMMAND.into()]))
 }
 
-/// The attendant.
+/// Runs an attendant until its attempt ends; returns its exit code.
 pub fn main(environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -67,7 +67,7 @@ pub fn main(environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode
                 })?;
                 attendant::attend(socket, place).await
             });
-            // A tool that reads a file has been told to end, and is not waited for.
+            // A tool that reads a file has been signalled to end, and is not waited for.
             runtime.shutdown_background();
             ended
         });

@@ -25,10 +25,10 @@ const MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 /// Paths that one note names at most.
 const MAX_NAMED: usize = 3;
 
-/// What came of keeping the files of an attempt.
+/// The result of keeping the files of an attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
-    /// For people.
+    /// Notes on the files, for users.
     pub(crate) notes: Notes,
     /// Reason for people why the step fails.
     pub(crate) failure: Option<String>,

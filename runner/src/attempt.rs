@@ -204,7 +204,7 @@ impl Attempt {
                 Wake::Budget
             }
             () = AgentLink::readable(ties.agent.as_ref()), if is_free => Wake::Replied,
-            // In turns: of two that can be read nobody knows which was written first.
+            // The streams take turns: if both can be read, the order of writing is unknown.
             () = self.stderr.readable(), if is_free && out_was_last => Wake::Readable(Stream::Stderr),
             () = self.stdout.readable(), if is_free => Wake::Readable(Stream::Stdout),
             () = self.stderr.readable(), if is_free => Wake::Readable(Stream::Stderr),

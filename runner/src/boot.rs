@@ -23,7 +23,7 @@ const MAX_BOOT_BYTES: usize = 256;
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: u64 = 4_096;
 
-/// What a process is once it is a runner.
+/// The token and the gaps of a process that has become a runner.
 #[derive(Debug)]
 pub struct Booted {
     /// The token for the engine.

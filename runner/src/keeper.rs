@@ -2,7 +2,7 @@
 //!
 //! Before a step it restores a cache or a known result, after it it collects artifacts, fills caches
 //! and notes what has changed. It talks to the engine through the dispatcher, one question at a time.
-//! Only artifacts that cannot be kept fail a step; what else cannot be kept is told in its log.
+//! Only artifacts that cannot be kept fail a step; its log notes anything else that is not kept.
 
 pub(crate) mod desk;
 mod engine;
@@ -51,7 +51,7 @@ pub(crate) struct After {
     pub(crate) has_ended: bool,
     /// How long it ran.
     pub(crate) wall: Duration,
-    /// What is masked in names and notes.
+    /// Secrets to mask in names and notes.
     pub(crate) secrets: Secrets,
 }
 

@@ -39,7 +39,7 @@ fn start() -> Result<(), Error> {
     let options = Options::parse(std::env::args().skip(1))?;
     let Booted { token, gaps } = boot(&options)?;
     if options.tries {
-        // Only the exit status says that it works.
+        // The exit status alone reports success: a gap that cannot be written is ignored.
         let _unheard = gaps.iter().try_for_each(|gap| writeln!(std::io::stderr(), "{gap}"));
         return Ok(());
     }

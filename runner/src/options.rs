@@ -60,7 +60,7 @@ pub struct Options {
     pub inherit: Vec<String>,
 }
 
-/// What a runner behind walls takes from itself and its steps.
+/// Restrictions that a sandboxed runner puts on itself and its steps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Confined {
     /// Bounds of processes and memory; none: those of this process.

@@ -1,8 +1,8 @@
 //! Locked dependencies against an offline copy of `RustSec`'s advisory database.
 //!
 //! The database is a git repository that is fetched from elsewhere; a build machine may have no way to it.
-//! So a copy is read where one is, and where none is that is said in one line. An advisory that cannot be
-//! read fails: it may be about a dependency.
+//! So a copy is read where there is one; where there is none, one line of output reports that. An
+//! advisory that cannot be read fails: it may be about a dependency.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use toml::{Table, Value};
 
 /// Opens the head of an advisory.
 const HEAD: &str = "```toml";
-/// Advisories of these kinds are told and do not fail: nothing is known to be wrong with the code.
+/// Advisories of these kinds are printed and do not fail: they name no fault of the code.
 const NOTES: &[&str] = &["notice", "unmaintained"];
 
 /// An advisory, as far as it is looked at.
@@ -26,7 +26,7 @@ const NOTES: &[&str] = &["notice", "unmaintained"];
 struct Advisory {
     id: String,
     title: String,
-    /// None: a vulnerability.
+    /// The kind, such as `unmaintained`; `None` for a vulnerability.
     informational: Option<String>,
     /// Versions that are not affected: patched ones and others.
     safe: Vec<VersionReq>,
@@ -91,7 +91,7 @@ fn locked(text: &str) -> anyhow::Result<BTreeMap<String, Vec<Version>>> {
     Ok(all)
 }
 
-/// What deny.toml ignores: ids, or tables with one.
+/// Ids of the advisories that deny.toml ignores, listed as ids or as tables with one.
 fn ignored(text: &str) -> anyhow::Result<BTreeSet<String>> {
     let table: Table = text.parse().context("deny.toml cannot be read")?;
     let list = table.get("advisories").and_then(|part| part.get("ignore")?.as_array());

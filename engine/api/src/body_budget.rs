@@ -34,7 +34,7 @@ pub const MAX_BODY_MEMORY: usize = 96 * 1024 * 1024;
 pub const MAX_CLIENT_MEMORY: usize = 48 * 1024 * 1024;
 /// Bytes that only first chunks may use: large bodies never keep small ones out.
 pub const FIRST_CHUNK_RESERVE: usize = 16 * 1024 * 1024;
-/// What a request with a body costs before the first byte is read: what the connection buffers.
+/// Bytes charged to a request before the first byte of its body is read: the connection buffers it.
 pub const FIRST_CHUNK: usize = 64 * 1024;
 /// A body waits this long for its first chunk.
 pub const ROOM_WITHIN: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ struct Ticket {
     is_read: AtomicBool,
 }
 
-/// Why a body is not read any further.
+/// Reason to stop reading a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Refused {
     #[error("the server holds as many request bodies as it has memory for")]
@@ -88,8 +88,8 @@ struct Meter {
     ticket: Arc<Ticket>,
     /// Bytes that have arrived.
     arrived: usize,
-    /// What is left of the window in which the speed is measured. Time during which the server does
-    /// not read is not counted.
+    /// Rest of the window in which the speed is measured; time in which the server does not read is
+    /// not counted.
     window: Duration,
     /// Bytes that have arrived in the window.
     in_window: usize,
@@ -98,13 +98,13 @@ struct Meter {
 // === impl BodyBudget ===
 
 impl BodyBudget {
-    /// An unused budget.
+    /// A budget with no bytes in use.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self(Arc::new(Shared { clock, usage: Mutex::default(), freed: Notify::new() }))
     }
 
-    /// Bytes in use.
+    /// Bytes in use by all bodies, at most [`MAX_BODY_MEMORY`].
     #[must_use]
     pub fn used(&self) -> usize {
         self.0.usage.lock().unwrap_or_else(PoisonError::into_inner).total
@@ -306,7 +306,7 @@ mod tests {
         Request::new(Body::from_stream(all))
     }
 
-    /// Reads the whole body, and stays for as long as it is told to.
+    /// Reads the whole body, and answers with its length after the delay `stay`.
     async fn read(request: Request, stay: Duration) -> Response {
         match axum::body::to_bytes(request.into_body(), usize::MAX).await {
             Ok(bytes) => {

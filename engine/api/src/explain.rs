@@ -94,7 +94,7 @@ pub async fn explained(
     })
 }
 
-/// The row of a run, whose reason says what keeps it from starting while it is queued.
+/// The row of a run, with the reason of its wait if it is set aside, queued or running.
 ///
 /// # Errors
 /// [`Error`] of the database.
@@ -137,7 +137,7 @@ pub async fn listed(store: &Store, rows: &[RunRow]) -> Result<Vec<RunRecord>, Er
     Ok(records)
 }
 
-/// What a queued run waits for, in words.
+/// The reason of a queued run's wait, in words.
 async fn waits_queued(store: &Store, row: &RunRow) -> Result<Option<String>, Error> {
     if let Some(turn) = waits_for_turn(store, row).await? {
         return Ok(Some(turn));
@@ -149,8 +149,8 @@ async fn waits_queued(store: &Store, row: &RunRow) -> Result<Option<String>, Err
     Ok(waits.map(|waits| format!("waits for a place: {waits}")))
 }
 
-/// What a run that has begun waits for, in words: an engine, or a runner for steps that nothing runs
-/// beside.
+/// The reason of a running run's wait, in words: an obstacle to driving it, or a missing runner
+/// while none of its steps is running.
 async fn waits_running(store: &Store, row: &RunRow) -> Result<Option<String>, Error> {
     if let Some(obstacle) = store.obstacle(&row.id).await? {
         return Ok(Some(obstacle));

@@ -19,34 +19,34 @@ pub const MAX_REASON: usize = 500;
 /// A workflow, or its schedules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseTarget {
-    /// The repository.
+    /// Name of the watched repository.
     pub repo: String,
     /// Name of the plan.
     pub workflow: String,
-    /// What of it.
+    /// Everything that starts the workflow, or its schedules only.
     pub scope: PauseScope,
 }
 
-/// A requested pause.
+/// A pause that is not checked or stored yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPause {
-    /// What is to be paused.
+    /// Workflow or schedules to pause.
     pub target: PauseTarget,
-    /// The principal.
+    /// Name of the principal that pauses it, shown with the pause.
     pub by: String,
-    /// Why.
+    /// Reason for people, at most [`MAX_REASON`] characters; a blank one is dropped.
     pub reason: Option<String>,
-    /// When.
+    /// Start of the pause, shown with it.
     pub at: Timestamp,
 }
 
-/// Why a pause is not changed.
+/// Error of [`pause`] and [`resume`].
 #[derive(Debug, thiserror::Error)]
 pub enum PauseError {
     /// The default branch of the repository has no such workflow.
     #[error("{repo} has no workflow `{workflow}`; its workflows are {known}")]
     UnknownWorkflow {
-        /// The repository.
+        /// Name of the repository that was searched.
         repo: String,
         /// The name that was given.
         workflow: String,
@@ -62,7 +62,7 @@ pub enum PauseError {
     /// It is not paused.
     #[error("{0} is not paused")]
     NotPaused(String),
-    /// The database.
+    /// Error of the database.
     #[error(transparent)]
     Store(#[from] Error),
 }

@@ -1,5 +1,5 @@
-//! A repository is removed with all of its credentials: whoever watches one of the same name later gets none
-//! of them.
+//! A repository is removed with all of its credentials: a repository of the same name that is
+//! watched later gets none of them.
 
 use plue_store::{Error, Store};
 

@@ -98,7 +98,7 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Knows whether the loops of this process turn.
     pub watchdog: Watchdog,
-    /// When the server takes nothing new: it is not ready any more.
+    /// Stop of this server's intake: from [`Phase::Draining`] on it reports that it is not ready.
     pub drain: Stop,
     /// When streams end.
     pub stop: Stop,

@@ -1,4 +1,4 @@
-//! How a watched repository and its webhook fare, for the people who look at the list: at the forge a hook
+//! Health of a watched repository and its webhook, for the repository list: at the forge a hook
 //! whose deliveries are all ignored looks green.
 
 use plue_store::{DeliveryState, DeliverySummary, Error, RepoRow, Store};

@@ -57,7 +57,7 @@ impl Interrupts {
     }
 }
 
-/// Whether whoever started this process wants it to outlive the terminal.
+/// Whether SIGHUP was ignored at the start, as under nohup(1): the process outlives its terminal.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

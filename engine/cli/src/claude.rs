@@ -27,7 +27,7 @@ pub fn base_url(app: &App) -> String {
     app.environment.get("ANTHROPIC_BASE_URL").unwrap_or_else(|| DEFAULT_BASE_URL.to_owned())
 }
 
-/// What Claude steps need; `None` without a key.
+/// Client, model, prices and budgets of Claude steps; `None` without an API key or token.
 ///
 /// # Errors
 /// The key, the address, a price or a budget of the configuration cannot be used.

@@ -131,7 +131,7 @@ async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
     }
 }
 
-/// A watched repository.
+/// The repository `owner/name`; `not found` with a hint if it is not watched.
 async fn watched_repo(store: &Store, name: &str) -> Result<RepoRow, Failure> {
     let repo = store.repo(name).await.map_err(|error| from_store(&error))?;
     repo.ok_or_else(|| {

@@ -70,7 +70,7 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Calls of the engine itself.
     pub calls: CallsConfig,
-    /// Claude steps.
+    /// Model, prices and budgets of Claude steps.
     pub claude: ClaudeConfig,
     /// Places and disk of a server.
     pub limits: LimitsConfig,
@@ -86,7 +86,7 @@ pub struct Config {
     pub pools: PoolsConfig,
     /// Traces for OpenTelemetry.
     pub traces: TracesConfig,
-    /// Who may start what on a server.
+    /// Permissions to start runs on a server.
     pub triggers: TriggersConfig,
 }
 

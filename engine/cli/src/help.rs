@@ -8,7 +8,7 @@ use clap::{Command, CommandFactory as _};
 
 use crate::args::Cli;
 
-/// What people want to do, and the commands for it, those needed first in front.
+/// Headings of the help with their commands, those needed first in front.
 pub const GROUPS: [(&str, &[&str]); 8] = [
     (
         "Write and check",

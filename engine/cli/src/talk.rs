@@ -22,7 +22,7 @@ pub enum LogFormat {
 /// Shows it from now on.
 pub fn listen(app: &App, command: &Command) {
     let serving = if let Command::Serve(args) = command { Some(args.log_format) } else { None };
-    // Somebody listens already only in tests.
+    // A subscriber is installed before this one only in tests.
     let _first = tracing_subscriber::registry().with(lines(app, serving)).try_init();
 }
 

@@ -90,7 +90,7 @@ impl Todo {
         }
     }
 
-    /// What people call each step now.
+    /// Display name of each step, with the values of the run so far.
     async fn names(&self, store: &Store, run: &RunId) -> Vec<String> {
         let loaded = match self.has_values {
             true => Loaded::read(store, run).await.ok(),

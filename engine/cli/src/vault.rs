@@ -47,7 +47,7 @@ const MAX_KEY_FILE: u64 = 64 * 1024;
 pub enum KeySource {
     /// [`KEY_VARIABLE`].
     Variable,
-    /// The file of [`CREDENTIAL`], which only the service reads and nobody writes.
+    /// The read-only file of the service credential [`CREDENTIAL`].
     Credential(PathBuf),
     /// This file.
     File(PathBuf),
@@ -56,20 +56,20 @@ pub enum KeySource {
 /// Secrets that a run has, and those that it lacks with a step that needs each.
 #[derive(Debug, Default)]
 pub struct Layered {
-    /// What it has.
+    /// Secrets with their values, by name.
     pub secrets: GivenSecrets,
-    /// What it lacks.
+    /// Secrets without a value, one entry per name.
     pub missing: Vec<Missing>,
 }
 
 /// A secret that a run names and nothing has.
 #[derive(Debug)]
 pub struct Missing {
-    /// Its name.
+    /// Name of the secret, as written in the plan.
     pub name: String,
     /// The first step that names it; none: the plan itself.
     pub step: Option<StepId>,
-    /// Where the plan says it comes from, where nothing was found.
+    /// Source that the plan declares for it, which has no value.
     pub source: Option<String>,
 }
 
@@ -299,7 +299,7 @@ fn parsed(text: &str, place: &str) -> Result<Keyring, Failure> {
     Keyring::parse(text).map_err(|error| refused(format!("{place}: {error}")))
 }
 
-/// `is_ours`: nobody else may read it.
+/// `is_ours`: a mode that gives group or others any access is an error.
 fn read_key_file(path: &Path, is_ours: bool) -> Result<Option<Keyring>, Failure> {
     let shown = path.display();
     let file = match fs::File::open(path) {

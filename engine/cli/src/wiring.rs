@@ -176,7 +176,7 @@ pub struct Serving {
     pub drives: bool,
     /// Traces, if there are any.
     pub traces: Option<Traces>,
-    /// How many runs of whom run at the same time.
+    /// Limits of concurrent runs: per engine, repository and pull request, and of all forks.
     pub quotas: Quotas,
 }
 

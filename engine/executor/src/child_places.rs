@@ -187,7 +187,7 @@ impl Shared {
 async fn permit(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     match Arc::clone(places).acquire_owned().await {
         Ok(permit) => permit,
-        // Nobody closes it.
+        // The semaphore is never closed.
         Err(_closed) => std::future::pending().await,
     }
 }

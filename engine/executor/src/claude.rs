@@ -18,22 +18,22 @@ mod tool;
 /// The model that steps use unless they, their prompt, their role or the operator say otherwise.
 pub const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
 
-/// What Claude steps need.
+/// Client, default model, prices, masks and limits of Claude steps.
 #[derive(Clone)]
 pub struct Claude {
-    /// Calls the API.
+    /// Client of the API; holds the key.
     pub client: Client,
-    /// The default model.
+    /// Model of steps for which step, prompt and role name none.
     pub model: String,
-    /// Prices of models.
+    /// Prices by model; a step whose model has no price is refused.
     pub prices: Arc<PriceList>,
     /// Texts that no transcript may hold: the key.
     pub masks: Vec<Vec<u8>>,
-    /// What one repository may spend.
+    /// Limits of each repository's spending.
     pub limits: RepoLimits,
 }
 
-/// What one repository may spend on Claude.
+/// Limits of one repository's spending on Claude; `None`: unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RepoLimits {
     /// In a day (UTC).
@@ -42,7 +42,7 @@ pub struct RepoLimits {
     pub month: Option<PicoUsd>,
 }
 
-/// Without the key.
+/// The masks are omitted: they hold the key.
 impl fmt::Debug for Claude {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Claude");

@@ -16,7 +16,7 @@ pub const MIN_FREE_PERCENT: u64 = 2;
 const GIB: u64 = 1024 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
-/// When the disk counts as nearly full.
+/// Limits of free space below which the disk counts as nearly full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LowWater {
     /// With less free bytes than this.
@@ -25,14 +25,14 @@ pub struct LowWater {
     pub min_free_percent: u64,
 }
 
-/// What is left of a file system for this user.
+/// Size of a file system, and the part of it that is free for this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Free bytes.
+    /// Free bytes, without those that the file system reserves.
     pub free: u64,
-    /// All bytes.
+    /// Bytes of the whole file system, used and free.
     pub size: u64,
-    /// Free inodes.
+    /// Free inodes, without those that the file system reserves.
     pub free_inodes: u64,
     /// All inodes; 0 where the file system has no table of them.
     pub inodes: u64,
@@ -40,15 +40,15 @@ pub struct Space {
 
 /// Paths in the folders of a run; more count as too many bytes.
 pub const MAX_RUN_PATHS: u64 = 2_000_000;
-/// Bytes of a block, whatever the file system says of its own.
+/// Bytes of one unit of [`fs::Metadata`]'s `blocks`, independent of the file system's block size.
 const BLOCK: u64 = 512;
 
-/// What some folders hold.
+/// Disk usage of some folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Bytes on disk; [`u64::MAX`] with more than [`MAX_RUN_PATHS`] paths.
     pub bytes: u64,
-    /// Paths.
+    /// Directory entries that were counted.
     pub paths: u64,
 }
 
@@ -91,7 +91,7 @@ impl Space {
     /// Looks at the file system of a path.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of `statvfs`.
     #[expect(
         clippy::useless_conversion,
         reason = "the widths of these fields differ between systems"
@@ -107,7 +107,7 @@ impl Space {
         })
     }
 
-    /// How full it is, in words, if that is below the mark.
+    /// The free space and the limit that it is below, in words; `None`: it is not below the mark.
     #[must_use]
     pub fn below(&self, mark: &LowWater) -> Option<String> {
         let (free, size) = (Bytes(self.free), Bytes(self.size));
@@ -139,8 +139,8 @@ impl Default for LowWater {
 }
 
 impl LowWater {
-    /// How full the file system of a path is, in words, if it is too full for runs of forks; one that
-    /// cannot be looked at is.
+    /// The space of a path's file system, and in words why it is too full for runs of forks, if it
+    /// is; a file system that cannot be read counts as too full.
     #[must_use]
     pub fn reached(&self, path: &Path) -> (Option<Space>, Option<String>) {
         match Space::of(path) {

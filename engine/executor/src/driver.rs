@@ -100,9 +100,9 @@ pub(crate) struct Inputs {
     pub(crate) stop: Stop,
     /// Stop when nothing happens until somebody outside answers.
     pub(crate) leave: bool,
-    /// Store what the run is told, and leave the rest to whoever drives it.
+    /// Store the inputs of the run, and leave the rest to the driver that continues it.
     pub(crate) only_tells: bool,
-    /// An engine drives it by itself: nobody has asked for it now.
+    /// The engine drives the run by itself, without a current request of a user.
     pub(crate) unasked: bool,
     /// The right to drive it, if it was taken before.
     pub(crate) right: Option<Arc<Right>>,
@@ -170,7 +170,7 @@ pub(crate) struct Driver {
 // === impl Inputs ===
 
 impl Inputs {
-    /// What a run is driven with that somebody has asked for, until it ends.
+    /// Inputs for driving a run to its end at the request of a user.
     pub(crate) fn new(secrets: Arc<dyn SecretSource>, stop: Stop) -> Self {
         let (first, right, place) = (None, None, None);
         let (leave, only_tells, unasked) = (false, false, false);

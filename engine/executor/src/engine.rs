@@ -69,7 +69,7 @@ pub struct Options {
     pub only_tells: bool,
     /// Steps are told of their trace, and somebody of the ends of runs.
     pub traces: Option<Traces>,
-    /// A step of a fork's run, and such a run, takes no longer, whatever its plan says.
+    /// Longest duration of a fork's run and of each of its steps, whatever its plan allows.
     pub untrusted_timeout: Duration,
     /// Of a server: how many runs of whom run at the same time; child runs count as well.
     pub quotas: Option<Quotas>,
@@ -159,7 +159,7 @@ impl Taken {
 // === impl Shared ===
 
 impl Shared {
-    /// Why no step of a run may be started here; for people.
+    /// The reason that no step of a run may be started here, in words; `None`: steps may start.
     pub(crate) async fn why_not_apart(&self, origin: &Origin) -> Option<String> {
         if !origin.untrusted {
             let why = self.pool.why_held(&origin.workspace).await?;
@@ -256,7 +256,7 @@ impl Engine {
         Driver::start(self.0.clone(), run, inputs).await
     }
 
-    /// [`Engine::drive`] by the engine itself: nobody has asked for the run now. Only on one machine.
+    /// [`Engine::drive`] by the engine itself, without a user's request. Only on one machine.
     ///
     /// # Errors
     /// As [`Engine::drive`]; [`Error::SetAside`].
@@ -271,9 +271,9 @@ impl Engine {
         Driver::start(self.0.clone(), run, inputs).await
     }
 
-    /// Takes runs that nobody drives, where several engines share the database, within these bounds.
-    /// `low_disk`: how full the disk is, in words, if it is too full for runs of forks. Each is to be
-    /// driven ([`Engine::drive_taken`]) or given back ([`Engine::give_back`]).
+    /// Takes runs without a driver within these bounds, where several engines share the database.
+    /// `low_disk`: the free space, in words, if the disk is too full for runs of forks. Each run is
+    /// to be driven ([`Engine::drive_taken`]) or given back ([`Engine::give_back`]).
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -477,8 +477,7 @@ impl Engine {
         checkpoint::restore(place, (run, &again), (on_conflict, aside)).await
     }
 
-    /// Lets an ended run go on (`plue retry`), and leaves it to whoever drives runs: it waits for a place
-    /// like any other.
+    /// Reopens an ended run (`plue retry`) without driving it: it waits for a place like any other.
     ///
     /// # Errors
     /// As [`Engine::reopen`].

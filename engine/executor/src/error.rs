@@ -13,7 +13,7 @@ pub enum Error {
     /// The plan a run is pinned to is not in the store.
     #[error("the plan {plan} of run {run} is missing from the database")]
     MissingPlan {
-        /// The run.
+        /// Id of the run whose plan is missing.
         run: RunId,
         /// Its plan.
         plan: PlanHash,
@@ -21,7 +21,7 @@ pub enum Error {
     /// The stored plan or journal cannot be read.
     #[error("run {run} cannot be read: {message}")]
     Corrupt {
-        /// The run.
+        /// Id of the run whose plan or journal cannot be read.
         run: RunId,
         /// What is wrong.
         message: String,
@@ -29,31 +29,31 @@ pub enum Error {
     /// Another live process advances the run.
     #[error("run {run} is being advanced by another plue process")]
     Busy {
-        /// The run.
+        /// Id of the run that another process advances.
         run: RunId,
     },
     /// This engine was taken for dead, and another one may drive the run.
     #[error("run {run} is driven by another engine now")]
     Superseded {
-        /// The run.
+        /// Id of the run that another engine may drive.
         run: RunId,
     },
     /// Others advance the run each time before this engine can.
     #[error("run {run} is advanced by others, again and again")]
     Overtaken {
-        /// The run.
+        /// Id of the run that others advance.
         run: RunId,
     },
     /// Engines died with it, again and again.
     #[error("run {run} is set aside: {} times in a row an engine died with it", MAX_DEATHS)]
     SetAside {
-        /// The run.
+        /// Id of the run that is set aside.
         run: RunId,
     },
     /// The request does not fit the state of the run.
     #[error("run {run}: {message}")]
     Refused {
-        /// The run.
+        /// Id of the run whose state does not fit the request.
         run: RunId,
         /// Why.
         message: String,
@@ -62,7 +62,7 @@ pub enum Error {
     /// not kept.
     #[error("the files of run {run} cannot be put back: {}", told(outside, lost))]
     Conflict {
-        /// The run.
+        /// Id of the run whose files cannot be put back.
         run: RunId,
         /// Changed outside of the run; some of them.
         outside: Vec<String>,

@@ -14,7 +14,7 @@ const MAX_PACKED: u32 = 1_000;
 /// the same workspace may want it.
 const UNREFERRED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What [`relieve`] leaves alone: a reference to content may be on its way for so long.
+/// Age below which [`relieve`] spares content: a reference to it may be on its way.
 const LATELY: Duration = Duration::from_secs(60 * 60);
 
 /// What is kept for how long.

@@ -37,7 +37,8 @@ pub struct Origin {
     /// Where in a trace it was asked for: a `traceparent` of W3C Trace Context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// A step of it, and the run, takes no longer, whatever the plan says: seconds. Only of forks.
+    /// Longest duration of a fork's run and of each of its steps in seconds, whatever its plan
+    /// allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_s: Option<u64>,
 }

@@ -89,7 +89,7 @@ pub enum Fact {
         /// When it began, if that was before this entry was written.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         began: Option<jiff::Timestamp>,
-        /// What the step is called in this attempt, if its name holds references.
+        /// Value of the step's name in this attempt, if the name holds references.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<NameValue>,
     },
@@ -104,7 +104,7 @@ pub enum Fact {
         /// When waiting ends by itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<jiff::Timestamp>,
-        /// What the step is called in this attempt, if its name holds references and it begins by waiting.
+        /// Value of the step's name, if it holds references and the attempt begins by waiting.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<NameValue>,
     },

@@ -66,7 +66,7 @@ pub enum Input {
         what: Awaited,
         /// When waiting ends by itself.
         until: Option<Timestamp>,
-        /// The value of the step's name, if it holds references and was not told at the start.
+        /// The value of the step's name, if it holds references and [`Input::Started`] had none.
         name: Option<NameValue>,
     },
     /// Somebody answers an approval. Whether the fields fit was checked before.

@@ -1,4 +1,5 @@
-//! Places: which of the runs that nobody drives are driven next, and what the others wait for.
+//! Places of runs: the runs without a driver that are driven next, and the bounds that the others
+//! wait for.
 //!
 //! Repositories take turns. Runs of forks have bounds of their own, for each pull request and in all, so
 //! that they neither fill the places of a repository nor those of the others.
@@ -15,7 +16,7 @@ pub const UNTRUSTED_PER_PULL_REQUEST: usize = 2;
 /// Runs of forks that are driven at the same time, unless configured.
 pub const UNTRUSTED: usize = 4;
 
-/// Whose bounds a run counts against.
+/// The repository, and for a fork the pull request, whose bounds a run counts against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane {
     /// The repository; `None`: unknown.
@@ -27,7 +28,7 @@ pub struct Lane {
 /// Runs at the same time at most. Runs that wait for a person or a date do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quotas {
-    /// By one engine.
+    /// Of all repositories and forks, by one engine.
     pub max_runs: usize,
     /// Of one repository, by all engines; runs of forks do not count.
     pub per_repo: usize,
@@ -46,45 +47,45 @@ pub struct Busy {
     untrusted: usize,
 }
 
-/// A run that nobody drives.
+/// A run without a driver.
 #[derive(Debug, Clone)]
 pub struct Candidate<T> {
-    /// Whose bounds it counts against.
+    /// The bounds that it counts against.
     pub lane: Lane,
-    /// Somebody wants it to end: it needs no place for that.
+    /// Whether its end was requested, for which it needs no place.
     pub is_cancelled: bool,
-    /// What the caller knows it by.
+    /// The caller's value for it, returned by [`next`].
     pub run: T,
 }
 
-/// Why a run does not start.
+/// The reason that a run does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waits {
     /// Every place of the engine is taken.
     Place {
-        /// How many there are.
+        /// Number of places that the engine has.
         max_runs: usize,
     },
     /// Its repository has as many runs as it may.
     Repository {
-        /// How many.
+        /// Runs of one repository at most, without those of forks.
         per_repo: usize,
     },
     /// Its pull request has as many runs as it may.
     PullRequest {
-        /// The pull request.
+        /// Number of the pull request; 0 if unknown.
         number: u64,
-        /// How many.
+        /// Runs of one pull request from a fork at most.
         per_pull_request: usize,
     },
     /// Forks have as many runs as they may.
     Untrusted {
-        /// How many.
+        /// Runs of all forks at most.
         untrusted: usize,
     },
     /// The disk is nearly full and it is a fork's.
     Disk {
-        /// How full, in words.
+        /// Fill level of the disk, in words.
         state: String,
     },
 }

@@ -70,8 +70,9 @@ fn content<'b>(headers: &Headers, body: &'b [u8]) -> Cow<'b, [u8]> {
     body::content(headers.only("content-type"), body)
 }
 
-/// The SHA-256 of what a delivery says, in hex; the same for a form and for the JSON inside. `None`: the
-/// forge does not sign bodies (GitLab signs its ids, or shows a token that fits any body).
+/// The SHA-256 of a delivery's content, in hex; the same for a form and for the JSON inside.
+/// `None`: the forge does not sign bodies (GitLab signs its ids, or shows a token that fits any
+/// body).
 #[must_use]
 pub fn content_digest(provider: Provider, headers: &Headers, body: &[u8]) -> Option<String> {
     match provider {

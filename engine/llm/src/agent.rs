@@ -21,9 +21,9 @@ pub use self::{
 
 /// Calls of one answer that are carried out; the others are answered with an error.
 pub const MAX_CALLS: usize = 64;
-/// Turns, unless the step, its prompt or its role says otherwise.
+/// Default limit of turns; the step, its prompt or its role may override it.
 pub const DEFAULT_TURNS: u32 = 50;
-/// Output tokens of a turn, unless the step, its prompt or its role says otherwise.
+/// Default limit of output tokens of a turn; the step, its prompt or its role may override it.
 pub const DEFAULT_MAX_TOKENS: u32 = 16_000;
 /// The same call with the same result, so many times without anything new, ends the agent.
 pub const REPEATS: u32 = 3;

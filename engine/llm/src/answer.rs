@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 /// An answer that ended as the API ends answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The message's id.
+    /// Message id that the API assigned.
     pub id: String,
     /// The model that answered.
     pub model: String,
@@ -24,7 +24,7 @@ pub struct Answer {
 /// The reason of an answer's end.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stop {
-    /// The reason.
+    /// Stop reason; `None`: the API reported none.
     pub reason: Option<StopReason>,
     /// The stop sequence, if one was met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct Stop {
 pub enum StopReason {
     /// The model is done.
     EndTurn,
-    /// `max_tokens` was reached.
+    /// The answer reached `max_tokens` and is cut.
     MaxTokens,
     /// A stop sequence was met.
     StopSequence,
@@ -48,7 +48,7 @@ pub enum StopReason {
     ToolUse,
     /// A long turn of server tools; sent back as it is, it goes on.
     PauseTurn,
-    /// The model declines.
+    /// The model declines; [`Stop::details`] may give the cause.
     Refusal,
     /// The context window is full.
     ModelContextWindowExceeded,
@@ -72,7 +72,7 @@ pub struct Usage {
     /// Tokens read from the prompt cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_read_input_tokens: Option<u64>,
-    /// `cache_creation_input_tokens` by lifetime.
+    /// `cache_creation_input_tokens`, split by cache lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_creation: Option<CacheCreation>,
 }
@@ -80,10 +80,10 @@ pub struct Usage {
 /// Tokens written into the prompt cache, by lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheCreation {
-    /// For five minutes.
+    /// Tokens cached for five minutes.
     #[serde(default)]
     pub ephemeral_5m_input_tokens: u64,
-    /// For an hour.
+    /// Tokens cached for one hour.
     #[serde(default)]
     pub ephemeral_1h_input_tokens: u64,
 }
@@ -96,9 +96,9 @@ pub struct Block(pub Map<String, Json>);
 /// A call of a tool of ours.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ToolCall<'a> {
-    /// `toolu_…`.
+    /// Id that the result of the call must name, `toolu_…`.
     pub id: &'a str,
-    /// The tool's name.
+    /// Name of the tool, as the model gave it.
     pub name: &'a str,
     /// Its arguments; `None` if the answer ended before they were whole.
     pub input: Option<&'a Map<String, Json>>,
@@ -126,7 +126,7 @@ impl Usage {
 // === impl Block ===
 
 impl Block {
-    /// A text block.
+    /// A block of type `text` with this text.
     pub fn text(text: impl Into<String>) -> Self {
         let fields = [("type", Json::from("text")), ("text", Json::from(text.into()))];
         Self(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
@@ -145,7 +145,7 @@ impl Block {
         Self(fields)
     }
 
-    /// `type`.
+    /// Value of the field `type`; empty if the block has none.
     pub fn kind(&self) -> &str {
         self.str("type")
     }
@@ -200,7 +200,7 @@ impl StopReason {
         }
     }
 
-    /// The API's word.
+    /// Value of `stop_reason`, as the API spells it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::EndTurn => "end_turn",

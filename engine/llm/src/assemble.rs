@@ -17,7 +17,7 @@ use crate::{
 /// A piece of the answer, for viewers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delta {
-    /// A block begins.
+    /// Start of a block; deltas of its content follow.
     BlockStart {
         /// Position in the answer.
         index: u64,
@@ -109,7 +109,7 @@ impl Assembler {
     /// The answer, once the stream has ended.
     ///
     /// # Errors
-    /// [`StreamError::Truncated`] unless the stream said that it was whole.
+    /// [`StreamError::Truncated`]: no `message_start`, or neither a stop reason nor `message_stop`.
     pub fn finish(self) -> Result<Answer, StreamError> {
         let Some(head) = self.head else { return Err(StreamError::Truncated) };
         if !self.is_whole && self.stop.reason.is_none() {

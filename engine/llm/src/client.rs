@@ -1,7 +1,7 @@
 //! Requests over HTTP, answers as a stream.
 //!
-//! Must not follow redirects (a key is for one host), show a key, or repeat a request whose answer has
-//! begun.
+//! Must not follow redirects (a key is for one host), show a key, or repeat a request whose answer
+//! is streaming.
 
 use std::{fmt, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
 
 /// The version of the API that requests name. Since 2026-10-21 sampling parameters are refused.
 pub const API_VERSION: &str = "2026-10-21";
-/// The API's address, unless `ANTHROPIC_BASE_URL` says otherwise.
+/// Default address of the API; `ANTHROPIC_BASE_URL` overrides it.
 pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
 
 /// A key, never shown.
@@ -38,14 +38,14 @@ pub enum Credential {
     Token(Zeroizing<String>),
 }
 
-/// How the API is called.
+/// Settings of a [`Client`]: address, API version, retries and timeouts.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// The API's address, without `/v1`. Any API that is compatible with Messages.
     pub base_url: String,
-    /// `anthropic-version`.
+    /// Value of the header `anthropic-version`.
     pub version: String,
-    /// When a request is sent again.
+    /// Rules for retrying a failed request.
     pub retry: RetryPolicy,
     /// The longest wait for a connection.
     pub connect_timeout: Duration,
@@ -181,7 +181,7 @@ impl Client {
         }
     }
 
-    /// Asks the API for one of its models, free of charge: tells whether the key works. Not retried.
+    /// Checks the key by listing one of the API's models, free of charge; not retried.
     ///
     /// # Errors
     /// The API refuses the key or cannot be reached.
@@ -351,7 +351,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn unreachable(host: String, error: reqwest::Error) -> Error {
-    // The cause says more than reqwest's own sentence.
+    // The innermost cause is more specific than reqwest's own message.
     let error = error.without_url();
     let mut reason = error.to_string();
     let mut cause = std::error::Error::source(&error);

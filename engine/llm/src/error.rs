@@ -16,7 +16,7 @@ use crate::{
 pub struct ApiError {
     /// HTTP status; absent if the error came within a stream.
     pub status: Option<u16>,
-    /// `rate_limit_error`, …
+    /// Type of the error, such as `rate_limit_error`; `error` if the API sent none.
     pub kind: String,
     /// The API's words, shortened, without control characters.
     pub message: String,
@@ -24,7 +24,7 @@ pub struct ApiError {
     pub request_id: Option<String>,
     /// The time that the API asks to wait.
     pub retry_after: Option<Duration>,
-    /// `x-should-retry`.
+    /// Value of the header `x-should-retry`; `None`: absent or unreadable.
     pub should_retry: Option<bool>,
 }
 
@@ -40,9 +40,9 @@ pub enum StreamError {
     /// A known event with unknown data.
     #[error("the event `{name}` cannot be read: {reason}")]
     BadEvent {
-        /// The event's name.
+        /// Name of the event, from its field `event`.
         name: String,
-        /// The parser's words.
+        /// Error of the JSON parser.
         reason: String,
     },
     /// A tool's input is no JSON object.
@@ -51,7 +51,7 @@ pub enum StreamError {
     /// Events in an undocumented order.
     #[error("events out of order: {0}")]
     Order(&'static str),
-    /// Too many blocks.
+    /// More content blocks than [`MAX_BLOCKS`].
     #[error("the answer has more than {MAX_BLOCKS} blocks")]
     TooManyBlocks,
     /// Bytes that are no events.
@@ -65,23 +65,23 @@ pub enum Error {
     /// The API refuses the request.
     #[error("{0}")]
     Api(Box<ApiError>),
-    /// The stream broke.
+    /// The stream of the answer failed, or its events cannot be read.
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// No connection, or it broke.
     #[error("the API at {host} cannot be reached: {reason}")]
     Unreachable {
-        /// Host and port.
+        /// Host and port of the API.
         host: String,
-        /// The cause.
+        /// Innermost cause, shortened.
         reason: String,
     },
     /// Nothing arrived for too long.
     #[error("the API at {host} sent nothing for {} s", .after.as_secs())]
     Silent {
-        /// Host and port.
+        /// Host and port of the API.
         host: String,
-        /// The bound.
+        /// Idle timeout that has passed.
         after: Duration,
     },
     /// The settings cannot be used.

@@ -17,14 +17,14 @@ pub enum Event {
     BlockStart {
         /// Position in the answer.
         index: u64,
-        /// The block.
+        /// Fields of `content_block`, extended by later deltas.
         block: Map<String, Json>,
     },
     /// A piece of a block.
     BlockDelta {
         /// Position in the answer.
         index: u64,
-        /// The piece.
+        /// Piece to add to the block.
         delta: BlockDelta,
     },
     /// A block is whole.
@@ -40,27 +40,27 @@ pub enum Event {
     Error(Failure),
 }
 
-/// Fields of `message_start`.
+/// Fields of the message in `message_start`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Head {
-    /// The message's id.
+    /// Message id that the API assigned; empty if absent.
     #[serde(default)]
     pub id: String,
     /// The model that answers.
     #[serde(default)]
     pub model: String,
-    /// Tokens so far.
+    /// Tokens reported at the start of the answer.
     #[serde(default)]
     pub usage: Usage,
 }
 
-/// Fields of `message_delta`.
+/// Fields of the event `message_delta`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Ending {
     /// The reason of the end.
     #[serde(default)]
     pub delta: EndingDelta,
-    /// Tokens, cumulative.
+    /// Tokens reported so far, cumulative over the answer.
     #[serde(default)]
     pub usage: Usage,
 }
@@ -76,22 +76,22 @@ pub struct EndingDelta {
     pub stop_details: Option<Json>,
 }
 
-/// Fields of `error`.
+/// Fields of the event `error`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Failure {
-    /// The error.
+    /// Type and message of the error.
     pub error: FailureBody,
-    /// The request's id.
+    /// Id of the request, for the API's support.
     pub request_id: Option<String>,
 }
 
 /// An error object of the API.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct FailureBody {
-    /// `overloaded_error`, …
+    /// Type of the error, such as `overloaded_error`; empty if absent.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// The API's words.
+    /// Message of the API, at its full length; empty if absent.
     #[serde(default)]
     pub message: String,
 }
@@ -100,9 +100,9 @@ pub struct FailureBody {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum BlockDelta {
-    /// Text.
+    /// Piece of a text block.
     TextDelta {
-        /// The piece.
+        /// Text to append to the block.
         text: String,
     },
     /// Input of a tool call, as pieces of JSON text.
@@ -110,19 +110,19 @@ pub enum BlockDelta {
         /// The piece; may end inside an escape.
         partial_json: String,
     },
-    /// Reasoning.
+    /// Piece of a thinking block.
     ThinkingDelta {
-        /// The piece.
+        /// Reasoning text to append to the block.
         thinking: String,
     },
     /// The signature of a thinking block.
     SignatureDelta {
-        /// The piece.
+        /// Text to append to the signature.
         signature: String,
     },
     /// A citation of a text block.
     CitationsDelta {
-        /// The citation.
+        /// Citation to add to the block's `citations`.
         citation: Json,
     },
     /// A kind of delta that this version does not know.

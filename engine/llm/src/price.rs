@@ -62,7 +62,7 @@ pub struct BadPrices(String);
 // === impl PicoUsd ===
 
 impl PicoUsd {
-    /// Nothing.
+    /// The amount of zero dollars.
     pub const ZERO: Self = Self(0);
 
     /// Whole picodollars of an amount in dollars, rounded down; `None` if it is negative, no number or

@@ -15,7 +15,7 @@ pub struct Request {
     pub model: String,
     /// Output tokens at most, reasoning included.
     pub max_tokens: u32,
-    /// System prompt.
+    /// System prompt, sent outside of the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
     /// The conversation, the user's message last.
@@ -23,7 +23,7 @@ pub struct Request {
     /// Tools that the model may call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
-    /// How reasoning is shown.
+    /// Mode and display of reasoning; `None`: the field is not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking: Option<Thinking>,
     /// Effort and format of the answer.
@@ -39,7 +39,7 @@ pub struct Request {
 /// One message of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Its author.
+    /// Author of the message: the user or the model.
     pub role: Role,
     /// Its blocks; never empty.
     pub content: Vec<Block>,
@@ -51,7 +51,7 @@ pub struct Message {
 pub enum Role {
     /// We, and the results of tools.
     User,
-    /// The model.
+    /// The model, with its earlier answers.
     Assistant,
 }
 
@@ -60,30 +60,30 @@ pub enum Role {
 pub struct Tool {
     /// `[a-zA-Z0-9_-]{1,128}`, unique in a request.
     pub name: String,
-    /// For the model.
+    /// Purpose and use of the tool, as text for the model.
     pub description: String,
     /// JSON Schema of an object.
     pub input_schema: Map<String, Json>,
 }
 
-/// How reasoning is shown.
+/// Mode of reasoning, the field `thinking` of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Thinking {
     /// As much as the model finds necessary.
     Adaptive {
-        /// What of it the answer contains.
+        /// Form of the reasoning in the answer.
         display: Display,
     },
 }
 
-/// What of the reasoning an answer contains.
+/// Form of the reasoning in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Display {
     /// A summary: without it, a log is silent while the model thinks.
     Summarized,
-    /// Nothing.
+    /// The answer contains no text of the reasoning.
     Omitted,
 }
 

@@ -1,7 +1,7 @@
-//! When a request is sent again, as the official SDKs do it: twice, after 0.5 s and 1 s, up to a quarter
-//! of it taken off by chance, or after the time that the API asks for.
+//! Retries of a request, as in the official SDKs: two at most, after 0.5 s and 1 s, each pause
+//! shortened at random by up to a quarter, or after the time that the API asks for.
 //!
-//! Pure. An answer that has begun is never repeated here: the caller knows what it has shown.
+//! Pure. Does not cover answers that break off: only the caller knows how much of one it has shown.
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ pub enum SseError {
     /// The stream is too large.
     #[error("the stream is larger than {MAX_STREAM_BYTES} bytes")]
     StreamTooLarge,
-    /// Not UTF-8.
+    /// The bytes of an event are not UTF-8.
     #[error("an event of the stream is not UTF-8")]
     NotUtf8,
 }
@@ -49,7 +49,7 @@ pub struct Decoder {
     line_start: usize,
     /// The last byte was a carriage return: a line feed that follows belongs to it.
     after_carriage_return: bool,
-    /// Bytes of the byte order mark seen; `None` once the first line has begun.
+    /// Bytes of the byte order mark matched; [`Mark::Passed`] once it is complete or found absent.
     mark: Mark,
     received: u64,
 }

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::request::Tool;
 
-/// One tool.
+/// Description of one tool: name, purpose and input schema.
 #[derive(Debug, Clone, Copy)]
 pub struct ToolSpec {
     /// Its name, one of `plue_wire::runner::TOOL_NAMES`.
     pub name: &'static str,
-    /// For the model.
+    /// Purpose and limits of the tool, as text for the model.
     pub description: &'static str,
     /// Whether it changes nothing: not the workspace, and nothing outside of it.
     pub is_read_only: bool,

@@ -50,7 +50,7 @@ pub struct ArtifactRules {
 pub struct Artifacts {
     /// Globs, relative to the workspace; with `!` in front: not these.
     pub paths: Vec<String>,
-    /// What a missing or lost file means.
+    /// The consequences of missing and of lost files.
     pub rules: ArtifactRules,
 }
 
@@ -80,7 +80,7 @@ struct WithRules {
 // === impl Artifacts ===
 
 impl Artifacts {
-    /// Whether nothing is said.
+    /// Whether there are no globs and both rules are the defaults.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

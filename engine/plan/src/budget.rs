@@ -23,15 +23,15 @@ pub struct Budget {
 /// The unit in which a budget ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// [`Budget::bytes`].
+    /// Bytes, limited by [`Budget::bytes`].
     Bytes,
-    /// [`Budget::items`].
+    /// Things made or listed, limited by [`Budget::items`].
     Items,
-    /// [`Budget::steps`].
+    /// Elementary operations, limited by [`Budget::steps`].
     Steps,
 }
 
-/// Why a computation was stopped.
+/// The reason that a computation was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
     /// It used more than its budget.
@@ -39,10 +39,10 @@ pub enum Stopped {
     Exhausted {
         /// The unit that ran out.
         unit: Unit,
-        /// Its limit.
+        /// The budget's limit in this unit.
         limit: u64,
     },
-    /// It ran past its deadline, or nobody waits for its result any more.
+    /// It ran past its deadline, or its caller no longer waits for the result.
     #[error("budget exhausted: stopped at its deadline")]
     Deadline,
 }
@@ -78,7 +78,7 @@ impl Meter {
         Self { budget, bytes: zero(), items: zero(), steps: zero(), next_look, must_stop: None }
     }
 
-    /// A meter that stops the computation soon after `must_stop` says so.
+    /// A meter that stops the computation soon after `must_stop` returns true.
     #[must_use]
     pub fn stoppable(budget: Budget, must_stop: impl Fn() -> bool + 'static) -> Self {
         Self { must_stop: Some(Box::new(must_stop)), ..Self::new(budget) }

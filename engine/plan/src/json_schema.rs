@@ -43,7 +43,7 @@ pub struct BoundedSchema {
     validator: Validator,
 }
 
-/// Why a schema cannot be used.
+/// The reason that a schema cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// No bound of its work can be shown.
@@ -54,7 +54,7 @@ pub enum SchemaError {
     Malformed {
         /// A JSON pointer into the schema.
         at: String,
-        /// The validator's reason.
+        /// The validator's reason, shortened; may repeat a part of the schema.
         message: String,
     },
 }

@@ -140,7 +140,7 @@ impl Step {
         self.options.name.as_ref().and_then(Value::as_written)
     }
 
-    /// What people see of the plan: the name if there is one, else the id.
+    /// The step's title for users: the name as it is written if there is one, else the id.
     #[must_use]
     pub fn title(&self) -> Cow<'_, str> {
         self.name().unwrap_or(Cow::Borrowed(self.id.as_str()))

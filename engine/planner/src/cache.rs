@@ -80,7 +80,7 @@ struct CachedPlan {
 #[derive(Debug, Default)]
 pub(crate) struct Memory(Mutex<Entries>);
 
-/// What is wrong with files, by key and commit; the least recently used one goes first.
+/// Problems of invalid files, by key and commit; the least recently used entry goes first.
 #[derive(Debug, Default)]
 pub(crate) struct Invalid(Mutex<Problems>);
 

@@ -41,7 +41,7 @@ pub(crate) struct Settled {
     pub(crate) rounds: u32,
 }
 
-/// What a survey of a failing file found; untrusted.
+/// The findings of a survey of a failing file; untrusted.
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) diagnostics_json: String,

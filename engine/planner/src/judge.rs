@@ -49,14 +49,14 @@ pub(crate) struct Draft {
     pub(crate) places: SourceMap,
 }
 
-/// Why there are no plans, and what could be read of them.
+/// The error in place of plans, and drafts of the plans that could be read.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) error: PlanError,
     pub(crate) drafts: Vec<Draft>,
 }
 
-/// What the zygotes said.
+/// The outcomes of the evaluators of one file.
 pub(crate) struct Said {
     pub(crate) outcomes: [EvalOutcome; 2],
     pub(crate) third: Option<EvalOutcome>,
@@ -117,7 +117,7 @@ impl Judge<'_> {
                 }) else {
                     continue;
                 };
-                // Of steps that could not be made nothing more is to be said.
+                // A draft without steps is no further problem: its steps could not be made.
                 let found = found.into_iter().filter(|found| found.code != plan_codes::NO_STEPS);
                 if let Some(draft) = draft {
                     problems.extend(found);

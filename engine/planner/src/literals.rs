@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::codes;
 
-/// What an expression of a plan begins with.
+/// Prefixes that an expression of a plan begins with.
 const ROOTS: [&str; 7] =
     ["steps.", "steps[", "inputs.", "event.", "secrets.", "outputs.", "context."];
 /// Warnings for one plan at most.

@@ -62,7 +62,7 @@ pub enum Content {
 
 /// One commit, or something like it.
 pub trait CommitView: Send + Sync + fmt::Debug {
-    /// What this view shows, as a text that no other content has; none: it may change.
+    /// A text that is unique to the content of this view; `None`: the content may change.
     fn identity(&self) -> Option<String> {
         None
     }

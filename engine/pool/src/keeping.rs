@@ -262,7 +262,7 @@ impl Scribe {
         Ok(scopes.map(|scopes| (scopes, attempt.run)))
     }
 
-    /// Where a run reads and writes; `None`: there is no such run.
+    /// The scopes that a run reads and writes; `None`: there is no such run.
     async fn scopes_of(&self, run: &RunId) -> Result<Option<Scopes>, plue_store::Error> {
         let Some(source) = self.store.run_source(run).await? else { return Ok(None) };
         let event = serde_json::from_value::<Event>(source.event).ok();

@@ -39,9 +39,9 @@ pub enum PoolEvent {
     /// a result again ([`Command::Agent`]). Results that arrive together with the attempt's end are in
     /// [`Ended::tail`] instead.
     Tool {
-        /// Of which attempt.
+        /// The attempt that made the call.
         claim: Claim,
-        /// The result.
+        /// The result of the call, masked.
         result: ToolResult,
     },
     /// The attempt ended. Not yet stored: commit it, then send [`Command::Verdict`].

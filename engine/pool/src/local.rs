@@ -33,7 +33,7 @@ pub const POOL: &str = "local";
 /// The name those behind walls are registered under.
 pub const UNTRUSTED_POOL: &str = "untrusted";
 
-/// Why runners of [`LocalPool::dialed_by`] have no walls.
+/// The reason that runners of [`LocalPool::dialed_by`] have no sandbox.
 const NOT_OURS: &str = "runners are not processes of this machine";
 
 /// Where things are.
@@ -73,10 +73,10 @@ pub struct LocalPool {
     pub(crate) environment: Vec<(String, String)>,
 }
 
-/// How runs of own commits are kept apart.
+/// The isolation of runs of own commits.
 #[derive(Debug, Clone)]
 pub(crate) enum Own {
-    /// Not at all.
+    /// No isolation: runners start without a sandbox.
     Open,
     /// Behind walls, where this machine has them.
     Walled(Walls),
@@ -164,8 +164,8 @@ impl LocalPool {
         }
     }
 
-    /// Why a run of an own commit must wait here; absent: it need not. Tries the walls, if they have
-    /// not stood before.
+    /// The reason that a run of an own commit must wait here; `None`: it need not. Tries the
+    /// sandbox, unless a try has succeeded before.
     pub async fn why_held(&self, workspace: &Path) -> Option<String> {
         if !self.requires_walls_for(Place { workspace, untrusted: false }) {
             return None;
@@ -238,7 +238,7 @@ impl LocalPool {
         ids: &Ids,
     ) -> Result<Lease, Error> {
         let (runner, token) = (ids.runner(), ids.secret());
-        // Before there is a row: nobody runs it otherwise.
+        // Before there is a row: an error here leaves no row of a runner that never starts.
         let walls = self.walls_for(place).await?;
         let pool = if place.untrusted { UNTRUSTED_POOL } else { POOL };
         let _making = self.making()?;
@@ -278,8 +278,8 @@ impl LocalPool {
         }
     }
 
-    /// The walls of a runner that an earlier engine started: those that it had then, whatever the
-    /// configuration says now, unless they are not enough for the run.
+    /// The sandbox of a runner that an earlier engine started: the kind that it had then, whatever
+    /// the configuration is now, unless it is not enough for the run.
     fn walls_of(
         &self,
         runner: &RunnerId,

@@ -36,7 +36,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 const MAX_DEATHS: u32 = 3;
 /// Bytes at the end of a dead runner's own log that are shown.
 const LAST_WORDS: usize = 500;
-/// What a runner says on standard error; there from its first start on.
+/// File with the standard error of a runner; exists from its first start on.
 const LOG: &str = "runner.log";
 
 /// One runner's supervisor.

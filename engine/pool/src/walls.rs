@@ -35,7 +35,7 @@ const MAX_SAID: usize = 300;
 /// Where the program is looked for: the environment of whoever starts a server does not count.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/bin", "/run/current-system/sw/bin"];
 
-/// How the runner is started that only tries.
+/// Arguments of a runner that only tries its sandbox.
 const TRY: &[&str] =
     &["--connect", "unix:/", "--runner", "try", "--workspace", "/", "--state", "/", "--try"];
 
@@ -66,7 +66,7 @@ pub struct Walls {
     binary: PathBuf,
     /// The directory of all runners.
     runners: PathBuf,
-    /// What they left open when they stood once; that they do not is looked at again.
+    /// Gaps that the first successful try left open; a failed try is repeated.
     stood: Arc<OnceCell<Arc<[String]>>>,
 }
 
@@ -91,11 +91,11 @@ impl Walls {
         Self { rules, binary, runners, stood: Arc::default() }
     }
 
-    /// Tries whether this machine has all that is needed, by starting the runner behind them; tells
-    /// what the kernel leaves open. What works once is not tried again.
+    /// Tries whether this machine has all that is needed, by starting the runner in the sandbox;
+    /// returns what the kernel leaves open. A success is not tried again.
     ///
     /// # Errors
-    /// What is missing and what to do about it, in words.
+    /// The missing part and its remedy, in words.
     pub async fn check(&self, clock: &Clock) -> Result<Arc<[String]>, String> {
         self.stood.get_or_try_init(|| self.try_once(clock)).await.cloned()
     }
@@ -145,7 +145,7 @@ impl Walls {
         Cell::new(directory, workspace, &self.rules)
     }
 
-    /// What the runner takes from itself and its steps.
+    /// Arguments with which the runner restricts itself and its steps.
     fn limits(&self) -> Vec<String> {
         let mut words = vec!["--confined".to_owned()];
         if let Some((processes, memory)) = self.rules.limits {

@@ -70,7 +70,7 @@ fn cost(triggers: &[Trigger], happening: &Happening<'_>) -> u64 {
     all.fold(0, u64::saturating_add)
 }
 
-/// What a plan with these triggers does. A plan whose patterns would take too long does not run.
+/// Decides whether a plan with these triggers runs; it does not if its patterns take too long.
 #[must_use]
 pub fn conclude(triggers: &[Trigger], happening: &Happening<'_>) -> Conclusion {
     if cost(triggers, happening) > MAX_MATCH_STEPS {

@@ -1,6 +1,6 @@
 //! Computations on foreign input: the one place where they run, and their limits.
 //!
-//! Input is foreign if somebody else wrote it: the content of a repository, a plan, an output, a
+//! Input is foreign if another party wrote it: the content of a repository, a plan, an output, a
 //! reply. [`compute`] runs a closure with a meter on a thread of a bounded pool, with deadlines of CPU
 //! and of wall-clock time; [`here`] runs a short one on the caller's thread; [`process`] runs git and
 //! other programs. A thread cannot be killed: the meter stops our own code, and work that counts no
@@ -35,7 +35,7 @@ static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::ne
 pub struct Limits {
     /// The kind, for logs and errors.
     pub name: &'static str,
-    /// What the meter counts.
+    /// The budget that the meter enforces.
     pub budget: Budget,
     /// CPU time of the thread, as far as the computation looks at its meter.
     pub cpu: Duration,
@@ -43,35 +43,35 @@ pub struct Limits {
     pub wall: Duration,
 }
 
-/// Why there is no result.
+/// The reason that there is no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForeignError {
     /// The budget is exhausted, or the CPU time.
     #[error("{name}: {stopped}")]
     Stopped {
-        /// [`Limits::name`].
+        /// The kind of computation, from [`Limits::name`].
         name: &'static str,
-        /// The limit.
+        /// The limit that was reached.
         stopped: Stopped,
     },
     /// No result by the wall-clock deadline.
     #[error("{name}: no result after {seconds} s")]
     Late {
-        /// [`Limits::name`].
+        /// The kind of computation, from [`Limits::name`].
         name: &'static str,
-        /// [`Limits::wall`].
+        /// The deadline, from [`Limits::wall`].
         seconds: u64,
     },
     /// The computation panicked, or the process ends.
     #[error("{name}: interrupted")]
     Interrupted {
-        /// [`Limits::name`].
+        /// The kind of computation, from [`Limits::name`].
         name: &'static str,
     },
 }
 
 /// Runs a computation on a thread of its own, never on an async worker. Dropping the future, like
-/// the deadline, tells the meter to stop; the thread keeps its turn until it has stopped, so that
+/// the deadline, makes the meter stop; the thread keeps its turn until it has stopped, so that
 /// stuck threads are never more than the turns.
 ///
 /// # Errors
@@ -157,7 +157,7 @@ fn cpu_time() -> Duration {
     Duration::try_from(spent).unwrap_or_default()
 }
 
-/// Tells a thread, once dropped, that nobody waits for its result.
+/// Signals a thread, once dropped, that its caller no longer waits for the result.
 struct Abandoned(Arc<AtomicBool>);
 
 impl Drop for Abandoned {

@@ -1,8 +1,8 @@
-//! What every service shares: tasks that are named and stopped, a watchdog of their loops, a clock that
-//! tests can move, ids, metrics, masks of secrets.
+//! The base of all services: tasks that are named and stopped, a watchdog of their loops, a clock
+//! that tests can move, ids, metrics, masks of secrets.
 //!
-//! The only crate that may start a task, read a clock, draw randomness or name a metrics exporter. Must not know any
-//! business rule.
+//! The only crate that may start a task, read a clock, draw randomness or name a metrics exporter.
+//! Must not know any business rule.
 #![forbid(unsafe_code)]
 
 pub mod beneath;

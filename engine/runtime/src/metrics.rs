@@ -28,9 +28,9 @@ pub struct Counter {
 /// A number that rises and falls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gauge {
-    /// Its name.
+    /// Its name in the exported text.
     pub name: &'static str,
-    /// What it is the current value of, and by which labels.
+    /// The quantity that it is the current value of, and its labels.
     pub description: &'static str,
 }
 

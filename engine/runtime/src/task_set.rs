@@ -85,7 +85,7 @@ where
         self.keys.iter()
     }
 
-    /// How many there are.
+    /// Number of tasks that run or have ended without being taken.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -62,7 +62,7 @@ impl Tasks {
     }
 
     /// Starts a task that ends with its handle. It makes progress whether or not its owner polls the
-    /// handle, so that it never holds a permit or a lock on behalf of somebody who has stopped to poll.
+    /// handle, so that it never holds a permit or a lock for an owner that has stopped polling.
     pub fn owned<F>(&self, name: &'static str, task: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,

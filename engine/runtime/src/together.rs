@@ -17,7 +17,7 @@ pub async fn beside<M: Future>(main: M, side: impl Future<Output = ()>) -> M::Ou
     }
 }
 
-/// Runs `main` to its end; when `signal` comes first, `main` is told once.
+/// Runs `main` to its end; when `signal` comes first, calls `tell` on it once.
 pub async fn noticed<M: Future>(
     main: M,
     signal: impl Future<Output = ()>,

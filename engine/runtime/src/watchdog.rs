@@ -1,10 +1,10 @@
 //! Notices loops that stand still.
 //!
-//! A loop says when it turns and names the stage that it is in; one that is in the same stage for
-//! [`STALL`] has stalled. Waiting for work is no stage: an idle loop counts as turned. A stage that waits
-//! for something outside, such as a forge, has a bound of its own and is not judged here. Tasks beside the
-//! loops name their stages as well. They are never judged, but are listed when a loop stalls, because one of
-//! them mostly holds what the loop waits for.
+//! A loop reports its turns and names the stage that it is in; one that is in the same stage for
+//! [`STALL`] has stalled. Waiting for work is no stage: an idle loop counts as turned. A stage that
+//! waits for something outside, such as a forge, has a bound of its own and is not judged here.
+//! Other tasks name their stages as well. They are never judged, but are listed when a loop stalls,
+//! because one of them mostly holds the resource that the loop waits for.
 //!
 //! Whether a loop has stalled is computed when it is asked, and a thread of its own logs it: neither needs
 //! the runtime, which may be what stands still.
@@ -17,7 +17,7 @@ use std::{
 
 use crate::clock::{Clock, Mark};
 
-/// How long a loop may be in one stage.
+/// Time in one stage after which a loop has stalled.
 pub const STALL: Duration = Duration::from_secs(10);
 /// Between two looks of the thread that logs.
 const LOOK: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub struct Stall {
     pub name: &'static str,
     /// The stage that it is in.
     pub stage: &'static str,
-    /// For how long.
+    /// The time that it has been in this stage.
     pub lasted: Duration,
 }
 
@@ -78,7 +78,7 @@ struct Entry {
 
 #[derive(Debug)]
 enum Kind {
-    /// Has to turn.
+    /// Stalls if it does not turn within [`STALL`].
     Loop,
     /// Is only listed; about this.
     Task(String),

@@ -12,14 +12,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{error::Error, known::MAX_PACKED_BYTES, server::Server};
 
-/// What a workspace is made from.
+/// Repository, commit, event and options that a workspace is made from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) repo: &'a RepoRow,
     pub(crate) mirror: &'a Mirror,
     pub(crate) commit: &'a CommitId,
     pub(crate) event: &'a Event,
-    /// What the plan and its steps ask for.
+    /// Widest options that the plan and its steps ask for.
     pub(crate) asked: &'a policy::Checkout,
 }
 
@@ -49,7 +49,7 @@ impl Server {
         Ok(())
     }
 
-    /// What is in the repository of a workspace.
+    /// The content of a workspace's repository: commit, branches, history and tags.
     async fn checkout(&self, source: &Source<'_>) -> Result<Checkout, Error> {
         let Source { repo, mirror, commit, event, asked } = *source;
         let branch = branch_of(event);
@@ -91,7 +91,7 @@ fn history(fetch_depth: Option<u32>) -> History {
     })
 }
 
-/// The branch that `HEAD` is attached to. A tag, or a commit that somebody named, leaves it detached.
+/// The branch that `HEAD` is attached to. A tag, or a commit that a user named, leaves it detached.
 fn branch_of(event: &Event) -> Option<String> {
     match &event.pull_request {
         // No name of the repository: that of its head may be `main` in a fork.

@@ -1,4 +1,4 @@
-//! What a delivery does for each workflow, collected while it is worked on and worded for people.
+//! Results of a delivery for each workflow, collected while it is worked on and worded for people.
 //!
 //! Must not decide what runs.
 
@@ -8,14 +8,14 @@ use plue_store::delivery::{Dispatch, DispatchResult, Dispatches};
 
 use crate::error::Error;
 
-/// Workflows that are recorded one by one; beyond them the note says how many there are.
+/// Workflows that are recorded one by one; the note gives the number of the others.
 const MAX_DISPATCHES: usize = 200;
 /// Characters of a recorded reason.
 const MAX_REASON: usize = 600;
 /// Workflows without a trigger that a note names.
 const MAX_NAMED: usize = 10;
 
-/// What a delivery has done so far.
+/// Results of a delivery so far.
 #[derive(Debug, Default)]
 pub(crate) struct DispatchLog(Dispatches);
 
@@ -70,7 +70,7 @@ impl DispatchLog {
         self.0.workflows.is_empty() && self.0.without_trigger.is_empty()
     }
 
-    /// What is stored, runs first, and the same in words.
+    /// The results in words, and the same to be stored; runs first.
     pub(crate) fn end(self, event: EventType) -> (String, Dispatches) {
         let mut dispatches = self.0;
         dispatches.workflows.sort_by_key(|one| one.result != DispatchResult::Run);

@@ -96,7 +96,8 @@ impl Server {
         }
     }
 
-    /// A panic must not end the server: the run stays where the store says it is, and is driven again.
+    /// Gives back a run whose task failed: a panic does not end the server; the run is driven
+    /// again.
     async fn end_of(&self, (run, result): Ended<RunId, ()>) {
         let Err(failure) = result else { return };
         tracing::error!(%run, %failure, "the task of a run failed; the run is driven again");
@@ -186,7 +187,7 @@ impl Server {
     }
 }
 
-/// What a failure to drive a run tells its readers: nothing of the machine.
+/// The obstacle that readers of an undriven run see, without details of the machine.
 fn obstacle(error: &Error) -> Option<String> {
     match error {
         Error::Secret(SecretError::OtherKey { name, key_id }) => Some(format!(

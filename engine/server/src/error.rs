@@ -44,7 +44,7 @@ pub enum Error {
     /// The GitHub App that a repository is known by gets no token; why.
     #[error("{0}")]
     App(String),
-    /// The forge does not show a ref yet that it told of.
+    /// The forge does not show a ref yet that it has announced.
     #[error("{0}")]
     NotShown(String),
     /// A task was ended before its answer.

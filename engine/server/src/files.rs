@@ -158,7 +158,7 @@ impl Server {
         Ok(())
     }
 
-    /// The workspace of a run that nobody drives, made again.
+    /// Makes the workspace of a run without a driver again.
     pub(crate) async fn make_again(
         &self,
         row: &RunRow,

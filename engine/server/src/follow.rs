@@ -56,20 +56,20 @@ struct Place<'a> {
     commit: &'a CommitId,
 }
 
-/// What came of a plan that an event of ours fires.
+/// Result of a registered plan that an event fires which is not from a forge.
 enum Started {
     Run(RunId),
     Stopped(DispatchResult, String),
 }
 
-/// Why a registered plan is not looked at any further.
+/// Reason to look no further at a registered plan.
 enum WhyNot {
     /// No trigger of it is for events of this type.
     NoTrigger,
     Stopped(DispatchResult, String),
 }
 
-/// Why an event does not start a registered plan, as far as its row says.
+/// The reason that an event does not start a registered plan, as far as the plan's row shows.
 fn why_not(heard: &Heard, row: &RegisteredRow, pauses: &[PauseRow]) -> Option<WhyNot> {
     let skipped = |why| Some(WhyNot::Stopped(DispatchResult::Skipped, why));
     match conclude(&row.triggers, &Happening::new(&heard.event)) {

@@ -1,5 +1,6 @@
-//! Which watched repository a delivery is about. A signature says only which hook's secret it was made
-//! with; hooks of Apps, organisations, groups and whole instances sign for all of their repositories.
+//! The watched repository that a delivery is about. A signature proves only which hook's secret
+//! made it; hooks of Apps, organisations, groups and whole instances sign for all of their
+//! repositories.
 //!
 //! The payload's repository must be the watched one by name, and by the forge's id once one was seen.
 

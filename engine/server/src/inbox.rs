@@ -1,4 +1,4 @@
-//! Which delivery is worked on next, and when one is tried again.
+//! Order of deliveries, and the times at which failed ones are tried again.
 //!
 //! Repositories take turns. Each has at most one delivery in hand, the oldest that is due, in a task of its
 //! own: a repository whose forge hangs or whose files take long delays itself. A failure that may pass is
@@ -30,13 +30,13 @@ const MAX_IN_HAND: usize = 8;
 const MAX_FAILED_IN_HAND: usize = 4;
 /// Work on a delivery that takes longer is broken off.
 const WORK_WITHIN: Duration = Duration::from_secs(20 * 60);
-/// After the first failure.
+/// Pause after the first failure; each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// After many failures.
+/// Limit of the doubled pause, before it is varied by up to a quarter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Failures that may pass until a delivery fails: about a day.
 const MAX_TRIES: u32 = 100;
-/// How often work may break off until a delivery is set aside.
+/// Number of times that work breaks off until a delivery is set aside.
 const MAX_BROKEN_OFF: u32 = 3;
 /// Between two counts of what waits.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ const WAITS_LONG: SignedDuration = SignedDuration::from_secs(10);
 /// Deliveries in hand, by queue.
 type InHand = TaskSet<String, ()>;
 
-/// Whose turn it is.
+/// Queues in hand, and the turns in which queues were served.
 #[derive(Debug, Default)]
 struct Turns {
     /// By queue in hand: whether the delivery had failed before.
@@ -69,14 +69,14 @@ struct Gauges {
     counted: Option<Mark>,
 }
 
-/// How work on a delivery ended.
+/// Outcome of work on a delivery.
 enum End {
     Settled,
     /// A failure that may pass.
     Failed(Error),
     /// It panicked or took too long.
     BrokenOff(&'static str),
-    /// The server stops.
+    /// The server stops, and releases the delivery.
     Stopped,
 }
 
@@ -224,14 +224,14 @@ impl Server {
             "failed to work on a delivery; retrying"
         );
         store.defer_delivery(claimed, next_at, &format!("try {tries} failed: {why}")).await?;
-        // What came from the same forge would fail alike, each after the same wait.
+        // Other deliveries from the same forge would fail alike, each after the same wait.
         if matches!(error, Error::Git(error) if error.is_unreachable()) {
             store.defer_queue(&row.forge, &claimed.queue, next_at).await?;
         }
         Ok(())
     }
 
-    /// When the next try begins after so many.
+    /// The time of the next try after `tries` tries.
     fn after(&self, tries: u32) -> Timestamp {
         let parts = self.parts();
         let pause = pause(tries, &parts.ids);
@@ -270,7 +270,7 @@ impl Turns {
     fn next(&mut self, waiting: Vec<WaitingQueue>) -> Vec<WaitingQueue> {
         let is_waiting: HashSet<&str> = waiting.iter().map(|one| one.queue.as_str()).collect();
         let in_hand = &self.in_hand;
-        // The turn of a queue without work says nothing.
+        // The turn of a queue without work is irrelevant.
         self.served
             .retain(|queue, _| is_waiting.contains(queue.as_str()) || in_hand.contains_key(queue));
         let mut free: Vec<WaitingQueue> =

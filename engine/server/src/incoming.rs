@@ -32,8 +32,8 @@ pub(crate) fn calls() -> Router<Server> {
     limit::bodies(routes, MAX_CALL_BYTES)
 }
 
-/// What a call shows of its sender. A call that shows nothing is refused before its body is read. An
-/// unknown repository is not: that would tell strangers which repositories there are.
+/// Credentials in the headers of a call. A call without any is refused before its body is read. A
+/// call to an unknown repository is not: that would reveal to outsiders which repositories exist.
 struct Credentials(Headers);
 
 impl<S: Send + Sync> FromRequestParts<S> for Credentials {

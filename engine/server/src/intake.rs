@@ -1,6 +1,6 @@
-//! What comes of a delivery: read, fetched, planned, matched, submitted, settled. A delivery is settled
-//! last: whatever dies before that is done again and finds what it made. See `inbox` for which
-//! is worked on when.
+//! Work on a delivery: it is read, fetched, planned, matched, submitted and settled. Settling comes
+//! last: work that is interrupted earlier is repeated, and finds what it made. The order of
+//! deliveries is in `inbox`.
 
 use plue_store::{
     DeliveryRow, DeliveryState,

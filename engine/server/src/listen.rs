@@ -38,10 +38,10 @@ const MAX_HEADERS: usize = 100;
 /// After a failed accept, such as when descriptors are used up.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Where connections come in.
+/// Listening socket, the limit of its connections, and the trusted proxies.
 #[derive(Debug)]
 pub struct Entrance {
-    /// The socket.
+    /// Bound socket that accepts the connections.
     pub listener: TcpListener,
     /// Connections at the same time, at most [`MAX_CONNECTIONS`].
     pub places: usize,
@@ -49,7 +49,7 @@ pub struct Entrance {
     pub proxies: Proxies,
 }
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Debug, Clone)]
 struct Shared {
     router: Router,

@@ -22,7 +22,7 @@ pub struct Occasion {
     pub actor_id: Option<u64>,
 }
 
-/// Where the repository must have the commit of an event.
+/// Ref by which the repository must have the commit of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitSource {
     /// The event names no commit: the head of the default branch counts.
@@ -33,10 +33,10 @@ pub enum CommitSource {
     PullRequest(String),
 }
 
-/// The repository that a payload is about, as it says itself.
+/// The repository that a payload claims to be about, before the claim is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claim {
-    /// `owner/name`.
+    /// Name of the repository as `owner/name`.
     pub name: Option<String>,
     /// The forge's immutable id.
     pub id: Option<String>,
@@ -65,7 +65,7 @@ struct LocalPush {
 /// Reads a delivery; the reason if nothing can come of it.
 ///
 /// # Errors
-/// Why it is ignored, in words.
+/// The reason that it is ignored, in words.
 pub fn read(delivery: &DeliveryRow) -> Result<Delivered, String> {
     match delivery.forge.as_str() {
         "local" => Ok(Delivered { claim: None, occasion: Ok(local(delivery)?) }),
@@ -76,10 +76,10 @@ pub fn read(delivery: &DeliveryRow) -> Result<Delivered, String> {
 // === impl Delivered ===
 
 impl Delivered {
-    /// What it asks of the repository that it belongs to.
+    /// The event, its commit and its actor, for the repository that the delivery belongs to.
     ///
     /// # Errors
-    /// Why it is ignored, in words.
+    /// The reason that it is ignored, in words.
     pub fn occasion(self, repo: &RepoRow) -> Result<Occasion, String> {
         let mut occasion = self.occasion?;
         // The watched repository's own name: the payload may write it otherwise.

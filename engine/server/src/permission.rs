@@ -11,7 +11,7 @@ use crate::{error::Error, outlet::WantedOutlet, server::Server};
 /// Calls for one question: the next delivery asks again.
 const ATTEMPTS: u32 = 2;
 
-/// Who may start what, as the operator has set it.
+/// Policy of the operator on events that start runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TriggerPolicy {
     /// Repositories whose comments and issues start runs for anybody; `*`: all.
@@ -31,7 +31,7 @@ impl TriggerPolicy {
 // === impl Server ===
 
 impl Server {
-    /// Why an event starts nothing for the person behind it; `None`: it may.
+    /// The reason that an event starts nothing for the person behind it; `None`: it may.
     ///
     /// # Errors
     /// The database, or secrets that cannot be opened.
@@ -85,7 +85,7 @@ impl Server {
     }
 }
 
-/// Where this kind of forge has its API.
+/// The usual API address of the repository's forge; `None`: there is none.
 fn usual_api(repo: &RepoRow) -> Option<String> {
     let outlet = WantedOutlet {
         repo: &repo.name,

@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const NOTE_EVERY: Duration = Duration::from_secs(20);
 /// Between two tries to free a disk that stays full.
 const RELIEVE_EVERY: Duration = Duration::from_secs(10);
-/// Runs that somebody wants to stop, read at once.
+/// Runs with a request to cancel that are read at once.
 const MAX_ENDING: u32 = 1_000;
 /// Runs of each repository and pull request that are read beyond those that could get a place: some are
 /// driven by other processes.
@@ -32,19 +32,19 @@ const SPARE: usize = 64;
 /// The name of the one server of a database that only its machine has.
 const ONLY_ENGINE: &str = "local";
 
-/// How full the disk is.
+/// Free space of the disk, in words, while it is nearly full.
 #[derive(Debug, Default)]
 pub(crate) struct DiskState(Mutex<Option<String>>);
 
 // === impl DiskState ===
 
 impl DiskState {
-    /// How full it is, in words, while runs of forks wait for that.
+    /// The free space, in words, while runs of forks wait for more.
     pub(crate) fn low(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tells whether it crossed the mark.
+    /// Sets the state, and returns whether it crossed the mark.
     fn set(&self, low: Option<String>) -> bool {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let crossed = held.is_some() != low.is_some();
@@ -86,8 +86,8 @@ impl Server {
         Ok(places::next(waiting, busy, quotas, room, self.disk().low().as_deref()))
     }
 
-    /// Looks at the disk now and then, and puts the bounds of this engine down for whoever asks why a run
-    /// waits.
+    /// Checks the disk regularly, and stores the bounds of this engine, which explain to users why
+    /// a run waits.
     pub(crate) async fn watch_places(&self) {
         let (clock, stop) = (self.parts().clock, &self.parts().stop);
         let beat = self.parts().watchdog.watch("watch places");
@@ -117,7 +117,7 @@ impl Server {
         }
     }
 
-    /// Tells whether the disk crossed its mark.
+    /// Checks the disk, and returns whether it crossed its mark.
     async fn look_at_disk(&self) -> bool {
         let options = &self.parts().options;
         let (mark, path) = (options.low_water, options.state_dir.clone());
@@ -136,8 +136,9 @@ impl Server {
         crossed
     }
 
-    /// Frees what belongs to ended runs of forks. If too little is left for that to help in time, those that
-    /// run end too: they may hold files that have no name any more, which nobody can measure.
+    /// Frees the content and workspaces of ended runs of forks. If too little is free for that to
+    /// help in time, the running ones are cancelled too: they may hold deleted files, which cannot
+    /// be measured.
     async fn relieve_disk(&self) {
         let options = &self.parts().options;
         let half = LowWater {

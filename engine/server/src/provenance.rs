@@ -1,5 +1,5 @@
-//! The commit of an event counts only through a ref of the watched repository: forges give the commits of
-//! forks to whoever asks the parent for them, so that "the mirror has it" says nothing of whose it is.
+//! The commit of an event counts only through a ref of the watched repository: forges serve the
+//! commits of forks through their parent, so a commit in the mirror may be a fork's.
 //!
 //! Must not believe a payload: which ref leads where is asked of the mirror, after a fetch.
 
@@ -16,7 +16,7 @@ use crate::{
     server::Server,
 };
 
-/// A forge may tell of a ref a moment before it can be fetched.
+/// Time that a forge gets to show a ref that it has announced.
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// The commit of an event.
@@ -28,7 +28,7 @@ pub(crate) enum Provenance {
     Refused(String),
 }
 
-/// How a ref and a commit stand to each other.
+/// Relation of a ref to a commit.
 enum Led {
     Here,
     /// The ref went on, or never led there.
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// Whether the forge has had the time to show everywhere what it told us of.
+    /// Whether the forge has had [`SHOWN_WITHIN`] to show what it has announced.
     fn is_settled(&self, delivery: &DeliveryRow) -> bool {
         self.parts().clock.now().duration_since(delivery.received_at) >= SHOWN_WITHIN
     }
@@ -129,7 +129,7 @@ async fn by_branch_or_tag(
     let why = format!("superseded: no branch or tag leads to commit {commit} of {name}");
     let now = mirror.resolve(name).await.ok().flatten();
     let now = now.as_ref().map(CommitId::as_str);
-    // Where the push found the ref, it may be for a moment longer.
+    // The ref may stay for a moment where the push found it.
     let is_before = now == event.before.as_deref();
     Ok(if is_before { Led::NotYet(why) } else { Led::Elsewhere(why) })
 }

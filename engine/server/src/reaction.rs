@@ -34,7 +34,7 @@ use crate::{
 
 /// What was done about an event.
 pub(crate) struct Reacted {
-    /// What it did for each workflow.
+    /// Results of the event for each workflow.
     pub(crate) log: DispatchLog,
     /// Some plans wait for a maintainer; and whether he was known to have allowed the commit.
     pub(crate) held: Option<bool>,
@@ -55,7 +55,7 @@ struct Reaction<'a> {
     before: Before,
     /// What the forge is to be told.
     content: Content,
-    /// What the delivery did for each workflow so far.
+    /// Results of the delivery for each workflow so far.
     log: DispatchLog,
     /// The pauses of the repository.
     pauses: Vec<PauseRow>,
@@ -65,7 +65,7 @@ struct Reaction<'a> {
     is_allowed: bool,
     /// Some plans do not run although the base's would.
     withholds: bool,
-    /// Why the person behind the event may start nothing, once that was asked.
+    /// Reason that the person behind the event may start nothing; `None`: not asked yet.
     not_writer: Option<Option<String>>,
     names: HashSet<String>,
     invalid: HashSet<String>,
@@ -134,7 +134,7 @@ impl Server {
 }
 
 impl Server {
-    /// Ends the runs for older heads of a fork's pull request: nobody waits for them, and they take the
+    /// Cancels the runs for older heads of a fork's pull request: they are superseded, and take the
     /// places of others.
     async fn cancel_superseded(
         &self,
@@ -220,7 +220,7 @@ impl Reaction<'_> {
                     self.log.stopped(named, DispatchResult::Paused, why.clone());
                     Fate::Skipped(why)
                 } else if let Some(why) = self.why_not_writer().await? {
-                    // Not told at the forge: the commit is the default branch's, whoever comments.
+                    // Not reported to the forge: the commit is the default branch's in any case.
                     self.log.stopped(named, DispatchResult::Refused, why);
                     return Ok(());
                 } else {
@@ -250,7 +250,7 @@ impl Reaction<'_> {
         Ok(Fate::Run(id))
     }
 
-    /// Why a workflow is paused, if it is.
+    /// The pause of a workflow, in words, if one is in force.
     fn why_paused(&self, workflow: &str) -> Option<String> {
         let scope = PauseScope::Workflow;
         pauses::in_force(&self.pauses, &self.repo.name, workflow, scope).map(pauses::words)
@@ -268,7 +268,7 @@ impl Reaction<'_> {
         }
     }
 
-    /// Why the person behind the event may start nothing. The forge is asked once for all plans.
+    /// The reason that the person behind the event may start nothing; the forge is asked only once.
     async fn why_not_writer(&mut self) -> Result<Option<String>, Error> {
         if let Some(known) = &self.not_writer {
             return Ok(known.clone());

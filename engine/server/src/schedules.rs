@@ -229,7 +229,7 @@ fn is_paused<'p>(pauses: &'p [PauseRow], repo: &str, workflow: &str) -> Option<&
     scopes.filter_map(|scope| pauses::in_force(pauses, repo, workflow, *scope)).next()
 }
 
-/// When the schedules of a workflow were resumed last.
+/// The time at which the schedules of a workflow were resumed last.
 fn resumed_at(pauses: &[PauseRow], row: &RegisteredRow) -> Option<Timestamp> {
     let of_row = pauses.iter().filter(|one| one.repo == row.repo && one.workflow == row.workflow);
     of_row.filter_map(|one| one.resumed_at).max()

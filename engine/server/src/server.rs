@@ -30,7 +30,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 pub struct Options {
     /// Mirrors and workspaces are below it.
     pub state_dir: PathBuf,
-    /// How many runs of whom are driven at the same time.
+    /// Limits on the runs that are driven at the same time.
     pub quotas: Quotas,
     /// From which disk on runs of forks wait.
     pub low_water: LowWater,
@@ -44,7 +44,7 @@ pub struct Options {
     pub share_files: bool,
     /// Where webhooks may go beside public addresses.
     pub reach: Guard,
-    /// Who may start what.
+    /// Policy on events that start runs.
     pub triggers: TriggerPolicy,
 }
 

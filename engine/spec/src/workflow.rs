@@ -50,7 +50,7 @@ pub struct Workflow {
 pub struct Refused {
     /// Everything that is wrong with it, by place; warnings are among it.
     pub problems: Vec<Diagnostic>,
-    /// What could be read of the plan, with its places; never to be run.
+    /// The readable part of the plan, with its places; never to be run.
     pub draft: Option<Box<(Plan, SourceMap)>>,
 }
 

@@ -1,5 +1,5 @@
-//! Who drives a run, where several engines share a database: an engine that takes a run gets a fence,
-//! and each commit to the run's journal carries it ([`crate::RunCommit::drive`]).
+//! The right to drive a run, where several engines share a database: an engine that takes a run
+//! gets a fence, and each commit to the run's journal carries it ([`crate::RunCommit::drive`]).
 //!
 //! The right to drive lasts as long as the engine does (see engine.rs): there is nothing to renew for each
 //! run.
@@ -26,31 +26,31 @@ use crate::{
 pub struct Drive {
     /// The run.
     pub run: RunId,
-    /// Who has it.
+    /// Engine that has the right.
     pub engine: String,
     /// Grows with each driver of the run.
     pub fence: u64,
 }
 
-/// A request for runs that nobody drives.
+/// A request for runs without a driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriveRequest {
     /// The engine that wants them.
     pub engine: String,
-    /// How many runs of whom.
+    /// Limits of concurrent runs that the engine applies.
     pub quotas: Quotas,
     /// Child runs of the engine that have places of their own.
     pub children: usize,
-    /// How full the engine's disk is, in words, if it is too full for runs of forks.
+    /// Fill level of the engine's disk, in words, if it is too full for runs of forks.
     pub low_disk: Option<String>,
 }
 
-/// The advisory lock of whoever counts the runs of repositories: "quot" in ASCII. Held for one
+/// Advisory lock of an engine that counts the runs of repositories: "quot" in ASCII. Held for one
 /// transaction only.
 const QUOTA_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1903521652)) AS held";
 /// Runs taken in one transaction at most, beside those that only end.
 const MAX_TAKEN: usize = 64;
-/// Runs that somebody wants to stop, taken in one transaction at most.
+/// Runs with a cancel request, taken in one transaction at most.
 const MAX_ENDING: usize = 64;
 /// Runs of forks of one repository that are looked at in one transaction.
 const FORKS_READ: usize = 64;
@@ -83,8 +83,8 @@ impl Store {
         self.write(Take { run: run.clone(), engine: engine.to_owned() }).await
     }
 
-    /// Takes runs that nobody drives, as [`places::next`] decides. Only of a shared database: on one machine it is
-    /// the kernel that knows who drives. `None`: there is no such engine (any more).
+    /// Takes runs without a driver, as [`places::next`] decides. Only for a shared database: on one
+    /// machine a file lock determines the driver. `None`: the engine does not exist or has expired.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -139,8 +139,8 @@ impl Store {
     }
 }
 
-/// Holds a share of the engine's row until the end of the transaction, so that it is not buried
-/// without the runs that it takes now; whether there is such an engine. Whoever reads without a
+/// Whether the engine exists. Share-locks its row until the end of the transaction, so that the
+/// engine does not expire without the runs that it takes now. An operation that reads without a
 /// transaction ([`Op::CHECKS_AGAIN`]) sends [`read_engine`] with its writes.
 pub(crate) async fn holds_engine(tx: &mut Tx<'_>, engine: &str) -> Result<bool, Error> {
     Ok(tx.fetch_optional(read_engine(tx.dialect(), engine)).await?.is_some())
@@ -154,7 +154,7 @@ pub(crate) fn read_engine(dialect: Dialect, engine: &str) -> Statement {
     Statement::new(format!("SELECT id FROM engine WHERE id = $1{share}"), vec![engine.into()])
 }
 
-/// `asked`: somebody has asked for the run, whatever it has done to engines before.
+/// `asked`: the run was requested by its id, which resets its deaths.
 fn taken(engine: &str, run: &RunId, fence: u64, asked: bool) -> Statement {
     let deaths = if asked { ", deaths = 0" } else { "" };
     let text = format!(
@@ -371,8 +371,8 @@ async fn one_suspect(
     Ok(chosen)
 }
 
-/// The rows of these runs in their order, with their next fences, locked; those that somebody else holds
-/// are passed over.
+/// The locked rows of these runs in their order, with their next fences; rows that another
+/// transaction has locked are skipped.
 async fn locked(tx: &mut Tx<'_>, runs: &[String]) -> Result<Vec<(RunRow, u64)>, Error> {
     if runs.is_empty() {
         return Ok(Vec::new());

@@ -201,15 +201,16 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed at once: two transactions met, or the connection had been cut
-    /// since it was used last. Nothing was written. A key that is there in any case is tried for in vain a
-    /// few times, and then told.
+    /// Whether the same call may succeed at once: two transactions met, or the connection had been
+    /// cut since it was used last. Nothing was written. A duplicate key that persists is retried a
+    /// few times and then returned as the error.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Raced | Self::Sql(sqlx::Error::Io(_)) => true,
             Self::Sql(sqlx::Error::Database(error)) => {
-                // Serialization failure, deadlock, connection ended by an administrator or because its
-                // transaction was left alone; a key that somebody else has put in since it was looked for.
+                // Serialization failure, deadlock, connection ended by an administrator or because
+                // its transaction was idle; a key that another transaction inserted after the check
+                // for it.
                 let code = error.code();
                 matches!(code.as_deref(), Some("40001" | "40P01" | "57P01" | "25P03" | "23505"))
             }

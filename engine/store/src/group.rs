@@ -71,7 +71,7 @@ const MEMBERS: &str = "SELECT m.run_id, m.group_key, m.turn_at, m.seen_at, r.sta
 /// of the API.
 const OF_REPOSITORY: &str = ": ";
 
-/// What the store knows a group by: groups of two repositories have nothing to do with each other. Runs
+/// Key of a group in the store; it keeps groups of the same name in two repositories separate. Runs
 /// of no known repository share their names.
 #[must_use]
 pub fn group_key(repo: Option<&str>, name: String) -> String {
@@ -81,7 +81,7 @@ pub fn group_key(repo: Option<&str>, name: String) -> String {
     }
 }
 
-/// The name of a group, as people are shown it, from what the store knows it by.
+/// The name of a group, as shown to people, from its key.
 #[must_use]
 pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
     let name = repo.and_then(|repo| key.strip_prefix(repo)?.strip_prefix(OF_REPOSITORY));

@@ -19,7 +19,7 @@ use crate::{
     store::Store,
 };
 
-/// How the scope of a fork's caches begins.
+/// Prefix of the scopes of the caches of forks.
 pub const UNTRUSTED_SCOPE: &str = "stranger ";
 /// The bounds of an engine that is silent for so long count no more.
 const SEEN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
@@ -29,20 +29,20 @@ const RUNNING: &str = "status = 'running'";
 /// The bounds of one engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnginePlaces {
-    /// The engine.
+    /// Id of the engine.
     pub engine: String,
-    /// How many runs of whom it drives.
+    /// Limits of concurrent runs that it applies.
     pub quotas: Quotas,
-    /// How full its disk is, in words, while that holds runs of forks.
+    /// Fill level of its disk, in words, while it is too full for runs of forks.
     pub low_disk: Option<String>,
-    /// When it last said so.
+    /// Time of its last report of these bounds.
     pub seen_at: Timestamp,
 }
 
 /// Bytes that a run has in the database and beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunBytes {
-    /// The run.
+    /// Run that the bytes belong to.
     pub run: RunId,
     /// Whether it is for a fork.
     pub is_fork: bool,
@@ -65,7 +65,7 @@ struct Kept(RunId, u64);
 
 /// Runs of forks that are to stop.
 enum Which {
-    /// All that have begun.
+    /// All runs in status `running`.
     Begun,
     /// Those of a pull request of a repository that are for another head than this one.
     Superseded { repo: String, fork: u64, head: String },
@@ -101,7 +101,7 @@ impl Store {
         self.write(Plain(vec![put, Statement::new(text, vec![old.into()])])).await
     }
 
-    /// The bounds of the engines that were heard of lately.
+    /// The bounds of the engines that reported within the last 60 s.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -123,8 +123,7 @@ impl Store {
             .collect()
     }
 
-    /// What keeps a queued run from being started, as far as places go. `None`: nothing, or no engine
-    /// drives runs.
+    /// The bound that keeps a queued run from starting. `None`: no bound, or no engine drives runs.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -153,8 +152,8 @@ impl Store {
         Ok((all >= max_runs).then_some(Waits::Place { max_runs }))
     }
 
-    /// Counts the runs beside which a child run would begin. `engine`: the one that asks, if several share
-    /// the database. A child run that is stored counts before it has begun.
+    /// Counts the runs that are active when a child run is to start. `engine`: the asking one, if
+    /// several share the database. A stored child run counts before it starts.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -221,7 +220,7 @@ impl Store {
         self.write(Kept(run.clone(), bytes)).await
     }
 
-    /// Asks all runs of forks that run to stop. Tells how many.
+    /// Requests the cancellation of all running runs of forks. Returns the number of new requests.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -230,8 +229,8 @@ impl Store {
         self.write(Forks { which: Which::Begun, by, at }).await
     }
 
-    /// Asks the runs of a pull request from a fork to stop that are for another head than this one.
-    /// Tells how many.
+    /// Requests the cancellation of runs of a fork's pull request that are for another head than
+    /// this one. Returns the number of new requests.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -252,7 +251,7 @@ impl Store {
 // === impl RunRow ===
 
 impl RunRow {
-    /// Whose bounds the run counts against.
+    /// Repository and pull request against whose bounds the run counts.
     #[must_use]
     pub fn lane(&self) -> Lane {
         Lane { repo: self.repo.clone(), fork: self.fork }

@@ -108,8 +108,8 @@ impl Store {
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// Forgets a repository with the tokens and outgoing webhooks of its own, what is registered of it and
-    /// the secrets of these scopes; its runs stay. Tells whether there was one.
+    /// Deletes a repository with its own tokens and outgoing webhooks, its registered workflows and
+    /// the secrets of these scopes; its runs stay. Returns whether it existed.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -247,8 +247,8 @@ fn schedule_key(tick: &Tick) -> Vec<Arg> {
     ]
 }
 
-/// Holds a repository until the end of the transaction: whoever else asks for it waits, and sees then
-/// what was done.
+/// Locks a repository until the end of the transaction: other transactions that lock it wait, and
+/// then see the result.
 pub(crate) async fn one_at_a_time(tx: &mut Tx<'_>, repo: &str) -> Result<(), Error> {
     let lock = match tx.dialect() {
         // It has one writer anyway.

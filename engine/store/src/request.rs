@@ -51,7 +51,7 @@ impl Store {
         row.map(|row| Ok(CancelRequest { by: row.text(0)?, kill: row.count(1)? != 0 })).transpose()
     }
 
-    /// Runs that have not ended and that somebody wants to stop, at most so many.
+    /// Runs that have not ended and have an open cancel request, at most `limit`.
     ///
     /// # Errors
     /// [`Error`] of the database.

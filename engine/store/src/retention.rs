@@ -28,7 +28,7 @@ struct Sweep(Timestamp);
 
 impl Store {
     /// Deletes an ended run: journal, steps, attempts, logs, and its plan if nothing else uses it.
-    /// Tells whether there was one to delete.
+    /// Returns whether there was one to delete.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -36,8 +36,9 @@ impl Store {
         self.write(Delete(run.clone())).await
     }
 
-    /// Deletes all runs that ended before a time, or came from a file before it, and what else is older and of no more use: runners
-    /// that are gone, cached evaluations, deliveries, messages, reports, keys of requests, ticks. Tells how many runs.
+    /// Deletes all runs that ended before a time, or came from a file before it, and other rows
+    /// that are older and of no more use: runners that are gone, cached evaluations, deliveries,
+    /// messages, reports, keys of requests, ticks. Returns the number of runs.
     ///
     /// # Errors
     /// [`Error`] of the database; what was deleted until then stays so.
@@ -47,7 +48,7 @@ impl Store {
         Ok(total)
     }
 
-    /// Deletes the runs of forks that ended before a time. Tells how many.
+    /// Deletes the runs of forks that ended before a time. Returns their number.
     ///
     /// # Errors
     /// As [`Store::prune`].

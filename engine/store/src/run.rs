@@ -43,7 +43,7 @@ pub struct RunRow {
     pub created_at: Timestamp,
     /// Whether an engine had it in hand when the row was read; see [`crate::deaths`].
     pub in_hand: bool,
-    /// How many times in a row an engine died with it.
+    /// Number of engine deaths in a row with the run in hand; see [`crate::deaths`].
     pub deaths: u32,
 }
 
@@ -296,9 +296,9 @@ impl Store {
         rows.iter().map(run_row).collect()
     }
 
-    /// The oldest runs that have not ended of each repository and each pull request from a fork, oldest
-    /// first, without those that are set aside; also all that somebody wants to stop. Only where no other
-    /// machine drives runs.
+    /// Runs that have not ended and are not set aside, oldest first: the oldest `of_each` of each
+    /// repository and each pull request from a fork, and all with a cancel request. Only where no
+    /// other machine drives runs.
     ///
     /// # Errors
     /// [`Error`] of the database.

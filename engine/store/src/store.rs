@@ -185,8 +185,9 @@ impl Store {
         }
     }
 
-    /// Runs what needs a connection as a task. Only tasks hold connections, or queue for them: a caller
-    /// that is not polled for a while delays nobody but itself. One that is dropped aborts its task.
+    /// Runs work that needs a connection as a task. Only tasks hold connections, or queue for them:
+    /// a caller that is not polled for a while delays only itself. Dropping the future aborts its
+    /// task.
     fn apart<T: Send + 'static, W>(
         &self,
         name: &'static str,

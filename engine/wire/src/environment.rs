@@ -4,7 +4,7 @@
 /// Variables that every step has from its machine, beside those that start with `LC_`.
 pub const USUAL: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
 
-/// Whether steps have the variable of this name from their machine without being told so.
+/// Whether steps have the variable of this name from their machine without any configuration.
 #[must_use]
 pub fn is_usual(name: &str) -> bool {
     USUAL.contains(&name) || name.starts_with("LC_")

@@ -175,7 +175,7 @@ pub enum EvalOutcome {
         /// The diagnostics.
         diagnostics_json: String,
     },
-    /// What a survey found.
+    /// The findings of a survey.
     Surveyed {
         /// JSON of a `Vec<plue_plan::Diagnostic>`.
         diagnostics_json: String,

@@ -44,7 +44,7 @@ pub struct Care {
     pub pure: Option<PureCare>,
     /// Changes of the workspace are kept after the step.
     pub checkpoint: bool,
-    /// What missing and lost artifacts mean; travels in [`crate::runner::ToRunner::Rules`].
+    /// The consequences of missing and lost artifacts; sent in [`crate::runner::ToRunner::Rules`].
     #[serde(skip)]
     pub rules: ArtifactRules,
 }

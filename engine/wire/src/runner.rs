@@ -105,8 +105,8 @@ pub enum ToRunner {
     Answer(Answer),
     /// Secrets of the run: masked in every attempt from now on, and set in none. Since version 4.
     Mask(Vec<Bytes>),
-    /// What missing and lost artifacts mean for an attempt whose [`ToRunner::Care`] was sent. Since
-    /// version 5.
+    /// The consequences of missing and lost artifacts for an attempt whose [`ToRunner::Care`] was
+    /// sent. Since version 5.
     Rules(Claim, ArtifactRules),
     /// An order to the attendant of an attempt whose program is [`Program::Agent`]. Since version 6.
     Agent(Claim, Box<AgentOrder>),
@@ -119,11 +119,11 @@ pub enum AgentOrder {
     Call(ToolCall),
     /// Text for the attempt's log, as standard output; at most [`MAX_CHUNK_BYTES`].
     Print(Bytes),
-    /// The attempt ends.
+    /// Ends the attempt with this output and exit status.
     End {
         /// Its output as JSON, at most 1 MiB; whatever is not JSON counts as text.
         output_json: String,
-        /// Its exit status.
+        /// Exit status of the attendant.
         status: u8,
     },
 }
@@ -133,7 +133,7 @@ pub enum AgentOrder {
 pub struct ToolCall {
     /// Unique within the attempt.
     pub id: String,
-    /// The tool's name.
+    /// Name of the tool to execute.
     pub name: String,
     /// Its arguments as the model wrote them: not known to be JSON, nor to fit the tool's schema.
     pub input_json: String,
@@ -276,7 +276,7 @@ pub enum Program {
         /// Started before it in this order, and stopped after it.
         services: Vec<Service>,
     },
-    /// An agent's attendant: executes tools by [`ToRunner::Agent`] until it is told to end. Since
+    /// An agent's attendant: executes tools by [`ToRunner::Agent`] until [`AgentOrder::End`]. Since
     /// version 6.
     Agent,
 }

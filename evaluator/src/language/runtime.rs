@@ -81,7 +81,7 @@ fn surveyed(py: Python<'_>, result: Result<Vec<RawPlan>, Failure>, entry: &str) 
         Err(Failure::Raised(error)) => {
             let mut problem = failure::diagnose(py, &error);
             problem.span.get_or_insert_with(|| Span::at(entry, 1, 1));
-            // Where something is absent, this may be its consequence.
+            // The exception may be a consequence of an absent module or name.
             let is_own = problem.code != codes::EXCEPTION || !survey::has_absent();
             (Vec::new(), if is_own { vec![problem] } else { Vec::new() })
         }
@@ -172,9 +172,9 @@ fn module_name(path: &str) -> Option<String> {
 
 /// A file that was read.
 struct Loaded<'py> {
-    /// What it imports of `.plue/lib`; its problems are shown with those of this file.
+    /// Its imports of `.plue/lib`, whose problems are shown with those of this file.
     imports: BTreeSet<String>,
-    /// Its code, or what the policy says against it.
+    /// Its code, or its violations of the policy.
     code: Result<Bound<'py, PyCode>, Vec<Diagnostic>>,
 }
 
@@ -207,7 +207,7 @@ fn load<'py>(
     };
     let mut checked = check(&tree, Reach::Named)?;
     if !checked.problems.is_empty() && file.text.contains(".python(") {
-        // What is wrong may stand in functions that are the code of steps by a detour.
+        // The problems may stand in functions that are the code of steps by a detour.
         let again = compile(&text, ONLY_AST)?;
         let wider = check(&again, Reach::Uncalled)?;
         if wider.problems.len() < checked.problems.len() {

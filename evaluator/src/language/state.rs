@@ -62,7 +62,7 @@ pub(crate) struct State {
     pub(crate) ending: Option<Ending>,
     /// Whether this evaluation is a survey.
     survey: bool,
-    /// What a survey has found so far.
+    /// Problems that a survey has found so far.
     pub(crate) found: Vec<Diagnostic>,
     /// Names that are not there, in a survey.
     pub(crate) absent: BTreeSet<String>,

@@ -81,7 +81,7 @@ pub(crate) fn has_absent() -> bool {
     state::with(|state| state.has_absent)
 }
 
-/// Something in the place of a module or name that is not there: it takes every use and says nothing.
+/// A stand-in for a module or name that is not there: it accepts every use and has no effect.
 pub(crate) fn absent(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     state::with(|state| state.has_absent = true);
     Ok(Bound::new(py, Absent)?.into_any())

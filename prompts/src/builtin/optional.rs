@@ -17,7 +17,7 @@ const MAX_REFERENCES: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Optional(Option<Arc<Json>>);
 
-/// Where a path of a template starts.
+/// The place from which a path of a template is resolved.
 enum Start {
     /// One place of the inputs.
     At(Vec<String>),

@@ -24,7 +24,7 @@ pub(super) type Compute = fn(&[PathAndJson<'_>], &Helper<'_>) -> Result<Json, Re
 pub(super) struct Pure {
     meter: Meter,
     compute: Compute,
-    /// What may be missing; of most helpers nothing.
+    /// Arguments that may be missing; none for most helpers.
     optional: Optional,
 }
 

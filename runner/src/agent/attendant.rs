@@ -47,7 +47,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Grace time of tools after a request to end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// Takes the orders of one attempt and executes its calls.
 struct Attendant {
     tools: Arc<Tools>,
     ledger: Arc<Mutex<Ledger>>,
@@ -64,13 +64,13 @@ enum End {
         output_json: String,
         status: u8,
     },
-    /// TERM.
+    /// The attendant received TERM.
     Asked,
-    /// The runner is gone, or says what this program does not know.
+    /// The runner is gone, or sent an order that this program does not know.
     Alone,
 }
 
-/// Works until it is told to end; gives the exit status.
+/// Executes orders until the last one or TERM; returns the exit status.
 ///
 /// # Errors
 /// A text for people.

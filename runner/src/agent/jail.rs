@@ -1,6 +1,6 @@
 //! Paths that a model names: inside one folder, or refused.
 //!
-//! The kernel resolves them beneath the folder (`openat2`), links that stay inside are followed for
+//! The kernel resolves them inside the folder (`openat2`); links that stay inside are followed for
 //! reading only. Must not open anything but regular files and folders, nor wait for a pipe.
 
 use std::{
@@ -20,7 +20,7 @@ use rustix::{
 /// Bytes of a path.
 const MAX_PATH_BYTES: usize = 4_000;
 
-/// See the module.
+/// The folder that confines the paths of tools.
 #[derive(Debug)]
 pub(super) struct Jail {
     root: PathBuf,

@@ -14,7 +14,7 @@ const MAX_CALLS: usize = 100_000;
 /// Bytes of results that are kept for calls that come again.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
-/// See the module.
+/// The calls of one attempt, by id, with the results that are kept.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     calls: HashMap<String, Known>,

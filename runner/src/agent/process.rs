@@ -25,7 +25,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// By itself.
+    /// It ended by itself, with this status.
     By(ExitStatus),
     /// Its time was over.
     TimedOut,
@@ -42,7 +42,7 @@ pub(super) struct Finished {
     pub(super) left: bool,
 }
 
-/// What a process runs under.
+/// The limits under which a process runs.
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
     pub(super) clock: Clock,
@@ -100,7 +100,7 @@ async fn ended(
     }
 }
 
-/// Reads until nobody holds the other end.
+/// Reads until all writing ends are closed.
 async fn rest(output: &mut pipe::Receiver, content: &mut Content) {
     let mut buffer = Vec::with_capacity(READ_BYTES);
     while let Ok(count) = output.read_buf(&mut buffer).await {

@@ -24,7 +24,7 @@ const PROCESSES: u32 = 64;
 /// For a call that names no time.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// See the module.
+/// The tools of one attempt, with the limits that they share.
 pub(super) struct Tools {
     place: Place,
     jail: Arc<Jail>,

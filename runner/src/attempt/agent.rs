@@ -24,7 +24,7 @@ use crate::agent::{MAX_REPLY_FRAME_BYTES, Reply};
 
 /// Orders of one attempt that wait for its attendant.
 const MAX_ORDERS: usize = 16 * 1024;
-/// Their bytes.
+/// Bytes of the orders of one attempt that wait for its attendant.
 const MAX_ORDER_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of replies that are read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -39,11 +39,11 @@ pub(crate) struct OrderSender {
     room: Arc<Semaphore>,
 }
 
-/// Its other end.
+/// The receiving end of an [`OrderSender`].
 #[derive(Debug)]
 pub(crate) struct Orders(mpsc::Receiver<Queued>);
 
-/// See the module.
+/// The runner's end of the socket to the attendant of one attempt.
 #[derive(Debug)]
 pub(crate) struct AgentLink {
     read: Option<OwnedReadHalf>,
@@ -190,7 +190,7 @@ async fn write_orders(mut write: OwnedWriteHalf, prelude: Vec<u8>, Orders(mut or
     {
         written = write.write_all(&frame).await;
     }
-    // Dropping this half would tell the attendant that the runner is gone.
+    // Dropping this half would signal the attendant that the runner is gone.
     if written.is_ok() {
         std::future::pending::<()>().await;
     }

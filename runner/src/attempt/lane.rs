@@ -44,7 +44,7 @@ pub(super) enum Progress {
 // === impl Stream ===
 
 impl Stream {
-    /// The other one.
+    /// Standard error for standard output, and the reverse.
     pub(super) fn other(self) -> Self {
         match self {
             Self::Stdout => Self::Stderr,

@@ -172,7 +172,7 @@ async fn step(
         biased;
         status = child.wait() => status.map_err(|error| error.to_string())?,
         (at, status) = first_end(running) => {
-            // What it has started is ended by whoever ends the attempt.
+            // The runner ends the processes of this child together with the attempt.
             let _gone = child.start_kill();
             let _reaped = child.wait().await;
             return Err(services.get(at).map_or_else(String::new, |service| too_soon(service, status)));

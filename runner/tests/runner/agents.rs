@@ -45,7 +45,7 @@ impl Agent {
         self.order(AgentOrder::Call(ToolCall { id, name, input_json, timeout_ms: 30_000 }));
     }
 
-    /// The next result.
+    /// Acknowledges messages up to the next result of a tool, and returns it.
     fn result(&mut self) -> ToolResult {
         loop {
             let seen = self.log.others.len();
@@ -513,7 +513,7 @@ fn fetch_reaches_named_public_hosts_only() {
     drop(world);
 }
 
-/// What a tool sees is the environment of a step and no descriptor of the runner.
+/// A tool sees the environment of a step and no descriptor of the runner.
 #[test]
 fn tools_see_no_key_and_no_socket() {
     let (_world, session) = World::start(&[]);

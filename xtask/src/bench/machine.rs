@@ -24,7 +24,7 @@ pub(crate) struct Machine {
     folder: TempDir,
     build: bool,
     pub(crate) rounds: u32,
-    /// How long a soak attacks, each time.
+    /// Duration of each attack of a soak.
     pub(crate) duration: Duration,
     /// Runs of a burst.
     pub(crate) runs: usize,

@@ -116,7 +116,7 @@ impl Journal {
         }
     }
 
-    /// Why the name of a step is shown as written.
+    /// Adds the reason that a step's name is shown as written, if its value could not be computed.
     fn unnamed(&mut self, at: Timestamp, step: &StepId, name: Option<&NameValue>) {
         if let Some(Err(why)) = name {
             self.tell(at, step, format!("its name is shown as written: {why}"));

@@ -99,7 +99,7 @@ async fn a_body_that_never_comes_keeps_nobody_waiting() {
     assert_eq!(answer.status.as_u16(), 504);
     let answer = server.send(Request::post("/callbacks/late").body(never()).unwrap()).await;
     assert_eq!(answer.status.as_u16(), 504);
-    // What may not be sent is answered before the body is read.
+    // Forbidden requests are answered before their body is read.
     server.send(Request::post("/callbacks/x").body(never()).unwrap()).await.is(404);
     let foreign = server.send(Request::post("/login").body(never()).unwrap()).await;
     assert_eq!(foreign.status.as_u16(), 403);

@@ -169,7 +169,7 @@ async fn copy(store: &Store, record: &ArtifactRecord, write: Write<'_>) -> Resul
     Ok(())
 }
 
-/// Writes files of these steps where nothing is. Those that have expired stay away. Tells how many.
+/// Writes the unexpired artifacts of these steps that the folder lacks; returns their number.
 pub(super) async fn put_back(
     store: &Store,
     run: &RunId,

@@ -64,7 +64,7 @@ async fn wanted(store: &Store, args: &AuditArgs) -> Result<Vec<AuditRecord>, Fai
     Ok(wanted.into_rows())
 }
 
-/// Prints the rows.
+/// Prints the rows to standard output, in the format of `--output`.
 pub(crate) fn shown(rows: Vec<AuditRecord>, args: &AuditArgs, app: &App) -> Outcome {
     let document = Audit { schema_version: SCHEMA_VERSION, audit: rows };
     output::list(args.output, &document, &document.audit, || {
@@ -88,7 +88,7 @@ impl Wanted {
         Self { limit, is_tail: args.after.is_none(), rows: VecDeque::new() }
     }
 
-    /// Takes a page; tells whether no further one is needed.
+    /// Adds the rows of a page; returns `true` once no further page is needed.
     pub(crate) fn add(&mut self, page: impl Iterator<Item = AuditRecord>) -> bool {
         for row in page {
             if self.rows.len() == self.limit {

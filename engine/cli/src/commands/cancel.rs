@@ -91,7 +91,7 @@ async fn stopping(engine: &Engine, run: &RunId, kill: bool) -> Result<Stopping, 
     Ok(Stopping::new(run.as_str(), kill, hooks))
 }
 
-/// Says what the run waits for, if that is something new.
+/// Prints each cause of the wait (steps, hooks or the runner) once; silent with `--quiet`.
 async fn show(
     app: &App,
     store: &Store,

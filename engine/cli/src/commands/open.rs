@@ -41,7 +41,7 @@ struct Opened {
 }
 
 pub(super) fn run(args: &OpenArgs, app: &App) -> Outcome {
-    // The file's name, before anything is said about what is in it.
+    // An unreadable file is reported by its name, before its content is checked.
     if let Err(error) = std::fs::File::open(&args.file) {
         let message = format!("cannot read {}: {error}", args.file.display());
         let diagnostic = plue_plan::Diagnostic::error(codes::UNREADABLE, message);

@@ -29,7 +29,7 @@ use crate::{
 
 /// Runs of one page.
 const PAGE: u32 = 200;
-/// The period of usage unless the command line says.
+/// Period of `plue usage` without `--from`.
 const PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
 
 /// A list of what there is.

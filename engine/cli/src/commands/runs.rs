@@ -57,7 +57,7 @@ pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
     })
 }
 
-/// Says which of these runs have not ended and have no process that drives them, as after a kill.
+/// Names the running runs that no process of this machine drives, as after a kill.
 pub(crate) fn tell_left<'r>(rows: impl Iterator<Item = &'r RunRow>, app: &App) {
     let locks = app.loaded.config.state_dir.join("locks");
     // Others wait for their turn, or for an answer.
@@ -124,7 +124,7 @@ pub(crate) fn shown(runs: &[RunRecord], app: &App) -> String {
     table::render(&head, &cells.collect::<Vec<_>>(), &app.stdout)
 }
 
-/// Why a run has not ended, if that is known.
+/// Reason that a run has not ended; empty if it has, or if no reason is known.
 fn waits_for(run: &RunRecord) -> String {
     let is_open = run.status.parse().is_ok_and(|status: RunStatus| !status.is_terminal());
     run.reason.clone().filter(|_| is_open).unwrap_or_default()

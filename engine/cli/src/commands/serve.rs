@@ -228,7 +228,7 @@ fn said(listener: Option<&TcpListener>) -> Result<(), Failure> {
     output::line(&format!("plue listens on http://{address}"))
 }
 
-/// What a server shares with the rest of this process.
+/// Resources that the server shares with the rest of this process.
 #[derive(Clone, Copy)]
 struct Making<'a> {
     store: &'a Store,
@@ -237,7 +237,7 @@ struct Making<'a> {
     stop: &'a Stop,
 }
 
-/// Says whether steps of own commits are isolated, before the first one starts.
+/// Warns, before the first step starts, if steps of own commits are not fully isolated.
 async fn report_walls(engine: &Engine, app: &App) {
     let warn = |text: &str| output::say(&format!("warning: {text}"));
     match engine.is_walled().await {

@@ -148,7 +148,7 @@ impl Asked<'_> {
     }
 }
 
-/// Says what holds now.
+/// Confirms a pause with the command that resumes, or confirms a resume.
 pub(crate) fn tell(asked: &Asked<'_>) {
     let target = asked.target();
     let words = target.words();

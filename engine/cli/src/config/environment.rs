@@ -30,7 +30,7 @@ impl Environment {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
-    /// What steps have of it: the usual variables and those that the operator names.
+    /// Variables that steps inherit: the usual ones and those that the operator names.
     #[must_use]
     pub fn of_steps(&self, named: &[String]) -> Vec<(String, String)> {
         let theirs = |name: &String| is_usual(name) || named.contains(name);

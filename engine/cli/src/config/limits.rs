@@ -8,7 +8,7 @@ use plue_plan::DurationText;
 use plue_pool::RunLimits;
 use serde::{Deserialize, Serialize};
 
-/// `[limits]`
+/// Section `[limits]`: concurrency, time and bytes of runs, and free disk space.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
@@ -18,7 +18,7 @@ pub struct LimitsConfig {
     pub untrusted_runs_per_pull_request: Option<usize>,
     /// The longest run of a fork, and step of one.
     pub untrusted_timeout: DurationText,
-    /// How long ended runs of forks are kept, if that is shorter than `retention`.
+    /// Retention of ended runs of forks, if it is shorter than `retention`.
     pub untrusted_retention: DurationText,
     /// Bytes of one run at most: log, kept content and workspace together.
     pub run_bytes: u64,
@@ -33,7 +33,7 @@ pub struct LimitsConfig {
 // === impl LimitsConfig ===
 
 impl LimitsConfig {
-    /// What holds when nobody says anything.
+    /// Defaults where no configuration layer sets a value.
     pub(super) fn built_in() -> Self {
         let bytes = RunLimits::default();
         Self {
@@ -64,7 +64,7 @@ impl LimitsConfig {
         Ok(())
     }
 
-    /// How many runs of whom a server with so many places drives.
+    /// Limits of concurrent runs on a server with `max_runs` places.
     pub fn quotas(&self, max_runs: usize, per_repo: Option<usize>) -> Quotas {
         let usual = Quotas::of(max_runs);
         Quotas {

@@ -18,7 +18,7 @@ pub struct PoolsConfig {
     pub untrusted: UntrustedConfig,
 }
 
-/// `[pools.local]`
+/// Section `[pools.local]`: isolation of the steps of own commits on a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalConfig {
@@ -27,9 +27,9 @@ pub struct LocalConfig {
     pub mode: String,
     /// Whether the steps have this machine's network.
     pub network: bool,
-    /// What the steps may read of this machine beside its system.
+    /// Paths of this machine, besides its system, that the steps may read.
     pub read: Vec<PathBuf>,
-    /// What they may also write.
+    /// Paths that the steps may also write.
     pub write: Vec<PathBuf>,
     /// Their home; absent: one of the run's own.
     pub home: Option<PathBuf>,

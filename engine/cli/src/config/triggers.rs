@@ -3,7 +3,7 @@
 use plue_server::permission::TriggerPolicy;
 use serde::{Deserialize, Serialize};
 
-/// `[triggers]`
+/// Section `[triggers]`: permissions to start runs on a server.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TriggersConfig {

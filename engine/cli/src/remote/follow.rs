@@ -42,12 +42,12 @@ pub(super) struct Follower<'c, W> {
     said: BTreeMap<String, (String, u32, u32)>,
 }
 
-/// How long a run is followed.
+/// Condition that ends the following of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// Until it ends.
+    /// The run has ended: its event stream is over.
     End,
-    /// The same, or until it waits for a decision, an event or a callback and for nothing else.
+    /// The run has ended, or waits for a decision, an event or a callback and for nothing else.
     Asked,
 }
 
@@ -80,8 +80,8 @@ impl<'c, W: Write> Follower<'c, W> {
         Ok(())
     }
 
-    /// Shows everything until the run ends, or with [`Until::Asked`] until somebody outside has to answer;
-    /// gives it as it is then.
+    /// Shows logs and steps until the run ends, or with [`Until::Asked`] until it waits for an
+    /// answer from outside; returns its status at that point.
     pub(super) async fn until(&mut self, until: Until) -> Result<StatusRecord, Failure> {
         let path = self.path("events");
         let mut facts = pin!(events::of::<Json>(self.client, path).fuse());

@@ -1,5 +1,5 @@
-//! What a server has, listed: decisions that are waited for, usage, the audit trail, workflows, which are
-//! paused and resumed here too.
+//! Lists of a server: pending approvals, usage, audit trail, schedules, runners, pools and
+//! workflows; pause and resume of workflows and schedules.
 
 use plue_api::records::{AuditRecord, Page, told::ApprovalRecord};
 
@@ -22,7 +22,7 @@ use crate::{
 /// Rows of one page: the most that a server gives.
 const PAGE: u32 = 200;
 
-/// `plue audit`
+/// Reads pages of the audit trail until the rows that `plue audit` asked for are complete.
 pub(super) async fn audit(client: &Client, args: &AuditArgs, app: &App) -> Outcome {
     let mut wanted = Wanted::of(args);
     let mut cursor = args.after.map(|seq| seq.to_string());
@@ -40,7 +40,7 @@ pub(super) async fn audit(client: &Client, args: &AuditArgs, app: &App) -> Outco
     audit::shown(wanted.into_rows(), args, app)
 }
 
-/// `plue approvals`
+/// Reads all pages of pending approvals; the client filters by `--repo`.
 pub(super) async fn approvals(client: &Client, args: &PlaceArgs, app: &App) -> Outcome {
     let (mut found, mut cursor): (Vec<ApprovalRecord>, _) = (Vec::new(), None::<String>);
     loop {
@@ -59,7 +59,6 @@ pub(super) async fn approvals(client: &Client, args: &PlaceArgs, app: &App) -> O
     place::show_approvals(found, args, app)
 }
 
-/// `plue usage`
 pub(super) async fn usage(client: &Client, args: &UsageArgs, app: &App) -> Outcome {
     let (from, to) = place::period(args)?;
     let (from, to) = (from.to_string(), to.to_string());
@@ -70,22 +69,18 @@ pub(super) async fn usage(client: &Client, args: &UsageArgs, app: &App) -> Outco
     place::show_usage(client.get(&path).await?, args, app)
 }
 
-/// `plue schedules`
 pub(super) async fn schedules(client: &Client, args: &PlaceArgs, app: &App) -> Outcome {
     place::show_schedules(client.get("/api/v1/schedules").await?, args, app)
 }
 
-/// `plue runners`
 pub(super) async fn runners(client: &Client, args: &PlaceArgs, app: &App) -> Outcome {
     place::show_runners(client.get("/api/v1/runners").await?, args, app)
 }
 
-/// `plue pools`
 pub(super) async fn pools(client: &Client, args: &PlaceArgs, app: &App) -> Outcome {
     place::show_pools(client.get("/api/v1/pools").await?, args, app)
 }
 
-/// `plue workflow`
 pub(super) async fn workflow(client: &Client, command: &WorkflowCommand, app: &App) -> Outcome {
     let scope = PauseScope::Workflow;
     match command {
@@ -97,7 +92,6 @@ pub(super) async fn workflow(client: &Client, command: &WorkflowCommand, app: &A
     }
 }
 
-/// `plue schedule`
 pub(super) async fn schedule(client: &Client, command: &ScheduleCommand) -> Outcome {
     let scope = PauseScope::Schedule;
     match command {

@@ -1,8 +1,8 @@
-//! What a run that is being stopped waits for, in words: its steps, its hooks, its runner.
+//! Messages about a run that is being stopped: the steps, hooks or runner that it waits for.
 
 use std::collections::BTreeSet;
 
-/// Says each thing that is waited for once.
+/// Messages about the stop of one run, each cause of a wait once.
 #[derive(Debug)]
 pub struct Stopping {
     run: String,
@@ -20,7 +20,7 @@ impl Stopping {
         Self { run: run.to_owned(), kill, hooks, said: BTreeSet::new() }
     }
 
-    /// What happens now. `grace`: from TERM to KILL, where it is known.
+    /// The first message. `grace`: time from TERM to KILL; `None`: the server's `runner.grace`.
     #[must_use]
     pub fn begins(&self, grace: Option<&str>) -> String {
         let run = &self.run;
@@ -37,8 +37,8 @@ impl Stopping {
         )
     }
 
-    /// What is waited for now, unless it was said before; `running`: the steps that have a process, or
-    /// work of the engine.
+    /// The message about the current wait, unless returned before; `running`: the steps and hooks
+    /// that have a process, or work of the engine.
     pub fn waits(&mut self, running: &[String]) -> Option<String> {
         let (hooks, steps): (Vec<_>, Vec<_>) =
             running.iter().partition(|step| self.hooks.contains(*step));

@@ -89,7 +89,7 @@ pub(super) fn manual(repo: &Path, user: Option<String>) -> Event {
     event
 }
 
-/// `owner/name` of the repository around the current directory, as its `origin` says.
+/// `owner/name` of the repository around the current directory, from the URL of its `origin`.
 #[must_use]
 pub fn origin_here() -> Option<String> {
     let here = std::env::current_dir().ok()?;

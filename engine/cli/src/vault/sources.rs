@@ -32,7 +32,7 @@ impl<'a> Sources<'a> {
         Self { app, repo, plan }
     }
 
-    /// What the plan declares for this secret: `env:NAME`, `file:PATH`.
+    /// Source that the plan declares for this secret: `env:NAME` or `file:PATH`.
     pub(super) fn declared(&self, name: &str) -> Option<&str> {
         self.plan.secrets.get(name).map(String::as_str)
     }

@@ -10,7 +10,7 @@ use crate::{
     strangers::is_walled,
 };
 
-/// A workflow that prints what Git says of its workspace.
+/// A workflow whose only step runs these Git commands in its workspace.
 fn workflow(options: &str, commands: &str) -> String {
     format!(
         "def workflow():\n    return Plan(name=\"CI\", triggers=[Trigger.on_push(branches=[\"**\"]), \
@@ -73,7 +73,7 @@ fn pushes_have_a_branch_a_history_and_tags() {
     let run = served.run(2);
     let log = served.log_of(&run, "test");
     success(&run, &log);
-    // A tag leaves the head detached, and is what `describe` says.
+    // A tag leaves the head detached, and `describe` prints it.
     assert!(log.starts_with("branch\nv1.0\n"), "{log}");
     served.bench.git(&["checkout", "-q", "-b", "topic/one"]);
     served.bench.write("b.txt", "b\n");

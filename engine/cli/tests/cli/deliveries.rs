@@ -27,7 +27,7 @@ fn zeros() -> String {
     "0".repeat(40)
 }
 
-/// What became of a delivery of a repository, once something did: its state and its note.
+/// State and note of a delivery, once it is no longer new.
 pub(crate) fn fate(served: &Served, repo: &str, id: &str) -> (String, String) {
     loop {
         let list = ["event", "list", "--repo", repo, "--output", "json"];
@@ -87,11 +87,11 @@ fn pushes_of_fork_commits_start_nothing() {
     let body = push_of(repository("eve/app", 99), "refs/heads/main", &base, &fork);
     served.send(("push", "theirs"), &served.hook, &body);
     is_ignored(&served, "theirs", &["eve/app", "PLUE-F0011"]);
-    // The same, told as one of ours.
+    // The same commit, reported as a push to `acme/app` itself.
     let body = push_of(repository("acme/app", APP), "refs/heads/x", &base, &fork);
     served.send(("push", "ours"), &served.hook, &body);
     is_ignored(&served, "ours", &["superseded", "refs/heads/x", "PLUE-F0013"]);
-    // Somebody with rights takes it over: now it is ours.
+    // A user with write access pushes it to `acme/app`: the commit is now an own one.
     served.bench.git(&["push", "-q", "origin", "HEAD:refs/heads/taken"]);
     let body = push_of(repository("acme/app", APP), "refs/heads/taken", &zeros(), &fork);
     served.send(("push", "merged"), &served.hook, &body);

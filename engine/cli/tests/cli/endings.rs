@@ -1,4 +1,4 @@
-//! How a server ends and begins again: asked in order, or killed with runs in hand.
+//! Shutdown and restart of a server: on request, or killed with runs in hand.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -111,7 +111,7 @@ async fn runs_that_kill_their_server_are_set_aside() {
     assert!(reason.contains("set aside") && reason.contains("plue retry"), "{reason}");
     served.bench.plue(&["status", &run]).ends(0).shows(&["set aside", "plue resume"]);
     served.bench.plue(&["explain", &run]).ends(0).shows(&["set aside"]);
-    // Other runs are driven; this one goes on when somebody asks for it.
+    // Other runs are driven; the run that is set aside continues only after a retry.
     served.bench.write(".plue.py", GATED.replace("until test -e go; do sleep 0.01; done; ", ""));
     served.push();
     assert_eq!(served.run(2)["status"], "success");
@@ -137,7 +137,7 @@ fn rotated_keys_reach_running_servers() {
     served.bench.write("src/app.txt", "two\n");
     served.push();
     assert_eq!(served.run(2)["status"], "success");
-    // What the server seals now, others can open.
+    // Secrets that the server seals after the rotation can be opened by other processes.
     let secret = json!({"text": "hunter33hunter"});
     let (code, body) = served.ask("PUT", "/api/v1/secrets/TOKEN", Some(&secret));
     assert!((200..300).contains(&code), "{body}");

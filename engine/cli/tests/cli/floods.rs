@@ -81,7 +81,7 @@ fn head(path: &str, length: usize) -> String {
     )
 }
 
-/// What comes until the connection ends.
+/// Text received until the connection ends.
 fn read_all(stream: &mut TcpStream) -> String {
     let (mut answer, mut part) = (Vec::new(), [0; 4096]);
     loop {
@@ -152,7 +152,7 @@ fn slow_large_bodies_take_bounded_memory() {
 fn one_address_cannot_take_all_connections() {
     let mut served = Served::start();
     served.serve_with_files(1_024);
-    // More than there is room for; each is open and says nothing.
+    // More connections than there is room for; each is open and idle.
     let idle = served.connect_many(1_024);
     assert_eq!(served.ask("GET", "/healthz", None).0, 200);
     // The first of them had not timed out yet when the honest client was answered.

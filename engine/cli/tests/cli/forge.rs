@@ -46,7 +46,7 @@ struct Told {
     checks: Vec<(String, String)>,
     /// What a GitHub App asked a token for.
     granted: Vec<Json>,
-    /// Whose permission was asked for; `broken` gets no answer that can be read.
+    /// Logins whose permission was requested; `broken` gets an answer of the wrong shape.
     asked_for: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! What plans ask for and this plue does not have; who asks, and what is written down about it.
+//! Plans that ask for images, principals and the audit trail, sources of secrets, problems of
+//! plans, names of steps, and lists of runs.
 
 use serde_json::Value as Json;
 
@@ -144,7 +145,7 @@ fn declared_sources_of_secrets_serve_runs_of_this_machine() {
     ran.ends(0);
     let log = bench.plue(&["logs", "last", "a"]).ends(0);
     assert_eq!(log.stdout, "14 8 ***\n");
-    // What is stored comes first.
+    // A stored secret takes precedence over the declared source.
     bench.plue_reading(&["secret", "set", "TOKEN"], "stored-and-longer-value").ends(0);
     bench.plue(&["run", "s.plue.yaml"]).ends(0);
     bench.plue(&["logs", "last", "a"]).ends(0).shows(&["23 8 ***"]);
@@ -214,7 +215,7 @@ fn row_1_08_every_kind_of_problem_is_shown_at_once() {
     // Each once, although two files name the prompt.
     assert_eq!(codes.iter().filter(|code| **code == "PLUE-E0017").count(), 1, "{codes:?}");
     assert_eq!(codes.iter().filter(|code| **code == "PLUE-T0008").count(), 1, "{codes:?}");
-    // What is wrong in a draft is nobody's fault: no step is missing, nothing is empty.
+    // Errors in a draft cause no follow-up errors: no step is missing, nothing is empty.
     for code in ["PLUE-P0016", "PLUE-P0022", "PLUE-P0010", "PLUE-P0011", "PLUE-E0026", "PLUE-E0036"]
     {
         assert!(!codes.contains(&code), "{code} in {codes:?}");

@@ -16,7 +16,7 @@ def workflow():
                 steps=[Step.bash("hello", "echo hello")])
 "#;
 
-/// A forge that accepts connections and says nothing.
+/// A forge that accepts connections and never answers.
 struct Silent {
     listener: TcpListener,
     open: Vec<TcpStream>,
@@ -27,7 +27,7 @@ impl Silent {
         Self { listener: TcpListener::bind("127.0.0.1:0").unwrap(), open: Vec::new() }
     }
 
-    /// Waits until somebody asks it something.
+    /// Waits for a request and keeps its connection open.
     fn is_asked(&mut self) {
         let (mut stream, _) = self.listener.accept().unwrap();
         let _head = stream.read(&mut [0; 1024]).unwrap();
@@ -115,7 +115,7 @@ fn silent_forges_delay_only_their_own_repositories() {
     let run = served.run(1);
     assert_eq!(run["status"], "success", "{run}");
     assert_eq!(forge.waiting(), names.len(), "it ran while each of them was asked");
-    // What waits is counted, each repository under its name.
+    // The metrics count waiting deliveries, each repository under its name.
     loop {
         let (status, metrics) = served.ask("GET", "/metrics", None);
         assert_eq!(status, 200);

@@ -25,7 +25,7 @@ fn doctor_names_each_part_and_how_it_was_checked() {
 fn doctor_says_what_is_missing_without_bubblewrap() {
     let bench = Bench::new();
     let plue = bench.command(&["doctor", "--output", "json"]);
-    // Programs are looked for in the system's folders, whatever PATH says; so it is covered there.
+    // Programs are searched in the system's folders, not in PATH, so bubblewrap is covered there.
     let script = "for name in /usr/bin/bwrap /bin/bwrap /usr/local/bin/bwrap; do \
                   test ! -e \"$name\" || mount --bind /dev/null \"$name\" || exit 77; done; exec \"$@\"";
     let mut command = Command::new("unshare");

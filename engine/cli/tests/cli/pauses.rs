@@ -1,4 +1,4 @@
-//! Paused workflows and schedules, and what the list of deliveries says of every workflow.
+//! Paused workflows and schedules, and the result of each workflow in the list of deliveries.
 
 use jiff::{SignedDuration, tz::TimeZone};
 use plue_runtime::Clock;

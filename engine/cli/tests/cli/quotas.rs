@@ -1,6 +1,6 @@
-//! Places of a server: what a fork asks for holds up nobody else, and says what it waits for.
+//! Places of a server: runs of a fork delay no other runs, and show the reason of their wait.
 //!
-//! Maintainers let the forks of these tests run beside everything else, so that no walls are needed.
+//! A maintainer allows the forks of these tests to run without isolation.
 
 use serde_json::Value as Json;
 
@@ -11,7 +11,7 @@ use crate::{
 
 const NO_WALLS: &str = "[pools.untrusted]\nmode = \"off\"\n";
 
-/// Four plans; their runs last until somebody ends them where there is a file `sleepy`.
+/// Four plans; in a work tree with a file `sleepy` their runs last until they are cancelled.
 const FOUR: &str = r#"
 def workflow():
     return [
@@ -147,7 +147,7 @@ fn forks_that_fill_their_workspace_are_stopped_while_they_run() {
     let reason = stopped[0]["reason"].as_str().unwrap();
     assert!(reason.contains("PLUE-R0010: it has "), "{reason}");
     assert!(reason.contains("limits.untrusted_run_bytes is 32.0 MiB"), "{reason}");
-    // What it keeps counts as well, and is refused before it is stored.
+    // Artifacts count as well, and those above the limit are refused before they are stored.
     bench.write(".plue.py", KEEPS);
     let head = push_fork(&served, "d2", &base);
     // Refused, or measured first: either way it ends with the code.
@@ -169,8 +169,8 @@ fn forks_that_fill_their_workspace_are_stopped_while_they_run() {
     with_status(bench, &own, "success", 1);
 }
 
-/// Three steps: two that each write a file of 12 MiB anew, and one that lasts until somebody ends it. With
-/// what the first two keep, the run has 36 MiB, and no more than 24 MiB without.
+/// Three steps: two that each write a new file of 12 MiB, and one that lasts until it is cancelled.
+/// The run has 36 MiB with the content kept by the first two, and at most 24 MiB without.
 fn keeping(options: [&str; 2]) -> String {
     format!(
         r#"
@@ -240,7 +240,7 @@ fn size(folder: &std::path::Path) -> u64 {
     entries.map(of).sum()
 }
 
-/// What the log of one step may have, and what stores it beside the rest of the state.
+/// Most bytes of the state directory, with the log of the step that floods it.
 const MAX_FLOODED: u64 = 256 * 1024 * 1024;
 
 #[test]

@@ -41,7 +41,7 @@ fn skip_markers_leave_required_pending_on_pull_requests() {
     forge.status_with(&head, "plue/required", "pending", "a maintainer must allow");
     assert!(forge.comment("plue repo allow acme/app").contains("waiting"));
     assert_eq!(runs(&served), 0);
-    // Somebody with the right to says that it need not run.
+    // A maintainer allows the head: the check succeeds without a run.
     served.bench.plue(&["repo", "allow", "acme/app", &head]).ends(0);
     forge.status(&head, "plue/required", "success");
     assert_eq!(runs(&served), 0);
@@ -107,7 +107,7 @@ fn comments_of_outsiders_start_nothing() {
     let served = Served::start(&forge);
     served.bench.write(".plue.py", BOT);
     let main = served.push("refs/heads/main");
-    // What the payload says of the author is no proof.
+    // The payload's `author_association` is no proof of permission.
     comment(&served, "c1", "eve");
     forge.asked_for("eve");
     let (state, note) = fate(&served, "acme/app", "c1");
@@ -119,7 +119,7 @@ fn comments_of_outsiders_start_nothing() {
     let log = served.bench.plue(&["logs", "last"]).ends(0).stdout;
     assert!(log.contains("OWNER"), "{log}");
     assert_eq!(runs(&served), 1);
-    // A forge that does not answer says no.
+    // An unusable answer of the forge counts as a refusal.
     comment(&served, "c3", "broken");
     forge.asked_for("broken");
     let (state, note) = fate(&served, "acme/app", "c3");

@@ -18,7 +18,7 @@ pub(crate) struct Scripted {
 // === impl Scripted ===
 
 impl Scripted {
-    /// Serves a script.
+    /// Starts the server on a free port and loads the script.
     pub(crate) fn new(script: &Json) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut child = Command::new("python3")
@@ -40,7 +40,7 @@ impl Scripted {
         command.env("ANTHROPIC_API_KEY", "sk-ant-canary").env("ANTHROPIC_BASE_URL", &self.url)
     }
 
-    /// What was asked so far: requests, turns left, violations.
+    /// State of the server: requests so far, turns left, violations.
     pub(crate) fn state(&self) -> Json {
         serde_json::from_str(&self.request("GET", "/_fake/state", "")).unwrap()
     }

@@ -1,4 +1,4 @@
-//! `plue cancel` says what happens and what it waits for, on this machine and with a server.
+//! `plue cancel` prints its progress and its waits, on this machine and with a server.
 
 use std::{
     io::{BufRead as _, BufReader, Lines},
@@ -26,7 +26,7 @@ def workflow(ctx):
     )
 "#;
 
-/// A command that runs, and the lines that it says on standard error.
+/// A running command and the lines of its standard error.
 struct Saying {
     child: Child,
     lines: Lines<BufReader<ChildStderr>>,
@@ -57,7 +57,7 @@ impl Saying {
     }
 }
 
-/// What a cancel says from its beginning to the end of the run, whose gate is opened by and by.
+/// Checks the messages of a cancel until the run ends; opens the gates of its step and its hook.
 fn told(mut cancel: Saying, gate: &Path) {
     let begins = cancel.until("stopping run ");
     assert!(begins.contains("TERM, and KILL after ") && begins.contains("--kill"), "{begins}");

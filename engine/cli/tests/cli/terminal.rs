@@ -11,7 +11,7 @@ def workflow():
     ], hooks=Hooks(on_complete=[Step.bash("hook", "touch cleaned")]))
 "#;
 
-/// A run whose step has begun.
+/// Process of `plue run`, once its step is running.
 fn started(bench: &Bench, wrapper: &[&str]) -> Child {
     let plue = bench.command(&["run"]);
     let mut command = match wrapper.split_first() {
@@ -46,7 +46,7 @@ fn signal(child: &Child, signal: &str) {
 fn a_closed_terminal_cancels_the_run_with_its_hooks() {
     let bench = Bench::with(SLOW);
     let child = started(&bench, &[]);
-    // The kernel says it, and then the shell.
+    // The kernel sends SIGHUP, and then the shell sends it again.
     signal(&child, "-HUP");
     signal(&child, "-HUP");
     let said = Said::of(child.wait_with_output().unwrap());

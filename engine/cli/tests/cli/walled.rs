@@ -1,6 +1,6 @@
-//! Own commits on a server run behind walls: what their steps try against it, and what they may do.
+//! Isolation of own commits on a server: attempts of their steps against it, and permitted access.
 //!
-//! Where bubblewrap does not work, the tests that need it say that they have proven nothing, and pass.
+//! Tests that need bubblewrap print `NOT PROVEN` and pass on machines where it does not work.
 
 use std::{
     net::TcpListener,
@@ -12,10 +12,10 @@ use serde_json::Value as Json;
 
 use crate::{serve::Served, support::Bench};
 
-/// What must never be seen inside.
+/// Marker that no step of an own commit may read.
 const HIDDEN: &str = "hidden-from-own-steps-9e107d9d";
 
-/// Whether this machine can wall own steps off; says so if not.
+/// Whether this machine can isolate steps of own commits; prints `NOT PROVEN` if not.
 fn is_walled(bench: &Bench) -> bool {
     let doctor = bench.plue(&["doctor", "--output", "json"]).json();
     let checks = doctor["checks"].as_array().unwrap();

@@ -195,7 +195,7 @@ impl Fleet {
         unreachable!("there is always another engine to ask")
     }
 
-    /// Whether an engine says that it takes no more work.
+    /// Whether an engine takes no more work: its `/readyz` answers 503, or it does not answer.
     pub(crate) fn drains(&self, n: usize) -> bool {
         let address = &self.engines[n].as_ref().unwrap().address;
         let mut answer = String::new();

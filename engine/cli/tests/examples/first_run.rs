@@ -1,4 +1,4 @@
-//! `make run` on a machine without a key: scripted answers, said loudly.
+//! `make run` on a machine without a key: scripted answers, with a clear notice.
 
 use std::{
     path::Path,

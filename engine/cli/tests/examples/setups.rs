@@ -1,5 +1,5 @@
-//! The set-ups of `examples/setups`: each one is run by the real `plue` in a repository of its own, several at once,
-//! and ends as the table says.
+//! The set-ups of `examples/setups`: the real `plue` runs each one in a repository of its own,
+//! several at once, and each one ends as listed in the table.
 
 use std::process::{Output, Stdio};
 
@@ -166,7 +166,7 @@ fn statuses(copy: &Copy, run: &str) -> String {
     steps.collect::<Vec<_>>().join(", ")
 }
 
-/// What differs from the table.
+/// Exit code, step statuses and output of a run that deviates from the table.
 fn wrong(set_up: &SetUp, copy: &Copy, run: &Output) -> Option<String> {
     let printed = text(run);
     let steps = statuses(copy, id(&printed));

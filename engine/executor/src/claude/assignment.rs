@@ -26,7 +26,7 @@ const ROLE_ALONE: &str = "Do your task.";
 /// The start of an agent: its task and its budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Assignment {
-    /// For the machine.
+    /// Task for the agent's state machine.
     pub(crate) task: Task,
     /// The limit of the step's spending; `None`: unlimited.
     pub(crate) budget: Option<PicoUsd>,
@@ -103,7 +103,7 @@ pub(crate) fn assignment(
 // === impl Pinned ===
 
 impl Pinned {
-    /// The text of the request, and what its prompt file says beside.
+    /// The text of the request, and the settings of its prompt file.
     fn prompt(&self, prompt: &Prompt, scope: &Scope<'_>) -> Result<(String, Settings), String> {
         let mut reads = Reads::default();
         let file = match prompt {

@@ -1,7 +1,8 @@
-//! The loop of one agent: does what the machine asks for, and stores what came of it before it goes on.
+//! The loop of one agent: performs the effects of its machine, and stores each result before it
+//! goes on.
 //!
-//! A task of its own: it holds no connection and no place while it waits. Dropped with its driver, or
-//! when the attempt ends; begun again, it goes on from the transcript.
+//! The loop is a task that holds no connection and no place while it waits. It is dropped with its
+//! driver or when the attempt ends; a restarted loop continues from the transcript.
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,14 +68,14 @@ pub(crate) struct AgentRun {
 /// The reason to stop performing an agent here.
 #[derive(Debug)]
 pub(super) enum Stopped {
-    /// Somebody else performs it, or nobody listens.
+    /// Another driver performs the agent, or this one is gone.
     Superseded,
 }
 
 // === impl AgentRun ===
 
 impl AgentRun {
-    /// Performs the agent to its end, and tells the runner.
+    /// Performs the agent to its end, and sends that end to the runner.
     pub(crate) async fn run(mut self, assignment: Result<Assignment, String>, before: Before) {
         let Ok((end, agent)) = self.drive(assignment, before).await else { return };
         let text = self.shown.end(&end, agent.totals());

@@ -115,7 +115,8 @@ impl Driver {
         }
     }
 
-    /// Begins to perform the agent of an attempt that a runner has, or tells it of a new session.
+    /// Starts the agent of an attempt that a runner has, or notifies the running one of a new
+    /// session.
     pub(super) async fn attend_agent(&mut self, claim: &Claim) -> Result<(), Error> {
         let Some(view) = self.run.attempt(&claim.attempt) else { return Ok(()) };
         let (step, visit, number) = (view.step.clone(), view.visit, view.number);

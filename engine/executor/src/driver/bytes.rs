@@ -22,21 +22,21 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The pause behind a walk, in its duration.
 const PAUSE_FACTOR: u32 = 10;
 
-/// What is known of the bytes of a run.
+/// Measurement of the bytes of a run.
 #[derive(Debug, Default)]
 pub(super) struct RunBytes {
     looked: Option<Mark>,
     pause: Duration,
     walk: Option<(Mark, JoinHandle<Usage>)>,
     workspace: u64,
-    /// The run was told to stop.
+    /// The run was cancelled for its bytes.
     is_over: bool,
 }
 
 // === impl Driver: bytes ===
 
 impl Driver {
-    /// What the run is told if it has more bytes than it may.
+    /// The cancellation of a run that has more bytes than its limit.
     pub(super) async fn over_bytes(&mut self) -> Result<Option<Incoming>, Error> {
         let clock = self.shared.clock;
         let is_due = self.bytes.looked.is_none_or(|at| clock.elapsed(at) >= self.bytes.pause);

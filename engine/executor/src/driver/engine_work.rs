@@ -43,7 +43,7 @@ pub(super) struct EngineWork {
     sender: mpsc::Sender<Input>,
     answers: mpsc::Receiver<Input>,
     under_way: HashMap<AttemptId, JoinHandle<()>>,
-    /// Tells the task that follows a child run to stop.
+    /// Stop requests to the tasks that follow child runs.
     stops: HashMap<AttemptId, watch::Sender<Option<CancelRequest>>>,
     /// The last message that an attempt was shown and that did not fit.
     passed: HashMap<AttemptId, u64>,
@@ -151,7 +151,7 @@ impl Driver {
         }
         if let Some(child) = self.run.child(attempt).map(|child| child.run.clone()) {
             let request = CancelRequest { by: format!("run {}", self.row.id), kill };
-            // Told first: a child that is stored from now on is stopped by the task that follows it.
+            // The following task is notified first: it stops a child that is stored from now on.
             if !self.only_tells {
                 self.work_on(&step, attempt);
             }

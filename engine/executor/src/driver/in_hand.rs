@@ -20,8 +20,8 @@ pub(super) struct InHand {
 }
 
 impl Driver {
-    /// Takes the note back once the run waits for somebody, or has been driven long enough: everything that
-    /// was stored for it has been taken up by then.
+    /// Removes the note once the run waits for an answer, or has been driven for
+    /// [`HARMLESS_AFTER`]: by then everything that was stored for it has been taken up.
     pub(super) async fn prove_harmless(&mut self) -> Result<(), Error> {
         let is_due = self.run.status() == RunStatus::Waiting
             || self.shared.clock.elapsed(self.in_hand.since) >= HARMLESS_AFTER;

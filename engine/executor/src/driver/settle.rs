@@ -98,7 +98,7 @@ impl Driver {
         batch
     }
 
-    /// The start of an attempt with the value of its step's name: whoever reports a start knows no values.
+    /// The start of an attempt with the value of its step's name, unknown to the reporter.
     fn named(&self, mut input: Input) -> Input {
         let (Input::Started { attempt, name, .. } | Input::Waits { attempt, name, .. }) =
             &mut input

@@ -17,7 +17,7 @@ pub(crate) enum Performer {
     Nobody,
 }
 
-/// Who performs steps of this kind, in an engine with or without a key for Claude.
+/// The performer of steps of this kind, in an engine with or without a key for Claude.
 pub(crate) fn performer(action: &Action, has_claude: bool) -> Performer {
     match action {
         Action::Bash(_) | Action::Python(_) => Performer::Runner,

@@ -161,8 +161,9 @@ fn missing(secret: &str) -> String {
     )
 }
 
-/// What plue sets for every step unless the plan does, but for [`is_reserved`] ones (`plan.md` §4). `PLUE_OUTPUT`, `PLUE_WORKSPACE` and
-/// `PLUE_EVENT_PATH` are paths on the runner, so the runner sets them.
+/// Variables that plue sets for every step; the plan overrides them, except for [`is_reserved`]
+/// ones (`plan.md` §4). `PLUE_OUTPUT`, `PLUE_WORKSPACE` and `PLUE_EVENT_PATH` are paths on the
+/// runner, so the runner sets them.
 fn standard(turn: &Turn<'_>, event: &Event) -> Vec<(&'static str, String)> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let (run, step, visit) = (turn.run, &turn.step.id, turn.visit);

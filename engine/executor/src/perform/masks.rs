@@ -1,8 +1,8 @@
 //! Masks over the life of a run: the secret texts that it was given in every drive, and those of the runs
 //! above it.
 //!
-//! A secret may be set anew or removed while no engine drives the run, and a child may be taken up without
-//! its parent; what an earlier step left in the workspace is masked all the same.
+//! A secret may be replaced or removed while no engine drives the run, and a child may be taken up
+//! without its parent; secrets that an earlier step left in the workspace are masked all the same.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 

@@ -21,7 +21,7 @@ const JUDGING: Limits = Limits {
     wall: Duration::from_secs(60),
 };
 
-/// Why a value was not accepted.
+/// Reason that a value was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unfit {
     /// A text for the author: where the value differs and how, or the limit that judging it reached.
@@ -67,7 +67,7 @@ pub(crate) async fn check_fields(schema: &Json, filled: &Json) -> Result<(), Unf
     fit(schema, filled, WORDS).await
 }
 
-/// How messages name the schema and a value that does not fit it.
+/// Wording of messages: the schema, and a value that does not fit it.
 #[derive(Debug, Clone, Copy)]
 struct Words {
     schema: &'static str,

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::environment::AttemptEnv;
 
-/// How far behind the run's timeout that of its steps is.
+/// Time added to the run's timeout for a step that has no shorter timeout of its own.
 const BEHIND_RUN: Duration = Duration::from_secs(60);
 
 /// Calls a step's function with the values of its arguments; runners know texts only.

@@ -38,7 +38,7 @@ const SECRET: &[u8] = b"an artifact of acme/private";
 type Script = fn(&Claim) -> Vec<Question>;
 type Answers = Arc<Mutex<BTreeMap<String, Vec<Answer>>>>;
 
-/// Gives connections to runners that ask what the script of their step says.
+/// Gives connections to runners that ask the questions in the script of their step.
 #[derive(Debug, Clone)]
 struct Scripted {
     tasks: Tasks,
@@ -154,7 +154,7 @@ fn cache(bytes: &[u8]) -> Record {
     Record::Cache { key: "deps".to_owned(), archive: hash(bytes), bytes: size, files: 1 }
 }
 
-/// A list of changes that says that the engine has the secret.
+/// A list of changes that marks the secret as kept by the engine.
 fn changes() -> Vec<u8> {
     let (mode, size) = (0o644, SECRET.len() as u64);
     let before = Some(Entry::File { mode, size, hash: Some(hash(SECRET)), kept: true });

@@ -246,7 +246,7 @@ async fn untrusted_runs_never_touch_turns_of_trusted_ones() {
     let first = world.submit_for(deploys("exec sleep 600"), trusted()).await;
     let going = world.begin(&first).await;
     world.until(&first, "a", StepStatus::Running).await;
-    // The walls are switched off: only the event says whose commit it is.
+    // The sandbox is switched off: only the event shows that the commit is a fork's.
     let fork = world.submit_for(deploys("exec sleep 600"), from_fork(7)).await;
     let is_apart = async |run: &RunId| {
         let key = world.store.group_of(run).await.unwrap().unwrap();

@@ -26,7 +26,7 @@ fn candidates(lanes: &[&str]) -> Vec<Candidate<usize>> {
     lanes.iter().enumerate().map(one).collect()
 }
 
-/// What it shows, busy lanes, waiting lanes, room, and which of the waiting are next.
+/// Name, busy lanes, waiting lanes, room, and the indices of the waiting that are next.
 type Case =
     (&'static str, &'static [&'static str], &'static [&'static str], usize, &'static [usize]);
 

@@ -82,8 +82,8 @@ impl Run {
         self.shape.find(step).map(|at| &self.held.steps[at].output)
     }
 
-    /// What the step is called: the value of its name once it has started in its visit, else the name as it
-    /// is written; `None` if it has no name.
+    /// The step's name: its value once the step has started in its visit, else the name as it is
+    /// written; `None` if it has no name.
     #[must_use]
     pub fn name(&self, step: &StepId) -> Option<Cow<'_, str>> {
         let at = self.shape.find(step)?;

@@ -116,7 +116,7 @@ pub(crate) struct StepState {
     pub(crate) output: Json,
     /// The last event that the step took, of all visits.
     pub(crate) taken: u64,
-    /// What its name became when it last started in this visit, if that holds references.
+    /// Value of its name at its last start in this visit, if the name holds references.
     pub(crate) name: Option<String>,
 }
 

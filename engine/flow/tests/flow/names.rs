@@ -1,4 +1,4 @@
-//! Names that hold values of the run: told with the start, kept until the step is visited again.
+//! Names that hold values of the run: recorded at the start, kept until the step is visited again.
 
 use plue_flow::{Awaited, Fact, Input, Run, fact::NameValue};
 use plue_plan::RunId;

@@ -111,7 +111,7 @@ pub(super) fn login(user: Loose<'_>) -> Option<String> {
     user.get("login").text().or_else(|| user.get("username").text())
 }
 
-/// The author's relation to the repository. Only GitHub says.
+/// The author's relation to the repository; only GitHub sends it.
 fn association(payload: Loose<'_>) -> Option<String> {
     let about = ["comment", "issue", "pull_request"].into_iter().map(|about| payload.get(about));
     about.filter_map(|about| about.get("author_association").text()).next()

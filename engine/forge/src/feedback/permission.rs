@@ -1,4 +1,4 @@
-//! Who may write to a repository, as its forge says.
+//! A user's permission to write to a repository, as its forge reports it.
 
 use reqwest::Method;
 use serde_json::Value as Json;

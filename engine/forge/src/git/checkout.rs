@@ -25,10 +25,10 @@ use crate::{
 
 mod picked;
 
-/// What a workspace's repository holds.
+/// The content of a workspace's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkout {
-    /// `HEAD`.
+    /// The commit that `HEAD` points to.
     pub commit: CommitId,
     /// The branch that `HEAD` is attached to; `None` leaves it detached.
     pub branch: Option<String>,
@@ -36,7 +36,7 @@ pub struct Checkout {
     pub remote_branches: Vec<(String, CommitId)>,
     /// The branch that `origin/HEAD` leads to, if it is one of them.
     pub default_branch: String,
-    /// How much of the history.
+    /// The part of the history that it holds.
     pub history: History,
     /// Whether tags are there: with [`History::All`] each, else those of the commits that are there.
     pub tags: bool,
@@ -44,7 +44,7 @@ pub struct Checkout {
     pub origin: String,
 }
 
-/// How much of the history of a commit a checkout holds.
+/// The part of a commit's history that a checkout holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum History {
     /// All commits. Where the mirror is small and whole also all contents; else only those of the commit,
@@ -78,7 +78,7 @@ impl Mirror {
         if let (Some(remote), false) = (remote, picked.missing.is_empty()) {
             match self.fetch_objects(&picked.missing, remote).await {
                 Ok(()) => picked = self.picked(checkout).await?,
-                // Nobody asked for more than the commit, whose own files are here.
+                // `Commits` requires no more than the commit, whose own files are here.
                 Err(_) if checkout.history == History::Commits => {}
                 Err(error) => return Err(error),
             }
@@ -120,7 +120,7 @@ impl Mirror {
             History::All => self.all(checkout).await,
             History::Depth(depth) => self.shallow(checkout, depth).await,
             History::Commits => match self.commits(checkout).await {
-                // Nobody asked for the history: the commit alone is better than no run.
+                // `Commits` does not require the history: the commit alone is better than no run.
                 Err(GitError::TooLarge { .. }) => self.shallow(checkout, NonZeroU32::MIN).await,
                 picked => picked,
             },

@@ -86,7 +86,7 @@ impl GitError {
     pub fn is_unreachable(&self) -> bool {
         match self {
             Self::TimedOut { command, .. } => *command == "fetch",
-            // What git says of a failed connection, before it speaks of refs.
+            // Git prints this for a failed connection, before any message about refs.
             Self::Failed { command, reason } => {
                 *command == "fetch" && reason.contains("unable to access")
             }

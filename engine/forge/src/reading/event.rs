@@ -136,7 +136,7 @@ impl Reading {
             labels: self.labels(),
             base: side(&pr.base_ref, &pr.base_sha, self.repository()),
             head: side(&pr.head_ref, &pr.head_sha, pr.head_repo.as_deref()),
-            // By ids only: names move, and a flag is whatever its writer says.
+            // Compared by ids only: names move, and a flag in a payload is not trusted.
             fork: self.detail.same_repository != Some(true),
         };
         // `ref` and `branch` are this repository's. A fork may call its branch like one of ours, and

@@ -20,7 +20,7 @@ use plue_runtime::foreign::{
 
 use crate::git::Bench;
 
-/// What git prints when it is given this to read, in the work tree.
+/// Git's standard output in the work tree, with `input` as standard input.
 fn made(bench: &Bench, args: &[&str], input: &str) -> String {
     let mut git = Command::new("git");
     git.args(["-c", "user.name=Eve", "-c", "user.email=eve@example.invalid"]).args(args);

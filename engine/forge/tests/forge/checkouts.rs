@@ -26,7 +26,7 @@ const fn depth(commits: u32) -> History {
     History::Depth(NonZeroU32::new(commits).unwrap())
 }
 
-/// What git answers in the workspace, without its remote.
+/// Success and output of git in the workspace, without access to its remote.
 fn asked(bench: &Bench, args: &[&str]) -> (bool, String) {
     let output = Command::new("git")
         .args(args)

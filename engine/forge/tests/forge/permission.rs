@@ -1,4 +1,4 @@
-//! Each forge is asked in its own words who may write; what it does not say, or says too late, is no.
+//! Write permission in the terms of each forge: a missing, unclear or late answer never grants it.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn client(provider: Provider, address: &str, timeout: Duration) -> Client {
     Client::new(provider, address, "t0ken", Clock::real(), options).unwrap()
 }
 
-/// What a forge with these answers says of ada, and what it was asked.
+/// The permission of the user `ada` on a forge with these replies, and the requests it received.
 async fn asked(
     provider: Provider,
     id: Option<u64>,

@@ -236,7 +236,7 @@ fn the_branch_of_a_fork_is_never_taken_for_one_of_ours() {
             "repository":{{"id":1,"full_name":"o/r"}}}}"#
         )
     };
-    // By ids: neither the name nor a flag says that it is ours.
+    // Only ids identify our repository: neither the name nor a flag does.
     for fork in [
         r#"{"id":2,"full_name":"eve/r"}"#,
         r#"{"id":2,"full_name":"o/r","fork":false}"#,

@@ -9,7 +9,7 @@ use crate::codes;
 /// The end of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct End {
-    /// Why.
+    /// Cause; determines the exit status and the error code.
     pub reason: EndReason,
     /// For people; empty after [`EndReason::Done`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -33,13 +33,13 @@ pub enum EndReason {
     Budget,
     /// The same call gave the same result too often.
     Loop,
-    /// The model declined.
+    /// The model declined: the stop reason is `refusal`.
     Refusal,
     /// The answer was longer than `max_tokens`.
     Cut,
     /// The conversation is too long.
     Context,
-    /// The API failed.
+    /// The API refused, was unreachable, broke off too often or sent an unknown stop reason.
     Api,
     /// The result does not fit its schema.
     Output,

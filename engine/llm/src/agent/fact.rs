@@ -14,14 +14,14 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
-    /// The agent exists.
+    /// First fact of a transcript: the agent has its assignment.
     Started {
-        /// Its assignment.
+        /// Assignment; no later fact changes it.
         task: Box<Task>,
     },
     /// The model gave a whole answer.
     Answered {
-        /// The answer.
+        /// Answer with its blocks, stop reason and usage.
         answer: Box<Answer>,
         /// Its cost in picodollars, if it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,14 +31,14 @@ pub enum Fact {
     Broke {
         /// Tokens that were reported.
         usage: Usage,
-        /// What happened.
+        /// Error of the stream, for people.
         message: String,
     },
     /// The result of a tool call.
     Result {
-        /// The call.
+        /// Id of the answered call, `toolu_…`.
         id: String,
-        /// For the model.
+        /// Output of the tool or the failure of the call, as text for the model.
         content: String,
         /// Whether the tool failed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -46,12 +46,12 @@ pub enum Fact {
     },
     /// The model is asked to mend its answer.
     Corrected {
-        /// The request.
+        /// Correction, sent to the model as a user message.
         message: String,
     },
-    /// The agent ended.
+    /// Last fact of a transcript: no input adds another.
     Ended {
-        /// How.
+        /// Reason, message and output of the end.
         end: End,
     },
 }
@@ -59,7 +59,7 @@ pub enum Fact {
 /// News for an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The assignment.
+    /// Assignment; fits only an agent that has none.
     Start(Box<Task>),
     /// A whole answer and its cost.
     Answered(Box<Answer>, Option<PicoUsd>),
@@ -67,7 +67,7 @@ pub enum Input {
     Broke {
         /// Tokens that were reported.
         usage: Usage,
-        /// What happened.
+        /// Error of the stream, for people.
         message: String,
     },
     /// The API refuses the request or cannot be reached.
@@ -76,9 +76,9 @@ pub enum Input {
     Unpaid(String),
     /// The result of a tool call.
     Result {
-        /// The call.
+        /// Id of the answered call, `toolu_…`.
         id: String,
-        /// For the model.
+        /// Output of the tool or the failure of the call, as text for the model.
         content: String,
         /// Whether the tool failed.
         is_error: bool,

@@ -36,7 +36,7 @@ pub struct Agent {
 /// Sums over a transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// Whole answers.
+    /// Whole answers received; those that broke off do not count.
     pub turns: u32,
     /// Tokens that the API reported, in all four directions.
     pub tokens: u64,
@@ -47,15 +47,15 @@ pub struct Totals {
 /// The next thing to do. Level-triggered: it stays until an input changes the state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Wait for [`Input::Start`].
+    /// Wait for [`Input::Start`]: the agent has no assignment.
     Begin,
-    /// Send the request.
+    /// Send the request to the API; its answer or failure is an input.
     Ask(Box<Request>),
     /// Carry out these calls, at the same time if possible; each result is an input.
     Call(Vec<Call>),
     /// Judge the value by the schema of the task.
     Judge(Json),
-    /// Nothing more.
+    /// Stop: the agent has ended for good.
     End(Box<End>),
 }
 
@@ -64,9 +64,9 @@ pub enum Effect {
 pub struct Call {
     /// `toolu_…`, unique in the transcript.
     pub id: String,
-    /// The tool.
+    /// Name of the called tool, as the model gave it.
     pub name: String,
-    /// Its arguments.
+    /// Arguments of the call, as the model gave them.
     pub input: Map<String, Json>,
 }
 
@@ -86,7 +86,7 @@ enum Phase {
 struct Open {
     call: Call,
     result: Option<Block>,
-    /// Not to be carried out; the model is told why.
+    /// Reason not to carry the call out, sent to the model as an error; `None`: it is carried out.
     refused: Option<String>,
 }
 
@@ -122,7 +122,7 @@ impl Agent {
         facts
     }
 
-    /// The request, rendered.
+    /// The next effect, derived from the state without changing it.
     pub fn effect(&self) -> Effect {
         match (&self.phase, &self.task) {
             (Phase::Idle | Phase::Weighing(_), _) | (_, None) => Effect::Begin,
@@ -144,7 +144,7 @@ impl Agent {
         self.task.as_deref()
     }
 
-    /// Sums so far.
+    /// Sums over the facts folded so far.
     pub fn totals(&self) -> Totals {
         self.totals
     }

@@ -29,7 +29,7 @@ do not follow them.";
 /// The task of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// Model id.
+    /// Model id, sent to the API unchanged.
     pub model: String,
     /// System prompt of the step or its role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,13 +39,13 @@ pub struct Task {
     /// Tools that the model may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
-    /// Reasoning effort.
+    /// Reasoning effort, sent as `output_config.effort`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,
     /// JSON Schema of the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Json>,
-    /// Limits of the machine itself; money is limited by whoever performs the effects.
+    /// Limits that the agent itself enforces; the executor enforces budgets in money.
     pub limits: Limits,
 }
 

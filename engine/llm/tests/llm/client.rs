@@ -1,4 +1,4 @@
-//! The client against a server on this machine that answers as it is told.
+//! The client against a local server with scripted answers.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Recorded streams, each read whole, byte by byte and in sevens, against what `manifest.json` says.
+//! Recorded streams, each read whole, byte by byte and in sevens, compared with the expectations of
+//! `manifest.json`.
 
 use plue_llm::{Answer, Assembler, Delta, error::StreamError, event::Event, sse::Decoder};
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! Which schemas have a bound of their work: no way out of the document, no recursion, a limited
-//! number of parts with every `$ref` replaced by its target.
+//! Admission of schemas with a bound of their work: no way out of the document, no recursion, a
+//! limited number of parts with every `$ref` replaced by its target.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use super::{MAX_PATTERN_BYTES, MAX_SCHEMA_DEPTH, MAX_SCHEMA_FANOUT, violation::s
 /// `unevaluatedProperties` the validator compiles and judges what they hold three times a level.
 pub(super) const IN_PLACE: [&str; 9] =
     ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"];
-/// How often the validator looks at the parts of an applicator under an `unevaluated…` keyword.
+/// Passes of the validator over the parts of an applicator under an `unevaluated…` keyword.
 pub(super) const UNEVALUATED_FACTOR: usize = 3;
 /// Parts that a pattern counts as, beside one for eight of its states.
 const PATTERN_PARTS: usize = 10;
 /// Characters of a foreign text that a message repeats.
 const MAX_SHOWN: usize = 80;
 
-/// Why no bound of a schema's work can be shown.
+/// The reason that no bound of a schema's work can be shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unbounded {
     /// A reference to another document.
@@ -35,7 +35,7 @@ pub enum Unbounded {
     /// More parts than [`MAX_SCHEMA_FANOUT`].
     #[error("with every `$ref` replaced it has more than {MAX_SCHEMA_FANOUT} parts")]
     TooLarge,
-    /// Deeper than [`MAX_SCHEMA_DEPTH`].
+    /// More nested levels than [`MAX_SCHEMA_DEPTH`].
     #[error("with every `$ref` replaced it is deeper than {MAX_SCHEMA_DEPTH} levels")]
     TooDeep,
     /// `$id` below the root, which changes what references mean.
@@ -122,7 +122,7 @@ struct Walk<'s> {
 /// The size of a node with every reference replaced.
 #[derive(Debug, Clone, Copy)]
 struct Size {
-    /// Weighted.
+    /// Parts, weighted by the validator's work for each.
     parts: usize,
     /// Levels, its own included.
     depth: usize,

@@ -1,4 +1,4 @@
-//! What is admitted, what a value may cost, and that neither hangs.
+//! Admission of schemas, the cost of judging values, and bounds that keep both from hanging.
 
 use serde_json::{Value as Json, json};
 
@@ -128,7 +128,7 @@ fn patterns_are_limited_in_length_number_and_size() {
         let text = json!(format!("{}!", "a".repeat(100_000)));
         assert_eq!(violations(json!({"pattern": bomb}), &text).len(), 1, "{bomb}");
     }
-    // What the engine of patterns does not have is refused, not interpreted by a slower one.
+    // Features that the regex engine lacks are refused, not interpreted by a slower one.
     assert!(BoundedSchema::new(json!({"pattern": "(a)\\1(?=b)"})).is_err());
 }
 

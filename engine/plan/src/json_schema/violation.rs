@@ -10,7 +10,7 @@ const MAX_MESSAGE_CHARS: usize = 300;
 /// One difference between a value and its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Where in the value.
+    /// The path to the difference in the value; empty for the whole value.
     pub path: Vec<Segment>,
     /// The kind of difference.
     pub kind: Kind,
@@ -29,14 +29,14 @@ pub enum Segment {
     Index(usize),
 }
 
-/// The kinds of differences that callers tell apart.
+/// The kinds of differences that callers distinguish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A required property is missing.
     Missing(String),
     /// Properties that a closed object does not have.
     Unknown(Vec<String>),
-    /// Anything else.
+    /// Any other difference, such as a wrong type.
     Misfit,
 }
 

@@ -263,7 +263,7 @@ impl<'p> Expressions<'p> {
     }
 }
 
-/// How a value that is no output of a step is read, if the name looks like one.
+/// A hint on reading a value that is no output of a step; empty unless the name looks like one.
 fn in_full(name: &str) -> String {
     let is_other = ["event.", "inputs.", "steps."].iter().any(|root| name.starts_with(root));
     if is_other {

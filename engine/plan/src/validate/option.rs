@@ -71,7 +71,7 @@ fn name(report: &mut Report, site: Site<'_>, name: &Value) {
             )
             .hint("a name is shown to everyone who sees the run; leave the secret out"),
         ),
-        // Told with its place by the walk over all values.
+        // The walk over all values reports it with its place.
         (None, Node::Malformed(_)) => {}
         (None, Node::Literal(_) | Node::Expr(_) | Node::Template(_)) => {
             report.push(site.error(codes::NOT_A_PLAN, "the name is no text"));
@@ -266,7 +266,7 @@ fn cache(report: &mut Report, site: Site<'_>, cache: &Cache) {
     }
 }
 
-/// Why nothing can ever be saved under a path of a cache, and what to write instead.
+/// The reason that nothing can ever be saved under a path of a cache, and a hint for its author.
 fn unsavable(path: &str) -> Option<(&'static str, &'static str)> {
     let mut parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     if parts.clone().next().is_none() && !path.starts_with('/') && !path.is_empty() {

@@ -54,8 +54,8 @@ impl<'a> Git<'a> {
         self.program(name, args).read_blocking().map_err(|error| self.failed(name, &error))
     }
 
-    /// The names, each ended by NUL, that a subcommand prints. Names that are no UTF-8 cannot be
-    /// said by a workflow and are left out.
+    /// The names, each ended by NUL, that a subcommand prints. Names that are not UTF-8 cannot be
+    /// written in a workflow and are left out.
     pub(super) fn names(
         self,
         name: &'static str,

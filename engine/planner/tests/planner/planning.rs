@@ -401,7 +401,7 @@ async fn a_pair_can_be_started_early() {
     assert_eq!(Bench::process(&made), hello.build);
 }
 
-/// What comes of a file of one commit for the nth of many events.
+/// The error of a file of one commit, planned for the nth of many events.
 async fn for_event(bench: &Bench, n: usize, trust: Trust) -> PlanError {
     let event = Event { actor: Some(format!("a{n}")), ..Event::new(EventType::IssueComment) };
     let view = Arc::new(Committed(bench.view(), "one"));

@@ -41,7 +41,7 @@ impl Scribe {
         Ok(Some(scopes.write))
     }
 
-    /// What the run must send; content of other scopes too, whether it is there or not.
+    /// The blobs that the run must send: all that its own scope lacks, even if others have them.
     pub(super) async fn missing(
         &mut self,
         blobs: Vec<BlobHash>,

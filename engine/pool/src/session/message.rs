@@ -5,7 +5,7 @@ use plue_wire::runner::{
     SERVICES_PROTOCOL,
 };
 
-/// What an event or a result counts for at least.
+/// Bytes that an event or a result counts for at least.
 pub(super) const MIN_COST: usize = 64;
 
 /// The first version of the protocol with this program.

@@ -86,7 +86,7 @@ pub(super) struct Sources {
     home: PathBuf,
     etc: PathBuf,
     binary: PathBuf,
-    /// What the operator shows, in the order of [`Rules::shown`].
+    /// Paths that the operator shows, in the order of [`Rules::shown`].
     shown: Vec<PathBuf>,
 }
 
@@ -227,8 +227,8 @@ fn namespaces(rules: &Rules, words: &mut Words) {
     }
 }
 
-/// What describes the user inside. Own steps have it over variables of the machine, which are not here:
-/// everyone may read a command line.
+/// Variables that describe the user inside. For own steps they override variables of the machine,
+/// which are not here: everyone may read a command line.
 fn environment(rules: &Rules, words: &mut Words) {
     if rules.trust == Trust::Untrusted {
         words.add([&"--clearenv", &"--setenv", &"PATH", &PATH, &"--setenv", &"LANG", &"C.UTF-8"]);

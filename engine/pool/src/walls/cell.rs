@@ -16,12 +16,12 @@ use super::{
 /// The folders of one runner behind walls.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
-    /// Where the steps work.
+    /// The folder that the steps work in.
     pub(super) workspace: PathBuf,
-    /// What the runner writes, and the socket: all that it sees of its directory.
+    /// The folder of the runner's files and its socket: all that it sees of its directory.
     pub(super) inner: PathBuf,
-    /// What they have as `/tmp`. Not in `inner`: whoever may rename a folder there could put a link to
-    /// anything in its place, and the next start would follow it.
+    /// The `/tmp` of the steps. Not in `inner`: a process that may rename folders there could put a
+    /// link to anything in its place, and the next start would follow it.
     pub(super) tmp: PathBuf,
     /// The home of own steps, unless the operator names one.
     pub(super) home: PathBuf,
@@ -48,7 +48,7 @@ impl Cell {
         [directory.to_owned(), inner(Trust::Untrusted), inner(Trust::Own)]
     }
 
-    /// Whose steps the walls are for that a runner was started behind; none: there were none.
+    /// The kind of sandbox that a runner was started in; `None`: it had none.
     pub(crate) fn trust(directory: &Path) -> Option<Trust> {
         let stands = |trust: &Trust| Self::inner(directory, *trust).is_dir();
         // The stricter one first, should there ever be both.
@@ -87,7 +87,7 @@ impl Cell {
         &self.workspace
     }
 
-    /// What the runner remembers of the workspace: its own, for nobody else may believe it.
+    /// The runner's own record of the workspace, which no process outside may trust.
     pub(crate) fn index(&self) -> PathBuf {
         self.inner.join("workspace.index")
     }

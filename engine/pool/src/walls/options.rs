@@ -1,4 +1,4 @@
-//! What operators set of the sandboxes, and what follows for one of them.
+//! Operator settings of the sandboxes, and the rules of one sandbox that follow from them.
 //!
 //! Must not look at the machine.
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::PATH;
 
-/// What the operator sets of the pool for strangers' runs.
+/// Operator settings of the pool for untrusted runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Untrusted {
     /// Whether the steps have this machine's network, with all that it reaches.
@@ -19,7 +19,7 @@ pub struct Untrusted {
     pub max_memory_bytes: u64,
 }
 
-/// What the operator sets of the pool for own commits, where they are isolated.
+/// Operator settings of the pool for own commits, where they are isolated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Local {
     /// The runs that wait where there is no sandbox; the others then go on without one.
@@ -37,22 +37,22 @@ pub struct Local {
 /// The runs that need a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequiredFor {
-    /// Every run.
+    /// Every run, also in workspaces that no server made.
     All,
     /// Those in workspaces that a server made.
     ServersWorkspaces,
 }
 
-/// Whose steps a sandbox is for.
+/// The authors whose steps a sandbox is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// Those of people who may push to the repository.
     Own,
-    /// Anyone's.
+    /// Those of untrusted authors.
     Untrusted,
 }
 
-/// What a sandbox shows and permits.
+/// The resources that a sandbox shows and permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(super) trust: Trust,
@@ -90,7 +90,7 @@ impl Default for Local {
 // === impl Rules ===
 
 impl Rules {
-    /// What the operator shows of this machine, and whether it may be written.
+    /// Paths of this machine that the operator shows, each with whether it may be written.
     pub(super) fn shown(&self) -> impl Iterator<Item = (&Path, bool)> {
         let read = self.read.iter().map(|path| (path.as_path(), false));
         let write = self.write.iter().chain(&self.home).map(|path| (path.as_path(), true));

@@ -34,7 +34,7 @@ pub fn admit(archive: impl Read, budget: Budget) -> io::Result<()> {
         if is_pax {
             let mut text = Vec::new();
             entry.read_to_end(&mut text)?;
-            // What is not understood here may be understood otherwise there.
+            // A record that fails to parse here may parse differently when unpacked: refuse it.
             let keys = PaxExtensions::new(&text).map(|one| one.map(|one| one.key_bytes().to_vec()));
             let keys: Vec<Vec<u8>> = keys.collect::<io::Result<_>>()?;
             if keys.iter().any(|key| key == b"size" || key.starts_with(b"GNU.sparse")) {

@@ -33,8 +33,8 @@ pub fn on_commits<'s>(
         .env("GIT_NO_REPLACE_OBJECTS", "1")
 }
 
-/// Git in the work tree of the user of this machine, whose configuration counts: it says which files
-/// are ignored.
+/// Git in the work tree of the user of this machine, whose configuration counts: it names the files
+/// that are ignored.
 #[must_use]
 pub fn in_work_tree(limits: ProcessLimits) -> Program {
     let git = plain(limits, []).env("GIT_NO_LAZY_FETCH", "1");

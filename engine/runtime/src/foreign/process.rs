@@ -2,8 +2,8 @@
 //!
 //! A program gets a cleared environment with a few named variables, a process group of its own, limits
 //! of memory and CPU by the kernel, and a deadline. Its answer is read as it comes, up to a limit; at
-//! a limit, at the deadline, or when nobody waits any more, the whole group is killed. Must not know
-//! what a program is asked.
+//! a limit, at the deadline, or when the caller no longer waits, the whole group is killed. Must
+//! not know what a program is asked.
 
 mod dialog;
 mod exchange;
@@ -60,7 +60,7 @@ const INHERITED: [&str; 15] = [
 pub struct ProcessLimits {
     /// Bytes and items of its answer.
     pub answer: Budget,
-    /// Wall-clock time.
+    /// Wall-clock time until it is killed.
     pub wall: Duration,
     /// CPU time of each of its processes.
     pub cpu: Duration,
@@ -68,15 +68,15 @@ pub struct ProcessLimits {
     pub memory: u64,
 }
 
-/// Why a program gave no answer.
+/// The reason that a program gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It cannot be started.
     #[error("cannot start {program}")]
     Start {
-        /// The program.
+        /// The program's name or path.
         program: String,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -160,28 +160,28 @@ impl Program {
         self
     }
 
-    /// With an argument.
+    /// Appends an argument to the command line.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.command.arg(arg);
         self
     }
 
-    /// With arguments.
+    /// Appends arguments to the command line, in order.
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(args);
         self
     }
 
-    /// With a variable.
+    /// Sets a variable of the program's environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl Into<OsString>) -> Self {
         self.command.env(name, value.into());
         self
     }
 
-    /// In a folder.
+    /// Sets the program's working directory.
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
@@ -223,8 +223,8 @@ impl Program {
         on_a_thread(move |group| self.read_in(group)).await
     }
 
-    /// What `each` makes of the records, read on a thread of its own. Dropping the future kills the
-    /// program.
+    /// The value that `each` makes of the records, read on a thread of its own. Dropping the future
+    /// kills the program.
     ///
     /// # Errors
     /// See [`ProcessError`]; an error of `each` kills the program.
@@ -393,7 +393,7 @@ async fn on_a_thread<T: Send + 'static>(
     task.await.map_err(|_panicked| ProcessError::Interrupted)?
 }
 
-/// Kills a group, once dropped: nobody waits for its answer.
+/// Kills a group, once dropped: its caller no longer waits for the answer.
 struct Abandoned(Arc<Group>);
 
 impl Drop for Abandoned {
@@ -402,7 +402,7 @@ impl Drop for Abandoned {
     }
 }
 
-/// What an error repeats of a program's complaints.
+/// The part of a program's complaints that an error repeats.
 fn reason(complaint: &str, otherwise: &str) -> String {
     let spaced = complaint.chars().map(|c| if c.is_control() { ' ' } else { c });
     let text: String = spaced.take(MAX_REASON_CHARS).collect();

@@ -186,7 +186,7 @@ pub const CLAUDE_COST: Counter = Counter {
                   are not in it",
 };
 
-/// Deliveries that wait.
+/// Deliveries that wait to be worked off.
 pub const DELIVERIES_WAITING: Gauge = Gauge {
     name: "plue_deliveries_waiting",
     description: "Deliveries that are not worked off, by repository: up to 20 whose deliveries have \
@@ -218,7 +218,7 @@ pub const COUNTERS: &[Counter] = &[
     CLAUDE_COST,
 ];
 
-/// All gauges.
+/// All gauges, to be described to the exporter.
 pub const GAUGES: &[Gauge] = &[DISK_FREE, DISK_LOW, DELIVERIES_WAITING, DELIVERIES_OLDEST];
 
 /// All histograms.

@@ -20,14 +20,14 @@ use crate::{
 /// The plans before a change, by file.
 #[derive(Debug, Default)]
 pub(crate) struct Before {
-    /// None: nobody compares.
+    /// `None`: no comparison is needed.
     plans: Option<Vec<BasePlan>>,
 }
 
 /// A plan of the commit before a change.
 #[derive(Debug, Clone)]
 pub(crate) struct BasePlan {
-    /// Its file.
+    /// Path of the workflow file.
     pub(crate) file: String,
     /// All plans of the file.
     pub(crate) evaluated: Evaluated,
@@ -77,7 +77,7 @@ impl Before {
         gone.map(|(file, plan)| removed(file, &plan.name)).collect()
     }
 
-    /// The plans; none if nobody compares.
+    /// The plans; empty if no comparison is needed.
     pub(crate) fn plans(&self) -> Vec<BasePlan> {
         self.plans.clone().unwrap_or_default()
     }
@@ -94,19 +94,19 @@ impl Server {
         whom: &For<'_>,
     ) -> Result<Before, Error> {
         let Some(pr) = &event.pull_request else { return Ok(Before::default()) };
-        // Nobody is told, and nobody asks what is new: then nothing is evaluated for it.
+        // A trusted event without forge reports needs no comparison: nothing is evaluated for it.
         if whom.trust == Trust::Own && self.store().outlet(whom.repo).await?.is_none() {
             return Ok(Before::default());
         }
         let base = match CommitId::new(&pr.base.sha) {
-            // A base that no branch leads to is nobody's word.
+            // A base commit that no branch leads to is not trusted: the head of its branch counts.
             Ok(base) if mirror.has(&base).await? && mirror.is_published(&base).await? => Some(base),
             Ok(_) | Err(_) => mirror.resolve(&format!("refs/heads/{}", pr.base.git_ref)).await?,
         };
         let Some(base) = base else { return Ok(Before::default()) };
         self.complete(repo, mirror, &base).await?;
         let view = self.view(mirror.folder(), &base, None).await?;
-        // What is in the branch was let in by somebody.
+        // The content of the base branch is trusted: a writer has let it in.
         let whom = For { trust: Trust::Own, ..whom.clone() };
         let mut plans = Vec::new();
         for file in self.workflow_files(&view).await? {

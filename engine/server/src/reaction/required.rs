@@ -24,7 +24,7 @@ fn would_run(plan: &Plan, happening: &Happening<'_>) -> bool {
 // === impl Reaction ===
 
 impl Reaction<'_> {
-    /// What becomes of a plan that its triggers keep from running.
+    /// The outcome for a plan that its triggers keep from running.
     pub(super) fn skipped(&mut self, plan: &Plan, reason: String) -> Fate {
         let without_marker = Happening { message: None, ..self.happening() };
         let is_marked =

@@ -47,7 +47,7 @@ pub struct Sender {
     pub clock: Clock,
     /// Chance.
     pub ids: Ids,
-    /// Tasks.
+    /// Tracker of the tasks that send messages.
     pub tasks: Tasks,
     /// Notices when it stands still.
     pub watchdog: Watchdog,

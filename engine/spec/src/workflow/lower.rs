@@ -18,7 +18,7 @@ pub(crate) struct Lower<'s, 'f> {
     pub(super) problems: Problems<'f>,
     pub(super) names: Names,
     pub(super) places: SourceMap,
-    /// Where runs of one machine take secrets from, by their names.
+    /// Sources of the secrets of runs on one machine, by the secrets' names.
     pub(super) sources: BTreeMap<String, String>,
     /// Bytes that expressions became.
     pub(super) written_bytes: usize,

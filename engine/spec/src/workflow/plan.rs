@@ -206,7 +206,7 @@ impl Lower<'_, '_> {
         Some(Concurrency { group: group?, cancel_in_progress: cancel.unwrap_or(false) })
     }
 
-    /// What the Git repository around the files holds.
+    /// The field `checkout`: the content of the Git repository around the files.
     pub(super) fn checkout(&mut self, fields: &mut Fields<'_>) -> Checkout {
         let default = Checkout::default();
         let Some(field) = fields.take("checkout") else { return default };

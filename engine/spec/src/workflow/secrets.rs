@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Entry {
     /// The secret's own name.
     pub(crate) name: String,
-    /// `env:NAME` or `file:PATH`, if the entry says one.
+    /// `env:NAME` or `file:PATH`, if the entry names one.
     pub(crate) source: Option<String>,
 }
 

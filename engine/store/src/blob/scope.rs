@@ -1,5 +1,5 @@
-//! Which scopes may name a blob. A runner gets only content that runs of its scope have sent, or that
-//! the engine gave to them; the hash alone opens nothing.
+//! Scopes that may name a blob. A runner gets only content that runs of its scope have sent or that
+//! the engine gave to them; the hash alone grants no access.
 //!
 //! Must not decide the scope of a run: that is the pool's.
 

@@ -39,7 +39,8 @@ impl Op for Create {
             Some(assign) => apply::offer(tx, assign, &self.first.run).await?,
             None => None,
         };
-        // What was read is not held: a run of an engine that was buried since would be nobody's.
+        // The read took no lock: an engine that has expired since would leave the run without a
+        // driver that exists.
         if let Some(engine) = engine {
             tx.still(engine);
         }

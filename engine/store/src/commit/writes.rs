@@ -175,8 +175,8 @@ fn end_is_told(commit: &RunCommit) -> Statement {
     Statement::new(text, args)
 }
 
-/// Takes the request to stop off the list that the commit answers. Whoever wanted a run to stop that has
-/// ended since, did not mean the one that goes on.
+/// Deletes the cancel request that the commit answers, and any request for a run that is reopened:
+/// it was meant for the run before its end.
 fn forget_request(commit: &RunCommit) -> Option<Statement> {
     if commit.facts.iter().any(|fact| matches!(fact, Fact::RunReopened { .. })) {
         let text = "DELETE FROM cancel_request WHERE run_id = $1";

@@ -1,5 +1,5 @@
-//! Signed deliveries are known by their bodies: the id of a delivery is a header that no forge but GitLab
-//! signs, so that whoever saw a delivery could send it again under another one.
+//! Signed deliveries are identified by their bodies: the delivery id is a header that only GitLab
+//! signs, so that an attacker could replay an intercepted delivery under another id.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,7 +18,7 @@ pub(crate) const BODIES_KEPT: SignedDuration = SignedDuration::from_hours(365 * 
 /// A delivery that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// It is new.
+    /// Neither its id nor its body is known: it is stored.
     New,
     /// It was here before and nothing came of it: it is worked on again.
     Again,
@@ -52,7 +52,7 @@ impl Store {
     /// which nothing came is worked on again, under its first id.
     ///
     /// # Errors
-    /// [`Error`] of the database: then the forge must not be told that it arrived.
+    /// [`Error`] of the database; the caller must not acknowledge the delivery to the forge.
     pub async fn receive_signed(
         &self,
         delivery: DeliveryRow,

@@ -1,4 +1,4 @@
-//! What a delivery did for each workflow of its repository.
+//! Results of a delivery, one for each workflow of its repository.
 
 use plue_plan::RunId;
 use serde::{Deserialize, Serialize};
@@ -9,18 +9,18 @@ use crate::{
     sql::{Arg, Statement},
 };
 
-/// What became of a delivery.
+/// Outcome of a delivery, stored in its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The state.
+    /// State that the delivery enters.
     pub state: DeliveryState,
-    /// Why, for people.
+    /// Explanation of the state, for people.
     pub note: String,
-    /// What it did for each workflow; `None`: no workflow was looked at.
+    /// Results by workflow; `None`: no workflow was considered.
     pub dispatches: Option<Dispatches>,
 }
 
-/// What a delivery did for the workflows of its repository.
+/// Results of a delivery for the workflows of its repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dispatches {
     /// The workflows with a trigger for events of this type.
@@ -29,16 +29,16 @@ pub struct Dispatches {
     pub without_trigger: Vec<String>,
 }
 
-/// What a delivery did for one workflow.
+/// Result of a delivery for one workflow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispatch {
     /// Name of the plan; that of the file if it has none.
     pub workflow: String,
-    /// The workflow file.
+    /// Path of the workflow file in the repository.
     pub file: String,
-    /// What it did.
+    /// Kind of the result.
     pub result: DispatchResult,
-    /// Why; absent: nothing is to be added.
+    /// Explanation for people; absent if the kind suffices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The run it started.
@@ -46,7 +46,7 @@ pub struct Dispatch {
     pub run: Option<RunId>,
 }
 
-/// What a delivery did for a workflow.
+/// Kind of the result of a delivery for one workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DispatchResult {
@@ -67,7 +67,7 @@ pub enum DispatchResult {
 // === impl Settlement ===
 
 impl Settlement {
-    /// A settlement that no workflow was looked at for.
+    /// A settlement for which no workflow was considered.
     #[must_use]
     pub const fn new(state: DeliveryState, note: String) -> Self {
         Self { state, note, dispatches: None }
@@ -89,7 +89,7 @@ impl Settlement {
 // === impl DispatchResult ===
 
 impl DispatchResult {
-    /// The stored text.
+    /// Name of the kind, as the database stores it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,19 +1,21 @@
-//! Who has a delivery in hand. An engine that was taken for dead while it worked has lost what it had, and
-//! another one may have it by now: nothing that the first one records counts any more.
+//! The engine that has a delivery in hand. An engine that expires while it works loses its
+//! deliveries, and another one may have them by then: nothing that the expired one records takes
+//! effect.
 
 use crate::{
     delivery::{ClaimedDelivery, DeliveryRow},
     sql::Arg,
 };
 
-/// A delivery and whose it is.
+/// A delivery and the engine that has it in hand.
 #[derive(Debug, Clone, Copy)]
 pub struct InHand<'a> {
     row: &'a DeliveryRow,
     engine: Option<&'a str>,
 }
 
-/// Which row a statement with [`InHand::args`] changes: none if somebody else has the delivery.
+/// Condition of a statement with [`InHand::args`]: matches no row if another engine has the
+/// delivery in hand.
 pub(super) const IN_HAND: &str =
     "forge = $1 AND hook = $2 AND id = $3 AND taken_by IS NOT DISTINCT FROM $4";
 

@@ -1,4 +1,4 @@
-//! What came for a repository and what became of it, without the bodies.
+//! Deliveries for a repository and their outcomes, without the bodies.
 
 use jiff::Timestamp;
 
@@ -16,23 +16,23 @@ pub struct DeliverySummary {
     pub forge: String,
     /// The sender's id of it.
     pub id: String,
-    /// When it came.
+    /// Time at which it was received.
     pub received_at: Timestamp,
-    /// What became of it.
+    /// State of the work on it.
     pub state: DeliveryState,
     /// Why, or which runs it made: a line for each plan.
     pub note: Option<String>,
-    /// How often work on it failed for a passing reason.
+    /// Number of attempts that failed for a transient reason.
     pub tries: u32,
-    /// While it waits after that: when it is tried again.
+    /// Time of the next attempt, while it waits for one.
     pub next_at: Option<Timestamp>,
-    /// What it did for each workflow; `None`: no workflow was looked at, or an older version settled it.
+    /// Results by workflow; `None`: no workflow was considered, or an older version settled it.
     pub dispatches: Option<Dispatches>,
 }
 
 impl Store {
-    /// What came by a hook or was routed to it, the newest first, at most so many; only what is older than `before`, a
-    /// time and an id, if that is said.
+    /// Deliveries that a hook received or that were routed to it, newest first, at most `limit`;
+    /// with `before`, a time and an id, only older ones.
     ///
     /// # Errors
     /// [`Error`] of the database.

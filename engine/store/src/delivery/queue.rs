@@ -16,8 +16,9 @@ use crate::{
     store::Store,
 };
 
-/// The advisory lock of whoever chooses from a queue, "dlvq" in ASCII and the queue. Held for one
-/// transaction only. A row of `repo` would not do: a queue need not belong to a watched repository.
+/// Advisory lock of an engine that claims from a queue: "dlvq" in ASCII and the queue's hash. Held
+/// for one transaction only. A row of `repo` would not do: a queue need not belong to a watched
+/// repository.
 const QUEUE_LOCK: &str =
     "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1684829809, hashtext($1))) AS held";
 
@@ -26,7 +27,7 @@ const QUEUE_LOCK: &str =
 pub struct WaitingQueue {
     /// The hook of its repository.
     pub queue: String,
-    /// When the oldest of them was received.
+    /// Time at which the oldest of them was received.
     pub oldest: Timestamp,
     /// Whether all of them have failed before.
     pub has_failed: bool,
@@ -35,26 +36,26 @@ pub struct WaitingQueue {
 /// The deliveries of a repository that are not worked off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backlog {
-    /// The repository.
+    /// Name of the watched repository.
     pub repo: String,
-    /// How many there are.
+    /// Number of these deliveries.
     pub waiting: u64,
-    /// When the oldest of them was received.
+    /// Time at which the oldest of them was received.
     pub oldest: Timestamp,
 }
 
 /// A delivery in hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedDelivery {
-    /// The delivery.
+    /// Delivery with its headers and body.
     pub row: DeliveryRow,
     /// The queue that it was in.
     pub queue: String,
-    /// Who has it, where several engines share the database.
+    /// Engine that has it in hand; `None`: the database has only one.
     pub engine: Option<String>,
-    /// How often work on it failed for a passing reason.
+    /// Number of attempts that failed for a transient reason.
     pub tries: u32,
-    /// How often work on it began without coming to an end, this time included.
+    /// Number of attempts that started without an end, this one included.
     pub begun: u32,
 }
 
@@ -104,9 +105,9 @@ impl Store {
             .collect()
     }
 
-    /// Claims the oldest delivery of a queue that is due, and counts that work on it begins. `engine`: who
-    /// claims it, where several engines share the database. `None`: there is none, an engine works on
-    /// another one of the queue, or the engine was taken for dead.
+    /// Claims the oldest delivery of a queue that is due, and counts the attempt. `engine`: the
+    /// claiming one, where several engines share the database. Returns `None` if no delivery is
+    /// due, an engine works on another one of the queue, or the engine has expired.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -177,8 +178,8 @@ impl Store {
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// Gives a claimed delivery back as if work on it had not begun. Without effect on one that is not
-    /// in hand any more.
+    /// Releases a claimed delivery and does not count the attempt. Has no effect on one that is no
+    /// longer in hand.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -2,8 +2,8 @@
 //!
 //! Before an engine drives a run by itself it notes that it has the run in hand, and takes the note back
 //! once the run proves harmless. A note that outlives its engine is a death. After [`MAX_DEATHS`] of them
-//! in a row, without an attempt that ended in between, the run is set aside: no engine drives it until
-//! somebody asks for it. The columns `in_hand` and `deaths` do the same for any other row.
+//! in a row, without an attempt that ended in between, the run is set aside: no engine drives it
+//! until a user requests it. The columns `in_hand` and `deaths` do the same for any other row.
 
 use plue_plan::RunId;
 
@@ -52,7 +52,7 @@ impl Store {
         self.write(LetGo { run: run.clone(), fence }).await
     }
 
-    /// Forgets the deaths of a run: somebody has asked for it.
+    /// Resets the deaths of a run that a user has requested.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -128,8 +128,9 @@ impl Store {
         self.write(Use(found.scope.clone(), found.key.clone(), now)).await
     }
 
-    /// Evicts what was not used since a time, and then what is over the quota in bytes: from the largest
-    /// scope its longest unused entry, and from scopes of forks before any other. Tells how many entries, with those that were used meanwhile.
+    /// Evicts entries that were not used since a time, then those over the quota in bytes: the
+    /// least recently used one of the largest scope, and of scopes of forks before any other.
+    /// Returns the number of entries, those that were used meanwhile included.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -207,7 +208,7 @@ impl Scopes {
         self.bytes = self.bytes.saturating_add(size);
     }
 
-    /// What goes until the rest is within the quota, as scope and key.
+    /// Entries to evict until the rest is within the quota, as scope and key.
     fn over(mut self, quota: u64) -> Vec<(String, String)> {
         let is_untrusted = |scope: &str| scope.starts_with(UNTRUSTED_SCOPE);
         let ranked = self
@@ -283,7 +284,7 @@ impl Op for Evict {
             (scope, key, "the quota of all caches was used up, and its scope had most of those that go first")
         }));
         for (scope, key, reason) in gone.iter().take(BATCH) {
-            // What is used meanwhile stays.
+            // An entry that was used since the read stays.
             tx.write(Statement::new(
                 "UPDATE cache_entry SET archive = NULL, evicted_at = $3, evicted_for = $4 \
                  WHERE scope = $1 AND key = $2 AND archive IS NOT NULL AND used_at <= $5",

@@ -15,17 +15,17 @@ use crate::{
 /// A row of `repo_identity`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepoIdentity {
-    /// The watched repository.
+    /// Name of the watched repository.
     pub repo: String,
     /// The forge's id of it.
     pub forge_id: String,
     /// Its name at the forge, as the newest delivery had it.
     pub forge_name: String,
-    /// When the id was first seen.
+    /// Time at which the id was stored.
     pub seen_at: Timestamp,
     /// The id of another repository that came under its name and was refused.
     pub other_id: Option<String>,
-    /// When that one came last.
+    /// Time at which that one was last refused.
     pub other_at: Option<Timestamp>,
 }
 
@@ -34,7 +34,7 @@ pub struct RepoIdentity {
 pub enum Recognised {
     /// The first id that was seen: it is stored.
     First,
-    /// The same repository.
+    /// The id is the stored one.
     Same,
     /// Another repository; it is noted.
     Other {

@@ -13,32 +13,32 @@ use crate::{
     store::Store,
 };
 
-/// What is paused.
+/// Extent of a pause: the whole workflow or its schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PauseScope {
     /// Everything that starts the workflow.
     Workflow,
-    /// Its schedules only.
+    /// Only the schedules of the workflow.
     Schedule,
 }
 
 /// A row of `pause`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PauseRow {
-    /// The repository.
+    /// Name of the watched repository.
     pub repo: String,
     /// Name of the plan.
     pub workflow: String,
-    /// What is paused.
+    /// Extent of the pause; each has a row of its own.
     pub scope: PauseScope,
     /// The principal that paused it.
     pub paused_by: String,
-    /// When it was paused.
+    /// Time at which it was paused.
     pub paused_at: Timestamp,
     /// The reason that was given.
     pub reason: Option<String>,
-    /// When it was resumed; `None`: it is paused.
+    /// Time at which it was resumed; `None`: it is still paused.
     pub resumed_at: Option<Timestamp>,
 }
 
@@ -58,10 +58,10 @@ const IS_PAUSED: &str = "SELECT 1 FROM pause WHERE repo = $1 AND workflow = $2 A
 // === impl PauseScope ===
 
 impl PauseScope {
-    /// Every scope.
+    /// Both scopes, the wider one first.
     pub const ALL: &'static [Self] = &[Self::Workflow, Self::Schedule];
 
-    /// The stored text.
+    /// Name of the scope, as the database stores it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

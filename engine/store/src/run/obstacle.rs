@@ -1,5 +1,5 @@
-//! Obstacles: what keeps an engine from driving a run, or a runner from a step. Engines try again every few
-//! seconds and refresh the row; one that is not refreshed is over.
+//! Obstacles that keep an engine from driving a run, or a runner from a step. Engines try again
+//! every few seconds and refresh the row; one that is not refreshed is over.
 
 use jiff::{SignedDuration, Timestamp};
 use plue_flow::fact::Reason;
@@ -31,7 +31,7 @@ impl Store {
         self.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// What keeps engines from driving a run; `None`: nothing, as far as is known.
+    /// The obstacle that keeps engines from driving a run; `None`: none was met in the last 60 s.
     ///
     /// # Errors
     /// [`Error`] of the database.

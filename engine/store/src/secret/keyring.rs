@@ -21,7 +21,7 @@ const ID_DIGITS: usize = 16;
 pub struct Keyring {
     first: MasterKey,
     others: Vec<MasterKey>,
-    /// Where the keys can be read again; none: they do not change.
+    /// Source from which the keys are read again; `None`: they do not change.
     source: Option<Source>,
 }
 

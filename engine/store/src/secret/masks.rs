@@ -1,6 +1,6 @@
-//! The texts of secrets that a run was given, sealed, so that every engine that drives it later masks
-//! them: a secret may be set anew or removed meanwhile, and an earlier step may have left the old text in
-//! the workspace. They are deleted with their run.
+//! The texts of secrets that a run was given, sealed, so that every engine that drives it later
+//! masks them: a secret may be replaced or removed meanwhile, and an earlier step may have left the
+//! old text in the workspace. They are deleted with their run.
 //!
 //! Must not be read for anything but masks.
 

@@ -18,25 +18,25 @@ use crate::{
 /// A call of a model, before it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCall {
-    /// Its id.
+    /// Id of the call, unique in the database.
     pub id: String,
-    /// Its run.
+    /// Run that makes the call.
     pub run: RunId,
-    /// Its step.
+    /// Step that makes the call.
     pub step: StepId,
-    /// Its attempt.
+    /// Attempt that makes the call.
     pub attempt: AttemptId,
-    /// The model.
+    /// Id of the called model.
     pub model: String,
     /// The most that it can cost, in picodollars.
     pub amount: u64,
     /// The budgets it draws from.
     pub scopes: Vec<SpendScope>,
-    /// When it begins.
+    /// Time at which the call starts.
     pub at: Timestamp,
 }
 
-/// A budget.
+/// A budget that calls draw from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpendScope {
     /// Its name, unique in the database.
@@ -64,7 +64,7 @@ pub enum Reserved {
 /// The cost of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallSettlement {
-    /// The call.
+    /// Id of the settled call.
     pub call: String,
     /// Its cost in picodollars; `None`: unknown, the reservation stays.
     pub cost: Option<u64>,
@@ -75,32 +75,32 @@ pub struct CallSettlement {
 /// Facts to append to a transcript.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewFacts {
-    /// The run.
+    /// Run of the attempt.
     pub run: RunId,
-    /// The attempt.
+    /// Attempt that the transcript belongs to.
     pub attempt: AttemptId,
     /// Number of the first fact, from 1.
     pub first: u64,
-    /// The facts.
+    /// Facts as JSON, in order and already masked.
     pub facts: Vec<Json>,
     /// The call that they end, settled in the same transaction.
     pub settlement: Option<CallSettlement>,
-    /// When.
+    /// Time of the facts and of the settlement.
     pub at: Timestamp,
 }
 
 /// Sums over the calls of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepSpend {
-    /// The step.
+    /// Id of the step.
     pub step: String,
-    /// Its calls.
+    /// Number of its calls.
     pub calls: u64,
     /// Their cost in picodollars; a call of unknown cost counts with its reservation.
     pub cost: u64,
     /// Input tokens, without those of the cache.
     pub input_tokens: u64,
-    /// Output tokens.
+    /// Output tokens, reasoning included.
     pub output_tokens: u64,
     /// Input tokens that the API had cached.
     pub cache_read_tokens: u64,
@@ -121,7 +121,8 @@ impl Store {
         self.write(Reserve(call)).await
     }
 
-    /// Appends to a transcript. `false`: the numbers are taken, by whoever drives the attempt now.
+    /// Appends to a transcript. `false`: the numbers are taken by the current driver of the
+    /// attempt.
     ///
     /// # Errors
     /// [`Error`] of the database.

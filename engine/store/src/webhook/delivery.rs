@@ -75,7 +75,7 @@ pub struct Settled {
 /// The end of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disable {
-    /// Why, for people.
+    /// Reason, as shown to people.
     pub reason: String,
     /// Since when nothing has come through, if that is why: without effect if something has since.
     pub failing_since: Option<Timestamp>,

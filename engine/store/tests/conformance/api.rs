@@ -44,7 +44,7 @@ async fn claim(store: &Store, hook: &str, engine: &str) -> Option<ClaimedDeliver
     store.claim_delivery(hook, Some(engine), at(9)).await.unwrap()
 }
 
-/// Which delivery was claimed, and how often work on it began.
+/// Id of the claimed delivery and its count of started attempts.
 fn said(claimed: Option<&ClaimedDelivery>) -> Option<(String, u32)> {
     claimed.map(|claimed| (claimed.row.id.clone(), claimed.begun))
 }

@@ -175,7 +175,7 @@ async fn numbers_that_somebody_else_takes_meanwhile_are_taken_anew() {
     faster.await.unwrap();
     let numbers = world.store.checkpoints(&run).await.unwrap();
     assert_eq!(numbers.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2]);
-    // What no new look helps against is told as it is.
+    // A conflict that persists after another read is returned as the error.
     let token = |id: &str| TokenRow {
         id: id.to_owned(),
         hash: "same".to_owned(),
@@ -265,7 +265,8 @@ async fn a_call_that_is_answered_meanwhile_by_another_token_is_not_answered_agai
         world.store.add_callback(token, &run, &attempt, at(100)).await.unwrap();
     }
     let change = "UPDATE callback SET answered_at = 1, answer = '1' WHERE token_hash = 'h2'";
-    // Without a look at the other token's row nobody waits for it, so that this ends by itself.
+    // If the answer did not lock the other token's row, no session would wait for `faster`: the
+    // timeout ends it then.
     let faster = overtake(&world, &format!("SET LOCAL statement_timeout = '5s'; {change}")).await;
     let answered = world.store.answer_callback("h1", json!(2), at(5)).await.unwrap();
     faster.await.unwrap();

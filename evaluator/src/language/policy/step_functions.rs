@@ -12,7 +12,7 @@ use pyo3::PyResult;
 
 use super::node::{Kind, Kinds, Node};
 
-/// Which functions count.
+/// The condition on which a function counts as the code of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// Those that are named as the code of a step.

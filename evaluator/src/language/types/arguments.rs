@@ -272,7 +272,7 @@ impl<'py> Arguments<'py> {
         self.each(items, |index, item| self.plain(&format!("{name}[{index}]"), item))
     }
 
-    /// What becomes of each item; in a survey without those that are wrong.
+    /// The results of `make` for the items; a survey leaves out the items that are wrong.
     pub(super) fn each<T>(
         &self,
         items: Vec<Bound<'py, PyAny>>,

@@ -48,7 +48,7 @@ pub(crate) struct PyReference {
     template: bool,
 }
 
-/// What a mark begins and ends with: characters that no text of a person holds.
+/// The first and the last character of a mark, which no text of a person holds.
 const MARK: (char, char) = ('\u{fdd0}', '\u{fdd1}');
 /// References in texts of one file at most.
 const MAX_MARKS: usize = 10_000;

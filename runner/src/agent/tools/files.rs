@@ -6,7 +6,7 @@ use memchr::memmem;
 
 use super::super::{content::Content, input, jail::Jail};
 
-/// Lines of one read, unless the call says otherwise.
+/// Lines of one read, unless the call sets `limit`.
 const DEFAULT_LINES: u64 = 2_000;
 /// Lines of one read at most.
 const MAX_LINES: u64 = 10_000;
@@ -102,7 +102,7 @@ pub(super) fn write(jail: &Jail, input: &str) -> Result<Content, String> {
     Ok(Content::text(format!("{what} {} ({} bytes)\n", input.path, input.content.len())))
 }
 
-/// Replaces exact text.
+/// Replaces a text that occurs once, or each occurrence if the call sets `replace_all`.
 pub(super) fn edit(jail: &Jail, input: &str) -> Result<Content, String> {
     let input: input::Edit = input::parse(input)?;
     let (old, new) = (input.old_string.as_bytes(), input.new_string.as_bytes());

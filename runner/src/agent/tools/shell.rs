@@ -57,7 +57,7 @@ impl Tools {
     }
 }
 
-/// Output and status.
+/// The output of a process, followed by notes on its end and on killed processes.
 pub(super) fn shown(finished: Finished, timeout: Duration) -> Outcome {
     let Finished { mut output, how, left } = finished;
     let words = how.words(timeout);

@@ -36,7 +36,7 @@ async fn local(app: &App) -> Check {
     tried((WHAT, "on a server, steps of own commits are walled off"), fix, app, make).await
 }
 
-/// Runs of forks.
+/// Isolation of runs of forks; a warning if `pools.untrusted.mode` is off.
 async fn untrusted(app: &App) -> Check {
     const WHAT: &str = "pool: untrusted";
     let Some(options) = app.loaded.config.pools.untrusted.walls() else {

@@ -65,7 +65,7 @@ fn rows_of(one: &DeliveryRecord) -> Vec<Vec<table::Cell>> {
     rows
 }
 
-/// What came of a delivery; runs with their status.
+/// Lines of a delivery: its note, the status of its runs, and the time of the next try.
 fn lines_of(one: &DeliveryRecord) -> Vec<String> {
     let note = one.note.as_deref().unwrap_or_default();
     let mut lines: Vec<String> = note.lines().map(str::to_owned).collect();

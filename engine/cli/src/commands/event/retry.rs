@@ -39,7 +39,7 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
     })
 }
 
-/// Says what happens next.
+/// Confirms the retry and names the command that shows its outcome.
 pub(crate) fn tell(args: &RetryArgs) {
     output::say(&format!(
         "{} is worked on again; see `plue event list --repo {}`",

@@ -42,7 +42,7 @@ pub struct ReceivedArgs {
     pub check: bool,
 }
 
-/// Writes the hooks, unless somebody else's are there.
+/// Writes `pre-receive` and `post-receive`; fails if a hook that plue did not write is there.
 pub(super) fn install(repo: &Path, hook: &str, app: &App) -> Result<(), Failure> {
     let folder = repo.join("hooks");
     let program = std::env::current_exe().map_err(failed)?;
@@ -80,7 +80,7 @@ pub(super) fn remove(repo: &Path, hook: &str, app: &App) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Stores what `git receive-pack` says on standard input: `OLD NEW REF` lines (githooks(5)).
+/// Stores one delivery per `OLD NEW REF` line of standard input (githooks(5)); none with `--check`.
 pub(super) fn received(args: &ReceivedArgs, app: &App) -> Outcome {
     let mut text = String::new();
     let read = std::io::stdin().take(MAX_PUSH_BYTES).read_to_string(&mut text);

@@ -1,4 +1,4 @@
-//! What `--step` and `--from` take from an earlier run: outputs of the steps that are left out, and
+//! Values that `--step` and `--from` take from an earlier run: outputs of the steps left out, and
 //! their artifacts that are missing in the work tree.
 //!
 //! Must not take anything from a run of a fork, and must not overwrite a file.

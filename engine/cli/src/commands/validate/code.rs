@@ -11,10 +11,10 @@ use plue_runtime::foreign::process::{ProcessError, ProcessLimits, Program};
 
 use crate::failure::codes;
 
-/// Reads a program from its input and says what does not parse.
+/// Python program that compiles its standard input; on failure it prints the error and exits 1.
 const COMPILE: &str = "import sys\ntry:\n compile(sys.stdin.buffer.read(), '<step>', 'exec')\n\
                        except (SyntaxError, ValueError) as e:\n print(e, file=sys.stderr)\n sys.exit(1)";
-/// Characters of what a program says.
+/// Characters of a checker's error message that are kept.
 const MAX_SAID: usize = 300;
 /// The limits of one check. The answer is not read; complaints have a limit of their own.
 const LIMITS: ProcessLimits = ProcessLimits {
@@ -24,7 +24,7 @@ const LIMITS: ProcessLimits = ProcessLimits {
     memory: 1024 * 1024 * 1024,
 };
 
-/// What is wrong with the code of the steps of a plan.
+/// Syntax errors and missing scripts of a plan's steps, at their source locations.
 pub(super) fn problems(workflow: &PlannedWorkflow, repo: &Path) -> Vec<Diagnostic> {
     let steps = workflow.sealed.plan.all_steps();
     steps
@@ -73,8 +73,8 @@ fn of_step(step: &Step, repo: &Path) -> Option<Diagnostic> {
     }
 }
 
-/// What a program says against a text, if it is there and refuses it. Code that cannot be checked within
-/// the limits is refused as well.
+/// Error message of a syntax checker, also when the check exceeds [`LIMITS`]; `None` if the text
+/// passes or the checker cannot be started.
 fn refusal(program: &str, args: &[&str], text: &str) -> Option<String> {
     let check = Program::new(program, LIMITS).args(args).input(text.as_bytes().to_vec());
     let said = match check.read_blocking() {

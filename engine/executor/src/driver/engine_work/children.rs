@@ -42,7 +42,7 @@ struct Nursery {
     stopped: watch::Receiver<Option<CancelRequest>>,
 }
 
-/// What a child run begins with.
+/// Result of waiting for a child run's place.
 enum Begins {
     InPlace(ChildPlace),
     /// It only ends, and needs no place for that.

@@ -1,4 +1,4 @@
-//! What goes into a checkout, read from git's answers. Pure.
+//! The selection of a checkout's content, read from git's answers. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,11 +14,11 @@ pub(super) struct Tag {
     pub(super) name: String,
     /// The tag object, or what a plain tag leads to.
     pub(super) object: String,
-    /// What an annotated tag leads to.
+    /// The object that an annotated tag leads to; `None` for a plain tag.
     peeled: Option<String>,
 }
 
-/// What a checkout is made of.
+/// The objects and tags of a checkout.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Picked {
     /// Ids of objects, one a line.

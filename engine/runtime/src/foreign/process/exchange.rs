@@ -37,7 +37,7 @@ struct State {
 // === impl Group ===
 
 impl Group {
-    /// Names the group; kills it at once if nobody waits for it any more.
+    /// Names the group; kills it at once if its caller no longer waits for it.
     pub(super) fn begin(&self, leader: Pid) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.leader = Some(leader);
@@ -79,13 +79,13 @@ struct Pipes<'i> {
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     ended: OwnedFd,
-    /// Not written yet.
+    /// The rest that is still to be written to standard input.
     input: &'i [u8],
     complaint: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-/// What is ready.
+/// The pipes that are ready, and whether the process has ended.
 #[derive(Debug, Clone, Copy, Default)]
 struct Ready {
     stdin: bool,
@@ -167,7 +167,7 @@ impl Pipes<'_> {
             && let Some(pipe) = &mut self.stdin
         {
             let part = self.input.get(..self.input.len().min(PIPE_BYTES)).unwrap_or_default();
-            // It may end without having read everything; its status tells why.
+            // It may end without having read everything; its status shows the reason.
             let written = pipe.write(part).unwrap_or(self.input.len());
             self.input = self.input.get(written..).unwrap_or_default();
         }
@@ -198,7 +198,7 @@ fn broken(error: rustix::io::Errno) -> ProcessError {
     ProcessError::Pipe(error.into())
 }
 
-/// The monotonic clock.
+/// Time on the monotonic clock, from an arbitrary start.
 fn now() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }

@@ -15,8 +15,8 @@ use tokio::{
 
 use super::{MAX_STDERR_BYTES, ProcessError, Program, reason};
 
-/// The standard output of a running program. After its end, [`Stream::finish`] tells whether it is
-/// whole; dropped before, the program is killed with everything it started.
+/// The standard output of a running program. After its end, [`Stream::finish`] reports whether it
+/// is whole; dropped before, the program is killed with everything it started.
 #[derive(Debug)]
 pub struct Stream {
     child: Child,
@@ -53,7 +53,7 @@ impl Program {
 // === impl Stream ===
 
 impl Stream {
-    /// Tells, after the stream has ended, whether the program wrote all of it.
+    /// Reports, after the stream has ended, whether the program wrote all of it.
     ///
     /// # Errors
     /// It failed: what was read is not the whole answer.

@@ -1,4 +1,4 @@
-//! Commits that cost whoever reads them: one kind after the other.
+//! Commits that are costly for the server that reads them: one kind after the other.
 
 use std::{
     fs,
@@ -125,7 +125,7 @@ fn tree(clone: &Clone, n: usize) -> anyhow::Result<String> {
     Ok(clone.git(&["commit-tree", "-p", "main", "-m", "bomb", &root])?.trim().to_owned())
 }
 
-/// What git makes of standard input.
+/// Git's standard output for `input`: the id of the object that it makes.
 fn object(clone: &Clone, args: &[&str], input: &str) -> anyhow::Result<String> {
     let mut git = Command::new("git");
     git.args(args).current_dir(&clone.folder).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -19,7 +19,7 @@ const PAGE: usize = 100;
 #[derive(Debug)]
 pub(super) struct Pushed {
     sha: String,
-    /// When it was begun, in seconds since 1970.
+    /// Start of the push, in seconds since 1970.
     at: f64,
 }
 

@@ -41,7 +41,7 @@ pub(super) struct Clone {
     pub(super) folder: PathBuf,
 }
 
-/// See the module.
+/// The server under attack, and the clones of honest and of attacking authors.
 #[derive(Debug)]
 pub(super) struct Stand {
     pub(super) honest: Vec<Clone>,
@@ -105,7 +105,7 @@ impl Stand {
         Ok(())
     }
 
-    /// `kill -9`.
+    /// Kills the server with SIGKILL and waits for its end.
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;

@@ -1,4 +1,4 @@
-//! What an operator sees meanwhile: answers of `/healthz`, memory of the engine, bytes on disk.
+//! An operator's view of the attack: answers of `/healthz`, memory of the engine, bytes on disk.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -8,14 +8,14 @@ use crate::bench::{
     machine::{mark, memory_mib, millis, pause},
 };
 
-/// Between two looks.
+/// Pause between two looks at the server.
 const EVERY: Duration = Duration::from_millis(100);
 /// Looks between two measurements of the disk.
 const DISK_EVERY: usize = 50;
 /// An answer later than this counts as none.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// What was seen.
+/// The measurements of all looks.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) health_ms: Vec<f64>,
