@@ -1,13 +1,15 @@
 //! Commits that were looked at lately: their tree as workflow files see it, and their files, packed.
 //!
 //! A commit never changes, so what is known of it stays true; many runs of one commit then cost no
-//! process of git. Must not answer for a mirror: whether a repository has a commit is asked there.
+//! process of git. Must not answer for a mirror: whether a repository has a commit is asked there. Of
+//! mirrors it is known only when they were fetched last.
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use plue_forge::git::CommitId;
 use plue_planner::CommitView;
 
@@ -17,6 +19,10 @@ const MAX_VIEWS: usize = 8;
 const MAX_PACKED: usize = 16;
 /// A larger packed commit is not held in memory.
 pub(crate) const MAX_PACKED_BYTES: u64 = 2 * 1024 * 1024;
+/// Mirrors at most whose last fetch is known.
+const MAX_FETCHES: usize = 1_000;
+/// Clocks of two engines of one database differ by less.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(10);
 
 /// A commit of a mirror, and what it is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub(crate) struct Known {
     views: Mutex<Newest<Key, Arc<dyn CommitView>>>,
     packed: Mutex<Newest<Key, Arc<[u8]>>>,
     git_dirs: Mutex<Newest<[u8; 32], Arc<[u8]>>>,
+    /// By mirror and URL: the start of the last fetch of all branches and tags.
+    fetches: Mutex<Newest<(PathBuf, String), Timestamp>>,
 }
 
 /// The newest last.
@@ -73,6 +81,21 @@ impl Known {
         let mut git_dirs = self.git_dirs.lock().unwrap_or_else(PoisonError::into_inner);
         git_dirs.put(key, bytes, MAX_PACKED);
     }
+
+    /// Whether all branches and tags of a URL were fetched into a mirror after `time`, by whichever
+    /// engine's clock.
+    pub(crate) fn is_fetched_since(&self, folder: &Path, url: &str, time: Timestamp) -> bool {
+        let key = (folder.to_owned(), url.to_owned());
+        let begun = self.fetches.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
+        begun.is_some_and(|begun| begun.duration_since(time) > CLOCK_SKEW)
+    }
+
+    /// Notes a fetch of all branches and tags that began at `begun` and succeeded.
+    pub(crate) fn put_fetch(&self, folder: &Path, url: &str, begun: Timestamp) {
+        let key = (folder.to_owned(), url.to_owned());
+        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        fetches.put(key, begun, MAX_FETCHES);
+    }
 }
 
 // === impl Newest ===
@@ -104,6 +127,17 @@ impl<K: PartialEq, V: Clone> Newest<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fetch_counts_for_what_came_well_before_it() {
+        let (known, folder) = (Known::default(), Path::new("mirror"));
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let serves = |url: &str, time| known.is_fetched_since(folder, url, at(time));
+        assert!(!serves("a", 0), "nothing was fetched");
+        known.put_fetch(folder, "a", at(100));
+        assert!(serves("a", 89) && !serves("b", 89));
+        assert!(!serves("a", 90) && !serves("a", 101), "another engine's clock may be ahead");
+    }
 
     #[test]
     fn what_was_not_asked_for_the_longest_goes_first() {

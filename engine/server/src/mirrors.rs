@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use plue_forge::git::{CommitId, Credential, Mirror, Remote, Want};
 use plue_store::RepoRow;
 use sha2::{Digest as _, Sha256};
@@ -30,14 +31,29 @@ impl Server {
             without_blobs: !remote.is_local(),
             ..Want::default()
         };
-        let fetched = mirror.fetch(&remote, &want).await;
+        let begun = self.parts().clock.now();
+        let mut fetched = mirror.fetch(&remote, &want).await;
         // The token of an App may have been taken back before its time.
         if fetched.is_err() && self.forget_app_token(&repo.name) {
-            mirror.fetch(&self.remote(repo).await?, &want).await?;
-            return Ok(mirror);
+            fetched = mirror.fetch(&self.remote(repo).await?, &want).await;
         }
         fetched?;
+        self.known().put_fetch(mirror.folder(), &repo.url, begun);
         Ok(mirror)
+    }
+
+    /// The mirror with all branches and tags as they were at `time` or later. Of a thousand comments
+    /// that wait, the first one fetches for all.
+    pub(crate) async fn fetched_since(
+        &self,
+        repo: &RepoRow,
+        time: Timestamp,
+    ) -> Result<Mirror, Error> {
+        let mirror = self.mirror(repo).await?;
+        if self.known().is_fetched_since(mirror.folder(), &repo.url, time) {
+            return Ok(mirror);
+        }
+        self.fetched(repo, &[]).await
     }
 
     /// Sees to it that the files of a commit are in the mirror.

@@ -1,7 +1,8 @@
 //! The commit of an event counts only through a ref of the watched repository: forges serve the
 //! commits of forks through their parent, so a commit in the mirror may be a fork's.
 //!
-//! Must not believe a payload: which ref leads where is asked of the mirror, after a fetch.
+//! Must not believe a payload: which ref leads where is asked of the mirror, after a fetch
+//! that began later than the event.
 
 use jiff::SignedDuration;
 use plue_forge::{
@@ -49,6 +50,14 @@ impl Server {
         repo: &RepoRow,
         occasion: &Occasion,
     ) -> Result<Provenance, Error> {
+        if occasion.source == CommitSource::DefaultBranch {
+            let mirror = self.fetched_since(repo, delivery.received_at).await?;
+            let head = format!("refs/heads/{}", repo.default_branch);
+            return Ok(match mirror.resolve(&head).await? {
+                Some(commit) => Provenance::Known(mirror, commit),
+                None => Provenance::Refused(format!("there is no branch {}", repo.default_branch)),
+            });
+        }
         let wanted = match &occasion.source {
             CommitSource::PullRequest(name) => std::slice::from_ref(name),
             CommitSource::Published | CommitSource::DefaultBranch => &[],
@@ -61,13 +70,6 @@ impl Server {
             }
             fetched => fetched?,
         };
-        if occasion.source == CommitSource::DefaultBranch {
-            let head = format!("refs/heads/{}", repo.default_branch);
-            return Ok(match mirror.resolve(&head).await? {
-                Some(commit) => Provenance::Known(mirror, commit),
-                None => Provenance::Refused(format!("there is no branch {}", repo.default_branch)),
-            });
-        }
         let sha = occasion.event.sha.as_deref().unwrap_or_default();
         let Ok(commit) = CommitId::new(sha) else {
             return Ok(Provenance::Refused("the event does not name its commit".to_owned()));

@@ -29,7 +29,7 @@ pub struct WaitingQueue {
     pub queue: String,
     /// Time at which the oldest of them was received.
     pub oldest: Timestamp,
-    /// Whether all of them have failed before.
+    /// Whether the oldest of them, which is claimed next, has failed before.
     pub has_failed: bool,
 }
 
@@ -76,9 +76,24 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn waiting_queues(&self, now: Timestamp) -> Result<Vec<WaitingQueue>, Error> {
-        let text = "SELECT COALESCE(routed_to, hook), min(received_at), min(tries) FROM delivery \
-                    WHERE state = 'new' AND taken_by IS NULL AND next_at <= $1 \
-                    GROUP BY COALESCE(routed_to, hook)";
+        let due = "FROM delivery WHERE COALESCE(routed_to, hook) = queue.name AND state = 'new' \
+                   AND taken_by IS NULL AND next_at <= $1 ORDER BY received_at, id LIMIT 1";
+        let next = |beyond: &str| {
+            format!(
+                "SELECT COALESCE(routed_to, hook) FROM delivery WHERE state = 'new' {beyond} \
+                 ORDER BY COALESCE(routed_to, hook) LIMIT 1"
+            )
+        };
+        // One step per queue. Grouping would read each delivery that waits, at every change of the
+        // database.
+        let (first, further) = (next(""), next("AND COALESCE(routed_to, hook) > queue.name"));
+        let text = format!(
+            "WITH RECURSIVE queue (name) AS (SELECT ({first}) UNION ALL \
+             SELECT ({further}) FROM queue WHERE queue.name IS NOT NULL), \
+             front (name, oldest, tries) AS (SELECT name, (SELECT received_at {due}), \
+             (SELECT tries {due}) FROM queue WHERE name IS NOT NULL) \
+             SELECT name, oldest, tries FROM front WHERE oldest IS NOT NULL"
+        );
         let rows = self.read(Statement::new(text, vec![now.into()])).await?;
         rows.iter()
             .map(|row| {

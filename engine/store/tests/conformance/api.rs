@@ -167,6 +167,35 @@ on_each_store! {
         assert_eq!(claim(30).await, Some(("two".to_owned(), 0, 2)), "it began before");
     }
 
+    async fn each_queue_waits_with_the_oldest_delivery_that_is_due(world) {
+        let store = &world.store;
+        let put = async |hook: &str, id: &str, second: i64| {
+            let row =
+                DeliveryRow { hook: hook.to_owned(), received_at: at(second), ..delivery(id) };
+            store.receive(row.clone()).await.unwrap();
+            row
+        };
+        let waiting = async |now: i64| -> Vec<(String, Timestamp, bool)> {
+            let all = store.waiting_queues(at(now)).await.unwrap();
+            all.into_iter().map(|one| (one.queue, one.oldest, one.has_failed)).collect()
+        };
+        assert_eq!(waiting(9).await, []);
+        for n in 1..=3 {
+            put("a", &format!("a{n}"), n).await;
+        }
+        put("b", "b1", 4).await;
+        let settled = put("c", "c1", 5).await;
+        store.settle_delivery(&settled, DeliveryState::Done, "").await.unwrap();
+        let of = |queue: &str, oldest, has_failed| (queue.to_owned(), at(oldest), has_failed);
+        assert_eq!(waiting(9).await, [of("a", 1, false), of("b", 4, false)]);
+        let claimed = store.claim_delivery("a", None, at(9)).await.unwrap().unwrap();
+        store.defer_delivery(&claimed, at(20), "no").await.unwrap();
+        assert_eq!(waiting(9).await, [of("a", 2, false), of("b", 4, false)]);
+        assert_eq!(waiting(20).await, [of("a", 1, true), of("b", 4, false)]);
+        store.defer_queue("github", "b", at(30)).await.unwrap();
+        assert_eq!(waiting(20).await, [of("a", 1, true)], "all of b are put off");
+    }
+
     async fn a_queue_is_deferred_for_one_forge(world) {
         let store = &world.store;
         let message = DeliveryRow { forge: "event".to_owned(), ..delivery("m") };
