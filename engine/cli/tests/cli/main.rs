@@ -13,6 +13,8 @@ mod checkouts;
 #[cfg(test)]
 mod claude;
 #[cfg(test)]
+mod claude_scripts;
+#[cfg(test)]
 mod defaults;
 #[cfg(test)]
 mod deliveries;
