@@ -191,7 +191,7 @@ class Step(Setting):
         *,
         model: str | None = None,
         system: str | None = None,
-        tools: Sequence[str] = (),
+        tools: Sequence[str] | None = None,
         max_turns: int | None = None,
         max_tokens: int | None = None,
         budget: Budget | None = None,
@@ -205,7 +205,6 @@ class Step(Setting):
             "prompt": prompt.fields if isinstance(prompt, Prompt) else data(prompt, "`prompt`", True),
             "model": model,
             "system": system,
-            "tools": texts(tools, "`tools`"),
             "max_turns": max_turns,
             "max_tokens": max_tokens,
             "budget": None if budget is None else budget.fields,
@@ -213,7 +212,11 @@ class Step(Setting):
             "role": role,
             "effort": effort,
         }
-        return Step._of("llm", id, action, options)
+        step = Step._of("llm", id, action, options)
+        if tools is not None:
+            # An empty list counts: no tools, also none of the role.
+            step.fields["tools"] = texts(tools, "`tools`")
+        return step
 
     @staticmethod
     def approval(

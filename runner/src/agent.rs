@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-use plue_wire::runner::Exit;
+use plue_wire::runner::{Exit, FETCH_HOSTS_VARIABLE};
 use tokio::net::UnixStream;
 
 mod attendant;
@@ -28,8 +28,6 @@ pub(crate) use self::content::{MAX_REPLY_FRAME_BYTES, Reply};
 
 /// The first argument of an attendant.
 pub const COMMAND: &str = "agent";
-/// The hosts that `fetch` may reach, separated by commas, each with `:port` unless it is 80 or 443.
-const FETCH_HOSTS: &str = "PLUE_AGENT_FETCH_HOSTS";
 
 /// The folders, files and hosts that an attendant takes from its environment.
 #[derive(Debug, Clone)]
@@ -101,7 +99,7 @@ impl Place {
             |name: &str| value(name).map(PathBuf::from).ok_or_else(|| format!("{name} is not set"));
         let folder = std::env::current_dir().and_then(std::fs::canonicalize);
         let folder = folder.map_err(|error| format!("there is no working directory: {error}"))?;
-        let hosts = value(FETCH_HOSTS).unwrap_or_default();
+        let hosts = value(FETCH_HOSTS_VARIABLE).unwrap_or_default();
         let hosts = hosts.to_string_lossy();
         let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
         Ok(Self {

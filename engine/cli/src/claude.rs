@@ -42,6 +42,7 @@ pub fn claude(app: &App) -> Result<Option<Claude>, Failure> {
         client,
         model: config.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
         prices: Arc::new(prices(app)?),
+        fetch_hosts: config.fetch_hosts.clone(),
         masks: vec![key.trim().as_bytes().to_vec()],
         limits: RepoLimits {
             day: budget("claude.budget_day", config.budget_day)?,

@@ -27,6 +27,8 @@ pub struct Claude {
     pub model: String,
     /// Prices by model; a step whose model has no price is refused.
     pub prices: Arc<PriceList>,
+    /// Hosts that `fetch` may reach where it names none itself.
+    pub fetch_hosts: Vec<String>,
     /// Texts that no transcript may hold: the key.
     pub masks: Vec<Vec<u8>>,
     /// Limits of each repository's spending.

@@ -17,6 +17,7 @@ plue_plan::error_codes! {
     UNKNOWN_TOOL = "PLUE-L0012", "a Claude step names a tool that does not exist";
     BAD_PROMPT = "PLUE-L0013", "the prompt of a Claude step cannot be made";
     UNTRUSTED = "PLUE-L0014", "a Claude step of a pull request from a fork is not performed";
+    FETCH_HOSTS = "PLUE-L0015", "the tool `fetch` of a Claude step has no usable host";
 }
 
 /// Codes of limits: what ends with one of them has exit code 7.

@@ -119,6 +119,17 @@ pub fn git_offer(commands: &[&str]) -> Option<Tool> {
     Some(offer)
 }
 
+/// The tool `fetch` of these hosts, which the runner holds calls to.
+#[must_use]
+pub fn fetch_offer(hosts: &[String]) -> Option<Tool> {
+    let mut offer = tool("fetch")?.offer();
+    offer.description = format!(
+        "Gets an http or https URL of one of these hosts: {}. Redirects are shown, not followed.",
+        hosts.join(", ")
+    );
+    Some(offer)
+}
+
 fn object(required: &[&str], properties: Value) -> Map<String, Value> {
     Map::from_iter([
         ("type".to_owned(), json!("object")),

@@ -191,20 +191,21 @@ fn llm() -> impl Strategy<Value = Llm> {
         Prompt::File(PromptFile { name, inputs })
     });
     let prompt = prop_oneof![file, command().prop_map(|text| Prompt::Text(Value::text(text)))];
-    (prompt, option::of(1..50_u32), option::of(budget())).prop_map(|(prompt, max_turns, budget)| {
-        Llm {
+    let tools = option::of(collection::vec(Just("read".to_owned()), 0..2));
+    (prompt, tools, option::of(1..50_u32), option::of(budget())).prop_map(
+        |(prompt, tools, max_turns, budget)| Llm {
             prompt,
             model: None,
             system: None,
-            tools: vec!["read".to_owned()],
+            tools,
             max_turns,
             max_tokens: None,
             budget,
             output: None,
             role: None,
             effort: None,
-        }
-    })
+        },
+    )
 }
 
 /// A random trigger.

@@ -74,7 +74,7 @@ pub fn capabilities(plan: &Plan) -> BTreeSet<Capability> {
 fn of_action(action: &Action, found: &mut BTreeSet<Capability>) {
     match action {
         Action::Llm(llm) => {
-            found.extend(llm.tools.iter().cloned().map(Capability::Tool));
+            found.extend(llm.tools.iter().flatten().cloned().map(Capability::Tool));
             found.extend(llm.role.clone().map(Capability::Role));
         }
         Action::Call(call) => {

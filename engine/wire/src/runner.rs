@@ -34,6 +34,9 @@ pub const MAX_CHUNK_BYTES: usize = 64 * 1024;
 pub const MAX_TOOL_RESULT_BYTES: usize = 256 * 1024;
 /// The tools that an attendant executes.
 pub const TOOL_NAMES: [&str; 8] = ["bash", "read", "write", "edit", "glob", "grep", "git", "fetch"];
+/// The variable of an agent's attempt with the hosts that `fetch` may reach, separated by commas, each with
+/// `:port` unless it is 80 or 443. Tools do not see it.
+pub const FETCH_HOSTS_VARIABLE: &str = "PLUE_AGENT_FETCH_HOSTS";
 /// Bytes of unacknowledged events per attempt before the runner stops reading the process's pipes.
 pub const INITIAL_CREDIT_BYTES: u64 = 1024 * 1024;
 /// Milliseconds between heartbeats.

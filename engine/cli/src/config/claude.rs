@@ -12,6 +12,9 @@ pub struct ClaudeConfig {
     pub model: Option<String>,
     /// A file of prices that extends the list which comes with plue.
     pub prices: Option<PathBuf>,
+    /// Hosts that the tool `fetch` of steps may reach where it names none itself.
+    #[serde(default)]
+    pub fetch_hosts: Vec<String>,
     /// Dollars that one repository may spend in a day (UTC); absent: no limit.
     pub budget_day: Option<f64>,
     /// Dollars that one repository may spend in a month (UTC); absent: no limit.

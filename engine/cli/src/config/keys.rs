@@ -52,6 +52,7 @@ pub const KEYS: &[Key] = &[
     key("calls.allow", "PLUE_CALLS_ALLOW", Kind::List, false),
     key("claude.model", "PLUE_CLAUDE_MODEL", Kind::Text, false),
     key("claude.prices", "PLUE_CLAUDE_PRICES", Kind::Text, false),
+    key("claude.fetch_hosts", "PLUE_CLAUDE_FETCH_HOSTS", Kind::List, false),
     key("claude.budget_day", "PLUE_CLAUDE_BUDGET_DAY", Kind::Number, false),
     key("claude.budget_month", "PLUE_CLAUDE_BUDGET_MONTH", Kind::Number, false),
     key("limits.untrusted_runs", "PLUE_LIMITS_UNTRUSTED_RUNS", Kind::Integer, false),

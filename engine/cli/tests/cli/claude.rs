@@ -211,6 +211,7 @@ fn limits_fail_with_their_code() {
         ("tools=['bash'], budget=Budget(usd=0.0001)", "PLUE-L0004", 7),
         ("tools=['bash'], model='nobodys-model'", "PLUE-L0011", 1),
         ("tools=['shell']", "PLUE-L0012", 1),
+        ("tools=['fetch']", "PLUE-L0015", 1),
     ];
     for (options, code, exit) in table {
         let claude = Scripted::new(&endless);
@@ -287,4 +288,58 @@ fn prompts_and_roles_shape_the_request() {
     bench.commit();
     claude.plue(&bench, &["run"]).ends(0);
     asked(&claude, 1);
+}
+
+#[test]
+fn fetch_reaches_allowed_hosts_only() {
+    let get = |url: &str, id: &str| json!({ "name": "fetch", "input": { "url": url }, "id": id });
+    let calls = [
+        get("http://localhost:1/", "toolu_A"),
+        get("http://localhost:2/", "toolu_B"),
+        get("http://127.0.0.1:3/", "toolu_C"),
+    ];
+    // Allowed hosts get as far as the check of their address.
+    let script = json!([
+        { "tool_calls": calls },
+        { "text": "Done.", "expect": [
+            { "path": "tools.0.description", "matches": "localhost:1, 127.0.0.1:3" },
+            { "path": "messages.-1.content.0", "matches": "private address" },
+            { "path": "messages.-1.content.1", "matches": "not among the hosts" },
+            { "path": "messages.-1.content.2", "matches": "private address" },
+        ] },
+    ]);
+    let claude = Scripted::new(&script);
+    let step = "Step.llm('ask', prompt='Look.', tools=['fetch(LOCALHOST:1)', 'fetch'])";
+    let bench = Bench::with(&workflow(step));
+    let mut command = bench.command(&["run"]);
+    command.env("PLUE_CLAUDE_FETCH_HOSTS", "127.0.0.1:3");
+    Said::of(claude.with_key(&mut command).output().unwrap()).ends(0);
+    asked(&claude, 2);
+}
+
+#[test]
+fn empty_tool_lists_override_the_role() {
+    let offered = |named: &str, exists: bool| {
+        let prompt = json!({ "path": "messages.0.content.0.text", "equals": named });
+        let tools = json!({ "path": "tools", "exists": exists });
+        json!({ "match": [prompt], "text": "Fine.", "expect": [tools] })
+    };
+    let turns = [("without", true), ("empty", false), ("yaml", false)];
+    let claude = Scripted::new(&turns.map(|(named, exists)| offered(named, exists)).into());
+    let bench = Bench::new();
+    bench.write(".plue/roles/reader.md", "---\nname: reader\ntools: [read]\n---\n\nYou read.\n");
+    bench.write(
+        ".plue.py",
+        workflow(
+            "Step.llm('a', prompt='without', role='reader'), Step.llm('b', prompt='empty', role='reader', tools=[])",
+        ),
+    );
+    bench.write(
+        "ask.plue.yaml",
+        "version: '1.0'\nname: Yaml\ntasks:\n  - {id: c, prompt: yaml, role: reader, tools: []}\n",
+    );
+    bench.commit();
+    claude.plue(&bench, &["run", "Ask"]).ends(0);
+    claude.plue(&bench, &["run", "Yaml"]).ends(0);
+    asked(&claude, 3);
 }

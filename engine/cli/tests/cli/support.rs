@@ -36,12 +36,13 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 50] = [
+const FOREIGN: [&str; 51] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "ANTHROPIC_BASE_URL",
     "PLUE_CLAUDE_MODEL",
     "PLUE_CLAUDE_PRICES",
+    "PLUE_CLAUDE_FETCH_HOSTS",
     "PLUE_CLAUDE_BUDGET_DAY",
     "PLUE_CLAUDE_BUDGET_MONTH",
     "PLUE_SERVER",

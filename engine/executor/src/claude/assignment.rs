@@ -30,6 +30,8 @@ pub(crate) struct Assignment {
     pub(crate) task: Task,
     /// The limit of the step's spending; `None`: unlimited.
     pub(crate) budget: Option<PicoUsd>,
+    /// Hosts that `fetch` may reach, if it is offered.
+    pub(crate) fetch_hosts: Vec<String>,
 }
 
 /// Texts as the read-set of a plan has them.
@@ -68,8 +70,9 @@ pub(crate) fn assignment(
         ROLE_ALONE.clone_into(&mut text);
     }
     let either = |of: fn(&Settings) -> Option<String>| of(&of_prompt).or_else(|| of(&of_role));
-    let own_tools = (!llm.tools.is_empty()).then(|| llm.tools.clone());
-    let tools = own_tools.or(of_prompt.tools.clone()).or(of_role.tools.clone());
+    let tools = llm.tools.as_ref().or(of_prompt.tools.as_ref()).or(of_role.tools.as_ref());
+    let tools = tools.map(Vec::as_slice).unwrap_or_default();
+    let tools = tool::named(tools, &claude.fetch_hosts)?;
     let model = llm.model.clone().or_else(|| either(|it| it.model.clone()));
     let model = model.unwrap_or_else(|| claude.model.clone());
     if claude.prices.find(&model, today).is_none() {
@@ -87,7 +90,7 @@ pub(crate) fn assignment(
         model,
         system: Some(system).filter(|system| !system.is_empty()),
         prompt: text,
-        tools: tool::named(&tools.unwrap_or_default())?,
+        tools: tools.offers,
         effort: llm.effort.clone().or_else(|| either(|it| it.effort.clone())),
         output: llm.output.clone().or_else(|| of_prompt.output.clone()).or(of_role.output),
         limits: Limits {
@@ -97,7 +100,7 @@ pub(crate) fn assignment(
         },
     };
     let budget = budget.and_then(|budget| budget.usd).and_then(PicoUsd::from_usd);
-    Ok(Assignment { task, budget })
+    Ok(Assignment { task, budget, fetch_hosts: tools.fetch_hosts })
 }
 
 // === impl Pinned ===

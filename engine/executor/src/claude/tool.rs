@@ -5,34 +5,94 @@ use plue_llm::{
     tools::{self, GIT_COMMANDS, TOOLS},
 };
 
-/// The tools of these names, each once, in the order of the table. `git_status` and its like are `git`
-/// with those commands only.
+/// Bytes of a host and its port, for `fetch`.
+const MAX_HOST_BYTES: usize = 260;
+
+/// The tools of a step.
+#[derive(Debug, PartialEq)]
+pub(super) struct Tools {
+    /// For the model, each once, in the order of the table.
+    pub(super) offers: Vec<Tool>,
+    /// Hosts that `fetch` may reach, if it is offered.
+    pub(super) fetch_hosts: Vec<String>,
+}
+
+/// The tools of these names. `git_status` and its like are `git` with those commands only,
+/// `fetch(docs.rs)` is `fetch` with that host, `fetch` alone has the operator's hosts.
 ///
 /// # Errors
-/// A name that is none, for the author.
-pub(super) fn named(names: &[String]) -> Result<Vec<Tool>, String> {
-    let is_known = |name: &String| tools::tool(name).is_some() || git_command(name).is_some();
+/// A name that is none, or `fetch` without a host, for the author.
+pub(super) fn named(names: &[String], operators_hosts: &[String]) -> Result<Tools, String> {
+    let is_known = |name: &String| {
+        tools::tool(name).is_some() || git_command(name).is_some() || fetch_host(name).is_some()
+    };
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         let known: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
         let code = codes::UNKNOWN_TOOL;
         return Err(format!(
-            "{code}: there is no tool `{unknown}`; there are {}, git_{}",
+            "{code}: there is no tool `{unknown}`; there are {}, fetch(HOST), git_{}",
             known.join(", "),
             GIT_COMMANDS.join(", git_")
         ));
     }
-    let mut chosen: Vec<Tool> = Vec::new();
+    let fetch_hosts = fetch_hosts(names, operators_hosts)?;
+    let mut offers: Vec<Tool> = Vec::new();
     for tool in &TOOLS {
-        if names.iter().any(|name| name == tool.name) {
-            chosen.push(tool.offer());
+        if tool.name == "fetch" {
+            offers.extend(tools::fetch_offer(&fetch_hosts).filter(|_| !fetch_hosts.is_empty()));
+        } else if names.iter().any(|name| name == tool.name) {
+            offers.push(tool.offer());
         } else if tool.name == "git" {
             let is_named =
                 |command: &&str| names.iter().any(|name| git_command(name) == Some(*command));
             let commands: Vec<&str> = GIT_COMMANDS.into_iter().filter(is_named).collect();
-            chosen.extend(tools::git_offer(&commands).filter(|_| !commands.is_empty()));
+            offers.extend(tools::git_offer(&commands).filter(|_| !commands.is_empty()));
         }
     }
-    Ok(chosen)
+    Ok(Tools { offers, fetch_hosts })
+}
+
+/// The hosts of all names of `fetch`, each once, in lower case; none if no name is `fetch`.
+fn fetch_hosts(names: &[String], operators: &[String]) -> Result<Vec<String>, String> {
+    let code = codes::FETCH_HOSTS;
+    let is_plain = names.iter().any(|name| name == "fetch");
+    let own = names.iter().filter_map(|name| fetch_host(name));
+    let of_operator = operators.iter().map(String::as_str).filter(|_| is_plain);
+    let mut hosts: Vec<String> = Vec::new();
+    for host in own.chain(of_operator) {
+        if !is_host(host) {
+            return Err(format!(
+                "{code}: `{host}` is no host that `fetch` may reach; write a name such as `docs.rs` or \
+                 `docs.rs:8443`"
+            ));
+        }
+        let host = host.to_ascii_lowercase();
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    if is_plain && hosts.is_empty() {
+        return Err(format!(
+            "{code}: `fetch` has no host; write `fetch(docs.rs)` in `tools` for each host, or set \
+             `claude.fetch_hosts` of the configuration"
+        ));
+    }
+    Ok(hosts)
+}
+
+/// The text between the brackets of `fetch(docs.rs)`.
+fn fetch_host(name: &str) -> Option<&str> {
+    name.strip_prefix("fetch(")?.strip_suffix(')').map(str::trim)
+}
+
+/// Whether a text is a host name, perhaps with a port.
+fn is_host(text: &str) -> bool {
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    text.len() <= MAX_HOST_BYTES
+        && port.is_none_or(is_port)
+        && host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
 }
 
 /// The command that a name such as `git_status` allows.
@@ -47,8 +107,50 @@ mod tests {
 
     use super::*;
 
+    fn texts(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     fn offered(names: &[&str]) -> Result<Vec<Tool>, String> {
-        named(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        named(&texts(names), &[]).map(|tools| tools.offers)
+    }
+
+    fn hosts(names: &[&str], operators: &[&str]) -> Result<Vec<String>, String> {
+        named(&texts(names), &texts(operators)).map(|tools| tools.fetch_hosts)
+    }
+
+    #[test]
+    fn fetch_names_add_their_hosts() {
+        let own = ["fetch(Docs.rs)", "fetch( a.example:8443 )", "fetch(docs.rs)"];
+        assert_eq!(hosts(&own, &["b.example"]).unwrap(), ["docs.rs", "a.example:8443"]);
+        assert_eq!(hosts(&["fetch"], &["b.example"]).unwrap(), ["b.example"]);
+        let both = hosts(&["fetch", "fetch(docs.rs)"], &["b.example"]).unwrap();
+        assert_eq!(both, ["docs.rs", "b.example"]);
+        assert!(hosts(&["read"], &["b.example"]).unwrap().is_empty());
+        let tools = offered(&["fetch(docs.rs)"]).unwrap();
+        assert!(tools[0].name == "fetch" && tools[0].description.contains("docs.rs"));
+        assert!(offered(&["read"]).unwrap().iter().all(|tool| tool.name != "fetch"));
+    }
+
+    #[test]
+    fn fetch_without_usable_hosts_is_refused() {
+        let long = format!("fetch({}.example)", "a".repeat(300));
+        for name in [
+            "fetch",
+            "fetch()",
+            "fetch(*)",
+            "fetch(https://docs.rs)",
+            "fetch(docs.rs/x)",
+            "fetch(a,b)",
+            "fetch(docs.rs:0)",
+            "fetch(docs.rs:x)",
+            "fetch([::1])",
+            &long,
+        ] {
+            let error = hosts(&[name], &[]).unwrap_err();
+            assert!(error.contains("PLUE-L0015"), "{name}: {error}");
+        }
+        assert!(hosts(&["fetch"], &["https://docs.rs"]).unwrap_err().contains("PLUE-L0015"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use plue_plan::{AttemptId, StepId};
 use plue_pool::local::{POOL, UNTRUSTED_POOL};
 use plue_runtime::metrics::names;
 use plue_store::{Assign, AttemptEnd, NewAttempt, Refused, RunCommit};
-use plue_wire::runner::{AttemptResult, Claim, ResultVerdict};
+use plue_wire::runner::{AttemptResult, Claim, FETCH_HOSTS_VARIABLE, ResultVerdict};
 
 use super::{Driver, outage};
 use crate::{
@@ -222,15 +222,20 @@ impl Driver {
         let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
         let traceparent = self.traceparent(&step.id, visit, number);
         let turn = Turn { run: &self.row.id, step, visit, number, traceparent };
+        let mut fetch_hosts = Vec::new();
         if self.is_agent(&step.id) {
-            self.assignment(&step.id, (visit, number)).map_err(refused)?;
+            fetch_hosts = self.assignment(&step.id, (visit, number)).map_err(refused)?.fetch_hosts;
         }
         let prepared = within_budget(|meter| {
             let seen = Seen::of(&self.run);
             let scope = seen.scope(&self.surroundings, (visit, number), meter);
             environment(&turn, &self.event, &self.plan.env, &scope, self.secrets.as_ref())
         });
-        prepared.map_err(refused)
+        let mut env = prepared.map_err(refused)?;
+        if !fetch_hosts.is_empty() {
+            env.plain.push((FETCH_HOSTS_VARIABLE.to_owned(), fetch_hosts.join(",")));
+        }
+        Ok(env)
     }
 
     /// Where the trace is when an attempt of this step runs, if there are traces.

@@ -29,7 +29,7 @@ pub(super) fn llm(report: &mut Report, site: Site<'_>, llm: &Llm) {
     if let Some(role) = &llm.role {
         text::identifier(report, site, codes::BAD_NAME, "the role", role);
     }
-    for tool in &llm.tools {
+    for tool in llm.tools.iter().flatten() {
         text::plain(report, site, codes::BAD_TOOL, "a tool", tool);
     }
     let turns = ("max_turns", llm.max_turns);

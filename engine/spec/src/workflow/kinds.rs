@@ -47,7 +47,7 @@ impl Lower<'_, '_> {
             prompt: prompt.unwrap_or(Prompt::Text(Value::text("…"))),
             model: fields.fixed("model", &mut self.problems),
             system: fields.fixed("system", &mut self.problems),
-            tools: fields.texts("tools", &mut self.problems),
+            tools: fields.take("tools").map(|field| fields.texts_of(field, &mut self.problems)),
             max_turns: fields.count("max_turns", &mut self.problems),
             max_tokens: fields.count("max_tokens", &mut self.problems),
             budget: {

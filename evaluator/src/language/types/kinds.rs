@@ -117,7 +117,7 @@ pub(super) fn llm(bound: &mut Arguments<'_>) -> PyResult<Action> {
         prompt,
         model: bound.text("model")?,
         system: bound.text("system")?,
-        tools: bound.texts("tools")?,
+        tools: bound.get("tools").map(|_| bound.texts("tools")).transpose()?,
         max_turns: bound.count("max_turns")?,
         max_tokens: bound.count("max_tokens")?,
         budget,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use plue_wire::runner::FETCH_HOSTS_VARIABLE;
 use tokio::process::Command;
 
 use super::{
     super::{
-        FETCH_HOSTS,
         content::Content,
         input,
         process::{self, Bounds, Finished},
@@ -49,7 +49,7 @@ impl Tools {
         let Ok(_running) = self.processes.acquire().await else {
             return Err("the step is ending".to_owned());
         };
-        command.current_dir(self.jail.root()).env_remove(FETCH_HOSTS);
+        command.current_dir(self.jail.root()).env_remove(FETCH_HOSTS_VARIABLE);
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let bounds: Bounds = self.bounds(timeout);
         let finished = process::run(command, bounds).await;
