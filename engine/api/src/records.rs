@@ -25,6 +25,7 @@ pub mod kept;
 pub mod place;
 pub mod story;
 pub mod told;
+pub mod transcript;
 pub mod webhook;
 pub mod workflow;
 

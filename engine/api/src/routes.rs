@@ -30,6 +30,7 @@ mod secrets;
 pub(crate) mod session;
 mod steps;
 mod tokens;
+mod transcripts;
 mod webhooks;
 mod workflows;
 
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Endpoint> {
         journal::endpoints(),
         logs::endpoints(),
         run_log::endpoints(),
+        transcripts::endpoints(),
         plans::endpoints(),
         explanation::endpoints(),
         archive::endpoints(),

@@ -110,6 +110,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Print the log of a run or of one step
     Logs(LogsArgs),
+    /// Print what Claude steps asked, called and answered
+    Transcript(crate::commands::transcript::TranscriptArgs),
     /// Stop a run
     Cancel(CancelArgs),
     /// Approve a step that waits for a decision

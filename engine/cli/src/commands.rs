@@ -49,6 +49,7 @@ pub mod task;
 pub mod template;
 pub mod test;
 pub mod token;
+pub mod transcript;
 mod validate;
 pub mod webhook;
 pub mod workflow;
@@ -71,6 +72,7 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Runs(args) => runs::run(&args, app),
         Command::Status(args) => status::run(&args, app),
         Command::Logs(args) => logs::run(&args, app),
+        Command::Transcript(args) => transcript::run(&args, app),
         Command::Cancel(args) => cancel::run(&args, app),
         Command::Approve(args) => decide::run(&args, true, app),
         Command::Reject(args) => decide::run(&args, false, app),

@@ -15,7 +15,21 @@ pub const GROUPS: [(&str, &[&str]); 8] = [
         &["template", "list", "plan", "validate", "prompt", "agent", "test", "schema"],
     ),
     ("Run", &["run", "cancel", "retry", "rerun", "resume", "build", "orchestration", "git"]),
-    ("Look", &["status", "logs", "runs", "explain", "artifacts", "usage", "export", "open", "doc"]),
+    (
+        "Look",
+        &[
+            "status",
+            "logs",
+            "transcript",
+            "runs",
+            "explain",
+            "artifacts",
+            "usage",
+            "export",
+            "open",
+            "doc",
+        ],
+    ),
     ("Decide and answer", &["approvals", "approve", "reject", "callback", "event"]),
     ("Keep secrets", &["secret"]),
     (

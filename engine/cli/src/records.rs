@@ -2,6 +2,7 @@
 //!
 //! Must not print. Every document has `schema_version`; a field never changes its meaning.
 
+use plue_api::records::transcript::TranscriptRecord;
 pub use plue_api::records::{RunRecord, StepRecord, story::ExplainRecord, told::StatusRecord};
 use plue_plan::{
     Diagnostic,
@@ -11,6 +12,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::commands::logs::writer::Whose;
+
 pub mod event;
 pub mod server;
 pub mod texts;
@@ -19,7 +22,7 @@ pub mod texts;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The schemas of the command line's own documents.
-pub const ALL: [Published; 12] = [
+pub const ALL: [Published; 13] = [
     Published { name: "runs", schema: of::<Runs> },
     Published { name: "status", schema: of::<Status> },
     Published { name: "list", schema: of::<List> },
@@ -28,6 +31,7 @@ pub const ALL: [Published; 12] = [
     Published { name: "validate", schema: of::<Validated> },
     Published { name: "explain", schema: of::<Explained> },
     Published { name: "logs", schema: of::<Logs> },
+    Published { name: "transcript", schema: of::<Transcript> },
     Published { name: "verify", schema: of::<Verified> },
     Published { name: "plan-changes", schema: of::<PlanChanges<'static>> },
     Published { name: "doctor", schema: of::<Doctor> },
@@ -123,6 +127,17 @@ pub struct Logs {
     pub run: String,
     /// Lines in order, or those that were searched for.
     pub lines: Vec<LogLine>,
+}
+
+/// `plue transcript`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Transcript {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The run.
+    pub run: String,
+    /// Facts in order, or those that were searched for.
+    pub facts: Vec<TranscriptFact>,
 }
 
 /// `plue plan --verify`
@@ -229,6 +244,20 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// One fact of the transcript of a Claude step.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TranscriptFact {
+    /// The step.
+    pub step: String,
+    /// The visit.
+    pub visit: u32,
+    /// The attempt's number within the visit.
+    pub attempt: u32,
+    /// Number, time and content.
+    #[serde(flatten)]
+    pub record: TranscriptRecord,
+}
+
 /// Something that is not as it was.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DifferenceRecord {
@@ -297,5 +326,30 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+}
+
+// === impl TranscriptFact ===
+
+impl TranscriptFact {
+    /// The attempt that it is of.
+    pub(crate) fn whose(&self) -> Whose {
+        Whose { step: self.step.clone(), visit: self.visit, number: self.attempt }
+    }
+
+    /// The lines of its texts; signatures and other names of the API's own are among them.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        collect_lines(&self.record.fact, &mut lines);
+        lines
+    }
+}
+
+fn collect_lines(value: &Json, lines: &mut Vec<String>) {
+    match value {
+        Json::String(text) => lines.extend(text.lines().map(str::to_owned)),
+        Json::Array(items) => items.iter().for_each(|item| collect_lines(item, lines)),
+        Json::Object(fields) => fields.values().for_each(|field| collect_lines(field, lines)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
     }
 }

@@ -27,6 +27,7 @@ mod logs;
 mod place;
 mod runs;
 mod tell;
+mod transcript;
 mod webhooks;
 
 use client::Client;
@@ -60,6 +61,7 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Runs(_)
         | Command::Status(_)
         | Command::Logs(_)
+        | Command::Transcript(_)
         | Command::Cancel(_)
         | Command::Approve(_)
         | Command::Reject(_)
@@ -108,6 +110,7 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Runs(args) => runs::list(&client, &args, app).await,
             Command::Status(args) => runs::status(&client, &args, app).await,
             Command::Logs(args) => logs::run(&client, &args, app).await,
+            Command::Transcript(args) => transcript::run(&client, &args, app).await,
             Command::Cancel(args) => runs::cancel(&client, &args, app).await,
             Command::Approve(args) => runs::decide(&client, &args, true).await,
             Command::Reject(args) => runs::decide(&client, &args, false).await,

@@ -4,5 +4,6 @@ pub mod diagnostic;
 pub mod live;
 pub mod stopping;
 pub mod table;
+pub mod transcript;
 pub mod trigger;
 pub mod words;

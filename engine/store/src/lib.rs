@@ -43,6 +43,7 @@ mod sqlite;
 mod store;
 mod token;
 mod topic;
+mod transcript;
 pub mod usage;
 pub mod webhook;
 
@@ -76,5 +77,6 @@ pub use crate::{
     store::Store,
     token::TokenRow,
     topic::TopicEvent,
+    transcript::TranscriptRow,
     usage::{QueueRow, UsageRow},
 };

@@ -138,7 +138,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// An attempt of a run that the caller may see.
-async fn attempt_of(
+pub(super) async fn attempt_of(
     api: &Api,
     caller: &Principal,
     (run, attempt): &(String, String),

@@ -36,8 +36,9 @@ pub(super) fn run(args: &LogsArgs, app: &App) -> Outcome {
         let run = one_run(&store, &args.run).await?;
         let loaded = Loaded::read(&store, &run).await.map_err(|error| from_executor(&error))?;
         let step = args.step.as_deref().map(|step| known_step(&loaded, step)).transpose()?;
+        let attempts = Attempts { visit: args.visit, number: args.attempt };
         if let Some(text) = &args.search {
-            let attempts = chosen(args, &store, &run, step.as_ref()).await?;
+            let attempts = attempts.of(&store, &run, step.as_ref()).await?;
             return search(args, app, &store, &run, &attempts, text).await;
         }
         match (args.follow, &step, args.output) {
@@ -47,7 +48,7 @@ pub(super) fn run(args: &LogsArgs, app: &App) -> Outcome {
                 Err(Failure::usage("--follow prints the log itself; leave out --output"))
             }
             (false, _, _) => {
-                let attempts = chosen(args, &store, &run, step.as_ref()).await?;
+                let attempts = attempts.of(&store, &run, step.as_ref()).await?;
                 print(args, app, &store, &run, &attempts).await
             }
         }
@@ -68,37 +69,45 @@ pub(super) fn known_step(loaded: &Loaded, id: &str) -> Result<StepId, Failure> {
     }))
 }
 
-/// The attempts that are asked for: all of the run, or of a step one: of the visit and number asked
-/// for, otherwise the last.
-async fn chosen(
-    args: &LogsArgs,
-    store: &Store,
-    run: &RunId,
-    step: Option<&StepId>,
-) -> Result<Vec<AttemptRow>, Failure> {
-    let all = store.attempts(run, step).await.map_err(|error| from_store(&error))?;
-    let Some(step) = step else { return Ok(all) };
-    if all.is_empty() {
-        output::say(&format!("{step} has not run"));
-        return Ok(all);
+/// Attempts of a step; `None`: the last one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempts {
+    pub(super) visit: Option<u32>,
+    pub(super) number: Option<u32>,
+}
+
+impl Attempts {
+    /// The attempts that are asked for: all of the run, or of a step one.
+    pub(super) async fn of(
+        self,
+        store: &Store,
+        run: &RunId,
+        step: Option<&StepId>,
+    ) -> Result<Vec<AttemptRow>, Failure> {
+        let all = store.attempts(run, step).await.map_err(|error| from_store(&error))?;
+        let Some(step) = step else { return Ok(all) };
+        if all.is_empty() {
+            output::say(&format!("{step} has not run"));
+            return Ok(all);
+        }
+        let visit = self.visit.or_else(|| all.iter().map(|attempt| attempt.visit).max());
+        let of_visit = all.into_iter().filter(|attempt| Some(attempt.visit) == visit);
+        let of_visit: Vec<_> = of_visit.collect();
+        let last = of_visit.iter().map(|attempt| attempt.number).max();
+        let Some(last) = last else {
+            let visit = visit.unwrap_or_default();
+            return Err(Failure::not_found(format!("{step} has no visit {visit}"))
+                .hint(format!("its visits: plue explain {run} {step}")));
+        };
+        let number = self.number.unwrap_or(last);
+        let found = of_visit.into_iter().filter(|attempt| attempt.number == number);
+        let found: Vec<_> = found.collect();
+        if found.is_empty() {
+            return Err(Failure::not_found(format!("{step} has no attempt {number}"))
+                .hint(format!("the last one is {last}")));
+        }
+        Ok(found)
     }
-    let visit = args.visit.or_else(|| all.iter().map(|attempt| attempt.visit).max());
-    let of_visit = all.into_iter().filter(|attempt| Some(attempt.visit) == visit);
-    let of_visit: Vec<_> = of_visit.collect();
-    let last = of_visit.iter().map(|attempt| attempt.number).max();
-    let Some(last) = last else {
-        let visit = visit.unwrap_or_default();
-        return Err(Failure::not_found(format!("{step} has no visit {visit}"))
-            .hint(format!("its visits: plue explain {run} {step}")));
-    };
-    let number = args.attempt.unwrap_or(last);
-    let found = of_visit.into_iter().filter(|attempt| attempt.number == number);
-    let found: Vec<_> = found.collect();
-    if found.is_empty() {
-        return Err(Failure::not_found(format!("{step} has no attempt {number}"))
-            .hint(format!("the last one is {last}")));
-    }
-    Ok(found)
 }
 
 async fn print(

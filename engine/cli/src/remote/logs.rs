@@ -34,7 +34,8 @@ pub(super) async fn run(client: &Client, args: &LogsArgs, app: &App) -> Outcome 
         known_step(&told, step)?;
     }
     if let Some(text) = &args.search {
-        let attempts = chosen(client, args, &run).await?;
+        let attempts =
+            chosen(client, &run, args.step.as_deref(), (args.visit, args.attempt)).await?;
         return search(client, args, app, (&run, &attempts, text)).await;
     }
     match (args.follow, &args.step, args.output) {
@@ -49,7 +50,8 @@ pub(super) async fn run(client: &Client, args: &LogsArgs, app: &App) -> Outcome 
             Err(Failure::usage("--follow prints the log itself; leave out --output"))
         }
         (false, _, _) => {
-            let attempts = chosen(client, args, &run).await?;
+            let attempts =
+                chosen(client, &run, args.step.as_deref(), (args.visit, args.attempt)).await?;
             print(client, args, app, (&run, &attempts)).await
         }
     }
@@ -92,7 +94,7 @@ fn piece(record: &PieceRecord) -> Result<LogPiece, Failure> {
     })
 }
 
-fn whose(attempt: &AttemptRecord) -> Whose {
+pub(super) fn whose(attempt: &AttemptRecord) -> Whose {
     Whose { step: attempt.step.clone(), visit: attempt.visit, number: attempt.number }
 }
 
@@ -111,25 +113,26 @@ pub(super) fn known_step(told: &StatusRecord, id: &str) -> Result<(), Failure> {
 
 /// The attempts that are asked for: all of the run, or of a step one: of the visit and number asked
 /// for, otherwise the last.
-async fn chosen(
+pub(super) async fn chosen(
     client: &Client,
-    args: &LogsArgs,
     run: &str,
+    step: Option<&str>,
+    (visit, number): (Option<u32>, Option<u32>),
 ) -> Result<Vec<AttemptRecord>, Failure> {
     let mut all: Vec<AttemptRecord> = client.get(&format!("/api/v1/runs/{run}/attempts")).await?;
-    let Some(step) = &args.step else { return Ok(all) };
-    all.retain(|attempt| attempt.step == *step);
+    let Some(step) = step else { return Ok(all) };
+    all.retain(|attempt| attempt.step == step);
     if all.is_empty() {
         output::say(&format!("{step} has not run"));
         return Ok(all);
     }
-    let visit = args.visit.or_else(|| all.iter().map(|attempt| attempt.visit).max());
+    let visit = visit.or_else(|| all.iter().map(|attempt| attempt.visit).max());
     all.retain(|attempt| Some(attempt.visit) == visit);
     let Some(last) = all.iter().map(|attempt| attempt.number).max() else {
         let visit = visit.unwrap_or_default();
         return Err(Failure::not_found(format!("{step} has no visit {visit}")));
     };
-    let number = args.attempt.unwrap_or(last);
+    let number = number.unwrap_or(last);
     all.retain(|attempt| attempt.number == number);
     if all.is_empty() {
         return Err(Failure::not_found(format!("{step} has no attempt {number}"))

@@ -119,6 +119,8 @@ mod topics;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
+mod transcripts;
+#[cfg(test)]
 mod transforms;
 #[cfg(test)]
 mod waiting;

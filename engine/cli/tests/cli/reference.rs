@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 48] = [
+pub(crate) const COMMANDS: [&str; 49] = [
     "template",
     "list",
     "plan",
@@ -24,6 +24,7 @@ pub(crate) const COMMANDS: [&str; 48] = [
     "git",
     "status",
     "logs",
+    "transcript",
     "runs",
     "explain",
     "artifacts",

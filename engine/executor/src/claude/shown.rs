@@ -80,6 +80,13 @@ impl Shown {
         self.printed(text)
     }
 
+    /// The line after an answer that is not the last.
+    pub(crate) fn turn(&mut self, totals: Totals) -> String {
+        let Totals { turns, tokens, cost } = totals;
+        let text = self.line(&format!("[plue: turn {turns}, {tokens} tokens, {cost} so far]\n"));
+        self.printed(text)
+    }
+
     /// The last lines of a log.
     pub(crate) fn end(&mut self, end: &End, totals: Totals) -> String {
         let mut text = self.line("");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use plue_llm::{
     Agent, Request, Usage,
-    agent::{Call, Input},
+    agent::{Call, Effect, Input},
     error::Error,
 };
 use plue_store::usage::claude::CallSettlement;
@@ -66,7 +66,11 @@ impl AgentRun {
                 let usage = answer.usage;
                 self.tell(agent, Input::Answered(answer, cost), Some(settlement)).await?;
                 measured::call("answered", &usage, cost);
-                Ok(())
+                if matches!(agent.effect(), Effect::End(_)) {
+                    return Ok(());
+                }
+                let text = self.shown.turn(agent.totals());
+                self.print(&text).await
             }
             Asked::Broke(usage, message) => {
                 let text = self.shown.note(&format!("[plue: the answer broke off: {message}]"));

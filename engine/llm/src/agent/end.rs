@@ -98,7 +98,8 @@ impl End {
     /// The error for people, with its code; none of a success.
     pub fn error(&self) -> Option<String> {
         let code = self.reason.code()?;
-        let kept = if self.is_partial() { "; a partial result is in its transcript" } else { "" };
+        let kept =
+            if self.is_partial() { "; `plue transcript` shows a partial result" } else { "" };
         Some(format!("{code}: {}{kept}", self.message))
     }
 }

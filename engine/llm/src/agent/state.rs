@@ -28,6 +28,8 @@ pub struct Agent {
     totals: Totals,
     /// Text of the answers since the last message of ours.
     text: String,
+    /// Text of the latest answers that had one: the partial result of an agent that fails.
+    partial: String,
     breaks: u32,
     cuts: u32,
     corrected: bool,
@@ -156,7 +158,7 @@ impl Agent {
 
     fn accept(&self, input: Input) -> Result<Vec<Fact>, Rejected> {
         let end = |reason, message: String| {
-            Ok(vec![Fact::Ended { end: End::failed(reason, message, self.text.clone()) }])
+            Ok(vec![Fact::Ended { end: End::failed(reason, message, self.partial.clone()) }])
         };
         match (input, &self.phase) {
             (Input::Start(task), Phase::Idle) => Ok(vec![Fact::Started { task }]),
@@ -190,7 +192,7 @@ impl Agent {
 
     fn misfit(&self, words: String) -> Fact {
         if self.corrected {
-            let text = self.text.clone();
+            let text = self.partial.clone();
             return Fact::Ended { end: End::failed(EndReason::Output, words, text) };
         }
         Fact::Corrected {
@@ -214,7 +216,7 @@ impl Agent {
     fn follow_up(&self) -> Option<Fact> {
         let task = self.task.as_deref()?;
         let failed = |reason, message: String| {
-            Some(Fact::Ended { end: End::failed(reason, message, self.text.clone()) })
+            Some(Fact::Ended { end: End::failed(reason, message, self.partial.clone()) })
         };
         match &self.phase {
             Phase::Idle | Phase::Judging(_) | Phase::Ended(_) => None,
@@ -252,7 +254,7 @@ impl Agent {
     /// The consequence of an answer without calls to carry out.
     fn weigh(&self, task: &Task, answer: &Answer) -> Option<Fact> {
         let failed = |reason, message: String| {
-            Some(Fact::Ended { end: End::failed(reason, message, self.text.clone()) })
+            Some(Fact::Ended { end: End::failed(reason, message, self.partial.clone()) })
         };
         match &answer.stop.reason {
             Some(StopReason::MaxTokens) if self.cuts <= MAX_CUTS && has_cut_call(answer) => {
@@ -335,6 +337,9 @@ impl Agent {
         self.breaks = 0;
         self.talk.assistant(answer);
         self.text.push_str(&answer.text());
+        if !self.text.trim().is_empty() {
+            self.partial.clone_from(&self.text);
+        }
         let reason = answer.stop.reason.as_ref();
         let is_cut = has_cut_call(answer);
         self.cuts = if is_cut { self.cuts + 1 } else { 0 };

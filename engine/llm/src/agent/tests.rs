@@ -305,3 +305,18 @@ fn calls_outside_of_the_offer_are_refused() {
     let refused = facts.iter().filter(|fact| matches!(fact, Fact::Result { is_error: true, .. }));
     assert_eq!(refused.count(), 4);
 }
+
+#[test]
+fn partial_results_are_the_latest_text() {
+    let look = json!([
+        { "type": "text", "text": "So far." },
+        { "type": "tool_use", "id": "a", "name": "bash", "input": {} },
+    ]);
+    let silent = calls(&[("b", "read", json!({}))]);
+    let limits = Limits { turns: 2, ..Limits::default() };
+    let inputs = [answer("tool_use", look), result("a", "x"), silent, result("b", "y")];
+    let (agent, _) = after(Task { limits, ..task() }, inputs);
+    let end = ended(&agent);
+    assert_eq!((end.reason, &end.output), (EndReason::Turns, &json!("So far.")));
+    assert!(end.is_partial());
+}

@@ -84,6 +84,9 @@ on_each_store! {
         assert_eq!(wrote, 1);
         let stored = store.transcript(&AttemptId::new("a1")).await.unwrap();
         assert_eq!(stored, [json!({"n": 1}), json!({"n": 2}), json!({"n": 3})]);
+        let second = store.transcript_after(&AttemptId::new("a1"), 1, 1).await.unwrap();
+        assert_eq!((second.len(), second[0].seq, &second[0].fact), (1, 2, &json!({"n": 2})));
+        assert!(store.transcript_after(&AttemptId::new("a1"), 3, 9).await.unwrap().is_empty());
     }
 
     async fn refused_calls_reserve_nothing(world) {

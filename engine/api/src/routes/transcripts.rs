@@ -1,0 +1,85 @@
+//! The transcript of an attempt of a Claude step, as a page or as what is found in it.
+
+use axum::{extract::State, routing::get};
+use serde::Deserialize;
+
+use super::{CURSOR, LIMIT, logs::attempt_of, page_size, schema};
+use crate::{
+    access::{Need, Role},
+    endpoint::{Answer, Endpoint, Method, Parameter},
+    extract::{Caller, Path, Query},
+    problem::Problem,
+    records::{Page, transcript::TranscriptRecord},
+    server::Api,
+};
+
+/// Facts read from the store at once; one has a few hundred KiB at most.
+const BATCH: u32 = 16;
+/// Facts that one request looks through.
+const MAX_FACTS: usize = 1_000;
+/// Bytes of a text.
+const MAX_TEXT: usize = 4 * 1024;
+/// Bytes of an answer, about; a page with more ends early.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+const QUERY: [Parameter; 3] = [
+    Parameter { name: "q", kind: "string", means: "only facts with this text, byte for byte" },
+    LIMIT,
+    CURSOR,
+];
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Search {
+    q: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![Endpoint {
+        method: Method::Get,
+        path: "/api/v1/runs/{run}/attempts/{attempt}/transcript",
+        need: Need::Role(Role::Reader),
+        summary: "Facts of a Claude step's transcript, in order; a page may be empty and not the last",
+        query: &QUERY,
+        body: None,
+        answer: Answer::Json(schema::<Page<TranscriptRecord>>),
+        route: || get(transcript),
+    }]
+}
+
+async fn transcript(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(place): Path<(String, String)>,
+    Query(search): Query<Search>,
+) -> Result<axum::Json<Page<TranscriptRecord>>, Problem> {
+    if search.q.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_TEXT) {
+        return Err(Problem::bad_request(format!("`q` is 1 to {MAX_TEXT} bytes")));
+    }
+    let attempt = attempt_of(&api, &caller, &place).await?.claim.attempt;
+    let limit = page_size(search.limit)? as usize;
+    let cursor = search.cursor.as_deref().map_or(Ok(0), str::parse::<u64>);
+    let mut after =
+        cursor.map_err(|_| Problem::bad_request("`cursor` is `next` of the page before"))?;
+    let (mut items, mut facts, mut bytes) = (Vec::new(), 0, 0);
+    loop {
+        let rows = api.store().transcript_after(&attempt, after, BATCH).await?;
+        let is_last = rows.len() < BATCH as usize;
+        for row in rows {
+            if items.len() >= limit || bytes >= MAX_BYTES || facts >= MAX_FACTS {
+                return Ok(axum::Json(Page { items, next: Some(after.to_string()) }));
+            }
+            after = row.seq;
+            facts += 1;
+            if search.q.as_ref().is_none_or(|text| row.contains(text)) {
+                bytes += row.fact.to_string().len();
+                items.push(TranscriptRecord::from(row));
+            }
+        }
+        if is_last {
+            return Ok(axum::Json(Page { items, next: None }));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Transcripts of Claude steps for readers, some facts at a time.
+//!
+//! Facts come as they were stored, masked. Must not know what a fact means.
+
+use jiff::Timestamp;
+use plue_plan::AttemptId;
+use serde_json::Value as Json;
+
+use crate::{
+    error::Error,
+    sql::{Arg, Statement},
+    store::Store,
+};
+
+/// One fact of a transcript.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TranscriptRow {
+    /// Its number in the transcript, from 1.
+    pub seq: u64,
+    /// Time at which it was stored.
+    pub at: Timestamp,
+    /// The fact.
+    pub fact: Json,
+}
+
+// === impl TranscriptRow ===
+
+impl TranscriptRow {
+    /// Whether a text of the fact contains `text`. Names of fields do not count.
+    #[must_use]
+    pub fn contains(&self, text: &str) -> bool {
+        contains(&self.fact, text)
+    }
+}
+
+fn contains(value: &Json, text: &str) -> bool {
+    match value {
+        Json::String(found) => found.contains(text),
+        Json::Array(items) => items.iter().any(|item| contains(item, text)),
+        Json::Object(fields) => fields.values().any(|field| contains(field, text)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+    }
+}
+
+impl Store {
+    /// Facts of an attempt behind the number `after`, in order, at most `most`.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn transcript_after(
+        &self,
+        attempt: &AttemptId,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<TranscriptRow>, Error> {
+        let text = "SELECT seq, at, fact FROM transcript WHERE attempt_id = $1 AND seq > $2 \
+                    ORDER BY seq LIMIT $3";
+        let args = vec![attempt.as_str().into(), Arg::count(after), i64::from(most).into()];
+        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = rows.iter().map(|row| {
+            Ok(TranscriptRow { seq: row.count(0)?, at: row.time(1)?, fact: row.json(2)? })
+        });
+        rows.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn facts_contain_their_texts() {
+        let fact = json!({ "fact": "answered", "answer": { "content": [{ "text": "All good" }] } });
+        let row = TranscriptRow { seq: 1, at: Timestamp::UNIX_EPOCH, fact };
+        assert!(row.contains("All") && row.contains("answered"));
+        assert!(!row.contains("content") && !row.contains("all good"));
+    }
+}
