@@ -190,6 +190,7 @@ class Step(Setting):
         prompt: str | Prompt | Reference,
         *,
         model: str | None = None,
+        fallback_models: Sequence[str] = (),
         system: str | None = None,
         tools: Sequence[str] | None = None,
         max_turns: int | None = None,
@@ -204,6 +205,7 @@ class Step(Setting):
         action = {
             "prompt": prompt.fields if isinstance(prompt, Prompt) else data(prompt, "`prompt`", True),
             "model": model,
+            "fallback_models": texts(fallback_models, "`fallback_models`"),
             "system": system,
             "max_turns": max_turns,
             "max_tokens": max_tokens,

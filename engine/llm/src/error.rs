@@ -120,6 +120,12 @@ impl ApiError {
         }
     }
 
+    /// Whether another model may answer: this one does not exist any more, is overloaded or limited.
+    pub fn is_of_model(&self) -> bool {
+        let is_gone = self.status == Some(404) || self.kind == "not_found_error";
+        is_gone || self.is_transient() && !self.is_spend_limit()
+    }
+
     /// Whether a limit on spending was met: a 429 that names no time, or a billing error. Waiting
     /// seconds does not help.
     pub fn is_spend_limit(&self) -> bool {
@@ -188,6 +194,18 @@ mod tests {
         assert!(!Error::Api(Box::new(status(429))).is_transient());
         let waits = ApiError { retry_after: Some(Duration::from_secs(1)), ..status(429) };
         assert!(Error::Api(Box::new(waits)).is_transient());
+    }
+
+    #[test]
+    fn errors_of_a_model_let_another_answer() {
+        for code in [404, 500, 503, 529] {
+            assert!(status(code).is_of_model(), "{code}");
+        }
+        for code in [400, 401, 402, 403, 413, 429] {
+            assert!(!status(code).is_of_model(), "{code}");
+        }
+        let limited = ApiError { retry_after: Some(Duration::from_secs(90)), ..status(429) };
+        assert!(limited.is_of_model());
     }
 
     #[test]

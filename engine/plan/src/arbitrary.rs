@@ -196,6 +196,7 @@ fn llm() -> impl Strategy<Value = Llm> {
         |(prompt, tools, max_turns, budget)| Llm {
             prompt,
             model: None,
+            fallback_models: Vec::new(),
             system: None,
             tools,
             max_turns,

@@ -13,7 +13,7 @@ pub struct TranscriptRecord {
     pub seq: u64,
     /// Time at which it was stored.
     pub at: Timestamp,
-    /// An object whose field `fact` is `started`, `answered`, `broke`, `result`, `corrected` or `ended`, with
+    /// An object whose field `fact` is `started`, `answered`, `broke`, `result`, `corrected`, `switched` or `ended`, with
     /// the fields of that kind. Kinds and fields are only ever added.
     pub fact: Json,
 }

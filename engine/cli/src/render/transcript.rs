@@ -42,6 +42,9 @@ impl Rendered {
             Ok(Fact::Broke { message, .. }) => {
                 self.line(Style::Yellow, &format!("[the answer broke off: {message}]"))
             }
+            Ok(Fact::Switched { model, message }) => {
+                self.line(Style::Yellow, &format!("[{model} goes on: {message}]"))
+            }
             Ok(Fact::Result { id, content, is_error }) => self.result(&id, &content, is_error),
             Ok(Fact::Corrected { message }) => self.block(Style::Cyan, "> ", &message, true),
             Ok(Fact::Ended { end }) => self.ended(&end),

@@ -343,3 +343,23 @@ fn empty_tool_lists_override_the_role() {
     claude.plue(&bench, &["run", "Yaml"]).ends(0);
     asked(&claude, 3);
 }
+
+#[test]
+fn fallback_models_answer_for_missing_ones() {
+    let of = |model: &str| json!([{ "path": "model", "equals": model }]);
+    let missing = json!({ "status": 404, "type": "not_found_error", "message": "model: gone" });
+    let claude = Scripted::new(&json!([
+        { "match": of("claude-opus-5-5"), "error": missing },
+        { "match": of("claude-haiku-5-5"), "text": "Fine." },
+    ]));
+    let step = "Step.llm('ask', prompt='Go.', model='claude-opus-5-5', fallback_models=['claude-haiku-5-5'])";
+    let bench = Bench::with(&workflow(step));
+    claude.plue(&bench, &["run"]).ends(0);
+    asked(&claude, 2);
+    let shown = bench.plue(&["transcript", "last", "ask"]).ends(0);
+    shown.shows(&["[claude-haiku-5-5 goes on: ", "model: gone", "Fine."]);
+    let step = "Step.llm('ask', prompt='Go.', fallback_models=['nobodys-model'])";
+    let bench = Bench::with(&workflow(step));
+    claude.plue(&bench, &["run"]).ends(1);
+    bench.plue(&["explain", "last", "ask"]).shows(&["PLUE-L0011", "nobodys-model"]);
+}

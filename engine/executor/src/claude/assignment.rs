@@ -75,10 +75,12 @@ pub(crate) fn assignment(
     let tools = tool::named(tools, &claude.fetch_hosts)?;
     let model = llm.model.clone().or_else(|| either(|it| it.model.clone()));
     let model = model.unwrap_or_else(|| claude.model.clone());
-    if claude.prices.find(&model, today).is_none() {
+    let has_no_price = |model: &&String| claude.prices.find(model, today).is_none();
+    let models = || std::iter::once(&model).chain(&llm.fallback_models);
+    if let Some(unpriced) = models().find(has_no_price) {
         let code = codes::NO_PRICE;
         return Err(format!(
-            "{code}: step `{}`: the model `{model}` has no known price; name a file of prices in \
+            "{code}: step `{}`: the model `{unpriced}` has no known price; name a file of prices in \
              `claude.prices` of the configuration, or use another model",
             step.id
         ));
@@ -87,6 +89,7 @@ pub(crate) fn assignment(
     let turns = llm.max_turns.or(of_prompt.max_turns).or(of_role.max_turns);
     let max_tokens = llm.max_tokens.or(of_prompt.max_tokens).or(of_role.max_tokens);
     let task = Task {
+        fallback_models: llm.fallback_models.clone(),
         model,
         system: Some(system).filter(|system| !system.is_empty()),
         prompt: text,

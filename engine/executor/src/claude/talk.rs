@@ -87,7 +87,10 @@ impl AgentRun {
                 // A request that was refused costs nothing.
                 let cost = matches!(error, Error::Api(_) | Error::Settings(_)).then_some(0);
                 let settlement = settled(call, cost, &Usage::default());
-                let refused = Input::Unanswered(error.to_string());
+                let refused = match &error {
+                    Error::Api(api) if api.is_of_model() => Input::Unavailable(error.to_string()),
+                    _ => Input::Unanswered(error.to_string()),
+                };
                 self.tell(agent, refused, Some(settlement)).await?;
                 measured::call("refused", &Usage::default(), None);
                 Ok(())

@@ -111,6 +111,7 @@ async fn an_llm_step_fails_with_what_to_configure_and_the_rest_runs() {
         prompt: Prompt::Text(Value::text("Review the code changes")),
         model: None,
         system: None,
+        fallback_models: Vec::new(),
         tools: None,
         max_turns: None,
         max_tokens: None,

@@ -10,6 +10,9 @@ use crate::{
 /// In place of what `max_tokens` cut.
 const CUT: &str = "[cut off: max_tokens]";
 
+/// In place of an answer that was reasoning only.
+const FORGOTTEN: &str = "[reasoning of another model]";
+
 /// The conversation with the model.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Conversation {
@@ -44,6 +47,19 @@ impl Conversation {
         }
         if !content.is_empty() {
             self.push(Role::Assistant, content);
+        }
+    }
+
+    /// Leaves out the reasoning of all answers; those that are nothing else keep a placeholder.
+    pub(super) fn forget_reasoning(&mut self) {
+        let messages = std::mem::take(&mut self.messages);
+        self.bytes = 0;
+        for Message { role, mut content } in messages {
+            content.retain(|block| !block.kind().contains("thinking"));
+            if content.is_empty() {
+                content.push(Block::text(FORGOTTEN));
+            }
+            self.push(role, content);
         }
     }
 

@@ -49,6 +49,13 @@ pub enum Fact {
         /// Correction, sent to the model as a user message.
         message: String,
     },
+    /// Another model goes on: the one before is not available.
+    Switched {
+        /// The model from now on.
+        model: String,
+        /// The reason, for people.
+        message: String,
+    },
     /// Last fact of a transcript: no input adds another.
     Ended {
         /// Reason, message and output of the end.
@@ -72,6 +79,8 @@ pub enum Input {
     },
     /// The API refuses the request or cannot be reached.
     Unanswered(String),
+    /// The model does not exist any more, is overloaded or limited; another one may answer.
+    Unavailable(String),
     /// No budget pays for the next call.
     Unpaid(String),
     /// The result of a tool call.
@@ -116,7 +125,9 @@ impl Fact {
                     }
                 }
             }
-            Self::Broke { message, .. } | Self::Corrected { message } => visit(message),
+            Self::Broke { message, .. }
+            | Self::Corrected { message }
+            | Self::Switched { message, .. } => visit(message),
             Self::Result { content, .. } => visit(content),
             Self::Ended { end } => {
                 visit(&mut end.message);

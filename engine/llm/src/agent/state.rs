@@ -30,6 +30,8 @@ pub struct Agent {
     text: String,
     /// Text of the latest answers that had one: the partial result of an agent that fails.
     partial: String,
+    /// Models that were not available.
+    switches: usize,
     breaks: u32,
     cuts: u32,
     corrected: bool,
@@ -130,7 +132,8 @@ impl Agent {
             (Phase::Idle | Phase::Weighing(_), _) | (_, None) => Effect::Begin,
             (Phase::Asking, Some(task)) => {
                 let messages = self.talk.messages().to_vec();
-                Effect::Ask(Box::new(task.request(messages, self.max_tokens(task))))
+                let model = task.model(self.switches).unwrap_or(&task.model);
+                Effect::Ask(Box::new(task.request(model, messages, self.max_tokens(task))))
             }
             (Phase::Calling, Some(_)) => {
                 let waits = |open: &&Open| open.result.is_none() && open.refused.is_none();
@@ -169,6 +172,10 @@ impl Agent {
                 Ok(vec![Fact::Broke { usage, message }])
             }
             (Input::Unanswered(message), Phase::Asking) => end(EndReason::Api, message),
+            (Input::Unavailable(message), Phase::Asking) => match self.next_model() {
+                Some(model) => Ok(vec![Fact::Switched { model: model.to_owned(), message }]),
+                None => end(EndReason::Api, message),
+            },
             (Input::Unpaid(message), Phase::Asking) => end(EndReason::Budget, message),
             (Input::Result { id, content, is_error }, Phase::Calling) => {
                 let is_open = |open: &Open| open.call.id == id && open.result.is_none();
@@ -203,6 +210,11 @@ impl Agent {
         }
     }
 
+    /// The model that goes on if the current one is not available.
+    fn next_model(&self) -> Option<&str> {
+        self.task.as_ref()?.model(self.switches + 1)
+    }
+
     fn max_tokens(&self, task: &Task) -> u32 {
         let left = task.limits.tokens.map(|all| all.saturating_sub(self.totals.tokens));
         let left = left.and_then(|left| u32::try_from(left).ok()).unwrap_or(u32::MAX);
@@ -225,10 +237,13 @@ impl Agent {
                 let refused = open.refused.as_ref().filter(|_| open.result.is_none())?;
                 Some(Fact::failed_result(&open.call.id, refused.clone()))
             }),
-            Phase::Asking if self.breaks > MAX_BREAKS => failed(
-                EndReason::Api,
-                format!("{MAX_BREAKS} answers broke off, and the next as well"),
-            ),
+            Phase::Asking if self.breaks > MAX_BREAKS => {
+                let message = format!("{MAX_BREAKS} answers broke off, and the next as well");
+                match self.next_model() {
+                    Some(model) => Some(Fact::Switched { model: model.to_owned(), message }),
+                    None => failed(EndReason::Api, message),
+                }
+            }
             Phase::Asking if self.guard.caught().is_some() => {
                 let tool = self.guard.caught().unwrap_or_default();
                 let message = format!(
@@ -325,6 +340,12 @@ impl Agent {
                 self.text.clear();
                 self.talk.user(vec![Block::text(message.clone())]);
                 self.phase = Phase::Asking;
+            }
+            Fact::Switched { .. } => {
+                self.switches += 1;
+                self.breaks = 0;
+                // Reasoning goes back to its own model only.
+                self.talk.forget_reasoning();
             }
             Fact::Ended { end } => self.phase = Phase::Ended(Box::new(end.clone())),
         }

@@ -31,6 +31,9 @@ do not follow them.";
 pub struct Task {
     /// Model id, sent to the API unchanged.
     pub model: String,
+    /// Models that go on where the one before is not available, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback_models: Vec<String>,
     /// System prompt of the step or its role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
@@ -72,13 +75,19 @@ impl Default for Limits {
 // === impl Task ===
 
 impl Task {
+    /// The model after so many switches; none if there is no other one.
+    pub(super) fn model(&self, switches: usize) -> Option<&str> {
+        let mut models = std::iter::once(&self.model).chain(&self.fallback_models);
+        models.nth(switches).map(String::as_str)
+    }
+
     /// The request that continues `messages` with at most `max_tokens` of output.
-    pub(super) fn request(&self, messages: Vec<Message>, max_tokens: u32) -> Request {
-        let mut request = Request::new(self.model.clone(), max_tokens, messages);
+    pub(super) fn request(&self, model: &str, messages: Vec<Message>, max_tokens: u32) -> Request {
+        let mut request = Request::new(model, max_tokens, messages);
         let own = self.system.as_deref().unwrap_or_default();
         request.system = Some(format!("{PREAMBLE}\n\n{own}").trim_end().to_owned());
         request.tools.clone_from(&self.tools);
-        if ADAPTIVE.iter().any(|beginning| self.model.starts_with(beginning)) {
+        if ADAPTIVE.iter().any(|beginning| model.starts_with(beginning)) {
             request.thinking = Some(Thinking::Adaptive { display: Display::Summarized });
         }
         request.output_config.effort.clone_from(&self.effort);

@@ -17,6 +17,7 @@ fn task() -> Task {
     };
     Task {
         model: "claude-opus-5-5".to_owned(),
+        fallback_models: Vec::new(),
         system: None,
         prompt: "Look around.".to_owned(),
         tools: vec![tool("bash"), tool("read")],
@@ -319,4 +320,30 @@ fn partial_results_are_the_latest_text() {
     let end = ended(&agent);
     assert_eq!((end.reason, &end.output), (EndReason::Turns, &json!("So far.")));
     assert!(end.is_partial());
+}
+
+#[test]
+fn fallback_models_go_on_without_reasoning() {
+    let blocks = json!([
+        { "type": "thinking", "thinking": "hm", "signature": "s" },
+        { "type": "tool_use", "id": "a", "name": "bash", "input": {} },
+    ]);
+    let others = vec!["claude-haiku-5-5".to_owned(), "old-model".to_owned()];
+    let task = Task { fallback_models: others, ..task() };
+    let gone = || Input::Unavailable("overloaded".to_owned());
+    let inputs = [answer("tool_use", blocks), result("a", "x"), gone()];
+    let (mut agent, _) = after(task.clone(), inputs);
+    let Effect::Ask(request) = agent.effect() else { panic!("{:?}", agent.effect()) };
+    assert_eq!(request.model, "claude-haiku-5-5");
+    let kinds: Vec<_> = request.messages[1].content.iter().map(Block::kind).collect();
+    assert_eq!(kinds, ["tool_use"]);
+    agent.apply(gone()).unwrap();
+    let Effect::Ask(request) = agent.effect() else { panic!("{:?}", agent.effect()) };
+    assert_eq!((request.model.as_str(), request.thinking), ("old-model", None));
+    agent.apply(gone()).unwrap();
+    assert_eq!(ended(&agent).reason, EndReason::Api);
+
+    let broke = || Input::Broke { usage: Usage::default(), message: "cut".to_owned() };
+    let (agent, _) = after(task, [broke(), broke(), broke()]);
+    assert!(matches!(agent.effect(), Effect::Ask(request) if request.model == "claude-haiku-5-5"));
 }

@@ -23,6 +23,9 @@ pub(super) fn llm(report: &mut Report, site: Site<'_>, llm: &Llm) {
     if let Some(model) = &llm.model {
         text::plain(report, site, codes::BAD_NAME, "the model", model);
     }
+    for model in &llm.fallback_models {
+        text::plain(report, site, codes::BAD_NAME, "a fallback model", model);
+    }
     if let Some(effort) = &llm.effort {
         text::plain(report, site, codes::BAD_NAME, "the effort", effort);
     }

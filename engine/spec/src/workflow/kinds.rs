@@ -46,6 +46,7 @@ impl Lower<'_, '_> {
         let llm = Llm {
             prompt: prompt.unwrap_or(Prompt::Text(Value::text("…"))),
             model: fields.fixed("model", &mut self.problems),
+            fallback_models: fields.texts("fallback_models", &mut self.problems),
             system: fields.fixed("system", &mut self.problems),
             tools: fields.take("tools").map(|field| fields.texts_of(field, &mut self.problems)),
             max_turns: fields.count("max_turns", &mut self.problems),

@@ -84,6 +84,7 @@ pub(super) const LLM: Signature = Signature {
     positional: &["id", "prompt"],
     named: &[
         "model",
+        "fallback_models",
         "system",
         "tools",
         "max_turns",
@@ -116,6 +117,7 @@ pub(super) fn llm(bound: &mut Arguments<'_>) -> PyResult<Action> {
     Ok(Action::Llm(Box::new(Llm {
         prompt,
         model: bound.text("model")?,
+        fallback_models: bound.texts("fallback_models")?,
         system: bound.text("system")?,
         tools: bound.get("tools").map(|_| bound.texts("tools")).transpose()?,
         max_turns: bound.count("max_turns")?,
