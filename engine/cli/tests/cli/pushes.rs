@@ -112,6 +112,28 @@ fn pushes_to_unwatched_repositories_fail() {
 }
 
 #[test]
+fn pushes_of_too_many_refs_are_refused_whole() {
+    let bench = Bench::new();
+    let bare = bare(&bench);
+    bench.plue(&["repo", "add", "acme/app", &bare]).ends(0);
+    let hook = std::fs::read_to_string(format!("{bare}/hooks/post-receive")).unwrap();
+    let (_, hook) = hook.trim_end().rsplit_once(' ').unwrap();
+    let (none, some) = ("0".repeat(40), "a".repeat(40));
+    let refs: String = (0..20_000).map(|n| format!("{none} {some} refs/heads/b{n}\n")).collect();
+    let file = bench.home().join("refs");
+    std::fs::write(&file, refs).unwrap();
+    for args in [&["repo", "received", hook, "--check"][..], &["repo", "received", hook]] {
+        let mut received = bench.command(args);
+        received.stdin(std::fs::File::open(&file).unwrap());
+        let refused = Said::of(received.output().unwrap());
+        refused.ends(5).tells(&["PLUE-C0025", "more than 1048576 bytes", "push fewer branches"]);
+    }
+    let deliveries =
+        bench.plue(&["event", "list", "--repo", "acme/app", "--output", "json"]).ends(0).json();
+    assert_eq!(deliveries["deliveries"].as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn local_commands_refuse_a_server() {
     let bench = Bench::new();
     let file = bench.home().join("x.backup");

@@ -26,7 +26,7 @@ use crate::{
 
 /// By this line a hook is known to be ours.
 const MARK: &str = "# written by `plue repo add`";
-/// Refs of one push.
+/// Bytes of the lines of one push: some thousands of refs.
 const MAX_PUSH_BYTES: u64 = 1024 * 1024;
 /// Folder of the state directory: for each hook the address of its database, if it is not there too.
 const DATABASES: &str = "hook-databases";
@@ -83,8 +83,11 @@ pub(super) fn remove(repo: &Path, hook: &str, app: &App) -> Result<(), Failure> 
 /// Stores one delivery per `OLD NEW REF` line of standard input (githooks(5)); none with `--check`.
 pub(super) fn received(args: &ReceivedArgs, app: &App) -> Outcome {
     let mut text = String::new();
-    let read = std::io::stdin().take(MAX_PUSH_BYTES).read_to_string(&mut text);
+    let read = std::io::stdin().take(MAX_PUSH_BYTES + 1).read_to_string(&mut text);
     read.map_err(failed)?;
+    if text.len() as u64 > MAX_PUSH_BYTES {
+        return Err(too_large());
+    }
     let database = std::fs::read_to_string(database_file(&args.hook, app)).ok();
     wiring::block_on(async {
         let store = wiring::open_at(app, database.as_deref().map(str::trim)).await;
@@ -122,6 +125,15 @@ async fn keep(store: &Store, hook: &str, body: Vec<u8>) -> Result<(), Failure> {
     };
     store.receive(delivery).await.map_err(|error| from_store(&error))?;
     Ok(())
+}
+
+/// A push of which a part would start nothing.
+fn too_large() -> Failure {
+    let message = format!(
+        "plue cannot take in this push: its list of refs has more than {MAX_PUSH_BYTES} bytes"
+    );
+    Failure::new(Exit::Infrastructure, Diagnostic::error(codes::PUSH, message))
+        .hint("push fewer branches and tags at once")
 }
 
 /// A push that no server would learn of; why its database cannot be opened.
