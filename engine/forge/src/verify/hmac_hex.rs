@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{headers::Headers, refusal::Refusal, verify::Secret};
 
 /// A header and what stands before its digits.
-type Scheme = (&'static str, &'static str);
+pub(super) type Scheme = (&'static str, &'static str);
 
 /// The scheme of GitHub.
 pub(super) const GITHUB: Scheme = ("x-hub-signature-256", "sha256=");
