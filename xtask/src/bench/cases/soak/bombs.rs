@@ -1,12 +1,8 @@
 //! Commits that are costly for the server that reads them: one kind after the other.
 
-use std::{
-    fs,
-    io::Write as _,
-    process::{Command, Stdio},
-};
+use std::fs;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::stand::Clone;
 
@@ -113,25 +109,12 @@ fn workspace(clone: &Clone, _: usize) -> anyhow::Result<()> {
 
 /// Trees that list the one below them many times: few objects, more paths than anybody can read.
 fn tree(clone: &Clone, n: usize) -> anyhow::Result<String> {
-    let mut below = format!(
-        "100644 blob {}",
-        object(clone, &["hash-object", "-w", "--stdin"], &n.to_string())?
-    );
+    let blob = clone.git_with(&["hash-object", "-w", "--stdin"], &n.to_string())?;
+    let mut below = format!("100644 blob {}", blob.trim());
     for _ in 0..TREE_LEVELS {
         let entries: String = (0..TREE_ENTRIES).map(|at| format!("{below}\te{at}\n")).collect();
-        below = format!("040000 tree {}", object(clone, &["mktree"], &entries)?);
+        below = format!("040000 tree {}", clone.git_with(&["mktree"], &entries)?.trim());
     }
     let root = below.rsplit(' ').next().context("a tree")?.to_owned();
     Ok(clone.git(&["commit-tree", "-p", "main", "-m", "bomb", &root])?.trim().to_owned())
-}
-
-/// Git's standard output for `input`: the id of the object that it makes.
-fn object(clone: &Clone, args: &[&str], input: &str) -> anyhow::Result<String> {
-    let mut git = Command::new("git");
-    git.args(args).current_dir(&clone.folder).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = git.spawn()?;
-    child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "git {}", args.join(" "));
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read, Write as _},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -29,6 +29,9 @@ def workflow():
     return Plan("CI", triggers=[Trigger.on_pull_request(), Trigger.on_issue_comment()],
                 steps=[Step.bash("test", "true")])
 "#;
+
+/// Bytes that one git command of the soak may print; also the input of one is less.
+const MAX_OUTPUT: u64 = 48 * 1024;
 
 /// Less than the defaults, so that forks meet the bounds within the soak, on a disk of any size.
 const CONFIG: &str = "[limits]\nuntrusted_run_bytes = 268435456\nmin_free_percent = 1\n";
@@ -196,12 +199,33 @@ impl Clone {
     }
 
     pub(super) fn git(&self, args: &[&str]) -> anyhow::Result<String> {
-        let mut git = Command::new("git");
-        git.args(["-c", "user.name=soak", "-c", "user.email=soak@example.invalid"]);
-        git.args(["-c", "gc.auto=0"]).args(args).current_dir(&self.folder).stdin(Stdio::null());
-        let output = git.output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "git {}: {said}", args.join(" "));
-        Ok(String::from_utf8(output.stdout)?)
+        self.git_with(args, "")
     }
+
+    /// Standard output of git for an input. Git is ended after a minute, and may not print much.
+    pub(super) fn git_with(&self, args: &[&str], input: &str) -> anyhow::Result<String> {
+        let mut git = Command::new("timeout");
+        git.args(["--kill-after=5", "60", "git"]);
+        git.args(["-c", "user.name=soak", "-c", "user.email=soak@example.invalid"]);
+        git.args(["-c", "gc.auto=0"]).args(args).current_dir(&self.folder);
+        git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = git.spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take()).zip(child.stderr.take());
+        let ((mut stdin, stdout), stderr) = pipes.context("no pipes")?;
+        // Both are small, and fit into their pipes.
+        stdin.write_all(input.as_bytes())?;
+        drop(stdin);
+        let (output, said) = (bounded(stdout)?, bounded(stderr)?);
+        let status = child.wait()?;
+        ensure!(status.success(), "git {}: {status}: {said}", args.join(" "));
+        Ok(output)
+    }
+}
+
+/// All that a pipe has to say, if it is little.
+fn bounded(pipe: impl Read) -> anyhow::Result<String> {
+    let mut text = String::new();
+    pipe.take(MAX_OUTPUT + 1).read_to_string(&mut text)?;
+    ensure!(text.len() as u64 <= MAX_OUTPUT, "git prints more than {MAX_OUTPUT} bytes");
+    Ok(text)
 }
