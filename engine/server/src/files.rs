@@ -11,10 +11,11 @@ use std::{
 
 use plue_executor::{Loaded, Taken, placed};
 use plue_forge::git::{CommitId, Mirror};
-use plue_plan::{Action, RunId, budget::Budget};
+use plue_plan::{Action, Event, RunId, budget::Budget};
 use plue_runtime::foreign::archive::admit;
 use plue_store::RunRow;
 use plue_wire::keep::BlobHash;
+use serde::Deserialize as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
@@ -121,8 +122,7 @@ impl Server {
         if self.is_here(&workspace).await? {
             return Ok(());
         }
-        let attempts = self.store().attempts(&row.id, None).await?;
-        let has_begun = attempts.iter().any(|attempt| attempt.started_at.is_some());
+        let has_begun = self.has_begun(row).await?;
         let has_children =
             loaded.plan.steps.iter().any(|step| matches!(step.action, Action::Workflow(_)));
         // Runs that share a workspace change the same files; a person's own tree is no commit.
@@ -133,7 +133,7 @@ impl Server {
         let draft = self.draft(&workspace).await?;
         let old = draft.with_added_extension("old");
         let made = async {
-            self.made_again(row, has_begun, (&draft, &workspace)).await?;
+            self.made_again(&loaded, has_begun, (&draft, &workspace)).await?;
             if !self.parts().engine.holds(taken).await? {
                 return Err(superseded(row));
             }
@@ -159,25 +159,27 @@ impl Server {
     }
 
     /// Makes the workspace of a run without a driver again.
-    pub(crate) async fn make_again(
-        &self,
-        row: &RunRow,
-        has_begun: bool,
-        workspace: &Path,
-    ) -> Result<(), Error> {
+    pub(crate) async fn make_again(&self, loaded: &Loaded, workspace: &Path) -> Result<(), Error> {
+        let has_begun = self.has_begun(&loaded.row).await?;
         let draft = self.draft(workspace).await?;
-        let made = self.made_again(row, has_begun, (&draft, workspace)).await;
+        let made = self.made_again(loaded, has_begun, (&draft, workspace)).await;
         self.settled(made, draft, workspace).await
+    }
+
+    /// Whether a step of a run was started, so that its files may have changed.
+    async fn has_begun(&self, row: &RunRow) -> Result<bool, Error> {
+        let attempts = self.store().attempts(&row.id, None).await?;
+        Ok(attempts.iter().any(|attempt| attempt.started_at.is_some()))
     }
 
     /// The files of a run in a draft of its workspace.
     async fn made_again(
         &self,
-        row: &RunRow,
+        loaded: &Loaded,
         has_begun: bool,
         (draft, workspace): (&Path, &Path),
     ) -> Result<(), Error> {
-        let elsewhere = || elsewhere(workspace);
+        let (row, elsewhere) = (&loaded.row, || elsewhere(workspace));
         let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
             return Err(elsewhere());
         };
@@ -189,8 +191,7 @@ impl Server {
             None => self.packed(&mirror, &commit, draft).await?,
         };
         self.unpacked(packed, draft).await?;
-        let loaded = Loaded::read(self.store(), &row.id).await?;
-        let event = serde_json::from_value(loaded.source.event).map_err(|_| elsewhere())?;
+        let event = Event::deserialize(&loaded.source.event).map_err(|_| elsewhere())?;
         let git_dir = draft.with_added_extension("git");
         let asked = &loaded.plan.widest_checkout();
         let source = Source { repo: &repo, mirror: &mirror, commit: &commit, event: &event, asked };

@@ -75,9 +75,7 @@ impl Server {
         if workspace != folder.join(row.id.as_str()) || workspace.exists() {
             return Ok(());
         }
-        let attempts = self.store().attempts(&row.id, None).await?;
-        let has_begun = attempts.iter().any(|attempt| attempt.started_at.is_some());
-        self.make_again(row, has_begun, &workspace).await
+        self.make_again(&loaded, &workspace).await
     }
 }
 
