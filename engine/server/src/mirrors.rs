@@ -63,6 +63,9 @@ impl Server {
         mirror: &Mirror,
         commit: &CommitId,
     ) -> Result<(), Error> {
+        if mirror.is_whole(commit).await? {
+            return Ok(());
+        }
         Ok(mirror.complete(commit, &self.remote(repo).await?).await?)
     }
 

@@ -109,16 +109,22 @@ impl Mirror {
         Ok(())
     }
 
+    /// Whether the contents of all files of a commit are here.
+    ///
+    /// # Errors
+    /// The commit is not there, or git's own.
+    pub async fn is_whole(&self, commit: &CommitId) -> Result<bool, GitError> {
+        Ok(!self.is_partial() || self.missing(commit).await?.is_empty())
+    }
+
     /// Gets the contents of a commit's files that a fetch without blobs left out, all with one
     /// question. Afterwards the commit can be read and archived without its remote.
     ///
     /// # Errors
     /// The commit is not there, or git's own.
     pub async fn complete(&self, commit: &CommitId, remote: &Remote) -> Result<(), GitError> {
-        if !self.is_partial() {
-            return Ok(());
-        }
         let _lock = self.lock().await?;
+        // Another caller may have got them meanwhile.
         let missing = self.missing(commit).await?;
         if missing.is_empty() {
             return Ok(());
