@@ -4,7 +4,10 @@
 
 use plue_plan::{Diagnostic, RunId, event::EventType};
 use plue_registry::why_not;
-use plue_store::delivery::{Dispatch, DispatchResult, Dispatches};
+use plue_store::{
+    DeliveryState,
+    delivery::{Dispatch, DispatchResult, Dispatches, Settlement},
+};
 
 use crate::error::Error;
 
@@ -70,8 +73,14 @@ impl DispatchLog {
         self.0.workflows.is_empty() && self.0.without_trigger.is_empty()
     }
 
+    /// The outcome of the delivery, with the results as its note.
+    pub(crate) fn settlement(self, state: DeliveryState, event: EventType) -> Settlement {
+        let (note, dispatches) = self.end(event);
+        Settlement { dispatches: Some(dispatches), ..Settlement::new(state, note) }
+    }
+
     /// The results in words, and the same to be stored; runs first.
-    pub(crate) fn end(self, event: EventType) -> (String, Dispatches) {
+    fn end(self, event: EventType) -> (String, Dispatches) {
         let mut dispatches = self.0;
         dispatches.workflows.sort_by_key(|one| one.result != DispatchResult::Run);
         let mut lines: Vec<String> = dispatches.workflows.iter().map(words).collect();

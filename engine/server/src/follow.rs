@@ -130,9 +130,7 @@ impl Server {
         if log.is_empty() {
             return ignored(format!("the branch {} has no plans", repo.default_branch));
         }
-        let (note, dispatches) = log.end(heard.event.kind);
-        let dispatches = Some(dispatches);
-        Ok(Settlement { dispatches, ..Settlement::new(DeliveryState::Done, note) })
+        Ok(log.settlement(DeliveryState::Done, heard.event.kind))
     }
 
     /// What is registered; of a repository of which nothing is, as before its first push, what its

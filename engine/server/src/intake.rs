@@ -104,12 +104,12 @@ impl Server {
             sha: commit.as_str().to_owned(),
             knew,
         });
-        let (said, dispatches) = reacted.log.end(occasion.event.kind);
-        let lines: Vec<String> = remark.into_iter().chain([said]).collect();
         // One that was refused for its sender is looked at again if the forge sends it again.
         let state = if reacted.is_refused { DeliveryState::Ignored } else { DeliveryState::Done };
-        let settlement =
-            Settlement { dispatches: Some(dispatches), ..Settlement::new(state, lines.join("\n")) };
+        let mut settlement = reacted.log.settlement(state, occasion.event.kind);
+        if let Some(remark) = remark {
+            settlement.note = format!("{remark}\n{}", settlement.note);
+        }
         Ok(Worked { settlement, held })
     }
 

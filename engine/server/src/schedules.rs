@@ -174,18 +174,14 @@ impl Server {
         let stopped = |result, why: String| {
             let mut log = DispatchLog::default();
             log.stopped(named, result, why);
-            let (note, dispatches) = log.end(EventType::Schedule);
-            let dispatches = Some(dispatches);
-            Ok(Settlement { dispatches, ..Settlement::new(DeliveryState::Ignored, note) })
+            Ok(log.settlement(DeliveryState::Ignored, EventType::Schedule))
         };
         let cause = format!("schedule {} {} {}", repo.name, tick.cron, tick.at);
         let id = self.id_of(&cause, &format!("{} {}", tick.file, tick.workflow)).await?;
         let done = |id: &plue_plan::RunId| {
             let mut log = DispatchLog::default();
             log.run(named, id, None);
-            let (note, dispatches) = log.end(EventType::Schedule);
-            let dispatches = Some(dispatches);
-            Ok(Settlement { dispatches, ..Settlement::new(DeliveryState::Done, note) })
+            Ok(log.settlement(DeliveryState::Done, EventType::Schedule))
         };
         if self.store().run(&id).await?.is_some() {
             return done(&id);
