@@ -153,9 +153,7 @@ impl Server {
         let by = format!("plue: pull request {} has the newer head {commit}", pull.number);
         let count =
             self.store().cancel_superseded(&repo.name, pull.number, commit.as_str(), &by).await?;
-        for _ in 0..count {
-            names::RUNS_STOPPED.increment(&[("reason", "superseded")]);
-        }
+        names::RUNS_STOPPED.add(count, &[("reason", "superseded")]);
         Ok(())
     }
 }
