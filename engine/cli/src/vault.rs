@@ -35,6 +35,8 @@ use crate::{
     vault::sources::Sources,
 };
 
+pub use self::sources::drop_line_end;
+
 /// The variable that holds the master key, or several with commas between; the first one seals.
 pub const KEY_VARIABLE: &str = "PLUE_SECRET_KEY";
 /// The name of the service credential that holds the master key (systemd.exec(5), `LoadCredential=`).

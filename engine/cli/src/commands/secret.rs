@@ -270,13 +270,7 @@ fn read_stdin(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let _best_effort = termios::tcsetattr(&stdin, OptionalActions::Flush, before);
     }
     let mut text = text.map_err(|error| Failure::infrastructure(&error))?;
-    let lines = text.iter().filter(|byte| **byte == b'\n').count();
-    if lines == 1 && text.ends_with(b"\n") {
-        text.pop();
-        if text.ends_with(b"\r") {
-            text.pop();
-        }
-    }
+    vault::drop_line_end(&mut text);
     Ok(text)
 }
 

@@ -77,7 +77,7 @@ impl<'a> Sources<'a> {
         if text.len() > MAX_SECRET_BYTES {
             return Err(refused(format!("it has more than {MAX_SECRET_BYTES} bytes")));
         }
-        one_line(&mut text);
+        drop_line_end(&mut text);
         if text.is_empty() || text.contains(&0) {
             return Err(refused("it is empty or holds a NUL character".to_owned()));
         }
@@ -85,8 +85,8 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Drops the line end of a text of one line, as `plue secret set` does with standard input.
-fn one_line(text: &mut Vec<u8>) {
+/// Drops the line end of a text of one line; one of several lines stays as it is.
+pub fn drop_line_end(text: &mut Vec<u8>) {
     let lines = text.iter().filter(|byte| **byte == b'\n').count();
     if lines == 1 && text.ends_with(b"\n") {
         text.pop();
