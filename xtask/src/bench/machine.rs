@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -292,6 +293,14 @@ pub(crate) fn wall_seconds() -> f64 {
 #[expect(clippy::disallowed_methods, reason = "a benchmark waits for processes that do not tell")]
 pub(crate) fn pause(duration: Duration) {
     std::thread::sleep(duration);
+}
+
+/// Raises the limit of this process to the descriptors that it may have; the limit.
+pub(crate) fn raise_descriptor_limit() -> u64 {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = maximum.or(Some(1 << 20));
+    let _as_it_was = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
 }
 
 /// A field of `/proc/PID/status` in MiB; absent if the process is gone.

@@ -4,13 +4,12 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value as Json, json};
 
 use super::serve::{Link, Serving, view};
 use crate::bench::{
     line::Line,
-    machine::{Machine, mark, memory_mib, millis, pause},
+    machine::{Machine, mark, memory_mib, millis, pause, raise_descriptor_limit},
 };
 
 /// Sleeps, and then says forty times when it printed.
@@ -30,7 +29,7 @@ const WATCHED: Duration = Duration::from_secs(20);
 const REQUESTS: usize = 300;
 
 pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
-    let clients = CLIENTS.min(usize::try_from(descriptors()?.saturating_sub(OTHERS))?);
+    let clients = CLIENTS.min(usize::try_from(raise_descriptor_limit().saturating_sub(OTHERS))?);
     let serving = Serving::start(machine, SOURCE)?;
     let pid = serving.child.id();
     let idle = submit(&serving, "600")?;
@@ -73,14 +72,6 @@ pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
         line("a followed line meanwhile", "ms", lines),
         line("one end told to all", "ms", told),
     ])
-}
-
-/// Raises the limit of this process to what it may have.
-fn descriptors() -> anyhow::Result<u64> {
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(1 << 20);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum })?;
-    Ok(most)
 }
 
 fn submit(serving: &Serving, first: &str) -> anyhow::Result<String> {

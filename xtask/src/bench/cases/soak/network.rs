@@ -4,13 +4,11 @@
 use std::{io::Write as _, net::TcpStream, os::fd::OwnedFd, time::Duration};
 
 use anyhow::Context as _;
-use rustix::{
-    net::{AddressFamily, SocketAddrV4, SocketType, bind, connect, socket},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, connect, socket};
 
 use super::{Over, stand::Stand};
 use crate::bench::machine::pause;
+pub(super) use crate::bench::machine::raise_descriptor_limit;
 
 /// Connections that are held open.
 const CONNECTIONS: usize = 5_000;
@@ -20,12 +18,6 @@ const DRIPPING: usize = 60;
 const ANNOUNCED: usize = 25_000_000;
 /// Bytes of one drop.
 const DROP: usize = 16 * 1024;
-
-/// Thousands of sockets need as many descriptors.
-pub(super) fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _as_it_was = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-}
 
 /// Keeps thousands of connections open; one that is closed is opened again. How many were opened.
 pub(super) fn hold_connections(address: &str, over: &Over) -> anyhow::Result<usize> {
