@@ -100,12 +100,6 @@ impl Assembler {
         self.usage
     }
 
-    /// Text received so far, for a partial result.
-    pub fn text(&self) -> String {
-        let texts = self.blocks.values().filter_map(|open| open.fields.get("text")?.as_str());
-        texts.collect()
-    }
-
     /// The answer, once the stream has ended.
     ///
     /// # Errors

@@ -72,7 +72,6 @@ pub struct Stream {
     decoder: Decoder,
     waiting: std::vec::IntoIter<SseEvent>,
     assembler: Assembler,
-    request_id: Option<String>,
 }
 
 // === impl Credential ===
@@ -236,7 +235,6 @@ impl Client {
     }
 
     fn reader(&self, response: Response) -> Stream {
-        let request_id = text(response.headers(), "request-id").map(shortened);
         Stream {
             response,
             clock: self.clock,
@@ -244,7 +242,6 @@ impl Client {
             decoder: Decoder::default(),
             waiting: Vec::new().into_iter(),
             assembler: Assembler::default(),
-            request_id,
         }
     }
 
@@ -300,16 +297,6 @@ impl Stream {
     /// Tokens reported so far: those of a broken answer are charged too.
     pub fn usage(&self) -> Usage {
         self.assembler.usage()
-    }
-
-    /// Text received so far.
-    pub fn text(&self) -> String {
-        self.assembler.text()
-    }
-
-    /// The request's id at the API.
-    pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
     }
 }
 

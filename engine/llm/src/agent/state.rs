@@ -154,11 +154,6 @@ impl Agent {
         self.totals
     }
 
-    /// Bytes of the conversation: an upper bound of its tokens.
-    pub fn bytes(&self) -> usize {
-        self.talk.bytes()
-    }
-
     fn accept(&self, input: Input) -> Result<Vec<Fact>, Rejected> {
         let end = |reason, message: String| {
             Ok(vec![Fact::Ended { end: End::failed(reason, message, self.partial.clone()) }])
