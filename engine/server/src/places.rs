@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use plue_executor::{disk::LowWater, house};
+use plue_executor::{
+    disk::{LowWater, Space},
+    house,
+};
 use plue_flow::{
     RunStatus,
     places::{self, Busy, Candidate},
@@ -119,10 +122,10 @@ impl Server {
 
     /// Checks the disk, and returns whether it crossed its mark.
     async fn look_at_disk(&self) -> bool {
-        let options = &self.parts().options;
-        let (mark, path) = (options.low_water, options.state_dir.clone());
-        let looked = self.parts().tasks.spawn_blocking(move || mark.reached(&path)).await;
-        let Ok((space, low)) = looked else { return false };
+        let (space, low) = self.measured(self.parts().options.low_water).await;
+        if space.is_none() && low.is_none() {
+            return false;
+        }
         if let Some(space) = space {
             names::DISK_FREE.set(space.free as f64, &[]);
         }
@@ -136,16 +139,24 @@ impl Server {
         crossed
     }
 
+    /// The free space, and in words whether it is below a mark. Neither: the server stops. A disk may
+    /// take long, so it is not asked on a thread that others need.
+    async fn measured(&self, mark: LowWater) -> (Option<Space>, Option<String>) {
+        let path = self.parts().options.state_dir.clone();
+        let asked = self.parts().tasks.spawn_blocking(move || mark.reached(&path));
+        asked.await.unwrap_or_default()
+    }
+
     /// Frees the content and workspaces of ended runs of forks. If too little is free for that to
     /// help in time, the running ones are cancelled too: they may hold deleted files, which cannot
     /// be measured.
     async fn relieve_disk(&self) {
-        let options = &self.parts().options;
+        let mark = self.parts().options.low_water;
         let half = LowWater {
-            min_free_bytes: options.low_water.min_free_bytes / 2,
-            min_free_percent: options.low_water.min_free_percent / 2,
+            min_free_bytes: mark.min_free_bytes / 2,
+            min_free_percent: mark.min_free_percent / 2,
         };
-        if let (Some(_), Some(state)) = half.reached(&options.state_dir) {
+        if let (Some(_), Some(state)) = self.measured(half).await {
             let by = format!("plue: it is from a fork, and the disk is nearly full: {state}");
             match self.store().cancel_untrusted(&by).await {
                 Ok(count) => {
