@@ -5,12 +5,14 @@ use std::{
     pin::Pin,
     process::Stdio,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, ReadBuf},
     process::{Child, ChildStderr, ChildStdout, Command},
+    time::{Sleep, sleep, timeout},
 };
 
 use super::{MAX_STDERR_BYTES, ProcessError, Program, reason};
@@ -25,12 +27,16 @@ pub struct Stream {
     group: Option<Pid>,
     limit: u64,
     left: u64,
+    wall: Duration,
+    /// Set while the reader waits: a slow reader is not the program's fault.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 // === impl Program ===
 
 impl Program {
-    /// Starts it with nothing to read. The answer is limited in bytes; its reader sets the deadline.
+    /// Starts it with nothing to read. The answer is limited in bytes. The deadline holds for each wait:
+    /// for the next part of the answer, and for the end.
     ///
     /// # Errors
     /// It cannot be started.
@@ -45,8 +51,8 @@ impl Program {
         }
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let stdout = stdout.ok_or_else(|| cannot_start(io::Error::other("it has no pipes")))?;
-        let limit = limits.answer.bytes;
-        Ok(Stream { child, stdout, stderr, group, limit, left: limit })
+        let (limit, wall) = (limits.answer.bytes, limits.wall);
+        Ok(Stream { child, stdout, stderr, group, limit, left: limit, wall, silence: None })
     }
 }
 
@@ -56,15 +62,30 @@ impl Stream {
     /// Reports, after the stream has ended, whether the program wrote all of it.
     ///
     /// # Errors
-    /// It failed: what was read is not the whole answer.
+    /// It failed, or does not end: what was read is not the whole answer.
     pub async fn finish(mut self) -> Result<(), ProcessError> {
-        let complaint = complaint(self.stderr.take()).await;
-        let status = self.child.wait().await.map_err(ProcessError::Pipe)?;
+        let stderr = self.stderr.take();
+        let end = async { (complaint(stderr).await, self.child.wait().await) };
+        let late = |_| ProcessError::Late(self.wall.as_secs());
+        let (complaint, status) = timeout(self.wall, end).await.map_err(late)?;
+        let status = status.map_err(ProcessError::Pipe)?;
         if status.success() {
             self.group = None;
             return Ok(());
         }
         Err(ProcessError::Failed(reason(&complaint, &status.to_string())))
+    }
+}
+
+impl Stream {
+    #[expect(clippy::disallowed_methods, reason = "beside `Clock`: a deadline that is polled")]
+    fn silent_too_long(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wall = self.wall;
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(wall)));
+        silence.as_mut().poll(context).map(|()| {
+            let message = format!("nothing came for {} s", wall.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, message))
+        })
     }
 }
 
@@ -84,6 +105,10 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stdout).poll_read(context, buffer);
+        if polled.is_pending() {
+            return self.silent_too_long(context);
+        }
+        self.silence = None;
         if let Poll::Ready(Ok(())) = polled {
             let count = buffer.filled().len().saturating_sub(before) as u64;
             let Some(left) = self.left.checked_sub(count) else {

@@ -126,6 +126,18 @@ async fn dropped_futures_kill_the_program() {
     assert_eq!(end(), 0);
 }
 
+#[tokio::test]
+async fn streams_that_fall_silent_end_at_the_deadline() {
+    use tokio::io::AsyncReadExt as _;
+    let limits = ProcessLimits { wall: Duration::from_millis(100), ..LIMITS };
+    let mut silent = shell(limits, "echo began; exec sleep 1000").stream().unwrap();
+    let error = silent.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    let mut endless = shell(limits, "exec >&-; exec sleep 1000").stream().unwrap();
+    assert_eq!(endless.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    assert!(matches!(endless.finish().await.unwrap_err(), ProcessError::Late(0)));
+}
+
 /// Page faults of this thread that needed no disk.
 fn minor_faults() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
