@@ -1,5 +1,7 @@
 //! `plue callback`: answers a `call` step that waits, with its one-time token.
 
+use std::io::Read as _;
+
 use clap::Args;
 use plue_executor::answer::{AnswerError, answer_callback};
 use plue_runtime::Clock;
@@ -26,14 +28,29 @@ pub struct CallbackArgs {
     pub output: Option<String>,
 }
 
-pub(super) fn run(args: &CallbackArgs, app: &App) -> Outcome {
-    let token = match args.token.as_str() {
-        "-" => {
-            let read = std::io::read_to_string(std::io::stdin());
-            read.map_err(|error| Failure::infrastructure(&error))?
+/// Bytes of a token on standard input.
+const MAX_TOKEN: u64 = 1_024;
+
+// === impl CallbackArgs ===
+
+impl CallbackArgs {
+    /// The token, from the command line or from standard input.
+    pub fn token(&self) -> Result<String, Failure> {
+        if self.token != "-" {
+            return Ok(self.token.clone());
         }
-        token => token.to_owned(),
-    };
+        let mut text = String::new();
+        let read = std::io::stdin().take(MAX_TOKEN + 1).read_to_string(&mut text);
+        read.map_err(|error| Failure::infrastructure(&error))?;
+        if text.len() as u64 > MAX_TOKEN {
+            return Err(Failure::usage(format!("a token has at most {MAX_TOKEN} bytes")));
+        }
+        Ok(text)
+    }
+}
+
+pub(super) fn run(args: &CallbackArgs, app: &App) -> Outcome {
+    let token = args.token()?;
     let output = args.output.as_ref().map_or(Json::Null, |text| {
         serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.clone()))
     });

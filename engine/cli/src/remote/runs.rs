@@ -1,6 +1,6 @@
 //! Runs of a server: listed, shown, asked for, stopped, answered, let go on.
 
-use std::{collections::BTreeMap, io, io::Read as _};
+use std::{collections::BTreeMap, io};
 
 use plue_api::{
     commands::{DecisionRequest, RetryRequest, RunRequest},
@@ -41,8 +41,6 @@ use crate::{
 const PAGE: u32 = 200;
 /// Lines of a failed step's log that the summary repeats.
 const LAST_LINES: u64 = 10;
-/// Bytes of a token on standard input.
-const MAX_TOKEN: u64 = 1_024;
 
 /// `plue runs`
 pub(super) async fn list(client: &Client, args: &RunsArgs, app: &App) -> Outcome {
@@ -260,12 +258,7 @@ pub(super) async fn decide(client: &Client, args: &DecideArgs, approve: bool) ->
 
 /// `plue callback`
 pub(super) async fn callback(client: &Client, args: &CallbackArgs) -> Outcome {
-    let mut token = args.token.clone();
-    if token == "-" {
-        token.clear();
-        let read = io::stdin().take(MAX_TOKEN).read_to_string(&mut token);
-        read.map_err(|error| Failure::infrastructure(&error))?;
-    }
+    let token = args.token()?;
     let output = args.output.clone().map_or(Json::Null, value);
     let path = format!("/callbacks/{}", encoded(token.trim()));
     let answered: Json = client.post(&path, &output).await?;

@@ -109,6 +109,8 @@ fn a_token_that_is_none_is_not_found() {
     bench.plue(&["run"]).ends(0);
     let refused = bench.plue(&["callback", "0000", "--output", "{}"]);
     assert_eq!(refused.code, 4, "{}", refused.stderr);
+    let long = bench.plue_reading(&["callback", "-"], &"0".repeat(2_000));
+    long.ends(2).tells(&["a token has at most 1024 bytes"]);
 }
 
 #[test]
