@@ -107,7 +107,14 @@ pub(super) async fn submit(client: &Client, args: &RunArgs, app: &App) -> Outcom
         ("--event", args.source.event.is_some()),
     ];
     if let Some((flag, _)) = here.iter().find(|(_, given)| *given) {
-        return Err(Failure::usage(format!("{flag} is for runs of this machine")));
+        let refused = Failure::usage(format!("{flag} is for runs of this machine"));
+        return Err(match *flag {
+            "--step" | "--from" | "--carry" => refused.hint(
+                "plue retry RUN --from ID goes on with a run of the server, or leave out --server",
+            ),
+            _ => refused
+                .hint("leave out --server, and set PLUE_SERVER to nothing: PLUE_SERVER= plue …"),
+        });
     }
     let workflow = args.workflow.clone().ok_or_else(|| {
         Failure::usage("a server is asked for a workflow by its name or file")

@@ -143,5 +143,16 @@ fn local_commands_refuse_a_server() {
         let said = Said::of(command.env("PLUE_SERVER", "http://127.0.0.1:9").output().unwrap());
         said.ends(2).tells(&["and a server is set", "PLUE_SERVER="]);
     }
+    let runs: [(&[&str], &str); 3] = [
+        (&["run", "CI", "--from", "a"], "plue retry RUN --from ID"),
+        (&["run", "CI", "--carry", "last"], "plue retry RUN --from ID"),
+        (&["run", "CI", "--max-parallel", "2"], "PLUE_SERVER="),
+    ];
+    for (args, hint) in runs {
+        let mut command = bench.command(args);
+        command.env("PLUE_SERVER", "http://127.0.0.1:9").env("PLUE_TOKEN", "none");
+        let said = Said::of(command.output().unwrap()).ends(2);
+        said.tells(&["is for runs of this machine", hint]);
+    }
     assert!(!bench.state().join("plue.db").exists());
 }
