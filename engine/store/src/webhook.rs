@@ -17,7 +17,7 @@ use crate::{
 pub mod delivery;
 pub mod event;
 
-pub use delivery::{DeliveryRow, DeliveryState, Disable, Page, Settled};
+pub use delivery::{DeliveryRow, DeliveryState, Disable, Page, SettleOutcome, Settled};
 pub use event::{EVENTS, PING, event_of};
 
 /// Endpoints of one database.

@@ -138,7 +138,8 @@ async fn deliveries_are_listed_tried_and_sent_again() {
             failing_since: None,
         }),
     };
-    assert!(store.webhook_settle(&claimed, &gone).await.unwrap());
+    let outcome = store.webhook_settle(&claimed, &gone).await.unwrap();
+    assert_eq!(outcome, plue_store::webhook::SettleOutcome::Disabled);
     for path in [format!("{one}/replay"), format!("{ALL}/w/test")] {
         let problem = post(path).await.is(409).json();
         assert!(problem["detail"].as_str().unwrap().contains("410"), "{problem}");

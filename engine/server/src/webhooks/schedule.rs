@@ -59,13 +59,14 @@ pub fn settled(
         failing_since: Some(since),
     });
     let next = usize::try_from(row.tries).ok().and_then(|tries| WAITS.get(tries));
-    let Some(wait) = next.filter(|_| disable.is_none()) else {
+    let Some(wait) = next else {
         return settled(DeliveryState::Failed, now, disable);
     };
     let asked = outcome.as_ref().ok().and_then(|answer| retry_after(answer, now));
     let wait = jittered(*wait, chance).max(asked.unwrap_or_default());
     let next_at = SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok());
-    settled(DeliveryState::Open, next_at.unwrap_or(now), None)
+    // Still open if something has come through meanwhile, so that the endpoint is not disabled.
+    settled(DeliveryState::Open, next_at.unwrap_or(now), disable)
 }
 
 fn jittered(wait: Duration, chance: u32) -> Duration {

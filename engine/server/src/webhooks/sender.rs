@@ -11,7 +11,7 @@ use plue_runtime::{Clock, Ids, Phase, Stop, TaskSet, Tasks, Watchdog};
 use plue_store::{
     Store,
     secret::{Keyring, SecretError},
-    webhook::{DeliveryRow, DeliveryState, Settled, WebhookRow},
+    webhook::{DeliveryRow, DeliveryState, SettleOutcome, Settled, WebhookRow},
 };
 
 use super::{
@@ -174,10 +174,10 @@ impl Sender {
         if let Err(error) = &answered {
             tracing::warn!(webhook = hook.id, message = row.message, %error, "not delivered");
         }
-        if let Some(disable) = &settled.disable {
+        let outcome = self.store.webhook_settle(row, &settled).await?;
+        if let (SettleOutcome::Disabled, Some(disable)) = (outcome, &settled.disable) {
             tracing::warn!(webhook = hook.id, reason = disable.reason, "the webhook is disabled");
         }
-        self.store.webhook_settle(row, &settled).await?;
         Ok(())
     }
 

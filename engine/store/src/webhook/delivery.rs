@@ -58,7 +58,7 @@ pub struct DeliveryRow {
 /// What came of a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
-    /// How the delivery stands now.
+    /// The state of the delivery, unless its endpoint is disabled: then it has failed.
     pub state: DeliveryState,
     /// When it was tried.
     pub at: Timestamp,
@@ -70,6 +70,17 @@ pub struct Settled {
     pub note: Option<String>,
     /// Why nothing is sent to the endpoint any more.
     pub disable: Option<Disable>,
+}
+
+/// The outcome of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// Another server has the delivery, or it was asked for again: nothing was recorded.
+    Superseded,
+    /// The try is recorded; the endpoint is as it was.
+    Recorded,
+    /// The try is recorded, and the endpoint was disabled with it.
+    Disabled,
 }
 
 /// The end of an endpoint.
@@ -145,7 +156,7 @@ impl Store {
         self.write(Claim { webhook: webhook.to_owned(), now, until, limit }).await
     }
 
-    /// Puts down what came of a try. `false`: somebody else has it, or it was asked for again.
+    /// Records the outcome of a try, and disables the endpoint if that is asked for and still due.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -153,7 +164,7 @@ impl Store {
         &self,
         claimed: &DeliveryRow,
         settled: &Settled,
-    ) -> Result<bool, Error> {
+    ) -> Result<SettleOutcome, Error> {
         self.write(Settle { claimed: claimed.clone(), settled: settled.clone() }).await
     }
 
@@ -316,9 +327,9 @@ impl DeliveryRow {
 }
 
 impl Op for Settle {
-    type Out = bool;
+    type Out = SettleOutcome;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<SettleOutcome, Error> {
         let (row, settled) = (&self.claimed, &self.settled);
         let lock = crate::fence::lock(tx.dialect());
         let text = format!(
@@ -326,46 +337,73 @@ impl Op for Settle {
              WHERE webhook = $1 AND message = $2 AND version = $3{lock}"
         );
         if tx.fetch_optional(Statement::new(text, row.key())).await?.is_none() {
-            return Ok(false);
+            return Ok(SettleOutcome::Superseded);
         }
-        let disabled = settled.disable.as_ref();
-        let disabled = match disabled.and_then(|disable| disable.failing_since) {
-            Some(since) if !self.is_silent(tx, since).await? => None,
-            Some(_) | None => disabled,
+        let disabling = match &settled.disable {
+            Some(disable) => Some((disable, self.endpoint(tx, disable).await?)),
+            None => None,
+        };
+        let fails = matches!(disabling, Some((_, Endpoint::Disabled | Endpoint::Due)));
+        let (state, next_at) = if fails {
+            (DeliveryState::Failed, settled.at)
+        } else {
+            (settled.state, settled.next_at)
         };
         let text = "UPDATE webhook_delivery SET version = version + 1, tries = tries + 1, \
                     state = $4, tried_at = $5, next_at = $6, status = $7, note = $8 \
                     WHERE webhook = $1 AND message = $2 AND version = $3";
         let mut args = row.key();
         args.extend([
-            settled.state.as_str().into(),
+            state.as_str().into(),
             settled.at.into(),
-            settled.next_at.into(),
+            next_at.into(),
             Arg::Int(settled.status.map(i64::from)),
             settled.note.clone().into(),
         ]);
         tx.write(Statement::new(text, args).expect(1));
         tx.write(self.health());
-        if let Some(Disable { reason, .. }) = disabled {
-            // Two changes of one row may not be in one statement of Postgres.
-            tx.flush().await?;
-            tx.write_all(disable(row, settled.at, reason));
-        }
-        Ok(true)
+        let Some((Disable { reason, .. }, Endpoint::Due)) = disabling else {
+            return Ok(SettleOutcome::Recorded);
+        };
+        // Two changes of one row may not be in one statement of Postgres.
+        tx.flush().await?;
+        tx.write_all(disable(row, settled.at, reason));
+        Ok(SettleOutcome::Disabled)
     }
 
-    fn touched(&self, _: &bool) -> Shards {
+    fn touched(&self, _: &SettleOutcome) -> Shards {
         Shards::NONE
     }
 }
 
+/// An endpoint that is to be disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    /// It is still due.
+    Due,
+    /// Something has come through since: it is not to be disabled any more.
+    Answering,
+    /// Another delivery disabled it, or it is gone.
+    Disabled,
+}
+
 impl Settle {
-    /// Whether still nothing has come through since a time; held until the end of the transaction.
-    async fn is_silent(&self, tx: &mut Tx<'_>, since: Timestamp) -> Result<bool, Error> {
+    /// The endpoint, held as it is until the end of the transaction.
+    async fn endpoint(&self, tx: &mut Tx<'_>, disable: &Disable) -> Result<Endpoint, Error> {
         let lock = crate::fence::lock(tx.dialect());
-        let text = format!("SELECT 1 FROM webhook WHERE id = $1 AND failing_since = $2{lock}");
-        let args = vec![self.claimed.webhook.as_str().into(), since.into()];
-        Ok(tx.fetch_optional(Statement::new(text, args)).await?.is_some())
+        let text = format!("SELECT disabled_at, failing_since FROM webhook WHERE id = $1{lock}");
+        let id = Arg::from(self.claimed.webhook.as_str());
+        let Some(row) = tx.fetch_optional(Statement::new(text, vec![id])).await? else {
+            return Ok(Endpoint::Disabled);
+        };
+        let since = row.opt_time(1)?;
+        Ok(if row.opt_time(0)?.is_some() {
+            Endpoint::Disabled
+        } else if disable.failing_since.is_some_and(|silent| since != Some(silent)) {
+            Endpoint::Answering
+        } else {
+            Endpoint::Due
+        })
     }
 
     /// Since when nothing has come through, as this try shows.

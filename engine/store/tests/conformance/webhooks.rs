@@ -5,7 +5,8 @@ use plue_plan::{AttemptId, RunId};
 use plue_store::{
     Refused, Store,
     webhook::{
-        DeliveryRow, DeliveryState, Disable, EVENTS, MAX_WEBHOOKS, Page, Settled, WebhookRow,
+        DeliveryRow, DeliveryState, Disable, EVENTS, MAX_WEBHOOKS, Page, SettleOutcome, Settled,
+        WebhookRow,
     },
 };
 
@@ -161,10 +162,12 @@ on_each_store! {
         let late = first.map_or_else(|| again.clone(), Clone::clone);
         let done = settled(DeliveryState::Delivered, 0, None);
         if late.version < again.version {
-            assert!(!store.webhook_settle(&late, &done).await.unwrap(), "his claim is over");
+            let outcome = store.webhook_settle(&late, &done).await.unwrap();
+            assert_eq!(outcome, SettleOutcome::Superseded, "his claim is over");
         }
-        assert!(store.webhook_settle(&again, &done).await.unwrap());
-        assert!(!store.webhook_settle(&again, &done).await.unwrap());
+        for outcome in [SettleOutcome::Recorded, SettleOutcome::Superseded] {
+            assert_eq!(store.webhook_settle(&again, &done).await.unwrap(), outcome);
+        }
         let row = store.webhook_delivery("h", &again.message).await.unwrap().unwrap();
         assert_eq!((row.state, row.tries, row.status), (DeliveryState::Delivered, 1, Some(500)));
         assert_eq!((row.tried_at, row.note.as_deref()), (Some(at(50)), Some("no")));
@@ -177,18 +180,21 @@ on_each_store! {
         world.created("r1").await;
         let row = claim(store, "h", 6, 1).await.remove(0);
         let later = settled(DeliveryState::Open, 90, None);
-        assert!(store.webhook_settle(&row, &later).await.unwrap());
+        let outcome = store.webhook_settle(&row, &later).await.unwrap();
+        assert_eq!(outcome, SettleOutcome::Recorded);
         assert_eq!(store.webhook("h").await.unwrap().unwrap().failing_since, Some(at(50)));
         assert!(claim(store, "h", 89, 9).await.is_empty());
         let row = claim(store, "h", 90, 9).await.remove(0);
-        assert!(store.webhook_settle(&row, &settled(DeliveryState::Failed, 0, None)).await.unwrap());
+        let outcome = store.webhook_settle(&row, &settled(DeliveryState::Failed, 0, None)).await.unwrap();
+        assert_eq!(outcome, SettleOutcome::Recorded);
         assert!(claim(store, "h", 9_999, 9).await.is_empty());
         assert!(store.webhook_replay("h", "msg_r1_1", at(100)).await.unwrap());
         assert!(!store.webhook_replay("h", "msg_r9_1", at(100)).await.unwrap());
         let row = claim(store, "h", 100, 9).await.remove(0);
         assert_eq!((row.message.as_str(), row.tries), ("msg_r1_1", 0));
         let done = settled(DeliveryState::Delivered, 0, None);
-        assert!(store.webhook_settle(&row, &done).await.unwrap());
+        let outcome = store.webhook_settle(&row, &done).await.unwrap();
+        assert_eq!(outcome, SettleOutcome::Recorded);
         assert_eq!(store.webhook("h").await.unwrap().unwrap().failing_since, None);
         store.webhook_ping("h", "msg_x", at(110)).await.unwrap();
         let ping = claim(store, "h", 110, 9).await.remove(0);
@@ -203,7 +209,8 @@ on_each_store! {
         world.created("r2").await;
         let row = claim(store, "h", 6, 1).await.remove(0);
         let gone = settled(DeliveryState::Failed, 0, Some("it answered 410 Gone"));
-        assert!(store.webhook_settle(&row, &gone).await.unwrap());
+        let outcome = store.webhook_settle(&row, &gone).await.unwrap();
+        assert_eq!(outcome, SettleOutcome::Disabled);
         let disabled = store.webhook("h").await.unwrap().unwrap().disabled;
         assert_eq!(disabled, Some((at(50), "it answered 410 Gone".to_owned())));
         assert!(rows(store, "h").await.iter().all(|row| row.state == DeliveryState::Failed));
@@ -227,7 +234,9 @@ on_each_store! {
         }
         let mut claimed = claim(store, "h", 6, 3).await.into_iter();
         let mut settle = async |settled: Settled| {
-            assert!(store.webhook_settle(&claimed.next().unwrap(), &settled).await.unwrap());
+            let row = claimed.next().unwrap();
+            let outcome = store.webhook_settle(&row, &settled).await.unwrap();
+            assert_eq!(outcome, SettleOutcome::Recorded);
             store.webhook("h").await.unwrap().unwrap()
         };
         let seen = settle(settled(DeliveryState::Open, 90, None)).await.failing_since;
@@ -235,15 +244,21 @@ on_each_store! {
         settle(settled(DeliveryState::Delivered, 0, None)).await;
         let silence = Disable { reason: "silent".to_owned(), failing_since: seen };
         let given_up =
-            Settled { disable: Some(silence), ..settled(DeliveryState::Failed, 0, None) };
+            Settled { disable: Some(silence), ..settled(DeliveryState::Open, 90, None) };
         assert_eq!(settle(Settled { at: at(60), ..given_up.clone() }).await.disabled, None);
         let row = claim(store, "h", 6, 1).await.remove(0);
         assert_eq!(row.state, DeliveryState::Open, "the others are still to be sent");
+        let open = |row: &DeliveryRow| row.state == DeliveryState::Open && row.next_at == at(90);
+        let open = rows(store, "h").await.into_iter().filter(open).count();
+        assert_eq!(open, 2, "this one is sent again as well");
         let since = store.webhook("h").await.unwrap().unwrap().failing_since;
         let silence = Disable { reason: "silent".to_owned(), failing_since: since };
         let given_up = Settled { disable: Some(silence), ..given_up };
-        assert!(store.webhook_settle(&row, &given_up).await.unwrap());
+        let outcome = store.webhook_settle(&row, &given_up).await.unwrap();
+        assert_eq!(outcome, SettleOutcome::Disabled);
         assert!(store.webhook("h").await.unwrap().unwrap().disabled.is_some());
+        let open = rows(store, "h").await.into_iter().filter(|row| row.state == DeliveryState::Open);
+        assert_eq!(open.count(), 0, "nothing is sent any more");
     }
 
     async fn deliveries_go_with_their_run_their_webhook_and_with_time(world) {
@@ -264,7 +279,8 @@ on_each_store! {
         store.prune(at(500)).await.unwrap();
         assert_eq!(rows(store, "h").await.len(), 1, "it is not sent yet");
         let done = settled(DeliveryState::Delivered, 0, None);
-        assert!(store.webhook_settle(&row, &done).await.unwrap());
+        let outcome = store.webhook_settle(&row, &done).await.unwrap();
+        assert_eq!(outcome, SettleOutcome::Recorded);
         store.prune(at(6)).await.unwrap();
         assert_eq!(rows(store, "h").await.len(), 1, "it is not old yet");
         store.prune(at(7)).await.unwrap();

@@ -101,7 +101,8 @@ fn an_endpoint_that_took_nothing_for_days_is_given_up_with_a_reason() {
     let days = |since: i64| settled((&hook(Some(since)), &row(0)), &down, at(3 * 86_400), 0);
     assert!(days(1).disable.is_none());
     let over = days(0);
-    assert_eq!(over.state, DeliveryState::Failed);
+    assert_eq!(over.state, DeliveryState::Open, "unless the endpoint is disabled");
+    assert_eq!(over.next_at, at(3 * 86_400 + 5));
     assert!(over.disable.unwrap().reason.contains("1970-01-01T00:00:00Z"));
     let well = settled((&hook(Some(0)), &row(0)), &answer(200, None, b""), at(9 * 86_400), 0);
     assert_eq!((well.state, well.disable), (DeliveryState::Delivered, None));
