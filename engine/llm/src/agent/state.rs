@@ -81,10 +81,13 @@ enum Phase {
     Asking,
     Calling,
     Judging(Json),
-    /// An answer came whose consequence is not drawn yet.
-    Weighing(Box<Answer>),
+    /// An answer without calls and without a JSON result came; its consequence is not drawn yet.
+    Weighing(Box<Answer>, NoJson),
     Ended(Box<End>),
 }
+
+/// The parser's words about a result that should be JSON; `None`: it need not be.
+type NoJson = Option<String>;
 
 #[derive(Debug, Clone)]
 struct Open {
@@ -129,7 +132,7 @@ impl Agent {
     /// The next effect, derived from the state without changing it.
     pub fn effect(&self) -> Effect {
         match (&self.phase, &self.task) {
-            (Phase::Idle | Phase::Weighing(_), _) | (_, None) => Effect::Begin,
+            (Phase::Idle | Phase::Weighing(..), _) | (_, None) => Effect::Begin,
             (Phase::Asking, Some(task)) => {
                 let messages = self.talk.messages().to_vec();
                 let model = task.model(self.switches).unwrap_or(&task.model);
@@ -155,9 +158,7 @@ impl Agent {
     }
 
     fn accept(&self, input: Input) -> Result<Vec<Fact>, Rejected> {
-        let end = |reason, message: String| {
-            Ok(vec![Fact::Ended { end: End::failed(reason, message, self.partial.clone()) }])
-        };
+        let end = |reason, message: String| Ok(vec![self.failed(reason, message)]);
         match (input, &self.phase) {
             (Input::Start(task), Phase::Idle) => Ok(vec![Fact::Started { task }]),
             (Input::Answered(answer, cost), Phase::Asking) => {
@@ -192,10 +193,14 @@ impl Agent {
         }
     }
 
+    /// The end without a result, with the text so far.
+    fn failed(&self, reason: EndReason, message: String) -> Fact {
+        Fact::Ended { end: End::failed(reason, message, self.partial.clone()) }
+    }
+
     fn misfit(&self, words: String) -> Fact {
         if self.corrected {
-            let text = self.partial.clone();
-            return Fact::Ended { end: End::failed(EndReason::Output, words, text) };
+            return self.failed(EndReason::Output, words);
         }
         Fact::Corrected {
             message: format!(
@@ -222,12 +227,10 @@ impl Agent {
 impl Agent {
     fn follow_up(&self) -> Option<Fact> {
         let task = self.task.as_deref()?;
-        let failed = |reason, message: String| {
-            Some(Fact::Ended { end: End::failed(reason, message, self.partial.clone()) })
-        };
+        let failed = |reason, message: String| Some(self.failed(reason, message));
         match &self.phase {
             Phase::Idle | Phase::Judging(_) | Phase::Ended(_) => None,
-            Phase::Weighing(answer) => self.weigh(task, answer),
+            Phase::Weighing(answer, no_json) => self.weigh(task, answer, no_json),
             Phase::Calling => self.open.iter().find_map(|open| {
                 let refused = open.refused.as_ref().filter(|_| open.result.is_none())?;
                 Some(Fact::failed_result(&open.call.id, refused.clone()))
@@ -262,10 +265,8 @@ impl Agent {
     }
 
     /// The consequence of an answer without calls to carry out.
-    fn weigh(&self, task: &Task, answer: &Answer) -> Option<Fact> {
-        let failed = |reason, message: String| {
-            Some(Fact::Ended { end: End::failed(reason, message, self.partial.clone()) })
-        };
+    fn weigh(&self, task: &Task, answer: &Answer, no_json: &NoJson) -> Option<Fact> {
+        let failed = |reason, message: String| Some(self.failed(reason, message));
         match &answer.stop.reason {
             Some(StopReason::MaxTokens) if self.cuts <= MAX_CUTS && has_cut_call(answer) => {
                 Some(Fact::Corrected {
@@ -297,19 +298,10 @@ impl Agent {
                 | StopReason::StopSequence
                 | StopReason::ToolUse
                 | StopReason::PauseTurn,
-            ) => self.finished(task),
-        }
-    }
-
-    /// The result, or the request for a better one.
-    fn finished(&self, task: &Task) -> Option<Fact> {
-        if task.output.is_none() {
-            return Some(Fact::Ended { end: End::done(Json::String(self.text.clone())) });
-        }
-        match serde_json::from_str::<Json>(self.text.trim()) {
-            // Judged by an effect.
-            Ok(_) => None,
-            Err(error) => Some(self.misfit(format!("it is no JSON: {error}"))),
+            ) => Some(match no_json {
+                None => Fact::Ended { end: End::done(Json::String(self.text.clone())) },
+                Some(error) => self.misfit(format!("it is no JSON: {error}")),
+            }),
         }
     }
 }
@@ -372,17 +364,17 @@ impl Agent {
             Phase::Calling
         } else if reason == Some(&StopReason::PauseTurn) {
             Phase::Asking
-        } else if !ends && self.is_json_result() {
-            let value = serde_json::from_str(self.text.trim()).unwrap_or_default();
-            Phase::Judging(value)
         } else {
-            Phase::Weighing(Box::new(answer.clone()))
+            let has_schema = self.task.as_ref().is_some_and(|task| task.output.is_some());
+            let result = (has_schema && !ends).then(|| serde_json::from_str(self.text.trim()));
+            match result {
+                Some(Ok(value)) => Phase::Judging(value),
+                Some(Err(error)) => {
+                    Phase::Weighing(Box::new(answer.clone()), Some(error.to_string()))
+                }
+                None => Phase::Weighing(Box::new(answer.clone()), None),
+            }
         };
-    }
-
-    fn is_json_result(&self) -> bool {
-        let has_schema = self.task.as_ref().is_some_and(|task| task.output.is_some());
-        has_schema && serde_json::from_str::<serde::de::IgnoredAny>(self.text.trim()).is_ok()
     }
 
     fn refusal(&self, name: &str, input: &Map<String, Json>) -> Option<String> {

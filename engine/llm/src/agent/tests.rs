@@ -270,8 +270,13 @@ fn structured_results_get_one_correction() {
     let end = ended(&agent);
     assert_eq!((end.reason, end.output), (EndReason::Output, json!("[]")));
 
+    for no_json in ["Sure!", "1e999", "{\"n\": 1e999}"] {
+        let (mut agent, _) = after(task.clone(), [text(no_json)]);
+        assert_eq!(asked(&agent).len(), 3, "{no_json} is sent back");
+        agent.apply(text(no_json)).unwrap();
+        assert_eq!(ended(&agent).reason, EndReason::Output);
+    }
     let (mut agent, _) = after(task, [text("Sure!")]);
-    assert_eq!(asked(&agent).len(), 3);
     agent.apply(text("{\"n\": 2}")).unwrap();
     assert_eq!(agent.effect(), Effect::Judge(json!({"n": 2})));
 }
