@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     op::Op,
     plain::Plain,
-    sql::{Arg, Dialect, Statement, Tx},
+    sql::{Arg, Statement, Tx},
     store::Store,
 };
 
@@ -104,23 +104,27 @@ impl Op for Answer {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<CallbackAnswered, Error> {
         let key = Arg::from(self.token_hash.as_str());
-        if tx.dialect() == Dialect::Postgres {
-            // An attempt may have several tokens: of two answers at once the second sees the first.
-            let lock = "SELECT token_hash FROM callback WHERE attempt_id = \
-                        (SELECT attempt_id FROM callback WHERE token_hash = $1) \
-                        ORDER BY token_hash FOR NO KEY UPDATE";
-            tx.fetch(Statement::new(lock, vec![key.clone()])).await?;
+        // An attempt may have several tokens: of two answers at once the second sees the first.
+        let lock = crate::fence::lock(tx.dialect());
+        let text = format!(
+            "SELECT token_hash, run_id, expires_at, answered_at FROM callback \
+             WHERE (run_id, attempt_id) = \
+             (SELECT run_id, attempt_id FROM callback WHERE token_hash = $1) \
+             ORDER BY token_hash{lock}"
+        );
+        let mut named = None;
+        let mut is_answered = false;
+        for row in tx.fetch(Statement::new(text, vec![key.clone()])).await? {
+            is_answered |= row.opt_time(3)?.is_some();
+            if row.text(0)? == self.token_hash {
+                named = Some((RunId::new(row.text(1)?), row.time(2)?));
+            }
         }
-        let text = "SELECT c.run_id, c.expires_at, (SELECT count(*) FROM callback o \
-                    WHERE o.attempt_id = c.attempt_id AND o.answered_at IS NOT NULL) \
-                    FROM callback c WHERE c.token_hash = $1";
-        let row = tx.fetch_optional(Statement::new(text, vec![key.clone()])).await?;
-        let Some(row) = row else { return Ok(CallbackAnswered::Unknown) };
-        let run = RunId::new(row.text(0)?);
-        if row.int(2)? > 0 {
+        let Some((run, expires_at)) = named else { return Ok(CallbackAnswered::Unknown) };
+        if is_answered {
             return Ok(CallbackAnswered::Duplicate { run });
         }
-        if row.time(1)? <= self.at {
+        if expires_at <= self.at {
             return Ok(CallbackAnswered::Expired);
         }
         // Two answers at once with the same token: the second one finds no such row any more.
