@@ -111,12 +111,9 @@ impl Driver {
         let view = self.run.attempt(attempt).filter(starts);
         let step = view.as_ref().and_then(|view| self.plan.step(&view.step));
         if let (Some(view), Some(template)) = (view, step.and_then(name::template)) {
-            let value = within_budget(|meter| {
-                let seen = Seen::of(&self.run);
-                let scope = seen.scope(&self.surroundings, (view.visit, view.number), meter);
-                name::value(template, &scope)
-            });
-            *name = Some(name::shown(value, self.secrets.as_ref()));
+            let turn = (view.visit, view.number);
+            let secrets = self.secrets.as_ref();
+            *name = Some(name::evaluate(template, &self.run, &self.surroundings, turn, secrets));
         }
         input
     }

@@ -2,12 +2,15 @@
 //!
 //! A name never fails its step: without a value it is shown as it is written.
 
-use plue_flow::fact::NameValue;
+use plue_flow::{Run, fact::NameValue};
 use plue_plan::{Step, Value};
 use plue_runtime::mask::Secrets;
 use plue_spec::{Reads, Scope, resolve_text};
 
-use super::environment::SecretSource;
+use super::{
+    environment::SecretSource,
+    scope::{Seen, Surroundings, within_budget},
+};
 
 /// Characters of a name's value.
 const MAX_NAME: usize = 200;
@@ -19,11 +22,26 @@ pub(crate) fn template(step: &Step) -> Option<&Value> {
     step.options.name.as_ref().filter(|name| !name.is_constant())
 }
 
+/// The name of a step in one of its turns, evaluated within the budget and as it is stored.
+pub(crate) fn evaluate(
+    template: &Value,
+    run: &Run,
+    surroundings: &Surroundings,
+    turn: (u32, u32),
+    secrets: &dyn SecretSource,
+) -> NameValue {
+    let value = within_budget(|meter| {
+        let seen = Seen::of(run);
+        value(template, &seen.scope(surroundings, turn, meter))
+    });
+    shown(value, secrets)
+}
+
 /// The text that a name becomes.
 ///
 /// # Errors
 /// A text for the author: an expression has no value, or the name is empty.
-pub(crate) fn value(name: &Value, scope: &Scope<'_>) -> Result<String, String> {
+fn value(name: &Value, scope: &Scope<'_>) -> Result<String, String> {
     let text =
         resolve_text(name, scope, &mut Reads::default()).map_err(|error| error.to_string())?;
     if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text) }
@@ -31,7 +49,7 @@ pub(crate) fn value(name: &Value, scope: &Scope<'_>) -> Result<String, String> {
 
 /// The value as it is stored: secrets masked, in one line, not too long. Masked first, as a part of a
 /// secret would not be found.
-pub(crate) fn shown(value: Result<String, String>, secrets: &dyn SecretSource) -> NameValue {
+fn shown(value: Result<String, String>, secrets: &dyn SecretSource) -> NameValue {
     let all = secrets.all();
     let masks = Secrets::new(all.iter().map(Vec::as_slice));
     let line = |text: String, most| plue_plan::shown::one_line(&masks.text(&text), most);
