@@ -31,6 +31,10 @@ pub use inbox::DeliverySummary;
 pub use message::WEBHOOK_TOPIC;
 pub use queue::{Backlog, ClaimedDelivery, WaitingQueue};
 
+/// Columns of a delivery that is worked on again as if it had just come, for `UPDATE delivery SET`.
+const REOPENED: &str = "state = 'new', note = NULL, dispatch = NULL, taken_by = NULL, tries = 0, \
+                        begun = 0, next_at = 0";
+
 /// A row of `delivery`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {

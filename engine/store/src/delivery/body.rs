@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     changes::Shards,
-    delivery::{DeliveryRow, DeliveryState, insert},
+    delivery::{DeliveryRow, DeliveryState, REOPENED, insert},
     error::Error,
     op::Op,
     sql::{Arg, Statement, Tx},
@@ -107,16 +107,11 @@ impl Op for ReceiveSigned {
             DeliveryState::New | DeliveryState::Done => Ok(Received::Known),
             DeliveryState::Ignored | DeliveryState::Failed => {
                 // Of two at once the second finds it new, and perhaps in hand.
-                tx.write(
-                    Statement::new(
-                        "UPDATE delivery SET state = 'new', note = NULL, dispatch = NULL, \
-                         taken_by = NULL, tries = 0, begun = 0, next_at = 0 \
-                         WHERE forge = $1 AND hook = $2 AND id = $3 \
-                         AND state IN ('ignored', 'failed')",
-                        key(),
-                    )
-                    .expect(1),
+                let text = format!(
+                    "UPDATE delivery SET {REOPENED} WHERE forge = $1 AND hook = $2 AND id = $3 \
+                     AND state IN ('ignored', 'failed')"
                 );
+                tx.write(Statement::new(text, key()).expect(1));
                 Ok(Received::Again)
             }
         }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
-    delivery::{InHand, Settlement, hand::IN_HAND},
+    delivery::{InHand, REOPENED, Settlement, hand::IN_HAND},
     error::Error,
     op::Op,
     repo,
@@ -132,15 +132,13 @@ impl Op for Allow {
             args,
         ));
         // One that is worked on again finds out when it is settled.
-        tx.write(Statement::new(
-            "UPDATE delivery SET state = 'new', note = NULL, dispatch = NULL, taken_by = NULL, \
-             tries = 0, begun = 0, next_at = 0 \
-             WHERE (state <> 'new' OR taken_by IS NULL) AND EXISTS (\
+        let text = format!(
+            "UPDATE delivery SET {REOPENED} WHERE (state <> 'new' OR taken_by IS NULL) AND EXISTS (\
              SELECT 1 FROM held WHERE held.repo = $1 AND held.sha = $2 AND \
              held.forge = delivery.forge AND held.hook = delivery.hook AND \
-             held.delivery = delivery.id)",
-            key(),
-        ));
+             held.delivery = delivery.id)"
+        );
+        tx.write(Statement::new(text, key()));
         tx.write(Statement::new("DELETE FROM held WHERE repo = $1 AND sha = $2", key()));
         Ok(held)
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
-    delivery::{DeliveryRow, InHand, delivery_row, hand::IN_HAND},
+    delivery::{DeliveryRow, InHand, REOPENED, delivery_row, hand::IN_HAND},
     drive::holds_engine,
     error::Error,
     op::Op,
@@ -283,10 +283,7 @@ impl Op for Retry {
         if tx.fetch_optional(Statement::new(text, args())).await?.is_none() {
             return Ok(false);
         }
-        let text = format!(
-            "UPDATE delivery SET state = 'new', note = NULL, dispatch = NULL, tries = 0, begun = 0, \
-             next_at = 0, taken_by = NULL WHERE {waits}"
-        );
+        let text = format!("UPDATE delivery SET {REOPENED} WHERE {waits}");
         tx.write(Statement::new(text, args()));
         Ok(true)
     }
