@@ -48,19 +48,20 @@ impl Looked<'_> {
     fn fields(&self, json: &Json, found: &mut Vec<Diagnostic>) {
         for (field, value) in json.as_object().into_iter().flatten() {
             let is_step = self.what != "the plan";
-            let is_schema = field == "outputs" && is_step;
-            let is_fixed = match field.as_str() {
-                "description" | "id" => true,
-                "name" => !is_step,
-                _ => false,
+            let hint = match (field.as_str(), is_step) {
+                // A schema.
+                ("outputs", true) => continue,
+                (field, _) if EVALUATED.contains(&field) => continue,
+                ("run" | "code", _) => {
+                    "give it to the step: env={\"NAME\": ref(…)}, and read $NAME"
+                }
+                ("description" | "id", _) | ("name", false) => {
+                    "it is part of the plan, and known before the run"
+                }
+                _ => "write an f-string with ref(…), or template(\"…${…}…\")",
             };
-            if !is_schema && !EVALUATED.contains(&field.as_str()) && holds(value) {
+            if holds(value) {
                 let message = format!("{}: `${{…}}` is not evaluated in `{field}`", self.what);
-                let hint = match field.as_str() {
-                    "run" | "code" => "give it to the step: env={\"NAME\": ref(…)}, and read $NAME",
-                    _ if is_fixed => "it is part of the plan, and known before the run",
-                    _ => "write an f-string with ref(…), or template(\"…${…}…\")",
-                };
                 let problem = Diagnostic::warning(codes::UNEVALUATED, message).hint(hint);
                 found.push(problem.at(self.span.cloned()));
             }

@@ -28,8 +28,16 @@ pub(crate) const EVENT_FIELDS: [&str; 15] = [
     "schedule",
 ];
 
+/// Those of them that are no texts.
+const EVENT_PARTS: [&str; 5] = ["repository", "pull_request", "issue", "comment", "schedule"];
+
 /// The fields of a step.
 pub(crate) const STEP_FIELDS: [&str; 5] = ["status", "output", "error", "visit", "attempts"];
+
+/// Whether a field of an event is a text where it applies.
+pub(crate) fn is_event_text(field: &str) -> bool {
+    EVENT_FIELDS.contains(&field) && !EVENT_PARTS.contains(&field)
+}
 
 /// What an expression can see of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]

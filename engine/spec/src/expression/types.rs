@@ -11,7 +11,7 @@ use plue_plan::validate::{ExpressionError, did_you_mean};
 use crate::{
     expression::{kinds::Kinds, tokens::Tokens},
     function, operator,
-    scope::STEP_FIELDS,
+    scope::{STEP_FIELDS, is_event_text},
 };
 
 /// Every status that a step can have.
@@ -25,19 +25,6 @@ const STATUSES: [&str; 9] = [
     "queued",
     "running",
     "waiting",
-];
-/// Fields of an event that are texts where they apply.
-const EVENT_TEXTS: [&str; 10] = [
-    "type",
-    "action",
-    "ref",
-    "branch",
-    "tag",
-    "sha",
-    "before",
-    "actor",
-    "association",
-    "default_branch",
 ];
 
 /// The walk; in the order of the source, so that signs can be counted.
@@ -124,7 +111,7 @@ impl<'t> Typer<'t> {
         }
         let event = matches!(&select.operand.expr, Expr::Ident(name) if name == "event");
         Ok(match (event, select.field.as_str()) {
-            (true, field) if EVENT_TEXTS.contains(&field) => Kinds::TEXT.or(Kinds::NULL),
+            (true, field) if is_event_text(field) => Kinds::TEXT.or(Kinds::NULL),
             _ => Kinds::ANY,
         })
     }
