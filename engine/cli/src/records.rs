@@ -296,6 +296,31 @@ pub enum Level {
     Fail,
 }
 
+// === impl TranscriptFact ===
+
+impl TranscriptFact {
+    /// The attempt that it is of.
+    pub(crate) fn whose(&self) -> Whose {
+        Whose { step: self.step.clone(), visit: self.visit, number: self.attempt }
+    }
+
+    /// The lines of its texts; signatures and other names of the API's own are among them.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        collect_lines(&self.record.fact, &mut lines);
+        lines
+    }
+}
+
+fn collect_lines(value: &Json, lines: &mut Vec<String>) {
+    match value {
+        Json::String(text) => lines.extend(text.lines().map(str::to_owned)),
+        Json::Array(items) => items.iter().for_each(|item| collect_lines(item, lines)),
+        Json::Object(fields) => fields.values().for_each(|field| collect_lines(field, lines)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -326,30 +351,5 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
-    }
-}
-
-// === impl TranscriptFact ===
-
-impl TranscriptFact {
-    /// The attempt that it is of.
-    pub(crate) fn whose(&self) -> Whose {
-        Whose { step: self.step.clone(), visit: self.visit, number: self.attempt }
-    }
-
-    /// The lines of its texts; signatures and other names of the API's own are among them.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        collect_lines(&self.record.fact, &mut lines);
-        lines
-    }
-}
-
-fn collect_lines(value: &Json, lines: &mut Vec<String>) {
-    match value {
-        Json::String(text) => lines.extend(text.lines().map(str::to_owned)),
-        Json::Array(items) => items.iter().for_each(|item| collect_lines(item, lines)),
-        Json::Object(fields) => fields.values().for_each(|field| collect_lines(field, lines)),
-        Json::Null | Json::Bool(_) | Json::Number(_) => {}
     }
 }

@@ -1,5 +1,7 @@
 //! Reading a part of a journal: facts behind a number, in order.
 
+mod transcript;
+
 use jiff::Timestamp;
 use plue_flow::Fact;
 use plue_plan::RunId;
@@ -9,6 +11,8 @@ use crate::{
     sql::{Arg, Statement},
     store::Store,
 };
+
+pub use self::transcript::TranscriptRow;
 
 /// Facts of one page at most.
 const MAX_PAGE: u32 = 1_000;

@@ -43,7 +43,6 @@ mod sqlite;
 mod store;
 mod token;
 mod topic;
-mod transcript;
 pub mod usage;
 pub mod webhook;
 
@@ -60,7 +59,7 @@ pub use crate::{
     events::Appended,
     group::{GroupMember, Turn, TurnRequest, group_key, group_name},
     idempotency::Reservation,
-    journal::JournalRow,
+    journal::{JournalRow, TranscriptRow},
     keep::{
         ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
         PureFound, RunWorkspace,
@@ -77,6 +76,5 @@ pub use crate::{
     store::Store,
     token::TokenRow,
     topic::TopicEvent,
-    transcript::TranscriptRow,
     usage::{QueueRow, UsageRow},
 };
