@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use clap::Args;
 use plue_api::records::transcript::TranscriptRecord;
 use plue_executor::Loaded;
-use plue_plan::{RunId, StepId};
 use plue_store::{AttemptRow, Store};
 
 use super::{
@@ -66,23 +65,14 @@ pub(super) fn run(args: &TranscriptArgs, app: &App) -> Outcome {
         let run = one_run(&store, &args.run).await?;
         let loaded = Loaded::read(&store, &run).await.map_err(|error| from_executor(&error))?;
         let step = args.step.as_deref().map(|step| known_step(&loaded, step)).transpose()?;
-        let attempts = chosen(args, &store, &run, step.as_ref()).await?;
+        let wanted = Attempts { visit: args.visit, number: args.attempt };
+        let attempts = wanted.of(&store, &run, step.as_ref()).await?;
         let mut shown = Shown::default();
         for attempt in &attempts {
             read(args, &store, attempt, &mut shown).await?;
         }
         shown.print(args, app, run.as_str())
     })
-}
-
-async fn chosen(
-    args: &TranscriptArgs,
-    store: &Store,
-    run: &RunId,
-    step: Option<&StepId>,
-) -> Result<Vec<AttemptRow>, Failure> {
-    let wanted = Attempts { visit: args.visit, number: args.attempt };
-    wanted.of(store, run, step).await
 }
 
 async fn read(

@@ -33,9 +33,9 @@ pub(super) async fn run(client: &Client, args: &LogsArgs, app: &App) -> Outcome 
     if let Some(step) = &args.step {
         known_step(&told, step)?;
     }
+    let attempts = || chosen(client, &run, args.step.as_deref(), (args.visit, args.attempt));
     if let Some(text) = &args.search {
-        let attempts =
-            chosen(client, &run, args.step.as_deref(), (args.visit, args.attempt)).await?;
+        let attempts = attempts().await?;
         return search(client, args, app, (&run, &attempts, text)).await;
     }
     match (args.follow, &args.step, args.output) {
@@ -50,8 +50,7 @@ pub(super) async fn run(client: &Client, args: &LogsArgs, app: &App) -> Outcome 
             Err(Failure::usage("--follow prints the log itself; leave out --output"))
         }
         (false, _, _) => {
-            let attempts =
-                chosen(client, &run, args.step.as_deref(), (args.visit, args.attempt)).await?;
+            let attempts = attempts().await?;
             print(client, args, app, (&run, &attempts)).await
         }
     }

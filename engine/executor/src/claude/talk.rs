@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use plue_llm::{
     Agent, Request, Usage,
-    agent::{Call, Effect, Input},
+    agent::{Call, Input},
     error::Error,
 };
 use plue_store::usage::claude::CallSettlement;
@@ -66,7 +66,7 @@ impl AgentRun {
                 let usage = answer.usage;
                 self.tell(agent, Input::Answered(answer, cost), Some(settlement)).await?;
                 measured::call("answered", &usage, cost);
-                if matches!(agent.effect(), Effect::End(_)) {
+                if agent.is_over() {
                     return Ok(());
                 }
                 let text = self.shown.turn(agent.totals());

@@ -157,6 +157,11 @@ impl Agent {
         self.totals
     }
 
+    /// Whether the agent has ended, so that its next effect is [`Effect::End`].
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
+    }
+
     fn accept(&self, input: Input) -> Result<Vec<Fact>, Rejected> {
         let end = |reason, message: String| Ok(vec![self.failed(reason, message)]);
         match (input, &self.phase) {
