@@ -84,6 +84,7 @@ enum Need<'a> {
     Exists(&'a str),
     Glob(&'a str),
     ChangedFiles,
+    Event,
 }
 
 /// A list whose elements are checked one by one and not kept: ten million empty plans fit into

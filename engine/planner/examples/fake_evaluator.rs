@@ -140,6 +140,9 @@ impl Fake {
                 self.obey_as_third(request, verb, rest)
             }
             "spends" | "needs-monster" => self.burden(request, verb),
+            "event" | "fails-listed" if request.withholds_event => {
+                self.reply(request.id, EvalOutcome::Needs(vec![Need::Event]))
+            }
             "fails-listed" if request.event_json.is_none() => self.reply(request.id, failed(&text)),
             "fails-in-b" if self.seed == "B" => self.reply(request.id, failed("")),
             "json" => {

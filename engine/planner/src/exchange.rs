@@ -1,4 +1,5 @@
-//! One evaluation: rounds of "needs" and answers until both zygotes have all they ask for.
+//! One evaluation: rounds of "needs" and answers until both zygotes have all they ask for. The event is
+//! told only to files that ask: plans of the others hold for every event.
 //!
 //! Must not believe a zygote: what it asks for is counted and bounded here.
 
@@ -24,6 +25,8 @@ use crate::{
     view::{CommitView, ViewError},
 };
 
+/// What stands in a file that asks for the event.
+const EVENT: &str = ".event";
 /// Rounds of asking for facts in a survey.
 const MAX_SURVEY_ROUNDS: usize = 8;
 
@@ -36,6 +39,8 @@ pub(crate) struct Settled {
     /// All problems of a file that fails, where they could be found.
     pub(crate) survey: Option<Survey>,
     pub(crate) facts: Facts,
+    /// Whether the event was told.
+    pub(crate) knows_event: bool,
     pub(crate) printed: String,
     pub(crate) usage: Usage,
     pub(crate) rounds: u32,
@@ -65,11 +70,16 @@ impl Exchange<'_> {
             id: 0,
             entry: self.sources.entry.clone(),
             sources: self.sources.files.clone(),
-            event_json: self.question.event_json.clone(),
+            event_json: None,
+            withholds_event: true,
             inputs_json: self.question.inputs_json.clone(),
             facts: Facts::default(),
             survey: false,
         };
+        // Saves those files a round that are likely to ask.
+        if self.sources.mention(EVENT) {
+            self.tell_event(&mut request);
+        }
         let mut usage = Usage::default();
         checkout.ready().await?;
         let mut deadline = checkout.begin();
@@ -96,6 +106,7 @@ impl Exchange<'_> {
                     outcomes: [a.outcome, b.outcome],
                     third: third.map(|reply| reply.outcome),
                     facts: request.facts,
+                    knows_event: !request.withholds_event,
                     printed: clean(&a.printed),
                     usage,
                     rounds: u32::try_from(round).unwrap_or(u32::MAX),
@@ -104,8 +115,7 @@ impl Exchange<'_> {
             if usage.cpu_us >= MAX_CPU_S * 1_000_000 {
                 return Err(self.killed(&Killed::Cpu).into());
             }
-            let facts = std::mem::take(&mut request.facts);
-            request.facts = self.answer(facts, needs, deadline).await?;
+            self.answer(&mut request, needs, deadline).await?;
         }
         let message = format!("the workflow asked about the commit {MAX_ROUNDS} times in a row");
         Err(self.refuse(codes::TOO_MANY_ROUNDS, message).hint_error(
@@ -133,8 +143,7 @@ impl Exchange<'_> {
             if needs.is_empty() || deadline.cpu_us >= MAX_CPU_S * 1_000_000 {
                 return None;
             }
-            let facts = std::mem::take(&mut request.facts);
-            request.facts = self.answer(facts, needs, deadline).await.ok()?;
+            self.answer(&mut request, needs, deadline).await.ok()?;
         }
         None
     }
@@ -267,8 +276,31 @@ impl Exchange<'_> {
         self.refuse(code, message).hint(hint)
     }
 
-    /// Looks the needs up at the commit, on a thread that may block.
+    fn tell_event(&self, request: &mut EvalRequest) {
+        request.event_json.clone_from(&self.question.event_json);
+        request.withholds_event = false;
+    }
+
+    /// Puts what is needed into the request.
     async fn answer(
+        &self,
+        request: &mut EvalRequest,
+        mut needs: Vec<Need>,
+        deadline: Deadline,
+    ) -> Result<(), PlanError> {
+        if request.withholds_event && needs.contains(&Need::Event) {
+            self.tell_event(request);
+            needs.retain(|need| *need != Need::Event);
+        }
+        if !needs.is_empty() {
+            let facts = std::mem::take(&mut request.facts);
+            request.facts = self.look_up_all(facts, needs, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks the needs up at the commit, on a thread that may block.
+    async fn look_up_all(
         &self,
         facts: Facts,
         needs: Vec<Need>,
@@ -377,6 +409,8 @@ fn is_known(facts: &Facts, need: &Need) -> bool {
         Need::Exists(path) => facts.files.contains_key(path),
         Need::Glob(pattern) => facts.globs.contains_key(pattern),
         Need::ChangedFiles => facts.changed_files.is_some(),
+        // A missing one is told before this is asked.
+        Need::Event => true,
     }
 }
 
@@ -385,7 +419,7 @@ fn is_known(facts: &Facts, need: &Need) -> bool {
 fn is_too_complex(need: &Need) -> bool {
     match need {
         Need::Glob(pattern) => !plue_wire::eval::is_pattern_allowed(pattern),
-        Need::Read(_) | Need::Exists(_) | Need::ChangedFiles => false,
+        Need::Read(_) | Need::Exists(_) | Need::ChangedFiles | Need::Event => false,
     }
 }
 
@@ -406,6 +440,7 @@ fn look_up(view: &dyn CommitView, need: Need, facts: &mut Facts) -> Result<(), V
             facts.globs.insert(pattern, paths);
         }
         Need::ChangedFiles => facts.changed_files = Some(view.changed_files()?),
+        Need::Event => {}
     }
     Ok(())
 }

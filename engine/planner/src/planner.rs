@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use plue_plan::{Diagnostic, Event, Plan, Severity};
+use plue_plan::{Diagnostic, Event, Plan};
 use plue_runtime::{
     Clock, Tasks,
     metrics::names::{EVALUATION_REFUSALS, EVALUATIONS, NEGATIVE_CACHE_HITS, PLAN_CACHE_HITS},
@@ -24,7 +24,7 @@ use crate::{
     pool::{EvaluatorPool, Options, Trust},
     read_set::{Question, ReadSet, Verification},
     sources::Sources,
-    texts::{self, Shelf, Texts},
+    texts::{self, Shelf, Texts, bind_all},
     view::{CommitView, ViewError},
 };
 
@@ -71,6 +71,13 @@ pub enum Origin {
     Memory,
     /// From the cache of the store.
     Stored,
+}
+
+/// Plans that were just made.
+struct Made {
+    evaluated: Evaluated,
+    /// They may depend on the event.
+    knows_event: bool,
 }
 
 /// One file of a listing.
@@ -149,6 +156,8 @@ impl Planner {
         let question = Question::of(&request);
         let sources = self.sources(&request.view, &request.entry).await?;
         let key = self.key(&sources, &question, request.trust);
+        // Of a file that does not ask for the event.
+        let of_any_event = self.key(&sources, &question.of_any_event(), request.trust);
         // An event that differs does not make a hostile file of a stranger worth another try.
         let file = self.key(&sources, &Question::nothing(), request.trust);
         let commit = request.view.identity();
@@ -157,8 +166,12 @@ impl Planner {
         let always_invalid = || self.0.always_invalid.get(&of_commit(file)?);
         let invalid_now = || self.0.invalid.get(&of_commit(key)?);
         let is_declared = declared::format(&request.entry).is_some();
-        if !is_declared && let Some(found) = self.cached(&key, &request.view).await? {
-            return Ok(found);
+        if !is_declared {
+            for key in [&of_any_event, &key] {
+                if let Some(found) = self.cached(key, &request.view).await? {
+                    return Ok(found);
+                }
+            }
         }
         let invalid = always_invalid().or_else(invalid_now);
         if let Some(problems) = invalid.or_else(|| self.0.throttle.known_hostile(&key)) {
@@ -170,7 +183,7 @@ impl Planner {
             if let (Err(PlanError::Invalid(problems)), Some(key)) = (&made, of_commit(file)) {
                 self.0.always_invalid.put(key, problems);
             }
-            return made;
+            return Ok(made?.evaluated);
         }
         let has_failed = of_commit(file).is_some_and(|key| self.0.failed.get(&key).is_some());
         match request.trust {
@@ -185,7 +198,10 @@ impl Planner {
         let outcome = made.as_ref().map_or_else(PlanError::outcome, |_| "plan");
         EVALUATIONS.increment(&[("trust", request.trust.word()), ("outcome", outcome)]);
         match &made {
-            Ok(evaluated) => self.keep(key, evaluated).await,
+            Ok(made) => {
+                let key = if made.knows_event { key } else { of_any_event };
+                self.keep(key, &made.evaluated).await;
+            }
             Err(PlanError::Invalid(problems)) if problems.iter().any(is_hostile) => {
                 self.0.throttle.remember_hostile(key, problems.clone());
                 if request.trust == Trust::Untrusted {
@@ -204,7 +220,7 @@ impl Planner {
             }
             Err(PlanError::Infrastructure(_)) => {}
         }
-        made
+        Ok(made?.evaluated)
     }
 
     /// Every workflow file of a commit with its plans, as they are without an event. A broken file
@@ -299,7 +315,7 @@ impl Planner {
             Err(error) => Err(error),
         };
         let (now, problems) = match made {
-            Ok(evaluated) => (Some(evaluated), Vec::new()),
+            Ok(made) => (Some(made.evaluated), Vec::new()),
             Err(PlanError::Invalid(problems)) => (None, problems),
             Err(PlanError::Infrastructure(error)) => return Err(error),
         };
@@ -319,7 +335,7 @@ impl Planner {
         question: &Question,
         view: &Arc<dyn CommitView>,
         trust: Trust,
-    ) -> Result<Evaluated, PlanError> {
+    ) -> Result<Made, PlanError> {
         if let Some(format) = declared::format(&sources.entry) {
             return self.read_declared(sources, question, view, format).await;
         }
@@ -344,15 +360,18 @@ impl Planner {
             Err(refused) => return Err(self.with_texts(refused, view).await?),
         };
         let (workflows, texts) = self.bound(workflows, view).await?;
-        let read_set = ReadSet::of(sources, question, &settled.facts, &build);
-        Ok(Evaluated {
+        let knows_event = settled.knows_event;
+        let told = if knows_event { question.clone() } else { question.of_any_event() };
+        let read_set = ReadSet::of(sources, &told, &settled.facts, &build);
+        let evaluated = Evaluated {
             workflows: workflows.into(),
             read_set: Arc::new(ReadSet { texts, ..read_set }),
             printed: settled.printed,
             usage: settled.usage,
             rounds: settled.rounds,
             origin: Origin::Evaluated,
-        })
+        };
+        Ok(Made { evaluated, knows_event })
     }
 
     /// The plan of a YAML or JSON file; no evaluator is started.
@@ -362,7 +381,7 @@ impl Planner {
         question: &Question,
         view: &Arc<dyn CommitView>,
         format: Format,
-    ) -> Result<Evaluated, PlanError> {
+    ) -> Result<Made, PlanError> {
         let source = sources.clone();
         let read = self.blocking(move || declared::plan(&source, format)).await?;
         let workflows = match read {
@@ -370,15 +389,17 @@ impl Planner {
             Err(refused) => return Err(self.with_texts(refused, view).await?),
         };
         let (workflows, texts) = self.bound(workflows, view).await?;
-        let read_set = ReadSet::of(sources, question, &Facts::default(), declared::BUILD);
-        Ok(Evaluated {
+        let told = question.of_any_event();
+        let read_set = ReadSet::of(sources, &told, &Facts::default(), declared::BUILD);
+        let evaluated = Evaluated {
             workflows: workflows.into(),
             read_set: Arc::new(ReadSet { texts, ..read_set }),
             printed: String::new(),
             usage: Usage::default(),
             rounds: 0,
             origin: Origin::Evaluated,
-        })
+        };
+        Ok(Made { evaluated, knows_event: false })
     }
 
     /// The same plans, with the prompts and roles that they name; every front end ends here.
@@ -478,11 +499,16 @@ impl Planner {
         })
     }
 
-    /// Everything known before an evaluation that its result may depend on.
+    /// Everything known before an evaluation that its result may depend on; the event only where the
+    /// question has it.
     fn key(&self, sources: &Sources, question: &Question, trust: Trust) -> Key {
         let mut hasher = Sha256::new();
         let trust = trust.word();
-        let event = question.event_json.as_deref().unwrap_or("none");
+        let event = match &question.event_json {
+            _ if question.of_any_event => "any",
+            Some(event) => event,
+            None => "none",
+        };
         for part in [&self.0.identity, trust, &sources.entry, event, &question.inputs_json] {
             hasher.update(part.len().to_le_bytes());
             hasher.update(part);
@@ -518,22 +544,6 @@ impl Evaluated {
     }
 }
 
-// === impl Question ===
-
-impl Question {
-    fn of(request: &PlanRequest) -> Self {
-        let event = request.event.as_ref();
-        Self {
-            event_json: event.map(|event| serde_json::to_string(event).unwrap_or_default()),
-            inputs_json: Json::Object(request.inputs.clone()).to_string(),
-        }
-    }
-
-    fn recorded(record: &ReadSet) -> Self {
-        Self { event_json: record.event_json.clone(), inputs_json: record.inputs_json.clone() }
-    }
-}
-
 /// By place, each problem once; those without a place come last.
 fn in_order(problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = BTreeSet::new();
@@ -549,22 +559,6 @@ fn in_order(problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
         (place.is_none(), place)
     });
     kept
-}
-
-fn bind_all(
-    mut workflows: Vec<PlannedWorkflow>,
-    view: &dyn CommitView,
-) -> Result<(Vec<PlannedWorkflow>, Texts), PlanError> {
-    let (mut texts, mut problems) = (Texts::new(), Vec::new());
-    for workflow in &mut workflows {
-        let plan = &workflow.sealed.plan;
-        let found = texts::bind(Shelf::new(view), plan, &workflow.places, &mut texts)?;
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|problem| problem.severity == Severity::Error);
-        problems.extend(errors);
-        workflow.warnings.extend(warnings);
-    }
-    if problems.is_empty() { Ok((workflows, texts)) } else { Err(PlanError::Invalid(problems)) }
 }
 
 fn in_commit(key: &Key, commit: &str) -> Key {

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use plue_plan::Diagnostic;
 use plue_wire::eval::{Facts, FileFact};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::{
     difference::Difference,
     error::PlanError,
+    planner::PlanRequest,
     sources::{Sources, sha256},
     texts::{Shelf, TextKind, Texts},
     view::{CommitView, ViewError},
@@ -28,7 +30,7 @@ pub struct ReadSet {
     pub globs: BTreeMap<String, String>,
     /// SHA-256 of `ctx.changed_files`, if it was asked for.
     pub changed_files: Option<String>,
-    /// The event; none when the workflow was only listed.
+    /// The event, if the file asked for it and the workflow was not only listed.
     pub event_json: Option<String>,
     /// The inputs.
     pub inputs_json: String,
@@ -159,15 +161,36 @@ impl ReadSet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(crate) event_json: Option<String>,
+    /// Whether it is asked whatever the event is.
+    pub(crate) of_any_event: bool,
     pub(crate) inputs_json: String,
 }
 
 // === impl Question ===
 
 impl Question {
+    pub(crate) fn of(request: &PlanRequest) -> Self {
+        let event = request.event.as_ref();
+        Self {
+            event_json: event.map(|event| serde_json::to_string(event).unwrap_or_default()),
+            of_any_event: false,
+            inputs_json: Json::Object(request.inputs.clone()).to_string(),
+        }
+    }
+
+    pub(crate) fn recorded(record: &ReadSet) -> Self {
+        let (event_json, inputs_json) = (record.event_json.clone(), record.inputs_json.clone());
+        Self { event_json, of_any_event: false, inputs_json }
+    }
+
     /// Without an event and inputs.
     pub(crate) fn nothing() -> Self {
-        Self { event_json: None, inputs_json: "{}".to_owned() }
+        Self { event_json: None, of_any_event: false, inputs_json: "{}".to_owned() }
+    }
+
+    /// The same question about every event.
+    pub(crate) fn of_any_event(&self) -> Self {
+        Self { event_json: None, of_any_event: true, inputs_json: self.inputs_json.clone() }
     }
 }
 

@@ -70,6 +70,12 @@ impl Sources {
         }
     }
 
+    /// Whether a text stands in any of them.
+    pub(crate) fn mention(&self, text: &str) -> bool {
+        let has = |bytes: &Bytes| std::str::from_utf8(&bytes.0).is_ok_and(|own| own.contains(text));
+        self.files.values().any(has)
+    }
+
     /// A number for these sources.
     pub(crate) fn hash_into(&self, hasher: &mut Sha256) {
         for (path, bytes) in &self.files {

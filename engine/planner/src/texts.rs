@@ -9,11 +9,13 @@ use std::{
     fmt,
 };
 
-use plue_plan::{Diagnostic, Span, validate::did_you_mean};
+use plue_plan::{Diagnostic, Severity, Span, validate::did_you_mean};
 use plue_prompts::{Partials, PromptFile, Role, Roles, codes, limits::MAX_FILE_BYTES, shipped};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::PlanError,
+    judge::PlannedWorkflow,
     sources::sha256,
     view::{CommitView, Content, ViewError},
 };
@@ -272,4 +274,21 @@ fn shipped_text(kind: TextKind, name: &str) -> Option<PinnedText> {
         }
     };
     Some(PinnedText::new(TextOrigin::Shipped, file.file, file.text))
+}
+
+/// The workflows with the prompts and roles that they name; what is wrong with any of those, all at once.
+pub(crate) fn bind_all(
+    mut workflows: Vec<PlannedWorkflow>,
+    view: &dyn CommitView,
+) -> Result<(Vec<PlannedWorkflow>, Texts), PlanError> {
+    let (mut texts, mut problems) = (Texts::new(), Vec::new());
+    for workflow in &mut workflows {
+        let plan = &workflow.sealed.plan;
+        let found = bind(Shelf::new(view), plan, &workflow.places, &mut texts)?;
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|problem| problem.severity == Severity::Error);
+        problems.extend(errors);
+        workflow.warnings.extend(warnings);
+    }
+    if problems.is_empty() { Ok((workflows, texts)) } else { Err(PlanError::Invalid(problems)) }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounded;
 
 /// Version of this protocol; both sides refuse another one.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Bytes of one source file.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 /// Bytes of the workflow file and all modules together.
@@ -100,6 +100,8 @@ pub struct EvalRequest {
     pub sources: BTreeMap<String, Bytes>,
     /// The event as JSON (`plue_plan::Event`), or none when the workflow is only listed.
     pub event_json: Option<String>,
+    /// Whether the event is left out until the file asks for it with [`Need::Event`].
+    pub withholds_event: bool,
     /// The run's inputs as a JSON object.
     pub inputs_json: String,
     /// What is known about the commit so far.
@@ -148,6 +150,8 @@ pub enum Need {
     Glob(String),
     /// The files that the event changed.
     ChangedFiles,
+    /// The event, or that there is none.
+    Event,
 }
 
 /// The answer to one request.

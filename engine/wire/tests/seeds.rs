@@ -172,6 +172,7 @@ fn requests() -> Vec<EvalRequest> {
         entry: text(".plue.py"),
         sources: BTreeMap::from([(text(".plue.py"), bytes("def workflow(): ..."))]),
         event_json: Some(text("{}")),
+        withholds_event: true,
         inputs_json: text("{}"),
         facts,
         survey: false,
@@ -182,7 +183,7 @@ fn replies() -> Vec<EvalReply> {
     let plan = RawPlan { plan_json: text("{}"), places_json: text("{}") };
     let outcomes = [
         EvalOutcome::Plans(vec![plan]),
-        EvalOutcome::Needs(vec![Need::Read(text("a")), Need::ChangedFiles]),
+        EvalOutcome::Needs(vec![Need::Read(text("a")), Need::ChangedFiles, Need::Event]),
         EvalOutcome::Failed { diagnostics_json: text("[]") },
         EvalOutcome::Killed(Killed::Denied(text("seccomp"))),
     ];

@@ -25,6 +25,7 @@ pub fn evaluate(source: &[u8]) -> EvalOutcome {
         sources: BTreeMap::from([(entry.clone(), Bytes(source.to_vec()))]),
         entry,
         event_json: None,
+        withholds_event: false,
         inputs_json: "{}".to_owned(),
         facts: Facts::default(),
         survey: false,

@@ -28,15 +28,17 @@ const MEMBERS: [&str; 6] = ["changed_files", "event", "exists", "glob", "inputs"
 /// The context of one evaluation.
 #[pyclass(frozen, immutable_type, name = "Context", module = "plue")]
 pub(crate) struct Context {
-    event: Py<PyAny>,
+    /// `None`: the file has to ask for it.
+    event: Option<Py<PyAny>>,
     inputs: Py<PyAny>,
 }
 
 /// Builds the context of a request.
 pub(crate) fn build<'py>(py: Python<'py>, request: &EvalRequest) -> PyResult<Bound<'py, Context>> {
     let event = match &request.event_json {
-        Some(json) => event::build(py, json)?,
-        None => py.None(),
+        _ if request.withholds_event => None,
+        Some(json) => Some(event::build(py, json)?),
+        None => Some(py.None()),
     };
     let parsed: serde_json::Value = serde_json::from_str(&request.inputs_json)
         .map_err(|error| malformed(format!("the inputs of the run are no JSON object: {error}")))?;
@@ -66,8 +68,9 @@ fn need(needs: Vec<Need>) -> PyErr {
 impl Context {
     /// What happened, or `None` when the workflow is only listed.
     #[getter]
-    fn event(&self, py: Python<'_>) -> Py<PyAny> {
-        self.event.clone_ref(py)
+    fn event(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let event = self.event.as_ref().map(|event| event.clone_ref(py));
+        event.ok_or_else(|| need(vec![Need::Event]))
     }
 
     /// The run's inputs.

@@ -153,6 +153,7 @@ fn warm_up(py: Python<'_>) -> PyResult<()> {
             entry: "w.plue.py".to_owned(),
             sources: [("w.plue.py".to_owned(), Bytes(source.as_bytes().to_vec()))].into(),
             event_json: None,
+            withholds_event: false,
             inputs_json: "{}".to_owned(),
             facts: Facts::default(),
             survey: false,

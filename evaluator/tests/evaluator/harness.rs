@@ -217,6 +217,7 @@ pub(crate) fn request(id: u64, source: &[u8]) -> EvalRequest {
         sources: BTreeMap::from([(entry.clone(), Bytes(source.to_vec()))]),
         entry,
         event_json: None,
+        withholds_event: false,
         inputs_json: "{}".to_owned(),
         facts: Facts::default(),
         survey: false,

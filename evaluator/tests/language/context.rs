@@ -58,6 +58,17 @@ fn a_missing_fact_ends_the_evaluation_with_what_is_needed() {
 }
 
 #[test]
+fn a_withheld_event_is_asked_for_and_nothing_else_of_the_context_asks_for_it() {
+    let withheld = |body| EvalRequest { withholds_event: true, ..with_body(body) };
+    assert_eq!(needs(withheld("ctx.event")), [Need::Event]);
+    assert_eq!(needs(withheld("ctx.event.branch if ctx.event else 'none'")), [Need::Event]);
+    assert_eq!(
+        run_of(&evaluate(withheld("(ctx.inputs.get('x'), str(ctx))"))),
+        "(None, '<Context>')"
+    );
+}
+
+#[test]
 fn a_need_cannot_be_swallowed() {
     for body in [
         "    try:\n        ctx.read('a')\n    except:\n        pass\n",

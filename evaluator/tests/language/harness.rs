@@ -34,6 +34,7 @@ pub(crate) fn request(path: &str, source: &[u8]) -> EvalRequest {
         entry: path.to_owned(),
         sources: [(path.to_owned(), Bytes(source.to_vec()))].into(),
         event_json: None,
+        withholds_event: false,
         inputs_json: "{}".to_owned(),
         facts: Facts::default(),
         survey: false,

@@ -193,7 +193,8 @@ async fn row_1_28_a_plan_is_cached_as_long_as_its_facts_hold() {
     assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
     let mut request = bench.request(Trust::Own);
     request.event = Some(Event::new(EventType::Push));
-    assert_eq!(bench.planner.plan(request).await.unwrap().origin, Origin::Evaluated);
+    // The file has not asked for the event.
+    assert_eq!(bench.planner.plan(request).await.unwrap().origin, Origin::Memory);
 }
 
 /// A store that forgets nothing.
@@ -388,6 +389,28 @@ async fn the_event_reaches_the_file_and_the_record() {
     let made = bench.planner.plan(request).await.unwrap();
     assert_eq!(run_of(&made), r#"{"type":"push","branch":"main"}"#);
     assert_eq!(made.read_set.event_json.as_deref(), Some(run_of(&made).as_str()));
+}
+
+#[tokio::test]
+async fn plans_of_a_file_that_does_not_ask_for_the_event_hold_for_every_event() {
+    let bench = Bench::new();
+    let origin = async |n: usize| {
+        let event = Event { actor: Some(format!("a{n}")), ..Event::new(EventType::Push) };
+        let request = plue_planner::PlanRequest { event: Some(event), ..bench.request(Trust::Own) };
+        let made = bench.planner.plan(request).await.unwrap();
+        (made.origin, made.read_set.event_json.is_some())
+    };
+    bench.write(ENTRY, "#fake plan x");
+    assert_eq!(origin(1).await, (Origin::Evaluated, false));
+    assert_eq!(origin(2).await, (Origin::Memory, false));
+    let listed = bench.planner.plan(bench.request(Trust::Own)).await.unwrap();
+    assert_eq!(listed.origin, Origin::Memory);
+    for asks in ["#fake event", "#fake plan x # ctx.event"] {
+        bench.write(ENTRY, asks);
+        assert_eq!(origin(1).await, (Origin::Evaluated, true), "{asks}");
+        assert_eq!(origin(2).await, (Origin::Evaluated, true), "{asks}");
+        assert_eq!(origin(2).await, (Origin::Memory, true), "{asks}");
+    }
 }
 
 #[tokio::test]
