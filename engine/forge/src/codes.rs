@@ -17,6 +17,7 @@ plue_plan::error_codes! {
     OTHER_IDENTITY = "PLUE-F0012", "the forge has another repository under the name of a watched one";
     NO_REF = "PLUE-F0013", "no ref of the repository leads to the commit of an event any more";
     NOT_A_WRITER = "PLUE-F0014", "a comment or issue of a person without write permission starts nothing";
+    TOO_MUCH_TALK = "PLUE-F0015", "too many comments and issues of a repository wait to be looked at";
     GIT_TOO_LARGE = "PLUE-F0020", "a commit has more files, or longer texts, than plue reads";
 }
 

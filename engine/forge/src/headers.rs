@@ -38,6 +38,24 @@ impl Headers {
         names.filter_map(|name| self.only(name)).find(|value| !value.is_empty())
     }
 
+    /// Whether the event is one that people without any right may cause as often as they like: comments,
+    /// issues, stars. Pull requests are none of them: what they start has bounds of its own.
+    #[must_use]
+    pub fn is_talk(&self, provider: Provider) -> bool {
+        let Some(event) = self.event_name(provider) else { return false };
+        match provider {
+            Provider::GitLab => {
+                ["Note", "Issue", "Work Item", "Emoji"].iter().any(|kind| event.contains(kind))
+            }
+            Provider::GitHub | Provider::Gitea | Provider::Forgejo => {
+                event.starts_with("issue")
+                    || event.starts_with("discussion")
+                    || event.ends_with("_comment")
+                    || matches!(event, "star" | "watch" | "fork" | "gollum" | "wiki")
+            }
+        }
+    }
+
     /// What makes a redelivery of the same event recognisable: the forge's id, else a digest of the
     /// body. Never empty and never longer than [`MAX_DELIVERY_ID_BYTES`].
     #[must_use]
@@ -77,4 +95,32 @@ impl std::fmt::Debug for Headers {
 
 fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn talk_is_what_anybody_may_cause() {
+        let is_talk = |provider: Provider, event: &str| {
+            let header = provider.event_headers()[0];
+            Headers::from_iter([(header, event)]).is_talk(provider)
+        };
+        for event in ["issue_comment", "issues", "discussion", "commit_comment", "star", "fork"] {
+            assert!(is_talk(Provider::GitHub, event), "{event}");
+        }
+        for event in ["push", "pull_request", "pull_request_target", "create", "release", "ping"] {
+            assert!(!is_talk(Provider::GitHub, event), "{event}");
+        }
+        for event in ["Note Hook", "Confidential Issue Hook", "Work Item Hook", "Emoji Hook"] {
+            assert!(is_talk(Provider::GitLab, event), "{event}");
+        }
+        for event in ["Push Hook", "Tag Push Hook", "Merge Request Hook", "System Hook"] {
+            assert!(!is_talk(Provider::GitLab, event), "{event}");
+        }
+        assert!(is_talk(Provider::Forgejo, "pull_request_comment"));
+        assert!(!is_talk(Provider::Gitea, "pull_request_sync"));
+        assert!(!Headers::default().is_talk(Provider::GitHub));
+    }
 }

@@ -12,12 +12,19 @@ use axum::{
     routing::post,
 };
 use plue_api::{Problem, limit};
-use plue_forge::{Headers, Provider, Refusal, content_digest, limits::MAX_BODY_BYTES, verify};
+use plue_forge::{
+    Headers, Provider, Refusal, codes, content_digest, limits::MAX_BODY_BYTES, verify,
+};
+use plue_runtime::metrics::names;
 use plue_store::{DeliveryRow, DeliveryState, RepoRow};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{incoming, server::Server};
 
+/// Deliveries of a repository that wait while comments and the like are still taken.
+const MAX_TALK: u32 = 2_000;
+/// Seconds until a refused comment may be sent again.
+const TALK_AGAIN_S: u64 = 60;
 /// Characters of a header that is kept.
 const MAX_HEADER: usize = 1_024;
 
@@ -58,6 +65,12 @@ async fn receive(
     let now = parts.clock.now();
     let secrets = server.hook_secrets(&repo.name).await.map_err(unavailable)?;
     verify(provider, &secrets, &kept, &body, now.as_second()).map_err(refused)?;
+    if kept.is_talk(provider) && server.store().has_backlog(&repo.hook, MAX_TALK).await? {
+        names::DELIVERIES_REFUSED.increment(&[("reason", "backlog")]);
+        let why = format!("too many deliveries of {} wait [{}]", repo.name, codes::TOO_MUCH_TALK);
+        let full = Problem::new(StatusCode::TOO_MANY_REQUESTS, why);
+        return Err(full.retry_after(TALK_AGAIN_S));
+    }
     let id = kept.delivery_id(provider, &body);
     let delivery = DeliveryRow {
         forge: repo.forge,

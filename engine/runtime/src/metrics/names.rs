@@ -186,6 +186,13 @@ pub const CLAUDE_COST: Counter = Counter {
                   are not in it",
 };
 
+/// Deliveries that were refused though they were signed.
+pub const DELIVERIES_REFUSED: Counter = Counter {
+    name: "plue_deliveries_refused_total",
+    description: "Signed deliveries that were not taken, by reason (backlog: too many comments and \
+                  issues of the repository wait)",
+};
+
 /// Deliveries that wait to be worked off.
 pub const DELIVERIES_WAITING: Gauge = Gauge {
     name: "plue_deliveries_waiting",
@@ -216,6 +223,7 @@ pub const COUNTERS: &[Counter] = &[
     CLAUDE_CALLS,
     CLAUDE_TOKENS,
     CLAUDE_COST,
+    DELIVERIES_REFUSED,
 ];
 
 /// All gauges, to be described to the exporter.

@@ -7,4 +7,6 @@
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod support;

@@ -108,10 +108,11 @@ impl Op for ReceiveSigned {
             DeliveryState::Ignored | DeliveryState::Failed => {
                 // Of two at once the second finds it new, and perhaps in hand.
                 let text = format!(
-                    "UPDATE delivery SET {REOPENED} WHERE forge = $1 AND hook = $2 AND id = $3 \
-                     AND state IN ('ignored', 'failed')"
+                    "UPDATE delivery SET {REOPENED}, body = $4 \
+                     WHERE forge = $1 AND hook = $2 AND id = $3 AND state IN ('ignored', 'failed')"
                 );
-                tx.write(Statement::new(text, key()).expect(1));
+                let args = [key(), vec![Arg::Bytes(row.body.clone())]].concat();
+                tx.write(Statement::new(text, args).expect(1));
                 Ok(Received::Again)
             }
         }

@@ -80,8 +80,17 @@ impl Settlement {
             Some(dispatches) => Arg::json(dispatches)?,
             None => None::<String>.into(),
         });
-        let text =
-            format!("UPDATE delivery SET state = $5, note = $6, dispatch = $7 WHERE {IN_HAND}");
+        // The forge sends the body again if it is to be looked at again.
+        let body = match self.state {
+            DeliveryState::Ignored => {
+                args.push(Arg::Bytes(Vec::new()));
+                ", body = $8"
+            }
+            DeliveryState::New | DeliveryState::Done | DeliveryState::Failed => "",
+        };
+        let text = format!(
+            "UPDATE delivery SET state = $5, note = $6, dispatch = $7{body} WHERE {IN_HAND}"
+        );
         Ok(Statement::new(text, args))
     }
 }

@@ -120,6 +120,17 @@ impl Store {
             .collect()
     }
 
+    /// Whether more than `most` deliveries of a queue wait.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn has_backlog(&self, queue: &str, most: u32) -> Result<bool, Error> {
+        let text = "SELECT 1 FROM delivery WHERE COALESCE(routed_to, hook) = $1 AND state = 'new' \
+                    ORDER BY received_at, id LIMIT 1 OFFSET $2";
+        let row = self.read_one(Statement::new(text, vec![queue.into(), most.into()])).await?;
+        Ok(row.is_some())
+    }
+
     /// Claims the oldest delivery of a queue that is due, and counts the attempt. `engine`: the
     /// claiming one, where several engines share the database. Returns `None` if no delivery is
     /// due, an engine works on another one of the queue, or the engine has expired.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_flow::{Fact, RunStatus};
 use plue_plan::RunId;
-use plue_store::{DeliveryRow, DeliveryState, RegisteredRow, RepoRow};
+use plue_store::{DeliveryRow, DeliveryState, Received, RegisteredRow, RepoRow};
 use serde_json::{Value as Json, json};
 
 use crate::support::{at, commit, plan};
@@ -66,6 +66,32 @@ on_each_store! {
         // It goes on, and ends again.
         end("r3", 2).await;
         assert_eq!(came().await, ["workflow r3:3", "workflow r3:2"]);
+    }
+
+    async fn deliveries_of_which_nothing_came_keep_no_body_until_they_come_again(world) {
+        let store = &world.store;
+        let sent = |id: &str| DeliveryRow { body: b"{\"x\":1}".to_vec(), ..delivery(id) };
+        let body = async |id: &str| store.delivery("event", "hook", id).await.unwrap().unwrap().body;
+        for (id, state) in [("talk", DeliveryState::Ignored), ("push", DeliveryState::Done)] {
+            store.receive_signed(sent(id), None).await.unwrap();
+            store.settle_delivery(&sent(id), state, "settled").await.unwrap();
+        }
+        assert_eq!((body("talk").await, body("push").await), (Vec::new(), sent("push").body));
+        assert_eq!(store.receive_signed(sent("talk"), None).await.unwrap(), Received::Again);
+        assert_eq!(body("talk").await, sent("talk").body);
+        assert_eq!(store.receive_signed(sent("push"), None).await.unwrap(), Received::Known);
+    }
+
+    async fn a_backlog_is_more_than_so_many_that_wait_in_one_queue(world) {
+        let store = &world.store;
+        for n in 0..3 {
+            store.receive(delivery(&format!("d{n}"))).await.unwrap();
+        }
+        store.receive(DeliveryRow { hook: "other".to_owned(), ..delivery("x") }).await.unwrap();
+        assert!(store.has_backlog("hook", 2).await.unwrap());
+        assert!(!store.has_backlog("hook", 3).await.unwrap());
+        store.settle_delivery(&delivery("d0"), DeliveryState::Done, "").await.unwrap();
+        assert!(!store.has_backlog("hook", 2).await.unwrap());
     }
 
     async fn what_came_is_listed_newest_first_by_pages_without_a_gap(world) {
