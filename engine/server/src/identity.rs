@@ -6,7 +6,7 @@
 
 use plue_forge::{codes, content_digest};
 use plue_plan::Code;
-use plue_store::{DeliveryRow, RepoRow, repo::identity::Recognised};
+use plue_store::{DeliveryRow, RepoRow, delivery::ClaimedDelivery, repo::identity::Recognised};
 
 use crate::{
     error::Error,
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) enum Owner {
     /// This one, with a remark for people.
     Watched(RepoRow, Option<String>),
+    /// Another one, in whose queue the delivery is now.
+    Routed,
     /// None that this hook speaks for; why, for people.
     Refused(String),
 }
@@ -32,13 +34,13 @@ fn digest_of(delivery: &DeliveryRow) -> Option<String> {
 
 impl Server {
     /// The watched repository that a delivery is about: that of its hook, or another one with the same
-    /// secret.
+    /// secret. That one may have a delivery in hand, so this one waits for its turn there.
     ///
     /// # Errors
     /// The database, or secrets that cannot be opened.
     pub(crate) async fn owner(
         &self,
-        delivery: &DeliveryRow,
+        claimed: &ClaimedDelivery,
         hooked: RepoRow,
         claim: Option<&Claim>,
     ) -> Result<Owner, Error> {
@@ -56,12 +58,15 @@ impl Server {
             if host(&repo.url) != host(&hooked.url) || !self.share_secret(&repo, &hooked).await? {
                 continue;
             }
-            let digest = digest_of(delivery);
+            if claimed.queue == repo.hook {
+                return self.recognised(repo, name, id).await;
+            }
+            let (delivery, digest) = (&claimed.row, digest_of(&claimed.row));
             if !self.store().route_delivery(delivery, &repo.hook, digest).await? {
                 let why = format!("{} has it by its own webhook", repo.name);
                 return Ok(Owner::Refused(why));
             }
-            return self.recognised(repo, name, id).await;
+            return Ok(Owner::Routed);
         }
         let why = format!(
             "the delivery is about {name}, and this is the webhook of {}: a webhook for several \

@@ -1,9 +1,9 @@
 //! Order of deliveries, and the times at which failed ones are tried again.
 //!
-//! Repositories take turns. Each has at most one delivery in hand, the oldest that is due, in a task of its
-//! own: a repository whose forge hangs or whose files take long delays itself. A failure that may pass is
-//! tried again after growing pauses and has an end. Work that broke off three times, because the process
-//! died, panicked or hung, is set aside.
+//! Repositories take turns, each for a moment. Each has at most one delivery in hand, the oldest that is
+//! due, in a task of its own: a repository whose forge hangs or whose files take long delays itself. A
+//! failure that may pass is tried again after growing pauses and has an end. Work that broke off three
+//! times, because the process died, panicked or hung, is set aside.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,6 +28,8 @@ use crate::{error::Error, intake::MAX_NOTE, pace::Look, server::Server};
 const MAX_IN_HAND: usize = 8;
 /// Of these, deliveries that have failed before: forges that hang leave places to the others.
 const MAX_FAILED_IN_HAND: usize = 4;
+/// A queue keeps its place for so long, and until the end of what it has in hand then.
+const TURN: Duration = Duration::from_millis(250);
 /// Work on a delivery that takes longer is broken off.
 const WORK_WITHIN: Duration = Duration::from_secs(20 * 60);
 /// Pause after the first failure; each further failure doubles it.
@@ -126,10 +128,9 @@ impl Server {
         for waiting in turns.next(waiting) {
             let Some(claimed) = self.claim(&waiting.queue).await? else { continue };
             turns.begin(&waiting);
-            let server = self.clone();
-            in_hand.spawn(waiting.queue, async move {
-                server.work_off(claimed).await;
-            });
+            let (server, queue) = (self.clone(), waiting.queue.clone());
+            in_hand
+                .spawn(waiting.queue, async move { server.work_off_some(&queue, claimed).await });
         }
         Ok(())
     }
@@ -142,6 +143,25 @@ impl Server {
         };
         let now = parts.clock.now();
         Ok(self.store().claim_delivery(queue, engine.as_deref(), now).await?)
+    }
+
+    /// Works on a delivery, and on those behind it while its turn lasts: a thousand comments, each of
+    /// which takes a moment, would otherwise wait for a thousand looks at all queues.
+    async fn work_off_some(self, queue: &str, claimed: ClaimedDelivery) {
+        let clock = self.parts().clock;
+        let begun = clock.mark();
+        let mut next = Some(claimed);
+        while let Some(claimed) = next.take() {
+            let is_settled = self.clone().work_off(claimed).await;
+            if !is_settled || clock.elapsed(begun) >= TURN {
+                return;
+            }
+            next = match self.claim(queue).await {
+                Ok(claimed) => claimed,
+                // The loop says so.
+                Err(_) => return,
+            };
+        }
     }
 
     /// Works on a delivery and records how that ended; whether it is settled.

@@ -3,7 +3,7 @@
 //! deliveries is in `inbox`.
 
 use plue_store::{
-    DeliveryRow, DeliveryState,
+    DeliveryState,
     delivery::{ClaimedDelivery, Settlement},
 };
 
@@ -49,8 +49,9 @@ impl Server {
     /// The database, or something else that may pass: the delivery stays new.
     pub(crate) async fn settle(&self, claimed: &ClaimedDelivery) -> Result<(), Error> {
         loop {
-            let mut worked = match self.work_on(&claimed.row).await {
-                Ok(result) => result,
+            let mut worked = match self.work_on(claimed).await {
+                Ok(Some(worked)) => worked,
+                Ok(None) => return Ok(self.store().release_delivery(claimed).await?),
                 Err(error) if error.is_passing() => return Err(error),
                 Err(error) => Worked::new(DeliveryState::Failed, error.to_string()),
             };
@@ -67,23 +68,26 @@ impl Server {
         }
     }
 
-    async fn work_on(&self, delivery: &DeliveryRow) -> Result<Worked, Error> {
-        let ignored = |why: String| Ok(Worked::new(DeliveryState::Ignored, why));
+    /// `None`: it is in the queue of another repository now.
+    async fn work_on(&self, claimed: &ClaimedDelivery) -> Result<Option<Worked>, Error> {
+        let delivery = &claimed.row;
+        let ignored = |why: String| Ok(Some(Worked::new(DeliveryState::Ignored, why)));
         let Some(repo) = self.store().repo_by_hook(&delivery.hook).await? else {
             return ignored("the repository is no longer watched".to_owned());
         };
         if delivery.forge == SCHEDULE {
-            return Ok(Worked::of(Box::pin(self.run_of_tick(delivery, &repo)).await?));
+            return Ok(Some(Worked::of(Box::pin(self.run_of_tick(delivery, &repo)).await?)));
         }
         if is_heard(&delivery.forge) {
-            return Ok(Worked::of(Box::pin(self.follow(delivery, &repo)).await?));
+            return Ok(Some(Worked::of(Box::pin(self.follow(delivery, &repo)).await?)));
         }
         let read = match occasion::read(delivery) {
             Ok(read) => read,
             Err(why) => return ignored(why),
         };
-        let (repo, remark) = match self.owner(delivery, repo, read.claim.as_ref()).await? {
+        let (repo, remark) = match self.owner(claimed, repo, read.claim.as_ref()).await? {
             Owner::Watched(repo, remark) => (repo, remark),
+            Owner::Routed => return Ok(None),
             Owner::Refused(why) => return ignored(why),
         };
         let occasion = match read.occasion(&repo) {
@@ -110,7 +114,7 @@ impl Server {
         if let Some(remark) = remark {
             settlement.note = format!("{remark}\n{}", settlement.note);
         }
-        Ok(Worked { settlement, held })
+        Ok(Some(Worked { settlement, held }))
     }
 
     /// Waits for something new; `false`: the server stops.

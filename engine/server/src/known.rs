@@ -19,6 +19,8 @@ const MAX_VIEWS: usize = 8;
 const MAX_PACKED: usize = 16;
 /// A larger packed commit is not held in memory.
 pub(crate) const MAX_PACKED_BYTES: u64 = 2 * 1024 * 1024;
+/// Messages of commits at most; each is as long as [`plue_forge::git::Mirror::message`] lets it be.
+const MAX_MESSAGES: usize = 64;
 /// Mirrors at most whose last fetch is known.
 const MAX_FETCHES: usize = 1_000;
 /// Clocks of two engines of one database differ by less.
@@ -41,6 +43,7 @@ pub(crate) struct Known {
     views: Mutex<Newest<Key, Arc<dyn CommitView>>>,
     packed: Mutex<Newest<Key, Arc<[u8]>>>,
     git_dirs: Mutex<Newest<[u8; 32], Arc<[u8]>>>,
+    messages: Mutex<Newest<(PathBuf, CommitId), Arc<str>>>,
     /// By mirror and URL: the start of the last fetch of all branches and tags.
     fetches: Mutex<Newest<(PathBuf, String), Timestamp>>,
 }
@@ -80,6 +83,18 @@ impl Known {
     pub(crate) fn put_git_dir(&self, key: [u8; 32], bytes: Arc<[u8]>) {
         let mut git_dirs = self.git_dirs.lock().unwrap_or_else(PoisonError::into_inner);
         git_dirs.put(key, bytes, MAX_PACKED);
+    }
+
+    /// The message of a commit.
+    pub(crate) fn message(&self, folder: &Path, commit: &CommitId) -> Option<Arc<str>> {
+        let key = (folder.to_owned(), commit.clone());
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+    }
+
+    pub(crate) fn put_message(&self, folder: &Path, commit: &CommitId, message: Arc<str>) {
+        let key = (folder.to_owned(), commit.clone());
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.put(key, message, MAX_MESSAGES);
     }
 
     /// Whether all branches and tags of a URL were fetched into a mirror after `time`, by whichever

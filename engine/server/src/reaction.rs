@@ -91,7 +91,7 @@ impl Server {
         }
         let message = match &occasion.message {
             Some(message) => Some(message.clone()),
-            None => mirror.message(commit).await.ok(),
+            None => self.message(mirror, commit).await,
         };
         let trust = if occasion.is_stranger { Trust::Untrusted } else { Trust::Own };
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
@@ -134,6 +134,16 @@ impl Server {
 }
 
 impl Server {
+    /// The message of a commit; none if git cannot say it.
+    async fn message(&self, mirror: &Mirror, commit: &CommitId) -> Option<String> {
+        if let Some(known) = self.known().message(mirror.folder(), commit) {
+            return Some(known.to_string());
+        }
+        let message = mirror.message(commit).await.ok()?;
+        self.known().put_message(mirror.folder(), commit, message.as_str().into());
+        Some(message)
+    }
+
     /// Cancels the runs for older heads of a fork's pull request: they are superseded, and take the
     /// places of others.
     async fn cancel_superseded(
@@ -340,6 +350,9 @@ async fn changed(
     let before = event.before.as_deref().and_then(|before| CommitId::new(before).ok());
     // The default branch is what others are compared with, not itself.
     let is_default = event.branch.as_deref() == Some(repo.default_branch.as_str());
+    if is_default && before.is_none() {
+        return Ok(ChangedFiles::Unknown);
+    }
     let default_branch = (!is_default).then_some(default.as_str());
     let since = Since::Push { before: before.as_ref(), default_branch };
     Ok(mirror.changed_files(since, commit).await?)

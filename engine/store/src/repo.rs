@@ -173,7 +173,8 @@ impl Store {
         row.map(|row| repo_row(&row)).transpose()
     }
 
-    /// Puts the plans of a commit in the place of those that were registered, all or none.
+    /// Puts the plans of a commit in the place of those that were registered, all or none. Writes
+    /// nothing if they are registered.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -183,6 +184,10 @@ impl Store {
         rows: Vec<RegisteredRow>,
         at: Timestamp,
     ) -> Result<(), Error> {
+        let known = self.registered(Some(&[repo.to_owned()])).await?;
+        if known.len() == rows.len() && rows.iter().all(|row| known.contains(row)) {
+            return Ok(());
+        }
         self.write(Register { repo: repo.to_owned(), rows, at }).await
     }
 
