@@ -8,6 +8,8 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 STATE_DIR ?= .plue-state
 EXAMPLE ?= examples/seed
+# A workflow of the example, where it has several.
+WORKFLOW ?=
 # A copy of github.com/rustsec/advisory-db.
 ADVISORY_DB ?= advisory-db
 NEXTEST_PROFILE ?= $(if $(CI),ci,default)
@@ -19,9 +21,9 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
-run: setup-run ## Build plue and run an example (EXAMPLE=examples/…, STATE_DIR=…)
+run: setup-run ## Build plue and run an example (EXAMPLE=examples/…, WORKFLOW=…, STATE_DIR=…)
 	cargo build --release --locked -p plue-cli -p plue-runner -p plue-evaluator
-	@scripts/run.sh "$(TARGET_DIR)/release/plue" "$(STATE_DIR)" "$(EXAMPLE)"
+	@scripts/run.sh "$(TARGET_DIR)/release/plue" "$(STATE_DIR)" "$(EXAMPLE)" $(WORKFLOW)
 
 .PHONY: test
 test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest kernel bins $(if $(CI),fuzz) unit ## Everything CI checks; the test summary comes last

@@ -3,15 +3,18 @@
 # key for Claude the steps that need one get scripted answers, and this script says so.
 set -euo pipefail
 
-readonly plue=$1 state=$2 example=$3
+readonly plue=$1 state=$2 example=$3 workflow=${4:-}
 here=$(dirname -- "$0")
 scripted=
+# What Claude says without a key: the example's own answers for this workflow, or one review.
+answers=$example/claude/${workflow//-/_}.json
+[[ -n $workflow && -f $answers ]] || answers=$here/scripted_review.json
 
 # Starts the scripted Claude of this repository and points plue at it.
 use_scripted_claude() {
     local address
     address=$(mktemp)
-    python3 "$here/scripted_claude.py" --script "$here/scripted_review.json" --port-file "$address" \
+    python3 "$here/scripted_claude.py" --script "$answers" --port-file "$address" \
         >/dev/null &
     scripted=$!
     trap 'kill "$scripted" 2>/dev/null || true' EXIT
@@ -30,16 +33,16 @@ use_scripted_claude() {
     echo
 }
 
-"$plue" plan --repo "$example" --state-dir "$state"
+"$plue" plan ${workflow:+"$workflow"} --repo "$example" --state-dir "$state"
 echo
 if [[ -z ${ANTHROPIC_API_KEY:-} && -z ${ANTHROPIC_AUTH_TOKEN:-} ]]; then
     use_scripted_claude
 fi
 status=0
-"$plue" run --repo "$example" --state-dir "$state" || status=$?
+"$plue" run ${workflow:+"$workflow"} --repo "$example" --state-dir "$state" || status=$?
 echo
 if [[ ${ANTHROPIC_API_KEY:-} == no-key-scripted-claude ]]; then
-    echo '>>> What Claude steps said above was scripted: scripts/scripted_review.json. <<<'
+    printf '>>> What Claude steps said above was scripted: %s. <<<\n' "${answers#"$PWD/"}"
 fi
 echo "Look around:  $plue --state-dir $state status"
 echo "              $plue --state-dir $state logs last"

@@ -5,6 +5,8 @@
 //! anything but this machine.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod compared;
 #[cfg(test)]
 mod determinism;
