@@ -58,9 +58,7 @@ fn client(serving: &Serving, share: usize) -> anyhow::Result<Vec<f64>> {
         samples.push(millis(start));
     }
     for id in ids {
-        let mut link = serving.connect()?;
-        link.send("GET", &format!("/api/v1/runs/{id}/events"), &serving.headers(), "")?;
-        link.until("event: end")?;
+        serving.follow(&id)?;
         let run = serving.get(&format!("/api/v1/runs/{id}"))?;
         ensure!(run["status"] == "success", "run {id} ended as {}", run["status"]);
     }

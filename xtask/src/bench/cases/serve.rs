@@ -32,6 +32,9 @@ const VIEWERS: usize = 100;
 /// Connections of a forge, and deliveries of each in a second.
 const SENDERS: usize = 8;
 const PER_SECOND: u32 = 500;
+/// Requests of one token are limited; a client that was refused asks again.
+const MAX_REFUSALS: usize = 300;
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Signs the deliveries of the bench.
 const SECRET: &str = "a-secret-of-the-bench";
 
@@ -207,9 +210,31 @@ impl Serving {
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Json> {
-        let mut link = self.connect()?;
-        link.send("GET", path, &self.headers(), "")?;
-        Ok(serde_json::from_str(&link.answer()?.1)?)
+        for _again in 0..MAX_REFUSALS {
+            let mut link = self.connect()?;
+            link.send("GET", path, &self.headers(), "")?;
+            match link.answer()? {
+                (429, _) => pause(REFUSED_FOR),
+                (_, answer) => return Ok(serde_json::from_str(&answer)?),
+            }
+        }
+        bail!("{path} was refused {MAX_REFUSALS} times")
+    }
+
+    /// Follows a run to its end.
+    pub(super) fn follow(&self, run: &str) -> anyhow::Result<()> {
+        for _again in 0..MAX_REFUSALS {
+            let mut link = self.connect()?;
+            link.send("GET", &format!("/api/v1/runs/{run}/events"), &self.headers(), "")?;
+            let mut status = String::new();
+            link.stream.read_line(&mut status)?;
+            if status.contains(" 429 ") {
+                pause(REFUSED_FOR);
+                continue;
+            }
+            return link.until("event: end");
+        }
+        bail!("the events of {run} were refused {MAX_REFUSALS} times")
     }
 
     pub(super) fn submit(&self, workflow: &str) -> anyhow::Result<String> {
