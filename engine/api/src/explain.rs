@@ -5,16 +5,19 @@
 use jiff::tz::TimeZone;
 use plue_flow::{Awaited, Run, RunStatus, StepStatus};
 use plue_plan::{Plan, RunId, StepId};
-use plue_store::{Error, LogRange, RunRow, RunSource, Store, deaths::MAX_DEATHS, group_name};
+use plue_store::{Error, LogRange, RunRow, RunSource, Store};
 
 use crate::records::{
     RunRecord, StepRecord,
     story::{ExplainRecord, Moment, Story, TryRecord},
-    told::CauseRecord,
+    told::{CauseRecord, StatusRecord},
 };
 
 mod journal;
+mod waits;
 pub mod words;
+
+pub use waits::{listed, turn_of, with_reason};
 
 use journal::Journal;
 
@@ -22,9 +25,6 @@ use journal::Journal;
 const LAST_LINES: u64 = 10;
 /// Bytes of them.
 const LAST_BYTES: usize = 64 * 1024;
-
-/// Runs of a list whose reasons are looked for: a few queries each.
-const MAX_REASONS: usize = 20;
 
 /// A run that was read.
 #[derive(Debug, Clone, Copy)]
@@ -94,80 +94,18 @@ pub async fn explained(
     })
 }
 
-/// The row of a run, with the reason of its wait if it is set aside, queued or running.
+/// A run as a whole: its steps, its outputs, its use of Claude, and all that it waits for.
 ///
 /// # Errors
-/// [`Error`] of the database.
-pub async fn with_reason(store: &Store, row: &RunRow) -> Result<RunRow, Error> {
-    let mut row = row.clone();
-    if row.is_set_aside() {
-        row.view.reason = Some(format!(
-            "set aside: {MAX_DEATHS} times in a row an engine died with it; go on with \
-             `plue retry {0}` (with a server) or `plue resume {0}`, end it with `plue cancel {0}`",
-            row.id
-        ));
-    } else if row.view.reason.is_none() {
-        row.view.reason = match row.view.status {
-            RunStatus::Queued => waits_queued(store, &row).await?,
-            RunStatus::Running => waits_running(store, &row).await?,
-            RunStatus::Waiting
-            | RunStatus::Success
-            | RunStatus::Failed
-            | RunStatus::Cancelled
-            | RunStatus::TimedOut => None,
-        };
-    }
-    Ok(row)
-}
-
-/// The records of listed runs; the first 20 that wait say for what.
-///
-/// # Errors
-/// [`Error`] of the database.
-pub async fn listed(store: &Store, rows: &[RunRow]) -> Result<Vec<RunRecord>, Error> {
-    let (mut records, mut asked) = (Vec::with_capacity(rows.len()), 0);
-    for row in rows {
-        if row.view.status.is_terminal() || asked == MAX_REASONS {
-            records.push(RunRecord::of(row));
-        } else {
-            asked += 1;
-            records.push(RunRecord::of(&with_reason(store, row).await?));
-        }
-    }
-    Ok(records)
-}
-
-/// The reason of a queued run's wait, in words.
-async fn waits_queued(store: &Store, row: &RunRow) -> Result<Option<String>, Error> {
-    if let Some(turn) = waits_for_turn(store, row).await? {
-        return Ok(Some(turn));
-    }
-    if let Some(obstacle) = store.obstacle(&row.id).await? {
-        return Ok(Some(obstacle));
-    }
-    let waits = store.waits_for_place(row).await?;
-    Ok(waits.map(|waits| format!("waits for a place: {waits}")))
-}
-
-/// The reason of a running run's wait, in words: an obstacle to driving it, or a missing runner
-/// while none of its steps is running.
-async fn waits_running(store: &Store, row: &RunRow) -> Result<Option<String>, Error> {
-    if let Some(obstacle) = store.obstacle(&row.id).await? {
-        return Ok(Some(obstacle));
-    }
-    let waiting = store.step_without_runner(&row.id).await?;
-    Ok(waiting.map(|(step, why)| format!("step `{step}` {why}")))
-}
-
-/// The run in front of it in its concurrency group, in words.
-async fn waits_for_turn(store: &Store, row: &RunRow) -> Result<Option<String>, Error> {
-    let Some(key) = store.group_of(&row.id).await? else { return Ok(None) };
-    let members = store.group(&key).await?;
-    let in_front = members.iter().take_while(|member| member.run != row.id).last();
-    Ok(in_front.map(|front| {
-        let group = group_name(row.repo.as_deref(), &key);
-        format!("waits for its turn in the group `{group}` behind run {}", front.run)
-    }))
+/// Those of the database.
+pub async fn status(store: &Store, subject: Subject<'_>) -> Result<StatusRecord, Error> {
+    let Subject { row, source, plan, run } = subject;
+    let steps = store.steps(&row.id).await?;
+    let waits = waits::of_run(store, row).await?;
+    let notes = store.notes(&row.id).await?;
+    let spends = store.spend_of(&row.id).await?;
+    let told = StatusRecord::of(&waits.row(row), source, plan, run, steps);
+    Ok(told.with_notes(&notes).with_usage(&spends).with_waits(waits.records))
 }
 
 async fn last_lines(store: &Store, run: &RunId, step: &StepId) -> Result<Vec<String>, Error> {

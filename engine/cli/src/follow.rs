@@ -9,10 +9,11 @@ use std::{
 };
 
 use jiff::Timestamp;
+use plue_api::explain::turn_of;
 use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView, fact::Reason};
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_runtime::Clock;
-use plue_store::{AttemptRow, Error, LogRange, LogStream, Store};
+use plue_store::{AttemptRow, Error, LogRange, LogStream, RunRow, Store};
 
 use crate::render::{
     live::{Live, Running},
@@ -49,6 +50,10 @@ pub struct Follower<'a, W> {
     shown: HashMap<AttemptId, u64>,
     /// What was said last about each step.
     said: BTreeMap<StepId, (StepStatus, u32, u32)>,
+    /// What a queued run waited for at the last look.
+    turn: Option<String>,
+    /// What was said last that it waits for.
+    said_turn: Option<String>,
     /// Whether somebody else decides how long a database that does not answer is waited for.
     is_patient: bool,
 }
@@ -61,7 +66,8 @@ impl<'a, W: Write> Follower<'a, W> {
         let clock = Clock::real();
         let places = order.into_iter().zip(0..).collect();
         let (shown, said) = (HashMap::new(), BTreeMap::new());
-        Self { store, run, live, clock, places, shown, said, is_patient: false }
+        let (turn, said_turn) = (None, None);
+        Self { store, run, live, clock, places, shown, said, turn, said_turn, is_patient: false }
     }
 
     /// Waits for a database that does not answer, however long it takes.
@@ -119,8 +125,12 @@ impl<'a, W: Write> Follower<'a, W> {
     /// Shows what is new; gives the status if the run has ended and everything was shown.
     async fn look(&mut self) -> Result<Option<RunStatus>, FollowError> {
         // The status first: what is shown after it is complete if it says that the run ended.
-        let status = self.store.run(self.run).await?.map(|row| row.view.status);
+        let row = self.store.run(self.run).await?;
+        let status = row.as_ref().map(|row| row.view.status);
         self.show().await?;
+        if let Some(row) = row {
+            self.say_turn(&row).await?;
+        }
         match status {
             None => Ok(Some(RunStatus::Cancelled)),
             Some(status) if status.is_terminal() => {
@@ -129,6 +139,22 @@ impl<'a, W: Write> Follower<'a, W> {
             }
             Some(_) => Ok(None),
         }
+    }
+
+    /// Says behind which run a queued one waits, once. At the second look: a run in front that
+    /// nobody advances loses its turn in between.
+    async fn say_turn(&mut self, row: &RunRow) -> Result<(), FollowError> {
+        if row.view.status != RunStatus::Queued {
+            return Ok(());
+        }
+        let turn = turn_of(self.store, row).await?.map(|waits| waits.words);
+        let is_new = turn.is_some() && turn == self.turn && turn != self.said_turn;
+        self.turn = turn;
+        if is_new {
+            self.said_turn = self.turn.clone();
+            self.live.run(self.turn.as_deref().unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     /// Shows what is new once more; the run goes on another time.

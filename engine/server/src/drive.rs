@@ -10,7 +10,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use plue_executor::{RunHandle, Taken};
 use plue_plan::{Code, RunId};
 use plue_runtime::{Phase, TaskSet, task_set::Ended, watchdog::Beat};
-use plue_store::{RunRow, secret::SecretError};
+use plue_store::{Obstacle, ObstacleKind, RunRow, secret::SecretError};
 
 use crate::{error::Error, pace::Look, server::Server};
 
@@ -188,17 +188,21 @@ impl Server {
 }
 
 /// The obstacle that readers of an undriven run see, without details of the machine.
-fn obstacle(error: &Error) -> Option<String> {
-    match error {
-        Error::Secret(SecretError::OtherKey { name, key_id }) => Some(format!(
-            "waits for the key of secret `{name}`: it is sealed with the key {key_id}, which no engine \
-             that tried has [{UNKNOWN_KEY}]"
-        )),
-        Error::Secret(SecretError::Damaged { name }) => {
-            Some(format!("waits for secret `{name}`, which cannot be opened: set it again"))
-        }
+fn obstacle(error: &Error) -> Option<Obstacle> {
+    let (kind, words) = match error {
+        Error::Secret(SecretError::OtherKey { name, key_id }) => (
+            ObstacleKind::Secret,
+            format!(
+                "waits for the key of secret `{name}`: it is sealed with the key {key_id}, which no \
+                 engine that tried has [{UNKNOWN_KEY}]"
+            ),
+        ),
+        Error::Secret(SecretError::Damaged { name }) => (
+            ObstacleKind::Secret,
+            format!("waits for secret `{name}`, which cannot be opened: set it again"),
+        ),
         // Over at the next try, or another engine has the run.
-        Error::Store(_) | Error::Executor(_) | Error::Stopped => None,
+        Error::Store(_) | Error::Executor(_) | Error::Stopped => return None,
         Error::Secret(_)
         | Error::Git(_)
         | Error::Invalid(_)
@@ -208,8 +212,10 @@ fn obstacle(error: &Error) -> Option<String> {
         | Error::Unfit(_)
         | Error::Folder { .. }
         | Error::App(_)
-        | Error::NotShown(_) => Some(
+        | Error::NotShown(_) => (
+            ObstacleKind::Engine,
             "waits for an engine: the last one could not start it, and its log says why".to_owned(),
         ),
-    }
+    };
+    Some(Obstacle { kind, words })
 }

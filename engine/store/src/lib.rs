@@ -70,7 +70,7 @@ pub use crate::{
     plan::CachedPlans,
     repo::{OutletRow, RegisteredRow, RepoRow, ReportKey, ReportRow, Tick, Told},
     request::CancelRequest,
-    run::{RunFilter, RunRow, RunSource, StepRow, StoredRun},
+    run::{Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},
     session::{LoginRow, PersonSession, SessionRow},
     store::Store,

@@ -54,6 +54,7 @@ const MIGRATIONS: &[Migration] = migrations![
     24 "0024_pauses",
     25 "0025_claude",
     26 "0026_delivery_queue",
+    27 "0027_obstacle_kinds",
 ];
 
 /// The schema version that this program makes and knows.

@@ -17,6 +17,8 @@ use crate::{
     store::Store,
 };
 
+pub use obstacle::{Obstacle, ObstacleKind};
+
 /// A row of `run`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {

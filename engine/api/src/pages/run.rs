@@ -17,11 +17,14 @@ use super::{
     printed, visitor,
 };
 use crate::{
-    explain::with_reason,
+    explain::{self, Subject},
     extract::run_of,
     problem::Problem,
     reading::{Whole, whole},
-    records::{StepRecord, told::StatusRecord},
+    records::{
+        StepRecord,
+        told::{StatusRecord, WaitingRecord},
+    },
     server::Api,
 };
 
@@ -72,12 +75,8 @@ pub(super) async fn page(
 
 async fn show(api: &Api, read: Whole, corner: Markup) -> Result<Response, Problem> {
     let Whole { row, source, plan, run } = read;
-    let steps = api.store().steps(&row.id).await?;
-    let row = with_reason(api.store(), &row).await?;
-    let notes = api.store().notes(&row.id).await?;
-    let spends = api.store().spend_of(&row.id).await?;
-    let told = StatusRecord::of(&row, &source, &plan, &run, steps).with_notes(&notes);
-    let told = told.with_usage(&spends);
+    let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
+    let told = explain::status(api.store(), subject).await?;
     let failed = |step: &&StepRecord| matches!(step.status.as_str(), "failed" | "timed_out");
     let mut logs = Vec::new();
     if told.steps.iter().any(|step| failed(&step)) {
@@ -120,10 +119,10 @@ fn summary(told: &StatusRecord) -> Markup {
     let place = run.branch.as_ref().or(told.event.tag.as_ref());
     html! {
         h1 { (run.workflow) " " (mark(&run.status)) }
-        @if let Some(reason) = &run.reason { p { (reason) } }
-        @for waits in &told.waiting {
-            p.busy { "Step " code { (waits.step) } " waits: " (waits.words) }
+        @if let Some(reason) = run.reason.as_ref().filter(|reason| !is_listed(told, reason)) {
+            p { (reason) }
         }
+        @for waits in &told.waiting { (wait(waits)) }
         @for note in told.notes.iter().take(MAX_STEPS) {
             p { "Step " code { (note.step) } ": " (note.text) }
         }
@@ -144,6 +143,31 @@ fn summary(told: &StatusRecord) -> Markup {
             dd {
                 a href=(format!("/api/v1/runs/{}/plan", run.id)) { "JSON" }
                 " of " code { (told.source) }
+            }
+        }
+    }
+}
+
+/// Whether what the run waits for is the reason of its state.
+fn is_listed(told: &StatusRecord, reason: &str) -> bool {
+    told.waiting.iter().any(|waits| match &waits.step {
+        Some(step) => reason == format!("step `{step}` {}", waits.words),
+        None => reason == waits.words,
+    })
+}
+
+fn wait(waits: &WaitingRecord) -> Markup {
+    let words = &waits.words;
+    let front =
+        waits.behind.as_ref().and_then(|run| Some((words.strip_suffix(run.as_str())?, run)));
+    html! {
+        p.busy {
+            @if let Some(step) = &waits.step {
+                "Step " code { (step) } " waits: " (words)
+            } @else if let Some((words, run)) = front {
+                "The run " (words) a href=(format!("/runs/{run}")) { (run) }
+            } @else {
+                "The run " (words)
             }
         }
     }

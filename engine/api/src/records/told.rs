@@ -25,7 +25,7 @@ pub struct StatusRecord {
     /// The inputs of the run.
     #[serde(default)]
     pub inputs: Json,
-    /// What is waited for outside of plue.
+    /// What is waited for: by the run as a whole first, then by its steps.
     pub waiting: Vec<WaitingRecord>,
     /// Path of the workflow file.
     pub source: String,
@@ -69,16 +69,23 @@ pub struct CauseRecord {
     pub sha: Option<String>,
 }
 
-/// A step that waits for something outside.
+/// A wait of a run, or of one of its steps.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WaitingRecord {
-    /// The step.
-    pub step: String,
-    /// `decision`, `time`, `event`, `workflow` or `callback`.
+    /// The step; absent: the run as a whole waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// What is waited for.
     #[serde(rename = "for")]
-    pub what: String,
+    pub what: WaitKind,
     /// The same in words.
     pub words: String,
+    /// The concurrency group of a `turn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The run in front of a `turn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<String>,
     /// Who may answer a decision; empty: everyone.
     pub approvers: Vec<String>,
     /// Approvals that a decision needs.
@@ -86,6 +93,34 @@ pub struct WaitingRecord {
     pub quorum: Option<u32>,
     /// When waiting ends by itself, RFC 3339.
     pub until: Option<Timestamp>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitKind {
+    /// Of a step: people's answer.
+    Decision,
+    /// Of a step: a time.
+    Time,
+    /// Of a step: an event.
+    Event,
+    /// Of a step: the run that it started.
+    Workflow,
+    /// Of a step: the answer of what it called.
+    Callback,
+    /// Of a step: a runner that fits it.
+    Runner,
+    /// Of a run: its turn in its concurrency group.
+    Turn,
+    /// Of a run: a place among the runs that are driven at the same time.
+    Place,
+    /// Of a run: the key of a secret, or a secret that can be opened.
+    Secret,
+    /// Of a run: an engine that can start it.
+    Engine,
+    /// Of a run that engines died with: somebody who lets it go on.
+    Retry,
 }
 
 /// A decision that somebody has to make.
@@ -145,6 +180,13 @@ impl StatusRecord {
         Self { notes: notes.iter().map(NoteRecord::of).collect(), ..self }
     }
 
+    /// The same with what keeps it from going on, before what its steps wait for.
+    #[must_use]
+    pub fn with_waits(mut self, waits: Vec<WaitingRecord>) -> Self {
+        self.waiting.splice(0..0, waits);
+        self
+    }
+
     /// The same with its use of Claude.
     #[must_use]
     pub fn with_usage(self, spends: &[StepSpend]) -> Self {
@@ -192,20 +234,34 @@ impl WaitingRecord {
     pub fn of(waiting: &Waiting<'_>) -> Self {
         let (what, approvers, quorum) = match waiting.what {
             Awaited::Decision { approvers, quorum, .. } => {
-                ("decision", approvers.clone(), Some(*quorum))
+                (WaitKind::Decision, approvers.clone(), Some(*quorum))
             }
-            Awaited::Time => ("time", Vec::new(), None),
-            Awaited::Event { .. } => ("event", Vec::new(), None),
-            Awaited::Workflow { .. } => ("workflow", Vec::new(), None),
-            Awaited::Callback => ("callback", Vec::new(), None),
+            Awaited::Time => (WaitKind::Time, Vec::new(), None),
+            Awaited::Event { .. } => (WaitKind::Event, Vec::new(), None),
+            Awaited::Workflow { .. } => (WaitKind::Workflow, Vec::new(), None),
+            Awaited::Callback => (WaitKind::Callback, Vec::new(), None),
         };
         Self {
-            step: waiting.step.to_string(),
-            what: what.to_owned(),
-            words: waiting.what.to_string(),
+            step: Some(waiting.step.to_string()),
             approvers,
             quorum,
             until: waiting.until,
+            ..Self::of_run(what, waiting.what.to_string())
+        }
+    }
+
+    /// The record of a run that waits as a whole.
+    #[must_use]
+    pub fn of_run(what: WaitKind, words: String) -> Self {
+        Self {
+            step: None,
+            what,
+            words,
+            group: None,
+            behind: None,
+            approvers: Vec::new(),
+            quorum: None,
+            until: None,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     access::{Need, Principal, Role},
     commands::{RetryRequest, RunRequest},
     endpoint::{Answer, Endpoint, Method, Parameter},
-    explain::{listed, with_reason},
+    explain::{self, Subject, listed, with_reason},
     extract::{Caller, Json, Path, Query, admitted, repos_of, run_of},
     problem::Problem,
     reading::{Whole, whole},
@@ -224,12 +224,8 @@ async fn status(
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     let Whole { row, source, plan, run } = whole(&api, &row.id).await?;
-    let steps = api.store().steps(&row.id).await?;
-    let row = with_reason(api.store(), &row).await?;
-    let notes = api.store().notes(&row.id).await?;
-    let spends = api.store().spend_of(&row.id).await?;
-    let told = StatusRecord::of(&row, &source, &plan, &run, steps).with_notes(&notes);
-    let told = told.with_usage(&spends);
+    let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
+    let told = explain::status(api.store(), subject).await?;
     tagged::json(&headers, &told)
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use plue_api::{explain::with_reason, records::told::CauseRecord};
+use plue_api::{
+    explain::{self, Subject},
+    records::told::{CauseRecord, WaitKind},
+};
 use plue_executor::{Loaded, liveness::is_driven};
 use plue_flow::{RunStatus, StepStatus};
 use plue_plan::RunId;
@@ -29,7 +32,6 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
         let (document, loaded) = document(&store, &id).await?;
         output::list(args.output, &document, &document.told.steps, || shown(&document.told, app))?;
         tell_decisions(&document.told, app);
-        tell_waiting(&store, &loaded, app).await?;
         let locks = app.loaded.config.state_dir.join("locks");
         if !loaded.row.view.status.is_terminal() && !is_driven(&locks, &id) {
             output::say(&format!("nobody advances this run; go on with: plue resume {id}"));
@@ -41,37 +43,10 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
 /// What is known of a run.
 pub(super) async fn document(store: &Store, id: &RunId) -> Result<(Status, Loaded), Failure> {
     let loaded = Loaded::read(store, id).await.map_err(|error| from_executor(&error))?;
-    let rows = store.steps(id).await.map_err(|error| from_store(&error))?;
-    let row = with_reason(store, &loaded.row).await.map_err(|error| from_store(&error))?;
-    let notes = store.notes(id).await.map_err(|error| from_store(&error))?;
-    let told =
-        StatusRecord::of(&row, &loaded.source, &loaded.plan, &loaded.run, rows).with_notes(&notes);
-    let spends = store.spend_of(id).await.map_err(|error| from_store(&error))?;
-    let told = told.with_usage(&spends);
+    let Loaded { row, source, plan, run, .. } = &loaded;
+    let told = explain::status(store, Subject { row, source, plan, run }).await;
+    let told = told.map_err(|error| from_store(&error))?;
     Ok((Status { schema_version: SCHEMA_VERSION, told }, loaded))
-}
-
-/// Behind which run it stands in its group.
-async fn tell_waiting(store: &Store, loaded: &Loaded, app: &App) -> Result<(), Failure> {
-    let id = &loaded.row.id;
-    if app.verbosity < 0 || loaded.row.view.status.is_terminal() {
-        return Ok(());
-    }
-    let group = store.group_of(id).await.map_err(|error| from_store(&error))?;
-    if let (Some(group), RunStatus::Queued) = (group, loaded.row.view.status) {
-        let members = store.group(&group).await.map_err(|error| from_store(&error))?;
-        let before: Vec<&str> = members
-            .iter()
-            .take_while(|member| member.run != *id)
-            .map(|member| member.run.as_str())
-            .collect();
-        if !before.is_empty() {
-            let before = before.join(", ");
-            let group = plue_store::group_name(loaded.row.repo.as_deref(), &group);
-            output::say(&format!("waits for its turn in the group `{group}` behind {before}"));
-        }
-    }
-    Ok(())
 }
 
 /// How to answer what the run waits for.
@@ -81,8 +56,8 @@ pub(crate) fn tell_decisions(told: &StatusRecord, app: &App) {
         return;
     }
     let id = &told.run.id;
-    for waiting in told.waiting.iter().filter(|waiting| waiting.what == "decision") {
-        let step = &waiting.step;
+    for waiting in told.waiting.iter().filter(|waiting| waiting.what == WaitKind::Decision) {
+        let Some(step) = &waiting.step else { continue };
         output::say(&format!("answer with: plue approve {id} {step}, or plue reject {id} {step}"));
     }
 }

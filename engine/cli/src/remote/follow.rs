@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
     pin::pin,
+    time::Duration,
 };
 
 use futures::{
@@ -13,17 +14,23 @@ use futures::{
 };
 use jiff::Timestamp;
 use plue_api::records::{
-    AttemptRecord, FactRecord, Page, PieceRecord, StepRecord, told::StatusRecord,
+    AttemptRecord, FactRecord, Page, PieceRecord, StepRecord,
+    told::{StatusRecord, WaitKind},
 };
 use plue_flow::{RunStatus, StepStatus, fact::Reason};
+use plue_runtime::Clock;
 use serde_json::Value as Json;
 
 use super::{client::Client, events, logs};
 use crate::{
+    exit::Exit,
     failure::Failure,
     output,
     render::{live::Live, words},
 };
+
+/// Between two looks at a run of which nothing runs: what it waits for changes without a fact.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A piece of the log of a step, or that it is over.
 type Told = (String, Option<Result<PieceRecord, Failure>>);
@@ -40,6 +47,8 @@ pub(super) struct Follower<'c, W> {
     open: BTreeMap<String, usize>,
     /// What was said last about each step.
     said: BTreeMap<String, (String, u32, u32)>,
+    /// What was said last that the run, or a step of it, waits for.
+    held: BTreeMap<Option<String>, String>,
 }
 
 /// Condition that ends the following of a run.
@@ -55,10 +64,12 @@ pub(super) enum Until {
 
 impl Until {
     fn is_reached(self, told: &StatusRecord) -> bool {
-        let outside = |what: &str| matches!(what, "decision" | "event" | "callback");
+        let outside = |what: WaitKind| {
+            matches!(what, WaitKind::Decision | WaitKind::Event | WaitKind::Callback)
+        };
         self == Self::Asked
             && told.run.status == RunStatus::Waiting.as_str()
-            && told.waiting.iter().any(|waiting| outside(&waiting.what))
+            && told.waiting.iter().any(|waiting| outside(waiting.what))
     }
 }
 
@@ -68,7 +79,8 @@ impl<'c, W: Write> Follower<'c, W> {
     pub(super) fn new(client: &'c Client, run: &str, live: Live<W>) -> Self {
         let (known, said) = (BTreeSet::new(), BTreeMap::new());
         let (logs, open) = (SelectAll::new(), BTreeMap::new());
-        Self { client, run: run.to_owned(), live, known, logs, open, said }
+        let held = BTreeMap::new();
+        Self { client, run: run.to_owned(), live, known, logs, open, said, held }
     }
 
     /// Passes over what there is: a run that goes on is shown from there.
@@ -86,7 +98,7 @@ impl<'c, W: Write> Follower<'c, W> {
         let path = self.path("events");
         let mut facts = pin!(events::of::<Json>(self.client, path).fuse());
         let mut told = self.look().await?;
-        let mut over = false;
+        let (mut over, clock) = (false, Clock::real());
         loop {
             if (over || until.is_reached(&told)) && self.logs.is_empty() {
                 return Ok(told);
@@ -109,6 +121,14 @@ impl<'c, W: Write> Follower<'c, W> {
                 Some(piece) = self.logs.next(), if !self.logs.is_empty() => {
                     if self.log(piece)? {
                         self.say_all(&told)?;
+                    }
+                }
+                () = clock.sleep(LOOK_AGAIN), if !over && is_idle(&told) => {
+                    // While the server cannot be reached, the stream of facts says when to give up.
+                    match self.look().await {
+                        Ok(now) => told = now,
+                        Err(failure) if failure.exit == Exit::Infrastructure => {}
+                        Err(failure) => return Err(failure),
                     }
                 }
                 // The last log ended while it was asked for more.
@@ -138,7 +158,37 @@ impl<'c, W: Write> Follower<'c, W> {
             }
             self.say_of(&told, step)?;
         }
+        self.say_held(&told).map_err(|error| output::refused(&error))?;
         Ok(told)
+    }
+
+    /// Says what keeps the run and its steps from going on, once per change.
+    fn say_held(&mut self, told: &StatusRecord) -> std::io::Result<()> {
+        let mut held = BTreeMap::new();
+        for waiting in &told.waiting {
+            match waiting.what {
+                WaitKind::Turn
+                | WaitKind::Place
+                | WaitKind::Secret
+                | WaitKind::Engine
+                | WaitKind::Retry
+                | WaitKind::Runner => {}
+                WaitKind::Decision
+                | WaitKind::Time
+                | WaitKind::Event
+                | WaitKind::Workflow
+                | WaitKind::Callback => continue,
+            }
+            if self.held.get(&waiting.step) != Some(&waiting.words) {
+                match &waiting.step {
+                    Some(step) => self.live.note(StepStatus::Queued, step, &waiting.words)?,
+                    None => self.live.run(&waiting.words)?,
+                }
+            }
+            held.insert(waiting.step.clone(), waiting.words.clone());
+        }
+        self.held = held;
+        Ok(())
     }
 
     /// Shows the log of an attempt as it comes.
@@ -208,8 +258,10 @@ impl<'c, W: Write> Follower<'c, W> {
         if status == StepStatus::Waiting {
             let reason = step.reason.clone();
             let mut text = reason.unwrap_or_else(|| "waits for its next attempt".to_owned());
-            let asked = told.waiting.iter().find(|waiting| waiting.step == step.step);
-            if asked.is_some_and(|waiting| waiting.what == "decision") {
+            let mut waits = told.waiting.iter();
+            if waits.any(|waiting| {
+                waiting.what == WaitKind::Decision && waiting.step.as_ref() == Some(&step.step)
+            }) {
                 let (run, step) = (&self.run, &step.step);
                 text.push_str(&format!(
                     " — plue approve {run} {step}, or plue reject {run} {step}"
@@ -227,6 +279,13 @@ impl<'c, W: Write> Follower<'c, W> {
         let why = step.reason.as_ref().map_or(String::new(), |text| format!(": {text}"));
         self.live.ended(status, &step.step, &format!("{status}{took}{why}"))
     }
+}
+
+/// Whether nothing of a run that has not ended runs, nor waits for what its steps asked for.
+fn is_idle(told: &StatusRecord) -> bool {
+    let running = told.steps.iter().any(|step| step.status == StepStatus::Running.as_str());
+    let status = told.run.status.as_str();
+    status == RunStatus::Queued.as_str() || (status == RunStatus::Running.as_str() && !running)
 }
 
 /// What may be said about a step only once.

@@ -129,6 +129,19 @@ impl<W: Write> Live<W> {
         self.line(step, words::step_sign(status), words::step_style(status), words)
     }
 
+    /// Shows a remark about the run.
+    ///
+    /// # Errors
+    /// The stream is closed.
+    pub fn run(&mut self, words: &str) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        self.erase()?;
+        let text = sanitize(words, self.terminal.color);
+        writeln!(self.out, "{} {text}", self.terminal.paint(Style::Bold, "run"))
+    }
+
     /// Draws the block of running steps. Nothing when piped.
     ///
     /// # Errors

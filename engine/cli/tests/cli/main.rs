@@ -33,6 +33,8 @@ mod front;
 #[cfg(test)]
 mod goal;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod hostile;

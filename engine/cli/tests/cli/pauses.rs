@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, tz::TimeZone};
 use plue_runtime::Clock;
 use plue_store::{Store, StoreOptions, Tick};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use crate::serve::Served;
+use crate::{serve::Served, stopping::Saying};
 
 const PLANS: &str = r#"
 def workflow(ctx):
@@ -204,6 +204,12 @@ fn runs_say_that_they_wait_for_a_key() {
     };
     assert_eq!(waiting["status"], "queued", "{waiting}");
     let why = "waits for the key of secret `TOKEN`";
+    let told = served.get(&format!("/api/v1/runs/{}/status", waiting["id"].as_str().unwrap()));
+    assert_eq!(
+        (&told["waiting"][0]["for"], told["waiting"].as_array().unwrap().len()),
+        (&json!("secret"), 1),
+        "{told}"
+    );
     for args in [&["status", "last"][..], &["explain", "last"], &["runs"]] {
         served.bench.plue(args).ends(0).shows(&[why]);
         served.remotely(args).ends(0).shows(&[why]);
@@ -220,21 +226,31 @@ fn runs_say_that_they_wait_for_a_key() {
 #[test]
 fn runs_say_that_they_wait_for_a_runner() {
     let served = Served::start();
-    let plan = "def workflow():\n    return Plan(name='Big', triggers=[Trigger.on_push()], steps=[\n        \
+    let plan = "def workflow():\n    return Plan(name='Big', triggers=[Trigger.on_push(), Trigger.on_manual()], \
+                steps=[\n        \
                 Step.bash('train', 'true', runner='gpu')])\n";
     served.bench.write(".plue.py", plan);
     served.push();
     let why = "step `train` waits for a runner: asks for runner=`gpu`";
-    loop {
+    let run = loop {
         let runs = served.get("/api/v1/runs");
         let Some(id) = runs["items"][0]["id"].as_str() else { continue };
         let run = served.get(&format!("/api/v1/runs/{id}"));
         if run["reason"].as_str().is_some_and(|text| text.contains(why)) {
-            break;
+            break id.to_owned();
         }
-    }
+    };
+    let waiting = &served.get(&format!("/api/v1/runs/{run}/status"))["waiting"];
+    assert_eq!((&waiting[0]["for"], &waiting[0]["step"]), (&json!("runner"), &json!("train")));
+    let page = served.page(&format!("/runs/{run}"));
+    assert!(page.contains("waits for a runner: asks for runner=`gpu`"), "{page}");
     for args in [&["status", "last"][..], &["explain", "last"], &["runs"]] {
         served.bench.plue(args).ends(0).shows(&[why]);
         served.remotely(args).ends(0).shows(&[why]);
     }
+    let mut follow = Saying::of(served.remote(&["run", "Big", "--repo", "acme/app"]));
+    follow.until("waits for a runner: asks for runner=`gpu`");
+    let newest = served.get("/api/v1/runs")["items"][0]["id"].as_str().unwrap().to_owned();
+    served.remotely(&["cancel", &newest]).ends(0);
+    follow.child.wait().unwrap();
 }

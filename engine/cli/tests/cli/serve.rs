@@ -155,6 +155,30 @@ impl Served {
         }
     }
 
+    /// A page as a browser with a session gets it.
+    pub(crate) fn page(&self, path: &str) -> String {
+        let ask = |head: String| {
+            let mut stream = TcpStream::connect(&self.address).unwrap();
+            let head =
+                format!("{head} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        };
+        let answer = |mut stream: TcpStream| {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        let mut login = ask("POST /api/v1/session".to_owned());
+        write!(login, "authorization: Bearer {}\r\ncontent-length: 0\r\n\r\n", self.token).unwrap();
+        let said = answer(login);
+        let cookie = said.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        let cookie = cookie.unwrap_or_else(|| panic!("{said}")).split(';').next().unwrap();
+        let mut page = ask(format!("GET {path}"));
+        write!(page, "cookie: {cookie}\r\n\r\n").unwrap();
+        answer(page)
+    }
+
     pub(crate) fn get(&self, path: &str) -> Json {
         let (status, body) = self.ask_as(&self.watcher, "GET", path, None);
         assert_eq!(status, 200, "{body}");

@@ -27,15 +27,15 @@ def workflow(ctx):
 "#;
 
 /// A running command and the lines of its standard error.
-struct Saying {
-    child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
+pub(crate) struct Saying {
+    pub(crate) child: Child,
+    pub(crate) lines: Lines<BufReader<ChildStderr>>,
 }
 
 // === impl Saying ===
 
 impl Saying {
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -43,7 +43,7 @@ impl Saying {
     }
 
     /// Reads until a line holds this text.
-    fn until(&mut self, text: &str) -> String {
+    pub(crate) fn until(&mut self, text: &str) -> String {
         let mut said = String::new();
         for line in &mut self.lines {
             let line = line.unwrap();

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use plue_plan::RunId;
 use plue_store::{
-    DeliveryRow, DeliveryState, RepoRow, Store,
+    DeliveryRow, DeliveryState, Obstacle, ObstacleKind, RepoRow, Store,
     delivery::{Dispatch, DispatchResult, Dispatches, Settlement},
     repo::pause::{PauseRow, PauseScope},
 };
@@ -107,14 +107,19 @@ on_each_store! {
         let (store, run) = (&world.store, RunId::new("r1"));
         world.started("r1", "a1").await;
         let now = plue_runtime::Clock::real().now();
-        store.put_obstacle(&run, "no key", now).await.unwrap();
-        store.put_obstacle(&run, "no key yet", now).await.unwrap();
-        assert_eq!(store.obstacle(&run).await.unwrap().as_deref(), Some("no key yet"));
+        let obstacle = |kind, words: &str| Obstacle { kind, words: words.to_owned() };
+        let (other, key) = (
+            obstacle(ObstacleKind::Engine, "no folder"),
+            obstacle(ObstacleKind::Secret, "no key"),
+        );
+        store.put_obstacle(&run, &other, now).await.unwrap();
+        store.put_obstacle(&run, &key, now).await.unwrap();
+        assert_eq!(store.obstacle(&run).await.unwrap().as_ref(), Some(&key));
         let long_ago = now - SignedDuration::from_mins(2);
-        store.put_obstacle(&run, "no key", long_ago).await.unwrap();
+        store.put_obstacle(&run, &key, long_ago).await.unwrap();
         assert_eq!(store.obstacle(&run).await.unwrap(), None);
-        let without = store.step_without_runner(&run).await.unwrap();
-        assert!(without.is_none(), "{without:?}");
+        let without = store.steps_without_runner(&run).await.unwrap();
+        assert!(without.is_empty(), "{without:?}");
         let statuses = store.run_statuses(&[run.clone(), RunId::new("gone")]).await.unwrap();
         assert_eq!(statuses.len(), 1);
     }

@@ -1,0 +1,2 @@
+-- What kind of obstacle keeps a run from being driven: programs read it beside the words.
+ALTER TABLE run_obstacle ADD COLUMN kind TEXT NOT NULL DEFAULT 'engine';
