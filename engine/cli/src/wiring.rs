@@ -77,11 +77,10 @@ pub async fn open_existing(app: &App) -> Result<Store, Failure> {
 ///
 /// # Errors
 /// There is none, or it cannot be used.
-pub async fn open_at(app: &App, url: Option<&str>) -> Result<Store, Failure> {
+pub async fn open_at(app: &App, url: Option<&str>) -> Result<Store, plue_store::Error> {
     let url = url.map_or_else(|| app.loaded.database_url(), str::to_owned);
     let blobs = app.loaded.config.state_dir.join("blobs");
-    let store = Store::open(StoreOptions::new(url).blobs(blobs).existing()).await;
-    store.map_err(|error| from_store(&error))
+    Store::open(StoreOptions::new(url).blobs(blobs).existing()).await
 }
 
 fn shelved(store: Store, bucket: Option<Bucket>) -> Store {

@@ -137,7 +137,9 @@ impl Error {
             }
             Self::DiskFull(_) => "free some space and run the command again; nothing is lost",
             Self::Busy(_) => "see which other plue or sqlite3 process has the file open",
-            Self::Unreachable { .. } => "check that the path exists or that the server answers",
+            Self::Unreachable { .. } => {
+                "check that the path exists or that the server answers, then run the command again"
+            }
             Self::NotADatabase(_) => "move the file away, or choose another state directory",
             Self::Corrupt(_) => "restore the database from a backup, and report this as a bug",
             Self::Missing(_) => "run a workflow first; the database is made by the first run",

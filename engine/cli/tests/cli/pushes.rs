@@ -112,6 +112,26 @@ fn pushes_to_unwatched_repositories_fail() {
 }
 
 #[test]
+fn pushes_while_the_database_is_down_say_to_push_again() {
+    let (bench, database) = (Bench::new(), Database::create());
+    let bare = bare(&bench);
+    let add = ["--database", &database.url(), "repo", "add", "acme/app", &bare];
+    bench.plue(&add).ends(0);
+    // Nobody listens at this port.
+    let down = "postgres://plue@127.0.0.1:9/plue";
+    let folder = bench.state().join("hook-databases");
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(file, down).unwrap();
+    let refused = push(&bench);
+    assert_ne!(refused.code, 0);
+    refused.tells(&["PLUE-C0025", "the database cannot be used", "push again once the database"]);
+    assert!(!refused.stderr.contains("watch it again"), "{}", refused.stderr);
+    let again = bench.plue(&["--database", down, "repo", "add", "acme/other", &bare]).ends(5);
+    again.tells(&["PLUE-D0005", "then run the command again"]);
+    assert!(!again.stderr.contains("watch it again"), "{}", again.stderr);
+}
+
+#[test]
 fn pushes_of_too_many_refs_are_refused_whole() {
     let bench = Bench::new();
     let bare = bare(&bench);

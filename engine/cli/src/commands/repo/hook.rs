@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::{
     app::App,
     exit::Exit,
-    failure::{Failure, Outcome, codes, from_store},
+    failure::{Failure, Outcome, codes},
     wiring,
 };
 
@@ -91,10 +91,10 @@ pub(super) fn received(args: &ReceivedArgs, app: &App) -> Outcome {
     let database = std::fs::read_to_string(database_file(&args.hook, app)).ok();
     wiring::block_on(async {
         let store = wiring::open_at(app, database.as_deref().map(str::trim)).await;
-        let store = store.map_err(|failure| refused(&failure.diagnostics))?;
-        let watched = store.repo_by_hook(&args.hook).await.map_err(|error| from_store(&error))?;
-        if watched.is_none() {
-            return Err(refused(&[]));
+        let failed = |error| refused(&error, args.check);
+        let store = store.map_err(failed)?;
+        if store.repo_by_hook(&args.hook).await.map_err(failed)?.is_none() {
+            return Err(unwatched("this repository is not watched"));
         }
         for line in text.lines().filter(|_| !args.check) {
             let mut words = line.splitn(3, ' ');
@@ -105,13 +105,14 @@ pub(super) fn received(args: &ReceivedArgs, app: &App) -> Outcome {
             };
             let actor = app.environment.get("USER");
             let push = json!({"before": before, "after": after, "ref": git_ref, "actor": actor});
-            keep(&store, &args.hook, push.to_string().into_bytes()).await?;
+            let kept = keep(&store, &args.hook, push.to_string().into_bytes()).await;
+            kept.map_err(failed)?;
         }
         Ok(Exit::Ok)
     })
 }
 
-async fn keep(store: &Store, hook: &str, body: Vec<u8>) -> Result<(), Failure> {
+async fn keep(store: &Store, hook: &str, body: Vec<u8>) -> Result<(), plue_store::Error> {
     let delivery = DeliveryRow {
         forge: "local".to_owned(),
         hook: hook.to_owned(),
@@ -123,7 +124,7 @@ async fn keep(store: &Store, hook: &str, body: Vec<u8>) -> Result<(), Failure> {
         state: DeliveryState::New,
         note: None,
     };
-    store.receive(delivery).await.map_err(|error| from_store(&error))?;
+    store.receive(delivery).await?;
     Ok(())
 }
 
@@ -136,12 +137,28 @@ fn too_large() -> Failure {
         .hint("push fewer branches and tags at once")
 }
 
-/// A push that no server would learn of; why its database cannot be opened.
-fn refused(why: &[Diagnostic]) -> Failure {
-    let message = match why.first() {
-        Some(why) => format!("plue cannot take in this push: {}", why.message),
-        None => "plue cannot take in this push: this repository is not watched".to_owned(),
-    };
+/// A push that the database cannot take in. `is_check`: git refuses it whole.
+fn refused(error: &plue_store::Error, is_check: bool) -> Failure {
+    use plue_store::Error;
+    let why = error.diagnostic();
+    // There is no such database: the repository was added with another one.
+    if let Error::Missing(_) | Error::BadUrl(_) = error {
+        return unwatched(&why.message);
+    }
+    let message =
+        format!("plue cannot take in this push: the database cannot be used: {}", why.message);
+    Failure::new(Exit::Infrastructure, Diagnostic::error(codes::PUSH, message)).hint(match is_check {
+        true => "nothing was pushed: push again once the database answers",
+        false => {
+            "the repository has the commits, but nothing runs: once the database answers, push another \
+             commit, or start a workflow with `plue run NAME --repo OWNER/NAME --rev BRANCH`"
+        }
+    })
+}
+
+/// A push that no server would learn of.
+fn unwatched(why: &str) -> Failure {
+    let message = format!("plue cannot take in this push: {why}");
     Failure::new(Exit::Infrastructure, Diagnostic::error(codes::PUSH, message)).hint(
         "watch it again with `plue repo add` and the database of the server, or remove \
          hooks/pre-receive and hooks/post-receive",
