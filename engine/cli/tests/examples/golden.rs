@@ -105,7 +105,7 @@ impl Copy {
         self.git(&["commit", "--quiet", "--allow-empty", "--message", "an example"]);
     }
 
-    fn git(&self, args: &[&str]) {
+    pub(crate) fn git(&self, args: &[&str]) {
         let mut command = Command::new("git");
         command.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.invalid"]);
         command.args(["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"]).args(args);
