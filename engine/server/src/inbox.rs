@@ -48,7 +48,8 @@ const MAX_GAUGES: usize = 20;
 const REPOSITORY: &str = "repository";
 /// The gauge of the repositories that have none of their own.
 const OTHERS: &str = "other";
-/// A repository has a gauge of its own once a delivery has waited this long.
+/// A repository has a gauge of its own once a delivery has failed, or has waited or been in hand this
+/// long.
 const WAITS_LONG: SignedDuration = SignedDuration::from_secs(10);
 
 /// Deliveries in hand, by queue.
@@ -328,7 +329,8 @@ impl Gauges {
     fn set(&mut self, backlogs: &[Backlog], now: Timestamp) {
         let age = |one: &Backlog| now.duration_since(one.oldest);
         for one in backlogs {
-            if self.repos.len() < MAX_GAUGES && age(one) >= WAITS_LONG {
+            let is_named = one.has_failed || age(one) >= WAITS_LONG;
+            if is_named && self.repos.len() < MAX_GAUGES {
                 self.repos.insert(one.repo.clone());
             }
         }
@@ -388,6 +390,25 @@ mod tests {
         assert_eq!(serve(&mut turns, &all).len(), MAX_FAILED_IN_HAND);
         all.push(waiting("honest", 99, false));
         assert_eq!(serve(&mut turns, &all), ["honest"]);
+    }
+
+    #[test]
+    fn failed_and_slow_repositories_have_gauges_of_their_own() {
+        let now = Timestamp::from_second(100).unwrap();
+        let backlog = |repo: &str, since: i64, has_failed| Backlog {
+            repo: repo.to_owned(),
+            waiting: 1,
+            oldest: Timestamp::from_second(since).unwrap(),
+            has_failed,
+        };
+        let mut gauges = Gauges::default();
+        gauges.set(
+            &[backlog("new", 95, false), backlog("failed", 99, true), backlog("hung", 90, false)],
+            now,
+        );
+        let mut named: Vec<_> = gauges.repos.iter().map(String::as_str).collect();
+        named.sort_unstable();
+        assert_eq!(named, ["failed", "hung"]);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Backlog {
     pub waiting: u64,
     /// Time at which the oldest of them was received.
     pub oldest: Timestamp,
+    /// Whether one of them has failed before.
+    pub has_failed: bool,
 }
 
 /// A delivery in hand.
@@ -108,14 +110,15 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn backlogs(&self) -> Result<Vec<Backlog>, Error> {
-        let text = "SELECT repo.name, count(*), min(delivery.received_at) FROM delivery \
-                    JOIN repo ON repo.hook = COALESCE(delivery.routed_to, delivery.hook) WHERE delivery.state = 'new' \
-                    GROUP BY repo.name";
+        let text = "SELECT repo.name, count(*), min(delivery.received_at), max(delivery.tries) \
+                    FROM delivery \
+                    JOIN repo ON repo.hook = COALESCE(delivery.routed_to, delivery.hook) \
+                    WHERE delivery.state = 'new' GROUP BY repo.name";
         let rows = self.read(Statement::new(text, Vec::new())).await?;
         rows.iter()
             .map(|row| {
                 let (repo, waiting, oldest) = (row.text(0)?, row.count(1)?, row.time(2)?);
-                Ok(Backlog { repo, waiting, oldest })
+                Ok(Backlog { repo, waiting, oldest, has_failed: row.int(3)? > 0 })
             })
             .collect()
     }
