@@ -69,3 +69,11 @@ pub(crate) const NO_KEY: &str = "this step needs a key for Claude; set ANTHROPIC
 pub(crate) fn no_key() -> String {
     format!("{}: {NO_KEY}", plue_llm::codes::NO_KEY)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn signed_reasoning_is_hidden_from_readers() {
+        assert_eq!(plue_llm::answer::SIGNED_TEXT, plue_store::HIDDEN_FIELD);
+    }
+}

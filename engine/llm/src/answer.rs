@@ -88,6 +88,10 @@ pub struct CacheCreation {
     pub ephemeral_1h_input_tokens: u64,
 }
 
+/// The field of a stored reasoning block with its text as the model signed it, where masks changed the
+/// text that is shown. Readers of transcripts never get it.
+pub const SIGNED_TEXT: &str = "plue_hidden";
+
 /// A content block, as the API has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -153,6 +157,27 @@ impl Block {
     /// The text of a text block.
     pub fn as_text(&self) -> Option<&str> {
         (self.kind() == "text").then(|| self.str("text"))
+    }
+
+    /// Masks the reasoning of a `thinking` block, and keeps the text that its signature covers in
+    /// [`SIGNED_TEXT`].
+    pub(crate) fn mask_reasoning(&mut self, mask: &mut impl FnMut(&mut String)) {
+        let Some(Json::String(text)) = self.0.get("thinking") else { return };
+        let mut masked = text.clone();
+        mask(&mut masked);
+        if masked != *text {
+            let signed = self.0.insert("thinking".to_owned(), masked.into()).unwrap_or_default();
+            self.0.entry(SIGNED_TEXT).or_insert(signed);
+        }
+    }
+
+    /// The block as the model signed it.
+    #[must_use]
+    pub(crate) fn signed(mut self) -> Self {
+        if let Some(signed) = self.0.remove(SIGNED_TEXT) {
+            self.0.insert("thinking".to_owned(), signed);
+        }
+        self
     }
 
     /// The call of a `tool_use` block. Tools that the API runs itself are none.

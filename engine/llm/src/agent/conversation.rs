@@ -41,7 +41,7 @@ impl Conversation {
         let cut = |block: &Block| block.as_tool_call().is_some_and(|call| call.input.is_none());
         let is_cut = answer.stop.reason == Some(StopReason::MaxTokens);
         let kept = answer.content.iter().filter(|block| !cut(block) && !is_empty(block));
-        let mut content: Vec<Block> = kept.cloned().collect();
+        let mut content: Vec<Block> = kept.cloned().map(Block::signed).collect();
         if is_cut && content.iter().all(|block| block.as_text().is_none()) {
             content.push(Block::text(CUT));
         }

@@ -120,7 +120,9 @@ impl Fact {
             Self::Answered { answer, .. } => {
                 for block in &mut answer.content {
                     // Reasoning goes back unchanged or not at all: its signature covers it.
-                    if !block.kind().contains("thinking") {
+                    if block.kind().contains("thinking") {
+                        block.mask_reasoning(visit);
+                    } else {
                         block.0.values_mut().for_each(|value| strings(value, visit));
                     }
                 }

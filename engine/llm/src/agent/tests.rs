@@ -282,17 +282,27 @@ fn structured_results_get_one_correction() {
 }
 
 #[test]
-fn masks_leave_reasoning_alone() {
+fn masked_reasoning_goes_back_as_it_was_signed() {
     let blocks = json!([
-        { "type": "thinking", "thinking": "key", "signature": "key" },
+        { "type": "thinking", "thinking": "the key", "signature": "key" },
         { "type": "tool_use", "id": "a", "name": "bash", "input": { "command": ["key"] } },
     ]);
-    let (_, mut facts) = after(task(), [answer("tool_use", blocks), result("a", "key")]);
-    for fact in &mut facts {
-        fact.texts(&mut |text| *text = text.replace("key", "***"));
+    let (agent, mut facts) =
+        after(task(), [answer("tool_use", blocks.clone()), result("a", "key")]);
+    let sent = asked(&agent);
+    for _ in 0..2 {
+        for fact in &mut facts {
+            fact.texts(&mut |text| *text = text.replace("key", "***"));
+        }
     }
+    let Some(Fact::Answered { answer, .. }) = facts.get(1) else { panic!("{facts:?}") };
+    let mut shown = answer.content[0].clone();
+    assert_eq!(shown.0.remove(crate::answer::SIGNED_TEXT), Some(json!("the key")));
+    assert_eq!(serde_json::to_value(&shown).unwrap()["thinking"], "the ***");
     let stored = serde_json::to_string(&facts).unwrap();
-    assert_eq!(stored.matches("key").count(), 2, "{stored}");
+    assert_eq!(stored.matches("key").count(), 2, "the signature and the signed text: {stored}");
+    let again = Agent::fold(&facts);
+    assert_eq!(asked(&again)[1].content[0], sent[1].content[0]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Transcripts of Claude steps for readers, some facts at a time.
 //!
-//! Facts come as they were stored, masked. Must not know what a fact means.
+//! Facts come as they were stored, masked, without fields that are only for engines. Must not know what a
+//! fact means.
 
 use jiff::Timestamp;
 use plue_plan::AttemptId;
@@ -11,6 +12,9 @@ use crate::{
     sql::{Arg, Statement},
     store::Store,
 };
+
+/// The name of fields of a fact that only engines read: their texts are not masked.
+pub const HIDDEN_FIELD: &str = "plue_hidden";
 
 /// One fact of a transcript.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +46,22 @@ fn contains(value: &Json, text: &str) -> bool {
     }
 }
 
+fn without_hidden(mut value: Json) -> Json {
+    hide(&mut value);
+    value
+}
+
+fn hide(value: &mut Json) {
+    match value {
+        Json::Array(items) => items.iter_mut().for_each(hide),
+        Json::Object(fields) => {
+            fields.shift_remove(HIDDEN_FIELD);
+            fields.values_mut().for_each(hide);
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
+}
+
 impl Store {
     /// Facts of an attempt behind the number `after`, in order, at most `most`.
     ///
@@ -58,7 +78,8 @@ impl Store {
         let args = vec![attempt.as_str().into(), Arg::count(after), i64::from(most).into()];
         let rows = self.read(Statement::new(text, args)).await?;
         let rows = rows.iter().map(|row| {
-            Ok(TranscriptRow { seq: row.count(0)?, at: row.time(1)?, fact: row.json(2)? })
+            let fact = without_hidden(row.json(2)?);
+            Ok(TranscriptRow { seq: row.count(0)?, at: row.time(1)?, fact })
         });
         rows.collect()
     }
@@ -69,6 +90,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn hidden_fields_are_not_shown() {
+        let block =
+            |name: &str| json!({ "fact": "x", "content": [{ "a": "***", name: "secret" }] });
+        let shown = without_hidden(block(HIDDEN_FIELD));
+        assert_eq!(shown, json!({ "fact": "x", "content": [{ "a": "***" }] }));
+        assert_eq!(without_hidden(block("other")), block("other"));
+    }
 
     #[test]
     fn facts_contain_their_texts() {
