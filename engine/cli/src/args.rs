@@ -124,6 +124,8 @@ pub enum Command {
     Retry(RetryArgs),
     /// Start a new run of the same plan and event
     Rerun(RerunArgs),
+    /// Repeat a run with the recorded answers of its Claude steps
+    Replay(crate::commands::replay::ReplayArgs),
     /// Continue runs that were interrupted
     Resume(ResumeArgs),
     /// Explain why a run or step ended as it did

@@ -27,28 +27,31 @@ pub fn base_url(app: &App) -> String {
     app.environment.get("ANTHROPIC_BASE_URL").unwrap_or_else(|| DEFAULT_BASE_URL.to_owned())
 }
 
-/// Client, model, prices and budgets of Claude steps; `None` without an API key or token.
+/// Client, model, prices and budgets of Claude steps. Without an API key or token there is no client.
 ///
 /// # Errors
 /// The key, the address, a price or a budget of the configuration cannot be used.
-pub fn claude(app: &App) -> Result<Option<Claude>, Failure> {
-    let Some((name, credential)) = credential(app) else { return Ok(None) };
+pub fn claude(app: &App) -> Result<Claude, Failure> {
     let config = &app.loaded.config.claude;
-    let options = ClientOptions { base_url: base_url(app), ..ClientOptions::default() };
-    let client = Client::new(&credential, options, Clock::real(), Ids::random());
-    let client = client.map_err(|error| refused(name, &error.to_string()))?;
-    let (Credential::ApiKey(key) | Credential::Token(key)) = &credential;
-    Ok(Some(Claude {
+    let (mut client, mut masks) = (None, Vec::new());
+    if let Some((name, credential)) = credential(app) {
+        let options = ClientOptions { base_url: base_url(app), ..ClientOptions::default() };
+        let made = Client::new(&credential, options, Clock::real(), Ids::random());
+        client = Some(made.map_err(|error| refused(name, &error.to_string()))?);
+        let (Credential::ApiKey(key) | Credential::Token(key)) = &credential;
+        masks.push(key.trim().as_bytes().to_vec());
+    }
+    Ok(Claude {
         client,
         model: config.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
         prices: Arc::new(prices(app)?),
         fetch_hosts: config.fetch_hosts.clone(),
-        masks: vec![key.trim().as_bytes().to_vec()],
+        masks,
         limits: RepoLimits {
             day: budget("claude.budget_day", config.budget_day)?,
             month: budget("claude.budget_month", config.budget_month)?,
         },
-    }))
+    })
 }
 
 fn prices(app: &App) -> Result<PriceList, Failure> {

@@ -35,6 +35,7 @@ pub mod open;
 pub mod place;
 pub mod plan;
 pub mod prompt;
+pub mod replay;
 pub mod repo;
 mod rerun;
 mod resume;
@@ -79,6 +80,7 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Callback(args) => callback::run(&args, app),
         Command::Retry(args) => retry::run(&args, app),
         Command::Rerun(args) => rerun::run(&args, app),
+        Command::Replay(args) => replay::run(&args, app),
         Command::Resume(args) => resume::run(&args, app),
         Command::Explain(args) => explain::run(&args, app),
         Command::Artifacts(args) => artifacts::run(&args, app),

@@ -14,7 +14,10 @@ pub const GROUPS: [(&str, &[&str]); 8] = [
         "Write and check",
         &["template", "list", "plan", "validate", "prompt", "agent", "test", "schema"],
     ),
-    ("Run", &["run", "cancel", "retry", "rerun", "resume", "build", "orchestration", "git"]),
+    (
+        "Run",
+        &["run", "cancel", "retry", "rerun", "replay", "resume", "build", "orchestration", "git"],
+    ),
     (
         "Look",
         &[

@@ -22,7 +22,7 @@ pub mod texts;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The schemas of the command line's own documents.
-pub const ALL: [Published; 13] = [
+pub const ALL: [Published; 14] = [
     Published { name: "runs", schema: of::<Runs> },
     Published { name: "status", schema: of::<Status> },
     Published { name: "list", schema: of::<List> },
@@ -33,6 +33,7 @@ pub const ALL: [Published; 13] = [
     Published { name: "logs", schema: of::<Logs> },
     Published { name: "transcript", schema: of::<Transcript> },
     Published { name: "verify", schema: of::<Verified> },
+    Published { name: "replay", schema: of::<Replayed> },
     Published { name: "plan-changes", schema: of::<PlanChanges<'static>> },
     Published { name: "doctor", schema: of::<Doctor> },
     Published { name: "config", schema: of::<ConfigShown> },
@@ -155,6 +156,40 @@ pub struct Verified {
     pub differences: Vec<DifferenceRecord>,
     /// Why there is no plan any more.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `plue replay`
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Replayed {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The replay, a run of its own.
+    pub run: String,
+    /// The run that was repeated.
+    pub of: String,
+    /// Whether it went as recorded.
+    pub equal: bool,
+    /// Recorded answers of Claude that were used.
+    pub answers: u64,
+    /// The first difference; absent: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<DivergenceRecord>,
+}
+
+/// The first difference between a replay and its recording.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DivergenceRecord {
+    /// The step; one of a child run after the steps above it: `build/review`.
+    pub step: String,
+    /// The turn of the agent, counted from 1; absent: it is the end of the step that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u32>,
+    /// The part that differs.
+    pub what: String,
+    /// An excerpt of it as recorded.
+    pub recorded: String,
+    /// An excerpt of it now.
+    pub now: String,
 }
 
 /// `plue plan --diff`

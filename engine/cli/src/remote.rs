@@ -68,6 +68,7 @@ pub fn is_local(command: &Command) -> bool {
         | Command::Callback(_)
         | Command::Retry(_)
         | Command::Rerun(_)
+        | Command::Replay(_)
         | Command::Resume(_)
         | Command::Explain(_)
         | Command::Build(_)
@@ -129,6 +130,7 @@ pub fn dispatch(command: Command, server: &str, app: &App) -> Outcome {
             Command::Pools(args) => lists::pools(&client, &args, app).await,
             Command::Usage(args) => lists::usage(&client, &args, app).await,
             Command::Webhook(command) => webhooks::run(&client, &command, app).await,
+            Command::Replay(_) => Err(not_yet("replay")),
             Command::Resume(args) => tell::resume(&client, &args).await,
             Command::Explain(args) => tell::explain(&client, &args, app).await,
             Command::Build(BuildCommand::Run(args)) => runs::submit(&client, &args, app).await,

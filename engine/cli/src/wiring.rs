@@ -238,7 +238,7 @@ fn engine_parts(
     options.capacity = Capacity::of_this_machine()
         .with(&runner.resources, &runner.labels)
         .map_err(|error| wrong("runner.resources", &error))?;
-    options.claude = crate::claude::claude(app)?;
+    options.claude = Some(crate::claude::claude(app)?);
     options.calls = reach(app)?;
     options.untrusted_timeout = config.limits.untrusted_timeout();
     options.workflows = Some(Arc::new(Children::new(app)));

@@ -112,6 +112,7 @@ fn submission(folder: PathBuf) -> Outcome<Submission> {
             untrusted: false,
             traceparent: None,
             max_duration_s: None,
+            replay: None,
         },
         only: Vec::new(),
         carried: Vec::new(),

@@ -10,6 +10,7 @@ use plue_llm::{Client, PicoUsd, PriceList};
 pub(crate) mod assignment;
 mod measured;
 pub(crate) mod perform;
+pub(crate) mod replay;
 pub(crate) mod shown;
 pub(crate) mod spending;
 pub(crate) mod talk;
@@ -21,8 +22,8 @@ pub const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
 /// Client, default model, prices, masks and limits of Claude steps.
 #[derive(Clone)]
 pub struct Claude {
-    /// Client of the API; holds the key.
-    pub client: Client,
+    /// Client of the API; holds the key. `None`: without a key only replays have Claude steps.
+    pub client: Option<Client>,
     /// Model of steps for which step, prompt and role name none.
     pub model: String,
     /// Prices by model; a step whose model has no price is refused.

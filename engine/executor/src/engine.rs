@@ -7,7 +7,7 @@ use std::{
 };
 
 use plue_flow::{Input, input::Reopen, places::Quotas};
-use plue_plan::RunId;
+use plue_plan::{RunId, StepId};
 use plue_pool::{
     Apart, LocalPool,
     local::{POOL, UNTRUSTED_POOL},
@@ -24,7 +24,7 @@ use crate::{
     loaded::{MAX_UNTRUSTED, Origin},
     membership::Membership,
     perform::{
-        checkpoint::{self, OnConflict, Restored},
+        checkpoint::{self, GoesOn, OnConflict, Restored},
         child::Workflows,
         environment::SecretSource,
         placement::Capacity,
@@ -73,7 +73,7 @@ pub struct Options {
     pub untrusted_timeout: Duration,
     /// Of a server: how many runs of whom run at the same time; child runs count as well.
     pub quotas: Option<Quotas>,
-    /// Claude steps; without a key there are none.
+    /// Settings of Claude steps; without them there are none, without a key only those of replays.
     pub claude: Option<Claude>,
 }
 
@@ -425,14 +425,15 @@ impl Engine {
     }
 
     /// Puts the files of an ended run back to what they were before the steps that [`Engine::reopen`]
-    /// would run again. `aside` is a folder for copies of what is overwritten by force.
+    /// would run again; without `from` to what they were before the run, for another one. `aside` is a
+    /// folder for copies: of what is overwritten by force, and without `from` of everything.
     ///
     /// # Errors
     /// As [`Engine::reopen`]; [`Error::Conflict`].
     pub async fn restore(
         &self,
         run: &RunId,
-        from: &Reopen,
+        from: Option<&Reopen>,
         (on_conflict, aside): (OnConflict, &Path),
     ) -> Result<Restored, Error> {
         let shared = &self.0;
@@ -458,23 +459,28 @@ impl Engine {
     async fn restore_held(
         &self,
         run: &RunId,
-        from: &Reopen,
+        from: Option<&Reopen>,
         (on_conflict, aside): (OnConflict, &Path),
     ) -> Result<Restored, Error> {
         let shared = &self.0;
         let loaded = crate::loaded::Loaded::read(&shared.store, run).await?;
-        let input = Input::Reopen { by: "restore".to_owned(), from: from.clone() };
-        let facts = loaded.run.decide(shared.clock.now(), &input);
-        let facts =
-            facts.map_err(|why| Error::Refused { run: run.clone(), message: why.to_string() })?;
-        let reopened = facts.into_iter().find_map(|fact| match fact {
-            plue_flow::Fact::RunReopened { steps, .. } => Some(steps),
-            _ => None,
-        });
+        let refused = |why: plue_flow::Rejected| Error::Refused {
+            run: run.clone(),
+            message: why.to_string(),
+        };
+        let (again, goes_on) = match from {
+            Some(from) => {
+                let again = reopened(&loaded.run, from, shared.clock.now());
+                (again.map_err(refused)?, GoesOn::Itself)
+            }
+            None => {
+                let all = loaded.plan.all_steps().map(|step| step.id.clone()).collect();
+                (all, GoesOn::AsAnother)
+            }
+        };
         let origin = loaded.origin.placed(shared.options.workspaces.as_deref());
         let place = (&shared.store, origin.workspace.as_path());
-        let again = reopened.unwrap_or_default();
-        checkpoint::restore(place, (run, &again), (on_conflict, aside)).await
+        checkpoint::restore(place, (run, &again, goes_on), (on_conflict, aside)).await
     }
 
     /// Reopens an ended run (`plue retry`) without driving it: it waits for a place like any other.
@@ -512,4 +518,18 @@ impl Engine {
         let inputs = Inputs { first, ..Inputs::new(secrets, stop) };
         Driver::start(self.0.clone(), run, inputs).await
     }
+}
+
+/// The steps that would run again.
+fn reopened(
+    run: &plue_flow::Run,
+    from: &Reopen,
+    now: jiff::Timestamp,
+) -> Result<Vec<StepId>, plue_flow::Rejected> {
+    let input = Input::Reopen { by: "restore".to_owned(), from: from.clone() };
+    let steps = run.decide(now, &input)?.into_iter().find_map(|fact| match fact {
+        plue_flow::Fact::RunReopened { steps, .. } => Some(steps),
+        _ => None,
+    });
+    Ok(steps.unwrap_or_default())
 }

@@ -41,6 +41,10 @@ pub struct Origin {
     /// allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_s: Option<u64>,
+    /// The run whose transcripts answer its Claude steps (`plue replay`). No model is called then, by
+    /// whichever engine drives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<RunId>,
 }
 
 /// The longest run of a fork, and step of one, unless configured.
@@ -123,6 +127,7 @@ impl Origin {
             untrusted: false,
             traceparent: None,
             max_duration_s: None,
+            replay: None,
         }
     }
 }

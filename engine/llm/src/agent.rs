@@ -13,7 +13,7 @@ mod task;
 mod tests;
 
 pub use self::{
-    end::{End, EndReason},
+    end::{Divergence, End, EndReason},
     fact::{Fact, Input, Rejected},
     state::{Agent, Call, Effect, Totals},
     task::{Limits, Task},

@@ -18,6 +18,7 @@ plue_plan::error_codes! {
     BAD_PROMPT = "PLUE-L0013", "the prompt of a Claude step cannot be made";
     UNTRUSTED = "PLUE-L0014", "a Claude step of a pull request from a fork is not performed";
     FETCH_HOSTS = "PLUE-L0015", "the tool `fetch` of a Claude step has no usable host";
+    REPLAY = "PLUE-L0016", "a replay differs from its recording";
 }
 
 /// Codes of limits: what ends with one of them has exit code 7.

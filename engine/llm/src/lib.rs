@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod limits;
 pub mod price;
+pub mod replay;
 pub mod request;
 pub mod retry;
 pub mod sse;
@@ -27,5 +28,6 @@ pub use crate::{
     client::{Client, ClientOptions, Credential, Stream},
     error::{ApiError, Error},
     price::{PicoUsd, PriceList},
+    replay::Recording,
     request::{Message, Request, Role, Tool},
 };

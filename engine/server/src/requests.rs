@@ -72,6 +72,7 @@ impl Server {
                 untrusted,
                 traceparent: None,
                 max_duration_s: None,
+                replay: None,
                 ..loaded.origin
             },
             only: Vec::new(),

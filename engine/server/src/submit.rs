@@ -74,6 +74,7 @@ impl Server {
                 untrusted,
                 traceparent: wanted.traceparent,
                 max_duration_s: None,
+                replay: None,
             },
             only: Vec::new(),
             carried: Vec::new(),

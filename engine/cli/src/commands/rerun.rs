@@ -6,6 +6,7 @@ use plue_executor::{Loaded, Origin, Submission};
 use plue_plan::SealedPlan;
 use plue_runtime::Tasks;
 use serde_json::{Value as Json, json};
+use tempfile::NamedTempFile;
 
 use super::{one_run, run::of_run};
 use crate::{
@@ -36,7 +37,7 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
             source: loaded.source.source,
             event: serde_json::from_value(loaded.source.event).map_err(unreadable)?,
             inputs: serde_json::from_value(loaded.source.inputs).map_err(unreadable)?,
-            origin: Origin { parent: None, traceparent: None, ..loaded.origin },
+            origin: Origin { parent: None, traceparent: None, replay: None, ..loaded.origin },
             only: Vec::new(),
             carried: Vec::new(),
         };
@@ -57,28 +58,39 @@ fn with_inputs(args: &RerunArgs, app: &App) -> Outcome {
         let store = wiring::open_existing(app).await?;
         let old = one_run(&store, &args.run).await?;
         let loaded = Loaded::read(&store, &old).await.map_err(|error| from_executor(&error))?;
-        let io = |error: std::io::Error| Failure::infrastructure(&error);
-        let mut event = tempfile::NamedTempFile::new().map_err(io)?;
-        event.write_all(loaded.source.event.to_string().as_bytes()).map_err(io)?;
+        let event = event_file(&loaded)?;
         Ok((loaded, event))
     })?;
-    let given = |name: &str| {
-        args.inputs.iter().any(|pair| pair.split_once('=').is_some_and(|(given, _)| given == name))
-    };
-    let kept = source.source.inputs.as_object().cloned().unwrap_or_default();
-    let kept = kept.into_iter().filter(|(name, _)| !given(name)).map(|(name, value)| match value {
-        Json::String(text) => format!("{name}={text}"),
-        other => format!("{name}={other}"),
-    });
     let run = RunArgs {
         workflow: Some(source.source.source.clone()),
         source: SourceArgs {
             repo: Some(source.origin.repository.clone()),
             event: Some(event.path().to_owned()),
-            inputs: kept.chain(args.inputs.iter().cloned()).collect(),
+            inputs: inputs(&source, &args.inputs),
         },
         secrets: args.secrets.clone(),
         ..RunArgs::default()
     };
     super::run::run(run, app)
+}
+
+/// The event of a run as a file, for commands that read one.
+pub(super) fn event_file(of: &Loaded) -> Result<NamedTempFile, Failure> {
+    let io = |error: std::io::Error| Failure::infrastructure(&error);
+    let mut event = NamedTempFile::new().map_err(io)?;
+    event.write_all(of.source.event.to_string().as_bytes()).map_err(io)?;
+    Ok(event)
+}
+
+/// The inputs of a run as of a command line, those of the same name replaced by others.
+pub(super) fn inputs(of: &Loaded, others: &[String]) -> Vec<String> {
+    let is_given = |name: &str| {
+        others.iter().any(|pair| pair.split_once('=').is_some_and(|(given, _)| given == name))
+    };
+    let own = of.source.inputs.as_object().cloned().unwrap_or_default().into_iter();
+    let kept = own.filter(|(name, _)| !is_given(name)).map(|(name, value)| match value {
+        Json::String(text) => format!("{name}={text}"),
+        other => format!("{name}={other}"),
+    });
+    kept.chain(others.iter().cloned()).collect()
 }

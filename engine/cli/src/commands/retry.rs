@@ -46,7 +46,7 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
             None => Reopen::Failed,
         };
         refuse_imported(&engine, &run).await?;
-        put_files_back(args, app, &engine, &run, &from).await?;
+        put_files_back(&args.files, app, &engine, (&run, Some(&from))).await?;
         let detail = json!({"from": args.from, "failed": args.failed});
         Change::new("run.retry", run.as_str()).with(detail).note(engine.store()).await?;
         if app.verbosity >= 0 {
@@ -57,7 +57,7 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
 }
 
 /// A run from a file has no workspace here.
-async fn refuse_imported(engine: &Engine, run: &RunId) -> Result<(), Failure> {
+pub(super) async fn refuse_imported(engine: &Engine, run: &RunId) -> Result<(), Failure> {
     let imported = engine.store().imported(run).await.map_err(|error| from_store(&error))?;
     match imported {
         None => Ok(()),
@@ -66,19 +66,19 @@ async fn refuse_imported(engine: &Engine, run: &RunId) -> Result<(), Failure> {
     }
 }
 
-/// Puts the files back to what they were before the steps that run again.
-async fn put_files_back(
-    args: &RetryArgs,
+/// Puts the files back to what they were before the steps that run again, without `from` before all
+/// steps and for another run; then copies are kept.
+pub(super) async fn put_files_back(
+    files: &FilesArgs,
     app: &App,
     engine: &Engine,
-    run: &RunId,
-    from: &Reopen,
+    (run, from): (&RunId, Option<&Reopen>),
 ) -> Result<(), Failure> {
     let config = &app.loaded.config;
-    if args.files.keep_files || config.checkpoints.mode == "off" {
+    if files.keep_files || config.checkpoints.mode == "off" {
         return Ok(());
     }
-    let on_conflict = if args.files.force { OnConflict::Force } else { OnConflict::Refuse };
+    let on_conflict = if files.force { OnConflict::Force } else { OnConflict::Refuse };
     let now = Clock::real().now().as_millisecond();
     let aside = config.state_dir.join("aside").join(format!("{run}-{now}"));
     let restored = engine.restore(run, from, (on_conflict, &aside)).await;

@@ -136,7 +136,11 @@ fn tell(run: &RunId, exit: Exit, format: Format) -> Result<(), Failure> {
     }
 }
 
-fn submission(max_parallel: Option<u32>, planned: Planned, only: Vec<StepId>) -> Submission {
+pub(super) fn submission(
+    max_parallel: Option<u32>,
+    planned: Planned,
+    only: Vec<StepId>,
+) -> Submission {
     Submission {
         origin: Origin {
             workspace: planned.repo.clone(),
@@ -147,6 +151,7 @@ fn submission(max_parallel: Option<u32>, planned: Planned, only: Vec<StepId>) ->
             untrusted: false,
             traceparent: None,
             max_duration_s: None,
+            replay: None,
         },
         plan: planned.sealed,
         source: planned.path,
@@ -199,7 +204,7 @@ pub(super) async fn of_run(
 }
 
 /// Secrets that the user hands to the run, by name, from plue's own environment.
-fn given(names: &[String], app: &App) -> Result<GivenSecrets, Failure> {
+pub(super) fn given(names: &[String], app: &App) -> Result<GivenSecrets, Failure> {
     let mut secrets = BTreeMap::new();
     for name in names {
         let text = app.environment.get(name).ok_or_else(|| {

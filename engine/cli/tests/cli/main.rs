@@ -83,6 +83,8 @@ mod remote;
 #[cfg(test)]
 mod remote_more;
 #[cfg(test)]
+mod replays;
+#[cfg(test)]
 mod required;
 #[cfg(test)]
 mod roles;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 49] = [
+pub(crate) const COMMANDS: [&str; 50] = [
     "template",
     "list",
     "plan",
@@ -18,6 +18,7 @@ pub(crate) const COMMANDS: [&str; 49] = [
     "cancel",
     "retry",
     "rerun",
+    "replay",
     "resume",
     "build",
     "orchestration",
@@ -71,7 +72,7 @@ A run is named by its id, the beginning of its id, or `last`: the newest of this
 | code | meaning |
 |---|---|
 | 0 | ok |
-| 1 | the run failed or was cancelled |
+| 1 | the run failed or was cancelled, or a replay differs from its recording |
 | 2 | the command line, the configuration, an event or an input is wrong |
 | 3 | a plan is invalid, or is not what `--verify` expected |
 | 4 | not found or not allowed |

@@ -20,7 +20,7 @@ use plue_wire::{
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
-use super::{Claude, assignment::Assignment, shown::Shown, spending::Budgets};
+use super::{Claude, assignment::Assignment, replay::Replay, shown::Shown, spending::Budgets};
 use crate::{
     engine::Shared,
     perform::output::{self, Unfit},
@@ -63,6 +63,8 @@ pub(crate) struct AgentRun {
     pub(crate) shown: Shown,
     /// Of the log: the key is not known to the runner, so it is masked here.
     pub(crate) log: MaskStream,
+    /// Of a replay: the answers, instead of the API's.
+    pub(crate) replay: Option<Replay>,
 }
 
 /// The reason to stop performing an agent here.
@@ -110,8 +112,7 @@ impl AgentRun {
                         self.tell(&mut agent, Input::Start(task), None).await?;
                     }
                     Err(why) => {
-                        let (reason, output) = (EndReason::Api, Json::Null);
-                        let end = End { reason, message: why.clone(), output };
+                        let end = End::refused(EndReason::Api, why.clone());
                         self.store(vec![Fact::Ended { end: end.clone() }], None).await?;
                         return Ok((end, agent));
                     }
@@ -134,8 +135,7 @@ impl AgentRun {
             before.facts.iter().cloned().map(serde_json::from_value).collect();
         let facts = facts.unwrap_or_else(|error| {
             let message = format!("its transcript cannot be read: {error}");
-            let (reason, output) = (EndReason::Api, Json::Null);
-            vec![Fact::Ended { end: End { reason, message, output } }]
+            vec![Fact::Ended { end: End::refused(EndReason::Api, message) }]
         });
         let mut agent = Agent::fold(&facts);
         if before.is_lost {

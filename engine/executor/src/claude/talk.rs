@@ -42,6 +42,9 @@ impl AgentRun {
         agent: &mut Agent,
         mut request: Request,
     ) -> Result<(), Stopped> {
+        if let Some(replay) = self.replay.clone() {
+            return self.replayed(agent, &replay, &request).await;
+        }
         let day = self.shared.clock.now().to_zoned(TimeZone::UTC).date();
         let prices = self.claude.prices.clone();
         let Some(price) = prices.find(&request.model, day) else {
@@ -99,7 +102,9 @@ impl AgentRun {
     }
 
     async fn stream(&mut self, request: &Request) -> Result<Asked, Stopped> {
-        let client = self.claude.client.clone();
+        let Some(client) = self.claude.client.clone() else {
+            return Ok(Asked::Refused(Error::Settings(super::NO_KEY.to_owned())));
+        };
         let mut stream = match client.stream(request).await {
             Ok(stream) => stream,
             Err(error) => return Ok(Asked::Refused(error)),

@@ -21,8 +21,10 @@ use tokio::sync::{mpsc, watch};
 use super::Driver;
 use crate::{
     claude::{
+        Claude,
         assignment::{Assignment, assignment},
         perform::{AgentRun, Before, Order},
+        replay::{self, Replay, SharedRecording},
         shown::Shown,
         spending::Budgets,
     },
@@ -42,6 +44,8 @@ pub(super) struct Agents {
     running: HashMap<AttemptId, Running>,
     /// Attempts with rows in an engine without a key.
     rows: HashSet<AttemptId>,
+    /// Of a replay: what answers each step.
+    recordings: HashMap<StepId, SharedRecording>,
 }
 
 struct Running {
@@ -55,7 +59,8 @@ struct Running {
 impl Agents {
     pub(super) fn new() -> Self {
         let (sender, orders) = mpsc::channel(ORDER_QUEUE);
-        Self { sender, orders, running: HashMap::new(), rows: HashSet::new() }
+        let (running, rows, recordings) = (HashMap::new(), HashSet::new(), HashMap::new());
+        Self { sender, orders, running, rows, recordings }
     }
 
     /// The next order for the runner. Cancel-safe.
@@ -80,6 +85,12 @@ impl Agents {
 // === impl Driver: agents ===
 
 impl Driver {
+    /// The settings of Claude steps; none if they need a key and there is none. Replays need none.
+    pub(super) fn claude(&self) -> Option<&Claude> {
+        let claude = self.shared.options.claude.as_ref();
+        claude.filter(|claude| claude.client.is_some() || self.origin.replay.is_some())
+    }
+
     /// Whether the step is a Claude step.
     pub(super) fn is_agent(&self, step: &StepId) -> bool {
         matches!(self.plan.step(step).map(|step| &step.action), Some(Action::Llm(_)))
@@ -92,7 +103,7 @@ impl Driver {
         step: &StepId,
         attempt: &AttemptId,
     ) -> Result<(), Error> {
-        if self.is_agent(step) && self.shared.options.claude.is_none() {
+        if self.is_agent(step) && self.claude().is_none() {
             let rows = self.shared.store.attempts(&self.row.id, Some(step)).await?;
             if rows.iter().any(|row| row.claim.attempt == *attempt) {
                 self.agents.rows.insert(attempt.clone());
@@ -127,10 +138,11 @@ impl Driver {
             running.sessions.send_modify(|session| *session += 1);
             return Ok(());
         }
-        if self.shared.options.claude.is_none() {
+        if self.claude().is_none() {
             return self.end_without_key(claim).await;
         }
         let before = self.before(claim, &step, (visit, number)).await?;
+        self.read_recording(&step).await?;
         let Some(agent) = self.agent(claim, &step, (visit, number)) else { return Ok(()) };
         let (agent, assignment, results, sessions) = agent;
         let task = self.shared.tasks.owned("agent", agent.run(assignment, before));
@@ -147,8 +159,7 @@ impl Driver {
         let end = match end_of(&facts) {
             Some(end) => end,
             None => {
-                let message = crate::claude::NO_KEY.to_owned();
-                let end = End { reason: EndReason::Key, message, output: Json::Null };
+                let end = End::refused(EndReason::Key, crate::claude::NO_KEY);
                 let fact = serde_json::to_value(Fact::Ended { end: end.clone() });
                 let new = NewFacts {
                     run: self.row.id.clone(),
@@ -177,8 +188,7 @@ impl Driver {
     /// The assignment of a step's agent.
     pub(super) fn assignment(&self, step: &StepId, turn: (u32, u32)) -> Result<Assignment, String> {
         let definition = self.plan.step(step).ok_or("no such step")?;
-        let (Action::Llm(llm), Some(claude)) = (&definition.action, &self.shared.options.claude)
-        else {
+        let (Action::Llm(llm), Some(claude)) = (&definition.action, self.claude()) else {
             return Err(crate::claude::no_key());
         };
         if self.origin.untrusted || self.row.fork.is_some() {
@@ -200,7 +210,7 @@ impl Driver {
         turn: (u32, u32),
     ) -> Option<(AgentRun, Result<Assignment, String>, mpsc::Sender<ToolResult>, watch::Sender<u64>)>
     {
-        let claude = self.shared.options.claude.clone()?;
+        let claude = self.claude()?.clone();
         let assignment = self.assignment(step, turn);
         let all = self.secrets.all();
         let masks = Secrets::new(all.iter().chain(&claude.masks).map(Vec::as_slice));
@@ -227,8 +237,26 @@ impl Driver {
             sessions: session,
             stored: 0,
             shown: Shown::default(),
+            replay: self
+                .agents
+                .recordings
+                .get(step)
+                .cloned()
+                .map(|recording| Replay { recording, attempt: turn }),
         };
         Some((agent, assignment, sender, sessions))
+    }
+
+    /// Reads what answers a step of a replay, once.
+    async fn read_recording(&mut self, step: &StepId) -> Result<(), Error> {
+        if let Some(recorded) = &self.origin.replay
+            && !self.agents.recordings.contains_key(step)
+        {
+            let runs = (recorded, &self.row.id);
+            let recording = replay::recording(&self.shared.store, runs, step).await?;
+            self.agents.recordings.insert(step.clone(), recording);
+        }
+        Ok(())
     }
 
     /// The transcript of the attempt, or of the one before whose runner was lost.
@@ -285,6 +313,12 @@ impl Driver {
             None => (outcome, output),
         }
     }
+}
+
+/// Whether the outcome is that of an agent whose request was not recorded.
+pub(super) fn is_divergence(outcome: &Outcome) -> bool {
+    let code = format!("{}: ", plue_llm::codes::REPLAY);
+    matches!(outcome, Outcome::Failed { message } if message.starts_with(&code))
 }
 
 fn end_of(facts: &[Json]) -> Option<End> {

@@ -88,7 +88,7 @@ impl Drop for EngineWork {
 
 impl Driver {
     pub(super) fn performer_of(&self, step: &StepId) -> Performer {
-        let has_claude = self.shared.options.claude.is_some();
+        let has_claude = self.claude().is_some();
         let step = self.plan.step(step);
         step.map_or(Performer::Nobody, |step| performer(&step.action, has_claude))
     }

@@ -9,7 +9,7 @@ use plue_runtime::Phase;
 use plue_store::AttemptRow;
 use plue_wire::runner::{Claim, EventKind};
 
-use super::Driver;
+use super::{Driver, agents::is_divergence};
 use crate::{batch::Incoming, error::Error, perform::outcome::outcome};
 
 /// Events of the runner that are taken into one transaction at most.
@@ -146,8 +146,14 @@ impl Driver {
         let (outcome, output) = self.agents_end(claim, (outcome(&end.result.exit), output)).await;
         self.agents.stop(&claim.attempt);
         let outcome = self.judged(&claim.attempt, outcome, &output).await;
+        let has_diverged = is_divergence(&outcome);
         let input = Input::Ended { attempt: claim.attempt.clone(), outcome, output };
         incoming.push(Incoming { input, end: Some(end) });
+        if has_diverged {
+            // Nothing behind the first difference says anything about the recording.
+            let by = "replay: it differs from its recording".to_owned();
+            incoming.push(Incoming::plain(Input::Cancel { by, kill: false }));
+        }
     }
 
     /// A session is up: give the runner what is queued, and square what the store says it has with

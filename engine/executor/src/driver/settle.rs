@@ -201,7 +201,7 @@ impl Driver {
     }
 
     fn refusal(&self, step: &StepId) -> Option<Outcome> {
-        let has_claude = self.shared.options.claude.is_some();
+        let has_claude = self.claude().is_some();
         self.plan.step(step).and_then(|step| refusal(&step.action, has_claude))
     }
 

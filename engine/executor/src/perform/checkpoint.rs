@@ -43,6 +43,15 @@ pub enum OnConflict {
     Force,
 }
 
+/// The run for which files are put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GoesOn {
+    /// The same one: what is put back is part of its history.
+    Itself,
+    /// Another one begins where it began: its history stays, and copies of its files are kept.
+    AsAnother,
+}
+
 /// What was put back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restored {
@@ -61,7 +70,7 @@ pub struct Restored {
 /// written. What was put back until then stays so; the same call goes on from there.
 pub(crate) async fn restore(
     (store, workspace): (&Store, &Path),
-    (run, again): (&RunId, &[StepId]),
+    (run, again, goes_on): (&RunId, &[StepId], GoesOn),
     (on_conflict, aside): (OnConflict, &Path),
 ) -> Result<Restored, Error> {
     let intervals = intervals(store, run).await?;
@@ -94,13 +103,13 @@ pub(crate) async fn restore(
         lost.truncate(MAX_NAMED);
         return Err(Error::Conflict { run: run.clone(), outside, lost });
     }
-    if !outside.is_empty() {
+    if !outside.is_empty() || goes_on == GoesOn::AsAnother && !open.is_empty() {
         copy_aside(&beneath, &open, aside).map_err(state)?;
         restored.aside = Some(aside.to_owned());
     }
     restored.files = open.len();
     put_back((store, &beneath), &open, state).await?;
-    if !all.is_empty() {
+    if !all.is_empty() && goes_on == GoesOn::Itself {
         // Also what a call that was killed had put back.
         record((store, run), all).await?;
     }

@@ -147,6 +147,7 @@ impl World {
                 untrusted: false,
                 traceparent: None,
                 max_duration_s: None,
+                replay: None,
             },
             only: Vec::new(),
             carried: Vec::new(),

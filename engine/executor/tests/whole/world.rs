@@ -166,6 +166,7 @@ impl World {
                 untrusted: self.untrusted,
                 traceparent: None,
                 max_duration_s: None,
+                replay: None,
             },
             only: Vec::new(),
             carried: Vec::new(),

@@ -1,5 +1,7 @@
 //! Ends of an agent, each with its code.
 
+use std::fmt;
+
 use plue_plan::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -17,6 +19,24 @@ pub struct End {
     /// The result after [`EndReason::Done`], otherwise the text so far: a partial result.
     #[serde(default, skip_serializing_if = "Json::is_null")]
     pub output: Json,
+    /// The difference that ended a replay: set with [`EndReason::Replay`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<Box<Divergence>>,
+}
+
+/// The first difference between a request of a replay and those of its recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The turn whose request differs, counted from 1.
+    pub turn: u32,
+    /// The part of the request that differs, for people.
+    pub what: String,
+    /// An excerpt of the recorded part; empty if the recording has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub recorded: String,
+    /// An excerpt of the part in the replay; empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub now: String,
 }
 
 /// The reason of an agent's end. Only [`EndReason::Done`] is a success.
@@ -45,6 +65,21 @@ pub enum EndReason {
     Output,
     /// The engine that goes on with it has no key.
     Key,
+    /// The agent of a replay sent a request that its recording does not have.
+    Replay,
+}
+
+// === impl Divergence ===
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { turn, what, recorded, now } = self;
+        write!(f, "turn {turn}: {what}")?;
+        if !(recorded.is_empty() && now.is_empty()) {
+            write!(f, ": recorded {recorded:?}, now {now:?}")?;
+        }
+        Ok(())
+    }
 }
 
 // === impl EndReason ===
@@ -55,7 +90,13 @@ impl EndReason {
         match self {
             Self::Done => 0,
             Self::Turns | Self::Tokens | Self::Budget | Self::Loop => 7,
-            Self::Refusal | Self::Cut | Self::Context | Self::Api | Self::Output | Self::Key => 1,
+            Self::Refusal
+            | Self::Cut
+            | Self::Context
+            | Self::Api
+            | Self::Output
+            | Self::Key
+            | Self::Replay => 1,
         }
     }
 
@@ -73,6 +114,7 @@ impl EndReason {
             Self::Api => codes::API,
             Self::Output => codes::OUTPUT,
             Self::Key => codes::NO_KEY,
+            Self::Replay => codes::REPLAY,
         })
     }
 }
@@ -81,13 +123,24 @@ impl EndReason {
 
 impl End {
     pub(super) fn done(output: Json) -> Self {
-        Self { reason: EndReason::Done, message: String::new(), output }
+        Self { reason: EndReason::Done, message: String::new(), output, divergence: None }
     }
 
     /// A failure with the text so far.
     pub(super) fn failed(reason: EndReason, message: impl Into<String>, text: String) -> Self {
         let output = if text.is_empty() { Json::Null } else { Json::String(text) };
-        Self { reason, message: message.into(), output }
+        Self { reason, message: message.into(), output, divergence: None }
+    }
+
+    /// A failure before the agent has begun, without a result.
+    pub fn refused(reason: EndReason, message: impl Into<String>) -> Self {
+        Self::failed(reason, message, String::new())
+    }
+
+    pub(super) fn diverged(divergence: Divergence, text: String) -> Self {
+        let mut end = Self::failed(EndReason::Replay, divergence.to_string(), text);
+        end.divergence = Some(Box::new(divergence));
+        end
     }
 
     /// Whether there is a result that is not whole.

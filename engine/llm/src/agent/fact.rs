@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
-    agent::{End, Task},
+    agent::{Divergence, End, Task},
     answer::{Answer, Usage},
     price::PicoUsd,
 };
@@ -83,6 +83,8 @@ pub enum Input {
     Unavailable(String),
     /// No budget pays for the next call.
     Unpaid(String),
+    /// The recording of a replay has no answer to the request.
+    Diverged(Box<Divergence>),
     /// The result of a tool call.
     Result {
         /// Id of the answered call, `toolu_…`.
@@ -134,6 +136,10 @@ impl Fact {
             Self::Ended { end } => {
                 visit(&mut end.message);
                 strings(&mut end.output, visit);
+                if let Some(divergence) = &mut end.divergence {
+                    let Divergence { what, recorded, now, .. } = &mut **divergence;
+                    [what, recorded, now].into_iter().for_each(visit);
+                }
             }
         }
     }

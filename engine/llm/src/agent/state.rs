@@ -162,6 +162,17 @@ impl Agent {
         matches!(self.phase, Phase::Ended(_))
     }
 
+    /// The request whose answer the next fact is, unless that fact follows from the state alone.
+    pub(crate) fn request(&self) -> Option<Box<Request>> {
+        if self.follow_up().is_some() {
+            return None;
+        }
+        match self.effect() {
+            Effect::Ask(request) => Some(request),
+            _ => None,
+        }
+    }
+
     fn accept(&self, input: Input) -> Result<Vec<Fact>, Rejected> {
         let end = |reason, message: String| Ok(vec![self.failed(reason, message)]);
         match (input, &self.phase) {
@@ -178,6 +189,9 @@ impl Agent {
                 None => end(EndReason::Api, message),
             },
             (Input::Unpaid(message), Phase::Asking) => end(EndReason::Budget, message),
+            (Input::Diverged(divergence), Phase::Asking) => {
+                Ok(vec![Fact::Ended { end: End::diverged(*divergence, self.partial.clone()) }])
+            }
             (Input::Result { id, content, is_error }, Phase::Calling) => {
                 let is_open = |open: &Open| open.call.id == id && open.result.is_none();
                 if !self.open.iter().any(is_open) {
@@ -314,7 +328,7 @@ impl Agent {
 // === impl Agent: facts ===
 
 impl Agent {
-    fn evolve(&mut self, fact: &Fact) {
+    pub(crate) fn evolve(&mut self, fact: &Fact) {
         match fact {
             Fact::Started { task } => {
                 self.talk.user(vec![Block::text(task.prompt.clone())]);

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
-use plue_flow::{Child, Input, fact::Outcome};
+use plue_flow::{Child, Fact, Input, fact::Outcome};
 use plue_plan::{AttemptId, Plan, RunId, SealedPlan, StepId};
 use plue_runtime::{Phase, Stop};
 use plue_store::CancelRequest;
@@ -40,6 +40,8 @@ struct Nursery {
     repo: Option<String>,
     /// The step is to stop.
     stopped: watch::Receiver<Option<CancelRequest>>,
+    /// Visit and number of the attempt.
+    turn: (u32, u32),
 }
 
 /// Result of waiting for a child run's place.
@@ -141,6 +143,7 @@ impl Driver {
             family: self.family.clone(),
             repo: self.row.repo.clone(),
             stopped,
+            turn: (visit, number),
         }
     }
 }
@@ -228,6 +231,22 @@ impl Nursery {
         }
     }
 
+    /// Of a replay: the child that the recorded run started in the same attempt. If it started none, the
+    /// recorded run itself, which answers nothing that this child asks.
+    async fn recorded(&self) -> Result<Option<RunId>, Error> {
+        let (Some(above), Some(parent)) = (&self.origin.replay, &self.origin.parent) else {
+            return Ok(None);
+        };
+        let (visit, number) = self.turn;
+        let same = AttemptId::new(format!("{above}:{}:{visit}:{number}", parent.step));
+        let journal = self.shared.store.load_run(above).await?.map(|stored| stored.journal);
+        let child = journal.into_iter().flatten().find_map(|(_, fact)| match fact {
+            Fact::ChildStarted { attempt, child, .. } if attempt == same => Some(child.run),
+            _ => None,
+        });
+        Ok(child.or_else(|| Some(above.clone())))
+    }
+
     async fn create(&self, child: &Child, right: &Right) -> Result<(), Error> {
         let run = child.run.clone();
         let corrupt = |message: String| Error::Corrupt { run: run.clone(), message };
@@ -244,7 +263,7 @@ impl Nursery {
             source: child.source.clone(),
             event: event.map_err(|error| corrupt(error.to_string()))?,
             inputs: inputs.map_err(|error| corrupt(error.to_string()))?,
-            origin: self.origin.clone(),
+            origin: Origin { replay: self.recorded().await?, ..self.origin.clone() },
             only: Vec::new(),
             carried: Vec::new(),
         };

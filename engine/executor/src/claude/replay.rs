@@ -1,0 +1,123 @@
+//! Replays: answers of an earlier run's transcripts instead of the API's, free of charge.
+//!
+//! Must not call a model or reserve money: a request that was not recorded ends the agent.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use plue_llm::{
+    Agent, Answer, Delta, Recording, Request,
+    agent::{Fact, Input},
+};
+use plue_plan::{RunId, StepId};
+use plue_store::Store;
+use serde_json::Value as Json;
+
+use super::perform::{AgentRun, Stopped};
+use crate::error::Error;
+
+/// The recording of one step, shared by its attempts.
+pub(crate) type SharedRecording = Arc<Mutex<Recording>>;
+
+/// The recording of one step, and the attempt that asks it.
+#[derive(Debug, Clone)]
+pub(crate) struct Replay {
+    pub(crate) recording: SharedRecording,
+    /// Visit and number.
+    pub(crate) attempt: (u32, u32),
+}
+
+/// The recording of a step, without the answers that attempts of the replay have used already.
+///
+/// # Errors
+/// [`Error::Store`].
+pub(crate) async fn recording(
+    store: &Store,
+    (recorded, replay): (&RunId, &RunId),
+    step: &StepId,
+) -> Result<SharedRecording, Error> {
+    let mut recording = Recording::new(transcripts(store, recorded, step).await?);
+    let own = transcripts(store, replay, step).await?;
+    recording.skip(&own.into_iter().map(|(_, facts)| facts).collect::<Vec<_>>());
+    Ok(Arc::new(Mutex::new(recording)))
+}
+
+/// The transcripts of a step by visit and number, in order. One that cannot be read counts as empty.
+async fn transcripts(
+    store: &Store,
+    run: &RunId,
+    step: &StepId,
+) -> Result<Vec<((u32, u32), Vec<Fact>)>, Error> {
+    let mut all = Vec::new();
+    for row in store.attempts(run, Some(step)).await? {
+        let facts = store.transcript(&row.claim.attempt).await?.into_iter();
+        let facts: Result<Vec<Fact>, _> = facts.map(serde_json::from_value).collect();
+        match facts {
+            Ok(facts) if facts.is_empty() => {}
+            Ok(facts) => all.push(((row.visit, row.number), facts)),
+            Err(error) => {
+                let attempt = &row.claim.attempt;
+                tracing::warn!(%attempt, %error, "failed to read a transcript; replaying without it");
+            }
+        }
+    }
+    Ok(all)
+}
+
+// === impl AgentRun: replays ===
+
+impl AgentRun {
+    /// Takes the recorded answer to a request, or ends the agent at the first one without an answer.
+    pub(super) async fn replayed(
+        &mut self,
+        agent: &mut Agent,
+        replay: &Replay,
+        request: &Request,
+    ) -> Result<(), Stopped> {
+        let turn = agent.totals().turns + 1;
+        let input = {
+            let mut recording = replay.recording.lock().unwrap_or_else(PoisonError::into_inner);
+            recording.take(request).unwrap_or_else(|| {
+                let divergence = recording.divergence(replay.attempt, turn, request);
+                Input::Diverged(Box::new(divergence))
+            })
+        };
+        let text = match &input {
+            Input::Answered(answer, _) => self.shown_answer(answer),
+            Input::Broke { message, .. } => {
+                self.shown.note(&format!("[plue: the answer broke off: {message}]"))
+            }
+            _ => String::new(),
+        };
+        self.print(&text).await?;
+        self.flush().await?;
+        let is_answer = matches!(input, Input::Answered(..));
+        self.tell(agent, input, None).await?;
+        if is_answer && !agent.is_over() {
+            let text = self.shown.turn(agent.totals());
+            self.print(&text).await?;
+        }
+        Ok(())
+    }
+
+    /// The log of an answer, as if it streamed in.
+    fn shown_answer(&mut self, answer: &Answer) -> String {
+        let mut text = String::new();
+        for (index, block) in (0_u64..).zip(&answer.content) {
+            let field = |name: &str| block.0.get(name).and_then(Json::as_str).map(str::to_owned);
+            let kind = block.kind().to_owned();
+            let tool = field("name").filter(|_| kind == "tool_use");
+            let input = block.0.get("input").map(Json::to_string).unwrap_or_default();
+            let piece = match kind.as_str() {
+                "text" => field("text").map(Delta::Text),
+                "thinking" => field("thinking").map(Delta::Thinking),
+                "tool_use" => Some(Delta::ToolInput(input)),
+                _ => None,
+            };
+            let start = Delta::BlockStart { index, kind, tool };
+            for delta in [Some(start), piece, Some(Delta::BlockStop { index })].iter().flatten() {
+                text.push_str(&self.shown.piece(delta));
+            }
+        }
+        text
+    }
+}
