@@ -77,6 +77,8 @@ mod quotas;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod red_team;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod remote;

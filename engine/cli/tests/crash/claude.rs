@@ -2,6 +2,7 @@
 //! money lost or counted twice.
 
 use std::{
+    collections::BTreeSet,
     net::TcpListener,
     process::{Child, Stdio},
 };
@@ -118,6 +119,25 @@ impl World {
         }
     }
 
+    async fn results(&self, results: usize) {
+        while count(&self.facts().await, "result") < results {
+            Clock::real().sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the log of the step has a text.
+    async fn shows(&self, wanted: &str) {
+        let run = self.bench.run().await;
+        loop {
+            let logs = self.bench.logs(&run).await;
+            let text = logs.get("ask").and_then(|log| log.get("Stdout")).cloned();
+            if String::from_utf8_lossy(&text.unwrap_or_default()).contains(wanted) {
+                return;
+            }
+            Clock::real().sleep(LOOK).await;
+        }
+    }
+
     async fn runs_on_the_runner(&self) {
         let is_running = |attempt: &AttemptRow| attempt.state == AttemptStatus::Running;
         while !self.attempt().await.is_some_and(|(_, attempt)| is_running(&attempt)) {
@@ -155,7 +175,8 @@ impl World {
         let facts = self.facts().await;
         assert_eq!(count(&facts, "started"), 1, "{facts:#?}");
         let results: Vec<_> = facts.iter().filter(|fact| fact["fact"] == "result").collect();
-        assert!(results.len() <= 1, "{facts:#?}");
+        let calls_answered: BTreeSet<_> = results.iter().map(|fact| fact["id"].as_str()).collect();
+        assert_eq!(calls_answered.len(), results.len(), "one result for a call: {facts:#?}");
         if status == RunStatus::Success {
             assert_eq!(count(&facts, "answered") as u64, answers, "{facts:#?}");
             assert_eq!(facts.last().unwrap()["end"]["reason"], "done", "{facts:#?}");
@@ -248,6 +269,68 @@ async fn engines_killed_while_a_tool_runs_take_its_result() {
         assert_eq!(world.bench.lines("ran"), 1);
         world.holds((2, 2, 2), RunStatus::Success).await;
     }
+}
+
+#[tokio::test]
+async fn engines_killed_between_results_repeat_no_call() {
+    let mut both = calls();
+    let quick = json!({ "name": "bash", "input": { "command": "echo x >> ran; echo quick" }, "id": "toolu_B" });
+    both["tool_calls"].as_array_mut().unwrap().push(quick);
+    let mut last = says("Fine.");
+    last["expect"] = json!([
+        { "path": "messages", "length": 3 },
+        { "path": "messages.-1.content", "length": 2 },
+        { "path": "messages.-1.content.0", "matches": "after" },
+        { "path": "messages.-1.content.1", "matches": "quick" },
+    ]);
+    let world = World::new("", &[both, last]);
+    let mut engine = world.start(&["run"]);
+    world.bench.appears("up").await;
+    world.results(1).await;
+    kill(&mut engine);
+    world.bench.touch("go");
+    world.plue(&["resume"]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 2, "each call once");
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn engines_killed_after_the_results_ask_on_with_them() {
+    let half = json!({
+        "text": "half ".repeat(100), "chunk": 50,
+        "cut": { "after_deltas": 5, "how": "hang" }, "hang_ms": 600_000,
+    });
+    let world = World::new("", &[calls(), half, ends_after("after")]);
+    let mut engine = world.start(&["run"]);
+    world.bench.appears("up").await;
+    world.bench.touch("go");
+    world.results(1).await;
+    world.shows("half half").await;
+    kill(&mut engine);
+    world.plue(&["resume"]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 1);
+    world.holds((3, 3, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn engines_killed_in_a_replay_ask_no_model() {
+    let world = World::new("", &[calls(), ends_after("after")]);
+    let mut engine = world.start(&["run"]);
+    world.bench.appears("up").await;
+    world.bench.touch("go");
+    assert!(engine.wait().unwrap().success());
+    for file in ["go", "up", "ran"] {
+        std::fs::remove_file(world.bench.repo().join(file)).unwrap();
+    }
+    let mut engine = world.start(&["replay", "last", "--keep-files"]);
+    world.bench.appears("up").await;
+    kill(&mut engine);
+    world.bench.touch("go");
+    world.plue(&["resume"]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 1);
+    assert_eq!(world.claude.state()["requests"], 2, "both by the recorded run");
+    assert_eq!(count(&world.facts().await, "answered"), 2);
+    assert_eq!(world.spend().await.calls, 0);
 }
 
 #[tokio::test]
