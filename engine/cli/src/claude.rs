@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use plue_executor::claude::{Claude, DEFAULT_MODEL, RepoLimits};
+use plue_executor::claude::{Claude, DEFAULT_MODEL, PeriodLimits, SpendLimits};
 use plue_llm::{Client, ClientOptions, Credential, PicoUsd, PriceList, client::DEFAULT_BASE_URL};
 use plue_plan::Diagnostic;
 use plue_runtime::{Clock, Ids};
@@ -47,9 +47,22 @@ pub fn claude(app: &App) -> Result<Claude, Failure> {
         prices: Arc::new(prices(app)?),
         fetch_hosts: config.fetch_hosts.clone(),
         masks,
-        limits: RepoLimits {
-            day: budget("claude.budget_day", config.budget_day)?,
-            month: budget("claude.budget_month", config.budget_month)?,
+        limits: SpendLimits {
+            workflow: PeriodLimits {
+                day: budget("claude.workflow_budget_day", config.workflow_budget_day)?,
+                month: budget("claude.workflow_budget_month", config.workflow_budget_month)?,
+            },
+            repository: PeriodLimits {
+                day: budget("claude.budget_day", config.budget_day)?,
+                month: budget("claude.budget_month", config.budget_month)?,
+            },
+            organisation: PeriodLimits {
+                day: budget("claude.organisation_budget_day", config.organisation_budget_day)?,
+                month: budget(
+                    "claude.organisation_budget_month",
+                    config.organisation_budget_month,
+                )?,
+            },
         },
     })
 }

@@ -32,13 +32,24 @@ pub struct Claude {
     pub fetch_hosts: Vec<String>,
     /// Texts that no transcript may hold: the key.
     pub masks: Vec<Vec<u8>>,
-    /// Limits of each repository's spending.
-    pub limits: RepoLimits,
+    /// Limits of spending beyond those of plans.
+    pub limits: SpendLimits,
 }
 
-/// Limits of one repository's spending on Claude; `None`: unlimited.
+/// Limits of spending on Claude that hold for every workflow, repository and organisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RepoLimits {
+pub struct SpendLimits {
+    /// Of one workflow of one repository, with the child runs of its runs.
+    pub workflow: PeriodLimits,
+    /// Of one repository.
+    pub repository: PeriodLimits,
+    /// Of all repositories of one owner.
+    pub organisation: PeriodLimits,
+}
+
+/// Limits of spending in periods; `None`: unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeriodLimits {
     /// In a day (UTC).
     pub day: Option<PicoUsd>,
     /// In a month (UTC).

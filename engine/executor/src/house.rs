@@ -14,6 +14,9 @@ const MAX_PACKED: u32 = 1_000;
 /// the same workspace may want it.
 const UNREFERRED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Spending of days and months is kept so long behind their end: 13 months.
+const SPEND_KEPT: Duration = Duration::from_secs(13 * 31 * 24 * 60 * 60);
+
 /// Age below which [`relieve`] spares content: a reference to it may be on its way.
 const LATELY: Duration = Duration::from_secs(60 * 60);
 
@@ -55,6 +58,11 @@ pub async fn keep_house(store: &Store, keep: &Keep, now: Timestamp) {
     }
     if let Ok(ended_before) = now.saturating_sub(keep.runs) {
         pruned(store.prune(ended_before).await);
+    }
+    if let Ok(ended_before) = now.saturating_sub(SPEND_KEPT)
+        && let Err(error) = store.prune_spend(ended_before).await
+    {
+        tracing::warn!(%error, "failed to delete old sums of spending; retrying");
     }
 }
 

@@ -157,6 +157,14 @@ pub struct ScheduleTick {
     pub scheduled_at: String,
 }
 
+/// The owner of a repository by its name: the first part of `owner/name` or `group/subgroup/name`; none
+/// of a path or of a name without owner.
+#[must_use]
+pub fn owner(repository: &str) -> Option<&str> {
+    let (owner, _) = repository.split_once('/')?;
+    (!owner.is_empty()).then_some(owner)
+}
+
 // === impl Event ===
 
 impl Event {

@@ -41,7 +41,7 @@ pub struct Histogram {
     pub name: &'static str,
     /// What is measured, and by which labels.
     pub description: &'static str,
-    /// The unit of the values: `seconds` or `bytes`.
+    /// The unit of the values: `seconds`, `bytes` or `dollars`.
     pub unit: &'static str,
     /// Upper bounds of the buckets, ascending.
     pub buckets: &'static [f64],

@@ -55,6 +55,7 @@ const MIGRATIONS: &[Migration] = migrations![
     25 "0025_claude",
     26 "0026_delivery_queue",
     27 "0027_obstacle_kinds",
+    28 "0028_budgets",
 ];
 
 /// The schema version that this program makes and knows.

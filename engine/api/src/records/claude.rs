@@ -1,13 +1,13 @@
 //! Tokens and money of Claude steps.
 
-use plue_store::usage::claude::StepSpend;
+use plue_store::usage::claude::{Spend, StepSpend};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Picodollars of a dollar.
 const DOLLAR: f64 = 1e12;
 
-/// Use of Claude: of one step over all its visits and attempts, or of a run.
+/// Use of Claude: of one step over all its visits and attempts, of a run, or of several runs.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ClaudeUsageRecord {
     /// Requests, those without an answer too.
@@ -27,27 +27,29 @@ pub struct ClaudeUsageRecord {
 // === impl ClaudeUsageRecord ===
 
 impl ClaudeUsageRecord {
+    /// The record of sums.
+    #[must_use]
+    pub fn of(spend: &Spend) -> Self {
+        Self {
+            calls: spend.calls,
+            input_tokens: spend.input_tokens,
+            output_tokens: spend.output_tokens,
+            cache_read_tokens: spend.cache_read_tokens,
+            cache_write_tokens: spend.cache_write_tokens,
+            cost_usd: spend.cost as f64 / DOLLAR,
+        }
+    }
+
     /// The sum of these steps; none if there is no step.
     #[must_use]
     pub fn sum(spends: &[StepSpend]) -> Option<Self> {
-        let add = |sum: Self, spend: &StepSpend| Self {
-            calls: sum.calls + spend.calls,
-            input_tokens: sum.input_tokens + spend.input_tokens,
-            output_tokens: sum.output_tokens + spend.output_tokens,
-            cache_read_tokens: sum.cache_read_tokens + spend.cache_read_tokens,
-            cache_write_tokens: sum.cache_write_tokens + spend.cache_write_tokens,
-            cost_usd: sum.cost_usd,
-        };
-        let cost = spends.iter().fold(0_u64, |cost, spend| cost.saturating_add(spend.cost));
-        let cost_usd = cost as f64 / DOLLAR;
-        let sum = spends.iter().fold(Self { cost_usd, ..Self::default() }, add);
-        (!spends.is_empty()).then_some(sum)
+        let sum = spends.iter().map(|step| step.spend).reduce(Spend::plus)?;
+        Some(Self::of(&sum))
     }
 
     /// The use of one step.
     #[must_use]
     pub fn of_step(spends: &[StepSpend], step: &str) -> Option<Self> {
-        let spend = spends.iter().find(|spend| spend.step == step)?;
-        Self::sum(std::slice::from_ref(spend))
+        spends.iter().find(|spend| spend.step == step).map(|step| Self::of(&step.spend))
     }
 }

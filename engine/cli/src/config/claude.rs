@@ -19,4 +19,13 @@ pub struct ClaudeConfig {
     pub budget_day: Option<f64>,
     /// Dollars that one repository may spend in a month (UTC); absent: no limit.
     pub budget_month: Option<f64>,
+    /// Dollars that one workflow of a repository may spend in a day (UTC), with the child runs of its
+    /// runs; absent: no limit.
+    pub workflow_budget_day: Option<f64>,
+    /// The same in a month (UTC).
+    pub workflow_budget_month: Option<f64>,
+    /// Dollars that all repositories of one owner may spend together in a day (UTC); absent: no limit.
+    pub organisation_budget_day: Option<f64>,
+    /// The same in a month (UTC).
+    pub organisation_budget_month: Option<f64>,
 }

@@ -55,6 +55,20 @@ pub const KEYS: &[Key] = &[
     key("claude.fetch_hosts", "PLUE_CLAUDE_FETCH_HOSTS", Kind::List, false),
     key("claude.budget_day", "PLUE_CLAUDE_BUDGET_DAY", Kind::Number, false),
     key("claude.budget_month", "PLUE_CLAUDE_BUDGET_MONTH", Kind::Number, false),
+    key("claude.workflow_budget_day", "PLUE_CLAUDE_WORKFLOW_BUDGET_DAY", Kind::Number, false),
+    key("claude.workflow_budget_month", "PLUE_CLAUDE_WORKFLOW_BUDGET_MONTH", Kind::Number, false),
+    key(
+        "claude.organisation_budget_day",
+        "PLUE_CLAUDE_ORGANISATION_BUDGET_DAY",
+        Kind::Number,
+        false,
+    ),
+    key(
+        "claude.organisation_budget_month",
+        "PLUE_CLAUDE_ORGANISATION_BUDGET_MONTH",
+        Kind::Number,
+        false,
+    ),
     key("limits.untrusted_runs", "PLUE_LIMITS_UNTRUSTED_RUNS", Kind::Integer, false),
     key(
         "limits.untrusted_runs_per_pull_request",

@@ -36,7 +36,7 @@ def workflow():
 "#;
 
 /// Variables of the person who runs the tests that would change what plue does.
-const FOREIGN: [&str; 51] = [
+const FOREIGN: [&str; 55] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
     "ANTHROPIC_BASE_URL",
@@ -45,6 +45,10 @@ const FOREIGN: [&str; 51] = [
     "PLUE_CLAUDE_FETCH_HOSTS",
     "PLUE_CLAUDE_BUDGET_DAY",
     "PLUE_CLAUDE_BUDGET_MONTH",
+    "PLUE_CLAUDE_WORKFLOW_BUDGET_DAY",
+    "PLUE_CLAUDE_WORKFLOW_BUDGET_MONTH",
+    "PLUE_CLAUDE_ORGANISATION_BUDGET_DAY",
+    "PLUE_CLAUDE_ORGANISATION_BUDGET_MONTH",
     "PLUE_SERVER",
     "PLUE_TOKEN",
     "XDG_CONFIG_HOME",

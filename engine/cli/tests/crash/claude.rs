@@ -10,7 +10,7 @@ use std::{
 use plue_flow::{AttemptStatus, RunStatus};
 use plue_plan::{RunId, StepId};
 use plue_runtime::Clock;
-use plue_store::{AttemptRow, RunFilter, Store, StoreOptions, usage::claude::StepSpend};
+use plue_store::{AttemptRow, RunFilter, Store, StoreOptions, usage::claude::Spend};
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 
@@ -99,11 +99,11 @@ impl World {
         store.transcript(&attempt.claim.attempt).await.unwrap()
     }
 
-    async fn spend(&self) -> StepSpend {
+    async fn spend(&self) -> Spend {
         let (Some((run, _)), Some(store)) = (self.attempt().await, self.store().await) else {
-            return StepSpend::default();
+            return Spend::default();
         };
-        store.spend_of(&run).await.unwrap().into_iter().next().unwrap_or_default()
+        store.spend_of(&run).await.unwrap().into_iter().next().unwrap_or_default().spend
     }
 
     /// Waits until money for so many calls was reserved: the last is about to be made.
@@ -185,7 +185,8 @@ impl World {
         assert_eq!((spend.calls, spend.input_tokens), (calls, answers * INPUT));
         let scope = format!("run {run}");
         let store = self.store().await.unwrap();
-        assert_eq!(store.spent(&scope).await.unwrap(), spend.cost, "every call, and each once");
+        let spent = store.spent(&scope).await.unwrap().total();
+        assert_eq!(spent, spend.cost, "every call, and each once");
         assert!(spend.cost > 0);
     }
 }

@@ -5,6 +5,8 @@ use plue_runtime::metrics::names;
 
 /// Picodollars of a nanodollar.
 const NANO: u64 = 1_000;
+/// Picodollars of a dollar.
+const DOLLAR: f64 = 1e12;
 
 /// A call whose outcome is stored. Costs are rounded down to nanodollars.
 pub(super) fn call(outcome: &'static str, usage: &Usage, cost: Option<PicoUsd>) {
@@ -19,4 +21,8 @@ pub(super) fn call(outcome: &'static str, usage: &Usage, cost: Option<PicoUsd>) 
         names::CLAUDE_TOKENS.add(tokens.unwrap_or(0), &[("kind", kind)]);
     }
     names::CLAUDE_COST.add(cost.map_or(0, |cost| cost.0 / NANO), &[]);
+    if let Some(cost) = cost {
+        #[expect(clippy::cast_precision_loss, reason = "buckets are coarser")]
+        names::CLAUDE_TURN_COST.record(cost.0 as f64 / DOLLAR, &[]);
+    }
 }

@@ -1,15 +1,23 @@
-//! Reservations: money for a call before it is made, in every budget at once.
+//! Reservations: money for a call before it is made, in every budget of its chain at once: step, run and
+//! the runs above it, workflow, repository, organisation.
 
-use jiff::{Timestamp, tz::TimeZone};
+use std::fmt;
+
+use jiff::{Timestamp, ToSpan as _, Zoned, civil::Date, tz::TimeZone};
 use plue_llm::{PicoUsd, Request, price::Price};
-use plue_store::usage::claude::{NewCall, Reserved, SpendScope};
+use plue_plan::RunId;
+use plue_runtime::metrics::names::CLAUDE_REFUSALS;
+use plue_store::usage::claude::{NewCall, Reserved, SpendLife, SpendScope, Spent};
 
-use super::perform::AgentRun;
+use super::{PeriodLimits, SpendLimits, perform::AgentRun};
+use crate::perform::child::RunBudget;
 
 /// A shorter answer is not worth its call.
 const FEWEST_TOKENS: u32 = 256;
 /// Input tokens that the API adds by itself.
 const OVERHEAD_TOKENS: u64 = 1_024;
+/// The owner of runs without a repository, and the organisation of those without an owner.
+const NONE: &str = "-";
 
 /// The outcome of a reservation.
 pub(crate) enum Paid {
@@ -24,26 +32,200 @@ pub(crate) enum Paid {
 pub(crate) struct Budgets {
     pub(crate) step: Option<PicoUsd>,
     pub(crate) run: Option<PicoUsd>,
+    /// Budgets of the runs above this one.
+    pub(crate) above: Vec<RunBudget>,
+    /// The workflow and those of the runs above, the outermost first.
+    pub(crate) workflows: Vec<String>,
     pub(crate) repo: Option<String>,
-    pub(crate) repo_limits: super::RepoLimits,
+    pub(crate) limits: SpendLimits,
+}
+
+/// A budget of the chain.
+#[derive(Debug)]
+struct Link {
+    scope: SpendScope,
+    owner: Owner,
+    period: Option<Period>,
+}
+
+/// The owner of a budget.
+#[derive(Debug, Clone)]
+enum Owner {
+    Step(String),
+    Run,
+    RunAbove(RunId),
+    Workflow(String),
+    Repository(String),
+    Organisation(String),
+}
+
+/// A day or a month of a budget (UTC).
+#[derive(Debug, Clone)]
+struct Period {
+    unit: Unit,
+    /// As in the names of budgets: `2026-11-23` or `2026-11`.
+    name: String,
+    ends_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Day,
+    Month,
 }
 
 // === impl Budgets ===
 
 impl Budgets {
-    fn scopes(&self, (run, step): (&str, &str), now: Timestamp) -> Vec<SpendScope> {
-        let limit = |limit: Option<PicoUsd>| limit.map(|limit| limit.0);
-        let scope = |name: String, of_run, limit| SpendScope { name, of_run, limit };
-        let mut scopes = vec![
-            scope(format!("step {run} {step}"), true, limit(self.step)),
-            scope(format!("run {run}"), true, limit(self.run)),
+    /// The chain of a call, the narrowest budget first.
+    fn chain(&self, (run, step): (&RunId, &str), now: Timestamp) -> Vec<Link> {
+        let of_run = |name: String, run: &RunId, limit: Option<u64>, owner| Link {
+            scope: SpendScope { name, life: SpendLife::Run(run.clone()), limit },
+            owner,
+            period: None,
+        };
+        let own = |limit: Option<PicoUsd>| limit.map(|limit| limit.0);
+        let of_step = Owner::Step(step.to_owned());
+        let mut chain = vec![
+            of_run(format!("step {run} {step}"), run, own(self.step), of_step),
+            of_run(format!("run {run}"), run, own(self.run), Owner::Run),
         ];
+        chain.extend(self.above.iter().map(|above| {
+            let owner = Owner::RunAbove(above.run.clone());
+            of_run(format!("run {}", above.run), &above.run, Some(above.limit), owner)
+        }));
+        let repo = self.repo.as_deref().unwrap_or(NONE);
+        let organisation = self.repo.as_deref().and_then(plue_plan::event::owner).unwrap_or(NONE);
+        let periods = Period::all(now);
+        let mut of_periods = |name: String, limits: PeriodLimits, owner: Owner| {
+            chain.extend(periods.iter().map(|period| Link {
+                scope: SpendScope {
+                    name: format!("{name} {}", period.name),
+                    life: SpendLife::Until(period.ends_at),
+                    limit: own(limits.of(period.unit)),
+                },
+                owner: owner.clone(),
+                period: Some(period.clone()),
+            }));
+        };
+        for (at, workflow) in self.workflows.iter().enumerate() {
+            if self.workflows[..at].contains(workflow) {
+                continue;
+            }
+            // Quoted as JSON: both names may have spaces.
+            let name = serde_json::json!([repo, workflow]);
+            let owner = Owner::Workflow(workflow.clone());
+            of_periods(format!("workflow {name}"), self.limits.workflow, owner);
+        }
+        let owner = Owner::Repository(repo.to_owned());
+        of_periods(format!("repo {repo}"), self.limits.repository, owner);
+        let owner = Owner::Organisation(organisation.to_owned());
+        of_periods(format!("organisation {organisation}"), self.limits.organisation, owner);
+        chain
+    }
+}
+
+// === impl PeriodLimits ===
+
+impl PeriodLimits {
+    const fn of(self, unit: Unit) -> Option<PicoUsd> {
+        match unit {
+            Unit::Day => self.day,
+            Unit::Month => self.month,
+        }
+    }
+}
+
+// === impl Period ===
+
+impl Period {
+    /// The day and the month of a time.
+    fn all(now: Timestamp) -> [Self; 2] {
         let date = now.to_zoned(TimeZone::UTC).date();
-        let repo = self.repo.as_deref().unwrap_or("-");
-        let (day, month) = (date.strftime("%Y-%m-%d"), date.strftime("%Y-%m"));
-        scopes.push(scope(format!("repo {repo} {day}"), false, limit(self.repo_limits.day)));
-        scopes.push(scope(format!("repo {repo} {month}"), false, limit(self.repo_limits.month)));
-        scopes
+        let end = |next: Result<Date, jiff::Error>| {
+            let zoned = next.and_then(|next| next.to_zoned(TimeZone::UTC));
+            zoned.as_ref().map_or(Timestamp::MAX, Zoned::timestamp)
+        };
+        let day = end(date.tomorrow());
+        let month = end(date.first_of_month().checked_add(1.month()));
+        let name = |format: &str| date.strftime(format).to_string();
+        [
+            Self { unit: Unit::Day, name: name("%Y-%m-%d"), ends_at: day },
+            Self { unit: Unit::Month, name: name("%Y-%m"), ends_at: month },
+        ]
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    /// The reason that a call is not paid for, and the way to raise the budget.
+    fn refusal(&self, limit: PicoUsd, spent: Spent, amount: PicoUsd) -> String {
+        let (paid, reserved) = (PicoUsd(spent.spent), PicoUsd(spent.reserved));
+        let in_period =
+            self.period.as_ref().map_or(String::new(), |period| format!(" in {}", period.name));
+        format!(
+            "the budget of {}{in_period} is {limit}: {paid} are spent, {reserved} are reserved for other \
+             calls, and the next call may cost {amount}; {}",
+            self.owner,
+            self.remedy()
+        )
+    }
+
+    fn remedy(&self) -> String {
+        let unit = match self.period.as_ref().map(|period| period.unit) {
+            Some(Unit::Day) => "day",
+            Some(Unit::Month) => "month",
+            None => {
+                return match &self.owner {
+                    Owner::Step(_) => {
+                        "raise `budget` of the step, its prompt or its role".to_owned()
+                    }
+                    Owner::RunAbove(run) => format!("raise `budget` of the plan of run {run}"),
+                    _ => "raise `budget` of the plan".to_owned(),
+                };
+            }
+        };
+        let key = match &self.owner {
+            Owner::Workflow(_) => "claude.workflow_budget",
+            Owner::Organisation(_) => "claude.organisation_budget",
+            _ => "claude.budget",
+        };
+        format!(
+            "raise `{key}_{unit}` in the configuration of plue, or wait for the next {unit} (UTC)"
+        )
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// Label of the metric.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Step(_) => "step",
+            Self::Run | Self::RunAbove(_) => "run",
+            Self::Workflow(_) => "workflow",
+            Self::Repository(_) => "repository",
+            Self::Organisation(_) => "organisation",
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(step) => write!(f, "step `{step}`"),
+            Self::Run => f.write_str("the run"),
+            Self::RunAbove(run) => write!(f, "run {run}, which started this one,"),
+            Self::Workflow(name) => write!(f, "the workflow `{name}`"),
+            Self::Repository(repo) if repo == NONE => f.write_str("runs without a repository"),
+            Self::Repository(repo) => write!(f, "the repository {repo}"),
+            Self::Organisation(name) if name == NONE => {
+                f.write_str("repositories without an organisation")
+            }
+            Self::Organisation(name) => write!(f, "the organisation {name}"),
+        }
     }
 }
 
@@ -63,7 +245,7 @@ impl AgentRun {
         loop {
             let amount = price.at_most(input, request.max_tokens.into());
             let now = self.shared.clock.now();
-            let (run, step) = (self.run.as_str(), self.step.as_str());
+            let mut chain = self.budgets.chain((&self.run, self.step.as_str()), now);
             let call = NewCall {
                 id: self.shared.ids.text(),
                 run: self.run.clone(),
@@ -71,37 +253,114 @@ impl AgentRun {
                 attempt: self.claim.attempt.clone(),
                 model: request.model.clone(),
                 amount: amount.0,
-                scopes: self.budgets.scopes((run, step), now),
+                scopes: chain.iter().map(|link| link.scope.clone()).collect(),
                 at: now,
             };
             let id = call.id.clone();
-            let (scope, left) = match self.shared.store.reserve_call(call).await? {
+            let (scope, limit, spent) = match self.shared.store.reserve_call(call).await? {
                 Reserved::Yes => return Ok(Paid::Yes(id)),
-                Reserved::No { scope, left } => (scope, PicoUsd(left)),
+                Reserved::No { scope, limit, spent } => (scope, PicoUsd(limit), spent),
             };
+            let left = limit.minus(PicoUsd(spent.total()));
             let shorter = price.affordable_output(left, input).min(request.max_tokens.into());
             let shorter = u32::try_from(shorter).unwrap_or(u32::MAX);
-            if shorter < FEWEST_TOKENS || shorter >= request.max_tokens {
-                return Ok(Paid::No(format!(
-                    "the budget of {} has {left} left, and the next call may cost {amount}",
-                    whose(&scope)
-                )));
+            if shorter >= FEWEST_TOKENS && shorter < request.max_tokens {
+                request.max_tokens = shorter;
+                continue;
             }
-            request.max_tokens = shorter;
+            let at = chain.iter().position(|link| link.scope.name == scope).unwrap_or(0);
+            let link = chain.swap_remove(at);
+            CLAUDE_REFUSALS.increment(&[("budget", link.owner.kind())]);
+            return Ok(Paid::No(link.refusal(limit, spent, amount)));
         }
     }
 }
 
-/// The owner of a budget, for people.
-fn whose(scope: &str) -> String {
-    let mut words = scope.split(' ');
-    match (words.next(), words.next(), words.next()) {
-        (Some("step"), _, Some(step)) => format!("step `{step}`"),
-        (Some("run"), ..) => "the run".to_owned(),
-        (Some("repo"), ..) => {
-            let (kind, period) = scope.rsplit_once(' ').unwrap_or((scope, ""));
-            format!("the repository {} in {period}", kind.trim_start_matches("repo "))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budgets() -> Budgets {
+        let limits =
+            |day, month| PeriodLimits { day: Some(PicoUsd(day)), month: Some(PicoUsd(month)) };
+        Budgets {
+            step: Some(PicoUsd(1)),
+            run: Some(PicoUsd(2)),
+            above: vec![RunBudget { run: RunId::new("r0"), limit: 3 }],
+            workflows: vec!["Site \"A\"".to_owned(), "part".to_owned(), "part".to_owned()],
+            repo: Some("acme/web/shop".to_owned()),
+            limits: SpendLimits {
+                workflow: limits(4, 5),
+                repository: limits(6, 7),
+                organisation: limits(8, 9),
+            },
         }
-        _ => scope.to_owned(),
+    }
+
+    fn chain(budgets: &Budgets, now: &str) -> Vec<Link> {
+        budgets.chain((&RunId::new("r1"), "ask"), now.parse().unwrap())
+    }
+
+    #[test]
+    fn calls_draw_from_the_whole_chain() {
+        let chain = chain(&budgets(), "2026-12-31T23:59:59Z");
+        let names: Vec<_> = chain
+            .iter()
+            .map(|link| (link.scope.name.as_str(), link.scope.limit.unwrap_or(0)))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("step r1 ask", 1),
+                ("run r1", 2),
+                ("run r0", 3),
+                (r#"workflow ["acme/web/shop","Site \"A\""] 2026-12-31"#, 4),
+                (r#"workflow ["acme/web/shop","Site \"A\""] 2026-12"#, 5),
+                (r#"workflow ["acme/web/shop","part"] 2026-12-31"#, 4),
+                (r#"workflow ["acme/web/shop","part"] 2026-12"#, 5),
+                ("repo acme/web/shop 2026-12-31", 6),
+                ("repo acme/web/shop 2026-12", 7),
+                ("organisation acme 2026-12-31", 8),
+                ("organisation acme 2026-12", 9),
+            ]
+        );
+        let new_year: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        for link in &chain[3..] {
+            assert_eq!(link.scope.life, SpendLife::Until(new_year));
+        }
+        assert_eq!(chain[2].scope.life, SpendLife::Run(RunId::new("r0")));
+    }
+
+    #[test]
+    fn runs_without_a_repository_share_one_organisation() {
+        for repo in [None, Some("shop".to_owned()), Some("/srv/shop".to_owned())] {
+            let chain = chain(&Budgets { repo, ..budgets() }, "2026-11-23T00:00:00Z");
+            assert_eq!(chain.last().unwrap().scope.name, "organisation - 2026-11");
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_limit_and_how_to_raise_it() {
+        let chain = chain(&budgets(), "2026-11-23T10:00:00Z");
+        let dollars = |dollars: f64| PicoUsd::from_usd(dollars).unwrap();
+        let spent = Spent { spent: dollars(4.5).0, reserved: dollars(0.25).0 };
+        let said = |at: usize| chain[at].refusal(dollars(5.0), spent, dollars(0.5));
+        assert_eq!(
+            said(4),
+            "the budget of the workflow `Site \"A\"` in 2026-11 is $5.0000: $4.5000 are spent, $0.2500 are \
+             reserved for other calls, and the next call may cost $0.5000; raise \
+             `claude.workflow_budget_month` in the configuration of plue, or wait for the next month (UTC)"
+        );
+        for (at, words) in [
+            (0, ["the budget of step `ask` is", "`budget` of the step"]),
+            (1, ["the budget of the run is", "`budget` of the plan"]),
+            (2, ["the budget of run r0, which started this one, is", "of the plan of run r0"]),
+            (7, ["the repository acme/web/shop in 2026-11-23 is", "`claude.budget_day`"]),
+            (9, ["the organisation acme in 2026-11-23 is", "`claude.organisation_budget_day`"]),
+        ] {
+            for word in words {
+                assert!(said(at).contains(word), "{}", said(at));
+            }
+        }
     }
 }

@@ -29,7 +29,10 @@ use crate::{
         spending::Budgets,
     },
     error::Error,
-    perform::scope::{Seen, within_budget},
+    perform::{
+        child,
+        scope::{Seen, within_budget},
+    },
 };
 
 /// Orders in flight to the runner.
@@ -218,8 +221,10 @@ impl Driver {
         let budgets = Budgets {
             step: assignment.as_ref().ok().and_then(|assignment| assignment.budget),
             run: of_run.and_then(PicoUsd::from_usd),
+            above: self.origin.parent.as_ref().map(|up| up.budgets.clone()).unwrap_or_default(),
+            workflows: child::lineage(&self.origin, &self.plan.name),
             repo: self.row.repo.clone(),
-            repo_limits: claude.limits,
+            limits: claude.limits,
         };
         let (sender, results) = mpsc::channel(RESULT_QUEUE);
         let (sessions, session) = watch::channel(0);

@@ -47,6 +47,18 @@ pub struct Parent {
     /// Concurrency groups of the runs above it, as the store knows them: it runs in their turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Budgets of the runs above it, which it draws from too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<RunBudget>,
+}
+
+/// The budget that a plan sets for its run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunBudget {
+    /// The run.
+    pub run: RunId,
+    /// The most that it and the runs below it may spend on Claude, in picodollars.
+    pub limit: u64,
 }
 
 /// A workflow that a step names.
@@ -261,6 +273,7 @@ mod tests {
             depth: 1,
             workflows: vec!["outer".to_owned()],
             groups: Vec::new(),
+            budgets: Vec::new(),
         });
         let refused = wanted(&step, &Scope::new(), (&origin, &event), "inner").err().unwrap();
         assert!(refused.ends_with("outer → inner → outer"), "{refused}");

@@ -30,6 +30,7 @@ async fn children_taken_up_alone_mask_secrets_of_their_parents() {
         depth: 1,
         workflows: vec!["above".to_owned()],
         groups: Vec::new(),
+        budgets: Vec::new(),
     };
     let plan = Plan::new("below", vec![bash("b", "echo 22retnuh | rev")]);
     let child = Submission {

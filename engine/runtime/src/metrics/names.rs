@@ -193,6 +193,21 @@ pub const DELIVERIES_REFUSED: Counter = Counter {
                   issues of the repository wait)",
 };
 
+/// Recorded when the answer is stored.
+pub const CLAUDE_TURN_COST: Histogram = Histogram {
+    name: "plue_claude_turn_cost_dollars",
+    description: "Cost of one answer to a Claude step in dollars; answers that broke off are not in it",
+    unit: "dollars",
+    buckets: &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0],
+};
+
+/// Counted when the agent ends for it; a call that became shorter to fit is none.
+pub const CLAUDE_REFUSALS: Counter = Counter {
+    name: "plue_claude_budget_refusals_total",
+    description: "Calls of Claude steps that a budget did not pay for, by budget (step, run, workflow, \
+                  repository, organisation)",
+};
+
 /// Deliveries that wait to be worked off.
 pub const DELIVERIES_WAITING: Gauge = Gauge {
     name: "plue_deliveries_waiting",
@@ -224,6 +239,7 @@ pub const COUNTERS: &[Counter] = &[
     CLAUDE_TOKENS,
     CLAUDE_COST,
     DELIVERIES_REFUSED,
+    CLAUDE_REFUSALS,
 ];
 
 /// All gauges, to be described to the exporter.
@@ -238,4 +254,5 @@ pub const HISTOGRAMS: &[Histogram] = &[
     ATTEMPT_QUEUE,
     ATTEMPT_CLAIM,
     TRANSITION,
+    CLAUDE_TURN_COST,
 ];

@@ -3,6 +3,8 @@
 //! Facts are JSON that only the executor understands; they come masked. Must not know a price or decide
 //! which budgets there are.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use plue_plan::{AttemptId, RunId, StepId};
 use serde_json::Value as Json;
@@ -11,9 +13,14 @@ use crate::{
     changes::Shards,
     error::Error,
     op::Op,
-    sql::{Arg, Dialect, Statement, Tx, placeholders},
+    sql::{Arg, Dialect, Row, Statement, Tx, placeholders},
     store::Store,
 };
+
+/// The most that one call counts, in picodollars ($10,000): sums of calls stay within 64 bits.
+const MAX_CALL: u64 = 10_000_000_000_000_000;
+/// The most tokens of one kind that one call counts.
+const MAX_TOKENS: u64 = 1_000_000_000_000;
 
 /// A call of a model, before it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +37,7 @@ pub struct NewCall {
     pub model: String,
     /// The most that it can cost, in picodollars.
     pub amount: u64,
-    /// The budgets it draws from.
+    /// The budgets it draws from, each once. The first without enough money refuses it.
     pub scopes: Vec<SpendScope>,
     /// Time at which the call starts.
     pub at: Timestamp,
@@ -41,10 +48,28 @@ pub struct NewCall {
 pub struct SpendScope {
     /// Its name, unique in the database.
     pub name: String,
-    /// Whether it goes with the run.
-    pub of_run: bool,
+    /// Lifetime of its sums.
+    pub life: SpendLife,
     /// The most that may be spent, in picodollars; `None`: it is only counted.
     pub limit: Option<u64>,
+}
+
+/// The lifetime of a budget's sums.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpendLife {
+    /// Deleted with this run. Nothing is counted for a run that is gone already.
+    Run(RunId),
+    /// Of a period that ends then; see [`Store::prune_spend`].
+    Until(Timestamp),
+}
+
+/// The sums of a budget, in picodollars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Cost of the calls whose cost is known.
+    pub spent: u64,
+    /// Reservations of calls under way, and of those whose cost stayed unknown.
+    pub reserved: u64,
 }
 
 /// The outcome of a reservation.
@@ -56,8 +81,10 @@ pub enum Reserved {
     No {
         /// Name of the budget.
         scope: String,
-        /// The rest of the budget, in picodollars.
-        left: u64,
+        /// Its limit, in picodollars.
+        limit: u64,
+        /// Its sums.
+        spent: Spent,
     },
 }
 
@@ -89,12 +116,38 @@ pub struct NewFacts {
     pub at: Timestamp,
 }
 
+/// A call of a model, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRow {
+    /// Id of the call.
+    pub id: String,
+    /// Attempt that made the call.
+    pub attempt: AttemptId,
+    /// Id of the called model.
+    pub model: String,
+    /// Time of its reservation.
+    pub begun_at: Timestamp,
+    /// Time of its settlement; `None`: the call is under way, or its engine died.
+    pub ended_at: Option<Timestamp>,
+    /// Whether its cost is known; otherwise `spend` has the reservation.
+    pub has_cost: bool,
+    /// Its cost and tokens.
+    pub spend: Spend,
+}
+
 /// Sums over the calls of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepSpend {
     /// Id of the step.
     pub step: String,
-    /// Number of its calls.
+    /// The sums.
+    pub spend: Spend,
+}
+
+/// Sums over calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spend {
+    /// Number of calls.
     pub calls: u64,
     /// Their cost in picodollars; a call of unknown cost counts with its reservation.
     pub cost: u64,
@@ -111,6 +164,16 @@ pub struct StepSpend {
 struct Reserve(NewCall);
 
 struct Append(NewFacts);
+
+struct Prune(Timestamp);
+
+/// The columns of [`Spend`], of `claude_call c`.
+pub(super) const SUMS: &str = "COUNT(*), \
+    CAST(COALESCE(SUM(COALESCE(c.cost, c.reserved)), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(c.input_tokens), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(c.output_tokens), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(c.cache_read_tokens), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(c.cache_write_tokens), 0) AS BIGINT)";
 
 impl Store {
     /// Reserves the amount of a call in all its budgets, or in none.
@@ -145,36 +208,122 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn spend_of(&self, run: &RunId) -> Result<Vec<StepSpend>, Error> {
-        let text = "SELECT step_id, COALESCE(cost, reserved), usage FROM claude_call \
-                    WHERE run_id = $1 ORDER BY step_id";
+        let text = format!(
+            "SELECT c.step_id, {SUMS} FROM claude_call c WHERE c.run_id = $1 \
+             GROUP BY c.step_id ORDER BY c.step_id"
+        );
         let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
-        let mut sums: Vec<StepSpend> = Vec::new();
-        for row in &rows {
-            let step = row.text(0)?;
-            if sums.last().is_none_or(|last| last.step != step) {
-                sums.push(StepSpend { step, ..StepSpend::default() });
-            }
-            let usage: Option<Json> = row.opt_json(2)?;
-            let Some(sum) = sums.last_mut() else { continue };
-            let tokens = |name: &str| usage.as_ref().and_then(|usage| usage.get(name)?.as_u64());
-            sum.calls += 1;
-            sum.cost = sum.cost.saturating_add(row.count(1)?);
-            sum.input_tokens += tokens("input_tokens").unwrap_or(0);
-            sum.output_tokens += tokens("output_tokens").unwrap_or(0);
-            sum.cache_read_tokens += tokens("cache_read_input_tokens").unwrap_or(0);
-            sum.cache_write_tokens += tokens("cache_creation_input_tokens").unwrap_or(0);
-        }
-        Ok(sums)
+        rows.iter()
+            .map(|row| Ok(StepSpend { step: row.text(0)?, spend: Spend::of(row, 1)? }))
+            .collect()
     }
 
-    /// Spending and reservations of a budget, in picodollars.
+    /// Calls of a run in the order of their reservations, at most so many.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn spent(&self, scope: &str) -> Result<u64, Error> {
-        let text = "SELECT amount FROM spend WHERE scope = $1";
+    pub async fn calls_of(&self, run: &RunId, most: u32) -> Result<Vec<CallRow>, Error> {
+        let text = "SELECT id, attempt_id, model, begun_at, ended_at, \
+                    CASE WHEN cost IS NULL THEN 0 ELSE 1 END, CAST(1 AS BIGINT), \
+                    COALESCE(cost, reserved), COALESCE(input_tokens, 0), COALESCE(output_tokens, 0), \
+                    COALESCE(cache_read_tokens, 0), COALESCE(cache_write_tokens, 0) \
+                    FROM claude_call WHERE run_id = $1 ORDER BY begun_at, id LIMIT $2";
+        let args = vec![run.as_str().into(), most.into()];
+        let rows = self.read(Statement::new(text, args)).await?;
+        let call = |row: &Row| {
+            Ok(CallRow {
+                id: row.text(0)?,
+                attempt: AttemptId::new(row.text(1)?),
+                model: row.text(2)?,
+                begun_at: row.time(3)?,
+                ended_at: row.opt_time(4)?,
+                has_cost: row.count(5)? > 0,
+                spend: Spend::of(row, 6)?,
+            })
+        };
+        rows.iter().map(call).collect()
+    }
+
+    /// The sums of a budget; zero if there is no such budget.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn spent(&self, scope: &str) -> Result<Spent, Error> {
+        let text = "SELECT amount, reserved FROM spend WHERE scope = $1";
         let row = self.read_one(Statement::new(text, vec![scope.into()])).await?;
-        row.map_or(Ok(0), |row| row.count(0))
+        row.map_or(Ok(Spent::default()), |row| Spent::of(&row, 0))
+    }
+
+    /// Deletes the sums of periods that ended before a time.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn prune_spend(&self, ended_before: Timestamp) -> Result<(), Error> {
+        self.write(Prune(ended_before)).await
+    }
+}
+
+// === impl Spend ===
+
+impl Spend {
+    /// Reads the columns of [`SUMS`] from the column `first` on.
+    pub(super) fn of(row: &Row, first: usize) -> Result<Self, Error> {
+        Ok(Self {
+            calls: row.count(first)?,
+            cost: row.count(first + 1)?,
+            input_tokens: row.count(first + 2)?,
+            output_tokens: row.count(first + 3)?,
+            cache_read_tokens: row.count(first + 4)?,
+            cache_write_tokens: row.count(first + 5)?,
+        })
+    }
+
+    /// The sums over both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            cost: self.cost.saturating_add(other.cost),
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_add(other.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+        }
+    }
+}
+
+// === impl Spent ===
+
+impl Spent {
+    fn of(row: &Row, first: usize) -> Result<Self, Error> {
+        let (amount, reserved) = (row.count(first)?, row.count(first + 1)?);
+        Ok(Self { spent: amount.saturating_sub(reserved), reserved })
+    }
+
+    /// Spending and reservations together: what counts against a limit.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.spent.saturating_add(self.reserved)
+    }
+}
+
+// === impl SpendScope ===
+
+impl SpendScope {
+    /// Makes its row, if there is none.
+    fn row(&self) -> Statement {
+        match &self.life {
+            SpendLife::Run(run) => Statement::new(
+                "INSERT INTO spend (scope, run_id, amount) \
+                 SELECT $1, id, 0 FROM run WHERE id = $2 ON CONFLICT DO NOTHING",
+                vec![self.name.as_str().into(), run.as_str().into()],
+            ),
+            SpendLife::Until(ends_at) => Statement::new(
+                "INSERT INTO spend (scope, amount, ends_at) VALUES ($1, 0, $2) \
+                 ON CONFLICT DO NOTHING",
+                vec![self.name.as_str().into(), (*ends_at).into()],
+            ),
+        }
     }
 }
 
@@ -183,25 +332,23 @@ impl Op for Reserve {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Reserved, Error> {
         let call = &self.0;
-        // Empty budgets are harmless: a refusal may leave them behind.
-        for scope in &call.scopes {
-            let run = scope.of_run.then(|| call.run.as_str().to_owned());
-            tx.write(Statement::new(
-                "INSERT INTO spend (scope, run_id, amount) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
-                vec![scope.name.as_str().into(), run.into()],
-            ));
-        }
+        // In the order of their names, or two calls at once could wait for one another. Empty budgets
+        // are harmless: a refusal may leave them behind.
+        let mut by_name: Vec<&SpendScope> = call.scopes.iter().collect();
+        by_name.sort_by(|one, other| one.name.cmp(&other.name));
+        tx.write_all(by_name.into_iter().map(SpendScope::row).collect());
         tx.flush().await?;
-        for row in tx.fetch(locked(tx.dialect(), &names(&call.scopes))).await? {
-            let (name, amount) = (row.text(0)?, row.count(1)?);
-            let limit = call.scopes.iter().find(|scope| scope.name == name);
-            if let Some(limit) = limit.and_then(|scope| scope.limit)
-                && amount.saturating_add(call.amount) > limit
-            {
-                return Ok(Reserved::No { scope: name, left: limit.saturating_sub(amount) });
+        let rows = tx.fetch(locked(tx.dialect(), &names(&call.scopes))).await?;
+        let sums = rows.iter().map(|row| Ok((row.text(0)?, Spent::of(row, 1)?)));
+        let sums = sums.collect::<Result<HashMap<_, _>, Error>>()?;
+        for scope in &call.scopes {
+            let (Some(limit), Some(spent)) = (scope.limit, sums.get(&scope.name)) else { continue };
+            if spent.total().saturating_add(call.amount) > limit {
+                return Ok(Reserved::No { scope: scope.name.clone(), limit, spent: *spent });
             }
         }
-        tx.write(add(&names(&call.scopes), i64::try_from(call.amount).unwrap_or(i64::MAX)));
+        let amount = signed(call.amount);
+        tx.write(add(&names(&call.scopes), amount, amount));
         tx.write(Statement::new(
             "INSERT INTO claude_call (id, run_id, step_id, attempt_id, model, scopes, reserved, begun_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -212,7 +359,7 @@ impl Op for Reserve {
                 call.attempt.as_str().into(),
                 call.model.as_str().into(),
                 Arg::json(&names(&call.scopes))?,
-                Arg::count(call.amount),
+                amount.into(),
                 call.at.into(),
             ],
         ));
@@ -220,6 +367,20 @@ impl Op for Reserve {
     }
 
     fn touched(&self, _: &Reserved) -> Shards {
+        Shards::NONE
+    }
+}
+
+impl Op for Prune {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let text = "DELETE FROM spend WHERE ends_at < $1";
+        tx.write(Statement::new(text, vec![self.0.into()]));
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
         Shards::NONE
     }
 }
@@ -273,22 +434,40 @@ async fn settle(
         return Ok(Vec::new());
     };
     let (reserved, scopes): (u64, Vec<String>) = (row.count(0)?, row.json(1)?);
-    let signed = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+    let tokens = |name: &str| {
+        let tokens = settlement.usage.get(name).and_then(Json::as_u64);
+        Arg::count(tokens.unwrap_or(0).min(MAX_TOKENS))
+    };
     let cost = settlement.cost.map(signed);
     let mut writes = vec![
         Statement::new(
-            "UPDATE claude_call SET cost = $2, usage = $3, ended_at = $4 \
+            "UPDATE claude_call SET cost = $2, usage = $3, ended_at = $4, input_tokens = $5, \
+             output_tokens = $6, cache_read_tokens = $7, cache_write_tokens = $8 \
              WHERE id = $1 AND ended_at IS NULL",
-            vec![id, Arg::Int(cost), Arg::json(&settlement.usage)?, at.into()],
+            vec![
+                id,
+                Arg::Int(cost),
+                Arg::json(&settlement.usage)?,
+                at.into(),
+                tokens("input_tokens"),
+                tokens("output_tokens"),
+                tokens("cache_read_input_tokens"),
+                tokens("cache_creation_input_tokens"),
+            ],
         )
         .expect(1),
     ];
     if let Some(cost) = cost {
         // Budgets are locked in the order of their names, as when they were reserved.
         tx.fetch(locked(tx.dialect(), &scopes)).await?;
-        writes.push(add(&scopes, cost.saturating_sub(signed(reserved))));
+        let reserved = signed(reserved);
+        writes.push(add(&scopes, cost.saturating_sub(reserved), -reserved));
     }
     Ok(writes)
+}
+
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount.min(MAX_CALL)).unwrap_or(i64::MAX)
 }
 
 fn names(scopes: &[SpendScope]) -> Vec<String> {
@@ -299,14 +478,20 @@ fn names(scopes: &[SpendScope]) -> Vec<String> {
 fn locked(dialect: Dialect, names: &[String]) -> Statement {
     let list = placeholders(1, names.len());
     let lock = if dialect == Dialect::Postgres { " FOR UPDATE" } else { "" };
-    let text =
-        format!("SELECT scope, amount FROM spend WHERE scope IN ({list}) ORDER BY scope{lock}");
+    let text = format!(
+        "SELECT scope, amount, reserved FROM spend WHERE scope IN ({list}) ORDER BY scope{lock}"
+    );
     Statement::new(text, names.iter().map(|name| name.as_str().into()).collect())
 }
 
-fn add(names: &[String], amount: i64) -> Statement {
-    let list = placeholders(2, names.len());
-    let text = format!("UPDATE spend SET amount = amount + $1 WHERE scope IN ({list})");
-    let args = std::iter::once(Arg::from(amount));
+/// Adds to both sums of budgets. An engine of before version 0030 reserves without the second one.
+fn add(names: &[String], amount: i64, reserved: i64) -> Statement {
+    let list = placeholders(3, names.len());
+    let text = format!(
+        "UPDATE spend SET amount = amount + $1, \
+         reserved = CASE WHEN reserved + $2 > 0 THEN reserved + $2 ELSE 0 END \
+         WHERE scope IN ({list})"
+    );
+    let args = [amount.into(), reserved.into()].into_iter();
     Statement::new(text, args.chain(names.iter().map(|name| name.as_str().into())).collect())
 }

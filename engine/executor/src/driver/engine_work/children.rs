@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use plue_flow::{Child, Fact, Input, fact::Outcome};
+use plue_llm::PicoUsd;
 use plue_plan::{AttemptId, Plan, RunId, SealedPlan, StepId};
 use plue_runtime::{Phase, Stop};
 use plue_store::CancelRequest;
@@ -17,7 +18,7 @@ use crate::{
     error::Error,
     loaded::{Loaded, Origin},
     perform::{
-        child::{self, Parent},
+        child::{self, Parent, RunBudget},
         environment::SecretSource,
         scope::{Seen, within_budget},
     },
@@ -121,12 +122,17 @@ impl Driver {
         let workflows = child::lineage(&self.origin, &self.plan.name);
         let above = self.origin.parent.as_ref().map(|parent| parent.groups.clone());
         let own = self.group().ok().flatten();
+        let budgets = self.origin.parent.iter().flat_map(|parent| parent.budgets.iter().cloned());
+        let limit = self.plan.budget.as_ref().and_then(|budget| budget.usd);
+        let limit = limit.and_then(PicoUsd::from_usd);
+        let budget = limit.map(|limit| RunBudget { run: self.row.id.clone(), limit: limit.0 });
         let parent = Parent {
             run: self.row.id.clone(),
             step: step.clone(),
             depth: u32::try_from(workflows.len()).unwrap_or(u32::MAX),
             workflows,
             groups: above.into_iter().flatten().chain(own).collect(),
+            budgets: budgets.chain(budget).collect(),
         };
         let origin = Origin {
             parent: Some(parent),
