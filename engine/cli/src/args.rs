@@ -205,7 +205,7 @@ pub enum Command {
     Runners(crate::commands::place::PlaceArgs),
     /// List pools of runners and what is queued for them
     Pools(crate::commands::place::PlaceArgs),
-    /// Show how much the runs of each repository used
+    /// Show what runs used, by repository, workflow or organisation
     Usage(crate::commands::place::UsageArgs),
     /// Show who changed what
     Audit(crate::commands::audit::AuditArgs),

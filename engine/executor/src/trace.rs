@@ -150,6 +150,12 @@ pub fn span_of_attempt(attempt: &AttemptId) -> [u8; 8] {
     first(&digest("attempt", attempt.as_str()))
 }
 
+/// The span of a call of a model.
+#[must_use]
+pub fn span_of_call(call: &str) -> [u8; 8] {
+    first(&digest("call", call))
+}
+
 fn digest(kind: &str, id: &str) -> [u8; 32] {
     Sha256::digest(format!("plue {kind} {id}")).into()
 }

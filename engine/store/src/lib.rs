@@ -76,5 +76,5 @@ pub use crate::{
     store::Store,
     token::TokenRow,
     topic::TopicEvent,
-    usage::{QueueRow, UsageRow},
+    usage::{QueueRow, UsageBy, UsageRow},
 };

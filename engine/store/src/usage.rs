@@ -5,21 +5,41 @@
 
 pub mod claude;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use plue_flow::RunStatus;
-use plue_plan::RunId;
+use plue_plan::{RunId, event::owner};
 
+use self::claude::{SUMS, Spend};
 use crate::{
     error::Error,
-    sql::{Arg, Statement, among},
+    sql::{Arg, Row, Statement, among},
     store::Store,
 };
 
-/// What the runs of one repository used in a period.
+/// Rows that are read at most: repositories, or workflows of repositories, in the order of their names.
+const MAX_ROWS: u32 = 10_000;
+
+/// The owner of the sums of usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UsageBy {
+    /// A row for each repository.
+    #[default]
+    Repository,
+    /// A row for each workflow of each repository.
+    Workflow,
+    /// A row for each owner of repositories.
+    Organisation,
+}
+
+/// The usage of the runs of one owner in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UsageRow {
-    /// The repository; none: runs without one.
-    pub repo: Option<String>,
+    /// The repository, or the organisation; none: runs without one.
+    pub owner: Option<String>,
+    /// The workflow, if usage is summed by workflow.
+    pub workflow: Option<String>,
     /// Runs that were created in the period.
     pub runs: u64,
     /// Those of them that ended well.
@@ -30,7 +50,13 @@ pub struct UsageRow {
     pub attempts: u64,
     /// Time of these attempts from start to end, in microseconds, by the runners' clocks.
     pub busy_us: u64,
+    /// Their use of Claude; none: no call was made.
+    pub claude: Option<Spend>,
 }
+
+/// Rows while they are summed up.
+#[derive(Default)]
+struct Sums(BTreeMap<(Option<String>, Option<String>), UsageRow>);
 
 /// What a pool has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,51 +69,73 @@ pub struct QueueRow {
     pub held: u64,
 }
 
+// === impl Sums ===
+
+impl Sums {
+    /// The sum of the owner whose columns begin at `first`.
+    fn of(&mut self, by: UsageBy, row: &Row, first: usize) -> Result<&mut UsageRow, Error> {
+        let repo = row.opt_text(first)?;
+        let (name, workflow) = match by {
+            UsageBy::Repository => (repo, None),
+            UsageBy::Workflow => (repo, row.opt_text(first + 1)?),
+            UsageBy::Organisation => (repo.as_deref().and_then(owner).map(str::to_owned), None),
+        };
+        let sum = self.0.entry((name, workflow));
+        let (owner, workflow) = sum.key().clone();
+        Ok(sum.or_insert(UsageRow { owner, workflow, ..UsageRow::default() }))
+    }
+}
+
 impl Store {
-    /// What runs created in `[from, to)` used, by repository; of some repositories or of all.
+    /// The usage of runs created in `[from, to)`, by the names of its owners; of some repositories or of
+    /// all, of at most 10,000 repositories or workflows.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn usage(
         &self,
+        by: UsageBy,
         repos: Option<&[String]>,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<UsageRow>, Error> {
         let mut args: Vec<Arg> = vec![from.into(), to.into()];
         let filter = among("r.repo", repos, &mut args);
-        let runs = format!(
-            "SELECT r.repo, COUNT(*), \
-             COUNT(CASE WHEN r.status = 'success' THEN 1 END), \
-             COUNT(CASE WHEN r.status IN ('failed', 'timed_out') THEN 1 END) \
-             FROM run r WHERE r.created_at >= $1 AND r.created_at < $2{filter} \
-             GROUP BY r.repo ORDER BY r.repo"
-        );
-        let attempts = format!(
-            "SELECT r.repo, COUNT(*), \
-             CAST(COALESCE(SUM(CASE WHEN a.ended_at > a.started_at \
-             THEN a.ended_at - a.started_at END), 0) AS BIGINT) \
-             FROM run r JOIN attempt a ON a.run_id = r.id \
-             WHERE r.created_at >= $1 AND r.created_at < $2{filter} \
-             AND a.started_at IS NOT NULL GROUP BY r.repo"
-        );
-        let mut found = Vec::new();
-        for row in self.read(Statement::new(runs, args.clone())).await? {
-            found.push(UsageRow {
-                repo: row.opt_text(0)?,
-                runs: row.count(1)?,
-                succeeded: row.count(2)?,
-                failed: row.count(3)?,
-                ..UsageRow::default()
-            });
+        let keys = match by {
+            UsageBy::Workflow => "r.repo, r.workflow",
+            UsageBy::Repository | UsageBy::Organisation => "r.repo",
+        };
+        let of = |columns: &str, join: &str, filter_more: &str| {
+            let text = format!(
+                "SELECT {columns}, {keys} FROM run r {join} \
+                 WHERE r.created_at >= $1 AND r.created_at < $2{filter}{filter_more} \
+                 GROUP BY {keys} ORDER BY {keys} LIMIT {MAX_ROWS}"
+            );
+            Statement::new(text, args.clone())
+        };
+        let mut sums = Sums::default();
+        let runs = "COUNT(*), COUNT(CASE WHEN r.status = 'success' THEN 1 END), \
+                    COUNT(CASE WHEN r.status IN ('failed', 'timed_out') THEN 1 END)";
+        for row in self.read(of(runs, "", "")).await? {
+            let sum = sums.of(by, &row, 3)?;
+            sum.runs += row.count(0)?;
+            sum.succeeded += row.count(1)?;
+            sum.failed += row.count(2)?;
         }
-        for row in self.read(Statement::new(attempts, args)).await? {
-            let repo = row.opt_text(0)?;
-            if let Some(of) = found.iter_mut().find(|of| of.repo == repo) {
-                (of.attempts, of.busy_us) = (row.count(1)?, row.count(2)?);
-            }
+        let attempts = "COUNT(*), CAST(COALESCE(SUM(CASE WHEN a.ended_at > a.started_at \
+                        THEN a.ended_at - a.started_at END), 0) AS BIGINT)";
+        let join = "JOIN attempt a ON a.run_id = r.id";
+        for row in self.read(of(attempts, join, " AND a.started_at IS NOT NULL")).await? {
+            let sum = sums.of(by, &row, 2)?;
+            sum.attempts += row.count(0)?;
+            sum.busy_us += row.count(1)?;
         }
-        Ok(found)
+        for row in self.read(of(SUMS, "JOIN claude_call c ON c.run_id = r.id", "")).await? {
+            let sum = sums.of(by, &row, 6)?;
+            let spend = Spend::of(&row, 0)?;
+            sum.claude = Some(sum.claude.map_or(spend, |before| before.plus(spend)));
+        }
+        Ok(sums.0.into_values().collect())
     }
 
     /// How much each pool has to do, by name.

@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_store::{
-    DeliverySummary, QueueRow, RepoRow, RunnerRow, UsageRow, delivery::Dispatch, secret::SecretRow,
+    DeliverySummary, QueueRow, RepoRow, RunnerRow, UsageBy, UsageRow, delivery::Dispatch,
+    secret::SecretRow,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::records::workflow::PauseRecord;
+use crate::records::{claude::ClaudeUsageRecord, workflow::PauseRecord};
 
 /// Runs by id: their status and its reason.
 type RunStatuses = HashMap<RunId, (RunStatus, Option<String>)>;
@@ -166,8 +167,14 @@ pub struct PoolRecord {
 /// What the runs of a repository used.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UsageRecord {
-    /// The repository; absent: runs without one.
+    /// The repository; absent: runs without one, or all of an organisation.
     pub repository: Option<String>,
+    /// The organisation, if usage is summed by organisation; absent then: repositories without an owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// The workflow, if usage is summed by workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
     /// Runs that were created in the period.
     pub runs: u64,
     /// Those of them that ended well.
@@ -178,6 +185,9 @@ pub struct UsageRecord {
     pub attempts: u64,
     /// Time of these attempts, in minutes.
     pub minutes: f64,
+    /// Their use of Claude; absent: they have asked nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claude: Option<ClaudeUsageRecord>,
 }
 
 impl DeliveryRecord {
@@ -297,17 +307,20 @@ impl PoolRecord {
 impl UsageRecord {
     /// The record of a row.
     #[must_use]
-    pub fn of(row: &UsageRow) -> Self {
+    pub fn of(row: &UsageRow, by: UsageBy) -> Self {
         // Whole hundredths of a minute: what a bill needs, and no float that differs by its last bit.
         let hundredths = row.busy_us / 600_000;
         let hundredths = u32::try_from(hundredths).unwrap_or(u32::MAX);
         Self {
-            repository: row.repo.clone(),
+            repository: row.owner.clone().filter(|_| by != UsageBy::Organisation),
+            organisation: row.owner.clone().filter(|_| by == UsageBy::Organisation),
+            workflow: row.workflow.clone(),
             runs: row.runs,
             succeeded: row.succeeded,
             failed: row.failed,
             attempts: row.attempts,
             minutes: f64::from(hundredths) / 100.0,
+            claude: row.claude.as_ref().map(ClaudeUsageRecord::of),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::{extract::State, routing::get};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use plue_store::UsageBy;
 use serde::Deserialize;
 
 use super::schema;
@@ -20,7 +21,7 @@ const PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Characters of a date: `2026-11-23`.
 const DATE_LEN: usize = 10;
 
-const USAGE: [Parameter; 3] = [
+const USAGE: [Parameter; 4] = [
     Parameter {
         name: "from",
         kind: "string",
@@ -32,6 +33,11 @@ const USAGE: [Parameter; 3] = [
         means: "RFC 3339, or a date in UTC, not included; absent: now",
     },
     Parameter { name: "repository", kind: "string", means: "only of this repository" },
+    Parameter {
+        name: "by",
+        kind: "string",
+        means: "`repository`, `workflow` or `organisation`: the owner of repositories; absent: `repository`",
+    },
 ];
 
 #[derive(Debug, Deserialize)]
@@ -40,6 +46,7 @@ struct Period {
     from: Option<String>,
     to: Option<String>,
     repository: Option<String>,
+    by: Option<String>,
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -72,7 +79,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         },
         Endpoint {
             path: "/api/v1/usage",
-            summary: "Runs, attempts and minutes by repository, of runs created in a period",
+            summary: "Runs, attempts, minutes and use of Claude by repository, workflow or organisation, of \
+                      runs created in a period; at most 10,000 repositories or workflows",
             query: &USAGE,
             answer: Answer::Json(schema::<Vec<UsageRecord>>),
             route: || get(usage),
@@ -126,7 +134,16 @@ async fn usage(
     if from >= to {
         return Err(Problem::bad_request("`from` is before `to`"));
     }
+    let by = match period.by.as_deref() {
+        None | Some("repository") => UsageBy::Repository,
+        Some("workflow") => UsageBy::Workflow,
+        Some("organisation") => UsageBy::Organisation,
+        Some(_) => {
+            let why = "`by` is `repository`, `workflow` or `organisation`";
+            return Err(Problem::bad_request(why));
+        }
+    };
     let repos = repos_of(&caller, period.repository)?;
-    let rows = api.store().usage(repos.as_deref(), from, to).await?;
-    Ok(axum::Json(rows.iter().map(UsageRecord::of).collect()))
+    let rows = api.store().usage(by, repos.as_deref(), from, to).await?;
+    Ok(axum::Json(rows.iter().map(|row| UsageRecord::of(row, by)).collect()))
 }

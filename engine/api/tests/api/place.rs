@@ -128,6 +128,17 @@ async fn usage_counts_the_runs_of_a_period_by_repository() {
     assert_eq!((usage.as_array().unwrap().len(), &usage[0]["repository"]), (1, &json!(OTHER)));
     let path = format!("/api/v1/usage?repository={REPO}");
     server.get(&one, &path).await.is(404);
+    let workflows = server.get(&all, "/api/v1/usage?by=workflow").await.is(200).json();
+    assert_eq!((&workflows[0]["repository"], &workflows[0]["runs"]), (&json!(REPO), &json!(2)));
+    assert!(workflows[0]["workflow"].is_string(), "{workflows}");
+    let owners = server.get(&one, "/api/v1/usage?by=organisation").await.is(200).json();
+    let owner = OTHER.split_once('/').unwrap().0;
+    assert_eq!((owners.as_array().unwrap().len(), &owners[0]["runs"]), (1, &json!(1)));
+    assert_eq!(
+        (&owners[0]["organisation"], &owners[0]["repository"]),
+        (&json!(owner), &Json::Null)
+    );
+    server.get(&all, "/api/v1/usage?by=step").await.is(400);
     let before = "/api/v1/usage?from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z";
     assert_eq!(server.get(&all, before).await.is(200).json(), json!([]));
     server

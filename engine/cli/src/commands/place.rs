@@ -3,7 +3,7 @@
 //!
 //! Only lists. With a server, [`crate::remote`] asks its API and prints with the same functions.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use plue_api::records::{
     place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
@@ -11,6 +11,7 @@ use plue_api::records::{
 };
 use plue_executor::Loaded;
 use plue_runtime::Clock;
+use plue_store::UsageBy;
 
 use crate::{
     app::App,
@@ -43,6 +44,18 @@ pub struct PlaceArgs {
     pub output: Format,
 }
 
+/// The owner of the sums of `plue usage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum By {
+    /// Each repository.
+    #[default]
+    Repository,
+    /// Each workflow of each repository.
+    Workflow,
+    /// Each owner of repositories.
+    Organisation,
+}
+
 /// `plue usage`
 #[derive(Debug, Args)]
 pub struct UsageArgs {
@@ -55,6 +68,9 @@ pub struct UsageArgs {
     /// Only of this repository
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: Option<String>,
+    /// Sum up by
+    #[arg(long, value_enum, default_value_t, value_name = "OWNER")]
+    pub by: By,
     /// How the list is printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -114,9 +130,14 @@ pub(super) fn usage(args: &UsageArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
         let repos = args.repo.clone().map(|repo| vec![repo]);
-        let rows = store.usage(repos.as_deref(), from, to).await;
+        let by = match args.by {
+            By::Repository => UsageBy::Repository,
+            By::Workflow => UsageBy::Workflow,
+            By::Organisation => UsageBy::Organisation,
+        };
+        let rows = store.usage(by, repos.as_deref(), from, to).await;
         let rows = rows.map_err(|error| from_store(&error))?;
-        show_usage(rows.iter().map(UsageRecord::of).collect(), args, app)
+        show_usage(rows.iter().map(|row| UsageRecord::of(row, by)).collect(), args, app)
     })
 }
 
@@ -219,14 +240,38 @@ pub(crate) fn show_usage(found: Vec<UsageRecord>, args: &UsageArgs, app: &App) -
     let document = Usage { schema_version: SCHEMA_VERSION, usage: found };
     output::list(args.output, &document, &document.usage, || {
         let rows = document.usage.iter().map(|one| {
-            let repo = one.repository.clone().unwrap_or_else(|| "-".to_owned());
+            let owner = one.repository.as_ref().or(one.organisation.as_ref());
+            let mut cells = vec![table::plain(owner.map_or("-", String::as_str))];
+            cells.extend(one.workflow.iter().map(table::plain));
             let counts = [one.runs, one.succeeded, one.failed, one.attempts];
-            let mut cells = vec![table::plain(repo)];
             cells.extend(counts.map(|count| table::plain(count.to_string())));
             cells.push(table::plain(format!("{:.2}", one.minutes)));
+            let claude = one.claude.as_ref().map(|claude| {
+                let tokens =
+                    [claude.input_tokens, claude.cache_read_tokens, claude.cache_write_tokens]
+                        .into_iter()
+                        .fold(claude.output_tokens, u64::saturating_add);
+                [claude.calls.to_string(), tokens.to_string(), format!("${:.4}", claude.cost_usd)]
+            });
+            let claude = claude.unwrap_or_else(|| ["-", "-", "-"].map(str::to_owned));
+            cells.extend(claude.map(table::plain));
             cells
         });
-        let head = ["REPOSITORY", "RUNS", "SUCCEEDED", "FAILED", "ATTEMPTS", "MINUTES"];
+        let mut head = match args.by {
+            By::Repository => vec!["REPOSITORY"],
+            By::Workflow => vec!["REPOSITORY", "WORKFLOW"],
+            By::Organisation => vec!["ORGANISATION"],
+        };
+        head.extend([
+            "RUNS",
+            "SUCCEEDED",
+            "FAILED",
+            "ATTEMPTS",
+            "MINUTES",
+            "CALLS",
+            "TOKENS",
+            "COST",
+        ]);
         table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
     })?;
     Ok(Exit::Ok)

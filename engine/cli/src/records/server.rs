@@ -96,7 +96,7 @@ pub struct Pools {
 pub struct Usage {
     /// Always 1.
     pub schema_version: u32,
-    /// By repository.
+    /// By the names of repositories, workflows or organisations.
     pub usage: Vec<UsageRecord>,
 }
 

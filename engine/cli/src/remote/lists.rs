@@ -12,7 +12,7 @@ use crate::{
     app::App,
     commands::{
         audit::{self, AuditArgs, Wanted},
-        place::{self, PlaceArgs, UsageArgs},
+        place::{self, By, PlaceArgs, UsageArgs},
         workflow::{self, Asked, ScheduleCommand, WorkflowCommand},
     },
     exit::Exit,
@@ -65,6 +65,12 @@ pub(super) async fn usage(client: &Client, args: &UsageArgs, app: &App) -> Outco
     let mut path = format!("/api/v1/usage?from={}&to={}", encoded(&from), encoded(&to));
     if let Some(repo) = &args.repo {
         path.push_str(&format!("&repository={}", encoded(repo)));
+    }
+    match args.by {
+        // An older server knows this one only.
+        By::Repository => {}
+        By::Workflow => path.push_str("&by=workflow"),
+        By::Organisation => path.push_str("&by=organisation"),
     }
     place::show_usage(client.get(&path).await?, args, app)
 }

@@ -430,6 +430,8 @@ fn what_a_server_has_is_listed_as_here() {
         &["schedules", "--repo", "acme/app", "--output", "json"],
         &["pools"],
         &["usage", "--from", "2020-01-01", "--to", "2999-01-01", "--output", "json"],
+        &["usage", "--by", "workflow", "--from", "2020-01-01", "--to", "2999-01-01"],
+        &["usage", "--by", "organisation", "--from", "2020-01-01", "--to", "2999-01-01"],
         &["audit", "-n", "3", "--output", "json"],
     ] {
         let (here, there) = (served.bench.plue(args), served.remotely(args));

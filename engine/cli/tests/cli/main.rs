@@ -7,6 +7,8 @@ mod backup;
 #[cfg(test)]
 mod bombs;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod carried;
 #[cfg(test)]
 mod checkouts;

@@ -57,7 +57,7 @@ impl Served {
         Self::of(Bench::new(), &[], variables)
     }
 
-    fn of(bench: Bench, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(bench: Bench, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let bare = bench.home().join("app.git");
         let bare = bare.to_str().unwrap();
         bench.git(&["init", "-q", "--bare", "-b", "main", bare]);

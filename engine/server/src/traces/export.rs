@@ -34,7 +34,7 @@ use tokio::sync::mpsc;
 
 use super::{
     names,
-    spans::{Kind, Source, Span, Value},
+    spans::{Kind, MAX_CALLS, Source, Span, Value},
 };
 
 /// Spans of one request at most.
@@ -213,9 +213,10 @@ impl Exporter {
         let plan = Plan::from_json(&plan).map_err(|problem| corrupt(problem.message))?;
         let origin: Origin = serde_json::from_value(stored.source.origin.clone())
             .map_err(|error| corrupt(error.to_string()))?;
-        let (stored, traces) = (&stored, &self.traces);
-        let source =
-            Source { stored, plan: &plan, origin: &origin, traces, url: self.url.as_deref() };
+        let calls = store.calls_of(&end.run, MAX_CALLS).await?;
+        let (stored, calls, traces) = (&stored, calls.as_slice(), &self.traces);
+        let url = self.url.as_deref();
+        let source = Source { stored, calls, plan: &plan, origin: &origin, traces, url };
         Ok(source.spans(end.seq).into_iter().map(data).collect())
     }
 
@@ -295,6 +296,7 @@ fn data(span: Span) -> SpanData {
         span_kind: match span.kind {
             Kind::Run => SpanKind::Server,
             Kind::Attempt => SpanKind::Internal,
+            Kind::Call => SpanKind::Client,
         },
         name: span.name.into(),
         start_time: SystemTime::from(span.start),

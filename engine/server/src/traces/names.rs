@@ -27,8 +27,35 @@ pub mod own {
     pub const EXIT_CODE: &str = "process.exit.code";
     /// How often the run had ended before.
     pub const RETRY: &str = "plue.run.retry";
+    /// Calls of models.
+    pub const CALLS: &str = "plue.claude.calls";
+    /// Cost of calls in billionths of a dollar; those of unknown cost count with their reservation.
+    pub const COST: &str = "plue.claude.cost_nanodollars";
     /// An event of an attempt's span: a runner has begun with it.
     pub const STARTED: &str = "plue.attempt.started";
+}
+
+/// Names of OpenTelemetry's conventions for generative AI (status: development), whose constants in the
+/// crate are deprecated without successors.
+pub mod gen_ai {
+    /// The kind of request: [`CHAT`].
+    pub const OPERATION: &str = "gen_ai.operation.name";
+    /// Messages to a model.
+    pub const CHAT: &str = "chat";
+    /// The provider of the API: [`ANTHROPIC`].
+    pub const PROVIDER: &str = "gen_ai.provider.name";
+    /// A Messages API.
+    pub const ANTHROPIC: &str = "anthropic";
+    /// The called model.
+    pub const MODEL: &str = "gen_ai.request.model";
+    /// Input tokens, those of the cache included.
+    pub const INPUT: &str = "gen_ai.usage.input_tokens";
+    /// Output tokens, reasoning included.
+    pub const OUTPUT: &str = "gen_ai.usage.output_tokens";
+    /// Input tokens that were read from the cache.
+    pub const CACHE_READ: &str = "gen_ai.usage.cache_read.input_tokens";
+    /// Input tokens that were written to the cache.
+    pub const CACHE_WRITE: &str = "gen_ai.usage.cache_creation.input_tokens";
 }
 
 /// Well-known values of `cicd.pipeline.result` and `cicd.pipeline.task.run.result`.

@@ -7,18 +7,26 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use plue_executor::{
     Origin,
-    trace::{TraceContext, Traces, caller_of, span_of_attempt, span_of_run},
+    trace::{TraceContext, Traces, caller_of, span_of_attempt, span_of_call, span_of_run},
 };
 use plue_flow::{Fact, RunStatus, fact::Outcome};
 use plue_plan::{AttemptId, Event, Plan, StepId};
-use plue_store::{RunRow, StoredRun};
+use plue_store::{
+    RunRow, StoredRun,
+    usage::claude::{CallRow, Spend},
+};
 
-use super::names::{self, own, result, state};
+use super::names::{self, gen_ai, own, result, state};
 
 /// Characters of a text in an attribute.
 const MAX_TEXT: usize = 256;
 /// Attempts of a run that become spans; the others are only counted.
 pub(super) const MAX_ATTEMPTS: usize = 10_000;
+
+/// Calls of models of a run that become spans and are summed up.
+pub(super) const MAX_CALLS: u32 = 10_000;
+/// Picodollars of a nanodollar.
+const NANO: u64 = 1_000;
 
 /// What a span is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +35,8 @@ pub(super) enum Kind {
     Run,
     /// An attempt: `INTERNAL`.
     Attempt,
+    /// A call of a model: `CLIENT`.
+    Call,
 }
 
 /// A value of an attribute.
@@ -81,6 +91,8 @@ struct Attempt {
 /// What the spans of a run are made from.
 pub(super) struct Source<'a> {
     pub(super) stored: &'a StoredRun,
+    /// Calls of models by its attempts, oldest first.
+    pub(super) calls: &'a [CallRow],
     pub(super) plan: &'a Plan,
     pub(super) origin: &'a Origin,
     pub(super) traces: &'a Traces,
@@ -92,7 +104,7 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     /// The spans of the part of the run that ended with the fact of this number: the run's first, then
-    /// those of its attempts. None if it did not end there.
+    /// those of its attempts, then those of their calls of models. None if it did not end there.
     pub(super) fn spans(&self, seq: u64) -> Vec<Span> {
         let upto = usize::try_from(seq).unwrap_or(usize::MAX);
         let journal = self.stored.journal.iter().take(upto);
@@ -113,13 +125,29 @@ impl Source<'_> {
             _ => None,
         });
         let (Some(part), Some((at, status))) = (parts.pop(), end) else { return Vec::new() };
-        let run = self.of_run(&part, at, status);
+        let mut run = self.of_run(&part, at, status);
         let attempts = part.attempts.iter().take(MAX_ATTEMPTS).filter_map(|attempt| {
             let (at, outcome) = attempt.ended.as_ref()?;
             Some(self.of_attempt(&run, attempt, *at, outcome))
         });
-        let attempts: Vec<_> = attempts.collect();
-        std::iter::once(run).chain(attempts).collect()
+        let mut attempts: Vec<_> = attempts.collect();
+        let is_of_part = |call: &&CallRow| part.known.contains_key(&call.attempt);
+        let mut sums: HashMap<[u8; 8], Spend> = HashMap::new();
+        for call in self.calls.iter().filter(is_of_part) {
+            for span in [run.context.span, span_of_attempt(&call.attempt)] {
+                let sum = sums.entry(span).or_default();
+                *sum = sum.plus(call.spend);
+            }
+        }
+        let calls: Vec<_> =
+            self.calls.iter().filter(is_of_part).map(|call| of_call(&run, call)).collect();
+        for span in std::iter::once(&mut run).chain(&mut attempts) {
+            let Some(sum) = sums.get(&span.context.span) else { continue };
+            let attributes =
+                [(own::CALLS, number(sum.calls)), (own::COST, number(sum.cost / NANO))];
+            span.attributes.extend(attributes);
+        }
+        std::iter::once(run).chain(attempts).chain(calls).collect()
     }
 
     fn of_run(&self, part: &Part, end: Timestamp, status: RunStatus) -> Span {
@@ -261,6 +289,45 @@ impl Part {
     fn attempt(&mut self, id: &AttemptId) -> Option<&mut Attempt> {
         self.attempts.get_mut(*self.known.get(id)?)
     }
+}
+
+fn of_call(run: &Span, call: &CallRow) -> Span {
+    let input = [call.spend.cache_read_tokens, call.spend.cache_write_tokens]
+        .into_iter()
+        .fold(call.spend.input_tokens, u64::saturating_add);
+    let mut attributes = vec![
+        (gen_ai::OPERATION, text(gen_ai::CHAT)),
+        (gen_ai::PROVIDER, text(gen_ai::ANTHROPIC)),
+        (gen_ai::MODEL, text(&call.model)),
+        (own::COST, number(call.spend.cost / NANO)),
+    ];
+    if call.ended_at.is_some() {
+        attributes.extend([
+            (gen_ai::INPUT, number(input)),
+            (gen_ai::OUTPUT, number(call.spend.output_tokens)),
+            (gen_ai::CACHE_READ, number(call.spend.cache_read_tokens)),
+            (gen_ai::CACHE_WRITE, number(call.spend.cache_write_tokens)),
+        ]);
+    }
+    let error = (!call.has_cost).then_some("broke");
+    attributes.extend(error.map(|error| (names::ERROR_TYPE, text(error))));
+    let start = call.begun_at.min(run.end);
+    Span {
+        context: TraceContext { span: span_of_call(&call.id), ..run.context },
+        parent: Some(span_of_attempt(&call.attempt)),
+        remote: false,
+        kind: Kind::Call,
+        name: format!("{} {}", gen_ai::CHAT, cut(&call.model)),
+        start,
+        end: call.ended_at.unwrap_or(start).max(start),
+        attributes,
+        events: Vec::new(),
+        error,
+    }
+}
+
+fn number(number: u64) -> Value {
+    Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn of_run(status: RunStatus) -> (&'static str, Option<&'static str>) {

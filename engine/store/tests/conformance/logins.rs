@@ -65,7 +65,7 @@ on_each_store! {
         let none = RunFilter { repos: Some(Vec::new()), ..RunFilter::default() };
         assert_eq!(store.runs(&none).await.unwrap(), []);
         assert_eq!(store.registered(Some(&[])).await.unwrap(), []);
-        assert_eq!(store.usage(Some(&[]), at(0), at(99)).await.unwrap(), []);
+        assert_eq!(store.usage(plue_store::UsageBy::Repository, Some(&[]), at(0), at(99)).await.unwrap(), []);
         assert!(store.runs_that_wait(Some(&[]), None, 9).await.unwrap().is_empty());
     }
 }

@@ -2,7 +2,10 @@
 
 use plue_flow::{RunStatus, StepStatus};
 use plue_plan::RunId;
-use plue_store::{QueueRow, UsageRow};
+use plue_store::{
+    QueueRow, UsageBy, UsageRow,
+    usage::claude::{NewCall, Spend, SpendLife, SpendScope},
+};
 
 use crate::support::{at, commit, new_run, plan, step_view, success};
 
@@ -18,16 +21,96 @@ on_each_store! {
         other.created_at = at(5_000);
         let first = commit(&other.id, 0, RunStatus::Failed);
         store.create_run(other, first).await.unwrap().unwrap();
-        let all = store.usage(None, at(0), at(10_000)).await.unwrap();
-        let of = |repo: &str| all.iter().find(|row| row.repo.as_deref() == Some(repo)).unwrap();
+        let all = store.usage(UsageBy::Repository, None, at(0), at(10_000)).await.unwrap();
+        let of = |repo: &str| all.iter().find(|row| row.owner.as_deref() == Some(repo)).unwrap();
         assert_eq!((of("b/c").runs, of("b/c").failed, of("b/c").attempts), (1, 1, 0));
-        let mine = all.iter().find(|row| row.repo.as_deref() != Some("b/c")).unwrap();
+        let mine = all.iter().find(|row| row.owner.as_deref() != Some("b/c")).unwrap();
         assert_eq!((mine.runs, mine.attempts), (1, 1));
-        let one = store.usage(Some(&["b/c".to_owned()]), at(0), at(10_000)).await.unwrap();
-        let wanted = UsageRow { repo: Some("b/c".to_owned()), runs: 1, failed: 1, ..UsageRow::default() };
+        let by = UsageBy::Repository;
+        let only = ["b/c".to_owned()];
+        let one = store.usage(by, Some(&only), at(0), at(10_000)).await.unwrap();
+        let wanted = UsageRow { owner: Some("b/c".to_owned()), runs: 1, failed: 1, ..UsageRow::default() };
         assert_eq!(one, [wanted]);
-        assert_eq!(store.usage(Some(&["b/c".to_owned()]), at(0), at(5_000)).await.unwrap(), []);
-        assert_eq!(store.usage(Some(&["b/c".to_owned()]), at(5_000), at(5_001)).await.unwrap().len(), 1);
+        assert_eq!(store.usage(by, Some(&only), at(0), at(5_000)).await.unwrap(), []);
+        assert_eq!(store.usage(by, Some(&only), at(5_000), at(5_001)).await.unwrap().len(), 1);
+    }
+
+    async fn usage_of_claude_is_summed_by_its_owner(world) {
+        let store = &world.store;
+        let sealed = plan("demo");
+        store.put_plan(&sealed).await.unwrap();
+        for (run, repo, workflow, cost) in [
+            ("r1", Some("acme/app"), "CI", 1),
+            ("r2", Some("acme/app"), "Nightly", 10),
+            ("r3", Some("acme/web"), "CI", 100),
+            ("r4", Some("other/web"), "CI", 0),
+            ("r5", None, "CI", 1_000),
+        ] {
+            let mut new = new_run(run, sealed.hash);
+            new.repo = repo.map(str::to_owned);
+            new.workflow = workflow.to_owned();
+            let first = commit(&new.id, 0, RunStatus::Running);
+            store.create_run(new, first).await.unwrap().unwrap();
+            let scope = SpendScope {
+                name: run.to_owned(),
+                life: SpendLife::Run(RunId::new(run)),
+                limit: None,
+            };
+            let call = |id: &str| NewCall {
+                id: format!("{run} {id}"),
+                run: RunId::new(run),
+                step: "a".into(),
+                attempt: plue_plan::AttemptId::new("a1"),
+                model: "m".to_owned(),
+                amount: cost,
+                scopes: vec![scope.clone()],
+                at: at(1),
+            };
+            if cost > 0 {
+                store.reserve_call(call("c1")).await.unwrap();
+                store.reserve_call(call("c2")).await.unwrap();
+            }
+        }
+        let of = async |by| {
+            let rows = store.usage(by, None, at(0), at(10_000)).await.unwrap();
+            let row = |row: UsageRow| {
+                let spend = row.claude.unwrap_or_default();
+                (row.owner, row.workflow, row.runs, spend.calls, spend.cost)
+            };
+            rows.into_iter().map(row).collect::<Vec<_>>()
+        };
+        let own = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            of(UsageBy::Repository).await,
+            [
+                (None, None, 1, 2, 2_000),
+                (own("acme/app"), None, 2, 4, 22),
+                (own("acme/web"), None, 1, 2, 200),
+                (own("other/web"), None, 1, 0, 0),
+            ]
+        );
+        assert_eq!(
+            of(UsageBy::Workflow).await,
+            [
+                (None, own("CI"), 1, 2, 2_000),
+                (own("acme/app"), own("CI"), 1, 2, 2),
+                (own("acme/app"), own("Nightly"), 1, 2, 20),
+                (own("acme/web"), own("CI"), 1, 2, 200),
+                (own("other/web"), own("CI"), 1, 0, 0),
+            ]
+        );
+        assert_eq!(
+            of(UsageBy::Organisation).await,
+            [
+                (None, None, 1, 2, 2_000),
+                (own("acme"), None, 3, 6, 222),
+                (own("other"), None, 1, 0, 0),
+            ]
+        );
+        let mine = ["acme/web".to_owned()];
+        let rows = store.usage(UsageBy::Organisation, Some(&mine), at(0), at(10_000)).await.unwrap();
+        let spend = Spend { calls: 2, cost: 200, ..Spend::default() };
+        assert_eq!((rows.len(), rows[0].claude), (1, Some(spend)));
     }
 
     async fn queues_count_what_nobody_and_what_somebody_has(world) {

@@ -113,13 +113,22 @@ fn stored() -> StoredRun {
 }
 
 fn spans(stored: &StoredRun, seq: u64, traceparent: Option<&str>) -> Vec<Span> {
+    spans_with(stored, &[], seq, traceparent)
+}
+
+fn spans_with(
+    stored: &StoredRun,
+    calls: &[CallRow],
+    seq: u64,
+    traceparent: Option<&str>,
+) -> Vec<Span> {
     let bash = Bash { run: "echo hunter22".to_owned(), shell: "bash".to_owned() };
     let plan = Plan::new("CI", vec![Step::new("test", Action::Bash(bash))]);
     let mut origin = Origin::at(PathBuf::from("/w"));
     origin.traceparent = traceparent.map(str::to_owned);
     let traces = Traces { sampling: Sampling::ALL, ends: mpsc::channel(1).0 };
     let url = Some("https://ci.example/");
-    Source { stored, plan: &plan, origin: &origin, traces: &traces, url }.spans(seq)
+    Source { stored, calls, plan: &plan, origin: &origin, traces: &traces, url }.spans(seq)
 }
 
 fn value<'s>(span: &'s Span, name: &str) -> Option<&'s Value> {
@@ -189,6 +198,43 @@ fn what_ended_badly_says_whose_fault_it_was() {
 fn nothing_that_a_person_or_a_step_has_written_is_told() {
     let told = format!("{:?}", spans(&stored(), 15, None));
     assert!(!told.contains("hunter22"), "{told}");
+}
+
+#[test]
+fn calls_of_models_are_spans_below_their_attempts() {
+    let call = |id: &str, attempt: AttemptId, ended_at: Option<Timestamp>| CallRow {
+        id: id.to_owned(),
+        attempt,
+        model: "claude-x".to_owned(),
+        begun_at: at(3),
+        ended_at,
+        has_cost: ended_at.is_some(),
+        spend: Spend {
+            calls: 1,
+            cost: 7_000,
+            input_tokens: 10,
+            output_tokens: 5,
+            cache_read_tokens: 2,
+            cache_write_tokens: 1,
+        },
+    };
+    let calls =
+        [call("c1", id(1, 1), Some(at(4))), call("c2", id(1, 2), None), call("c3", id(2, 1), None)];
+    let spans = spans_with(&stored(), &calls, 10, None);
+    let [run, one, two, first, second] = spans.as_slice() else { panic!("{spans:#?}") };
+    assert_eq!((first.parent, second.parent), (Some(one.context.span), Some(two.context.span)));
+    assert_eq!((first.start, first.end, second.end), (at(3), at(4), at(3)));
+    assert_eq!((first.kind, first.name.as_str()), (Kind::Call, "chat claude-x"));
+    let tokens = [gen_ai::INPUT, gen_ai::OUTPUT, gen_ai::CACHE_READ, own::COST];
+    assert_eq!(tokens.map(|name| said(first, name)), ["13", "5", "2", "7"]);
+    assert_eq!(tokens.map(|name| said(second, name)), ["", "", "", "7"]);
+    assert_eq!((first.error, second.error), (None, Some("broke")));
+    let sums = |span: &Span| (said(span, own::CALLS), said(span, own::COST));
+    let text = |calls: &str, cost: &str| (calls.to_owned(), cost.to_owned());
+    assert_eq!(
+        (sums(run), sums(one), sums(two)),
+        (text("2", "14"), text("1", "7"), text("1", "7"))
+    );
 }
 
 #[test]
