@@ -8,6 +8,7 @@ mod eval;
 mod fan100;
 mod floor;
 mod idle;
+mod llm_stream;
 mod log1m;
 mod plan5000;
 mod scale;
@@ -45,6 +46,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "webhook", measure: serve::webhook },
     Case { name: "sse", measure: serve::sse },
     Case { name: "sse_idle", measure: sse_idle::measure },
+    Case { name: "llm_stream", measure: llm_stream::measure },
     Case { name: "burst", measure: burst::measure },
     Case { name: "soak", measure: soak::measure },
 ];

@@ -171,6 +171,15 @@ pub(super) fn view(serving: &Serving, path: &str) -> anyhow::Result<Vec<f64>> {
 
 impl Serving {
     pub(super) fn start(machine: &Machine, source: &str) -> anyhow::Result<Self> {
+        Self::with_environment(machine, source, &[])
+    }
+
+    /// With these variables for the server alone.
+    pub(super) fn with_environment(
+        machine: &Machine,
+        source: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         machine.workflow(source)?;
         let bare = machine.scratch().join("app.git");
         let bare = bare.to_string_lossy();
@@ -192,6 +201,7 @@ impl Serving {
         let hook = repos.find_map(|repo| repo["webhook"].as_str()).context("no webhook")?;
         let token = machine.plue(&["token", "create", "--name", "bench", "--role", "admin"])?;
         let mut command = machine.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().context("no standard output")?;
         let mut line = String::new();
@@ -298,6 +308,13 @@ impl Link {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         Ok((status, String::from_utf8(body)?))
+    }
+
+    /// The next line.
+    pub(super) fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        ensure!(self.stream.read_line(&mut line)? > 0, "the stream broke off");
+        Ok(line)
     }
 
     /// Reads lines until one holds a text.

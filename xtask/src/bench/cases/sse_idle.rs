@@ -133,7 +133,7 @@ fn tell(serving: &Serving, run: &str, links: &mut [Link]) -> anyhow::Result<Vec<
 }
 
 /// Processor time of a process so far, in seconds.
-fn processor_seconds(pid: u32) -> anyhow::Result<f64> {
+pub(super) fn processor_seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // Behind the name, which may hold anything: the state is the first, user and system time the 12th
     // and 13th, in hundredths of a second.
