@@ -31,6 +31,8 @@ use crate::{
     workspace::AttemptFiles,
 };
 
+/// Portions of output that are read before orders, the exit and the clock are looked at again.
+const MAX_PORTIONS: usize = 64;
 /// How soon the first bytes after a pause go out.
 const FIRST_FLUSH: Duration = Duration::from_millis(5);
 /// How long bytes are collected while output goes on.
@@ -305,27 +307,20 @@ impl Attempt {
         }
     }
 
-    fn read(&mut self, stream: Stream) {
-        // The other one's bytes came before these.
-        let other = stream.other();
-        if !self.lane(other).is_empty() {
-            let bytes = self.lane(other).flush();
-            self.emit(other, bytes);
-        }
-        self.last_read = stream;
-        match self.lane(stream).read() {
-            Progress::Waiting => {}
-            Progress::Full => {
-                let bytes = self.lane(stream).flush();
-                self.emit(stream, bytes);
-                self.last_flush = self.now();
+    /// Reads both streams as they come, this one first: a portion of each in turn, until both are
+    /// empty or enough is read for now.
+    fn read(&mut self, first: Stream) {
+        let (mut stream, mut quiet) = (first, 0);
+        for _ in 0..MAX_PORTIONS {
+            match self.read_portion(stream) {
+                Progress::Some => quiet = 0,
+                Progress::Waiting | Progress::Closed => quiet += 1,
+                Progress::Full => break,
             }
-            Progress::Closed => {
-                // Bytes of the other stream may be older; they keep their turn.
-                self.flush();
-                let bytes = self.lane(stream).finish();
-                self.emit(stream, bytes);
+            if quiet == 2 {
+                break;
             }
+            stream = stream.other();
         }
         let waits = !self.stdout.is_empty() || !self.stderr.is_empty();
         if waits && self.flush_at.is_none() {
@@ -334,6 +329,37 @@ impl Attempt {
             self.flush_at =
                 Some(quick.max((self.last_flush + STEADY_FLUSH).min(now + STEADY_FLUSH)));
         }
+    }
+
+    fn read_portion(&mut self, stream: Stream) -> Progress {
+        if !self.lane(stream).is_open() {
+            return Progress::Closed;
+        }
+        let progress = self.lane(stream).read();
+        if progress == Progress::Waiting {
+            return progress;
+        }
+        // The other one's bytes came before these.
+        let other = stream.other();
+        if !self.lane(other).is_empty() {
+            let bytes = self.lane(other).flush();
+            self.emit(other, bytes);
+        }
+        self.last_read = stream;
+        match progress {
+            Progress::Waiting | Progress::Some => {}
+            Progress::Full => {
+                let bytes = self.lane(stream).flush();
+                self.emit(stream, bytes);
+                self.last_flush = self.now();
+            }
+            Progress::Closed => {
+                self.flush();
+                let bytes = self.lane(stream).finish();
+                self.emit(stream, bytes);
+            }
+        }
+        progress
     }
 
     fn flush(&mut self) {

@@ -1,4 +1,7 @@
-//! One output stream of a step: read without waiting, cut into chunks, masked.
+//! One output stream of a step: read without waiting, in portions, cut into chunks, masked.
+//!
+//! A portion is what one system call finds, so that the caller can look at the other stream between two of
+//! them. The pipe is asked itself: the readiness that tokio remembers is as old as its last wait.
 //!
 //! Every byte that was read comes out again, or is counted. Must not know budgets or processes.
 
@@ -9,6 +12,7 @@ use plue_wire::{
     eval::Bytes,
     runner::{EventKind, MAX_CHUNK_BYTES},
 };
+use rustix::{buffer::spare_capacity, io::Errno};
 use tokio::net::unix::pipe;
 
 /// Bytes of the pipe of a step that prints much; fewer switches between it and the runner.
@@ -35,6 +39,8 @@ pub(super) struct Lane {
 pub(super) enum Progress {
     /// The pipe is empty for now.
     Waiting,
+    /// Bytes came; there may be more.
+    Some,
     /// The buffer is full.
     Full,
     /// Nobody holds the other end any more.
@@ -86,7 +92,7 @@ impl Lane {
         }
     }
 
-    /// Reads what is there, until the buffer is full.
+    /// Reads one portion of what is there.
     pub(super) fn read(&mut self) -> Progress {
         let Some(pipe) = &self.pipe else {
             return Progress::Closed;
@@ -94,22 +100,26 @@ impl Lane {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve_exact(MAX_CHUNK_BYTES);
         }
-        while self.buffer.len() < MAX_CHUNK_BYTES {
-            match pipe.try_read_buf(&mut self.buffer) {
-                Ok(0) => {
-                    self.pipe = None;
-                    return Progress::Closed;
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Progress::Waiting;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.pipe = None;
-                    return Progress::Closed;
-                }
+        let read = match rustix::io::read(pipe, spare_capacity(&mut self.buffer)) {
+            // Also tells tokio that the pipe is empty; else it would not wait for the next bytes.
+            Err(Errno::AGAIN) => pipe.try_read_buf(&mut self.buffer),
+            read => read.map_err(io::Error::from),
+        };
+        match read {
+            Ok(0) => {
+                self.pipe = None;
+                return Progress::Closed;
             }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Waiting,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Progress::Some,
+            Err(_) => {
+                self.pipe = None;
+                return Progress::Closed;
+            }
+        }
+        if self.buffer.len() < MAX_CHUNK_BYTES {
+            return Progress::Some;
         }
         if !self.is_wide {
             self.is_wide = true;
@@ -120,7 +130,15 @@ impl Lane {
 
     /// The bytes read so far, masked; the start of what may be a secret stays.
     pub(super) fn flush(&mut self) -> Vec<u8> {
-        self.mask.push(std::mem::take(&mut self.buffer))
+        // Of short lines there may be many at once, so they do not keep a whole buffer each.
+        let bytes = if self.buffer.len() < MAX_CHUNK_BYTES / 4 {
+            let copy = self.buffer.clone();
+            self.buffer.clear();
+            copy
+        } else {
+            std::mem::take(&mut self.buffer)
+        };
+        self.mask.push(bytes)
     }
 
     /// What the mask still holds, after the end.
@@ -129,5 +147,44 @@ impl Lane {
         let mut bytes = self.flush();
         bytes.extend(self.mask.finish());
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plue_runtime::mask::Secrets;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn portions_of_both_streams_are_read_in_turn() {
+        let made = [pipe::pipe().unwrap(), pipe::pipe().unwrap()];
+        let [(out, stdout), (err, stderr)] = made;
+        let secrets = Secrets::default();
+        let mut lanes = [stdout, stderr].map(|pipe| Lane::new(pipe, secrets.stream()));
+        // The reader never waits in between, so what it knows of readiness is old.
+        let mut order = Vec::new();
+        for number in 0..200_usize {
+            let (sender, lane) = ([&out, &err][number % 2], number % 2);
+            let line = format!("{number}\n");
+            assert_eq!(sender.try_write(line.as_bytes()).unwrap(), line.len());
+            let progress = [0, 1].map(|lane| lanes[lane].read());
+            assert_eq!((progress[lane], progress[1 - lane]), (Progress::Some, Progress::Waiting));
+            order.extend(lanes[lane].flush());
+        }
+        let expected: String = (0..200).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(order).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn long_output_comes_in_whole_chunks() {
+        let (sender, pipe) = pipe::pipe().unwrap();
+        let mut lane = Lane::new(pipe, Secrets::default().stream());
+        let sent = vec![b'x'; MAX_CHUNK_BYTES];
+        assert_eq!(sender.try_write(&sent).unwrap(), MAX_CHUNK_BYTES);
+        assert_eq!(lane.read(), Progress::Full);
+        assert_eq!(lane.flush().len(), MAX_CHUNK_BYTES);
+        drop(sender);
+        assert_eq!(lane.read(), Progress::Closed);
     }
 }

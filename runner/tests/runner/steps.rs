@@ -237,14 +237,14 @@ fn both_outputs_keep_the_order_in_which_they_were_read() {
                     left = array.array('i', [0])\n    \
                     fcntl.ioctl(fd, termios.FIONREAD, left)\n    \
                     return left[0]\n\
-                for number in range(40):\n    \
+                for number in range(200):\n    \
                     fd = 1 + number % 2\n    \
                     os.write(fd, b'%d\\n' % number)\n    \
                     while waits(fd):\n        \
                         pass\n";
     let code = Program::PythonCode { code: code.to_owned(), call: None, args: Vec::new() };
     let log = session.run(&program(code));
-    let expected: String = (0..40).map(|number| format!("{number}\n")).collect();
+    let expected: String = (0..200).map(|number| format!("{number}\n")).collect();
     assert_eq!(String::from_utf8_lossy(&log.both), expected);
 }
 
