@@ -14,8 +14,8 @@ use plue_plan::{
     inputs::{Given, Missing, typed},
 };
 use plue_planner::{
-    CommitView, Evaluated, Options, PlanCache, PlanError, PlanRequest, PlannedWorkflow, Planner,
-    Rate, Trust, WorkTree, WorkflowFile,
+    CommitView, Draft, Evaluated, Options, PlanCache, PlanError, PlanRequest, PlannedWorkflow,
+    Planner, Rate, Trust, WorkTree, WorkflowFile,
 };
 use plue_runtime::{Clock, Tasks};
 use serde_json::{Map, Value as Json};
@@ -247,15 +247,29 @@ impl Session {
         event: Option<Event>,
         inputs: Map<String, Json>,
     ) -> Result<Evaluated, PlanError> {
-        let request = PlanRequest {
+        self.planner.plan(self.request(entry, event, inputs)).await
+    }
+
+    fn request(&self, entry: &str, event: Option<Event>, inputs: Map<String, Json>) -> PlanRequest {
+        PlanRequest {
             view: Arc::clone(&self.view),
             entry: entry.to_owned(),
             event,
             inputs,
             trust: Trust::Own,
             repository: self.repo.display().to_string(),
-        };
-        self.planner.plan(request).await
+        }
+    }
+
+    /// Drafts of the plans of a file that is invalid.
+    ///
+    /// # Errors
+    /// It cannot be evaluated again.
+    pub async fn drafts(&self, entry: &str, occasion: &Occasion) -> Result<Vec<Draft>, Failure> {
+        let inputs = inputs::raw(&occasion.given);
+        let drafts =
+            self.planner.drafts(&self.request(entry, Some(occasion.event.clone()), inputs)).await;
+        drafts.map_err(|error| from_plan_error(error.into(), &self.repo))
     }
 
     /// The plans of one file for this occasion. What is missing among the inputs stays missing.

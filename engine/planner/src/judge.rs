@@ -20,10 +20,11 @@ use serde_json::Value as Json;
 use crate::{
     codes,
     difference::{Difference, first_difference},
-    error::PlanError,
+    error::{Error, PlanError},
     exchange::{Survey, clean},
     literals,
     sources::Sources,
+    view::ViewError,
 };
 
 /// Diagnostics that are taken over from an evaluation.
@@ -44,9 +45,11 @@ pub struct PlannedWorkflow {
 
 /// A plan that may not be used, read as far as it could be; its prompts are checked all the same.
 #[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) plan: Plan,
-    pub(crate) places: SourceMap,
+pub struct Draft {
+    /// The plan as far as it could be read; it may be invalid.
+    pub plan: Plan,
+    /// Where its parts stand in the source.
+    pub places: SourceMap,
 }
 
 /// The error in place of plans, and drafts of the plans that could be read.
@@ -94,6 +97,18 @@ pub(crate) fn judge(said: Said, sources: &Sources) -> Result<Vec<PlannedWorkflow
 impl From<PlanError> for Refused {
     fn from(error: PlanError) -> Self {
         Self { error, drafts: Vec::new() }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        PlanError::from(error).into()
+    }
+}
+
+impl From<ViewError> for Refused {
+    fn from(error: ViewError) -> Self {
+        PlanError::from(error).into()
     }
 }
 
@@ -223,7 +238,8 @@ impl Judge<'_> {
             .map_err(|problem| (vec![home(problem)], None))?;
         let found = validate_with(&plan, &places, &Cel);
         if found.iter().any(|problem| problem.severity == Severity::Error) {
-            let found = found.into_iter().map(home).collect();
+            let found = found.into_iter().chain(literals::unevaluated(&plan, &places));
+            let found = found.map(home).collect();
             return Err((found, Some(Box::new(Draft { plan, places }))));
         }
         let sealed = SealedPlan::seal(plan).map_err(|problem| (vec![home(problem)], None))?;

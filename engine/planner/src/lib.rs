@@ -31,7 +31,7 @@ pub use crate::{
     difference::{Difference, first_difference},
     discover::{Discovery, WorkflowFile, WorkflowKind, discover, find_by_name},
     error::{Error, PlanError},
-    judge::PlannedWorkflow,
+    judge::{Draft, PlannedWorkflow},
     planner::{Evaluated, PlanRequest, Planner},
     pool::{EvaluatorPool, Options, Trust},
     read_set::{ReadSet, Verification},

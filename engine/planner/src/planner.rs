@@ -1,14 +1,15 @@
 //! The planner: one door from (commit, file, event, inputs) to plans.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+mod evaluation;
+
+use std::{fmt, sync::Arc};
 
 use plue_plan::{Diagnostic, Event, Plan};
 use plue_runtime::{
     Clock, Tasks,
     metrics::names::{EVALUATION_REFUSALS, EVALUATIONS, NEGATIVE_CACHE_HITS, PLAN_CACHE_HITS},
 };
-use plue_spec::workflow::Format;
-use plue_wire::eval::{Facts, Usage};
+use plue_wire::eval::Usage;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
@@ -19,13 +20,11 @@ use crate::{
     difference::first_difference,
     discover::{self, WorkflowFile, discover, find_by_name},
     error::{Error, PlanError},
-    exchange::Exchange,
-    judge::{Draft, PlannedWorkflow, Refused, Said, judge},
+    judge::PlannedWorkflow,
     pool::{EvaluatorPool, Options, Trust},
     read_set::{Question, ReadSet, Verification},
     sources::Sources,
-    texts::{self, Shelf, Texts, bind_all},
-    view::{CommitView, ViewError},
+    view::CommitView,
 };
 
 /// What to plan.
@@ -179,7 +178,7 @@ impl Planner {
             return Err(PlanError::Invalid(problems));
         }
         if is_declared {
-            let made = self.evaluate(&sources, &question, &request.view, request.trust).await;
+            let made = self.evaluated(&sources, &question, &request.view, request.trust).await;
             if let (Err(PlanError::Invalid(problems)), Some(key)) = (&made, of_commit(file)) {
                 self.0.always_invalid.put(key, problems);
             }
@@ -194,7 +193,7 @@ impl Planner {
             }
             Trust::Own => {}
         }
-        let made = self.evaluate(&sources, &question, &request.view, request.trust).await;
+        let made = self.evaluated(&sources, &question, &request.view, request.trust).await;
         let outcome = made.as_ref().map_or_else(PlanError::outcome, |_| "plan");
         EVALUATIONS.increment(&[("trust", request.trust.word()), ("outcome", outcome)]);
         match &made {
@@ -311,7 +310,7 @@ impl Planner {
         let facts = self.blocking(move || recorded.differences(&*reader)).await??;
         let question = Question::recorded(record);
         let made = match self.sources(view, &record.entry).await {
-            Ok(sources) => self.evaluate(&sources, &question, view, trust).await,
+            Ok(sources) => self.evaluated(&sources, &question, view, trust).await,
             Err(error) => Err(error),
         };
         let (now, problems) = match made {
@@ -327,110 +326,6 @@ impl Planner {
             return Ok(Verification::Equal);
         }
         Ok(Verification::Differs { facts, plan, evaluator, problems })
-    }
-
-    async fn evaluate(
-        &self,
-        sources: &Sources,
-        question: &Question,
-        view: &Arc<dyn CommitView>,
-        trust: Trust,
-    ) -> Result<Made, PlanError> {
-        if let Some(format) = declared::format(&sources.entry) {
-            return self.read_declared(sources, question, view, format).await;
-        }
-        let exchange = Exchange { sources, question, view, tasks: &self.0.tasks };
-        let mut checkout = self.0.pool.checkout(trust).await?;
-        let settled = exchange.run(&mut checkout).await;
-        let build = checkout.build().to_owned();
-        checkout.give_back();
-        let settled = settled?;
-        tracing::debug!(
-            workflow.path = sources.entry,
-            rounds = settled.rounds,
-            cpu_us = settled.usage.cpu_us,
-            wall_us = settled.usage.wall_us,
-            max_rss_kib = settled.usage.max_rss_kib,
-            "evaluated"
-        );
-        let said =
-            Said { outcomes: settled.outcomes, third: settled.third, survey: settled.survey };
-        let workflows = match judge(said, sources) {
-            Ok(workflows) => workflows,
-            Err(refused) => return Err(self.with_texts(refused, view).await?),
-        };
-        let (workflows, texts) = self.bound(workflows, view).await?;
-        let knows_event = settled.knows_event;
-        let told = if knows_event { question.clone() } else { question.of_any_event() };
-        let read_set = ReadSet::of(sources, &told, &settled.facts, &build);
-        let evaluated = Evaluated {
-            workflows: workflows.into(),
-            read_set: Arc::new(ReadSet { texts, ..read_set }),
-            printed: settled.printed,
-            usage: settled.usage,
-            rounds: settled.rounds,
-            origin: Origin::Evaluated,
-        };
-        Ok(Made { evaluated, knows_event })
-    }
-
-    /// The plan of a YAML or JSON file; no evaluator is started.
-    async fn read_declared(
-        &self,
-        sources: &Sources,
-        question: &Question,
-        view: &Arc<dyn CommitView>,
-        format: Format,
-    ) -> Result<Made, PlanError> {
-        let source = sources.clone();
-        let read = self.blocking(move || declared::plan(&source, format)).await?;
-        let workflows = match read {
-            Ok(workflows) => workflows,
-            Err(refused) => return Err(self.with_texts(refused, view).await?),
-        };
-        let (workflows, texts) = self.bound(workflows, view).await?;
-        let told = question.of_any_event();
-        let read_set = ReadSet::of(sources, &told, &Facts::default(), declared::BUILD);
-        let evaluated = Evaluated {
-            workflows: workflows.into(),
-            read_set: Arc::new(ReadSet { texts, ..read_set }),
-            printed: String::new(),
-            usage: Usage::default(),
-            rounds: 0,
-            origin: Origin::Evaluated,
-        };
-        Ok(Made { evaluated, knows_event: false })
-    }
-
-    /// The same plans, with the prompts and roles that they name; every front end ends here.
-    async fn bound(
-        &self,
-        workflows: Vec<PlannedWorkflow>,
-        view: &Arc<dyn CommitView>,
-    ) -> Result<(Vec<PlannedWorkflow>, Texts), PlanError> {
-        let view = Arc::clone(view);
-        self.blocking(move || bind_all(workflows, &*view)).await?
-    }
-
-    /// The problems of a file with those of the prompts that its drafts name: all at once, in the order of
-    /// the text, none twice.
-    async fn with_texts(
-        &self,
-        refused: Refused,
-        view: &Arc<dyn CommitView>,
-    ) -> Result<PlanError, PlanError> {
-        let Refused { error, drafts } = refused;
-        let PlanError::Invalid(mut problems) = error else { return Ok(error) };
-        let view = Arc::clone(view);
-        let found = self.blocking(move || {
-            let (mut texts, mut found) = (Texts::new(), Vec::new());
-            for Draft { plan, places } in &drafts {
-                found.extend(texts::bind(Shelf::new(&*view), plan, places, &mut texts)?);
-            }
-            Ok::<_, ViewError>(found)
-        });
-        problems.extend(found.await??);
-        Ok(PlanError::Invalid(in_order(problems)))
     }
 
     async fn sources(&self, view: &Arc<dyn CommitView>, entry: &str) -> Result<Sources, PlanError> {
@@ -542,23 +437,6 @@ impl Evaluated {
         let now = same_name.or(self.workflows.first());
         first_difference(&json(plan), &now.map_or(Json::Null, |now| json(&now.sealed.plan)))
     }
-}
-
-/// By place, each problem once; those without a place come last.
-fn in_order(problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let mut seen = BTreeSet::new();
-    let mut kept: Vec<Diagnostic> = problems
-        .into_iter()
-        .filter(|problem| {
-            let place = problem.span.as_ref().map(|span| (span.file.clone(), span.line));
-            seen.insert((problem.code.clone(), problem.message.clone(), place))
-        })
-        .collect();
-    kept.sort_by_key(|problem| {
-        let place = problem.span.as_ref().map(|span| (span.file.clone(), span.line, span.column));
-        (place.is_none(), place)
-    });
-    kept
 }
 
 fn in_commit(key: &Key, commit: &str) -> Key {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::PlanError,
-    judge::PlannedWorkflow,
+    judge::{Draft, PlannedWorkflow, Refused},
     sources::sha256,
     view::{CommitView, Content, ViewError},
 };
@@ -280,7 +280,7 @@ fn shipped_text(kind: TextKind, name: &str) -> Option<PinnedText> {
 pub(crate) fn bind_all(
     mut workflows: Vec<PlannedWorkflow>,
     view: &dyn CommitView,
-) -> Result<(Vec<PlannedWorkflow>, Texts), PlanError> {
+) -> Result<(Vec<PlannedWorkflow>, Texts), Refused> {
     let (mut texts, mut problems) = (Texts::new(), Vec::new());
     for workflow in &mut workflows {
         let plan = &workflow.sealed.plan;
@@ -290,5 +290,10 @@ pub(crate) fn bind_all(
         problems.extend(errors);
         workflow.warnings.extend(warnings);
     }
-    if problems.is_empty() { Ok((workflows, texts)) } else { Err(PlanError::Invalid(problems)) }
+    if problems.is_empty() {
+        return Ok((workflows, texts));
+    }
+    let drafts =
+        workflows.into_iter().map(|one| Draft { plan: one.sealed.plan, places: one.places });
+    Err(Refused { error: PlanError::Invalid(problems), drafts: drafts.collect() })
 }

@@ -43,7 +43,8 @@ pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
     })
 }
 
-/// All that is wrong with one file.
+/// All that is wrong with one file. The code of its steps is also read where the file is invalid, from
+/// drafts of its plans.
 async fn check(
     session: &Session,
     file: &str,
@@ -51,13 +52,24 @@ async fn check(
 ) -> Result<Vec<Diagnostic>, Failure> {
     let evaluated = match session.plans(file, occasion).await {
         Ok(evaluated) => evaluated,
-        Err(error) => return sources::diagnostics(error, file, &session.repo),
+        Err(error) => {
+            let mut found = sources::diagnostics(error, file, &session.repo)?;
+            for draft in session.drafts(file, occasion).await? {
+                found.extend(code::problems(&draft.plan, &draft.places, &session.repo));
+            }
+            found.sort_by_key(|problem| {
+                let place = problem.span.as_ref();
+                let place = place.map(|span| (span.file.clone(), span.line, span.column));
+                (place.is_none(), place)
+            });
+            return Ok(found);
+        }
     };
     let mut found = Vec::new();
     for workflow in &*evaluated.workflows {
         found.extend(workflow.warnings.iter().cloned());
         found.extend(sources::missing_roles(workflow, &evaluated.read_set.texts));
-        found.extend(code::problems(workflow, &session.repo));
+        found.extend(code::problems(&workflow.sealed.plan, &workflow.places, &session.repo));
     }
     Ok(found)
 }

@@ -483,7 +483,7 @@ def unread(fd):
     left = array.array('i', [0])
     fcntl.ioctl(fd, termios.FIONREAD, left)
     return left[0]
-for number in range(40):
+for number in range(200):
     fd = 1 + number % 2
     os.write(fd, b'%d\\n' % number)
     while unread(fd):
@@ -495,7 +495,7 @@ def workflow():
 "#,
     );
     bench.plue(&["run"]).ends(0);
-    let numbers = || (0..40).map(|number| number.to_string());
+    let numbers = || (0..200).map(|number| number.to_string());
     let log = bench.plue(&["logs", "last", "both"]).ends(0);
     assert_eq!(log.stdout.lines().collect::<Vec<_>>(), numbers().collect::<Vec<_>>());
     let lines = bench.plue(&["logs", "last", "--output", "json"]).ends(0).json();
@@ -522,4 +522,42 @@ def workflow():
     said.tells(&["PLUE-C0014", "step `quote`", "step `code`", "PLUE-C0015", "scripts/none.py"]);
     said.tells(&["PLUE-E0230", "step `ask`: `${…}` is not evaluated in `message`"]);
     assert!(!said.stderr.contains("step `fine`: the command"), "{}", said.stderr);
+}
+
+#[test]
+fn code_of_steps_is_read_in_invalid_files_too() {
+    // One file fails while it is evaluated, one when its plan is checked, one when it is read.
+    let raises = r#"
+def workflow():
+    return Plan("Raises", steps=[
+        Step.bash("alone", "echo a", depends_on="quote"),
+        Step.bash("quote", "echo 'open"),
+        Step.python("gone", script="scripts/none.py"),
+    ])
+"#;
+    let bench = Bench::with(raises);
+    let checked = r#"
+def workflow():
+    return Plan("Checked", steps=[
+        Step.bash("a", "true", depends_on=["nobody"], cache=Cache(key="k", paths=[".git"])),
+        Step.python("code", "def f(:\n  pass"),
+    ])
+"#;
+    bench.write("checked.plue.py", checked);
+    let read = "name: Read\ntasks: [{id: a, run: \"if true; then\", dependencies: [none]}]\n";
+    bench.write("read.plue.yaml", read);
+    let said = bench.plue(&["validate"]).ends(3);
+    said.tells(&["step `quote`: the command does not parse", "PLUE-C0015", "scripts/none.py"]);
+    said.tells(&["nobody", "PLUE-P0078", "step `code`: the code does not parse"]);
+    said.tells(&["step `a`: the command does not parse", "none"]);
+    let found = bench.plue(&["validate", "--output", "json"]).ends(3).json();
+    let of = |file: &str| {
+        let all = found["diagnostics"].as_array().unwrap().iter();
+        let of_file = all.filter(|problem| problem["span"]["file"] == file);
+        of_file.map(|problem| problem["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let expected = [&[][..], &["PLUE-C0014"], &["PLUE-C0015"]].concat();
+    assert_eq!(of(".plue.py")[1..], expected, "{found}");
+    assert_eq!(of("checked.plue.py").len(), 3, "{found}");
+    assert_eq!(of("read.plue.yaml").len(), 2, "{found}");
 }

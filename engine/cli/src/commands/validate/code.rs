@@ -5,8 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
-use plue_plan::{Action, Diagnostic, Step, budget::Budget};
-use plue_planner::PlannedWorkflow;
+use plue_plan::{Action, Diagnostic, Plan, Step, budget::Budget, validate::SourceMap};
 use plue_runtime::foreign::process::{ProcessError, ProcessLimits, Program};
 
 use crate::failure::codes;
@@ -25,12 +24,11 @@ const LIMITS: ProcessLimits = ProcessLimits {
 };
 
 /// Syntax errors and missing scripts of a plan's steps, at their source locations.
-pub(super) fn problems(workflow: &PlannedWorkflow, repo: &Path) -> Vec<Diagnostic> {
-    let steps = workflow.sealed.plan.all_steps();
-    steps
+pub(super) fn problems(plan: &Plan, places: &SourceMap, repo: &Path) -> Vec<Diagnostic> {
+    plan.all_steps()
         .filter_map(|step| {
             let problem = of_step(step, repo)?;
-            let spans = workflow.places.steps.get(step.id.as_str());
+            let spans = places.steps.get(step.id.as_str());
             Some(problem.at(spans.and_then(|spans| spans.first()).cloned()))
         })
         .collect()
