@@ -20,7 +20,9 @@ use plue_wire::{
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
-use super::{Claude, assignment::Assignment, replay::Replay, shown::Shown, spending::Budgets};
+use super::{
+    Claude, assignment::Assignment, parts::Parts, replay::Replay, shown::Shown, spending::Budgets,
+};
 use crate::{
     engine::Shared,
     perform::output::{self, Unfit},
@@ -63,6 +65,8 @@ pub(crate) struct AgentRun {
     pub(crate) shown: Shown,
     /// Of the log: the key is not known to the runner, so it is masked here.
     pub(crate) log: MaskStream,
+    /// Masked text that was not sent yet.
+    pub(crate) parts: Parts,
     /// Of a replay: the answers, instead of the API's.
     pub(crate) replay: Option<Replay>,
 }
@@ -235,13 +239,26 @@ impl AgentRun {
         self.write(&masked).await
     }
 
+    /// Prints a part of a stream, at once or with the parts behind it.
+    pub(super) async fn print_part(&mut self, text: &str) -> Result<(), Stopped> {
+        let masked = self.log.push(text.as_bytes().to_vec());
+        let is_behind = self.orders.capacity() < self.orders.max_capacity() / 2;
+        let due = self.parts.push(&masked, is_behind);
+        self.send(&due).await
+    }
+
     /// Prints what may have been the beginning of a secret and was none.
     pub(super) async fn flush(&mut self) -> Result<(), Stopped> {
         let rest = self.log.finish();
         self.write(&rest).await
     }
 
-    async fn write(&self, bytes: &[u8]) -> Result<(), Stopped> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
+        let all = [&self.parts.take(), bytes].concat();
+        self.send(&all).await
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<(), Stopped> {
         for piece in bytes.chunks(MAX_CHUNK_BYTES) {
             self.order(AgentOrder::Print(Bytes(piece.to_vec()))).await?;
         }

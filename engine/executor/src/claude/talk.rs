@@ -113,7 +113,7 @@ impl AgentRun {
             match stream.next().await {
                 Ok(Some(delta)) => {
                     let text = self.shown.piece(&delta);
-                    self.print(&text).await?;
+                    self.print_part(&text).await?;
                 }
                 Ok(None) => {
                     self.flush().await?;
@@ -136,7 +136,7 @@ impl AgentRun {
     /// Has the calls carried out by the runner, all at the same time.
     pub(super) async fn call(&mut self, agent: &mut Agent, calls: &[Call]) -> Result<(), Stopped> {
         let mut open: Vec<&Call> = calls.iter().collect();
-        self.send(&open).await?;
+        self.send_calls(&open).await?;
         let most = TOOL_TIMEOUT * u32::try_from(calls.len()).unwrap_or(u32::MAX) + TOOL_GRACE;
         let clock = self.shared.clock;
         let begun = clock.mark();
@@ -153,7 +153,7 @@ impl AgentRun {
                 changed = self.sessions.changed() => {
                     changed.map_err(|_| Stopped::Superseded)?;
                     // The runner answers what it has done already from memory.
-                    self.send(&open).await?;
+                    self.send_calls(&open).await?;
                 }
                 () = clock.sleep(most.saturating_sub(clock.elapsed(begun))) => {
                     for call in open.drain(..) {
@@ -181,7 +181,7 @@ impl AgentRun {
         self.print(&text).await
     }
 
-    async fn send(&self, calls: &[&Call]) -> Result<(), Stopped> {
+    async fn send_calls(&self, calls: &[&Call]) -> Result<(), Stopped> {
         for call in calls {
             let call = ToolCall {
                 id: call.id.clone(),

@@ -23,6 +23,7 @@ use crate::{
     claude::{
         Claude,
         assignment::{Assignment, assignment},
+        parts::Parts,
         perform::{AgentRun, Before, Order},
         replay::{self, Replay, SharedRecording},
         shown::Shown,
@@ -234,6 +235,7 @@ impl Driver {
             step: step.clone(),
             claim: claim.clone(),
             log: masks.stream(),
+            parts: Parts::new(self.shared.clock),
             masks,
             budgets,
             claude,
