@@ -1,8 +1,7 @@
 -- The part of `amount` that is reserved and not spent, and the end of the period that the row is of: old periods are
--- deleted. Rows of before belong to periods that end within a month.
+-- deleted. Rows of before have none and stay.
 ALTER TABLE spend ADD COLUMN reserved BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE spend ADD COLUMN ends_at BIGINT;
-UPDATE spend SET ends_at = (CAST(EXTRACT(EPOCH FROM now()) AS BIGINT) + 2678400) * 1000000 WHERE run_id IS NULL;
 CREATE INDEX spend_ends ON spend (ends_at) WHERE ends_at IS NOT NULL;
 
 -- Tokens of `usage`, to be summed.
