@@ -167,6 +167,9 @@ fn test_names(tree: &Tree) -> BTreeSet<&str> {
             } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_marked) {
                 names.extend(rest.split('(').next());
                 is_marked = false;
+            } else if let Some(rest) = line.strip_prefix("async fn ") {
+                // `on_each_store!` makes two tests of each function that takes a world.
+                names.extend(rest.split_once("(world)").map(|(name, _)| name));
             }
         }
     }
@@ -241,8 +244,9 @@ mod tests {
 
     #[test]
     fn tests_named_in_the_threat_model_must_exist() {
-        let page = "`a_b_c_d`, `a_b_c_e`, `max_runs_per_repo`, `a::b_c_d_e`, `serve`\n";
-        let code = "#[tokio::test(start_paused = true)]\nasync fn a_b_c_d() {}\nfn a_b_c_e() {}\n";
+        let page = "`a_b_c_d`, `a_b_c_e`, `max_runs_per_repo`, `a::b_c_d_e`, `serve`, `a_b_c_f`\n";
+        let code = "#[tokio::test(start_paused = true)]\nasync fn a_b_c_d() {}\nfn a_b_c_e() {}\n\
+                    on_each_store! {\n    async fn a_b_c_f(world) {}\n}\n";
         let files = [("docs/security/threat-model.md", page), ("a/tests/a.rs", code)];
         let found = check(&Tree::of(&files));
         let advice: Vec<_> = found.iter().map(|one| one.advice.split('`').nth(1)).collect();
