@@ -1,7 +1,5 @@
 """Writes a page about the app, and runs its examples: documentation that does not work is not kept."""
 
-RUN_EXAMPLES = "python3 -m doctest -v work/slug.md | tail -1"
-
 
 def workflow():
     prepare = Step.bash("prepare", "rm -rf work && cp -r app work")
