@@ -19,8 +19,10 @@ const MAX_VIEWS: usize = 8;
 const MAX_PACKED: usize = 16;
 /// A larger packed commit is not held in memory.
 pub(crate) const MAX_PACKED_BYTES: u64 = 2 * 1024 * 1024;
-/// Messages of commits at most; each is as long as [`plue_forge::git::Mirror::message`] lets it be.
+/// Messages of commits at most.
 const MAX_MESSAGES: usize = 64;
+/// A longer message is not held in memory: outsiders write them too.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// Mirrors at most whose last fetch is known.
 const MAX_FETCHES: usize = 1_000;
 /// Clocks of two engines of one database differ by less.
@@ -85,13 +87,16 @@ impl Known {
         git_dirs.put(key, bytes, MAX_PACKED);
     }
 
-    /// The message of a commit.
+    /// Full message of a commit, unless it is a long one.
     pub(crate) fn message(&self, folder: &Path, commit: &CommitId) -> Option<Arc<str>> {
         let key = (folder.to_owned(), commit.clone());
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
     }
 
     pub(crate) fn put_message(&self, folder: &Path, commit: &CommitId, message: Arc<str>) {
+        if message.len() > MAX_MESSAGE_BYTES {
+            return;
+        }
         let key = (folder.to_owned(), commit.clone());
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.put(key, message, MAX_MESSAGES);
