@@ -50,9 +50,9 @@ pub struct Follower<'a, W> {
     shown: HashMap<AttemptId, u64>,
     /// What was said last about each step.
     said: BTreeMap<StepId, (StepStatus, u32, u32)>,
-    /// What a queued run waited for at the last look.
+    /// Obstacle of a queued run at the last look.
     turn: Option<String>,
-    /// What was said last that it waits for.
+    /// Obstacle that was printed last.
     said_turn: Option<String>,
     /// Whether somebody else decides how long a database that does not answer is waited for.
     is_patient: bool,
@@ -142,7 +142,7 @@ impl<'a, W: Write> Follower<'a, W> {
     }
 
     /// Says behind which run a queued one waits, once. At the second look: a run in front that
-    /// nobody advances loses its turn in between.
+    /// no engine advances loses its turn in between.
     async fn say_turn(&mut self, row: &RunRow) -> Result<(), FollowError> {
         if row.view.status != RunStatus::Queued {
             return Ok(());

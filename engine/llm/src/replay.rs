@@ -80,8 +80,8 @@ impl Recording {
         }
     }
 
-    /// The recorded answer to a request, free of charge; each is given once. `None`: nobody sent this
-    /// request when it was recorded.
+    /// The recorded answer to a request, free of charge; each is given once. `None`: the recorded run did
+    /// not send this request, or less often.
     pub fn take(&mut self, request: &Request) -> Option<Input> {
         let (attempt, at) = self.answers.get_mut(&hash(request))?.pop_front()?;
         answer(&self.attempts[attempt].facts[at])

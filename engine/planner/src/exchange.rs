@@ -1,5 +1,5 @@
 //! One evaluation: rounds of "needs" and answers until both zygotes have all they ask for. The event is
-//! told only to files that ask: plans of the others hold for every event.
+//! sent only to files that ask: plans of the others hold for every event.
 //!
 //! Must not believe a zygote: what it asks for is counted and bounded here.
 
@@ -25,7 +25,7 @@ use crate::{
     view::{CommitView, ViewError},
 };
 
-/// What stands in a file that asks for the event.
+/// Text in the sources of a file that reads the event.
 const EVENT: &str = ".event";
 /// Rounds of asking for facts in a survey.
 const MAX_SURVEY_ROUNDS: usize = 8;
@@ -39,7 +39,7 @@ pub(crate) struct Settled {
     /// All problems of a file that fails, where they could be found.
     pub(crate) survey: Option<Survey>,
     pub(crate) facts: Facts,
-    /// Whether the event was told.
+    /// Whether the event was sent.
     pub(crate) knows_event: bool,
     pub(crate) printed: String,
     pub(crate) usage: Usage,
@@ -409,7 +409,7 @@ fn is_known(facts: &Facts, need: &Need) -> bool {
         Need::Exists(path) => facts.files.contains_key(path),
         Need::Glob(pattern) => facts.globs.contains_key(pattern),
         Need::ChangedFiles => facts.changed_files.is_some(),
-        // A missing one is told before this is asked.
+        // One that was withheld is sent before this is checked.
         Need::Event => true,
     }
 }

@@ -37,7 +37,7 @@ const MAX_TEXT: usize = 8_000;
 pub struct PlannedWorkflow {
     /// The plan with its canonical bytes and hash.
     pub sealed: SealedPlan,
-    /// Where its parts stand in the source.
+    /// Places of its parts in the source.
     pub places: SourceMap,
     /// Warnings.
     pub warnings: Vec<Diagnostic>,

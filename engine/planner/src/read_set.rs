@@ -161,7 +161,7 @@ impl ReadSet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(crate) event_json: Option<String>,
-    /// Whether it is asked whatever the event is.
+    /// Whether it is about every event.
     pub(crate) of_any_event: bool,
     pub(crate) inputs_json: String,
 }

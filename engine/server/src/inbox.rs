@@ -159,7 +159,7 @@ impl Server {
             }
             next = match self.claim(queue).await {
                 Ok(claimed) => claimed,
-                // The loop says so.
+                // The loop claims next, and logs the error if it stays.
                 Err(_) => return,
             };
         }

@@ -134,7 +134,7 @@ impl Server {
 }
 
 impl Server {
-    /// The message of a commit; none if git cannot say it.
+    /// The message of a commit; `None` if git cannot read it.
     async fn message(&self, mirror: &Mirror, commit: &CommitId) -> Option<String> {
         if let Some(known) = self.known().message(mirror.folder(), commit) {
             return Some(known.to_string());

@@ -101,7 +101,7 @@ impl Lane {
             self.buffer.reserve_exact(MAX_CHUNK_BYTES);
         }
         let read = match rustix::io::read(pipe, spare_capacity(&mut self.buffer)) {
-            // Also tells tokio that the pipe is empty; else it would not wait for the next bytes.
+            // Also informs tokio that the pipe is empty; else it would not wait for the next bytes.
             Err(Errno::AGAIN) => pipe.try_read_buf(&mut self.buffer),
             read => read.map_err(io::Error::from),
         };

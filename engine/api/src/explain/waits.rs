@@ -1,4 +1,4 @@
-//! What keeps a run from going on: its turn in a concurrency group, a place, the key of a secret, an
+//! Obstacles of a run: its turn in a concurrency group, a place, the key of a secret, an
 //! engine, a runner.
 //!
 //! Must not list what its steps wait for by their own will, such as decisions: the journal has those.
@@ -15,7 +15,7 @@ use crate::records::{
 /// Runs of a list whose reasons are looked for: a few queries each.
 const MAX_REASONS: usize = 20;
 
-/// What a run waits for.
+/// Everything that a run waits for.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     /// Each of them, those of the run as a whole first.
@@ -42,7 +42,7 @@ impl Waits {
     }
 }
 
-/// What keeps a run from going on.
+/// Obstacles of a run.
 pub(super) async fn of_run(store: &Store, row: &RunRow) -> Result<Waits, Error> {
     if row.is_set_aside() {
         let words = format!(
@@ -69,7 +69,7 @@ pub async fn with_reason(store: &Store, row: &RunRow) -> Result<RunRow, Error> {
     Ok(of_run(store, row).await?.row(row))
 }
 
-/// The records of listed runs; the first 20 that wait say for what.
+/// The records of listed runs; the first 20 that wait have their reasons.
 ///
 /// # Errors
 /// [`Error`] of the database.

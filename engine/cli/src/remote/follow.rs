@@ -47,7 +47,7 @@ pub(super) struct Follower<'c, W> {
     open: BTreeMap<String, usize>,
     /// What was said last about each step.
     said: BTreeMap<String, (String, u32, u32)>,
-    /// What was said last that the run, or a step of it, waits for.
+    /// Obstacles that were printed last: of the run, and of its steps.
     held: BTreeMap<Option<String>, String>,
 }
 
@@ -124,7 +124,7 @@ impl<'c, W: Write> Follower<'c, W> {
                     }
                 }
                 () = clock.sleep(LOOK_AGAIN), if !over && is_idle(&told) => {
-                    // While the server cannot be reached, the stream of facts says when to give up.
+                    // While the server cannot be reached, the stream of facts decides when to give up.
                     match self.look().await {
                         Ok(now) => told = now,
                         Err(failure) if failure.exit == Exit::Infrastructure => {}

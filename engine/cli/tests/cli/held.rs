@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{serve::Served, stopping::Saying, support::Bench};
 
-/// A plan that holds its group until somebody answers.
+/// A plan that holds its group until it is answered.
 const GROUPED: &str = r#"
 def workflow():
     return Plan(
@@ -34,7 +34,7 @@ fn run_with(served: &Served, status: &str) -> String {
     }
 }
 
-/// What a run waits for, once it waits for something of this kind.
+/// The obstacles of a run, once one of this kind is among them.
 fn waits(served: &Served, run: &str, kind: &str) -> Json {
     loop {
         let told = served.get(&format!("/api/v1/runs/{run}/status"));
@@ -46,7 +46,7 @@ fn waits(served: &Served, run: &str, kind: &str) -> Json {
     }
 }
 
-/// Lines that a command says until one has this text, and how many before it have another.
+/// Lines that a command prints until one has this text, and how many before it have another.
 fn counted(saying: &mut Saying, until: &str, text: &str) -> usize {
     let mut count = 0;
     for line in &mut saying.lines {

@@ -20,7 +20,7 @@ fn calls(name: &str, input: Json, id: &str) -> Json {
     json!({ "text": "Next.", "tool_calls": [{ "name": name, "input": input, "id": id }] })
 }
 
-/// Reads the file, writes it anew, looks at it.
+/// Reads the file, overwrites it, looks at it.
 fn script() -> Json {
     json!([
         calls("read", json!({ "path": "code.txt" }), "toolu_A"),

@@ -150,7 +150,7 @@ impl Driver {
         let input = Input::Ended { attempt: claim.attempt.clone(), outcome, output };
         incoming.push(Incoming { input, end: Some(end) });
         if has_diverged {
-            // Nothing behind the first difference says anything about the recording.
+            // Steps behind the first difference cannot be compared with the recording.
             let by = "replay: it differs from its recording".to_owned();
             incoming.push(Incoming::plain(Input::Cancel { by, kill: false }));
         }

@@ -27,7 +27,7 @@ pub mod own {
     pub const EXIT_CODE: &str = "process.exit.code";
     /// How often the run had ended before.
     pub const RETRY: &str = "plue.run.retry";
-    /// Calls of models.
+    /// Number of calls of models.
     pub const CALLS: &str = "plue.claude.calls";
     /// Cost of calls in billionths of a dollar; those of unknown cost count with their reservation.
     pub const COST: &str = "plue.claude.cost_nanodollars";
@@ -44,9 +44,9 @@ pub mod gen_ai {
     pub const CHAT: &str = "chat";
     /// The provider of the API: [`ANTHROPIC`].
     pub const PROVIDER: &str = "gen_ai.provider.name";
-    /// A Messages API.
+    /// Any Messages-compatible API, also one of another base URL.
     pub const ANTHROPIC: &str = "anthropic";
-    /// The called model.
+    /// Id of the called model.
     pub const MODEL: &str = "gen_ai.request.model";
     /// Input tokens, those of the cache included.
     pub const INPUT: &str = "gen_ai.usage.input_tokens";

@@ -1,4 +1,4 @@
-//! Floods of what anybody may send through a forge.
+//! Floods of events that need no permission at the forge.
 
 use axum::http::StatusCode;
 use plue_runtime::Clock;

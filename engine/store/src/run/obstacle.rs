@@ -12,13 +12,13 @@ use crate::{error::Error, plain::Plain, sql::Statement, store::Store};
 /// An obstacle to driving a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
-    /// What programs tell it by.
+    /// Stable word of its kind, for programs.
     pub kind: ObstacleKind,
     /// The same for people, without details of the machine.
     pub words: String,
 }
 
-/// What an undriven run waits for.
+/// Obstacle of a run without a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObstacleKind {
     /// The key of a secret, or a secret that can be opened.
@@ -36,7 +36,7 @@ const MAX_LOOKED_AT: u32 = 50;
 // === impl ObstacleKind ===
 
 impl ObstacleKind {
-    /// The stored text.
+    /// Text of the kind in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

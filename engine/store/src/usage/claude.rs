@@ -144,7 +144,7 @@ pub struct StepSpend {
     pub spend: Spend,
 }
 
-/// Sums over calls.
+/// Tokens and cost, summed over calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spend {
     /// Number of calls.

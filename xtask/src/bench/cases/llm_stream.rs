@@ -21,7 +21,7 @@ use crate::bench::{
     machine::{Machine, mark, memory_mib, millis, wall_seconds},
 };
 
-/// Agents without tools, side by side; each request says whose it is.
+/// Agents without tools, side by side; each request names its agent.
 const SOURCE: &str = r#"
 def workflow(ctx):
     agents = [Step.llm(f"ask{n}", prompt=f"agent-{n}.", max_turns=100)
@@ -29,7 +29,7 @@ def workflow(ctx):
     return Plan("agents", triggers=[Trigger.on_manual()], steps=agents, on_failure="continue",
                 inputs={"n": Input(type="integer", default=1)})
 "#;
-/// Agents at once.
+/// Agents that stream at the same time.
 const AGENTS: usize = 200;
 /// Tokens of a watched answer, at 50 in a second.
 const TOKENS: u32 = 100;
@@ -37,7 +37,7 @@ const PACE_MS: u64 = 20;
 /// Turns of each agent of a wave that measures memory: with five rounds 10,000 turns.
 const TURNS: u32 = 10;
 
-/// What viewers saw of one run.
+/// Measurements of the viewers of one run.
 struct Watched {
     latencies: Vec<f64>,
     /// Processor time of the engine in each second.

@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Text of the last token of an answer, by which turns are counted.
 const TURN: &str = "end of a turn";
 
-/// What the model says.
+/// Answer that the model streams.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Talk {
     /// Tokens of each answer.
@@ -37,7 +37,7 @@ pub(super) struct Talk {
     pub(super) turns: u32,
 }
 
-/// The server.
+/// The scripted API, on a loopback port.
 #[derive(Debug)]
 pub(super) struct Model {
     listener: TcpListener,
