@@ -129,7 +129,7 @@ async fn met_limit(store: &Store, run: &RunId) -> Result<bool, Failure> {
 /// Whether the reason of a step is a limit that its agent met.
 #[must_use]
 pub fn is_limit(reason: &str) -> bool {
-    plue_llm::codes::LIMITS.iter().any(|code| reason.starts_with(&format!("{code}: ")))
+    plue_llm::codes::limit(reason).is_some()
 }
 
 /// Waits until the store shows a reopened run as open: what is shown before that is its old end.

@@ -24,6 +24,15 @@ plue_plan::error_codes! {
 /// Codes of limits: what ends with one of them has exit code 7.
 pub const LIMITS: [plue_plan::Code; 4] = [TURNS, TOKENS, BUDGET, LOOP];
 
+/// The code of the limit that the reason of a step begins with, and the text behind it.
+#[must_use]
+pub fn limit(reason: &str) -> Option<(plue_plan::Code, &str)> {
+    LIMITS.into_iter().find_map(|code| {
+        let rest = reason.strip_prefix(&format!("{code}: "))?;
+        Some((code, rest))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -144,6 +144,7 @@ fn answer(fact: &Fact) -> Option<Input> {
         Fact::Ended { end } => match end.reason {
             EndReason::Api => Input::Unanswered(end.message.clone()),
             EndReason::Budget => Input::Unpaid(end.message.clone()),
+            EndReason::Tokens => Input::NoTokens(end.message.clone()),
             _ => return None,
         },
         Fact::Started { .. } | Fact::Result { .. } | Fact::Corrected { .. } => return None,

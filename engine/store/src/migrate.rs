@@ -56,6 +56,7 @@ const MIGRATIONS: &[Migration] = migrations![
     26 "0026_delivery_queue",
     27 "0027_obstacle_kinds",
     28 "0028_budgets",
+    29 "0029_tokens",
 ];
 
 /// The schema version that this program makes and knows.

@@ -144,12 +144,48 @@ fn child_runs_draw_from_the_budget_of_their_parent() {
     bench.commit();
     let mut command = bench.command(&["run", "outer"]);
     let ended = Said::of(claude.with_key(&mut command).output().unwrap());
-    assert_ne!(ended.code, 0, "{}", ended.stderr);
+    ended.ends(7);
+    bench.plue(&["explain", "last", "two"]).shows(&["PLUE-L0004: child run ", "step `ask`"]);
     assert_eq!(claude.state()["requests"], 1);
     let runs = bench.plue(&["runs", "--output", "json"]).ends(0).json();
     let child = runs["runs"][0]["id"].as_str().unwrap();
     let said = bench.plue(&["explain", child, "ask"]);
     said.shows(&["PLUE-L0004", "which started this one", "$0.0040 are spent"]);
+}
+
+#[test]
+fn tokens_of_a_plan_hold_for_all_its_steps_and_children() {
+    let answers = || Scripted::new(&json!([{ "text": "Fine.", "usage": usage(), "repeat": 2 }]));
+    let ask = |name: &str| format!("Step.llm('{name}', prompt='Go.', max_tokens=300)");
+    // An answer has 1,200 tokens; before each about 1,900 are reserved.
+    let budget = "budget=Budget(tokens=2400), on_failure='continue'";
+    let bench = Bench::new();
+    let inner = format!("def workflow():\n    return Plan(name='inner', steps=[{}])\n", ask("ask"));
+    bench.write("inner.plue.py", inner);
+    let children =
+        "Step.workflow('one', 'inner'), Step.workflow('two', 'inner', depends_on=['one'])";
+    let outer =
+        format!("def workflow():\n    return Plan(name='outer', {budget}, steps=[{children}])\n");
+    bench.write("outer.plue.py", outer);
+    let second = "Step.llm('two', prompt='Go.', max_tokens=300, depends_on=['one'])";
+    let flat = format!(
+        "def workflow():\n    return Plan(name='flat', {budget}, steps=[{}, {second}])\n",
+        ask("one")
+    );
+    bench.write("flat.plue.py", flat);
+    bench.commit();
+
+    let claude = answers();
+    Said::of(claude.with_key(&mut bench.command(&["run", "flat"])).output().unwrap()).ends(7);
+    assert_eq!(claude.state()["requests"], 1);
+    let words = ["PLUE-L0003: the budget of the run is 2400 tokens: 1200 are spent", "may take "];
+    bench.plue(&["explain", "last", "two"]).shows(&words);
+
+    let claude = answers();
+    Said::of(claude.with_key(&mut bench.command(&["run", "outer"])).output().unwrap()).ends(7);
+    assert_eq!(claude.state()["requests"], 1);
+    let words = ["PLUE-L0003: child run ", "which started this one", "1200 are spent"];
+    bench.plue(&["explain", "last", "two"]).shows(&words);
 }
 
 #[test]

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use plue_llm::{
-    PicoUsd,
     agent::{DEFAULT_MAX_TOKENS, DEFAULT_TURNS, Limits, Task},
     codes,
 };
@@ -18,7 +17,7 @@ use plue_spec::{Reads, Scope, resolve, resolve_text};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::{Claude, tool};
+use super::{Claude, spending::Limit, tool};
 
 /// The request of a role that has all it needs.
 const ROLE_ALONE: &str = "Do your task.";
@@ -28,8 +27,8 @@ const ROLE_ALONE: &str = "Do your task.";
 pub(crate) struct Assignment {
     /// Task for the agent's state machine.
     pub(crate) task: Task,
-    /// The limit of the step's spending; `None`: unlimited.
-    pub(crate) budget: Option<PicoUsd>,
+    /// The limits of the step's spending.
+    pub(crate) budget: Limit,
     /// Hosts that `fetch` may reach, if it is offered.
     pub(crate) fetch_hosts: Vec<String>,
 }
@@ -102,8 +101,7 @@ pub(crate) fn assignment(
             tokens: budget.and_then(|budget| budget.tokens),
         },
     };
-    let budget = budget.and_then(|budget| budget.usd).and_then(PicoUsd::from_usd);
-    Ok(Assignment { task, budget, fetch_hosts: tools.fetch_hosts })
+    Ok(Assignment { task, budget: Limit::of(budget), fetch_hosts: tools.fetch_hosts })
 }
 
 // === impl Pinned ===

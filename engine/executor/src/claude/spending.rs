@@ -1,13 +1,13 @@
-//! Reservations: money for a call before it is made, in every budget of its chain at once: step, run and
+//! Reservations: money and tokens for a call before it is made, in every budget of its chain at once: step, run and
 //! the runs above it, workflow, repository, organisation.
 
 use std::fmt;
 
 use jiff::{Timestamp, ToSpan as _, Zoned, civil::Date, tz::TimeZone};
-use plue_llm::{PicoUsd, Request, price::Price};
+use plue_llm::{PicoUsd, Request, agent::Input, price::Price};
 use plue_plan::RunId;
 use plue_runtime::metrics::names::CLAUDE_REFUSALS;
-use plue_store::usage::claude::{NewCall, Reserved, SpendLife, SpendScope, Spent};
+use plue_store::usage::claude::{NewCall, Reserved, SpendLife, SpendScope, SpendUnit, Spent};
 
 use super::{PeriodLimits, SpendLimits, perform::AgentRun};
 use crate::perform::child::RunBudget;
@@ -23,21 +23,37 @@ const NONE: &str = "-";
 pub(crate) enum Paid {
     /// The call may be made; its id.
     Yes(String),
-    /// No budget for it; for people.
-    No(String),
+    /// No budget for it; the input for the agent.
+    No(Input),
 }
 
 /// The budgets of one agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Budgets {
-    pub(crate) step: Option<PicoUsd>,
-    pub(crate) run: Option<PicoUsd>,
-    /// Budgets of the runs above this one.
+    pub(crate) step: Limit,
+    pub(crate) run: Limit,
+    /// Budgets of the runs above this one, in picodollars.
     pub(crate) above: Vec<RunBudget>,
+    /// The same in tokens.
+    pub(crate) tokens_above: Vec<RunBudget>,
     /// The workflow and those of the runs above, the outermost first.
     pub(crate) workflows: Vec<String>,
     pub(crate) repo: Option<String>,
     pub(crate) limits: SpendLimits,
+}
+
+/// Limits of a step or a run; `None`: unlimited.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limit {
+    pub(crate) usd: Option<PicoUsd>,
+    pub(crate) tokens: Option<u64>,
+}
+
+/// The highest use of a call that a chain is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    cost: PicoUsd,
+    tokens: u64,
 }
 
 /// A budget of the chain.
@@ -74,25 +90,49 @@ enum Unit {
     Month,
 }
 
+// === impl Limit ===
+
+impl Limit {
+    /// The limits of a budget as a plan has it.
+    pub(crate) fn of(budget: Option<&plue_plan::policy::Budget>) -> Self {
+        let usd = budget.and_then(|budget| budget.usd).and_then(PicoUsd::from_usd);
+        Self { usd, tokens: budget.and_then(|budget| budget.tokens) }
+    }
+}
+
 // === impl Budgets ===
 
 impl Budgets {
     /// The chain of a call, the narrowest budget first.
     fn chain(&self, (run, step): (&RunId, &str), now: Timestamp) -> Vec<Link> {
-        let of_run = |name: String, run: &RunId, limit: Option<u64>, owner| Link {
-            scope: SpendScope { name, life: SpendLife::Run(run.clone()), limit },
+        let link = |name: String, run: &RunId, unit, limit: Option<u64>, owner| Link {
+            scope: SpendScope { name, life: SpendLife::Run(run.clone()), unit, limit },
             owner,
             period: None,
         };
+        let of_run = |name: String, run: &RunId, limit: Option<u64>, owner| {
+            link(name, run, SpendUnit::Money, limit, owner)
+        };
+        // Tokens are only counted where they are limited.
+        let of_tokens = |name: String, run: &RunId, limit: Option<u64>, owner| {
+            limit.map(|limit| {
+                link(format!("tokens {name}"), run, SpendUnit::Tokens, Some(limit), owner)
+            })
+        };
         let own = |limit: Option<PicoUsd>| limit.map(|limit| limit.0);
         let of_step = Owner::Step(step.to_owned());
-        let mut chain = vec![
-            of_run(format!("step {run} {step}"), run, own(self.step), of_step),
-            of_run(format!("run {run}"), run, own(self.run), Owner::Run),
-        ];
+        let mut chain =
+            vec![of_run(format!("step {run} {step}"), run, own(self.step.usd), of_step.clone())];
+        chain.extend(of_tokens(format!("step {run} {step}"), run, self.step.tokens, of_step));
+        chain.push(of_run(format!("run {run}"), run, own(self.run.usd), Owner::Run));
+        chain.extend(of_tokens(format!("run {run}"), run, self.run.tokens, Owner::Run));
         chain.extend(self.above.iter().map(|above| {
             let owner = Owner::RunAbove(above.run.clone());
             of_run(format!("run {}", above.run), &above.run, Some(above.limit), owner)
+        }));
+        chain.extend(self.tokens_above.iter().filter_map(|above| {
+            let owner = Owner::RunAbove(above.run.clone());
+            of_tokens(format!("run {}", above.run), &above.run, Some(above.limit), owner)
         }));
         let repo = self.repo.as_deref().unwrap_or(NONE);
         let organisation = self.repo.as_deref().and_then(plue_plan::event::owner).unwrap_or(NONE);
@@ -102,6 +142,7 @@ impl Budgets {
                 scope: SpendScope {
                     name: format!("{name} {}", period.name),
                     life: SpendLife::Until(period.ends_at),
+                    unit: SpendUnit::Money,
                     limit: own(limits.of(period.unit)),
                 },
                 owner: owner.clone(),
@@ -160,13 +201,33 @@ impl Period {
 
 impl Link {
     /// The reason that a call is not paid for, and the way to raise the budget.
-    fn refusal(&self, limit: PicoUsd, spent: Spent, amount: PicoUsd) -> String {
-        let (paid, reserved) = (PicoUsd(spent.spent), PicoUsd(spent.reserved));
+    fn refusal(&self, limit: u64, spent: Spent, most: Most) -> Input {
+        let Spent { spent, reserved } = spent;
+        match self.scope.unit {
+            SpendUnit::Money => Input::Unpaid(self.message(
+                PicoUsd(limit),
+                (PicoUsd(spent), PicoUsd(reserved)),
+                format_args!("may cost {}", most.cost),
+            )),
+            SpendUnit::Tokens => Input::NoTokens(self.message(
+                format_args!("{limit} tokens"),
+                (spent, reserved),
+                format_args!("may take {}", most.tokens),
+            )),
+        }
+    }
+
+    fn message<A: fmt::Display>(
+        &self,
+        limit: impl fmt::Display,
+        (paid, reserved): (A, A),
+        next: fmt::Arguments<'_>,
+    ) -> String {
         let in_period =
             self.period.as_ref().map_or(String::new(), |period| format!(" in {}", period.name));
         format!(
             "the budget of {}{in_period} is {limit}: {paid} are spent, {reserved} are reserved for other \
-             calls, and the next call may cost {amount}; {}",
+             calls, and the next call {next}; {}",
             self.owner,
             self.remedy()
         )
@@ -232,8 +293,8 @@ impl fmt::Display for Owner {
 // === impl AgentRun: spending ===
 
 impl AgentRun {
-    /// Reserves the highest cost of the request. If a budget has less left, the answer may become
-    /// shorter.
+    /// Reserves the highest cost and the most tokens of the request. If a budget has less left, the answer
+    /// may become shorter.
     pub(super) async fn reserve(
         &self,
         request: &mut Request,
@@ -243,7 +304,9 @@ impl AgentRun {
         let bytes = serde_json::to_vec(request).map_or(usize::MAX, |body| body.len());
         let input = (bytes as u64).saturating_add(OVERHEAD_TOKENS);
         loop {
-            let amount = price.at_most(input, request.max_tokens.into());
+            let output = u64::from(request.max_tokens);
+            let cost = price.at_most(input, output);
+            let most = Most { cost, tokens: input.saturating_add(output) };
             let now = self.shared.clock.now();
             let mut chain = self.budgets.chain((&self.run, self.step.as_str()), now);
             let call = NewCall {
@@ -252,26 +315,30 @@ impl AgentRun {
                 step: self.step.clone(),
                 attempt: self.claim.attempt.clone(),
                 model: request.model.clone(),
-                amount: amount.0,
+                amount: cost.0,
+                tokens: most.tokens,
                 scopes: chain.iter().map(|link| link.scope.clone()).collect(),
                 at: now,
             };
             let id = call.id.clone();
             let (scope, limit, spent) = match self.shared.store.reserve_call(call).await? {
                 Reserved::Yes => return Ok(Paid::Yes(id)),
-                Reserved::No { scope, limit, spent } => (scope, PicoUsd(limit), spent),
+                Reserved::No { scope, limit, spent } => (scope, limit, spent),
             };
-            let left = limit.minus(PicoUsd(spent.total()));
-            let shorter = price.affordable_output(left, input).min(request.max_tokens.into());
-            let shorter = u32::try_from(shorter).unwrap_or(u32::MAX);
+            let at = chain.iter().position(|link| link.scope.name == scope).unwrap_or(0);
+            let link = chain.swap_remove(at);
+            let left = limit.saturating_sub(spent.total());
+            let affordable = match link.scope.unit {
+                SpendUnit::Money => price.affordable_output(PicoUsd(left), input),
+                SpendUnit::Tokens => left.saturating_sub(input),
+            };
+            let shorter = u32::try_from(affordable.min(output)).unwrap_or(u32::MAX);
             if shorter >= FEWEST_TOKENS && shorter < request.max_tokens {
                 request.max_tokens = shorter;
                 continue;
             }
-            let at = chain.iter().position(|link| link.scope.name == scope).unwrap_or(0);
-            let link = chain.swap_remove(at);
             CLAUDE_REFUSALS.increment(&[("budget", link.owner.kind())]);
-            return Ok(Paid::No(link.refusal(limit, spent, amount)));
+            return Ok(Paid::No(link.refusal(limit, spent, most)));
         }
     }
 }
@@ -284,9 +351,10 @@ mod tests {
         let limits =
             |day, month| PeriodLimits { day: Some(PicoUsd(day)), month: Some(PicoUsd(month)) };
         Budgets {
-            step: Some(PicoUsd(1)),
-            run: Some(PicoUsd(2)),
+            step: Limit { usd: Some(PicoUsd(1)), tokens: None },
+            run: Limit { usd: Some(PicoUsd(2)), tokens: None },
             above: vec![RunBudget { run: RunId::new("r0"), limit: 3 }],
+            tokens_above: Vec::new(),
             workflows: vec!["Site \"A\"".to_owned(), "part".to_owned(), "part".to_owned()],
             repo: Some("acme/web/shop".to_owned()),
             limits: SpendLimits {
@@ -332,6 +400,26 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_links_where_they_are_limited() {
+        let budgets = Budgets {
+            step: Limit { usd: None, tokens: Some(100) },
+            run: Limit { usd: None, tokens: Some(200) },
+            tokens_above: vec![RunBudget { run: RunId::new("r0"), limit: 300 }],
+            ..budgets()
+        };
+        let chain = chain(&budgets, "2026-11-23T10:00:00Z");
+        let of_tokens: Vec<_> =
+            chain.iter().filter(|link| link.scope.unit == SpendUnit::Tokens).collect();
+        let names: Vec<_> = of_tokens.iter().map(|link| link.scope.name.as_str()).collect();
+        assert_eq!(names, ["tokens step r1 ask", "tokens run r1", "tokens run r0"]);
+        let spent = Spent { spent: 120, reserved: 50 };
+        let most = Most { cost: PicoUsd(1), tokens: 60 };
+        let expected = "the budget of the run is 200 tokens: 120 are spent, 50 are reserved for other calls, \
+                        and the next call may take 60; raise `budget` of the plan";
+        assert_eq!(of_tokens[1].refusal(200, spent, most), Input::NoTokens(expected.to_owned()));
+    }
+
+    #[test]
     fn runs_without_a_repository_share_one_organisation() {
         for repo in [None, Some("shop".to_owned()), Some("/srv/shop".to_owned())] {
             let chain = chain(&Budgets { repo, ..budgets() }, "2026-11-23T00:00:00Z");
@@ -344,7 +432,11 @@ mod tests {
         let chain = chain(&budgets(), "2026-11-23T10:00:00Z");
         let dollars = |dollars: f64| PicoUsd::from_usd(dollars).unwrap();
         let spent = Spent { spent: dollars(4.5).0, reserved: dollars(0.25).0 };
-        let said = |at: usize| chain[at].refusal(dollars(5.0), spent, dollars(0.5));
+        let most = Most { cost: dollars(0.5), tokens: 7 };
+        let said = |at: usize| match chain[at].refusal(dollars(5.0).0, spent, most) {
+            Input::Unpaid(message) => message,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(
             said(4),
             "the budget of the workflow `Site \"A\"` in 2026-11 is $5.0000: $4.5000 are spent, $0.2500 are \

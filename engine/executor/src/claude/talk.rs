@@ -55,7 +55,7 @@ impl AgentRun {
         let call = loop {
             match self.reserve(&mut request, price).await {
                 Ok(Paid::Yes(call)) => break call,
-                Ok(Paid::No(why)) => return self.tell(agent, Input::Unpaid(why), None).await,
+                Ok(Paid::No(why)) => return self.tell(agent, why, None).await,
                 Err(error) => {
                     tracing::warn!(%error, "failed to reserve money for a call; retrying in 1 s");
                     self.shared.clock.sleep(BREAK_PAUSE).await;

@@ -3,10 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use plue_flow::{AttemptStatus, fact::Outcome};
-use plue_llm::{
-    PicoUsd,
-    agent::{End, EndReason, Fact},
-};
+use plue_llm::agent::{End, EndReason, Fact};
 use plue_plan::{Action, AttemptId, StepId};
 use plue_pool::Command;
 use plue_runtime::{Task, mask::Secrets};
@@ -27,7 +24,7 @@ use crate::{
         perform::{AgentRun, Before, Order},
         replay::{self, Replay, SharedRecording},
         shown::Shown,
-        spending::Budgets,
+        spending::{Budgets, Limit},
     },
     error::Error,
     perform::{
@@ -218,11 +215,12 @@ impl Driver {
         let assignment = self.assignment(step, turn);
         let all = self.secrets.all();
         let masks = Secrets::new(all.iter().chain(&claude.masks).map(Vec::as_slice));
-        let of_run = self.plan.budget.as_ref().and_then(|budget| budget.usd);
+        let above = self.origin.parent.as_ref();
         let budgets = Budgets {
-            step: assignment.as_ref().ok().and_then(|assignment| assignment.budget),
-            run: of_run.and_then(PicoUsd::from_usd),
-            above: self.origin.parent.as_ref().map(|up| up.budgets.clone()).unwrap_or_default(),
+            step: assignment.as_ref().map(|assignment| assignment.budget).unwrap_or_default(),
+            run: Limit::of(self.plan.budget.as_ref()),
+            above: above.map(|above| above.budgets.clone()).unwrap_or_default(),
+            tokens_above: above.map(|above| above.token_budgets.clone()).unwrap_or_default(),
             workflows: child::lineage(&self.origin, &self.plan.name),
             repo: self.row.repo.clone(),
             limits: claude.limits,

@@ -50,6 +50,9 @@ pub struct Parent {
     /// Budgets of the runs above it, which it draws from too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<RunBudget>,
+    /// The same in tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_budgets: Vec<RunBudget>,
 }
 
 /// The budget that a plan sets for its run.
@@ -57,7 +60,7 @@ pub struct Parent {
 pub struct RunBudget {
     /// The run.
     pub run: RunId,
-    /// The most that it and the runs below it may spend on Claude, in picodollars.
+    /// The most that it and the runs below it may spend on Claude, in picodollars or in tokens.
     pub limit: u64,
 }
 
@@ -215,7 +218,16 @@ pub(crate) fn outcome(child: &Loaded) -> (Outcome, Json) {
     let run = &child.run;
     let view = run.view();
     let why = view.reason.map_or(String::new(), |reason| format!(": {reason}"));
-    let said = |what: &str| format!("child run {} {what}{why}", run.id());
+    // The code of a limit comes first, so that the parent ends as the child does.
+    let limit = run.step_views().find_map(|step| {
+        let reason = step.reason?.to_string();
+        let (code, rest) = plue_llm::codes::limit(&reason)?;
+        Some((code, format!(": step `{}`: {rest}", step.step)))
+    });
+    let said = |what: &str| match &limit {
+        Some((code, why)) => format!("{code}: child run {} {what}{why}", run.id()),
+        None => format!("child run {} {what}{why}", run.id()),
+    };
     let outcome = match view.status {
         RunStatus::Success => Outcome::Success,
         RunStatus::TimedOut => Outcome::TimedOut,
@@ -274,6 +286,7 @@ mod tests {
             workflows: vec!["outer".to_owned()],
             groups: Vec::new(),
             budgets: Vec::new(),
+            token_budgets: Vec::new(),
         });
         let refused = wanted(&step, &Scope::new(), (&origin, &event), "inner").err().unwrap();
         assert!(refused.ends_with("outer → inner → outer"), "{refused}");

@@ -31,6 +31,7 @@ async fn children_taken_up_alone_mask_secrets_of_their_parents() {
         workflows: vec!["above".to_owned()],
         groups: Vec::new(),
         budgets: Vec::new(),
+        token_budgets: Vec::new(),
     };
     let plan = Plan::new("below", vec![bash("b", "echo 22retnuh | rev")]);
     let child = Submission {

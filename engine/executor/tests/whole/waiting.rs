@@ -230,6 +230,7 @@ async fn neither_a_strangers_run_nor_a_child_is_the_workflow_that_is_waited_for(
         workflows: vec!["t".to_owned()],
         groups: Vec::new(),
         budgets: Vec::new(),
+        token_budgets: Vec::new(),
     };
     let child = Submission {
         plan: SealedPlan::seal(Plan::new("other", vec![bash("a", "true")])).unwrap(),

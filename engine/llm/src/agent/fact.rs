@@ -83,6 +83,8 @@ pub enum Input {
     Unavailable(String),
     /// No budget pays for the next call.
     Unpaid(String),
+    /// No budget has the tokens for the next call.
+    NoTokens(String),
     /// The recording of a replay has no answer to the request.
     Diverged(Box<Divergence>),
     /// The result of a tool call.

@@ -189,6 +189,7 @@ impl Agent {
                 None => end(EndReason::Api, message),
             },
             (Input::Unpaid(message), Phase::Asking) => end(EndReason::Budget, message),
+            (Input::NoTokens(message), Phase::Asking) => end(EndReason::Tokens, message),
             (Input::Diverged(divergence), Phase::Asking) => {
                 Ok(vec![Fact::Ended { end: End::diverged(*divergence, self.partial.clone()) }])
             }

@@ -37,7 +37,9 @@ pub struct NewCall {
     pub model: String,
     /// The most that it can cost, in picodollars.
     pub amount: u64,
-    /// The budgets it draws from, each once. The first without enough money refuses it.
+    /// The most tokens that it can take, in all four directions.
+    pub tokens: u64,
+    /// The budgets it draws from, each once. The first with too little left refuses it.
     pub scopes: Vec<SpendScope>,
     /// Time at which the call starts.
     pub at: Timestamp,
@@ -50,8 +52,19 @@ pub struct SpendScope {
     pub name: String,
     /// Lifetime of its sums.
     pub life: SpendLife,
-    /// The most that may be spent, in picodollars; `None`: it is only counted.
+    /// Unit of its sums and of its limit.
+    pub unit: SpendUnit,
+    /// The most that may be spent; `None`: it is only counted.
     pub limit: Option<u64>,
+}
+
+/// The unit of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpendUnit {
+    /// Picodollars.
+    Money,
+    /// Tokens in all four directions.
+    Tokens,
 }
 
 /// The lifetime of a budget's sums.
@@ -63,7 +76,7 @@ pub enum SpendLife {
     Until(Timestamp),
 }
 
-/// The sums of a budget, in picodollars.
+/// The sums of a budget, in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {
     /// Cost of the calls whose cost is known.
@@ -81,7 +94,7 @@ pub enum Reserved {
     No {
         /// Name of the budget.
         scope: String,
-        /// Its limit, in picodollars.
+        /// Its limit, in its unit.
         limit: u64,
         /// Its sums.
         spent: Spent,
@@ -160,6 +173,10 @@ pub struct Spend {
     /// Input tokens that the API put into its cache.
     pub cache_write_tokens: u64,
 }
+
+/// Tokens of a call's usage, by kind.
+const TOKEN_KINDS: [&str; 4] =
+    ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
 
 struct Reserve(NewCall);
 
@@ -292,6 +309,17 @@ impl Spend {
     }
 }
 
+// === impl NewCall ===
+
+impl NewCall {
+    const fn amount_in(&self, unit: SpendUnit) -> u64 {
+        match unit {
+            SpendUnit::Money => self.amount,
+            SpendUnit::Tokens => self.tokens,
+        }
+    }
+}
+
 // === impl Spent ===
 
 impl Spent {
@@ -343,24 +371,30 @@ impl Op for Reserve {
         let sums = sums.collect::<Result<HashMap<_, _>, Error>>()?;
         for scope in &call.scopes {
             let (Some(limit), Some(spent)) = (scope.limit, sums.get(&scope.name)) else { continue };
-            if spent.total().saturating_add(call.amount) > limit {
+            if spent.total().saturating_add(call.amount_in(scope.unit)) > limit {
                 return Ok(Reserved::No { scope: scope.name.clone(), limit, spent: *spent });
             }
         }
-        let amount = signed(call.amount);
-        tx.write(add(&names(&call.scopes), amount, amount));
+        let (amount, tokens) = (signed(call.amount), signed_tokens(call.tokens));
+        let of_money = names_of(&call.scopes, SpendUnit::Money);
+        let of_tokens = names_of(&call.scopes, SpendUnit::Tokens);
+        for (names, amount) in [(&of_money, amount), (&of_tokens, tokens)] {
+            tx.write_all(add(names, amount, amount).into_iter().collect());
+        }
         tx.write(Statement::new(
-            "INSERT INTO claude_call (id, run_id, step_id, attempt_id, model, scopes, reserved, begun_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO claude_call (id, run_id, step_id, attempt_id, model, scopes, reserved, begun_at, \
+             token_scopes, reserved_tokens) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             vec![
                 call.id.as_str().into(),
                 call.run.as_str().into(),
                 call.step.as_str().into(),
                 call.attempt.as_str().into(),
                 call.model.as_str().into(),
-                Arg::json(&names(&call.scopes))?,
+                Arg::json(&of_money)?,
                 amount.into(),
                 call.at.into(),
+                Arg::json(&of_tokens)?,
+                tokens.into(),
             ],
         ));
         Ok(Reserved::Yes)
@@ -428,16 +462,20 @@ async fn settle(
     settlement: &CallSettlement,
     at: Timestamp,
 ) -> Result<Vec<Statement>, Error> {
-    let text = "SELECT reserved, scopes FROM claude_call WHERE id = $1 AND ended_at IS NULL";
+    let text = "SELECT reserved, scopes, reserved_tokens, COALESCE(token_scopes, '[]') \
+                FROM claude_call WHERE id = $1 AND ended_at IS NULL";
     let id = Arg::from(settlement.call.as_str());
     let Some(row) = tx.fetch_optional(Statement::new(text, vec![id.clone()])).await? else {
         return Ok(Vec::new());
     };
     let (reserved, scopes): (u64, Vec<String>) = (row.count(0)?, row.json(1)?);
-    let tokens = |name: &str| {
+    let (reserved_tokens, token_scopes): (u64, Vec<String>) = (row.count(2)?, row.json(3)?);
+    let count = |name: &str| {
         let tokens = settlement.usage.get(name).and_then(Json::as_u64);
-        Arg::count(tokens.unwrap_or(0).min(MAX_TOKENS))
+        tokens.unwrap_or(0).min(MAX_TOKENS)
     };
+    let used: u64 = TOKEN_KINDS.iter().map(|name| count(name)).sum();
+    let tokens = |name: &str| Arg::count(count(name));
     let cost = settlement.cost.map(signed);
     let mut writes = vec![
         Statement::new(
@@ -459,9 +497,12 @@ async fn settle(
     ];
     if let Some(cost) = cost {
         // Budgets are locked in the order of their names, as when they were reserved.
-        tx.fetch(locked(tx.dialect(), &scopes)).await?;
+        let all: Vec<String> = scopes.iter().chain(&token_scopes).cloned().collect();
+        tx.fetch(locked(tx.dialect(), &all)).await?;
         let reserved = signed(reserved);
-        writes.push(add(&scopes, cost.saturating_sub(reserved), -reserved));
+        writes.extend(add(&scopes, cost.saturating_sub(reserved), -reserved));
+        let reserved = signed_tokens(reserved_tokens);
+        writes.extend(add(&token_scopes, signed_tokens(used).saturating_sub(reserved), -reserved));
     }
     Ok(writes)
 }
@@ -470,8 +511,17 @@ fn signed(amount: u64) -> i64 {
     i64::try_from(amount.min(MAX_CALL)).unwrap_or(i64::MAX)
 }
 
+fn signed_tokens(tokens: u64) -> i64 {
+    i64::try_from(tokens.min(4 * MAX_TOKENS)).unwrap_or(i64::MAX)
+}
+
 fn names(scopes: &[SpendScope]) -> Vec<String> {
     scopes.iter().map(|scope| scope.name.clone()).collect()
+}
+
+fn names_of(scopes: &[SpendScope], unit: SpendUnit) -> Vec<String> {
+    let of_unit = scopes.iter().filter(|scope| scope.unit == unit);
+    of_unit.map(|scope| scope.name.clone()).collect()
 }
 
 /// Reads budgets; Postgres locks them until the end of the transaction, SQLite has one writer.
@@ -484,8 +534,12 @@ fn locked(dialect: Dialect, names: &[String]) -> Statement {
     Statement::new(text, names.iter().map(|name| name.as_str().into()).collect())
 }
 
-/// Adds to both sums of budgets. An engine of before version 0030 reserves without the second one.
-fn add(names: &[String], amount: i64, reserved: i64) -> Statement {
+/// Adds to both sums of budgets; nothing if there are none. An engine of before version 0030 reserves
+/// without the second one.
+fn add(names: &[String], amount: i64, reserved: i64) -> Option<Statement> {
+    if names.is_empty() {
+        return None;
+    }
     let list = placeholders(3, names.len());
     let text = format!(
         "UPDATE spend SET amount = amount + $1, \
@@ -493,5 +547,5 @@ fn add(names: &[String], amount: i64, reserved: i64) -> Statement {
          WHERE scope IN ({list})"
     );
     let args = [amount.into(), reserved.into()].into_iter();
-    Statement::new(text, args.chain(names.iter().map(|name| name.as_str().into())).collect())
+    Some(Statement::new(text, args.chain(names.iter().map(|name| name.as_str().into())).collect()))
 }

@@ -2,7 +2,7 @@
 
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_store::usage::claude::{
-    CallSettlement, NewCall, NewFacts, Reserved, SpendLife, SpendScope, Spent,
+    CallSettlement, NewCall, NewFacts, Reserved, SpendLife, SpendScope, SpendUnit, Spent,
 };
 use serde_json::{Value as Json, json};
 
@@ -12,11 +12,16 @@ use crate::support::at;
 const REPO: &str = "repo x 2026-11";
 
 fn of_run(name: &str, limit: Option<u64>) -> SpendScope {
-    SpendScope { name: name.to_owned(), life: SpendLife::Run(RunId::new("r1")), limit }
+    let (life, unit) = (SpendLife::Run(RunId::new("r1")), SpendUnit::Money);
+    SpendScope { name: name.to_owned(), life, unit, limit }
 }
 
 fn of_month(name: &str, limit: Option<u64>) -> SpendScope {
-    SpendScope { name: name.to_owned(), life: SpendLife::Until(at(100)), limit }
+    SpendScope { life: SpendLife::Until(at(100)), ..of_run(name, limit) }
+}
+
+fn of_tokens(name: &str, limit: u64) -> SpendScope {
+    SpendScope { unit: SpendUnit::Tokens, ..of_run(name, Some(limit)) }
 }
 
 fn call(id: &str, amount: u64, limit: Option<u64>) -> NewCall {
@@ -27,6 +32,7 @@ fn call(id: &str, amount: u64, limit: Option<u64>) -> NewCall {
         attempt: AttemptId::new("a1"),
         model: "m".to_owned(),
         amount,
+        tokens: 40,
         scopes: vec![of_run("step r1 a", None), of_month(REPO, limit)],
         at: at(1),
     }
@@ -106,6 +112,48 @@ on_each_store! {
         for scope in (0..200).flat_map(chain) {
             let total = world.store.spent(&scope.name).await.unwrap().total();
             assert!(total <= scope.limit.unwrap(), "{}: {total}", scope.name);
+        }
+    }
+
+    async fn tokens_are_reserved_and_settled_beside_money(world) {
+        let store = &world.store;
+        world.queued("r1", "a1").await;
+        let scopes = || vec![of_run("run r1", Some(1_000)), of_tokens("tokens run r1", 100)];
+        let of = |id: &str| NewCall { scopes: scopes(), ..call(id, 7, None) };
+        for id in ["c1", "c2"] {
+            assert_eq!(store.reserve_call(of(id)).await.unwrap(), Reserved::Yes);
+        }
+        let third = store.reserve_call(of("c3")).await.unwrap();
+        assert_eq!(third, refused("tokens run r1", 100, spent(0, 80)));
+        assert_eq!(store.spent("run r1").await.unwrap(), spent(0, 14), "nothing of it is reserved");
+        // 13 tokens in four directions, and a call whose cost stays unknown.
+        assert!(store.append_transcript(facts(1, Vec::new(), Some(settled("c1", Some(5))))).await.unwrap());
+        assert!(store.append_transcript(facts(1, Vec::new(), Some(settled("c2", None)))).await.unwrap());
+        assert_eq!(store.spent("tokens run r1").await.unwrap(), spent(13, 40));
+        assert_eq!(store.spent("run r1").await.unwrap(), spent(5, 7));
+        assert_eq!(store.reserve_call(of("c4")).await.unwrap(), Reserved::Yes);
+        assert_eq!(store.spent("tokens run r1").await.unwrap(), spent(13, 80));
+    }
+
+    async fn agents_at_once_pass_no_budget_of_tokens(world) {
+        world.queued("r1", "a1").await;
+        let stores = [world.store.clone(), world.another().await];
+        // Agents of one step: each has a slice, all together have less than their slices.
+        let calls = (0..200_usize).map(|at| {
+            let (store, id) = (&stores[at % 2], format!("c{at}"));
+            let slice = of_run(&format!("agent a1~{}", at % 16), Some(70));
+            let scopes = vec![slice, of_run("step r1 a", Some(1_000)), of_tokens("tokens run r1", 4_000)];
+            let new = NewCall { scopes, ..call(&id, 7, None) };
+            async move { store.reserve_call(new).await.unwrap() }
+        });
+        let answers = futures::future::join_all(calls).await;
+        let reserved = answers.iter().filter(|answer| **answer == Reserved::Yes).count();
+        assert_eq!(reserved, 100, "of 142 for the step's money and 160 for the slices");
+        assert_eq!(world.store.spent("tokens run r1").await.unwrap(), spent(0, 4_000));
+        assert_eq!(world.store.spent("step r1 a").await.unwrap(), spent(0, 700));
+        for at in 0..16 {
+            let slice = world.store.spent(&format!("agent a1~{at}")).await.unwrap();
+            assert!(slice.total() <= 70, "{slice:?}");
         }
     }
 

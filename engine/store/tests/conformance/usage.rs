@@ -4,7 +4,7 @@ use plue_flow::{RunStatus, StepStatus};
 use plue_plan::RunId;
 use plue_store::{
     QueueRow, UsageBy, UsageRow,
-    usage::claude::{NewCall, Spend, SpendLife, SpendScope},
+    usage::claude::{NewCall, Spend, SpendLife, SpendScope, SpendUnit},
 };
 
 use crate::support::{at, commit, new_run, plan, step_view, success};
@@ -54,6 +54,7 @@ on_each_store! {
             let scope = SpendScope {
                 name: run.to_owned(),
                 life: SpendLife::Run(RunId::new(run)),
+                unit: SpendUnit::Money,
                 limit: None,
             };
             let call = |id: &str| NewCall {
@@ -63,6 +64,7 @@ on_each_store! {
                 attempt: plue_plan::AttemptId::new("a1"),
                 model: "m".to_owned(),
                 amount: cost,
+                tokens: 0,
                 scopes: vec![scope.clone()],
                 at: at(1),
             };

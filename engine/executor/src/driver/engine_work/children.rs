@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use plue_flow::{Child, Fact, Input, fact::Outcome};
-use plue_llm::PicoUsd;
 use plue_plan::{AttemptId, Plan, RunId, SealedPlan, StepId};
 use plue_runtime::{Phase, Stop};
 use plue_store::CancelRequest;
@@ -13,6 +12,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     child_places::{ChildPlace, FamilyPlaces},
+    claude::spending::Limit,
     driver::{Driver, Inputs, RunHandle},
     engine::{Engine, Shared},
     error::Error,
@@ -122,17 +122,23 @@ impl Driver {
         let workflows = child::lineage(&self.origin, &self.plan.name);
         let above = self.origin.parent.as_ref().map(|parent| parent.groups.clone());
         let own = self.group().ok().flatten();
-        let budgets = self.origin.parent.iter().flat_map(|parent| parent.budgets.iter().cloned());
-        let limit = self.plan.budget.as_ref().and_then(|budget| budget.usd);
-        let limit = limit.and_then(PicoUsd::from_usd);
-        let budget = limit.map(|limit| RunBudget { run: self.row.id.clone(), limit: limit.0 });
+        let of =
+            |limit: Option<u64>| limit.map(|limit| RunBudget { run: self.row.id.clone(), limit });
+        let limit = Limit::of(self.plan.budget.as_ref());
+        let (mut budgets, mut token_budgets) = match &self.origin.parent {
+            Some(parent) => (parent.budgets.clone(), parent.token_budgets.clone()),
+            None => (Vec::new(), Vec::new()),
+        };
+        budgets.extend(of(limit.usd.map(|usd| usd.0)));
+        token_budgets.extend(of(limit.tokens));
         let parent = Parent {
             run: self.row.id.clone(),
             step: step.clone(),
             depth: u32::try_from(workflows.len()).unwrap_or(u32::MAX),
             workflows,
             groups: above.into_iter().flatten().chain(own).collect(),
-            budgets: budgets.chain(budget).collect(),
+            budgets,
+            token_budgets,
         };
         let origin = Origin {
             parent: Some(parent),
