@@ -5,7 +5,7 @@
 use jiff::tz::TimeZone;
 use plue_flow::{Awaited, Run, RunStatus, StepStatus};
 use plue_plan::{Plan, RunId, StepId};
-use plue_store::{Error, LogRange, RunRow, RunSource, Store};
+use plue_store::{Error, LogRange, RunRow, RunSource, StepRow, Store};
 
 use crate::records::{
     RunRecord, StepRecord,
@@ -96,11 +96,18 @@ pub async fn explained(
 
 /// A run as a whole: its steps, its outputs, its use of Claude, and all that it waits for.
 ///
+/// `steps` are read before the journal of `subject`, and for a follower its row before both: a run that
+/// waits has a step that waits, and that step waits for something in the journal. In another order a
+/// follower stops before the command that answers a decision is shown.
+///
 /// # Errors
 /// Those of the database.
-pub async fn status(store: &Store, subject: Subject<'_>) -> Result<StatusRecord, Error> {
+pub async fn status(
+    store: &Store,
+    steps: Vec<StepRow>,
+    subject: Subject<'_>,
+) -> Result<StatusRecord, Error> {
     let Subject { row, source, plan, run } = subject;
-    let steps = store.steps(&row.id).await?;
     let waits = waits::of_run(store, row).await?;
     let notes = store.notes(&row.id).await?;
     let spends = store.spend_of(&row.id).await?;

@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use maud::{Markup, html};
+use plue_plan::RunId;
 use plue_store::{AttemptRow, LogRange};
 
 use super::{
@@ -60,7 +61,7 @@ pub(super) async fn page(
         match visitor(&api, &extensions, &headers).await? {
             Visitor::Known { who, secret } => {
                 let row = run_of(&api, &who, &run).await?;
-                show(&api, whole(&api, &row.id).await?, corner(&who, &secret)).await
+                show(&api, &row.id, corner(&who, &secret)).await
             }
             Visitor::Nobody if api.login().is_some() => Ok(see(&format!("/login?to={path}"))),
             Visitor::Nobody => Ok(form(Some(&path), StatusCode::UNAUTHORIZED)),
@@ -73,10 +74,11 @@ pub(super) async fn page(
     done.await.unwrap_or_else(|refused| problem(&refused))
 }
 
-async fn show(api: &Api, read: Whole, corner: Markup) -> Result<Response, Problem> {
-    let Whole { row, source, plan, run } = read;
+async fn show(api: &Api, id: &RunId, corner: Markup) -> Result<Response, Problem> {
+    let steps = api.store().steps(id).await?;
+    let Whole { row, source, plan, run } = whole(api, id).await?;
     let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
-    let told = explain::status(api.store(), subject).await?;
+    let told = explain::status(api.store(), steps, subject).await?;
     let failed = |step: &&StepRecord| matches!(step.status.as_str(), "failed" | "timed_out");
     let mut logs = Vec::new();
     if told.steps.iter().any(|step| failed(&step)) {

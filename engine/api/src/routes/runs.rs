@@ -223,9 +223,10 @@ async fn status(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let Whole { row, source, plan, run } = whole(&api, &row.id).await?;
+    let steps = api.store().steps(&row.id).await?;
+    let Whole { source, plan, run, .. } = whole(&api, &row.id).await?;
     let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
-    let told = explain::status(api.store(), subject).await?;
+    let told = explain::status(api.store(), steps, subject).await?;
     tagged::json(&headers, &told)
 }
 
