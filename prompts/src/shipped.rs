@@ -39,6 +39,7 @@ pub const LIBRARY_FILES: &[Shipped] = shipped!("library":
     "release-notes",
     "summarize-failure",
     "task",
+    "workflow-from-goal",
 );
 
 /// The shipped roles.

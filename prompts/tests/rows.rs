@@ -189,6 +189,7 @@ fn every_shipped_prompt_renders_with_few_and_with_all_inputs() {
             {"step": "s", "log": "l"},
             {"step": "s", "log": "l", "command": "c", "exit_code": 0, "changed_files": ["x"]},
         ],
+        "workflow-from-goal": [{}, {"roles": ["a", "b"], "answer": "name: x", "problems": "no tasks"}],
     });
     for (name, prompt) in library() {
         let mut lengths = Vec::new();

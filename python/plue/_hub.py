@@ -79,7 +79,7 @@ class Engine:
     def check(self, plan: Plan) -> None:
         """Raises ``ValueError`` with all that the engine finds wrong."""
         with tempfile.TemporaryDirectory(prefix="plue-") as folder:
-            said = self._plue(["validate", self._write(plan, folder)], folder)
+            said = self.call(["validate", self._write(plan, folder)], folder)
         if said.returncode != 0:
             raise ValueError(said.stderr.strip())
 
@@ -95,7 +95,7 @@ class Engine:
             def drive() -> None:
                 options = ["--input", f"hub={json.dumps(address)}", "--output", "json", "--no-input"]
                 try:
-                    said.append(self._plue(["run", file, "--goal", goal, *options], folder))
+                    said.append(self.call(["run", file, "--goal", goal, *options], folder))
                 finally:
                     # Nobody asks any more: this ends the loop below.
                     with socket.socket(socket.AF_UNIX) as end:
@@ -116,7 +116,11 @@ class Engine:
             run = json.loads(said[0].stdout)["run"]
         except ValueError:
             raise RuntimeError(said[0].stderr.strip()) from None
-        status = self._plue(["status", run, "--output", "json"], folder)
+        return self.status(run, folder)
+
+    def status(self, run: str, folder: str) -> Mapping[str, Any]:
+        """The document that ``plue status --output json`` prints of a run."""
+        status = self.call(["status", run, "--output", "json"], folder)
         if status.returncode != 0:
             raise RuntimeError(status.stderr.strip())
         found: Mapping[str, Any] = json.loads(status.stdout)
@@ -128,7 +132,8 @@ class Engine:
         file.write_text(plan.to_json(), encoding="utf-8")
         return str(file)
 
-    def _plue(self, arguments: list[str], folder: str) -> subprocess.CompletedProcess[str]:
+    def call(self, arguments: list[str], folder: str) -> subprocess.CompletedProcess[str]:
+        """Runs ``plue`` with these arguments in a folder."""
         program = shutil.which(self._program)
         if program is None:
             raise FileNotFoundError(f"there is no program `{self._program}`; install plue or pass program=")

@@ -17,11 +17,14 @@ from typing import Any
 from plue._hub import Call, Engine, WorkerFailed
 from plue._machine import END, Machine
 from plue._references import Reference, ref
+from plue._service import OrchestrationService, Pipeline
 from plue._settings import Goto, Input, Prompt, Retry
 from plue._words import Plan, Step, Trigger
 
 __all__ = [
+    "OrchestrationService",
     "Orchestrator",
+    "Pipeline",
     "WorkerDefinition",
     "WorkerFailed",
     "WorkerType",

@@ -161,7 +161,7 @@ class ContextAndHistoryTracking(Suite):
         self.worker(CODER, echo("c"))
         context = self.run_of(create_generic_pipeline([("one", CODER, "x"), ("two", CODER, "y")]))
         engine = self.hub._engine
-        told = engine._plue(["status", context.workflow_id, "--output", "json"], os.getcwd())
+        told = engine.call(["status", context.workflow_id, "--output", "json"], os.getcwd())
         steps = json.loads(told.stdout)["steps"]
         self.assertEqual(
             [(one["step"], one["output"]["output"]) for one in steps],
@@ -473,8 +473,8 @@ class PreBuiltWorkflowTemplates(Suite):
         self.assertEqual(pipeline.validate(), (True, None))
         with tempfile.TemporaryDirectory() as folder:
             engine = self.hub._engine
-            self.assertEqual(engine._plue(["template", "new", "pipeline"], folder).returncode, 0)
-            plan = engine._plue(["plan", "pipeline.plue.py", "--output", "json"], folder)
+            self.assertEqual(engine.call(["template", "new", "pipeline"], folder).returncode, 0)
+            plan = engine.call(["plan", "pipeline.plue.py", "--output", "json"], folder)
         self.assertEqual(pipeline.plan().to_json(), plan.stdout)
 
 

@@ -31,7 +31,7 @@ mod place;
 mod problem;
 mod roles;
 
-pub use builtin::WithSample;
+pub use builtin::{PLAN_FROM_GOAL, WITHOUT_A_FILE, WithBuiltins};
 pub use children::Children;
 pub use event::{base, origin_here};
 pub use kept::{Kept, Opening};
@@ -118,14 +118,14 @@ impl Session {
     /// # Errors
     /// The evaluator cannot be started.
     pub fn start(app: &App, place: &Place) -> Result<Self, Failure> {
-        let session = Self::cold(app, &place.repo, Arc::new(WithSample(tree(place))));
+        let session = Self::cold(app, &place.repo, Arc::new(WithBuiltins(tree(place))));
         session.warm(place)?;
         Ok(session)
     }
 
     /// The same with plans of earlier commands: evaluators are started if they are likely needed.
     fn remembering(app: &App, place: &Place, kept: Kept) -> Result<Self, Failure> {
-        let view = Arc::new(WithSample(tree(place)));
+        let view = Arc::new(WithBuiltins(tree(place)));
         let is_known = kept.is_likely(&place.repo.join(place.guess()));
         let session = Self::with_cache(app, &place.repo, view, Some(Arc::new(kept)));
         if !is_known {
@@ -182,7 +182,7 @@ impl Session {
     pub fn for_event(self, place: &Place, event: &Event) -> Self {
         match base(event) {
             Some(base) => {
-                Self { view: Arc::new(WithSample(tree(place).changed_since(base))), ..self }
+                Self { view: Arc::new(WithBuiltins(tree(place).changed_since(base))), ..self }
             }
             None => self,
         }
@@ -297,10 +297,10 @@ impl Session {
         let found = self.planner.find(&self.view, name, Trust::Own, &repository).await;
         match found {
             Ok(WorkflowFile { path, .. }) => Ok(path),
-            Err(PlanError::Invalid(problems)) if name == "sample" && is_unknown(&problems) => {
-                Ok(builtin::SAMPLE.to_owned())
-            }
-            Err(error) => Err(from_plan_error(error, &self.repo)),
+            Err(error) => match builtin::named(name) {
+                Some(builtin) if is_unknown(&error) => Ok(builtin.path.to_owned()),
+                Some(_) | None => Err(from_plan_error(error, &self.repo)),
+            },
         }
     }
 
@@ -332,6 +332,12 @@ impl Session {
         goal: Option<&str>,
     ) -> Result<Planned, Failure> {
         let failed = |error| from_plan_error(error, &self.repo);
+        if goal.is_none()
+            && let Some(builtin) = builtin::at(entry).filter(|builtin| builtin.needs_goal)
+        {
+            return Err(Failure::usage(format!("`{}` needs a goal", builtin.name))
+                .hint(format!("plue run {} --goal \"what is to be done\"", builtin.name)));
+        }
         let Occasion { event, given } = occasion;
         let raw = inputs::raw(&given);
         let first = self.evaluate(entry, Some(event.clone()), raw.clone()).await;
@@ -369,8 +375,9 @@ impl Session {
 }
 
 /// Whether no workflow has the name.
-fn is_unknown(problems: &[Diagnostic]) -> bool {
-    problems.iter().all(|problem| problem.code == plue_planner::codes::UNKNOWN_WORKFLOW)
+fn is_unknown(error: &PlanError) -> bool {
+    let is_unknown = |problem: &Diagnostic| problem.code == plue_planner::codes::UNKNOWN_WORKFLOW;
+    matches!(error, PlanError::Invalid(problems) if problems.iter().all(is_unknown))
 }
 
 /// The work tree with the files that were named.

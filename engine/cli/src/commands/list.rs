@@ -13,7 +13,7 @@ use crate::{
     output,
     records::{List, SCHEMA_VERSION, WorkflowRecord},
     render::{self, table, trigger},
-    sources::{self, Place, Session},
+    sources::{self, Place, Session, WITHOUT_A_FILE},
     terminal::Style,
     wiring,
 };
@@ -40,7 +40,8 @@ pub(super) fn workflows(repo: Option<&Path>, app: &App) -> Result<Vec<WorkflowRe
             workflows.extend(records(file, &session)?);
         }
         if workflows.is_empty() && app.verbosity >= 0 {
-            output::say(&format!("there is no workflow in {}", session.repo.display()));
+            let repo = session.repo.display();
+            output::say(&format!("there is no workflow in {repo}; {WITHOUT_A_FILE}"));
         }
         Ok(workflows)
     })

@@ -30,6 +30,17 @@ use crate::{
 };
 
 pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
+    let output = args.output;
+    let (run, exit) = driven(args, app)?;
+    tell(&run, exit, output)?;
+    Ok(exit)
+}
+
+/// Runs a workflow here, shows it on stderr, and returns the run with the exit code of its end.
+///
+/// # Errors
+/// As `plue run`.
+pub(super) fn driven(args: RunArgs, app: &App) -> Result<(RunId, Exit), Failure> {
     if let Some(rev) = &args.rev {
         return Err(Failure::usage(format!("--rev {rev}: runs of this machine use the work tree"))
             .hint("check it out and run it, or name a server: --server URL"));
@@ -75,7 +86,12 @@ async fn ready(
     Ok(engine)
 }
 
-async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned) -> Outcome {
+async fn run_planned(
+    args: RunArgs,
+    app: &App,
+    engine: &Engine,
+    planned: Planned,
+) -> Result<(RunId, Exit), Failure> {
     render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
     if !planned.printed.is_empty() {
         for line in planned.printed.lines() {
@@ -116,14 +132,13 @@ async fn run_planned(args: RunArgs, app: &App, engine: &Engine, planned: Planned
             exit?
         }
     };
-    tell(&run, exit, args.output)?;
-    // The run has ended and was told; what fails here is a line in the log.
+    // The run has ended and was shown; what fails here is a line in the log.
     keep_house(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
     if args.output == Format::Table && !engine.store().is_shared() {
         let open = engine.store().unfinished_runs().await.unwrap_or_default();
         tell_left(open.iter().filter(|row| row.id != run), app);
     }
-    Ok(exit)
+    Ok((run, exit))
 }
 
 /// Data for programs on stdout; for people everything was said on stderr.

@@ -1,31 +1,62 @@
-//! The workflow `sample`, which every plue has: something to run before anybody has written one.
+//! The workflows that every plue has: `sample`, something to run in any directory; `hello_multi_agent`,
+//! four agents for any goal; `plan_from_goal`, the question of `plue plan --goal`.
 //!
-//! A repository's own workflow of this name wins; discovery never finds this one.
+//! A repository's own workflow of the same name comes first. Discovery must never find these.
 
 use plue_planner::{CommitView, ViewError, view::Content};
 
-/// The path of the sample. No file of a repository that plue finds has such a path.
-pub const SAMPLE: &str = "builtin:sample.plue.py";
+/// A workflow that comes with plue.
+#[derive(Debug, Clone, Copy)]
+pub struct Builtin {
+    /// Name of its plan.
+    pub name: &'static str,
+    /// Its path in every view. No file of a repository that plue finds has such a path.
+    pub path: &'static str,
+    /// Whether its agents have nothing to do without a goal.
+    pub needs_goal: bool,
+    source: &'static str,
+}
 
-const SOURCE: &str = r#"def workflow():
-    return Plan(
-        name="sample",
-        description="Steps that wait for each other, run side by side and hand values on",
-        steps=[
-            Step.bash("hello", 'echo "hello from run $PLUE_RUN_ID"'),
-            Step.bash("count", 'echo "files=$(ls | wc -l)" >> "$PLUE_OUTPUT"', depends_on=["hello"]),
-            Step.bash("date", "date", depends_on=["hello"]),
-            Step.bash("report", 'echo "$FILES files lie here"', env={"FILES": ref("count", "files")},
-                      depends_on=["count", "date"]),
-        ],
-    )
-"#;
+macro_rules! builtin {
+    ($name:literal, $needs_goal:literal) => {
+        Builtin {
+            name: $name,
+            path: concat!("builtin:", $name, ".plue.py"),
+            needs_goal: $needs_goal,
+            source: include_str!(concat!("../../builtin/", $name, ".plue.py")),
+        }
+    };
+}
 
-/// A view that also holds the sample.
+/// Name of the workflow that answers `plue plan --goal`.
+pub const PLAN_FROM_GOAL: &str = "plan_from_goal";
+
+/// The commands for a repository without a workflow.
+pub const WITHOUT_A_FILE: &str =
+    "without one there are `plue run sample` and `plue run hello_multi_agent --goal TEXT`";
+
+/// All of them, by name.
+pub const ALL: &[Builtin] = &[
+    builtin!("hello_multi_agent", true),
+    builtin!("plan_from_goal", true),
+    builtin!("sample", false),
+];
+
+/// A view that also holds the workflows that come with plue.
 #[derive(Debug)]
-pub struct WithSample<V>(pub V);
+pub struct WithBuiltins<V>(pub V);
 
-impl<V: CommitView> CommitView for WithSample<V> {
+/// The workflow of this name.
+pub fn named(name: &str) -> Option<&'static Builtin> {
+    ALL.iter().find(|builtin| builtin.name == name)
+}
+
+/// The workflow with this path.
+pub fn at(path: &str) -> Option<&'static Builtin> {
+    ALL.iter().find(|builtin| builtin.path == path)
+}
+
+impl<V: CommitView> CommitView for WithBuiltins<V> {
     fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError> {
         self.0.matching(keep)
     }
@@ -35,10 +66,10 @@ impl<V: CommitView> CommitView for WithSample<V> {
     }
 
     fn content(&self, path: &str, cap: usize) -> Result<Content, ViewError> {
-        if path == SAMPLE {
-            return Ok(Content::Bytes(SOURCE.as_bytes().to_vec()));
+        match at(path) {
+            Some(builtin) => Ok(Content::Bytes(builtin.source.as_bytes().to_vec())),
+            None => self.0.content(path, cap),
         }
-        self.0.content(path, cap)
     }
 
     fn changed_files(&self) -> Result<Vec<String>, ViewError> {

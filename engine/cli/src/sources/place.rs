@@ -87,8 +87,11 @@ impl Place {
 
 /// There is nothing to plan.
 pub(super) fn no_workflow(repo: &Path) -> Failure {
-    Failure::not_found(format!("there is no workflow in {}", repo.display()))
-        .hint("a workflow is a file named `.plue.py`, or ending in `.plue.py`, `.plue.yaml` or `.plue.json`")
+    Failure::not_found(format!("there is no workflow in {}", repo.display())).hint(format!(
+        "a workflow is a file named `.plue.py`, or ending in `.plue.py`, `.plue.yaml` or \
+             `.plue.json`; {}",
+        super::WITHOUT_A_FILE
+    ))
 }
 
 /// The file that a name is the path of, from the repository if that was named, else from here. Links

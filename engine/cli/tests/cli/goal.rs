@@ -1,8 +1,11 @@
-//! `plue plan --goal`: from a recorded answer of a model to a workflow that somebody approved.
+//! `plue plan --goal`: from the answer of a model, recorded or asked for, to a workflow that was approved.
 
 use serde_json::json;
 
-use crate::support::Bench;
+use crate::{
+    scripted::Scripted,
+    support::{Bench, Said},
+};
 
 const GOAL: &str = "Build a \"portfolio\" website";
 
@@ -93,7 +96,67 @@ fn row_3_15_an_answer_that_is_no_valid_workflow_is_refused_with_its_places() {
     plan("name: x\ngoal: another\ntasks: [{id: a, run: x}]\n", 2).tells(&["another goal"]);
     // A role that nobody has is worth a look now, and refused by `run`.
     plan("name: x\ntasks: [{id: a, agent: wizard}]\n", 6).tells(&["PLUE-C0008", "wizard"]);
-    bench.plue(&["plan", "--goal", GOAL]).ends(2).tells(&["--answer"]);
+    let budget = ["plan", "--goal", GOAL, "--answer", "said", "--budget", "1"];
+    bench.plue(&budget).ends(2).tells(&["--budget"]);
     let outside = ["plan", "--goal", GOAL, "--answer", "said", "--save", "../x.plue.yaml"];
     bench.plue(&outside).ends(2).tells(&["not a path in the repository"]);
+}
+
+/// `plue plan --goal`, with a model of one answer for each text.
+fn asked(bench: &Bench, model: &Scripted, more: &[&str]) -> Said {
+    let mut command = bench.command(&[&["plan", "--goal", GOAL], more].concat());
+    Said::of(model.with_key(&mut command).output().unwrap())
+}
+
+fn model(answers: &[&str]) -> Scripted {
+    let turns = answers.iter().map(|text| json!({"content": [{"type": "text", "text": text}]}));
+    Scripted::new(&json!({"turns": turns.collect::<Vec<_>>()}))
+}
+
+#[test]
+fn row_3_15_claude_is_asked_for_a_workflow_that_waits_for_approval() {
+    let bench = Bench::new();
+    let model = model(&[SAID]);
+    bench.plue(&["plan", "--goal", GOAL, "--approve", "x"]).ends(4);
+    let shown = asked(&bench, &model, &[]).ends(6);
+    shown.shows(&["Portfolio site", "step specs", "step review", "a new workflow"]);
+    shown.tells(&["plan_from_goal", "Better:", "nothing is written", "--approve sha256:"]);
+    let file = bench.repo().join("portfolio-site.plue.yaml");
+    assert!(!file.exists());
+    // The question is a run like others, and knew the goal, the roles and the language.
+    let transcript = bench.plue(&["transcript", "last", "--full"]).ends(0);
+    transcript.shows(&[GOAL, "`product_manager`", "max_visits", "name: Portfolio site"]);
+    // The approval is for that answer: nothing is asked again.
+    let hash = shown.stderr.rsplit("--approve ").next().unwrap().trim().to_owned();
+    asked(&bench, &model, &["--approve", &hash]).ends(0);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("name: Portfolio site"));
+    bench.plue(&["plan", "portfolio-site"]).ends(0).shows(&[&hash]);
+    let state = model.state();
+    assert_eq!((&state["requests"], &state["violations"]), (&json!(1), &json!([])));
+    bench.plue(&["plan", "--goal", "Another", "--approve", &hash]).ends(4).tells(&["not asked"]);
+}
+
+#[test]
+fn row_3_15_an_invalid_answer_is_corrected_once() {
+    let bench = Bench::new();
+    let bad = "```yaml\nname: x\ntasks: [{id: a, agent: coder, dependencies: [gone]}]\n```";
+    let first = model(&[bad, SAID]);
+    let shown = asked(&bench, &first, &[]).ends(6);
+    shown.tells(&["no valid workflow", "asked once more"]);
+    shown.shows(&["Portfolio site"]);
+    bench
+        .plue(&["transcript", "last", "--full"])
+        .ends(0)
+        .shows(&["PLUE-P0012", "dependencies: [gone]"]);
+    let second = model(&[bad, bad]);
+    asked(&bench, &second, &[]).ends(3).tells(&["PLUE-P0012"]);
+}
+
+#[test]
+fn row_3_15_a_question_costs_no_more_than_its_budget() {
+    let bench = Bench::new();
+    let model = model(&[SAID]);
+    asked(&bench, &model, &["--budget", "0.000001"]).ends(7).tells(&["PLUE-L0004"]);
+    assert_eq!(model.state()["requests"], 0);
+    bench.plue(&["plan", "--goal", GOAL]).ends(1).tells(&["PLUE-L0001"]);
 }

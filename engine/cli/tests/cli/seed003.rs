@@ -8,7 +8,10 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Bench, Said};
+use crate::{
+    scripted::Scripted,
+    support::{Bench, Said},
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -16,6 +19,10 @@ fn root() -> PathBuf {
 
 /// `python3` in the repository of a bench, with the package and with `plue` on its path.
 fn python(bench: &Bench, args: &[&str]) -> Said {
+    Said::of(command(bench, args).output().unwrap())
+}
+
+fn command(bench: &Bench, args: &[&str]) -> Command {
     let plue = Path::new(env!("CARGO_BIN_EXE_plue")).parent().unwrap();
     let mut command = Command::new("python3");
     let settings = bench.command(&[]);
@@ -28,7 +35,7 @@ fn python(bench: &Bench, args: &[&str]) -> Said {
     let path = format!("{}:{}", plue.display(), env!("PATH"));
     command.args(args).current_dir(bench.repo()).env("PATH", path);
     command.env("PYTHONPATH", root().join("python")).env("PYTHONDONTWRITEBYTECODE", "1");
-    Said::of(command.output().unwrap())
+    command
 }
 
 /// One suite: it ran as many tests as it has, and all passed.
@@ -81,11 +88,11 @@ fn row_3_01_a_run_goes_the_way_that_its_machine_goes() {
     suite("RandomMachines", 1);
 }
 
-/// "Basic Usage" of the source: its lines, with the name of our module.
+/// "Basic Usage" of the source: its lines, and the functions that they name.
 #[test]
 fn row_3_05_the_basic_usage_of_the_source_runs() {
     let seed = r#"
-from plue.orchestration import (
+from orchestrator import (
     Orchestrator,
     WorkerDefinition,
     WorkerType,
@@ -143,4 +150,39 @@ fn the_example_of_orchestration_runs_as_its_page_says() {
     let page = std::fs::read_to_string(root().join("examples/orchestration/README.md")).unwrap();
     let shown = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(said.stdout, shown);
+}
+
+/// "Orchestration-as-a-Service" of the source: a goal becomes workers and a workflow, which runs once it is
+/// approved.
+#[test]
+fn row_3_15_the_service_of_the_source_makes_and_runs_a_workflow_for_a_goal() {
+    let service = r#"
+from orchestrator import OrchestrationService
+
+pipeline = OrchestrationService.create(
+    goal="Build a Website",
+)
+print(pipeline.name, pipeline.workers, pipeline.hash[:7])
+import pathlib
+print("before", sorted(path.name for path in pathlib.Path(".").glob("*.plue.yaml")))
+status = pipeline.execute()
+print(status["run"]["status"], [step["output"] for step in status["steps"]])
+"#;
+    let workflow = "```yaml\nname: website\ntasks:\n\
+        - {id: specs, agent: product_manager, parameters: {task: Specify it}}\n\
+        - {id: code, agent: coder, dependencies: [specs], parameters: {task: Build it}}\n\
+        - {id: review, agent: reviewer, dependencies: [code], parameters: {task: Review it}}\n```\n";
+    let turns = [workflow, "pages", "html", "good"];
+    let turns = turns.map(|text| serde_json::json!({"content": [{"type": "text", "text": text}]}));
+    let model = Scripted::new(&serde_json::json!({ "turns": turns }));
+    let bench = Bench::new();
+    bench.write("service.py", service);
+    let mut command = command(&bench, &["service.py"]);
+    let said = Said::of(model.with_key(&mut command).output().unwrap()).ends(0);
+    said.shows(&[
+        "website [('specs', 'product_manager'), ('code', 'coder'), ('review', 'reviewer')] sha256:",
+    ]);
+    said.shows(&["before []\n", "success ['pages', 'html', 'good']\n"]);
+    assert_eq!(model.state()["violations"], serde_json::json!([]));
+    assert!(bench.repo().join("website.plue.yaml").exists());
 }

@@ -1,6 +1,9 @@
 //! The commands of source 004: tasks, reports, branches, orchestrations, and records as files.
 
-use crate::support::{Bench, snapshot};
+use crate::{
+    scripted::Scripted,
+    support::{Bench, Said, snapshot},
+};
 
 #[test]
 fn row_4_12_tasks_are_created_listed_and_their_status_is_shown() {
@@ -93,6 +96,26 @@ fn row_4_15_agents_and_orchestrations_are_listed_and_run_for_a_goal() {
     assert_eq!(listed.stdout, bench.plue(&["list"]).ends(0).stdout);
     bench.plue(&["orchestration", "run", "Small", "--goal", "Implement login"]).ends(0);
     bench.plue(&["status"]).ends(0).shows(&["Implement login"]);
+}
+
+#[test]
+fn row_4_03_hello_multi_agent_works_on_any_goal_in_any_repository() {
+    let bench = Bench::new();
+    let turn = |text: &str| serde_json::json!({"content": [{"type": "text", "text": text}]});
+    let turns = ["1. a form", "The form is there", "It is as planned", "README has it"].map(turn);
+    let model = Scripted::new(&serde_json::json!({"turns": turns}));
+    let run = ["orchestration", "run", "hello_multi_agent", "--goal", "Implement login endpoint"];
+    let mut command = bench.command(&run);
+    let said = Said::of(model.with_key(&mut command).output().unwrap()).ends(0);
+    said.tells(&["plan", "build", "review", "doc", "4 succeeded"]);
+    assert_eq!(model.state()["violations"], serde_json::json!([]));
+    // Every agent knows the goal and what those before it put out.
+    let told = bench.plue(&["transcript", "last", "--full"]).ends(0);
+    assert_eq!(told.stdout.matches("Implement login endpoint").count(), 4, "{}", told.stdout);
+    let doc = bench.plue(&["transcript", "last", "doc", "--full"]).ends(0);
+    doc.shows(&["1. a form", "The form is there", "It is as planned", "README has it"]);
+    bench.plue(&["run", "hello_multi_agent"]).ends(2).tells(&["needs a goal", "--goal"]);
+    bench.plue(&["list"]).ends(0).tells(&["hello_multi_agent"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use plue_llm::{
     codes,
 };
 use plue_plan::{
-    Step,
+    Plan, Step,
     action::{Llm, Prompt},
 };
 use plue_prompts::{Partials, PromptFile, Role, prompt::Settings};
@@ -21,6 +21,8 @@ use super::{Claude, spending::Limit, tool};
 
 /// The request of a role that has all it needs.
 const ROLE_ALONE: &str = "Do your task.";
+/// The line before the goal of a plan, in the system prompt of its agents.
+const GOAL: &str = "The goal of the workflow that your task is a part of:";
 
 /// The start of an agent: its task and its budget.
 #[derive(Debug, Clone)]
@@ -51,7 +53,7 @@ struct PinnedText {
 /// # Errors
 /// A text for the author, with a code.
 pub(crate) fn assignment(
-    (step, llm): (&Step, &Llm),
+    (plan, step, llm): (&Plan, &Step, &Llm),
     read_set: &Json,
     scope: &Scope<'_>,
     claude: &Claude,
@@ -63,7 +65,9 @@ pub(crate) fn assignment(
     let role = llm.role.as_ref().or(of_prompt.role.as_ref());
     let role = role.map(|name| pinned.role(name)).transpose().map_err(bad)?;
     let of_role = role.as_ref().map(|role| role.settings().clone()).unwrap_or_default();
-    let system: Vec<&str> = role.iter().map(Role::prompt).chain(llm.system.as_deref()).collect();
+    let goal = plan.goal.as_ref().map(|goal| format!("{GOAL}\n\n{goal}"));
+    let own = llm.system.as_deref().into_iter().chain(goal.as_deref());
+    let system: Vec<&str> = role.iter().map(Role::prompt).chain(own).collect();
     let system = system.join("\n\n").trim().to_owned();
     if text.trim().is_empty() {
         ROLE_ALONE.clone_into(&mut text);

@@ -199,7 +199,7 @@ impl Driver {
         within_budget(|meter| {
             let seen = Seen::of(&self.run);
             let scope = seen.scope(&self.surroundings, turn, meter);
-            assignment((definition, llm), &self.origin.read_set, &scope, claude, today)
+            assignment((&self.plan, definition, llm), &self.origin.read_set, &scope, claude, today)
         })
     }
 

@@ -1,10 +1,11 @@
-//! `plue plan --goal`: a workflow that a model wrote for a goal, checked and shown, and written down only
-//! once somebody approves of exactly this plan.
+//! `plue plan --goal`: a workflow that a model writes for a goal, checked and shown, and written to a file
+//! only once exactly this plan is approved.
 //!
-//! Asks no model: the answer comes from a file, so that the same answer is the same plan. Never runs what
-//! it has written.
+//! The answer is that of a run of `plan_from_goal`, or of a file: the same answer is the same plan. Must
+//! never run the workflow.
 
 use std::{
+    ops::ControlFlow,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -23,9 +24,13 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome},
     output,
-    sources::{self, Occasion, Place, Session, WithSample},
+    sources::{self, Occasion, PLAN_FROM_GOAL, Place, Session, WithBuiltins},
     wiring,
 };
+
+mod question;
+
+use question::Question;
 
 /// Bytes of an answer at most.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
@@ -33,17 +38,21 @@ const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// What a plan for a goal takes.
 #[derive(Debug, Args, Clone)]
 pub struct GoalArgs {
-    /// Take the workflow that a model wrote for this goal (see --answer)
-    #[arg(long, value_name = "TEXT", requires = "answer", conflicts_with_all = ["workflows", "diff", "verify"])]
+    /// Let Claude write a workflow for this goal, and show its plan; --approve writes the file
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["workflows", "diff", "verify"])]
     pub goal: Option<String>,
-    /// The model's answer: YAML, also in a fence of Markdown, or as a message of the Messages API (`-` for
-    /// standard input)
+    /// Ask nothing: the answer of a model, as YAML, also in a fence of Markdown, or as a message of the
+    /// Messages API (`-` for standard input)
     #[arg(long, value_name = "FILE", requires = "goal")]
     pub answer: Option<PathBuf>,
+    /// Dollars that the question may cost at most [default: 1]
+    #[arg(long, value_name = "USD", requires = "goal", conflicts_with = "answer")]
+    pub budget: Option<f64>,
     /// Where an approved workflow is written [default: its name and `.plue.yaml`]
     #[arg(long, value_name = "FILE", requires = "goal")]
     pub save: Option<PathBuf>,
-    /// The hash of the plan that was shown: write it down
+    /// The hash of the plan that was shown: write its file. Without --answer it is that of the latest
+    /// question for this goal
     #[arg(long, value_name = "HASH", requires = "goal")]
     pub approve: Option<String>,
 }
@@ -51,22 +60,48 @@ pub struct GoalArgs {
 /// A workflow that is not written yet, in its place.
 #[derive(Debug)]
 struct WithAnswer {
-    tree: WithSample<WorkTree>,
+    tree: WithBuiltins<WorkTree>,
     path: String,
     text: String,
 }
 
 pub(super) fn run(args: &PlanArgs, goal: &str, app: &App) -> Outcome {
-    let answer = args.goal.answer.as_deref().unwrap_or(Path::new("-"));
-    let text = workflow_text(&read(answer)?);
-    let (text, name) = with_goal(&text, goal, &answer.display().to_string())?;
+    if let Some(file) = &args.goal.answer {
+        return considered(args, goal, (&read(file)?, &file.display().to_string()), app);
+    }
+    let question = Question { args, goal, app };
+    if args.goal.approve.is_some() {
+        let answer = question.answered()?;
+        return considered(args, goal, (&answer, PLAN_FROM_GOAL), app);
+    }
+    let answer = match question.ask(None)? {
+        ControlFlow::Continue(answer) => answer,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
+    let invalid = match considered(args, goal, (&answer, PLAN_FROM_GOAL), app) {
+        Err(failure) if failure.exit == Exit::PlanInvalid => failure,
+        outcome => return outcome,
+    };
+    if app.verbosity >= 0 {
+        output::say("the answer is no valid workflow; Claude is asked once more");
+    }
+    match question.ask(Some((&answer, &invalid)))? {
+        ControlFlow::Continue(answer) => considered(args, goal, (&answer, PLAN_FROM_GOAL), app),
+        ControlFlow::Break(exit) => Ok(exit),
+    }
+}
+
+/// Checks an answer and shows its plan; writes it if that plan is approved.
+fn considered(args: &PlanArgs, goal: &str, (answer, from): (&str, &str), app: &App) -> Outcome {
+    let text = workflow_text(answer);
+    let (text, name) = with_goal(&text, goal, from)?;
     let path = match &args.goal.save {
         Some(path) => inside(path)?,
         None => format!("{}.plue.yaml", slug(&name)),
     };
     let place = Place::find(app, args.source.repo.as_deref(), [])?;
     wiring::block_on(async {
-        let tree = WithSample(WorkTree::new(&place.repo).including(&path));
+        let tree = WithBuiltins(WorkTree::new(&place.repo).including(&path));
         let view = WithAnswer { tree, path: path.clone(), text: text.clone() };
         let session = Session::cold(app, &place.repo, Arc::new(view));
         let occasion = session.occasion(app, &args.source).await?;
@@ -124,7 +159,7 @@ fn show(
     output::text(&found.render())
 }
 
-/// Writes it down if this plan was approved; else says how to.
+/// Writes the file if this plan is approved; otherwise shows how to approve it.
 fn decide(
     args: &PlanArgs,
     place: &Place,

@@ -19,7 +19,7 @@ use crate::{
     output,
     records::{DifferenceRecord, SCHEMA_VERSION, Verified},
     render,
-    sources::{Session, WithSample, base},
+    sources::{Session, WithBuiltins, base},
     wiring,
 };
 
@@ -95,7 +95,7 @@ fn views(recorded: &Recorded) -> Vec<(String, Arc<dyn CommitView>)> {
     if let Some(sha) = &recorded.run.run.sha
         && let Ok(commit) = commit(sha)
     {
-        views.push((format!("commit {sha}"), Arc::new(WithSample(commit))));
+        views.push((format!("commit {sha}"), Arc::new(WithBuiltins(commit))));
     }
     if recorded.repo.is_dir() {
         let tree = WorkTree::new(&recorded.repo).including(&recorded.read_set.entry);
@@ -105,7 +105,7 @@ fn views(recorded: &Recorded) -> Vec<(String, Arc<dyn CommitView>)> {
         };
         views.push((
             format!("the work tree {}", recorded.repo.display()),
-            Arc::new(WithSample(tree)),
+            Arc::new(WithBuiltins(tree)),
         ));
     }
     views

@@ -1,0 +1,7 @@
+"""The names of ``plue.orchestration`` under the module name of source 003: ``from orchestrator import Orchestrator``.
+
+Must not hold anything of its own.
+"""
+
+from plue.orchestration import *  # noqa: F403
+from plue.orchestration import __all__ as __all__
