@@ -10,7 +10,7 @@ it.
 
 from plue._context import Context, Record
 from plue._references import Reference, ref, secret, template
-from plue._settings import Artifacts, Budget, Cache, Checkout, Concurrency, Goto, Input, Prompt, Retry, Service
+from plue._settings import Artifacts, Budget, Cache, Checkout, Concurrency, Goto, Input, Key, Prompt, Retry, Service
 from plue._words import Hooks, Plan, Step, Trigger
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Goto",
     "Hooks",
     "Input",
+    "Key",
     "Plan",
     "Prompt",
     "Record",

@@ -24,6 +24,7 @@ _NAMES = [
     "Goto",
     "Hooks",
     "Input",
+    "Key",
     "Plan",
     "Prompt",
     "Retry",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from plue._settings import Key
 
 _RESERVED = frozenset(
     [
@@ -91,10 +94,14 @@ class Reference:
         return f'{word}("{self.source}")'
 
 
-def ref(step: str | HasId, path: str | None = None) -> Reference:
-    """The output of a step, or a part of it: ``ref("build", "version")``."""
-    name = step if isinstance(step, str) else step.id
-    source = f"steps{_part(name)}.output"
+def ref(step: str | HasId | Key, path: str | None = None) -> Reference:
+    """The output of a step, or a part of it: ``ref("build", "version")``; of a context key: ``ref(key)``."""
+    if isinstance(step, str):
+        source = f"steps{_part(step)}.output"
+    elif hasattr(step, "id"):
+        source = f"steps{_part(step.id)}.output"
+    else:
+        source = f"context{_part(step.name)}"
     for part in path.split(".") if path is not None else []:
         if not part:
             raise ValueError("`path` of ref has an empty part")

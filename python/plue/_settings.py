@@ -1,4 +1,4 @@
-"""The small words: ``Input``, ``Retry``, ``Goto``, ``Artifacts``, ``Cache``, ``Checkout`` and others."""
+"""The small words: ``Input``, ``Key``, ``Retry``, ``Goto``, ``Artifacts``, ``Cache``, ``Checkout`` and others."""
 
 from __future__ import annotations
 
@@ -52,6 +52,25 @@ class Input(Setting):
         put(self.fields, "description", description)
         put(self.fields, "required", required, False)
         put(self.fields, "choices", [data(item, "`choices` of Input", False) for item in choices])
+
+
+class Key(Setting):
+    """A context key: a value that steps write and later steps read with ``ref(key)``."""
+
+    __slots__ = ("name",)
+
+    def __init__(
+        self,
+        name: str,
+        schema: Mapping[str, Any] | bool | None = None,
+        *,
+        merge: Literal["error", "last", "list", "map"] = "error",
+    ) -> None:
+        super().__init__()
+        self.name = text(name, "`name` of Key")
+        if schema is not None:
+            self.fields["schema"] = data(schema, "`schema` of Key", False)
+        put(self.fields, "merge", merge, "error")
 
 
 class Retry(Setting):

@@ -17,6 +17,7 @@ from plue._settings import (
     Concurrency,
     Goto,
     Input,
+    Key,
     Prompt,
     Retry,
     Service,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         resources: Mapping[str, Any]
         cwd: str
         outputs: Mapping[str, Any]
+        writes: str | Key
         artifacts: Sequence[str] | Artifacts
         cache: Cache
         checkout: Checkout
@@ -387,6 +389,7 @@ class Plan(Setting):
         description: str | None = None,
         goal: str | None = None,
         inputs: Mapping[str, Input] | None = None,
+        context: Sequence[Key] = (),
         env: Mapping[str, Value] | None = None,
         secrets: Mapping[str, str] | None = None,
         runner: str | None = None,
@@ -407,6 +410,7 @@ class Plan(Setting):
             "description": description,
             "goal": goal,
             "inputs": _inputs(inputs),
+            "context": _keys(context),
             "env": data(env or {}, "`env` of Plan", True),
             "secrets": {name: text(source, "`secrets` of Plan") for name, source in (secrets or {}).items()},
             "runner": runner,
@@ -445,7 +449,7 @@ class Plan(Setting):
 _duration = duration
 _UNNAMED = (
     "depends_on when env secrets timeout retry on_failure on_success runner image resources cwd outputs artifacts cache"
-    " checkout services pure interactive required"
+    " checkout services pure interactive required writes"
 )
 _COMMON = frozenset([*_UNNAMED.split(), "name"])
 
@@ -456,6 +460,15 @@ def _one_or_many(one: str | None, many: Sequence[str]) -> list[str]:
 
 def _inputs(inputs: Mapping[str, Input] | None) -> dict[str, Any]:
     return {name: value.fields for name, value in (inputs or {}).items()}
+
+
+def _keys(keys: Sequence[Key]) -> dict[str, Any]:
+    if not isinstance(keys, (list, tuple)) or not all(isinstance(key, Key) for key in keys):
+        raise TypeError("`context` of Plan is a list of Keys")
+    by_name = {key.name: key.fields for key in keys}
+    if len(by_name) != len(keys):
+        raise ValueError("`context` of Plan has two keys of one name")
+    return by_name
 
 
 def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
@@ -485,6 +498,8 @@ def _options(fields: dict[str, Any], what: str, options: Mapping[str, Any]) -> N
             fields[name] = given.pop(name).fields
     if "checkout" in given:
         put(fields, "checkout", given.pop("checkout").fields)
+    key = given.pop("writes", None)
+    put(fields, "writes", key.name if isinstance(key, Key) else key)
     failure = given.pop("on_failure", "fail")
     put(fields, "on_failure", failure.fields if isinstance(failure, Goto) else failure, "fail")
     put(fields, "services", [service.fields for service in given.pop("services", [])])

@@ -13,6 +13,7 @@ use crate::{
         Action, Approval, Bash, Call, Llm, Negotiate, Plugin, Prompt, PromptFile, Python, Wait,
         Workflow,
     },
+    context::{ContextKey, Merge},
     duration::DurationText,
     id::StepId,
     plan::{Input, InputType, Plan},
@@ -40,6 +41,9 @@ pub fn plans(max_steps: usize) -> impl Strategy<Value = Plan> {
             plan.name = name;
             plan.goal = goal;
             plan.steps = steps;
+            for step in plan.steps.iter_mut().step_by(2) {
+                step.options.writes = plan.context.keys().next().cloned();
+            }
             plan.triggers = triggers;
             plan.hooks.on_complete = renamed(hooks, "hook");
             plan
@@ -242,6 +246,10 @@ fn frame() -> impl Strategy<Value = Plan> {
         |((max_parallel, timeout, budget), env, inputs, outputs, flag)| Plan {
             secrets: flag
                 .then(|| ("NPM_TOKEN".to_owned(), "env:NPM".to_owned()))
+                .into_iter()
+                .collect(),
+            context: flag
+                .then(|| ("findings".to_owned(), ContextKey { schema: None, merge: Merge::List }))
                 .into_iter()
                 .collect(),
             max_parallel,

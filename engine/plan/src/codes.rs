@@ -34,7 +34,7 @@ crate::error_codes! {
     PATTERN_TOO_LONG = "PLUE-P0028", "a branch, tag or path pattern is longer than the limit";
     BAD_EXPRESSION = "PLUE-P0029", "an expression or template does not parse";
     NOT_UPSTREAM = "PLUE-P0030", "an expression reads a step that need not have ended";
-    UNKNOWN_REFERENCE = "PLUE-P0031", "an expression reads a step or input that does not exist";
+    UNKNOWN_REFERENCE = "PLUE-P0031", "an expression reads a step, input or context key that does not exist";
     BAD_SECRET_NAME = "PLUE-P0032", "a secret has a name of the wrong shape";
     BAD_ENV_NAME = "PLUE-P0033", "an environment variable has a name of the wrong shape, or a reserved one";
     UNKNOWN_GOTO = "PLUE-P0034", "a Goto names a step that does not exist";
@@ -65,7 +65,7 @@ crate::error_codes! {
     BAD_SCHEMA = "PLUE-P0059", "a JSON Schema is malformed";
     REMOTE_REF = "PLUE-P0060", "a JSON Schema refers to another document";
     BAD_INPUT = "PLUE-P0061", "the default or a choice of an input does not fit the input";
-    BAD_NAME = "PLUE-P0062", "the name of an input, output, prompt, role, plugin or endpoint is malformed";
+    BAD_NAME = "PLUE-P0062", "the name of an input, output, context key, prompt, role, plugin or endpoint is malformed";
     BAD_SHELL = "PLUE-P0063", "the shell of a `bash` step is neither `bash` nor `sh`";
     BAD_METHOD = "PLUE-P0064", "the HTTP method of a `call` step is malformed";
     BAD_URL = "PLUE-P0065", "the URL of a `call` step is malformed";
@@ -83,6 +83,9 @@ crate::error_codes! {
     NO_CONTAINERS = "PLUE-P0080", "a plan or step names a container image, and no containers are started";
     BAD_SECRET_SOURCE = "PLUE-P0081", "the source of a secret is neither `env:NAME` nor `file:PATH`";
     SECRET_AS_NAME = "PLUE-P0082", "the name of a step is a secret";
+    UNWRITABLE_KEY = "PLUE-P0085", "a step writes a context key that is not declared, or is a hook";
+    UNMERGED_WRITERS = "PLUE-P0086", "two steps that may run at the same time write a context key without a reducer";
+    CONTEXT_MISFIT = "PLUE-P0087", "the value that a step put out does not fit the type of its context key";
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub enum Area {
     Secret,
     /// An input, by name.
     Input,
+    /// A context key, by name.
+    Context,
     /// A variable of the plan's environment, by name.
     Env,
     /// An output of the run, by name.
@@ -112,6 +114,7 @@ pub fn diff(before: &Plan, after: &Plan) -> PlanDiff {
     let tags = |plan: &Plan| plan.tags.iter().cloned().collect();
     sets(&mut changes, Area::Tag, &tags(before), &tags(after));
     maps(&mut changes, Area::Input, (&before.inputs, &after.inputs));
+    maps(&mut changes, Area::Context, (&before.context, &after.context));
     maps(&mut changes, Area::Env, (&before.env, &after.env));
     maps(&mut changes, Area::Output, (&before.outputs, &after.outputs));
     let budget = |plan: &Plan| object(&plan.budget.clone().unwrap_or_default());

@@ -15,6 +15,7 @@ pub mod budget;
 pub mod canonical;
 pub mod capability;
 pub mod codes;
+pub mod context;
 pub mod counted;
 pub mod diagnostic;
 pub mod diff;

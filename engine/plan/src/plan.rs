@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
+    context::ContextKey,
     duration::DurationText,
     id::StepId,
     policy::{Budget, Checkout, Concurrency, PlanOnFailure, is_default},
@@ -39,6 +40,9 @@ pub struct Plan {
     /// Typed inputs of a run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, Input>,
+    /// Keys that steps write and later steps read as `context.KEY`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, ContextKey>,
     /// Environment of every step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Value>,
@@ -159,6 +163,7 @@ impl Plan {
             description: None,
             goal: None,
             inputs: BTreeMap::new(),
+            context: BTreeMap::new(),
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             runner: None,

@@ -74,6 +74,9 @@ pub struct StepOptions {
     /// JSON Schema of the output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Json>,
+    /// The context key whose value the output is, or a part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writes: Option<String>,
     /// Globs of files kept after the step, and what it means if there are none.
     #[serde(skip_serializing_if = "Artifacts::is_empty")]
     pub artifacts: Artifacts,
@@ -98,7 +101,7 @@ pub struct StepOptions {
 }
 
 /// The keys of [`StepOptions`], for telling them from those of an action.
-pub const OPTION_KEYS: [&str; 20] = [
+pub const OPTION_KEYS: [&str; 21] = [
     "artifacts",
     "cache",
     "checkout",
@@ -119,6 +122,7 @@ pub const OPTION_KEYS: [&str; 20] = [
     "services",
     "timeout",
     "when",
+    "writes",
 ];
 
 // === impl Step ===

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod action;
+mod context;
 mod dependency;
 mod expression;
 mod group;
@@ -86,6 +87,8 @@ fn check(
         step::step(&mut report, site, member);
     }
     dependency::dependencies(&mut report, &groups);
+    context::keys(&mut report, plan, places);
+    context::writers(&mut report, plan, &groups);
     if let Some(language) = language {
         let mut expressions = Expressions::new(&mut report, language, plan, &groups);
         expressions.plan(places);

@@ -134,6 +134,11 @@ pub(crate) fn trigger_parts<'a>(trigger: &'a Trigger, see: See<'_, 'a>) {
 /// The parts of the plan itself, without those of its steps and triggers.
 pub(crate) fn plan_parts<'a>(plan: &'a Plan, see: See<'_, 'a>) {
     input_parts(&plan.inputs, see);
+    for (name, key) in &plan.context {
+        if let Some(json) = &key.schema {
+            see(Field("context", Some(name)), Part::Schema(json));
+        }
+    }
     values("env", &plan.env, see);
     if let Some(concurrency) = &plan.concurrency {
         let field = Field("concurrency.group", None);

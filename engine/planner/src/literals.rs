@@ -19,7 +19,7 @@ const EVALUATED: [&str; 7] =
 pub(crate) fn unevaluated(plan: &Plan, places: &SourceMap) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let Ok(Json::Object(mut whole)) = serde_json::to_value(plan) else { return found };
-    for inner in ["steps", "hooks", "triggers", "inputs"] {
+    for inner in ["steps", "hooks", "triggers", "inputs", "context"] {
         whole.remove(inner);
     }
     let of_plan = Looked { what: "the plan", span: places.plan.as_ref() };

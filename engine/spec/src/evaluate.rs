@@ -20,6 +20,7 @@ use crate::{
     scope::Scope,
 };
 
+mod context;
 mod place;
 
 /// Units for an error that `||` or `exists` may pass over: its message has to be made.
@@ -152,7 +153,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) if !select.test => {
                 self.cost.spend(1)?;
-                self.place(&select.operand)?.field(&select.field)
+                self.place(&select.operand)?.field(&select.field, &mut self.cost)
             }
             Expr::Call(call) if call.func_name == operator::INDEX => {
                 self.cost.spend(1)?;
@@ -161,7 +162,7 @@ impl<'m, 'a> Machine<'m, 'a> {
                 };
                 let of = self.place(of)?;
                 let index = self.eval(index)?;
-                of.element(&index)
+                of.element(&index, &mut self.cost)
             }
             Expr::Call(_)
             | Expr::Comprehension(_)

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use plue_plan::budget::{Meter, Stopped};
+use plue_plan::{
+    budget::{Meter, Stopped},
+    context::VisibleKeys,
+};
 use serde_json::Value as Json;
 
 /// The names an expression may begin with.
 pub(crate) const ROOTS: [&str; 7] =
     ["steps", "event", "inputs", "outputs", "visit", "attempt", "env"];
+
+/// The name of context keys. A variable of a macro may have it too, as in plans without keys.
+pub(crate) const CONTEXT: &str = "context";
 
 /// The fields of [`plue_plan::Event`]; those that do not apply read as `null`.
 pub(crate) const EVENT_FIELDS: [&str; 15] = [
@@ -62,6 +68,7 @@ pub struct Scope<'a> {
     pub(crate) inputs: Option<&'a Json>,
     pub(crate) env: Option<&'a Json>,
     pub(crate) outputs: Option<&'a Json>,
+    pub(crate) context: Option<&'a VisibleKeys<'a>>,
     pub(crate) visit: u32,
     pub(crate) attempt: u32,
     /// Whether `hash_files` may be called.
@@ -116,6 +123,13 @@ impl<'a> Scope<'a> {
     #[must_use]
     pub fn outputs(mut self, outputs: &'a Json) -> Self {
         self.outputs = Some(outputs);
+        self
+    }
+
+    /// With the context keys that the reader sees; their values are those of the steps added here.
+    #[must_use]
+    pub fn context(mut self, keys: &'a VisibleKeys<'a>) -> Self {
+        self.context = Some(keys);
         self
     }
 

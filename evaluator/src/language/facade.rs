@@ -30,6 +30,7 @@ pub(crate) const PLUE_NAMES: &[&str] = &[
     "Goto",
     "Hooks",
     "Input",
+    "Key",
     "Plan",
     "Prompt",
     "Retry",

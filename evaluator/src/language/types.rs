@@ -28,7 +28,7 @@ pub(crate) use self::{plan::PyPlan, step::PyStep};
 /// Every name, as the builtins of files and the module `plue` have them.
 pub(crate) fn members(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let members = PyDict::new(py);
-    let classes: [(&str, Bound<'_, PyType>); 14] = [
+    let classes: [(&str, Bound<'_, PyType>); 15] = [
         ("Artifacts", py.get_type::<settings::PyArtifacts>()),
         ("Budget", py.get_type::<settings::PyBudget>()),
         ("Cache", py.get_type::<settings::PyCache>()),
@@ -37,6 +37,7 @@ pub(crate) fn members(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("Goto", py.get_type::<settings::PyGoto>()),
         ("Hooks", py.get_type::<plan::PyHooks>()),
         ("Input", py.get_type::<settings::PyInput>()),
+        ("Key", py.get_type::<settings::PyKey>()),
         ("Plan", py.get_type::<PyPlan>()),
         ("Prompt", py.get_type::<settings::PyPrompt>()),
         ("Retry", py.get_type::<settings::PyRetry>()),

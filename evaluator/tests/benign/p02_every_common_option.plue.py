@@ -2,7 +2,7 @@
 # every argument that all steps share
 def workflow():
     return Plan(
-        name="Options",
+        name="Options", context=[Key("made")],
         steps=[
             Step.bash("first", "true"),
             Step.bash(
@@ -13,7 +13,7 @@ def workflow():
                                            on=["infra", "timeout", "exit:137"]),
                 on_failure="continue", runner="large", resources={"cpu": 2, "memory": "4Gi"}, cwd="web",
                 outputs={"type": "object"}, artifacts=["dist/**"], cache=Cache(key="npm-1", paths=["node_modules"], restore=["npm-"]),
-                services=[Service("postgres:16", 5432, env={"POSTGRES_PASSWORD": "x"})], pure=True, interactive=False,
+                services=[Service("postgres:16", 5432, env={"POSTGRES_PASSWORD": "x"})], pure=True, interactive=False, writes="made",
             ),
             Step.bash("third", "true", depends_on=["second"], on_failure=Goto("second", max_visits=3)),
             Step.bash("fourth", "true", depends_on=["third"], on_success=Goto("third", max_visits=2), on_failure="skip"),

@@ -5,6 +5,7 @@ def workflow():
         name="Everything", description="All of it", goal="Show it",
         inputs={"env": Input(type="string", default="dev", choices=["dev", "prod"], description="Where"),
                 "count": Input("integer", required=True), "flags": Input(type="list", default=["a"]), "ok": Input(type="boolean", default=False)},
+        context=[Key("built", {"type": "object"}), Key("notes", merge="list")],
         env={"CI": "1", "KEY": secret("KEY")}, runner="small", timeout="2h", max_parallel=4,
         on_failure="continue", concurrency=Concurrency("deploy", cancel_in_progress=True),
         hooks=Hooks(on_start=[Step.bash("hello", "echo start")], on_success=[Step.bash("yay", "echo ok")],

@@ -1,6 +1,10 @@
 //! `plue plan`: the plans of workflow files, shown, compared or derived again.
 
-use plue_plan::{Plan, capability, picture};
+use plue_plan::{
+    Plan, capability,
+    context::{ContextKey, Merge},
+    picture,
+};
 use plue_planner::PlannedWorkflow;
 
 use crate::{
@@ -120,6 +124,9 @@ fn described(file: &str, workflow: &PlannedWorkflow, app: &App) -> String {
     for (name, input) in &plan.inputs {
         field("input", &input_words(name, input));
     }
+    for (name, key) in &plan.context {
+        field("context", &key_words(plan, name, key));
+    }
     let secrets = secrets(plan);
     if !secrets.is_empty() {
         field("secrets", &secrets.join(", "));
@@ -141,6 +148,21 @@ fn secrets(plan: &Plan) -> Vec<String> {
         | capability::Capability::Budget(_) => None,
     })
     .collect()
+}
+
+/// `findings: object, list of lint, audit`.
+fn key_words(plan: &Plan, name: &str, key: &ContextKey) -> String {
+    let kind = key.schema.as_ref().and_then(|schema| schema.get("type")?.as_str());
+    let merge = match key.merge {
+        Merge::Error => "",
+        Merge::Last => "last of ",
+        Merge::List => "list of ",
+        Merge::Map => "map of ",
+    };
+    let writers = plan.steps.iter().filter(|step| step.options.writes.as_deref() == Some(name));
+    let writers: Vec<_> = writers.map(|step| step.id.as_str()).collect();
+    let writers = if writers.is_empty() { "no step".to_owned() } else { writers.join(", ") };
+    format!("{name}: {}, {merge}{writers}", kind.unwrap_or("any"))
 }
 
 /// `env: string = "dev" (one of "dev", "prod")`.

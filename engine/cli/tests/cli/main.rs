@@ -17,6 +17,8 @@ mod claude;
 #[cfg(test)]
 mod claude_scripts;
 #[cfg(test)]
+mod context_keys;
+#[cfg(test)]
 mod defaults;
 #[cfg(test)]
 mod deliveries;

@@ -11,6 +11,7 @@ use plue_llm::{
 use plue_plan::{
     Plan, Step,
     action::{Llm, Prompt},
+    context::schema_of,
 };
 use plue_prompts::{Partials, PromptFile, Role, prompt::Settings};
 use plue_spec::{Reads, Scope, resolve, resolve_text};
@@ -46,6 +47,11 @@ struct Pinned {
 struct PinnedText {
     file: String,
     text: String,
+}
+
+/// Whether a schema asks for a text, which every answer is.
+fn is_text(schema: &Json) -> bool {
+    schema.get("type").and_then(Json::as_str) == Some("string")
 }
 
 /// Puts an assignment together.
@@ -98,7 +104,12 @@ pub(crate) fn assignment(
         prompt: text,
         tools: tools.offers,
         effort: llm.effort.clone().or_else(|| either(|it| it.effort.clone())),
-        output: llm.output.clone().or_else(|| of_prompt.output.clone()).or(of_role.output),
+        output: llm
+            .output
+            .clone()
+            .or_else(|| schema_of(plan, step).filter(|schema| !is_text(schema)).cloned())
+            .or_else(|| of_prompt.output.clone())
+            .or(of_role.output),
         limits: Limits {
             turns: turns.unwrap_or(DEFAULT_TURNS),
             max_tokens: max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use plue_flow::{AttemptStatus, fact::Outcome};
 use plue_llm::agent::{End, EndReason, Fact};
-use plue_plan::{Action, AttemptId, StepId};
+use plue_plan::{Action, AttemptId, StepId, context::Reader};
 use plue_pool::Command;
 use plue_runtime::{Task, mask::Secrets};
 use plue_store::usage::claude::NewFacts;
@@ -197,7 +197,7 @@ impl Driver {
         }
         let today = self.time.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         within_budget(|meter| {
-            let seen = Seen::of(&self.run);
+            let seen = Seen::of(&self.run, Reader::Step(step));
             let scope = seen.scope(&self.surroundings, turn, meter);
             assignment((&self.plan, definition, llm), &self.origin.read_set, &scope, claude, today)
         })

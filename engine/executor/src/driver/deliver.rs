@@ -1,6 +1,7 @@
 //! Delivering: what was committed goes out — assignments, verdicts, stops.
 
 use plue_flow::{Effect, Fact, Input};
+use plue_plan::context::Reader;
 use plue_pool::Command;
 use plue_store::Committed;
 use plue_wire::{
@@ -135,7 +136,7 @@ impl Driver {
             log_cap_bytes: self.shared.options.log_cap_bytes,
         };
         let care = within_budget(|meter| {
-            let seen = Seen::of(&self.run);
+            let seen = Seen::of(&self.run, Reader::Step(&step.id));
             let scope = seen.scope(&self.surroundings, (view.visit, view.number), meter);
             let checkpoints = self.shared.options.checkpoints;
             Ok(care((&plan, step), &self.run, &env, &scope, checkpoints))

@@ -7,7 +7,10 @@
 use std::collections::HashMap;
 
 use plue_flow::{AttemptStatus, Awaited, Input, RunStatus, fact::Outcome};
-use plue_plan::{AttemptId, Event, RunId, StepId};
+use plue_plan::{
+    AttemptId, Event, RunId, StepId,
+    context::{Reader, schema_of},
+};
 use plue_store::{CancelRequest, RunFilter};
 use serde_json::{Value as Json, json};
 use tokio::{
@@ -112,7 +115,7 @@ impl Driver {
         let now = self.time.now();
         let step = self.plan.step(step)?;
         let begun = within_budget(|meter| {
-            let seen = Seen::of(&self.run);
+            let seen = Seen::of(&self.run, Reader::Step(&step.id));
             let scope = seen.scope(&self.surroundings, (visit, number), meter);
             wait::begin(step, attempt, &scope, now)
         });
@@ -193,7 +196,7 @@ impl Driver {
         let definition = self.plan.step(step).ok_or("no such step")?;
         let key = format!("{}:{step}:{visit}", self.row.id);
         let mut request = within_budget(|meter| {
-            let seen = Seen::of(&self.run);
+            let seen = Seen::of(&self.run, Reader::Step(step));
             let scope = seen.scope(&self.surroundings, (visit, number), meter);
             call::request(definition, key, &scope, self.secrets.as_ref())
         })?;
@@ -391,7 +394,7 @@ impl Driver {
         Ok(own && same)
     }
 
-    /// A success whose output is not what the step promises is refused.
+    /// A success whose output is not what the step and its context key promise is refused.
     pub(super) async fn judged(
         &self,
         attempt: &AttemptId,
@@ -399,14 +402,18 @@ impl Driver {
         output: &Json,
     ) -> Outcome {
         let step = self.run.attempt(attempt).and_then(|view| self.plan.step(&view.step));
-        let schema = step.and_then(|step| step.options.outputs.as_ref());
-        match (outcome, schema) {
-            (Outcome::Success, Some(schema)) => match output::check(schema, output).await {
-                Ok(()) => Outcome::Success,
-                Err(Unfit::Refused(message)) => Outcome::Refused { message },
-                Err(Unfit::Interrupted(message)) => Outcome::Infra { message },
-            },
-            (outcome, _) => outcome,
+        let (Outcome::Success, Some(step)) = (&outcome, step) else { return outcome };
+        let mut checked = Ok(());
+        if let Some(schema) = &step.options.outputs {
+            checked = output::check(schema, output).await;
+        }
+        if let (Ok(()), Some(schema)) = (&checked, schema_of(&self.plan, step)) {
+            checked = output::check_key(schema, output).await;
+        }
+        match checked {
+            Ok(()) => outcome,
+            Err(Unfit::Refused(message)) => Outcome::Refused { message },
+            Err(Unfit::Interrupted(message)) => Outcome::Infra { message },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, AttemptView, Effect, Fact, Input, StepStatus, fact::Outcome};
-use plue_plan::{AttemptId, StepId};
+use plue_plan::{AttemptId, StepId, context::Reader};
 use plue_pool::local::{POOL, UNTRUSTED_POOL};
 use plue_runtime::metrics::names;
 use plue_store::{Assign, AttemptEnd, NewAttempt, Refused, RunCommit};
@@ -110,10 +110,10 @@ impl Driver {
         };
         let view = self.run.attempt(attempt).filter(starts);
         let step = view.as_ref().and_then(|view| self.plan.step(&view.step));
-        if let (Some(view), Some(template)) = (view, step.and_then(name::template)) {
+        if let (Some(view), Some(step)) = (view, step) {
             let turn = (view.visit, view.number);
             let secrets = self.secrets.as_ref();
-            *name = Some(name::evaluate(template, &self.run, &self.surroundings, turn, secrets));
+            *name = name::evaluate(step, &self.run, &self.surroundings, turn, secrets);
         }
         input
     }
@@ -224,7 +224,7 @@ impl Driver {
             fetch_hosts = self.assignment(&step.id, (visit, number)).map_err(refused)?.fetch_hosts;
         }
         let prepared = within_budget(|meter| {
-            let seen = Seen::of(&self.run);
+            let seen = Seen::of(&self.run, Reader::Step(&step.id));
             let scope = seen.scope(&self.surroundings, (visit, number), meter);
             environment(&turn, &self.event, &self.plan.env, &scope, self.secrets.as_ref())
         });

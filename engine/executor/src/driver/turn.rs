@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use plue_flow::{Input, Run, RunStatus};
-use plue_plan::{Event, RunId};
+use plue_plan::{Event, RunId, context::Reader};
 use plue_runtime::Phase;
 use plue_spec::{Reads, resolve};
 use plue_store::{CancelRequest, GroupMember, Turn, TurnRequest, group_key, group_name};
@@ -47,7 +47,7 @@ impl Asked<'_> {
     pub(crate) fn group(&self) -> Result<Option<String>, String> {
         let Some(concurrency) = &self.run.plan().concurrency else { return Ok(None) };
         let resolved = within_budget(|meter| {
-            let seen = Seen::of(self.run);
+            let seen = Seen::of(self.run, Reader::Before);
             let scope = seen.scope(self.surroundings, (1, 1), meter);
             let resolved = resolve(&concurrency.group, &scope, &mut Reads::default());
             resolved.map_err(|error| format!("concurrency group: {error}"))

@@ -3,7 +3,7 @@
 //! Pure: from the plan and what the run knows. Everything that needs the workspace is the runner's.
 
 use plue_flow::Run;
-use plue_plan::{Plan, Step, policy::Cache, value::Node};
+use plue_plan::{Plan, Step, context::schema_of, policy::Cache, value::Node};
 use plue_spec::{Reads, Scope, Template, resolve_text};
 use plue_wire::keep::{BlobHash, CacheCare, Care, PureCare};
 use serde_json::{Value as Json, json};
@@ -87,6 +87,9 @@ fn pure_base((plan, step): (&Plan, &Step), run: &Run, env: &AttemptEnv) -> BlobH
         "outputs": options.outputs,
         "artifacts": options.artifacts,
     });
+    if let (Some(schema), Json::Object(inputs)) = (schema_of(plan, step), &mut inputs) {
+        inputs.insert("writes".to_owned(), schema.clone());
+    }
     // Arguments that are no references are part of the action.
     if let (false, Json::Object(inputs)) = (env.args.is_empty(), &mut inputs) {
         inputs.insert("args".to_owned(), json!(env.args));

@@ -2,7 +2,7 @@
 //! transaction as the question.
 
 use plue_flow::{Input, Run};
-use plue_plan::StepId;
+use plue_plan::{StepId, context::Reader};
 use plue_spec::{Expression, Reads};
 
 use super::scope::{Seen, Surroundings, within_budget};
@@ -13,7 +13,7 @@ pub(crate) fn evaluate(run: &Run, surroundings: &Surroundings, step: &StepId, vi
     let source = run.plan().step(step).and_then(|step| step.options.when.as_deref());
     let value = source.map_or(Ok(true), |source| {
         within_budget(|meter| {
-            let seen = Seen::of(run);
+            let seen = Seen::of(run, Reader::Step(step));
             let scope = seen.scope(surroundings, (visit, 1), meter);
             let expression = Expression::parse(source).map_err(|error| error.to_string())?;
             expression.truth(&scope, &mut reads).map_err(|error| error.to_string())

@@ -3,7 +3,7 @@
 //! A name never fails its step: without a value it is shown as it is written.
 
 use plue_flow::{Run, fact::NameValue};
-use plue_plan::{Step, Value};
+use plue_plan::{Step, Value, context::Reader};
 use plue_runtime::mask::Secrets;
 use plue_spec::{Reads, Scope, resolve_text};
 
@@ -18,23 +18,25 @@ const MAX_NAME: usize = 200;
 const MAX_REASON: usize = 1_000;
 
 /// The name of a step, if it has a value in the run only.
-pub(crate) fn template(step: &Step) -> Option<&Value> {
+fn template(step: &Step) -> Option<&Value> {
     step.options.name.as_ref().filter(|name| !name.is_constant())
 }
 
-/// The name of a step in one of its turns, evaluated within the budget and as it is stored.
+/// The name of a step in one of its turns, evaluated within the budget and as it is stored; `None`: it
+/// is constant.
 pub(crate) fn evaluate(
-    template: &Value,
+    step: &Step,
     run: &Run,
     surroundings: &Surroundings,
     turn: (u32, u32),
     secrets: &dyn SecretSource,
-) -> NameValue {
+) -> Option<NameValue> {
+    let template = template(step)?;
     let value = within_budget(|meter| {
-        let seen = Seen::of(run);
+        let seen = Seen::of(run, Reader::Step(&step.id));
         value(template, &seen.scope(surroundings, turn, meter))
     });
-    shown(value, secrets)
+    Some(shown(value, secrets))
 }
 
 /// The text that a name becomes.

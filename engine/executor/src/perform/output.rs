@@ -43,6 +43,24 @@ pub(crate) async fn check(schema: &Json, output: &Json) -> Result<(), Unfit> {
     fit(schema, output, WORDS).await
 }
 
+/// Checks an output against the type of the context key that its step writes.
+///
+/// # Errors
+/// It does not fit, or judging it was stopped.
+pub(crate) async fn check_key(schema: &Json, output: &Json) -> Result<(), Unfit> {
+    const WORDS: Words = Words {
+        schema: "the type of the context key",
+        misfit: "the output does not fit the type of the context key that the step writes",
+    };
+    let code = codes::CONTEXT_MISFIT;
+    fit(schema, output, WORDS).await.map_err(|unfit| match unfit {
+        Unfit::Refused(message) if message.starts_with(WORDS.misfit) => {
+            Unfit::Refused(format!("{code}: {message}"))
+        }
+        other @ (Unfit::Refused(_) | Unfit::Interrupted(_)) => other,
+    })
+}
+
 /// Checks the answer of a model.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! The effect "evaluate the plan's outputs": pure, so its answer goes into the same transaction.
 
 use plue_flow::Run;
-use plue_plan::{budget::Meter, limits::MAX_OUTPUT_BYTES};
+use plue_plan::{budget::Meter, context::Reader, limits::MAX_OUTPUT_BYTES};
 use plue_spec::{Reads, resolve};
 use serde_json::{Map, Value as Json};
 
@@ -16,7 +16,7 @@ pub(crate) fn evaluate(run: &Run, surroundings: &Surroundings) -> Result<Json, S
 }
 
 fn evaluate_within(meter: &Meter, run: &Run, surroundings: &Surroundings) -> Result<Json, String> {
-    let seen = Seen::of(run);
+    let seen = Seen::of(run, Reader::After);
     let scope = seen.scope(surroundings, (1, 1), meter);
     let mut values = Map::new();
     for (name, value) in &run.plan().outputs {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use plue_flow::{Run, StepStatus, StepView, fact::Reason};
-use plue_plan::budget::{Budget, Meter};
+use plue_plan::{
+    budget::{Budget, Meter},
+    context::{Reader, VisibleKeys, visible},
+};
 use plue_runtime::foreign::{self, Limits};
 use plue_spec::{Scope, StepValues, expression::MAX_COST};
 use serde_json::Value as Json;
@@ -38,15 +41,17 @@ pub(crate) struct Surroundings {
     pub(crate) inputs: Json,
 }
 
-/// The steps of a run as expressions see them; owns what a [`Scope`] borrows.
-pub(crate) struct Seen {
+/// The steps and context keys of a run as the expressions of one reader see them; owns what a [`Scope`]
+/// borrows.
+pub(crate) struct Seen<'r> {
     steps: Vec<(StepView, Option<String>)>,
+    keys: VisibleKeys<'r>,
 }
 
 // === impl Seen ===
 
-impl Seen {
-    pub(crate) fn of(run: &Run) -> Self {
+impl<'r> Seen<'r> {
+    pub(crate) fn of(run: &'r Run, reader: Reader<'_>) -> Self {
         let steps = run.step_views().map(|mut view| {
             // It succeeded in the run that its output is from.
             if let Some(Reason::Carried { .. }) = view.reason {
@@ -55,7 +60,7 @@ impl Seen {
             let error = view.reason.as_ref().map(ToString::to_string);
             (view, error)
         });
-        Self { steps: steps.collect() }
+        Self { steps: steps.collect(), keys: visible(run.plan(), reader) }
     }
 
     /// The scope for one attempt of one step.
@@ -69,7 +74,8 @@ impl Seen {
             .metered(meter)
             .event(&surroundings.event)
             .inputs(&surroundings.inputs)
-            .turn(visit, attempt);
+            .turn(visit, attempt)
+            .context(&self.keys);
         for (view, error) in &self.steps {
             let values = StepValues {
                 status: view.status.as_str(),

@@ -8,7 +8,7 @@ use crate::{
     validate::{ExpressionCheck, ExpressionError, Reference, Root, SourceMap, validate_with},
 };
 
-/// Enough of a language for the pages: `steps.x` and `inputs.x` are reads, an operator at the end
+/// Enough of a language for the pages: `steps.x`, `inputs.x` and `context.x` are reads, an operator at the end
 /// is an error.
 pub(crate) struct ToyLanguage;
 
@@ -19,7 +19,9 @@ impl ExpressionCheck for ToyLanguage {
             return Err(ExpressionError { offset, message });
         }
         let mut found = Vec::new();
-        for (prefix, root) in [("steps.", Root::Step), ("inputs.", Root::Input)] {
+        for (prefix, root) in
+            [("steps.", Root::Step), ("inputs.", Root::Input), ("context.", Root::Context)]
+        {
             for (at, _) in source.match_indices(prefix) {
                 let name = source[at + prefix.len()..].split(|c: char| !c.is_alphanumeric());
                 let name = name.into_iter().next().unwrap_or_default().to_owned();

@@ -42,6 +42,7 @@ impl PlanDiff {
                 | Area::Trigger
                 | Area::Secret
                 | Area::Input
+                | Area::Context
                 | Area::Env
                 | Area::Output
                 | Area::Tag => {}
@@ -73,12 +74,13 @@ impl PlanDiff {
 const SIGNS: [(ChangeKind, &str); 3] =
     [(ChangeKind::Added, "+"), (ChangeKind::Removed, "−"), (ChangeKind::Changed, "~")];
 
-const NOUNS: [(Area, &str); 8] = [
+const NOUNS: [(Area, &str); 9] = [
     (Area::Step, "step"),
     (Area::Hook, "hook"),
     (Area::Trigger, "trigger"),
     (Area::Secret, "secret"),
     (Area::Input, "input"),
+    (Area::Context, "context key"),
     (Area::Env, "variable"),
     (Area::Output, "output"),
     (Area::Tag, "tag"),
@@ -97,7 +99,7 @@ fn line(found: &Change) -> String {
         }
         Area::Trigger => format!("{noun} {}", json(value)),
         Area::Secret | Area::Tag => format!("{noun} {name}"),
-        Area::Input | Area::Env | Area::Output => {
+        Area::Input | Area::Context | Area::Env | Area::Output => {
             let (old, new) = (json(found.before.as_ref()), json(found.after.as_ref()));
             match found.change {
                 ChangeKind::Changed => format!("{noun} {name}: {old} → {new}"),
@@ -131,6 +133,7 @@ fn scalar(found: &Change, max: usize) -> String {
         | Area::Trigger
         | Area::Secret
         | Area::Input
+        | Area::Context
         | Area::Env
         | Area::Output
         | Area::Tag => found.name.as_str(),

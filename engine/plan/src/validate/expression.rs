@@ -2,10 +2,11 @@
 //!
 //! Must not know the language: [`ExpressionCheck`] does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::{
     codes,
+    context::key_of,
     graph::Ancestry,
     inputs::declared,
     limits,
@@ -28,6 +29,8 @@ pub enum Root {
     Step,
     /// `inputs.<name>`.
     Input,
+    /// `context.<name>`.
+    Context,
 }
 
 /// One read in an expression.
@@ -92,7 +95,13 @@ pub(super) struct Expressions<'p> {
     plan: &'p Plan,
     groups: &'p Groups<'p>,
     inputs: BTreeSet<&'p str>,
+    /// The writers of each context key, by their positions among the steps.
+    writers: HashMap<&'p str, Vec<usize>>,
+    /// Keys that the step at hand reads; each is judged once.
+    keys_read: HashSet<&'p str>,
     ancestry: HashMap<&'static str, Ancestry>,
+    /// For each step of the DAG its depth, if it is in or behind no cycle; empty without writers.
+    depths: Vec<Option<usize>>,
 }
 
 impl<'p> Expressions<'p> {
@@ -102,8 +111,18 @@ impl<'p> Expressions<'p> {
         plan: &'p Plan,
         groups: &'p Groups<'p>,
     ) -> Self {
+        let mut writers: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, step) in plan.steps.iter().enumerate() {
+            if let Some((name, _)) = key_of(plan, step) {
+                writers.entry(name).or_default().push(at);
+            }
+        }
+        let main = groups.group(GroupKind::Main).filter(|_| !writers.is_empty());
         Self {
+            depths: main.map(|group| group.graph.depths()).unwrap_or_default(),
             inputs: declared(plan).into_keys().collect(),
+            writers,
+            keys_read: HashSet::new(),
             ancestry: HashMap::new(),
             report,
             language,
@@ -135,6 +154,7 @@ impl<'p> Expressions<'p> {
             for (at, (step, occurrence)) in group.into_iter().enumerate() {
                 let step: &Step = step;
                 let site = Site::step(groups.places, &step.id, occurrence);
+                self.keys_read.clear();
                 walk::step_parts(step, &mut |field, part| {
                     self.part((site, Reader::Step(group.kind, at)), field, part);
                 });
@@ -199,6 +219,7 @@ impl<'p> Expressions<'p> {
                 let known = self.inputs.iter().copied();
                 self.report.push_near(problem, &reference.name, known, "declare it in `inputs`");
             }
+            Root::Context => self.key(at, &what, &reference.name),
             Root::Step => match self.groups.home(&reference.name) {
                 None => self.report.push_near(
                     site.error(
@@ -226,6 +247,71 @@ impl<'p> Expressions<'p> {
                 }
             },
         }
+    }
+
+    /// A key is read after all steps that write it, but for those that follow the reader.
+    fn key(&mut self, (site, reader): (Site<'_>, Reader), what: &str, name: &str) {
+        let plan = self.plan;
+        let Some((name, _)) = plan.context.get_key_value(name) else {
+            let message = format_args!("{what}, which is no context key of the plan").to_string();
+            let problem = site.error(codes::UNKNOWN_REFERENCE, message);
+            let known = plan.context.keys().map(String::as_str);
+            return self.report.push_near(problem, name, known, "declare it in `context`");
+        };
+        let name = name.as_str();
+        if matches!(reader, Reader::Step(..)) && !self.keys_read.insert(name) {
+            return;
+        }
+        let (before, together) = self.writers_before(reader, name);
+        let id = |at: usize| plan.steps.get(at).map_or("", |step| step.id.as_str());
+        if let Some(writer) = together {
+            let writer = Quoted(id(writer));
+            let problem = site.error(
+                codes::NOT_UPSTREAM,
+                format_args!("{what}, a context key that step {writer} may write at the same time"),
+            );
+            self.report.push(problem.hint(format!("add {writer} to `depends_on`")));
+        } else if before == 0 {
+            let problem = site.error(
+                codes::NOT_UPSTREAM,
+                format_args!("{what}, a context key that no step writes before that"),
+            );
+            let writer = self.writers.get(name).and_then(|writers| writers.first());
+            self.report.push(match writer {
+                Some(writer) => problem.hint(format!("{} writes it later", Quoted(id(*writer)))),
+                None => problem.hint("the step that is to write it has `writes`"),
+            });
+        }
+    }
+
+    /// The number of writers that have ended when the reader reads, and a writer that may run at the
+    /// same time as the reader.
+    fn writers_before(&mut self, reader: Reader, name: &str) -> (usize, Option<usize>) {
+        let groups = self.groups;
+        let writers = self.writers.get(name).map_or(&[][..], Vec::as_slice);
+        let at = match reader {
+            Reader::Step(GroupKind::Main, at) => at,
+            Reader::Before | Reader::Step(GroupKind::OnStart, _) => return (0, None),
+            Reader::After | Reader::Step(..) => return (writers.len(), None),
+        };
+        let depths = &self.depths;
+        let has_depth = |at: usize| depths.get(at).is_some_and(Option::is_some);
+        let group = groups.group(GroupKind::Main);
+        // Too many steps are reported by themselves, and would need too many bits here. So is a cycle,
+        // within which nothing is above anything.
+        let group = group.filter(|group| group.graph.len() <= limits::MAX_STEPS);
+        let Some(group) = group.filter(|_| has_depth(at) || writers.is_empty()) else {
+            return (writers.len(), None);
+        };
+        let ancestry = self.ancestry.entry(group.kind.name());
+        let ancestry = ancestry.or_insert_with(|| Ancestry::of(&group.graph));
+        let before = writers.iter().filter(|writer| ancestry.is_above(**writer, at)).count();
+        let together = writers.iter().copied().find(|&writer| {
+            let in_order =
+                writer == at || ancestry.is_above(writer, at) || ancestry.is_above(at, writer);
+            !in_order && has_depth(writer)
+        });
+        (before, together)
     }
 
     fn has_ended(&mut self, reader: Reader, home: GroupKind, name: &str) -> bool {

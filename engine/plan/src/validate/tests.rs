@@ -235,6 +235,95 @@ fn expressions_are_judged_by_what_has_ended() {
 }
 
 #[test]
+fn row_4_05_writers_of_a_key_have_an_order_or_a_reducer() {
+    let step = |id: &str, needs: &[&str], writes: &str| json!({"id": id, "kind": "bash", "run": "true", "depends_on": needs, "writes": writes});
+    let found = |merge: &str, steps: Json| {
+        let context = json!({"k": {"merge": merge}, "free": {"merge": "map"}});
+        let plan = json!({"version": 1, "name": "x", "context": context, "steps": steps});
+        let found = check(&plan).into_iter().map(|found| found.to_string().replace('\n', " "));
+        found.collect::<Vec<_>>().join(" | ")
+    };
+    let parallel = json!([
+        step("a", &[], "k"),
+        step("b", &[], "k"),
+        step("c", &[], "free"),
+        step("d", &[], "free")
+    ]);
+    for merge in ["list", "map", "last"] {
+        assert_eq!(found(merge, parallel.clone()), "");
+    }
+    let told = found("error", parallel);
+    let parts = ["PLUE-P0086", "step `b`: writes the context key `k`, as step `a` does", "`merge`"];
+    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    let chain = json!([
+        step("c", &["b"], "k"),
+        step("b", &["x"], "free"),
+        step("x", &["a"], "k"),
+        step("a", &[], "k")
+    ]);
+    assert_eq!(found("error", chain), "");
+    let fork = json!([
+        step("a", &[], "k"),
+        step("b", &["a"], "k"),
+        step("c", &["a"], "k"),
+        step("d", &["b", "c"], "k")
+    ]);
+    let told = found("error", fork);
+    assert!(told.contains("step `c`") && told.matches("PLUE-P0086").count() == 1, "{told}");
+}
+
+#[test]
+fn row_4_04_keys_are_read_behind_their_writers() {
+    let step = |id: &str, needs: &[&str], reads: &str| json!({"id": id, "kind": "bash", "run": "true", "depends_on": needs, "when": reads});
+    let writer = |id: &str, needs: &[&str]| json!({"id": id, "kind": "bash", "run": "true", "depends_on": needs, "writes": "k"});
+    let json = json!({"version": 1, "name": "x",
+    "context": {"k": {"merge": "list"}, "unused": {}, "variables": {}, "a b": {}},
+    "env": {"A": {"$expr": "context.k"}},
+    "outputs": {"ok": {"$expr": "context.k"}},
+    "hooks": {
+        "on_start": [step("begin", &[], "context.k")],
+        "on_complete": [step("end", &[], "context.k"), {"id": "hook", "kind": "bash", "run": "true", "writes": "k"}],
+    },
+    "steps": [
+        writer("a", &[]),
+        writer("b", &["a"]),
+        step("c", &["b"], "context.k && context.k"),
+        writer("d", &["c"]),
+        step("e", &["a"], "context.k && context.k"),
+        step("f", &["b", "d"], "context.unused && context.kk"),
+        step("g", &["e", "f"], "context.k"),
+    ]});
+    let found: Vec<String> =
+        check(&json).into_iter().map(|found| format!("{} {}", found.code, found.message)).collect();
+    insta::assert_snapshot!(found.join("\n"), @"
+    PLUE-P0062 the context key `a b`: an id has letters a-z and A-Z, digits, `_`, `.` and `-`, and starts with a letter, digit or `_`; found ' '
+    PLUE-P0062 the context key `variables` has a reserved name
+    PLUE-P0085 step `hook`: writes the context key `k`, and is a hook
+    PLUE-P0030 `env.A` reads `k` at position 1, a context key that no step writes before that
+    PLUE-P0030 step `e`: `when` reads `k` at position 1, a context key that step `b` may write at the same time
+    PLUE-P0030 step `f`: `when` reads `unused` at position 1, a context key that no step writes before that
+    PLUE-P0031 step `f`: `when` reads `kk` at position 19, which is no context key of the plan
+    PLUE-P0030 step `begin`: `when` reads `k` at position 1, a context key that no step writes before that
+    ");
+}
+
+#[test]
+fn a_plan_of_writers_and_readers_is_judged_in_bounded_time() {
+    let mut steps = steps(limits::MAX_STEPS);
+    for (at, step) in steps.iter_mut().enumerate() {
+        step["writes"] = json!("k");
+        step["when"] = json!(vec!["context.k"; 50].join(" && "));
+        if at > 0 {
+            step["depends_on"] = json!([format!("s{}", at - 1)]);
+        }
+    }
+    let plan = json!({"version": 1, "name": "x", "context": {"k": {}}, "steps": steps});
+    let begin = std::time::Instant::now();
+    assert_eq!(codes_of(&plan), [codes::NOT_UPSTREAM]);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn nul_is_found_wherever_it_hides() {
     for (field, value) in [("args", json!(["a\u{0}b"])), ("env", json!({"A": {"deep": ["\u{0}"]}}))]
     {

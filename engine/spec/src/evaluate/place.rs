@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use crate::{
     error::Error,
-    evaluate::{Val, kind_of},
-    scope::{EVENT_FIELDS, STEP_FIELDS, Scope, StepValues},
+    evaluate::{Cost, Val, context, kind_of},
+    scope::{CONTEXT, EVENT_FIELDS, STEP_FIELDS, Scope, StepValues},
 };
 
 /// Fields listed in a message.
@@ -23,6 +23,8 @@ const MAX_KNOWN: usize = 64;
 pub(super) enum Place<'s, 'a> {
     /// `steps`.
     Steps(&'s Scope<'a>),
+    /// `context`.
+    Context(&'s Scope<'a>),
     /// `steps.<id>`.
     Step(&'a str, StepValues<'a>),
     /// A value, with its path if it comes from the scope.
@@ -45,6 +47,7 @@ impl<'s, 'a> Place<'s, 'a> {
         let or_null = |json: Option<&'a Json>| json.map_or(Cow::Owned(Json::Null), Cow::Borrowed);
         let value = match name {
             "steps" => return Ok(Self::Steps(scope)),
+            CONTEXT => return Ok(Self::Context(scope)),
             "event" => or_null(scope.event),
             "outputs" => or_null(scope.outputs),
             "inputs" => or_empty(scope.inputs),
@@ -60,8 +63,12 @@ impl<'s, 'a> Place<'s, 'a> {
     }
 
     /// `self.name`.
-    pub(super) fn field(self, name: &str) -> Result<Self, Error> {
+    pub(super) fn field(self, name: &str, cost: &mut Cost) -> Result<Self, Error> {
         match self {
+            Self::Context(scope) => {
+                let value = context::value(scope, name, cost)?;
+                Ok(Self::Value(Some(join(CONTEXT, name)), value))
+            }
             Self::Steps(scope) => match scope.steps.get_key_value(name) {
                 Some((id, values)) => Ok(Self::Step(id, *values)),
                 None => Err(Error::UnknownStep {
@@ -92,9 +99,9 @@ impl<'s, 'a> Place<'s, 'a> {
     }
 
     /// `self[index]`.
-    pub(super) fn element(self, index: &Json) -> Result<Self, Error> {
+    pub(super) fn element(self, index: &Json, cost: &mut Cost) -> Result<Self, Error> {
         if let Json::String(name) = index {
-            return self.field(name);
+            return self.field(name, cost);
         }
         let Self::Value(path, value) = self else {
             return Err(Error::WrongType("a step and its fields are named by texts".to_owned()));
@@ -119,6 +126,7 @@ impl<'s, 'a> Place<'s, 'a> {
     pub(super) fn has(&self, name: &str) -> bool {
         match self {
             Self::Steps(scope) => scope.steps.contains_key(name),
+            Self::Context(scope) => context::has(scope, name),
             Self::Step(_, values) => step_field(values, name).is_some(),
             Self::Value(_, value) => value.get(name).is_some(),
         }
@@ -129,6 +137,9 @@ impl<'s, 'a> Place<'s, 'a> {
         match self {
             Self::Value(path, value) => Ok((path, value)),
             Self::Steps(_) => Err(Error::WrongType("`steps` has no value; name a step".to_owned())),
+            Self::Context(_) => {
+                Err(Error::WrongType("`context` has no value; name a key".to_owned()))
+            }
             Self::Step(id, values) => {
                 let fields = STEP_FIELDS.iter().filter_map(|name| {
                     let value = step_field(&values, name)?;

@@ -6,7 +6,7 @@ use plue_plan::validate::{ExpressionError, did_you_mean};
 use crate::{
     expression::tokens::Tokens,
     function, operator,
-    scope::{EVENT_FIELDS, ROOTS},
+    scope::{CONTEXT, EVENT_FIELDS, ROOTS},
 };
 
 /// A walk over the tree that knows which variables are bound.
@@ -66,7 +66,10 @@ impl<'t> Checker<'t> {
     }
 
     fn name(&self, name: &str) -> Result<(), ExpressionError> {
-        if ROOTS.contains(&name) || self.variables.iter().any(|bound| bound == name) {
+        if ROOTS.contains(&name)
+            || name == CONTEXT
+            || self.variables.iter().any(|bound| bound == name)
+        {
             return Ok(());
         }
         let known = ROOTS.into_iter().chain(self.variables.iter().map(String::as_str));

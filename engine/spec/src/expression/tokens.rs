@@ -6,7 +6,13 @@
 use cel::parser::pratt_parser::{Lexer, TokenKind};
 use plue_plan::validate::{ExpressionError, Reference, Root};
 
-use crate::expression::{MAX_BYTES, MAX_CONDITIONALS, MAX_TOKENS, error_at};
+use crate::{
+    expression::{MAX_BYTES, MAX_CONDITIONALS, MAX_TOKENS, error_at},
+    scope::CONTEXT,
+};
+
+/// Macros whose first value is the name of a variable.
+pub(crate) const MACROS: [&str; 5] = ["all", "exists", "exists_one", "map", "filter"];
 
 /// One token that says something.
 #[derive(Debug, Clone, Copy)]
@@ -101,16 +107,17 @@ impl<'s> Tokens<'s> {
         error_at(self.source, found.map_or(0, |token| token.start), message)
     }
 
-    /// The steps and inputs that are named.
+    /// The steps, inputs and context keys that are named.
     ///
     /// # Errors
-    /// `steps` stands without the constant id of a step, so that nobody could tell what is read.
+    /// `steps` or `context` stands without a constant name, so that the plan could not show what is read.
     pub(crate) fn references(&self) -> Result<Vec<Reference>, ExpressionError> {
         let mut references = Vec::new();
         for at in 0..self.tokens.len() {
             let (root, name) = match self.names(at) {
                 Some("steps") => (Root::Step, Some(self.step_name(at)?)),
                 Some("inputs") => (Root::Input, self.member(at)),
+                Some(CONTEXT) if !self.binds(CONTEXT) => (Root::Context, Some(self.key_name(at)?)),
                 Some(_) | None => continue,
             };
             if let Some(name) = name {
@@ -135,6 +142,21 @@ impl<'s> Tokens<'s> {
         self.member(at).ok_or_else(|| {
             let message = "a step is named by its id, as in `steps.build` or `steps[\"x-y\"]`";
             error_at(self.source, self.tokens[at].start, message)
+        })
+    }
+
+    fn key_name(&self, at: usize) -> Result<&'s str, ExpressionError> {
+        self.member(at).ok_or_else(|| {
+            let message = "a context key is named by a constant, as in `context.plan`";
+            error_at(self.source, self.tokens[at].start, message)
+        })
+    }
+
+    /// Whether a macro has a variable of this name.
+    fn binds(&self, name: &str) -> bool {
+        self.tokens.windows(5).any(|window| {
+            let texts = window.iter().map(|token| token.text).collect::<Vec<_>>();
+            matches!(texts.as_slice(), [".", of, "(", variable, ","] if MACROS.contains(of) && *variable == name)
         })
     }
 

@@ -11,7 +11,7 @@ use plue_plan::validate::{ExpressionError, did_you_mean};
 use crate::{
     expression::{kinds::Kinds, tokens::Tokens},
     function, operator,
-    scope::{STEP_FIELDS, is_event_text},
+    scope::{CONTEXT, STEP_FIELDS, is_event_text},
 };
 
 /// Every status that a step can have.
@@ -78,7 +78,7 @@ impl<'t> Typer<'t> {
         }
         match name {
             "visit" | "attempt" => Kinds::NUMBER,
-            "steps" | "inputs" | "env" => Kinds::MAP,
+            "steps" | "inputs" | "env" | CONTEXT => Kinds::MAP,
             _ => Kinds::ANY,
         }
     }

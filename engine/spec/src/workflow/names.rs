@@ -24,6 +24,8 @@ pub(crate) struct Names {
     pub(crate) variables: BTreeMap<String, Json>,
     /// `context.secrets`: what it is called here, and its name.
     pub(crate) secrets: BTreeMap<String, String>,
+    /// `context.keys`.
+    pub(crate) keys: BTreeSet<String>,
     /// Inputs of the plan and of manual triggers.
     pub(crate) inputs: BTreeSet<String>,
     /// Whether a name that nothing declares is an input: the file declares nothing at all.
@@ -48,6 +50,8 @@ impl Names {
         for (key, value) in section("variables").unwrap_or_default() {
             names.variables.insert(key.text.clone(), value.json());
         }
+        let keys = section("keys").unwrap_or_default();
+        names.keys.extend(keys.iter().map(|(key, _)| key.text.clone()));
         let secrets = [section("secrets"), root.get("secrets").and_then(Node::entries)];
         for (key, value) in secrets.into_iter().flatten().flatten() {
             let name = match secrets::entry(&key.text, value) {

@@ -56,6 +56,7 @@ impl Lower<'_, '_> {
             resources: self.resources(fields),
             cwd: fields.fixed("cwd", &mut self.problems),
             outputs: fields.json("outputs"),
+            writes: fields.fixed("writes", &mut self.problems),
             artifacts: self.artifacts(fields),
             cache: fields.take("cache").and_then(|field| self.cache(field.node)),
             checkout: self.checkout(fields),

@@ -1,10 +1,15 @@
 //! The whole file: settings, triggers, inputs, hooks, and the plan that they make.
 
+use std::collections::BTreeMap;
+
 use plue_plan::{
     Plan,
+    context::{ContextKey, Merge},
     plan::{Hooks, IR_VERSION, Input, InputType},
     policy::{Checkout, Concurrency, PlanOnFailure},
+    validate::did_you_mean,
 };
+use serde_json::{Map, Value as Json};
 
 use crate::{
     codes,
@@ -44,7 +49,7 @@ impl Lower<'_, '_> {
         if name.is_none() && root.get("name").is_none_or(|name| matches!(name.data, Data::Null)) {
             fields.missing("name", "what people call it", &mut self.problems);
         }
-        self.context(&mut fields);
+        let context = self.context(&mut fields);
         if let Some(secrets) = fields.take("secrets") {
             self.secret_entries(secrets);
         }
@@ -68,6 +73,7 @@ impl Lower<'_, '_> {
             description: fields.text("description", &mut self.problems),
             goal: fields.text("goal", &mut self.problems),
             inputs,
+            context,
             env: self.values_field(&mut fields, "env"),
             secrets: std::mem::take(&mut self.sources),
             runner: fields.fixed("runner", &mut self.problems),
@@ -109,9 +115,13 @@ impl Lower<'_, '_> {
         }
     }
 
-    fn context(&mut self, fields: &mut Fields<'_>) {
-        let Some(field) = fields.take("context") else { return };
-        let Some(mut context) = self.fields(field.node, "`context`") else { return };
+    fn context(&mut self, fields: &mut Fields<'_>) -> BTreeMap<String, ContextKey> {
+        let mut keys = BTreeMap::new();
+        let Some(field) = fields.take("context") else { return keys };
+        let Some(mut context) = self.fields(field.node, "`context`") else { return keys };
+        if let Some(field) = context.take("keys") {
+            keys = self.keys(&context, field);
+        }
         if let Some(variables) = context.take("variables") {
             self.constants(variables);
         }
@@ -119,6 +129,52 @@ impl Lower<'_, '_> {
             self.secret_entries(secrets);
         }
         context.finish(&mut self.problems);
+        keys
+    }
+
+    /// `context.keys`: for each key the JSON Schema of its values, and its `merge` among the keywords.
+    fn keys(&mut self, context: &Fields<'_>, field: Field<'_>) -> BTreeMap<String, ContextKey> {
+        let Some(entries) = field.node.entries() else {
+            let hint = Some("like {plan: {type: object}}".to_owned());
+            context.wrong(field, "a mapping", hint, &mut self.problems);
+            return BTreeMap::new();
+        };
+        let mut keys = BTreeMap::new();
+        for (name, node) in entries {
+            keys.insert(name.text.clone(), self.key(&name.text, node).unwrap_or_default());
+        }
+        keys
+    }
+
+    fn key(&mut self, name: &str, node: &Node) -> Option<ContextKey> {
+        if matches!(node.data, Data::Null) {
+            return None;
+        }
+        let mut fields = self.fields(node, &format!("the context key {}", quoted(name)))?;
+        let merges = [
+            ("error", Merge::Error),
+            ("last", Merge::Last),
+            ("list", Merge::List),
+            ("map", Merge::Map),
+        ];
+        // One that is no reducer is reported by itself, and not again with its writers.
+        let otherwise = if node.get("merge").is_some() { Merge::Last } else { Merge::Error };
+        let merge = fields.choice("merge", &merges, &mut self.problems).unwrap_or(otherwise);
+        let mut schema = Map::new();
+        for (key, node) in node.entries().unwrap_or_default() {
+            if key.text == "merge" {
+                continue;
+            }
+            // Unknown keywords of a schema mean nothing, and so would a slip in ours.
+            if did_you_mean(&key.text, ["merge"]).is_some() {
+                let message = format!("{} has no key {}", fields.what, quoted(&key.text));
+                self.problems.push(codes::UNKNOWN_KEY, key.place, message, "did you mean `merge`?");
+            }
+            schema.insert(key.text.clone(), node.json());
+        }
+        fields.forget();
+        let schema = (!schema.is_empty()).then_some(Json::Object(schema));
+        Some(ContextKey { schema, merge })
     }
 
     /// `metadata.tags`, or `tags`. The author is for those who read the file.

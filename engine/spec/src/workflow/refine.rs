@@ -11,7 +11,8 @@ use crate::workflow::{
 };
 
 /// What fields of a plan are called in a workflow file, and where they are.
-const FIELDS: [(&str, &[&str]); 12] = [
+const FIELDS: [(&str, &[&str]); 13] = [
+    ("context", &["context", "keys"]),
     ("depends_on", &["dependencies"]),
     ("when", &["condition"]),
     ("prompt", &["parameters", "task"]),

@@ -9,14 +9,12 @@ use serde_json::Value as Json;
 use crate::{
     expression::{
         Expression, error_at,
-        tokens::{Tokens, Word},
+        tokens::{MACROS, Tokens, Word},
     },
     scope::ROOTS,
     workflow::names::Names,
 };
 
-/// Macros whose first value is the name of a variable.
-const MACROS: [&str; 5] = ["all", "exists", "exists_one", "map", "filter"];
 /// Bytes that an expression may have when it is written out.
 const MAX_BYTES: usize = plue_plan::limits::MAX_EXPRESSION_BYTES;
 
@@ -218,8 +216,16 @@ impl Writer<'_> {
                 Ok(3)
             }
             (".", "secrets", _, _) => Err(self.secret_inside(at)),
+            // Keys are read in a run, so they stay as they are.
+            (".", name, _, _) if self.names.keys.contains(name) => Ok(3),
+            ("[", name, "]", _) if self.names.keys.contains(name.trim_matches(['"', '\''])) => {
+                Ok(4)
+            }
+            (".", _, _, _) => {
+                Err(self.unknown(at + 2, "key of `context.keys`", self.names.keys.iter()))
+            }
             _ => {
-                let message = "`context` has `context.variables.NAME` and `context.secrets.NAME`";
+                let message = "`context` has `context.KEY`, `context.variables.NAME` and `context.secrets.NAME`";
                 Err(error_at(self.source, self.words[at].start, message))
             }
         }

@@ -83,7 +83,8 @@ fn workflow() -> Json {
     definitions.insert("Secret".to_owned(), secret());
     adapt(&mut definitions);
     // Parts of a whole plan that no file has.
-    definitions.retain(|name, _| !matches!(name.as_str(), "Hooks" | "Step"));
+    definitions
+        .retain(|name, _| !matches!(name.as_str(), "ContextKey" | "Hooks" | "Merge" | "Step"));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "plue workflow",
@@ -143,12 +144,26 @@ fn secret() -> Json {
 
 fn context() -> Json {
     json!({
-        "description": "Constants of the file, and names of secrets.",
+        "description": "Constants of the file, keys that tasks write, and names of secrets.",
         "type": "object",
         "properties": {
             "variables": {
                 "description": "Constants: `${context.variables.name}` or `${name}`.",
                 "type": "object",
+            },
+            "keys": {
+                "description": "Values that tasks write with `writes` and later ones read as `${context.KEY}`: for each the JSON Schema of what one task writes, and `merge`.",
+                "type": "object",
+                "additionalProperties": {
+                    "type": ["object", "null"],
+                    "properties": {
+                        "merge": {
+                            "description": "What several writers make: a list, a map by task, or the value of the last one. Default: error, no two writers at the same time.",
+                            "enum": ["list", "map", "last", "error"],
+                        },
+                        "type": {"description": "As in every JSON Schema."},
+                    },
+                },
             },
             "secrets": {
                 "description": "What secrets are called here, and their names; never values.",

@@ -13,7 +13,9 @@ use super::{
     PyStep,
     arguments::Arguments,
     reference::PyReference,
-    settings::{PyArtifacts, PyCache, PyGoto, PyRetry, PyService, holds_reference, text_value},
+    settings::{
+        PyArtifacts, PyCache, PyGoto, PyKey, PyRetry, PyService, holds_reference, text_value,
+    },
 };
 use crate::language::codes;
 
@@ -40,6 +42,7 @@ pub(super) const COMMON: &[&str] = &[
     "pure",
     "interactive",
     "required",
+    "writes",
 ];
 
 /// The same for `Step.workflow`, whose own `name` is the child's.
@@ -64,6 +67,7 @@ pub(super) const COMMON_UNNAMED: &[&str] = &[
     "pure",
     "interactive",
     "required",
+    "writes",
 ];
 
 /// `depends_on`: ids or steps.
@@ -103,6 +107,7 @@ pub(super) fn options(bound: &mut Arguments<'_>, named: bool) -> PyResult<StepOp
         resources: bound.forgive(resources(bound))?,
         cwd: bound.text("cwd")?,
         outputs: bound.json("outputs")?,
+        writes: writes(bound)?,
         artifacts: bound.forgive(artifacts(bound))?,
         cache: bound.forgive(cache(bound))?,
         checkout: bound.forgive(super::settings::checkout_of(bound))?,
@@ -145,6 +150,14 @@ pub(super) fn expression(bound: &Arguments<'_>, name: &str) -> PyResult<Option<S
         }
     }
     bound.text(name)
+}
+
+/// The context key that a step writes: its name, or the key itself.
+fn writes(bound: &Arguments<'_>) -> PyResult<Option<String>> {
+    match bound.get("writes").map(|value| value.cast::<PyKey>()) {
+        Some(Ok(key)) => Ok(Some(key.get().0.0.clone())),
+        Some(Err(_)) | None => bound.text("writes"),
+    }
 }
 
 fn secrets(bound: &Arguments<'_>) -> PyResult<Vec<String>> {

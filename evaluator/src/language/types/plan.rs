@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use plue_plan::{
     Plan, Step,
+    context::ContextKey,
     plan::{Hooks, IR_VERSION, Input},
     policy::{Budget, Concurrency, PlanOnFailure},
     validate::SourceMap,
@@ -16,10 +17,10 @@ use pyo3::{
 use super::{
     PyStep,
     arguments::{Arguments, Signature},
-    settings::{PyBudget, PyConcurrency, PyInput, checkout_of, without_default},
+    settings::{PyBudget, PyConcurrency, PyInput, PyKey, checkout_of, without_default},
     trigger::PyTrigger,
 };
-use crate::language::{failure, frames, survey};
+use crate::language::{codes, failure, frames, survey};
 
 /// A plan.
 #[pyclass(frozen, immutable_type, name = "Plan", module = "plue")]
@@ -43,6 +44,7 @@ const PLAN: Signature = Signature {
         "description",
         "goal",
         "inputs",
+        "context",
         "env",
         "secrets",
         "runner",
@@ -133,6 +135,7 @@ fn assemble(
         description: bound.text("description")?,
         goal: bound.text("goal")?,
         inputs: bound.forgive(inputs(bound))?,
+        context: bound.forgive(keys(bound))?,
         env: bound.values("env")?,
         secrets: sources(bound)?,
         runner: bound.text("runner")?,
@@ -186,6 +189,23 @@ fn sources(bound: &Arguments<'_>) -> PyResult<BTreeMap<String, String>> {
             Ok((name, bound.plain(&place, &source)?))
         })
         .collect()
+}
+
+/// `context=[Key(…), …]`.
+fn keys(bound: &Arguments<'_>) -> PyResult<BTreeMap<String, ContextKey>> {
+    let mut keys = BTreeMap::new();
+    for (index, item) in bound.items("context", "Keys")?.iter().enumerate() {
+        let Ok(key) = item.cast::<PyKey>() else {
+            let hint = "write context=[Key(\"name\", {\"type\": \"object\"})]".to_owned();
+            return Err(bound.wrong(&format!("context[{index}]"), "a Key", item, Some(hint)));
+        };
+        let (name, key) = key.get().0.clone();
+        if keys.insert(name.clone(), key).is_some() {
+            let why = format!("has two keys {name:?}");
+            return Err(bound.refuse("context", codes::BAD_VALUE, &why, None));
+        }
+    }
+    Ok(keys)
 }
 
 fn note(places: &mut SourceMap, step: &Step, place: Option<&plue_plan::Span>) {

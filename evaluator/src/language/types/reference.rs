@@ -6,7 +6,7 @@
 use plue_plan::Value;
 use pyo3::{prelude::*, types::PyString};
 
-use super::{PyStep, convert, kind_of};
+use super::{PyStep, convert, kind_of, settings::PyKey};
 use crate::language::{
     codes,
     state::{self, Raise, problem},
@@ -145,7 +145,7 @@ impl PyReference {
     }
 }
 
-/// `ref("step", "a.b")`: the output of a step, or a part of it.
+/// `ref("step", "a.b")`: the output of a step, or a part of it; `ref(key, "a.b")`: of a context key.
 #[pyfunction(name = "ref", signature = (step, path = None))]
 pub(super) fn make_ref(
     step: &Bound<'_, PyAny>,
@@ -153,6 +153,11 @@ pub(super) fn make_ref(
 ) -> PyResult<PyReference> {
     if let Ok(step) = step.cast::<PyStep>() {
         return output(step.get().step.id.as_str(), path);
+    }
+    if let Ok(key) = step.cast::<PyKey>() {
+        let mut source = String::from("context");
+        push_part(&mut source, &key.get().0.0);
+        return part_of(source, path);
     }
     output(&argument("ref", "step", step)?, path)
 }
@@ -194,6 +199,11 @@ pub(super) fn output(id: &str, path: Option<&Bound<'_, PyAny>>) -> PyResult<PyRe
     let mut source = String::from("steps");
     push_part(&mut source, id);
     source.push_str(".output");
+    part_of(source, path)
+}
+
+/// The expression for a value, or the part of it that `path` names.
+fn part_of(mut source: String, path: Option<&Bound<'_, PyAny>>) -> PyResult<PyReference> {
     if let Some(path) = path.filter(|path| !path.is_none()) {
         for part in argument("ref", "path", path)?.split('.') {
             if part.is_empty() {

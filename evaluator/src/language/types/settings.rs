@@ -1,9 +1,10 @@
-//! The small words: `Input`, `Retry`, `Goto`, `Artifacts`, `Cache`, `Checkout`, `Concurrency`, `Budget`, `Service`, `Prompt`.
+//! The small words: `Input`, `Key`, `Retry`, `Goto`, `Artifacts`, `Cache`, `Checkout`, `Concurrency`, `Budget`, `Service`, `Prompt`.
 
 use plue_plan::{
     DurationText, StepId,
     action::PromptFile,
     artifacts::{ArtifactRules, Artifacts, LostArtifacts, MissingArtifacts},
+    context::{ContextKey, Merge},
     plan::{Input, InputType},
     policy::{Backoff, Budget, Cache, Checkout, Concurrency, Goto, Retry, Service},
 };
@@ -47,6 +48,10 @@ macro_rules! setting {
 setting!(
     /// One input of a plan.
     PyInput, "Input", Input, input
+);
+setting!(
+    /// A context key, with its name.
+    PyKey, "Key", (String, ContextKey), key
 );
 setting!(
     /// Tries of a step.
@@ -115,6 +120,29 @@ fn input(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyRes
         required: bound.flag("required")?.unwrap_or(false),
         choices,
     })
+}
+
+fn key(
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<(String, ContextKey)> {
+    const SIGNATURE: Signature = Signature {
+        what: "Key",
+        positional: &["name", "schema"],
+        named: &["merge"],
+        shared: NONE,
+        required: &["name"],
+        open: false,
+    };
+    let bound = SIGNATURE.bind(args, kwargs)?;
+    let merges = [
+        ("error", Merge::Error),
+        ("last", Merge::Last),
+        ("list", Merge::List),
+        ("map", Merge::Map),
+    ];
+    let merge = bound.choice("merge", &merges)?.unwrap_or_default();
+    Ok((bound.required_text("name")?, ContextKey { schema: bound.json("schema")?, merge }))
 }
 
 fn retry(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Retry> {

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use plue_plan::{Plan, Step, Value};
+use plue_plan::{
+    Plan, Step, Value,
+    context::{Reader, visible},
+};
 use plue_spec::{EnvValue, Expression, Reads, Scope, resolve, resolve_env};
 use serde_json::{Map, Value as Json, json};
 
@@ -109,7 +112,8 @@ fn judge(plan: &Plan, step: &Step, case: &Case) -> Result<Vec<String>, Failure> 
     let event = case.given.event()?;
     let inputs = inputs(plan, &case.given.inputs);
     let plain = plain_env(plan, step);
-    let scope = case.given.scope().event(&event).inputs(&inputs).env(&plain);
+    let keys = visible(plan, Reader::Step(&step.id));
+    let scope = case.given.scope().event(&event).inputs(&inputs).env(&plain).context(&keys);
     let mut problems = Vec::new();
     let (given, env) = match given(plan, step, &scope) {
         Ok(found) => found,

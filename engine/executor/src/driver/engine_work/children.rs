@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use plue_flow::{Child, Fact, Input, fact::Outcome};
-use plue_plan::{AttemptId, Plan, RunId, SealedPlan, StepId};
+use plue_plan::{AttemptId, Plan, RunId, SealedPlan, StepId, context::Reader};
 use plue_runtime::{Phase, Stop};
 use plue_store::CancelRequest;
 use serde_json::Value as Json;
@@ -83,7 +83,7 @@ impl Driver {
             return Err(NOT_FOR_STRANGERS.to_owned());
         }
         let wanted = within_budget(|meter| {
-            let seen = Seen::of(&self.run);
+            let seen = Seen::of(&self.run, Reader::Step(&definition.id));
             let scope = seen.scope(&self.surroundings, (visit, number), meter);
             child::wanted(definition, &scope, (&self.origin, &self.event), &self.plan.name)
         })?;
