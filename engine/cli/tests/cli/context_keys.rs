@@ -2,7 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::support::Bench;
+use crate::{
+    scripted::Scripted,
+    support::{Bench, Said},
+};
 
 /// Four writers that end in the order d, c, b, a; `MERGE` is the reducer.
 const FAN_OUT: &str = r#"
@@ -171,4 +174,33 @@ fn row_4_04_replays_of_a_key_give_the_same_value() {
     bench.plue(&["run"]).ends(0);
     assert_eq!(outputs("last"), first);
     assert_eq!(first.as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn row_4_03_four_agents_hand_on_typed_values() {
+    let json_schema = json!({ "path": "output_config.format.type", "equals": "json_schema" });
+    let no_schema = json!({ "path": "output_config.format", "exists": false });
+    let holds = |text: &str| json!({ "path": "messages.0.content", "matches": text });
+    let claude = Scripted::new(&json!([
+        { "text": r#"{"tasks": ["write login"]}"#, "expect": [json_schema.clone()] },
+        { "text": "login.rs is written", "expect": [no_schema.clone(), holds("write login")] },
+        {
+            "text": r#"{"accepted": true, "findings": []}"#,
+            "expect": [json_schema, holds("write login"), holds("login.rs is written")],
+        },
+        { "text": "Login is there.", "expect": [no_schema, holds("accepted")] },
+    ]));
+    let bench = Bench::new();
+    bench.plue(&["template", "new", "hello-multi-agent"]).ends(0);
+    let run = |args: &[&str]| Said::of(claude.with_key(&mut bench.command(args)).output().unwrap());
+    run(&["run"]).ends(0).tells(&["4 succeeded"]);
+    assert_eq!(claude.state()["violations"], json!([]));
+    let shown = run(&["status", "last", "--output", "json"]).ends(0).json();
+    let expected = json!({
+        "plan": {"tasks": ["write login"]},
+        "built": "login.rs is written",
+        "review": {"accepted": true, "findings": []},
+        "doc": "Login is there.",
+    });
+    assert_eq!(shown["outputs"], expected, "{shown}");
 }
