@@ -59,6 +59,8 @@ missing_packages() {
         have sqlite3 || echo sqlite3
         # Docker's parts without Docker, for the evaluator's test in a container.
         have runc || [[ -x /usr/sbin/runc ]] || echo runc
+        # Workspaces with contents of Git LFS are clean with it and without it.
+        have git-lfs || echo git-lfs
     fi
 }
 

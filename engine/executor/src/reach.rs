@@ -12,7 +12,7 @@ pub mod exchange;
 pub mod guard;
 pub mod target;
 
-pub use exchange::{Answered, Request, post};
+pub use exchange::{Answered, Request, post, send};
 pub use guard::{BadEntry, Guard};
 pub use target::Target;
 
@@ -49,4 +49,18 @@ pub async fn judge(address: &str, guard: &Guard) -> Result<Target, Unreached> {
         Err(refused @ Unreached::Refused(_)) => Err(refused),
         Ok(_) | Err(Unreached::Failed(_) | Unreached::TimedOut) => Ok(target),
     }
+}
+
+/// An address and all addresses of its host, which were judged: for programs that connect by themselves
+/// and can be held to them.
+///
+/// # Errors
+/// The guard refuses one; the name cannot be looked up.
+pub async fn resolve(
+    address: &str,
+    guard: &Guard,
+) -> Result<(Target, Vec<std::net::IpAddr>), Unreached> {
+    let target = Target::parse(address)?;
+    let found = target.addresses(guard).await?;
+    Ok((target, found.into_iter().map(|at| at.ip()).collect()))
 }

@@ -18,6 +18,8 @@ plue_plan::error_codes! {
     NO_REF = "PLUE-F0013", "no ref of the repository leads to the commit of an event any more";
     NOT_A_WRITER = "PLUE-F0014", "a comment or issue of a person without write permission starts nothing";
     TOO_MUCH_TALK = "PLUE-F0015", "too many comments and issues of a repository wait to be looked at";
+    BAD_SUBMODULE = "PLUE-F0021", "a submodule of the commit cannot be checked out";
+    BAD_LFS = "PLUE-F0022", "a content of Git LFS cannot be checked out";
     GIT_TOO_LARGE = "PLUE-F0020", "a commit has more files, or longer texts, than plue reads";
 }
 

@@ -13,8 +13,10 @@ mod command;
 mod commit_id;
 mod error;
 mod files;
+pub mod lfs;
 mod mirror;
 mod remote;
+mod submodules;
 
 pub use archive::Archive;
 pub use changes::{ChangedFiles, Since};
@@ -24,3 +26,4 @@ pub use error::GitError;
 pub use files::{Entry, EntryKind, FileContent};
 pub use mirror::{Mirror, Want};
 pub use remote::{Credential, Remote};
+pub use submodules::{Address, Place, Submodule};

@@ -33,6 +33,12 @@ pub const MAX_ARCHIVE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 pub const MAX_HISTORY_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of packs up to which a checkout holds all contents of its history without being asked to.
 pub const MAX_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of `.gitmodules` or `.lfsconfig`.
+pub const MAX_GITMODULES_BYTES: u64 = 1024 * 1024;
+/// Submodules of one commit.
+pub const MAX_SUBMODULES: usize = 256;
+/// Files of one commit whose contents Git LFS keeps.
+pub const MAX_LFS_OBJECTS: usize = 20_000;
 /// Seconds that a fetch may take.
 pub const FETCH_TIMEOUT_S: u64 = 15 * 60;
 /// Seconds that a command on a mirror may take.

@@ -77,7 +77,6 @@ crate::error_codes! {
     MORE_PROBLEMS = "PLUE-P0071", "there are more problems than are listed";
     UNBOUNDED_SCHEMA = "PLUE-P0072", "no bound of a JSON Schema's work can be shown";
     SCHEMA_TOO_COSTLY = "PLUE-P0073", "judging a value by a JSON Schema would take too long";
-    NO_SUCH_CHECKOUT = "PLUE-P0075", "a checkout asks for submodules or Git LFS, which plue does not fetch";
     SECRET_ARGUMENT = "PLUE-P0077", "a secret stands among the arguments of a Python step";
     UNSAVABLE_CACHE = "PLUE-P0078", "nothing can be saved under a path of a cache";
     NO_CONTAINERS = "PLUE-P0080", "a plan or step names a container image, and no containers are started";

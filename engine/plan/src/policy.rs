@@ -130,10 +130,10 @@ pub struct Checkout {
     /// The tags of the commits that are there.
     #[serde(skip_serializing_if = "is_true")]
     pub tags: bool,
-    /// Submodules; refused by validation until they can be checked out.
+    /// Submodules, also those of submodules, each at the commit that its repository records.
     #[serde(skip_serializing_if = "is_default")]
     pub submodules: bool,
-    /// Contents that are kept with Git LFS; refused by validation until they can be checked out.
+    /// Contents of Git LFS in the place of their pointers.
     #[serde(skip_serializing_if = "is_default")]
     pub lfs: bool,
 }

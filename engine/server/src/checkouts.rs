@@ -21,6 +21,8 @@ pub(crate) struct Source<'a> {
     pub(crate) event: &'a Event,
     /// Widest options that the plan and its steps ask for.
     pub(crate) asked: &'a policy::Checkout,
+    /// The commit is the repository's own: credentials are used, and the operator's exceptions hold.
+    pub(crate) is_trusted: bool,
 }
 
 impl Server {
@@ -51,7 +53,7 @@ impl Server {
 
     /// The content of a workspace's repository: commit, branches, history and tags.
     async fn checkout(&self, source: &Source<'_>) -> Result<Checkout, Error> {
-        let Source { repo, mirror, commit, event, asked } = *source;
+        let Source { repo, mirror, commit, event, asked, is_trusted: _ } = *source;
         let branch = branch_of(event);
         let mut remote_branches = Vec::new();
         // The branch of the event is where the event left it, whatever was pushed since.

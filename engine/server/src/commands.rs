@@ -293,6 +293,7 @@ pub(crate) fn command_error(error: Error) -> CommandError {
         | Error::Secret(_)
         | Error::App(_)
         | Error::NotShown(_)
+        | Error::Elsewhere(_)
         | Error::Stopped => CommandError::Unavailable(error.to_string()),
     }
 }

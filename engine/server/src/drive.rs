@@ -212,6 +212,7 @@ fn obstacle(error: &Error) -> Option<Obstacle> {
         | Error::Unfit(_)
         | Error::Folder { .. }
         | Error::App(_)
+        | Error::Elsewhere(_)
         | Error::NotShown(_) => (
             ObstacleKind::Engine,
             "waits for an engine: the last one could not start it, and its log says why".to_owned(),

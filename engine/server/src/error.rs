@@ -47,6 +47,9 @@ pub enum Error {
     /// The forge does not show a ref yet that it has announced.
     #[error("{0}")]
     NotShown(String),
+    /// A submodule or an LFS server gives no answer for now; which, and why.
+    #[error("{0}")]
+    Elsewhere(String),
     /// A task was ended before its answer.
     #[error("stopped")]
     Stopped,
@@ -62,7 +65,7 @@ impl Error {
             Self::Executor(error) => !matches!(error, plue_executor::Error::Refused { .. }),
             Self::Store(_) | Self::Stopped => true,
             Self::Folder { .. } | Self::Secret(_) | Self::App(_) => true,
-            Self::NotShown(_) => true,
+            Self::NotShown(_) | Self::Elsewhere(_) => true,
             Self::Invalid(_) | Self::Paused(_) | Self::NotFound(_) | Self::Unfit(_) => false,
         }
     }

@@ -53,6 +53,7 @@ impl Server {
         let made = async {
             let (blob, ()) = tokio::try_join!(files, self.git_dir(&source, &git_dir))?;
             self.put_git_dir(git_dir.clone(), &draft).await?;
+            Box::pin(self.populate(&source, &draft)).await?;
             Ok(blob)
         };
         self.settled(made.await, draft, target).await
@@ -194,9 +195,18 @@ impl Server {
         let event = Event::deserialize(&loaded.source.event).map_err(|_| elsewhere())?;
         let git_dir = draft.with_added_extension("git");
         let asked = &loaded.plan.widest_checkout();
-        let source = Source { repo: &repo, mirror: &mirror, commit: &commit, event: &event, asked };
+        let is_trusted = !loaded.origin.is_strangers(&event);
+        let source = Source {
+            repo: &repo,
+            mirror: &mirror,
+            commit: &commit,
+            event: &event,
+            asked,
+            is_trusted,
+        };
         self.git_dir(&source, &git_dir).await?;
         self.put_git_dir(git_dir, draft).await?;
+        Box::pin(self.populate(&source, draft)).await?;
         if has_begun && !self.parts().engine.rebuild(&row.id, draft).await? {
             return Err(elsewhere());
         }
@@ -312,7 +322,7 @@ const UNPACKED: Budget =
 
 /// A tar stream.
 #[derive(Clone)]
-enum Packed {
+pub(crate) enum Packed {
     /// In memory.
     Here(Arc<[u8]>),
     /// In a file beside the draft.
@@ -333,7 +343,7 @@ impl Packed {
     }
 
     /// Unpacks within a folder: entries that would lie outside, also through links, are errors.
-    fn unpack(&self, target: &Path) -> io::Result<()> {
+    pub(crate) fn unpack(&self, target: &Path) -> io::Result<()> {
         match self {
             // Git's own, of a commit whose files were counted.
             Self::Here(_) | Self::There(_) => {}

@@ -71,12 +71,17 @@ impl Server {
 
     /// Where the mirror comes from.
     pub(crate) async fn remote(&self, repo: &RepoRow) -> Result<Remote, Error> {
-        let credential = match self.forge_token(&repo.name).await? {
-            Some(token) => Some(Credential::new(user_of(&repo.forge), &token)?),
-            None => None,
-        };
+        let credential = self.credential(repo).await?;
         // Whoever added the repository was asked whether it may go without TLS.
         Ok(Remote::new_allowing_http(&repo.url, credential)?)
+    }
+
+    /// The credential that the forge of a repository knows this server by.
+    pub(crate) async fn credential(&self, repo: &RepoRow) -> Result<Option<Credential>, Error> {
+        match self.forge_token(&repo.name).await? {
+            Some(token) => Ok(Some(Credential::new(user_of(&repo.forge), &token)?)),
+            None => Ok(None),
+        }
     }
 
     /// The mirror with this commit, fetched if the commit is not there: another engine may have been the

@@ -253,9 +253,27 @@ impl Reaction<'_> {
             self.log.stopped(named, DispatchResult::Held, why.clone());
             return Ok(Fate::Held(why));
         }
-        let id = self.submit(named, (evaluated, workflow)).await?;
-        self.log.run(named, &id, None);
-        Ok(Fate::Run(id))
+        self.fate_of_run(named, (evaluated, workflow), None).await
+    }
+
+    /// Makes the run of a plan. A checkout that cannot be made is the plan's own failure: others run.
+    async fn fate_of_run(
+        &mut self,
+        named: WorkflowName<'_>,
+        (evaluated, workflow): (&Evaluated, &PlannedWorkflow),
+        remark: Option<&str>,
+    ) -> Result<Fate, Error> {
+        match self.submit(named, (evaluated, workflow)).await {
+            Ok(id) => {
+                self.log.run(named, &id, remark);
+                Ok(Fate::Run(id))
+            }
+            Err(Error::Invalid(problems)) => {
+                self.log.invalid(named, problems.clone());
+                Ok(Fate::Invalid(problems))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The pause of a workflow, in words, if one is in force.

@@ -55,7 +55,9 @@ impl Server {
         let unreadable = |error: serde_json::Error| CommandError::Unavailable(error.to_string());
         let event = serde_json::from_value(loaded.source.event).map_err(unreadable)?;
         let asked = &loaded.plan.widest_checkout();
-        let source = Source { repo: &repo, mirror: &mirror, commit: &sha, event: &event, asked };
+        let is_trusted = !loaded.origin.is_strangers(&event);
+        let (mirror, commit, event_of) = (&mirror, &sha, &event);
+        let source = Source { repo: &repo, mirror, commit, event: event_of, asked, is_trusted };
         let kept = self.unpack(source, &workspace).await.map_err(failed)?;
         let plan = SealedPlan::seal((*loaded.plan).clone())
             .map_err(|problem| CommandError::Invalid(vec![problem]))?;

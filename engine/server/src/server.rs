@@ -145,6 +145,9 @@ impl Server {
                 if let Err(error) = self.drop_workspaces().await {
                     tracing::warn!(%error, "old workspaces stay for now");
                 }
+                if let Err(error) = self.drop_contents().await {
+                    tracing::warn!(%error, "failed to remove old submodules and LFS contents");
+                }
                 swept = Some(clock.mark());
             }
         }

@@ -55,6 +55,7 @@ impl Server {
             commit: wanted.commit,
             event: &wanted.event,
             asked: &wanted.workflow.sealed.plan.widest_checkout(),
+            is_trusted: !wanted.event.is_strangers(),
         };
         let kept = Box::pin(self.unpack(source, &workspace)).await?;
         let untrusted = self.is_walled(&wanted.event).await;

@@ -1,6 +1,7 @@
 //! `plue run`: evaluate a workflow, store the run, drive it here, show it.
 
 mod carried;
+mod in_place;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -97,6 +98,9 @@ async fn run_planned(
         for line in planned.printed.lines() {
             output::say(&sanitize(line, app.stderr.color));
         }
+    }
+    for note in in_place::notes(&planned.sealed.plan, &planned.repo).await {
+        output::say(&sanitize(&note, app.stderr.color));
     }
     let only = selection(&args, &planned)?;
     let named = (&planned.sealed.plan, only.as_slice());

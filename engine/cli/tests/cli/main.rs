@@ -51,6 +51,8 @@ mod kept;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod lfs;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod login;
@@ -116,6 +118,8 @@ mod state;
 mod stopping;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod submodules;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

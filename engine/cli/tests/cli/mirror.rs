@@ -55,7 +55,7 @@ fn serve_git(listener: &TcpListener, root: &Path) -> usize {
 }
 
 /// `git http-backend` as the CGI program that it is (RFC 3875).
-fn backend(
+pub(crate) fn backend(
     root: &Path,
     (method, target): (&str, &str),
     body: &[u8],

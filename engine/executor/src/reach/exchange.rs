@@ -91,8 +91,11 @@ pub async fn post(
     }
 }
 
-/// Sends one request. Redirects are not followed.
-pub(crate) async fn send(request: Request<'_>, guard: &Guard) -> Result<Response, Unreached> {
+/// Sends one request. Redirects are not followed, and no time is set: the caller bounds it and the answer.
+///
+/// # Errors
+/// The address is refused, or there is no answer.
+pub async fn send(request: Request<'_>, guard: &Guard) -> Result<Response, Unreached> {
     let method = Method::from_bytes(request.method.as_bytes());
     let method = method.map_err(|_| bad_header(format!("{:?} is no method", request.method)))?;
     let headers = headers(request.headers)?;

@@ -34,6 +34,14 @@ impl Guard {
         parsed.collect::<Result<_, _>>().map(Self)
     }
 
+    /// The same guard that also allows one port of a host, whatever its address.
+    #[must_use]
+    pub fn with_host(&self, host: &str, port: u16) -> Self {
+        let mut allowed = self.0.clone();
+        allowed.push(Allowed::Host(host.to_owned(), Some(port)));
+        Self(allowed)
+    }
+
     /// Whether a connection to this address, found under this name, may be made.
     #[must_use]
     pub fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {

@@ -75,7 +75,9 @@ impl Target {
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
-    fn port(&self) -> u16 {
+    /// The port, that of the scheme where the address has none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(80)
     }
 

@@ -38,11 +38,24 @@ impl Mirror {
         commit: &CommitId,
         remote: Option<&Remote>,
     ) -> Result<Archive, GitError> {
+        self.archive_within(commit, remote, MAX_ARCHIVE_BYTES).await
+    }
+
+    /// As [`Mirror::archive`], with at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`Mirror::archive`].
+    pub async fn archive_within(
+        &self,
+        commit: &CommitId,
+        remote: Option<&Remote>,
+        bytes: u64,
+    ) -> Result<Archive, GitError> {
         if !self.has(commit).await? {
             return Err(GitError::NoCommit(commit.to_string()));
         }
         self.measure(commit).await?;
-        let call = Call::with(&self.folder, remote).at_most(MAX_ARCHIVE_BYTES);
+        let call = Call::with(&self.folder, remote).at_most(bytes.min(MAX_ARCHIVE_BYTES));
         let git = call.program(ARCHIVE, &["--format=tar", commit.as_str()]);
         Ok(Archive(git.stream().map_err(|error| call.failed(ARCHIVE, error))?))
     }

@@ -166,6 +166,9 @@ impl Mirror {
         let objects = self.objects(&["--no-walk=unsorted", "--missing=print"], &wanted).await?;
         let mut picked = Picked::of(&objects, tags);
         picked.boundary = boundary;
+        // The ends of the mirror itself.
+        let ends = self.shallow_commits();
+        picked.boundary.extend(ends.into_iter().filter(|end| there.contains(end.as_str())));
         Ok(picked)
     }
 
@@ -291,6 +294,6 @@ fn config(checkout: &Checkout, is_partial: bool) -> String {
 }
 
 /// A value of git's configuration; neither an address nor a ref has a control character.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -98,7 +98,8 @@ impl<'a> Call<'a> {
         let secret = secret.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let of_remote: &[_] = if self.remote.is_some() { &REMOTE_SETTINGS } else { &[] };
         let fixed = SETTINGS.iter().chain(of_remote).chain(self.settings).copied();
-        let settings = fixed.chain(secret);
+        let bounds = self.remote.map(Remote::bounds).unwrap_or_default();
+        let settings = fixed.chain(secret).chain(bounds);
         let protocols = self.remote.map_or("none", Remote::protocols);
         let mut git = git::on_commits(self.limits, settings).env("GIT_ALLOW_PROTOCOL", protocols);
         if self.remote.is_none() {

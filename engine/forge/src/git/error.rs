@@ -66,6 +66,12 @@ pub enum GitError {
     /// The commit has a path that git does not check out.
     #[error("git does not check out this commit: {0}")]
     BadTree(String),
+    /// A submodule that is not checked out; which, and why.
+    #[error("{0}")]
+    BadSubmodule(String),
+    /// A content of Git LFS that is not checked out; which, and why.
+    #[error("{0}")]
+    BadLfs(String),
     /// The engine is stopping.
     #[error("waiting for the mirror was cut off")]
     Interrupted,
@@ -98,6 +104,8 @@ impl GitError {
             | Self::BadName(_)
             | Self::NoCommit(_)
             | Self::BadTree(_)
+            | Self::BadSubmodule(_)
+            | Self::BadLfs(_)
             | Self::Interrupted => false,
         }
     }
@@ -109,6 +117,10 @@ impl GitError {
             Self::BadRemote(_) => Diagnostic::error(codes::BAD_REMOTE, self.to_string())
                 .hint("an address is https://host/path, or an absolute path on this machine"),
             Self::TooLarge { .. } => Diagnostic::error(codes::GIT_TOO_LARGE, self.to_string()),
+            Self::BadSubmodule(_) => Diagnostic::error(codes::BAD_SUBMODULE, self.to_string())
+                .hint("correct .gitmodules, or leave out `submodules` of the checkout"),
+            Self::BadLfs(_) => Diagnostic::error(codes::BAD_LFS, self.to_string())
+                .hint("push it with `git lfs push --all`, or leave out `lfs` of the checkout"),
             Self::Start(_)
             | Self::Failed { .. }
             | Self::TimedOut { .. }
@@ -131,6 +143,8 @@ impl GitError {
                 | Self::BadName(_)
                 | Self::NoCommit(_)
                 | Self::BadTree(_)
+                | Self::BadSubmodule(_)
+                | Self::BadLfs(_)
         )
     }
 
@@ -146,6 +160,8 @@ impl GitError {
             | Self::BadRemote(_)
             | Self::BadName(_)
             | Self::BadTree(_)
+            | Self::BadSubmodule(_)
+            | Self::BadLfs(_)
             | Self::NoCommit(_) => false,
         }
     }

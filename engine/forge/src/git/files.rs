@@ -98,7 +98,7 @@ impl Mirror {
     }
 
     /// Sizes first, so that what is too large is never asked for.
-    async fn blobs(
+    pub(super) async fn blobs(
         &self,
         ids: &[&str],
         limit: u64,

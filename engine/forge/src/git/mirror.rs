@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -40,6 +41,10 @@ pub struct Want {
     pub commits: Vec<CommitId>,
     /// Leave out the contents of files; git gets them when they are asked for.
     pub without_blobs: bool,
+    /// Leave out commits that are further from the tips than so many.
+    pub depth: Option<NonZeroU32>,
+    /// The most bytes that one file of what comes may have.
+    pub bytes: Option<u64>,
 }
 
 // === impl Mirror ===
@@ -102,10 +107,22 @@ impl Mirror {
         if want.without_blobs {
             args.push("--filter=blob:none");
         }
+        let depth = want.depth.map(|depth| format!("--depth={depth}"));
+        args.extend(depth.as_deref());
         args.extend(["--end-of-options", remote.url()]);
         args.extend(specs.iter().map(String::as_str));
         let _lock = self.lock().await?;
-        Call::fetching(&self.folder, remote).run("fetch", &args).await?;
+        // Within a limit all of it is one file.
+        let settings: &[_] = match want.bytes {
+            Some(_) => &[("fetch.unpackLimit", "1")],
+            None => &[],
+        };
+        let call = Call { settings, ..Call::fetching(&self.folder, remote) };
+        let mut git = call.program("fetch", &args);
+        if let Some(bytes) = want.bytes {
+            git = git.max_file(bytes);
+        }
+        git.read().await.map_err(|error| call.failed("fetch", error))?;
         Ok(())
     }
 
@@ -230,7 +247,9 @@ impl Mirror {
         Ok(())
     }
 
-    fn is_kept(&self, commit: &CommitId) -> bool {
+    /// Whether a commit was kept, or fetched by its id.
+    #[must_use]
+    pub fn is_kept(&self, commit: &CommitId) -> bool {
         loose(&self.folder, &format!("{KEPT}{commit}")).is_some()
     }
 
@@ -252,6 +271,12 @@ impl Mirror {
             Err(GitError::Failed { .. }) => Ok(None),
             Err(other) => Err(other),
         }
+    }
+
+    /// The commits of the mirror whose parents are left out.
+    pub(super) fn shallow_commits(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.join("shallow")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The lock of the mirror, across processes. It lies in the mirror and is released with the file.

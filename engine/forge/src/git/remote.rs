@@ -1,6 +1,6 @@
 //! Where a mirror is fetched from, and with which credential.
 
-use std::{fmt, path::Path};
+use std::{fmt, net::IpAddr, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -24,6 +24,10 @@ pub struct Remote {
     url: String,
     transport: Transport,
     credential: Option<Credential>,
+    /// A commit named it: no redirect is followed.
+    is_foreign: bool,
+    /// `host:port:address,…`: the addresses that were judged, for no others.
+    pinned: Option<String>,
 }
 
 /// What the forge knows us by: a token with the name that goes with it. GitHub wants
@@ -74,7 +78,42 @@ impl Remote {
         if host.contains('@') {
             return refuse("the address holds a credential; give it apart");
         }
-        Ok(Self { url: url.to_owned(), transport, credential })
+        let url = url.to_owned();
+        Ok(Self { url, transport, credential, is_foreign: false, pinned: None })
+    }
+
+    /// The same remote without redirects: a commit named it, and nothing of it may lead elsewhere.
+    #[must_use]
+    pub fn without_redirects(self) -> Self {
+        Self { is_foreign: true, ..self }
+    }
+
+    /// The same remote at these addresses of its host only, without a proxy and without redirects.
+    #[must_use]
+    pub fn pinned(self, host: &str, port: u16, addresses: &[IpAddr]) -> Self {
+        let address = |one: &IpAddr| match one {
+            IpAddr::V4(four) => four.to_string(),
+            IpAddr::V6(six) => format!("[{six}]"),
+        };
+        let all: Vec<String> = addresses.iter().map(address).collect();
+        // An address in the place of a name is not looked up.
+        let pinned = match host.parse::<IpAddr>() {
+            Ok(_) => String::new(),
+            Err(_) => format!("{host}:{port}:{}", all.join(",")),
+        };
+        Self { is_foreign: true, pinned: Some(pinned), ..self }
+    }
+
+    /// Settings of git's that hold it to its own address.
+    pub(super) fn bounds(&self) -> Vec<(&'static str, &str)> {
+        let mut bounds = Vec::new();
+        if self.is_foreign {
+            bounds.push(("http.followRedirects", "false"));
+        }
+        if let Some(pinned) = &self.pinned {
+            bounds.extend([("http.proxy", ""), ("http.curloptResolve", pinned.as_str())]);
+        }
+        bounds
     }
 
     /// The address.
@@ -113,9 +152,8 @@ impl Remote {
         let credential = self.credential.as_ref()?;
         let (scheme, rest) = self.url.split_once("://")?;
         let host = rest.split('/').next()?;
-        let pair = STANDARD.encode(format!("{}:{}", credential.user, credential.token));
         let key = format!("http.{scheme}://{host}/.extraHeader");
-        Some((key, format!("Authorization: Basic {pair}")))
+        Some((key, format!("Authorization: {}", credential.basic())))
     }
 
     /// A text without the credential, should git repeat it.
@@ -150,6 +188,12 @@ impl Credential {
             return Err(GitError::BadRemote("the credential is empty or malformed".to_owned()));
         }
         Ok(Self { user: user.to_owned(), token: token.to_owned() })
+    }
+
+    /// The value of the header `Authorization`.
+    #[must_use]
+    pub fn basic(&self) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{}:{}", self.user, self.token)))
     }
 }
 
@@ -197,6 +241,25 @@ mod tests {
         assert_eq!(value, "Authorization: Basic eC1hY2Nlc3MtdG9rZW46czNjcmV0");
         assert!(!format!("{remote:?}").contains("s3cret"));
         assert_eq!(remote.redact(&format!("s3cret {value}")), "… Authorization: Basic …");
+    }
+
+    #[test]
+    fn foreign_remotes_are_held_to_judged_addresses() {
+        let remote = || Remote::new("https://h.example/a", None).unwrap();
+        assert_eq!(remote().bounds(), []);
+        assert_eq!(remote().without_redirects().bounds(), [("http.followRedirects", "false")]);
+        let addresses = ["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        let pinned = remote().pinned("h.example", 443, &addresses);
+        assert_eq!(
+            pinned.bounds(),
+            [
+                ("http.followRedirects", "false"),
+                ("http.proxy", ""),
+                ("http.curloptResolve", "h.example:443:192.0.2.1,[2001:db8::1]"),
+            ]
+        );
+        let literal = remote().pinned("192.0.2.1", 443, &addresses);
+        assert_eq!(literal.bounds()[2], ("http.curloptResolve", ""));
     }
 
     #[test]

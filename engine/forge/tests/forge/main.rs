@@ -18,3 +18,5 @@ mod permission;
 mod reading;
 #[cfg(test)]
 mod report;
+#[cfg(test)]
+mod submodules;

@@ -9,7 +9,7 @@ use crate::{
     codes,
     duration::DurationText,
     limits,
-    policy::{Budget, Cache, Checkout, Retry, Service},
+    policy::{Budget, Cache, Retry, Service},
     step::StepOptions,
     validate::{
         pattern,
@@ -46,7 +46,6 @@ pub(super) fn options(report: &mut Report, site: Site<'_>, options: &StepOptions
     if let Some(directory) = &options.cache {
         cache(report, site, directory);
     }
-    checkout(report, site, &options.checkout);
     for (at, service) in options.services.iter().enumerate() {
         self::service(report, site, service);
         let earlier = options.services.iter().take(at);
@@ -228,17 +227,6 @@ fn artifacts(report: &mut Report, site: Site<'_>, artifacts: &Artifacts) {
     pattern::patterns(report, site, "artifacts", globs);
     for glob in globs.iter().filter(|glob| glob.starts_with('/')) {
         text::path(report, site, "the artifact", glob);
-    }
-}
-
-pub(super) fn checkout(report: &mut Report, site: Site<'_>, checkout: &Checkout) {
-    let asked = [("submodules", checkout.submodules), ("lfs", checkout.lfs)];
-    for (field, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
-        let message = format_args!("`{field}` of the checkout asks for what plue does not fetch");
-        report.push(
-            site.error(codes::NO_SUCH_CHECKOUT, message)
-                .hint("fetch it in a step, with a secret that may read it"),
-        );
     }
 }
 

@@ -36,7 +36,6 @@ pub(super) fn plan(report: &mut Report, plan: &Plan, places: &SourceMap) {
         text::identifier(report, site, codes::BAD_NAME, "the output", name);
     }
     option::place(report, site, (plan.runner.as_deref(), plan.image.as_deref()));
-    option::checkout(report, site, &plan.checkout);
     option::positive_duration(report, site, "timeout", plan.timeout.as_ref());
     option::budget(report, site, plan.budget.as_ref());
     if plan.max_parallel == Some(0) {

@@ -104,6 +104,7 @@ pub struct Program {
     program: String,
     limits: ProcessLimits,
     input: Vec<u8>,
+    max_file: Option<u64>,
 }
 
 /// A program that was started. Dropped, it is killed with everything it started.
@@ -142,7 +143,7 @@ impl Program {
         command.env_clear().env("LC_ALL", "C").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = program.as_ref().to_string_lossy().into_owned();
-        Self { command, program, limits, input: Vec::new() }.inherit(&INHERITED)
+        Self { command, program, limits, input: Vec::new(), max_file: None }.inherit(&INHERITED)
     }
 
     /// With variables of this process, if they are set.
@@ -185,6 +186,13 @@ impl Program {
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
+        self
+    }
+
+    /// With files of at most so many bytes each (`RLIMIT_FSIZE`); a program that writes more is killed.
+    #[must_use]
+    pub const fn max_file(mut self, bytes: u64) -> Self {
+        self.max_file = Some(bytes);
         self
     }
 
@@ -300,7 +308,7 @@ impl Program {
         let child = started.map_err(|source| self.cannot_start(source))?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            self.limits.confine(pid);
+            self.limits.confine(pid, self.max_file);
             group.begin(pid);
         }
         Ok(child)
@@ -364,15 +372,17 @@ impl Drop for Running {
 impl ProcessLimits {
     /// Limits a process that has just been started, and everything it will start. Where the kernel
     /// refuses, the deadline and the limit of the answer still hold.
-    fn confine(&self, pid: Pid) {
+    fn confine(&self, pid: Pid, max_file: Option<u64>) {
         let at_most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
         let no_core = at_most(0);
         let cpu = at_most(self.cpu.as_secs().max(1));
-        for (resource, limit) in [
+        let file = max_file.map(|bytes| (Resource::Fsize, at_most(bytes)));
+        let all = [
             (Resource::Data, at_most(self.memory)),
             (Resource::Cpu, cpu),
             (Resource::Core, no_core),
-        ] {
+        ];
+        for (resource, limit) in all.into_iter().chain(file) {
             if let Err(error) = prlimit(Some(pid), resource, limit) {
                 tracing::debug!(%error, "failed to limit a program; its deadline still holds");
             }

@@ -89,9 +89,8 @@ impl Reaction<'_> {
                 self.log.stopped(named, DispatchResult::Held, why.clone());
                 return Ok(Fate::Held(why));
             }
-            let id = self.submit(named, (&base.evaluated, workflow)).await?;
-            self.log.run(named, &id, Some("the plan of the base"));
-            return Ok(Fate::Run(id));
+            let remark = Some("the plan of the base");
+            return self.fate_of_run(named, (&base.evaluated, workflow), remark).await;
         }
         self.withholds = true;
         let why = format!("a maintainer must allow that: {what}");

@@ -41,13 +41,13 @@ impl Program {
     /// # Errors
     /// It cannot be started.
     pub fn stream(self) -> Result<Stream, ProcessError> {
-        let Self { mut command, program, limits, input: _ } = self;
+        let Self { mut command, program, limits, input: _, max_file } = self;
         command.stdin(Stdio::null());
         let cannot_start = |source| ProcessError::Start { program: program.clone(), source };
         let mut child = Command::from(command).kill_on_drop(true).spawn().map_err(cannot_start)?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(group) = group {
-            limits.confine(group);
+            limits.confine(group, max_file);
         }
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let stdout = stdout.ok_or_else(|| cannot_start(io::Error::other("it has no pipes")))?;
