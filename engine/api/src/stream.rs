@@ -17,6 +17,7 @@ use axum::{
 };
 use futures::{StreamExt as _, future::BoxFuture, stream};
 use plue_runtime::{Clock, Phase, Stop, clock::Mark};
+use plue_store::{LogPiece, LogReader};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -57,6 +58,19 @@ pub trait Source: Send + Sync + 'static {
 
     /// Some events behind a number, in order; none: there are none.
     fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, plue_store::Error>>;
+
+    /// What this process adds to it at the moment, before it is stored.
+    fn live(&self) -> Option<Live> {
+        None
+    }
+}
+
+/// A log to which this process adds text, as events.
+pub struct Live {
+    /// Reads it.
+    pub reader: LogReader,
+    /// Makes an event of a piece.
+    pub frame: fn(LogPiece) -> Frame,
 }
 
 /// What a client asks to follow.

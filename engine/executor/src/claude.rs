@@ -9,7 +9,6 @@ use plue_llm::{Client, PicoUsd, PriceList};
 
 pub(crate) mod assignment;
 mod measured;
-pub(crate) mod parts;
 pub(crate) mod perform;
 pub(crate) mod replay;
 pub(crate) mod shown;

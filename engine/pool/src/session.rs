@@ -481,7 +481,9 @@ impl<'a> Session<'a> {
         if self.flush.is_some() || self.pending.is_empty() {
             return;
         }
-        let batch: Vec<_> = self.pending.drain().map(|(_, entry)| entry).collect();
+        let mut batch: Vec<_> = self.pending.drain().map(|(_, entry)| entry).collect();
+        // Transactions lock attempts in one order.
+        batch.sort_by(|(a, _), (b, _)| a.attempt.cmp(&b.attempt));
         self.pending_bytes = 0;
         self.pending_since = None;
         self.flushing = batch.iter().map(|(claim, _)| claim.clone()).collect();

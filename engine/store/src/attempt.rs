@@ -45,6 +45,8 @@ pub struct AttemptRow {
     pub pid: Option<u32>,
     /// The last event of its sequence that is stored.
     pub ack_seq: u64,
+    /// No stored piece of its log has a higher number.
+    pub log_reach: u64,
     /// Bytes of its log.
     pub log_bytes: u64,
     /// How it ended.
@@ -63,10 +65,13 @@ pub(crate) struct Held {
     pub(crate) ack_seq: u64,
     pub(crate) log_bytes: u64,
     pub(crate) log_newlines: u64,
+    /// The number of the last piece, if the engine adds to the log; 0 otherwise.
+    pub(crate) log_seq: u64,
 }
 
 const COLUMNS: &str = "id, fence, run_id, step_id, visit, number, pool, state, runner_id, queued_at, \
-                       assigned_at, started_at, ended_at, pid, ack_seq, log_bytes, outcome, detail";
+                       assigned_at, started_at, ended_at, pid, ack_seq, log_bytes, outcome, detail, \
+                       log_seq";
 
 impl Store {
     /// The attempts of a run, or of one of its steps, in the order they were queued.
@@ -119,7 +124,7 @@ impl Store {
 impl Held {
     /// What is read of an attempt `a`.
     pub(crate) const COLUMNS: &str =
-        "a.id, a.run_id, a.state, a.fence, a.ack_seq, a.log_bytes, a.log_newlines";
+        "a.id, a.run_id, a.state, a.fence, a.ack_seq, a.log_bytes, a.log_newlines, a.log_seq";
 
     /// The read that locks this attempt.
     pub(crate) fn lock(dialect: Dialect, id: &AttemptId) -> Statement {
@@ -139,6 +144,7 @@ impl Held {
             ack_seq: row.count(at + 4)?,
             log_bytes: row.count(at + 5)?,
             log_newlines: row.count(at + 6)?,
+            log_seq: row.count(at + 7)?,
         }))
     }
 
@@ -179,6 +185,7 @@ fn attempt_row(row: &Row) -> Result<AttemptRow, Error> {
         ended_at: row.opt_time(12)?,
         pid,
         ack_seq: row.count(14)?,
+        log_reach: row.count(14)?.max(row.count(18)?),
         log_bytes: row.count(15)?,
         outcome: row.opt_json(16)?,
         detail: row.opt_json(17)?,
@@ -198,6 +205,7 @@ mod tests {
             ack_seq: 4,
             log_bytes: 0,
             log_newlines: 0,
+            log_seq: 0,
         }
     }
 

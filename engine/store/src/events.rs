@@ -12,7 +12,7 @@ use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
-    log::LogStream,
+    log::{LogPiece, LogStream},
     op::Op,
     sql::{Arg, Statement, Tx, insert_rows, placeholders},
     store::{Store, peer_time},
@@ -36,10 +36,33 @@ pub(crate) struct Taken {
     pub(crate) started: Option<(Timestamp, u32)>,
 }
 
-struct Append {
-    /// The session that they came through, if it must still be the runner's last one.
-    session: Option<(RunnerId, u64)>,
-    batch: Vec<(Claim, Vec<AttemptEvent>)>,
+/// Text and events of one attempt, in the order in which they are stored.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) claim: Claim,
+    /// Pieces of the engine, with the numbers under which they are shown. Those that are stored already
+    /// are left out.
+    pub(crate) texts: Vec<LogPiece>,
+    /// Events of the runner, behind the texts.
+    pub(crate) events: Vec<AttemptEvent>,
+    /// Whether the pieces that the events became are wanted back.
+    pub(crate) wants_pieces: bool,
+}
+
+/// What became of a [`Part`].
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    /// The attempt behind it; none: the claim is stale and nothing was stored.
+    pub(crate) held: Option<Held>,
+    /// The pieces that events became, if they were wanted back.
+    pub(crate) pieces: Vec<LogPiece>,
+}
+
+/// Stores parts of any number of attempts.
+pub(crate) struct Append {
+    /// The session that events came through, if it must still be the runner's last one.
+    pub(crate) session: Option<(RunnerId, u64)>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// Columns of [`Taken::chunks`].
@@ -55,11 +78,7 @@ impl Store {
         &self,
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
     ) -> Result<Vec<Appended>, Error> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (appended, _) = self.write(Append { session: None, batch }).await?;
-        Ok(appended)
+        self.append_in_order(None, batch).await
     }
 
     /// The same for events that came through a session of a runner: nothing is stored, as if every claim
@@ -72,17 +91,12 @@ impl Store {
         (runner, epoch): (&RunnerId, u64),
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
     ) -> Result<Vec<Appended>, Error> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
-        let session = Some((runner.clone(), epoch));
-        let (appended, _) = self.write(Append { session, batch }).await?;
-        Ok(appended)
+        self.append_in_order(Some((runner.clone(), epoch)), batch).await
     }
 }
 
 impl Op for Append {
-    type Out = (Vec<Appended>, Shards);
+    type Out = (Vec<Stored>, Shards);
     const CHECKS_AGAIN: bool = true;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Out, Error> {
@@ -100,24 +114,36 @@ impl Op for Append {
         if let Some((runner, epoch)) = self.session.as_ref().filter(|_| !held.is_empty()) {
             lock_session(tx, runner, *epoch);
         }
-        let mut appended = Vec::with_capacity(self.batch.len());
+        let mut stored = Vec::with_capacity(self.parts.len());
         let mut touched = Shards::NONE;
-        for (claim, events) in &self.batch {
-            let held = held.get_mut(&claim.attempt).filter(|held| held.is_held_by(claim));
-            if let Some(held) = held {
-                let before = held.ack_seq;
-                let taken = take(held, events);
-                if held.ack_seq > before {
-                    touched = touched.with(Shards::of(&held.run));
-                    tx.write_all(insert_chunks(taken.chunks));
-                    tx.write(progress(held, before, taken.started));
+        let (mut chunks, mut moved) = (Vec::new(), Vec::new());
+        // One statement moves each attempt once.
+        let are_many = self.parts.len() > 1 && held.len() == self.parts.len();
+        for part in &self.parts {
+            let held = held.get_mut(&part.claim.attempt);
+            let Some(held) = held.filter(|held| held.is_held_by(&part.claim)) else {
+                stored.push(Stored { held: None, pieces: Vec::new() });
+                continue;
+            };
+            let before = (held.ack_seq, held.log_seq);
+            let mut pieces = part.wants_pieces.then(Vec::new);
+            let mut taken = take_texts(held, &part.texts);
+            let of_events = take_into(held, &part.events, pieces.as_mut());
+            taken.chunks.extend(of_events.chunks);
+            if (held.ack_seq, held.log_seq) != before {
+                touched = touched.with(Shards::of(&held.run));
+                chunks.extend(taken.chunks);
+                match of_events.started {
+                    None if are_many => moved.push((held.clone(), before)),
+                    started => tx.write(progress(held, before, started)),
                 }
-                appended.push(Appended { claim: claim.clone(), ack_seq: Some(held.ack_seq) });
-            } else {
-                appended.push(Appended { claim: claim.clone(), ack_seq: None });
             }
+            let pieces = pieces.unwrap_or_default();
+            stored.push(Stored { held: Some(held.clone()), pieces });
         }
-        Ok((appended, touched))
+        tx.write_all(insert_chunks(chunks));
+        tx.write_all(progress_of_many(&moved));
+        Ok((stored, touched))
     }
 
     fn touched(&self, (_, touched): &Self::Out) -> Shards {
@@ -129,12 +155,12 @@ impl Append {
     /// The attempts, each with the runner's session.
     fn read(&self) -> Statement {
         let runner = self.session.as_ref().map(|(runner, _)| runner.as_str().to_owned());
-        let (columns, places) = (Held::COLUMNS, placeholders(2, self.batch.len()));
+        let (columns, places) = (Held::COLUMNS, placeholders(2, self.parts.len()));
         let text = format!(
             "SELECT n.epoch, {columns} FROM attempt a LEFT JOIN runner n ON n.id = $1 \
              WHERE a.id IN ({places})"
         );
-        let ids = self.batch.iter().map(|(claim, _)| Arg::from(claim.attempt.as_str()));
+        let ids = self.parts.iter().map(|part| Arg::from(part.claim.attempt.as_str()));
         Statement::new(text, std::iter::once(runner.into()).chain(ids).collect())
     }
 }
@@ -145,8 +171,43 @@ fn lock_session(tx: &mut Tx<'_>, runner: &RunnerId, epoch: u64) {
     tx.still(Statement::new(text, vec![runner.as_str().into(), Arg::count(epoch)]));
 }
 
+/// Takes the pieces of the engine that are not stored yet and moves `held` on.
+fn take_texts(held: &mut Held, texts: &[LogPiece]) -> Taken {
+    let mut taken = Taken::default();
+    for text in texts {
+        // A commit whose answer was lost is tried again.
+        if text.seq > held.log_seq {
+            held.log_seq = text.seq;
+            let row = chunk(held, (text.seq, text.at.as_microsecond()), text.stream, &text.bytes);
+            taken.chunks.push(row);
+        }
+    }
+    taken
+}
+
+/// The writes of the pieces of the engine that are not stored yet.
+pub(crate) fn text_writes(held: &mut Held, texts: &[LogPiece]) -> Vec<Statement> {
+    let before = (held.ack_seq, held.log_seq);
+    let taken = take_texts(held, texts);
+    if taken.chunks.is_empty() {
+        return Vec::new();
+    }
+    let mut writes = insert_chunks(taken.chunks);
+    writes.push(progress(held, before, None));
+    writes
+}
+
 /// Takes what continues the sequence and moves `held` on.
 pub(crate) fn take(held: &mut Held, events: &[AttemptEvent]) -> Taken {
+    take_into(held, events, None)
+}
+
+/// The same; copies the pieces that the events become.
+fn take_into(
+    held: &mut Held,
+    events: &[AttemptEvent],
+    mut pieces: Option<&mut Vec<LogPiece>>,
+) -> Taken {
     let mut taken = Taken::default();
     for event in events {
         if !held.is_next(event.seq) {
@@ -171,12 +232,27 @@ pub(crate) fn take(held: &mut Held, events: &[AttemptEvent]) -> Taken {
             // Kept by the run that asked for it; the attendant answers the same call again.
             EventKind::Tool(_) => continue,
         };
-        taken.chunks.push(chunk(held, event, stream, data));
+        // Behind what the engine has added, if it has added anything.
+        let seq = if held.log_seq == 0 { event.seq } else { held.log_seq + 1 };
+        if held.log_seq > 0 {
+            held.log_seq = seq;
+        }
+        if let Some(pieces) = &mut pieces {
+            pieces.push(LogPiece {
+                seq,
+                at: peer_time(event.at_us),
+                stream,
+                first_byte: held.log_bytes,
+                first_line: held.log_newlines,
+                bytes: data.to_vec(),
+            });
+        }
+        taken.chunks.push(chunk(held, (seq, event.at_us), stream, data));
     }
     taken
 }
 
-fn chunk(held: &mut Held, event: &AttemptEvent, stream: LogStream, data: &[u8]) -> Vec<Arg> {
+fn chunk(held: &mut Held, (seq, at_us): (u64, i64), stream: LogStream, data: &[u8]) -> Vec<Arg> {
     let (first_byte, first_line) = (held.log_bytes, held.log_newlines);
     if stream.is_output() {
         held.log_bytes += data.len() as u64;
@@ -184,9 +260,9 @@ fn chunk(held: &mut Held, event: &AttemptEvent, stream: LogStream, data: &[u8]) 
     }
     vec![
         held.id.as_str().into(),
-        Arg::count(event.seq),
-        Arg::count(event.seq),
-        event.at_us.into(),
+        Arg::count(seq),
+        Arg::count(seq),
+        at_us.into(),
         stream.as_str().into(),
         Arg::count(first_byte),
         Arg::count(held.log_bytes - first_byte),
@@ -206,26 +282,63 @@ pub(crate) fn insert_chunks(chunks: Vec<Vec<Arg>>) -> Vec<Statement> {
     )
 }
 
-/// The write of an attempt that goes on.
-fn progress(held: &Held, before: u64, started: Option<(Timestamp, u32)>) -> Statement {
+/// The writes of attempts that go on, each with its last event and its last piece before.
+fn progress_of_many(moved: &[(Held, (u64, u64))]) -> Vec<Statement> {
+    const COLUMNS: usize = 8;
+    let rows = moved.iter().map(|(held, (events, pieces))| {
+        vec![
+            Arg::from(held.id.as_str()),
+            Arg::count(held.fence.0),
+            Arg::count(held.ack_seq),
+            Arg::count(held.log_bytes),
+            Arg::count(held.log_newlines),
+            Arg::count(held.log_seq),
+            Arg::count(*events),
+            Arg::count(*pieces),
+        ]
+    });
+    // `VALUES` names its columns so in both databases.
+    let head = "UPDATE attempt SET ack_seq = v.column3, log_bytes = v.column4, \
+                log_newlines = v.column5, log_seq = v.column6 FROM (VALUES";
+    let tail = ") AS v WHERE attempt.id = v.column1 AND attempt.fence = v.column2 \
+                AND attempt.ack_seq = v.column7 AND attempt.log_seq = v.column8 \
+                AND attempt.state IN ('assigned', 'running')";
+    let statements = insert_rows(head, COLUMNS, rows.collect(), tail).into_iter();
+    let expecting = statements.map(|statement| {
+        let rows = statement.args.len() / COLUMNS;
+        statement.expect(rows as u64)
+    });
+    expecting.collect()
+}
+
+/// The write of an attempt that goes on, with its last event and its last piece before.
+fn progress(
+    held: &Held,
+    (events, pieces): (u64, u64),
+    started: Option<(Timestamp, u32)>,
+) -> Statement {
     let mut args = vec![
         Arg::from(held.id.as_str()),
         Arg::count(held.fence.0),
         Arg::count(held.ack_seq),
         Arg::count(held.log_bytes),
         Arg::count(held.log_newlines),
-        Arg::count(before),
+        Arg::count(events),
+        Arg::count(held.log_seq),
+        Arg::count(pieces),
     ];
     let text = match started {
         None => {
-            "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5 \
-             WHERE id = $1 AND fence = $2 AND ack_seq = $6 AND state IN ('assigned', 'running')"
+            "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5, log_seq = $7 \
+             WHERE id = $1 AND fence = $2 AND ack_seq = $6 AND log_seq = $8 \
+             AND state IN ('assigned', 'running')"
         }
         Some((at, pid)) => {
             args.extend([at.into(), pid.into()]);
-            "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5, \
-             state = 'running', started_at = $7, pid = $8 \
-             WHERE id = $1 AND fence = $2 AND ack_seq = $6 AND state IN ('assigned', 'running')"
+            "UPDATE attempt SET ack_seq = $3, log_bytes = $4, log_newlines = $5, log_seq = $7, \
+             state = 'running', started_at = $9, pid = $10 \
+             WHERE id = $1 AND fence = $2 AND ack_seq = $6 AND log_seq = $8 \
+             AND state IN ('assigned', 'running')"
         }
     };
     Statement::new(text, args).expect(1)
@@ -247,6 +360,7 @@ mod tests {
             ack_seq,
             log_bytes: 10,
             log_newlines: 2,
+            log_seq: 0,
         }
     }
 

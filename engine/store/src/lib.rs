@@ -20,6 +20,7 @@ mod group;
 mod idempotency;
 mod journal;
 mod keep;
+mod live;
 mod log;
 mod migrate;
 mod op;
@@ -64,6 +65,7 @@ pub use crate::{
         ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
         PureFound, RunWorkspace,
     },
+    live::{LivePieces, LogReader, LogTurn, LogWriter},
     log::{LogFound, LogHit, LogPiece, LogPlace, LogRange, LogStat, LogStream},
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},

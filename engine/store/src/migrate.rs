@@ -57,6 +57,7 @@ const MIGRATIONS: &[Migration] = migrations![
     27 "0027_obstacle_kinds",
     28 "0028_budgets",
     29 "0029_tokens",
+    30 "0030_log_seq",
 ];
 
 /// The schema version that this program makes and knows.

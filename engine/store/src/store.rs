@@ -14,6 +14,7 @@ use crate::{
     blob::{Folder, Shelf},
     changes::Changes,
     error::Error,
+    live::LiveLogs,
     op::Op,
     options::{Address, StoreOptions},
     postgres::Postgres,
@@ -27,6 +28,7 @@ use crate::{
 pub struct Store {
     backend: Backend,
     changes: Changes,
+    live: LiveLogs,
     tasks: Tasks,
     clock: Clock,
     probe: Option<Arc<dyn Probe>>,
@@ -61,7 +63,17 @@ impl Store {
                 Backend::Postgres(Postgres::open(&url, &options, clock, &tasks, &changes).await?)
             }
         };
-        Ok(Self { backend, changes, tasks, clock, probe: None, shelf, others: Arc::default() })
+        let live = LiveLogs::default();
+        Ok(Self {
+            backend,
+            changes,
+            live,
+            tasks,
+            clock,
+            probe: None,
+            shelf,
+            others: Arc::default(),
+        })
     }
 
     /// The same store with somebody who sees its calls; for tests.
@@ -155,6 +167,14 @@ impl Store {
 
     pub(crate) fn shelf(&self) -> Result<&dyn Shelf, Error> {
         self.shelf.as_deref().ok_or(Error::NoShelf)
+    }
+
+    pub(crate) fn live(&self) -> &LiveLogs {
+        &self.live
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     pub(crate) fn clock(&self) -> Clock {

@@ -23,7 +23,7 @@ use crate::{
     problem::Problem,
     records::{HitRecord, LogRecord, Page, PieceRecord},
     server::Api,
-    stream::{self, Follow, Frame, Source, Stand},
+    stream::{self, Follow, Frame, Live, Source, Stand},
 };
 
 /// Bytes of one answer; a longer range is cut, and the answer's headers say where.
@@ -291,11 +291,15 @@ async fn events(
     stream::events(&api, &holder, follow)
 }
 
+fn frame(piece: LogPiece) -> Frame {
+    Frame::new("log", piece.seq, &PieceRecord::of(piece))
+}
+
 impl Source for Log {
     fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, Error>> {
         async move {
             let row = self.store.attempt(&self.attempt).await?;
-            Ok(row.map(|row| Stand { reach: row.ack_seq, ended: row.state.is_terminal() }))
+            Ok(row.map(|row| Stand { reach: row.log_reach, ended: row.state.is_terminal() }))
         }
         .boxed()
     }
@@ -303,9 +307,13 @@ impl Source for Log {
     fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, Error>> {
         async move {
             let pieces = self.store.read_log(&self.attempt, LogRange::After(seq, BATCH)).await?;
-            let frame = |piece: LogPiece| Frame::new("log", piece.seq, &PieceRecord::of(piece));
             Ok(pieces.into_iter().map(frame).collect())
         }
         .boxed()
+    }
+
+    fn live(&self) -> Option<Live> {
+        let reader = self.store.open_log_of(&self.attempt)?;
+        Some(Live { reader, frame })
     }
 }

@@ -10,9 +10,10 @@ use std::{
 };
 
 use plue_runtime::{Clock, Phase, Stop};
+use plue_store::LivePieces;
 use tokio::sync::watch;
 
-use super::{Follow, Frame, Source};
+use super::{Follow, Frame, Live, Source};
 use crate::server::Api;
 
 /// Bytes of events that are kept for those who follow; one event may be longer.
@@ -177,11 +178,18 @@ impl View {
 
 impl Watcher {
     async fn run(mut self) {
-        let mut reach = None;
+        let (mut reach, mut live) = (None, None);
         loop {
             // Before the look: what is committed after it wakes the wait below.
             self.changes.borrow_and_update();
-            let look = match look(&*self.source, reach).await {
+            live = live.or_else(|| self.source.live());
+            let shown = look_live(live.as_mut(), reach);
+            let is_shown = shown.is_some();
+            let looked = match shown {
+                Some(look) => Ok(look),
+                None => look(&*self.source, reach).await,
+            };
+            let look = match looked {
                 Ok(look) => look,
                 Err(error) => {
                     tracing::error!(%error, "streams end: the database refused");
@@ -189,7 +197,11 @@ impl Watcher {
                     Look { frames: Vec::new(), reach, more: false, over: Over::Failed }
                 }
             };
+            // An open log may have more than the database, which does not wake this task then.
+            let has_moved = reach != Some(look.reach);
             reach = Some(look.reach);
+            live = live.filter(|live| !live.reader.is_over());
+            let again = !is_shown && has_moved && live.is_some();
             let (more, over) = (look.more, look.over != Over::No);
             if over {
                 self.hub.forget(&self.name, &self.view);
@@ -198,19 +210,28 @@ impl Watcher {
             if over {
                 return;
             }
-            if !more && !self.wait().await {
+            if !(more || again) && !self.wait(live.as_mut()).await {
                 return;
             }
         }
     }
 
     /// Waits until there is a reason to look; `false`: there will be none.
-    async fn wait(&mut self) -> bool {
+    async fn wait(&mut self, live: Option<&mut Live>) -> bool {
         let heartbeat = self.clock.sleep(self.heartbeat);
+        // Each commit of an open log would wake all who follow logs of the run.
+        let is_live = live.is_some();
+        let shown = async {
+            match live {
+                Some(live) => live.reader.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = shown => true,
             () = self.stop.reached(Phase::Draining) => false,
             () = self.view.closed() => !self.hub.abandon(&self.name),
-            Ok(()) = self.changes.changed() => true,
+            Ok(()) = self.changes.changed(), if !is_live => true,
             () = heartbeat => true,
         }
     }
@@ -221,6 +242,15 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         self.hub.forget(&self.name, &self.view);
     }
+}
+
+/// What an open log has behind what was read; none: the database is to be asked.
+fn look_live(live: Option<&mut Live>, reach: Option<u64>) -> Option<Look> {
+    let (live, from) = (live?, reach?);
+    let LivePieces::Shown(pieces) = live.reader.behind(from) else { return None };
+    let frames: Vec<Frame> = pieces.into_iter().map(live.frame).collect();
+    let reach = frames.last().map_or(from, |last| last.seq);
+    Some(Look { frames, reach, more: false, over: Over::No })
 }
 
 /// Looks how far something has come, and reads some of what is new.

@@ -4,6 +4,8 @@
 //! time but where the instant of a kill is drawn by lot.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod claude;

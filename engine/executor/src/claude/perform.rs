@@ -12,17 +12,15 @@ use plue_llm::{
 };
 use plue_plan::{RunId, StepId};
 use plue_runtime::mask::{MaskStream, Secrets};
-use plue_store::usage::claude::{CallSettlement, NewFacts};
-use plue_wire::{
-    eval::Bytes,
-    runner::{AgentOrder, Claim, MAX_CHUNK_BYTES, ToolResult},
+use plue_store::{
+    LogWriter,
+    usage::claude::{CallSettlement, NewFacts},
 };
+use plue_wire::runner::{AgentOrder, Claim, ToolResult};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
-use super::{
-    Claude, assignment::Assignment, parts::Parts, replay::Replay, shown::Shown, spending::Budgets,
-};
+use super::{Claude, assignment::Assignment, replay::Replay, shown::Shown, spending::Budgets};
 use crate::{
     engine::Shared,
     perform::output::{self, Unfit},
@@ -63,10 +61,9 @@ pub(crate) struct AgentRun {
     /// Facts of this attempt in the store.
     pub(crate) stored: u64,
     pub(crate) shown: Shown,
-    /// Of the log: the key is not known to the runner, so it is masked here.
-    pub(crate) log: MaskStream,
-    /// Masked text that was not sent yet.
-    pub(crate) parts: Parts,
+    /// Masks of the log.
+    pub(crate) mask: MaskStream,
+    pub(crate) log: LogWriter,
     /// Of a replay: the answers, instead of the API's.
     pub(crate) replay: Option<Replay>,
 }
@@ -83,11 +80,7 @@ pub(super) enum Stopped {
 impl AgentRun {
     /// Performs the agent to its end, and sends that end to the runner.
     pub(crate) async fn run(mut self, assignment: Result<Assignment, String>, before: Before) {
-        let Ok((end, agent)) = self.drive(assignment, before).await else { return };
-        let text = self.shown.end(&end, agent.totals());
-        if self.print(&text).await.is_err() || self.flush().await.is_err() {
-            return;
-        }
+        let Ok(end) = self.drive(assignment, before).await else { return };
         let output_json = match &end.output {
             Json::String(text) => text.clone(),
             other => other.to_string(),
@@ -106,7 +99,7 @@ impl AgentRun {
         &mut self,
         assignment: Result<Assignment, String>,
         before: Before,
-    ) -> Result<(End, Agent), Stopped> {
+    ) -> Result<End, Stopped> {
         let mut agent = self.take_up(before).await?;
         loop {
             match agent.effect() {
@@ -117,8 +110,9 @@ impl AgentRun {
                     }
                     Err(why) => {
                         let end = End::refused(EndReason::Api, why.clone());
-                        self.store(vec![Fact::Ended { end: end.clone() }], None).await?;
-                        return Ok((end, agent));
+                        let text = self.shown.end(&end, agent.totals());
+                        self.store(vec![Fact::Ended { end: end.clone() }], None, &text).await?;
+                        return Ok(end);
                     }
                 },
                 Effect::Ask(request) => self.ask(&mut agent, *request).await?,
@@ -127,7 +121,7 @@ impl AgentRun {
                     let judged = self.judge(&agent, &value).await;
                     self.tell(&mut agent, Input::Judged(judged), None).await?;
                 }
-                Effect::End(end) => return Ok((*end, agent)),
+                Effect::End(end) => return Ok(*end),
             }
         }
     }
@@ -144,12 +138,16 @@ impl AgentRun {
         let mut agent = Agent::fold(&facts);
         if before.is_lost {
             self.stored = 0;
-            self.store(facts, None).await?;
+            self.store(facts, None, "").await?;
             self.tell(&mut agent, Input::RunnerLost, None).await?;
         } else {
             self.stored = before.facts.len() as u64;
             let more = agent.catch_up();
-            self.store(more, None).await?;
+            let text = match agent.effect() {
+                Effect::Ask(_) if self.stored > 0 && !agent.is_over() => self.shown.restarted(),
+                _ => self.text_behind(&more, &agent),
+            };
+            self.store(more, None, &text).await?;
         }
         Ok(agent)
     }
@@ -171,9 +169,23 @@ impl AgentRun {
         input: Input,
         settlement: Option<CallSettlement>,
     ) -> Result<(), Stopped> {
+        self.tell_and_show(agent, input, settlement, String::new()).await
+    }
+
+    /// The same, and the text that the log has for it: both are stored, or neither.
+    pub(super) async fn tell_and_show(
+        &mut self,
+        agent: &mut Agent,
+        input: Input,
+        settlement: Option<CallSettlement>,
+        mut text: String,
+    ) -> Result<(), Stopped> {
         let input = self.masked(input);
         match agent.apply(input) {
-            Ok(facts) => self.store(facts, settlement).await,
+            Ok(facts) => {
+                text.push_str(&self.text_behind(&facts, agent));
+                self.store(facts, settlement, &text).await
+            }
             Err(rejected) => {
                 tracing::debug!(attempt = %self.claim.attempt, %rejected, "input without use");
                 Ok(())
@@ -196,13 +208,26 @@ impl AgentRun {
         }
     }
 
-    /// Stores facts, however long the database is away.
+    /// The lines of the log behind an answer and behind the end.
+    fn text_behind(&mut self, facts: &[Fact], agent: &Agent) -> String {
+        let is_answer = facts.iter().any(|fact| matches!(fact, Fact::Answered { .. }));
+        match facts.last() {
+            Some(Fact::Ended { end }) => self.shown.end(end, agent.totals()),
+            _ if is_answer => self.shown.turn(agent.totals()),
+            _ => String::new(),
+        }
+    }
+
+    /// Stores facts with the text that the log has for them, and all text before it, however long the
+    /// database is away.
     async fn store(
         &mut self,
         facts: Vec<Fact>,
         settlement: Option<CallSettlement>,
+        text: &str,
     ) -> Result<(), Stopped> {
         if facts.is_empty() && settlement.is_none() {
+            self.print(text);
             return Ok(());
         }
         let masks = &self.masks;
@@ -220,12 +245,27 @@ impl AgentRun {
             settlement,
             at: self.shared.clock.now(),
         };
+        let is_end = new.facts.last().is_some_and(|fact| fact["fact"] == "ended");
+        // Text behind the last fact that is stored without the next one would be printed twice.
+        let turn = self.log.turn().await;
+        self.print(text);
+        self.flush();
+        if is_end {
+            self.log.finish();
+        }
+        let mut is_lost = false;
         loop {
-            match self.shared.store.append_transcript(new.clone()).await {
+            match self.log.append_transcript(&turn, new.clone()).await {
                 Ok(true) => break,
+                // The commit whose answer was lost.
+                Ok(false) if is_lost && self.has_stored(&new).await => {
+                    self.log.is_stored(&turn);
+                    break;
+                }
                 Ok(false) => return Err(Stopped::Superseded),
                 Err(error) => {
                     tracing::warn!(%error, "failed to store a transcript; retrying in 1 s");
+                    is_lost = true;
                     self.shared.clock.sleep(STORE_PAUSE).await;
                 }
             }
@@ -234,35 +274,31 @@ impl AgentRun {
         Ok(())
     }
 
-    pub(super) async fn print(&mut self, text: &str) -> Result<(), Stopped> {
-        let masked = self.log.push(text.as_bytes().to_vec());
-        self.write(&masked).await
+    /// Whether these facts are the last of the transcript.
+    async fn has_stored(&self, new: &NewFacts) -> bool {
+        let found = loop {
+            match self.shared.store.transcript(&new.attempt).await {
+                Ok(found) => break found,
+                Err(error) => {
+                    tracing::warn!(%error, "failed to read a transcript; retrying in 1 s");
+                    self.shared.clock.sleep(STORE_PAUSE).await;
+                }
+            }
+        };
+        let from = usize::try_from(new.first.saturating_sub(1)).unwrap_or(usize::MAX);
+        found.get(from..).is_some_and(|last| last == new.facts.as_slice())
     }
 
-    /// Prints a part of a stream, at once or with the parts behind it.
-    pub(super) async fn print_part(&mut self, text: &str) -> Result<(), Stopped> {
-        let masked = self.log.push(text.as_bytes().to_vec());
-        let is_behind = self.orders.capacity() < self.orders.max_capacity() / 2;
-        let due = self.parts.push(&masked, is_behind);
-        self.send(&due).await
+    /// Adds text to the log; followers see it at once.
+    pub(super) fn print(&mut self, text: &str) {
+        let masked = self.mask.push(text.as_bytes().to_vec());
+        self.log.add(masked);
     }
 
     /// Prints what may have been the beginning of a secret and was none.
-    pub(super) async fn flush(&mut self) -> Result<(), Stopped> {
-        let rest = self.log.finish();
-        self.write(&rest).await
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
-        let all = [&self.parts.take(), bytes].concat();
-        self.send(&all).await
-    }
-
-    async fn send(&self, bytes: &[u8]) -> Result<(), Stopped> {
-        for piece in bytes.chunks(MAX_CHUNK_BYTES) {
-            self.order(AgentOrder::Print(Bytes(piece.to_vec()))).await?;
-        }
-        Ok(())
+    pub(super) fn flush(&mut self) {
+        let rest = self.mask.finish();
+        self.log.add(rest);
     }
 
     pub(super) async fn order(&self, order: AgentOrder) -> Result<(), Stopped> {

@@ -88,15 +88,7 @@ impl AgentRun {
             }
             _ => String::new(),
         };
-        self.print(&text).await?;
-        self.flush().await?;
-        let is_answer = matches!(input, Input::Answered(..));
-        self.tell(agent, input, None).await?;
-        if is_answer && !agent.is_over() {
-            let text = self.shown.turn(agent.totals());
-            self.print(&text).await?;
-        }
-        Ok(())
+        self.tell_and_show(agent, input, None, text).await
     }
 
     /// The log of an answer, as if it streamed in.

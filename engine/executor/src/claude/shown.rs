@@ -87,6 +87,16 @@ impl Shown {
         self.printed(text)
     }
 
+    /// The line of an engine that goes on with an agent whose answer was under way.
+    pub(crate) fn restarted(&mut self) -> String {
+        self.note("[plue: another engine goes on; the answer is asked for again]")
+    }
+
+    /// A log that goes on behind text of another engine.
+    pub(crate) fn behind(is_mid_line: bool) -> Self {
+        Self { is_mid_line, ..Self::default() }
+    }
+
     /// The last lines of a log.
     pub(crate) fn end(&mut self, end: &End, totals: Totals) -> String {
         let mut text = self.line("");

@@ -69,19 +69,14 @@ impl AgentRun {
                 let usage = answer.usage;
                 self.tell(agent, Input::Answered(answer, cost), Some(settlement)).await?;
                 measured::call("answered", &usage, cost);
-                if agent.is_over() {
-                    return Ok(());
-                }
-                let text = self.shown.turn(agent.totals());
-                self.print(&text).await
+                Ok(())
             }
             Asked::Broke(usage, message) => {
                 let text = self.shown.note(&format!("[plue: the answer broke off: {message}]"));
-                self.print(&text).await?;
                 // The output's length is unknown: the reservation stays.
                 let settlement = settled(call, None, &usage);
                 let broke = Input::Broke { usage, message };
-                self.tell(agent, broke, Some(settlement)).await?;
+                self.tell_and_show(agent, broke, Some(settlement), text).await?;
                 measured::call("broke", &usage, None);
                 self.shared.clock.sleep(BREAK_PAUSE).await;
                 Ok(())
@@ -113,12 +108,10 @@ impl AgentRun {
             match stream.next().await {
                 Ok(Some(delta)) => {
                     let text = self.shown.piece(&delta);
-                    self.print_part(&text).await?;
+                    self.print(&text);
+                    self.log.room().await;
                 }
-                Ok(None) => {
-                    self.flush().await?;
-                    break;
-                }
+                Ok(None) => break,
                 Err(error) => return Ok(broke(error, stream.usage())),
             }
         }
@@ -177,8 +170,8 @@ impl AgentRun {
         let content = String::from_utf8_lossy(&result.content.0).into_owned();
         let text = self.shown.result(&call.name, &content, result.is_error);
         let (id, is_error) = (result.id, result.is_error);
-        self.tell(agent, Input::Result { id, content, is_error }, None).await?;
-        self.print(&text).await
+        let input = Input::Result { id, content, is_error };
+        self.tell_and_show(agent, input, None, text).await
     }
 
     async fn send_calls(&self, calls: &[&Call]) -> Result<(), Stopped> {

@@ -7,7 +7,7 @@ use plue_llm::agent::{End, EndReason, Fact};
 use plue_plan::{Action, AttemptId, StepId, context::Reader};
 use plue_pool::Command;
 use plue_runtime::{Task, mask::Secrets};
-use plue_store::usage::claude::NewFacts;
+use plue_store::{LogWriter, Store, usage::claude::NewFacts};
 use plue_wire::{
     eval::Bytes,
     runner::{AgentOrder, Claim, ToolResult},
@@ -20,7 +20,6 @@ use crate::{
     claude::{
         Claude,
         assignment::{Assignment, assignment},
-        parts::Parts,
         perform::{AgentRun, Before, Order},
         replay::{self, Replay, SharedRecording},
         shown::Shown,
@@ -72,6 +71,20 @@ impl Agents {
     /// Stops what works on the attempt.
     pub(super) fn stop(&mut self, attempt: &AttemptId) {
         self.running.remove(attempt);
+    }
+
+    /// The same before the attempt ends: its log has all its text then.
+    pub(super) async fn end(&mut self, attempt: &AttemptId, store: &Store) {
+        self.running.remove(attempt);
+        store.close_log(attempt).await;
+    }
+
+    /// The same for all.
+    pub(super) async fn end_all(&mut self, store: &Store) {
+        for (attempt, running) in self.running.drain() {
+            drop(running);
+            store.close_log(&attempt).await;
+        }
     }
 
     /// Hands a result to its agent.
@@ -144,7 +157,9 @@ impl Driver {
         }
         let before = self.before(claim, &step, (visit, number)).await?;
         self.read_recording(&step).await?;
-        let Some(agent) = self.agent(claim, &step, (visit, number)) else { return Ok(()) };
+        let limit = self.shared.options.log_cap_bytes;
+        let log = self.shared.store.open_log(claim, limit).await?;
+        let Some(agent) = self.agent(claim, &step, (visit, number), log) else { return Ok(()) };
         let (agent, assignment, results, sessions) = agent;
         let task = self.shared.tasks.owned("agent", agent.run(assignment, before));
         let running = Running { _task: task, results, sessions };
@@ -209,6 +224,7 @@ impl Driver {
         claim: &Claim,
         step: &StepId,
         turn: (u32, u32),
+        log: LogWriter,
     ) -> Option<(AgentRun, Result<Assignment, String>, mpsc::Sender<ToolResult>, watch::Sender<u64>)>
     {
         let claude = self.claude()?.clone();
@@ -232,8 +248,9 @@ impl Driver {
             run: self.row.id.clone(),
             step: step.clone(),
             claim: claim.clone(),
-            log: masks.stream(),
-            parts: Parts::new(self.shared.clock),
+            mask: masks.stream(),
+            shown: Shown::behind(log.is_mid_line()),
+            log,
             masks,
             budgets,
             claude,
@@ -241,7 +258,6 @@ impl Driver {
             results,
             sessions: session,
             stored: 0,
-            shown: Shown::default(),
             replay: self
                 .agents
                 .recordings

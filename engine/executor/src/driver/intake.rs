@@ -144,7 +144,7 @@ impl Driver {
         }
         let output = serde_json::from_str(&end.result.output_json).unwrap_or_default();
         let (outcome, output) = self.agents_end(claim, (outcome(&end.result.exit), output)).await;
-        self.agents.stop(&claim.attempt);
+        self.agents.end(&claim.attempt, &self.shared.store).await;
         let outcome = self.judged(&claim.attempt, outcome, &output).await;
         let has_diverged = is_divergence(&outcome);
         let input = Input::Ended { attempt: claim.attempt.clone(), outcome, output };
@@ -236,6 +236,8 @@ impl Driver {
         let Some(leased) = self.lease.take() else {
             return Ok(());
         };
+        // Before their attempts end: text that was shown is in the log.
+        self.agents.end_all(&self.shared.store).await;
         let now = self.shared.clock.now();
         for lost in self.shared.store.runner_gone(&leased.lease.runner, reason, now).await? {
             incoming.extend(self.unheard_start(&lost));

@@ -34,8 +34,8 @@ pub(super) struct Offer {
 struct Ending<'e> {
     end: &'e AttemptEnd,
     held: Held,
-    /// The last event that was stored before.
-    acked: u64,
+    /// The last event and the last piece that were stored before.
+    before: (u64, u64),
     taken: Taken,
 }
 
@@ -72,9 +72,9 @@ impl Op for Apply {
         tx.write(writes::update_run(commit, &read_view(row)?, seq));
         writes::lock_runner(tx, commit, offer.as_ref());
         for ending in endings {
-            let Ending { end, held, acked, taken } = ending;
+            let Ending { end, held, before, taken } = ending;
             tx.write_all(events::insert_chunks(taken.chunks));
-            tx.write(writes::end_attempt(commit, end, &held, acked, taken.started)?);
+            tx.write(writes::end_attempt(commit, end, &held, before, taken.started)?);
         }
         tx.write_all(event::enqueue(commit, &event::Repo::OfRow));
         let assigned = writes::write_all(tx, commit, offer)?;
@@ -178,7 +178,7 @@ fn check<'c>(
         let Some(mut held) = held.remove(&claim.attempt) else {
             return Ok(Err(Refused::Result { claim, verdict: ResultVerdict::Fenced }));
         };
-        let (mut taken, acked) = (Taken::default(), held.ack_seq);
+        let (mut taken, before) = (Taken::default(), (held.ack_seq, held.log_seq));
         if held.is_held_by(&claim) {
             taken = events::take(&mut held, &end.tail);
         }
@@ -187,7 +187,7 @@ fn check<'c>(
             return Ok(Err(Refused::Result { claim, verdict }));
         }
         held.ack_seq = end.seq.unwrap_or(held.ack_seq);
-        endings.push(Ending { end, held, acked, taken });
+        endings.push(Ending { end, held, before, taken });
     }
     for claim in &commit.requeue {
         if !held.get(&claim.attempt).is_some_and(|held| held.is_held_by(claim)) {

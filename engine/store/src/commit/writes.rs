@@ -61,13 +61,14 @@ pub(super) fn end_attempt(
     commit: &RunCommit,
     end: &AttemptEnd,
     held: &Held,
-    acked: u64,
+    before: (u64, u64),
     started: Option<(jiff::Timestamp, u32)>,
 ) -> Result<Statement, Error> {
     let text = "UPDATE attempt SET state = $3, ended_at = $4, outcome = $5, detail = $6, \
-                ack_seq = $7, log_bytes = $8, log_newlines = $9, \
+                ack_seq = $7, log_bytes = $8, log_newlines = $9, log_seq = $14, \
                 started_at = COALESCE($10, started_at), pid = COALESCE($11, pid), to_pack = $12 \
-                WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running') AND ack_seq = $13";
+                WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running') AND ack_seq = $13 \
+                AND log_seq = $15";
     let args = vec![
         held.id.as_str().into(),
         Arg::count(held.fence.0),
@@ -81,7 +82,9 @@ pub(super) fn end_attempt(
         started.map(|(at, _)| at).into(),
         Arg::Int(started.map(|(_, pid)| pid.into())),
         i64::from(log::is_worth_packing(held.log_bytes, held.ack_seq)).into(),
-        Arg::count(acked),
+        Arg::count(before.0),
+        Arg::count(held.log_seq),
+        Arg::count(before.1),
     ];
     Ok(Statement::new(text, args).expect(1))
 }
@@ -284,7 +287,8 @@ fn requeue(
     tx.write(
         Statement::new(
             "UPDATE attempt SET state = $3, fence = $4, runner_id = $5, assigned_at = $6, \
-             started_at = NULL, pid = NULL, ack_seq = 0, log_bytes = 0, log_newlines = 0 \
+             started_at = NULL, pid = NULL, ack_seq = 0, log_bytes = 0, log_newlines = 0, \
+             log_seq = 0 \
              WHERE id = $1 AND fence = $2 AND state IN ('assigned', 'running')",
             vec![
                 id.into(),

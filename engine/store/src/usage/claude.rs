@@ -7,11 +7,15 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use plue_plan::{AttemptId, RunId, StepId};
+use plue_wire::runner::Claim;
 use serde_json::Value as Json;
 
 use crate::{
+    attempt::Held,
     changes::Shards,
     error::Error,
+    events,
+    log::LogPiece,
     op::Op,
     sql::{Arg, Dialect, Row, Statement, Tx, placeholders},
     store::Store,
@@ -180,7 +184,8 @@ const TOKEN_KINDS: [&str; 4] =
 
 struct Reserve(NewCall);
 
-struct Append(NewFacts);
+/// Facts, with text of the attempt's log.
+struct Append(NewFacts, Option<(Claim, Vec<LogPiece>)>);
 
 struct Prune(Timestamp);
 
@@ -207,7 +212,17 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn append_transcript(&self, facts: NewFacts) -> Result<bool, Error> {
-        self.write(Append(facts)).await
+        self.write(Append(facts, None)).await
+    }
+
+    /// The same with text of the attempt's log, if the claim still holds the attempt.
+    pub(crate) async fn append_transcript_with_text(
+        &self,
+        facts: NewFacts,
+        text: (Claim, Vec<LogPiece>),
+    ) -> Result<bool, Error> {
+        let text = Some(text).filter(|(_, texts)| !texts.is_empty());
+        self.write(Append(facts, text)).await
     }
 
     /// The facts of an attempt, in order.
@@ -431,11 +446,20 @@ impl Op for Append {
         if last + 1 != new.first {
             return Ok(false);
         }
+        let mut text_writes = Vec::new();
+        if let Some((claim, texts)) = &self.1 {
+            let held = tx.fetch_optional(Held::lock(tx.dialect(), &claim.attempt)).await?;
+            let held = held.map(|row| Held::from_row(&row, 0)).transpose()?.flatten();
+            if let Some(mut held) = held.filter(|held| held.is_held_by(claim)) {
+                text_writes = events::text_writes(&mut held, texts);
+            }
+        }
         let settled = match &new.settlement {
             Some(settlement) => settle(tx, settlement, new.at).await?,
             None => Vec::new(),
         };
         tx.write_all(settled);
+        tx.write_all(text_writes);
         for (seq, fact) in (new.first..).zip(&new.facts) {
             tx.write(Statement::new(
                 "INSERT INTO transcript (attempt_id, seq, run_id, at, fact) VALUES ($1, $2, $3, $4, $5)",
