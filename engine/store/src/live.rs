@@ -100,7 +100,9 @@ pub struct LogReader {
 
 /// Nobody else stores anything of a log meanwhile.
 #[derive(Debug)]
-pub struct LogTurn(OwnedMutexGuard<()>);
+pub struct LogTurn {
+    _held: OwnedMutexGuard<()>,
+}
 
 /// Reads an attempt behind every write that waits.
 struct ReadHeld(Claim);
@@ -514,7 +516,7 @@ impl LogWriter {
 
     /// Waits for the turn of the log.
     pub async fn turn(&self) -> LogTurn {
-        LogTurn(Arc::clone(&self.log.turn).lock_owned().await)
+        LogTurn { _held: Arc::clone(&self.log.turn).lock_owned().await }
     }
 
     /// Appends facts to a transcript, in one transaction with all text that is not stored. `false`: the

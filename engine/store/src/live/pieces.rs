@@ -146,7 +146,9 @@ impl Pieces {
             false => 0,
         };
         let line = piece.first_line + lines;
-        self.next = Position { seq: piece.seq + 1, byte: piece.end(), line };
+        // Events of the runner may have lower numbers than text.
+        let seq = self.next.seq.max(piece.seq + 1);
+        self.next = Position { seq, byte: piece.end(), line };
         self.kept_bytes += piece.bytes.len();
         self.kept.push_back(piece);
         self.trim();

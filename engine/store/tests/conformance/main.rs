@@ -33,6 +33,8 @@ mod keep;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod logs;

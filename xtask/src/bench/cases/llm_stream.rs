@@ -1,9 +1,11 @@
-//! Claude steps on a server: each token on its way from the model to a viewer, the pause between two turns,
-//! 200 agents at once, memory over many turns.
+//! Claude steps on a server: each token on its way from the model to a viewer and into the database, the pause
+//! between two turns, 200 agents at once, memory over many turns.
 
 mod model;
 
 use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Stdio},
     sync::{
         Barrier,
         atomic::{AtomicBool, Ordering},
@@ -34,12 +36,19 @@ const AGENTS: usize = 200;
 /// Tokens of a watched answer, at 50 in a second.
 const TOKENS: u32 = 100;
 const PACE_MS: u64 = 20;
-/// Turns of each agent of a wave that measures memory: with five rounds 10,000 turns.
-const TURNS: u32 = 10;
+/// Logs that another process follows: it sees what is stored.
+const STORED: usize = 2;
+/// Tokens that are not measured in the database: the other process may begin late.
+const LATE: usize = 50;
+/// Turns of each agent of a wave that measures memory: 1,000 turns, two waves for each round.
+const TURNS: u32 = 5;
+const WAVES: u32 = 2;
 
 /// Measurements of the viewers of one run.
 struct Watched {
     latencies: Vec<f64>,
+    /// Until another process shows a token that it read in the database.
+    stored: Vec<f64>,
     /// Processor time of the engine in each second.
     cores: f64,
 }
@@ -63,12 +72,13 @@ fn with_model(machine: &Machine, model: &Model) -> anyhow::Result<Vec<Line>> {
     let variables = [("ANTHROPIC_API_KEY", "bench"), ("ANTHROPIC_BASE_URL", url.as_str())];
     let serving = Serving::with_environment(machine, SOURCE, &variables)?;
     let pid = serving.child.id();
-    let one = watch(&serving, model, 1)?;
-    let many = watch(&serving, model, AGENTS)?;
+    let one = watch((machine, &serving), model, 1)?;
+    let many = watch((machine, &serving), model, AGENTS)?;
     let streamed = memory_mib(pid, "VmHWM").context("the server is gone")?;
     let (mut memory, start) = (Vec::new(), mark());
     let mut overheads = Vec::new();
-    for _ in 0..machine.rounds {
+    let waves = machine.rounds * WAVES;
+    for _ in 0..waves {
         model.say(Talk { tokens: 2, pace_ms: 0, turns: TURNS });
         model.open();
         let run = submit(&serving, AGENTS)?;
@@ -82,29 +92,43 @@ fn with_model(machine: &Machine, model: &Model) -> anyhow::Result<Vec<Line>> {
         overheads.extend(model.overheads());
         memory.push(memory_mib(pid, "VmRSS").context("the server is gone")?);
     }
-    let turns = f64::from(machine.rounds * TURNS) * AGENTS as f64;
+    let turns = f64::from(waves * TURNS) * AGENTS as f64;
     let rate = turns / (millis(start) / 1e3);
     let peak = memory_mib(pid, "VmHWM").context("the server is gone")?;
     let of_many = format!("{AGENTS} agents");
     Ok(vec![
         line("direct, per token", "ms", direct),
         line("1 agent, model to viewer, per token", "ms", one.latencies),
+        line("1 agent, model to database to another process", "ms", one.stored),
         line(&format!("{of_many}, model to viewer, per token"), "ms", many.latencies)
             .resident(streamed),
+        line(&format!("{of_many}, model to database to another process"), "ms", many.stored),
         line(&format!("{of_many}, processor of the engine"), "cores", vec![many.cores]),
         line(&format!("{of_many}, answer stored and the next asked for"), "ms", overheads)
             .per_second(rate),
-        line(&format!("{of_many}, memory after each {TURNS} turns"), "MiB", memory).resident(peak),
+        line("memory after 1,000 turns", "MiB", memory.first().copied().into_iter().collect()),
+        line(&format!("memory after {turns} turns"), "MiB", memory).resident(peak),
     ])
 }
 
 /// Follows the logs of agents that are all in mid-answer when the first token is sent.
-fn watch(serving: &Serving, model: &Model, agents: usize) -> anyhow::Result<Watched> {
+fn watch(
+    (machine, serving): (&Machine, &Serving),
+    model: &Model,
+    agents: usize,
+) -> anyhow::Result<Watched> {
     model.say(Talk { tokens: TOKENS, pace_ms: PACE_MS, turns: 1 });
     let run = submit(serving, agents)?;
     model.until_asked(agents);
+    let readers = (0..agents.min(STORED)).map(|agent| {
+        let mut command = machine.command(&["logs", &run, &format!("ask{agent}"), "--follow"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    });
+    let readers: Vec<Child> = readers.collect::<Result<_, _>>()?;
     let (all_here, is_lost) = (Barrier::new(agents + 1), AtomicBool::new(false));
     thread::scope(|scope| {
+        let readers: Vec<_> =
+            readers.into_iter().map(|reader| scope.spawn(move || read(reader))).collect();
         let viewers: Vec<_> = (0..agents)
             .map(|agent| {
                 let path = format!("/api/v1/runs/{run}/attempts/{run}:ask{agent}:1:1/log/events");
@@ -125,8 +149,25 @@ fn watch(serving: &Serving, model: &Model, agents: usize) -> anyhow::Result<Watc
         let cores = (processor_seconds(pid)? - before) / (millis(start) / 1e3);
         let wanted = agents * TOKENS as usize;
         ensure!(latencies.len() == wanted, "{} of {wanted} tokens were seen", latencies.len());
-        Ok(Watched { latencies, cores })
+        let mut stored = Vec::new();
+        for reader in readers {
+            let seen = reader.join().map_err(|_| anyhow::anyhow!("a reader panicked"))?;
+            stored.extend(seen?);
+        }
+        Ok(Watched { latencies, stored, cores })
     })
+}
+
+/// Reads a log as another process shows it; for each token the time since the model sent it, in ms.
+fn read(mut reader: Child) -> anyhow::Result<Vec<f64>> {
+    let stdout = reader.stdout.take().context("no standard output")?;
+    let mut samples = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        samples.extend(latencies(&line, wall_seconds()));
+    }
+    ensure!(reader.wait()?.success(), "a reader failed");
+    Ok(samples.split_off(LATE.min(samples.len())))
 }
 
 /// Reads one log; for each token the time since the model sent it, in ms.
