@@ -39,6 +39,8 @@ use crate::{
 const COLLECTED_FOR: Duration = Duration::from_millis(10);
 /// Between two tries to store text.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Tries in a row behind which text is given up whose writers are gone.
+const MAX_TRIES: u32 = 5;
 /// Logs of one transaction.
 const BATCH: usize = 256;
 /// Bytes without a number at which a writer waits.
@@ -155,6 +157,7 @@ impl Store {
 
     /// Stores the text of open logs as it comes, until none is open.
     async fn store_open_logs(self) {
+        let mut failures = 0;
         loop {
             self.live().0.dirty.notified().await;
             self.clock().sleep(COLLECTED_FOR).await;
@@ -170,6 +173,11 @@ impl Store {
                     are_stored = false;
                     break;
                 }
+            }
+            failures = if are_stored { 0 } else { failures + 1 };
+            if failures >= MAX_TRIES {
+                // Else a process could not end while its database is away.
+                self.live().give_up();
             }
             if !are_stored {
                 self.clock().sleep(RETRY_PAUSE).await;
@@ -407,6 +415,14 @@ impl LiveLogs {
             if waits {
                 self.0.dirty.notify_one();
             }
+        }
+    }
+
+    /// Closes the logs that nobody writes to, with text that is not stored.
+    fn give_up(&self) {
+        for log in self.lock().logs.values() {
+            let mut state = log.lock();
+            state.is_over |= state.writers == 0;
         }
     }
 
