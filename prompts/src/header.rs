@@ -22,6 +22,7 @@ pub(crate) const PROMPT_FIELDS: &[&str] = &[
     "schema",
     "model",
     "tools",
+    "approve",
     "max_turns",
     "max_tokens",
     "budget",
@@ -35,6 +36,7 @@ pub(crate) const ROLE_FIELDS: &[&str] = &[
     "aliases",
     "model",
     "tools",
+    "approve",
     "max_turns",
     "max_tokens",
     "budget",
@@ -54,6 +56,7 @@ pub(crate) struct Header {
     pub(crate) role: Option<Spanned<String>>,
     pub(crate) effort: Option<Spanned<String>>,
     pub(crate) tools: Option<Vec<Spanned<String>>>,
+    pub(crate) approve: Vec<Spanned<String>>,
     pub(crate) max_turns: Option<Spanned<u32>>,
     pub(crate) max_tokens: Option<Spanned<u32>>,
     pub(crate) budget: Option<Spanned<BudgetField>>,
@@ -188,7 +191,7 @@ impl Reader<'_> {
             self.error(codes::BAD_FIELD, message, role);
         }
         let texts = [&header.model, &header.effort];
-        let tools = header.tools.iter().flatten();
+        let tools = header.tools.iter().flatten().chain(&header.approve);
         for text in texts.into_iter().flatten().chain(tools) {
             if !is_word(&text.value) {
                 let message = format!("`{}` is empty, too long or has spaces", shown(&text.value));
@@ -295,6 +298,7 @@ impl<'de> Visitor<'de> for Fields {
                 "role" => header.role = map.next_value()?,
                 "effort" => header.effort = map.next_value()?,
                 "tools" => header.tools = map.next_value()?,
+                "approve" => header.approve = map.next_value()?,
                 "max_turns" => header.max_turns = map.next_value()?,
                 "max_tokens" => header.max_tokens = map.next_value()?,
                 "budget" => header.budget = map.next_value()?,

@@ -23,6 +23,8 @@ pub struct Settings {
     pub model: Option<String>,
     /// Names of the tools the model may call. An empty list means none, an absent one says nothing.
     pub tools: Option<Vec<String>>,
+    /// Names of tools whose calls a person approves first, beside those of the step.
+    pub approve: Vec<String>,
     /// Turns at most; not 0.
     pub max_turns: Option<u32>,
     /// Output tokens per turn at most; not 0.
@@ -230,9 +232,11 @@ pub(crate) fn settings(file: &str, mut header: Header, problems: &mut Vec<Diagno
     let output = compiled(file, &mut header.output, false, problems);
     let text = |field: Option<serde_saphyr::Spanned<String>>| field.map(|field| field.value);
     let tools = header.tools.map(|tools| tools.into_iter().map(|tool| tool.value).collect());
+    let approve = header.approve.into_iter().map(|tool| tool.value).collect();
     Settings {
         model: text(header.model),
         tools,
+        approve,
         max_turns: header.max_turns.map(|field| field.value),
         max_tokens: header.max_tokens.map(|field| field.value),
         budget: header.budget.map(|field| field.value.into_budget()),

@@ -195,6 +195,8 @@ class Step(Setting):
         fallback_models: Sequence[str] = (),
         system: str | None = None,
         tools: Sequence[str] | None = None,
+        approve: Sequence[str] = (),
+        approve_timeout: str | int | None = None,
         max_turns: int | None = None,
         max_tokens: int | None = None,
         budget: Budget | None = None,
@@ -209,6 +211,10 @@ class Step(Setting):
             "model": model,
             "fallback_models": texts(fallback_models, "`fallback_models`"),
             "system": system,
+            "approve": texts(approve, "`approve`"),
+            "approve_timeout": None
+            if approve_timeout is None
+            else duration(approve_timeout, "`approve_timeout`"),
             "max_turns": max_turns,
             "max_tokens": max_tokens,
             "budget": None if budget is None else budget.fields,

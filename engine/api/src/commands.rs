@@ -62,6 +62,9 @@ pub struct DecisionRequest {
     /// A remark, kept with the decision.
     #[serde(default)]
     pub comment: Option<String>,
+    /// The call that is decided about, if an agent waits for the approval of calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
 }
 
 /// A repository of a forge that somebody wants watched.

@@ -139,6 +139,10 @@ fn next(subject: Subject<'_>, steps: &[Story]) -> Vec<String> {
         if let Awaited::Decision { .. } = waiting.what {
             next.push(format!("plue approve {run} {}", waiting.step));
             next.push(format!("plue reject {run} {}", waiting.step));
+        } else if let Awaited::Call(asked) = waiting.what {
+            let (step, call) = (&waiting.step, &asked.call);
+            next.push(format!("plue approve {run} {step} --call {call}"));
+            next.push(format!("plue reject {run} {step} --call {call}"));
         }
     }
     if !status.is_terminal() {

@@ -3,9 +3,9 @@
 //! it from there, now or when the run is taken up.
 
 use jiff::Timestamp;
-use plue_flow::{Awaited, Decision, Input, Rejected, StepStatus};
-use plue_plan::{Action, RunId, StepId};
-use plue_store::{CallbackAnswered, Store};
+use plue_flow::{Awaited, CallRequest, Decision, Input, Rejected, StepStatus};
+use plue_plan::{Action, AttemptId, RunId, StepId};
+use plue_store::{CallDecision, CallbackAnswered, Store};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 
@@ -49,6 +49,22 @@ pub enum AnswerError {
         /// Who.
         by: String,
     },
+    /// The step waits for the approval of calls, and the answer does not say of which.
+    #[error("step `{step}` waits for the approval of calls; name one of {}", calls.join(", "))]
+    WhichCall {
+        /// The step.
+        step: StepId,
+        /// Ids of its open calls.
+        calls: Vec<String>,
+    },
+    /// The call waits for no decision: it was decided, or its time is over.
+    #[error("step `{step}` does not wait for a decision about the call {}", call.escape_debug())]
+    NoSuchCall {
+        /// The step.
+        step: StepId,
+        /// Id of the call.
+        call: String,
+    },
     /// What was filled in does not fit.
     #[error("{0}")]
     Fields(String),
@@ -76,6 +92,10 @@ pub async fn decide(
         return Err(AnswerError::Ended(status));
     }
     let waiting = loaded.run.waiting().find(|waiting| waiting.step == *step);
+    if let Some(Awaited::Call(_)) = waiting.as_ref().map(|waiting| waiting.what) {
+        let calls = open_calls(&loaded, step).into_iter().map(|(call, _)| call.call).collect();
+        return Err(AnswerError::WhichCall { step: step.clone(), calls });
+    }
     let asked = waiting.filter(|waiting| matches!(waiting.what, Awaited::Decision { .. }));
     let Some(asked) = asked else {
         let view = loaded.run.step_view(step);
@@ -95,6 +115,57 @@ pub async fn decide(
     let attempt = asked.attempt;
     let is_new = store.record_decision(run, &attempt, decision, now).await.map_err(Error::Store)?;
     if is_new { Ok(()) } else { Err(AnswerError::Already { by }) }
+}
+
+/// Calls of a step's agent that wait for people, with their attempts.
+#[must_use]
+pub fn open_calls(loaded: &Loaded, step: &StepId) -> Vec<(CallRequest, AttemptId)> {
+    let of_step = loaded.run.waiting().filter(|waiting| waiting.step == *step);
+    let calls = of_step.filter_map(|waiting| match waiting.what {
+        Awaited::Call(call) => Some((call.clone(), waiting.attempt)),
+        _ => None,
+    });
+    calls.collect()
+}
+
+/// Records a decision about one call of an agent, as it was shown.
+///
+/// # Errors
+/// The reason why the decision does not count.
+pub async fn decide_call(
+    store: &Store,
+    run: &RunId,
+    (step, call): (&StepId, &str),
+    decision: Decision,
+    now: Timestamp,
+) -> Result<CallRequest, AnswerError> {
+    let loaded = Loaded::read(store, run).await?;
+    if loaded.plan.step(step).is_none() {
+        return Err(AnswerError::UnknownStep(step.clone()));
+    }
+    let status = loaded.run.status();
+    if status.is_terminal() {
+        return Err(AnswerError::Ended(status));
+    }
+    let closed = || AnswerError::NoSuchCall { step: step.clone(), call: call.to_owned() };
+    let mut open = loaded.run.waiting().filter(|waiting| waiting.step == *step);
+    let (asked, attempt, until) = open
+        .find_map(|waiting| match waiting.what {
+            Awaited::Call(asked) if asked.call == call => {
+                Some((asked.clone(), waiting.attempt, waiting.until))
+            }
+            _ => None,
+        })
+        .ok_or_else(closed)?;
+    if until.is_some_and(|until| now >= until) {
+        return Err(closed());
+    }
+    check(&decision, None).await?;
+    let decision = CallDecision { call: call.to_owned(), decision, at: now };
+    match store.record_call_decision(run, &attempt, decision).await.map_err(Error::Store)? {
+        None => Ok(asked),
+        Some(by) => Err(AnswerError::Already { by }),
+    }
 }
 
 async fn check(decision: &Decision, fields: Option<&Json>) -> Result<(), AnswerError> {

@@ -9,6 +9,7 @@ use plue_llm::{Client, PicoUsd, PriceList};
 
 pub(crate) mod assignment;
 mod measured;
+pub(crate) mod people;
 pub(crate) mod perform;
 pub(crate) mod replay;
 pub(crate) mod shown;

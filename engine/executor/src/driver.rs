@@ -372,7 +372,9 @@ impl Driver {
         let advanced = self.advance_in_turn().await;
         if let Some(leased) = self.lease.take() {
             let over = self.run.is_finished() || self.leaves() || self.hands_over();
-            if advanced.is_ok() && over {
+            // An agent that waits for people keeps its process: the files and the session are there.
+            let stays = self.leaves() && self.has_live_attempt();
+            if advanced.is_ok() && over && !stays {
                 self.release(leased).await;
             } else {
                 // What it runs goes on, and what it reports waits on its disk for the next driver.
@@ -430,11 +432,16 @@ impl Driver {
     /// Whether it can be left now: no runner has an attempt, and what works inside the engine is begun
     /// again by the next one.
     fn is_handed_over(&self) -> bool {
+        let is_idle = self.lease.is_none() || !self.has_live_attempt();
+        self.hands_over() && is_idle && self.unable.is_empty()
+    }
+
+    /// Whether a runner has an attempt that has not ended.
+    fn has_live_attempt(&self) -> bool {
         let runs = |attempt: &AttemptId| {
             self.run.attempt(attempt).is_some_and(|view| !view.status.is_terminal())
         };
-        let is_idle = self.lease.is_none() || !self.claims.keys().any(runs);
-        self.hands_over() && is_idle && self.unable.is_empty()
+        self.claims.keys().any(runs)
     }
 
     /// Whether nothing happens until somebody outside answers, and nobody wants to wait here.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::{
     status::{RunStatus, StepStatus},
-    wait::{Awaited, Child, Decision},
+    wait::{AskedCall, Awaited, Child, Decision},
 };
 
 /// One entry of the journal; `fact` is the discriminator. Its time is stored beside it.
@@ -116,6 +116,22 @@ pub enum Fact {
         attempt: AttemptId,
         /// The answer.
         decision: Decision,
+    },
+    /// The agent of a running attempt asks people about these calls, in place of those before; none: it
+    /// asks nothing any more.
+    CallsAsked {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Calls without a decision.
+        calls: Vec<AskedCall>,
+        /// Whether other calls of the agent are under way.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_busy: bool,
+        /// Whether one of the calls is new.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_news: bool,
     },
     /// An attempt of a `workflow` step has its child run.
     ChildStarted {
@@ -247,6 +263,7 @@ impl Fact {
             Self::AttemptStarted { .. } => &["step.started"],
             Self::AttemptWaiting { .. } => &["step.waiting"],
             Self::DecisionMade { .. } => &["step.decided"],
+            Self::CallsAsked { .. } => &["step.asks"],
             Self::ChildStarted { .. } => &["step.child"],
             Self::OutputsEvaluated { .. } => &["run.outputs"],
             Self::AttemptEnded { .. } => &["step.result"],

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::{
     fact::{NameValue, Outcome},
-    wait::{Awaited, Child, Decision},
+    wait::{AskedCall, Awaited, Child, Decision},
 };
 
 /// Something that the run must react to. Inputs that no longer fit (an attempt that ended twice, a
@@ -75,6 +75,15 @@ pub enum Input {
         attempt: AttemptId,
         /// The answer.
         decision: Decision,
+    },
+    /// The agent of a running attempt asks people about calls; none: it asks nothing any more.
+    AsksCalls {
+        /// The attempt.
+        attempt: AttemptId,
+        /// All its calls without a decision.
+        calls: Vec<AskedCall>,
+        /// Whether other calls of the agent are under way.
+        is_busy: bool,
     },
     /// What an attempt waited for has come.
     Answer {

@@ -31,5 +31,5 @@ pub use crate::{
     run::{Run, Transition},
     status::{AttemptStatus, RunStatus, StepStatus},
     view::{AttemptView, RunView, StepView},
-    wait::{Awaited, Child, Decision},
+    wait::{AskedCall, Awaited, CallRequest, Child, Decision},
 };

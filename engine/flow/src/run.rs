@@ -208,6 +208,9 @@ impl Run {
                 self.admit_waits(attempt, (what, until), name).map(Some)
             }
             Input::Decide { attempt, decision } => self.admit_decision(attempt, decision).map(Some),
+            Input::AsksCalls { attempt, calls, is_busy } => {
+                self.admit_asked_calls(attempt, calls, is_busy).map(Some)
+            }
             Input::Answer { attempt, event, outcome, output } => {
                 self.admit_answer(attempt, event, (outcome, output)).map(Some)
             }

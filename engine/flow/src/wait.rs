@@ -43,6 +43,30 @@ pub enum Awaited {
     },
     /// The answer of the system that was called, with the one-time token it was given.
     Callback,
+    /// A decision of a person about one call of an agent, whose process goes on to exist.
+    Call(CallRequest),
+}
+
+/// A tool call that a person is to approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRequest {
+    /// Id of the call, unique in its attempt.
+    pub call: String,
+    /// Name of the tool.
+    pub tool: String,
+    /// All arguments as JSON of one line, masked, with control characters escaped.
+    pub arguments: String,
+}
+
+/// An open request of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedCall {
+    /// The call.
+    #[serde(flatten)]
+    pub request: CallRequest,
+    /// The time at which it counts as rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<jiff::Timestamp>,
 }
 
 /// One person's answer to an approval.
@@ -81,7 +105,7 @@ impl Awaited {
     #[must_use]
     pub fn is_work(&self) -> bool {
         match self {
-            Self::Callback => true,
+            Self::Callback | Self::Call(_) => true,
             Self::Decision { .. } | Self::Time | Self::Event { .. } | Self::Workflow { .. } => {
                 false
             }
@@ -115,6 +139,9 @@ impl fmt::Display for Awaited {
                 outcome.as_ref().map_or(Ok(()), |outcome| write!(f, " {outcome}"))
             }
             Self::Callback => f.write_str("waits for the answer to its call"),
+            Self::Call(CallRequest { call, tool, arguments }) => {
+                write!(f, "waits for approval of {tool} {arguments} (call {call})")
+            }
         }
     }
 }

@@ -39,7 +39,13 @@ impl fmt::Display for Reason {
             }
             Self::NoRunner { message } => write!(f, "waits for a runner: {message}"),
             Self::Awaits { what, until, approved_by } => {
-                write!(f, "{what}")?;
+                match what {
+                    // The arguments may be pages; they stand where the answer is asked for.
+                    Awaited::Call(asked) => {
+                        write!(f, "waits for approval of {} (call {})", asked.tool, asked.call)?;
+                    }
+                    other => write!(f, "{other}")?,
+                }
                 if let Awaited::Decision { quorum: 2.., .. } = what {
                     write!(f, " ({})", progress(what, approved_by))?;
                 }

@@ -3,6 +3,7 @@
 //! The facts are the transcript of the step; folded again after a crash they give the same state.
 //! Must not await, do I/O, read a clock, or know a price: time and money enter as inputs.
 
+mod approval;
 mod conversation;
 mod end;
 mod fact;
@@ -13,8 +14,9 @@ mod task;
 mod tests;
 
 pub use self::{
+    approval::{Held, shown_arguments},
     end::{Divergence, End, EndReason},
-    fact::{Fact, Input, Rejected},
+    fact::{Decision, Fact, Input, Rejected},
     state::{Agent, Call, Effect, Totals},
     task::{Limits, Task},
 };
@@ -33,3 +35,9 @@ pub const MAX_BREAKS: u32 = 2;
 pub const MAX_CUTS: u32 = 1;
 /// Bytes of the messages of one conversation; the API takes requests of 32 MB.
 pub const MAX_CONVERSATION_BYTES: usize = 24 << 20;
+/// Calls of one answer that people are asked about; the others are answered with an error.
+pub const MAX_HELD: usize = 16;
+/// Bytes of a call's arguments as a person is shown them; a longer call is answered with an error.
+pub const MAX_SHOWN_BYTES: usize = 16 << 10;
+/// Default wait for the decision on a call: 7 days.
+pub const APPROVAL_SECONDS: u64 = 7 * 24 * 3_600;

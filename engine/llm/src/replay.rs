@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    agent::{Agent, Divergence, EndReason, Fact, Input},
+    agent::{Agent, Decision, Divergence, EndReason, Fact, Input},
     answer::Block,
     price::PicoUsd,
     request::{Message, Request, Role},
@@ -87,6 +87,23 @@ impl Recording {
         answer(&self.attempts[attempt].facts[at])
     }
 
+    /// The recorded decision about a call: of the same attempt if that has one, else of the first. Ids of
+    /// calls are part of recorded answers, so that a replay has the same.
+    pub fn decision(&self, attempt: (u32, u32), call: &str) -> Option<Decision> {
+        let same = self.attempts.iter().filter(|recorded| recorded.turn == attempt);
+        let mut facts = same.chain(&self.attempts).flat_map(|recorded| &recorded.facts);
+        facts.find_map(|fact| match fact {
+            Fact::Decided { id, approve, by, at, message } if id == call => Some(Decision {
+                id: id.clone(),
+                approve: *approve,
+                by: by.clone(),
+                at: *at,
+                message: message.clone(),
+            }),
+            _ => None,
+        })
+    }
+
     /// The difference between a request of an attempt and the recorded one of the same turn: in the same
     /// attempt if that was recorded, else in the last one. Turns count from 1.
     pub fn divergence(&self, attempt: (u32, u32), turn: u32, request: &Request) -> Divergence {
@@ -147,7 +164,11 @@ fn answer(fact: &Fact) -> Option<Input> {
             EndReason::Tokens => Input::NoTokens(end.message.clone()),
             _ => return None,
         },
-        Fact::Started { .. } | Fact::Result { .. } | Fact::Corrected { .. } => return None,
+        Fact::Started { .. }
+        | Fact::Held { .. }
+        | Fact::Decided { .. }
+        | Fact::Result { .. }
+        | Fact::Corrected { .. } => return None,
     })
 }
 

@@ -150,6 +150,13 @@ pub struct Llm {
     /// the prompt's, then the role's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
+    /// Names of tools whose calls a person approves first, as in `tools`; `fetch` without hosts. Prompt and
+    /// role add theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approve: Vec<String>,
+    /// Longest wait for the decision on a call; absent: 7 days. A call without a decision is rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve_timeout: Option<DurationText>,
     /// Turns at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_turns: Option<u32>,

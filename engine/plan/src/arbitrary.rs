@@ -203,6 +203,8 @@ fn llm() -> impl Strategy<Value = Llm> {
             fallback_models: Vec::new(),
             system: None,
             tools,
+            approve: Vec::new(),
+            approve_timeout: None,
             max_turns,
             max_tokens: None,
             budget,

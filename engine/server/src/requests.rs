@@ -8,7 +8,7 @@ use plue_api::{
 };
 use plue_executor::{
     Loaded, Origin, Submission,
-    answer::{AnswerError, answer_callback, decide, typed_fields},
+    answer::{AnswerError, answer_callback, decide, decide_call, typed_fields},
 };
 use plue_flow::Decision;
 use plue_forge::git::{CommitId, Remote};
@@ -106,6 +106,10 @@ impl Server {
             comment: answer.comment,
         };
         let now = self.parts().clock.now();
+        if let Some(call) = &answer.call {
+            let decided = decide_call(self.store(), run, (step, call), decision, now).await;
+            return decided.map(drop).map_err(refused);
+        }
         decide(self.store(), run, step, decision, now).await.map_err(refused)
     }
 
@@ -229,11 +233,12 @@ fn refused(error: AnswerError) -> CommandError {
     let text = error.to_string();
     match error {
         AnswerError::UnknownStep(_) => CommandError::NotFound(text),
-        AnswerError::NotWaiting { .. } | AnswerError::Ended(_) | AnswerError::Already { .. } => {
-            CommandError::Conflict(text)
-        }
+        AnswerError::NotWaiting { .. }
+        | AnswerError::NoSuchCall { .. }
+        | AnswerError::Ended(_)
+        | AnswerError::Already { .. } => CommandError::Conflict(text),
         AnswerError::NotAllowed { .. } => CommandError::Forbidden(text),
-        AnswerError::Fields(_) => CommandError::Unfit(text),
+        AnswerError::Fields(_) | AnswerError::WhichCall { .. } => CommandError::Unfit(text),
         AnswerError::Run(error) => command_error(error.into()),
     }
 }

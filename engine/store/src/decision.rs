@@ -1,5 +1,6 @@
 //! Answers of people to approvals, on their way into the journal: the row first, the deed second, and
-//! the row goes when the journal has it.
+//! the row goes when the journal has it. Answers about single calls of agents stay as long as the run: the
+//! agent takes them into its transcript.
 //!
 //! Must not decide whether an answer counts: that is plue-flow's.
 
@@ -11,7 +12,7 @@ use crate::{
     changes::Shards,
     error::Error,
     op::Op,
-    sql::{Arg, Statement, Tx},
+    sql::{Arg, Row, Statement, Tx},
     store::Store,
 };
 
@@ -20,7 +21,54 @@ enum Write {
     Forget(Vec<(AttemptId, String)>),
 }
 
+/// A decision about one call of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallDecision {
+    /// Id of the call, unique in its attempt.
+    pub call: String,
+    /// The answer.
+    pub decision: Decision,
+    /// Time of the answer.
+    pub at: Timestamp,
+}
+
+struct RecordCall {
+    run: RunId,
+    attempt: AttemptId,
+    decision: CallDecision,
+}
+
 impl Store {
+    /// Keeps the decision about a call for its agent. The first counts: otherwise the person who made it
+    /// is returned.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn record_call_decision(
+        &self,
+        run: &RunId,
+        attempt: &AttemptId,
+        decision: CallDecision,
+    ) -> Result<Option<String>, Error> {
+        let (run, attempt) = (run.clone(), attempt.clone());
+        self.write(RecordCall { run, attempt, decision }).await
+    }
+
+    /// Decisions about calls of an attempt, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn call_decisions(&self, attempt: &AttemptId) -> Result<Vec<CallDecision>, Error> {
+        let text = "SELECT call_id, answer, made_at FROM call_decision WHERE attempt_id = $1 \
+                    ORDER BY made_at, call_id";
+        let rows = self.read(Statement::new(text, vec![attempt.as_str().into()])).await?;
+        let decision = |row: &Row| {
+            let (call, decision, at) = (row.text(0)?.to_owned(), row.json(1)?, row.time(2)?);
+            Ok(CallDecision { call, decision, at })
+        };
+        rows.iter().map(decision).collect()
+    }
+
     /// Keeps an answer for whoever advances the run. `false`: this person's answer is here already.
     ///
     /// # Errors
@@ -99,5 +147,34 @@ impl Op for Write {
             Self::Record { run, .. } if *recorded => Shards::of(run),
             Self::Record { .. } | Self::Forget(_) => Shards::NONE,
         }
+    }
+}
+
+impl Op for RecordCall {
+    type Out = Option<String>;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<String>, Error> {
+        let Self { run, attempt, decision } = self;
+        let key = || -> Vec<Arg> { vec![attempt.as_str().into(), decision.call.as_str().into()] };
+        let text = "SELECT answer FROM call_decision WHERE attempt_id = $1 AND call_id = $2";
+        if let Some(row) = tx.fetch_optional(Statement::new(text, key())).await? {
+            let first: Decision = row.json(0)?;
+            return Ok(Some(first.by));
+        }
+        let mut args = key();
+        args.extend([run.as_str().into(), Arg::json(&decision.decision)?, decision.at.into()]);
+        tx.write(
+            Statement::new(
+                "INSERT INTO call_decision (attempt_id, call_id, run_id, answer, made_at) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                args,
+            )
+            .expect(1),
+        );
+        Ok(None)
+    }
+
+    fn touched(&self, first: &Option<String>) -> Shards {
+        if first.is_none() { Shards::of(&self.run) } else { Shards::NONE }
     }
 }

@@ -53,6 +53,7 @@ pub use crate::{
     blob::{BlobWriter, Collected},
     callback::CallbackAnswered,
     commit::{Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit},
+    decision::CallDecision,
     delivery::{DeliveryRow, DeliveryState, DeliverySummary, Received, WEBHOOK_TOPIC},
     drive::{Drive, DriveRequest, deaths},
     engine::{EngineRow, NewEngine},

@@ -58,6 +58,7 @@ const MIGRATIONS: &[Migration] = migrations![
     28 "0028_budgets",
     29 "0029_tokens",
     30 "0030_log_seq",
+    31 "0031_call_decisions",
 ];
 
 /// The schema version that this program makes and knows.

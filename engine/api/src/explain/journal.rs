@@ -67,6 +67,17 @@ impl Journal {
                 self.tell(at, step, format!("it {what}{until}"));
             }
             Fact::DecisionMade { step, decision, .. } => self.tell(at, step, decided(decision)),
+            Fact::CallsAsked { step, calls, .. } => {
+                let what = match calls.as_slice() {
+                    [] => "people have decided about its calls".to_owned(),
+                    calls => {
+                        let tools: Vec<_> =
+                            calls.iter().map(|call| call.request.tool.as_str()).collect();
+                        format!("it waits for approval of {}", tools.join(", "))
+                    }
+                };
+                self.tell(at, step, what);
+            }
             Fact::ChildStarted { step, child, .. } => {
                 let what = format!("child run {} of plan {}", child.run, child.plan.short());
                 self.tell(at, step, what);

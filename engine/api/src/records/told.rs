@@ -88,11 +88,25 @@ pub struct WaitingRecord {
     pub behind: Option<String>,
     /// Who may answer a decision; empty: everyone.
     pub approvers: Vec<String>,
+    /// The call of an agent that a decision is about; it has to be named in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallRecord>,
     /// Approvals that a decision needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<u32>,
     /// When waiting ends by itself, RFC 3339.
     pub until: Option<Timestamp>,
+}
+
+/// A call of an agent that people are to approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallRecord {
+    /// Id of the call.
+    pub id: String,
+    /// Name of the tool.
+    pub tool: String,
+    /// All its arguments as JSON of one line, masked, with escapes for characters that hide others.
+    pub arguments: String,
 }
 
 /// What is waited for.
@@ -136,6 +150,9 @@ pub struct ApprovalRecord {
     pub step: String,
     /// What is asked.
     pub message: Option<String>,
+    /// The call of an agent that is asked about; it has to be named in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallRecord>,
     /// Who may answer; empty: everyone.
     pub approvers: Vec<String>,
     /// Approvals by different people that are needed.
@@ -240,10 +257,12 @@ impl WaitingRecord {
             Awaited::Event { .. } => (WaitKind::Event, Vec::new(), None),
             Awaited::Workflow { .. } => (WaitKind::Workflow, Vec::new(), None),
             Awaited::Callback => (WaitKind::Callback, Vec::new(), None),
+            Awaited::Call(_) => (WaitKind::Decision, Vec::new(), None),
         };
         Self {
             step: Some(waiting.step.to_string()),
             approvers,
+            call: CallRecord::of(waiting.what),
             quorum,
             until: waiting.until,
             ..Self::of_run(what, waiting.what.to_string())
@@ -260,9 +279,28 @@ impl WaitingRecord {
             group: None,
             behind: None,
             approvers: Vec::new(),
+            call: None,
             quorum: None,
             until: None,
         }
+    }
+}
+
+// === impl CallRecord ===
+
+impl CallRecord {
+    /// The record of a call that waits for people; none of other waits.
+    #[must_use]
+    pub fn of(what: &Awaited) -> Option<Self> {
+        let Awaited::Call(call) = what else { return None };
+        let (tool, arguments) = (call.tool.clone(), call.arguments.clone());
+        Some(Self { id: call.call.clone(), tool, arguments })
+    }
+
+    /// The options of a command that decides about it, with a space before; empty if there is none.
+    #[must_use]
+    pub fn option(call: Option<&Self>) -> String {
+        call.map_or(String::new(), |call| format!(" --call {}", call.id))
     }
 }
 
@@ -272,7 +310,18 @@ impl ApprovalRecord {
     /// The record of a step that waits; none if it waits for no decision.
     #[must_use]
     pub fn of(row: &RunRow, plan: &Plan, waiting: &Waiting<'_>) -> Option<Self> {
-        let Awaited::Decision { message, approvers, quorum } = waiting.what else { return None };
+        let (message, approvers, quorum) = match waiting.what {
+            Awaited::Decision { message, approvers, quorum } => {
+                (message.clone(), approvers.clone(), *quorum)
+            }
+            Awaited::Call(call) => {
+                (Some(format!("{} {}", call.tool, call.arguments)), Vec::new(), 1)
+            }
+            Awaited::Time
+            | Awaited::Event { .. }
+            | Awaited::Workflow { .. }
+            | Awaited::Callback => return None,
+        };
         let fields = match plan.step(&waiting.step).map(|step| &step.action) {
             Some(Action::Approval(approval)) => approval.fields.clone(),
             Some(_) | None => None,
@@ -282,9 +331,10 @@ impl ApprovalRecord {
             workflow: row.workflow.clone(),
             repository: row.repo.clone(),
             step: waiting.step.to_string(),
-            message: message.clone(),
-            approvers: approvers.clone(),
-            quorum: *quorum,
+            message,
+            call: CallRecord::of(waiting.what),
+            approvers,
+            quorum,
             fields,
             until: waiting.until,
         })

@@ -43,7 +43,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             method: Method::Post,
             path: "/api/v1/runs/{run}/steps/{step}/decision",
             need: Need::Role(Role::Maintainer),
-            summary: "Approve or reject a step that waits; who answers is the name of the token or person",
+            summary: "Approve or reject a step that waits, or one `call` of its agent; who answers is the name of the token or person",
             query: &[],
             body: Some(schema::<DecisionRequest>),
             answer: Answer::Json(schema::<RunRecord>),
@@ -81,7 +81,10 @@ async fn decide(
     Json(answer): Json<DecisionRequest>,
 ) -> Result<axum::Json<RunRecord>, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let what = json!({"step": step, "approve": answer.approve});
+    let mut what = json!({"step": step, "approve": answer.approve});
+    if let (Some(call), Some(what)) = (&answer.call, what.as_object_mut()) {
+        what.insert("call".to_owned(), json!(call));
+    }
     let by = answers_as(&caller).to_owned();
     api.commands().decide(row.id.clone(), StepId::new(step), answer, by).await?;
     let subject = (row.id.as_str(), row.repo.clone());

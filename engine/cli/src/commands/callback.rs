@@ -65,6 +65,8 @@ pub(super) fn run(args: &CallbackArgs, app: &App) -> Outcome {
             | AnswerError::Ended(_)
             | AnswerError::NotAllowed { .. }
             | AnswerError::Already { .. }
+            | AnswerError::WhichCall { .. }
+            | AnswerError::NoSuchCall { .. }
             | AnswerError::Fields(_) => Failure::usage(error.to_string()),
         })?;
         match answered {

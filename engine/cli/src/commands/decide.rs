@@ -2,13 +2,17 @@
 //!
 //! The answer is kept in the store first. Whoever advances the run takes it from there; if nobody
 //! does, `plue resume` goes on with it.
+//!
+//! Of the calls of an agent each is decided about by its id: calls that came after the last look are not
+//! approved unseen.
 
 use std::time::Duration;
 
 use clap::Args;
+use plue_api::records::told::CallRecord;
 use plue_executor::{
     Loaded,
-    answer::{AnswerError, decide, typed_fields},
+    answer::{AnswerError, decide, decide_call, typed_fields},
     liveness::is_driven,
 };
 use plue_flow::Decision;
@@ -23,6 +27,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
     output, person,
+    terminal::sanitize,
     trail::Change,
     wiring,
 };
@@ -44,9 +49,15 @@ pub struct DecideArgs {
     /// A field that the step asks for; values are read by the type that it says
     #[arg(long = "field", value_name = "KEY=VALUE")]
     pub fields: Vec<String>,
-    /// A remark, kept with the decision
-    #[arg(long, value_name = "TEXT")]
+    /// A remark, kept with the decision; the model reads it if its call is rejected
+    #[arg(long, visible_alias = "message", value_name = "TEXT")]
     pub comment: Option<String>,
+    /// The call of a Claude step that is decided about [default: the only one that waits]
+    #[arg(long, value_name = "ID")]
+    pub call: Option<String>,
+    /// Decide about all calls of the step that wait, as they are printed
+    #[arg(long, conflicts_with = "call")]
+    pub all: bool,
 }
 
 pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
@@ -66,16 +77,31 @@ pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
             comment: args.comment.clone(),
         };
         let now = Clock::real().now();
-        let decided = decide(&store, &run, &step, decision, now).await;
-        decided.map_err(|error| refused(&error, &step))?;
-        let detail = json!({"step": step.as_str(), "approve": approve});
-        Change::new("run.decide", run.as_str()).with(detail).note(&store).await?;
         let what = if approve { "approved" } else { "rejected" };
+        let open = loaded.run.waiting().filter(|waiting| waiting.step == step);
+        let open: Vec<_> = open.filter_map(|waiting| CallRecord::of(waiting.what)).collect();
+        let calls = chosen(args, open)?;
+        for call in &calls {
+            let of = (&step, call.id.as_str());
+            let decided = decide_call(&store, &run, of, decision.clone(), now).await;
+            decided.map_err(|error| refused(&error, &step))?;
+            let detail = json!({"step": step.as_str(), "approve": approve, "call": call.id});
+            Change::new("run.decide", run.as_str()).with(detail).note(&store).await?;
+            say_decided(what, call);
+        }
+        if calls.is_empty() {
+            let decided = decide(&store, &run, &step, decision, now).await;
+            decided.map_err(|error| refused(&error, &step))?;
+            let detail = json!({"step": step.as_str(), "approve": approve});
+            Change::new("run.decide", run.as_str()).with(detail).note(&store).await?;
+        }
         let locks = app.loaded.config.state_dir.join("locks");
         if !store.is_shared() && !is_driven(&locks, &run) {
             output::say(&format!(
                 "{what}; nobody advances this run; go on with: plue resume {run}"
             ));
+        } else if !calls.is_empty() {
+            // Said above; the agent takes it with its next look.
         } else if taken(&store, &run).await? {
             output::say(what);
         } else {
@@ -83,6 +109,45 @@ pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
         }
         Ok(Exit::Ok)
     })
+}
+
+/// The calls that the options name, of those that wait. Empty: no call waits and none is named.
+pub(crate) fn chosen(args: &DecideArgs, open: Vec<CallRecord>) -> Result<Vec<CallRecord>, Failure> {
+    let step = &args.step;
+    if let Some(id) = &args.call {
+        let call = open.into_iter().find(|call| call.id == *id);
+        let gone = || {
+            let id = sanitize(id, false);
+            Failure::usage(format!(
+                "step `{step}` does not wait for a decision about the call {id}"
+            ))
+            .hint("`plue approvals` lists calls that wait")
+        };
+        return call.map(|call| vec![call]).ok_or_else(gone);
+    }
+    if args.all && open.is_empty() {
+        return Err(Failure::usage(format!("no call of step `{step}` waits for a decision")));
+    }
+    if open.len() > 1 && !args.all {
+        let calls: Vec<_> = open.iter().map(|call| format!("  {}", shown(call))).collect();
+        let message = format!(
+            "{} calls of step `{step}` wait for a decision:\n{}",
+            open.len(),
+            calls.join("\n")
+        );
+        return Err(Failure::usage(message).hint("name one with --call ID, or add --all"));
+    }
+    Ok(open)
+}
+
+/// Prints a decision about a call with all that was decided about.
+pub(crate) fn say_decided(what: &str, call: &CallRecord) {
+    output::say(&format!("{what} {}", shown(call)));
+}
+
+fn shown(call: &CallRecord) -> String {
+    let text = format!("{}: {} {}", call.id, call.tool, call.arguments);
+    sanitize(&text, false).into_owned()
 }
 
 /// Whether the journal has the answer, after a moment.
@@ -121,6 +186,8 @@ fn refused(error: &AnswerError, step: &StepId) -> Failure {
                 .hint("locally, plue goes by the login name of the user it runs as, not by $USER")
         }
         AnswerError::NotWaiting { .. }
+        | AnswerError::WhichCall { .. }
+        | AnswerError::NoSuchCall { .. }
         | AnswerError::Ended(_)
         | AnswerError::Already { .. }
         | AnswerError::Fields(_) => Failure::usage(error.to_string()),

@@ -175,14 +175,18 @@ pub(crate) fn show_approvals(found: Vec<ApprovalRecord>, args: &PlaceArgs, app: 
             if by.is_empty() {
                 "everyone".clone_into(&mut by);
             }
-            let cells = [&one.run, &one.workflow, &one.step, repo, &by];
+            let call = one.call.as_ref().map_or("-", |call| &call.id);
+            let asked = one.message.as_deref().unwrap_or("-");
+            let cells = [&one.run, &one.workflow, &one.step, repo, &by, call, asked];
             cells.map(table::plain).to_vec()
         });
-        let head = ["RUN", "WORKFLOW", "STEP", "REPOSITORY", "MAY ANSWER"];
+        let head = ["RUN", "WORKFLOW", "STEP", "REPOSITORY", "MAY ANSWER", "CALL", "ASKED"];
         table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
     })?;
     if args.output == Format::Table && app.verbosity >= 0 && !document.approvals.is_empty() {
-        output::say("answer with: plue approve RUN STEP, or plue reject RUN STEP");
+        output::say(
+            "answer with: plue approve RUN STEP, or plue reject RUN STEP; --call ID for a call",
+        );
     }
     Ok(Exit::Ok)
 }

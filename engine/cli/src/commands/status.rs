@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use plue_api::{
     explain::{self, Subject},
-    records::told::{CauseRecord, WaitKind},
+    records::told::{CallRecord, CauseRecord, WaitKind},
 };
 use plue_executor::{Loaded, liveness::is_driven};
 use plue_flow::{RunStatus, StepStatus};
@@ -59,7 +59,10 @@ pub(crate) fn tell_decisions(told: &StatusRecord, app: &App) {
     let id = &told.run.id;
     for waiting in told.waiting.iter().filter(|waiting| waiting.what == WaitKind::Decision) {
         let Some(step) = &waiting.step else { continue };
-        output::say(&format!("answer with: plue approve {id} {step}, or plue reject {id} {step}"));
+        let call = CallRecord::option(waiting.call.as_ref());
+        output::say(&format!(
+            "answer with: plue approve {id} {step}{call}, or plue reject {id} {step}{call}"
+        ));
     }
 }
 

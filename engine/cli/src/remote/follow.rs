@@ -15,7 +15,7 @@ use futures::{
 use jiff::Timestamp;
 use plue_api::records::{
     AttemptRecord, FactRecord, Page, PieceRecord, StepRecord,
-    told::{StatusRecord, WaitKind},
+    told::{CallRecord, StatusRecord, WaitKind},
 };
 use plue_flow::{RunStatus, StepStatus, fact::Reason};
 use plue_runtime::Clock;
@@ -259,12 +259,13 @@ impl<'c, W: Write> Follower<'c, W> {
             let reason = step.reason.clone();
             let mut text = reason.unwrap_or_else(|| "waits for its next attempt".to_owned());
             let mut waits = told.waiting.iter();
-            if waits.any(|waiting| {
+            if let Some(waiting) = waits.find(|waiting| {
                 waiting.what == WaitKind::Decision && waiting.step.as_ref() == Some(&step.step)
             }) {
                 let (run, step) = (&self.run, &step.step);
+                let call = CallRecord::option(waiting.call.as_ref());
                 text.push_str(&format!(
-                    " — plue approve {run} {step}, or plue reject {run} {step}"
+                    " — plue approve {run} {step}{call}, or plue reject {run} {step}{call}"
                 ));
             }
             return self.live.note(status, &step.step, &text);

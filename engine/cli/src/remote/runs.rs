@@ -26,7 +26,7 @@ use crate::{
     commands::{
         artifacts::{ArtifactsArgs, Write, gone, hand_over},
         callback::CallbackArgs,
-        decide::DecideArgs,
+        decide::{DecideArgs, chosen, say_decided},
         runs, status,
     },
     exit::Exit,
@@ -251,15 +251,27 @@ async fn with_inputs(
 pub(super) async fn decide(client: &Client, args: &DecideArgs, approve: bool) -> Outcome {
     let run = client.one_run(&args.run).await?.id;
     let fields = pairs("--field", &args.fields)?;
-    let answer = DecisionRequest {
+    let told: StatusRecord = client.get(&format!("/api/v1/runs/{run}/status")).await?;
+    let open = told.waiting.into_iter().filter(|one| one.step.as_deref() == Some(&*args.step));
+    let calls = chosen(args, open.filter_map(|one| one.call).collect())?;
+    let mut answer = DecisionRequest {
+        call: None,
         approve,
         // The server reads texts by the type that the step says.
         fields: fields.into_iter().map(|(name, text)| (name, Json::String(text))).collect(),
         comment: args.comment.clone(),
     };
     let path = format!("/api/v1/runs/{run}/steps/{}/decision", encoded(&args.step));
-    let _now: RunRecord = client.post(&path, &answer).await?;
-    output::say(if approve { "approved" } else { "rejected" });
+    let what = if approve { "approved" } else { "rejected" };
+    for call in &calls {
+        answer.call = Some(call.id.clone());
+        let _now: RunRecord = client.post(&path, &answer).await?;
+        say_decided(what, call);
+    }
+    if calls.is_empty() {
+        let _now: RunRecord = client.post(&path, &answer).await?;
+        output::say(what);
+    }
     Ok(Exit::Ok)
 }
 

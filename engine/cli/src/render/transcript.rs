@@ -45,6 +45,20 @@ impl Rendered {
             Ok(Fact::Switched { model, message }) => {
                 self.line(Style::Yellow, &format!("[{model} goes on: {message}]"))
             }
+            Ok(Fact::Held { id, until }) => {
+                let tool = self.tool(&id).to_owned();
+                let line = format!("[{tool} ({id}) waits for approval until {until}]");
+                self.line(Style::Yellow, &line)
+            }
+            Ok(Fact::Decided { id, approve, by, message, .. }) => {
+                let what = if approve { "approved" } else { "rejected" };
+                let by = by.as_ref().map_or(", since no person decided in time".to_owned(), |by| {
+                    format!(" by {by}")
+                });
+                let why = message.map_or(String::new(), |message| format!(": {message}"));
+                let line = format!("[{} ({id}) {what}{by}{why}]", self.tool(&id));
+                self.line(Style::Yellow, &line)
+            }
             Ok(Fact::Result { id, content, is_error }) => self.result(&id, &content, is_error),
             Ok(Fact::Corrected { message }) => self.block(Style::Cyan, "> ", &message, true),
             Ok(Fact::Ended { end }) => self.ended(&end),
@@ -105,9 +119,14 @@ impl Rendered {
         }
     }
 
-    fn result(&self, id: &str, content: &str, is_error: bool) -> String {
+    /// Name of the tool of a call.
+    fn tool(&self, id: &str) -> &str {
         let name = self.tools.iter().rev().find(|(call, _)| call == id);
-        let name = name.map_or("?", |(_, name)| name.as_str());
+        name.map_or("?", |(_, name)| name.as_str())
+    }
+
+    fn result(&self, id: &str, content: &str, is_error: bool) -> String {
+        let name = self.tool(id);
         let (mark, style) = if is_error { ("✗", Style::Red) } else { ("✓", Style::Green) };
         let mut text = self.line(style, &format!("{mark} {name}"));
         text.push_str(&self.block(Style::Dim, "  ", content, self.is_whole));

@@ -53,6 +53,12 @@ pub fn how_to_answer(run: &RunId, view: &StepView) -> String {
         Some(Reason::Awaits { what: Awaited::Decision { .. }, .. }) => {
             format!(" — plue approve {run} {step}, or plue reject {run} {step}", step = view.step)
         }
+        Some(Reason::Awaits { what: Awaited::Call(asked), .. }) => {
+            let (step, call) = (&view.step, &asked.call);
+            format!(
+                " — plue approve {run} {step} --call {call}, or plue reject {run} {step} --call {call}"
+            )
+        }
         Some(_) | None => String::new(),
     }
 }

@@ -9,6 +9,8 @@ mod bombs;
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod call_approvals;
+#[cfg(test)]
 mod carried;
 #[cfg(test)]
 mod checkouts;

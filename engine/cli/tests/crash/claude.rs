@@ -411,3 +411,95 @@ async fn engines_without_a_key_end_queued_steps_at_once() {
     assert!(why.stdout.contains("PLUE-L0001: this step needs a key"), "{}", why.stdout);
     world.bench.nothing_is_left().await;
 }
+
+impl World {
+    async fn has(&self, kind: &str) {
+        while count(&self.facts().await, kind) == 0 {
+            Clock::real().sleep(LOOK).await;
+        }
+    }
+
+    fn approve(&self) -> Said {
+        self.bench.plue(&["approve", "last", "ask", "--call", "toolu_A"])
+    }
+
+    /// Waits until the journal asks for the call.
+    async fn asks(&self) {
+        self.has("held").await;
+        let asks = || self.bench.plue(&["approvals"]).stdout.contains("toolu_A");
+        while !asks() {
+            Clock::real().sleep(LOOK).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn engines_killed_before_and_after_a_decision_call_once() {
+    let careful = ", approve=['bash']";
+    let world = World::new(careful, &[calls(), ends_after("after")]);
+    let mut engine = world.start(&["run"]);
+    world.asks().await;
+    kill(&mut engine);
+    // No engine is there: the decision is a row that the next one takes.
+    world.approve().ends(0);
+    assert_eq!(world.bench.lines("ran"), 0);
+    let mut engine = world.start(&["resume"]);
+    world.bench.appears("up").await;
+    kill(&mut engine);
+    world.bench.touch("go");
+    world.plue(&["resume"]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 1);
+    assert_eq!(count(&world.facts().await, "decided"), 1);
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn engines_killed_between_a_decision_and_its_call_call_once() {
+    let careful = ", approve=['bash']";
+    let world = World::new(careful, &[calls(), ends_after("after")]);
+    let mut engine = world.start(&["run"]);
+    world.asks().await;
+    // The runner gets to know of the call only after the engine's death.
+    world.signal_runners(Signal::STOP);
+    world.approve().ends(0);
+    world.has("decided").await;
+    kill(&mut engine);
+    world.signal_runners(Signal::CONT);
+    world.bench.touch("go");
+    world.plue(&["resume"]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 1);
+    assert_eq!(count(&world.facts().await, "decided"), 1, "asked once");
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn calls_that_wait_outlive_their_runner() {
+    let careful = ", approve=['bash'], retry=Retry(max_attempts=5, delay='0s', on=['infra'])";
+    let world = World::new(careful, &[calls(), ends_after("after")]);
+    let mut engine = world.start(&["run"]);
+    world.asks().await;
+    world.runs_on_the_runner().await;
+    world.bench.kill_runners().await;
+    world.bench.touch("go");
+    while !world.approve().status.success() {
+        Clock::real().sleep(LOOK).await;
+    }
+    assert!(engine.wait().unwrap().success(), "{:#?}", world.facts().await);
+    assert_eq!(world.bench.lines("ran"), 1);
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}
+
+#[tokio::test]
+async fn approved_calls_of_lost_runners_are_not_repeated() {
+    let careful = ", approve=['bash'], retry=Retry(max_attempts=5, delay='0s', on=['infra'])";
+    let world = World::new(careful, &[calls(), ends_after("lost")]);
+    let mut engine = world.start(&["run"]);
+    world.asks().await;
+    world.approve().ends(0);
+    world.bench.appears("up").await;
+    world.bench.kill_runners().await;
+    world.bench.touch("go");
+    assert!(engine.wait().unwrap().success(), "{:#?}", world.facts().await);
+    assert_eq!(world.bench.lines("ran"), 1, "no call is repeated");
+    world.holds((2, 2, 2), RunStatus::Success).await;
+}

@@ -2,7 +2,7 @@
 //!
 //! Texts of prompts and roles are those that were pinned with the plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plue_llm::{
     agent::{DEFAULT_MAX_TOKENS, DEFAULT_TURNS, Limits, Task},
@@ -82,6 +82,9 @@ pub(crate) fn assignment(
     let tools = llm.tools.as_ref().or(of_prompt.tools.as_ref()).or(of_role.tools.as_ref());
     let tools = tools.map(Vec::as_slice).unwrap_or_default();
     let tools = tool::named(tools, &claude.fetch_hosts)?;
+    let approve = [&llm.approve, &of_prompt.approve, &of_role.approve];
+    let approve: BTreeSet<&String> = approve.into_iter().flatten().collect();
+    tool::check_approve(&approve, &llm.approve, &tools.offers)?;
     let model = llm.model.clone().or_else(|| either(|it| it.model.clone()));
     let model = model.unwrap_or_else(|| claude.model.clone());
     let has_no_price = |model: &&String| claude.prices.find(model, today).is_none();
@@ -103,6 +106,8 @@ pub(crate) fn assignment(
         system: Some(system).filter(|system| !system.is_empty()),
         prompt: text,
         tools: tools.offers,
+        approve: approve.into_iter().cloned().collect(),
+        approve_seconds: approve_seconds(llm),
         effort: llm.effort.clone().or_else(|| either(|it| it.effort.clone())),
         output: llm
             .output
@@ -117,6 +122,12 @@ pub(crate) fn assignment(
         },
     };
     Ok(Assignment { task, budget: Limit::of(budget), fetch_hosts: tools.fetch_hosts })
+}
+
+/// Seconds that a call waits for people, at least one.
+fn approve_seconds(llm: &Llm) -> Option<u64> {
+    let length: std::time::Duration = llm.approve_timeout.as_ref()?.parse().ok()?;
+    Some(length.as_secs().max(1))
 }
 
 // === impl Pinned ===

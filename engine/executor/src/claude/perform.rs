@@ -6,11 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use plue_flow::AskedCall;
 use plue_llm::{
     Agent,
     agent::{Effect, End, EndReason, Fact, Input},
 };
-use plue_plan::{RunId, StepId};
+use plue_plan::{AttemptId, RunId, StepId};
 use plue_runtime::mask::{MaskStream, Secrets};
 use plue_store::{
     LogWriter,
@@ -20,7 +21,9 @@ use plue_wire::runner::{AgentOrder, Claim, ToolResult};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
-use super::{Claude, assignment::Assignment, replay::Replay, shown::Shown, spending::Budgets};
+use super::{
+    Claude, assignment::Assignment, people::People, replay::Replay, shown::Shown, spending::Budgets,
+};
 use crate::{
     engine::Shared,
     perform::output::{self, Unfit},
@@ -36,6 +39,22 @@ pub(crate) struct Order {
     pub(crate) order: AgentOrder,
 }
 
+/// News of an agent for its driver.
+#[derive(Debug)]
+pub(crate) enum AgentMessage {
+    /// An order for its runner.
+    Order(Order),
+    /// Calls that people are to decide about, in place of those before.
+    Asks {
+        /// The attempt.
+        claim: Claim,
+        /// Calls without a decision.
+        calls: Vec<AskedCall>,
+        /// Whether other calls are under way.
+        is_busy: bool,
+    },
+}
+
 /// State of an agent before this engine performs it.
 #[derive(Debug)]
 pub(crate) struct Before {
@@ -43,6 +62,8 @@ pub(crate) struct Before {
     pub(crate) facts: Vec<Json>,
     /// The transcript is another attempt's: results of its open calls are unknown.
     pub(crate) is_lost: bool,
+    /// The attempt whose transcript this one goes on with, now or from its beginning.
+    pub(crate) lost: Option<AttemptId>,
 }
 
 /// One agent that is performed.
@@ -54,7 +75,7 @@ pub(crate) struct AgentRun {
     pub(crate) claim: Claim,
     pub(crate) budgets: Budgets,
     pub(crate) masks: Secrets,
-    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) orders: mpsc::Sender<AgentMessage>,
     pub(crate) results: mpsc::Receiver<ToolResult>,
     /// Changes with each session of the runner.
     pub(crate) sessions: watch::Receiver<u64>,
@@ -66,6 +87,7 @@ pub(crate) struct AgentRun {
     pub(crate) log: LogWriter,
     /// Of a replay: the answers, instead of the API's.
     pub(crate) replay: Option<Replay>,
+    pub(crate) people: People,
 }
 
 /// The reason to stop performing an agent here.
@@ -100,9 +122,14 @@ impl AgentRun {
         assignment: Result<Assignment, String>,
         before: Before,
     ) -> Result<End, Stopped> {
+        self.people.lost.clone_from(&before.lost);
         let mut agent = self.take_up(before).await?;
         loop {
-            match agent.effect() {
+            let effect = agent.effect();
+            if !matches!(effect, Effect::Call(_)) {
+                self.ask_people(&[], false).await?;
+            }
+            match effect {
                 Effect::Begin => match &assignment {
                     Ok(assignment) => {
                         let task = Box::new(assignment.task.clone());
@@ -204,6 +231,10 @@ impl AgentRun {
             Input::Result { id, content, is_error } => {
                 Input::Result { id, content: self.masks.text(&content), is_error }
             }
+            Input::Decided(mut decision) => {
+                decision.message = decision.message.map(|message| self.masks.text(&message));
+                Input::Decided(decision)
+            }
             other => other,
         }
     }
@@ -303,6 +334,7 @@ impl AgentRun {
 
     pub(super) async fn order(&self, order: AgentOrder) -> Result<(), Stopped> {
         let claim = self.claim.clone();
-        self.orders.send(Order { claim, order }).await.map_err(|_| Stopped::Superseded)
+        let message = AgentMessage::Order(Order { claim, order });
+        self.orders.send(message).await.map_err(|_| Stopped::Superseded)
     }
 }

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::{
     measured,
+    people::LOOK,
     perform::{AgentRun, Stopped},
     spending::Paid,
 };
@@ -126,14 +127,18 @@ impl AgentRun {
 // === impl AgentRun: tools ===
 
 impl AgentRun {
-    /// Has the calls carried out by the runner, all at the same time.
+    /// Has the calls carried out by the runner, all at the same time; those that are held as soon as
+    /// people approve them.
     pub(super) async fn call(&mut self, agent: &mut Agent, calls: &[Call]) -> Result<(), Stopped> {
-        let mut open: Vec<&Call> = calls.iter().collect();
-        self.send_calls(&open).await?;
-        let most = TOOL_TIMEOUT * u32::try_from(calls.len()).unwrap_or(u32::MAX) + TOOL_GRACE;
+        let is_held = |call: &Call| call.held.is_some();
+        let (mut held, mut open): (Vec<Call>, Vec<Call>) = calls.iter().cloned().partition(is_held);
         let clock = self.shared.clock;
-        let begun = clock.mark();
-        while !open.is_empty() {
+        open.extend(self.hold(agent, &mut held).await?);
+        self.send_calls(&open).await?;
+        let (mut begun, mut most) = (clock.mark(), longest(open.len()));
+        while !(open.is_empty() && held.is_empty()) {
+            self.ask_people(&held, !open.is_empty()).await?;
+            let (runs, waits) = (!open.is_empty(), !held.is_empty());
             tokio::select! {
                 result = self.results.recv() => {
                     let result = result.ok_or(Stopped::Superseded)?;
@@ -141,14 +146,22 @@ impl AgentRun {
                         continue;
                     };
                     let call = open.remove(at);
-                    self.take(agent, call, result).await?;
+                    self.take(agent, &call, result).await?;
                 }
                 changed = self.sessions.changed() => {
                     changed.map_err(|_| Stopped::Superseded)?;
                     // The runner answers what it has done already from memory.
                     self.send_calls(&open).await?;
                 }
-                () = clock.sleep(most.saturating_sub(clock.elapsed(begun))) => {
+                () = clock.sleep(LOOK), if waits => {
+                    let approved = self.look_for_decisions(agent, &mut held).await?;
+                    if !approved.is_empty() {
+                        self.send_calls(&approved).await?;
+                        open.extend(approved);
+                        (begun, most) = (clock.mark(), longest(open.len()));
+                    }
+                }
+                () = clock.sleep(most.saturating_sub(clock.elapsed(begun))), if runs => {
                     for call in open.drain(..) {
                         let content = "The call gave no result in time; whether it took effect is unknown.";
                         let (id, content) = (call.id.clone(), content.to_owned());
@@ -174,7 +187,7 @@ impl AgentRun {
         self.tell_and_show(agent, input, None, text).await
     }
 
-    async fn send_calls(&self, calls: &[&Call]) -> Result<(), Stopped> {
+    async fn send_calls(&self, calls: &[Call]) -> Result<(), Stopped> {
         for call in calls {
             let call = ToolCall {
                 id: call.id.clone(),
@@ -186,6 +199,11 @@ impl AgentRun {
         }
         Ok(())
     }
+}
+
+/// The time in which results of so many calls come.
+fn longest(calls: usize) -> Duration {
+    TOOL_TIMEOUT * u32::try_from(calls).unwrap_or(u32::MAX) + TOOL_GRACE
 }
 
 fn settled(call: String, cost: Option<u64>, usage: &Usage) -> CallSettlement {

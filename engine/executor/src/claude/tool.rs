@@ -1,5 +1,7 @@
 //! Names of tools in plans, prompts and roles.
 
+use std::collections::BTreeSet;
+
 use plue_llm::{
     Tool, codes,
     tools::{self, GIT_COMMANDS, TOOLS},
@@ -50,6 +52,42 @@ pub(super) fn named(names: &[String], operators_hosts: &[String]) -> Result<Tool
         }
     }
     Ok(Tools { offers, fetch_hosts })
+}
+
+/// Checks the names of calls that people approve. Those of the step have to be offered; those of its
+/// prompt and role may name tools that the step does not use.
+///
+/// # Errors
+/// A name that is none, or one of the step's that is not offered, for the author.
+pub(super) fn check_approve(
+    names: &BTreeSet<&String>,
+    of_step: &[String],
+    offers: &[Tool],
+) -> Result<(), String> {
+    let code = codes::UNKNOWN_TOOL;
+    let offered = |name: &str| {
+        offers.iter().any(|offer| {
+            let of_git = git_command(name).filter(|_| offer.name == "git");
+            offer.name == name || of_git.is_some_and(|command| has_command(offer, command))
+        })
+    };
+    for name in names {
+        let is_known = tools::tool(name).is_some() || git_command(name).is_some();
+        if !(is_known || offered(name)) || (of_step.contains(name) && !offered(name)) {
+            let names: Vec<_> = offers.iter().map(|offer| offer.name.as_str()).collect();
+            return Err(format!(
+                "{code}: `approve` names `{name}`, which the step does not offer; it offers {}",
+                names.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn has_command(git: &Tool, command: &str) -> bool {
+    let field = git.input_schema.get("properties").and_then(|fields| fields.get("command"));
+    let allowed = field.and_then(|field| field.get("enum")?.as_array());
+    allowed.is_none_or(|allowed| allowed.iter().any(|one| one == command))
 }
 
 /// The hosts of all names of `fetch`, each once, in lower case; none if no name is `fetch`.
@@ -163,6 +201,26 @@ mod tests {
         let whole = offered(&["git_status", "git"]).unwrap();
         assert_eq!(whole, [tools::tool("git").unwrap().offer()]);
         assert_eq!(offered(&[]).unwrap(), []);
+    }
+
+    #[test]
+    fn approved_names_are_offered() {
+        let check = |tools: &[&str], own: &[&str], others: &[&str]| {
+            let (own, others) = (texts(own), texts(others));
+            let all = own.iter().chain(&others).collect();
+            check_approve(&all, &own, &offered(tools).unwrap())
+        };
+        check(&["git_commit", "bash"], &["git_commit", "bash", "git"], &["write"]).unwrap();
+        check(&["git"], &["git_commit"], &[]).unwrap();
+        for (tools, own, others) in [
+            (vec!["read"], vec!["bash"], vec![]),
+            (vec!["git_status"], vec!["git_commit"], vec![]),
+            (vec!["bash"], vec!["bsah"], vec![]),
+            (vec!["bash"], vec![], vec!["bsah"]),
+        ] {
+            let error = check(&tools, &own, &others).unwrap_err();
+            assert!(error.contains("PLUE-L0012"), "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use plue_flow::{AttemptStatus, fact::Outcome};
+use plue_flow::{AttemptStatus, Input, fact::Outcome};
 use plue_llm::agent::{End, EndReason, Fact};
 use plue_plan::{Action, AttemptId, StepId, context::Reader};
 use plue_pool::Command;
@@ -17,10 +17,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::Driver;
 use crate::{
+    batch::Incoming,
     claude::{
         Claude,
         assignment::{Assignment, assignment},
-        perform::{AgentRun, Before, Order},
+        people::People,
+        perform::{AgentMessage, AgentRun, Before, Order},
         replay::{self, Replay, SharedRecording},
         shown::Shown,
         spending::{Budgets, Limit},
@@ -39,8 +41,8 @@ const RESULT_QUEUE: usize = 4 * plue_llm::agent::MAX_CALLS;
 
 /// The agents of one driver. Dropped, they stop; the next driver begins them again.
 pub(super) struct Agents {
-    sender: mpsc::Sender<Order>,
-    orders: mpsc::Receiver<Order>,
+    sender: mpsc::Sender<AgentMessage>,
+    orders: mpsc::Receiver<AgentMessage>,
     running: HashMap<AttemptId, Running>,
     /// Attempts with rows in an engine without a key.
     rows: HashSet<AttemptId>,
@@ -63,8 +65,8 @@ impl Agents {
         Self { sender, orders, running, rows, recordings }
     }
 
-    /// The next order for the runner. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Order> {
+    /// The next news of an agent. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<AgentMessage> {
         self.orders.recv().await
     }
 
@@ -130,6 +132,29 @@ impl Driver {
     pub(super) fn has_no_row(&self, step: &StepId, attempt: &AttemptId) -> bool {
         let has_row = self.claims.contains_key(attempt) || self.agents.rows.contains(attempt);
         self.is_engine_step(step) && !has_row
+    }
+
+    /// Takes news of an agent: orders go to the runner, the others to the run.
+    pub(super) async fn agents_news(&mut self, message: AgentMessage) -> Vec<Incoming> {
+        let (claim, calls, is_busy) = match message {
+            AgentMessage::Order(order) => {
+                self.pass_on(order).await;
+                return Vec::new();
+            }
+            AgentMessage::Asks { claim, calls, is_busy } => (claim, calls, is_busy),
+        };
+        let view = self.run.attempt(&claim.attempt);
+        let Some(view) = view.filter(|_| self.claims.get(&claim.attempt) == Some(&claim)) else {
+            return Vec::new();
+        };
+        let mut incoming = Vec::new();
+        // Its start may be on the way from the runner; the agent has it, so that it runs.
+        if matches!(view.status, AttemptStatus::Queued | AttemptStatus::Assigned) {
+            incoming.push(self.started(&claim, None));
+        }
+        let attempt = claim.attempt;
+        incoming.push(Incoming::plain(Input::AsksCalls { attempt, calls, is_busy }));
+        incoming
     }
 
     /// Passes an order on to the runner, which has room for it.
@@ -264,6 +289,7 @@ impl Driver {
                 .get(step)
                 .cloned()
                 .map(|recording| Replay { recording, attempt: turn }),
+            people: People { asked: self.run.asked_calls(&claim.attempt), lost: None },
         };
         Some((agent, assignment, sender, sessions))
     }
@@ -287,21 +313,31 @@ impl Driver {
         step: &StepId,
         (visit, number): (u32, u32),
     ) -> Result<Before, Error> {
-        let facts = self.shared.store.transcript(&claim.attempt).await?;
-        if !facts.is_empty() || number < 2 {
-            return Ok(Before { facts, is_lost: false });
+        let store = &self.shared.store;
+        let facts = store.transcript(&claim.attempt).await?;
+        if number < 2 {
+            return Ok(Before { facts, is_lost: false, lost: None });
         }
-        let rows = self.shared.store.attempts(&self.row.id, Some(step)).await?;
+        let rows = store.attempts(&self.row.id, Some(step)).await?;
         let lost = rows.into_iter().find(|row| {
             // A runner that was started again reports the loss itself, as the result.
             let is_lost = row.state == AttemptStatus::Lost
                 || matches!(row.outcome, Some(Outcome::Infra { .. }));
             (row.visit, row.number) == (visit, number - 1) && is_lost
         });
-        let Some(lost) = lost else { return Ok(Before { facts, is_lost: false }) };
-        let facts = self.shared.store.transcript(&lost.claim.attempt).await?;
-        let is_lost = !facts.is_empty() && end_of(&facts).is_none();
-        Ok(Before { facts: if is_lost { facts } else { Vec::new() }, is_lost })
+        let lost = lost.map(|row| row.claim.attempt);
+        let of_lost = match &lost {
+            Some(lost) => store.transcript(lost).await?,
+            None => Vec::new(),
+        };
+        let goes_on = !of_lost.is_empty() && end_of(&of_lost).is_none();
+        if !facts.is_empty() {
+            // Facts are copied as they are, so that a copy begins with them.
+            let lost = lost.filter(|_| goes_on && facts.starts_with(&of_lost));
+            return Ok(Before { facts, is_lost: false, lost });
+        }
+        let facts = if goes_on { of_lost } else { Vec::new() };
+        Ok(Before { facts, is_lost: goes_on, lost: lost.filter(|_| goes_on) })
     }
 
     /// The outcome and output that the transcript gives an attempt whose process ended.

@@ -271,7 +271,9 @@ impl Driver {
                 Awaited::Workflow { name, outcome } => {
                     self.ended_run(&attempt, name, outcome.as_deref()).await?
                 }
-                Awaited::Decision { .. } | Awaited::Time | Awaited::Callback => None,
+                Awaited::Decision { .. } | Awaited::Time | Awaited::Callback | Awaited::Call(_) => {
+                    None
+                }
             });
         }
         Ok(inputs.into_iter().map(Incoming::plain).collect())

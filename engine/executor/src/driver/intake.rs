@@ -64,10 +64,7 @@ impl Driver {
             () = self.stop.reached(Phase::Draining), if drains => Ok(Vec::new()),
             Some(control) = self.control.recv() => Ok(self.take_request(control)),
             Some(input) = self.work.next() => Ok(self.heard(input).await),
-            Some(order) = order => {
-                self.pass_on(order).await;
-                Ok(Vec::new())
-            }
+            Some(message) = order => Ok(self.agents_news(message).await),
             event = next_event(&mut self.lease) => self.runner_events(event).await,
             () = loss_due => Ok(self.due_losses()),
             () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
@@ -127,7 +124,7 @@ impl Driver {
         Ok(())
     }
 
-    fn started(&self, claim: &Claim, began: Option<Timestamp>) -> Incoming {
+    pub(super) fn started(&self, claim: &Claim, began: Option<Timestamp>) -> Incoming {
         let runner = self.lease.as_ref().map(|leased| leased.lease.runner.clone());
         let attempt = claim.attempt.clone();
         Incoming::plain(Input::Started { attempt, runner, began, name: None })

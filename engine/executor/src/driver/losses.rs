@@ -89,6 +89,7 @@ impl Driver {
             | Input::Started { .. }
             | Input::Waits { .. }
             | Input::Decide { .. }
+            | Input::AsksCalls { .. }
             | Input::Answer { .. }
             | Input::Child { .. }
             | Input::Outputs { .. }
@@ -129,6 +130,7 @@ fn attempt_of(input: &Input) -> Option<&AttemptId> {
         | Input::Started { .. }
         | Input::Waits { .. }
         | Input::Decide { .. }
+        | Input::AsksCalls { .. }
         | Input::Answer { .. }
         | Input::Child { .. }
         | Input::Outputs { .. }

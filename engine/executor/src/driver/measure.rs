@@ -62,6 +62,7 @@ impl Driver {
                 | Fact::AttemptAssigned { .. }
                 | Fact::AttemptWaiting { .. }
                 | Fact::DecisionMade { .. }
+                | Fact::CallsAsked { .. }
                 | Fact::ChildStarted { .. }
                 | Fact::OutputsEvaluated { .. }
                 | Fact::AttemptRequeued { .. }

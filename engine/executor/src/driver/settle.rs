@@ -281,6 +281,7 @@ impl Driver {
                 | Fact::AttemptStarted { .. }
                 | Fact::AttemptWaiting { .. }
                 | Fact::DecisionMade { .. }
+                | Fact::CallsAsked { .. }
                 | Fact::ChildStarted { .. }
                 | Fact::OutputsEvaluated { .. }
                 | Fact::RetryScheduled { .. }

@@ -108,6 +108,11 @@ fn timeout_ms(plan: &Plan, step: &Step) -> u64 {
     let default = plue_plan::DurationText::new(plue_plan::plan::DEFAULT_TIMEOUT);
     let whole = plan.timeout.as_ref().unwrap_or(&default).parse().unwrap_or(longest);
     let own = step.options.timeout.as_ref().and_then(|own| own.parse().ok());
+    if own.is_none() && plan.timeout.is_none() && matches!(step.action, Action::Llm(_)) {
+        // The run's clock stands still while people decide about calls. An agent does nothing without an
+        // engine.
+        return millis(longest);
+    }
     millis(own.filter(|own| *own < whole).unwrap_or(whole.saturating_add(BEHIND_RUN)))
 }
 

@@ -113,6 +113,8 @@ async fn an_llm_step_fails_with_what_to_configure_and_the_rest_runs() {
         system: None,
         fallback_models: Vec::new(),
         tools: None,
+        approve: Vec::new(),
+        approve_timeout: None,
         max_turns: None,
         max_tokens: None,
         budget: None,

@@ -67,6 +67,7 @@ pub fn event(from: AttemptStatus, fact: &Fact) -> Option<AttemptEvent> {
         | Fact::AttemptHeld { .. }
         | Fact::AttemptPlaced { .. }
         | Fact::DecisionMade { .. }
+        | Fact::CallsAsked { .. }
         | Fact::ChildStarted { .. }
         | Fact::OutputsEvaluated { .. }
         | Fact::RetryScheduled { .. }

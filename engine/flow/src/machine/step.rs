@@ -19,6 +19,8 @@ events! {
         Requeue = "requeue",
         /// Its attempt waits for something outside.
         Wait = "wait",
+        /// People have decided about all calls of its agent.
+        Resume = "resume",
         /// A pause before the next attempt.
         Delay = "delay",
         /// Ends well.
@@ -35,7 +37,9 @@ events! {
         Return = "return",
     }
 }
-use StepEvent::{Cancel, Delay, Fail, Queue, Requeue, Return, Skip, Start, Succeed, TimeOut, Wait};
+use StepEvent::{
+    Cancel, Delay, Fail, Queue, Requeue, Resume, Return, Skip, Start, Succeed, TimeOut, Wait,
+};
 
 /// Every change there is.
 pub const TRANSITIONS: &[Row<StepStatus, StepEvent>] = &[
@@ -63,6 +67,8 @@ pub const TRANSITIONS: &[Row<StepStatus, StepEvent>] = &[
     (Running, Cancel, Cancelled),
     (Running, Return, Pending),
     (Waiting, Queue, Queued),
+    (Waiting, Wait, Waiting),
+    (Waiting, Resume, Running),
     (Waiting, Delay, Waiting),
     (Waiting, Succeed, Success),
     (Waiting, Fail, Failed),
@@ -105,6 +111,8 @@ pub fn event(fact: &Fact) -> Option<StepEvent> {
         Fact::AttemptQueued { .. } => Some(Queue),
         Fact::AttemptStarted { .. } => Some(Start),
         Fact::AttemptWaiting { .. } => Some(Wait),
+        Fact::CallsAsked { calls, .. } if calls.is_empty() => Some(Resume),
+        Fact::CallsAsked { .. } => Some(Wait),
         Fact::AttemptRequeued { .. } => Some(Requeue),
         Fact::RetryScheduled { .. } => Some(Delay),
         Fact::StepEnded { status, .. } => ending(*status),

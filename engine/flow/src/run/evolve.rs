@@ -71,6 +71,9 @@ impl Run {
             Fact::DecisionMade { step, attempt, decision } => {
                 self.decision_made(self.at(step)?, attempt, decision, sink)?;
             }
+            Fact::CallsAsked { step, attempt, calls, is_busy, .. } => {
+                self.calls_asked(self.at(step)?, attempt, (calls, *is_busy), sink)?;
+            }
             Fact::ChildStarted { step, attempt, child } => {
                 self.child_started(self.at(step)?, attempt, child, sink)?;
             }

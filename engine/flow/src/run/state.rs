@@ -87,6 +87,8 @@ pub(crate) struct Attempt {
     pub(crate) status: AttemptStatus,
     pub(crate) pressure: Pressure,
     pub(crate) wait: Option<Wait>,
+    /// Calls of its agent that people are to decide about.
+    pub(crate) asked: Vec<Wait>,
     pub(crate) child: Option<Child>,
     /// Why no runner can have it; kept when it ends without one.
     pub(crate) held: Option<String>,
@@ -130,6 +132,8 @@ pub(crate) struct Held {
     pub(crate) working: BTreeSet<usize>,
     /// Those of `working` that no runner can have.
     pub(crate) unplaced: BTreeSet<usize>,
+    /// Those of `working` that ask people about calls, and whether they do anything else.
+    pub(crate) asked: BTreeMap<usize, bool>,
     /// Attempts that wait for something outside.
     pub(crate) waiting: BTreeSet<usize>,
     /// When they stop waiting by themselves.
@@ -210,6 +214,7 @@ impl Held {
             Hold::Attempt => {
                 self.working.remove(&at);
                 self.unplaced.remove(&at);
+                self.asked.remove(&at);
             }
             Hold::Waiting => self.stop_waiting(at),
             Hold::Verdict(_) => {
@@ -259,7 +264,7 @@ impl Held {
 
     /// Whether nothing is under way but pauses and waiting for the outside.
     pub(crate) fn is_idle(&self) -> bool {
-        (!self.retries.is_empty() || !self.waiting.is_empty())
+        (!self.retries.is_empty() || !self.waiting.is_empty() || !self.asked.is_empty())
             && self.answered.is_empty()
             && self.is_quiet()
     }
@@ -272,7 +277,7 @@ impl Held {
     fn is_quiet(&self) -> bool {
         self.conditions.is_empty()
             && self.ready.is_empty()
-            && self.working.is_empty()
+            && self.working.len() == self.asked.values().filter(|is_busy| !**is_busy).count()
             && self.verdicts.is_empty()
             && self.doomed.is_empty()
     }

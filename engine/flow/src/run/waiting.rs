@@ -8,13 +8,13 @@ use super::{
     Run,
     attempt::stale,
     shape::Phase,
-    state::{Attempt, Hold, Pressure, Wait},
+    state::{Hold, Pressure, Wait},
 };
 use crate::{
     error::Rejected,
     fact::{Fact, NameValue, Outcome},
-    status::RunStatus,
-    wait::{Awaited, Child, Decision},
+    status::{AttemptStatus, RunStatus},
+    wait::{AskedCall, Awaited, Child, Decision},
 };
 
 /// A step that waits for something outside.
@@ -68,6 +68,26 @@ impl Run {
         Ok(Fact::DecisionMade { step: self.step_id(at), attempt, decision })
     }
 
+    pub(super) fn admit_asked_calls(
+        &self,
+        attempt: AttemptId,
+        calls: Vec<AskedCall>,
+        is_busy: bool,
+    ) -> Result<Fact, Rejected> {
+        let (at, current) = self.working(&attempt)?;
+        let before: Vec<AskedCall> = current.asked.iter().filter_map(asked).collect();
+        let is_same =
+            before == calls && (calls.is_empty() || self.held.asked.get(&at) == Some(&is_busy));
+        let is_stopping = current.pressure > Pressure::None && !calls.is_empty();
+        if current.status != AttemptStatus::Running || is_same || is_stopping {
+            return Err(stale(&attempt));
+        }
+        let is_news = calls
+            .iter()
+            .any(|call| before.iter().all(|other| other.request.call != call.request.call));
+        Ok(Fact::CallsAsked { step: self.step_id(at), attempt, calls, is_busy, is_news })
+    }
+
     pub(super) fn admit_answer(
         &self,
         attempt: AttemptId,
@@ -76,7 +96,8 @@ impl Run {
     ) -> Result<Fact, Rejected> {
         let (at, wait) = self.awaiting(&attempt)?;
         let is_new = event.is_none_or(|event| event > self.held.steps[at].taken);
-        if !is_new || matches!(wait.what, Awaited::Decision { .. } | Awaited::Time) {
+        let is_of_people = matches!(wait.what, Awaited::Decision { .. } | Awaited::Call(_));
+        if !is_new || is_of_people || wait.what.is_time() {
             return Err(stale(&attempt));
         }
         Ok(Fact::AttemptEnded { step: self.step_id(at), attempt, outcome, output, event })
@@ -164,20 +185,37 @@ impl Run {
 // === impl Run: showing ===
 
 impl Run {
-    /// What is waited for outside of plue, in the order of the plan.
+    /// What is waited for outside of plue, in the order of the plan; calls of agents last.
     pub fn waiting(&self) -> impl Iterator<Item = Waiting<'_>> {
-        self.held.waiting.iter().filter_map(|&at| {
-            let state = &self.held.steps[at];
-            let Attempt { id, wait, .. } = state.attempt.as_ref()?;
-            let wait = wait.as_ref()?;
-            Some(Waiting {
-                step: self.step_id(at),
-                attempt: id.clone(),
-                what: &wait.what,
-                until: wait.until,
-                taken: state.taken,
-            })
+        let whole = self.held.waiting.iter().filter_map(|&at| {
+            let wait = self.held.steps[at].attempt.as_ref()?.wait.as_ref()?;
+            self.shown_wait(at, wait)
+        });
+        let calls = self.held.asked.keys().flat_map(move |&at| {
+            let attempt = self.held.steps[at].attempt.as_ref();
+            let asked = attempt.map(|attempt| attempt.asked.as_slice()).unwrap_or_default();
+            asked.iter().filter_map(move |wait| self.shown_wait(at, wait))
+        });
+        whole.chain(calls)
+    }
+
+    fn shown_wait<'r>(&'r self, at: usize, wait: &'r Wait) -> Option<Waiting<'r>> {
+        let state = &self.held.steps[at];
+        Some(Waiting {
+            step: self.step_id(at),
+            attempt: state.attempt.as_ref()?.id.clone(),
+            what: &wait.what,
+            until: wait.until,
+            taken: state.taken,
         })
+    }
+
+    /// Calls of an attempt that people are asked about, and whether its agent does something else.
+    #[must_use]
+    pub fn asked_calls(&self, attempt: &AttemptId) -> (Vec<AskedCall>, bool) {
+        let Ok((at, current)) = self.working(attempt) else { return (Vec::new(), false) };
+        let is_busy = self.held.asked.get(&at).copied().unwrap_or(false);
+        (current.asked.iter().filter_map(asked).collect(), is_busy)
     }
 
     /// Whether nothing will happen until somebody outside answers, or the time for that is over.
@@ -198,6 +236,11 @@ impl Run {
     pub fn outputs(&self) -> Option<&Json> {
         self.outputs.as_ref()?.as_ref().ok()
     }
+}
+
+fn asked(wait: &Wait) -> Option<AskedCall> {
+    let Awaited::Call(request) = &wait.what else { return None };
+    Some(AskedCall { request: request.clone(), until: wait.until })
 }
 
 /// The output of an approval: what was filled in, later answers over earlier ones; without fields,

@@ -9,7 +9,7 @@ use plue_plan::{AttemptId, RunnerId, StepId};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value as Json, json};
 
-use crate::player::{Player, asked, cancel, decision, exit, plan};
+use crate::player::{Player, asked, call, cancel, decision, exit, plan};
 
 /// Random steps, a few fields of the plan, and choices.
 #[derive(Debug, Clone)]
@@ -247,6 +247,7 @@ fn reply(player: &Player, dice: &mut Dice<'_>) -> Input {
             let fits = inputs.into_iter().find(|input| player.run.decide(now, input).is_ok());
             fits.unwrap_or(Input::Tick)
         }
+        Awaited::Call(_) => asks(player, &attempt, dice),
         Awaited::Event { .. } | Awaited::Workflow { .. } | Awaited::Callback => Input::Answer {
             attempt,
             event: Some(waiting.taken + 1),
@@ -275,12 +276,22 @@ fn wait(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     Input::Waits { attempt: attempt.clone(), what, until, name: None }
 }
 
+/// An agent asks for one of its calls, for two, or for none any more.
+fn asks(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
+    let calls = ["a", "b"].into_iter().take(usize::from(dice.draw() % 3)).map(call).collect();
+    let is_busy = dice.draw() % 4 == 3;
+    let input = Input::AsksCalls { attempt: attempt.clone(), calls, is_busy };
+    let fits = player.run.decide(player.now, &input).is_ok();
+    if fits { input } else { end(attempt, dice.outcome()) }
+}
+
 fn work(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     let status = player.run.attempt(attempt).unwrap().status;
     match (status, dice.draw() % 16) {
         (AttemptStatus::Queued | AttemptStatus::Running, 12 | 13) if waits(player) => {
             wait(player, attempt, dice)
         }
+        (AttemptStatus::Running, 10 | 11) if waits(player) => asks(player, attempt, dice),
         (_, 15) => Input::Lost { attempt: attempt.clone(), reason: "gone".to_owned() },
         (AttemptStatus::Queued | AttemptStatus::Assigned, 14) => end(attempt, dice.outcome()),
         (AttemptStatus::Queued, 8..) => {

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use plue_flow::{
-    AttemptStatus, Awaited, Decision, Effect, Fact, Input, Rejected, Run, RunStatus, StepStatus,
-    StepView, Transition,
+    AskedCall, AttemptStatus, Awaited, CallRequest, Decision, Effect, Fact, Input, Rejected, Run,
+    RunStatus, StepStatus, StepView, Transition,
     fact::{Outcome, Reason},
     input::Reopen,
     machine::{
@@ -279,6 +279,7 @@ impl Player {
             | Fact::AttemptPlaced { step, .. }
             | Fact::AttemptAssigned { step, .. }
             | Fact::AttemptWaiting { step, .. }
+            | Fact::CallsAsked { step, .. }
             | Fact::AttemptEnded { step, .. }
             | Fact::AttemptRequeued { step, .. }
             | Fact::RetryScheduled { step, .. }
@@ -376,7 +377,12 @@ impl Player {
             assert!(self.run.step_views().all(|view| view.status.is_terminal()));
             assert_eq!(self.run.pending_effects(), [Effect::Finish]);
         } else if self.run.status() != RunStatus::Queued {
-            let waits = self.run.pending_effects().is_empty();
+            let asks = |effect: &Effect| {
+                let Effect::Perform { attempt, .. } = effect else { return false };
+                let (calls, is_busy) = self.run.asked_calls(attempt);
+                !calls.is_empty() && !is_busy
+            };
+            let waits = self.run.pending_effects().iter().all(asks);
             let retry = self.run.step_views().any(|v| v.status == StepStatus::Waiting);
             assert!(!waits || retry, "nothing will ever happen: {}", self.statuses());
             assert_eq!(self.run.status() == RunStatus::Waiting, waits);
@@ -401,4 +407,11 @@ pub(crate) fn asked(quorum: u32) -> Awaited {
 pub(crate) fn cancel(kill: bool) -> Input {
     let by = "ann".to_owned();
     Input::Cancel { by, kill }
+}
+
+/// A call of an agent that people are asked about.
+pub(crate) fn call(call: &str) -> AskedCall {
+    let (tool, arguments) = ("bash".to_owned(), "{\"command\":\"ls\"}".to_owned());
+    let request = CallRequest { call: call.to_owned(), tool, arguments };
+    AskedCall { request, until: None }
 }

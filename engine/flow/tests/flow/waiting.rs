@@ -7,7 +7,7 @@ use plue_flow::{
 use plue_plan::{RunId, RunnerId};
 use serde_json::{Value as Json, json};
 
-use crate::player::{Player, asked, decision, hash, id};
+use crate::player::{Player, asked, call, cancel, decision, hash, id};
 
 fn approval(more: Json) -> Json {
     let mut step = json!({"id": "ask", "kind": "approval"});
@@ -285,4 +285,70 @@ fn a_waiting_attempt_cannot_be_lost_or_assigned() {
     let runner = RunnerId::new("r");
     assert!(player.try_feed(Input::Assigned { attempt, runner }).is_err());
     assert_eq!(player.run.waiting().next().unwrap().step, id("ask"));
+}
+
+fn asks(player: &mut Player, step: &str, calls: &[&str], is_busy: bool) {
+    let calls = calls.iter().copied().map(call).collect();
+    let attempt = player.attempt(step);
+    player.feed(Input::AsksCalls { attempt, calls, is_busy });
+}
+
+#[test]
+fn calls_of_an_agent_wait_for_people_while_its_process_stays() {
+    let mut player =
+        Player::start(json!([{"id": "ask"}, {"id": "next", "depends_on": ["ask"]}]), json!({}));
+    player.begin("ask");
+    asks(&mut player, "ask", &["a", "b"], true);
+    assert_eq!(player.run.status(), RunStatus::Running, "another call is under way");
+    assert!(!player.run.needs_an_answer());
+    asks(&mut player, "ask", &["a", "b"], false);
+    assert_eq!(player.run.status(), RunStatus::Waiting);
+    assert!(player.run.needs_an_answer());
+    assert_eq!(player.statuses(), "ask=waiting next=pending");
+    assert_eq!(player.reason("ask").unwrap().to_string(), "waits for approval of bash (call a)");
+    let waiting: Vec<String> = player.run.waiting().map(|one| one.what.to_string()).collect();
+    let words =
+        |call: &str| format!("waits for approval of bash {{\"command\":\"ls\"}} (call {call})");
+    assert_eq!(waiting, [words("a"), words("b")]);
+    player.wait("100h");
+    assert_eq!(player.status("ask"), StepStatus::Waiting, "the default timeout stands still");
+    asks(&mut player, "ask", &[], false);
+    assert_eq!(player.statuses(), "ask=running next=pending");
+    player.end("ask", Outcome::Success);
+    player.pass(&["next"]);
+    assert_eq!(player.run.status(), RunStatus::Success);
+}
+
+#[test]
+fn an_agent_that_waits_for_people_is_stopped_like_one_that_works() {
+    let mut player = Player::start(json!([{"id": "ask"}]), json!({}));
+    player.begin("ask");
+    asks(&mut player, "ask", &["a"], false);
+    let stopped = player.feed(cancel(false));
+    assert!(matches!(stopped.effects[..], [Effect::Stop { kill: false, .. }]), "{stopped:?}");
+    assert_eq!(player.run.status(), RunStatus::Running);
+    assert_eq!(player.run.waiting().count(), 0);
+    let attempt = player.attempt("ask");
+    let again = Input::AsksCalls { attempt, calls: vec![call("b")], is_busy: false };
+    assert!(matches!(player.try_feed(again), Err(Rejected::Stale { .. })));
+    let killed = player.feed(cancel(true));
+    assert!(matches!(killed.effects[..], [Effect::Stop { kill: true, .. }]), "{killed:?}");
+    player.end("ask", Outcome::Cancelled);
+    assert_eq!(player.run.status(), RunStatus::Cancelled);
+}
+
+#[test]
+fn only_running_attempts_ask_and_only_for_news() {
+    let mut player = Player::start(json!([{"id": "ask"}]), json!({}));
+    let attempt = player.attempt("ask");
+    let input = |calls| Input::AsksCalls { attempt: attempt.clone(), calls, is_busy: false };
+    assert!(player.try_feed(input(vec![call("a")])).is_err(), "it does not run yet");
+    player.begin("ask");
+    assert!(player.try_feed(input(Vec::new())).is_err(), "there is nothing to take back");
+    let is_news = |fact: &Fact| matches!(fact, Fact::CallsAsked { is_news: true, .. });
+    assert!(is_news(&player.feed(input(vec![call("a"), call("b")])).facts[0]));
+    assert!(player.try_feed(input(vec![call("a"), call("b")])).is_err());
+    assert!(!is_news(&player.feed(input(vec![call("b")])).facts[0]));
+    player.lose("ask");
+    assert_eq!(player.run.waiting().count(), 0);
 }

@@ -1,6 +1,7 @@
 //! Facts of a transcript, and the inputs they come from. Old transcripts must fold for ever: fields are
 //! only ever added, with defaults.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -33,6 +34,28 @@ pub enum Fact {
         usage: Usage,
         /// Error of the stream, for people.
         message: String,
+    },
+    /// A person is asked about a call.
+    Held {
+        /// Id of the call.
+        id: String,
+        /// The time at which it counts as rejected.
+        until: Timestamp,
+    },
+    /// A person decided about a call, or the time for that was over.
+    Decided {
+        /// Id of the call.
+        id: String,
+        /// Whether it is carried out.
+        approve: bool,
+        /// The person; absent: the time was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// Time of the decision.
+        at: Timestamp,
+        /// The person's message, which the model reads if the call is rejected.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
     },
     /// The result of a tool call.
     Result {
@@ -96,10 +119,34 @@ pub enum Input {
         /// Whether the tool failed.
         is_error: bool,
     },
+    /// A person is asked about a call until a time.
+    Held {
+        /// Id of the call.
+        id: String,
+        /// The time at which it counts as rejected.
+        until: Timestamp,
+    },
+    /// A decision about a call.
+    Decided(Decision),
     /// The runner is another one: results of calls that are open are unknown for ever.
     RunnerLost,
     /// Whether [`super::Effect::Judge`]'s value fits the schema, or the validator's words.
     Judged(Result<(), String>),
+}
+
+/// A decision about a call that needs approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Id of the call.
+    pub id: String,
+    /// Whether it is carried out.
+    pub approve: bool,
+    /// The person; `None`: the time was over.
+    pub by: Option<String>,
+    /// Time of the decision.
+    pub at: Timestamp,
+    /// The person's message.
+    pub message: Option<String>,
 }
 
 /// An input that does not fit the state, for example the second result of one call.
@@ -134,6 +181,8 @@ impl Fact {
             Self::Broke { message, .. }
             | Self::Corrected { message }
             | Self::Switched { message, .. } => visit(message),
+            Self::Held { .. } => {}
+            Self::Decided { message, .. } => message.iter_mut().for_each(visit),
             Self::Result { content, .. } => visit(content),
             Self::Ended { end } => {
                 visit(&mut end.message);
@@ -147,7 +196,7 @@ impl Fact {
     }
 }
 
-fn strings(value: &mut Json, visit: &mut impl FnMut(&mut String)) {
+pub(super) fn strings(value: &mut Json, visit: &mut impl FnMut(&mut String)) {
     match value {
         Json::String(text) => visit(text),
         Json::Array(items) => items.iter_mut().for_each(|item| strings(item, visit)),

@@ -1,11 +1,13 @@
 //! The state of an agent: what a fact changes, what follows from it, what is to be done next.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json};
 
 use crate::{
     agent::{
-        End, EndReason, Fact, Input, MAX_BREAKS, MAX_CALLS, MAX_CONVERSATION_BYTES, MAX_CUTS,
-        Rejected, Task, conversation::Conversation, guard::Guard,
+        Decision, End, EndReason, Fact, Held, Input, MAX_BREAKS, MAX_CALLS, MAX_CONVERSATION_BYTES,
+        MAX_CUTS, MAX_HELD, Rejected, Task, approval, conversation::Conversation, guard::Guard,
     },
     answer::{Answer, Block, StopReason, Usage},
     price::PicoUsd,
@@ -24,6 +26,8 @@ pub struct Agent {
     phase: Phase,
     /// Calls of the last answer, in its order.
     open: Vec<Open>,
+    /// Ids of all calls that were decided about.
+    decided: HashSet<String>,
     guard: Guard,
     totals: Totals,
     /// Text of the answers since the last message of ours.
@@ -55,7 +59,8 @@ pub enum Effect {
     Begin,
     /// Send the request to the API; its answer or failure is an input.
     Ask(Box<Request>),
-    /// Carry out these calls, at the same time if possible; each result is an input.
+    /// Carry out those of these calls that are not held, at the same time if possible; each result is an
+    /// input. Ask people about the others; each decision is an input.
     Call(Vec<Call>),
     /// Judge the value by the schema of the task.
     Judge(Json),
@@ -72,6 +77,8 @@ pub struct Call {
     pub name: String,
     /// Arguments of the call, as the model gave them.
     pub input: Map<String, Json>,
+    /// The decision that it waits for; `None`: it may be carried out.
+    pub held: Option<Held>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -194,14 +201,27 @@ impl Agent {
                 Ok(vec![Fact::Ended { end: End::diverged(*divergence, self.partial.clone()) }])
             }
             (Input::Result { id, content, is_error }, Phase::Calling) => {
-                let is_open = |open: &Open| open.call.id == id && open.result.is_none();
-                if !self.open.iter().any(is_open) {
+                let fits = |open: &Open| open.call.held.is_none() && open.result.is_none();
+                if !self.open.iter().any(|open| open.call.id == id && fits(open)) {
                     return Err(Rejected("no such call is open"));
                 }
                 Ok(vec![Fact::Result { id, content, is_error }])
             }
+            (Input::Held { id, until }, Phase::Calling) => {
+                match self.held(&id).ok_or(Rejected("no such call waits for a decision"))? {
+                    Held { until: None } => Ok(vec![Fact::Held { id, until }]),
+                    Held { until: Some(_) } => Err(Rejected("people are asked about it already")),
+                }
+            }
+            (Input::Decided(decision), Phase::Calling) => {
+                self.held(&decision.id).ok_or(Rejected("no such call waits for a decision"))?;
+                let Decision { id, approve, by, at, message } = decision;
+                Ok(vec![Fact::Decided { id, approve, by, at, message }])
+            }
             (Input::RunnerLost, Phase::Calling) => {
-                let waits = self.open.iter().filter(|open| open.result.is_none());
+                // No runner ever had those that wait for a decision.
+                let fits = |open: &&Open| open.call.held.is_none() && open.result.is_none();
+                let waits = self.open.iter().filter(fits);
                 Ok(waits.map(|open| Fact::failed_result(&open.call.id, UNKNOWN)).collect())
             }
             (Input::RunnerLost, _) => Ok(Vec::new()),
@@ -216,6 +236,10 @@ impl Agent {
     /// The end without a result, with the text so far.
     fn failed(&self, reason: EndReason, message: String) -> Fact {
         Fact::Ended { end: End::failed(reason, message, self.partial.clone()) }
+    }
+
+    fn held(&self, id: &str) -> Option<Held> {
+        self.open.iter().find(|open| open.call.id == id)?.call.held
     }
 
     fn misfit(&self, words: String) -> Fact {
@@ -342,6 +366,17 @@ impl Agent {
                 self.totals.tokens = self.totals.tokens.saturating_add(tokens(usage));
             }
             Fact::Result { id, content, is_error } => self.result(id, content, *is_error),
+            Fact::Held { id, until } => {
+                let of_call = |open: &&mut Open| open.call.id == *id && open.call.held.is_some();
+                if let Some(open) = self.open.iter_mut().find(of_call) {
+                    open.call.held = Some(Held { until: Some(*until) });
+                }
+            }
+            Fact::Decided { id, approve, by, at, message } => {
+                let (by, message) = (by.clone(), message.clone());
+                let (id, approve, at) = (id.clone(), *approve, *at);
+                self.decide(&Decision { id, approve, by, at, message });
+            }
             Fact::Corrected { message } => {
                 self.corrected |= self.cuts == 0;
                 self.text.clear();
@@ -406,23 +441,44 @@ impl Agent {
         let mut open: Vec<Open> = Vec::new();
         for call in answer.tool_calls() {
             let Some(input) = call.input else { continue };
+            let needs_approval =
+                self.task.as_ref().is_some_and(|task| task.needs_approval(call.name, input));
+            let held = open.iter().filter(|open| open.call.held.is_some()).count();
             let refused = if open.len() >= MAX_CALLS {
                 Some(format!("Not carried out: at most {MAX_CALLS} calls in one answer."))
             } else if let Some(why) = self.refusal(call.name, input) {
                 Some(format!("Not carried out: {why}."))
             } else if open.iter().any(|other| other.call.id == call.id) {
                 Some("Not carried out: another call has the same id.".to_owned())
-            } else {
+            } else if !needs_approval {
                 None
+            } else if self.decided.contains(call.id) {
+                Some("Not carried out: an earlier call had the same id.".to_owned())
+            } else if held >= MAX_HELD {
+                Some(format!(
+                    "Not carried out: people approve at most {MAX_HELD} calls of one answer."
+                ))
+            } else {
+                let why = approval::unreadable(call.id, input);
+                why.map(|why| format!("Not carried out: {why}."))
             };
+            let held = (needs_approval && refused.is_none()).then(Held::default);
             let (id, name) = (call.id.to_owned(), call.name.to_owned());
             open.push(Open {
-                call: Call { id, name, input: input.clone() },
+                call: Call { id, name, input: input.clone(), held },
                 result: None,
                 refused,
             });
         }
         open
+    }
+
+    fn decide(&mut self, decision: &Decision) {
+        let of_call = |open: &&mut Open| open.call.id == decision.id && open.call.held.is_some();
+        let Some(open) = self.open.iter_mut().find(of_call) else { return };
+        open.call.held = None;
+        open.refused = (!decision.approve).then(|| approval::rejection(decision));
+        self.decided.insert(decision.id.clone());
     }
 
     fn result(&mut self, id: &str, content: &str, is_error: bool) {

@@ -42,6 +42,12 @@ pub struct Task {
     /// Tools that the model may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
+    /// Names of calls that a person approves first: a tool, or a command of `git` such as `git_commit`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approve: Vec<String>,
+    /// Seconds until a call without a decision counts as rejected; `None`: [`super::APPROVAL_SECONDS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve_seconds: Option<u64>,
     /// Reasoning effort, sent as `output_config.effort`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,

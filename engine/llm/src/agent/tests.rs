@@ -1,5 +1,7 @@
 //! The machine alone: answers are made here, tools answer at once.
 
+mod approval;
+
 use serde_json::{Value as Json, json};
 
 use super::{Agent, Effect, End, EndReason, Fact, Input, Limits, MAX_CALLS, Rejected, Task};
@@ -21,6 +23,8 @@ fn task() -> Task {
         system: None,
         prompt: "Look around.".to_owned(),
         tools: vec![tool("bash"), tool("read")],
+        approve: Vec::new(),
+        approve_seconds: None,
         effort: None,
         output: None,
         limits: Limits::default(),

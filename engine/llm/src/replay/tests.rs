@@ -16,6 +16,8 @@ fn task(prompt: &str) -> Input {
         system: None,
         prompt: prompt.to_owned(),
         tools: tools::tool("bash").map(|tool| tool.offer()).into_iter().collect(),
+        approve: Vec::new(),
+        approve_seconds: None,
         effort: None,
         output: None,
         limits: Limits::default(),

@@ -35,6 +35,7 @@ pub(super) fn llm(report: &mut Report, site: Site<'_>, llm: &Llm) {
     for tool in llm.tools.iter().flatten() {
         text::plain(report, site, codes::BAD_TOOL, "a tool", tool);
     }
+    approve(report, site, llm);
     let turns = ("max_turns", llm.max_turns);
     for (field, limit) in [turns, ("max_tokens", llm.max_tokens)] {
         if limit == Some(0) {
@@ -45,6 +46,33 @@ pub(super) fn llm(report: &mut Report, site: Site<'_>, llm: &Llm) {
         }
     }
     option::budget(report, site, llm.budget.as_ref());
+}
+
+/// Calls to approve are of tools that the step lists, if it lists any: a name with a slip would let
+/// every call pass.
+fn approve(report: &mut Report, site: Site<'_>, llm: &Llm) {
+    for name in &llm.approve {
+        text::plain(report, site, codes::BAD_TOOL, "a call to approve", name);
+        if llm.tools.as_ref().is_some_and(|tools| !offers(tools, name)) {
+            let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+            let message = format_args!("`approve` names `{shown}`, which `tools` does not offer");
+            report.push(site.error(codes::APPROVE_WITHOUT_TOOL, message).hint(
+                "write it as in `tools`; `fetch` without a host, `git_commit` also for `git`",
+            ));
+        }
+    }
+    option::positive_duration(report, site, "approve_timeout", llm.approve_timeout.as_ref());
+}
+
+/// Whether calls of this name are among those of the tools. Tools of servers, `server__tool`, are not
+/// known here.
+fn offers(tools: &[String], name: &str) -> bool {
+    tools.iter().any(|tool| {
+        let bare = tool.split_once('(').map_or(tool.as_str(), |(bare, _)| bare);
+        bare == name
+            || name.strip_prefix(bare).is_some_and(|rest| rest.starts_with('_'))
+            || (name == "git" && bare.starts_with("git_"))
+    }) || name.contains("__")
 }
 
 fn prompt(report: &mut Report, site: Site<'_>, llm: &Llm) {

@@ -273,6 +273,7 @@ impl Part {
             | Fact::AttemptPlaced { .. }
             | Fact::AttemptWaiting { .. }
             | Fact::DecisionMade { .. }
+            | Fact::CallsAsked { .. }
             | Fact::ChildStarted { .. }
             | Fact::OutputsEvaluated { .. }
             | Fact::AttemptRequeued { .. }

@@ -39,6 +39,15 @@ pub fn of_fact(run: &RunRow, row: &JournalRow, public: Option<&str>) -> Option<W
                 api_url: format!("{api}/steps/{step}/decision"),
             });
         }
+        Fact::CallsAsked { step, calls, .. } => {
+            data.step = Some(named(step));
+            data.request = Some(WebhookRequest {
+                approvers: Vec::new(),
+                quorum: 1,
+                until: calls.iter().filter_map(|call| call.until).min(),
+                api_url: format!("{api}/steps/{step}/decision"),
+            });
+        }
         Fact::DecisionMade { step, decision, .. } => {
             data.step = Some(named(step));
             let by = decision.by.clone();

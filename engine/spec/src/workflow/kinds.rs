@@ -49,6 +49,8 @@ impl Lower<'_, '_> {
             fallback_models: fields.texts("fallback_models", &mut self.problems),
             system: fields.fixed("system", &mut self.problems),
             tools: fields.take("tools").map(|field| fields.texts_of(field, &mut self.problems)),
+            approve: fields.texts("approve", &mut self.problems),
+            approve_timeout: fields.duration("approve_timeout", &mut self.problems),
             max_turns: fields.count("max_turns", &mut self.problems),
             max_tokens: fields.count("max_tokens", &mut self.problems),
             budget: {

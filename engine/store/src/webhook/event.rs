@@ -41,13 +41,19 @@ pub const fn event_of(fact: &Fact) -> Option<&'static str> {
         Fact::RunEnded { .. } => Some("run.ended"),
         Fact::RunReopened { .. } => Some("run.reopened"),
         Fact::StepEnded { .. } => Some("step.ended"),
-        Fact::AttemptWaiting { what: Awaited::Decision { .. }, .. } => Some("approval.requested"),
+        Fact::AttemptWaiting { what: Awaited::Decision { .. }, .. }
+        | Fact::CallsAsked { is_news: true, .. } => Some("approval.requested"),
         Fact::DecisionMade { .. } => Some("approval.decided"),
         Fact::AttemptWaiting {
             what:
-                Awaited::Time | Awaited::Event { .. } | Awaited::Workflow { .. } | Awaited::Callback,
+                Awaited::Time
+                | Awaited::Event { .. }
+                | Awaited::Workflow { .. }
+                | Awaited::Callback
+                | Awaited::Call(_),
             ..
         }
+        | Fact::CallsAsked { is_news: false, .. }
         | Fact::ConditionEvaluated { .. }
         | Fact::AttemptQueued { .. }
         | Fact::AttemptHeld { .. }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_flow::Decision;
 use plue_plan::{AttemptId, RunId};
-use plue_store::{CallbackAnswered, Turn, TurnRequest};
+use plue_store::{CallDecision, CallbackAnswered, Turn, TurnRequest};
 use serde_json::{Map, json};
 
 use crate::support::World;
@@ -50,6 +50,43 @@ on_each_store! {
         let told = vec![(attempt.clone(), "ann".to_owned())];
         there.forget_decisions(told).await.unwrap();
         assert_eq!(store.decisions(&run).await.unwrap(), [(attempt, yes("bob"))]);
+    }
+
+    async fn the_first_decision_about_a_call_counts_and_stays(world) {
+        let run = world.created("r").await;
+        let (attempt, other) = (AttemptId::new("r:fix:1:1"), AttemptId::new("r:fix:1:2"));
+        let of = |call: &str, by: &str, second| {
+            CallDecision { call: call.to_owned(), decision: yes(by), at: at(second) }
+        };
+        let (store, there) = (&world.store, world.another().await);
+        let first = of("toolu_B", "ann", 2);
+        assert_eq!(store.record_call_decision(&run, &attempt, first.clone()).await.unwrap(), None);
+        let second = there.record_call_decision(&run, &attempt, of("toolu_B", "bob", 3)).await;
+        assert_eq!(second.unwrap().as_deref(), Some("ann"));
+        let earlier = of("toolu_A", "bob", 1);
+        assert_eq!(there.record_call_decision(&run, &attempt, earlier.clone()).await.unwrap(), None);
+        let elsewhere = store.record_call_decision(&run, &other, of("toolu_B", "bob", 4)).await;
+        assert_eq!(elsewhere.unwrap(), None, "ids are of one attempt");
+        assert_eq!(store.call_decisions(&attempt).await.unwrap(), [earlier, first]);
+    }
+
+    async fn of_two_people_at_once_one_decides_about_a_call(world) {
+        let run = world.created("r").await;
+        let attempt = AttemptId::new("r:fix:1:1");
+        let stores = [world.store.clone(), world.another().await];
+        let names: Vec<String> = (0..8).map(|n| format!("p{n}")).collect();
+        let decided = names.iter().enumerate().map(|(n, name)| {
+            let decision =
+                CallDecision { call: "toolu_A".to_owned(), decision: yes(name), at: at(5) };
+            stores[n % 2].record_call_decision(&run, &attempt, decision)
+        });
+        let decided = futures::future::join_all(decided).await;
+        let firsts = decided.iter().filter(|one| one.as_ref().unwrap().is_none());
+        assert_eq!(firsts.count(), 1, "{decided:?}");
+        let kept = world.store.call_decisions(&attempt).await.unwrap();
+        assert_eq!(kept.len(), 1);
+        let by = &kept[0].decision.by;
+        assert!(decided.iter().flatten().flatten().all(|first| first == by), "{decided:?}");
     }
 
     async fn of_many_answers_with_one_token_one_is_taken(world) {

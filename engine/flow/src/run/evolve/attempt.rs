@@ -60,6 +60,7 @@ impl Run {
             status: AttemptStatus::Queued,
             pressure: Pressure::None,
             wait: None,
+            asked: Vec::new(),
             child: None,
             held: None,
         });

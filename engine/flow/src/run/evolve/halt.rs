@@ -5,7 +5,7 @@ use crate::{
     run::{
         Run, Sink,
         shape::Phase,
-        state::{Doom, Halt, Pressure},
+        state::{Doom, Halt, Hold, Pressure},
     },
     status::{AttemptStatus, StepStatus},
 };
@@ -36,6 +36,10 @@ impl Run {
             match self.held.steps[at].status {
                 // A runner has it: there may be a process.
                 StepStatus::Queued if self.is_assigned(at) => self.press(at, pressure, sink),
+                // Its agent waits for people; the process is there.
+                StepStatus::Waiting if self.held.steps[at].hold == Hold::Attempt => {
+                    self.press(at, pressure, sink);
+                }
                 StepStatus::Pending | StepStatus::Queued | StepStatus::Waiting => {
                     self.doom(at, Doom::Halted);
                 }
@@ -58,6 +62,9 @@ impl Run {
         let attempt = self.held.steps[at].attempt.as_mut();
         if let Some(attempt) = attempt.filter(|attempt| attempt.pressure < pressure) {
             attempt.pressure = pressure;
+            // What is being stopped waits for no answer.
+            attempt.asked.clear();
+            self.held.asked.remove(&at);
             sink.effects.push(Effect::Stop {
                 attempt: attempt.id.clone(),
                 kill: pressure == Pressure::Kill,

@@ -16,7 +16,8 @@ use crate::{
         Run, Sink,
         state::{Hold, Wait},
     },
-    wait::{Awaited, Child, Decision},
+    status::AttemptStatus,
+    wait::{AskedCall, Awaited, Child, Decision},
 };
 
 impl Run {
@@ -66,6 +67,41 @@ impl Run {
             self.held.answered.insert(at);
         }
         self.show_wait(at, sink);
+        Ok(())
+    }
+
+    pub(super) fn calls_asked(
+        &mut self,
+        at: usize,
+        id: &AttemptId,
+        (calls, is_busy): (&[AskedCall], bool),
+        sink: &mut Sink,
+    ) -> Result<(), IllegalFact> {
+        let unfit = || out_of_turn("calls_asked", "its attempt does not run");
+        let state = &mut self.held.steps[at];
+        let open = state.hold == Hold::Attempt;
+        let attempt = state.attempt.as_mut().filter(|attempt| open && attempt.id == *id);
+        let attempt = attempt.filter(|attempt| attempt.status == AttemptStatus::Running);
+        let attempt = attempt.ok_or_else(unfit)?;
+        let wait = |asked: &AskedCall| Wait {
+            what: Awaited::Call(asked.request.clone()),
+            until: asked.until,
+            decisions: Vec::new(),
+        };
+        attempt.asked = calls.iter().map(wait).collect();
+        let event = if calls.is_empty() { StepEvent::Resume } else { StepEvent::Wait };
+        state.reason = attempt.asked.first().map(|first| Reason::Awaits {
+            what: first.what.clone(),
+            until: first.until,
+            approved_by: Vec::new(),
+        });
+        state.status = step::next(state.status, event)?;
+        if calls.is_empty() {
+            self.held.asked.remove(&at);
+        } else {
+            self.held.asked.insert(at, is_busy);
+        }
+        sink.touched.push(at);
         Ok(())
     }
 

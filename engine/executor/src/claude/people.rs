@@ -1,0 +1,183 @@
+//! Calls that people approve: asked for in the journal, decided in rows of the store, taken into the
+//! transcript before anything follows from them.
+//!
+//! Must not decide by itself: a replay takes what was recorded, time alone rejects.
+
+use std::{sync::PoisonError, time::Duration};
+
+use jiff::SignedDuration;
+use plue_flow::{AskedCall, CallRequest};
+use plue_llm::{
+    Agent,
+    agent::{APPROVAL_SECONDS, Call, Decision, Held, Input, shown_arguments},
+};
+use plue_plan::AttemptId;
+use plue_store::CallDecision;
+
+use super::perform::{AgentMessage, AgentRun, Stopped};
+
+/// Between two looks for decisions.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
+/// Between two tries to read decisions.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Requests of one agent to people.
+#[derive(Debug)]
+pub(crate) struct People {
+    /// Requests as the journal has them, and whether the agent does something else meanwhile.
+    pub(crate) asked: (Vec<AskedCall>, bool),
+    /// The attempt whose transcript this one goes on with: decisions about its open calls count.
+    pub(crate) lost: Option<AttemptId>,
+}
+
+// === impl AgentRun: approval of calls ===
+
+impl AgentRun {
+    /// Asks people about calls that no person was asked about. Returns those that may be carried out
+    /// already, by a recorded decision; `held` keeps those that wait.
+    pub(super) async fn hold(
+        &mut self,
+        agent: &mut Agent,
+        held: &mut Vec<Call>,
+    ) -> Result<Vec<Call>, Stopped> {
+        let (mut approved, mut waiting) = (Vec::new(), Vec::new());
+        for mut call in held.drain(..) {
+            if let Some(decision) = self.recorded(&call) {
+                approved.extend(self.decided(agent, call, decision).await?);
+                continue;
+            }
+            if call.held == Some(Held { until: None }) {
+                let now = self.shared.clock.now();
+                let seconds = agent.task().and_then(|task| task.approve_seconds);
+                let seconds =
+                    i64::try_from(seconds.unwrap_or(APPROVAL_SECONDS)).unwrap_or(i64::MAX);
+                let until = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
+                let input = Input::Held { id: call.id.clone(), until };
+                self.tell(agent, input, None).await?;
+                call.held = Some(Held { until: Some(until) });
+                let asked = self.request(&call);
+                let (run, step, id) = (&self.run, &self.step, &call.id);
+                let text = self.shown.note(&format!(
+                    "[plue: {tool} waits for approval until {until}: {arguments}]\n[plue: plue approve \
+                     {run} {step} --call {id}, or plue reject {run} {step} --call {id}]",
+                    tool = asked.tool,
+                    arguments = asked.arguments,
+                ));
+                self.print(&text).await?;
+            }
+            waiting.push(call);
+        }
+        self.flush().await?;
+        *held = waiting;
+        Ok(approved)
+    }
+
+    /// Takes decisions that were made since the last look, and rejects calls whose time is over.
+    /// Returns the approved calls.
+    pub(super) async fn look_for_decisions(
+        &mut self,
+        agent: &mut Agent,
+        held: &mut Vec<Call>,
+    ) -> Result<Vec<Call>, Stopped> {
+        let rows = self.decisions().await;
+        let now = self.shared.clock.now();
+        let (mut approved, mut waiting) = (Vec::new(), Vec::new());
+        for call in held.drain(..) {
+            let until = call.held.and_then(|held| held.until);
+            let row = rows.iter().find(|row| row.call == call.id);
+            let id = call.id.clone();
+            let decision = match row {
+                Some(CallDecision { decision, at, .. }) => Decision {
+                    id,
+                    approve: decision.approve,
+                    by: Some(decision.by.clone()),
+                    at: *at,
+                    message: decision.comment.clone(),
+                },
+                None if until.is_some_and(|until| now >= until) => {
+                    Decision { id, approve: false, by: None, at: now, message: None }
+                }
+                None => {
+                    waiting.push(call);
+                    continue;
+                }
+            };
+            approved.extend(self.decided(agent, call, decision).await?);
+        }
+        *held = waiting;
+        Ok(approved)
+    }
+
+    /// Reports to the journal which calls wait for people, unless it has them.
+    pub(super) async fn ask_people(&mut self, held: &[Call], is_busy: bool) -> Result<(), Stopped> {
+        let asked = |call: &Call| AskedCall {
+            request: self.request(call),
+            until: call.held.and_then(|held| held.until),
+        };
+        let calls: Vec<AskedCall> = held.iter().map(asked).collect();
+        let is_busy = is_busy && !calls.is_empty();
+        let now = (calls, is_busy);
+        if self.people.asked == now {
+            return Ok(());
+        }
+        let (calls, is_busy) = now.clone();
+        let claim = self.claim.clone();
+        let message = AgentMessage::Asks { claim, calls, is_busy };
+        self.orders.send(message).await.map_err(|_| Stopped::Superseded)?;
+        self.people.asked = now;
+        Ok(())
+    }
+
+    /// Stores a decision; the call, if it may be carried out.
+    async fn decided(
+        &mut self,
+        agent: &mut Agent,
+        mut call: Call,
+        decision: Decision,
+    ) -> Result<Option<Call>, Stopped> {
+        let approve = decision.approve;
+        let what = if approve { "approved" } else { "rejected" };
+        let text = match &decision.by {
+            Some(by) => format!("[plue: {by} {what} {} ({})]", call.name, call.id),
+            None => format!("[plue: no decision about {} ({}) in time]", call.name, call.id),
+        };
+        self.tell(agent, Input::Decided(decision), None).await?;
+        let text = self.shown.note(&text);
+        self.print(&text).await?;
+        self.flush().await?;
+        call.held = None;
+        Ok(approve.then_some(call))
+    }
+
+    fn recorded(&self, call: &Call) -> Option<Decision> {
+        let replay = self.replay.as_ref()?;
+        let recording = replay.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        recording.decision(replay.attempt, &call.id)
+    }
+
+    /// The call as people are shown it.
+    fn request(&self, call: &Call) -> CallRequest {
+        let mask = &mut |text: &mut String| *text = self.masks.text(text);
+        CallRequest {
+            call: call.id.clone(),
+            tool: call.name.clone(),
+            arguments: self.masks.text(&shown_arguments(&call.input, mask)),
+        }
+    }
+
+    async fn decisions(&self) -> Vec<CallDecision> {
+        let mut rows = Vec::new();
+        for attempt in std::iter::once(&self.claim.attempt).chain(&self.people.lost) {
+            loop {
+                match self.shared.store.call_decisions(attempt).await {
+                    Ok(found) => break rows.extend(found),
+                    Err(error) => {
+                        tracing::warn!(%error, "failed to read decisions; retrying in 1 s");
+                        self.shared.clock.sleep(STORE_PAUSE).await;
+                    }
+                }
+            }
+        }
+        rows
+    }
+}
