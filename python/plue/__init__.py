@@ -10,7 +10,20 @@ it.
 
 from plue._context import Context, Record
 from plue._references import Reference, ref, secret, template
-from plue._settings import Artifacts, Budget, Cache, Checkout, Concurrency, Goto, Input, Key, Prompt, Retry, Service
+from plue._settings import (
+    Artifacts,
+    Budget,
+    Cache,
+    Checkout,
+    Concurrency,
+    Goto,
+    Input,
+    Key,
+    Mcp,
+    Prompt,
+    Retry,
+    Service,
+)
 from plue._words import Hooks, Plan, Step, Trigger
 
 __all__ = [
@@ -24,6 +37,7 @@ __all__ = [
     "Hooks",
     "Input",
     "Key",
+    "Mcp",
     "Plan",
     "Prompt",
     "Record",

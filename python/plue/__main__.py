@@ -25,6 +25,7 @@ _NAMES = [
     "Hooks",
     "Input",
     "Key",
+    "Mcp",
     "Plan",
     "Prompt",
     "Retry",

@@ -189,6 +189,30 @@ class Service(Setting):
         put(self.fields, "env", data(env or {}, "`env` of Service", True))
 
 
+class Mcp(Setting):
+    """An MCP server of a Claude step."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        command: Sequence[str] = (),
+        env: Mapping[str, Value] | None = None,
+        url: str | None = None,
+        headers: Mapping[str, Value] | None = None,
+        pin: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.fields = {"name": text(name, "`name` of Mcp")}
+        put(self.fields, "command", texts(command, "`command` of Mcp"))
+        put(self.fields, "env", data(env or {}, "`env` of Mcp", True))
+        put(self.fields, "url", url)
+        put(self.fields, "headers", data(headers or {}, "`headers` of Mcp", True))
+        put(self.fields, "pin", pin)
+
+
 class Prompt(Setting):
     """A prompt file of ``.plue/prompts`` (or one that comes with plue) with its inputs."""
 

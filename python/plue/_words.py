@@ -18,6 +18,7 @@ from plue._settings import (
     Goto,
     Input,
     Key,
+    Mcp,
     Prompt,
     Retry,
     Service,
@@ -197,6 +198,7 @@ class Step(Setting):
         tools: Sequence[str] | None = None,
         approve: Sequence[str] = (),
         approve_timeout: str | int | None = None,
+        mcp: Sequence[Mcp] = (),
         max_turns: int | None = None,
         max_tokens: int | None = None,
         budget: Budget | None = None,
@@ -215,6 +217,7 @@ class Step(Setting):
             "approve_timeout": None
             if approve_timeout is None
             else duration(approve_timeout, "`approve_timeout`"),
+            "mcp": [server.fields for server in mcp],
             "max_turns": max_turns,
             "max_tokens": max_tokens,
             "budget": None if budget is None else budget.fields,

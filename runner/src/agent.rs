@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-use plue_wire::runner::{Exit, FETCH_HOSTS_VARIABLE};
+use plue_wire::runner::{Exit, FETCH_HOSTS_VARIABLE, McpServer};
 use tokio::net::UnixStream;
 
 mod attendant;
@@ -21,6 +21,7 @@ mod content;
 mod input;
 mod jail;
 mod ledger;
+mod mcp;
 mod process;
 mod tools;
 
@@ -49,8 +50,24 @@ pub(crate) fn command() -> Result<(PathBuf, Vec<OsString>), Exit> {
     Ok((own, vec![COMMAND.into()]))
 }
 
-/// Runs an attendant until its attempt ends; returns its exit code.
-pub fn main(environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
+/// The same of an attendant with MCP servers, which takes [`servers_frame`] before all orders.
+pub(crate) fn command_with_servers() -> Result<(PathBuf, Vec<OsString>), Exit> {
+    let (own, mut arguments) = command()?;
+    arguments.push(mcp::ARGUMENT.into());
+    Ok((own, arguments))
+}
+
+/// The servers of an attempt for its attendant; `hidden` are the variables that they do not see.
+pub(crate) fn servers_frame(servers: &[McpServer], hidden: &[String]) -> Result<Vec<u8>, Exit> {
+    mcp::frame(servers, hidden)
+}
+
+/// Runs an attendant until its attempt ends; returns its exit code. `arguments`: those behind [`COMMAND`].
+pub fn main(
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    mut arguments: impl Iterator<Item = OsString>,
+) -> ExitCode {
+    let has_servers = arguments.next().is_some_and(|argument| argument == mcp::ARGUMENT);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(attendant::PARALLEL + 8)
@@ -60,10 +77,10 @@ pub fn main(environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode
         .and_then(|runtime| {
             let place = Place::of(environment)?;
             let ended = runtime.block_on(async {
-                let socket = socket().map_err(|error| {
+                let (socket, servers) = socket(has_servers).map_err(|error| {
                     format!("standard input is no socket of a runner ({error}); only plue-runner starts `plue-runner agent`")
                 })?;
-                attendant::attend(socket, place).await
+                attendant::attend(socket, place, servers).await
             });
             // A tool that reads a file has been signalled to end, and is not waited for.
             runtime.shutdown_background();
@@ -78,12 +95,14 @@ pub fn main(environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode
     }
 }
 
-fn socket() -> io::Result<UnixStream> {
+/// The socket to the runner, and the servers that come first over it.
+fn socket(has_servers: bool) -> io::Result<(UnixStream, mcp::Order)> {
     let own = io::stdin().as_fd().try_clone_to_owned()?;
-    let socket = std::os::unix::net::UnixStream::from(own);
+    let mut socket = std::os::unix::net::UnixStream::from(own);
     socket.local_addr()?;
+    let servers = if has_servers { mcp::Order::read(&mut socket)? } else { mcp::Order::default() };
     socket.set_nonblocking(true)?;
-    UnixStream::from_std(socket)
+    Ok((UnixStream::from_std(socket)?, servers))
 }
 
 // === impl Place ===

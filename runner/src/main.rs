@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         return beside::main(std::env::args_os().skip(2));
     }
     if std::env::args_os().nth(1).is_some_and(|first| first == agent::COMMAND) {
-        return agent::main(environment());
+        return agent::main(environment(), std::env::args_os().skip(2));
     }
     match start() {
         Ok(()) => ExitCode::SUCCESS,

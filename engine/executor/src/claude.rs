@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc};
 use plue_llm::{Client, PicoUsd, PriceList};
 
 pub(crate) mod assignment;
+pub(crate) mod mcp;
 mod measured;
 pub(crate) mod people;
 pub(crate) mod perform;
@@ -15,7 +16,7 @@ pub(crate) mod replay;
 pub(crate) mod shown;
 pub(crate) mod spending;
 pub(crate) mod talk;
-mod tool;
+pub(crate) mod tool;
 
 /// The model that steps use unless they, their prompt, their role or the operator say otherwise.
 pub const DEFAULT_MODEL: &str = "claude-sonnet-5-5";

@@ -19,6 +19,8 @@ plue_plan::error_codes! {
     UNTRUSTED = "PLUE-L0014", "a Claude step of a pull request from a fork is not performed";
     FETCH_HOSTS = "PLUE-L0015", "the tool `fetch` of a Claude step has no usable host";
     REPLAY = "PLUE-L0016", "a replay differs from its recording";
+    MCP_CHANGED = "PLUE-L0017", "the tools of an MCP server are not those that were accepted";
+    MCP = "PLUE-L0018", "an MCP server of a Claude step cannot be used";
 }
 
 /// Codes of limits: what ends with one of them has exit code 7.

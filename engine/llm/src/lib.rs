@@ -14,6 +14,7 @@ pub mod codes;
 pub mod error;
 pub mod event;
 pub mod limits;
+pub mod mcp;
 pub mod price;
 pub mod replay;
 pub mod request;

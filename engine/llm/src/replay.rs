@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    agent::{Agent, Decision, Divergence, EndReason, Fact, Input},
+    agent::{Agent, Decision, Divergence, EndReason, Fact, Input, Task},
     answer::Block,
     price::PicoUsd,
     request::{Message, Request, Role},
@@ -59,6 +59,21 @@ impl Recording {
             recording.attempts.push(Recorded { turn, facts });
         }
         recording
+    }
+
+    /// The task of an attempt: of the same visit and number if that was recorded, else of the last one.
+    pub fn task(&self, attempt: (u32, u32)) -> Option<&Task> {
+        let same = self.attempts.iter().find(|recorded| recorded.turn == attempt);
+        let recorded = same.or(self.attempts.last())?;
+        recorded.facts.iter().find_map(|fact| match fact {
+            Fact::Started { task } => Some(&**task),
+            Fact::Answered { .. }
+            | Fact::Broke { .. }
+            | Fact::Result { .. }
+            | Fact::Corrected { .. }
+            | Fact::Switched { .. }
+            | Fact::Ended { .. } => None,
+        })
     }
 
     /// The answers of the recording that were not used yet.

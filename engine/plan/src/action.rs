@@ -157,6 +157,9 @@ pub struct Llm {
     /// Longest wait for the decision on a call; absent: 7 days. A call without a decision is rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve_timeout: Option<DurationText>,
+    /// MCP servers whose tools `tools` may name, as `mcp__SERVER` or `mcp__SERVER__TOOL`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mcp: Vec<Mcp>,
     /// Turns at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_turns: Option<u32>,
@@ -175,6 +178,30 @@ pub struct Llm {
     /// Reasoning effort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,
+}
+
+/// An MCP server of an `llm` step: exactly one of `command` and `url`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mcp {
+    /// Its name in the step: `[a-z][a-z0-9_-]{0,31}`, without `__` and not ending in `_`.
+    pub name: String,
+    /// Program and arguments of a server that runs beside the step and speaks over standard input and output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Environment of that process, over that of the step without the step's secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Value>,
+    /// Address of a server that the engine talks to over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Headers of each request to that address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Value>,
+    /// Hash of the definitions of its offered tools, `sha256:` and 64 lower-case hexadecimal digits. Absent:
+    /// those of the first use of the server by this step of the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
 }
 
 /// Fields of an `approval` step.

@@ -205,6 +205,7 @@ fn llm() -> impl Strategy<Value = Llm> {
             tools,
             approve: Vec::new(),
             approve_timeout: None,
+            mcp: Vec::new(),
             max_turns,
             max_tokens: None,
             budget,

@@ -34,7 +34,7 @@ pub enum Capability {
     Tool(String),
     /// A role, which brings tools of its own.
     Role(String),
-    /// A host that a `call` step reaches, or [`ANY_HOST`].
+    /// A host that a `call` step or an MCP server reaches, or [`ANY_HOST`].
     Host(String),
     /// A step kind of a plugin.
     Plugin(String),
@@ -76,6 +76,9 @@ fn of_action(action: &Action, found: &mut BTreeSet<Capability>) {
         Action::Llm(llm) => {
             found.extend(llm.tools.iter().flatten().cloned().map(Capability::Tool));
             found.extend(llm.role.clone().map(Capability::Role));
+            for url in llm.mcp.iter().filter_map(|server| server.url.as_ref()) {
+                found.insert(Capability::Host(host(&Value::text(url.clone()))));
+            }
         }
         Action::Call(call) => {
             found.insert(Capability::Host(host(&call.url)));
@@ -198,7 +201,7 @@ mod tests {
         let after = plan(
             r#"{"version":1,"name":"x","budget":{"usd":5},"image":"python:3","steps":[
             {"id":"a","kind":"bash","run":"x","env":{"T":{"$secret":"A"},"U":[{"$secret":"B"}]}},
-            {"id":"b","kind":"llm","prompt":"p","tools":["bash"]},
+            {"id":"b","kind":"llm","prompt":"p","tools":["bash"],"mcp":[{"name":"m","url":"https://m.example/mcp"}]},
             {"id":"c","kind":"call","url":"https://h.example/"}]}"#,
         );
         let expected = [
@@ -206,6 +209,7 @@ mod tests {
             Capability::Image("python:3".to_owned()),
             Capability::Tool("bash".to_owned()),
             Capability::Host("h.example".to_owned()),
+            Capability::Host("m.example".to_owned()),
             Capability::Budget("plan: $2 → $5".to_owned()),
             Capability::Budget("plan: 9 tokens → no limit".to_owned()),
         ];

@@ -83,6 +83,7 @@ crate::error_codes! {
     BAD_SECRET_SOURCE = "PLUE-P0081", "the source of a secret is neither `env:NAME` nor `file:PATH`";
     SECRET_AS_NAME = "PLUE-P0082", "the name of a step is a secret";
     APPROVE_WITHOUT_TOOL = "PLUE-P0083", "`approve` names a call that the step's `tools` do not offer";
+    BAD_MCP = "PLUE-P0084", "an MCP server of a Claude step is malformed";
     UNWRITABLE_KEY = "PLUE-P0085", "a step writes a context key that is not declared, or is a hook";
     UNMERGED_WRITERS = "PLUE-P0086", "two steps that may run at the same time write a context key without a reducer";
     CONTEXT_MISFIT = "PLUE-P0087", "the value that a step put out does not fit the type of its context key";

@@ -20,6 +20,7 @@ mod expression;
 mod group;
 mod input;
 mod llm;
+mod mcp;
 mod option;
 mod pattern;
 mod report;

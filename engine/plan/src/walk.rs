@@ -104,6 +104,10 @@ fn llm_parts<'a>(llm: &'a Llm, see: See<'_, 'a>) {
         Prompt::Text(text) => see(Field("prompt", None), Part::Value(text)),
         Prompt::File(file) => values("prompt.inputs", &file.inputs, see),
     }
+    for server in &llm.mcp {
+        values("mcp.env", &server.env, see);
+        values("mcp.headers", &server.headers, see);
+    }
     schema("output", llm.output.as_ref(), see);
 }
 

@@ -22,6 +22,7 @@ mod journal;
 mod keep;
 mod live;
 mod log;
+pub mod mcp;
 mod migrate;
 mod op;
 mod options;

@@ -59,6 +59,7 @@ const MIGRATIONS: &[Migration] = migrations![
     29 "0029_tokens",
     30 "0030_log_seq",
     31 "0031_call_decisions",
+    32 "0032_mcp",
 ];
 
 /// The schema version that this program makes and knows.

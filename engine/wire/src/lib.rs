@@ -9,6 +9,7 @@ pub mod environment;
 pub mod eval;
 pub mod frame;
 pub mod keep;
+pub mod mcp;
 pub mod runner;
 
 pub use frame::{FrameError, Splitter, decode, encode};

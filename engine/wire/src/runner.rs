@@ -1,4 +1,4 @@
-//! Engine ↔ runner, protocol v6 (`docs/protocol/runner.md`): the runner dials out, the engine
+//! Engine ↔ runner, protocol v7 (`docs/protocol/runner.md`): the runner dials out, the engine
 //! assigns attempts under a fence, the runner streams events under one contiguous sequence per
 //! attempt and the engine acknowledges them after commit.
 //!
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Version of this protocol.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 /// The first version with [`ToRunner::Care`] and questions. A runner of version 1 keeps nothing.
 pub const KEEPING_PROTOCOL: u32 = 2;
 /// The first version with [`Program::Beside`].
@@ -24,6 +24,8 @@ pub const MASKS_PROTOCOL: u32 = 4;
 pub const RULES_PROTOCOL: u32 = 5;
 /// The first version with [`Program::Agent`].
 pub const AGENT_PROTOCOL: u32 = 6;
+/// The first version with [`Program::McpAgent`].
+pub const MCP_PROTOCOL: u32 = 7;
 /// The oldest version that an engine serves.
 pub const OLDEST_PROTOCOL: u32 = 1;
 /// Bytes of one frame in either direction.
@@ -34,6 +36,9 @@ pub const MAX_CHUNK_BYTES: usize = 64 * 1024;
 pub const MAX_TOOL_RESULT_BYTES: usize = 256 * 1024;
 /// The tools that an attendant executes.
 pub const TOOL_NAMES: [&str; 8] = ["bash", "read", "write", "edit", "glob", "grep", "git", "fetch"];
+/// The call that lists the tools of a server of [`Program::McpAgent`]: `server`, and `tools` unless all are
+/// wanted. Models cannot call it. The result is an array of [`crate::mcp::Offered`]'s definitions.
+pub const MCP_LIST: &str = "mcp_list";
 /// The variable of an agent's attempt with the hosts that `fetch` may reach, separated by commas, each with
 /// `:port` unless it is 80 or 443. Tools do not see it.
 pub const FETCH_HOSTS_VARIABLE: &str = "PLUE_AGENT_FETCH_HOSTS";
@@ -282,6 +287,12 @@ pub enum Program {
     /// An agent's attendant: executes tools by [`ToRunner::Agent`] until [`AgentOrder::End`]. Since
     /// version 6.
     Agent,
+    /// [`Program::Agent`] with MCP servers: `mcp__SERVER__TOOL` and [`MCP_LIST`] are calls as well. Since
+    /// version 7.
+    McpAgent {
+        /// Started when they are first needed, ended with the attendant.
+        servers: Vec<McpServer>,
+    },
 }
 
 /// Reads a program without services: a peer must not say how deep a message is nested.
@@ -305,6 +316,9 @@ fn alone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<Progra
         /// [`Program::Beside`], which has its number here and is refused.
         Beside,
         Agent,
+        McpAgent {
+            servers: Vec<McpServer>,
+        },
     }
     Ok(Box::new(match Alone::deserialize(deserializer)? {
         Alone::Shell { shell, run } => Program::Shell { shell, run },
@@ -314,6 +328,7 @@ fn alone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<Progra
             return Err(serde::de::Error::custom("services beside services are not known"));
         }
         Alone::Agent => Program::Agent,
+        Alone::McpAgent { servers } => Program::McpAgent { servers },
     }))
 }
 
@@ -327,6 +342,19 @@ pub struct Service {
     /// Its environment, over that of the step without the step's secrets.
     pub env: Vec<(String, String)>,
     /// Secrets of its environment; masked in the log.
+    pub secrets: Vec<(String, Bytes)>,
+}
+
+/// An MCP server that is a process beside an agent's attendant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct McpServer {
+    /// Its name in the step.
+    pub name: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Its environment, over that of the step without the step's secrets.
+    pub env: Vec<(String, String)>,
+    /// Secrets of its environment; masked in the log and in results.
     pub secrets: Vec<(String, Bytes)>,
 }
 

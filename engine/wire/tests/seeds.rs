@@ -12,7 +12,7 @@ use plue_wire::{
     keep::{Answer, BlobHash, CacheCare, Care, PureCare, Question, Record},
     runner::{
         AgentOrder, Assign, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind,
-        Exit, Fence, FromRunner, Hello, Program, ResultVerdict, Resume, ResumeVerdict,
+        Exit, Fence, FromRunner, Hello, McpServer, Program, ResultVerdict, Resume, ResumeVerdict,
         RunnerVitals, Service, ShutdownWhen, ToRunner, ToolCall, ToolResult, Verdict, Welcome,
     },
 };
@@ -103,6 +103,14 @@ fn to_runner() -> Vec<ToRunner> {
         Program::PythonScript { script: text("x.py"), args: Vec::new() },
         Program::Beside { program: Box::new(Program::Agent), services: Vec::new() },
         Program::Agent,
+        Program::McpAgent {
+            servers: vec![McpServer {
+                name: text("docs"),
+                command: vec![text("server")],
+                env: vec![(text("A"), text("b"))],
+                secrets: vec![(text("S"), bytes("s"))],
+            }],
+        },
         Program::Beside { program: Box::new(shell), services: vec![service] },
     ];
     let assign = |program| {

@@ -31,6 +31,7 @@ pub(crate) const PLUE_NAMES: &[&str] = &[
     "Hooks",
     "Input",
     "Key",
+    "Mcp",
     "Plan",
     "Prompt",
     "Retry",

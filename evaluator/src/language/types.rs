@@ -38,6 +38,7 @@ pub(crate) fn members(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("Hooks", py.get_type::<plan::PyHooks>()),
         ("Input", py.get_type::<settings::PyInput>()),
         ("Key", py.get_type::<settings::PyKey>()),
+        ("Mcp", py.get_type::<settings::PyMcp>()),
         ("Plan", py.get_type::<PyPlan>()),
         ("Prompt", py.get_type::<settings::PyPrompt>()),
         ("Retry", py.get_type::<settings::PyRetry>()),

@@ -31,6 +31,7 @@ use super::{
     Place,
     content::{MAX_REPLY_FRAME_BYTES, Reply},
     ledger::{Admission, Ledger},
+    mcp,
     tools::Tools,
 };
 
@@ -74,7 +75,11 @@ enum End {
 ///
 /// # Errors
 /// A text for people.
-pub(super) async fn attend(socket: UnixStream, place: Place) -> Result<u8, String> {
+pub(super) async fn attend(
+    socket: UnixStream,
+    place: Place,
+    servers: mcp::Order,
+) -> Result<u8, String> {
     let (clock, tasks) = (Clock::real(), Tasks::new());
     let mut asked = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let _ignored = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
@@ -83,7 +88,7 @@ pub(super) async fn attend(socket: UnixStream, place: Place) -> Result<u8, Strin
     let (prints, to_print) = mpsc::channel(MAX_PRINTS);
     let (stop, stopped) = watch::channel(false);
     let output = place.output.clone();
-    let tools = Tools::new(place, (clock, tasks.clone()), stopped)?;
+    let tools = Tools::new((place, servers), (clock, tasks.clone()), stopped)?;
     let attendant = Attendant {
         tools: Arc::new(tools),
         ledger: Arc::default(),

@@ -52,7 +52,7 @@ pub(super) struct Bounds {
 }
 
 /// Kills the group of a process when it is dropped.
-struct Group(Option<Pid>);
+pub(super) struct Group(Option<Pid>);
 
 /// Runs a command with combined output.
 ///
@@ -65,7 +65,7 @@ pub(super) async fn run(mut command: Command, mut bounds: Bounds) -> io::Result<
     let mut child = command.spawn()?;
     // Holds the writing ends.
     drop(command);
-    let group = Group(child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())));
+    let group = Group::of(&child);
     let mut output = pipe::Receiver::from_owned_fd(output.into())?;
     let mut content = Content::default();
     let deadline = bounds.clock.deadline(bounds.timeout);
@@ -140,8 +140,13 @@ impl Ended {
 // === impl Group ===
 
 impl Group {
+    /// The group that a child leads.
+    pub(super) fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())))
+    }
+
     /// Whether anything was left to kill.
-    fn kill(&self) -> bool {
+    pub(super) fn kill(&self) -> bool {
         self.0.is_some_and(|group| {
             test_kill_process_group(group).is_ok()
                 && kill_process_group(group, Signal::KILL).is_ok()

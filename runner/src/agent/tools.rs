@@ -6,16 +6,20 @@ mod git;
 mod search;
 mod shell;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use plue_runtime::{Clock, Tasks, clock::Mark};
-use plue_wire::runner::{TOOL_NAMES, ToolCall};
+use plue_wire::{
+    mcp as protocol,
+    runner::{MCP_LIST, TOOL_NAMES, ToolCall},
+};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::{
     Place,
     content::{Content, Reply},
     jail::Jail,
+    mcp::{self, Servers},
     process::Bounds,
 };
 
@@ -31,9 +35,21 @@ pub(super) struct Tools {
     clock: Clock,
     tasks: Tasks,
     stopped: watch::Receiver<bool>,
-    processes: Semaphore,
+    processes: Arc<Semaphore>,
+    servers: Servers,
     /// Changes of files, one after the other: two edits of one file must not lose one.
     changes: Mutex<()>,
+}
+
+/// Folder, clock and limits of processes that outlive a call.
+pub(super) struct Surroundings {
+    pub(super) folder: PathBuf,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+    /// Becomes true when the attempt ends.
+    pub(super) stopped: watch::Receiver<bool>,
+    /// A place for each process.
+    pub(super) processes: Arc<Semaphore>,
 }
 
 /// The result of a call.
@@ -80,7 +96,7 @@ impl Budget {
 
 impl Tools {
     pub(super) fn new(
-        place: Place,
+        (place, servers): (Place, mcp::Order),
         (clock, tasks): (Clock, Tasks),
         stopped: watch::Receiver<bool>,
     ) -> Result<Self, String> {
@@ -92,7 +108,8 @@ impl Tools {
             clock,
             tasks,
             stopped,
-            processes: Semaphore::new(PROCESSES as usize),
+            processes: Arc::new(Semaphore::new(PROCESSES as usize)),
+            servers: Servers::new(servers),
             changes: Mutex::new(()),
         })
     }
@@ -127,11 +144,35 @@ impl Tools {
                 let _alone = self.changes.lock().await;
                 self.block(timeout, move |jail, _| files::edit(jail, &input)).await
             }
+            MCP_LIST => Outcome::of(self.servers.list(&input, timeout, &self.surroundings()).await),
+            tool if tool.starts_with(protocol::PREFIX) => self.mcp(tool, &input, timeout).await,
             unknown => {
                 let shown: String = unknown.chars().take(100).collect();
                 let names = TOOL_NAMES.join(", ");
                 Outcome::of(Err(format!("no tool has the name {shown:?}; the tools are {names}")))
             }
+        }
+    }
+
+    /// Calls a tool of an MCP server.
+    async fn mcp(&self, name: &str, input: &str, timeout: Duration) -> Outcome {
+        let Some((server, Some(tool))) = protocol::parts(name) else {
+            return Outcome::of(Err("the name has no tool of a server".to_owned()));
+        };
+        let around = self.surroundings();
+        match self.servers.call((server, tool), input, timeout, &around).await {
+            Ok((content, is_error)) => Outcome { content, is_error },
+            Err(why) => Outcome::of(Err(why)),
+        }
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            folder: self.jail.root().to_owned(),
+            clock: self.clock,
+            tasks: self.tasks.clone(),
+            stopped: self.stopped.clone(),
+            processes: Arc::clone(&self.processes),
         }
     }
 

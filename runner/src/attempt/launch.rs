@@ -86,8 +86,13 @@ impl Place {
             Program::Beside { program, services } => {
                 let started = self::program(program, &self.environment, files)?;
                 let order = Order::of(services, &self.secrets, files);
-                let input = match **program {
+                let input = match &**program {
                     Program::Agent => Input::socket(order.for_agent().frame()?)?,
+                    Program::McpAgent { servers } => {
+                        let order = order.for_agent().frame()?;
+                        let servers = agent::servers_frame(servers, &self.secrets)?;
+                        Input::socket([order, servers].concat())?
+                    }
                     Program::Shell { .. }
                     | Program::PythonCode { .. }
                     | Program::PythonScript { .. }
@@ -97,6 +102,10 @@ impl Place {
             }
             Program::Agent => {
                 (Input::socket(Vec::new())?, program(wanted, &self.environment, files)?)
+            }
+            Program::McpAgent { servers } => {
+                let prelude = agent::servers_frame(servers, &self.secrets)?;
+                (Input::socket(prelude)?, program(wanted, &self.environment, files)?)
             }
             Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
                 (Input::nothing(), program(wanted, &self.environment, files)?)
@@ -246,6 +255,10 @@ fn program(
         Program::Agent => {
             files.returned();
             agent::command()
+        }
+        Program::McpAgent { .. } => {
+            files.returned();
+            agent::command_with_servers()
         }
         Program::Beside { .. } => {
             Err(Exit::Refused("services beside services are not known".to_owned()))

@@ -24,7 +24,7 @@ impl Agents {
             Program::Beside { program, .. } => program,
             program => program,
         };
-        if *program == Program::Agent {
+        if matches!(program, Program::Agent | Program::McpAgent { .. }) {
             let (sender, orders) = orders();
             self.0.insert(assign.claim.clone(), (sender, Some(orders)));
         }

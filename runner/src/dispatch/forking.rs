@@ -55,7 +55,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         files: &mut AttemptFiles,
     ) -> Result<Option<Process>, Exit> {
         let is_python = match program {
-            Program::Shell { .. } | Program::Beside { .. } | Program::Agent => false,
+            Program::Shell { .. }
+            | Program::Beside { .. }
+            | Program::Agent
+            | Program::McpAgent { .. } => false,
             Program::PythonCode { .. } | Program::PythonScript { .. } => true,
         };
         if !is_python || !python::fits(&place.environment, &self.workspace.inherited) {

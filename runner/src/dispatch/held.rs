@@ -505,16 +505,23 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 }
 
-/// Those of the step and of its services.
+/// Those of the step, of its services and of its MCP servers.
 fn secrets_of(assign: &Assign) -> impl Iterator<Item = &(String, Bytes)> {
-    let services = match &assign.program {
-        Program::Beside { services, .. } => services.as_slice(),
+    let (program, services) = match &assign.program {
+        Program::Beside { program, services } => (&**program, services.as_slice()),
+        program => (program, &[][..]),
+    };
+    let servers = match program {
+        Program::McpAgent { servers } => servers.as_slice(),
         Program::Shell { .. }
         | Program::PythonCode { .. }
         | Program::PythonScript { .. }
+        | Program::Beside { .. }
         | Program::Agent => &[],
     };
-    assign.secrets.iter().chain(services.iter().flat_map(|service| &service.secrets))
+    let beside = services.iter().flat_map(|service| &service.secrets);
+    let own = servers.iter().flat_map(|server| &server.secrets);
+    assign.secrets.iter().chain(beside).chain(own)
 }
 
 fn no_socket(error: std::io::Error) -> Exit {

@@ -200,7 +200,10 @@ fn request(program: &Program, place: &Place, returned: &Path) -> Option<Vec<u8>>
     let (code, call, script, args) = match program {
         Program::PythonCode { code, call, args } => (code.as_str(), call.as_deref(), None, args),
         Program::PythonScript { script, args } => ("", None, Some(script.as_str()), args),
-        Program::Shell { .. } | Program::Beside { .. } | Program::Agent => return None,
+        Program::Shell { .. }
+        | Program::Beside { .. }
+        | Program::Agent
+        | Program::McpAgent { .. } => return None,
     };
     let mut out = marshal::Writer::default();
     out.dict(|out| {

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::engine::{Log, Session, World, claim, lives, program, verdict};
 
 /// An attempt whose program is an agent, and the engine that talks to it.
-struct Agent {
+pub(crate) struct Agent {
     session: Session,
     assign: Assign,
     log: Log,
@@ -31,7 +31,7 @@ impl Agent {
         Self::of(session, program(Program::Agent))
     }
 
-    fn of(mut session: Session, assign: Assign) -> Self {
+    pub(crate) fn of(mut session: Session, assign: Assign) -> Self {
         session.assign(&assign);
         Self { session, assign, log: Log::default(), calls: 0 }
     }
@@ -40,13 +40,17 @@ impl Agent {
         self.session.send(&ToRunner::Agent(self.assign.claim.clone(), Box::new(order)));
     }
 
-    fn send(&mut self, id: &str, name: &str, input: &str) {
+    pub(crate) fn send(&mut self, id: &str, name: &str, input: &str) {
+        self.send_within(id, name, input, 30_000);
+    }
+
+    pub(crate) fn send_within(&mut self, id: &str, name: &str, input: &str, timeout_ms: u64) {
         let (id, name, input_json) = (id.to_owned(), name.to_owned(), input.to_owned());
-        self.order(AgentOrder::Call(ToolCall { id, name, input_json, timeout_ms: 30_000 }));
+        self.order(AgentOrder::Call(ToolCall { id, name, input_json, timeout_ms }));
     }
 
     /// Acknowledges messages up to the next result of a tool, and returns it.
-    fn result(&mut self) -> ToolResult {
+    pub(crate) fn result(&mut self) -> ToolResult {
         loop {
             let seen = self.log.others.len();
             let message = self.session.receive();
@@ -70,15 +74,15 @@ impl Agent {
         if result.is_error { Err(text) } else { Ok(text) }
     }
 
-    fn call(&mut self, name: &str, input: Value) -> Result<String, String> {
+    pub(crate) fn call(&mut self, name: &str, input: Value) -> Result<String, String> {
         self.call_text(name, &input.to_string())
     }
 
-    fn bash(&mut self, command: &str) -> Result<String, String> {
+    pub(crate) fn bash(&mut self, command: &str) -> Result<String, String> {
         self.call("bash", json!({"command": command}))
     }
 
-    fn end(mut self, output: &str, status: u8) -> (Log, Session) {
+    pub(crate) fn end(mut self, output: &str, status: u8) -> (Log, Session) {
         self.order(AgentOrder::End { output_json: output.to_owned(), status });
         self.session.collect(&self.assign.claim, &mut self.log);
         (self.log, self.session)
@@ -91,7 +95,7 @@ fn write(world: &World, path: &str, text: impl AsRef<[u8]>) {
     fs::write(path, text).unwrap();
 }
 
-fn read(world: &World, path: &str) -> String {
+pub(crate) fn read(world: &World, path: &str) -> String {
     fs::read_to_string(world.workspace().join(path)).unwrap()
 }
 

@@ -10,6 +10,8 @@ mod agents;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod python;

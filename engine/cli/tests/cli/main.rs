@@ -63,6 +63,8 @@ mod machine;
 #[cfg(test)]
 mod masks;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod mirror;

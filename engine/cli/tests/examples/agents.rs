@@ -30,24 +30,41 @@ const TABLE: &[(&str, &[&str])] = &[
 fn agents_are_bounded_by_steps_without_a_model() {
     let copy = Copy::of(Path::new(env!("CARGO_BIN_EXE_plue")), "agents");
     for (workflow, lines) in TABLE {
-        let mut command = Command::new(root().join("../scripts/run.sh"));
-        command.args([Path::new(env!("CARGO_BIN_EXE_plue")), &copy.repo().join("../state")]);
-        command.arg(copy.repo()).arg(workflow).stdin(Stdio::null());
-        for name in ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"] {
-            command.env_remove(name);
-        }
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{workflow}: {said}{errors}");
-        assert!(said.contains(&format!("claude/{workflow}.json")), "{workflow}: {said}");
-        let mut rest = &*errors;
-        for line in *lines {
-            let Some((_, behind)) = rest.split_once(line) else {
-                panic!("{workflow}: no `{line}` where it should be: {said}{errors}");
-            };
-            rest = behind;
-        }
+        scripted(&copy, workflow, lines);
+    }
+}
+
+#[test]
+fn tools_of_servers_are_called_in_the_example() {
+    let copy = Copy::of(Path::new(env!("CARGO_BIN_EXE_plue")), "mcp");
+    let lines = [
+        "MCP server notes: 1 tools",
+        "✓ mcp__notes__look_up: 3 lines",
+        "two approvals",
+        "run success",
+    ];
+    scripted(&copy, "notes", &lines);
+}
+
+/// Runs a workflow as `make run` does, and looks for lines in order.
+fn scripted(copy: &Copy, workflow: &str, lines: &[&str]) {
+    let mut command = Command::new(root().join("../scripts/run.sh"));
+    command.args([Path::new(env!("CARGO_BIN_EXE_plue")), &copy.repo().join("../state")]);
+    command.arg(copy.repo()).arg(workflow).stdin(Stdio::null());
+    for name in ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"] {
+        command.env_remove(name);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{workflow}: {said}{errors}");
+    assert!(said.contains(&format!("claude/{workflow}.json")), "{workflow}: {said}");
+    let mut rest = &*errors;
+    for line in lines {
+        let Some((_, behind)) = rest.split_once(line) else {
+            panic!("{workflow}: no `{line}` where it should be: {said}{errors}");
+        };
+        rest = behind;
     }
 }
 

@@ -18,7 +18,11 @@ use plue_spec::{Reads, Scope, resolve, resolve_text};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::{Claude, spending::Limit, tool};
+use super::{
+    Claude,
+    spending::Limit,
+    tool::{self, Selected},
+};
 
 /// The request of a role that has all it needs.
 const ROLE_ALONE: &str = "Do your task.";
@@ -34,6 +38,8 @@ pub(crate) struct Assignment {
     pub(crate) budget: Limit,
     /// Hosts that `fetch` may reach, if it is offered.
     pub(crate) fetch_hosts: Vec<String>,
+    /// MCP servers of which tools are offered, once their definitions are known.
+    pub(crate) servers: Vec<Selected>,
 }
 
 /// Texts as the read-set of a plan has them.
@@ -81,7 +87,7 @@ pub(crate) fn assignment(
     let either = |of: fn(&Settings) -> Option<String>| of(&of_prompt).or_else(|| of(&of_role));
     let tools = llm.tools.as_ref().or(of_prompt.tools.as_ref()).or(of_role.tools.as_ref());
     let tools = tools.map(Vec::as_slice).unwrap_or_default();
-    let tools = tool::named(tools, &claude.fetch_hosts)?;
+    let tools = tool::named(tools, &llm.mcp, &claude.fetch_hosts)?;
     let approve = [&llm.approve, &of_prompt.approve, &of_role.approve];
     let approve: BTreeSet<&String> = approve.into_iter().flatten().collect();
     tool::check_approve(&approve, &llm.approve, &tools.offers)?;
@@ -108,6 +114,7 @@ pub(crate) fn assignment(
         tools: tools.offers,
         approve: approve.into_iter().cloned().collect(),
         approve_seconds: approve_seconds(llm),
+        mcp: BTreeMap::new(),
         effort: llm.effort.clone().or_else(|| either(|it| it.effort.clone())),
         output: llm
             .output
@@ -121,7 +128,8 @@ pub(crate) fn assignment(
             tokens: budget.and_then(|budget| budget.tokens),
         },
     };
-    Ok(Assignment { task, budget: Limit::of(budget), fetch_hosts: tools.fetch_hosts })
+    let budget = Limit::of(budget);
+    Ok(Assignment { task, budget, fetch_hosts: tools.fetch_hosts, servers: tools.servers })
 }
 
 /// Seconds that a call waits for people, at least one.

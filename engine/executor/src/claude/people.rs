@@ -63,11 +63,11 @@ impl AgentRun {
                     tool = asked.tool,
                     arguments = asked.arguments,
                 ));
-                self.print(&text).await?;
+                self.print(&text);
             }
             waiting.push(call);
         }
-        self.flush().await?;
+        self.flush();
         *held = waiting;
         Ok(approved)
     }
@@ -143,8 +143,8 @@ impl AgentRun {
         };
         self.tell(agent, Input::Decided(decision), None).await?;
         let text = self.shown.note(&text);
-        self.print(&text).await?;
-        self.flush().await?;
+        self.print(&text);
+        self.flush();
         call.held = None;
         Ok(approve.then_some(call))
     }

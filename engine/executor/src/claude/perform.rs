@@ -22,7 +22,13 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Claude, assignment::Assignment, people::People, replay::Replay, shown::Shown, spending::Budgets,
+    Claude,
+    assignment::Assignment,
+    mcp::{PinScope, Remotes},
+    people::People,
+    replay::Replay,
+    shown::Shown,
+    spending::Budgets,
 };
 use crate::{
     engine::Shared,
@@ -77,6 +83,12 @@ pub(crate) struct AgentRun {
     pub(crate) masks: Secrets,
     pub(crate) orders: mpsc::Sender<AgentMessage>,
     pub(crate) results: mpsc::Receiver<ToolResult>,
+    /// Results of calls that the engine makes itself go the same way.
+    pub(crate) own_results: mpsc::Sender<ToolResult>,
+    /// MCP servers that the engine talks to itself.
+    pub(crate) remotes: Remotes,
+    /// The repository and workflow for which tools of MCP servers are accepted.
+    pub(crate) pins: PinScope,
     /// Changes with each session of the runner.
     pub(crate) sessions: watch::Receiver<u64>,
     /// Facts of this attempt in the store.
@@ -131,15 +143,15 @@ impl AgentRun {
             }
             match effect {
                 Effect::Begin => match &assignment {
-                    Ok(assignment) => {
-                        let task = Box::new(assignment.task.clone());
-                        self.tell(&mut agent, Input::Start(task), None).await?;
-                    }
+                    Ok(assignment) => match self.equip(assignment).await? {
+                        Ok(task) => {
+                            self.tell(&mut agent, Input::Start(Box::new(task)), None).await?;
+                        }
+                        Err(end) => return self.refuse(*end, &agent).await,
+                    },
                     Err(why) => {
                         let end = End::refused(EndReason::Api, why.clone());
-                        let text = self.shown.end(&end, agent.totals());
-                        self.store(vec![Fact::Ended { end: end.clone() }], None, &text).await?;
-                        return Ok(end);
+                        return self.refuse(end, &agent).await;
                     }
                 },
                 Effect::Ask(request) => self.ask(&mut agent, *request).await?,
@@ -151,6 +163,14 @@ impl AgentRun {
                 Effect::End(end) => return Ok(*end),
             }
         }
+    }
+
+    /// Stores the end of an agent that does not begin; returns it masked.
+    async fn refuse(&mut self, mut end: End, agent: &Agent) -> Result<End, Stopped> {
+        end.message = self.masks.text(&end.message);
+        let text = self.shown.end(&end, agent.totals());
+        self.store(vec![Fact::Ended { end: end.clone() }], None, &text).await?;
+        Ok(end)
     }
 
     /// The agent of the transcript so far. That of a lost runner is copied, with its open calls as
@@ -175,6 +195,7 @@ impl AgentRun {
                 _ => self.text_behind(&more, &agent),
             };
             self.store(more, None, &text).await?;
+            self.give_up_remote_calls(&mut agent).await?;
         }
         Ok(agent)
     }

@@ -135,6 +135,8 @@ impl AgentRun {
         let clock = self.shared.clock;
         open.extend(self.hold(agent, &mut held).await?);
         self.send_calls(&open).await?;
+        // Dropped with this call, so that nothing goes on behind it.
+        let mut remote = self.call_remotes(&open);
         let (mut begun, mut most) = (clock.mark(), longest(open.len()));
         while !(open.is_empty() && held.is_empty()) {
             self.ask_people(&held, !open.is_empty()).await?;
@@ -157,6 +159,7 @@ impl AgentRun {
                     let approved = self.look_for_decisions(agent, &mut held).await?;
                     if !approved.is_empty() {
                         self.send_calls(&approved).await?;
+                        remote.extend(self.call_remotes(&approved));
                         open.extend(approved);
                         (begun, most) = (clock.mark(), longest(open.len()));
                     }
@@ -187,8 +190,15 @@ impl AgentRun {
         self.tell_and_show(agent, input, None, text).await
     }
 
+    /// Makes the calls of servers that the engine talks to.
+    fn call_remotes(&self, calls: &[Call]) -> Vec<Running<()>> {
+        let remote = |call| Some(self.call_remote(self.remote(call)?.clone(), call, TOOL_TIMEOUT));
+        calls.iter().filter_map(remote).collect()
+    }
+
+    /// Sends calls to the runner, but those that the engine makes itself.
     async fn send_calls(&self, calls: &[Call]) -> Result<(), Stopped> {
-        for call in calls {
+        for call in calls.iter().filter(|call| self.remote(call).is_none()) {
             let call = ToolCall {
                 id: call.id.clone(),
                 name: call.name.clone(),

@@ -6,6 +6,8 @@ use plue_llm::{
     Tool, codes,
     tools::{self, GIT_COMMANDS, TOOLS},
 };
+use plue_plan::action::Mcp;
+use plue_wire::mcp;
 
 /// Bytes of a host and its port, for `fetch`.
 const MAX_HOST_BYTES: usize = 260;
@@ -17,26 +19,48 @@ pub(super) struct Tools {
     pub(super) offers: Vec<Tool>,
     /// Hosts that `fetch` may reach, if it is offered.
     pub(super) fetch_hosts: Vec<String>,
+    /// Servers of which tools are offered.
+    pub(super) servers: Vec<Selected>,
+}
+
+/// A server and its tools that a step names.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Selected {
+    pub(crate) server: Mcp,
+    /// Names at the server; `None`: all of its tools.
+    pub(crate) tools: Option<Vec<String>>,
 }
 
 /// The tools of these names. `git_status` and its like are `git` with those commands only,
-/// `fetch(docs.rs)` is `fetch` with that host, `fetch` alone has the operator's hosts.
+/// `fetch(docs.rs)` is `fetch` with that host, `fetch` alone has the operator's hosts. `mcp__github` is all
+/// of a server, `mcp__github__search` one of its tools.
 ///
 /// # Errors
 /// A name that is none, or `fetch` without a host, for the author.
-pub(super) fn named(names: &[String], operators_hosts: &[String]) -> Result<Tools, String> {
+pub(super) fn named(
+    names: &[String],
+    servers: &[Mcp],
+    operators_hosts: &[String],
+) -> Result<Tools, String> {
     let is_known = |name: &String| {
-        tools::tool(name).is_some() || git_command(name).is_some() || fetch_host(name).is_some()
+        let of_server = mcp::parts(name)
+            .is_some_and(|(server, _)| servers.iter().any(|known| known.name == server));
+        of_server
+            || tools::tool(name).is_some()
+            || git_command(name).is_some()
+            || fetch_host(name).is_some()
     };
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         let known: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
         let code = codes::UNKNOWN_TOOL;
         return Err(format!(
-            "{code}: there is no tool `{unknown}`; there are {}, fetch(HOST), git_{}",
+            "{code}: there is no tool `{unknown}`; there are {}, fetch(HOST), git_{}, and mcp__SERVER of \
+             the servers in `mcp` of the step",
             known.join(", "),
             GIT_COMMANDS.join(", git_")
         ));
     }
+    let servers = servers.iter().filter_map(|server| selected(names, server)).collect();
     let fetch_hosts = fetch_hosts(names, operators_hosts)?;
     let mut offers: Vec<Tool> = Vec::new();
     for tool in &TOOLS {
@@ -51,7 +75,19 @@ pub(super) fn named(names: &[String], operators_hosts: &[String]) -> Result<Tool
             offers.extend(tools::git_offer(&commands).filter(|_| !commands.is_empty()));
         }
     }
-    Ok(Tools { offers, fetch_hosts })
+    Ok(Tools { offers, fetch_hosts, servers })
+}
+
+/// The tools of a server that are named; `None`: the server offers nothing.
+fn selected(names: &[String], server: &Mcp) -> Option<Selected> {
+    let of_server = |name| mcp::parts(name).filter(|(named, _)| *named == server.name);
+    let named: Vec<_> = names.iter().filter_map(|name| of_server(name)).collect();
+    if named.is_empty() {
+        return None;
+    }
+    let tools: Option<Vec<String>> =
+        named.iter().map(|(_, tool)| tool.map(str::to_owned)).collect();
+    Some(Selected { server: server.clone(), tools })
 }
 
 /// Checks the names of calls that people approve. Those of the step have to be offered; those of its
@@ -72,6 +108,10 @@ pub(super) fn check_approve(
         })
     };
     for name in names {
+        // The tools of a server are listed later, and `validate` holds its name to `mcp`.
+        if name.starts_with("mcp__") {
+            continue;
+        }
         let is_known = tools::tool(name).is_some() || git_command(name).is_some();
         if !(is_known || offered(name)) || (of_step.contains(name) && !offered(name)) {
             let names: Vec<_> = offers.iter().map(|offer| offer.name.as_str()).collect();
@@ -150,11 +190,11 @@ mod tests {
     }
 
     fn offered(names: &[&str]) -> Result<Vec<Tool>, String> {
-        named(&texts(names), &[]).map(|tools| tools.offers)
+        named(&texts(names), &[], &[]).map(|tools| tools.offers)
     }
 
     fn hosts(names: &[&str], operators: &[&str]) -> Result<Vec<String>, String> {
-        named(&texts(names), &texts(operators)).map(|tools| tools.fetch_hosts)
+        named(&texts(names), &[], &texts(operators)).map(|tools| tools.fetch_hosts)
     }
 
     #[test]
@@ -220,6 +260,23 @@ mod tests {
         ] {
             let error = check(&tools, &own, &others).unwrap_err();
             assert!(error.contains("PLUE-L0012"), "{error}");
+        }
+    }
+
+    #[test]
+    fn servers_offer_only_what_is_named() {
+        let server = |name: &str| -> Mcp {
+            serde_json::from_value(json!({"name": name, "command": ["x"]})).unwrap()
+        };
+        let servers = [server("a"), server("b"), server("c")];
+        let of = |names: &[&str]| named(&texts(names), &servers, &[]).map(|tools| tools.servers);
+        assert_eq!(of(&["bash"]).unwrap(), []);
+        let found = of(&["mcp__b__x", "mcp__a__y", "mcp__a", "mcp__b__z"]).unwrap();
+        let all = Selected { server: server("a"), tools: None };
+        let some = Selected { server: server("b"), tools: Some(texts(&["x", "z"])) };
+        assert_eq!(found, [all, some]);
+        for name in ["mcp__d", "mcp__d__x", "mcp__", "mcp_a"] {
+            assert!(of(&[name]).unwrap_err().contains("PLUE-L0012"), "{name}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! Agents of this driver: each attempt of a Claude step has a task in the engine beside its runner.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use plue_flow::{AttemptStatus, Input, fact::Outcome};
 use plue_llm::agent::{End, EndReason, Fact};
@@ -21,6 +24,7 @@ use crate::{
     claude::{
         Claude,
         assignment::{Assignment, assignment},
+        mcp::{PinScope, Remote, Remotes},
         people::People,
         perform::{AgentMessage, AgentRun, Before, Order},
         replay::{self, Replay, SharedRecording},
@@ -29,7 +33,7 @@ use crate::{
     },
     error::Error,
     perform::{
-        child,
+        call, child,
         scope::{Seen, within_budget},
     },
 };
@@ -243,6 +247,34 @@ impl Driver {
         })
     }
 
+    /// The MCP servers of an agent that the engine talks to, with the headers of their requests.
+    pub(super) fn remotes(
+        &self,
+        assignment: &Assignment,
+        turn: (u32, u32),
+    ) -> Result<Remotes, String> {
+        let guard = self.guard();
+        let with_url = assignment.servers.iter().filter(|used| used.server.url.is_some());
+        let mut remotes = Remotes::new();
+        for server in with_url.map(|used| &used.server) {
+            let headers = within_budget(|meter| {
+                let seen = Seen::of(&self.run);
+                let scope = seen.scope(&self.surroundings, turn, meter);
+                let headers = server.headers.iter().map(|(name, value)| {
+                    let text =
+                        call::header(value, &scope, self.secrets.as_ref()).map_err(|why| {
+                            format!("header {name} of the MCP server `{}`: {why}", server.name)
+                        })?;
+                    Ok((name.to_ascii_lowercase(), text))
+                });
+                headers.collect::<Result<_, String>>()
+            })?;
+            let remote = Remote::new(server, headers, guard.clone(), self.shared.tasks.clone());
+            remotes.extend(remote.map(|remote| (server.name.clone(), Arc::new(remote))));
+        }
+        Ok(remotes)
+    }
+
     #[expect(clippy::type_complexity, reason = "parts of one task, taken apart at once")]
     fn agent(
         &self,
@@ -254,6 +286,12 @@ impl Driver {
     {
         let claude = self.claude()?.clone();
         let assignment = self.assignment(step, turn);
+        let remotes = assignment.as_ref().map(|it| self.remotes(it, turn));
+        let (assignment, remotes) = match remotes {
+            Ok(Ok(remotes)) => (assignment, remotes),
+            Ok(Err(why)) => (Err(why), Remotes::new()),
+            Err(_) => (assignment, Remotes::new()),
+        };
         let all = self.secrets.all();
         let masks = Secrets::new(all.iter().chain(&claude.masks).map(Vec::as_slice));
         let above = self.origin.parent.as_ref();
@@ -281,6 +319,9 @@ impl Driver {
             claude,
             orders: self.agents.sender.clone(),
             results,
+            own_results: sender.clone(),
+            remotes,
+            pins: PinScope { repo: self.row.repo.clone(), workflow: self.plan.name.clone() },
             sessions: session,
             stored: 0,
             replay: self

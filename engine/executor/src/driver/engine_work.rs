@@ -208,12 +208,7 @@ impl Driver {
         if let Some(token) = &token {
             request.headers.insert(TOKEN_HEADER.to_owned(), token.clone());
         }
-        // What the operator allows beside public addresses is not for strangers.
-        let guard = if self.origin.is_strangers(&self.event) {
-            Guard::default()
-        } else {
-            self.shared.options.calls.clone()
-        };
+        let guard = self.guard();
         let (shared, run) = (self.shared.clone(), self.row.id.clone());
         let (sender, attempt) = (self.work.sender.clone(), attempt.clone());
         let task = async move {
@@ -416,6 +411,16 @@ impl Driver {
             Ok(()) => outcome,
             Err(Unfit::Refused(message)) => Outcome::Refused { message },
             Err(Unfit::Interrupted(message)) => Outcome::Infra { message },
+        }
+    }
+
+    /// Addresses that requests of this run may reach. What the operator allows beside public ones is not for
+    /// runs of others.
+    pub(super) fn guard(&self) -> Guard {
+        if self.origin.is_strangers(&self.event) {
+            Guard::default()
+        } else {
+            self.shared.options.calls.clone()
         }
     }
 }

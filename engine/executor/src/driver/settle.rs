@@ -219,9 +219,11 @@ impl Driver {
         let step = self.plan.step(step).ok_or_else(|| refused(format!("no step {step}")))?;
         let traceparent = self.traceparent(&step.id, visit, number);
         let turn = Turn { run: &self.row.id, step, visit, number, traceparent };
-        let mut fetch_hosts = Vec::new();
+        let (mut fetch_hosts, mut servers) = (Vec::new(), Vec::new());
         if self.is_agent(&step.id) {
-            fetch_hosts = self.assignment(&step.id, (visit, number)).map_err(refused)?.fetch_hosts;
+            let assignment = self.assignment(&step.id, (visit, number)).map_err(refused)?;
+            self.remotes(&assignment, (visit, number)).map_err(refused)?;
+            (fetch_hosts, servers) = (assignment.fetch_hosts, assignment.servers);
         }
         let prepared = within_budget(|meter| {
             let seen = Seen::of(&self.run, Reader::Step(&step.id));
@@ -229,6 +231,7 @@ impl Driver {
             environment(&turn, &self.event, &self.plan.env, &scope, self.secrets.as_ref())
         });
         let mut env = prepared.map_err(refused)?;
+        env.mcp.retain(|server| servers.iter().any(|used| used.server.name == server.name));
         if !fetch_hosts.is_empty() {
             env.plain.push((FETCH_HOSTS_VARIABLE.to_owned(), fetch_hosts.join(",")));
         }

@@ -90,7 +90,11 @@ fn body_of(value: &Value, scope: &Scope<'_>) -> Result<(&'static str, Vec<u8>), 
 }
 
 /// The text of a header. A list is joined, so that `["Bearer ", secret("TOKEN")]` is one text.
-fn header(value: &Value, scope: &Scope<'_>, secrets: &dyn SecretSource) -> Result<String, String> {
+pub(crate) fn header(
+    value: &Value,
+    scope: &Scope<'_>,
+    secrets: &dyn SecretSource,
+) -> Result<String, String> {
     let resolved =
         resolve(value, scope, &mut Reads::default()).map_err(|error| error.to_string())?;
     let secret_at = |pointer: &str| {

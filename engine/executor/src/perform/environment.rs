@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use plue_plan::{Action, Event, RunId, Step, validate::is_reserved};
 use plue_spec::{EnvValue, Reads, Scope, resolve, resolve_env};
-use plue_wire::{eval::Bytes, runner::Service};
+use plue_wire::{
+    eval::Bytes,
+    runner::{McpServer, Service},
+};
 use serde_json::Value as Json;
 
 /// Bytes of one argument of a Python step, as JSON: a little less than Linux passes to a process.
@@ -34,6 +37,8 @@ pub(crate) struct AttemptEnv {
     pub(crate) secrets: Vec<(String, Bytes)>,
     /// What runs beside the step, each with an environment of its own.
     pub(crate) services: Vec<Service>,
+    /// MCP servers of a Claude step that run on the runner.
+    pub(crate) mcp: Vec<McpServer>,
     /// Arguments of a Python step, with their values.
     pub(crate) args: Vec<Json>,
 }
@@ -110,7 +115,26 @@ pub(crate) fn environment(
             secrets: hidden,
         });
     }
+    env.mcp = servers(turn.step, scope, &mut reads, secrets)?;
     Ok(env)
+}
+
+/// The MCP servers that are processes, with their environments.
+fn servers(
+    step: &Step,
+    scope: &Scope<'_>,
+    reads: &mut Reads,
+    secrets: &dyn SecretSource,
+) -> Result<Vec<McpServer>, String> {
+    let Action::Llm(llm) = &step.action else { return Ok(Vec::new()) };
+    let local = llm.mcp.iter().filter(|server| !server.command.is_empty());
+    let servers = local.map(|server| {
+        let resolved = resolve_env(&server.env, scope, reads)
+            .map_err(|error| format!("env of the MCP server `{}`: {error}", server.name))?;
+        let (env, secrets) = apart(resolved.into_iter().collect(), secrets)?;
+        Ok(McpServer { name: server.name.clone(), command: server.command.clone(), env, secrets })
+    });
+    servers.collect()
 }
 
 /// The values of a Python step's arguments.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plue_plan::{Action, Plan, RunId, Step};
 use plue_spec::text_of;
-use plue_wire::runner::{Assign, Claim, Program, Service};
+use plue_wire::runner::{Assign, Claim, McpServer, Program, Service};
 
 use serde_json::Value as Json;
 
@@ -38,7 +38,7 @@ pub(crate) fn assignment(
         claim,
         run: run.clone(),
         step: step.id.clone(),
-        program: beside(program(&step.action, &env.args)?, env.services),
+        program: beside(with_servers(program(&step.action, &env.args)?, env.mcp), env.services),
         env: env.plain,
         secrets: env.secrets,
         cwd: step.options.cwd.clone(),
@@ -92,6 +92,14 @@ fn python_code(code: &str, call: Option<&str>, args: &[Json]) -> Program {
 
 fn texts(args: &[Json]) -> Vec<String> {
     args.iter().map(text_of).collect()
+}
+
+/// An agent with the MCP servers of its step. One without servers needs no newer runner.
+fn with_servers(program: Program, servers: Vec<McpServer>) -> Program {
+    if program == Program::Agent && !servers.is_empty() {
+        return Program::McpAgent { servers };
+    }
+    program
 }
 
 fn beside(program: Program, services: Vec<Service>) -> Program {

@@ -112,6 +112,7 @@ async fn an_llm_step_fails_with_what_to_configure_and_the_rest_runs() {
         model: None,
         system: None,
         fallback_models: Vec::new(),
+        mcp: Vec::new(),
         tools: None,
         approve: Vec::new(),
         approve_timeout: None,

@@ -23,12 +23,17 @@ pub struct Held {
 // === impl Task ===
 
 impl Task {
-    /// Whether a person has to approve the call. A command of `git` that is no text counts as every one.
+    /// Whether a person has to approve the call. A command of `git` that is no text counts as every one;
+    /// `mcp__SERVER` stands for all tools of the server.
     pub(super) fn needs_approval(&self, name: &str, input: &Map<String, Json>) -> bool {
         let command = input.get("command").and_then(Json::as_str);
         self.approve.iter().any(|approve| {
             let of_git = approve.strip_prefix("git_").filter(|_| name == "git");
-            approve == name || of_git.is_some_and(|of| command.is_none_or(|command| command == of))
+            let of_server = approve.starts_with("mcp__")
+                && name.strip_prefix(approve.as_str()).is_some_and(|tool| tool.starts_with("__"));
+            approve == name
+                || of_server
+                || of_git.is_some_and(|of| command.is_none_or(|command| command == of))
         })
     }
 }

@@ -67,6 +67,10 @@ pub enum EndReason {
     Key,
     /// The agent of a replay sent a request that its recording does not have.
     Replay,
+    /// The tools of an MCP server are not those that were accepted.
+    McpChanged,
+    /// An MCP server cannot be used.
+    Mcp,
 }
 
 // === impl Divergence ===
@@ -96,7 +100,9 @@ impl EndReason {
             | Self::Api
             | Self::Output
             | Self::Key
-            | Self::Replay => 1,
+            | Self::Replay
+            | Self::McpChanged
+            | Self::Mcp => 1,
         }
     }
 
@@ -115,6 +121,8 @@ impl EndReason {
             Self::Output => codes::OUTPUT,
             Self::Key => codes::NO_KEY,
             Self::Replay => codes::REPLAY,
+            Self::McpChanged => codes::MCP_CHANGED,
+            Self::Mcp => codes::MCP,
         })
     }
 }

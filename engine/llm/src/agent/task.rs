@@ -1,5 +1,7 @@
 //! The assignment of an agent, fixed when it starts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -48,6 +50,9 @@ pub struct Task {
     /// Seconds until a call without a decision counts as rejected; `None`: [`super::APPROVAL_SECONDS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve_seconds: Option<u64>,
+    /// MCP servers of which tools are offered, with the hash of those tools' definitions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mcp: BTreeMap<String, String>,
     /// Reasoning effort, sent as `output_config.effort`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,

@@ -20,6 +20,7 @@ fn task() -> Task {
     Task {
         model: "claude-opus-5-5".to_owned(),
         fallback_models: Vec::new(),
+        mcp: std::collections::BTreeMap::new(),
         system: None,
         prompt: "Look around.".to_owned(),
         tools: vec![tool("bash"), tool("read")],

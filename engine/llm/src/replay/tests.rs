@@ -13,6 +13,7 @@ fn task(prompt: &str) -> Input {
     Input::Start(Box::new(Task {
         model: "claude-opus-5-5".to_owned(),
         fallback_models: Vec::new(),
+        mcp: std::collections::BTreeMap::new(),
         system: None,
         prompt: prompt.to_owned(),
         tools: tools::tool("bash").map(|tool| tool.offer()).into_iter().collect(),

@@ -176,14 +176,19 @@ fn call(report: &mut Report, site: Site<'_>, call: &Call) {
     }
     url(report, site, &call.url);
     for name in call.headers.keys() {
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || name.len() > 256 || !name.chars().all(token) {
+        if !is_header(name) {
             report.push(site.error(
                 codes::BAD_URL,
                 format_args!("{} is not the name of an HTTP header", Quoted(name)),
             ));
         }
     }
+}
+
+/// Whether a text is the name of a header (RFC 9110 §5.1).
+pub(super) fn is_header(name: &str) -> bool {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !name.is_empty() && name.len() <= 256 && name.chars().all(token)
 }
 
 fn url(report: &mut Report, site: Site<'_>, url: &crate::Value) {
@@ -201,7 +206,7 @@ fn url(report: &mut Report, site: Site<'_>, url: &crate::Value) {
     }
 }
 
-fn is_http(text: &str) -> bool {
+pub(super) fn is_http(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or(text.strip_prefix("http://"));
     let plain = |c: char| !c.is_whitespace() && !is_invisible(c) && c != '\\';
     rest.is_some_and(|rest| {

@@ -8,7 +8,7 @@ use crate::{
     action::{Llm, Prompt},
     codes,
     validate::{
-        option,
+        mcp, option,
         report::{Report, Site},
         text, value,
     },
@@ -36,6 +36,7 @@ pub(super) fn llm(report: &mut Report, site: Site<'_>, llm: &Llm) {
         text::plain(report, site, codes::BAD_TOOL, "a tool", tool);
     }
     approve(report, site, llm);
+    mcp::servers(report, site, llm);
     let turns = ("max_turns", llm.max_turns);
     for (field, limit) in [turns, ("max_tokens", llm.max_tokens)] {
         if limit == Some(0) {

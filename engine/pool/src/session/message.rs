@@ -1,7 +1,7 @@
 //! Facts about single messages: names, sizes, the version that knows them. Must not keep state.
 
 use plue_wire::runner::{
-    AGENT_PROTOCOL, AttemptEvent, EventKind, FromRunner, OLDEST_PROTOCOL, Program,
+    AGENT_PROTOCOL, AttemptEvent, EventKind, FromRunner, MCP_PROTOCOL, OLDEST_PROTOCOL, Program,
     SERVICES_PROTOCOL,
 };
 
@@ -12,6 +12,7 @@ pub(super) const MIN_COST: usize = 64;
 pub(super) fn needed(program: &Program) -> u32 {
     match program {
         Program::Agent => AGENT_PROTOCOL,
+        Program::McpAgent { .. } => MCP_PROTOCOL,
         Program::Beside { program, .. } => SERVICES_PROTOCOL.max(needed(program)),
         Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
             OLDEST_PROTOCOL
@@ -60,5 +61,7 @@ mod tests {
         assert_eq!(needed(&beside(&shell)), SERVICES_PROTOCOL);
         assert_eq!(needed(&Program::Agent), AGENT_PROTOCOL);
         assert_eq!(needed(&beside(&Program::Agent)), AGENT_PROTOCOL);
+        let with_servers = Program::McpAgent { servers: Vec::new() };
+        assert_eq!(needed(&beside(&with_servers)), MCP_PROTOCOL);
     }
 }

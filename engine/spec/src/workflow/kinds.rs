@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plue_plan::{
     Action, Value,
     action::{
-        Approval, Call, Llm, Negotiate, OnTimeout, Plugin, Prompt, PromptFile, Wait, Workflow,
+        Approval, Call, Llm, Mcp, Negotiate, OnTimeout, Plugin, Prompt, PromptFile, Wait, Workflow,
     },
     validate::did_you_mean,
 };
@@ -51,6 +51,7 @@ impl Lower<'_, '_> {
             tools: fields.take("tools").map(|field| fields.texts_of(field, &mut self.problems)),
             approve: fields.texts("approve", &mut self.problems),
             approve_timeout: fields.duration("approve_timeout", &mut self.problems),
+            mcp: self.servers(fields),
             max_turns: fields.count("max_turns", &mut self.problems),
             max_tokens: fields.count("max_tokens", &mut self.problems),
             budget: {
@@ -62,6 +63,29 @@ impl Lower<'_, '_> {
             effort: fields.fixed("effort", &mut self.problems),
         };
         Some(Action::Llm(Box::new(llm)))
+    }
+
+    fn servers(&mut self, fields: &mut Fields<'_>) -> Vec<Mcp> {
+        let Some(field) = fields.take("mcp") else {
+            return Vec::new();
+        };
+        let items = fields.items_of(field, "servers", &mut self.problems);
+        items.iter().filter_map(|item| self.server(item)).collect()
+    }
+
+    fn server(&mut self, node: &Node) -> Option<Mcp> {
+        let mut fields = self.fields(node, "an MCP server")?;
+        let name = fields.fixed("name", &mut self.problems);
+        if name.is_none() {
+            fields.missing("name", "like {name: github, command: [npx, …]}", &mut self.problems);
+        }
+        let command = fields.texts("command", &mut self.problems);
+        let env = self.values_field(&mut fields, "env");
+        let url = fields.fixed("url", &mut self.problems);
+        let headers = self.values_field(&mut fields, "headers");
+        let pin = fields.fixed("pin", &mut self.problems);
+        fields.finish(&mut self.problems);
+        Some(Mcp { name: name?, command, env, url, headers, pin })
     }
 
     /// A request, or a prompt file: `{name: code-review, inputs: {…}}`.

@@ -38,6 +38,7 @@ mod live;
 mod logins;
 #[cfg(test)]
 mod logs;
+mod mcp;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]

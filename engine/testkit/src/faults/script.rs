@@ -37,7 +37,7 @@ pub(super) fn acts(assign: &Assign) -> VecDeque<Act> {
         Program::Shell { run, .. } => run,
         Program::PythonCode { code, .. } => code,
         Program::PythonScript { script, .. } => script,
-        Program::Beside { .. } | Program::Agent => "",
+        Program::Beside { .. } | Program::Agent | Program::McpAgent { .. } => "",
     };
     let variable = |name: &str| {
         let found = assign.env.iter().find(|(key, _)| key == name);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use plue_plan::{
     Action, Value,
     action::{
-        Approval, Bash, Call, Llm, Negotiate, OnTimeout, Plugin, Prompt, Python, Wait, Workflow,
+        Approval, Bash, Call, Llm, Mcp, Negotiate, OnTimeout, Plugin, Prompt, Python, Wait,
+        Workflow,
     },
 };
 use pyo3::{
@@ -17,7 +18,7 @@ use super::{
     arguments::{Arguments, Signature},
     convert, function,
     options::{COMMON, COMMON_UNNAMED},
-    settings::{PyBudget, PyPrompt, text_value},
+    settings::{PyBudget, PyMcp, PyPrompt, text_value},
     trigger::PyTrigger,
 };
 use crate::language::codes;
@@ -89,6 +90,7 @@ pub(super) const LLM: Signature = Signature {
         "tools",
         "approve",
         "approve_timeout",
+        "mcp",
         "max_turns",
         "max_tokens",
         "budget",
@@ -124,6 +126,7 @@ pub(super) fn llm(bound: &mut Arguments<'_>) -> PyResult<Action> {
         tools: bound.get("tools").map(|_| bound.texts("tools")).transpose()?,
         approve: bound.texts("approve")?,
         approve_timeout: bound.duration("approve_timeout")?,
+        mcp: servers(bound)?,
         max_turns: bound.count("max_turns")?,
         max_tokens: bound.count("max_tokens")?,
         budget,
@@ -131,6 +134,18 @@ pub(super) fn llm(bound: &mut Arguments<'_>) -> PyResult<Action> {
         role: bound.text("role")?,
         effort: bound.text("effort")?,
     })))
+}
+
+fn servers(bound: &Arguments<'_>) -> PyResult<Vec<Mcp>> {
+    let items = bound.items("mcp", "Mcps")?;
+    let server = |item: &Bound<'_, PyAny>| match item.cast::<PyMcp>() {
+        Ok(server) => Ok(server.get().0.clone()),
+        Err(_) => {
+            let hint = "write mcp=[Mcp(\"github\", command=[\"npx\", …])]".to_owned();
+            Err(bound.wrong("mcp", "a list of Mcps", item, Some(hint)))
+        }
+    };
+    items.iter().map(server).collect()
 }
 
 pub(super) const APPROVAL: Signature = Signature {

@@ -1,8 +1,8 @@
-//! The small words: `Input`, `Key`, `Retry`, `Goto`, `Artifacts`, `Cache`, `Checkout`, `Concurrency`, `Budget`, `Service`, `Prompt`.
+//! The small words: `Input`, `Key`, `Retry`, `Goto`, `Artifacts`, `Cache`, `Checkout`, `Concurrency`, `Budget`, `Service`, `Mcp`, `Prompt`.
 
 use plue_plan::{
     DurationText, StepId,
-    action::PromptFile,
+    action::{Mcp, PromptFile},
     artifacts::{ArtifactRules, Artifacts, LostArtifacts, MissingArtifacts},
     context::{ContextKey, Merge},
     plan::{Input, InputType},
@@ -84,6 +84,10 @@ setting!(
 setting!(
     /// A process beside a step.
     PyService, "Service", Service, service
+);
+setting!(
+    /// An MCP server of a Claude step.
+    PyMcp, "Mcp", Mcp, mcp
 );
 setting!(
     /// A prompt file with its inputs.
@@ -328,6 +332,26 @@ fn service(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyR
         bound.refuse("port", codes::BAD_VALUE, "is a TCP port, at most 65535", None)
     }))?;
     Ok(Service { image: bound.required_text("image")?, port, env: bound.values("env")? })
+}
+
+fn mcp(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Mcp> {
+    const SIGNATURE: Signature = Signature {
+        what: "Mcp",
+        positional: &["name"],
+        named: &["command", "env", "url", "headers", "pin"],
+        shared: NONE,
+        required: &["name"],
+        open: false,
+    };
+    let bound = SIGNATURE.bind(args, kwargs)?;
+    Ok(Mcp {
+        name: bound.required_text("name")?,
+        command: bound.texts("command")?,
+        env: bound.values("env")?,
+        url: bound.text("url")?,
+        headers: bound.values("headers")?,
+        pin: bound.text("pin")?,
+    })
 }
 
 fn prompt(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<PromptFile> {

@@ -1,0 +1,356 @@
+//! MCP servers of an agent: the definitions of their tools before the first request, and calls of those that
+//! are behind a URL.
+//!
+//! Definitions are asked for once, judged by `plue_llm::mcp`, and kept in the transcript; a replay takes the
+//! recorded ones. Must not offer a tool whose definition was not accepted.
+
+mod http;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use plue_llm::{
+    Agent, Tool,
+    agent::{Call, Effect, End, EndReason, Input, Task},
+    mcp::{Judgement, Toolset, judge, pin},
+};
+use plue_plan::action::Mcp;
+use plue_runtime::Task as Running;
+use plue_store::mcp::{McpKey, McpPin};
+use plue_wire::{
+    eval::Bytes,
+    mcp::{self, Listing, Offered},
+    runner::{AgentOrder, MAX_TOOL_RESULT_BYTES, MCP_LIST, ToolCall, ToolResult},
+};
+use serde_json::{Value as Json, json};
+
+pub(crate) use self::http::Remote;
+use super::{
+    assignment::Assignment,
+    perform::{AgentRun, Stopped},
+    tool::Selected,
+};
+
+/// Longest time in which a server starts and lists its tools.
+const LIST_WITHIN: Duration = Duration::from_secs(120);
+/// A list that is not there so long after that time will not come.
+const LIST_GRACE: Duration = Duration::from_secs(30);
+/// Between two tries to store something.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Tries to accept tools while others accept them as well.
+const MAX_RACES: usize = 10;
+/// The result of a call to a server behind a URL that an earlier engine may have made.
+const UNKNOWN: &str = "The engine that made this call was lost. Whether the call took effect is unknown; it \
+is not repeated.";
+
+/// Servers behind URLs, by name.
+pub(crate) type Remotes = BTreeMap<String, Arc<Remote>>;
+
+/// The parts of a key of accepted tools that one agent shares.
+#[derive(Debug, Clone)]
+pub(crate) struct PinScope {
+    pub(crate) repo: Option<String>,
+    pub(crate) workflow: String,
+}
+
+/// The reason not to begin.
+type Refusal = Box<End>;
+
+// === impl AgentRun: definitions ===
+
+impl AgentRun {
+    /// The task with the tools of its servers, or the end of an agent that does not begin.
+    pub(super) async fn equip(
+        &mut self,
+        assignment: &Assignment,
+    ) -> Result<Result<Task, Refusal>, Stopped> {
+        let mut task = assignment.task.clone();
+        for selected in &assignment.servers {
+            let name = &selected.server.name;
+            if let Some((tools, hash)) = self.recorded(name) {
+                task.tools.extend(tools);
+                task.mcp.insert(name.clone(), hash);
+                continue;
+            }
+            let tools = match self.definitions(selected).await? {
+                Ok(tools) => tools,
+                Err(why) => return Ok(refused(EndReason::Mcp, why)),
+            };
+            let offers = tools.values().filter_map(|definition| offer(name, definition));
+            task.tools.extend(offers);
+            match self.accept(&selected.server, selected.tools.is_none(), tools).await? {
+                Ok(hash) => task.mcp.insert(name.clone(), hash),
+                Err(end) => return Ok(Err(end)),
+            };
+        }
+        Ok(Ok(task))
+    }
+
+    /// The tools of a server in the recording of a replay, with their hash.
+    fn recorded(&self, server: &str) -> Option<(Vec<Tool>, String)> {
+        let replay = self.replay.as_ref()?;
+        let recording = replay.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let task = recording.task(replay.attempt)?;
+        let hash = task.mcp.get(server)?.clone();
+        let of_server = |tool: &&Tool| mcp::parts(&tool.name).is_some_and(|it| it.0 == server);
+        Some((task.tools.iter().filter(of_server).cloned().collect(), hash))
+    }
+
+    /// The definitions of the tools that a step names, masked; the error is for people.
+    async fn definitions(
+        &mut self,
+        selected: &Selected,
+    ) -> Result<Result<Offered, String>, Stopped> {
+        let name = &selected.server.name;
+        let wanted = selected.tools.as_deref();
+        if let Some(remote) = self.remotes.get(name).cloned() {
+            let listed = tokio::time::timeout(LIST_WITHIN, remote.list(wanted)).await;
+            let listed = listed.unwrap_or_else(|_| Err(remote.failed("no answer in time")));
+            return Ok(listed.map(|tools| {
+                tools.into_iter().map(|(name, tool)| (name, self.masks.value(tool))).collect()
+            }));
+        }
+        let list = self.listed_by_runner(name, wanted).await?;
+        Ok(list.and_then(|text| {
+            let tools: Json = serde_json::from_str(&text)
+                .map_err(|error| format!("MCP server `{name}`: its list is no JSON: {error}"))?;
+            // Runners are not trusted to have judged it.
+            let mut listing = Listing::new(name, wanted);
+            let tools = listing.page(&json!({"tools": self.masks.value(tools)}));
+            let tools = tools.and_then(|_| listing.finish());
+            tools.map_err(|why| format!("MCP server `{name}`: {why}"))
+        }))
+    }
+
+    /// The list of a server on the runner, as JSON. The same order again has the same answer.
+    async fn listed_by_runner(
+        &mut self,
+        server: &str,
+        wanted: Option<&[String]>,
+    ) -> Result<Result<String, String>, Stopped> {
+        let id = format!("mcp-list:{server}");
+        let call = ToolCall {
+            id: id.clone(),
+            name: MCP_LIST.to_owned(),
+            input_json: json!({"server": server, "tools": wanted}).to_string(),
+            timeout_ms: u64::try_from(LIST_WITHIN.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.order(AgentOrder::Call(call.clone())).await?;
+        let clock = self.shared.clock;
+        let deadline = clock.deadline(LIST_WITHIN + LIST_GRACE);
+        loop {
+            tokio::select! {
+                result = self.results.recv() => {
+                    let result = result.ok_or(Stopped::Superseded)?;
+                    if result.id == id {
+                        let text = String::from_utf8_lossy(&result.content.0).into_owned();
+                        return Ok(if result.is_error { Err(text) } else { Ok(text) });
+                    }
+                }
+                changed = self.sessions.changed() => {
+                    changed.map_err(|_| Stopped::Superseded)?;
+                    self.order(AgentOrder::Call(call.clone())).await?;
+                }
+                () = deadline.reached() => {
+                    return Ok(Err(format!("MCP server `{server}`: the runner lists no tools in time")));
+                }
+            }
+        }
+    }
+
+    /// Accepts the tools of a server; returns their hash.
+    async fn accept(
+        &mut self,
+        server: &Mcp,
+        is_all: bool,
+        tools: Offered,
+    ) -> Result<Result<String, Refusal>, Stopped> {
+        let unusable =
+            |why: String| refused(EndReason::Mcp, format!("MCP server `{}`: {why}", server.name));
+        let hash = match pin(&tools) {
+            Ok(hash) => hash,
+            Err(why) => return Ok(unusable(why)),
+        };
+        let key = McpKey {
+            repo: self.pins.repo.clone(),
+            workflow: self.pins.workflow.clone(),
+            step: self.step.clone(),
+            server: server.name.clone(),
+        };
+        let now = Toolset { is_all, tools };
+        for _ in 0..MAX_RACES {
+            let before = self.pinned(&key).await;
+            let known = before.as_ref().map(|pin| serde_json::from_value(pin.toolset.clone()));
+            let known: Option<Toolset> = known.and_then(Result::ok);
+            let new = match judge(server.pin.as_deref(), known.as_ref(), &now) {
+                Ok(Judgement::Accepted(new)) => new,
+                Ok(Judgement::Changed(lines)) => {
+                    return Ok(refused(
+                        EndReason::McpChanged,
+                        changed(server, (&hash, &lines), before.as_ref()),
+                    ));
+                }
+                Err(why) => return Ok(unusable(why)),
+            };
+            let is_stored = match new {
+                None => true,
+                Some(toolset) => {
+                    let pin = McpPin {
+                        hash: hash.clone(),
+                        toolset: serde_json::to_value(toolset).unwrap_or_default(),
+                        run: self.run.clone(),
+                        at: self.shared.clock.now(),
+                    };
+                    self.store_pin(&key, before.map(|pin| pin.hash), pin).await
+                }
+            };
+            if is_stored {
+                let text = self.shown.note(&format!(
+                    "[plue: MCP server {}: {} tools, {hash}]",
+                    server.name,
+                    now.tools.len()
+                ));
+                self.print(&text);
+                return Ok(Ok(hash));
+            }
+        }
+        Ok(unusable("its tools are being accepted by too many runs at once".to_owned()))
+    }
+
+    /// The accepted tools, however long the database is away.
+    async fn pinned(&self, key: &McpKey) -> Option<McpPin> {
+        loop {
+            match self.shared.store.mcp_pin(key).await {
+                Ok(found) => return found,
+                Err(error) => {
+                    tracing::warn!(%error, "failed to read accepted tools; retrying in 1 s");
+                    self.shared.clock.sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn store_pin(&self, key: &McpKey, replaces: Option<String>, pin: McpPin) -> bool {
+        loop {
+            let stored = self.shared.store.accept_mcp(key.clone(), replaces.clone(), pin.clone());
+            match stored.await {
+                Ok(is_stored) => return is_stored,
+                Err(error) => {
+                    tracing::warn!(%error, "failed to store accepted tools; retrying in 1 s");
+                    self.shared.clock.sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+// === impl AgentRun: calls of servers behind URLs ===
+
+impl AgentRun {
+    /// The server behind a URL that a call is for.
+    pub(super) fn remote(&self, call: &Call) -> Option<&Arc<Remote>> {
+        let (server, _) = mcp::parts(&call.name)?;
+        self.remotes.get(server)
+    }
+
+    /// Makes a call; its result comes as those of the runner do.
+    pub(super) fn call_remote(
+        &self,
+        remote: Arc<Remote>,
+        call: &Call,
+        within: Duration,
+    ) -> Running<()> {
+        let (id, input) = (call.id.clone(), call.input.clone());
+        let tool = mcp::parts(&call.name).and_then(|(_, tool)| tool).unwrap_or_default().to_owned();
+        let (masks, results) = (self.masks.clone(), self.own_results.clone());
+        let tasks = self.shared.tasks.clone();
+        self.shared.tasks.owned("mcp call", async move {
+            let late = "no answer in time; whether the call took effect is unknown";
+            let called = tokio::time::timeout(within, remote.call(&tool, input)).await;
+            let called = called.unwrap_or_else(|_| Err(remote.failed(late)));
+            // Megabytes at most, so not on this thread.
+            let shown = tasks.spawn_blocking(move || {
+                let (text, is_error) = match called {
+                    Ok(result) => {
+                        let (text, is_error) = mcp::rendered(&result);
+                        (format!("{}{text}", mcp::data_mark(remote.name())), is_error)
+                    }
+                    Err(why) => (why, true),
+                };
+                (cut(masks.text(&text)), is_error)
+            });
+            let Ok((text, is_error)) = shown.await else { return };
+            let content = Bytes(text.into_bytes());
+            let _gone = results.send(ToolResult { id, content, is_error }).await;
+        })
+    }
+
+    /// Ends the calls that an earlier engine may have made: it kept no results. Those that wait for a
+    /// decision were not made.
+    pub(super) async fn give_up_remote_calls(&mut self, agent: &mut Agent) -> Result<(), Stopped> {
+        let Effect::Call(calls) = agent.effect() else { return Ok(()) };
+        for call in calls {
+            if self.remote(&call).is_none() || call.held.is_some() {
+                continue;
+            }
+            let (id, content) = (call.id.clone(), UNKNOWN.to_owned());
+            self.tell(agent, Input::Result { id, content, is_error: true }, None).await?;
+        }
+        Ok(())
+    }
+}
+
+fn refused<T>(reason: EndReason, why: String) -> Result<T, Refusal> {
+    Err(Box::new(End::refused(reason, why)))
+}
+
+/// A tool as a request offers it.
+fn offer(server: &str, definition: &Json) -> Option<Tool> {
+    let text = |field: &str| definition.get(field).and_then(Json::as_str);
+    Some(Tool {
+        name: mcp::offered_name(server, text("name")?)?,
+        description: text("description").unwrap_or_default().to_owned(),
+        input_schema: definition.get("inputSchema")?.as_object()?.clone(),
+    })
+}
+
+fn changed(server: &Mcp, (hash, lines): (&str, &[String]), before: Option<&McpPin>) -> String {
+    let since = match (&server.pin, before) {
+        (Some(pin), _) => format!("pinned as {pin}"),
+        (None, Some(before)) => format!("in run {}", before.run),
+        (None, None) => "before".to_owned(),
+    };
+    format!(
+        "the tools of the MCP server `{}` are not those that were accepted ({since}):\n  {}\nif that is \
+         wanted, write pin=\"{hash}\" at the server in the workflow",
+        server.name,
+        lines.join("\n  ")
+    )
+}
+
+/// A result within the limit: the middle of a longer one is left out.
+fn cut(text: String) -> String {
+    if text.len() <= MAX_TOOL_RESULT_BYTES {
+        return text;
+    }
+    let half = MAX_TOOL_RESULT_BYTES / 2 - 64;
+    let head = text.get(..text.floor_char_boundary(half)).unwrap_or_default();
+    let tail = text.get(text.ceil_char_boundary(text.len() - half)..).unwrap_or_default();
+    let omitted = text.len() - head.len() - tail.len();
+    format!("{head}\n[plue: {omitted} bytes are left out here]\n{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_results_lose_their_middle() {
+        let text = format!("start{}end", "ü".repeat(MAX_TOOL_RESULT_BYTES));
+        let shown = cut(text);
+        assert!(shown.len() <= MAX_TOOL_RESULT_BYTES);
+        assert!(
+            shown.starts_with("startü") && shown.ends_with("üend") && shown.contains("left out")
+        );
+        assert_eq!(cut("short".to_owned()), "short");
+    }
+}
