@@ -6,7 +6,7 @@ use plue_plan::{Diagnostic, Span};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use crate::codes;
+use crate::{answer::AnswerCase, codes};
 
 /// The cases of one file.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Case {
     pub inputs: Map<String, Json>,
     /// What must come of them.
     pub expected: Expected,
+    /// What a model must answer; absent: no model is asked.
+    pub answer: Option<AnswerCase>,
     file: Option<String>,
     body: Option<String>,
 }
@@ -34,6 +36,8 @@ pub enum Expected {
     Contains(Vec<String>),
     /// A refusal whose problems hold all of these; none: any refusal.
     Error(Vec<String>),
+    /// Any text: the case is about the answer.
+    Text,
 }
 
 #[derive(Deserialize)]
@@ -47,15 +51,28 @@ struct Raw {
     render: Option<String>,
     contains: Option<OneOrMany>,
     error: Option<String>,
+    answer: Option<AnswerCase>,
     #[serde(default, rename = "note")]
     _note: String,
 }
 
+/// A text, or a list of texts.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(crate) enum OneOrMany {
     One(String),
     Many(Vec<String>),
+}
+
+// === impl OneOrMany ===
+
+impl From<OneOrMany> for Vec<String> {
+    fn from(texts: OneOrMany) -> Self {
+        match texts {
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Many(texts) => texts,
+        }
+    }
 }
 
 // === impl Cases ===
@@ -99,16 +116,26 @@ impl Case {
         let raw: Raw = serde_json::from_value(json).map_err(|error| error.to_string())?;
         let expected = match (raw.render, raw.contains, raw.error) {
             (Some(text), None, None) => Expected::Render(text),
-            (None, Some(OneOrMany::One(text)), None) => Expected::Contains(vec![text]),
-            (None, Some(OneOrMany::Many(texts)), None) => Expected::Contains(texts),
+            (None, Some(texts), None) => Expected::Contains(texts.into()),
             (None, None, Some(error)) => Expected::Error(parts(&error)),
-            _ => return Err("exactly one of `render`, `contains` and `error` is needed".to_owned()),
+            (None, None, None) if raw.answer.is_some() => Expected::Text,
+            _ => {
+                let what =
+                    "exactly one of `render`, `contains` and `error`, or `answer`, is needed";
+                return Err(what.to_owned());
+            }
         };
+        if let Some(answer) = &raw.answer {
+            if matches!(expected, Expected::Error(_)) {
+                return Err("`error` and `answer` exclude each other".to_owned());
+            }
+            answer.check()?;
+        }
         if raw.file.is_some() && raw.body.is_some() {
             return Err("`file` and `body` exclude each other".to_owned());
         }
-        let Raw { id, inputs, file, body, .. } = raw;
-        Ok(Self { id, inputs, expected, file, body })
+        let Raw { id, inputs, answer, file, body, .. } = raw;
+        Ok(Self { id, inputs, expected, answer, file, body })
     }
 
     /// The prompt that the case itself holds: `file` as it is, `body` with a frontmatter before it.
@@ -127,7 +154,8 @@ impl Case {
                 let missing = wanted.iter().find(|part| !text.contains(part.as_str()))?;
                 format!("the text does not contain {missing:?}")
             }
-            (Expected::Render(_) | Expected::Contains(_), Err(problems)) => {
+            (Expected::Text, Ok(_)) => return None,
+            (Expected::Render(_) | Expected::Contains(_) | Expected::Text, Err(problems)) => {
                 let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
                 format!("it was refused: {}", all.join("; "))
             }
@@ -139,7 +167,13 @@ impl Case {
             }
             (Expected::Error(_), Ok(_)) => "it rendered and should be refused".to_owned(),
         };
-        Some(Diagnostic::error(codes::CASE_FAILED, format!("case `{}`: {why}", self.id)))
+        Some(self.failed(&why))
+    }
+
+    /// The problem of a case that failed.
+    #[must_use]
+    pub fn failed(&self, why: &str) -> Diagnostic {
+        Diagnostic::error(codes::CASE_FAILED, format!("case `{}`: {why}", self.id))
     }
 }
 

@@ -34,6 +34,7 @@ plue_plan::error_codes! {
     UNREADABLE = "PLUE-T0029", "a prompt or role file cannot be read as text";
     BAD_CASES = "PLUE-T0030", "the file of example cases beside a prompt does not fit";
     CASE_FAILED = "PLUE-T0031", "a prompt does not give what its example case says";
+    NO_RECORDING = "PLUE-T0032", "a case of a prompt has no answer that was recorded for its request";
 }
 
 #[cfg(test)]

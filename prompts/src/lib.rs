@@ -7,6 +7,7 @@
 //! Reading order: [`prompt`], [`partials`], [`role`], [`shipped`]; `docs/prompts.md` is the manual.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 mod builtin;
 pub mod cases;
 pub mod codes;

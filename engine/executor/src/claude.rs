@@ -17,6 +17,7 @@ pub(crate) mod shown;
 pub(crate) mod spending;
 pub(crate) mod talk;
 pub(crate) mod tool;
+pub mod trial;
 
 /// The model that steps use unless they, their prompt, their role or the operator say otherwise.
 pub const DEFAULT_MODEL: &str = "claude-sonnet-5-5";

@@ -1,6 +1,6 @@
 //! `plue prompt`: list, render and test the prompts of a repository and those that come with plue.
 //!
-//! Nothing here asks a model; a prompt is a text with inputs.
+//! A prompt is a text with inputs; a model is asked by `plue prompt test --record` and `--live` only.
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,10 @@ use crate::{
 };
 
 mod list;
+mod recorded;
 mod render;
 mod test;
+mod trial;
 
 /// `plue prompt`
 #[derive(Debug, Subcommand)]
@@ -31,7 +33,7 @@ pub enum PromptCommand {
     List(ListPromptsArgs),
     /// Print the text of a prompt with its inputs
     Render(RenderArgs),
-    /// Check prompts against the example cases beside them
+    /// Check prompts against the example cases beside them, answers with those that were recorded
     Test(TestArgs),
 }
 
@@ -72,6 +74,18 @@ pub struct TestArgs {
     /// Cases that hold the text of their prompt themselves, instead of those beside prompts
     #[arg(long, value_name = "FILE.json", conflicts_with = "prompts")]
     pub cases: Option<PathBuf>,
+    /// Only the case with this id; may be given several times
+    #[arg(long = "case", value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Ask Claude for the answers of the cases, and store them beside the cases
+    #[arg(long, conflicts_with = "live")]
+    pub record: bool,
+    /// Ask Claude for the answers of the cases, without storing them
+    #[arg(long)]
+    pub live: bool,
+    /// Dollars that `--record` or `--live` may spend in all
+    #[arg(long, value_name = "USD", default_value_t = 1.0)]
+    pub budget: f64,
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,

@@ -11,6 +11,7 @@ use plue_planner::texts::TextOrigin;
 use plue_prompts::Role;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value as Json;
 
 /// The schemas of these documents.
 pub const ALL: [Published; 6] = [
@@ -76,6 +77,24 @@ pub struct CaseRecord {
     pub passed: bool,
     /// Why not.
     pub diagnostics: Vec<Diagnostic>,
+    /// The model's answer; absent if the case asks for none, or there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRecord>,
+}
+
+/// The answer of a model to a case.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AnswerRecord {
+    /// `recorded` or `live`.
+    pub source: String,
+    /// Text, or the JSON value that the prompt's `output` asks for.
+    pub output: Json,
+    /// Answers of the model, with those that called tools.
+    pub turns: u32,
+    /// Tokens of all of them.
+    pub tokens: u64,
+    /// Dollars that they cost now; 0 of recorded ones.
+    pub cost_usd: f64,
 }
 
 /// `plue test transform`

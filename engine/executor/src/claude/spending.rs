@@ -13,7 +13,7 @@ use super::{PeriodLimits, SpendLimits, perform::AgentRun};
 use crate::perform::child::RunBudget;
 
 /// A shorter answer is not worth its call.
-const FEWEST_TOKENS: u32 = 256;
+pub(super) const FEWEST_TOKENS: u32 = 256;
 /// Input tokens that the API adds by itself.
 const OVERHEAD_TOKENS: u64 = 1_024;
 /// The owner of runs without a repository, and the organisation of those without an owner.
@@ -300,9 +300,7 @@ impl AgentRun {
         request: &mut Request,
         price: &Price,
     ) -> Result<Paid, plue_store::Error> {
-        // No token has less than a byte.
-        let bytes = serde_json::to_vec(request).map_or(usize::MAX, |body| body.len());
-        let input = (bytes as u64).saturating_add(OVERHEAD_TOKENS);
+        let input = highest_input(request);
         loop {
             let output = u64::from(request.max_tokens);
             let cost = price.at_most(input, output);
@@ -341,6 +339,12 @@ impl AgentRun {
             return Ok(Paid::No(link.refusal(limit, spent, most)));
         }
     }
+}
+
+/// The most input tokens of a request: no token has less than a byte.
+pub(super) fn highest_input(request: &Request) -> u64 {
+    let bytes = serde_json::to_vec(request).map_or(usize::MAX, |body| body.len());
+    (bytes as u64).saturating_add(OVERHEAD_TOKENS)
 }
 
 #[cfg(test)]
