@@ -37,6 +37,7 @@ pub const LIBRARY_FILES: &[Shipped] = shipped!("library":
     "fix-bug",
     "plan-from-goal",
     "release-notes",
+    "review-findings",
     "summarize-failure",
     "task",
     "workflow-from-goal",

@@ -184,6 +184,7 @@ fn every_shipped_prompt_renders_with_few_and_with_all_inputs() {
             {"version": "1", "previous": "0", "audience": "all who operate this software in a data centre",
              "changes": [{"id": "a", "title": "t", "body": "b", "author": "c"}]},
         ],
+        "review-findings": [{}, {"focus": "errors", "base": "main"}],
         "task": [{"task": "t"}, {"task": "t", "port": 8080, "country": "no"}],
         "summarize-failure": [
             {"step": "s", "log": "l"},

@@ -3,10 +3,11 @@
 use std::{io, sync::Arc, time::Duration};
 
 use plue_executor::{Engine, RunHandle, perform::environment::SecretSource};
-use plue_flow::{AttemptStatus, RunStatus, StepStatus, input::Reopen};
+use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView, input::Reopen};
 use plue_plan::{RunId, StepId};
 use plue_runtime::Stop;
 use plue_store::{LogRange, Store};
+use serde_json::Value as Json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -233,7 +234,10 @@ async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Re
     for row in &steps {
         let view = &row.view;
         match view.status {
-            StepStatus::Success => counts[0] += 1,
+            StepStatus::Success => {
+                counts[0] += 1;
+                would_write(app, view);
+            }
             StepStatus::Failed | StepStatus::TimedOut => {
                 counts[1] += 1;
                 last_lines(app, store, run, &view.step).await?;
@@ -267,6 +271,26 @@ async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Re
         ));
     }
     Ok(())
+}
+
+/// Shows what a `forge` step would have written: on this machine it writes nothing.
+fn would_write(app: &App, view: &StepView) {
+    if view.output.get("dry_run") != Some(&Json::Bool(true)) {
+        return;
+    }
+    let title = format!("{} would write to the forge", view.step);
+    output::say(&format!("{}", app.stderr.paint(Style::Bold, &title)));
+    let text = view.output.get("comment").and_then(Json::as_str).unwrap_or_default();
+    for line in text.lines() {
+        output::say(&format!("  {}", sanitize(line, app.stderr.color)));
+    }
+    for change in ["add", "remove"] {
+        let labels = view.output.pointer(&format!("/labels/{change}")).and_then(Json::as_array);
+        for label in labels.into_iter().flatten().filter_map(Json::as_str) {
+            let line = format!("{change} label {label}");
+            output::say(&format!("  {}", sanitize(&line, app.stderr.color)));
+        }
+    }
 }
 
 async fn last_lines(app: &App, store: &Store, run: &RunId, step: &StepId) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -27,6 +27,7 @@ use crate::{
         checkpoint::{self, GoesOn, OnConflict, Restored},
         child::Workflows,
         environment::SecretSource,
+        forge::ForgeWriter,
         placement::Capacity,
     },
     reach::Guard,
@@ -127,6 +128,8 @@ pub(crate) struct Shared {
     /// This engine among those that share the database.
     pub(crate) membership: Membership,
     pub(crate) child_places: ChildPlaces,
+    /// What `forge` steps write with; without it they show what they would write.
+    pub(crate) forge: OnceLock<Arc<dyn ForgeWriter>>,
     /// When this engine last looked for what dead ones left.
     tidied: Mutex<Option<Mark>>,
 }
@@ -189,8 +192,14 @@ impl Engine {
             ids: parts.ids,
             tasks: parts.tasks,
             membership: Membership::default(),
+            forge: OnceLock::new(),
             tidied: Mutex::new(None),
         }))
+    }
+
+    /// Lets `forge` steps write to forges; the first writer counts.
+    pub fn write_to_forges(&self, writer: Arc<dyn ForgeWriter>) {
+        let _has_one = self.0.forge.set(writer);
     }
 
     /// Whether runs of strangers can be kept apart from everything else on this machine.

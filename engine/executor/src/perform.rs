@@ -7,6 +7,7 @@ pub mod child;
 pub(crate) mod condition;
 pub(crate) mod engine_step;
 pub mod environment;
+pub mod forge;
 pub mod masks;
 pub(crate) mod name;
 pub(crate) mod outcome;

@@ -55,3 +55,13 @@ pub const ANNOTATIONS_PER_CALL: usize = 50;
 pub const MAX_ANNOTATIONS: usize = 500;
 /// Pages of comments that are searched for ours.
 pub const MAX_COMMENT_PAGES: u32 = 20;
+/// Findings of one proposal.
+pub const MAX_PROPOSED_FINDINGS: usize = 200;
+/// Findings that one comment shows.
+pub const MAX_FINDINGS: usize = 50;
+/// Characters of the body of a finding, and of a summary.
+pub const MAX_FINDING_CHARS: usize = 4_000;
+/// Characters of the title of a finding.
+pub const MAX_FINDING_TITLE_CHARS: usize = 200;
+/// Characters of the path of a finding.
+pub const MAX_FINDING_PATH_CHARS: usize = 400;

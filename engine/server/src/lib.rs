@@ -18,6 +18,7 @@ pub mod export;
 mod feedback;
 mod files;
 mod follow;
+mod forge_writer;
 mod gate;
 mod identity;
 mod inbox;

@@ -1,6 +1,6 @@
 //! A delivery, read: the event it is, the commit to look at, and whose change it is.
 
-use plue_forge::{Headers, Provider, Reading, decode, reading::Kind};
+use plue_forge::{Headers, Provider, Reading, decode, feedback::is_own_comment, reading::Kind};
 use plue_plan::{Event, event::EventType};
 use plue_store::{DeliveryRow, RepoRow};
 use serde::Deserialize;
@@ -105,6 +105,9 @@ fn of_forge(forge: &str, delivery: &DeliveryRow) -> Result<Delivered, String> {
 
 fn of_reading(provider: Provider, reading: &Reading) -> Result<Occasion, String> {
     let event = reading.event().map_err(|ignored| ignored.to_string())?;
+    if event.comment.as_ref().is_some_and(|comment| is_own_comment(&comment.body)) {
+        return Err("a comment of plue's starts nothing".to_owned());
+    }
     let deleted = matches!(&reading.kind, Kind::Push(push) if push.deleted);
     let source = match (&reading.kind, &event.sha) {
         (Kind::PullRequest { pr, .. }, _) => {

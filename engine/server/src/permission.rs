@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// A client of the repository's forge; `None`: there is no token.
-    async fn client_of(&self, repo: &RepoRow) -> Result<Option<Client>, Error> {
+    pub(crate) async fn client_of(&self, repo: &RepoRow) -> Result<Option<Client>, Error> {
         let outlet = match self.store().outlet(&repo.name).await? {
             Some(outlet) => Some((outlet.api, outlet.allow_http)),
             None => usual_api(repo).map(|api| (api, false)),

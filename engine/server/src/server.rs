@@ -14,8 +14,8 @@ use plue_runtime::{Clock, Ids, Phase, Stop, TaskSet, Tasks, Watchdog, clock::Mar
 use plue_store::{Store, secret::Keyring};
 
 use crate::{
-    app::AppTokens, export::Exporter, known::Known, permission::TriggerPolicy, places::DiskState,
-    webhooks::Sender,
+    app::AppTokens, export::Exporter, forge_writer::Writer, known::Known,
+    permission::TriggerPolicy, places::DiskState, webhooks::Sender,
 };
 
 /// Between two looks for what dead engines left behind.
@@ -93,8 +93,9 @@ enum Loop {
 #[derive(Debug, Clone)]
 pub struct Server(Arc<Inner>);
 
+/// The parts of a server and what it holds in memory.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     parts: Parts,
     known: Known,
     disk: DiskState,
@@ -106,7 +107,16 @@ impl Server {
     /// A server that does nothing yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, known: Known::default(), disk: DiskState::default() }))
+        let inner = Inner { parts, known: Known::default(), disk: DiskState::default() };
+        let server = Self(Arc::new(inner));
+        let writer = Writer(Arc::downgrade(&server.0));
+        server.0.parts.engine.write_to_forges(Arc::new(writer));
+        server
+    }
+
+    /// The server of these parts.
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self(inner)
     }
 
     pub(crate) fn parts(&self) -> &Parts {

@@ -41,6 +41,7 @@ struct Told {
     statuses: BTreeMap<(String, String), (String, String)>,
     /// Texts of comments; their ids are their places, from 1.
     comments: Vec<String>,
+    labels: Vec<String>,
     tokens: Vec<String>,
     /// By id, from 1: name and conclusion of checks.
     checks: Vec<(String, String)>,
@@ -101,6 +102,19 @@ impl Forge {
         self.knows(|told| told.asked_for.iter().any(|asked| asked == login).then_some(()));
     }
 
+    /// The comments of findings, once the run of a commit has ended in this state.
+    pub(crate) fn findings(&self, sha: &str, state: &str) -> Vec<String> {
+        self.status(sha, "plue/required", state);
+        let told = self.told.borrow();
+        let of_findings = |text: &&String| text.starts_with("<!-- plue:findings-");
+        told.comments.iter().filter(of_findings).cloned().collect()
+    }
+
+    /// The labels of the pull request.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        self.told.borrow().labels.clone()
+    }
+
     /// The text of the only comment once it says this.
     pub(crate) fn comment(&self, says: &str) -> String {
         self.knows(|told| {
@@ -148,9 +162,22 @@ fn answer(stream: TcpStream, told: &mut Told) {
             told.comments.push(text("body"));
             json!({"id": told.comments.len()})
         }
-        ("PATCH", [.., "issues", "comments", "1"]) => {
-            told.comments[0] = text("body");
-            json!({"id": 1})
+        ("PATCH", [.., "issues", "comments", id]) => {
+            let id = id.parse::<usize>().unwrap();
+            told.comments[id - 1] = text("body");
+            json!({"id": id})
+        }
+        ("POST", [.., "issues", "7", "labels"]) => {
+            let names = body["labels"].as_array().unwrap().iter();
+            told.labels.extend(names.map(|name| name.as_str().unwrap().to_owned()));
+            json!([])
+        }
+        ("GET", [.., "issues", "7", "labels"]) => {
+            told.labels.iter().map(|name| json!({"name": name})).collect()
+        }
+        ("DELETE", [.., "issues", "7", "labels", name]) => {
+            told.labels.retain(|label| label != name);
+            json!([])
         }
         ("GET", ["", "api", "repos", "acme", "app", "collaborators", login, "permission"]) => {
             told.asked_for.push((*login).to_owned());

@@ -25,6 +25,7 @@ mod defaults;
 #[cfg(test)]
 mod deliveries;
 #[cfg(test)]
+mod effects;
 mod endings;
 #[cfg(test)]
 mod event;
@@ -77,6 +78,7 @@ mod portable;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
+mod prompt_answers;
 mod prompts;
 #[cfg(test)]
 mod pushes;

@@ -15,6 +15,8 @@ const TABLE: &[(&str, &[&str])] = &[
             "▸ read",
             "error: app/slug.py:5: capitals stay",
             "note: app/test_slug.py:6",
+            "post would write to the forge",
+            "capitals stay",
             "run success",
         ],
     ),

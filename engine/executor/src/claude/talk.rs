@@ -8,6 +8,7 @@ use plue_llm::{
     agent::{Call, Input},
     error::Error,
 };
+use plue_runtime::Task as Running;
 use plue_store::usage::claude::CallSettlement;
 use plue_wire::runner::{AgentOrder, ToolCall, ToolResult};
 use serde_json::Value as Json;

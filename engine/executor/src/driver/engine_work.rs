@@ -35,6 +35,7 @@ use crate::{
 };
 
 mod children;
+mod forge;
 
 /// Answers of tasks in flight to one driver.
 const ANSWER_QUEUE: usize = 64;
@@ -133,6 +134,9 @@ impl Driver {
         }
         let begun = match self.plan.step(step).map(|step| &step.action) {
             Some(plue_plan::Action::Call(_)) => self.call(step, attempt, (view.visit, view.number)),
+            Some(plue_plan::Action::Plugin(_)) => {
+                self.change_forge(step, attempt, (view.visit, view.number))
+            }
             Some(_) | None => self.child(step, attempt, (view.visit, view.number)),
         };
         match begun {

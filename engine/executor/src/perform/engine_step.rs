@@ -4,6 +4,8 @@
 use plue_flow::fact::Outcome;
 use plue_plan::Action;
 
+use super::forge::FORGE;
+
 /// Who performs a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Performer {
@@ -24,6 +26,7 @@ pub(crate) fn performer(action: &Action, has_claude: bool) -> Performer {
         Action::Llm(_) if has_claude => Performer::Runner,
         Action::Approval(_) | Action::Wait(_) => Performer::Outside,
         Action::Workflow(_) | Action::Call(_) => Performer::Engine,
+        Action::Plugin(plugin) if plugin.plugin == FORGE => Performer::Engine,
         Action::Llm(_) | Action::Negotiate(_) | Action::Plugin(_) => Performer::Nobody,
     }
 }
@@ -38,8 +41,12 @@ pub(crate) fn refusal(action: &Action, has_claude: bool) -> Option<Outcome> {
         | Action::Call(_)
         | Action::Wait(_) => return None,
         Action::Llm(_) if has_claude => return None,
+        Action::Plugin(plugin) if plugin.plugin == FORGE => return None,
         Action::Llm(_) => crate::claude::no_key(),
-        Action::Negotiate(_) | Action::Plugin(_) => {
+        Action::Plugin(plugin) => {
+            format!("no plugin provides `{}`; plue itself has `{FORGE}`", plugin.plugin)
+        }
+        Action::Negotiate(_) => {
             format!("this build of plue cannot run `{}` steps yet", action.kind())
         }
     };

@@ -1,4 +1,4 @@
-//! The one comment on a pull request: made once, then updated in place.
+//! The one comment of a key on a pull request or issue: made once, then updated in place.
 //!
 //! It is found by a marker in its first line, which readers do not see. The oldest comment with it is
 //! ours: somebody who copies the marker comes later.
@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use crate::{
-    feedback::{client::Client, error::FeedbackError, http::Ask, markdown::cut},
+    feedback::{client::Client, error::FeedbackError, http::Ask, markdown::cut, thread::Thread},
     limits::{MAX_COMMENT_CHARS, MAX_COMMENT_PAGES},
     provider::Provider,
 };
@@ -24,14 +24,14 @@ pub struct CommentId(pub u64);
 impl Client {
     /// Makes the comment of this key, or brings it up to date. `known` is what an earlier call
     /// returned; a comment that was deleted meanwhile is made again. `key` is plain text that stays
-    /// the same for the pull request, such as `plans`.
+    /// the same for the thread, such as `plans`.
     ///
     /// # Errors
     /// The forge cannot be reached or says no.
     pub async fn put_comment(
         &self,
         repository: &str,
-        number: u64,
+        thread: Thread,
         known: Option<CommentId>,
         key: &str,
         text: &str,
@@ -39,16 +39,16 @@ impl Client {
         let marker = marker(key);
         let text = format!("{marker}\n{}", cut(text, MAX_COMMENT_CHARS));
         if let Some(known) = known
-            && self.update(repository, number, known, &text).await?
+            && self.update(repository, thread, known, &text).await?
         {
             return Ok(known);
         }
-        for found in self.find(repository, number, &marker).await? {
-            if self.update(repository, number, found, &text).await? {
+        for found in self.find(repository, thread, &marker).await? {
+            if self.update(repository, thread, found, &text).await? {
                 return Ok(found);
             }
         }
-        let made = self.create(repository, number, &text).await;
+        let made = self.create(repository, thread, &text).await;
         let Err(error) = made else { return made };
         if error.retry_after().is_none()
             && !matches!(error, FeedbackError::Refused { status: 500.., .. })
@@ -56,7 +56,7 @@ impl Client {
             return Err(error);
         }
         // It may have been made although the answer was lost.
-        match self.find(repository, number, &marker).await?.first() {
+        match self.find(repository, thread, &marker).await?.first() {
             Some(found) => Ok(*found),
             None => Err(error),
         }
@@ -66,11 +66,11 @@ impl Client {
     async fn update(
         &self,
         repository: &str,
-        number: u64,
+        thread: Thread,
         id: CommentId,
         text: &str,
     ) -> Result<bool, FeedbackError> {
-        let mut path = self.comments(repository, number, Some(id));
+        let mut path = self.comments(repository, thread, Some(id));
         path.push(id.0.to_string());
         let method = match self.provider {
             Provider::GitLab => Method::PUT,
@@ -87,11 +87,11 @@ impl Client {
     async fn create(
         &self,
         repository: &str,
-        number: u64,
+        thread: Thread,
         text: &str,
     ) -> Result<CommentId, FeedbackError> {
         let what = "a comment";
-        let path = self.comments(repository, number, None);
+        let path = self.comments(repository, thread, None);
         let answer = self.http.send(&self.ask(what, Method::POST, path, Some(text), false)).await?;
         let id = answer.get("id").and_then(Json::as_u64);
         id.map(CommentId).ok_or(FeedbackError::BadAnswer { what })
@@ -101,13 +101,13 @@ impl Client {
     async fn find(
         &self,
         repository: &str,
-        number: u64,
+        thread: Thread,
         marker: &str,
     ) -> Result<Vec<CommentId>, FeedbackError> {
         let mut found = Vec::new();
         let mut first_of_page = None;
         for page in 1..=MAX_COMMENT_PAGES {
-            let path = self.comments(repository, number, None);
+            let path = self.comments(repository, thread, None);
             let mut ask = self.ask("the comments", Method::GET, path, None, true);
             ask.query = vec![
                 ("per_page", PER_PAGE.to_string()),
@@ -143,20 +143,20 @@ impl Client {
         (by_us && body.starts_with(marker)).then_some(id)
     }
 
-    /// The path of the comments of a pull request, or of one comment without its number.
-    fn comments(&self, repository: &str, number: u64, one: Option<CommentId>) -> Vec<String> {
-        let mut path = self.repository(repository);
-        let number = number.to_string();
-        let end: &[&str] = match (self.provider, one) {
-            (Provider::GitLab, _) => &["merge_requests", &number, "notes"],
+    /// The path of the comments of a thread, or of one comment without its number.
+    fn comments(&self, repository: &str, thread: Thread, one: Option<CommentId>) -> Vec<String> {
+        let (mut path, end) = match (self.provider, one) {
+            (Provider::GitLab, _) => (self.thread(repository, thread), "notes"),
             (Provider::GitHub | Provider::Gitea | Provider::Forgejo, None) => {
-                &["issues", &number, "comments"]
+                (self.thread(repository, thread), "comments")
             }
             (Provider::GitHub | Provider::Gitea | Provider::Forgejo, Some(_)) => {
-                &["issues", "comments"]
+                let mut path = self.repository(repository);
+                path.push("issues".to_owned());
+                (path, "comments")
             }
         };
-        path.extend(end.iter().map(|&part| part.to_owned()));
+        path.push(end.to_owned());
         path
     }
 
@@ -173,9 +173,18 @@ impl Client {
     }
 }
 
+/// Beginning of every comment of plue's.
+const MARK: &str = "<!-- plue:";
+
+/// Whether a comment was written by plue, or by a person who copied its first line: it starts nothing.
+#[must_use]
+pub fn is_own_comment(body: &str) -> bool {
+    body.trim_start().starts_with(MARK)
+}
+
 /// A comment of HTML's, which Markdown does not show.
 fn marker(key: &str) -> String {
     let plain: String =
         key.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
-    format!("<!-- plue:{plain} -->")
+    format!("{MARK}{plain} -->")
 }

