@@ -71,6 +71,8 @@ impl Recording {
             | Fact::Broke { .. }
             | Fact::Result { .. }
             | Fact::Corrected { .. }
+            | Fact::Held { .. }
+            | Fact::Decided { .. }
             | Fact::Switched { .. }
             | Fact::Ended { .. } => None,
         })
