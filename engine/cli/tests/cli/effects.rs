@@ -132,6 +132,38 @@ fn local_runs_show_what_they_would_write() {
 }
 
 #[test]
+fn forge_steps_of_yaml_are_the_same() {
+    let bench = Bench::new();
+    bench.write(
+        "triage.plue.yaml",
+        "name: Triage\ntasks:\n  - id: post\n    uses: plugin:forge\n    with:\n      labels: {add: [bug]}\n      allowed_labels: [bug]\n",
+    );
+    bench.plue(&["run"]).ends(0).tells(&["post would write to the forge", "add label bug"]);
+    bench.write(
+        "triage.plue.yaml",
+        "name: Triage\ntasks:\n  - id: post\n    uses: plugin:forge\n    with:\n      label: {add: [bug]}\n",
+    );
+    bench.plue(&["run"]).ends(1).tells(&["PLUE-R0018", "`label` is none of comment"]);
+}
+
+#[test]
+fn engines_killed_behind_a_comment_leave_one() {
+    let (forge, claude) = (Forge::start(), Scripted::new(&json!([answer(&["a"], "wrong")])));
+    let mut served = with_claude(&forge, &claude);
+    served.bench.write(".plue.py", REVIEW);
+    let base = served.push("refs/heads/main");
+    served.bench.write("app.py", "x = 1\n");
+    let head = served.push("refs/pull/7/head");
+    served.deliver("d1", "opened", "acme/app", (&base, &head));
+    forge.has_findings();
+    let key = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &*claude.url)];
+    served.dies_and_another_begins_with(&key);
+    let left = forge.findings(&head, "success");
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(claude.state()["requests"], 1);
+}
+
+#[test]
 fn agents_of_forks_never_start() {
     let (forge, claude) = (Forge::start(), Scripted::new(&json!([answer(&["a"], "x")])));
     let key = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &*claude.url)];

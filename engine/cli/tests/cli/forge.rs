@@ -110,6 +110,12 @@ impl Forge {
         told.comments.iter().filter(of_findings).cloned().collect()
     }
 
+    /// Answers until there is a comment of findings.
+    pub(crate) fn has_findings(&self) {
+        let is_one = |text: &String| text.starts_with("<!-- plue:findings-");
+        self.knows(|told| told.comments.iter().any(is_one).then_some(()));
+    }
+
     /// The labels of the pull request.
     pub(crate) fn labels(&self) -> Vec<String> {
         self.told.borrow().labels.clone()

@@ -66,7 +66,7 @@ impl AgentRun {
         let mut task = assignment.task.clone();
         for selected in &assignment.servers {
             let name = &selected.server.name;
-            if let Some((tools, hash)) = self.recorded(name) {
+            if let Some((tools, hash)) = self.recorded_tools(name) {
                 task.tools.extend(tools);
                 task.mcp.insert(name.clone(), hash);
                 continue;
@@ -86,7 +86,7 @@ impl AgentRun {
     }
 
     /// The tools of a server in the recording of a replay, with their hash.
-    fn recorded(&self, server: &str) -> Option<(Vec<Tool>, String)> {
+    fn recorded_tools(&self, server: &str) -> Option<(Vec<Tool>, String)> {
         let replay = self.replay.as_ref()?;
         let recording = replay.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let task = recording.task(replay.attempt)?;

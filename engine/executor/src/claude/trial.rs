@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use plue_llm::{PicoUsd, Request, agent::Task, price::Price};
 use plue_plan::{
-    Action, Step, Value,
+    Action, Plan, Step, Value,
     action::{Llm, Prompt},
 };
 use plue_prompts::prompt::Settings;
@@ -55,6 +55,9 @@ impl PromptTrial {
             fallback_models: Vec::new(),
             system: None,
             tools: settings.tools,
+            approve: Vec::new(),
+            approve_timeout: None,
+            mcp: Vec::new(),
             max_turns: settings.max_turns,
             max_tokens: settings.max_tokens,
             budget: settings.budget,
@@ -68,8 +71,12 @@ impl PromptTrial {
         }
         let step = Step::new(name, Action::Llm(Box::new(llm.clone())));
         let read_set = json!({ "texts": texts });
-        let assignment = assignment((&step, &llm), &read_set, &Scope::new(), claude, today)?;
-        Ok((assignment.task, assignment.budget))
+        let plan = Plan::new(step.id.as_str(), vec![step.clone()]);
+        let all = (&plan, &step, &llm);
+        let mut assignment = assignment(all, &read_set, &Scope::new(), claude, today)?;
+        // Results come from the case: nothing is carried out that a person would approve.
+        assignment.task.approve.clear();
+        Ok((assignment.task, assignment.budget.usd))
     }
 }
 

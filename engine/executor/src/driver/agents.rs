@@ -251,6 +251,7 @@ impl Driver {
     pub(super) fn remotes(
         &self,
         assignment: &Assignment,
+        step: &StepId,
         turn: (u32, u32),
     ) -> Result<Remotes, String> {
         let guard = self.guard();
@@ -258,7 +259,7 @@ impl Driver {
         let mut remotes = Remotes::new();
         for server in with_url.map(|used| &used.server) {
             let headers = within_budget(|meter| {
-                let seen = Seen::of(&self.run);
+                let seen = Seen::of(&self.run, Reader::Step(step));
                 let scope = seen.scope(&self.surroundings, turn, meter);
                 let headers = server.headers.iter().map(|(name, value)| {
                     let text =
@@ -286,7 +287,7 @@ impl Driver {
     {
         let claude = self.claude()?.clone();
         let assignment = self.assignment(step, turn);
-        let remotes = assignment.as_ref().map(|it| self.remotes(it, turn));
+        let remotes = assignment.as_ref().map(|it| self.remotes(it, step, turn));
         let (assignment, remotes) = match remotes {
             Ok(Ok(remotes)) => (assignment, remotes),
             Ok(Err(why)) => (Err(why), Remotes::new()),

@@ -222,7 +222,7 @@ impl Driver {
         let (mut fetch_hosts, mut servers) = (Vec::new(), Vec::new());
         if self.is_agent(&step.id) {
             let assignment = self.assignment(&step.id, (visit, number)).map_err(refused)?;
-            self.remotes(&assignment, (visit, number)).map_err(refused)?;
+            self.remotes(&assignment, &step.id, (visit, number)).map_err(refused)?;
             (fetch_hosts, servers) = (assignment.fetch_hosts, assignment.servers);
         }
         let prepared = within_budget(|meter| {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plue_flow::{Input, fact::Outcome};
-use plue_plan::{Action, AttemptId, StepId};
+use plue_plan::{Action, AttemptId, StepId, context::Reader};
 use plue_runtime::mask::Secrets;
 use serde_json::Value as Json;
 use tokio::task::JoinHandle;
@@ -41,7 +41,7 @@ impl Driver {
             is_dry: writer.is_none(),
         };
         let mut proposed = within_budget(|meter| {
-            let seen = Seen::of(&self.run);
+            let seen = Seen::of(&self.run, Reader::Step(step));
             let scope = seen.scope(&self.surroundings, (visit, number), meter);
             proposed(definition, plugin, &scope, &run)
         })?;
