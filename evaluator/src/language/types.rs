@@ -28,7 +28,7 @@ pub(crate) use self::{plan::PyPlan, step::PyStep};
 /// Every name, as the builtins of files and the module `plue` have them.
 pub(crate) fn members(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let members = PyDict::new(py);
-    let classes: [(&str, Bound<'_, PyType>); 15] = [
+    let classes: [(&str, Bound<'_, PyType>); 16] = [
         ("Artifacts", py.get_type::<settings::PyArtifacts>()),
         ("Budget", py.get_type::<settings::PyBudget>()),
         ("Cache", py.get_type::<settings::PyCache>()),
