@@ -100,10 +100,10 @@ async fn log_violations(store: &Store, row: &AttemptRow) -> Vec<String> {
         }
         seq = piece.seq;
     }
-    if next != row.log_bytes || seq > row.ack_seq {
+    if next != row.log_bytes || seq > row.log_reach {
         wrong.push(format!(
             "attempt {id}: its log has {next} bytes up to event {seq}, its row says {} up to {}",
-            row.log_bytes, row.ack_seq
+            row.log_bytes, row.log_reach
         ));
     }
     wrong
