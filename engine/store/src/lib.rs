@@ -1,8 +1,6 @@
 //! The store: all SQL of plue, on SQLite and on Postgres behind one surface.
-//!
 //! Checks who may write, never decides a status, acknowledges nothing uncommitted, holds no truth in memory.
 #![forbid(unsafe_code)]
-
 mod attempt;
 mod audit;
 pub mod blob;

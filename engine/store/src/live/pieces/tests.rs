@@ -1,3 +1,5 @@
+//! Tests of the pieces of one open log.
+
 use super::*;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
