@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use plue_flow::{Input, Run, RunStatus};
+use plue_flow::{Awaited, Input, Run, RunStatus};
 use plue_plan::{AttemptId, Event, Plan, RunId, RunnerId, StepId};
 use plue_pool::Lease;
 use plue_runtime::{Phase, Stop, Task, clock::Mark};
@@ -446,7 +446,15 @@ impl Driver {
 
     /// Whether nothing happens until somebody outside answers, and nobody wants to wait here.
     fn leaves(&self) -> bool {
-        self.leave && self.unable.is_empty() && self.run.needs_an_answer()
+        self.leave && self.unable.is_empty() && self.run.needs_an_answer() && self.calls_are_asked()
+    }
+
+    /// Whether calls that wait for people by the journal still wait by their agents, which may have
+    /// found decisions.
+    fn calls_are_asked(&self) -> bool {
+        let mut waiting = self.run.waiting();
+        waiting
+            .all(|one| !matches!(one.what, Awaited::Call(_)) || self.agents.is_asking(&one.attempt))
     }
 
     /// The runner's session, once there is one. None when nothing shall be begun any more.

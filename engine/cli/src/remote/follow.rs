@@ -100,7 +100,9 @@ impl<'c, W: Write> Follower<'c, W> {
         let mut told = self.look().await?;
         let (mut over, clock) = (false, Clock::real());
         loop {
-            if (over || until.is_reached(&told)) && self.logs.is_empty() {
+            // The log of an agent that waits for people stays open.
+            let stays = told.waiting.iter().any(|waiting| waiting.call.is_some());
+            if (over || until.is_reached(&told)) && (self.logs.is_empty() || (!over && stays)) {
                 return Ok(told);
             }
             tokio::select! {
@@ -238,7 +240,8 @@ impl<'c, W: Write> Follower<'c, W> {
 
     /// Says what became of a step after the last line of its log.
     fn say_of(&mut self, told: &StatusRecord, step: &StepRecord) -> Result<(), Failure> {
-        if self.open.get(&step.step).is_none_or(|open| *open == 0) {
+        let is_closed = self.open.get(&step.step).is_none_or(|open| *open == 0);
+        if is_closed || step.status == StepStatus::Waiting.as_str() {
             self.say(told, step).map_err(|error| output::refused(&error))?;
         }
         Ok(())

@@ -180,7 +180,7 @@ fn roles_add_approvals_and_slips_are_refused() {
     bench.write(".plue.py", slip);
     bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0083", "`bsah`"]);
     bench.write(".plue.py", "def workflow():\n    return Plan(name='CI', steps=[Step.llm('ask', prompt='Go.', role='careful', approve=['bsah'])])\n");
-    bench.write(".plue/roles/careful.md", role.replace("approve", "tools"));
+    bench.write(".plue/roles/careful.md", role.replace("approve: [bash, fetch]", "tools: [bash]"));
     plue(&claude, &bench, &["run"]).ends(1);
     bench.plue(&["explain", "last", "ask"]).ends(0).shows(&["PLUE-L0012", "`bsah`"]);
 }

@@ -17,15 +17,16 @@ use plue_store::CallDecision;
 use super::perform::{AgentMessage, AgentRun, Stopped};
 
 /// Between two looks for decisions.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 /// Between two tries to read decisions.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Requests of one agent to people.
 #[derive(Debug)]
 pub(crate) struct People {
-    /// Requests as the journal has them, and whether the agent does something else meanwhile.
-    pub(crate) asked: (Vec<AskedCall>, bool),
+    /// Requests as they were reported last, and whether the agent does something else meanwhile. `None`:
+    /// this engine has reported none; the journal may have those of another one.
+    pub(crate) asked: Option<(Vec<AskedCall>, bool)>,
     /// The attempt whose transcript this one goes on with: decisions about its open calls count.
     pub(crate) lost: Option<AttemptId>,
 }
@@ -41,6 +42,9 @@ impl AgentRun {
         held: &mut Vec<Call>,
     ) -> Result<Vec<Call>, Stopped> {
         let (mut approved, mut waiting) = (Vec::new(), Vec::new());
+        if held.is_empty() {
+            return Ok(approved);
+        }
         for mut call in held.drain(..) {
             if let Some(decision) = self.recorded(&call) {
                 approved.extend(self.decided(agent, call, decision).await?);
@@ -79,6 +83,9 @@ impl AgentRun {
         agent: &mut Agent,
         held: &mut Vec<Call>,
     ) -> Result<Vec<Call>, Stopped> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = self.decisions().await;
         let now = self.shared.clock.now();
         let (mut approved, mut waiting) = (Vec::new(), Vec::new());
@@ -117,14 +124,14 @@ impl AgentRun {
         let calls: Vec<AskedCall> = held.iter().map(asked).collect();
         let is_busy = is_busy && !calls.is_empty();
         let now = (calls, is_busy);
-        if self.people.asked == now {
+        if self.people.asked.as_ref() == Some(&now) {
             return Ok(());
         }
         let (calls, is_busy) = now.clone();
         let claim = self.claim.clone();
         let message = AgentMessage::Asks { claim, calls, is_busy };
         self.orders.send(message).await.map_err(|_| Stopped::Superseded)?;
-        self.people.asked = now;
+        self.people.asked = Some(now);
         Ok(())
     }
 

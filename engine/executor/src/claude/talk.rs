@@ -135,6 +135,8 @@ impl AgentRun {
         let (mut held, mut open): (Vec<Call>, Vec<Call>) = calls.iter().cloned().partition(is_held);
         let clock = self.shared.clock;
         open.extend(self.hold(agent, &mut held).await?);
+        // Decisions that were made while no engine was there, before anything is asked again.
+        open.extend(self.look_for_decisions(agent, &mut held).await?);
         self.send_calls(&open).await?;
         // Dropped with this call, so that nothing goes on behind it.
         let mut remote = self.call_remotes(&open);

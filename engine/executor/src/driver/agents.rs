@@ -48,6 +48,8 @@ pub(super) struct Agents {
     sender: mpsc::Sender<AgentMessage>,
     orders: mpsc::Receiver<AgentMessage>,
     running: HashMap<AttemptId, Running>,
+    /// Attempts whose agents have looked for decisions and said which calls still wait.
+    asking: HashSet<AttemptId>,
     /// Attempts with rows in an engine without a key.
     rows: HashSet<AttemptId>,
     /// Of a replay: what answers each step.
@@ -65,8 +67,9 @@ struct Running {
 impl Agents {
     pub(super) fn new() -> Self {
         let (sender, orders) = mpsc::channel(ORDER_QUEUE);
-        let (running, rows, recordings) = (HashMap::new(), HashSet::new(), HashMap::new());
-        Self { sender, orders, running, rows, recordings }
+        let (running, recordings) = (HashMap::new(), HashMap::new());
+        let (rows, asking) = (HashSet::new(), HashSet::new());
+        Self { sender, orders, running, asking, rows, recordings }
     }
 
     /// The next news of an agent. Cancel-safe.
@@ -77,6 +80,12 @@ impl Agents {
     /// Stops what works on the attempt.
     pub(super) fn stop(&mut self, attempt: &AttemptId) {
         self.running.remove(attempt);
+        self.asking.remove(attempt);
+    }
+
+    /// Whether the agent of an attempt has taken the decisions that were there when it began here.
+    pub(super) fn is_asking(&self, attempt: &AttemptId) -> bool {
+        self.asking.contains(attempt)
     }
 
     /// The same before the attempt ends: its log has all its text then.
@@ -157,6 +166,7 @@ impl Driver {
             incoming.push(self.started(&claim, None));
         }
         let attempt = claim.attempt;
+        self.agents.asking.insert(attempt.clone());
         incoming.push(Incoming::plain(Input::AsksCalls { attempt, calls, is_busy }));
         incoming
     }
@@ -331,7 +341,7 @@ impl Driver {
                 .get(step)
                 .cloned()
                 .map(|recording| Replay { recording, attempt: turn }),
-            people: People { asked: self.run.asked_calls(&claim.attempt), lost: None },
+            people: People { asked: None, lost: None },
         };
         Some((agent, assignment, sender, sessions))
     }
