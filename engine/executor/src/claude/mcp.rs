@@ -184,6 +184,8 @@ impl AgentRun {
             let new = match judge(server.pin.as_deref(), known.as_ref(), &now) {
                 Ok(Judgement::Accepted(new)) => new,
                 Ok(Judgement::Changed(lines)) => {
+                    let text = self.shown.note(&lines.join("\n"));
+                    self.print(&text).await?;
                     return Ok(refused(
                         EndReason::McpChanged,
                         changed(server, (&hash, &lines), before.as_ref()),
@@ -319,11 +321,13 @@ fn changed(server: &Mcp, (hash, lines): (&str, &[String]), before: Option<&McpPi
         (None, Some(before)) => format!("in run {}", before.run),
         (None, None) => "before".to_owned(),
     };
+    // One line: reasons are shown in lists. The log has the differences one below the other.
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     format!(
-        "the tools of the MCP server `{}` are not those that were accepted ({since}):\n  {}\nif that is \
-         wanted, write pin=\"{hash}\" at the server in the workflow",
+        "the tools of the MCP server `{}` are not those that were accepted ({since}): {}; if that is wanted, \
+         write pin=\"{hash}\" at the server in the workflow",
         server.name,
-        lines.join("\n  ")
+        lines.join(" ")
     )
 }
 
