@@ -214,9 +214,7 @@ class Step(Setting):
             "fallback_models": texts(fallback_models, "`fallback_models`"),
             "system": system,
             "approve": texts(approve, "`approve`"),
-            "approve_timeout": None
-            if approve_timeout is None
-            else duration(approve_timeout, "`approve_timeout`"),
+            "approve_timeout": None if approve_timeout is None else duration(approve_timeout, "`approve_timeout`"),
             "mcp": [server.fields for server in mcp],
             "max_turns": max_turns,
             "max_tokens": max_tokens,

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use plue_flow::{Awaited, CallRequest, Decision, Input, Rejected, StepStatus};
 use plue_plan::{Action, AttemptId, RunId, StepId};
-use plue_store::{CallDecision, CallbackAnswered, Store};
+use plue_store::{CallbackAnswered, Store, decision::CallDecision};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
 

@@ -44,7 +44,11 @@ impl fmt::Display for Reason {
                     Awaited::Call(asked) => {
                         write!(f, "waits for approval of {} (call {})", asked.tool, asked.call)?;
                     }
-                    other => write!(f, "{other}")?,
+                    Awaited::Decision { .. }
+                    | Awaited::Time
+                    | Awaited::Event { .. }
+                    | Awaited::Workflow { .. }
+                    | Awaited::Callback => write!(f, "{what}")?,
                 }
                 if let Awaited::Decision { quorum: 2.., .. } = what {
                     write!(f, " ({})", progress(what, approved_by))?;

@@ -7,7 +7,7 @@ pub mod blob;
 mod callback;
 mod changes;
 mod commit;
-mod decision;
+pub mod decision;
 pub mod delivery;
 mod drive;
 mod engine;
@@ -42,7 +42,7 @@ mod sql;
 mod sqlite;
 mod store;
 mod token;
-mod topic;
+pub mod topic;
 pub mod usage;
 pub mod webhook;
 
@@ -52,7 +52,6 @@ pub use crate::{
     blob::{BlobWriter, Collected},
     callback::CallbackAnswered,
     commit::{Assign, AttemptEnd, Committed, NewAttempt, NewRun, Refused, RunCommit},
-    decision::CallDecision,
     delivery::{DeliveryRow, DeliveryState, DeliverySummary, Received, WEBHOOK_TOPIC},
     drive::{Drive, DriveRequest, deaths},
     engine::{EngineRow, NewEngine},
@@ -77,6 +76,5 @@ pub use crate::{
     session::{LoginRow, PersonSession, SessionRow},
     store::Store,
     token::TokenRow,
-    topic::TopicEvent,
     usage::{QueueRow, UsageBy, UsageRow},
 };

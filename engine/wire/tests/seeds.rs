@@ -89,7 +89,7 @@ fn from_runner() -> Vec<FromRunner> {
     ]
 }
 
-fn to_runner() -> Vec<ToRunner> {
+fn programs() -> [Program; 7] {
     let shell = Program::Shell { shell: text("bash"), run: text("true") };
     let service = Service {
         run: text("server"),
@@ -97,7 +97,7 @@ fn to_runner() -> Vec<ToRunner> {
         env: vec![(text("A"), text("b"))],
         secrets: vec![(text("S"), bytes("s"))],
     };
-    let programs = [
+    [
         shell.clone(),
         Program::PythonCode { code: text("pass"), call: Some(text("f")), args: vec![text("a")] },
         Program::PythonScript { script: text("x.py"), args: Vec::new() },
@@ -112,7 +112,10 @@ fn to_runner() -> Vec<ToRunner> {
             }],
         },
         Program::Beside { program: Box::new(shell), services: vec![service] },
-    ];
+    ]
+}
+
+fn to_runner() -> Vec<ToRunner> {
     let assign = |program| {
         ToRunner::Assign(Box::new(Assign {
             claim: claim(),
@@ -162,7 +165,7 @@ fn to_runner() -> Vec<ToRunner> {
         AgentOrder::End { output_json: text("{}"), status: 7 },
     ];
     messages.extend(orders.map(|order| ToRunner::Agent(claim(), Box::new(order))));
-    messages.extend(programs.map(assign));
+    messages.extend(programs().map(assign));
     messages
 }
 

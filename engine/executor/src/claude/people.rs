@@ -12,7 +12,7 @@ use plue_llm::{
     agent::{APPROVAL_SECONDS, Call, Decision, Held, Input, shown_arguments},
 };
 use plue_plan::AttemptId;
-use plue_store::CallDecision;
+use plue_store::decision::CallDecision;
 
 use super::perform::{AgentMessage, AgentRun, Stopped};
 

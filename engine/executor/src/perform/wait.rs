@@ -8,7 +8,7 @@ use plue_flow::{Awaited, Input};
 use plue_plan::{Action, AttemptId, DurationText, Step, Trigger, action::Approval, budget::Meter};
 use plue_registry::schedule::{self, Schedule};
 use plue_spec::{Expression, Reads, Scope, resolve_text};
-use plue_store::TopicEvent;
+use plue_store::topic::TopicEvent;
 use serde_json::{Map, Value as Json, json};
 
 /// Characters of an approval's message.

@@ -1,3 +1,5 @@
+//! Writers and readers of context keys in small plans. Must not evaluate anything.
+
 use super::*;
 
 fn plan(merge: &str, steps: &str) -> Plan {

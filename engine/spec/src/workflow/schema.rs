@@ -22,6 +22,18 @@ pub const ALL: [Published; 1] = [Published { name: "workflow", schema: workflow 
 const DESCRIPTION: &str =
     "For those who read the file; what is asked of an agent that has no `parameters.task`";
 
+fn metadata() -> Json {
+    json!({
+        "description": "Who wrote the file, and free labels.",
+        "type": "object",
+        "properties": {
+            "author": {"type": "string"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "additionalProperties": false,
+    })
+}
+
 /// The schema of a workflow file.
 fn workflow() -> Json {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -41,15 +53,7 @@ fn workflow() -> Json {
             "description": "The version of this format: \"1.0\".",
             "enum": ["1.0", 1, "1"],
         },
-        "metadata": {
-            "description": "Who wrote the file, and free labels.",
-            "type": "object",
-            "properties": {
-                "author": {"type": "string"},
-                "tags": {"type": "array", "items": {"type": "string"}},
-            },
-            "additionalProperties": false,
-        },
+        "metadata": metadata(),
         "settings": settings,
         "context": context(),
         "secrets": {

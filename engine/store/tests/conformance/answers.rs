@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_flow::Decision;
 use plue_plan::{AttemptId, RunId};
-use plue_store::{CallDecision, CallbackAnswered, Turn, TurnRequest};
+use plue_store::{CallbackAnswered, Turn, TurnRequest, decision::CallDecision};
 use serde_json::{Map, json};
 
 use crate::support::World;

@@ -1,3 +1,5 @@
+//! Values of context keys from the outputs of their writers. Must not need a run.
+
 use plue_plan::context::{VisibleKey, VisibleKeys};
 use proptest::prelude::*;
 use serde_json::json;
