@@ -42,7 +42,7 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Whether the files that runs begin with go to the shelf, for engines of other machines.
     pub share_files: bool,
-    /// Where webhooks may go beside public addresses.
+    /// Addresses beside public ones that webhooks, submodules and LFS servers may have.
     pub reach: Guard,
     /// Policy on events that start runs.
     pub triggers: TriggerPolicy,
