@@ -377,7 +377,9 @@ impl Filling<'_> {
     fn failed(&self, place: &Place, error: &GitError) -> Error {
         let text = error.to_string();
         let words = |why: &str| named(&place.path, why);
-        let is_too_large = text.contains("signal 25") || text.contains("File too large");
+        // Git's words for an index-pack that the kernel has ended at the limit of its file.
+        let ended = ["signal 25", "File too large", "invalid index-pack output"];
+        let is_too_large = ended.iter().any(|part| text.contains(part));
         if is_too_large {
             return refused(&words(&format!("its pack has more than {} bytes", self.limits.pack)));
         }
