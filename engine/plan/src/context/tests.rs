@@ -1,4 +1,4 @@
-//! Writers and readers of context keys in small plans. Must not evaluate anything.
+//! Writers that readers of keys see, in the order of the reducer. Must not merge values.
 
 use super::*;
 

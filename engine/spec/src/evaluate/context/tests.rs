@@ -1,4 +1,4 @@
-//! Values of context keys from the outputs of their writers. Must not need a run.
+//! Reducers and reads of keys, over scopes made by hand. Must not run a plan.
 
 use plue_plan::context::{VisibleKey, VisibleKeys};
 use proptest::prelude::*;
