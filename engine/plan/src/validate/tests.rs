@@ -296,7 +296,7 @@ fn row_4_04_keys_are_read_behind_their_writers() {
     let found: Vec<String> =
         check(&json).into_iter().map(|found| format!("{} {}", found.code, found.message)).collect();
     insta::assert_snapshot!(found.join("\n"), @"
-    PLUE-P0062 the context key `a b`: an id has letters a-z and A-Z, digits, `_`, `.` and `-`, and starts with a letter, digit or `_`; found ' '
+    PLUE-P0062 the context key `a b`: an id has letters a-z and A-Z, digits, `_`, `.` and `-`, and starts with a letter, digit or `_`; found ' ' at position 1
     PLUE-P0062 the context key `variables` has a reserved name
     PLUE-P0085 step `hook`: writes the context key `k`, and is a hook
     PLUE-P0030 `env.A` reads `k` at position 1, a context key that no step writes before that
