@@ -185,7 +185,7 @@ impl AgentRun {
                 Ok(Judgement::Accepted(new)) => new,
                 Ok(Judgement::Changed(lines)) => {
                     let text = self.shown.note(&lines.join("\n"));
-                    self.print(&text).await?;
+                    self.print(&text);
                     return Ok(refused(
                         EndReason::McpChanged,
                         changed(server, (&hash, &lines), before.as_ref()),
