@@ -309,7 +309,7 @@ fn row_4_04_keys_are_read_behind_their_writers() {
 
 #[test]
 fn a_plan_of_writers_and_readers_is_judged_in_bounded_time() {
-    let mut steps = steps(limits::MAX_STEPS);
+    let mut steps = steps(1_000);
     for (at, step) in steps.iter_mut().enumerate() {
         step["writes"] = json!("k");
         step["when"] = json!(vec!["context.k"; 50].join(" && "));

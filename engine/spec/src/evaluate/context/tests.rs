@@ -107,7 +107,7 @@ fn merged_values_are_paid_for() {
         (0..40).map(|n| (StepId::new(format!("s{n}")), "success", large.clone())).collect();
     let all: Vec<usize> = (0..40).collect();
     let error = eval(&outputs, Merge::List, &all, "size(context.k)").unwrap_err();
-    assert!(error.contains("units of work"), "{error}");
+    assert!(error.contains("more work than is allowed"), "{error}");
 }
 
 proptest! {
