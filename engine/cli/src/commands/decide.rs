@@ -101,7 +101,7 @@ pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
                 "{what}; nobody advances this run; go on with: plue resume {run}"
             ));
         } else if !calls.is_empty() {
-            // Said above; the agent takes it with its next look.
+            // Printed above; the agent takes it with its next look.
         } else if taken(&store, &run).await? {
             output::say(what);
         } else {

@@ -48,7 +48,7 @@ pub(super) struct Agents {
     sender: mpsc::Sender<AgentMessage>,
     orders: mpsc::Receiver<AgentMessage>,
     running: HashMap<AttemptId, Running>,
-    /// Attempts whose agents have looked for decisions and said which calls still wait.
+    /// Attempts whose agents have looked for decisions and reported which calls still wait.
     asking: HashSet<AttemptId>,
     /// Attempts with rows in an engine without a key.
     rows: HashSet<AttemptId>,
