@@ -6,7 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use plue_flow::{
     Fact, StepStatus,
     fact::{NameValue, Reason},
-    wait::Decision,
+    wait::{AskedCall, Decision},
 };
 use plue_plan::{Plan, StepId};
 use plue_store::StepRow;
@@ -67,17 +67,7 @@ impl Journal {
                 self.tell(at, step, format!("it {what}{until}"));
             }
             Fact::DecisionMade { step, decision, .. } => self.tell(at, step, decided(decision)),
-            Fact::CallsAsked { step, calls, .. } => {
-                let what = match calls.as_slice() {
-                    [] => "people have decided about its calls".to_owned(),
-                    calls => {
-                        let tools: Vec<_> =
-                            calls.iter().map(|call| call.request.tool.as_str()).collect();
-                        format!("it waits for approval of {}", tools.join(", "))
-                    }
-                };
-                self.tell(at, step, what);
-            }
+            Fact::CallsAsked { step, calls, .. } => self.tell(at, step, asked(calls)),
             Fact::ChildStarted { step, child, .. } => {
                 let what = format!("child run {} of plan {}", child.run, child.plan.short());
                 self.tell(at, step, what);
@@ -212,6 +202,15 @@ fn condition(
 }
 
 /// Who decided what, and why.
+/// The calls of a step that wait for people; none any more if there is no call.
+fn asked(calls: &[AskedCall]) -> String {
+    if calls.is_empty() {
+        return "people have decided about its calls".to_owned();
+    }
+    let tools: Vec<_> = calls.iter().map(|call| call.request.tool.as_str()).collect();
+    format!("it waits for approval of {}", tools.join(", "))
+}
+
 fn decided(decision: &Decision) -> String {
     let what = if decision.approve { "approved" } else { "rejected" };
     let why = decision.comment.as_ref();

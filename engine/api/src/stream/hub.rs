@@ -210,7 +210,7 @@ impl Watcher {
             if over {
                 return;
             }
-            if !(more || again) && !self.wait(live.as_mut()).await {
+            if !(more || again || self.wait(live.as_mut()).await) {
                 return;
             }
         }
