@@ -120,7 +120,9 @@ fn calls_wait_until_people_decide_and_replays_take_the_decisions() {
     bench.plue(&["approve", "last", "ask", "--call", "toolu_A"]).ends(2);
 
     drop(claude);
-    std::fs::remove_file(bench.repo().join("ran")).unwrap();
+    for name in ["ran", "note"] {
+        std::fs::remove_file(bench.repo().join(name)).unwrap();
+    }
     bench.plue(&["replay", "last", "--keep-files"]).ends(0).shows(&["as recorded: 2 answers"]);
     assert_eq!(file(&bench, "ran").as_deref(), Some("x\n"), "by the recorded decisions");
 }
