@@ -50,7 +50,7 @@ fn text_streams_into_the_log() {
 }
 
 #[test]
-fn tools_run_on_the_runner() {
+fn row_1_19_tools_run_on_the_runner() {
     let script = json!([
         {
             "thinking": "hm", "text": "Let me look.",
@@ -76,7 +76,7 @@ fn tools_run_on_the_runner() {
 }
 
 #[test]
-fn tools_outside_of_the_list_never_run() {
+fn row_3_16_tools_outside_of_the_list_never_run() {
     let script = json!([
         {
             "tool_calls": [

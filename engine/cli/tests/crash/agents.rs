@@ -225,7 +225,7 @@ impl Viewer {
 }
 
 #[tokio::test]
-async fn viewers_over_a_killed_server_miss_no_line_and_double_none() {
+async fn row_1_18_viewers_over_a_killed_server_miss_no_line_and_double_none() {
     let lines: String = (0..400).map(|n| format!("line {n}\n")).collect();
     let bench = Bench::new(SOURCE);
     let long = || json!({ "text": lines, "chunk": 7, "delay_ms": 2, "usage": { "input_tokens": 1, "output_tokens": 1 } });

@@ -8,7 +8,7 @@ use std::{
 use crate::golden::check_needs;
 
 #[test]
-fn first_runs_need_no_key() {
+fn row_0_18_first_runs_need_no_key() {
     check_needs("seed");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir().unwrap();

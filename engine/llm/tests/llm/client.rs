@@ -116,7 +116,7 @@ async fn text(client: &Client) -> Result<String, Error> {
 }
 
 #[tokio::test]
-async fn answers_arrive_as_they_are_written() {
+async fn row_1_06_answers_arrive_as_they_are_written() {
     let mut api = Api::start(vec![streamed(ANSWER)]).await;
     assert_eq!(text(&api.client()).await.expect("an answer"), "Hello");
     let sent = api.requests.recv().await.expect("a request");
@@ -126,7 +126,7 @@ async fn answers_arrive_as_they_are_written() {
 }
 
 #[tokio::test]
-async fn overloaded_apis_are_asked_again() {
+async fn row_1_17_overloaded_apis_are_asked_again() {
     let busy = || failed("529 Overloaded", "overloaded_error");
     let api = Api::start(vec![busy(), busy(), streamed(ANSWER)]).await;
     assert_eq!(text(&api.client()).await.expect("an answer"), "Hello");
