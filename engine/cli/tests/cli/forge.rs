@@ -130,8 +130,8 @@ impl Forge {
     }
 }
 
-fn answer(stream: TcpStream, told: &mut Told) {
-    let mut reader = BufReader::new(stream);
+/// The first line of a request, its token and its body.
+fn request(reader: &mut BufReader<TcpStream>) -> (String, String, Json) {
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
     let (mut length, mut token) = (0, String::new());
@@ -147,7 +147,12 @@ fn answer(stream: TcpStream, told: &mut Told) {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    let body: Json = serde_json::from_slice(&body).unwrap_or_default();
+    (first, token, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+fn answer(stream: TcpStream, told: &mut Told) {
+    let mut reader = BufReader::new(stream);
+    let (first, token, body) = request(&mut reader);
     let mut words = first.split(' ');
     // Who asked may have died meanwhile.
     let (Some(method), Some(path)) = (words.next(), words.next()) else { return };

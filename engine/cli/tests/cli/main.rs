@@ -26,6 +26,7 @@ mod defaults;
 mod deliveries;
 #[cfg(test)]
 mod effects;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod event;
@@ -79,6 +80,7 @@ mod portable;
 mod promises;
 #[cfg(test)]
 mod prompt_answers;
+#[cfg(test)]
 mod prompts;
 #[cfg(test)]
 mod pushes;
