@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::commands::logs::writer::Whose;
+use crate::commands::logs::writer::{Whose, name};
 
 pub mod event;
 pub mod server;
@@ -288,6 +288,9 @@ pub struct TranscriptFact {
     pub visit: u32,
     /// The attempt's number within the visit.
     pub attempt: u32,
+    /// Role or prompt, and numbers, of an agent that another one started: `reviewer 1`. Absent: the step's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Number, time and content.
     #[serde(flatten)]
     pub record: TranscriptRecord,
@@ -337,6 +340,12 @@ impl TranscriptFact {
     /// The attempt that it is of.
     pub(crate) fn whose(&self) -> Whose {
         Whose { step: self.step.clone(), visit: self.visit, number: self.attempt }
+    }
+
+    /// The name of the attempt, with that of the agent: `review › reviewer 1`.
+    pub(crate) fn place(&self) -> String {
+        let attempt = name(&self.whose());
+        self.agent.as_ref().map_or(attempt.clone(), |agent| format!("{attempt} › {agent}"))
     }
 
     /// The lines of its texts; signatures and other names of the API's own are among them.

@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc};
 use plue_llm::{Client, PicoUsd, PriceList};
 
 pub(crate) mod assignment;
+pub(crate) mod delegate;
 pub(crate) mod mcp;
 mod measured;
 pub(crate) mod people;
@@ -16,6 +17,7 @@ pub(crate) mod replay;
 pub(crate) mod shown;
 pub(crate) mod spending;
 pub(crate) mod talk;
+pub(crate) mod team;
 pub(crate) mod tool;
 pub mod trial;
 

@@ -18,11 +18,15 @@ pub use self::{
     end::{Divergence, End, EndReason},
     fact::{Decision, Fact, Input, Rejected},
     state::{Agent, Call, Effect, Totals},
-    task::{Limits, Task},
+    task::{Children, Limits, Task},
 };
 
 /// Calls of one answer that are carried out; the others are answered with an error.
 pub const MAX_CALLS: usize = 64;
+/// Agents that the agent of a step may start, one after the other or at the same time.
+pub const MAX_AGENTS: u32 = 16;
+/// Agents that an agent which another one started may start. Those start none.
+pub const MAX_AGENTS_BELOW: u32 = 4;
 /// Default limit of turns; the step, its prompt or its role may override it.
 pub const DEFAULT_TURNS: u32 = 50;
 /// Default limit of output tokens of a turn; the step, its prompt or its role may override it.

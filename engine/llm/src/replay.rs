@@ -32,23 +32,43 @@ pub struct Recording {
     answers: HashMap<RequestHash, VecDeque<(usize, usize)>>,
 }
 
-/// The transcript of one attempt.
+/// The transcript of one agent of an attempt.
 #[derive(Debug)]
 struct Recorded {
-    /// Visit and number.
-    turn: (u32, u32),
+    place: Place,
     facts: Vec<Fact>,
+}
+
+/// An agent among those of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Visit and number of the attempt.
+    pub attempt: (u32, u32),
+    /// Numbers of the agents from the one that the step's agent started down to this one; empty: the
+    /// step's own.
+    pub agents: Vec<u32>,
+}
+
+// === impl Place ===
+
+impl From<(u32, u32)> for Place {
+    fn from(attempt: (u32, u32)) -> Self {
+        Self { attempt, agents: Vec::new() }
+    }
 }
 
 // === impl Recording ===
 
 impl Recording {
-    /// A recording of transcripts with their visits and numbers, in order. The beginning of a transcript
-    /// that is a copy of the one before counts once.
-    pub fn new(transcripts: impl IntoIterator<Item = ((u32, u32), Vec<Fact>)>) -> Self {
+    /// A recording of transcripts with their places, in order. The beginning of a transcript that is a
+    /// copy of the one of the attempt before counts once.
+    pub fn new(transcripts: impl IntoIterator<Item = (Place, Vec<Fact>)>) -> Self {
         let mut recording = Self::default();
-        for (turn, facts) in transcripts {
-            let copied = copied(recording.attempts.last().map(|last| &*last.facts), &facts);
+        for (place, facts) in transcripts {
+            let of_step = |recorded: &&Recorded| recorded.place.agents.is_empty();
+            let before = recording.attempts.iter().rev().find(of_step);
+            let before = before.filter(|_| place.agents.is_empty());
+            let copied = copied(before.map(|before| &*before.facts), &facts);
             let attempt = recording.attempts.len();
             for_each_request(&facts, |at, request| {
                 if at >= copied && answer(&facts[at]).is_some() {
@@ -56,15 +76,16 @@ impl Recording {
                     places.push_back((attempt, at));
                 }
             });
-            recording.attempts.push(Recorded { turn, facts });
+            recording.attempts.push(Recorded { place, facts });
         }
         recording
     }
 
-    /// The task of an attempt: of the same visit and number if that was recorded, else of the last one.
-    pub fn task(&self, attempt: (u32, u32)) -> Option<&Task> {
-        let same = self.attempts.iter().find(|recorded| recorded.turn == attempt);
-        let recorded = same.or(self.attempts.last())?;
+    /// The task of an agent: of the same attempt if that was recorded, else of the last one.
+    pub fn task(&self, place: &Place) -> Option<&Task> {
+        let same = self.attempts.iter().find(|recorded| recorded.place == *place);
+        let is_alike = |recorded: &&Recorded| recorded.place.agents == place.agents;
+        let recorded = same.or(self.attempts.iter().rev().find(is_alike))?;
         recorded.facts.iter().find_map(|fact| match fact {
             Fact::Started { task } => Some(&**task),
             Fact::Answered { .. }
@@ -83,7 +104,8 @@ impl Recording {
         self.answers.values().map(VecDeque::len).sum()
     }
 
-    /// Uses up the answers that transcripts of the replay itself have already.
+    /// Uses up the answers that transcripts of the replay itself have already: those of one agent, of its
+    /// attempts in order.
     pub fn skip(&mut self, transcripts: &[Vec<Fact>]) {
         let mut before = None;
         for facts in transcripts {
@@ -104,11 +126,12 @@ impl Recording {
         answer(&self.attempts[attempt].facts[at])
     }
 
-    /// The recorded decision about a call: of the same attempt if that has one, else of the first. Ids of
-    /// calls are part of recorded answers, so that a replay has the same.
-    pub fn decision(&self, attempt: (u32, u32), call: &str) -> Option<Decision> {
-        let same = self.attempts.iter().filter(|recorded| recorded.turn == attempt);
-        let mut facts = same.chain(&self.attempts).flat_map(|recorded| &recorded.facts);
+    /// The recorded decision about a call: of the same agent and attempt if that has one, else of the first
+    /// attempt. Ids of calls are part of recorded answers, so that a replay has the same.
+    pub fn decision(&self, place: &Place, call: &str) -> Option<Decision> {
+        let same = self.attempts.iter().filter(|recorded| recorded.place == *place);
+        let alike = self.attempts.iter().filter(|recorded| recorded.place.agents == place.agents);
+        let mut facts = same.chain(alike).flat_map(|recorded| &recorded.facts);
         facts.find_map(|fact| match fact {
             Fact::Decided { id, approve, by, at, message } if id == call => Some(Decision {
                 id: id.clone(),
@@ -121,11 +144,12 @@ impl Recording {
         })
     }
 
-    /// The difference between a request of an attempt and the recorded one of the same turn: in the same
+    /// The difference between a request of an agent and the recorded one of the same turn: in the same
     /// attempt if that was recorded, else in the last one. Turns count from 1.
-    pub fn divergence(&self, attempt: (u32, u32), turn: u32, request: &Request) -> Divergence {
-        let same = self.attempts.iter().find(|recorded| recorded.turn == attempt);
-        let Some(recorded) = same.or(self.attempts.last()) else {
+    pub fn divergence(&self, place: &Place, turn: u32, request: &Request) -> Divergence {
+        let same = self.attempts.iter().find(|recorded| recorded.place == *place);
+        let is_alike = |recorded: &&Recorded| recorded.place.agents == place.agents;
+        let Some(recorded) = same.or(self.attempts.iter().rev().find(is_alike)) else {
             return Divergence {
                 turn,
                 what: "the recording has no answer for this step".to_owned(),

@@ -19,6 +19,15 @@ pub struct ToolSpec {
     schema: fn() -> Map<String, Value>,
 }
 
+/// The tool that starts an agent of a role.
+pub const DELEGATE: &str = "delegate";
+/// The beginning of the tools that start an agent of a prompt file.
+pub const PROMPT_PREFIX: &str = "prompt_";
+/// The tool by which a model gives its result.
+pub const SUBMIT: &str = "submit_output";
+/// The field of a submitted result that is no object.
+const RESULT: &str = "result";
+
 /// The commands of the tool `git`. Each is also a name in `tools`, such as `git_status`.
 pub const GIT_COMMANDS: [&str; 5] = ["status", "diff", "log", "show", "commit"];
 
@@ -102,6 +111,7 @@ impl ToolSpec {
             name: self.name.to_owned(),
             description: self.description.to_owned(),
             input_schema: self.input_schema(),
+            strict: false,
         }
     }
 }
@@ -128,6 +138,79 @@ pub fn fetch_offer(hosts: &[String]) -> Option<Tool> {
         hosts.join(", ")
     );
     Some(offer)
+}
+
+/// The tool that starts an agent of one of these roles, each with its description.
+#[must_use]
+pub fn delegate_offer(roles: &[(String, Option<String>)]) -> Tool {
+    let mut description = "Gives a task to another agent in the same workspace and returns its result. It \
+                           knows nothing of this conversation: write down all it needs. Calls of one \
+                           answer run at the same time. Roles:"
+        .to_owned();
+    for (role, about) in roles {
+        description
+            .push_str(&format!("\n- {role}: {}", about.as_deref().unwrap_or("no description")));
+    }
+    let names: Vec<&str> = roles.iter().map(|(role, _)| role.as_str()).collect();
+    let input_schema = object(
+        &["role", "task"],
+        json!({
+            "role": {"type": "string", "enum": names},
+            "task": text("All of the task, with its context."),
+            "budget_usd": {
+                "type": "number",
+                "description": "The most dollars it may spend; never more than is left here.",
+            },
+            "max_turns": number("The most answers it may give; never more than its role allows."),
+        }),
+    );
+    Tool { name: DELEGATE.to_owned(), description, input_schema, strict: false }
+}
+
+/// The tool by which a model gives a result of this schema, where the API cannot hold its text to one.
+#[must_use]
+pub fn submit_offer(schema: &Value) -> Tool {
+    let input_schema = match schema.as_object() {
+        Some(object) if is_object(schema) => object.clone(),
+        _ => wrapped(schema),
+    };
+    Tool {
+        name: SUBMIT.to_owned(),
+        description:
+            "Gives the result of the whole task and ends it. Call it once, alone, when all else \
+                      is done."
+                .to_owned(),
+        input_schema,
+        strict: true,
+    }
+}
+
+/// The result of a call of [`submit_offer`]'s tool.
+#[must_use]
+pub fn submitted(schema: &Value, input: &Map<String, Value>) -> Value {
+    if is_object(schema) {
+        return Value::Object(input.clone());
+    }
+    input.get(RESULT).cloned().unwrap_or_default()
+}
+
+fn is_object(schema: &Value) -> bool {
+    schema.get("type").and_then(Value::as_str) == Some("object")
+}
+
+/// Inputs of tools are objects: other results are in a field of one. References stay valid.
+fn wrapped(schema: &Value) -> Map<String, Value> {
+    let mut inner = schema.clone();
+    let mut outer = object(&[RESULT], json!({}));
+    if let Some(fields) = inner.as_object_mut() {
+        for name in ["$defs", "definitions"] {
+            if let Some(parts) = fields.shift_remove(name) {
+                outer.insert(name.to_owned(), parts);
+            }
+        }
+    }
+    outer.insert("properties".to_owned(), json!({ RESULT: inner }));
+    outer
 }
 
 fn object(required: &[&str], properties: Value) -> Map<String, Value> {

@@ -12,7 +12,7 @@ use crate::{
     store::Store,
 };
 
-pub use self::transcript::{HIDDEN_FIELD, TranscriptRow};
+pub use self::transcript::{HIDDEN_FIELD, TranscriptId, TranscriptRow};
 
 /// Facts of one page at most.
 const MAX_PAGE: u32 = 1_000;

@@ -59,7 +59,7 @@ pub use crate::{
     events::Appended,
     group::{GroupMember, Turn, TurnRequest, group_key, group_name},
     idempotency::Reservation,
-    journal::{HIDDEN_FIELD, JournalRow, TranscriptRow},
+    journal::{HIDDEN_FIELD, JournalRow, TranscriptId, TranscriptRow},
     keep::{
         ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
         PureFound, RunWorkspace,

@@ -1,6 +1,9 @@
-//! The transcript of an attempt of a Claude step, as a page or as what is found in it.
+//! The transcripts of an attempt of a Claude step, of its own agent and of those that were started below
+//! it, as a page or as what is found in it.
 
 use axum::{extract::State, routing::get};
+use plue_plan::AttemptId;
+use plue_store::TranscriptId as _;
 use serde::Deserialize;
 
 use super::{CURSOR, LIMIT, logs::attempt_of, page_size, schema};
@@ -9,7 +12,10 @@ use crate::{
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Path, Query},
     problem::Problem,
-    records::{Page, transcript::TranscriptRecord},
+    records::{
+        Page,
+        transcript::{AgentRecord, TranscriptRecord},
+    },
     server::Api,
 };
 
@@ -37,16 +43,42 @@ struct Search {
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    vec![Endpoint {
-        method: Method::Get,
-        path: "/api/v1/runs/{run}/attempts/{attempt}/transcript",
-        need: Need::Role(Role::Reader),
-        summary: "Facts of a Claude step's transcript, in order; a page may be empty and not the last",
-        query: &QUERY,
-        body: None,
-        answer: Answer::Json(schema::<Page<TranscriptRecord>>),
-        route: || get(transcript),
-    }]
+    vec![
+        Endpoint {
+            method: Method::Get,
+            path: "/api/v1/runs/{run}/attempts/{attempt}/transcript",
+            need: Need::Role(Role::Reader),
+            summary: "Facts of a Claude step's transcript, or of an agent's by its id, in order; a page may be empty and not the last",
+            query: &QUERY,
+            body: None,
+            answer: Answer::Json(schema::<Page<TranscriptRecord>>),
+            route: || get(transcript),
+        },
+        Endpoint {
+            method: Method::Get,
+            path: "/api/v1/runs/{run}/attempts/{attempt}/agents",
+            need: Need::Role(Role::Reader),
+            summary: "Agents that the agent of a Claude step started, those below them too; one page",
+            query: &[],
+            body: None,
+            answer: Answer::Json(schema::<Page<AgentRecord>>),
+            route: || get(agents),
+        },
+    ]
+}
+
+async fn agents(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(place): Path<(String, String)>,
+) -> Result<axum::Json<Page<AgentRecord>>, Problem> {
+    let row = attempt_of(&api, &caller, &place).await?;
+    let mut items = Vec::new();
+    for id in api.store().agents_of(&row.run, &row.claim.attempt).await? {
+        let first = api.store().transcript_after(&id, 0, 1).await?.into_iter().next();
+        items.push(AgentRecord::of(&id, first));
+    }
+    Ok(axum::Json(Page { items, next: None }))
 }
 
 async fn transcript(
@@ -58,7 +90,11 @@ async fn transcript(
     if search.q.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_TEXT) {
         return Err(Problem::bad_request(format!("`q` is 1 to {MAX_TEXT} bytes")));
     }
-    let attempt = attempt_of(&api, &caller, &place).await?.claim.attempt;
+    // An agent that another one started is seen by whom its attempt is.
+    let agent = AttemptId::new(place.1.clone());
+    let place = (place.0, agent.attempt().as_str().to_owned());
+    attempt_of(&api, &caller, &place).await?;
+    let attempt = agent;
     let limit = page_size(search.limit)? as usize;
     let cursor = search.cursor.as_deref().map_or(Ok(0), str::parse::<u64>);
     let mut after =

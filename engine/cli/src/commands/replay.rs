@@ -214,7 +214,13 @@ impl Comparison {
             let failed = |error: plue_store::Error| from_store(&error);
             let mut ends = Vec::new();
             for row in store.attempts(&run, None).await.map_err(failed)? {
-                let facts = store.transcript(&row.claim.attempt).await.map_err(failed)?;
+                let own = &row.claim.attempt;
+                let mut facts = store.transcript(own).await.map_err(failed)?;
+                for id in store.agents_of(&run, own).await.map_err(failed)? {
+                    // A difference of theirs is the end of the attempt's own, too.
+                    let below = store.transcript(&id).await.map_err(failed)?.into_iter();
+                    facts.extend(below.filter(|fact| fact["fact"] == "answered"));
+                }
                 for fact in facts {
                     match serde_json::from_value(fact) {
                         Ok(Fact::Answered { .. }) => self.answers += 1,

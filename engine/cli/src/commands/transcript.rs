@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use plue_api::records::transcript::TranscriptRecord;
+use plue_api::records::transcript::{AgentRecord, TranscriptRecord};
 use plue_executor::Loaded;
+use plue_plan::AttemptId;
 use plue_store::{AttemptRow, Store};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     args::Format,
-    commands::logs::writer::{Whose, name},
+    commands::logs::writer::Whose,
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
     output,
@@ -69,7 +70,11 @@ pub(super) fn run(args: &TranscriptArgs, app: &App) -> Outcome {
         let attempts = wanted.of(&store, &run, step.as_ref()).await?;
         let mut shown = Shown::default();
         for attempt in &attempts {
-            read(args, &store, attempt, &mut shown).await?;
+            let below = store.agents_of(&run, &attempt.claim.attempt).await;
+            read(args, &store, (attempt, &attempt.claim.attempt), &mut shown).await?;
+            for id in below.map_err(|error| from_store(&error))? {
+                read(args, &store, (attempt, &id), &mut shown).await?;
+            }
         }
         shown.print(args, app, run.as_str())
     })
@@ -78,18 +83,22 @@ pub(super) fn run(args: &TranscriptArgs, app: &App) -> Outcome {
 async fn read(
     args: &TranscriptArgs,
     store: &Store,
-    attempt: &AttemptRow,
+    (attempt, id): (&AttemptRow, &AttemptId),
     shown: &mut Shown,
 ) -> Result<(), Failure> {
-    let mut after = 0;
+    let (mut after, mut agent) = (0, None);
     loop {
-        let rows = store.transcript_after(&attempt.claim.attempt, after, BATCH).await;
+        let rows = store.transcript_after(id, after, BATCH).await;
         let rows = rows.map_err(|error| from_store(&error))?;
         let is_last = rows.len() < BATCH as usize;
         for row in rows {
+            if after == 0 {
+                agent = (id != &attempt.claim.attempt)
+                    .then(|| label(&AgentRecord::of(id, Some(row.clone()))));
+            }
             after = row.seq;
             if args.search.as_ref().is_none_or(|text| row.contains(text)) {
-                shown.take(&attempt.into(), row.into());
+                shown.take(&attempt.into(), agent.as_deref(), row.into());
             }
         }
         if is_last {
@@ -101,12 +110,13 @@ async fn read(
 // === impl Shown ===
 
 impl Shown {
-    /// Takes the next fact of an attempt; those of one attempt come one after the other.
-    pub(crate) fn take(&mut self, whose: &Whose, record: TranscriptRecord) {
+    /// Takes the next fact of an agent; those of one agent come one after the other.
+    pub(crate) fn take(&mut self, whose: &Whose, agent: Option<&str>, record: TranscriptRecord) {
         self.facts.push(TranscriptFact {
             step: whose.step.clone(),
             visit: whose.visit,
             attempt: whose.number,
+            agent: agent.map(str::to_owned),
             record,
         });
     }
@@ -130,13 +140,19 @@ impl Shown {
     }
 }
 
+/// The name of an agent that another one started: `reviewer 2.1`.
+pub(crate) fn label(agent: &AgentRecord) -> String {
+    let numbers: Vec<String> = agent.numbers.iter().map(u32::to_string).collect();
+    format!("{} {}", agent.name, numbers.join("."))
+}
+
 fn conversation(facts: &[TranscriptFact], app: &App, is_whole: bool) -> String {
     let mut text = String::new();
-    for of_attempt in facts.chunk_by(|a, b| a.whose() == b.whose()) {
-        let title = format!("── {} ──", name(&of_attempt[0].whose()));
+    for of_agent in facts.chunk_by(|a, b| a.place() == b.place()) {
+        let title = format!("── {} ──", of_agent[0].place());
         let _infallible = writeln!(text, "{}", app.stdout.paint(Style::Cyan, &title));
         let mut rendered = Rendered::new(app.stdout, is_whole);
-        for fact in of_attempt {
+        for fact in of_agent {
             text.push_str(&rendered.fact(&fact.record.fact));
         }
     }
@@ -147,7 +163,7 @@ fn conversation(facts: &[TranscriptFact], app: &App, is_whole: bool) -> String {
 fn hits(facts: &[TranscriptFact], app: &App, wanted: &str) -> String {
     let mut text = String::new();
     for fact in facts {
-        let place = format!("{}:{}:", name(&fact.whose()), fact.record.seq);
+        let place = format!("{}:{}:", fact.place(), fact.record.seq);
         for line in fact.lines().iter().filter(|line| line.contains(wanted)) {
             let place = app.stdout.paint(Style::Cyan, &place);
             let _infallible = writeln!(text, "{place} {}", sanitize(line, false));

@@ -23,6 +23,8 @@ mod context_keys;
 #[cfg(test)]
 mod defaults;
 #[cfg(test)]
+mod delegates;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod effects;

@@ -1,6 +1,9 @@
 //! Kills while a Claude step runs: no tool call twice, no answer that is stored asked for again, and no
 //! money lost or counted twice.
 
+#[cfg(test)]
+mod below;
+
 use std::{
     collections::BTreeSet,
     net::TcpListener,
@@ -60,7 +63,12 @@ impl World {
     }
 
     fn with(more: &str, script: impl Fn(&Bench) -> Vec<Json>) -> Self {
-        let step = format!("Step.llm('ask', prompt='Look.', tools=['bash']{more})");
+        Self::of(&format!("tools=['bash']{more}"), script)
+    }
+
+    /// A step with these tools and options.
+    fn of(options: &str, script: impl Fn(&Bench) -> Vec<Json>) -> Self {
+        let step = format!("Step.llm('ask', prompt='Look.', {options})");
         let source = format!("def workflow():\n    return Plan(name='Ask', steps=[{step}])\n");
         let bench = Bench::new(&source);
         let claude = Scripted::new(&json!(script(&bench)));

@@ -2,14 +2,19 @@
 //!
 //! Texts of prompts and roles are those that were pinned with the plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use jiff::civil::Date;
 use plue_llm::{
+    Tool,
     agent::{DEFAULT_MAX_TOKENS, DEFAULT_TURNS, Limits, Task},
     codes,
 };
 use plue_plan::{
-    Plan, Step,
+    Diagnostic, Plan, Step, StepId,
     action::{Llm, Prompt},
     context::schema_of,
 };
@@ -21,6 +26,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     Claude,
     spending::Limit,
+    team::{Above, Team},
     tool::{self, Selected},
 };
 
@@ -40,11 +46,21 @@ pub(crate) struct Assignment {
     pub(crate) fetch_hosts: Vec<String>,
     /// MCP servers of which tools are offered, once their definitions are known.
     pub(crate) servers: Vec<Selected>,
+    /// Agents that it may start.
+    pub(crate) team: Arc<Team>,
+}
+
+/// The sources of an assignment, beside the step itself.
+pub(super) struct Context<'a> {
+    pub(super) step: &'a StepId,
+    pub(super) pinned: &'a Pinned,
+    pub(super) claude: &'a Claude,
+    today: Date,
 }
 
 /// Texts as the read-set of a plan has them.
 #[derive(Debug, Default, Deserialize)]
-struct Pinned {
+pub(super) struct Pinned {
     #[serde(default)]
     texts: BTreeMap<String, Option<PinnedText>>,
 }
@@ -69,10 +85,11 @@ pub(crate) fn assignment(
     read_set: &Json,
     scope: &Scope<'_>,
     claude: &Claude,
-    today: jiff::civil::Date,
+    today: Date,
 ) -> Result<Assignment, String> {
     let bad = |why: String| format!("{}: step `{}`: {why}", codes::BAD_PROMPT, step.id);
-    let pinned = Pinned::deserialize(read_set).unwrap_or_default();
+    let pinned = &Pinned::deserialize(read_set).unwrap_or_default();
+    let context = Context { step: &step.id, pinned, claude, today };
     let (mut text, of_prompt) = pinned.prompt(&llm.prompt, scope).map_err(bad)?;
     let role = llm.role.as_ref().or(of_prompt.role.as_ref());
     let role = role.map(|name| pinned.role(name)).transpose().map_err(bad)?;
@@ -90,20 +107,17 @@ pub(crate) fn assignment(
     let tools = tool::named(tools, &llm.mcp, &claude.fetch_hosts)?;
     let approve = [&llm.approve, &of_prompt.approve, &of_role.approve];
     let approve: BTreeSet<&String> = approve.into_iter().flatten().collect();
-    tool::check_approve(&approve, &llm.approve, &tools.offers)?;
     let model = llm.model.clone().or_else(|| either(|it| it.model.clone()));
     let model = model.unwrap_or_else(|| claude.model.clone());
-    let has_no_price = |model: &&String| claude.prices.find(model, today).is_none();
-    let models = || std::iter::once(&model).chain(&llm.fallback_models);
-    if let Some(unpriced) = models().find(has_no_price) {
-        let code = codes::NO_PRICE;
-        return Err(format!(
-            "{code}: step `{}`: the model `{unpriced}` has no known price; name a file of prices in \
-             `claude.prices` of the configuration, or use another model",
-            step.id
-        ));
-    }
+    context.priced(std::iter::once(&model).chain(&llm.fallback_models))?;
     let budget = llm.budget.as_ref().or(of_prompt.budget.as_ref()).or(of_role.budget.as_ref());
+    let budget = Limit::of(budget);
+    let fallback_models = &llm.fallback_models;
+    let all: Vec<String> = approve.iter().copied().cloned().collect();
+    let above = Above { tools: &tools, approve: &all, model: &model, fallback_models, depth: 0 };
+    let team = Team::of(&context, above)?;
+    let offers: Vec<Tool> = tools.offers.iter().cloned().chain(team.offers()).collect();
+    tool::check_approve(&approve, &llm.approve, &offers)?;
     let turns = llm.max_turns.or(of_prompt.max_turns).or(of_role.max_turns);
     let max_tokens = llm.max_tokens.or(of_prompt.max_tokens).or(of_role.max_tokens);
     let task = Task {
@@ -111,8 +125,8 @@ pub(crate) fn assignment(
         model,
         system: Some(system).filter(|system| !system.is_empty()),
         prompt: text,
-        tools: tools.offers,
-        approve: approve.into_iter().cloned().collect(),
+        tools: offers,
+        approve: all,
         approve_seconds: approve_seconds(llm),
         mcp: BTreeMap::new(),
         effort: llm.effort.clone().or_else(|| either(|it| it.effort.clone())),
@@ -122,20 +136,47 @@ pub(crate) fn assignment(
             .or_else(|| schema_of(plan, step).filter(|schema| !is_text(schema)).cloned())
             .or_else(|| of_prompt.output.clone())
             .or(of_role.output),
-        limits: Limits {
-            turns: turns.unwrap_or(DEFAULT_TURNS),
-            max_tokens: max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
-            tokens: budget.and_then(|budget| budget.tokens),
-        },
+        name: None,
+        children: team.children(),
+        limits: limits((turns, max_tokens), budget),
     };
-    let budget = Limit::of(budget);
-    Ok(Assignment { task, budget, fetch_hosts: tools.fetch_hosts, servers: tools.servers })
+    let servers = tools.servers;
+    let (fetch_hosts, team) = (tools.fetch_hosts, Arc::new(team));
+    Ok(Assignment { task, budget, fetch_hosts, servers, team })
 }
 
 /// Seconds that a call waits for people, at least one.
 fn approve_seconds(llm: &Llm) -> Option<u64> {
     let length: std::time::Duration = llm.approve_timeout.as_ref()?.parse().ok()?;
     Some(length.as_secs().max(1))
+}
+
+/// The limits of an agent's machine, from turns and output tokens of a turn.
+pub(super) fn limits((turns, max_tokens): (Option<u32>, Option<u32>), budget: Limit) -> Limits {
+    Limits {
+        turns: turns.unwrap_or(DEFAULT_TURNS),
+        max_tokens: max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+        tokens: budget.tokens,
+    }
+}
+
+// === impl Context ===
+
+impl Context<'_> {
+    /// Refuses models without a price.
+    pub(super) fn priced<'m>(
+        &self,
+        mut models: impl Iterator<Item = &'m String>,
+    ) -> Result<(), String> {
+        let has_no_price = |model: &&String| self.claude.prices.find(model, self.today).is_none();
+        let Some(unpriced) = models.find(has_no_price) else { return Ok(()) };
+        let code = codes::NO_PRICE;
+        Err(format!(
+            "{code}: step `{}`: the model `{unpriced}` has no known price; name a file of prices in \
+             `claude.prices` of the configuration, or use another model",
+            self.step
+        ))
+    }
 }
 
 // === impl Pinned ===
@@ -160,22 +201,24 @@ impl Pinned {
             }
             inputs.insert(name.clone(), resolved.value);
         }
-        let said = |found: Vec<plue_plan::Diagnostic>| {
-            let all: Vec<_> = found.iter().take(3).map(|one| one.message.clone()).collect();
-            format!("prompt `{}`: {}", file.name, all.join("; "))
-        };
-        let text =
-            self.text("prompt", &file.name).ok_or_else(|| format!("no prompt `{}`", file.name))?;
-        let parsed = PromptFile::parse(&text.0, &text.1).map_err(said)?;
-        let text = parsed.render(&inputs, &self.partials().map_err(said)?).map_err(said)?;
+        let (parsed, partials) = self.file(&file.name)?;
+        let text = parsed.render(&inputs, &partials).map_err(|found| words(&file.name, &found))?;
         Ok((text, parsed.settings().clone()))
     }
 
-    fn role(&self, name: &str) -> Result<Role, String> {
+    /// A prompt file, with the partials it may include.
+    pub(super) fn file(&self, name: &str) -> Result<(PromptFile, Partials), String> {
+        let said = |found: Vec<Diagnostic>| words(name, &found);
+        let text = self.text("prompt", name).ok_or_else(|| format!("no prompt `{name}`"))?;
+        let parsed = PromptFile::parse(&text.0, &text.1).map_err(said)?;
+        Ok((parsed, self.partials().map_err(said)?))
+    }
+
+    pub(super) fn role(&self, name: &str) -> Result<Role, String> {
         let (file, text) = self
             .text("role", name)
             .ok_or_else(|| format!("the role `{name}` has no file; write .plue/roles/{name}.md"))?;
-        let first = |found: Vec<plue_plan::Diagnostic>| {
+        let first = |found: Vec<Diagnostic>| {
             found.first().map(|one| one.message.clone()).unwrap_or_default()
         };
         Role::parse(&file, &text).map_err(|found| format!("role `{name}`: {}", first(found)))
@@ -196,7 +239,7 @@ impl Pinned {
     }
 
     /// Every pinned prompt; a prompt takes those that it includes.
-    fn partials(&self) -> Result<Partials, Vec<plue_plan::Diagnostic>> {
+    fn partials(&self) -> Result<Partials, Vec<Diagnostic>> {
         let mut partials = Partials::new();
         for (key, text) in &self.texts {
             if let (Some(name), Some(text)) = (key.strip_prefix("prompt "), text) {
@@ -205,4 +248,9 @@ impl Pinned {
         }
         Ok(partials)
     }
+}
+
+fn words(prompt: &str, found: &[Diagnostic]) -> String {
+    let all: Vec<_> = found.iter().take(3).map(|one| one.message.clone()).collect();
+    format!("prompt `{prompt}`: {}", all.join("; "))
 }

@@ -89,7 +89,7 @@ impl AgentRun {
     fn recorded_tools(&self, server: &str) -> Option<(Vec<Tool>, String)> {
         let replay = self.replay.as_ref()?;
         let recording = replay.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let task = recording.task(replay.attempt)?;
+        let task = recording.task(&replay.place)?;
         let hash = task.mcp.get(server)?.clone();
         let of_server = |tool: &&Tool| mcp::parts(&tool.name).is_some_and(|it| it.0 == server);
         Some((task.tools.iter().filter(of_server).cloned().collect(), hash))
@@ -312,6 +312,7 @@ fn offer(server: &str, definition: &Json) -> Option<Tool> {
         name: mcp::offered_name(server, text("name")?)?,
         description: text("description").unwrap_or_default().to_owned(),
         input_schema: definition.get("inputSchema")?.as_object()?.clone(),
+        strict: false,
     })
 }
 

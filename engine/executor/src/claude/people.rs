@@ -159,7 +159,7 @@ impl AgentRun {
     fn recorded(&self, call: &Call) -> Option<Decision> {
         let replay = self.replay.as_ref()?;
         let recording = replay.recording.lock().unwrap_or_else(PoisonError::into_inner);
-        recording.decision(replay.attempt, &call.id)
+        recording.decision(&replay.place, &call.id)
     }
 
     /// The call as people are shown it.

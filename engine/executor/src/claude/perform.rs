@@ -24,11 +24,13 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Claude,
     assignment::Assignment,
+    delegate::{Lines, Routes},
     mcp::{PinScope, Remotes},
     people::People,
     replay::Replay,
     shown::Shown,
     spending::Budgets,
+    team::Team,
 };
 use crate::{
     engine::Shared,
@@ -36,7 +38,7 @@ use crate::{
 };
 
 /// Between two tries to store something.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// An order for the runner of an attempt.
 #[derive(Debug)]
@@ -79,12 +81,15 @@ pub(crate) struct AgentRun {
     pub(crate) run: RunId,
     pub(crate) step: StepId,
     pub(crate) claim: Claim,
+    /// Id of the transcript: of an agent that another one started, not that of the attempt.
+    pub(crate) id: AttemptId,
     pub(crate) budgets: Budgets,
     pub(crate) masks: Secrets,
     pub(crate) orders: mpsc::Sender<AgentMessage>,
     pub(crate) results: mpsc::Receiver<ToolResult>,
     /// Results of calls that the engine makes itself go the same way.
     pub(crate) own_results: mpsc::Sender<ToolResult>,
+    pub(crate) routes: Routes,
     /// MCP servers that the engine talks to itself.
     pub(crate) remotes: Remotes,
     /// The repository and workflow for which tools of MCP servers are accepted.
@@ -96,10 +101,14 @@ pub(crate) struct AgentRun {
     pub(crate) shown: Shown,
     /// Masks of the log.
     pub(crate) mask: MaskStream,
-    pub(crate) log: LogWriter,
+    /// Of the attempt: all of its agents add to it.
+    pub(crate) log: Arc<LogWriter>,
+    pub(crate) lines: Lines,
     /// Of a replay: the answers, instead of the API's.
     pub(crate) replay: Option<Replay>,
     pub(crate) people: People,
+    /// Agents that it may start.
+    pub(crate) team: Arc<Team>,
 }
 
 /// The reason to stop performing an agent here.
@@ -129,12 +138,15 @@ impl AgentRun {
         }
     }
 
-    async fn drive(
+    pub(super) async fn drive(
         &mut self,
         assignment: Result<Assignment, String>,
         before: Before,
     ) -> Result<End, Stopped> {
         self.people.lost.clone_from(&before.lost);
+        if let Ok(assignment) = &assignment {
+            self.team = assignment.team.clone();
+        }
         let mut agent = self.take_up(before).await?;
         loop {
             let effect = agent.effect();
@@ -235,7 +247,7 @@ impl AgentRun {
                 self.store(facts, settlement, &text).await
             }
             Err(rejected) => {
-                tracing::debug!(attempt = %self.claim.attempt, %rejected, "input without use");
+                tracing::debug!(attempt = %self.id, %rejected, "input without use");
                 Ok(())
             }
         }
@@ -291,13 +303,15 @@ impl AgentRun {
         let count = json.len() as u64;
         let new = NewFacts {
             run: self.run.clone(),
-            attempt: self.claim.attempt.clone(),
+            attempt: self.id.clone(),
             first: self.stored + 1,
             facts: json,
             settlement,
             at: self.shared.clock.now(),
         };
-        let is_end = new.facts.last().is_some_and(|fact| fact["fact"] == "ended");
+        // Agents below end while the others of the attempt go on.
+        let is_end = self.id == self.claim.attempt
+            && new.facts.last().is_some_and(|fact| fact["fact"] == "ended");
         // Text behind the last fact that is stored without the next one would be printed twice.
         let turn = self.log.turn().await;
         self.print(text);
@@ -311,7 +325,7 @@ impl AgentRun {
                 Ok(true) => break,
                 // The commit whose answer was lost.
                 Ok(false) if is_lost && self.has_stored(&new).await => {
-                    self.log.is_stored(&turn);
+                    self.log.send_again(&turn);
                     break;
                 }
                 Ok(false) => return Err(Stopped::Superseded),
@@ -344,13 +358,18 @@ impl AgentRun {
     /// Adds text to the log; followers see it at once.
     pub(super) fn print(&mut self, text: &str) {
         let masked = self.mask.push(text.as_bytes().to_vec());
-        self.log.add(masked);
+        self.add(&masked);
     }
 
     /// Prints what may have been the beginning of a secret and was none.
     pub(super) fn flush(&mut self) {
         let rest = self.mask.finish();
-        self.log.add(rest);
+        self.add(&rest);
+    }
+
+    fn add(&mut self, masked: &[u8]) {
+        let text = self.lines.take(masked);
+        self.log.add(text);
     }
 
     pub(super) async fn order(&self, order: AgentOrder) -> Result<(), Stopped> {

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use plue_llm::{
     Agent, Answer, Delta, Recording, Request,
     agent::{Fact, Input},
+    replay::Place,
 };
 use plue_plan::{RunId, StepId};
-use plue_store::Store;
+use plue_store::{Store, TranscriptId as _};
 use serde_json::Value as Json;
 
 use super::perform::{AgentRun, Stopped};
@@ -22,8 +23,8 @@ pub(crate) type SharedRecording = Arc<Mutex<Recording>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Replay {
     pub(crate) recording: SharedRecording,
-    /// Visit and number.
-    pub(crate) attempt: (u32, u32),
+    /// The agent that asks it.
+    pub(crate) place: Place,
 }
 
 /// The recording of a step, without the answers that attempts of the replay have used already.
@@ -37,26 +38,35 @@ pub(crate) async fn recording(
 ) -> Result<SharedRecording, Error> {
     let mut recording = Recording::new(transcripts(store, recorded, step).await?);
     let own = transcripts(store, replay, step).await?;
-    recording.skip(&own.into_iter().map(|(_, facts)| facts).collect::<Vec<_>>());
+    let (of_step, below): (Vec<_>, Vec<_>) =
+        own.into_iter().partition(|(place, _)| place.agents.is_empty());
+    recording.skip(&of_step.into_iter().map(|(_, facts)| facts).collect::<Vec<_>>());
+    for (_, facts) in below {
+        recording.skip(&[facts]);
+    }
     Ok(Arc::new(Mutex::new(recording)))
 }
 
-/// The transcripts of a step by visit and number, in order. One that cannot be read counts as empty.
+/// The transcripts of a step's agents, those of an attempt behind its own, in order. One that cannot be
+/// read counts as empty.
 async fn transcripts(
     store: &Store,
     run: &RunId,
     step: &StepId,
-) -> Result<Vec<((u32, u32), Vec<Fact>)>, Error> {
+) -> Result<Vec<(Place, Vec<Fact>)>, Error> {
     let mut all = Vec::new();
     for row in store.attempts(run, Some(step)).await? {
-        let facts = store.transcript(&row.claim.attempt).await?.into_iter();
-        let facts: Result<Vec<Fact>, _> = facts.map(serde_json::from_value).collect();
-        match facts {
-            Ok(facts) if facts.is_empty() => {}
-            Ok(facts) => all.push(((row.visit, row.number), facts)),
-            Err(error) => {
-                let attempt = &row.claim.attempt;
-                tracing::warn!(%attempt, %error, "failed to read a transcript; replaying without it");
+        let below = store.agents_of(run, &row.claim.attempt).await?;
+        for id in std::iter::once(row.claim.attempt).chain(below) {
+            let facts = store.transcript(&id).await?.into_iter();
+            let facts: Result<Vec<Fact>, _> = facts.map(serde_json::from_value).collect();
+            let place = Place { attempt: (row.visit, row.number), agents: id.agents() };
+            match facts {
+                Ok(facts) if facts.is_empty() => {}
+                Ok(facts) => all.push((place, facts)),
+                Err(error) => {
+                    tracing::warn!(%id, %error, "failed to read a transcript; replaying without it");
+                }
             }
         }
     }
@@ -77,7 +87,7 @@ impl AgentRun {
         let input = {
             let mut recording = replay.recording.lock().unwrap_or_else(PoisonError::into_inner);
             recording.take(request).unwrap_or_else(|| {
-                let divergence = recording.divergence(replay.attempt, turn, request);
+                let divergence = recording.divergence(&replay.place, turn, request);
                 Input::Diverged(Box::new(divergence))
             })
         };

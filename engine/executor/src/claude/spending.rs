@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::{Timestamp, ToSpan as _, Zoned, civil::Date, tz::TimeZone};
 use plue_llm::{PicoUsd, Request, agent::Input, price::Price};
-use plue_plan::RunId;
+use plue_plan::{AttemptId, RunId};
 use plue_runtime::metrics::names::CLAUDE_REFUSALS;
 use plue_store::usage::claude::{NewCall, Reserved, SpendLife, SpendScope, SpendUnit, Spent};
 
@@ -30,6 +30,8 @@ pub(crate) enum Paid {
 /// The budgets of one agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Budgets {
+    /// Of the agent and those that started it, the outermost first; none for the agent of a step.
+    pub(crate) slices: Vec<Slice>,
     pub(crate) step: Limit,
     pub(crate) run: Limit,
     /// Budgets of the runs above this one, in picodollars.
@@ -42,7 +44,17 @@ pub(crate) struct Budgets {
     pub(crate) limits: SpendLimits,
 }
 
-/// Limits of a step or a run; `None`: unlimited.
+/// The part of a step's budget that an agent below it may use.
+#[derive(Debug, Clone)]
+pub(crate) struct Slice {
+    /// Id of its transcript.
+    pub(crate) id: AttemptId,
+    /// For people.
+    pub(crate) label: String,
+    pub(crate) limit: Limit,
+}
+
+/// Limits of an agent, a step or a run; `None`: unlimited.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Limit {
     pub(crate) usd: Option<PicoUsd>,
@@ -67,6 +79,8 @@ struct Link {
 /// The owner of a budget.
 #[derive(Debug, Clone)]
 enum Owner {
+    /// An agent that another one started.
+    Agent(String),
     Step(String),
     Run,
     RunAbove(RunId),
@@ -121,8 +135,13 @@ impl Budgets {
         };
         let own = |limit: Option<PicoUsd>| limit.map(|limit| limit.0);
         let of_step = Owner::Step(step.to_owned());
-        let mut chain =
-            vec![of_run(format!("step {run} {step}"), run, own(self.step.usd), of_step.clone())];
+        let mut chain = Vec::new();
+        for slice in self.slices.iter().rev() {
+            let (name, owner) = (format!("agent {}", slice.id), Owner::Agent(slice.label.clone()));
+            chain.push(of_run(name.clone(), run, own(slice.limit.usd), owner.clone()));
+            chain.extend(of_tokens(name, run, slice.limit.tokens, owner));
+        }
+        chain.push(of_run(format!("step {run} {step}"), run, own(self.step.usd), of_step.clone()));
         chain.extend(of_tokens(format!("step {run} {step}"), run, self.step.tokens, of_step));
         chain.push(of_run(format!("run {run}"), run, own(self.run.usd), Owner::Run));
         chain.extend(of_tokens(format!("run {run}"), run, self.run.tokens, Owner::Run));
@@ -239,6 +258,10 @@ impl Link {
             Some(Unit::Month) => "month",
             None => {
                 return match &self.owner {
+                    Owner::Agent(_) => {
+                        "give a larger `budget_usd`, or raise `budget` of its role or prompt"
+                            .to_owned()
+                    }
                     Owner::Step(_) => {
                         "raise `budget` of the step, its prompt or its role".to_owned()
                     }
@@ -264,6 +287,7 @@ impl Owner {
     /// Label of the metric.
     const fn kind(&self) -> &'static str {
         match self {
+            Self::Agent(_) => "agent",
             Self::Step(_) => "step",
             Self::Run | Self::RunAbove(_) => "run",
             Self::Workflow(_) => "workflow",
@@ -276,6 +300,7 @@ impl Owner {
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Agent(label) => write!(f, "agent `{label}`"),
             Self::Step(step) => write!(f, "step `{step}`"),
             Self::Run => f.write_str("the run"),
             Self::RunAbove(run) => write!(f, "run {run}, which started this one,"),
@@ -311,7 +336,7 @@ impl AgentRun {
                 id: self.shared.ids.text(),
                 run: self.run.clone(),
                 step: self.step.clone(),
-                attempt: self.claim.attempt.clone(),
+                attempt: self.id.clone(),
                 model: request.model.clone(),
                 amount: cost.0,
                 tokens: most.tokens,
@@ -349,12 +374,15 @@ pub(super) fn highest_input(request: &Request) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use plue_store::TranscriptId as _;
+
     use super::*;
 
     fn budgets() -> Budgets {
         let limits =
             |day, month| PeriodLimits { day: Some(PicoUsd(day)), month: Some(PicoUsd(month)) };
         Budgets {
+            slices: Vec::new(),
             step: Limit { usd: Some(PicoUsd(1)), tokens: None },
             run: Limit { usd: Some(PicoUsd(2)), tokens: None },
             above: vec![RunBudget { run: RunId::new("r0"), limit: 3 }],
@@ -401,6 +429,32 @@ mod tests {
             assert_eq!(link.scope.life, SpendLife::Until(new_year));
         }
         assert_eq!(chain[2].scope.life, SpendLife::Run(RunId::new("r0")));
+    }
+
+    #[test]
+    fn agents_below_a_step_draw_from_their_slices_first() {
+        let attempt = AttemptId::new("r1:ask:1:1");
+        let slice = |id: AttemptId, usd, tokens| Slice {
+            id,
+            label: "reviewer 2".to_owned(),
+            limit: Limit { usd: Some(PicoUsd(usd)), tokens },
+        };
+        let slices =
+            vec![slice(attempt.agent(2), 30, None), slice(attempt.agent(2).agent(1), 20, Some(9))];
+        let chain = chain(&Budgets { slices, ..budgets() }, "2026-11-23T10:00:00Z");
+        let names: Vec<_> = chain.iter().take(4).map(|link| link.scope.name.as_str()).collect();
+        let expected = [
+            "agent r1:ask:1:1~2~1",
+            "tokens agent r1:ask:1:1~2~1",
+            "agent r1:ask:1:1~2",
+            "step r1 ask",
+        ];
+        assert_eq!(names, expected);
+        let most = Most { cost: PicoUsd(1), tokens: 1 };
+        let refused = format!("{:?}", chain[2].refusal(30, Spent::default(), most));
+        for words in ["the budget of agent `reviewer 2` is", "larger `budget_usd`"] {
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 
     #[test]

@@ -128,26 +128,33 @@ impl AgentRun {
 // === impl AgentRun: tools ===
 
 impl AgentRun {
-    /// Has the calls carried out by the runner, all at the same time; those that are held as soon as
-    /// people approve them.
+    /// Has the calls carried out by the runner, or by agents below, all at the same time; those that are
+    /// held as soon as people approve them.
     pub(super) async fn call(&mut self, agent: &mut Agent, calls: &[Call]) -> Result<(), Stopped> {
         let is_held = |call: &Call| call.held.is_some();
-        let (mut held, mut open): (Vec<Call>, Vec<Call>) = calls.iter().cloned().partition(is_held);
+        let (mut held, mut ready): (Vec<Call>, Vec<Call>) =
+            calls.iter().cloned().partition(is_held);
         let clock = self.shared.clock;
-        open.extend(self.hold(agent, &mut held).await?);
+        ready.extend(self.hold(agent, &mut held).await?);
         // Decisions that were made while no engine was there, before anything is asked again.
-        open.extend(self.look_for_decisions(agent, &mut held).await?);
+        ready.extend(self.look_for_decisions(agent, &mut held).await?);
+        let (starting, mut open) = apart(ready);
+        let mut started = self.start(starting);
         self.send_calls(&open).await?;
         // Dropped with this call, so that nothing goes on behind it.
         let mut remote = self.call_remotes(&open);
         let (mut begun, mut most) = (clock.mark(), longest(open.len()));
-        while !(open.is_empty() && held.is_empty()) {
-            self.ask_people(&held, !open.is_empty()).await?;
+        while !(open.is_empty() && held.is_empty() && started.is_over() || agent.is_over()) {
             let (runs, waits) = (!open.is_empty(), !held.is_empty());
+            self.ask_people(&held, runs || !started.is_over()).await?;
             tokio::select! {
+                Some(ended) = started.next(), if !started.is_over() => {
+                    self.child_ended(agent, &mut started, ended).await?;
+                }
                 result = self.results.recv() => {
                     let result = result.ok_or(Stopped::Superseded)?;
-                    let Some(at) = open.iter().position(|call| call.id == result.id) else {
+                    let Some(at) = open.iter().position(|call| self.wire_id(&call.id) == result.id)
+                    else {
                         continue;
                     };
                     let call = open.remove(at);
@@ -160,6 +167,8 @@ impl AgentRun {
                 }
                 () = clock.sleep(LOOK), if waits => {
                     let approved = self.look_for_decisions(agent, &mut held).await?;
+                    let (starting, approved) = apart(approved);
+                    self.start_more(&mut started, starting);
                     if !approved.is_empty() {
                         self.send_calls(&approved).await?;
                         remote.extend(self.call_remotes(&approved));
@@ -188,7 +197,7 @@ impl AgentRun {
     ) -> Result<(), Stopped> {
         let content = String::from_utf8_lossy(&result.content.0).into_owned();
         let text = self.shown.result(&call.name, &content, result.is_error);
-        let (id, is_error) = (result.id, result.is_error);
+        let (id, is_error) = (call.id.clone(), result.is_error);
         let input = Input::Result { id, content, is_error };
         self.tell_and_show(agent, input, None, text).await
     }
@@ -203,7 +212,7 @@ impl AgentRun {
     async fn send_calls(&self, calls: &[Call]) -> Result<(), Stopped> {
         for call in calls.iter().filter(|call| self.remote(call).is_none()) {
             let call = ToolCall {
-                id: call.id.clone(),
+                id: self.wire_id(&call.id),
                 name: call.name.clone(),
                 input_json: Json::Object(call.input.clone()).to_string(),
                 timeout_ms: u64::try_from(TOOL_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
@@ -212,6 +221,11 @@ impl AgentRun {
         }
         Ok(())
     }
+}
+
+/// The calls that start agents, and the others.
+fn apart(calls: Vec<Call>) -> (Vec<Call>, Vec<Call>) {
+    calls.into_iter().partition(|call| call.agent.is_some())
 }
 
 /// The time in which results of so many calls come.

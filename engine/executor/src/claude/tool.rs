@@ -6,14 +6,17 @@ use plue_llm::{
     Tool, codes,
     tools::{self, GIT_COMMANDS, TOOLS},
 };
-use plue_plan::action::Mcp;
+use plue_plan::{action::Mcp, id::check_identifier};
 use plue_wire::mcp;
+use serde_json::Value as Json;
 
+/// Roles and prompts that one agent has tools for.
+const MAX_STARTERS: usize = 16;
 /// Bytes of a host and its port, for `fetch`.
 const MAX_HOST_BYTES: usize = 260;
 
 /// The tools of a step.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Tools {
     /// For the model, each once, in the order of the table.
     pub(super) offers: Vec<Tool>,
@@ -21,6 +24,8 @@ pub(super) struct Tools {
     pub(super) fetch_hosts: Vec<String>,
     /// Servers of which tools are offered.
     pub(super) servers: Vec<Selected>,
+    /// Agents that calls may start, each once, in the order of their names in `tools`.
+    pub(super) starts: Vec<Starter>,
 }
 
 /// A server and its tools that a step names.
@@ -31,21 +36,31 @@ pub(crate) struct Selected {
     pub(crate) tools: Option<Vec<String>>,
 }
 
+/// An agent that a tool starts: of a role, or of a prompt file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Starter {
+    Role(String),
+    Prompt(String),
+}
+
 /// The tools of these names. `git_status` and its like are `git` with those commands only,
-/// `fetch(docs.rs)` is `fetch` with that host, `fetch` alone has the operator's hosts. `mcp__github` is all
-/// of a server, `mcp__github__search` one of its tools.
+/// `fetch(docs.rs)` is `fetch` with that host, `fetch` alone has the operator's hosts;
+/// `delegate(reviewer)` starts an agent of a role, `prompt(review)` one of a prompt file. `mcp__github` is
+/// all of a server, `mcp__github__search` one of its tools.
 ///
 /// # Errors
-/// A name that is none, or `fetch` without a host, for the author.
+/// A name that is none, `fetch` without a host, or `delegate` without a role, for the author.
 pub(super) fn named(
     names: &[String],
     servers: &[Mcp],
     operators_hosts: &[String],
 ) -> Result<Tools, String> {
+    let starts = starters(names)?;
     let is_known = |name: &String| {
         let of_server = mcp::parts(name)
             .is_some_and(|(server, _)| servers.iter().any(|known| known.name == server));
         of_server
+            || starter(name).is_some()
             || tools::tool(name).is_some()
             || git_command(name).is_some()
             || fetch_host(name).is_some()
@@ -54,8 +69,8 @@ pub(super) fn named(
         let known: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
         let code = codes::UNKNOWN_TOOL;
         return Err(format!(
-            "{code}: there is no tool `{unknown}`; there are {}, fetch(HOST), git_{}, and mcp__SERVER of \
-             the servers in `mcp` of the step",
+            "{code}: there is no tool `{unknown}`; there are {}, fetch(HOST), delegate(ROLE), \
+             prompt(NAME), git_{}, and mcp__SERVER of the servers in `mcp` of the step",
             known.join(", "),
             GIT_COMMANDS.join(", git_")
         ));
@@ -75,7 +90,7 @@ pub(super) fn named(
             offers.extend(tools::git_offer(&commands).filter(|_| !commands.is_empty()));
         }
     }
-    Ok(Tools { offers, fetch_hosts, servers })
+    Ok(Tools { offers, fetch_hosts, servers, starts })
 }
 
 /// The tools of a server that are named; `None`: the server offers nothing.
@@ -109,10 +124,13 @@ pub(super) fn check_approve(
     };
     for name in names {
         // The tools of a server are listed later, and `validate` holds its name to `mcp`.
-        if name.starts_with("mcp__") {
+        if is_of_server(name) {
             continue;
         }
-        let is_known = tools::tool(name).is_some() || git_command(name).is_some();
+        let is_known = tools::tool(name).is_some()
+            || git_command(name).is_some()
+            || *name == tools::DELEGATE
+            || name.starts_with(tools::PROMPT_PREFIX);
         if !(is_known || offered(name)) || (of_step.contains(name) && !offered(name)) {
             let names: Vec<_> = offers.iter().map(|offer| offer.name.as_str()).collect();
             return Err(format!(
@@ -128,6 +146,117 @@ fn has_command(git: &Tool, command: &str) -> bool {
     let field = git.input_schema.get("properties").and_then(|fields| fields.get("command"));
     let allowed = field.and_then(|field| field.get("enum")?.as_array());
     allowed.is_none_or(|allowed| allowed.iter().any(|one| one == command))
+}
+
+/// The agents of all names of `delegate` and `prompt`, each once.
+fn starters(names: &[String]) -> Result<Vec<Starter>, String> {
+    let code = codes::AGENT_TOOL;
+    let mut starts: Vec<Starter> = Vec::new();
+    for name in names {
+        let (tool, example, what) = match name.split('(').next() {
+            Some("delegate") => ("delegate", "delegate(reviewer)", "role"),
+            Some("prompt") => ("prompt", "prompt(code-review)", "prompt"),
+            _ => continue,
+        };
+        let Some(found) = starter(name) else {
+            return Err(format!(
+                "{code}: `{name}` names no {what}; write `{example}` in `tools`, with an entry for each {what}"
+            ));
+        };
+        if let Err(problem) = check_identifier(found.name()) {
+            return Err(format!("{code}: the {what} of `{tool}` cannot be one: {problem}"));
+        }
+        if !starts.contains(&found) {
+            starts.push(found);
+        }
+    }
+    if starts.len() > MAX_STARTERS {
+        return Err(format!(
+            "{code}: {} roles and prompts; one agent has tools for {MAX_STARTERS}",
+            starts.len()
+        ));
+    }
+    Ok(starts)
+}
+
+/// The agent that `delegate(reviewer)` or `prompt(review)` starts.
+fn starter(name: &str) -> Option<Starter> {
+    let (tool, rest) = name.split_once('(')?;
+    let named = rest.strip_suffix(')').map(str::trim).filter(|named| !named.is_empty())?.to_owned();
+    match tool {
+        "delegate" => Some(Starter::Role(named)),
+        "prompt" => Some(Starter::Prompt(named)),
+        _ => None,
+    }
+}
+
+// === impl Starter ===
+
+impl Starter {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Role(name) | Self::Prompt(name) => name,
+        }
+    }
+}
+
+// === impl Tools ===
+
+impl Tools {
+    /// The tools of these names that an agent with the tools `above` may hand on: of `git` the commands
+    /// that both have, `fetch` if all hosts of the one above are allowed, since the runner holds a whole
+    /// attempt to one list of hosts, and none of servers.
+    ///
+    /// # Errors
+    /// As [`named`].
+    pub(super) fn within(
+        above: &Self,
+        names: &[String],
+        operators_hosts: &[String],
+    ) -> Result<Self, String> {
+        let has_fetch = above.offers.iter().any(|offer| offer.name == "fetch");
+        let is_fetch = |name: &str| name == "fetch" || fetch_host(name).is_some();
+        let is_left = |name: &&String| (has_fetch || !is_fetch(name)) && !is_of_server(name);
+        let names: Vec<String> = names.iter().filter(is_left).cloned().collect();
+        let own = named(&names, &[], operators_hosts)?;
+        let mut offers = Vec::new();
+        for offer in &above.offers {
+            let Some(same) = own.offers.iter().find(|same| same.name == offer.name) else {
+                continue;
+            };
+            match offer.name.as_str() {
+                "git" => {
+                    let allowed = git_commands(offer);
+                    let both = git_commands(same).into_iter().filter(|it| allowed.contains(it));
+                    let both: Vec<&str> = both.collect();
+                    offers.extend(tools::git_offer(&both).filter(|_| !both.is_empty()));
+                }
+                "fetch" => {
+                    let all = above.fetch_hosts.iter().all(|host| own.fetch_hosts.contains(host));
+                    offers.extend(all.then(|| offer.clone()));
+                }
+                _ => offers.push(offer.clone()),
+            }
+        }
+        let has_fetch = offers.iter().any(|offer| offer.name == "fetch");
+        let fetch_hosts = if has_fetch { above.fetch_hosts.clone() } else { Vec::new() };
+        let starts = own.starts.into_iter().filter(|start| above.starts.contains(start)).collect();
+        Ok(Self { offers, fetch_hosts, servers: Vec::new(), starts })
+    }
+}
+
+/// Whether a name is that of an MCP server or one of its tools.
+fn is_of_server(name: &str) -> bool {
+    name.starts_with("mcp__")
+}
+
+/// The commands that an offer of `git` allows.
+fn git_commands(offer: &Tool) -> Vec<&'static str> {
+    let allowed =
+        offer.input_schema.get("properties").and_then(|it| it.get("command")?.get("enum"));
+    let allowed = allowed.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_allowed = |command: &&str| allowed.iter().any(|it| it.as_str() == Some(*command));
+    GIT_COMMANDS.into_iter().filter(is_allowed).collect()
 }
 
 /// The hosts of all names of `fetch`, each once, in lower case; none if no name is `fetch`.
@@ -180,112 +309,4 @@ fn git_command(name: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn texts(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn offered(names: &[&str]) -> Result<Vec<Tool>, String> {
-        named(&texts(names), &[], &[]).map(|tools| tools.offers)
-    }
-
-    fn hosts(names: &[&str], operators: &[&str]) -> Result<Vec<String>, String> {
-        named(&texts(names), &[], &texts(operators)).map(|tools| tools.fetch_hosts)
-    }
-
-    #[test]
-    fn fetch_names_add_their_hosts() {
-        let own = ["fetch(Docs.rs)", "fetch( a.example:8443 )", "fetch(docs.rs)"];
-        assert_eq!(hosts(&own, &["b.example"]).unwrap(), ["docs.rs", "a.example:8443"]);
-        assert_eq!(hosts(&["fetch"], &["b.example"]).unwrap(), ["b.example"]);
-        let both = hosts(&["fetch", "fetch(docs.rs)"], &["b.example"]).unwrap();
-        assert_eq!(both, ["docs.rs", "b.example"]);
-        assert!(hosts(&["read"], &["b.example"]).unwrap().is_empty());
-        let tools = offered(&["fetch(docs.rs)"]).unwrap();
-        assert!(tools[0].name == "fetch" && tools[0].description.contains("docs.rs"));
-        assert!(offered(&["read"]).unwrap().iter().all(|tool| tool.name != "fetch"));
-    }
-
-    #[test]
-    fn fetch_without_usable_hosts_is_refused() {
-        let long = format!("fetch({}.example)", "a".repeat(300));
-        for name in [
-            "fetch",
-            "fetch()",
-            "fetch(*)",
-            "fetch(https://docs.rs)",
-            "fetch(docs.rs/x)",
-            "fetch(a,b)",
-            "fetch(docs.rs:0)",
-            "fetch(docs.rs:x)",
-            "fetch([::1])",
-            &long,
-        ] {
-            let error = hosts(&[name], &[]).unwrap_err();
-            assert!(error.contains("PLUE-L0015"), "{name}: {error}");
-        }
-        assert!(hosts(&["fetch"], &["https://docs.rs"]).unwrap_err().contains("PLUE-L0015"));
-    }
-
-    #[test]
-    fn git_names_allow_their_commands_only() {
-        let tools = offered(&["git_diff", "git_status", "read", "git_diff"]).unwrap();
-        let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names, ["read", "git"]);
-        let command = &tools[1].input_schema["properties"]["command"];
-        assert_eq!(command["enum"], json!(["status", "diff"]));
-        let whole = offered(&["git_status", "git"]).unwrap();
-        assert_eq!(whole, [tools::tool("git").unwrap().offer()]);
-        assert_eq!(offered(&[]).unwrap(), []);
-    }
-
-    #[test]
-    fn approved_names_are_offered() {
-        let check = |tools: &[&str], own: &[&str], others: &[&str]| {
-            let (own, others) = (texts(own), texts(others));
-            let all = own.iter().chain(&others).collect();
-            check_approve(&all, &own, &offered(tools).unwrap())
-        };
-        check(&["git_commit", "bash"], &["git_commit", "bash", "git"], &["write"]).unwrap();
-        check(&["git"], &["git_commit"], &[]).unwrap();
-        for (tools, own, others) in [
-            (vec!["read"], vec!["bash"], vec![]),
-            (vec!["git_status"], vec!["git_commit"], vec![]),
-            (vec!["bash"], vec!["bsah"], vec![]),
-            (vec!["bash"], vec![], vec!["bsah"]),
-        ] {
-            let error = check(&tools, &own, &others).unwrap_err();
-            assert!(error.contains("PLUE-L0012"), "{error}");
-        }
-    }
-
-    #[test]
-    fn servers_offer_only_what_is_named() {
-        let server = |name: &str| -> Mcp {
-            serde_json::from_value(json!({"name": name, "command": ["x"]})).unwrap()
-        };
-        let servers = [server("a"), server("b"), server("c")];
-        let of = |names: &[&str]| named(&texts(names), &servers, &[]).map(|tools| tools.servers);
-        assert_eq!(of(&["bash"]).unwrap(), []);
-        let found = of(&["mcp__b__x", "mcp__a__y", "mcp__a", "mcp__b__z"]).unwrap();
-        let all = Selected { server: server("a"), tools: None };
-        let some = Selected { server: server("b"), tools: Some(texts(&["x", "z"])) };
-        assert_eq!(found, [all, some]);
-        for name in ["mcp__d", "mcp__d__x", "mcp__", "mcp_a"] {
-            assert!(of(&[name]).unwrap_err().contains("PLUE-L0012"), "{name}");
-        }
-    }
-
-    #[test]
-    fn unknown_names_are_errors() {
-        for name in ["shell", "git_push", "git_", "Git", "bash ", "", "submit_output", "bash_read"]
-        {
-            let error = offered(&["read", name]).unwrap_err();
-            assert!(error.contains("PLUE-L0012"), "{name}: {error}");
-        }
-    }
-}
+mod tests;

@@ -24,6 +24,7 @@ use crate::{
     claude::{
         Claude,
         assignment::{Assignment, assignment},
+        delegate::{Lines, Routes},
         mcp::{PinScope, Remote, Remotes},
         people::People,
         perform::{AgentMessage, AgentRun, Before, Order},
@@ -58,7 +59,7 @@ pub(super) struct Agents {
 
 struct Running {
     _task: Task<()>,
-    results: mpsc::Sender<ToolResult>,
+    routes: Routes,
     sessions: watch::Sender<u64>,
 }
 
@@ -105,7 +106,7 @@ impl Agents {
     /// Hands a result to its agent.
     pub(super) fn result(&self, claim: &Claim, result: ToolResult) {
         let Some(running) = self.running.get(&claim.attempt) else { return };
-        if running.results.try_send(result).is_err() {
+        if !running.routes.pass(result) {
             tracing::warn!(attempt = %claim.attempt, "an agent does not take its results");
         }
     }
@@ -199,9 +200,10 @@ impl Driver {
         let limit = self.shared.options.log_cap_bytes;
         let log = self.shared.store.open_log(claim, limit).await?;
         let Some(agent) = self.agent(claim, &step, (visit, number), log) else { return Ok(()) };
-        let (agent, assignment, results, sessions) = agent;
+        let (agent, assignment, sessions) = agent;
+        let routes = agent.routes.clone();
         let task = self.shared.tasks.owned("agent", agent.run(assignment, before));
-        let running = Running { _task: task, results, sessions };
+        let running = Running { _task: task, routes, sessions };
         self.agents.running.insert(claim.attempt.clone(), running);
         Ok(())
     }
@@ -286,15 +288,13 @@ impl Driver {
         Ok(remotes)
     }
 
-    #[expect(clippy::type_complexity, reason = "parts of one task, taken apart at once")]
     fn agent(
         &self,
         claim: &Claim,
         step: &StepId,
         turn: (u32, u32),
         log: LogWriter,
-    ) -> Option<(AgentRun, Result<Assignment, String>, mpsc::Sender<ToolResult>, watch::Sender<u64>)>
-    {
+    ) -> Option<(AgentRun, Result<Assignment, String>, watch::Sender<u64>)> {
         let claude = self.claude()?.clone();
         let assignment = self.assignment(step, turn);
         let remotes = assignment.as_ref().map(|it| self.remotes(it, step, turn));
@@ -307,6 +307,7 @@ impl Driver {
         let masks = Secrets::new(all.iter().chain(&claude.masks).map(Vec::as_slice));
         let above = self.origin.parent.as_ref();
         let budgets = Budgets {
+            slices: Vec::new(),
             step: assignment.as_ref().map(|assignment| assignment.budget).unwrap_or_default(),
             run: Limit::of(self.plan.budget.as_ref()),
             above: above.map(|above| above.budgets.clone()).unwrap_or_default(),
@@ -322,28 +323,32 @@ impl Driver {
             run: self.row.id.clone(),
             step: step.clone(),
             claim: claim.clone(),
+            id: claim.attempt.clone(),
             mask: masks.stream(),
             shown: Shown::behind(log.is_mid_line()),
-            log,
+            log: Arc::new(log),
             masks,
             budgets,
             claude,
             orders: self.agents.sender.clone(),
             results,
             own_results: sender.clone(),
+            routes: Routes::of(sender),
             remotes,
             pins: PinScope { repo: self.row.repo.clone(), workflow: self.plan.name.clone() },
             sessions: session,
             stored: 0,
+            lines: Lines::default(),
+            team: Arc::default(),
             replay: self
                 .agents
                 .recordings
                 .get(step)
                 .cloned()
-                .map(|recording| Replay { recording, attempt: turn }),
+                .map(|recording| Replay { recording, place: turn.into() }),
             people: People { asked: None, lost: None },
         };
-        Some((agent, assignment, sender, sessions))
+        Some((agent, assignment, sessions))
     }
 
     /// Reads what answers a step of a replay, once.

@@ -12,6 +12,7 @@ use crate::{
     answer::{Answer, Block, StopReason, Usage},
     price::PicoUsd,
     request::Request,
+    tools,
 };
 
 /// The calls of an answer to a runner that is gone.
@@ -39,6 +40,10 @@ pub struct Agent {
     breaks: u32,
     cuts: u32,
     corrected: bool,
+    /// Agents that were started.
+    agents: u32,
+    /// The call that gave the result which is judged.
+    submitted: Option<String>,
 }
 
 /// Sums over a transcript.
@@ -79,6 +84,8 @@ pub struct Call {
     pub input: Map<String, Json>,
     /// The decision that it waits for; `None`: it may be carried out.
     pub held: Option<Held>,
+    /// The call starts an agent: its number among those of this one, from 1.
+    pub agent: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -197,7 +204,7 @@ impl Agent {
             },
             (Input::Unpaid(message), Phase::Asking) => end(EndReason::Budget, message),
             (Input::NoTokens(message), Phase::Asking) => end(EndReason::Tokens, message),
-            (Input::Diverged(divergence), Phase::Asking) => {
+            (Input::Diverged(divergence), Phase::Asking | Phase::Calling) => {
                 Ok(vec![Fact::Ended { end: End::diverged(*divergence, self.partial.clone()) }])
             }
             (Input::Result { id, content, is_error }, Phase::Calling) => {
@@ -246,12 +253,27 @@ impl Agent {
         if self.corrected {
             return self.failed(EndReason::Output, words);
         }
-        Fact::Corrected {
-            message: format!(
-                "Your result was not accepted: {words}. Answer again with the whole result, as JSON \
-                 that fits the schema and nothing else."
-            ),
-        }
+        let again = if self.is_submitted() {
+            "Call `submit_output` again with the whole result, alone."
+        } else {
+            "Answer again with the whole result, as JSON that fits the schema and nothing else."
+        };
+        Fact::Corrected { message: format!("Your result was not accepted: {words}. {again}") }
+    }
+
+    /// Whether the current model gives its result by a call.
+    fn is_submitted(&self) -> bool {
+        let Some(task) = &self.task else { return false };
+        task.is_submitted(task.model(self.switches).unwrap_or(&task.model))
+    }
+
+    /// The call and value of a result that the answer gives, and nothing else.
+    fn submission(&self, answer: &Answer) -> Option<(String, Json)> {
+        let schema = self.task.as_ref()?.output.as_ref().filter(|_| self.is_submitted())?;
+        let mut calls = answer.tool_calls();
+        let call = calls.next().filter(|call| call.name == tools::SUBMIT)?;
+        let value = tools::submitted(schema, call.input?);
+        calls.next().is_none().then(|| (call.id.to_owned(), value))
     }
 
     /// The model that goes on if the current one is not available.
@@ -380,7 +402,10 @@ impl Agent {
             Fact::Corrected { message } => {
                 self.corrected |= self.cuts == 0;
                 self.text.clear();
-                self.talk.user(vec![Block::text(message.clone())]);
+                self.talk.user(vec![match self.submitted.take() {
+                    Some(id) => Block::tool_result(&id, message, true),
+                    None => Block::text(message.clone()),
+                }]);
                 self.phase = Phase::Asking;
             }
             Fact::Switched { .. } => {
@@ -414,8 +439,15 @@ impl Agent {
                     | StopReason::ModelContextWindowExceeded
             )
         );
-        self.open = if ends { Vec::new() } else { self.calls(answer) };
-        self.phase = if !self.open.is_empty() {
+        let submission = if ends { None } else { self.submission(answer) };
+        let is_over = ends || submission.is_some();
+        self.open = if is_over { Vec::new() } else { self.calls(answer) };
+        let started = self.open.iter().filter(|open| open.call.agent.is_some()).count();
+        self.agents = self.agents.saturating_add(u32::try_from(started).unwrap_or(u32::MAX));
+        self.phase = if let Some((id, value)) = submission {
+            self.submitted = Some(id);
+            Phase::Judging(value)
+        } else if !self.open.is_empty() {
             Phase::Calling
         } else if reason == Some(&StopReason::PauseTurn) {
             Phase::Asking
@@ -434,11 +466,20 @@ impl Agent {
 
     fn refusal(&self, name: &str, input: &Map<String, Json>) -> Option<String> {
         let Some(task) = &self.task else { return Some("there are no tools".to_owned()) };
+        if name == tools::SUBMIT && self.is_submitted() {
+            return Some(
+                "`submit_output` is called alone, after the results of all others".to_owned(),
+            );
+        }
         task.refusal(name, input)
     }
 
     fn calls(&self, answer: &Answer) -> Vec<Open> {
         let mut open: Vec<Open> = Vec::new();
+        let most =
+            self.task.as_ref().and_then(|task| task.children.as_ref()).map_or(0, |it| it.most);
+        let mut agents = self.agents;
+        let is_below = self.task.as_ref().is_some_and(|task| task.name.is_some());
         for call in answer.tool_calls() {
             let Some(input) = call.input else { continue };
             let needs_approval =
@@ -450,6 +491,10 @@ impl Agent {
                 Some(format!("Not carried out: {why}."))
             } else if open.iter().any(|other| other.call.id == call.id) {
                 Some("Not carried out: another call has the same id.".to_owned())
+            } else if self.starts_agent(call.name) && agents >= most {
+                Some(format!("Not carried out: {most} agents were started, and no more may be."))
+            } else if needs_approval && is_below {
+                Some(approval::BELOW.to_owned())
             } else if !needs_approval {
                 None
             } else if self.decided.contains(call.id) {
@@ -464,8 +509,12 @@ impl Agent {
             };
             let held = (needs_approval && refused.is_none()).then(Held::default);
             let (id, name) = (call.id.to_owned(), call.name.to_owned());
+            let agent = (refused.is_none() && self.starts_agent(call.name)).then(|| {
+                agents += 1;
+                agents
+            });
             open.push(Open {
-                call: Call { id, name, input: input.clone(), held },
+                call: Call { id, name, input: input.clone(), held, agent },
                 result: None,
                 refused,
             });
@@ -479,6 +528,10 @@ impl Agent {
         open.call.held = None;
         open.refused = (!decision.approve).then(|| approval::rejection(decision));
         self.decided.insert(decision.id.clone());
+    }
+
+    fn starts_agent(&self, tool: &str) -> bool {
+        self.task.as_ref().is_some_and(|task| task.starts_agent(tool))
     }
 
     fn result(&mut self, id: &str, content: &str, is_error: bool) {

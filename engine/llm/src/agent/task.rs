@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     agent::{DEFAULT_MAX_TOKENS, DEFAULT_TURNS},
     request::{Display, Message, Request, Thinking, Tool},
+    tools,
 };
 
 /// Beginnings of the models that take adaptive thinking. Others get no `thinking` at all.
@@ -20,6 +21,17 @@ const ADAPTIVE: [&str; 8] = [
     "claude-opus-4-6",
     "claude-opus-4-7",
     "claude-opus-4-8",
+];
+
+/// Beginnings of the models of Claude that do not know `output_config.format`.
+const WITHOUT_FORMAT: [&str; 7] = [
+    "claude-2",
+    "claude-3",
+    "claude-instant",
+    "claude-opus-4-0",
+    "claude-opus-4-2025",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
 ];
 
 /// Put before every system prompt.
@@ -59,8 +71,23 @@ pub struct Task {
     /// JSON Schema of the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Json>,
+    /// The role or prompt of an agent that another one started; `None`: the agent of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Agents that it may start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children: Option<Children>,
     /// Limits that the agent itself enforces; the executor enforces budgets in money.
     pub limits: Limits,
+}
+
+/// The agents that an agent may start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Children {
+    /// Names of the tools whose calls start one.
+    pub tools: Vec<String>,
+    /// The most that may be started.
+    pub most: u32,
 }
 
 /// Limits of one agent.
@@ -102,8 +129,21 @@ impl Task {
             request.thinking = Some(Thinking::Adaptive { display: Display::Summarized });
         }
         request.output_config.effort.clone_from(&self.effort);
-        request.output_config.format.clone_from(&self.output);
+        match &self.output {
+            Some(schema) if !takes_format(model) => request.tools.push(tools::submit_offer(schema)),
+            schema => request.output_config.format.clone_from(schema),
+        }
         request
+    }
+
+    /// Whether this model gives the result of the task by calling [`tools::SUBMIT`].
+    pub(super) fn is_submitted(&self, model: &str) -> bool {
+        self.output.is_some() && !takes_format(model)
+    }
+
+    /// Whether calls of the tool start an agent.
+    pub(super) fn starts_agent(&self, tool: &str) -> bool {
+        self.children.as_ref().is_some_and(|children| children.tools.iter().any(|it| it == tool))
     }
 
     /// The reason not to carry out a call; none if the tools of the task allow it. A tool may be offered
@@ -122,4 +162,10 @@ impl Task {
                 .then(|| format!("this step allows for `{field}` only {}", words.join(", ")))
         })
     }
+}
+
+/// Whether the model takes `output_config.format`. Other vendors' models behind a compatible API do not.
+fn takes_format(model: &str) -> bool {
+    let Some(at) = model.find("claude-") else { return false };
+    !WITHOUT_FORMAT.iter().any(|beginning| model[at..].starts_with(beginning))
 }

@@ -4,7 +4,10 @@ mod approval;
 
 use serde_json::{Value as Json, json};
 
-use super::{Agent, Effect, End, EndReason, Fact, Input, Limits, MAX_CALLS, Rejected, Task};
+use super::{
+    Agent, Children, Divergence, Effect, End, EndReason, Fact, Input, Limits, MAX_CALLS, Rejected,
+    Task,
+};
 use crate::{
     answer::{Answer, Block, Stop, StopReason, Usage},
     price::PicoUsd,
@@ -16,6 +19,7 @@ fn task() -> Task {
         name: name.to_owned(),
         description: String::new(),
         input_schema: json!({ "type": "object" }).as_object().cloned().unwrap(),
+        strict: false,
     };
     Task {
         model: "claude-opus-5-5".to_owned(),
@@ -28,6 +32,8 @@ fn task() -> Task {
         approve_seconds: None,
         effort: None,
         output: None,
+        name: None,
+        children: None,
         limits: Limits::default(),
     }
 }
@@ -366,4 +372,81 @@ fn fallback_models_go_on_without_reasoning() {
     let broke = || Input::Broke { usage: Usage::default(), message: "cut".to_owned() };
     let (agent, _) = after(task, [broke(), broke(), broke()]);
     assert!(matches!(agent.effect(), Effect::Ask(request) if request.model == "claude-haiku-5-5"));
+}
+
+#[test]
+fn calls_that_start_agents_are_numbered_and_bounded() {
+    let children = Children { tools: vec!["read".to_owned()], most: 3 };
+    let task = Task { children: Some(children), ..task() };
+    let started = |agent: &Agent| match agent.effect() {
+        Effect::Call(calls) => {
+            calls.into_iter().map(|call| (call.id, call.agent)).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    let read = |id| (id, "read", json!({}));
+    let first = [read("a"), ("b", "bash", json!({})), read("c")];
+    let (agent, _) = after(task.clone(), [calls(&first)]);
+    let numbered = |id: &str, agent| (id.to_owned(), agent);
+    let expected = [numbered("a", Some(1)), numbered("b", None), numbered("c", Some(2))];
+    assert_eq!(started(&agent), expected);
+    let results = ["a", "b", "c"].map(|id| result(id, "x"));
+    let inputs = std::iter::once(calls(&first)).chain(results);
+    let (agent, facts) = after(task, inputs.chain([calls(&[read("d"), read("e")])]));
+    assert_eq!(started(&agent), [numbered("d", Some(3))]);
+    let refused = format!("{:?}", facts.last().unwrap());
+    assert!(refused.contains("3 agents were started"), "{refused}");
+}
+
+#[test]
+fn divergence_of_a_child_ends_its_parent() {
+    let (mut agent, _) = after(task(), [calls(&[("a", "bash", json!({}))])]);
+    let what = "the prompt differs".to_owned();
+    let divergence = Divergence { turn: 1, what, recorded: "x".to_owned(), now: "y".to_owned() };
+    agent.apply(Input::Diverged(Box::new(divergence))).unwrap();
+    assert_eq!(ended(&agent).reason, EndReason::Replay);
+}
+
+fn submitting(schema: Json) -> Task {
+    Task { model: "other-model".to_owned(), output: Some(schema), ..task() }
+}
+
+#[test]
+fn models_without_formats_submit_their_result() {
+    let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } } });
+    let (agent, _) = after(submitting(schema.clone()), []);
+    let Effect::Ask(request) = agent.effect() else { panic!("{:?}", agent.effect()) };
+    let offered = request.tools.last().unwrap();
+    assert!(
+        offered.name == "submit_output" && offered.strict && request.output_config.format.is_none()
+    );
+    assert_eq!(Json::Object(offered.input_schema.clone()), schema);
+
+    let submit = |id| calls(&[(id, "submit_output", json!({ "n": 1 }))]);
+    let (agent, _) = after(submitting(schema.clone()), [submit("a")]);
+    assert_eq!(agent.effect(), Effect::Judge(json!({ "n": 1 })));
+    let (agent, _) = after(submitting(schema.clone()), [submit("a"), Input::Judged(Ok(()))]);
+    assert_eq!(ended(&agent).output, json!({ "n": 1 }));
+
+    let wrong = || Input::Judged(Err("no".to_owned()));
+    let (agent, _) = after(submitting(schema.clone()), [submit("a"), wrong()]);
+    let last = asked(&agent).pop().unwrap().content.remove(0);
+    assert_eq!((last.kind(), &last.0["tool_use_id"]), ("tool_result", &json!("a")));
+    let (agent, _) = after(submitting(schema), [submit("a"), wrong(), submit("b"), wrong()]);
+    assert_eq!(ended(&agent).reason, EndReason::Output);
+}
+
+#[test]
+fn results_are_submitted_alone() {
+    let schema = json!({ "type": "array", "items": { "$ref": "#/$defs/n" }, "$defs": { "n": {} } });
+    let both = calls(&[("a", "bash", json!({})), ("b", "submit_output", json!({ "result": [1] }))]);
+    let (agent, facts) = after(submitting(schema.clone()), [both]);
+    assert_eq!(called(&agent), ["a"]);
+    assert!(format!("{facts:?}").contains("called alone"));
+    let alone = calls(&[("c", "submit_output", json!({ "result": [1] }))]);
+    let (agent, _) = after(submitting(schema), [alone]);
+    assert_eq!(agent.effect(), Effect::Judge(json!([1])));
+    // Where the API holds texts to a schema there is no such tool.
+    let (_, facts) = after(task(), [calls(&[("a", "submit_output", json!({}))])]);
+    assert!(format!("{facts:?}").contains("there is no such tool"));
 }

@@ -21,6 +21,8 @@ fn task(prompt: &str) -> Input {
         approve_seconds: None,
         effort: None,
         output: None,
+        name: None,
+        children: None,
         limits: Limits::default(),
     }))
 }
@@ -69,7 +71,7 @@ fn recorded() -> Vec<Fact> {
 
 #[test]
 fn equal_requests_get_their_answers_once() {
-    let mut recording = Recording::new([((1, 1), recorded())]);
+    let mut recording = Recording::new([((1, 1).into(), recorded())]);
     assert_eq!(recording.unused(), 2);
     let (mut agent, _) = facts(vec![task("Look.")]);
     let first = recording.take(&asked(&agent)).unwrap();
@@ -87,7 +89,7 @@ fn equal_requests_get_their_answers_once() {
 fn equal_requests_are_answered_in_order() {
     let broke = || Input::Broke { usage: Usage::default(), message: "cut".to_owned() };
     let (_, facts_then) = facts(vec![task("Look."), broke(), says("Fine.")]);
-    let mut recording = Recording::new([((1, 1), facts_then)]);
+    let mut recording = Recording::new([((1, 1).into(), facts_then)]);
     let (mut agent, _) = facts(vec![task("Look.")]);
     let first = recording.take(&asked(&agent)).unwrap();
     assert_eq!(first, broke());
@@ -100,7 +102,7 @@ fn refusals_are_answers_and_limits_are_not() {
     let ends =
         [(Input::Unanswered("HTTP 400".to_owned()), 1), (Input::Unpaid("no money".to_owned()), 1)];
     for (end, answers) in ends {
-        let recording = Recording::new([((1, 1), facts(vec![task("x"), end]).1)]);
+        let recording = Recording::new([((1, 1).into(), facts(vec![task("x"), end]).1)]);
         assert_eq!(recording.unused(), answers);
     }
     let mut inputs = vec![task("x")];
@@ -108,14 +110,14 @@ fn refusals_are_answers_and_limits_are_not() {
     let (_, mut endless) = facts(inputs);
     let limit = crate::agent::End::refused(EndReason::Turns, "no turn is left");
     endless.push(Fact::Ended { end: limit });
-    assert_eq!(Recording::new([((1, 1), endless)]).unused(), 1);
+    assert_eq!(Recording::new([((1, 1).into(), endless)]).unused(), 1);
 }
 
 #[test]
 fn copied_beginnings_count_once() {
     let (_, lost) = facts(vec![task("Look."), calls()]);
     let (_, whole) = facts(vec![task("Look."), calls(), Input::RunnerLost, says("Fine.")]);
-    let mut recording = Recording::new([((1, 1), lost.clone()), ((1, 2), whole)]);
+    let mut recording = Recording::new([((1, 1).into(), lost.clone()), ((1, 2).into(), whole)]);
     assert_eq!(recording.unused(), 2);
     let (_, again) = facts(vec![task("Look."), calls(), Input::RunnerLost]);
     recording.skip(&[lost, again]);
@@ -124,24 +126,24 @@ fn copied_beginnings_count_once() {
 
 #[test]
 fn divergences_name_the_first_part_that_differs() {
-    let recording = Recording::new([((1, 1), recorded())]);
+    let recording = Recording::new([((1, 1).into(), recorded())]);
     let (agent, _) = facts(vec![task("Look."), calls(), result("2 passed, 1 failed")]);
-    let found = recording.divergence((1, 1), 2, &asked(&agent));
+    let found = recording.divergence(&(1, 1).into(), 2, &asked(&agent));
     assert_eq!(found.what, "the result of `bash` (a) differs");
     assert_eq!((&*found.recorded, &*found.now), ("3 passed", "2 passed, 1 failed"));
     let (agent, _) = facts(vec![task("Look twice.")]);
-    let found = recording.divergence((1, 3), 1, &asked(&agent));
+    let found = recording.divergence(&(1, 3).into(), 1, &asked(&agent));
     assert_eq!(
         found.to_string(),
         r#"turn 1: the prompt differs: recorded "Look.", now "Look twice.""#
     );
     let mut request = asked(&agent);
     request.tools.clear();
-    let found = recording.divergence((1, 1), 1, &request);
+    let found = recording.divergence(&(1, 1).into(), 1, &request);
     assert_eq!(found.what, "the list of tools differs");
-    let found = recording.divergence((1, 1), 3, &request);
+    let found = recording.divergence(&(1, 1).into(), 3, &request);
     assert_eq!(found.to_string(), "turn 3: the recording of this step ends after 2 answers");
-    let found = Recording::default().divergence((1, 1), 1, &request);
+    let found = Recording::default().divergence(&(1, 1).into(), 1, &request);
     assert_eq!(found.what, "the recording has no answer for this step");
 }
 
@@ -151,4 +153,25 @@ fn excerpts_begin_before_the_difference() {
     let (one, other) = excerpts(&one, &other);
     assert!(one.starts_with("…xxx") && one.ends_with("y…") && one.contains("xay"), "{one}");
     assert_eq!(other.chars().count(), BEFORE + 2);
+}
+
+#[test]
+fn agents_of_a_step_are_recorded_one_by_one() {
+    let place = |agents: &[u32]| Place { attempt: (1, 1), agents: agents.to_vec() };
+    let whole = |prompt: &str| facts(vec![task(prompt), says("Fine.")]).1;
+    // Equal transcripts of two agents are no copies of one another.
+    let mut recording = Recording::new([
+        (place(&[]), recorded()),
+        (place(&[1]), whole("x")),
+        (place(&[2]), whole("x")),
+        (place(&[2, 1]), whole("y")),
+    ]);
+    assert_eq!(recording.unused(), 5);
+    recording.skip(&[whole("x")]);
+    assert_eq!(recording.unused(), 4);
+    let request = asked(&facts(vec![task("z")]).0);
+    let found = recording.divergence(&place(&[2, 1]), 1, &request);
+    assert_eq!((found.what.as_str(), found.recorded.as_str()), ("the prompt differs", "y"));
+    let found = recording.divergence(&place(&[3]), 1, &request);
+    assert_eq!(found.what, "the recording has no answer for this step");
 }

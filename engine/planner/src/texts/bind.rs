@@ -71,11 +71,40 @@ impl Binder<'_> {
             let homed: Vec<_> = found.into_iter().map(|found| self.homed(found, &about)).collect();
             self.problems.extend(homed);
         }
-        let role = prompt.as_ref().and_then(|prompt| prompt.settings().role.as_deref());
-        match llm.role.as_deref().or(role) {
-            Some(role) => self.role(role),
-            None => Ok(()),
+        let settings = prompt.as_ref().map(PromptFile::settings);
+        let role = settings.and_then(|settings| settings.role.as_deref());
+        let role = match llm.role.as_deref().or(role) {
+            Some(role) => self.role(role)?,
+            None => None,
+        };
+        let of_role = role.as_ref().and_then(|role| role.settings().tools.as_ref());
+        let tools = llm.tools.as_ref().or(settings.and_then(|it| it.tools.as_ref())).or(of_role);
+        for tool in tools.into_iter().flatten() {
+            self.tool(tool)?;
         }
+        Ok(())
+    }
+
+    /// The role or prompt of an agent that a tool starts: `delegate(role)`, `prompt(name)`. What those may
+    /// start themselves is among the tools of the step, too.
+    fn tool(&mut self, tool: &str) -> Result<(), ViewError> {
+        let Some((kind, rest)) = tool.split_once('(') else { return Ok(()) };
+        let Some(name) = rest.strip_suffix(')').map(str::trim) else { return Ok(()) };
+        // Names that cannot be one are refused with the step.
+        if plue_plan::id::check_identifier(name).is_err() {
+            return Ok(());
+        }
+        match kind {
+            "delegate" => drop(self.role(name)?),
+            "prompt" => {
+                let prompt = self.prompt(name)?;
+                if let Some(role) = prompt.and_then(|prompt| prompt.settings().role.clone()) {
+                    self.role(&role)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// A problem of what the step gives has the step's place; one of the file has its own.
@@ -121,22 +150,36 @@ impl Binder<'_> {
         Ok(Some(prompt))
     }
 
-    fn role(&mut self, name: &str) -> Result<(), ViewError> {
+    /// The role, if its file can be used.
+    fn role(&mut self, name: &str) -> Result<Option<Role>, ViewError> {
         let key = TextKind::Role.key(name);
-        if self.texts.contains_key(&key) {
-            return Ok(());
+        if let Some(known) = self.texts.get(&key) {
+            let known = known.as_ref();
+            return Ok(known.and_then(|text| Role::parse(&text.file, &text.text).ok()));
         }
         match self.shelf.find(TextKind::Role, name)? {
-            None => drop(self.texts.insert(key, None)),
-            Some(Err(problem)) => self.problems.push(problem),
+            None => {
+                self.texts.insert(key, None);
+                Ok(None)
+            }
+            Some(Err(problem)) => {
+                self.problems.push(problem);
+                Ok(None)
+            }
             Some(Ok(text)) => {
-                match Role::parse(&text.file, &text.text) {
-                    Ok(role) => self.problems.extend(role.warnings().iter().cloned()),
-                    Err(found) => self.problems.extend(found),
-                }
+                let parsed = Role::parse(&text.file, &text.text);
                 self.texts.insert(key, Some(text));
+                match parsed {
+                    Ok(role) => {
+                        self.problems.extend(role.warnings().iter().cloned());
+                        Ok(Some(role))
+                    }
+                    Err(found) => {
+                        self.problems.extend(found);
+                        Ok(None)
+                    }
+                }
             }
         }
-        Ok(())
     }
 }

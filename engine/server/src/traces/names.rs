@@ -21,6 +21,8 @@ pub mod own {
     pub const EVENT: &str = "plue.event.type";
     /// How many times the run has entered the step, counting loops.
     pub const VISIT: &str = "plue.step.visit";
+    /// Id of the transcript of an agent that another one started.
+    pub const AGENT: &str = "plue.agent.id";
     /// The number of the attempt in its visit.
     pub const NUMBER: &str = "plue.attempt.number";
     /// The exit status of a process.

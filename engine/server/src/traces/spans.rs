@@ -2,7 +2,7 @@
 //!
 //! Must not tell what steps say: names, times, results and ids only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use plue_executor::{
@@ -12,7 +12,7 @@ use plue_executor::{
 use plue_flow::{Fact, RunStatus, fact::Outcome};
 use plue_plan::{AttemptId, Event, Plan, StepId};
 use plue_store::{
-    RunRow, StoredRun,
+    RunRow, StoredRun, TranscriptId as _,
     usage::claude::{CallRow, Spend},
 };
 
@@ -131,23 +131,25 @@ impl Source<'_> {
             Some(self.of_attempt(&run, attempt, *at, outcome))
         });
         let mut attempts: Vec<_> = attempts.collect();
-        let is_of_part = |call: &&CallRow| part.known.contains_key(&call.attempt);
+        let is_of_part = |call: &&CallRow| part.known.contains_key(&call.attempt.attempt());
         let mut sums: HashMap<[u8; 8], Spend> = HashMap::new();
         for call in self.calls.iter().filter(is_of_part) {
-            for span in [run.context.span, span_of_attempt(&call.attempt)] {
+            let above = with_above(&call.attempt).into_iter().map(|id| span_of_attempt(&id));
+            for span in above.chain([run.context.span]) {
                 let sum = sums.entry(span).or_default();
                 *sum = sum.plus(call.spend);
             }
         }
         let calls: Vec<_> =
             self.calls.iter().filter(is_of_part).map(|call| of_call(&run, call)).collect();
-        for span in std::iter::once(&mut run).chain(&mut attempts) {
+        let mut agents = agents(&run, self.calls.iter().filter(is_of_part));
+        for span in std::iter::once(&mut run).chain(&mut attempts).chain(&mut agents) {
             let Some(sum) = sums.get(&span.context.span) else { continue };
             let attributes =
                 [(own::CALLS, number(sum.calls)), (own::COST, number(sum.cost / NANO))];
             span.attributes.extend(attributes);
         }
-        std::iter::once(run).chain(attempts).chain(calls).collect()
+        std::iter::once(run).chain(attempts).chain(agents).chain(calls).collect()
     }
 
     fn of_run(&self, part: &Part, end: Timestamp, status: RunStatus) -> Span {
@@ -290,6 +292,48 @@ impl Part {
     fn attempt(&mut self, id: &AttemptId) -> Option<&mut Attempt> {
         self.attempts.get_mut(*self.known.get(id)?)
     }
+}
+
+/// The ids of the agents from this one up to that of its attempt.
+fn with_above(id: &AttemptId) -> Vec<AttemptId> {
+    let mut ids = vec![id.attempt()];
+    for number in id.agents() {
+        ids.extend(ids.last().map(|above| above.agent(number)));
+    }
+    ids
+}
+
+/// The spans of agents that other agents started, from their first call to the end of their last, those
+/// below them included.
+fn agents<'c>(run: &Span, calls: impl Iterator<Item = &'c CallRow>) -> Vec<Span> {
+    let mut times: BTreeMap<AttemptId, (Timestamp, Timestamp)> = BTreeMap::new();
+    for call in calls {
+        let end = call.ended_at.unwrap_or(call.begun_at);
+        for id in with_above(&call.attempt).into_iter().skip(1) {
+            let (first, last) = times.entry(id).or_insert((call.begun_at, end));
+            *first = call.begun_at.min(*first);
+            *last = end.max(*last);
+        }
+    }
+    let span = |(id, (start, end)): (AttemptId, (Timestamp, Timestamp))| {
+        let above = with_above(&id);
+        let parent = above.iter().rev().nth(1).map(span_of_attempt);
+        let numbers: Vec<_> = id.agents().iter().map(u32::to_string).collect();
+        let start = start.min(run.end);
+        Span {
+            context: TraceContext { span: span_of_attempt(&id), ..run.context },
+            parent,
+            remote: false,
+            kind: Kind::Attempt,
+            name: format!("agent {}", numbers.join(".")),
+            start,
+            end: end.max(start),
+            attributes: vec![(own::AGENT, text(id.as_str()))],
+            events: Vec::new(),
+            error: None,
+        }
+    };
+    times.into_iter().map(span).collect()
 }
 
 fn of_call(run: &Span, call: &CallRow) -> Span {

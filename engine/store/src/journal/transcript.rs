@@ -4,7 +4,7 @@
 //! fact means.
 
 use jiff::Timestamp;
-use plue_plan::AttemptId;
+use plue_plan::{AttemptId, RunId};
 use serde_json::Value as Json;
 
 use crate::{
@@ -16,6 +16,25 @@ use crate::{
 /// The name of fields of a fact that only engines read: their texts are not masked.
 pub const HIDDEN_FIELD: &str = "plue_hidden";
 
+/// Between the id of an attempt and the numbers of its agents; no id of a run or step has it.
+const AGENT: char = '~';
+
+/// Ids of transcripts: that of an attempt is its own agent's; `ATTEMPT~2~1` is that of the first agent
+/// that the second one started.
+pub trait TranscriptId {
+    /// The id of the agent with this number that the agent of this id started.
+    #[must_use]
+    fn agent(&self, number: u32) -> Self;
+
+    /// The attempt that an agent belongs to; of the id of an attempt, the same.
+    #[must_use]
+    fn attempt(&self) -> Self;
+
+    /// The numbers of agents from the one that the attempt's own started down to this one; empty: the
+    /// attempt's own.
+    fn agents(&self) -> Vec<u32>;
+}
+
 /// One fact of a transcript.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TranscriptRow {
@@ -25,6 +44,23 @@ pub struct TranscriptRow {
     pub at: Timestamp,
     /// The fact.
     pub fact: Json,
+}
+
+// === impl TranscriptId ===
+
+impl TranscriptId for AttemptId {
+    fn agent(&self, number: u32) -> Self {
+        Self::new(format!("{self}{AGENT}{number}"))
+    }
+
+    fn attempt(&self) -> Self {
+        Self::new(self.as_str().split(AGENT).next().unwrap_or_default())
+    }
+
+    fn agents(&self) -> Vec<u32> {
+        let numbers = self.as_str().split(AGENT).skip(1);
+        numbers.map(|number| number.parse().unwrap_or_default()).collect()
+    }
 }
 
 // === impl TranscriptRow ===
@@ -63,6 +99,25 @@ fn hide(value: &mut Json) {
 }
 
 impl Store {
+    /// Ids of the agents that the agent of an attempt, or those below it, started: each behind the one
+    /// that started it, else in the order of their starts.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn agents_of(
+        &self,
+        run: &RunId,
+        attempt: &AttemptId,
+    ) -> Result<Vec<AttemptId>, Error> {
+        let text = "SELECT DISTINCT attempt_id FROM transcript WHERE run_id = $1";
+        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let ids = rows.iter().map(|row| Ok(AttemptId::new(row.text(0)?)));
+        let mut ids = ids.collect::<Result<Vec<_>, Error>>()?;
+        ids.retain(|id| id.attempt() == *attempt && id != attempt);
+        ids.sort_by_key(TranscriptId::agents);
+        Ok(ids)
+    }
+
     /// Facts of an attempt behind the number `after`, in order, at most `most`.
     ///
     /// # Errors

@@ -107,16 +107,22 @@ impl LogWriter {
     /// Notes that the pieces up to this number are stored.
     fn noted(&self, last: u64) {
         let now = self.store.clock().now();
-        let is_new = self.log.lock().pieces.stored(last, Vec::new(), now);
+        let mut state = self.log.lock();
+        let is_new = state.pieces.stored(last, Vec::new(), now);
+        let waits = !state.pieces.is_stored();
+        drop(state);
         self.log.notify(is_new);
         self.log.stored.send_replace(());
+        // Added by others meanwhile.
+        if waits {
+            self.store.live().0.dirty.notify_one();
+        }
     }
 
-    /// Notes that a transaction whose answer was lost has stored all text.
-    pub fn is_stored(&self, _: &LogTurn) {
-        if let Some(last) = self.numbered().last() {
-            self.noted(last.seq);
-        }
+    /// Has text sent again, behind a transaction whose answer was lost: what it stored is skipped then.
+    /// Others may have added text since, so that it is unknown which of it is stored.
+    pub fn send_again(&self, _: &LogTurn) {
+        self.store.live().0.dirty.notify_one();
     }
 
     /// Whether the log does not end with a line end.

@@ -109,7 +109,7 @@ impl Asker {
         let mut running = Running {
             agent: Agent::default(),
             facts: Vec::new(),
-            recording: Recording::new(recorded.map(|facts| (ATTEMPT, facts.to_vec()))),
+            recording: Recording::new(recorded.map(|facts| (ATTEMPT.into(), facts.to_vec()))),
             has_recording: recorded.is_some(),
             own,
             results,
@@ -264,7 +264,7 @@ impl Running<'_> {
             return Err("no answer is recorded".to_owned());
         }
         let turn = self.agent.totals().turns + 1;
-        let divergence = self.recording.divergence(ATTEMPT, turn, request);
+        let divergence = self.recording.divergence(&ATTEMPT.into(), turn, request);
         Err(format!("recorded for another request: {divergence}"))
     }
 

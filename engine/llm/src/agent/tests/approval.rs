@@ -158,3 +158,27 @@ fn shown_arguments_hide_nothing() {
     let read: Json = serde_json::from_str(&shown).unwrap();
     assert!(read["command"].as_str().unwrap().ends_with("\u{200b}ä"));
 }
+
+#[test]
+fn agents_below_cannot_ask_people() {
+    let below = Task { name: Some("reviewer".to_owned()), ..careful(&["bash"]) };
+    let (agent, facts) = after(below, [both()]);
+    assert_eq!(open(&agent), [("b".to_owned(), None)], "the call is not carried out");
+    let refused = format!("{:?}", facts.last().unwrap());
+    assert!(refused.contains("Leave it to the agent that started you"), "{refused}");
+}
+
+#[test]
+fn agents_are_started_once_people_approve() {
+    let children = Children { tools: vec!["bash".to_owned()], most: 1 };
+    let task = Task { children: Some(children), ..careful(&["bash"]) };
+    let inputs = [both(), asked_until("a", 9)];
+    let (mut agent, _) = after(task, inputs);
+    let call = |agent: &Agent| match agent.effect() {
+        Effect::Call(calls) => (calls[0].agent, calls[0].held.is_some()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(call(&agent), (Some(1), true));
+    agent.apply(decision("a", true, None)).unwrap();
+    assert_eq!(call(&agent), (Some(1), false));
+}

@@ -238,6 +238,38 @@ fn calls_of_models_are_spans_below_their_attempts() {
 }
 
 #[test]
+fn agents_below_a_step_are_spans_of_their_own() {
+    let call = |id: &str, attempt: AttemptId, begun: i64, ended: i64| CallRow {
+        id: id.to_owned(),
+        attempt,
+        model: "claude-x".to_owned(),
+        begun_at: at(begun),
+        ended_at: Some(at(ended)),
+        has_cost: true,
+        spend: Spend { calls: 1, cost: 7_000, ..Spend::default() },
+    };
+    let (own_id, below) = (id(1, 1), id(1, 1).agent(2));
+    let calls = [
+        call("c1", own_id, 2, 3),
+        call("c2", below.clone(), 3, 4),
+        call("c3", below.agent(1), 5, 6),
+    ];
+    let spans = spans_with(&stored(), &calls, 10, None);
+    let [run, one, _, agent, deeper, _, second, third] = spans.as_slice() else {
+        panic!("{spans:#?}")
+    };
+    assert_eq!((agent.name.as_str(), deeper.name.as_str()), ("agent 2", "agent 2.1"));
+    assert_eq!((agent.parent, deeper.parent), (Some(one.context.span), Some(agent.context.span)));
+    assert_eq!((agent.start, agent.end), (at(3), at(6)));
+    assert_eq!(
+        (second.parent, third.parent),
+        (Some(agent.context.span), Some(deeper.context.span))
+    );
+    let counted = [run, one, agent, deeper].map(|span| said(span, own::CALLS));
+    assert_eq!(counted, ["3", "3", "2", "1"]);
+}
+
+#[test]
 fn the_trace_of_a_caller_goes_on() {
     let caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let spans = spans(&stored(), 10, Some(caller));
