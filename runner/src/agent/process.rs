@@ -145,6 +145,11 @@ impl Group {
         Self(child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())))
     }
 
+    /// Whether a process of it is left, also one that is dying.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.is_some_and(|group| test_kill_process_group(group).is_ok())
+    }
+
     /// Whether anything was left to kill.
     pub(super) fn kill(&self) -> bool {
         self.0.is_some_and(|group| {

@@ -32,6 +32,10 @@ use super::super::{process::Group, tools::Surroundings};
 
 /// Longest time of a start, until the answer to the first request. A package manager may download the server.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks whether the processes of a server are gone.
+const LOOK: Duration = Duration::from_millis(5);
+/// Looks at most.
+const MAX_LOOKS: u32 = 200;
 /// Messages that wait to be written.
 const MAX_UNWRITTEN: usize = 8;
 /// Bytes that are read at once.
@@ -66,6 +70,7 @@ struct Waiting {
 
 /// The reading end of a server, with its process.
 struct Reader {
+    clock: Clock,
     child: Child,
     group: Group,
     output: ChildStdout,
@@ -106,6 +111,7 @@ impl Connection {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let tasks = around.tasks.clone();
         let reader = Reader {
+            clock: around.clock,
             child,
             group,
             output,
@@ -227,6 +233,13 @@ impl Reader {
         self.group.kill();
         let _gone = self.child.start_kill();
         let _status = self.child.wait().await;
+        // Its descendants die a moment after the signal; the runner would take them for leftovers.
+        for _ in 0..MAX_LOOKS {
+            if !self.group.is_there() {
+                break;
+            }
+            self.clock.sleep(LOOK).await;
+        }
         let mut waiting = locked(&self.waiting);
         waiting.ended = Some(why);
         // Those who wait find the reason.
