@@ -13,7 +13,7 @@ use crate::cases::OneOrMany;
 /// Characters of an answer that a message repeats.
 const EXCERPT: usize = 400;
 
-/// What a case expects of an answer.
+/// The expectations of a case about an answer.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnswerCase {
@@ -40,7 +40,7 @@ impl AnswerCase {
     /// Whether the case could fail at all.
     ///
     /// # Errors
-    /// It says nothing about the answer.
+    /// It expects nothing of the answer.
     pub(crate) fn check(&self) -> Result<(), String> {
         let is_empty = self.contains.is_empty()
             && self.lacks.is_empty()

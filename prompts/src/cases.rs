@@ -21,7 +21,7 @@ pub struct Case {
     pub inputs: Map<String, Json>,
     /// What must come of them.
     pub expected: Expected,
-    /// What a model must answer; absent: no model is asked.
+    /// Expected answer of a model; absent: no model is asked.
     pub answer: Option<AnswerCase>,
     file: Option<String>,
     body: Option<String>,

@@ -59,7 +59,7 @@ pub trait Source: Send + Sync + 'static {
     /// Some events behind a number, in order; none: there are none.
     fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, plue_store::Error>>;
 
-    /// What this process adds to it at the moment, before it is stored.
+    /// Text that this process adds to it, before it is stored.
     fn live(&self) -> Option<Live> {
         None
     }
@@ -67,7 +67,7 @@ pub trait Source: Send + Sync + 'static {
 
 /// A log to which this process adds text, as events.
 pub struct Live {
-    /// Reads it.
+    /// Reader of the pieces that are not stored yet.
     pub reader: LogReader,
     /// Makes an event of a piece.
     pub frame: fn(LogPiece) -> Frame,

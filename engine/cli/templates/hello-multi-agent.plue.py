@@ -1,5 +1,5 @@
 # Four agents, one goal: the planner decomposes, the builder executes, the reviewer validates, doc captures.
-# What each makes has a name and a type; the others read it with `ref(key)`.
+# The result of each has a name and a type; the others read it with `ref(key)`.
 GOAL = "@@goal@@"
 TEXTS = {"type": "array", "items": {"type": "string"}}
 

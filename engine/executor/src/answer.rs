@@ -49,7 +49,7 @@ pub enum AnswerError {
         /// Who.
         by: String,
     },
-    /// The step waits for the approval of calls, and the answer does not say of which.
+    /// The step waits for the approval of calls, and the answer names none.
     #[error("step `{step}` waits for the approval of calls; name one of {}", calls.join(", "))]
     WhichCall {
         /// The step.

@@ -128,7 +128,7 @@ pub(crate) struct Shared {
     /// This engine among those that share the database.
     pub(crate) membership: Membership,
     pub(crate) child_places: ChildPlaces,
-    /// What `forge` steps write with; without it they show what they would write.
+    /// Writer of `forge` steps; without one they show the change that they propose.
     pub(crate) forge: OnceLock<Arc<dyn ForgeWriter>>,
     /// When this engine last looked for what dead ones left.
     tidied: Mutex<Option<Mark>>,

@@ -383,7 +383,7 @@ impl Filling<'_> {
         if is_too_large {
             return refused(&words(&format!("its pack has more than {} bytes", self.limits.pack)));
         }
-        // What a server answers stays its answer; a silent one may come back.
+        // The answer of a server stays; a silent one may come back.
         let answers = ["not our ref", "could not read Username", "Authentication failed"];
         let answers = answers.iter().chain(&["not found", "returned error: 4", "does not appear"]);
         let is_busy = text.contains("error: 429") || text.contains("error: 408");

@@ -49,7 +49,7 @@ pub(crate) struct Part {
     pub(crate) wants_pieces: bool,
 }
 
-/// What became of a [`Part`].
+/// The outcome of storing a [`Part`].
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     /// The attempt behind it; none: the claim is stale and nothing was stored.

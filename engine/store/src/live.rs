@@ -3,8 +3,8 @@
 //!
 //! A piece is shown with the number and offsets under which it will be stored. So everything that is added
 //! to an open log comes past here, in one order: the engine's text, and what the runner reports. Must not
-//! be taken for the truth: a process that dies has shown a moment that is in no database, and whoever opens
-//! the log next gives numbers behind it.
+//! be taken for the truth: a process that dies has shown a moment that is in no database, and the next
+//! writer of the log gives numbers behind it.
 
 mod handles;
 mod pieces;
@@ -35,7 +35,7 @@ use crate::{
     store::Store,
 };
 
-/// How long text is collected before it is stored.
+/// The time for which text is collected before it is stored.
 const COLLECTED_FOR: Duration = Duration::from_millis(10);
 /// Between two tries to store text.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ struct Open {
 struct Log {
     claim: Claim,
     state: Mutex<State>,
-    /// Held by whoever stores something of it.
+    /// Held while something of it is stored.
     turn: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<u64>,
     /// Changes when something was stored.
@@ -418,7 +418,7 @@ impl LiveLogs {
         }
     }
 
-    /// Closes the logs that nobody writes to, with text that is not stored.
+    /// Closes the logs without a writer, with text that is not stored.
     fn give_up(&self) {
         for log in self.lock().logs.values() {
             let mut state = log.lock();
@@ -438,12 +438,12 @@ impl LiveLogs {
         self.0.dirty.notify_one();
     }
 
-    /// Forgets logs that are over, or were left with everything stored; tells whether none is open. Then
+    /// Forgets logs that are over, or were left with everything stored; returns whether none is open. Then
     /// the task that stores text ends.
     fn tidy(&self) -> bool {
         let mut open = self.lock();
         open.logs.retain(|_, log| {
-            // Whoever has its turn may be about to show something in it.
+            // The holder of its turn may be about to show something in it.
             let Ok(_turn) = log.turn.try_lock() else { return true };
             let mut state = log.lock();
             state.is_over |= state.writers == 0 && state.pieces.is_stored();

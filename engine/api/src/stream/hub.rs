@@ -244,7 +244,7 @@ impl Drop for Watcher {
     }
 }
 
-/// What an open log has behind what was read; none: the database is to be asked.
+/// Pieces of an open log behind those that were read; none: the database is to be asked.
 fn look_live(live: Option<&mut Live>, reach: Option<u64>) -> Option<Look> {
     let (live, from) = (live?, reach?);
     let LivePieces::Shown(pieces) = live.reader.behind(from) else { return None };

@@ -34,7 +34,7 @@ settings: {max_parallel: 5}
 outputs: {findings: "${context.findings}"}
 "#;
 
-/// What the join of [`FAN_OUT`] has read.
+/// The value that the join of [`FAN_OUT`] has read.
 fn joined(merge: &str) -> Json {
     let bench = Bench::new();
     bench.write("fan.plue.yaml", FAN_OUT.replace("MERGE", merge));

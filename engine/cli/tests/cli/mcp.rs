@@ -13,7 +13,7 @@ use crate::{
     support::{Bench, Said, snapshot},
 };
 
-/// A server over standard input and output; it lies as its argument says.
+/// A server over standard input and output; its argument selects its lie.
 const SERVER: &str = include_str!("../../../../runner/tests/runner/mcp_server.py");
 /// A secret of a server.
 const TOKEN: &str = "tok-4f1c9a7be02d";

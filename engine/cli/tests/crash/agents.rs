@@ -213,7 +213,7 @@ impl Viewer {
             let first = usize::try_from(piece["first_byte"].as_u64().unwrap()).unwrap();
             assert!(first <= self.bytes.len(), "bytes are missing before {piece}");
             assert!(piece["seq"].as_u64().unwrap() > self.last);
-            // What was shown in the last moment before a kill may have been stored nowhere.
+            // Text of the last moment before a kill may have been stored nowhere.
             self.bytes.truncate(first);
             self.bytes.extend(piece["text"].as_str().unwrap().bytes());
             self.last = piece["seq"].as_u64().unwrap();

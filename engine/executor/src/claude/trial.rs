@@ -83,7 +83,7 @@ impl PromptTrial {
 /// Shortens the answer that a request asks for to what `left` pays for. Returns its highest cost.
 ///
 /// # Errors
-/// What the call may cost, where not even a short answer is paid for.
+/// The possible cost of the call, where not even a short answer is paid for.
 pub fn afford(request: &mut Request, price: &Price, left: PicoUsd) -> Result<PicoUsd, PicoUsd> {
     let input = highest_input(request);
     let amount = price.at_most(input, request.max_tokens.into());

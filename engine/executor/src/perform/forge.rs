@@ -18,7 +18,7 @@ use crate::{codes, loaded::Origin};
 
 /// The kind of plugin that plue provides itself.
 pub const FORGE: &str = "forge";
-/// Findings that a comment shows where the step does not say.
+/// Findings that a comment shows, unless the step sets a number.
 const DEFAULT_FINDINGS: usize = 20;
 /// Labels that one step adds, and that it removes.
 const MAX_LABELS: usize = 10;
@@ -212,7 +212,7 @@ fn target(run: &OfRun<'_>) -> Result<(String, Thread), String> {
     }
 }
 
-/// Title and length of a comment: the plan says them, not the model.
+/// Title and length of a comment: fixed by the plan, not by the model.
 fn frame(
     config: &BTreeMap<String, Value>,
     step: &Step,
@@ -266,7 +266,7 @@ fn proposal<T: DeserializeOwned>(
     serde_json::from_value(resolved.value).or_else(|error| bad(format!("`{name}`: {error}")))
 }
 
-/// A field that only the plan may say.
+/// A field that only the plan may set.
 fn constant<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, String> {
     if !value.is_constant() {
         return bad(format!("`{name}` must stand in the plan: it bounds what a model may do"));

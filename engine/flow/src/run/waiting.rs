@@ -185,7 +185,7 @@ impl Run {
 // === impl Run: showing ===
 
 impl Run {
-    /// What is waited for outside of plue, in the order of the plan; calls of agents last.
+    /// Waits for something outside of plue, in the order of the plan; calls of agents last.
     pub fn waiting(&self) -> impl Iterator<Item = Waiting<'_>> {
         let whole = self.held.waiting.iter().filter_map(|&at| {
             let wait = self.held.steps[at].attempt.as_ref()?.wait.as_ref()?;

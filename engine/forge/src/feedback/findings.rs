@@ -27,7 +27,7 @@ pub struct Findings {
     pub findings: Vec<Finding>,
 }
 
-/// One finding.
+/// A problem that an agent has found in a change.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
@@ -39,28 +39,28 @@ pub struct Finding {
     /// Line of the file, from 1.
     #[serde(default)]
     pub line: Option<u32>,
-    /// How bad it is.
+    /// Severity, by which findings are sorted.
     pub severity: Severity,
-    /// One line.
+    /// Title of one line; may be empty.
     #[serde(default)]
     pub title: String,
     /// Explanation, as plain text.
     pub body: String,
 }
 
-/// How bad a finding is, the worst first.
+/// Severity of a finding, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Wrong.
+    /// The change is wrong.
     Error,
-    /// Doubtful.
+    /// The change is doubtful.
     Warning,
-    /// A remark.
+    /// A remark that asks for no change.
     Note,
 }
 
-/// The frame of a comment: what the workflow says, not the model.
+/// The frame of a comment: fixed by the workflow, not by the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FindingsFrame {
     /// Title of the comment.

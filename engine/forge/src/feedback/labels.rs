@@ -14,7 +14,7 @@ impl Client {
     /// Adds and removes labels; those that are there or gone already stay so.
     ///
     /// # Errors
-    /// The forge cannot be reached or says no.
+    /// The forge cannot be reached or refuses.
     pub async fn change_labels(
         &self,
         repository: &str,

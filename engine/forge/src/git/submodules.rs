@@ -1,5 +1,5 @@
-//! Submodules of a commit: the entries of its tree with what `.gitmodules` says of them, and their place in a
-//! workspace.
+//! Submodules of a commit: the entries of its tree with their sections of `.gitmodules`, and their place in
+//! a workspace.
 //!
 //! `.gitmodules` is foreign input: Git parses it, and names and paths are judged here. Must not fetch.
 

@@ -1,7 +1,7 @@
 //! Approval of calls by people: which calls need it, the arguments as people read them, and the words for
 //! the model.
 //!
-//! A call that nobody can read is refused, never shortened: its approval would be none.
+//! A call that is too long to read is refused, never shortened: its approval would be none.
 
 use std::fmt::Write as _;
 

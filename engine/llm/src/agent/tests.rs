@@ -446,7 +446,7 @@ fn results_are_submitted_alone() {
     let alone = calls(&[("c", "submit_output", json!({ "result": [1] }))]);
     let (agent, _) = after(submitting(schema), [alone]);
     assert_eq!(agent.effect(), Effect::Judge(json!([1])));
-    // Where the API holds texts to a schema there is no such tool.
+    // An API that holds texts to a schema is offered no such tool.
     let (_, facts) = after(task(), [calls(&[("a", "submit_output", json!({}))])]);
     assert!(format!("{facts:?}").contains("there is no such tool"));
 }

@@ -1,4 +1,4 @@
-//! Who adds text to an open log, and who follows it in the same process.
+//! Writers of an open log, and its followers in the same process.
 
 use std::sync::Arc;
 

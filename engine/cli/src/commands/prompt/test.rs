@@ -1,6 +1,6 @@
 //! `plue prompt test`: prompts against the example cases that lie beside them.
 //!
-//! Answers come from a recording, unless the command says that Claude is asked.
+//! Answers come from a recording; `--live` and `--record` ask Claude.
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ use crate::{
 
 /// What follows the name of a prompt in the name of the file of its cases.
 const ENDING: &str = ".cases.json";
-/// What a case needs that has no usable answer.
+/// Hint for a case without a usable answer.
 const RECORD: &str = "ask Claude with `--record`, which costs money and stores the answer";
 
 /// Cases while they are tested.

@@ -1,4 +1,4 @@
-//! The agent of one case: it asks Claude or a recording, and its tools give what the case says.
+//! The agent of one case: it asks Claude or a recording, and its tools give the results of the case.
 //!
 //! Must not run a tool, or spend more than the command may.
 
@@ -49,7 +49,7 @@ pub(super) struct Asked {
 /// The outcome of one case's agent.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// As its machine says.
+    /// The agent came to its own end.
     Agent(Box<End>),
     /// The recording has no answer to a request.
     NotRecorded(String),

@@ -15,7 +15,7 @@ use crate::perform::{
     scope::{Seen, within_budget},
 };
 
-/// The longest that a change may take where the step does not say.
+/// The longest time of a change, unless the step sets one.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 // === impl Driver: forges ===

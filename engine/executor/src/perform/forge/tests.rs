@@ -1,4 +1,4 @@
-//! Proposals, checked: what a model may not say is refused before a forge is asked.
+//! Proposals, checked: fields that a model may not set are refused before a forge is asked.
 
 use std::path::PathBuf;
 

@@ -62,7 +62,7 @@ impl Run {
         let attempt = self.held.steps[at].attempt.as_mut();
         if let Some(attempt) = attempt.filter(|attempt| attempt.pressure < pressure) {
             attempt.pressure = pressure;
-            // What is being stopped waits for no answer.
+            // A stopping attempt waits for no answer.
             attempt.asked.clear();
             self.held.asked.remove(&at);
             sink.effects.push(Effect::Stop {

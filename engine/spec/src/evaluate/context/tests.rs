@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{Expression, Reads, StepValues};
 
-/// What the writers put out: an id, a status and an output each.
+/// Outputs of writers: an id, a status and a value each.
 type Outputs = Vec<(StepId, &'static str, Json)>;
 
 fn outputs() -> Outputs {
