@@ -176,13 +176,13 @@ fn tokens_of_a_plan_hold_for_all_its_steps_and_children() {
     bench.commit();
 
     let claude = answers();
-    Said::of(claude.with_key(&mut bench.command(&["run", "flat"])).output().unwrap()).ends(7);
+    claude.plue(&bench, &["run", "flat"]).ends(7);
     assert_eq!(claude.state()["requests"], 1);
     let words = ["PLUE-L0003: the budget of the run is 2400 tokens: 1200 are spent", "may take "];
     bench.plue(&["explain", "last", "two"]).shows(&words);
 
     let claude = answers();
-    Said::of(claude.with_key(&mut bench.command(&["run", "outer"])).output().unwrap()).ends(7);
+    claude.plue(&bench, &["run", "outer"]).ends(7);
     assert_eq!(claude.state()["requests"], 1);
     let words = ["PLUE-L0003: child run ", "which started this one", "1200 are spent"];
     bench.plue(&["explain", "last", "two"]).shows(&words);

@@ -36,10 +36,6 @@ fn workflow(more: &str) -> String {
     )
 }
 
-fn plue(claude: &Scripted, bench: &Bench, args: &[&str]) -> Said {
-    Said::of(claude.with_key(&mut bench.command(args)).output().unwrap())
-}
-
 /// A run in the background that stays.
 fn start(claude: &Scripted, bench: &Bench) -> Child {
     let mut command = bench.command(&["run"]);
@@ -66,18 +62,11 @@ fn file(bench: &Bench, name: &str) -> Option<String> {
     std::fs::read_to_string(bench.repo().join(name)).ok()
 }
 
-#[track_caller]
-fn asked(claude: &Scripted, requests: u64) {
-    let state = claude.state();
-    assert_eq!(state["violations"], json!([]), "{state}");
-    assert_eq!(state["requests"], requests, "{state}");
-}
-
 #[test]
 fn calls_wait_until_people_decide_and_replays_take_the_decisions() {
     let claude = Scripted::new(&script("pushed", "rejected by .*: not on a Friday"));
     let bench = Bench::with(&workflow(""));
-    let left = plue(&claude, &bench, &["run", "--no-input"]).ends(6);
+    let left = claude.plue(&bench, &["run", "--no-input"]).ends(6);
     left.tells(&["plue approve", "--call toolu_A"]);
     assert_eq!(file(&bench, "ran"), None, "no call ran unapproved");
     assert_eq!(file(&bench, "note").as_deref(), Some("free"), "the other call went on");
@@ -103,8 +92,8 @@ fn calls_wait_until_people_decide_and_replays_take_the_decisions() {
     let no = [&["reject", "last", "ask", "--call", "toolu_B"][..], &message].concat();
     bench.plue(&no).ends(0).tells(&["rejected toolu_B"]);
 
-    plue(&claude, &bench, &["resume"]).ends(0);
-    asked(&claude, 2);
+    claude.plue(&bench, &["resume"]).ends(0);
+    claude.asked(2);
     assert_eq!(file(&bench, "ran").as_deref(), Some("x\n"), "the approved call ran, once");
     let log = bench.plue(&["logs", "last", "ask"]).ends(0);
     log.shows(&[
@@ -146,8 +135,8 @@ fn calls_without_a_decision_in_time_are_rejected() {
     let late = "no person decided";
     let claude = Scripted::new(&script(late, late));
     let bench = Bench::with(&workflow(", approve_timeout='1s'"));
-    plue(&claude, &bench, &["run"]).ends(0);
-    asked(&claude, 2);
+    claude.plue(&bench, &["run"]).ends(0);
+    claude.asked(2);
     assert_eq!(file(&bench, "ran"), None);
 }
 
@@ -173,7 +162,7 @@ fn roles_add_approvals_and_slips_are_refused() {
     let role = "---\nname: careful\ndescription: Asks.\napprove: [bash, fetch]\n---\nBe careful.\n";
     bench.write(".plue/roles/careful.md", role);
     bench.commit();
-    plue(&claude, &bench, &["run", "--no-input"]).ends(6);
+    claude.plue(&bench, &["run", "--no-input"]).ends(6);
     assert_eq!(calls(&bench, 2), ["toolu_A", "toolu_B"]);
     assert_eq!(file(&bench, "ran"), None);
     bench.plue(&["cancel", "last"]);
@@ -183,7 +172,7 @@ fn roles_add_approvals_and_slips_are_refused() {
     bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0083", "`bsah`"]);
     bench.write(".plue.py", "def workflow():\n    return Plan(name='CI', steps=[Step.llm('ask', prompt='Go.', role='careful', approve=['bsah'])])\n");
     bench.write(".plue/roles/careful.md", role.replace("approve: [bash, fetch]", "tools: [bash]"));
-    plue(&claude, &bench, &["run"]).ends(1);
+    claude.plue(&bench, &["run"]).ends(1);
     bench.plue(&["explain", "last", "ask"]).ends(0).shows(&["PLUE-L0012", "`bsah`"]);
 }
 
@@ -227,7 +216,7 @@ fn servers_take_decisions_about_named_calls_from_maintainers_only() {
         .tells(&["rejected toolu_B"]);
     served.remotely(&["logs", "-f", &run, "ask"]).ends(0).shows(&["test approved bash (toolu_A)"]);
     while served.get(&format!("/api/v1/runs/{run}"))["status"] != "success" {}
-    asked(&claude, 2);
+    claude.asked(2);
     let trail = served.get("/api/v1/audit");
     let rows = trail["items"].as_array().unwrap().iter();
     let calls =

@@ -10,8 +10,16 @@ use crate::{
 
 impl Scripted {
     /// `plue` with this server and a key.
-    fn plue(&self, bench: &Bench, args: &[&str]) -> Said {
+    pub(crate) fn plue(&self, bench: &Bench, args: &[&str]) -> Said {
         Said::of(self.with_key(&mut bench.command(args)).output().unwrap())
+    }
+
+    /// It was asked so often, and no request was against the API's rules.
+    #[track_caller]
+    pub(crate) fn asked(&self, requests: u64) {
+        let state = self.state();
+        assert_eq!(state["violations"], json!([]), "{state}");
+        assert_eq!(state["requests"], requests, "{state}");
     }
 
     /// Every request with its body.
@@ -28,21 +36,13 @@ fn usage(input: u64, output: u64) -> Json {
     json!({ "input_tokens": input, "output_tokens": output })
 }
 
-/// The scripted server was asked so often and nothing in the requests was against the API's rules.
-#[track_caller]
-fn asked(claude: &Scripted, requests: u64) {
-    let state = claude.state();
-    assert_eq!(state["violations"], json!([]), "{state}");
-    assert_eq!(state["requests"], requests, "{state}");
-}
-
 #[test]
 fn text_streams_into_the_log() {
     let claude =
         Scripted::new(&json!([{ "text": "All good.", "chunk": 3, "usage": usage(100, 7) }]));
     let bench = Bench::with(&workflow("Step.llm('ask', prompt='Look.')"));
     claude.plue(&bench, &["run"]).ends(0);
-    asked(&claude, 1);
+    claude.asked(1);
     let logs = claude.plue(&bench, &["logs", "last"]).ends(0);
     logs.shows(&["All good.", "1 turns, 107 tokens"]);
     let status = claude.plue(&bench, &["status", "last", "--output", "json"]).ends(0).json();
@@ -69,7 +69,7 @@ fn row_1_19_tools_run_on_the_runner() {
     let claude = Scripted::new(&script);
     let bench = Bench::with(&workflow("Step.llm('ask', prompt='Look.', tools=['bash'])"));
     claude.plue(&bench, &["run"]).ends(0);
-    asked(&claude, 2);
+    claude.asked(2);
     assert_eq!(std::fs::read_to_string(bench.repo().join("ran")).unwrap(), "x\n");
     claude.plue(&bench, &["logs", "last"]).ends(0).shows(&["▸ bash", "It says hello."]);
     assert!(!claude.log().to_string().contains("canary"), "no tool sees the key");
@@ -100,7 +100,7 @@ fn row_3_16_tools_outside_of_the_list_never_run() {
     let head = || bench.git(&["rev-parse", "HEAD"]);
     let before = head();
     claude.plue(&bench, &["run"]).ends(0);
-    asked(&claude, 2);
+    claude.asked(2);
     assert_eq!(head(), before);
     assert!(!bench.repo().join("ran").exists());
 }
@@ -130,7 +130,7 @@ fn usage_and_cost_are_shown() {
     let bench = Bench::with(&workflow(asks));
     let file = bench.home().join("plue.prom");
     claude.plue(&bench, &["run", "--metrics-file", file.to_str().unwrap()]).ends(0);
-    asked(&claude, 2);
+    claude.asked(2);
     let told = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     let sum = &told["usage"];
     assert_eq!((&sum["calls"], &sum["input_tokens"]), (&json!(2), &json!(2_000)), "{told}");
@@ -233,7 +233,7 @@ fn broken_answers_leave_no_text() {
     let claude = Scripted::new(&script);
     let bench = Bench::with(&workflow("Step.llm('ask', prompt='Go.')"));
     claude.plue(&bench, &["run"]).ends(0);
-    asked(&claude, 3);
+    claude.asked(3);
     let status = claude.plue(&bench, &["status", "last", "--output", "json"]).ends(0).json();
     assert_eq!(status["steps"][0]["output"], "Final answer.");
 }
@@ -253,14 +253,14 @@ fn structured_output_is_corrected_once() {
     let claude = Scripted::new(&right);
     let bench = Bench::with(&step);
     claude.plue(&bench, &["run"]).ends(0);
-    asked(&claude, 2);
+    claude.asked(2);
     let status = claude.plue(&bench, &["status", "last", "--output", "json"]).ends(0).json();
     assert_eq!(status["steps"][0]["output"], json!({ "n": 1 }));
 
     let claude = Scripted::new(&json!([{ "text": "{}", "repeat": 2 }]));
     let bench = Bench::with(&step);
     claude.plue(&bench, &["run"]).ends(1);
-    asked(&claude, 2);
+    claude.asked(2);
     let explained = claude.plue(&bench, &["explain", "last", "ask"]);
     explained.shows(&["PLUE-L0010", "required property"]);
 }
@@ -287,7 +287,7 @@ fn prompts_and_roles_shape_the_request() {
     bench.write(".plue.py", workflow("Step.llm('ask', prompt=Prompt('grade', what='main'))"));
     bench.commit();
     claude.plue(&bench, &["run"]).ends(0);
-    asked(&claude, 1);
+    claude.asked(1);
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn fetch_reaches_allowed_hosts_only() {
     let mut command = bench.command(&["run"]);
     command.env("PLUE_CLAUDE_FETCH_HOSTS", "127.0.0.1:3");
     Said::of(claude.with_key(&mut command).output().unwrap()).ends(0);
-    asked(&claude, 2);
+    claude.asked(2);
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn empty_tool_lists_override_the_role() {
     bench.commit();
     claude.plue(&bench, &["run", "Ask"]).ends(0);
     claude.plue(&bench, &["run", "Yaml"]).ends(0);
-    asked(&claude, 3);
+    claude.asked(3);
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn fallback_models_answer_for_missing_ones() {
     let step = "Step.llm('ask', prompt='Go.', model='claude-opus-5-5', fallback_models=['claude-haiku-5-5'])";
     let bench = Bench::with(&workflow(step));
     claude.plue(&bench, &["run"]).ends(0);
-    asked(&claude, 2);
+    claude.asked(2);
     let shown = bench.plue(&["transcript", "last", "ask"]).ends(0);
     shown.shows(&["[claude-haiku-5-5 goes on: ", "model: gone", "Fine."]);
     let step = "Step.llm('ask', prompt='Go.', fallback_models=['nobodys-model'])";

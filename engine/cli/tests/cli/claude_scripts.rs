@@ -29,7 +29,7 @@ impl Played {
         let step = "Step.llm('ask', prompt='Go.', tools=['bash'])";
         let bench =
             Bench::with(&format!("def workflow():\n    return Plan(name='Ask', steps=[{step}])\n"));
-        let run = Said::of(claude.with_key(&mut bench.command(&["run"])).output().unwrap());
+        let run = claude.plue(&bench, &["run"]);
         Self { claude, bench, run }
     }
 
@@ -199,7 +199,7 @@ fn recorded_streams_run_in_any_pieces() {
     let bench = Bench::with(&format!(
         "def workflow():\n    return Plan(name='Ask', steps=[Step.llm(name, prompt=name) for name in {names:?}])\n"
     ));
-    let run = Said::of(claude.with_key(&mut bench.command(&["run"])).output().unwrap());
+    let run = claude.plue(&bench, &["run"]);
     let state = claude.state();
     assert_eq!(state["violations"], json!([]), "{state}");
     assert_eq!(state["requests"], requests, "{state}");

@@ -192,7 +192,7 @@ fn row_4_03_four_agents_hand_on_typed_values() {
     ]));
     let bench = Bench::new();
     bench.plue(&["template", "new", "hello-multi-agent"]).ends(0);
-    let run = |args: &[&str]| Said::of(claude.with_key(&mut bench.command(args)).output().unwrap());
+    let run = |args: &[&str]| claude.plue(&bench, args);
     run(&["run"]).ends(0).tells(&["4 succeeded"]);
     assert_eq!(claude.state()["violations"], json!([]));
     let shown = run(&["status", "last", "--output", "json"]).ends(0).json();

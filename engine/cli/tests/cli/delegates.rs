@@ -34,7 +34,7 @@ fn roles(bench: &Bench) {
 }
 
 fn run(claude: &Scripted, bench: &Bench) -> Said {
-    Said::of(claude.with_key(&mut bench.command(&["run"])).output().unwrap())
+    claude.plue(&bench, &["run"])
 }
 
 /// Requests whose first message is this one, so far along.
@@ -421,7 +421,7 @@ fn the_start_of_agents_waits_for_people() {
     let claude = Scripted::new(&two());
     let bench = bench(&format!("{TWO}, approve=['delegate']"));
     bench.write("code.txt", "code\n");
-    let run = |args: &[&str]| Said::of(claude.with_key(&mut bench.command(args)).output().unwrap());
+    let run = |args: &[&str]| claude.plue(&bench, args);
     run(&["run", "--no-input"]).ends(6).tells(&["--call toolu_A"]);
     clean(&claude, 1);
     for call in ["toolu_A", "toolu_B"] {

@@ -124,7 +124,7 @@ fn labels_outside_of_the_list_change_nothing() {
 fn local_runs_show_what_they_would_write() {
     let claude = Scripted::new(&json!([answer(&["a"], "wrong")]));
     let bench = Bench::with(REVIEW);
-    let said = Said::of(claude.with_key(&mut bench.command(&["run"])).output().unwrap());
+    let said = claude.plue(&bench, &["run"]);
     said.ends(0).tells(&["post would write to the forge", "### Review of Claude", "capitals stay"]);
     let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     let post = status["steps"].as_array().unwrap().iter().find(|step| step["step"] == "post");

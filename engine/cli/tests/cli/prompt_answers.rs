@@ -36,7 +36,7 @@ fn finding(title: &str) -> Json {
 
 fn ask(claude: &Scripted, bench: &Bench, args: &[&str]) -> Said {
     let args = [&["prompt", "test"], args].concat();
-    Said::of(claude.with_key(&mut bench.command(&args)).output().unwrap())
+    claude.plue(&bench, &args)
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn recorded() -> (Bench, String) {
     bench.write("extra.txt", "same\n");
     bench.commit();
     let claude = Scripted::new(&script());
-    Said::of(claude.with_key(&mut bench.command(&["run"])).output().unwrap()).ends(0);
+    claude.plue(&bench, &["run"]).ends(0);
     assert_eq!(claude.state()["requests"], 4);
     drop(claude);
     let told = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
@@ -106,7 +106,7 @@ fn divergences_stop_the_whole_replay() {
 ";
     let bench = Bench::with(source);
     let claude = Scripted::new(&json!([{ "text": "Fine." }]));
-    Said::of(claude.with_key(&mut bench.command(&["run"])).output().unwrap()).ends(0);
+    claude.plue(&bench, &["run"]).ends(0);
     bench.write("slow", "");
     bench.write(".plue.py", source.replace("Look.", "Look up."));
     bench.plue(&["replay", "last"]).ends(1).shows(&["step `ask`, turn 1: the prompt differs"]);
@@ -176,7 +176,7 @@ fn children_are_replayed_from_their_own_recordings() {
     );
     bench.commit();
     let claude = Scripted::new(&json!([{ "text": "1" }, { "text": "2" }]));
-    Said::of(claude.with_key(&mut bench.command(&["run", "Parent"])).output().unwrap()).ends(0);
+    claude.plue(&bench, &["run", "Parent"]).ends(0);
     drop(claude);
     let told = bench.plue(&["replay", "last", "--output", "json"]).ends(0).json();
     assert_eq!((&told["equal"], &told["answers"]), (&json!(true), &json!(2)));

@@ -27,7 +27,7 @@ fn script() -> Json {
 }
 
 fn run(claude: &Scripted, bench: &Bench) -> Said {
-    Said::of(claude.with_key(&mut bench.command(&["run"])).output().unwrap())
+    claude.plue(&bench, &["run"])
 }
 
 #[test]
