@@ -4,11 +4,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::{
-    scripted::Scripted,
-    serve::Served,
-    support::{Bench, Said},
-};
+use crate::{scripted::Scripted, serve::Served, support::Bench};
 
 /// Two calls that need approval beside one that does not, then the end. The results of the calls are
 /// expected to hold these texts.

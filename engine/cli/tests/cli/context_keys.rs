@@ -2,10 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::{
-    scripted::Scripted,
-    support::{Bench, Said},
-};
+use crate::{scripted::Scripted, support::Bench};
 
 /// Four writers that end in the order d, c, b, a; `MERGE` is the reducer.
 const FAN_OUT: &str = r#"

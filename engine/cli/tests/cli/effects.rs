@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     forge::{Forge, Served, repository},
     scripted::Scripted,
-    support::{Bench, Said},
+    support::Bench,
 };
 
 const REVIEW: &str = r#"
