@@ -1,5 +1,5 @@
-//! Measures validating, sealing and reading a plan of 5,000 steps and 20,000 edges:
-//! `cargo run --release -p plue-plan --example plan5000`.
+//! Measures validating, canonicalizing and reading a plan of 5,000 steps and 20,000 edges: `cargo
+//! run --release -p plue-plan --example plan5000`.
 //!
 //! Must not assert a time: machines differ. `performance.md` has the goal (`plan5000`).
 

@@ -1,4 +1,4 @@
-//! What a step does: the fields that belong to one `kind` only.
+//! The action of a step: the fields that belong to one `kind` only.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn is_yes(flag: &bool) -> bool {
     *flag
 }
 
-/// What an unanswered approval becomes when its `timeout` is over.
+/// Decision of an approval without an answer when its `timeout` is over.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -63,7 +63,7 @@ pub enum OnTimeout {
 pub enum Prompt {
     /// A prompt file of `.plue/prompts/` or of the shipped library.
     File(PromptFile),
-    /// The request itself.
+    /// Text of the request.
     Text(Value),
 }
 
@@ -73,7 +73,7 @@ pub enum Prompt {
 pub struct PromptFile {
     /// Its name, without folder and `.md`.
     pub name: String,
-    /// What its placeholders stand for.
+    /// Values of its placeholders.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, Value>,
 }
@@ -86,7 +86,7 @@ pub enum Action {
     Bash(Bash),
     /// A Python program on the runner.
     Python(Python),
-    /// A Claude step.
+    /// An agent of Claude.
     Llm(Box<Llm>),
     /// A decision by people.
     Approval(Approval),
@@ -117,7 +117,7 @@ pub struct Bash {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Python {
-    /// Source text.
+    /// Source text of the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// A function that `code` defines and that is called after it, with `args`.
@@ -135,7 +135,7 @@ pub struct Python {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Llm {
-    /// The request.
+    /// Request to the model.
     pub prompt: Prompt,
     /// Model name; absent: the role's, the prompt's, then the operator's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +143,7 @@ pub struct Llm {
     /// Models that go on where the one before is not available, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback_models: Vec<String>,
-    /// System prompt.
+    /// System prompt of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
     /// Names of the tools the model may call, `fetch` with hosts as `fetch(docs.rs)`; empty: none. Absent:
@@ -160,13 +160,13 @@ pub struct Llm {
     /// MCP servers whose tools `tools` may name, as `mcp__SERVER` or `mcp__SERVER__TOOL`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mcp: Vec<Mcp>,
-    /// Turns at most.
+    /// Maximum number of turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_turns: Option<u32>,
     /// Output tokens per turn at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// What the step may spend.
+    /// Spending limit of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// JSON Schema of the structured result.
@@ -175,7 +175,7 @@ pub struct Llm {
     /// A role: prompt, tools and model by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Reasoning effort.
+    /// Reasoning effort of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<String>,
 }
@@ -186,7 +186,8 @@ pub struct Llm {
 pub struct Mcp {
     /// Its name in the step: `[a-z][a-z0-9_-]{0,31}`, without `__` and not ending in `_`.
     pub name: String,
-    /// Program and arguments of a server that runs beside the step and speaks over standard input and output.
+    /// Program and arguments of a server that runs during the step and speaks over standard input
+    /// and output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Environment of that process, over that of the step without the step's secrets.
@@ -208,16 +209,16 @@ pub struct Mcp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
-    /// What is asked.
+    /// Question for the approvers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Value>,
-    /// Who may answer; empty: everyone who may write.
+    /// People allowed to answer; empty: everyone with write access.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<String>,
-    /// Approvals needed.
+    /// Number of approvals needed.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub quorum: u32,
-    /// What no answer within `timeout` means.
+    /// Decision if `timeout` passes without an answer.
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_timeout: OnTimeout,
     /// JSON Schema of what the approver fills in.
@@ -233,7 +234,7 @@ pub struct Negotiate {
     pub parties: Vec<String>,
     /// JSON Schema of a proposal.
     pub subject: Json,
-    /// Rounds at most.
+    /// Maximum number of rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<u32>,
     /// `all`, `quorum:k` or `owner`. Absent: `all`.
@@ -245,13 +246,13 @@ pub struct Negotiate {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workflow {
-    /// A registered workflow.
+    /// Name of a registered workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
     /// A plan that an earlier step put out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Value>,
-    /// The child's inputs.
+    /// Inputs of the child run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, Value>,
 }
@@ -260,18 +261,18 @@ pub struct Workflow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
-    /// Where to.
+    /// Address of the request.
     pub url: Value,
     /// HTTP method; absent: `POST` with a body, else `GET`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Request headers.
+    /// Headers of the request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Value>,
     /// JSON or text body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
-    /// Whether a one-time token for a later answer is sent along.
+    /// True to send a one-time token for a later answer.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub callback: bool,
 }
@@ -283,7 +284,7 @@ pub struct Wait {
     /// The event waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Box<Trigger>>,
-    /// How long.
+    /// Length of the pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<DurationText>,
 }
@@ -294,7 +295,7 @@ pub struct Wait {
 pub struct Plugin {
     /// The kind that the plugin provides.
     pub plugin: String,
-    /// What the plugin is told.
+    /// Configuration of the plugin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, Value>,
 }

@@ -23,7 +23,7 @@ use crate::{
     value::Value,
 };
 
-/// What a random step may go back to: itself, or the n-th of its dependencies.
+/// Target of a random loop: the step itself, or its n-th dependency.
 #[derive(Debug, Clone)]
 enum Back {
     Nowhere,

@@ -17,7 +17,7 @@ pub enum MissingArtifacts {
     Warn,
     /// The step fails.
     Fail,
-    /// It is expected.
+    /// A missing file is expected.
     Ignore,
 }
 
@@ -58,7 +58,7 @@ pub struct Artifacts {
 #[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum Written {
-    /// The globs.
+    /// Globs only, with both rules at their defaults.
     Paths(Vec<String>),
     /// The globs with rules.
     Rules(WithRules),
@@ -80,7 +80,7 @@ struct WithRules {
 // === impl Artifacts ===
 
 impl Artifacts {
-    /// Whether there are no globs and both rules are the defaults.
+    /// True if there are no globs and both rules are the defaults.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

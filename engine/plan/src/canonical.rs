@@ -32,7 +32,7 @@ pub struct ParseHashError(String);
 pub struct SealedPlan {
     /// The plan, dependencies sorted.
     pub plan: Plan,
-    /// Its canonical JSON.
+    /// Canonical JSON of the plan.
     pub bytes: Vec<u8>,
     /// The hash of `bytes`.
     pub hash: PlanHash,
@@ -41,12 +41,12 @@ pub struct SealedPlan {
 // === impl SealedPlan ===
 
 impl SealedPlan {
-    /// Puts a plan into canonical form and hashes it. Does not validate, but reads back what JSON
-    /// cannot tell apart, so that `plan` is what `bytes` say.
+    /// Puts a plan into canonical form and hashes it. Does not validate, but removes differences
+    /// that JSON cannot express, so that `plan` equals `bytes` parsed again.
     ///
     /// # Errors
-    /// [`NOT_CANONICAL`], [`IR_TOO_LARGE`], or what [`Plan::from_json`] says of values that are too
-    /// deep.
+    /// [`NOT_CANONICAL`], [`IR_TOO_LARGE`], or the error of [`Plan::from_json`] for values that are
+    /// too deep.
     pub fn seal(mut plan: Plan) -> Result<Self, Diagnostic> {
         let hooks = &mut plan.hooks;
         for step in plan
@@ -82,8 +82,8 @@ fn canonical(plan: &Plan) -> Result<Vec<u8>, Diagnostic> {
     })
 }
 
-/// Whether the plan holds what its bytes do not tell apart from something else: `1.0` from `1`, and
-/// an optional field that is `null` from one that is absent.
+/// True if the plan holds values that its bytes do not distinguish: `1.0` from `1`, or an optional
+/// field that is `null` from an absent one.
 fn is_ambiguous(plan: &Plan) -> bool {
     fn has_whole_float(json: &Json) -> bool {
         match json {
@@ -111,7 +111,7 @@ fn is_whole(number: f64) -> bool {
 // === impl PlanHash ===
 
 impl PlanHash {
-    /// The 32 bytes.
+    /// The raw digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

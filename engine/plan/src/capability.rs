@@ -1,6 +1,7 @@
-//! What a plan may reach beyond its own commands, and what one plan may that another may not.
+//! Capabilities of a plan beyond its own commands, and the difference between the capabilities of
+//! two plans.
 //!
-//! The gate for forks and for self-changing workflows asks this. Must not decide: it only lists.
+//! The gate for forks and for self-changing workflows uses it. Must not decide: it only lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +41,7 @@ pub enum Capability {
     Plugin(String),
     /// A child run of this workflow; empty for a plan that is made at run time.
     Workflow(String),
-    /// More money or tokens than before; the text says which and how much.
+    /// More money or tokens than before; the text names the budget and the amount.
     Budget(String),
 }
 
@@ -98,7 +99,8 @@ fn of_action(action: &Action, found: &mut BTreeSet<Capability>) {
     }
 }
 
-/// What `after` may that `before` may not, sorted; for a new workflow, `before` is an empty plan.
+/// Capabilities of `after` that `before` lacks, sorted; for a new workflow, `before` is an empty
+/// plan.
 #[must_use]
 pub fn capabilities_added(before: &Plan, after: &Plan) -> Vec<Capability> {
     let known = capabilities(before);
@@ -156,7 +158,8 @@ fn host(url: &Value) -> String {
         Node::Expr(_) | Node::Secret(_) | Node::Malformed(_) => None,
     };
     let parse = |(text, whole): (&str, bool)| {
-        // Whoever calls reads addresses more kindly: `https:evil.example/?://good.example` too.
+        // // HTTP clients parse addresses more leniently: `https:evil.example/?://good.example`
+        // too.
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
         let end = rest.find(['/', '?', '#', '\\']);
         let authority = rest.get(..end.or(whole.then_some(rest.len()))?)?;

@@ -39,7 +39,7 @@ pub struct ContextKey {
     /// JSON Schema of the value of each writer; absent: any value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Json>,
-    /// The reducer.
+    /// Reducer of the key.
     #[serde(skip_serializing_if = "is_default")]
     pub merge: Merge,
 }
@@ -58,13 +58,13 @@ pub enum Reader<'a> {
 /// A key as one reader sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VisibleKey<'p> {
-    /// The reducer.
+    /// Reducer of the key.
     pub merge: Merge,
     /// The writers that must have ended, in the order of the reducer; at least one.
     pub writers: Vec<&'p StepId>,
 }
 
-/// Keys by name.
+/// Visible keys, by name.
 pub type VisibleKeys<'p> = BTreeMap<&'p str, VisibleKey<'p>>;
 
 /// The keys that a reader sees; those that no step before it writes are left out.

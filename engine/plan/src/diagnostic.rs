@@ -39,7 +39,7 @@ macro_rules! error_codes {
 #[serde(transparent)]
 pub struct Code(std::borrow::Cow<'static, str>);
 
-/// How bad it is.
+/// Severity of a problem.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -58,9 +58,9 @@ pub enum Severity {
 pub struct Span {
     /// Path relative to the repository.
     pub file: String,
-    /// First line.
+    /// First line, from 1.
     pub line: u32,
-    /// First column.
+    /// First column, from 1.
     pub column: u32,
     /// Line of the end; absent: the same line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,19 +70,19 @@ pub struct Span {
     pub end_column: Option<u32>,
 }
 
-/// One problem.
+/// One problem of a source or plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Diagnostic {
-    /// Stable code.
+    /// Code of the problem.
     pub code: Code,
-    /// How bad.
+    /// Severity of the problem.
     pub severity: Severity,
-    /// What is wrong, in one sentence without a final full stop.
+    /// Description of the problem in one sentence without a final full stop.
     pub message: String,
-    /// Where, if known.
+    /// Source location, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<Span>,
-    /// What to do, if there is something to say.
+    /// Advice for the user, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Further places that belong to it, such as the first use of a duplicate id.
@@ -93,9 +93,9 @@ pub struct Diagnostic {
 /// A further place of a diagnostic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Related {
-    /// What is there.
+    /// Description of the place.
     pub message: String,
-    /// The place.
+    /// Source location.
     pub span: Span,
 }
 
@@ -108,7 +108,7 @@ impl Code {
         Self(std::borrow::Cow::Borrowed(code))
     }
 
-    /// The text, `PLUE-P0012`.
+    /// Text of the code, `PLUE-P0012`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -139,7 +139,7 @@ impl fmt::Display for Span {
 // === impl Diagnostic ===
 
 impl Diagnostic {
-    /// An error.
+    /// Creates an error.
     pub fn error(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -151,19 +151,19 @@ impl Diagnostic {
         }
     }
 
-    /// A warning.
+    /// Creates a warning.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    /// With a place.
+    /// Sets the source location.
     #[must_use]
     pub fn at(mut self, span: impl Into<Option<Span>>) -> Self {
         self.span = span.into();
         self
     }
 
-    /// With advice.
+    /// Sets the advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

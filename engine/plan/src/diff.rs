@@ -1,6 +1,6 @@
-//! What changed between two plans, in the words of the plan.
+//! Changes between two plans, in terms of the plan.
 //!
-//! Must not judge a change: what it allows is in [`crate::capability`].
+//! Must not judge a change: [`crate::capability`] lists its capabilities.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ mod text;
 
 pub use crate::capability::capabilities_added;
 
-/// Which part of a plan changed.
+/// Changed part of a plan.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -27,7 +27,7 @@ pub enum Area {
     Step,
     /// A hook, by id.
     Hook,
-    /// The order of the steps, which says nothing but is part of the hash.
+    /// The order of the steps, which has no effect but is part of the hash.
     StepOrder,
     /// A trigger; `name` is its kind.
     Trigger,
@@ -49,31 +49,31 @@ pub enum Area {
     Plan,
 }
 
-/// What happened to it.
+/// Kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
-    /// It is new.
+    /// Only in the new plan.
     Added,
-    /// It is gone.
+    /// Only in the old plan.
     Removed,
-    /// It is another.
+    /// Different in the two plans.
     Changed,
 }
 
-/// One change.
+/// One change of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Change {
-    /// Which part.
+    /// Changed part of the plan.
     pub area: Area,
-    /// Which of these parts.
+    /// Name of the changed part.
     pub name: String,
-    /// What happened.
+    /// Kind of the change.
     pub change: ChangeKind,
-    /// What it was, as in the IR; absent for what is new and for changed steps.
+    /// Old value as in the IR; absent for new parts and for changed steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Json>,
-    /// What it is, as in the IR; absent for what is gone and for changed steps.
+    /// New value as in the IR; absent for removed parts and for changed steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Json>,
     /// For a changed step: the fields that differ.
@@ -86,10 +86,10 @@ pub struct Change {
 pub struct FieldChange {
     /// Its name in the IR.
     pub field: String,
-    /// What it was; absent: not said.
+    /// Old value; absent: not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Json>,
-    /// What it is; absent: not said.
+    /// New value; absent: not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Json>,
 }
@@ -147,7 +147,7 @@ fn hooks(plan: &Plan) -> Steps<'_> {
 fn object(part: &impl Serialize) -> Map<String, Json> {
     match serde_json::to_value(part) {
         Ok(Json::Object(map)) => map,
-        // A part that has no JSON has no canonical form either, which sealing reports.
+        // // A part that has no JSON has no canonical form either, which `HashedPlan::new` reports.
         Ok(_) | Err(_) => Map::new(),
     }
 }
@@ -242,7 +242,7 @@ fn fields(old: &Map<String, Json>, new: &Map<String, Json>) -> Vec<FieldChange> 
         .collect()
 }
 
-/// Only the order of steps that both plans have; what is added or removed is told elsewhere.
+/// Only the order of steps that both plans have; added and removed steps are listed elsewhere.
 fn order(changes: &mut Vec<Change>, before: &Plan, after: &Plan) {
     let ids = |plan: &Plan, other: &Plan| -> Vec<Json> {
         let known: BTreeSet<_> = other.steps.iter().map(|step| &step.id).collect();

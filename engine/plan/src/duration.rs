@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-/// Why a text is not a duration.
+/// Error of a malformed duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Not of the form `1d2h3m4s` or `500ms`.
@@ -52,8 +52,8 @@ impl DurationText {
         &self.0
     }
 
-    /// What the IR holds of a duration that was given where `default` is meant without one: nothing
-    /// for the default, however it is written. A text that is no duration stays, to be refused.
+    /// The form of a given duration in the IR if `default` applies without one: nothing for the
+    /// default, in any spelling. A malformed text stays, to be refused.
     #[must_use]
     pub fn unless(given: Option<Self>, default: &str) -> Option<Self> {
         let default = Self::new(default).parse().ok();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-/// What kind of thing happened.
+/// Type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventType {
@@ -18,11 +18,11 @@ pub enum EventType {
     PullRequest,
     /// An issue changed.
     Issue,
-    /// Somebody commented.
+    /// A new comment.
     IssueComment,
-    /// A clock ticked.
+    /// A scheduled tick.
     Schedule,
-    /// A person or API call asked for a run.
+    /// A request by a person or the API.
     Manual,
     /// A named webhook endpoint was called.
     Webhook,
@@ -36,10 +36,10 @@ pub enum EventType {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// What kind.
+    /// Type of the event.
     #[serde(rename = "type")]
     pub kind: EventType,
-    /// What happened to it: `opened`, `synchronize`, `created`, …
+    /// Action of the event: `opened`, `synchronize`, `created`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Full ref, `refs/heads/main`.
@@ -57,26 +57,26 @@ pub struct Event {
     /// The commit before a push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// Who did it.
+    /// Name of the causing person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// The relation of the author of the comment, issue or pull request to the repository, in the forge's
     /// words (GitHub: `OWNER`, `MEMBER`, `COLLABORATOR`, `CONTRIBUTOR`, `NONE`, …).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub association: Option<String>,
-    /// `owner/name`.
+    /// Repository as `owner/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
     /// The repository's default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_branch: Option<String>,
-    /// The pull request.
+    /// Pull request of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequest>,
-    /// The issue.
+    /// Issue of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<Issue>,
-    /// The comment.
+    /// Comment of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<Comment>,
     /// The schedule that ticked.
@@ -91,22 +91,22 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PullRequest {
-    /// Its number.
+    /// Number of the pull request.
     pub number: u64,
-    /// Its title.
+    /// Title of the pull request.
     #[serde(default)]
     pub title: String,
-    /// Whether it is a draft.
+    /// True for a draft.
     #[serde(default)]
     pub draft: bool,
     /// Names of its labels.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// Where it goes.
+    /// Target of the pull request.
     pub base: Branch,
-    /// Where it comes from.
+    /// Source of the pull request.
     pub head: Branch,
-    /// Whether it comes from another repository.
+    /// True if it comes from another repository.
     #[serde(default)]
     pub fork: bool,
 }
@@ -115,35 +115,35 @@ pub struct PullRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Branch {
-    /// Branch name.
+    /// Name of the branch.
     #[serde(rename = "ref")]
     pub git_ref: String,
-    /// Commit.
+    /// Commit of the branch.
     pub sha: String,
     /// `owner/name`; absent when the fork is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
 }
 
-/// An issue.
+/// An issue of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Issue {
-    /// Its number.
+    /// Number of the issue.
     pub number: u64,
-    /// Its title.
+    /// Title of the issue.
     pub title: String,
     /// Names of its labels.
     pub labels: Vec<String>,
 }
 
-/// A comment.
+/// A comment on an issue or pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Comment {
-    /// Its text.
+    /// Text of the comment.
     pub body: String,
-    /// Who wrote it.
+    /// Author of the comment.
     pub author: String,
 }
 
@@ -151,9 +151,9 @@ pub struct Comment {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleTick {
-    /// The cron expression.
+    /// Cron expression of the schedule.
     pub cron: String,
-    /// When the tick was due, RFC 3339.
+    /// Due time of the tick, RFC 3339.
     pub scheduled_at: String,
 }
 
@@ -168,9 +168,9 @@ pub fn owner(repository: &str) -> Option<&str> {
 // === impl Event ===
 
 impl Event {
-    /// Whether its commit comes from somebody without write access to the repository: a pull request
-    /// from a fork, or one whose origin is not known; or the end of a run that such a pull request
-    /// began.
+    /// True if its commit is untrusted, from an author without write access to the repository: a
+    /// pull request from a fork, or one of unknown origin; or the end of a run that such a pull
+    /// request started.
     #[must_use]
     pub fn is_strangers(&self) -> bool {
         match self.kind {

@@ -1,8 +1,8 @@
-//! The dependencies of a list of steps as a graph of indices, built once and asked many times.
+//! The dependencies of a list of steps as a graph of indices, built once and queried many times.
 //!
-//! Every question is answered in time linear in steps and edges, without recursion: a chain of
-//! 5,000 steps must not exhaust the stack. Must not report problems: that is `validate`'s. Unknown
-//! dependencies are left out, a duplicate id stands for its first step.
+//! Every query takes time linear in steps and edges, without recursion: a chain of 5,000 steps must
+//! not exhaust the stack. Must not report problems: that is `validate`'s. Unknown dependencies are
+//! left out, a duplicate id stands for its first step.
 
 use std::collections::HashMap;
 
@@ -65,7 +65,7 @@ impl<'a> Graph<'a> {
         self.steps.len()
     }
 
-    /// Whether there is no step.
+    /// True if there is no step.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

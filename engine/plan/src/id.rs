@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-/// Why a text is not an id. The message names the rule that was broken.
+/// Error of a malformed id. The message names the broken rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// The text is empty.
@@ -32,7 +32,7 @@ pub enum IdError {
 /// The id of a step, unique in its plan: `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
 ///
 /// Deserialisation accepts any text, so that validation can report every bad id with its position
-/// at once; [`StepId::check`] tells whether the text is an id.
+/// at once; [`StepId::check`] checks the text.
 #[derive(
     Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -53,7 +53,7 @@ impl StepId {
         &self.0
     }
 
-    /// Tells whether the text is an id.
+    /// Checks that the text is an id.
     ///
     /// # Errors
     /// The first rule of `plan.md` §6 that the text breaks.

@@ -1,4 +1,5 @@
-//! The inputs of a run against what its plan declares, told in texts (`--input`) or in values (the API).
+//! The inputs of a run against the declarations of its plan, given as texts (`--input`) or as
+//! values (the API).
 //!
 //! Must not guess: a value is of the declared type, or it is refused.
 
@@ -22,17 +23,17 @@ const MAX_SHOWN: usize = 80;
 /// One input as it was given.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Given {
-    /// As somebody typed it: JSON, but for inputs that are texts.
+    /// Text from a command line: JSON, except for inputs that are texts.
     Text(String),
     /// A value. A text stands for a value of another type if it is one as JSON; a number or a truth
     /// value stands for its text.
     Value(Json),
 }
 
-/// What a required input without a value is.
+/// Treatment of a required input without a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Missing {
-    /// Left out.
+    /// The input is left out.
     Allowed,
     /// A problem, with a hint made of the input's name and the kind of value that it takes.
     Refused(fn(&str, &str) -> String),
@@ -76,7 +77,7 @@ pub fn typed(
     if problems.is_empty() { Ok(values) } else { Err(problems) }
 }
 
-/// Inputs of the plan, and those that its manual triggers ask for beside them.
+/// Inputs of the plan, and those of its manual triggers.
 pub(crate) fn declared(plan: &Plan) -> BTreeMap<&str, &Input> {
     let manual = plan.triggers.iter().filter_map(|trigger| match trigger {
         Trigger::Manual { inputs } => Some(inputs),
@@ -123,7 +124,7 @@ fn word(kind: InputType) -> &'static str {
 // === impl Given ===
 
 impl Given {
-    /// The value before anybody said what type it has: JSON if the text is some, else the text.
+    /// The value without a declared type: JSON if the text parses, else the text.
     #[must_use]
     pub fn json(&self) -> Json {
         match self {

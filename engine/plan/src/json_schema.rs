@@ -88,8 +88,8 @@ impl BoundedSchema {
         &self.json
     }
 
-    /// The violations of a value, none if it fits. Where there is much to look at, one violation
-    /// without a place stands for all.
+    /// The violations of a value, none if it fits. For large values, one violation without a place
+    /// stands for all.
     ///
     /// # Errors
     /// Judging this value could take more steps than the meter has left.

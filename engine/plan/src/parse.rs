@@ -93,7 +93,7 @@ fn not_a_plan(error: &serde_json::Error) -> Diagnostic {
     }
 }
 
-/// Goes over JSON and keeps nothing; `broken` says which rule stopped it.
+/// Walks JSON without storing it; `broken` has the first broken rule.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth: usize,

@@ -1,7 +1,7 @@
 //! Pictures of a plan: text for a terminal, Mermaid, DOT, SVG.
 //!
-//! Names come from strangers: each format escapes them itself, and a test per format tries to break
-//! out. Must not need a valid plan: a cycle is drawn too.
+//! Names are untrusted: each format escapes them itself, and a test per format tries to break out.
+//! Must not need a valid plan: a cycle is drawn too.
 
 mod dot;
 mod drawing;

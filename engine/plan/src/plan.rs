@@ -18,20 +18,20 @@ use crate::{
 /// The version of the IR that this crate writes and reads.
 pub const IR_VERSION: u32 = 1;
 
-/// How long a run may take when the plan does not say.
+/// Timeout of a run if the plan sets none.
 pub const DEFAULT_TIMEOUT: &str = "1h";
 
 /// One flow, ready to run. Absent fields have their defaults; defaults are not written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Always [`IR_VERSION`].
+    /// Equals [`IR_VERSION`].
     #[schemars(range(min = 1, max = 1))]
     pub version: u32,
     /// 1 to 256 characters.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
-    /// What the plan is for, at most 4,096 characters.
+    /// Purpose of the plan, at most 4,096 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The intent, shown everywhere and given to Claude steps.
@@ -46,7 +46,7 @@ pub struct Plan {
     /// Environment of every step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Value>,
-    /// Where a run of this machine takes secrets from that are not stored: `env:NAME` or `file:PATH`.
+    /// Sources of secrets that are not stored, for runs of this machine: `env:NAME` or `file:PATH`.
     /// Servers never read these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
@@ -62,7 +62,7 @@ pub struct Plan {
     /// Attempts at the same time at most; absent: no limit of the plan's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
-    /// What a failed step means for independent branches.
+    /// Effect of a failed step on independent branches.
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_failure: PlanOnFailure,
     /// Group in which runs do not overlap.
@@ -74,16 +74,16 @@ pub struct Plan {
     /// Steps around the run.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
-    /// What the run may spend.
+    /// Spending limit of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// Values of the run, computed at its end.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Value>,
-    /// Free labels.
+    /// Labels without meaning to plue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// What makes it run.
+    /// Events that start a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
     /// The DAG, in the order given.
@@ -116,7 +116,7 @@ pub struct Hooks {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum InputType {
-    /// Text.
+    /// A text.
     #[default]
     String,
     /// A whole number.
@@ -135,7 +135,7 @@ pub enum InputType {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
-    /// What values are accepted.
+    /// Type of accepted values.
     #[serde(rename = "type", skip_serializing_if = "is_default")]
     pub kind: InputType,
     /// The value when none is given.
@@ -144,7 +144,7 @@ pub struct Input {
     /// Shown to the person who fills it in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether a run without it is refused.
+    /// True if a run without it is refused.
     #[serde(skip_serializing_if = "is_default")]
     pub required: bool,
     /// The values accepted; empty: all of the type.
@@ -182,7 +182,7 @@ impl Plan {
         }
     }
 
-    /// The checkout of a run, which has one workspace: the most that the plan or a step asks for.
+    /// The checkout of a run, which has one workspace: the widest that the plan or a step requests.
     #[must_use]
     pub fn widest_checkout(&self) -> Checkout {
         let of_steps = self.all_steps().map(|step| &step.options.checkout);
@@ -216,7 +216,7 @@ impl Plan {
 // === impl Hooks ===
 
 impl Hooks {
-    /// Whether there is no hook at all.
+    /// True if there is no hook.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all().next().is_none()

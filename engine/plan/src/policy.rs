@@ -1,10 +1,10 @@
-//! What happens around a step: retries, loops back, what a failure means, caches, budgets.
+//! Policies of a step: retries, loops, failure rules, caches, budgets.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{duration::DurationText, id::StepId, value::Value};
 
-/// How the pause between attempts grows.
+/// Growth of the pause between attempts.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -27,7 +27,7 @@ pub struct Retry {
     /// Pause before the second try. Default `5s`.
     #[serde(default = "default_delay", skip_serializing_if = "is_default_delay")]
     pub delay: DurationText,
-    /// How the pause grows.
+    /// Growth of the pause between attempts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub backoff: Backoff,
     /// The longest pause of an exponential backoff. Default: none.
@@ -36,7 +36,7 @@ pub struct Retry {
     /// Share of the pause, 0 to 1, that is added at random (deterministic per run and attempt).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter: Option<f64>,
-    /// Which failures are tried again: `infra`, `timeout`, `exit:N`. Empty: all of them.
+    /// Failures to retry: `infra`, `timeout`, `exit:N`. Empty: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
 }
@@ -85,12 +85,12 @@ impl Default for Retry {
 pub struct Goto {
     /// The step to return to: the firing step itself or one of its ancestors.
     pub goto: StepId,
-    /// How many times the target may be visited in total. Required; exhausted, the firing step
-    /// fails with reason `loop_exhausted`.
+    /// Upper bound of visits of the target in total. Required; exhausted, the firing step fails
+    /// with reason `loop_exhausted`.
     pub max_visits: Option<u32>,
 }
 
-/// What a step's failure means for the steps behind it.
+/// Effect of a step's failure on its dependents.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
@@ -106,7 +106,7 @@ pub enum OnFailure {
     Goto(Goto),
 }
 
-/// What a failed step means for independent branches of the plan.
+/// Effect of a failed step on independent branches of the plan.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -162,7 +162,7 @@ pub struct Cache {
     pub restore: Vec<String>,
 }
 
-/// A process that runs beside the step and is stopped after it.
+/// A process that runs during the step and is stopped after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
@@ -175,11 +175,11 @@ pub struct Service {
     pub env: std::collections::BTreeMap<String, Value>,
 }
 
-/// What may be spent. Absent means no limit of this kind.
+/// Spending limits. Absent means no limit of this kind.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// US dollars.
+    /// Limit in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<f64>,
     /// Tokens, input and output together.

@@ -24,7 +24,7 @@ use crate::{
 pub struct Published {
     /// The name, also of the file in `docs/schemas`.
     pub name: &'static str,
-    /// Makes it.
+    /// Generator of the schema.
     pub schema: fn() -> Json,
 }
 

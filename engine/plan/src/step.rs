@@ -14,23 +14,23 @@ use crate::{
     value::Value,
 };
 
-/// One step. In the IR the fields of `options` and `action` stand beside `id` and `depends_on`.
+/// One step. In the IR the fields of `options` and `action` are next to `id` and `depends_on`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
     /// Unique in the plan.
     pub id: StepId,
-    /// Steps that must have ended first. Sorted in the IR: the order says nothing.
+    /// Steps that must have ended first. Sorted in the IR: the order has no meaning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<StepId>,
-    /// What it does.
+    /// Kind-specific fields of the step.
     #[serde(flatten)]
     pub action: Action,
-    /// What all kinds share.
+    /// Fields shared by all kinds.
     #[serde(flatten)]
     pub options: StepOptions,
 }
 
-/// Everything a step of any kind may say. All fields default to "not said".
+/// Options of a step of any kind. All fields default to "not set".
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepOptions {
@@ -50,10 +50,10 @@ pub struct StepOptions {
     /// Longest run of one attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationText>,
-    /// Further attempts.
+    /// Retries after a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// What its failure means.
+    /// Effect of a failure.
     #[serde(skip_serializing_if = "is_default")]
     pub on_failure: OnFailure,
     /// Go back after success, in a bounded loop.
@@ -65,7 +65,7 @@ pub struct StepOptions {
     /// Container image; refused by validation until containers are started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// What the runner must have, like `{"cpu": 2, "memory": "4Gi"}`.
+    /// Required resources of the runner, like `{"cpu": 2, "memory": "4Gi"}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, Json>,
     /// Working directory, relative to the workspace.
@@ -80,19 +80,19 @@ pub struct StepOptions {
     /// Globs of files kept after the step, and what it means if there are none.
     #[serde(skip_serializing_if = "Artifacts::is_empty")]
     pub artifacts: Artifacts,
-    /// Directory cache.
+    /// Cached directories of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
-    /// What the step needs of the Git repository around the files, on a server.
+    /// Required parts of the Git repository besides the files, on a server.
     #[serde(skip_serializing_if = "is_default")]
     pub checkout: Checkout,
-    /// Processes beside the step.
+    /// Processes during the step.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<Service>,
     /// Skip when nothing the step depends on changed.
     #[serde(skip_serializing_if = "is_default")]
     pub pure: bool,
-    /// The step asks the person at the terminal.
+    /// True if the step asks the person at the terminal.
     #[serde(skip_serializing_if = "is_default")]
     pub interactive: bool,
     /// For a hook: its failure fails the run.
@@ -100,7 +100,7 @@ pub struct StepOptions {
     pub required: bool,
 }
 
-/// The keys of [`StepOptions`], for telling them from those of an action.
+/// The keys of [`StepOptions`], as opposed to those of an action.
 pub const OPTION_KEYS: [&str; 21] = [
     "artifacts",
     "cache",

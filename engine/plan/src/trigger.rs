@@ -1,4 +1,5 @@
-//! What makes a plan run. Matching is `plue-registry`'s; here is only the data.
+//! Triggers: the events that start a run of a plan. Matching is `plue-registry`'s; here is only the
+//! data.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{plan::Input, policy::is_default};
 
-/// What a schedule does about ticks that were missed while nothing ran.
+/// Treatment of a schedule's ticks that were missed while no engine ran.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -37,10 +38,10 @@ pub enum Trigger {
     /// A push of a branch or tag. With `branches` only, a tag never matches; a deleted ref never
     /// fires.
     Push {
-        /// Branch globs.
+        /// Globs of branches.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         branches: Vec<String>,
-        /// Tag globs.
+        /// Globs of tags.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tags: Vec<String>,
         /// At least one changed file matches one of these.
@@ -62,7 +63,7 @@ pub enum Trigger {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         paths: Vec<String>,
     },
-    /// An issue.
+    /// A change of an issue.
     Issue {
         /// Actions; empty means `opened`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,31 +78,31 @@ pub enum Trigger {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         contains: Option<String>,
     },
-    /// A clock.
+    /// A schedule's tick.
     Schedule {
-        /// Five-field cron expression.
+        /// Cron expression with five fields.
         cron: String,
-        /// IANA time zone.
+        /// Time zone of IANA.
         #[serde(default = "utc", skip_serializing_if = "is_utc")]
         tz: String,
-        /// What happens about missed ticks.
+        /// Treatment of missed ticks.
         #[serde(default, skip_serializing_if = "is_default")]
         misfire: Misfire,
     },
     /// A person or an API call.
     Manual {
-        /// Inputs asked for, beside those of the plan.
+        /// Inputs requested in addition to those of the plan.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         inputs: BTreeMap<String, Input>,
     },
     /// A call of a named webhook endpoint.
     Webhook {
-        /// The endpoint's name.
+        /// Name of the endpoint.
         name: String,
     },
     /// A message on a topic.
     Event {
-        /// The topic.
+        /// Topic of the message.
         topic: String,
         /// CEL over the message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +110,7 @@ pub enum Trigger {
     },
     /// The end of a run of another workflow.
     Workflow {
-        /// Its name.
+        /// Name of the workflow.
         name: String,
         /// The outcome waited for; absent means any.
         #[serde(default, skip_serializing_if = "Option::is_none")]

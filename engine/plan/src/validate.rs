@@ -38,11 +38,11 @@ pub use report::MAX_PROBLEMS;
 pub(crate) use report::nearest;
 pub use text::is_reserved;
 
-/// Where the parts of a plan stand in their source; front ends fill it, the hash ignores it.
+/// Source locations of the parts of a plan; front ends fill it, the hash ignores it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct SourceMap {
-    /// The plan itself.
+    /// Location of the plan itself.
     pub plan: Option<Span>,
     /// Each step's definition, in order of appearance (a duplicate id has several places).
     pub steps: BTreeMap<StepId, Vec<Span>>,

@@ -22,7 +22,7 @@ pub const SECRET_KEY: &str = "$secret";
 #[serde(transparent)]
 pub struct Value(pub Json);
 
-/// What a node of a [`Value`] is.
+/// Kind of a node of a [`Value`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Node<'a> {
     /// Plain data (objects and lists are visited through their children).
@@ -40,7 +40,7 @@ pub enum Node<'a> {
 // === impl Value ===
 
 impl Value {
-    /// A literal text.
+    /// Creates a literal text.
     pub fn text(text: impl Into<String>) -> Self {
         Self(Json::String(text.into()))
     }
@@ -60,7 +60,7 @@ impl Value {
         Self(single(SECRET_KEY, name.into()))
     }
 
-    /// What this value itself is, children not looked at.
+    /// Kind of this value itself, without its children.
     #[must_use]
     pub fn node(&self) -> Node<'_> {
         classify(&self.0)
@@ -83,7 +83,7 @@ impl Value {
         visit_json(&self.0, seen);
     }
 
-    /// Whether any reference stands in the value.
+    /// True if the value has no reference.
     #[must_use]
     pub fn is_constant(&self) -> bool {
         let mut constant = true;
@@ -96,7 +96,7 @@ fn single(key: &str, text: String) -> Json {
     Json::Object(std::iter::once((key.to_owned(), Json::String(text))).collect())
 }
 
-/// Tells what a JSON node is under the rules of [`Value`].
+/// Classifies a JSON node by the rules of [`Value`].
 #[must_use]
 pub fn classify(json: &Json) -> Node<'_> {
     let Json::Object(map) = json else {

@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field<'a>(pub(crate) &'static str, pub(crate) Option<&'a str>);
 
-/// What stands there.
+/// Content of a visited part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part<'a> {
     /// JSON that may hold references.

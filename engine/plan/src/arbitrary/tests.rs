@@ -1,4 +1,4 @@
-//! What holds for every plan: it validates, survives its own bytes, and has one hash.
+//! Properties of every plan: it validates, survives its own bytes, and has one hash.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json};

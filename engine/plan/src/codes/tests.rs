@@ -1,5 +1,5 @@
-//! The catalogue and the pages in `docs/errors` say the same; the examples on the pages are the
-//! fixtures of validation: what a page calls refused is refused with its code, and nothing else.
+//! The catalogue and the pages in `docs/errors` agree; the examples on the pages are the fixtures
+//! of validation: each bad example is refused with its code only.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 

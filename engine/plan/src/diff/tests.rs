@@ -1,4 +1,4 @@
-//! Diffs by hand and of random plans.
+//! Diffs of literal and of random plans.
 
 use proptest::prelude::*;
 

@@ -13,7 +13,7 @@ use crate::shown::shown;
 const SHOWN: usize = 100;
 
 impl PlanDiff {
-    /// Whether nothing changed.
+    /// True if nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

@@ -1,8 +1,6 @@
-//! Who must have ended before whom, for many questions at once: one bit per pair of a step and a
-//! step that is asked about.
+//! Ancestors of steps, for many queries at once: one bit per pair of a step and a queried step.
 //!
-//! Asked about all of 5,000 steps it takes 3 MiB. Must not be built for lists above
-//! `limits::MAX_STEPS`.
+//! For all of 5,000 steps it takes 3 MiB. Must not be built for lists above `limits::MAX_STEPS`.
 
 use super::Graph;
 
@@ -11,7 +9,7 @@ use super::Graph;
 #[derive(Debug, Clone)]
 pub struct Ancestry {
     words: usize,
-    /// For each step its bit, if it is asked about.
+    /// Bit of each step; `None` if it is not queried.
     columns: Vec<Option<usize>>,
     bits: Vec<u64>,
 }
@@ -66,8 +64,8 @@ impl Ancestry {
         Self { words, columns, bits }
     }
 
-    /// Whether the step at `above` must have ended before the one at `below` starts; false if
-    /// `above` was not asked about.
+    /// True if the step at `above` must have ended before the one at `below` starts; false if
+    /// `above` is not among the queried steps.
     #[must_use]
     pub fn is_above(&self, above: usize, below: usize) -> bool {
         let Some(column) = self.columns.get(above).copied().flatten() else {

@@ -1,4 +1,4 @@
-//! Graphs by hand; random ones are in `arbitrary`'s tests.
+//! Literal graphs; random ones are in `arbitrary`'s tests.
 
 use crate::{
     action::{Action, Bash},

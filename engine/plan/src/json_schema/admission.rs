@@ -15,7 +15,7 @@ pub(super) const IN_PLACE: [&str; 9] =
     ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"];
 /// Passes of the validator over the parts of an applicator under an `unevaluated…` keyword.
 pub(super) const UNEVALUATED_FACTOR: usize = 3;
-/// Parts that a pattern counts as, beside one for eight of its states.
+/// Base cost of a pattern in parts; every eight of its states add one.
 const PATTERN_PARTS: usize = 10;
 /// Characters of a foreign text that a message repeats.
 const MAX_SHOWN: usize = 80;
@@ -46,10 +46,10 @@ pub enum Unbounded {
     LongPattern(usize),
 }
 
-/// Whether a bound of a schema's work can be shown.
+/// Checks that the work of a schema has a provable bound.
 ///
 /// # Errors
-/// It cannot.
+/// It has none.
 pub fn admit(schema: &Json) -> Result<(), Unbounded> {
     references(schema, schema, true)?;
     let factor = if has_unevaluated(schema) { UNEVALUATED_FACTOR } else { 1 };
@@ -66,7 +66,7 @@ pub(super) fn is_reference(key: &str) -> bool {
     matches!(key, "$ref" | "$dynamicRef" | "$recursiveRef")
 }
 
-/// Whether an `unevaluated…` keyword stands anywhere in the schema.
+/// True if the schema has an `unevaluated…` keyword anywhere.
 pub(super) fn has_unevaluated(json: &Json) -> bool {
     match json {
         Json::Object(map) => {

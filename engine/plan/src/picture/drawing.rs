@@ -1,4 +1,4 @@
-//! What all pictures show: nodes by level, edges, ways back, hooks and triggers.
+//! Contents of all pictures: nodes by level, edges, loops, hooks and triggers.
 //!
 //! Must not know a format.
 
@@ -16,7 +16,7 @@ use crate::{
 /// Characters of a title that a picture holds at most.
 const MAX_TITLE: usize = 120;
 
-/// A step.
+/// A step in the picture.
 pub(super) struct Node {
     pub(super) id: String,
     /// The name, or the id.
@@ -27,7 +27,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// What stands below the title: the kind, and before it the id if the title is a name.
+    /// Second line of a node: the kind, after the id if the title is a name.
     pub(super) fn below(&self) -> String {
         if self.title == self.id {
             self.kind.to_owned()
@@ -37,11 +37,11 @@ impl Node {
     }
 }
 
-/// A way back.
+/// A loop's edge.
 pub(super) struct Back {
     pub(super) from: usize,
     pub(super) to: usize,
-    /// `fail` or `ok`.
+    /// Outcome of the loop: `fail` or `ok`.
     pub(super) on: &'static str,
     pub(super) max_visits: Option<u32>,
 }

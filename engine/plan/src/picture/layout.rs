@@ -1,8 +1,8 @@
-//! Where the nodes of a layered picture stand: layers by longest path, order by barycentre,
+//! Positions of the nodes of a layered picture: layers by longest path, order by barycentre,
 //! positions by order-preserving least squares.
 //!
 //! Coordinates are abstract: layers follow each other on the main axis, nodes of a layer on the
-//! cross axis. Must not know how a node looks.
+//! cross axis. Must not know a node's appearance.
 
 use super::drawing::Drawing;
 

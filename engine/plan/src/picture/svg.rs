@@ -50,7 +50,7 @@ text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-seri
 .n{fill:#161b22;stroke:#3d444d}.e{stroke:#7d8590}.a{fill:#7d8590}.g{stroke:#f0883e}\
 .gl,.ga{fill:#f0883e}.bg{fill:#0d1117}}";
 
-/// Which way the layers follow each other.
+/// Direction of the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Down,
@@ -140,7 +140,7 @@ impl<'d> Scene<'d> {
         }
     }
 
-    /// The lanes that leave the picture; a way back to the step itself stays beside it.
+    /// The lanes that leave the picture; a loop to the step itself stays next to it.
     fn far_backs(&self) -> impl Iterator<Item = &'d Back> {
         let backs = self.drawing.backs.iter();
         backs.filter(|back| back.from != back.to)
@@ -175,7 +175,7 @@ impl<'d> Scene<'d> {
         }
     }
 
-    /// Where a layer begins on the main axis.
+    /// Start of a layer on the main axis.
     fn layer(&self, level: usize) -> f64 {
         as_f64(level) * (self.node_main + self.layer_gap)
     }

@@ -1,4 +1,4 @@
-//! What belongs to one kind of step only.
+//! Rules for one kind of step only.
 //!
 //! Must not judge values and expressions: the walk over all parts does.
 
@@ -185,7 +185,7 @@ fn call(report: &mut Report, site: Site<'_>, call: &Call) {
     }
 }
 
-/// Whether a text is the name of a header (RFC 9110 §5.1).
+/// True if a text is the name of a header (RFC 9110 §5.1).
 pub(super) fn is_header(name: &str) -> bool {
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     !name.is_empty() && name.len() <= 256 && name.chars().all(token)
@@ -193,7 +193,7 @@ pub(super) fn is_header(name: &str) -> bool {
 
 fn url(report: &mut Report, site: Site<'_>, url: &crate::Value) {
     let fits = match url.node() {
-        // What an expression yields is judged when it is known.
+        // // The value of an expression is checked at run time.
         Node::Expr(_) | Node::Template(_) | Node::Secret(_) | Node::Malformed(_) => return,
         Node::Literal(serde_json::Value::String(text)) => is_http(text),
         Node::Literal(_) => false,

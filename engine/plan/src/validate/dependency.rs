@@ -1,4 +1,4 @@
-//! How steps hang together: ids, dependencies, cycles, and the ways back.
+//! Structure of the steps: ids, dependencies, cycles, and loops.
 //!
 //! Must not look into a step beyond `id`, `depends_on` and its `Goto`s.
 

@@ -22,62 +22,62 @@ use crate::{
     walk::{self, Field, Part},
 };
 
-/// What an expression reads, as far as its text tells.
+/// Root of a path in an expression, as far as its text shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Root {
-    /// `steps.<name>`.
+    /// The map `steps`.
     Step,
-    /// `inputs.<name>`.
+    /// The map `inputs`.
     Input,
-    /// `context.<name>`.
+    /// The map `context`.
     Context,
 }
 
 /// One read in an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// What kind of thing is read.
+    /// Root of the path.
     pub root: Root,
     /// Its id or name.
     pub name: String,
-    /// Where it stands in the source, in characters from 0.
+    /// Offset in the source, in characters from 0.
     pub offset: usize,
 }
 
-/// Why an expression is none.
+/// Error of a malformed expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} at position {}", offset + 1)]
 pub struct ExpressionError {
-    /// Where the problem stands in the source, in characters from 0.
+    /// Offset of the problem in the source, in characters from 0.
     pub offset: usize,
-    /// What is wrong, in lower case, without a full stop.
+    /// Description of the problem, in lower case, without a full stop.
     pub message: String,
 }
 
 /// The expression language, as far as validation needs it; `plue-spec` implements it.
 pub trait ExpressionCheck {
-    /// What a CEL expression reads.
+    /// The reads of a CEL expression.
     ///
     /// # Errors
-    /// The source is no expression.
+    /// The source is malformed.
     fn references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError>;
 
-    /// What a CEL expression reads that must be true or false.
+    /// The reads of a CEL expression that must be true or false.
     ///
     /// # Errors
-    /// The source is no expression, or can be neither.
+    /// The source is malformed, or can be neither.
     fn condition_references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError> {
         self.references(source)
     }
 
-    /// What the `${…}` parts of a template read, with offsets in the whole template.
+    /// The reads of the `${…}` parts of a template, with offsets in the whole template.
     ///
     /// # Errors
-    /// A part is no expression, or is not closed.
+    /// A part is malformed, or is not closed.
     fn template_references(&self, source: &str) -> Result<Vec<Reference>, ExpressionError>;
 }
 
-/// Which steps have ended when something is evaluated.
+/// Position of an evaluation in the run, which determines the ended steps.
 #[derive(Clone, Copy)]
 enum Reader {
     /// Before the run: none.

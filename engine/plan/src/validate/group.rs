@@ -11,7 +11,7 @@ use crate::{
     validate::{SourceMap, report::Site},
 };
 
-/// Which list a step stands in.
+/// List that a step belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GroupKind {
     Main,

@@ -40,7 +40,7 @@ pub(super) fn inputs(report: &mut Report, site: Site<'_>, inputs: &BTreeMap<Stri
     }
 }
 
-/// Whether a value is of an input's type. A whole number is a number, `1.0` is no integer.
+/// True if a value is of an input's type. A whole number is a number, `1.0` is no integer.
 #[must_use]
 pub fn fits(kind: InputType, value: &Json) -> bool {
     match kind {

@@ -65,8 +65,8 @@ fn approve(report: &mut Report, site: Site<'_>, llm: &Llm) {
     option::positive_duration(report, site, "approve_timeout", llm.approve_timeout.as_ref());
 }
 
-/// Whether calls of this name are among those of the tools. Tools of servers, `server__tool`, are not
-/// known here.
+/// True if the tools offer calls of this name. Tools of servers, `server__tool`, are not known
+/// here.
 fn offers(tools: &[String], name: &str) -> bool {
     tools.iter().any(|tool| {
         let bare = tool.split_once('(').map_or(tool.as_str(), |(bare, _)| bare);
@@ -86,7 +86,7 @@ fn prompt(report: &mut Report, site: Site<'_>, llm: &Llm) {
         }
         Prompt::Text(request) => match request.node() {
             Node::Literal(Json::String(text)) => {
-                // A role brings its own prompt, so the request beside it may be empty.
+                // // A role brings its own prompt, so the request may be empty.
                 if llm.role.is_none() {
                     value::command(report, site, "`prompt`", text);
                 } else {

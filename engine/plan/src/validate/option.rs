@@ -1,4 +1,4 @@
-//! What steps of every kind may say: environment, secrets, retries, places, caches, services.
+//! Options of steps of every kind: environment, secrets, retries, runners, caches, services.
 //!
 //! Must not judge values and expressions: the walk over all parts does.
 

@@ -70,7 +70,7 @@ fn check(pattern: &str) -> Result<(), Wrong> {
     }
 }
 
-/// Whether a set of characters begins right before this position: `[` or `[!`.
+/// True if a set of characters begins right before this position: `[` or `[!`.
 fn before_is_start(open: Option<(char, usize)>, before: Option<char>, at: usize) -> bool {
     open.is_some_and(|(_, start)| start + 1 == at || (start + 2 == at && before == Some('!')))
 }

@@ -1,4 +1,4 @@
-//! Where the problems of a plan are gathered, with their places and "did you mean".
+//! Problems of a plan with their source locations and "did you mean".
 //!
 //! Must not decide what a problem is. Bounded: a hostile plan must not turn 16 MiB of IR into
 //! gigabytes of messages or hours of edit distances.
@@ -23,7 +23,7 @@ const MAX_COMPARED_NAME: usize = 256;
 /// Characters of foreign text that a message quotes.
 const QUOTED_CHARS: usize = 80;
 
-/// What a problem is about.
+/// Subject of a problem.
 #[derive(Clone, Copy)]
 enum Subject<'a> {
     Plan,
@@ -118,7 +118,7 @@ impl Report {
         }
     }
 
-    /// Adds a "did you mean" if a known name is near, else what `otherwise` says.
+    /// Adds a "did you mean" if a known name is near, else the text of `otherwise`.
     pub(super) fn push_near<'n>(
         &mut self,
         problem: Diagnostic,

@@ -1,4 +1,4 @@
-//! One step: its id and name, then what its options and its action say.
+//! One step: its id and name, then its options and its action.
 //!
 //! Must not look at other steps: see `dependency`.
 

@@ -1,6 +1,6 @@
-//! The shapes of names and texts: what they may be made of and how long they may be.
+//! Syntax and length of names and texts.
 //!
-//! Must not know where a text stands; the callers say.
+//! Must not know the position of a text; callers pass it.
 
 use crate::{
     Diagnostic, codes,
@@ -81,7 +81,7 @@ fn slug(text: &str) -> String {
     replaced.trim_matches(['-', '.']).to_owned()
 }
 
-/// Text of which something must be said, in one line for machines: no control characters.
+/// A non-empty text in one line for machines: no control characters.
 pub(super) fn plain(report: &mut Report, site: Site<'_>, code: Code, what: &str, text: &str) {
     let max = limits::MAX_NAME_LEN;
     if text.trim().is_empty() {
@@ -96,7 +96,7 @@ pub(super) fn plain(report: &mut Report, site: Site<'_>, code: Code, what: &str,
 }
 
 /// `[A-Z_][A-Z0-9_]*`, at most 128 characters: a secret reaches a step as the environment variable
-/// of its name, and upper case keeps it apart from inputs.
+/// of its name, and upper case separates it from inputs.
 pub(super) fn secret_name(report: &mut Report, site: Site<'_>, text: &str) {
     if variable(text, |c| c.is_ascii_uppercase()) {
         return;
@@ -136,7 +136,7 @@ pub(super) fn secret_variable(report: &mut Report, site: Site<'_>, text: &str) {
     }
 }
 
-/// Whether plue alone sets the variable of this name: `PLUE` and those that start with `PLUE_`.
+/// True if only plue sets the variable of this name: `PLUE` and those that start with `PLUE_`.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     name == "PLUE" || name.starts_with("PLUE_")

@@ -16,7 +16,7 @@ use crate::{
     walk,
 };
 
-/// How a run can end.
+/// Final statuses of a run.
 const OUTCOMES: [&str; 4] = ["success", "failed", "cancelled", "timed_out"];
 
 /// A trigger of the plan: its shape, and the values in it.

@@ -79,7 +79,7 @@ fn walk(report: &mut Report, at: (Site<'_>, Field<'_>), json: &Json, how: (usize
     }
 }
 
-/// Whether the node is a reference, checked, good or bad.
+/// Checks a reference; true if the node is one, valid or not.
 fn reference(report: &mut Report, (site, field): (Site<'_>, Field<'_>), json: &Json) -> bool {
     match classify(json) {
         Node::Literal(_) => return false,

@@ -1,4 +1,4 @@
-//! What belongs to the plan as a whole: version, texts, limits, inputs, budget.
+//! Rules for the plan as a whole: version, texts, limits, inputs, budget.
 //!
 //! Must not look into steps.
 

@@ -1,4 +1,4 @@
-//! The lines of the picture: dependencies as curves, ways back as dashed lanes beside it.
+//! The lines of the picture: dependencies as curves, loops as dashed lanes at its side.
 //!
 //! Must not place anything: lanes are given by the scene.
 
