@@ -1,10 +1,10 @@
-//! Why an expression has no value.
+//! Errors of expressions.
 
 use plue_plan::{Code, Diagnostic, budget::Stopped, validate::ExpressionError};
 
 use crate::codes;
 
-/// Why an expression, template or value could not be evaluated.
+/// Error of the evaluation of an expression, template or value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The source is no expression.
@@ -13,7 +13,7 @@ pub enum Error {
     /// A step that does not exist.
     #[error("there is no step `{id}`{}", near(nearest.as_ref()))]
     UnknownStep {
-        /// The id that was asked for.
+        /// The requested id.
         id: String,
         /// A step with nearly that id.
         nearest: Option<String>,
@@ -21,9 +21,9 @@ pub enum Error {
     /// A field or index that is not there.
     #[error("`{path}` is not there: {why}{}", near(nearest.as_ref()))]
     Missing {
-        /// What was read, as it would be written: `steps.plan.output.risk`.
+        /// Path that was read, as it would be written: `steps.plan.output.risk`.
         path: String,
-        /// What is there instead.
+        /// Description of the value found instead.
         why: String,
         /// A field with nearly that name.
         nearest: Option<String>,
@@ -37,7 +37,7 @@ pub enum Error {
     /// More work than [`crate::expression::MAX_COST`].
     #[error("the expression does more work than is allowed ({limit} units)")]
     TooCostly {
-        /// The limit.
+        /// The exceeded limit.
         limit: u64,
     },
     /// The expressions of a scope together: see [`crate::Scope::metered`].
@@ -60,7 +60,7 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// The stable code.
+    /// Stable code for users.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -77,13 +77,13 @@ impl Error {
         }
     }
 
-    /// The problem for people; `what` says whose it is, as in "`when` of step `deploy`".
+    /// The problem for people; `what` is its owner, as in "`when` of step `deploy`".
     #[must_use]
     pub fn diagnostic(&self, what: &str) -> Diagnostic {
         Diagnostic::error(self.code(), format!("{what}: {self}"))
     }
 
-    /// Whether `||` and `&&` may pass over it, as CEL says. Cost may not be hidden.
+    /// True if `||` and `&&` may absorb it, as in CEL. An exceeded cost is never absorbed.
     pub(crate) fn absorbable(&self) -> bool {
         !matches!(self, Self::TooCostly { .. } | Self::Stopped(_))
     }

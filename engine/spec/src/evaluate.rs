@@ -1,7 +1,7 @@
 //! Evaluation: one bounded walk over the tree.
 //!
-//! Must not panic and must not do more than [`MAX_COST`] units of work, whatever the expression and
-//! the values are. Values are borrowed from the scope as long as possible.
+//! Must not panic and must not do more than [`MAX_COST`] units of work for any expression and
+//! values. Values are borrowed from the scope as long as possible.
 
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ pub(crate) fn evaluate(
     value
 }
 
-/// What an evaluation may still do.
+/// Remaining budget of an evaluation.
 #[derive(Debug)]
 pub(crate) struct Cost(Meter);
 
@@ -63,7 +63,7 @@ struct Machine<'m, 'a> {
 // === impl Cost ===
 
 impl Cost {
-    /// Spends units.
+    /// Subtracts units from the budget.
     pub(crate) fn spend(&mut self, units: usize) -> Result<(), Error> {
         let units = u64::try_from(units).unwrap_or(u64::MAX);
         self.0.steps(units).map_err(|_stopped| Error::TooCostly { limit: MAX_COST })
@@ -257,7 +257,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         }
     }
 
-    /// The first value that is there and not `null`; else the last, whatever it is.
+    /// The first value that exists and is not `null`; else the last, in any state.
     fn lenient(&mut self, call: &CallExpr) -> Result<Val<'a>, Error> {
         let args: Vec<&IdedExpr> = call.target.as_deref().into_iter().chain(&call.args).collect();
         for (at, arg) in args.iter().enumerate() {
@@ -271,8 +271,8 @@ impl<'m, 'a> Machine<'m, 'a> {
         Ok(Cow::Owned(Json::Null))
     }
 
-    /// `&&` (decided by false) and `||` (decided by true). As CEL says, a deciding side wins over
-    /// an error on the other side.
+    /// `&&` (decided by false) and `||` (decided by true). As in CEL, a deciding side wins over an
+    /// error on the other side.
     fn logic(&mut self, l: &IdedExpr, r: &IdedExpr, decides: bool) -> Result<Val<'a>, Error> {
         let sign = if decides { "`||`" } else { "`&&`" };
         let left = self.truth(l, sign);
@@ -370,7 +370,7 @@ fn literal_value(literal: &LiteralValue) -> Result<Json, Error> {
     }
 }
 
-/// What a value is, for messages.
+/// Name of a value's kind, for messages.
 pub(crate) fn kind_of(value: &Json) -> &'static str {
     match value {
         Json::Null => "null",

@@ -80,7 +80,7 @@ impl Expression {
         Err(error_at(source, 0, &message))
     }
 
-    /// The source.
+    /// Source text, unchanged.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
@@ -92,7 +92,7 @@ impl Expression {
         &self.references
     }
 
-    /// Its value. What was looked at is added to `reads`, also when there is no value.
+    /// Evaluates the expression. Its reads are added to `reads`, also if there is no value.
     ///
     /// # Errors
     /// Any [`Error`]; nothing is silently empty.

@@ -18,16 +18,16 @@ mod text;
 
 type Args<'a, 'v> = &'a [std::borrow::Cow<'v, Json>];
 
-/// One function.
+/// Signature and implementation of one function.
 pub(crate) struct Function {
     name: &'static str,
     least: usize,
     most: usize,
-    /// What each value can be; the last holds for all that follow.
+    /// Accepted kinds of each argument; the last holds for all that follow.
     takes: &'static [Kinds],
-    /// What it can give.
+    /// Possible kinds of the result.
     pub(crate) gives: Kinds,
-    /// How it is called.
+    /// Signature for messages.
     pub(crate) usage: &'static str,
     run: fn(Args<'_, '_>, &mut Cost) -> Result<Json, Error>,
 }
@@ -120,7 +120,7 @@ impl Function {
         (self.least..=self.most).contains(&args)
     }
 
-    /// What the value at this position can be.
+    /// Accepted kinds of the argument at this position.
     pub(crate) fn kinds(&self, at: usize) -> Kinds {
         self.takes.get(at).or(self.takes.last()).copied().unwrap_or(Kinds::ANY)
     }

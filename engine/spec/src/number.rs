@@ -1,5 +1,5 @@
-//! Numbers: CEL's `int` and `double` over JSON's one kind. They may be mixed, as JSON does not tell
-//! `2` from `2.0` for good.
+//! Numbers: CEL's `int` and `double` over JSON's one kind. They may be mixed, as JSON does not
+//! distinguish `2` from `2.0` reliably.
 
 use std::cmp::Ordering;
 

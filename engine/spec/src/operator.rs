@@ -40,12 +40,11 @@ const SIGNS: [(&str, &str); 18] = [
 
 const IN: &str = "@in";
 
-/// Whether the parser made this call from a sign.
+/// True if the parser made this call from a sign.
 pub(crate) fn is_operator(name: &str) -> bool {
     name == IN || SIGNS.iter().any(|(operator, _)| *operator == name)
 }
 
-/// Applies an operator.
 pub(crate) fn apply<'a>(name: &str, args: Vec<Val<'a>>, cost: &mut Cost) -> Result<Val<'a>, Error> {
     let mut args = args.into_iter();
     match (args.next(), args.next()) {
@@ -121,7 +120,7 @@ fn joined(left: Json, right: Json) -> Json {
     }
 }
 
-/// Whether two values are equal; values of different kinds are not. Numbers are compared by value.
+/// True if two values are equal; values of different kinds are not. Numbers are compared by value.
 pub(crate) fn equal(left: &Json, right: &Json, cost: &mut Cost) -> Result<bool, Error> {
     cost.spend(1)?;
     match (left, right) {
@@ -161,7 +160,7 @@ pub(crate) fn equal(left: &Json, right: &Json, cost: &mut Cost) -> Result<bool, 
     }
 }
 
-/// Whether a list has an element, or a map a key.
+/// True if a list has an element, or a map a key.
 pub(crate) fn contains(item: &Json, of: &Json, cost: &mut Cost) -> Result<bool, Error> {
     match (item, of) {
         (item, Json::Array(items)) => {

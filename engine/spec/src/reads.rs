@@ -1,4 +1,4 @@
-//! What an evaluation looked at, for `plue explain`. Bounded: it is a record for people.
+//! Reads of an evaluation, for `plue explain`. Bounded: it is a record for people.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -20,9 +20,9 @@ pub struct Read {
 /// The values read, in the order of their first reading.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Reads {
-    /// The first [`MAX_READS`].
+    /// The first [`MAX_READS`] reads.
     pub values: Vec<Read>,
-    /// How many more there were.
+    /// Number of further reads.
     pub more: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Values of a plan with their references resolved. Secrets stay references: their texts never
-//! pass through here, and data can never pass for one, because they are listed apart.
+//! Values of a plan with their references resolved. Secrets stay references: their texts never pass
+//! through here, and data is never mistaken for one, because they are listed separately.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct SecretAt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvValue {
-    /// The text.
+    /// A plain text.
     Text(String),
     /// The name of a secret.
     Secret(String),

@@ -1,4 +1,4 @@
-//! What an expression can see. Borrowed: outputs may be a megabyte each.
+//! Names and values visible to an expression. Borrowed: outputs may be a megabyte each.
 
 use std::collections::BTreeMap;
 
@@ -40,19 +40,19 @@ const EVENT_PARTS: [&str; 5] = ["repository", "pull_request", "issue", "comment"
 /// The fields of a step.
 pub(crate) const STEP_FIELDS: [&str; 5] = ["status", "output", "error", "visit", "attempts"];
 
-/// Whether a field of an event is a text where it applies.
+/// True if a field of an event is a text where it applies.
 pub(crate) fn is_event_text(field: &str) -> bool {
     EVENT_FIELDS.contains(&field) && !EVENT_PARTS.contains(&field)
 }
 
-/// What an expression can see of one step.
+/// Values of one step visible to an expression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepValues<'a> {
     /// `success`, `failed`, `skipped`, …
     pub status: &'a str,
     /// Its output; `null` before there is one.
     pub output: &'a Json,
-    /// Why it failed or was skipped.
+    /// Cause of its failure or skip.
     pub error: Option<&'a str>,
     /// Its visit, from 1.
     pub visit: u32,
@@ -60,7 +60,7 @@ pub struct StepValues<'a> {
     pub attempts: u32,
 }
 
-/// What an expression can see.
+/// Values visible to an expression.
 #[derive(Debug, Clone, Default)]
 pub struct Scope<'a> {
     pub(crate) steps: BTreeMap<&'a str, StepValues<'a>>,
@@ -71,7 +71,7 @@ pub struct Scope<'a> {
     pub(crate) context: Option<&'a VisibleKeys<'a>>,
     pub(crate) visit: u32,
     pub(crate) attempt: u32,
-    /// Whether `hash_files` may be called.
+    /// True if `hash_files` is allowed.
     pub(crate) files: bool,
     pub(crate) meter: Option<&'a Meter>,
 }
@@ -85,14 +85,14 @@ impl<'a> Scope<'a> {
         Self::default()
     }
 
-    /// With a step.
+    /// Adds a step; builder form of [`Scope::add_step`].
     #[must_use]
     pub fn step(mut self, id: &'a str, values: StepValues<'a>) -> Self {
         self.add_step(id, values);
         self
     }
 
-    /// Adds a step.
+    /// Adds the values of a step.
     pub fn add_step(&mut self, id: &'a str, values: StepValues<'a>) {
         self.steps.insert(id, values);
     }
@@ -140,7 +140,7 @@ impl<'a> Scope<'a> {
         self
     }
 
-    /// With a meter for all expressions that are evaluated in this scope together, beside
+    /// Adds a meter for all expressions evaluated in this scope together, in addition to
     /// [`crate::expression::MAX_COST`] of each. Reading a source counts one step for each byte.
     #[must_use]
     pub fn metered(mut self, meter: &'a Meter) -> Self {

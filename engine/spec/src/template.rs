@@ -16,7 +16,7 @@ pub const MAX_PARTS: usize = 1_000;
 /// Bytes of the text that a template becomes.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 
-/// A parsed template.
+/// A parsed template: texts and expressions in order.
 #[derive(Debug, Clone)]
 pub struct Template(Vec<Part>);
 

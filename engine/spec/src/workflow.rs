@@ -37,11 +37,11 @@ pub use yaml::{Format, MAX_ALIASED_BYTES, MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES};
 /// A workflow file that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workflow {
-    /// The plan; valid.
+    /// The valid plan.
     pub plan: Plan,
-    /// Where its parts stand.
+    /// Source locations of its parts.
     pub places: SourceMap,
-    /// What is odd about it.
+    /// Warnings about the file.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -135,7 +135,7 @@ fn finish(
 ) -> Result<Workflow, Refused> {
     let broken = problems.has_errors();
     for found in validate_with(&plan, &places, &Cel) {
-        // Of a plan without steps because none could be read, nothing more is to be said.
+        // // If a plan has no steps because none could be read, the errors above explain it.
         if broken && found.code == plue_plan::codes::NO_STEPS {
             continue;
         }

@@ -48,7 +48,7 @@ pub(super) fn value<'a>(scope: &Scope<'a>, name: &str, cost: &mut Cost) -> Resul
     }
 }
 
-/// Whether a key has a value: without a reducer, whether one of its writers succeeded.
+/// True if a key has a value: without a reducer, if one of its writers succeeded.
 pub(super) fn has(scope: &Scope<'_>, name: &str) -> bool {
     let key = scope.context.and_then(|keys| keys.get(name));
     key.is_some_and(|key| match key.merge {

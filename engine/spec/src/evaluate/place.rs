@@ -1,6 +1,6 @@
-//! Reading: names, fields and elements, with the path that says what was read.
+//! Reading: names, fields and elements, with the path for messages.
 //!
-//! What is not there is an error that names it, never an empty value; only the fields of an event
+//! A missing value is an error that names it, never an empty value; only the fields of an event
 //! that do not apply are `null` (`plan.md` §3).
 
 use std::borrow::Cow;
@@ -21,11 +21,11 @@ const MAX_KNOWN: usize = 64;
 
 /// Something that can be read or gone into.
 pub(super) enum Place<'s, 'a> {
-    /// `steps`.
+    /// The map `steps`.
     Steps(&'s Scope<'a>),
-    /// `context`.
+    /// The map `context`.
     Context(&'s Scope<'a>),
-    /// `steps.<id>`.
+    /// One step: `steps.<id>`.
     Step(&'a str, StepValues<'a>),
     /// A value, with its path if it comes from the scope.
     Value(Option<String>, Val<'a>),
@@ -38,7 +38,7 @@ impl<'s, 'a> Place<'s, 'a> {
         Self::Value(None, value)
     }
 
-    /// What a name stands for.
+    /// The value of a name.
     pub(super) fn root(name: &str, scope: &'s Scope<'a>) -> Result<Self, Error> {
         let or_empty = |json: Option<&'a Json>| match json {
             Some(json) => Cow::Borrowed(json),
@@ -62,7 +62,7 @@ impl<'s, 'a> Place<'s, 'a> {
         Ok(Self::Value(Some(name.to_owned()), value))
     }
 
-    /// `self.name`.
+    /// Reads `self.name`.
     pub(super) fn field(self, name: &str, cost: &mut Cost) -> Result<Self, Error> {
         match self {
             Self::Context(scope) => {
@@ -98,7 +98,7 @@ impl<'s, 'a> Place<'s, 'a> {
         }
     }
 
-    /// `self[index]`.
+    /// Reads `self[index]`.
     pub(super) fn element(self, index: &Json, cost: &mut Cost) -> Result<Self, Error> {
         if let Json::String(name) = index {
             return self.field(name, cost);
@@ -122,7 +122,7 @@ impl<'s, 'a> Place<'s, 'a> {
         }
     }
 
-    /// `has(self.name)`.
+    /// Evaluates `has(self.name)`.
     pub(super) fn has(&self, name: &str) -> bool {
         match self {
             Self::Steps(scope) => scope.steps.contains_key(name),
@@ -235,7 +235,7 @@ fn not_there(path: Option<String>, name: &str, there: &Json) -> Error {
     }
 }
 
-/// Whether a path is a field directly of a step's output.
+/// True if a path is a field directly of a step's output.
 fn is_output(path: &str) -> bool {
     let parent = path.rsplit_once(['.', '[']).map_or("", |(parent, _)| parent);
     path.starts_with("steps") && parent.ends_with(".output")

@@ -1,4 +1,4 @@
-//! What kinds of values a thing can have, as far as that is known before a run.
+//! Kinds of values an expression can have, as far as they are known before a run.
 
 /// A set of kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ impl Kinds {
     pub(crate) const TEXT: Self = Self(8);
     pub(crate) const LIST: Self = Self(16);
     pub(crate) const MAP: Self = Self(32);
-    /// Nothing is known.
+    /// Any kind: nothing is known.
     pub(crate) const ANY: Self = Self(63);
 
     pub(crate) const fn or(self, other: Self) -> Self {
@@ -22,7 +22,7 @@ impl Kinds {
         Self(self.0 & other.0)
     }
 
-    /// Whether a value can be of one of these kinds.
+    /// True if a value can be of one of these kinds.
     pub(crate) const fn can_be(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

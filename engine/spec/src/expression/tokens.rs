@@ -14,7 +14,7 @@ use crate::{
 /// Macros whose first value is the name of a variable.
 pub(crate) const MACROS: [&str; 5] = ["all", "exists", "exists_one", "map", "filter"];
 
-/// One token that says something.
+/// One significant token.
 #[derive(Debug, Clone, Copy)]
 struct Token<'s> {
     kind: TokenKind,
@@ -35,7 +35,7 @@ pub(crate) struct Word<'s> {
     pub(crate) text: &'s str,
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// Whether it is a name, rather than a sign, number or text.
+    /// True for a name; false for a sign, number or text.
     pub(crate) is_name: bool,
 }
 
@@ -152,7 +152,7 @@ impl<'s> Tokens<'s> {
         })
     }
 
-    /// Whether a macro has a variable of this name.
+    /// True if a macro has a variable of this name.
     fn binds(&self, name: &str) -> bool {
         self.tokens.windows(5).any(|window| {
             let texts = window.iter().map(|token| token.text).collect::<Vec<_>>();
@@ -221,7 +221,7 @@ pub(crate) fn closing_brace(rest: &str) -> Option<usize> {
         if token.kind == TokenKind::TokEnd {
             return None;
         }
-        // What is wrong is said by the parser, which gets the text up to here.
+        // // The parser gets the text up to here and reports the error.
         if token.kind == TokenKind::TokError {
             return rest[token.start..].find('}').map(|at| token.start + at);
         }

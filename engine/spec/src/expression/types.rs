@@ -1,5 +1,5 @@
-//! The kinds of values, checked before a run: what an operator or function can never take is an
-//! error now. What cannot be known (outputs, inputs, payloads) may be anything.
+//! The kinds of values, checked before a run: an argument that an operator or function can never
+//! take is an error now. Unknown values (outputs, inputs, payloads) may be anything.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ const STATUSES: [&str; 9] = [
 pub(super) struct Typer<'t> {
     tokens: &'t Tokens<'t>,
     variables: Vec<(String, Kinds)>,
-    /// How often each word or sign has been passed.
+    /// Number of passed occurrences of each word or sign.
     passed: HashMap<String, usize>,
 }
 
@@ -44,7 +44,7 @@ impl<'t> Typer<'t> {
         Self { tokens, variables: Vec::new(), passed: HashMap::new() }
     }
 
-    /// What the value of a tree can be.
+    /// Possible kinds of a tree's value.
     pub(super) fn kinds(&mut self, node: &IdedExpr) -> Kind {
         match &node.expr {
             Expr::Literal(literal) => Ok(literal_kinds(literal)),
@@ -293,7 +293,7 @@ impl<'t> Typer<'t> {
         result
     }
 
-    /// Whether an operator comes from a macro: the accumulator is one of its operands.
+    /// True if an operator comes from a macro: the accumulator is one of its operands.
     fn is_made_by_a_macro(&self, call: &CallExpr) -> bool {
         let accumulator =
             |arg: &IdedExpr| matches!(&arg.expr, Expr::Ident(name) if name.starts_with('@'));
@@ -320,7 +320,7 @@ fn written(sign: &str) -> &str {
     }
 }
 
-/// `steps.x` or `steps["x"]`
+/// True for `steps.x` and `steps["x"]`.
 fn is_step(node: &IdedExpr) -> bool {
     let is_steps = |node: &IdedExpr| matches!(&node.expr, Expr::Ident(name) if name == "steps");
     match &node.expr {

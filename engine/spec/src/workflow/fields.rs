@@ -1,5 +1,5 @@
-//! The fields of one mapping: taken one by one, each checked for its type; what nobody takes is an
-//! unknown key.
+//! The fields of one mapping: taken one by one, each checked for its type; a field that is not
+//! taken is an unknown key.
 
 use plue_plan::{DurationText, validate::did_you_mean};
 use serde_json::Value as Json;
@@ -14,7 +14,7 @@ use crate::{
 
 /// One mapping that is being read.
 pub(crate) struct Fields<'n> {
-    /// What it is, for messages: "task `build`".
+    /// Name for messages: "task `build`".
     pub(crate) what: String,
     pub(crate) place: Place,
     entries: Vec<Option<(&'n Key, &'n Node)>>,
@@ -29,7 +29,7 @@ pub(crate) struct Field<'n> {
     pub(crate) node: &'n Node,
 }
 
-/// What other tools, and the Python front end, call it.
+/// Other names of a key, from other tools and the Python front end.
 fn alias(key: &str) -> Option<&'static [&'static str]> {
     Some(match key {
         "needs" | "depends" | "requires" | "after" | "upstream" | "dependsOn" => &["dependencies"],
@@ -337,7 +337,7 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// A text; a number or truth is told that quotes make it one.
+/// A text; for a number or truth value the error suggests quotes.
 pub(crate) fn plain(node: &Node, what: &str, problems: &mut Problems<'_>) -> Option<String> {
     if let Some(text) = node.text() {
         return Some(text.to_owned());

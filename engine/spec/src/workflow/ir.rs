@@ -8,7 +8,7 @@ use crate::workflow::{
     yaml::{Data, Format, Node, Place},
 };
 
-/// Whether a file is a plan rather than a workflow: `"version": 1` and `steps`.
+/// True if a file is a plan rather than a workflow: `"version": 1` and `steps`.
 pub(super) fn is_plan(root: &Node) -> bool {
     let version = root.get("version").map(|version| &version.data);
     let one = matches!(version, Some(Data::Number(_, spelled)) if spelled == "1");

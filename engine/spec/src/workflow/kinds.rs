@@ -23,7 +23,7 @@ use crate::{
 
 /// The prompt that puts a request and further parameters together.
 const TASK_PROMPT: &str = "task";
-/// What `uses` names that is no plugin.
+/// Values of `uses` that are not plugins.
 pub(super) const USES: [&str; 5] = ["approval", "negotiate", "workflow", "call", "wait"];
 
 // === impl Lower ===
@@ -218,7 +218,7 @@ impl Lower<'_, '_> {
         Action::Wait(Wait { event: event.map(Box::new), duration })
     }
 
-    /// `context.variables` are constants.
+    /// Reads `context.variables`, which are constants.
     pub(super) fn constants(&mut self, field: Field<'_>) -> BTreeMap<String, ()> {
         let Some(entries) = field.node.entries() else {
             let message = format!("`variables` is a mapping, not {}", field.node.kind());

@@ -1,4 +1,4 @@
-//! What the parts of the front end share: the source, its names and the problems found so far.
+//! Shared state of the front end: the source, its names and the problems found so far.
 
 use std::collections::BTreeMap;
 

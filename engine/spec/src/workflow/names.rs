@@ -1,7 +1,7 @@
-//! The names that expressions of a workflow file may use without saying where they come from.
+//! Names that expressions of a workflow file may use without a prefix.
 //!
-//! `${build.output}` is short for `${steps.build.output}`, a declared variable stands for its value,
-//! a declared input for `inputs.name`.
+//! `${build.output}` is short for `${steps.build.output}`, a declared variable stands for its
+//! value, a declared input for `inputs.name`.
 
 use std::{
     cell::RefCell,
@@ -15,20 +15,20 @@ use crate::workflow::{
     yaml::{Data, Node},
 };
 
-/// What is declared in one file.
+/// Names declared in one file.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     /// Ids of tasks and hooks.
     pub(crate) steps: BTreeSet<String>,
-    /// `context.variables`, as JSON.
+    /// Values of `context.variables`, as JSON.
     pub(crate) variables: BTreeMap<String, Json>,
     /// `context.secrets`: what it is called here, and its name.
     pub(crate) secrets: BTreeMap<String, String>,
-    /// `context.keys`.
+    /// Names of `context.keys`.
     pub(crate) keys: BTreeSet<String>,
     /// Inputs of the plan and of manual triggers.
     pub(crate) inputs: BTreeSet<String>,
-    /// Whether a name that nothing declares is an input: the file declares nothing at all.
+    /// True if an undeclared name is an input: the file declares nothing at all.
     pub(crate) implicit: bool,
     /// The inputs that came about in this way.
     pub(crate) implied: RefCell<BTreeSet<String>>,

@@ -1,4 +1,4 @@
-//! What a task of any kind may say, with the names of the Python front end and those of YAML.
+//! Options of tasks of any kind, under the names of the Python front end and those of YAML.
 
 use plue_plan::{
     DurationText, StepId, Value,
@@ -24,7 +24,7 @@ use crate::{
 // === impl Lower ===
 
 impl Lower<'_, '_> {
-    /// `dependencies` or `depends_on`.
+    /// Reads `dependencies` or `depends_on`.
     pub(super) fn dependencies(&mut self, fields: &mut Fields<'_>) -> Vec<StepId> {
         let field = fields.either(("dependencies", "depends_on"), &mut self.problems);
         let Some(field) = field else { return Vec::new() };
@@ -86,7 +86,7 @@ impl Lower<'_, '_> {
         }
     }
 
-    /// What a failure means, and whether it is tried again first: `retry` says no more than that.
+    /// Rule for a failure, and true if it is retried first, which `retry` as a rule implies.
     fn on_failure(&mut self, fields: &mut Fields<'_>) -> (OnFailure, bool) {
         let Some(field) = fields.take("on_failure") else {
             return (OnFailure::Fail, false);
@@ -261,7 +261,7 @@ impl Lower<'_, '_> {
     }
 }
 
-/// The longest run when nothing is said, which is not written into a plan.
+/// Removes a timeout equal to the default, which is not written into a plan.
 pub(super) fn without_default(timeout: Option<DurationText>) -> Option<DurationText> {
     DurationText::unless(timeout, plue_plan::plan::DEFAULT_TIMEOUT)
 }

@@ -22,14 +22,14 @@ use crate::{
     },
 };
 
-/// Tasks at the same time when the file does not say.
+/// Tasks at the same time if the file sets no limit.
 pub const DEFAULT_MAX_PARALLEL: u32 = 3;
 /// The version of the format.
 pub const FORMAT_VERSION: &str = "1.0";
 /// `max_parallel` without a limit.
 pub const UNLIMITED: &str = "unlimited";
 
-/// What `settings` says.
+/// Values of the mapping `settings`.
 #[derive(Default)]
 struct Settings {
     max_parallel: Option<u32>,

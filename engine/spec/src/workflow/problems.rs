@@ -1,4 +1,4 @@
-//! What is wrong with a workflow file, gathered with places.
+//! Problems of a workflow file with their source locations.
 //!
 //! Must not decide what a problem is. Bounded, as a hostile file must not become gigabytes of
 //! messages.
@@ -17,7 +17,7 @@ pub(crate) struct Problems<'f> {
     file: &'f str,
     found: Vec<Diagnostic>,
     dropped: usize,
-    /// Whether the last one was dropped.
+    /// True if the last one was dropped.
     full: bool,
 }
 

@@ -1,7 +1,7 @@
-//! The exact place of a problem that the plan's validation found.
+//! The exact source location of a problem that the plan's validation found.
 //!
-//! Validation knows the places of steps and triggers; its messages name the field and the text that
-//! are wrong in backquotes. Must not change what is said, only where it is shown.
+//! Validation knows the locations of steps and triggers; its messages name the field and the text
+//! that are wrong in backquotes. Must not change a message, only its location.
 
 use plue_plan::{Diagnostic, Span};
 
@@ -10,7 +10,7 @@ use crate::workflow::{
     yaml::{Node, Place},
 };
 
-/// What fields of a plan are called in a workflow file, and where they are.
+/// Names and locations of a plan's fields in a workflow file.
 const FIELDS: [(&str, &[&str]); 13] = [
     ("context", &["context", "keys"]),
     ("depends_on", &["dependencies"]),

@@ -18,10 +18,10 @@ use crate::{
 /// Bytes that an expression may have when it is written out.
 const MAX_BYTES: usize = plue_plan::limits::MAX_EXPRESSION_BYTES;
 
-/// What an expression is when it is written out.
+/// Result of writing out an expression's short names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Written {
-    /// CEL.
+    /// An expression in CEL.
     Expression(String),
     /// It only names a variable: its value.
     Constant(Json),
@@ -69,7 +69,7 @@ struct Writer<'w> {
     source: &'w str,
     words: &'w [Word<'w>],
     names: &'w Names,
-    /// Variables of macros.
+    /// Variables of macros in scope.
     bound: Vec<&'w str>,
 }
 
@@ -129,7 +129,7 @@ impl Writer<'_> {
         Ok(changes)
     }
 
-    /// What becomes of the name at this word; how many words that took.
+    /// Rewrites the name at this word; returns the number of words consumed.
     fn change(&self, at: usize, changes: &mut Vec<Change>) -> Result<usize, ExpressionError> {
         let word = self.words[at];
         let text = |ahead: usize| self.words.get(at + ahead).map_or("", |word| word.text);
@@ -266,7 +266,7 @@ impl Writer<'_> {
         error_at(self.source, self.words[at].start, &message)
     }
 
-    /// An error of what was written out, told of the source.
+    /// Translates an error of the rewritten text to the source's offsets.
     fn told_of_the_source(&self, error: ExpressionError, changes: &[Change]) -> ExpressionError {
         // Leading space was cut off.
         let lead = self.source.len() - self.source.trim_start().len();

@@ -1,7 +1,7 @@
 //! The JSON Schema of workflow files in YAML and JSON, made from the types of the plan.
 //!
-//! Editors use it to complete and check; the reader of this module stays the judge. What a file may
-//! write otherwise than a plan (numbers as durations, other names, short triggers) is put in here.
+//! Editors use it to complete and check; the reader of this module stays the judge. Spellings that
+//! files allow and plans do not (numbers as durations, other names, short triggers) are added here.
 
 use plue_plan::{
     Trigger,
@@ -18,7 +18,7 @@ use super::{kinds::USES, plan::UNLIMITED, trigger::KINDS};
 /// The schemas of this crate, for `plue schema`.
 pub const ALL: [Published; 1] = [Published { name: "workflow", schema: workflow }];
 
-/// Where a task's own description goes.
+/// Meaning of the task's own description.
 const DESCRIPTION: &str =
     "For those who read the file; what is asked of an agent that has no `parameters.task`";
 
@@ -197,7 +197,7 @@ fn hooks(generator: &mut SchemaGenerator) -> Json {
     })
 }
 
-/// A task: the fields of all kinds together, and one of those that say the kind.
+/// A task: the fields of all kinds together, and one of those that select the kind.
 fn task(generator: &mut SchemaGenerator) -> Json {
     let mut properties = Map::new();
     for kind in [
@@ -310,7 +310,7 @@ fn trigger(generator: &mut SchemaGenerator) -> Json {
     json!({"description": "What makes a workflow run.", "anyOf": forms})
 }
 
-/// What a file writes otherwise than a plan.
+/// Adds the spellings that only files allow.
 fn adapt(definitions: &mut Map<String, Json>) {
     if let Some(duration) = definitions.get_mut("DurationText") {
         let text = duration.clone();

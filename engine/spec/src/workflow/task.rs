@@ -1,4 +1,4 @@
-//! Tasks: what a step does is said by one of `agent`, `run`, `python`, `script`, `prompt` and `uses`.
+//! Tasks: one of `agent`, `run`, `python`, `script`, `prompt` and `uses` selects the step's kind.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ use crate::{
     },
 };
 
-/// The keys that say what a task does.
+/// Keys that select the kind of a task.
 const KINDS: [&str; 6] = ["agent", "run", "python", "script", "prompt", "uses"];
 /// The agent that is a shell and no model.
 const SHELL: &str = "shell";
 
-/// What a task says that its kind may need.
+/// Fields of a task that its kind may need.
 pub(super) struct Said<'n> {
     pub(super) id: String,
     pub(super) description: Option<String>,
@@ -66,7 +66,7 @@ impl Lower<'_, '_> {
         let action = self.action(&mut fields, id.as_deref().unwrap_or_default());
         let mut options = self.options(&mut fields);
         fields.finish(&mut self.problems);
-        // What is broken is reported; the rest of the graph is checked around its place.
+        // // Broken tasks are reported; a placeholder keeps the rest of the graph checkable.
         let (action, env) = action.unwrap_or_else(|| (placeholder(), BTreeMap::new()));
         for (name, value) in env {
             options.env.entry(name).or_insert(value);
@@ -78,7 +78,7 @@ impl Lower<'_, '_> {
         fields.text_of(field, &mut self.problems).is_some()
     }
 
-    /// What the task does, and the environment that its parameters are.
+    /// The action of the task, and the environment made of its parameters.
     fn action(
         &mut self,
         fields: &mut Fields<'_>,
@@ -92,7 +92,7 @@ impl Lower<'_, '_> {
             prompt: given[4].1,
             title: None,
         };
-        // A prompt is the agent's; a script may stand beside `python` only to be refused there.
+        // // A prompt belongs to an agent; a script next to `python` is only there to be refused.
         let kinds: Vec<(&str, Field<'_>)> =
             given.iter().filter_map(|(kind, field)| Some((*kind, (*field)?))).collect();
         let kinds: Vec<_> = match kinds.as_slice() {
@@ -249,7 +249,7 @@ impl Lower<'_, '_> {
 }
 
 impl Said<'_> {
-    /// What is asked of an agent that is given no request.
+    /// Default request to an agent without one.
     pub(super) fn request(&self) -> String {
         let texts = [&self.description, &self.title];
         let found = texts.into_iter().flatten().find(|text| !text.trim().is_empty());
@@ -261,7 +261,7 @@ fn placeholder() -> Action {
     Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() })
 }
 
-/// Whether a mapping holds one key and no other.
+/// The value of the only key of a mapping, if it has this name.
 pub(super) fn only<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
     match &node.data {
         Data::Map(entries) => match entries.as_slice() {

@@ -1,4 +1,4 @@
-//! What the reader knows is what the published schema says.
+//! The reader's keys are those of the published schema.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{Format, read, schema};
 
-/// Which keys the reader asked for, by the kind of mapping.
+/// Keys read so far, by the kind of mapping.
 pub(crate) mod known {
     use std::{cell::RefCell, collections::BTreeMap};
 

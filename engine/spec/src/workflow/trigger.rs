@@ -65,7 +65,7 @@ impl Lower<'_, '_> {
         }
     }
 
-    /// `{on: push, …}`
+    /// Reads the form `{on: push, …}`.
     fn with_on(&mut self, node: &Node, entries: &[(Key, Node)]) -> Option<Trigger> {
         let on = node.get("on")?;
         let Some(word) = on.text() else {

@@ -191,7 +191,7 @@ impl Lower<'_, '_> {
         }
     }
 
-    /// The place of a byte of a text, as well as the source tells.
+    /// The source location of a byte of a text, as precisely as the source allows.
     pub(super) fn within(&self, node: &Node, text: &str, byte: usize) -> Place {
         let (from, to) = node.place.bytes;
         let raw = self.source.get(from..to).unwrap_or_default();
@@ -225,7 +225,7 @@ impl Lower<'_, '_> {
     }
 }
 
-/// What stands in a text that is one `${…}` and nothing else.
+/// Expression of a text that is one `${…}` and nothing else.
 fn whole(text: &str) -> Option<&str> {
     let inner = text.strip_prefix("${")?;
     (closing_brace(inner)? + 1 == inner.len()).then(|| &inner[..inner.len() - 1])

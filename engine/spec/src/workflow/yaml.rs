@@ -22,12 +22,12 @@ pub const MAX_ALIASED_BYTES: usize = 16 * 1024 * 1024;
 /// Levels of nesting, aliases followed.
 pub const MAX_DEPTH: usize = plue_plan::limits::MAX_VALUE_DEPTH + 32;
 
-/// How a text is to be read.
+/// Format of a source text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// YAML 1.2, core schema.
     Yaml,
-    /// JSON, strictly.
+    /// Strict JSON.
     Json,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Place {
     pub(crate) bytes: (usize, usize),
 }
 
-/// One value.
+/// One value with its source location.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) data: Data,
@@ -146,7 +146,7 @@ impl Node {
         found.map(|(_, value)| value)
     }
 
-    /// What it is, for messages.
+    /// Name of its kind, for messages.
     pub(crate) fn kind(&self) -> String {
         match &self.data {
             Data::Null => "nothing".to_owned(),

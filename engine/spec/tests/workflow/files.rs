@@ -1,4 +1,4 @@
-//! Every file becomes what stands beside it.
+//! Every file becomes its `.expected` file.
 
 use std::{
     fs,

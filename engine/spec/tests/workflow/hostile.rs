@@ -1,4 +1,4 @@
-//! Files that nobody writes by hand: refused, by limits that are counted before anything is kept.
+//! Generated hostile files: refused by limits that are checked before anything is stored.
 
 use plue_spec::workflow::{Format, read};
 

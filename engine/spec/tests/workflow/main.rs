@@ -1,8 +1,8 @@
-//! Workflow files in YAML and JSON, each with what it becomes beside it, and the rows of the source
-//! documents that are about them.
+//! Workflow files in YAML and JSON, each with its expected result, and the conformance rows about
+//! them.
 //!
-//! After an intended change `cargo run -p plue-spec --example bless_workflows` writes the files
-//! `*.expected` anew.
+//! After an intended change `cargo run -p plue-spec --example bless_workflows` rewrites the files
+//! `*.expected`.
 
 #[cfg(test)]
 mod files;

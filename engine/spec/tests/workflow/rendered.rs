@@ -1,11 +1,11 @@
-//! What a workflow file becomes, as text: warnings, then the plan, or all problems.
+//! The result of a workflow file as text: warnings, then the plan, or all problems.
 
 use std::path::Path;
 
 use plue_plan::canonical::SealedPlan;
 use plue_spec::workflow::{Format, read};
 
-/// The text that `NAME.expected` beside a file holds.
+/// Text of the file `NAME.expected`.
 pub(crate) fn rendered(path: &Path) -> std::io::Result<String> {
     let bytes = std::fs::read(path)?;
     let json = path.extension().is_some_and(|end| end == "json");

@@ -1,4 +1,4 @@
-//! Reducers and reads of keys, over scopes made by hand. Must not run a plan.
+//! Reducers and reads of keys, over literal scopes. Must not run a plan.
 
 use plue_plan::context::{VisibleKey, VisibleKeys};
 use proptest::prelude::*;

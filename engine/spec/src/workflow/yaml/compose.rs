@@ -76,7 +76,7 @@ type Source<'s> = Parser<'s, StrInput<'s>>;
 // === impl Composer ===
 
 impl Composer<'_, '_> {
-    /// Whether the text was read to its end.
+    /// Composes all events; true if the text was read to its end.
     fn run(&mut self, parser: &mut Source<'_>) -> bool {
         while let Some(next) = parser.next_event() {
             let (event, marks) = match next {
@@ -125,7 +125,7 @@ impl Composer<'_, '_> {
         self.problems.error(codes::TOO_DEEP, at, message);
     }
 
-    /// Whether to go on.
+    /// Takes one event; false to stop.
     fn event(&mut self, event: Event<'_>, at: Place) -> bool {
         match event {
             Event::DocumentStart(..) => return self.document(at),
@@ -149,7 +149,7 @@ impl Composer<'_, '_> {
             }
             Event::SequenceEnd | Event::MappingEnd => return self.close(at),
             Event::Alias(anchor) => return self.alias(anchor, at),
-            // Ends, and what is asked for by options that are not set.
+            // // Ends, and events of options that are not set.
             _ => {}
         }
         true
@@ -246,7 +246,7 @@ impl Composer<'_, '_> {
             self.problems.error(codes::BAD_ALIAS, at, message);
             return false;
         }
-        // Asked before the copy is made.
+        // // Checked before the copy is made.
         if self.nodes + nodes > MAX_NODES {
             let message = format!("aliases stand for more than {MAX_NODES} values");
             self.problems.error(codes::BAD_ALIAS, at, message);
@@ -260,7 +260,7 @@ impl Composer<'_, '_> {
         self.complete(copy, 0)
     }
 
-    /// Whether so many more values may be kept.
+    /// True if so many more values are within the limit.
     fn count(&mut self, nodes: usize, at: Place) -> bool {
         self.nodes += nodes;
         if self.nodes <= MAX_NODES {
@@ -274,7 +274,7 @@ impl Composer<'_, '_> {
     /// A whole value: it goes to where it belongs.
     fn complete(&mut self, value: Measured, anchor: usize) -> bool {
         if anchor != 0 {
-            // What is kept for aliases is a copy too.
+            // // The copy for aliases counts too.
             if !self.count(value.nodes, value.node.place) {
                 return false;
             }
@@ -324,13 +324,13 @@ impl Composer<'_, '_> {
     }
 }
 
-/// Whether the key is a plain `<<`. In quotes it is a text like any other, so it always is in JSON.
+/// True if the key is a plain `<<`. In quotes it is an ordinary text, so in JSON it always is.
 fn is_merge(key: &Key) -> bool {
     let (from, to) = key.place.bytes;
     key.text == MERGE && to.saturating_sub(from) <= MERGE.len()
 }
 
-/// The text of a key; `None` (said why) for what cannot be one, or stands there already.
+/// The text of a key; `None` after a report for an invalid or a duplicate key.
 fn take_key(
     node: Node,
     seen: &mut HashMap<String, Place>,

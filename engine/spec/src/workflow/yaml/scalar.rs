@@ -5,7 +5,7 @@ use serde_json::Number;
 
 use super::Data;
 
-/// What a plain scalar means; `Err` says why it means nothing that JSON can hold.
+/// The value of a plain scalar; `Err` is the reason why JSON has no such value.
 pub(super) fn resolve(text: &str) -> Result<Data, &'static str> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Data::Null,
@@ -18,7 +18,7 @@ pub(super) fn resolve(text: &str) -> Result<Data, &'static str> {
     })
 }
 
-/// Whether a number is not written back as it is spelled, so that a text may have been meant.
+/// True if a number would be written back differently, so that a text may have been meant.
 pub(crate) fn is_lossy(spelled: &str) -> bool {
     let digits = spelled.trim_start_matches(['-', '+']);
     if digits.starts_with("0x") || digits.starts_with("0o") || digits.contains(['e', 'E']) {
@@ -59,7 +59,7 @@ fn number(text: &str) -> Result<Option<Number>, &'static str> {
     double.and_then(Number::from_f64).map(Some).ok_or("is no finite number")
 }
 
-/// `[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?` or `\.[0-9]+(…)?`
+/// True for `[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?` and `\.[0-9]+(…)?`.
 fn is_decimal(text: &str) -> bool {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
