@@ -1,4 +1,4 @@
-//! When a failed attempt is tried again, and which failures are.
+//! Retry decisions and delays.
 //!
 //! Must not draw randomness: jitter is a hash of the attempt's id, so that the same journal gives
 //! the same delays.
@@ -17,7 +17,8 @@ const LONGEST_MS: u64 = MAX_DURATION_S * 1_000;
 /// Pause when the policy's text is no duration; validation refuses such plans.
 const FALLBACK_MS: u64 = 5_000;
 
-/// Whether the policy tries again after this outcome of the `number`-th attempt (from 1).
+/// True if the policy allows another attempt after this outcome of the `number`-th attempt (from
+/// 1).
 #[must_use]
 pub fn retries(policy: &Retry, outcome: &Outcome, number: u32) -> bool {
     let kind = match outcome {

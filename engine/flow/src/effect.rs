@@ -8,27 +8,27 @@ use plue_plan::{AttemptId, StepId};
 pub enum Effect {
     /// Evaluate the step's `when` and answer with `Input::Condition`.
     EvaluateCondition {
-        /// The step.
+        /// Step whose `when` is evaluated.
         step: StepId,
-        /// Its visit.
+        /// Visit of the step, from 1.
         visit: u32,
     },
     /// Compute the plan's `outputs` and answer with `Input::Outputs`.
     EvaluateOutputs,
     /// Bring the attempt to an executor of its step's kind.
     Perform {
-        /// The step.
+        /// Step to perform.
         step: StepId,
-        /// Its visit.
+        /// Visit of the step, from 1.
         visit: u32,
-        /// The attempt's number.
+        /// Attempt number within the visit, from 1.
         number: u32,
-        /// The attempt.
+        /// Id of the attempt to perform.
         attempt: AttemptId,
     },
-    /// Stop the attempt.
+    /// Stop a running attempt.
     Stop {
-        /// The attempt.
+        /// Attempt to stop.
         attempt: AttemptId,
         /// KILL instead of TERM, grace, KILL.
         kill: bool,

@@ -1,4 +1,4 @@
-//! What the core refuses. A refusal never changes the state.
+//! Refusals of the core. A refusal never changes the state.
 
 use plue_plan::StepId;
 
@@ -17,34 +17,34 @@ pub enum Rejected {
     /// The run did not start yet.
     #[error("the run did not start yet")]
     NotStarted,
-    /// The run ended.
+    /// The run has ended.
     #[error("the run ended: {status}")]
     Ended {
-        /// How.
+        /// Terminal status of the run.
         status: RunStatus,
     },
     /// No such step in the plan.
     #[error("the plan has no step {step}")]
     UnknownStep {
-        /// The id asked for.
+        /// Id that the plan does not have.
         step: StepId,
     },
     /// The attempt, or the condition of the visit, is not the one that is open.
     #[error("{what} is not open")]
     Stale {
-        /// What the input spoke about.
+        /// Subject of the input, as a text.
         what: String,
     },
     /// Only some people may answer an approval.
     #[error("only {} may answer it", approvers.join(", "))]
     NotAnApprover {
-        /// Who may.
+        /// Principals allowed to answer.
         approvers: Vec<String>,
     },
     /// One answer for each person.
     #[error("{by} has answered already")]
     AnsweredAlready {
-        /// Who.
+        /// Principal of the rejected answer.
         by: String,
     },
     /// The run was cancelled, and everything that runs is being killed.
@@ -53,7 +53,7 @@ pub enum Rejected {
     /// Only an ended run can be reopened.
     #[error("the run did not end yet: {status}")]
     NotEnded {
-        /// Its state.
+        /// Current state of the run.
         status: RunStatus,
     },
     /// No step to run again.
@@ -80,9 +80,9 @@ pub enum IllegalFact {
     /// The fact comes out of turn.
     #[error("{fact} does not fit the state: {why}")]
     OutOfTurn {
-        /// The fact's name.
+        /// Name of the rejected fact.
         fact: &'static str,
-        /// What does not fit.
+        /// Violated rule, as a text.
         why: &'static str,
     },
 }

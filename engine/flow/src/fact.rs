@@ -10,13 +10,14 @@ use crate::{
     wait::{AskedCall, Awaited, Child, Decision},
 };
 
-/// One entry of the journal; `fact` is the discriminator. Its time is stored beside it.
+/// One entry of the journal; `fact` is the discriminator. Its time is stored in a column of its
+/// own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     /// The run exists, pinned to its plan.
     RunCreated {
-        /// The plan.
+        /// Hash of the run's plan.
         plan: PlanHash,
         /// Only these steps run (`--step`, `--from`); empty: all.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -29,64 +30,64 @@ pub enum Fact {
     RunStarted,
     /// A step's condition was evaluated.
     ConditionEvaluated {
-        /// The step.
+        /// Step with the evaluated `when`.
         step: StepId,
-        /// Its visit.
+        /// Visit of the step, from 1.
         visit: u32,
         /// The result, or what is wrong with the expression.
         value: Result<bool, String>,
-        /// What the expression read, for `plue explain`.
+        /// Values that the expression read, for `plue explain`.
         #[serde(default)]
         reads: Vec<(String, Json)>,
     },
     /// An attempt wants a runner.
     AttemptQueued {
-        /// The step.
+        /// Step with a new attempt.
         step: StepId,
         /// Its visit, from 1.
         visit: u32,
         /// The attempt's number within the visit, from 1.
         number: u32,
-        /// Its id.
+        /// Id of the new attempt.
         attempt: AttemptId,
     },
     /// No runner can have the attempt as things are: it stays queued and takes no place of
     /// `max_parallel`.
     AttemptHeld {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt without a suitable runner.
         attempt: AttemptId,
-        /// What it asks for and who does not have it.
+        /// Requirement that no runner meets.
         reason: String,
     },
-    /// There is a runner for an attempt that was held.
+    /// A runner can take an attempt that was unschedulable.
     AttemptPlaced {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt that can be claimed again.
         attempt: AttemptId,
     },
-    /// A runner has the attempt; a process may run already. Only told when something else happens
+    /// A runner has the attempt; a process may run already. Recorded only if something else happens
     /// before the start is reported.
     AttemptAssigned {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt that was assigned.
         attempt: AttemptId,
-        /// Who has it.
+        /// Runner with the claim.
         runner: RunnerId,
     },
     /// The attempt's process runs.
     AttemptStarted {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt that started.
         attempt: AttemptId,
-        /// Who runs it; absent for work inside the engine.
+        /// Runner of the attempt; absent for work inside the engine.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         runner: Option<RunnerId>,
-        /// When it began, if that was before this entry was written.
+        /// Start time, if earlier than this entry.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         began: Option<jiff::Timestamp>,
         /// Value of the step's name in this attempt, if the name holds references.
@@ -95,51 +96,51 @@ pub enum Fact {
     },
     /// The attempt waits for something outside of plue and occupies no place meanwhile.
     AttemptWaiting {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt that waits.
         attempt: AttemptId,
-        /// For what.
+        /// Expected answer.
         what: Awaited,
-        /// When waiting ends by itself.
+        /// Deadline of the wait, if it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<jiff::Timestamp>,
         /// Value of the step's name, if it holds references and the attempt begins by waiting.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<NameValue>,
     },
-    /// Somebody answered an approval.
+    /// A person answered an approval.
     DecisionMade {
-        /// The step.
+        /// Step of the approval.
         step: StepId,
         /// The attempt that waits for it.
         attempt: AttemptId,
-        /// The answer.
+        /// The person's answer.
         decision: Decision,
     },
-    /// The agent of a running attempt asks people about these calls, in place of those before; none: it
-    /// asks nothing any more.
+    /// The agent of a running attempt asks people about these calls, in place of those before; an
+    /// empty list ends its requests.
     CallsAsked {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt of the agent.
         attempt: AttemptId,
         /// Calls without a decision.
         calls: Vec<AskedCall>,
-        /// Whether other calls of the agent are under way.
+        /// True while other calls of the agent are under way.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_busy: bool,
-        /// Whether one of the calls is new.
+        /// True if at least one call is new.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_news: bool,
     },
     /// An attempt of a `workflow` step has its child run.
     ChildStarted {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt that started the child.
         attempt: AttemptId,
-        /// The child.
+        /// Child run, with its result once it has one.
         child: Child,
     },
     /// The plan's `outputs` were computed: all its steps ended well.
@@ -147,13 +148,13 @@ pub enum Fact {
         /// Their values, or what is wrong with an expression.
         value: Result<Json, String>,
     },
-    /// The attempt ended.
+    /// An attempt ended.
     AttemptEnded {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt that ended.
         attempt: AttemptId,
-        /// How.
+        /// Result of the attempt.
         outcome: Outcome,
         /// The step's output if the attempt succeeded.
         #[serde(default, skip_serializing_if = "Json::is_null")]
@@ -164,33 +165,33 @@ pub enum Fact {
     },
     /// The runner was lost before the process started: the same attempt is queued again, free.
     AttemptRequeued {
-        /// The step.
+        /// Step of the attempt.
         step: StepId,
-        /// The attempt.
+        /// Attempt that was lost.
         attempt: AttemptId,
-        /// What happened.
+        /// Cause of the loss, as a text.
         reason: String,
     },
     /// A further attempt will be queued at a time.
     RetryScheduled {
-        /// The step.
+        /// Step to retry.
         step: StepId,
-        /// Its visit.
+        /// Visit of the step, from 1.
         visit: u32,
         /// The number of the attempt to come.
         number: u32,
-        /// When.
+        /// Time of the next attempt.
         at: jiff::Timestamp,
     },
     /// A step ended this visit.
     StepEnded {
-        /// The step.
+        /// Step that ended.
         step: StepId,
-        /// Its visit.
+        /// Visit of the step, from 1.
         visit: u32,
-        /// A terminal status.
+        /// Terminal status of the step.
         status: StepStatus,
-        /// Why, if there is something to say.
+        /// Cause of the status, unless the status explains itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Reason>,
     },
@@ -198,16 +199,16 @@ pub enum Fact {
     LoopedBack {
         /// The step that fired.
         from: StepId,
-        /// The target.
+        /// Target of the `Goto`.
         to: StepId,
         /// All steps that return, the two included.
         steps: Vec<StepId>,
     },
-    /// Somebody asked for the run to stop.
+    /// A person or the API requested that the run stop.
     CancelRequested {
-        /// Who.
+        /// Principal of the request.
         by: String,
-        /// Whether running attempts are killed at once.
+        /// True if running attempts are killed without grace.
         #[serde(default)]
         kill: bool,
     },
@@ -215,16 +216,16 @@ pub enum Fact {
     RunTimedOut,
     /// An ended run goes on: these steps are pending again (`plue retry`).
     RunReopened {
-        /// Who.
+        /// Principal of the request.
         by: String,
         /// The steps that run again.
         steps: Vec<StepId>,
     },
-    /// The run ended.
+    /// The run reached a terminal status.
     RunEnded {
-        /// A terminal status.
+        /// Terminal status of the run.
         status: RunStatus,
-        /// Why, if there is something to say.
+        /// Cause of the status, unless the status explains itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
@@ -248,8 +249,8 @@ pub struct Carried {
 // === impl Fact ===
 
 impl Fact {
-    /// The events that it is to somebody who watches: names like `step.dispatched` that are told with
-    /// it, in this order. The list is in `docs/semantics.md`; a name never changes its meaning.
+    /// Event names that subscribers receive with the fact, like `step.dispatched`, in this order.
+    /// The list is in `docs/semantics.md`; a name never changes its meaning.
     #[must_use]
     pub fn events(&self) -> &'static [&'static str] {
         match self {
@@ -292,11 +293,11 @@ fn ended(status: StepStatus) -> &'static [&'static str] {
     }
 }
 
-/// How an attempt ended.
+/// Result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Well.
+    /// The work is done and its output is valid.
     Success,
     /// With an exit status other than 0.
     Exit {
@@ -312,47 +313,47 @@ pub enum Outcome {
     Cancelled,
     /// Could not run, or its output was refused; the author can mend it.
     Refused {
-        /// What is wrong and what to do.
+        /// Problem and advice, for the user.
         message: String,
     },
     /// A call, a child run or another thing that is no process failed.
     Failed {
-        /// What happened.
+        /// Cause of the failure, for the user.
         message: String,
     },
-    /// Somebody decided against it. Never tried again.
+    /// A person decided against it. Never retried.
     Rejected {
-        /// Who and why, in words.
+        /// Person and reason, for the user.
         message: String,
     },
     /// The runner was lost or broken after the process had started; not the author's fault.
     Infra {
-        /// What happened.
+        /// Cause of the failure, for the user.
         message: String,
     },
 }
 
-/// Why a step has its status.
+/// Cause of a step's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
-    /// `when` is false.
+    /// `when` evaluated to false.
     ConditionFalse,
     /// `when` cannot be evaluated.
     ConditionError {
-        /// What is wrong.
+        /// Error of the evaluation.
         message: String,
     },
     /// A dependency did not end well.
     Blocked {
-        /// Which.
+        /// Dependency that blocks the step.
         by: StepId,
-        /// How it ended.
+        /// Status of that dependency.
         status: StepStatus,
     },
-    /// A step failed and the plan says `on_failure="stop"`.
+    /// Another step failed and the plan has `on_failure="stop"`.
     Stopped {
-        /// Which.
+        /// The failed step.
         by: StepId,
     },
     /// The run was cancelled before the step ran.
@@ -361,23 +362,23 @@ pub enum Reason {
     RunTimedOut,
     /// It is queued and no runner can have it.
     NoRunner {
-        /// What it asks for and who does not have it.
+        /// Requirement that no runner meets.
         message: String,
     },
     /// It waits for something outside.
     Awaits {
-        /// For what.
+        /// Expected answer.
         what: Awaited,
-        /// When waiting ends by itself.
+        /// Deadline of the wait, if it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<jiff::Timestamp>,
-        /// Who approved so far.
+        /// Principals that have approved so far.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         approved_by: Vec<String>,
     },
     /// Its child run is under way.
     ChildRun {
-        /// The child.
+        /// Id of the child run.
         run: plue_plan::RunId,
     },
     /// Not selected (`--step`, `--from`).
@@ -387,25 +388,25 @@ pub enum Reason {
         /// The run in which the step succeeded itself, not one that carried its output.
         run: plue_plan::RunId,
     },
-    /// A hook whose occasion did not come: the run had this result.
+    /// A hook that does not apply to the run's result.
     NotCalled {
-        /// The result.
+        /// Result of the run.
         result: RunStatus,
     },
-    /// The step failed and says `on_failure="skip"`.
+    /// The step failed and has `on_failure="skip"`.
     FailedButSkipped,
     /// The last attempt's outcome.
     Attempt {
         /// In words: `exit status 1`, `timed out after 5m`, …
         message: String,
-        /// How many attempts there were in this visit.
+        /// Number of attempts in this visit.
         attempts: u32,
     },
     /// A `Goto` fired once too often.
     LoopExhausted {
-        /// Its target.
+        /// Target of the `Goto`.
         to: StepId,
-        /// The bound.
+        /// Upper bound of visits of the target.
         max_visits: u32,
     },
 }

@@ -1,4 +1,4 @@
-//! Inputs: what the outside tells a run.
+//! Inputs: messages to a run from the outside.
 
 use jiff::Timestamp;
 use plue_plan::{AttemptId, RunnerId, StepId};
@@ -13,140 +13,141 @@ use crate::{
 /// condition of an older visit) are answered with `Rejected`, which the shell logs and forgets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Begin.
+    /// Starts the run.
     Start,
-    /// Time has passed.
+    /// Only time has passed.
     Tick,
-    /// Answer to `Effect::EvaluateCondition`.
+    /// Answers `Effect::EvaluateCondition`.
     Condition {
-        /// The step.
+        /// Step with the evaluated `when`.
         step: StepId,
-        /// Its visit.
+        /// Visit of the step, from 1.
         visit: u32,
         /// The result, or what is wrong with the expression.
         value: Result<bool, String>,
-        /// What it read.
+        /// Values that the expression read.
         reads: Vec<(String, Json)>,
     },
     /// No runner can have the queued attempt as things are.
     Held {
-        /// The attempt.
+        /// Attempt without a suitable runner.
         attempt: AttemptId,
-        /// What it asks for and who does not have it.
+        /// Requirement that no runner meets.
         reason: String,
     },
-    /// There is a runner for an attempt that was held. Refused while `max_parallel` others run.
+    /// A runner can take an attempt that was unschedulable. Refused while `max_parallel` others
+    /// run.
     Placed {
-        /// The attempt.
+        /// Attempt that can be claimed again.
         attempt: AttemptId,
     },
     /// A runner has the attempt: from now on it cannot be withdrawn, only stopped.
     Assigned {
-        /// The attempt.
+        /// Attempt that was assigned.
         attempt: AttemptId,
-        /// Who has it.
+        /// Runner with the claim.
         runner: RunnerId,
     },
     /// The attempt's process runs.
     Started {
-        /// The attempt.
+        /// Attempt that started.
         attempt: AttemptId,
-        /// Who runs it.
+        /// Runner of the attempt; absent for work inside the engine.
         runner: Option<RunnerId>,
-        /// When it began, if that is known to be before now.
+        /// Start time, if known to be before now.
         began: Option<Timestamp>,
         /// The value of the step's name, if it holds references.
         name: Option<NameValue>,
     },
     /// The attempt waits for something outside.
     Waits {
-        /// The attempt.
+        /// Attempt that waits.
         attempt: AttemptId,
-        /// For what.
+        /// Expected answer.
         what: Awaited,
-        /// When waiting ends by itself.
+        /// Deadline of the wait, if it has one.
         until: Option<Timestamp>,
         /// The value of the step's name, if it holds references and [`Input::Started`] had none.
         name: Option<NameValue>,
     },
-    /// Somebody answers an approval. Whether the fields fit was checked before.
+    /// A person answers an approval. The caller has validated the fields.
     Decide {
         /// The attempt that waits.
         attempt: AttemptId,
-        /// The answer.
+        /// The person's answer.
         decision: Decision,
     },
-    /// The agent of a running attempt asks people about calls; none: it asks nothing any more.
+    /// The agent of a running attempt asks people about calls; an empty list ends its requests.
     AsksCalls {
-        /// The attempt.
+        /// Attempt of the agent.
         attempt: AttemptId,
         /// All its calls without a decision.
         calls: Vec<AskedCall>,
-        /// Whether other calls of the agent are under way.
+        /// True while other calls of the agent are under way.
         is_busy: bool,
     },
-    /// What an attempt waited for has come.
+    /// The awaited answer of an attempt has arrived.
     Answer {
         /// The attempt that waits.
         attempt: AttemptId,
         /// Number of the event that it is.
         event: Option<u64>,
-        /// How the attempt ends now.
+        /// Result of the attempt after the answer.
         outcome: Outcome,
-        /// With what.
+        /// Output of the attempt.
         output: Json,
     },
     /// The plan of the attempt's child run is settled.
     Child {
-        /// The attempt.
+        /// Attempt that started the child.
         attempt: AttemptId,
         /// The child, which need not exist yet.
         child: Child,
     },
-    /// Answer to `Effect::EvaluateOutputs`.
+    /// Answers `Effect::EvaluateOutputs`.
     Outputs {
         /// The values, or what is wrong with an expression.
         value: Result<Json, String>,
     },
-    /// The attempt ended.
+    /// A running attempt ended.
     Ended {
-        /// The attempt.
+        /// Attempt that ended.
         attempt: AttemptId,
-        /// How.
+        /// Result of the attempt.
         outcome: Outcome,
-        /// Its output.
+        /// Output of the attempt.
         output: Json,
     },
     /// The attempt's runner is gone.
     Lost {
-        /// The attempt.
+        /// Attempt that was lost.
         attempt: AttemptId,
-        /// What happened.
+        /// Cause of the loss, as a text.
         reason: String,
     },
-    /// Somebody wants the run to stop; a second time: at once.
+    /// A person or the API stops the run; the second request kills.
     Cancel {
-        /// Who.
+        /// Principal of the request.
         by: String,
-        /// Kill without grace.
+        /// True to kill without grace.
         kill: bool,
     },
-    /// Somebody wants an ended run to go on.
+    /// A person retries an ended run.
     Reopen {
-        /// Who.
+        /// Principal of the request.
         by: String,
-        /// From where.
+        /// Steps to retry.
         from: Reopen,
     },
 }
 
-/// Which steps of an ended run go again.
+/// Steps of an ended run to retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reopen {
     /// Every step that did not succeed, and what depends on it.
     Failed,
     /// This step and everything behind it.
     From(StepId),
-    /// Every step.
+    /// All steps of the plan.
     All,
 }

@@ -14,9 +14,9 @@ pub mod step;
 pub struct Illegal {
     /// `run`, `step` or `attempt`.
     pub machine: &'static str,
-    /// The status.
+    /// Name of the status before the event.
     pub from: String,
-    /// The event.
+    /// Name of the event.
     pub event: String,
 }
 

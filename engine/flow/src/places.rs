@@ -52,7 +52,7 @@ pub struct Busy {
 pub struct Candidate<T> {
     /// The bounds that it counts against.
     pub lane: Lane,
-    /// Whether its end was requested, for which it needs no place.
+    /// True if its cancellation was requested; cancellation needs no capacity.
     pub is_cancelled: bool,
     /// The caller's value for it, returned by [`next`].
     pub run: T,
@@ -93,7 +93,7 @@ pub enum Waits {
 // === impl Quotas ===
 
 impl Quotas {
-    /// The defaults beside so many places: a repository gets half of them, forks at most half.
+    /// Default limits for `max_runs`: a repository gets half of them, forks at most half.
     #[must_use]
     pub fn of(max_runs: usize) -> Self {
         let half = (max_runs / 2).max(1);
@@ -158,8 +158,8 @@ impl Busy {
     }
 }
 
-/// The runs that are driven next, of these, the oldest first: `room` of them at most, beside those that
-/// only end. Each repository's next run counts its own before it; where two are equal, forks come last.
+/// Runs to drive next, oldest first: at most `room` of them, plus the cancelled ones. The running
+/// runs of a repository count against its next run; among equals, forks come last.
 #[must_use]
 pub fn next<T>(
     waiting: Vec<Candidate<T>>,

@@ -1,10 +1,10 @@
-//! A run: its journal folded into a state, and what follows from the state.
+//! A run: its journal folded into a state, and the facts that follow from the state.
 //!
-//! Three kinds of function, kept apart: *inputs* (`run/{start,condition,attempt,waiting,cancel,reopen}.rs`)
-//! turn one message into its first fact or refuse it; *decisions* (`run/next.rs`,
-//! `run/verdict.rs`) read the state and name the next fact; *evolution* (`run/evolve.rs` and
-//! below) is the only code that changes the state, live and when a journal is folded. So a run that
-//! was cut off in the middle of anything goes on from its journal as if nothing had happened.
+//! Three kinds of function: *inputs* (`run/{start,condition,attempt,waiting,cancel,reopen}.rs`)
+//! turn one message into its first fact or refuse it; *decisions* (`run/next.rs`, `run/outcome.rs`)
+//! read the state and name the next fact; *evolution* (`run/evolve.rs` and its submodules) is the
+//! only code that changes the state, live and when a journal is folded. So an interrupted run
+//! continues from its journal exactly as an uninterrupted one.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -70,18 +70,18 @@ pub struct Run {
     held: Held,
 }
 
-/// What an input led to. Facts are stored, then effects are performed.
+/// Consequences of an input. Facts are stored, then effects are performed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Transition {
     /// The journal entries, in order.
     pub facts: Vec<Fact>,
-    /// What to do once the facts are stored.
+    /// Effects to perform after the facts are stored.
     pub effects: Vec<Effect>,
     /// Steps whose view changed, in the order of the plan.
     pub touched: Vec<StepId>,
 }
 
-/// What evolution tells to the one who asked for it.
+/// Effects and changed steps collected during evolution.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
     effects: Vec<Effect>,
@@ -150,7 +150,7 @@ impl Run {
         Ok(run)
     }
 
-    /// What would follow from the input, without changing this run.
+    /// Facts that would follow from the input; this run does not change.
     ///
     /// # Errors
     /// As [`Run::apply`].
@@ -244,7 +244,7 @@ impl Run {
         self.definition(at).id.clone()
     }
 
-    /// The run must have begun and must not have ended.
+    /// Fails unless the run has started and not ended.
     fn live(&self) -> Result<(), Rejected> {
         let status = self.status;
         match status {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a {what}")]
 pub struct UnknownStatus {
-    /// What was expected.
+    /// Kind of status that was expected.
     pub what: &'static str,
-    /// What was found.
+    /// Text that names no status.
     pub text: String,
 }
 
@@ -23,7 +23,7 @@ macro_rules! statuses {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
-            /// Every state.
+            /// All states, in order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The stored text.
@@ -32,7 +32,7 @@ macro_rules! statuses {
                 match self { $(Self::$variant => $text),+ }
             }
 
-            /// Whether nothing follows this state.
+            /// True if no state follows this one.
             #[must_use]
             pub const fn is_terminal(self) -> bool {
                 matches!(self, $(Self::$terminal)|+)
@@ -62,7 +62,7 @@ macro_rules! statuses {
 statuses! {
     /// The state of a run.
     RunStatus, "run status" {
-        /// Recorded, nothing started.
+        /// The run is recorded; nothing has started.
         Queued = "queued",
         /// Steps run or are about to.
         Running = "running",
@@ -72,7 +72,7 @@ statuses! {
         Success = "success",
         /// A step failed and nothing made up for it.
         Failed = "failed",
-        /// Somebody stopped it.
+        /// A principal cancelled the run.
         Cancelled = "cancelled",
         /// It took longer than its timeout.
         TimedOut = "timed_out",
@@ -87,17 +87,17 @@ statuses! {
         Pending = "pending",
         /// An attempt waits for a runner.
         Queued = "queued",
-        /// An attempt runs.
+        /// An attempt is running.
         Running = "running",
         /// A pause before a retry, a decision or an event is waited for.
         Waiting = "waiting",
-        /// Ended well.
+        /// The step succeeded.
         Success = "success",
-        /// Ended badly.
+        /// The step failed for good.
         Failed = "failed",
         /// Did not run, or failed with `on_failure="skip"`.
         Skipped = "skipped",
-        /// Stopped from outside.
+        /// The run was cancelled.
         Cancelled = "cancelled",
         /// Its last attempt took longer than its timeout.
         TimedOut = "timed_out",
@@ -127,9 +127,9 @@ statuses! {
         Queued = "queued",
         /// A runner has it; its process was not seen yet.
         Assigned = "assigned",
-        /// Its process runs.
+        /// The process is running.
         Running = "running",
-        /// It ended; the outcome tells how.
+        /// The attempt ended; its outcome has the result.
         Done = "done",
         /// Its runner is gone.
         Lost = "lost",

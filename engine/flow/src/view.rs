@@ -9,55 +9,55 @@ use crate::{
     status::{AttemptStatus, RunStatus, StepStatus},
 };
 
-/// What the `run` row says.
+/// Values of the `run` row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
-    /// Its state.
+    /// Current status.
     pub status: RunStatus,
-    /// Why, if there is something to say.
+    /// Cause of the status, unless the status explains itself.
     pub reason: Option<String>,
-    /// When it started.
+    /// Time of the first start.
     pub started_at: Option<jiff::Timestamp>,
-    /// When it ended.
+    /// Time of the end; absent while the run is open.
     pub ended_at: Option<jiff::Timestamp>,
 }
 
-/// What a `step` row says.
+/// Values of a `step` row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepView {
-    /// The step.
+    /// Id of the step.
     pub step: StepId,
     /// Its state in the current visit.
     pub status: StepStatus,
-    /// Why.
+    /// Cause of the status.
     pub reason: Option<Reason>,
     /// The current visit, from 1.
     pub visit: u32,
     /// Attempts in this visit so far.
     pub attempts: u32,
-    /// When its dependencies had ended.
+    /// Time at which its dependencies had ended.
     pub ready_at: Option<jiff::Timestamp>,
-    /// When its current attempt started.
+    /// Start of the current attempt.
     pub started_at: Option<jiff::Timestamp>,
-    /// When it ended.
+    /// End of the current visit.
     pub ended_at: Option<jiff::Timestamp>,
-    /// Its output.
+    /// Output of the last ended attempt.
     pub output: Json,
 }
 
-/// What an `attempt` row says.
+/// Values of an `attempt` row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptView {
-    /// Its id: `{run}:{step}:{visit}:{number}`.
+    /// Attempt id: `{run}:{step}:{visit}:{number}`.
     pub attempt: AttemptId,
-    /// Its step.
+    /// Step of the attempt.
     pub step: StepId,
     /// The visit it belongs to, from 1.
     pub visit: u32,
     /// Its number within the visit, from 1.
     pub number: u32,
-    /// Its state.
+    /// Current status of the attempt.
     pub status: AttemptStatus,
-    /// Whether it was asked to stop; `true`: to be killed.
+    /// Stop request: `Some(false)` terminates, `Some(true)` kills.
     pub stop: Option<bool>,
 }

@@ -1,6 +1,6 @@
-//! Waiting: what an attempt can wait for outside of plue, and the answers of people.
+//! Waits of an attempt for the outside, and the answers of people.
 //!
-//! Only data and its words. What an answer means is decided in `run/waiting.rs`.
+//! Data only. `run/waiting.rs` decides the meaning of an answer.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use plue_plan::PlanHash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-/// What an attempt waits for. While it does, it occupies no place among the parallel attempts.
+/// Awaited answer of an attempt. A waiting attempt does not count towards `max_parallel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "for", rename_all = "snake_case")]
 pub enum Awaited {
-    /// People decide.
+    /// Approval or rejection by people.
     Decision {
-        /// What is asked, rendered.
+        /// Rendered question.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// Who may answer; empty: everyone.
+        /// Principals allowed to answer; empty: everyone.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         approvers: Vec<String>,
         /// Approvals by different people that are needed.
         quorum: u32,
     },
-    /// A time.
+    /// A point in time.
     Time,
     /// A message on a topic.
     Event {
-        /// The topic.
+        /// Topic of the awaited message.
         topic: String,
         /// CEL over the message; absent: every message fits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub enum Awaited {
     },
     /// The end of a run of another workflow.
     Workflow {
-        /// Its name.
+        /// Name of the workflow.
         name: String,
         /// The end waited for; absent: any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct CallRequest {
 /// An open request of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedCall {
-    /// The call.
+    /// Call of the agent's tool.
     #[serde(flatten)]
     pub request: CallRequest,
     /// The time at which it counts as rejected.
@@ -72,14 +72,14 @@ pub struct AskedCall {
 /// One person's answer to an approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Who.
+    /// Principal of the answer.
     pub by: String,
-    /// Yes or no.
+    /// True to approve, false to reject.
     pub approve: bool,
-    /// What the person filled in; checked against the step's `fields` before it came here.
+    /// Values filled in by the person; validated against the step's `fields` by the caller.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Json>,
-    /// A remark.
+    /// Optional remark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
@@ -87,7 +87,7 @@ pub struct Decision {
 /// A run that an attempt of a `workflow` step started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Child {
-    /// The child run.
+    /// Id of the child run.
     pub run: plue_plan::RunId,
     /// The plan it is pinned to.
     pub plan: PlanHash,
@@ -100,8 +100,8 @@ pub struct Child {
 // === impl Awaited ===
 
 impl Awaited {
-    /// Whether somebody outside is at work for the answer, so that waiting must not be broken off
-    /// because the plan stops.
+    /// True if work is in progress outside for the answer, so that a stop of the plan must not
+    /// abort the wait.
     #[must_use]
     pub fn is_work(&self) -> bool {
         match self {
@@ -112,7 +112,7 @@ impl Awaited {
         }
     }
 
-    /// Whether only the clock can end it.
+    /// True if only the clock ends the wait.
     #[must_use]
     pub fn is_time(&self) -> bool {
         *self == Self::Time

@@ -40,7 +40,7 @@ impl fmt::Display for Reason {
             Self::NoRunner { message } => write!(f, "waits for a runner: {message}"),
             Self::Awaits { what, until, approved_by } => {
                 match what {
-                    // The arguments may be pages; they stand where the answer is asked for.
+                    // The arguments may be pages long; the approval shows them.
                     Awaited::Call(asked) => {
                         write!(f, "waits for approval of {} (call {})", asked.tool, asked.call)?;
                     }

@@ -7,17 +7,17 @@ use crate::{
 };
 
 events! {
-    /// What happens to an attempt.
+    /// Transitions of an attempt.
     AttemptEvent {
         /// A runner has it.
         Assign = "assign",
-        /// Its process runs.
+        /// The process of the attempt runs.
         Start = "start",
         /// It waits for something outside.
         Wait = "wait",
         /// Its runner was lost before the process ran.
         Requeue = "requeue",
-        /// It ended, whatever the outcome.
+        /// The attempt ended, with any outcome.
         Finish = "finish",
         /// Its runner was lost while the process ran.
         Lose = "lose",

@@ -6,19 +6,19 @@ use crate::status::RunStatus::{
 };
 
 events! {
-    /// What happens to a run.
+    /// Transitions of a run.
     RunEvent {
-        /// It begins.
+        /// The first step may start.
         Start = "start",
         /// Nothing runs any more; a time is waited for.
         Idle = "idle",
         /// Something is to do again.
         Wake = "wake",
-        /// Ends well.
+        /// All required steps succeeded.
         Succeed = "succeed",
         /// Ends with a failure that nothing made up for.
         Fail = "fail",
-        /// Ends because somebody stopped it.
+        /// A principal cancelled the run.
         Cancel = "cancel",
         /// Ends because it took too long.
         TimeOut = "time out",

@@ -9,7 +9,7 @@ use crate::{
 };
 
 events! {
-    /// What happens to a step.
+    /// Transitions of a step.
     StepEvent {
         /// An attempt is queued.
         Queue = "queue",
@@ -23,13 +23,13 @@ events! {
         Resume = "resume",
         /// A pause before the next attempt.
         Delay = "delay",
-        /// Ends well.
+        /// The last attempt succeeded.
         Succeed = "succeed",
-        /// Ends badly.
+        /// The step failed for good.
         Fail = "fail",
         /// Ends without having to run.
         Skip = "skip",
-        /// Ends because somebody stopped it.
+        /// The run was cancelled.
         Cancel = "cancel",
         /// Ends because it took too long.
         TimeOut = "time out",

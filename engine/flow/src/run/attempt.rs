@@ -29,7 +29,7 @@ impl Run {
         (current.id == *id).then_some(at)
     }
 
-    /// Said again it is no news.
+    /// A repeated report of the same reason is refused as no news.
     pub(super) fn admit_held(&self, attempt: AttemptId, reason: String) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
         let is_news = current.held.as_ref() != Some(&reason);
@@ -85,8 +85,8 @@ impl Run {
         Ok(Fact::AttemptEnded { step: self.step_id(at), attempt, outcome, output, event: None })
     }
 
-    /// Before the process ran a loss is free; after that it is a failure, unless the attempt was
-    /// asked to stop and so did.
+    /// A loss before the start of the process is free; after it, a failure, unless the attempt was
+    /// asked to stop and did.
     pub(super) fn admit_lost(&self, attempt: AttemptId, reason: String) -> Result<Fact, Rejected> {
         let (at, current) = self.working(&attempt)?;
         let step = self.step_id(at);

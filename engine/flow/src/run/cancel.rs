@@ -1,4 +1,4 @@
-//! Input `Cancel`: the ladder. The first request asks what runs to stop, a further one kills it.
+//! Input `Cancel`: the ladder. The first request terminates what runs, a further one kills it.
 
 use super::{Run, shape::Phase, state::Pressure};
 use crate::{error::Rejected, fact::Fact, status::RunStatus};
@@ -16,7 +16,7 @@ impl Run {
         Ok(Fact::CancelRequested { by, kill: kill || again })
     }
 
-    /// Whether everything that is open is an attempt that was told to die.
+    /// True if every open step is an attempt that is being killed.
     fn is_being_killed(&self) -> bool {
         let phase = self.phase.min(Phase::Complete);
         let open = phase.slot().map_or(0, |slot| self.open[slot]);

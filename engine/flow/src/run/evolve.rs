@@ -105,7 +105,7 @@ impl Run {
         Ok(())
     }
 
-    /// What no fact may do to a run that does not exist yet, or has ended.
+    /// Rejects facts that no run accepts before its creation or after its end.
     fn in_turn(&self, fact: &Fact) -> Result<(), IllegalFact> {
         let creates = matches!(fact, Fact::RunCreated { .. });
         if creates != self.hash.is_none() {

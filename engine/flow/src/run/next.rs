@@ -16,8 +16,8 @@ use crate::{
     status::{RunStatus, StepStatus},
 };
 
-/// How often a run's timeout fires: the first asks what runs to stop and lets the last hooks run,
-/// the second kills what is left.
+/// Number of times that a run's timeout fires: the first terminates what runs and lets the last
+/// hooks run, the second kills what is left.
 const TIMEOUTS: u32 = 2;
 
 impl Run {
@@ -38,7 +38,7 @@ impl Run {
             return self.decided(at);
         }
         let deadline = self.deadline().unwrap_or(Timestamp::MAX);
-        // What was due first happens first, also when nobody looked for a while.
+        // Overdue alarms fire in the order of their times, also after a long gap without ticks.
         if let Some((due, at)) = self.held.alarms.first()
             && *due <= now
             && *due <= deadline
@@ -64,7 +64,7 @@ impl Run {
         times.into_iter().flatten().min()
     }
 
-    /// How a doomed step ends.
+    /// Terminal status and reason of a doomed step.
     pub(super) fn unbegun(&self, at: usize, doom: &Doom) -> (StepStatus, Reason) {
         match doom {
             Doom::NotSelected => (StepStatus::Skipped, self.left_out(at)),
@@ -132,7 +132,7 @@ impl Run {
         })
     }
 
-    /// Whether a further attempt may be with a runner by `max_parallel`.
+    /// True if `max_parallel` allows a further attempt.
     #[must_use]
     pub fn has_place(&self) -> bool {
         let places = self.plan.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);

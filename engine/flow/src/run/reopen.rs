@@ -45,8 +45,8 @@ impl Run {
         }
     }
 
-    /// Whether the step still owes what it was asked for. What was left out on purpose (a false
-    /// condition, the selection, a hook whose occasion did not come) owes nothing.
+    /// True if the step has not produced its result. Steps left out on purpose (a false condition,
+    /// the selection, a hook for another result) are complete.
     fn is_unfinished(&self, at: usize) -> bool {
         let state = &self.held.steps[at];
         match state.status {

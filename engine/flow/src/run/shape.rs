@@ -1,7 +1,7 @@
-//! The plan's steps as positions: who waits for whom, and in which phase a step belongs.
+//! The plan's steps as positions: dependencies, dependents and phases.
 //!
-//! Built once per run from the plan; nothing in it ever changes. Each list of hooks is a graph of
-//! its own, as in plue-plan.
+//! Built once per run from the plan; immutable. Each list of hooks is a graph of its own, as in
+//! plue-plan.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -10,15 +10,15 @@ use plue_plan::{Plan, Step, StepId};
 /// The parts of a run, in order. A phase begins when every step of the one before has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Before the start.
+    /// Before the run starts.
     Idle,
-    /// Hooks `on_start`.
+    /// The hooks `on_start`.
     Start,
-    /// The plan's steps.
+    /// Steps of the plan.
     Steps,
     /// Hooks `on_success` or `on_failure`.
     Outcome,
-    /// Hooks `on_complete`.
+    /// The hooks `on_complete`.
     Complete,
     /// Nothing is left to do.
     Over,

@@ -1,4 +1,4 @@
-//! What a run shows: rows, open work. Must not decide anything.
+//! Read access to a run: rows and open work. Must not decide anything.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -16,13 +16,13 @@ use crate::{
 };
 
 impl Run {
-    /// Its id.
+    /// Id of the run.
     #[must_use]
     pub fn id(&self) -> &RunId {
         &self.id
     }
 
-    /// Its plan.
+    /// Plan of the run.
     #[must_use]
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
@@ -34,13 +34,13 @@ impl Run {
         self.hash.as_ref()
     }
 
-    /// Its state.
+    /// Current status.
     #[must_use]
     pub fn status(&self) -> RunStatus {
         self.status
     }
 
-    /// Whether it ended. It may still be reopened.
+    /// True if the run ended. It may still be reopened.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.status.is_terminal()
@@ -53,7 +53,7 @@ impl Run {
         self.result()
     }
 
-    /// What the `run` row says.
+    /// Values of the `run` row.
     #[must_use]
     pub fn view(&self) -> RunView {
         RunView {
@@ -64,7 +64,7 @@ impl Run {
         }
     }
 
-    /// What a `step` row says; `None` if the plan has no such step.
+    /// Values of a `step` row; `None` if the plan has no such step.
     #[must_use]
     pub fn step_view(&self, step: &StepId) -> Option<StepView> {
         self.shape.find(step).map(|at| self.step_view_at(at))
@@ -75,8 +75,8 @@ impl Run {
         (0..self.shape.len()).map(|at| self.step_view_at(at))
     }
 
-    /// The output of the step's last attempt that ended; null if it has none. Kept through loops,
-    /// so that a step that is visited again can read what the step that sent it back said.
+    /// Output of the step's last attempt that ended; null if it has none. Preserved through loops,
+    /// so that a revisited step can read the output of the step that sent it back.
     #[must_use]
     pub fn output(&self, step: &StepId) -> Option<&Json> {
         self.shape.find(step).map(|at| &self.held.steps[at].output)
@@ -120,7 +120,7 @@ impl Run {
         })
     }
 
-    /// Whether the attempt is held, or was when it ended: nobody but the journal knows of it.
+    /// True if the attempt is unschedulable, or was at its end: only the journal has it.
     #[must_use]
     pub fn is_held(&self, id: &AttemptId) -> bool {
         let attempt = self.step_of(id).and_then(|at| self.held.steps[at].attempt.as_ref());
@@ -135,9 +135,9 @@ impl Run {
         below.into_iter().map(|at| self.step_id(at)).collect()
     }
 
-    /// Everything that should be under way now, derived from the state alone. After a crash, or at
-    /// any time, the shell compares it with what it has in progress: `Perform` of a running attempt
-    /// means "see that somebody follows it, or report it lost".
+    /// Effects that should be in progress now, derived from the state alone. After a crash, or at
+    /// any time, the shell compares them with its own work: `Perform` of a running attempt means
+    /// "follow it, or report it lost".
     #[must_use]
     pub fn pending_effects(&self) -> Vec<Effect> {
         if self.status.is_terminal() {
@@ -158,7 +158,7 @@ impl Run {
         effects
     }
 
-    /// Whether the effect is still to be done.
+    /// True if the effect is still to be performed.
     pub(super) fn is_wanted(&self, effect: &Effect) -> bool {
         match effect {
             Effect::EvaluateCondition { step, visit } => self.shape.find(step).is_some_and(|at| {
@@ -197,7 +197,7 @@ impl Run {
         }
     }
 
-    /// Who cancelled the run, if that is what cut it short.
+    /// Principal that cancelled the run, if the cancellation cut it short.
     #[must_use]
     pub fn cancelled_by(&self) -> Option<&str> {
         match &self.halt {

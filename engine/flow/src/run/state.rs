@@ -1,7 +1,7 @@
-//! What a run remembers. Every collection is a work list: a step is in the one of its `Hold`, so
+//! The state of a run. Every collection is a work list: a step is in the one of its `StepPhase`, so
 //! that no event has to look at all steps.
 //!
-//! Must not decide: `Held::hold` moves steps between lists, the rest is plain data.
+//! Must not decide: `Worklists::enter` moves steps between lists, the rest is plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::{
     wait::{Awaited, Child, Decision},
 };
 
-/// What an open step is waiting for.
+/// Next thing that has to happen to an open step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Hold {
     /// Other steps, or its phase.
@@ -26,28 +26,28 @@ pub(crate) enum Hold {
     Slot,
     /// The time of its next attempt.
     Retry(Timestamp),
-    /// Its attempt.
+    /// The end of its attempt.
     Attempt,
-    /// What its attempt waits for outside.
+    /// An answer from outside to its attempt.
     Waiting,
     /// The decision what its attempt's or condition's end means.
     Verdict(Verdict),
-    /// Nothing: it ended.
+    /// Nothing: the step ended.
     Nothing,
 }
 
-/// What a decision is to be made about.
+/// Ended work of a step whose consequence is not decided yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Verdict {
-    /// `when` was false.
+    /// `when` evaluated to false.
     ConditionFalse,
     /// `when` could not be evaluated.
     ConditionError(String),
-    /// The attempt ended.
+    /// The attempt has this outcome.
     Attempt(Outcome),
 }
 
-/// Why a step that has not begun will never begin.
+/// Cause why a pending step will never start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Doom {
     NotSelected,
@@ -57,7 +57,7 @@ pub(crate) enum Doom {
     Halted,
 }
 
-/// How hard a running attempt was asked to stop.
+/// Strength of the stop request to a running attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pressure {
     None,
@@ -65,14 +65,14 @@ pub(crate) enum Pressure {
     Kill,
 }
 
-/// What ended the run early; the first one counts.
+/// Cause of an early end of the run; the first one counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Halt {
     Cancelled { by: String },
     TimedOut,
 }
 
-/// What an attempt waits for, and what has come of it.
+/// Expected answer of an attempt, and the decisions so far.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wait {
     pub(crate) what: Awaited,
@@ -90,7 +90,7 @@ pub(crate) struct Attempt {
     /// Calls of its agent that people are to decide about.
     pub(crate) asked: Vec<Wait>,
     pub(crate) child: Option<Child>,
-    /// Why no runner can have it; kept when it ends without one.
+    /// Requirement that no runner meets; preserved when the attempt ends without a runner.
     pub(crate) held: Option<String>,
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct Held {
     pub(crate) asked: BTreeMap<usize, bool>,
     /// Attempts that wait for something outside.
     pub(crate) waiting: BTreeSet<usize>,
-    /// When they stop waiting by themselves.
+    /// Deadlines of the waits.
     pub(crate) alarms: BTreeSet<(Timestamp, usize)>,
     /// Those that have their answer.
     pub(crate) answered: BTreeSet<usize>,
@@ -169,19 +169,19 @@ impl StepState {
         }
     }
 
-    /// Whether a process of this visit has run.
+    /// True if a process of this visit has run.
     pub(crate) fn has_begun(&self) -> bool {
         let first = self.attempt.as_ref();
         self.number > 1 || first.is_some_and(|attempt| attempt.status != AttemptStatus::Queued)
     }
 
-    /// Whether the attempt waits and nobody is at work for it.
+    /// True if the attempt waits without work in progress for the answer.
     pub(crate) fn waits_idly(&self) -> bool {
         let wait = self.attempt.as_ref().and_then(|attempt| attempt.wait.as_ref());
         self.hold == Hold::Waiting && wait.is_some_and(|wait| !wait.what.is_work())
     }
 
-    /// Begins another visit.
+    /// Starts the next visit.
     pub(crate) fn revisit(&mut self) {
         self.visit += 1;
         self.number = 0;
@@ -195,7 +195,7 @@ impl StepState {
     }
 }
 
-// === impl Held ===
+// === impl Worklists ===
 
 impl Held {
     /// Moves the step to the list of what it waits for now.
@@ -262,14 +262,14 @@ impl Held {
         wait.until.map(|until| (until, at))
     }
 
-    /// Whether nothing is under way but pauses and waiting for the outside.
+    /// True if only pauses and waits for the outside are left.
     pub(crate) fn is_idle(&self) -> bool {
         (!self.retries.is_empty() || !self.waiting.is_empty() || !self.asked.is_empty())
             && self.answered.is_empty()
             && self.is_quiet()
     }
 
-    /// Whether nothing is under way but waiting for the outside.
+    /// True if only waits for the outside are left.
     pub(crate) fn only_waits(&self) -> bool {
         self.is_idle() && self.retries.is_empty()
     }

@@ -116,7 +116,7 @@ impl Run {
         })
     }
 
-    /// Whether the run was cut short for this step. The last hooks run all the same.
+    /// True if the run's early end applies to this step. The last hooks run all the same.
     fn is_halted(&self, at: usize) -> bool {
         self.halt.is_some() && self.shape.phase(at) != Phase::Complete
     }

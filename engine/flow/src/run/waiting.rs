@@ -20,13 +20,13 @@ use crate::{
 /// A step that waits for something outside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Waiting<'r> {
-    /// The step.
+    /// Step of the waiting attempt.
     pub step: StepId,
     /// The attempt that waits.
     pub attempt: AttemptId,
-    /// For what.
+    /// Expected answer.
     pub what: &'r Awaited,
-    /// When waiting ends by itself.
+    /// Deadline of the wait, if it has one.
     pub until: Option<Timestamp>,
     /// The last event that the step has taken.
     pub taken: u64,
@@ -168,7 +168,7 @@ impl Run {
         Some(Fact::AttemptEnded { step: self.step_id(at), attempt, outcome, output, event: None })
     }
 
-    /// Whether everything is done but the plan's `outputs`, which the last hooks may read.
+    /// True if only the plan's `outputs` are missing, which the last hooks may read.
     pub(super) fn awaits_outputs(&self) -> bool {
         let done = self.phase == Phase::Steps
             && Phase::Steps.slot().is_some_and(|slot| self.open[slot] == 0);
@@ -210,7 +210,7 @@ impl Run {
         })
     }
 
-    /// Calls of an attempt that people are asked about, and whether its agent does something else.
+    /// Calls of an attempt that people are asked about, and whether its agent has other work.
     #[must_use]
     pub fn asked_calls(&self, attempt: &AttemptId) -> (Vec<AskedCall>, bool) {
         let Ok((at, current)) = self.working(attempt) else { return (Vec::new(), false) };
@@ -218,7 +218,7 @@ impl Run {
         (current.asked.iter().filter_map(asked).collect(), is_busy)
     }
 
-    /// Whether nothing will happen until somebody outside answers, or the time for that is over.
+    /// True if nothing happens before an answer from outside or its deadline.
     #[must_use]
     pub fn needs_an_answer(&self) -> bool {
         self.held.only_waits() && self.waiting().all(|waiting| !waiting.what.is_time())

@@ -19,10 +19,10 @@ pub(crate) struct Case {
     pub(crate) choices: Vec<u8>,
 }
 
-/// What a plan may contain.
+/// Features of generated plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Features {
-    /// What the naive reference knows.
+    /// Features that the naive reference supports.
     Plain,
     /// Loops and hooks too.
     All,
@@ -106,7 +106,7 @@ impl Dice<'_> {
         list.get(usize::from(self.draw()) % list.len().max(1))
     }
 
-    /// How work inside the engine ends.
+    /// Random result of work inside the engine.
     pub(crate) fn outcome_of_engine(&mut self) -> Outcome {
         match self.draw() % 4 {
             0 => Outcome::Success,
@@ -116,7 +116,7 @@ impl Dice<'_> {
         }
     }
 
-    /// How a started attempt ends.
+    /// Random result of a started attempt.
     pub(crate) fn outcome(&mut self) -> Outcome {
         match self.draw() % 8 {
             0..=2 => Outcome::Success,
@@ -257,7 +257,8 @@ fn reply(player: &Player, dice: &mut Dice<'_>) -> Input {
     }
 }
 
-/// Whether attempts of the case may wait for the outside, which the naive reference does not know.
+/// True if attempts of the case may wait for the outside, which the naive reference does not
+/// support.
 fn waits(player: &Player) -> bool {
     player.run.plan().tags == ["waits"]
 }
@@ -276,7 +277,7 @@ fn wait(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     Input::Waits { attempt: attempt.clone(), what, until, name: None }
 }
 
-/// An agent asks for one of its calls, for two, or for none any more.
+/// An agent asks for one of its calls, for two, or withdraws them.
 fn asks(player: &Player, attempt: &AttemptId, dice: &mut Dice<'_>) -> Input {
     let calls = ["a", "b"].into_iter().take(usize::from(dice.draw() % 3)).map(call).collect();
     let is_busy = dice.draw() % 4 == 3;

@@ -1,5 +1,5 @@
-//! Rows of the mission that the flow alone can show. The ones about tables of values stand beside
-//! the code they are about: 2.16 in `retry.rs`, 2.17 in `failure_rules.rs`.
+//! Conformance rows that the flow alone can show. Rows about tables of values are in the files of
+//! their code: 2.16 in `retry.rs`, 2.17 in `failure_rules.rs`.
 
 use plue_flow::{Fact, Run, RunStatus, StepStatus, fact::Outcome, input::Input};
 use serde_json::json;
@@ -119,7 +119,7 @@ fn row_2_20_the_nine_states_map_down_to_five() {
     assert_eq!(player.status("a").of_five(), "SKIPPED");
 }
 
-/// Retries first, then another way; what is behind takes whichever succeeded.
+/// Retries come first, then the other branch; later steps take the branch that succeeded.
 #[test]
 fn row_2_25_a_fallback_runs_only_when_the_first_way_has_failed_for_good() {
     let steps = json!([
@@ -142,7 +142,7 @@ fn row_2_25_a_fallback_runs_only_when_the_first_way_has_failed_for_good() {
     assert_eq!(player.statuses(), "first=success other=skipped behind=success");
 }
 
-/// Everything that was decided stands in the journal: whoever folds it routes the same way.
+/// The journal has every decision: each fold routes the same way.
 #[test]
 fn row_3_01_the_same_journal_gives_the_same_routing() {
     let steps = json!([
@@ -175,7 +175,7 @@ fn row_3_01_the_same_journal_gives_the_same_routing() {
     assert_eq!(one.run.status(), RunStatus::Success);
 }
 
-/// A step without a way on is an end; nobody adds steps for it.
+/// A step without successors is an end; no step is added for it.
 #[test]
 fn row_3_09_ends_are_implied() {
     let steps = json!([{"id": "a"}, {"id": "b", "depends_on": ["a"]}]);

@@ -1,4 +1,4 @@
-//! What a failure means: the step's rule, the plan's rule, conditions, and what stands behind.
+//! Meaning of a failure: the step's rule, the plan's rule, conditions, and dependents.
 
 use plue_flow::{
     RunStatus, StepStatus,
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::player::{Player, exit, id};
 
-/// `bad` fails; `behind` depends on it; `other` runs beside it; `later` depends on `other`.
+/// `bad` fails; `behind` depends on it; `other` runs in parallel; `later` depends on `other`.
 fn play(step_rule: &str, plan_rule: &str, outcome: Outcome) -> Player {
     let mut player = Player::start(
         json!([

@@ -18,7 +18,7 @@ use plue_flow::{
 use plue_plan::{AttemptId, Plan, PlanHash, RunId, RunnerId, StepId};
 use serde_json::{Value as Json, json};
 
-/// Which rows of the three tables were seen.
+/// Rows of the three transition tables that the player has covered.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Seen {
     pub(crate) run: BTreeSet<(RunStatus, RunEvent, RunStatus)>,
@@ -30,7 +30,7 @@ pub(crate) struct Player {
     pub(crate) run: Run,
     pub(crate) now: Timestamp,
     pub(crate) journal: Vec<(Timestamp, Fact)>,
-    /// Effects that were asked for and not answered yet.
+    /// Effects without an answer so far.
     pub(crate) open: Vec<Effect>,
     pub(crate) seen: Seen,
     /// Check that every prefix of the journal leads to the same continuation; quadratic.
@@ -238,7 +238,7 @@ impl Player {
         texts.join(" ")
     }
 
-    /// Which steps have an open attempt.
+    /// Steps with an open attempt.
     pub(crate) fn working(&self) -> Vec<String> {
         let views = self.run.step_views();
         let open = |v: &StepView| matches!(v.status, StepStatus::Queued | StepStatus::Running);
@@ -385,7 +385,7 @@ impl Player {
             let waits = self.run.pending_effects().iter().all(asks);
             let retry = self.run.step_views().any(|v| v.status == StepStatus::Waiting);
             assert!(!waits || retry, "nothing will ever happen: {}", self.statuses());
-            // An agent that asks people keeps its place, for which others may be ready.
+            // An agent that asks people keeps its slot, so other steps may be ready.
             let is_waiting = self.run.status() == RunStatus::Waiting;
             let asks = !self.run.pending_effects().is_empty();
             assert!(is_waiting == waits || (asks && waits), "{}", self.statuses());
@@ -412,7 +412,7 @@ pub(crate) fn cancel(kill: bool) -> Input {
     Input::Cancel { by, kill }
 }
 
-/// A call of an agent that people are asked about.
+/// Call of an agent that people are asked about.
 pub(crate) fn call(call: &str) -> AskedCall {
     let (tool, arguments) = ("bash".to_owned(), "{\"command\":\"ls\"}".to_owned());
     let request = CallRequest { call: call.to_owned(), tool, arguments };

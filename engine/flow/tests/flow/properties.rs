@@ -1,5 +1,5 @@
-//! What holds for every plan and every order of events. `Player` checks after each input that the
-//! journal folds to the same state, that a run cut off anywhere goes on the same way, that open
+//! Properties of every plan and every order of events. `Player` checks after each input that the
+//! journal folds to the same state, that an interrupted run continues the same way, that open
 //! effects are exactly the open work, and that `max_parallel` holds.
 
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ fn starts_rightly(player: &Player, at: usize) {
             | StepStatus::Running
             | StepStatus::Waiting => false,
         };
-        // A person who says `retry --from` starts a step whatever came of those before it.
+        // `retry --from` starts a step regardless of its dependencies' results.
         assert!(well || reopened, "{step} began after {above}: {status}, {reason:?}");
     }
 }

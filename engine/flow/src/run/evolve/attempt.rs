@@ -198,7 +198,7 @@ impl Run {
         Ok(())
     }
 
-    /// Whether the attempt ended without a process; a runner may have been about to start one.
+    /// True if the attempt ended without a process; a runner may have been about to start one.
     fn is_withdrawn(&self, at: usize) -> bool {
         let attempt = self.held.steps[at].attempt.as_ref();
         attempt.is_some_and(|attempt| attempt.status == AttemptStatus::Cancelled)

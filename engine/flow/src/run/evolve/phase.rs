@@ -42,7 +42,7 @@ impl Run {
         }
     }
 
-    /// What the run ends as if nothing else happens.
+    /// Result of the run if nothing else happens.
     pub(in crate::run) fn result(&self) -> RunStatus {
         match self.halt {
             Some(Halt::Cancelled { .. }) => RunStatus::Cancelled,

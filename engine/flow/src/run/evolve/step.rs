@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    /// Whether the ended step lets its dependents run.
+    /// True if the ended step lets its dependents run.
     fn opens(&self, at: usize) -> bool {
         let state = &self.held.steps[at];
         match state.status {
@@ -117,7 +117,7 @@ impl Run {
         }
     }
 
-    /// Whether the ended step alone is enough to fail the run.
+    /// True if the ended step alone fails the run.
     fn fails_the_run(&self, at: usize) -> bool {
         let options = &self.definition(at).options;
         let counts = self.shape.group(at) == Group::Steps || options.required;
@@ -149,7 +149,7 @@ impl Run {
         }
     }
 
-    /// After a stop, what has not begun never begins; what has begun finishes.
+    /// After a stop, pending steps never start; running steps finish.
     pub(super) fn doom_if_stopped(&mut self, at: usize) {
         let state = &self.held.steps[at];
         let unbegun = match state.status {

@@ -134,8 +134,8 @@ impl Run {
         Ok(())
     }
 
-    /// A plan that does not say how long it may take does not mean the time that people and other
-    /// systems need to answer: while nothing but that goes on, its timeout stands still.
+    /// A run without an explicit timeout does not count the time that people and other systems need
+    /// to answer: its clock pauses while the run only waits for them.
     pub(super) fn stand_still(&mut self, now: Timestamp) {
         let still = self.plan.timeout.is_none() && self.held.only_waits();
         match self.still_since {
