@@ -1,9 +1,9 @@
-//! Telling a forge what became of a commit: commit statuses, checks with annotations, and one comment
-//! on a pull request that is updated in place.
+//! Reports the state of a commit to a forge: commit statuses, checks with annotations, and one
+//! comment on a pull request that is updated in place.
 //!
-//! Every call may be made again: a status is known by its commit and context, a check by its
-//! `external_id`, a comment by the marker in its first line. So an outbox that delivers at least once
-//! shows each thing once. Must not decide what is told.
+//! Every call may be repeated: a status is known by its commit and context, a check by its
+//! `external_id`, a comment by the marker in its first line. So an outbox that delivers at least
+//! once shows each thing once. Must not decide the contents of a report.
 
 mod app;
 mod check;

@@ -1,10 +1,10 @@
 //! Bare mirrors of repositories, through the git command line.
 //!
-//! The engine reads commits only from here: so what a run sees does not depend on what a payload said,
-//! and a runner needs neither credentials nor a way to the forge. Everything in a mirror was written
-//! by strangers: no hook, monitor, filter or replacement of it is obeyed, nothing is checked out, and
-//! only the transport that the remote needs is allowed. Must not put a credential into an argument,
-//! a file or a log.
+//! The engine reads commits only from here: so a run's input does not depend on a payload, and a
+//! runner needs neither credentials nor a route to the forge. The contents of a mirror are
+//! untrusted: none of its hooks, monitors, filters or replacements is obeyed, nothing is checked
+//! out, and only the transport that the remote needs is allowed. Must not put a credential into an
+//! argument, a file or a log.
 
 mod archive;
 mod changes;

@@ -20,26 +20,26 @@ impl Headers {
         found.next().is_none().then_some(first)
     }
 
-    /// Whether a header is there, however often.
+    /// True if a header is present at least once.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
 
-    /// Adds one header.
+    /// Appends one header.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.push((name.into(), value.into()));
     }
 
-    /// What the forge calls the event; `None` if it does not say, or says two things.
+    /// The forge's name of the event; `None` if the header is absent or ambiguous.
     #[must_use]
     pub fn event_name(&self, provider: Provider) -> Option<&str> {
         let names = provider.event_headers().iter();
         names.filter_map(|name| self.only(name)).find(|value| !value.is_empty())
     }
 
-    /// Whether the event is one that people without any right may cause as often as they like: comments,
-    /// issues, stars. Pull requests are none of them: what they start has bounds of its own.
+    /// True for events that people without any right may cause without limit: comments, issues,
+    /// stars. Pull requests do not count: their runs have limits of their own.
     #[must_use]
     pub fn is_talk(&self, provider: Provider) -> bool {
         let Some(event) = self.event_name(provider) else { return false };
@@ -56,8 +56,8 @@ impl Headers {
         }
     }
 
-    /// What makes a redelivery of the same event recognisable: the forge's id, else a digest of the
-    /// body. Never empty and never longer than [`MAX_DELIVERY_ID_BYTES`].
+    /// Identifies redeliveries of the same event: the forge's id, else a digest of the body. Never
+    /// empty and never longer than [`MAX_DELIVERY_ID_BYTES`].
     #[must_use]
     pub fn delivery_id(&self, provider: Provider, body: &[u8]) -> String {
         let names = provider.delivery_headers().iter();
@@ -67,7 +67,7 @@ impl Headers {
             Some(id) if id.len() <= MAX_DELIVERY_ID_BYTES && is_plain(id) => id.to_owned(),
             Some(id) => digest(id.as_bytes()),
             None => match self.only("x-gitlab-event-uuid") {
-                // Events that follow from one another share it, so the body must tell them apart.
+                // Chained events share the id, so the body must distinguish them.
                 Some(shared) => digest(&[shared.as_bytes(), body].concat()),
                 None => digest(body),
             },

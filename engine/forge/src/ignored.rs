@@ -1,9 +1,9 @@
-//! Why a well-formed delivery starts nothing whatever the workflows say. The sender's answer is 2xx:
-//! a forge switches off hooks that answer with errors.
+//! Causes for ignoring a well-formed delivery, whatever the workflows contain. The sender's answer
+//! is 2xx: a forge switches off hooks that answer with errors.
 
 use serde::Serialize;
 
-/// Why nothing comes of a delivery.
+/// Cause for ignoring a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Ignored {
@@ -19,19 +19,19 @@ pub enum Ignored {
     /// A ref that is neither branch nor tag.
     #[error("{git_ref} is neither a branch nor a tag")]
     OtherRef {
-        /// The ref.
+        /// Full ref.
         git_ref: String,
     },
     /// A comment on a commit or snippet.
     #[error("the comment is on neither an issue nor a pull request")]
     OtherComment,
-    /// An event that no trigger asks for.
+    /// An event without a trigger.
     #[error("no trigger asks for {event} events")]
     NoTrigger {
-        /// What the forge calls it.
+        /// The forge's name of the event.
         event: String,
     },
-    /// The payload does not say which repository it is about.
+    /// The payload names no repository.
     #[error("the delivery does not say which repository it is about")]
     NoRepository,
 }

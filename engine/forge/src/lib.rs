@@ -1,9 +1,9 @@
-//! What GitHub, GitLab, Gitea and Forgejo send us and what we tell them.
+//! Deliveries from GitHub, GitLab, Gitea and Forgejo, and reports to them.
 //!
-//! Deliveries are verified over their raw bytes ([`verify()`]) and only then read ([`decode()`]) into
-//! our own words ([`Reading`]). [`git`] keeps mirrors of repositories, [`feedback`]
-//! tells a forge what became of a commit. No type of a forge leaves this crate. Must not decide whether
-//! something runs: that is `plue-registry`'s.
+//! Deliveries are verified over their raw bytes ([`verify()`]) and only then decoded ([`decode()`])
+//! into a [`Reading`]. [`git`] has mirrors of repositories, [`feedback`] reports the state of
+//! commits to a forge. No type of a forge leaves this crate. Must not decide whether something
+//! runs: that is `plue-registry`'s.
 #![forbid(unsafe_code)]
 
 pub mod codes;

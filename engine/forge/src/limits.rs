@@ -31,7 +31,7 @@ pub const GIT_CPU_S: u64 = 60;
 pub const MAX_ARCHIVE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 /// Bytes of the list of objects of a checkout's history: 41 each.
 pub const MAX_HISTORY_BYTES: u64 = 64 * 1024 * 1024;
-/// Bytes of packs up to which a checkout holds all contents of its history without being asked to.
+/// Bytes of packs up to which a checkout has all contents of its history by default.
 pub const MAX_WHOLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of `.gitmodules` or `.lfsconfig`.
 pub const MAX_GITMODULES_BYTES: u64 = 1024 * 1024;
@@ -45,13 +45,13 @@ pub const FETCH_TIMEOUT_S: u64 = 15 * 60;
 pub const GIT_TIMEOUT_S: u64 = 2 * 60;
 /// Bytes of one answer of a forge's API.
 pub const MAX_API_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-/// Characters of the text beside a commit status: what the shortest of the forges (GitHub) takes.
+/// Characters of the text of a commit status: the smallest limit of the forges (GitHub's).
 pub const MAX_DESCRIPTION_CHARS: usize = 140;
 /// Characters of a comment or a check's text: GitHub takes 65,536 bytes-or-characters.
 pub const MAX_COMMENT_CHARS: usize = 60_000;
 /// Annotations in one call: what GitHub takes.
 pub const ANNOTATIONS_PER_CALL: usize = 50;
-/// Annotations of one check; more help nobody.
+/// Annotations of one check.
 pub const MAX_ANNOTATIONS: usize = 500;
 /// Pages of comments that are searched for ours.
 pub const MAX_COMMENT_PAGES: u32 = 20;

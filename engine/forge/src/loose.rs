@@ -1,6 +1,6 @@
-//! Tolerant reading of JSON that others wrote: a field of the wrong type is an absent field.
+//! Tolerant reading of foreign JSON: a field of the wrong type is an absent field.
 //!
-//! Must not fail: what is required is said where it is required.
+//! Must not fail: callers check required fields.
 
 use serde_json::{Map, Value as Json};
 
@@ -55,7 +55,7 @@ impl<'j> Loose<'j> {
         self.0?.as_object()
     }
 
-    /// Whether the key was written, `null` included.
+    /// True if the key is present, `null` included.
     pub(crate) const fn is_written(self) -> bool {
         self.0.is_some()
     }

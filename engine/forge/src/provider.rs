@@ -1,5 +1,5 @@
-//! Which forge a hook belongs to. The route of the hook decides it, never the headers: Gitea and
-//! Forgejo send GitHub's headers too.
+//! Forge of a hook. The route of the hook decides it, never the headers: Gitea and Forgejo send
+//! GitHub's headers too.
 
 use std::{fmt, str::FromStr};
 
@@ -25,9 +25,9 @@ pub enum Provider {
     GitHub,
     /// gitlab.com and self-managed GitLab.
     GitLab,
-    /// Gitea.
+    /// A Gitea server.
     Gitea,
-    /// Forgejo.
+    /// A Forgejo server.
     Forgejo,
 }
 
@@ -39,7 +39,7 @@ pub struct UnknownProvider(String);
 // === impl Provider ===
 
 impl Provider {
-    /// All of them.
+    /// All supported forges.
     pub const ALL: [Self; 4] = [Self::GitHub, Self::GitLab, Self::Gitea, Self::Forgejo];
 
     /// The name in routes, configuration and records.

@@ -1,7 +1,8 @@
-//! What a delivery says, in our words: the field names are contract (`docs/webhooks.md`).
+//! Contents of a delivery, independent of its forge: the field names are contract
+//! (`docs/webhooks.md`).
 //!
-//! A field that the forge did not say is `None`, and is written as `null`: not said is not the same
-//! as no. Must not hold a type or a spelling that only one forge knows, except in `event` and
+//! A field that the forge did not send is `None`, and is written as `null`: absent differs from
+//! false. Must not hold a type or a spelling that only one forge knows, except in `event` and
 //! `action`, which repeat the forge's own.
 
 use schemars::JsonSchema;
@@ -11,12 +12,12 @@ use crate::provider::Provider;
 
 mod event;
 
-/// A delivery, read.
+/// A decoded delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reading {
-    /// Whose delivery.
+    /// Forge of the delivery.
     pub provider: Provider,
-    /// What the forge calls the event.
+    /// The forge's name of the event.
     pub event: String,
     /// `owner/name`, with all groups on GitLab.
     pub repo: Option<String>,
@@ -24,20 +25,20 @@ pub struct Reading {
     pub default_branch: Option<String>,
     /// Login of who did it.
     pub sender: Option<String>,
-    /// Whether the forge says that a program did it.
+    /// True if the forge marks the sender as a program.
     pub sender_is_bot: bool,
     /// The forge's own word for what happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// What kind of thing happened.
+    /// Kind of the event.
     #[serde(flatten)]
     pub kind: Kind,
-    /// What triggers and events need beyond the contract.
+    /// Values for triggers and events beyond the contract.
     #[serde(skip)]
     pub(crate) detail: Detail,
 }
 
-/// What kind of thing happened.
+/// Kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Kind {
@@ -50,23 +51,23 @@ pub enum Kind {
         /// Changed files: never in the payload, always from git.
         paths: Option<Vec<String>>,
     },
-    /// Somebody commented.
+    /// A new comment.
     Comment {
         /// Number of the issue or pull request.
         number: Option<u64>,
-        /// Whether the comment is on a pull request.
+        /// True if the comment is on a pull request.
         on_pull_request: bool,
-        /// The text.
+        /// Text of the comment.
         body: Option<String>,
     },
     /// An issue changed.
     Issue {
-        /// Its number.
+        /// Number of the issue.
         number: Option<u64>,
     },
     /// A release changed.
     Release {
-        /// Its tag.
+        /// Tag of the release.
         tag: Option<String>,
     },
     /// A branch or tag was made; the forge sends a push as well.
@@ -75,7 +76,7 @@ pub enum Kind {
     Delete(NamedRef),
     /// The forge tries the hook.
     Ping,
-    /// Everything else.
+    /// Any other event.
     Other,
 }
 
@@ -92,30 +93,30 @@ pub struct NamedRef {
 /// A push of one ref.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Push {
-    /// The full ref.
+    /// Full name of the ref.
     #[serde(rename = "ref")]
     pub git_ref: String,
     /// Name of the branch; none for tags.
     pub branch: Option<String>,
     /// Name of the tag; none for branches.
     pub tag: Option<String>,
-    /// Where the ref was; zeros if it was made.
+    /// Commit of the ref before; zeros if the ref is new.
     pub before: Option<String>,
-    /// Where the ref is; zeros if it was deleted. An annotated tag is its tag object.
+    /// Commit of the ref after; zeros if the ref was deleted. An annotated tag is its tag object.
     pub after: String,
-    /// Whether the ref is new.
+    /// True if the ref is new.
     pub created: bool,
-    /// Whether the ref is gone.
+    /// True if the ref was deleted.
     pub deleted: bool,
-    /// Whether history was rewritten; not said by GitLab, Gitea and Forgejo.
+    /// True if history was rewritten; absent for GitLab, Gitea and Forgejo.
     pub forced: Option<bool>,
     /// Commits in the payload.
     pub commits: usize,
-    /// Commits of the push, where the forge says so.
+    /// Number of commits of the push, if the forge sends it.
     pub total_commits: Option<u64>,
     /// Files that the commits of the payload touch, sorted. A hint for people: filters ask git.
     pub paths: Vec<String>,
-    /// Whether `paths` can be all: the payload holds every commit of the push.
+    /// True if `paths` can be complete: the payload has every commit of the push.
     pub paths_complete: bool,
     /// Message of the newest commit.
     pub head_message: Option<String>,
@@ -132,23 +133,24 @@ pub struct PullRequest {
     pub head_ref: Option<String>,
     /// Commit it comes from.
     pub head_sha: Option<String>,
-    /// Repository it comes from; none when the fork is gone or not said.
+    /// Source repository; `None` if the fork was deleted or is not in the payload.
     pub head_repo: Option<String>,
     /// Branch it goes to.
     pub base_ref: Option<String>,
-    /// Commit of the branch it goes to; not said by GitLab.
+    /// Commit of the target branch; absent for GitLab.
     pub base_sha: Option<String>,
-    /// Whether it is a draft.
+    /// True for a draft.
     pub draft: Option<bool>,
-    /// Whether it was merged.
+    /// True after the merge.
     pub merged: Option<bool>,
-    /// Whether it comes from another repository, where the payload tells; a fork that is gone counts.
+    /// True if it comes from another repository, as far as the payload shows; a deleted fork
+    /// counts.
     pub from_fork: Option<bool>,
-    /// Whether its commits changed with this event.
+    /// True if its commits changed with this event.
     pub new_commits: bool,
 }
 
-/// What events need beyond the contract.
+/// Values for events beyond the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Detail {
     /// The action in our words, which are GitHub's.
@@ -157,22 +159,22 @@ pub(crate) struct Detail {
     pub(crate) title: Option<String>,
     /// Labels of the issue or pull request.
     pub(crate) labels: Vec<String>,
-    /// Who wrote the comment.
+    /// Author of the comment.
     pub(crate) author: Option<String>,
-    /// Who did it, if the payload names nobody as the sender.
+    /// Causing person, if the payload has no sender.
     pub(crate) actor: Option<String>,
     /// The repository, if the payload does not write its full name out.
     pub(crate) repository: Option<String>,
     /// The forge's immutable id of the repository.
     pub(crate) repository_id: Option<String>,
-    /// Whether head and base of the pull request are this repository, by their ids; `None`: the
+    /// True if head and base of the pull request are this repository, by their ids; `None`: the
     /// payload lacks an id.
     pub(crate) same_repository: Option<bool>,
     /// The author's relation to the repository, in the forge's words.
     pub(crate) association: Option<String>,
     /// The forge's id of the sender.
     pub(crate) sender_id: Option<u64>,
-    /// A merge queue asks for a verdict.
+    /// A merge queue requests a check.
     pub(crate) merge_group: Option<MergeGroup>,
     /// The comment is on something that is neither issue nor pull request.
     pub(crate) comment_elsewhere: bool,

@@ -1,4 +1,4 @@
-//! Why a delivery is refused: the sender's answer is a 4xx, never a 5xx.
+//! Refusals of a delivery: the sender's answer is a 4xx, never a 5xx.
 
 use plue_plan::{Code, Diagnostic};
 
@@ -10,7 +10,7 @@ use crate::{
 /// A delivery that is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// More than [`MAX_BODY_BYTES`].
+    /// Larger than [`MAX_BODY_BYTES`].
     #[error("the delivery is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     /// No secret is configured, or only empty ones.
@@ -34,7 +34,7 @@ pub enum Refusal {
     /// A field without which the event means nothing.
     #[error("the {event} event has no usable field `{field}`")]
     Missing {
-        /// What the forge calls the event.
+        /// The forge's name of the event.
         event: String,
         /// Path of the field.
         field: &'static str,

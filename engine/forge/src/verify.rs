@@ -1,7 +1,8 @@
-//! Who sent a delivery: signatures over the raw body, before anything in it is looked at.
+//! Authentication of deliveries: signatures over the raw body, verified before parsing.
 //!
-//! Must not parse the body (but for the form around it), stop at the first secret that fits, or fall back from one scheme to
-//! another. The provider comes from the route. Comparisons take the same time whatever they find.
+//! Must not parse the body (but for the form around it), stop at the first secret that fits, or
+//! fall back from one scheme to another. The provider comes from the route. Comparisons take
+//! constant time.
 
 use std::{borrow::Cow, fmt};
 

@@ -34,7 +34,7 @@ pub(super) fn read(event: &str, payload: Loose<'_>) -> Result<Reading, Refusal> 
         repo,
         default_branch: project.get("default_branch").text(),
         sender: user.or_else(|| payload.get("user_username").text()),
-        // GitLab does not say.
+        // GitLab's payload has no such field.
         sender_is_bot: false,
         action,
         kind,
@@ -143,7 +143,7 @@ fn note(payload: Loose<'_>, detail: &mut Detail) -> Kind {
     let about = if on_pull_request { request } else { issue };
     titled(about, about, detail);
     detail.comment_elsewhere = about.object().is_none();
-    // A note that the forge wrote itself ("mentioned in …") is nobody's comment.
+    // A note of the forge itself ("mentioned in …") is not a comment.
     detail.action = match note.get("action").str() {
         Some("update") => Some("edited".to_owned()),
         Some("create") | None if note.get("system").bool() != Some(true) => {
@@ -159,7 +159,7 @@ fn note(payload: Loose<'_>, detail: &mut Detail) -> Kind {
     }
 }
 
-/// Title and labels; GitLab writes labels beside or inside the object.
+/// Title and labels; GitLab writes labels next to the object or inside it.
 fn titled(about: Loose<'_>, payload: Loose<'_>, detail: &mut Detail) {
     detail.title = about.get("title").text();
     detail.labels = hub_kinds::labels(payload.get("labels"));

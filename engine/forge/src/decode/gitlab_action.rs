@@ -1,10 +1,11 @@
-//! GitLab's actions in GitHub's words. `update` can mean anything; `oldrev` and `changes` tell what.
+//! GitLab's actions in GitHub's words. `update` can mean anything; `oldrev` and `changes` have the
+//! difference.
 
 use std::collections::BTreeSet;
 
 use crate::{decode::hub_kinds, loose::Loose};
 
-/// Whether the commits of a merge request changed: it is new, or the update has an `oldrev`.
+/// True if the commits of a merge request changed: it is new, or the update has an `oldrev`.
 pub(super) fn has_new_commits(payload: Loose<'_>) -> bool {
     let request = payload.get("object_attributes");
     match request.get("action").str() {
@@ -45,7 +46,7 @@ fn common(action: &str) -> &str {
     }
 }
 
-/// What an update without new commits is.
+/// Action of an update without new commits.
 fn updated(payload: Loose<'_>) -> &'static str {
     let changes = payload.get("changes");
     if changes.get("labels").is_written() {
@@ -66,7 +67,7 @@ fn updated(payload: Loose<'_>) -> &'static str {
     "edited"
 }
 
-/// Whether the update made a draft of it, or ended being one.
+/// True if the update made a draft of it, or ended its being one.
 fn turned_draft(changes: Loose<'_>) -> Option<bool> {
     let of = |field: &str| {
         let (before, after) = (changes.at(&[field, "previous"]), changes.at(&[field, "current"]));

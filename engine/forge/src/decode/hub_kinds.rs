@@ -85,7 +85,7 @@ pub(super) fn pull_request(
         (None, _) if head.get("repo").is_null() => Some(true),
         (None, _) | (Some(_), None) => None,
     };
-    // A head without a repository is a fork that is gone, whatever the other fields say.
+    // A head without a repository is a deleted fork, whatever the other fields contain.
     let sides = side_id(head).zip(side_id(base)).filter(|_| !head.get("repo").is_null());
     detail.same_repository = sides
         .zip(detail.repository_id.as_ref())
@@ -110,7 +110,8 @@ pub(super) fn pull_request(
     })
 }
 
-/// The id of a side's repository: GitHub writes it within `repo`, Gitea and Forgejo also beside it.
+/// The id of a side's repository: GitHub writes it within `repo`, Gitea and Forgejo also next to
+/// it.
 fn side_id(side: Loose<'_>) -> Option<String> {
     refs::id(side.at(&["repo", "id"])).or_else(|| refs::id(side.get("repo_id")))
 }
@@ -145,7 +146,6 @@ pub(super) fn issue(event: &str, payload: Loose<'_>, detail: &mut Detail) -> Res
     Ok(Kind::Issue { number: issue.get("number").number() })
 }
 
-/// Names of labels.
 pub(super) fn labels(list: Loose<'_>) -> Vec<String> {
     let name = |label: Loose<'_>| label.get("name").text().or_else(|| label.get("title").text());
     list.items().filter_map(name).collect()

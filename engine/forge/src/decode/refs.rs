@@ -11,7 +11,7 @@ pub(super) fn split(git_ref: &str) -> (Option<String>, Option<String>) {
     (name("refs/heads/"), name("refs/tags/"))
 }
 
-/// Whether an id stands for "no commit": zeros only, of either hash.
+/// True if an id stands for "no commit": zeros only, of either hash.
 pub(super) fn is_zero(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte == b'0')
 }

@@ -36,7 +36,7 @@ pub struct AppKey {
     pair: Arc<KeyPair>,
 }
 
-/// Why a key cannot be used.
+/// Error of an unusable key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppKeyError {
     /// The id is empty, long, or has other characters.
@@ -47,23 +47,23 @@ pub enum AppKeyError {
     Key(String),
 }
 
-/// What a token is for.
+/// Permissions of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
-    /// To fetch.
+    /// Read contents.
     Read,
-    /// To fetch, and to tell by commit statuses and comments.
+    /// Read contents, write commit statuses and comments.
     Statuses,
-    /// To fetch, and to tell by checks and comments.
+    /// Read contents, write checks and comments.
     Checks,
 }
 
 /// A token for one repository. Never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The token.
+    /// Secret text of the token.
     pub token: String,
-    /// When it ends.
+    /// Expiry of the token.
     pub expires_at: Timestamp,
 }
 
@@ -93,8 +93,8 @@ impl AppKey {
     /// A token for a repository, with these rights. `address` is the API's.
     ///
     /// # Errors
-    /// GitHub cannot be reached or says no: the App is not installed there, has fewer rights, or the
-    /// clocks differ.
+    /// GitHub cannot be reached or refuses: the App is not installed there, has fewer rights, or
+    /// the clocks differ.
     pub async fn grant(
         &self,
         address: &str,
@@ -173,7 +173,7 @@ impl Rights {
 
 fn ask(what: &'static str, method: Method, path: &[&str], body: Option<Json>) -> Ask {
     let path = path.iter().map(|&part| part.to_owned()).collect();
-    // A token more that nobody uses ends by itself.
+    // An unused extra token expires by itself.
     Ask { what, method, path, query: Vec::new(), body, repeatable: true }
 }
 

@@ -15,14 +15,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CheckId(pub u64);
 
-/// How loud an annotation is.
+/// Severity of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Good to know.
+    /// Information.
     Notice,
-    /// Worth a look.
+    /// A possible problem.
     Warning,
-    /// What went wrong.
+    /// A definite problem.
     Failure,
 }
 
@@ -33,28 +33,28 @@ pub struct Annotation {
     pub path: String,
     /// First line, from 1.
     pub start_line: u32,
-    /// Last line.
+    /// Last line, inclusive.
     pub end_line: u32,
-    /// How loud.
+    /// Severity of the remark.
     pub level: Level,
     /// A few words, such as an error code.
     pub title: String,
-    /// The remark.
+    /// Text of the remark.
     pub message: String,
 }
 
 /// A check of one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What a branch protection names.
+    /// Name for branch protections.
     pub name: String,
     /// Our own id: a check of the same commit and id is updated and not made again.
     pub external_id: String,
-    /// How it stands.
+    /// Current state.
     pub state: State,
-    /// Where to read more.
+    /// Address of the details page.
     pub url: Option<String>,
-    /// One line.
+    /// Heading in one line.
     pub title: String,
     /// Markdown; what comes from outside must be escaped already.
     pub summary: String,
@@ -65,10 +65,10 @@ pub struct Check {
 // === impl Client ===
 
 impl Client {
-    /// Makes a check or brings it up to date. `known` is what an earlier call returned.
+    /// Creates or updates a check. `known` is the result of an earlier call.
     ///
     /// # Errors
-    /// Another forge than GitHub, or GitHub cannot be reached or says no.
+    /// The forge is not GitHub, or GitHub cannot be reached or refuses.
     pub async fn put_check(
         &self,
         repository: &str,

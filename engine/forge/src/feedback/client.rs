@@ -9,14 +9,15 @@ use crate::{
     provider::Provider,
 };
 
-/// How calls are made.
+/// Limits of requests to the forge.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// Calls for one request, the first included.
     pub attempts: u32,
     /// Wait before the second call; doubled before each further one.
     pub backoff: Duration,
-    /// The longest wait inside one request. A forge that asks for more gets [`FeedbackError::Later`].
+    /// The longest wait inside one request. A forge that requests a longer one gets
+    /// [`FeedbackError::Later`].
     pub longest_wait: Duration,
     /// The longest that one call may take.
     pub timeout: Duration,

@@ -1,7 +1,7 @@
-//! The one comment of a key on a pull request or issue: made once, then updated in place.
+//! The one comment of a key on a pull request or issue: created once, then updated in place.
 //!
-//! It is found by a marker in its first line, which readers do not see. The oldest comment with it is
-//! ours: somebody who copies the marker comes later.
+//! A marker in its first line, invisible to readers, identifies it. The oldest comment with the
+//! marker is plue's: copies of the marker come later.
 
 use reqwest::Method;
 use serde_json::{Value as Json, json};
@@ -22,12 +22,12 @@ pub struct CommentId(pub u64);
 // === impl Client ===
 
 impl Client {
-    /// Makes the comment of this key, or brings it up to date. `known` is what an earlier call
-    /// returned; a comment that was deleted meanwhile is made again. `key` is plain text that stays
-    /// the same for the thread, such as `plans`.
+    /// Creates or updates the comment of this key. `known` is the result of an earlier call; a
+    /// comment that was deleted meanwhile is created again. `key` is plain text that stays the same
+    /// for the thread, such as `plans`.
     ///
     /// # Errors
-    /// The forge cannot be reached or says no.
+    /// The forge cannot be reached or refuses.
     pub async fn put_comment(
         &self,
         repository: &str,
@@ -176,7 +176,7 @@ impl Client {
 /// Beginning of every comment of plue's.
 const MARK: &str = "<!-- plue:";
 
-/// Whether a comment was written by plue, or by a person who copied its first line: it starts nothing.
+/// True if plue wrote the comment, or a person copied its first line: it starts nothing.
 #[must_use]
 pub fn is_own_comment(body: &str) -> bool {
     body.trim_start().starts_with(MARK)

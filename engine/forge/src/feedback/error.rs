@@ -1,4 +1,4 @@
-//! Why a forge was not told.
+//! Errors of a report to a forge.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ pub enum FeedbackError {
     /// The forge cannot be reached, or does not answer.
     #[error("the forge cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// The forge says that it is too much, or that it is ill.
+    /// The forge limits the rate or is unavailable.
     #[error("the forge asks to wait (status {status})")]
     Later {
-        /// Its HTTP status.
+        /// HTTP status of the response.
         status: u16,
-        /// How long, if it says.
+        /// Delay requested by the forge.
         retry_after: Option<Duration>,
     },
-    /// The forge says no.
+    /// The forge refuses.
     #[error("the forge refused {what} (status {status}): {reason}")]
     Refused {
-        /// What was tried.
+        /// Name of the operation.
         what: &'static str,
-        /// Its HTTP status.
+        /// HTTP status of the response.
         status: u16,
         /// The beginning of its answer.
         reason: String,
@@ -36,13 +36,13 @@ pub enum FeedbackError {
     /// The forge's answer makes no sense.
     #[error("the forge's answer to {what} cannot be read")]
     BadAnswer {
-        /// What was tried.
+        /// Name of the operation.
         what: &'static str,
     },
     /// The forge has no such thing.
     #[error("{what} is not a thing of {forge}")]
     Unsupported {
-        /// What was tried.
+        /// Name of the operation.
         what: &'static str,
         /// The kind of forge.
         forge: &'static str,
@@ -52,7 +52,7 @@ pub enum FeedbackError {
 // === impl FeedbackError ===
 
 impl FeedbackError {
-    /// How long to wait before the same call, if it may succeed then. `None`: it will not.
+    /// Delay before the same call may succeed. `None`: it never will.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {

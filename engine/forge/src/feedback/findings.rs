@@ -1,7 +1,7 @@
-//! Findings of a model as a comment: checked, bounded, and shown as text that does nothing.
+//! Findings of a model as a comment: checked, bounded, and shown as inert text.
 //!
-//! Whatever a model writes may be an attacker's: an image would report who reads it, a mention would call
-//! people, a line that begins with `/` would be a command of the forge. Must not believe a field.
+//! A model's text may be an attacker's: an image would report its readers, a mention would call
+//! people, a line that begins with `/` would be a command of the forge. Must not trust a field.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ pub enum Severity {
     Error,
     /// The change is doubtful.
     Warning,
-    /// A remark that asks for no change.
+    /// A remark without a requested change.
     Note,
 }
 
@@ -74,10 +74,10 @@ pub struct FindingsFrame {
 // === impl Findings ===
 
 impl Findings {
-    /// Whether everything is within its bounds.
+    /// Checks that all fields are within their bounds.
     ///
     /// # Errors
-    /// The first field that is not, in words.
+    /// The first field out of bounds, as text.
     pub fn check(&self) -> Result<(), String> {
         if self.findings.len() > MAX_PROPOSED_FINDINGS {
             let count = self.findings.len();

@@ -30,7 +30,7 @@ pub(super) struct Http {
     options: ClientOptions,
 }
 
-/// A request.
+/// A request to the API.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
     /// For errors: "a commit status".
@@ -40,7 +40,7 @@ pub(super) struct Ask {
     pub(super) path: Vec<String>,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Json>,
-    /// Whether it may be sent again when it is not known what became of it.
+    /// True if it may be sent again after an unknown result.
     pub(super) repeatable: bool,
 }
 
@@ -178,7 +178,7 @@ fn headers(provider: Provider, token: &str) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// What the forge says went wrong, without control characters.
+/// The forge's error message, without control characters.
 fn reason(bytes: &[u8]) -> String {
     let said = serde_json::from_slice::<Json>(bytes).ok();
     let message = said.as_ref().and_then(|said| said.get("message").or_else(|| said.get("error")));

@@ -34,7 +34,7 @@ pub(super) fn inline(text: &str, max: usize) -> String {
 /// A line of foreign text: markup is escaped, and what forges find in the shown text is interrupted by a
 /// space without width.
 fn plain(line: &str) -> String {
-    /// Interrupts a word.
+    /// Zero-width space that interrupts a word.
     const BREAK: char = '\u{200b}';
     let chars: Vec<char> = line.trim().chars().filter(|c| !is_hidden(*c)).collect();
     let mut plain = String::new();

@@ -14,11 +14,11 @@ const DEVELOPER: u64 = 30;
 // === impl Client ===
 
 impl Client {
-    /// Whether a person may write to a repository. `id` is the forge's number of the person; without it
-    /// GitLab is asked for it first. An unknown person may not.
+    /// True if a person may write to a repository. `id` is the forge's number of the person;
+    /// without it GitLab is queried for it first. An unknown person may not.
     ///
     /// # Errors
-    /// The forge cannot be reached, or refuses the question itself.
+    /// The forge cannot be reached, or refuses the query itself.
     pub async fn may_write(
         &self,
         repository: &str,

@@ -15,27 +15,27 @@ const MAX_DIFF: usize = 8_000;
 /// Failed steps of one plan that are named.
 const MAX_STEPS: usize = 20;
 
-/// How a plan went.
+/// State of a plan's run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It waits.
+    /// The run waits for a start.
     Queued,
-    /// It runs.
+    /// The run is in progress.
     Running,
-    /// It ended well.
+    /// The run succeeded.
     Success,
-    /// It failed.
+    /// The run failed.
     Failed,
-    /// Somebody stopped it.
+    /// A principal cancelled the run.
     Cancelled,
-    /// It waits for a person, who must be told what for.
+    /// The run waits for a person.
     Waiting {
-        /// What is waited for.
+        /// Question for that person.
         reason: String,
     },
     /// It had nothing to do, which counts as success.
     Skipped {
-        /// Why.
+        /// Cause, as text.
         reason: String,
     },
     /// There is no plan: the file is invalid.
@@ -45,49 +45,49 @@ pub enum Outcome {
     },
 }
 
-/// What the pull request does to a plan.
+/// Change of a plan by the pull request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanChange {
-    /// Nothing, or nobody compared.
+    /// No change, or no comparison.
     Unchanged,
-    /// It is new.
+    /// The plan is new.
     New,
-    /// It is gone.
+    /// The plan is deleted.
     Removed,
-    /// It is another.
+    /// The plan differs.
     Changed(PlanDiff),
 }
 
 /// A step worth naming.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepReport {
-    /// Its id.
+    /// Id of the step.
     pub id: String,
     /// Its outcome and reason: `failed: exit status 3`.
     pub outcome: String,
 }
 
-/// One plan.
+/// State of one plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanReport {
-    /// Its name.
+    /// Name of the plan.
     pub name: String,
-    /// Its file.
+    /// Path of its file.
     pub file: String,
-    /// How it went.
+    /// State of its run.
     pub outcome: Outcome,
-    /// What the pull request does to it.
+    /// Change by the pull request.
     pub change: PlanChange,
-    /// Its run.
+    /// Address of its run.
     pub url: Option<String>,
-    /// How long it took: `1m 12s`.
+    /// Duration as text: `1m 12s`.
     pub took: Option<String>,
-    /// Steps that failed.
+    /// The failed steps.
     pub steps: Vec<StepReport>,
 }
 
-/// All that one comment says.
+/// Contents of one comment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// The commit it is about.

@@ -1,4 +1,4 @@
-//! The status of a commit: the coloured dot beside it.
+//! Commit statuses: the coloured dots of a commit.
 
 use reqwest::Method;
 use serde_json::{Value as Json, json};
@@ -10,42 +10,42 @@ use crate::{
     provider::Provider,
 };
 
-/// How a plan stands.
+/// State of a commit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It waits.
+    /// The run waits.
     Pending,
-    /// It runs.
+    /// The run is in progress.
     Running,
-    /// It ended well.
+    /// The run succeeded.
     Success,
     /// It had nothing to do, which counts as success.
     Skipped,
-    /// It failed.
+    /// The run failed.
     Failure,
     /// Something of ours failed.
     Error,
-    /// Somebody stopped it.
+    /// A principal cancelled the run.
     Cancelled,
 }
 
-/// What is shown beside a commit. Another status of the same context takes its place.
+/// Status of a commit. Another status of the same context replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitStatus {
-    /// Which plan, `plue / CI Pipeline`: what a branch protection names.
+    /// Name of the plan's status, `plue / CI Pipeline`, for branch protections.
     pub context: String,
-    /// How it stands.
+    /// Current state.
     pub state: State,
     /// A few words; cut to [`MAX_DESCRIPTION_CHARS`].
     pub description: String,
-    /// Where to read more.
+    /// Address of the details page.
     pub url: Option<String>,
 }
 
 // === impl State ===
 
 impl State {
-    /// The forge's word.
+    /// The state in the forge's spelling.
     const fn word(self, provider: Provider) -> &'static str {
         match (provider, self) {
             (_, Self::Success) => "success",
@@ -64,10 +64,10 @@ impl State {
 // === impl Client ===
 
 impl Client {
-    /// Sets the status of a commit. May be called again with the same.
+    /// Sets the status of a commit. Idempotent.
     ///
     /// # Errors
-    /// The forge cannot be reached or says no.
+    /// The forge cannot be reached or refuses.
     pub async fn set_status(
         &self,
         repository: &str,

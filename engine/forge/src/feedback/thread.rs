@@ -14,7 +14,7 @@ pub enum Thread {
 // === impl Thread ===
 
 impl Thread {
-    /// Its number.
+    /// Number of the thread.
     #[must_use]
     pub const fn number(self) -> u64 {
         match self {

@@ -1,7 +1,7 @@
 //! The workspace of a commit as a tar stream, for runners.
 //!
-//! Links are in it as links: whoever unpacks must not let them lead outside. Files of any size pass
-//! through without being held in memory.
+//! Links are in it as links: the unpacker must not let them lead outside. Files of any size are
+//! streamed.
 
 use std::{
     io,
@@ -19,8 +19,8 @@ use crate::{
 
 const ARCHIVE: &str = "archive";
 
-/// A tar stream. After its end, [`Archive::finish`] tells whether it is whole; dropped before, git is
-/// killed.
+/// A tar stream. After its end, [`Archive::finish`] checks that it is whole; dropping it earlier
+/// kills git.
 #[derive(Debug)]
 pub struct Archive(Stream);
 
@@ -64,10 +64,10 @@ impl Mirror {
 // === impl Archive ===
 
 impl Archive {
-    /// Tells, after the stream has ended, whether git wrote all of it.
+    /// Checks, after the stream has ended, that git wrote all of it.
     ///
     /// # Errors
-    /// Git failed: what was read is not the whole commit.
+    /// Git failed: the bytes so far are not the whole commit.
     pub async fn finish(self) -> Result<(), GitError> {
         let ended = self.0.finish().await;
         ended.map_err(|error| GitError::Failed { command: ARCHIVE, reason: error.to_string() })

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::git::{command::Call, commit_id::CommitId, error::GitError, mirror::Mirror};
 
-/// What a commit is compared with.
+/// Base of a comparison of commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since<'a> {
     /// A push moved a ref from `before`; none if the ref is new. `default_branch` is a full ref.
     Push {
-        /// Where the ref was.
+        /// Commit of the ref before the push.
         before: Option<&'a CommitId>,
-        /// What new branches are compared with.
+        /// Base of new branches.
         default_branch: Option<&'a str>,
     },
     /// A pull request goes to a branch whose head is this.
@@ -87,10 +87,10 @@ impl Mirror {
         self.common(head.as_str(), after).await
     }
 
-    /// Whether a commit is another one or an ancestor of it. Both must be in the mirror.
+    /// True if a commit equals another one or is its ancestor. Both must be in the mirror.
     ///
     /// # Errors
-    /// Git's own.
+    /// Errors of git.
     pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, GitError> {
         Ok(self.common(old.as_str(), new).await?.as_ref() == Some(old))
     }

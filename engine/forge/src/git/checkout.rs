@@ -38,7 +38,7 @@ pub struct Checkout {
     pub default_branch: String,
     /// The part of the history that it holds.
     pub history: History,
-    /// Whether tags are there: with [`History::All`] each, else those of the commits that are there.
+    /// True to include tags: with [`History::All`] all of them, else those of the included commits.
     pub tags: bool,
     /// The address that `origin` names; holds no credential, see [`Remote::new`].
     pub origin: String,
@@ -47,8 +47,8 @@ pub struct Checkout {
 /// The part of a commit's history that a checkout holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum History {
-    /// All commits. Where the mirror is small and whole also all contents; else only those of the commit,
-    /// its first parent, the branches of `origin`, and where they parted.
+    /// All commits. If the mirror is small and whole, also all contents; else only those of the
+    /// commit, its first parent, the branches of `origin`, and their merge bases.
     Commits,
     /// All commits and tags with all contents.
     All,
@@ -59,12 +59,12 @@ pub enum History {
 // === impl Mirror ===
 
 impl Mirror {
-    /// Makes the `.git` directory of a checkout in a folder that must not exist. A remote is asked for
-    /// contents that a mirror without blobs left out; without one, or where it does not have them, they
-    /// stay out and the repository is a partial clone of its `origin`.
+    /// Makes the `.git` directory of a checkout in a folder that must not exist. Contents that a
+    /// mirror without blobs left out are fetched from the remote; without a remote, or if it does
+    /// not have them, they stay out and the repository is a partial clone of its `origin`.
     ///
     /// # Errors
-    /// The commit is not in the mirror, the history is over its limits, or git's own.
+    /// The commit is not in the mirror, the history is over its limits, or errors of git.
     pub async fn check_out(
         &self,
         checkout: &Checkout,
@@ -203,7 +203,7 @@ impl Mirror {
         Ok(whole)
     }
 
-    /// Whether every content is here and all of it is little to copy.
+    /// True if all contents are in the mirror and cheap to copy.
     fn is_small(&self) -> bool {
         let packs = std::fs::read_dir(self.folder.join("objects/pack"));
         let mut bytes = 0_u64;

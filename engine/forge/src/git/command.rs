@@ -1,4 +1,4 @@
-//! One git process on a mirror: what it may do, how long, and how much it may say.
+//! One git process on a mirror, with its permissions, timeout and output limit.
 
 use std::{path::Path, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Settings of mirrors, beside those of all foreign repositories.
+/// Settings of mirrors, in addition to those of all foreign repositories.
 const SETTINGS: [(&str, &str); 7] = [
     ("core.attributesFile", "/dev/null"),
     ("credential.helper", ""),
@@ -33,12 +33,12 @@ const SETTINGS: [(&str, &str); 7] = [
 const REMOTE_SETTINGS: [(&str, &str); 2] =
     [("http.lowSpeedLimit", "1000"), ("http.lowSpeedTime", "30")];
 
-/// What a git command is about.
+/// Repository, remote and limits of a git command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call<'a> {
-    /// The mirror.
+    /// Folder of the mirror.
     pub(super) folder: &'a Path,
-    /// Where missing objects and refs come from. None: nothing leaves this machine.
+    /// Source of missing objects and refs. None: no network access.
     pub(super) remote: Option<&'a Remote>,
     /// Settings of this command alone.
     pub(super) settings: &'static [(&'static str, &'static str)],

@@ -24,7 +24,7 @@ impl CommitId {
         Err(GitError::BadName(text.chars().take(100).collect()))
     }
 
-    /// The digits.
+    /// The hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! What can go wrong with a mirror.
+//! Errors of a mirror.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub enum GitError {
     /// Git cannot be started.
     #[error("cannot start git")]
     Start(#[source] std::io::Error),
-    /// Git said no.
+    /// Git exited with an error.
     #[error("`git {command}` failed: {reason}")]
     Failed {
-        /// The subcommand.
+        /// Subcommand of git.
         command: &'static str,
         /// The end of what it wrote to its standard error, without credentials.
         reason: String,
@@ -23,34 +23,34 @@ pub enum GitError {
     /// It took too long.
     #[error("`git {command}` took longer than {seconds} s")]
     TimedOut {
-        /// The subcommand.
+        /// Subcommand of git.
         command: &'static str,
-        /// The limit.
+        /// Timeout in seconds.
         seconds: u64,
     },
     /// The answer is larger than its budget. It will be the next time.
     #[error("`git {command}` was stopped: {stopped}")]
     TooLarge {
-        /// The subcommand.
+        /// Subcommand of git.
         command: &'static str,
-        /// The limit.
+        /// The exceeded limit.
         stopped: Stopped,
     },
     /// A pipe to git broke.
     #[error("the pipe to `git {command}` broke")]
     Pipe {
-        /// The subcommand.
+        /// Subcommand of git.
         command: &'static str,
-        /// Why.
+        /// Cause of the error.
         #[source]
         source: std::io::Error,
     },
     /// A folder of the mirror cannot be used.
     #[error("cannot use the mirror {}", path.display())]
     Folder {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         #[source]
         source: std::io::Error,
     },
@@ -80,14 +80,14 @@ pub enum GitError {
 // === impl GitError ===
 
 impl GitError {
-    /// Whether a ref that was to be fetched is not there.
+    /// True if a ref to fetch does not exist.
     #[must_use]
     pub fn is_missing_ref(&self) -> bool {
         matches!(self, Self::Failed { reason, .. } if reason.contains("couldn't find remote ref"))
     }
 
-    /// Whether the remote does not answer at all, whatever it is asked for. What a pull request can
-    /// cause, such as a ref that is gone, is none of it.
+    /// True if the remote does not answer any request. Errors that a pull request can cause, such
+    /// as a missing ref, do not count.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -133,7 +133,7 @@ impl GitError {
         }
     }
 
-    /// Whether the same call fails for as long as the repository is as it is.
+    /// True if the same call fails until the repository changes.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         matches!(
@@ -148,7 +148,7 @@ impl GitError {
         )
     }
 
-    /// Whether the same call may succeed a little later.
+    /// True if the same call may succeed a little later.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         match self {

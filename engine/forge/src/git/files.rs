@@ -7,12 +7,12 @@ use crate::{
     limits::MAX_FILE_BYTES,
 };
 
-/// What an entry of a tree is.
+/// Type of a tree's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A file.
+    /// A regular file.
     File {
-        /// Whether it may be executed.
+        /// True if the file is executable.
         executable: bool,
     },
     /// A symbolic link; its content is where it points. Nothing here follows it.
@@ -26,7 +26,7 @@ pub enum EntryKind {
 pub struct Entry {
     /// Path in the repository, as git has it; bytes that are no UTF-8 are replaced.
     pub path: String,
-    /// What it is.
+    /// Type of the entry.
     pub kind: EntryKind,
     /// Id of its content.
     pub blob: String,
@@ -35,7 +35,7 @@ pub struct Entry {
 /// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileContent {
-    /// Its bytes.
+    /// Contents of the file.
     Bytes(Vec<u8>),
     /// More than the limit; how many.
     TooLarge(u64),
@@ -70,12 +70,12 @@ impl Mirror {
         Call::local(&self.folder).records("ls-tree", &args, (), |(), _| Ok(())).await
     }
 
-    /// The contents of files of a commit, in the order asked for; those larger than `limit` (at most
-    /// [`MAX_FILE_BYTES`]) are not read. With a remote, git gets contents that a mirror without blobs
-    /// left out.
+    /// The contents of files of a commit, in the order of the request; those larger than `limit`
+    /// (at most [`MAX_FILE_BYTES`]) are not read. With a remote, git fetches contents that a mirror
+    /// without blobs left out.
     ///
     /// # Errors
-    /// The commit is not in the mirror, or git's own.
+    /// The commit is not in the mirror, or errors of git.
     pub async fn read(
         &self,
         commit: &CommitId,
@@ -97,7 +97,7 @@ impl Mirror {
         Ok(contents.map(|content| content.unwrap_or(FileContent::Absent)).collect())
     }
 
-    /// Sizes first, so that what is too large is never asked for.
+    /// Sizes come first, so that oversized contents are never fetched.
     pub(super) async fn blobs(
         &self,
         ids: &[&str],
@@ -141,7 +141,7 @@ fn take(rest: &mut &[u8], size: u64) -> Option<Vec<u8>> {
     Some(content)
 }
 
-/// `<mode> <type> <id>\t<path>`.
+/// Parses `<mode> <type> <id>\t<path>`.
 fn entry(line: &[u8]) -> Option<Entry> {
     let line = String::from_utf8_lossy(line);
     let (head, path) = line.split_once('\t')?;

@@ -24,7 +24,7 @@ const VERSION: &str = "version https://git-lfs.github.com/spec/v1";
 pub struct Pointer {
     /// Path in the repository.
     pub path: Vec<u8>,
-    /// Whether it may be executed.
+    /// True if the file is executable.
     pub is_executable: bool,
     /// SHA-256 of the content, 64 lower-case hex digits.
     pub oid: String,
@@ -82,7 +82,7 @@ impl Mirror {
         Ok(small.iter().zip(contents).filter_map(pointer).collect())
     }
 
-    /// Whether each file has the attribute `filter=lfs`.
+    /// For each file, true if it has the attribute `filter=lfs`.
     async fn kept_by_lfs(&self, files: &[Candidate], index: &Path) -> Result<Vec<bool>, GitError> {
         let mut input = Vec::new();
         for file in files {

@@ -1,4 +1,4 @@
-//! A bare mirror: made, fetched into under a lock, asked about refs.
+//! A bare mirror: creation, locked fetches, queries about refs.
 
 use std::{
     fs::File,
@@ -30,7 +30,7 @@ pub struct Mirror {
     tasks: Tasks,
 }
 
-/// What is fetched.
+/// Refs and commits to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Want {
     /// All branches and tags; what the remote no longer has, is removed.
@@ -39,7 +39,7 @@ pub struct Want {
     pub refs: Vec<String>,
     /// Commits by id, of which no ref may be left. Not every forge gives them.
     pub commits: Vec<CommitId>,
-    /// Leave out the contents of files; git gets them when they are asked for.
+    /// Leave out the contents of files; git fetches them on demand.
     pub without_blobs: bool,
     /// Leave out commits that are further from the tips than so many.
     pub depth: Option<NonZeroU32>,
@@ -66,14 +66,14 @@ impl Mirror {
         let info = mirror.folder.join("info");
         std::fs::create_dir_all(&info).map_err(unusable)?;
         let attributes = info.join("attributes");
-        // Never written anew while an archive is made by it.
+        // Not rewritten while an archive is made with it.
         if !std::fs::read(&attributes).is_ok_and(|there| there == ATTRIBUTES.as_bytes()) {
             std::fs::write(&attributes, ATTRIBUTES).map_err(unusable)?;
         }
         Ok(mirror)
     }
 
-    /// Where it is.
+    /// Folder of the mirror.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -126,10 +126,10 @@ impl Mirror {
         Ok(())
     }
 
-    /// Whether the contents of all files of a commit are here.
+    /// True if the contents of all files of a commit are in the mirror.
     ///
     /// # Errors
-    /// The commit is not there, or git's own.
+    /// The commit is missing, or errors of git.
     pub async fn is_whole(&self, commit: &CommitId) -> Result<bool, GitError> {
         Ok(!self.is_partial() || self.missing(commit).await?.is_empty())
     }
@@ -158,15 +158,15 @@ impl Mirror {
     async fn fetch_listed(&self, ids: &str, remote: &Remote) -> Result<(), GitError> {
         let args = ["--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none"];
         let args = [&args[..], &["--stdin", "--end-of-options", remote.url()]].concat();
-        // Otherwise git would tell which commits are here, and the remote would take it that their
-        // files are here too.
+        // Otherwise git would announce the commits of the mirror, and the remote would assume that
+        // their files are here too.
         let settings = &[("fetch.negotiationAlgorithm", "noop")];
         let call = Call { settings, ..Call::fetching(&self.folder, remote) };
         call.run_with("fetch", &args, ids.as_bytes()).await?;
         Ok(())
     }
 
-    /// Whether a fetch left out blobs.
+    /// True if a fetch left out blobs.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         let packs = std::fs::read_dir(self.folder.join("objects/pack"));
@@ -201,19 +201,19 @@ impl Mirror {
         self.rev_parse(&name).await
     }
 
-    /// Whether a commit is in the mirror.
+    /// True if a commit is in the mirror.
     ///
     /// # Errors
-    /// Git's own.
+    /// Errors of git.
     pub async fn has(&self, commit: &CommitId) -> Result<bool, GitError> {
         Ok(self.is_kept(commit) || self.rev_parse(&format!("{commit}^{{commit}}")).await?.is_some())
     }
 
-    /// Whether a branch or a tag leads to a commit: the heads of pull requests are here too, and who made
-    /// them may be a stranger.
+    /// True if a branch or a tag leads to a commit: the mirror also has heads of pull requests,
+    /// whose authors are untrusted.
     ///
     /// # Errors
-    /// The commit is not there, or git's own.
+    /// The commit is missing, or errors of git.
     pub async fn is_published(&self, commit: &CommitId) -> Result<bool, GitError> {
         let args = ["--count=1", "--format=%(refname)", "--contains", commit.as_str()];
         let args = [&args[..], &["refs/heads", "refs/tags"]].concat();
@@ -221,10 +221,10 @@ impl Mirror {
         Ok(!said.is_empty())
     }
 
-    /// Keeps a commit in the mirror whatever becomes of its branch.
+    /// Protects a commit from garbage collection, whatever happens to its branch.
     ///
     /// # Errors
-    /// The commit is not there, or git's own.
+    /// The commit is missing, or errors of git.
     pub async fn keep(&self, commit: &CommitId) -> Result<(), GitError> {
         if self.is_kept(commit) {
             return Ok(());
@@ -247,7 +247,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Whether a commit was kept, or fetched by its id.
+    /// True if a commit is protected, or was fetched by its id.
     #[must_use]
     pub fn is_kept(&self, commit: &CommitId) -> bool {
         loose(&self.folder, &format!("{KEPT}{commit}")).is_some()
@@ -291,8 +291,8 @@ impl Mirror {
     }
 }
 
-/// The commit in a loose ref of a repository's folder; `None` too where git keeps its refs otherwise, or the
-/// ref leads to another one: then it is git that has to be asked.
+/// The commit in a loose ref of a repository's folder; `None` also if git stores its refs otherwise
+/// or the ref leads to another one: then the caller queries git.
 pub(super) fn loose(folder: &Path, name: &str) -> Option<CommitId> {
     let text = std::fs::read_to_string(folder.join(name)).ok()?;
     CommitId::new(text.trim_end()).ok()

@@ -1,4 +1,4 @@
-//! Where a mirror is fetched from, and with which credential.
+//! Address and credential of a mirror's source.
 
 use std::{fmt, net::IpAddr, path::Path};
 
@@ -30,8 +30,8 @@ pub struct Remote {
     pinned: Option<String>,
 }
 
-/// What the forge knows us by: a token with the name that goes with it. GitHub wants
-/// `x-access-token`, GitLab `oauth2`; Gitea and Forgejo take any.
+/// Token for the forge, with its user name. GitHub wants `x-access-token`, GitLab `oauth2`; Gitea
+/// and Forgejo take any.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     user: String,
@@ -116,13 +116,13 @@ impl Remote {
         bounds
     }
 
-    /// The address.
+    /// Address of the repository.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Whether it is a repository on this machine.
+    /// True if the repository is on this machine.
     #[must_use]
     pub const fn is_local(&self) -> bool {
         matches!(self.transport, Transport::File)

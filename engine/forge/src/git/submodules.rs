@@ -43,7 +43,7 @@ pub struct Submodule {
 pub struct Place {
     /// Its files; empty for the workspace's own.
     pub path: String,
-    /// Its Git directory.
+    /// Path of its Git directory.
     pub git_dir: String,
 }
 

@@ -11,16 +11,16 @@ use crate::{
     reading::{self, Kind, MergeGroup, Push, Reading},
 };
 
-/// Where GitHub's merge queue keeps its candidates.
+/// Prefix of the candidates of GitHub's merge queue.
 const QUEUE_BRANCHES: &str = "gh-readonly-queue/";
 
 // === impl Reading ===
 
 impl Reading {
-    /// The event in the words of plans.
+    /// The event in the terms of plans.
     ///
     /// # Errors
-    /// Nothing can come of the delivery, whatever the workflows say.
+    /// The delivery starts nothing, whatever the workflows contain.
     pub fn event(&self) -> Result<Event, Ignored> {
         if let Some(group) = &self.detail.merge_group {
             return self.of_merge_group(group);
@@ -155,8 +155,8 @@ impl Reading {
         })
     }
 
-    /// A comment does not say which commits its pull request has: the event is about the default
-    /// branch, and the number stands under `issue` for both, as on GitHub.
+    /// A comment does not name the commits of its pull request: the event is about the default
+    /// branch, and the number is under `issue` for both, as on GitHub.
     fn of_comment(&self, number: Option<u64>, body: Option<&str>) -> Result<Event, Ignored> {
         if self.detail.comment_elsewhere {
             return Err(Ignored::OtherComment);
@@ -193,7 +193,8 @@ impl Reading {
                 sha: clean(&group.head_sha),
                 repository,
             },
-            // The queue's commit is the forge's own merge of what somebody with rights approved.
+            // The queue's commit is the forge's own merge of a change approved by a person with
+            // rights.
             fork: !short(&group.head_ref).starts_with(QUEUE_BRANCHES),
         };
         Ok(Event {

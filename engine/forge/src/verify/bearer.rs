@@ -14,7 +14,7 @@ pub(super) fn verify(secrets: &[&Secret], headers: &Headers) -> Result<(), Refus
     let given = Sha256::digest(given.trim());
     let mut fits = subtle::Choice::from(0);
     for secret in secrets {
-        // Digests have one length, so that not even the length of the secret is told.
+        // Digests have one length, so that the time does not reveal even the length of the secret.
         fits |= Sha256::digest(secret.text().trim()).ct_eq(&given);
     }
     if bool::from(fits) { Ok(()) } else { Err(Refusal::BadSignature(AUTHORIZATION)) }

@@ -1,4 +1,4 @@
-//! GitLab's plain token. It is no signature: whoever sees one delivery can write others.
+//! GitLab's plain token. It is not a signature: an observer of one delivery can forge others.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -17,7 +17,7 @@ pub(super) fn verify(secrets: &[&Secret], headers: &Headers) -> Result<(), Refus
     let mut fits = subtle::Choice::from(0);
     // A signing token is never sent; a delivery that shows one as its token is no delivery.
     for secret in secrets.iter().filter(|secret| !secret.text().starts_with(standard::PREFIX)) {
-        // Digests have one length, so that not even the length of the secret is told.
+        // Digests have one length, so that the time does not reveal even the length of the secret.
         fits |= Sha256::digest(secret.text()).ct_eq(&given);
     }
     if bool::from(fits) { Ok(()) } else { Err(Refusal::BadSignature(TOKEN)) }

@@ -1,4 +1,4 @@
-//! A forge that answers what it was told to, in order, and remembers what it was asked.
+//! A forge with scripted answers, in order, that records its requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// One answer.
+/// One scripted answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     status: u16,
@@ -18,16 +18,16 @@ pub(crate) struct Reply {
     cut: bool,
 }
 
-/// One request.
+/// One recorded request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// `POST /path`.
+    /// Request line: `POST /path`.
     pub(crate) line: String,
     head: String,
     pub(crate) body: Json,
 }
 
-/// The forge.
+/// The scripted forge.
 pub(crate) struct Fake {
     port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,

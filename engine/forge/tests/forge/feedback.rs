@@ -43,7 +43,7 @@ fn status(state: State) -> CommitStatus {
     }
 }
 
-/// Tells one status.
+/// Sends one status.
 async fn tell(provider: Provider, fake: &Fake, state: State) -> Result<(), FeedbackError> {
     client(provider, fake).set_status(REPO, &commit(), &status(state)).await
 }

@@ -136,7 +136,7 @@ async fn a_new_branch_is_compared_with_the_default_branch() {
     let main = bench.commit("main-only.txt", "1");
     bench.fetch().await;
     assert_eq!(bench.pushed(None, &side).await, known(&["side-1.txt", "side-2.txt"]));
-    // What a stranger calls "before" and nobody has.
+    // A "before" commit that does not exist, from an untrusted payload.
     let nowhere = CommitId::new(&"cd".repeat(20)).unwrap();
     assert_eq!(bench.pushed(Some(&nowhere), &side).await, known(&["side-1.txt", "side-2.txt"]));
     let since = Since::PullRequest { base: &main };
@@ -280,7 +280,7 @@ async fn the_contents_of_a_commit_come_all_at_once_and_those_of_other_commits_st
     assert!(!archived(&bench.mirror, &new, None).await.is_empty());
     let read = bench.mirror.read(&old, &["a.txt"], 100, None).await.unwrap();
     assert_eq!(read, [FileContent::Absent]);
-    // All is there: nobody is asked.
+    // All is in the mirror: no request goes out.
     let nowhere = Remote::new("https://127.0.0.1:1/x.git", None).unwrap();
     bench.mirror.complete(&new, &nowhere).await.unwrap();
     bench.mirror.complete(&old, &nowhere).await.unwrap_err();
@@ -367,7 +367,7 @@ async fn nothing_that_a_repository_configures_is_run() {
     std::fs::write(&script, format!("#!/bin/sh\ntouch {}\n", trap.display())).unwrap();
     git_in(bench.folder.path(), &["--version"]);
     Command::new("chmod").arg("+x").arg(&script).status().unwrap();
-    // As if somebody had got at the mirror's own files.
+    // Simulates a manipulated mirror.
     let folder = bench.mirror.folder();
     let hooks = folder.join("hooks");
     std::fs::create_dir_all(&hooks).unwrap();

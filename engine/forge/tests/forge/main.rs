@@ -1,4 +1,4 @@
-//! What comes from forges and what goes to them, and mirrors of repositories.
+//! Deliveries from forges, reports to forges, and mirrors of repositories.
 
 #[cfg(test)]
 mod app;

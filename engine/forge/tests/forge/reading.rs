@@ -1,5 +1,5 @@
-//! The samples of `tests/samples`, made by hand, and of a larger collection beside the checkout if it
-//! is there: every delivery reads and fires as written in `expect.jsonl`.
+//! The samples of `tests/samples`, and of a larger collection next to the checkout if present:
+//! every delivery is decoded and fires as written in `expect.jsonl`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use plue_registry::{Happening, decide, spelled};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-/// Where the samples are: in the repository, or a larger collection beside it.
+/// Folders of samples: in the repository, or a larger collection next to it.
 fn samples() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/webhooks");
@@ -45,7 +45,7 @@ fn compare(at: &str, expected: &Json, found: &Json, problems: &mut Vec<String>) 
     }
 }
 
-/// Which of the plain triggers fire.
+/// The plain triggers that fire.
 fn fires(reading: &Reading) -> Vec<String> {
     let Ok(event) = reading.event() else { return Vec::new() };
     let message = reading.head_message();

@@ -28,7 +28,7 @@ pub(super) struct Picked {
     pub(super) tags: Vec<Tag>,
     /// Commits whose parents are left out.
     pub(super) boundary: Vec<String>,
-    /// Whether contents of commits that are there are left out.
+    /// True if contents of included commits are left out.
     pub(super) is_partial: bool,
 }
 

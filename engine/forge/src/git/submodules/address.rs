@@ -11,7 +11,7 @@ const MAX_CHARS: usize = 2_048;
 /// A repository that a commit names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A server.
+    /// Address on a server.
     Web {
         /// `https://host/path`, or `http://` where the watched repository has it; without user and password.
         url: String,
