@@ -39,7 +39,7 @@ pub const MAX_BREAKS: u32 = 2;
 pub const MAX_CUTS: u32 = 1;
 /// Bytes of the messages of one conversation; the API takes requests of 32 MB.
 pub const MAX_CONVERSATION_BYTES: usize = 24 << 20;
-/// Calls of one answer that people are asked about; the others are answered with an error.
+/// Calls of one answer that people are asked about; further ones are answered with an error.
 pub const MAX_HELD: usize = 16;
 /// Bytes of a call's arguments as a person is shown them; a longer call is answered with an error.
 pub const MAX_SHOWN_BYTES: usize = 16 << 10;

@@ -121,7 +121,7 @@ impl Usage {
         self.cache_creation = newer.cache_creation.or(self.cache_creation);
     }
 
-    /// Whether the API reported both directions: without, the cost is not known.
+    /// True if the API reported both directions; otherwise the cost is unknown.
     pub fn is_complete(&self) -> bool {
         self.input_tokens.is_some() && self.output_tokens.is_some()
     }

@@ -28,7 +28,7 @@ pub enum Delta {
     },
     /// Text of the answer.
     Text(String),
-    /// Reasoning, where the request asks for it.
+    /// Reasoning, if requested.
     Thinking(String),
     /// JSON text of a tool's input.
     ToolInput(String),
@@ -90,7 +90,7 @@ impl Assembler {
         Ok(None)
     }
 
-    /// Whether `message_stop` was seen: nothing that follows counts.
+    /// True after `message_stop`: anything that follows is ignored.
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }

@@ -22,7 +22,7 @@ pub struct ApiError {
     pub message: String,
     /// The request's id, for the API's support.
     pub request_id: Option<String>,
-    /// The time that the API asks to wait.
+    /// Delay requested by the API.
     pub retry_after: Option<Duration>,
     /// Value of the header `x-should-retry`; `None`: absent or unreadable.
     pub should_retry: Option<bool>,
@@ -105,8 +105,8 @@ impl ApiError {
         }
     }
 
-    /// Whether the same request may succeed later. The API's own word counts first; otherwise as the
-    /// official SDKs do: 408, 409, 429, 5xx, and their kinds within a stream.
+    /// True if the same request may succeed later. The API's own header counts first; otherwise as
+    /// in the official SDKs: 408, 409, 429, 5xx, and their kinds within a stream.
     pub fn is_transient(&self) -> bool {
         if let Some(said) = self.should_retry {
             return said;
@@ -120,14 +120,14 @@ impl ApiError {
         }
     }
 
-    /// Whether another model may answer: this one does not exist any more, is overloaded or limited.
+    /// True if another model may answer: this one no longer exists, is overloaded or limited.
     pub fn is_of_model(&self) -> bool {
         let is_gone = self.status == Some(404) || self.kind == "not_found_error";
         is_gone || self.is_transient() && !self.is_spend_limit()
     }
 
-    /// Whether a limit on spending was met: a 429 that names no time, or a billing error. Waiting
-    /// seconds does not help.
+    /// True if a spending limit was met: a 429 without a delay, or a billing error. Waiting seconds
+    /// does not help.
     pub fn is_spend_limit(&self) -> bool {
         let limited = self.status == Some(429) && self.retry_after.is_none();
         limited && self.should_retry != Some(true) || self.status == Some(402)
@@ -143,7 +143,7 @@ impl From<Failure> for ApiError {
 // === impl Error ===
 
 impl Error {
-    /// Whether the same request may succeed later.
+    /// True if the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Api(error) => error.is_transient() && !error.is_spend_limit(),
@@ -155,7 +155,7 @@ impl Error {
         }
     }
 
-    /// The time that the API asks to wait.
+    /// Delay requested by the API.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Api(error) => error.retry_after,

@@ -22,13 +22,13 @@ pub type Definitions = BTreeMap<String, Json>;
 /// The tools of one server, as a step uses them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Toolset {
-    /// Whether the step names the server, and so takes all of its tools.
+    /// True if the step names the server, and so takes all of its tools.
     pub is_all: bool,
     /// The offered tools.
     pub tools: Definitions,
 }
 
-/// Whether tools may be offered.
+/// Result of the check of offered tools.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Judgement {
     /// They are those that were accepted; `Some`: this is to be remembered of them from now on.

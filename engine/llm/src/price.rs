@@ -1,7 +1,7 @@
-//! Prices of models, by day, and what an answer costs.
+//! Prices of models, by day, and the cost of an answer.
 //!
-//! Prices are data: `prices.toml` beside this crate, replaced or extended by the operator. Money is whole
-//! picodollars, so that sums are exact. Must not guess: a model without a price has none.
+//! Prices are data: `prices.toml` of this crate, replaced or extended by the operator. Money is
+//! whole picodollars, so that sums are exact. Must not guess: a model without a price has none.
 
 use std::fmt;
 

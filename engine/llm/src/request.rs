@@ -64,7 +64,7 @@ pub struct Tool {
     pub description: String,
     /// JSON Schema of an object.
     pub input_schema: Map<String, Json>,
-    /// Whether the API holds arguments to the schema.
+    /// True if the API holds arguments to the schema.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }

@@ -1,5 +1,5 @@
 //! Retries of a request, as in the official SDKs: two at most, after 0.5 s and 1 s, each pause
-//! shortened at random by up to a quarter, or after the time that the API asks for.
+//! shortened at random by up to a quarter, or after the delay that the API requests.
 //!
 //! Pure. Does not cover answers that break off: only the caller knows how much of one it has shown.
 

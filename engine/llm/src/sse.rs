@@ -1,10 +1,11 @@
-//! Server-sent events out of bytes, in whatever pieces they arrive.
+//! Server-sent events out of bytes, in pieces of any size.
 //!
 //! Splits the stream into events, within a bound and once per byte, and leaves the fields to
 //! `eventsource-stream`: fed with pieces of an event, that parser is quadratic, unbounded, and
 //! panics on a byte order mark. Must not know the events of any API.
 //!
-//! Format: <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>.
+//! Format:
+//! <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>.
 
 use std::convert::Infallible;
 
@@ -101,7 +102,7 @@ impl Decoder {
         self.extend(rest)
     }
 
-    /// Whether bytes of an unfinished event are left: the stream was cut.
+    /// True if bytes of an unfinished event are left: the stream was cut.
     pub fn has_rest(&self) -> bool {
         !self.event.is_empty()
     }

@@ -14,7 +14,7 @@ pub struct ToolSpec {
     pub name: &'static str,
     /// Purpose and limits of the tool, as text for the model.
     pub description: &'static str,
-    /// Whether it changes nothing: not the workspace, and nothing outside of it.
+    /// True if it changes nothing: not the workspace, and nothing outside of it.
     pub is_read_only: bool,
     schema: fn() -> Map<String, Value>,
 }

@@ -20,15 +20,15 @@ one started cannot ask for that. Leave it to the agent that started you.";
 /// A call that waits for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Held {
-    /// The time at which it counts as rejected; `None`: no person has been asked yet.
+    /// Time at which it counts as rejected; `None`: people have not been asked yet.
     pub until: Option<Timestamp>,
 }
 
 // === impl Task ===
 
 impl Task {
-    /// Whether a person has to approve the call. A command of `git` that is no text counts as every one;
-    /// `mcp__SERVER` stands for all tools of the server.
+    /// True if a person has to approve the call. A `git` command that is not a text counts as every
+    /// command; `mcp__SERVER` stands for all tools of the server.
     pub(super) fn needs_approval(&self, name: &str, input: &Map<String, Json>) -> bool {
         let command = input.get("command").and_then(Json::as_str);
         self.approve.iter().any(|approve| {

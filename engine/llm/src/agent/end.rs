@@ -140,7 +140,7 @@ impl End {
         Self { reason, message: message.into(), output, divergence: None }
     }
 
-    /// A failure before the agent has begun, without a result.
+    /// A failure before the start of the agent, without a result.
     pub fn refused(reason: EndReason, message: impl Into<String>) -> Self {
         Self::failed(reason, message, String::new())
     }
@@ -151,7 +151,7 @@ impl End {
         end
     }
 
-    /// Whether there is a result that is not whole.
+    /// True for an incomplete result.
     pub fn is_partial(&self) -> bool {
         self.reason != EndReason::Done && !self.output.is_null()
     }

@@ -35,7 +35,7 @@ pub enum Fact {
         /// Error of the stream, for people.
         message: String,
     },
-    /// A person is asked about a call.
+    /// A call waits for a person's approval.
     Held {
         /// Id of the call.
         id: String,
@@ -46,7 +46,7 @@ pub enum Fact {
     Decided {
         /// Id of the call.
         id: String,
-        /// Whether it is carried out.
+        /// True if the call is carried out.
         approve: bool,
         /// The person; absent: the time was over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,11 +63,11 @@ pub enum Fact {
         id: String,
         /// Output of the tool or the failure of the call, as text for the model.
         content: String,
-        /// Whether the tool failed.
+        /// True if the tool failed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
-    /// The model is asked to mend its answer.
+    /// The model has to correct its answer.
     Corrected {
         /// Correction, sent to the model as a user message.
         message: String,
@@ -116,10 +116,10 @@ pub enum Input {
         id: String,
         /// Output of the tool or the failure of the call, as text for the model.
         content: String,
-        /// Whether the tool failed.
+        /// True if the tool failed.
         is_error: bool,
     },
-    /// A person is asked about a call until a time.
+    /// A call waits for approval until a deadline.
     Held {
         /// Id of the call.
         id: String,
@@ -130,7 +130,7 @@ pub enum Input {
     Decided(Decision),
     /// The runner is another one: results of calls that are open are unknown for ever.
     RunnerLost,
-    /// Whether [`super::Effect::Judge`]'s value fits the schema, or the validator's words.
+    /// Result of [`super::Effect::Judge`]: the value fits the schema, or the validator's message.
     Judged(Result<(), String>),
 }
 
@@ -139,13 +139,13 @@ pub enum Input {
 pub struct Decision {
     /// Id of the call.
     pub id: String,
-    /// Whether it is carried out.
+    /// True if the call is carried out.
     pub approve: bool,
     /// The person; `None`: the time was over.
     pub by: Option<String>,
     /// Time of the decision.
     pub at: Timestamp,
-    /// The person's message.
+    /// Message of the person.
     pub message: Option<String>,
 }
 

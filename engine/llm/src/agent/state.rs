@@ -64,8 +64,8 @@ pub enum Effect {
     Begin,
     /// Send the request to the API; its answer or failure is an input.
     Ask(Box<Request>),
-    /// Carry out those of these calls that are not held, at the same time if possible; each result is an
-    /// input. Ask people about the others; each decision is an input.
+    /// Carry out the calls that need no approval, in parallel if possible; each result is an input.
+    /// Ask people about the others; each decision is an input.
     Call(Vec<Call>),
     /// Judge the value by the schema of the task.
     Judge(Json),
@@ -171,7 +171,7 @@ impl Agent {
         self.totals
     }
 
-    /// Whether the agent has ended, so that its next effect is [`Effect::End`].
+    /// True if the agent has ended, so that its next effect is [`Effect::End`].
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Ended(_))
     }
@@ -261,7 +261,7 @@ impl Agent {
         Fact::Corrected { message: format!("Your result was not accepted: {words}. {again}") }
     }
 
-    /// Whether the current model gives its result by a call.
+    /// True if the current model returns its result by a call.
     fn is_submitted(&self) -> bool {
         let Some(task) = &self.task else { return false };
         task.is_submitted(task.model(self.switches).unwrap_or(&task.model))
@@ -548,7 +548,7 @@ impl Agent {
     }
 }
 
-/// Whether `max_tokens` cut a call of the answer.
+/// True if `max_tokens` cut a call of the answer.
 fn has_cut_call(answer: &Answer) -> bool {
     let cut = answer.tool_calls().any(|call| call.input.is_none());
     cut && answer.stop.reason == Some(StopReason::MaxTokens)

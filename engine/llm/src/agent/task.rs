@@ -136,12 +136,12 @@ impl Task {
         request
     }
 
-    /// Whether this model gives the result of the task by calling [`tools::SUBMIT`].
+    /// True if this model returns the result of the task by calling [`tools::SUBMIT`].
     pub(super) fn is_submitted(&self, model: &str) -> bool {
         self.output.is_some() && !takes_format(model)
     }
 
-    /// Whether calls of the tool start an agent.
+    /// True if calls of the tool start an agent.
     pub(super) fn starts_agent(&self, tool: &str) -> bool {
         self.children.as_ref().is_some_and(|children| children.tools.iter().any(|it| it == tool))
     }
@@ -164,7 +164,8 @@ impl Task {
     }
 }
 
-/// Whether the model takes `output_config.format`. Other vendors' models behind a compatible API do not.
+/// True if the model takes `output_config.format`. Other vendors' models behind a compatible API do
+/// not.
 fn takes_format(model: &str) -> bool {
     let Some(at) = model.find("claude-") else { return false };
     !WITHOUT_FORMAT.iter().any(|beginning| model[at..].starts_with(beginning))

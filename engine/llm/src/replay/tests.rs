@@ -1,4 +1,4 @@
-//! Recordings made of transcripts, asked by agents.
+//! Recordings made of transcripts, replayed to agents.
 
 use serde_json::json;
 
