@@ -1,17 +1,17 @@
-//! Why a login does not succeed.
+//! Errors of a login.
 
-/// Why a login does not succeed. Texts hold nothing that a secret could be in.
+/// Error of a login. Texts hold nothing that a secret could be in.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What the operator set cannot be.
+    /// The settings are invalid.
     #[error("{0}")]
     Settings(String),
     /// The issuer did not answer.
     #[error("the issuer does not answer ({what})")]
     Unreachable {
-        /// What was asked for.
+        /// Name of the request.
         what: &'static str,
-        /// Why.
+        /// Cause of the error.
         #[source]
         cause: reqwest::Error,
     },
@@ -21,18 +21,18 @@ pub enum Error {
     /// The issuer answered what it must not.
     #[error("the issuer's answer is not one ({what}): {why}")]
     BadAnswer {
-        /// What was asked for.
+        /// Name of the request.
         what: &'static str,
-        /// What is wrong with it.
+        /// Problem of the response.
         why: String,
     },
-    /// The issuer says no: an error code of RFC 6749 §5.2, or a status.
+    /// The issuer refuses: an error code of RFC 6749 §5.2, or a status.
     #[error("the issuer refuses the code: {0}")]
     Refused(String),
     /// The ID token must not be believed.
     #[error("the ID token is refused: {0}")]
     Token(&'static str),
-    /// The ID token is good, and does not say who somebody is.
+    /// The ID token is valid, but has no usable name.
     #[error("the ID token has no usable claim `{0}`")]
     NoName(String),
 }
@@ -40,7 +40,7 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// Whether it may be otherwise in a moment.
+    /// True if a later attempt may succeed.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         match self {

@@ -46,7 +46,7 @@ impl Http {
         Ok(bytes)
     }
 
-    /// The answer to a form, whatever its status.
+    /// Posts a form; returns the response with any status.
     pub(crate) async fn post(
         &self,
         what: &'static str,

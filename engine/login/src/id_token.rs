@@ -1,7 +1,7 @@
-//! Whether an ID token may be believed (OpenID Connect Core 1.0 §3.1.3.7). Pure.
+//! Validation of an ID token (OpenID Connect Core 1.0 §3.1.3.7). Pure.
 //!
-//! Must not believe a claim before the signature, or take an algorithm from the token that the token's
-//! key is not for.
+//! Must not trust a claim before the signature, or take an algorithm from the token that does not
+//! fit the token's key.
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
@@ -17,29 +17,29 @@ pub const LEEWAY: i64 = 60;
 pub const MAX_AGE: i64 = 600;
 /// Characters of a subject (§2).
 const MAX_SUBJECT: usize = 255;
-/// What a token may be signed with. None with a shared secret, and `none` is not even a word here.
+/// Accepted signature algorithms. None has a shared secret, and `none` cannot be expressed.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
 /// The claims of a token.
 pub type Claims = Map<String, Json>;
 
-/// What a token has to say.
+/// Required values of a token.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// Who issued it.
+    /// Expected issuer.
     pub issuer: &'a str,
-    /// Whom it is for.
+    /// Expected audience.
     pub client_id: &'a str,
-    /// For which attempt.
+    /// Nonce of the attempt.
     pub nonce: &'a str,
-    /// The time.
+    /// Current time.
     pub now: Timestamp,
 }
 
-/// The head of a token, which says which key to take.
+/// The head of a token, which names its key.
 ///
 /// # Errors
-/// [`Error::Token`]: it is none, or is signed with what is not allowed.
+/// [`Error::Token`]: it is malformed, or signed with a forbidden algorithm.
 pub fn head(token: &str) -> Result<Header, Error> {
     if token.len() > MAX_BYTES {
         return Err(Error::Token("it is too long"));
@@ -76,7 +76,7 @@ pub fn claims(
     Ok(claims)
 }
 
-/// Whether claims are for us, for this attempt, and of now.
+/// Checks that claims are for this client, this attempt, and the current time.
 fn judge(claims: &Claims, expected: &Expected<'_>) -> Result<(), &'static str> {
     let text = |name: &str| claims.get(name).and_then(Json::as_str);
     if text("iss") != Some(expected.issuer) {

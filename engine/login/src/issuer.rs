@@ -21,16 +21,16 @@ use crate::{
     settings::{Settings, address},
 };
 
-/// The issuer's description is asked for again when it is this old.
+/// Lifetime of the issuer's metadata.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-/// An issuer that did not answer is left alone so long, and browsers are told at once.
+/// Pause after an issuer did not answer, during which logins fail at once.
 const REST: Duration = Duration::from_secs(3);
 /// Bytes of a code.
 const MAX_CODE: usize = 4_096;
 /// Characters of an error code (RFC 6749 §5.2).
 const MAX_WORD: usize = 64;
 
-/// An issuer. Asks nothing before somebody logs in: a server starts while it is down.
+/// An issuer. No request before the first login: a server starts while it is down.
 #[derive(Debug)]
 pub struct Issuer {
     settings: Settings,
@@ -46,13 +46,13 @@ struct Described {
     failed: Option<Mark>,
 }
 
-/// What an issuer gives for a code (OpenID Connect Core 1.0 §3.1.3.3); the access token is not for us.
+/// Response of the token endpoint (OpenID Connect Core 1.0 §3.1.3.3); the access token is not used.
 #[derive(Deserialize)]
 struct Tokens {
     id_token: String,
 }
 
-/// RFC 6749 §5.2.
+/// Error response of RFC 6749 §5.2.
 #[derive(Deserialize)]
 struct Complaint {
     error: String,
@@ -76,16 +76,16 @@ impl Issuer {
         Ok(Self { settings, http, clock, described, keys })
     }
 
-    /// Its name.
+    /// Display name of the issuer.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.settings.issuer
     }
 
-    /// Where a browser goes to log in.
+    /// Address of the login page for a browser.
     ///
     /// # Errors
-    /// [`Error`]: the issuer does not answer, or not as it must.
+    /// [`Error`]: the issuer does not answer, or its metadata is invalid.
     pub async fn begin(&self, attempt: &Attempt) -> Result<String, Error> {
         let mut url = self.described().await?.authorize.clone();
         let others = self.settings.scopes.iter().filter(|scope| *scope != "openid");
@@ -103,7 +103,7 @@ impl Issuer {
         Ok(url.into())
     }
 
-    /// Whose a code is. `said` is the issuer's name as it came back with the code (RFC 9207).
+    /// The person of a code. `said` is the issuer's name in the redirect (RFC 9207).
     ///
     /// # Errors
     /// [`Error`].
@@ -158,7 +158,7 @@ impl Issuer {
         tokens.map(|tokens| tokens.id_token).map_err(bad)
     }
 
-    /// What is posted for a code (RFC 6749 §4.1.3, RFC 7636 §4.5).
+    /// Form of the token request (RFC 6749 §4.1.3, RFC 7636 §4.5).
     fn form(
         &self,
         metadata: &Metadata,
@@ -187,7 +187,7 @@ impl Issuer {
     }
 
     async fn described(&self) -> Result<Arc<Metadata>, Error> {
-        // Held while asking: of many who come at once, one asks.
+        // // Locked during the request: of concurrent logins, one requests.
         let mut described = self.described.lock().await;
         if let Some((mark, known)) = &described.known
             && self.clock.elapsed(*mark) < FRESH

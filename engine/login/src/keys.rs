@@ -1,6 +1,6 @@
-//! The keys an issuer signs with (RFC 7517), and which of them a token names.
+//! The keys of an issuer's signatures (RFC 7517), and the choice of a token's key.
 //!
-//! Must not be made to fetch them again and again by tokens with keys that nobody has.
+//! Tokens with unknown keys must not cause unlimited fetches.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const REFETCH_EVERY: Duration = Duration::from_secs(30);
 pub(crate) struct Keys {
     keys: Vec<Jwk>,
     fetched: Option<Mark>,
-    /// When an unknown key had them fetched.
+    /// Time of the last fetch for an unknown key.
     searched: Option<Mark>,
 }
 
@@ -38,12 +38,12 @@ struct Set {
 // === impl Keys ===
 
 impl Keys {
-    /// Whether they are to be fetched before anything is looked up.
+    /// True if they have to be fetched before a lookup.
     pub(crate) fn is_stale(&self, clock: Clock) -> bool {
         self.fetched.is_none_or(|mark| clock.elapsed(mark) >= FRESH)
     }
 
-    /// Whether they may be fetched for a key that is not among them. Counts as done.
+    /// True if they may be fetched for an unknown key. Counts as done.
     pub(crate) fn may_search(&mut self, clock: Clock) -> bool {
         let may = self.searched.is_none_or(|mark| clock.elapsed(mark) >= REFETCH_EVERY);
         if may {
@@ -52,7 +52,7 @@ impl Keys {
         may
     }
 
-    /// Takes a fetched set. Keys of kinds that nobody here knows are left out, not complained about.
+    /// Takes a fetched set. Keys of unknown kinds are left out without an error.
     pub(crate) fn take(&mut self, bytes: &[u8], clock: Clock) -> Result<(), Error> {
         let what = "its keys";
         let set: Set = serde_json::from_slice(bytes)
@@ -76,7 +76,7 @@ impl Keys {
     }
 }
 
-/// Whether a key is meant to verify this algorithm.
+/// True if a key is for this algorithm.
 fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
     let common = &key.common;
     let used = common.public_key_use.as_ref().is_none_or(|to| *to == PublicKeyUse::Signature);

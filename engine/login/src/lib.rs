@@ -1,8 +1,8 @@
-//! Login by OpenID Connect: the side that relies on an issuer (OpenID Connect Core 1.0 §3.1, the
-//! authorization code flow, with the proof key of RFC 7636).
+//! Login by OpenID Connect: the relying party (OpenID Connect Core 1.0 §3.1, the authorization code
+//! flow, with the proof key of RFC 7636).
 //!
-//! Reading order: [`settings`], [`attempt`], [`issuer`], [`id_token`], [`person`]. Must not decide what
-//! somebody may do, keep a session, or know a route: it says who somebody is, or why it cannot.
+//! Reading order: [`settings`], [`attempt`], [`issuer`], [`id_token`], [`person`]. Must not decide
+//! permissions, keep a session, or know a route: the result is a person, or an error.
 #![forbid(unsafe_code)]
 
 pub mod attempt;

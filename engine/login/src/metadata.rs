@@ -8,7 +8,7 @@ use crate::{
     settings::{Settings, address},
 };
 
-/// What we read of it.
+/// Used fields of the metadata document.
 #[derive(Debug, Clone, Deserialize)]
 struct Document {
     issuer: String,
@@ -29,22 +29,22 @@ pub(crate) struct Metadata {
     pub(crate) keys: Url,
     /// The secret goes into the body instead of the `Authorization` header.
     pub(crate) secret_in_body: bool,
-    /// Its answers by way of the browser say who it is (RFC 9207).
+    /// Its redirects name the issuer (RFC 9207).
     pub(crate) says_who: bool,
 }
 
-/// Where the document is (§4).
+/// Address of the document (§4).
 pub(crate) fn place(settings: &Settings) -> Result<Url, Error> {
     let issuer = settings.issuer.trim_end_matches('/');
     let text = format!("{issuer}/.well-known/openid-configuration");
     address(&text, "login.issuer", settings.allow_http)
 }
 
-/// Reads the document.
+/// Parses and checks the document.
 pub(crate) fn read(bytes: &[u8], settings: &Settings) -> Result<Metadata, Error> {
     let bad = |why: String| Error::BadAnswer { what: "its configuration", why };
     let found: Document = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
-    // §4.3: whoever answers for another issuer would have its tokens believed.
+    // // §4.3: otherwise tokens of another issuer would be accepted.
     if found.issuer != settings.issuer {
         return Err(bad(format!("it says that it is {:?}", clipped(&found.issuer))));
     }

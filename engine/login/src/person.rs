@@ -1,4 +1,4 @@
-//! Who somebody is, by the claims of his ID token.
+//! The person of an ID token's claims.
 
 use serde_json::Value as Json;
 
@@ -9,16 +9,16 @@ const MAX_NAME: usize = 128;
 /// Groups that are looked at.
 const MAX_GROUPS: usize = 2_000;
 
-/// Somebody whom the issuer knows.
+/// An authenticated person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
-    /// What the issuer knows him by; never given to anybody else.
+    /// Identifier at the issuer; never reused for another person.
     pub subject: String,
-    /// What he is called by.
+    /// Name for display and approvals.
     pub name: String,
     /// His address, if the issuer has verified it.
     pub email: Option<String>,
-    /// His groups.
+    /// Groups of the person.
     pub groups: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Person {
         };
         let email = text("email").filter(|_| verified).filter(|text| is_plain(text));
         let name = match settings.name_claim.as_str() {
-            // Anybody can say that an address is his.
+            // // Unverified addresses can be anybody's.
             "email" => email,
             claim => text(claim).filter(|text| is_plain(text)),
         };
@@ -53,7 +53,7 @@ impl Person {
     }
 }
 
-/// Whether a text can stand in a journal and in `approvers` without looking like another one.
+/// True if a text is unambiguous in a journal and in `approvers`.
 fn is_plain(text: &str) -> bool {
     let odd = |c: char| {
         c.is_control()

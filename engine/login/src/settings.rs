@@ -1,4 +1,4 @@
-//! What the operator says of his issuer.
+//! The operator's settings for an issuer.
 
 use std::{fmt, net::IpAddr};
 
@@ -10,22 +10,22 @@ use crate::error::Error;
 /// Characters of an address.
 const MAX_ADDRESS: usize = 1_000;
 
-/// What the operator says of his issuer.
+/// The operator's settings for an issuer.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The issuer, exactly as its own document and its tokens spell it.
     pub issuer: String,
-    /// Who we are to it.
+    /// Client id at the issuer.
     pub client_id: String,
-    /// What we show it; none: a public client, for which the proof key alone speaks.
+    /// Client secret; `None`: a public client, authenticated by the proof key alone.
     pub client_secret: Option<ClientSecret>,
-    /// What is asked for beside `openid`.
+    /// Scopes in addition to `openid`.
     pub scopes: Vec<String>,
-    /// The claim that somebody is called by.
+    /// Claim with the person's name.
     pub name_claim: String,
     /// The claim with his groups; dots lead into objects.
     pub groups_claim: String,
-    /// Where the issuer sends browsers back to, exactly as it knows it.
+    /// Redirect address, exactly as registered at the issuer.
     pub redirect_uri: String,
     /// The issuer may be reached without TLS although it is not on this machine.
     pub allow_http: bool,
@@ -56,8 +56,8 @@ impl fmt::Debug for ClientSecret {
     }
 }
 
-/// An address of the issuer, if it may be asked: `https`, or `http` on this machine or where the
-/// operator allows it.
+/// An address of the issuer, if allowed: `https`, or `http` on this machine or where the operator
+/// allows it.
 pub(crate) fn address(text: &str, what: &str, allow_http: bool) -> Result<Url, Error> {
     let bad = |why: &str| {
         let shown: String = text.chars().take(200).collect();

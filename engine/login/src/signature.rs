@@ -1,5 +1,5 @@
-//! Signatures of ID tokens, verified by `ring`, which the tree has for TLS: the one thing that
-//! `jsonwebtoken` leaves to whoever uses it.
+//! Signatures of ID tokens, verified by `ring`, which is already a dependency of TLS:
+//! `jsonwebtoken` leaves the verification to its caller.
 //!
 //! Must not sign, and must not know an algorithm with a shared secret.
 
