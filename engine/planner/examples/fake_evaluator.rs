@@ -1,7 +1,7 @@
 //! A stand-in for `plue-evaluator` in tests: it speaks the protocol, and misbehaves as the
-//! "workflow file" tells it. The first line of the file is the order, `#fake <verb> <words…>`.
+//! "workflow file" instructs it. The first line of the file is the order, `#fake <verb> <words…>`.
 //!
-//! How it starts is told through `--allow-missing`, the only option with free text.
+//! `--allow-missing`, the only option with free text, selects its behaviour at startup.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -162,7 +162,7 @@ impl Fake {
         }
     }
 
-    /// What only a third evaluator does.
+    /// Orders for third evaluators only.
     fn obey_as_third(
         &mut self,
         request: &EvalRequest,
@@ -175,7 +175,7 @@ impl Fake {
         }
     }
 
-    /// Asks for what costs the engine much.
+    /// Requests that are expensive for the engine.
     fn burden(&mut self, request: &EvalRequest, verb: &str) -> io::Result<()> {
         let (need, cpu_us) = match verb {
             "spends" => (Need::Exists(format!("f{}", request.facts.files.len())), 400_000),
@@ -184,7 +184,7 @@ impl Fake {
         self.reply_after(request.id, EvalOutcome::Needs(vec![need]), cpu_us)
     }
 
-    /// Asks for everything in the order, one thing after the other, then puts the answers into a
+    /// Requests everything in the order, one thing after the other, then puts the answers into a
     /// plan.
     fn needs(&mut self, request: &EvalRequest, rest: &[&str]) -> io::Result<()> {
         let (facts, mut seen) = (&request.facts, Vec::new());

@@ -1,4 +1,4 @@
-//! How often a repository may have strangers' files evaluated, and which files are known to be
+//! Rate limit for evaluations of untrusted files per repository, and the cache of files known to be
 //! hostile. Both bounded; both forget.
 
 use std::{
@@ -18,11 +18,11 @@ const MAX_HOSTILE: usize = 1_000;
 /// A token bucket: `burst` at once, one more every `every`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Evaluations at once.
+    /// Maximum burst of evaluations.
     pub burst: u32,
     /// Time until one more is allowed.
     pub every: Duration,
-    /// How long the result of a killed evaluation stands for the same file.
+    /// Lifetime of the result of a killed evaluation.
     pub remember_hostile: Duration,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Throttle {
     hostile: Mutex<HashMap<[u8; 32], Remembered>>,
 }
 
-/// When an evaluation was killed, and what was said about it.
+/// Time and diagnostics of a killed evaluation.
 type Remembered = (Mark, Vec<Diagnostic>);
 
 /// Time that a repository has spent in advance, as seen at a mark: a full bucket owes nothing.
@@ -78,7 +78,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// What a killed evaluation of the same file said a short time ago.
+    /// Diagnostics of a recent killed evaluation of the same file.
     pub(crate) fn known_hostile(&self, key: &[u8; 32]) -> Option<Vec<Diagnostic>> {
         let mut hostile = self.hostile.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, diagnostics) = hostile.get(key)?;
@@ -106,7 +106,7 @@ impl Throttle {
         spent.owed.saturating_sub(self.clock.elapsed(spent.at))
     }
 
-    /// Drops full buckets, which say nothing; if there are none, the one that owes least.
+    /// Drops full buckets, which carry no information; if there are none, the one that owes least.
     fn forget(&self, spent: &mut HashMap<String, Spent>) {
         spent.retain(|_, s| !self.still_owed(*s).is_zero());
         if spent.len() >= MAX_REPOSITORIES {

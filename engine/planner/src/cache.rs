@@ -1,7 +1,7 @@
-//! Plans that were made before: in memory, and behind a hook in the store.
+//! Plan cache: in memory, and behind a hook in the store.
 //!
-//! An entry is found by everything known beforehand (sources, event, inputs, evaluator) and holds
-//! only while the facts that its evaluation asked for are the same in the commit at hand.
+//! The key is everything known beforehand (sources, event, inputs, evaluator); an entry is valid
+//! only while the facts that its evaluation requested are the same in the commit at hand.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{judge::PlannedWorkflow, planner::Evaluated, read_set::ReadSet};
 
-/// Entries in memory.
+/// Maximum of entries in memory.
 const MAX_ENTRIES: usize = 256;
 /// Bytes of plans in memory.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -200,7 +200,7 @@ impl CachedPlans {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// What was stored, if it is whole: a plan must still have its hash.
+    /// A stored entry, if it is whole: a plan must still have its hash.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<PlannedWorkflow>, ReadSet, String)> {
         let cached: Self = serde_json::from_slice(bytes).ok()?;
         let workflows = cached.plans.into_iter().map(|cached| {
@@ -213,7 +213,7 @@ impl CachedPlans {
     }
 }
 
-/// Whether a file with this problem is invalid for every event.
+/// True if a file with this problem is invalid for every event.
 pub(crate) fn is_static(problem: &Diagnostic) -> bool {
     STATIC.contains(&problem.code.as_str())
 }

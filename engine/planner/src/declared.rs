@@ -1,7 +1,7 @@
 //! Workflows in YAML and JSON: read by `plue-spec`, in this process, without an evaluator.
 //!
-//! Nothing of a stranger is run here, so there is no jail, no second opinion and no cache: reading is
-//! bounded and takes less time than asking for what was read before.
+//! No untrusted code runs here, so there is no jail, no second opinion and no cache: reading is
+//! bounded and faster than a cache lookup.
 
 use plue_plan::{SealedPlan, Span};
 use plue_spec::workflow::{Format, MAX_FILE_BYTES, read_or_draft};
@@ -17,8 +17,7 @@ use crate::{
 /// Stands where a read-set has the build of the evaluator.
 pub(crate) const BUILD: &str = concat!("plue-spec/", env!("CARGO_PKG_VERSION"));
 
-/// How a file is to be read; `None`: it is Python. A file that a person names need not have the
-/// name of a workflow.
+/// Format of a file; `None` is Python. A file named by the user needs no workflow name.
 pub(crate) fn format(entry: &str) -> Option<Format> {
     match WorkflowFile::at(entry).map(|file| file.kind) {
         Some(WorkflowKind::Python) => None,

@@ -9,11 +9,11 @@ const MAX_SHOWN: usize = 160;
 /// A field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Where: `steps[2].depends_on[0]`.
+    /// Path in the plan: `steps[2].depends_on[0]`.
     pub path: String,
     /// The first value as JSON, shortened; `nothing` if it is not there.
     pub left: String,
-    /// The second one.
+    /// Value in the second plan.
     pub right: String,
 }
 

@@ -13,17 +13,17 @@ use crate::{
 pub const MAX_WORKFLOWS: usize = 1_000;
 /// Folders in which nothing is a workflow.
 const EXCLUDED: [&str; 5] = [".git", "node_modules", "vendor", "target", ".venv"];
-/// Where YAML and JSON workflows of Claude Code live.
+/// Folder of YAML and JSON workflows of Claude Code.
 const CLAUDE_FOLDER: &str = ".claude/workflows/";
 
 /// The front end that reads a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkflowKind {
-    /// `.plue.py`.
+    /// Python, `.plue.py`.
     Python,
-    /// `.plue.yaml`, `.plue.yml`.
+    /// YAML, `.plue.yaml` or `.plue.yml`.
     Yaml,
-    /// `.plue.json`.
+    /// JSON, `.plue.json`.
     Json,
 }
 
@@ -32,7 +32,7 @@ pub enum WorkflowKind {
 pub struct WorkflowFile {
     /// Path in the repository.
     pub path: String,
-    /// Its front end.
+    /// Front end of the file.
     pub kind: WorkflowKind,
 }
 
@@ -41,7 +41,7 @@ pub struct WorkflowFile {
 pub struct Discovery {
     /// At most [`MAX_WORKFLOWS`], sorted by path.
     pub files: Vec<WorkflowFile>,
-    /// What is wrong with the whole.
+    /// Problems of the whole repository.
     pub problems: Vec<Diagnostic>,
 }
 
@@ -118,7 +118,7 @@ impl WorkflowFile {
         Some(Self { path: path.to_owned(), kind })
     }
 
-    /// Whether a file of this path is evaluated, rather than only read.
+    /// True if a file of this path is evaluated, rather than only read.
     #[must_use]
     pub fn is_evaluated(path: &str) -> bool {
         crate::declared::format(path).is_none()

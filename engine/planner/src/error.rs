@@ -1,4 +1,4 @@
-//! What can go wrong between a source and its plan.
+//! Errors between a source and its plan.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,16 +12,16 @@ pub enum Error {
     /// The evaluator could not be started.
     #[error("cannot start the evaluator {}", path.display())]
     Start {
-        /// The program.
+        /// Path of the program.
         path: PathBuf,
-        /// Why not.
+        /// Cause of the error.
         #[source]
         source: std::io::Error,
     },
     /// The evaluator ended or hung before it was ready.
     #[error("the evaluator is not ready: {reason}{}", said(stderr))]
     NotReady {
-        /// What happened.
+        /// Cause of the error.
         reason: String,
         /// The end of what it wrote to its standard error.
         stderr: String,
@@ -34,21 +34,21 @@ pub enum Error {
         "the evaluator speaks protocol {found}, this engine {wanted}; install both from one release"
     )]
     Protocol {
-        /// Its version.
+        /// Version of the evaluator.
         found: u32,
-        /// Ours.
+        /// Version of the engine.
         wanted: u32,
     },
     /// Too many evaluations wait for an evaluator.
     #[error("{waiting} evaluations are waiting already")]
     Busy {
-        /// How many wait.
+        /// Number of waiting requests.
         waiting: usize,
     },
     /// The repository used up its evaluations.
     #[error("the repository may evaluate again in {} s", retry_after.as_secs().max(1))]
     TooOften {
-        /// When to try again.
+        /// Delay before the next attempt.
         retry_after: Duration,
     },
     /// The commit cannot be read.
@@ -62,7 +62,7 @@ pub enum Error {
     Encode(#[from] plue_wire::FrameError),
 }
 
-/// Why there is no plan.
+/// Error of planning.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The workflow file is at fault: at least one error, all that were found.
@@ -92,13 +92,13 @@ impl Error {
         }
     }
 
-    /// Whether the same request fails for as long as the commit is as it is.
+    /// True if the same request fails until the commit changes.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::View(ViewError::TooManyPaths(_)))
     }
 
-    /// Whether the same request may succeed a little later.
+    /// True if the same request may succeed a little later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -131,7 +131,7 @@ impl PlanError {
 }
 
 impl PlanError {
-    /// How the evaluation ended, in the words of `plue_evaluations_total`.
+    /// Value of the label `outcome` of `plue_evaluations_total`.
     pub(crate) fn outcome(&self) -> &'static str {
         const ENDS: [(Code, &str); 7] = [
             (codes::TOO_MUCH_CPU, "cpu"),

@@ -1,7 +1,7 @@
-//! One evaluation: rounds of "needs" and answers until both zygotes have all they ask for. The event is
-//! sent only to files that ask: plans of the others hold for every event.
+//! One evaluation: rounds of "needs" and answers until both zygotes have everything they request.
+//! The event is sent only to files that request it: plans of the others hold for every event.
 //!
-//! Must not believe a zygote: what it asks for is counted and bounded here.
+//! Must not trust a zygote: its requests are counted and bounded here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,16 +30,16 @@ const EVENT: &str = ".event";
 /// Rounds of asking for facts in a survey.
 const MAX_SURVEY_ROUNDS: usize = 8;
 
-/// What the zygotes said when nothing was missing any more.
+/// Replies of the zygotes when nothing was missing any more.
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) outcomes: [EvalOutcome; 2],
-    /// The third opinion, where there is one: on strangers' files, when the two agree on plans.
+    /// The third opinion, if there is one: on untrusted files, when the two agree on plans.
     pub(crate) third: Option<EvalOutcome>,
     /// All problems of a file that fails, where they could be found.
     pub(crate) survey: Option<Survey>,
     pub(crate) facts: Facts,
-    /// Whether the event was sent.
+    /// True if the event was sent.
     pub(crate) knows_event: bool,
     pub(crate) printed: String,
     pub(crate) usage: Usage,
@@ -53,7 +53,7 @@ pub(crate) struct Survey {
     pub(crate) drafts: Vec<RawPlan>,
 }
 
-/// Everything an evaluation needs beside the evaluators.
+/// Everything an evaluation needs in addition to the evaluators.
 pub(crate) struct Exchange<'e> {
     pub(crate) sources: &'e Sources,
     pub(crate) question: &'e Question,
@@ -64,7 +64,8 @@ pub(crate) struct Exchange<'e> {
 // === impl Exchange ===
 
 impl Exchange<'_> {
-    /// Asks until nothing is missing, or time or CPU time of all rounds together run out.
+    /// Repeats the request until nothing is missing, or time or CPU time of all rounds together run
+    /// out.
     pub(crate) async fn run(&self, checkout: &mut Checkout) -> Result<Settled, PlanError> {
         let mut request = EvalRequest {
             id: 0,
@@ -148,8 +149,8 @@ impl Exchange<'_> {
         None
     }
 
-    /// One question to both. A zygote that died is replaced and asked once more: only the second
-    /// death is the file's fault.
+    /// One request to both. A crashed zygote is replaced and asked once more: only the second crash
+    /// is the file's fault.
     async fn ask(
         &self,
         checkout: &mut Checkout,
@@ -172,7 +173,7 @@ impl Exchange<'_> {
                     return Ok([a, b]);
                 }
                 [Ok(reply), Err(failure)] | [Err(failure), Ok(reply)] => {
-                    // What was seen to be the file's fault explains the other one too.
+                    // // A failure caused by the file explains the other one too.
                     self.not_killed(&reply)?;
                     failure
                 }
@@ -208,7 +209,7 @@ impl Exchange<'_> {
         Err(self.crashed_twice(&died.unwrap_or_default()))
     }
 
-    /// How a zygote died; any other failure is the file's fault at once.
+    /// Description of a zygote's crash; any other failure is the file's fault at once.
     fn only_died(&self, failure: Failure) -> Result<String, PlanError> {
         tracing::warn!(workflow.path = self.sources.entry, %failure, "an evaluator failed");
         match failure {
@@ -372,12 +373,12 @@ impl From<Refusal> for PlanError {
     }
 }
 
-/// Whether both gave the same plans: what a third opinion is worth asking for.
+/// True if both returned the same plans, which justifies a third opinion.
 fn agree(a: &EvalReply, b: &EvalReply) -> bool {
     matches!(a.outcome, EvalOutcome::Plans(_)) && a.outcome == b.outcome
 }
 
-/// What one child cost.
+/// Adds the cost of one child to the metrics.
 fn account(trust: Trust, usage: &Usage) {
     let label = [("trust", trust.word())];
     let seconds = |micros| Duration::from_micros(micros).as_secs_f64();
@@ -387,7 +388,7 @@ fn account(trust: Trust, usage: &Usage) {
     EVALUATION_MEMORY.record(usage.max_rss_kib as f64 * 1024.0, &label);
 }
 
-/// What any is missing. Sets may be walked in different orders, so that each is asked for.
+/// Needs of any reply. Sets may be walked in different orders, so all of them count.
 fn needs<'r>(replies: impl IntoIterator<Item = &'r EvalReply>) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
     for reply in replies {
@@ -414,8 +415,8 @@ fn is_known(facts: &Facts, need: &Need) -> bool {
     }
 }
 
-/// What the evaluator refuses to files, so that only a forged reply holds it: a pattern is compiled
-/// and matched here, outside of the jail.
+/// Limits that the evaluator enforces on files, so only a forged reply exceeds them: a pattern is
+/// compiled and matched here, outside of the jail.
 fn is_too_complex(need: &Need) -> bool {
     match need {
         Need::Glob(pattern) => !plue_wire::eval::is_pattern_allowed(pattern),

@@ -1,7 +1,7 @@
-//! From what the zygotes said to plans that may be used: the authority outside the jail.
+//! From the zygotes' replies to validated plans: the authority outside the jail.
 //!
-//! Every byte is untrusted: plans are parsed strictly, sealed and validated; diagnostics and places
-//! are bounded and cleaned.
+//! Every byte is untrusted: plans are parsed strictly, canonicalized and validated; diagnostics and
+//! source locations are bounded and cleaned.
 
 use plue_plan::{
     Diagnostic, Plan, Severity, Span,
@@ -39,7 +39,7 @@ pub struct PlannedWorkflow {
     pub sealed: SealedPlan,
     /// Places of its parts in the source.
     pub places: SourceMap,
-    /// Warnings.
+    /// Warnings about the workflow.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -48,7 +48,7 @@ pub struct PlannedWorkflow {
 pub struct Draft {
     /// The plan as far as it could be read; it may be invalid.
     pub plan: Plan,
-    /// Where its parts stand in the source.
+    /// Source locations of its parts.
     pub places: SourceMap,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Said {
     pub(crate) survey: Option<Survey>,
 }
 
-/// Judges what A and B said, and a third who was asked because they agree.
+/// Judges the replies of A and B, and of a third that was asked because they agree.
 pub(crate) fn judge(said: Said, sources: &Sources) -> Result<Vec<PlannedWorkflow>, Refused> {
     let judge = Judge { sources };
     let Said { outcomes, third, survey } = said;
@@ -171,7 +171,7 @@ impl Judge<'_> {
     }
 
     /// A and B must have built the same plans. Bytes are compared first, as they nearly always are
-    /// equal; then values, as the order of keys says nothing.
+    /// equal; then values, as the order of keys is irrelevant.
     fn same(&self, a: &[RawPlan], b: &[RawPlan]) -> Result<(), PlanError> {
         if a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.plan_json == b.plan_json) {
             return Ok(());
@@ -248,7 +248,7 @@ impl Judge<'_> {
         Ok(PlannedWorkflow { sealed, places, warnings })
     }
 
-    /// `plue run NAME` could not tell them apart.
+    /// `plue run NAME` could not distinguish them.
     fn warn_of_equal_names(&self, planned: &mut [PlannedWorkflow]) {
         let mut seen = std::collections::BTreeSet::new();
         for workflow in planned {

@@ -1,8 +1,8 @@
 //! From workflow sources to validated, hashed plans.
 //!
-//! Keeps the evaluator processes, answers what they ask about the commit, and believes nothing they
-//! say: every plan is parsed, sealed and validated here. Must not run a step, decide a status or
-//! touch the database.
+//! Owns the evaluator processes, answers their requests about the commit, and trusts none of their
+//! replies: every plan is parsed, canonicalized and validated here. Must not run a step, decide a
+//! status or touch the database.
 //!
 //! Reading order: [`planner`], [`view`], [`pool`], [`read_set`].
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! Texts of Python workflows that look as if they held a value of the run: `${steps.…}` where nothing
-//! evaluates it. Workflows in YAML have their own warnings.
+//! Texts of Python workflows that look like references, `${steps.…}`, in fields that are not
+//! evaluated. Workflows in YAML have their own warnings.
 
 use plue_plan::{Diagnostic, Plan, Span, validate::SourceMap};
 use serde_json::Value as Json;
@@ -69,7 +69,7 @@ impl Looked<'_> {
     }
 }
 
-/// Whether a text below this value holds one.
+/// True if a text below this value has one.
 fn holds(value: &Json) -> bool {
     match value {
         Json::String(text) => text.split("${").skip(1).any(|rest| {

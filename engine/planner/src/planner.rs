@@ -27,10 +27,10 @@ use crate::{
     view::CommitView,
 };
 
-/// What to plan.
+/// Workflow to plan.
 #[derive(Debug, Clone)]
 pub struct PlanRequest {
-    /// The commit.
+    /// View of the commit.
     pub view: Arc<dyn CommitView>,
     /// Path of the workflow file.
     pub entry: String,
@@ -38,9 +38,9 @@ pub struct PlanRequest {
     pub event: Option<Event>,
     /// The inputs of the run.
     pub inputs: Map<String, Json>,
-    /// Who wrote the file.
+    /// Trust in the author of the file.
     pub trust: Trust,
-    /// Whose evaluations are counted, for [`Trust::Untrusted`].
+    /// Repository for the rate limit of [`Trust::Untrusted`].
     pub repository: String,
 }
 
@@ -49,22 +49,22 @@ pub struct PlanRequest {
 pub struct Evaluated {
     /// In the order the file returned them.
     pub workflows: Arc<[PlannedWorkflow]>,
-    /// What they were made from.
+    /// Sources and facts of the evaluation.
     pub read_set: Arc<ReadSet>,
-    /// What the file printed.
+    /// Output of the file's `print`.
     pub printed: String,
-    /// What the evaluation cost, over all rounds.
+    /// Cost of the evaluation, over all rounds.
     pub usage: Usage,
     /// Rounds of asking; 0 from a cache of the store.
     pub rounds: u32,
-    /// Where it comes from.
+    /// Source of the plans: evaluation or cache.
     pub origin: Origin,
 }
 
-/// Where plans come from.
+/// Source of plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Evaluated now.
+    /// A new evaluation.
     Evaluated,
     /// From the cache of this process.
     Memory,
@@ -82,7 +82,7 @@ struct Made {
 /// One file of a listing.
 #[derive(Debug)]
 pub struct Listed {
-    /// The file.
+    /// The planned file.
     pub file: WorkflowFile,
     /// Its plans without an event, or what is wrong with it.
     pub plans: Result<Evaluated, PlanError>,
@@ -103,7 +103,7 @@ struct Inner {
     failed: Invalid,
     stored: Option<Arc<dyn PlanCache>>,
     throttle: Throttle,
-    /// What tells one evaluator from another without starting it.
+    /// Identifies an evaluator without starting it.
     identity: String,
 }
 
@@ -139,7 +139,7 @@ impl Planner {
         }))
     }
 
-    /// The evaluators.
+    /// The pool of evaluators.
     #[must_use]
     pub fn pool(&self) -> &EvaluatorPool {
         &self.0.pool
@@ -157,11 +157,11 @@ impl Planner {
         let key = self.key(&sources, &question, request.trust);
         // Of a file that does not ask for the event.
         let of_any_event = self.key(&sources, &question.of_any_event(), request.trust);
-        // An event that differs does not make a hostile file of a stranger worth another try.
+        // // A different event does not justify another evaluation of a hostile untrusted file.
         let file = self.key(&sources, &Question::nothing(), request.trust);
         let commit = request.view.identity();
         let of_commit = |key| commit.as_deref().map(|commit| in_commit(&key, commit));
-        // A listing asks without an event: its key is the file's, its problems may be its own.
+        // // A listing has no event: its key is the file's, its problems may be its own.
         let always_invalid = || self.0.always_invalid.get(&of_commit(file)?);
         let invalid_now = || self.0.invalid.get(&of_commit(key)?);
         let is_declared = declared::format(&request.entry).is_some();
@@ -294,11 +294,11 @@ impl Planner {
         }
     }
 
-    /// Derives the plan of a run again from its recorded read-set, at a view of the same commit.
-    /// No cache is asked.
+    /// Derives the plan of a run from its recorded read-set, at a view of the same commit. Bypasses
+    /// all caches.
     ///
     /// # Errors
-    /// Something of ours failed; that the plan is another one, or none, is no error.
+    /// An internal failure; a different plan, or none, is not an error.
     pub async fn verify(
         &self,
         record: &ReadSet,
@@ -378,7 +378,7 @@ impl Planner {
         }
     }
 
-    /// Whether a stranger's file may be evaluated now.
+    /// Fails if the rate limit forbids the evaluation of an untrusted file now.
     fn allow(&self, key: &Key, repository: &str) -> Result<(), PlanError> {
         if let Some(problems) = self.0.throttle.known_hostile(key) {
             NEGATIVE_CACHE_HITS.increment(&[]);
@@ -443,7 +443,7 @@ fn in_commit(key: &Key, commit: &str) -> Key {
     Sha256::new().chain_update(key).chain_update(commit).finalize().into()
 }
 
-/// Whether the evaluation was ended from outside.
+/// True if the evaluation was ended from outside.
 fn is_hostile(problem: &Diagnostic) -> bool {
     let killed = [
         codes::TOO_MUCH_CPU,

@@ -23,7 +23,7 @@ use crate::{
     process::{EncodedRequest, Evaluator, Failure, Seed},
 };
 
-/// How much a source is trusted. Evaluators of one class never see a source of another.
+/// Trust in a source. Evaluators of one class never see a source of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Trust {
     /// Written by people who may write to the repository.
@@ -32,10 +32,10 @@ pub enum Trust {
     Untrusted,
 }
 
-/// How evaluators are started and bounded.
+/// Start and limits of evaluators.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The program `plue-evaluator`.
+    /// Path of the program `plue-evaluator`.
     pub evaluator: PathBuf,
     /// Pairs per trust class, at least one. An evaluation uses a pair for itself.
     pub pairs: usize,
@@ -45,9 +45,9 @@ pub struct Options {
     pub max_evaluations: u32,
     /// Age of a zygote at which it is replaced.
     pub max_age: Duration,
-    /// How long a zygote may take to be ready.
+    /// Time limit for the start of a zygote.
     pub start_limit: Duration,
-    /// How much longer than the evaluator's own limit of [`MAX_STARVED_MS`] a reply may take.
+    /// Time that a reply may take beyond the evaluator's own limit of [`MAX_STARVED_MS`].
     pub slack: Duration,
     /// Time that all rounds of an evaluation may take together, once the evaluators are ready; of
     /// one that has had [`FAIR_CPU_MS`] of CPU.
@@ -73,16 +73,16 @@ struct Inner {
 struct Class {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Pairs that nobody uses; never more than there are permits.
+    /// Unused pairs; never more than there are permits.
     idle: Mutex<Vec<Pair>>,
 }
 
-/// Two zygotes that differ in hash seed and heap layout, and for strangers' files a third.
+/// Two zygotes that differ in hash seed and heap layout, and for untrusted files a third.
 #[derive(Debug)]
 struct Pair {
     a: Evaluator,
     b: Evaluator,
-    /// Its seed is known to nobody, so no file can be written to suit it.
+    /// Its seed is secret, so a file cannot be written for it.
     third: Option<Evaluator>,
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct Deadline {
     pub(crate) cpu_us: u64,
 }
 
-/// What the two zygotes of a pair said to one request.
+/// Replies of the two zygotes of a pair to one request.
 pub(crate) type Answers = [Result<EvalReply, Failure>; 2];
 
 // === impl Options ===
@@ -156,7 +156,7 @@ impl EvaluatorPool {
         Ok(())
     }
 
-    /// What an evaluator of this class says about itself: build and jail.
+    /// Self-description of an evaluator of this class: build and jail.
     ///
     /// # Errors
     /// No evaluator gets ready.
@@ -167,7 +167,7 @@ impl EvaluatorPool {
         Ok(hello)
     }
 
-    /// The options.
+    /// Options of the pool.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.0.options
@@ -267,7 +267,7 @@ impl Trust {
 // === impl Pair ===
 
 impl Pair {
-    /// Whether it may serve once more; counts it as replaced if not.
+    /// True if it may serve once more; counts it as replaced if not.
     fn is_fresh(&self, options: &Options, trust: Trust) -> bool {
         let all = || [&self.a, &self.b].into_iter().chain(&self.third);
         let reason = if all().any(|evaluator| evaluator.uses >= options.max_evaluations) {
@@ -291,8 +291,8 @@ impl Pair {
 // === impl Deadline ===
 
 impl Deadline {
-    /// What is left; none when the time is over. As long as the evaluation has had less than its share
-    /// of the CPU, it is the machine that takes the time.
+    /// Remaining time; `None` when it is over. While the evaluation has had less than its share of
+    /// the CPU, the delay counts as the machine's.
     pub(crate) fn left(&self) -> Option<Duration> {
         let starved = Duration::from_millis(MAX_STARVED_MS) + self.total;
         let fair = self.cpu_us >= FAIR_CPU_MS * 1_000;
@@ -318,7 +318,7 @@ impl Checkout {
         self.pair.as_ref().map_or("", |pair| pair.a.build())
     }
 
-    /// Whose files it serves.
+    /// Trust class of its files.
     pub(crate) fn trust(&self) -> Trust {
         self.trust
     }
@@ -329,8 +329,8 @@ impl Checkout {
         Deadline { clock: *clock, begun: clock.mark(), total: options.total, cpu_us: 0 }
     }
 
-    /// Asks both, side by side. After a failure the pair is gone and the next question starts
-    /// another one.
+    /// Sends a request to both in parallel. After a failure the pair is dropped and the next
+    /// request starts another one.
     pub(crate) async fn ask(
         &mut self,
         request: &EvalRequest,
@@ -346,7 +346,7 @@ impl Checkout {
         Ok([a, b])
     }
 
-    /// Asks the third zygote; none if this class has none.
+    /// Sends a request to the third zygote; `None` if this class has none.
     pub(crate) async fn ask_third(
         &mut self,
         request: &EvalRequest,

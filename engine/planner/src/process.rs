@@ -34,7 +34,7 @@ const MAX_STDERR_BYTES: usize = 8 * 1024;
 /// Bytes of the first frame.
 const MAX_HELLO_BYTES: usize = 64 * 1024;
 
-/// How long the end of a process is waited for, once it closed its socket.
+/// Time limit for the exit of a process after it closed its socket.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The hash seed and heap layout of a zygote. Those of a set differ in nothing else.
@@ -42,11 +42,11 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub(crate) enum Seed {
     A,
     B,
-    /// A number nobody knows beforehand.
+    /// A random secret number.
     Third(NonZeroU32),
 }
 
-/// Why a process gave no answer. It must not be used again.
+/// Failure of a process without an answer. It must not be used again.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// It ended, or closed its socket.
@@ -134,7 +134,7 @@ impl Evaluator {
         self.hello.as_ref().map_or("", |hello| &hello.build)
     }
 
-    /// How long ago it was started.
+    /// Time since its start.
     pub(crate) fn age(&self) -> Duration {
         self.clock.elapsed(self.born)
     }
@@ -151,7 +151,7 @@ impl Evaluator {
             let sent = self.stream.write_all(&request.frame).await;
             let reply: Result<EvalReply, Failure> = read(&mut self.stream, MAX_REPLY_BYTES).await;
             match (sent, reply) {
-                // What it said last is worth more than that it did not listen.
+                // // Its last reply is worth more than the failed write.
                 (_, Ok(reply)) => Ok(reply),
                 (Err(error), Err(Failure::Died(_))) => Err(Failure::Died(error.to_string())),
                 (_, Err(failure)) => Err(failure),
@@ -190,7 +190,7 @@ impl Evaluator {
         }
     }
 
-    /// How it ended and what it said last. It closed its socket, so its end is near.
+    /// Exit status and last output. It closed its socket, so its exit is near.
     async fn obituary(&mut self, reason: &str) -> String {
         let clock = self.clock;
         let end = async {

@@ -16,7 +16,7 @@ use crate::{
     view::{CommitView, ViewError},
 };
 
-/// What one evaluation was made from.
+/// Inputs of one evaluation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadSet {
@@ -24,15 +24,15 @@ pub struct ReadSet {
     pub entry: String,
     /// SHA-256 of each source, by path.
     pub sources: BTreeMap<String, String>,
-    /// What `ctx.read` and `ctx.exists` answered, by path.
+    /// Answers of `ctx.read` and `ctx.exists`, by path.
     pub files: BTreeMap<String, FileRecord>,
     /// SHA-256 of what `ctx.glob` answered, by pattern.
     pub globs: BTreeMap<String, String>,
-    /// SHA-256 of `ctx.changed_files`, if it was asked for.
+    /// SHA-256 of `ctx.changed_files`, if requested.
     pub changed_files: Option<String>,
-    /// The event, if the file asked for it and the workflow was not only listed.
+    /// The event, if the file requested it and the workflow was not only listed.
     pub event_json: Option<String>,
-    /// The inputs.
+    /// Inputs of the run, as JSON.
     pub inputs_json: String,
     /// The build of the evaluator: `3.11.2/x86_64/<policy version> (shared /usr/bin/python3.11)`.
     pub evaluator: String,
@@ -41,7 +41,7 @@ pub struct ReadSet {
     pub texts: Texts,
 }
 
-/// What is recorded of one path.
+/// Record of one path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileRecord {
@@ -49,18 +49,18 @@ pub enum FileRecord {
     Sha256(String),
     /// Not text, so it could not be read.
     NotText,
-    /// Only asked for: there.
+    /// Exists; contents not requested.
     Present,
-    /// Not there.
+    /// Does not exist.
     Absent,
 }
 
-/// Whether a plan can be derived again.
+/// Result of deriving a plan again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verification {
     /// From the same sources and facts comes the same plan.
     Equal,
-    /// Not the same.
+    /// A different result.
     Differs {
         /// Sources and facts of the commit that are not as recorded: what, then, now.
         facts: Vec<Difference>,
@@ -68,7 +68,7 @@ pub enum Verification {
         plan: Option<Difference>,
         /// The evaluator builds then and now, if they differ.
         evaluator: Option<(String, String)>,
-        /// Why there is no plan any more, if there is none.
+        /// Causes why there is no plan any more, if there is none.
         problems: Vec<Diagnostic>,
     },
 }
@@ -93,7 +93,7 @@ impl ReadSet {
         }
     }
 
-    /// Whether all facts (not the sources) are the same in this commit.
+    /// True if all facts (not the sources) are the same in this commit.
     ///
     /// # Errors
     /// The commit cannot be read.
@@ -101,7 +101,7 @@ impl ReadSet {
         Ok(self.facts(view, true)?.is_empty())
     }
 
-    /// Whether nothing was asked of the commit.
+    /// True if the evaluation requested nothing of the commit.
     #[must_use]
     pub fn has_no_facts(&self) -> bool {
         self.files.is_empty()
@@ -161,7 +161,7 @@ impl ReadSet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(crate) event_json: Option<String>,
-    /// Whether it is about every event.
+    /// True if it is about every event.
     pub(crate) of_any_event: bool,
     pub(crate) inputs_json: String,
 }
@@ -206,7 +206,7 @@ impl FileRecord {
         }
     }
 
-    /// The same question again. Whether the file is only asked for stands in the record.
+    /// The same request at another commit. The record shows whether it is for existence only.
     fn again(&self, view: &dyn CommitView, path: &str) -> Result<Self, ViewError> {
         Ok(match self {
             Self::Present => Self::presence(view.exists(path)?),
@@ -228,7 +228,7 @@ impl FileRecord {
     }
 }
 
-/// What a key of [`Texts`] stands for in this commit.
+/// Hash of a [`Texts`] entry in this commit.
 fn text_hash(shelf: Shelf<'_>, key: &str) -> Result<String, ViewError> {
     let kinds = [TextKind::Prompt, TextKind::Role].into_iter();
     let mut named = kinds.filter_map(|kind| Some((kind, key.strip_prefix(&kind.key(""))?)));

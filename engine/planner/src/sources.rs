@@ -15,12 +15,12 @@ use crate::{
     view::{CommitView, Content, ViewError, normal},
 };
 
-/// Where modules are.
+/// Folder of modules.
 pub(crate) const LIB_FOLDER: &str = ".plue/lib";
 /// Modules at most; the bundle's bytes are limited too.
 const MAX_MODULES: usize = 1_000;
 
-/// What is evaluated.
+/// Source files of an evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sources {
     /// Path of the workflow file.
@@ -70,7 +70,7 @@ impl Sources {
         }
     }
 
-    /// Whether a text stands in any of them.
+    /// True if a text occurs in any of them.
     pub(crate) fn mention(&self, text: &str) -> bool {
         let has = |bytes: &Bytes| std::str::from_utf8(&bytes.0).is_ok_and(|own| own.contains(text));
         self.files.values().any(has)

@@ -1,8 +1,8 @@
-//! Prompts and roles of a commit: found by name, checked against what steps give them, and pinned.
+//! Prompts and roles of a commit: found by name, checked against the values of steps, and pinned.
 //!
-//! A repository's own file comes before the shipped one of the same name. What a plan names is
-//! recorded with its text in the read-set: a run uses these texts, not those of a later commit or
-//! of a newer plue. Must not render anything: inputs may have no values yet.
+//! A repository's own file takes precedence over the shipped one of the same name. The texts of the
+//! names in a plan are recorded in the read-set: a run uses these texts, not those of a later
+//! commit or of a newer plue. Must not render anything: inputs may have no values yet.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,9 +24,9 @@ mod bind;
 
 pub(crate) use bind::bind;
 
-/// Where prompts are.
+/// Folder of prompts.
 pub const PROMPTS_FOLDER: &str = ".plue/prompts";
-/// Where roles are.
+/// Folder of roles.
 pub const ROLES_FOLDER: &str = ".plue/roles";
 /// Files of one of these folders that are looked at.
 pub const MAX_TEXTS: usize = 1_000;
@@ -41,7 +41,7 @@ pub enum TextKind {
     Role,
 }
 
-/// Who wrote a text.
+/// Source of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextOrigin {
@@ -55,17 +55,17 @@ pub enum TextOrigin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedText {
-    /// Who wrote it.
+    /// Source of the text.
     pub origin: TextOrigin,
     /// Path in the repository, or in plue's sources.
     pub file: String,
     /// SHA-256 of `text`.
     pub sha256: String,
-    /// The whole file.
+    /// Contents of the whole file.
     pub text: String,
 }
 
-/// What a plan names, by kind and name (`role reviewer`); `None`: there is no such file.
+/// Texts named by a plan, by kind and name (`role reviewer`); `None`: there is no such file.
 pub type Texts = BTreeMap<String, Option<PinnedText>>;
 
 /// The prompts and roles that one commit can use.
@@ -74,13 +74,13 @@ pub struct Shelf<'v> {
     view: &'v dyn CommitView,
 }
 
-/// A text on the shelf, or why it cannot be read.
+/// A text of the library, or the reason why it cannot be read.
 pub type Found = Result<PinnedText, Diagnostic>;
 
 // === impl TextKind ===
 
 impl TextKind {
-    /// Where the repository keeps them.
+    /// Folder in the repository.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
@@ -121,10 +121,10 @@ impl PinnedText {
     }
 }
 
-// === impl Shelf ===
+// // === impl TextLibrary ===
 
 impl<'v> Shelf<'v> {
-    /// The shelf of a commit.
+    /// Texts of a commit.
     #[must_use]
     pub fn new(view: &'v dyn CommitView) -> Self {
         Self { view }

@@ -1,7 +1,7 @@
-//! What a workflow may see of its repository: one commit, or the work tree of a person.
+//! The view of a workflow on its repository: one commit, or the work tree of a person.
 //!
-//! Must not follow a symbolic link, leave the repository, or show what is inside `.git`. Paths are
-//! relative to the repository, with `/`. Calls block; they are made on threads for that.
+//! Must not follow a symbolic link, leave the repository, or show the contents of `.git`. Paths are
+//! relative to the repository, with `/`. Calls block; callers use blocking threads.
 
 use std::{fmt, path::PathBuf};
 
@@ -26,19 +26,19 @@ pub enum ViewError {
     /// Git is missing, refused or failed.
     #[error("`git {command}` failed in {}: {reason}", folder.display())]
     Git {
-        /// The subcommand.
+        /// Subcommand of git.
         command: &'static str,
-        /// Where it ran.
+        /// Folder of the command.
         folder: PathBuf,
-        /// What it said.
+        /// Cause, from the output of git.
         reason: String,
     },
     /// A file or folder that is there cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// What.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Cause of the error.
         #[source]
         source: std::io::Error,
     },
@@ -50,9 +50,9 @@ pub enum ViewError {
 /// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Its bytes.
+    /// Contents of the file.
     Bytes(Vec<u8>),
-    /// More bytes than asked for; how many.
+    /// Size of a file above the limit, in bytes.
     TooLarge(u64),
     /// It is a symbolic link, submodule or special file.
     NotAFile,
@@ -74,7 +74,7 @@ pub trait CommitView: Send + Sync + fmt::Debug {
     /// The commit cannot be read.
     fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError>;
 
-    /// Whether a file, or a folder with a file, is at this (normal) path.
+    /// True if a file, or a folder with a file, is at this (normal) path.
     ///
     /// # Errors
     /// The commit cannot be read.

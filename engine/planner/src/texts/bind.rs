@@ -1,4 +1,4 @@
-//! What the `llm` steps of a plan name, looked up and checked.
+//! Texts named by the `llm` steps of a plan, resolved and checked.
 
 use plue_plan::{
     Action, Diagnostic, Plan, Step,
@@ -11,9 +11,9 @@ use serde_json::Map;
 use super::{Shelf, TextKind, Texts};
 use crate::view::ViewError;
 
-/// Looks up everything that the plan names into `texts`, and tells every problem: prompts that are
-/// not there or broken, inputs that do not fit. A role without a file is `None` in `texts` and no
-/// problem here, because a plan may be made before its roles are written.
+/// Adds all texts that the plan names to `texts`, and reports every problem: missing or broken
+/// prompts, inputs that do not fit. A role without a file is `None` in `texts` and not a problem
+/// here, because a plan may be made before its roles are written.
 ///
 /// # Errors
 /// The commit cannot be read.
@@ -85,8 +85,8 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// The role or prompt of an agent that a tool starts: `delegate(role)`, `prompt(name)`. What those may
-    /// start themselves is among the tools of the step, too.
+    /// The role or prompt of an agent that a tool starts: `delegate(role)`, `prompt(name)`. Agents
+    /// that those may start are among the tools of the step, too.
     fn tool(&mut self, tool: &str) -> Result<(), ViewError> {
         let Some((kind, rest)) = tool.split_once('(') else { return Ok(()) };
         let Some(name) = rest.strip_suffix(')').map(str::trim) else { return Ok(()) };

@@ -85,7 +85,7 @@ impl<'a> Git<'a> {
     }
 }
 
-/// Sorted, each once.
+/// Sorts and removes duplicates.
 pub(super) fn sorted(mut paths: Vec<String>) -> Vec<String> {
     paths.sort_unstable();
     paths.dedup();

@@ -157,7 +157,7 @@ fn resolve(repository: &Path, rev: &str) -> Result<String, ViewError> {
     Ok(String::from_utf8_lossy(&output).trim().to_owned())
 }
 
-/// `<mode> <type> <id>\t<path>`.
+/// Parses `<mode> <type> <id>\t<path>`.
 fn entry(line: &str) -> Option<(String, Blob)> {
     let (head, path) = line.split_once('\t')?;
     let mut words = head.split(' ');

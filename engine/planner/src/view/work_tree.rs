@@ -28,7 +28,7 @@ pub struct WorkTree {
     root: PathBuf,
     /// The commit to compare with for `changed_files`.
     base: Option<String>,
-    /// Files that somebody named: theirs even if git ignores them.
+    /// Files named by the user: part of the work tree even if git ignores them.
     named: Vec<String>,
     /// Taken as it is: git is not run in it.
     is_plain: bool,
@@ -64,15 +64,15 @@ impl WorkTree {
         self
     }
 
-    /// With a file that somebody named, like the `FILE` of `plue run`: it belongs to the work tree
-    /// even if git ignores it, and git is not asked about it.
+    /// Adds a file named by the user, like the `FILE` of `plue run`: part of the work tree even if
+    /// git ignores it, and git is not queried for it.
     #[must_use]
     pub fn including(mut self, path: &str) -> Self {
         self.named.extend(normal(path));
         self
     }
 
-    /// The folder.
+    /// Root folder of the work tree.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -106,7 +106,7 @@ impl WorkTree {
         root.ancestors().any(|folder| folder.join(".git").exists())
     }
 
-    /// What stands on disk at a path of the repository, no link followed on the way.
+    /// Metadata of a path of the repository, without following links on the way.
     fn on_disk(&self, path: &str) -> Option<fs::Metadata> {
         let mut at = self.root.clone();
         let mut found = None;
@@ -125,7 +125,7 @@ impl WorkTree {
 
 impl CommitView for WorkTree {
     fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError> {
-        // What git tracks may be deleted on disk; only what is wanted is looked at.
+        // // Tracked files may be deleted on disk; only requested ones are checked.
         let kept = self.listed()?.iter().filter(|path| keep(path) && self.is_file(path));
         Ok(kept.cloned().collect())
     }
@@ -165,7 +165,7 @@ impl CommitView for WorkTree {
     }
 
     fn files_in(&self, folder: &str) -> Result<Vec<String>, ViewError> {
-        // Most repositories have no such folder, and then git need not be asked.
+        // // Most repositories have no such folder, which saves a query to git.
         if !self.on_disk(folder).is_some_and(|entry| entry.is_dir()) {
             return Ok(Vec::new());
         }

@@ -17,7 +17,7 @@ pub(crate) struct Bench {
     pub(crate) planner: Planner,
 }
 
-/// The fake evaluator, built by Cargo beside the tests.
+/// The fake evaluator, built by Cargo along with the tests.
 pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(|deps| deps.parent()).unwrap();

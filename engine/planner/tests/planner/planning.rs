@@ -1,4 +1,4 @@
-//! From a folder to plans, with a fake evaluator that asks for what it is told to.
+//! From a folder to plans, with a fake evaluator that follows orders.
 
 use std::{
     collections::HashMap,
@@ -105,7 +105,7 @@ async fn strangers_need_the_agreement_of_a_third_whose_seed_nobody_knows() {
     let said = strange("by-third x").await.unwrap_err();
     assert!(said.contains("PLUE-E0201") && said.contains("third"), "{said}");
     bench.write("a.txt", "one");
-    // What only the third asks for is looked up for all.
+    // // Requests of only the third are answered for all.
     let said = strange("third-needs read:a.txt").await.unwrap_err();
     assert!(said.contains("PLUE-E0201"), "{said}");
     assert_eq!(strange("plan x").await.unwrap(), "true");
@@ -193,7 +193,7 @@ async fn row_1_28_a_plan_is_cached_as_long_as_its_facts_hold() {
     assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
     let mut request = bench.request(Trust::Own);
     request.event = Some(Event::new(EventType::Push));
-    // The file has not asked for the event.
+    // // The file has not requested the event.
     assert_eq!(bench.planner.plan(request).await.unwrap().origin, Origin::Memory);
 }
 
@@ -356,7 +356,7 @@ async fn invalid_files_of_a_commit_are_evaluated_once() {
         let request = plue_planner::PlanRequest { view, ..bench.request(Trust::Untrusted) };
         bench.planner.plan(request).await.unwrap_err()
     };
-    // Each evaluation of a stranger's file takes one of two tokens.
+    // // Each evaluation of an untrusted file takes one of two tokens.
     for _ in 0..40 {
         let PlanError::Invalid(problems) = plan("one").await else { panic!("not invalid") };
         assert!(!problems.is_empty());

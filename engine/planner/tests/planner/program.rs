@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-/// The evaluator beside the tests; built if nobody did.
+/// The evaluator in the folder of the tests; built if missing.
 pub(crate) fn evaluator() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let debug = test.parent().and_then(Path::parent).unwrap();

@@ -159,7 +159,7 @@ async fn row_1_04_a_greedy_file_is_stopped_and_the_next_one_works() {
     let planner = planner(&evaluator());
     let forever = "def workflow():\n    while True:\n        pass\n";
     let greedy = "def workflow():\n    x = []\n    while True:\n        x.append('y' * 1000000)\n";
-    // On a busy machine the time on the wall is over before that on the CPU.
+    // // On a busy machine the wall-clock limit is reached before the CPU limit.
     for (source, codes) in
         [(forever, &["PLUE-E0202", "PLUE-E0204"][..]), (greedy, &["PLUE-E0203", "PLUE-E0204"])]
     {

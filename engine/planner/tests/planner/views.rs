@@ -9,7 +9,7 @@ use std::{
 use plue_planner::{CommitView, GitCommit, ViewError, WorkTree, discover};
 use plue_wire::eval::FileFact;
 
-/// Runs git as nobody in particular.
+/// Runs git with a neutral identity.
 fn git(folder: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .arg("-C")
