@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub struct Clock {
     /// `Some`: a simulated clock that showed the time at the instant.
     simulated: Option<(Timestamp, Instant)>,
-    /// Microseconds that somebody has set a simulated clock ahead.
+    /// Microseconds by which a simulated clock is set ahead.
     ahead_us: Option<&'static AtomicI64>,
 }
 
@@ -49,8 +49,8 @@ impl Clock {
         Self { simulated: Some((start, Instant::now())), ahead_us: None }
     }
 
-    /// A simulated clock that somebody can set while others use it: it shows so many microseconds more
-    /// (or less) than it would. Marks and sleeps know nothing of it, as on a machine.
+    /// A simulated clock that can be set while it is in use: it shows so many microseconds more (or
+    /// less) than it would. Marks and sleeps are unaffected, as on a machine.
     #[must_use]
     pub fn settable(start: Timestamp, ahead_us: &'static AtomicI64) -> Self {
         Self { ahead_us: Some(ahead_us), ..Self::simulated(start) }

@@ -1,10 +1,10 @@
 //! Computations on foreign input: the one place where they run, and their limits.
 //!
 //! Input is foreign if another party wrote it: the content of a repository, a plan, an output, a
-//! reply. [`compute`] runs a closure with a meter on a thread of a bounded pool, with deadlines of CPU
-//! and of wall-clock time; [`here`] runs a short one on the caller's thread; [`process`] runs git and
-//! other programs. A thread cannot be killed: the meter stops our own code, and work that counts no
-//! steps needs a bound that is proven before it starts. Must not know what is computed.
+//! reply. [`compute`] runs a closure with a meter on a thread of a bounded pool, with deadlines of
+//! CPU and of wall-clock time; [`here`] runs a short one on the caller's thread; [`process`] runs
+//! git and other programs. A thread cannot be killed: the meter stops our own code, and work that
+//! counts no steps needs a bound that is proven before it starts. Must not know the computation.
 
 pub mod archive;
 pub mod git;
@@ -39,7 +39,7 @@ pub struct Limits {
     pub budget: Budget,
     /// CPU time of the thread, as far as the computation looks at its meter.
     pub cpu: Duration,
-    /// Wall-clock time from the call on, waiting for a turn included. The caller is released then.
+    /// Wall-clock time of the call, including the wait for a turn. The caller is released then.
     pub wall: Duration,
 }
 

@@ -53,7 +53,7 @@ impl Ids {
         ulid.to_string().to_ascii_lowercase()
     }
 
-    /// A random number, for what nobody may foresee. Never a counter, not even in tests.
+    /// A random number, for values that must be unpredictable. Never a counter, not even in tests.
     #[must_use]
     pub fn number(&self) -> NonZeroU32 {
         let bytes = ulid::Ulid::generate().random().to_le_bytes();

@@ -1,7 +1,7 @@
 //! Masking of secrets in byte streams and in values, before anything leaves a runner or reaches its
-//! disk, and before what a called service answers reaches the journal.
+//! disk, and before the answer of a called service reaches the journal.
 //!
-//! A stream may be cut anywhere: bytes that could be the start of a secret are held back, at most
+//! A stream may be cut anywhere: bytes that could be the start of a secret are buffered, at most
 //! the length of the longest form. Must not do I/O.
 
 mod forms;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Values that are masked at most.
 const MAX_VALUES: usize = 4_096;
-/// What stands in place of a secret.
+/// Replacement of a secret.
 const MASK: &[u8] = b"***";
 
 /// The secrets of one attempt in all their forms. Cheap to clone.
@@ -202,7 +202,7 @@ impl MaskStream {
         self.release(&patterns, until)
     }
 
-    /// Gives what was held back; the stream has ended.
+    /// Returns the buffered bytes; the stream has ended.
     pub fn finish(&mut self) -> Vec<u8> {
         match self.secrets.0.clone() {
             None => Vec::new(),

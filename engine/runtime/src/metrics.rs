@@ -1,9 +1,9 @@
-//! What plue counts and measures, and the text in which Prometheus reads it.
+//! Counters and histograms of plue, and their text form for Prometheus.
 //!
 //! The only module that names the exporter; other rooms use the constants of [`names`]. Until
 //! [`install`] is called, recording costs next to nothing and is forgotten. A label is one of few
-//! words: never a path or an id, or the number of series would grow without bound. A gauge by repository
-//! names a bounded number of them.
+//! words: never a path or an id, or the number of series would grow without bound. A gauge by
+//! repository names a bounded number of them.
 
 pub mod names;
 
@@ -19,9 +19,9 @@ pub type Label = (&'static str, &'static str);
 /// A number that only grows. Its name ends with `_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
-    /// Its name.
+    /// Name in Prometheus.
     pub name: &'static str,
-    /// What is counted, and by which labels.
+    /// Counted events, and their labels.
     pub description: &'static str,
 }
 
@@ -37,9 +37,9 @@ pub struct Gauge {
 /// The distribution of measured values. Its name ends with the unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Histogram {
-    /// Its name.
+    /// Name in Prometheus.
     pub name: &'static str,
-    /// What is measured, and by which labels.
+    /// Measured quantity, and its labels.
     pub description: &'static str,
     /// The unit of the values: `seconds`, `bytes` or `dollars`.
     pub unit: &'static str,
@@ -58,7 +58,7 @@ pub enum Error {
 // === impl Counter ===
 
 impl Counter {
-    /// Counts one more.
+    /// Adds one.
     pub fn increment(&self, labels: &[Label]) {
         self.add(1, labels);
     }
@@ -127,19 +127,19 @@ pub fn render() -> String {
     EXPORTER.get().map(PrometheusHandle::render).unwrap_or_default()
 }
 
-/// Moves what was measured into the buckets. A process that is never asked to [`render`] must call
-/// it every few seconds, or measured values pile up.
+/// Moves recorded values into the buckets. A process that never calls [`render`] must call it every
+/// few seconds, or values pile up.
 pub fn upkeep() {
     if let Some(exporter) = EXPORTER.get() {
         exporter.run_upkeep();
     }
 }
 
-/// Writes [`render`] to a file as the textfile collector of `node_exporter` wants it: whoever reads
+/// Writes [`render`] to a file as the textfile collector of `node_exporter` wants it: a reader of
 /// the file sees the old text or the new one, never a part. Its name should end with `.prom`.
 ///
 /// # Errors
-/// The file beside it cannot be written, or not be renamed.
+/// The temporary file cannot be written, or not be renamed.
 pub fn write_file(path: &Path) -> io::Result<()> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));

@@ -1,16 +1,16 @@
-//! Stopping in two steps: the first signal drains (no new work, what runs may finish), the second
-//! aborts. Whatever waits on a [`Stop`] sees both.
+//! Shutdown in two steps: the first signal drains (no new work, running work may finish), the
+//! second aborts. Every holder of a [`Stop`] sees both.
 
 use tokio::sync::watch;
 
-/// How far the process is on its way out.
+/// Phase of the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Work as usual.
+    /// Normal work.
     Running,
     /// Take nothing new; finish what runs.
     Draining,
-    /// Stop now.
+    /// Abort immediately.
     Aborting,
 }
 
@@ -43,7 +43,7 @@ impl Shutdown {
         });
     }
 
-    /// Another obeying side.
+    /// A further receiver of the signals.
     #[must_use]
     pub fn stop(&self) -> Stop {
         Stop(self.0.subscribe())
@@ -59,7 +59,7 @@ impl Stop {
         Shutdown::new().1
     }
 
-    /// The phase now.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.0.borrow()

@@ -1,9 +1,9 @@
-//! Tasks of one kind that belong to one loop: each runs by itself, under a key that no other has.
+//! Tasks of one kind that belong to one loop: each runs by itself, under a unique key.
 //!
-//! The safe form of `FuturesUnordered`, `buffer_unordered` and `select!` over `&mut` futures. Those poll
-//! their futures only while the loop waits for them; as soon as it waits for something else, a future
-//! that holds a permit keeps it, and a loop that wants the same permit waits for ever
-//! ([RFD 609](https://rfd.shared.oxide.computer/rfd/0609)). Tasks go on whatever the loop does.
+//! The safe form of `FuturesUnordered`, `buffer_unordered` and `select!` over `&mut` futures. Those
+//! poll their futures only while the loop waits for them; as soon as it waits for something else, a
+//! future that holds a permit keeps it, and a loop that wants the same permit waits for ever ([RFD
+//! 609](https://rfd.shared.oxide.computer/rfd/0609)). Tasks progress independently of the loop.
 #![expect(clippy::disallowed_types, reason = "this is the one place that has a `JoinSet`")]
 
 use std::{
@@ -74,7 +74,7 @@ where
         }
     }
 
-    /// Whether a task of this key runs, or has ended without being taken.
+    /// True if a task of this key runs, or has ended without being taken.
     #[must_use]
     pub fn contains(&self, key: &K) -> bool {
         self.keys.contains(key)
@@ -91,7 +91,7 @@ where
         self.keys.len()
     }
 
-    /// Whether there is none.
+    /// True if there is no task.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

@@ -87,13 +87,13 @@ impl Tasks {
         })
     }
 
-    /// How many tasks run.
+    /// Number of running tasks.
     #[must_use]
     pub fn running(&self) -> usize {
         self.0.len()
     }
 
-    /// Waits until no task is left. Tasks must have been told to stop before.
+    /// Waits until no task is left. The caller must have stopped the tasks before.
     pub async fn wait(&self) {
         self.0.close();
         self.0.wait().await;
@@ -111,7 +111,7 @@ impl<T> Task<T> {
         (&mut self.0).await.map_err(|error| TaskFailure::of(&error))
     }
 
-    /// Whether it has ended.
+    /// True if the task has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.0.is_finished()

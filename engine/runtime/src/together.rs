@@ -8,7 +8,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// Runs `side` beside `main` until `main` ends. `side` may end before; otherwise it is dropped.
+/// Runs `side` concurrently with `main` until `main` ends. `side` may end before; otherwise it is
+/// dropped.
 pub async fn beside<M: Future>(main: M, side: impl Future<Output = ()>) -> M::Output {
     let mut main = pin!(main);
     tokio::select! {
@@ -17,7 +18,7 @@ pub async fn beside<M: Future>(main: M, side: impl Future<Output = ()>) -> M::Ou
     }
 }
 
-/// Runs `main` to its end; when `signal` comes first, calls `tell` on it once.
+/// Runs `main` to its end; when `signal` comes first, calls `notify` on it once.
 pub async fn noticed<M: Future>(
     main: M,
     signal: impl Future<Output = ()>,

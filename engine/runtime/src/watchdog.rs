@@ -1,13 +1,13 @@
-//! Notices loops that stand still.
+//! Detects stalled loops.
 //!
-//! A loop reports its turns and names the stage that it is in; one that is in the same stage for
+//! A loop reports its turns and names its current stage; one that is in the same stage for
 //! [`STALL`] has stalled. Waiting for work is no stage: an idle loop counts as turned. A stage that
 //! waits for something outside, such as a forge, has a bound of its own and is not judged here.
 //! Other tasks name their stages as well. They are never judged, but are listed when a loop stalls,
 //! because one of them mostly holds the resource that the loop waits for.
 //!
-//! Whether a loop has stalled is computed when it is asked, and a thread of its own logs it: neither needs
-//! the runtime, which may be what stands still.
+//! A stall is computed on request, and a thread of its own logs it: neither needs the runtime,
+//! which may be the stalled part.
 
 use std::{
     collections::BTreeMap,

@@ -1,9 +1,9 @@
 //! Programs that read foreign input, git above all: the one way to run them.
 //!
-//! A program gets a cleared environment with a few named variables, a process group of its own, limits
-//! of memory and CPU by the kernel, and a deadline. Its answer is read as it comes, up to a limit; at
-//! a limit, at the deadline, or when the caller no longer waits, the whole group is killed. Must
-//! not know what a program is asked.
+//! A program gets a cleared environment with a few named variables, a process group of its own,
+//! limits of memory and CPU by the kernel, and a deadline. Its output is read as it comes, up to a
+//! limit; at a limit, at the deadline, or when the caller no longer waits, the whole group is
+//! killed. Must not know the program's purpose.
 
 mod dialog;
 mod exchange;
@@ -60,7 +60,7 @@ const INHERITED: [&str; 15] = [
 pub struct ProcessLimits {
     /// Bytes and items of its answer.
     pub answer: Budget,
-    /// Wall-clock time until it is killed.
+    /// Wall-clock time before the program is killed.
     pub wall: Duration,
     /// CPU time of each of its processes.
     pub cpu: Duration,
@@ -370,8 +370,8 @@ impl Drop for Running {
 // === impl ProcessLimits ===
 
 impl ProcessLimits {
-    /// Limits a process that has just been started, and everything it will start. Where the kernel
-    /// refuses, the deadline and the limit of the answer still hold.
+    /// Limits a process that has just been started, and its descendants. If the kernel refuses, the
+    /// deadline and the limit of the output still hold.
     fn confine(&self, pid: Pid, max_file: Option<u64>) {
         let at_most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
         let no_core = at_most(0);

@@ -11,8 +11,8 @@ pub(super) const MIN_FORM_BYTES: usize = 4;
 /// The last line of a wrapped form may be short; so short a one would blank out ordinary output.
 const MIN_LINE_BYTES: usize = 8;
 
-/// What encoders of URLs leave as it is beside letters, digits and `-._`: RFC 3986, `quote` of Python,
-/// `encodeURIComponent` and `encodeURI` of JavaScript, and encoders of forms.
+/// Characters that encoders of URLs leave unchanged besides letters, digits and `-._`: RFC 3986,
+/// `quote` of Python, `encodeURIComponent` and `encodeURI` of JavaScript, and encoders of forms.
 const UNENCODED: [&[u8]; 5] = [b"~", b"~/", b"~!*'()", b"~!*'();/?:@&=+$,#", b"*"];
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -1,4 +1,4 @@
-//! A program that is asked and answers several times, such as `git cat-file --batch`.
+//! A program with several requests and answers, such as `git cat-file --batch`.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read, Write as _},
@@ -53,7 +53,7 @@ impl Program {
 // === impl Dialog ===
 
 impl Dialog {
-    /// Asks, and reads the first line of the answer.
+    /// Sends a request, and reads the first line of the answer.
     ///
     /// # Errors
     /// The program has ended, is too late, or answers with a longer line than any.

@@ -1,4 +1,4 @@
-//! The answer of a program as a stream of bytes, for answers that are not held in memory.
+//! The output of a program as a stream of bytes, for outputs that do not fit in memory.
 
 use std::{
     io,
