@@ -1,4 +1,4 @@
-//! What must hold after any fault, and how tests see processes.
+//! Invariants after any fault, and tests' view of processes.
 //!
 //! One checker for every scenario: [`violations`]. Must not know how the fault was made.
 

@@ -1,4 +1,4 @@
-//! What tests of several crates share. Never shipped.
+//! Test support shared by several crates. Never shipped.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,

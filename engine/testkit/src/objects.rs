@@ -25,26 +25,26 @@ use tokio::{net::TcpListener, sync::watch};
 
 /// The name of the key that the server knows.
 pub const ACCESS_KEY: &str = "AKIAPLUETESTKEY";
-/// Its text.
+/// Text of the secret key.
 pub const SECRET_KEY: &str = "canary/of+the/object+store";
-/// The bucket.
+/// Name of the bucket.
 pub const BUCKET: &str = "plue-test";
 
-/// When a request is looked at.
+/// Time of a fault within a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// It has come, and nothing was done.
     Before,
-    /// It was carried out, and nobody knows yet.
+    /// After the operation, before the response.
     After,
 }
 
 /// A request as a test sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// When.
+    /// Time of the fault.
     pub moment: Moment,
-    /// Its method.
+    /// Method of the request.
     pub method: Method,
     /// Path and query.
     pub path: String,
@@ -89,13 +89,13 @@ impl Objects {
         Self { folder, address, watcher, _alive: alive }
     }
 
-    /// Its address.
+    /// Address of the server.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How to reach the bucket, with names below `plue/test`.
+    /// Options for the bucket, with names below `plue/test`.
     #[must_use]
     pub fn options(&self) -> BucketOptions {
         BucketOptions {
@@ -108,7 +108,7 @@ impl Objects {
         }
     }
 
-    /// What a command's environment needs to use the bucket. Writes the keys into files of this folder.
+    /// Environment of a command that uses the bucket. Writes the keys into files of this folder.
     ///
     /// # Panics
     /// If they cannot be written.
@@ -128,7 +128,7 @@ impl Objects {
         ]
     }
 
-    /// The bucket as a shelf.
+    /// The bucket as a blob store.
     ///
     /// # Panics
     /// If the options are refused.

@@ -36,7 +36,7 @@ pub struct Database {
 struct Server {
     binaries: PathBuf,
     directory: PathBuf,
-    /// Held shared as long as the server is used; the one who stops it takes it exclusively.
+    /// Locked shared while the server is in use; the process that stops it takes it exclusively.
     _in_use: File,
 }
 
@@ -148,7 +148,7 @@ impl Server {
 
     fn start(&self, account: Option<&Account>) {
         let data = self.directory.join("data");
-        // What a killed server has left may be half written.
+        // // A killed server may leave half-written data.
         let _may_not_exist = fs::remove_dir_all(&data);
         self.init(account);
         self.launch(account);
@@ -180,7 +180,7 @@ impl Server {
         assert!(status.success(), "Postgres does not start; see {}", data.join("log").display());
     }
 
-    /// Leaves a process behind that stops and deletes the server when nobody holds `in_use`.
+    /// Leaves a process behind that stops and deletes the server when `in_use` is unlocked.
     fn watch(&self, account: Option<&Account>) {
         let (directory, binaries) = (self.directory.display(), self.binaries.display());
         let stop = format!(
@@ -268,7 +268,7 @@ fn fresh_directory(account: Option<&Account>) -> PathBuf {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("plue-postgres-own-{}-{number}", std::process::id());
     let directory = PathBuf::from("/tmp").join(name);
-    // What a killed test with our process id has left.
+    // // Left by a killed test with the same process id.
     let _may_not_exist = fs::remove_dir_all(&directory);
     fs::create_dir(&directory).expect("a directory in /tmp");
     give(&directory, account);

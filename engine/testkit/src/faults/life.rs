@@ -32,12 +32,12 @@ use super::{
 
 /// Pause before a runner dials in again.
 const REDIAL: Duration = Duration::from_millis(100);
-/// How late a message is that is delayed.
+/// Delay of a delayed message.
 const DELAY: Duration = Duration::from_secs(2);
 /// Between signs of life, and how long the engine may be silent.
 const BEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(15);
-/// What a step that is asked to stop does first.
+/// Duration of the cleanup of a stopped step.
 const CLEAN_UP: Duration = Duration::from_millis(10);
 
 type Frames = Framed<UnixStream, LengthDelimitedCodec>;
@@ -69,14 +69,14 @@ struct Held {
 struct Step {
     acts: VecDeque<Act>,
     output: String,
-    /// When the next act is due.
+    /// Start of the current act.
     since: Mark,
     wait: Duration,
     timeout: Option<(Mark, Duration)>,
     asked: bool,
 }
 
-/// Why a connection is over.
+/// Cause of the end of a connection.
 enum Over {
     Broken,
     Died,
@@ -111,7 +111,7 @@ impl Life {
             let Some(Listening { token, accept }) = listening else { return };
             let Ok((ours, theirs)) = UnixStream::pair() else { return };
             if self.leaves && self.held.is_empty() {
-                // It has gone home; whoever listens knows.
+                // // The runner has exited; its listeners know.
                 continue;
             }
             let Ok(theirs) = self.runners.relayed(theirs) else { return };
@@ -134,7 +134,7 @@ impl Life {
         self.runners.points()
     }
 
-    /// Steps go on while nobody is connected.
+    /// Runs the steps while disconnected.
     async fn works(&mut self) -> Over {
         loop {
             let (clock, due) = (self.runners.clock(), self.next_due());
@@ -236,13 +236,13 @@ impl Life {
         }
     }
 
-    /// What is to be sent next of each attempt.
+    /// Next messages to send of each attempt.
     fn queue(&self, cursors: &mut BTreeMap<AttemptId, usize>, waiting: &mut VecDeque<FromRunner>) {
         let results_first = self.runners.habits().results_first;
         for (attempt, held) in &self.held {
             if results_first && !cursors.contains_key(attempt) {
                 if held.ended {
-                    // The engine says from where on it needs the rest.
+                    // // The engine names the first message that it still needs.
                     cursors.insert(attempt.clone(), held.sent.len() + 1);
                     waiting.extend(held.sent.last().cloned());
                 }
@@ -257,7 +257,7 @@ impl Life {
         }
     }
 
-    /// How often a message arrives.
+    /// Number of times a message arrives.
     async fn received(&mut self, message: &ToRunner) -> Result<u32, Over> {
         if matches!(message, ToRunner::Heartbeat) {
             return Ok(1);
@@ -305,7 +305,7 @@ impl Life {
         Ok(())
     }
 
-    /// Does what the engine says; gives what it answers.
+    /// Carries out the engine's message; returns the replies.
     fn obey(
         &mut self,
         message: ToRunner,
@@ -472,7 +472,7 @@ impl Life {
     }
 }
 
-// === impl Held ===
+// // === impl Held ===
 
 impl Held {
     fn next_seq(&self) -> u64 {
@@ -504,7 +504,7 @@ impl Held {
     /// Its process died with the runner.
     fn end_lost(&mut self, acked: u64, at_us: i64) {
         let acked = usize::try_from(acked).unwrap_or(usize::MAX);
-        // What was acknowledged and forgotten needs no bytes, only numbers.
+        // // Acknowledged messages need no bytes, only numbers.
         self.sent.truncate(acked);
         while self.sent.len() < acked {
             self.push(at_us, EventKind::Note(String::new()));

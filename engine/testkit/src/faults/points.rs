@@ -1,7 +1,7 @@
-//! The places of a scenario at which something can go wrong, counted as they are passed: a first,
-//! undisturbed run tells how many there are, and each further run lets one fault happen at one of them.
+//! The fault points of a scenario, counted as they are passed: a first, undisturbed run counts
+//! them, and each further run injects one fault at one of them.
 //!
-//! Must not know what is done at a place.
+//! Must not know the operation at a point.
 
 use std::{
     fmt,
@@ -10,23 +10,23 @@ use std::{
 
 use tokio::sync::watch;
 
-/// What goes wrong.
+/// Kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The effect is not there, and who wanted it is told so or finds out: a call of the store fails, a
-    /// message is lost with its connection.
+    /// The effect is missing, and its requester gets an error or finds out: a call of the store
+    /// fails, a message is lost with its connection.
     Fails,
     /// It is there twice.
     Duplicated,
-    /// It comes late.
+    /// The effect is late.
     Delayed,
-    /// The engine dies here.
+    /// The engine crashes here.
     EngineDies,
-    /// The runner dies here, with the processes of its steps.
+    /// The runner crashes here, with the processes of its steps.
     RunnerDies,
 }
 
-/// Where.
+/// Location of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// Before a call of the store is made.
@@ -39,12 +39,11 @@ pub enum Place {
     FromRunner(&'static str),
 }
 
-/// Counts places, and says which of them are disturbed.
+/// Counts fault points and selects the disturbed ones.
 #[derive(Debug)]
 pub struct Points {
     seen: Mutex<Vec<Place>>,
-    /// Which place, the how-manieth time, how. One fault per run: what several do together is drawn by lot
-    /// elsewhere.
+    /// Point, occurrence and kind of the fault. One fault per run: random tests combine several.
     fault: Option<(Place, usize, Fault)>,
     always: Option<(Place, Fault)>,
     hit: watch::Sender<bool>,
@@ -53,15 +52,15 @@ pub struct Points {
 // === impl Fault ===
 
 impl Fault {
-    /// Every fault.
+    /// All kinds of faults.
     pub const ALL: &'static [Self] =
         &[Self::Fails, Self::Duplicated, Self::Delayed, Self::EngineDies, Self::RunnerDies];
 
-    /// Whether it can happen at this place.
+    /// True if it can happen at this point.
     #[must_use]
     pub fn fits(self, place: &Place) -> bool {
         match (self, place) {
-            // What dies before a read has died after the place before it.
+            // // A crash before a read is a crash after the point before it.
             (fault, Place::Before("read")) => fault == Self::Fails,
             (Self::EngineDies, _) => true,
             // A commit whose answer is lost is done again: that is the duplicate of a write.
@@ -125,7 +124,7 @@ impl Points {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the fault has happened.
+    /// True if the fault has happened.
     #[must_use]
     pub fn was_hit(&self) -> bool {
         *self.hit.borrow()

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A living process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its id.
+    /// Process id.
     pub pid: i32,
     /// The file name of its program, as it was called.
     pub name: String,
@@ -35,7 +35,7 @@ impl Process {
         }
     }
 
-    /// Whether it is neither gone nor a zombie.
+    /// True if the process exists and is not a zombie.
     #[must_use]
     pub fn lives(&self) -> bool {
         lives(self.pid)

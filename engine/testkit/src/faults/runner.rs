@@ -1,5 +1,5 @@
-//! Runners without processes: they speak the protocol as `plue-runner` does, keep what it keeps, and do
-//! what the text of a step says (see the module `script`) in simulated time.
+//! Runners without processes: they speak the protocol as `plue-runner` does, store the same state,
+//! and follow the text of a step (see the module `script`) in simulated time.
 //!
 //! Must not know the engine: only the messages of the protocol.
 
@@ -26,12 +26,12 @@ pub(super) struct Listening {
     pub(super) accept: oneshot::Sender<UnixStream>,
 }
 
-/// What a runner is told from outside the protocol.
+/// Orders to a runner from outside the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Orders {
     /// Its connections so far shall break.
     pub(super) cuts: u64,
-    /// It dies, and comes back, so many times.
+    /// Number of crashes with a restart.
     pub(super) deaths: u64,
     pub(super) discarded: bool,
 }
@@ -60,7 +60,7 @@ async fn relay(mut a: UnixStream, mut b: UnixStream, mut bytes: usize, then_sile
     }
 }
 
-/// How runners are, beside what their steps say.
+/// Behaviour of runners in addition to the scripts of their steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Habits {
     /// The version of the protocol that they speak.
@@ -71,7 +71,7 @@ pub struct Habits {
     pub cut_every: Option<usize>,
     /// Their first connection falls silent after so many bytes, without an end.
     pub silent_after: Option<usize>,
-    /// They are out of reach of whoever gives them up, and go on.
+    /// They are unreachable for discards, and continue.
     pub survive_discards: bool,
     /// They send the result of an attempt before any of its events.
     pub results_first: bool,
@@ -103,7 +103,7 @@ struct Shared {
     clock: Clock,
     tasks: Tasks,
     runners: Mutex<HashMap<RunnerId, Known>>,
-    /// Which fences began to run, how often.
+    /// Number of starts of each fence.
     ran: Mutex<BTreeMap<(AttemptId, Fence), u32>>,
 }
 
@@ -116,7 +116,7 @@ struct Known {
 // === impl Runners ===
 
 impl Runners {
-    /// No runner yet: each is made when somebody first listens for it.
+    /// No runner yet: each is made at its first connection.
     #[must_use]
     pub fn new(points: Arc<Points>, clock: Clock, tasks: Tasks) -> Self {
         let (engine, runners, ran) = (Mutex::default(), Mutex::default(), Mutex::default());
@@ -152,7 +152,7 @@ impl Runners {
         self.order(runner, |orders| orders.deaths += 1);
     }
 
-    /// Every connection breaks.
+    /// Breaks every connection.
     pub fn cut_all(&self) {
         let runners = self.0.runners.lock().unwrap_or_else(PoisonError::into_inner);
         for known in runners.values() {
@@ -180,20 +180,20 @@ impl Runners {
         }
     }
 
-    /// Runners that nobody has given up.
+    /// Runners that have not been discarded.
     #[must_use]
     pub fn left(&self) -> Vec<RunnerId> {
         let runners = self.0.runners.lock().unwrap_or_else(PoisonError::into_inner);
         runners.keys().cloned().collect()
     }
 
-    /// How often each assignment began to run.
+    /// Number of starts of each assignment.
     #[must_use]
     pub fn ran(&self) -> BTreeMap<(AttemptId, Fence), u32> {
         self.0.ran.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How they are from now on.
+    /// Sets the behaviour from now on.
     pub fn accustom(&self, habits: Habits) {
         *self.0.habits.lock().unwrap_or_else(PoisonError::into_inner) = habits;
     }

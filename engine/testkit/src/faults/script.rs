@@ -1,4 +1,4 @@
-//! What a scripted step does: its text, `;` between acts.
+//! Scripts of simulated steps: the step's text, `;` between acts.
 //!
 //! | act | meaning |
 //! |---|---|

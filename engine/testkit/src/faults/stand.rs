@@ -1,5 +1,5 @@
-//! A store whose calls can fail, and an engine that can die: what it asks of its store from then on is
-//! never answered, and nobody dials in to it any more.
+//! A store whose calls can fail, and an engine that can crash: its later store calls are never
+//! answered, and it accepts no connections.
 
 use std::{
     any::Any,
@@ -22,10 +22,10 @@ use super::{
     runner::Runners,
 };
 
-/// How late a call is that is delayed.
+/// Delay of a delayed call.
 const DELAY: Duration = Duration::from_secs(2);
 
-/// What stands between one engine and the world.
+/// Fault injection between one engine and the world.
 #[derive(Debug, Clone)]
 pub struct Stand {
     points: Arc<Points>,
@@ -93,7 +93,7 @@ impl Stand {
         *self.dead.borrow()
     }
 
-    /// The engine dies: its connections break.
+    /// Crashes the engine: its connections break.
     pub fn die(&self) {
         self.dead.send_replace(true);
         let holds = std::mem::take(&mut *self.holds.lock().unwrap_or_else(PoisonError::into_inner));
@@ -176,7 +176,7 @@ impl Dial for Stand {
         Box::pin(async move {
             tokio::select! {
                 biased;
-                // What is dropped here is no longer asked for.
+                // // A call dropped here is never answered.
                 () = self.died() => pending().await,
                 stream = self.runners.arrive(&runner, &token) => stream,
             }
