@@ -26,7 +26,7 @@ pub struct AnswerCase {
     /// Regular expressions of which each fits a part of the text.
     #[serde(deserialize_with = "texts")]
     pub matches: Vec<String>,
-    /// JSON Schema of the answer, beside the prompt's `output`.
+    /// JSON Schema of the answer, in addition to the prompt's `output`.
     pub schema: Option<Json>,
     /// Values by their path in a JSON answer, such as `findings.0.severity`.
     pub equals: Map<String, Json>,
@@ -37,10 +37,10 @@ pub struct AnswerCase {
 // === impl AnswerCase ===
 
 impl AnswerCase {
-    /// Whether the case could fail at all.
+    /// Checks that the case could fail at all.
     ///
     /// # Errors
-    /// It expects nothing of the answer.
+    /// The case has no expectation of the answer.
     pub(crate) fn check(&self) -> Result<(), String> {
         let is_empty = self.contains.is_empty()
             && self.lacks.is_empty()
@@ -55,7 +55,7 @@ impl AnswerCase {
         Ok(())
     }
 
-    /// Everything that the answer lacks or should not have, apart from its schemas.
+    /// Everything that the answer lacks or should not have, except for its schemas.
     #[must_use]
     pub fn judge(&self, answer: &Json) -> Vec<String> {
         let text = text_of(answer);

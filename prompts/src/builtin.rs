@@ -34,7 +34,7 @@ pub(crate) const GIVEN: &str = "plue.given";
 /// The internal helper at the start of each partial.
 pub(crate) const ENTER: &str = "plue.enter";
 
-/// What one rendering may still spend.
+/// Remaining budget of one rendering.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter(Arc<AtomicU64>);
 
@@ -117,7 +117,7 @@ fn present<'a>(argument: Option<&'a PathAndJson<'a>>) -> Result<&'a Json, Render
     }
 }
 
-/// What a value is, for messages.
+/// Name of a value's kind, for messages.
 fn kind(value: &Json) -> &'static str {
     match value {
         Json::Null => "null",

@@ -12,22 +12,22 @@ use crate::{answer::AnswerCase, codes};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cases(pub Vec<Case>);
 
-/// One example.
+/// One example of a prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// What it is called in messages.
+    /// Name of the case in messages.
     pub id: String,
-    /// The inputs.
+    /// Values of the inputs.
     pub inputs: Map<String, Json>,
-    /// What must come of them.
+    /// Expected result of the rendering.
     pub expected: Expected,
-    /// Expected answer of a model; absent: no model is asked.
+    /// Expected answer of a model; absent: no request to a model.
     pub answer: Option<AnswerCase>,
     file: Option<String>,
     body: Option<String>,
 }
 
-/// What a case expects.
+/// Expected result of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// Exactly this text.
@@ -145,7 +145,7 @@ impl Case {
         self.file.clone().or_else(|| self.body.as_ref().map(body))
     }
 
-    /// What is wrong with the outcome of the prompt; `None`: it is as expected.
+    /// The difference between the result and the expectation; `None`: they agree.
     #[must_use]
     pub fn judge(&self, found: &Result<String, Vec<Diagnostic>>) -> Option<Diagnostic> {
         let why = match (&self.expected, found) {
@@ -177,7 +177,7 @@ impl Case {
     }
 }
 
-/// `PLUE-T0020 … a.b`: a code and what stands beside it. A text without a code is a remark for
+/// `PLUE-T0020 … a.b`: a code and the texts that must follow. A text without a code is a remark for
 /// readers, and any refusal fits.
 fn parts(error: &str) -> Vec<String> {
     let coded = error.starts_with("PLUE-");

@@ -1,8 +1,8 @@
-//! What stops a rendering from inside a helper or a writer, until it becomes a diagnostic.
+//! Errors of helpers and writers that stop a rendering, before they become diagnostics.
 //!
 //! Must not reach callers: they get [`plue_plan::Diagnostic`]s.
 
-/// A rendering stopped.
+/// Cause of a stopped rendering.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     /// A value is not there.

@@ -12,14 +12,14 @@ pub(crate) struct Parts {
     /// YAML, with an empty line in the place of the first `---`, so that line numbers are those of
     /// the file. `None`: the file has no frontmatter.
     pub(crate) frontmatter: Option<String>,
-    /// What follows, with LF line ends.
+    /// Text after the frontmatter, with LF line ends.
     pub(crate) body: String,
     /// The line of the file on which `body` starts, from 1.
     pub(crate) body_line: u32,
 }
 
-/// Takes a file apart. CRLF becomes LF, a byte order mark is dropped, and the line end that closes
-/// the last line of the file is no part of the body.
+/// Splits a file into frontmatter and body. CRLF becomes LF, a byte order mark is dropped, and the
+/// final line end is not part of the body.
 pub(crate) fn split(file: &str, text: &str) -> Result<Parts, Diagnostic> {
     if text.len() > limits::MAX_FILE_BYTES {
         let message =

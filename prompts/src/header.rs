@@ -15,7 +15,7 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::{codes, limits};
 
-/// Which fields a kind of file has.
+/// Fields of a prompt file.
 pub(crate) const PROMPT_FIELDS: &[&str] = &[
     "name",
     "description",
@@ -130,8 +130,8 @@ impl Reader<'_> {
         self.errors.push(Diagnostic::error(code, message).at(place));
     }
 
-    /// A name near a known one is a typing mistake and an error, because a `budgte` that is
-    /// ignored costs money. Any other name is somebody else's field, and a warning.
+    /// A name near a known one is a typing mistake and an error, because an ignored `budgte` costs
+    /// money. Any other name is a foreign field, and a warning.
     fn unknown(&mut self, header: &Header, fields: &[&str]) {
         let place = |key: &Spanned<String>| span(self.file, key.referenced);
         for key in &header.unknown {

@@ -35,5 +35,5 @@ pub const ELEMENT_WORK: u64 = 64;
 pub const PARTIAL_WORK: u64 = 2048;
 /// Problems that are reported at once.
 pub const MAX_PROBLEMS: usize = 100;
-/// Spaces that the helpers `indent` and `json` may be asked for.
+/// Maximum of spaces for the helpers `indent` and `json`.
 pub const MAX_INDENT: u64 = 64;

@@ -25,7 +25,7 @@ pub struct Partials {
 // === impl Partials ===
 
 impl Partials {
-    /// No partials.
+    /// An empty set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -112,7 +112,7 @@ pub(crate) fn link<'p>(
 struct Linker<'p> {
     root: &'p Template,
     partials: &'p Partials,
-    /// How deep each partial that was followed nests, its own partials included.
+    /// Nesting depth of each followed partial, its own partials included.
     depths: BTreeMap<&'p str, usize>,
     /// The partials that are being followed.
     open: Vec<&'p str>,

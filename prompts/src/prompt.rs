@@ -1,6 +1,6 @@
-//! Prompt files: what one says about itself, which inputs it takes, and its rendering.
+//! Prompt files: metadata, inputs, and rendering.
 //!
-//! Must not look for files: callers hand in texts.
+//! Must not look for files: callers pass texts.
 
 use plue_plan::{Diagnostic, Span, policy::Budget};
 use serde_json::{Map, Value as Json};
@@ -15,27 +15,28 @@ use crate::{
     template::{self, Origin, Template, Use},
 };
 
-/// How the model is to be asked: the part of the frontmatter that prompts and roles share. What is
-/// absent is decided elsewhere (step, then prompt, then role, then the operator).
+/// Settings of the model request: the part of the frontmatter that prompts and roles share. Absent
+/// values come from elsewhere (step, then prompt, then role, then the operator).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    /// Model name.
+    /// Name of the model.
     pub model: Option<String>,
-    /// Names of the tools the model may call. An empty list means none, an absent one says nothing.
+    /// Names of the tools the model may call. An empty list allows none; an absent one leaves the
+    /// choice to others.
     pub tools: Option<Vec<String>>,
-    /// Names of tools whose calls a person approves first, beside those of the step.
+    /// Names of tools whose calls a person approves first, in addition to those of the step.
     pub approve: Vec<String>,
     /// Turns at most; not 0.
     pub max_turns: Option<u32>,
     /// Output tokens per turn at most; not 0.
     pub max_tokens: Option<u32>,
-    /// What may be spent.
+    /// Spending limit of the request.
     pub budget: Option<Budget>,
     /// JSON Schema of the structured result.
     pub output: Option<Json>,
     /// Name of the role; roles themselves have none.
     pub role: Option<String>,
-    /// Reasoning effort.
+    /// Reasoning effort of the model.
     pub effort: Option<String>,
 }
 
@@ -89,13 +90,13 @@ impl PromptFile {
         &self.name
     }
 
-    /// What the prompt is for.
+    /// Purpose of the prompt.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// How the model is to be asked.
+    /// Settings of the model request.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -107,7 +108,7 @@ impl PromptFile {
         self.schema.as_ref().map(Schema::json)
     }
 
-    /// What is odd about the file, but does not stop it.
+    /// Warnings about the file.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
@@ -119,8 +120,8 @@ impl PromptFile {
         self.template.survey.reads.iter().map(String::as_str)
     }
 
-    /// The problems that can be told from the names of the inputs, before there are values: what
-    /// the schema requires and is not given, and what is given and not allowed.
+    /// Problems that follow from the names of the inputs alone, before there are values: required
+    /// names that are missing, and names that are not allowed.
     #[must_use]
     pub fn check_names(&self, given: &[&str]) -> Vec<Diagnostic> {
         match &self.schema {
@@ -129,8 +130,8 @@ impl PromptFile {
         }
     }
 
-    /// The problems of inputs of which only some have their values before the run: everything that
-    /// can be told from the `literals` and from the names of the `open` ones.
+    /// Problems of inputs of which only some have their values before the run: those that follow
+    /// from the `literals` and from the names of the `open` ones.
     #[must_use]
     pub fn check_literals(&self, literals: &Map<String, Json>, open: &[&str]) -> Vec<Diagnostic> {
         if open.is_empty() {

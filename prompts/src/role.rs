@@ -78,13 +78,13 @@ impl Role {
         })
     }
 
-    /// Its name.
+    /// Name of the role.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it is for.
+    /// Purpose of the role.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
@@ -114,7 +114,7 @@ impl Role {
         &self.file
     }
 
-    /// What is odd about the file, but does not stop it.
+    /// Warnings about the file.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
@@ -124,7 +124,7 @@ impl Role {
 // === impl Roles ===
 
 impl Roles {
-    /// No roles.
+    /// An empty set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -181,7 +181,7 @@ impl Roles {
     }
 }
 
-/// Whether two spellings name the same role: `PRODUCT_MANAGER` and `product-manager` do.
+/// True if two spellings name the same role: `PRODUCT_MANAGER` and `product-manager` do.
 #[must_use]
 pub fn same_name(a: &str, b: &str) -> bool {
     key(a) == key(b)

@@ -163,7 +163,7 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
-    /// What follows `else` or `^`: nothing, or another condition, which nests.
+    /// Parses the rest of `else` or `^`: nothing, or another condition, which nests.
     fn otherwise(&mut self, start: usize, condition: &str) -> Result<(), Fault> {
         let condition = condition.trim_matches(|c| c == '~' || is_margin(c));
         if condition.is_empty() {
@@ -187,8 +187,8 @@ fn is_margin(c: char) -> bool {
 
 /// The offset of the `}}` that closes the tag at `start`.
 ///
-/// `{{` inside a tag, an object literal, and brackets beside quotes are refused: the crate's
-/// grammar and this function could disagree about where such a tag ends.
+/// `{{` inside a tag, an object literal, and brackets next to quotes are refused: the crate's
+/// grammar and this function could disagree about the end of such a tag.
 fn inside_end(text: &str, start: usize) -> Result<usize, Fault> {
     let unclosed = || fault(codes::TEMPLATE_SYNTAX, start, "the tag is not closed");
     let bytes = text.as_bytes();

@@ -19,7 +19,7 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 #[derive(Debug, Clone)]
 pub(crate) struct Schema(BoundedSchema);
 
-/// Accepts a schema, or says why not. `inputs`: it describes an object of inputs.
+/// Accepts a schema, or returns the reason against it. `inputs`: it describes an object of inputs.
 pub(crate) fn compile(json: Json, inputs: bool) -> Result<Schema, String> {
     dialect(&json)?;
     let schema = BoundedSchema::new(json).map_err(|error| error.to_string())?;
@@ -161,7 +161,7 @@ fn unknown(path: &str, name: &str, known: &[&str]) -> Diagnostic {
     }
 }
 
-/// `inputs.files[0].path`
+/// Formats a path: `inputs.files[0].path`.
 fn path(path: &[Segment]) -> String {
     path.iter().fold("inputs".to_owned(), |path, segment| match segment {
         Segment::Property(name) => step(&path, name),

@@ -17,7 +17,7 @@ pub struct Shipped {
     pub name: &'static str,
     /// Path in the sources of plue.
     pub file: &'static str,
-    /// The whole file.
+    /// Contents of the whole file.
     pub text: &'static str,
 }
 

@@ -23,7 +23,7 @@ use crate::{
     template::{Origin, Use, stands_alone},
 };
 
-/// What is known about a template before it is rendered.
+/// Static facts of a template, before it is rendered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Survey {
     /// The deepest nesting of its own blocks.
@@ -53,7 +53,7 @@ struct Surveyor<'o> {
     found: Survey,
     problems: Vec<Diagnostic>,
     depth: usize,
-    /// How many of the blocks around have changed `this`.
+    /// Number of enclosing blocks that have changed `this`.
     moved: usize,
     /// The place of the element that is looked at.
     at: (u32, u32),
@@ -385,7 +385,7 @@ impl Surveyor<'_> {
             found: Survey::default(),
             problems: Vec::new(),
             depth: 0,
-            // What `this` is there, only the caller knows.
+            // // Only the caller knows `this` there.
             moved: 1,
             at: place,
         };

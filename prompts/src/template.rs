@@ -33,7 +33,7 @@ pub(crate) struct Template {
     pub(crate) survey: Survey,
 }
 
-/// Whether a text is a prompt, or a part that prompts include.
+/// Use of a text: a prompt, or a part that prompts include.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     Prompt,
@@ -152,7 +152,7 @@ pub(crate) fn tag_at(text: &str, line: u32, column: u32) -> Option<String> {
     Some(text.get(start..end)?.chars().take(MOST).collect())
 }
 
-/// Whether the tag at a place has its line for itself.
+/// True if the tag at a place is alone on its line.
 pub(crate) fn stands_alone(text: &str, (line, column): (u32, u32)) -> bool {
     let Some((start, end)) = tag_range(text, line, column) else {
         return false;

@@ -1,5 +1,5 @@
-//! Prompt files with inputs, and what must come of them: our own cases of `cases.json` beside this
-//! file, and the team's shared ones where a checkout has them.
+//! Prompt files with inputs, and their expected results: the cases of `cases.json` in this folder,
+//! and the team's shared ones where a checkout has them.
 
 #![cfg(test)]
 
@@ -35,7 +35,7 @@ fn file(case: &Json) -> String {
     }
 }
 
-/// `None`: as expected.
+/// Difference to the expectation; `None`: they agree.
 fn judge(case: &Json) -> Option<String> {
     let id = text(case, "id").unwrap();
     let none = Map::new();

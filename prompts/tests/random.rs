@@ -1,4 +1,4 @@
-//! Whatever text a template has and whatever the data: an answer, of bounded size, no panic.
+//! Random templates and data give an answer of bounded size, without a panic.
 
 #![cfg(test)]
 

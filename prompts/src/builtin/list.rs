@@ -2,27 +2,27 @@
 //!
 //! Must not hold behaviour; the neighbours do.
 
-/// Where a helper may stand.
+/// Allowed positions of a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// `{{#if x}}…{{/if}}`
+    /// Block helper, `{{#if x}}…{{/if}}`.
     Block,
     /// `{{json x}}` and `(json x)`
     Value,
-    /// `{{{{raw}}}}…{{{{/raw}}}}`
+    /// Raw block, `{{{{raw}}}}…{{{{/raw}}}}`.
     Raw,
 }
 
-/// One helper.
+/// Signature of one helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HelperSpec {
-    /// Its name.
+    /// Name in templates.
     pub name: &'static str,
-    /// Where it may stand.
+    /// Allowed position.
     pub form: Form,
-    /// The fewest arguments.
+    /// Minimum number of arguments.
     pub least: usize,
-    /// The most arguments.
+    /// Maximum number of arguments.
     pub most: usize,
     /// Named arguments, such as `indent=2`.
     pub named: &'static [&'static str],

@@ -93,7 +93,7 @@ fn resolved(rc: &RenderContext<'_, '_>, path: &str) -> Option<(Start, Vec<String
     Some((Start::At(base), names))
 }
 
-/// Whether the schema declares every name of the path, and does not require one of them.
+/// True if the schema declares every name of the path, and does not require one of them.
 fn may_be_missing(root: &Json, base: &[String], names: &[&str]) -> bool {
     let mut place = Some(referred(root, root));
     for step in base {

@@ -17,7 +17,7 @@ use crate::{
     limits::{ELEMENT_WORK, PARTIAL_WORK},
 };
 
-/// What a helper does with its arguments, all of them present.
+/// Implementation of a helper, with all arguments present.
 pub(super) type Compute = fn(&[PathAndJson<'_>], &Helper<'_>) -> Result<Json, RenderError>;
 
 /// A helper that turns arguments into a value.

@@ -1,5 +1,5 @@
-//! The catalogue and the pages in `docs/errors` say the same, and what a page calls refused is
-//! refused with its code.
+//! The catalogue and the pages in `docs/errors` agree, and each page's bad example is refused with
+//! its code.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What is taken for a schema, and how paths are written.
+//! Accepted schemas, and the format of paths.
 
 use serde_json::{Value as Json, json};
 
