@@ -1,7 +1,8 @@
-//! Asks the interpreter named by `PYO3_PYTHON` where its standard library lives and links that one.
+//! Reads the location of the standard library from the interpreter named by `PYO3_PYTHON` and links
+//! that interpreter.
 //!
-//! Must not fall back to a `python3` from PATH: a build against one Python that later loads
-//! another one is a silent mix.
+//! Must not fall back to a `python3` from PATH: a build against one Python that later loads another
+//! one is a silent mix.
 
 use std::process::Command;
 

@@ -46,7 +46,7 @@ fn main() {
     );
 }
 
-/// CPU time per file, which a busy machine blurs less than the wall: the child's, and the
+/// CPU time per file, less affected by a busy machine than wall-clock time: the child's, and the
 /// zygote's own.
 fn cpu(evaluator: &mut Evaluator, files: &[String]) {
     let before = ticks(evaluator.pid());

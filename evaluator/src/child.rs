@@ -21,7 +21,7 @@ pub(crate) const ENGINE_DESCRIPTOR: i32 = 0;
 /// Bytes of a panic's place that are reported.
 const PANIC_BYTES: usize = 120;
 
-/// What the zygote hands to its child.
+/// Request and descriptors of a child.
 #[derive(Debug)]
 pub(crate) struct Task<'a> {
     /// The jail, not yet locked.
@@ -38,7 +38,7 @@ pub(crate) struct Task<'a> {
     pub(crate) raw: bool,
 }
 
-/// Lives and ends.
+/// Runs the whole life of a child; never returns.
 pub(crate) fn live(py: Python<'_>, task: &Task<'_>) -> ! {
     jail::enter_child();
     let Ok(request) = start(task) else { kernel::exit_now(exit::CHILD_REQUEST) };
@@ -73,7 +73,7 @@ fn start(task: &Task<'_>) -> io::Result<EvalRequest> {
 /// Fills the buffer; the end of the stream before that is an error.
 ///
 /// # Errors
-/// What read(2) says, or [`io::ErrorKind::UnexpectedEof`].
+/// Errors of read(2), or [`io::ErrorKind::UnexpectedEof`].
 pub(crate) fn read_exact(descriptor: i32, mut buffer: &mut [u8]) -> io::Result<()> {
     while !buffer.is_empty() {
         let count = kernel::read(descriptor, buffer)?;

@@ -25,13 +25,13 @@ pub(crate) fn build() -> String {
     )
 }
 
-/// Whether a layer is missing without permission.
+/// True if a layer is missing without permission.
 #[must_use]
 pub(crate) fn is_refused(layers: &[Layer]) -> bool {
     layers.iter().any(|layer| matches!(layer.state, LayerState::Missing(_)))
 }
 
-/// Sends the hello frame; says whether the engine took it.
+/// Sends the hello frame; true if the engine received it.
 #[must_use]
 pub(crate) fn send(layers: Vec<Layer>) -> bool {
     let hello = EvalHello { protocol: PROTOCOL, build: build(), layers };

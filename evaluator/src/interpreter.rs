@@ -21,21 +21,21 @@ use crate::options::HashSeed;
 /// The version of the interpreter this was built for.
 pub const VERSION: &str = env!("PLUE_PYTHON_VERSION");
 
-/// How it is part of this program.
+/// Link mode of the interpreter.
 pub const LINKED: &str = if cfg!(feature = "static-python") { "static" } else { "shared" };
 
 /// The program that answered for the interpreter when this was built.
 pub const MADE_WITH: &str = env!("PLUE_PYTHON_EXECUTABLE");
 
-/// Where the standard library is; nowhere when it is inside.
+/// Folders of the standard library; empty when it is linked in.
 const LIBRARY: &[&str] = if cfg!(feature = "static-python") {
     &[]
 } else {
     &[env!("PLUE_PYTHON_STDLIB"), env!("PLUE_PYTHON_DYNLOAD")]
 };
 
-/// What the module `time` knows about the time. The jail takes the clock away anyhow; this turns
-/// the likely attempts into ordinary errors.
+/// Clocks of the module `time`. The jail disables the clock anyhow; this turns the likely attempts
+/// into ordinary errors.
 const CLOCKS: [&str; 17] = [
     "clock_getres",
     "clock_gettime",
@@ -59,7 +59,7 @@ const CLOCKS: [&str; 17] = [
 /// An interpreter that does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `CPython` says why.
+    /// Error of `CPython`'s start.
     #[error("CPython does not start: {0}")]
     Start(String),
     /// Built against one Python, loaded another.
@@ -176,7 +176,7 @@ pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
     warnings.call_method1("simplefilter", ("ignore",))?;
     let time = py.import("time")?;
     for clock in CLOCKS {
-        // What the standard library needs of these it has bound by now.
+        // // The standard library has bound the clocks that it needs by now.
         if time.hasattr(clock)? {
             time.delattr(clock)?;
         }
@@ -201,13 +201,13 @@ pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
 
 /// Forks the interpreter.
 ///
-/// Without `PyOS_BeforeFork` and `PyOS_AfterFork_Child`: they are for processes with several threads.
-/// Here the thread that forks is the only one, it holds the GIL and no other lock of `CPython`'s, and
-/// it goes on in the child under the same identity; the two would only touch, and so copy, two dozen
-/// pages of the child.
+/// Without `PyOS_BeforeFork` and `PyOS_AfterFork_Child`: they are for processes with several
+/// threads. Here the thread that forks is the only one, it holds the GIL and no other lock of
+/// `CPython`'s, and it continues in the child under the same identity; the two would only touch,
+/// and so copy, two dozen pages of the child.
 ///
 /// # Errors
-/// What fork(2) says.
+/// Errors of fork(2).
 pub fn fork(_py: Python<'_>) -> std::io::Result<Fork> {
     kernel::fork()
 }

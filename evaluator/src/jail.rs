@@ -1,9 +1,9 @@
-//! The jail: what the kernel and `CPython` forbid, whatever the language layer lets through.
+//! The jail: restrictions by the kernel and `CPython`, independent of the language layer.
 //!
 //! Two stages. [`Jail::harden`] locks the zygote for good before it serves; [`Jail::lock`] locks
-//! each child after it has read its request and before any of the file's code is looked at. The
-//! kernel is the wall; the language layer is there for good messages. Must not fail open: a layer
-//! that is missing ends the evaluator unless the operator allowed exactly that one by name.
+//! each child after it has read its request and before it parses any of the file's code. The kernel
+//! is the boundary; the language layer is there for good messages. Must not fail open: a missing
+//! layer ends the evaluator unless the operator allowed exactly that one by name.
 
 pub mod allocator;
 pub mod audit;
@@ -33,7 +33,7 @@ use syscalls::REPORT_DESCRIPTOR;
 
 static IN_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process is a forked child.
+/// True in a forked child.
 #[must_use]
 pub fn in_child() -> bool {
     IN_CHILD.load(Ordering::Relaxed)
@@ -53,9 +53,9 @@ pub enum Error {
     /// A file that every Linux has cannot be opened.
     #[error("{path} cannot be opened")]
     Open {
-        /// The file.
+        /// Path of the file.
         path: &'static str,
-        /// Why.
+        /// Cause of the error.
         #[source]
         source: io::Error,
     },
@@ -64,7 +64,7 @@ pub enum Error {
     Threads(usize),
 }
 
-/// What the jail needs at hand once the file system is out of reach.
+/// Resources of the jail from before the file system is locked away.
 #[derive(Debug)]
 pub struct Jail {
     null: OwnedFd,
@@ -192,7 +192,7 @@ impl Jail {
             .ok_or_else(|| io::Error::other("/proc/self/statm is not understood"))
     }
 
-    /// Whether a test switched this layer off.
+    /// True if a test switched this layer off.
     #[must_use]
     pub fn is_dropped(&self, layer: LayerName) -> bool {
         self.dropped.contains(&layer)

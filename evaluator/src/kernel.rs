@@ -7,30 +7,30 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Which side of a fork this is.
+/// Side of a fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fork {
     /// The parent, with the child's process id.
     Parent(i32),
-    /// The child.
+    /// This process is the child.
     Child,
 }
 
-/// How a process ended.
+/// Exit of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// With this exit status.
     Exit(i32),
-    /// By this signal.
+    /// Killed by this signal.
     Signal(i32),
 }
 
-/// What a reaped process used.
+/// Resources used by a reaped process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {
     /// User and system CPU time in microseconds.
     pub cpu_us: u64,
-    /// Peak resident KiB.
+    /// Peak resident memory in KiB.
     pub max_rss_kib: u64,
 }
 
@@ -41,9 +41,9 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 /// Forks. The caller must be single-threaded; the evaluator asserts that before it serves.
 ///
 /// # Errors
-/// What fork(2) says.
+/// Errors of fork(2).
 pub fn fork() -> io::Result<Fork> {
-    // SAFETY: the process has one thread, so no lock is left held in the child.
+    // // SAFETY: the process has one thread, so the child has no lock without an owner.
     let pid = unsafe { libc::fork() };
     Ok(match check(pid.into())? {
         0 => Fork::Child,
@@ -54,7 +54,7 @@ pub fn fork() -> io::Result<Fork> {
 /// Waits for a child and reaps it.
 ///
 /// # Errors
-/// What wait4(2) says.
+/// Errors of wait4(2).
 pub fn wait(pid: i32) -> io::Result<(Ended, Spent)> {
     let mut status = 0;
     // SAFETY: an all-zero rusage is a valid value of that plain C struct.
@@ -101,7 +101,7 @@ pub fn kill(pid: i32) {
 /// Makes a system call by number without pointers; for probes and tests.
 ///
 /// # Errors
-/// What the kernel says.
+/// Errors of the kernel.
 pub fn syscall(number: i64, arguments: [u64; 6]) -> io::Result<i64> {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: only called in forked children that exist to be hurt; no Rust memory is passed.
@@ -111,17 +111,17 @@ pub fn syscall(number: i64, arguments: [u64; 6]) -> io::Result<i64> {
 /// prctl(2) with integer arguments.
 ///
 /// # Errors
-/// What the kernel says.
+/// Errors of the kernel.
 pub fn prctl(option: i32, a: u64, b: u64) -> io::Result<i32> {
     // SAFETY: callers pass options whose arguments are integers, not pointers.
     let result = unsafe { libc::prctl(option, a, b, 0_u64, 0_u64) };
     check(result.into()).map(|_| result)
 }
 
-/// Becomes this user and group, without supplementary groups, for good.
+/// Switches to this user and group, without supplementary groups, for good.
 ///
 /// # Errors
-/// What the kernel says at the first call that fails.
+/// Error of the first call that fails.
 pub fn become_user(id: u32) -> io::Result<()> {
     // SAFETY: an empty group list needs no memory; the other calls take integers.
     unsafe {
@@ -135,7 +135,7 @@ pub fn become_user(id: u32) -> io::Result<()> {
 /// Sets soft and hard value of a resource limit.
 ///
 /// # Errors
-/// What setrlimit(2) says.
+/// Errors of setrlimit(2).
 pub fn limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
     let value = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: the pointer is to a live local.
@@ -143,11 +143,11 @@ pub fn limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::R
 }
 
 /// Arms a timer that sends SIGPROF after so much CPU time of this process. It is not `ITIMER_PROF`,
-/// which counts whole ticks and strikes a tick late: this one counts what was used, and strikes at
+/// which counts whole ticks and strikes a tick late: this one counts the used time, and strikes at
 /// the next tick (4 ms on most kernels).
 ///
 /// # Errors
-/// What `timer_create(2)` and `timer_settime(2)` say.
+/// Errors of `timer_create(2)` and `timer_settime(2)`.
 pub fn cpu_timer(after: Duration) -> io::Result<()> {
     let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let value = libc::timespec {
@@ -155,8 +155,8 @@ pub fn cpu_timer(after: Duration) -> io::Result<()> {
         tv_nsec: after.subsec_nanos().into(),
     };
     let setting = libc::itimerspec { it_interval: none, it_value: value };
-    // SAFETY: an all-zero sigevent is valid (SIGEV_SIGNAL, no value); both structures and the new
-    // timer's id are live locals, and the old value is not asked for.
+    // // SAFETY: an all-zero sigevent is valid (SIGEV_SIGNAL, no value); both structures and the
+    // new timer's id are live locals, and the old value is not requested.
     unsafe {
         let mut event: libc::sigevent = std::mem::zeroed();
         event.sigev_notify = libc::SIGEV_SIGNAL;
@@ -172,7 +172,7 @@ pub fn cpu_timer(after: Duration) -> io::Result<()> {
 /// Makes `to` a copy of `from`, without close-on-exec.
 ///
 /// # Errors
-/// What dup2(2) says.
+/// Errors of dup2(2).
 pub fn copy_descriptor(from: i32, to: i32) -> io::Result<()> {
     // SAFETY: descriptors are plain numbers; the child owns its whole table.
     check(unsafe { libc::dup2(from, to) }.into()).map(drop)
@@ -181,7 +181,7 @@ pub fn copy_descriptor(from: i32, to: i32) -> io::Result<()> {
 /// Closes every descriptor from `first` on.
 ///
 /// # Errors
-/// What `close_range(2)` says.
+/// Errors of `close_range(2)`.
 pub fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: the child owns its whole descriptor table and uses none of these afterwards.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
@@ -200,7 +200,7 @@ pub fn close_each(range: Range<i32>) {
 /// Writes all bytes to a descriptor by number.
 ///
 /// # Errors
-/// What write(2) says.
+/// Errors of write(2).
 pub fn write_all(descriptor: i32, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         // SAFETY: pointer and length describe a live slice.
@@ -221,7 +221,7 @@ pub fn write_all(descriptor: i32, mut bytes: &[u8]) -> io::Result<()> {
 /// Reads into `buffer` from a descriptor by number; 0 is the end.
 ///
 /// # Errors
-/// What read(2) says.
+/// Errors of read(2).
 pub fn read(descriptor: i32, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         // SAFETY: pointer and length describe a live, writable slice.
@@ -238,7 +238,7 @@ pub fn read(descriptor: i32, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Whether a descriptor of this number is open.
+/// True if a descriptor of this number is open.
 #[must_use]
 pub fn is_open(descriptor: i32) -> bool {
     // SAFETY: F_GETFD takes no further argument and touches no memory.
@@ -248,7 +248,7 @@ pub fn is_open(descriptor: i32) -> bool {
 /// Reads a byte of the parent's memory, at an address that is mapped there too.
 ///
 /// # Errors
-/// What `process_vm_readv(2)` says.
+/// Errors of `process_vm_readv(2)`.
 pub fn read_memory_of_parent() -> io::Result<()> {
     let mut byte = 0_u8;
     let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
@@ -272,10 +272,10 @@ pub fn cpu_us() -> u64 {
     clock_us(rustix::time::ClockId::ProcessCPUTime)
 }
 
-/// Microseconds of CPU that a child has used, while it runs.
+/// Microseconds of CPU that a running child has used.
 ///
 /// # Errors
-/// What `clock_gettime(2)` says.
+/// Errors of `clock_gettime(2)`.
 pub fn cpu_us_of(pid: i32) -> io::Result<u64> {
     // The kernel's encoding of "CPU time of this process" (clock_getcpuclockid(3)).
     let clock = (!i64::from(pid) << 3) | 2;
@@ -332,7 +332,7 @@ impl Region {
     /// Maps `length` bytes.
     ///
     /// # Errors
-    /// What mmap(2) says.
+    /// Errors of mmap(2).
     pub fn new(length: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -344,16 +344,16 @@ impl Region {
         Ok(Self { start: start.cast(), length })
     }
 
-    /// The memory.
+    /// Bytes of the mapping.
     pub fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: the map is `length` bytes long, readable, writable, and borrowed with `self`.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.length) }
     }
 
-    /// Throws the contents away; the next read sees zeros.
+    /// Discards the contents; the next read returns zeros.
     ///
     /// # Errors
-    /// What madvise(2) says.
+    /// Errors of madvise(2).
     pub fn wipe(&mut self) -> io::Result<()> {
         // SAFETY: exactly our own map; private anonymous pages read as zero afterwards.
         let result = unsafe { libc::madvise(self.start.cast(), self.length, libc::MADV_DONTNEED) };

@@ -1,11 +1,12 @@
-//! The language layer: what a `.plue.py` file may say, and how it becomes plans.
+//! The language layer: the allowed subset of Python in a `.plue.py` file, and its evaluation to
+//! plans.
 //!
 //! It exists for good messages, determinism and tripwires. It is *not* the boundary: the kernel
 //! layers are. Must not open a file, read a clock or the environment after [`prepare`].
 //!
 //! Reading order: `runtime` (one evaluation), `source` and `policy` (before anything runs),
-//! `prepared`, `facade` and `guards` (what runs), `types` and `context` (what a file works with),
-//! `failure` (what people see when it goes wrong), `survey` (all problems of a file at once).
+//! `prepared`, `facade` and `guards` (at run time), `types` and `context` (the API of a file),
+//! `failure` (messages of errors), `survey` (all problems of a file at once).
 
 pub mod codes;
 
@@ -30,7 +31,7 @@ use pyo3::prelude::*;
 /// Imports and preloads everything an evaluation may need. Once per zygote, after the interpreter
 /// is up and before the jail closes, on the thread that will evaluate.
 ///
-/// Sealing the interpreter (its finders, its streams, its heap) is the caller's, afterwards.
+/// The caller locks the interpreter (its finders, its streams, its heap) afterwards.
 ///
 /// # Errors
 /// The standard library or the embedded prelude does not load.

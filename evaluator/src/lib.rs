@@ -1,9 +1,9 @@
 //! The evaluator: a jailed `CPython` that turns one workflow file into plans.
 //!
 //! A separate program, spawned by the engine with a stream socket as standard input. One warm
-//! interpreter (the zygote) forks a child per request; the child is locked by the kernel before
-//! the file's first byte is parsed. Must not reach anything but its pipe, and must not be linked
-//! into the engine. Everything it says is parsed and validated again by the engine.
+//! interpreter (the zygote) forks a child per request; the kernel locks the child before the file's
+//! first byte is parsed. Must not reach anything but its pipe, and must not be linked into the
+//! engine. The engine parses and validates its whole output again.
 
 mod child;
 pub mod exit;

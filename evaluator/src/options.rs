@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use crate::jail::LayerName;
 
-/// Which of the interpreters that are compared this is.
+/// Identity of this interpreter among those that are compared.
 ///
 /// All must build the same plan from the same file; they differ in hash seed and heap layout, so
 /// that a plan which depends on set order or addresses differs between them. Two of them may agree
@@ -18,8 +18,8 @@ pub enum HashSeed {
     A,
     /// Another seed, free lists shuffled.
     B,
-    /// This seed, free lists shuffled after it: a third opinion, which nobody who wrote a file to
-    /// suit A and B has seen.
+    /// This seed, free lists shuffled after it: a third opinion, unknown to an author who wrote a
+    /// file to suit A and B.
     Number(NonZeroU32),
 }
 
@@ -43,12 +43,12 @@ impl HashSeed {
     }
 }
 
-/// What the command line said.
+/// Parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// `--hash-seed A|B|NUMBER`, the number from 1 to 4294967295.
     pub hash_seed: HashSeed,
-    /// `--allow-missing LAYER`, repeatable.
+    /// Layers of `--allow-missing LAYER`, repeatable.
     pub allow_missing: Vec<LayerName>,
     /// `--check`: print the layers as JSON and exit.
     pub check: bool,
@@ -61,7 +61,7 @@ pub struct Options {
 /// A command line that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// No such option.
+    /// The option does not exist.
     #[error("unknown option {0}")]
     Unknown(String),
     /// An option without its value.
@@ -70,9 +70,9 @@ pub enum UsageError {
     /// A value that the option does not take.
     #[error("{option} does not take {value}")]
     BadValue {
-        /// The option.
+        /// Name of the option.
         option: String,
-        /// Its value.
+        /// Value of the option.
         value: String,
     },
 }

@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 
 /// Defines `names()` and `finish(globals)`.
 const PRELUDE: &str = include_str!("raw/prelude.py");
-/// Where the prelude's names wait in `sys.modules`.
+/// Key of the prelude's names in `sys.modules`.
 const NAME: &str = "plue_raw";
 
 /// Loads the stand-in.

@@ -1,4 +1,4 @@
-//! What a child writes into its pipe.
+//! Output of a child in its pipe.
 //!
 //! First, still in trusted code, eight bytes: the request's id. Then, once it is locked, one tag
 //! and a rest that the zygote must treat as written by the file's author.
@@ -30,13 +30,13 @@ pub enum Report<'a> {
     Audit(String),
     /// The panic hook's last word.
     Panic(String),
-    /// Neither.
+    /// Neither an outcome nor needs.
     Malformed(&'static str),
 }
 
 impl<'a> Report<'a> {
-    /// Takes the bytes behind the id apart. Copies nothing of an outcome: the zygote must not
-    /// keep what one file produced while it serves the next.
+    /// Parses the bytes after the id. Copies nothing of an outcome: the zygote must not retain one
+    /// file's output while it serves the next.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Self {
         match bytes.split_first() {
@@ -60,7 +60,7 @@ pub fn encode(outcome: &EvalOutcome, printed: &str) -> Result<Vec<u8>, postcard:
     postcard::to_extend(&(outcome, printed), vec![OUTCOME])
 }
 
-/// [`EvalOutcome`] without `Killed`, which is the zygote's to say, and without copies.
+/// [`EvalOutcome`] without `Killed`, which only the zygote reports, and without copies.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "the fields are decoded to be checked, then passed on as bytes")]
 enum Outcome<'a> {

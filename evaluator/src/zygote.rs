@@ -23,7 +23,7 @@ use watch::{Verdict, Watched};
 /// Bytes of a report that are taken in: a whole reply and one more, to see that it is too long.
 const REGION_BYTES: usize = MAX_REPLY_BYTES + 1;
 
-/// Why a zygote stops serving; its exit status.
+/// Exit status of a zygote that stops serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stop(pub(crate) i32);
 
@@ -111,7 +111,7 @@ fn send_spliced(id: u64, outcome_and_printed: &[u8], usage: Usage) -> Result<(),
 
 fn send(parts: &[&[u8]]) -> Result<(), Stop> {
     for part in parts {
-        // The engine is gone: nobody is left to serve.
+        // // The engine is gone, so there is no client left.
         kernel::write_all(ENGINE_DESCRIPTOR, part).map_err(|_| Stop(exit::DONE))?;
     }
     Ok(())

@@ -73,8 +73,8 @@ pub(super) fn install() {
     let end =
         _frozen { name: ptr::null(), code: ptr::null(), size: 0, is_package: 0, get_code: None };
     let table: Vec<_frozen> = FROZEN.iter().map(entry).chain([end]).collect();
-    // SAFETY: CPython is not started, so nobody reads the pointers; both tables live for ever and
-    // end with an empty entry.
+    // // SAFETY: CPython is not started, so the pointers have no reader yet; both tables live for
+    // ever and end with an empty entry.
     unsafe {
         PyImport_FrozenModules = table.leak().as_ptr();
         pyo3::ffi::PyImport_Inittab = (&raw mut _PyImport_Inittab).cast();

@@ -26,8 +26,8 @@ const MAX_HOLES: usize = 20_000;
 const KEEP: usize = 16;
 
 /// Fills the holes that start-up left in the C library's heap, so that a child's first allocations
-/// come from fresh memory side by side: each hole lies on a page of its own that the child would have
-/// to copy. Costs what was free anyhow. The GIL must be held.
+/// come from contiguous fresh memory: each hole lies on a page of its own that the child would have
+/// to copy. Costs only memory that was free already. The GIL must be held.
 pub(super) fn fill_holes() {
     // SAFETY: malloc_trim has no preconditions; every block is either freed once or kept for ever.
     unsafe {
@@ -46,12 +46,12 @@ pub(super) fn fill_holes() {
 }
 
 /// Takes blocks of every small size and frees most of them out of order, so that free lists no
-/// longer ascend; another seed gives another order. Costs less than 1 MB once per zygote; more would
-/// cost every fork. The GIL must be held.
+/// longer ascend; another seed gives another order. Costs less than 1 MB once per zygote; more
+/// would cost every fork. The GIL must be held.
 pub(super) fn shuffle(seed: u32) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(seed);
     for size in (STEP..=LARGEST).step_by(STEP) {
-        // SAFETY: the GIL is held by the caller, who has just run Python code.
+        // // SAFETY: the caller holds the GIL and has just run Python code.
         let take = |_| unsafe { ffi::PyObject_Malloc(size) };
         let mut blocks: Vec<*mut c_void> = (0..BLOCKS_BYTES / size).map(take).collect();
         for last in (1..blocks.len()).rev() {

@@ -84,7 +84,7 @@ pub fn install() {
 }
 
 fn inner(context: *mut c_void) -> PyMemAllocatorEx {
-    // SAFETY: `install` set the context to a leaked structure that nobody writes to.
+    // // SAFETY: `install` set the context to a leaked structure that is never written.
     unsafe { *context.cast_const().cast::<PyMemAllocatorEx>() }
 }
 
@@ -111,7 +111,7 @@ extern "C" fn free(context: *mut c_void, memory: *mut c_void) {
     }
 }
 
-/// Asks `CPython` for more than a child may have; an installed hook ends the process.
+/// Allocates more from `CPython` than a child may have; an installed hook ends the process.
 pub fn try_too_much() {
     let size = usize::try_from(2 * plue_wire::eval::MAX_MEMORY_BYTES).unwrap_or(usize::MAX);
     // SAFETY: the block is freed at once; PyMem_RawFree takes null.

@@ -1,8 +1,8 @@
-//! The tripwire inside `CPython`: an audit hook that ends the child at the first event that no
-//! workflow file causes by itself.
+//! The tripwire inside `CPython`: an audit hook that ends the child at the first event that a
+//! workflow file never causes by itself.
 //!
-//! A tripwire, not a wall: `CPython` raises no event for much of what an attacker may do. What it
-//! catches is reported by name, and is worth an alert.
+//! A tripwire, not a boundary: `CPython` raises no event for many actions of an attacker. Each
+//! detection is reported by name, and is worth an alert.
 #![expect(unsafe_code, reason = "CPython's audit interface exists in C only")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -102,8 +102,8 @@ unsafe fn is_text(arguments: *mut ffi::PyObject, index: isize, expected: &CStr) 
     }
 }
 
-/// `CPython` opens a file's name to quote the line of a syntax error. That is answered with an
-/// error, which it ignores; it is told apart by its arguments (a mode, but flags of 0).
+/// `CPython` opens a file's name to quote the line of a syntax error. The hook answers with an
+/// error, which `CPython` ignores; the arguments identify the case (a mode, but flags of 0).
 unsafe fn is_error_quotation(arguments: *mut ffi::PyObject) -> bool {
     // SAFETY: as in `is_text`.
     unsafe {

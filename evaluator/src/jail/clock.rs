@@ -33,11 +33,11 @@ impl Pages {
         Self(pages.filter_map(range).collect())
     }
 
-    /// Unmaps them, for children. Best effort: newer kernels may seal them.
+    /// Unmaps them, for children. Best effort: newer kernels may protect them.
     fn unmap(&self) {
         for pages in &self.0 {
-            // SAFETY: nothing of ours lives there; libc's only user of them, clock_gettime, is
-            // replaced below. Whoever jumps there later dies, as intended.
+            // // SAFETY: the pages hold no Rust object; libc's only user of them, clock_gettime, is
+            // replaced below. A later jump there ends the process, as intended.
             unsafe {
                 libc::munmap(pages.start as *mut libc::c_void, pages.len());
             }

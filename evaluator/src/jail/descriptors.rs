@@ -12,7 +12,7 @@ const _: () = assert!(REPORT as i32 == REPORT_DESCRIPTOR);
 /// Rearranges the table; every other descriptor is closed.
 ///
 /// # Errors
-/// What dup2(2) and `close_range(2)` say.
+/// Errors of dup2(2) and `close_range(2)`.
 pub(super) fn reduce(null: BorrowedFd<'_>, report: BorrowedFd<'_>) -> io::Result<()> {
     // High copies first: either may sit on a number that is about to be overwritten.
     let null = rustix::io::fcntl_dupfd_cloexec(null, 16)?;

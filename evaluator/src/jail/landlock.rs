@@ -1,6 +1,6 @@
 //! Landlock with zero rules: no path, no TCP port, no abstract socket, no signal to outsiders.
 //!
-//! Best effort towards newer kernels' features; whether it holds is tried, not asked
+//! Best effort towards newer kernels' features; the probe tests the effect instead of the version
 //! ([`super::probe`]).
 
 use landlock::{
@@ -8,10 +8,10 @@ use landlock::{
     Ruleset, RulesetAttr, RulesetError, RulesetStatus, Scope,
 };
 
-/// Cuts this process and its future children off from files and ports, for good.
+/// Isolates this process and its future children from files and ports, for good.
 ///
 /// # Errors
-/// What the kernel says, or that it has no Landlock.
+/// Errors of the kernel, or a kernel without Landlock.
 pub(super) fn restrict(set_no_new_privs: bool) -> Result<String, Error> {
     let abi = ABI::V7;
     let ruleset = Ruleset::default()

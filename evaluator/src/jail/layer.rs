@@ -5,7 +5,7 @@
 pub enum LayerName {
     /// No capability can be regained.
     BoundingSet,
-    /// Not root.
+    /// Unprivileged user.
     Uid,
     /// No program gains privileges.
     NoNewPrivs,
@@ -19,11 +19,11 @@ pub enum LayerName {
     Seccomp,
     /// One second of CPU.
     Timer,
-    /// No clock.
+    /// No time-stamp counter.
     Tsc,
     /// No descriptor but the report's.
     Descriptors,
-    /// Tripwire in `CPython`.
+    /// Audit hook of `CPython`.
     AuditHook,
     /// A failed allocation ends the child.
     Allocator,

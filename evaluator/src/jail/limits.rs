@@ -9,7 +9,7 @@ use plue_wire::eval::{MAX_CPU_S, MAX_MEMORY_BYTES};
 
 use crate::kernel;
 
-/// Bytes of stack, the same wherever the evaluator runs.
+/// Bytes of stack, the same on every machine.
 const STACK_BYTES: u64 = 8 * 1024 * 1024;
 /// CPU seconds after which the kernel kills, should the timer fail.
 const HARD_CPU_S: u64 = 2 * MAX_CPU_S;
@@ -17,7 +17,7 @@ const HARD_CPU_S: u64 = 2 * MAX_CPU_S;
 /// Limits of the zygote: no core files, a fixed stack.
 ///
 /// # Errors
-/// What setrlimit(2) says.
+/// Errors of setrlimit(2).
 pub(super) fn harden_zygote() -> io::Result<()> {
     kernel::limit(libc::RLIMIT_CORE, 0, 0)?;
     let hard = rustix::process::getrlimit(rustix::process::Resource::Stack).maximum;
@@ -28,7 +28,7 @@ pub(super) fn harden_zygote() -> io::Result<()> {
 /// Limits of a child whose address space has `mapped` bytes now.
 ///
 /// # Errors
-/// What setrlimit(2) says.
+/// Errors of setrlimit(2).
 pub(super) fn lock_child(mapped: u64) -> io::Result<()> {
     let space = mapped.saturating_add(MAX_MEMORY_BYTES);
     kernel::limit(libc::RLIMIT_AS, space, space)?;
@@ -49,7 +49,7 @@ pub(super) fn lock_child(mapped: u64) -> io::Result<()> {
 /// Arms the timer that ends the child after [`MAX_CPU_S`] of CPU time.
 ///
 /// # Errors
-/// What `timer_create(2)` and `timer_settime(2)` say.
+/// Errors of `timer_create(2)` and `timer_settime(2)`.
 pub(super) fn arm_timer() -> io::Result<()> {
     kernel::cpu_timer(Duration::from_secs(MAX_CPU_S))
 }

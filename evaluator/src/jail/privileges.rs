@@ -11,11 +11,11 @@ const NOBODY: u32 = 65_534;
 /// Highest capability number to drop; the kernel answers EINVAL past its own last one.
 const MAX_CAPABILITY: u64 = 63;
 
-/// Empties the capability bounding set, if we may.
+/// Empties the capability bounding set, if permitted.
 ///
 /// # Errors
-/// What prctl(2) says, except that a process without `CAP_SETPCAP` cannot and need not: it holds
-/// nothing that `no_new_privs` would not keep away for good. The probe decides.
+/// Errors of prctl(2), except that a process without `CAP_SETPCAP` cannot and need not:
+/// `no_new_privs` already denies it everything for good. The probe decides.
 pub(super) fn empty_bounding_set() -> io::Result<()> {
     for capability in 0..=MAX_CAPABILITY {
         match kernel::prctl(libc::PR_CAPBSET_DROP, capability, 0) {
@@ -31,10 +31,10 @@ pub(super) fn empty_bounding_set() -> io::Result<()> {
     kernel::prctl(libc::PR_CAP_AMBIENT, clear, none).map(drop)
 }
 
-/// Becomes nobody when root; any other user stays who they are.
+/// Switches root to the user `nobody`; any other user stays.
 ///
 /// # Errors
-/// When root may not change its user, as in a container without `CAP_SETUID`.
+/// If root may not change its user, as in a container without `CAP_SETUID`.
 pub(super) fn leave_root() -> io::Result<String> {
     let user = rustix::process::geteuid();
     if !user.is_root() && !rustix::process::getuid().is_root() {
@@ -44,10 +44,10 @@ pub(super) fn leave_root() -> io::Result<String> {
     Ok(format!("root became user {NOBODY}"))
 }
 
-/// No program started from here may ever gain privileges.
+/// Programs started from here never gain privileges.
 ///
 /// # Errors
-/// What prctl(2) says.
+/// Errors of prctl(2).
 pub(super) fn no_new_privs() -> io::Result<()> {
     kernel::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
@@ -55,7 +55,7 @@ pub(super) fn no_new_privs() -> io::Result<()> {
 /// Other processes of the same user may not read this one's memory.
 ///
 /// # Errors
-/// What prctl(2) says.
+/// Errors of prctl(2).
 pub(super) fn undumpable() -> io::Result<()> {
     kernel::prctl(libc::PR_SET_DUMPABLE, 0, 0).map(drop)
 }

@@ -39,7 +39,7 @@ pub(super) const REFUSING: [LayerName; 7] = [
     LayerName::Rlimits,
 ];
 
-/// The layers that end whoever tries what they forbid: a child each.
+/// The layers that end a process at a violation: a child each.
 pub(super) const ENDING: [LayerName; 5] = [
     LayerName::Timer,
     LayerName::Seccomp,
@@ -48,17 +48,17 @@ pub(super) const ENDING: [LayerName; 5] = [
     LayerName::Allocator,
 ];
 
-/// What came of the layers of [`REFUSING`], in their order.
+/// Results of the layers of [`REFUSING`], in their order.
 #[derive(Debug)]
 pub(super) struct Refusals {
     child: Result<i32, String>,
 }
 
-/// Starts to try the layers of [`REFUSING`], side by side with whatever the caller does next. To be
-/// called when all of them are on and seccomp is not: it would end the child at the first attempt.
+/// Starts to probe the layers of [`REFUSING`], in parallel with the caller. To be called when all
+/// of them are on and seccomp is not: it would end the child at the first attempt.
 pub(super) fn start_refusing(jail: &Jail) -> Refusals {
     let child = in_child(|| {
-        // Asked of a descriptor that is closed by the time it is needed.
+        // // Read through a descriptor that is closed later.
         let mapped = jail.mapped();
         let mut through = 0;
         for (index, layer) in REFUSING.into_iter().enumerate() {
@@ -126,8 +126,8 @@ fn how_refused(layer: LayerName) -> &'static str {
     }
 }
 
-/// Starts to try a layer of [`ENDING`]; seccomp is on by now. All of its attempts must end as they
-/// should, and the last one says how.
+/// Starts to probe a layer of [`ENDING`]; seccomp is on by now. All of its attempts must end as
+/// expected, and the last one has the result.
 pub(super) fn start_ending(jail: &Jail, layer: LayerName) -> Vec<Attempt> {
     match layer {
         LayerName::Timer => {

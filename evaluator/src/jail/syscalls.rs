@@ -1,7 +1,7 @@
 //! The system calls that each side may make: the committed lists.
 //!
 //! A test tries every number in a forked child and compares with [`CHILD`]. Adding a line here
-//! widens the jail; say in the commit why the child cannot work without it.
+//! widens the jail; the commit must explain why the child cannot work without it.
 
 /// The descriptor a child writes its report to.
 pub const REPORT_DESCRIPTOR: i32 = 4;
@@ -26,11 +26,11 @@ pub enum Rule {
 /// One line of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    /// The call's name.
+    /// Name of the call.
     pub name: &'static str,
     /// The call's number on this architecture.
     pub number: i64,
-    /// When it passes.
+    /// Condition on its arguments.
     pub rule: Rule,
 }
 
@@ -38,7 +38,7 @@ const fn call(name: &'static str, number: i64, rule: Rule) -> Call {
     Call { name, number, rule }
 }
 
-/// What a child may do once it is locked: manage its own memory, write its report, end.
+/// System calls of a locked child: manage its own memory, write its report, end.
 pub const CHILD: &[Call] = &[
     call("munmap", libc::SYS_munmap, Rule::Always),
     call("mremap", libc::SYS_mremap, Rule::Always),
@@ -55,7 +55,7 @@ pub const CHILD: &[Call] = &[
     call("openat", libc::SYS_openat, Rule::Refused),
 ];
 
-/// What the zygote may do besides, once it is hardened: talk, fork, watch, and lock its children.
+/// Further system calls of the hardened zygote: communicate, fork, watch, and lock its children.
 pub const ZYGOTE: &[Call] = &[
     call("read", libc::SYS_read, Rule::Always),
     call("pread64", libc::SYS_pread64, Rule::Always),

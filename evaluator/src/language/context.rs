@@ -1,7 +1,8 @@
-//! `ctx`: the only input of a workflow beside its source.
+//! `ctx`: the only input of a workflow besides its source.
 //!
-//! Reads are answered from the facts of the request. A missing one ends the evaluation with what is
-//! needed; the engine asks again with it. Must not be a way to anything outside the request.
+//! Reads are answered from the facts of the request. A missing fact ends the evaluation with a list
+//! of needs; the engine repeats the request with them. Must not be a way to anything outside the
+//! request.
 
 mod event;
 mod paths;
@@ -20,7 +21,7 @@ use super::{
     state::{self, Ending, Raise, problem},
 };
 
-/// Paths of one `ctx.glob` that are asked for together when the first of them is read.
+/// Paths of one `ctx.glob` that are requested together when the first of them is read.
 const MAX_READ_AHEAD: usize = 256;
 
 const MEMBERS: [&str; 6] = ["changed_files", "event", "exists", "glob", "inputs", "read"];
@@ -66,14 +67,14 @@ fn need(needs: Vec<Need>) -> PyErr {
 
 #[pymethods]
 impl Context {
-    /// What happened, or `None` when the workflow is only listed.
+    /// The event, or `None` when the workflow is only listed.
     #[getter]
     fn event(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let event = self.event.as_ref().map(|event| event.clone_ref(py));
         event.ok_or_else(|| need(vec![Need::Event]))
     }
 
-    /// The run's inputs.
+    /// Inputs of the run.
     #[getter]
     fn inputs(&self, py: Python<'_>) -> Py<PyAny> {
         self.inputs.clone_ref(py)
@@ -120,7 +121,7 @@ impl Context {
         }
     }
 
-    /// Whether the commit has this file.
+    /// True if the commit has this file.
     fn exists(&self, path: &Bound<'_, PyAny>) -> PyResult<bool> {
         let path = path_of("ctx.exists", path)?;
         match state::with(|state| state.facts.files.get(&path).cloned()) {
@@ -150,8 +151,8 @@ impl Context {
     }
 }
 
-/// What to ask for when a file is read: it, and the rest of the glob that it came from, because
-/// files that were listed together are read one after the other.
+/// Needs of a read: the file, and the rest of the glob that listed it, because files that were
+/// listed together are read one after the other.
 fn read_ahead(path: String) -> Vec<Need> {
     let mut paths = vec![path];
     state::with(|state| {

@@ -1,8 +1,8 @@
-//! What a file may import: immutable façades over a closed set of names.
+//! Importable names of a file: immutable façades over a closed set of names.
 //!
-//! A file never holds a module: a module's attributes lead to everything that it imported itself.
-//! A façade has no `__name__` either, because `from x import y` falls back to
-//! `sys.modules[x.__name__ + "." + y]`.
+//! A file never holds a module: a module's attributes lead to everything that it imported itself. A
+//! façade has no `__name__` either, because `from x import y` falls back to `sys.modules[x.__name__
+//! + "." + y]`.
 
 mod modules;
 
@@ -62,7 +62,7 @@ impl Facade {
 impl Facade {
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         let members = self.members.bind(py);
-        // What `from plue import *` asks for; the policy lets no file ask for it by name.
+        // // Requested by `from plue import *`; the policy forbids it by name.
         if name == "__all__" && self.name == "plue" {
             return Ok(PyTuple::new(py, PLUE_NAMES)?.into_any().unbind());
         }
@@ -100,7 +100,7 @@ pub(crate) fn module_names<'a>() -> impl Iterator<Item = &'a str> {
     MODULES.iter().map(|(name, _)| *name).chain(["plue"])
 }
 
-/// Whether every file has this name.
+/// True if every file has this name.
 pub(crate) fn is_builtin(name: &str) -> bool {
     name == "__name__"
         || names::BUILTINS.contains(&name)

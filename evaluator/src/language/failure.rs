@@ -1,4 +1,4 @@
-//! From a Python exception to diagnostics: the place in the user's file, what it says, what to do.
+//! From a Python exception to diagnostics: the place in the user's file, the message, the advice.
 //!
 //! Must not show a frame that is not the user's, and must survive an exception whose own text
 //! raises.
@@ -20,7 +20,7 @@ use super::{
 
 /// Characters of a message at most.
 const MAX_MESSAGE: isize = 4_096;
-/// Places of a traceback shown beside the innermost one.
+/// Places of a traceback shown in addition to the innermost one.
 const MAX_RELATED: usize = 10;
 
 /// The span of a place in one of the evaluation's files.
@@ -31,7 +31,7 @@ pub(crate) fn span(place: &Place) -> Option<Span> {
     })
 }
 
-/// What a failed run of a file says.
+/// Diagnostic of a failed evaluation.
 pub(crate) fn diagnose(py: Python<'_>, error: &PyErr) -> Diagnostic {
     let places: Vec<Place> = error
         .traceback(py)
@@ -141,7 +141,7 @@ fn attribute_hint(value: &Bound<'_, PyAny>) -> Option<String> {
     })
 }
 
-/// What the parser or compiler says about a file.
+/// Diagnostic of a parser's or compiler's error.
 pub(crate) fn syntax(py: Python<'_>, error: &PyErr, file: &SourceFile) -> Diagnostic {
     let deep =
         error.is_instance_of::<PyRecursionError>(py) || error.is_instance_of::<PyMemoryError>(py);

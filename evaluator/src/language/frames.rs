@@ -1,7 +1,7 @@
-//! Where the interpreter is and was: places of calls and of exceptions; and the text of objects.
+//! Source locations of calls and exceptions, and texts of objects.
 //!
 //! The only unsafe code of the language layer. It reads frames, code and tracebacks through the C
-//! interface, because reading them as attributes is what the jail's audit hook ends a child for.
+//! interface, because the jail's audit hook ends a child that reads them as attributes.
 #![expect(unsafe_code, reason = "frames and type slots have no safe interface")]
 
 use std::{collections::BTreeSet, os::raw::c_int, ptr};
@@ -16,7 +16,7 @@ use super::{codes, state};
 
 /// Frames looked through for one of the user's.
 const MAX_FRAMES: usize = 2_000;
-/// What the file names given to the compiler start with; never a real path.
+/// Prefix of the file names for the compiler; never a real path.
 const PREFIX: &str = "<plue:";
 
 unsafe extern "C" {
@@ -111,8 +111,8 @@ pub(crate) fn function_origin(function: &Bound<'_, PyAny>) -> Option<(usize, u32
     Some((file, line, text(&code, "co_name")?))
 }
 
-/// How many parameters a Python function has: required and optional positional ones, and whether
-/// it has others.
+/// Number of parameters of a Python function: required and optional positional ones, and true if it
+/// has others.
 pub(crate) fn parameters(function: &Bound<'_, PyAny>) -> Option<(usize, bool)> {
     let code = function_code(function)?;
     let number = |name: &str| code.getattr(name).ok()?.extract::<usize>().ok();
@@ -178,7 +178,8 @@ pub(crate) fn hide_addresses(py: Python<'_>, extra: &[Bound<'_, PyType>]) -> PyR
         if !seen.insert(class.as_ptr() as usize) {
             continue;
         }
-        // SAFETY: a live type; the interpreter is attached, so nobody reads the slot meanwhile.
+        // // SAFETY: a live type; the interpreter is attached, so the slot has no concurrent
+        // reader.
         unsafe {
             let slot = &raw mut (*class.as_type_ptr()).tp_repr;
             if same(*slot, default) {
@@ -198,7 +199,7 @@ pub(crate) fn hide_addresses(py: Python<'_>, extra: &[Bound<'_, PyType>]) -> PyR
     Ok(())
 }
 
-/// Whether the type's objects have no text of their own.
+/// True if the type's objects have no text of their own.
 pub(crate) fn has_no_text(class: &Bound<'_, PyType>) -> bool {
     // SAFETY: a live type.
     let slot = unsafe { (*class.as_type_ptr()).tp_repr };

@@ -102,10 +102,10 @@ fn guarded_hash(object: &Bound<'_, PyAny>) -> PyResult<isize> {
     object.hash()
 }
 
-/// `type` with one argument. Of a class it gives itself, so that nobody gets the metaclass.
+/// `type` with one argument. Of a class it returns the class itself, which hides the metaclass.
 ///
-/// A mapping to Python, because what has `__getitem__` and is a sequence is also iterated by it,
-/// and this one answers every index.
+/// A mapping to Python, because an object with `__getitem__` that is a sequence is also iterated by
+/// it, and this one answers every index.
 #[pyclass(frozen, immutable_type, mapping, name = "type", module = "builtins")]
 pub(crate) struct TypeGuard;
 
@@ -132,7 +132,7 @@ impl TypeGuard {
         Ok(class.into_any())
     }
 
-    /// `type[Step]` in annotations.
+    /// Evaluates `type[Step]` in annotations.
     fn __getitem__<'py>(
         slf: &Bound<'py, Self>,
         item: &Bound<'py, PyAny>,
@@ -350,7 +350,7 @@ pub(crate) fn types_with_addresses(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyT
     ])
 }
 
-/// Whether a callable is a builtin method, which `.format` of a text would be.
+/// True if a callable is a builtin method, which `.format` of a text would be.
 pub(super) fn is_builtin_method(object: &Bound<'_, PyAny>) -> bool {
     let name = object.get_type().name();
     let name = name.as_ref().ok().and_then(|name| name.to_str().ok());

@@ -1,4 +1,5 @@
-//! What may be named: special methods, attributes, builtins, modules, and why the rest may not.
+//! Allowed names: special methods, attributes, builtins, modules, and the reasons for the forbidden
+//! ones.
 //!
 //! Only lists and lookups. Must not look at a syntax tree or an object.
 
@@ -276,7 +277,7 @@ const REMOVED_MODULES: &[(&str, &str)] = &[
     ("yaml", "use json.loads(ctx.read(path)), or a .plue.yaml workflow"),
 ];
 
-/// Why an attribute is refused, or none when it is fine.
+/// Reason to refuse an attribute, or `None` if it is allowed.
 pub(crate) fn attribute_refusal(name: &str, own: bool) -> Option<String> {
     if name.starts_with("__") {
         if matches!(name, "__name__" | "__doc__") {
@@ -308,7 +309,7 @@ fn dunder_hint(name: &str) -> &'static str {
     }
 }
 
-/// Whether the name is an attribute of frames, code, tracebacks or classes that leads outside.
+/// True if the name is an attribute of frames, code, tracebacks or classes that leads outside.
 pub(crate) fn is_inspection(name: &str) -> bool {
     INSPECTION.contains(&name)
         || INSPECTION_PREFIXES
@@ -317,12 +318,12 @@ pub(crate) fn is_inspection(name: &str) -> bool {
             .any(|tail| INSPECTION_TAILS.contains(&tail))
 }
 
-/// What to do instead of a removed builtin; none when there never was one of this name.
+/// Alternative for a removed builtin; `None` if there is no builtin of this name.
 pub(crate) fn removed_builtin(name: &str) -> Option<&'static str> {
     lookup(REMOVED_BUILTINS, name)
 }
 
-/// What to do instead of a module.
+/// Alternative for a removed module.
 pub(crate) fn removed_module(name: &str) -> Option<&'static str> {
     lookup(REMOVED_MODULES, name.split('.').next().unwrap_or(name))
 }

@@ -30,10 +30,10 @@ const MAX_REPORTED: usize = 100;
 /// The name that calls of `.format` are rewritten to; no file can write it.
 pub(crate) const FORMAT_GUARD: &str = "__plue_format__";
 
-/// What the body of a function becomes that is only the code of steps.
+/// Replaces the body of a function that is only the code of steps.
 pub(crate) const ELSEWHERE_GUARD: &str = "__plue_elsewhere__";
 
-/// What the check of one file found.
+/// Result of checking one file.
 pub(crate) struct Checked {
     /// Every problem, in the order of the text. Empty: the file may run.
     pub(crate) problems: Vec<Diagnostic>,
@@ -45,7 +45,7 @@ pub(crate) struct Checked {
     pub(crate) undefined: BTreeSet<String>,
 }
 
-/// Where a node stands in the scopes of the file.
+/// Position of a node in the scopes of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     /// The module's or a function's.
@@ -309,7 +309,7 @@ impl<'py> Walk<'_, 'py> {
             body: body.unbind(),
         });
         if is_step {
-            // It runs on the runner and never here: what it says is not this policy's business.
+            // // The body runs on the runner, never here, so the policy does not apply to it.
             let stub = self.kinds.new_call(self.py, ELSEWHERE_GUARD, node)?;
             self.blessed.insert(stub.name_address);
             let body = PyList::new(self.py, [stub.statement])?;

@@ -1,4 +1,4 @@
-//! What the zygote makes once and every evaluation uses: policy tables, façades, builtins.
+//! Objects made once by the zygote for every evaluation: policy tables, façades, builtins.
 //!
 //! Must not change after [`load`]; children share its pages.
 
@@ -59,7 +59,7 @@ const PRELOADED: &[&str] = &[
     "warnings",
 ];
 
-/// What [`load`] made.
+/// The result of [`load`].
 pub(crate) fn get(py: Python<'_>) -> PyResult<&Prepared> {
     PREPARED.get(py).ok_or_else(|| PyRuntimeError::new_err("language::prepare was not called"))
 }
@@ -140,8 +140,8 @@ const WARM_UP: [&str; 2] = [
     "def workflow():\n    return Plam('x')\n",
 ];
 
-/// Makes whatever is made on first use before the fork: a child that makes it again pays for it,
-/// and one that runs out of memory meanwhile hangs.
+/// Triggers lazy initialisation before the fork: otherwise each child pays for it, and one that
+/// runs out of memory meanwhile hangs.
 fn warm_up(py: Python<'_>) -> PyResult<()> {
     py.get_type::<pyo3::panic::PanicException>();
     py.get_type::<guards::Ended>();

@@ -21,18 +21,18 @@ use super::{
     types::PyPlan,
 };
 
-/// Where modules live.
+/// Folder of modules.
 const LIBRARY: &str = ".plue/lib/";
 /// `ast.PyCF_ONLY_AST`
 const ONLY_AST: u32 = 0x400;
 /// The `__name__` of a workflow file.
 const MODULE_NAME: &str = "workflow";
 
-/// Why there are no plans.
+/// Cause why there are no plans.
 enum Failure {
-    /// What is wrong, in full.
+    /// Complete diagnostics of the problems.
     Found(Vec<Diagnostic>),
-    /// An exception that nobody has read yet.
+    /// An unread Python exception.
     Raised(PyErr),
 }
 

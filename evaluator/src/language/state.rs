@@ -1,4 +1,4 @@
-//! What one evaluation knows, beside the interpreter: sources, facts, printed text, how it ended.
+//! State of one evaluation outside the interpreter: sources, facts, printed text, result.
 //!
 //! One evaluation runs at a time in a process, on one thread. Must not call Python while the state
 //! is borrowed: user code that runs then would find it locked.
@@ -42,9 +42,9 @@ pub(crate) struct FunctionNode {
     pub(crate) file: usize,
     /// `co_firstlineno`: of the first decorator, or of `def`.
     pub(crate) first_line: u32,
-    /// Its name.
+    /// Name of the function.
     pub(crate) name: String,
-    /// The `FunctionDef` node.
+    /// Syntax node, a `FunctionDef`.
     pub(crate) node: Py<PyAny>,
     /// Its body as written (the node's own body may have been emptied).
     pub(crate) body: Py<PyAny>,
@@ -60,13 +60,13 @@ pub(crate) struct State {
     pub(crate) facts: Facts,
     pub(crate) printed: String,
     pub(crate) ending: Option<Ending>,
-    /// Whether this evaluation is a survey.
+    /// True in a survey.
     survey: bool,
     /// Problems that a survey has found so far.
     pub(crate) found: Vec<Diagnostic>,
     /// Names that are not there, in a survey.
     pub(crate) absent: BTreeSet<String>,
-    /// Whether something stands in the place of what is not there.
+    /// True if a placeholder replaced a missing value.
     pub(crate) has_absent: bool,
     problems: BTreeMap<String, (Code, Option<String>)>,
     /// Sources of the expressions that stand in texts, by their marks.
@@ -90,12 +90,12 @@ pub(crate) fn reset(facts: Facts, survey: bool) {
     drop(old);
 }
 
-/// Whether this evaluation is a survey.
+/// True in a survey.
 pub(crate) fn surveys() -> bool {
     with(|state| state.survey)
 }
 
-/// Which Python exception a problem is.
+/// Python exception class of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Raise {
     /// `TypeError`
@@ -110,7 +110,7 @@ pub(crate) enum Raise {
     NoFile,
 }
 
-/// A Python exception whose code and hint are remembered for the case that nobody catches it.
+/// A Python exception whose code and hint are remembered in case it is not caught.
 pub(crate) fn problem(raise: Raise, code: Code, message: String, hint: Option<String>) -> PyErr {
     with(|state| {
         if state.problems.len() < MAX_PROBLEMS {

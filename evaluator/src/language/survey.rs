@@ -19,7 +19,7 @@ const MAX_FOUND: usize = 500;
 const FORGIVABLE: [Code; 4] =
     [codes::FORBIDDEN_IMPORT, codes::UNKNOWN_IMPORT, codes::REMOVED_BUILTIN, codes::UNDEFINED_NAME];
 
-/// Whether a survey goes on behind all of these problems of the policy.
+/// True if a survey continues after all of these problems of the policy.
 pub(crate) fn forgives(problems: &[Diagnostic]) -> bool {
     state::surveys() && problems.iter().all(|problem| FORGIVABLE.contains(&problem.code))
 }
@@ -76,7 +76,7 @@ pub(crate) fn builtins(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(filled)
 }
 
-/// Whether something absent was put in, so that an exception may only be its consequence.
+/// True if a placeholder was used, so that an exception may only be its consequence.
 pub(crate) fn has_absent() -> bool {
     state::with(|state| state.has_absent)
 }
@@ -87,7 +87,7 @@ pub(crate) fn absent(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     Ok(Bound::new(py, Absent)?.into_any())
 }
 
-/// What is not there.
+/// Placeholder of a missing value.
 #[pyclass(frozen, immutable_type, name = "Absent", module = "plue")]
 pub(crate) struct Absent;
 

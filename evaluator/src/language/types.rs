@@ -61,7 +61,7 @@ pub(crate) fn warm_up(py: Python<'_>) {
     py.get_type::<super::survey::Absent>();
 }
 
-/// What a value is, in words for messages.
+/// Name of a value's kind, for messages.
 pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> String {
     let known = if value.is_none() {
         "None"

@@ -1,4 +1,4 @@
-//! Watches one child: takes in its report, holds the deadline, reaps it, and says how it ended.
+//! Watches one child: reads its report, enforces the deadline, reaps it, and classifies its end.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -14,9 +14,9 @@ use crate::kernel::{self, Ended, Spent};
 use crate::report::{ID_BYTES, Report};
 
 const WALL_US: u64 = MAX_WALL_MS * 1_000;
-/// How long a child is waited for that does not get the CPU.
+/// Time limit for a child that does not get the CPU.
 const STARVED_US: u64 = MAX_STARVED_MS * 1_000;
-/// How often it is looked at meanwhile.
+/// Interval of the checks meanwhile.
 const LOOK_US: u64 = 50_000;
 /// Time for the engine to deliver a request whose first bytes have come.
 const DELIVERY_US: u64 = 10 * 1_000_000;
@@ -25,14 +25,14 @@ const ENVELOPE_BYTES: usize = 64;
 /// A child that the kernel kills after this much CPU time was killed for it.
 const HARD_CPU_US: u64 = MAX_CPU_S * 1_000_000;
 
-/// What became of a child.
+/// Result of a watched child.
 #[derive(Debug)]
 pub(super) struct Watched<'a> {
-    /// The request's id.
+    /// Id of the request.
     pub(super) id: u64,
-    /// What it reported, or why it is no more.
+    /// Report of the child, or the cause of its end.
     pub(super) verdict: Verdict<'a>,
-    /// What it cost.
+    /// Cost of the child.
     pub(super) usage: Usage,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Verdict<'a> {
     Killed(Killed),
 }
 
-/// Why the zygote itself ended the child.
+/// Cause for which the zygote itself ended the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Wall,
@@ -82,7 +82,7 @@ pub(super) fn until_end<'a>(
     Ok(Watched { id: u64::from_le_bytes(*id), verdict, usage })
 }
 
-/// Fills the region from the pipe until the child closes it, dies, or must be ended.
+/// Fills the region from the pipe until the child closes it, exits, or must be ended.
 fn take_in(
     pid: i32,
     pipe: BorrowedFd<'_>,
@@ -122,12 +122,12 @@ fn take_in(
     }
 }
 
-/// Whether a child has had so much CPU that its deadline is fair.
+/// True if a child has had so much CPU that its deadline is fair.
 fn has_had_its_share(pid: i32) -> bool {
     kernel::cpu_us_of(pid).is_ok_and(|used| used >= FAIR_CPU_MS * 1_000)
 }
 
-/// What poll(2) found.
+/// Result of poll(2).
 enum Ready {
     Report,
     EngineGone,
@@ -158,7 +158,7 @@ fn wait_for(pipe: BorrowedFd<'_>, micros: u64) -> io::Result<Ready> {
     })
 }
 
-/// Says how a child ended, from the kernel's word first and its own word last.
+/// Classifies the end of a child, by the kernel's status first and its own report last.
 fn classify(ended: Ended, cut: Option<Cut>, cpu_us: u64, report: &[u8]) -> Verdict<'_> {
     let killed = match (cut, ended) {
         // Its CPU time had run out as well; only the timer had not struck yet.

@@ -25,8 +25,8 @@ struct Footprint {
     children: usize,
 }
 
-/// What the evaluator holds while it waits. Its reply comes a moment before it closes the last
-/// pipe, hence the lowest of many looks.
+/// Memory of the idle evaluator. Its reply comes a moment before it closes the last pipe, hence the
+/// lowest of many samples.
 fn footprint(evaluator: &Evaluator) -> Footprint {
     let pid = evaluator.pid();
     let look = || {

@@ -41,7 +41,7 @@ enum Result {
     Through(String),
     /// The child was ended.
     Ended(Killed),
-    /// Python raised this.
+    /// A Python exception.
     Raised(String),
 }
 
@@ -128,7 +128,8 @@ fn the_raw_corpus_is_held_by_the_kernel_alone() {
     }
 }
 
-/// As the header says; a native crash counts as denied, since that is how a clock read ends.
+/// True if the outcome is one of the header; a native crash counts as denied, since a clock read
+/// ends that way.
 fn is_contained(expected: &[String], outcome: &EvalOutcome) -> bool {
     let is = |word: &str| expected.iter().any(|expected| expected == word);
     match outcome {
@@ -241,7 +242,7 @@ fn being_undumpable_closes_proc_to_processes_of_the_same_user() {
             command.args(["--drop-layer", layer]);
         }
         if is_root() {
-            // Leaving root makes a process undumpable by itself; so start as nobody.
+            // // Leaving root makes a process undumpable by itself, so the test starts as `nobody`.
             command.uid(65_534).gid(65_534);
         }
         result(Evaluator::spawn(command).evaluate(attack(body)))

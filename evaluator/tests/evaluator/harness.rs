@@ -110,7 +110,7 @@ impl Evaluator {
         reply
     }
 
-    /// The next reply, whichever request it answers.
+    /// The next reply, to any request.
     pub(crate) fn receive_next(&mut self) -> EvalReply {
         let body = read_frame(&mut self.stream).expect("a reply frame");
         frame::decode(&body).unwrap()
@@ -197,7 +197,7 @@ impl Drop for Evaluator {
     }
 }
 
-/// The evaluator's program.
+/// Path of the evaluator's program.
 pub(crate) fn binary() -> PathBuf {
     match option_env!("CARGO_BIN_EXE_plue-evaluator") {
         Some(path) => path.into(),
@@ -240,12 +240,12 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Whether the header names this word.
+    /// True if the header names this word.
     pub(crate) fn expects(&self, word: &str) -> bool {
         self.expected.iter().any(|expected| expected == word)
     }
 
-    /// Whether this outcome is one that the header names, once the plans were parsed and checked
+    /// True if this outcome is one that the header names, after parsing and checking the plans
     /// again as the engine does.
     pub(crate) fn accepts(&self, outcome: &EvalOutcome) -> bool {
         match outcome {
@@ -269,7 +269,7 @@ impl Sample {
     }
 }
 
-/// What the engine thinks of a plan.
+/// The engine's validation of a plan.
 fn is_valid(raw: &RawPlan) -> bool {
     let plan = serde_json::from_str::<plue_plan::Plan>(&raw.plan_json);
     let places = serde_json::from_str::<plue_plan::validate::SourceMap>(&raw.places_json);
@@ -280,7 +280,7 @@ fn is_valid(raw: &RawPlan) -> bool {
     problems.iter().all(|problem| problem.severity != plue_plan::Severity::Error)
 }
 
-/// The samples of one folder of `../shared/data/workflows`, beside the checkout, and of the same
+/// The samples of one folder of `../shared/data/workflows`, next to the checkout, and of the same
 /// folder here.
 pub(crate) fn samples(folder: &str) -> Vec<Sample> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

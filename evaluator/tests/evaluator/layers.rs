@@ -1,5 +1,4 @@
-//! Where a layer is missing the evaluator refuses to work, and every ordinary place to run it has
-//! all of them.
+//! Without a layer the evaluator refuses to work, and every ordinary environment has all of them.
 #![expect(
     unsafe_code,
     clippy::unwrap_used,

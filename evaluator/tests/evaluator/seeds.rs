@@ -1,5 +1,5 @@
-//! A plan that depends on the order of a set differs between interpreters, and the more of them
-//! are asked the surer.
+//! A plan that depends on the order of a set differs between interpreters; more interpreters detect
+//! it more surely.
 
 use plue_wire::eval::EvalOutcome;
 

@@ -1,4 +1,4 @@
-//! What a child does as seen from outside, by strace.
+//! System calls of a child, observed by strace.
 #![expect(clippy::unwrap_used, reason = "the functions that the tests share are not seen as tests")]
 
 use std::path::Path;
@@ -27,7 +27,7 @@ fn trace(sources: &[&[u8]]) -> String {
     log[hello.unwrap() + 1..].to_owned()
 }
 
-/// Names of the calls in a protocol, of each process apart, in order.
+/// Names of the calls in a protocol, per process, in order.
 fn calls(log: &str) -> Vec<(&str, &str)> {
     log.lines()
         .filter_map(|line| {

@@ -1,4 +1,4 @@
-//! `ctx`: what a workflow sees, and what it asks for.
+//! `ctx`: the view of a workflow, and its requests.
 
 use plue_wire::eval::{Bytes, EvalOutcome, EvalRequest, FileFact, Need};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Runs whole folders of files; each says in its header what must come of it.
+//! Runs whole folders of files; each header has the expected result.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ fn expected(source: &[u8]) -> Vec<String> {
     line.unwrap_or("ok").trim().split('|').map(|word| word.trim().to_owned()).collect()
 }
 
-/// The verdict on a file, and what was said.
+/// Result of a file, and its messages.
 fn verdict(a: &Observed, b: &Observed) -> (&'static str, String) {
     match (&a.outcome, &b.outcome) {
         (None, _) | (_, None) => ("killed", String::new()),

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 /// Address space that a child may add.
 const MEMORY: u64 = 256 * 1024 * 1024;
 
-/// What became of one request.
+/// Result of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Observed {
     /// None: the child died.

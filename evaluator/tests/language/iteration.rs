@@ -1,7 +1,7 @@
-//! What a file is given either has items that end, or says that it has none.
+//! Objects given to a file either have finite items, or refuse iteration.
 //!
-//! An object with `[…]` and without items of its own is asked for item 0, 1, 2 … by Python; when
-//! it answers all of them, `list(…)` of it never ends.
+//! Python reads items 0, 1, 2 … of an object with `[…]` and without an iterator; if it answers all
+//! of them, `list(…)` of it never ends.
 
 use crate::harness::{evaluate, request};
 

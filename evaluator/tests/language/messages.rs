@@ -1,4 +1,4 @@
-//! What people read: code, place, message and hint of the mistakes that they make.
+//! Diagnostics of common mistakes: code, place, message and hint.
 
 use plue_plan::Diagnostic;
 use plue_wire::eval::EvalOutcome;

@@ -68,7 +68,7 @@ pub(super) struct Record {
     values: Map<String, Json>,
 }
 
-/// Whether events have a field of this name.
+/// True if events have a field of this name.
 pub(crate) fn is_field(name: &str) -> bool {
     EVENT.fields.iter().any(|(field, _)| *field == name)
 }

@@ -1,8 +1,8 @@
 //! The closed set: each module with the names that a file may use.
 
-/// Modules and their names. Missing on purpose: whatever takes an attribute's name as data
-/// (`operator.attrgetter`, `functools.update_wrapper`), makes code (`dataclasses.make_dataclass`,
-/// `typing.get_type_hints`), or differs between runs.
+/// Modules and their names. Missing on purpose: functions that take an attribute's name as data
+/// (`operator.attrgetter`, `functools.update_wrapper`), make code (`dataclasses.make_dataclass`,
+/// `typing.get_type_hints`), or differ between runs.
 pub(crate) const MODULES: &[(&str, &[&str])] = &[
     ("__future__", &["annotations"]),
     ("collections", &["ChainMap", "Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"]),
@@ -263,7 +263,7 @@ pub(crate) const MODULES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What to do instead of a name that a module has elsewhere.
+/// Alternative for a name that the façade of a module lacks.
 pub(crate) fn missing_hint(module: &str, name: &str) -> Option<String> {
     let hint = match (module, name) {
         ("functools", "singledispatch") => "use isinstance or match",

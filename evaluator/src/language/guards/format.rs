@@ -20,7 +20,7 @@ use crate::language::{
 /// Nesting of fields in format specifications, as in `{:{width}}`.
 const MAX_NESTING: u32 = 2;
 
-/// Whether `.format` of the object would be `str.format`.
+/// True if `.format` of the object would be `str.format`.
 pub(super) fn is_text(object: &Bound<'_, PyAny>) -> bool {
     let of_str = |class: &Bound<'_, PyType>| class.is_subclass_of::<PyString>().unwrap_or(true);
     object.is_instance_of::<PyString>() || object.cast::<PyType>().is_ok_and(of_str)
@@ -44,7 +44,7 @@ fn apply<'py>(
     super::prepared::get(py)?.format.bind(py).call1((value, spec))
 }
 
-/// What calls of `.format(…)` become.
+/// Replaces calls of `.format(…)`.
 #[pyfunction(name = "__plue_format__", signature = (object, *args, **kwargs))]
 pub(crate) fn plue_format<'py>(
     object: &Bound<'py, PyAny>,
@@ -87,7 +87,7 @@ fn render_all<'py>(
 struct Formatter<'py> {
     args: Bound<'py, PyTuple>,
     kwargs: Option<Bound<'py, PyDict>>,
-    /// The next automatic number; none once numbers were given by hand.
+    /// The next automatic number; `None` after an explicit one.
     next: Option<usize>,
     numbered: bool,
 }

@@ -21,7 +21,7 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
-    /// `global` and `nonlocal`.
+    /// Checks `global` and `nonlocal`.
     pub(super) fn scope_statement(&mut self, node: &Node<'py>) -> PyResult<()> {
         for name in node.texts("names")? {
             self.bind(node, &name);

@@ -54,7 +54,7 @@ impl<'py> Walk<'_, 'py> {
         Ok(())
     }
 
-    /// Whether the module may be imported.
+    /// True if the module may be imported.
     fn module(&mut self, node: &Node<'py>, module: &str) -> bool {
         if facade::names_of(module).is_some() {
             return true;

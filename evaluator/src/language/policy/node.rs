@@ -14,7 +14,7 @@ use pyo3::{
 
 use crate::language::source::SourceFile;
 
-/// What the policy has to know about a class of nodes.
+/// Class of a node, as far as the policy depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Arg,
@@ -121,7 +121,7 @@ pub(crate) struct Stub<'py> {
 /// A line from 1 and a byte offset in it, as Python counts.
 pub(crate) type Position = (u32, usize);
 
-/// One node.
+/// A node of the syntax tree.
 #[derive(Clone)]
 pub(crate) struct Node<'py> {
     pub(crate) object: Bound<'py, PyAny>,
@@ -140,7 +140,7 @@ impl Kind {
             "ClassDef" => Self::ClassDef,
             "comprehension" => Self::Comprehension,
             "ExceptHandler" => Self::ExceptHandler,
-            // Whether it may be asynchronous, the walk decides.
+            // // The walk decides about asynchronous functions.
             "FunctionDef" | "AsyncFunctionDef" => Self::FunctionDef,
             "Import" => Self::Import,
             "ImportFrom" => Self::ImportFrom,
@@ -254,8 +254,7 @@ impl<'py> Node<'py> {
         self.fields.get_item(name)
     }
 
-    /// A field that holds text.
-    /// Whether it is an `async def`.
+    /// True for `async def`.
     pub(crate) fn is_async_function(&self) -> PyResult<bool> {
         Ok(self.object.get_type().name()?.to_str()? == "AsyncFunctionDef")
     }
@@ -331,13 +330,13 @@ impl<'py> Node<'py> {
         Ok(())
     }
 
-    /// Whether a name or attribute is read.
+    /// True if a name or attribute is read.
     pub(crate) fn is_load(&self, kinds: &Kinds) -> PyResult<bool> {
         let context = self.get("ctx")?;
         Ok(context.is_some_and(|ctx| ctx.get_type().is(kinds.load.bind(ctx.py()))))
     }
 
-    /// Whether it is the name under which methods know their object, or a like one.
+    /// True for the name under which methods know their object, and similar ones.
     pub(crate) fn is_own(&self) -> bool {
         self.kind == Kind::Name
             && self.text("id").is_ok_and(|id| matches!(id.as_str(), "self" | "cls" | "other"))

@@ -29,11 +29,11 @@ pub(super) struct StepFunctions(BTreeSet<usize>);
 struct Uses<'py> {
     /// Function definitions by name.
     defined: BTreeMap<String, Vec<Node<'py>>>,
-    /// How often a name is bound in any other way.
+    /// Number of other bindings of a name.
     bound: BTreeMap<String, u32>,
-    /// How often a name is read.
+    /// Number of reads of a name.
     read: BTreeMap<String, u32>,
-    /// How often a name is the code of a step.
+    /// Number of uses of a name as the code of a step.
     code: BTreeMap<String, u32>,
     /// Names that are called.
     called: BTreeSet<String>,

@@ -23,9 +23,9 @@ use crate::language::{
 /// Items of a list argument at most; far above every limit of a plan.
 const MAX_ITEMS: usize = 100_000;
 
-/// What a constructor takes.
+/// Parameters of a constructor.
 pub(super) struct Signature {
-    /// `Step.bash`
+    /// Name for messages, `Step.bash`.
     pub(super) what: &'static str,
     /// Arguments that may be given by position, in order.
     pub(super) positional: &'static [&'static str],
@@ -35,7 +35,7 @@ pub(super) struct Signature {
     pub(super) shared: &'static [&'static str],
     /// Those that must be given.
     pub(super) required: &'static [&'static str],
-    /// Whether other names are kept as they are.
+    /// True if unknown names are accepted unchanged.
     pub(super) open: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Arguments<'py> {
     what: &'static str,
     id: Option<String>,
     values: BTreeMap<&'static str, Bound<'py, PyAny>>,
-    /// What an open signature got beyond its names.
+    /// Unknown names of an open signature with their values.
     pub(super) extra: Vec<(String, Bound<'py, PyAny>)>,
 }
 
@@ -136,7 +136,7 @@ impl Signature {
     }
 }
 
-/// What other tools call it.
+/// Names of the parameter in other tools.
 fn alias(key: &str) -> Option<&'static str> {
     Some(match key {
         "needs" | "dependencies" | "depends" | "requires" | "after" | "upstream" => "depends_on",
@@ -161,7 +161,7 @@ fn alias(key: &str) -> Option<&'static str> {
 // === impl Arguments ===
 
 impl<'py> Arguments<'py> {
-    /// `Step.bash("build")`
+    /// Label for messages, `Step.bash("build")`.
     pub(super) fn label(&self) -> String {
         match &self.id {
             Some(id) => {
@@ -176,7 +176,7 @@ impl<'py> Arguments<'py> {
         self.values.get(name)
     }
 
-    /// `depends_on` of Step.bash("build")
+    /// Label of an argument, `depends_on of Step.bash("build")`.
     pub(super) fn of(&self, name: &str) -> String {
         format!("`{name}` of {}", self.label())
     }

@@ -1,4 +1,5 @@
-//! From Python values to JSON: only what JSON can say exactly, nothing that runs code of the file.
+//! From Python values to JSON: only values with an exact JSON form, without running code of the
+//! file.
 
 use plue_plan::{
     Value,

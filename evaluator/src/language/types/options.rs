@@ -19,7 +19,7 @@ use super::{
 };
 use crate::language::codes;
 
-/// Their names.
+/// Parameters common to all steps.
 pub(super) const COMMON: &[&str] = &[
     "depends_on",
     "name",
@@ -91,7 +91,7 @@ pub(super) fn dependencies(bound: &Arguments<'_>) -> PyResult<Vec<StepId>> {
     })
 }
 
-/// Everything else.
+/// Reads the remaining options.
 pub(super) fn options(bound: &mut Arguments<'_>, named: bool) -> PyResult<StepOptions> {
     Ok(StepOptions {
         name: if named { name(bound)? } else { None },

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::language::{codes, failure, frames, survey};
 
-/// A plan.
+/// Python class `Plan`.
 #[pyclass(frozen, immutable_type, name = "Plan", module = "plue")]
 pub(crate) struct PyPlan {
     pub(crate) plan: Plan,
@@ -191,7 +191,7 @@ fn sources(bound: &Arguments<'_>) -> PyResult<BTreeMap<String, String>> {
         .collect()
 }
 
-/// `context=[Key(…), …]`.
+/// Reads `context=[Key(…), …]`.
 fn keys(bound: &Arguments<'_>) -> PyResult<BTreeMap<String, ContextKey>> {
     let mut keys = BTreeMap::new();
     for (index, item) in bound.items("context", "Keys")?.iter().enumerate() {
@@ -258,7 +258,7 @@ fn hooks(bound: &Arguments<'_>, places: &mut SourceMap) -> PyResult<Hooks> {
     Ok(hooks.hooks.clone())
 }
 
-/// `inputs={name: Input(…)}`.
+/// Reads `inputs={name: Input(…)}`.
 pub(super) fn inputs(bound: &Arguments<'_>) -> PyResult<BTreeMap<String, Input>> {
     bound
         .entries("inputs")?

@@ -1,7 +1,7 @@
 //! `ref(…)`, `secret(…)` and `template(…)`: data in the plan, never text pasted into a command.
 //!
-//! In a text, as in `f"Release {ref('v', 'tag')}"`, a reference is a mark. Where a text becomes a value
-//! of the plan, marks become `${…}` of a template; everywhere else a text with a mark is refused.
+//! In a text, as in `f"Release {ref('v', 'tag')}"`, a reference is a mark. In a value of the plan,
+//! marks become `${…}` of a template; everywhere else a text with a mark is refused.
 
 use plue_plan::Value;
 use pyo3::{prelude::*, types::PyString};
@@ -44,7 +44,7 @@ pub(crate) struct PyReference {
     /// The expression, or the name of the secret.
     pub(super) source: String,
     pub(super) secret: bool,
-    /// Whether `value` is a template.
+    /// True if `value` is a template.
     template: bool,
 }
 
@@ -53,7 +53,7 @@ const MARK: (char, char) = ('\u{fdd0}', '\u{fdd1}');
 /// References in texts of one file at most.
 const MAX_MARKS: usize = 10_000;
 
-/// Whether a text holds a reference.
+/// True if a text holds a reference.
 pub(super) fn is_marked(text: &str) -> bool {
     text.contains([MARK.0, MARK.1])
 }
@@ -101,7 +101,7 @@ impl PyReference {
         Ok(format!("{}{index}{}", MARK.0, MARK.1))
     }
 
-    /// Whether it is a template, which no expression can be.
+    /// True for a template, which an expression cannot be.
     pub(super) fn is_template(&self) -> bool {
         self.template
     }

@@ -78,11 +78,11 @@ setting!(
     PyConcurrency, "Concurrency", Concurrency, concurrency
 );
 setting!(
-    /// What may be spent.
+    /// Spending limits of a run or step.
     PyBudget, "Budget", Budget, budget
 );
 setting!(
-    /// A process beside a step.
+    /// A process that runs during a step.
     PyService, "Service", Service, service
 );
 setting!(
@@ -289,7 +289,7 @@ fn concurrency(
     })
 }
 
-/// Whether a value is a reference, or a text with one in it.
+/// True for a reference, and for a text with one in it.
 pub(super) fn holds_reference(value: &Bound<'_, PyAny>) -> bool {
     let marked = |text: &Bound<'_, PyString>| text.to_str().is_ok_and(is_marked);
     value.is_instance_of::<PyReference>() || value.cast::<PyString>().is_ok_and(marked)
@@ -376,7 +376,7 @@ fn prompt(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyRe
     Ok(file)
 }
 
-/// The longest run when a plan does not say: not written into the IR when it is said.
+/// The default timeout of a plan: an equal one is not written into the IR.
 pub(super) fn without_default(timeout: Option<DurationText>) -> Option<DurationText> {
     DurationText::unless(timeout, plue_plan::plan::DEFAULT_TIMEOUT)
 }

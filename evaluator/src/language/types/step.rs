@@ -20,7 +20,7 @@ use crate::language::{
     survey,
 };
 
-/// A step.
+/// Python class `Step`.
 #[pyclass(frozen, immutable_type, name = "Step", module = "plue")]
 pub(crate) struct PyStep {
     pub(super) step: Step,

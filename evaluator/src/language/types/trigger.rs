@@ -17,7 +17,7 @@ use crate::language::{
     state::{Raise, problem},
 };
 
-/// A trigger.
+/// Python class `Trigger`.
 #[pyclass(frozen, immutable_type, name = "Trigger", module = "plue")]
 pub(crate) struct PyTrigger {
     pub(super) trigger: Trigger,
