@@ -24,6 +24,6 @@ pub use checkout::{Checkout, History};
 pub use commit_id::CommitId;
 pub use error::GitError;
 pub use files::{Entry, EntryKind, FileContent};
-pub use mirror::{Mirror, Want};
+pub use mirror::{FetchRequest, Mirror};
 pub use remote::{Credential, Remote};
-pub use submodules::{Address, Place, Submodule};
+pub use submodules::{Address, RepositoryPath, Submodule};

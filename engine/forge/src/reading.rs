@@ -90,6 +90,17 @@ pub struct NamedRef {
     pub git_ref: Option<String>,
 }
 
+/// Kind of the change of a ref.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RefChange {
+    /// True if the ref is new.
+    pub created: bool,
+    /// True if the ref was deleted.
+    pub deleted: bool,
+    /// True if history was rewritten; absent for GitLab, Gitea and Forgejo.
+    pub forced: Option<bool>,
+}
+
 /// A push of one ref.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Push {
@@ -104,12 +115,9 @@ pub struct Push {
     pub before: Option<String>,
     /// Commit of the ref after; zeros if the ref was deleted. An annotated tag is its tag object.
     pub after: String,
-    /// True if the ref is new.
-    pub created: bool,
-    /// True if the ref was deleted.
-    pub deleted: bool,
-    /// True if history was rewritten; absent for GitLab, Gitea and Forgejo.
-    pub forced: Option<bool>,
+    /// Kind of the change of the ref.
+    #[serde(flatten)]
+    pub change: RefChange,
     /// Commits in the payload.
     pub commits: usize,
     /// Number of commits of the push, if the forge sends it.

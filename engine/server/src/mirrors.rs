@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use plue_forge::git::{CommitId, Credential, Mirror, Remote, Want};
+use plue_forge::git::{CommitId, Credential, FetchRequest, Mirror, Remote};
 use plue_store::RepoRow;
 use sha2::{Digest as _, Sha256};
 
@@ -25,11 +25,11 @@ impl Server {
     pub(crate) async fn fetched(&self, repo: &RepoRow, refs: &[String]) -> Result<Mirror, Error> {
         let mirror = self.mirror(repo).await?;
         let remote = self.remote(repo).await?;
-        let want = Want {
+        let want = FetchRequest {
             branches_and_tags: true,
             refs: refs.to_vec(),
             without_blobs: !remote.is_local(),
-            ..Want::default()
+            ..FetchRequest::default()
         };
         let begun = self.parts().clock.now();
         let mut fetched = mirror.fetch(&remote, &want).await;
@@ -101,7 +101,7 @@ impl Server {
             return Ok((mirror, commit));
         }
         // Of no branch: that of a pull request, which was fetched on another machine.
-        let by_id = Want { commits: vec![commit.clone()], ..Want::default() };
+        let by_id = FetchRequest { commits: vec![commit.clone()], ..FetchRequest::default() };
         let fetched = mirror.fetch(&self.remote(repo).await?, &by_id).await;
         if fetched.is_ok() && mirror.has(&commit).await? {
             self.complete(repo, &mirror, &commit).await?;

@@ -108,7 +108,7 @@ fn of_reading(provider: Provider, reading: &Reading) -> Result<Occasion, String>
     if event.comment.as_ref().is_some_and(|comment| is_own_comment(&comment.body)) {
         return Err("a comment of plue's starts nothing".to_owned());
     }
-    let deleted = matches!(&reading.kind, Kind::Push(push) if push.deleted);
+    let deleted = matches!(&reading.kind, Kind::Push(push) if push.change.deleted);
     let source = match (&reading.kind, &event.sha) {
         (Kind::PullRequest { pr, .. }, _) => {
             CommitSource::PullRequest(provider.pull_request_ref(pr.number))

@@ -10,7 +10,8 @@ use plue_executor::reach::{self, Guard, Unreached};
 use plue_forge::{
     GitError,
     git::{
-        Address, Checkout, CommitId, Credential, History, Mirror, Place, Remote, Submodule, Want,
+        Address, Checkout, CommitId, Credential, FetchRequest, History, Mirror, Remote,
+        RepositoryPath, Submodule,
     },
 };
 use sha2::{Digest as _, Sha256};
@@ -62,7 +63,7 @@ const STRANGERS: Limits = Limits {
 pub(crate) struct Node {
     pub(crate) mirror: Mirror,
     pub(crate) commit: CommitId,
-    pub(crate) place: Place,
+    pub(crate) place: RepositoryPath,
     pub(crate) address: Address,
     depth: usize,
 }
@@ -152,7 +153,7 @@ impl Filling<'_> {
         let mut nodes = VecDeque::from([Node {
             mirror: self.source.mirror.clone(),
             commit: self.source.commit.clone(),
-            place: Place::root(),
+            place: RepositoryPath::root(),
             address,
             depth: 0,
         }]);
@@ -220,7 +221,7 @@ impl Filling<'_> {
     /// got is apart from what strangers' commits got.
     async fn mirrored(
         &self,
-        place: &Place,
+        place: &RepositoryPath,
         submodule: &Submodule,
         address: &Address,
     ) -> Result<Mirror, Error> {
@@ -241,12 +242,12 @@ impl Filling<'_> {
             return Ok(mirror);
         }
         let mut address = address.clone();
-        let want = Want {
+        let want = FetchRequest {
             branches_and_tags: depth == 0,
             commits: vec![submodule.commit.clone()],
             depth: NonZeroU32::new(depth),
             bytes: Some(self.limits.pack),
-            ..Want::default()
+            ..FetchRequest::default()
         };
         let mut remote = match judged {
             Some(remote) => remote,
@@ -274,12 +275,12 @@ impl Filling<'_> {
     /// For servers that do not give a commit by its id.
     async fn through_branches(
         &self,
-        place: &Place,
+        place: &RepositoryPath,
         (mirror, remote): (&Mirror, &Remote),
         submodule: &Submodule,
     ) -> Result<Mirror, Error> {
         let bytes = Some(self.limits.pack);
-        let want = Want { branches_and_tags: true, bytes, ..Want::default() };
+        let want = FetchRequest { branches_and_tags: true, bytes, ..FetchRequest::default() };
         let fetched = mirror.fetch(remote, &want).await;
         fetched.map_err(|error| self.failed(place, &error))?;
         if !mirror.has(&submodule.commit).await? {
@@ -299,7 +300,7 @@ impl Filling<'_> {
     }
 
     /// The remote behind an address, judged.
-    async fn remote(&self, place: &Place, address: &Address) -> Result<Remote, Error> {
+    async fn remote(&self, place: &RepositoryPath, address: &Address) -> Result<Remote, Error> {
         let bad = |why: &str| refused(&named(&place.path, why));
         let credential = self.credential_for(address).cloned();
         let text = address.text();
@@ -347,7 +348,7 @@ impl Filling<'_> {
     /// The files of a submodule, in its place.
     async fn files(
         &mut self,
-        place: &Place,
+        place: &RepositoryPath,
         mirror: &Mirror,
         commit: &CommitId,
     ) -> Result<(), Error> {
@@ -374,7 +375,7 @@ impl Filling<'_> {
 
     /// The error of a fetch, with the submodule's name. Never [`Error::Git`]: by that the whole queue of the
     /// repository would wait for another server.
-    fn failed(&self, place: &Place, error: &GitError) -> Error {
+    fn failed(&self, place: &RepositoryPath, error: &GitError) -> Error {
         let text = error.to_string();
         let words = |why: &str| named(&place.path, why);
         // Git's words for an index-pack that the kernel has ended at the limit of its file.

@@ -4,7 +4,7 @@ use crate::{
     decode::{gitlab_action, hub_kinds, missing, refs},
     loose::Loose,
     provider::Provider,
-    reading::{Detail, Kind, PullRequest, Push, Reading},
+    reading::{Detail, Kind, PullRequest, Push, Reading, RefChange},
     refusal::Refusal,
 };
 
@@ -88,9 +88,11 @@ fn push(event: &str, payload: Loose<'_>) -> Result<Push, Refusal> {
     Ok(Push {
         branch,
         tag,
-        created: before.as_deref().is_some_and(refs::is_zero),
-        deleted,
-        forced: None,
+        change: RefChange {
+            created: before.as_deref().is_some_and(refs::is_zero),
+            deleted,
+            forced: None,
+        },
         commits: count,
         total_commits: total,
         paths: hub_kinds::paths(commits),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     decode::{hub, missing, refs},
     loose::Loose,
-    reading::{Detail, Kind, PullRequest, Push},
+    reading::{Detail, Kind, PullRequest, Push, RefChange},
     refusal::Refusal,
 };
 
@@ -31,9 +31,7 @@ pub(super) fn push(event: &str, payload: Loose<'_>) -> Result<Push, Refusal> {
     Ok(Push {
         branch,
         tag,
-        created,
-        deleted,
-        forced: payload.get("forced").bool(),
+        change: RefChange { created, deleted, forced: payload.get("forced").bool() },
         commits: count,
         total_commits: total,
         paths: paths(commits),

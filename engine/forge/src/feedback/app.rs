@@ -17,7 +17,7 @@ use crate::{
     feedback::{
         client::ClientOptions,
         error::FeedbackError,
-        http::{Ask, Http},
+        http::{ApiRequest, Http},
     },
     provider::Provider,
 };
@@ -106,16 +106,16 @@ impl AppKey {
         let now = clock.now();
         let word = self.word(now.as_second())?;
         let http = Http::new(Provider::GitHub, address, &word, clock, options)?;
-        let send = async |ask: Ask| http.send(&ask).await.map_err(|error| plain(error, now));
+        let send = async |ask: ApiRequest| http.send(&ask).await.map_err(|error| plain(error, now));
         let (owner, name) = repository.split_once('/').unwrap_or(("", repository));
         let path = ["repos", owner, name, "installation"];
-        let found = send(ask("the App's installation", Method::GET, &path, None)).await?;
+        let found = send(request("the App's installation", Method::GET, &path, None)).await?;
         let installation = found.get("id").and_then(Json::as_u64);
         let what = "the App's installation";
         let installation = installation.ok_or(FeedbackError::BadAnswer { what })?.to_string();
         let body = json!({"repositories": [name], "permissions": rights.json()});
         let path = ["app", "installations", &installation, "access_tokens"];
-        let given = send(ask("a token of the App", Method::POST, &path, Some(body))).await?;
+        let given = send(request("a token of the App", Method::POST, &path, Some(body))).await?;
         let what = "a token of the App";
         let text = |key: &str| given.get(key).and_then(Json::as_str);
         let expires_at = text("expires_at").and_then(|at| at.parse().ok());
@@ -171,10 +171,10 @@ impl Rights {
     }
 }
 
-fn ask(what: &'static str, method: Method, path: &[&str], body: Option<Json>) -> Ask {
+fn request(what: &'static str, method: Method, path: &[&str], body: Option<Json>) -> ApiRequest {
     let path = path.iter().map(|&part| part.to_owned()).collect();
     // An unused extra token expires by itself.
-    Ask { what, method, path, query: Vec::new(), body, repeatable: true }
+    ApiRequest { what, method, path, query: Vec::new(), body, repeatable: true }
 }
 
 /// A refusal with what is mostly behind it.

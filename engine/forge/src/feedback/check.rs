@@ -5,7 +5,9 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use crate::{
-    feedback::{client::Client, error::FeedbackError, http::Ask, markdown::cut, status::State},
+    feedback::{
+        client::Client, error::FeedbackError, http::ApiRequest, markdown::cut, status::State,
+    },
     git::CommitId,
     limits::{ANNOTATIONS_PER_CALL, MAX_ANNOTATIONS, MAX_COMMENT_CHARS},
     provider::Provider,
@@ -62,98 +64,90 @@ pub struct Check {
     pub annotations: Vec<Annotation>,
 }
 
-// === impl Client ===
-
-impl Client {
-    /// Creates or updates a check. `known` is the result of an earlier call.
-    ///
-    /// # Errors
-    /// The forge is not GitHub, or GitHub cannot be reached or refuses.
-    pub async fn put_check(
-        &self,
-        repository: &str,
-        commit: &CommitId,
-        known: Option<CheckId>,
-        check: &Check,
-    ) -> Result<CheckId, FeedbackError> {
-        if self.provider != Provider::GitHub {
-            let forge = self.provider.as_str();
-            return Err(FeedbackError::Unsupported { what: "a check", forge });
+pub(super) async fn put_check(
+    client: &Client,
+    repository: &str,
+    commit: &CommitId,
+    known: Option<CheckId>,
+    check: &Check,
+) -> Result<CheckId, FeedbackError> {
+    if client.provider != Provider::GitHub {
+        let forge = client.provider.as_str();
+        return Err(FeedbackError::Unsupported { what: "a check", forge });
+    }
+    let count = check.annotations.len().min(MAX_ANNOTATIONS);
+    let annotations = check.annotations.get(..count).unwrap_or_default();
+    let (first, rest) = annotations.split_at(count.min(ANNOTATIONS_PER_CALL));
+    let found = match known {
+        Some(known) => Some(known),
+        None => find_check(client, repository, commit, check).await?,
+    };
+    let id = match found {
+        Some(id) => {
+            write_check(client, repository, Some(id), check_body(check, first, None)).await?
         }
-        let count = check.annotations.len().min(MAX_ANNOTATIONS);
-        let annotations = check.annotations.get(..count).unwrap_or_default();
-        let (first, rest) = annotations.split_at(count.min(ANNOTATIONS_PER_CALL));
-        let found = match known {
-            Some(known) => Some(known),
-            None => self.find_check(repository, commit, check).await?,
-        };
-        let id = match found {
-            Some(id) => {
-                self.write_check(repository, Some(id), check_body(check, first, None)).await?
+        None => {
+            let body = check_body(check, first, Some(commit));
+            match write_check(client, repository, None, body).await {
+                Ok(id) => id,
+                // It may have been made although the answer was lost.
+                Err(error) => match find_check(client, repository, commit, check).await? {
+                    Some(id) => id,
+                    None => return Err(error),
+                },
             }
-            None => {
-                let body = check_body(check, first, Some(commit));
-                match self.write_check(repository, None, body).await {
-                    Ok(id) => id,
-                    // It may have been made although the answer was lost.
-                    Err(error) => match self.find_check(repository, commit, check).await? {
-                        Some(id) => id,
-                        None => return Err(error),
-                    },
-                }
-            }
-        };
-        // GitHub adds the annotations of each call to those it has.
-        for more in rest.chunks(ANNOTATIONS_PER_CALL) {
-            self.write_check(repository, Some(id), check_body(check, more, None)).await?;
         }
-        Ok(id)
+    };
+    // GitHub adds the annotations of each call to those it has.
+    for more in rest.chunks(ANNOTATIONS_PER_CALL) {
+        write_check(client, repository, Some(id), check_body(check, more, None)).await?;
     }
+    Ok(id)
+}
 
-    async fn find_check(
-        &self,
-        repository: &str,
-        commit: &CommitId,
-        check: &Check,
-    ) -> Result<Option<CheckId>, FeedbackError> {
-        let mut path = self.repository(repository);
-        path.extend(["commits".to_owned(), commit.to_string(), "check-runs".to_owned()]);
-        let query = vec![("check_name", check.name.clone()), ("per_page", "100".to_owned())];
-        let (method, body) = (Method::GET, None);
-        let what = "the checks of a commit";
-        let answer =
-            self.http.send(&Ask { what, method, path, query, body, repeatable: true }).await?;
-        let runs = answer.get("check_runs").and_then(Json::as_array);
-        let ours = |run: &&Json| {
-            run.get("external_id").and_then(Json::as_str) == Some(check.external_id.as_str())
-        };
-        let found = runs.and_then(|runs| runs.iter().find(ours));
-        Ok(found.and_then(|run| run.get("id")?.as_u64()).map(CheckId))
-    }
+async fn find_check(
+    client: &Client,
+    repository: &str,
+    commit: &CommitId,
+    check: &Check,
+) -> Result<Option<CheckId>, FeedbackError> {
+    let mut path = client.repository(repository);
+    path.extend(["commits".to_owned(), commit.to_string(), "check-runs".to_owned()]);
+    let query = vec![("check_name", check.name.clone()), ("per_page", "100".to_owned())];
+    let (method, body) = (Method::GET, None);
+    let what = "the checks of a commit";
+    let answer =
+        client.http.send(&ApiRequest { what, method, path, query, body, repeatable: true }).await?;
+    let runs = answer.get("check_runs").and_then(Json::as_array);
+    let ours = |run: &&Json| {
+        run.get("external_id").and_then(Json::as_str) == Some(check.external_id.as_str())
+    };
+    let found = runs.and_then(|runs| runs.iter().find(ours));
+    Ok(found.and_then(|run| run.get("id")?.as_u64()).map(CheckId))
+}
 
-    async fn write_check(
-        &self,
-        repository: &str,
-        id: Option<CheckId>,
-        body: Json,
-    ) -> Result<CheckId, FeedbackError> {
-        let what = "a check";
-        let mut path = self.repository(repository);
-        path.push("check-runs".to_owned());
-        path.extend(id.map(|id| id.0.to_string()));
-        let method = if id.is_some() { Method::PATCH } else { Method::POST };
-        let ask = Ask {
-            what,
-            method,
-            path,
-            query: Vec::new(),
-            body: Some(body),
-            repeatable: id.is_some(),
-        };
-        let answer = self.http.send(&ask).await?;
-        let id = answer.get("id").and_then(Json::as_u64);
-        id.map(CheckId).ok_or(FeedbackError::BadAnswer { what })
-    }
+async fn write_check(
+    client: &Client,
+    repository: &str,
+    id: Option<CheckId>,
+    body: Json,
+) -> Result<CheckId, FeedbackError> {
+    let what = "a check";
+    let mut path = client.repository(repository);
+    path.push("check-runs".to_owned());
+    path.extend(id.map(|id| id.0.to_string()));
+    let method = if id.is_some() { Method::PATCH } else { Method::POST };
+    let ask = ApiRequest {
+        what,
+        method,
+        path,
+        query: Vec::new(),
+        body: Some(body),
+        repeatable: id.is_some(),
+    };
+    let answer = client.http.send(&ask).await?;
+    let id = answer.get("id").and_then(Json::as_u64);
+    id.map(CheckId).ok_or(FeedbackError::BadAnswer { what })
 }
 
 fn check_body(check: &Check, annotations: &[Annotation], commit: Option<&CommitId>) -> Json {

@@ -5,7 +5,15 @@ use std::{fmt, time::Duration};
 use plue_runtime::Clock;
 
 use crate::{
-    feedback::{error::FeedbackError, http::Http},
+    feedback::{
+        check::{Check, CheckId},
+        comment::CommentId,
+        error::FeedbackError,
+        http::Http,
+        status::CommitStatus,
+        thread::Thread,
+    },
+    git::CommitId,
     provider::Provider,
 };
 
@@ -81,6 +89,78 @@ impl Client {
                 path
             }
         }
+    }
+
+    /// Creates or updates the comment of this key. `known` is the result of an earlier call; a
+    /// comment that was deleted meanwhile is created again. `key` is plain text that stays the same
+    /// for the thread, such as `plans`.
+    ///
+    /// # Errors
+    /// The forge cannot be reached or refuses.
+    pub async fn put_comment(
+        &self,
+        repository: &str,
+        thread: Thread,
+        known: Option<CommentId>,
+        key: &str,
+        text: &str,
+    ) -> Result<CommentId, FeedbackError> {
+        super::comment::put_comment(self, repository, thread, known, key, text).await
+    }
+
+    /// True if a person may write to a repository. `id` is the forge's number of the person;
+    /// without it GitLab is queried for it first. An unknown person may not.
+    ///
+    /// # Errors
+    /// The forge cannot be reached, or refuses the query itself.
+    pub async fn may_write(
+        &self,
+        repository: &str,
+        login: &str,
+        id: Option<u64>,
+    ) -> Result<bool, FeedbackError> {
+        super::permission::may_write(self, repository, login, id).await
+    }
+
+    /// Sets the status of a commit. Idempotent.
+    ///
+    /// # Errors
+    /// The forge cannot be reached or refuses.
+    pub async fn set_status(
+        &self,
+        repository: &str,
+        commit: &CommitId,
+        status: &CommitStatus,
+    ) -> Result<(), FeedbackError> {
+        super::status::set_status(self, repository, commit, status).await
+    }
+
+    /// Creates or updates a check. `known` is the result of an earlier call.
+    ///
+    /// # Errors
+    /// The forge is not GitHub, or GitHub cannot be reached or refuses.
+    pub async fn put_check(
+        &self,
+        repository: &str,
+        commit: &CommitId,
+        known: Option<CheckId>,
+        check: &Check,
+    ) -> Result<CheckId, FeedbackError> {
+        super::check::put_check(self, repository, commit, known, check).await
+    }
+
+    /// Adds and removes labels; those that are there or gone already stay so.
+    ///
+    /// # Errors
+    /// The forge cannot be reached or refuses.
+    pub async fn change_labels(
+        &self,
+        repository: &str,
+        thread: Thread,
+        add: &[String],
+        remove: &[String],
+    ) -> Result<(), FeedbackError> {
+        super::labels::change_labels(self, repository, thread, add, remove).await
     }
 }
 

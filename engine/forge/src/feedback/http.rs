@@ -32,7 +32,7 @@ pub(super) struct Http {
 
 /// A request to the API.
 #[derive(Debug, Clone)]
-pub(super) struct Ask {
+pub(super) struct ApiRequest {
     /// For errors: "a commit status".
     pub(super) what: &'static str,
     pub(super) method: Method,
@@ -72,7 +72,7 @@ impl Http {
     }
 
     /// Sends a request; the answer's JSON, `null` if it has none.
-    pub(super) async fn send(&self, ask: &Ask) -> Result<Json, FeedbackError> {
+    pub(super) async fn send(&self, ask: &ApiRequest) -> Result<Json, FeedbackError> {
         let mut backoff = self.options.backoff;
         let mut attempt = 1;
         loop {
@@ -97,7 +97,7 @@ impl Http {
         }
     }
 
-    async fn once(&self, ask: &Ask) -> Result<Json, FeedbackError> {
+    async fn once(&self, ask: &ApiRequest) -> Result<Json, FeedbackError> {
         let mut url = self.base.clone();
         if let Ok(mut parts) = url.path_segments_mut() {
             parts.pop_if_empty().extend(&ask.path);

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use crate::{
-    feedback::{client::Client, error::FeedbackError, http::Ask},
+    feedback::{client::Client, error::FeedbackError, http::ApiRequest},
     git::CommitId,
     limits::MAX_DESCRIPTION_CHARS,
     provider::Provider,
@@ -61,51 +61,43 @@ impl State {
     }
 }
 
-// === impl Client ===
-
-impl Client {
-    /// Sets the status of a commit. Idempotent.
-    ///
-    /// # Errors
-    /// The forge cannot be reached or refuses.
-    pub async fn set_status(
-        &self,
-        repository: &str,
-        commit: &CommitId,
-        status: &CommitStatus,
-    ) -> Result<(), FeedbackError> {
-        let description: String = status.description.chars().take(MAX_DESCRIPTION_CHARS).collect();
-        let word = status.state.word(self.provider);
-        let context = match self.provider {
-            Provider::GitLab => "name",
-            Provider::GitHub | Provider::Gitea | Provider::Forgejo => "context",
-        };
-        let mut body = json!({"state": word, "description": description});
-        if let Some(fields) = body.as_object_mut() {
-            fields.insert(context.to_owned(), Json::from(status.context.as_str()));
-            if let Some(url) = &status.url {
-                fields.insert("target_url".to_owned(), Json::from(url.as_str()));
-            }
+pub(super) async fn set_status(
+    client: &Client,
+    repository: &str,
+    commit: &CommitId,
+    status: &CommitStatus,
+) -> Result<(), FeedbackError> {
+    let description: String = status.description.chars().take(MAX_DESCRIPTION_CHARS).collect();
+    let word = status.state.word(client.provider);
+    let context = match client.provider {
+        Provider::GitLab => "name",
+        Provider::GitHub | Provider::Gitea | Provider::Forgejo => "context",
+    };
+    let mut body = json!({"state": word, "description": description});
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert(context.to_owned(), Json::from(status.context.as_str()));
+        if let Some(url) = &status.url {
+            fields.insert("target_url".to_owned(), Json::from(url.as_str()));
         }
-        let mut path = self.repository(repository);
-        path.extend(["statuses".to_owned(), commit.to_string()]);
-        let ask = Ask {
-            what: "a commit status",
-            method: Method::POST,
-            path,
-            query: Vec::new(),
-            body: Some(body),
-            repeatable: true,
-        };
-        match self.http.send(&ask).await {
-            // GitLab refuses to set a status to what it is already.
-            Err(FeedbackError::Refused { status: 400, reason, .. })
-                if self.provider == Provider::GitLab
-                    && reason.contains("Cannot transition status") =>
-            {
-                Ok(())
-            }
-            sent => sent.map(|_| ()),
+    }
+    let mut path = client.repository(repository);
+    path.extend(["statuses".to_owned(), commit.to_string()]);
+    let ask = ApiRequest {
+        what: "a commit status",
+        method: Method::POST,
+        path,
+        query: Vec::new(),
+        body: Some(body),
+        repeatable: true,
+    };
+    match client.http.send(&ask).await {
+        // GitLab refuses to set a status to what it is already.
+        Err(FeedbackError::Refused { status: 400, reason, .. })
+            if client.provider == Provider::GitLab
+                && reason.contains("Cannot transition status") =>
+        {
+            Ok(())
         }
+        sent => sent.map(|_| ()),
     }
 }

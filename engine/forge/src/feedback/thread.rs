@@ -23,18 +23,14 @@ impl Thread {
     }
 }
 
-// === impl Client ===
-
-impl Client {
-    /// The path of a pull request or an issue. All forges but GitLab keep both as issues.
-    pub(super) fn thread(&self, repository: &str, thread: Thread) -> Vec<String> {
-        let mut path = self.repository(repository);
-        let kind = match (self.provider, thread) {
-            (Provider::GitLab, Thread::PullRequest(_)) => "merge_requests",
-            (Provider::GitLab, Thread::Issue(_))
-            | (Provider::GitHub | Provider::Gitea | Provider::Forgejo, _) => "issues",
-        };
-        path.extend([kind.to_owned(), thread.number().to_string()]);
-        path
-    }
+/// The path of a pull request or an issue. All forges but GitLab keep both as issues.
+pub(super) fn thread_path(client: &Client, repository: &str, thread: Thread) -> Vec<String> {
+    let mut path = client.repository(repository);
+    let kind = match (client.provider, thread) {
+        (Provider::GitLab, Thread::PullRequest(_)) => "merge_requests",
+        (Provider::GitLab, Thread::Issue(_))
+        | (Provider::GitHub | Provider::Gitea | Provider::Forgejo, _) => "issues",
+    };
+    path.extend([kind.to_owned(), thread.number().to_string()]);
+    path
 }

@@ -12,6 +12,7 @@ use std::{
 use plue_runtime::foreign::process::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::git::files::measure;
 use crate::{
     git::{command::Call, commit_id::CommitId, error::GitError, mirror::Mirror, remote::Remote},
     limits::MAX_ARCHIVE_BYTES,
@@ -24,41 +25,27 @@ const ARCHIVE: &str = "archive";
 #[derive(Debug)]
 pub struct Archive(Stream);
 
-// === impl Mirror ===
+pub(super) async fn archive(
+    mirror: &Mirror,
+    commit: &CommitId,
+    remote: Option<&Remote>,
+) -> Result<Archive, GitError> {
+    mirror.archive_within(commit, remote, MAX_ARCHIVE_BYTES).await
+}
 
-impl Mirror {
-    /// Streams the files of a commit as tar. Attributes of the repository that would leave files out
-    /// or change them are not obeyed. With a remote, git gets contents that a mirror without blobs
-    /// left out.
-    ///
-    /// # Errors
-    /// The commit is not in the mirror or has too many files, or git cannot be started.
-    pub async fn archive(
-        &self,
-        commit: &CommitId,
-        remote: Option<&Remote>,
-    ) -> Result<Archive, GitError> {
-        self.archive_within(commit, remote, MAX_ARCHIVE_BYTES).await
+pub(super) async fn archive_within(
+    mirror: &Mirror,
+    commit: &CommitId,
+    remote: Option<&Remote>,
+    bytes: u64,
+) -> Result<Archive, GitError> {
+    if !mirror.has(commit).await? {
+        return Err(GitError::NoCommit(commit.to_string()));
     }
-
-    /// As [`Mirror::archive`], with at most so many bytes.
-    ///
-    /// # Errors
-    /// As [`Mirror::archive`].
-    pub async fn archive_within(
-        &self,
-        commit: &CommitId,
-        remote: Option<&Remote>,
-        bytes: u64,
-    ) -> Result<Archive, GitError> {
-        if !self.has(commit).await? {
-            return Err(GitError::NoCommit(commit.to_string()));
-        }
-        self.measure(commit).await?;
-        let call = Call::with(&self.folder, remote).at_most(bytes.min(MAX_ARCHIVE_BYTES));
-        let git = call.program(ARCHIVE, &["--format=tar", commit.as_str()]);
-        Ok(Archive(git.stream().map_err(|error| call.failed(ARCHIVE, error))?))
-    }
+    measure(mirror, commit).await?;
+    let call = Call::with(&mirror.folder, remote).at_most(bytes.min(MAX_ARCHIVE_BYTES));
+    let git = call.program(ARCHIVE, &["--format=tar", commit.as_str()]);
+    Ok(Archive(git.stream().map_err(|error| call.failed(ARCHIVE, error))?))
 }
 
 // === impl Archive ===

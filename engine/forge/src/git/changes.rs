@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::git::files::measure;
 use crate::git::{command::Call, commit_id::CommitId, error::GitError, mirror::Mirror};
 
 /// Base of a comparison of commits.
@@ -30,82 +31,71 @@ pub enum ChangedFiles {
     Known(Vec<String>),
 }
 
-// === impl Mirror ===
-
-impl Mirror {
-    /// The files that differ between `after` and what it is compared with: for a push the commit
-    /// before it, also after a forced push; for a new branch, and where the commit before is gone,
-    /// the last common ancestor with the default branch; for a pull request that with the base.
-    ///
-    /// # Errors
-    /// `after` is not in the mirror, or git's own.
-    pub async fn changed_files(
-        &self,
-        since: Since<'_>,
-        after: &CommitId,
-    ) -> Result<ChangedFiles, GitError> {
-        if !self.has(after).await? {
-            return Err(GitError::NoCommit(after.to_string()));
-        }
-        let from = match since {
-            Since::PullRequest { base } => self.common(base.as_str(), after).await?,
-            Since::Push { before, default_branch } => match before {
-                Some(before) if self.has(before).await? => Some(before.clone()),
-                Some(_) | None => self.since_default(default_branch, after).await?,
-            },
-        };
-        let Some(from) = from else { return Ok(ChangedFiles::Unknown) };
-        let args = ["-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--end-of-options"];
-        let args = [args.as_slice(), &[from.as_str(), after.as_str(), "--"]].concat();
-        // Git makes the whole list before it prints the first name, so both trees are measured first.
-        self.measure(after).await?;
-        // The commit before may be a bomb; the one that takes it back must run.
-        match self.measure(&from).await {
-            Err(error) if error.is_final() => return Ok(ChangedFiles::Unknown),
-            measured => measured?,
-        }
-        let names = BTreeSet::new();
-        let call = Call::local(&self.folder);
-        let names =
-            call.records("diff-tree", &args, names, |names: &mut BTreeSet<String>, name| {
-                // A name that is no UTF-8 still counts as a file that changed.
-                names.insert(String::from_utf8_lossy(name).into_owned());
-                Ok(())
-            });
-        Ok(ChangedFiles::Known(names.await?.into_iter().collect()))
+pub(super) async fn changed_files(
+    mirror: &Mirror,
+    since: Since<'_>,
+    after: &CommitId,
+) -> Result<ChangedFiles, GitError> {
+    if !mirror.has(after).await? {
+        return Err(GitError::NoCommit(after.to_string()));
     }
-
-    /// The ancestor on the default branch. None when `after` *is* the default branch: a new
-    /// repository has nothing to be compared with.
-    async fn since_default(
-        &self,
-        default_branch: Option<&str>,
-        after: &CommitId,
-    ) -> Result<Option<CommitId>, GitError> {
-        let Some(name) = default_branch else { return Ok(None) };
-        let Some(head) = self.resolve(name).await? else { return Ok(None) };
-        self.common(head.as_str(), after).await
+    let from = match since {
+        Since::PullRequest { base } => merge_base(mirror, base.as_str(), after).await?,
+        Since::Push { before, default_branch } => match before {
+            Some(before) if mirror.has(before).await? => Some(before.clone()),
+            Some(_) | None => since_default(mirror, default_branch, after).await?,
+        },
+    };
+    let Some(from) = from else { return Ok(ChangedFiles::Unknown) };
+    let args = ["-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--end-of-options"];
+    let args = [args.as_slice(), &[from.as_str(), after.as_str(), "--"]].concat();
+    // Git makes the whole list before it prints the first name, so both trees are measured first.
+    measure(mirror, after).await?;
+    // The commit before may be a bomb; the one that takes it back must run.
+    match measure(mirror, &from).await {
+        Err(error) if error.is_final() => return Ok(ChangedFiles::Unknown),
+        measured => measured?,
     }
+    let names = BTreeSet::new();
+    let call = Call::local(&mirror.folder);
+    let names = call.records("diff-tree", &args, names, |names: &mut BTreeSet<String>, name| {
+        // A name that is no UTF-8 still counts as a file that changed.
+        names.insert(String::from_utf8_lossy(name).into_owned());
+        Ok(())
+    });
+    Ok(ChangedFiles::Known(names.await?.into_iter().collect()))
+}
 
-    /// True if a commit equals another one or is its ancestor. Both must be in the mirror.
-    ///
-    /// # Errors
-    /// Errors of git.
-    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, GitError> {
-        Ok(self.common(old.as_str(), new).await?.as_ref() == Some(old))
-    }
+/// The ancestor on the default branch. None when `after` *is* the default branch: a new
+/// repository has nothing to be compared with.
+async fn since_default(
+    mirror: &Mirror,
+    default_branch: Option<&str>,
+    after: &CommitId,
+) -> Result<Option<CommitId>, GitError> {
+    let Some(name) = default_branch else { return Ok(None) };
+    let Some(head) = mirror.resolve(name).await? else { return Ok(None) };
+    merge_base(mirror, head.as_str(), after).await
+}
 
-    /// The commit where two histories parted.
-    pub(super) async fn common(
-        &self,
-        one: &str,
-        other: &CommitId,
-    ) -> Result<Option<CommitId>, GitError> {
-        let args = ["--end-of-options", one, other.as_str()];
-        match Call::local(&self.folder).run("merge-base", &args).await {
-            Ok(said) => CommitId::new(String::from_utf8_lossy(&said).trim()).map(Some),
-            Err(GitError::Failed { .. }) => Ok(None),
-            Err(other) => Err(other),
-        }
+pub(super) async fn is_ancestor(
+    mirror: &Mirror,
+    old: &CommitId,
+    new: &CommitId,
+) -> Result<bool, GitError> {
+    Ok(merge_base(mirror, old.as_str(), new).await?.as_ref() == Some(old))
+}
+
+/// The commit where two histories parted.
+pub(super) async fn merge_base(
+    mirror: &Mirror,
+    one: &str,
+    other: &CommitId,
+) -> Result<Option<CommitId>, GitError> {
+    let args = ["--end-of-options", one, other.as_str()];
+    match Call::local(&mirror.folder).run("merge-base", &args).await {
+        Ok(said) => CommitId::new(String::from_utf8_lossy(&said).trim()).map(Some),
+        Err(GitError::Failed { .. }) => Ok(None),
+        Err(other) => Err(other),
     }
 }

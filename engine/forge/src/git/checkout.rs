@@ -11,9 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::git::changes::merge_base;
 use crate::{
     git::{
-        checkout::picked::{Picked, Tag, ids, tags},
+        checkout::picked::{Picked, Tag, ids, parse_tags},
         command::Call,
         commit_id::{CommitId, check_ref},
         error::GitError,
@@ -56,165 +57,155 @@ pub enum History {
     Depth(NonZeroU32),
 }
 
-// === impl Mirror ===
-
-impl Mirror {
-    /// Makes the `.git` directory of a checkout in a folder that must not exist. Contents that a
-    /// mirror without blobs left out are fetched from the remote; without a remote, or if it does
-    /// not have them, they stay out and the repository is a partial clone of its `origin`.
-    ///
-    /// # Errors
-    /// The commit is not in the mirror, the history is over its limits, or errors of git.
-    pub async fn check_out(
-        &self,
-        checkout: &Checkout,
-        remote: Option<&Remote>,
-        target: &Path,
-    ) -> Result<(), GitError> {
-        if !self.has(&checkout.commit).await? {
-            return Err(GitError::NoCommit(checkout.commit.to_string()));
-        }
-        let mut picked = self.picked(checkout).await?;
-        if let (Some(remote), false) = (remote, picked.missing.is_empty()) {
-            match self.fetch_objects(&picked.missing, remote).await {
-                Ok(()) => picked = self.picked(checkout).await?,
-                // `Commits` requires no more than the commit, whose own files are here.
-                Err(_) if checkout.history == History::Commits => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let unusable = |source| GitError::Folder { path: target.to_owned(), source };
-        for folder in ["objects/pack", "objects/info", "refs/heads", "refs/tags", "info"] {
-            std::fs::create_dir_all(target.join(folder)).map_err(unusable)?;
-        }
-        let pack = target.join("objects/pack/pack");
-        let pack = pack.to_str().ok_or_else(|| unusable(io::ErrorKind::InvalidFilename.into()))?;
-        let args = ["--quiet", "--window=0", "--delta-base-offset", pack];
-        let call = Call::packing(&self.folder);
-        let name = call.run_with("pack-objects", &args, picked.objects.as_bytes()).await?;
-        if picked.is_partial {
-            let name = String::from_utf8_lossy(&name);
-            let mark = target.join(format!("objects/pack/pack-{}.promisor", name.trim()));
-            std::fs::write(mark, "").map_err(unusable)?;
-        }
-        written(checkout, &picked, target).map_err(unusable)?;
-        match Call::local(target).run("read-tree", &[checkout.commit.as_str()]).await {
-            Err(GitError::Failed { reason, .. }) if reason.contains("invalid path") => {
-                Err(GitError::BadTree(reason))
-            }
-            read => read.map(drop),
+pub(super) async fn check_out(
+    mirror: &Mirror,
+    checkout: &Checkout,
+    remote: Option<&Remote>,
+    target: &Path,
+) -> Result<(), GitError> {
+    if !mirror.has(&checkout.commit).await? {
+        return Err(GitError::NoCommit(checkout.commit.to_string()));
+    }
+    let mut picked = picked_objects(mirror, checkout).await?;
+    if let (Some(remote), false) = (remote, picked.missing.is_empty()) {
+        match mirror.fetch_objects(&picked.missing, remote).await {
+            Ok(()) => picked = picked_objects(mirror, checkout).await?,
+            // `Commits` requires no more than the commit, whose own files are here.
+            Err(_) if checkout.history == History::Commits => {}
+            Err(error) => return Err(error),
         }
     }
-
-    /// The tags that a checkout may have, with what they lead to: a change of them is another checkout.
-    ///
-    /// # Errors
-    /// Git's own.
-    pub async fn tag_state(&self) -> Result<Vec<u8>, GitError> {
-        Call::local(&self.folder).run("for-each-ref", &[TAG_FORMAT, "refs/tags"]).await
+    let unusable = |source| GitError::Folder { path: target.to_owned(), source };
+    for folder in ["objects/pack", "objects/info", "refs/heads", "refs/tags", "info"] {
+        std::fs::create_dir_all(target.join(folder)).map_err(unusable)?;
     }
+    let pack = target.join("objects/pack/pack");
+    let pack = pack.to_str().ok_or_else(|| unusable(io::ErrorKind::InvalidFilename.into()))?;
+    let args = ["--quiet", "--window=0", "--delta-base-offset", pack];
+    let call = Call::packing(&mirror.folder);
+    let name = call.run_with("pack-objects", &args, picked.objects.as_bytes()).await?;
+    if picked.is_partial {
+        let name = String::from_utf8_lossy(&name);
+        let mark = target.join(format!("objects/pack/pack-{}.promisor", name.trim()));
+        std::fs::write(mark, "").map_err(unusable)?;
+    }
+    written(checkout, &picked, target).map_err(unusable)?;
+    match Call::local(target).run("read-tree", &[checkout.commit.as_str()]).await {
+        Err(GitError::Failed { reason, .. }) if reason.contains("invalid path") => {
+            Err(GitError::BadTree(reason))
+        }
+        read => read.map(drop),
+    }
+}
 
-    /// The objects and tags of a checkout.
-    async fn picked(&self, checkout: &Checkout) -> Result<Picked, GitError> {
-        match checkout.history {
-            History::All => self.all(checkout).await,
-            History::Depth(depth) => self.shallow(checkout, depth).await,
-            History::Commits => match self.commits(checkout).await {
-                // `Commits` does not require the history: the commit alone is better than no run.
-                Err(GitError::TooLarge { .. }) => self.shallow(checkout, NonZeroU32::MIN).await,
-                picked => picked,
-            },
+pub(super) async fn tag_state(mirror: &Mirror) -> Result<Vec<u8>, GitError> {
+    Call::local(&mirror.folder).run("for-each-ref", &[TAG_FORMAT, "refs/tags"]).await
+}
+
+/// The objects and tags of a checkout.
+async fn picked_objects(mirror: &Mirror, checkout: &Checkout) -> Result<Picked, GitError> {
+    match checkout.history {
+        History::All => all(mirror, checkout).await,
+        History::Depth(depth) => shallow(mirror, checkout, depth).await,
+        History::Commits => match commit_history(mirror, checkout).await {
+            // `Commits` does not require the history: the commit alone is better than no run.
+            Err(GitError::TooLarge { .. }) => shallow(mirror, checkout, NonZeroU32::MIN).await,
+            picked => picked,
+        },
+    }
+}
+
+async fn all(mirror: &Mirror, checkout: &Checkout) -> Result<Picked, GitError> {
+    let tags = tags(mirror, checkout, &[]).await?;
+    let tips = tips(checkout, &tags);
+    let objects = objects(mirror, &["--missing=print"], &tips).await?;
+    Ok(Picked::of(&objects, tags))
+}
+
+async fn commit_history(mirror: &Mirror, checkout: &Checkout) -> Result<Picked, GitError> {
+    let merged: Vec<String> =
+        commits(checkout).map(|commit| format!("--merged={commit}")).collect();
+    let tags = tags(mirror, checkout, &merged).await?;
+    let tips = tips(checkout, &tags);
+    if is_small(mirror) {
+        let objects = objects(mirror, &["--missing=print"], &tips).await?;
+        return Ok(Picked::of(&objects, tags));
+    }
+    let history = objects(mirror, &["--filter=blob:none"], &tips).await?;
+    let whole = ids(&with_contents(mirror, checkout).await?);
+    let contents = objects(mirror, &["--no-walk=unsorted", "--missing=print"], &whole).await?;
+    let mut picked = Picked::of(&[history, contents].concat(), tags);
+    picked.is_partial = true;
+    Ok(picked)
+}
+
+async fn shallow(
+    mirror: &Mirror,
+    checkout: &Checkout,
+    depth: NonZeroU32,
+) -> Result<Picked, GitError> {
+    let first: Vec<CommitId> = commits(checkout).cloned().collect();
+    let walk: &[&str] = if depth == NonZeroU32::MIN { &["--no-walk=unsorted"] } else { &[] };
+    let args = [walk, &["--parents", "--stdin"]].concat();
+    let call = Call::local(&mirror.folder).at_most(MAX_HISTORY_BYTES);
+    let said = call.run_with("rev-list", &args, ids(&first).as_bytes()).await?;
+    let (included, boundary) = picked::within(&String::from_utf8_lossy(&said), &first, depth);
+    let there: HashSet<&str> = included.iter().map(String::as_str).collect();
+    let mut tags = tags(mirror, checkout, &[]).await?;
+    tags.retain(|tag| there.contains(tag.leads_to()));
+    let mut wanted = included.join("\n") + "\n";
+    wanted.extend(tags.iter().map(|tag| format!("{}\n", tag.object)));
+    let objects = objects(mirror, &["--no-walk=unsorted", "--missing=print"], &wanted).await?;
+    let mut picked = Picked::of(&objects, tags);
+    picked.boundary = boundary;
+    // The ends of the mirror itself.
+    let ends = mirror.shallow_commits();
+    picked.boundary.extend(ends.into_iter().filter(|end| there.contains(end.as_str())));
+    Ok(picked)
+}
+
+/// The ids of the objects of commits, one a line; those that are not here begin with `?`.
+async fn objects(mirror: &Mirror, how: &[&str], commits: &str) -> Result<String, GitError> {
+    let args = [&["--objects", "--no-object-names"], how, &["--stdin"]].concat();
+    let call = Call::local(&mirror.folder).at_most(MAX_HISTORY_BYTES);
+    let said = call.run_with("rev-list", &args, commits.as_bytes()).await?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+async fn tags(mirror: &Mirror, checkout: &Checkout, of: &[String]) -> Result<Vec<Tag>, GitError> {
+    if !checkout.tags {
+        return Ok(Vec::new());
+    }
+    let mut args = vec![TAG_FORMAT];
+    args.extend(of.iter().map(String::as_str));
+    args.push("refs/tags");
+    let said = Call::local(&mirror.folder).run("for-each-ref", &args).await?;
+    Ok(parse_tags(&String::from_utf8_lossy(&said)))
+}
+
+/// The commits that a checkout of all commits has the contents of.
+async fn with_contents(mirror: &Mirror, checkout: &Checkout) -> Result<Vec<CommitId>, GitError> {
+    let mut whole: Vec<CommitId> = commits(checkout).cloned().collect();
+    whole.extend(mirror.rev_parse(&format!("{}^1", checkout.commit)).await?);
+    for (_, head) in &checkout.remote_branches {
+        if *head != checkout.commit {
+            whole.extend(merge_base(mirror, head.as_str(), &checkout.commit).await?);
         }
     }
+    Ok(whole)
+}
 
-    async fn all(&self, checkout: &Checkout) -> Result<Picked, GitError> {
-        let tags = self.tags(checkout, &[]).await?;
-        let tips = tips(checkout, &tags);
-        let objects = self.objects(&["--missing=print"], &tips).await?;
-        Ok(Picked::of(&objects, tags))
-    }
-
-    async fn commits(&self, checkout: &Checkout) -> Result<Picked, GitError> {
-        let merged: Vec<String> =
-            commits(checkout).map(|commit| format!("--merged={commit}")).collect();
-        let tags = self.tags(checkout, &merged).await?;
-        let tips = tips(checkout, &tags);
-        if self.is_small() {
-            let objects = self.objects(&["--missing=print"], &tips).await?;
-            return Ok(Picked::of(&objects, tags));
+/// True if all contents are in the mirror and cheap to copy.
+fn is_small(mirror: &Mirror) -> bool {
+    let packs = std::fs::read_dir(mirror.folder.join("objects/pack"));
+    let mut bytes = 0_u64;
+    for pack in packs.into_iter().flatten().flatten() {
+        if pack.path().extension().is_some_and(|end| end == "promisor") {
+            return false;
         }
-        let history = self.objects(&["--filter=blob:none"], &tips).await?;
-        let whole = ids(&self.with_contents(checkout).await?);
-        let contents = self.objects(&["--no-walk=unsorted", "--missing=print"], &whole).await?;
-        let mut picked = Picked::of(&[history, contents].concat(), tags);
-        picked.is_partial = true;
-        Ok(picked)
+        bytes = bytes.saturating_add(pack.metadata().map_or(u64::MAX, |found| found.len()));
     }
-
-    async fn shallow(&self, checkout: &Checkout, depth: NonZeroU32) -> Result<Picked, GitError> {
-        let first: Vec<CommitId> = commits(checkout).cloned().collect();
-        let walk: &[&str] = if depth == NonZeroU32::MIN { &["--no-walk=unsorted"] } else { &[] };
-        let args = [walk, &["--parents", "--stdin"]].concat();
-        let call = Call::local(&self.folder).at_most(MAX_HISTORY_BYTES);
-        let said = call.run_with("rev-list", &args, ids(&first).as_bytes()).await?;
-        let (included, boundary) = picked::within(&String::from_utf8_lossy(&said), &first, depth);
-        let there: HashSet<&str> = included.iter().map(String::as_str).collect();
-        let mut tags = self.tags(checkout, &[]).await?;
-        tags.retain(|tag| there.contains(tag.leads_to()));
-        let mut wanted = included.join("\n") + "\n";
-        wanted.extend(tags.iter().map(|tag| format!("{}\n", tag.object)));
-        let objects = self.objects(&["--no-walk=unsorted", "--missing=print"], &wanted).await?;
-        let mut picked = Picked::of(&objects, tags);
-        picked.boundary = boundary;
-        // The ends of the mirror itself.
-        let ends = self.shallow_commits();
-        picked.boundary.extend(ends.into_iter().filter(|end| there.contains(end.as_str())));
-        Ok(picked)
-    }
-
-    /// The ids of the objects of commits, one a line; those that are not here begin with `?`.
-    async fn objects(&self, how: &[&str], commits: &str) -> Result<String, GitError> {
-        let args = [&["--objects", "--no-object-names"], how, &["--stdin"]].concat();
-        let call = Call::local(&self.folder).at_most(MAX_HISTORY_BYTES);
-        let said = call.run_with("rev-list", &args, commits.as_bytes()).await?;
-        Ok(String::from_utf8_lossy(&said).into_owned())
-    }
-
-    async fn tags(&self, checkout: &Checkout, of: &[String]) -> Result<Vec<Tag>, GitError> {
-        if !checkout.tags {
-            return Ok(Vec::new());
-        }
-        let mut args = vec![TAG_FORMAT];
-        args.extend(of.iter().map(String::as_str));
-        args.push("refs/tags");
-        let said = Call::local(&self.folder).run("for-each-ref", &args).await?;
-        Ok(tags(&String::from_utf8_lossy(&said)))
-    }
-
-    /// The commits that a checkout of all commits has the contents of.
-    async fn with_contents(&self, checkout: &Checkout) -> Result<Vec<CommitId>, GitError> {
-        let mut whole: Vec<CommitId> = commits(checkout).cloned().collect();
-        whole.extend(self.rev_parse(&format!("{}^1", checkout.commit)).await?);
-        for (_, head) in &checkout.remote_branches {
-            if *head != checkout.commit {
-                whole.extend(self.common(head.as_str(), &checkout.commit).await?);
-            }
-        }
-        Ok(whole)
-    }
-
-    /// True if all contents are in the mirror and cheap to copy.
-    fn is_small(&self) -> bool {
-        let packs = std::fs::read_dir(self.folder.join("objects/pack"));
-        let mut bytes = 0_u64;
-        for pack in packs.into_iter().flatten().flatten() {
-            if pack.path().extension().is_some_and(|end| end == "promisor") {
-                return false;
-            }
-            bytes = bytes.saturating_add(pack.metadata().map_or(u64::MAX, |found| found.len()));
-        }
-        bytes <= MAX_WHOLE_BYTES
-    }
+    bytes <= MAX_WHOLE_BYTES
 }
 
 /// `for-each-ref`: the object, the commit behind it if it is another one, the name.

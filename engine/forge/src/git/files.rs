@@ -43,88 +43,75 @@ pub enum FileContent {
     Absent,
 }
 
-// === impl Mirror ===
-
-impl Mirror {
-    /// Every entry of a commit, in git's order.
-    ///
-    /// # Errors
-    /// The commit is not in the mirror, or git's own.
-    pub async fn list(&self, commit: &CommitId) -> Result<Vec<Entry>, GitError> {
-        if !self.has(commit).await? {
-            return Err(GitError::NoCommit(commit.to_string()));
-        }
-        let args = ["-r", "-z", "--full-tree", "--end-of-options", commit.as_str()];
-        let call = Call::local(&self.folder);
-        let listed = call.records("ls-tree", &args, Vec::new(), |entries, line| {
-            entries.extend(entry(line));
-            Ok(())
-        });
-        listed.await
+pub(super) async fn list(mirror: &Mirror, commit: &CommitId) -> Result<Vec<Entry>, GitError> {
+    if !mirror.has(commit).await? {
+        return Err(GitError::NoCommit(commit.to_string()));
     }
+    let args = ["-r", "-z", "--full-tree", "--end-of-options", commit.as_str()];
+    let call = Call::local(&mirror.folder);
+    let listed = call.records("ls-tree", &args, Vec::new(), |entries, line| {
+        entries.extend(entry(line));
+        Ok(())
+    });
+    listed.await
+}
 
-    /// Walks the tree of a commit to its end, or to the limit of files: before a command that would
-    /// walk it without one.
-    pub(super) async fn measure(&self, commit: &CommitId) -> Result<(), GitError> {
-        let args = ["-r", "-z", "--name-only", "--full-tree", "--end-of-options", commit.as_str()];
-        Call::local(&self.folder).records("ls-tree", &args, (), |(), _| Ok(())).await
-    }
+/// Walks the tree of a commit to its end, or to the limit of files: before a command that would
+/// walk it without one.
+pub(super) async fn measure(mirror: &Mirror, commit: &CommitId) -> Result<(), GitError> {
+    let args = ["-r", "-z", "--name-only", "--full-tree", "--end-of-options", commit.as_str()];
+    Call::local(&mirror.folder).records("ls-tree", &args, (), |(), _| Ok(())).await
+}
 
-    /// The contents of files of a commit, in the order of the request; those larger than `limit`
-    /// (at most [`MAX_FILE_BYTES`]) are not read. With a remote, git fetches contents that a mirror
-    /// without blobs left out.
-    ///
-    /// # Errors
-    /// The commit is not in the mirror, or errors of git.
-    pub async fn read(
-        &self,
-        commit: &CommitId,
-        paths: &[&str],
-        limit: u64,
-        remote: Option<&Remote>,
-    ) -> Result<Vec<FileContent>, GitError> {
-        let entries = self.list(commit).await?;
-        let files: BTreeMap<&str, &str> = entries
-            .iter()
-            .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
-            .map(|entry| (entry.path.as_str(), entry.blob.as_str()))
-            .collect();
-        let wanted: Vec<Option<&str>> = paths.iter().map(|path| files.get(path).copied()).collect();
-        let blobs: Vec<&str> = wanted.iter().copied().flatten().collect();
-        let mut contents = self.blobs(&blobs, limit.min(MAX_FILE_BYTES), remote).await?.into_iter();
-        let content = |blob: &Option<&str>| blob.and_then(|_| contents.next());
-        let contents = wanted.iter().map(content).collect::<Vec<_>>().into_iter();
-        Ok(contents.map(|content| content.unwrap_or(FileContent::Absent)).collect())
-    }
+pub(super) async fn read(
+    mirror: &Mirror,
+    commit: &CommitId,
+    paths: &[&str],
+    limit: u64,
+    remote: Option<&Remote>,
+) -> Result<Vec<FileContent>, GitError> {
+    let entries = mirror.list(commit).await?;
+    let files: BTreeMap<&str, &str> = entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
+        .map(|entry| (entry.path.as_str(), entry.blob.as_str()))
+        .collect();
+    let wanted: Vec<Option<&str>> = paths.iter().map(|path| files.get(path).copied()).collect();
+    let blobs: Vec<&str> = wanted.iter().copied().flatten().collect();
+    let mut contents =
+        read_blobs(mirror, &blobs, limit.min(MAX_FILE_BYTES), remote).await?.into_iter();
+    let content = |blob: &Option<&str>| blob.and_then(|_| contents.next());
+    let contents = wanted.iter().map(content).collect::<Vec<_>>().into_iter();
+    Ok(contents.map(|content| content.unwrap_or(FileContent::Absent)).collect())
+}
 
-    /// Sizes come first, so that oversized contents are never fetched.
-    pub(super) async fn blobs(
-        &self,
-        ids: &[&str],
-        limit: u64,
-        remote: Option<&Remote>,
-    ) -> Result<Vec<FileContent>, GitError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let call = Call::with(&self.folder, remote);
-        let lines = |ids: &[&str]| ids.iter().map(|id| format!("{id}\n")).collect::<String>();
-        let said = call.run_with("cat-file", &["--batch-check"], lines(ids).as_bytes()).await?;
-        let sizes: Vec<Option<u64>> = String::from_utf8_lossy(&said).lines().map(size).collect();
-        let fits = |(_, size): &(&&str, &Option<u64>)| size.is_some_and(|size| size <= limit);
-        let small: Vec<&str> = ids.iter().zip(&sizes).filter(fits).map(|(id, _)| *id).collect();
-        let mut said = Vec::new();
-        if !small.is_empty() {
-            said = call.run_with("cat-file", &["--batch"], lines(&small).as_bytes()).await?;
-        }
-        let mut rest = said.as_slice();
-        let content = |size: &Option<u64>| match size {
-            None => FileContent::Absent,
-            Some(size) if *size > limit => FileContent::TooLarge(*size),
-            Some(size) => take(&mut rest, *size).map_or(FileContent::Absent, FileContent::Bytes),
-        };
-        Ok(sizes.iter().map(content).collect())
+/// Sizes come first, so that oversized contents are never fetched.
+pub(super) async fn read_blobs(
+    mirror: &Mirror,
+    ids: &[&str],
+    limit: u64,
+    remote: Option<&Remote>,
+) -> Result<Vec<FileContent>, GitError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
     }
+    let call = Call::with(&mirror.folder, remote);
+    let lines = |ids: &[&str]| ids.iter().map(|id| format!("{id}\n")).collect::<String>();
+    let said = call.run_with("cat-file", &["--batch-check"], lines(ids).as_bytes()).await?;
+    let sizes: Vec<Option<u64>> = String::from_utf8_lossy(&said).lines().map(size).collect();
+    let fits = |(_, size): &(&&str, &Option<u64>)| size.is_some_and(|size| size <= limit);
+    let small: Vec<&str> = ids.iter().zip(&sizes).filter(fits).map(|(id, _)| *id).collect();
+    let mut said = Vec::new();
+    if !small.is_empty() {
+        said = call.run_with("cat-file", &["--batch"], lines(&small).as_bytes()).await?;
+    }
+    let mut rest = said.as_slice();
+    let content = |size: &Option<u64>| match size {
+        None => FileContent::Absent,
+        Some(size) if *size > limit => FileContent::TooLarge(*size),
+        Some(size) => take(&mut rest, *size).map_or(FileContent::Absent, FileContent::Bytes),
+    };
+    Ok(sizes.iter().map(content).collect())
 }
 
 /// The size in `<id> blob <size>`; `<id> missing` has none.

@@ -4,6 +4,8 @@
 
 use std::{io, path::Path};
 
+use crate::git::files::read_blobs;
+use crate::git::submodules::config_of;
 use crate::{
     git::{
         checkout::quoted, command::Call, commit_id::CommitId, error::GitError, files::EntryKind,
@@ -40,86 +42,80 @@ struct Candidate {
     blob: String,
 }
 
-// === impl Mirror ===
-
-impl Mirror {
-    /// The pointers of a commit among the files with the attribute `filter=lfs`. `index` is an index of the
-    /// commit, from which attributes are read.
-    ///
-    /// # Errors
-    /// More than [`MAX_LFS_OBJECTS`]; the commit is not in the mirror, or git's own.
-    pub async fn lfs_pointers(
-        &self,
-        commit: &CommitId,
-        index: &Path,
-    ) -> Result<Vec<Pointer>, GitError> {
-        let args = ["-r", "-z", "-l", "--full-tree", "--end-of-options", commit.as_str()];
-        let call = Call::local(self.folder());
-        let small = call.records("ls-tree", &args, Vec::new(), |found: &mut Vec<_>, line| {
-            found.extend(candidate(line));
-            Ok(())
-        });
-        let mut small = small.await?;
-        if small.is_empty() {
-            return Ok(Vec::new());
-        }
-        let is_kept = self.kept_by_lfs(&small, index).await?;
-        let mut kept = is_kept.into_iter();
-        small.retain(|_| kept.next() == Some(true));
-        if small.len() > MAX_LFS_OBJECTS {
-            return Err(GitError::BadLfs(format!(
-                "the commit has more than {MAX_LFS_OBJECTS} files of Git LFS"
-            )));
-        }
-        let ids: Vec<&str> = small.iter().map(|one| one.blob.as_str()).collect();
-        let contents = self.blobs(&ids, MAX_POINTER_BYTES, None).await?;
-        let pointer = |(file, content): (&Candidate, crate::git::FileContent)| {
-            let crate::git::FileContent::Bytes(bytes) = content else { return None };
-            let (oid, size) = parsed(&bytes)?;
-            let (path, is_executable) = (file.path.clone(), file.is_executable);
-            Some(Pointer { path, is_executable, oid, size })
-        };
-        Ok(small.iter().zip(contents).filter_map(pointer).collect())
+pub(super) async fn lfs_pointers(
+    mirror: &Mirror,
+    commit: &CommitId,
+    index: &Path,
+) -> Result<Vec<Pointer>, GitError> {
+    let args = ["-r", "-z", "-l", "--full-tree", "--end-of-options", commit.as_str()];
+    let call = Call::local(mirror.folder());
+    let small = call.records("ls-tree", &args, Vec::new(), |found: &mut Vec<_>, line| {
+        found.extend(candidate(line));
+        Ok(())
+    });
+    let mut small = small.await?;
+    if small.is_empty() {
+        return Ok(Vec::new());
     }
-
-    /// For each file, true if it has the attribute `filter=lfs`.
-    async fn kept_by_lfs(&self, files: &[Candidate], index: &Path) -> Result<Vec<bool>, GitError> {
-        let mut input = Vec::new();
-        for file in files {
-            input.extend_from_slice(&file.path);
-            input.push(0);
-        }
-        let call = Call::local(self.folder());
-        let git = call.program("check-attr", &["--cached", "-z", "--stdin", "filter"]);
-        let git = git.env("GIT_INDEX_FILE", index).input(input);
-        // Three records for each file: path, attribute, value.
-        let made = git.records(0, (0_usize, Vec::new()), |(at, found), record| {
-            if *at % 3 == 2 {
-                found.push(record == b"lfs");
-            }
-            *at += 1;
-            Ok(())
-        });
-        Ok(made.await.map_err(|error| call.failed("check-attr", error))?.1)
+    let is_kept = is_in_lfs(mirror, &small, index).await?;
+    let mut kept = is_kept.into_iter();
+    small.retain(|_| kept.next() == Some(true));
+    if small.len() > MAX_LFS_OBJECTS {
+        return Err(GitError::BadLfs(format!(
+            "the commit has more than {MAX_LFS_OBJECTS} files of Git LFS"
+        )));
     }
+    let ids: Vec<&str> = small.iter().map(|one| one.blob.as_str()).collect();
+    let contents = read_blobs(mirror, &ids, MAX_POINTER_BYTES, None).await?;
+    let pointer = |(file, content): (&Candidate, crate::git::FileContent)| {
+        let crate::git::FileContent::Bytes(bytes) = content else { return None };
+        let (oid, size) = parsed(&bytes)?;
+        let (path, is_executable) = (file.path.clone(), file.is_executable);
+        Some(Pointer { path, is_executable, oid, size })
+    };
+    Ok(small.iter().zip(contents).filter_map(pointer).collect())
+}
 
-    /// The address of the LFS server that a commit names in `.lfsconfig`, as it is written.
-    ///
-    /// # Errors
-    /// The file cannot be read; git's own.
-    pub async fn lfs_url(&self, commit: &CommitId) -> Result<Option<String>, GitError> {
-        let is_there = self
-            .list(commit)
-            .await?
-            .into_iter()
-            .any(|entry| entry.path == CONFIG && matches!(entry.kind, EntryKind::File { .. }));
-        if !is_there {
-            return Ok(None);
-        }
-        let settings = self.config_of(commit, CONFIG).await?;
-        let url = settings.into_iter().rev().find(|(key, _)| key == "lfs.url");
-        Ok(url.map(|(_, value)| value).filter(|value| !value.is_empty()))
+/// For each file, true if it has the attribute `filter=lfs`.
+async fn is_in_lfs(
+    mirror: &Mirror,
+    files: &[Candidate],
+    index: &Path,
+) -> Result<Vec<bool>, GitError> {
+    let mut input = Vec::new();
+    for file in files {
+        input.extend_from_slice(&file.path);
+        input.push(0);
     }
+    let call = Call::local(mirror.folder());
+    let git = call.program("check-attr", &["--cached", "-z", "--stdin", "filter"]);
+    let git = git.env("GIT_INDEX_FILE", index).input(input);
+    // Three records for each file: path, attribute, value.
+    let made = git.records(0, (0_usize, Vec::new()), |(at, found), record| {
+        if *at % 3 == 2 {
+            found.push(record == b"lfs");
+        }
+        *at += 1;
+        Ok(())
+    });
+    Ok(made.await.map_err(|error| call.failed("check-attr", error))?.1)
+}
+
+pub(super) async fn lfs_url(
+    mirror: &Mirror,
+    commit: &CommitId,
+) -> Result<Option<String>, GitError> {
+    let is_there = mirror
+        .list(commit)
+        .await?
+        .into_iter()
+        .any(|entry| entry.path == CONFIG && matches!(entry.kind, EntryKind::File { .. }));
+    if !is_there {
+        return Ok(None);
+    }
+    let settings = config_of(mirror, commit, CONFIG).await?;
+    let url = settings.into_iter().rev().find(|(key, _)| key == "lfs.url");
+    Ok(url.map(|(_, value)| value).filter(|value| !value.is_empty()))
 }
 
 /// `<mode> blob <id> <size>\t<path>` of a small regular file.

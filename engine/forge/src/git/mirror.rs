@@ -10,10 +10,16 @@ use plue_runtime::Tasks;
 
 use crate::{
     git::{
+        archive::Archive,
+        changes::{ChangedFiles, Since},
+        checkout::Checkout,
         command::Call,
         commit_id::{CommitId, check_ref},
         error::GitError,
+        files::{Entry, FileContent},
+        lfs::Pointer,
         remote::Remote,
+        submodules::Submodule,
     },
     limits::MAX_MESSAGE_BYTES,
 };
@@ -32,7 +38,7 @@ pub struct Mirror {
 
 /// Refs and commits to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Want {
+pub struct FetchRequest {
     /// All branches and tags; what the remote no longer has, is removed.
     pub branches_and_tags: bool,
     /// Full refs, such as `refs/pull/7/head`.
@@ -84,7 +90,7 @@ impl Mirror {
     ///
     /// # Errors
     /// A malformed ref, or git's own.
-    pub async fn fetch(&self, remote: &Remote, want: &Want) -> Result<(), GitError> {
+    pub async fn fetch(&self, remote: &Remote, want: &FetchRequest) -> Result<(), GitError> {
         let mut specs: Vec<String> = Vec::new();
         if want.branches_and_tags {
             specs.push("+refs/heads/*:refs/heads/*".to_owned());
@@ -288,6 +294,132 @@ impl Mirror {
             file.map_err(|source| GitError::Folder { path, source })
         });
         locked.await.map_err(|_| GitError::Interrupted)?
+    }
+
+    /// Streams the files of a commit as tar. Attributes of the repository that would leave files out
+    /// or change them are not obeyed. With a remote, git gets contents that a mirror without blobs
+    /// left out.
+    ///
+    /// # Errors
+    /// The commit is not in the mirror or has too many files, or git cannot be started.
+    pub async fn archive(
+        &self,
+        commit: &CommitId,
+        remote: Option<&Remote>,
+    ) -> Result<Archive, GitError> {
+        super::archive::archive(self, commit, remote).await
+    }
+
+    /// As [`Mirror::archive`], with at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`Mirror::archive`].
+    pub async fn archive_within(
+        &self,
+        commit: &CommitId,
+        remote: Option<&Remote>,
+        bytes: u64,
+    ) -> Result<Archive, GitError> {
+        super::archive::archive_within(self, commit, remote, bytes).await
+    }
+
+    /// The files that differ between `after` and what it is compared with: for a push the commit
+    /// before it, also after a forced push; for a new branch, and where the commit before is gone,
+    /// the last common ancestor with the default branch; for a pull request that with the base.
+    ///
+    /// # Errors
+    /// `after` is not in the mirror, or git's own.
+    pub async fn changed_files(
+        &self,
+        since: Since<'_>,
+        after: &CommitId,
+    ) -> Result<ChangedFiles, GitError> {
+        super::changes::changed_files(self, since, after).await
+    }
+
+    /// True if a commit equals another one or is its ancestor. Both must be in the mirror.
+    ///
+    /// # Errors
+    /// Errors of git.
+    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, GitError> {
+        super::changes::is_ancestor(self, old, new).await
+    }
+
+    /// The pointers of a commit among the files with the attribute `filter=lfs`. `index` is an index of the
+    /// commit, from which attributes are read.
+    ///
+    /// # Errors
+    /// More than [`MAX_LFS_OBJECTS`]; the commit is not in the mirror, or git's own.
+    pub async fn lfs_pointers(
+        &self,
+        commit: &CommitId,
+        index: &Path,
+    ) -> Result<Vec<Pointer>, GitError> {
+        super::lfs::lfs_pointers(self, commit, index).await
+    }
+
+    /// The address of the LFS server that a commit names in `.lfsconfig`, as it is written.
+    ///
+    /// # Errors
+    /// The file cannot be read; git's own.
+    pub async fn lfs_url(&self, commit: &CommitId) -> Result<Option<String>, GitError> {
+        super::lfs::lfs_url(self, commit).await
+    }
+
+    /// Every entry of a commit, in git's order.
+    ///
+    /// # Errors
+    /// The commit is not in the mirror, or git's own.
+    pub async fn list(&self, commit: &CommitId) -> Result<Vec<Entry>, GitError> {
+        super::files::list(self, commit).await
+    }
+
+    /// The contents of files of a commit, in the order of the request; those larger than `limit`
+    /// (at most [`MAX_FILE_BYTES`]) are not read. With a remote, git fetches contents that a mirror
+    /// without blobs left out.
+    ///
+    /// # Errors
+    /// The commit is not in the mirror, or errors of git.
+    pub async fn read(
+        &self,
+        commit: &CommitId,
+        paths: &[&str],
+        limit: u64,
+        remote: Option<&Remote>,
+    ) -> Result<Vec<FileContent>, GitError> {
+        super::files::read(self, commit, paths, limit, remote).await
+    }
+
+    /// Makes the `.git` directory of a checkout in a folder that must not exist. Contents that a
+    /// mirror without blobs left out are fetched from the remote; without a remote, or if it does
+    /// not have them, they stay out and the repository is a partial clone of its `origin`.
+    ///
+    /// # Errors
+    /// The commit is not in the mirror, the history is over its limits, or errors of git.
+    pub async fn check_out(
+        &self,
+        checkout: &Checkout,
+        remote: Option<&Remote>,
+        target: &Path,
+    ) -> Result<(), GitError> {
+        super::checkout::check_out(self, checkout, remote, target).await
+    }
+
+    /// The tags that a checkout may have, with what they lead to: a change of them is another checkout.
+    ///
+    /// # Errors
+    /// Git's own.
+    pub async fn tag_state(&self) -> Result<Vec<u8>, GitError> {
+        super::checkout::tag_state(self).await
+    }
+
+    /// The submodules of a commit, without those of submodules.
+    ///
+    /// # Errors
+    /// [`GitError::BadSubmodule`]: there are too many, one has no address, or a name or path is refused; the
+    /// commit is not in the mirror, or git's own.
+    pub async fn submodules(&self, commit: &CommitId) -> Result<Vec<Submodule>, GitError> {
+        super::submodules::submodules(self, commit).await
     }
 }
 

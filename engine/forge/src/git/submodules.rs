@@ -40,69 +40,63 @@ pub struct Submodule {
 
 /// The place of a repository in a workspace, both relative to the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RepositoryPath {
     /// Its files; empty for the workspace's own.
     pub path: String,
     /// Path of its Git directory.
     pub git_dir: String,
 }
 
-// === impl Mirror ===
-
-impl Mirror {
-    /// The submodules of a commit, without those of submodules.
-    ///
-    /// # Errors
-    /// [`GitError::BadSubmodule`]: there are too many, one has no address, or a name or path is refused; the
-    /// commit is not in the mirror, or git's own.
-    pub async fn submodules(&self, commit: &CommitId) -> Result<Vec<Submodule>, GitError> {
-        let mut links = Vec::new();
-        let mut has_file = false;
-        for entry in self.list(commit).await? {
-            has_file |= entry.path == FILE && matches!(entry.kind, EntryKind::File { .. });
-            if entry.kind == EntryKind::Submodule {
-                links.push((entry.path, CommitId::new(&entry.blob)?));
-            }
-            if links.len() > MAX_SUBMODULES {
-                let why = format!("the commit has more than {MAX_SUBMODULES} submodules");
-                return Err(GitError::BadSubmodule(why));
-            }
+pub(super) async fn submodules(
+    mirror: &Mirror,
+    commit: &CommitId,
+) -> Result<Vec<Submodule>, GitError> {
+    let mut links = Vec::new();
+    let mut has_file = false;
+    for entry in mirror.list(commit).await? {
+        has_file |= entry.path == FILE && matches!(entry.kind, EntryKind::File { .. });
+        if entry.kind == EntryKind::Submodule {
+            links.push((entry.path, CommitId::new(&entry.blob)?));
         }
-        if links.is_empty() {
-            return Ok(Vec::new());
+        if links.len() > MAX_SUBMODULES {
+            let why = format!("the commit has more than {MAX_SUBMODULES} submodules");
+            return Err(GitError::BadSubmodule(why));
         }
-        let listed = match has_file {
-            true => self.config_of(commit, FILE).await?,
-            false => Vec::new(),
-        };
-        paired(links, &listed)
     }
+    if links.is_empty() {
+        return Ok(Vec::new());
+    }
+    let listed = match has_file {
+        true => config_of(mirror, commit, FILE).await?,
+        false => Vec::new(),
+    };
+    paired(links, &listed)
+}
 
-    /// The settings in a file of a commit, in order: key and value. Nothing is included.
-    pub(super) async fn config_of(
-        &self,
-        commit: &CommitId,
-        file: &str,
-    ) -> Result<Vec<(String, String)>, GitError> {
-        let blob = format!("{commit}:{file}");
-        let args = ["--no-includes", "--blob", &blob, "-z", "--list"];
-        let call = Call::local(self.folder()).at_most(MAX_GITMODULES_BYTES);
-        let listed = call.run("config", &args).await.map_err(|error| match error {
-            GitError::Failed { .. } => {
-                GitError::BadSubmodule(format!("`{file}` is no configuration that git reads"))
-            }
-            GitError::TooLarge { .. } => GitError::BadSubmodule(format!(
-                "`{file}` has more than {MAX_GITMODULES_BYTES} bytes"
-            )),
-            other => other,
-        })?;
-        let pair = |line: &[u8]| {
-            let line = String::from_utf8_lossy(line);
-            let (key, value) = line.split_once('\n').unwrap_or((&line, ""));
-            (key.to_owned(), value.to_owned())
-        };
-        Ok(listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()).map(pair).collect())
-    }
+/// The settings in a file of a commit, in order: key and value. Nothing is included.
+pub(super) async fn config_of(
+    mirror: &Mirror,
+    commit: &CommitId,
+    file: &str,
+) -> Result<Vec<(String, String)>, GitError> {
+    let blob = format!("{commit}:{file}");
+    let args = ["--no-includes", "--blob", &blob, "-z", "--list"];
+    let call = Call::local(mirror.folder()).at_most(MAX_GITMODULES_BYTES);
+    let listed = call.run("config", &args).await.map_err(|error| match error {
+        GitError::Failed { .. } => {
+            GitError::BadSubmodule(format!("`{file}` is no configuration that git reads"))
+        }
+        GitError::TooLarge { .. } => {
+            GitError::BadSubmodule(format!("`{file}` has more than {MAX_GITMODULES_BYTES} bytes"))
+        }
+        other => other,
+    })?;
+    let pair = |line: &[u8]| {
+        let line = String::from_utf8_lossy(line);
+        let (key, value) = line.split_once('\n').unwrap_or((&line, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    Ok(listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()).map(pair).collect())
 }
 
 /// Entries of the tree with their names and addresses.
@@ -185,9 +179,9 @@ fn check_name(path: &str, name: &str) -> Result<(), GitError> {
     if is_fine { Ok(()) } else { Err(bad(path, "plue does not take its name in .gitmodules")) }
 }
 
-// === impl Place ===
+// === impl RepositoryPath ===
 
-impl Place {
+impl RepositoryPath {
     /// The repository of a workspace.
     #[must_use]
     pub fn root() -> Self {
@@ -275,7 +269,7 @@ mod tests {
         let found = of(&["libs/a", "b"], &[("one", "b"), ("libs/a", "libs/a"), ("gone", "c")]);
         let found = found.unwrap();
         assert_eq!((&*found[0].name, &*found[1].name), ("libs/a", "one"));
-        let place = Place::root().of(&found[0]);
+        let place = RepositoryPath::root().of(&found[0]);
         let inner = place.of(&found[1]);
         assert_eq!((&*place.path, &*place.git_dir), ("libs/a", ".git/modules/libs/a"));
         assert_eq!(
@@ -316,7 +310,8 @@ mod tests {
     fn links_on_the_way_to_a_submodule_are_not_followed() {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("libs")).unwrap();
-        let place = Place { path: "libs/a".to_owned(), git_dir: ".git/modules/a".to_owned() };
+        let place =
+            RepositoryPath { path: "libs/a".to_owned(), git_dir: ".git/modules/a".to_owned() };
         assert!(place.folder(folder.path()).is_err());
         assert!(!elsewhere.path().join("a").exists());
     }

@@ -107,7 +107,7 @@ impl Reading {
     }
 
     fn of_push(&self, push: &Push) -> Result<Event, Ignored> {
-        if push.deleted {
+        if push.change.deleted {
             return Err(Ignored::RefDeleted);
         }
         if push.branch.is_none() && push.tag.is_none() {
@@ -118,7 +118,7 @@ impl Reading {
             branch: cleaned(push.branch.as_ref()),
             tag: cleaned(push.tag.as_ref()),
             sha: cleaned(push.sha.as_ref()),
-            before: cleaned(push.before.as_ref().filter(|_| !push.created)),
+            before: cleaned(push.before.as_ref().filter(|_| !push.change.created)),
             ..self.plain(EventType::Push)?
         })
     }

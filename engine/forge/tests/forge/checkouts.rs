@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, os::unix::fs::symlink, path::PathBuf, process::Comman
 
 use plue_forge::{
     CommitId, GitError, Remote,
-    git::{Checkout, History, Want},
+    git::{Checkout, FetchRequest, History},
 };
 
 use crate::git::{Bench, want_all};
@@ -126,7 +126,7 @@ async fn partial_mirrors_fetch_only_contents_in_use() {
     let remote = Remote::new(&remote, None).unwrap();
     let mirror = bench.folder.path().join("partial.git");
     let mirror = plue_forge::Mirror::open(mirror, plue_runtime::Tasks::new()).await.unwrap();
-    mirror.fetch(&remote, &Want { without_blobs: true, ..want_all() }).await.unwrap();
+    mirror.fetch(&remote, &FetchRequest { without_blobs: true, ..want_all() }).await.unwrap();
     mirror.complete(&head, &remote).await.unwrap();
     let made = |history| checkout(&head, history);
     let first = target(&bench);
@@ -150,7 +150,7 @@ async fn unreachable_remotes_do_not_stop_default_checkouts() {
     let remote = Remote::new(&remote, None).unwrap();
     let mirror = bench.folder.path().join("partial.git");
     let mirror = plue_forge::Mirror::open(mirror, plue_runtime::Tasks::new()).await.unwrap();
-    mirror.fetch(&remote, &Want { without_blobs: true, ..want_all() }).await.unwrap();
+    mirror.fetch(&remote, &FetchRequest { without_blobs: true, ..want_all() }).await.unwrap();
     mirror.complete(&head, &remote).await.unwrap();
     let nowhere = Remote::new("https://127.0.0.1:1/x.git", None).unwrap();
     let default = checkout(&head, History::Commits);

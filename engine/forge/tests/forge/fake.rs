@@ -20,7 +20,7 @@ pub(crate) struct Reply {
 
 /// One recorded request.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedRequest {
     /// Request line: `POST /path`.
     pub(crate) line: String,
     head: String,
@@ -30,7 +30,7 @@ pub(crate) struct Seen {
 /// The scripted forge.
 pub(crate) struct Fake {
     port: u16,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
 // === impl Reply ===
@@ -55,9 +55,9 @@ impl Reply {
     }
 }
 
-// === impl Seen ===
+// === impl RecordedRequest ===
 
-impl Seen {
+impl RecordedRequest {
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
@@ -85,13 +85,13 @@ impl Fake {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<RecordedRequest> {
         self.seen.lock().unwrap().clone()
     }
 }
 
 /// Reads one request and answers it; the connection is not used again.
-async fn answer(mut stream: TcpStream, reply: &Reply, seen: &Mutex<Vec<Seen>>) {
+async fn answer(mut stream: TcpStream, reply: &Reply, seen: &Mutex<Vec<RecordedRequest>>) {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -102,7 +102,7 @@ async fn answer(mut stream: TcpStream, reply: &Reply, seen: &Mutex<Vec<Seen>>) {
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut words = head.split(' ');
     let line = format!("{} {}", words.next().unwrap(), words.next().unwrap());
-    let mut request = Seen { line, head, body: Json::Null };
+    let mut request = RecordedRequest { line, head, body: Json::Null };
     let length: usize = request.header("content-length").parse().unwrap_or(0);
     while bytes.len() < end + length {
         stream.read_buf(&mut bytes).await.unwrap();

@@ -7,7 +7,7 @@ use std::{
 
 use plue_forge::{
     CommitId, GitError, Mirror, Remote,
-    git::{ChangedFiles, EntryKind, FileContent, Since, Want},
+    git::{ChangedFiles, EntryKind, FetchRequest, FileContent, Since},
 };
 use plue_runtime::Tasks;
 use tempfile::TempDir;
@@ -19,8 +19,8 @@ pub(crate) struct Bench {
     pub(crate) mirror: Mirror,
 }
 
-pub(crate) fn want_all() -> Want {
-    Want { branches_and_tags: true, ..Want::default() }
+pub(crate) fn want_all() -> FetchRequest {
+    FetchRequest { branches_and_tags: true, ..FetchRequest::default() }
 }
 
 impl Bench {
@@ -253,7 +253,7 @@ async fn a_mirror_without_blobs_gets_them_when_they_are_asked_for() {
     let commit = bench.commit("a.txt", "content");
     let remote = Remote::new(&format!("file://{}", bench.work().join(".git").display()), None);
     let remote = remote.unwrap();
-    let want = Want { without_blobs: true, ..want_all() };
+    let want = FetchRequest { without_blobs: true, ..want_all() };
     bench.mirror.fetch(&remote, &want).await.unwrap();
     let local = bench.mirror.read(&commit, &["a.txt"], 100, None).await.unwrap();
     assert_eq!(local, [FileContent::Absent]);
@@ -271,7 +271,7 @@ async fn the_contents_of_a_commit_come_all_at_once_and_those_of_other_commits_st
     let new = bench.commit("a.txt", "new");
     let remote = Remote::new(&format!("file://{}", bench.work().join(".git").display()), None);
     let remote = remote.unwrap();
-    let want = Want { without_blobs: true, ..want_all() };
+    let want = FetchRequest { without_blobs: true, ..want_all() };
     bench.mirror.fetch(&remote, &want).await.unwrap();
     bench.mirror.complete(&new, &remote).await.unwrap();
     let read = bench.mirror.read(&new, &["a.txt", "b.txt"], 100, None).await.unwrap();
@@ -296,10 +296,11 @@ async fn a_commit_that_no_branch_has_is_fetched_by_its_id() {
     bench.git(&["update-ref", "refs/pull/7/head", lost.as_str()]);
     bench.fetch().await;
     assert!(!bench.mirror.has(&lost).await.unwrap());
-    let want = Want { commits: vec![lost.clone()], ..Want::default() };
+    let want = FetchRequest { commits: vec![lost.clone()], ..FetchRequest::default() };
     bench.mirror.fetch(&bench.remote(), &want).await.unwrap();
     assert!(bench.mirror.has(&lost).await.unwrap());
-    let want = Want { refs: vec!["refs/pull/7/head".to_owned()], ..Want::default() };
+    let want =
+        FetchRequest { refs: vec!["refs/pull/7/head".to_owned()], ..FetchRequest::default() };
     bench.mirror.fetch(&bench.remote(), &want).await.unwrap();
     assert_eq!(bench.mirror.resolve("refs/pull/7/head").await.unwrap(), Some(lost));
 }
@@ -393,7 +394,7 @@ async fn a_replaced_commit_is_read_as_it_is() {
     let honest = bench.commit("a.txt", "honest");
     let other = bench.commit("a.txt", "other");
     bench.git(&["update-ref", &format!("refs/replace/{honest}"), other.as_str()]);
-    let want = Want { refs: vec![format!("refs/replace/{honest}")], ..want_all() };
+    let want = FetchRequest { refs: vec![format!("refs/replace/{honest}")], ..want_all() };
     bench.mirror.fetch(&bench.remote(), &want).await.unwrap();
     let read = bench.mirror.read(&honest, &["a.txt"], 100, None).await.unwrap();
     assert_eq!(read, [FileContent::Bytes(b"honest".to_vec())]);

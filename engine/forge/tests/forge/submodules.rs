@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::Path, process::Command};
 
 use plue_forge::{
     CommitId, GitError, Mirror,
-    git::{Checkout, History, Place, Want},
+    git::{Checkout, FetchRequest, History, RepositoryPath},
 };
 use plue_runtime::Tasks;
 
@@ -87,7 +87,7 @@ async fn a_shallow_mirror_makes_shallow_submodules_that_are_clean() {
     let mirror = lib.folder.path().join("shallow.git");
     let mirror = Mirror::open(mirror, Tasks::new()).await.unwrap();
     let depth = NonZeroU32::new(1);
-    let want = Want { commits: vec![head.clone()], depth, ..Want::default() };
+    let want = FetchRequest { commits: vec![head.clone()], depth, ..FetchRequest::default() };
     mirror.fetch(&lib.remote(), &want).await.unwrap();
     assert!(mirror.is_kept(&head));
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +99,7 @@ async fn a_shallow_mirror_makes_shallow_submodules_that_are_clean() {
         url: String::new(),
         commit: head.clone(),
     };
-    let place = Place::root().of(&submodule);
+    let place = RepositoryPath::root().of(&submodule);
     let checkout = Checkout {
         commit: head.clone(),
         branch: None,
@@ -112,7 +112,7 @@ async fn a_shallow_mirror_makes_shallow_submodules_that_are_clean() {
     mirror.check_out(&checkout, None, &workspace.join(&place.git_dir)).await.unwrap();
     let files = place.folder(workspace).unwrap();
     std::fs::write(files.join("a.txt"), "2").unwrap();
-    place.connect(workspace, (&Place::root(), "libs/a"), &checkout.origin).unwrap();
+    place.connect(workspace, (&RepositoryPath::root(), "libs/a"), &checkout.origin).unwrap();
     assert_eq!(git(&files, &["status", "--porcelain"]), "");
     assert_eq!(git(&files, &["rev-list", "--count", "HEAD"]), "1");
     assert_eq!(git(&files, &["fsck", "--no-progress"]), "");
@@ -140,7 +140,11 @@ async fn oversized_packs_end_their_fetch() {
     let head = bench.commit("noise.bin", noise);
     let mirror = bench.folder.path().join("small.git");
     let mirror = Mirror::open(mirror, Tasks::new()).await.unwrap();
-    let want = Want { commits: vec![head.clone()], bytes: Some(64 * 1024), ..Want::default() };
+    let want = FetchRequest {
+        commits: vec![head.clone()],
+        bytes: Some(64 * 1024),
+        ..FetchRequest::default()
+    };
     let refused = mirror.fetch(&bench.remote(), &want).await.unwrap_err();
     assert!(matches!(refused, GitError::Failed { .. }), "{refused}");
     let text = refused.to_string();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use plue_executor::reach::{self, Request, Target};
-use plue_forge::git::{Address, Place};
+use plue_forge::git::{Address, RepositoryPath};
 
 use super::{Filling, named, refused};
 use crate::error::Error;
@@ -14,7 +14,11 @@ const PROBE_WITHIN: Duration = Duration::from_secs(30);
 impl Filling<'_> {
     /// The address that a server sends a fetch on to, read as any other. The credential is for the address
     /// that is asked, and goes no further than its host.
-    pub(super) async fn sent_on(&self, place: &Place, address: &Address) -> Result<Address, Error> {
+    pub(super) async fn sent_on(
+        &self,
+        place: &RepositoryPath,
+        address: &Address,
+    ) -> Result<Address, Error> {
         let url = address.text();
         let bad = |why: &str| refused(&named(&place.path, why));
         let guard = self.guard_for(address);

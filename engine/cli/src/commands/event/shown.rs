@@ -64,7 +64,7 @@ fn of_kind(kind: &Kind) -> Vec<(&'static str, String)> {
     let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     match kind {
         Kind::Push(push) => {
-            let what = match (push.created, push.deleted, push.forced) {
+            let what = match (push.change.created, push.change.deleted, push.change.forced) {
                 (_, true, _) => " deleted",
                 (true, ..) => " created",
                 (.., Some(true)) => " forced",

@@ -65,7 +65,7 @@ pub(super) fn ids(commits: &[CommitId]) -> String {
 }
 
 /// The tags in lines of object, peeled object and name.
-pub(super) fn tags(listed: &str) -> Vec<Tag> {
+pub(super) fn parse_tags(listed: &str) -> Vec<Tag> {
     let tag = |line: &str| {
         let mut words = line.splitn(3, ' ');
         let (object, peeled, name) = (words.next()?, words.next()?, words.next()?);
