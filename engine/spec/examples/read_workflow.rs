@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p plue-spec --example read_workflow -- FILE…`
 
-use plue_plan::canonical::SealedPlan;
+use plue_plan::canonical::HashedPlan;
 use plue_spec::workflow::{Format, read};
 
 fn main() -> std::io::Result<()> {
@@ -13,7 +13,7 @@ fn main() -> std::io::Result<()> {
         match read(&file, &bytes, format) {
             Ok(workflow) => {
                 workflow.warnings.iter().for_each(|warning| println!("{warning}"));
-                match SealedPlan::seal(workflow.plan) {
+                match HashedPlan::new(workflow.plan) {
                     Ok(sealed) => {
                         println!("{file}: {}", sealed.hash);
                         println!("{}", String::from_utf8_lossy(&sealed.bytes));

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     error::Error,
-    evaluate::place::Place,
+    evaluate::path::PathTarget,
     expression::MAX_COST,
     function::{self, LENIENT},
     number::Num,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 mod context;
-mod place;
+mod path;
 
 /// Units for an error that `||` or `exists` may pass over: its message has to be made.
 const ERROR_COST: usize = 500;
@@ -140,7 +140,7 @@ impl<'m, 'a> Machine<'m, 'a> {
     }
 
     /// A thing with a path: a name, a field of one, an element of one.
-    fn place(&mut self, node: &IdedExpr) -> Result<Place<'m, 'a>, Error> {
+    fn place(&mut self, node: &IdedExpr) -> Result<PathTarget<'m, 'a>, Error> {
         let found = self.look(node);
         if found.is_err() {
             self.cost.spend(ERROR_COST)?;
@@ -148,7 +148,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         found
     }
 
-    fn look(&mut self, node: &IdedExpr) -> Result<Place<'m, 'a>, Error> {
+    fn look(&mut self, node: &IdedExpr) -> Result<PathTarget<'m, 'a>, Error> {
         match &node.expr {
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) if !select.test => {
@@ -171,14 +171,14 @@ impl<'m, 'a> Machine<'m, 'a> {
             | Expr::Map(_)
             | Expr::Select(_)
             | Expr::Struct(_)
-            | Expr::Unspecified => self.eval(node).map(Place::nameless),
+            | Expr::Unspecified => self.eval(node).map(PathTarget::nameless),
         }
     }
 
-    fn name(&mut self, name: &str) -> Result<Place<'m, 'a>, Error> {
+    fn name(&mut self, name: &str) -> Result<PathTarget<'m, 'a>, Error> {
         let found = self.variables.iter_mut().rev().find(|bound| bound.name == name);
         let Some(variable) = found else {
-            return Place::root(name, self.scope);
+            return PathTarget::root(name, self.scope);
         };
         let value = match &mut variable.value {
             Err(error) => return Err(error.clone()),
@@ -188,7 +188,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             }
             Ok(value) => self.cost.copy(value)?,
         };
-        Ok(Place::nameless(value))
+        Ok(PathTarget::nameless(value))
     }
 
     fn map<'e>(&mut self, entries: impl Iterator<Item = &'e EntryExpr>) -> Result<Val<'a>, Error> {

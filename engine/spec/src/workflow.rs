@@ -76,7 +76,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Workflow, Vec<Di
 pub fn read_or_draft(file: &str, bytes: &[u8], format: Format) -> Result<Workflow, Refused> {
     let mut problems = problems::Problems::new(file);
     if bytes.len() > MAX_FILE_BYTES {
-        let (size, place) = (bytes.len(), yaml::Place::point(1, 1));
+        let (size, place) = (bytes.len(), yaml::SourcePosition::point(1, 1));
         let message = format!("the file is {size} bytes, the limit is {MAX_FILE_BYTES}");
         problems.error(crate::codes::FILE_TOO_LARGE, place, message);
         return Err(problems.finish().into());
@@ -87,7 +87,7 @@ pub fn read_or_draft(file: &str, bytes: &[u8], format: Format) -> Result<Workflo
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-            let place = yaml::Place::point(line, column);
+            let place = yaml::SourcePosition::point(line, column);
             problems.push(
                 crate::codes::NOT_YAML,
                 place,
@@ -100,7 +100,7 @@ pub fn read_or_draft(file: &str, bytes: &[u8], format: Format) -> Result<Workflo
     let Some(root) = yaml::read(source, format, &mut problems) else {
         if !problems.has_errors() {
             let hint = "like `name: hello` and `tasks: [{id: hi, run: echo hi}]`";
-            let place = yaml::Place::point(1, 1);
+            let place = yaml::SourcePosition::point(1, 1);
             problems.push(crate::codes::NO_WORKFLOW, place, "the file is empty", hint);
         }
         return Err(problems.finish().into());
@@ -119,7 +119,7 @@ pub fn read_or_draft(file: &str, bytes: &[u8], format: Format) -> Result<Workflo
         written_too_much: false,
     };
     lower.places.plan = lower.problems.span(root.get("name").unwrap_or(&root).place);
-    let Some(plan) = lower.plan(&root) else {
+    let Some(plan) = plan::plan(&mut lower, &root) else {
         return Err(lower.problems.finish().into());
     };
     let lower::Lower { problems, places, .. } = lower;
@@ -135,7 +135,7 @@ fn finish(
 ) -> Result<Workflow, Refused> {
     let broken = problems.has_errors();
     for found in validate_with(&plan, &places, &Cel) {
-        // // If a plan has no steps because none could be read, the errors above explain it.
+        // If a plan has no steps because none could be read, the errors above explain it.
         if broken && found.code == plue_plan::codes::NO_STEPS {
             continue;
         }

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use plue_plan::{
-    Plan, SealedPlan, Severity,
+    Plan, HashedPlan, Severity,
     validate::{SourceMap, validate_with},
 };
 use plue_spec::Cel;
@@ -14,9 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return;
     }
-    let sealed = SealedPlan::seal(plan).expect("a valid plan has a hash");
+    let sealed = HashedPlan::new(plan).expect("a valid plan has a hash");
     let again = Plan::from_json(&sealed.bytes).expect("canonical bytes are a plan");
-    assert_eq!(SealedPlan::seal(again).expect("a valid plan has a hash").hash, sealed.hash);
+    assert_eq!(HashedPlan::new(again).expect("a valid plan has a hash").hash, sealed.hash);
     let again = Plan::from_json(&sealed.bytes).expect("canonical bytes are a plan");
     assert!(validate_with(&again, &SourceMap::default(), &Cel).iter().all(|problem| {
         problem.severity == Severity::Warning

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use plue_plan::SealedPlan;
+use plue_plan::HashedPlan;
 use plue_spec::workflow::{Format, MAX_PROBLEMS, read};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -11,9 +11,9 @@ fuzz_target!(|bytes: &[u8]| {
     for format in [Format::Yaml, Format::Json] {
         match read("x", bytes, format) {
             Ok(workflow) => {
-                let sealed = SealedPlan::seal(workflow.plan).expect("a valid plan has a hash");
+                let sealed = HashedPlan::new(workflow.plan).expect("a valid plan has a hash");
                 let again = read("x", &sealed.bytes, Format::Json).expect("a plan can be read");
-                let again = SealedPlan::seal(again.plan).expect("a valid plan has a hash");
+                let again = HashedPlan::new(again.plan).expect("a valid plan has a hash");
                 assert_eq!(again.hash, sealed.hash);
             }
             Err(problems) => {

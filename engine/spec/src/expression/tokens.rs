@@ -221,7 +221,7 @@ pub(crate) fn closing_brace(rest: &str) -> Option<usize> {
         if token.kind == TokenKind::TokEnd {
             return None;
         }
-        // // The parser gets the text up to here and reports the error.
+        // The parser gets the text up to here and reports the error.
         if token.kind == TokenKind::TokError {
             return rest[token.start..].find('}').map(|at| token.start + at);
         }

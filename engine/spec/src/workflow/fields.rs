@@ -8,7 +8,7 @@ use crate::{
     codes,
     workflow::{
         problems::{Problems, quoted},
-        yaml::{Data, Key, Node, Place},
+        yaml::{Data, Key, Node, SourcePosition},
     },
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Fields<'n> {
     /// Name for messages: "task `build`".
     pub(crate) what: String,
-    pub(crate) place: Place,
+    pub(crate) place: SourcePosition,
     entries: Vec<Option<(&'n Key, &'n Node)>>,
     known: Vec<&'static str>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Fields<'n> {
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'n> {
     pub(crate) name: &'n str,
-    pub(crate) key: Place,
+    pub(crate) key: SourcePosition,
     pub(crate) node: &'n Node,
 }
 
@@ -351,7 +351,12 @@ pub(crate) fn plain(node: &Node, what: &str, problems: &mut Problems<'_>) -> Opt
     None
 }
 
-fn mistyped(message: String, at: Place, hint: Option<String>, problems: &mut Problems<'_>) {
+fn mistyped(
+    message: String,
+    at: SourcePosition,
+    hint: Option<String>,
+    problems: &mut Problems<'_>,
+) {
     match hint {
         Some(hint) => problems.push(codes::FIELD_TYPE, at, message, hint),
         None => problems.error(codes::FIELD_TYPE, at, message),

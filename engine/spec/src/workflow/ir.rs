@@ -5,7 +5,7 @@ use plue_plan::{Plan, StepId, validate::SourceMap};
 use super::{Refused, Workflow, finish};
 use crate::workflow::{
     problems::Problems,
-    yaml::{Data, Format, Node, Place},
+    yaml::{Data, Format, Node, SourcePosition},
 };
 
 /// True if a file is a plan rather than a workflow: `"version": 1` and `steps`.
@@ -65,10 +65,10 @@ fn places(root: &Node, file: &str) -> SourceMap {
 }
 
 /// `… at line 3 column 7`
-fn place_in(message: &str) -> Option<Place> {
+fn place_in(message: &str) -> Option<SourcePosition> {
     let (_, place) = message.rsplit_once(" at line ")?;
     let (line, column) = place.split_once(" column ")?;
-    Some(Place::point(line.parse().ok()?, column.parse().ok()?))
+    Some(SourcePosition::point(line.parse().ok()?, column.parse().ok()?))
 }
 
 fn without_place(message: &str) -> &str {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use plue_plan::{Value, validate::SourceMap};
 
+use crate::workflow::value::value;
 use crate::workflow::{
     fields::{Field, Fields},
     names::Names,
@@ -34,7 +35,7 @@ impl Lower<'_, '_> {
         fields: &mut Fields<'_>,
         name: &'static str,
     ) -> Option<Value> {
-        fields.take(name).map(|field| self.value(field.node))
+        fields.take(name).map(|field| value(self, field.node))
     }
 
     /// A text that may hold references.
@@ -45,7 +46,7 @@ impl Lower<'_, '_> {
     ) -> Option<Value> {
         let field = fields.take(name)?;
         fields.text_of(field, &mut self.problems)?;
-        Some(self.value(field.node))
+        Some(value(self, field.node))
     }
 
     /// A mapping from names to values that may hold references.
@@ -69,7 +70,7 @@ impl Lower<'_, '_> {
             fields.wrong(field, "a mapping", None, &mut self.problems);
             return BTreeMap::new();
         };
-        entries.iter().map(|(key, node)| (key.text.clone(), self.value(node))).collect()
+        entries.iter().map(|(key, node)| (key.text.clone(), value(self, node))).collect()
     }
 
     /// The fields of a mapping, or a problem.

@@ -5,7 +5,7 @@
 
 use plue_plan::{Code, Diagnostic, Severity, Span, diagnostic::Related};
 
-use crate::workflow::yaml::Place;
+use crate::workflow::yaml::SourcePosition;
 
 /// Problems of one file that are listed.
 pub const MAX_PROBLEMS: usize = 1_000;
@@ -39,7 +39,7 @@ impl<'f> Problems<'f> {
         Self { file, found: Vec::new(), dropped: 0, full: false }
     }
 
-    pub(crate) fn span(&self, place: Place) -> Option<Span> {
+    pub(crate) fn span(&self, place: SourcePosition) -> Option<Span> {
         (place.line > 0).then(|| place.span(self.file))
     }
 
@@ -52,7 +52,7 @@ impl<'f> Problems<'f> {
         }
     }
 
-    pub(crate) fn error(&mut self, code: Code, at: Place, message: impl Into<String>) {
+    pub(crate) fn error(&mut self, code: Code, at: SourcePosition, message: impl Into<String>) {
         let problem = Diagnostic::error(code, message).at(self.span(at));
         self.add(problem);
     }
@@ -61,7 +61,7 @@ impl<'f> Problems<'f> {
     pub(crate) fn push(
         &mut self,
         code: Code,
-        at: Place,
+        at: SourcePosition,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
@@ -72,7 +72,7 @@ impl<'f> Problems<'f> {
     pub(crate) fn warn(
         &mut self,
         code: Code,
-        at: Place,
+        at: SourcePosition,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {

@@ -7,7 +7,7 @@ use plue_plan::{Diagnostic, Span};
 
 use crate::workflow::{
     problems::Problems,
-    yaml::{Node, Place},
+    yaml::{Node, SourcePosition},
 };
 
 /// Names and locations of a plan's fields in a workflow file.
@@ -57,7 +57,7 @@ pub(super) fn refine(mut found: Diagnostic, root: &Node, problems: &Problems<'_>
 
 /// The task, hook or trigger whose place this is.
 fn owner<'n>(root: &'n Node, span: &Span) -> Option<&'n Node> {
-    let is_here = |place: Place| (place.line, place.column) == (span.line, span.column);
+    let is_here = |place: SourcePosition| (place.line, place.column) == (span.line, span.column);
     let hooks = root.get("hooks").and_then(Node::entries).unwrap_or_default();
     let lists = ["tasks", "steps", "triggers"].into_iter().filter_map(|name| root.get(name));
     let lists = lists.chain(hooks.iter().map(|(_, list)| list));

@@ -45,37 +45,31 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
-// === impl Lower ===
-
-impl Lower<'_, '_> {
-    /// Reads a mapping of secrets: their names; their sources go to the plan.
-    pub(super) fn secret_entries(&mut self, field: Field<'_>) -> Vec<String> {
-        let Some(entries) = field.node.entries() else {
-            let message = format!("`secrets` is a mapping, not {}", field.node.kind());
-            self.problems.push(codes::FIELD_TYPE, field.key, message, "like TOKEN: NPM_TOKEN");
-            return Vec::new();
+/// Reads a mapping of secrets: their names; their sources go to the plan.
+pub(super) fn secret_entries(lower: &mut Lower<'_, '_>, field: Field<'_>) -> Vec<String> {
+    let Some(entries) = field.node.entries() else {
+        let message = format!("`secrets` is a mapping, not {}", field.node.kind());
+        lower.problems.push(codes::FIELD_TYPE, field.key, message, "like TOKEN: NPM_TOKEN");
+        return Vec::new();
+    };
+    let mut names = Vec::with_capacity(entries.len());
+    for (key, node) in entries {
+        let Some(Entry { name, source }) = entry(&key.text, node) else {
+            let message =
+                format!("secret {} has something other than a name or a source", quoted(&key.text));
+            let hint = "write the name of a secret in upper-case letters, `env:NAME` or `file:PATH`; its value is stored with `plue secret set NAME`";
+            // The place is that of `secrets`: the line of a value is not to be shown.
+            lower.problems.push(codes::SECRET_IN_FILE, field.key, message, hint);
+            continue;
         };
-        let mut names = Vec::with_capacity(entries.len());
-        for (key, node) in entries {
-            let Some(Entry { name, source }) = entry(&key.text, node) else {
-                let message = format!(
-                    "secret {} has something other than a name or a source",
-                    quoted(&key.text)
-                );
-                let hint = "write the name of a secret in upper-case letters, `env:NAME` or `file:PATH`; its value is stored with `plue secret set NAME`";
-                // The place is that of `secrets`: the line of a value is not to be shown.
-                self.problems.push(codes::SECRET_IN_FILE, field.key, message, hint);
-                continue;
-            };
-            if let Some(source) = source
-                && let Some(other) = self.sources.insert(name.clone(), source.clone())
-                && other != source
-            {
-                let message = format!("secret {} has two sources", quoted(&name));
-                self.problems.error(codes::FIELD_VALUE, key.place, message);
-            }
-            names.push(name);
+        if let Some(source) = source
+            && let Some(other) = lower.sources.insert(name.clone(), source.clone())
+            && other != source
+        {
+            let message = format!("secret {} has two sources", quoted(&name));
+            lower.problems.error(codes::FIELD_VALUE, key.place, message);
         }
-        names
+        names.push(name);
     }
+    names
 }

@@ -16,7 +16,7 @@ use crate::{
         lower::Lower,
         problems::quoted,
         rewrite::{Written, rewrite},
-        yaml::{Data, Format, Node, Place, is_lossy},
+        yaml::{Data, Format, Node, SourcePosition, is_lossy},
     },
 };
 
@@ -26,203 +26,210 @@ enum Part {
     Expression(String),
 }
 
-// === impl Lower ===
+/// A value that may hold references.
+pub(super) fn value(lower: &mut Lower<'_, '_>, node: &Node) -> Value {
+    Value(value_json(lower, node))
+}
 
-impl Lower<'_, '_> {
-    /// A value that may hold references.
-    pub(super) fn value(&mut self, node: &Node) -> Value {
-        Value(self.value_json(node))
-    }
-
-    fn value_json(&mut self, node: &Node) -> Json {
-        match &node.data {
-            Data::Text(text) => self.text_value(node, text),
-            Data::List(items) => items.iter().map(|item| self.value_json(item)).collect(),
-            Data::Map(entries) => {
-                let mut map = Map::new();
-                for (key, item) in entries {
-                    if [EXPR_KEY, SECRET_KEY, TEMPLATE_KEY].contains(&key.text.as_str()) {
-                        let message = format!("the key {} is plue's own", quoted(&key.text));
-                        let hint = "write `${…}` for an expression, `${secrets.NAME}` for a secret";
-                        self.problems.push(codes::FIELD_VALUE, key.place, message, hint);
-                        continue;
-                    }
-                    map.insert(key.text.clone(), self.value_json(item));
+fn value_json(lower: &mut Lower<'_, '_>, node: &Node) -> Json {
+    match &node.data {
+        Data::Text(text) => text_value(lower, node, text),
+        Data::List(items) => items.iter().map(|item| value_json(lower, item)).collect(),
+        Data::Map(entries) => {
+            let mut map = Map::new();
+            for (key, item) in entries {
+                if [EXPR_KEY, SECRET_KEY, TEMPLATE_KEY].contains(&key.text.as_str()) {
+                    let message = format!("the key {} is plue's own", quoted(&key.text));
+                    let hint = "write `${…}` for an expression, `${secrets.NAME}` for a secret";
+                    lower.problems.push(codes::FIELD_VALUE, key.place, message, hint);
+                    continue;
                 }
-                Json::Object(map)
+                map.insert(key.text.clone(), value_json(lower, item));
             }
-            Data::Number(_, spelled) => {
-                self.spelled(spelled, node.place);
-                node.json()
-            }
-            Data::Null | Data::Bool(_) => node.json(),
+            Json::Object(map)
         }
+        Data::Number(_, spelled) => {
+            check_spelling(lower, spelled, node.place);
+            node.json()
+        }
+        Data::Null | Data::Bool(_) => node.json(),
     }
+}
 
-    /// Warns of a number that looks like a version or a mode.
-    pub(super) fn spelled(&mut self, spelled: &str, at: Place) {
-        if self.format == Format::Yaml && is_lossy(spelled) {
-            let number = spelled.parse::<f64>().unwrap_or_default();
-            let message = format!("{spelled} is the number {number} here");
-            let hint = format!("write \"{spelled}\" if the text is meant");
-            self.problems.warn(codes::LOSSY_NUMBER, at, message, hint);
-        }
+/// Warns of a number that looks like a version or a mode.
+pub(super) fn check_spelling(lower: &mut Lower<'_, '_>, spelled: &str, at: SourcePosition) {
+    if lower.format == Format::Yaml && is_lossy(spelled) {
+        let number = spelled.parse::<f64>().unwrap_or_default();
+        let message = format!("{spelled} is the number {number} here");
+        let hint = format!("write \"{spelled}\" if the text is meant");
+        lower.problems.warn(codes::LOSSY_NUMBER, at, message, hint);
     }
+}
 
-    fn text_value(&mut self, node: &Node, text: &str) -> Json {
-        if !text.contains("${") {
-            return Json::String(text.to_owned());
-        }
-        if let Some(inner) = whole(text) {
-            return match self.written(node, text, 2, inner) {
-                Some(Written::Expression(source)) => Value::expr(source).0,
-                Some(Written::Constant(value)) => value,
-                Some(Written::Secret(name)) => Value::secret(name).0,
-                None => Json::Null,
-            };
-        }
-        match self.parts(node, text) {
-            Some(parts) => assembled(&parts),
-            None => Json::String(String::new()),
-        }
+fn text_value(lower: &mut Lower<'_, '_>, node: &Node, text: &str) -> Json {
+    if !text.contains("${") {
+        return Json::String(text.to_owned());
     }
-
-    /// The parts of a text; `None` if something in it is wrong.
-    fn parts(&mut self, node: &Node, text: &str) -> Option<Vec<Part>> {
-        let (mut parts, mut at, mut count, mut whole) = (Vec::new(), 0, 0, true);
-        while let Some(found) = text[at..].find("${").map(|next| at + next) {
-            if text[at..found].ends_with('$') {
-                parts.push(Part::Text(format!("{}${{", &text[at..found - 1])));
-                at = found + 2;
-                continue;
-            }
-            parts.push(Part::Text(text[at..found].to_owned()));
-            let start = found + 2;
-            let Some(length) = closing_brace(&text[start..]) else {
-                let message = "this `${` is not closed by `}`; write `$${` for the characters `${`";
-                self.bad_expression(node, text, found, message);
-                return None;
-            };
-            count += 1;
-            if count > MAX_PARTS {
-                let message = format!("it has more than {MAX_PARTS} `${{…}}`");
-                self.bad_expression(node, text, found, &message);
-                return None;
-            }
-            match self.written(node, text, start, &text[start..start + length]) {
-                Some(Written::Expression(source)) => parts.push(Part::Expression(source)),
-                Some(Written::Constant(value)) => parts.push(Part::Text(text_of(&value))),
-                Some(Written::Secret(_)) => {
-                    let place = self.within(node, text, found);
-                    let message = "a secret is never part of a text";
-                    let hint = "give it to the step with `env:` or `secrets:`";
-                    self.problems.push(codes::MISPLACED_SECRET, place, message, hint);
-                    whole = false;
-                }
-                None => whole = false,
-            }
-            at = start + length + 1;
-        }
-        parts.push(Part::Text(text[at..].to_owned()));
-        whole.then_some(parts)
-    }
-
-    /// One expression, written out; what is wrong with it is reported at its place. `start` is its
-    /// first byte in `text`.
-    fn written(&mut self, node: &Node, text: &str, start: usize, source: &str) -> Option<Written> {
-        match rewrite(source, &self.names) {
-            Ok(written) => self.paid(node, written),
-            Err(ExpressionError { offset, message }) => {
-                let byte = source.char_indices().nth(offset).map_or(source.len(), |(at, _)| at);
-                self.bad_expression(node, text, start + byte, &message);
-                None
-            }
-        }
-    }
-
-    /// Variables stand for their values, so that few bytes may become many.
-    fn paid(&mut self, node: &Node, written: Written) -> Option<Written> {
-        self.written_bytes += match &written {
-            Written::Expression(source) => source.len(),
-            Written::Constant(value) => weight(value),
-            Written::Secret(name) => name.len(),
+    if let Some(inner) = whole(text) {
+        return match written(lower, node, text, 2, inner) {
+            Some(Written::Expression(source)) => Value::expr(source).0,
+            Some(Written::Constant(value)) => value,
+            Some(Written::Secret(name)) => Value::secret(name).0,
+            None => Json::Null,
         };
-        if self.written_bytes <= limits::MAX_IR_BYTES {
-            return Some(written);
-        }
-        if !self.written_too_much {
-            self.written_too_much = true;
-            let message = "with the values of its variables the workflow is larger than the limit";
-            self.problems.error(plan_codes::IR_TOO_LARGE, node.place, message);
-        }
-        None
     }
-
-    fn bad_expression(&mut self, node: &Node, text: &str, byte: usize, message: &str) {
-        let place = self.within(node, text, byte);
-        self.problems.error(plan_codes::BAD_EXPRESSION, place, message);
+    match parts(lower, node, text) {
+        Some(parts) => assembled(&parts),
+        None => Json::String(String::new()),
     }
+}
 
-    /// The CEL of a condition. `${…}` around it is not needed.
-    pub(super) fn condition(&mut self, node: &Node) -> Option<String> {
-        let text = match &node.data {
-            Data::Text(text) => text,
-            Data::Bool(truth) => return Some(truth.to_string()),
-            Data::Null | Data::Number(..) | Data::List(_) | Data::Map(_) => {
-                let message = format!("a condition is an expression, not {}", node.kind());
-                let hint = "like `steps.test.status == 'success'`";
-                self.problems.push(codes::FIELD_TYPE, node.place, message, hint);
-                return None;
+/// The parts of a text; `None` if something in it is wrong.
+fn parts(lower: &mut Lower<'_, '_>, node: &Node, text: &str) -> Option<Vec<Part>> {
+    let (mut parts, mut at, mut count, mut whole) = (Vec::new(), 0, 0, true);
+    while let Some(found) = text[at..].find("${").map(|next| at + next) {
+        if text[at..found].ends_with('$') {
+            parts.push(Part::Text(format!("{}${{", &text[at..found - 1])));
+            at = found + 2;
+            continue;
+        }
+        parts.push(Part::Text(text[at..found].to_owned()));
+        let start = found + 2;
+        let Some(length) = closing_brace(&text[start..]) else {
+            let message = "this `${` is not closed by `}`; write `$${` for the characters `${`";
+            bad_expression(lower, node, text, found, message);
+            return None;
+        };
+        count += 1;
+        if count > MAX_PARTS {
+            let message = format!("it has more than {MAX_PARTS} `${{…}}`");
+            bad_expression(lower, node, text, found, &message);
+            return None;
+        }
+        match written(lower, node, text, start, &text[start..start + length]) {
+            Some(Written::Expression(source)) => parts.push(Part::Expression(source)),
+            Some(Written::Constant(value)) => parts.push(Part::Text(text_of(&value))),
+            Some(Written::Secret(_)) => {
+                let place = within(lower, node, text, found);
+                let message = "a secret is never part of a text";
+                let hint = "give it to the step with `env:` or `secrets:`";
+                lower.problems.push(codes::MISPLACED_SECRET, place, message, hint);
+                whole = false;
             }
-        };
-        let trimmed = text.trim();
-        let (start, source) = match whole(trimmed) {
-            Some(inner) => (text.len() - text.trim_start().len() + 2, inner),
-            None => (0, text.as_str()),
-        };
-        match self.written(node, text, start, source)? {
-            Written::Expression(source) => Some(source),
-            Written::Constant(value @ Json::Bool(_)) => Some(value.to_string()),
-            Written::Constant(_) | Written::Secret(_) => {
-                let message = "a condition is true or false, and this is not";
-                self.problems.error(codes::NOT_BOOLEAN, node.place, message);
-                None
-            }
+            None => whole = false,
+        }
+        at = start + length + 1;
+    }
+    parts.push(Part::Text(text[at..].to_owned()));
+    whole.then_some(parts)
+}
+
+/// One expression, written out; what is wrong with it is reported at its place. `start` is its
+/// first byte in `text`.
+fn written(
+    lower: &mut Lower<'_, '_>,
+    node: &Node,
+    text: &str,
+    start: usize,
+    source: &str,
+) -> Option<Written> {
+    match rewrite(source, &lower.names) {
+        Ok(written) => paid(lower, node, written),
+        Err(ExpressionError { offset, message }) => {
+            let byte = source.char_indices().nth(offset).map_or(source.len(), |(at, _)| at);
+            bad_expression(lower, node, text, start + byte, &message);
+            None
         }
     }
+}
 
-    /// The source location of a byte of a text, as precisely as the source allows.
-    pub(super) fn within(&self, node: &Node, text: &str, byte: usize) -> Place {
-        let (from, to) = node.place.bytes;
-        let raw = self.source.get(from..to).unwrap_or_default();
-        let before = text.get(..byte).unwrap_or(text);
-        let rest = text.get(byte..).unwrap_or_default();
-        // Without escapes and folding the source is the text, behind its quote.
-        let quote = usize::from(raw.starts_with(['"', '\'']));
-        let direct = raw.get(quote..).is_some_and(|raw| raw.starts_with(before));
-        let found = if direct {
-            Some(quote + before.len())
-        } else {
-            // The rest of its line, looked for as often as it stands before.
-            let line = rest.lines().next().unwrap_or_default();
-            let probe: String = line.chars().take(40).collect();
-            let earlier = text.match_indices(&probe).take_while(|(at, _)| *at < byte).count();
-            let known = (!probe.trim().is_empty()).then(|| raw.match_indices(&probe).nth(earlier));
-            known.flatten().map(|(at, _)| at)
-        };
-        match found {
-            Some(at) => self.place_of_byte(from + at),
-            None => node.place,
+/// Variables stand for their values, so that few bytes may become many.
+fn paid(lower: &mut Lower<'_, '_>, node: &Node, written: Written) -> Option<Written> {
+    lower.written_bytes += match &written {
+        Written::Expression(source) => source.len(),
+        Written::Constant(value) => weight(value),
+        Written::Secret(name) => name.len(),
+    };
+    if lower.written_bytes <= limits::MAX_IR_BYTES {
+        return Some(written);
+    }
+    if !lower.written_too_much {
+        lower.written_too_much = true;
+        let message = "with the values of its variables the workflow is larger than the limit";
+        lower.problems.error(plan_codes::IR_TOO_LARGE, node.place, message);
+    }
+    None
+}
+
+fn bad_expression(lower: &mut Lower<'_, '_>, node: &Node, text: &str, byte: usize, message: &str) {
+    let place = within(lower, node, text, byte);
+    lower.problems.error(plan_codes::BAD_EXPRESSION, place, message);
+}
+
+/// The CEL of a condition. `${…}` around it is not needed.
+pub(super) fn lower_condition(lower: &mut Lower<'_, '_>, node: &Node) -> Option<String> {
+    let text = match &node.data {
+        Data::Text(text) => text,
+        Data::Bool(truth) => return Some(truth.to_string()),
+        Data::Null | Data::Number(..) | Data::List(_) | Data::Map(_) => {
+            let message = format!("a condition is an expression, not {}", node.kind());
+            let hint = "like `steps.test.status == 'success'`";
+            lower.problems.push(codes::FIELD_TYPE, node.place, message, hint);
+            return None;
+        }
+    };
+    let trimmed = text.trim();
+    let (start, source) = match whole(trimmed) {
+        Some(inner) => (text.len() - text.trim_start().len() + 2, inner),
+        None => (0, text.as_str()),
+    };
+    match written(lower, node, text, start, source)? {
+        Written::Expression(source) => Some(source),
+        Written::Constant(value @ Json::Bool(_)) => Some(value.to_string()),
+        Written::Constant(_) | Written::Secret(_) => {
+            let message = "a condition is true or false, and this is not";
+            lower.problems.error(codes::NOT_BOOLEAN, node.place, message);
+            None
         }
     }
+}
 
-    fn place_of_byte(&self, byte: usize) -> Place {
-        let before = self.source.get(..byte).unwrap_or(self.source);
-        let line = before.matches('\n').count() + 1;
-        let last = before.rsplit('\n').next().unwrap_or_default();
-        let last = if line == 1 { last.trim_start_matches('\u{feff}') } else { last };
-        Place::point(line, last.chars().count() + 1)
+/// The source location of a byte of a text, as precisely as the source allows.
+pub(super) fn within(
+    lower: &Lower<'_, '_>,
+    node: &Node,
+    text: &str,
+    byte: usize,
+) -> SourcePosition {
+    let (from, to) = node.place.bytes;
+    let raw = lower.source.get(from..to).unwrap_or_default();
+    let before = text.get(..byte).unwrap_or(text);
+    let rest = text.get(byte..).unwrap_or_default();
+    // Without escapes and folding the source is the text, behind its quote.
+    let quote = usize::from(raw.starts_with(['"', '\'']));
+    let direct = raw.get(quote..).is_some_and(|raw| raw.starts_with(before));
+    let found = if direct {
+        Some(quote + before.len())
+    } else {
+        // The rest of its line, looked for as often as it stands before.
+        let line = rest.lines().next().unwrap_or_default();
+        let probe: String = line.chars().take(40).collect();
+        let earlier = text.match_indices(&probe).take_while(|(at, _)| *at < byte).count();
+        let known = (!probe.trim().is_empty()).then(|| raw.match_indices(&probe).nth(earlier));
+        known.flatten().map(|(at, _)| at)
+    };
+    match found {
+        Some(at) => place_of_byte(lower, from + at),
+        None => node.place,
     }
+}
+
+fn place_of_byte(lower: &Lower<'_, '_>, byte: usize) -> SourcePosition {
+    let before = lower.source.get(..byte).unwrap_or(lower.source);
+    let line = before.matches('\n').count() + 1;
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    let last = if line == 1 { last.trim_start_matches('\u{feff}') } else { last };
+    SourcePosition::point(line, last.chars().count() + 1)
 }
 
 /// Expression of a text that is one `${…}` and nothing else.

@@ -33,7 +33,7 @@ pub enum Format {
 
 /// A place in the text. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Place {
+pub(crate) struct SourcePosition {
     pub(crate) line: u32,
     pub(crate) column: u32,
     pub(crate) end_line: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Place {
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) data: Data,
-    pub(crate) place: Place,
+    pub(crate) place: SourcePosition,
 }
 
 /// The value itself, with the type of the YAML 1.2 core schema.
@@ -65,7 +65,7 @@ pub(crate) enum Data {
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub(crate) text: String,
-    pub(crate) place: Place,
+    pub(crate) place: SourcePosition,
 }
 
 /// Reads a text. `None` if there is nothing to go on with; all that is wrong is in `problems`.
@@ -89,14 +89,14 @@ fn is_json(source: &str, problems: &mut Problems<'_>) -> bool {
     let (line, column) = (error.line(), error.column());
     let deep = message.contains("recursion limit");
     let code = if deep { crate::codes::TOO_DEEP } else { crate::codes::NOT_YAML };
-    let place = Place::point(line, column.max(1));
+    let place = SourcePosition::point(line, column.max(1));
     problems.error(code, place, format!("this is not JSON: {message}"));
     false
 }
 
-// === impl Place ===
+// === impl SourcePosition ===
 
-impl Place {
+impl SourcePosition {
     pub(crate) fn point(line: usize, column: usize) -> Self {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
         let (line, column) = (number(line), number(column));

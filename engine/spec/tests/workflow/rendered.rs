@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use plue_plan::canonical::SealedPlan;
+use plue_plan::canonical::HashedPlan;
 use plue_spec::workflow::{Format, read};
 
 /// Text of the file `NAME.expected`.
@@ -17,7 +17,7 @@ pub(crate) fn rendered(path: &Path) -> std::io::Result<String> {
     match read("", &bytes, format) {
         Ok(workflow) => {
             lines.extend(workflow.warnings.iter().map(said));
-            lines.push(match SealedPlan::seal(workflow.plan) {
+            lines.push(match HashedPlan::new(workflow.plan) {
                 Ok(sealed) => String::from_utf8_lossy(&sealed.bytes).into_owned(),
                 Err(problem) => said(&problem),
             });

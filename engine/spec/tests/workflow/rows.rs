@@ -43,7 +43,7 @@ fn row_2_01_yaml_json_and_the_plan_itself_are_one_plan() {
     let json = r#"{"tasks": [{"run": "make", "id": "a"}, {"dependencies": ["a"], "agent": "coder", "id": "b"}], "name": "x"}"#;
     let hash = |bytes: &[u8], format| {
         let plan = read("x", bytes, format).unwrap().plan;
-        plue_plan::SealedPlan::seal(plan).unwrap()
+        plue_plan::HashedPlan::new(plan).unwrap()
     };
     let (a, b) = (hash(yaml.as_bytes(), Format::Yaml), hash(json.as_bytes(), Format::Json));
     assert_eq!(a.hash, b.hash);
@@ -63,7 +63,7 @@ fn row_2_01_ten_examples_have_the_hash_of_their_python() {
         let read = read(file, &std::fs::read(&path).unwrap(), Format::Yaml);
         let read = read.unwrap_or_else(|found| panic!("{found:#?}"));
         assert_eq!(read.warnings, [], "{name}");
-        let sealed = plue_plan::SealedPlan::seal(read.plan).unwrap();
+        let sealed = plue_plan::HashedPlan::new(read.plan).unwrap();
         let python = std::fs::read(examples.join(name).join("expected/plan.json")).unwrap();
         assert_eq!(
             String::from_utf8(sealed.bytes).unwrap(),

@@ -7,7 +7,9 @@ use serde_saphyr::granit_parser::{
     self, ErrorKind, Event, Parser, ScalarStyle, Span as Marks, StrInput, Tag,
 };
 
-use super::{Data, Format, Key, MAX_ALIASED_BYTES, MAX_DEPTH, MAX_NODES, Node, Place, scalar};
+use super::{
+    Data, Format, Key, MAX_ALIASED_BYTES, MAX_DEPTH, MAX_NODES, Node, SourcePosition, scalar,
+};
 use crate::{codes, workflow::problems::Problems};
 
 /// The key whose value is merged into its mapping.
@@ -58,7 +60,7 @@ struct Measured {
 
 /// A collection that is being read.
 struct Frame {
-    place: Place,
+    place: SourcePosition,
     anchor: usize,
     height: usize,
     nodes: usize,
@@ -68,7 +70,11 @@ struct Frame {
 
 enum Content {
     List(Vec<Node>),
-    Map { entries: Vec<(Key, Node)>, seen: HashMap<String, Place>, key: Option<Option<Key>> },
+    Map {
+        entries: Vec<(Key, Node)>,
+        seen: HashMap<String, SourcePosition>,
+        key: Option<Option<Key>>,
+    },
 }
 
 type Source<'s> = Parser<'s, StrInput<'s>>;
@@ -95,7 +101,7 @@ impl Composer<'_, '_> {
 
     fn syntax(&mut self, error: &granit_parser::ScanError) {
         let mark = error.marker();
-        let at = Place::point(mark.line(), mark.col() + 1);
+        let at = SourcePosition::point(mark.line(), mark.col() + 1);
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => self.too_deep(at),
             ErrorKind::UnknownAnchor => {
@@ -120,13 +126,13 @@ impl Composer<'_, '_> {
         }
     }
 
-    fn too_deep(&mut self, at: Place) {
+    fn too_deep(&mut self, at: SourcePosition) {
         let message = format!("this is nested deeper than {MAX_DEPTH} levels");
         self.problems.error(codes::TOO_DEEP, at, message);
     }
 
     /// Takes one event; false to stop.
-    fn event(&mut self, event: Event<'_>, at: Place) -> bool {
+    fn event(&mut self, event: Event<'_>, at: SourcePosition) -> bool {
         match event {
             Event::DocumentStart(..) => return self.document(at),
             Event::Scalar(text, style, anchor, tag) => {
@@ -149,13 +155,13 @@ impl Composer<'_, '_> {
             }
             Event::SequenceEnd | Event::MappingEnd => return self.close(at),
             Event::Alias(anchor) => return self.alias(anchor, at),
-            // // Ends, and events of options that are not set.
+            // Ends, and events of options that are not set.
             _ => {}
         }
         true
     }
 
-    fn document(&mut self, at: Place) -> bool {
+    fn document(&mut self, at: SourcePosition) -> bool {
         self.documents += 1;
         if self.documents == 1 {
             return true;
@@ -166,7 +172,13 @@ impl Composer<'_, '_> {
         false
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Place) -> Data {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        at: SourcePosition,
+    ) -> Data {
         let plain = style == ScalarStyle::Plain;
         let tag = tag.map(|tag| tag.core_suffix().unwrap_or(""));
         let resolved = match tag {
@@ -194,14 +206,14 @@ impl Composer<'_, '_> {
         })
     }
 
-    fn collection_tag(&mut self, tag: Option<&Tag>, own: &str, at: Place) {
+    fn collection_tag(&mut self, tag: Option<&Tag>, own: &str, at: SourcePosition) {
         if tag.is_some_and(|tag| tag.core_suffix() != Some(own)) {
             let message = "this tag is none of YAML's own, or its value does not fit";
             self.problems.push(codes::BAD_TAG, at, message, "leave the tag out");
         }
     }
 
-    fn open(&mut self, content: Content, anchor: usize, place: Place) -> bool {
+    fn open(&mut self, content: Content, anchor: usize, place: SourcePosition) -> bool {
         if self.stack.len() >= MAX_DEPTH {
             self.too_deep(place);
             return false;
@@ -213,7 +225,7 @@ impl Composer<'_, '_> {
         true
     }
 
-    fn close(&mut self, end: Place) -> bool {
+    fn close(&mut self, end: SourcePosition) -> bool {
         let Some(frame) = self.stack.pop() else {
             return true;
         };
@@ -229,7 +241,7 @@ impl Composer<'_, '_> {
         self.complete(Measured { node, height, nodes, bytes: frame.bytes }, frame.anchor)
     }
 
-    fn alias(&mut self, anchor: usize, at: Place) -> bool {
+    fn alias(&mut self, anchor: usize, at: SourcePosition) -> bool {
         let Some(target) = self.anchors.get(&anchor) else {
             let message = "this alias stands inside what it names";
             self.problems.error(codes::BAD_ALIAS, at, message);
@@ -246,7 +258,7 @@ impl Composer<'_, '_> {
             self.problems.error(codes::BAD_ALIAS, at, message);
             return false;
         }
-        // // Checked before the copy is made.
+        // Checked before the copy is made.
         if self.nodes + nodes > MAX_NODES {
             let message = format!("aliases stand for more than {MAX_NODES} values");
             self.problems.error(codes::BAD_ALIAS, at, message);
@@ -261,7 +273,7 @@ impl Composer<'_, '_> {
     }
 
     /// True if so many more values are within the limit.
-    fn count(&mut self, nodes: usize, at: Place) -> bool {
+    fn count(&mut self, nodes: usize, at: SourcePosition) -> bool {
         self.nodes += nodes;
         if self.nodes <= MAX_NODES {
             return true;
@@ -274,7 +286,7 @@ impl Composer<'_, '_> {
     /// A whole value: it goes to where it belongs.
     fn complete(&mut self, value: Measured, anchor: usize) -> bool {
         if anchor != 0 {
-            // // The copy for aliases counts too.
+            // The copy for aliases counts too.
             if !self.count(value.nodes, value.node.place) {
                 return false;
             }
@@ -333,7 +345,7 @@ fn is_merge(key: &Key) -> bool {
 /// The text of a key; `None` after a report for an invalid or a duplicate key.
 fn take_key(
     node: Node,
-    seen: &mut HashMap<String, Place>,
+    seen: &mut HashMap<String, SourcePosition>,
     problems: &mut Problems<'_>,
 ) -> Option<Key> {
     let place = node.place;
@@ -360,11 +372,11 @@ fn take_key(
     Some(Key { text, place })
 }
 
-fn place(marks: Marks) -> Place {
+fn place(marks: Marks) -> SourcePosition {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let (start, end) = (marks.start, marks.end);
     let bytes = marks.byte_range().map_or((0, 0), |range| (range.start, range.end));
-    Place {
+    SourcePosition {
         line: number(start.line()),
         column: number(start.col() + 1),
         end_line: number(end.line()),

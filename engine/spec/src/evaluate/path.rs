@@ -20,7 +20,7 @@ const MAX_LISTED: usize = 10;
 const MAX_KNOWN: usize = 64;
 
 /// Something that can be read or gone into.
-pub(super) enum Place<'s, 'a> {
+pub(super) enum PathTarget<'s, 'a> {
     /// The map `steps`.
     Steps(&'s Scope<'a>),
     /// The map `context`.
@@ -31,9 +31,9 @@ pub(super) enum Place<'s, 'a> {
     Value(Option<String>, Val<'a>),
 }
 
-// === impl Place ===
+// === impl PathTarget ===
 
-impl<'s, 'a> Place<'s, 'a> {
+impl<'s, 'a> PathTarget<'s, 'a> {
     pub(super) fn nameless(value: Val<'a>) -> Self {
         Self::Value(None, value)
     }
