@@ -167,7 +167,7 @@ fn check(status: ffi::PyStatus) -> Result<(), Error> {
 ///
 /// # Errors
 /// When the interpreter's own modules are not as expected.
-pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
+pub fn lock(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
     let sys = py.import("sys")?;
     for stream in ["stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__"] {
         sys.setattr(stream, py.None())?;
@@ -176,7 +176,7 @@ pub fn seal(py: Python<'_>, seed: HashSeed) -> Result<(), Error> {
     warnings.call_method1("simplefilter", ("ignore",))?;
     let time = py.import("time")?;
     for clock in CLOCKS {
-        // // The standard library has bound the clocks that it needs by now.
+        // The standard library has bound the clocks that it needs by now.
         if time.hasattr(clock)? {
             time.delattr(clock)?;
         }

@@ -43,7 +43,7 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 /// # Errors
 /// Errors of fork(2).
 pub fn fork() -> io::Result<Fork> {
-    // // SAFETY: the process has one thread, so the child has no lock without an owner.
+    // SAFETY: the process has one thread, so the child has no lock without an owner.
     let pid = unsafe { libc::fork() };
     Ok(match check(pid.into())? {
         0 => Fork::Child,
@@ -155,7 +155,7 @@ pub fn cpu_timer(after: Duration) -> io::Result<()> {
         tv_nsec: after.subsec_nanos().into(),
     };
     let setting = libc::itimerspec { it_interval: none, it_value: value };
-    // // SAFETY: an all-zero sigevent is valid (SIGEV_SIGNAL, no value); both structures and the
+    // SAFETY: an all-zero sigevent is valid (SIGEV_SIGNAL, no value); both structures and the
     // new timer's id are live locals, and the old value is not requested.
     unsafe {
         let mut event: libc::sigevent = std::mem::zeroed();

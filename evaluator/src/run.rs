@@ -31,7 +31,7 @@ fn serve(py: Python<'_>, options: &Options) -> ExitCode {
     }
     let ready = language::prepare(py)
         .map_err(interpreter::Error::Python)
-        .and_then(|()| interpreter::seal(py, options.hash_seed));
+        .and_then(|()| interpreter::lock(py, options.hash_seed));
     if let Err(error) = ready {
         return fail(exit::INTERPRETER, &error);
     }

@@ -18,7 +18,7 @@ use crate::child::{self, ENGINE_DESCRIPTOR, Task};
 use crate::jail::Jail;
 use crate::kernel::{self, Fork, Region};
 use crate::{exit, interpreter};
-use watch::{Verdict, Watched};
+use watch::{ChildResult, Watched};
 
 /// Bytes of a report that are taken in: a whole reply and one more, to see that it is too long.
 const REGION_BYTES: usize = MAX_REPLY_BYTES + 1;
@@ -86,10 +86,10 @@ fn answer(py: Python<'_>, jail: &Jail, region: &mut Region, request: Request) ->
     };
     drop(writer);
     let watched = watch::until_end(pid, reader.as_fd(), region.bytes(), started)?;
-    let Watched { id, verdict, usage } = watched;
-    match verdict {
-        Verdict::Outcome(bytes) => send_spliced(id, bytes, usage),
-        Verdict::Killed(killed) => {
+    let Watched { id, result, usage } = watched;
+    match result {
+        ChildResult::Outcome(bytes) => send_spliced(id, bytes, usage),
+        ChildResult::Killed(killed) => {
             let outcome = plue_wire::eval::EvalOutcome::Killed(killed);
             let reply = EvalReply { id, outcome, printed: String::new(), usage };
             let bytes = frame::encode(&reply, MAX_REPLY_BYTES).map_err(|_| Stop(exit::SYSTEM))?;
@@ -111,7 +111,7 @@ fn send_spliced(id: u64, outcome_and_printed: &[u8], usage: Usage) -> Result<(),
 
 fn send(parts: &[&[u8]]) -> Result<(), Stop> {
     for part in parts {
-        // // The engine is gone, so there is no client left.
+        // The engine is gone, so there is no client left.
         kernel::write_all(ENGINE_DESCRIPTOR, part).map_err(|_| Stop(exit::DONE))?;
     }
     Ok(())

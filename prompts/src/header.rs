@@ -52,15 +52,21 @@ pub(crate) struct Header {
     pub(crate) aliases: Vec<Spanned<String>>,
     pub(crate) schema: Option<Spanned<Json>>,
     pub(crate) output: Option<Spanned<Json>>,
-    pub(crate) model: Option<Spanned<String>>,
     pub(crate) role: Option<Spanned<String>>,
+    pub(crate) model: ModelFields,
+    unknown: Vec<Spanned<String>>,
+}
+
+/// The fields about the model request.
+#[derive(Debug, Default)]
+pub(crate) struct ModelFields {
+    pub(crate) name: Option<Spanned<String>>,
     pub(crate) effort: Option<Spanned<String>>,
     pub(crate) tools: Option<Vec<Spanned<String>>>,
     pub(crate) approve: Vec<Spanned<String>>,
     pub(crate) max_turns: Option<Spanned<u32>>,
     pub(crate) max_tokens: Option<Spanned<u32>>,
     pub(crate) budget: Option<Spanned<BudgetField>>,
-    unknown: Vec<Spanned<String>>,
 }
 
 /// `budget: {usd: 2, tokens: 100000}`
@@ -190,8 +196,8 @@ impl Reader<'_> {
             let message = format!("`{}` is no name of a role", shown(&role.value));
             self.error(codes::BAD_FIELD, message, role);
         }
-        let texts = [&header.model, &header.effort];
-        let tools = header.tools.iter().flatten().chain(&header.approve);
+        let texts = [&header.model.name, &header.model.effort];
+        let tools = header.model.tools.iter().flatten().chain(&header.model.approve);
         for text in texts.into_iter().flatten().chain(tools) {
             if !is_word(&text.value) {
                 let message = format!("`{}` is empty, too long or has spaces", shown(&text.value));
@@ -208,13 +214,14 @@ impl Reader<'_> {
     }
 
     fn numbers(&mut self, header: &Header) {
-        for (name, field) in [("max_turns", &header.max_turns), ("max_tokens", &header.max_tokens)]
+        for (name, field) in
+            [("max_turns", &header.model.max_turns), ("max_tokens", &header.model.max_tokens)]
         {
             if let Some(field) = field.as_ref().filter(|field| field.value == 0) {
                 self.error(codes::BAD_FIELD, format!("`{name}` is 0"), field);
             }
         }
-        if let Some(field) = &header.budget {
+        if let Some(field) = &header.model.budget {
             let bad_usd = |usd: f64| !usd.is_finite() || usd < 0.0;
             let budget = &field.value;
             if budget.usd.is_some_and(bad_usd) {
@@ -294,14 +301,14 @@ impl<'de> Visitor<'de> for Fields {
                 "aliases" => header.aliases = map.next_value()?,
                 "schema" => header.schema = Some(map.next_value()?),
                 "output" => header.output = Some(map.next_value()?),
-                "model" => header.model = map.next_value()?,
+                "model" => header.model.name = map.next_value()?,
                 "role" => header.role = map.next_value()?,
-                "effort" => header.effort = map.next_value()?,
-                "tools" => header.tools = map.next_value()?,
-                "approve" => header.approve = map.next_value()?,
-                "max_turns" => header.max_turns = map.next_value()?,
-                "max_tokens" => header.max_tokens = map.next_value()?,
-                "budget" => header.budget = map.next_value()?,
+                "effort" => header.model.effort = map.next_value()?,
+                "tools" => header.model.tools = map.next_value()?,
+                "approve" => header.model.approve = map.next_value()?,
+                "max_turns" => header.model.max_turns = map.next_value()?,
+                "max_tokens" => header.model.max_tokens = map.next_value()?,
+                "budget" => header.model.budget = map.next_value()?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     header.unknown.push(key);

@@ -13,7 +13,7 @@ use crate::{
     limits,
     problems::capped,
     survey::{Call, Survey},
-    template::{self, Origin, Template, Use},
+    template::{self, Template, TextPosition, Use},
 };
 
 /// The partials that prompts may include.
@@ -48,7 +48,7 @@ impl Partials {
             return Err(refuse(codes::DUPLICATE_NAME, message));
         }
         let parts = frontmatter::split(file, text).map_err(|problem| vec![problem])?;
-        let origin = Origin { file: file.into(), line: parts.body_line };
+        let origin = TextPosition { file: file.into(), line: parts.body_line };
         let template = template::compile(origin, name, &parts.body, Use::Partial)?;
         self.templates.insert(name.to_owned(), template);
         Ok(())
@@ -124,7 +124,7 @@ struct Linker<'p> {
 
 impl<'p> Linker<'p> {
     /// The deepest nesting of a template with everything that it includes.
-    fn follow(&mut self, survey: &'p Survey, origin: &'p Origin) -> usize {
+    fn follow(&mut self, survey: &'p Survey, origin: &'p TextPosition) -> usize {
         let mut deepest = survey.depth;
         for call in &survey.calls {
             let inner = call.depth + 1 + self.call(call, origin);
@@ -133,7 +133,7 @@ impl<'p> Linker<'p> {
         deepest
     }
 
-    fn call(&mut self, call: &'p Call, origin: &'p Origin) -> usize {
+    fn call(&mut self, call: &'p Call, origin: &'p TextPosition) -> usize {
         let name = call.name.as_str();
         if let Some(at) = self.open.iter().position(|open| *open == name) {
             let around = self.open.get(at..).unwrap_or_default();
@@ -177,7 +177,7 @@ impl<'p> Linker<'p> {
         depth
     }
 
-    fn unknown(&mut self, call: &Call, origin: &Origin) {
+    fn unknown(&mut self, call: &Call, origin: &TextPosition) {
         let message = format!("there is no partial `{}`", shown(&call.name));
         self.report(codes::UNKNOWN_PARTIAL, message, call, origin);
         let inline = self.root.survey.inline.keys().map(String::as_str);
@@ -191,7 +191,13 @@ impl<'p> Linker<'p> {
         }
     }
 
-    fn report(&mut self, code: plue_plan::Code, message: String, call: &Call, origin: &Origin) {
+    fn report(
+        &mut self,
+        code: plue_plan::Code,
+        message: String,
+        call: &Call,
+        origin: &TextPosition,
+    ) {
         let at = origin.span(call.line, call.column);
         self.problems.push(Diagnostic::error(code, message).at(at));
     }

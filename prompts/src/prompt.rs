@@ -12,7 +12,7 @@ use crate::{
     partials::{self, Partials},
     render,
     schema::{self, Schema},
-    template::{self, Origin, Template, Use},
+    template::{self, Template, TextPosition, Use},
 };
 
 /// Settings of the model request: the part of the frontmatter that prompts and roles share. Absent
@@ -70,7 +70,7 @@ impl PromptFile {
         warnings.extend(name_warning(file, &name));
         let description = header.description.take().map(|text| text.value);
         let settings = settings(file, header, &mut problems);
-        let origin = Origin { file: file.into(), line: parts.body_line };
+        let origin = TextPosition { file: file.into(), line: parts.body_line };
         let template = template::compile(origin, "", parts.without_last_line_end(), Use::Prompt);
         match template {
             Ok(template) if problems.is_empty() => {
@@ -232,18 +232,18 @@ fn compiled(
 pub(crate) fn settings(file: &str, mut header: Header, problems: &mut Vec<Diagnostic>) -> Settings {
     let output = compiled(file, &mut header.output, false, problems);
     let text = |field: Option<serde_saphyr::Spanned<String>>| field.map(|field| field.value);
-    let tools = header.tools.map(|tools| tools.into_iter().map(|tool| tool.value).collect());
-    let approve = header.approve.into_iter().map(|tool| tool.value).collect();
+    let tools = header.model.tools.map(|tools| tools.into_iter().map(|tool| tool.value).collect());
+    let approve = header.model.approve.into_iter().map(|tool| tool.value).collect();
     Settings {
-        model: text(header.model),
+        model: text(header.model.name),
         tools,
         approve,
-        max_turns: header.max_turns.map(|field| field.value),
-        max_tokens: header.max_tokens.map(|field| field.value),
-        budget: header.budget.map(|field| field.value.into_budget()),
+        max_turns: header.model.max_turns.map(|field| field.value),
+        max_tokens: header.model.max_tokens.map(|field| field.value),
+        budget: header.model.budget.map(|field| field.value.into_budget()),
         output: output.map(|schema| schema.json().clone()),
         role: text(header.role),
-        effort: text(header.effort),
+        effort: text(header.model.effort),
     }
 }
 

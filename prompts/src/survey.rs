@@ -20,7 +20,7 @@ use crate::{
     frontmatter::number,
     header::shown,
     problems::capped,
-    template::{Origin, Use, stands_alone},
+    template::{TextPosition, Use, stands_alone},
 };
 
 /// Static facts of a template, before it is rendered.
@@ -48,7 +48,7 @@ pub(crate) struct Call {
 
 struct Surveyor<'o> {
     text: &'o str,
-    origin: &'o Origin,
+    origin: &'o TextPosition,
     used_as: Use,
     found: Survey,
     problems: Vec<Diagnostic>,
@@ -63,7 +63,7 @@ struct Surveyor<'o> {
 pub(crate) fn survey(
     template: &mut Template,
     text: &str,
-    origin: &Origin,
+    origin: &TextPosition,
     used_as: Use,
 ) -> Result<Survey, Vec<Diagnostic>> {
     let mut surveyor = Surveyor {
@@ -385,7 +385,7 @@ impl Surveyor<'_> {
             found: Survey::default(),
             problems: Vec::new(),
             depth: 0,
-            // // Only the caller knows `this` there.
+            // Only the caller knows `this` there.
             moved: 1,
             at: place,
         };

@@ -18,7 +18,7 @@ use crate::{
 
 /// The place of a text in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub(crate) struct TextPosition {
     pub(crate) file: Arc<str>,
     /// The line of the file on which the text starts.
     pub(crate) line: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Origin {
 /// A template that may be rendered.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
-    pub(crate) origin: Origin,
+    pub(crate) origin: TextPosition,
     pub(crate) text: Arc<str>,
     pub(crate) compiled: Compiled,
     pub(crate) survey: Survey,
@@ -42,7 +42,7 @@ pub(crate) enum Use {
 
 /// Compiles a text. `name` is what the crate calls it: the name of the partial, or nothing.
 pub(crate) fn compile(
-    origin: Origin,
+    origin: TextPosition,
     name: &str,
     text: &str,
     used_as: Use,
@@ -70,7 +70,7 @@ fn compile_prompt(text: &str) -> Result<Compiled, TemplateError> {
     Ok(compiled)
 }
 
-fn scan_problem(origin: &Origin, text: &str, fault: Fault) -> Diagnostic {
+fn scan_problem(origin: &TextPosition, text: &str, fault: Fault) -> Diagnostic {
     let (line, column) = place(text, fault.offset);
     let problem = Diagnostic::error(fault.code, fault.message).at(origin.span(line, column));
     match fault.hint {
@@ -79,7 +79,7 @@ fn scan_problem(origin: &Origin, text: &str, fault: Fault) -> Diagnostic {
     }
 }
 
-fn syntax_problem(origin: &Origin, text: &str, error: &TemplateError) -> Diagnostic {
+fn syntax_problem(origin: &TextPosition, text: &str, error: &TemplateError) -> Diagnostic {
     // The end that the crate sees may be beyond ours.
     let end = place(text, text.len());
     let found = error.pos().map(|(line, column)| (number(line), number(column)));
@@ -178,9 +178,9 @@ fn tag_range(text: &str, line: u32, column: u32) -> Option<(usize, usize)> {
     Some((start, start + end + usize::from(triple)))
 }
 
-// === impl Origin ===
+// === impl TextPosition ===
 
-impl Origin {
+impl TextPosition {
     /// The place of a line and column of the text, in the file.
     pub(crate) fn span(&self, line: u32, column: u32) -> Span {
         let line = self.line.saturating_add(line.saturating_sub(1));

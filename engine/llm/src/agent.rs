@@ -18,7 +18,7 @@ pub use self::{
     end::{Divergence, End, EndReason},
     fact::{Decision, Fact, Input, Rejected},
     state::{Agent, Call, Effect, Totals},
-    task::{Children, Limits, Task},
+    task::{ApprovalRules, Children, Limits, Task},
 };
 
 /// Calls of one answer that are carried out; the others are answered with an error.

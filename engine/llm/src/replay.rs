@@ -35,13 +35,13 @@ pub struct Recording {
 /// The transcript of one agent of an attempt.
 #[derive(Debug)]
 struct Recorded {
-    place: Place,
+    place: AgentPath,
     facts: Vec<Fact>,
 }
 
 /// An agent among those of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct AgentPath {
     /// Visit and number of the attempt.
     pub attempt: (u32, u32),
     /// Numbers of the agents from the one that the step's agent started down to this one; empty: the
@@ -49,9 +49,9 @@ pub struct Place {
     pub agents: Vec<u32>,
 }
 
-// === impl Place ===
+// === impl AgentPath ===
 
-impl From<(u32, u32)> for Place {
+impl From<(u32, u32)> for AgentPath {
     fn from(attempt: (u32, u32)) -> Self {
         Self { attempt, agents: Vec::new() }
     }
@@ -62,7 +62,7 @@ impl From<(u32, u32)> for Place {
 impl Recording {
     /// A recording of transcripts with their places, in order. The beginning of a transcript that is a
     /// copy of the one of the attempt before counts once.
-    pub fn new(transcripts: impl IntoIterator<Item = (Place, Vec<Fact>)>) -> Self {
+    pub fn new(transcripts: impl IntoIterator<Item = (AgentPath, Vec<Fact>)>) -> Self {
         let mut recording = Self::default();
         for (place, facts) in transcripts {
             let of_step = |recorded: &&Recorded| recorded.place.agents.is_empty();
@@ -82,7 +82,7 @@ impl Recording {
     }
 
     /// The task of an agent: of the same attempt if that was recorded, else of the last one.
-    pub fn task(&self, place: &Place) -> Option<&Task> {
+    pub fn task(&self, place: &AgentPath) -> Option<&Task> {
         let same = self.attempts.iter().find(|recorded| recorded.place == *place);
         let is_alike = |recorded: &&Recorded| recorded.place.agents == place.agents;
         let recorded = same.or(self.attempts.iter().rev().find(is_alike))?;
@@ -128,7 +128,7 @@ impl Recording {
 
     /// The recorded decision about a call: of the same agent and attempt if that has one, else of the first
     /// attempt. Ids of calls are part of recorded answers, so that a replay has the same.
-    pub fn decision(&self, place: &Place, call: &str) -> Option<Decision> {
+    pub fn decision(&self, place: &AgentPath, call: &str) -> Option<Decision> {
         let same = self.attempts.iter().filter(|recorded| recorded.place == *place);
         let alike = self.attempts.iter().filter(|recorded| recorded.place.agents == place.agents);
         let mut facts = same.chain(alike).flat_map(|recorded| &recorded.facts);
@@ -146,7 +146,7 @@ impl Recording {
 
     /// The difference between a request of an agent and the recorded one of the same turn: in the same
     /// attempt if that was recorded, else in the last one. Turns count from 1.
-    pub fn divergence(&self, place: &Place, turn: u32, request: &Request) -> Divergence {
+    pub fn divergence(&self, place: &AgentPath, turn: u32, request: &Request) -> Divergence {
         let same = self.attempts.iter().find(|recorded| recorded.place == *place);
         let is_alike = |recorded: &&Recorded| recorded.place.agents == place.agents;
         let Some(recorded) = same.or(self.attempts.iter().rev().find(is_alike)) else {

@@ -16,7 +16,7 @@ pub fn evaluate(source: &[u8]) -> EvalOutcome {
         interpreter::start(HashSeed::A).expect("the interpreter starts");
         Python::attach(|py| {
             language::prepare(py).expect("the language layer loads");
-            interpreter::seal(py, HashSeed::A).expect("the interpreter closes");
+            interpreter::lock(py, HashSeed::A).expect("the interpreter closes");
         });
     });
     let entry = ".plue/ci.plue.py".to_owned();

@@ -73,7 +73,7 @@ pub(super) fn install() {
     let end =
         _frozen { name: ptr::null(), code: ptr::null(), size: 0, is_package: 0, get_code: None };
     let table: Vec<_frozen> = FROZEN.iter().map(entry).chain([end]).collect();
-    // // SAFETY: CPython is not started, so the pointers have no reader yet; both tables live for
+    // SAFETY: CPython is not started, so the pointers have no reader yet; both tables live for
     // ever and end with an empty entry.
     unsafe {
         PyImport_FrozenModules = table.leak().as_ptr();

@@ -51,7 +51,7 @@ pub(super) fn fill_holes() {
 pub(super) fn shuffle(seed: u32) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(seed);
     for size in (STEP..=LARGEST).step_by(STEP) {
-        // // SAFETY: the caller holds the GIL and has just run Python code.
+        // SAFETY: the caller holds the GIL and has just run Python code.
         let take = |_| unsafe { ffi::PyObject_Malloc(size) };
         let mut blocks: Vec<*mut c_void> = (0..BLOCKS_BYTES / size).map(take).collect();
         for last in (1..blocks.len()).rev() {

@@ -84,7 +84,7 @@ pub fn install() {
 }
 
 fn inner(context: *mut c_void) -> PyMemAllocatorEx {
-    // // SAFETY: `install` set the context to a leaked structure that is never written.
+    // SAFETY: `install` set the context to a leaked structure that is never written.
     unsafe { *context.cast_const().cast::<PyMemAllocatorEx>() }
 }
 

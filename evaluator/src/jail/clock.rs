@@ -36,7 +36,7 @@ impl Pages {
     /// Unmaps them, for children. Best effort: newer kernels may protect them.
     fn unmap(&self) {
         for pages in &self.0 {
-            // // SAFETY: the pages hold no Rust object; libc's only user of them, clock_gettime, is
+            // SAFETY: the pages hold no Rust object; libc's only user of them, clock_gettime, is
             // replaced below. A later jump there ends the process, as intended.
             unsafe {
                 libc::munmap(pages.start as *mut libc::c_void, pages.len());

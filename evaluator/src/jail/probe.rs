@@ -58,7 +58,7 @@ pub(super) struct Refusals {
 /// of them are on and seccomp is not: it would end the child at the first attempt.
 pub(super) fn start_refusing(jail: &Jail) -> Refusals {
     let child = in_child(|| {
-        // // Read through a descriptor that is closed later.
+        // Read through a descriptor that is closed later.
         let mapped = jail.mapped();
         let mut through = 0;
         for (index, layer) in REFUSING.into_iter().enumerate() {

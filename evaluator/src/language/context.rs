@@ -47,7 +47,7 @@ pub(crate) fn build<'py>(py: Python<'py>, request: &EvalRequest) -> PyResult<Bou
     if !inputs.is_instance_of::<PyDict>() {
         return Err(malformed("the inputs of the run are no JSON object".to_owned()));
     }
-    let proxy = prepared::get(py)?.mapping_proxy.bind(py);
+    let proxy = prepared::get(py)?.classes.mapping_proxy.bind(py);
     Bound::new(py, Context { event, inputs: proxy.call1((inputs,))?.unbind() })
 }
 

@@ -62,7 +62,7 @@ impl Facade {
 impl Facade {
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         let members = self.members.bind(py);
-        // // Requested by `from plue import *`; the policy forbids it by name.
+        // Requested by `from plue import *`; the policy forbids it by name.
         if name == "__all__" && self.name == "plue" {
             return Ok(PyTuple::new(py, PLUE_NAMES)?.into_any().unbind());
         }

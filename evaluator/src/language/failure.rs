@@ -12,7 +12,7 @@ use pyo3::{
 
 use super::{
     codes, context, facade,
-    frames::{self, Place},
+    frames::{self, SourceLocation},
     names,
     source::SourceFile,
     state,
@@ -24,7 +24,7 @@ const MAX_MESSAGE: isize = 4_096;
 const MAX_RELATED: usize = 10;
 
 /// The span of a place in one of the evaluation's files.
-pub(crate) fn span(place: &Place) -> Option<Span> {
+pub(crate) fn span(place: &SourceLocation) -> Option<Span> {
     state::with(|state| {
         let file = state.files.get(place.file)?;
         Some(file.span(place.start, place.end))
@@ -33,7 +33,7 @@ pub(crate) fn span(place: &Place) -> Option<Span> {
 
 /// Diagnostic of a failed evaluation.
 pub(crate) fn diagnose(py: Python<'_>, error: &PyErr) -> Diagnostic {
-    let places: Vec<Place> = error
+    let places: Vec<SourceLocation> = error
         .traceback(py)
         .map(|traceback| frames::traceback_places(traceback.as_any()))
         .unwrap_or_default();

@@ -32,7 +32,7 @@ unsafe extern "C" {
 
 /// A place in one of the evaluation's files; columns are byte offsets, as Python counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SourceLocation {
     /// Index of the file.
     pub(crate) file: usize,
     /// Name of the function, `<module>` outside.
@@ -54,7 +54,7 @@ pub(crate) fn file_index(name: &str) -> Option<usize> {
 }
 
 /// The place of the innermost call in the user's files.
-pub(crate) fn call_place(py: Python<'_>) -> Option<Place> {
+pub(crate) fn call_place(py: Python<'_>) -> Option<SourceLocation> {
     // SAFETY: the interpreter is attached; the frame returned is borrowed and may be null.
     let current = unsafe { ffi::PyEval_GetFrame() };
     if current.is_null() {
@@ -84,7 +84,7 @@ pub(crate) fn call_place(py: Python<'_>) -> Option<Place> {
 }
 
 /// The places of a traceback in the user's files, outermost first.
-pub(crate) fn traceback_places(traceback: &Bound<'_, PyAny>) -> Vec<Place> {
+pub(crate) fn traceback_places(traceback: &Bound<'_, PyAny>) -> Vec<SourceLocation> {
     let py = traceback.py();
     let mut places = Vec::new();
     let mut next = traceback.as_ptr().cast::<ffi::PyTracebackObject>();
@@ -132,7 +132,7 @@ fn function_code<'py>(function: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>>
     }
 }
 
-fn place_in(code: &Bound<'_, PyAny>, offset: c_int) -> Option<Place> {
+fn place_in(code: &Bound<'_, PyAny>, offset: c_int) -> Option<SourceLocation> {
     let file = file_index(&text(code, "co_filename")?)?;
     let function = text(code, "co_name")?;
     let code = code.cast::<PyCode>().ok()?;
@@ -152,7 +152,7 @@ fn place_in(code: &Bound<'_, PyAny>, offset: c_int) -> Option<Place> {
         return None;
     }
     let end = u32::try_from(end_line).ok().zip(usize::try_from(end_column).ok());
-    Some(Place {
+    Some(SourceLocation {
         file,
         function,
         start: (u32::try_from(line).ok()?, usize::try_from(column).unwrap_or(0)),
@@ -178,7 +178,7 @@ pub(crate) fn hide_addresses(py: Python<'_>, extra: &[Bound<'_, PyType>]) -> PyR
         if !seen.insert(class.as_ptr() as usize) {
             continue;
         }
-        // // SAFETY: a live type; the interpreter is attached, so the slot has no concurrent
+        // SAFETY: a live type; the interpreter is attached, so the slot has no concurrent
         // reader.
         unsafe {
             let slot = &raw mut (*class.as_type_ptr()).tp_repr;

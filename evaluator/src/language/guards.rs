@@ -138,7 +138,7 @@ impl TypeGuard {
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         // Not `types.GenericAlias`: that one can be called, and would make classes.
-        prepared::get(slf.py())?.typing_type.bind(slf.py()).get_item(item)
+        prepared::get(slf.py())?.classes.typing_type.bind(slf.py()).get_item(item)
     }
 
     fn __repr__(&self) -> &'static str {
@@ -169,7 +169,7 @@ fn guarded_isinstance(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> Py
 
 #[pyfunction(name = "issubclass")]
 fn guarded_issubclass(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let builtins = prepared::get(object.py())?.issubclass.bind(object.py()).clone();
+    let builtins = prepared::get(object.py())?.functions.issubclass.bind(object.py()).clone();
     builtins.call1((object, classes(class)?))?.extract()
 }
 
@@ -255,7 +255,7 @@ fn build_class<'py>(
             }
         }
     }
-    let base = prepared.base.bind(py);
+    let base = prepared.classes.base.bind(py);
     let mut all: Vec<Bound<'_, PyAny>> = bases.iter().collect();
     if all.len() == 1 && all[0].is(py.get_type::<PyAny>()) {
         all.clear();
@@ -264,7 +264,11 @@ fn build_class<'py>(
     let bare = all.iter().all(|class| {
         class.cast::<PyType>().is_ok_and(|class| {
             frames::has_no_text(class)
-                && prepared.plain_metaclasses.iter().any(|meta| class.get_type().is(meta.bind(py)))
+                && prepared
+                    .classes
+                    .plain_metaclasses
+                    .iter()
+                    .any(|meta| class.get_type().is(meta.bind(py)))
         })
     });
     if bare {
@@ -272,7 +276,7 @@ fn build_class<'py>(
     }
     let mut arguments = vec![body.clone(), name.clone()];
     arguments.extend(all);
-    prepared.build_class.bind(py).call(PyTuple::new(py, arguments)?, keywords)
+    prepared.functions.build_class.bind(py).call(PyTuple::new(py, arguments)?, keywords)
 }
 
 /// The body of functions that are only the code of steps.

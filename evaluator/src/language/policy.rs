@@ -54,13 +54,19 @@ enum Scope {
     Class,
 }
 
-struct Walk<'a, 'py> {
-    py: Python<'py>,
+/// The file under the policy, and the names around it.
+#[derive(Clone, Copy)]
+struct PolicySource<'a> {
     kinds: &'a Kinds,
     file: &'a SourceFile,
     file_index: usize,
     /// Names of the modules of `.plue/lib`.
     library: &'a BTreeSet<String>,
+}
+
+struct Walk<'a, 'py> {
+    py: Python<'py>,
+    source: PolicySource<'a>,
     step_functions: StepFunctions,
     stack: Vec<(Node<'py>, u16, Scope)>,
     problems: Vec<Diagnostic>,
@@ -92,10 +98,7 @@ pub(crate) fn check(
     };
     let mut walk = Walk {
         py,
-        kinds,
-        file: file.1,
-        file_index: file.0,
-        library,
+        source: PolicySource { kinds, file: file.1, file_index: file.0, library },
         step_functions,
         stack: vec![(root, 1, Scope::Plain)],
         problems: Vec::new(),
@@ -145,7 +148,7 @@ impl<'py> Walk<'_, 'py> {
 
     fn push_children(&mut self, node: &Node<'py>, depth: u16, scope: Scope) -> PyResult<()> {
         let from = self.stack.len();
-        let (stack, kinds) = (&mut self.stack, self.kinds);
+        let (stack, kinds) = (&mut self.stack, self.source.kinds);
         node.for_each_child(kinds, &mut |field, child| {
             let scope = match (node.kind, field) {
                 (Kind::ClassDef, "body") => Scope::Class,
@@ -193,7 +196,7 @@ impl<'py> Walk<'_, 'py> {
 
     fn name(&mut self, node: &Node<'py>, scope: Scope) -> PyResult<()> {
         let id = node.text("id")?;
-        let load = node.is_load(self.kinds)?;
+        let load = node.is_load(self.source.kinds)?;
         if load {
             if id == "__name__" || self.blessed.contains(&node.address()) {
                 return Ok(());
@@ -219,7 +222,7 @@ impl<'py> Walk<'_, 'py> {
             self.non_ascii(node, &attr);
             return Ok(());
         }
-        let load = node.is_load(self.kinds)?;
+        let load = node.is_load(self.source.kinds)?;
         if attr == "format" && load {
             self.report(
                 node,
@@ -232,7 +235,7 @@ impl<'py> Walk<'_, 'py> {
         if self.blessed.contains(&node.address()) {
             return Ok(());
         }
-        let own = node.child("value", self.kinds)?.is_some_and(|value| value.is_own());
+        let own = node.child("value", self.source.kinds)?.is_some_and(|value| value.is_own());
         let hint = if !load && matches!(attr.as_str(), "__name__" | "__doc__") {
             Some("it is read only".to_owned())
         } else {
@@ -246,7 +249,7 @@ impl<'py> Walk<'_, 'py> {
     }
 
     fn call(&mut self, node: &Node<'py>) -> PyResult<()> {
-        let Some(func) = node.child("func", self.kinds)? else {
+        let Some(func) = node.child("func", self.source.kinds)? else {
             return Ok(());
         };
         if func.kind != Kind::Attribute {
@@ -257,9 +260,9 @@ impl<'py> Walk<'_, 'py> {
             return self.rewrite_format(node, &func);
         }
         if names::SUPER_METHODS.contains(&attr.as_str())
-            && let Some(value) = func.child("value", self.kinds)?
+            && let Some(value) = func.child("value", self.source.kinds)?
             && value.kind == Kind::Call
-            && let Some(callee) = value.child("func", self.kinds)?
+            && let Some(callee) = value.child("func", self.source.kinds)?
             && callee.kind == Kind::Name
             && callee.text("id")? == "super"
         {
@@ -272,7 +275,7 @@ impl<'py> Walk<'_, 'py> {
     fn rewrite_format(&mut self, node: &Node<'py>, func: &Node<'py>) -> PyResult<()> {
         let py = self.py;
         let value = func.field(intern!(py, "value"))?;
-        let guard = self.kinds.new_name(py, FORMAT_GUARD, func)?;
+        let guard = self.source.kinds.new_name(py, FORMAT_GUARD, func)?;
         self.blessed.insert(guard.as_ptr() as usize);
         let arguments = node.field(intern!(py, "args"))?;
         arguments.cast::<PyList>()?.insert(0, value)?;
@@ -302,15 +305,15 @@ impl<'py> Walk<'_, 'py> {
         }
         let body = node.field(intern!(self.py, "body"))?;
         self.functions.push(FunctionNode {
-            file: self.file_index,
-            first_line: node.first_line(self.kinds)?,
+            file: self.source.file_index,
+            first_line: node.first_line(self.source.kinds)?,
             name,
             node: node.object.clone().unbind(),
             body: body.unbind(),
         });
         if is_step {
-            // // The body runs on the runner, never here, so the policy does not apply to it.
-            let stub = self.kinds.new_call(self.py, ELSEWHERE_GUARD, node)?;
+            // The body runs on the runner, never here, so the policy does not apply to it.
+            let stub = self.source.kinds.new_call(self.py, ELSEWHERE_GUARD, node)?;
             self.blessed.insert(stub.name_address);
             let body = PyList::new(self.py, [stub.statement])?;
             node.object.setattr(intern!(self.py, "body"), body)?;
@@ -321,7 +324,7 @@ impl<'py> Walk<'_, 'py> {
     fn class(&mut self, node: &Node<'py>) -> PyResult<()> {
         let name = node.text("name")?;
         self.bind(node, &name);
-        for keyword in node.children("keywords", self.kinds)? {
+        for keyword in node.children("keywords", self.source.kinds)? {
             let argument = keyword.optional_text("arg")?.unwrap_or_else(|| "**".to_owned());
             // `total` belongs to a TypedDict; other classes refuse it when they are made.
             if argument != "total" {
@@ -358,7 +361,7 @@ impl<'py> Walk<'_, 'py> {
 
     fn comprehension(&mut self, node: &Node<'py>) -> PyResult<()> {
         if node.number("is_async")?.unwrap_or(0) != 0 {
-            let place = node.child("iter", self.kinds)?.unwrap_or_else(|| node.clone());
+            let place = node.child("iter", self.source.kinds)?.unwrap_or_else(|| node.clone());
             let message = "an asynchronous comprehension is not available while a plan is made";
             self.report(&place, codes::FORBIDDEN_SYNTAX, message, denied_hint("async"));
         }
@@ -376,7 +379,7 @@ impl<'py> Walk<'_, 'py> {
             return;
         }
         let hint = hint.into();
-        let mut problem = Diagnostic::error(code, message).at(node.span(self.file));
+        let mut problem = Diagnostic::error(code, message).at(node.span(self.source.file));
         if !hint.is_empty() {
             problem = problem.hint(hint);
         }

@@ -24,20 +24,30 @@ pub(crate) struct Prepared {
     pub(crate) kinds: Kinds,
     pub(crate) builtins: Py<PyDict>,
     pub(crate) facades: BTreeMap<&'static str, Py<Facade>>,
-    /// The base that gives plain classes a text and a hash.
-    pub(crate) base: Py<PyAny>,
-    /// `type` and `ABCMeta`.
-    pub(crate) plain_metaclasses: Vec<Py<PyAny>>,
+    pub(crate) functions: PythonFunctions,
+    pub(crate) classes: PythonClasses,
+    /// `_symtable.SCOPE_OFF`
+    pub(crate) scope_offset: u32,
+    /// The names of all real builtins: those that a function finds on the runner.
+    pub(crate) runner_builtins: BTreeSet<String>,
+}
+
+/// Functions of the interpreter that guards call.
+pub(crate) struct PythonFunctions {
     pub(crate) ascii: Py<PyAny>,
     pub(crate) build_class: Py<PyAny>,
     pub(crate) compile: Py<PyAny>,
     pub(crate) format: Py<PyAny>,
     pub(crate) issubclass: Py<PyAny>,
     pub(crate) symtable: Py<PyAny>,
-    /// `_symtable.SCOPE_OFF`
-    pub(crate) scope_offset: u32,
-    /// The names of all real builtins: what a function finds on the runner.
-    pub(crate) runner_builtins: BTreeSet<String>,
+}
+
+/// Classes of the interpreter and of the prelude.
+pub(crate) struct PythonClasses {
+    /// The base that gives plain classes a text and a hash.
+    pub(crate) base: Py<PyAny>,
+    /// `type` and `ABCMeta`.
+    pub(crate) plain_metaclasses: Vec<Py<PyAny>>,
     /// `typing.Type`
     pub(crate) typing_type: Py<PyAny>,
     /// `types.MappingProxyType`
@@ -89,21 +99,25 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
         kinds: Kinds::load(py)?,
         builtins: builtins.unbind(),
         facades,
-        base: base.unbind(),
-        plain_metaclasses: vec![
-            py.get_type::<PyType>().into_any().unbind(),
-            py.import("abc")?.getattr("ABCMeta")?.unbind(),
-        ],
-        ascii: get("ascii")?,
-        build_class: get("__build_class__")?,
-        compile: get("compile")?,
-        format: get("format")?,
-        issubclass: get("issubclass")?,
+        functions: PythonFunctions {
+            ascii: get("ascii")?,
+            build_class: get("__build_class__")?,
+            compile: get("compile")?,
+            format: get("format")?,
+            issubclass: get("issubclass")?,
+            symtable: py.import("_symtable")?.getattr("symtable")?.unbind(),
+        },
+        classes: PythonClasses {
+            base: base.unbind(),
+            plain_metaclasses: vec![
+                py.get_type::<PyType>().into_any().unbind(),
+                py.import("abc")?.getattr("ABCMeta")?.unbind(),
+            ],
+            typing_type: py.import("typing")?.getattr("Type")?.unbind(),
+            mapping_proxy: py.import("types")?.getattr("MappingProxyType")?.unbind(),
+        },
         scope_offset: py.import("_symtable")?.getattr("SCOPE_OFF")?.extract()?,
-        symtable: py.import("_symtable")?.getattr("symtable")?.unbind(),
         runner_builtins: real.dict().keys().iter().filter_map(|name| name.extract().ok()).collect(),
-        typing_type: py.import("typing")?.getattr("Type")?.unbind(),
-        mapping_proxy: py.import("types")?.getattr("MappingProxyType")?.unbind(),
     };
     let _ = PREPARED.set(py, prepared);
     let addresses = guards::types_with_addresses(py)?;

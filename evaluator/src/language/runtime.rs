@@ -90,7 +90,7 @@ fn surveyed(py: Python<'_>, result: Result<Vec<RawPlan>, Failure>, entry: &str) 
         return EvalOutcome::Needs(needs);
     }
     survey::found(last);
-    let problems = state::with(|state| std::mem::take(&mut state.found));
+    let problems = state::with(|state| std::mem::take(&mut state.survey.found));
     let diagnostics_json = serde_json::to_string(&problems).unwrap_or_else(|_| "[]".to_owned());
     EvalOutcome::Surveyed { diagnostics_json, drafts }
 }
@@ -197,7 +197,7 @@ fn load<'py>(
     let prepared = prepared::get(py)?;
     let compile = |source: &Bound<'py, PyAny>, flags: u32| -> Result<Bound<'py, PyAny>, Failure> {
         let arguments = (source, &name, "exec", flags, true, 0);
-        let compiled = prepared.compile.bind(py).call1(arguments);
+        let compiled = prepared.functions.compile.bind(py).call1(arguments);
         compiled.map_err(|error| failure::syntax(py, &error, &file).into())
     };
     let text = pyo3::types::PyString::new(py, &file.text).into_any();
@@ -223,8 +223,8 @@ fn load<'py>(
     }
     state::with(|state| {
         state.functions.extend(checked.functions);
-        state.has_absent |= !checked.undefined.is_empty();
-        state.absent.extend(checked.undefined);
+        state.survey.has_absent |= !checked.undefined.is_empty();
+        state.survey.absent.extend(checked.undefined);
     });
     let code = compile(&tree, 0)?.cast_into::<PyCode>().map_err(PyErr::from)?;
     Ok(Loaded { imports, code: Ok(code) })

@@ -36,6 +36,19 @@ pub(crate) enum Module {
     Done(Py<PyAny>),
 }
 
+/// Progress of a survey.
+#[derive(Default)]
+pub(crate) struct Survey {
+    /// True in a survey.
+    is_on: bool,
+    /// Problems that a survey has found so far.
+    pub(crate) found: Vec<Diagnostic>,
+    /// Undefined names, in a survey.
+    pub(crate) absent: BTreeSet<String>,
+    /// True if a placeholder replaced a missing value.
+    pub(crate) has_absent: bool,
+}
+
 /// A function of a source file, found again by its first line.
 pub(crate) struct FunctionNode {
     /// Index of its file.
@@ -60,14 +73,7 @@ pub(crate) struct State {
     pub(crate) facts: Facts,
     pub(crate) printed: String,
     pub(crate) ending: Option<Ending>,
-    /// True in a survey.
-    survey: bool,
-    /// Problems that a survey has found so far.
-    pub(crate) found: Vec<Diagnostic>,
-    /// Names that are not there, in a survey.
-    pub(crate) absent: BTreeSet<String>,
-    /// True if a placeholder replaced a missing value.
-    pub(crate) has_absent: bool,
+    pub(crate) survey: Survey,
     problems: BTreeMap<String, (Code, Option<String>)>,
     /// Sources of the expressions that stand in texts, by their marks.
     pub(crate) references: Vec<String>,
@@ -85,14 +91,19 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
 }
 
 /// Starts an evaluation.
-pub(crate) fn reset(facts: Facts, survey: bool) {
-    let old = with(|state| std::mem::replace(state, State { facts, survey, ..State::default() }));
+pub(crate) fn reset(facts: Facts, is_on: bool) {
+    let old = with(|state| {
+        std::mem::replace(
+            state,
+            State { facts, survey: Survey { is_on, ..Survey::default() }, ..State::default() },
+        )
+    });
     drop(old);
 }
 
 /// True in a survey.
 pub(crate) fn surveys() -> bool {
-    with(|state| state.survey)
+    with(|state| state.survey.is_on)
 }
 
 /// Python exception class of a problem.

@@ -27,8 +27,8 @@ pub(crate) fn forgives(problems: &[Diagnostic]) -> bool {
 /// Keeps problems that were found.
 pub(crate) fn found(problems: Vec<Diagnostic>) {
     state::with(|state| {
-        let room = MAX_FOUND.saturating_sub(state.found.len());
-        state.found.extend(problems.into_iter().take(room));
+        let room = MAX_FOUND.saturating_sub(state.survey.found.len());
+        state.survey.found.extend(problems.into_iter().take(room));
     });
 }
 
@@ -57,14 +57,14 @@ pub(crate) fn forgive<T>(
 
 /// In a survey, a text for an argument that has none; different each time, as ids are.
 pub(crate) fn placeholder() -> Option<String> {
-    let count = state::with(|state| state.found.len());
+    let count = state::with(|state| state.survey.found.len());
     state::surveys().then(|| format!("_{count}"))
 }
 
 /// The builtins of a module: in a survey with something in the place of names that are not there.
 pub(crate) fn builtins(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let builtins = prepared::get(py)?.builtins.bind(py).clone();
-    let absent = state::with(|state| std::mem::take(&mut state.absent));
+    let absent = state::with(|state| std::mem::take(&mut state.survey.absent));
     if absent.is_empty() {
         return Ok(builtins);
     }
@@ -72,18 +72,18 @@ pub(crate) fn builtins(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     for name in &absent {
         filled.set_item(name, Bound::new(py, Absent)?)?;
     }
-    state::with(|state| state.absent = absent);
+    state::with(|state| state.survey.absent = absent);
     Ok(filled)
 }
 
 /// True if a placeholder was used, so that an exception may only be its consequence.
 pub(crate) fn has_absent() -> bool {
-    state::with(|state| state.has_absent)
+    state::with(|state| state.survey.has_absent)
 }
 
 /// A stand-in for a module or name that is not there: it accepts every use and has no effect.
 pub(crate) fn absent(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    state::with(|state| state.has_absent = true);
+    state::with(|state| state.survey.has_absent = true);
     Ok(Bound::new(py, Absent)?.into_any())
 }
 

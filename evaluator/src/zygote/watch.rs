@@ -31,14 +31,14 @@ pub(super) struct Watched<'a> {
     /// Id of the request.
     pub(super) id: u64,
     /// Report of the child, or the cause of its end.
-    pub(super) verdict: Verdict<'a>,
+    pub(super) result: ChildResult<'a>,
     /// Cost of the child.
     pub(super) usage: Usage,
 }
 
 /// A report that decodes, or an end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict<'a> {
+pub(super) enum ChildResult<'a> {
     /// Postcard of the outcome and the printed text.
     Outcome(&'a [u8]),
     /// Ended otherwise.
@@ -78,8 +78,8 @@ pub(super) fn until_end<'a>(
     let Spent { cpu_us, max_rss_kib } = spent;
     let wall_us = kernel::monotonic_us().saturating_sub(started);
     let usage = Usage { cpu_us, wall_us, max_rss_kib };
-    let verdict = classify(ended, cut, cpu_us, rest);
-    Ok(Watched { id: u64::from_le_bytes(*id), verdict, usage })
+    let result = classify(ended, cut, cpu_us, rest);
+    Ok(Watched { id: u64::from_le_bytes(*id), result, usage })
 }
 
 /// Fills the region from the pipe until the child closes it, exits, or must be ended.
@@ -159,7 +159,7 @@ fn wait_for(pipe: BorrowedFd<'_>, micros: u64) -> io::Result<Ready> {
 }
 
 /// Classifies the end of a child, by the kernel's status first and its own report last.
-fn classify(ended: Ended, cut: Option<Cut>, cpu_us: u64, report: &[u8]) -> Verdict<'_> {
+fn classify(ended: Ended, cut: Option<Cut>, cpu_us: u64, report: &[u8]) -> ChildResult<'_> {
     let killed = match (cut, ended) {
         // Its CPU time had run out as well; only the timer had not struck yet.
         (Some(Cut::Wall), _) if cpu_us >= HARD_CPU_US => Killed::Cpu,
@@ -175,13 +175,13 @@ fn classify(ended: Ended, cut: Option<Cut>, cpu_us: u64, report: &[u8]) -> Verdi
         (None, Ended::Signal(signal)) => Killed::Crashed(signal_in_words(signal)),
         (None, Ended::Exit(status)) => return classify_exit(status, report),
     };
-    Verdict::Killed(killed)
+    ChildResult::Killed(killed)
 }
 
-fn classify_exit(status: i32, bytes: &[u8]) -> Verdict<'_> {
+fn classify_exit(status: i32, bytes: &[u8]) -> ChildResult<'_> {
     let report = Report::parse(bytes);
-    Verdict::Killed(match (status, report) {
-        (exit::DONE, Report::Outcome(bytes)) => return Verdict::Outcome(bytes),
+    ChildResult::Killed(match (status, report) {
+        (exit::DONE, Report::Outcome(bytes)) => return ChildResult::Outcome(bytes),
         (exit::DONE, Report::Audit(_) | Report::Panic(_)) => {
             Killed::BadReply("it is a last word, but the child went on".to_owned())
         }
@@ -214,34 +214,34 @@ fn signal_in_words(signal: i32) -> String {
 mod tests {
     use super::*;
 
-    fn classified(ended: Ended, report: &[u8]) -> Verdict<'_> {
+    fn classified(ended: Ended, report: &[u8]) -> ChildResult<'_> {
         classify(ended, None, 0, report)
     }
 
     #[test]
     fn a_child_that_claims_an_audit_event_but_exits_well_is_a_bad_reply() {
-        let verdict = classified(Ended::Exit(exit::DONE), b"Aopen");
-        assert!(matches!(verdict, Verdict::Killed(Killed::BadReply(_))), "{verdict:?}");
+        let result = classified(Ended::Exit(exit::DONE), b"Aopen");
+        assert!(matches!(result, ChildResult::Killed(Killed::BadReply(_))), "{result:?}");
     }
 
     #[test]
     fn the_kernels_word_beats_the_childs() {
         let mut report = vec![crate::report::OUTCOME];
         report.extend(postcard::to_allocvec(&(1_u32, 0_u32, 0_u32)).unwrap());
-        let verdict = classified(Ended::Signal(libc::SIGPROF), &report);
-        assert_eq!(verdict, Verdict::Killed(Killed::Cpu));
+        let result = classified(Ended::Signal(libc::SIGPROF), &report);
+        assert_eq!(result, ChildResult::Killed(Killed::Cpu));
     }
 
     #[test]
     fn a_child_that_used_its_cpu_time_was_ended_for_it_even_at_the_deadline() {
         let cut = |cpu_us| classify(Ended::Signal(libc::SIGKILL), Some(Cut::Wall), cpu_us, b"");
-        assert_eq!(cut(HARD_CPU_US), Verdict::Killed(Killed::Cpu));
-        assert_eq!(cut(HARD_CPU_US - 1), Verdict::Killed(Killed::Wall));
+        assert_eq!(cut(HARD_CPU_US), ChildResult::Killed(Killed::Cpu));
+        assert_eq!(cut(HARD_CPU_US - 1), ChildResult::Killed(Killed::Wall));
     }
 
     #[test]
     fn an_exit_status_that_means_nothing_is_a_crash() {
-        let verdict = classified(Ended::Exit(77), b"");
-        assert_eq!(verdict, Verdict::Killed(Killed::Crashed("exit status 77".to_owned())));
+        let result = classified(Ended::Exit(77), b"");
+        assert_eq!(result, ChildResult::Killed(Killed::Crashed("exit status 77".to_owned())));
     }
 }

@@ -44,7 +44,7 @@ fn a_child_may_make_the_calls_on_the_list_and_no_other() {
             passed.push(number);
         }
     }
-    // // With all arguments zero, write uses the wrong descriptor and mmap the wrong memory.
+    // With all arguments zero, write uses the wrong descriptor and mmap the wrong memory.
     let mut expected: Vec<i64> = CHILD
         .iter()
         .filter(|call| !matches!(call.rule, Rule::ToReport | Rule::AnonymousMemory))

@@ -162,7 +162,7 @@ fn the_hostile_corpus_ends_as_its_headers_say() {
     let mut wrong = Vec::new();
     for sample in samples("hostile") {
         let reply = evaluator.evaluate(&sample.source);
-        // // A starved child proves nothing about the file.
+        // A starved child proves nothing about the file.
         let starved = reply.usage.cpu_us * 4 < reply.usage.wall_us;
         if reply.usage.wall_us > LONGEST_US && !starved || reply.usage.cpu_us > 1_400_000 {
             wrong.push(format!("{}: took {:?}", sample.name, reply.usage));

@@ -89,7 +89,7 @@ fn start_interpreter(seed: u32) {
     interpreter::start(seed).unwrap();
     Python::attach(|py| {
         language::prepare(py).unwrap();
-        interpreter::seal(py, seed).unwrap();
+        interpreter::lock(py, seed).unwrap();
     });
 }
 

@@ -1,6 +1,6 @@
 //! The words of a workflow file and the IR that they become.
 
-use plue_plan::{Plan, canonical::SealedPlan};
+use plue_plan::{Plan, canonical::HashedPlan};
 use plue_wire::eval::EvalOutcome;
 use serde_json::{Value as Json, json};
 
@@ -42,7 +42,7 @@ def workflow():                      # or workflow(ctx)
     });
     assert_eq!(plan(source), expected);
     let plan: Plan = serde_json::from_value(expected).unwrap();
-    assert!(SealedPlan::seal(plan).is_ok());
+    assert!(HashedPlan::new(plan).is_ok());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 use jiff::civil::Date;
 use plue_llm::{
     Tool,
-    agent::{DEFAULT_MAX_TOKENS, DEFAULT_TURNS, Limits, Task},
+    agent::{ApprovalRules, DEFAULT_MAX_TOKENS, DEFAULT_TURNS, Limits, Task},
     codes,
 };
 use plue_plan::{
@@ -126,8 +126,7 @@ pub(crate) fn assignment(
         system: Some(system).filter(|system| !system.is_empty()),
         prompt: text,
         tools: offers,
-        approve: all,
-        approve_seconds: approve_seconds(llm),
+        approval: ApprovalRules { approve: all, approve_seconds: approve_seconds(llm) },
         mcp: BTreeMap::new(),
         effort: llm.effort.clone().or_else(|| either(|it| it.effort.clone())),
         output: llm

@@ -225,7 +225,7 @@ impl AgentRun {
         let route = self.routes.add(prefix(&id), sender.clone());
         let replay = self.replay.as_ref().map(|replay| Replay {
             recording: replay.recording.clone(),
-            place: plue_llm::replay::Place { agents: id.agents(), ..replay.place.clone() },
+            place: plue_llm::replay::AgentPath { agents: id.agents(), ..replay.place.clone() },
         });
         let child = Self {
             shared: self.shared.clone(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use plue_llm::{
     Agent, Answer, Delta, Recording, Request,
     agent::{Fact, Input},
-    replay::Place,
+    replay::AgentPath,
 };
 use plue_plan::{RunId, StepId};
 use plue_store::{Store, TranscriptId as _};
@@ -24,7 +24,7 @@ pub(crate) type SharedRecording = Arc<Mutex<Recording>>;
 pub(crate) struct Replay {
     pub(crate) recording: SharedRecording,
     /// The agent that asks it.
-    pub(crate) place: Place,
+    pub(crate) place: AgentPath,
 }
 
 /// The recording of a step, without the answers that attempts of the replay have used already.
@@ -53,14 +53,14 @@ async fn transcripts(
     store: &Store,
     run: &RunId,
     step: &StepId,
-) -> Result<Vec<(Place, Vec<Fact>)>, Error> {
+) -> Result<Vec<(AgentPath, Vec<Fact>)>, Error> {
     let mut all = Vec::new();
     for row in store.attempts(run, Some(step)).await? {
         let below = store.agents_of(run, &row.claim.attempt).await?;
         for id in std::iter::once(row.claim.attempt).chain(below) {
             let facts = store.transcript(&id).await?.into_iter();
             let facts: Result<Vec<Fact>, _> = facts.map(serde_json::from_value).collect();
-            let place = Place { attempt: (row.visit, row.number), agents: id.agents() };
+            let place = AgentPath { attempt: (row.visit, row.number), agents: id.agents() };
             match facts {
                 Ok(facts) if facts.is_empty() => {}
                 Ok(facts) => all.push((place, facts)),

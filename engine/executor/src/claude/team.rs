@@ -10,7 +10,7 @@ use std::{
 
 use plue_llm::{
     PicoUsd, Tool,
-    agent::{Call, Children, Limits, MAX_AGENTS, MAX_AGENTS_BELOW, Task},
+    agent::{ApprovalRules, Call, Children, Limits, MAX_AGENTS, MAX_AGENTS_BELOW, Task},
     codes,
     tools::{self, DELEGATE, PROMPT_PREFIX},
 };
@@ -245,8 +245,7 @@ fn member(
         system: system.filter(|system| !system.is_empty()),
         prompt: String::new(),
         tools: tools.offers.iter().cloned().chain(team.offers()).collect(),
-        approve,
-        approve_seconds: None,
+        approval: ApprovalRules { approve, approve_seconds: None },
         mcp: BTreeMap::new(),
         effort: of_prompt.effort.or(of_role.effort),
         output: of_prompt.output.or(of_role.output),

@@ -75,7 +75,7 @@ impl PromptTrial {
         let all = (&plan, &step, &llm);
         let mut assignment = assignment(all, &read_set, &Scope::new(), claude, today)?;
         // Results come from the case: nothing is carried out that a person would approve.
-        assignment.task.approve.clear();
+        assignment.task.approval.approve.clear();
         Ok((assignment.task, assignment.budget.usd))
     }
 }

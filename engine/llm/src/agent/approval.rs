@@ -31,7 +31,7 @@ impl Task {
     /// command; `mcp__SERVER` stands for all tools of the server.
     pub(super) fn needs_approval(&self, name: &str, input: &Map<String, Json>) -> bool {
         let command = input.get("command").and_then(Json::as_str);
-        self.approve.iter().any(|approve| {
+        self.approval.approve.iter().any(|approve| {
             let of_git = approve.strip_prefix("git_").filter(|_| name == "git");
             let of_server = approve.starts_with("mcp__")
                 && name.strip_prefix(approve.as_str()).is_some_and(|tool| tool.starts_with("__"));

@@ -23,7 +23,7 @@ unknown; it is not repeated. Look at the state of the workspace before you go on
 #[derive(Debug, Clone, Default)]
 pub struct Agent {
     task: Option<Box<Task>>,
-    talk: Conversation,
+    conversation: Conversation,
     phase: Phase,
     /// Calls of the last answer, in its order.
     open: Vec<Open>,
@@ -31,19 +31,34 @@ pub struct Agent {
     decided: HashSet<String>,
     guard: Guard,
     totals: Totals,
-    /// Text of the answers since the last message of ours.
-    text: String,
-    /// Text of the latest answers that had one: the partial result of an agent that fails.
-    partial: String,
-    /// Models that were not available.
-    switches: usize,
-    breaks: u32,
-    cuts: u32,
-    corrected: bool,
+    text: AnswerText,
+    recovery: Recovery,
     /// Agents that were started.
     agents: u32,
     /// The call that gave the result which is judged.
     submitted: Option<String>,
+}
+
+/// Text of the answers so far.
+#[derive(Debug, Clone, Default)]
+struct AnswerText {
+    /// Since the agent's last message to the model.
+    current: String,
+    /// Of the latest answers that had one: the partial result of an agent that fails.
+    latest: String,
+}
+
+/// Attempts to recover from bad answers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Recovery {
+    /// Unavailable models.
+    switches: usize,
+    /// Answers in a row that broke off.
+    breaks: u32,
+    /// Answers in a row that `max_tokens` cut.
+    cuts: u32,
+    /// True after a correction of the result was requested.
+    corrected: bool,
 }
 
 /// Sums over a transcript.
@@ -148,8 +163,8 @@ impl Agent {
         match (&self.phase, &self.task) {
             (Phase::Idle | Phase::Weighing(..), _) | (_, None) => Effect::Begin,
             (Phase::Asking, Some(task)) => {
-                let messages = self.talk.messages().to_vec();
-                let model = task.model(self.switches).unwrap_or(&task.model);
+                let messages = self.conversation.messages().to_vec();
+                let model = task.model(self.recovery.switches).unwrap_or(&task.model);
                 Effect::Ask(Box::new(task.request(model, messages, self.max_tokens(task))))
             }
             (Phase::Calling, Some(_)) => {
@@ -205,7 +220,7 @@ impl Agent {
             (Input::Unpaid(message), Phase::Asking) => end(EndReason::Budget, message),
             (Input::NoTokens(message), Phase::Asking) => end(EndReason::Tokens, message),
             (Input::Diverged(divergence), Phase::Asking | Phase::Calling) => {
-                Ok(vec![Fact::Ended { end: End::diverged(*divergence, self.partial.clone()) }])
+                Ok(vec![Fact::Ended { end: End::diverged(*divergence, self.text.latest.clone()) }])
             }
             (Input::Result { id, content, is_error }, Phase::Calling) => {
                 let fits = |open: &Open| open.call.held.is_none() && open.result.is_none();
@@ -242,7 +257,7 @@ impl Agent {
 
     /// The end without a result, with the text so far.
     fn failed(&self, reason: EndReason, message: String) -> Fact {
-        Fact::Ended { end: End::failed(reason, message, self.partial.clone()) }
+        Fact::Ended { end: End::failed(reason, message, self.text.latest.clone()) }
     }
 
     fn held(&self, id: &str) -> Option<Held> {
@@ -250,7 +265,7 @@ impl Agent {
     }
 
     fn misfit(&self, words: String) -> Fact {
-        if self.corrected {
+        if self.recovery.corrected {
             return self.failed(EndReason::Output, words);
         }
         let again = if self.is_submitted() {
@@ -264,7 +279,7 @@ impl Agent {
     /// True if the current model returns its result by a call.
     fn is_submitted(&self) -> bool {
         let Some(task) = &self.task else { return false };
-        task.is_submitted(task.model(self.switches).unwrap_or(&task.model))
+        task.is_submitted(task.model(self.recovery.switches).unwrap_or(&task.model))
     }
 
     /// The call and value of a result that the answer gives, and nothing else.
@@ -278,7 +293,7 @@ impl Agent {
 
     /// The model that goes on if the current one is not available.
     fn next_model(&self) -> Option<&str> {
-        self.task.as_ref()?.model(self.switches + 1)
+        self.task.as_ref()?.model(self.recovery.switches + 1)
     }
 
     fn max_tokens(&self, task: &Task) -> u32 {
@@ -301,7 +316,7 @@ impl Agent {
                 let refused = open.refused.as_ref().filter(|_| open.result.is_none())?;
                 Some(Fact::failed_result(&open.call.id, refused.clone()))
             }),
-            Phase::Asking if self.breaks > MAX_BREAKS => {
+            Phase::Asking if self.recovery.breaks > MAX_BREAKS => {
                 let message = format!("{MAX_BREAKS} answers broke off, and the next as well");
                 match self.next_model() {
                     Some(model) => Some(Fact::Switched { model: model.to_owned(), message }),
@@ -323,7 +338,7 @@ impl Agent {
                 let used = self.totals.tokens;
                 failed(EndReason::Tokens, format!("{used} tokens are used; raise `budget.tokens`"))
             }
-            Phase::Asking if self.talk.bytes() > MAX_CONVERSATION_BYTES => {
+            Phase::Asking if self.conversation.bytes() > MAX_CONVERSATION_BYTES => {
                 failed(EndReason::Context, format!("more than {MAX_CONVERSATION_BYTES} bytes"))
             }
             Phase::Asking => None,
@@ -334,7 +349,9 @@ impl Agent {
     fn weigh(&self, task: &Task, answer: &Answer, no_json: &NoJson) -> Option<Fact> {
         let failed = |reason, message: String| Some(self.failed(reason, message));
         match &answer.stop.reason {
-            Some(StopReason::MaxTokens) if self.cuts <= MAX_CUTS && has_cut_call(answer) => {
+            Some(StopReason::MaxTokens)
+                if self.recovery.cuts <= MAX_CUTS && has_cut_call(answer) =>
+            {
                 Some(Fact::Corrected {
                     message: format!(
                         "Your answer was cut at {} tokens, before its tool call was whole. Nothing was \
@@ -365,7 +382,7 @@ impl Agent {
                 | StopReason::ToolUse
                 | StopReason::PauseTurn,
             ) => Some(match no_json {
-                None => Fact::Ended { end: End::done(Json::String(self.text.clone())) },
+                None => Fact::Ended { end: End::done(Json::String(self.text.current.clone())) },
                 Some(error) => self.misfit(format!("it is no JSON: {error}")),
             }),
         }
@@ -378,13 +395,13 @@ impl Agent {
     pub(crate) fn evolve(&mut self, fact: &Fact) {
         match fact {
             Fact::Started { task } => {
-                self.talk.user(vec![Block::text(task.prompt.clone())]);
+                self.conversation.user(vec![Block::text(task.prompt.clone())]);
                 self.task = Some(task.clone());
                 self.phase = Phase::Asking;
             }
             Fact::Answered { answer, cost } => self.answered(answer, cost.map(PicoUsd)),
             Fact::Broke { usage, .. } => {
-                self.breaks += 1;
+                self.recovery.breaks += 1;
                 self.totals.tokens = self.totals.tokens.saturating_add(tokens(usage));
             }
             Fact::Result { id, content, is_error } => self.result(id, content, *is_error),
@@ -400,19 +417,19 @@ impl Agent {
                 self.decide(&Decision { id, approve, by, at, message });
             }
             Fact::Corrected { message } => {
-                self.corrected |= self.cuts == 0;
-                self.text.clear();
-                self.talk.user(vec![match self.submitted.take() {
+                self.recovery.corrected |= self.recovery.cuts == 0;
+                self.text.current.clear();
+                self.conversation.user(vec![match self.submitted.take() {
                     Some(id) => Block::tool_result(&id, message, true),
                     None => Block::text(message.clone()),
                 }]);
                 self.phase = Phase::Asking;
             }
             Fact::Switched { .. } => {
-                self.switches += 1;
-                self.breaks = 0;
+                self.recovery.switches += 1;
+                self.recovery.breaks = 0;
                 // Reasoning goes back to its own model only.
-                self.talk.forget_reasoning();
+                self.conversation.forget_reasoning();
             }
             Fact::Ended { end } => self.phase = Phase::Ended(Box::new(end.clone())),
         }
@@ -422,15 +439,15 @@ impl Agent {
         self.totals.turns = self.totals.turns.saturating_add(1);
         self.totals.tokens = self.totals.tokens.saturating_add(tokens(&answer.usage));
         self.totals.cost = self.totals.cost.plus(cost.unwrap_or_default());
-        self.breaks = 0;
-        self.talk.assistant(answer);
-        self.text.push_str(&answer.text());
-        if !self.text.trim().is_empty() {
-            self.partial.clone_from(&self.text);
+        self.recovery.breaks = 0;
+        self.conversation.assistant(answer);
+        self.text.current.push_str(&answer.text());
+        if !self.text.current.trim().is_empty() {
+            self.text.latest.clone_from(&self.text.current);
         }
         let reason = answer.stop.reason.as_ref();
         let is_cut = has_cut_call(answer);
-        self.cuts = if is_cut { self.cuts + 1 } else { 0 };
+        self.recovery.cuts = if is_cut { self.recovery.cuts + 1 } else { 0 };
         let ends = matches!(
             reason,
             Some(
@@ -453,7 +470,8 @@ impl Agent {
             Phase::Asking
         } else {
             let has_schema = self.task.as_ref().is_some_and(|task| task.output.is_some());
-            let result = (has_schema && !ends).then(|| serde_json::from_str(self.text.trim()));
+            let result =
+                (has_schema && !ends).then(|| serde_json::from_str(self.text.current.trim()));
             match result {
                 Some(Ok(value)) => Phase::Judging(value),
                 Some(Err(error)) => {
@@ -541,8 +559,8 @@ impl Agent {
         self.guard.note(&open.call.name, &Json::Object(open.call.input.clone()), content);
         if self.open.iter().all(|open| open.result.is_some()) {
             let results = self.open.drain(..).filter_map(|open| open.result).collect();
-            self.talk.user(results);
-            self.text.clear();
+            self.conversation.user(results);
+            self.text.current.clear();
             self.phase = Phase::Asking;
         }
     }

@@ -5,8 +5,8 @@ mod approval;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Agent, Children, Divergence, Effect, End, EndReason, Fact, Input, Limits, MAX_CALLS, Rejected,
-    Task,
+    Agent, ApprovalRules, Children, Divergence, Effect, End, EndReason, Fact, Input, Limits,
+    MAX_CALLS, Rejected, Task,
 };
 use crate::{
     answer::{Answer, Block, Stop, StopReason, Usage},
@@ -28,8 +28,7 @@ fn task() -> Task {
         system: None,
         prompt: "Look around.".to_owned(),
         tools: vec![tool("bash"), tool("read")],
-        approve: Vec::new(),
-        approve_seconds: None,
+        approval: ApprovalRules::default(),
         effort: None,
         output: None,
         name: None,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    agent::{Effect, Limits, Task},
+    agent::{ApprovalRules, Effect, Limits, Task},
     answer::{Answer, Stop, StopReason, Usage},
     tools,
 };
@@ -17,8 +17,7 @@ fn task(prompt: &str) -> Input {
         system: None,
         prompt: prompt.to_owned(),
         tools: tools::tool("bash").map(|tool| tool.offer()).into_iter().collect(),
-        approve: Vec::new(),
-        approve_seconds: None,
+        approval: ApprovalRules::default(),
         effort: None,
         output: None,
         name: None,
@@ -157,7 +156,7 @@ fn excerpts_begin_before_the_difference() {
 
 #[test]
 fn agents_of_a_step_are_recorded_one_by_one() {
-    let place = |agents: &[u32]| Place { attempt: (1, 1), agents: agents.to_vec() };
+    let place = |agents: &[u32]| AgentPath { attempt: (1, 1), agents: agents.to_vec() };
     let whole = |prompt: &str| facts(vec![task(prompt), says("Fine.")]).1;
     // Equal transcripts of two agents are no copies of one another.
     let mut recording = Recording::new([

@@ -41,7 +41,7 @@ fn apply<'py>(
     spec: &Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
-    super::prepared::get(py)?.format.bind(py).call1((value, spec))
+    super::prepared::get(py)?.functions.format.bind(py).call1((value, spec))
 }
 
 /// Replaces calls of `.format(…)`.
@@ -135,7 +135,7 @@ impl<'py> Formatter<'py> {
             Some("s") => value = value.str()?.into_any(),
             Some("r") => value = value.repr()?.into_any(),
             Some("a") => {
-                let ascii = super::prepared::get(py)?.ascii.bind(py);
+                let ascii = super::prepared::get(py)?.functions.ascii.bind(py);
                 value = ascii.call1((&value,))?;
             }
             Some(other) => {

@@ -55,7 +55,7 @@ impl<'py> Walk<'_, 'py> {
     pub(super) fn non_ascii(&mut self, node: &Node<'py>, name: &str) {
         let message = format!("the name `{name}` holds a character outside ASCII");
         let problem = Diagnostic::error(codes::NON_ASCII_NAME, message)
-            .at(node.span(self.file))
+            .at(node.span(self.source.file))
             .hint("names are written with ASCII letters, digits and `_`");
         self.problems.push(problem);
     }

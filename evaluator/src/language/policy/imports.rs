@@ -7,7 +7,7 @@ use crate::language::{facade, names};
 
 impl<'py> Walk<'_, 'py> {
     pub(super) fn import(&mut self, node: &Node<'py>) -> PyResult<()> {
-        for alias in node.children("names", self.kinds)? {
+        for alias in node.children("names", self.source.kinds)? {
             let module = alias.text("name")?;
             let bound = match alias.optional_text("asname")? {
                 Some(name) => name,
@@ -31,7 +31,7 @@ impl<'py> Walk<'_, 'py> {
             return Ok(());
         }
         let known = self.module(node, &module);
-        for alias in node.children("names", self.kinds)? {
+        for alias in node.children("names", self.source.kinds)? {
             let name = alias.text("name")?;
             // These names are there without an import, so nothing is hidden.
             if name == "*" && module == "plue" {
@@ -59,12 +59,12 @@ impl<'py> Walk<'_, 'py> {
         if facade::names_of(module).is_some() {
             return true;
         }
-        if self.library.contains(module) {
+        if self.source.library.contains(module) {
             self.imports.insert(module.to_owned());
             return true;
         }
         let message = format!("the module `{module}` is not available while a plan is made");
-        let known = self.library.iter().map(String::as_str);
+        let known = self.source.library.iter().map(String::as_str);
         let hint = names::removed_module(module)
             .map(str::to_owned)
             .or_else(|| names::suggestion(module, known.chain(facade::module_names())));

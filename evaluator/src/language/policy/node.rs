@@ -140,7 +140,7 @@ impl Kind {
             "ClassDef" => Self::ClassDef,
             "comprehension" => Self::Comprehension,
             "ExceptHandler" => Self::ExceptHandler,
-            // // The walk decides about asynchronous functions.
+            // The walk decides about asynchronous functions.
             "FunctionDef" | "AsyncFunctionDef" => Self::FunctionDef,
             "Import" => Self::Import,
             "ImportFrom" => Self::ImportFrom,

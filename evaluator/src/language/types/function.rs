@@ -121,7 +121,7 @@ fn free_names(
     code: &str,
     own: &str,
 ) -> PyResult<BTreeSet<String>> {
-    let top = prepared.symtable.bind(py).call1((code, "<step>", "exec"))?;
+    let top = prepared.functions.symtable.bind(py).call1((code, "<step>", "exec"))?;
     let mut free = BTreeSet::new();
     let mut set_inside = BTreeSet::new();
     let mut stack = vec![top];

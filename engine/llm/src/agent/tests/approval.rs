@@ -6,7 +6,8 @@ use super::*;
 use crate::agent::{Call, Decision, Held, MAX_HELD, MAX_SHOWN_BYTES, shown_arguments};
 
 fn careful(approve: &[&str]) -> Task {
-    Task { approve: approve.iter().map(|name| (*name).to_owned()).collect(), ..task() }
+    let approve = approve.iter().map(|name| (*name).to_owned()).collect();
+    Task { approval: ApprovalRules { approve, approve_seconds: None }, ..task() }
 }
 
 fn at(second: i64) -> Timestamp {
