@@ -41,7 +41,7 @@ pub enum Moment {
 
 /// A request as a test sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecordedRequest {
     /// Time of the fault.
     pub moment: Moment,
     /// Method of the request.
@@ -50,7 +50,7 @@ pub struct Seen {
     pub path: String,
 }
 
-type Watcher = Box<dyn FnMut(&Seen) -> bool + Send>;
+type Watcher = Box<dyn FnMut(&RecordedRequest) -> bool + Send>;
 
 /// A running server with one empty bucket; it ends with this value.
 pub struct Objects {
@@ -139,7 +139,7 @@ impl Objects {
 
     /// From now on every request is shown twice, before and after it is carried out; one that is
     /// answered with `false` fails with 500 at that moment.
-    pub fn watch(&self, watcher: impl FnMut(&Seen) -> bool + Send + 'static) {
+    pub fn watch(&self, watcher: impl FnMut(&RecordedRequest) -> bool + Send + 'static) {
         *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(watcher));
     }
 
@@ -212,7 +212,8 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, s3s::HttpError> {
     let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let mut seen = Seen { moment: Moment::Before, method: request.method().clone(), path };
+    let mut seen =
+        RecordedRequest { moment: Moment::Before, method: request.method().clone(), path };
     if !shown(&watcher, &seen) {
         return Ok(failed());
     }
@@ -221,7 +222,7 @@ async fn answer(
     Ok(if shown(&watcher, &seen) { answered } else { failed() })
 }
 
-fn shown(watcher: &Mutex<Option<Watcher>>, seen: &Seen) -> bool {
+fn shown(watcher: &Mutex<Option<Watcher>>, seen: &RecordedRequest) -> bool {
     let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);
     watcher.as_mut().is_none_or(|watcher| watcher(seen))
 }

@@ -87,7 +87,7 @@ impl Database {
 
 /// A session that holds what its transaction has locked; ended with this value.
 #[derive(Debug)]
-pub struct Held<'a> {
+pub struct LockingSession<'a> {
     database: &'a Database,
     session: Child,
 }
@@ -98,16 +98,16 @@ impl Database {
     /// # Panics
     /// If `psql` does not start.
     #[must_use]
-    pub fn hold(&self, sql: &str) -> Held<'_> {
+    pub fn hold(&self, sql: &str) -> LockingSession<'_> {
         let mut psql = self.server.client("psql");
         let text = format!("BEGIN; {sql}; SELECT pg_sleep({HELD_S})");
         psql.args(["-X", "-q", "-d", &self.name, "-c", &text]).stdout(Stdio::null());
         psql.stderr(Stdio::null());
-        Held { database: self, session: psql.spawn().expect("psql can be started") }
+        LockingSession { database: self, session: psql.spawn().expect("psql can be started") }
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for LockingSession<'_> {
     fn drop(&mut self) {
         let sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                         WHERE datname = current_database() AND pid <> pg_backend_pid() \
@@ -148,7 +148,7 @@ impl Server {
 
     fn start(&self, account: Option<&Account>) {
         let data = self.directory.join("data");
-        // // A killed server may leave half-written data.
+        // A killed server may leave half-written data.
         let _may_not_exist = fs::remove_dir_all(&data);
         self.init(account);
         self.launch(account);
@@ -268,7 +268,7 @@ fn fresh_directory(account: Option<&Account>) -> PathBuf {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("plue-postgres-own-{}-{number}", std::process::id());
     let directory = PathBuf::from("/tmp").join(name);
-    // // Left by a killed test with the same process id.
+    // Left by a killed test with the same process id.
     let _may_not_exist = fs::remove_dir_all(&directory);
     fs::create_dir(&directory).expect("a directory in /tmp");
     give(&directory, account);

@@ -7,7 +7,7 @@ use std::{
     sync::Once,
 };
 
-use plue_testkit::postgres::{Database, Held};
+use plue_testkit::postgres::{Database, LockingSession};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -132,7 +132,7 @@ impl Bench {
     }
 
     /// Runs SQL in a transaction of its own on the Postgres, and leaves it open.
-    pub(crate) fn hold(&self, sql: &str) -> Held<'_> {
+    pub(crate) fn hold(&self, sql: &str) -> LockingSession<'_> {
         self.database.as_ref().expect("on Postgres").hold(sql)
     }
 

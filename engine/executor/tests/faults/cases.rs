@@ -8,7 +8,7 @@ use plue_flow::{RunStatus, fact::Outcome};
 use plue_plan::{Plan, RunId};
 use plue_testkit::{
     faults::{
-        points::{Fault, Place, Points},
+        points::{Fault, FaultPoint, Points},
         runner::Habits,
     },
     postgres::Database as Server,
@@ -50,7 +50,7 @@ fn with(name: &str) -> Scenario {
 
 /// The scenario ends as without the fault, which did happen.
 #[track_caller]
-fn unchanged(name: &str, database: &Database, fault: (Place, usize, Fault)) {
+fn unchanged(name: &str, database: &Database, fault: (FaultPoint, usize, Fault)) {
     let scenario = with(name);
     let (expected, ..) = run(&scenario, database, None).unwrap();
     let told = format!("{fault:?}");
@@ -80,19 +80,19 @@ async fn ran_once(world: &World, run: &RunId) {
 on_each_database! {
     fn failure_case_03_a_death_between_claim_and_assign_costs_nothing(database) {
         for times in 0..3 {
-            unchanged("chain", database, (Place::ToRunner("Assign"), times, Fault::EngineDies));
-            unchanged("chain", database, (Place::ToRunner("Assign"), times, Fault::Fails));
+            unchanged("chain", database, (FaultPoint::ToRunner("Assign"), times, Fault::EngineDies));
+            unchanged("chain", database, (FaultPoint::ToRunner("Assign"), times, Fault::Fails));
         }
     }
 
     fn failure_case_04_an_assignment_that_comes_twice_runs_once(database) {
         for times in 0..3 {
-            unchanged("chain", database, (Place::ToRunner("Assign"), times, Fault::Duplicated));
+            unchanged("chain", database, (FaultPoint::ToRunner("Assign"), times, Fault::Duplicated));
         }
     }
 
     fn failure_case_05_a_runner_that_dies_before_the_start_is_stored_is_free(database) {
-        let fault = Points::new(Some((Place::FromRunner("Accept"), 0, Fault::RunnerDies)));
+        let fault = Points::new(Some((FaultPoint::FromRunner("Accept"), 0, Fault::RunnerDies)));
         in_a_world(database, fault, async |world| {
             let run = world.submit(scenarios::chain().plan()).await;
             assert_eq!(world.drive(&run, None).await, RunStatus::Success);
@@ -113,10 +113,10 @@ on_each_database! {
 
     fn failure_case_08_a_result_that_comes_twice_counts_once(database) {
         for times in 0..3 {
-            unchanged("chain", database, (Place::FromRunner("Result"), times, Fault::Duplicated));
-            unchanged("chain", database, (Place::ToRunner("ResultAck"), times, Fault::Fails));
+            unchanged("chain", database, (FaultPoint::FromRunner("Result"), times, Fault::Duplicated));
+            unchanged("chain", database, (FaultPoint::ToRunner("ResultAck"), times, Fault::Fails));
             // To two engines: the first one dies with its answer.
-            unchanged("chain", database, (Place::ToRunner("ResultAck"), times, Fault::EngineDies));
+            unchanged("chain", database, (FaultPoint::ToRunner("ResultAck"), times, Fault::EngineDies));
         }
     }
 
@@ -130,7 +130,7 @@ on_each_database! {
                 assert_eq!(world.drive(&run, None).await, scenario.ends);
                 assert_eq!(world.left(&run).await.unwrap(), expected);
                 let passed = world.points.seen();
-                let results = passed.iter().filter(|at| **at == Place::FromRunner("Result"));
+                let results = passed.iter().filter(|at| **at == FaultPoint::FromRunner("Result"));
                 // Each once too early and once after the engine had asked for the rest.
                 assert_eq!(results.count(), 2 * expected.attempts.len(), "{name}");
             });
@@ -207,7 +207,7 @@ on_each_database! {
     }
 
     fn failure_case_14_a_death_in_the_middle_of_a_batch_doubles_and_drops_nothing(database) {
-        for place in [Place::Before("Append"), Place::After("Append"), Place::After("Apply")] {
+        for place in [FaultPoint::Before("Append"), FaultPoint::After("Append"), FaultPoint::After("Apply")] {
             let (_, places, _) = run(&with("chain"), database, None).unwrap();
             let count = places.iter().filter(|passed| **passed == place).count();
             assert!(count > 0, "{place} is passed");
@@ -255,7 +255,7 @@ on_each_database! {
         for name in ["Append", "Apply"] {
             let scenario = with("chain");
             let (expected, ..) = run(&scenario, database, None).unwrap();
-            in_a_world(database, Points::always(Place::Before(name), Fault::Delayed), async |world| {
+            in_a_world(database, Points::always(FaultPoint::Before(name), Fault::Delayed), async |world| {
                 let run = world.submit(scenario.plan()).await;
                 assert_eq!(world.drive(&run, None).await, RunStatus::Success);
                 assert_eq!(world.left(&run).await.unwrap(), expected);
@@ -280,7 +280,7 @@ on_each_database! {
                 let handle = drive(&running, &run).await;
                 world.clock.sleep(Duration::from_secs(5)).await;
                 assert!(!handle.is_over());
-                assert!(world.points.seen().contains(&Place::ToRunner("Close")));
+                assert!(world.points.seen().contains(&FaultPoint::ToRunner("Close")));
                 assert!(world.runners.ran().is_empty());
                 // Another program under the same name does the work.
                 world.runners.accustom(Habits::default());

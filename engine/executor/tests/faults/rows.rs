@@ -5,7 +5,7 @@ use std::time::Duration;
 use plue_flow::RunStatus;
 use plue_plan::Plan;
 use plue_testkit::{
-    faults::points::{Fault, Place, Points},
+    faults::points::{Fault, FaultPoint, Points},
     postgres::Database as Server,
 };
 use serde_json::{Value as Json, json};
@@ -56,7 +56,7 @@ fn handed_over(agent: usize) -> String {
 }
 
 /// One run, and how long it took by the simulated clock.
-fn run(database: &Database, points: Points) -> (RunStatus, Duration, Vec<Place>) {
+fn run(database: &Database, points: Points) -> (RunStatus, Duration, Vec<FaultPoint>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -84,7 +84,7 @@ fn no_transition_waits(database: &Database) {
     let overhead = took.saturating_sub(WORK * depth);
     println!("{took:?}, of which {overhead:?} between steps");
     assert!(overhead < MAX_OVERHEAD * depth, "{overhead:?} in {depth} transitions");
-    let commits = places.iter().filter(|place| **place == Place::After("Apply")).count();
+    let commits = places.iter().filter(|place| **place == FaultPoint::After("Apply")).count();
     println!("{commits} commits for {AGENTS} steps");
     assert!(commits <= 3 * AGENTS, "{commits} commits");
 }

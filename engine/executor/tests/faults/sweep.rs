@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plue_testkit::faults::points::{Fault, Place, Points};
+use plue_testkit::faults::points::{Fault, FaultPoint, Points};
 
 use super::{
     scenarios::{self, Scenario},
@@ -13,8 +13,8 @@ use super::{
 pub(crate) fn run(
     scenario: &Scenario,
     database: &Database,
-    fault: Option<(Place, usize, Fault)>,
-) -> Result<(Left, Vec<Place>, bool), String> {
+    fault: Option<(FaultPoint, usize, Fault)>,
+) -> Result<(Left, Vec<FaultPoint>, bool), String> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build().unwrap();
     let done = runtime.block_on(async {

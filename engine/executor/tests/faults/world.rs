@@ -16,12 +16,12 @@ use plue_executor::{
     perform::environment::GivenSecrets,
 };
 use plue_flow::{RunStatus, fact::Outcome};
-use plue_plan::{Event, Plan, RunId, SealedPlan, event::EventType};
+use plue_plan::{Event, HashedPlan, Plan, RunId, event::EventType};
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Stop, Tasks};
 use plue_store::{Store, StoreOptions};
 use plue_testkit::faults::{
-    points::{Place, Points},
+    points::{FaultPoint, Points},
     runner::Runners,
     stand::{Stand, hold_the_clock},
     streams, violations,
@@ -134,7 +134,7 @@ impl World {
         assert_eq!(problems, []);
         let here = self.directory.path().to_owned();
         Submission {
-            plan: SealedPlan::seal(plan).unwrap(),
+            plan: HashedPlan::new(plan).unwrap(),
             source: ".plue.py".to_owned(),
             event: Event::new(EventType::Manual),
             inputs: BTreeMap::new(),
@@ -221,7 +221,7 @@ impl World {
 
     /// How often a runner said who it is.
     pub(crate) fn hellos(&self) -> usize {
-        let hello = Place::FromRunner("Hello");
+        let hello = FaultPoint::FromRunner("Hello");
         self.points.seen().iter().filter(|at| **at == hello).count()
     }
 

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::{
-    points::{Fault, Place, Points},
+    points::{Fault, FaultPoint, Points},
     runner::{Listening, Orders, Runners},
     script::{Act, acts},
 };
@@ -51,12 +51,12 @@ pub(super) struct Life {
     /// On its disk: the last fence of each attempt.
     taken: BTreeMap<AttemptId, Fence>,
     /// On its disk, but for what runs.
-    held: BTreeMap<AttemptId, Held>,
+    held: BTreeMap<AttemptId, HeldAttempt>,
     leaves: bool,
 }
 
 /// An attempt in hand.
-struct Held {
+struct HeldAttempt {
     claim: Claim,
     /// Events and then the result, numbered from 1; those before `first` are acknowledged.
     sent: Vec<FromRunner>,
@@ -111,7 +111,7 @@ impl Life {
             let Some(Listening { token, accept }) = listening else { return };
             let Ok((ours, theirs)) = UnixStream::pair() else { return };
             if self.leaves && self.held.is_empty() {
-                // // The runner has exited; its listeners know.
+                // The runner has exited; its listeners know.
                 continue;
             }
             let Ok(theirs) = self.runners.relayed(theirs) else { return };
@@ -177,7 +177,7 @@ impl Life {
     }
 
     async fn connected(&mut self, frames: &mut Frames, token: String) -> Over {
-        let resume = self.held.values().map(Held::resume).collect();
+        let resume = self.held.values().map(HeldAttempt::resume).collect();
         let hello = FromRunner::Hello(Hello {
             protocol: self.runners.habits().protocol,
             runner: self.id.clone(),
@@ -242,7 +242,7 @@ impl Life {
         for (attempt, held) in &self.held {
             if results_first && !cursors.contains_key(attempt) {
                 if held.ended {
-                    // // The engine names the first message that it still needs.
+                    // The engine names the first message that it still needs.
                     cursors.insert(attempt.clone(), held.sent.len() + 1);
                     waiting.extend(held.sent.last().cloned());
                 }
@@ -262,7 +262,7 @@ impl Life {
         if matches!(message, ToRunner::Heartbeat) {
             return Ok(1);
         }
-        match self.points().pass(Place::ToRunner(name(message))) {
+        match self.points().pass(FaultPoint::ToRunner(name(message))) {
             None => Ok(1),
             Some(Fault::Duplicated) => Ok(2),
             Some(Fault::Fails) => Err(Over::Broken),
@@ -290,7 +290,7 @@ impl Life {
     async fn send(&mut self, frames: &mut Frames, message: &FromRunner) -> Result<(), Over> {
         let fault = match message {
             FromRunner::Heartbeat(_) => None,
-            _ => self.points().pass(Place::FromRunner(name_of(message))),
+            _ => self.points().pass(FaultPoint::FromRunner(name_of(message))),
         };
         let mut times = 1;
         match fault {
@@ -350,7 +350,7 @@ impl Life {
         Vec::new()
     }
 
-    fn find(&mut self, claim: &Claim) -> Option<&mut Held> {
+    fn find(&mut self, claim: &Claim) -> Option<&mut HeldAttempt> {
         self.held.get_mut(&claim.attempt).filter(|held| held.claim == *claim)
     }
 
@@ -386,8 +386,13 @@ impl Life {
         self.taken.insert(claim.attempt.clone(), claim.fence);
         self.runners.begins(&claim.attempt, claim.fence);
         let clock = self.runners.clock();
-        let mut held =
-            Held { claim: claim.clone(), sent: Vec::new(), first: 1, ended: false, step: None };
+        let mut held = HeldAttempt {
+            claim: claim.clone(),
+            sent: Vec::new(),
+            first: 1,
+            ended: false,
+            step: None,
+        };
         held.push(self.runners.micros(), EventKind::Started { pid: 1 });
         held.step = Some(Step {
             acts: acts(&assign),
@@ -472,9 +477,9 @@ impl Life {
     }
 }
 
-// // === impl Held ===
+// === impl HeldAttempt ===
 
-impl Held {
+impl HeldAttempt {
     fn next_seq(&self) -> u64 {
         self.sent.len() as u64 + 1
     }
@@ -504,7 +509,7 @@ impl Held {
     /// Its process died with the runner.
     fn end_lost(&mut self, acked: u64, at_us: i64) {
         let acked = usize::try_from(acked).unwrap_or(usize::MAX);
-        // // Acknowledged messages need no bytes, only numbers.
+        // Acknowledged messages need no bytes, only numbers.
         self.sent.truncate(acked);
         while self.sent.len() < acked {
             self.push(at_us, EventKind::Note(String::new()));

@@ -28,7 +28,7 @@ pub enum Fault {
 
 /// Location of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum FaultPoint {
     /// Before a call of the store is made.
     Before(&'static str),
     /// After a write was committed, before anybody knows.
@@ -42,10 +42,10 @@ pub enum Place {
 /// Counts fault points and selects the disturbed ones.
 #[derive(Debug)]
 pub struct Points {
-    seen: Mutex<Vec<Place>>,
+    seen: Mutex<Vec<FaultPoint>>,
     /// Point, occurrence and kind of the fault. One fault per run: random tests combine several.
-    fault: Option<(Place, usize, Fault)>,
-    always: Option<(Place, Fault)>,
+    fault: Option<(FaultPoint, usize, Fault)>,
+    always: Option<(FaultPoint, Fault)>,
     hit: watch::Sender<bool>,
 }
 
@@ -58,27 +58,27 @@ impl Fault {
 
     /// True if it can happen at this point.
     #[must_use]
-    pub fn fits(self, place: &Place) -> bool {
+    pub fn fits(self, place: &FaultPoint) -> bool {
         match (self, place) {
-            // // A crash before a read is a crash after the point before it.
-            (fault, Place::Before("read")) => fault == Self::Fails,
+            // A crash before a read is a crash after the point before it.
+            (fault, FaultPoint::Before("read")) => fault == Self::Fails,
             (Self::EngineDies, _) => true,
             // A commit whose answer is lost is done again: that is the duplicate of a write.
-            (Self::Fails, Place::Before(_) | Place::After(_))
-            | (Self::Delayed, Place::Before(_)) => true,
-            (Self::Duplicated | Self::RunnerDies, Place::Before(_) | Place::After(_))
-            | (Self::Delayed, Place::After(_)) => false,
+            (Self::Fails, FaultPoint::Before(_) | FaultPoint::After(_))
+            | (Self::Delayed, FaultPoint::Before(_)) => true,
+            (Self::Duplicated | Self::RunnerDies, FaultPoint::Before(_) | FaultPoint::After(_))
+            | (Self::Delayed, FaultPoint::After(_)) => false,
             (
                 Self::Fails | Self::Duplicated | Self::Delayed | Self::RunnerDies,
-                Place::ToRunner(_) | Place::FromRunner(_),
+                FaultPoint::ToRunner(_) | FaultPoint::FromRunner(_),
             ) => true,
         }
     }
 }
 
-// === impl Place ===
+// === impl FaultPoint ===
 
-impl fmt::Display for Place {
+impl fmt::Display for FaultPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Before(name) => write!(f, "before {name}"),
@@ -94,18 +94,18 @@ impl fmt::Display for Place {
 impl Points {
     /// Nothing goes wrong, or one thing at one place.
     #[must_use]
-    pub fn new(fault: Option<(Place, usize, Fault)>) -> Self {
+    pub fn new(fault: Option<(FaultPoint, usize, Fault)>) -> Self {
         Self { seen: Mutex::default(), fault, always: None, hit: watch::Sender::new(false) }
     }
 
     /// The same goes wrong at the same place every time.
     #[must_use]
-    pub fn always(place: Place, fault: Fault) -> Self {
+    pub fn always(place: FaultPoint, fault: Fault) -> Self {
         Self { always: Some((place, fault)), ..Self::new(None) }
     }
 
     /// Passes a place; what goes wrong there, if anything.
-    pub fn pass(&self, place: Place) -> Option<Fault> {
+    pub fn pass(&self, place: FaultPoint) -> Option<Fault> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let before = seen.iter().filter(|passed| **passed == place).count();
         let fault = self.fault.as_ref().filter(|(at, times, _)| *at == place && *times == before);
@@ -120,7 +120,7 @@ impl Points {
 
     /// The places passed so far.
     #[must_use]
-    pub fn seen(&self) -> Vec<Place> {
+    pub fn seen(&self) -> Vec<FaultPoint> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

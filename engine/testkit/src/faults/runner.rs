@@ -102,13 +102,13 @@ struct Shared {
     habits: Mutex<Habits>,
     clock: Clock,
     tasks: Tasks,
-    runners: Mutex<HashMap<RunnerId, Known>>,
+    runners: Mutex<HashMap<RunnerId, RunnerHandle>>,
     /// Number of starts of each fence.
     ran: Mutex<BTreeMap<(AttemptId, Fence), u32>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct RunnerHandle {
     listening: mpsc::Sender<Listening>,
     orders: watch::Sender<Orders>,
 }
@@ -142,7 +142,7 @@ impl Runners {
             let orders = watch::Sender::new(Orders { cuts: 0, deaths: 0, discarded: false });
             let life = Life::new(self.clone(), runner.clone(), orders.subscribe());
             self.0.tasks.spawn("scripted-runner", life.run(engines));
-            Known { listening, orders }
+            RunnerHandle { listening, orders }
         });
         known.listening.clone()
     }

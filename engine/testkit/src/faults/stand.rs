@@ -18,7 +18,7 @@ use plue_store::probe::{Call, Probe, Verdict, answer_lost, connection_lost};
 use tokio::sync::watch;
 
 use super::{
-    points::{Fault, Place, Points},
+    points::{Fault, FaultPoint, Points},
     runner::Runners,
 };
 
@@ -33,18 +33,18 @@ pub struct Stand {
     tasks: Tasks,
     runners: Runners,
     dead: watch::Sender<bool>,
-    holds: Arc<Mutex<Vec<Weak<Hold>>>>,
+    holds: Arc<Mutex<Vec<Weak<ClockHold>>>>,
     away: watch::Sender<bool>,
     still: watch::Sender<bool>,
 }
 
 /// Keeps the clock from being moved; see [`hold_the_clock`].
 #[derive(Debug)]
-pub struct Hold(Mutex<Option<SyncSender<()>>>);
+pub struct ClockHold(Mutex<Option<SyncSender<()>>>);
 
-// === impl Hold ===
+// === impl ClockHold ===
 
-impl Hold {
+impl ClockHold {
     fn release(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -112,7 +112,7 @@ impl Stand {
         Box::new(hold)
     }
 
-    async fn pass(&self, place: Place) -> Option<Fault> {
+    async fn pass(&self, place: FaultPoint) -> Option<Fault> {
         if self.is_dead() {
             return pending().await;
         }
@@ -132,12 +132,12 @@ impl Stand {
 /// A paused clock moves whenever nothing is to be done; while a database works, in a thread or a process of
 /// its own, something is. The clock stands while the value lives.
 #[must_use]
-pub fn hold_the_clock(tasks: &Tasks) -> Arc<Hold> {
+pub fn hold_the_clock(tasks: &Tasks) -> Arc<ClockHold> {
     let (sender, receiver) = sync_channel::<()>(0);
     tasks.spawn_blocking(move || {
         let _its_end = receiver.recv();
     });
-    Arc::new(Hold(Mutex::new(Some(sender))))
+    Arc::new(ClockHold(Mutex::new(Some(sender))))
 }
 
 impl Probe for Stand {
@@ -146,7 +146,7 @@ impl Probe for Stand {
             let mut still = self.still.subscribe();
             let waited = still.wait_for(|still| !still).await.is_ok();
             debug_assert!(waited, "the sender is ours");
-            let fault = self.pass(Place::Before(call.name)).await;
+            let fault = self.pass(FaultPoint::Before(call.name)).await;
             if fault == Some(Fault::Fails) || *self.away.borrow() {
                 return Err(connection_lost());
             }
@@ -162,7 +162,7 @@ impl Probe for Stand {
             if self.is_dead() {
                 return pending().await;
             }
-            if call.writes && self.pass(Place::After(call.name)).await == Some(Fault::Fails) {
+            if call.writes && self.pass(FaultPoint::After(call.name)).await == Some(Fault::Fails) {
                 return Err(answer_lost());
             }
             Ok(Box::new(()) as Box<dyn Any + Send>)
@@ -176,7 +176,7 @@ impl Dial for Stand {
         Box::pin(async move {
             tokio::select! {
                 biased;
-                // // A call dropped here is never answered.
+                // A call dropped here is never answered.
                 () = self.died() => pending().await,
                 stream = self.runners.arrive(&runner, &token) => stream,
             }
