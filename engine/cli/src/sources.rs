@@ -10,7 +10,7 @@ use std::{
 };
 
 use plue_plan::{
-    Diagnostic, Event, Plan, SealedPlan,
+    Diagnostic, Event, HashedPlan, Plan,
     inputs::{Given, Missing, typed},
 };
 use plue_planner::{
@@ -47,7 +47,7 @@ pub struct Planned {
     /// Path of the workflow file in it.
     pub path: String,
     /// The plan.
-    pub sealed: SealedPlan,
+    pub sealed: HashedPlan,
     /// What the run reacts to.
     pub event: Event,
     /// Inputs of the declared types, defaults filled in.
@@ -280,7 +280,7 @@ impl Session {
         let raw = inputs::raw(&occasion.given);
         let first = self.evaluate(entry, Some(occasion.event.clone()), raw.clone()).await?;
         let [only] = &*first.workflows else { return Ok(first) };
-        let typed = typed(&occasion.given, &only.sealed.plan, Missing::Allowed);
+        let typed = typed(&occasion.given, &only.hashed.plan, Missing::Allowed);
         let typed: Map<String, Json> = typed.map_err(PlanError::Invalid)?.into_iter().collect();
         if typed == raw {
             return Ok(first);
@@ -348,12 +348,12 @@ impl Session {
                 ..Failure::invalid(diagnostics)
             })
         };
-        let mut inputs = check(&choose(&evaluated, entry, name)?.sealed.plan)?;
+        let mut inputs = check(&choose(&evaluated, entry, name)?.hashed.plan)?;
         let typed: Map<String, Json> = inputs.clone().into_iter().collect();
         if typed != raw {
             let again = self.evaluate(entry, Some(event.clone()), typed).await;
             evaluated = again.map_err(failed)?;
-            inputs = check(&choose(&evaluated, entry, name)?.sealed.plan)?;
+            inputs = check(&choose(&evaluated, entry, name)?.hashed.plan)?;
         }
         let workflow = choose(&evaluated, entry, name)?.clone();
         let missing = missing_roles(&workflow, &evaluated.read_set.texts);
@@ -363,7 +363,7 @@ impl Session {
         Ok(Planned {
             repo: self.repo.clone(),
             path: entry.to_owned(),
-            sealed: with_goal(workflow.sealed, goal)?,
+            sealed: with_goal(workflow.hashed, goal)?,
             event,
             inputs,
             read_set: serde_json::to_value(&*evaluated.read_set)
@@ -391,12 +391,12 @@ fn choose<'e>(
     entry: &str,
     name: Option<&str>,
 ) -> Result<&'e PlannedWorkflow, Failure> {
-    let names = || evaluated.workflows.iter().map(|workflow| workflow.sealed.plan.name.as_str());
+    let names = || evaluated.workflows.iter().map(|workflow| workflow.hashed.plan.name.as_str());
     match (&*evaluated.workflows, name) {
         ([one], _) => Ok(one),
         ([], _) => Err(Failure::not_found(format!("{entry} returns no plan"))),
         (several, Some(name)) if names().any(|known| known == name) => {
-            let found = several.iter().find(|workflow| workflow.sealed.plan.name == name);
+            let found = several.iter().find(|workflow| workflow.hashed.plan.name == name);
             found.ok_or_else(|| Failure::not_found(format!("{entry} has no plan `{name}`")))
         }
         (several, _) => {
@@ -409,7 +409,7 @@ fn choose<'e>(
 }
 
 /// The plan with a goal, which is part of it and so of its hash.
-fn with_goal(sealed: SealedPlan, goal: Option<&str>) -> Result<SealedPlan, Failure> {
+fn with_goal(sealed: HashedPlan, goal: Option<&str>) -> Result<HashedPlan, Failure> {
     let Some(goal) = goal else { return Ok(sealed) };
     let plan = Plan { goal: Some(goal.to_owned()), ..sealed.plan };
     let problems = plue_plan::validate::validate_with(&plan, &Default::default(), &plue_spec::Cel);
@@ -417,5 +417,5 @@ fn with_goal(sealed: SealedPlan, goal: Option<&str>) -> Result<SealedPlan, Failu
     if !errors.is_empty() {
         return Err(Failure { exit: Exit::Usage, ..Failure::invalid(errors) });
     }
-    SealedPlan::seal(plan).map_err(|problem| Failure::invalid(vec![problem]))
+    HashedPlan::new(plan).map_err(|problem| Failure::invalid(vec![problem]))
 }

@@ -9,7 +9,7 @@ use plue_executor::{
     Engine, Options, engine::Parts, house::Keep, perform::placement::Capacity, reach::Guard,
     trace::Traces,
 };
-use plue_flow::places::Quotas;
+use plue_flow::quotas::Quotas;
 use plue_plan::DurationText;
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Tasks};

@@ -11,7 +11,7 @@ use plue_executor::{
 };
 use plue_flow::RunStatus;
 use plue_plan::{
-    Action, Plan, RunId, SealedPlan, Step,
+    Action, HashedPlan, Plan, RunId, Step,
     action::Bash,
     event::{Event, EventType},
 };
@@ -99,7 +99,7 @@ fn submission(folder: PathBuf) -> Outcome<Submission> {
     let action = Action::Bash(Bash { run: "true".to_owned(), shell: "bash".to_owned() });
     let plan = Plan::new("drain", vec![Step::new("only", action)]);
     Ok(Submission {
-        plan: SealedPlan::seal(plan).map_err(|problem| problem.to_string())?,
+        plan: HashedPlan::new(plan).map_err(|problem| problem.to_string())?,
         source: ".plue.py".to_owned(),
         event: Event::new(EventType::Manual),
         inputs: BTreeMap::new(),

@@ -9,7 +9,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use plue_flow::places::Quotas;
+use plue_flow::quotas::Quotas;
 use plue_plan::RunId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use plue_flow::{Input, input::Reopen, places::Quotas};
+use plue_flow::{Input, input::Reopen, quotas::Quotas};
 use plue_plan::{RunId, StepId};
 use plue_pool::{
     Apart, LocalPool,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use plue_flow::{Run, fact::Carried};
-use plue_plan::{Event, RunId, StepId, canonical::SealedPlan};
+use plue_plan::{Event, RunId, StepId, canonical::HashedPlan};
 use plue_store::{Drive, NewRun, RunCommit};
 use serde_json::Value as Json;
 
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Submission {
     /// The plan, valid and sealed.
-    pub plan: SealedPlan,
+    pub plan: HashedPlan,
     /// Path of the workflow file, relative to the repository.
     pub source: String,
     /// What it reacts to.

@@ -53,7 +53,8 @@ pub enum Fact {
     },
     /// No runner can have the attempt as things are: it stays queued and takes no place of
     /// `max_parallel`.
-    AttemptHeld {
+    #[serde(rename = "attempt_held")]
+    AttemptUnschedulable {
         /// Step of the attempt.
         step: StepId,
         /// Attempt without a suitable runner.
@@ -62,7 +63,8 @@ pub enum Fact {
         reason: String,
     },
     /// A runner can take an attempt that was unschedulable.
-    AttemptPlaced {
+    #[serde(rename = "attempt_placed")]
+    AttemptSchedulable {
         /// Step of the attempt.
         step: StepId,
         /// Attempt that can be claimed again.
@@ -258,8 +260,8 @@ impl Fact {
             Self::RunStarted => &["run.started"],
             Self::ConditionEvaluated { .. } => &["step.condition"],
             Self::AttemptQueued { .. } => &["step.dispatched"],
-            Self::AttemptHeld { .. } => &["step.held"],
-            Self::AttemptPlaced { .. } => &["step.placed"],
+            Self::AttemptUnschedulable { .. } => &["step.held"],
+            Self::AttemptSchedulable { .. } => &["step.placed"],
             Self::AttemptAssigned { .. } => &["step.assigned"],
             Self::AttemptStarted { .. } => &["step.started"],
             Self::AttemptWaiting { .. } => &["step.waiting"],

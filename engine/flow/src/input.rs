@@ -29,7 +29,7 @@ pub enum Input {
         reads: Vec<(String, Json)>,
     },
     /// No runner can have the queued attempt as things are.
-    Held {
+    Unschedulable {
         /// Attempt without a suitable runner.
         attempt: AttemptId,
         /// Requirement that no runner meets.
@@ -37,7 +37,7 @@ pub enum Input {
     },
     /// A runner can take an attempt that was unschedulable. Refused while `max_parallel` others
     /// run.
-    Placed {
+    Schedulable {
         /// Attempt that can be claimed again.
         attempt: AttemptId,
     },

@@ -16,7 +16,7 @@ pub mod error;
 pub mod fact;
 pub mod input;
 pub mod machine;
-pub mod places;
+pub mod quotas;
 pub mod run;
 pub mod status;
 pub mod view;

@@ -21,22 +21,36 @@ use crate::{
 };
 
 use shape::{Phase, Shape};
-use state::{Halt, Held, StepState};
+use state::{Lifecycle, StepState, StopState, Timer, Worklists};
+
+use attempt::{
+    admit_assigned, admit_ended, admit_lost, admit_schedulable, admit_started, admit_unschedulable,
+};
+use cancel::admit_cancel;
+use condition::admit_condition;
+use evolve::fold_one;
+use next::next_fact;
+use reopen::admit_reopen;
+use start::admit_start;
+use waiting::{
+    admit_answer, admit_asked_calls, admit_child, admit_decision, admit_outputs, admit_waits,
+};
 
 mod attempt;
 mod cancel;
 mod condition;
 mod evolve;
 mod next;
+mod outcome;
 mod reopen;
 mod shape;
 mod show;
 mod start;
 mod state;
-mod verdict;
+
 mod waiting;
 
-pub use waiting::Waiting;
+pub use show::Waiting;
 
 /// One execution of one plan. Equal runs have equal journals' effects: everything here is derived.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,30 +58,18 @@ pub struct Run {
     id: RunId,
     plan: Arc<Plan>,
     shape: Arc<Shape>,
-    /// `None` if the plan's text is no duration; validation refuses such plans.
-    timeout: Option<SignedDuration>,
     hash: Option<PlanHash>,
-    status: RunStatus,
-    reason: Option<String>,
-    started_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
-    /// From when the run's timeout counts: the start, the last reopening or the last timeout.
-    timed_from: Option<Timestamp>,
-    timeouts: u32,
-    /// Since when the run's timeout stands still: see `waiting.rs`.
-    still_since: Option<Timestamp>,
+    lifecycle: Lifecycle,
+    timer: Timer,
+    stop: StopState,
     /// The plan's `outputs`, once they were computed.
     outputs: Option<Result<Json, String>>,
-    cancels: u32,
-    halt: Option<Halt>,
-    /// The failed step because of which nothing new starts.
-    stopped_by: Option<usize>,
     /// Ended steps that fail the run.
-    bad: BTreeSet<usize>,
+    failing_steps: BTreeSet<usize>,
     phase: Phase,
     /// Steps that have not ended, per phase.
     open: [usize; 4],
-    held: Held,
+    work: Worklists,
 }
 
 /// Consequences of an input. Facts are stored, then effects are performed.
@@ -88,42 +90,38 @@ pub(crate) struct Sink {
     touched: Vec<usize>,
 }
 
-// === impl Run ===
-
 impl Run {
     /// A run of the plan before any fact. The plan must be valid; in particular without cycles.
     #[must_use]
     pub fn new(id: RunId, plan: Arc<Plan>) -> Self {
         let shape = Shape::new(&plan);
         let steps = (0..shape.len()).map(|at| StepState::new(shape.dependencies(at).len()));
-        let held = Held { steps: steps.collect(), ..Held::default() };
+        let work = Worklists { steps: steps.collect(), ..Worklists::default() };
         let mut open = [0; 4];
         for at in 0..shape.len() {
             if let Some(slot) = shape.phase(at).slot() {
                 open[slot] += 1;
             }
         }
+        let status = RunStatus::Queued;
         Self {
             id,
-            timeout: parse(&timeout_text(&plan)),
+            lifecycle: Lifecycle { status, reason: None, started_at: None, ended_at: None },
+            timer: Timer {
+                limit: parse(&timeout_text(&plan)),
+                since: None,
+                fired: 0,
+                paused_at: None,
+            },
             plan,
             shape: Arc::new(shape),
             hash: None,
-            status: RunStatus::Queued,
-            reason: None,
-            started_at: None,
-            ended_at: None,
-            timed_from: None,
-            timeouts: 0,
-            still_since: None,
+            stop: StopState::default(),
             outputs: None,
-            cancels: 0,
-            halt: None,
-            stopped_by: None,
-            bad: BTreeSet::new(),
+            failing_steps: BTreeSet::new(),
             phase: Phase::Idle,
             open,
-            held,
+            work,
         }
     }
 
@@ -169,8 +167,8 @@ impl Run {
         let mut sink = Sink::default();
         let mut facts = Vec::new();
         let mut following = first;
-        while let Some(fact) = following.take().or_else(|| self.next_fact(now)) {
-            self.fold_one(now, &fact, &mut sink)?;
+        while let Some(fact) = following.take().or_else(|| next_fact(self, now)) {
+            fold_one(self, now, &fact, &mut sink)?;
             facts.push(fact);
         }
         Ok(self.transition(facts, sink))
@@ -181,7 +179,7 @@ impl Run {
     /// # Errors
     /// The fact cannot follow the facts before it.
     pub fn evolve(&mut self, at: Timestamp, fact: &Fact) -> Result<(), IllegalFact> {
-        self.fold_one(at, fact, &mut Sink::default())
+        fold_one(self, at, fact, &mut Sink::default())
     }
 
     /// The fact that the input itself is; `None` for a tick, which only lets time pass.
@@ -190,42 +188,46 @@ impl Run {
             return Err(Rejected::NotCreated);
         }
         match input {
-            Input::Start => self.admit_start().map(Some),
+            Input::Start => admit_start(self).map(Some),
             Input::Tick => Ok(None),
             Input::Condition { step, visit, value, reads } => {
-                self.admit_condition(step, visit, value, reads).map(Some)
+                admit_condition(self, step, visit, value, reads).map(Some)
             }
-            Input::Held { attempt, reason } => self.admit_held(attempt, reason).map(Some),
-            Input::Placed { attempt } => self.admit_placed(attempt).map(Some),
-            Input::Assigned { attempt, runner } => self.admit_assigned(attempt, runner).map(Some),
+            Input::Unschedulable { attempt, reason } => {
+                admit_unschedulable(self, attempt, reason).map(Some)
+            }
+            Input::Schedulable { attempt } => admit_schedulable(self, attempt).map(Some),
+            Input::Assigned { attempt, runner } => admit_assigned(self, attempt, runner).map(Some),
             Input::Started { attempt, runner, began, name } => {
-                self.admit_started(attempt, (runner, began), name).map(Some)
+                admit_started(self, attempt, (runner, began), name).map(Some)
             }
             Input::Ended { attempt, outcome, output } => {
-                self.admit_ended(attempt, outcome, output).map(Some)
+                admit_ended(self, attempt, outcome, output).map(Some)
             }
             Input::Waits { attempt, what, until, name } => {
-                self.admit_waits(attempt, (what, until), name).map(Some)
+                admit_waits(self, attempt, (what, until), name).map(Some)
             }
-            Input::Decide { attempt, decision } => self.admit_decision(attempt, decision).map(Some),
+            Input::Decide { attempt, decision } => {
+                admit_decision(self, attempt, decision).map(Some)
+            }
             Input::AsksCalls { attempt, calls, is_busy } => {
-                self.admit_asked_calls(attempt, calls, is_busy).map(Some)
+                admit_asked_calls(self, attempt, calls, is_busy).map(Some)
             }
             Input::Answer { attempt, event, outcome, output } => {
-                self.admit_answer(attempt, event, (outcome, output)).map(Some)
+                admit_answer(self, attempt, event, (outcome, output)).map(Some)
             }
-            Input::Child { attempt, child } => self.admit_child(attempt, child).map(Some),
-            Input::Outputs { value } => self.admit_outputs(value).map(Some),
-            Input::Lost { attempt, reason } => self.admit_lost(attempt, reason).map(Some),
-            Input::Cancel { by, kill } => self.admit_cancel(by, kill).map(Some),
-            Input::Reopen { by, from } => self.admit_reopen(by, &from).map(Some),
+            Input::Child { attempt, child } => admit_child(self, attempt, child).map(Some),
+            Input::Outputs { value } => admit_outputs(self, value).map(Some),
+            Input::Lost { attempt, reason } => admit_lost(self, attempt, reason).map(Some),
+            Input::Cancel { by, kill } => admit_cancel(self, by, kill).map(Some),
+            Input::Reopen { by, from } => admit_reopen(self, by, &from).map(Some),
         }
     }
 
     /// Effects that a later fact of the same transition made pointless are left out.
     fn transition(&self, facts: Vec<Fact>, sink: Sink) -> Transition {
         let mut effects = sink.effects;
-        effects.retain(|effect| self.is_wanted(effect));
+        effects.retain(|effect| self.is_pending(effect));
         let mut touched = sink.touched;
         touched.sort_unstable();
         touched.dedup();
@@ -246,7 +248,7 @@ impl Run {
 
     /// Fails unless the run has started and not ended.
     fn live(&self) -> Result<(), Rejected> {
-        let status = self.status;
+        let status = self.lifecycle.status;
         match status {
             RunStatus::Queued => Err(Rejected::NotStarted),
             RunStatus::Running | RunStatus::Waiting => Ok(()),

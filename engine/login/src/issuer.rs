@@ -187,7 +187,7 @@ impl Issuer {
     }
 
     async fn described(&self) -> Result<Arc<Metadata>, Error> {
-        // // Locked during the request: of concurrent logins, one requests.
+        // Locked during the request: of concurrent logins, one requests.
         let mut described = self.described.lock().await;
         if let Some((mark, known)) = &described.known
             && self.clock.elapsed(*mark) < FRESH

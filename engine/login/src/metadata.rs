@@ -44,7 +44,7 @@ pub(crate) fn place(settings: &Settings) -> Result<Url, Error> {
 pub(crate) fn read(bytes: &[u8], settings: &Settings) -> Result<Metadata, Error> {
     let bad = |why: String| Error::BadAnswer { what: "its configuration", why };
     let found: Document = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
-    // // §4.3: otherwise tokens of another issuer would be accepted.
+    // §4.3: otherwise tokens of another issuer would be accepted.
     if found.issuer != settings.issuer {
         return Err(bad(format!("it says that it is {:?}", clipped(&found.issuer))));
     }

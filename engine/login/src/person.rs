@@ -39,7 +39,7 @@ impl Person {
         };
         let email = text("email").filter(|_| verified).filter(|text| is_plain(text));
         let name = match settings.name_claim.as_str() {
-            // // Unverified addresses can be anybody's.
+            // Unverified addresses can be anybody's.
             "email" => email,
             claim => text(claim).filter(|text| is_plain(text)),
         };

@@ -8,7 +8,7 @@ use std::{hint::black_box, time::Duration};
 use plue_plan::{
     Plan, Step, StepId,
     action::{Action, Bash},
-    canonical::SealedPlan,
+    canonical::HashedPlan,
     policy::Goto,
     validate::{SourceMap, validate},
 };
@@ -23,19 +23,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Err(problem.to_string().into());
         }
         let edges: usize = plan.steps.iter().map(|step| step.depends_on.len()).sum();
-        let (mut check, mut seal, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut check, mut hash, mut read) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let copy = plan.clone();
             check.push(timed(|| black_box(validate(&plan, &SourceMap::default()))).0);
-            let (time, sealed) = timed(|| SealedPlan::seal(copy));
-            seal.push(time);
-            let sealed = sealed.map_err(|problem| problem.to_string())?;
-            read.push(timed(|| black_box(Plan::from_json(&sealed.bytes))).0);
+            let (time, hashed) = timed(|| HashedPlan::new(copy));
+            hash.push(time);
+            let hashed = hashed.map_err(|problem| problem.to_string())?;
+            read.push(timed(|| black_box(Plan::from_json(&hashed.bytes))).0);
         }
-        let (check, seal, read) = (median(check), median(seal), median(read));
-        let both = check + seal;
+        let (check, hash, read) = (median(check), median(hash), median(read));
+        let both = check + hash;
         println!(
-            "{size} steps, {edges} edges: validate {check:.2} ms + seal {seal:.2} ms = {both:.2} ms; read {read:.2} ms"
+            "{size} steps, {edges} edges: validate {check:.2} ms + hash {hash:.2} ms = {both:.2} ms; read {read:.2} ms"
         );
     }
     Ok(())

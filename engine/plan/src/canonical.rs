@@ -29,7 +29,7 @@ pub struct ParseHashError(String);
 
 /// A plan with its canonical bytes and hash.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SealedPlan {
+pub struct HashedPlan {
     /// The plan, dependencies sorted.
     pub plan: Plan,
     /// Canonical JSON of the plan.
@@ -38,16 +38,16 @@ pub struct SealedPlan {
     pub hash: PlanHash,
 }
 
-// === impl SealedPlan ===
+// === impl HashedPlan ===
 
-impl SealedPlan {
+impl HashedPlan {
     /// Puts a plan into canonical form and hashes it. Does not validate, but removes differences
     /// that JSON cannot express, so that `plan` equals `bytes` parsed again.
     ///
     /// # Errors
     /// [`NOT_CANONICAL`], [`IR_TOO_LARGE`], or the error of [`Plan::from_json`] for values that are
     /// too deep.
-    pub fn seal(mut plan: Plan) -> Result<Self, Diagnostic> {
+    pub fn new(mut plan: Plan) -> Result<Self, Diagnostic> {
         let hooks = &mut plan.hooks;
         for step in plan
             .steps
@@ -183,15 +183,15 @@ mod tests {
     fn a_known_plan_has_a_known_hash() {
         let json =
             br#"{"steps":[{"run":"npm test","kind":"bash","id":"test"}],"name":"CI","version":1}"#;
-        let sealed = SealedPlan::seal(Plan::from_json(json).unwrap()).unwrap();
+        let hashed = HashedPlan::new(Plan::from_json(json).unwrap()).unwrap();
         let canonical =
             br#"{"name":"CI","steps":[{"id":"test","kind":"bash","run":"npm test"}],"version":1}"#;
-        assert_eq!(sealed.bytes, canonical);
+        assert_eq!(hashed.bytes, canonical);
         assert_eq!(
-            sealed.hash.to_string(),
+            hashed.hash.to_string(),
             "sha256:df24691ddabffcfd95e09b7764b71ba063af2f155ddd0f2857ed2ed4c5477cea"
         );
-        assert_eq!(sealed.hash.to_string().parse(), Ok(sealed.hash));
+        assert_eq!(hashed.hash.to_string().parse(), Ok(hashed.hash));
     }
 
     #[test]

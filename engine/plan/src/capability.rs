@@ -158,7 +158,7 @@ fn host(url: &Value) -> String {
         Node::Expr(_) | Node::Secret(_) | Node::Malformed(_) => None,
     };
     let parse = |(text, whole): (&str, bool)| {
-        // // HTTP clients parse addresses more leniently: `https:evil.example/?://good.example`
+        // HTTP clients parse addresses more leniently: `https:evil.example/?://good.example`
         // too.
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
         let end = rest.find(['/', '?', '#', '\\']);

@@ -147,7 +147,7 @@ fn hooks(plan: &Plan) -> Steps<'_> {
 fn object(part: &impl Serialize) -> Map<String, Json> {
     match serde_json::to_value(part) {
         Ok(Json::Object(map)) => map,
-        // // A part that has no JSON has no canonical form either, which `HashedPlan::new` reports.
+        // A part that has no JSON has no canonical form either, which `HashedPlan::new` reports.
         Ok(_) | Err(_) => Map::new(),
     }
 }

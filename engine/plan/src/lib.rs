@@ -41,7 +41,7 @@ mod walk;
 
 pub use crate::{
     action::Action,
-    canonical::{PlanHash, SealedPlan},
+    canonical::{HashedPlan, PlanHash},
     diagnostic::{Code, Diagnostic, Severity, Span},
     duration::DurationText,
     event::Event,

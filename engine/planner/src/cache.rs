@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use plue_plan::{Diagnostic, Plan, PlanHash, canonical::SealedPlan, validate::SourceMap};
+use plue_plan::{Diagnostic, Plan, PlanHash, canonical::HashedPlan, validate::SourceMap};
 use serde::{Deserialize, Serialize};
 
 use crate::{judge::PlannedWorkflow, planner::Evaluated, read_set::ReadSet};
@@ -121,7 +121,7 @@ impl Memory {
     pub(crate) fn put(&self, key: Key, evaluated: Evaluated) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.remove(&key);
-        let bytes = evaluated.workflows.iter().map(|w| 2 * w.sealed.bytes.len() + 4_096).sum();
+        let bytes = evaluated.workflows.iter().map(|w| 2 * w.hashed.bytes.len() + 4_096).sum();
         if bytes > MAX_BYTES {
             return;
         }
@@ -183,8 +183,8 @@ impl Entries {
 impl CachedPlans {
     pub(crate) fn of(evaluated: &Evaluated) -> Self {
         let plans = evaluated.workflows.iter().map(|workflow| CachedPlan {
-            hash: workflow.sealed.hash,
-            plan_json: String::from_utf8_lossy(&workflow.sealed.bytes).into_owned(),
+            hash: workflow.hashed.hash,
+            plan_json: String::from_utf8_lossy(&workflow.hashed.bytes).into_owned(),
             places: workflow.places.clone(),
             warnings: workflow.warnings.clone(),
         });
@@ -205,8 +205,8 @@ impl CachedPlans {
         let cached: Self = serde_json::from_slice(bytes).ok()?;
         let workflows = cached.plans.into_iter().map(|cached| {
             let plan = Plan::from_json(cached.plan_json.as_bytes()).ok()?;
-            let sealed = SealedPlan::seal(plan).ok().filter(|s| s.hash == cached.hash)?;
-            Some(PlannedWorkflow { sealed, places: cached.places, warnings: cached.warnings })
+            let hashed = HashedPlan::new(plan).ok().filter(|s| s.hash == cached.hash)?;
+            Some(PlannedWorkflow { hashed, places: cached.places, warnings: cached.warnings })
         });
         let workflows = workflows.collect::<Option<Vec<_>>>()?;
         (cached.version == VERSION).then_some((workflows, cached.read_set, cached.printed))
@@ -227,7 +227,7 @@ impl Evaluated {
             printed,
             usage: plue_wire::eval::Usage::default(),
             rounds: 0,
-            origin: crate::planner::Origin::Stored,
+            origin: crate::planner::PlanSource::Stored,
         })
     }
 }

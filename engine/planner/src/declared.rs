@@ -3,7 +3,7 @@
 //! No untrusted code runs here, so there is no jail, no second opinion and no cache: reading is
 //! bounded and faster than a cache lookup.
 
-use plue_plan::{SealedPlan, Span};
+use plue_plan::{HashedPlan, Span};
 use plue_spec::workflow::{Format, MAX_FILE_BYTES, read_or_draft};
 use plue_wire::eval::MAX_SOURCE_BYTES;
 
@@ -45,8 +45,8 @@ pub(crate) fn plan(sources: &Sources, format: Format) -> Result<Vec<PlannedWorkf
         let error = PlanError::Invalid(refused.problems);
         Refused { error, drafts: drafts.into_iter().collect() }
     })?;
-    let sealed = SealedPlan::seal(workflow.plan)
+    let hashed = HashedPlan::new(workflow.plan)
         .map_err(|problem| PlanError::invalid(problem.at(Span::at(entry, 1, 1))))?;
     let (places, warnings) = (workflow.places, workflow.warnings);
-    Ok(vec![PlannedWorkflow { sealed, places, warnings }])
+    Ok(vec![PlannedWorkflow { hashed, places, warnings }])
 }

@@ -173,7 +173,7 @@ impl Exchange<'_> {
                     return Ok([a, b]);
                 }
                 [Ok(reply), Err(failure)] | [Err(failure), Ok(reply)] => {
-                    // // A failure caused by the file explains the other one too.
+                    // A failure caused by the file explains the other one too.
                     self.not_killed(&reply)?;
                     failure
                 }

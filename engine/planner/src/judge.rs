@@ -6,7 +6,7 @@
 use plue_plan::{
     Diagnostic, Plan, Severity, Span,
     budget::{Budget, Meter},
-    canonical::SealedPlan,
+    canonical::HashedPlan,
     codes as plan_codes,
     counted::from_json,
     limits::{MAX_IR_VALUES, MAX_PLANS_PER_FILE},
@@ -36,7 +36,7 @@ const MAX_TEXT: usize = 8_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedWorkflow {
     /// The plan with its canonical bytes and hash.
-    pub sealed: SealedPlan,
+    pub hashed: HashedPlan,
     /// Places of its parts in the source.
     pub places: SourceMap,
     /// Warnings about the workflow.
@@ -60,16 +60,16 @@ pub(crate) struct Refused {
 }
 
 /// The outcomes of the evaluators of one file.
-pub(crate) struct Said {
+pub(crate) struct Replies {
     pub(crate) outcomes: [EvalOutcome; 2],
     pub(crate) third: Option<EvalOutcome>,
     pub(crate) survey: Option<Survey>,
 }
 
 /// Judges the replies of A and B, and of a third that was asked because they agree.
-pub(crate) fn judge(said: Said, sources: &Sources) -> Result<Vec<PlannedWorkflow>, Refused> {
+pub(crate) fn judge(said: Replies, sources: &Sources) -> Result<Vec<PlannedWorkflow>, Refused> {
     let judge = Judge { sources };
-    let Said { outcomes, third, survey } = said;
+    let Replies { outcomes, third, survey } = said;
     if let (EvalOutcome::Plans(a), Some(third)) = (&outcomes[0], third) {
         let heard = judge.third(a, &third);
         let result = if heard.is_ok() { "same" } else { "different" };
@@ -128,7 +128,7 @@ impl Judge<'_> {
             problems.extend(self.parsed(&survey.diagnostics_json));
             for raw in survey.drafts.iter().take(MAX_PLANS_PER_FILE) {
                 let Err((found, draft)) = self.plan(raw).map(|planned| {
-                    drafts.push(Draft { plan: planned.sealed.plan, places: planned.places });
+                    drafts.push(Draft { plan: planned.hashed.plan, places: planned.places });
                 }) else {
                     continue;
                 };
@@ -166,7 +166,7 @@ impl Judge<'_> {
             return Ok(planned);
         }
         let valid = planned.into_iter();
-        drafts.extend(valid.map(|one| Draft { plan: one.sealed.plan, places: one.places }));
+        drafts.extend(valid.map(|one| Draft { plan: one.hashed.plan, places: one.places }));
         Err(Refused { error: PlanError::Invalid(problems), drafts })
     }
 
@@ -242,17 +242,17 @@ impl Judge<'_> {
             let found = found.map(home).collect();
             return Err((found, Some(Box::new(Draft { plan, places }))));
         }
-        let sealed = SealedPlan::seal(plan).map_err(|problem| (vec![home(problem)], None))?;
-        let found = found.into_iter().chain(literals::unevaluated(&sealed.plan, &places));
+        let hashed = HashedPlan::new(plan).map_err(|problem| (vec![home(problem)], None))?;
+        let found = found.into_iter().chain(literals::unevaluated(&hashed.plan, &places));
         let warnings = found.map(home).collect();
-        Ok(PlannedWorkflow { sealed, places, warnings })
+        Ok(PlannedWorkflow { hashed, places, warnings })
     }
 
     /// `plue run NAME` could not distinguish them.
     fn warn_of_equal_names(&self, planned: &mut [PlannedWorkflow]) {
         let mut seen = std::collections::BTreeSet::new();
         for workflow in planned {
-            let name = workflow.sealed.plan.name.clone();
+            let name = workflow.hashed.plan.name.clone();
             if !seen.insert(name.clone()) {
                 let message = format!("an earlier plan of this file is named `{name}` too");
                 let place = workflow.places.plan.clone().unwrap_or_else(|| self.top());

@@ -58,12 +58,12 @@ pub struct Evaluated {
     /// Rounds of asking; 0 from a cache of the store.
     pub rounds: u32,
     /// Source of the plans: evaluation or cache.
-    pub origin: Origin,
+    pub origin: PlanSource,
 }
 
 /// Source of plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum PlanSource {
     /// A new evaluation.
     Evaluated,
     /// From the cache of this process.
@@ -157,11 +157,11 @@ impl Planner {
         let key = self.key(&sources, &question, request.trust);
         // Of a file that does not ask for the event.
         let of_any_event = self.key(&sources, &question.of_any_event(), request.trust);
-        // // A different event does not justify another evaluation of a hostile untrusted file.
+        // A different event does not justify another evaluation of a hostile untrusted file.
         let file = self.key(&sources, &Question::nothing(), request.trust);
         let commit = request.view.identity();
         let of_commit = |key| commit.as_deref().map(|commit| in_commit(&key, commit));
-        // // A listing has no event: its key is the file's, its problems may be its own.
+        // A listing has no event: its key is the file's, its problems may be its own.
         let always_invalid = || self.0.always_invalid.get(&of_commit(file)?);
         let invalid_now = || self.0.invalid.get(&of_commit(key)?);
         let is_declared = declared::format(&request.entry).is_some();
@@ -271,7 +271,7 @@ impl Planner {
         let (listed, _) = self.list(view, trust, repository).await?;
         let plans_of = |listed: &Listed| -> Vec<String> {
             let workflows = listed.plans.iter().flat_map(|plans| plans.workflows.iter());
-            workflows.map(|workflow| workflow.sealed.plan.name.clone()).collect()
+            workflows.map(|workflow| workflow.hashed.plan.name.clone()).collect()
         };
         let with_name = listed.iter().filter(|l| plans_of(l).iter().any(|plan| plan == name));
         let matching: Vec<&Listed> = with_name.collect();
@@ -343,7 +343,7 @@ impl Planner {
             && self.holds(&found, view).await?
         {
             PLAN_CACHE_HITS.increment(&[("origin", "memory")]);
-            found.origin = Origin::Memory;
+            found.origin = PlanSource::Memory;
             return Ok(Some(found));
         }
         let Some(stored) = &self.0.stored else {
@@ -433,9 +433,9 @@ impl Evaluated {
     /// The first field in which the plan of the same name differs from this one.
     fn differs_from(&self, plan: &Plan) -> Option<crate::Difference> {
         let json = |plan: &Plan| serde_json::to_value(plan).unwrap_or_default();
-        let same_name = self.workflows.iter().find(|w| w.sealed.plan.name == plan.name);
+        let same_name = self.workflows.iter().find(|w| w.hashed.plan.name == plan.name);
         let now = same_name.or(self.workflows.first());
-        first_difference(&json(plan), &now.map_or(Json::Null, |now| json(&now.sealed.plan)))
+        first_difference(&json(plan), &now.map_or(Json::Null, |now| json(&now.hashed.plan)))
     }
 }
 

@@ -151,7 +151,7 @@ impl Evaluator {
             let sent = self.stream.write_all(&request.frame).await;
             let reply: Result<EvalReply, Failure> = read(&mut self.stream, MAX_REPLY_BYTES).await;
             match (sent, reply) {
-                // // Its last reply is worth more than the failed write.
+                // Its last reply is worth more than the failed write.
                 (_, Ok(reply)) => Ok(reply),
                 (Err(error), Err(Failure::Died(_))) => Err(Failure::Died(error.to_string())),
                 (_, Err(failure)) => Err(failure),

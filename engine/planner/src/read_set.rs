@@ -12,7 +12,7 @@ use crate::{
     error::PlanError,
     planner::PlanRequest,
     sources::{Sources, sha256},
-    texts::{Shelf, TextKind, Texts},
+    texts::{TextKind, TextLibrary, Texts},
     view::{CommitView, ViewError},
 };
 
@@ -149,7 +149,7 @@ impl ReadSet {
             compare(&mut found, "changed_files", then, &list_hash(&view.changed_files()?));
         }
         for (key, then) in &self.texts {
-            let now = text_hash(Shelf::new(view), key)?;
+            let now = text_hash(TextLibrary::new(view), key)?;
             let then = then.as_ref().map_or("absent", |text| text.sha256.as_str());
             compare(&mut found, key, then, &now);
         }
@@ -229,11 +229,11 @@ impl FileRecord {
 }
 
 /// Hash of a [`Texts`] entry in this commit.
-fn text_hash(shelf: Shelf<'_>, key: &str) -> Result<String, ViewError> {
+fn text_hash(library: TextLibrary<'_>, key: &str) -> Result<String, ViewError> {
     let kinds = [TextKind::Prompt, TextKind::Role].into_iter();
     let mut named = kinds.filter_map(|kind| Some((kind, key.strip_prefix(&kind.key(""))?)));
     let found = match named.next() {
-        Some((kind, name)) => shelf.find(kind, name)?,
+        Some((kind, name)) => library.find(kind, name)?,
         None => None,
     };
     Ok(match found {

@@ -70,12 +70,12 @@ pub type Texts = BTreeMap<String, Option<PinnedText>>;
 
 /// The prompts and roles that one commit can use.
 #[derive(Clone, Copy)]
-pub struct Shelf<'v> {
+pub struct TextLibrary<'v> {
     view: &'v dyn CommitView,
 }
 
 /// A text of the library, or the reason why it cannot be read.
-pub type Found = Result<PinnedText, Diagnostic>;
+pub type TextLookup = Result<PinnedText, Diagnostic>;
 
 // === impl TextKind ===
 
@@ -121,9 +121,9 @@ impl PinnedText {
     }
 }
 
-// // === impl TextLibrary ===
+// === impl TextLibrary ===
 
-impl<'v> Shelf<'v> {
+impl<'v> TextLibrary<'v> {
     /// Texts of a commit.
     #[must_use]
     pub fn new(view: &'v dyn CommitView) -> Self {
@@ -134,7 +134,7 @@ impl<'v> Shelf<'v> {
     ///
     /// # Errors
     /// The commit cannot be read.
-    pub fn find(&self, kind: TextKind, name: &str) -> Result<Option<Found>, ViewError> {
+    pub fn find(&self, kind: TextKind, name: &str) -> Result<Option<TextLookup>, ViewError> {
         if plue_plan::id::check_identifier(name).is_err() {
             return Ok(None);
         }
@@ -153,7 +153,7 @@ impl<'v> Shelf<'v> {
     ///
     /// # Errors
     /// The commit cannot be read.
-    pub fn all(&self, kind: TextKind) -> Result<Vec<(String, Found)>, ViewError> {
+    pub fn all(&self, kind: TextKind) -> Result<Vec<(String, TextLookup)>, ViewError> {
         let mut all = BTreeMap::new();
         for shipped in kind.shipped() {
             let text = PinnedText::new(TextOrigin::Shipped, shipped.file, shipped.text);
@@ -230,7 +230,7 @@ impl<'v> Shelf<'v> {
     }
 
     /// A role by another spelling of its file's name, or by an alias.
-    fn own_role(&self, name: &str) -> Result<Option<Found>, ViewError> {
+    fn own_role(&self, name: &str) -> Result<Option<TextLookup>, ViewError> {
         for (stem, path) in self.own_files(TextKind::Role)? {
             let Some(found) = self.own(&path)? else { continue };
             let Ok(text) = &found else { continue };
@@ -246,7 +246,7 @@ impl<'v> Shelf<'v> {
         Ok(None)
     }
 
-    fn own(&self, path: &str) -> Result<Option<Found>, ViewError> {
+    fn own(&self, path: &str) -> Result<Option<TextLookup>, ViewError> {
         let unreadable = |why: String| {
             let problem = Diagnostic::error(codes::UNREADABLE, format!("`{path}` {why}"));
             Some(Err(problem.at(Span::at(path, 1, 1))))
@@ -283,8 +283,8 @@ pub(crate) fn bind_all(
 ) -> Result<(Vec<PlannedWorkflow>, Texts), Refused> {
     let (mut texts, mut problems) = (Texts::new(), Vec::new());
     for workflow in &mut workflows {
-        let plan = &workflow.sealed.plan;
-        let found = bind(Shelf::new(view), plan, &workflow.places, &mut texts)?;
+        let plan = &workflow.hashed.plan;
+        let found = bind(TextLibrary::new(view), plan, &workflow.places, &mut texts)?;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|problem| problem.severity == Severity::Error);
         problems.extend(errors);
@@ -294,6 +294,6 @@ pub(crate) fn bind_all(
         return Ok((workflows, texts));
     }
     let drafts =
-        workflows.into_iter().map(|one| Draft { plan: one.sealed.plan, places: one.places });
+        workflows.into_iter().map(|one| Draft { plan: one.hashed.plan, places: one.places });
     Err(Refused { error: PlanError::Invalid(problems), drafts: drafts.collect() })
 }

@@ -74,7 +74,7 @@ async fn evaluations_are_accounted_for_with_cpu_memory_and_outcome() {
         // The plan, then two invalid files: the second of them met a new pair.
         ("plue_evaluator_starts_total{trust=\"own\",seed=\"a\"}", 2.0),
         ("plue_evaluator_restarts_total{trust=\"own\",reason=\"uses\"}", 4.0),
-        // // The plan, and two invalid files, each requested once more to find all its problems.
+        // The plan, and two invalid files, each requested once more to find all its problems.
         ("plue_evaluation_cpu_seconds_count{trust=\"own\"}", 10.0),
         // A, B and a third of the plan; A and B of the greedy one.
         ("plue_evaluation_cpu_seconds_count{trust=\"untrusted\"}", 5.0),

@@ -183,7 +183,7 @@ impl Server {
                 Err(_) => continue,
             };
             let Some(workflow) = chosen(&evaluated, &request.workflow, is_file) else { continue };
-            self.refuse_paused(&repo.name, &workflow.sealed.plan.name).await?;
+            self.refuse_paused(&repo.name, &workflow.hashed.plan.name).await?;
             return self
                 .submit_run(Wanted {
                     id,
@@ -261,7 +261,7 @@ impl Server {
 }
 
 fn chosen<'e>(evaluated: &'e Evaluated, name: &str, is_file: bool) -> Option<&'e PlannedWorkflow> {
-    let named = evaluated.workflows.iter().find(|one| one.sealed.plan.name == name);
+    let named = evaluated.workflows.iter().find(|one| one.hashed.plan.name == name);
     match (&*evaluated.workflows, named) {
         (_, Some(named)) => Some(named),
         ([only], None) if is_file => Some(only),

@@ -189,12 +189,12 @@ impl Server {
         let whom = For { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
         let planned = self.plan_file(&view, &row.file, &whom).await?;
         let evaluated = planned.plans.map_err(Error::Invalid)?;
-        let named = evaluated.workflows.iter().find(|one| one.sealed.plan.name == row.workflow);
+        let named = evaluated.workflows.iter().find(|one| one.hashed.plan.name == row.workflow);
         let Some(workflow) = named else {
             return skipped(format!("the file of commit {commit} has no such plan"));
         };
         // The plan as it is for this event, and as it is at this commit.
-        let triggers = &workflow.sealed.plan.triggers;
+        let triggers = &workflow.hashed.plan.triggers;
         if let Conclusion::Skipped { reason, .. } = conclude(triggers, &Happening::new(event)) {
             return skipped(reason);
         }

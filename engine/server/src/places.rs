@@ -13,7 +13,7 @@ use plue_executor::{
 };
 use plue_flow::{
     RunStatus,
-    places::{self, Busy, Candidate},
+    quotas::{self, Busy, Candidate},
 };
 use plue_plan::RunId;
 use plue_runtime::{Phase, clock::Mark, metrics::names};
@@ -86,7 +86,7 @@ impl Server {
         }
         let quotas = &parts.options.quotas;
         let room = quotas.max_runs.saturating_sub(own + parts.engine.placed_children());
-        Ok(places::next(waiting, busy, quotas, room, self.disk().low().as_deref()))
+        Ok(quotas::next(waiting, busy, quotas, room, self.disk().low().as_deref()))
     }
 
     /// Checks the disk regularly, and stores the bounds of this engine, which explain to users why

@@ -115,10 +115,10 @@ impl Server {
             rows.extend(evaluated.workflows.iter().map(|workflow| RegisteredRow {
                 repo: repo.to_owned(),
                 file: file.path.clone(),
-                workflow: workflow.sealed.plan.name.clone(),
+                workflow: workflow.hashed.plan.name.clone(),
                 sha: commit.to_string(),
-                plan: workflow.sealed.hash,
-                triggers: workflow.sealed.plan.triggers.clone(),
+                plan: workflow.hashed.hash,
+                triggers: workflow.hashed.plan.triggers.clone(),
             }));
         }
         rows.dedup_by(|a, b| (&a.file, &a.workflow) == (&b.file, &b.workflow));

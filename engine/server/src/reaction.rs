@@ -206,7 +206,7 @@ impl Reaction<'_> {
         evaluated: &Evaluated,
         workflow: &PlannedWorkflow,
     ) -> Result<(), Error> {
-        let plan = &workflow.sealed.plan;
+        let plan = &workflow.hashed.plan;
         self.names.insert(plan.name.clone());
         let named = WorkflowName { name: &plan.name, file };
         let (change, reaches) = self.before.change(file, plan);
@@ -249,7 +249,7 @@ impl Reaction<'_> {
         (evaluated, workflow): (&Evaluated, &PlannedWorkflow),
         newly: Option<&[Capability]>,
     ) -> Result<Fate, Error> {
-        if let Some(why) = self.gate.why_held(&workflow.sealed.plan, newly) {
+        if let Some(why) = self.gate.why_held(&workflow.hashed.plan, newly) {
             self.log.stopped(named, DispatchResult::Held, why.clone());
             return Ok(Fate::Held(why));
         }

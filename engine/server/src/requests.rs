@@ -12,7 +12,7 @@ use plue_executor::{
 };
 use plue_flow::Decision;
 use plue_forge::git::{CommitId, Remote};
-use plue_plan::{Action, RunId, SealedPlan, StepId};
+use plue_plan::{Action, HashedPlan, RunId, StepId};
 use plue_store::{
     CallbackAnswered, RepoRow,
     secret::{EVERYWHERE, SecretError},
@@ -59,7 +59,7 @@ impl Server {
         let (mirror, commit, event_of) = (&mirror, &sha, &event);
         let source = Source { repo: &repo, mirror, commit, event: event_of, asked, is_trusted };
         let kept = self.unpack(source, &workspace).await.map_err(failed)?;
-        let plan = SealedPlan::seal((*loaded.plan).clone())
+        let plan = HashedPlan::new((*loaded.plan).clone())
             .map_err(|problem| CommandError::Invalid(vec![problem]))?;
         let untrusted = loaded.origin.untrusted || self.is_walled(&event).await;
         let submission = Submission {

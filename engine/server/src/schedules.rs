@@ -198,7 +198,7 @@ impl Server {
         let whom = For { repo: &repo.name, event: Some(&event), inputs, trust };
         let planned = self.plan_file(&view, &tick.file, &whom).await?;
         let evaluated = planned.plans.map_err(Error::Invalid)?;
-        let named = evaluated.workflows.iter().find(|one| one.sealed.plan.name == tick.workflow);
+        let named = evaluated.workflows.iter().find(|one| one.hashed.plan.name == tick.workflow);
         let Some(workflow) = named else {
             return stopped(DispatchResult::Skipped, "the file has no such plan".to_owned());
         };

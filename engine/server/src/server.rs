@@ -8,7 +8,7 @@ use plue_executor::{
     house::{Keep, keep_house},
     reach::Guard,
 };
-use plue_flow::places::Quotas;
+use plue_flow::quotas::Quotas;
 use plue_planner::Planner;
 use plue_runtime::{Clock, Ids, Phase, Stop, TaskSet, Tasks, Watchdog, clock::Mark};
 use plue_store::{Store, secret::Keyring};

@@ -54,14 +54,14 @@ impl Server {
             mirror: wanted.mirror,
             commit: wanted.commit,
             event: &wanted.event,
-            asked: &wanted.workflow.sealed.plan.widest_checkout(),
+            asked: &wanted.workflow.hashed.plan.widest_checkout(),
             is_trusted: !wanted.event.is_strangers(),
         };
         let kept = Box::pin(self.unpack(source, &workspace)).await?;
         let untrusted = self.is_walled(&wanted.event).await;
         let read_set = serde_json::to_value(&*wanted.evaluated.read_set);
         let submission = Submission {
-            plan: wanted.workflow.sealed.clone(),
+            plan: wanted.workflow.hashed.clone(),
             source: wanted.file.to_owned(),
             event: wanted.event,
             inputs,
@@ -112,5 +112,5 @@ fn inputs(wanted: &Wanted<'_>) -> Result<BTreeMap<String, Json>, Error> {
     } else {
         Missing::Allowed
     };
-    typed(&given, &wanted.workflow.sealed.plan, missing).map_err(Error::Invalid)
+    typed(&given, &wanted.workflow.hashed.plan, missing).map_err(Error::Invalid)
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use plue_flow::{
     AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome as End,
 };
-use plue_plan::{AttemptId, Plan, PlanHash, RunId, RunnerId, Step, canonical::SealedPlan};
+use plue_plan::{AttemptId, Plan, PlanHash, RunId, RunnerId, Step, canonical::HashedPlan};
 use plue_runtime::{Clock, Ids, Tasks};
 use plue_store::{AttemptEnd, NewAttempt, NewRun, RunCommit, RunFilter, Store, StoreOptions};
 use serde_json::json;
@@ -57,7 +57,7 @@ async fn run(given: Vec<String>) -> Outcome<()> {
     let server = if url.starts_with("postgres") { "postgres" } else { "sqlite normal" };
     let store = Store::open(StoreOptions::new(url)).await?;
     let step: Step = serde_json::from_value(json!({"id": "s", "kind": "bash", "run": "true"}))?;
-    let plan = SealedPlan::seal(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
+    let plan = HashedPlan::new(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
     store.put_plan(&plan).await?;
     let (clock, ids) = (Clock::real(), Ids::random());
     let bench = Bench { store, server, clock, ids, plan: plan.hash };

@@ -9,7 +9,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use plue_flow::{Fact, RunStatus, RunView, StepStatus, StepView};
-use plue_plan::{AttemptId, Plan, RunId, RunnerId, Step, canonical::SealedPlan};
+use plue_plan::{AttemptId, Plan, RunId, RunnerId, Step, canonical::HashedPlan};
 use plue_runtime::{Clock, Ids, TaskSet, Tasks};
 use plue_store::{
     Assign, Durability, LogRange, NewAttempt, NewRun, RunCommit, Store, StoreOptions,
@@ -40,7 +40,7 @@ struct Bench {
     config: String,
     clock: Clock,
     ids: Ids,
-    plan: SealedPlan,
+    plan: HashedPlan,
 }
 
 #[tokio::main]
@@ -78,7 +78,7 @@ async fn run_all(urls: Vec<String>) -> Outcome<()> {
 async fn run(options: StoreOptions, config: &str) -> Outcome<()> {
     let store = Store::open(options.clone()).await?;
     let step: Step = serde_json::from_value(json!({"id": "s", "kind": "bash", "run": "true"}))?;
-    let plan = SealedPlan::seal(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
+    let plan = HashedPlan::new(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
     store.put_plan(&plan).await?;
     let config = config.to_owned();
     let bench = Bench { store, config, clock: Clock::real(), ids: Ids::random(), plan };

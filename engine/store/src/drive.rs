@@ -8,7 +8,7 @@ pub mod deaths;
 
 use std::collections::HashMap;
 
-use plue_flow::places::{self, Busy, Candidate, Lane, Quotas};
+use plue_flow::quotas::{self, Busy, Candidate, Lane, Quotas};
 use plue_plan::RunId;
 
 use crate::{
@@ -83,7 +83,7 @@ impl Store {
         self.write(Take { run: run.clone(), engine: engine.to_owned() }).await
     }
 
-    /// Takes runs without a driver, as [`places::next`] decides. Only for a shared database: on one
+    /// Takes runs without a driver, as [`quotas::next`] decides. Only for a shared database: on one
     /// machine a file lock determines the driver. `None`: the engine does not exist or has expired.
     ///
     /// # Errors
@@ -289,7 +289,7 @@ impl DriveRequest {
         }
         waiting.sort_by(|one, other| one.run.cmp(&other.run));
         let busy = busy(tx.fetch(Statement::new(busy_lanes(ACTIVE), Vec::new())).await?)?;
-        Ok(places::next(waiting, busy, &self.quotas, room, self.low_disk.as_deref()))
+        Ok(quotas::next(waiting, busy, &self.quotas, room, self.low_disk.as_deref()))
     }
 
     /// The oldest runs of each repository that are no fork's. `repos` steps through the index from

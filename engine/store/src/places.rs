@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use plue_flow::{
     RunStatus,
-    places::{Lane, Quotas, Waits},
+    quotas::{Lane, Quotas, Waits},
 };
 use plue_plan::{RunId, RunnerId};
 

@@ -1,7 +1,7 @@
 //! Plans by hash, and what evaluations gave.
 
 use jiff::Timestamp;
-use plue_plan::{PlanHash, canonical::SealedPlan};
+use plue_plan::{PlanHash, canonical::HashedPlan};
 use serde_json::Value as Json;
 
 use crate::{
@@ -49,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_plan(&self, plan: &SealedPlan) -> Result<(), Error> {
+    pub async fn put_plan(&self, plan: &HashedPlan) -> Result<(), Error> {
         if self.has_plan(&plan.hash).await? {
             return Ok(());
         }

@@ -76,10 +76,10 @@ impl Journal {
             Fact::AttemptRequeued { step, reason, .. } => {
                 self.tell(at, step, requeued(reason));
             }
-            Fact::AttemptHeld { step, reason, .. } => {
+            Fact::AttemptUnschedulable { step, reason, .. } => {
                 self.tell(at, step, format!("it waits for a runner: {reason}"));
             }
-            Fact::AttemptPlaced { step, .. } => {
+            Fact::AttemptSchedulable { step, .. } => {
                 self.tell(at, step, "there was a runner for it".to_owned());
             }
             Fact::RetryScheduled { step, number, at: due, .. } => {

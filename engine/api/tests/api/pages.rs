@@ -6,7 +6,7 @@ use axum::{body::Body, http::Method};
 use jiff::SignedDuration;
 use plue_api::Role;
 use plue_flow::{AttemptStatus, Fact, Input, Run, fact::Outcome};
-use plue_plan::{Plan, RunId, Step, canonical::SealedPlan};
+use plue_plan::{Plan, RunId, Step, canonical::HashedPlan};
 use plue_runtime::Clock;
 use plue_store::{AttemptEnd, NewAttempt, NewRun, RunCommit};
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn failed(server: &Server, run: &str) {
     let store = &server.store;
     let step = json!({"id": "build", "kind": "bash", "run": "make <all>"});
     let step: Step = serde_json::from_value(step).unwrap();
-    let sealed = SealedPlan::seal(Plan::new("<i>demo</i>", vec![step])).unwrap();
+    let sealed = HashedPlan::new(Plan::new("<i>demo</i>", vec![step])).unwrap();
     store.put_plan(&sealed).await.unwrap();
     let (id, now) = (RunId::new(run), Clock::real().now());
     let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));

@@ -30,7 +30,7 @@ use plue_flow::{
     fact::Outcome,
 };
 use plue_plan::{
-    AttemptId, Diagnostic, Plan, RunId, RunnerId, Step, StepId, canonical::SealedPlan,
+    AttemptId, Diagnostic, Plan, RunId, RunnerId, Step, StepId, canonical::HashedPlan,
 };
 use plue_runtime::{Clock, Ids, Shutdown, Tasks, Watchdog};
 use plue_store::{
@@ -293,7 +293,7 @@ pub(crate) async fn asking(store: &Store, run: &str, repo: &str) -> RunId {
         "fields": {"type": "object", "properties": {"n": {"type": "integer"}}},
     });
     let step: Step = serde_json::from_value(step).unwrap();
-    let sealed = SealedPlan::seal(Plan::new("asks", vec![step])).unwrap();
+    let sealed = HashedPlan::new(Plan::new("asks", vec![step])).unwrap();
     store.put_plan(&sealed).await.unwrap();
     let (id, now) = (RunId::new(run), Clock::real().now());
     let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));
@@ -470,7 +470,7 @@ fn view(status: RunStatus) -> RunView {
 pub(crate) async fn create(store: &Store, run: &str, repo: &str) -> RunId {
     let step: Step =
         serde_json::from_value(json!({"id": "build", "kind": "bash", "run": "true"})).unwrap();
-    let sealed = SealedPlan::seal(Plan::new("demo", vec![step])).unwrap();
+    let sealed = HashedPlan::new(Plan::new("demo", vec![step])).unwrap();
     store.put_plan(&sealed).await.unwrap();
     let now = Clock::real().now();
     let new = NewRun {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use plue_planner::{
     WorkTree,
-    texts::{Shelf, TextKind},
+    texts::{TextKind, TextLibrary},
 };
 use plue_prompts::Role;
 
@@ -44,7 +44,7 @@ pub struct ListAgentsArgs {
 pub(super) fn run(command: &AgentCommand, app: &App) -> Outcome {
     let AgentCommand::List(args) = command;
     let tree = WorkTree::new(app.repository(args.repo.as_deref())?);
-    let all = Shelf::new(&tree).all(TextKind::Role);
+    let all = TextLibrary::new(&tree).all(TextKind::Role);
     let all = all.map_err(|error| Failure::infrastructure(&error))?;
     let agents = all.into_iter().map(|(name, found)| match found {
         Err(problem) => AgentRecord::broken(name, "repository", vec![problem]),

@@ -58,11 +58,11 @@ fn records(listed: Listed, session: &Session) -> Result<Vec<WorkflowRecord>, Fai
         }
     };
     let record = |workflow: &plue_planner::PlannedWorkflow| {
-        let plan = &workflow.sealed.plan;
+        let plan = &workflow.hashed.plan;
         WorkflowRecord {
             file: file.clone(),
             name: Some(plan.name.clone()),
-            plan: Some(workflow.sealed.hash.to_string()),
+            plan: Some(workflow.hashed.hash.to_string()),
             triggers: plan.triggers.iter().map(trigger::words).collect(),
             steps: plan.steps.len(),
             diagnostics: workflow.warnings.clone(),

@@ -85,17 +85,17 @@ fn print(
 ) -> Result<(), Failure> {
     match (format, plans) {
         // Exactly the bytes that are hashed.
-        (PlanFormat::Json, [(_, only)]) => output::bytes(&only.sealed.bytes),
+        (PlanFormat::Json, [(_, only)]) => output::bytes(&only.hashed.bytes),
         (PlanFormat::Svg, [_, _, ..]) => {
             let names: Vec<_> = plans.iter().map(|(file, _)| file.as_str()).collect();
             Err(Failure::usage("SVG is one picture; say which workflow")
                 .hint(format!("one of {}", names.join(", "))))
         }
         (_, plans) => plans.iter().enumerate().try_for_each(|(at, (file, workflow))| {
-            let plan = &workflow.sealed.plan;
+            let plan = &workflow.hashed.plan;
             match format {
                 PlanFormat::Json => {
-                    output::bytes(&workflow.sealed.bytes)?;
+                    output::bytes(&workflow.hashed.bytes)?;
                     output::text("\n")
                 }
                 PlanFormat::Text => {
@@ -112,14 +112,14 @@ fn print(
 
 /// Name, triggers and levels, then what the plan is made from and what it needs.
 fn described(file: &str, workflow: &PlannedWorkflow, app: &App) -> String {
-    let plan = &workflow.sealed.plan;
+    let plan = &workflow.hashed.plan;
     let mut text = picture::text(plan) + "\n";
     let mut field = |name: &str, value: &str| {
         let name = format!("{name:<8}");
         let value = crate::terminal::sanitize(value, false);
         text.push_str(&format!("{}{value}\n", app.stdout.paint(Style::Dim, &name)));
     };
-    field("plan", &workflow.sealed.hash.to_string());
+    field("plan", &workflow.hashed.hash.to_string());
     field("file", file);
     for (name, input) in &plan.inputs {
         field("input", &input_words(name, input));

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use plue_plan::Diagnostic;
 use plue_planner::{
     CommitView, ViewError, WorkTree,
-    texts::{Found, PROMPTS_FOLDER, PinnedText, Shelf, TextKind, TextOrigin, Texts},
+    texts::{PROMPTS_FOLDER, PinnedText, TextKind, TextLibrary, TextLookup, TextOrigin, Texts},
     view::Content,
 };
 use plue_prompts::{Partials, PromptFile};
@@ -119,12 +119,12 @@ impl Place {
     }
 
     /// The text that a name or path means. A path wins: a name never has a `/` or an ending.
-    fn text(&mut self, named: &str) -> Result<Found, Failure> {
+    fn text(&mut self, named: &str) -> Result<TextLookup, Failure> {
         let path = Path::new(named);
         if named.contains('/') || path.extension().is_some_and(|end| end == "md") {
             return self.file(path);
         }
-        let shelf = Shelf::new(&*self);
+        let shelf = TextLibrary::new(&*self);
         match shelf.find(TextKind::Prompt, named).map_err(|error| unreadable(&error))? {
             Some(found) => Ok(found),
             None => {
@@ -135,7 +135,7 @@ impl Place {
     }
 
     /// A file wherever it lies; files beside it are its partials.
-    fn file(&mut self, path: &Path) -> Result<Found, Failure> {
+    fn file(&mut self, path: &Path) -> Result<TextLookup, Failure> {
         let bytes = std::fs::read(path).map_err(|error| {
             let message = format!("cannot read {}: {error}", path.display());
             Failure::new(Exit::NotFound, Diagnostic::error(codes::UNREADABLE, message))
@@ -158,7 +158,7 @@ impl Place {
     /// The partials of a prompt; problems in them are the prompt's.
     fn partials(&self, prompt: &PromptFile) -> Result<Partials, Failure> {
         let mut texts = Texts::new();
-        let found = Shelf::new(self).partials(prompt, &mut texts);
+        let found = TextLibrary::new(self).partials(prompt, &mut texts);
         let (partials, problems) = found.map_err(|error| unreadable(&error))?;
         if problems.is_empty() { Ok(partials) } else { Err(Failure::invalid(problems)) }
     }

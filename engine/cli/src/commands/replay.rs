@@ -8,7 +8,7 @@ use clap::Args;
 use plue_executor::{Engine, Loaded, Origin, Submission};
 use plue_flow::{Fact as RunFact, StepStatus};
 use plue_llm::agent::{Divergence, Fact};
-use plue_plan::{RunId, SealedPlan};
+use plue_plan::{HashedPlan, RunId};
 use plue_runtime::Tasks;
 use plue_store::Store;
 use serde_json::json;
@@ -112,7 +112,7 @@ async fn submitted(
     let max_parallel = loaded.origin.max_parallel;
     let mut submission = if args.pinned {
         let unreadable = |error: serde_json::Error| Failure::infrastructure(&error);
-        let plan = SealedPlan::seal((*loaded.plan).clone());
+        let plan = HashedPlan::new((*loaded.plan).clone());
         Submission {
             plan: plan.map_err(|problem| Failure::invalid(vec![problem]))?,
             source: loaded.source.source,

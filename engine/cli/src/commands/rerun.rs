@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use plue_executor::{Loaded, Origin, Submission};
-use plue_plan::SealedPlan;
+use plue_plan::HashedPlan;
 use plue_runtime::Tasks;
 use serde_json::{Value as Json, json};
 use tempfile::NamedTempFile;
@@ -30,7 +30,7 @@ pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
         let engine = wiring::engine(app, store, &tasks)?;
         let loaded = engine.load(&old).await.map_err(|error| from_executor(&error))?;
         let unreadable = |error: serde_json::Error| Failure::infrastructure(&error);
-        let plan = SealedPlan::seal((*loaded.plan).clone())
+        let plan = HashedPlan::new((*loaded.plan).clone())
             .map_err(|problem| Failure::invalid(vec![problem]))?;
         let submission = Submission {
             plan,

@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use plue_api::{Api, Limits, client::Proxies, limit, probes, router, server};
 use plue_executor::{Apart, Engine};
-use plue_flow::places::Quotas;
+use plue_flow::quotas::Quotas;
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, TaskSet, Tasks, Watchdog, metrics};
 use plue_server::{

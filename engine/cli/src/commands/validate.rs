@@ -69,7 +69,7 @@ async fn check(
     for workflow in &*evaluated.workflows {
         found.extend(workflow.warnings.iter().cloned());
         found.extend(sources::missing_roles(workflow, &evaluated.read_set.texts));
-        found.extend(code::problems(&workflow.sealed.plan, &workflow.places, &session.repo));
+        found.extend(code::problems(&workflow.hashed.plan, &workflow.places, &session.repo));
     }
     Ok(found)
 }

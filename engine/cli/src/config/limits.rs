@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plue_executor::disk::{LowWater, MIN_FREE_BYTES, MIN_FREE_PERCENT};
-use plue_flow::places::Quotas;
+use plue_flow::quotas::Quotas;
 use plue_plan::DurationText;
 use plue_pool::RunLimits;
 use serde::{Deserialize, Serialize};

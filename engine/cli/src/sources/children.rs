@@ -77,10 +77,10 @@ async fn plan(
     // A file with one plan goes by the name of the file too.
     let found = match &*evaluated.workflows {
         [one] => Some(one),
-        several => several.iter().find(|workflow| workflow.sealed.plan.name == name),
+        several => several.iter().find(|workflow| workflow.hashed.plan.name == name),
     };
     let found = found.ok_or_else(|| format!("{path} has no plan `{name}`"))?;
-    Ok(ChildPlan { plan: found.sealed.clone(), source: path })
+    Ok(ChildPlan { plan: found.hashed.clone(), source: path })
 }
 
 fn told(name: &str, error: &PlanError) -> String {

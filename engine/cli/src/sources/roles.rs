@@ -16,7 +16,7 @@ use crate::failure::codes;
 /// the planner found for the plan.
 pub fn missing_roles(workflow: &PlannedWorkflow, texts: &Texts) -> Vec<Diagnostic> {
     let mut missing = Vec::new();
-    for step in workflow.sealed.plan.all_steps() {
+    for step in workflow.hashed.plan.all_steps() {
         let Action::Llm(llm) = &step.action else { continue };
         let Some(role) = role_of(llm, texts) else { continue };
         if texts.get(&TextKind::Role.key(&role)).is_none_or(Option::is_some) {

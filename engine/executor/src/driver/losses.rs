@@ -83,8 +83,8 @@ impl Driver {
             | Input::Start
             | Input::Tick
             | Input::Condition { .. }
-            | Input::Held { .. }
-            | Input::Placed { .. }
+            | Input::Unschedulable { .. }
+            | Input::Schedulable { .. }
             | Input::Assigned { .. }
             | Input::Started { .. }
             | Input::Waits { .. }
@@ -124,8 +124,8 @@ fn attempt_of(input: &Input) -> Option<&AttemptId> {
         Input::Start
         | Input::Tick
         | Input::Condition { .. }
-        | Input::Held { .. }
-        | Input::Placed { .. }
+        | Input::Unschedulable { .. }
+        | Input::Schedulable { .. }
         | Input::Assigned { .. }
         | Input::Started { .. }
         | Input::Waits { .. }

@@ -57,8 +57,8 @@ impl Driver {
                 Fact::RunCreated { .. }
                 | Fact::RunStarted
                 | Fact::ConditionEvaluated { .. }
-                | Fact::AttemptHeld { .. }
-                | Fact::AttemptPlaced { .. }
+                | Fact::AttemptUnschedulable { .. }
+                | Fact::AttemptSchedulable { .. }
                 | Fact::AttemptAssigned { .. }
                 | Fact::AttemptWaiting { .. }
                 | Fact::DecisionMade { .. }

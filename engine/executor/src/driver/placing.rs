@@ -18,22 +18,22 @@ impl Driver {
             return None;
         }
         let reason = self.why_held(step, &[])?;
-        Some(Incoming::plain(Input::Held { attempt: attempt.clone(), reason }))
+        Some(Incoming::plain(Input::Unschedulable { attempt: attempt.clone(), reason }))
     }
 
     /// Held attempts that a runner can have now, or that wait for something else than before.
     pub(super) fn placements(&self) -> Vec<Incoming> {
         let mut placed: Vec<&Step> = Vec::new();
         let mut inputs = Vec::new();
-        for (step, attempt, before) in self.run.held() {
+        for (step, attempt, before) in self.run.unschedulable() {
             match self.why_held(&step, &placed) {
-                None if !self.run.has_place() => {}
+                None if !self.run.has_capacity() => {}
                 None => {
                     placed.extend(self.plan.step(&step));
-                    inputs.push(Incoming::plain(Input::Placed { attempt }));
+                    inputs.push(Incoming::plain(Input::Schedulable { attempt }));
                 }
                 Some(reason) if reason != before => {
-                    inputs.push(Incoming::plain(Input::Held { attempt, reason }));
+                    inputs.push(Incoming::plain(Input::Unschedulable { attempt, reason }));
                 }
                 Some(_) => {}
             }

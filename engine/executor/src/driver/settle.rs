@@ -183,7 +183,7 @@ impl Driver {
     /// Answers of steps that the engine performs itself, once every step that was queued with them
     /// has started: what cannot run must not keep from starting what can.
     pub(super) fn due_answers(&mut self) -> Vec<Incoming> {
-        let held: Vec<StepId> = self.run.held().map(|(step, ..)| step).collect();
+        let held: Vec<StepId> = self.run.unschedulable().map(|(step, ..)| step).collect();
         let waits = |view: &plue_flow::StepView| {
             view.status == StepStatus::Queued
                 && !held.contains(&view.step)
@@ -259,10 +259,10 @@ impl Driver {
                     let new = queued(attempt, (step, *visit, *number), self.pool(), now);
                     commit.attempts.push(new);
                 }
-                Fact::AttemptHeld { attempt, .. } => {
+                Fact::AttemptUnschedulable { attempt, .. } => {
                     commit.attempts.retain(|new| new.id != *attempt);
                 }
-                Fact::AttemptPlaced { step, attempt } => {
+                Fact::AttemptSchedulable { step, attempt } => {
                     let view = self.run.attempt(attempt);
                     let new = view.map(|view| {
                         queued(attempt, (step, view.visit, view.number), self.pool(), now)
@@ -273,7 +273,7 @@ impl Driver {
                     commit.requeue.extend(self.claims.get(attempt).cloned());
                 }
                 // No runner ever could have it, so that it has no row.
-                Fact::AttemptEnded { attempt, .. } if self.run.is_held(attempt) => {}
+                Fact::AttemptEnded { attempt, .. } if self.run.is_unschedulable(attempt) => {}
                 Fact::AttemptEnded { attempt, outcome, .. } => {
                     self.ended_attempt(&mut commit, incoming, attempt, outcome);
                 }

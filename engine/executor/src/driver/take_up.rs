@@ -108,7 +108,8 @@ impl Driver {
                 continue;
             }
             // Looked at before anything else is waited for: see `placing.rs`.
-            if matches!(&effect, Effect::Perform { attempt, .. } if self.run.is_held(attempt)) {
+            if matches!(&effect, Effect::Perform { attempt, .. } if self.run.is_unschedulable(attempt))
+            {
                 continue;
             }
             if let Effect::Perform { step, attempt, .. } = &effect {

@@ -7,7 +7,7 @@ use std::{
 
 use plue_flow::{RunStatus, fact::Outcome};
 use plue_plan::{
-    Action, Event, Plan, RunId, SealedPlan, Step, StepId,
+    Action, Event, HashedPlan, Plan, RunId, Step, StepId,
     budget::Budget,
     diagnostic::Severity,
     validate::{SourceMap, validate_with},
@@ -81,7 +81,7 @@ pub struct ChildRequest {
 #[derive(Debug)]
 pub struct ChildPlan {
     /// The plan.
-    pub plan: SealedPlan,
+    pub plan: HashedPlan,
     /// Path of its file.
     pub source: String,
 }
@@ -190,7 +190,7 @@ pub(crate) async fn settled(
 }
 
 /// A plan that a step put out, as an object or as its text, checked like any other.
-fn emitted(plan: Json) -> Result<SealedPlan, String> {
+fn emitted(plan: Json) -> Result<HashedPlan, String> {
     let bytes = match plan {
         Json::String(text) => text,
         Json::Object(_) => plan.to_string(),
@@ -210,7 +210,7 @@ fn emitted(plan: Json) -> Result<SealedPlan, String> {
         let named = errors.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join("; ");
         return Err(format!("the plan has {} problems: {named}", errors.len()));
     }
-    SealedPlan::seal(plan).map_err(|error| format!("the plan cannot be sealed: {error}"))
+    HashedPlan::new(plan).map_err(|error| format!("the plan cannot be sealed: {error}"))
 }
 
 /// How a step ends with its child.

@@ -2,7 +2,7 @@
 
 use plue_flow::{Fact, RunStatus, StepStatus};
 use plue_plan::{
-    Action, Plan, RunId, SealedPlan, Step, StepId, Value, action::Workflow, policy::Concurrency,
+    Action, HashedPlan, Plan, RunId, Step, StepId, Value, action::Workflow, policy::Concurrency,
 };
 use plue_runtime::{Phase, Shutdown};
 use serde_json::{Value as Json, json};
@@ -69,7 +69,7 @@ async fn row_3_17_a_plan_made_at_run_time_is_in_the_parents_journal_and_runs() {
     assert_eq!(status, RunStatus::Success, "{}", world.why(&run, "sub").await);
     let facts = world.facts(&run).await;
     let plan: Plan = serde_json::from_value(child()).unwrap();
-    let hash = SealedPlan::seal(plan).unwrap().hash;
+    let hash = HashedPlan::new(plan).unwrap().hash;
     let told = facts
         .iter()
         .any(|fact| matches!(fact, Fact::ChildStarted { child, .. } if child.plan == hash));

@@ -8,7 +8,7 @@ use plue_executor::{
 };
 use plue_flow::RunStatus;
 use plue_plan::{
-    Plan, SealedPlan,
+    HashedPlan, Plan,
     event::{Event, EventType},
 };
 use plue_runtime::Stop;
@@ -35,7 +35,7 @@ async fn children_taken_up_alone_mask_secrets_of_their_parents() {
     };
     let plan = Plan::new("below", vec![bash("b", "echo 22retnuh | rev")]);
     let child = Submission {
-        plan: SealedPlan::seal(plan).unwrap(),
+        plan: HashedPlan::new(plan).unwrap(),
         source: ".plue.py".to_owned(),
         event: Event::new(EventType::Manual),
         inputs: BTreeMap::new(),

@@ -69,7 +69,8 @@ async fn row_2_05_steps_that_ask_for_the_same_amounts_take_turns() {
     let (run, status) = world.run(steps.collect()).await;
     assert_eq!(status, RunStatus::Success);
     let held = world.facts(&run).await;
-    let held = held.iter().filter(|fact| matches!(fact, plue_flow::Fact::AttemptHeld { .. }));
+    let held =
+        held.iter().filter(|fact| matches!(fact, plue_flow::Fact::AttemptUnschedulable { .. }));
     assert_eq!(held.count(), 3, "the first one runs at once");
     world.check_rows(&run).await;
 }

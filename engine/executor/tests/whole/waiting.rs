@@ -7,7 +7,7 @@ use plue_executor::{
 };
 use plue_flow::{Decision, Fact, RunStatus, StepStatus};
 use plue_plan::{
-    Action, DurationText, Event, Plan, RunId, SealedPlan, Step, StepId, Trigger, Value,
+    Action, DurationText, Event, HashedPlan, Plan, RunId, Step, StepId, Trigger, Value,
     action::{Approval, OnTimeout, Wait},
 };
 use plue_runtime::Clock;
@@ -233,7 +233,7 @@ async fn neither_a_strangers_run_nor_a_child_is_the_workflow_that_is_waited_for(
         token_budgets: Vec::new(),
     };
     let child = Submission {
-        plan: SealedPlan::seal(Plan::new("other", vec![bash("a", "true")])).unwrap(),
+        plan: HashedPlan::new(Plan::new("other", vec![bash("a", "true")])).unwrap(),
         source: ".plue.py".to_owned(),
         event: shop(),
         inputs: [].into(),

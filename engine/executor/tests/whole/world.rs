@@ -15,7 +15,7 @@ use plue_executor::{
 };
 use plue_flow::{Fact, RunStatus, StepStatus, input::Reopen};
 use plue_plan::{
-    Action, Plan, RunId, SealedPlan, Step, StepId,
+    Action, HashedPlan, Plan, RunId, Step, StepId,
     action::Bash,
     event::{Event, EventType},
 };
@@ -153,7 +153,7 @@ impl World {
             plue_plan::validate::validate(&plan, &plue_plan::validate::SourceMap::default());
         assert_eq!(problems, []);
         let submission = Submission {
-            plan: SealedPlan::seal(plan).unwrap(),
+            plan: HashedPlan::new(plan).unwrap(),
             source: ".plue.py".to_owned(),
             event,
             inputs: BTreeMap::new(),

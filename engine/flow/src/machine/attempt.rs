@@ -64,8 +64,8 @@ pub fn event(from: AttemptStatus, fact: &Fact) -> Option<AttemptEvent> {
         | Fact::RunStarted
         | Fact::ConditionEvaluated { .. }
         | Fact::AttemptQueued { .. }
-        | Fact::AttemptHeld { .. }
-        | Fact::AttemptPlaced { .. }
+        | Fact::AttemptUnschedulable { .. }
+        | Fact::AttemptSchedulable { .. }
         | Fact::DecisionMade { .. }
         | Fact::CallsAsked { .. }
         | Fact::ChildStarted { .. }

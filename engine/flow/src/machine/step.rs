@@ -120,8 +120,8 @@ pub fn event(fact: &Fact) -> Option<StepEvent> {
         Fact::RunCreated { .. }
         | Fact::RunStarted
         | Fact::ConditionEvaluated { .. }
-        | Fact::AttemptHeld { .. }
-        | Fact::AttemptPlaced { .. }
+        | Fact::AttemptUnschedulable { .. }
+        | Fact::AttemptSchedulable { .. }
         | Fact::AttemptAssigned { .. }
         | Fact::AttemptEnded { .. }
         | Fact::DecisionMade { .. }

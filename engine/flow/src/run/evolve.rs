@@ -19,200 +19,239 @@ use crate::{
     status::RunStatus,
 };
 
+use again::{looped_back, run_reopened};
+use attempt::{
+    attempt_assigned, attempt_ended, attempt_queued, attempt_requeued, attempt_schedulable,
+    attempt_started, attempt_unschedulable, condition_evaluated, retry_scheduled,
+};
+use halt::{cancel_requested, halt_all};
+use phase::{advance, enter};
+use step::{doom, step_ended};
+use waiting::{
+    attempt_waiting, calls_asked, child_started, decision_made, outputs_evaluated, pause_timer,
+};
+
 mod again;
-mod attempt;
+pub(in crate::run) mod attempt;
 mod halt;
-mod phase;
+pub(in crate::run) mod phase;
 mod step;
 mod waiting;
 
-impl Run {
-    pub(super) fn fold_one(
-        &mut self,
-        at: Timestamp,
-        fact: &Fact,
-        sink: &mut Sink,
-    ) -> Result<(), IllegalFact> {
-        self.in_turn(fact)?;
-        match fact {
-            Fact::RunCreated { plan, only, carried } => {
-                self.hash = Some(*plan);
-                self.select(only)?;
-                self.carry(carried)?;
-            }
-            Fact::RunStarted => self.run_started(at, sink)?,
-            Fact::ConditionEvaluated { step, visit, value, .. } => {
-                self.condition_evaluated(self.at(step)?, *visit, value)?
-            }
-            Fact::AttemptQueued { step, visit, number, attempt } => {
-                self.attempt_queued(self.at(step)?, (*visit, *number), attempt, sink)?
-            }
-            Fact::AttemptHeld { step, attempt, reason } => {
-                self.attempt_held(self.at(step)?, attempt, reason, sink)?;
-            }
-            Fact::AttemptPlaced { step, attempt } => {
-                self.attempt_placed(self.at(step)?, attempt, sink)?;
-            }
-            Fact::AttemptAssigned { step, attempt, .. } => {
-                self.attempt_assigned(self.at(step)?, attempt)?;
-            }
-            Fact::AttemptStarted { step, attempt, began, name, .. } => {
-                let step = self.at(step)?;
-                self.attempt_started(step, attempt, began.unwrap_or(at), sink)?;
-                self.called(step, name.as_ref());
-            }
-            Fact::AttemptWaiting { step, attempt, what, until, name } => {
-                let step = self.at(step)?;
-                self.attempt_waiting(at, step, attempt, (what, *until), sink)?;
-                if name.is_some() {
-                    self.called(step, name.as_ref());
-                }
-            }
-            Fact::DecisionMade { step, attempt, decision } => {
-                self.decision_made(self.at(step)?, attempt, decision, sink)?;
-            }
-            Fact::CallsAsked { step, attempt, calls, is_busy, .. } => {
-                self.calls_asked(self.at(step)?, attempt, (calls, *is_busy), sink)?;
-            }
-            Fact::ChildStarted { step, attempt, child } => {
-                self.child_started(self.at(step)?, attempt, child, sink)?;
-            }
-            Fact::OutputsEvaluated { value } => self.outputs_evaluated(value)?,
-            Fact::AttemptEnded { step, attempt, outcome, output, event } => {
-                let step = self.at(step)?;
-                self.attempt_ended(step, attempt, (outcome, output), sink)?;
-                let taken = &mut self.held.steps[step].taken;
-                *taken = event.unwrap_or(0).max(*taken);
-            }
-            Fact::AttemptRequeued { step, attempt, .. } => {
-                self.attempt_requeued(self.at(step)?, attempt, sink)?;
-            }
-            Fact::RetryScheduled { step, visit, number, at: due } => {
-                self.retry_scheduled(self.at(step)?, (*visit, *number), *due, sink)?
-            }
-            Fact::StepEnded { step, visit, status, reason } => {
-                self.step_ended(at, self.at(step)?, *visit, (*status, reason), sink)?
-            }
-            Fact::LoopedBack { steps, .. } => self.looped_back(at, steps, sink)?,
-            Fact::CancelRequested { by, kill } => self.cancel_requested(by, *kill, sink),
-            Fact::RunTimedOut => self.run_timed_out(at, sink),
-            Fact::RunReopened { steps, .. } => self.run_reopened(at, steps, sink)?,
-            Fact::RunEnded { status, reason } => self.run_ended(at, *status, reason, sink)?,
+pub(in crate::run) fn fold_one(
+    run: &mut Run,
+    at: Timestamp,
+    fact: &Fact,
+    sink: &mut Sink,
+) -> Result<(), IllegalFact> {
+    in_turn(run, fact)?;
+    match fact {
+        Fact::RunCreated { plan, only, carried } => {
+            run.hash = Some(*plan);
+            select(run, only)?;
+            carry(run, carried)?;
         }
-        self.advance(at, sink);
-        self.idle_or_awake()?;
-        self.stand_still(at);
-        Ok(())
+        Fact::RunStarted => run_started(run, at, sink)?,
+        Fact::OutputsEvaluated { value } => outputs_evaluated(run, value)?,
+        Fact::LoopedBack { steps, .. } => looped_back(run, at, steps, sink)?,
+        Fact::CancelRequested { by, kill } => cancel_requested(run, by, *kill, sink),
+        Fact::RunTimedOut => run_timed_out(run, at, sink),
+        Fact::RunReopened { steps, .. } => run_reopened(run, at, steps, sink)?,
+        Fact::RunEnded { status, reason } => run_ended(run, at, *status, reason, sink)?,
+        Fact::ConditionEvaluated { step, .. }
+        | Fact::AttemptQueued { step, .. }
+        | Fact::AttemptUnschedulable { step, .. }
+        | Fact::AttemptSchedulable { step, .. }
+        | Fact::AttemptAssigned { step, .. }
+        | Fact::AttemptStarted { step, .. }
+        | Fact::AttemptWaiting { step, .. }
+        | Fact::DecisionMade { step, .. }
+        | Fact::CallsAsked { step, .. }
+        | Fact::ChildStarted { step, .. }
+        | Fact::AttemptEnded { step, .. }
+        | Fact::AttemptRequeued { step, .. }
+        | Fact::RetryScheduled { step, .. }
+        | Fact::StepEnded { step, .. } => {
+            let step = position(run, step)?;
+            fold_step(run, at, step, fact, sink)?;
+        }
     }
+    advance(run, at, sink);
+    idle_or_awake(run)?;
+    pause_timer(run, at);
+    Ok(())
+}
 
-    /// Rejects facts that no run accepts before its creation or after its end.
-    fn in_turn(&self, fact: &Fact) -> Result<(), IllegalFact> {
-        let creates = matches!(fact, Fact::RunCreated { .. });
-        if creates != self.hash.is_none() {
-            return Err(out_of_turn("run_created", "it comes first, and once"));
+/// Folds a fact about one step; other facts change nothing.
+fn fold_step(
+    run: &mut Run,
+    now: Timestamp,
+    at: usize,
+    fact: &Fact,
+    sink: &mut Sink,
+) -> Result<(), IllegalFact> {
+    match fact {
+        Fact::ConditionEvaluated { visit, value, .. } => {
+            condition_evaluated(run, at, *visit, value)
         }
-        let reopens = matches!(fact, Fact::RunReopened { .. });
-        if reopens != self.status.is_terminal() {
-            return Err(out_of_turn("run_reopened", "it follows the end only"));
+        Fact::AttemptQueued { visit, number, attempt, .. } => {
+            attempt_queued(run, at, (*visit, *number), attempt, sink)
         }
-        let before = matches!(fact, Fact::RunStarted | Fact::CancelRequested { .. });
-        let early = self.phase == Phase::Idle && !creates && !before;
-        if early && !reopens {
-            return Err(out_of_turn("fact", "the run did not start yet"));
+        Fact::AttemptUnschedulable { attempt, reason, .. } => {
+            attempt_unschedulable(run, at, attempt, reason, sink)
         }
-        Ok(())
-    }
-
-    fn at(&self, step: &StepId) -> Result<usize, IllegalFact> {
-        let unknown = || IllegalFact::UnknownStep { step: step.clone() };
-        self.shape.find(step).ok_or_else(unknown)
-    }
-
-    /// A name that has no value is shown as written.
-    fn called(&mut self, at: usize, name: Option<&NameValue>) {
-        self.held.steps[at].name = name.and_then(|name| name.as_ref().ok()).cloned();
-    }
-
-    fn select(&mut self, only: &[StepId]) -> Result<(), IllegalFact> {
-        if only.is_empty() {
-            return Ok(());
+        Fact::AttemptSchedulable { attempt, .. } => attempt_schedulable(run, at, attempt, sink),
+        Fact::AttemptAssigned { attempt, .. } => attempt_assigned(run, at, attempt),
+        Fact::AttemptStarted { attempt, began, name, .. } => {
+            attempt_started(run, at, attempt, began.unwrap_or(now), sink)?;
+            set_name(run, at, name.as_ref());
+            Ok(())
         }
-        for at in self.shape.range(super::shape::Group::Steps) {
-            self.held.steps[at].selected = false;
-        }
-        for step in only {
-            let at = self.at(step)?;
-            self.held.steps[at].selected = true;
-        }
-        Ok(())
-    }
-
-    fn carry(&mut self, carried: &[Carried]) -> Result<(), IllegalFact> {
-        for Carried { step, run, output } in carried {
-            let at = self.at(step)?;
-            if self.held.steps[at].selected {
-                return Err(out_of_turn("run_created", "a selected step has an output already"));
+        Fact::AttemptWaiting { attempt, what, until, name, .. } => {
+            attempt_waiting(run, now, at, attempt, (what, *until), sink)?;
+            if name.is_some() {
+                set_name(run, at, name.as_ref());
             }
-            self.held.steps[at].carried = Some(run.clone());
-            self.held.steps[at].output = output.clone();
+            Ok(())
         }
-        Ok(())
-    }
-
-    fn run_started(&mut self, at: Timestamp, sink: &mut Sink) -> Result<(), IllegalFact> {
-        self.status = next(self.status, RunEvent::Start)?;
-        self.started_at = Some(at);
-        self.timed_from = Some(at);
-        for step in self.shape.range(super::shape::Group::Steps) {
-            if !self.held.steps[step].selected {
-                self.doom(step, Doom::NotSelected);
-            }
+        Fact::DecisionMade { attempt, decision, .. } => {
+            decision_made(run, at, attempt, decision, sink)
         }
-        self.phase = Phase::Start;
-        self.enter(at, sink);
-        Ok(())
+        Fact::CallsAsked { attempt, calls, is_busy, .. } => {
+            calls_asked(run, at, attempt, (calls, *is_busy), sink)
+        }
+        Fact::ChildStarted { attempt, child, .. } => child_started(run, at, attempt, child, sink),
+        Fact::AttemptEnded { attempt, outcome, output, event, .. } => {
+            attempt_ended(run, at, attempt, (outcome, output), sink)?;
+            let taken = &mut run.work.steps[at].taken;
+            *taken = event.unwrap_or(0).max(*taken);
+            Ok(())
+        }
+        Fact::AttemptRequeued { attempt, .. } => attempt_requeued(run, at, attempt, sink),
+        Fact::RetryScheduled { visit, number, at: due, .. } => {
+            retry_scheduled(run, at, (*visit, *number), *due, sink)
+        }
+        Fact::StepEnded { visit, status, reason, .. } => {
+            step_ended(run, now, at, *visit, (*status, reason), sink)
+        }
+        Fact::RunCreated { .. }
+        | Fact::RunStarted
+        | Fact::OutputsEvaluated { .. }
+        | Fact::LoopedBack { .. }
+        | Fact::CancelRequested { .. }
+        | Fact::RunTimedOut
+        | Fact::RunReopened { .. }
+        | Fact::RunEnded { .. } => Ok(()),
     }
+}
 
-    fn run_timed_out(&mut self, at: Timestamp, sink: &mut Sink) {
-        self.timeouts += 1;
-        self.timed_from = Some(at);
-        self.halt.get_or_insert(Halt::TimedOut);
-        let pressure = if self.timeouts > 1 { Pressure::Kill } else { Pressure::Term };
-        self.halt_all(pressure, true, sink);
+/// Rejects facts that no run accepts before its creation or after its end.
+fn in_turn(run: &Run, fact: &Fact) -> Result<(), IllegalFact> {
+    let creates = matches!(fact, Fact::RunCreated { .. });
+    if creates != run.hash.is_none() {
+        return Err(out_of_turn("run_created", "it comes first, and once"));
     }
+    let reopens = matches!(fact, Fact::RunReopened { .. });
+    if reopens != run.lifecycle.status.is_terminal() {
+        return Err(out_of_turn("run_reopened", "it follows the end only"));
+    }
+    let before = matches!(fact, Fact::RunStarted | Fact::CancelRequested { .. });
+    let early = run.phase == Phase::Idle && !creates && !before;
+    if early && !reopens {
+        return Err(out_of_turn("fact", "the run did not start yet"));
+    }
+    Ok(())
+}
 
-    fn run_ended(
-        &mut self,
-        at: Timestamp,
-        status: RunStatus,
-        reason: &Option<String>,
-        sink: &mut Sink,
-    ) -> Result<(), IllegalFact> {
-        let unfit = || out_of_turn("run_ended", "steps are open, or it is no end");
-        let event = ending(status).filter(|_| self.phase == Phase::Over);
-        self.status = next(self.status, event.ok_or_else(unfit)?)?;
-        self.reason.clone_from(reason);
-        self.ended_at = Some(at);
-        sink.effects.push(Effect::Finish);
-        Ok(())
-    }
+pub(in crate::run) fn position(run: &Run, step: &StepId) -> Result<usize, IllegalFact> {
+    let unknown = || IllegalFact::UnknownStep { step: step.clone() };
+    run.shape.find(step).ok_or_else(unknown)
+}
 
-    fn idle_or_awake(&mut self) -> Result<(), IllegalFact> {
-        let idle = self.held.is_idle() && self.phase != Phase::Over;
-        let event = match self.status {
-            RunStatus::Running if idle => RunEvent::Idle,
-            RunStatus::Waiting if !idle => RunEvent::Wake,
-            RunStatus::Running
-            | RunStatus::Waiting
-            | RunStatus::Queued
-            | RunStatus::Success
-            | RunStatus::Failed
-            | RunStatus::Cancelled
-            | RunStatus::TimedOut => return Ok(()),
-        };
-        self.status = next(self.status, event)?;
-        Ok(())
+/// A name that has no value is shown as written.
+fn set_name(run: &mut Run, at: usize, name: Option<&NameValue>) {
+    run.work.steps[at].name = name.and_then(|name| name.as_ref().ok()).cloned();
+}
+
+fn select(run: &mut Run, only: &[StepId]) -> Result<(), IllegalFact> {
+    if only.is_empty() {
+        return Ok(());
     }
+    for at in run.shape.range(super::shape::Group::Steps) {
+        run.work.steps[at].selection.is_selected = false;
+    }
+    for step in only {
+        let at = position(run, step)?;
+        run.work.steps[at].selection.is_selected = true;
+    }
+    Ok(())
+}
+
+fn carry(run: &mut Run, carried: &[Carried]) -> Result<(), IllegalFact> {
+    for Carried { step, run: earlier, output } in carried {
+        let at = position(run, step)?;
+        if run.work.steps[at].selection.is_selected {
+            return Err(out_of_turn("run_created", "a selected step has an output already"));
+        }
+        run.work.steps[at].selection.carried = Some(earlier.clone());
+        run.work.steps[at].output = output.clone();
+    }
+    Ok(())
+}
+
+fn run_started(run: &mut Run, at: Timestamp, sink: &mut Sink) -> Result<(), IllegalFact> {
+    run.lifecycle.status = next(run.lifecycle.status, RunEvent::Start)?;
+    run.lifecycle.started_at = Some(at);
+    run.timer.since = Some(at);
+    for step in run.shape.range(super::shape::Group::Steps) {
+        if !run.work.steps[step].selection.is_selected {
+            doom(run, step, Doom::NotSelected);
+        }
+    }
+    run.phase = Phase::Start;
+    enter(run, at, sink);
+    Ok(())
+}
+
+fn run_timed_out(run: &mut Run, at: Timestamp, sink: &mut Sink) {
+    run.timer.fired += 1;
+    run.timer.since = Some(at);
+    run.stop.halt.get_or_insert(Halt::TimedOut);
+    let pressure = if run.timer.fired > 1 { Pressure::Kill } else { Pressure::Term };
+    halt_all(run, pressure, true, sink);
+}
+
+fn run_ended(
+    run: &mut Run,
+    at: Timestamp,
+    status: RunStatus,
+    reason: &Option<String>,
+    sink: &mut Sink,
+) -> Result<(), IllegalFact> {
+    let unfit = || out_of_turn("run_ended", "steps are open, or it is no end");
+    let event = ending(status).filter(|_| run.phase == Phase::Over);
+    run.lifecycle.status = next(run.lifecycle.status, event.ok_or_else(unfit)?)?;
+    run.lifecycle.reason.clone_from(reason);
+    run.lifecycle.ended_at = Some(at);
+    sink.effects.push(Effect::Finish);
+    Ok(())
+}
+
+fn idle_or_awake(run: &mut Run) -> Result<(), IllegalFact> {
+    let idle = run.work.is_idle() && run.phase != Phase::Over;
+    let event = match run.lifecycle.status {
+        RunStatus::Running if idle => RunEvent::Idle,
+        RunStatus::Waiting if !idle => RunEvent::Wake,
+        RunStatus::Running
+        | RunStatus::Waiting
+        | RunStatus::Queued
+        | RunStatus::Success
+        | RunStatus::Failed
+        | RunStatus::Cancelled
+        | RunStatus::TimedOut => return Ok(()),
+    };
+    run.lifecycle.status = next(run.lifecycle.status, event)?;
+    Ok(())
 }
 
 fn out_of_turn(fact: &'static str, why: &'static str) -> IllegalFact {

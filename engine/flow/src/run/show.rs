@@ -2,18 +2,42 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use jiff::Timestamp;
 use plue_plan::{AttemptId, Plan, PlanHash, RunId, StepId};
 use serde_json::Value as Json;
 
 use super::{
     Run,
-    state::{Halt, Hold, Pressure},
+    state::{Halt, Pressure, Stage, Wait},
+};
+use crate::run::{
+    attempt::{step_of, working},
+    evolve::attempt::perform_effect,
+    evolve::phase::result,
+    next::deadline,
+    waiting::{asked, awaits_outputs},
 };
 use crate::{
     effect::Effect,
     status::RunStatus,
     view::{AttemptView, RunView, StepView},
+    wait::{AskedCall, Awaited, Child},
 };
+
+/// A step that waits for something outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting<'r> {
+    /// Step of the waiting attempt.
+    pub step: StepId,
+    /// The attempt that waits.
+    pub attempt: AttemptId,
+    /// Expected answer.
+    pub what: &'r Awaited,
+    /// Deadline of the wait, if it has one.
+    pub until: Option<Timestamp>,
+    /// The last event that the step has taken.
+    pub taken: u64,
+}
 
 impl Run {
     /// Id of the run.
@@ -37,30 +61,30 @@ impl Run {
     /// Current status.
     #[must_use]
     pub fn status(&self) -> RunStatus {
-        self.status
+        self.lifecycle.status
     }
 
     /// True if the run ended. It may still be reopened.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.status.is_terminal()
+        self.lifecycle.status.is_terminal()
     }
 
     /// The result the run has so far: what hooks see as the status of the run, and what it ends as
     /// if nothing else happens.
     #[must_use]
     pub fn result_so_far(&self) -> RunStatus {
-        self.result()
+        result(self)
     }
 
     /// Values of the `run` row.
     #[must_use]
     pub fn view(&self) -> RunView {
         RunView {
-            status: self.status,
-            reason: self.reason.clone(),
-            started_at: self.started_at,
-            ended_at: self.ended_at,
+            status: self.lifecycle.status,
+            reason: self.lifecycle.reason.clone(),
+            started_at: self.lifecycle.started_at,
+            ended_at: self.lifecycle.ended_at,
         }
     }
 
@@ -79,7 +103,7 @@ impl Run {
     /// so that a revisited step can read the output of the step that sent it back.
     #[must_use]
     pub fn output(&self, step: &StepId) -> Option<&Json> {
-        self.shape.find(step).map(|at| &self.held.steps[at].output)
+        self.shape.find(step).map(|at| &self.work.steps[at].output)
     }
 
     /// The step's name: its value once the step has started in its visit, else the name as it is
@@ -87,7 +111,7 @@ impl Run {
     #[must_use]
     pub fn name(&self, step: &StepId) -> Option<Cow<'_, str>> {
         let at = self.shape.find(step)?;
-        let value = self.held.steps[at].name.as_deref();
+        let value = self.work.steps[at].name.as_deref();
         value.map(Cow::Borrowed).or_else(|| self.definition(at).name())
     }
 
@@ -95,13 +119,13 @@ impl Run {
     /// only.
     #[must_use]
     pub fn attempt(&self, id: &AttemptId) -> Option<AttemptView> {
-        let at = self.step_of(id)?;
-        let state = &self.held.steps[at];
+        let at = step_of(self, id)?;
+        let state = &self.work.steps[at];
         let attempt = state.attempt.as_ref()?;
         Some(AttemptView {
             attempt: attempt.id.clone(),
             step: self.step_id(at),
-            visit: state.visit,
+            visit: state.visits.current,
             number: state.number,
             status: attempt.status,
             stop: match attempt.pressure {
@@ -113,18 +137,18 @@ impl Run {
     }
 
     /// Queued attempts that no runner can have, with the reasons, in the order of the plan.
-    pub fn held(&self) -> impl Iterator<Item = (StepId, AttemptId, &str)> {
-        self.held.unplaced.iter().filter_map(|&at| {
-            let attempt = self.held.steps[at].attempt.as_ref()?;
-            Some((self.step_id(at), attempt.id.clone(), attempt.held.as_deref()?))
+    pub fn unschedulable(&self) -> impl Iterator<Item = (StepId, AttemptId, &str)> {
+        self.work.unplaced.iter().filter_map(|&at| {
+            let attempt = self.work.steps[at].attempt.as_ref()?;
+            Some((self.step_id(at), attempt.id.clone(), attempt.unschedulable.as_deref()?))
         })
     }
 
     /// True if the attempt is unschedulable, or was at its end: only the journal has it.
     #[must_use]
-    pub fn is_held(&self, id: &AttemptId) -> bool {
-        let attempt = self.step_of(id).and_then(|at| self.held.steps[at].attempt.as_ref());
-        attempt.is_some_and(|attempt| attempt.held.is_some())
+    pub fn is_unschedulable(&self, id: &AttemptId) -> bool {
+        let attempt = step_of(self, id).and_then(|at| self.work.steps[at].attempt.as_ref());
+        attempt.is_some_and(|attempt| attempt.unschedulable.is_some())
     }
 
     /// The step and everything behind it, in the order of the plan: what `--from` selects. Empty if
@@ -140,42 +164,42 @@ impl Run {
     /// "follow it, or report it lost".
     #[must_use]
     pub fn pending_effects(&self) -> Vec<Effect> {
-        if self.status.is_terminal() {
+        if self.lifecycle.status.is_terminal() {
             return vec![Effect::Finish];
         }
         let mut effects = Vec::new();
-        for &at in &self.held.conditions {
-            let (step, visit) = (self.step_id(at), self.held.steps[at].visit);
+        for &at in &self.work.conditions {
+            let (step, visit) = (self.step_id(at), self.work.steps[at].visits.current);
             effects.push(Effect::EvaluateCondition { step, visit });
         }
-        if self.awaits_outputs() {
+        if awaits_outputs(self) {
             effects.push(Effect::EvaluateOutputs);
         }
-        for &at in &self.held.working {
-            effects.extend(self.perform_effect(at));
+        for &at in &self.work.working {
+            effects.extend(perform_effect(self, at));
             effects.extend(self.stop_effect(at));
         }
         effects
     }
 
     /// True if the effect is still to be performed.
-    pub(super) fn is_wanted(&self, effect: &Effect) -> bool {
+    pub(super) fn is_pending(&self, effect: &Effect) -> bool {
         match effect {
             Effect::EvaluateCondition { step, visit } => self.shape.find(step).is_some_and(|at| {
-                let state = &self.held.steps[at];
-                state.hold == Hold::Condition && state.visit == *visit
+                let state = &self.work.steps[at];
+                state.stage == Stage::Condition && state.visits.current == *visit
             }),
             Effect::Perform { attempt, .. } => {
-                let at = self.step_of(attempt);
-                at.is_some_and(|at| self.held.steps[at].hold == Hold::Attempt)
+                let at = step_of(self, attempt);
+                at.is_some_and(|at| self.work.steps[at].stage == Stage::Attempt)
             }
-            Effect::EvaluateOutputs => self.awaits_outputs(),
+            Effect::EvaluateOutputs => awaits_outputs(self),
             Effect::Stop { .. } | Effect::Finish => true,
         }
     }
 
     fn stop_effect(&self, at: usize) -> Option<Effect> {
-        let attempt = self.held.steps[at].attempt.as_ref()?;
+        let attempt = self.work.steps[at].attempt.as_ref()?;
         (attempt.pressure > Pressure::None).then(|| Effect::Stop {
             attempt: attempt.id.clone(),
             kill: attempt.pressure == Pressure::Kill,
@@ -183,16 +207,16 @@ impl Run {
     }
 
     fn step_view_at(&self, at: usize) -> StepView {
-        let state = &self.held.steps[at];
+        let state = &self.work.steps[at];
         StepView {
             step: self.step_id(at),
             status: state.status,
             reason: state.reason.clone(),
-            visit: state.visit,
+            visit: state.visits.current,
             attempts: state.number,
-            ready_at: state.ready_at,
-            started_at: state.started_at,
-            ended_at: state.ended_at,
+            ready_at: state.times.ready,
+            started_at: state.times.started,
+            ended_at: state.times.ended,
             output: state.output.clone(),
         }
     }
@@ -200,9 +224,81 @@ impl Run {
     /// Principal that cancelled the run, if the cancellation cut it short.
     #[must_use]
     pub fn cancelled_by(&self) -> Option<&str> {
-        match &self.halt {
+        match &self.stop.halt {
             Some(Halt::Cancelled { by }) => Some(by),
             Some(Halt::TimedOut) | None => None,
         }
+    }
+
+    /// Waits for something outside of plue, in the order of the plan; calls of agents last.
+    pub fn waiting(&self) -> impl Iterator<Item = Waiting<'_>> {
+        let whole = self.work.waiting.iter().filter_map(|&at| {
+            let wait = self.work.steps[at].attempt.as_ref()?.wait.as_ref()?;
+            self.shown_wait(at, wait)
+        });
+        let calls = self.work.asked.keys().flat_map(move |&at| {
+            let attempt = self.work.steps[at].attempt.as_ref();
+            let asked = attempt.map(|attempt| attempt.asked.as_slice()).unwrap_or_default();
+            asked.iter().filter_map(move |wait| self.shown_wait(at, wait))
+        });
+        whole.chain(calls)
+    }
+
+    fn shown_wait<'r>(&'r self, at: usize, wait: &'r Wait) -> Option<Waiting<'r>> {
+        let state = &self.work.steps[at];
+        Some(Waiting {
+            step: self.step_id(at),
+            attempt: state.attempt.as_ref()?.id.clone(),
+            what: &wait.what,
+            until: wait.until,
+            taken: state.taken,
+        })
+    }
+
+    /// Calls of an attempt that people are asked about, and whether its agent has other work.
+    #[must_use]
+    pub fn asked_calls(&self, attempt: &AttemptId) -> (Vec<AskedCall>, bool) {
+        let Ok((at, current)) = working(self, attempt) else { return (Vec::new(), false) };
+        let is_busy = self.work.asked.get(&at).copied().unwrap_or(false);
+        (current.asked.iter().filter_map(asked).collect(), is_busy)
+    }
+
+    /// True if nothing happens before an answer from outside or its deadline.
+    #[must_use]
+    pub fn needs_an_answer(&self) -> bool {
+        self.work.only_waits() && self.waiting().all(|waiting| !waiting.what.is_time())
+    }
+
+    /// The child run of an attempt of a `workflow` step.
+    #[must_use]
+    pub fn child(&self, attempt: &AttemptId) -> Option<&Child> {
+        let at = step_of(self, attempt)?;
+        self.work.steps[at].attempt.as_ref()?.child.as_ref()
+    }
+
+    /// The plan's `outputs`, once all its steps ended well.
+    #[must_use]
+    pub fn outputs(&self) -> Option<&Json> {
+        self.outputs.as_ref()?.as_ref().ok()
+    }
+
+    /// The earliest time at which a tick changes something: a retry that a place is free for, the
+    /// end of a wait, or the run's timeout.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.lifecycle.status.is_terminal() {
+            return None;
+        }
+        let retry = self.work.retries.first().filter(|_| self.has_capacity());
+        let alarm = self.work.alarms.first();
+        let times = [deadline(self), retry.map(|(due, _)| *due), alarm.map(|(due, _)| *due)];
+        times.into_iter().flatten().min()
+    }
+
+    /// True if `max_parallel` allows a further attempt.
+    #[must_use]
+    pub fn has_capacity(&self) -> bool {
+        let places = self.plan.max_parallel.map_or(usize::MAX, |most| most.max(1) as usize);
+        self.work.working.len() - self.work.unplaced.len() < places
     }
 }

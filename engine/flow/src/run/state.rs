@@ -1,28 +1,28 @@
-//! The state of a run. Every collection is a work list: a step is in the one of its `StepPhase`, so
+//! The state of a run. Every collection is a work list: a step is in the one of its `Stage`, so
 //! that no event has to look at all steps.
 //!
 //! Must not decide: `Worklists::enter` moves steps between lists, the rest is plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use plue_plan::{AttemptId, RunId};
 use serde_json::Value as Json;
 
 use crate::{
     fact::{Outcome, Reason},
-    status::{AttemptStatus, StepStatus},
+    status::{AttemptStatus, RunStatus, StepStatus},
     wait::{Awaited, Child, Decision},
 };
 
-/// Next thing that has to happen to an open step.
+/// Stage of an open step: the next thing that has to happen to it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Hold {
+pub(crate) enum Stage {
     /// Other steps, or its phase.
     Dependencies,
     /// The value of its `when`.
     Condition,
-    /// A place among the parallel attempts.
+    /// A slot among the parallel attempts.
     Slot,
     /// The time of its next attempt.
     Retry(Timestamp),
@@ -30,15 +30,15 @@ pub(crate) enum Hold {
     Attempt,
     /// An answer from outside to its attempt.
     Waiting,
-    /// The decision what its attempt's or condition's end means.
-    Verdict(Verdict),
+    /// The decision on the consequence of its attempt's or condition's end.
+    Concluding(WorkResult),
     /// Nothing: the step ended.
     Nothing,
 }
 
 /// Ended work of a step whose consequence is not decided yet.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Verdict {
+pub(crate) enum WorkResult {
     /// `when` evaluated to false.
     ConditionFalse,
     /// `when` could not be evaluated.
@@ -91,7 +91,7 @@ pub(crate) struct Attempt {
     pub(crate) asked: Vec<Wait>,
     pub(crate) child: Option<Child>,
     /// Requirement that no runner meets; preserved when the attempt ends without a runner.
-    pub(crate) held: Option<String>,
+    pub(crate) unschedulable: Option<String>,
 }
 
 /// One step in its current visit.
@@ -99,22 +99,14 @@ pub(crate) struct Attempt {
 pub(crate) struct StepState {
     pub(crate) status: StepStatus,
     pub(crate) reason: Option<Reason>,
-    pub(crate) hold: Hold,
-    pub(crate) visit: u32,
-    /// Visits before the run was reopened; they do not count towards a loop's bound.
-    pub(crate) old_visits: u32,
+    pub(crate) stage: Stage,
+    pub(crate) visits: Visits,
+    /// Number of the current attempt within the visit; 0 before the first.
     pub(crate) number: u32,
     pub(crate) attempt: Option<Attempt>,
-    /// Dependencies that have not ended.
-    pub(crate) unmet: usize,
-    /// The first dependency that ended so that this step cannot run.
-    pub(crate) blocked_by: Option<usize>,
-    pub(crate) selected: bool,
-    /// The earlier run that the output of a step that is not selected is from.
-    pub(crate) carried: Option<RunId>,
-    pub(crate) ready_at: Option<Timestamp>,
-    pub(crate) started_at: Option<Timestamp>,
-    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) dependencies: DependencyState,
+    pub(crate) selection: Selection,
+    pub(crate) times: StepTimes,
     pub(crate) output: Json,
     /// The last event that the step took, of all visits.
     pub(crate) taken: u64,
@@ -122,9 +114,42 @@ pub(crate) struct StepState {
     pub(crate) name: Option<String>,
 }
 
-/// All steps, and who waits for what.
+/// Visits of a step, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Visits {
+    pub(crate) current: u32,
+    /// Visits before the run was reopened; they do not count towards a loop's bound.
+    pub(crate) before_reopen: u32,
+}
+
+/// Progress of a step's dependencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DependencyState {
+    /// Dependencies that have not ended.
+    pub(crate) unmet: usize,
+    /// The first dependency that ended so that this step cannot run.
+    pub(crate) blocked_by: Option<usize>,
+}
+
+/// Part of a step in the selection of `--step` and `--from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selection {
+    pub(crate) is_selected: bool,
+    /// The earlier run that the output of an unselected step is from.
+    pub(crate) carried: Option<RunId>,
+}
+
+/// Times of a step's current visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct StepTimes {
+    pub(crate) ready: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
+}
+
+/// All steps, and one list for each stage.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Held {
+pub(crate) struct Worklists {
     pub(crate) steps: Vec<StepState>,
     pub(crate) conditions: BTreeSet<usize>,
     pub(crate) ready: BTreeSet<usize>,
@@ -140,8 +165,40 @@ pub(crate) struct Held {
     pub(crate) alarms: BTreeSet<(Timestamp, usize)>,
     /// Those that have their answer.
     pub(crate) answered: BTreeSet<usize>,
-    pub(crate) verdicts: BTreeSet<usize>,
+    pub(crate) concluding: BTreeSet<usize>,
     pub(crate) doomed: BTreeMap<usize, Doom>,
+}
+
+/// Status of the run and the times of its changes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lifecycle {
+    pub(crate) status: RunStatus,
+    pub(crate) reason: Option<String>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// The run's timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timer {
+    /// `None` if the plan's text is no duration; validation refuses such plans.
+    pub(crate) limit: Option<SignedDuration>,
+    /// Start of the count: the start of the run, the last reopening or the last timeout.
+    pub(crate) since: Option<Timestamp>,
+    /// Number of timeouts since then.
+    pub(crate) fired: u32,
+    /// Start of a pause of the count: see `evolve/waiting.rs`.
+    pub(crate) paused_at: Option<Timestamp>,
+}
+
+/// Requests and failures that keep the run from starting steps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct StopState {
+    /// Number of requests to cancel.
+    pub(crate) requests: u32,
+    pub(crate) halt: Option<Halt>,
+    /// The failed step because of which nothing new starts.
+    pub(crate) failed_step: Option<usize>,
 }
 
 // === impl StepState ===
@@ -151,18 +208,13 @@ impl StepState {
         Self {
             status: StepStatus::Pending,
             reason: None,
-            hold: Hold::Dependencies,
-            visit: 1,
-            old_visits: 0,
+            stage: Stage::Dependencies,
+            visits: Visits { current: 1, before_reopen: 0 },
             number: 0,
             attempt: None,
-            unmet,
-            blocked_by: None,
-            selected: true,
-            carried: None,
-            ready_at: None,
-            started_at: None,
-            ended_at: None,
+            dependencies: DependencyState { unmet, blocked_by: None },
+            selection: Selection { is_selected: true, carried: None },
+            times: StepTimes::default(),
             output: Json::Null,
             taken: 0,
             name: None,
@@ -178,74 +230,72 @@ impl StepState {
     /// True if the attempt waits without work in progress for the answer.
     pub(crate) fn waits_idly(&self) -> bool {
         let wait = self.attempt.as_ref().and_then(|attempt| attempt.wait.as_ref());
-        self.hold == Hold::Waiting && wait.is_some_and(|wait| !wait.what.is_work())
+        self.stage == Stage::Waiting && wait.is_some_and(|wait| !wait.what.is_work())
     }
 
     /// Starts the next visit.
     pub(crate) fn revisit(&mut self) {
-        self.visit += 1;
+        self.visits.current += 1;
         self.number = 0;
         self.attempt = None;
         self.reason = None;
-        self.blocked_by = None;
-        self.ready_at = None;
-        self.started_at = None;
-        self.ended_at = None;
+        self.dependencies.blocked_by = None;
+        self.times = StepTimes::default();
         self.name = None;
     }
 }
 
 // === impl Worklists ===
 
-impl Held {
+impl Worklists {
     /// Moves the step to the list of what it waits for now.
-    pub(crate) fn hold(&mut self, at: usize, hold: Hold) {
-        let before = std::mem::replace(&mut self.steps[at].hold, hold);
+    pub(crate) fn enter(&mut self, at: usize, stage: Stage) {
+        let before = std::mem::replace(&mut self.steps[at].stage, stage);
         match before {
-            Hold::Condition => {
+            Stage::Condition => {
                 self.conditions.remove(&at);
             }
-            Hold::Slot => {
+            Stage::Slot => {
                 self.ready.remove(&at);
             }
-            Hold::Retry(due) => {
+            Stage::Retry(due) => {
                 self.retries.remove(&(due, at));
             }
-            Hold::Attempt => {
+            Stage::Attempt => {
                 self.working.remove(&at);
                 self.unplaced.remove(&at);
                 self.asked.remove(&at);
             }
-            Hold::Waiting => self.stop_waiting(at),
-            Hold::Verdict(_) => {
-                self.verdicts.remove(&at);
+            Stage::Waiting => self.stop_waiting(at),
+            Stage::Concluding(_) => {
+                self.concluding.remove(&at);
             }
-            Hold::Dependencies | Hold::Nothing => {}
+            Stage::Dependencies | Stage::Nothing => {}
         }
-        match self.steps[at].hold {
-            Hold::Condition => {
+        match self.steps[at].stage {
+            Stage::Condition => {
                 self.conditions.insert(at);
             }
-            Hold::Slot => {
+            Stage::Slot => {
                 self.ready.insert(at);
             }
-            Hold::Retry(due) => {
+            Stage::Retry(due) => {
                 self.retries.insert((due, at));
             }
-            Hold::Attempt => {
+            Stage::Attempt => {
                 self.working.insert(at);
             }
-            Hold::Waiting => {
+            Stage::Waiting => {
                 self.waiting.insert(at);
                 self.alarms.extend(self.alarm(at));
             }
-            Hold::Verdict(_) => {
-                self.verdicts.insert(at);
+            Stage::Concluding(_) => {
+                self.concluding.insert(at);
             }
-            Hold::Nothing => {
+            Stage::Nothing => {
                 self.doomed.remove(&at);
             }
-            Hold::Dependencies => {}
+            Stage::Dependencies => {}
         }
     }
 
@@ -278,7 +328,7 @@ impl Held {
         self.conditions.is_empty()
             && self.ready.is_empty()
             && self.working.len() == self.asked.values().filter(|is_busy| !**is_busy).count()
-            && self.verdicts.is_empty()
+            && self.concluding.is_empty()
             && self.doomed.is_empty()
     }
 }

@@ -13,7 +13,7 @@ use proptest::{
 
 use crate::{
     chance::{Features, case, play},
-    player::Seen,
+    player::TransitionCoverage,
 };
 
 /// Enough for each row to be used dozens of times.
@@ -23,7 +23,7 @@ const RUNS: usize = 1_000;
 fn every_listed_transition_happens_and_no_other() {
     let mut runner = TestRunner::deterministic();
     let cases = case(Features::All);
-    let mut seen = Seen::default();
+    let mut seen = TransitionCoverage::default();
     for _ in 0..RUNS {
         let case = cases.new_tree(&mut runner).unwrap().current();
         let played = play(&case, &mut |_| {}).seen;

@@ -7,7 +7,7 @@ use crate::player::{Player, id};
 
 fn hold(player: &mut Player, step: &str, reason: &str) -> plue_flow::Transition {
     let attempt = player.attempt(step);
-    player.feed(Input::Held { attempt, reason: reason.to_owned() })
+    player.feed(Input::Unschedulable { attempt, reason: reason.to_owned() })
 }
 
 #[test]
@@ -22,7 +22,8 @@ fn a_held_attempt_stays_queued_with_its_reason_and_takes_no_place() {
     assert!(queued, "the place was not given to the other step");
     player.pass(&["test"]);
     assert_eq!(player.run.status(), RunStatus::Running);
-    let held: Vec<_> = player.run.held().map(|(step, _, why)| (step, why.to_owned())).collect();
+    let held: Vec<_> =
+        player.run.unschedulable().map(|(step, _, why)| (step, why.to_owned())).collect();
     assert_eq!(held, [(id("gpu"), "asks for gpu=1".to_owned())]);
 }
 
@@ -33,10 +34,10 @@ fn a_placed_attempt_is_performed_as_if_it_had_just_been_queued() {
     let attempt = player.attempt("gpu");
     let early = Input::Started { attempt: attempt.clone(), runner: None, began: None, name: None };
     player.try_feed(early).unwrap_err();
-    let placed = player.feed(Input::Placed { attempt: attempt.clone() });
+    let placed = player.feed(Input::Schedulable { attempt: attempt.clone() });
     assert!(matches!(&placed.effects[..], [Effect::Perform { .. }]), "{:?}", placed.effects);
     assert_eq!(player.step("gpu").reason, None);
-    player.try_feed(Input::Placed { attempt }).unwrap_err();
+    player.try_feed(Input::Schedulable { attempt }).unwrap_err();
     player.pass(&["gpu"]);
     assert_eq!(player.run.status(), RunStatus::Success);
 }
@@ -46,7 +47,7 @@ fn the_same_reason_is_told_once_and_a_cancelled_run_ends_what_is_held() {
     let mut player = Player::start(json!([{"id": "gpu"}]), json!({}));
     hold(&mut player, "gpu", "asks for gpu=1");
     let attempt = player.attempt("gpu");
-    let again = Input::Held { attempt, reason: "asks for gpu=1".to_owned() };
+    let again = Input::Unschedulable { attempt, reason: "asks for gpu=1".to_owned() };
     player.try_feed(again).unwrap_err();
     hold(&mut player, "gpu", "asks for gpu=1 of 1");
     player.feed(Input::Cancel { by: "ann".to_owned(), kill: false });

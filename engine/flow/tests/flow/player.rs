@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 
 /// Rows of the three transition tables that the player has covered.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct TransitionCoverage {
     pub(crate) run: BTreeSet<(RunStatus, RunEvent, RunStatus)>,
     pub(crate) step: BTreeSet<(StepStatus, StepEvent, StepStatus)>,
     pub(crate) attempt: BTreeSet<(AttemptStatus, AttemptEvent, AttemptStatus)>,
@@ -32,7 +32,7 @@ pub(crate) struct Player {
     pub(crate) journal: Vec<(Timestamp, Fact)>,
     /// Effects without an answer so far.
     pub(crate) open: Vec<Effect>,
-    pub(crate) seen: Seen,
+    pub(crate) seen: TransitionCoverage,
     /// Check that every prefix of the journal leads to the same continuation; quadratic.
     pub(crate) paranoid: bool,
 }
@@ -89,7 +89,7 @@ impl Player {
             now,
             journal: vec![(now, first)],
             open: Vec::new(),
-            seen: Seen::default(),
+            seen: TransitionCoverage::default(),
             paranoid: true,
         }
     }
@@ -275,8 +275,8 @@ impl Player {
         match fact {
             Fact::AttemptQueued { step, .. }
             | Fact::AttemptStarted { step, .. }
-            | Fact::AttemptHeld { step, .. }
-            | Fact::AttemptPlaced { step, .. }
+            | Fact::AttemptUnschedulable { step, .. }
+            | Fact::AttemptSchedulable { step, .. }
             | Fact::AttemptAssigned { step, .. }
             | Fact::AttemptWaiting { step, .. }
             | Fact::CallsAsked { step, .. }
@@ -371,7 +371,7 @@ impl Player {
         let folded = Run::fold(id, plan.clone(), self.journal.iter().cloned()).unwrap();
         assert_eq!(folded, self.run, "the journal folds to another state");
         let most = plan.max_parallel.map_or(usize::MAX, |most| most as usize);
-        let held = self.run.held().count();
+        let held = self.run.unschedulable().count();
         assert!(self.working().len() - held <= most, "more than max_parallel");
         if self.run.is_finished() {
             assert!(self.run.step_views().all(|view| view.status.is_terminal()));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use super::plans;
 use crate::{
     Plan, StepId,
-    canonical::SealedPlan,
+    canonical::HashedPlan,
     graph::{Ancestry, Graph},
     validate::{SourceMap, validate},
 };
@@ -35,32 +35,32 @@ proptest! {
 
     #[test]
     fn row_1_03_a_plan_survives_its_own_bytes(plan in plans(8)) {
-        let sealed = SealedPlan::seal(plan).unwrap();
-        let read = Plan::from_json(&sealed.bytes).unwrap();
-        prop_assert_eq!(&read, &sealed.plan);
-        let again = SealedPlan::seal(read).unwrap();
-        prop_assert_eq!(again, sealed);
+        let hashed = HashedPlan::new(plan).unwrap();
+        let read = Plan::from_json(&hashed.bytes).unwrap();
+        prop_assert_eq!(&read, &hashed.plan);
+        let again = HashedPlan::new(read).unwrap();
+        prop_assert_eq!(again, hashed);
     }
 
     #[test]
     fn row_1_03_the_hash_ignores_the_order_of_keys_and_dependencies(plan in plans(8)) {
-        let hash = SealedPlan::seal(plan.clone()).unwrap().hash;
+        let hash = HashedPlan::new(plan.clone()).unwrap().hash;
         let mut shuffled = plan;
         for step in &mut shuffled.steps {
             step.depends_on.reverse();
         }
         let json = reversed(serde_json::to_value(&shuffled).unwrap());
         let read = Plan::from_json(json.to_string().as_bytes()).unwrap();
-        prop_assert_eq!(SealedPlan::seal(read).unwrap().hash, hash);
+        prop_assert_eq!(HashedPlan::new(read).unwrap().hash, hash);
     }
 
     #[test]
     fn row_1_03_the_hash_follows_every_change_of_a_command(plan in plans(4), text in "[a-z]{1,8}") {
-        let before = SealedPlan::seal(plan.clone()).unwrap();
+        let before = HashedPlan::new(plan.clone()).unwrap();
         let mut changed = plan;
         changed.steps[0].options.name = Some(crate::Value::text(text));
         let same = changed == before.plan;
-        prop_assert_eq!(SealedPlan::seal(changed).unwrap().hash == before.hash, same);
+        prop_assert_eq!(HashedPlan::new(changed).unwrap().hash == before.hash, same);
     }
 
     #[test]
@@ -94,7 +94,7 @@ fn whole_floats_and_whole_numbers_are_the_same_plan() {
         let json = format!(
             r#"{{"version":1,"name":"x","steps":[{{"id":"a","kind":"plugin","plugin":"p","config":{{"v":{number}}}}}]}}"#
         );
-        SealedPlan::seal(Plan::from_json(json.as_bytes()).unwrap()).unwrap()
+        HashedPlan::new(Plan::from_json(json.as_bytes()).unwrap()).unwrap()
     };
     assert_eq!(plan("1.0"), plan("1"));
     assert_eq!(plan("-0.0"), plan("0"));

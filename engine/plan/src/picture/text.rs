@@ -81,7 +81,7 @@ fn waits(drawing: &Drawing, at: usize) -> String {
         0 => String::new(),
         count @ 1..=3 => {
             let all = from.join(", ");
-            // // Truncated names carry less information than their number.
+            // Truncated names carry less information than their number.
             if all.width() <= 24 || count == 1 {
                 format!("  ← {all}")
             } else {

@@ -193,7 +193,7 @@ pub(super) fn is_header(name: &str) -> bool {
 
 fn url(report: &mut Report, site: Site<'_>, url: &crate::Value) {
     let fits = match url.node() {
-        // // The value of an expression is checked at run time.
+        // The value of an expression is checked at run time.
         Node::Expr(_) | Node::Template(_) | Node::Secret(_) | Node::Malformed(_) => return,
         Node::Literal(serde_json::Value::String(text)) => is_http(text),
         Node::Literal(_) => false,

@@ -86,7 +86,7 @@ fn prompt(report: &mut Report, site: Site<'_>, llm: &Llm) {
         }
         Prompt::Text(request) => match request.node() {
             Node::Literal(Json::String(text)) => {
-                // // A role brings its own prompt, so the request may be empty.
+                // A role brings its own prompt, so the request may be empty.
                 if llm.role.is_none() {
                     value::command(report, site, "`prompt`", text);
                 } else {

@@ -49,7 +49,7 @@ fn check_cron(cron: &str) -> Result<(), (usize, String)> {
     }
     let parser = CronParser::builder();
     let parser = parser.seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    // // Each field is checked alone first: the parser reports no position.
+    // Each field is checked alone first: the parser reports no position.
     for (index, (at, field)) in fields.iter().enumerate() {
         let mut alone = ["*"; 5];
         if let Some(slot) = alone.get_mut(index) {

@@ -109,8 +109,8 @@ fn names_of_steps_are_texts_with_references() {
 #[test]
 fn plans_with_plain_names_keep_their_bytes() {
     let json = r#"{"name":"x","steps":[{"id":"a","kind":"bash","name":"Build it","run":"true"}],"version":1}"#;
-    let sealed = crate::canonical::SealedPlan::seal(Plan::from_json(json.as_bytes()).unwrap());
-    assert_eq!(String::from_utf8(sealed.unwrap().bytes).unwrap(), json);
+    let hashed = crate::canonical::HashedPlan::new(Plan::from_json(json.as_bytes()).unwrap());
+    assert_eq!(String::from_utf8(hashed.unwrap().bytes).unwrap(), json);
 }
 
 #[test]
@@ -122,8 +122,8 @@ fn a_plan_above_16_mib_is_refused_by_both_sides() {
     let parsed = Plan::from_json(bytes.as_bytes()).map_err(|error| error.code);
     assert_eq!(parsed, Err(codes::IR_TOO_LARGE));
     let plan: Plan = serde_json::from_str(&bytes).unwrap();
-    let sealed = crate::canonical::SealedPlan::seal(plan).map_err(|error| error.code);
-    assert_eq!(sealed.map(|_| ()), Err(codes::IR_TOO_LARGE));
+    let hashed = crate::canonical::HashedPlan::new(plan).map_err(|error| error.code);
+    assert_eq!(hashed.map(|_| ()), Err(codes::IR_TOO_LARGE));
 }
 
 #[test]

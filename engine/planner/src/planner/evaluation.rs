@@ -6,16 +6,16 @@ use plue_plan::Diagnostic;
 use plue_spec::workflow::Format;
 use plue_wire::eval::{Facts, Usage};
 
-use super::{Evaluated, Made, Origin, PlanRequest, Planner};
+use super::{Evaluated, Made, PlanRequest, PlanSource, Planner};
 use crate::{
     declared,
     error::{Error, PlanError},
     exchange::Exchange,
-    judge::{Draft, PlannedWorkflow, Refused, Said, judge},
+    judge::{Draft, PlannedWorkflow, Refused, Replies, judge},
     pool::Trust,
     read_set::{Question, ReadSet},
     sources::Sources,
-    texts::{self, Shelf, Texts, bind_all},
+    texts::{self, TextLibrary, Texts, bind_all},
     view::{CommitView, ViewError},
 };
 
@@ -78,7 +78,7 @@ impl Planner {
             "evaluated"
         );
         let said =
-            Said { outcomes: settled.outcomes, third: settled.third, survey: settled.survey };
+            Replies { outcomes: settled.outcomes, third: settled.third, survey: settled.survey };
         let workflows = match judge(said, sources) {
             Ok(workflows) => workflows,
             Err(refused) => return Err(self.with_texts(refused, view).await?),
@@ -93,7 +93,7 @@ impl Planner {
             printed: settled.printed,
             usage: settled.usage,
             rounds: settled.rounds,
-            origin: Origin::Evaluated,
+            origin: PlanSource::Evaluated,
         };
         Ok(Made { evaluated, knows_event })
     }
@@ -121,7 +121,7 @@ impl Planner {
             printed: String::new(),
             usage: Usage::default(),
             rounds: 0,
-            origin: Origin::Evaluated,
+            origin: PlanSource::Evaluated,
         };
         Ok(Made { evaluated, knows_event: false })
     }
@@ -149,7 +149,7 @@ impl Planner {
         let found = self.blocking(move || {
             let (mut texts, mut found) = (Texts::new(), Vec::new());
             for Draft { plan, places } in &drafts {
-                found.extend(texts::bind(Shelf::new(&*view), plan, places, &mut texts)?);
+                found.extend(texts::bind(TextLibrary::new(&*view), plan, places, &mut texts)?);
             }
             Ok::<_, ViewError>((found, drafts))
         });

@@ -8,7 +8,7 @@ use plue_plan::{
 use plue_prompts::{PromptFile, Role};
 use serde_json::Map;
 
-use super::{Shelf, TextKind, Texts};
+use super::{TextKind, TextLibrary, Texts};
 use crate::view::ViewError;
 
 /// Adds all texts that the plan names to `texts`, and reports every problem: missing or broken
@@ -18,7 +18,7 @@ use crate::view::ViewError;
 /// # Errors
 /// The commit cannot be read.
 pub(crate) fn bind(
-    shelf: Shelf<'_>,
+    library: TextLibrary<'_>,
     plan: &Plan,
     places: &SourceMap,
     texts: &mut Texts,
@@ -26,7 +26,7 @@ pub(crate) fn bind(
     let mut problems = Vec::new();
     for step in plan.all_steps() {
         let Action::Llm(llm) = &step.action else { continue };
-        let mut binder = Binder { shelf, step, places, texts, problems: &mut problems };
+        let mut binder = Binder { library, step, places, texts, problems: &mut problems };
         binder.step(llm)?;
     }
     // Two steps with the same broken prompt are one problem.
@@ -42,7 +42,7 @@ pub(crate) fn bind(
 }
 
 struct Binder<'b> {
-    shelf: Shelf<'b>,
+    library: TextLibrary<'b>,
     step: &'b Step,
     places: &'b SourceMap,
     texts: &'b mut Texts,
@@ -119,9 +119,9 @@ impl Binder<'_> {
     }
 
     fn prompt(&mut self, name: &str) -> Result<Option<PromptFile>, ViewError> {
-        let text = match self.shelf.find(TextKind::Prompt, name)? {
+        let text = match self.library.find(TextKind::Prompt, name)? {
             None => {
-                let unknown = self.shelf.unknown_prompt(name)?;
+                let unknown = self.library.unknown_prompt(name)?;
                 let unknown = self.homed(unknown, "prompt");
                 self.problems.push(unknown);
                 return Ok(None);
@@ -142,7 +142,7 @@ impl Binder<'_> {
             }
         };
         self.problems.extend(prompt.warnings().iter().cloned());
-        let (partials, found) = self.shelf.partials(&prompt, self.texts)?;
+        let (partials, found) = self.library.partials(&prompt, self.texts)?;
         if found.is_empty() {
             self.problems.extend(prompt.check_partials(&partials));
         }
@@ -157,7 +157,7 @@ impl Binder<'_> {
             let known = known.as_ref();
             return Ok(known.and_then(|text| Role::parse(&text.file, &text.text).ok()));
         }
-        match self.shelf.find(TextKind::Role, name)? {
+        match self.library.find(TextKind::Role, name)? {
             None => {
                 self.texts.insert(key, None);
                 Ok(None)

@@ -125,7 +125,7 @@ impl WorkTree {
 
 impl CommitView for WorkTree {
     fn matching(&self, keep: &dyn Fn(&str) -> bool) -> Result<Vec<String>, ViewError> {
-        // // Tracked files may be deleted on disk; only requested ones are checked.
+        // Tracked files may be deleted on disk; only requested ones are checked.
         let kept = self.listed()?.iter().filter(|path| keep(path) && self.is_file(path));
         Ok(kept.cloned().collect())
     }
@@ -165,7 +165,7 @@ impl CommitView for WorkTree {
     }
 
     fn files_in(&self, folder: &str) -> Result<Vec<String>, ViewError> {
-        // // Most repositories have no such folder, which saves a query to git.
+        // Most repositories have no such folder, which saves a query to git.
         if !self.on_disk(folder).is_some_and(|entry| entry.is_dir()) {
             return Ok(Vec::new());
         }

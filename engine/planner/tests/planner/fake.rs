@@ -86,7 +86,7 @@ impl Bench {
 
 /// The `run` of the first step of the first plan.
 pub(crate) fn run_of(evaluated: &Evaluated) -> String {
-    let plue_plan::Action::Bash(bash) = &evaluated.workflows[0].sealed.plan.steps[0].action else {
+    let plue_plan::Action::Bash(bash) = &evaluated.workflows[0].hashed.plan.steps[0].action else {
         panic!("{evaluated:?}");
     };
     bash.run.clone()

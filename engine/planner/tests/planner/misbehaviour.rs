@@ -7,7 +7,7 @@ use plue_planner::{Error, Options, PlanError, Rate, Trust};
 
 async fn works_again(bench: &Bench) {
     let evaluated = bench.order("plan next").await.unwrap();
-    assert_eq!(evaluated.workflows[0].sealed.plan.name, "next");
+    assert_eq!(evaluated.workflows[0].hashed.plan.name, "next");
 }
 
 #[tokio::test]

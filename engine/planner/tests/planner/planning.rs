@@ -10,7 +10,7 @@ use crate::fake::{Bench, ENTRY, options, run_of};
 use plue_plan::{Event, event::EventType};
 use plue_planner::{
     CommitView, Error, Options, PlanCache, PlanError, Rate, Trust, Verification, ViewError,
-    cache::Boxed, planner::Origin, view::Content,
+    cache::Boxed, planner::PlanSource, view::Content,
 };
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn strangers_need_the_agreement_of_a_third_whose_seed_nobody_knows() {
     let said = strange("by-third x").await.unwrap_err();
     assert!(said.contains("PLUE-E0201") && said.contains("third"), "{said}");
     bench.write("a.txt", "one");
-    // // Requests of only the third are answered for all.
+    // Requests of only the third are answered for all.
     let said = strange("third-needs read:a.txt").await.unwrap_err();
     assert!(said.contains("PLUE-E0201"), "{said}");
     assert_eq!(strange("plan x").await.unwrap(), "true");
@@ -182,19 +182,19 @@ async fn row_1_28_a_plan_is_cached_as_long_as_its_facts_hold() {
     let order = "needs read:a.txt glob:*.rs";
     let first = bench.order(order).await.unwrap();
     let second = bench.order(order).await.unwrap();
-    assert_eq!((first.origin, second.origin), (Origin::Evaluated, Origin::Memory));
-    assert_eq!(first.workflows[0].sealed.bytes, second.workflows[0].sealed.bytes);
+    assert_eq!((first.origin, second.origin), (PlanSource::Evaluated, PlanSource::Memory));
+    assert_eq!(first.workflows[0].hashed.bytes, second.workflows[0].hashed.bytes);
     bench.write("a.txt", "two");
     let again = bench.order(order).await.unwrap();
-    assert_eq!((again.origin, run_of(&again)), (Origin::Evaluated, "echo two; ".to_owned()));
+    assert_eq!((again.origin, run_of(&again)), (PlanSource::Evaluated, "echo two; ".to_owned()));
     bench.write("x.rs", "");
-    assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
+    assert_eq!(bench.order(order).await.unwrap().origin, PlanSource::Evaluated);
     bench.write(".plue/lib/new.py", "");
-    assert_eq!(bench.order(order).await.unwrap().origin, Origin::Evaluated);
+    assert_eq!(bench.order(order).await.unwrap().origin, PlanSource::Evaluated);
     let mut request = bench.request(Trust::Own);
     request.event = Some(Event::new(EventType::Push));
-    // // The file has not requested the event.
-    assert_eq!(bench.planner.plan(request).await.unwrap().origin, Origin::Memory);
+    // The file has not requested the event.
+    assert_eq!(bench.planner.plan(request).await.unwrap().origin, PlanSource::Memory);
 }
 
 /// A store that forgets nothing.
@@ -223,7 +223,7 @@ async fn a_stored_plan_needs_no_evaluator_and_must_still_have_its_hash() {
     };
     let bench = Bench { folder, ..Bench::with(options(), Rate::default(), Some(shelf.clone())) };
     let found = bench.order("plan kept").await.unwrap();
-    assert_eq!(found.origin, Origin::Stored);
+    assert_eq!(found.origin, PlanSource::Stored);
     assert_eq!(bench.planner.pool().idle_pairs(Trust::Own), 0);
     for value in shelf.0.lock().unwrap().values_mut() {
         let text = String::from_utf8(value.clone()).unwrap();
@@ -232,7 +232,7 @@ async fn a_stored_plan_needs_no_evaluator_and_must_still_have_its_hash() {
     let bench =
         Bench { folder: bench.folder, ..Bench::with(options(), Rate::default(), Some(shelf)) };
     let made = bench.order("plan kept").await.unwrap();
-    assert_eq!((made.origin, run_of(&made)), (Origin::Evaluated, "true".to_owned()));
+    assert_eq!((made.origin, run_of(&made)), (PlanSource::Evaluated, "true".to_owned()));
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn a_recorded_plan_is_derived_again_or_the_difference_is_named() {
     let bench = Bench::new();
     bench.write("a.txt", "one");
     let made = bench.order("needs read:a.txt exists:b.txt glob:*.rs").await.unwrap();
-    let (record, plan) = (made.read_set.clone(), made.workflows[0].sealed.plan.clone());
+    let (record, plan) = (made.read_set.clone(), made.workflows[0].hashed.plan.clone());
     let text = serde_json::to_string(&*record).unwrap();
     let record: plue_planner::ReadSet = serde_json::from_str(&text).unwrap();
     let verify =
@@ -356,7 +356,7 @@ async fn invalid_files_of_a_commit_are_evaluated_once() {
         let request = plue_planner::PlanRequest { view, ..bench.request(Trust::Untrusted) };
         bench.planner.plan(request).await.unwrap_err()
     };
-    // // Each evaluation of an untrusted file takes one of two tokens.
+    // Each evaluation of an untrusted file takes one of two tokens.
     for _ in 0..40 {
         let PlanError::Invalid(problems) = plan("one").await else { panic!("not invalid") };
         assert!(!problems.is_empty());
@@ -401,15 +401,15 @@ async fn plans_of_a_file_that_does_not_ask_for_the_event_hold_for_every_event() 
         (made.origin, made.read_set.event_json.is_some())
     };
     bench.write(ENTRY, "#fake plan x");
-    assert_eq!(origin(1).await, (Origin::Evaluated, false));
-    assert_eq!(origin(2).await, (Origin::Memory, false));
+    assert_eq!(origin(1).await, (PlanSource::Evaluated, false));
+    assert_eq!(origin(2).await, (PlanSource::Memory, false));
     let listed = bench.planner.plan(bench.request(Trust::Own)).await.unwrap();
-    assert_eq!(listed.origin, Origin::Memory);
+    assert_eq!(listed.origin, PlanSource::Memory);
     for asks in ["#fake event", "#fake plan x # ctx.event"] {
         bench.write(ENTRY, asks);
-        assert_eq!(origin(1).await, (Origin::Evaluated, true), "{asks}");
-        assert_eq!(origin(2).await, (Origin::Evaluated, true), "{asks}");
-        assert_eq!(origin(2).await, (Origin::Memory, true), "{asks}");
+        assert_eq!(origin(1).await, (PlanSource::Evaluated, true), "{asks}");
+        assert_eq!(origin(2).await, (PlanSource::Evaluated, true), "{asks}");
+        assert_eq!(origin(2).await, (PlanSource::Memory, true), "{asks}");
     }
 }
 

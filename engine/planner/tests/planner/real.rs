@@ -55,7 +55,7 @@ fn benign() -> BTreeMap<String, Vec<u8>> {
 }
 
 fn hashes(evaluated: &Evaluated) -> Vec<PlanHash> {
-    evaluated.workflows.iter().map(|workflow| workflow.sealed.hash).collect()
+    evaluated.workflows.iter().map(|workflow| workflow.hashed.hash).collect()
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn row_1_35_every_good_workflow_gives_the_same_hashes_in_every_folder_and_
             assert_eq!(*seen.get_or_insert_with(|| hashes(&made)), hashes(&made), "{name}");
             let record = &made.read_set;
             for _again in 0..4 {
-                let plan = &made.workflows[0].sealed.plan;
+                let plan = &made.workflows[0].hashed.plan;
                 let verified = planner.verify(record, plan, &view(folder.path()), Trust::Own).await;
                 assert_eq!(verified.unwrap(), Verification::Equal, "{name}");
             }
@@ -102,7 +102,7 @@ async fn row_1_33_the_example_of_the_source_is_a_plan_as_it_stands() {
     let corpus = benign();
     let folder = folder(&corpus["b01_seed_example.plue.py"]);
     let made = plan(&planner(&evaluator()), folder.path()).await.unwrap();
-    let plan = &made.workflows[0].sealed.plan;
+    let plan = &made.workflows[0].hashed.plan;
     let steps: Vec<_> =
         plan.steps.iter().map(|step| (step.id.as_str(), step.action.kind())).collect();
     assert_eq!(steps, [("test", "bash"), ("build", "bash"), ("review", "llm")]);
@@ -159,7 +159,7 @@ async fn row_1_04_a_greedy_file_is_stopped_and_the_next_one_works() {
     let planner = planner(&evaluator());
     let forever = "def workflow():\n    while True:\n        pass\n";
     let greedy = "def workflow():\n    x = []\n    while True:\n        x.append('y' * 1000000)\n";
-    // // On a busy machine the wall-clock limit is reached before the CPU limit.
+    // On a busy machine the wall-clock limit is reached before the CPU limit.
     for (source, codes) in
         [(forever, &["PLUE-E0202", "PLUE-E0204"][..]), (greedy, &["PLUE-E0203", "PLUE-E0204"])]
     {

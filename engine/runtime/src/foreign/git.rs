@@ -12,7 +12,7 @@ const SETTINGS: [(&str, &str); 12] = [
     ("safe.directory", "*"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
-    // // Larger blobs are streamed, and neither compared nor held in memory.
+    // Larger blobs are streamed, and neither compared nor held in memory.
     ("core.bigFileThreshold", "16m"),
     ("core.packedGitWindowSize", "16m"),
     ("core.packedGitLimit", "256m"),

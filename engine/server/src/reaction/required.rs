@@ -40,7 +40,7 @@ impl Reaction<'_> {
     /// run.
     pub(super) async fn missing(&mut self) -> Result<(), Error> {
         for base in self.before.plans() {
-            let Some(plan) = base.workflow().map(|workflow| &workflow.sealed.plan) else {
+            let Some(plan) = base.workflow().map(|workflow| &workflow.hashed.plan) else {
                 continue;
             };
             let happening = Happening { message: None, ..self.happening() };

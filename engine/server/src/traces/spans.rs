@@ -271,8 +271,8 @@ impl Part {
             }
             Fact::RunCreated { .. }
             | Fact::ConditionEvaluated { .. }
-            | Fact::AttemptHeld { .. }
-            | Fact::AttemptPlaced { .. }
+            | Fact::AttemptUnschedulable { .. }
+            | Fact::AttemptSchedulable { .. }
             | Fact::AttemptWaiting { .. }
             | Fact::DecisionMade { .. }
             | Fact::CallsAsked { .. }

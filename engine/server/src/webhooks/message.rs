@@ -58,8 +58,8 @@ pub fn of_fact(run: &RunRow, row: &JournalRow, public: Option<&str>) -> Option<W
         | Fact::RunReopened { .. }
         | Fact::ConditionEvaluated { .. }
         | Fact::AttemptQueued { .. }
-        | Fact::AttemptHeld { .. }
-        | Fact::AttemptPlaced { .. }
+        | Fact::AttemptUnschedulable { .. }
+        | Fact::AttemptSchedulable { .. }
         | Fact::AttemptAssigned { .. }
         | Fact::AttemptStarted { .. }
         | Fact::ChildStarted { .. }

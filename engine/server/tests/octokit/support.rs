@@ -60,7 +60,7 @@ impl World {
         let server = Server::new(Parts {
             options: Options {
                 state_dir: state,
-                quotas: plue_flow::places::Quotas::of(1),
+                quotas: plue_flow::quotas::Quotas::of(1),
                 low_water: plue_executor::disk::LowWater::default(),
                 poll: Duration::from_millis(200),
                 keep: Keep {

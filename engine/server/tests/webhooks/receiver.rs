@@ -14,7 +14,7 @@ use plue_api::commands::{MadeWebhook, WebhookRequest};
 use plue_executor::reach::Guard;
 use plue_flow::{Fact, RunStatus, RunView};
 use plue_forge::{Headers, Provider, Secret, verify};
-use plue_plan::{Plan, RunId, Step, canonical::SealedPlan};
+use plue_plan::{Plan, RunId, Step, canonical::HashedPlan};
 use plue_runtime::{Clock, Ids, Tasks, Watchdog};
 use plue_server::webhooks::{Desk, Sender};
 use plue_store::{NewRun, RunCommit, Store, StoreOptions, secret::Keyring};
@@ -203,7 +203,7 @@ impl World {
     pub(crate) async fn run(&self, id: &str) -> RunId {
         let step: Step =
             serde_json::from_value(json!({"id": "build", "kind": "bash", "run": "true"})).unwrap();
-        let sealed = SealedPlan::seal(Plan::new("CI", vec![step])).unwrap();
+        let sealed = HashedPlan::new(Plan::new("CI", vec![step])).unwrap();
         self.store().put_plan(&sealed).await.unwrap();
         let new = NewRun {
             id: RunId::new(id),

@@ -56,8 +56,8 @@ pub const fn event_of(fact: &Fact) -> Option<&'static str> {
         | Fact::CallsAsked { is_news: false, .. }
         | Fact::ConditionEvaluated { .. }
         | Fact::AttemptQueued { .. }
-        | Fact::AttemptHeld { .. }
-        | Fact::AttemptPlaced { .. }
+        | Fact::AttemptUnschedulable { .. }
+        | Fact::AttemptSchedulable { .. }
         | Fact::AttemptAssigned { .. }
         | Fact::AttemptStarted { .. }
         | Fact::ChildStarted { .. }

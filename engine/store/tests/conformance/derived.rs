@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use plue_flow::{AttemptStatus, Effect, Fact, Input, Run, RunStatus, Transition, fact::Outcome};
-use plue_plan::{AttemptId, Plan, RunnerId, canonical::SealedPlan};
+use plue_plan::{AttemptId, Plan, RunnerId, canonical::HashedPlan};
 use plue_store::{Assign, AttemptEnd, NewAttempt, RunCommit};
 use plue_wire::runner::{Claim, EventKind};
 use serde_json::json;
@@ -22,7 +22,7 @@ struct Driver<'w> {
     held: Vec<Claim>,
 }
 
-fn sealed() -> SealedPlan {
+fn sealed() -> HashedPlan {
     let plan = json!({"version": 1, "name": "derived", "steps": [
         {"id": "a", "kind": "bash", "run": "true"},
         {"id": "b", "kind": "bash", "run": "false", "depends_on": ["a"], "on_failure": "skip",
@@ -30,7 +30,7 @@ fn sealed() -> SealedPlan {
         {"id": "c", "kind": "bash", "run": "false", "depends_on": ["a"]},
         {"id": "d", "kind": "bash", "run": "true", "depends_on": ["b", "c"]},
     ]});
-    SealedPlan::seal(Plan::from_json(plan.to_string().as_bytes()).unwrap()).unwrap()
+    HashedPlan::new(Plan::from_json(plan.to_string().as_bytes()).unwrap()).unwrap()
 }
 
 impl<'w> Driver<'w> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use plue_flow::{Fact, RunStatus, places::Quotas};
+use plue_flow::{Fact, RunStatus, quotas::Quotas};
 use plue_plan::{RunId, RunnerId};
 use plue_store::{
     CancelRequest, Drive, DriveRequest, Refused, Store, deaths::MAX_DEATHS, places::EnginePlaces,

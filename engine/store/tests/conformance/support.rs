@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Fact, RunStatus, RunView, StepStatus, StepView, fact::Outcome};
-use plue_plan::{Action, AttemptId, Plan, PlanHash, RunId, RunnerId, Step, canonical::SealedPlan};
+use plue_plan::{Action, AttemptId, Plan, PlanHash, RunId, RunnerId, Step, canonical::HashedPlan};
 use plue_store::{
     Assign, AttemptEnd, Committed, NewAttempt, NewEngine, NewRun, Refused, RunCommit, Store,
     StoreOptions,
@@ -235,11 +235,11 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
-pub(crate) fn plan(name: &str) -> SealedPlan {
+pub(crate) fn plan(name: &str) -> HashedPlan {
     let step: Step =
         serde_json::from_value(json!({"id": "build", "kind": "bash", "run": "true"})).unwrap();
     assert!(matches!(step.action, Action::Bash { .. }));
-    SealedPlan::seal(Plan::new(name, vec![step])).unwrap()
+    HashedPlan::new(Plan::new(name, vec![step])).unwrap()
 }
 
 pub(crate) fn new_run(run: &str, plan: PlanHash) -> NewRun {

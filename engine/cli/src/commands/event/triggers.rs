@@ -71,7 +71,7 @@ fn listed(args: &DecodeArgs, app: &App) -> Result<Vec<(String, String, Vec<Trigg
             })?;
             for workflow in &*evaluated.workflows {
                 render::diagnostic::print_in(&workflow.warnings, app, &session.repo);
-                let plan = &workflow.sealed.plan;
+                let plan = &workflow.hashed.plan;
                 found.push((file.clone(), plan.name.clone(), plan.triggers.clone()));
             }
         }

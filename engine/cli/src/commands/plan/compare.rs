@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use plue_plan::{Plan, SealedPlan, diff::diff};
+use plue_plan::{HashedPlan, Plan, diff::diff};
 use plue_planner::{GitCommit, PlanError, codes};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Plans of one side, by file and name; and whether a file of it is broken.
-type Side = (BTreeMap<(String, String), SealedPlan>, bool);
+type Side = (BTreeMap<(String, String), HashedPlan>, bool);
 
 pub(super) async fn run(
     args: &PlanArgs,
@@ -60,7 +60,7 @@ async fn plans(
         match session.plans(file, occasion).await {
             Ok(evaluated) => {
                 for workflow in &*evaluated.workflows {
-                    let sealed = workflow.sealed.clone();
+                    let sealed = workflow.hashed.clone();
                     plans.insert((file.clone(), sealed.plan.name.clone()), sealed);
                 }
             }
@@ -77,8 +77,8 @@ async fn plans(
 }
 
 fn changes(
-    then: &BTreeMap<(String, String), SealedPlan>,
-    now: &BTreeMap<(String, String), SealedPlan>,
+    then: &BTreeMap<(String, String), HashedPlan>,
+    now: &BTreeMap<(String, String), HashedPlan>,
 ) -> Vec<PlanChange> {
     let new = now.keys().filter(|key| !then.contains_key(*key));
     let keys: Vec<_> = then.keys().chain(new).collect();

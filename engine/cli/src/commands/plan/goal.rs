@@ -122,7 +122,7 @@ fn considered(args: &PlanArgs, goal: &str, (answer, from): (&str, &str), app: &A
                 print(&[(path.clone(), workflow.clone())], args.output, app)?;
             }
         }
-        decide(args, &place, (&path, &text), &workflow.sealed.hash, app)
+        decide(args, &place, (&path, &text), &workflow.hashed.hash, app)
     })
 }
 
@@ -143,11 +143,11 @@ fn show(
     before: Option<&PlannedWorkflow>,
     app: &App,
 ) -> Result<(), Failure> {
-    let plan = &workflow.sealed.plan;
+    let plan = &workflow.hashed.plan;
     output::text(&described(path, workflow, app))?;
     let then = before.map_or_else(
         || Plan::new(plan.name.clone(), Vec::new()),
-        |workflow| workflow.sealed.plan.clone(),
+        |workflow| workflow.hashed.plan.clone(),
     );
     let found = diff(&then, plan);
     let word = match before {
@@ -272,7 +272,7 @@ fn with_goal(text: &str, goal: &str, from: &str) -> Result<(String, String), Fai
                 return Ok((with, wanted.name));
             }
             // Not a block of lines: the plan itself is a workflow as well.
-            let sealed = plue_plan::SealedPlan::seal(wanted)
+            let sealed = plue_plan::HashedPlan::new(wanted)
                 .map_err(|problem| Failure::invalid(vec![problem]))?;
             let text = String::from_utf8_lossy(&sealed.bytes).into_owned();
             Ok((text + "\n", sealed.plan.name))

@@ -1,6 +1,6 @@
 //! `plue prompt list`.
 
-use plue_planner::texts::{Shelf, TextKind};
+use plue_planner::texts::{TextKind, TextLibrary};
 use plue_prompts::PromptFile;
 
 use super::{ListPromptsArgs, Place, unreadable};
@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) fn run(args: &ListPromptsArgs, app: &App) -> Outcome {
     let place = Place::new(app, args.repo.as_deref())?;
-    let all = Shelf::new(&place).all(TextKind::Prompt).map_err(|error| unreadable(&error))?;
+    let all = TextLibrary::new(&place).all(TextKind::Prompt).map_err(|error| unreadable(&error))?;
     let prompts = all.into_iter().map(|(name, found)| match found {
         Err(problem) => broken(name, "repository", None, vec![problem]),
         Ok(text) => match PromptFile::parse(&text.file, &text.text) {

@@ -9,7 +9,7 @@ use plue_llm::agent::EndReason;
 use plue_plan::{Diagnostic, Span};
 use plue_planner::{
     CommitView as _,
-    texts::{PROMPTS_FOLDER, Shelf, TextKind, TextOrigin},
+    texts::{PROMPTS_FOLDER, TextKind, TextLibrary, TextOrigin},
     view::Content,
 };
 use plue_prompts::{
@@ -197,7 +197,7 @@ impl Testing<'_> {
     /// The file of the role that a prompt asks for.
     fn role(&self, prompt: &PromptFile) -> Result<Option<(String, String)>, Failure> {
         let Some(role) = &prompt.settings().role else { return Ok(None) };
-        let found = Shelf::new(&self.place).find(TextKind::Role, role);
+        let found = TextLibrary::new(&self.place).find(TextKind::Role, role);
         match found.map_err(|error| unreadable(&error))? {
             Some(Ok(text)) => Ok(Some((text.file, text.text))),
             Some(Err(problem)) => Err(Failure::invalid(vec![problem])),

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use plue_plan::{Action, Plan, SealedPlan, Step, Value};
+use plue_plan::{Action, HashedPlan, Plan, Step, Value};
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ pub(super) fn output(
     env: BTreeMap<String, String>,
 ) -> Result<Result<Json, String>, Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::infrastructure(&error))?;
-    let plan = SealedPlan::seal(Plan::new("test", vec![alone(step, env)?]))
+    let plan = HashedPlan::new(Plan::new("test", vec![alone(step, env)?]))
         .map_err(|problem| Failure::invalid(vec![problem]))?;
     let file = folder.path().join("step.plue.json");
     std::fs::write(&file, &plan.bytes).map_err(|error| Failure::infrastructure(&error))?;

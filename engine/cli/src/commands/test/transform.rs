@@ -81,7 +81,7 @@ async fn plans(args: &TransformArgs, app: &App) -> Result<Vec<Plan>, Failure> {
     for file in files {
         match session.plans(&file, &occasion).await {
             Ok(evaluated) => {
-                let found = evaluated.workflows.iter().map(|one| one.sealed.plan.clone());
+                let found = evaluated.workflows.iter().map(|one| one.hashed.plan.clone());
                 plans.extend(found);
             }
             Err(error) => {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use plue_flow::{Child, Fact, Input, fact::Outcome};
-use plue_plan::{AttemptId, Plan, RunId, SealedPlan, StepId, context::Reader};
+use plue_plan::{AttemptId, HashedPlan, Plan, RunId, StepId, context::Reader};
 use plue_runtime::{Phase, Stop};
 use plue_store::CancelRequest;
 use serde_json::Value as Json;
@@ -266,7 +266,7 @@ impl Nursery {
         let missing = || Error::MissingPlan { run: run.clone(), plan: child.plan };
         let plan = Plan::from_json(&bytes.ok_or_else(missing)?)
             .map_err(|error| corrupt(error.to_string()))?;
-        let plan = SealedPlan::seal(plan).map_err(|problem| corrupt(problem.message))?;
+        let plan = HashedPlan::new(plan).map_err(|problem| corrupt(problem.message))?;
         let event = serde_json::from_value(self.event.clone());
         let inputs: Result<BTreeMap<String, Json>, _> =
             serde_json::from_value(child.inputs.clone());

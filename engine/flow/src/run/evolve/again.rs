@@ -3,91 +3,90 @@
 use jiff::Timestamp;
 use plue_plan::StepId;
 
+use crate::run::{evolve::phase::enter, evolve::position, evolve::step::consider};
 use crate::{
     error::IllegalFact,
     machine::{
         run::{RunEvent, next as next_run},
         step::{StepEvent, next},
     },
-    run::{Run, Sink, shape::Phase, state::Hold},
+    run::{Run, Sink, shape::Phase, state::Stage},
     status::StepStatus,
 };
 
-impl Run {
-    pub(super) fn looped_back(
-        &mut self,
-        now: Timestamp,
-        steps: &[StepId],
-        sink: &mut Sink,
-    ) -> Result<(), IllegalFact> {
-        let steps = self.positions(steps)?;
-        for &at in &steps {
-            self.again(at, sink)?;
-        }
-        for at in steps {
-            self.consider(now, at, sink);
-        }
-        Ok(())
+pub(in crate::run) fn looped_back(
+    run: &mut Run,
+    now: Timestamp,
+    steps: &[StepId],
+    sink: &mut Sink,
+) -> Result<(), IllegalFact> {
+    let steps = positions(run, steps)?;
+    for &at in &steps {
+        again(run, at, sink)?;
     }
+    for at in steps {
+        consider(run, now, at, sink);
+    }
+    Ok(())
+}
 
-    pub(super) fn run_reopened(
-        &mut self,
-        now: Timestamp,
-        steps: &[StepId],
-        sink: &mut Sink,
-    ) -> Result<(), IllegalFact> {
-        let steps = self.positions(steps)?;
-        self.status = next_run(self.status, RunEvent::Reopen)?;
-        self.reason = None;
-        self.ended_at = None;
-        self.started_at.get_or_insert(now);
-        self.timed_from = Some(now);
-        self.timeouts = 0;
-        self.outputs = None;
-        self.cancels = 0;
-        self.halt = None;
-        self.stopped_by = None;
-        for &at in &steps {
-            self.again(at, sink)?;
-            let state = &mut self.held.steps[at];
-            state.selected = true;
-            state.old_visits = state.visit - 1;
-        }
-        self.phase = Phase::Start;
-        self.enter(now, sink);
-        Ok(())
+pub(in crate::run) fn run_reopened(
+    run: &mut Run,
+    now: Timestamp,
+    steps: &[StepId],
+    sink: &mut Sink,
+) -> Result<(), IllegalFact> {
+    let steps = positions(run, steps)?;
+    run.lifecycle.status = next_run(run.lifecycle.status, RunEvent::Reopen)?;
+    run.lifecycle.reason = None;
+    run.lifecycle.ended_at = None;
+    run.lifecycle.started_at.get_or_insert(now);
+    run.timer.since = Some(now);
+    run.timer.fired = 0;
+    run.outputs = None;
+    run.stop.requests = 0;
+    run.stop.halt = None;
+    run.stop.failed_step = None;
+    for &at in &steps {
+        again(run, at, sink)?;
+        let state = &mut run.work.steps[at];
+        state.selection.is_selected = true;
+        state.visits.before_reopen = state.visits.current - 1;
     }
+    run.phase = Phase::Start;
+    enter(run, now, sink);
+    Ok(())
+}
 
-    fn positions(&self, steps: &[StepId]) -> Result<Vec<usize>, IllegalFact> {
-        steps.iter().map(|step| self.at(step)).collect()
-    }
+fn positions(run: &Run, steps: &[StepId]) -> Result<Vec<usize>, IllegalFact> {
+    steps.iter().map(|step| position(run, step)).collect()
+}
 
-    /// Puts one step back to the beginning. Steps behind it that did not begin wait for it again.
-    fn again(&mut self, at: usize, sink: &mut Sink) -> Result<(), IllegalFact> {
-        let state = &mut self.held.steps[at];
-        let had_ended = state.status.is_terminal();
-        state.status = next(state.status, StepEvent::Return)?;
-        state.revisit();
-        self.held.hold(at, Hold::Dependencies);
-        sink.touched.push(at);
-        if !had_ended {
-            return Ok(());
-        }
-        self.bad.remove(&at);
-        if let Some(slot) = self.shape.phase(at).slot() {
-            self.open[slot] += 1;
-        }
-        let shape = self.shape.clone();
-        for &below in shape.dependents(at) {
-            let state = &mut self.held.steps[below];
-            state.unmet += 1;
-            let waits = matches!(state.hold, Hold::Condition | Hold::Slot);
-            if state.status == StepStatus::Pending && waits {
-                state.ready_at = None;
-                self.held.hold(below, Hold::Dependencies);
-                sink.touched.push(below);
-            }
-        }
-        Ok(())
+/// Puts one step back to the beginning. Steps behind it that did not begin wait for it again.
+fn again(run: &mut Run, at: usize, sink: &mut Sink) -> Result<(), IllegalFact> {
+    let state = &mut run.work.steps[at];
+    let had_ended = state.status.is_terminal();
+    state.status = next(state.status, StepEvent::Return)?;
+    state.revisit();
+    run.work.enter(at, Stage::Dependencies);
+    sink.touched.push(at);
+    if !had_ended {
+        return Ok(());
     }
+    run.failing_steps.remove(&at);
+    if let Some(slot) = run.shape.phase(at).slot() {
+        run.open[slot] += 1;
+    }
+    let shape = run.shape.clone();
+    for &below in shape.dependents(at) {
+        let state = &mut run.work.steps[below];
+        state.dependencies.unmet += 1;
+        let waits = matches!(state.stage, Stage::Condition | Stage::Slot);
+        if state.status == StepStatus::Pending && waits {
+            state.times.ready = None;
+            run.work.enter(below, Stage::Dependencies);
+            sink.touched.push(below);
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use plue_executor::Loaded;
 use plue_flow::RunStatus;
 use plue_planner::{
     WorkTree,
-    texts::{Shelf, TextKind},
+    texts::{TextKind, TextLibrary},
 };
 use plue_store::RunFilter;
 use serde_json::Value as Json;
@@ -48,7 +48,7 @@ impl Question<'_> {
         before: Option<(&str, &Failure)>,
     ) -> Result<ControlFlow<Exit, String>, Failure> {
         let tree = WorkTree::new(self.app.repository(self.args.source.repo.as_deref())?);
-        let roles = Shelf::new(&tree).all(TextKind::Role);
+        let roles = TextLibrary::new(&tree).all(TextKind::Role);
         let roles = roles.map_err(|error| Failure::infrastructure(&error))?;
         let roles: Vec<_> = roles.into_iter().map(|(name, _)| name).collect();
         let mut inputs = vec![format!("roles={}", Json::from(roles))];
