@@ -6,8 +6,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use plue_api::client::{Network, Proxies};
 use plue_executor::{
-    Engine, Options, engine::Parts, house::Keep, perform::placement::Capacity, reach::Guard,
-    trace::Traces,
+    DrivingOptions, Engine, Options, engine::Parts, perform::capacity::Capacity, reach::Guard,
+    retention::Retention, trace::Traces,
 };
 use plue_flow::quotas::Quotas;
 use plue_plan::DurationText;
@@ -189,12 +189,12 @@ pub fn serving_engine(
     tasks: &Tasks,
     serving: Serving,
 ) -> Result<Engine, Failure> {
-    let (options, pool) = engine_parts(app, &store, tasks, true)?;
-    let workspaces = Some(app.loaded.config.state_dir.join("workspaces"));
+    let (mut options, pool) = engine_parts(app, &store, tasks, true)?;
+    options.workspaces.root = Some(app.loaded.config.state_dir.join("workspaces"));
     let Serving { lease, keep_runners, drives, traces, quotas } = serving;
-    let (only_tells, quotas) = (!drives, Some(quotas));
-    let options =
-        Options { lease, hand_over: true, workspaces, only_tells, traces, quotas, ..options };
+    let (commit_only, quotas) = (!drives, Some(quotas));
+    options.driving = DrivingOptions { lease, hand_over: true, commit_only, ..options.driving };
+    let options = Options { traces, quotas, ..options };
     let (pool, clock) = (pool.keeping(keep_runners), Clock::real());
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
@@ -230,17 +230,17 @@ fn engine_parts(
     };
     let mut options = Options::new(config.state_dir.join("locks"));
     let grace = config.runner.grace.parse();
-    options.grace = grace.map_err(|error| wrong("runner.grace", &error))?;
-    options.log_cap_bytes = config.runner.log_limit_bytes;
-    options.checkpoints = config.checkpoints.mode != "off";
-    options.control_poll = Duration::from_millis(200);
+    options.attempts.grace = grace.map_err(|error| wrong("runner.grace", &error))?;
+    options.attempts.log_cap_bytes = config.runner.log_limit_bytes;
+    options.workspaces.checkpoints = config.checkpoints.mode != "off";
+    options.driving.control_poll = Duration::from_millis(200);
     let runner = &config.runner;
     options.capacity = Capacity::of_this_machine()
         .with(&runner.resources, &runner.labels)
         .map_err(|error| wrong("runner.resources", &error))?;
     options.claude = Some(crate::claude::claude(app)?);
     options.calls = reach(app)?;
-    options.untrusted_timeout = config.limits.untrusted_timeout();
+    options.attempts.untrusted_timeout = config.limits.untrusted_timeout();
     options.workflows = Some(Arc::new(Children::new(app)));
     Ok((options, pool))
 }
@@ -287,12 +287,12 @@ fn make_private(path: &std::path::Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// A duration of the configuration, which was checked when it was read.
-pub fn keep(app: &App) -> Result<Keep, Failure> {
+pub fn keep(app: &App) -> Result<Retention, Failure> {
     let config = &app.loaded.config;
     let read = |text: &DurationText| {
         text.parse().map_err(|error| Failure::usage(format!("{text}: {error}")))
     };
-    Ok(Keep {
+    Ok(Retention {
         runs: read(&config.retention)?,
         untrusted_runs: read(&config.limits.untrusted_retention)?,
         artifacts: read(&config.artifacts.retention)?,

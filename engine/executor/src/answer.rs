@@ -1,6 +1,6 @@
-//! Answers from outside: decisions of people, callbacks of systems, messages on topics. What the
-//! command line and the API call. An answer is kept in the store first; whoever advances the run takes
-//! it from there, now or when the run is taken up.
+//! Answers from outside: decisions of people, callbacks of systems, messages on topics, for the command
+//! line and the API. An answer is stored first; the driver of the run applies it, now or when it recovers
+//! the run.
 
 use jiff::Timestamp;
 use plue_flow::{Awaited, CallRequest, Decision, Input, Rejected, StepStatus};
@@ -12,60 +12,60 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::Error,
     loaded::Loaded,
-    perform::output::{self, Unfit},
+    perform::output::{self, SchemaMismatch},
 };
 
 /// Bytes of the fields or the output of one answer.
 pub const MAX_ANSWER_BYTES: usize = plue_plan::limits::MAX_OUTPUT_BYTES;
-/// Characters of a remark.
+/// Characters of a comment on a decision.
 pub const MAX_COMMENT: usize = 4_096;
 
-/// Why an answer was not taken.
+/// The reason that an answer was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
-    /// No such step in the plan.
+    /// The plan lacks the step.
     #[error("the plan has no step `{0}`")]
     UnknownStep(StepId),
     /// The step waits for no decision.
     #[error("step `{step}` does not wait for a decision: it is {status}")]
     NotWaiting {
-        /// The step.
+        /// Id of the step.
         step: StepId,
-        /// Its state.
+        /// Current status of the step.
         status: StepStatus,
     },
     /// The run has ended.
     #[error("the run has ended: {0}")]
     Ended(plue_flow::RunStatus),
-    /// Only some people may answer.
+    /// The author is not an approver.
     #[error("only {} may answer it", approvers.join(", "))]
     NotAllowed {
-        /// Who may.
+        /// Names of the approvers.
         approvers: Vec<String>,
     },
-    /// One answer for each person.
+    /// Each person answers once.
     #[error("{by} has answered already")]
     Already {
-        /// Who.
+        /// Name of the person.
         by: String,
     },
     /// The step waits for the approval of calls, and the answer names none.
     #[error("step `{step}` waits for the approval of calls; name one of {}", calls.join(", "))]
     WhichCall {
-        /// The step.
+        /// Id of the step.
         step: StepId,
         /// Ids of its open calls.
         calls: Vec<String>,
     },
-    /// The call waits for no decision: it was decided, or its time is over.
+    /// The call waits for no decision: it was decided, or its deadline has passed.
     #[error("step `{step}` does not wait for a decision about the call {}", call.escape_debug())]
     NoSuchCall {
-        /// The step.
+        /// Id of the step.
         step: StepId,
         /// Id of the call.
         call: String,
     },
-    /// What was filled in does not fit.
+    /// Invalid fields, comment or output.
     #[error("{0}")]
     Fields(String),
     /// The run cannot be read.
@@ -73,10 +73,10 @@ pub enum AnswerError {
     Run(#[from] Error),
 }
 
-/// Records an answer to an approval. The run goes on as soon as somebody advances it.
+/// Records an answer to an approval, for the driver of the run.
 ///
 /// # Errors
-/// Why the answer does not count.
+/// The answer is rejected.
 pub async fn decide(
     store: &Store,
     run: &RunId,
@@ -128,10 +128,10 @@ pub fn open_calls(loaded: &Loaded, step: &StepId) -> Vec<(CallRequest, AttemptId
     calls.collect()
 }
 
-/// Records a decision about one call of an agent, as it was shown.
+/// Records a decision about one call of an agent; returns the call as it was displayed.
 ///
 /// # Errors
-/// The reason why the decision does not count.
+/// The decision is rejected.
 pub async fn decide_call(
     store: &Store,
     run: &RunId,
@@ -174,7 +174,7 @@ async fn check(decision: &Decision, fields: Option<&Json>) -> Result<(), AnswerE
         let message = format!("the comment has {comment} characters, more than {MAX_COMMENT}");
         return Err(AnswerError::Fields(message));
     }
-    // Who says no need not fill in what the yes would need.
+    // A rejection needs no fields.
     if !decision.approve {
         return Ok(());
     }
@@ -191,12 +191,14 @@ async fn check(decision: &Decision, fields: Option<&Json>) -> Result<(), AnswerE
         return Err(AnswerError::Fields(message));
     }
     output::check_fields(schema, &filled).await.map_err(|unfit| match unfit {
-        Unfit::Refused(message) | Unfit::Interrupted(message) => AnswerError::Fields(message),
+        SchemaMismatch::Refused(message) | SchemaMismatch::Interrupted(message) => {
+            AnswerError::Fields(message)
+        }
     })
 }
 
-/// Types texts that a person typed by the schema of an approval's fields: `n=3` is a number if the
-/// schema says so, else text. Text that is no such value stays text, and the schema refuses it.
+/// Parses texts by the schema of an approval's fields: `n=3` is a number if the schema demands one. A text
+/// that is no such value stays a text, which the schema refuses.
 #[must_use]
 pub fn typed_fields(schema: Option<&Json>, given: &[(String, String)]) -> Map<String, Json> {
     let kind = |name: &str| {
@@ -222,8 +224,8 @@ pub async fn knows_callback(store: &Store, token: &str) -> Result<bool, Error> {
     store.has_callback(&token_hash(token)).await.map_err(Error::Store)
 }
 
-/// Answers a call that waits, with its one-time token. The first answer counts; a further one changes
-/// nothing and is told apart.
+/// Answers a waiting call by its one-time token. Only the first answer counts; the result tells further ones
+/// apart.
 ///
 /// # Errors
 /// The answer is too large, or [`Error`] of the database.
@@ -242,7 +244,7 @@ pub async fn answer_callback(
     Ok(answered.map_err(Error::Store)?)
 }
 
-/// What the store keeps of a token.
+/// The hash under which a token is stored.
 #[must_use]
 pub fn token_hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.trim()))
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_value_stays_text_for_the_schema_to_refuse() {
+    fn invalid_values_stay_texts() {
         let schema = json!({"properties": {"n": {"type": "integer"}}});
         let typed = typed_fields(Some(&schema), &given(&[("n", "many")]));
         assert_eq!(Json::Object(typed), json!({"n": "many"}));

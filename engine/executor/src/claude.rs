@@ -1,41 +1,42 @@
-//! Claude steps: an agent's attendant runs on a runner, the engine talks to the model.
+//! Claude steps: the engine calls the model, and an attendant process on a runner carries out tool calls.
 //!
-//! The machine of `plue_llm::agent` decides; here its effects are performed: requests, tool calls,
+//! The state machine of `plue_llm::agent` decides; its effects are performed here: requests, tool calls,
 //! reservations of money, the transcript. The key stays in this process.
 
 use std::{fmt, sync::Arc};
 
 use plue_llm::{Client, PicoUsd, PriceList};
 
+pub(crate) mod agent_run;
+pub(crate) mod approvals;
 pub(crate) mod assignment;
+mod conversation;
 pub(crate) mod delegate;
+pub(crate) mod log_view;
 pub(crate) mod mcp;
-mod measured;
-pub(crate) mod people;
-pub(crate) mod perform;
+mod metrics;
 pub(crate) mod replay;
-pub(crate) mod shown;
 pub(crate) mod spending;
-pub(crate) mod talk;
 pub(crate) mod team;
 pub(crate) mod tool;
+pub(crate) mod tool_calls;
 pub mod trial;
 
-/// The model that steps use unless they, their prompt, their role or the operator say otherwise.
+/// The model of steps, unless they, their prompt, their role or the operator set one.
 pub const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
 
 /// Client, default model, prices, masks and limits of Claude steps.
 #[derive(Clone)]
 pub struct Claude {
-    /// Client of the API; holds the key. `None`: without a key only replays have Claude steps.
+    /// Client of the API; holds the key. `None`: only replays perform Claude steps.
     pub client: Option<Client>,
     /// Model of steps for which step, prompt and role name none.
     pub model: String,
     /// Prices by model; a step whose model has no price is refused.
     pub prices: Arc<PriceList>,
-    /// Hosts that `fetch` may reach where it names none itself.
+    /// Hosts that `fetch` may reach if the step names none.
     pub fetch_hosts: Vec<String>,
-    /// Texts that no transcript may hold: the key.
+    /// Texts that are masked in transcripts: the key.
     pub masks: Vec<Vec<u8>>,
     /// Limits of spending beyond those of plans.
     pub limits: SpendLimits,

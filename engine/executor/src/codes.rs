@@ -1,5 +1,4 @@
-//! Codes `PLUE-R…` of what the engine itself refuses to do for a step or a webhook. (`PLUE-R0001` is the
-//! runner's.)
+//! Codes `PLUE-R…` of refusals by the engine, for steps and webhooks. (`PLUE-R0001` is the runner's.)
 //!
 //! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
 
@@ -17,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_page_that_begins_with_its_meaning() {
+    fn every_code_has_a_page() {
         let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
         for (code, meaning) in ALL {
             let page = std::fs::read_to_string(format!("{pages}/{code}.md"));

@@ -1,4 +1,4 @@
-//! The low-water mark of the disk, below which runs of forks wait, and what folders hold.
+//! The low-water mark of the disk, below which runs of forks wait, and the disk usage of folders.
 
 use std::{
     fmt, fs, io,
@@ -8,9 +8,9 @@ use std::{
 
 use nix::sys::statvfs::statvfs;
 
-/// Below so many free bytes the disk counts as nearly full, unless configured.
+/// Default of [`LowWater::min_free_bytes`].
 pub const MIN_FREE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Below so many percent free likewise.
+/// Default of [`LowWater::min_free_percent`].
 pub const MIN_FREE_PERCENT: u64 = 2;
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -19,9 +19,9 @@ const MIB: u64 = 1024 * 1024;
 /// Limits of free space below which the disk counts as nearly full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LowWater {
-    /// With less free bytes than this.
+    /// Fewest free bytes.
     pub min_free_bytes: u64,
-    /// With a smaller share of all bytes, or of all inodes, free than this.
+    /// Smallest free share of all bytes and of all inodes, in percent.
     pub min_free_percent: u64,
 }
 
@@ -30,7 +30,7 @@ pub struct LowWater {
 pub struct Space {
     /// Free bytes, without those that the file system reserves.
     pub free: u64,
-    /// Bytes of the whole file system, used and free.
+    /// Bytes of the whole file system.
     pub size: u64,
     /// Free inodes, without those that the file system reserves.
     pub free_inodes: u64,
@@ -38,7 +38,7 @@ pub struct Space {
     pub inodes: u64,
 }
 
-/// Paths in the folders of a run; more count as too many bytes.
+/// Most paths in the folders of a run; more count as too many bytes.
 pub const MAX_RUN_PATHS: u64 = 2_000_000;
 /// Bytes of one unit of [`fs::Metadata`]'s `blocks`, independent of the file system's block size.
 const BLOCK: u64 = 512;
@@ -52,8 +52,8 @@ pub struct Usage {
     pub paths: u64,
 }
 
-/// Counts what is in folders until it is clear that they hold more than `enough` bytes. Blocks. What
-/// disappears or cannot be read meanwhile is not counted; links are not followed.
+/// Measures folders until they exceed `enough` bytes. Blocks. Entries that disappear or are unreadable are not
+/// counted; links are not followed.
 #[must_use]
 pub fn usage(folders: Vec<PathBuf>, enough: u64) -> Usage {
     let (mut open, mut found) = (folders, Usage::default());
@@ -81,14 +81,14 @@ pub fn usage(folders: Vec<PathBuf>, enough: u64) -> Usage {
     found
 }
 
-/// Bytes as people read them.
+/// Displays bytes in MiB or GiB.
 #[derive(Debug, Clone, Copy)]
 pub struct Bytes(pub u64);
 
 // === impl Space ===
 
 impl Space {
-    /// Looks at the file system of a path.
+    /// Measures the file system of a path.
     ///
     /// # Errors
     /// The error of `statvfs`.
@@ -107,7 +107,7 @@ impl Space {
         })
     }
 
-    /// The free space and the limit that it is below, in words; `None`: it is not below the mark.
+    /// The free space and the limit that it is below, for people; `None`: it is above the mark.
     #[must_use]
     pub fn below(&self, mark: &LowWater) -> Option<String> {
         let (free, size) = (Bytes(self.free), Bytes(self.size));
@@ -125,7 +125,7 @@ impl Space {
     }
 }
 
-/// Whether a part is a smaller share of the whole than so many percent.
+/// Whether a part is less than `percent` of the whole.
 fn is_less(part: u64, whole: u64, percent: u64) -> bool {
     u128::from(part) * 100 < u128::from(whole) * u128::from(percent)
 }
@@ -139,8 +139,8 @@ impl Default for LowWater {
 }
 
 impl LowWater {
-    /// The space of a path's file system, and in words why it is too full for runs of forks, if it
-    /// is; a file system that cannot be read counts as too full.
+    /// The space of a path's file system, and the reason, for people, that it is too full for runs of forks. An
+    /// unreadable file system counts as too full (fail closed).
     #[must_use]
     pub fn reached(&self, path: &Path) -> (Option<Space>, Option<String>) {
         match Space::of(path) {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_counts_blocks_and_stops_when_it_is_enough() {
+    fn usage_counts_blocks_and_stops_early() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("a/b");
         fs::create_dir_all(&inner).unwrap();

@@ -1,4 +1,4 @@
-//! The engine: what every driver of a run shares.
+//! The engine: drives runs, and holds what their drivers share.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,107 +16,132 @@ use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
 use plue_store::{Drive, DriveRequest, RunRow, Store};
 
 use crate::{
-    child_places::ChildPlaces,
+    child_slots::ChildSlots,
     claude::Claude,
-    driver::{Driver, Inputs, RunHandle},
+    driver::{Driver, DriverOptions, RunHandle},
+    driver_lease::{DriverLease, release_later},
+    engine_registry::EngineRegistry,
     error::Error,
-    liveness::{self, RunLock},
     loaded::{MAX_UNTRUSTED, Origin},
-    membership::Membership,
     perform::{
-        checkpoint::{self, GoesOn, OnConflict, Restored},
+        capacity::Capacity,
+        checkpoint::{self, OnConflict, RestoreFor, Restored},
         child::Workflows,
         environment::SecretSource,
         forge::ForgeWriter,
-        placement::Capacity,
     },
     reach::Guard,
-    right::{Right, give_back_later},
+    run_lock::{self, RunLock},
     trace::Traces,
 };
 
-/// Between two looks for what dead engines left, as long as runs are driven.
+/// The shortest time between two searches for runners of dead engines, while runs are driven.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
-/// Bounds that the operator sets.
+/// Options of an engine, set by the operator.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// File with the locks of runs.
+    /// The lock file of runs.
     pub locks_dir: PathBuf,
-    /// Between TERM and KILL of a step.
-    pub grace: Duration,
-    /// Bytes of log kept per attempt.
-    pub log_cap_bytes: u64,
-    /// How often a run looks for requests of other processes (`plue cancel`).
-    pub control_poll: Duration,
-    /// Whether what steps change in the workspace is kept, for `plue retry`.
-    pub checkpoints: bool,
-    /// How long a run waits for a database that does not answer before its driver gives up.
-    pub patience: Duration,
-    /// What the runners have, for steps that ask for it.
+    /// Limits of attempts.
+    pub attempts: AttemptOptions,
+    /// Timing and hand-over of drivers.
+    pub driving: DrivingOptions,
+    /// Workspaces and their checkpoints.
+    pub workspaces: WorkspaceOptions,
+    /// Resources of the runners, for steps that request them.
     pub capacity: Capacity,
-    /// Where `call` steps and webhooks may go beside public addresses.
-    pub calls: Guard,
-    /// How long an engine that shares its database lives without a sign of life.
-    pub lease: Duration,
-    /// When told to drain, runs of a shared database are left to other engines between two steps.
-    pub hand_over: bool,
-    /// Finds workflows by name, for child runs; without it, only plans that steps put out can run.
-    pub workflows: Option<Arc<dyn Workflows>>,
-    /// Of a server: where workspaces lie on this machine, wherever the server had them that made a run.
-    pub workspaces: Option<PathBuf>,
-    /// Runs are not driven here: what a run is told ([`Engine::reopen`]) is stored, and the rest is left
-    /// to other engines.
-    pub only_tells: bool,
-    /// Steps are told of their trace, and somebody of the ends of runs.
-    pub traces: Option<Traces>,
-    /// Longest duration of a fork's run and of each of its steps, whatever its plan allows.
-    pub untrusted_timeout: Duration,
-    /// Of a server: how many runs of whom run at the same time; child runs count as well.
+    /// Concurrent runs of a server; child runs count as well.
     pub quotas: Option<Quotas>,
+    /// Addresses that `call` steps and webhooks may reach besides public ones.
+    pub calls: Guard,
+    /// Plans workflows by name, for child runs; without it, only plans that steps emit can run.
+    pub workflows: Option<Arc<dyn Workflows>>,
+    /// Traces of runs; steps receive their `traceparent`.
+    pub traces: Option<Traces>,
     /// Settings of Claude steps; without them there are none, without a key only those of replays.
     pub claude: Option<Claude>,
 }
 
+/// Limits of attempts that plans do not set.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptOptions {
+    /// Time between TERM and KILL of a step.
+    pub grace: Duration,
+    /// Bytes of log stored per attempt.
+    pub log_cap_bytes: u64,
+    /// Longest duration of a fork's run and of each of its steps; caps the plan's timeouts.
+    pub untrusted_timeout: Duration,
+}
+
+/// Timing and hand-over of drivers.
+#[derive(Debug, Clone, Copy)]
+pub struct DrivingOptions {
+    /// Interval at which a driver polls for requests of other processes (`plue cancel`).
+    pub control_poll: Duration,
+    /// Time for which a driver waits for a database that does not answer before it gives up.
+    pub patience: Duration,
+    /// Time without a heartbeat after which an engine of a shared database is expired.
+    pub lease: Duration,
+    /// While draining, runs of a shared database are left to other engines between two steps.
+    pub hand_over: bool,
+    /// Commit the inputs of a run ([`Engine::reopen`]), and leave driving to other engines.
+    pub commit_only: bool,
+}
+
+/// Workspaces of runs.
+#[derive(Debug, Clone, Default)]
+pub struct WorkspaceOptions {
+    /// The folder of a server's workspaces on this machine, wherever the server had it that made a run.
+    pub root: Option<PathBuf>,
+    /// Whether changes of steps in the workspace are stored, for `plue retry`.
+    pub checkpoints: bool,
+}
+
+// === impl Options ===
+
 impl Options {
-    /// The defaults, with this file for locks.
+    /// The defaults, with this lock file.
     #[must_use]
     pub fn new(locks_dir: PathBuf) -> Self {
         Self {
             locks_dir,
-            grace: Duration::from_secs(10),
-            log_cap_bytes: 100 * 1024 * 1024,
-            control_poll: Duration::from_millis(200),
-            checkpoints: true,
-            patience: Duration::from_secs(15 * 60),
+            attempts: AttemptOptions {
+                grace: Duration::from_secs(10),
+                log_cap_bytes: 100 * 1024 * 1024,
+                untrusted_timeout: MAX_UNTRUSTED,
+            },
+            driving: DrivingOptions {
+                control_poll: Duration::from_millis(200),
+                patience: Duration::from_secs(15 * 60),
+                lease: Duration::from_secs(15),
+                hand_over: false,
+                commit_only: false,
+            },
+            workspaces: WorkspaceOptions { root: None, checkpoints: true },
             capacity: Capacity::of_this_machine(),
-            calls: Guard::default(),
-            lease: Duration::from_secs(15),
-            hand_over: false,
-            workflows: None,
-            workspaces: None,
-            only_tells: false,
-            traces: None,
-            untrusted_timeout: MAX_UNTRUSTED,
             quotas: None,
+            calls: Guard::default(),
+            workflows: None,
+            traces: None,
             claude: None,
         }
     }
 }
 
-/// A run that this engine has taken to drive it.
+/// A run whose lease this engine has taken.
 #[derive(Debug)]
 pub struct Taken {
-    /// The run.
+    /// The row of the run.
     pub row: RunRow,
-    right: Arc<Right>,
+    lease: Arc<DriverLease>,
 }
 
 /// Advances runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine(pub(crate) Arc<Shared>);
 
-/// What drivers share.
+/// The parts that drivers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -125,45 +150,45 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
-    /// This engine among those that share the database.
-    pub(crate) membership: Membership,
-    pub(crate) child_places: ChildPlaces,
+    /// The registration of this engine on a shared database.
+    pub(crate) registry: EngineRegistry,
+    pub(crate) child_slots: ChildSlots,
     /// Writer of `forge` steps; without one they show the change that they propose.
     pub(crate) forge: OnceLock<Arc<dyn ForgeWriter>>,
     /// When this engine last looked for what dead ones left.
     tidied: Mutex<Option<Mark>>,
 }
 
-/// What an engine is made of.
+/// The parts of an engine.
 #[derive(Debug)]
 pub struct Parts {
-    /// The database.
+    /// Journals, claims and outputs of runs.
     pub store: Store,
-    /// Where runners come from.
+    /// Leases runners.
     pub pool: LocalPool,
-    /// Time.
+    /// Simulated in tests.
     pub clock: Clock,
-    /// Fresh ids.
+    /// Source of fresh ids and tokens.
     pub ids: Ids,
-    /// Tasks.
+    /// Supervises the tasks of drivers.
     pub tasks: Tasks,
 }
 
 // === impl Taken ===
 
 impl Taken {
-    /// The right to drive it, for what is written beside its journal.
+    /// The row of the lease, for writes outside of the journal.
     #[must_use]
     pub fn drive(&self) -> Option<&Drive> {
-        self.right.drive()
+        self.lease.drive()
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
-    /// The reason that no step of a run may be started here, in words; `None`: steps may start.
-    pub(crate) async fn why_not_apart(&self, origin: &Origin) -> Option<String> {
+    /// The reason that no step of a run may start here, for people; `None`: steps may start.
+    pub(crate) async fn isolation_refusal(&self, origin: &Origin) -> Option<String> {
         if !origin.untrusted {
             let why = self.pool.why_held(&origin.workspace).await?;
             return Some(format!("runs only behind walls (pools.local.mode is required): {why}"));
@@ -180,46 +205,46 @@ impl Shared {
 // === impl Engine ===
 
 impl Engine {
-    /// An engine that advances nothing yet.
+    /// An engine that drives no run yet.
     #[must_use]
     pub fn new(options: Options, parts: Parts) -> Self {
         Self(Arc::new(Shared {
-            child_places: ChildPlaces::new(options.quotas),
+            child_slots: ChildSlots::new(options.quotas),
             options,
             store: parts.store,
             pool: parts.pool,
             clock: parts.clock,
             ids: parts.ids,
             tasks: parts.tasks,
-            membership: Membership::default(),
+            registry: EngineRegistry::default(),
             forge: OnceLock::new(),
             tidied: Mutex::new(None),
         }))
     }
 
-    /// Lets `forge` steps write to forges; the first writer counts.
+    /// Sets the writer of `forge` steps; a later one is ignored.
     pub fn write_to_forges(&self, writer: Arc<dyn ForgeWriter>) {
         let _has_one = self.0.forge.set(writer);
     }
 
-    /// Whether runs of strangers can be kept apart from everything else on this machine.
+    /// Whether untrusted runs can be isolated on this machine.
     pub async fn is_apart(&self) -> Apart {
         self.0.pool.is_apart().await
     }
 
-    /// Whether runs of own commits are kept apart as well.
+    /// Whether trusted runs are isolated as well.
     pub async fn is_walled(&self) -> Apart {
         self.0.pool.is_walled().await
     }
 
-    /// The store of this engine.
+    /// The store that this engine was made with.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// Starts a runner for a run in this workspace that will be driven here soon, with `python` one
-    /// that expects Python steps. [`Engine::close`] ends it if none is.
+    /// Starts an idle runner for a run in this workspace that will be driven here soon; with `python` for
+    /// Python steps. [`Engine::close`] ends it if it stays unused.
     ///
     /// # Errors
     /// [`Error::Pool`].
@@ -227,33 +252,32 @@ impl Engine {
         Ok(self.0.pool.warm(workspace, &self.0.ids, python).await?)
     }
 
-    /// Ends the runners that no run uses, and leaves the other engines in order.
+    /// Ends idle runners, and removes the registration of this engine.
     pub async fn close(&self) {
-        if let Err(error) = self.0.membership.leave(&self.0.store).await {
-            tracing::warn!(%error, "other engines find out by themselves that this one has ended");
+        if let Err(error) = self.0.registry.leave(&self.0.store).await {
+            tracing::warn!(%error, "failed to remove the registration of this engine; it expires");
         }
         if let Err(error) = self.0.pool.close().await {
-            tracing::warn!(%error, "a runner without a run is left");
+            tracing::warn!(%error, "failed to end idle runners; the next engine does");
         }
     }
 
-    /// Child runs of this engine in places of their own.
+    /// Number of child runs of this engine in slots of their own.
     #[must_use]
-    pub fn placed_children(&self) -> usize {
-        self.0.child_places.placed()
+    pub fn children_in_slots(&self) -> usize {
+        self.0.child_slots.occupied()
     }
 
-    /// Whether a process that lives advances the run.
+    /// Whether a live process drives the run.
     #[must_use]
     pub fn is_driven(&self, run: &RunId) -> bool {
-        liveness::is_driven(&self.0.options.locks_dir, run)
+        run_lock::is_driven(&self.0.options.locks_dir, run)
     }
 
-    /// Advances a run until it ends or waits for a decision. A run that another engine left behind
-    /// is taken up where the store says it is.
+    /// Drives a run until it ends. A run that another engine has left is recovered from the store.
     ///
     /// # Errors
-    /// The run does not exist, cannot be read, or another live engine has it.
+    /// The run does not exist, cannot be read, or another live engine drives it.
     pub async fn drive(
         &self,
         run: &RunId,
@@ -261,11 +285,11 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy_at_times().await?;
-        let inputs = Inputs::new(secrets, stop);
-        Driver::start(self.0.clone(), run, inputs).await
+        let options = DriverOptions::new(secrets, stop);
+        Driver::start(self.0.clone(), run, options).await
     }
 
-    /// [`Engine::drive`] by the engine itself, without a user's request. Only on one machine.
+    /// [`Engine::drive`] without a user's request. Only on one machine.
     ///
     /// # Errors
     /// As [`Engine::drive`]; [`Error::SetAside`].
@@ -276,13 +300,13 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy_at_times().await?;
-        let inputs = Inputs { unasked: true, ..Inputs::new(secrets, stop) };
-        Driver::start(self.0.clone(), run, inputs).await
+        let options = DriverOptions { is_automatic: true, ..DriverOptions::new(secrets, stop) };
+        Driver::start(self.0.clone(), run, options).await
     }
 
-    /// Takes runs without a driver within these bounds, where several engines share the database.
-    /// `low_disk`: the free space, in words, if the disk is too full for runs of forks. Each run is
-    /// to be driven ([`Engine::drive_taken`]) or given back ([`Engine::give_back`]).
+    /// Takes the leases of undriven runs within the quotas, on a shared database. `low_disk`: the free
+    /// space, for people, if the disk is too full for runs of forks. Each run must be driven
+    /// ([`Engine::drive_taken`]) or given back ([`Engine::give_back`]).
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -291,19 +315,19 @@ impl Engine {
         quotas: Quotas,
         low_disk: Option<String>,
     ) -> Result<Vec<Taken>, Error> {
-        let member = self.0.member().await?;
+        let engine = self.0.registration().await?;
         if !self.0.store.has_undriven().await? {
             return Ok(Vec::new());
         }
-        let children = self.placed_children();
-        let request = DriveRequest { engine: member.id.clone(), quotas, children, low_disk };
-        // None: buried a moment ago; the next look is by a new member.
+        let children = self.children_in_slots();
+        let request = DriveRequest { engine: engine.id.clone(), quotas, children, low_disk };
+        // None: the registration has just expired; the next call makes a new one.
         let taken = self.0.store.take_drives(request).await?.unwrap_or_default();
-        let right = |drive| Arc::new(Right::of(&self.0, drive, member.clone()));
-        Ok(taken.into_iter().map(|(row, drive)| Taken { row, right: right(drive) }).collect())
+        let lease = |drive| Arc::new(DriverLease::of_drive(&self.0, drive, engine.clone()));
+        Ok(taken.into_iter().map(|(row, drive)| Taken { row, lease: lease(drive) }).collect())
     }
 
-    /// Drives a run that was taken.
+    /// Drives a run whose lease was taken.
     ///
     /// # Errors
     /// As [`Engine::drive`].
@@ -314,53 +338,53 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         if let Err(error) = self.tidy_at_times().await {
-            give_back_later(taken.right, &self.0, stop);
+            release_later(taken.lease, &self.0, stop);
             return Err(error);
         }
-        let right = Some(taken.right);
-        let inputs = Inputs { unasked: true, right, ..Inputs::new(secrets, stop) };
-        Driver::start(self.0.clone(), &taken.row.id, inputs).await
+        let (is_automatic, lease) = (true, Some(taken.lease));
+        let options = DriverOptions { is_automatic, lease, ..DriverOptions::new(secrets, stop) };
+        Driver::start(self.0.clone(), &taken.row.id, options).await
     }
 
-    /// Gives a run back that was taken and cannot be driven here: nobody takes it for a moment, if `rest`.
+    /// Releases the lease of a run that cannot be driven here; with `rest` after a pause.
     pub async fn give_back(&self, taken: Taken, stop: &Stop, rest: bool) {
         if rest {
-            give_back_later(taken.right, &self.0, stop.clone());
+            release_later(taken.lease, &self.0, stop.clone());
         } else {
-            taken.right.give_back(&self.0, stop).await;
+            taken.lease.release(&self.0, stop).await;
         }
     }
 
-    /// Gives a run back that was taken and whose task failed: this engine has lost track of it.
+    /// Releases the lease of a run whose task failed.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn abandon(&self, run: &RunId) -> Result<(), Error> {
         if self.0.store.is_shared() {
-            let member = self.0.member().await?;
-            self.0.store.abandon_drive(run, &member.id).await?;
+            let engine = self.0.registration().await?;
+            self.0.store.abandon_drive(run, &engine.id).await?;
         }
         Ok(())
     }
 
-    /// Whether a run that was taken is still this engine's, as far as the store knows.
+    /// Whether this engine still has the lease, as far as the store knows.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn holds(&self, taken: &Taken) -> Result<bool, Error> {
-        taken.right.holds(&self.0).await
+        taken.lease.is_unschedulable(&self.0).await
     }
 
-    /// The id of this engine among those that share the database.
+    /// The id of this engine in the registry of a shared database.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn id(&self) -> Result<String, Error> {
-        Ok(self.0.member().await?.id.clone())
+        Ok(self.0.registration().await?.id.clone())
     }
 
-    /// Advances a run until it ends, or until nothing happens before somebody outside answers: then
-    /// the runner is let go, and the handle tells [`plue_flow::RunStatus::Waiting`].
+    /// Drives a run until it ends or only waits for answers from outside; then the runner is released, and
+    /// the handle returns [`plue_flow::RunStatus::Waiting`].
     ///
     /// # Errors
     /// As [`Engine::drive`].
@@ -371,12 +395,11 @@ impl Engine {
         stop: Stop,
     ) -> Result<RunHandle, Error> {
         self.tidy_at_times().await?;
-        let inputs = Inputs { leave: true, ..Inputs::new(secrets, stop) };
-        Driver::start(self.0.clone(), run, inputs).await
+        let options = DriverOptions::new(secrets, stop).until_waiting();
+        Driver::start(self.0.clone(), run, options).await
     }
 
-    /// [`Engine::tidy`], if this engine has not just done it: the dead do not become more within a
-    /// second, and with many runs the look itself would cost more than they do.
+    /// [`Engine::tidy`], at most once per [`TIDY_EVERY`]: with many runs the search itself is expensive.
     async fn tidy_at_times(&self) -> Result<(), Error> {
         let clock = self.0.clock;
         {
@@ -389,9 +412,8 @@ impl Engine {
         self.tidy().await
     }
 
-    /// Ends the runners of runs that are over: an engine that died between the end of its run and
-    /// the release of the runner left them behind. Runs that are driven do this first, the first one and
-    /// then one in a second.
+    /// Ends runners of ended runs, left by an engine that died between the end of a run and the release of
+    /// its runner. Starting a driver does this first, at most once a second.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -408,7 +430,7 @@ impl Engine {
                 }
                 None => false,
             };
-            // A live engine has it, with its run or without one.
+            // A live engine leads it, with a run or idle.
             if shared.pool.is_led(&runner, is_over) {
                 continue;
             }
@@ -421,7 +443,7 @@ impl Engine {
             if !is_over {
                 continue;
             }
-            // Whoever drives it is about to release it himself.
+            // Its driver is about to release it.
             if shared.store.is_shared() && shared.store.driver_of(&run).await?.is_some() {
                 continue;
             }
@@ -433,9 +455,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts the files of an ended run back to what they were before the steps that [`Engine::reopen`]
-    /// would run again; without `from` to what they were before the run, for another one. `aside` is a
-    /// folder for copies: of what is overwritten by force, and without `from` of everything.
+    /// Restores the files of an ended run to their state before the steps that [`Engine::reopen`] would run
+    /// again; without `from` to their state before the run, for another run. `aside` is a folder for copies:
+    /// of files that are overwritten by force, and without `from` of all files.
     ///
     /// # Errors
     /// As [`Engine::reopen`]; [`Error::Conflict`].
@@ -446,26 +468,25 @@ impl Engine {
         (on_conflict, aside): (OnConflict, &Path),
     ) -> Result<Restored, Error> {
         let shared = &self.0;
-        // Whatever comes of it: what is left of runs that are over goes with the next command.
+        // Runners of ended runs may still write to the files.
         self.tidy().await?;
-        let right = Right::take(shared, run).await?;
-        let restored = self.restore_held(run, from, (on_conflict, aside)).await;
-        right.give_back(shared, &Stop::never()).await;
+        let lease = DriverLease::take(shared, run).await?;
+        let restored = self.restore_leased(run, from, (on_conflict, aside)).await;
+        lease.release(shared, &Stop::never()).await;
         restored
     }
 
-    /// Puts what the steps of a run changed on top of the files that it began with, in a folder that has
-    /// those: for a run whose workspace was on a machine that is gone. `false`: that cannot be known, and
-    /// the folder is of no use.
+    /// Applies the changes of a run's steps to a folder with the files that the run started from, for a run
+    /// whose workspace was on a lost machine. `false`: the changes are unknown, and the folder is unusable.
     ///
     /// # Errors
     /// [`Error::Store`]; a file cannot be written.
     pub async fn rebuild(&self, run: &RunId, workspace: &Path) -> Result<bool, Error> {
         let Shared { options, store, .. } = &*self.0;
-        Ok(options.checkpoints && checkpoint::rebuild(store, run, workspace).await?)
+        Ok(options.workspaces.checkpoints && checkpoint::rebuild(store, run, workspace).await?)
     }
 
-    async fn restore_held(
+    async fn restore_leased(
         &self,
         run: &RunId,
         from: Option<&Reopen>,
@@ -477,22 +498,22 @@ impl Engine {
             run: run.clone(),
             message: why.to_string(),
         };
-        let (again, goes_on) = match from {
+        let (again, restore_for) = match from {
             Some(from) => {
                 let again = reopened(&loaded.run, from, shared.clock.now());
-                (again.map_err(refused)?, GoesOn::Itself)
+                (again.map_err(refused)?, RestoreFor::SameRun)
             }
             None => {
                 let all = loaded.plan.all_steps().map(|step| step.id.clone()).collect();
-                (all, GoesOn::AsAnother)
+                (all, RestoreFor::OtherRun)
             }
         };
-        let origin = loaded.origin.placed(shared.options.workspaces.as_deref());
-        let place = (&shared.store, origin.workspace.as_path());
-        checkpoint::restore(place, (run, &again, goes_on), (on_conflict, aside)).await
+        let origin = loaded.origin.relocated(shared.options.workspaces.root.as_deref());
+        let workspace = (&shared.store, origin.workspace.as_path());
+        checkpoint::restore(workspace, (run, &again, restore_for), (on_conflict, aside)).await
     }
 
-    /// Reopens an ended run (`plue retry`) without driving it: it waits for a place like any other.
+    /// Reopens an ended run (`plue retry`) without driving it: it is queued like any other.
     ///
     /// # Errors
     /// As [`Engine::reopen`].
@@ -506,11 +527,11 @@ impl Engine {
         self.tidy().await?;
         let (by, from) = request;
         let first = Some(Input::Reopen { by: by.to_owned(), from });
-        let inputs = Inputs { first, only_tells: true, ..Inputs::new(secrets, stop) };
-        Driver::start(self.0.clone(), run, inputs).await?.wait().await.map(drop)
+        let options = DriverOptions { first, ..DriverOptions::new(secrets, stop) }.commit_only();
+        Driver::start(self.0.clone(), run, options).await?.wait().await.map(drop)
     }
 
-    /// Lets an ended run go on (`plue retry`) and advances it.
+    /// Reopens an ended run (`plue retry`) and drives it.
     ///
     /// # Errors
     /// As [`Engine::drive`]; also if the run has not ended or has no such step.
@@ -524,8 +545,8 @@ impl Engine {
         self.tidy().await?;
         let (by, from) = request;
         let first = Some(Input::Reopen { by: by.to_owned(), from });
-        let inputs = Inputs { first, ..Inputs::new(secrets, stop) };
-        Driver::start(self.0.clone(), run, inputs).await
+        let options = DriverOptions { first, ..DriverOptions::new(secrets, stop) };
+        Driver::start(self.0.clone(), run, options).await
     }
 }
 

@@ -1,13 +1,12 @@
-//! What stops a run from being advanced. None of these is the author's fault; a step's failure is a
-//! fact of its run, not an error.
+//! Errors of driving a run. A step's failure is a fact of its run, not an error.
 
 use plue_plan::{PlanHash, RunId};
 use plue_store::deaths::MAX_DEATHS;
 
-/// Why a run cannot be advanced now. The run itself is safe in the store.
+/// The reason that a run cannot be driven now; the run is safe in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such run.
+    /// The store has no run of this id.
     #[error("there is no run {0}")]
     UnknownRun(RunId),
     /// The plan a run is pinned to is not in the store.
@@ -15,7 +14,7 @@ pub enum Error {
     MissingPlan {
         /// Id of the run whose plan is missing.
         run: RunId,
-        /// Its plan.
+        /// Hash of the plan.
         plan: PlanHash,
     },
     /// The stored plan or journal cannot be read.
@@ -23,28 +22,28 @@ pub enum Error {
     Corrupt {
         /// Id of the run whose plan or journal cannot be read.
         run: RunId,
-        /// What is wrong.
+        /// The parse or fold error.
         message: String,
     },
-    /// Another live process advances the run.
+    /// Another live process drives the run.
     #[error("run {run} is being advanced by another plue process")]
     Busy {
-        /// Id of the run that another process advances.
+        /// Id of the run that another process drives.
         run: RunId,
     },
-    /// This engine was taken for dead, and another one may drive the run.
+    /// The driver lease was lost; another engine may drive the run.
     #[error("run {run} is driven by another engine now")]
     Superseded {
         /// Id of the run that another engine may drive.
         run: RunId,
     },
-    /// Others advance the run each time before this engine can.
+    /// Another driver commits first, again and again.
     #[error("run {run} is advanced by others, again and again")]
     Overtaken {
-        /// Id of the run that others advance.
+        /// Id of the run that another driver advances.
         run: RunId,
     },
-    /// Engines died with it, again and again.
+    /// Engines have crashed while driving the run, [`MAX_DEATHS`] times in a row.
     #[error("run {run} is set aside: {} times in a row an engine died with it", MAX_DEATHS)]
     SetAside {
         /// Id of the run that is set aside.
@@ -55,38 +54,37 @@ pub enum Error {
     Refused {
         /// Id of the run whose state does not fit the request.
         run: RunId,
-        /// Why.
+        /// The reason, for people.
         message: String,
     },
-    /// Files that would have to be put back were changed outside of the run, or their content was
-    /// not kept.
-    #[error("the files of run {run} cannot be put back: {}", told(outside, lost))]
+    /// Files to be restored were changed outside of the run, or their content was not stored.
+    #[error("the files of run {run} cannot be put back: {}", conflicts(outside, lost))]
     Conflict {
-        /// Id of the run whose files cannot be put back.
+        /// Id of the run whose files cannot be restored.
         run: RunId,
-        /// Changed outside of the run; some of them.
+        /// Some of the paths that were changed outside of the run.
         outside: Vec<String>,
-        /// Content not kept; some of them.
+        /// Some of the paths whose content was not stored.
         lost: Vec<String>,
     },
-    /// The database did not answer.
+    /// The database failed.
     #[error("the database refused a write")]
     Store(#[from] plue_store::Error),
-    /// No runner can be had.
+    /// The pool has no runner.
     #[error("no runner can be had")]
     Pool(#[from] plue_pool::Error),
     /// A file of the state directory cannot be used.
     #[error("cannot use {path}", path = path.display())]
     State {
-        /// The file.
+        /// Path of the file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
 }
 
-fn told(outside: &[String], lost: &[String]) -> String {
+fn conflicts(outside: &[String], lost: &[String]) -> String {
     let mut parts = Vec::new();
     if !outside.is_empty() {
         parts.push(format!("changed outside of the run: {}", outside.join(", ")));

@@ -1,35 +1,34 @@
-//! The executor: advances runs. It folds the journal, hands inputs to `plue-flow`, commits the facts
-//! that come back, and only then performs their effects, one file per effect under [`perform`].
+//! The executor: drives runs. It folds the journal, applies inputs with `plue-flow`, commits the facts, and
+//! only then performs their effects, one file per effect under [`perform`].
 //!
-//! Must not decide a status: that is the flow's. Must not write SQL: that is the store's. Nothing
-//! is performed before it is committed, and everything can be derived again from the store after a
-//! crash.
+//! Must not decide a status: `plue-flow` does. Must not contain SQL: `plue-store` does. Nothing is performed
+//! before it is committed, and all state can be derived from the store again after a crash.
 #![forbid(unsafe_code)]
 
 pub mod answer;
 mod batch;
-pub mod child_places;
+pub mod child_slots;
 pub mod claude;
 pub mod codes;
 pub mod disk;
 mod driver;
+mod driver_lease;
 pub mod engine;
+mod engine_registry;
 pub mod error;
-pub mod house;
-pub mod liveness;
 mod loaded;
-mod membership;
 pub mod perform;
 pub mod reach;
-mod right;
+pub mod retention;
+pub mod run_lock;
 pub mod submit;
 pub mod trace;
 
 pub use crate::{
     driver::{Canceller, RunHandle},
-    engine::{Engine, Options, Taken},
+    engine::{AttemptOptions, DrivingOptions, Engine, Options, Taken, WorkspaceOptions},
     error::Error,
-    loaded::{Loaded, MAX_UNTRUSTED, Origin, placed},
+    loaded::{Loaded, MAX_UNTRUSTED, Origin, relocated},
     submit::Submission,
 };
 pub use plue_pool::Apart;

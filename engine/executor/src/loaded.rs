@@ -16,70 +16,68 @@ use serde_json::Value as Json;
 
 use crate::{engine::Engine, error::Error, perform::child::Parent};
 
-/// How a run came about; kept with it, never changed.
+/// The origin of a run; stored with it, never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// Directory in which its steps run.
     pub workspace: PathBuf,
-    /// Root of the repository.
+    /// Root of the repository's working tree.
     pub repository: PathBuf,
-    /// How its plan was derived: `plue_planner::ReadSet` as JSON. Null for a plan without source.
+    /// The read-set of the plan, `plue_planner::ReadSet` as JSON; null for a plan without source.
     pub read_set: Json,
-    /// Steps at the same time at most, whatever the plan says (`--max-parallel`).
+    /// Most steps at the same time, in addition to the plan's limit (`--max-parallel`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
-    /// The run that started it, if one did.
+    /// The run and step that started it, for a child run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
-    /// It runs in the pool for strangers, or not at all. So do its children and its repetitions.
+    /// It runs in the untrusted pool, or not at all; so do its children and its reruns.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untrusted: bool,
-    /// Where in a trace it was asked for: a `traceparent` of W3C Trace Context.
+    /// The span of its submission: a `traceparent` of W3C Trace Context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// Longest duration of a fork's run and of each of its steps in seconds, whatever its plan
-    /// allows.
+    /// Longest duration of a fork's run and of each of its steps, in seconds; caps the plan's timeouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_s: Option<u64>,
-    /// The run whose transcripts answer its Claude steps (`plue replay`). No model is called then, by
-    /// whichever engine drives it.
+    /// The run whose transcripts answer its Claude steps (`plue replay`); no engine calls a model then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<RunId>,
 }
 
-/// The longest run of a fork, and step of one, unless configured.
+/// The default of [`Origin::max_duration_s`] for runs of forks.
 pub const MAX_UNTRUSTED: Duration = Duration::from_secs(60 * 60);
 
-/// A run as the store has it.
+/// A stored run with its folded journal.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Its row.
+    /// The row of the run.
     pub row: RunRow,
-    /// What it was made from.
+    /// The submission of the run.
     pub source: RunSource,
-    /// How it came about.
+    /// The decoded origin of [`Loaded::source`].
     pub origin: Origin,
-    /// The plan it is pinned to.
+    /// The plan, with the limits of the origin applied.
     pub plan: Arc<Plan>,
-    /// Its journal, folded.
+    /// The state after all facts of the journal.
     pub run: Run,
-    /// Facts in the journal.
+    /// Number of facts in the journal.
     pub seq: u64,
-    /// Requests to stop among them.
+    /// Number of stop requests among the facts.
     pub cancels: usize,
-    /// When the last of them was written.
+    /// Time of the last fact.
     pub last: Option<Timestamp>,
 }
 
 // === impl Origin ===
 
-/// Characters of a run's id.
+/// Characters of a generated run id.
 const ID_LENGTH: usize = 26;
 
-/// Where a workspace lies on this machine. One that a server made, `…/workspaces/RUN`, is below the folder
-/// of workspaces of whichever server drives the run; any other is where it is.
+/// The path of a workspace on this machine. A workspace that a server made, `…/workspaces/RUN`, is below the
+/// `workspaces` folder of the server that drives the run; the path of any other is unchanged.
 #[must_use]
-pub fn placed(workspace: &Path, workspaces: Option<&Path>) -> PathBuf {
+pub fn relocated(workspace: &Path, workspaces: Option<&Path>) -> PathBuf {
     let name = workspace.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_id = name.len() == ID_LENGTH && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let folder = workspace.parent().and_then(Path::file_name);
@@ -90,31 +88,31 @@ pub fn placed(workspace: &Path, workspaces: Option<&Path>) -> PathBuf {
 }
 
 impl Origin {
-    /// The same, with its folders on this machine: see [`placed`].
+    /// The same with paths on this machine: see [`relocated`].
     #[must_use]
-    pub fn placed(self, workspaces: Option<&Path>) -> Self {
+    pub fn relocated(self, workspaces: Option<&Path>) -> Self {
         Self {
-            workspace: placed(&self.workspace, workspaces),
-            repository: placed(&self.repository, workspaces),
+            workspace: relocated(&self.workspace, workspaces),
+            repository: relocated(&self.repository, workspaces),
             ..self
         }
     }
 
-    /// Whether a stranger's change is in the run, wherever it may run: what a fork wrote is not to be
-    /// trusted with more because an operator let it run without walls.
+    /// Whether the change of the run comes from a fork, in whichever pool it runs: an operator who allows
+    /// forks without isolation does not make them trusted.
     #[must_use]
-    pub fn is_strangers(&self, event: &Event) -> bool {
+    pub fn is_from_fork(&self, event: &Event) -> bool {
         self.untrusted || event.is_strangers()
     }
 
-    /// The pull request of a fork that the run is for, 0 if its number is unknown.
+    /// The pull request of a fork that the run is about; 0 if its number is unknown.
     #[must_use]
     pub fn fork(&self, event: &Event) -> Option<u64> {
         let number = || event.pull_request.as_ref().map_or(0, |pull| pull.number);
-        self.is_strangers(event).then(number)
+        self.is_from_fork(event).then(number)
     }
 
-    /// A run in this directory that has neither a source nor a parent.
+    /// The origin of a run in this directory without a source or a parent.
     #[must_use]
     pub fn at(workspace: PathBuf) -> Self {
         let repository = workspace.clone();
@@ -148,7 +146,7 @@ impl Loaded {
         let mut plan = Plan::from_json(&bytes).map_err(|error| corrupt(error.to_string()))?;
         let origin: Origin = serde_json::from_value(source.origin.clone())
             .map_err(|error| corrupt(error.to_string()))?;
-        // The bound of this run beside that of its plan, whose hash stays what it is.
+        // Applied here, so that the stored plan and its hash stay unchanged.
         plan.max_parallel = plan.max_parallel.into_iter().chain(origin.max_parallel).min();
         if row.fork.is_some() {
             let most = origin.max_duration_s.map_or(MAX_UNTRUSTED, Duration::from_secs);
@@ -164,8 +162,8 @@ impl Loaded {
     }
 }
 
-/// Caps the timeouts of the plan and of the steps that runners execute. Those that wait for people keep
-/// theirs: they take no place.
+/// Caps the timeouts of the plan and of the steps that runners execute. Steps that wait for people keep
+/// theirs: they occupy no runner.
 fn shorten(plan: &mut Plan, most: Duration) {
     let capped = |timeout: Option<&DurationText>| {
         let is_shorter = timeout.and_then(|text| text.parse().ok()).is_some_and(|it| it <= most);
@@ -220,16 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn only_workspaces_that_a_server_made_move_with_the_machine() {
+    fn only_workspaces_of_servers_are_relocated() {
         let run = "01hzx2y3z4a5b6c7d8e9f0g1h2";
         let made = format!("/a/state/workspaces/{run}");
         let here = Path::new("/b/workspaces");
-        assert_eq!(placed(Path::new(&made), Some(here)), here.join(run));
-        assert_eq!(placed(Path::new(&made), None), Path::new(&made));
+        assert_eq!(relocated(Path::new(&made), Some(here)), here.join(run));
+        assert_eq!(relocated(Path::new(&made), None), Path::new(&made));
         for own in
             ["/home/ada/workspaces/app", "/home/ada/app", "/", "/a/01hzx2y3z4a5b6c7d8e9f0g1h2"]
         {
-            assert_eq!(placed(Path::new(own), Some(here)), Path::new(own));
+            assert_eq!(relocated(Path::new(own), Some(here)), Path::new(own));
         }
     }
 }

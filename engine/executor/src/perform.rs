@@ -1,7 +1,7 @@
-//! One file per effect. Each takes what was committed and does it; none of them decides anything.
+//! One file per effect; none of them decides a status.
 
 pub mod call;
-pub(crate) mod care;
+pub mod capacity;
 pub mod checkpoint;
 pub mod child;
 pub(crate) mod condition;
@@ -12,8 +12,8 @@ pub mod masks;
 pub(crate) mod name;
 pub(crate) mod outcome;
 pub(crate) mod output;
+pub(crate) mod output_spec;
 pub(crate) mod outputs;
-pub mod placement;
 pub(crate) mod runner_step;
 pub(crate) mod scope;
 pub(crate) mod wait;

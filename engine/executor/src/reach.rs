@@ -1,10 +1,10 @@
-//! Reaching addresses that others chose: `call` steps, and outgoing webhooks.
+//! Requests to addresses from plans and users: `call` steps, outgoing webhooks, remote MCP servers.
 //!
-//! One guard for all of it. A name is looked up here, every address that it has is judged, and the
-//! connection goes to what was judged and nowhere else, so that a name that changes its address in
-//! between gains nothing. Must not follow a redirect: whoever does judges the next address anew.
+//! One guard for all of them. Names are resolved here, every address is checked, and the connection goes to a
+//! checked address only, so that a name cannot change its address in between. Must not follow redirects: the
+//! caller checks each next address.
 //!
-//! Reading order: [`target`] (what an address may look like), [`guard`] (where it may lead), [`exchange`].
+//! Reading order: [`target`] (syntax of addresses), [`guard`] (allowed networks), [`exchange`].
 
 use plue_plan::{Code, Diagnostic};
 
@@ -16,16 +16,16 @@ pub use exchange::{Answered, Request, post, send};
 pub use guard::{BadEntry, Guard};
 pub use target::Target;
 
-/// Why there was no answer.
+/// The reason that a request has no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Unreached {
-    /// It was not tried: the author or the operator can mend it.
+    /// Not sent: the author or the operator can fix it.
     #[error("{}: {}", .0.code.as_str(), .0.message)]
     Refused(Box<Diagnostic>),
-    /// The other side, or the way there.
+    /// A failure of the peer or of the network.
     #[error("{0}")]
     Failed(String),
-    /// It took too long.
+    /// The timeout of the request.
     #[error("no answer in time")]
     TimedOut,
 }
@@ -38,8 +38,7 @@ impl Unreached {
     }
 }
 
-/// Whether something may be sent to an address, as far as can be told now: a name that cannot be
-/// looked up at the moment is no reason to refuse it.
+/// Checks whether an address may be reached. A name that cannot be resolved now is not refused.
 ///
 /// # Errors
 /// [`Unreached::Refused`] only.
@@ -51,11 +50,11 @@ pub async fn judge(address: &str, guard: &Guard) -> Result<Target, Unreached> {
     }
 }
 
-/// An address and all addresses of its host, which were judged: for programs that connect by themselves
-/// and can be held to them.
+/// An address with all checked IP addresses of its host, for programs that make their own connections and
+/// can be pinned to them.
 ///
 /// # Errors
-/// The guard refuses one; the name cannot be looked up.
+/// The guard refuses one; the name cannot be resolved.
 pub async fn resolve(
     address: &str,
     guard: &Guard,

@@ -1,4 +1,4 @@
-//! Making a run: the plan is stored, the run is pinned to it, and nothing has started yet.
+//! Submission: stores a plan and a queued run that is pinned to it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,33 +8,33 @@ use plue_store::{Drive, NewRun, RunCommit};
 use serde_json::Value as Json;
 
 use crate::{
-    driver::Asked, engine::Engine, error::Error, loaded::Origin, perform::scope::Surroundings,
-    right::Right,
+    driver::concurrency::GroupRequest, driver_lease::DriverLease, engine::Engine, error::Error,
+    loaded::Origin, perform::scope::RunInputs,
 };
 
-/// A run to be made.
+/// A run to be stored.
 #[derive(Debug)]
 pub struct Submission {
-    /// The plan, valid and sealed.
+    /// A valid, hashed plan.
     pub plan: HashedPlan,
     /// Path of the workflow file, relative to the repository.
     pub source: String,
-    /// What it reacts to.
+    /// The event that the run handles.
     pub event: Event,
-    /// Typed inputs, defaults filled in.
+    /// Typed inputs, with defaults applied.
     pub inputs: BTreeMap<String, Json>,
-    /// Where its steps run and how its plan came about.
+    /// Workspace, read-set and parent of the run.
     pub origin: Origin,
-    /// Only these steps; empty: all.
+    /// The steps to run; all if empty.
     pub only: Vec<StepId>,
-    /// Outputs of an earlier run that steps outside of `only` have.
+    /// Outputs of an earlier run, for steps outside of `only`.
     pub carried: Vec<Carried>,
 }
 
 // === impl Engine: submitting ===
 
 impl Engine {
-    /// Stores a run. [`Engine::drive`] starts it.
+    /// Stores a run; [`Engine::drive`] starts it.
     ///
     /// # Errors
     /// The database refuses, or the event or inputs cannot be written as JSON.
@@ -42,25 +42,25 @@ impl Engine {
         self.submit_as(self.0.ids.run(), submission).await
     }
 
-    /// Stores a run under an id that its cause has: whoever asks twice asks for the same run.
+    /// Stores a run under the id of its cause, so that repeated submissions give one run.
     ///
     /// # Errors
-    /// As [`Engine::submit`]; also if there is a run of this id.
+    /// As [`Engine::submit`]; [`Error::Refused`] if the id exists.
     pub async fn submit_as(&self, id: RunId, submission: Submission) -> Result<RunId, Error> {
         self.stored(id, submission, None).await
     }
 
-    /// Stores a run that this engine drives at once: no other takes it in between.
+    /// Stores a run with its driver lease, so that no other engine takes it in between.
     ///
     /// # Errors
-    /// As [`Engine::submit_as`]; the right is lost then.
+    /// As [`Engine::submit_as`]; the lease is lost then.
     pub(crate) async fn submit_driven(
         &self,
         id: RunId,
         submission: Submission,
-        right: &Right,
+        lease: &DriverLease,
     ) -> Result<RunId, Error> {
-        self.stored(id, submission, right.drive()).await
+        self.stored(id, submission, lease.drive()).await
     }
 
     async fn stored(
@@ -72,7 +72,8 @@ impl Engine {
         let shared = &self.0;
         let mut submission = submission;
         let fork = submission.origin.fork(&submission.event);
-        submission.origin.max_duration_s = fork.map(|_| shared.options.untrusted_timeout.as_secs());
+        submission.origin.max_duration_s =
+            fork.map(|_| shared.options.attempts.untrusted_timeout.as_secs());
         let corrupt = |message: String| Error::Corrupt { run: id.clone(), message };
         let json =
             |value: serde_json::Result<Json>| value.map_err(|error| corrupt(error.to_string()));
@@ -85,18 +86,18 @@ impl Engine {
         let mut first = RunCommit::new(id.clone(), 0, now, run.view());
         first.facts.push(created);
         first.steps = run.step_views().collect();
-        let surroundings = Surroundings {
+        let run_inputs = RunInputs {
             event: json(serde_json::to_value(&submission.event))?,
             inputs: json(serde_json::to_value(&submission.inputs))?,
         };
-        let asked = Asked {
+        let group = GroupRequest {
             run: &run,
-            surroundings: &surroundings,
+            inputs: &run_inputs,
             event: &submission.event,
             origin: &submission.origin,
         };
-        // Whoever drives it says what is wrong with the group.
-        let group = asked.group().ok().flatten();
+        // Its driver reports an invalid group.
+        let group = group.group().ok().flatten();
         let new = NewRun {
             id: id.clone(),
             workflow,
@@ -107,8 +108,8 @@ impl Engine {
             branch: submission.event.branch.clone(),
             fork,
             is_child: submission.origin.parent.is_some(),
-            event: surroundings.event,
-            inputs: surroundings.inputs,
+            event: run_inputs.event,
+            inputs: run_inputs.inputs,
             origin: json(serde_json::to_value(&submission.origin))?,
             created_at: now,
         };
@@ -120,10 +121,9 @@ impl Engine {
             return Err(Error::Refused { run: id, message: refused.to_string() });
         }
         if let Some(group) = group {
-            // Its place is that of when it was asked for, whoever is faster to begin. If it cannot be said
-            // now, it is when somebody drives the run.
+            // The position in the group is by submission, not by start. On failure, the driver joins it.
             if let Err(error) = shared.store.join_group(&id, &group, now, now).await {
-                tracing::debug!(run = %id, %error, "it enters its group when it is driven");
+                tracing::debug!(run = %id, %error, "failed to join a concurrency group; its driver does");
             }
         }
         Ok(id)

@@ -1,7 +1,7 @@
-//! Which trace a run belongs to and which spans are its own: derived from ids, so that every engine, and
-//! the same one after a crash, comes to the same; and the word of W3C Trace Context that carries it.
+//! Traces and spans of runs, derived from ids, so that every engine computes the same ones, also after a
+//! crash; and the `traceparent` of W3C Trace Context.
 //!
-//! Must not send anything: that is the server's `traces`.
+//! Must not send anything: the server's exporter does.
 
 use std::{fmt, str::FromStr};
 
@@ -11,21 +11,21 @@ use tokio::sync::mpsc;
 
 use crate::loaded::Origin;
 
-/// Ends of runs that wait for their export at most; what is beyond is counted and forgotten.
+/// Most ends of runs that wait for their export; further ones are dropped and counted.
 pub const ENDS_QUEUE: usize = 1_024;
 
-/// A place in a trace: `traceparent` of W3C Trace Context, version 00.
+/// A span of a trace: `traceparent` of W3C Trace Context, version 00.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The trace.
+    /// Id of the trace, not all zero.
     pub trace: [u8; 16],
-    /// The span.
+    /// Id of the span, not all zero.
     pub span: [u8; 8],
-    /// Whether somebody records the trace.
+    /// Whether the caller records the trace.
     pub sampled: bool,
 }
 
-/// A `traceparent` that cannot be read; by the standard it is ignored.
+/// An invalid `traceparent`; the standard demands to ignore it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no traceparent of W3C Trace Context")]
 pub struct Unreadable;
@@ -34,21 +34,21 @@ pub struct Unreadable;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling(f64);
 
-/// A run has ended, with so many facts in its journal.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// The run.
+    /// Id of the run.
     pub run: RunId,
-    /// Facts up to the end.
+    /// Facts in the journal at the end.
     pub seq: u64,
 }
 
-/// Traces of an engine: which are recorded, and who is told of ends.
+/// Sampling and export of an engine's traces.
 #[derive(Debug, Clone)]
 pub struct Traces {
-    /// Which are recorded.
+    /// The share of recorded traces, unless the caller decides.
     pub sampling: Sampling,
-    /// Who is told. An end that finds no room is lost, and counted.
+    /// The queue of the exporter; an end that finds no room is dropped and counted.
     pub ends: mpsc::Sender<Ended>,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for TraceContext {
 impl FromStr for TraceContext {
     type Err = Unreadable;
 
-    /// Reads version 00, and of later versions what they share with it.
+    /// Parses version 00, and the same fields of later versions.
     fn from_str(text: &str) -> Result<Self, Unreadable> {
         let mut parts = text.split('-');
         let mut next = || parts.next().ok_or(Unreadable);
@@ -90,7 +90,7 @@ impl FromStr for TraceContext {
 // === impl Sampling ===
 
 impl Sampling {
-    /// Every trace.
+    /// Samples every trace.
     pub const ALL: Self = Self(1.0);
 
     /// A share from 0 to 1; `None` for other numbers.
@@ -99,7 +99,7 @@ impl Sampling {
         (0.0..=1.0).contains(&share).then_some(Self(share))
     }
 
-    /// By the last 56 bits of the id, as the other members of the trace do who go by it.
+    /// By the last 56 bits of the id, as the standard specifies for all participants.
     fn takes(self, trace: [u8; 16]) -> bool {
         let [.., a, b, c, d, e, f, g] = trace;
         let drawn = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
@@ -112,7 +112,7 @@ impl Sampling {
 // === impl Traces ===
 
 impl Traces {
-    /// The root span of a run: in the trace of whoever asked for it, or in one of its own.
+    /// The root span of a run, in the trace of its submission or in one of its own.
     #[must_use]
     pub fn of_run(&self, run: &RunId, origin: &Origin) -> TraceContext {
         let span = span_of_run(run, 0);
@@ -132,13 +132,13 @@ impl Traces {
     }
 }
 
-/// Where in a trace the run was asked for, if its caller said.
+/// The span of the submission, if it had a valid `traceparent`.
 #[must_use]
 pub fn caller_of(origin: &Origin) -> Option<TraceContext> {
     origin.traceparent.as_ref().and_then(|text| text.parse().ok())
 }
 
-/// The span of a run's part: 0 up to its first end, 1 from its first retry to its second, …
+/// The span of one part of a run: part 0 ends with the run's first end, part 1 starts with its first retry.
 #[must_use]
 pub fn span_of_run(run: &RunId, part: u32) -> [u8; 8] {
     first(&digest("run", &format!("{run} {part}")))
@@ -150,7 +150,7 @@ pub fn span_of_attempt(attempt: &AttemptId) -> [u8; 8] {
     first(&digest("attempt", attempt.as_str()))
 }
 
-/// The span of a call of a model.
+/// The span of a model call.
 #[must_use]
 pub fn span_of_call(call: &str) -> [u8; 8] {
     first(&digest("call", call))
@@ -160,7 +160,7 @@ fn digest(kind: &str, id: &str) -> [u8; 32] {
     Sha256::digest(format!("plue {kind} {id}")).into()
 }
 
-/// The first bytes of a digest. That they are all zero, which no id may be, does not happen.
+/// The first bytes of a digest; all zero, which no id may be, is negligibly improbable.
 fn first<const N: usize>(digest: &[u8; 32]) -> [u8; N] {
     let mut id = [0; N];
     id.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traceparent_is_read_as_the_standard_says_and_written_back() {
+    fn traceparents_are_parsed_and_written() {
         let read: TraceContext = WORD.parse().unwrap();
         assert_eq!((read.to_string().as_str(), read.sampled), (WORD, true));
         let later = format!("01{}-more", &WORD[2..]);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_engine_derives_the_same_ids_and_other_runs_have_others() {
+    fn ids_are_derived_from_the_run() {
         let origin = Origin::at(PathBuf::from("/w"));
         let run = RunId::new("01r");
         let (root, again) = (traces(1.0).of_run(&run, &origin), traces(0.0).of_run(&run, &origin));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_asked_for_in_a_trace_stays_in_it_and_is_sampled_as_it_is() {
+    fn runs_join_the_trace_of_their_submission() {
         let mut origin = Origin::at(PathBuf::from("/w"));
         origin.traceparent = Some(WORD.to_owned());
         let root = traces(0.0).of_run(&RunId::new("01r"), &origin);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn about_a_tenth_is_a_tenth() {
+    fn sampling_takes_its_share() {
         let (traces, origin) = (traces(0.1), Origin::at(PathBuf::from("/w")));
         let sampled =
             (0..2_000).filter(|n| traces.of_run(&RunId::new(format!("run{n}")), &origin).sampled);

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use plue_executor::{Loaded, Taken, placed};
+use plue_executor::{Loaded, Taken, relocated};
 use plue_forge::git::{CommitId, Mirror};
 use plue_plan::{Action, Event, RunId, budget::Budget};
 use plue_runtime::foreign::archive::admit;
@@ -119,7 +119,7 @@ impl Server {
         let row = &taken.row;
         let loaded = Loaded::read(self.store(), &row.id).await?;
         let folder = self.folder("workspaces")?;
-        let workspace = placed(&loaded.origin.workspace, Some(&folder));
+        let workspace = relocated(&loaded.origin.workspace, Some(&folder));
         if self.is_here(&workspace).await? {
             return Ok(());
         }
@@ -195,7 +195,7 @@ impl Server {
         let event = Event::deserialize(&loaded.source.event).map_err(|_| elsewhere())?;
         let git_dir = draft.with_added_extension("git");
         let asked = &loaded.plan.widest_checkout();
-        let is_trusted = !loaded.origin.is_strangers(&event);
+        let is_trusted = !loaded.origin.is_from_fork(&event);
         let source = Source {
             repo: &repo,
             mirror: &mirror,

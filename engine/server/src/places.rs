@@ -9,7 +9,7 @@ use std::{
 
 use plue_executor::{
     disk::{LowWater, Space},
-    house,
+    retention,
 };
 use plue_flow::{
     RunStatus,
@@ -85,7 +85,7 @@ impl Server {
             waiting.push(Candidate { lane: row.lane(), is_cancelled, run: row });
         }
         let quotas = &parts.options.quotas;
-        let room = quotas.max_runs.saturating_sub(own + parts.engine.placed_children());
+        let room = quotas.max_runs.saturating_sub(own + parts.engine.children_in_slots());
         Ok(quotas::next(waiting, busy, quotas, room, self.disk().low().as_deref()))
     }
 
@@ -165,7 +165,7 @@ impl Server {
                 Err(error) => tracing::warn!(%error, "failed to cancel runs of forks; retrying"),
             }
         }
-        house::relieve(self.store(), self.parts().clock.now()).await;
+        retention::free_disk(self.store(), self.parts().clock.now()).await;
         if let Err(error) = self.drop_workspaces().await {
             tracing::warn!(%error, "failed to remove old workspaces; retrying");
         }

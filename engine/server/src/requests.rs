@@ -55,7 +55,7 @@ impl Server {
         let unreadable = |error: serde_json::Error| CommandError::Unavailable(error.to_string());
         let event = serde_json::from_value(loaded.source.event).map_err(unreadable)?;
         let asked = &loaded.plan.widest_checkout();
-        let is_trusted = !loaded.origin.is_strangers(&event);
+        let is_trusted = !loaded.origin.is_from_fork(&event);
         let (mirror, commit, event_of) = (&mirror, &sha, &event);
         let source = Source { repo: &repo, mirror, commit, event: event_of, asked, is_trusted };
         let kept = self.unpack(source, &workspace).await.map_err(failed)?;

@@ -36,7 +36,7 @@ impl Server {
     pub(crate) async fn secrets_of(&self, run: &RunRow) -> Result<Arc<dyn SecretSource>, Error> {
         let loaded = Loaded::read(self.store(), &run.id).await?;
         let event = serde_json::from_value::<Event>(loaded.source.event.clone());
-        let is_own = event.is_ok_and(|event| !loaded.origin.is_strangers(&event));
+        let is_own = event.is_ok_and(|event| !loaded.origin.is_from_fork(&event));
         if !is_own {
             return Ok(Arc::new(GivenSecrets::default()));
         }

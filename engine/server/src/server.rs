@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use plue_executor::{
     Engine,
     disk::LowWater,
-    house::{Keep, keep_house},
     reach::Guard,
+    retention::{Retention, collect_garbage},
 };
 use plue_flow::quotas::Quotas;
 use plue_planner::Planner;
@@ -37,7 +37,7 @@ pub struct Options {
     /// Without a wake-up the store is looked at this often.
     pub poll: Duration,
     /// What is kept for how long.
-    pub keep: Keep,
+    pub keep: Retention,
     /// Address of this server for people, as forges link to it; none: they get no links.
     pub public_url: Option<String>,
     /// Whether the files that runs begin with go to the shelf, for engines of other machines.
@@ -151,7 +151,7 @@ impl Server {
             beat.outside("delete what is left behind");
             self.tidy().await;
             if swept.is_none_or(|mark| clock.elapsed(mark) >= SWEEP_EVERY) {
-                keep_house(self.store(), &self.0.parts.options.keep, clock.now()).await;
+                collect_garbage(self.store(), &self.0.parts.options.keep, clock.now()).await;
                 if let Err(error) = self.drop_workspaces().await {
                     tracing::warn!(%error, "old workspaces stay for now");
                 }

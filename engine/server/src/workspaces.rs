@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use plue_executor::{Loaded, placed};
+use plue_executor::{Loaded, relocated};
 use plue_plan::RunId;
 use plue_store::RunRow;
 
@@ -71,7 +71,7 @@ impl Server {
         }
         let folder = self.folder("workspaces")?;
         let loaded = Loaded::read(self.store(), &row.id).await?;
-        let workspace = placed(&loaded.origin.workspace, Some(&folder));
+        let workspace = relocated(&loaded.origin.workspace, Some(&folder));
         if workspace != folder.join(row.id.as_str()) || workspace.exists() {
             return Ok(());
         }

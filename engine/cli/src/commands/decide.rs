@@ -13,7 +13,7 @@ use plue_api::records::told::CallRecord;
 use plue_executor::{
     Loaded,
     answer::{AnswerError, decide, decide_call, typed_fields},
-    liveness::is_driven,
+    run_lock::is_driven,
 };
 use plue_flow::Decision;
 use plue_plan::{Action, StepId};

@@ -6,7 +6,7 @@ mod in_place;
 use std::{collections::BTreeMap, sync::Arc};
 
 use plue_executor::{
-    Engine, Origin, Submission, house::keep_house, perform::environment::GivenSecrets,
+    Engine, Origin, Submission, perform::environment::GivenSecrets, retention::collect_garbage,
     trace::Traces,
 };
 use plue_plan::{RunId, StepId};
@@ -137,7 +137,7 @@ async fn run_planned(
         }
     };
     // The run has ended and was shown; what fails here is a line in the log.
-    keep_house(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
+    collect_garbage(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
     if args.output == Format::Table && !engine.store().is_shared() {
         let open = engine.store().unfinished_runs().await.unwrap_or_default();
         tell_left(open.iter().filter(|row| row.id != run), app);

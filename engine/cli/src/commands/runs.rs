@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use plue_api::explain::listed;
-use plue_executor::liveness::is_driven;
+use plue_executor::run_lock::is_driven;
 use plue_flow::RunStatus;
 use plue_plan::{DurationText, event::EventType};
 use plue_runtime::Clock;

@@ -6,7 +6,7 @@ use plue_api::{
     explain::{self, Subject},
     records::told::{CallRecord, CauseRecord, WaitKind},
 };
-use plue_executor::{Loaded, liveness::is_driven};
+use plue_executor::{Loaded, run_lock::is_driven};
 use plue_flow::{RunStatus, StepStatus};
 use plue_plan::RunId;
 use plue_runtime::Clock;

@@ -26,11 +26,11 @@ use serde_json::{Map, Value as Json};
 use super::{
     Claude,
     spending::Limit,
-    team::{Above, Team},
+    team::{ParentAgent, Team},
     tool::{self, Selected},
 };
 
-/// The request of a role that has all it needs.
+/// The prompt of a step that has only a role.
 const ROLE_ALONE: &str = "Do your task.";
 /// The line before the goal of a plan, in the system prompt of its agents.
 const GOAL: &str = "The goal of the workflow that your task is a part of:";
@@ -40,17 +40,17 @@ const GOAL: &str = "The goal of the workflow that your task is a part of:";
 pub(crate) struct Assignment {
     /// Task for the agent's state machine.
     pub(crate) task: Task,
-    /// The limits of the step's spending.
+    /// Limits of the step's spending.
     pub(crate) budget: Limit,
     /// Hosts that `fetch` may reach, if it is offered.
     pub(crate) fetch_hosts: Vec<String>,
-    /// MCP servers of which tools are offered, once their definitions are known.
+    /// MCP servers whose tools are offered once they are listed.
     pub(crate) servers: Vec<Selected>,
-    /// Agents that it may start.
+    /// Subagents that it may start.
     pub(crate) team: Arc<Team>,
 }
 
-/// The sources of an assignment, beside the step itself.
+/// The sources of an assignment besides the step itself.
 pub(super) struct Context<'a> {
     pub(super) step: &'a StepId,
     pub(super) pinned: &'a Pinned,
@@ -58,7 +58,7 @@ pub(super) struct Context<'a> {
     today: Date,
 }
 
-/// Texts as the read-set of a plan has them.
+/// Texts in the read-set of a plan.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Pinned {
     #[serde(default)]
@@ -71,12 +71,12 @@ struct PinnedText {
     text: String,
 }
 
-/// Whether a schema asks for a text, which every answer is.
+/// Whether a schema demands a text, which every answer is.
 fn is_text(schema: &Json) -> bool {
     schema.get("type").and_then(Json::as_str) == Some("string")
 }
 
-/// Puts an assignment together.
+/// Builds the assignment of a step.
 ///
 /// # Errors
 /// A text for the author, with a code.
@@ -114,7 +114,8 @@ pub(crate) fn assignment(
     let budget = Limit::of(budget);
     let fallback_models = &llm.fallback_models;
     let all: Vec<String> = approve.iter().copied().cloned().collect();
-    let above = Above { tools: &tools, approve: &all, model: &model, fallback_models, depth: 0 };
+    let above =
+        ParentAgent { tools: &tools, approve: &all, model: &model, fallback_models, depth: 0 };
     let team = Team::of(&context, above)?;
     let offers: Vec<Tool> = tools.offers.iter().cloned().chain(team.offers()).collect();
     tool::check_approve(&approve, &llm.approve, &offers)?;
@@ -144,13 +145,13 @@ pub(crate) fn assignment(
     Ok(Assignment { task, budget, fetch_hosts, servers, team })
 }
 
-/// Seconds that a call waits for people, at least one.
+/// Seconds until an undecided call is rejected, at least one.
 fn approve_seconds(llm: &Llm) -> Option<u64> {
     let length: std::time::Duration = llm.approve_timeout.as_ref()?.parse().ok()?;
     Some(length.as_secs().max(1))
 }
 
-/// The limits of an agent's machine, from turns and output tokens of a turn.
+/// The limits of an agent, from turns and output tokens per turn.
 pub(super) fn limits((turns, max_tokens): (Option<u32>, Option<u32>), budget: Limit) -> Limits {
     Limits {
         turns: turns.unwrap_or(DEFAULT_TURNS),
@@ -181,7 +182,7 @@ impl Context<'_> {
 // === impl Pinned ===
 
 impl Pinned {
-    /// The text of the request, and the settings of its prompt file.
+    /// The rendered prompt, and the settings of its file.
     fn prompt(&self, prompt: &Prompt, scope: &Scope<'_>) -> Result<(String, Settings), String> {
         let mut reads = Reads::default();
         let file = match prompt {
@@ -223,7 +224,7 @@ impl Pinned {
         Role::parse(&file, &text).map_err(|found| format!("role `{name}`: {}", first(found)))
     }
 
-    /// Path and text: as pinned, else as shipped.
+    /// Path and text, pinned or else shipped.
     fn text(&self, kind: &str, name: &str) -> Option<(String, String)> {
         if let Some(pinned) = self.texts.get(&format!("{kind} {name}")) {
             return pinned.as_ref().map(|text| (text.file.clone(), text.text.clone()));
@@ -237,7 +238,7 @@ impl Pinned {
         Some((shipped.file.to_owned(), shipped.text.to_owned()))
     }
 
-    /// Every pinned prompt; a prompt takes those that it includes.
+    /// All pinned prompts, for includes.
     fn partials(&self) -> Result<Partials, Vec<Diagnostic>> {
         let mut partials = Partials::new();
         for (key, text) in &self.texts {

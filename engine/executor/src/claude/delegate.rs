@@ -1,8 +1,8 @@
-//! Agents that an agent starts: each a task beside the one above, with a transcript, a slice of the
-//! budget and lines of the log of its own, on the same runner.
+//! Subagents: agents that an agent starts, each in a task with a transcript, a slice of the budget and
+//! labelled lines of the log, on the same runner.
 //!
-//! The id of its transcript follows from the number of its call, so an engine that goes on with the
-//! agent above finds it again. Must not start one outside of a call.
+//! The id of a transcript is derived from the number of its call, so that an engine that resumes the parent
+//! finds it again. Must not start a subagent outside of a call.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,83 +11,95 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use plue_llm::{
-    Agent,
-    agent::{Call, Divergence, End, EndReason, Input},
-};
-use plue_plan::AttemptId;
-use plue_runtime::{TaskFailure, TaskSet};
+use plue_llm::agent::{Call, Divergence, End, EndReason};
+use plue_runtime::{TaskSet, Tasks};
 use plue_store::TranscriptId as _;
 use plue_wire::runner::{MAX_TOOL_RESULT_BYTES, ToolResult};
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
 use super::{
+    agent_run::{AgentRun, AgentScope, PriorTranscript, STORE_PAUSE, Stopped, call_prefix},
+    approvals::Approvals,
     assignment::Assignment,
     mcp::Remotes,
-    people::People,
-    perform::{AgentRun, Before, STORE_PAUSE, Stopped},
     replay::Replay,
-    shown::Shown,
     spending::Slice,
+    tool_calls::AgentTools,
 };
 
-/// Agents of one answer that work at the same time.
+/// Concurrent subagents of one answer.
 const PARALLEL: usize = 4;
 /// Results in flight to one agent: those of one answer, some of them twice.
 const RESULT_QUEUE: usize = 4 * plue_llm::agent::MAX_CALLS;
-/// Bytes of a line of the log of an agent below; a longer one is cut in two.
+/// Bytes of a line of a subagent's log; longer lines are split.
 const MAX_LINE: usize = 8 * 1024;
 
-/// The senders of results to the agents of one attempt, by the beginning of the ids of their calls.
+/// The senders of results to the agents of one attempt, by the prefix of their call ids.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Routes(Arc<Mutex<HashMap<String, mpsc::Sender<ToolResult>>>>);
 
-/// A route that ends with its agent.
+/// A route, removed on drop.
 #[derive(Debug)]
 pub(crate) struct Route {
     routes: Routes,
     prefix: String,
 }
 
-/// Lines of an agent's log; those of agents below have its name in front.
+/// Lines of an agent's log; those of subagents are labelled.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    /// Empty: text is passed on as it is.
+    /// Empty: text is passed on unchanged.
     label: String,
     unfinished: Vec<u8>,
 }
 
-/// The agents of one answer.
-pub(super) struct Started {
-    running: TaskSet<u32, Result<ChildEnd, Stopped>>,
+/// The subagents that one answer starts.
+pub(super) struct Subagents {
+    running: TaskSet<u32, Result<SubagentEnd, Stopped>>,
     calls: HashMap<u32, Call>,
     waiting: VecDeque<Call>,
 }
 
-/// The end of an agent that a call started.
+/// A subagent that has ended, with the call that started it.
+pub(super) struct EndedSubagent {
+    pub(super) call: Call,
+    pub(super) result: Result<SubagentResult, Stopped>,
+}
+
+/// The result of the call that started a subagent.
+pub(super) enum SubagentResult {
+    Content {
+        content: String,
+        is_error: bool,
+    },
+    /// A replay differs from its recording in the subagent.
+    Diverged(Box<Divergence>),
+}
+
+/// The end of a subagent.
 #[derive(Debug)]
-pub(super) enum ChildEnd {
+enum SubagentEnd {
     Ended(Box<End>),
-    /// The arguments of the call do not fit; for the model.
+    /// The arguments of the call are invalid; for the model.
     Refused(String),
 }
 
 // === impl Routes ===
 
 impl Routes {
-    /// Routes of an attempt whose own agent takes its results from this queue.
+    /// Routes with the queue of the attempt's own agent.
     pub(crate) fn of(results: mpsc::Sender<ToolResult>) -> Self {
         let routes = Self::default();
         routes.all().insert(String::new(), results);
         routes
     }
 
-    /// Hands a result to its agent. `false`: the agent does not take it.
+    /// Hands a result to its agent. `false`: its queue is full or closed.
     pub(crate) fn pass(&self, result: ToolResult) -> bool {
         let routes = self.all();
         let prefix = result.id.split_once(':').map_or("", |(prefix, _)| prefix);
-        // Without a route of this beginning, the id is one of the attempt's own agent.
+        // Call ids of the attempt's own agent have no registered prefix.
         match routes.get(prefix).or_else(|| routes.get("")) {
             Some(sender) => sender.try_send(result).is_ok(),
             None => false,
@@ -113,11 +125,11 @@ impl Drop for Route {
 // === impl Lines ===
 
 impl Lines {
-    fn of(label: &str) -> Self {
+    pub(super) fn of(label: &str) -> Self {
         Self { label: label.to_owned(), unfinished: Vec::new() }
     }
 
-    /// The text for the log: whole lines with the label; the rest waits.
+    /// Whole lines with the label; an unfinished line is withheld.
     pub(super) fn take(&mut self, text: &[u8]) -> Vec<u8> {
         if self.label.is_empty() {
             return text.to_vec();
@@ -137,179 +149,140 @@ impl Lines {
     }
 }
 
-// === impl Started ===
+// === impl Subagents ===
 
-impl Started {
+impl Subagents {
+    pub(super) fn new(tasks: &Tasks) -> Self {
+        let running = TaskSet::new(tasks, "agent");
+        Self { running, calls: HashMap::new(), waiting: VecDeque::new() }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    /// Waits for the next agent that ends. Cancel-safe.
-    pub(super) async fn next(
-        &mut self,
-    ) -> Option<(Call, Result<Result<ChildEnd, Stopped>, TaskFailure>)> {
-        let (number, ended) = self.running.next().await?;
-        Some((self.calls.remove(&number)?, ended))
-    }
-}
-
-// === impl AgentRun: agents below ===
-
-impl AgentRun {
-    /// Starts agents for these calls, some of them when others have ended.
-    pub(super) fn start(&self, calls: Vec<Call>) -> Started {
-        let running = TaskSet::new(&self.shared.tasks, "agent");
-        let (of_number, waiting) = (HashMap::new(), VecDeque::new());
-        let mut started = Started { running, calls: of_number, waiting };
-        self.start_more(&mut started, calls);
-        started
+    /// Starts subagents of `parent` for these calls, at most [`PARALLEL`] at a time.
+    pub(super) fn start(&mut self, parent: &AgentRun, calls: Vec<Call>) {
+        self.waiting.extend(calls);
+        self.start_next(parent);
     }
 
-    /// Starts agents for these calls beside those that run.
-    pub(super) fn start_more(&self, started: &mut Started, calls: Vec<Call>) {
-        started.waiting.extend(calls);
-        self.start_next(started);
-    }
-
-    fn start_next(&self, started: &mut Started) {
-        while started.running.len() < PARALLEL {
-            let Some(call) = started.waiting.pop_front() else { return };
+    /// Starts waiting subagents as far as there is room.
+    pub(super) fn start_next(&mut self, parent: &AgentRun) {
+        while self.running.len() < PARALLEL {
+            let Some(call) = self.waiting.pop_front() else { return };
             let Some(number) = call.agent else { continue };
-            let (child, route) = self.child(number);
-            started.running.spawn(number, child.perform(call.clone(), route));
-            started.calls.insert(number, call);
+            let (agent, route) = subagent(parent, number);
+            self.running.spawn(number, perform(agent, call.clone(), route));
+            self.calls.insert(number, call);
         }
     }
 
-    /// Hands the end of an agent to the one above, and starts the next.
-    pub(super) async fn child_ended(
-        &mut self,
-        agent: &mut Agent,
-        started: &mut Started,
-        (call, ended): (Call, Result<Result<ChildEnd, Stopped>, TaskFailure>),
-    ) -> Result<(), Stopped> {
-        self.start_next(started);
-        let (content, is_error) = match ended {
-            Ok(ended) => match ended? {
-                ChildEnd::Ended(end) => {
-                    if let Some(divergence) = end.divergence {
-                        return self.diverged(agent, &call, divergence).await;
-                    }
-                    (outcome(&end), end.reason != EndReason::Done)
-                }
-                ChildEnd::Refused(why) => (format!("Not carried out: {why}."), true),
-            },
+    /// Waits for the next subagent that ends. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<EndedSubagent> {
+        let (number, ended) = self.running.next().await?;
+        let call = self.calls.remove(&number)?;
+        let result = match ended {
+            Ok(ended) => ended.map(|end| result_of(&call, end)),
             // Its transcript has what it did; it is not started again.
-            Err(_) => ("The agent broke off; what it did is unknown.".to_owned(), true),
-        };
-        let text = self.shown.result(&call.name, &content, is_error);
-        let input = Input::Result { id: call.id, content, is_error };
-        self.tell_and_show(agent, input, None, text).await
-    }
-
-    /// A replay differs in an agent below: it ends with its whole step.
-    async fn diverged(
-        &mut self,
-        agent: &mut Agent,
-        call: &Call,
-        mut divergence: Box<Divergence>,
-    ) -> Result<(), Stopped> {
-        divergence.what = format!("agent {}: {}", call.agent.unwrap_or_default(), divergence.what);
-        self.tell(agent, Input::Diverged(divergence), None).await
-    }
-
-    /// An agent below this one, with this number.
-    fn child(&self, number: u32) -> (Self, Route) {
-        let (sender, results) = mpsc::channel(RESULT_QUEUE);
-        let id = self.id.agent(number);
-        let route = self.routes.add(prefix(&id), sender.clone());
-        let replay = self.replay.as_ref().map(|replay| Replay {
-            recording: replay.recording.clone(),
-            place: plue_llm::replay::AgentPath { agents: id.agents(), ..replay.place.clone() },
-        });
-        let child = Self {
-            shared: self.shared.clone(),
-            claude: self.claude.clone(),
-            run: self.run.clone(),
-            step: self.step.clone(),
-            claim: self.claim.clone(),
-            id,
-            budgets: self.budgets.clone(),
-            mask: self.masks.stream(),
-            log: self.log.clone(),
-            masks: self.masks.clone(),
-            orders: self.orders.clone(),
-            results,
-            own_results: sender,
-            routes: self.routes.clone(),
-            // Agents below have no tools of servers.
-            remotes: Remotes::new(),
-            pins: self.pins.clone(),
-            sessions: self.sessions.clone(),
-            stored: 0,
-            shown: Shown::default(),
-            lines: Lines::default(),
-            replay,
-            // Those of the attempt are asked by its own agent; this one's machine holds no call.
-            people: People { asked: Some((Vec::new(), false)), lost: None },
-            // That of the agent above, until it has its own.
-            team: self.team.clone(),
-        };
-        (child, route)
-    }
-
-    /// Performs an agent below to its end. Boxed: it may start agents itself.
-    fn perform(
-        mut self,
-        call: Call,
-        route: Route,
-    ) -> Pin<Box<dyn Future<Output = Result<ChildEnd, Stopped>> + Send>> {
-        Box::pin(async move {
-            let _route = route;
-            let team = self.team.clone();
-            let assignment = match team.assignment(&call).await {
-                Ok(assignment) => assignment,
-                Err(why) => return Ok(ChildEnd::Refused(why)),
-            };
-            let end = self.go_through(assignment).await?;
-            Ok(ChildEnd::Ended(Box::new(end)))
-        })
-    }
-
-    async fn go_through(&mut self, assignment: Assignment) -> Result<End, Stopped> {
-        let numbers: Vec<String> = self.id.agents().iter().map(u32::to_string).collect();
-        let name = assignment.task.name.as_deref().unwrap_or("agent");
-        let label = format!("{name} {}", numbers.join("."));
-        self.lines = Lines::of(&label);
-        self.budgets.slices.push(Slice { id: self.id.clone(), label, limit: assignment.budget });
-        let facts = loop {
-            match self.shared.store.transcript(&self.id).await {
-                Ok(facts) => break facts,
-                Err(error) => {
-                    tracing::warn!(%error, "failed to read a transcript; retrying in 1 s");
-                    self.shared.clock.sleep(STORE_PAUSE).await;
-                }
+            Err(_) => {
+                let content = "The agent broke off; what it did is unknown.".to_owned();
+                Ok(SubagentResult::Content { content, is_error: true })
             }
         };
-        self.drive(Ok(assignment), Before { facts, is_lost: false, lost: None }).await
+        Some(EndedSubagent { call, result })
     }
+}
 
-    /// The id of a call for the runner, which sees the calls of all agents of the attempt.
-    pub(super) fn wire_id(&self, call: &str) -> String {
-        match prefix(&self.id) {
-            prefix if prefix.is_empty() => call.to_owned(),
-            prefix => format!("{prefix}:{call}"),
+fn result_of(call: &Call, end: SubagentEnd) -> SubagentResult {
+    let (content, is_error) = match end {
+        SubagentEnd::Ended(mut end) => {
+            if let Some(mut divergence) = end.divergence.take() {
+                let number = call.agent.unwrap_or_default();
+                divergence.what = format!("agent {number}: {}", divergence.what);
+                return SubagentResult::Diverged(divergence);
+            }
+            (outcome(&end), end.reason != EndReason::Done)
         }
-    }
+        SubagentEnd::Refused(why) => (format!("Not carried out: {why}."), true),
+    };
+    SubagentResult::Content { content, is_error }
 }
 
-/// The beginning of the ids of an agent's calls; empty for the agent of a step.
-fn prefix(id: &AttemptId) -> String {
-    let numbers: Vec<String> = id.agents().iter().map(|number| format!("agent{number}")).collect();
-    numbers.join(".")
+/// The subagent of a number, below `parent`.
+fn subagent(parent: &AgentRun, number: u32) -> (AgentRun, Route) {
+    let (sender, results) = mpsc::channel(RESULT_QUEUE);
+    let id = parent.scope.id.agent(number);
+    let route = parent.tools.routes.add(call_prefix(&id), sender.clone());
+    let replay = parent.replay.as_ref().map(|replay| Replay {
+        recording: replay.recording.clone(),
+        place: plue_llm::replay::Place { agents: id.agents(), ..replay.place.clone() },
+    });
+    let tools = AgentTools {
+        orders: parent.tools.orders.clone(),
+        results,
+        own_results: sender,
+        routes: parent.tools.routes.clone(),
+        // Subagents have no tools of MCP servers.
+        remotes: Remotes::new(),
+        pins: parent.tools.pins.clone(),
+        sessions: parent.tools.sessions.clone(),
+        // The parent's, until the assignment sets its own.
+        team: parent.tools.team.clone(),
+    };
+    let agent = AgentRun {
+        scope: AgentScope { id, ..parent.scope.clone() },
+        tools,
+        log: parent.log.subagent(&parent.scope.masks),
+        budgets: parent.budgets.clone(),
+        stored: 0,
+        replay,
+        // Calls of a subagent need no approval; its report would replace that of the attempt's agent.
+        approvals: Approvals { asked: Some((Vec::new(), false)), lost: None },
+    };
+    (agent, route)
 }
 
-/// The end of an agent as the result of the call that started it.
+/// Performs a subagent to its end. Boxed: it may start subagents itself.
+fn perform(
+    mut agent: AgentRun,
+    call: Call,
+    route: Route,
+) -> Pin<Box<dyn Future<Output = Result<SubagentEnd, Stopped>> + Send>> {
+    Box::pin(async move {
+        let _route = route;
+        let team = agent.tools.team.clone();
+        let assignment = match team.assignment(&call).await {
+            Ok(assignment) => assignment,
+            Err(why) => return Ok(SubagentEnd::Refused(why)),
+        };
+        let before = prepare(&mut agent, &assignment).await;
+        let end = agent.drive(Ok(assignment), before).await?;
+        Ok(SubagentEnd::Ended(Box::new(end)))
+    })
+}
+
+/// Sets label and budget of a subagent, and reads its transcript.
+async fn prepare(agent: &mut AgentRun, assignment: &Assignment) -> PriorTranscript {
+    let scope = &agent.scope;
+    let numbers: Vec<String> = scope.id.agents().iter().map(u32::to_string).collect();
+    let name = assignment.task.name.as_deref().unwrap_or("agent");
+    let label = format!("{name} {}", numbers.join("."));
+    agent.log.set_label(&label);
+    agent.budgets.slices.push(Slice { id: scope.id.clone(), label, limit: assignment.budget });
+    let facts = loop {
+        match scope.shared.store.transcript(&scope.id).await {
+            Ok(facts) => break facts,
+            Err(error) => {
+                tracing::warn!(%error, "failed to read a transcript; retrying in 1 s");
+                scope.shared.clock.sleep(STORE_PAUSE).await;
+            }
+        }
+    };
+    PriorTranscript { facts, is_lost: false, lost: None }
+}
+
+/// The end of a subagent as the content of its call's result.
 fn outcome(end: &End) -> String {
     let output = match &end.output {
         Json::String(text) => text.clone(),
@@ -324,7 +297,7 @@ fn outcome(end: &End) -> String {
     cut(text)
 }
 
-/// At most the bytes of a tool's result.
+/// Cuts a text to the size of a tool result.
 fn cut(mut text: String) -> String {
     if text.len() > MAX_TOOL_RESULT_BYTES {
         let end = text.floor_char_boundary(MAX_TOOL_RESULT_BYTES);
@@ -336,10 +309,12 @@ fn cut(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use plue_plan::AttemptId;
+
     use super::*;
 
     #[test]
-    fn lines_of_agents_below_have_their_name() {
+    fn lines_of_subagents_are_labelled() {
         let mut lines = Lines::of("reviewer 1");
         assert_eq!(lines.take(b"a"), b"");
         assert_eq!(lines.take(b"b\n\nc\nd"), b"[reviewer 1] ab\n[reviewer 1] \n[reviewer 1] c\n");
@@ -359,7 +334,7 @@ mod tests {
         let (below, mut of_child) = mpsc::channel(8);
         let routes = Routes::of(own);
         let id = AttemptId::new("r:a:1:1").agent(2);
-        let route = routes.add(prefix(&id), below);
+        let route = routes.add(call_prefix(&id), below);
         for id in ["toolu_A", "agent2:toolu_B", "call:7", "agent3:toolu_C"] {
             assert!(routes.pass(result(id)), "{id}");
         }
@@ -369,12 +344,12 @@ mod tests {
         }
         drop(route);
         assert!(routes.pass(result("agent2:late")));
-        assert_eq!(prefix(&id.agent(3)), "agent2.agent3");
+        assert_eq!(call_prefix(&id.agent(3)), "agent2.agent3");
         assert_eq!((id.attempt().as_str(), id.agents()), ("r:a:1:1", vec![2]));
     }
 
     #[test]
-    fn failed_agents_say_why_and_give_what_they_have() {
+    fn failed_subagents_return_reason_and_partial_result() {
         let end = |reason, output: &str| End {
             output: Json::String(output.to_owned()),
             ..End::refused(reason, "no result after 2 turns")

@@ -1,7 +1,7 @@
-//! MCP servers of an agent: the definitions of their tools before the first request, and calls of those that
-//! are behind a URL.
+//! MCP servers of an agent: the definitions of their tools before the first request, and calls to remote
+//! servers, which have a URL.
 //!
-//! Definitions are asked for once, judged by `plue_llm::mcp`, and kept in the transcript; a replay takes the
+//! Definitions are listed once, judged by `plue_llm::mcp`, and stored in the transcript; a replay takes the
 //! recorded ones. Must not offer a tool whose definition was not accepted.
 
 mod http;
@@ -9,8 +9,8 @@ mod http;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use plue_llm::{
-    Agent, Tool,
-    agent::{Call, Effect, End, EndReason, Input, Task},
+    Tool,
+    agent::{Call, End, EndReason, Task},
     mcp::{Judgement, Toolset, judge, pin},
 };
 use plue_plan::action::Mcp;
@@ -22,45 +22,55 @@ use plue_wire::{
     runner::{AgentOrder, MAX_TOOL_RESULT_BYTES, MCP_LIST, ToolCall, ToolResult},
 };
 use serde_json::{Value as Json, json};
+use tokio::sync::mpsc;
 
 pub(crate) use self::http::Remote;
 use super::{
+    agent_run::{AgentScope, STORE_PAUSE, Stopped},
     assignment::Assignment,
-    perform::{AgentRun, Stopped},
+    log_view::AgentLog,
+    replay::Replay,
     tool::Selected,
+    tool_calls::AgentTools,
 };
 
 /// Longest time in which a server starts and lists its tools.
 const LIST_WITHIN: Duration = Duration::from_secs(120);
-/// A list that is not there so long after that time will not come.
+/// Time after [`LIST_WITHIN`] in which the runner's list is still awaited.
 const LIST_GRACE: Duration = Duration::from_secs(30);
-/// Between two tries to store something.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// Tries to accept tools while others accept them as well.
+/// Tries to accept tools while other runs accept them as well.
 const MAX_RACES: usize = 10;
-/// The result of a call to a server behind a URL that an earlier engine may have made.
-const UNKNOWN: &str = "The engine that made this call was lost. Whether the call took effect is unknown; it \
+/// The result of a call to a remote server that an earlier engine may have made.
+pub(super) const UNKNOWN: &str = "The engine that made this call was lost. Whether the call took effect is unknown; it \
 is not repeated.";
 
-/// Servers behind URLs, by name.
+/// Remote servers by name.
 pub(crate) type Remotes = BTreeMap<String, Arc<Remote>>;
 
-/// The parts of a key of accepted tools that one agent shares.
+/// The scope in which tools of MCP servers are accepted.
 #[derive(Debug, Clone)]
 pub(crate) struct PinScope {
     pub(crate) repo: Option<String>,
     pub(crate) workflow: String,
 }
 
-/// The reason not to begin.
+/// The end of an agent that does not start.
 type Refusal = Box<End>;
 
-// === impl AgentRun: definitions ===
+/// Resolves the tools of an agent's MCP servers before its first request.
+pub(super) struct McpSetup<'a> {
+    pub(super) scope: &'a AgentScope,
+    pub(super) tools: &'a mut AgentTools,
+    pub(super) log: &'a mut AgentLog,
+    pub(super) replay: Option<&'a Replay>,
+}
 
-impl AgentRun {
-    /// The task with the tools of its servers, or the end of an agent that does not begin.
+// === impl McpSetup ===
+
+impl McpSetup<'_> {
+    /// The task with the tools of its servers, or the end of an agent that does not start.
     pub(super) async fn equip(
-        &mut self,
+        mut self,
         assignment: &Assignment,
     ) -> Result<Result<Task, Refusal>, Stopped> {
         let mut task = assignment.task.clone();
@@ -87,7 +97,7 @@ impl AgentRun {
 
     /// The tools of a server in the recording of a replay, with their hash.
     fn recorded_tools(&self, server: &str) -> Option<(Vec<Tool>, String)> {
-        let replay = self.replay.as_ref()?;
+        let replay = self.replay?;
         let recording = replay.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let task = recording.task(&replay.place)?;
         let hash = task.mcp.get(server)?.clone();
@@ -95,33 +105,33 @@ impl AgentRun {
         Some((task.tools.iter().filter(of_server).cloned().collect(), hash))
     }
 
-    /// The definitions of the tools that a step names, masked; the error is for people.
+    /// The masked definitions of the tools that a step names; the error is for people.
     async fn definitions(
         &mut self,
         selected: &Selected,
     ) -> Result<Result<Offered, String>, Stopped> {
         let name = &selected.server.name;
         let wanted = selected.tools.as_deref();
-        if let Some(remote) = self.remotes.get(name).cloned() {
+        if let Some(remote) = self.tools.remotes.get(name).cloned() {
             let listed = tokio::time::timeout(LIST_WITHIN, remote.list(wanted)).await;
             let listed = listed.unwrap_or_else(|_| Err(remote.failed("no answer in time")));
             return Ok(listed.map(|tools| {
-                tools.into_iter().map(|(name, tool)| (name, self.masks.value(tool))).collect()
+                tools.into_iter().map(|(name, tool)| (name, self.scope.masks.value(tool))).collect()
             }));
         }
         let list = self.listed_by_runner(name, wanted).await?;
         Ok(list.and_then(|text| {
             let tools: Json = serde_json::from_str(&text)
                 .map_err(|error| format!("MCP server `{name}`: its list is no JSON: {error}"))?;
-            // Runners are not trusted to have judged it.
+            // Runners are not trusted to have checked it.
             let mut listing = Listing::new(name, wanted);
-            let tools = listing.page(&json!({"tools": self.masks.value(tools)}));
+            let tools = listing.page(&json!({"tools": self.scope.masks.value(tools)}));
             let tools = tools.and_then(|_| listing.finish());
             tools.map_err(|why| format!("MCP server `{name}`: {why}"))
         }))
     }
 
-    /// The list of a server on the runner, as JSON. The same order again has the same answer.
+    /// The list of a server on the runner, as JSON. The runner answers a repeated order from memory.
     async fn listed_by_runner(
         &mut self,
         server: &str,
@@ -134,21 +144,21 @@ impl AgentRun {
             input_json: json!({"server": server, "tools": wanted}).to_string(),
             timeout_ms: u64::try_from(LIST_WITHIN.as_millis()).unwrap_or(u64::MAX),
         };
-        self.order(AgentOrder::Call(call.clone())).await?;
-        let clock = self.shared.clock;
+        self.tools.order(&self.scope.claim, AgentOrder::Call(call.clone())).await?;
+        let clock = self.scope.shared.clock;
         let deadline = clock.deadline(LIST_WITHIN + LIST_GRACE);
         loop {
             tokio::select! {
-                result = self.results.recv() => {
+                result = self.tools.results.recv() => {
                     let result = result.ok_or(Stopped::Superseded)?;
                     if result.id == id {
                         let text = String::from_utf8_lossy(&result.content.0).into_owned();
                         return Ok(if result.is_error { Err(text) } else { Ok(text) });
                     }
                 }
-                changed = self.sessions.changed() => {
+                changed = self.tools.sessions.changed() => {
                     changed.map_err(|_| Stopped::Superseded)?;
-                    self.order(AgentOrder::Call(call.clone())).await?;
+                    self.tools.order(&self.scope.claim, AgentOrder::Call(call.clone())).await?;
                 }
                 () = deadline.reached() => {
                     return Ok(Err(format!("MCP server `{server}`: the runner lists no tools in time")));
@@ -171,9 +181,9 @@ impl AgentRun {
             Err(why) => return Ok(unusable(why)),
         };
         let key = McpKey {
-            repo: self.pins.repo.clone(),
-            workflow: self.pins.workflow.clone(),
-            step: self.step.clone(),
+            repo: self.tools.pins.repo.clone(),
+            workflow: self.tools.pins.workflow.clone(),
+            step: self.scope.step.clone(),
             server: server.name.clone(),
         };
         let now = Toolset { is_all, tools };
@@ -184,8 +194,7 @@ impl AgentRun {
             let new = match judge(server.pin.as_deref(), known.as_ref(), &now) {
                 Ok(Judgement::Accepted(new)) => new,
                 Ok(Judgement::Changed(lines)) => {
-                    let text = self.shown.note(&lines.join("\n"));
-                    self.print(&text);
+                    self.log.note(&lines.join("\n"));
                     return Ok(refused(
                         EndReason::McpChanged,
                         changed(server, (&hash, &lines), before.as_ref()),
@@ -199,33 +208,32 @@ impl AgentRun {
                     let pin = McpPin {
                         hash: hash.clone(),
                         toolset: serde_json::to_value(toolset).unwrap_or_default(),
-                        run: self.run.clone(),
-                        at: self.shared.clock.now(),
+                        run: self.scope.run.clone(),
+                        at: self.scope.shared.clock.now(),
                     };
                     self.store_pin(&key, before.map(|pin| pin.hash), pin).await
                 }
             };
             if is_stored {
-                let text = self.shown.note(&format!(
+                self.log.note(&format!(
                     "[plue: MCP server {}: {} tools, {hash}]",
                     server.name,
                     now.tools.len()
                 ));
-                self.print(&text);
                 return Ok(Ok(hash));
             }
         }
         Ok(unusable("its tools are being accepted by too many runs at once".to_owned()))
     }
 
-    /// The accepted tools, however long the database is away.
+    /// The accepted tools. Retries until the database answers.
     async fn pinned(&self, key: &McpKey) -> Option<McpPin> {
         loop {
-            match self.shared.store.mcp_pin(key).await {
+            match self.scope.shared.store.mcp_pin(key).await {
                 Ok(found) => return found,
                 Err(error) => {
                     tracing::warn!(%error, "failed to read accepted tools; retrying in 1 s");
-                    self.shared.clock.sleep(STORE_PAUSE).await;
+                    self.scope.shared.clock.sleep(STORE_PAUSE).await;
                 }
             }
         }
@@ -233,79 +241,56 @@ impl AgentRun {
 
     async fn store_pin(&self, key: &McpKey, replaces: Option<String>, pin: McpPin) -> bool {
         loop {
-            let stored = self.shared.store.accept_mcp(key.clone(), replaces.clone(), pin.clone());
+            let stored =
+                self.scope.shared.store.accept_mcp(key.clone(), replaces.clone(), pin.clone());
             match stored.await {
                 Ok(is_stored) => return is_stored,
                 Err(error) => {
                     tracing::warn!(%error, "failed to store accepted tools; retrying in 1 s");
-                    self.shared.clock.sleep(STORE_PAUSE).await;
+                    self.scope.shared.clock.sleep(STORE_PAUSE).await;
                 }
             }
         }
     }
 }
 
-// === impl AgentRun: calls of servers behind URLs ===
-
-impl AgentRun {
-    /// The server behind a URL that a call is for.
-    pub(super) fn remote(&self, call: &Call) -> Option<&Arc<Remote>> {
-        let (server, _) = mcp::parts(&call.name)?;
-        self.remotes.get(server)
-    }
-
-    /// Makes a call; its result comes as those of the runner do.
-    pub(super) fn call_remote(
-        &self,
-        remote: Arc<Remote>,
-        call: &Call,
-        within: Duration,
-    ) -> Running<()> {
-        let (id, input) = (call.id.clone(), call.input.clone());
-        let tool = mcp::parts(&call.name).and_then(|(_, tool)| tool).unwrap_or_default().to_owned();
-        let (masks, results) = (self.masks.clone(), self.own_results.clone());
-        let tasks = self.shared.tasks.clone();
-        self.shared.tasks.owned("mcp call", async move {
-            let late = "no answer in time; whether the call took effect is unknown";
-            let called = tokio::time::timeout(within, remote.call(&tool, input)).await;
-            let called = called.unwrap_or_else(|_| Err(remote.failed(late)));
-            // Megabytes at most, so not on this thread.
-            let shown = tasks.spawn_blocking(move || {
-                let (text, is_error) = match called {
-                    Ok(result) => {
-                        let (text, is_error) = mcp::rendered(&result);
-                        (format!("{}{text}", mcp::data_mark(remote.name())), is_error)
-                    }
-                    Err(why) => (why, true),
-                };
-                (cut(masks.text(&text)), is_error)
-            });
-            let Ok((text, is_error)) = shown.await else { return };
-            let content = Bytes(text.into_bytes());
-            let _gone = results.send(ToolResult { id, content, is_error }).await;
-        })
-    }
-
-    /// Ends the calls that an earlier engine may have made: it kept no results. Those that wait for a
-    /// decision were not made.
-    pub(super) async fn give_up_remote_calls(&mut self, agent: &mut Agent) -> Result<(), Stopped> {
-        let Effect::Call(calls) = agent.effect() else { return Ok(()) };
-        for call in calls {
-            if self.remote(&call).is_none() || call.held.is_some() {
-                continue;
-            }
-            let (id, content) = (call.id.clone(), UNKNOWN.to_owned());
-            self.tell(agent, Input::Result { id, content, is_error: true }, None).await?;
-        }
-        Ok(())
-    }
+/// Makes a call to a remote server; its result is sent to `results`.
+pub(super) fn call_remote(
+    remote: Arc<Remote>,
+    scope: &AgentScope,
+    call: &Call,
+    results: mpsc::Sender<ToolResult>,
+    within: Duration,
+) -> Running<()> {
+    let (id, input) = (call.id.clone(), call.input.clone());
+    let tool = mcp::parts(&call.name).and_then(|(_, tool)| tool).unwrap_or_default().to_owned();
+    let (masks, tasks) = (scope.masks.clone(), scope.shared.tasks.clone());
+    scope.shared.tasks.owned("mcp call", async move {
+        let late = "no answer in time; whether the call took effect is unknown";
+        let called = tokio::time::timeout(within, remote.call(&tool, input)).await;
+        let called = called.unwrap_or_else(|_| Err(remote.failed(late)));
+        // Megabytes at most, so rendered on a blocking thread.
+        let rendered = tasks.spawn_blocking(move || {
+            let (text, is_error) = match called {
+                Ok(result) => {
+                    let (text, is_error) = mcp::rendered(&result);
+                    (format!("{}{text}", mcp::data_mark(remote.name())), is_error)
+                }
+                Err(why) => (why, true),
+            };
+            (cut(masks.text(&text)), is_error)
+        });
+        let Ok((text, is_error)) = rendered.await else { return };
+        let content = Bytes(text.into_bytes());
+        let _gone = results.send(ToolResult { id, content, is_error }).await;
+    })
 }
 
 fn refused<T>(reason: EndReason, why: String) -> Result<T, Refusal> {
     Err(Box::new(End::refused(reason, why)))
 }
 
-/// A tool as a request offers it.
+/// The definition as a tool of a request.
 fn offer(server: &str, definition: &Json) -> Option<Tool> {
     let text = |field: &str| definition.get(field).and_then(Json::as_str);
     Some(Tool {
@@ -322,7 +307,7 @@ fn changed(server: &Mcp, (hash, lines): (&str, &[String]), before: Option<&McpPi
         (None, Some(before)) => format!("in run {}", before.run),
         (None, None) => "before".to_owned(),
     };
-    // One line: reasons are shown in lists. The log has the differences one below the other.
+    // One line, as reasons are listed; the log has a line for each difference.
     let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     format!(
         "the tools of the MCP server `{}` are not those that were accepted ({since}): {}; if that is wanted, \
@@ -332,7 +317,7 @@ fn changed(server: &Mcp, (hash, lines): (&str, &[String]), before: Option<&McpPi
     )
 }
 
-/// A result within the limit: the middle of a longer one is left out.
+/// Cuts the middle out of a result over the limit.
 fn cut(text: String) -> String {
     if text.len() <= MAX_TOOL_RESULT_BYTES {
         return text;

@@ -1,4 +1,4 @@
-//! Replays: answers of an earlier run's transcripts instead of the API's, free of charge.
+//! Replays: answers from an earlier run's transcripts in place of the API's, free of charge.
 //!
 //! Must not call a model or reserve money: a request that was not recorded ends the agent.
 
@@ -13,21 +13,21 @@ use plue_plan::{RunId, StepId};
 use plue_store::{Store, TranscriptId as _};
 use serde_json::Value as Json;
 
-use super::perform::{AgentRun, Stopped};
+use super::log_view::LogView;
 use crate::error::Error;
 
 /// The recording of one step, shared by its attempts.
 pub(crate) type SharedRecording = Arc<Mutex<Recording>>;
 
-/// The recording of one step, and the attempt that asks it.
+/// The recording of one step, and the agent that takes answers from it.
 #[derive(Debug, Clone)]
 pub(crate) struct Replay {
     pub(crate) recording: SharedRecording,
-    /// The agent that asks it.
-    pub(crate) place: AgentPath,
+    /// Attempt and number of the agent.
+    pub(crate) place: Place,
 }
 
-/// The recording of a step, without the answers that attempts of the replay have used already.
+/// The recording of a step, without the answers that attempts of the replay have taken.
 ///
 /// # Errors
 /// [`Error::Store`].
@@ -47,8 +47,8 @@ pub(crate) async fn recording(
     Ok(Arc::new(Mutex::new(recording)))
 }
 
-/// The transcripts of a step's agents, those of an attempt behind its own, in order. One that cannot be
-/// read counts as empty.
+/// The transcripts of a step's agents, in order; subagents follow the agent of their attempt. An unreadable
+/// one counts as empty.
 async fn transcripts(
     store: &Store,
     run: &RunId,
@@ -73,53 +73,54 @@ async fn transcripts(
     Ok(all)
 }
 
-// === impl AgentRun: replays ===
+// === impl Replay ===
 
-impl AgentRun {
-    /// Takes the recorded answer to a request, or ends the agent at the first one without an answer.
-    pub(super) async fn replayed(
-        &mut self,
-        agent: &mut Agent,
-        replay: &Replay,
+impl Replay {
+    /// The recorded answer to a request with its text for the log, or the input that ends the agent at the
+    /// first request without one.
+    pub(super) fn answer(
+        &self,
+        agent: &Agent,
         request: &Request,
-    ) -> Result<(), Stopped> {
+        view: &mut LogView,
+    ) -> (Input, String) {
         let turn = agent.totals().turns + 1;
         let input = {
-            let mut recording = replay.recording.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
             recording.take(request).unwrap_or_else(|| {
-                let divergence = recording.divergence(&replay.place, turn, request);
+                let divergence = recording.divergence(&self.place, turn, request);
                 Input::Diverged(Box::new(divergence))
             })
         };
         let text = match &input {
-            Input::Answered(answer, _) => self.shown_answer(answer),
+            Input::Answered(answer, _) => answer_text(answer, view),
             Input::Broke { message, .. } => {
-                self.shown.note(&format!("[plue: the answer broke off: {message}]"))
+                view.note(&format!("[plue: the answer broke off: {message}]"))
             }
             _ => String::new(),
         };
-        self.tell_and_show(agent, input, None, text).await
+        (input, text)
     }
+}
 
-    /// The log of an answer, as if it streamed in.
-    fn shown_answer(&mut self, answer: &Answer) -> String {
-        let mut text = String::new();
-        for (index, block) in (0_u64..).zip(&answer.content) {
-            let field = |name: &str| block.0.get(name).and_then(Json::as_str).map(str::to_owned);
-            let kind = block.kind().to_owned();
-            let tool = field("name").filter(|_| kind == "tool_use");
-            let input = block.0.get("input").map(Json::to_string).unwrap_or_default();
-            let piece = match kind.as_str() {
-                "text" => field("text").map(Delta::Text),
-                "thinking" => field("thinking").map(Delta::Thinking),
-                "tool_use" => Some(Delta::ToolInput(input)),
-                _ => None,
-            };
-            let start = Delta::BlockStart { index, kind, tool };
-            for delta in [Some(start), piece, Some(Delta::BlockStop { index })].iter().flatten() {
-                text.push_str(&self.shown.piece(delta));
-            }
+/// The log of an answer, as if it were streamed.
+fn answer_text(answer: &Answer, view: &mut LogView) -> String {
+    let mut text = String::new();
+    for (index, block) in (0_u64..).zip(&answer.content) {
+        let field = |name: &str| block.0.get(name).and_then(Json::as_str).map(str::to_owned);
+        let kind = block.kind().to_owned();
+        let tool = field("name").filter(|_| kind == "tool_use");
+        let input = block.0.get("input").map(Json::to_string).unwrap_or_default();
+        let piece = match kind.as_str() {
+            "text" => field("text").map(Delta::Text),
+            "thinking" => field("thinking").map(Delta::Thinking),
+            "tool_use" => Some(Delta::ToolInput(input)),
+            _ => None,
+        };
+        let start = Delta::BlockStart { index, kind, tool };
+        for delta in [Some(start), piece, Some(Delta::BlockStop { index })].iter().flatten() {
+            text.push_str(&view.piece(delta));
         }
-        text
     }
+    text
 }

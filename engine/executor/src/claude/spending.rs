@@ -1,5 +1,5 @@
-//! Reservations: money and tokens for a call before it is made, in every budget of its chain at once: step, run and
-//! the runs above it, workflow, repository, organisation.
+//! Spending of an agent: reservations of money and tokens before each call, in every budget of its chain at
+//! once: agent, step, run and the runs above it, workflow, repository, organisation.
 
 use std::fmt;
 
@@ -9,34 +9,34 @@ use plue_plan::{AttemptId, RunId};
 use plue_runtime::metrics::names::CLAUDE_REFUSALS;
 use plue_store::usage::claude::{NewCall, Reserved, SpendLife, SpendScope, SpendUnit, Spent};
 
-use super::{PeriodLimits, SpendLimits, perform::AgentRun};
+use super::{PeriodLimits, SpendLimits, agent_run::AgentScope};
 use crate::perform::child::RunBudget;
 
-/// A shorter answer is not worth its call.
+/// The shortest useful answer.
 pub(super) const FEWEST_TOKENS: u32 = 256;
 /// Input tokens that the API adds by itself.
 const OVERHEAD_TOKENS: u64 = 1_024;
-/// The owner of runs without a repository, and the organisation of those without an owner.
+/// The name of a missing repository or organisation.
 const NONE: &str = "-";
 
 /// The outcome of a reservation.
-pub(crate) enum Paid {
-    /// The call may be made; its id.
-    Yes(String),
-    /// No budget for it; the input for the agent.
-    No(Input),
+pub(crate) enum Reservation {
+    /// Id of the call that may be made.
+    Made(String),
+    /// The input for the agent: a budget is exhausted.
+    Refused(Input),
 }
 
 /// The budgets of one agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Budgets {
-    /// Of the agent and those that started it, the outermost first; none for the agent of a step.
+    /// Slices of a subagent and of those above it, the outermost first; none for the agent of a step.
     pub(crate) slices: Vec<Slice>,
     pub(crate) step: Limit,
     pub(crate) run: Limit,
-    /// Budgets of the runs above this one, in picodollars.
+    /// Budgets of the runs above, in picodollars.
     pub(crate) above: Vec<RunBudget>,
-    /// The same in tokens.
+    /// Budgets of the runs above, in tokens.
     pub(crate) tokens_above: Vec<RunBudget>,
     /// The workflow and those of the runs above, the outermost first.
     pub(crate) workflows: Vec<String>,
@@ -44,12 +44,12 @@ pub(crate) struct Budgets {
     pub(crate) limits: SpendLimits,
 }
 
-/// The part of a step's budget that an agent below it may use.
+/// The part of a step's budget that a subagent may use.
 #[derive(Debug, Clone)]
 pub(crate) struct Slice {
-    /// Id of its transcript.
+    /// Id of the subagent's transcript.
     pub(crate) id: AttemptId,
-    /// For people.
+    /// Name and number of the subagent, for people.
     pub(crate) label: String,
     pub(crate) limit: Limit,
 }
@@ -61,9 +61,9 @@ pub(crate) struct Limit {
     pub(crate) tokens: Option<u64>,
 }
 
-/// The highest use of a call that a chain is asked for.
+/// The highest possible use of a call.
 #[derive(Debug, Clone, Copy)]
-struct Most {
+struct CallCeiling {
     cost: PicoUsd,
     tokens: u64,
 }
@@ -79,7 +79,7 @@ struct Link {
 /// The owner of a budget.
 #[derive(Debug, Clone)]
 enum Owner {
-    /// An agent that another one started.
+    /// A subagent.
     Agent(String),
     Step(String),
     Run,
@@ -219,8 +219,8 @@ impl Period {
 // === impl Link ===
 
 impl Link {
-    /// The reason that a call is not paid for, and the way to raise the budget.
-    fn refusal(&self, limit: u64, spent: Spent, most: Most) -> Input {
+    /// The refusal of a call, with the way to raise the budget.
+    fn refusal(&self, limit: u64, spent: Spent, most: CallCeiling) -> Input {
         let Spent { spent, reserved } = spent;
         match self.scope.unit {
             SpendUnit::Money => Input::Unpaid(self.message(
@@ -315,28 +315,29 @@ impl fmt::Display for Owner {
     }
 }
 
-// === impl AgentRun: spending ===
+// === impl Budgets: reservations ===
 
-impl AgentRun {
-    /// Reserves the highest cost and the most tokens of the request. If a budget has less left, the answer
-    /// may become shorter.
+impl Budgets {
+    /// Reserves the highest cost and the most tokens of a request. If a budget has less left, the maximum
+    /// length of the answer is reduced.
     pub(super) async fn reserve(
         &self,
+        scope: &AgentScope,
         request: &mut Request,
         price: &Price,
-    ) -> Result<Paid, plue_store::Error> {
+    ) -> Result<Reservation, plue_store::Error> {
         let input = highest_input(request);
         loop {
             let output = u64::from(request.max_tokens);
             let cost = price.at_most(input, output);
-            let most = Most { cost, tokens: input.saturating_add(output) };
-            let now = self.shared.clock.now();
-            let mut chain = self.budgets.chain((&self.run, self.step.as_str()), now);
+            let most = CallCeiling { cost, tokens: input.saturating_add(output) };
+            let now = scope.shared.clock.now();
+            let mut chain = self.chain((&scope.run, scope.step.as_str()), now);
             let call = NewCall {
-                id: self.shared.ids.text(),
-                run: self.run.clone(),
-                step: self.step.clone(),
-                attempt: self.id.clone(),
+                id: scope.shared.ids.text(),
+                run: scope.run.clone(),
+                step: scope.step.clone(),
+                attempt: scope.id.clone(),
                 model: request.model.clone(),
                 amount: cost.0,
                 tokens: most.tokens,
@@ -344,11 +345,11 @@ impl AgentRun {
                 at: now,
             };
             let id = call.id.clone();
-            let (scope, limit, spent) = match self.shared.store.reserve_call(call).await? {
-                Reserved::Yes => return Ok(Paid::Yes(id)),
+            let (exhausted, limit, spent) = match scope.shared.store.reserve_call(call).await? {
+                Reserved::Yes => return Ok(Reservation::Made(id)),
                 Reserved::No { scope, limit, spent } => (scope, limit, spent),
             };
-            let at = chain.iter().position(|link| link.scope.name == scope).unwrap_or(0);
+            let at = chain.iter().position(|link| link.scope.name == exhausted).unwrap_or(0);
             let link = chain.swap_remove(at);
             let left = limit.saturating_sub(spent.total());
             let affordable = match link.scope.unit {
@@ -361,12 +362,12 @@ impl AgentRun {
                 continue;
             }
             CLAUDE_REFUSALS.increment(&[("budget", link.owner.kind())]);
-            return Ok(Paid::No(link.refusal(limit, spent, most)));
+            return Ok(Reservation::Refused(link.refusal(limit, spent, most)));
         }
     }
 }
 
-/// The most input tokens of a request: no token has less than a byte.
+/// The most input tokens of a request: a token has at least one byte.
 pub(super) fn highest_input(request: &Request) -> u64 {
     let bytes = serde_json::to_vec(request).map_or(usize::MAX, |body| body.len());
     (bytes as u64).saturating_add(OVERHEAD_TOKENS)
@@ -450,7 +451,7 @@ mod tests {
             "step r1 ask",
         ];
         assert_eq!(names, expected);
-        let most = Most { cost: PicoUsd(1), tokens: 1 };
+        let most = CallCeiling { cost: PicoUsd(1), tokens: 1 };
         let refused = format!("{:?}", chain[2].refusal(30, Spent::default(), most));
         for words in ["the budget of agent `reviewer 2` is", "larger `budget_usd`"] {
             assert!(refused.contains(words), "{refused}");
@@ -471,7 +472,7 @@ mod tests {
         let names: Vec<_> = of_tokens.iter().map(|link| link.scope.name.as_str()).collect();
         assert_eq!(names, ["tokens step r1 ask", "tokens run r1", "tokens run r0"]);
         let spent = Spent { spent: 120, reserved: 50 };
-        let most = Most { cost: PicoUsd(1), tokens: 60 };
+        let most = CallCeiling { cost: PicoUsd(1), tokens: 60 };
         let expected = "the budget of the run is 200 tokens: 120 are spent, 50 are reserved for other calls, \
                         and the next call may take 60; raise `budget` of the plan";
         assert_eq!(of_tokens[1].refusal(200, spent, most), Input::NoTokens(expected.to_owned()));
@@ -490,7 +491,7 @@ mod tests {
         let chain = chain(&budgets(), "2026-11-23T10:00:00Z");
         let dollars = |dollars: f64| PicoUsd::from_usd(dollars).unwrap();
         let spent = Spent { spent: dollars(4.5).0, reserved: dollars(0.25).0 };
-        let most = Most { cost: dollars(0.5), tokens: 7 };
+        let most = CallCeiling { cost: dollars(0.5), tokens: 7 };
         let said = |at: usize| match chain[at].refusal(dollars(5.0).0, spent, most) {
             Input::Unpaid(message) => message,
             other => panic!("{other:?}"),

@@ -1,6 +1,6 @@
-//! The agents that an agent may start: their tasks, and what a call makes of one.
+//! The subagents that an agent may start: their assignments, and the arguments of the calls.
 //!
-//! Tools only become fewer on the way down. Must not start anything.
+//! A subagent never has more tools than its parent. Must not start anything.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,11 +26,11 @@ use super::{
     tool::{Starter, Tools, check_approve},
 };
 
-/// Generations of agents below the one of a step.
+/// Generations of subagents below the agent of a step.
 const MAX_DEPTH: usize = 2;
-/// Bytes of the name of a tool.
+/// Bytes of a tool's name.
 const MAX_NAME: usize = 128;
-/// Rendering a prompt with a model's inputs; the template has limits of its own.
+/// Budget of rendering a prompt with a model's inputs; templates have limits of their own.
 const RENDERING: foreign::Limits = foreign::Limits {
     name: "rendering a prompt for an agent",
     budget: Budget::of_steps(u64::MAX),
@@ -38,11 +38,11 @@ const RENDERING: foreign::Limits = foreign::Limits {
     wall: Duration::from_secs(60),
 };
 
-/// The agents that one agent may start.
+/// The subagents of one agent.
 #[derive(Debug, Default)]
 pub(crate) struct Team {
     roles: BTreeMap<String, Member>,
-    /// By the name of the tool.
+    /// By name of the tool.
     prompts: BTreeMap<String, (Arc<Text>, Member)>,
     most: u32,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Team {
 #[derive(Debug)]
 struct Member {
     description: Option<String>,
-    /// Its task has no prompt yet.
+    /// Without a prompt, which the call sets.
     assignment: Assignment,
 }
 
@@ -60,15 +60,15 @@ struct Text {
     partials: Partials,
 }
 
-/// The agent above a team: what it hands on.
+/// The settings that a parent passes on to its subagents.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Above<'a> {
+pub(super) struct ParentAgent<'a> {
     pub(super) tools: &'a Tools,
-    /// Calls that people approve: those below have to be approved as well.
+    /// Calls that people approve; subagents need the approval as well.
     pub(super) approve: &'a [String],
     pub(super) model: &'a str,
     pub(super) fallback_models: &'a [String],
-    /// Generations above; 0: it is the agent of a step.
+    /// Number of generations above; 0 for the agent of a step.
     pub(super) depth: usize,
 }
 
@@ -85,11 +85,11 @@ struct Delegation {
 // === impl Team ===
 
 impl Team {
-    /// The agents that the tools of an agent start.
+    /// The subagents of the tools of an agent.
     ///
     /// # Errors
     /// A text for the author, with a code.
-    pub(super) fn of(context: &Context<'_>, above: Above<'_>) -> Result<Self, String> {
+    pub(super) fn of(context: &Context<'_>, above: ParentAgent<'_>) -> Result<Self, String> {
         let most = if above.depth == 0 { MAX_AGENTS } else { MAX_AGENTS_BELOW };
         let mut team = Self { most, ..Self::default() };
         if above.depth >= MAX_DEPTH {
@@ -128,7 +128,7 @@ impl Team {
         Ok(team)
     }
 
-    /// The tools that start its agents.
+    /// The tools that start subagents.
     pub(super) fn offers(&self) -> Vec<Tool> {
         let mut offers = Vec::new();
         if !self.roles.is_empty() {
@@ -153,14 +153,14 @@ impl Team {
         offers
     }
 
-    /// The bounds of the machine; none if it starts no agent.
+    /// The limits for the state machine; `None` without subagents.
     pub(super) fn children(&self) -> Option<Children> {
         let delegate = (!self.roles.is_empty()).then(|| DELEGATE.to_owned());
         let tools: Vec<String> = delegate.into_iter().chain(self.prompts.keys().cloned()).collect();
         (!tools.is_empty()).then_some(Children { tools, most: self.most })
     }
 
-    /// The assignment of the agent that a call starts.
+    /// The assignment of the subagent that a call starts.
     ///
     /// # Errors
     /// A text for the model.
@@ -201,12 +201,12 @@ impl Team {
     }
 }
 
-/// The assignment of an agent below another one, without its prompt.
+/// The assignment of a subagent, without its prompt.
 fn member(
     context: &Context<'_>,
     name: &str,
     (of_prompt, role): (Settings, Option<Role>),
-    above: Above<'_>,
+    above: ParentAgent<'_>,
 ) -> Result<Assignment, String> {
     let of_role = role.as_ref().map(|role| role.settings().clone()).unwrap_or_default();
     let system = role.as_ref().map(|role| role.prompt().trim().to_owned());
@@ -228,7 +228,7 @@ fn member(
     context.priced(std::iter::once(&model))?;
     let team = Team::of(
         context,
-        Above {
+        ParentAgent {
             tools: &tools,
             approve: &approve,
             model: &model,

@@ -10,15 +10,15 @@ use plue_plan::{action::Mcp, id::check_identifier};
 use plue_wire::mcp;
 use serde_json::Value as Json;
 
-/// Roles and prompts that one agent has tools for.
+/// Most roles and prompts in the tools of one agent.
 const MAX_STARTERS: usize = 16;
-/// Bytes of a host and its port, for `fetch`.
+/// Bytes of a host with its port, for `fetch`.
 const MAX_HOST_BYTES: usize = 260;
 
 /// The tools of a step.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Tools {
-    /// For the model, each once, in the order of the table.
+    /// For the model, without duplicates, in the order of [`TOOLS`].
     pub(super) offers: Vec<Tool>,
     /// Hosts that `fetch` may reach, if it is offered.
     pub(super) fetch_hosts: Vec<String>,
@@ -28,28 +28,27 @@ pub(super) struct Tools {
     pub(super) starts: Vec<Starter>,
 }
 
-/// A server and its tools that a step names.
+/// The tools of a server that a step names.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Selected {
     pub(crate) server: Mcp,
-    /// Names at the server; `None`: all of its tools.
+    /// Names on the server; `None`: all tools.
     pub(crate) tools: Option<Vec<String>>,
 }
 
-/// An agent that a tool starts: of a role, or of a prompt file.
+/// A subagent that a tool starts: of a role, or of a prompt file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Starter {
     Role(String),
     Prompt(String),
 }
 
-/// The tools of these names. `git_status` and its like are `git` with those commands only,
-/// `fetch(docs.rs)` is `fetch` with that host, `fetch` alone has the operator's hosts;
-/// `delegate(reviewer)` starts an agent of a role, `prompt(review)` one of a prompt file. `mcp__github` is
-/// all of a server, `mcp__github__search` one of its tools.
+/// The tools of these names. `git_status` is `git` with this command only, `fetch(docs.rs)` is `fetch` with
+/// this host, `fetch` alone has the operator's hosts; `delegate(reviewer)` starts a subagent of a role,
+/// `prompt(review)` one of a prompt file. `mcp__github` is a whole server, `mcp__github__search` one tool.
 ///
 /// # Errors
-/// A name that is none, `fetch` without a host, or `delegate` without a role, for the author.
+/// A text for the author: an unknown name, `fetch` without a host, or `delegate` without a role.
 pub(super) fn named(
     names: &[String],
     servers: &[Mcp],
@@ -105,11 +104,11 @@ fn selected(names: &[String], server: &Mcp) -> Option<Selected> {
     Some(Selected { server: server.clone(), tools })
 }
 
-/// Checks the names of calls that people approve. Those of the step have to be offered; those of its
-/// prompt and role may name tools that the step does not use.
+/// Checks the names of calls that people approve. Names of the step must be offered; those of its prompt and
+/// role may be tools that the step does not use.
 ///
 /// # Errors
-/// A name that is none, or one of the step's that is not offered, for the author.
+/// A text for the author: an unknown name, or one of the step that is not offered.
 pub(super) fn check_approve(
     names: &BTreeSet<&String>,
     of_step: &[String],
@@ -123,7 +122,7 @@ pub(super) fn check_approve(
         })
     };
     for name in names {
-        // The tools of a server are listed later, and `validate` holds its name to `mcp`.
+        // Tools of a server are listed later; `validate` checks its name.
         if is_of_server(name) {
             continue;
         }
@@ -148,7 +147,7 @@ fn has_command(git: &Tool, command: &str) -> bool {
     allowed.is_none_or(|allowed| allowed.iter().any(|one| one == command))
 }
 
-/// The agents of all names of `delegate` and `prompt`, each once.
+/// The subagents of all names of `delegate` and `prompt`, without duplicates.
 fn starters(names: &[String]) -> Result<Vec<Starter>, String> {
     let code = codes::AGENT_TOOL;
     let mut starts: Vec<Starter> = Vec::new();
@@ -179,7 +178,7 @@ fn starters(names: &[String]) -> Result<Vec<Starter>, String> {
     Ok(starts)
 }
 
-/// The agent that `delegate(reviewer)` or `prompt(review)` starts.
+/// The subagent of `delegate(reviewer)` or `prompt(review)`.
 fn starter(name: &str) -> Option<Starter> {
     let (tool, rest) = name.split_once('(')?;
     let named = rest.strip_suffix(')').map(str::trim).filter(|named| !named.is_empty())?.to_owned();
@@ -203,9 +202,9 @@ impl Starter {
 // === impl Tools ===
 
 impl Tools {
-    /// The tools of these names that an agent with the tools `above` may hand on: of `git` the commands
-    /// that both have, `fetch` if all hosts of the one above are allowed, since the runner holds a whole
-    /// attempt to one list of hosts, and none of servers.
+    /// The tools of these names that an agent with the tools `above` may pass on: of `git` the common
+    /// commands, `fetch` only if all hosts of the parent are allowed, since the runner has one list of hosts
+    /// for an attempt, and no tools of servers.
     ///
     /// # Errors
     /// As [`named`].
@@ -245,7 +244,7 @@ impl Tools {
     }
 }
 
-/// Whether a name is that of an MCP server or one of its tools.
+/// Whether a name belongs to an MCP server.
 fn is_of_server(name: &str) -> bool {
     name.starts_with("mcp__")
 }
@@ -259,7 +258,7 @@ fn git_commands(offer: &Tool) -> Vec<&'static str> {
     GIT_COMMANDS.into_iter().filter(is_allowed).collect()
 }
 
-/// The hosts of all names of `fetch`, each once, in lower case; none if no name is `fetch`.
+/// The lower-case hosts of all names of `fetch`, without duplicates.
 fn fetch_hosts(names: &[String], operators: &[String]) -> Result<Vec<String>, String> {
     let code = codes::FETCH_HOSTS;
     let is_plain = names.iter().any(|name| name == "fetch");
@@ -292,7 +291,7 @@ fn fetch_host(name: &str) -> Option<&str> {
     name.strip_prefix("fetch(")?.strip_suffix(')').map(str::trim)
 }
 
-/// Whether a text is a host name, perhaps with a port.
+/// Whether a text is a host with an optional port.
 fn is_host(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);

@@ -1,5 +1,5 @@
-//! A prompt outside of a run: the task of a step that has only this prompt, and the checks that a run
-//! makes of money and answers.
+//! A trial of a prompt outside of a run: the task of a step with only this prompt, and a run's checks of money
+//! and answers.
 //!
 //! Must not call a model: the caller performs the agent.
 
@@ -19,14 +19,14 @@ use super::{
     assignment::assignment,
     spending::{FEWEST_TOKENS, highest_input},
 };
-use crate::perform::output::{self, Unfit};
+use crate::perform::output::{self, SchemaMismatch};
 
-/// A prompt that was rendered, with what belongs to it.
+/// A rendered prompt with its settings and role.
 #[derive(Debug, Clone)]
 pub struct PromptTrial {
-    /// Name of the prompt.
+    /// Name of the prompt's file.
     pub name: String,
-    /// The rendered text.
+    /// The prompt with its inputs filled in.
     pub text: String,
     /// Settings of the prompt's file.
     pub settings: Settings,
@@ -37,8 +37,7 @@ pub struct PromptTrial {
 // === impl PromptTrial ===
 
 impl PromptTrial {
-    /// The task of the agent, and what the prompt or its role lets it spend. `today` finds the price of
-    /// the model.
+    /// The task of the agent, and the budget of the prompt or its role. `today` selects the model's price.
     ///
     /// # Errors
     /// A text for the author, with a code.
@@ -48,7 +47,7 @@ impl PromptTrial {
         today: jiff::civil::Date,
     ) -> Result<(Task, Option<PicoUsd>), String> {
         let Self { name, text, settings, role } = self;
-        // Settings of a step come before those of its role, as those of a prompt do.
+        // Settings of a step override those of its role, as those of a prompt do.
         let llm = Llm {
             prompt: Prompt::Text(Value::text(text)),
             model: settings.model,
@@ -74,16 +73,16 @@ impl PromptTrial {
         let plan = Plan::new(step.id.as_str(), vec![step.clone()]);
         let all = (&plan, &step, &llm);
         let mut assignment = assignment(all, &read_set, &Scope::new(), claude, today)?;
-        // Results come from the case: nothing is carried out that a person would approve.
-        assignment.task.approval.approve.clear();
+        // Results come from the test case, so no call needs approval.
+        assignment.task.approve.clear();
         Ok((assignment.task, assignment.budget.usd))
     }
 }
 
-/// Shortens the answer that a request asks for to what `left` pays for. Returns its highest cost.
+/// Limits the answer of a request to the money `left`. Returns its highest cost.
 ///
 /// # Errors
-/// The possible cost of the call, where not even a short answer is paid for.
+/// The highest cost of the call, if `left` does not pay for a useful answer.
 pub fn afford(request: &mut Request, price: &Price, left: PicoUsd) -> Result<PicoUsd, PicoUsd> {
     let input = highest_input(request);
     let amount = price.at_most(input, request.max_tokens.into());
@@ -99,13 +98,13 @@ pub fn afford(request: &mut Request, price: &Price, left: PicoUsd) -> Result<Pic
     Ok(price.at_most(input, tokens.into()))
 }
 
-/// Judges an answer by a JSON Schema, within the budget of a step's output.
+/// Validates an answer against a JSON Schema, within the budget of a step's output.
 ///
 /// # Errors
-/// The validator's words.
+/// The message of the validator.
 pub async fn judge(schema: &Json, answer: &Json) -> Result<(), String> {
     match output::check_answer(schema, answer).await {
         Ok(()) => Ok(()),
-        Err(Unfit::Refused(words) | Unfit::Interrupted(words)) => Err(words),
+        Err(SchemaMismatch::Refused(words) | SchemaMismatch::Interrupted(words)) => Err(words),
     }
 }

@@ -1,64 +1,86 @@
-//! The database does not answer, or somebody else has advanced the run: what is held in memory is given
-//! up, and the run is taken up again from the store, as after a crash. The runner goes on meanwhile and
-//! keeps what it has to say on its disk.
+//! Outages: if the database does not answer, or another driver has advanced the run, the driver drops its
+//! state and recovers the run from the store, as after a crash. The runner goes on and keeps its reports
+//! on its disk.
 //!
-//! So nothing is lost that was not committed, and nothing is done twice that was: there is one way to
-//! take a run up, and no second one for outages.
+//! Recovery is the only way back, so nothing uncommitted is lost and nothing committed is repeated.
 
 use std::time::Duration;
 
-use plue_flow::{Fact, Input};
-use plue_runtime::{Phase, clock::Mark};
+use plue_runtime::{Clock, clock::Mark};
+use tokio::sync::watch;
 
-use super::{Control, Driver};
-use crate::{batch::Incoming, error::Error, loaded::Loaded};
+use crate::error::Error;
 
-/// Pause before the store is asked again; doubled after each time in vain.
+/// The shortest pause before the store is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Times in a row that others may advance the run before we do.
+/// Times in a row that others may advance the run first.
 const MAX_OVERTAKEN: u32 = 100;
 
-/// What a driver remembers of its troubles; see the module.
-#[derive(Debug, Default)]
-pub(super) struct Outage {
-    /// Since when nothing was committed because the database does not answer.
+/// The failures of a driver since its last commit.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    /// Start of the time without an answer of the database.
     since: Option<Mark>,
-    /// Times in a row that somebody else was faster.
     overtaken: u32,
-    /// Requests to stop that were taken and are perhaps not committed.
-    pub(super) asked: Vec<Input>,
-    /// Requests to stop that are in the journal.
-    cancels: usize,
+    /// The error of the database, while it does not answer.
+    trouble: watch::Sender<Option<String>>,
 }
 
 // === impl Outage ===
 
 impl Outage {
-    /// A commit was made: the database answers.
-    pub(super) fn is_over(&mut self, facts: &[Fact]) {
+    pub(crate) fn new() -> Self {
+        Self { since: None, overtaken: 0, trouble: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+
+    /// A commit succeeded: the database answers.
+    pub(crate) fn end(&mut self) {
         self.since = None;
         self.overtaken = 0;
-        self.asked.clear();
-        self.cancels += cancels(facts);
     }
 
-    /// Requests that are in the journal after all are no longer asked.
-    pub(super) fn reread(&mut self, in_journal: usize) {
-        let landed = in_journal.saturating_sub(self.cancels).min(self.asked.len());
-        self.asked.drain(..landed);
-        self.cancels = in_journal;
+    /// Another driver was faster. `false`: too often in a row.
+    pub(crate) fn overtaken(&mut self) -> bool {
+        self.overtaken += 1;
+        self.overtaken <= MAX_OVERTAKEN
+    }
+
+    pub(crate) fn begin(&mut self, clock: Clock) {
+        self.since.get_or_insert_with(|| clock.mark());
+    }
+
+    /// Whether the outage has lasted for the whole patience.
+    pub(crate) fn is_too_late(&self, clock: Clock, patience: Duration) -> bool {
+        self.since.is_some_and(|since| clock.elapsed(since) >= patience)
+    }
+
+    /// The pause before the next try: half of the outage so far.
+    pub(crate) fn pause(&self, clock: Clock) -> Duration {
+        let lasted = self.since.map_or(Duration::ZERO, |since| clock.elapsed(since));
+        (lasted / 2).clamp(FIRST_PAUSE, LONGEST_PAUSE)
+    }
+
+    /// Reports the error of the database to [`RunHandle::trouble`](super::RunHandle::trouble), once for
+    /// each change.
+    pub(crate) fn report(&self, trouble: Option<String>) {
+        self.trouble.send_if_modified(|reported| {
+            let is_change = reported.is_some() != trouble.is_some();
+            if is_change {
+                *reported = trouble;
+            }
+            is_change
+        });
     }
 }
 
-/// Requests to stop among facts.
-pub(super) fn cancels(facts: &[Fact]) -> usize {
-    facts.iter().filter(|fact| matches!(fact, Fact::CancelRequested { .. })).count()
-}
-
-/// What the database said, if it may answer again.
-fn transient(error: &Error) -> Option<&plue_store::Error> {
+/// The error of the database, if it may answer again.
+pub(crate) fn transient(error: &Error) -> Option<&plue_store::Error> {
     match error {
         Error::Store(error) | Error::Pool(plue_pool::Error::Store(error)) => {
             error.is_transient().then_some(error)
@@ -74,135 +96,5 @@ fn transient(error: &Error) -> Option<&plue_store::Error> {
         | Error::Conflict { .. }
         | Error::Pool(_)
         | Error::State { .. } => None,
-    }
-}
-
-// === impl Driver: outages ===
-
-impl Driver {
-    /// Advances the run to its end, over outages of the database.
-    pub(super) async fn advance(&mut self) -> Result<(), Error> {
-        loop {
-            let mut error = match self.advance_on().await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            // Until it can be read again, or it is too late.
-            while let Err(again) = self.recover(error).await {
-                if transient(&again).is_none() || self.is_too_late() {
-                    return Err(again);
-                }
-                error = again;
-            }
-            if self.stop.phase() >= Phase::Aborting {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Lets go of everything, waits, and reads the run anew.
-    async fn recover(&mut self, error: Error) -> Result<(), Error> {
-        if let Some(leased) = self.lease.take() {
-            leased.lease.detach().await;
-        }
-        if let Error::Overtaken { .. } = &error {
-            self.outage.overtaken += 1;
-            if self.outage.overtaken > MAX_OVERTAKEN {
-                return Err(error);
-            }
-        } else if let Some(said) = transient(&error) {
-            let text = said.to_string();
-            tracing::warn!(run = %self.row.id, error = text, "the database does not answer");
-            self.tell(Some(text));
-            self.outage.since.get_or_insert_with(|| self.shared.clock.mark());
-            if self.is_too_late() {
-                return Err(error);
-            }
-            self.pause().await;
-        } else {
-            return Err(error);
-        }
-        self.forget();
-        if self.stop.phase() < Phase::Aborting {
-            self.reload().await?;
-            self.tell(None);
-        }
-        Ok(())
-    }
-
-    /// Waits if the error may pass; tells whether to try again.
-    pub(super) async fn waits_for(&mut self, error: &plue_store::Error) -> bool {
-        self.outage.since.get_or_insert_with(|| self.shared.clock.mark());
-        if !error.is_transient() || self.is_too_late() || self.stop.phase() >= Phase::Aborting {
-            return false;
-        }
-        self.pause().await;
-        true
-    }
-
-    /// Tells whoever attends the run, once for each change.
-    fn tell(&self, trouble: Option<String>) {
-        self.trouble.send_if_modified(|told| {
-            let is_news = told.is_some() != trouble.is_some();
-            if is_news {
-                *told = trouble;
-            }
-            is_news
-        });
-    }
-
-    fn is_too_late(&self) -> bool {
-        let patience = self.shared.options.patience;
-        self.outage.since.is_some_and(|since| self.shared.clock.elapsed(since) >= patience)
-    }
-
-    /// Longer the longer it lasts; people are heard meanwhile.
-    async fn pause(&mut self) {
-        let clock = self.shared.clock;
-        let lasted = self.outage.since.map_or(Duration::ZERO, |since| clock.elapsed(since));
-        let pause = (lasted / 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        let over = clock.deadline(pause);
-        loop {
-            tokio::select! {
-                () = self.stop.reached(Phase::Aborting) => return,
-                Some(control) = self.control.recv() => self.outage.asked.push(requested(control)),
-                () = over.reached() => return,
-            }
-        }
-    }
-
-    /// Everything that can be derived again from the store.
-    fn forget(&mut self) {
-        self.claims.clear();
-        self.deferred.clear();
-        self.unable.clear();
-        self.prepared.clear();
-        self.losses.forget_waiting();
-        self.work.forget_finished();
-        self.request_seen = None;
-    }
-
-    /// Reads the run anew after another process wrote to it or a commit was refused.
-    pub(super) async fn reload(&mut self) -> Result<(), Error> {
-        if !self.right.holds(&self.shared).await? {
-            return Err(Error::Superseded { run: self.row.id.clone() });
-        }
-        let loaded = Loaded::read(&self.shared.store, &self.row.id).await?;
-        self.outage.reread(loaded.cancels);
-        (self.run, self.seq) = (loaded.run, loaded.seq);
-        Ok(())
-    }
-
-    /// Takes a request to stop; it is asked again until it is in the journal.
-    pub(super) fn take_request(&mut self, control: Control) -> Vec<Incoming> {
-        let input = requested(control);
-        self.outage.asked.push(input.clone());
-        vec![Incoming::plain(input)]
-    }
-}
-
-fn requested(control: Control) -> Input {
-    match control {
-        Control::Cancel { by, kill } => Input::Cancel { by, kill },
     }
 }

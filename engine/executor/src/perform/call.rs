@@ -1,6 +1,6 @@
-//! `call` steps: an HTTP request by the engine, bounded in time, size and reach.
+//! `call` steps: an HTTP request by the engine, with limits of time, size and addresses.
 //!
-//! Reading order: this file (what is asked), `send` (how it goes); where it may go is [`crate::reach`]'s.
+//! Reading order: this file (the request), `send` (the exchange); [`crate::reach`] limits the addresses.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,37 +13,37 @@ use super::environment::SecretSource;
 
 pub(crate) mod send;
 
-/// How long a call may take when the step does not say.
+/// The timeout of a call, unless the step sets one.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a later answer may take when the step does not say.
+/// The lifetime of a callback token, unless the step has a timeout.
 pub(crate) const CALLBACK_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
-/// The header with the one-time token for a later answer.
+/// The header with the one-time token of a callback.
 pub(crate) const TOKEN_HEADER: &str = "plue-callback-token";
-/// The header that is the same for every try in one visit.
+/// The header that is equal for all attempts of one visit.
 pub(crate) const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
-/// A request, ready to be sent.
+/// The request of a step.
 pub(crate) struct CallRequest {
     pub(crate) method: String,
     pub(crate) url: String,
-    /// Names in lower case. May hold secrets: never logged.
+    /// By lower-case name. May hold secrets: never logged.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) timeout: Duration,
-    /// Whether 202 means that the answer comes later.
+    /// Whether status 202 announces a callback.
     pub(crate) callback: bool,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Called {
-    /// It is over.
+    /// Final outcome and output.
     Ended(Outcome, Json),
-    /// The answer comes later.
+    /// The answer comes as a callback.
     Accepted,
 }
 
-/// Puts the request of a step together.
+/// Builds the request of a step.
 ///
 /// # Errors
 /// A text for the author: an expression without a value, a missing or misplaced secret.
@@ -89,7 +89,7 @@ fn body_of(value: &Value, scope: &Scope<'_>) -> Result<(&'static str, Vec<u8>), 
     })
 }
 
-/// The text of a header. A list is joined, so that `["Bearer ", secret("TOKEN")]` is one text.
+/// The value of a header. Lists are joined, so that `["Bearer ", secret("TOKEN")]` is one value.
 pub(crate) fn header(
     value: &Value,
     scope: &Scope<'_>,

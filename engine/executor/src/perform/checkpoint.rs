@@ -1,7 +1,7 @@
-//! Putting files back to what they were before steps that run again.
+//! Restores files to their state before steps that run again.
 //!
-//! The workspace of a local run is a person's own working tree. So only what those steps changed is put
-//! back, and only if nobody has changed it since; see docs/decisions/0016. Must not touch anything else.
+//! The workspace of a local run is a person's own working tree, so only changes of those steps are undone,
+//! and only if the files were not changed since; see docs/decisions/0016. Must not touch anything else.
 
 mod rebuild;
 mod target;
@@ -26,51 +26,51 @@ use sha2::{Digest as _, Sha256};
 use self::target::{Interval, Target};
 use crate::error::Error;
 
-/// The part of a mode that tells what something is, and two of its values.
+/// The file type bits of a mode, and two of their values.
 const FORMAT: u32 = 0o170_000;
 const FOLDER: u32 = 0o040_000;
 const LINK: u32 = 0o120_000;
-/// Paths that a message names at most.
+/// Most paths in one message.
 const MAX_NAMED: usize = 10;
 
-/// What to do with files that were changed outside of the run.
+/// The handling of files that were changed outside of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnConflict {
-    /// Nothing is put back, and the run does not go on.
+    /// Restore nothing; the run does not continue.
     #[default]
     Refuse,
-    /// They are put back too; what was there is copied aside first.
+    /// Restore them too, after copying their current content aside.
     Force,
 }
 
-/// The run for which files are put back.
+/// The run for which files are restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GoesOn {
-    /// The same one: what is put back is part of its history.
-    Itself,
-    /// Another one begins where it began: its history stays, and copies of its files are kept.
-    AsAnother,
+pub(crate) enum RestoreFor {
+    /// The run of the checkpoints; the restore becomes part of its history.
+    SameRun,
+    /// A new run from the same start; the history stays unchanged, and files are copied aside.
+    OtherRun,
 }
 
-/// What was put back.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restored {
-    /// Paths that were put back.
+    /// Number of restored paths.
     pub files: usize,
-    /// Paths that were changed by steps that run again and by others together, and stay as they are.
+    /// Paths that steps which run again changed together with others; they stay unchanged.
     pub shared: Vec<String>,
-    /// Where copies of what was overwritten lie.
+    /// The folder with copies of overwritten files.
     pub aside: Option<PathBuf>,
 }
 
-/// Puts the files of a workspace back for the steps that run again.
+/// Restores the files of a workspace for the steps that run again.
 ///
 /// # Errors
 /// [`Error::Conflict`] if files were changed outside of the run; [`Error::Store`]; a file cannot be
-/// written. What was put back until then stays so; the same call goes on from there.
+/// written. A repeated call continues after the files that were restored until then.
 pub(crate) async fn restore(
     (store, workspace): (&Store, &Path),
-    (run, again, goes_on): (&RunId, &[StepId], GoesOn),
+    (run, again, restore_for): (&RunId, &[StepId], RestoreFor),
     (on_conflict, aside): (OnConflict, &Path),
 ) -> Result<Restored, Error> {
     let intervals = intervals(store, run).await?;
@@ -103,14 +103,14 @@ pub(crate) async fn restore(
         lost.truncate(MAX_NAMED);
         return Err(Error::Conflict { run: run.clone(), outside, lost });
     }
-    if !outside.is_empty() || goes_on == GoesOn::AsAnother && !open.is_empty() {
+    if !outside.is_empty() || restore_for == RestoreFor::OtherRun && !open.is_empty() {
         copy_aside(&beneath, &open, aside).map_err(state)?;
         restored.aside = Some(aside.to_owned());
     }
     restored.files = open.len();
     put_back((store, &beneath), &open, state).await?;
-    if !all.is_empty() && goes_on == GoesOn::Itself {
-        // Also what a call that was killed had put back.
+    if !all.is_empty() && restore_for == RestoreFor::SameRun {
+        // Including files that a killed call had restored.
         record((store, run), all).await?;
     }
     Ok(restored)
@@ -132,7 +132,7 @@ async fn intervals(store: &Store, run: &RunId) -> Result<Vec<Interval>, Error> {
     Ok(intervals)
 }
 
-/// What a call that was killed had begun to write.
+/// Removes partial files of a killed call.
 fn remove_drafts(beneath: &Beneath, targets: &[Target]) -> io::Result<()> {
     let folder = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     let mut looked = BTreeSet::new();
@@ -144,7 +144,7 @@ fn remove_drafts(beneath: &Beneath, targets: &[Target]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether [`put_back`] passes through this: killed there, it left it so. Nobody's work is lost with it.
+/// Whether [`put_back`] passes through this state: a killed call left it, and no work is lost with it.
 fn is_half_way(now: Option<&Entry>, target: &Target) -> bool {
     match (now, &target.last, &target.wanted) {
         // Removed, so that something of another kind can take its place; a link is never overwritten.
@@ -152,7 +152,7 @@ fn is_half_way(now: Option<&Entry>, target: &Target) -> bool {
             (last, wanted),
             (Entry::File { .. }, Entry::File { .. }) | (Entry::Folder { .. }, Entry::Folder { .. })
         ),
-        // Made, and not yet given its permissions.
+        // Created without its permissions yet.
         (Some(Entry::Folder { .. }), last, Some(Entry::Folder { .. })) => {
             !matches!(last, Some(Entry::Folder { .. }))
         }
@@ -171,7 +171,7 @@ async fn has_content(store: &Store, target: &Target) -> Result<bool, Error> {
     }
 }
 
-/// What is at a path now.
+/// The current entry of a path.
 fn entry_at(beneath: &Beneath, path: &[u8]) -> io::Result<Option<Entry>> {
     let Some(stat) = beneath.stat(path)? else { return Ok(None) };
     let mode = stat.st_mode & 0o7777;
@@ -211,7 +211,7 @@ fn copy_aside(beneath: &Beneath, open: &[(Target, Option<Entry>)], aside: &Path)
     Ok(())
 }
 
-/// Removes first, the deepest first; then makes folders, then files.
+/// Removes entries, the deepest first; then creates folders and files.
 async fn put_back(
     (store, beneath): (&Store, &Beneath),
     open: &[(Target, Option<Entry>)],
@@ -222,7 +222,7 @@ async fn put_back(
         let becomes_folder = matches!(target.wanted, Some(Entry::Folder { .. }));
         if target.wanted.is_none() || is_folder != becomes_folder {
             let removed = beneath.remove(&target.path);
-            // Somebody has put something of his own into a folder: it stays.
+            // A folder with foreign files stays.
             if let (Err(error), false) = (removed, is_folder) {
                 return Err(failed(error));
             }
@@ -244,7 +244,7 @@ async fn put_back(
     Ok(())
 }
 
-/// A file of a checkpoint, which is never large.
+/// Reads a file of a checkpoint into memory; checkpoints have no large files.
 async fn read_whole(store: &Store, blob: &BlobHash) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
     if let Some(mut reader) = store.blob_reader(blob).await? {
@@ -255,7 +255,7 @@ async fn read_whole(store: &Store, blob: &BlobHash) -> Result<Vec<u8>, Error> {
     Ok(content)
 }
 
-/// Writes down what was put back, so that the next time starts from there.
+/// Records the restore as a checkpoint, from which the next restore starts.
 async fn record((store, run): (&Store, &RunId), targets: Vec<Target>) -> Result<(), Error> {
     let files = targets.len() as u64;
     let change = |target: Target| Change {

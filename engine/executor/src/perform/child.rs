@@ -1,5 +1,5 @@
-//! `workflow` steps: from what the step says to a plan that is checked like any other, and from the end
-//! of the child run to the end of the step.
+//! `workflow` steps: the plan of the child run, checked like any other, and the outcome of the step from
+//! the end of the child.
 
 use std::{
     collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration,
@@ -21,36 +21,36 @@ use crate::loaded::{Loaded, Origin};
 
 pub(crate) mod inputs;
 
-/// Generations of runs: a child of a child of … at most.
+/// Most generations of nested runs.
 pub const MAX_DEPTH: u32 = 8;
-/// Reading and checking an emitted plan, which has limits of its own ([`plue_plan::limits`]).
+/// Budget of reading and checking an emitted plan; the plan has limits of its own ([`plue_plan::limits`]).
 const READING: Limits = Limits {
     name: "reading a plan that a step put out",
     budget: Budget::of_steps(u64::MAX),
     cpu: Duration::from_secs(10),
     wall: Duration::from_secs(60),
 };
-/// Problems of an emitted plan that one message names at most.
+/// Most problems of an emitted plan in one message.
 const MAX_NAMED: usize = 3;
 
-/// Where a child run comes from; kept with it.
+/// The parent of a child run; stored with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
-    /// The run that started it.
+    /// Id of the parent run.
     pub run: RunId,
-    /// The step of that run.
+    /// The step of the parent run.
     pub step: StepId,
-    /// Runs above it.
+    /// Number of runs above it.
     pub depth: u32,
     /// Names of the workflows above it, the outermost first.
     pub workflows: Vec<String>,
-    /// Concurrency groups of the runs above it, as the store knows them: it runs in their turn.
+    /// Keys of the concurrency groups of the runs above it, whose turn it shares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Budgets of the runs above it, which it draws from too.
+    /// Budgets in picodollars of the runs above it, which it draws from too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<RunBudget>,
-    /// The same in tokens.
+    /// Budgets in tokens of the runs above it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub token_budgets: Vec<RunBudget>,
 }
@@ -58,60 +58,60 @@ pub struct Parent {
 /// The budget that a plan sets for its run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunBudget {
-    /// The run.
+    /// Id of the run.
     pub run: RunId,
-    /// The most that it and the runs below it may spend on Claude, in picodollars or in tokens.
+    /// Limit of Claude spending for the run and its descendants, in picodollars or in tokens.
     pub limit: u64,
 }
 
 /// A workflow that a step names.
 #[derive(Debug, Clone)]
 pub struct ChildRequest {
-    /// Its name.
+    /// Name of the workflow.
     pub name: String,
-    /// Root of the repository in which it is looked for.
+    /// Root of the repository that is searched.
     pub repository: PathBuf,
-    /// What the parent reacts to.
+    /// The event of the parent.
     pub event: Event,
-    /// What the step gives.
+    /// Evaluated inputs of the step.
     pub inputs: BTreeMap<String, Json>,
 }
 
 /// The plan of a workflow.
 #[derive(Debug)]
 pub struct ChildPlan {
-    /// The plan.
+    /// A valid, hashed plan.
     pub plan: HashedPlan,
-    /// Path of its file.
+    /// Path of the workflow file.
     pub source: String,
 }
 
 /// The answer of [`Workflows::plan`].
 pub type ChildPlanned = Pin<Box<dyn Future<Output = Result<ChildPlan, String>> + Send>>;
 
-/// Makes plans of workflows by their names, for child runs.
+/// Plans workflows by name, for child runs.
 pub trait Workflows: Send + Sync + std::fmt::Debug {
     /// The plan of a workflow, or a text for the author of the step that names it.
     fn plan(&self, request: ChildRequest) -> ChildPlanned;
 }
 
-/// What a step asks for.
-pub(crate) enum Wanted {
-    /// With the names of the workflows above.
+/// The source of a child run's plan.
+pub(crate) enum ChildSource {
+    /// A workflow of the repository, and the names of the workflows above.
     Named(Box<ChildRequest>, Vec<String>),
     Emitted(Json, BTreeMap<String, Json>),
 }
 
-/// Reads the step.
+/// Evaluates the step.
 ///
 /// # Errors
 /// A text for the author.
-pub(crate) fn wanted(
+pub(crate) fn child_source(
     step: &Step,
     scope: &Scope<'_>,
     (origin, event): (&Origin, &Event),
     name_of_parent: &str,
-) -> Result<Wanted, String> {
+) -> Result<ChildSource, String> {
     let Action::Workflow(workflow) = &step.action else {
         return Err(format!("`{}` starts no run", step.action.kind()));
     };
@@ -138,9 +138,9 @@ pub(crate) fn wanted(
             let event = event.clone();
             let name = name.clone();
             let request = ChildRequest { name, repository, event, inputs };
-            Ok(Wanted::Named(Box::new(request), above))
+            Ok(ChildSource::Named(Box::new(request), above))
         }
-        (None, Some(plan)) => Ok(Wanted::Emitted(value("plan", plan)?, inputs)),
+        (None, Some(plan)) => Ok(ChildSource::Emitted(value("plan", plan)?, inputs)),
         (None, None) => Err("it names neither a workflow nor a plan".to_owned()),
     }
 }
@@ -153,7 +153,7 @@ fn not_above(above: &[String], name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The workflows from the outermost run down to this one.
+/// Names of the workflows from the outermost run down to this one.
 pub(crate) fn lineage(origin: &Origin, workflow: &str) -> Vec<String> {
     let above = origin.parent.as_ref().map(|parent| parent.workflows.clone());
     let mut above = above.unwrap_or_default();
@@ -161,25 +161,25 @@ pub(crate) fn lineage(origin: &Origin, workflow: &str) -> Vec<String> {
     above
 }
 
-/// The plan and its inputs, both checked.
+/// The checked plan of a child run, and its typed inputs.
 ///
 /// # Errors
 /// A text for the author of the step.
-pub(crate) async fn settled(
-    wanted: Wanted,
+pub(crate) async fn plan_child(
+    child: ChildSource,
     workflows: Option<Arc<dyn Workflows>>,
     source: String,
 ) -> Result<(ChildPlan, Map<String, Json>), String> {
-    let (planned, given) = match wanted {
-        Wanted::Named(request, above) => {
+    let (planned, given) = match child {
+        ChildSource::Named(request, above) => {
             let given = request.inputs.clone();
             let workflows = workflows.ok_or("this engine knows no workflows by name")?;
             let planned = workflows.plan(*request).await?;
-            // It may have been named by its file.
+            // The request may have named its file.
             not_above(&above, &planned.plan.plan.name)?;
             (planned, given)
         }
-        Wanted::Emitted(plan, given) => {
+        ChildSource::Emitted(plan, given) => {
             let read = foreign::compute(READING, move |_| Ok(emitted(plan))).await;
             let plan = read.map_err(|error| error.to_string())??;
             (ChildPlan { plan, source }, given)
@@ -189,7 +189,7 @@ pub(crate) async fn settled(
     Ok((planned, inputs))
 }
 
-/// A plan that a step put out, as an object or as its text, checked like any other.
+/// A plan that a step emitted, as an object or as text, checked like any other.
 fn emitted(plan: Json) -> Result<HashedPlan, String> {
     let bytes = match plan {
         Json::String(text) => text,
@@ -213,12 +213,12 @@ fn emitted(plan: Json) -> Result<HashedPlan, String> {
     HashedPlan::new(plan).map_err(|error| format!("the plan cannot be sealed: {error}"))
 }
 
-/// How a step ends with its child.
+/// Outcome and output of a step whose child run has ended.
 pub(crate) fn outcome(child: &Loaded) -> (Outcome, Json) {
     let run = &child.run;
     let view = run.view();
     let why = view.reason.map_or(String::new(), |reason| format!(": {reason}"));
-    // The code of a limit comes first, so that the parent ends as the child does.
+    // The code of a limit comes first, so that the parent is recognised as limited too.
     let limit = run.step_views().find_map(|step| {
         let reason = step.reason?.to_string();
         let (code, rest) = plue_llm::codes::limit(&reason)?;
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_emitted_plan_is_read_as_object_and_as_text_with_one_hash() {
+    fn emitted_objects_and_texts_have_one_hash() {
         let plan = json!({"version": 1, "name": "p", "steps": [
             {"id": "a", "kind": "bash", "run": "true"},
         ]});
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emitted_plan_is_checked_like_any_other() {
+    fn emitted_plans_are_checked() {
         let plan = json!({"version": 1, "name": "p", "steps": [
             {"id": "a", "kind": "bash", "run": "true", "depends_on": ["b"]},
         ]});
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workflow_that_is_above_is_refused_with_the_way() {
+    fn recursive_workflows_are_refused_with_their_chain() {
         let step = Step::new(
             "sub",
             Action::Workflow(plue_plan::action::Workflow {
@@ -288,9 +288,9 @@ mod tests {
             budgets: Vec::new(),
             token_budgets: Vec::new(),
         });
-        let refused = wanted(&step, &Scope::new(), (&origin, &event), "inner").err().unwrap();
+        let refused = child_source(&step, &Scope::new(), (&origin, &event), "inner").err().unwrap();
         assert!(refused.ends_with("outer → inner → outer"), "{refused}");
         origin.parent = None;
-        assert!(wanted(&step, &Scope::new(), (&origin, &event), "inner").is_ok());
+        assert!(child_source(&step, &Scope::new(), (&origin, &event), "inner").is_ok());
     }
 }

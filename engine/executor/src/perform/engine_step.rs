@@ -1,21 +1,20 @@
-//! Steps that no runner executes: which of them wait, which work in the engine, and which this engine
-//! cannot perform yet.
+//! The performer of each kind of step, and refusals of kinds that this engine cannot perform.
 
 use plue_flow::fact::Outcome;
 use plue_plan::Action;
 
 use super::forge::FORGE;
 
-/// Who performs a step.
+/// The performer of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Performer {
-    /// A runner; the attempt has a row, a fence and a log.
+    /// The attempt has a row, a fence and a log.
     Runner,
-    /// Nobody: an answer from outside ends it.
+    /// An answer from outside ends the attempt.
     Outside,
-    /// The engine, in a task of its own.
+    /// A task of this engine.
     Engine,
-    /// Nobody yet: it is refused.
+    /// The attempt is refused.
     Nobody,
 }
 
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_performs_is_refused_and_nothing_else() {
+    fn only_steps_without_performer_are_refused() {
         let plugin =
             plue_plan::action::Plugin { plugin: "x".to_owned(), config: Default::default() };
         let actions = [

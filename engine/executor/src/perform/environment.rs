@@ -1,7 +1,6 @@
-//! The environment of an attempt: what plue sets, the plan's, the step's, and the step's secrets.
+//! The environment of an attempt: variables of plue, of the plan and of the step, and the step's secrets.
 //!
-//! Secrets are kept apart from the first line on, so that the runner can mask them and nothing here
-//! can log them.
+//! Secrets are in a field of their own, so that the runner masks them and nothing here logs them.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +12,22 @@ use plue_wire::{
 };
 use serde_json::Value as Json;
 
+use super::scope::AttemptNumber;
+
 /// Bytes of one argument of a Python step, as JSON: a little less than Linux passes to a process.
 const MAX_ARGUMENT_BYTES: usize = 120 * 1024;
 
-/// Where the texts of secrets come from.
+/// Source of the values of secrets.
 pub trait SecretSource: Send + Sync + std::fmt::Debug {
-    /// The text of a secret, or `None` if there is none of this name.
+    /// The value of a secret; `None` if there is none of this name.
     fn secret(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// The texts of all secrets of the run: a step that got one may have left it in the workspace, so
-    /// that every step masks them.
+    /// The values of all secrets of the run. Every step masks all of them: an earlier step may have left
+    /// one in the workspace.
     fn all(&self) -> Vec<Vec<u8>>;
 }
 
-/// Secrets that were handed to this process for one run.
+/// Secrets of one run, by name, as this process received them.
 #[derive(Default, Clone)]
 pub struct GivenSecrets(pub BTreeMap<String, Vec<u8>>);
 
@@ -35,21 +36,20 @@ pub struct GivenSecrets(pub BTreeMap<String, Vec<u8>>);
 pub(crate) struct AttemptEnv {
     pub(crate) plain: Vec<(String, String)>,
     pub(crate) secrets: Vec<(String, Bytes)>,
-    /// What runs beside the step, each with an environment of its own.
+    /// Services of the step, each with an environment of its own.
     pub(crate) services: Vec<Service>,
-    /// MCP servers of a Claude step that run on the runner.
+    /// MCP servers of a Claude step that are processes on the runner.
     pub(crate) mcp: Vec<McpServer>,
-    /// Arguments of a Python step, with their values.
+    /// Evaluated arguments of a Python step.
     pub(crate) args: Vec<Json>,
 }
 
-/// Which try of which step of which run.
-pub(crate) struct Turn<'a> {
+/// An attempt, as its environment describes it.
+pub(crate) struct AttemptContext<'a> {
     pub(crate) run: &'a RunId,
     pub(crate) step: &'a Step,
-    pub(crate) visit: u32,
-    pub(crate) number: u32,
-    /// Where the trace is, if there are traces.
+    pub(crate) at: AttemptNumber,
+    /// The span of the attempt; none without traces.
     pub(crate) traceparent: Option<String>,
 }
 
@@ -65,19 +65,19 @@ impl SecretSource for GivenSecrets {
     }
 }
 
-/// Names only: the texts never reach a log.
+/// Names only: values never reach a log.
 impl std::fmt::Debug for GivenSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-/// Puts the environment of an attempt together.
+/// Builds the environment of an attempt.
 ///
 /// # Errors
-/// A text for the author: an expression that has no value, or a secret that is not there.
+/// A text for the author: an expression without a value, or a missing secret.
 pub(crate) fn environment(
-    turn: &Turn<'_>,
+    attempt: &AttemptContext<'_>,
     event: &Event,
     plan_env: &BTreeMap<String, plue_plan::Value>,
     scope: &Scope<'_>,
@@ -85,15 +85,15 @@ pub(crate) fn environment(
 ) -> Result<AttemptEnv, String> {
     let mut variables: BTreeMap<String, EnvValue> = BTreeMap::new();
     let mut reads = Reads::default();
-    for (whose, env) in [("the plan's env", plan_env), ("env", &turn.step.options.env)] {
+    for (whose, env) in [("the plan's env", plan_env), ("env", &attempt.step.options.env)] {
         let resolved =
             resolve_env(env, scope, &mut reads).map_err(|error| format!("{whose}: {error}"))?;
         variables.extend(resolved);
     }
-    for name in &turn.step.options.secrets {
+    for name in &attempt.step.options.secrets {
         variables.insert(name.clone(), EnvValue::Secret(name.clone()));
     }
-    for (name, text) in standard(turn, event) {
+    for (name, text) in standard(attempt, event) {
         let text = EnvValue::Text(text);
         if is_reserved(name) {
             variables.insert(name.to_owned(), text);
@@ -102,12 +102,12 @@ pub(crate) fn environment(
         }
     }
     let mut env =
-        AttemptEnv { args: arguments(turn.step, scope, &mut reads)?, ..Default::default() };
-    (env.plain, env.secrets) = apart(variables, secrets)?;
-    for service in &turn.step.options.services {
+        AttemptEnv { args: arguments(attempt.step, scope, &mut reads)?, ..Default::default() };
+    (env.plain, env.secrets) = split_secrets(variables, secrets)?;
+    for service in &attempt.step.options.services {
         let resolved = resolve_env(&service.env, scope, &mut reads)
             .map_err(|error| format!("services.env: {error}"))?;
-        let (plain, hidden) = apart(resolved.into_iter().collect(), secrets)?;
+        let (plain, hidden) = split_secrets(resolved.into_iter().collect(), secrets)?;
         env.services.push(Service {
             run: service.image.clone(),
             port: service.port,
@@ -115,7 +115,7 @@ pub(crate) fn environment(
             secrets: hidden,
         });
     }
-    env.mcp = servers(turn.step, scope, &mut reads, secrets)?;
+    env.mcp = servers(attempt.step, scope, &mut reads, secrets)?;
     Ok(env)
 }
 
@@ -131,7 +131,7 @@ fn servers(
     let servers = local.map(|server| {
         let resolved = resolve_env(&server.env, scope, reads)
             .map_err(|error| format!("env of the MCP server `{}`: {error}", server.name))?;
-        let (env, secrets) = apart(resolved.into_iter().collect(), secrets)?;
+        let (env, secrets) = split_secrets(resolved.into_iter().collect(), secrets)?;
         Ok(McpServer { name: server.name.clone(), command: server.command.clone(), env, secrets })
     });
     servers.collect()
@@ -157,24 +157,24 @@ fn arguments(step: &Step, scope: &Scope<'_>, reads: &mut Reads) -> Result<Vec<Js
     values.collect()
 }
 
-/// Plain variables and secret ones.
-type Apart = (Vec<(String, String)>, Vec<(String, Bytes)>);
+/// Plain and secret variables.
+type SplitVariables = (Vec<(String, String)>, Vec<(String, Bytes)>);
 
-fn apart(
+fn split_secrets(
     variables: BTreeMap<String, EnvValue>,
     secrets: &dyn SecretSource,
-) -> Result<Apart, String> {
-    let mut apart = Apart::default();
+) -> Result<SplitVariables, String> {
+    let mut split = SplitVariables::default();
     for (name, value) in variables {
         match value {
-            EnvValue::Text(text) => apart.0.push((name, text)),
+            EnvValue::Text(text) => split.0.push((name, text)),
             EnvValue::Secret(secret) => {
                 let text = secrets.secret(&secret).ok_or_else(|| missing(&secret))?;
-                apart.1.push((name, Bytes(text)));
+                split.1.push((name, Bytes(text)));
             }
         }
     }
-    Ok(apart)
+    Ok(split)
 }
 
 fn missing(secret: &str) -> String {
@@ -186,25 +186,25 @@ fn missing(secret: &str) -> String {
 }
 
 /// Variables that plue sets for every step; the plan overrides them, except for [`is_reserved`]
-/// ones (`plan.md` §4). `PLUE_OUTPUT`, `PLUE_WORKSPACE` and `PLUE_EVENT_PATH` are paths on the
-/// runner, so the runner sets them.
-fn standard(turn: &Turn<'_>, event: &Event) -> Vec<(&'static str, String)> {
+/// ones. `PLUE_OUTPUT`, `PLUE_WORKSPACE` and `PLUE_EVENT_PATH` are paths on the
+/// runner, which sets them.
+fn standard(attempt: &AttemptContext<'_>, event: &Event) -> Vec<(&'static str, String)> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let (run, step, visit) = (turn.run, &turn.step.id, turn.visit);
+    let (run, step, visit) = (attempt.run, &attempt.step.id, attempt.at.visit);
     let mut standard = vec![
         ("CI", "true".to_owned()),
         ("PLUE", "true".to_owned()),
         ("PLUE_RUN_ID", run.to_string()),
         ("PLUE_STEP_ID", step.to_string()),
-        ("PLUE_ATTEMPT", turn.number.to_string()),
+        ("PLUE_ATTEMPT", attempt.at.number.to_string()),
         ("PLUE_VISIT", visit.to_string()),
         ("PLUE_IDEMPOTENCY_KEY", format!("{run}:{step}:{visit}")),
         ("PLUE_SHA", text(&event.sha)),
         ("PLUE_REF", text(&event.git_ref)),
         ("PLUE_BRANCH", text(&event.branch)),
     ];
-    // As OpenTelemetry says for variables of the environment.
-    standard.extend(turn.traceparent.iter().map(|word| ("TRACEPARENT", word.clone())));
+    // As OpenTelemetry specifies for environment variables.
+    standard.extend(attempt.traceparent.iter().map(|word| ("TRACEPARENT", word.clone())));
     standard
 }
 
@@ -224,17 +224,18 @@ mod tests {
 
     fn env_of(step: &Step, plan_env: &[(&str, Value)]) -> Result<AttemptEnv, String> {
         let run = RunId::new("r1");
-        let turn = Turn { run: &run, step, visit: 2, number: 3, traceparent: None };
+        let at = AttemptNumber { visit: 2, number: 3 };
+        let attempt = AttemptContext { run: &run, step, at, traceparent: None };
         let plan_env =
             plan_env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut event = Event::new(EventType::Push);
         event.branch = Some("$(touch /tmp/pwned)".to_owned());
         let secrets = GivenSecrets(BTreeMap::from([("TOKEN".to_owned(), b"s3cret".to_vec())]));
-        environment(&turn, &event, &plan_env, &Scope::new(), &secrets)
+        environment(&attempt, &event, &plan_env, &Scope::new(), &secrets)
     }
 
     #[test]
-    fn a_step_covers_the_plan_and_plue_covers_both() {
+    fn variables_of_plue_override_step_and_plan() {
         let mut step = step();
         step.options.env.insert("WHO".to_owned(), Value::text("step"));
         step.options.env.insert("PLUE_RUN_ID".to_owned(), Value::text("forged"));
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_may_say_that_it_is_no_ci() {
+    fn plans_may_override_ci() {
         let mut step = step();
         let ci = |env: &AttemptEnv| {
             env.plain.iter().find(|(key, _)| key == "CI").map(|(_, text)| text.clone())
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_travel_apart_from_plain_variables() {
+    fn secrets_are_no_plain_variables() {
         let mut step = step();
         step.options.secrets.push("TOKEN".to_owned());
         step.options.env.insert("NPM_TOKEN".to_owned(), Value::secret("TOKEN"));
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_not_given_is_named() {
+    fn missing_secrets_are_named() {
         let mut step = step();
         step.options.secrets.push("OTHER".to_owned());
         assert!(env_of(&step, &[]).err().unwrap().contains("`OTHER`"));

@@ -1,7 +1,7 @@
-//! `forge` steps: what an agent proposes for the pull request or issue of the run's event, checked here and
+//! `forge` steps: an agent's proposal for the pull request or issue of the run's event, checked here and
 //! applied by the engine, which alone has the forge's credentials.
 //!
-//! Must not choose where: repository and number are those of the event.
+//! Must not choose the target: repository and number are those of the event.
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
@@ -16,53 +16,53 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{codes, loaded::Origin};
 
-/// The kind of plugin that plue provides itself.
+/// The plugin that is built into plue.
 pub const FORGE: &str = "forge";
 /// Findings that a comment shows, unless the step sets a number.
 const DEFAULT_FINDINGS: usize = 20;
-/// Labels that one step adds, and that it removes.
+/// Most labels that one step adds, and that it removes.
 const MAX_LABELS: usize = 10;
 /// Characters of a label.
 const MAX_LABEL_CHARS: usize = 100;
-/// Fields of a step.
+/// Fields of a step's configuration.
 const FIELDS: [&str; 5] = ["comment", "title", "max_findings", "labels", "allowed_labels"];
 
-/// A change that was checked, for one pull request or issue.
+/// A checked change of one pull request or issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeChange {
-    /// Name of the repository, as it is watched.
+    /// Configured name of the repository.
     pub repository: String,
     /// The pull request or issue of the event.
     pub thread: Thread,
-    /// The commit that the change is about; a newer one of the pull request supersedes it.
+    /// The commit of the change; a newer one of the pull request supersedes it.
     pub sha: Option<String>,
     /// Key and text of the comment; `None`: no comment.
     pub comment: Option<(String, String)>,
-    /// Labels to add.
+    /// Labels to be added to the thread.
     pub add: Vec<String>,
-    /// Labels to remove.
+    /// Labels to be removed from the thread.
     pub remove: Vec<String>,
 }
 
 /// The outcome of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForgeApplied {
-    /// The forge has it; the number of the comment.
+    /// The forge accepted it; the number of the comment.
     Done(Option<u64>),
-    /// The pull request has a newer commit, whose run does this.
+    /// The pull request has a newer commit, whose run applies its own change.
     Superseded,
 }
 
 /// The answer of [`ForgeWriter::apply`]; an error is a text for the author.
 pub type ForgeApplying = Pin<Box<dyn Future<Output = Result<ForgeApplied, String>> + Send>>;
 
-/// Writes to forges. Each change may be applied again: it is seen once.
+/// Writes to forges. Idempotent: a repeated change has no effect.
 pub trait ForgeWriter: Send + Sync + std::fmt::Debug {
-    /// Applies a change.
+    /// Applies a change to its forge.
     fn apply(&self, change: ForgeChange) -> ForgeApplying;
 }
 
-/// A step that was checked.
+/// A checked step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Proposed {
     pub(crate) change: ForgeChange,
@@ -71,13 +71,13 @@ pub(crate) struct Proposed {
 }
 
 /// The run that a step belongs to.
-pub(crate) struct OfRun<'a> {
+pub(crate) struct ForgeRun<'a> {
     pub(crate) workflow: &'a str,
     /// The repository of the run.
     pub(crate) repository: Option<&'a str>,
     pub(crate) event: &'a Event,
     pub(crate) origin: &'a Origin,
-    /// Nothing is applied: an event without a number does as well.
+    /// Nothing is applied, so an event without a number is allowed.
     pub(crate) is_dry: bool,
 }
 
@@ -91,7 +91,7 @@ struct Labels {
     remove: Vec<String>,
 }
 
-/// Checks what a step would do.
+/// Checks the proposal of a step.
 ///
 /// # Errors
 /// A text for the author.
@@ -99,7 +99,7 @@ pub(crate) fn proposed(
     step: &Step,
     plugin: &Plugin,
     scope: &Scope<'_>,
-    run: &OfRun<'_>,
+    run: &ForgeRun<'_>,
 ) -> Result<Proposed, String> {
     trusted(run)?;
     let config = &plugin.config;
@@ -137,14 +137,14 @@ pub(crate) fn proposed(
 // === impl Proposed ===
 
 impl Proposed {
-    /// Masks the secrets of the run, which a forge shows to everybody.
+    /// Masks the secrets of the run: comments on a forge may be public.
     pub(crate) fn mask(&mut self, secrets: &Secrets) {
         if let Some((_, text)) = &mut self.change.comment {
             *text = secrets.text(text);
         }
     }
 
-    /// The output of a step whose change was not applied: nothing was asked of a forge.
+    /// Outcome and output of a dry run.
     pub(crate) fn shown(self) -> (Outcome, Json) {
         let text = self.change.comment.as_ref().map(|(_, text)| text.clone());
         let mut output = self.output(false, None);
@@ -153,7 +153,7 @@ impl Proposed {
         (Outcome::Success, output)
     }
 
-    /// Outcome and output of a step whose change was applied, or not.
+    /// Outcome and output after applying the change.
     pub(crate) fn ended(self, applied: Result<ForgeApplied, String>) -> (Outcome, Json) {
         match applied {
             Ok(ForgeApplied::Done(id)) => (Outcome::Success, self.output(true, id)),
@@ -183,9 +183,9 @@ impl Proposed {
     }
 }
 
-/// A run may write to the forge only if people who may write to the repository wrote its plan.
-fn trusted(run: &OfRun<'_>) -> Result<(), String> {
-    let why = if run.origin.is_strangers(run.event) {
+/// Requires that people with write access to the repository wrote the plan.
+fn trusted(run: &ForgeRun<'_>) -> Result<(), String> {
+    let why = if run.origin.is_from_fork(run.event) {
         "runs of pull requests from forks write nothing to the forge"
     } else if run.origin.parent.is_some() {
         "child runs write nothing to the forge: a step of the run that starts them does"
@@ -195,8 +195,8 @@ fn trusted(run: &OfRun<'_>) -> Result<(), String> {
     Err(format!("{}: {why}", codes::FORGE_CHANGE))
 }
 
-/// The repository and what the event is about.
-fn target(run: &OfRun<'_>) -> Result<(String, Thread), String> {
+/// The repository and the thread of the event.
+fn target(run: &ForgeRun<'_>) -> Result<(String, Thread), String> {
     let event = run.event;
     let of_event = event.repository.as_deref();
     let repository = run.repository.or(of_event).unwrap_or_default().to_owned();
@@ -212,11 +212,11 @@ fn target(run: &OfRun<'_>) -> Result<(String, Thread), String> {
     }
 }
 
-/// Title and length of a comment: fixed by the plan, not by the model.
+/// Title and length of a comment, which the plan sets and a model cannot.
 fn frame(
     config: &BTreeMap<String, Value>,
     step: &Step,
-    run: &OfRun<'_>,
+    run: &ForgeRun<'_>,
 ) -> Result<FindingsFrame, String> {
     let title: Option<String> = config.get("title").map(|it| constant("title", it)).transpose()?;
     let most: Option<usize> =
@@ -228,7 +228,7 @@ fn frame(
     })
 }
 
-/// Every label is one that the plan allows.
+/// Requires that the plan allows every label.
 fn allowed(labels: &Labels, config: &BTreeMap<String, Value>) -> Result<(), String> {
     let allowed: Vec<String> = match config.get("allowed_labels") {
         Some(value) => constant("allowed_labels", value)?,
@@ -276,7 +276,7 @@ fn constant<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, String>
     serde_json::from_value(written).or_else(|error| bad(format!("`{name}`: {error}")))
 }
 
-/// The comment of a step is known by its workflow and its id.
+/// The key by which a later run finds the comment of a step.
 fn key(workflow: &str, step: &Step) -> String {
     let digest = Sha256::digest(format!("{workflow}\0{}", step.id));
     format!("findings-{}", hex::encode(digest.get(..8).unwrap_or_default()))

@@ -1,8 +1,7 @@
-//! Masks over the life of a run: the secret texts that it was given in every drive, and those of the runs
-//! above it.
+//! Masks over the life of a run: the secrets that it received in all drives, and those of the runs above.
 //!
-//! A secret may be replaced or removed while no engine drives the run, and a child may be taken up
-//! without its parent; secrets that an earlier step left in the workspace are masked all the same.
+//! A secret may be replaced or removed between two drives, and a child may be recovered without its parent;
+//! secrets that an earlier step left in the workspace are masked nevertheless.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -17,10 +16,10 @@ use serde_json::Value as Json;
 
 use super::environment::{GivenSecrets, SecretSource};
 
-/// Runs above a run that are looked at; more than children may be nested.
+/// Most runs above a run that are read; more than children may be nested.
 const MAX_ABOVE: usize = 64;
 
-/// The secrets of this drive, and the texts of earlier ones.
+/// The secrets of this drive, and values of earlier ones.
 struct Remembered {
     given: GivenSecrets,
     earlier: Vec<Vec<u8>>,
@@ -38,7 +37,7 @@ impl SecretSource for Remembered {
     }
 }
 
-/// Names and numbers only.
+/// Names and numbers only: values never reach a log.
 impl fmt::Debug for Remembered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let earlier = self.earlier.len();
@@ -46,11 +45,11 @@ impl fmt::Debug for Remembered {
     }
 }
 
-/// Seals the secrets that a run is given now among its masks, and adds those that it was given before, and
-/// those of the runs above it. Without a master key nothing is remembered.
+/// Adds the secrets of a drive to the sealed masks of the run; returns them with the values of earlier drives
+/// and of the runs above. Without a master key nothing is stored.
 ///
 /// # Errors
-/// A mask whose key is not here; the database.
+/// A mask whose key is missing; the database.
 pub async fn remembered(
     store: &Store,
     keys: Option<&Keyring>,
@@ -92,8 +91,8 @@ async fn parent(store: &Store, run: &RunId) -> Result<Option<RunId>, plue_store:
     Ok(source.and_then(above))
 }
 
-/// Masks what comes from outside of runners before it is judged and stored: the answer of a called service
-/// may repeat a secret that it was sent.
+/// Masks inputs from outside of runners before they are checked and stored: a called service may repeat a
+/// secret that it received.
 pub(crate) fn masked(secrets: &dyn SecretSource, input: Input) -> Input {
     let all = secrets.all();
     if all.is_empty() {

@@ -1,6 +1,6 @@
-//! Names of steps that hold values of the run: what a name becomes when an attempt of its step starts.
+//! Names of steps that contain expressions, evaluated when an attempt starts.
 //!
-//! A name never fails its step: without a value it is shown as it is written.
+//! A name never fails its step: without a value it is displayed as written.
 
 use plue_flow::{Run, fact::NameValue};
 use plue_plan::{Step, Value, context::Reader};
@@ -9,7 +9,7 @@ use plue_spec::{Reads, Scope, resolve_text};
 
 use super::{
     environment::SecretSource,
-    scope::{Seen, Surroundings, within_budget},
+    scope::{AttemptNumber, RunInputs, ScopeValues, within_budget},
 };
 
 /// Characters of a name's value.
@@ -17,29 +17,28 @@ const MAX_NAME: usize = 200;
 /// Characters of the reason why a name has no value.
 const MAX_REASON: usize = 1_000;
 
-/// The name of a step, if it has a value in the run only.
+/// The name of a step, unless it is constant.
 fn template(step: &Step) -> Option<&Value> {
     step.options.name.as_ref().filter(|name| !name.is_constant())
 }
 
-/// The name of a step in one of its turns, evaluated within the budget and as it is stored; `None`: it
-/// is constant.
+/// The stored name of a step in one of its attempts, evaluated within the budget; `None`: it is constant.
 pub(crate) fn evaluate(
     step: &Step,
     run: &Run,
-    surroundings: &Surroundings,
-    turn: (u32, u32),
+    inputs: &RunInputs,
+    at: AttemptNumber,
     secrets: &dyn SecretSource,
 ) -> Option<NameValue> {
     let template = template(step)?;
     let value = within_budget(|meter| {
-        let seen = Seen::of(run, Reader::Step(&step.id));
-        value(template, &seen.scope(surroundings, turn, meter))
+        let values = ScopeValues::of(run, Reader::Step(&step.id));
+        value(template, &values.scope(inputs, at, meter))
     });
     Some(shown(value, secrets))
 }
 
-/// The text that a name becomes.
+/// The evaluated text of a name.
 ///
 /// # Errors
 /// A text for the author: an expression has no value, or the name is empty.
@@ -49,8 +48,7 @@ fn value(name: &Value, scope: &Scope<'_>) -> Result<String, String> {
     if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text) }
 }
 
-/// The value as it is stored: secrets masked, in one line, not too long. Masked first, as a part of a
-/// secret would not be found.
+/// The stored form of a value: masked, one line, bounded. Masked first: a cut secret would not be found.
 fn shown(value: Result<String, String>, secrets: &dyn SecretSource) -> NameValue {
     let all = secrets.all();
     let masks = Secrets::new(all.iter().map(Vec::as_slice));
@@ -84,7 +82,7 @@ mod tests {
         ] {
             assert_eq!(named(name, &inputs), Ok(expected.to_owned()));
         }
-        // No part of a secret is left at the end.
+        // The cut leaves no part of a secret.
         let text = format!("{}${{inputs.key}}", "x".repeat(196));
         assert_eq!(named(Value::template(text), &inputs), Ok(format!("{}***", "x".repeat(196))));
     }

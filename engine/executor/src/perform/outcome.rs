@@ -1,12 +1,12 @@
-//! How a process ended, in the words of the flow.
+//! Exits of processes as outcomes of attempts.
 
 use plue_flow::fact::Outcome;
 use plue_wire::runner::Exit;
 
-/// Shells report a death by signal *n* as status `128 + n`, and so do we.
+/// Death by signal *n* has the exit code `128 + n`, as in shells.
 const SIGNAL_BASE: i32 = 128;
 
-/// Translates a runner's word for the end of an attempt.
+/// The outcome of an exit that a runner reports.
 pub(crate) fn outcome(exit: &Exit) -> Outcome {
     match exit {
         Exit::Code(0) => Outcome::Success,
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_the_status_a_shell_would_show() {
+    fn signals_have_the_exit_code_of_shells() {
         assert_eq!(outcome(&Exit::Signal(9)), Outcome::Exit { code: 137, signal: Some(9) });
     }
 

@@ -1,5 +1,5 @@
-//! The output of a step against the JSON Schema that the step promises (`outputs=`), and the fields of
-//! an approval. Schema and value are foreign: both are judged within a budget, on a blocking thread.
+//! Validation of outputs, answers and fields against JSON Schemas. Schema and value are untrusted: they are
+//! validated within a budget, on a blocking thread.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use plue_plan::{
 use plue_runtime::foreign::{self, ForeignError, Limits};
 use serde_json::Value as Json;
 
-/// Problems that one message names at most.
+/// Most problems in one message.
 const MAX_NAMED: usize = 3;
-/// The limits of one judgement.
+/// The limits of one validation.
 const JUDGING: Limits = Limits {
     name: "judging by a JSON Schema",
     budget: Budget::of_steps(MAX_JUDGE_STEPS),
@@ -21,21 +21,20 @@ const JUDGING: Limits = Limits {
     wall: Duration::from_secs(60),
 };
 
-/// Reason that a value was not accepted.
+/// The reason that a value was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unfit {
-    /// A text for the author: where the value differs and how, or the limit that judging it reached.
-    /// Final.
+pub(crate) enum SchemaMismatch {
+    /// A text for the author: the differences, or the exceeded limit. Final.
     Refused(String),
-    /// The judging was cut off; it may be done again.
+    /// The validation was interrupted; it may be repeated.
     Interrupted(String),
 }
 
-/// Checks an output.
+/// Checks an output against its step's `outputs`.
 ///
 /// # Errors
-/// It does not fit, or judging it was stopped.
-pub(crate) async fn check(schema: &Json, output: &Json) -> Result<(), Unfit> {
+/// A mismatch, or an interrupted validation.
+pub(crate) async fn check(schema: &Json, output: &Json) -> Result<(), SchemaMismatch> {
     const WORDS: Words = Words {
         schema: "the step's `outputs`",
         misfit: "the output does not fit the step's `outputs`",
@@ -46,26 +45,26 @@ pub(crate) async fn check(schema: &Json, output: &Json) -> Result<(), Unfit> {
 /// Checks an output against the type of the context key that its step writes.
 ///
 /// # Errors
-/// It does not fit, or judging it was stopped.
-pub(crate) async fn check_key(schema: &Json, output: &Json) -> Result<(), Unfit> {
+/// A mismatch, or an interrupted validation.
+pub(crate) async fn check_key(schema: &Json, output: &Json) -> Result<(), SchemaMismatch> {
     const WORDS: Words = Words {
         schema: "the type of the context key",
         misfit: "the output does not fit the type of the context key that the step writes",
     };
     let code = codes::CONTEXT_MISFIT;
     fit(schema, output, WORDS).await.map_err(|unfit| match unfit {
-        Unfit::Refused(message) if message.starts_with(WORDS.misfit) => {
-            Unfit::Refused(format!("{code}: {message}"))
+        SchemaMismatch::Refused(message) if message.starts_with(WORDS.misfit) => {
+            SchemaMismatch::Refused(format!("{code}: {message}"))
         }
-        other @ (Unfit::Refused(_) | Unfit::Interrupted(_)) => other,
+        other @ (SchemaMismatch::Refused(_) | SchemaMismatch::Interrupted(_)) => other,
     })
 }
 
-/// Checks the answer of a model.
+/// Checks the answer of a model against its step's `output`.
 ///
 /// # Errors
-/// It does not fit, or judging it was stopped.
-pub(crate) async fn check_answer(schema: &Json, answer: &Json) -> Result<(), Unfit> {
+/// A mismatch, or an interrupted validation.
+pub(crate) async fn check_answer(schema: &Json, answer: &Json) -> Result<(), SchemaMismatch> {
     const WORDS: Words = Words {
         schema: "the step's `output`",
         misfit: "the answer does not fit the step's `output`",
@@ -76,8 +75,8 @@ pub(crate) async fn check_answer(schema: &Json, answer: &Json) -> Result<(), Unf
 /// Checks the values that a person filled in against the `fields` of an approval.
 ///
 /// # Errors
-/// They do not fit, or judging them was stopped.
-pub(crate) async fn check_fields(schema: &Json, filled: &Json) -> Result<(), Unfit> {
+/// A mismatch, or an interrupted validation.
+pub(crate) async fn check_fields(schema: &Json, filled: &Json) -> Result<(), SchemaMismatch> {
     const WORDS: Words = Words {
         schema: "the step's `fields`",
         misfit: "what was filled in does not fit the step's `fields`",
@@ -85,28 +84,28 @@ pub(crate) async fn check_fields(schema: &Json, filled: &Json) -> Result<(), Unf
     fit(schema, filled, WORDS).await
 }
 
-/// Wording of messages: the schema, and a value that does not fit it.
+/// Wording of messages: the schema, and the mismatch.
 #[derive(Debug, Clone, Copy)]
 struct Words {
     schema: &'static str,
     misfit: &'static str,
 }
 
-async fn fit(schema: &Json, value: &Json, words: Words) -> Result<(), Unfit> {
+async fn fit(schema: &Json, value: &Json, words: Words) -> Result<(), SchemaMismatch> {
     let (schema, value) = (schema.clone(), value.clone());
     let judged = foreign::compute(JUDGING, move |meter| violations(schema, &value, meter)).await;
     let violations = match judged {
         Ok(Ok(violations)) => violations,
         Ok(Err(why)) => {
             let message = format!("{} is no usable JSON Schema: {why}", words.schema);
-            return Err(Unfit::Refused(message));
+            return Err(SchemaMismatch::Refused(message));
         }
         Err(error @ (ForeignError::Stopped { .. } | ForeignError::Late { .. })) => {
             let code = codes::SCHEMA_TOO_COSTLY;
-            return Err(Unfit::Refused(format!("{code}: {}: {error}", words.schema)));
+            return Err(SchemaMismatch::Refused(format!("{code}: {}: {error}", words.schema)));
         }
         Err(error @ ForeignError::Interrupted { .. }) => {
-            return Err(Unfit::Interrupted(error.to_string()));
+            return Err(SchemaMismatch::Interrupted(error.to_string()));
         }
     };
     let mut problems: Vec<String> = violations
@@ -121,7 +120,7 @@ async fn fit(schema: &Json, value: &Json, words: Words) -> Result<(), Unfit> {
         return Ok(());
     }
     problems.sort();
-    Err(Unfit::Refused(format!("{}: {}", words.misfit, problems.join("; "))))
+    Err(SchemaMismatch::Refused(format!("{}: {}", words.misfit, problems.join("; "))))
 }
 
 fn violations(
@@ -143,13 +142,13 @@ mod tests {
 
     async fn refusal(schema: Json, output: Json) -> String {
         match check(&schema, &output).await {
-            Err(Unfit::Refused(message)) => message,
+            Err(SchemaMismatch::Refused(message)) => message,
             other => panic!("{schema}: {other:?}"),
         }
     }
 
     #[tokio::test]
-    async fn an_output_fits_its_schema_or_the_difference_is_named() {
+    async fn differences_from_the_schema_are_named() {
         let schema = json!({
             "type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}},
         });

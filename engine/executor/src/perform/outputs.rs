@@ -1,23 +1,23 @@
-//! The effect "evaluate the plan's outputs": pure, so its answer goes into the same transaction.
+//! The effect "evaluate the plan's outputs": pure, so the result is committed in the same transaction.
 
 use plue_flow::Run;
 use plue_plan::{budget::Meter, context::Reader, limits::MAX_OUTPUT_BYTES};
 use plue_spec::{Reads, resolve};
 use serde_json::{Map, Value as Json};
 
-use super::scope::{Seen, Surroundings, within_budget};
+use super::scope::{AttemptNumber, RunInputs, ScopeValues, within_budget};
 
 /// Evaluates the `outputs` of the plan.
 ///
 /// # Errors
 /// A text for the author: the output that has no value, names a secret or is too large.
-pub(crate) fn evaluate(run: &Run, surroundings: &Surroundings) -> Result<Json, String> {
-    within_budget(|meter| evaluate_within(meter, run, surroundings))
+pub(crate) fn evaluate(run: &Run, inputs: &RunInputs) -> Result<Json, String> {
+    within_budget(|meter| evaluate_within(meter, run, inputs))
 }
 
-fn evaluate_within(meter: &Meter, run: &Run, surroundings: &Surroundings) -> Result<Json, String> {
-    let seen = Seen::of(run, Reader::After);
-    let scope = seen.scope(surroundings, (1, 1), meter);
+fn evaluate_within(meter: &Meter, run: &Run, inputs: &RunInputs) -> Result<Json, String> {
+    let visible = ScopeValues::of(run, Reader::After);
+    let scope = visible.scope(inputs, AttemptNumber::FIRST, meter);
     let mut values = Map::new();
     for (name, value) in &run.plan().outputs {
         let resolved = resolve(value, &scope, &mut Reads::default())

@@ -10,18 +10,18 @@ use serde_json::Value as Json;
 
 use super::environment::AttemptEnv;
 
-/// Time added to the run's timeout for a step that has no shorter timeout of its own.
+/// Time added to the run's timeout for a step without a shorter timeout of its own.
 const BEHIND_RUN: Duration = Duration::from_secs(60);
 
-/// Calls a step's function with the values of its arguments; runners know texts only.
+/// A function that calls the step's function with decoded arguments; runners pass texts only.
 const CALLER: &str = "_plue_call";
 
 /// Limits of an attempt that the plan does not set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Between TERM and KILL.
+    /// Time between TERM and KILL.
     pub(crate) grace: Duration,
-    /// Bytes of log kept.
+    /// Bytes of log stored.
     pub(crate) log_cap_bytes: u64,
 }
 
@@ -71,8 +71,8 @@ fn program(action: &Action, args: &[Json]) -> Option<Program> {
     }
 }
 
-/// Functions get the values of their arguments, code gets them as text. Values travel as JSON in the
-/// arguments of the process, never in the code.
+/// Functions receive decoded arguments, code receives texts. Values are JSON in the arguments of the process,
+/// never part of the code.
 fn python_code(code: &str, call: Option<&str>, args: &[Json]) -> Program {
     match call {
         Some(call) if !args.iter().all(Json::is_string) => Program::PythonCode {
@@ -94,7 +94,7 @@ fn texts(args: &[Json]) -> Vec<String> {
     args.iter().map(text_of).collect()
 }
 
-/// An agent with the MCP servers of its step. One without servers needs no newer runner.
+/// An agent with the MCP servers of its step; without servers, older runners can execute it too.
 fn with_servers(program: Program, servers: Vec<McpServer>) -> Program {
     if program == Program::Agent && !servers.is_empty() {
         return Program::McpAgent { servers };
@@ -109,16 +109,15 @@ fn beside(program: Program, services: Vec<Service>) -> Program {
     Program::Beside { program: Box::new(program), services }
 }
 
-/// The step's timeout. One that does not end before the run's would is put off a little: the run's clock
-/// decides then, and this one only if no engine is there.
+/// The step's timeout. One that is not shorter than the run's is extended: the engine's clock decides, and the
+/// runner's only if no engine drives the run.
 fn timeout_ms(plan: &Plan, step: &Step) -> u64 {
     let longest = Duration::from_secs(plue_plan::limits::MAX_DURATION_S);
     let default = plue_plan::DurationText::new(plue_plan::plan::DEFAULT_TIMEOUT);
     let whole = plan.timeout.as_ref().unwrap_or(&default).parse().unwrap_or(longest);
     let own = step.options.timeout.as_ref().and_then(|own| own.parse().ok());
     if own.is_none() && plan.timeout.is_none() && matches!(step.action, Action::Llm(_)) {
-        // The run's clock stands still while people decide about calls. An agent does nothing without an
-        // engine.
+        // The run's clock is paused while people decide about calls, and an agent needs an engine anyway.
         return millis(longest);
     }
     millis(own.filter(|own| *own < whole).unwrap_or(whole.saturating_add(BEHIND_RUN)))
@@ -133,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_of_the_run_decides_unless_a_step_has_less() {
+    fn steps_without_shorter_timeout_outlast_the_run() {
         let table = [
             ("", "", 3_660),
             (r#","timeout":"10m""#, "", 660),

@@ -1,4 +1,4 @@
-//! What expressions of a run can see, from the state of its flow.
+//! The scope of a run's expressions, from the state of its flow.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use plue_runtime::foreign::{self, Limits};
 use plue_spec::{Scope, StepValues, expression::MAX_COST};
 use serde_json::Value as Json;
 
-/// Units of work of all expressions that are evaluated in one go: those of one step, or of the run.
+/// Units of work of expressions that are evaluated together: those of one step, or of the run.
 const MAX_TOGETHER: u64 = 8 * MAX_COST;
 const EXPRESSIONS: Limits = Limits {
     name: "evaluating expressions",
@@ -20,7 +20,7 @@ const EXPRESSIONS: Limits = Limits {
     wall: Duration::from_secs(60),
 };
 
-/// Evaluates expressions within the budget, off the async workers. The scope of each is to be
+/// Evaluates expressions within the budget, off the async workers. Each scope must be
 /// [`Scope::metered`].
 ///
 /// # Errors
@@ -32,28 +32,40 @@ pub(crate) fn within_budget<T>(
     evaluated.unwrap_or_else(|stopped| Err(stopped.to_string()))
 }
 
-/// What a run's expressions see beside its steps; fixed when the run is made.
+/// Event and inputs of a run, as its expressions see them; fixed at submission.
 #[derive(Debug, Clone)]
-pub(crate) struct Surroundings {
-    /// JSON of the event.
+pub(crate) struct RunInputs {
+    /// The event as an object.
     pub(crate) event: Json,
-    /// The inputs, an object.
+    /// Typed inputs as an object, with defaults applied.
     pub(crate) inputs: Json,
 }
 
-/// The steps and context keys of a run as the expressions of one reader see them; owns what a [`Scope`]
-/// borrows.
-pub(crate) struct Seen<'r> {
+/// One attempt of a step: the visit of its step, and the number of the attempt in that visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AttemptNumber {
+    pub(crate) visit: u32,
+    pub(crate) number: u32,
+}
+
+/// The steps and context keys that one reader may see; owns the values that a [`Scope`] borrows.
+pub(crate) struct ScopeValues<'r> {
     steps: Vec<(StepView, Option<String>)>,
     keys: VisibleKeys<'r>,
 }
 
-// === impl Seen ===
+// === impl AttemptNumber ===
 
-impl<'r> Seen<'r> {
+impl AttemptNumber {
+    pub(crate) const FIRST: Self = Self { visit: 1, number: 1 };
+}
+
+// === impl ScopeValues ===
+
+impl<'r> ScopeValues<'r> {
     pub(crate) fn of(run: &'r Run, reader: Reader<'_>) -> Self {
         let steps = run.step_views().map(|mut view| {
-            // It succeeded in the run that its output is from.
+            // A carried step succeeded in the run that its output is from.
             if let Some(Reason::Carried { .. }) = view.reason {
                 (view.status, view.reason) = (StepStatus::Success, None);
             }
@@ -66,15 +78,15 @@ impl<'r> Seen<'r> {
     /// The scope for one attempt of one step.
     pub(crate) fn scope<'a>(
         &'a self,
-        surroundings: &'a Surroundings,
-        (visit, attempt): (u32, u32),
+        inputs: &'a RunInputs,
+        at: AttemptNumber,
         meter: &'a Meter,
     ) -> Scope<'a> {
         let mut scope = Scope::new()
             .metered(meter)
-            .event(&surroundings.event)
-            .inputs(&surroundings.inputs)
-            .turn(visit, attempt)
+            .event(&inputs.event)
+            .inputs(&inputs.inputs)
+            .turn(at.visit, at.number)
             .context(&self.keys);
         for (view, error) in &self.steps {
             let values = StepValues {

@@ -1,4 +1,4 @@
-//! Steps that wait for the outside: what exactly for, and until when. Pure; the answers come through
+//! Steps that wait for an event outside of the run: its kind and the deadline. Pure; answers come through
 //! the driver.
 
 use std::time::Duration;
@@ -14,10 +14,10 @@ use serde_json::{Map, Value as Json, json};
 /// Characters of an approval's message.
 const MAX_MESSAGE: usize = 4_096;
 
-/// The input with which an attempt begins to wait.
+/// The input that starts the wait of an attempt.
 ///
 /// # Errors
-/// A text for the author: what it cannot wait for, and why.
+/// A text for the author: the step cannot wait for this.
 pub(crate) fn begin(
     step: &Step,
     attempt: &AttemptId,
@@ -26,10 +26,10 @@ pub(crate) fn begin(
 ) -> Result<Input, String> {
     let timeout = step.options.timeout.as_ref().map(|text| later(now, text)).transpose()?;
     let (what, until) = match &step.action {
-        Action::Approval(approval) => (asked(approval, scope)?, timeout),
+        Action::Approval(approval) => (awaited_decision(approval, scope)?, timeout),
         Action::Wait(wait) => match (&wait.duration, wait.event.as_deref()) {
             (Some(length), _) => (Awaited::Time, Some(later(now, length)?)),
-            (None, Some(trigger)) => listen(trigger, now, timeout)?,
+            (None, Some(trigger)) => awaited_trigger(trigger, now, timeout)?,
             (None, None) => return Err("it says neither how long nor for what".to_owned()),
         },
         Action::Bash(_)
@@ -43,7 +43,7 @@ pub(crate) fn begin(
     Ok(Input::Waits { attempt: attempt.clone(), what, until, name: None })
 }
 
-fn asked(approval: &Approval, scope: &Scope<'_>) -> Result<Awaited, String> {
+fn awaited_decision(approval: &Approval, scope: &Scope<'_>) -> Result<Awaited, String> {
     let message = approval.message.as_ref().map(|message| {
         let text = resolve_text(message, scope, &mut Reads::default());
         text.map(|text| text.chars().take(MAX_MESSAGE).collect())
@@ -56,7 +56,7 @@ fn asked(approval: &Approval, scope: &Scope<'_>) -> Result<Awaited, String> {
     })
 }
 
-fn listen(
+fn awaited_trigger(
     trigger: &Trigger,
     now: Timestamp,
     timeout: Option<Timestamp>,
@@ -88,16 +88,16 @@ fn listen(
     }
 }
 
-/// The topic on which calls of a webhook endpoint are told.
+/// The topic of calls to a webhook endpoint.
 pub(crate) fn webhook_topic(name: &str) -> String {
     format!("webhook:{name}")
 }
 
-/// Whether a message is one that is waited for.
+/// Whether a message satisfies the condition of a wait.
 ///
 /// # Errors
 /// A text for the author: `when` cannot be evaluated for it.
-pub(crate) fn fits(
+pub(crate) fn matches(
     message: &TopicEvent,
     when: Option<&str>,
     meter: &Meter,
@@ -109,7 +109,7 @@ pub(crate) fn fits(
     expression.truth(&scope, &mut Reads::default()).map_err(|error| format!("when: {error}"))
 }
 
-/// A message as an event of expressions: its fields under `event.payload`, beside the topic.
+/// A message as `event` of expressions: topic and fields are in `event.payload`.
 fn event(message: &TopicEvent) -> Json {
     let mut payload = match &message.data {
         Json::Object(fields) => fields.clone(),
@@ -119,7 +119,7 @@ fn event(message: &TopicEvent) -> Json {
     json!({"type": "event", "actor": message.by, "payload": payload})
 }
 
-/// The output of a step that waited for a message.
+/// The output of a step that took a message.
 pub(crate) fn output(message: TopicEvent) -> Json {
     json!({
         "topic": message.topic,
@@ -221,10 +221,10 @@ mod tests {
             at: now(),
         };
         let meter = Meter::new(Budget::of_steps(1_000));
-        let fits = |when| fits(&message, when, &meter);
-        assert_eq!(fits(None), Ok(true));
-        assert_eq!(fits(Some("event.payload.version > 2")), Ok(true));
-        assert_eq!(fits(Some("event.payload.topic == 'other'")), Ok(false));
-        assert!(fits(Some("event.payload.version > 'x'")).unwrap_err().contains("when"));
+        let matches = |when| matches(&message, when, &meter);
+        assert_eq!(matches(None), Ok(true));
+        assert_eq!(matches(Some("event.payload.version > 2")), Ok(true));
+        assert_eq!(matches(Some("event.payload.topic == 'other'")), Ok(false));
+        assert!(matches(Some("event.payload.version > 'x'")).unwrap_err().contains("when"));
     }
 }

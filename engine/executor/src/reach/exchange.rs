@@ -1,4 +1,4 @@
-//! One request and its answer, over a connection to an address that was judged.
+//! One request and its answer, over a connection to a checked address.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use reqwest::{
 use super::{Guard, Target, Unreached};
 use crate::codes;
 
-/// Headers that say where a request ends or who is on the way; they are the connection's own.
+/// Headers of the connection, which callers must not set.
 const OWN: [&str; 8] = [
     "connection",
     "content-length",
@@ -24,31 +24,31 @@ const OWN: [&str; 8] = [
     "upgrade",
 ];
 
-/// A request.
+/// A request to one target.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// `GET`, `POST`, …
+    /// HTTP method, such as `GET`.
     pub method: &'a str,
-    /// Where it goes.
+    /// Parsed address.
     pub target: &'a Target,
     /// By name. May hold secrets: never logged.
     pub headers: &'a BTreeMap<String, String>,
-    /// Its body.
+    /// Bytes of the body, if there is one.
     pub body: Option<&'a [u8]>,
 }
 
-/// An answer, cut off where nobody wants more of it.
+/// An answer with a bounded body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// The status.
+    /// HTTP status code.
     pub status: u16,
-    /// The header `Retry-After`, as it came.
+    /// The header `Retry-After`, unparsed.
     pub retry_after: Option<String>,
-    /// The beginning of the body.
+    /// The first bytes of the body.
     pub body: Vec<u8>,
 }
 
-/// The addresses that were judged, whatever name is asked for.
+/// A resolver that returns the checked addresses for every name.
 #[derive(Debug)]
 struct Judged(Vec<SocketAddr>);
 
@@ -59,11 +59,11 @@ impl Resolve for Judged {
     }
 }
 
-/// Posts a body and reads at most `most` bytes of the answer, all of it within a time. A redirect is an
-/// answer like any other.
+/// Posts a body and reads at most `most` bytes of the answer, within `within`. Redirects are returned as
+/// answers.
 ///
 /// # Errors
-/// The address is refused; nobody answers.
+/// The address is refused, or there is no answer.
 pub async fn post(
     (address, headers): (&str, &BTreeMap<String, String>),
     body: &[u8],
@@ -77,7 +77,7 @@ pub async fn post(
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
-        // What it says matters more than whether it is said to the end.
+        // A truncated body is more useful than an error.
         while body.len() < most
             && let Ok(Some(chunk)) = response.chunk().await
         {
@@ -91,7 +91,7 @@ pub async fn post(
     }
 }
 
-/// Sends one request. Redirects are not followed, and no time is set: the caller bounds it and the answer.
+/// Sends one request. Does not follow redirects; the caller limits time and size of the answer.
 ///
 /// # Errors
 /// The address is refused, or there is no answer.
@@ -100,7 +100,7 @@ pub async fn send(request: Request<'_>, guard: &Guard) -> Result<Response, Unrea
     let method = method.map_err(|_| bad_header(format!("{:?} is no method", request.method)))?;
     let headers = headers(request.headers)?;
     let addresses = request.target.addresses(guard).await?;
-    let failed = |error: reqwest::Error| Unreached::Failed(told(error));
+    let failed = |error: reqwest::Error| Unreached::Failed(error_chain(error));
     let client = client(addresses).map_err(failed)?;
     let mut sent = client.request(method, request.target.url().clone()).headers(headers);
     if let Some(body) = request.body {
@@ -109,8 +109,7 @@ pub async fn send(request: Request<'_>, guard: &Guard) -> Result<Response, Unrea
     sent.send().await.map_err(failed)
 }
 
-/// Names and values without anything that would end a line (RFC 9110 §5.5). Values are not shown: they
-/// may be secret.
+/// Names and values without line ends (RFC 9110 §5.5). Errors omit values, which may be secret.
 fn headers(wanted: &BTreeMap<String, String>) -> Result<HeaderMap, Unreached> {
     let mut headers = HeaderMap::with_capacity(wanted.len());
     for (name, value) in wanted {
@@ -133,9 +132,9 @@ fn bad_header(message: String) -> Unreached {
     Unreached::refused(codes::BAD_HEADER, message)
 }
 
-/// A client that knows these addresses and no others: for one request.
+/// A client for one request that connects to these addresses only.
 fn client(addresses: Vec<SocketAddr>) -> Result<Client, reqwest::Error> {
-    // Says nothing if somebody has installed one already, which is as good.
+    // An error means that a provider is installed already.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()
@@ -145,8 +144,8 @@ fn client(addresses: Vec<SocketAddr>) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// The whole chain of causes, without the address: it may hold what must not be shown.
-pub(crate) fn told(error: reqwest::Error) -> String {
+/// The chain of causes without the address, which may hold secrets.
+pub(crate) fn error_chain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_header_can_begin_another_one() {
+    fn headers_cannot_inject_others() {
         for value in ["a\r\nx-admin: 1", "a\nb", "a\rb", "a\0b", "\r\n\r\nGET / HTTP/1.1"] {
             let refused = checked("x-note", value).unwrap_err().to_string();
             assert!(refused.starts_with("PLUE-R0004"), "{refused}");

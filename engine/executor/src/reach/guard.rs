@@ -1,11 +1,8 @@
-//! Where requests may go: to public addresses, and to what the operator allows by name.
-//!
-//! Pure: judges addresses, and knows nothing of how they were found.
+//! Allowed addresses: public ones, and exceptions of the operator. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What the operator allows beside public addresses: `host`, `host:port`, `address`, `address:port`
-/// or `network/length`.
+/// Exceptions of the operator: `host`, `host:port`, `address`, `address:port` or `network/length`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard(Vec<Allowed>);
 
@@ -15,7 +12,7 @@ enum Allowed {
     Network(IpAddr, u8),
 }
 
-/// An entry that is none.
+/// An invalid exception.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither a host, an address nor a network")]
 pub struct BadEntry(pub String);
@@ -23,10 +20,10 @@ pub struct BadEntry(pub String);
 // === impl Guard ===
 
 impl Guard {
-    /// Reads what the operator allows.
+    /// Parses the exceptions of the operator.
     ///
     /// # Errors
-    /// The first entry that is none.
+    /// The first invalid entry.
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, BadEntry> {
         let parsed = entries.iter().map(|entry| {
             entry_of(entry.as_ref()).ok_or_else(|| BadEntry(entry.as_ref().to_owned()))
@@ -34,7 +31,7 @@ impl Guard {
         parsed.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The same guard that also allows one port of a host, whatever its address.
+    /// The same guard with an exception for one port of a host, at any address.
     #[must_use]
     pub fn with_host(&self, host: &str, port: u16) -> Self {
         let mut allowed = self.0.clone();
@@ -42,10 +39,10 @@ impl Guard {
         Self(allowed)
     }
 
-    /// Whether a connection to this address, found under this name, may be made.
+    /// Whether a connection to this address of a host is allowed.
     #[must_use]
     pub fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {
-        // `db.` is the same host as `db`, said in full (RFC 1034 §3.1).
+        // `db.` is the absolute form of `db` (RFC 1034 §3.1).
         let host = host.strip_suffix('.').unwrap_or(host);
         is_public(address) || self.0.iter().any(|allowed| allowed.covers(host, port, address))
     }
@@ -95,7 +92,7 @@ fn is_in(network: IpAddr, length: u8, address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address is another spelling of.
+/// The IPv4 address of an IPv4-mapped IPv6 address.
 fn embedded(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -103,7 +100,7 @@ fn embedded(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether the address belongs to the Internet at large, by the registries of special addresses.
+/// Whether the address is public, by the registries of special-purpose addresses.
 fn is_public(address: IpAddr) -> bool {
     match embedded(address) {
         IpAddr::V4(four) => is_public_v4(four),
@@ -128,7 +125,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
-    // Only 2000::/3 is given out. In it: ways to reach IPv4 (Teredo, 6to4), documentation.
+    // Only 2000::/3 is allocated; it contains Teredo, 6to4 and documentation addresses.
     let given_out = first & 0xe000 == 0x2000;
     let special = (first == 0x2001 && (second < 0x0200 || second == 0x0db8))
         || first == 0x2002
@@ -145,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_of_the_internet_at_large_are_permitted_by_default() {
+    fn only_public_addresses_are_permitted_by_default() {
         let inside = [
             "127.0.0.1",
             "127.9.9.9",

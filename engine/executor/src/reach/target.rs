@@ -18,17 +18,17 @@ pub struct Target(Url);
 // === impl Target ===
 
 impl Target {
-    /// Reads an address. The host is read as browsers do (WHATWG URL), so that `0x7f.1` is 127.0.0.1
-    /// here as it is everywhere behind us.
+    /// Parses an address as browsers do (WHATWG URL), so that `0x7f.1` is 127.0.0.1 here as in the HTTP
+    /// client.
     ///
     /// # Errors
-    /// [`Unreached::Refused`]: it is none, of another scheme, too long, with a user or a password in it,
-    /// or with characters that would end a line.
+    /// [`Unreached::Refused`]: invalid, of another scheme, too long, or with a user, a password or control
+    /// characters.
     pub fn parse(text: &str) -> Result<Self, Unreached> {
         if text.len() > MAX_CHARS {
             return Err(bad(format!("the address has more than {MAX_CHARS} characters")));
         }
-        // The parser would leave tabs and line ends out without a word.
+        // The parser would silently drop tabs and line ends.
         if text.chars().any(char::is_control) {
             return Err(bad("the address holds a control character".to_owned()));
         }
@@ -36,7 +36,7 @@ impl Target {
         Self::of(url)
     }
 
-    /// Where a redirect from here leads.
+    /// The target of a redirect.
     ///
     /// # Errors
     /// As [`Target::parse`].
@@ -62,35 +62,35 @@ impl Target {
         Ok(Self(url))
     }
 
-    /// The address.
+    /// The parsed URL.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.0
     }
 
-    /// The host, of an IPv6 address without brackets.
+    /// The host; an IPv6 address without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         let host = self.0.host_str().unwrap_or_default();
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The port, that of the scheme where the address has none.
+    /// The port, by default that of the scheme.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(80)
     }
 
-    /// The addresses that the host has now, all of them judged: one that may not be reached refuses
-    /// all, or a name with two addresses would get through by chance.
+    /// The current addresses of the host, all checked. One forbidden address refuses all; otherwise a name
+    /// with two addresses would pass by chance.
     ///
     /// # Errors
-    /// The guard refuses one; the name cannot be looked up.
+    /// The guard refuses one; the name cannot be resolved.
     pub(super) async fn addresses(&self, guard: &Guard) -> Result<Vec<SocketAddr>, Unreached> {
         let (host, port) = (self.host(), self.port());
         let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
-            // Whatever a name server says of it (RFC 6761 §6.3).
+            // Never resolved by a name server (RFC 6761 §6.3).
             Err(_) if is_this_machine(host) => vec![
                 SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
                 SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),

@@ -107,8 +107,8 @@ impl World {
         let pool = pool.dialed_by(Arc::new(stand.clone()));
         let parts = Parts { store, pool, clock, ids: Ids::random(), tasks };
         let mut options = Options::new(state.join(format!("locks-{number}")));
-        options.control_poll = Duration::from_secs(1);
-        options.checkpoints = false;
+        options.driving.control_poll = Duration::from_secs(1);
+        options.workspaces.checkpoints = false;
         Running { engine: Engine::new(options, parts), stand }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use plue_executor::{
     Engine, Options, Origin, RunHandle, Submission,
     engine::Parts,
-    perform::{environment::GivenSecrets, placement::Capacity},
+    perform::{capacity::Capacity, environment::GivenSecrets},
     reach::Guard,
 };
 use plue_flow::{Fact, RunStatus, StepStatus, input::Reopen};

@@ -14,7 +14,7 @@ use axum::{
 };
 use hmac::{Hmac, Mac as _};
 use plue_api::{Api, Limits, limit, router};
-use plue_executor::{Engine, house::Keep};
+use plue_executor::{Engine, retention::Retention};
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_pool::LocalPool;
 use plue_runtime::{Clock, Ids, Shutdown, Tasks, Watchdog};
@@ -63,7 +63,7 @@ impl World {
                 quotas: plue_flow::quotas::Quotas::of(1),
                 low_water: plue_executor::disk::LowWater::default(),
                 poll: Duration::from_millis(200),
-                keep: Keep {
+                keep: Retention {
                     untrusted_runs: Duration::from_secs(24 * 60 * 60),
                     runs: long,
                     artifacts: long,

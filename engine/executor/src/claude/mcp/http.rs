@@ -1,7 +1,7 @@
-//! A server behind a URL: streamable HTTP, one request at a time for each message.
+//! A remote MCP server: streamable HTTP, one request for each message.
 //!
-//! The guard judges every address, redirects are not followed, and headers with secrets stay here: errors
-//! show neither. Must not keep a stream open for messages that were not asked for.
+//! The guard checks every address, redirects are not followed, and errors contain neither addresses nor
+//! headers, which may be secret. Must not keep a stream open for unsolicited messages.
 
 use std::{
     collections::BTreeMap,
@@ -17,26 +17,26 @@ use tokio::sync::Mutex;
 
 use crate::reach::{
     Guard, Request, Target, Unreached,
-    exchange::{send, told},
+    exchange::{error_chain, send},
 };
 
 /// Bytes of all messages of one answer.
 const MAX_ANSWER_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
-/// Bytes that are read on this thread; larger messages are read beside it.
+/// Messages above this size are parsed on a blocking thread.
 const LARGE_BYTES: usize = 64 * 1024;
-/// Requests of a server that are refused with an answer; further ones get none.
+/// Requests of a server that are answered with a refusal; further ones are ignored.
 const MAX_REFUSALS: usize = 16;
-/// Bytes of an error's body that are shown.
+/// Bytes of an error's body in a message.
 const MAX_ERROR_BYTES: usize = 1_024;
-/// The header with the session.
+/// The header with the id of the session.
 const SESSION: &str = "mcp-session-id";
 
-/// A server behind a URL.
+/// A connection to one server.
 #[derive(Debug)]
 pub(crate) struct Remote {
     name: String,
     url: String,
-    /// By name in lower case. May hold secrets.
+    /// By lower-case name. May hold secrets.
     headers: Headers,
     guard: Guard,
     tasks: Tasks,
@@ -44,7 +44,7 @@ pub(crate) struct Remote {
     session: Mutex<Option<Session>>,
 }
 
-/// Headers that are not shown.
+/// Headers whose values are never formatted.
 struct Headers(BTreeMap<String, String>);
 
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Headers {
 // === impl Remote ===
 
 impl Remote {
-    /// A server with the headers of its requests; `None` for one without a URL.
+    /// `headers` are sent with each request; `None` for a server without a URL.
     pub(crate) fn new(
         server: &Mcp,
         headers: BTreeMap<String, String>,
@@ -84,12 +84,12 @@ impl Remote {
         &self.name
     }
 
-    /// An error with the name of the server.
+    /// Adds the name of the server to an error.
     pub(super) fn failed(&self, why: &str) -> String {
         format!("MCP server `{}`: {why}", self.name)
     }
 
-    /// The definitions of its tools.
+    /// Lists the definitions of the tools.
     ///
     /// # Errors
     /// A text for people.
@@ -116,7 +116,7 @@ impl Remote {
         result.map_err(|why| self.failed(&why))
     }
 
-    /// The result of a request, in a session.
+    /// The result of a request in the current session.
     async fn ask(&self, request: impl FnOnce(u64) -> Json) -> Result<Json, String> {
         let session = self.session().await?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -171,7 +171,7 @@ impl Remote {
         send(request, &self.guard).await.map_err(unreached)
     }
 
-    /// Reads up to the answer to a request.
+    /// Reads a response up to the answer to request `id`.
     async fn answer(
         &self,
         mut response: Response,
@@ -229,7 +229,7 @@ fn too_long() -> String {
 }
 
 fn broken(error: reqwest::Error) -> String {
-    format!("its answer broke off: {}", told(error))
+    format!("its answer broke off: {}", error_chain(error))
 }
 
 fn unreached(error: Unreached) -> String {
@@ -242,7 +242,7 @@ fn unreached(error: Unreached) -> String {
     }
 }
 
-/// The beginning of a body, at least `most` bytes of it if there are so many.
+/// The first bytes of a body, at most `most`.
 async fn body(response: &mut Response, most: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     while bytes.len() < most
@@ -254,7 +254,7 @@ async fn body(response: &mut Response, most: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The data of server-sent events, as they come in.
+/// Parser of server-sent events.
 #[derive(Debug, Default)]
 struct Events {
     line: Vec<u8>,
@@ -265,10 +265,10 @@ struct Events {
 // === impl Events ===
 
 impl Events {
-    /// The data of the events that a chunk completes.
+    /// Adds a chunk; returns the data of the events that it completes.
     ///
     /// # Errors
-    /// An event is too long.
+    /// An event over the size limit.
     fn push(&mut self, chunk: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         let mut found = Vec::new();
         for byte in chunk {

@@ -1,4 +1,4 @@
-//! Names of tools, and what agents below get of them.
+//! Names of tools, and the tools of subagents.
 
 use serde_json::json;
 
@@ -116,7 +116,7 @@ fn agents_are_named_with_their_role_or_prompt() {
 }
 
 #[test]
-fn tools_are_handed_on_as_far_as_both_sides_allow() {
+fn subagents_get_the_common_tools() {
     let within = |above: &[&str], own: &[&str]| {
         let above = named(&texts(above), &[], &[]).unwrap();
         let tools = Tools::within(&above, &texts(own), &[]).unwrap();
@@ -133,7 +133,7 @@ fn tools_are_handed_on_as_far_as_both_sides_allow() {
     let (_, tools) = within(&["git_diff", "git_log"], &["git"]);
     assert_eq!(git_commands(&tools.offers[0]), ["diff", "log"]);
     assert_eq!(within(&["git_diff"], &["git_commit"]).0, "");
-    // The runner holds all agents of an attempt to one list of hosts.
+    // The runner has one list of hosts for all agents of an attempt.
     assert_eq!(within(&["fetch(a.example)"], &["fetch(a.example)", "fetch(b.example)"]).0, "fetch");
     let two = ["fetch(a.example)", "fetch(b.example)"];
     assert_eq!(within(&two, &["fetch(a.example)"]).0, "");

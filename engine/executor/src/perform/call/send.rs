@@ -1,4 +1,4 @@
-//! Sending a request: every hop is judged by the guard, redirects and bytes are counted.
+//! The exchange of a call: the guard checks every hop, redirects and bytes are limited.
 
 use plue_flow::fact::Outcome;
 use reqwest::{Response, StatusCode};
@@ -7,12 +7,12 @@ use serde_json::{Value as Json, json};
 use super::{CallRequest, Called};
 use crate::reach::{
     Guard, Request, Target, Unreached,
-    exchange::{send as exchange, told},
+    exchange::{error_chain, send as exchange},
 };
 
-/// Redirects that are followed at most.
+/// Most redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
-/// Bytes of an answer's body that are read at most.
+/// Most bytes of an answer's body.
 const MAX_BODY: usize = 768 * 1024;
 
 /// Sends the request and reads the answer.
@@ -61,7 +61,7 @@ async fn follow(mut request: CallRequest, guard: &Guard) -> Result<Response, Unr
             return Ok(response);
         };
         let next = target.join(location)?;
-        // What was meant for one party is not shown to another.
+        // Headers may hold secrets of the first origin.
         let is_another = next.url().origin() != target.url().origin();
         if is_another {
             request.headers.clear();
@@ -87,7 +87,7 @@ async fn read(mut response: Response) -> Result<Json, Unreached> {
     let kind = kind.unwrap_or_default().to_owned();
     let mut bytes = Vec::new();
     while let Some(chunk) =
-        response.chunk().await.map_err(|error| Unreached::Failed(told(error)))?
+        response.chunk().await.map_err(|error| Unreached::Failed(error_chain(error)))?
     {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_BODY {

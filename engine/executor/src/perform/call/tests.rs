@@ -1,4 +1,4 @@
-//! What a request is made of.
+//! Requests of `call` steps.
 
 use plue_plan::action::Call;
 use serde_json::json;
@@ -24,7 +24,7 @@ fn url() -> Value {
 }
 
 #[test]
-fn a_call_without_a_body_is_a_get_and_carries_its_key() {
+fn calls_without_body_are_gets_with_a_key() {
     let request = made(&call(url(), &[], None)).unwrap();
     assert_eq!((request.method.as_str(), request.body), ("GET", None));
     assert_eq!(request.url, "https://host.example/items/7");
@@ -32,7 +32,7 @@ fn a_call_without_a_body_is_a_get_and_carries_its_key() {
 }
 
 #[test]
-fn a_json_body_keeps_its_types() {
+fn json_bodies_keep_their_types() {
     let body = Value(json!({"n": {"$expr": "inputs.id"}, "t": {"$expr": "inputs.name"}}));
     let request = made(&call(url(), &[], Some(body))).unwrap();
     assert_eq!(request.method, "POST");
@@ -41,7 +41,7 @@ fn a_json_body_keeps_its_types() {
 }
 
 #[test]
-fn a_secret_stands_in_a_header_alone_or_in_a_list() {
+fn headers_may_contain_secrets() {
     let bearer = Value(json!(["Bearer ", {"$secret": "TOKEN"}]));
     let headers = [("Authorization", bearer), ("X-Key", Value::secret("TOKEN"))];
     let request = made(&call(url(), &headers, None)).unwrap();
@@ -50,7 +50,7 @@ fn a_secret_stands_in_a_header_alone_or_in_a_list() {
 }
 
 #[test]
-fn a_secret_in_a_body_or_an_address_or_one_that_is_not_there_is_refused() {
+fn misplaced_and_missing_secrets_are_refused() {
     let body = made(&call(url(), &[], Some(Value(json!({"t": {"$secret": "TOKEN"}})))));
     assert!(body.err().unwrap().contains("header"));
     assert!(made(&call(Value::secret("TOKEN"), &[], None)).is_err());

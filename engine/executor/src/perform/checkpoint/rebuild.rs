@@ -1,7 +1,7 @@
-//! The workspace of a run that has begun, made again elsewhere: the files that it began with, and on
-//! top what its steps left of each path that they changed.
+//! Rebuilds the workspace of a started run elsewhere: the files from which the run started, with the final
+//! changes of its steps.
 //!
-//! Must not guess: where a checkpoint may be missing or its content was not kept, it says no.
+//! Must not guess: refuses if a checkpoint may be missing or its content was not stored.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,12 +13,12 @@ use plue_wire::keep::Entry;
 use super::{entry_at, has_content, intervals, is_same, needs_content, put_back, target::Target};
 use crate::error::Error;
 
-/// In a larger tree the runner does not look after each step (docs/checkpoints.md), so what the last
-/// steps changed may be in no checkpoint.
+/// In a larger tree the runner makes no checkpoint after each step (docs/checkpoints.md), so changes of the
+/// last steps may be missing.
 const MAX_PATHS: usize = 5_000;
 
-/// Puts what the steps of a run changed on top of the files that it began with. `false`: that cannot be
-/// known, and the folder is of no use.
+/// Applies the changes of a run's steps to the files from which the run started. `false`: the changes are
+/// unknown, and the folder is unusable.
 ///
 /// # Errors
 /// [`Error::Store`]; a file cannot be written.
@@ -52,7 +52,7 @@ pub(crate) async fn rebuild(store: &Store, run: &RunId, workspace: &Path) -> Res
     Ok(true)
 }
 
-/// Paths below a folder, until it is clear that they are too many.
+/// Counts paths below a folder; descends no further once there are too many.
 fn paths(folder: &Path) -> std::io::Result<usize> {
     let (mut count, mut folders) = (0, vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {

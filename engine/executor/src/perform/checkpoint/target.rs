@@ -1,45 +1,45 @@
-//! What each path should be when some steps run again. Pure.
+//! The state that each path should have before some steps run again. Pure.
 //!
-//! Backwards through the checkpoints: what only those steps can have changed is undone; the first
-//! change that others made, or that no checkpoint knows, ends the search.
+//! Goes backwards through the checkpoints: changes that only those steps can have made are undone; the first
+//! change by others, or outside of any checkpoint, ends the search.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plue_plan::StepId;
 use plue_wire::keep::{Change, Entry};
 
-/// The changes between two looks at a workspace.
+/// The changes between two checkpoints of a workspace.
 #[derive(Debug, Clone)]
 pub(super) struct Interval {
-    /// Steps of which a process ran meanwhile.
+    /// Steps with a process in this time.
     pub(super) steps: Vec<StepId>,
-    /// Made by putting files back.
+    /// The changes are those of a restore.
     pub(super) is_restore: bool,
-    /// What changed.
+    /// One change for each path.
     pub(super) changes: Vec<Change>,
 }
 
-/// A path that should be something else.
+/// A path to be restored.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) path: Vec<u8>,
-    /// What the run left there; absent: nothing.
+    /// The entry that the run left; `None`: nothing.
     pub(super) last: Option<Entry>,
-    /// What should be there; absent: nothing.
+    /// The entry to restore; `None`: nothing.
     pub(super) wanted: Option<Entry>,
 }
 
-/// See [`targets`].
+/// The result of [`targets`].
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct RestoreTargets {
     /// Sorted by path.
     pub(super) targets: Vec<Target>,
     /// Paths that steps which run again changed together with others.
     pub(super) shared: Vec<String>,
 }
 
-/// What each path should be before the steps `again` run.
-pub(super) fn targets(intervals: &[Interval], again: &[StepId]) -> Found {
+/// The paths to restore before the steps `again` run.
+pub(super) fn targets(intervals: &[Interval], again: &[StepId]) -> RestoreTargets {
     let again: BTreeSet<&StepId> = again.iter().collect();
     let mut paths: BTreeMap<&[u8], Vec<(&Interval, &Change)>> = BTreeMap::new();
     for interval in intervals {
@@ -47,7 +47,7 @@ pub(super) fn targets(intervals: &[Interval], again: &[StepId]) -> Found {
             paths.entry(change.path.0.as_slice()).or_default().push((interval, change));
         }
     }
-    let mut found = Found::default();
+    let mut found = RestoreTargets::default();
     for (path, changes) in paths {
         let Some((_, newest)) = changes.last() else { continue };
         let mut wanted = &newest.after;
@@ -76,7 +76,7 @@ pub(super) fn targets(intervals: &[Interval], again: &[StepId]) -> Found {
 // === impl Interval ===
 
 impl Interval {
-    /// Whether nobody but the steps that run again can have made its changes.
+    /// Whether only steps that run again can have made the changes.
     fn is_undone(&self, again: &BTreeSet<&StepId>) -> bool {
         self.is_restore
             || (!self.steps.is_empty() && self.steps.iter().all(|step| again.contains(step)))

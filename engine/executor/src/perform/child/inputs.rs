@@ -75,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn values_are_taken_as_given_and_defaults_filled_in() {
+    fn missing_inputs_get_their_defaults() {
         let inputs = typed(&declared(), given(json!({"n": 3}))).unwrap();
         assert_eq!(Json::Object(inputs), json!({"n": 3, "env": "dev"}));
     }
 
     #[test]
-    fn all_problems_are_told_at_once() {
+    fn all_problems_are_reported_together() {
         let refused =
             typed(&declared(), given(json!({"env": "x", "flag": 1, "z": 1}))).unwrap_err();
         for part in ["`z`", "`flag` is no boolean", "none of its choices", "`n` is required"] {

@@ -1,4 +1,4 @@
-//! Proposals, checked: fields that a model may not set are refused before a forge is asked.
+//! Checks of proposals: fields that a model must not set are refused before any request to a forge.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ fn check(config: Json, event: &Event, origin: &Origin) -> Result<Proposed, Strin
     let step = step(config);
     let Action::Plugin(plugin) = &step.action else { panic!("{step:?}") };
     let (workflow, repository) = ("Review", Some("acme/app"));
-    let run = OfRun { workflow, repository, event, origin, is_dry: false };
+    let run = ForgeRun { workflow, repository, event, origin, is_dry: false };
     proposed(&step, plugin, &Scope::new(), &run)
 }
 

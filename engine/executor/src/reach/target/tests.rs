@@ -1,5 +1,4 @@
-//! What an address may look like and where it leads. Nothing here asks a name server: the hosts are
-//! addresses, or names of this machine.
+//! Syntax and targets of addresses. No test resolves a name: hosts are addresses or names of this machine.
 
 use super::*;
 
@@ -11,7 +10,7 @@ async fn refusal(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn however_an_inner_address_is_spelt_it_is_refused() {
+async fn inner_addresses_are_refused_in_every_spelling() {
     for text in [
         "http://127.0.0.1/",
         "https://127.0.0.1:8443/x",
@@ -64,7 +63,7 @@ async fn however_an_inner_address_is_spelt_it_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_plain_address_of_the_web_is_refused_before_any_name_is_looked_up() {
+async fn invalid_addresses_are_refused_without_resolution() {
     for text in [
         "ftp://host.example/",
         "file:///etc/passwd",
@@ -98,7 +97,7 @@ async fn what_is_no_plain_address_of_the_web_is_refused_before_any_name_is_looke
 }
 
 #[tokio::test]
-async fn public_addresses_and_what_the_operator_allows_may_be_reached_at_any_port() {
+async fn public_and_excepted_addresses_are_permitted() {
     for text in ["https://1.1.1.1/", "http://1.1.1.1:25/x?y=z#f", "https://[2606:4700::1111]/"] {
         let target = super::super::judge(text, &Guard::default()).await.unwrap();
         assert_eq!(target.addresses(&Guard::default()).await.unwrap().len(), 1, "{text}");
@@ -111,7 +110,7 @@ async fn public_addresses_and_what_the_operator_allows_may_be_reached_at_any_por
 }
 
 #[test]
-fn a_redirect_is_read_as_strictly_as_the_first_address() {
+fn redirects_are_parsed_as_strictly() {
     let from = Target::parse("https://host.example/a/b").unwrap();
     assert_eq!(from.join("../c").unwrap().url().as_str(), "https://host.example/c");
     assert_eq!(from.join("//other.example/x").unwrap().host(), "other.example");
