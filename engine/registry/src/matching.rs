@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     condition,
     glob::Patterns,
-    happening::{Changed, Happening},
+    match_input::{Changed, MatchInput},
     skip, synonym,
     why_not::WhyNot,
 };
@@ -27,7 +27,7 @@ const MAX_TOGETHER: u64 = 8 * MAX_COST;
 /// What a trigger says to an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum TriggerVerdict {
     /// It fires.
     Fires,
     /// It does not.
@@ -37,27 +37,27 @@ pub enum Verdict {
 /// What each trigger of a plan says, in their order. A plan starts at most one run for an event,
 /// however many of its triggers fire.
 #[must_use]
-pub fn verdicts(triggers: &[Trigger], happening: &Happening<'_>) -> Vec<Verdict> {
+pub fn verdicts(triggers: &[Trigger], input: &MatchInput<'_>) -> Vec<TriggerVerdict> {
     let meter = Meter::new(Budget::of_steps(MAX_TOGETHER));
-    triggers.iter().map(|trigger| decided(trigger, happening, &meter)).collect()
+    triggers.iter().map(|trigger| decided(trigger, input, &meter)).collect()
 }
 
 /// What one trigger says.
 #[must_use]
-pub fn decide(trigger: &Trigger, happening: &Happening<'_>) -> Verdict {
-    decided(trigger, happening, &Meter::new(Budget::of_steps(MAX_TOGETHER)))
+pub fn decide(trigger: &Trigger, input: &MatchInput<'_>) -> TriggerVerdict {
+    decided(trigger, input, &Meter::new(Budget::of_steps(MAX_TOGETHER)))
 }
 
-fn decided(trigger: &Trigger, happening: &Happening<'_>, meter: &Meter) -> Verdict {
-    match check(trigger, happening, meter) {
-        Ok(()) => Verdict::Fires,
-        Err(why) => Verdict::Not(why),
+fn decided(trigger: &Trigger, input: &MatchInput<'_>, meter: &Meter) -> TriggerVerdict {
+    match check(trigger, input, meter) {
+        Ok(()) => TriggerVerdict::Fires,
+        Err(why) => TriggerVerdict::Not(why),
     }
 }
 
-// === impl Verdict ===
+// === impl TriggerVerdict ===
 
-impl Verdict {
+impl TriggerVerdict {
     /// Whether the trigger fires.
     #[must_use]
     pub const fn fires(&self) -> bool {
@@ -68,7 +68,7 @@ impl Verdict {
     }
 }
 
-fn check(trigger: &Trigger, at: &Happening<'_>, meter: &Meter) -> Result<(), WhyNot> {
+fn check(trigger: &Trigger, at: &MatchInput<'_>, meter: &Meter) -> Result<(), WhyNot> {
     let event = at.event;
     if kind(trigger) != event.kind {
         return Err(WhyNot::OtherEvent { event: event.kind });
@@ -146,7 +146,7 @@ pub const fn kind(trigger: &Trigger) -> EventType {
 }
 
 /// Whether the pushed ref is asked for; `true` for a tag.
-fn pushed_ref(branches: &[String], tags: &[String], at: &Happening<'_>) -> Result<bool, WhyNot> {
+fn pushed_ref(branches: &[String], tags: &[String], at: &MatchInput<'_>) -> Result<bool, WhyNot> {
     match (&at.event.branch, &at.event.tag) {
         (Some(_), _) if branches.is_empty() && !tags.is_empty() => Err(WhyNot::BranchNotAsked),
         (Some(name), _) => branch(branches, name).map(|()| false),
@@ -164,7 +164,7 @@ fn branch(patterns: &[String], name: &str) -> Result<(), WhyNot> {
     Err(WhyNot::Branch { branch: name.to_owned(), patterns: patterns.to_vec() })
 }
 
-fn not_skipped(at: &Happening<'_>) -> Result<(), WhyNot> {
+fn not_skipped(at: &MatchInput<'_>) -> Result<(), WhyNot> {
     match at.message.and_then(skip::marker) {
         Some(marker) => Err(WhyNot::SkipMarker { marker: marker.to_owned() }),
         None => Ok(()),
@@ -196,7 +196,7 @@ fn not_ignored(patterns: &[String], changed: Changed<'_>) -> Result<(), WhyNot> 
     Err(WhyNot::PathsIgnored { files: files.len(), patterns: patterns.to_vec() })
 }
 
-fn action(types: &[String], otherwise: &[&str], at: &Happening<'_>) -> Result<(), WhyNot> {
+fn action(types: &[String], otherwise: &[&str], at: &MatchInput<'_>) -> Result<(), WhyNot> {
     let found = at.event.action.as_deref().map(synonym::ours);
     let asked = |wanted: &str| found == Some(synonym::ours(wanted));
     let fits = match types {
@@ -221,7 +221,7 @@ fn same(found: Option<&str>, wanted: &str) -> Result<(), WhyNot> {
     Err(WhyNot::Name { found, wanted: wanted.to_owned() })
 }
 
-fn text_of<'h>(at: &Happening<'h>, key: &str) -> Option<&'h str> {
+fn text_of<'h>(at: &MatchInput<'h>, key: &str) -> Option<&'h str> {
     let event = at.event;
     event.payload.get(key).and_then(|value| value.as_str())
 }

@@ -1,5 +1,5 @@
-//! GitHub Apps that repositories are known by: kept sealed like tokens; what GitHub gives for them is
-//! kept in memory only, until shortly before it ends.
+//! GitHub Apps of repositories. An App's key is stored sealed; the installation tokens that GitHub issues
+//! for it stay in memory until shortly before they expire.
 
 use std::{
     collections::HashMap,
@@ -12,18 +12,21 @@ use plue_forge::feedback::{AppKey, ClientOptions, Grant, Rights};
 use plue_store::OutletRow;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, secrets::hook_scope_of, server::Server};
+use crate::{
+    error::Error,
+    secrets::{Credentials, hook_scope_of},
+};
 
-/// The name of the secret that holds an App.
+/// Name of the secret that holds an App.
 pub const APP_SECRET: &str = "APP";
-/// A token that ends so soon is not used any more.
+/// A token is renewed this long before it expires.
 const EARLY: Duration = Duration::from_secs(5 * 60);
-/// After a refusal GitHub is left alone for so long.
+/// Pause between a refused request for a token and the next one.
 const PAUSE: Duration = Duration::from_secs(30);
-/// A token that is refused although it is no older is not renewed: it is not its age.
+/// A refused token younger than this is not renewed: expiry cannot be the cause.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// An App as it is sealed.
+/// An App as it is stored, sealed.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct App {
     id: String,
@@ -33,14 +36,14 @@ pub struct App {
     allow_http: bool,
 }
 
-/// What GitHub has said for each repository. Cheap to clone.
+/// The last answer of GitHub for each repository. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct AppTokens(Arc<Mutex<HashMap<String, Said>>>);
+pub struct AppTokens(Arc<Mutex<HashMap<String, GrantResponse>>>);
 
 #[derive(Debug, Clone)]
-struct Said {
+struct GrantResponse {
     at: Timestamp,
-    what: Result<Grant, String>,
+    grant: Result<Grant, String>,
 }
 
 // === impl App ===
@@ -49,14 +52,14 @@ impl App {
     /// An App by its id and private key, with the address of its forge's API.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A message for people if id or key is malformed.
     pub fn new(id: &str, key: &str, api: &str, allow_http: bool) -> Result<Self, String> {
         AppKey::new(id, key).map_err(|error| error.to_string())?;
         let (id, key, api) = (id.to_owned(), key.trim().to_owned(), api.to_owned());
         Ok(Self { id, key, api, allow_http })
     }
 
-    /// The text to seal.
+    /// The JSON text that is stored sealed.
     #[must_use]
     pub fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -72,76 +75,74 @@ impl std::fmt::Debug for App {
 // === impl AppTokens ===
 
 impl AppTokens {
-    /// What holds now.
-    fn known(&self, repo: &str, now: Timestamp) -> Option<Result<String, String>> {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(repo)?.clone();
-        match said.what {
+    /// The cached token or refusal, unless it is stale.
+    fn cached(&self, repo: &str, now: Timestamp) -> Option<Result<String, String>> {
+        let response = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(repo)?.clone();
+        match response.grant {
             Ok(grant) => (now + EARLY < grant.expires_at).then_some(Ok(grant.token)),
-            Err(why) => (now < said.at + PAUSE).then_some(Err(why)),
+            Err(why) => (now < response.at + PAUSE).then_some(Err(why)),
         }
     }
 
-    fn keep(&self, repo: &str, said: Said) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(repo.to_owned(), said);
+    fn insert(&self, repo: &str, response: GrantResponse) {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert(repo.to_owned(), response);
     }
 
-    /// Forgets a token that was refused; `false`: there was none, or none that could be too old.
+    /// Forgets a refused token; `false`: there is none, or it is too young to have expired.
     fn forget(&self, repo: &str, now: Timestamp) -> bool {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_old = |said: &Said| said.what.is_ok() && said.at + YOUNG <= now;
-        if !kept.get(repo).is_some_and(is_old) {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = |one: &GrantResponse| one.grant.is_ok() && one.at + YOUNG <= now;
+        if !tokens.get(repo).is_some_and(is_old) {
             return false;
         }
-        kept.remove(repo).is_some()
+        tokens.remove(repo).is_some()
     }
 }
 
-// === impl Server ===
+// === impl Credentials ===
 
-impl Server {
-    /// The token of the App that a repository is known by; none: it is known by no App.
+impl Credentials {
+    /// The token of a repository's App; `None`: it has no App.
     pub(crate) async fn app_token(&self, repo: &str) -> Result<Option<String>, Error> {
-        let parts = self.parts();
-        let Some(keys) = &parts.keys else { return Ok(None) };
-        let text = self.store().secret(keys, &hook_scope_of(repo), APP_SECRET).await?;
+        let Some(keys) = &self.keys else { return Ok(None) };
+        let text = self.store.secret(keys, &hook_scope_of(repo), APP_SECRET).await?;
         let Some(app) = text.and_then(|text| serde_json::from_slice::<App>(&text).ok()) else {
             return Ok(None);
         };
-        let at = parts.clock.now();
-        let known = match parts.apps.known(repo, at) {
-            Some(known) => known,
+        let at = self.clock.now();
+        let token = match self.apps.cached(repo, at) {
+            Some(cached) => cached,
             None => {
-                let outlet = self.store().outlet(repo).await?;
-                let what = self.granted(repo, &app, outlet.as_ref()).await;
-                parts.apps.keep(repo, Said { at, what: what.clone() });
-                what.map(|grant| grant.token)
+                let reporter = self.store.outlet(repo).await?;
+                let grant = self.request_grant(repo, &app, reporter.as_ref()).await;
+                self.apps.insert(repo, GrantResponse { at, grant: grant.clone() });
+                grant.map(|grant| grant.token)
             }
         };
-        known.map(Some).map_err(Error::App)
+        token.map(Some).map_err(Error::App)
     }
 
-    async fn granted(
+    async fn request_grant(
         &self,
         repo: &str,
         app: &App,
-        outlet: Option<&OutletRow>,
+        reporter: Option<&OutletRow>,
     ) -> Result<Grant, String> {
         let key = AppKey::new(&app.id, &app.key).map_err(|error| error.to_string())?;
-        let rights = match outlet.map(|outlet| outlet.form.as_str()) {
+        let rights = match reporter.map(|reporter| reporter.form.as_str()) {
             None => Rights::Read,
             Some("check") => Rights::Checks,
             Some(_) => Rights::Statuses,
         };
         let options = ClientOptions { allow_http: app.allow_http, ..ClientOptions::default() };
-        let granted = key.grant(&app.api, repo, rights, self.parts().clock, options).await;
+        let granted = key.grant(&app.api, repo, rights, self.clock, options).await;
         granted.map_err(|error| error.to_string())
     }
 
-    /// After a refusal: whether another token is worth a try.
+    /// Forgets a token that the forge refused; `true`: a fresh one may be accepted.
     pub(crate) fn forget_app_token(&self, repo: &str) -> bool {
-        let parts = self.parts();
-        parts.apps.forget(repo, parts.clock.now())
+        self.apps.forget(repo, self.clock.now())
     }
 }
 
@@ -153,29 +154,30 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn said(second: i64, what: Result<(&str, i64), &str>) -> Said {
-        let what = what.map(|(token, until)| Grant { token: token.into(), expires_at: at(until) });
-        Said { at: at(second), what: what.map_err(str::to_owned) }
+    fn response(second: i64, grant: Result<(&str, i64), &str>) -> GrantResponse {
+        let grant =
+            grant.map(|(token, until)| Grant { token: token.into(), expires_at: at(until) });
+        GrantResponse { at: at(second), grant: grant.map_err(str::to_owned) }
     }
 
     #[test]
-    fn a_token_is_used_until_shortly_before_its_end_and_a_refusal_for_a_moment() {
+    fn tokens_are_renewed_before_expiry_and_refusals_pause() {
         let tokens = AppTokens::default();
-        assert_eq!(tokens.known("a/b", at(0)), None);
-        tokens.keep("a/b", said(0, Ok(("t", 3600))));
-        assert_eq!(tokens.known("a/b", at(3299)), Some(Ok("t".to_owned())));
-        assert_eq!(tokens.known("a/b", at(3300)), None);
-        assert_eq!(tokens.known("c/d", at(0)), None, "it is for one repository");
-        tokens.keep("a/b", said(0, Err("no")));
-        assert_eq!(tokens.known("a/b", at(29)), Some(Err("no".to_owned())));
-        assert_eq!(tokens.known("a/b", at(30)), None);
+        assert_eq!(tokens.cached("a/b", at(0)), None);
+        tokens.insert("a/b", response(0, Ok(("t", 3600))));
+        assert_eq!(tokens.cached("a/b", at(3299)), Some(Ok("t".to_owned())));
+        assert_eq!(tokens.cached("a/b", at(3300)), None);
+        assert_eq!(tokens.cached("c/d", at(0)), None, "it is for one repository");
+        tokens.insert("a/b", response(0, Err("no")));
+        assert_eq!(tokens.cached("a/b", at(29)), Some(Err("no".to_owned())));
+        assert_eq!(tokens.cached("a/b", at(30)), None);
     }
 
     #[test]
-    fn a_refused_token_is_renewed_once_and_not_if_it_is_new() {
+    fn refused_tokens_are_renewed_unless_fresh() {
         let tokens = AppTokens::default();
         assert!(!tokens.forget("a/b", at(100)));
-        tokens.keep("a/b", said(0, Ok(("t", 3600))));
+        tokens.insert("a/b", response(0, Ok(("t", 3600))));
         assert!(!tokens.forget("a/b", at(59)));
         assert!(tokens.forget("a/b", at(60)));
         assert!(!tokens.forget("a/b", at(60)));

@@ -1,16 +1,21 @@
 //! The `.git` directory of a run's workspace: its branch, its history and the branches to compare with,
 //! from the mirror.
 //!
-//! Must not let a credential into a workspace.
+//! Must not put a credential into a workspace.
 
 use std::{io, num::NonZeroU32, path::Path, sync::Arc};
 
 use plue_forge::git::{Checkout, CommitId, History, Mirror};
 use plue_plan::{Event, policy};
+use plue_runtime::Tasks;
 use plue_store::RepoRow;
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::Error, known::MAX_PACKED_BYTES, server::Server};
+use crate::{
+    commit_cache::{CommitCache, MAX_PACKED_BYTES},
+    error::Error,
+    mirrors::Mirrors,
+};
 
 /// Repository, commit, event and options that a workspace is made from.
 #[derive(Debug, Clone, Copy)]
@@ -19,14 +24,24 @@ pub(crate) struct Source<'a> {
     pub(crate) mirror: &'a Mirror,
     pub(crate) commit: &'a CommitId,
     pub(crate) event: &'a Event,
-    /// Widest options that the plan and its steps ask for.
+    /// The union of the checkout options of the plan and its steps.
     pub(crate) asked: &'a policy::Checkout,
-    /// The commit is the repository's own: credentials are used, and the operator's exceptions hold.
+    /// Whether the commit is trusted: credentials and the operator's network exceptions apply.
     pub(crate) is_trusted: bool,
 }
 
-impl Server {
-    /// Makes the `.git` directory of a workspace in a folder that is not there. A small one is remembered.
+/// Creates `.git` directories of workspaces.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checkouts<'a> {
+    pub(crate) mirrors: &'a Mirrors,
+    pub(crate) commits: &'a CommitCache,
+    pub(crate) tasks: &'a Tasks,
+}
+
+// === impl Checkouts ===
+
+impl Checkouts<'_> {
+    /// Creates the `.git` directory of a workspace at `target`, which must not exist. Small ones are cached.
     pub(crate) async fn git_dir(&self, source: &Source<'_>, target: &Path) -> Result<(), Error> {
         let checkout = self.checkout(source).await?;
         let tags = source.mirror.tag_state().await?;
@@ -35,18 +50,18 @@ impl Server {
             .chain_update(tags);
         let key: [u8; 32] = key.finalize().into();
         let target = target.to_owned();
-        if let Some(packed) = self.known().git_dir(&key) {
+        if let Some(packed) = self.commits.git_dir(&key) {
             let work = move || tar::Archive::new(&*packed).unpack(&target);
             return self.on_disk(work).await;
         }
-        // Only a mirror that left contents out has to ask for some.
+        // Only a partial mirror needs its remote.
         let remote = match source.mirror.is_partial() {
-            true => Some(self.remote(source.repo).await?),
+            true => Some(self.mirrors.remote(source.repo).await?),
             false => None,
         };
         source.mirror.check_out(&checkout, remote.as_ref(), &target).await?;
         if let Some(packed) = self.on_disk(move || packed(&target)).await? {
-            self.known().put_git_dir(key, packed);
+            self.commits.put_git_dir(key, packed);
         }
         Ok(())
     }
@@ -56,14 +71,14 @@ impl Server {
         let Source { repo, mirror, commit, event, asked, is_trusted: _ } = *source;
         let branch = branch_of(event);
         let mut remote_branches = Vec::new();
-        // The branch of the event is where the event left it, whatever was pushed since.
+        // The event's branch is at the event's commit, also after later pushes.
         if let (Some(branch), None) = (&branch, &event.pull_request) {
             remote_branches.push((branch.clone(), commit.clone()));
         }
         let base = event.pull_request.as_ref().map(|pull| pull.base.git_ref.as_str());
         for name in base.into_iter().chain([repo.default_branch.as_str()]) {
-            let is_there = remote_branches.iter().any(|(known, _)| known == name);
-            if let (false, Some(head)) = (is_there, head_of(mirror, name).await?) {
+            let is_listed = remote_branches.iter().any(|(listed, _)| listed == name);
+            if let (false, Some(head)) = (is_listed, head_of(mirror, name).await?) {
                 remote_branches.push((name.to_owned(), head));
             }
         }
@@ -82,7 +97,7 @@ impl Server {
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let done = self.parts().tasks.spawn_blocking(work).await.map_err(|_| Error::Stopped)?;
+        let done = self.tasks.spawn_blocking(work).await.map_err(|_| Error::Stopped)?;
         done.map_err(|source| Error::Folder { path: "workspaces".to_owned(), source })
     }
 }
@@ -96,14 +111,14 @@ fn history(fetch_depth: Option<u32>) -> History {
 /// The branch that `HEAD` is attached to. A tag, or a commit that a user named, leaves it detached.
 fn branch_of(event: &Event) -> Option<String> {
     match &event.pull_request {
-        // No name of the repository: that of its head may be `main` in a fork.
+        // Not the head's branch name, which may be `main` in a fork.
         Some(pull) => Some(format!("pull/{}", pull.number)),
         None if event.tag.is_some() => None,
         None => event.branch.clone(),
     }
 }
 
-/// The head of a branch; `None` also for a name that is none.
+/// The head of a branch; `None` also for an invalid name.
 async fn head_of(mirror: &Mirror, branch: &str) -> Result<Option<CommitId>, Error> {
     let found = mirror.resolve(&format!("refs/heads/{branch}")).await;
     match found {
@@ -112,7 +127,7 @@ async fn head_of(mirror: &Mirror, branch: &str) -> Result<Option<CommitId>, Erro
     }
 }
 
-/// A `.git` directory as tar, if it is small.
+/// A `.git` directory as a tar archive, unless it exceeds [`MAX_PACKED_BYTES`].
 fn packed(folder: &Path) -> io::Result<Option<Arc<[u8]>>> {
     let mut bytes = 0;
     for file in std::fs::read_dir(folder.join("objects/pack"))? {
@@ -126,7 +141,7 @@ fn packed(folder: &Path) -> io::Result<Option<Arc<[u8]>>> {
     Ok(Some(builder.into_inner()?.into()))
 }
 
-/// Puts a `.git` directory into a workspace, in the place of whatever the commit has there.
+/// Moves a `.git` directory into a workspace; replaces a `.git` entry of the commit.
 pub(crate) fn put(git_dir: &Path, workspace: &Path) -> io::Result<()> {
     let at = workspace.join(".git");
     match std::fs::symlink_metadata(&at) {

@@ -1,4 +1,4 @@
-//! What the API asks for: runs by hand, and runs that go on.
+//! The commands of the API: each method delegates to the verb of the same name.
 
 use std::time::Duration;
 
@@ -9,34 +9,63 @@ use plue_api::{
         CallbackOutcome, DecisionRequest, EventReceipt, EventRequest, FileStream, MadeWebhook,
         RepoRequest, RetryRequest, WebhookRequest,
     },
+    pauses,
 };
+use plue_executor::{Engine, reach::Guard};
 use plue_flow::input::Reopen;
 use plue_plan::{Event, RunId, StepId, event::EventType};
 use plue_planner::{Evaluated, PlannedWorkflow, Trust, WorkflowFile};
+use plue_store::{Store, repo::pause::PauseScope, secret::Keyring};
 use serde_json::Value as Json;
 
 use crate::{
     error::Error,
+    export::Exporter,
     messages::{self, Message},
-    plans::For,
-    server::Server,
-    submit::Wanted,
-    webhooks::{self, Desk, desk::DeskError},
+    mirrors::{Mirrors, ResolvedRevision},
+    notifier::webhooks::{
+        WebhookAdmin,
+        admin::{self, WebhookAdminError},
+    },
+    plans::{PlanContext, Plans},
+    process::Process,
+    secrets::Credentials,
+    services::Services,
+    submit::{PlannedRun, Submitter},
+    workspaces::Workspaces,
 };
 
-/// A run that has ended is released by its driver within this time.
+/// Time in which the driver of an ended run releases it.
 const RELEASED_WITHIN: Duration = Duration::from_secs(2);
-/// Between two tries to reopen a run that is not released yet.
+/// Pause between two tries to reopen a run that is not released yet.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 
-impl Commands for Server {
+/// Implements the commands of the API.
+#[derive(Debug)]
+pub(crate) struct ApiCommands {
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) keys: Option<Keyring>,
+    reach: Guard,
+    exporter: Exporter,
+    pub(crate) credentials: Credentials,
+    pub(crate) mirrors: Mirrors,
+    pub(crate) plans: Plans,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) submitter: Submitter,
+    pub(crate) process: Process,
+}
+
+// === impl Commands ===
+
+impl Commands for ApiCommands {
     fn submit(
         &self,
         id: RunId,
         request: RunRequest,
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.by_hand(id, request, by).await.map_err(command_error) }.boxed()
+        async move { self.submit_run(id, request, by).await.map_err(command_error) }.boxed()
     }
 
     fn retry(
@@ -45,11 +74,11 @@ impl Commands for Server {
         request: RetryRequest,
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.go_on(run, request, &by).await }.boxed()
+        async move { self.retry_run(run, request, &by).await }.boxed()
     }
 
     fn rerun(&self, id: RunId, old: RunId, _by: String) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { Box::pin(self.again(id, &old)).await }.boxed()
+        async move { Box::pin(self.rerun_run(id, &old)).await }.boxed()
     }
 
     fn decide(
@@ -59,13 +88,13 @@ impl Commands for Server {
         answer: DecisionRequest,
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.answer(&run, &step, answer, by).await }.boxed()
+        async move { self.decide_step(&run, &step, answer, by).await }.boxed()
     }
 
     fn knows_callback(&self, token: String) -> BoxFuture<'_, Result<bool, CommandError>> {
         async move {
-            let known = plue_executor::answer::knows_callback(self.store(), &token).await;
-            known.map_err(|error| CommandError::Unavailable(error.to_string()))
+            let exists = plue_executor::answer::knows_callback(&self.store, &token).await;
+            exists.map_err(|error| CommandError::Unavailable(error.to_string()))
         }
         .boxed()
     }
@@ -75,7 +104,7 @@ impl Commands for Server {
         token: String,
         output: Json,
     ) -> BoxFuture<'_, Result<(CallbackOutcome, Option<RunId>), CommandError>> {
-        async move { self.called_back(&token, output).await }.boxed()
+        async move { self.answer_callback(&token, output).await }.boxed()
     }
 
     fn set_secret(
@@ -84,7 +113,7 @@ impl Commands for Server {
         name: String,
         text: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.seal(repo.as_deref(), &name, &text).await }.boxed()
+        async move { self.seal_secret(repo.as_deref(), &name, &text).await }.boxed()
     }
 
     fn send_event(
@@ -94,7 +123,7 @@ impl Commands for Server {
         event: EventRequest,
         by: String,
     ) -> BoxFuture<'_, Result<EventReceipt, CommandError>> {
-        async move { self.take_event(&repo, id, event, by).await.map_err(command_error) }.boxed()
+        async move { self.store_event(&repo, id, event, by).await.map_err(command_error) }.boxed()
     }
 
     fn add_repo(
@@ -102,7 +131,7 @@ impl Commands for Server {
         request: RepoRequest,
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.watch(request, by).await }.boxed()
+        async move { self.store_repo(request, by).await }.boxed()
     }
 
     fn add_webhook(
@@ -110,49 +139,85 @@ impl Commands for Server {
         request: WebhookRequest,
         by: String,
     ) -> BoxFuture<'_, Result<MadeWebhook, CommandError>> {
-        async move { self.desk()?.add(request, by).await.map_err(desk_error) }.boxed()
+        async move { self.webhook_admin()?.add(request, by).await.map_err(webhook_error) }.boxed()
     }
 
     fn rotate_webhook(&self, id: String) -> BoxFuture<'_, Result<MadeWebhook, CommandError>> {
-        async move { self.desk()?.rotate(&id).await.map_err(desk_error) }.boxed()
+        async move { self.webhook_admin()?.rotate(&id).await.map_err(webhook_error) }.boxed()
     }
 
     fn remove_webhook(&self, id: String) -> BoxFuture<'_, Result<(), CommandError>> {
         async move {
-            let removed = webhooks::desk::remove(self.store(), &id).await;
+            let removed = admin::remove(&self.store, &id).await;
             removed.map(drop).map_err(|error| command_error(error.into()))
         }
         .boxed()
     }
 
     fn export(&self, run: RunId) -> BoxFuture<'_, Result<FileStream, CommandError>> {
-        let parts = self.parts();
-        let file = parts.exporter.export(parts.store.clone(), run, &parts.tasks);
+        let file = self.exporter.export(self.store.clone(), run, &self.process.tasks);
         async move { file }.boxed()
     }
 }
 
-impl Server {
-    fn desk(&self) -> Result<Desk<'_>, CommandError> {
-        let parts = self.parts();
-        let keys = parts.keys.as_ref().ok_or_else(|| {
-            CommandError::Conflict("the server has no master key for secrets".to_owned())
-        })?;
-        let guard = &parts.options.reach;
-        Ok(Desk { store: &parts.store, keys, guard, ids: &parts.ids, clock: parts.clock })
+// === impl ApiCommands ===
+
+impl ApiCommands {
+    pub(crate) fn new(
+        keys: Option<Keyring>,
+        reach: Guard,
+        exporter: Exporter,
+        services: &Services,
+    ) -> Self {
+        Self {
+            store: services.store.clone(),
+            engine: services.engine.clone(),
+            keys,
+            reach,
+            exporter,
+            credentials: services.credentials.clone(),
+            mirrors: services.mirrors.clone(),
+            plans: services.plans.clone(),
+            workspaces: services.workspaces.clone(),
+            submitter: services.submitter.clone(),
+            process: services.process.clone(),
+        }
     }
 
-    async fn by_hand(&self, id: RunId, request: RunRequest, by: String) -> Result<(), Error> {
-        if self.store().run(&id).await?.is_some() {
+    /// The keyring that seals secrets.
+    pub(crate) fn keyring(&self) -> Result<&Keyring, CommandError> {
+        self.keys.as_ref().ok_or_else(|| {
+            CommandError::Conflict("the server has no master key for secrets".to_owned())
+        })
+    }
+
+    fn webhook_admin(&self) -> Result<WebhookAdmin<'_>, CommandError> {
+        let Process { clock, ids, .. } = &self.process;
+        let (store, keys, guard) = (&self.store, self.keyring()?, &self.reach);
+        Ok(WebhookAdmin { store, keys, guard, ids, clock: *clock })
+    }
+
+    /// Fails if the workflow is paused.
+    pub(crate) async fn refuse_paused(&self, repo: &str, workflow: &str) -> Result<(), Error> {
+        let pauses = self.store.pauses(Some(&[repo.to_owned()])).await?;
+        match pauses::in_force(&pauses, repo, workflow, PauseScope::Workflow) {
+            Some(pause) => Err(Error::Paused(Box::new(pauses::problem(pause)))),
+            None => Ok(()),
+        }
+    }
+
+    async fn submit_run(&self, id: RunId, request: RunRequest, by: String) -> Result<(), Error> {
+        if self.store.run(&id).await?.is_some() {
             return Ok(());
         }
-        let repo = self.store().repo(&request.repository).await?;
+        let repo = self.store.repo(&request.repository).await?;
         let repo = repo.ok_or_else(|| {
             Error::NotFound(format!("there is no repository `{}`", request.repository))
         })?;
         let rev = request.rev.as_deref().unwrap_or(&repo.default_branch);
-        let (mirror, commit, branch) = self.commit(&repo, rev).await?;
-        self.complete(&repo, &mirror, &commit).await?;
+        let resolved = self.mirrors.resolve(&repo, rev).await?;
+        let ResolvedRevision { mirror, commit, branch } = resolved;
+        self.mirrors.complete(&repo, &mirror, &commit).await?;
         let mut event = Event::new(EventType::Manual);
         event.repository = Some(repo.name.clone());
         event.default_branch = Some(repo.default_branch.clone());
@@ -160,70 +225,73 @@ impl Server {
         event.actor = Some(by);
         event.git_ref = branch.as_ref().map(|branch| format!("refs/heads/{branch}"));
         event.branch = branch;
-        let view = self.view(mirror.folder(), &commit, None).await?;
+        let view = self.plans.view(mirror.folder(), &commit, None).await?;
         let inputs: serde_json::Map<_, _> = request.inputs.into_iter().collect();
-        let whom = For {
+        let context = PlanContext {
             repo: &repo.name,
             event: Some(&event),
             inputs: inputs.clone(),
             trust: Trust::Own,
         };
-        let files = self.workflow_files(&view).await?;
+        let files = self.plans.workflow_files(&view).await?;
         let is_file = |file: &&WorkflowFile| {
             file.path == request.workflow || file.name() == Some(&request.workflow)
         };
-        // The file of this name first: the others need not be evaluated if it has the plan.
+        // The file of this name comes first; the others are evaluated only if it lacks the plan.
         let (first, others): (Vec<_>, Vec<_>) = files.iter().partition(is_file);
         for file in first.iter().chain(&others) {
             let is_file = is_file(file);
-            let planned = self.plan_file(&view, &file.path, &whom).await?;
-            let evaluated = match planned.plans {
+            let evaluated = match self.plans.plan_file(&view, &file.path, &context).await? {
                 Ok(evaluated) => evaluated,
                 Err(problems) if is_file => return Err(Error::Invalid(problems)),
                 Err(_) => continue,
             };
             let Some(workflow) = chosen(&evaluated, &request.workflow, is_file) else { continue };
-            self.refuse_paused(&repo.name, &workflow.hashed.plan.name).await?;
-            return self
-                .submit_run(Wanted {
-                    id,
-                    repo: &repo,
-                    mirror: &mirror,
-                    commit: &commit,
-                    file: &file.path,
-                    evaluated: &evaluated,
-                    workflow,
-                    event: event.clone(),
-                    inputs,
-                    traceparent: request.traceparent.clone(),
-                })
-                .await;
+            self.refuse_paused(&repo.name, &workflow.sealed.plan.name).await?;
+            let planned = PlannedRun {
+                id,
+                repo: &repo,
+                mirror: &mirror,
+                commit: &commit,
+                file: &file.path,
+                evaluated: &evaluated,
+                workflow,
+                event: event.clone(),
+                inputs,
+                traceparent: request.traceparent.clone(),
+            };
+            return self.submitter.submit(planned).await;
         }
         Err(Error::NotFound(format!("{} has no workflow `{}`", repo.name, request.workflow)))
     }
 
-    async fn take_event(
+    async fn store_event(
         &self,
         repo: &str,
         id: Option<String>,
         event: EventRequest,
         by: String,
     ) -> Result<EventReceipt, Error> {
-        let row = self.store().repo(repo).await?;
+        let row = self.store.repo(repo).await?;
         let row = row.ok_or_else(|| Error::NotFound(format!("there is no repository `{repo}`")))?;
-        let id = id.unwrap_or_else(|| self.parts().ids.text());
+        let id = id.unwrap_or_else(|| self.process.ids.text());
         let message = Message { topic: event.topic, data: event.payload, by };
-        let now = self.parts().clock.now();
-        let new = messages::publish(self.store(), &row, message, &id, now).await?;
+        let now = self.process.clock.now();
+        let new = messages::publish(&self.store, &row, message, &id, now).await?;
         Ok(EventReceipt { id, new })
     }
 
-    async fn go_on(&self, run: RunId, request: RetryRequest, by: &str) -> Result<(), CommandError> {
-        let parts = self.parts();
-        let row = self.store().run(&run).await.map_err(|error| command_error(error.into()))?;
+    async fn retry_run(
+        &self,
+        run: RunId,
+        request: RetryRequest,
+        by: &str,
+    ) -> Result<(), CommandError> {
+        let Process { clock, stop, .. } = &self.process;
+        let row = self.store.run(&run).await.map_err(|error| command_error(error.into()))?;
         let row = row.ok_or_else(|| CommandError::NotFound(format!("there is no run {run}")))?;
         if row.is_set_aside() {
-            let revived = self.store().revive(&run).await;
+            let revived = self.store.revive(&run).await;
             return revived.map_err(|error| command_error(error.into()));
         }
         if !row.view.status.is_terminal() {
@@ -236,21 +304,21 @@ impl Server {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,
         };
-        let restored = self.restore_workspace(&row).await;
+        let restored = self.workspaces.restore_untrusted(&row).await;
         restored.map_err(|error| {
             CommandError::Conflict(format!("its files are gone ({error}): rerun it instead"))
         })?;
-        let secrets = self.secrets_of(&row).await.map_err(command_error)?;
-        let begun = parts.clock.mark();
+        let secrets = self.credentials.run_secrets(&row).await.map_err(command_error)?;
+        let started_at = clock.mark();
         loop {
             let request = (by, reopen.clone());
-            let (secrets, stop) = (secrets.clone(), parts.stop.clone());
-            match parts.engine.reopen_queued(&run, request, secrets, stop).await {
-                // The driver lets go of a run a moment after its end is stored.
+            let (secrets, stop) = (secrets.clone(), stop.clone());
+            match self.engine.reopen_queued(&run, request, secrets, stop).await {
+                // The driver releases a run shortly after storing its end.
                 Err(plue_executor::Error::Busy { .. })
-                    if parts.clock.elapsed(begun) < RELEASED_WITHIN =>
+                    if clock.elapsed(started_at) < RELEASED_WITHIN =>
                 {
-                    parts.clock.sleep(RELEASE_POLL).await;
+                    clock.sleep(RELEASE_POLL).await;
                 }
                 reopened => {
                     return reopened.map_err(|error| CommandError::Conflict(error.to_string()));
@@ -269,13 +337,13 @@ fn chosen<'e>(evaluated: &'e Evaluated, name: &str, is_file: bool) -> Option<&'e
     }
 }
 
-fn desk_error(error: DeskError) -> CommandError {
+fn webhook_error(error: WebhookAdminError) -> CommandError {
     match error {
-        DeskError::Address(why) => CommandError::Invalid(vec![*why]),
-        DeskError::Full => CommandError::Conflict(error.to_string()),
-        DeskError::Unknown(_) => CommandError::NotFound(error.to_string()),
-        DeskError::Secret(error) => command_error(error.into()),
-        DeskError::Store(error) => command_error(error.into()),
+        WebhookAdminError::Address(why) => CommandError::Invalid(vec![*why]),
+        WebhookAdminError::Full => CommandError::Conflict(error.to_string()),
+        WebhookAdminError::Unknown(_) => CommandError::NotFound(error.to_string()),
+        WebhookAdminError::Secret(error) => command_error(error.into()),
+        WebhookAdminError::Store(error) => command_error(error.into()),
     }
 }
 

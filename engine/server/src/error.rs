@@ -1,24 +1,24 @@
-//! What can go wrong between a delivery and a run.
+//! Errors between a delivery and a run.
 
 use plue_forge::git::GitError;
 use plue_plan::Diagnostic;
 
-/// Why nothing came of something, or not yet.
+/// The reason that a delivery or command has no result, or none yet.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database refuses; what was begun is begun again.
+    /// The database failed; the work is repeated.
     #[error(transparent)]
     Store(#[from] plue_store::Error),
     /// The repository cannot be fetched or read.
     #[error(transparent)]
     Git(#[from] GitError),
-    /// The workflow file, or what was asked of it, is wrong.
+    /// The workflow file or its inputs are invalid.
     #[error("{}", first(.0))]
     Invalid(Vec<Diagnostic>),
     /// The workflow is paused.
     #[error("{0}")]
     Paused(Box<Diagnostic>),
-    /// The evaluators, the commit or the machine.
+    /// The evaluator or the machine failed.
     #[error(transparent)]
     Planner(#[from] plue_planner::Error),
     /// The run cannot be made or driven.
@@ -27,38 +27,38 @@ pub enum Error {
     /// There is no such repository, commit or workflow.
     #[error("{0}")]
     NotFound(String),
-    /// What was sent cannot be taken; why.
+    /// The request is malformed; the reason.
     #[error("{0}")]
     Unfit(String),
     /// A folder of the server cannot be used.
     #[error("{path}: {source}")]
     Folder {
-        /// Which.
+        /// Path of the folder.
         path: String,
-        /// Why not.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A secret cannot be opened.
     #[error(transparent)]
     Secret(#[from] plue_store::secret::SecretError),
-    /// The GitHub App that a repository is known by gets no token; why.
+    /// GitHub refuses a token for the App of a repository; the reason.
     #[error("{0}")]
     App(String),
-    /// The forge does not show a ref yet that it has announced.
+    /// The forge does not serve an announced ref yet.
     #[error("{0}")]
     NotShown(String),
-    /// A submodule or an LFS server gives no answer for now; which, and why.
+    /// The server of a submodule or of LFS contents fails for now; its address and the reason.
     #[error("{0}")]
     Elsewhere(String),
-    /// A task was ended before its answer.
+    /// A task was aborted by the shutdown.
     #[error("stopped")]
     Stopped,
 }
 
 impl Error {
-    /// Whether it is worth trying again later: nothing is known to be wrong with what was asked.
+    /// Whether a retry may succeed.
     #[must_use]
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Git(error) => !error.is_final(),
             Self::Planner(error) => !error.is_final(),

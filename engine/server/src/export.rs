@@ -1,7 +1,7 @@
-//! A run as one file, sent while it is written: through a pipe, so that a client that takes its time
-//! holds up a thread and nothing more, and one that goes away ends the work.
+//! The export of a run as one file, streamed through a pipe while it is written: a slow client occupies one
+//! thread, and a disconnected one ends the work.
 //!
-//! Must not know the form of the file.
+//! Must not know the format of the file.
 
 use std::{
     io::{self, PipeWriter, pipe},
@@ -21,12 +21,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Files that are written at the same time.
-const AT_ONCE: usize = 4;
-/// Bytes of one part.
+/// Concurrent exports.
+const MAX_EXPORTS: usize = 4;
+/// Bytes of one chunk.
 const PART: usize = 64 * 1024;
 
-/// Writes a run into a pipe; may block. Why it could not, in words.
+/// Writes a run into a pipe and may block; an error is a message for people.
 pub type WriteRun = fn(&Store, &RunId, PipeWriter) -> Result<(), String>;
 
 /// Exports runs. Cheap to clone.
@@ -45,10 +45,10 @@ struct State {
 // === impl Exporter ===
 
 impl Exporter {
-    /// Exports with this function.
+    /// An exporter with this function.
     #[must_use]
     pub fn new(write: WriteRun) -> Self {
-        Self { write, places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { write, places: Arc::new(Semaphore::new(MAX_EXPORTS)) }
     }
 
     pub(crate) fn export(
@@ -59,7 +59,7 @@ impl Exporter {
     ) -> Result<FileStream, CommandError> {
         let failed = |error: io::Error| CommandError::Unavailable(error.to_string());
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            CommandError::Unavailable(format!("{AT_ONCE} runs are exported already; try again"))
+            CommandError::Unavailable(format!("{MAX_EXPORTS} runs are exported already; try again"))
         })?;
         let (reader, writer) = pipe().map_err(failed)?;
         let pipe = Receiver::from_owned_fd(reader.into()).map_err(failed)?;
@@ -70,7 +70,7 @@ impl Exporter {
     }
 }
 
-/// The next part, or that the file is not whole.
+/// The next chunk, or an error if the file is incomplete.
 async fn part(mut state: State) -> Option<(io::Result<Bytes>, Option<State>)> {
     let mut bytes = Vec::with_capacity(PART);
     match state.pipe.read_buf(&mut bytes).await {
@@ -80,7 +80,7 @@ async fn part(mut state: State) -> Option<(io::Result<Bytes>, Option<State>)> {
                 Ok(Err(why)) => why,
                 Err(error) => error.to_string(),
             };
-            tracing::warn!(why, "a run was not exported whole");
+            tracing::warn!(why, "failed to export a run; the file is incomplete");
             Some((Err(io::Error::other(why)), None))
         }
         Ok(_) => Some((Ok(Bytes::from(bytes)), Some(state))),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_comes_whole_or_is_seen_not_to_be() {
+    async fn incomplete_files_end_with_an_error() {
         let whole = |_: &Store, _: &RunId, mut pipe: PipeWriter| {
             pipe.write_all(&vec![7; 3_000_000]).map_err(|error| error.to_string())
         };
@@ -129,12 +129,12 @@ mod tests {
             pipe.write_all(&[0; 4_096]).map_err(|error| error.to_string())?;
         };
         let (exporter, tasks) = (Exporter::new(endless), Tasks::new());
-        let open: Vec<_> = (0..AT_ONCE)
+        let open: Vec<_> = (0..MAX_EXPORTS)
             .map(|_| exporter.export(store.clone(), RunId::new("r"), &tasks).unwrap())
             .collect();
         assert!(exporter.export(store.clone(), RunId::new("r"), &tasks).is_err());
         drop(open);
         tasks.wait().await;
-        assert_eq!(exporter.places.available_permits(), AT_ONCE);
+        assert_eq!(exporter.places.available_permits(), MAX_EXPORTS);
     }
 }

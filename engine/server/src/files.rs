@@ -1,7 +1,7 @@
-//! The files of a run on this machine: unpacked from the mirror, or from the archive that the engine which
-//! made the run has put on the shelf, with what the run's steps have changed since.
+//! The files of a run on this machine: unpacked from the mirror or from the archive in the blob store, and
+//! brought up to date from the checkpoints of its steps.
 //!
-//! Must not let a run go on with other files than those that it had.
+//! Must not continue a run with files that differ from those it had.
 
 use std::{
     io,
@@ -19,21 +19,22 @@ use serde::Deserialize as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    checkouts::{self, Source},
+    checkouts::{self, Checkouts, Source},
+    commit_cache::MAX_PACKED_BYTES,
     error::Error,
-    known::MAX_PACKED_BYTES,
-    server::Server,
+    workspaces::Workspaces,
 };
 
-/// Bytes in memory.
+/// Bytes of one read from or write to the blob store.
 const PART: usize = 1024 * 1024;
-/// Fast enough, and small.
+/// Zstandard level of archives, chosen for speed.
 const LEVEL: i32 = 3;
 
-impl Server {
-    /// The files of a commit in a folder of their own. Another engine may do the same at the same time:
-    /// the folder is there as a whole or not at all. Gives the blob with the archive, if engines of other
-    /// machines are to have it.
+// === impl Workspaces ===
+
+impl Workspaces {
+    /// Unpacks the files of a commit into `target`, which appears whole or not at all: another engine may
+    /// do the same concurrently. Returns the archive's blob if files are shared with other machines.
     pub(crate) async fn unpack(
         &self,
         source: Source<'_>,
@@ -42,104 +43,109 @@ impl Server {
         let draft = self.draft(target).await?;
         let git_dir = draft.with_added_extension("git");
         let files = async {
-            let packed = self.packed(source.mirror, source.commit, &draft).await?;
-            let blob = match self.parts().options.share_files {
-                true => Some(self.put_file(&packed, &draft).await?),
+            let packed = self.pack(source.mirror, source.commit, &draft).await?;
+            let blob = match self.share_files {
+                true => Some(self.upload_archive(&packed, &draft).await?),
                 false => None,
             };
-            self.unpacked(packed, &draft).await?;
+            self.unpack_archive(packed, &draft).await?;
             Ok(blob)
         };
+        let checkouts = self.checkouts();
         let made = async {
-            let (blob, ()) = tokio::try_join!(files, self.git_dir(&source, &git_dir))?;
+            let (blob, ()) = tokio::try_join!(files, checkouts.git_dir(&source, &git_dir))?;
             self.put_git_dir(git_dir.clone(), &draft).await?;
             Box::pin(self.populate(&source, &draft)).await?;
             Ok(blob)
         };
-        self.settled(made.await, draft, target).await
+        self.publish(made.await, draft, target).await
+    }
+
+    fn checkouts(&self) -> Checkouts<'_> {
+        let Self { mirrors, commits, process, .. } = self;
+        Checkouts { mirrors, commits, tasks: &process.tasks }
     }
 
     async fn put_git_dir(&self, git_dir: PathBuf, draft: &Path) -> Result<(), Error> {
         let whole = draft.to_owned();
-        let put = self.parts().tasks.spawn_blocking(move || checkouts::put(&git_dir, &whole));
+        let put = self.process.tasks.spawn_blocking(move || checkouts::put(&git_dir, &whole));
         put.await.map_err(|_| Error::Stopped)?.map_err(failed(draft))
     }
 
-    /// Writes down where the files of a run are, once there is such a run.
-    pub(crate) async fn keep_files(
+    /// Records the archive and the machine of a stored run's workspace.
+    pub(crate) async fn record_archive(
         &self,
         run: &RunId,
-        kept: Option<BlobHash>,
+        archive: Option<BlobHash>,
     ) -> Result<(), Error> {
-        match kept {
-            Some(blob) => Ok(self.store().keep_run_workspace(run, &self.machine()?, &blob).await?),
+        match archive {
+            Some(blob) => Ok(self.store.keep_run_workspace(run, &self.machine()?, &blob).await?),
             None => Ok(()),
         }
     }
 
-    /// A name for this machine, or rather for its state directory: who has the same has the same files.
+    /// The random name of this state directory; engines that share it share its files.
     fn machine(&self) -> Result<String, Error> {
-        let path = self.parts().options.state_dir.join("machine");
+        let path = self.state.path().join("machine");
         let made = std::fs::read_to_string(&path).or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
             }
-            let name = self.parts().ids.text();
+            let name = self.process.ids.text();
             let draft = path.with_extension(&name);
             std::fs::write(&draft, &name)?;
-            // Of several engines that begin at once one makes it, whole.
-            let _another_was_faster = std::fs::hard_link(&draft, &path);
+            // The hard link is atomic: of several engines that start at once, one creates the file.
+            let _lost_the_race = std::fs::hard_link(&draft, &path);
             std::fs::remove_file(&draft)?;
             std::fs::read_to_string(&path)
         });
         Ok(made.map_err(failed(&path))?.trim().to_owned())
     }
 
-    /// Whether the workspace that is here is the one that the run's steps work on, and not what was left
-    /// of it when another machine went on.
-    async fn is_here(&self, workspace: &Path) -> Result<bool, Error> {
-        if !workspace.exists() || !self.parts().options.share_files {
+    /// Whether the local workspace is current, and not a leftover from before another machine took the run
+    /// over.
+    async fn is_current(&self, workspace: &Path) -> Result<bool, Error> {
+        if !workspace.exists() || !self.share_files {
             return Ok(workspace.exists());
         }
-        // That of a child run is its parent's.
+        // A child run works in the workspace of its parent.
         let owner = RunId::new(workspace.file_name().unwrap_or_default().to_string_lossy());
-        let known = self.store().run_workspace(&owner).await?;
+        let recorded = self.store.run_workspace(&owner).await?;
         let machine = self.machine()?;
-        Ok(known.is_none_or(|known| known.holder == machine))
+        Ok(recorded.is_none_or(|recorded| recorded.holder == machine))
     }
 
-    /// Sees to it that the files of a run are on this machine: those that it began with, and if it has
-    /// begun what its steps made of them, as far as checkpoints tell. Another engine may take the run
-    /// meanwhile, also one that works in the same folder: then nothing is written down, and as far as
-    /// that is known in time, nothing that lies there is touched.
+    /// Brings the files of a run to this machine: the original ones, and for a started run the state of its
+    /// checkpoints. If another engine takes the run over meanwhile, nothing is recorded, and existing
+    /// files stay untouched as far as the loss is noticed in time.
     ///
     /// # Errors
-    /// They are elsewhere, or the run is another engine's now.
-    pub(crate) async fn place(&self, taken: &Taken) -> Result<(), Error> {
+    /// The files cannot be restored here, or the run belongs to another engine now.
+    pub(crate) async fn prepare(&self, taken: &Taken) -> Result<(), Error> {
         let row = &taken.row;
-        let loaded = Loaded::read(self.store(), &row.id).await?;
-        let folder = self.folder("workspaces")?;
-        let workspace = relocated(&loaded.origin.workspace, Some(&folder));
-        if self.is_here(&workspace).await? {
+        let loaded = Loaded::read(&self.store, &row.id).await?;
+        let folder = self.state.folder("workspaces")?;
+        let workspace = placed(&loaded.origin.workspace, Some(&folder));
+        if self.is_current(&workspace).await? {
             return Ok(());
         }
-        let has_begun = self.has_begun(row).await?;
+        let has_started = self.has_started(row).await?;
         let has_children =
             loaded.plan.steps.iter().any(|step| matches!(step.action, Action::Workflow(_)));
-        // Runs that share a workspace change the same files; a person's own tree is no commit.
-        let is_known = !has_children && workspace.parent() == Some(folder.as_path());
-        if loaded.origin.parent.is_some() || (has_begun && !is_known) {
+        // Child runs change the same files, and a local working tree is no commit: neither has checkpoints.
+        let is_restorable = !has_children && workspace.parent() == Some(folder.as_path());
+        if loaded.origin.parent.is_some() || (has_started && !is_restorable) {
             return Err(elsewhere(&workspace));
         }
         let draft = self.draft(&workspace).await?;
         let old = draft.with_added_extension("old");
         let made = async {
-            self.made_again(&loaded, has_begun, (&draft, &workspace)).await?;
-            if !self.parts().engine.holds(taken).await? {
+            self.restore_draft(&loaded, has_started, (&draft, &workspace)).await?;
+            if !self.engine.holds(taken).await? {
                 return Err(superseded(row));
             }
-            // Left over from before another machine went on. Out of the way at once, so that nobody
-            // ever sees a part of it.
+            // A leftover from before another machine took the run over. One rename removes it, so that no
+            // reader sees a part of it.
             match tokio::fs::rename(&workspace, &old).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(failed(&workspace)(error))
@@ -147,51 +153,51 @@ impl Server {
                 Ok(()) | Err(_) => Ok(()),
             }
         };
-        let settled = self.settled(made.await, draft, &workspace).await;
-        // Else it goes with what is left of other drafts.
-        let _may_never_have_been = tokio::fs::remove_dir_all(&old).await;
-        settled?;
-        if let (true, Some(drive)) = (self.parts().options.share_files, taken.drive())
-            && !self.store().hold_run_workspace(drive, &self.machine()?).await?
+        let published = self.publish(made.await, draft, &workspace).await;
+        // If this fails, housekeeping removes it with other old drafts.
+        let _may_not_exist = tokio::fs::remove_dir_all(&old).await;
+        published?;
+        if let (true, Some(drive)) = (self.share_files, taken.drive())
+            && !self.store.hold_run_workspace(drive, &self.machine()?).await?
         {
             return Err(superseded(row));
         }
         Ok(())
     }
 
-    /// Makes the workspace of a run without a driver again.
-    pub(crate) async fn make_again(&self, loaded: &Loaded, workspace: &Path) -> Result<(), Error> {
-        let has_begun = self.has_begun(&loaded.row).await?;
+    /// Restores the workspace of a run that has no driver.
+    pub(crate) async fn restore(&self, loaded: &Loaded, workspace: &Path) -> Result<(), Error> {
+        let has_started = self.has_started(&loaded.row).await?;
         let draft = self.draft(workspace).await?;
-        let made = self.made_again(loaded, has_begun, (&draft, workspace)).await;
-        self.settled(made, draft, workspace).await
+        let made = self.restore_draft(loaded, has_started, (&draft, workspace)).await;
+        self.publish(made, draft, workspace).await
     }
 
-    /// Whether a step of a run was started, so that its files may have changed.
-    async fn has_begun(&self, row: &RunRow) -> Result<bool, Error> {
-        let attempts = self.store().attempts(&row.id, None).await?;
+    /// Whether a step of a run has started, so that its files may have changed.
+    async fn has_started(&self, row: &RunRow) -> Result<bool, Error> {
+        let attempts = self.store.attempts(&row.id, None).await?;
         Ok(attempts.iter().any(|attempt| attempt.started_at.is_some()))
     }
 
-    /// The files of a run in a draft of its workspace.
-    async fn made_again(
+    /// Restores the files of a run in a draft of its workspace.
+    async fn restore_draft(
         &self,
         loaded: &Loaded,
-        has_begun: bool,
+        has_started: bool,
         (draft, workspace): (&Path, &Path),
     ) -> Result<(), Error> {
         let (row, elsewhere) = (&loaded.row, || elsewhere(workspace));
         let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
             return Err(elsewhere());
         };
-        let repo = self.store().repo(repo).await?.ok_or_else(elsewhere)?;
-        let (mirror, commit) = self.mirror_with(&repo, sha).await?;
-        let known = self.store().run_workspace(&row.id).await?;
-        let packed = match known.and_then(|known| known.archive) {
-            Some(blob) => self.get_file(&blob, draft).await?,
-            None => self.packed(&mirror, &commit, draft).await?,
+        let repo = self.store.repo(repo).await?.ok_or_else(elsewhere)?;
+        let (mirror, commit) = self.mirrors.mirror_with(&repo, sha).await?;
+        let recorded = self.store.run_workspace(&row.id).await?;
+        let packed = match recorded.and_then(|recorded| recorded.archive) {
+            Some(blob) => self.download_archive(&blob, draft).await?,
+            None => self.pack(&mirror, &commit, draft).await?,
         };
-        self.unpacked(packed, draft).await?;
+        self.unpack_archive(packed, draft).await?;
         let event = Event::deserialize(&loaded.source.event).map_err(|_| elsewhere())?;
         let git_dir = draft.with_added_extension("git");
         let asked = &loaded.plan.widest_checkout();
@@ -204,59 +210,58 @@ impl Server {
             asked,
             is_trusted,
         };
-        self.git_dir(&source, &git_dir).await?;
+        self.checkouts().git_dir(&source, &git_dir).await?;
         self.put_git_dir(git_dir, draft).await?;
         Box::pin(self.populate(&source, draft)).await?;
-        if has_begun && !self.parts().engine.rebuild(&row.id, draft).await? {
+        if has_started && !self.engine.rebuild(&row.id, draft).await? {
             return Err(elsewhere());
         }
-        if has_begun {
-            tracing::info!(run = %row.id, "its files were made again from its checkpoints");
+        if has_started {
+            tracing::info!(run = %row.id, "restored the files of a run from its checkpoints");
         }
         Ok(())
     }
 
-    /// A name beside a folder.
+    /// An unused path next to `target`, whose parent is created.
     async fn draft(&self, target: &Path) -> Result<PathBuf, Error> {
         let folder = target.parent().unwrap_or(target);
         tokio::fs::create_dir_all(folder).await.map_err(failed(folder))?;
-        Ok(PathBuf::from(format!("{}.{}", target.display(), self.parts().ids.text())))
+        Ok(PathBuf::from(format!("{}.{}", target.display(), self.process.ids.text())))
     }
 
-    /// Puts a finished draft into its place, and removes one that is of no use.
-    async fn settled<T>(
+    /// Renames a finished draft to `target`, and removes an unfinished one.
+    async fn publish<T>(
         &self,
         made: Result<T, Error>,
         draft: PathBuf,
         target: &Path,
     ) -> Result<T, Error> {
         for name in ["tar", "zst"] {
-            let _may_never_have_been =
-                tokio::fs::remove_file(draft.with_added_extension(name)).await;
+            let _may_not_exist = tokio::fs::remove_file(draft.with_added_extension(name)).await;
         }
         let git_dir = draft.with_added_extension("git");
-        let _is_in_its_place = tokio::fs::remove_dir_all(git_dir).await;
+        let _was_moved = tokio::fs::remove_dir_all(git_dir).await;
         let renamed = match &made {
             Ok(_) => tokio::fs::rename(&draft, target).await,
             Err(_) => Err(io::ErrorKind::Other.into()),
         };
         if renamed.is_err() {
-            let _is_of_no_use = tokio::fs::remove_dir_all(&draft).await;
+            let _is_unused = tokio::fs::remove_dir_all(&draft).await;
         }
         let made = made?;
-        // One that is there is complete, and of this commit: a run has but one.
+        // An existing target is complete and of the same commit: a run has only one.
         if target.exists() { Ok(made) } else { renamed.map(|()| made).map_err(failed(target)) }
     }
 
-    /// The files of a commit as tar; a small one is remembered.
-    async fn packed(
+    /// The files of a commit as a tar archive; small ones are cached.
+    async fn pack(
         &self,
         mirror: &Mirror,
         commit: &CommitId,
         draft: &Path,
     ) -> Result<Packed, Error> {
-        if let Some(bytes) = self.known().packed(mirror.folder(), commit) {
-            return Ok(Packed::Here(bytes));
+        if let Some(bytes) = self.commits.packed(mirror.folder(), commit) {
+            return Ok(Packed::Memory(bytes));
         }
         let path = draft.with_added_extension("tar");
         let failed = |source| Error::Folder { path: path.display().to_string(), source };
@@ -266,33 +271,33 @@ impl Server {
         if (read.map_err(failed)? as u64) < MAX_PACKED_BYTES {
             archive.finish().await?;
             let small: Arc<[u8]> = small.into();
-            self.known().put_packed(mirror.folder(), commit, Arc::clone(&small));
-            return Ok(Packed::Here(small));
+            self.commits.put_packed(mirror.folder(), commit, Arc::clone(&small));
+            return Ok(Packed::Memory(small));
         }
         let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
         file.write_all(&small).await.map_err(failed)?;
         tokio::io::copy(&mut archive, &mut file).await.map_err(failed)?;
         file.flush().await.map_err(failed)?;
         archive.finish().await?;
-        Ok(Packed::There(path))
+        Ok(Packed::File(path))
     }
 
-    async fn unpacked(&self, packed: Packed, draft: &Path) -> Result<(), Error> {
+    async fn unpack_archive(&self, packed: Packed, draft: &Path) -> Result<(), Error> {
         let whole = draft.to_owned();
-        let unpacked = self.parts().tasks.spawn_blocking(move || packed.unpack(&whole));
+        let unpacked = self.process.tasks.spawn_blocking(move || packed.unpack(&whole));
         unpacked.await.map_err(|_| Error::Stopped)?.map_err(failed(draft))
     }
 
-    /// Puts an archive on the shelf. The same commit is there once.
-    async fn put_file(&self, packed: &Packed, draft: &Path) -> Result<BlobHash, Error> {
+    /// Stores an archive as a blob; blobs are content-addressed, so a commit is stored once.
+    async fn upload_archive(&self, packed: &Packed, draft: &Path) -> Result<BlobHash, Error> {
         let small = draft.with_added_extension("zst");
         let (from, to) = (packed.clone(), small.clone());
         let work =
             move || zstd::stream::copy_encode(from.open()?, std::fs::File::create(to)?, LEVEL);
-        let encoded = self.parts().tasks.spawn_blocking(work);
+        let encoded = self.process.tasks.spawn_blocking(work);
         encoded.await.map_err(|_| Error::Stopped)?.map_err(failed(&small))?;
         let mut file = tokio::fs::File::open(&small).await.map_err(failed(&small))?;
-        let mut writer = self.store().blob_writer();
+        let mut writer = self.store.blob_writer();
         let mut part = vec![0; PART];
         loop {
             let read = file.read(&mut part).await.map_err(failed(&small))?;
@@ -302,33 +307,33 @@ impl Server {
         Ok(writer.finish().await?.0)
     }
 
-    /// An archive from the shelf in a file.
-    async fn get_file(&self, blob: &BlobHash, draft: &Path) -> Result<Packed, Error> {
+    /// Copies an archive from the blob store into a file.
+    async fn download_archive(&self, blob: &BlobHash, draft: &Path) -> Result<Packed, Error> {
         let path = draft.with_added_extension("zst");
         let gone = || Error::NotFound(format!("the archive {blob} is gone"));
-        let mut reader = self.store().blob_reader(blob).await?.ok_or_else(gone)?;
+        let mut reader = self.store.blob_reader(blob).await?.ok_or_else(gone)?;
         let mut file = tokio::fs::File::create(&path).await.map_err(failed(&path))?;
         while let Some(part) = reader.next(PART).await? {
             file.write_all(&part).await.map_err(failed(&path))?;
         }
         file.flush().await.map_err(failed(&path))?;
-        Ok(Packed::Small(path))
+        Ok(Packed::Compressed(path))
     }
 }
 
-/// The most that the files of a checkpoint may be.
+/// Budget of an unpacked archive from the blob store.
 const UNPACKED: Budget =
     Budget { bytes: 20 * 1024 * 1024 * 1024, items: 2_000_000, steps: u64::MAX };
 
 /// A tar stream.
 #[derive(Clone)]
 pub(crate) enum Packed {
-    /// In memory.
-    Here(Arc<[u8]>),
-    /// In a file beside the draft.
-    There(PathBuf),
-    /// In such a file, compressed.
-    Small(PathBuf),
+    /// Uncompressed, in memory.
+    Memory(Arc<[u8]>),
+    /// Uncompressed, in a file next to the draft.
+    File(PathBuf),
+    /// Compressed with Zstandard, in a file next to the draft.
+    Compressed(PathBuf),
 }
 
 // === impl Packed ===
@@ -336,18 +341,18 @@ pub(crate) enum Packed {
 impl Packed {
     fn open(&self) -> io::Result<Box<dyn io::Read + '_>> {
         Ok(match self {
-            Self::Here(bytes) => Box::new(&**bytes),
-            Self::There(path) => Box::new(io::BufReader::new(std::fs::File::open(path)?)),
-            Self::Small(path) => Box::new(zstd::Decoder::new(std::fs::File::open(path)?)?),
+            Self::Memory(bytes) => Box::new(&**bytes),
+            Self::File(path) => Box::new(io::BufReader::new(std::fs::File::open(path)?)),
+            Self::Compressed(path) => Box::new(zstd::Decoder::new(std::fs::File::open(path)?)?),
         })
     }
 
-    /// Unpacks within a folder: entries that would lie outside, also through links, are errors.
+    /// Unpacks into a folder; an entry that leads outside of it, also through links, is an error.
     pub(crate) fn unpack(&self, target: &Path) -> io::Result<()> {
         match self {
-            // Git's own, of a commit whose files were counted.
-            Self::Here(_) | Self::There(_) => {}
-            Self::Small(_) => admit(self.open()?, UNPACKED)?,
+            // Written by git, from a commit whose files were counted.
+            Self::Memory(_) | Self::File(_) => {}
+            Self::Compressed(_) => admit(self.open()?, UNPACKED)?,
         }
         std::fs::create_dir_all(target)?;
         let mut archive = tar::Archive::new(self.open()?);

@@ -1,129 +1,198 @@
-//! Work on a delivery: it is read, fetched, planned, matched, submitted and settled. Settling comes
-//! last: work that is interrupted earlier is repeated, and finds what it made. The order of
-//! deliveries is in `inbox`.
+//! From a stored delivery to a submitted run. A webhook has six forms on its way, in one direction:
+//! `Delivery → Event → TriggerMatch → Submission → Run → Driver`.
+//!
+//! Reading order: `receive` and `named_webhooks` store deliveries, `queue` claims them, this file
+//! decides which of the three kinds a delivery is (of a forge, internal, a tick of a schedule),
+//! `trigger_context` decodes the event, `identity` and `provenance` verify repository and commit,
+//! `dispatch` matches plans and submits runs. Settling a delivery comes last: interrupted work is repeated,
+//! and run ids are reserved by their cause, so that nothing is submitted twice.
 
+mod base_plans;
+mod dispatch;
+mod dispatch_log;
+mod gate;
+mod identity;
+pub(crate) mod internal_events;
+mod named_webhooks;
+mod provenance;
+mod queue;
+pub mod receive;
+mod scheduled;
+mod trigger_context;
+
+use plue_executor::Engine;
 use plue_store::{
-    DeliveryState,
+    DeliveryState, RepoRow, Store,
     delivery::{ClaimedDelivery, Settlement},
 };
 
 use crate::{
-    error::Error, follow::is_heard, identity::Owner, occasion, provenance::Provenance,
-    schedules::SCHEDULE, server::Server,
+    error::Error,
+    host::schedules::SCHEDULE,
+    intake::{
+        dispatch::{Dispatcher, Target},
+        identity::{Identity, Owner},
+        internal_events::{InternalEvents, is_internal},
+        provenance::{Provenance, ProvenanceCheck},
+    },
+    permission::TriggerPolicy,
+    process::Process,
+    services::Services,
 };
 
-/// Characters of a note.
-pub(crate) const MAX_NOTE: usize = 4_000;
+/// Characters of a delivery's note.
+const MAX_NOTE: usize = 4_000;
 
-/// What came of a delivery.
-struct Worked {
-    settlement: Settlement,
-    /// Some of it waits for a maintainer.
-    held: Option<Held>,
+/// Settings of the intake.
+#[derive(Debug, Clone)]
+pub(crate) struct IntakeOptions {
+    /// Policy on events that start runs.
+    pub(crate) triggers: TriggerPolicy,
 }
 
-/// The commit that waits.
-struct Held {
+/// Turns deliveries into submitted runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Intake {
+    store: Store,
+    engine: Engine,
+    process: Process,
+    identity: Identity,
+    provenance: ProvenanceCheck,
+    dispatcher: Dispatcher,
+    internal: InternalEvents,
+}
+
+/// The result of work on a delivery.
+struct Outcome {
+    settlement: Settlement,
+    /// The commit whose plans await approval, if there are any.
+    awaiting: Option<AwaitingApproval>,
+}
+
+/// A commit with plans that await the approval of a maintainer.
+struct AwaitingApproval {
     repo: String,
     sha: String,
-    /// It was known that a maintainer allows it.
-    knew: bool,
+    /// Whether the dispatch took an approval into account.
+    was_allowed: bool,
 }
 
-// === impl Worked ===
+// === impl Outcome ===
 
-impl Worked {
+impl Outcome {
     fn new(state: DeliveryState, note: String) -> Self {
-        Self::of(Settlement::new(state, note))
-    }
-
-    fn of(settlement: Settlement) -> Self {
-        Self { settlement, held: None }
+        Self::from(Settlement::new(state, note))
     }
 }
 
-impl Server {
-    /// Works on a delivery and records what came of it.
+impl From<Settlement> for Outcome {
+    fn from(settlement: Settlement) -> Self {
+        Self { settlement, awaiting: None }
+    }
+}
+
+// === impl Intake ===
+
+impl Intake {
+    pub(crate) fn new(options: IntakeOptions, services: &Services) -> Self {
+        Self {
+            store: services.store.clone(),
+            engine: services.engine.clone(),
+            process: services.process.clone(),
+            identity: Identity::new(services),
+            provenance: ProvenanceCheck::new(services),
+            dispatcher: Dispatcher::new(options.triggers, services),
+            internal: InternalEvents::new(services),
+        }
+    }
+
+    /// Works on a delivery and settles it.
     ///
     /// # Errors
-    /// The database, or something else that may pass: the delivery stays new.
-    pub(crate) async fn settle(&self, claimed: &ClaimedDelivery) -> Result<(), Error> {
+    /// A transient failure: the delivery stays unsettled.
+    async fn settle(&self, claimed: &ClaimedDelivery) -> Result<(), Error> {
         loop {
-            let mut worked = match self.work_on(claimed).await {
-                Ok(Some(worked)) => worked,
-                Ok(None) => return Ok(self.store().release_delivery(claimed).await?),
-                Err(error) if error.is_passing() => return Err(error),
-                Err(error) => Worked::new(DeliveryState::Failed, error.to_string()),
+            let mut outcome = match self.work_on(claimed).await {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => return Ok(self.store.release_delivery(claimed).await?),
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => Outcome::new(DeliveryState::Failed, error.to_string()),
             };
-            let settlement = &mut worked.settlement;
+            let settlement = &mut outcome.settlement;
             settlement.note = settlement.note.chars().take(MAX_NOTE).collect();
-            let Some(held) = worked.held else {
-                return Ok(self.store().settle(claimed, settlement).await?);
+            let Some(awaiting) = outcome.awaiting else {
+                return Ok(self.store.settle(claimed, settlement).await?);
             };
-            let (commit, now) = ((&*held.repo, &*held.sha), self.parts().clock.now());
-            if self.store().settle_held(claimed, commit, (settlement, held.knew), now).await? {
+            let commit = (&*awaiting.repo, &*awaiting.sha);
+            let (result, now) = ((&*settlement, awaiting.was_allowed), self.process.clock.now());
+            if self.store.settle_held(claimed, commit, result, now).await? {
                 return Ok(());
             }
-            // Somebody has let the commit run meanwhile: now it is known.
+            // A maintainer has approved the commit meanwhile: the next round sees the approval.
         }
     }
 
-    /// `None`: it is in the queue of another repository now.
-    async fn work_on(&self, claimed: &ClaimedDelivery) -> Result<Option<Worked>, Error> {
+    /// Works on a delivery by its kind; `None`: it was moved to the queue of another repository.
+    async fn work_on(&self, claimed: &ClaimedDelivery) -> Result<Option<Outcome>, Error> {
         let delivery = &claimed.row;
-        let ignored = |why: String| Ok(Some(Worked::new(DeliveryState::Ignored, why)));
-        let Some(repo) = self.store().repo_by_hook(&delivery.hook).await? else {
+        let Some(repo) = self.store.repo_by_hook(&delivery.hook).await? else {
             return ignored("the repository is no longer watched".to_owned());
         };
-        if delivery.forge == SCHEDULE {
-            return Ok(Some(Worked::of(Box::pin(self.run_of_tick(delivery, &repo)).await?)));
-        }
-        if is_heard(&delivery.forge) {
-            return Ok(Some(Worked::of(Box::pin(self.follow(delivery, &repo)).await?)));
-        }
-        let read = match occasion::read(delivery) {
-            Ok(read) => read,
+        let settlement = match delivery.forge.as_str() {
+            SCHEDULE => Box::pin(self.internal.dispatch_tick(delivery, &repo)).await?,
+            kind if is_internal(kind) => Box::pin(self.internal.dispatch(delivery, &repo)).await?,
+            _ => return self.work_on_event(claimed, repo).await,
+        };
+        Ok(Some(settlement.into()))
+    }
+
+    /// Works on a delivery of a forge.
+    async fn work_on_event(
+        &self,
+        claimed: &ClaimedDelivery,
+        repo: RepoRow,
+    ) -> Result<Option<Outcome>, Error> {
+        let delivery = &claimed.row;
+        let decoded = match trigger_context::decode(delivery) {
+            Ok(decoded) => decoded,
             Err(why) => return ignored(why),
         };
-        let (repo, remark) = match self.owner(claimed, repo, read.claim.as_ref()).await? {
-            Owner::Watched(repo, remark) => (repo, remark),
-            Owner::Routed => return Ok(None),
-            Owner::Refused(why) => return ignored(why),
-        };
-        let occasion = match read.occasion(&repo) {
-            Ok(occasion) => occasion,
+        let (repo, remark) =
+            match self.identity.owner(claimed, repo, decoded.claim.as_ref()).await? {
+                Owner::Watched(repo, remark) => (repo, remark),
+                Owner::Routed => return Ok(None),
+                Owner::Refused(why) => return ignored(why),
+            };
+        let context = match decoded.context(&repo) {
+            Ok(context) => context,
             Err(why) => return ignored(why),
         };
-        if occasion.deleted {
+        if context.deleted {
             return ignored("the ref is gone".to_owned());
         }
-        let (mirror, commit) = match self.provenance(delivery, &repo, &occasion).await? {
-            Provenance::Known(mirror, commit) => (mirror, commit),
+        let (mirror, commit) = match self.provenance.verify(delivery, &repo, &context).await? {
+            Provenance::Verified(mirror, commit) => (mirror, commit),
             Provenance::Refused(why) => return ignored(why),
         };
-        self.complete(&repo, &mirror, &commit).await?;
-        let reacted = self.react(delivery, &repo, &occasion, (&mirror, &commit)).await?;
-        let held = reacted.held.map(|knew| Held {
+        let target =
+            Target { delivery, repo: &repo, context: &context, mirror: &mirror, commit: &commit };
+        let dispatched = self.dispatcher.dispatch(target).await?;
+        let awaiting = dispatched.awaiting_approval.then(|| AwaitingApproval {
             repo: repo.name.clone(),
             sha: commit.as_str().to_owned(),
-            knew,
+            was_allowed: dispatched.was_allowed,
         });
-        // One that was refused for its sender is looked at again if the forge sends it again.
-        let state = if reacted.is_refused { DeliveryState::Ignored } else { DeliveryState::Done };
-        let mut settlement = reacted.log.settlement(state, occasion.event.kind);
+        // A delivery refused for its actor is processed again if the forge redelivers it.
+        let state =
+            if dispatched.is_refused { DeliveryState::Ignored } else { DeliveryState::Done };
+        let mut settlement = dispatched.log.settlement(state, context.event.kind);
         if let Some(remark) = remark {
             settlement.note = format!("{remark}\n{}", settlement.note);
         }
-        Ok(Some(Worked { settlement, held }))
+        Ok(Some(Outcome { settlement, awaiting }))
     }
+}
 
-    /// Waits for something new; `false`: the server stops.
-    pub(crate) async fn rest(&self, changes: &mut tokio::sync::watch::Receiver<u64>) -> bool {
-        let parts = self.parts();
-        tokio::select! {
-            () = parts.stop.reached(plue_runtime::Phase::Draining) => false,
-            Ok(()) = changes.changed() => true,
-            () = parts.clock.sleep(parts.options.poll) => true,
-        }
-    }
+fn ignored(why: String) -> Result<Option<Outcome>, Error> {
+    Ok(Some(Outcome::new(DeliveryState::Ignored, why)))
 }

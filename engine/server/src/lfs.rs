@@ -1,8 +1,8 @@
-//! Contents of Git LFS: fetched from the LFS server of a repository, checked, kept beside its mirror, and put in
-//! the place of their pointers.
+//! Contents of Git LFS: fetched from the LFS server of a repository, verified, stored next to its mirror, and
+//! written over their pointers.
 //!
-//! The batch API is that of git-lfs, with its basic transfer. A credential goes to the host of the watched
-//! repository only; what a server asks to be sent with a download is sent with that download only.
+//! The protocol is the batch API of git-lfs with the basic transfer. The credential goes only to the host of the
+//! watched repository; headers that a server requests for a download go only to that download.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -33,23 +33,23 @@ mod batch;
 
 use batch::{Action, Answer, Ask};
 
-/// Folder of a mirror for the contents of its pointers; they go with it.
+/// Folder of a mirror for the contents of its pointers.
 pub(crate) const OBJECTS: &str = "plue-lfs";
-/// Objects of one request.
+/// Objects of one batch request.
 const BATCH: usize = 100;
-/// Downloads at the same time.
+/// Concurrent downloads.
 const AT_ONCE: usize = 4;
-/// Bytes of the answer to a batch.
+/// Bytes of the response to a batch request.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const BATCH_WITHIN: Duration = Duration::from_secs(60);
-/// A download that sends nothing for so long is given up.
+/// A download without a byte for this long is aborted.
 const SILENCE: Duration = Duration::from_secs(60);
 const MAX_REDIRECTS: usize = 3;
 const MEDIA: &str = "application/vnd.git-lfs+json";
 
-/// The places that contents come from.
-enum Server {
-    /// An LFS server.
+/// The source of contents.
+enum LfsServer {
+    /// An LFS server over HTTP.
     Web(Address),
     /// A repository of this machine.
     Folder(PathBuf),
@@ -58,7 +58,7 @@ enum Server {
 // === impl Filling ===
 
 impl Filling<'_> {
-    /// Puts contents in the place of the pointers of a repository.
+    /// Replaces the pointers of a repository by their contents.
     pub(crate) async fn lfs(&mut self, node: &Node) -> Result<(), Error> {
         let index = self.draft.join(&node.place.git_dir).join("index");
         let final_or_git = |error: GitError| match error.is_final() {
@@ -73,34 +73,34 @@ impl Filling<'_> {
         let sum = lfs::total(&pointers, self.lfs_left).map_err(|error| refused(&error))?;
         self.lfs_left -= sum;
         let server = self.lfs_server(node).await?;
-        let kept = self.kept(&server);
+        let objects = self.object_folder(&server);
         let missing = {
-            let (kept, wanted) = (kept.clone(), pointers.clone());
-            let now = SystemTime::from(self.server.parts().clock.now());
-            self.on_disk(move || missing(&kept, wanted, now)).await?
+            let (objects, wanted) = (objects.clone(), pointers.clone());
+            let now = SystemTime::from(self.workspaces.process.clock.now());
+            self.on_disk(move || missing(&objects, wanted, now)).await?
         };
         match &server {
-            Server::Folder(from) => {
+            LfsServer::Folder(from) => {
                 for pointer in missing {
-                    self.copied(from, &kept, pointer).await?;
+                    self.copied(from, &objects, pointer).await?;
                 }
             }
-            Server::Web(address) => {
+            LfsServer::Web(address) => {
                 for batch in missing.chunks(BATCH) {
-                    self.fetched_batch(address, &kept, batch).await?;
+                    self.fetched_batch(address, &objects, batch).await?;
                 }
             }
         }
         let folder = self.draft.join(&node.place.path);
         let git_dir = self.draft.join(&node.place.git_dir);
         self.on_disk(move || {
-            put(&kept, &folder, &pointers)?;
+            put(&objects, &folder, &pointers)?;
             lfs::configure(&git_dir)
         })
         .await
     }
 
-    async fn lfs_server(&self, node: &Node) -> Result<Server, Error> {
+    async fn lfs_server(&self, node: &Node) -> Result<LfsServer, Error> {
         let bad = |why: &str| refused(&GitError::BadLfs(why.to_owned()));
         let named = node.mirror.lfs_url(&node.commit).await;
         let named = named.map_err(|error| match error {
@@ -110,22 +110,22 @@ impl Filling<'_> {
         let own = node.address.text();
         let text = match (named, &node.address) {
             (Some(url), _) => url,
-            (None, Address::Folder(path)) => return Ok(Server::Folder(path.clone())),
+            (None, Address::Folder(path)) => return Ok(LfsServer::Folder(path.clone())),
             (None, Address::Web { .. }) if own.ends_with(".git") => format!("{own}/info/lfs"),
             (None, Address::Web { .. }) => format!("{own}.git/info/lfs"),
         };
         match Address::read(&text, &own, &self.source.repo.url) {
-            Ok(address @ Address::Web { .. }) => Ok(Server::Web(address)),
+            Ok(address @ Address::Web { .. }) => Ok(LfsServer::Web(address)),
             Ok(Address::Folder(_)) => Err(bad("`.lfsconfig` names a folder, which is not read")),
             Err(why) => Err(bad(&format!("the LFS server of `.lfsconfig`: {why}"))),
         }
     }
 
-    /// The folder for the contents of a server. Those of strangers' commits are apart.
-    fn kept(&self, server: &Server) -> PathBuf {
+    /// The folder for the contents of a server; trusted and untrusted commits do not share one.
+    fn object_folder(&self, server: &LfsServer) -> PathBuf {
         let server = match server {
-            Server::Folder(path) => path.display().to_string(),
-            Server::Web(address) => address.text(),
+            LfsServer::Folder(path) => path.display().to_string(),
+            LfsServer::Web(address) => address.text(),
         };
         let key = format!("{server}\n{}", self.source.is_trusted);
         let key = Sha256::digest(key);
@@ -133,9 +133,9 @@ impl Filling<'_> {
         self.source.mirror.folder().join(OBJECTS).join(key)
     }
 
-    /// A content from a repository of this machine.
-    async fn copied(&self, from: &Path, kept: &Path, pointer: Pointer) -> Result<(), Error> {
-        let (from, kept, part) = (from.to_owned(), kept.to_owned(), self.part(kept));
+    /// Copies a content from a repository of this machine.
+    async fn copied(&self, from: &Path, objects: &Path, pointer: Pointer) -> Result<(), Error> {
+        let (from, objects, part) = (from.to_owned(), objects.to_owned(), self.part(objects));
         let shown = shown(&pointer);
         let is_there = self
             .on_disk(move || {
@@ -146,7 +146,7 @@ impl Filling<'_> {
                     let Ok(file) = beneath.read(oid.as_bytes()) else { continue };
                     let mut limited = file.take(pointer.size.saturating_add(1));
                     io::copy(&mut limited, &mut File::create(&part)?)?;
-                    return take_over(&part, &kept, &pointer);
+                    return take_over(&part, &objects, &pointer);
                 }
                 Ok(false)
             })
@@ -158,7 +158,7 @@ impl Filling<'_> {
     async fn fetched_batch(
         &self,
         server: &Address,
-        kept: &Path,
+        objects: &Path,
         batch: &[Pointer],
     ) -> Result<(), Error> {
         let answer = self.asked(server, batch).await?;
@@ -174,14 +174,15 @@ impl Filling<'_> {
             }
         }
         for some in downloads.chunks(AT_ONCE) {
-            let all =
-                some.iter().map(|(pointer, action)| self.download(server, kept, pointer, action));
+            let all = some
+                .iter()
+                .map(|(pointer, action)| self.download(server, objects, pointer, action));
             futures::future::try_join_all(all).await?;
         }
         Ok(())
     }
 
-    /// The answer of an LFS server to a request for objects.
+    /// Sends a batch request.
     async fn asked(&self, server: &Address, batch: &[Pointer]) -> Result<Answer, Error> {
         let url = server.text();
         let bad = |why: &str| GitError::BadLfs(format!("the LFS server {url}: {why}"));
@@ -228,20 +229,20 @@ impl Filling<'_> {
         }
     }
 
-    /// One object, into the folder of those that are kept.
+    /// One object, into the folder of those that are objects.
     async fn download(
         &self,
         server: &Address,
-        kept: &Path,
+        objects: &Path,
         pointer: &Pointer,
         action: &Action,
     ) -> Result<(), Error> {
         let bad = |why: &str| GitError::BadLfs(format!("{}: {why}", shown(pointer)));
-        let part = self.part(kept);
+        let part = self.part(objects);
         let made = async {
             self.streamed(server, (pointer, action), &part).await?;
-            let (from, kept, wanted) = (part.clone(), kept.to_owned(), pointer.clone());
-            match self.on_disk(move || take_over(&from, &kept, &wanted)).await? {
+            let (from, objects, wanted) = (part.clone(), objects.to_owned(), pointer.clone());
+            match self.on_disk(move || take_over(&from, &objects, &wanted)).await? {
                 true => Ok(()),
                 false => Err(refused(&bad("what came is not what its pointer says"))),
             }
@@ -339,9 +340,9 @@ impl Filling<'_> {
         Err(refused(&bad("its download is sent on too often")))
     }
 
-    /// A name for a file that is not whole yet.
-    fn part(&self, kept: &Path) -> PathBuf {
-        kept.join(format!("part-{}", self.server.parts().ids.secret()))
+    /// An unused path for an unfinished file.
+    fn part(&self, objects: &Path) -> PathBuf {
+        objects.join(format!("part-{}", self.workspaces.process.ids.secret()))
     }
 }
 
@@ -355,16 +356,16 @@ fn relative(oid: &str) -> String {
     format!("{}/{}/{oid}", part(0..2), part(2..4))
 }
 
-/// The pointers whose contents are not kept, each content once. Those that are kept count as used now.
-fn missing(kept: &Path, wanted: Vec<Pointer>, now: SystemTime) -> io::Result<Vec<Pointer>> {
-    std::fs::create_dir_all(kept)?;
+/// The pointers without a stored content, each content once. The use of stored ones is recorded.
+fn missing(objects: &Path, wanted: Vec<Pointer>, now: SystemTime) -> io::Result<Vec<Pointer>> {
+    std::fs::create_dir_all(objects)?;
     let mut seen = HashSet::new();
     let mut missing = Vec::new();
     for pointer in wanted {
         if !seen.insert(pointer.oid.clone()) {
             continue;
         }
-        match File::options().append(true).open(kept.join(relative(&pointer.oid))) {
+        match File::options().append(true).open(objects.join(relative(&pointer.oid))) {
             Ok(file) => file.set_modified(now)?,
             Err(_) => missing.push(pointer),
         }
@@ -372,15 +373,15 @@ fn missing(kept: &Path, wanted: Vec<Pointer>, now: SystemTime) -> io::Result<Vec
     Ok(missing)
 }
 
-/// Keeps a file if it is the content of a pointer. Else it is removed.
-fn take_over(part: &Path, kept: &Path, pointer: &Pointer) -> io::Result<bool> {
+/// Stores a file if it is the content of a pointer, and removes it otherwise.
+fn take_over(part: &Path, objects: &Path, pointer: &Pointer) -> io::Result<bool> {
     let mut hash = Sha256::new();
     let bytes = io::copy(&mut File::open(part)?, &mut hash)?;
     if bytes != pointer.size || hex::encode(hash.finalize()) != pointer.oid {
         std::fs::remove_file(part)?;
         return Ok(false);
     }
-    let target = kept.join(relative(&pointer.oid));
+    let target = objects.join(relative(&pointer.oid));
     if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -388,11 +389,11 @@ fn take_over(part: &Path, kept: &Path, pointer: &Pointer) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Contents in the place of pointers; no link of the commit is followed.
-fn put(kept: &Path, folder: &Path, pointers: &[Pointer]) -> io::Result<()> {
+/// Writes contents over pointers without following symbolic links of the commit.
+fn put(objects: &Path, folder: &Path, pointers: &[Pointer]) -> io::Result<()> {
     let beneath = Beneath::open(folder)?;
     for pointer in pointers {
-        let mut content = File::open(kept.join(relative(&pointer.oid)))?;
+        let mut content = File::open(objects.join(relative(&pointer.oid)))?;
         let mode = if pointer.is_executable { 0o755 } else { 0o644 };
         beneath.write(&pointer.path, mode, |file| io::copy(&mut content, file).map(drop))?;
     }

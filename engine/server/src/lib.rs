@@ -1,55 +1,46 @@
-//! What a server does between a delivery and a run: receive, fetch, plan, match, submit, drive; and
-//! the same for schedules and for requests of the API.
+//! From a delivery to a driven run, for webhooks, schedules and requests of the API.
 //!
-//! Reading order: [`receive`], `inbox`, [`intake`], [`occasion`], `identity`, `provenance`, [`plans`], [`submit`], [`drive`]. Must not
-//! decide a status (the flow's), what fires (the registry's) or who may ask (the API's). Everything
-//! here can be begun again after a crash and makes nothing twice.
+//! [`Server`] composes three owners: the intake (deliveries → events → matches → submissions), the notifier
+//! (statuses, comments, outgoing webhooks) and the host (driven runs, schedules, disk, retention). The
+//! services below them are shared: `secrets` and `app` (credentials), `mirrors`, `plans`, `workspaces` (with
+//! `files`, `checkouts`, `submodules`, `lfs`) and `submit`. `commands` and `requests` implement the API's
+//! commands.
+//!
+//! Must not decide a status (flow does), match triggers (registry does) or authorize callers (the API does).
+//! All work is repeatable: after a crash it is done again with the same result.
 #![forbid(unsafe_code)]
 
 pub mod app;
 mod checkouts;
-pub mod commands;
-mod contents;
-pub mod descriptors;
-mod dispatch;
-pub mod drive;
+mod commands;
+mod commit_cache;
 pub mod error;
 pub mod export;
-mod feedback;
 mod files;
-mod follow;
-mod forge_writer;
-mod gate;
-mod identity;
-mod inbox;
-pub mod incoming;
-pub mod intake;
-mod known;
+pub mod forge_reporter;
+mod host;
+mod intake;
 mod lfs;
-pub mod listen;
 pub mod messages;
-pub mod mirrors;
-pub mod occasion;
-pub mod outlet;
+mod mirrors;
+mod notifier;
 mod pace;
 pub mod permission;
-pub mod places;
-pub mod plans;
-mod provenance;
-mod reaction;
-pub mod receive;
+mod plans;
+mod process;
 mod requests;
-pub mod schedules;
 pub mod secrets;
 pub mod server;
-mod stalled;
-pub mod submit;
+mod services;
+mod state_dir;
+mod submit;
 mod submodules;
 pub mod traces;
-pub mod webhooks;
-pub mod workspaces;
+mod workspaces;
 
 pub use crate::{
     error::Error,
+    intake::receive,
+    notifier::webhooks,
     server::{Options, Parts, Server},
 };

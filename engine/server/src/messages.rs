@@ -1,8 +1,7 @@
-//! Messages for a repository, wherever they come from: the API, the command line, a named webhook; a
-//! broker's adapter would call the same. One is stored before it is answered, and then it starts runs
-//! and goes to the steps that wait on its topic.
+//! Messages for a repository, from the API, the command line or a named webhook. A message is stored before
+//! it is acknowledged; then it triggers runs and reaches the steps that wait on its topic.
 //!
-//! Must not look for what fires: that is done from the store.
+//! Must not match triggers: the intake does, from the store.
 
 use jiff::Timestamp;
 use plue_plan::limits::MAX_OUTPUT_BYTES;
@@ -12,35 +11,34 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::error::Error;
 
-/// Messages on topics, in the inbox.
+/// Kind of the deliveries for messages on topics.
 pub const EVENT: &str = "event";
-/// Calls of named webhooks, in the inbox.
+/// Kind of the deliveries for calls of named webhooks.
 pub const WEBHOOK: &str = "webhook";
 /// Characters of a topic.
 pub const MAX_TOPIC: usize = 256;
-/// Bytes of what a message says, as JSON.
+/// Bytes of a message's data as JSON.
 pub const MAX_DATA_BYTES: usize = MAX_OUTPUT_BYTES;
-/// Characters of the sender's id of a message.
+/// Bytes of a message's id.
 pub const MAX_ID: usize = 255;
 
 /// A message on a topic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
-    /// The topic.
+    /// Topic, as `on_event` names it.
     pub topic: String,
-    /// What it says.
+    /// Payload of the event.
     pub data: Json,
-    /// Who sent it.
+    /// Actor of the event.
     pub by: String,
 }
 
-/// Takes in a message for a repository. `id` is the sender's name of it: however often it comes under
-/// this id, it is one message. Tells whether it is new.
+/// Stores a message for a repository. `id` is the sender's idempotency key. Returns whether the message is
+/// new.
 ///
 /// # Errors
-/// [`Error::Unfit`] if it is no message that can be taken; else the database, and the message must be
-/// sent again.
+/// [`Error::Unfit`] for an invalid message; the database, after which the sender must retry.
 pub async fn publish(
     store: &Store,
     repo: &RepoRow,
@@ -52,15 +50,15 @@ pub async fn publish(
     let by = message.by.clone();
     let body = serde_json::to_vec(&message).map_err(|error| Error::Unfit(error.to_string()))?;
     let delivery = row((EVENT, &repo.hook, id), json!({}), body, now);
-    let told = Some((message.topic, message.data));
-    Ok(store.hear(&repo.name, delivery, told, &by).await?)
+    let received = Some((message.topic, message.data));
+    Ok(store.hear(&repo.name, delivery, received, &by).await?)
 }
 
-/// Takes in the call of a named webhook, which was verified. `id` is that of its sender.
+/// Stores the verified call of a named webhook. `id` is the sender's idempotency key.
 ///
 /// # Errors
-/// The database: then the sender must not be told that it arrived.
-pub(crate) async fn called(
+/// The database; the call must not be acknowledged then.
+pub(crate) async fn store_call(
     store: &Store,
     repo: &RepoRow,
     (name, id): (&str, &str),
@@ -68,14 +66,14 @@ pub(crate) async fn called(
     now: Timestamp,
 ) -> Result<bool, Error> {
     let data = data_of(&body);
-    // A step's output holds no more; whoever wants more starts a run.
+    // A larger body exceeds the output of a waiting step and only triggers runs.
     let fits = body.len() <= MAX_DATA_BYTES / 2;
-    let told = fits.then(|| (format!("{WEBHOOK_TOPIC}{name}"), data));
+    let received = fits.then(|| (format!("{WEBHOOK_TOPIC}{name}"), data));
     let delivery = row((WEBHOOK, &repo.hook, id), json!({"name": name}), body, now);
-    Ok(store.hear(&repo.name, delivery, told, WEBHOOK).await?)
+    Ok(store.hear(&repo.name, delivery, received, WEBHOOK).await?)
 }
 
-/// What a body says: JSON if it is some, else its text.
+/// The data of a body: parsed JSON, or else its text.
 pub(crate) fn data_of(body: &[u8]) -> Json {
     match serde_json::from_slice(body) {
         Ok(data) => data,
@@ -84,7 +82,7 @@ pub(crate) fn data_of(body: &[u8]) -> Json {
     }
 }
 
-/// As expressions and workflow files see it: the fields of an object, or `data`.
+/// The payload of an event: the fields of an object, or anything else as `data`.
 pub(crate) fn payload_of(data: Json) -> Map<String, Json> {
     match data {
         Json::Object(fields) => fields,
@@ -135,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_json_or_its_text_and_its_fields_are_the_payload() {
+    fn bodies_are_json_or_text() {
         assert_eq!(data_of(br#"{"a": [1]}"#), json!({"a": [1]}));
         assert_eq!(data_of(b""), Json::Null);
         assert_eq!(data_of(b"a=1&b=2"), json!("a=1&b=2"));
@@ -145,19 +143,19 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_cannot_be_taken_is_refused_with_the_reason() {
-        let said = |topic: &str, data: Json, id: &str| {
+    fn invalid_messages_are_refused_with_a_reason() {
+        let refusal = |topic: &str, data: Json, id: &str| {
             let message = Message { topic: topic.to_owned(), data, by: "ann".to_owned() };
             check(&message, id).err().map(|error| error.to_string()).unwrap_or_default()
         };
-        assert_eq!(said("build.done", json!(1), "k"), "");
-        assert_eq!(said(&"ü".repeat(MAX_TOPIC), Json::Null, "k"), "");
+        assert_eq!(refusal("build.done", json!(1), "k"), "");
+        assert_eq!(refusal(&"ü".repeat(MAX_TOPIC), Json::Null, "k"), "");
         for topic in ["", "a\nb", &"x".repeat(MAX_TOPIC + 1)] {
-            assert!(said(topic, Json::Null, "k").contains("a topic is"), "{topic:?}");
+            assert!(refusal(topic, Json::Null, "k").contains("a topic is"), "{topic:?}");
         }
-        assert!(said("webhook:deploy", Json::Null, "k").contains("only webhooks"));
-        assert!(said("t", json!("x".repeat(MAX_DATA_BYTES)), "k").contains("more than"));
-        assert!(said("t", Json::Null, "").contains("the id"));
-        assert!(said("t", Json::Null, &"k".repeat(MAX_ID + 1)).contains("the id"));
+        assert!(refusal("webhook:deploy", Json::Null, "k").contains("only webhooks"));
+        assert!(refusal("t", json!("x".repeat(MAX_DATA_BYTES)), "k").contains("more than"));
+        assert!(refusal("t", Json::Null, "").contains("the id"));
+        assert!(refusal("t", Json::Null, &"k".repeat(MAX_ID + 1)).contains("the id"));
     }
 }

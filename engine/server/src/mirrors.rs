@@ -1,27 +1,49 @@
-//! The mirror of each repository: what the server knows of it, fetched when something happened.
+//! The mirror of each repository, a bare clone that is fetched when an event arrives.
 //!
-//! Workflow files and workspaces come from here and never from the network.
+//! Workflow files and workspaces are read from mirrors, never from the network.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use plue_forge::git::{CommitId, Credential, FetchRequest, Mirror, Remote};
 use plue_store::RepoRow;
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::Error, server::Server};
+use crate::{
+    commit_cache::CommitCache, error::Error, process::Process, secrets::Credentials,
+    state_dir::StateDir,
+};
 
-impl Server {
-    /// The mirror of a repository, as it was last fetched.
+/// A commit that a revision names.
+pub(crate) struct ResolvedRevision {
+    pub(crate) mirror: Mirror,
+    pub(crate) commit: CommitId,
+    /// The branch, if the revision names one.
+    pub(crate) branch: Option<String>,
+}
+
+/// The mirrors of all repositories. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Mirrors {
+    pub(crate) state: StateDir,
+    pub(crate) credentials: Credentials,
+    pub(crate) commits: Arc<CommitCache>,
+    pub(crate) process: Process,
+}
+
+// === impl Mirrors ===
+
+impl Mirrors {
+    /// The mirror of a repository in its last fetched state.
     pub(crate) async fn mirror(&self, repo: &RepoRow) -> Result<Mirror, Error> {
-        // A name is a stranger's text; its hash is a folder.
+        // Names are untrusted text, so the folder is named by a hash.
         let folder = hex::encode(&Sha256::digest(repo.name.as_bytes())[..16]);
-        let folder = self.folder("mirrors")?.join(format!("{folder}.git"));
-        Ok(Mirror::open(folder, self.parts().tasks.clone()).await?)
+        let folder = self.state.folder("mirrors")?.join(format!("{folder}.git"));
+        Ok(Mirror::open(folder, self.process.tasks.clone()).await?)
     }
 
-    /// The mirror with all branches and tags of now, and with these refs. From another machine comes the
-    /// history alone; the files of a commit come when it is looked at, see [`Self::complete`].
+    /// Fetches all branches and tags, and these refs. Remote repositories are fetched without blobs;
+    /// [`Self::complete`] fetches those of a commit.
     pub(crate) async fn fetched(&self, repo: &RepoRow, refs: &[String]) -> Result<Mirror, Error> {
         let mirror = self.mirror(repo).await?;
         let remote = self.remote(repo).await?;
@@ -31,32 +53,32 @@ impl Server {
             without_blobs: !remote.is_local(),
             ..FetchRequest::default()
         };
-        let begun = self.parts().clock.now();
+        let started_at = self.process.clock.now();
         let mut fetched = mirror.fetch(&remote, &want).await;
-        // The token of an App may have been taken back before its time.
-        if fetched.is_err() && self.forget_app_token(&repo.name) {
+        // The token of an App may be revoked before it expires.
+        if fetched.is_err() && self.credentials.forget_app_token(&repo.name) {
             fetched = mirror.fetch(&self.remote(repo).await?, &want).await;
         }
         fetched?;
-        self.known().put_fetch(mirror.folder(), &repo.url, begun);
+        self.commits.put_fetch(mirror.folder(), &repo.url, started_at);
         Ok(mirror)
     }
 
-    /// The mirror with all branches and tags as they were at `time` or later. Of a thousand comments
-    /// that wait, the first one fetches for all.
+    /// The mirror with all branches and tags as of `time` or later. Events that arrived before the last
+    /// fetch share it.
     pub(crate) async fn fetched_since(
         &self,
         repo: &RepoRow,
         time: Timestamp,
     ) -> Result<Mirror, Error> {
         let mirror = self.mirror(repo).await?;
-        if self.known().is_fetched_since(mirror.folder(), &repo.url, time) {
+        if self.commits.is_fetched_since(mirror.folder(), &repo.url, time) {
             return Ok(mirror);
         }
         self.fetched(repo, &[]).await
     }
 
-    /// Sees to it that the files of a commit are in the mirror.
+    /// Fetches the blobs of a commit that the mirror lacks.
     pub(crate) async fn complete(
         &self,
         repo: &RepoRow,
@@ -69,23 +91,22 @@ impl Server {
         Ok(mirror.complete(commit, &self.remote(repo).await?).await?)
     }
 
-    /// Where the mirror comes from.
+    /// The remote of a repository, with its credential.
     pub(crate) async fn remote(&self, repo: &RepoRow) -> Result<Remote, Error> {
         let credential = self.credential(repo).await?;
-        // Whoever added the repository was asked whether it may go without TLS.
+        // Plain HTTP was confirmed when the repository was added.
         Ok(Remote::new_allowing_http(&repo.url, credential)?)
     }
 
-    /// The credential that the forge of a repository knows this server by.
+    /// The git credential of a repository, if it has a forge token.
     pub(crate) async fn credential(&self, repo: &RepoRow) -> Result<Option<Credential>, Error> {
-        match self.forge_token(&repo.name).await? {
+        match self.credentials.forge_token(&repo.name).await? {
             Some(token) => Ok(Some(Credential::new(user_of(&repo.forge), &token)?)),
             None => Ok(None),
         }
     }
 
-    /// The mirror with this commit, fetched if the commit is not there: another engine may have been the
-    /// one that was told of it.
+    /// The mirror with this commit, fetched if it is missing: another engine may have received the event.
     pub(crate) async fn mirror_with(
         &self,
         repo: &RepoRow,
@@ -100,8 +121,8 @@ impl Server {
             self.complete(repo, &mirror, &commit).await?;
             return Ok((mirror, commit));
         }
-        // Of no branch: that of a pull request, which was fetched on another machine.
-        let by_id = FetchRequest { commits: vec![commit.clone()], ..FetchRequest::default() };
+        // On no branch: the head of a pull request that another machine fetched.
+        let by_id = Want { commits: vec![commit.clone()], ..Want::default() };
         let fetched = mirror.fetch(&self.remote(repo).await?, &by_id).await;
         if fetched.is_ok() && mirror.has(&commit).await? {
             self.complete(repo, &mirror, &commit).await?;
@@ -110,33 +131,33 @@ impl Server {
         Err(Error::NotFound(format!("{} has no commit {sha} any more", repo.name)))
     }
 
-    /// The mirror with the commit that a person means, a branch, a tag, a full ref or an id; and the
-    /// branch, if it is one. Where the mirror is known to be up to date, nothing is fetched.
-    pub(crate) async fn commit(
+    /// Resolves a branch, tag, full ref or commit id. An up-to-date mirror is not fetched.
+    pub(crate) async fn resolve(
         &self,
         repo: &RepoRow,
         rev: &str,
-    ) -> Result<(Mirror, CommitId, Option<String>), Error> {
+    ) -> Result<ResolvedRevision, Error> {
         let mirror = self.mirror(repo).await?;
         if let Ok(id) = CommitId::new(rev)
             && mirror.has(&id).await?
             && mirror.is_published(&id).await?
         {
-            return Ok((mirror, id, None));
+            return Ok(ResolvedRevision { mirror, commit: id, branch: None });
         }
         let branch = rev.strip_prefix("refs/heads/").unwrap_or(rev);
         if let Some(head) = self.remote(repo).await?.local_head(branch)
             && mirror.resolve(&format!("refs/heads/{branch}")).await? == Some(head.clone())
         {
-            return Ok((mirror, head, Some(branch.to_owned())));
+            let branch = Some(branch.to_owned());
+            return Ok(ResolvedRevision { mirror, commit: head, branch });
         }
         let mirror = self.fetched(repo, &[]).await?;
         if let Ok(id) = CommitId::new(rev)
             && mirror.has(&id).await?
         {
             return match mirror.is_published(&id).await? {
-                true => Ok((mirror, id, None)),
-                // What a fork has pushed is here as well, and would run as if somebody had let it in.
+                true => Ok(ResolvedRevision { mirror, commit: id, branch: None }),
+                // Mirrors also hold commits of forks, which must not run as trusted ones.
                 false => {
                     Err(Error::NotFound(format!("commit {rev} is on no branch and has no tag")))
                 }
@@ -148,23 +169,14 @@ impl Server {
         for name in names.iter().filter(is_ours) {
             if let Some(found) = mirror.resolve(name).await? {
                 let branch = name.strip_prefix("refs/heads/").map(str::to_owned);
-                return Ok((mirror, found, branch));
+                return Ok(ResolvedRevision { mirror, commit: found, branch });
             }
         }
         Err(Error::NotFound(format!("there is no branch, tag or commit `{rev}`")))
     }
-
-    /// A folder of the server, made if it is not there, for nobody else to look into.
-    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Error> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        let folder = self.parts().options.state_dir.join(name);
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|source| Error::Folder { path: folder.display().to_string(), source })?;
-        Ok(folder)
-    }
 }
 
-/// The name that goes with a token of this forge.
+/// The user name for git over HTTP with a token of this forge.
 fn user_of(forge: &str) -> &'static str {
     match forge {
         "github" => "x-access-token",

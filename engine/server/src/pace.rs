@@ -1,35 +1,35 @@
-//! The pace of loops that look into the database whenever it changes.
+//! The pace of loops that read the database after each change.
 //!
-//! A look costs more the more there waits, and a busy server changes the database many hundred times a
-//! second. A loop therefore rests for as long as its last look took: looking takes at most half of one core,
-//! and changes meanwhile are one look together. Must not delay cheap looks.
+//! A busy server changes the database many hundred times a second, and reads get more expensive with the
+//! backlog. A loop therefore rests as long as its last read took: reads use at most half of a core, and changes
+//! meanwhile share one read. Must not delay cheap reads.
 
 use std::time::Duration;
 
 use plue_runtime::{Clock, clock::Mark};
 
-/// Looks that take less are cheap.
+/// Duration below which a read is cheap.
 const CHEAP: Duration = Duration::from_millis(5);
-/// A longer rest would delay the ends of runs and a stop for people to notice.
+/// Longest rest; a longer one would visibly delay ends of runs and the shutdown.
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// A look into the database that begins now.
+/// A read of the database that starts now.
 #[derive(Debug)]
 pub(crate) struct Look {
     clock: Clock,
-    begun: Mark,
+    started_at: Mark,
 }
 
 // === impl Look ===
 
 impl Look {
     pub(crate) fn begin(clock: Clock) -> Self {
-        Self { clock, begun: clock.mark() }
+        Self { clock, started_at: clock.mark() }
     }
 
-    /// Rests as this look demands.
+    /// Rests in proportion to the duration of the read.
     pub(crate) async fn rest(self) {
-        if let Some(rest) = rest_after(self.clock.elapsed(self.begun)) {
+        if let Some(rest) = rest_after(self.clock.elapsed(self.started_at)) {
             self.clock.sleep(rest).await;
         }
     }

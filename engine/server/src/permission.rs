@@ -1,22 +1,18 @@
-//! Comments and issues start runs only for people who may write to the repository: everybody else writes
-//! them too. The forge is asked; what it does not say is no.
+//! Comments and issues start runs only for actors with write access, since anyone may write them. The
+//! forge is asked for the access; without a clear answer nothing starts.
 
-use plue_api::commands::ReportForm;
-use plue_forge::{Client, Provider, codes, feedback::ClientOptions};
+use plue_forge::codes;
 use plue_plan::{Event, event::EventType};
 use plue_store::RepoRow;
 
-use crate::{error::Error, outlet::WantedOutlet, server::Server};
-
-/// Calls for one question: the next delivery asks again.
-const ATTEMPTS: u32 = 2;
+use crate::{error::Error, secrets::Credentials};
 
 /// Policy of the operator on events that start runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TriggerPolicy {
-    /// Repositories whose comments and issues start runs for anybody; `*`: all.
+    /// Repositories whose comments and issues start runs for every actor; `*`: all.
     pub open_to_anyone: Vec<String>,
-    /// Whether a pull request that keeps a plan of its base from running gets the base's plan.
+    /// Whether the base's plan runs for a pull request that removes or disables it.
     pub base_plans: bool,
 }
 
@@ -26,22 +22,19 @@ impl TriggerPolicy {
     fn is_open(&self, repo: &str) -> bool {
         self.open_to_anyone.iter().any(|name| name == "*" || name.eq_ignore_ascii_case(repo))
     }
-}
 
-// === impl Server ===
-
-impl Server {
-    /// The reason that an event starts nothing for the person behind it; `None`: it may.
+    /// The reason that the actor of an event may start nothing; `None`: the actor may.
     ///
     /// # Errors
     /// The database, or secrets that cannot be opened.
     pub(crate) async fn why_not_writer(
         &self,
+        credentials: &Credentials,
         repo: &RepoRow,
         event: &Event,
         actor_id: Option<u64>,
     ) -> Result<Option<String>, Error> {
-        let is_open = self.parts().options.triggers.is_open(&repo.name);
+        let is_open = self.is_open(&repo.name);
         if !matches!(event.kind, EventType::Issue | EventType::IssueComment) || is_open {
             return Ok(None);
         }
@@ -53,7 +46,7 @@ impl Server {
         let Some(actor) = event.actor.as_deref().filter(|actor| !actor.is_empty()) else {
             return no("the forge does not say who it was");
         };
-        let client = match self.client_of(repo).await {
+        let client = match credentials.forge_client(repo).await {
             Ok(Some(client)) => client,
             Ok(None) => return no("the forge cannot be asked without a token"),
             Err(Error::App(why) | Error::Unfit(why)) => {
@@ -67,35 +60,6 @@ impl Server {
             Err(error) => no(&format!("the forge was asked for {actor}: {error}")),
         }
     }
-
-    /// A client of the repository's forge; `None`: there is no token.
-    pub(crate) async fn client_of(&self, repo: &RepoRow) -> Result<Option<Client>, Error> {
-        let outlet = match self.store().outlet(&repo.name).await? {
-            Some(outlet) => Some((outlet.api, outlet.allow_http)),
-            None => usual_api(repo).map(|api| (api, false)),
-        };
-        let token = self.forge_token(&repo.name).await?;
-        let provider = repo.forge.parse::<Provider>();
-        let (Some((api, allow_http)), Some(token), Ok(provider)) = (outlet, token, provider) else {
-            return Ok(None);
-        };
-        let options = ClientOptions { allow_http, attempts: ATTEMPTS, ..ClientOptions::default() };
-        let client = Client::new(provider, &api, &token, self.parts().clock, options);
-        client.map(Some).map_err(|error| Error::Unfit(error.to_string()))
-    }
-}
-
-/// The usual API address of the repository's forge; `None`: there is none.
-fn usual_api(repo: &RepoRow) -> Option<String> {
-    let outlet = WantedOutlet {
-        repo: &repo.name,
-        forge: &repo.forge,
-        url: &repo.url,
-        api: None,
-        form: ReportForm::Status,
-        allow_http: false,
-    };
-    outlet.address().ok().flatten()
 }
 
 #[cfg(test)]

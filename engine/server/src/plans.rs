@@ -1,38 +1,45 @@
-//! The plans of a commit: each workflow file evaluated in the jail, each by itself, so that a broken
-//! one does not keep the others from running.
+//! The plans of a commit. Each workflow file is evaluated in a jail of its own, so that a broken file does
+//! not affect the others.
 
 use std::{path::Path, sync::Arc};
 
 use plue_forge::git::CommitId;
 use plue_plan::{Diagnostic, Event};
 use plue_planner::{
-    CommitView, Evaluated, GitCommit, PlanError, PlanRequest, Trust, WorkflowFile, discover,
+    CommitView, Evaluated, GitCommit, PlanError, PlanRequest, Planner, Trust, WorkflowFile,
+    discover,
 };
-use plue_store::RegisteredRow;
+use plue_store::{RegisteredRow, Store};
 use serde_json::{Map, Value as Json};
 
-use crate::{error::Error, known::Key, server::Server};
+use crate::{
+    commit_cache::{CommitCache, CommitKey},
+    error::Error,
+    process::Process,
+};
 
-/// A workflow file of a commit, planned.
-#[derive(Debug)]
-pub struct PlannedFile {
-    /// Its path.
-    pub file: String,
-    /// Its plans, or what is wrong with it.
-    pub plans: Result<Evaluated, Vec<Diagnostic>>,
-}
-
-/// Whom a commit is planned for.
+/// The repository, event, inputs and trust that a commit is planned with.
 #[derive(Debug, Clone)]
-pub(crate) struct For<'a> {
+pub(crate) struct PlanContext<'a> {
     pub(crate) repo: &'a str,
     pub(crate) event: Option<&'a Event>,
     pub(crate) inputs: Map<String, Json>,
     pub(crate) trust: Trust,
 }
 
-impl Server {
-    /// A commit as workflow files see it.
+/// Plans workflow files of commits. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Plans {
+    pub(crate) store: Store,
+    pub(crate) planner: Planner,
+    pub(crate) commits: Arc<CommitCache>,
+    pub(crate) process: Process,
+}
+
+// === impl Plans ===
+
+impl Plans {
+    /// The tree of a commit as workflow files read it; `base` decides which files count as changed.
     pub(crate) async fn view(
         &self,
         folder: &Path,
@@ -40,27 +47,28 @@ impl Server {
         base: Option<&str>,
     ) -> Result<Arc<dyn CommitView>, Error> {
         let base = base.map(str::to_owned);
-        let key = Key { folder: folder.to_owned(), commit: commit.clone(), base: base.clone() };
-        if let Some(view) = self.known().view(&key) {
+        let key =
+            CommitKey { folder: folder.to_owned(), commit: commit.clone(), base: base.clone() };
+        if let Some(view) = self.commits.view(&key) {
             return Ok(view);
         }
         let (folder, commit) = (folder.to_owned(), commit.to_string());
-        let opened = self.parts().tasks.spawn_blocking(move || {
+        let opened = self.process.tasks.spawn_blocking(move || {
             let open = || GitCommit::open(&folder, &commit);
-            // A commit that was never fetched is no base: then everything counts as changed.
+            // Without its base, every file of a commit counts as changed.
             match base.map(|base| open()?.changed_since(&base)) {
                 None => Ok((open()?, true)),
                 Some(Ok(view)) => Ok((view, true)),
-                // It may be fetched later: this is not what is known of the two.
+                // Not cached: the base may be fetched later.
                 Some(Err(_)) => Ok((open()?, false)),
             }
         });
         let view = opened.await.map_err(|_| Error::Stopped)?;
-        let (view, is_known): (GitCommit, bool) =
+        let (view, is_cacheable): (GitCommit, bool) =
             view.map_err(|error: plue_planner::ViewError| plue_planner::Error::from(error))?;
         let view: Arc<dyn CommitView> = Arc::new(view);
-        if is_known {
-            self.known().put_view(key, Arc::clone(&view));
+        if is_cacheable {
+            self.commits.put_view(key, Arc::clone(&view));
         }
         Ok(view)
     }
@@ -71,47 +79,45 @@ impl Server {
         view: &Arc<dyn CommitView>,
     ) -> Result<Vec<WorkflowFile>, Error> {
         let view = Arc::clone(view);
-        let found = self.parts().tasks.spawn_blocking(move || discover(&*view));
+        let found = self.process.tasks.spawn_blocking(move || discover(&*view));
         let found = found.await.map_err(|_| Error::Stopped)?;
         Ok(found.map_err(plue_planner::Error::from)?.files)
     }
 
-    /// One workflow file, planned.
+    /// Plans one workflow file; `Ok(Err(_))`: the file is invalid.
     pub(crate) async fn plan_file(
         &self,
         view: &Arc<dyn CommitView>,
         file: &str,
-        whom: &For<'_>,
-    ) -> Result<PlannedFile, Error> {
+        context: &PlanContext<'_>,
+    ) -> Result<Result<Evaluated, Vec<Diagnostic>>, Error> {
         let request = PlanRequest {
             view: Arc::clone(view),
             entry: file.to_owned(),
-            event: whom.event.cloned(),
-            inputs: whom.inputs.clone(),
-            trust: whom.trust,
-            repository: whom.repo.to_owned(),
+            event: context.event.cloned(),
+            inputs: context.inputs.clone(),
+            trust: context.trust,
+            repository: context.repo.to_owned(),
         };
-        let plans = match self.parts().planner.plan(request).await {
-            Ok(evaluated) => Ok(evaluated),
-            Err(PlanError::Invalid(problems)) => Err(problems),
-            Err(PlanError::Infrastructure(error)) => return Err(error.into()),
-        };
-        Ok(PlannedFile { file: file.to_owned(), plans })
+        match self.planner.plan(request).await {
+            Ok(evaluated) => Ok(Ok(evaluated)),
+            Err(PlanError::Invalid(problems)) => Ok(Err(problems)),
+            Err(PlanError::Infrastructure(error)) => Err(error.into()),
+        }
     }
 
-    /// Registers the plans of the head of the default branch: all of the commit, or what was there
-    /// before stays. Broken files have no plans.
+    /// Registers the plans of the default branch's head in the place of the earlier ones, atomically.
+    /// Invalid files have no plans.
     pub(crate) async fn register(
         &self,
         repo: &str,
         commit: &CommitId,
         (view, files): (&Arc<dyn CommitView>, &[WorkflowFile]),
     ) -> Result<(), Error> {
-        let whom = For { repo, event: None, inputs: Map::new(), trust: Trust::Own };
+        let context = PlanContext { repo, event: None, inputs: Map::new(), trust: Trust::Own };
         let mut rows: Vec<RegisteredRow> = Vec::new();
         for file in files {
-            let planned = self.plan_file(view, &file.path, &whom).await?;
-            let Ok(evaluated) = planned.plans else { continue };
+            let Ok(evaluated) = self.plan_file(view, &file.path, &context).await? else { continue };
             rows.extend(evaluated.workflows.iter().map(|workflow| RegisteredRow {
                 repo: repo.to_owned(),
                 file: file.path.clone(),
@@ -122,7 +128,7 @@ impl Server {
             }));
         }
         rows.dedup_by(|a, b| (&a.file, &a.workflow) == (&b.file, &b.workflow));
-        let now = self.parts().clock.now();
-        Ok(self.store().register_plans(repo, rows, now).await?)
+        let now = self.process.clock.now();
+        Ok(self.store.register_plans(repo, rows, now).await?)
     }
 }

@@ -1,9 +1,9 @@
-//! From a plan to a stored run: the workspace is unpacked from the mirror, and the run gets the id
-//! that its cause has, so that a cause that is looked at twice makes one run.
+//! From a plan to a stored run. The workspace is unpacked from the mirror, and the run id is reserved by
+//! the run's cause, so that a repeated delivery submits one run.
 
 use std::collections::BTreeMap;
 
-use plue_executor::{Apart, Origin, Submission};
+use plue_executor::{Apart, Engine, Origin, Submission};
 use plue_forge::git::{CommitId, Mirror};
 use plue_plan::{
     Event, RunId,
@@ -11,13 +11,15 @@ use plue_plan::{
     inputs::{Given, Missing, typed},
 };
 use plue_planner::{Evaluated, PlannedWorkflow};
-use plue_store::{RepoRow, Reservation};
+use plue_store::{RepoRow, Reservation, Store};
 use serde_json::{Map, Value as Json};
 
-use crate::{checkouts::Source, error::Error, server::Server};
+use crate::{
+    checkouts::Source, error::Error, process::Process, state_dir::StateDir, workspaces::Workspaces,
+};
 
-/// A run to be made.
-pub(crate) struct Wanted<'a> {
+/// A plan that becomes a [`Submission`], with its commit and event.
+pub(crate) struct PlannedRun<'a> {
     pub(crate) id: RunId,
     pub(crate) repo: &'a RepoRow,
     pub(crate) mirror: &'a Mirror,
@@ -27,43 +29,54 @@ pub(crate) struct Wanted<'a> {
     pub(crate) workflow: &'a PlannedWorkflow,
     pub(crate) event: Event,
     pub(crate) inputs: Map<String, Json>,
-    /// Where in a trace it was asked for, if somebody said.
+    /// Trace context of the request, if the client sent one.
     pub(crate) traceparent: Option<String>,
 }
 
-impl Server {
-    /// The id of the run that a cause makes: always the same.
-    pub(crate) async fn id_of(&self, cause: &str, plan: &str) -> Result<RunId, Error> {
-        let parts = self.parts();
-        let wanted = Reservation { request: plan.to_owned(), subject: parts.ids.run().to_string() };
-        let now = parts.clock.now();
-        let kept = self.store().reserve("plue", &format!("{cause} {plan}"), wanted, now).await?;
-        Ok(RunId::new(kept.subject))
+/// Submits runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Submitter {
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) state: StateDir,
+    pub(crate) process: Process,
+}
+
+// === impl Submitter ===
+
+impl Submitter {
+    /// The run id that is reserved for a plan and its cause.
+    pub(crate) async fn reserve_id(&self, cause: &str, plan: &str) -> Result<RunId, Error> {
+        let subject = self.process.ids.run().to_string();
+        let fresh = Reservation { request: plan.to_owned(), subject };
+        let (key, now) = (format!("{cause} {plan}"), self.process.clock.now());
+        Ok(RunId::new(self.store.reserve("plue", &key, fresh, now).await?.subject))
     }
 
-    /// Stores a run, unless it is stored already.
-    pub(crate) async fn submit_run(&self, wanted: Wanted<'_>) -> Result<(), Error> {
-        if self.store().run(&wanted.id).await?.is_some() {
+    /// Stores a run; a run that is stored already is left as it is.
+    pub(crate) async fn submit(&self, planned: PlannedRun<'_>) -> Result<(), Error> {
+        if self.store.run(&planned.id).await?.is_some() {
             return Ok(());
         }
-        let inputs = inputs(&wanted)?;
-        wanted.mirror.keep(wanted.commit).await?;
-        let workspace = self.folder("workspaces")?.join(wanted.id.as_str());
+        let inputs = inputs(&planned)?;
+        planned.mirror.keep(planned.commit).await?;
+        let workspace = self.state.folder("workspaces")?.join(planned.id.as_str());
         let source = Source {
-            repo: wanted.repo,
-            mirror: wanted.mirror,
-            commit: wanted.commit,
-            event: &wanted.event,
-            asked: &wanted.workflow.hashed.plan.widest_checkout(),
-            is_trusted: !wanted.event.is_strangers(),
+            repo: planned.repo,
+            mirror: planned.mirror,
+            commit: planned.commit,
+            event: &planned.event,
+            asked: &planned.workflow.sealed.plan.widest_checkout(),
+            is_trusted: !planned.event.is_strangers(),
         };
-        let kept = Box::pin(self.unpack(source, &workspace)).await?;
-        let untrusted = self.is_walled(&wanted.event).await;
-        let read_set = serde_json::to_value(&*wanted.evaluated.read_set);
+        let archive = Box::pin(self.workspaces.unpack(source, &workspace)).await?;
+        let untrusted = self.is_untrusted(&planned.event).await;
+        let read_set = serde_json::to_value(&*planned.evaluated.read_set);
         let submission = Submission {
-            plan: wanted.workflow.hashed.clone(),
-            source: wanted.file.to_owned(),
-            event: wanted.event,
+            plan: planned.workflow.sealed.clone(),
+            source: planned.file.to_owned(),
+            event: planned.event,
             inputs,
             origin: Origin {
                 // Child runs by name are planned from the files of this commit.
@@ -73,44 +86,44 @@ impl Server {
                 max_parallel: None,
                 parent: None,
                 untrusted,
-                traceparent: wanted.traceparent,
+                traceparent: planned.traceparent,
                 max_duration_s: None,
                 replay: None,
             },
             only: Vec::new(),
             carried: Vec::new(),
         };
-        let id = wanted.id.clone();
-        match self.parts().engine.submit_as(wanted.id, submission).await {
-            // Another engine looked at the same cause at the same time.
-            Err(plue_executor::Error::Refused { .. }) if self.store().run(&id).await?.is_some() => {
+        let id = planned.id.clone();
+        match self.engine.submit_as(planned.id, submission).await {
+            // Another engine submitted the same run concurrently.
+            Err(plue_executor::Error::Refused { .. }) if self.store.run(&id).await?.is_some() => {
                 Ok(())
             }
             submitted => {
                 submitted?;
-                self.keep_files(&id, kept).await
+                self.workspaces.record_archive(&id, archive).await
             }
         }
     }
 
-    /// Whether a run for this event is one for the pool of strangers. The operator who has switched
-    /// that off leaves it to maintainers what runs beside everything else.
-    pub(crate) async fn is_walled(&self, event: &Event) -> bool {
-        event.is_strangers() && self.parts().engine.is_apart().await != Apart::Off
+    /// Whether a run for this event needs the untrusted pool. If the operator has switched that pool off,
+    /// a maintainer's approval is the only guard.
+    pub(crate) async fn is_untrusted(&self, event: &Event) -> bool {
+        event.is_strangers() && self.engine.is_apart().await != Apart::Off
     }
 }
 
-/// The inputs of the types that the plan declares, defaults filled in. Only who asks for a run by hand
-/// can give those that are required.
-fn inputs(wanted: &Wanted<'_>) -> Result<BTreeMap<String, Json>, Error> {
-    let given = wanted.inputs.iter();
+/// The typed inputs of a run with defaults filled in. Missing required inputs are an error only for manual
+/// runs: events carry no inputs.
+fn inputs(planned: &PlannedRun<'_>) -> Result<BTreeMap<String, Json>, Error> {
+    let given = planned.inputs.iter();
     let given: Vec<_> =
         given.map(|(name, value)| (name.clone(), Given::Value(value.clone()))).collect();
-    let by_hand = wanted.event.kind == EventType::Manual;
-    let missing = if by_hand {
+    let is_manual = planned.event.kind == EventType::Manual;
+    let missing = if is_manual {
         Missing::Refused(|name, kind| format!("send it: \"inputs\": {{{name:?}: <{kind}>}}"))
     } else {
         Missing::Allowed
     };
-    typed(&given, &wanted.workflow.hashed.plan, missing).map_err(Error::Invalid)
+    typed(&given, &planned.workflow.sealed.plan, missing).map_err(Error::Invalid)
 }

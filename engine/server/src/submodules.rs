@@ -1,8 +1,8 @@
 //! Submodules of a workspace, and the order in which submodules and contents of Git LFS are fetched.
 //!
-//! The server fetches both, so that no credential reaches a workspace. What a commit names is foreign input:
-//! addresses are judged before they are asked, and number, depth, bytes and time are bounded. A stranger's
-//! commit is asked for without a credential.
+//! The server fetches both, so that no credential reaches a workspace. Addresses in commits are untrusted
+//! input: each is checked before the first request, and number, depth, bytes and time are bounded.
+//! Submodules of untrusted commits are fetched without a credential.
 
 use std::{collections::VecDeque, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -17,40 +17,40 @@ use plue_forge::{
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{checkouts::Source, error::Error, files::Packed, server::Server};
+use crate::{checkouts::Source, error::Error, files::Packed, workspaces::Workspaces};
 
 mod redirect;
 
-/// Folder of a mirror for those of submodules; they go with it.
+/// Folder of a mirror for the mirrors of its submodules.
 pub(crate) const MODULES: &str = "plue-modules";
-/// A file of such a mirror, whose time is that of its last use.
+/// A file in the mirror of a submodule; its modification time is the last use.
 pub(crate) const USED: &str = "plue.used";
-/// Submodules of submodules, so many levels.
+/// Levels of nested submodules.
 const MAX_DEPTH: usize = 8;
-/// Addresses that one fetch may be sent on to.
+/// Redirects of one fetch.
 const MAX_REDIRECTS: usize = 3;
 
-/// The most that one workspace may get beside its repository.
+/// Limits of one workspace on submodules and contents of Git LFS.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     submodules: usize,
-    /// Files of all submodules together.
+    /// Bytes of the files of all submodules.
     bytes: u64,
-    /// One pack.
+    /// Bytes of one pack.
     pack: u64,
-    /// Contents of Git LFS together.
+    /// Bytes of all contents of Git LFS.
     lfs: u64,
     within: Duration,
 }
 
-const OWN: Limits = Limits {
+const TRUSTED: Limits = Limits {
     submodules: 256,
     bytes: 2 * 1024 * 1024 * 1024,
     pack: 2 * 1024 * 1024 * 1024,
     lfs: 10 * 1024 * 1024 * 1024,
     within: Duration::from_secs(15 * 60),
 };
-const STRANGERS: Limits = Limits {
+const UNTRUSTED: Limits = Limits {
     submodules: 32,
     bytes: 256 * 1024 * 1024,
     pack: 256 * 1024 * 1024,
@@ -58,7 +58,7 @@ const STRANGERS: Limits = Limits {
     within: Duration::from_secs(3 * 60),
 };
 
-/// A repository of the workspace.
+/// A repository of the workspace: the root or a submodule.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) mirror: Mirror,
@@ -68,10 +68,10 @@ pub(crate) struct Node {
     depth: usize,
 }
 
-/// One workspace that is filled.
+/// The fetches for one workspace.
 #[derive(Debug)]
 pub(crate) struct Filling<'a> {
-    pub(crate) server: &'a Server,
+    pub(crate) workspaces: &'a Workspaces,
     pub(crate) source: &'a Source<'a>,
     pub(crate) draft: &'a std::path::Path,
     /// The credential of the watched repository; `None` in runs of untrusted commits.
@@ -83,14 +83,14 @@ pub(crate) struct Filling<'a> {
     pub(crate) lfs_left: u64,
 }
 
-// === impl Server ===
+// === impl Workspaces ===
 
-impl Server {
-    /// Puts the submodules and the contents of Git LFS that are asked for into a draft of a workspace, which
-    /// has its files and its `.git` directory.
+impl Workspaces {
+    /// Adds the requested submodules and contents of Git LFS to a draft of a workspace that has its files and
+    /// its `.git` directory.
     ///
     /// # Errors
-    /// [`Error::Invalid`]: they cannot be had as the commit is; [`Error::Elsewhere`]: not now.
+    /// [`Error::Invalid`]: permanent for this commit; [`Error::Elsewhere`]: worth a retry.
     pub(crate) async fn populate(
         &self,
         source: &Source<'_>,
@@ -100,15 +100,15 @@ impl Server {
             return Ok(());
         }
         let is_trusted = source.is_trusted;
-        let limits = if is_trusted { OWN } else { STRANGERS };
+        let limits = if is_trusted { TRUSTED } else { UNTRUSTED };
         let credential = match is_trusted {
-            true => self.credential(source.repo).await?,
+            true => self.mirrors.credential(source.repo).await?,
             false => None,
         };
-        // As with calls: the operator's exceptions are not for strangers.
-        let guard = if is_trusted { self.parts().options.reach.clone() } else { Guard::default() };
+        // As for `call` steps: the operator's exceptions do not apply to untrusted commits.
+        let guard = if is_trusted { self.reach.clone() } else { Guard::default() };
         let mut filling = Filling {
-            server: self,
+            workspaces: self,
             source,
             draft,
             credential,
@@ -129,7 +129,7 @@ impl Server {
     }
 }
 
-/// A problem that stays as long as the commit and the credential do.
+/// A permanent problem of the commit or the credential.
 pub(crate) fn refused(error: &GitError) -> Error {
     Error::Invalid(vec![error.diagnostic()])
 }
@@ -137,8 +137,8 @@ pub(crate) fn refused(error: &GitError) -> Error {
 // === impl Filling ===
 
 impl Filling<'_> {
-    /// A problem that may pass. A stranger's commit is not tried again: authors of pull requests would decide
-    /// how often this server asks.
+    /// A transient problem. Untrusted commits are not retried: authors of pull requests would control the
+    /// number of requests.
     pub(crate) fn passing(&self, error: GitError) -> Error {
         match self.source.is_trusted {
             true => Error::Elsewhere(error.to_string()),
@@ -172,7 +172,7 @@ impl Filling<'_> {
         Ok(())
     }
 
-    /// Problems of the commit are its own; all others are git's.
+    /// Classifies an error of git: permanent problems of the commit are [`Error::Invalid`].
     fn judged(&self, error: GitError) -> Error {
         if error.is_final() { refused(&error) } else { Error::Git(error) }
     }
@@ -212,13 +212,13 @@ impl Filling<'_> {
         Ok(Node { mirror, commit: submodule.commit, place, address, depth })
     }
 
-    /// Commits of a submodule's history; 0: all.
+    /// Depth of a submodule's history in commits; 0: unlimited.
     fn history(&self) -> u32 {
         self.source.asked.fetch_depth.unwrap_or(1)
     }
 
-    /// A mirror with the commit of a submodule. It belongs to one watched repository, and what its own commits
-    /// got is apart from what strangers' commits got.
+    /// A mirror with the commit of a submodule. Each watched repository has its own, and trusted and untrusted
+    /// commits do not share one.
     async fn mirrored(
         &self,
         place: &RepositoryPath,
@@ -227,7 +227,7 @@ impl Filling<'_> {
     ) -> Result<Mirror, Error> {
         let depth = self.history();
         let is_trusted = self.source.is_trusted;
-        // A path may not be watched any more.
+        // A local repository may have been removed since.
         let judged = match address {
             Address::Folder(_) => Some(self.remote(place, address).await?),
             Address::Web { .. } => None,
@@ -235,7 +235,7 @@ impl Filling<'_> {
         let key = Sha256::digest(format!("{}\n{depth}\n{is_trusted}", address.text()));
         let key = key.get(..16).map(hex::encode).unwrap_or_default();
         let folder = self.source.mirror.folder().join(MODULES).join(format!("{key}.git"));
-        let mirror = Mirror::open(&folder, self.server.parts().tasks.clone()).await?;
+        let mirror = Mirror::open(&folder, self.workspaces.process.tasks.clone()).await?;
         let used = folder.join(USED);
         self.on_disk(move || std::fs::write(used, "")).await?;
         if mirror.is_kept(&submodule.commit) {
@@ -299,8 +299,8 @@ impl Filling<'_> {
         }
     }
 
-    /// The remote behind an address, judged.
-    async fn remote(&self, place: &RepositoryPath, address: &Address) -> Result<Remote, Error> {
+    /// The remote of an address, after the check of its host.
+    async fn remote(&self, place: &Place, address: &Address) -> Result<Remote, Error> {
         let bad = |why: &str| refused(&named(&place.path, why));
         let credential = self.credential_for(address).cloned();
         let text = address.text();
@@ -311,7 +311,7 @@ impl Filling<'_> {
             Address::Folder(_) => Err(bad(
                 "it is not a watched repository in the same folder of the server as this one",
             )),
-            // The mirror of the repository itself comes from there.
+            // The host of the watched repository itself is allowed.
             Address::Web { is_own: true, .. } => Ok(remote),
             Address::Web { host, port, .. } => match reach::resolve(&text, &self.guard).await {
                 Ok((target, addresses)) => Ok(remote.pinned(target.host(), *port, &addresses)),
@@ -323,13 +323,13 @@ impl Filling<'_> {
         }
     }
 
-    /// Whether a folder is that of another watched repository beside this one. Steps of one may then read the
-    /// other, so never for strangers.
+    /// Whether a folder is another watched repository in the same parent folder. Steps could then read it, so
+    /// untrusted commits never get one.
     async fn is_watched_sibling(&self, path: &std::path::Path) -> Result<bool, Error> {
         if !self.source.is_trusted {
             return Ok(false);
         }
-        let rows = self.server.store().repos().await?;
+        let rows = self.workspaces.store.repos().await?;
         let watched = rows.into_iter().filter(|row| row.forge == "local").map(|row| row.url);
         let watched: Vec<String> = watched.collect();
         let (path, own) = (path.to_owned(), self.source.repo.url.clone());
@@ -338,14 +338,14 @@ impl Filling<'_> {
                 PathBuf::from(path.strip_prefix("file://").unwrap_or(path)).canonicalize().ok()
             };
             let Some(found) = path.to_str().and_then(real) else { return Ok(false) };
-            let beside = real(&own).and_then(|own| Some(own.parent()?.to_owned()));
-            let is_beside = beside.is_some_and(|folder| found.parent() == Some(folder.as_path()));
-            Ok(is_beside && watched.iter().any(|url| real(url).as_deref() == Some(&*found)))
+            let parent = real(&own).and_then(|own| Some(own.parent()?.to_owned()));
+            let is_sibling = parent.is_some_and(|folder| found.parent() == Some(folder.as_path()));
+            Ok(is_sibling && watched.iter().any(|url| real(url).as_deref() == Some(&*found)))
         })
         .await
     }
 
-    /// The files of a submodule, in its place.
+    /// Unpacks the files of a submodule at its path.
     async fn files(
         &mut self,
         place: &RepositoryPath,
@@ -365,7 +365,7 @@ impl Filling<'_> {
             let why = format!("{error}; submodules have at most {most} bytes of files together");
             refused(&named(&place.path, &why))
         })?;
-        let (draft, at, packed) = (self.draft.to_owned(), place.clone(), Packed::There(path));
+        let (draft, at, packed) = (self.draft.to_owned(), place.clone(), Packed::File(path));
         self.on_disk(move || {
             let folder = at.folder(&draft)?;
             packed.unpack(&folder)
@@ -373,18 +373,18 @@ impl Filling<'_> {
         .await
     }
 
-    /// The error of a fetch, with the submodule's name. Never [`Error::Git`]: by that the whole queue of the
-    /// repository would wait for another server.
-    fn failed(&self, place: &RepositoryPath, error: &GitError) -> Error {
+    /// The error of a fetch, with the submodule's name. Never [`Error::Git`], which defers the whole queue of
+    /// the repository.
+    fn failed(&self, place: &Place, error: &GitError) -> Error {
         let text = error.to_string();
         let words = |why: &str| named(&place.path, why);
-        // Git's words for an index-pack that the kernel has ended at the limit of its file.
+        // Messages of git when index-pack exceeds its file size limit.
         let ended = ["signal 25", "File too large", "invalid index-pack output"];
         let is_too_large = ended.iter().any(|part| text.contains(part));
         if is_too_large {
             return refused(&words(&format!("its pack has more than {} bytes", self.limits.pack)));
         }
-        // The answer of a server stays; a silent one may come back.
+        // A refusal is permanent; a timeout or an overload is transient.
         let answers = ["not our ref", "could not read Username", "Authentication failed"];
         let answers = answers.iter().chain(&["not found", "returned error: 4", "does not appear"]);
         let is_busy = text.contains("error: 429") || text.contains("error: 408");
@@ -402,13 +402,13 @@ impl Filling<'_> {
         &self,
         work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let done = self.server.parts().tasks.spawn_blocking(work).await;
+        let done = self.workspaces.process.tasks.spawn_blocking(work).await;
         let failed = |source| Error::Folder { path: self.draft.display().to_string(), source };
         done.map_err(|_| Error::Stopped)?.map_err(failed)
     }
 }
 
-/// A problem of a submodule.
+/// An error with the path of its submodule, shortened.
 pub(crate) fn named(path: &str, why: &str) -> GitError {
     let path: String = path.chars().take(200).collect();
     GitError::BadSubmodule(format!("submodule {path:?}: {why}"))

@@ -1,35 +1,55 @@
-//! Workspaces of runs: removed when their runs are no longer kept, or ended and were for a fork; made again
-//! for such a run that is retried.
+//! Workspaces of runs. A workspace is removed when its run is deleted, or when a run of a fork ends; a
+//! retry restores it.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use plue_executor::{Loaded, relocated};
+use plue_executor::{Engine, Loaded, placed, reach::Guard};
 use plue_plan::RunId;
-use plue_store::RunRow;
+use plue_store::{RunRow, Store};
 
-use crate::{error::Error, server::Server};
+use crate::{
+    commit_cache::CommitCache, error::Error, mirrors::Mirrors, process::Process,
+    state_dir::StateDir,
+};
 
-/// A folder without a run may be that of a run that is just being made.
+/// Age below which a folder without a run is kept: its run may be about to be stored.
 const NEW: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Server {
-    /// Removes the folders of runs that were deleted, and of ended runs for forks; how many.
+/// The workspaces of runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspaces {
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) mirrors: Mirrors,
+    pub(crate) commits: Arc<CommitCache>,
+    pub(crate) state: StateDir,
+    /// Whether archives are stored as blobs for engines of other machines.
+    pub(crate) share_files: bool,
+    /// Network exceptions of the operator, for trusted commits.
+    pub(crate) reach: Guard,
+    pub(crate) process: Process,
+}
+
+// === impl Workspaces ===
+
+impl Workspaces {
+    /// Removes the folders of deleted runs and of ended runs of forks; returns their number.
     ///
     /// # Errors
-    /// The database, or the folder of all workspaces.
-    pub async fn drop_workspaces(&self) -> Result<usize, Error> {
-        let folder = self.folder("workspaces")?;
-        let now = self.parts().clock.now();
+    /// The database, or the parent folder of workspaces.
+    pub(crate) async fn remove_unused(&self) -> Result<usize, Error> {
+        let folder = self.state.folder("workspaces")?;
+        let now = self.process.clock.now();
         let listed = {
             let folder = folder.clone();
-            self.parts().tasks.spawn_blocking(move || folders(&folder, now))
+            self.process.tasks.spawn_blocking(move || folders(&folder, now))
         };
         let listed = listed.await.map_err(|_| Error::Stopped)?;
         let mut removed = 0;
         for (name, is_old) in listed {
-            // `RUN`, or `RUN.…` while it is unpacked.
+            // Named `RUN`, or `RUN.…` while it is unpacked.
             let run = RunId::new(name.split('.').next().unwrap_or_default());
-            let is_needed = match self.store().run(&run).await? {
+            let is_needed = match self.store.run(&run).await? {
                 Some(row) => row.fork.is_none() || !row.view.status.is_terminal(),
                 None => !is_old,
             };
@@ -42,44 +62,44 @@ impl Server {
         Ok(removed)
     }
 
-    /// Removes the workspace of a fork's run that has ended: it may be as large as forks are allowed, and
-    /// there is no end of forks.
-    pub(crate) async fn drop_untrusted_workspace(&self, row: &RunRow) {
+    /// Removes the workspace of an ended run of a fork at once, since outsiders decide the number of such
+    /// runs.
+    pub(crate) async fn remove_untrusted(&self, row: &RunRow) {
         let ended = || async {
-            let row = self.store().run(&row.id).await.ok().flatten()?;
+            let row = self.store.run(&row.id).await.ok().flatten()?;
             row.view.status.is_terminal().then_some(())
         };
         if row.fork.is_none() || ended().await.is_none() {
             return;
         }
-        let Ok(folder) = self.folder("workspaces") else { return };
+        let Ok(folder) = self.state.folder("workspaces") else { return };
         let gone = tokio::fs::remove_dir_all(folder.join(row.id.as_str())).await;
         if let Err(error) = gone
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(run = %row.id, %error, "failed to remove its workspace; retrying");
+            tracing::warn!(run = %row.id, %error, "failed to remove the workspace of a run; retrying");
         }
     }
 
-    /// Makes the workspace of a run again if the server has removed it.
+    /// Restores the workspace of a run of a fork if the server has removed it.
     ///
     /// # Errors
-    /// It cannot be made again.
-    pub(crate) async fn restore_workspace(&self, row: &RunRow) -> Result<(), Error> {
+    /// The workspace cannot be restored.
+    pub(crate) async fn restore_untrusted(&self, row: &RunRow) -> Result<(), Error> {
         if row.fork.is_none() {
             return Ok(());
         }
-        let folder = self.folder("workspaces")?;
-        let loaded = Loaded::read(self.store(), &row.id).await?;
-        let workspace = relocated(&loaded.origin.workspace, Some(&folder));
+        let folder = self.state.folder("workspaces")?;
+        let loaded = Loaded::read(&self.store, &row.id).await?;
+        let workspace = placed(&loaded.origin.workspace, Some(&folder));
         if workspace != folder.join(row.id.as_str()) || workspace.exists() {
             return Ok(());
         }
-        self.make_again(&loaded, &workspace).await
+        self.restore(&loaded, &workspace).await
     }
 }
 
-/// The names of folders in a folder, and whether they are old.
+/// The names of the folders in `folder`, and whether each is older than [`NEW`].
 fn folders(folder: &Path, now: jiff::Timestamp) -> Vec<(String, bool)> {
     let Ok(before) = now.saturating_sub(NEW) else { return Vec::new() };
     let seen = |entry: std::fs::DirEntry| {

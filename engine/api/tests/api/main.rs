@@ -15,6 +15,8 @@ mod kept;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod listen;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod pages;

@@ -9,7 +9,7 @@ use plue_api::{removal::remove_repo, scope::is_repo_name, watched::repo_record};
 use plue_runtime::{Clock, Ids};
 use plue_server::{
     app::APP_SECRET,
-    outlet::WantedOutlet,
+    forge_reporter::ReporterConfig,
     secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of},
 };
 use plue_store::RepoRow;
@@ -213,7 +213,7 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
     };
     let secret = args.webhook_secret.as_deref().map(read_secret).transpose()?;
     let token = args.token.as_deref().map(read_secret).transpose()?;
-    let wanted = WantedOutlet {
+    let wanted = ReporterConfig {
         repo: &args.name,
         forge: args.forge.as_str(),
         url: &args.url,

@@ -3,24 +3,22 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
 use clap::{Args, ValueEnum};
-use plue_api::{Api, Limits, client::Proxies, limit, probes, router, server};
+use plue_api::{
+    Api, Limits,
+    client::Proxies,
+    descriptors, limit,
+    listen::{self, Entrance},
+    probes, router, server,
+};
 use plue_executor::{Apart, Engine};
 use plue_flow::quotas::Quotas;
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, TaskSet, Tasks, Watchdog, metrics};
-use plue_server::{
-    Options, Parts, Server,
-    app::AppTokens,
-    descriptors,
-    export::Exporter,
-    listen::{self, Entrance},
-    receive,
-};
+use plue_server::{Options, Parts, Server, app::AppTokens, export::Exporter, receive};
 use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,
@@ -122,7 +120,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let store = wiring::open_store_for(app, Durability::Full).await?;
     let listener = bound(args.listen.or(roles.answers.then_some(USUAL))).await?;
     let (tasks, clock) = (Tasks::new(), Clock::real());
-    let (places, proxies) = (descriptors::make_room(), wiring::proxies(app)?);
+    let (places, proxies) = (descriptors::raise_limit(), wiring::proxies(app)?);
     let (shutdown, stop) = Shutdown::new();
     let wanted = Wanted { endpoint: args.traces.as_deref(), url: args.public_url.as_deref() };
     // A process that drives no run sees none end.
@@ -146,7 +144,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let (done, over) = Shutdown::new();
     let api = Api::new(server::Parts {
         store: store.clone(),
-        commands: Arc::new(server.clone()),
+        commands: server.commands(),
         clock,
         ids: Ids::random(),
         limits: limits(places, proxies.clone()),
@@ -159,7 +157,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     });
     let routes = if roles.answers {
         hint(&store, app).await?;
-        let hooks = limit::hooks(api.clone(), receive::hooks(server.clone()));
+        let hooks = limit::hooks(api.clone(), receive::hooks(&server));
         router(api).merge(hooks)
     } else {
         probes(api)
@@ -170,7 +168,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let _patrol = watchdog.patrol().map_err(|error| Failure::infrastructure(&error))?;
     let mut parts = TaskSet::new(&tasks, "part of the server");
     if let Some(listener) = listener {
-        let entrance = Entrance { listener, places, proxies };
+        let entrance = Entrance { listener, max_connections: places, proxies };
         parts.spawn("listen", listen::serve(entrance, routes, over.clone(), tasks.clone(), clock));
     }
     if let Some(exporter) = exporter {
@@ -180,7 +178,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     parts.spawn("work", async move {
         match roles.drives {
             true => server.work().await,
-            false => server.attend().await,
+            false => server.idle().await,
         }
         done.advance(Phase::Draining);
     });

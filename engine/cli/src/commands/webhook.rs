@@ -9,7 +9,7 @@ use plue_api::{
     records::webhook::{WebhookDeliveryRecord, WebhookRecord},
 };
 use plue_runtime::{Clock, Ids};
-use plue_server::webhooks::{Desk, desk, desk::DeskError};
+use plue_server::webhooks::{WebhookAdmin, admin, admin::WebhookAdminError};
 use plue_store::{
     Store,
     webhook::{DeliveryState, EVENTS, Page, WebhookRow},
@@ -150,8 +150,9 @@ impl Place<'_> {
         }
         let (keys, guard) = (vault::make_keys(self.app)?, wiring::reach(self.app)?);
         let (clock, ids) = (Clock::real(), Ids::random());
-        let desk = Desk { store: &self.store, keys: &keys, guard: &guard, ids: &ids, clock };
-        let made = desk.add(request, person::principal()).await;
+        let webhooks =
+            WebhookAdmin { store: &self.store, keys: &keys, guard: &guard, ids: &ids, clock };
+        let made = webhooks.add(request, person::principal()).await;
         let made = made.map_err(|error| self.refused(error))?;
         let what = json!({"events": args.events});
         self.trail("webhook.add", &made.id, (args.repo.clone(), what)).await?;
@@ -165,7 +166,7 @@ impl Place<'_> {
 
     async fn remove(&self, id: &str) -> Outcome {
         let row = self.one(id).await?;
-        desk::remove(&self.store, id).await.map_err(|error| from_store(&error))?;
+        admin::remove(&self.store, id).await.map_err(|error| from_store(&error))?;
         self.trail("webhook.remove", id, (row.repo, json!({}))).await?;
         Ok(Exit::Ok)
     }
@@ -174,8 +175,9 @@ impl Place<'_> {
         let row = self.one(id).await?;
         let (keys, guard) = (vault::make_keys(self.app)?, wiring::reach(self.app)?);
         let (clock, ids) = (Clock::real(), Ids::random());
-        let desk = Desk { store: &self.store, keys: &keys, guard: &guard, ids: &ids, clock };
-        let made = desk.rotate(id).await.map_err(|error| self.refused(error))?;
+        let webhooks =
+            WebhookAdmin { store: &self.store, keys: &keys, guard: &guard, ids: &ids, clock };
+        let made = webhooks.rotate(id).await.map_err(|error| self.refused(error))?;
         self.trail("webhook.rotate", id, (row.repo, json!({}))).await?;
         tell(&made, self.app)
     }
@@ -244,13 +246,13 @@ impl Place<'_> {
         Change::new(action, id).of_repo(repo).with(detail).note(&self.store).await
     }
 
-    fn refused(&self, error: DeskError) -> Failure {
+    fn refused(&self, error: WebhookAdminError) -> Failure {
         match error {
-            DeskError::Address(why) => Failure::new(Exit::Usage, *why),
-            DeskError::Full => Failure::usage(error.to_string()),
-            DeskError::Unknown(_) => Failure::not_found(error.to_string()),
-            DeskError::Secret(error) => vault::from_secret(&error, self.app),
-            DeskError::Store(error) => from_store(&error),
+            WebhookAdminError::Address(why) => Failure::new(Exit::Usage, *why),
+            WebhookAdminError::Full => Failure::usage(error.to_string()),
+            WebhookAdminError::Unknown(_) => Failure::not_found(error.to_string()),
+            WebhookAdminError::Secret(error) => vault::from_secret(&error, self.app),
+            WebhookAdminError::Store(error) => from_store(&error),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use plue_forge::{Headers, Ignored, Provider, Reading, Refusal, Secret, decode, verify};
-use plue_registry::{Happening, decide, spelled};
+use plue_registry::{MatchInput, decide, spelled};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
@@ -49,7 +49,7 @@ fn compare(at: &str, expected: &Json, found: &Json, problems: &mut Vec<String>) 
 fn fires(reading: &Reading) -> Vec<String> {
     let Ok(event) = reading.event() else { return Vec::new() };
     let message = reading.head_message();
-    let happening = Happening { message, ..Happening::new(&event) };
+    let input = MatchInput { message, ..MatchInput::new(&event) };
     let plain = [
         r#"{"on":"push"}"#,
         r#"{"on":"push","branches":["main"]}"#,
@@ -57,7 +57,7 @@ fn fires(reading: &Reading) -> Vec<String> {
         r#"{"on":"pull_request","branches":["main"]}"#,
     ];
     let triggers = plain.map(|json| serde_json::from_str(json).unwrap());
-    triggers.iter().filter(|one| decide(one, &happening).fires()).map(spelled).collect()
+    triggers.iter().filter(|one| decide(one, &input).fires()).map(spelled).collect()
 }
 
 #[test]

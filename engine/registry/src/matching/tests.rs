@@ -6,9 +6,9 @@ use plue_plan::{
 };
 use proptest::prelude::*;
 
-use super::{Verdict, decide};
+use super::{TriggerVerdict, decide};
 use crate::{
-    happening::{Changed, Happening},
+    match_input::{Changed, MatchInput},
     spelled::spelled,
     why_not::WhyNot,
 };
@@ -18,7 +18,7 @@ fn trigger(json: &str) -> Trigger {
 }
 
 fn fires(json: &str, event: &Event) -> bool {
-    decide(&trigger(json), &Happening::new(event)).fires()
+    decide(&trigger(json), &MatchInput::new(event)).fires()
 }
 
 fn branch(name: &str) -> Event {
@@ -194,9 +194,9 @@ fn a_message_fires_if_its_condition_holds_and_says_why_it_does_not() {
     event.actor = Some("ann".to_owned());
     let says = |when: &str| {
         let trigger = Trigger::Event { topic: "built".to_owned(), when: Some(when.to_owned()) };
-        match decide(&trigger, &Happening::new(&event)) {
-            Verdict::Fires => "fires".to_owned(),
-            Verdict::Not(why) => why.to_string(),
+        match decide(&trigger, &MatchInput::new(&event)) {
+            TriggerVerdict::Fires => "fires".to_owned(),
+            TriggerVerdict::Not(why) => why.to_string(),
         }
     };
     assert_eq!(says("event.payload.version > 2 && event.actor == 'ann'"), "fires");
@@ -211,8 +211,8 @@ fn a_message_fires_if_its_condition_holds_and_says_why_it_does_not() {
     }
     // Another topic is not even asked.
     let other = Trigger::Event { topic: "x".to_owned(), when: Some("1 +".to_owned()) };
-    let why = decide(&other, &Happening::new(&event));
-    assert!(matches!(why, Verdict::Not(WhyNot::Name { .. })), "{why:?}");
+    let why = decide(&other, &MatchInput::new(&event));
+    assert!(matches!(why, TriggerVerdict::Not(WhyNot::Name { .. })), "{why:?}");
 }
 
 #[test]
@@ -233,7 +233,8 @@ fn path_filters_look_at_the_changed_files() {
     ] {
         let files: Vec<String> = files.iter().map(|&file| file.to_owned()).collect();
         let changed = Changed::Files(&files);
-        let found = |event| decide(&trigger(json), &Happening { changed, ..Happening::new(event) });
+        let found =
+            |event| decide(&trigger(json), &MatchInput { changed, ..MatchInput::new(event) });
         assert_eq!(found(&event).fires(), expected, "{json} {files:?}");
         assert!(found(&tagged).fires(), "a tag changes no file: {json}");
     }
@@ -243,8 +244,8 @@ fn path_filters_look_at_the_changed_files() {
 #[test]
 fn a_skip_marker_holds_for_pushes_and_pull_requests_only() {
     let skipped = |json: &str, event: &Event| {
-        let happening = Happening { message: Some("docs [skip ci]"), ..Happening::new(event) };
-        matches!(decide(&trigger(json), &happening), Verdict::Not(WhyNot::SkipMarker { .. }))
+        let input = MatchInput { message: Some("docs [skip ci]"), ..MatchInput::new(event) };
+        matches!(decide(&trigger(json), &input), TriggerVerdict::Not(WhyNot::SkipMarker { .. }))
     };
     assert!(skipped(r#"{"on":"push"}"#, &branch("main")));
     assert!(skipped(r#"{"on":"pull_request"}"#, &pull_request("opened", "main")));
@@ -255,8 +256,8 @@ fn a_skip_marker_holds_for_pushes_and_pull_requests_only() {
 #[test]
 fn a_pattern_that_cannot_be_read_fires_nothing() {
     let found =
-        decide(&trigger(r#"{"on":"push","branches":["[z-a]"]}"#), &Happening::new(&branch("z")));
-    assert!(matches!(found, Verdict::Not(WhyNot::BadPattern { .. })), "{found:?}");
+        decide(&trigger(r#"{"on":"push","branches":["[z-a]"]}"#), &MatchInput::new(&branch("z")));
+    assert!(matches!(found, TriggerVerdict::Not(WhyNot::BadPattern { .. })), "{found:?}");
 }
 
 #[test]
@@ -303,7 +304,7 @@ proptest! {
     #[test]
     fn a_deleted_ref_fires_nothing(trigger in any_trigger(), name in "[ab/]{1,5}") {
         for event in [branch(&name), tag(&name), pull_request("opened", &name)] {
-            let gone = Happening { deleted: true, ..Happening::new(&event) };
+            let gone = MatchInput { deleted: true, ..MatchInput::new(&event) };
             prop_assert!(!decide(&trigger, &gone).fires());
         }
     }
@@ -314,7 +315,7 @@ proptest! {
         name in "[ab/]{1,5}",
     ) {
         let trigger = Trigger::Push { branches, tags: vec![], paths: vec![], paths_ignore: vec![] };
-        prop_assert!(!decide(&trigger, &Happening::new(&tag(&name))).fires());
+        prop_assert!(!decide(&trigger, &MatchInput::new(&tag(&name))).fires());
     }
 
     /// To know less about the changed files never turns a run into none.
@@ -325,9 +326,9 @@ proptest! {
         files in prop::collection::vec("[ab/]{1,5}", 0..4),
     ) {
         for event in [branch(&name), pull_request("opened", &name)] {
-            let known = Happening { changed: Changed::Files(&files), ..Happening::new(&event) };
+            let known = MatchInput { changed: Changed::Files(&files), ..MatchInput::new(&event) };
             if decide(&trigger, &known).fires() {
-                prop_assert!(decide(&trigger, &Happening::new(&event)).fires());
+                prop_assert!(decide(&trigger, &MatchInput::new(&event)).fires());
             }
         }
     }

@@ -1,11 +1,6 @@
 //! A server without a socket that watches one repository of GitHub.
 
-use std::{
-    path::Path,
-    process::Command,
-    sync::{Arc, atomic::AtomicI64},
-    time::Duration,
-};
+use std::{path::Path, process::Command, sync::atomic::AtomicI64, time::Duration};
 
 use axum::{
     Router,
@@ -95,7 +90,7 @@ impl World {
         });
         let api = Api::new(plue_api::server::Parts {
             store: store.clone(),
-            commands: Arc::new(server.clone()),
+            commands: server.commands(),
             clock,
             ids,
             limits: Limits::default(),
@@ -106,7 +101,7 @@ impl World {
             metrics: String::new,
             login: None,
         });
-        let hooks = limit::hooks(api.clone(), receive::hooks(server.clone()));
+        let hooks = limit::hooks(api.clone(), receive::hooks(&server));
         let router = router(api).merge(hooks);
         Self { store, server, router, _shutdown: shutdown, _directory: directory }
     }

@@ -1,7 +1,7 @@
 //! Webhooks cannot be pointed at what only this machine can reach.
 
 use plue_api::commands::WebhookRequest;
-use plue_server::webhooks::desk::DeskError;
+use plue_server::webhooks::admin::WebhookAdminError;
 use plue_store::webhook::DeliveryState;
 
 use crate::receiver::{Receiver, World};
@@ -31,8 +31,8 @@ async fn a_webhook_to_an_inner_address_is_refused_with_a_code_when_it_is_made() 
         ("https://hooks.example/\r\nx-admin: 1".to_owned(), "PLUE-R0003"),
         ("gopher://hooks.example/".to_owned(), "PLUE-R0003"),
     ] {
-        match world.desk().add(wanted(&url), "ann".to_owned()).await {
-            Err(DeskError::Address(why)) => assert_eq!(why.code.as_str(), code, "{url}"),
+        match world.admin().add(wanted(&url), "ann".to_owned()).await {
+            Err(WebhookAdminError::Address(why)) => assert_eq!(why.code.as_str(), code, "{url}"),
             other => panic!("{url}: {other:?}"),
         }
     }

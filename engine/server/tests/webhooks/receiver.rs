@@ -16,7 +16,7 @@ use plue_flow::{Fact, RunStatus, RunView};
 use plue_forge::{Headers, Provider, Secret, verify};
 use plue_plan::{Plan, RunId, Step, canonical::HashedPlan};
 use plue_runtime::{Clock, Ids, Tasks, Watchdog};
-use plue_server::webhooks::{Desk, Sender};
+use plue_server::webhooks::{Sender, WebhookAdmin};
 use plue_store::{NewRun, RunCommit, Store, StoreOptions, secret::Keyring};
 use serde_json::{Value as Json, json};
 use tokio::{net::TcpListener, sync::Notify};
@@ -184,9 +184,9 @@ impl World {
         self.ahead.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
-    pub(crate) fn desk(&self) -> Desk<'_> {
+    pub(crate) fn admin(&self) -> WebhookAdmin<'_> {
         let Sender { store, keys, guard, ids, clock, .. } = &self.sender;
-        Desk { store, keys: keys.as_ref().unwrap(), guard, ids, clock: *clock }
+        WebhookAdmin { store, keys: keys.as_ref().unwrap(), guard, ids, clock: *clock }
     }
 
     pub(crate) async fn hook(&self, url: &str) -> MadeWebhook {
@@ -196,7 +196,7 @@ impl World {
             repository: None,
             description: String::new(),
         };
-        self.desk().add(asked, "ann".to_owned()).await.unwrap()
+        self.admin().add(asked, "ann".to_owned()).await.unwrap()
     }
 
     /// A run: one message for each webhook.

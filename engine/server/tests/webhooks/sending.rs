@@ -135,7 +135,7 @@ async fn a_redirect_is_not_followed_wherever_it_leads() {
 async fn while_a_secret_is_rotated_the_old_one_is_good_for_a_day() {
     let (world, receiver) = (World::local().await, Receiver::start().await);
     let made = world.hook(&receiver.address).await;
-    let new = world.desk().rotate(&made.id).await.unwrap();
+    let new = world.admin().rotate(&made.id).await.unwrap();
     assert_ne!(made.secret, new.secret);
     world.run("r1").await;
     world.sender.send_due().await.unwrap();
@@ -147,7 +147,7 @@ async fn while_a_secret_is_rotated_the_old_one_is_good_for_a_day() {
     world.sender.send_due().await.unwrap();
     let got = receiver.received().remove(1);
     assert!(!got.is_signed(&made.secret, world.now()) && got.is_signed(&new.secret, world.now()));
-    assert!(world.desk().rotate("none").await.is_err());
+    assert!(world.admin().rotate("none").await.is_err());
 }
 
 #[tokio::test]

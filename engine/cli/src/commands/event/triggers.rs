@@ -2,7 +2,7 @@
 
 use plue_forge::Reading;
 use plue_plan::{Event, Trigger};
-use plue_registry::{Changed, Happening, Verdict, decide, spelled};
+use plue_registry::{Changed, MatchInput, TriggerVerdict, decide, spelled};
 use serde_json::Map;
 
 use crate::{
@@ -33,11 +33,11 @@ pub(super) fn tried(
                 files => Changed::Files(files),
             };
             let message = reading.head_message();
-            decide(trigger, &Happening { event, changed, message, deleted: false })
+            decide(trigger, &MatchInput { event, changed, message, deleted: false })
         });
         let why = match &verdict {
-            Some(Verdict::Fires) => None,
-            Some(Verdict::Not(why)) => Some(why.to_string()),
+            Some(TriggerVerdict::Fires) => None,
+            Some(TriggerVerdict::Not(why)) => Some(why.to_string()),
             None => ignored.clone(),
         };
         TriggerRecord {

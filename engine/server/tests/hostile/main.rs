@@ -1,4 +1,0 @@
-//! Clients that mean no good, over real sockets.
-
-#[cfg(test)]
-mod listen;
