@@ -113,8 +113,8 @@ pub fn from_executor(error: &plue_executor::Error) -> Failure {
 
 /// An error of a file with a run.
 #[must_use]
-pub fn from_archive(error: &crate::archive::Error) -> Failure {
-    use crate::archive::Error;
+pub fn from_archive(error: &plue_archive::export::Error) -> Failure {
+    use plue_archive::export::Error;
     match error {
         Error::Io(error) => Failure::infrastructure(error),
         Error::Store(error) => from_store(error),
@@ -124,6 +124,19 @@ pub fn from_archive(error: &crate::archive::Error) -> Failure {
             Failure::new(Exit::Usage, diagnostic)
                 .hint("get the file again from where it was exported")
         }
+    }
+}
+
+/// An error of Postgres' own tools.
+#[must_use]
+pub fn from_postgres(error: &plue_archive::backup::postgres::Error) -> Failure {
+    use plue_archive::backup::postgres::Error;
+    match error {
+        Error::Address(_) => Failure::usage(error.to_string()),
+        Error::Start { tool, source } => Failure::infrastructure(source).hint(format!(
+            "{tool} comes with PostgreSQL's client programs (Debian: postgresql-client)"
+        )),
+        Error::Failed { .. } => Failure::infrastructure(error),
     }
 }
 

@@ -4,10 +4,8 @@
 #![expect(unreachable_pub, reason = "a binary has no outside; `pub` is what leaves a module")]
 
 mod app;
-mod archive;
 mod args;
 mod attend;
-mod backup;
 mod claude;
 mod commands;
 mod config;

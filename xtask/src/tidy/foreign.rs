@@ -19,7 +19,7 @@ const ROOMS: &[&str] = &["engine/", "prompts/"];
 /// Programs of the operator on the operator's own data, whose answers may be as long as they are.
 const OWN: &[&str] = &[
     // `pg_dump` and `pg_restore` of one's own database.
-    "engine/cli/src/backup/postgres.rs",
+    "engine/archive/src/backup/postgres.rs",
     // plue's own evaluator, which limits itself.
     "engine/cli/src/commands/doctor/jail.rs",
     // plue itself, on one's own work tree.
@@ -111,7 +111,7 @@ mod tests {
         let file = "fn a() { b.output(); }\n";
         for path in [
             "engine/runtime/src/foreign/process.rs",
-            "engine/cli/src/backup/postgres.rs",
+            "engine/archive/src/backup/postgres.rs",
             "engine/cli/tests/a.rs",
             "engine/cli/src/a/tests.rs",
             "runner/src/a.rs",

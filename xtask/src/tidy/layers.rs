@@ -13,7 +13,7 @@ const LEVELS: &[&[&str]] = &[
     &["plue-runtime", "plue-store"],
     &["plue-planner", "plue-forge", "plue-login", "plue-registry", "plue-pool", "plue-llm"],
     &["plue-executor", "plue-api", "plue-dashboard"],
-    &["plue-server"],
+    &["plue-server", "plue-archive"],
     &["plue-cli"],
 ];
 /// Dependencies inside one level.

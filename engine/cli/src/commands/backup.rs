@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use plue_archive::backup;
 use plue_runtime::Clock;
 use serde_json::json;
 
 use crate::{
     app::App,
-    backup,
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Failure, Outcome, from_postgres, from_store},
     output,
     trail::Change,
     wiring,
@@ -65,7 +65,8 @@ async fn copied(folder: &Path, app: &App) -> Result<(PathBuf, &'static str), Fai
         (copy, backup::SQLITE)
     } else {
         let dump = folder.join(backup::POSTGRES);
-        backup::postgres::dump(&app.loaded.database_url(), &dump)?;
+        backup::postgres::dump(&app.loaded.database_url(), &dump)
+            .map_err(|error| from_postgres(&error))?;
         (dump, backup::POSTGRES)
     };
     if app.loaded.config.objects.url.is_some() {
@@ -105,7 +106,8 @@ pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
             if !elsewhere {
                 backup::place_blobs(folder.path(), &blobs(app)).map_err(io)?;
             }
-            backup::postgres::restore(&app.loaded.database_url(), &database)?;
+            backup::postgres::restore(&app.loaded.database_url(), &database)
+                .map_err(|error| from_postgres(&error))?;
         }
         (backup::SQLITE, None) => return Err(other("SQLite")),
         (_, _) => return Err(other("Postgres")),

@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use plue_archive::export::write;
+
 use super::one_run;
 use crate::{
     app::App,
-    archive::{self, write},
     exit::Exit,
     failure::{Failure, Outcome, from_archive},
     output,
@@ -64,7 +65,7 @@ pub(super) fn run(args: &ExportArgs, app: &App) -> Outcome {
         let run = one_run(&store, &args.run).await?;
         let (draft, file) = Draft::begin(args)?;
         let written = write::write(&store, &run, file).await;
-        let written = written.map_err(|error: archive::Error| from_archive(&error))?;
+        let written = written.map_err(|error: plue_archive::export::Error| from_archive(&error))?;
         draft.keep()?;
         tell(run.as_str(), args, &written, app);
         Ok(Exit::Ok)

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use plue_archive::export::read;
 use serde::Serialize;
 
 use crate::{
     app::App,
-    archive::read,
     args::Format,
     exit::Exit,
     failure::{Failure, Outcome, codes, from_archive},

@@ -29,7 +29,6 @@ mod login;
 
 use crate::{
     app::App,
-    archive,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
@@ -281,7 +280,7 @@ fn server_of(
         engine,
         planner: Planner::new(options, Rate::default(), clock, tasks.clone()),
         keys: vault::serving_keys(app).ok(),
-        exporter: Exporter::new(archive::write::into_pipe),
+        exporter: Exporter::new(plue_archive::export::write::into_pipe),
         apps: AppTokens::default(),
         clock,
         ids: Ids::random(),

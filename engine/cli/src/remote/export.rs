@@ -4,11 +4,11 @@
 use std::io::Write as _;
 
 use plue_api::records::{Page, RunRecord, told::StatusRecord};
+use plue_archive::export::{MAX_TOTAL_BYTES, read, write::Written};
 
 use super::{client::Client, tell::last_of};
 use crate::{
     app::App,
-    archive::{MAX_TOTAL_BYTES, read, write::Written},
     commands::export::{self, Draft, ExportArgs, Layout, files},
     exit::Exit,
     failure::{Failure, Outcome, from_archive},

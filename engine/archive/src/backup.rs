@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_backup_or_reaches_elsewhere_is_refused() {
+    fn files_that_reach_elsewhere_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (file, into) = (folder.path().join("b"), folder.path().join("into"));
         fs::create_dir(&into).unwrap();

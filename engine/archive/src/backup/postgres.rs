@@ -3,17 +3,42 @@
 //! Must not put the password where other users of the machine see it: it goes by the environment.
 
 use std::{
+    io,
     path::Path,
     process::{Command, Stdio},
 };
 
-use crate::failure::Failure;
+use url::Url;
+
+/// Reasons why a tool of Postgres did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address of the database is no URL.
+    #[error("the address of the database: {0}")]
+    Address(#[from] url::ParseError),
+    /// The tool cannot be started.
+    #[error("{source}")]
+    Start {
+        /// `pg_dump` or `pg_restore`.
+        tool: &'static str,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+    /// The tool failed; the text is the beginning of its stderr.
+    #[error("{tool}: {stderr}")]
+    Failed {
+        /// `pg_dump` or `pg_restore`.
+        tool: &'static str,
+        /// First five lines, joined by `; `.
+        stderr: String,
+    },
+}
 
 /// Writes the whole database into a new file.
 ///
 /// # Errors
 /// `pg_dump` is not there, or says no.
-pub fn dump(url: &str, target: &Path) -> Result<(), Failure> {
+pub fn dump(url: &str, target: &Path) -> Result<(), Error> {
     let mut command = tool("pg_dump", url)?;
     command.args(["--format=custom", "--no-owner", "--no-privileges", "--file"]).arg(target);
     run(command, "pg_dump")
@@ -23,16 +48,15 @@ pub fn dump(url: &str, target: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `pg_restore` is not there, or says no.
-pub fn restore(url: &str, dump: &Path) -> Result<(), Failure> {
+pub fn restore(url: &str, dump: &Path) -> Result<(), Error> {
     let mut command = tool("pg_restore", url)?;
     command.args(["--no-owner", "--no-privileges", "--single-transaction"]).arg(dump);
     run(command, "pg_restore")
 }
 
-fn tool(name: &str, url: &str) -> Result<Command, Failure> {
+fn tool(name: &str, url: &str) -> Result<Command, Error> {
     let mut command = Command::new(name);
-    let mut url = reqwest::Url::parse(url)
-        .map_err(|error| Failure::usage(format!("the address of the database: {error}")))?;
+    let mut url = Url::parse(url)?;
     if let Some(password) = url.password() {
         let password = decoded(password);
         command.env("PGPASSWORD", password);
@@ -64,18 +88,14 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn run(mut command: Command, name: &str) -> Result<(), Failure> {
-    let output = command.output().map_err(|error| {
-        Failure::infrastructure(&error).hint(format!(
-            "{name} comes with PostgreSQL's client programs (Debian: postgresql-client)"
-        ))
-    })?;
+fn run(mut command: Command, tool: &'static str) -> Result<(), Error> {
+    let output = command.output().map_err(|source| Error::Start { tool, source })?;
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said: String = said.lines().take(5).collect::<Vec<_>>().join("; ");
-    Err(Failure::infrastructure(&std::io::Error::other(format!("{name}: {said}"))))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = stderr.lines().take(5).collect::<Vec<_>>().join("; ");
+    Err(Error::Failed { tool, stderr })
 }
 
 #[cfg(test)]
@@ -83,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_goes_by_the_environment_and_not_by_the_arguments() {
+    fn passwords_go_by_environment_not_by_arguments() {
         let command = tool("pg_dump", "postgres://ann:p%40ss%25@db.example/plue?sslmode=require");
         let command = command.unwrap();
         let arguments: Vec<_> = command.get_args().map(|text| text.to_str().unwrap()).collect();
