@@ -27,7 +27,6 @@ pub mod inputs;
 pub mod json_schema;
 pub mod limits;
 mod parse;
-pub mod picture;
 pub mod plan;
 pub mod policy;
 pub mod regex_cost;

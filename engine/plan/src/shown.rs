@@ -3,7 +3,8 @@
 //! Must not escape for a format (HTML, DOT, …): each picture does that for itself.
 
 /// Characters without a shape of their own: harmless in a plan, but shown by their number.
-pub(crate) fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     is_forbidden(c)
         || matches!(c,
             '\u{ad}' | '\u{600}'..='\u{605}' | '\u{180e}' | '\u{200b}' | '\u{200c}'
@@ -13,7 +14,8 @@ pub(crate) fn is_invisible(c: char) -> bool {
 
 /// Control characters, line separators, and the bidirectional formats with which a name can show
 /// as another one; names must not hold them.
-pub(crate) fn is_forbidden(c: char) -> bool {
+#[must_use]
+pub fn is_forbidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -36,7 +38,8 @@ pub fn one_line(text: &str, max: usize) -> String {
 }
 
 /// At most `max` characters of the text, with `…` if there is more, invisible ones escaped.
-pub(crate) fn shown(text: &str, max: usize) -> String {
+#[must_use]
+pub fn shown(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(4 * max));
     for (at, c) in text.chars().enumerate() {
         if at == max {

@@ -9,7 +9,8 @@ use super::{
 };
 
 /// Rooms without I/O. Cargo is the wall that keeps them so.
-const PURE: &[&str] = &["plue-plan", "plue-spec", "plue-flow", "plue-prompts", "plue-wire"];
+const PURE: &[&str] =
+    &["plue-plan", "plue-spec", "plue-flow", "plue-prompts", "plue-wire", "plue-picture"];
 /// What a room with I/O needs, and a pure one must not see.
 const IMPURE_LIBRARIES: &[&str] =
     &["tokio", "tokio-util", "tokio-stream", "sqlx", "axum", "hyper", "reqwest", "kube", "pyo3"];

@@ -9,7 +9,7 @@ use super::{
 /// The levels, lowest first. A crate may depend on any crate of a level below its own.
 const LEVELS: &[&[&str]] = &[
     &["plue-plan"],
-    &["plue-spec", "plue-flow", "plue-prompts", "plue-wire"],
+    &["plue-spec", "plue-flow", "plue-prompts", "plue-wire", "plue-picture"],
     &["plue-runtime", "plue-store"],
     &["plue-planner", "plue-forge", "plue-login", "plue-registry", "plue-pool", "plue-llm"],
     &["plue-executor", "plue-api", "plue-dashboard"],

@@ -1,9 +1,9 @@
 //! `plue plan`: the plans of workflow files, shown, compared or derived again.
 
+use plue_picture as picture;
 use plue_plan::{
     Plan, capability,
     context::{ContextKey, Merge},
-    picture,
 };
 use plue_planner::PlannedWorkflow;
 

@@ -1,7 +1,8 @@
 //! Pictures of a plan: text for a terminal, Mermaid, DOT, SVG.
 //!
 //! Names are untrusted: each format escapes them itself, and a test per format tries to break out.
-//! Must not need a valid plan: a cycle is drawn too.
+//! Must not need a valid plan: a cycle is drawn too. Pure, as plue-plan is.
+#![forbid(unsafe_code)]
 
 mod dot;
 mod drawing;

@@ -8,7 +8,7 @@ use super::{
     drawing::{Back, Drawing, counted, cut, cut_middle},
     layout::{Layout, Measure, as_f64, layout},
 };
-use crate::plan::Plan;
+use plue_plan::Plan;
 
 mod edge;
 

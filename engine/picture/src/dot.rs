@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::drawing::Drawing;
-use crate::plan::Plan;
+use plue_plan::Plan;
 
 /// The plan as a directed graph. Ids are `n0`, `n1`, … by position; names stand in quoted labels.
 #[must_use]

@@ -4,7 +4,7 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::{
+use plue_plan::{
     graph::Graph,
     plan::Plan,
     policy::{Goto, OnFailure},

@@ -1,10 +1,11 @@
-//! Draws a plan: `cargo run -p plue-plan --example draw -- svg < plan.json`.
+//! Draws a plan: `cargo run -p plue-picture --example draw -- svg < plan.json`.
 //!
 //! A tool for those who work on the pictures; must not become a command of plue.
 
 use std::io::{Read as _, Write as _, stdin, stdout};
 
-use plue_plan::{Plan, picture};
+use plue_picture as picture;
+use plue_plan::Plan;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut bytes = Vec::new();

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::drawing::{Drawing, Node, counted, cut, cut_middle};
-use crate::plan::Plan;
+use plue_plan::Plan;
 
 /// Width of the picture.
 const COLUMNS: usize = 80;

@@ -1,10 +1,12 @@
 //! Golden pictures, and names that try to break out of each format.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::{dot, mermaid, svg, text};
-use crate::{Plan, arbitrary::plans};
+use plue_plan::Plan;
 
 fn plan(steps: &Json) -> Plan {
     let json = json!({"version": 1, "name": "CI Pipeline", "steps": steps,
@@ -73,8 +75,8 @@ fn hostile() -> Plan {
     let names = HOSTILE.iter().map(|name| (*name).to_owned());
     for (at, name) in names.enumerate() {
         let mut step = plan.steps[0].clone();
-        step.id = crate::StepId::new(format!("{name}{at}"));
-        step.options.name = Some(crate::Value::text(name.clone()));
+        step.id = plue_plan::StepId::new(format!("{name}{at}"));
+        step.options.name = Some(plue_plan::Value::text(name.clone()));
         plan.hooks.on_start.push(step.clone());
         plan.steps.push(step);
     }
@@ -125,7 +127,7 @@ fn text_stays_within_80_columns_and_moves_no_terminal() {
     for line in picture.lines() {
         use unicode_width::UnicodeWidthStr as _;
         assert!(line.width() <= 80, "{line}");
-        assert!(!line.chars().any(crate::shown::is_forbidden), "{line:?}");
+        assert!(!line.chars().any(plue_plan::shown::is_forbidden), "{line:?}");
     }
 }
 
@@ -145,6 +147,33 @@ fn well_formed(xml: &str) {
     assert!(open.is_empty());
 }
 
+/// Random plans of `bash` and `llm` steps that depend on earlier ones, with names, ways back and hooks.
+fn plans(max_steps: usize) -> impl Strategy<Value = Plan> {
+    let drawn = (any::<bool>(), any::<Option<String>>(), any::<Option<prop::sample::Index>>());
+    let needs = prop::collection::vec(any::<prop::sample::Index>(), 0..4);
+    let steps = prop::collection::vec((drawn, needs), 1..=max_steps);
+    (steps, 0_usize..3).prop_map(|(steps, hooks)| {
+        let (mut shown, mut names) = (Vec::new(), Vec::new());
+        for (at, ((is_llm, name, back), needs)) in steps.into_iter().enumerate() {
+            let id = |index: &prop::sample::Index| format!("s{}", index.index(at.max(1)));
+            let needs: BTreeSet<String> = needs.iter().filter(|_| at > 0).map(id).collect();
+            let mut step = step(&format!("s{at}"), if is_llm { "llm" } else { "bash" }, &[]);
+            step["depends_on"] = json!(needs);
+            if let Some(back) = back {
+                step["on_failure"] = json!({"goto": id(&back), "max_visits": 2});
+            }
+            names.push(name);
+            shown.push(step);
+        }
+        let mut plan = plan(&json!(shown));
+        for (step, name) in plan.steps.iter_mut().zip(names) {
+            step.options.name = name.map(plue_plan::Value::text);
+        }
+        plan.hooks.on_complete = plan.steps.iter().take(hooks).cloned().collect();
+        plan
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -162,7 +191,7 @@ proptest! {
 #[test]
 fn every_picture_shows_the_id_that_commands_take_beside_a_name() {
     let mut plan = seed();
-    plan.steps[0].options.name = Some(crate::Value::text("Run the tests"));
+    plan.steps[0].options.name = Some(plue_plan::Value::text("Run the tests"));
     let text = text(&plan);
     assert!(text.contains("   1  test    bash       \"Run the tests\"\n"), "{text}");
     assert!(text.contains("build   bash       ← test\n"), "{text}");

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::{Flow, Scene, as_f64, escaped};
-use crate::picture::drawing::Back;
+use crate::drawing::Back;
 
 impl Scene<'_> {
     pub(super) fn edges(&self, out: &mut String) {
