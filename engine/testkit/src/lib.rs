@@ -10,3 +10,4 @@ pub mod faults;
 #[cfg(feature = "objects")]
 pub mod objects;
 pub mod postgres;
+pub mod scripted;

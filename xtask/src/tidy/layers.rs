@@ -23,7 +23,7 @@ const PROGRAMS: &[&str] = &["plue-runner", "plue-evaluator"];
 /// All that such a program may see.
 const SEEN_BY_PROGRAMS: &[&str] = &["plue-plan", "plue-wire", "plue-runtime"];
 /// Crates of which nothing that ships may depend.
-const FOR_TESTS_ONLY: &[&str] = &["plue-testkit"];
+const FOR_TESTS_ONLY: &[&str] = &["plue-testkit", "plue-e2e"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let crates = Crate::all(tree);

@@ -7,7 +7,7 @@ use super::{crates::Crate, report::Violation, rust_files::is_test_file, tree::Tr
 /// Crates where an untested line costs somebody a run.
 const WATCHED: &[&str] = &["plue-flow", "plue-store", "plue-executor"];
 /// Tests of a crate that need all of plue and so stand in another one's folder.
-const ELSEWHERE: &[(&str, &str)] = &[("plue-executor", "engine/cli/tests/crash/")];
+const ELSEWHERE: &[(&str, &str)] = &[("plue-executor", "e2e/tests/crash/")];
 /// Least lines of tests per hundred lines of source.
 const FLOOR_PERCENT: usize = 50;
 /// Crates smaller than this are still being started.
@@ -76,7 +76,7 @@ mod tests {
             check(&Tree::of(&[
                 ("engine/executor/Cargo.toml", "[package]\nname = \"plue-executor\"\n"),
                 ("engine/executor/src/driver.rs", &"x\n".repeat(400)),
-                ("engine/cli/tests/crash/main.rs", tests),
+                ("e2e/tests/crash/main.rs", tests),
             ]))
             .len()
         };

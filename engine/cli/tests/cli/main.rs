@@ -113,7 +113,7 @@ mod rows;
 #[cfg(test)]
 mod runners;
 #[cfg(test)]
-mod scripted;
+use plue_testkit::scripted;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

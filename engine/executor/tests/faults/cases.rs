@@ -334,7 +334,7 @@ on_each_database! {
     }
 }
 
-/// Without root and without a disk that is really full; `plue` with one: the crash suite of plue-cli.
+/// Without root and without a disk that is really full; `plue` with one: the crash suite of plue-e2e.
 #[test]
 fn failure_case_20_a_database_without_room_ends_the_drive_and_the_next_one_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();

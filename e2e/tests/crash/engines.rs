@@ -1,7 +1,7 @@
 //! Several engines on one Postgres, killed, paused and started again.
 //!
 //! The number of runs is 60 in the normal tests. For a long run set it when the test is built:
-//! `PLUE_ENGINES_RUNS=1000 cargo nextest run -p plue-cli --test crash three_engines`.
+//! `PLUE_ENGINES_RUNS=1000 cargo nextest run --workspace -E 'test(three_engines)'`.
 
 use std::{
     collections::BTreeSet,

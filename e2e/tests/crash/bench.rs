@@ -5,7 +5,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::Once,
     time::Duration,
 };
 
@@ -22,6 +21,9 @@ use tempfile::TempDir;
 
 /// Looks until something is so; a test that waits for ever is ended by the test runner.
 pub(crate) const LOOK: Duration = Duration::from_millis(2);
+
+/// `plue` starts the two others, which lie in its folder.
+const PROGRAMS: [&str; 3] = ["plue", "plue-runner", "plue-evaluator"];
 
 /// A person's machine.
 pub(crate) struct Bench {
@@ -44,7 +46,7 @@ pub(crate) type Logs = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 impl Bench {
     /// A repository with one workflow file.
     pub(crate) fn new(source: &str) -> Self {
-        build_programs();
+        PROGRAMS.iter().for_each(|name| drop(program(name)));
         let bench = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir_all(bench.home()).unwrap();
         fs::create_dir_all(bench.repo()).unwrap();
@@ -74,7 +76,7 @@ impl Bench {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plue"));
+        let mut command = Command::new(program("plue"));
         command.args(args).current_dir(self.repo()).stdin(Stdio::null()).env_clear();
         let path = option_env!("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
         command.env("PATH", path).env("HOME", self.home()).env("GIT_CONFIG_NOSYSTEM", "1");
@@ -256,19 +258,17 @@ pub(crate) fn kill(child: &mut Child) {
     child.wait().unwrap();
 }
 
-/// `plue` starts `plue-runner` and `plue-evaluator`, which lie beside it: see `tests/cli/support.rs`.
-fn build_programs() {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let folder = Path::new(env!("CARGO_BIN_EXE_plue")).parent().unwrap();
-        let packages = ["plue-runner", "plue-evaluator"];
-        if packages.iter().all(|name| folder.join(name).exists()) {
-            return;
-        }
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["build", "--quiet", "-p", packages[0], "-p", packages[1]]);
-        command.arg("--target-dir").arg(folder.parent().unwrap());
-        let built = command.current_dir(env!("CARGO_MANIFEST_DIR")).status();
-        assert!(built.unwrap().success(), "the runner and the evaluator do not build");
-    });
+/// A built program. Cargo puts tests into `deps` beside the programs of the same profile.
+///
+/// # Panics
+/// The program is not built: Cargo builds programs only for tests of their own package.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join(name);
+    assert!(
+        path.exists(),
+        "{} is not built; run `cargo build --workspace --bins`, or `cargo nextest run --workspace`",
+        path.display()
+    );
+    path
 }

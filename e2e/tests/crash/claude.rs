@@ -14,13 +14,11 @@ use plue_flow::{AttemptStatus, RunStatus};
 use plue_plan::{RunId, StepId};
 use plue_runtime::Clock;
 use plue_store::{AttemptRow, RunFilter, Store, StoreOptions, usage::claude::Spend};
+use plue_testkit::scripted::Scripted;
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 
-use crate::{
-    bench::{Bench, LOOK, Said, kill},
-    scripted::Scripted,
-};
+use crate::bench::{Bench, LOOK, Said, kill};
 
 /// A tool that runs until the file `go` is there.
 const TOOL: &str = "echo x >> ran; touch up; until test -e go; do sleep 0.01; done; echo after";

@@ -30,9 +30,6 @@ mod outage;
 #[cfg(test)]
 mod points;
 #[cfg(test)]
-#[path = "../cli/scripted.rs"]
-mod scripted;
-#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod shelving;

@@ -1,7 +1,7 @@
 //! `kill -9` at instants drawn by lot, again and again, over a plan of fifty steps.
 //!
 //! The number of rounds is 20 in the normal tests. For a long run set it when the test is built:
-//! `PLUE_CRASH_ROUNDS=200 cargo nextest run -p plue-cli --test crash failure_case_50_kills`.
+//! `PLUE_CRASH_ROUNDS=200 cargo nextest run --workspace -E 'test(failure_case_50_kills)'`.
 
 use std::time::Duration;
 

@@ -11,13 +11,10 @@ use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_runtime::Clock;
 use plue_store::{RunFilter, Store, StoreOptions};
-use plue_testkit::postgres::own::OwnServer;
+use plue_testkit::{postgres::own::OwnServer, scripted::Scripted};
 use serde_json::{Value as Json, json};
 
-use crate::{
-    bench::{Bench, LOOK, kill, until},
-    scripted::Scripted,
-};
+use crate::bench::{Bench, LOOK, kill, until};
 
 /// A tool that runs until the file `go` is there.
 const TOOL: &str =
