@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+pub use plue_planner::session::repository_root;
+
 use crate::{
     args::{ColorChoice, Global},
     config::{Environment, Loaded, Origin},
@@ -103,11 +105,4 @@ impl App {
     pub fn origin(&self, key: &str) -> &Origin {
         self.loaded.origins.get(key).unwrap_or(&Origin::Default)
     }
-}
-
-/// The nearest directory upwards that holds `.git`, else the directory itself.
-#[must_use]
-pub fn repository_root(from: &Path) -> PathBuf {
-    let root = from.ancestors().find(|directory| directory.join(".git").exists());
-    root.unwrap_or(from).to_owned()
 }

@@ -4,6 +4,9 @@
 //! defect of plue and says so.
 
 use plue_plan::{Code, Diagnostic};
+use plue_planner::session::{Reason, Refusal};
+
+pub use plue_planner::session::chain;
 
 use crate::exit::Exit;
 
@@ -140,40 +143,26 @@ pub fn from_postgres(error: &plue_archive::backup::postgres::Error) -> Failure {
     }
 }
 
-/// An error with its causes, in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let exit = match refusal.reason {
+            Reason::Usage => Exit::Usage,
+            Reason::NotFound => Exit::NotFound,
+            Reason::Invalid => Exit::PlanInvalid,
+            Reason::Infrastructure => Exit::Infrastructure,
+        };
+        Self { exit, diagnostics: refusal.diagnostics, repo: refusal.repo }
     }
-    text
 }
 
 /// The codes of the command line, `PLUE-C….`; each has a page in `docs/errors/`.
 pub mod codes {
     use super::Code;
 
-    /// The command line does not fit.
-    pub const USAGE: Code = Code::new("PLUE-C0001");
-    /// What was asked for is not there.
-    pub const NOT_FOUND: Code = Code::new("PLUE-C0002");
-    /// The machine, the database or a process did not do its part.
-    pub const INFRASTRUCTURE: Code = Code::new("PLUE-C0003");
+    pub use plue_planner::session::codes::*;
+
     /// A configuration file is wrong.
     pub const CONFIG: Code = Code::new("PLUE-C0004");
-    /// A file that was named cannot be read.
-    pub const UNREADABLE: Code = Code::new("PLUE-C0005");
-    /// A file that was given as an event is none.
-    pub const EVENT: Code = Code::new("PLUE-C0007");
-    /// A step has a role without a file.
-    pub const ROLE: Code = Code::new("PLUE-C0008");
     /// A secret that a plan names is not set.
     pub const SECRET: Code = Code::new("PLUE-C0009");
     /// The master key of the secrets is missing or cannot be used.

@@ -1,421 +1,104 @@
-//! From a command line to plans: which repository, which workflow file, which event and inputs.
-//!
-//! The evaluator is started before anything else is looked at, because it takes the longest. Must
-//! not run, store or print anything.
+//! Planning sessions of this invocation: its configuration, environment and arguments for
+//! [`plue_planner::session`].
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
-use plue_plan::{
-    Diagnostic, Event, HashedPlan, Plan,
-    inputs::{Given, Missing, typed},
-};
 use plue_planner::{
-    CommitView, Draft, Evaluated, Options, PlanCache, PlanError, PlanRequest, PlannedWorkflow,
-    Planner, Rate, Trust, WorkTree, WorkflowFile,
+    CommitView, Options, PlanCache,
+    cache::Boxed,
+    session::{self, Planned, Requested, Root, Selection, Session, WarmCache},
 };
-use plue_runtime::{Clock, Tasks};
-use serde_json::{Map, Value as Json};
+use plue_store::Store;
 
-use crate::{app::App, args::SourceArgs, exit::Exit, failure::Failure};
+use crate::{app::App, args::SourceArgs, failure::Failure};
 
-mod builtin;
-mod children;
-mod event;
-mod inputs;
-mod kept;
-mod place;
-mod problem;
-mod roles;
-
-pub use builtin::{PLAN_FROM_GOAL, WITHOUT_A_FILE, WithBuiltins};
-pub use children::Children;
-pub use event::{base, origin_here};
-pub use kept::{Kept, Opening};
-pub use place::{Place, Target};
-pub use problem::{diagnostics, from_plan_error};
-pub use roles::missing_roles;
-
-/// One plan, ready to be run.
+/// Plans in the database.
 #[derive(Debug)]
-pub struct Planned {
-    /// Root of the repository.
-    pub repo: PathBuf,
-    /// Path of the workflow file in it.
-    pub path: String,
-    /// The plan.
-    pub sealed: HashedPlan,
-    /// What the run reacts to.
-    pub event: Event,
-    /// Inputs of the declared types, defaults filled in.
-    pub inputs: BTreeMap<String, Json>,
-    /// `plue_planner::ReadSet` as JSON.
-    pub read_set: Json,
-    /// What is worth a look.
-    pub warnings: Vec<Diagnostic>,
-    /// What the workflow file printed.
-    pub printed: String,
-}
+struct StoredPlans(Store);
 
-/// Evaluators and the repository they answer for, for one invocation.
-#[derive(Debug)]
-pub struct Session {
-    /// Root of the repository.
-    pub repo: PathBuf,
-    /// Makes plans.
-    pub planner: Planner,
-    /// What a workflow sees of the repository.
-    pub view: Arc<dyn CommitView>,
-    tasks: Tasks,
-}
-
-/// The event and the inputs that plans are made for.
-#[derive(Debug, Clone)]
-pub struct Occasion {
-    /// The event.
-    pub event: Event,
-    given: Vec<(String, Given)>,
-}
-
-/// Plans the one workflow that `plue run` is about. With a goal, the plan has this goal. What was
-/// planned before comes from `kept`, and no evaluator is started for it.
+/// Resolves the workflows of a command line.
 ///
 /// # Errors
-/// Everything a user can cause, each with its exit code; [`Exit::Infrastructure`] for the rest.
+/// A directory that does not exist, files of different repositories.
+pub fn select<'n>(
+    app: &App,
+    repo: Option<&Path>,
+    named: impl IntoIterator<Item = &'n str>,
+) -> Result<Selection, Failure> {
+    let found = app.repository(repo)?;
+    let root = if repo.is_some() { Root::Named(found) } else { Root::Around(found) };
+    Ok(Selection::find(root, named)?)
+}
+
+/// Starts a session; must be called inside a Tokio runtime.
+///
+/// # Errors
+/// The evaluator cannot be started.
+pub fn start(app: &App, selection: &Selection) -> Result<Session, Failure> {
+    Ok(Session::start(evaluator(app), selection)?)
+}
+
+/// A session whose evaluators start when they are needed.
+pub fn cold(app: &App, repo: &Path, view: Arc<dyn CommitView>) -> Session {
+    Session::cold(evaluator(app), repo, view)
+}
+
+/// Plans the one workflow that a run is about.
+///
+/// # Errors
+/// As [`session::plan_one`].
 pub async fn plan_one(
     app: &App,
-    place: &Place,
+    selection: &Selection,
     source: &SourceArgs,
     goal: Option<&str>,
-    kept: Kept,
+    cache: WarmCache,
 ) -> Result<Planned, Failure> {
-    let session = Session::remembering(app, place, kept.clone())?;
-    let (file, occasion) =
-        tokio::join!(session.the_file(place.targets.first()), session.occasion(app, source),);
-    let (file, occasion) = (file?, occasion?);
-    let session = session.for_event(place, &occasion.event);
-    let name = match place.targets.first() {
-        Some(Target::Name(name)) => Some(name.as_str()),
-        Some(Target::File(_)) | None => None,
-    };
-    let planned = session.run_ready(&file, name, occasion, goal).await;
-    if planned.is_ok() {
-        kept.note(&session.repo.join(&file));
-    }
-    planned.map_err(|failure| failure.in_repository(&session.repo))
+    let requested = requested(app, source);
+    Ok(session::plan_one(evaluator(app), selection, requested, goal, cache).await?)
 }
 
-// === impl Session ===
-
-impl Session {
-    /// Starts the evaluators of this place, unless it only names files that need none; does not wait
-    /// for them. Must be called inside a Tokio
-    /// runtime.
-    ///
-    /// # Errors
-    /// The evaluator cannot be started.
-    pub fn start(app: &App, place: &Place) -> Result<Self, Failure> {
-        let session = Self::cold(app, &place.repo, Arc::new(WithBuiltins(tree(place))));
-        session.warm(place)?;
-        Ok(session)
+/// The event and inputs of a command line.
+pub fn requested<'a>(app: &App, source: &'a SourceArgs) -> Requested<'a> {
+    Requested {
+        event: source.event.as_deref(),
+        inputs: &source.inputs,
+        user: app.environment.get("USER"),
     }
+}
 
-    /// The same with plans of earlier commands: evaluators are started if they are likely needed.
-    fn remembering(app: &App, place: &Place, kept: Kept) -> Result<Self, Failure> {
-        let view = Arc::new(WithBuiltins(tree(place)));
-        let is_known = kept.is_likely(&place.repo.join(place.guess()));
-        let session = Self::with_cache(app, &place.repo, view, Some(Arc::new(kept)));
-        if !is_known {
-            session.warm(place)?;
-        }
-        Ok(session)
-    }
+/// The evaluator that is configured, one pair of processes.
+pub fn evaluator(app: &App) -> Options {
+    let config = &app.loaded.config.evaluator;
+    let mut options = Options::new(app.program(config.binary.as_deref(), "plue-evaluator"));
+    options.allow_missing.clone_from(&config.allow_missing);
+    options.pairs = 1;
+    options
+}
 
-    fn warm(&self, place: &Place) -> Result<(), Failure> {
-        let read_only = |target: &Target| match target {
-            Target::File(path) => !WorkflowFile::is_evaluated(path),
-            Target::Name(_) => false,
-        };
-        if place.targets.is_empty() || !place.targets.iter().all(read_only) {
-            let warm = self.planner.pool().warm(Trust::Own);
-            warm.map_err(|error| from_plan_error(error.into(), &self.repo))?;
-        }
-        Ok(())
-    }
+/// The plans that a database holds.
+pub fn stored(store: &Store) -> Arc<dyn PlanCache> {
+    Arc::new(StoredPlans(store.clone()))
+}
 
-    /// A session for any view of a repository; evaluators start when they are needed.
-    pub fn cold(app: &App, repo: &Path, view: Arc<dyn CommitView>) -> Self {
-        Self::with_cache(app, repo, view, None)
-    }
+// === impl StoredPlans ===
 
-    fn with_cache(
-        app: &App,
-        repo: &Path,
-        view: Arc<dyn CommitView>,
-        kept: Option<Arc<dyn PlanCache>>,
-    ) -> Self {
-        let config = &app.loaded.config.evaluator;
-        let mut options = Options::new(app.program(config.binary.as_deref(), "plue-evaluator"));
-        options.allow_missing.clone_from(&config.allow_missing);
-        options.pairs = 1;
-        let tasks = Tasks::new();
-        let (rate, clock) = (Rate::default(), Clock::real());
-        let planner = Planner::with_cache(options, rate, clock, tasks.clone(), kept);
-        Self { repo: repo.to_owned(), planner, view, tasks }
-    }
-
-    /// The same evaluators with another view of the repository.
-    pub fn at(&self, view: Arc<dyn CommitView>) -> Self {
-        Self {
-            repo: self.repo.clone(),
-            planner: self.planner.clone(),
-            view,
-            tasks: self.tasks.clone(),
-        }
-    }
-
-    /// The same, with the commit that the event says came before, for `ctx.changed_files`.
-    #[must_use]
-    pub fn for_event(self, place: &Place, event: &Event) -> Self {
-        match base(event) {
-            Some(base) => {
-                Self { view: Arc::new(WithBuiltins(tree(place).changed_since(base))), ..self }
-            }
-            None => self,
-        }
-    }
-
-    /// The event and inputs of the command line; the event is by default that a person asked.
-    ///
-    /// # Errors
-    /// An event file that is no event, an input that is not `key=value`.
-    pub async fn occasion(&self, app: &App, source: &SourceArgs) -> Result<Occasion, Failure> {
-        let given = inputs::parse(&source.inputs)?;
-        let (repo, user) = (self.repo.clone(), app.environment.get("USER"));
-        let file = source.event.clone();
-        let event = self.tasks.spawn_blocking(move || match file {
-            Some(file) => event::read(&file),
-            None => Ok(event::manual(&repo, user)),
-        });
-        let event = event.await.map_err(|error| Failure::infrastructure(&error))??;
-        Ok(Occasion { event, given })
-    }
-
-    /// All workflow files of the repository, and what is wrong with the whole.
-    ///
-    /// # Errors
-    /// The repository cannot be read.
-    pub async fn discover(&self) -> Result<plue_planner::Discovery, Failure> {
-        let view = Arc::clone(&self.view);
-        let found = self.tasks.spawn_blocking(move || plue_planner::discover(&*view));
-        let found = found.await.map_err(|error| Failure::infrastructure(&error))?;
-        found.map_err(|error| from_plan_error(error.into(), &self.repo))
-    }
-
-    /// The files that a command is about: those named, else all.
-    ///
-    /// # Errors
-    /// No file has the name, or there is none at all.
-    pub async fn files(&self, targets: &[Target]) -> Result<Vec<String>, Failure> {
-        if targets.is_empty() {
-            let found = self.discover().await?;
-            if found.files.is_empty() {
-                return Err(place::no_workflow(&self.repo));
-            }
-            return Ok(found.files.into_iter().map(|file| file.path).collect());
-        }
-        let mut files = Vec::with_capacity(targets.len());
-        for target in targets {
-            let path = self.file(target).await?;
-            if !files.contains(&path) {
-                files.push(path);
-            }
-        }
-        Ok(files)
-    }
-
-    /// The plans of one file.
-    ///
-    /// # Errors
-    /// The file is invalid, or cannot be evaluated.
-    pub async fn evaluate(
-        &self,
-        entry: &str,
-        event: Option<Event>,
-        inputs: Map<String, Json>,
-    ) -> Result<Evaluated, PlanError> {
-        self.planner.plan(self.request(entry, event, inputs)).await
-    }
-
-    fn request(&self, entry: &str, event: Option<Event>, inputs: Map<String, Json>) -> PlanRequest {
-        PlanRequest {
-            view: Arc::clone(&self.view),
-            entry: entry.to_owned(),
-            event,
-            inputs,
-            trust: Trust::Own,
-            repository: self.repo.display().to_string(),
-        }
-    }
-
-    /// Drafts of the plans of a file that is invalid.
-    ///
-    /// # Errors
-    /// It cannot be evaluated again.
-    pub async fn drafts(&self, entry: &str, occasion: &Occasion) -> Result<Vec<Draft>, Failure> {
-        let inputs = inputs::raw(&occasion.given);
-        let drafts =
-            self.planner.drafts(&self.request(entry, Some(occasion.event.clone()), inputs)).await;
-        drafts.map_err(|error| from_plan_error(error.into(), &self.repo))
-    }
-
-    /// The plans of one file for this occasion. What is missing among the inputs stays missing.
-    ///
-    /// # Errors
-    /// The file is invalid, or cannot be evaluated.
-    pub async fn plans(&self, entry: &str, occasion: &Occasion) -> Result<Evaluated, PlanError> {
-        let raw = inputs::raw(&occasion.given);
-        let first = self.evaluate(entry, Some(occasion.event.clone()), raw.clone()).await?;
-        let [only] = &*first.workflows else { return Ok(first) };
-        let typed = typed(&occasion.given, &only.hashed.plan, Missing::Allowed);
-        let typed: Map<String, Json> = typed.map_err(PlanError::Invalid)?.into_iter().collect();
-        if typed == raw {
-            return Ok(first);
-        }
-        self.evaluate(entry, Some(occasion.event.clone()), typed).await
-    }
-
-    async fn file(&self, target: &Target) -> Result<String, Failure> {
-        let name = match target {
-            Target::File(path) => return Ok(path.clone()),
-            Target::Name(name) => name,
-        };
-        let repository = self.repo.display().to_string();
-        let found = self.planner.find(&self.view, name, Trust::Own, &repository).await;
-        match found {
-            Ok(WorkflowFile { path, .. }) => Ok(path),
-            Err(error) => match builtin::named(name) {
-                Some(builtin) if is_unknown(&error) => Ok(builtin.path.to_owned()),
-                Some(_) | None => Err(from_plan_error(error, &self.repo)),
-            },
-        }
-    }
-
-    /// The file that is named, else the only one there is.
-    async fn the_file(&self, target: Option<&Target>) -> Result<String, Failure> {
-        if let Some(target) = target {
-            return self.file(target).await;
-        }
-        let found = self.discover().await?;
-        match found.files.as_slice() {
-            [one] => Ok(one.path.clone()),
-            [] => Err(place::no_workflow(&self.repo)),
-            several => {
-                let count = several.len();
-                let paths: Vec<&str> = several.iter().map(|file| file.path.as_str()).collect();
-                Err(Failure::usage(format!("the repository has {count} workflow files; say which"))
-                    .hint(format!("one of {}", paths.join(", "))))
-            }
-        }
-    }
-
-    /// One plan with its inputs checked. The workflow sees the inputs in their declared types, so it
-    /// is evaluated again if those differ from what was typed.
-    async fn run_ready(
-        &self,
-        entry: &str,
-        name: Option<&str>,
-        occasion: Occasion,
-        goal: Option<&str>,
-    ) -> Result<Planned, Failure> {
-        let failed = |error| from_plan_error(error, &self.repo);
-        if goal.is_none()
-            && let Some(builtin) = builtin::at(entry).filter(|builtin| builtin.needs_goal)
-        {
-            return Err(Failure::usage(format!("`{}` needs a goal", builtin.name))
-                .hint(format!("plue run {} --goal \"what is to be done\"", builtin.name)));
-        }
-        let Occasion { event, given } = occasion;
-        let raw = inputs::raw(&given);
-        let first = self.evaluate(entry, Some(event.clone()), raw.clone()).await;
-        let mut evaluated = first.map_err(failed)?;
-        let check = |plan: &Plan| {
-            typed(&given, plan, inputs::REQUIRED).map_err(|diagnostics| Failure {
-                exit: Exit::Usage,
-                ..Failure::invalid(diagnostics)
-            })
-        };
-        let mut inputs = check(&choose(&evaluated, entry, name)?.hashed.plan)?;
-        let typed: Map<String, Json> = inputs.clone().into_iter().collect();
-        if typed != raw {
-            let again = self.evaluate(entry, Some(event.clone()), typed).await;
-            evaluated = again.map_err(failed)?;
-            inputs = check(&choose(&evaluated, entry, name)?.hashed.plan)?;
-        }
-        let workflow = choose(&evaluated, entry, name)?.clone();
-        let missing = missing_roles(&workflow, &evaluated.read_set.texts);
-        if !missing.is_empty() {
-            return Err(Failure::invalid(missing.into_iter().map(problem::as_error).collect()));
-        }
-        Ok(Planned {
-            repo: self.repo.clone(),
-            path: entry.to_owned(),
-            sealed: with_goal(workflow.hashed, goal)?,
-            event,
-            inputs,
-            read_set: serde_json::to_value(&*evaluated.read_set)
-                .map_err(|error| Failure::infrastructure(&error))?,
-            warnings: workflow.warnings,
-            printed: evaluated.printed,
+impl PlanCache for StoredPlans {
+    fn get<'c>(&'c self, key: &'c str) -> Boxed<'c, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let found = self.0.evaluation(key).await;
+            let found =
+                found.inspect_err(|error| tracing::debug!(%error, "failed to read cached plans"));
+            found.ok().flatten().map(String::into_bytes)
         })
     }
-}
 
-/// Whether no workflow has the name.
-fn is_unknown(error: &PlanError) -> bool {
-    let is_unknown = |problem: &Diagnostic| problem.code == plue_planner::codes::UNKNOWN_WORKFLOW;
-    matches!(error, PlanError::Invalid(problems) if problems.iter().all(is_unknown))
-}
-
-/// The work tree with the files that were named.
-fn tree(place: &Place) -> WorkTree {
-    place.files().fold(WorkTree::new(&place.repo), WorkTree::including)
-}
-
-/// The plan of a file that a command is about: the only one, or the one of this name.
-fn choose<'e>(
-    evaluated: &'e Evaluated,
-    entry: &str,
-    name: Option<&str>,
-) -> Result<&'e PlannedWorkflow, Failure> {
-    let names = || evaluated.workflows.iter().map(|workflow| workflow.hashed.plan.name.as_str());
-    match (&*evaluated.workflows, name) {
-        ([one], _) => Ok(one),
-        ([], _) => Err(Failure::not_found(format!("{entry} returns no plan"))),
-        (several, Some(name)) if names().any(|known| known == name) => {
-            let found = several.iter().find(|workflow| workflow.hashed.plan.name == name);
-            found.ok_or_else(|| Failure::not_found(format!("{entry} has no plan `{name}`")))
-        }
-        (several, _) => {
-            let count = several.len();
-            let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-            Err(Failure::usage(format!("{entry} returns {count} plans; say the name of one"))
-                .hint(format!("one of {}", names.join(", "))))
-        }
+    fn put<'c>(&'c self, key: &'c str, value: Vec<u8>) -> Boxed<'c, ()> {
+        Box::pin(async move {
+            let Ok(entry) = String::from_utf8(value) else { return };
+            if let Err(error) = self.0.keep_evaluation(key, entry).await {
+                tracing::debug!(%error, "failed to cache plans");
+            }
+        })
     }
-}
-
-/// The plan with a goal, which is part of it and so of its hash.
-fn with_goal(sealed: HashedPlan, goal: Option<&str>) -> Result<HashedPlan, Failure> {
-    let Some(goal) = goal else { return Ok(sealed) };
-    let plan = Plan { goal: Some(goal.to_owned()), ..sealed.plan };
-    let problems = plue_plan::validate::validate_with(&plan, &Default::default(), &plue_spec::Cel);
-    let errors: Vec<_> = problems.into_iter().filter(problem::is_error).collect();
-    if !errors.is_empty() {
-        return Err(Failure { exit: Exit::Usage, ..Failure::invalid(errors) });
-    }
-    HashedPlan::new(plan).map_err(|problem| Failure::invalid(vec![problem]))
 }

@@ -21,9 +21,9 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::{
     app::App,
+    children::Children,
     exit::Exit,
     failure::{Failure, from_store},
-    sources::Children,
 };
 
 /// Runs a future to its end. One thread: a local run waits for processes and for SQLite's own

@@ -4,7 +4,7 @@
 //! replies: every plan is parsed, canonicalized and validated here. Must not run a step, decide a
 //! status or touch the database.
 //!
-//! Reading order: [`planner`], [`view`], [`pool`], [`read_set`].
+//! Reading order: [`planner`], [`view`], [`pool`], [`read_set`], [`session`].
 #![forbid(unsafe_code)]
 
 mod bucket;
@@ -21,6 +21,7 @@ pub mod planner;
 pub mod pool;
 mod process;
 pub mod read_set;
+pub mod session;
 mod sources;
 pub mod texts;
 pub mod view;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use plue_plan::Diagnostic;
+use plue_planner::session::{self, Session, WITHOUT_A_FILE};
 use plue_planner::{Trust, planner::Listed};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     output,
     records::{List, SCHEMA_VERSION, WorkflowRecord},
     render::{self, table, trigger},
-    sources::{self, Place, Session, WITHOUT_A_FILE},
+    sources,
     terminal::Style,
     wiring,
 };
@@ -27,13 +28,13 @@ pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
 
 /// The plans of all files of a repository, and the broken files; says it where there is none.
 pub(super) fn workflows(repo: Option<&Path>, app: &App) -> Result<Vec<WorkflowRecord>, Failure> {
-    let place = Place::find(app, repo, None)?;
+    let place = sources::select(app, repo, None)?;
     wiring::block_on(async {
-        let session = Session::start(app, &place)?;
+        let session = sources::start(app, &place)?;
         let repository = session.repo.display().to_string();
         let listed = session.planner.list(&session.view, Trust::Own, &repository).await;
         let (listed, problems) =
-            listed.map_err(|error| sources::from_plan_error(error.into(), &session.repo))?;
+            listed.map_err(|error| session::from_plan_error(error.into(), &session.repo))?;
         render::diagnostic::print_all(&problems, app);
         let mut workflows = Vec::new();
         for file in listed {
@@ -53,7 +54,7 @@ fn records(listed: Listed, session: &Session) -> Result<Vec<WorkflowRecord>, Fai
     let evaluated = match listed.plans {
         Ok(evaluated) => evaluated,
         Err(error) => {
-            let diagnostics = sources::diagnostics(error, &file, &session.repo)?;
+            let diagnostics = session::diagnostics(error, &file, &session.repo)?;
             return Ok(vec![broken(file, diagnostics)]);
         }
     };

@@ -6,14 +6,14 @@ use plue_plan::{
     context::{ContextKey, Merge},
 };
 use plue_planner::PlannedWorkflow;
+use plue_planner::session::{self, Session};
 
 use crate::{
     app::App,
     args::{PlanArgs, PlanFormat},
     exit::Exit,
     failure::{Failure, Outcome},
-    output, render,
-    sources::{self, Place, Session},
+    output, render, sources,
     terminal::Style,
     wiring,
 };
@@ -33,14 +33,16 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
         return verify::run(&args, run, app);
     }
     let names = args.workflows.iter().map(String::as_str);
-    let place = Place::find(app, args.source.repo.as_deref(), names)?;
+    let place = sources::select(app, args.source.repo.as_deref(), names)?;
     wiring::block_on(async {
-        let session = Session::start(app, &place)?;
+        let session = sources::start(app, &place)?;
         if let Some(rev) = &args.diff {
             return compare::run(&args, rev, &session, &place, app).await;
         }
-        let (files, occasion) =
-            tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
+        let (files, occasion) = tokio::join!(
+            session.files(&place.targets),
+            session.context(sources::requested(app, &args.source))
+        );
         let (files, occasion) = (files?, occasion?);
         let session = session.for_event(&place, &occasion.event);
         let (mut plans, mut invalid) = (Vec::new(), false);
@@ -53,7 +55,7 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
                     );
                 }
                 Err(error) => {
-                    let found = sources::diagnostics(error, &file, &session.repo)?;
+                    let found = session::diagnostics(error, &file, &session.repo)?;
                     render::diagnostic::print_in(&found, app, &session.repo);
                     invalid = true;
                 }
@@ -67,7 +69,7 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
 /// What is worth a look, and what the file printed.
 fn tell(evaluated: &plue_planner::Evaluated, session: &Session, app: &App) -> Result<(), Failure> {
     for workflow in &*evaluated.workflows {
-        let roles = sources::missing_roles(workflow, &evaluated.read_set.texts);
+        let roles = session::missing_roles(workflow, &evaluated.read_set.texts);
         for found in [&workflow.warnings, &roles] {
             render::diagnostic::print_in(found, app, &session.repo);
         }

@@ -8,7 +8,8 @@ use clap::Args;
 use plue_executor::{Engine, Loaded, Origin, Submission};
 use plue_flow::{Fact as RunFact, StepStatus};
 use plue_llm::agent::{Divergence, Fact};
-use plue_plan::{HashedPlan, RunId};
+use plue_plan::{RunId, HashedPlan};
+use plue_planner::session::{Planned, WarmCache};
 use plue_runtime::Tasks;
 use plue_store::Store;
 use serde_json::json;
@@ -27,7 +28,7 @@ use crate::{
     failure::{Failure, Outcome, from_executor, from_store},
     output,
     records::{DivergenceRecord, Replayed, SCHEMA_VERSION},
-    sources::{self, Kept, Place, Planned},
+    sources,
     terminal::sanitize,
     trail::Change,
     vault, wiring,
@@ -125,7 +126,7 @@ async fn submitted(
     } else {
         let untrusted = loaded.origin.untrusted;
         let planned = planned(app, store, &loaded).await?;
-        let plan = &planned.sealed.plan;
+        let plan = &planned.hashed.plan;
         let gone = only.iter().find(|id| !plan.steps.iter().any(|step| step.id == **id));
         if let Some(gone) = gone {
             let gone = format!("the workflow has no step `{gone}` any more");
@@ -143,14 +144,14 @@ async fn submitted(
 async fn planned(app: &App, store: &Store, loaded: &Loaded) -> Result<Planned, Failure> {
     let event = event_file(loaded)?;
     let repo = loaded.origin.repository.clone();
-    let place = Place::find(app, Some(&repo), [loaded.source.source.as_str()])?;
+    let place = sources::select(app, Some(&repo), [loaded.source.source.as_str()])?;
     let source = SourceArgs {
         repo: Some(repo),
         event: Some(event.path().to_owned()),
         inputs: inputs(loaded, &[]),
     };
-    let (opening, kept) = Kept::new(&app.loaded.config.state_dir);
-    let _nobody_asks = opening.send(Some(store.clone()));
+    let (opening, kept) = WarmCache::new(&app.loaded.config.state_dir);
+    let _nobody_asks = opening.send(Some(sources::stored(store)));
     let goal = loaded.plan.goal.as_deref();
     let planned = sources::plan_one(app, &place, &source, goal, kept).await;
     planned.map_err(|failure| failure.hint("--pinned replays the recorded plan"))

@@ -10,6 +10,7 @@ use plue_executor::{
     trace::Traces,
 };
 use plue_plan::{RunId, StepId};
+use plue_planner::session::{Opening, Planned, Selection, WarmCache};
 use plue_runtime::{Clock, Phase, Shutdown, Tasks, together::beside};
 use serde_json::json;
 
@@ -20,8 +21,7 @@ use crate::{
     attend::{Begin, attend},
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
-    output, render,
-    sources::{self, Kept, Opening, Place, Planned},
+    output, render, sources,
     terminal::{Style, sanitize},
     todo::Todo,
     traces,
@@ -49,8 +49,8 @@ pub(super) fn driven(args: RunArgs, app: &App) -> Result<(RunId, Exit), Failure>
     wiring::block_on(async {
         let traced = traces::exporter(app, None, Clock::real())?;
         let (exporter, traces) = traced.map_or((None, None), |(one, two)| (Some(one), Some(two)));
-        let place = Place::find(app, args.source.repo.as_deref(), args.workflow.as_deref())?;
-        let (opening, kept) = Kept::new(&app.loaded.config.state_dir);
+        let place = sources::select(app, args.source.repo.as_deref(), args.workflow.as_deref())?;
+        let (opening, kept) = WarmCache::new(&app.loaded.config.state_dir);
         // The evaluators and the runner start while the database is opened.
         let (planned, engine) = tokio::join!(
             sources::plan_one(app, &place, &args.source, args.goal.as_deref(), kept),
@@ -75,12 +75,12 @@ pub(super) fn driven(args: RunArgs, app: &App) -> Result<(RunId, Exit), Failure>
 /// An engine with a runner that starts: whatever will be planned needs it.
 async fn ready(
     app: &App,
-    place: &Place,
+    place: &Selection,
     opening: Opening,
     traces: Option<Traces>,
 ) -> Result<Engine, Failure> {
     let store = wiring::open_store(app).await?;
-    let _nobody_asks = opening.send(Some(store.clone()));
+    let _nobody_asks = opening.send(Some(sources::stored(&store)));
     let engine = wiring::traced_engine(app, store, &Tasks::new(), traces)?;
     let python = place.mentions("python");
     engine.warm(&place.repo, python).await.map_err(|error| from_executor(&error))?;

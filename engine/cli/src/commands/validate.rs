@@ -3,6 +3,7 @@
 mod code;
 
 use plue_plan::{Diagnostic, Severity};
+use plue_planner::session::{self, Session, TriggerContext};
 
 use crate::{
     app::App,
@@ -11,18 +12,18 @@ use crate::{
     failure::{Failure, Outcome},
     output,
     records::{SCHEMA_VERSION, Validated},
-    render,
-    sources::{self, Occasion, Place, Session},
-    wiring,
+    render, sources, wiring,
 };
 
 pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
     let names = args.workflows.iter().map(String::as_str);
-    let place = Place::find(app, args.source.repo.as_deref(), names)?;
+    let place = sources::select(app, args.source.repo.as_deref(), names)?;
     wiring::block_on(async {
-        let session = Session::start(app, &place)?;
-        let (files, occasion) =
-            tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
+        let session = sources::start(app, &place)?;
+        let (files, occasion) = tokio::join!(
+            session.files(&place.targets),
+            session.context(sources::requested(app, &args.source))
+        );
         let (files, occasion) = (files?, occasion?);
         let session = session.for_event(&place, &occasion.event);
         let mut diagnostics = Vec::new();
@@ -48,12 +49,12 @@ pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
 async fn check(
     session: &Session,
     file: &str,
-    occasion: &Occasion,
+    occasion: &TriggerContext,
 ) -> Result<Vec<Diagnostic>, Failure> {
     let evaluated = match session.plans(file, occasion).await {
         Ok(evaluated) => evaluated,
         Err(error) => {
-            let mut found = sources::diagnostics(error, file, &session.repo)?;
+            let mut found = session::diagnostics(error, file, &session.repo)?;
             for draft in session.drafts(file, occasion).await? {
                 found.extend(code::problems(&draft.plan, &draft.places, &session.repo));
             }
@@ -68,7 +69,7 @@ async fn check(
     let mut found = Vec::new();
     for workflow in &*evaluated.workflows {
         found.extend(workflow.warnings.iter().cloned());
-        found.extend(sources::missing_roles(workflow, &evaluated.read_set.texts));
+        found.extend(session::missing_roles(workflow, &evaluated.read_set.texts));
         found.extend(code::problems(&workflow.hashed.plan, &workflow.places, &session.repo));
     }
     Ok(found)

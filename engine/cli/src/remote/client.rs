@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plue_api::records::{Page, RunRecord};
 use plue_plan::{Code, Diagnostic};
+use plue_planner::session::origin_here;
 use plue_runtime::Clock;
 use reqwest::{Method, Response, StatusCode, header, redirect::Policy};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -17,7 +18,6 @@ use crate::{
     exit::Exit,
     failure::{Failure, chain, codes},
     output,
-    sources::origin_here,
 };
 
 /// Until a connection is made.

@@ -2,17 +2,13 @@
 
 use plue_forge::Reading;
 use plue_plan::{Event, Trigger};
-use plue_registry::{Changed, MatchInput, TriggerVerdict, decide, spelled};
+use plue_planner::session;
+use plue_registry::{Changed, MatchInput, Verdict, decide, spelled};
 use serde_json::Map;
 
 use crate::{
-    app::App,
-    commands::event::DecodeArgs,
-    failure::Failure,
-    records::event::TriggerRecord,
-    render,
-    sources::{self, Place, Session},
-    wiring,
+    app::App, commands::event::DecodeArgs, failure::Failure, records::event::TriggerRecord, render,
+    sources, wiring,
 };
 
 /// What most workflows have; tried when none is named.
@@ -61,14 +57,15 @@ pub(super) fn tried(
 /// File, plan and triggers of each plan, as it is without an event.
 fn listed(args: &DecodeArgs, app: &App) -> Result<Vec<(String, String, Vec<Trigger>)>, Failure> {
     let names = args.workflows.iter().map(String::as_str);
-    let place = Place::find(app, None, names)?;
+    let place = sources::select(app, None, names)?;
     wiring::block_on(async {
-        let session = Session::start(app, &place)?;
+        let session = sources::start(app, &place)?;
         let mut found = Vec::new();
         for file in session.files(&place.targets).await? {
-            let evaluated = session.evaluate(&file, None, Map::new()).await.map_err(|error| {
-                sources::from_plan_error(error, &session.repo).in_repository(&session.repo)
-            })?;
+            let evaluated = session
+                .evaluate(&file, None, Map::new())
+                .await
+                .map_err(|error| session::from_plan_error(error, &session.repo))?;
             for workflow in &*evaluated.workflows {
                 render::diagnostic::print_in(&workflow.warnings, app, &session.repo);
                 let plan = &workflow.hashed.plan;

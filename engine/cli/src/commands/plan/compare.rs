@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use plue_plan::{HashedPlan, Plan, diff::diff};
+use plue_plan::{Plan, HashedPlan, diff::diff};
+use plue_planner::session::{self, Selection, Session, TriggerContext};
 use plue_planner::{GitCommit, PlanError, codes};
 
 use crate::{
@@ -12,8 +13,7 @@ use crate::{
     failure::{Failure, Outcome},
     output,
     records::{PlanChange, PlanChanges, SCHEMA_VERSION},
-    render,
-    sources::{self, Occasion, Place, Session},
+    render, sources,
     terminal::Style,
 };
 
@@ -24,14 +24,16 @@ pub(super) async fn run(
     args: &PlanArgs,
     rev: &str,
     session: &Session,
-    place: &Place,
+    place: &Selection,
     app: &App,
 ) -> Outcome {
     let commit = GitCommit::open(&session.repo, rev)
         .map_err(|error| Failure::not_found(format!("there is no commit `{rev}`: {error}")))?;
     let past = session.at(Arc::new(commit));
-    let (mut files, occasion) =
-        tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
+    let (mut files, occasion) = tokio::join!(
+        session.files(&place.targets),
+        session.context(sources::requested(app, &args.source))
+    );
     let occasion = occasion?;
     if place.targets.is_empty() {
         // Files that are gone count as well.
@@ -52,7 +54,7 @@ pub(super) async fn run(
 async fn plans(
     session: &Session,
     files: &[String],
-    occasion: &Occasion,
+    occasion: &TriggerContext,
     app: &App,
 ) -> Result<Side, Failure> {
     let (mut plans, mut broken) = (BTreeMap::new(), false);
@@ -67,7 +69,7 @@ async fn plans(
             Err(PlanError::Invalid(found))
                 if found.iter().all(|problem| problem.code == codes::NO_SUCH_FILE) => {}
             Err(error) => {
-                let found = sources::diagnostics(error, file, &session.repo)?;
+                let found = session::diagnostics(error, file, &session.repo)?;
                 render::diagnostic::print_all(&found, app);
                 broken = true;
             }

@@ -12,6 +12,9 @@ use std::{
 
 use clap::Args;
 use plue_plan::{Plan, PlanHash, diff::diff};
+use plue_planner::session::{
+    self, PLAN_FROM_GOAL, Selection, Session, TriggerContext, WithBuiltins,
+};
 use plue_planner::{CommitView, PlannedWorkflow, ViewError, WorkTree, view::Content};
 use plue_spec::workflow::Format;
 use serde_json::Value as Json;
@@ -23,9 +26,7 @@ use crate::{
     commands::template::slug,
     exit::Exit,
     failure::{Failure, Outcome},
-    output,
-    sources::{self, Occasion, PLAN_FROM_GOAL, Place, Session, WithBuiltins},
-    wiring,
+    output, sources, wiring,
 };
 
 mod question;
@@ -99,16 +100,16 @@ fn considered(args: &PlanArgs, goal: &str, (answer, from): (&str, &str), app: &A
         Some(path) => inside(path)?,
         None => format!("{}.plue.yaml", slug(&name)),
     };
-    let place = Place::find(app, args.source.repo.as_deref(), [])?;
+    let place = sources::select(app, args.source.repo.as_deref(), [])?;
     wiring::block_on(async {
         let tree = WithBuiltins(WorkTree::new(&place.repo).including(&path));
         let view = WithAnswer { tree, path: path.clone(), text: text.clone() };
-        let session = Session::cold(app, &place.repo, Arc::new(view));
-        let occasion = session.occasion(app, &args.source).await?;
+        let session = sources::cold(app, &place.repo, Arc::new(view));
+        let occasion = session.context(sources::requested(app, &args.source)).await?;
         let evaluated = match session.plans(&path, &occasion).await {
             Ok(evaluated) => evaluated,
             Err(error) => {
-                return Err(Failure::invalid(sources::diagnostics(error, &path, &place.repo)?));
+                return Err(Failure::invalid(session::diagnostics(error, &path, &place.repo)?));
             }
         };
         tell(&evaluated, &session, app)?;
@@ -128,10 +129,10 @@ fn considered(args: &PlanArgs, goal: &str, (answer, from): (&str, &str), app: &A
 
 /// The plan of the file that would be replaced.
 async fn before(
-    place: &Place,
+    place: &Selection,
     session: &Session,
     path: &str,
-    occasion: &Occasion,
+    occasion: &TriggerContext,
 ) -> Option<PlannedWorkflow> {
     let session = session.at(Arc::new(WorkTree::new(&place.repo).including(path)));
     session.plans(path, occasion).await.ok()?.workflows.first().cloned()
@@ -162,7 +163,7 @@ fn show(
 /// Writes the file if this plan is approved; otherwise shows how to approve it.
 fn decide(
     args: &PlanArgs,
-    place: &Place,
+    place: &Selection,
     (path, text): (&str, &str),
     hash: &PlanHash,
     app: &App,

@@ -7,6 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use plue_executor::Origin;
 use plue_plan::{Event, Plan};
+use plue_planner::session::{self, WithBuiltins, base};
 use plue_planner::{CommitView, Difference, GitCommit, ReadSet, Trust, Verification, WorkTree};
 use plue_store::StoredRun;
 
@@ -18,9 +19,7 @@ use crate::{
     failure::{Failure, Outcome, from_store},
     output,
     records::{DifferenceRecord, SCHEMA_VERSION, Verified},
-    render,
-    sources::{Session, WithBuiltins, base},
-    wiring,
+    render, sources, wiring,
 };
 
 /// What a run was made from.
@@ -117,11 +116,11 @@ async fn derive(
     view: Arc<dyn CommitView>,
     app: &App,
 ) -> Result<Verification, Failure> {
-    let session = Session::cold(app, &recorded.repo, Arc::clone(&view));
+    let session = sources::cold(app, &recorded.repo, Arc::clone(&view));
     let Recorded { plan, read_set, .. } = recorded;
     let verify = async |plan: &Plan| {
         let found = session.planner.verify(read_set, plan, &view, Trust::Own).await;
-        found.map_err(|error| crate::sources::from_plan_error(error.into(), &recorded.repo))
+        found.map_err(|error| session::from_plan_error(error.into(), &recorded.repo))
     };
     let found = verify(plan).await?;
     let without_goal = match &found {
@@ -130,7 +129,7 @@ async fn derive(
         }
         Verification::Differs { .. } | Verification::Equal => return Ok(found),
     };
-    verify(&without_goal).await
+    Ok(verify(&without_goal).await?)
 }
 
 /// Everything that differs; `None` if nothing does.

@@ -8,6 +8,7 @@ use plue_plan::{
     Plan, Step, Value,
     context::{Reader, visible},
 };
+use plue_planner::session;
 use plue_spec::{EnvValue, Expression, Reads, Scope, resolve, resolve_env};
 use serde_json::{Map, Value as Json, json};
 
@@ -26,8 +27,7 @@ use crate::{
         SCHEMA_VERSION,
         texts::{TransformRecord, TransformsTested},
     },
-    sources::{self, Place, Session},
-    wiring,
+    sources, wiring,
 };
 
 /// Fields of steps that hold values, beside `env`.
@@ -72,10 +72,12 @@ pub(super) fn run(args: &TransformArgs, app: &App) -> Outcome {
 }
 
 async fn plans(args: &TransformArgs, app: &App) -> Result<Vec<Plan>, Failure> {
-    let place = Place::find(app, args.source.repo.as_deref(), [args.workflow.as_str()])?;
-    let session = Session::start(app, &place)?;
-    let (files, occasion) =
-        tokio::join!(session.files(&place.targets), session.occasion(app, &args.source));
+    let place = sources::select(app, args.source.repo.as_deref(), [args.workflow.as_str()])?;
+    let session = sources::start(app, &place)?;
+    let (files, occasion) = tokio::join!(
+        session.files(&place.targets),
+        session.context(sources::requested(app, &args.source))
+    );
     let (files, occasion) = (files?, occasion?);
     let mut plans = Vec::new();
     for file in files {
@@ -85,7 +87,7 @@ async fn plans(args: &TransformArgs, app: &App) -> Result<Vec<Plan>, Failure> {
                 plans.extend(found);
             }
             Err(error) => {
-                return Err(Failure::invalid(sources::diagnostics(error, &file, &session.repo)?));
+                return Err(Failure::invalid(session::diagnostics(error, &file, &session.repo)?));
             }
         }
     }

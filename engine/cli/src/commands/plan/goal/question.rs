@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use plue_executor::Loaded;
 use plue_flow::RunStatus;
+use plue_planner::session::PLAN_FROM_GOAL;
 use plue_planner::{
     WorkTree,
     texts::{TextKind, TextLibrary},
@@ -20,8 +21,7 @@ use crate::{
     commands::run::driven,
     exit::Exit,
     failure::{Failure, from_executor, from_store},
-    sources::{PLAN_FROM_GOAL, Place},
-    wiring,
+    sources, wiring,
 };
 
 /// Questions that are searched for the answer to a goal, the latest first.
@@ -85,7 +85,7 @@ impl Question<'_> {
     /// # Errors
     /// There is none.
     pub(super) fn answered(&self) -> Result<String, Failure> {
-        let place = Place::find(self.app, self.args.source.repo.as_deref(), [])?;
+        let place = sources::select(self.app, self.args.source.repo.as_deref(), [])?;
         wiring::block_on(async {
             let store = wiring::open_existing(self.app).await?;
             let filter = RunFilter {

@@ -1,13 +1,10 @@
-//! Where a command works: the repository, and the workflow files or names that were given.
+//! The repository of a command, and the workflow files or names that it is about.
 
 use std::path::{Path, PathBuf};
 
-use crate::{
-    app::{App, repository_root},
-    failure::Failure,
-};
+use super::Refusal;
 
-/// What a person named.
+/// A workflow as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A file that is there, relative to the repository.
@@ -16,59 +13,69 @@ pub enum Target {
     Name(String),
 }
 
-/// A repository and what was named in it.
+/// A root from which names are resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub enum Root {
+    /// The repository that was named; files of others are refused.
+    Named(PathBuf),
+    /// The repository around the current directory; a file of another one selects that one.
+    Around(PathBuf),
+}
+
+/// A repository and the workflows that are named in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
     /// Its root.
     pub repo: PathBuf,
     /// Files and names in the order given.
     pub targets: Vec<Target>,
 }
 
-// === impl Place ===
+// === impl Selection ===
 
-impl Place {
-    /// The repository of `--repo`; else the one around the current directory; else, for a file that
-    /// lies elsewhere, the one around that file.
+impl Selection {
+    /// Resolves names: paths of files that exist, else names of workflows.
     ///
     /// # Errors
     /// A directory that is not there, files of different repositories.
-    pub fn find<'n>(
-        app: &App,
-        repo: Option<&Path>,
-        named: impl IntoIterator<Item = &'n str>,
-    ) -> Result<Self, Failure> {
-        let mut place = Self { repo: app.repository(repo)?, targets: Vec::new() };
-        place.repo = place.repo.canonicalize().unwrap_or(place.repo);
+    pub fn find<'n>(root: Root, named: impl IntoIterator<Item = &'n str>) -> Result<Self, Refusal> {
+        let (is_named, repo) = match root {
+            Root::Named(repo) => (true, repo),
+            Root::Around(repo) => (false, repo),
+        };
+        let repo = repo.canonicalize().unwrap_or(repo);
+        let mut selection = Self { repo, targets: Vec::new() };
         for name in named {
             // A plain word may be the name of a workflow and of a folder; a path is no name.
             if (name.contains('/') || name == ".") && Path::new(name).is_dir() {
-                return Err(Failure::usage(format!("{name} is a directory"))
+                return Err(Refusal::usage(format!("{name} is a directory"))
                     .hint("name a workflow file, or the repository with --repo"));
             }
-            let Some(file) = on_disk(name, repo.map(|_| place.repo.as_path())) else {
-                place.targets.push(Target::Name(name.to_owned()));
+            let Some(file) = on_disk(name, is_named.then_some(selection.repo.as_path())) else {
+                selection.targets.push(Target::Name(name.to_owned()));
                 continue;
             };
-            if !file.starts_with(&place.repo) {
-                if repo.is_some() || !place.targets.is_empty() {
-                    let (file, repo) = (file.display(), place.repo.display());
-                    return Err(Failure::usage(format!("{file} is not in the repository {repo}")));
+            if !file.starts_with(&selection.repo) {
+                if is_named || !selection.targets.is_empty() {
+                    let (file, repo) = (file.display(), selection.repo.display());
+                    return Err(Refusal::usage(format!("{file} is not in the repository {repo}")));
                 }
-                place.repo = repository_root(file.parent().unwrap_or(&file));
+                selection.repo = repository_root(file.parent().unwrap_or(&file));
             }
-            place.targets.push(Target::File(relative(&file, &place.repo)?));
+            selection.targets.push(Target::File(relative(&file, &selection.repo)?));
         }
-        Ok(place)
+        Ok(selection)
     }
 
     /// Whether the first workflow file, as far as it can be guessed, has this word in it.
+    #[must_use]
     pub fn mentions(&self, word: &str) -> bool {
         let text = std::fs::read(self.repo.join(self.guess())).unwrap_or_default();
         text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
     }
 
     /// The file that was named first; else, as there is by custom one file, its usual name.
+    #[must_use]
     pub fn guess(&self) -> &str {
         match self.targets.first() {
             Some(Target::File(path)) => path,
@@ -86,8 +93,8 @@ impl Place {
 }
 
 /// There is nothing to plan.
-pub(super) fn no_workflow(repo: &Path) -> Failure {
-    Failure::not_found(format!("there is no workflow in {}", repo.display())).hint(format!(
+pub(super) fn no_workflow(repo: &Path) -> Refusal {
+    Refusal::not_found(format!("there is no workflow in {}", repo.display())).hint(format!(
         "a workflow is a file named `.plue.py`, or ending in `.plue.py`, `.plue.yaml` or \
              `.plue.json`; {}",
         super::WITHOUT_A_FILE
@@ -105,10 +112,17 @@ fn on_disk(name: &str, repo: Option<&Path>) -> Option<PathBuf> {
     })
 }
 
-fn relative(file: &Path, repo: &Path) -> Result<String, Failure> {
+fn relative(file: &Path, repo: &Path) -> Result<String, Refusal> {
     let inside = file.strip_prefix(repo).unwrap_or(file);
     inside
         .to_str()
         .map(str::to_owned)
-        .ok_or_else(|| Failure::usage(format!("the path {} is not UTF-8", file.display())))
+        .ok_or_else(|| Refusal::usage(format!("the path {} is not UTF-8", file.display())))
+}
+
+/// The nearest directory upwards that holds `.git`, else the directory itself.
+#[must_use]
+pub fn repository_root(from: &Path) -> PathBuf {
+    let root = from.ancestors().find(|directory| directory.join(".git").exists());
+    root.unwrap_or(from).to_owned()
 }

@@ -10,13 +10,12 @@ use plue_planner::{
 };
 use plue_runtime::{Clock, Tasks};
 
-use crate::app::App;
+use crate::{app::App, sources};
 
 /// What is needed to make plans; evaluators start when the first is asked for.
 #[derive(Debug)]
 pub struct Children {
-    binary: PathBuf,
-    allow_missing: Vec<String>,
+    evaluator: Options,
     /// Of a server's runs.
     workspaces: PathBuf,
 }
@@ -26,19 +25,14 @@ pub struct Children {
 impl Children {
     /// Makes plans with this invocation's evaluator.
     pub fn new(app: &App) -> Self {
-        let config = &app.loaded.config.evaluator;
         Self {
-            binary: app.program(config.binary.as_deref(), "plue-evaluator"),
-            allow_missing: config.allow_missing.clone(),
+            evaluator: sources::evaluator(app),
             workspaces: app.loaded.config.state_dir.join("workspaces"),
         }
     }
 
     fn planner(&self) -> Planner {
-        let mut options = Options::new(self.binary.clone());
-        options.allow_missing.clone_from(&self.allow_missing);
-        options.pairs = 1;
-        Planner::new(options, Rate::default(), Clock::real(), Tasks::new())
+        Planner::new(self.evaluator.clone(), Rate::default(), Clock::real(), Tasks::new())
     }
 }
 

@@ -3,17 +3,17 @@
 //!
 //! A repository's own workflow of the same name comes first. Discovery must never find these.
 
-use plue_planner::{CommitView, ViewError, view::Content};
+use crate::{CommitView, ViewError, view::Content};
 
 /// A workflow that comes with plue.
 #[derive(Debug, Clone, Copy)]
-pub struct Builtin {
+pub(super) struct Builtin {
     /// Name of its plan.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Its path in every view. No file of a repository that plue finds has such a path.
-    pub path: &'static str,
+    pub(super) path: &'static str,
     /// Whether its agents have nothing to do without a goal.
-    pub needs_goal: bool,
+    pub(super) needs_goal: bool,
     source: &'static str,
 }
 
@@ -36,7 +36,7 @@ pub const WITHOUT_A_FILE: &str =
     "without one there are `plue run sample` and `plue run hello_multi_agent --goal TEXT`";
 
 /// All of them, by name.
-pub const ALL: &[Builtin] = &[
+const ALL: &[Builtin] = &[
     builtin!("hello_multi_agent", true),
     builtin!("plan_from_goal", true),
     builtin!("sample", false),
@@ -47,12 +47,12 @@ pub const ALL: &[Builtin] = &[
 pub struct WithBuiltins<V>(pub V);
 
 /// The workflow of this name.
-pub fn named(name: &str) -> Option<&'static Builtin> {
+pub(super) fn named(name: &str) -> Option<&'static Builtin> {
     ALL.iter().find(|builtin| builtin.name == name)
 }
 
 /// The workflow with this path.
-pub fn at(path: &str) -> Option<&'static Builtin> {
+pub(super) fn at(path: &str) -> Option<&'static Builtin> {
     ALL.iter().find(|builtin| builtin.path == path)
 }
 

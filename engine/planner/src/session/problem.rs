@@ -1,28 +1,24 @@
-//! What the planner says, as failures and diagnostics of the command line.
+//! Errors of the planner as refusals and diagnostics.
 
 use std::path::Path;
 
+use super::{Reason, Refusal, chain, codes};
+use crate::{Error, PlanError, ViewError, codes as planner};
 use plue_plan::{Diagnostic, Severity, Span};
-use plue_planner::{Error, PlanError, ViewError, codes as planner};
 
-use crate::{
-    exit::Exit,
-    failure::{Failure, chain, codes},
-};
-
-/// Why there is no plan, with the exit code that goes with it.
+/// Why there is no plan, with its reason.
 #[must_use]
-pub fn from_plan_error(error: PlanError, repo: &Path) -> Failure {
-    let failure = match error {
+pub fn from_plan_error(error: PlanError, repo: &Path) -> Refusal {
+    let refusal = match error {
         PlanError::Invalid(diagnostics) => {
             let missing = [planner::UNKNOWN_WORKFLOW, planner::NO_SUCH_FILE];
             let not_found = diagnostics.iter().any(|problem| missing.contains(&problem.code));
-            let exit = if not_found { Exit::NotFound } else { Exit::PlanInvalid };
-            Failure { exit, ..Failure::invalid(diagnostics) }
+            let reason = if not_found { Reason::NotFound } else { Reason::Invalid };
+            Refusal { reason, ..Refusal::invalid(diagnostics) }
         }
         PlanError::Infrastructure(Error::View(ViewError::Read { path, source })) => {
             let message = format!("cannot read {}: {source}", path.display());
-            Failure::new(Exit::NotFound, Diagnostic::error(codes::UNREADABLE, message))
+            Refusal::new(Reason::NotFound, Diagnostic::error(codes::UNREADABLE, message))
         }
         PlanError::Infrastructure(error) => {
             let hint = match &error {
@@ -39,17 +35,17 @@ pub fn from_plan_error(error: PlanError, repo: &Path) -> Failure {
                 | Error::Interrupted
                 | Error::Encode(_) => "try again",
             };
-            Failure::infrastructure(&error).hint(hint)
+            Refusal::infrastructure(&error).hint(hint)
         }
     };
-    failure.in_repository(repo)
+    refusal.in_repository(repo)
 }
 
 /// What is wrong with one file of many. `Err`: not this file is at fault, so all are affected.
 ///
 /// # Errors
 /// Something of ours failed.
-pub fn diagnostics(error: PlanError, entry: &str, repo: &Path) -> Result<Vec<Diagnostic>, Failure> {
+pub fn diagnostics(error: PlanError, entry: &str, repo: &Path) -> Result<Vec<Diagnostic>, Refusal> {
     match error {
         PlanError::Invalid(diagnostics) => Ok(diagnostics),
         PlanError::Infrastructure(Error::View(error @ ViewError::Read { .. })) => {

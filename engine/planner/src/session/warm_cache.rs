@@ -1,17 +1,18 @@
-//! Plans of earlier commands: the planner's cache, kept in the database, and a guess whether it will
-//! be of use, which decides whether evaluators are started at once.
+//! Plans of earlier commands: a cache that may still be being opened, and a guess whether it has the
+//! plan, which decides whether evaluators are started at once.
 //!
 //! Must not decide whether an entry holds: the planner hashes again what it was made from.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use plue_planner::cache::{Boxed, PlanCache};
-use plue_store::Store;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
+
+use crate::cache::{Boxed, PlanCache};
 
 /// Sources whose plans are remembered in the guess.
 const MAX_GUESSES: usize = 256;
@@ -20,29 +21,30 @@ const GUESS_BYTES: usize = 16;
 /// Bytes of a workflow file that is looked at for a guess.
 const MAX_SOURCE_BYTES: u64 = 1024 * 1024;
 
-/// The database of this command, as soon as it is open.
-pub type Opening = watch::Sender<Option<Store>>;
+/// Hands the cache over as soon as it is open.
+pub type Opening = watch::Sender<Option<Arc<dyn PlanCache>>>;
 
-/// Plans in a database that may still be being opened.
+/// A cache that may still be being opened.
 #[derive(Debug, Clone)]
-pub struct Kept {
-    store: watch::Receiver<Option<Store>>,
+pub struct WarmCache {
+    cache: watch::Receiver<Option<Arc<dyn PlanCache>>>,
     guesses: PathBuf,
 }
 
-// === impl Kept ===
+// === impl WarmCache ===
 
-impl Kept {
-    /// Plans of the database in this directory, and the way to hand the database in. Dropped, it says
-    /// that there is none.
+impl WarmCache {
+    /// The cache of this state directory, and the way to hand it over. If that is dropped, there is
+    /// none.
+    #[must_use]
     pub fn new(state: &Path) -> (Opening, Self) {
-        let (opening, store) = watch::channel(None);
-        (opening, Self { store, guesses: state.join("planned") })
+        let (opening, cache) = watch::channel(None);
+        (opening, Self { cache, guesses: state.join("planned") })
     }
 
-    async fn opened(&self) -> Option<Store> {
-        let mut store = self.store.clone();
-        store.wait_for(Option::is_some).await.ok()?.clone()
+    async fn opened(&self) -> Option<Arc<dyn PlanCache>> {
+        let mut cache = self.cache.clone();
+        cache.wait_for(Option::is_some).await.ok()?.clone()
     }
 
     /// Whether a plan of this file as it is was made before; a wrong guess only costs time.
@@ -52,7 +54,7 @@ impl Kept {
         known.chunks_exact(GUESS_BYTES).any(|known| known == guess)
     }
 
-    /// Notes that plans of this file are kept now. Two commands at once may lose one of two notes.
+    /// Notes that plans of this file are cached now. Two commands at once may lose one of two notes.
     pub fn note(&self, file: &Path) {
         if self.is_likely(file) {
             return;
@@ -65,26 +67,20 @@ impl Kept {
         let kept = known.get(over..).unwrap_or_default();
         let written = fs::write(&fresh, kept).and_then(|()| fs::rename(&fresh, &self.guesses));
         if let Err(error) = written {
-            tracing::debug!(%error, "not noted that plans are kept");
+            tracing::debug!(%error, "failed to note that plans are cached; the next command starts an evaluator");
         }
     }
 }
 
-impl PlanCache for Kept {
+impl PlanCache for WarmCache {
     fn get<'c>(&'c self, key: &'c str) -> Boxed<'c, Option<Vec<u8>>> {
-        Box::pin(async move {
-            let found = self.opened().await?.evaluation(key).await;
-            let found = found.inspect_err(|error| tracing::debug!(%error, "no kept plans"));
-            found.ok().flatten().map(String::into_bytes)
-        })
+        Box::pin(async move { self.opened().await?.get(key).await })
     }
 
     fn put<'c>(&'c self, key: &'c str, value: Vec<u8>) -> Boxed<'c, ()> {
         Box::pin(async move {
-            let Some(store) = self.opened().await else { return };
-            let Ok(entry) = String::from_utf8(value) else { return };
-            if let Err(error) = store.keep_evaluation(key, entry).await {
-                tracing::debug!(%error, "plans not kept");
+            if let Some(cache) = self.opened().await {
+                cache.put(key, value).await;
             }
         })
     }
@@ -105,23 +101,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_likely_known_until_it_changes_and_old_guesses_go() {
+    fn files_are_likely_cached_until_they_change() {
         let folder = tempfile::tempdir().unwrap();
-        let (_opening, kept) = Kept::new(folder.path());
+        let (_opening, cache) = WarmCache::new(folder.path());
         let file = folder.path().join("w.plue.py");
         fs::write(&file, "one").unwrap();
-        assert!(!kept.is_likely(&file));
-        kept.note(&file);
-        assert!(kept.is_likely(&file));
+        assert!(!cache.is_likely(&file));
+        cache.note(&file);
+        assert!(cache.is_likely(&file));
         fs::write(&file, "two").unwrap();
-        assert!(!kept.is_likely(&file));
+        assert!(!cache.is_likely(&file));
         for number in 0..MAX_GUESSES {
             fs::write(&file, format!("{number}")).unwrap();
-            kept.note(&file);
+            cache.note(&file);
         }
         fs::write(&file, "one").unwrap();
-        assert!(!kept.is_likely(&file));
-        let length = fs::metadata(&kept.guesses).unwrap().len();
+        assert!(!cache.is_likely(&file));
+        let length = fs::metadata(&cache.guesses).unwrap().len();
         assert_eq!(length, (MAX_GUESSES * GUESS_BYTES) as u64);
     }
 }

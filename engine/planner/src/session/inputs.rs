@@ -3,17 +3,17 @@
 use plue_plan::inputs::{Given, Missing};
 use serde_json::{Map, Value as Json};
 
-use crate::failure::Failure;
+use super::Refusal;
 
 /// Splits `key=value`; the first `=` counts.
-pub(super) fn parse(pairs: &[String]) -> Result<Vec<(String, Given)>, Failure> {
+pub(super) fn parse(pairs: &[String]) -> Result<Vec<(String, Given)>, Refusal> {
     let mut given: Vec<(String, Given)> = Vec::with_capacity(pairs.len());
     for pair in pairs {
         let Some((name, text)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(Failure::usage(format!("--input {pair}: expected KEY=VALUE")));
+            return Err(Refusal::usage(format!("--input {pair}: expected KEY=VALUE")));
         };
         if given.iter().any(|(other, _)| other == name) {
-            return Err(Failure::usage(format!("--input {name} is given twice")));
+            return Err(Refusal::usage(format!("--input {name} is given twice")));
         }
         given.push((name.to_owned(), Given::Text(text.to_owned())));
     }

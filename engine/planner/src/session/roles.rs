@@ -4,16 +4,17 @@ use plue_plan::{
     Action, Diagnostic,
     action::{Llm, Prompt},
 };
-use plue_planner::{
+use plue_prompts::PromptFile;
+
+use super::codes;
+use crate::{
     PlannedWorkflow,
     texts::{TextKind, Texts},
 };
-use plue_prompts::PromptFile;
-
-use crate::failure::codes;
 
 /// A warning for each step whose role has no file. `plue run` refuses these plans. `texts` is what
 /// the planner found for the plan.
+#[must_use]
 pub fn missing_roles(workflow: &PlannedWorkflow, texts: &Texts) -> Vec<Diagnostic> {
     let mut missing = Vec::new();
     for step in workflow.hashed.plan.all_steps() {

@@ -8,10 +8,7 @@ use plue_runtime::foreign::{
     process::{ProcessLimits, Running},
 };
 
-use crate::{
-    exit::Exit,
-    failure::{Failure, codes},
-};
+use super::{Reason, Refusal, codes};
 
 /// Bytes of an event file at most.
 const MAX_EVENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -20,10 +17,10 @@ const MAX_EVENT_BYTES: u64 = 16 * 1024 * 1024;
 const DEFAULT_BRANCHES: [&str; 2] = ["main", "master"];
 
 /// Reads an event file; `-` is standard input. Unknown fields are errors.
-pub(super) fn read(path: &Path) -> Result<Event, Failure> {
+pub(super) fn read(path: &Path) -> Result<Event, Refusal> {
     let unreadable = |error: std::io::Error| {
         let message = format!("cannot read the event {}: {error}", path.display());
-        Failure::new(Exit::NotFound, Diagnostic::error(codes::UNREADABLE, message))
+        Refusal::new(Reason::NotFound, Diagnostic::error(codes::UNREADABLE, message))
     };
     let mut bytes = Vec::new();
     if path == Path::new("-") {
@@ -36,14 +33,14 @@ pub(super) fn read(path: &Path) -> Result<Event, Failure> {
     let refused = |message: String| Diagnostic::error(codes::EVENT, message);
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_EVENT_BYTES) {
         let message = format!("the event is larger than {MAX_EVENT_BYTES} bytes");
-        return Err(Failure::new(Exit::Usage, refused(message)));
+        return Err(Refusal::new(Reason::Usage, refused(message)));
     }
     serde_json::from_slice(&bytes).map_err(|error| {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
         let place =
             Span::at(path.display().to_string(), number(error.line()), number(error.column()));
         let problem = refused(format!("this is no event: {error}")).at(place);
-        Failure::new(Exit::Usage, problem.hint("`plue schema event` shows its form"))
+        Refusal::new(Reason::Usage, problem.hint("`plue schema event` shows its form"))
     })
 }
 
@@ -154,9 +151,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("event.json");
         std::fs::write(&path, "{\"type\": \"push\",\n \"brnch\": \"main\"}").unwrap();
-        let failure = read(&path).unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
-        let span = failure.diagnostics[0].span.clone().unwrap();
+        let refusal = read(&path).unwrap_err();
+        assert_eq!(refusal.reason, Reason::Usage);
+        let span = refusal.diagnostics[0].span.clone().unwrap();
         assert_eq!((span.line, span.column), (2, 8));
     }
 
