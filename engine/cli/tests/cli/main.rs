@@ -113,7 +113,7 @@ mod rows;
 #[cfg(test)]
 mod runners;
 #[cfg(test)]
-use plue_testkit::scripted;
+mod scripted;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Sources that a plan declares for its secrets: variables and files of this machine.
+//! Declared that a plan declares for its secrets: variables and files of this machine.
 //!
 //! For runs of this machine only: a server must never read its own environment or files because a
 //! repository names them.
@@ -9,31 +9,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plue_plan::{Diagnostic, Plan};
+use plue_plan::Plan;
 use plue_store::secret::MAX_SECRET_BYTES;
 
 use crate::{
-    app::App,
-    exit::Exit,
-    failure::{Failure, codes},
+    Error,
+    layers::{Environment, Request},
 };
 
 /// The sources of one plan.
-pub(super) struct Sources<'a> {
-    app: &'a App,
+pub(super) struct Declared<'a> {
+    environment: Environment<'a>,
     repo: &'a Path,
     plan: &'a Plan,
 }
 
-// === impl Sources ===
+// === impl Declared ===
 
-impl<'a> Sources<'a> {
-    pub(super) fn new(app: &'a App, repo: &'a Path, plan: &'a Plan) -> Self {
-        Self { app, repo, plan }
+impl<'a> Declared<'a> {
+    pub(super) fn new(environment: Environment<'a>, request: Request<'a>) -> Self {
+        Self { environment, repo: request.repo, plan: request.plan }
     }
 
     /// Source that the plan declares for this secret: `env:NAME` or `file:PATH`.
-    pub(super) fn declared(&self, name: &str) -> Option<&str> {
+    pub(super) fn source(&self, name: &str) -> Option<&str> {
         self.plan.secrets.get(name).map(String::as_str)
     }
 
@@ -41,27 +40,23 @@ impl<'a> Sources<'a> {
     ///
     /// # Errors
     /// A file that is there and cannot be read, is empty, too large or holds NUL.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        match self.declared(name).and_then(|source| source.split_once(':')) {
-            Some(("env", variable)) => {
-                Ok(self.app.environment.get(variable).map(String::into_bytes))
-            }
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self.source(name).and_then(|source| source.split_once(':')) {
+            Some(("env", variable)) => Ok((self.environment)(variable).map(String::into_bytes)),
             Some(("file", path)) => self.file(name, path),
             Some(_) | None => Ok(None),
         }
     }
 
     /// Relative paths are the repository's; `~/` is the home directory.
-    fn file(&self, name: &str, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let home = || self.app.environment.get("HOME").map(PathBuf::from);
+    fn file(&self, name: &str, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        let home = || (self.environment)("HOME").map(PathBuf::from);
         let place = match (path.strip_prefix("~/"), home()) {
             (Some(rest), Some(home)) => home.join(rest),
             (_, _) => self.repo.join(path),
         };
-        let refused = |why: String| {
-            let message = format!("secret `{name}`: {}: {why}", place.display());
-            Failure::new(Exit::NotFound, Diagnostic::error(codes::SECRET, message))
-        };
+        let refused =
+            |why: String| Error::Declared { name: name.to_owned(), path: place.clone(), why };
         let file = match fs::File::open(&place) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
