@@ -120,7 +120,7 @@ pub fn bucket(app: &App) -> Result<Option<Bucket>, Failure> {
     let read = |key: &str, path: &std::path::Path| {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| refused(key, &format!("{}: {error}", path.display())))?;
-        Ok(text.trim().to_owned())
+        Ok::<_, Failure>(text.trim().to_owned())
     };
     options.keys = match (&config.access_key_file, &config.secret_key_file) {
         (Some(name), Some(key)) => {
