@@ -8,10 +8,12 @@ use std::{
 };
 
 use plue_plan::Diagnostic;
-use plue_runtime::{Clock, clock::Mark};
+use plue_runtime::{
+    Clock,
+    clock::Mark,
+    rate::{self, Buckets},
+};
 
-/// Repositories that are remembered.
-const MAX_REPOSITORIES: usize = 10_000;
 /// Hostile files that are remembered.
 const MAX_HOSTILE: usize = 1_000;
 
@@ -37,25 +39,20 @@ impl Default for Rate {
 pub(crate) struct Throttle {
     rate: Rate,
     clock: Clock,
-    spent: Mutex<HashMap<String, Spent>>,
+    buckets: Buckets,
     hostile: Mutex<HashMap<[u8; 32], Remembered>>,
 }
 
 /// Time and diagnostics of a killed evaluation.
 type Remembered = (Mark, Vec<Diagnostic>);
 
-/// Time that a repository has spent in advance, as seen at a mark: a full bucket owes nothing.
-#[derive(Debug, Clone, Copy)]
-struct Spent {
-    owed: Duration,
-    at: Mark,
-}
-
 // === impl Throttle ===
 
 impl Throttle {
     pub(crate) fn new(rate: Rate, clock: Clock) -> Self {
-        Self { rate, clock, spent: Mutex::new(HashMap::new()), hostile: Mutex::new(HashMap::new()) }
+        let Rate { burst, every, .. } = rate;
+        let buckets = Buckets::new(rate::Rate { burst, every }, clock);
+        Self { rate, clock, buckets, hostile: Mutex::default() }
     }
 
     /// Takes a token of the repository.
@@ -63,19 +60,7 @@ impl Throttle {
     /// # Errors
     /// The bucket is empty; how long until it holds one token.
     pub(crate) fn take(&self, repository: &str) -> Result<(), Duration> {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let owed = spent.get(repository).map_or(Duration::ZERO, |s| self.still_owed(*s));
-        let after = owed + self.rate.every;
-        let limit = self.rate.every * self.rate.burst;
-        if after > limit {
-            return Err(after - limit);
-        }
-        if spent.len() >= MAX_REPOSITORIES && !spent.contains_key(repository) {
-            self.forget(&mut spent);
-        }
-        let at = self.clock.mark();
-        spent.insert(repository.to_owned(), Spent { owed: after, at });
-        Ok(())
+        self.buckets.take(repository)
     }
 
     /// Diagnostics of a recent killed evaluation of the same file.
@@ -101,20 +86,6 @@ impl Throttle {
         }
         hostile.insert(key, (self.clock.mark(), diagnostics));
     }
-
-    fn still_owed(&self, spent: Spent) -> Duration {
-        spent.owed.saturating_sub(self.clock.elapsed(spent.at))
-    }
-
-    /// Drops full buckets, which carry no information; if there are none, the one that owes least.
-    fn forget(&self, spent: &mut HashMap<String, Spent>) {
-        spent.retain(|_, s| !self.still_owed(*s).is_zero());
-        if spent.len() >= MAX_REPOSITORIES {
-            let least = spent.iter().min_by_key(|(_, s)| self.still_owed(**s));
-            let least = least.map(|(name, _)| name.clone()).unwrap_or_default();
-            spent.remove(&least);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -128,35 +99,6 @@ mod tests {
             remember_hostile: Duration::from_secs(60),
         };
         Throttle::new(rate, Clock::simulated(jiff::Timestamp::UNIX_EPOCH))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_bucket_gives_its_burst_and_then_one_token_at_a_time() {
-        let throttle = throttle();
-        for _ in 0..3 {
-            assert_eq!(throttle.take("o/r"), Ok(()));
-        }
-        assert_eq!(throttle.take("o/r"), Err(Duration::from_secs(10)));
-        assert_eq!(throttle.take("other/r"), Ok(()));
-        tokio::time::advance(Duration::from_secs(4)).await;
-        assert_eq!(throttle.take("o/r"), Err(Duration::from_secs(6)));
-        tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(throttle.take("o/r"), Ok(()));
-        assert!(throttle.take("o/r").is_err());
-        tokio::time::advance(Duration::from_secs(3_600)).await;
-        for _ in 0..3 {
-            assert_eq!(throttle.take("o/r"), Ok(()));
-        }
-        assert!(throttle.take("o/r").is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_number_of_buckets_is_bounded() {
-        let throttle = throttle();
-        for n in 0..MAX_REPOSITORIES + 50 {
-            assert_eq!(throttle.take(&format!("o/{n}")), Ok(()));
-        }
-        assert_eq!(throttle.spent.lock().unwrap().len(), MAX_REPOSITORIES);
     }
 
     #[tokio::test(start_paused = true)]

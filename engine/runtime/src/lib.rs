@@ -11,6 +11,7 @@ pub mod foreign;
 pub mod ids;
 pub mod mask;
 pub mod metrics;
+pub mod rate;
 pub mod shutdown;
 pub mod task_set;
 pub mod tasks;
