@@ -10,19 +10,3 @@ plue_plan::error_codes! {
     FORGE_CHANGE = "PLUE-R0018", "a step may not write this to the forge, or the forge did not take it";
     BAD_HEADER = "PLUE-R0004", "a header of a request cannot be sent";
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_has_a_page() {
-        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
-        for (code, meaning) in ALL {
-            let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
-            let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
-            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
-            assert!(page.contains("## Fix"), "{code}");
-        }
-    }
-}

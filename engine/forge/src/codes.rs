@@ -22,19 +22,3 @@ plue_plan::error_codes! {
     BAD_LFS = "PLUE-F0022", "a content of Git LFS cannot be checked out";
     GIT_TOO_LARGE = "PLUE-F0020", "a commit has more files, or longer texts, than plue reads";
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_has_a_page_that_begins_with_its_meaning() {
-        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
-        for (code, meaning) in ALL {
-            let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
-            let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
-            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
-            assert!(page.contains("## Fix"), "{code}");
-        }
-    }
-}

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Declares a catalogue of error codes: a constant for each, and `ALL` with what each means.
 ///
-/// A code never changes its meaning and is never used again. Each has a page in `docs/errors/`; a
-/// test of the crate compares the two.
+/// A code never changes its meaning and is never used again. Each has a page in `docs/errors/`, which
+/// a test compares that comes with the catalogue.
 ///
 /// ```
 /// plue_plan::error_codes! {
@@ -27,6 +27,22 @@ macro_rules! error_codes {
 
         /// Every code with what it means, in the order of their numbers.
         pub const ALL: &[($crate::Code, &str)] = &[$(($crate::Code::new($code), $meaning)),+];
+
+        #[cfg(test)]
+        #[test]
+        fn every_code_has_its_page() {
+            let mut folders = ::std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+            let pages = folders.find_map(|folder| {
+                Some(folder.join("docs/errors")).filter(|pages| pages.is_dir())
+            });
+            let pages = pages.unwrap_or_default();
+            for (code, meaning) in ALL {
+                let page = ::std::fs::read_to_string(pages.join(format!("{code}.md")));
+                let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
+                assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
+                assert!(page.contains("## Fix"), "{code}");
+            }
+        }
     };
 }
 

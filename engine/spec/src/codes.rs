@@ -35,19 +35,3 @@ plue_plan::error_codes! {
     NO_COMMAND = "PLUE-S0029", "a task of the agent `shell` has no command";
     FILE_TOO_LARGE = "PLUE-S0030", "a workflow file is larger than the limit";
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_has_a_page_that_begins_with_its_meaning() {
-        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
-        for (code, meaning) in ALL {
-            let page = std::fs::read_to_string(format!("{pages}/{code}.md"));
-            let page = page.unwrap_or_else(|error| panic!("{code}: {error}"));
-            assert!(page.starts_with(&format!("# {code}: {meaning}\n")), "{code}");
-            assert!(page.contains("## Fix"), "{code}");
-        }
-    }
-}
