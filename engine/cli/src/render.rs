@@ -5,5 +5,4 @@ pub mod live;
 pub mod stopping;
 pub mod table;
 pub mod transcript;
-pub mod trigger;
 pub mod words;

@@ -10,7 +10,6 @@ use plue_plan::{
     policy::{Goto, OnFailure},
     shown::shown,
     step::Step,
-    trigger::Trigger,
 };
 
 /// Characters of a title that a picture holds at most.
@@ -84,7 +83,11 @@ impl Drawing {
             edges: edges.collect(),
             backs: backs(&graph),
             hooks: hooks(plan),
-            triggers: plan.triggers.iter().map(trigger).collect(),
+            triggers: plan
+                .triggers
+                .iter()
+                .map(|trigger| shown(&trigger.words(), MAX_TITLE))
+                .collect(),
         }
     }
 
@@ -135,28 +138,6 @@ fn hooks(plan: &Plan) -> Vec<HookList> {
     .filter(|(_, steps)| !steps.is_empty())
     .map(|(name, steps)| HookList { name, hooks: steps.iter().map(title).collect() })
     .collect()
-}
-
-/// A trigger in a few words: `push main, v*`.
-fn trigger(trigger: &Trigger) -> String {
-    let list = |word: &str, parts: &[&[String]]| {
-        let all: Vec<&str> = parts.iter().flat_map(|p| p.iter().map(String::as_str)).collect();
-        format!("{word} {}", all.join(", ")).trim_end().to_owned()
-    };
-    let text = match trigger {
-        Trigger::Push { branches, tags, .. } => list("push", &[branches, tags]),
-        Trigger::PullRequest { branches, .. } => list("pull_request", &[branches]),
-        Trigger::Issue { labels, .. } => list("issue", &[labels]),
-        Trigger::IssueComment { contains } => {
-            format!("issue_comment {}", contains.as_deref().unwrap_or_default())
-        }
-        Trigger::Schedule { cron, tz, .. } => format!("schedule {cron} {tz}"),
-        Trigger::Manual { .. } => "manual".to_owned(),
-        Trigger::Webhook { name } => format!("webhook {name}"),
-        Trigger::Event { topic, .. } => format!("event {topic}"),
-        Trigger::Workflow { name, .. } => format!("workflow {name}"),
-    };
-    shown(text.trim_end(), MAX_TITLE)
 }
 
 /// The text cut to a number of terminal columns, with `…` if something was cut.

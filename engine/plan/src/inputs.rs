@@ -11,7 +11,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     plan::{Input, InputType, Plan},
     trigger::Trigger,
-    validate::did_you_mean,
+    validate::{did_you_mean, fits},
 };
 
 /// An input does not fit.
@@ -168,16 +168,8 @@ impl Given {
 
     fn of_type(&self, name: &str, input: &Input) -> Result<Json, Diagnostic> {
         let value = self.read_as(input.kind);
-        let fits = match input.kind {
-            InputType::String => value.is_string(),
-            InputType::Integer => value.is_i64() || value.is_u64(),
-            InputType::Number => value.is_number(),
-            InputType::Boolean => value.is_boolean(),
-            InputType::List => value.is_array(),
-            InputType::Object => value.is_object(),
-        };
         let shown = self.shown();
-        if !fits {
+        if !fits(input.kind, &value) {
             let kind = word(input.kind);
             return Err(problem(format!("the input `{name}` is {shown}, expected a {kind}")));
         }

@@ -117,3 +117,31 @@ pub enum Trigger {
         outcome: Option<String>,
     },
 }
+
+// === impl Trigger ===
+
+impl Trigger {
+    /// The trigger in a few words: `push main, v*`, `schedule 0 3 * * * UTC`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let listed = |word: &str, parts: &[&[String]]| {
+            let all: Vec<&str> =
+                parts.iter().flat_map(|part| part.iter().map(String::as_str)).collect();
+            format!("{word} {}", all.join(", "))
+        };
+        let text = match self {
+            Self::Push { branches, tags, .. } => listed("push", &[branches, tags]),
+            Self::PullRequest { branches, .. } => listed("pull_request", &[branches]),
+            Self::Issue { labels, .. } => listed("issue", &[labels]),
+            Self::IssueComment { contains } => {
+                format!("issue_comment {}", contains.as_deref().unwrap_or_default())
+            }
+            Self::Schedule { cron, tz, .. } => format!("schedule {cron} {tz}"),
+            Self::Manual { .. } => "manual".to_owned(),
+            Self::Webhook { name } => format!("webhook {name}"),
+            Self::Event { topic, .. } => format!("event {topic}"),
+            Self::Workflow { name, .. } => format!("workflow {name}"),
+        };
+        text.trim_end().to_owned()
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use plue_plan::Diagnostic;
+use plue_plan::{Diagnostic, Trigger};
 use plue_planner::session::{self, Session, WITHOUT_A_FILE};
 use plue_planner::{Trust, planner::Listed};
 
@@ -13,7 +13,7 @@ use crate::{
     failure::{Failure, Outcome},
     output,
     records::{List, SCHEMA_VERSION, WorkflowRecord},
-    render::{self, table, trigger},
+    render::{self, table},
     sources,
     terminal::Style,
     wiring,
@@ -64,7 +64,7 @@ fn records(listed: Listed, session: &Session) -> Result<Vec<WorkflowRecord>, Fai
             file: file.clone(),
             name: Some(plan.name.clone()),
             plan: Some(workflow.hashed.hash.to_string()),
-            triggers: plan.triggers.iter().map(trigger::words).collect(),
+            triggers: plan.triggers.iter().map(Trigger::words).collect(),
             steps: plan.steps.len(),
             diagnostics: workflow.warnings.clone(),
         }

@@ -5,6 +5,7 @@ use plue_api::{
     pauses::{self, NewPause, PauseError, PauseTarget},
     records::workflow::{PauseRecord, WorkflowRecord},
 };
+use plue_plan::Trigger;
 use plue_runtime::Clock;
 use plue_store::repo::pause::PauseScope;
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::{
     failure::{Failure, Outcome, from_store},
     output, person,
     records::{SCHEMA_VERSION, server::Workflows},
-    render::{table, trigger, words},
+    render::{table, words},
     trail::Change,
     wiring,
 };
@@ -183,7 +184,7 @@ pub(crate) fn show(found: Vec<WorkflowRecord>, args: &PlaceArgs, app: &App) -> O
     let document = Workflows { schema_version: SCHEMA_VERSION, workflows };
     output::list(args.output, &document, &document.workflows, || {
         let rows = document.workflows.iter().map(|one| {
-            let triggers: Vec<String> = one.triggers.iter().map(trigger::words).collect();
+            let triggers: Vec<String> = one.triggers.iter().map(Trigger::words).collect();
             let triggers = triggers.join(", ");
             let state = state_of(one);
             let cells = [&one.repository, &one.workflow, &one.file, &triggers, &state];

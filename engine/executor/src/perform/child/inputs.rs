@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plue_plan::plan::{Input, InputType};
+use plue_plan::{plan::Input, validate::fits};
 use serde_json::{Map, Value as Json};
 
 /// The inputs of a run: given values of the declared types, defaults filled in.
@@ -38,15 +38,7 @@ pub(crate) fn typed(
 }
 
 fn problem(name: &str, input: &Input, value: &Json) -> Option<String> {
-    let fits = match input.kind {
-        InputType::String => value.is_string(),
-        InputType::Integer => value.is_i64() || value.is_u64(),
-        InputType::Number => value.is_number(),
-        InputType::Boolean => value.is_boolean(),
-        InputType::List => value.is_array(),
-        InputType::Object => value.is_object(),
-    };
-    if !fits {
+    if !fits(input.kind, value) {
         let kind = serde_json::to_value(input.kind).unwrap_or_default();
         let kind = kind.as_str().unwrap_or_default().to_owned();
         return Some(format!("the input `{name}` is no {kind}"));
