@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_that_does_not_exist_is_refused_with_the_list() {
+    fn unknown_packages_are_refused_with_the_list() {
         let error = choose(&["a".to_owned()], &["z".to_owned()]).unwrap_err();
         assert_eq!(error.to_string(), "no crate is named z; there are a");
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask`: the chores of this repository that neither Cargo nor Clippy does.
 //!
 //! Must not be needed to build or run plue, and must not depend on any of its crates: a broken
-//! crate may not keep the tool from saying what is broken.
+//! crate may not keep the tool from reporting it.
 #![forbid(unsafe_code)]
 
 mod advisories;
@@ -28,7 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Check every rule of docs/style.md that Clippy has no lint for, and report all breaks at once.
-    Tidy,
+    Tidy(tidy::TidyArgs),
     /// Check the locked dependencies against an offline copy of `RustSec`'s advisory database, if there is one.
     Advisories {
         /// The copy: a clone of github.com/rustsec/advisory-db.
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
     match arguments.task {
-        Task::Tidy => tidy::run(root),
+        Task::Tidy(arguments) => tidy::run(root, &arguments),
         Task::Advisories { db } => advisories::run(root, &db),
         Task::Bench(arguments) => bench::run(root, &arguments),
         Task::CiCheckCrates { packages } => check_crates::run(root, &packages),

@@ -3,6 +3,7 @@
 //! Every rule is a pure function from a [`tree::Tree`] to a list of [`report::Violation`]s, so each
 //! is tested on files made up in memory. Must not change a file and must not stop at the first find.
 
+mod adr_index;
 pub(crate) mod crates;
 mod error_pages;
 mod foreign;
@@ -11,17 +12,24 @@ mod markdown;
 mod migrations;
 mod owners;
 mod pairs;
+mod ratchet;
 mod report;
 mod rust_code;
 mod rust_files;
+mod shape;
+mod short_doc;
 mod test_share;
+mod test_words;
 mod tokens;
 pub(crate) mod tree;
 mod unused;
+mod vocabulary;
 
-use std::{io::Write as _, path::Path, process::ExitCode};
+use std::{fs, io::Write as _, path::Path, process::ExitCode};
 
-use self::{report::Violation, tree::Tree};
+use anyhow::{Context as _, bail};
+
+use self::{ratchet::Gate, report::Violation, tree::Tree};
 
 type Rule = fn(&Tree) -> Vec<Violation>;
 
@@ -39,28 +47,81 @@ const RULES: &[Rule] = &[
     error_pages::check,
     foreign::check,
     unused::check,
+    adr_index::check,
+];
+/// Gates with a number of breaks left per crate or folder (`xtask/ratchet.toml`).
+const GATES: &[Gate] = &[
+    (vocabulary::GATE, vocabulary::check),
+    (short_doc::GATE, short_doc::check),
+    (test_words::GATE, test_words::check),
+    (shape::TUPLE_ARGUMENT, shape::tuple_arguments),
+    (shape::FIELDS, shape::fields),
+    (shape::IMPL_FILES, shape::impl_files),
 ];
 
-/// Reads the files Git knows under `root`, applies every rule and prints what it found.
-pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
-    let tree = Tree::from_git(root)?;
-    let found = check(&tree);
-    let mut out = std::io::stdout().lock();
-    for violation in &found {
-        writeln!(out, "{violation}")?;
+/// Options of `cargo xtask tidy`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TidyArgs {
+    /// Lower the numbers of xtask/ratchet.toml to the present counts first.
+    #[arg(long, conflicts_with = "list")]
+    ratchet: bool,
+    /// Print every break of this gate, and nothing else.
+    #[arg(long, value_name = "GATE")]
+    list: Option<String>,
+}
+
+/// Reads the files Git knows under `root`, applies every rule and prints each break.
+pub(crate) fn run(root: &Path, arguments: &TidyArgs) -> anyhow::Result<ExitCode> {
+    let mut tree = Tree::from_git(root)?;
+    if let Some(gate) = &arguments.list {
+        return list(&tree, gate);
     }
-    drop(out);
-    let mut talk = std::io::stderr().lock();
+    if arguments.ratchet {
+        let lowered =
+            ratchet::lowered(&tree, GATES).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        fs::write(root.join(ratchet::FILE), lowered).context("write the ratchet")?;
+        tree = Tree::from_git(root)?;
+    }
+    let found = check(&tree);
+    print(&found)?;
+    let mut stderr = std::io::stderr().lock();
     if found.is_empty() {
-        writeln!(talk, "tidy: {} files, nothing to do", tree.len())?;
+        writeln!(stderr, "tidy: {} files, nothing to do", tree.len())?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(talk, "tidy: {} to fix in {} files (rules: docs/style.md)", found.len(), tree.len())?;
+    writeln!(
+        stderr,
+        "tidy: {} to fix in {} files (rules: docs/style.md)",
+        found.len(),
+        tree.len()
+    )?;
     Ok(ExitCode::FAILURE)
+}
+
+/// Prints every break of one gate, those of the ratchet included.
+fn list(tree: &Tree, gate: &str) -> anyhow::Result<ExitCode> {
+    let Some((_, rule)) = GATES.iter().find(|(name, _)| *name == gate) else {
+        let names: Vec<&str> = GATES.iter().map(|(name, _)| *name).collect();
+        bail!("no gate is called `{gate}`; there are {}", names.join(", "));
+    };
+    let mut found = rule(tree);
+    found.sort();
+    print(&found)?;
+    writeln!(std::io::stderr(), "tidy: {} breaks of {gate}", found.len())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(found: &[Violation]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    for violation in found {
+        writeln!(stdout, "{violation}")?;
+    }
+    Ok(())
 }
 
 fn check(tree: &Tree) -> Vec<Violation> {
     let mut found: Vec<Violation> = RULES.iter().flat_map(|rule| rule(tree)).collect();
+    found.extend(ratchet::check(tree, GATES));
     found.sort();
     found.dedup();
     found
@@ -71,7 +132,7 @@ mod tests {
     use super::{check, tree::Tree};
 
     #[test]
-    fn violations_of_different_rules_are_reported_together_and_in_order() {
+    fn violations_are_reported_together_and_in_order() {
         let tree = Tree::of(&[
             ("engine/flow/src/mod.rs", "fn a() {}\n"),
             ("README.md", "[gone](docs/gone.md)\n"),
@@ -83,7 +144,7 @@ mod tests {
     #[test]
     fn an_orderly_tree_has_no_violations() {
         let tree = Tree::of(&[
-            ("engine/flow/src/run.rs", "//! The run.\n\nfn step() {}\n"),
+            ("engine/flow/src/run.rs", "//! A run, from its first fact on.\n\nfn step() {}\n"),
             ("README.md", "See [the run](engine/flow/src/run.rs).\n"),
         ]);
         assert_eq!(check(&tree), []);

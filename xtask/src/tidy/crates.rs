@@ -2,16 +2,12 @@
 
 use toml::{Table, Value};
 
-use super::{
-    report::Violation,
-    tokens::{lex, starts_with},
-    tree::Tree,
-};
+use super::{report::Violation, tokens::starts_with, tree::Tree};
 
 /// Rooms without I/O. Cargo is the wall that keeps them so.
 const PURE: &[&str] =
     &["plue-plan", "plue-spec", "plue-flow", "plue-prompts", "plue-wire", "plue-picture"];
-/// What a room with I/O needs, and a pure one must not see.
+/// Libraries for I/O, which pure rooms must not see.
 const IMPURE_LIBRARIES: &[&str] =
     &["tokio", "tokio-util", "tokio-stream", "sqlx", "axum", "hyper", "reqwest", "kube", "pyo3"];
 /// Libraries with a named owner (the same list as `[bans]` in deny.toml).
@@ -181,10 +177,9 @@ fn forbids_unsafe(tree: &Tree, each: &Crate<'_>, found: &mut Vec<Violation>) {
     }
     let attribute = ["#", "!", "[", "forbid", "(", "unsafe_code", ")", "]"];
     for root in each.roots(tree) {
-        let Ok(tokens) = lex(tree.text(root).unwrap_or_default()) else {
-            continue;
-        };
-        if !(0..tokens.len()).any(|at| starts_with(&tokens, at, &attribute)) {
+        let Some(source) = tree.source(root) else { continue };
+        let tokens = &source.tokens;
+        if !(0..tokens.len()).any(|at| starts_with(tokens, at, &attribute)) {
             let advice = "add `#![forbid(unsafe_code)]` after the opening docs";
             found.push(Violation::new(root, 1, "forbid-unsafe", advice));
         }
@@ -211,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_that_does_not_inherit_the_lints_is_refused() {
+    fn crates_that_do_not_inherit_lints_are_refused() {
         assert_eq!(rules("a", "[package]\nname = \"a\"\n"), [(1, "lints")]);
         assert_eq!(rules("a", &manifest("a", "")), []);
     }
@@ -223,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pure_crate_may_not_depend_on_tokio_even_in_tests() {
+    fn pure_crates_may_not_depend_on_tokio() {
         let text = manifest("plue-flow", "[dev-dependencies]\ntokio.workspace = true\n");
         assert_eq!(rules("engine/flow", &text), [(6, "pure-crate")]);
         let text = manifest("plue-pool", "[dependencies]\ntokio.workspace = true\n");
@@ -272,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_that_is_no_member_is_left_alone() {
+    fn projects_outside_the_workspace_are_left_alone() {
         let project = ("examples/ci/Cargo.toml", "[package]\nname = \"ci\"\n");
         assert!(check(&Tree::of_crates(&[("a/Cargo.toml", LINTS), project], &["a"])).is_empty());
         assert_eq!(check(&Tree::of_crates(&[project], &["examples/ci"])).len(), 1);

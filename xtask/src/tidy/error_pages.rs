@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::{report::Violation, rust_files::is_test_file, tokens::lex, tree::Tree};
+use super::{report::Violation, rust_files::is_test_file, tree::Tree};
 
 const FOLDER: &str = "docs/errors/";
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut used = BTreeSet::new();
-    for (path, text) in tree.of_kind("rs") {
+    for (path, source) in tree.sources_of_rust() {
         if is_test_file(path) || path.starts_with("xtask/") {
             continue;
         }
-        let Ok(tokens) = lex(text) else { continue };
+        let text = tree.text(path).unwrap_or_default();
         let tests_start = text.lines().position(|line| line == "mod tests {");
         let shipped = |line: usize| tests_start.is_none_or(|start| line <= start);
-        for token in tokens.iter().filter(|token| shipped(token.line)) {
+        for token in source.tokens.iter().filter(|token| shipped(token.line)) {
             let Some(code) = code(&token.text) else {
                 continue;
             };
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_without_a_page_is_reported_where_it_stands() {
+    fn codes_without_a_page_are_reported_in_place() {
         let source = "//! X.\nconst A: &str = \"PLUE-S0001\";\n";
         assert_eq!(places(&[("a/src/b.rs", source)]), [("a/src/b.rs".to_owned(), 2)]);
         assert_eq!(places(&[("a/src/b.rs", source), ("docs/errors/PLUE-S0001.md", "")]), []);

@@ -6,7 +6,7 @@
 use super::{
     report::Violation,
     rust_files::is_test_file,
-    tokens::{Token, lex, starts_with},
+    tokens::{Token, starts_with},
     tree::Tree,
 };
 
@@ -14,7 +14,7 @@ use super::{
 const JUDGE: &str = "engine/plan/src/json_schema";
 /// The one place that may wait for the whole answer of a program.
 const PROCESSES: &str = "engine/runtime/src/foreign/";
-/// Rooms that read foreign input. The runner and the evaluator are what runs it, behind walls.
+/// Rooms that read foreign input. Runner and evaluator execute it, in a sandbox.
 const ROOMS: &[&str] = &["engine/", "prompts/"];
 /// Programs of the operator on the operator's own data, whose answers may be as long as they are.
 const OWN: &[&str] = &[
@@ -26,7 +26,7 @@ const OWN: &[&str] = &[
     "engine/cli/src/commands/test/program.rs",
     // The evaluator's complaints, read up to a limit of their own.
     "engine/planner/src/process.rs",
-    // bubblewrap, asked whether the walls hold, within a deadline.
+    // bubblewrap, asked whether the sandbox holds, within a deadline.
     "engine/pool/src/walls.rs",
     // A test's own database server.
     "engine/testkit/src/postgres.rs",
@@ -35,14 +35,13 @@ const OWN: &[&str] = &[
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (path, text) in tree.of_kind("rs") {
+    // Files that do not parse are reported by another rule.
+    for (path, source) in tree.sources_of_rust() {
         let is_room = ROOMS.iter().any(|room| path.starts_with(room));
         if !is_room || is_test_file(path) || path.ends_with("/build.rs") {
             continue;
         }
-        // Files that do not parse are reported by another rule.
-        let Ok(tokens) = lex(text) else { continue };
-        let code = tokens.split_at(end_of_code(&tokens)).0;
+        let code = source.tokens.split_at(end_of_code(&source.tokens)).0;
         for at in 0..code.len() {
             judged(path, code, at, &mut found);
             answered(path, code, at, &mut found);
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_read_by_hand_are_refused() {
+    fn pipes_without_a_limit_are_refused() {
         let file = "fn a() { b.stdout.take().c(d); }\nfn e() { f.stderr\n.take(); }\n\
                     fn g() { h.stdin.take(); }\n";
         let refused = [(1, "bare-process"), (2, "bare-process")];
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mechanism_and_named_exceptions_may_wait_for_programs() {
+    fn named_exceptions_may_wait_for_programs() {
         let file = "fn a() { b.output(); }\n";
         for path in [
             "engine/runtime/src/foreign/process.rs",

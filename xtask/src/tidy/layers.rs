@@ -59,7 +59,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Why `from` may not depend on `target`, if so. Tests may depend on anything.
+/// The reason that `from` may not depend on `target`. Tests may depend on anything.
 fn refuse(from: &str, target: &str) -> Option<String> {
     if FOR_TESTS_ONLY.contains(&from) {
         return None;
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn runner_and_evaluator_see_only_plan_wire_and_runtime() {
+    fn runners_see_only_plan_wire_and_runtime() {
         assert_eq!(refuse("plue-runner", "plue-wire"), None);
         assert!(refuse("plue-runner", "plue-store").is_some());
         assert!(refuse("plue-evaluator", "plue-planner").is_some());
@@ -126,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn the_tools_of_the_repository_stand_apart() {
+    fn tools_of_the_repository_have_no_level() {
         assert!(refuse("xtask", "plue-plan").is_some());
     }
 
     #[test]
-    fn a_break_is_reported_at_its_line_and_tests_are_exempt() {
+    fn breaks_are_reported_and_tests_are_exempt() {
         let manifest = "[package]\nname = \"plue-flow\"\n[dependencies]\nplue-store.workspace = true\n\
                         [dev-dependencies]\nplue-testkit.workspace = true\n";
         let found = check(&Tree::of(&[("engine/flow/Cargo.toml", manifest)]));

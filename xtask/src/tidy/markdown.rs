@@ -1,4 +1,4 @@
-//! Rules about prose: links resolve, paths named in the two map files exist, and so do tests named as
+//! Rules about documents: links resolve, paths named in the two map files exist, and so do tests named as
 //! proofs.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,14 +41,39 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// What the rules need of one document.
+/// Calls `each` with every line of running text: no code, no targets of links.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "Markdown has many events, of which three matter here"
+)]
+pub(crate) fn prose(text: &str, mut each: impl FnMut(usize, &str)) {
+    let options = Options::ENABLE_TABLES | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
+    let mut is_code = false;
+    let (mut line, mut counted) = (1, 0);
+    for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
+        match event {
+            Event::Start(Tag::CodeBlock(_) | Tag::MetadataBlock(_)) => is_code = true,
+            Event::End(TagEnd::CodeBlock | TagEnd::MetadataBlock(_)) => is_code = false,
+            Event::Text(words) if !is_code => {
+                if let Some(between) = text.get(counted..range.start) {
+                    line += between.matches('\n').count();
+                    counted = range.start;
+                }
+                each(line, &words);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The parts of one document that the rules read.
 #[derive(Debug, Default)]
 struct Page<'t> {
     /// Line and target of each link and picture.
     links: Vec<(usize, String)>,
     /// Line and text of each inline code span.
     names: Vec<(usize, String)>,
-    /// What `#…` links may point at.
+    /// Targets of `#…` links.
     anchors: BTreeSet<String>,
     text: &'t str,
 }
@@ -109,7 +134,7 @@ impl<'t> Page<'t> {
     }
 }
 
-/// Why `target`, found in `page`, leads nowhere, if so. Links out of the repository are not tried.
+/// The reason that `target`, found in `page`, leads nowhere. Links out of the repository are not tried.
 fn broken(
     tree: &Tree,
     pages: &BTreeMap<&str, Page<'_>>,
@@ -215,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn links_out_of_the_repository_by_path_are_broken_and_by_address_are_not_tried() {
+    fn paths_out_of_the_repository_are_broken_links() {
         assert_eq!(rules(&[("a.md", "[b](../b.md)\n")]), [(1, "broken-link")]);
         assert_eq!(rules(&[("a.md", "[b](/b.md)\n"), ("b.md", "")]), [(1, "broken-link")]);
         assert_eq!(rules(&[("a.md", "[b](https://example.invalid/x)\n")]), []);
@@ -254,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_in_other_documents_and_build_products_are_not_checked() {
+    fn other_documents_and_products_are_not_checked() {
         assert_eq!(rules(&[("docs/a.md", "`engine/gone`\n")]), []);
         assert_eq!(
             rules(&[("README.md", "`target/release/plue`, `.plue.py`, `/usr/bin/x`\n")]),

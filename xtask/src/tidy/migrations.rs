@@ -57,7 +57,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Why the program of before may not go on after this statement.
+/// The reason that the previous program may fail after this statement.
 fn taken_away(statement: &str, known: &dyn Fn(&str) -> bool) -> Option<String> {
     let padded = format!(" {statement} ");
     if let Some(word) = TAKES.iter().find(|word| padded.contains(**word)) {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_away_names_the_earlier_migration_that_made_it_needless() {
+    fn destructive_migrations_name_the_earlier_one() {
         assert_eq!(rules("-- contract: 0001_a\nDROP TABLE t;"), []);
         let unknown = rules("-- contract: 0007_z\nDROP TABLE t;");
         assert_eq!(unknown, [(1, "migration-contract")]);

@@ -1,7 +1,7 @@
 //! Rule: deny.toml and [`super::crates`] name the same owners of libraries.
 //!
 //! cargo-deny sees what comes in through other libraries, tidy runs everywhere; two lists that differ
-//! would let one say yes where the other says no.
+//! would let one allow and the other refuse the same library.
 
 use std::collections::BTreeSet;
 
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_too_many_is_reported_at_its_line() {
+    fn surplus_owners_are_reported_at_their_line() {
         let (first, _) = OWNED[0];
         assert_eq!(found(&deny("", first)), [3]);
     }

@@ -1,4 +1,4 @@
-//! What a rule found: where, which rule, and what to do about it.
+//! A break of a rule: its place, the rule, and the way to mend it.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(crate) struct Violation {
     pub(crate) line: usize,
     /// Short name of the rule, as listed in docs/style.md.
     pub(crate) rule: &'static str,
-    /// What to do, not only what is wrong.
+    /// The way to mend it, not only the fault.
     pub(crate) advice: String,
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::Violation;
 
     #[test]
-    fn a_violation_prints_as_file_line_rule_and_advice() {
+    fn violations_print_file_line_rule_and_advice() {
         let found = Violation::new("a/b.rs", 7, "mod-rs", "rename it");
         assert_eq!(found.to_string(), "a/b.rs:7: mod-rs: rename it");
     }

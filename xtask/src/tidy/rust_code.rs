@@ -2,7 +2,7 @@
 
 use super::{
     report::Violation,
-    tokens::{Token, lex, starts_with},
+    tokens::{Token, starts_with},
     tree::Tree,
 };
 
@@ -18,11 +18,11 @@ const BARE_IDS: &[&str] = &["Uuid", "Ulid"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (path, text) in tree.of_kind("rs") {
-        match lex(text) {
-            Ok(tokens) => file(path, &tokens, &mut found),
+    for (path, source) in tree.rust() {
+        match source {
+            Ok(source) => file(path, &source.tokens, &mut found),
             Err(line) => {
-                found.push(Violation::new(path, line, "not-rust", "make the file parse"));
+                found.push(Violation::new(path, *line, "not-rust", "make the file parse"));
             }
         }
     }
@@ -54,7 +54,7 @@ fn attribute(path: &str, tokens: &[Token], at: usize, found: &mut Vec<Violation>
             || conditional && body.iter().any(|word| word.text == name)
     };
     if is("allow") {
-        let advice = "use `#[expect(lint, reason = \"…\")]`, or fix what the lint says";
+        let advice = "use `#[expect(lint, reason = \"…\")]`, or mend the code";
         found.push(Violation::new(path, line, "allow", advice));
     }
     if is("ignore") {
@@ -134,13 +134,13 @@ fn test_names(path: &str, tokens: &[Token], found: &mut Vec<Violation>) {
 }
 
 /// `test`, `tokio::test`, `tokio::test(…)`.
-fn is_test_attribute(body: &[Token]) -> bool {
+pub(crate) fn is_test_attribute(body: &[Token]) -> bool {
     let path_end = body.iter().position(|token| token.text == "(").unwrap_or(body.len());
     body.get(..path_end).and_then(<[Token]>::last).is_some_and(|word| word.text == "test")
 }
 
 /// The tokens between the brackets of the attribute that starts at `at`.
-fn attribute_body(tokens: &[Token], at: usize) -> &[Token] {
+pub(crate) fn attribute_body(tokens: &[Token], at: usize) -> &[Token] {
     let Some(open) = (at..tokens.len()).find(|place| tokens[*place].text == "[") else {
         return &[];
     };
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn expect_with_a_reason_is_fine_and_so_is_the_word_allow_elsewhere() {
+    fn expect_with_a_reason_is_fine() {
         let file =
             "#[expect(dead_code, reason = \"allow\")]\nfn allow() { allow(); } // #[allow(x)]\n";
         assert_eq!(rules("a.rs", file), []);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn sql_and_python_are_named_only_in_their_rooms() {
+    fn sql_and_python_stay_in_their_rooms() {
         let file = "use sqlx::Row;\nuse pyo3::prelude::*;\n";
         assert_eq!(
             rules("engine/pool/src/a.rs", file),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_test_prefix_is_refused_on_test_functions_only() {
+    fn prefixes_are_refused_on_tests_only() {
         let file = "#[test]\nfn test_a() {}\n#[tokio::test(flavor = \"x\")]\nasync fn test_b() {}\n\
                     #[test]\nfn a_stale_fence_is_refused() {}\nfn test_tree() {}\n";
         assert_eq!(rules("a.rs", file), [(2, "test-name"), (4, "test-name")]);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_rust_is_reported_not_skipped() {
+    fn files_that_are_not_rust_are_reported() {
         assert_eq!(rules("a.rs", "fn a( {}\n"), [(1, "not-rust")]);
     }
 }

@@ -8,7 +8,7 @@ const FILE_LINES: usize = 600;
 const LIB_LINES: usize = 80;
 /// Most lines of a test module inside a source file.
 const INLINE_TEST_LINES: usize = 150;
-/// Names that say nothing and so attract everything.
+/// Names without meaning, which attract everything.
 const ATTIC_NAMES: &[&str] =
     &["util", "utils", "helper", "helpers", "common", "misc", "manager", "managers", "stuff"];
 
@@ -28,16 +28,24 @@ pub(crate) fn is_test_file(path: &str) -> bool {
     path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
 }
 
+/// The line where the tests of a file start, or one after its end.
+pub(crate) fn tests_start(path: &str, text: &str) -> usize {
+    if is_test_file(path) {
+        return 0;
+    }
+    text.lines().position(|line| line == "mod tests {").map_or(usize::MAX, |at| at + 1)
+}
+
 fn name(path: &str, found: &mut Vec<Violation>) {
     for part in path.split('/') {
         let stem = part.strip_suffix(".rs").unwrap_or(part);
         if ATTIC_NAMES.contains(&stem) {
-            let advice = format!("`{stem}` says nothing: name the file after what is in it");
+            let advice = format!("`{stem}` has no meaning: name the file after its content");
             found.push(Violation::new(path, 1, "attic-name", advice));
         }
     }
     if path.ends_with("/mod.rs") {
-        let advice = "use `foo.rs` beside the folder `foo/` instead of `foo/mod.rs`";
+        let advice = "use `foo.rs` next to the folder `foo/` instead of `foo/mod.rs`";
         found.push(Violation::new(path, 1, "mod-rs", advice));
     }
 }
@@ -91,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_file_may_have_600_lines_and_no_more() {
+    fn source_files_have_at_most_600_lines() {
         assert_eq!(rules("a/src/run.rs", &lines(600)), []);
         assert_eq!(rules("a/src/run.rs", &lines(601)), [(601, "file-length")]);
     }
@@ -104,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lib_rs_may_have_80_lines_and_no_more() {
+    fn lib_rs_has_at_most_80_lines() {
         assert_eq!(rules("a/src/lib.rs", &lines(80)), []);
         assert_eq!(rules("a/src/lib.rs", &lines(81)), [(81, "lib-length")]);
     }
@@ -122,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_an_opening_doc_is_refused_wherever_it_is() {
+    fn files_without_an_opening_doc_are_refused() {
         for path in ["a/src/run.rs", "a/tests/run.rs", "a/examples/run.rs", "a/build.rs"] {
             assert_eq!(rules(path, "use std::fmt;\n"), [(1, "module-doc")]);
             assert_eq!(rules(path, "//!\nuse std::fmt;\n"), [(1, "module-doc")]);
@@ -130,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_tests_may_have_150_lines_and_no_more() {
+    fn inline_tests_have_at_most_150_lines() {
         let file =
             |count: usize| format!("//! X.\nmod tests {{\n{}}}\n", "    // x\n".repeat(count - 2));
         assert_eq!(rules("a/src/run.rs", &file(150)), []);

@@ -4,7 +4,7 @@
 
 use super::{crates::Crate, report::Violation, rust_files::is_test_file, tree::Tree};
 
-/// Crates where an untested line costs somebody a run.
+/// Crates where an untested line costs a user a run.
 const WATCHED: &[&str] = &["plue-flow", "plue-store", "plue-executor"];
 /// Tests of a crate that need all of plue and so stand in another one's folder.
 const ELSEWHERE: &[(&str, &str)] = &[("plue-executor", "e2e/tests/crash/")];
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn half_as_many_lines_of_tests_as_of_source_are_enough() {
+    fn half_as_many_test_lines_are_enough() {
         assert_eq!(found(&"x\n".repeat(400), &"x\n".repeat(200)), 0);
         assert_eq!(found(&"x\n".repeat(400), &"x\n".repeat(199)), 1);
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_that_has_hardly_begun_is_left_alone() {
+    fn crates_under_300_lines_are_left_alone() {
         assert_eq!(found(&"x\n".repeat(299), ""), 0);
     }
 }

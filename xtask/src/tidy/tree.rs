@@ -2,17 +2,23 @@
 //!
 //! Holds text only of the kinds some rule reads. Must not look outside the repository.
 
-use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path, process::Command, sync::OnceLock};
 
 use anyhow::{Context as _, bail};
 
+use super::tokens::{Source, lex};
+
 /// Kinds of files whose text is read; of all others only the path is known.
 const TEXT_KINDS: &[&str] = &["rs", "toml", "md", "sql", "snap"];
+/// Folders of scripts: their files are read whatever their kind.
+const SCRIPTS: &[&str] = &["scripts/", "python/plue/"];
 
 /// Paths from the repository's root, with `/`, and the text of those worth reading.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     files: BTreeMap<String, Option<String>>,
+    /// Rust files after lexing, at the first use.
+    sources: OnceLock<BTreeMap<String, Result<Source, usize>>>,
 }
 
 impl Tree {
@@ -36,7 +42,7 @@ impl Tree {
             }
             files.insert(path.to_owned(), read(root, path)?);
         }
-        Ok(Self { files })
+        Ok(Self { files, sources: OnceLock::new() })
     }
 
     /// A tree made up in memory. Every folder with a `Cargo.toml` is a member of the workspace,
@@ -56,10 +62,10 @@ impl Tree {
             let root = format!("[workspace]\nmembers = {members:?}\n");
             files.entry("Cargo.toml".to_owned()).or_insert(Some(root));
         }
-        Self { files }
+        Self { files, sources: OnceLock::new() }
     }
 
-    /// Number of files.
+    /// Number of files, those without text included.
     pub(crate) fn len(&self) -> usize {
         self.files.len()
     }
@@ -76,6 +82,33 @@ impl Tree {
             .iter()
             .filter(move |(path, _)| path.ends_with(&ending))
             .filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
+    }
+
+    /// Every Rust file with its tokens and comments, or the line where it stops being Rust.
+    pub(crate) fn rust(&self) -> impl Iterator<Item = (&str, &Result<Source, usize>)> {
+        self.sources().iter().map(|(path, source)| (path.as_str(), source))
+    }
+
+    /// Every Rust file that can be read as Rust.
+    pub(crate) fn sources_of_rust(&self) -> impl Iterator<Item = (&str, &Source)> {
+        self.rust().filter_map(|(path, source)| Some((path, source.as_ref().ok()?)))
+    }
+
+    /// One Rust file that can be read as Rust.
+    pub(crate) fn source(&self, path: &str) -> Option<&Source> {
+        self.sources().get(path)?.as_ref().ok()
+    }
+
+    fn sources(&self) -> &BTreeMap<String, Result<Source, usize>> {
+        self.sources.get_or_init(|| {
+            self.of_kind("rs").map(|(path, text)| (path.to_owned(), lex(text))).collect()
+        })
+    }
+
+    /// Every script with its text.
+    pub(crate) fn scripts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter().filter(|(path, _)| is_script(path));
+        files.filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
     }
 
     /// The text of one file, when it exists and is of a kind that is read.
@@ -100,9 +133,13 @@ impl Tree {
     }
 }
 
+fn is_script(path: &str) -> bool {
+    path == "Makefile" || SCRIPTS.iter().any(|folder| path.starts_with(folder))
+}
+
 fn read(root: &Path, path: &str) -> anyhow::Result<Option<String>> {
     let kind = path.rsplit_once('.').map_or("", |(_, kind)| kind);
-    if !TEXT_KINDS.contains(&kind) {
+    if !TEXT_KINDS.contains(&kind) && !is_script(path) {
         return Ok(None);
     }
     match fs::read_to_string(root.join(path)) {
@@ -118,7 +155,7 @@ mod tests {
     use super::Tree;
 
     #[test]
-    fn a_folder_exists_when_a_file_is_in_it() {
+    fn folders_exist_when_they_hold_a_file() {
         let tree = Tree::of(&[("docs/errors/a.md", ""), ("docs.md", "")]);
         assert!(tree.has("docs"));
         assert!(tree.has("docs/errors/"));

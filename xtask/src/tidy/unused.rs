@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{crates::Crate, report::Violation, tokens::lex, tree::Tree};
+use super::{crates::Crate, report::Violation, tree::Tree};
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -14,8 +14,8 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
         let wanted = each.named_for_features();
         for dependency in each.dependencies() {
             let word = dependency.name.replace('-', "_");
-            let used = words.shipped.contains(&word)
-                || dependency.dev && words.in_tests.contains(&word)
+            let used = words.shipped.contains(word.as_str())
+                || dependency.dev && words.in_tests.contains(word.as_str())
                 || wanted.contains(&dependency.name);
             if !used {
                 let advice = format!("nothing here uses `{}`: remove it", dependency.name);
@@ -29,24 +29,24 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
 
 /// Every word in the Rust files of a crate.
 #[derive(Default)]
-struct Words {
+struct Words<'t> {
     /// In `src/` and `build.rs`.
-    shipped: BTreeSet<String>,
+    shipped: BTreeSet<&'t str>,
     /// In `tests/`, `examples/` and `benches/`.
-    in_tests: BTreeSet<String>,
+    in_tests: BTreeSet<&'t str>,
 }
 
-impl Words {
-    fn of(tree: &Tree, each: &Crate<'_>) -> Self {
+impl<'t> Words<'t> {
+    fn of(tree: &'t Tree, each: &Crate<'_>) -> Self {
         let mut words = Self::default();
-        for (path, text) in tree.of_kind("rs") {
+        for (path, source) in tree.sources_of_rust() {
             let Some(inside) = path.strip_prefix(each.folder()) else {
                 continue;
             };
             let shipped = inside.starts_with("/src/") || inside == "/build.rs";
             let set = if shipped { &mut words.shipped } else { &mut words.in_tests };
             if inside.starts_with('/') {
-                set.extend(lex(text).into_iter().flatten().map(|token| token.text));
+                set.extend(source.tokens.iter().map(|token| token.text.as_str()));
             }
         }
         words
@@ -77,13 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_dash_is_written_with_an_underscore() {
+    fn dashes_in_names_become_underscores() {
         let manifest = "[dependencies]\nplue-plan = \"1\"\n";
         assert_eq!(found(manifest, "a/src/b.rs", "use plue_plan::Plan;"), [0_usize; 0]);
     }
 
     #[test]
-    fn a_dependency_named_in_tests_only_belongs_to_the_tests() {
+    fn dependencies_of_tests_belong_to_tests() {
         assert_eq!(found("[dependencies]\nhex = \"1\"\n", "a/tests/b.rs", "use hex::encode;"), [4]);
         let manifest = "[dev-dependencies]\nhex = \"1\"\n";
         assert_eq!(found(manifest, "a/tests/b.rs", "use hex::encode;"), [0_usize; 0]);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dependency_kept_for_its_features_is_listed_as_such() {
+    fn dependencies_for_their_features_are_listed() {
         let rest =
             "[package.metadata.cargo-machete]\nignored = [\"hex\"]\n[dependencies]\nhex = \"1\"\n";
         assert_eq!(found(rest, "a/src/b.rs", ""), [0_usize; 0]);
