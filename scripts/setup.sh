@@ -46,7 +46,7 @@ missing_packages() {
     have cc || echo build-essential
     have git || echo git
     have pkg-config || echo pkg-config
-    # The walls around what forks want to run (docs/security/strangers.md).
+    # The walls around what forks want to run (docs/explanation/security/strangers.md).
     have bwrap || echo bubblewrap
     missing_python
     # What the examples run (examples/seed, examples/ci-node); `make run` runs the first.

@@ -1,7 +1,7 @@
 //! The helpers of prompts: a frozen list, with the arguments that each takes.
 //!
 //! Handlebars' own versions are replaced, because they are silent about missing values and their
-//! work has no bound. Must not grow without a line in `docs/prompts.md`.
+//! work has no bound. Must not grow without a line in `docs/reference/prompts.md`.
 
 mod block;
 mod list;
@@ -113,7 +113,7 @@ fn present<'a>(argument: Option<&'a PathAndJson<'a>>) -> Result<&'a Json, Render
             Err(stop(Error::Missing { path }))
         }
         // The survey has counted the arguments.
-        None => Err(wrong("an argument is missing", "see docs/prompts.md")),
+        None => Err(wrong("an argument is missing", "see docs/reference/prompts.md")),
     }
 }
 

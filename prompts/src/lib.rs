@@ -4,7 +4,7 @@
 //! files and values; this crate hands back text or diagnostics. It treats every file and every
 //! value as hostile: sizes, nesting, work and output are bounded by named limits.
 //!
-//! Reading order: [`prompt`], [`partials`], [`role`], [`shipped`]; `docs/prompts.md` is the manual.
+//! Reading order: [`prompt`], [`partials`], [`role`], [`shipped`]; `docs/reference/prompts.md` is the manual.
 #![forbid(unsafe_code)]
 
 pub mod answer;

@@ -108,11 +108,11 @@ fn row_1_39_the_list_of_helpers_is_frozen_and_documented() {
         "if unless each with raw json indent truncate fence default lookup len eq ne gt gte lt lte \
          and or not"
     );
-    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/prompts.md");
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/prompts.md");
     let manual = std::fs::read_to_string(manual).unwrap();
     for helper in HELPERS {
         let line = format!("| `{}", helper.name);
-        assert!(manual.contains(&line), "{} is not in docs/prompts.md", helper.name);
+        assert!(manual.contains(&line), "{} is not in docs/reference/prompts.md", helper.name);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what plue costs, measured with release builds on a state directory of its own.
 //!
-//! Prints a table, or one JSON line per measurement; docs/performance.md says what each case means.
+//! Prints a table, or one JSON line per measurement; docs/explanation/performance.md says what each case means.
 //! Must not judge: a number is compared with a floor of the same run or with an older file, by a person.
 
 mod cases;

@@ -35,7 +35,7 @@ enum Task {
         #[arg(long, value_name = "DIR", default_value = "advisory-db")]
         db: PathBuf,
     },
-    /// Measure release builds: chains, fans, cold starts, logs (docs/performance.md).
+    /// Measure release builds: chains, fans, cold starts, logs (docs/explanation/performance.md).
     Bench(bench::BenchArgs),
     /// Check each crate of the workspace alone, so that none borrows a feature from a neighbour.
     CiCheckCrates {

@@ -252,7 +252,7 @@ pub struct Carried {
 
 impl Fact {
     /// Event names that subscribers receive with the fact, like `step.dispatched`, in this order.
-    /// The list is in `docs/semantics.md`; a name never changes its meaning.
+    /// The list is in `docs/reference/semantics.md`; a name never changes its meaning.
     #[must_use]
     pub fn events(&self) -> &'static [&'static str] {
         match self {

@@ -3,7 +3,7 @@
 //! A run is a journal of [`Fact`]s. [`Run::apply`] takes an [`Input`] from outside and returns the
 //! facts that follow from it and the [`Effect`]s that the shell must perform; [`Run::evolve`] folds
 //! a fact into the state. Only this crate decides a status (invariant 1), by the tables in
-//! [`machine`]. `docs/semantics.md` has the rules.
+//! [`machine`]. `docs/reference/semantics.md` has the rules.
 //!
 //! Must not await, do I/O, read a clock, draw randomness or know anything but plue-plan: time
 //! enters as an argument.

@@ -1,5 +1,5 @@
 //! Contents of a delivery, independent of its forge: the field names are contract
-//! (`docs/webhooks.md`).
+//! (`docs/reference/webhooks.md`).
 //!
 //! A field that the forge did not send is `None`, and is written as `null`: absent differs from
 //! false. Must not hold a type or a spelling that only one forge knows, except in `event` and

@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_function_is_in_the_documentation() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/expressions.md");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/expressions.md");
         let page = std::fs::read_to_string(page).unwrap();
         for function in ALL {
             assert!(page.contains(&format!("`{}`", function.usage)), "{}", function.usage);

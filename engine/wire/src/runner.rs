@@ -1,4 +1,4 @@
-//! Engine ↔ runner, protocol v7 (`docs/protocol/runner.md`): the runner dials out, the engine
+//! Engine ↔ runner, protocol v7 (`docs/reference/runner-protocol.md`): the runner dials out, the engine
 //! assigns attempts under a fence, the runner streams events under one contiguous sequence per
 //! attempt and the engine acknowledges them after commit.
 //!

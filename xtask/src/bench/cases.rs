@@ -26,7 +26,7 @@ pub(crate) struct Case {
     pub(crate) measure: fn(&Machine) -> anyhow::Result<Vec<Line>>,
 }
 
-/// In the order of docs/performance.md.
+/// In the order of docs/explanation/performance.md.
 pub(crate) const ALL: &[Case] = &[
     Case { name: "floor", measure: floor::measure },
     Case { name: "chain100", measure: chain100::measure },

@@ -10,7 +10,7 @@ use super::{report::Violation, tree::Tree};
 /// Documents that name folders and files; such a name must be true.
 const MAPS: &[&str] = &["ARCHITECTURE.md", "README.md"];
 /// Documents that name the tests which prove them; such a test must exist.
-const PROVEN: &[&str] = &["docs/conformance.md", "docs/security/threat-model.md"];
+const PROVEN: &[&str] = &["docs/conformance.md", "docs/explanation/security/threat-model.md"];
 /// First parts of paths that exist only after a build or a run.
 const MADE: &[&str] = &["target", "dist", ".plue-state"];
 
@@ -272,7 +272,7 @@ mod tests {
         let page = "`a_b_c_d`, `a_b_c_e`, `max_runs_per_repo`, `a::b_c_d_e`, `serve`, `a_b_c_f`\n";
         let code = "#[tokio::test(start_paused = true)]\nasync fn a_b_c_d() {}\nfn a_b_c_e() {}\n\
                     on_each_store! {\n    async fn a_b_c_f(world) {}\n}\n";
-        let files = [("docs/security/threat-model.md", page), ("a/tests/a.rs", code)];
+        let files = [("docs/explanation/security/threat-model.md", page), ("a/tests/a.rs", code)];
         let found = check(&Tree::of(&files));
         let advice: Vec<_> = found.iter().map(|one| one.advice.split('`').nth(1)).collect();
         assert_eq!(advice, [Some("a_b_c_e"), Some("max_runs_per_repo")]);

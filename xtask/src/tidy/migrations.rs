@@ -47,7 +47,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
             if let (Some(why), true) = (why, contracts.is_empty()) {
                 let advice = format!(
                     "{why}: add first, and take away in a later release under `{CONTRACT} NNNN_name` \
-                     (docs/server.md)"
+                     (docs/how-to/server.md)"
                 );
                 found.push(Violation::new(path, line, "migration-adds", advice));
             }

@@ -66,7 +66,7 @@ pub struct ServeArgs {
     pub public_url: Option<String>,
     /// Runs of one repository at the same time at most, over all engines of a Postgres database; half of
     /// --max-runs unless said. Runs of forks do not count: they have bounds of their own
-    /// (docs/server.md)
+    /// (docs/how-to/server.md)
     #[arg(long, value_name = "N")]
     pub max_runs_per_repo: Option<usize>,
     /// Runners that wait for another run in the workspace of their last one

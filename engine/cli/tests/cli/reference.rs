@@ -1,4 +1,4 @@
-//! `docs/cli.md` is what the commands say about themselves.
+//! `docs/reference/cli.md` is what the commands say about themselves.
 
 use std::fmt::Write as _;
 
@@ -110,11 +110,11 @@ fn the_reference_of_the_commands_is_their_help() {
     }
     let shown = trimmed(&help(&["config", "show", "--help"]));
     let _infallible = write!(text, "\n## plue config show\n\n```text\n{shown}```\n");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cli.md");
     let published = std::fs::read_to_string(file).unwrap_or_default();
     let made = concat!(env!("CARGO_TARGET_TMPDIR"), "/cli.md");
     std::fs::write(made, &text).unwrap();
-    assert!(published == text, "docs/cli.md is out of date: cp {made} docs/cli.md");
+    assert!(published == text, "docs/reference/cli.md is out of date: cp {made} docs/reference/cli.md");
 }
 
 /// Without the spaces that Clap leaves at the ends of lines.

@@ -1,4 +1,4 @@
-//! The order of keys for several servers on one Postgres, as `docs/secrets.md` gives it.
+//! The order of keys for several servers on one Postgres, as `docs/how-to/secrets.md` gives it.
 
 use std::{
     io::{BufRead as _, BufReader},

@@ -187,7 +187,7 @@ fn plain(error: FeedbackError, now: Timestamp) -> FeedbackError {
         ),
         404 => "; is the App installed for this repository?".to_owned(),
         422 => {
-            "; grant the App the rights that docs/github-app.md lists, and accept them".to_owned()
+            "; grant the App the rights that docs/how-to/github-app.md lists, and accept them".to_owned()
         }
         _ => String::new(),
     };

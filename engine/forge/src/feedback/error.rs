@@ -71,6 +71,6 @@ impl FeedbackError {
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         Diagnostic::error(codes::FORGE_REFUSED, self.to_string())
-            .hint("the token needs the rights that docs/webhooks.md lists")
+            .hint("the token needs the rights that docs/reference/webhooks.md lists")
     }
 }

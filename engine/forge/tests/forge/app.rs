@@ -76,7 +76,7 @@ async fn a_refusal_says_what_is_mostly_behind_it() {
     for (status, hint) in [
         (401, "the clock of this machine right? It says 20"),
         (404, "is the App installed for this repository?"),
-        (422, "docs/github-app.md"),
+        (422, "docs/how-to/github-app.md"),
     ] {
         let fake = Fake::start([Reply::of(status, said)]).await;
         let error = granted(&fake, Rights::Read).await.unwrap_err().to_string();

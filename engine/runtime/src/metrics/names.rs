@@ -1,6 +1,6 @@
 //! Every metric of plue: name, meaning, unit, labels. A name never changes its meaning.
 //!
-//! docs/metrics.md lists them for operators.
+//! docs/reference/metrics.md lists them for operators.
 
 use super::{Counter, Gauge, Histogram};
 

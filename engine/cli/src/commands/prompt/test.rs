@@ -135,7 +135,7 @@ impl Testing<'_> {
         };
         let Some(bytes) = bytes else {
             return Err(Failure::not_found(format!("the prompt `{named}` has no cases"))
-                .hint(format!("write {path}; see docs/prompts.md")));
+                .hint(format!("write {path}; see docs/reference/prompts.md")));
         };
         let folder = if place.beside.is_some() { Path::new("") } else { &place.repo };
         let recorded = Recorded::beside(folder, &path)?;
@@ -283,7 +283,7 @@ fn named(args: &TestArgs, place: &Place) -> Result<Vec<String>, Failure> {
     let names: Vec<String> = names.map(str::to_owned).collect();
     if names.is_empty() {
         return Err(Failure::not_found(format!("no prompt of {PROMPTS_FOLDER} has cases"))
-            .hint(format!("write {PROMPTS_FOLDER}/NAME{ENDING}; see docs/prompts.md")));
+            .hint(format!("write {PROMPTS_FOLDER}/NAME{ENDING}; see docs/reference/prompts.md")));
     }
     Ok(names)
 }

@@ -13,7 +13,7 @@ use plue_wire::keep::Entry;
 use super::{entry_at, has_content, intervals, is_same, needs_content, put_back, target::Target};
 use crate::error::Error;
 
-/// In a larger tree the runner makes no checkpoint after each step (docs/checkpoints.md), so changes of the
+/// In a larger tree the runner makes no checkpoint after each step (docs/explanation/checkpoints.md), so changes of the
 /// last steps may be missing.
 const MAX_PATHS: usize = 5_000;
 
