@@ -59,6 +59,12 @@ editors: ## The schema of YAML files, as the language server of editors reads it
 tidy: ## The house rules that Clippy does not know (docs/style.md)
 	cargo xtask tidy
 
+.PHONY: docs
+docs: setup-docs ## The manual as a static book in target/book
+	cargo xtask book --target "$(TARGET_DIR)"
+	mdbook build "$(TARGET_DIR)/book-src" --dest-dir "$(abspath $(TARGET_DIR))/book"
+	@echo "open $(abspath $(TARGET_DIR))/book/index.html" >&2
+
 .PHONY: doc
 doc: ## Build the API docs, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
@@ -112,6 +118,10 @@ clean-state: ## Remove the runs and logs that `make run` stored here
 .PHONY: setup-run
 setup-run:
 	@scripts/setup.sh run
+
+.PHONY: setup-docs
+setup-docs:
+	@scripts/setup.sh docs
 
 .PHONY: setup-test
 setup-test:

@@ -1,4 +1,4 @@
-"""The names of ``plue.orchestration`` under the module name of source 003: ``from orchestrator import Orchestrator``.
+"""The names of ``plue.orchestration`` under a short module name: ``from orchestrator import Orchestrator``.
 
 Must not hold anything of its own.
 """

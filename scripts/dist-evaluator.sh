@@ -34,7 +34,7 @@ main() {
     cmp -s "$target/pyo3.new" "$target/pyo3.config" || mv -- "$target/pyo3.new" "$target/pyo3.config"
     export CARGO_TARGET_DIR=$target PYO3_CONFIG_FILE=$target/pyo3.config PYO3_PYTHON=$PYTHON
     if [[ ${1:-} == test ]]; then
-        # The container tests look beside their own build.
+        # The container tests look next to their own build.
         mkdir -p -- "$target/tools"
         cp -- "$target/../tools/docker-seccomp.json" "$target/tools/"
         cargo nextest run --locked -p plue-evaluator --features static-python

@@ -15,13 +15,13 @@ readonly SECONDS_A_FILE=10
 readonly MEMORY_MB=4000
 readonly LONGEST_FILE=4096
 
-say() { printf 'fuzz: %s\n' "$*" >&2; }
+log() { printf 'fuzz: %s\n' "$*" >&2; }
 
-# The tool, beside the other tools that the build makes (see Makefile).
+# The tool, with the other tools of the build (see Makefile).
 need_cargo_fuzz() {
     local root=$1
     if cargo fuzz --version >/dev/null 2>&1; then return; fi
-    say "cargo-fuzz is missing; building version $FUZZ_VERSION from crates.io into $root"
+    log "cargo-fuzz is missing; building version $FUZZ_VERSION from crates.io into $root"
     CARGO_TARGET_DIR=$root/build cargo install cargo-fuzz --quiet --locked \
         --version "$FUZZ_VERSION" --root "$root"
     rm -rf -- "$root/build"
@@ -41,7 +41,7 @@ fuzz_command() {
 run_target() {
     local name=$1 out=$2 status=0
     mkdir -p -- "$out/corpus/$name" "$out/artifacts/$name"
-    say "$name for $SECONDS_EACH s"
+    log "$name for $SECONDS_EACH s"
     "${cargo[@]}" fuzz run "$name" --fuzz-dir fuzz --target-dir "$out/build" --sanitizer none \
         "$out/corpus/$name" "fuzz/seeds/$name" -- \
         -max_total_time="$SECONDS_EACH" -timeout="$SECONDS_A_FILE" -rss_limit_mb="$MEMORY_MB" \
@@ -51,10 +51,10 @@ run_target() {
         tail -n 40 -- "$out/$name.log" >&2
         local found
         found=$(find "$out/artifacts/$name" -type f -newer "$out/started" | head -n 1)
-        say "$name FAILED; the file that does it: ${found:-none, see the log} (log: $out/$name.log)"
+        log "$name FAILED; the file that does it: ${found:-none, see the log} (log: $out/$name.log)"
         return 1
     fi
-    say "$name: $(grep -o 'stat::number_of_executed_units: *[0-9]*' "$out/$name.log" | grep -o '[0-9]*$' || echo 0) runs, nothing found"
+    log "$name: $(grep -o 'stat::number_of_executed_units: *[0-9]*' "$out/$name.log" | grep -o '[0-9]*$' || echo 0) runs, nothing found"
 }
 
 main() {

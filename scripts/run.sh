@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs an example as `make run` does: shows its plan, runs it, and says where to look afterwards. Without a
-# key for Claude the steps that need one get scripted answers, and this script says so.
+# Runs an example as `make run` does: shows its plan, runs it, and prints where to look afterwards. Without a
+# key for Claude the steps that need one get scripted answers, and this script prints so.
 set -euo pipefail
 
 readonly plue=$1 state=$2 example=$3 workflow=${4:-}
 here=$(dirname -- "$0")
 scripted=
-# What Claude says without a key: the example's own answers for this workflow, or one review.
+# The answers of Claude without a key: the example's own answers for this workflow, or one review.
 answers=$example/claude/${workflow//-/_}.json
 [[ -n $workflow && -f $answers ]] || answers=$here/scripted_review.json
 

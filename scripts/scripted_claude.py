@@ -169,7 +169,7 @@ def lookup(root, path):
 
 
 def check_assertion(a, root):
-    """None if the assertion holds, else a sentence that says why not."""
+    """None if the assertion holds, else a sentence with the reason."""
     path = a.get("path", "")
     values = lookup(root, path)
     if "exists" in a:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes a Debian machine ready to build and run plue (`setup.sh run`) or also to test it
-# (`setup.sh test`). Installs what is missing from Debian and crates.io, and says so before it does.
+# (`setup.sh test`), or to build the manual (`setup.sh docs`). Installs what is missing from Debian and crates.io, and logs so before it does.
 # Without the right to install, it names the packages and exits with 1. Changes nothing when
 # nothing is missing.
 set -euo pipefail
 
 readonly MINIMUM_RUST=1.95
 readonly NEXTEST_VERSION=0.9.143
+readonly MDBOOK_VERSION=0.4.52
 readonly MYPY_VERSION=2.4.1
 readonly RUFF_VERSION=0.17.6
 # Examples of GitHub's webhooks, for the tests of plue-server; the hash is npm's `dist.integrity`.
@@ -14,10 +15,10 @@ readonly EXAMPLES_VERSION=7.6.1
 readonly EXAMPLES_SHA512=De6U3XB6O3DtCa7bKgCMzTHdeopqqZ6SNivMYJnK65ierKL1AnNIA0tkRYCRS7lwGT792d+Ps1WbfHlso6MynQ==
 readonly DEFAULT_PYTHON=/usr/bin/python3.11
 
-say() { printf 'setup: %s\n' "$*" >&2; }
+log() { printf 'setup: %s\n' "$*" >&2; }
 
 fail() {
-    say "$@"
+    log "$@"
     exit 1
 }
 
@@ -36,7 +37,7 @@ need_rust_component() {
     local command=$1 component=$2
     if cargo "$command" --version >/dev/null 2>&1; then return; fi
     have rustup || fail "cargo $command is missing; install the Rust component $component"
-    say "installing the Rust component $component with rustup"
+    log "installing the Rust component $component with rustup"
     rustup component add "$component" || fail "rustup could not install $component"
 }
 
@@ -46,7 +47,7 @@ missing_packages() {
     have cc || echo build-essential
     have git || echo git
     have pkg-config || echo pkg-config
-    # The walls around what forks want to run (docs/explanation/security/strangers.md).
+    # The isolation of runs of forks (docs/explanation/security/strangers.md).
     have bwrap || echo bubblewrap
     missing_python
     # What the examples run (examples/seed, examples/ci-node); `make run` runs the first.
@@ -71,7 +72,7 @@ missing_python() {
     compgen -G '/usr/lib/*/libpython3.11.so' >/dev/null || echo libpython3.11-dev
 }
 
-# Whoever brings another Python says so with PYO3_PYTHON, and it must be there.
+# PYO3_PYTHON names another Python, which must be there.
 check_own_python() {
     if [[ -n ${PYO3_PYTHON:-} ]] && ! have "$PYO3_PYTHON"; then
         fail "PYO3_PYTHON names $PYO3_PYTHON, which is no program"
@@ -91,8 +92,8 @@ install_packages() {
                 "apt-get install ${packages[*]}"
         fi
     fi
-    say "these Debian packages are missing and will be installed now: ${packages[*]}"
-    "${become[@]}" apt-get update -qq || say "apt-get update failed; trying with the lists at hand"
+    log "these Debian packages are missing and will be installed now: ${packages[*]}"
+    "${become[@]}" apt-get update -qq || log "apt-get update failed; trying with the lists at hand"
     "${become[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${packages[@]}" ||
         fail "apt-get could not install: ${packages[*]}" \
@@ -119,7 +120,7 @@ need_docker_profile() {
     fi
     mkdir -p -- "$tools"
     work=$(mktemp -d)
-    say "fetching Docker's seccomp profile from the Debian package $package (nothing is installed)"
+    log "fetching Docker's seccomp profile from the Debian package $package (nothing is installed)"
     if download "$package" "$work" &&
         dpkg-deb --fsys-tarfile "$work/package" | tar -xO "$inside" >"$work/profile"; then
         mv -- "$work/profile" "$tools/docker-seccomp.json"
@@ -155,11 +156,21 @@ refresh_lists() {
 need_nextest() {
     local root=${CARGO_TARGET_DIR:-target}/tools
     if cargo nextest --version >/dev/null 2>&1 || [[ -x $root/bin/cargo-nextest ]]; then return; fi
-    say "cargo-nextest is missing; building version $NEXTEST_VERSION from crates.io into $root (some minutes)"
+    log "cargo-nextest is missing; building version $NEXTEST_VERSION from crates.io into $root (some minutes)"
     # Its own target folder: the builds of two lockfiles would only push each other out.
     CARGO_TARGET_DIR=$root/build cargo install cargo-nextest --quiet --locked \
         --version "$NEXTEST_VERSION" --root "$root" ||
-        say "cargo-nextest could not be built; the tests will run with cargo test instead"
+        log "cargo-nextest could not be built; the tests will run with cargo test instead"
+    rm -rf -- "$root/build"
+}
+
+need_mdbook() {
+    local root=${CARGO_TARGET_DIR:-target}/tools
+    if [[ -x $root/bin/mdbook ]]; then return; fi
+    log "mdBook is missing; building version $MDBOOK_VERSION from crates.io into $root (some minutes)"
+    CARGO_TARGET_DIR=$root/build cargo install mdbook --quiet --locked --no-default-features \
+        --features search --version "$MDBOOK_VERSION" --root "$root" ||
+        fail "mdBook could not be built"
     rm -rf -- "$root/build"
 }
 
@@ -167,15 +178,15 @@ need_nextest() {
 need_python_tools() {
     local root=${CARGO_TARGET_DIR:-target}/tools/python
     if [[ -x $root/bin/mypy && -x $root/bin/ruff ]]; then return; fi
-    say "mypy $MYPY_VERSION and ruff $RUFF_VERSION are missing; installing them from PyPI into $root"
+    log "mypy $MYPY_VERSION and ruff $RUFF_VERSION are missing; installing them from PyPI into $root"
     rm -rf -- "$root"
     if python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check \
         "mypy==$MYPY_VERSION" "ruff==$RUFF_VERSION"; then return; fi
     rm -rf -- "$root"
-    say "mypy and ruff could not be installed (python3-venv, PyPI); make lint-python will skip itself"
+    log "mypy and ruff could not be installed (python3-venv, PyPI); make lint-python will skip itself"
 }
 
-# Not a part of this repository, so that nobody edits them. Without them a test of plue-server fails.
+# Not a part of this repository, so that no change edits them. Without them a test of plue-server fails.
 need_webhook_examples() {
     local tools=${CARGO_TARGET_DIR:-target}/tools work
     local folder=$tools/webhooks-examples-$EXAMPLES_VERSION
@@ -184,7 +195,7 @@ need_webhook_examples() {
     mkdir -p -- "$tools"
     # Beside its place, so that it is there as a whole or not at all.
     work=$(mktemp -d -p "$tools")
-    say "fetching $package from npm into $folder (nothing is installed)"
+    log "fetching $package from npm into $folder (nothing is installed)"
     if npm pack --silent --pack-destination "$work" "$package" >/dev/null &&
         is_of_hash "$work"/octokit-webhooks-examples-*.tgz "$EXAMPLES_SHA512" &&
         tar -xzf "$work"/octokit-webhooks-examples-*.tgz -C "$work" &&
@@ -192,7 +203,7 @@ need_webhook_examples() {
         rm -rf -- "$work"
     else
         rm -rf -- "$work"
-        say "$package could not be had from npm, or is not what it was (SHA-512);" \
+        log "$package could not be had from npm, or is not what it was (SHA-512);" \
             "a test of plue-server needs it as $folder and will fail"
     fi
 }
@@ -222,7 +233,11 @@ main() {
             need_python_tools
             need_webhook_examples
             ;;
-        *) fail "usage: scripts/setup.sh run|test" ;;
+        docs)
+            need_rust
+            need_mdbook
+            ;;
+        *) fail "usage: scripts/setup.sh run|test|docs" ;;
     esac
 }
 

@@ -1,4 +1,4 @@
-"""The seven suites of the orchestration layer (source 003), on the real engine.
+"""The seven suites of the orchestration layer, on the real engine.
 
 ``python3 python/tests/test_orchestration.py``, with ``plue`` on the PATH or in ``PLUE_PROGRAM``.
 """

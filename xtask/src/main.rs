@@ -6,6 +6,7 @@
 
 mod advisories;
 mod bench;
+mod book;
 mod check_crates;
 mod tidy;
 
@@ -35,6 +36,11 @@ enum Task {
         #[arg(long, value_name = "DIR", default_value = "advisory-db")]
         db: PathBuf,
     },
+    /// Write the source of the manual as a book to DIR/book-src (`make docs` builds it).
+    Book {
+        #[arg(long, value_name = "DIR", default_value = "target")]
+        target: PathBuf,
+    },
     /// Measure release builds: chains, fans, cold starts, logs (docs/explanation/performance.md).
     Bench(bench::BenchArgs),
     /// Check each crate of the workspace alone, so that none borrows a feature from a neighbour.
@@ -52,6 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match arguments.task {
         Task::Tidy(arguments) => tidy::run(root, &arguments),
         Task::Advisories { db } => advisories::run(root, &db),
+        Task::Book { target } => book::run(root, &target),
         Task::Bench(arguments) => bench::run(root, &arguments),
         Task::CiCheckCrates { packages } => check_crates::run(root, &packages),
     }

@@ -4,11 +4,12 @@
 //! is tested on files made up in memory. Must not change a file and must not stop at the first find.
 
 mod adr_index;
+mod conformance;
 pub(crate) mod crates;
 mod error_pages;
 mod foreign;
 mod layers;
-mod markdown;
+pub(crate) mod markdown;
 mod migrations;
 mod owners;
 mod pairs;
@@ -18,6 +19,8 @@ mod rust_code;
 mod rust_files;
 mod shape;
 mod short_doc;
+mod summary;
+mod tables;
 mod test_share;
 mod test_words;
 mod tokens;
@@ -48,6 +51,9 @@ const RULES: &[Rule] = &[
     foreign::check,
     unused::check,
     adr_index::check,
+    conformance::check,
+    summary::check,
+    tables::check,
 ];
 /// Gates with a number of breaks left per crate or folder (`xtask/ratchet.toml`).
 const GATES: &[Gate] = &[
@@ -65,6 +71,10 @@ pub(crate) struct TidyArgs {
     /// Lower the numbers of xtask/ratchet.toml to the present counts first.
     #[arg(long, conflicts_with = "list")]
     ratchet: bool,
+    /// Write lists that follow from the tree first: tests by their ids into docs/conformance.md,
+    /// decisions into their index.
+    #[arg(long, conflicts_with = "list")]
+    write: bool,
     /// Print every break of this gate, and nothing else.
     #[arg(long, value_name = "GATE")]
     list: Option<String>,
@@ -75,6 +85,17 @@ pub(crate) fn run(root: &Path, arguments: &TidyArgs) -> anyhow::Result<ExitCode>
     let mut tree = Tree::from_git(root)?;
     if let Some(gate) = &arguments.list {
         return list(&tree, gate);
+    }
+    if arguments.write {
+        let lists = [
+            (conformance::FILE, conformance::written(&tree)),
+            (adr_index::FILE, adr_index::written(&tree)),
+        ];
+        for (file, text) in lists {
+            let Some(text) = text else { continue };
+            fs::write(root.join(file), text).with_context(|| format!("write {file}"))?;
+        }
+        tree = Tree::from_git(root)?;
     }
     if arguments.ratchet {
         let lowered =

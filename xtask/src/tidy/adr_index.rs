@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::{report::Violation, tree::Tree};
 
 const FOLDER: &str = "docs/decisions/";
-const INDEX: &str = "docs/decisions/README.md";
+/// The index of all decisions.
+pub(crate) const FILE: &str = "docs/decisions/README.md";
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut numbers: BTreeMap<&str, &str> = BTreeMap::new();
-    let index = tree.text(INDEX).unwrap_or_default();
+    let index = tree.text(FILE).unwrap_or_default();
     for (path, text) in tree.of_kind("md").filter(|(path, _)| path.starts_with(FOLDER)) {
         let Some(file) = path.strip_prefix(FOLDER).filter(|file| *file != "README.md") else {
             continue;
@@ -30,16 +31,32 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
         }
         let line = format!("- [{number}: {title}]({file})");
         if !index.lines().any(|listed| listed == line) {
-            found.push(Violation::new(INDEX, 1, "adr-index", format!("list `{line}`")));
+            found.push(Violation::new(FILE, 1, "adr-index", format!("list `{line}`")));
         }
     }
     for (at, line) in index.lines().enumerate().filter(|(_, line)| line.starts_with("- [")) {
         let file = line.rsplit_once("](").map(|(_, file)| file.trim_end_matches(')'));
         if file.is_none_or(|file| tree.text(&format!("{FOLDER}{file}")).is_none()) {
-            found.push(Violation::new(INDEX, at + 1, "adr-index", "no such page: remove the line"));
+            found.push(Violation::new(FILE, at + 1, "adr-index", "no such page: remove the line"));
         }
     }
     found
+}
+
+/// The index with a line for every page, below its own text.
+pub(crate) fn written(tree: &Tree) -> Option<String> {
+    let text = tree.text(FILE)?;
+    let head = text.lines().take_while(|line| !line.starts_with("- ["));
+    let mut out: String = head.map(|line| format!("{line}\n")).collect();
+    for (path, text) in tree.of_kind("md") {
+        let file =
+            path.strip_prefix(FOLDER).filter(|file| file.starts_with(|c: char| c.is_ascii_digit()));
+        let title = text.lines().next().and_then(|heading| heading.strip_prefix("# "));
+        if let (Some(file), Some(title)) = (file, title) {
+            out.push_str(&format!("- [{title}]({file})\n"));
+        }
+    }
+    Some(out)
 }
 
 #[cfg(test)]
@@ -58,6 +75,13 @@ mod tests {
     #[test]
     fn a_listed_decision_is_fine() {
         assert_eq!(found("# D\n\n- [0001: Rooms are crates](0001-rooms.md)\n", &[PAGE]), []);
+    }
+
+    #[test]
+    fn the_index_is_written_from_the_pages() {
+        let files = [("docs/decisions/README.md", "# D\n\n- [x](y.md)\n"), PAGE];
+        let text = super::written(&Tree::of(&files)).unwrap();
+        assert_eq!(text, "# D\n\n- [0001: Rooms are crates](0001-rooms.md)\n");
     }
 
     #[test]

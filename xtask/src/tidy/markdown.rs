@@ -18,7 +18,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let pages: BTreeMap<&str, Page<'_>> =
         tree.of_kind("md").map(|(path, text)| (path, Page::parse(text))).collect();
     let tests = test_names(tree);
-    let mut found = Vec::new();
+    let mut found = links(tree, &pages);
     for (path, page) in &pages {
         for (line, name) in page.names.iter().filter(|_| PROVEN.contains(path)) {
             if looks_like_a_test(name) && !tests.contains(name.as_str()) {
@@ -26,15 +26,27 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
                 found.push(Violation::new(path, *line, "named-test", advice));
             }
         }
-        for (line, target) in &page.links {
-            if let Some(advice) = broken(tree, &pages, path, target) {
-                found.push(Violation::new(path, *line, "broken-link", advice));
-            }
-        }
         for (line, name) in page.names.iter().filter(|_| MAPS.contains(path)) {
             if looks_like_a_path(name) && !tree.has(name) {
                 let advice = format!("`{name}` does not exist: name what is there");
                 found.push(Violation::new(path, *line, "named-path", advice));
+            }
+        }
+    }
+    found
+}
+
+/// Links of all pages that lead nowhere.
+pub(crate) fn broken_links(tree: &Tree) -> Vec<Violation> {
+    links(tree, &tree.of_kind("md").map(|(path, text)| (path, Page::parse(text))).collect())
+}
+
+fn links(tree: &Tree, pages: &BTreeMap<&str, Page<'_>>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, page) in pages {
+        for (line, target) in &page.links {
+            if let Some(advice) = broken(tree, pages, path, target) {
+                found.push(Violation::new(path, *line, "broken-link", advice));
             }
         }
     }
@@ -163,7 +175,7 @@ fn broken(
 }
 
 /// `target` as seen from `page`, as a path from the root. An empty target is the page itself.
-fn resolve(page: &str, target: &str) -> Option<String> {
+pub(crate) fn resolve(page: &str, target: &str) -> Option<String> {
     if target.is_empty() {
         return Some(page.to_owned());
     }
@@ -182,7 +194,7 @@ fn resolve(page: &str, target: &str) -> Option<String> {
 }
 
 /// Names of all functions with a `#[test]` or `#[tokio::test]` shortly before them.
-fn test_names(tree: &Tree) -> BTreeSet<&str> {
+pub(crate) fn test_names(tree: &Tree) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for (_, text) in tree.of_kind("rs") {
         let mut is_marked = false;
@@ -195,6 +207,9 @@ fn test_names(tree: &Tree) -> BTreeSet<&str> {
             } else if let Some(rest) = line.strip_prefix("async fn ") {
                 // `on_each_store!` makes two tests of each function that takes a world.
                 names.extend(rest.split_once("(world)").map(|(name, _)| name));
+            } else if let Some(rest) = line.strip_prefix("fn ") {
+                // And so does `on_each_database!`.
+                names.extend(rest.split_once("(database) {").map(|(name, _)| name));
             }
         }
     }
@@ -228,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_a_missing_file_is_broken() {
+    fn links_to_missing_files_are_broken() {
         assert_eq!(rules(&[("docs/a.md", "x\n\n[b](b.md)\n")]), [(3, "broken-link")]);
         assert_eq!(rules(&[("docs/a.md", "[b](b.md)\n"), ("docs/b.md", "")]), []);
         assert_eq!(rules(&[("docs/a.md", "[b](../b/)\n"), ("b/c.rs", "")]), []);

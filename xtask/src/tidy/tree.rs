@@ -42,7 +42,12 @@ impl Tree {
             }
             files.insert(path.to_owned(), read(root, path)?);
         }
-        Ok(Self { files, sources: OnceLock::new() })
+        Ok(Self::from_files(files))
+    }
+
+    /// A tree of given files, each with its text where it has one.
+    pub(crate) fn from_files(files: BTreeMap<String, Option<String>>) -> Self {
+        Self { files, sources: OnceLock::new() }
     }
 
     /// A tree made up in memory. Every folder with a `Cargo.toml` is a member of the workspace,
@@ -62,7 +67,7 @@ impl Tree {
             let root = format!("[workspace]\nmembers = {members:?}\n");
             files.entry("Cargo.toml".to_owned()).or_insert(Some(root));
         }
-        Self { files, sources: OnceLock::new() }
+        Self::from_files(files)
     }
 
     /// Number of files, those without text included.
@@ -120,6 +125,11 @@ impl Tree {
     pub(crate) fn entry(&self, path: &str) -> Option<(&str, &str)> {
         let (path, text) = self.files.get_key_value(path)?;
         Some((path, text.as_deref()?))
+    }
+
+    /// Whether `path` is a file.
+    pub(crate) fn is_file(&self, path: &str) -> bool {
+        self.files.contains_key(path)
     }
 
     /// Whether `path` is a file, or a folder with a file somewhere in it.

@@ -114,7 +114,10 @@ fn the_reference_of_the_commands_is_their_help() {
     let published = std::fs::read_to_string(file).unwrap_or_default();
     let made = concat!(env!("CARGO_TARGET_TMPDIR"), "/cli.md");
     std::fs::write(made, &text).unwrap();
-    assert!(published == text, "docs/reference/cli.md is out of date: cp {made} docs/reference/cli.md");
+    assert!(
+        published == text,
+        "docs/reference/cli.md is out of date: cp {made} docs/reference/cli.md"
+    );
 }
 
 /// Without the spaces that Clap leaves at the ends of lines.

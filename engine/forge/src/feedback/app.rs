@@ -186,9 +186,8 @@ fn plain(error: FeedbackError, now: Timestamp) -> FeedbackError {
             now.strftime("%FT%TZ")
         ),
         404 => "; is the App installed for this repository?".to_owned(),
-        422 => {
-            "; grant the App the rights that docs/how-to/github-app.md lists, and accept them".to_owned()
-        }
+        422 => "; grant the App the rights that docs/how-to/github-app.md lists, and accept them"
+            .to_owned(),
         _ => String::new(),
     };
     FeedbackError::Refused { what, status, reason: reason + &hint }
