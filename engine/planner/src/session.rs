@@ -10,7 +10,7 @@ use std::{
 };
 
 use plue_plan::{
-    Diagnostic, Event, Plan, SealedPlan,
+    Diagnostic, Event, HashedPlan, Plan,
     inputs::{Given, Missing, typed},
 };
 use plue_runtime::{Clock, Tasks};
@@ -60,7 +60,7 @@ pub struct Planned {
     /// Path of the workflow file in it.
     pub path: String,
     /// The plan.
-    pub sealed: SealedPlan,
+    pub sealed: HashedPlan,
     /// What the run reacts to.
     pub event: Event,
     /// Inputs of the declared types, defaults filled in.
@@ -303,7 +303,7 @@ impl Session {
         let raw = inputs::raw(&context.given);
         let first = self.evaluate(entry, Some(context.event.clone()), raw.clone()).await?;
         let [only] = &*first.workflows else { return Ok(first) };
-        let typed = typed(&context.given, &only.sealed.plan, Missing::Allowed);
+        let typed = typed(&context.given, &only.hashed.plan, Missing::Allowed);
         let typed: Map<String, Json> = typed.map_err(PlanError::Invalid)?.into_iter().collect();
         if typed == raw {
             return Ok(first);
@@ -371,12 +371,12 @@ impl Session {
                 ..Refusal::invalid(diagnostics)
             })
         };
-        let mut inputs = check(&choose(&evaluated, entry, name)?.sealed.plan)?;
+        let mut inputs = check(&choose(&evaluated, entry, name)?.hashed.plan)?;
         let typed: Map<String, Json> = inputs.clone().into_iter().collect();
         if typed != raw {
             let again = self.evaluate(entry, Some(event.clone()), typed).await;
             evaluated = again.map_err(failed)?;
-            inputs = check(&choose(&evaluated, entry, name)?.sealed.plan)?;
+            inputs = check(&choose(&evaluated, entry, name)?.hashed.plan)?;
         }
         let workflow = choose(&evaluated, entry, name)?.clone();
         let missing = missing_roles(&workflow, &evaluated.read_set.texts);
@@ -386,7 +386,7 @@ impl Session {
         Ok(Planned {
             repo: self.repo.clone(),
             path: entry.to_owned(),
-            sealed: with_goal(workflow.sealed, goal)?,
+            sealed: with_goal(workflow.hashed, goal)?,
             event,
             inputs,
             read_set: serde_json::to_value(&*evaluated.read_set)
@@ -414,12 +414,12 @@ fn choose<'e>(
     entry: &str,
     name: Option<&str>,
 ) -> Result<&'e PlannedWorkflow, Refusal> {
-    let names = || evaluated.workflows.iter().map(|workflow| workflow.sealed.plan.name.as_str());
+    let names = || evaluated.workflows.iter().map(|workflow| workflow.hashed.plan.name.as_str());
     match (&*evaluated.workflows, name) {
         ([one], _) => Ok(one),
         ([], _) => Err(Refusal::not_found(format!("{entry} returns no plan"))),
         (several, Some(name)) if names().any(|known| known == name) => {
-            let found = several.iter().find(|workflow| workflow.sealed.plan.name == name);
+            let found = several.iter().find(|workflow| workflow.hashed.plan.name == name);
             found.ok_or_else(|| Refusal::not_found(format!("{entry} has no plan `{name}`")))
         }
         (several, _) => {
@@ -432,13 +432,13 @@ fn choose<'e>(
 }
 
 /// The plan with a goal, which is part of it and so of its hash.
-fn with_goal(sealed: SealedPlan, goal: Option<&str>) -> Result<SealedPlan, Refusal> {
-    let Some(goal) = goal else { return Ok(sealed) };
-    let plan = Plan { goal: Some(goal.to_owned()), ..sealed.plan };
+fn with_goal(hashed: HashedPlan, goal: Option<&str>) -> Result<HashedPlan, Refusal> {
+    let Some(goal) = goal else { return Ok(hashed) };
+    let plan = Plan { goal: Some(goal.to_owned()), ..hashed.plan };
     let problems = plue_plan::validate::validate_with(&plan, &Default::default(), &plue_spec::Cel);
     let errors: Vec<_> = problems.into_iter().filter(problem::is_error).collect();
     if !errors.is_empty() {
         return Err(Refusal { reason: Reason::Usage, ..Refusal::invalid(errors) });
     }
-    SealedPlan::seal(plan).map_err(|problem| Refusal::invalid(vec![problem]))
+    HashedPlan::new(plan).map_err(|problem| Refusal::invalid(vec![problem]))
 }

@@ -247,7 +247,7 @@ impl ApiCommands {
                 Err(_) => continue,
             };
             let Some(workflow) = chosen(&evaluated, &request.workflow, is_file) else { continue };
-            self.refuse_paused(&repo.name, &workflow.sealed.plan.name).await?;
+            self.refuse_paused(&repo.name, &workflow.hashed.plan.name).await?;
             let planned = PlannedRun {
                 id,
                 repo: &repo,

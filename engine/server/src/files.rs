@@ -125,7 +125,7 @@ impl Workspaces {
         let row = &taken.row;
         let loaded = Loaded::read(&self.store, &row.id).await?;
         let folder = self.state.folder("workspaces")?;
-        let workspace = placed(&loaded.origin.workspace, Some(&folder));
+        let workspace = relocated(&loaded.origin.workspace, Some(&folder));
         if self.is_current(&workspace).await? {
             return Ok(());
         }

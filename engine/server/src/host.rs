@@ -9,7 +9,7 @@ mod unused_contents;
 
 use std::sync::Arc;
 
-use plue_executor::{disk::LowWater, house::Keep};
+use plue_executor::{disk::LowWater, retention::Retention};
 use plue_flow::quotas::Quotas;
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct HostOptions {
     pub(crate) quotas: Quotas,
     pub(crate) low_water: LowWater,
-    pub(crate) keep: Keep,
+    pub(crate) keep: Retention,
 }
 
 /// Drives runs and keeps this machine in order. Cheap to clone.

@@ -122,7 +122,7 @@ impl Mirrors {
             return Ok((mirror, commit));
         }
         // On no branch: the head of a pull request that another machine fetched.
-        let by_id = Want { commits: vec![commit.clone()], ..Want::default() };
+        let by_id = FetchRequest { commits: vec![commit.clone()], ..FetchRequest::default() };
         let fetched = mirror.fetch(&self.remote(repo).await?, &by_id).await;
         if fetched.is_ok() && mirror.has(&commit).await? {
             self.complete(repo, &mirror, &commit).await?;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use plue_api::commands::SharedCommands;
-use plue_executor::{Engine, disk::LowWater, house::Keep, reach::Guard};
+use plue_executor::{Engine, disk::LowWater, reach::Guard, retention::Retention};
 use plue_flow::quotas::Quotas;
 use plue_planner::Planner;
 use plue_runtime::{Clock, Ids, Phase, Stop, Tasks, Watchdog};
@@ -33,7 +33,7 @@ pub struct Options {
     /// Longest time between two looks into the store.
     pub poll: Duration,
     /// Retention of runs, logs, artifacts and caches.
-    pub keep: Keep,
+    pub keep: Retention,
     /// Address of this server for people; `None`: forges get no links.
     pub public_url: Option<String>,
     /// Whether the archive of a run's files goes to the blob store, for engines of other machines.

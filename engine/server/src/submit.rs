@@ -67,14 +67,14 @@ impl Submitter {
             mirror: planned.mirror,
             commit: planned.commit,
             event: &planned.event,
-            asked: &planned.workflow.sealed.plan.widest_checkout(),
+            asked: &planned.workflow.hashed.plan.widest_checkout(),
             is_trusted: !planned.event.is_strangers(),
         };
         let archive = Box::pin(self.workspaces.unpack(source, &workspace)).await?;
         let untrusted = self.is_untrusted(&planned.event).await;
         let read_set = serde_json::to_value(&*planned.evaluated.read_set);
         let submission = Submission {
-            plan: planned.workflow.sealed.clone(),
+            plan: planned.workflow.hashed.clone(),
             source: planned.file.to_owned(),
             event: planned.event,
             inputs,
@@ -125,5 +125,5 @@ fn inputs(planned: &PlannedRun<'_>) -> Result<BTreeMap<String, Json>, Error> {
     } else {
         Missing::Allowed
     };
-    typed(&given, &planned.workflow.sealed.plan, missing).map_err(Error::Invalid)
+    typed(&given, &planned.workflow.hashed.plan, missing).map_err(Error::Invalid)
 }

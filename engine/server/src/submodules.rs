@@ -300,7 +300,7 @@ impl Filling<'_> {
     }
 
     /// The remote of an address, after the check of its host.
-    async fn remote(&self, place: &Place, address: &Address) -> Result<Remote, Error> {
+    async fn remote(&self, place: &RepositoryPath, address: &Address) -> Result<Remote, Error> {
         let bad = |why: &str| refused(&named(&place.path, why));
         let credential = self.credential_for(address).cloned();
         let text = address.text();
@@ -375,7 +375,7 @@ impl Filling<'_> {
 
     /// The error of a fetch, with the submodule's name. Never [`Error::Git`], which defers the whole queue of
     /// the repository.
-    fn failed(&self, place: &Place, error: &GitError) -> Error {
+    fn failed(&self, place: &RepositoryPath, error: &GitError) -> Error {
         let text = error.to_string();
         let words = |why: &str| named(&place.path, why);
         // Messages of git when index-pack exceeds its file size limit.

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use plue_executor::{Engine, Loaded, placed, reach::Guard};
+use plue_executor::{Engine, Loaded, reach::Guard, relocated};
 use plue_plan::RunId;
 use plue_store::{RunRow, Store};
 
@@ -91,7 +91,7 @@ impl Workspaces {
         }
         let folder = self.state.folder("workspaces")?;
         let loaded = Loaded::read(&self.store, &row.id).await?;
-        let workspace = placed(&loaded.origin.workspace, Some(&folder));
+        let workspace = relocated(&loaded.origin.workspace, Some(&folder));
         if workspace != folder.join(row.id.as_str()) || workspace.exists() {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use clap::Args;
 use plue_executor::{Engine, Loaded, Origin, Submission};
 use plue_flow::{Fact as RunFact, StepStatus};
 use plue_llm::agent::{Divergence, Fact};
-use plue_plan::{RunId, HashedPlan};
+use plue_plan::{HashedPlan, RunId};
 use plue_planner::session::{Planned, WarmCache};
 use plue_runtime::Tasks;
 use plue_store::Store;
@@ -126,7 +126,7 @@ async fn submitted(
     } else {
         let untrusted = loaded.origin.untrusted;
         let planned = planned(app, store, &loaded).await?;
-        let plan = &planned.hashed.plan;
+        let plan = &planned.sealed.plan;
         let gone = only.iter().find(|id| !plan.steps.iter().any(|step| step.id == **id));
         if let Some(gone) = gone {
             let gone = format!("the workflow has no step `{gone}` any more");

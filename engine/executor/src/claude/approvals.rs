@@ -50,7 +50,7 @@ impl AgentRun {
             }
             if call.held == Some(Held { until: None }) {
                 let now = self.scope.shared.clock.now();
-                let seconds = agent.task().and_then(|task| task.approve_seconds);
+                let seconds = agent.task().and_then(|task| task.approval.approve_seconds);
                 let seconds =
                     i64::try_from(seconds.unwrap_or(APPROVAL_SECONDS)).unwrap_or(i64::MAX);
                 let until = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now);

@@ -216,7 +216,7 @@ fn subagent(parent: &AgentRun, number: u32) -> (AgentRun, Route) {
     let route = parent.tools.routes.add(call_prefix(&id), sender.clone());
     let replay = parent.replay.as_ref().map(|replay| Replay {
         recording: replay.recording.clone(),
-        place: plue_llm::replay::Place { agents: id.agents(), ..replay.place.clone() },
+        place: plue_llm::replay::AgentPath { agents: id.agents(), ..replay.place.clone() },
     });
     let tools = AgentTools {
         orders: parent.tools.orders.clone(),

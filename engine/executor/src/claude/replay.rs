@@ -24,7 +24,7 @@ pub(crate) type SharedRecording = Arc<Mutex<Recording>>;
 pub(crate) struct Replay {
     pub(crate) recording: SharedRecording,
     /// Attempt and number of the agent.
-    pub(crate) place: Place,
+    pub(crate) place: AgentPath,
 }
 
 /// The recording of a step, without the answers that attempts of the replay have taken.

@@ -74,7 +74,7 @@ impl PromptTrial {
         let all = (&plan, &step, &llm);
         let mut assignment = assignment(all, &read_set, &Scope::new(), claude, today)?;
         // Results come from the test case, so no call needs approval.
-        assignment.task.approve.clear();
+        assignment.task.approval.approve.clear();
         Ok((assignment.task, assignment.budget.usd))
     }
 }

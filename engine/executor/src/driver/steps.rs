@@ -102,7 +102,7 @@ impl EngineSteps {
 
     /// Takes the refusals that are due.
     pub(crate) fn take_refused(&mut self, run: &Run) -> Vec<Incoming> {
-        let unschedulable: Vec<StepId> = run.held().map(|(step, ..)| step).collect();
+        let unschedulable: Vec<StepId> = run.unschedulable().map(|(step, ..)| step).collect();
         let is_starting = |view: &StepView| {
             view.status == StepStatus::Queued
                 && !unschedulable.contains(&view.step)

@@ -10,7 +10,7 @@ use std::{
 use plue_executor::{
     Engine,
     disk::{LowWater, Space},
-    house,
+    retention,
 };
 use plue_flow::quotas::Quotas;
 use plue_runtime::{Phase, clock::Mark, metrics::names};
@@ -139,7 +139,7 @@ impl DiskWatch {
                 Err(error) => tracing::warn!(%error, "failed to cancel runs of forks; retrying"),
             }
         }
-        house::relieve(&self.store, self.process.clock.now()).await;
+        retention::free_disk(&self.store, self.process.clock.now()).await;
         if let Err(error) = self.workspaces.remove_unused().await {
             tracing::warn!(%error, "failed to remove old workspaces; retrying");
         }

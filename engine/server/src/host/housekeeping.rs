@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use plue_executor::{
     Engine,
-    house::{Keep, keep_house},
+    retention::{Retention, collect_garbage},
 };
 use plue_runtime::{Phase, clock::Mark};
 use plue_store::Store;
@@ -24,7 +24,7 @@ pub(super) struct Housekeeping {
     pub(super) engine: Engine,
     pub(super) workspaces: Workspaces,
     pub(super) state: StateDir,
-    pub(super) keep: Keep,
+    pub(super) keep: Retention,
     pub(super) process: Process,
 }
 
@@ -61,7 +61,7 @@ impl Housekeeping {
 
     async fn remove_expired(&self) {
         let now = self.process.clock.now();
-        keep_house(&self.store, &self.keep, now).await;
+        collect_garbage(&self.store, &self.keep, now).await;
         if let Err(error) = self.workspaces.remove_unused().await {
             tracing::warn!(%error, "failed to remove old workspaces; retrying");
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use plue_flow::{
     RunStatus,
-    places::{self, Busy, Candidate},
+    quotas::{self, Busy, Candidate},
 };
 use plue_plan::RunId;
 use plue_store::RunRow;
@@ -48,7 +48,7 @@ impl RunHost {
             waiting.push(Candidate { lane: row.lane(), is_cancelled, run: row });
         }
         let quotas = &self.quotas;
-        let room = quotas.max_runs.saturating_sub(own + self.engine.placed_children());
-        Ok(places::next(waiting, busy, quotas, room, self.disk.low().as_deref()))
+        let room = quotas.max_runs.saturating_sub(own + self.engine.children_in_slots());
+        Ok(quotas::next(waiting, busy, quotas, room, self.disk.low().as_deref()))
     }
 }

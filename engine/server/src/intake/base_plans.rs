@@ -46,7 +46,7 @@ impl BasePlan {
     }
 
     fn plan(&self) -> Option<&Plan> {
-        self.workflow().map(|workflow| &workflow.sealed.plan)
+        self.workflow().map(|workflow| &workflow.hashed.plan)
     }
 }
 

@@ -242,7 +242,7 @@ impl Dispatch<'_> {
         evaluated: &Evaluated,
         workflow: &PlannedWorkflow,
     ) -> Result<(), Error> {
-        let plan = &workflow.sealed.plan;
+        let plan = &workflow.hashed.plan;
         self.results.names.insert(plan.name.clone());
         let named = WorkflowName { name: &plan.name, file };
         let (change, reaches) = self.base.change(file, plan);

@@ -210,12 +210,12 @@ impl InternalEvents {
             PlanContext { repo: &repo.name, event: Some(event), inputs: Map::new(), trust };
         let evaluated = self.plans.plan_file(&view, &row.file, &context).await?;
         let evaluated = evaluated.map_err(Error::Invalid)?;
-        let named = evaluated.workflows.iter().find(|one| one.sealed.plan.name == row.workflow);
+        let named = evaluated.workflows.iter().find(|one| one.hashed.plan.name == row.workflow);
         let Some(workflow) = named else {
             return skipped(format!("the file of commit {commit} has no such plan"));
         };
         // The triggers may differ for this event and at this commit.
-        let triggers = &workflow.sealed.plan.triggers;
+        let triggers = &workflow.hashed.plan.triggers;
         if let TriggerMatch::Skipped { reason, .. } =
             match_triggers(triggers, &MatchInput::new(event))
         {

@@ -65,7 +65,7 @@ impl InternalEvents {
         let context = PlanContext { repo: &repo.name, event: Some(&event), inputs, trust };
         let evaluated = self.plans.plan_file(&view, &tick.file, &context).await?;
         let evaluated = evaluated.map_err(Error::Invalid)?;
-        let named = evaluated.workflows.iter().find(|one| one.sealed.plan.name == tick.workflow);
+        let named = evaluated.workflows.iter().find(|one| one.hashed.plan.name == tick.workflow);
         let Some(workflow) = named else {
             return stopped(DispatchResult::Skipped, "the file has no such plan".to_owned());
         };

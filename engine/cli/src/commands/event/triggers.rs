@@ -3,7 +3,7 @@
 use plue_forge::Reading;
 use plue_plan::{Event, Trigger};
 use plue_planner::session;
-use plue_registry::{Changed, MatchInput, Verdict, decide, spelled};
+use plue_registry::{Changed, MatchInput, TriggerVerdict, decide, spelled};
 use serde_json::Map;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use plue_plan::{Plan, HashedPlan, diff::diff};
+use plue_plan::{HashedPlan, Plan, diff::diff};
 use plue_planner::session::{self, Selection, Session, TriggerContext};
 use plue_planner::{GitCommit, PlanError, codes};
 

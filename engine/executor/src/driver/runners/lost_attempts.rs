@@ -109,7 +109,7 @@ fn free_loss(run: &Run, entry: &Incoming, before: &[Incoming]) -> Option<FreeLos
         | Input::Start
         | Input::Tick
         | Input::Condition { .. }
-        | Input::Held { .. }
+        | Input::Unschedulable { .. }
         | Input::Schedulable { .. }
         | Input::Assigned { .. }
         | Input::Started { .. }
@@ -135,7 +135,7 @@ fn attempt_of(input: &Input) -> Option<&AttemptId> {
         Input::Start
         | Input::Tick
         | Input::Condition { .. }
-        | Input::Held { .. }
+        | Input::Unschedulable { .. }
         | Input::Schedulable { .. }
         | Input::Assigned { .. }
         | Input::Started { .. }

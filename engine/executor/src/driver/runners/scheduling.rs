@@ -20,14 +20,14 @@ impl Runners {
             return None;
         }
         let reason = self.refusal(run, step, &[])?;
-        Some(Incoming::plain(Input::Held { attempt: attempt.clone(), reason }))
+        Some(Incoming::plain(Input::Unschedulable { attempt: attempt.clone(), reason }))
     }
 
     /// Inputs for unschedulable attempts that a runner can have now, or whose reason has changed.
     pub(crate) fn rescheduled(&self, run: &Run) -> Vec<Incoming> {
         let mut scheduled: Vec<&Step> = Vec::new();
         let mut inputs = Vec::new();
-        for (step, attempt, before) in run.held() {
+        for (step, attempt, before) in run.unschedulable() {
             match self.refusal(run, &step, &scheduled) {
                 None if !run.has_capacity() => {}
                 None => {
@@ -35,7 +35,7 @@ impl Runners {
                     inputs.push(Incoming::plain(Input::Schedulable { attempt }));
                 }
                 Some(reason) if reason != before => {
-                    inputs.push(Incoming::plain(Input::Held { attempt, reason }));
+                    inputs.push(Incoming::plain(Input::Unschedulable { attempt, reason }));
                 }
                 Some(_) => {}
             }

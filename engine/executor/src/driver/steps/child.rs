@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use plue_flow::{Child, Fact, Input, Run, fact::Outcome};
-use plue_plan::{AttemptId, Plan, RunId, HashedPlan, StepId};
+use plue_plan::{AttemptId, HashedPlan, Plan, RunId, StepId};
 use plue_runtime::{Phase, Stop};
 use plue_store::CancelRequest;
 use serde_json::Value as Json;

@@ -41,7 +41,7 @@ impl Dispatch<'_> {
     /// Handles plans of the base that fire for this event but do not run after the change.
     pub(super) async fn dispatch_missing(&mut self) -> Result<(), Error> {
         for base in self.base.plans() {
-            let Some(plan) = base.workflow().map(|workflow| &workflow.sealed.plan) else {
+            let Some(plan) = base.workflow().map(|workflow| &workflow.hashed.plan) else {
                 continue;
             };
             let input = MatchInput { message: None, ..self.match_input() };
