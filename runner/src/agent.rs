@@ -1,9 +1,9 @@
 //! Agents: the attendant that executes a model's tool calls in the workspace.
 //!
-//! The process of an attempt whose program is `Agent` is this program with another first argument. Its
-//! standard input is a socket to the runner: orders of the engine come in, replies go out. Tools are
-//! its children and never inherit that socket; their environment is that of the attempt. Must not know
-//! the engine, hold a key, or decide what a result means.
+//! The process of an attempt whose program is `Agent` is this program with another first argument.
+//! Its standard input is a socket to the runner: it receives orders of the engine and sends
+//! replies. Tools are its children and never inherit that socket; their environment is that of the
+//! attempt. Must not know the engine, hold a key, or interpret a result.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -32,7 +32,7 @@ pub const COMMAND: &str = "agent";
 
 /// The folders, files and hosts that an attendant takes from its environment.
 #[derive(Debug, Clone)]
-struct Place {
+struct AgentContext {
     /// The folder that tools work in.
     folder: PathBuf,
     /// The workspace: that folder, or one that it lies in.
@@ -75,12 +75,12 @@ pub fn main(
     let ended = runtime
         .map_err(|error| format!("the event loop does not start: {error}"))
         .and_then(|runtime| {
-            let place = Place::of(environment)?;
+            let context = AgentContext::of(environment)?;
             let ended = runtime.block_on(async {
                 let (socket, servers) = socket(has_servers).map_err(|error| {
                     format!("standard input is no socket of a runner ({error}); only plue-runner starts `plue-runner agent`")
                 })?;
-                attendant::attend(socket, place, servers).await
+                attendant::attend(socket, context, servers).await
             });
             // A tool that reads a file has been signalled to end, and is not waited for.
             runtime.shutdown_background();
@@ -89,7 +89,7 @@ pub fn main(
     match ended {
         Ok(status) => ExitCode::from(status),
         Err(why) => {
-            let _unheard = writeln!(io::stderr(), "plue-runner agent: {why}");
+            let _closed = writeln!(io::stderr(), "plue-runner agent: {why}");
             ExitCode::FAILURE
         }
     }
@@ -105,9 +105,9 @@ fn socket(has_servers: bool) -> io::Result<(UnixStream, mcp::Order)> {
     Ok((UnixStream::from_std(socket)?, servers))
 }
 
-// === impl Place ===
+// === impl AgentContext ===
 
-impl Place {
+impl AgentContext {
     fn of(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, String> {
         let found: Vec<_> = environment.collect();
         let value = |wanted: &str| {

@@ -1,6 +1,6 @@
 //! Artifacts: files that a step names are sent to the engine, or put back from it.
 //!
-//! Only regular files beneath the workspace, never through a symbolic link.
+//! Only regular files in the workspace, never through a symbolic link.
 
 use std::{
     collections::BTreeSet,
@@ -8,16 +8,18 @@ use std::{
 };
 
 use plue_plan::artifacts::{LostArtifacts, MissingArtifacts};
-use plue_runtime::{Beneath, beneath::is_inside, mask::Secrets};
+use plue_runtime::{ConfinedDir, confined_dir::is_inside, mask::Secrets};
 use plue_wire::{
-    keep::{BlobHash, Care, KeptFile, MAX_ARTIFACTS, Record, path_bytes, path_text},
+    outputs::{ArtifactFile, BlobHash, MAX_ARTIFACTS, OutputSpec, Record, path_bytes, path_text},
     runner::Claim,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     codes,
-    keeper::{Engine, Globs, Gone, Notes, SMALL_BYTES, Trouble, Workplace, hash},
+    outputs::{
+        ContentClient, DispatcherGone, Globs, Notes, OutputError, SMALL_BYTES, WorkTree, hash,
+    },
 };
 
 /// Bytes of one attempt's artifacts at most: 10 GiB.
@@ -25,50 +27,51 @@ const MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
 /// Paths that one note names at most.
 const MAX_NAMED: usize = 3;
 
-/// The result of keeping the files of an attempt.
+/// The result of storing the files of an attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     /// Notes on the files, for users.
     pub(crate) notes: Notes,
     /// Reason for people why the step fails.
     pub(crate) failure: Option<String>,
-    /// Whether everything that was found is kept, each file under its own name: a name that is recorded
-    /// masked cannot be put back where it was.
+    /// Whether every matching file is stored under its own name: a file with a masked name cannot
+    /// be restored.
     pub(crate) is_whole: bool,
 }
 
-/// Keeps the files that the globs name.
+/// Stores the files that the globs match.
 pub(crate) fn collect(
-    place: &Workplace,
-    engine: &Engine,
-    (claim, care): (&Claim, &Care),
+    tree: &WorkTree,
+    client: &ContentClient,
+    claim: &Claim,
+    spec: &OutputSpec,
     secrets: &Secrets,
-) -> Result<Collected, Gone> {
+) -> Result<Collected, DispatcherGone> {
     let mut collected = Collected { is_whole: true, ..Collected::default() };
     let (mut warnings, mut failures) = (Notes::new(), Vec::new());
-    let lost = match gather(place, engine, &care.artifacts, &mut warnings) {
+    let lost = match gather(tree, client, &spec.artifacts, &mut warnings) {
         Ok(Gathered { mut files, unmatched }) => {
-            missing(care.rules.missing, &unmatched, &mut warnings, &mut failures);
+            missing(spec.rules.missing, &unmatched, &mut warnings, &mut failures);
             let masked = mask(&mut files, secrets);
             if masked > 0 {
                 collected.is_whole = false;
                 warnings.push(format!("artifacts: names that hold a secret are masked: {masked}"));
             }
-            record(engine, claim, files, &mut collected.notes)?
+            record(client, claim, files, &mut collected.notes)?
         }
-        Err(trouble) => Some(trouble.told()?),
+        Err(trouble) => Some(trouble.message()?),
     };
     if let Some(why) = lost {
         collected.is_whole = false;
         let text = format!("{}: the artifacts were not kept: {why}", codes::ARTIFACTS);
-        match care.rules.lost {
+        match spec.rules.lost {
             LostArtifacts::Fail => failures.insert(0, text),
             LostArtifacts::Warn => warnings.push(text),
         }
     }
     for warning in warnings {
         let warning = secrets.text(&warning);
-        engine.keep(claim, Record::Note(warning.clone()))?;
+        client.record(claim, Record::Note(warning.clone()))?;
         collected.notes.push(warning);
     }
     collected.failure = (!failures.is_empty()).then(|| failures.join("; "));
@@ -76,7 +79,7 @@ pub(crate) fn collect(
 }
 
 /// Masks secrets in the names of files; gives how many were masked. Names stay distinct.
-fn mask(files: &mut [KeptFile], secrets: &Secrets) -> usize {
+fn mask(files: &mut [ArtifactFile], secrets: &Secrets) -> usize {
     let mut taken: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
     let mut count = 0;
     for file in files {
@@ -116,18 +119,18 @@ fn missing(
     }
 }
 
-/// Records the files; gives the reason if the engine refused them.
+/// Records the files; returns the reason if the engine refused them.
 fn record(
-    engine: &Engine,
+    client: &ContentClient,
     claim: &Claim,
-    files: Vec<KeptFile>,
+    files: Vec<ArtifactFile>,
     notes: &mut Notes,
-) -> Result<Option<String>, Gone> {
+) -> Result<Option<String>, DispatcherGone> {
     if files.is_empty() {
         return Ok(None);
     }
     let (count, bytes) = (files.len(), files.iter().map(|file| file.bytes).sum::<u64>());
-    let refused = engine.keep(claim, Record::Artifacts(files))?;
+    let refused = client.record(claim, Record::Artifacts(files))?;
     if refused.is_none() {
         notes.push(format!("artifacts: {count} kept, {bytes} bytes"));
     }
@@ -136,20 +139,20 @@ fn record(
 
 /// Files in the workspace that globs name.
 struct Gathered {
-    files: Vec<KeptFile>,
+    files: Vec<ArtifactFile>,
     /// Globs that no file matches.
     unmatched: Vec<String>,
 }
 
 fn gather(
-    place: &Workplace,
-    engine: &Engine,
+    tree: &WorkTree,
+    client: &ContentClient,
     globs: &[String],
     warnings: &mut Notes,
-) -> Result<Gathered, Trouble> {
+) -> Result<Gathered, OutputError> {
     let mut unmatched = Unmatched::of(globs);
-    let globs = Globs::new(globs).map_err(|error| Trouble::Told(error.to_string()))?;
-    let (listing, beneath) = (place.list()?, place.beneath()?);
+    let globs = Globs::new(globs).map_err(|error| OutputError::Message(error.to_string()))?;
+    let (listing, confined) = (tree.list()?, tree.confined()?);
     let (mut files, mut bytes, mut left_out) = (Vec::new(), 0_u64, Vec::new());
     let mut paths = Vec::new();
     for (path, sig) in listing.iter().filter(|(path, sig)| !sig.is_folder() && globs.matches(path))
@@ -164,11 +167,11 @@ fn gather(
             let message = format!(
                 "they are more than {MAX_ARTIFACTS} files or {MAX_BYTES} bytes; pack them first"
             );
-            return Err(Trouble::Told(message));
+            return Err(OutputError::Message(message));
         }
-        let (blob, size) = hash(beneath.read(path)?)?;
+        let (blob, size) = hash(confined.read(path)?)?;
         let executable = sig.is_executable();
-        files.push(KeptFile { path: path_text(path), blob, bytes: size, executable });
+        files.push(ArtifactFile { path: path_text(path), blob, bytes: size, executable });
         paths.push(path.as_slice());
     }
     if !left_out.is_empty() {
@@ -178,10 +181,10 @@ fn gather(
     }
     let contents: Vec<_> =
         paths.iter().zip(&files).map(|(path, file)| (*path, file.blob, file.bytes)).collect();
-    let failed = upload(&beneath, engine, &contents)?;
+    let failed = upload(&confined, client, &contents)?;
     match failed.into_iter().next() {
         None => Ok(Gathered { files, unmatched: unmatched.globs() }),
-        Some((_, why)) => Err(Trouble::Told(why)),
+        Some((_, why)) => Err(OutputError::Message(why)),
     }
 }
 
@@ -212,30 +215,30 @@ impl<'a> Unmatched<'a> {
     }
 }
 
-/// Sends what the engine lacks of these files; gives what could not be sent, and why.
+/// Sends the files that the engine lacks; returns those that could not be sent, with the reasons.
 pub(crate) fn upload(
-    beneath: &Beneath,
-    engine: &Engine,
+    confined: &ConfinedDir,
+    client: &ContentClient,
     contents: &[(&[u8], BlobHash, u64)],
-) -> Result<Vec<(BlobHash, String)>, Trouble> {
+) -> Result<Vec<(BlobHash, String)>, OutputError> {
     let all: Vec<_> = contents.iter().map(|(_, blob, _)| *blob).collect();
-    let mut missing: std::collections::HashSet<_> = engine.missing(&all)?.into_iter().collect();
+    let mut missing: std::collections::HashSet<_> = client.missing(&all)?.into_iter().collect();
     let (mut small, mut small_bytes, mut failed) = (Vec::new(), 0, Vec::new());
     for (path, blob, size) in contents {
         if !missing.remove(blob) {
             continue;
         }
         if *size > SMALL_BYTES {
-            let sent = beneath
+            let sent = confined
                 .read(path)
-                .map_err(Trouble::from)
-                .and_then(|file| engine.put_file(file, *blob, *size));
+                .map_err(OutputError::from)
+                .and_then(|file| client.put_file(file, *blob, *size));
             if let Err(trouble) = sent {
-                failed.push((*blob, trouble.told()?));
+                failed.push((*blob, trouble.message()?));
             }
             continue;
         }
-        match read_small(beneath, path) {
+        match read_small(confined, path) {
             Ok(bytes) if BlobHash(Sha256::digest(&bytes).into()) == *blob => {
                 small_bytes += bytes.len();
                 small.push(bytes);
@@ -243,43 +246,43 @@ pub(crate) fn upload(
             Ok(_) | Err(_) => failed.push((*blob, "a file changed while it was kept".to_owned())),
         }
         if small_bytes > 4 * 1024 * 1024 {
-            engine.put_many(std::mem::take(&mut small))?;
+            client.put_many(std::mem::take(&mut small))?;
             small_bytes = 0;
         }
     }
-    engine.put_many(small)?;
+    client.put_many(small)?;
     Ok(failed)
 }
 
-fn read_small(beneath: &Beneath, path: &[u8]) -> io::Result<Vec<u8>> {
+fn read_small(confined: &ConfinedDir, path: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    beneath.read(path)?.take(SMALL_BYTES + 1).read_to_end(&mut bytes)?;
+    confined.read(path)?.take(SMALL_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Puts the files of an earlier attempt where they were, unless they are there.
+/// Restores the files of an earlier attempt, unless they are unchanged.
 pub(crate) fn put_back(
-    place: &Workplace,
-    engine: &Engine,
-    files: &[KeptFile],
-) -> Result<(), Trouble> {
-    let beneath = place.beneath()?;
+    tree: &WorkTree,
+    client: &ContentClient,
+    files: &[ArtifactFile],
+) -> Result<(), OutputError> {
+    let confined = tree.confined()?;
     for file in files {
         let path = path_bytes(&file.path);
         let path = path.as_slice();
         if !is_inside(path) {
-            return Err(Trouble::Told("a path leads outside".to_owned()));
+            return Err(OutputError::Message("a path leads outside".to_owned()));
         }
         let mode: u32 = if file.executable { 0o755 } else { 0o644 };
-        let there = beneath.stat(path)?;
+        let there = confined.stat(path)?;
         let is_same = there.is_some_and(|stat| (stat.st_mode & 0o111 != 0) == file.executable)
-            && beneath.read(path).and_then(hash).is_ok_and(|(blob, _)| blob == file.blob);
+            && confined.read(path).and_then(hash).is_ok_and(|(blob, _)| blob == file.blob);
         if is_same {
             continue;
         }
         let mut trouble = None;
-        let written = beneath.write(path, mode, |to| {
-            engine.get(file.blob, to).map(|_| ()).map_err(|error| {
+        let written = confined.write(path, mode, |to| {
+            client.get(file.blob, to).map(|_| ()).map_err(|error| {
                 trouble = Some(error);
                 io::Error::other("see above")
             })
@@ -298,7 +301,7 @@ mod tests {
 
     #[test]
     fn masked_names_stay_distinct() {
-        let file = |path: &str| KeptFile {
+        let file = |path: &str| ArtifactFile {
             path: path.to_owned(),
             blob: BlobHash([0; 32]),
             bytes: 1,

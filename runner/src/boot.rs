@@ -1,4 +1,4 @@
-//! Turns a process into a runner: token, own session, subreaper, nothing inherited leaks on.
+//! Turns a process into a runner: token, own session, subreaper, no inherited descriptors.
 
 use std::{
     fs::{self, File},
@@ -28,7 +28,7 @@ const MAX_TOKEN_BYTES: u64 = 4_096;
 pub struct Booted {
     /// The token for the engine.
     pub token: String,
-    /// Walls that this kernel does not have.
+    /// Restrictions that this kernel does not support.
     pub gaps: Vec<Gap>,
 }
 
@@ -70,8 +70,8 @@ fn token(number: i32) -> Result<String, Error> {
 }
 
 /// The boot id: it names the state directory, not the process. A process that was started again on
-/// the same directory has what the one before had taken in, and is the same runner to the engine;
-/// one that lost the directory is not.
+/// the same directory has the attempts of the one before, and is the same runner to the engine; one
+/// that lost the directory is not.
 ///
 /// # Errors
 /// The file cannot be read or written.
@@ -91,7 +91,7 @@ pub(crate) fn identity(state: &Path, ids: &Ids) -> Result<String, Error> {
     Ok(text)
 }
 
-/// What the engine may match steps against.
+/// Facts against which the engine matches steps.
 pub(crate) fn facts(runner: &RunnerId) -> Vec<(String, String)> {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let system = rustix::system::sysinfo();

@@ -1,7 +1,7 @@
 //! Caches of steps: restored before the process if nothing is there, filled after it.
 //!
-//! A path that has something in it already is never touched: in a person's own working tree that is
-//! their work. A cache is put there whole or not at all, even if this process is killed.
+//! An existing path is never touched: in a user's own work tree it is their work. A cache is
+//! restored completely or not at all, even if this process is killed.
 
 use std::{
     ffi::OsStr,
@@ -12,14 +12,16 @@ use std::{
 };
 
 use plue_plan::budget::Budget;
-use plue_runtime::{Beneath, beneath::is_inside, foreign::archive::admit};
+use plue_runtime::{ConfinedDir, confined_dir::is_inside, foreign::archive::admit};
 use plue_wire::{
-    keep::{BlobHash, CacheCare, Record, replace_marks},
+    outputs::{BlobHash, CacheSpec, Record, replace_marks},
     runner::Claim,
 };
 use tar::EntryType;
 
-use crate::keeper::{Engine, Gone, Listing, Notes, Scratch, Trouble, Workplace, hash};
+use crate::outputs::{
+    ContentClient, DispatcherGone, Listing, Notes, OutputError, Scratch, WorkTree, hash,
+};
 
 /// Bytes of the files of one cache at most: 20 GiB.
 const MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
@@ -27,75 +29,78 @@ const MAX_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 const MAX_FILES: u64 = 300_000;
 /// Bytes of a key at most.
 const MAX_KEY_BYTES: usize = 512;
-/// Fast, and most of what can be gained.
+/// Compression level: fast, with most of the possible gain.
 const LEVEL: i32 = 3;
-/// Behind the name of what is not whole yet.
+/// Suffix of the names of unfinished roots.
 const UNFINISHED: &[u8] = b".plue-restoring";
 
-/// What was found before the process.
+/// The state of a cache before the process.
 #[derive(Debug)]
 pub(crate) struct CacheUse {
     key: String,
-    /// The entry of this very key is there; nothing is to be filled.
+    /// The exact key was a hit: nothing is to be saved.
     is_known: bool,
 }
 
-/// Looks for the cache of a step and puts it there.
+/// Finds the cache of a step and restores it.
 pub(crate) fn restore(
-    place: &Workplace,
-    engine: &Engine,
-    (claim, care): (&Claim, &CacheCare),
+    tree: &WorkTree,
+    client: &ContentClient,
+    claim: &Claim,
+    spec: &CacheSpec,
     notes: &mut Notes,
-) -> Result<Option<CacheUse>, Gone> {
-    // Whatever comes of this cache, no step is to see half of it.
-    if let Err(error) = remove_unfinished(place, &care.paths) {
+) -> Result<Option<CacheUse>, DispatcherGone> {
+    // No step may see a half-restored cache.
+    if let Err(error) = remove_unfinished(tree, &spec.paths) {
         notes.push(format!("cache: what a killed runner left stays there: {error}"));
     }
-    let key = match key(place, &care.key) {
+    let key = match key(tree, &spec.key) {
         Ok(key) => key,
         Err(why) => {
             notes.push(format!("cache: no key: {why}"));
             return Ok(None);
         }
     };
-    let (note, is_known) = match engine.find_cache(claim, &key, &care.restore)? {
+    let (note, is_known) = match client.find_cache(claim, &key, &spec.restore)? {
         Err(why) => (format!("cache: miss for {key}: {why}"), false),
         Ok(entry) => {
             let how = if entry.exact { "hit" } else { "no exact hit, restored" };
-            let found = fetch(place, engine, entry.archive, &care.paths);
-            match found.map_err(Trouble::told) {
-                Ok(told) => (format!("cache: {how} {}{told}", entry.key), entry.exact),
+            let found = fetch(tree, client, entry.archive, &spec.paths);
+            match found.map_err(OutputError::message) {
+                Ok(left) => (format!("cache: {how} {}{left}", entry.key), entry.exact),
                 Err(why) => (format!("cache: {} cannot be restored: {}", entry.key, why?), false),
             }
         }
     };
-    engine.keep(claim, Record::Note(note.clone()))?;
+    client.record(claim, Record::Note(note.clone()))?;
     notes.push(note);
     Ok(Some(CacheUse { key, is_known }))
 }
 
 /// Fills the cache of a step that has succeeded.
 pub(crate) fn save(
-    place: &Workplace,
-    engine: &Engine,
-    (claim, care, used): (&Claim, &CacheCare, &CacheUse),
+    tree: &WorkTree,
+    client: &ContentClient,
+    claim: &Claim,
+    spec: &CacheSpec,
+    used: &CacheUse,
     notes: &mut Notes,
-) -> Result<(), Gone> {
+) -> Result<(), DispatcherGone> {
     if used.is_known {
         return Ok(());
     }
-    let note = match pack_and_send(place, engine, (claim, care, used)) {
-        Ok(told) => told,
-        Err(trouble) => format!("cache: {} not saved: {}", used.key, trouble.told()?),
+    let note = match pack_and_send(tree, client, claim, spec, used) {
+        Ok(note) => note,
+        Err(trouble) => format!("cache: {} not saved: {}", used.key, trouble.message()?),
     };
-    engine.keep(claim, Record::Note(note.clone()))?;
+    client.record(claim, Record::Note(note.clone()))?;
     notes.push(note);
     Ok(())
 }
 
-fn key(place: &Workplace, template: &str) -> Result<String, String> {
+fn key(tree: &WorkTree, template: &str) -> Result<String, String> {
     let key = replace_marks(template, |globs| {
-        place.hash_of_globs(globs).map_err(|error| error.to_string())
+        tree.hash_of_globs(globs).map_err(|error| error.to_string())
     })?;
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
         return Err(format!("it is empty or longer than {MAX_KEY_BYTES} bytes"));
@@ -104,29 +109,31 @@ fn key(place: &Workplace, template: &str) -> Result<String, String> {
 }
 
 fn pack_and_send(
-    place: &Workplace,
-    engine: &Engine,
-    (claim, care, used): (&Claim, &CacheCare, &CacheUse),
-) -> Result<String, Trouble> {
-    let scratch = Scratch::new(&place.scratch, "cache-save");
-    let roots: Vec<Vec<u8>> = care.paths.iter().map(|path| plain(path)).collect();
-    let (listing, beneath) = (place.list()?, place.beneath()?);
-    let files = pack(&listing, &beneath, &roots, scratch.create()?)?;
+    tree: &WorkTree,
+    client: &ContentClient,
+    claim: &Claim,
+    spec: &CacheSpec,
+    used: &CacheUse,
+) -> Result<String, OutputError> {
+    let scratch = Scratch::new(&tree.scratch, "cache-save");
+    let roots: Vec<Vec<u8>> = spec.paths.iter().map(|path| plain(path)).collect();
+    let (listing, confined) = (tree.list()?, tree.confined()?);
+    let files = pack(&listing, &confined, &roots, scratch.create()?)?;
     if files == 0 {
         return Ok(format!(
             "cache: {} not saved: there is nothing in {}",
             used.key,
-            care.paths.join(", ")
+            spec.paths.join(", ")
         ));
     }
     let (archive, bytes) = hash(scratch.open()?)?;
-    if !engine.missing(&[archive])?.is_empty() {
-        engine.put_file(scratch.open()?, archive, bytes)?;
+    if !client.missing(&[archive])?.is_empty() {
+        client.put_file(scratch.open()?, archive, bytes)?;
     }
     let record = Record::Cache { key: used.key.clone(), archive, bytes, files };
-    match engine.keep(claim, record)? {
+    match client.record(claim, record)? {
         None => Ok(format!("cache: saved {}, {files} files, {bytes} bytes packed", used.key)),
-        Some(why) => Err(Trouble::Told(why)),
+        Some(why) => Err(OutputError::Message(why)),
     }
 }
 
@@ -141,7 +148,7 @@ fn is_under(path: &[u8], root: &[u8]) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-fn pack(listing: &Listing, beneath: &Beneath, roots: &[Vec<u8>], to: File) -> io::Result<u64> {
+fn pack(listing: &Listing, confined: &ConfinedDir, roots: &[Vec<u8>], to: File) -> io::Result<u64> {
     let packed = zstd::Encoder::new(to, LEVEL)?;
     let mut archive = tar::Builder::new(packed);
     let (mut files, mut bytes) = (0, 0_u64);
@@ -163,11 +170,11 @@ fn pack(listing: &Listing, beneath: &Beneath, roots: &[Vec<u8>], to: File) -> io
         } else if sig.is_link() {
             header.set_entry_type(EntryType::Symlink);
             header.set_size(0);
-            let text = beneath.link_text(path)?;
+            let text = confined.link_text(path)?;
             archive.append_link(&mut header, name, OsStr::from_bytes(&text))?;
             files += 1;
         } else {
-            let file = beneath.read(path)?;
+            let file = confined.read(path)?;
             let size = file.metadata()?.len();
             header.set_size(size);
             archive.append_data(&mut header, name, file.take(size))?;
@@ -179,64 +186,65 @@ fn pack(listing: &Listing, beneath: &Beneath, roots: &[Vec<u8>], to: File) -> io
     Ok(files)
 }
 
-/// Fetches an archive and puts those of its roots there that are not; says which were.
+/// Fetches an archive and restores those of its roots that are missing; returns a note on the
+/// others.
 fn fetch(
-    place: &Workplace,
-    engine: &Engine,
+    tree: &WorkTree,
+    client: &ContentClient,
     archive: BlobHash,
     paths: &[String],
-) -> Result<String, Trouble> {
-    let beneath = place.beneath()?;
+) -> Result<String, OutputError> {
+    let confined = tree.confined()?;
     let (mut roots, mut left) = (Vec::new(), Vec::new());
     for path in paths {
         let root = plain(path);
-        if beneath.stat(&root)?.is_some() {
+        if confined.stat(&root)?.is_some() {
             left.push(path.clone());
         } else {
             roots.push(root);
         }
     }
-    let told = if left.is_empty() {
+    let note = if left.is_empty() {
         String::new()
     } else {
         format!("; left as it is, because it is there: {}", left.join(", "))
     };
     if roots.is_empty() {
-        return Ok(told);
+        return Ok(note);
     }
-    let scratch = Scratch::new(&place.scratch, "cache-restore");
-    engine.get(archive, &mut scratch.create()?)?;
-    let unpacked = unpack(&beneath, scratch.open()?, &roots);
+    let scratch = Scratch::new(&tree.scratch, "cache-restore");
+    client.get(archive, &mut scratch.create()?)?;
+    let unpacked = unpack(&confined, scratch.open()?, &roots);
     for root in &roots {
         let from = unfinished(root);
         match &unpacked {
-            Ok(()) if beneath.stat(&from)?.is_some() => beneath.rename(&from, root)?,
+            Ok(()) if confined.stat(&from)?.is_some() => confined.rename(&from, root)?,
             Ok(()) => {}
-            Err(_) => remove_all(place, &from)?,
+            Err(_) => remove_all(tree, &from)?,
         }
     }
     unpacked?;
-    Ok(told)
+    Ok(note)
 }
 
 fn unfinished(root: &[u8]) -> Vec<u8> {
     [root, UNFINISHED].concat()
 }
 
-/// What a runner that was killed had begun to unpack.
-fn remove_unfinished(place: &Workplace, paths: &[String]) -> io::Result<()> {
-    let beneath = place.beneath()?;
+/// Removes archives that a killed runner has not finished to unpack.
+fn remove_unfinished(tree: &WorkTree, paths: &[String]) -> io::Result<()> {
+    let confined = tree.confined()?;
     for path in paths {
         let from = unfinished(&plain(path));
-        if beneath.stat(&from)?.is_some() {
-            remove_all(place, &from)?;
+        if confined.stat(&from)?.is_some() {
+            remove_all(tree, &from)?;
         }
     }
     Ok(())
 }
 
-fn remove_all(place: &Workplace, path: &[u8]) -> io::Result<()> {
-    let path = place.root.join(OsStr::from_bytes(path));
+fn remove_all(tree: &WorkTree, path: &[u8]) -> io::Result<()> {
+    let path = tree.root.join(OsStr::from_bytes(path));
     let removed = match std::fs::symlink_metadata(&path) {
         Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&path),
         Ok(_) => std::fs::remove_file(&path),
@@ -248,8 +256,8 @@ fn remove_all(place: &Workplace, path: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Unpacks what is under the roots, each beside its place.
-fn unpack(beneath: &Beneath, from: File, roots: &[Vec<u8>]) -> io::Result<()> {
+/// Unpacks the roots, each under a temporary name in its folder.
+fn unpack(confined: &ConfinedDir, from: File, roots: &[Vec<u8>]) -> io::Result<()> {
     let mut from = from;
     let budget = Budget { bytes: MAX_BYTES, items: 4 * MAX_FILES, steps: u64::MAX };
     admit(zstd::Decoder::new(&mut from)?, budget)?;
@@ -271,16 +279,16 @@ fn unpack(beneath: &Beneath, from: File, roots: &[Vec<u8>]) -> io::Result<()> {
         let mode = entry.header().mode()?;
         match entry.header().entry_type() {
             EntryType::Directory => {
-                beneath.folder(&to, 0o755)?;
+                confined.folder(&to, 0o755)?;
                 folders.push((to, mode));
             }
             EntryType::Symlink => {
                 let text = entry.link_name_bytes().unwrap_or_default().into_owned();
-                beneath.link(&to, &text)?;
+                confined.link(&to, &text)?;
             }
             EntryType::Regular => {
                 let modified = UNIX_EPOCH + Duration::from_secs(entry.header().mtime()?);
-                beneath.write(&to, mode, |file| {
+                confined.write(&to, mode, |file| {
                     io::copy(&mut entry, file)?;
                     file.set_modified(modified)
                 })?;
@@ -289,5 +297,5 @@ fn unpack(beneath: &Beneath, from: File, roots: &[Vec<u8>]) -> io::Result<()> {
         }
     }
     // Last, because nothing can be written into a folder that must not be written to.
-    folders.iter().rev().try_for_each(|(path, mode)| beneath.folder(path, *mode))
+    folders.iter().rev().try_for_each(|(path, mode)| confined.folder(path, *mode))
 }

@@ -1,5 +1,5 @@
-//! The catalogue of codes `PLUE-R00xx`: what keeps the process of a step from starting, or its work from
-//! counting.
+//! The catalogue of codes `PLUE-R00xx`: reasons for which a step's process does not start, or its
+//! outputs do not count.
 //!
 //! A code never changes its meaning and is never used again; each has a page in `docs/errors/`.
 

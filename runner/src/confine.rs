@@ -1,7 +1,8 @@
-//! The limits that a runner sets on itself behind walls and that its steps inherit. The walls are the
-//! engine's; these are the parts that only a process inside can set.
+//! The restrictions that a sandboxed runner puts on itself and that its steps inherit: the parts of
+//! the sandbox that only a process inside can set.
 //!
-//! Must not go on without one of them; what a kernel lacks is reported, see [`Gap`].
+//! Must not continue without one of them; restrictions that the kernel lacks are reported, see
+//! [`Gap`].
 
 mod filter;
 mod sockets;
@@ -17,7 +18,7 @@ use crate::{
 /// Files that a process of an untrusted run may have open.
 const MAX_FILES: u64 = 4_096;
 
-/// A wall that this kernel does not have.
+/// A restriction that this kernel does not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gap {
     /// Steps that share the machine's network reach the abstract Unix sockets of its programs.
@@ -35,17 +36,17 @@ impl std::fmt::Display for Gap {
     }
 }
 
-/// Sets the limits. What is started from here on cannot raise them.
+/// Sets the restrictions. Later child processes cannot lift them.
 ///
 /// # Errors
-/// [`Error::Setup`].
+/// [`Error::Setup`] if a restriction fails.
 pub(crate) fn confine(confined: &Confined) -> Result<Vec<Gap>, Error> {
     let setup = |what| move |source| Error::Setup { what, source };
     if let Some(limits) = &confined.limits {
         limit(limits)?;
     }
     set(Resource::Core, 0)?;
-    // The keys of whoever started the engine's session are not for the steps.
+    // Keys in the engine's session keyring are not for the steps.
     system::leave_session_keyring();
     let mut gaps = Vec::new();
     if !sockets::close().map_err(setup("close abstract sockets"))? {

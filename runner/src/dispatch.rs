@@ -1,108 +1,100 @@
-//! The one owner of a runner's state: a loop over connection, attempts, children, signals, time.
+//! The owner of a runner's state: one loop over connection, attempts, children, signals and time.
 //!
-//! Nothing else touches claims, outboxes or the connection. Must never wait for anything but its
-//! own `select!`: while it waits, nobody is stopped in time.
+//! Only this loop changes claims, outboxes and the connection. Must not wait for anything but its own
+//! `select!`: while it waits, no attempt is stopped in time.
 
 mod agents;
-mod forking;
-mod held;
-mod keeping;
+mod execution;
+mod interpreter;
+mod lifecycle;
+mod link;
+mod owned;
+mod processes;
 mod reaping;
 mod session;
-mod ticking;
+mod table;
 
-use std::{
-    collections::HashMap, ffi::OsString, future::Future, io, path::Path, pin::Pin, time::Duration,
-};
+use std::{ffi::OsString, io, time::Duration};
 
-use plue_plan::AttemptId;
 use plue_runtime::{Clock, Ids, Tasks, clock::Mark, mask::RunMasks};
-use plue_wire::runner::{Assign, FromRunner};
+use plue_wire::runner::{FromRunner, RunnerVitals};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 
-use self::{agents::Agents, forking::Interpreter, held::Held, reaping::Children, ticking::Leaving};
+use self::{
+    agents::Agents,
+    lifecycle::{Lifecycle, Load},
+    link::{EngineLink, Identity, LinkEvent},
+    processes::Processes,
+    table::AttemptTable,
+};
 use crate::{
     Error,
     attempt::{Report, stopping::Order},
     boot,
-    claims::Claims,
-    keeper::{
-        Places,
-        desk::{Ask, Desk},
-    },
-    leftovers,
-    link::{Dial, Link, Pauses, Turn, dial_after},
+    link::{Dial, Turn},
     options::Options,
-    outbox::Outbox,
+    orphans,
+    outputs::{
+        WorkDirs,
+        queue::{ContentRequest, OutputQueue},
+    },
     system::Reaped,
     workspace::Workspace,
 };
 
-/// Reports of attempts that wait for the dispatcher.
+/// Reports of attempts that wait for the loop.
 const MAX_REPORTS: usize = 64;
+/// Longest patience without an engine of a runner that never had work.
+const UNUSED_PATIENCE: Duration = Duration::from_secs(5);
+/// Interval between looks at the deadlines.
+const TICK: Duration = Duration::from_millis(500);
+/// The same while a result waits for its verdict.
+const BUSY_TICK: Duration = Duration::from_millis(20);
+/// After this long without a verdict a result is sent again.
+const RESEND: Duration = Duration::from_secs(10);
 
 /// A runner. See the module.
 #[derive(Debug)]
 pub struct Runner<D: Dial> {
     options: Options,
-    token: String,
-    boot: String,
-    dial: D,
     clock: Clock,
-    ids: Ids,
     tasks: Tasks,
     workspace: Workspace,
-    claims: Claims,
-    held: HashMap<AttemptId, Held>,
-    /// Assignments that wait until an older one of the same attempt is gone.
-    superseding: HashMap<AttemptId, Box<Assign>>,
-    /// Assignments whose workspace is being prepared.
-    preparing: HashMap<AttemptId, Box<Assign>>,
-    /// Secrets that every attempt masks: those of the run, and of attempts before.
-    masks: RunMasks,
-    desk: Desk,
+    link: EngineLink<D>,
+    attempts: AttemptTable,
     agents: Agents,
-    children: Children,
-    interpreter: Interpreter,
-    connection: Connection<D::Stream>,
-    pauses: Pauses,
-    reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
-    leaving: Leaving,
-    /// When the engine was last heard.
-    heard: Mark,
-    connected: Mark,
-    last_beat: Mark,
-    beat_every: Duration,
-    last_tick: Mark,
-    /// Since when there has been neither engine nor work.
-    lonely_since: Option<Mark>,
+    processes: Processes,
+    outputs: OutputQueue,
+    /// Secrets that every attempt masks: those of the run, and of earlier attempts.
+    masks: RunMasks,
+    reports: Reports,
+    lifecycle: Lifecycle,
 }
 
-type Dialing<S> = Pin<Box<dyn Future<Output = io::Result<S>>>>;
-
-enum Connection<S> {
-    Down(Dialing<S>),
-    Up { link: Link<S>, is_welcome: bool },
+/// The reports of attempts and of the output uploader.
+#[derive(Debug)]
+struct Reports {
+    sender: mpsc::Sender<Report>,
+    receiver: mpsc::Receiver<Report>,
 }
 
-/// The signals that a runner takes.
+/// The signals that a runner handles.
 struct Signals {
     child: Signal,
     terminate: Signal,
-    /// Taken and ignored; as handlers, so that steps start with the defaults.
+    /// Handled and ignored: a handler, unlike SIG_IGN, is not inherited by steps.
     interrupt: Signal,
     hangup: Signal,
 }
 
-/// What woke the dispatcher.
+/// The event that woke the loop.
 enum Wake<S> {
-    Connected(io::Result<S>),
-    Turned(io::Result<Turn>),
+    Link(LinkEvent<S>),
     Report(Report),
-    Asked(Ask),
+    Asked(ContentRequest),
     Child,
     Forked(io::Result<Reaped>),
     Terminate,
@@ -113,8 +105,8 @@ enum Wake<S> {
 // === impl Runner ===
 
 impl<D: Dial + Clone + 'static> Runner<D> {
-    /// Takes possession of the directories and of what earlier processes left in them.
-    /// `environment` is what steps may inherit from.
+    /// Takes possession of the directories and of the attempts that earlier processes left in them.
+    /// Steps inherit variables from `environment`.
     ///
     /// # Errors
     /// The directories cannot be used, or another runner uses them.
@@ -125,98 +117,71 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
         let (clock, ids) = (Clock::real(), Ids::random());
-        let named = &options.inherit;
-        let workspace = Workspace::open(&options.workspace, &options.state, environment, named)?;
-        let (claims, open) = Claims::open(&options.state.join("claims"))?;
-        workspace.sweep(&open);
-        let mut held = HashMap::new();
-        for claim in open {
-            let outbox = Outbox::load(claim.clone(), workspace.spill(&claim))?;
-            let entry = Held::found(claim.clone(), outbox, &clock, options.buffer_bytes);
-            held.insert(claim.attempt, entry);
-        }
-        let places = Places {
+        let inherit = &options.inherit;
+        let workspace = Workspace::open(&options.workspace, &options.state, environment, inherit)?;
+        let attempts = AttemptTable::open(&options, &workspace, &clock)?;
+        let dirs = WorkDirs {
             root: workspace.root.clone(),
             scratch: workspace.folder().to_owned(),
             index: options.index.clone(),
         };
-        let interpreter = Interpreter::new(options.warm_python);
-        let mut pauses = Pauses::new(ids.clone(), D::LONGEST_PAUSE);
-        let connection = Connection::dial(&dial, clock, pauses.next());
         let boot = boot::identity(&options.state, &ids)?;
-        let mark = clock.mark();
+        let identity = Identity { runner: options.runner.clone(), boot, token };
+        let (sender, receiver) = mpsc::channel(MAX_REPORTS);
         Ok(Self {
-            options,
-            token,
-            boot,
-            dial,
             clock,
-            ids,
             tasks: Tasks::new(),
             workspace,
-            claims,
-            held,
-            superseding: HashMap::new(),
-            preparing: HashMap::new(),
-            masks: RunMasks::default(),
-            desk: Desk::new(places, clock),
+            link: EngineLink::new(identity, dial, clock, ids),
+            attempts,
             agents: Agents::default(),
-            children: Children::default(),
-            interpreter,
-            connection,
-            pauses,
-            reports: mpsc::channel(MAX_REPORTS),
-            leaving: Leaving::No,
-            heard: mark,
-            connected: mark,
-            last_beat: mark,
-            beat_every: Duration::from_millis(plue_wire::runner::HEARTBEAT_MS),
-            last_tick: mark,
-            lonely_since: None,
+            processes: Processes::new(options.python.is_forked),
+            outputs: OutputQueue::new(dirs, clock),
+            masks: RunMasks::default(),
+            reports: Reports { sender, receiver },
+            lifecycle: Lifecycle::new(clock),
+            options,
         })
     }
 
-    /// Serves until the engine or a signal ends it, or nobody needs it any more. Must run on a
+    /// Serves until the engine, a signal or the lack of both engine and work ends it. Must run on a
     /// current-thread Tokio runtime.
     ///
     /// # Errors
     /// [`Error::Dismissed`] when the engine does not want this runner; otherwise a broken disk.
     pub async fn run(mut self) -> Result<(), Error> {
         let mut signals = Signals::new()?;
-        self.end_the_past().await;
+        self.kill_lost().await;
         let outcome = self.serve(&mut signals).await;
-        for held in self.held.values_mut() {
-            held.give(Order::Abandon);
-            held.persist();
-        }
-        self.last_words().await;
+        self.attempts.order_all(Order::Abandon);
+        self.attempts.persist();
+        self.flush().await;
         outcome?;
-        self.leave_nothing().await
+        self.kill_children().await
     }
 
-    /// Kills what steps have left behind. Orphans become children of this process, wherever they
-    /// went and whatever their environment is, so that without a child there is no descendant.
-    async fn leave_nothing(&mut self) -> Result<(), Error> {
+    /// Kills orphans of steps. They become children of this process, wherever they went and whatever
+    /// their environment is, so that without a child there is no descendant.
+    async fn kill_children(&mut self) -> Result<(), Error> {
         const ROUNDS: u32 = 1_000;
         for _ in 0..ROUNDS {
-            self.children.reap();
-            if leftovers::kill_children() == 0 {
+            self.processes.reap();
+            if orphans::kill_children() == 0 {
                 return Ok(());
             }
             self.clock.sleep(Duration::from_millis(1)).await;
         }
-        Err(Error::LeftBehind(leftovers::children().len()))
+        Err(Error::LeftBehind(orphans::children().len()))
     }
 
-    /// Kills what attempts of an earlier process left running, before the engine hears that they
-    /// have ended.
-    async fn end_the_past(&self) {
+    /// Kills processes of attempts of an earlier runner process, before their end is reported.
+    async fn kill_lost(&self) {
         const ROUNDS: u32 = 500;
-        if !self.held.values().any(Held::is_lost) {
+        if self.attempts.lost() == 0 {
             return;
         }
         for _ in 0..ROUNDS {
-            if leftovers::kill_all_of_folder(self.workspace.folder()) == 0 {
+            if orphans::kill_all_of_folder(self.workspace.folder()) == 0 {
                 return;
             }
             self.clock.sleep(Duration::from_millis(2)).await;
@@ -224,9 +189,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     }
 
     async fn serve(&mut self, signals: &mut Signals) -> Result<(), Error> {
+        let mut last_tick = self.clock.mark();
         while !self.is_done() {
-            self.fill()?;
-            let pause = self.tick_pause();
+            self.attempts.queue_events(&mut self.link)?;
+            let pause = self.tick_pause(last_tick);
             // The connection comes before reports, which would otherwise fill memory while
             // nothing is sent. Every branch is cancel-safe.
             let wake = tokio::select! {
@@ -235,94 +201,136 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                 _ = signals.terminate.recv() => Wake::Terminate,
                 _ = signals.interrupt.recv() => Wake::Ignored,
                 _ = signals.hangup.recv() => Wake::Ignored,
-                ended = self.interpreter.next() => Wake::Forked(ended),
-                wake = self.connection.wait() => wake,
-                Some(report) = self.reports.1.recv() => Wake::Report(report),
-                Some(ask) = self.desk.next() => Wake::Asked(ask),
+                ended = self.processes.next_forked() => Wake::Forked(ended),
+                event = self.link.wait() => Wake::Link(event),
+                Some(report) = self.reports.receiver.recv() => Wake::Report(report),
+                Some(request) = self.outputs.next() => Wake::Asked(request),
                 () = self.clock.sleep(pause) => Wake::Time,
             };
             self.handle(wake)?;
-            while let Ok(report) = self.reports.1.try_recv() {
+            while let Ok(report) = self.reports.receiver.try_recv() {
                 self.note(report)?;
             }
-            self.tick()?;
+            if self.tick_pause(last_tick).is_zero() {
+                last_tick = self.clock.mark();
+                self.tick()?;
+            }
         }
         Ok(())
     }
 
     fn handle(&mut self, wake: Wake<D::Stream>) -> Result<(), Error> {
         match wake {
-            Wake::Connected(Ok(stream)) => self.greet(stream),
-            Wake::Connected(Err(_)) => {
-                self.redial();
-                Ok(())
+            Wake::Link(LinkEvent::Connected(Ok(stream))) => {
+                let resume = self.attempts.resume();
+                self.link.greet(stream, resume)?;
             }
-            Wake::Turned(Ok(Turn::Received)) => self.receive(),
-            Wake::Turned(Ok(Turn::Written)) | Wake::Ignored | Wake::Time => Ok(()),
-            Wake::Turned(Err(_)) => {
-                self.disconnect();
-                Ok(())
-            }
-            Wake::Report(report) => self.note(report),
-            Wake::Asked(ask) => self.ask(ask),
-            Wake::Child => {
-                self.children.reap();
-                Ok(())
-            }
-            Wake::Forked(ended) => {
-                self.note_forked(ended);
-                Ok(())
-            }
-            Wake::Terminate => self.terminate(),
-        }
-    }
-
-    /// Queues events for the connection, one of each attempt in turn.
-    fn fill(&mut self) -> Result<(), Error> {
-        let Connection::Up { link, is_welcome: true } = &mut self.connection else {
-            return Ok(());
-        };
-        let mut is_moving = true;
-        while is_moving {
-            is_moving = false;
-            for held in self.held.values_mut() {
-                let Some(room) = link.room() else {
-                    return Ok(());
-                };
-                is_moving |= held.next_frame(room)?;
-            }
+            Wake::Link(LinkEvent::Connected(Err(_))) => self.link.redial(),
+            Wake::Link(LinkEvent::Turned(Ok(Turn::Received))) => self.receive()?,
+            Wake::Link(LinkEvent::Turned(Err(_))) => self.disconnect(),
+            Wake::Link(LinkEvent::Turned(Ok(Turn::Written))) | Wake::Ignored | Wake::Time => {}
+            Wake::Report(report) => self.note(report)?,
+            Wake::Asked(request) => self.ask(request)?,
+            Wake::Child => self.processes.reap(),
+            Wake::Forked(ended) => self.processes.note_forked(ended),
+            Wake::Terminate => self.terminate()?,
         }
         Ok(())
     }
 
     fn send(&mut self, message: &FromRunner) -> Result<(), Error> {
-        if let Connection::Up { link, .. } = &mut self.connection {
-            link.send(message)?;
-        }
-        Ok(())
+        Ok(self.link.send(message)?)
     }
 
-    fn redial(&mut self) {
-        let pause = self.pauses.next();
-        self.connection = Connection::dial(&self.dial, self.clock, pause);
-    }
-
-    /// The connection is lost: what is only in memory goes to disk, since nobody knows how long
-    /// this process will be left alone.
+    /// Gives the connection up. Events go to disk: the next connection may be that of another
+    /// process.
     fn disconnect(&mut self) {
-        for held in self.held.values_mut() {
-            held.persist();
+        self.attempts.persist();
+        self.outputs.drop_impatient();
+        self.link.redial();
+    }
+
+    /// The first SIGTERM drains, the second ends.
+    fn terminate(&mut self) -> Result<(), Error> {
+        if !self.lifecycle.drain() {
+            self.leave_now();
+            return Ok(());
         }
-        self.desk.is_alone();
-        self.redial();
+        let grace = self.options.timing.drain_grace.as_millis();
+        let grace = u64::try_from(grace).unwrap_or(u64::MAX);
+        self.send(&FromRunner::Draining("SIGTERM".to_owned(), grace))
     }
 
-    fn running(&self) -> usize {
-        self.held.values().filter(|held| held.is_running()).count()
+    fn leave_now(&mut self) {
+        self.attempts.order_all(Order::Kill);
+        self.lifecycle.end();
     }
 
-    /// Waits a moment until the killed processes are reaped and what is queued is written.
-    async fn last_words(&mut self) {
+    fn is_done(&self) -> bool {
+        let after = self.options.timing.orphan_after;
+        // A runner without any attempt so far has nothing to deliver.
+        let patience = if self.attempts.is_unused() { after.min(UNUSED_PATIENCE) } else { after };
+        self.lifecycle.is_done(Load {
+            has_running: self.attempts.running().next().is_some(),
+            has_attempts: !self.attempts.is_empty(),
+            is_down: self.link.is_down(),
+            patience,
+        })
+    }
+
+    /// Time until the next look at the deadlines.
+    fn tick_pause(&self, last_tick: Mark) -> Duration {
+        let every = if self.attempts.has_volatile_result() { BUSY_TICK } else { TICK };
+        every.saturating_sub(self.clock.elapsed(last_tick))
+    }
+
+    /// Looks at the deadlines.
+    fn tick(&mut self) -> Result<(), Error> {
+        for owned in self.attempts.values_mut() {
+            // A verdict usually comes within a commit; a result that waits longer goes to disk.
+            if owned.ended_at().is_some_and(|at| self.clock.elapsed(at) >= BUSY_TICK) {
+                owned.persist();
+            }
+        }
+        if self.lifecycle.is_drain_over(self.options.timing.drain_grace) {
+            self.attempts.order_all(Order::Cancel);
+            self.lifecycle.end();
+        }
+        // A connection without a welcome is no engine.
+        if self.link.is_welcome() {
+            self.lifecycle.has_engine();
+        } else {
+            let self_fence_after = self.options.timing.self_fence_after;
+            if self_fence_after.is_some_and(|after| self.link.engine_silence() >= after) {
+                self.attempts.order_all(Order::Fence);
+            }
+            self.lifecycle.has_no_engine(self.attempts.running().next().is_some());
+        }
+        if self.link.is_down() { Ok(()) } else { self.tick_connected() }
+    }
+
+    fn tick_connected(&mut self) -> Result<(), Error> {
+        if self.link.silence() >= self.options.timing.silence_after {
+            self.disconnect();
+            return Ok(());
+        }
+        if !self.link.take_beat() {
+            return Ok(());
+        }
+        for owned in self.attempts.values_mut() {
+            if owned.ended_at().is_some_and(|at| self.clock.elapsed(at) >= RESEND) {
+                owned.outbox.resend_result();
+            }
+        }
+        let vitals = RunnerVitals {
+            running: self.attempts.running().map(|owned| owned.claim.clone()).collect(),
+            rss_kib: boot::resident_kib(),
+        };
+        self.send(&FromRunner::Heartbeat(vitals))
+    }
+
+    /// Waits until killed processes are reaped and the queue of frames is written, 500 ms at most.
+    async fn flush(&mut self) {
         const WAIT: Duration = Duration::from_millis(500);
         let tasks = self.tasks.clone();
         let clock = self.clock;
@@ -331,54 +339,16 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             tokio::select! {
                 biased;
                 () = deadline.reached() => return,
-                () = tasks.wait(), if self.reports.1.is_empty() => break,
-                Some(_) = self.reports.1.recv() => {}
-                ended = self.interpreter.next() => self.note_forked(ended),
-                () = clock.sleep(Duration::from_millis(5)) => self.children.reap(),
+                () = tasks.wait(), if self.reports.receiver.is_empty() => break,
+                Some(_) = self.reports.receiver.recv() => {}
+                ended = self.processes.next_forked() => self.processes.note_forked(ended),
+                () = clock.sleep(Duration::from_millis(5)) => self.processes.reap(),
             }
         }
-        if let Connection::Up { link, .. } = &mut self.connection {
-            tokio::select! {
-                () = deadline.reached() => {}
-                _ = link.write_out() => {}
-            }
+        tokio::select! {
+            () = deadline.reached() => {}
+            () = self.link.write_out() => {}
         }
-    }
-
-    fn state_path(&self) -> &Path {
-        &self.options.state
-    }
-}
-
-// === impl Connection ===
-
-impl<S> Connection<S> {
-    fn dial<D: Dial<Stream = S> + Clone + 'static>(
-        dial: &D,
-        clock: Clock,
-        pause: Duration,
-    ) -> Self {
-        let dial = dial.clone();
-        Self::Down(Box::pin(async move { dial_after(&dial, clock, pause).await }))
-    }
-}
-
-impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
-    /// Cancel-safe: a dial in progress goes on with the next call.
-    async fn wait(&mut self) -> Wake<S> {
-        match self {
-            Self::Down(dialing) => Wake::Connected(dialing.await),
-            Self::Up { link, .. } => Wake::Turned(link.turn().await),
-        }
-    }
-}
-
-impl<S> std::fmt::Debug for Connection<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Down(_) => "Down",
-            Self::Up { .. } => "Up",
-        })
     }
 }
 

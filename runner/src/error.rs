@@ -1,22 +1,23 @@
-//! What ends a runner. What ends an attempt is an `Exit` of the protocol, never one of these.
+//! Errors that end a runner. The end of an attempt is an `Exit` of the protocol, never one of
+//! these.
 
 use std::{io, path::PathBuf};
 
-/// Why the runner cannot go on.
+/// The reason for which the runner ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// No token arrived.
+    /// The token could not be read from this descriptor.
     #[error("no token could be read from descriptor {0}")]
     Token(i32, #[source] io::Error),
     /// A directory or file of the runner cannot be used.
     #[error("cannot use {path}")]
     State {
-        /// Which.
+        /// The directory or file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// Another process uses the state directory.
@@ -25,17 +26,17 @@ pub enum Error {
     /// The process cannot be set up as a runner.
     #[error("cannot {what}")]
     Setup {
-        /// What failed.
+        /// The step that failed, as a verb phrase.
         what: &'static str,
-        /// Why.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The engine sent the runner away for good.
     #[error("the engine closed the session ({code:?}): {reason}")]
     Dismissed {
-        /// Its code.
+        /// The code in [`plue_wire::runner::ToRunner::Close`].
         code: plue_wire::runner::CloseCode,
-        /// Its words.
+        /// The engine's reason, for people.
         reason: String,
     },
     /// The runner ends while processes that its steps started cannot be killed.

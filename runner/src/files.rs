@@ -1,4 +1,4 @@
-//! Files in folders that steps may write to, where anything may lie under any name.
+//! Files in folders that steps may write to, where every name may be a link, a pipe or a device.
 //!
 //! Must not follow a symbolic link that a step made, nor wait for the other end of a pipe.
 
@@ -22,7 +22,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Opens a regular file to read and write.
 ///
 /// # Errors
-/// As [`open`].
+/// The errors of [`open`].
 pub(crate) fn open_to_write(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true).write(true), path)
 }
@@ -47,7 +47,7 @@ pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
 /// The bytes of a regular file, at most so many and one: more is more than `limit`.
 ///
 /// # Errors
-/// As [`open`].
+/// The errors of [`open`].
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     bytes(open(path)?, limit)
 }

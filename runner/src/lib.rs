@@ -1,32 +1,33 @@
 //! The runner: dials an engine, executes the attempts it is assigned in one workspace, streams
 //! their output and delivers their results, however often the connection breaks.
 //!
-//! It sees `plue-plan`, `plue-wire` and `plue-runtime` and nothing else of plue. Must not reach
-//! the database, hold a forge's or Claude's key, or decide what becomes of a run.
+//! It sees `plue-plan`, `plue-wire` and `plue-runtime` and nothing else of plue. Must not reach the
+//! database, hold a forge's or Claude's key, or decide the status of a run.
 //!
-//! Reading order: [`Runner`] owns all state; `attempt` is one process; `outbox` holds events until
-//! they are acknowledged; `claims` remembers fences; `plue_runtime::mask` hides secrets.
+//! Reading order: [`Runner`] owns all state; `attempt` is one process; `outbox` stores events until
+//! they are acknowledged; `fences` stores the fences that were taken; `plue_runtime::mask` hides
+//! secrets.
 
 pub mod agent;
 mod artifact;
 mod attempt;
-pub mod beside;
 mod boot;
 mod cache;
 mod checkpoint;
-mod claims;
 mod codes;
 mod confine;
 mod dispatch;
 mod error;
+mod fences;
 mod files;
-mod keeper;
-mod leftovers;
 mod link;
 mod options;
+mod orphans;
 mod outbox;
 mod output;
+mod outputs;
 mod python;
+pub mod services;
 mod system;
 mod workspace;
 

@@ -31,13 +31,13 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A way to reach the engine. A local socket now; a WebSocket is another implementation.
 pub trait Dial {
-    /// What a connection is.
+    /// The byte stream of a connection.
     type Stream: AsyncRead + AsyncWrite + Unpin;
 
     /// The longest pause between two attempts to connect.
     const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-    /// Connects once.
+    /// Tries to connect once.
     ///
     /// # Errors
     /// The engine cannot be reached now.
@@ -48,7 +48,6 @@ pub trait Dial {
 #[derive(Debug, Clone)]
 pub struct UnixDial(pub PathBuf);
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Link<S> {
     stream: S,
@@ -58,10 +57,10 @@ pub(crate) struct Link<S> {
     written: usize,
 }
 
-/// What came of a turn.
+/// The outcome of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Bytes arrived.
+    /// Bytes of the engine arrived.
     Received,
     /// Everything queued was written.
     Written,
@@ -79,7 +78,7 @@ pub(crate) struct Pauses {
 impl Dial for UnixDial {
     type Stream = UnixStream;
 
-    /// Asking this machine costs nothing, and whoever takes a run up waits for the answer.
+    /// Dialing is cheap on one machine, and the engine that recovers a run waits for it.
     const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
     async fn dial(&self) -> io::Result<UnixStream> {
@@ -110,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Queues a message.
+    /// Appends a message to the queue.
     ///
     /// # Errors
     /// It is larger than a frame.
@@ -119,12 +118,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Ok(())
     }
 
-    /// The queue, to put whole frames in; `None` while it is full.
+    /// The queue of frames; `None` while it is full.
     pub(crate) fn room(&mut self) -> Option<&mut Vec<u8>> {
         (self.out.len() - self.written < OUT_BYTES).then_some(&mut self.out)
     }
 
-    /// The next message that has arrived whole.
+    /// The next complete message.
     ///
     /// # Errors
     /// The stream is out of step and must be closed.
@@ -164,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.out.clear();
             self.out.shrink_to(OUT_BYTES);
             self.written = 0;
-            // What a flush cannot do now it does with the next write.
+            // An incomplete flush continues with the next write.
             let _later = Pin::new(&mut self.stream).poll_flush(context)?;
             return Poll::Ready(Ok(Turn::Written));
         }
@@ -214,7 +213,7 @@ pub(crate) fn fraction(ids: &Ids) -> f64 {
     f64::from(u32::from_str_radix(digits, 16).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
-/// Waits, then connects.
+/// Connects after a pause.
 pub(crate) async fn dial_after<D: Dial>(
     dial: &D,
     clock: Clock,

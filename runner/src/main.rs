@@ -2,16 +2,16 @@
 
 use std::{error::Error as _, io::Write as _, process::ExitCode};
 
-use plue_runner::{Booted, Error, Options, Runner, USAGE, UnixDial, agent, beside, boot};
+use plue_runner::{Booted, Error, Options, Runner, USAGE, UnixDial, agent, boot, services};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == "--version") {
-        // As the other programs say it; `plue doctor` compares them.
-        let said = writeln!(std::io::stdout(), "plue-runner {}", env!("CARGO_PKG_VERSION"));
-        return if said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        // The format of the other programs; `plue doctor` compares them.
+        let written = writeln!(std::io::stdout(), "plue-runner {}", env!("CARGO_PKG_VERSION"));
+        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    if std::env::args_os().nth(1).is_some_and(|first| first == beside::COMMAND) {
-        return beside::main(std::env::args_os().skip(2));
+    if std::env::args_os().nth(1).is_some_and(|first| first == services::COMMAND) {
+        return services::main(std::env::args_os().skip(2));
     }
     if std::env::args_os().nth(1).is_some_and(|first| first == agent::COMMAND) {
         return agent::main(environment(), std::env::args_os().skip(2));
@@ -28,8 +28,8 @@ fn main() -> ExitCode {
             if let Error::Usage(_) = error {
                 message = format!("{message}\n\n{USAGE}");
             }
-            // The engine may have closed the other end; then nobody wants to know.
-            let _unheard = writeln!(std::io::stderr(), "{message}");
+            // The engine may have closed the other end.
+            let _closed = writeln!(std::io::stderr(), "{message}");
             ExitCode::from(error.exit_code())
         }
     }
@@ -40,7 +40,7 @@ fn start() -> Result<(), Error> {
     let Booted { token, gaps } = boot(&options)?;
     if options.tries {
         // The exit status alone reports success: a gap that cannot be written is ignored.
-        let _unheard = gaps.iter().try_for_each(|gap| writeln!(std::io::stderr(), "{gap}"));
+        let _closed = gaps.iter().try_for_each(|gap| writeln!(std::io::stderr(), "{gap}"));
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

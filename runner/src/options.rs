@@ -6,7 +6,7 @@ use plue_plan::RunnerId;
 
 use crate::Error;
 
-/// How to call the runner.
+/// The usage text of the runner.
 pub const USAGE: &str = "\
 usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
                    [--token-fd N] [--self-fence-after S] [--orphan-after S]
@@ -18,46 +18,60 @@ usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
 
 --python starts the interpreter for Python steps before the first one.
 The token is the first line of descriptor N (0, standard input, unless given).
---confined takes from the runner and its steps what walls do not: system calls, sockets, limits.
+--confined denies the runner and its steps system calls and sockets, and limits them.
 --try ends after that and writes on standard error, line by line, what this kernel lacks.
---inherit names a variable that steps have from the runner, beside the usual ones.
+--inherit names a variable that steps have from the runner, in addition to the usual ones.
 Times are in seconds, fractions allowed.";
 
-/// What a runner is told at its start.
+/// Options of a runner, from its command line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// The engine's socket.
+    /// Path of the engine's socket.
     pub connect: PathBuf,
-    /// Which runner this is.
+    /// Id of the runner's row in the store.
     pub runner: RunnerId,
-    /// Where steps run.
+    /// Folder in which steps run.
     pub workspace: PathBuf,
-    /// Where the runner keeps its own files; survives a restart.
+    /// Folder of the runner's own files; survives a restart.
     pub state: PathBuf,
     /// Descriptor whose first line is the token.
     pub token_fd: i32,
-    /// Attempts are killed when the engine has been silent for so long; never unless given.
-    pub self_fence_after: Option<Duration>,
-    /// Without an engine and without work for so long, the runner ends.
-    pub orphan_after: Duration,
-    /// A connection on which the engine says nothing for so long is given up.
-    pub silence_after: Duration,
-    /// How long attempts may go on after SIGTERM.
-    pub drain_grace: Duration,
+    /// Time limits of the connection and of the end.
+    pub timing: Timing,
     /// Bytes of unacknowledged events per attempt, in memory and on disk together.
     pub buffer_bytes: usize,
-    /// Where is remembered what the workspace held, between runs.
+    /// File of the workspace's index, shared between runs; `None`: in memory only.
     pub index: Option<PathBuf>,
-    /// Whether Python steps may be forked from a warm interpreter.
-    pub warm_python: bool,
-    /// Whether Python steps are likely, so that the interpreter is started before the first one.
-    pub early_python: bool,
-    /// The limits of a runner behind walls; none: those of this process.
+    /// Use of a warm interpreter.
+    pub python: Python,
+    /// Restrictions of a sandboxed runner; `None`: none.
     pub confined: Option<Confined>,
     /// Only tries the limits.
     pub tries: bool,
-    /// Variables that steps inherit beside the usual ones.
+    /// Variables that steps inherit in addition to the usual ones.
     pub inherit: Vec<String>,
+}
+
+/// Time limits of a runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// After this silence of the engine, attempts are killed; `None`: never.
+    pub self_fence_after: Option<Duration>,
+    /// After this time without engine and work, the runner ends.
+    pub orphan_after: Duration,
+    /// After this silence of the engine, its connection is given up.
+    pub silence_after: Duration,
+    /// Grace time of attempts after SIGTERM.
+    pub drain_grace: Duration,
+}
+
+/// Use of a warm Python interpreter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Python {
+    /// Python steps are forked from a warm interpreter where possible.
+    pub is_forked: bool,
+    /// Python steps are likely: the interpreter starts before the first one.
+    pub is_likely: bool,
 }
 
 /// Restrictions that a sandboxed runner puts on itself and its steps.
@@ -82,6 +96,19 @@ impl Default for Limits {
     }
 }
 
+// === impl Timing ===
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            self_fence_after: None,
+            orphan_after: Duration::from_secs(60),
+            silence_after: Duration::from_secs(15),
+            drain_grace: Duration::from_secs(10),
+        }
+    }
+}
+
 // === impl Options ===
 
 impl Options {
@@ -96,14 +123,10 @@ impl Options {
             workspace: PathBuf::new(),
             state: PathBuf::new(),
             token_fd: 0,
-            self_fence_after: None,
-            orphan_after: Duration::from_secs(60),
-            silence_after: Duration::from_secs(15),
-            drain_grace: Duration::from_secs(10),
+            timing: Timing::default(),
             buffer_bytes: 256 * 1024 * 1024,
             index: None,
-            warm_python: true,
-            early_python: false,
+            python: Python { is_forked: true, is_likely: false },
             confined: None,
             tries: false,
             inherit: Vec::new(),
@@ -112,7 +135,7 @@ impl Options {
         while let Some(name) = arguments.next() {
             match name.as_str() {
                 "--no-warm-python" => {
-                    options.warm_python = false;
+                    options.python.is_forked = false;
                     continue;
                 }
                 "--confined" => {
@@ -124,7 +147,7 @@ impl Options {
                     continue;
                 }
                 "--python" => {
-                    options.early_python = true;
+                    options.python.is_likely = true;
                     continue;
                 }
                 _ => {}
@@ -148,10 +171,10 @@ impl Options {
             "--state" => self.state = value.into(),
             "--index" => self.index = Some(value.into()),
             "--token-fd" => self.token_fd = number(name, value)?,
-            "--self-fence-after" => self.self_fence_after = Some(seconds(name, value)?),
-            "--orphan-after" => self.orphan_after = seconds(name, value)?,
-            "--silence-after" => self.silence_after = seconds(name, value)?,
-            "--drain-grace" => self.drain_grace = seconds(name, value)?,
+            "--self-fence-after" => self.timing.self_fence_after = Some(seconds(name, value)?),
+            "--orphan-after" => self.timing.orphan_after = seconds(name, value)?,
+            "--silence-after" => self.timing.silence_after = seconds(name, value)?,
+            "--drain-grace" => self.timing.drain_grace = seconds(name, value)?,
             "--buffer-bytes" => self.buffer_bytes = number(name, value)?,
             "--max-processes" => self.limits().max_processes = number(name, value)?,
             "--max-memory" => self.limits().max_memory_bytes = number(name, value)?,
@@ -213,11 +236,11 @@ mod tests {
         .unwrap();
         assert_eq!(options.connect, PathBuf::from("/run/s"));
         assert_eq!(options.token_fd, 3);
-        assert_eq!(options.self_fence_after, Some(Duration::from_millis(1_500)));
+        assert_eq!(options.timing.self_fence_after, Some(Duration::from_millis(1_500)));
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_argument() {
         let cases = [
             ("--runner r", "--connect is missing"),
             ("--connect tcp:x", "--connect wants unix:PATH"),

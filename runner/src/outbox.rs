@@ -1,7 +1,7 @@
 //! The unacknowledged events of one attempt: a window in memory, the rest in a file, one cursor.
 //!
-//! Sequence numbers are given out here and nowhere else. The file holds frames as they go over the
-//! wire, so that a later process can read it back. Must not know connections or processes.
+//! Sequence numbers are assigned here and nowhere else. The file has the frames of the wire, so
+//! that a later process can read it back. Must not know connections or processes.
 
 mod spill;
 
@@ -20,17 +20,16 @@ use crate::Error;
 
 /// Bytes of unacknowledged events of one attempt in memory; more goes to its file.
 const MEMORY_BYTES: usize = 1024 * 1024;
-/// What an event counts for at least, so that many small ones are bounded too.
+/// Least cost of an event in bytes, so that many small ones are bounded too.
 pub(crate) const MIN_EVENT_COST: usize = 64;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     claim: Claim,
-    /// The oldest events.
+    /// Frames of the oldest events.
     memory: VecDeque<Vec<u8>>,
     memory_bytes: usize,
-    /// The number of the first event that is still held.
+    /// The number of the oldest event in the outbox.
     first: u64,
     /// The number that the next event gets.
     next: u64,
@@ -39,9 +38,9 @@ pub(crate) struct Outbox {
     /// Bytes that may be sent and unacknowledged at once.
     credit: u64,
     in_flight: u64,
-    /// Those behind them.
+    /// Frames of newer events, on disk.
     spill: Spill,
-    /// The newest, while the disk refuses them.
+    /// Frames of the newest events, while the disk refuses them.
     overflow: VecDeque<Vec<u8>>,
     ended: bool,
 }
@@ -66,7 +65,7 @@ impl Outbox {
         }
     }
 
-    /// What an earlier process left in the file; empty when there is no file.
+    /// The events of an earlier process in the file; empty when there is no file.
     ///
     /// # Errors
     /// The file exists and cannot be read.
@@ -80,7 +79,7 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Appends an event and gives the bytes it takes until it is acknowledged.
+    /// Appends an event; returns the bytes it takes until it is acknowledged.
     ///
     /// # Errors
     /// The event is larger than a frame.
@@ -109,15 +108,15 @@ impl Outbox {
             self.memory_bytes += frame.len();
             self.memory.push_back(frame);
         } else if !self.overflow.is_empty() || !self.spill.append(&frame) {
-            // When the disk refuses, memory has to hold it: a byte that was read is never lost. The
-            // owner sees `disk_failed` and lets nothing more be read.
+            // Events stay in memory while the disk refuses them: a byte that was read is never
+            // lost. The owner sees `disk_failed` and stops reading.
             self.overflow.push_back(frame);
         }
         self.next += 1;
         Ok(bytes)
     }
 
-    /// Gives the disk what it refused before, as far as it takes it now.
+    /// Writes frames to the disk that it refused before.
     fn drain_overflow(&mut self) {
         while let Some(frame) = self.overflow.front() {
             if !self.spill.append(frame) {
@@ -170,8 +169,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Everything up to this number is committed; gives the bytes that frees. The result itself
-    /// stays until its own verdict.
+    /// Drops committed events up to this number; returns the bytes freed. The result itself stays
+    /// until its own verdict.
     pub(crate) fn ack(&mut self, seq: u64) -> usize {
         let last = if self.ended { self.next - 1 } else { self.next };
         let mut freed = 0;
@@ -197,8 +196,8 @@ impl Outbox {
         freed
     }
 
-    /// Sends everything from this number on again. Numbers that are no longer held are filled
-    /// with gap markers: silence would look like a complete log.
+    /// Sends everything from this number on again. Numbers before the oldest event become gap
+    /// markers: without them the log would look complete.
     ///
     /// # Errors
     /// A marker cannot be written.
@@ -223,7 +222,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// The engine has more of this attempt than this process: go on behind that.
+    /// The engine has more events of this attempt than this process: continue after them.
     pub(crate) fn skip_to(&mut self, acked: u64) {
         if acked >= self.next {
             self.ack(acked);
@@ -245,7 +244,7 @@ impl Outbox {
         self.credit = self.credit.saturating_add(bytes);
     }
 
-    /// Whether nothing is held.
+    /// Whether every event was acknowledged.
     pub(crate) fn is_empty(&self) -> bool {
         self.first == self.next
     }
@@ -255,12 +254,12 @@ impl Outbox {
         self.ended
     }
 
-    /// Whether something waits in memory only.
+    /// Whether an event is in memory only.
     pub(crate) fn is_volatile(&self) -> bool {
         !self.memory.is_empty() || !self.overflow.is_empty()
     }
 
-    /// What the engine is told after a reconnect.
+    /// The attempt's entry in a greeting.
     pub(crate) fn resume(&self, started: bool) -> Resume {
         Resume {
             claim: self.claim.clone(),
@@ -271,7 +270,7 @@ impl Outbox {
         }
     }
 
-    /// Deletes the file.
+    /// Deletes the file of the outbox.
     pub(crate) fn forget(&mut self) {
         self.spill.delete();
     }

@@ -1,4 +1,4 @@
-//! What a step hands on: the file behind `$PLUE_OUTPUT` as one JSON object.
+//! The output of a step: the file behind `$PLUE_OUTPUT` as one JSON object.
 //!
 //! Two forms: a JSON object, or lines `key=value` and blocks `key<<END … END`. Pure but for
 //! reading the one file.
@@ -140,8 +140,8 @@ fn take_block<'a>(
     ))
 }
 
-/// The output of a step without a file: the trimmed end of its standard output. Where the kept
-/// part starts inside a character, that character is left out.
+/// The output of a step without a file: the trimmed end of its standard output. If the stored part
+/// starts inside a character, that character is left out.
 pub(crate) fn from_tail(tail: &[u8], is_cut: bool) -> Value {
     let inside = |byte: &u8| is_cut && byte & 0xc0 == 0x80;
     let skip = tail.iter().take(3).take_while(|byte| inside(byte)).count();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_trimmed_and_starts_with_a_whole_character() {
+    fn the_tail_starts_with_a_complete_character() {
         assert_eq!(from_tail("\u{fc} x \n".as_bytes(), true), json!("\u{fc} x"));
         assert_eq!(from_tail(&"\u{fc}x".as_bytes()[1..], true), json!("x"));
         assert_eq!(from_tail(b"\xffx", false), json!("\u{fffd}x"));

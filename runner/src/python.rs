@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_python_reads_at_its_start_asks_for_a_fresh_one() {
+    fn variables_read_at_startup_need_a_new_interpreter() {
         let warm = environment(&[("PATH", "/bin"), ("LANG", "C")]);
         let cases = [
             (&[("PATH", "/bin"), ("LANG", "C"), ("X", "1")][..], true),

@@ -1,5 +1,5 @@
-//! The few system calls that neither std nor rustix offers safely: reaping with resource usage,
-//! and taking care of inherited file descriptors.
+//! The few system calls that neither std nor rustix offers safely: reaping with resource usage, and
+//! inherited file descriptors.
 //!
 //! Every `unsafe` of this crate is here. Must not decide anything.
 #![expect(
@@ -19,9 +19,9 @@ use std::{
 /// A child that ended and was reaped.
 #[derive(Debug, Clone)]
 pub(crate) struct Reaped {
-    /// Its process id.
+    /// Id of the process.
     pub(crate) pid: i32,
-    /// How it ended.
+    /// Exit status or signal.
     pub(crate) status: ExitStatus,
     /// CPU microseconds of it and the children it waited for.
     pub(crate) cpu_us: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Reaped {
     pub(crate) max_rss_kib: u64,
 }
 
-/// What asking for an ended child gave.
+/// The outcome of a search for an ended child.
 #[derive(Debug, Clone)]
 pub(crate) enum Reap {
     /// This one has ended.
@@ -87,7 +87,7 @@ pub(crate) fn leave_session_keyring() {
     let _no_keyrings = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, nameless) };
 }
 
-/// Keeps every descriptor from 3 up out of the processes that this one starts.
+/// Closes every descriptor from 3 up in processes that this one starts.
 pub(crate) fn close_inherited_on_exec() {
     let flag = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
     // SAFETY: the call only sets a flag on descriptors. On a kernel without it nothing changes.

@@ -1,4 +1,4 @@
-//! Where attempts run and where the runner keeps its own files.
+//! The folder in which attempts run, and the folder of the runner's own files.
 //!
 //! The runner's files lie in one flat folder under its state directory and are named after
 //! attempt and fence; a step that writes no output and has no long source makes no file at all.
@@ -18,7 +18,7 @@ use crate::{Error, attempt::launch::Environment, files};
 
 /// Bytes of the reason why a process was not started.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
-/// Event files that are kept. Steps of one run share one, and a runner serves few runs at a time.
+/// Event files on disk. Steps of one run share one, and a runner serves few runs at a time.
 const KEPT_EVENTS: usize = 64;
 
 /// The directories of a runner, and what its steps inherit.
@@ -26,12 +26,12 @@ const KEPT_EVENTS: usize = 64;
 pub(crate) struct Workspace {
     /// Working directory of the steps, without symbolic links.
     pub(crate) root: PathBuf,
-    /// What every step inherits.
+    /// Variables that every step inherits.
     pub(crate) inherited: Environment,
     folder: PathBuf,
     events: VecDeque<(String, PathBuf)>,
     events_written: u64,
-    /// Held for the life of the process.
+    /// Locked until the process ends.
     _lock: File,
 }
 
@@ -64,8 +64,8 @@ impl Workspace {
         };
         let root = fs::canonicalize(root).map_err(Error::state(root))?;
         let folder = state.join("io");
-        // Not the state directory itself: an engine that has removed it wants nothing of it any more,
-        // and whoever started this runner did not know yet.
+        // Not the state directory itself: an engine that has removed it does not need the runner,
+        // which was started before.
         match fs::DirBuilder::new().mode(0o700).create(&folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(Error::state(&folder)(error));
@@ -161,7 +161,7 @@ impl AttemptFiles {
         self.write(extension, text)
     }
 
-    /// Where a called function's value is put.
+    /// File for the value of a called function.
     pub(crate) fn returned(&mut self) -> PathBuf {
         self.returned = true;
         self.stem.with_added_extension("returned")
@@ -172,20 +172,20 @@ impl AttemptFiles {
         self.returned.then(|| self.stem.with_added_extension("returned"))
     }
 
-    /// Where it is written why the step's process was not started.
+    /// File for the reason for which the step's process was not started.
     pub(crate) fn refused(&mut self) -> PathBuf {
         self.refused = true;
         self.stem.with_added_extension("refused")
     }
 
-    /// Why the step's process was not started, if that was written.
+    /// The reason for which the step's process was not started, if there is one.
     pub(crate) fn refusal(&self) -> Option<String> {
         let path = self.refused.then(|| self.stem.with_added_extension("refused"))?;
         let text = files::read(&path, MAX_REFUSAL_BYTES).ok().filter(|text| !text.is_empty())?;
         Some(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Deletes what is left but for the events.
+    /// Deletes every file but the events.
     pub(crate) fn delete(&mut self) {
         let _absent = fs::remove_file(self.output());
         if self.returned {
@@ -211,7 +211,7 @@ fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     files::create(path, mode)?.write_all(text.as_bytes())
 }
 
-/// A file name for a claim. The fence makes it unique whatever the id's characters become.
+/// A file name for a claim. The fence makes it unique, although characters of the id are replaced.
 fn stem(claim: &Claim) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }

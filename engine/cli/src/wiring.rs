@@ -219,13 +219,13 @@ fn engine_parts(
         tasks.clone(),
     );
     let pool = pool.with_environment(app.environment.of_steps(&config.runner.env));
-    let pool = pool.limited(config.limits.run_limits());
+    let pool = pool.with_limits(config.limits.run_limits());
     let pool = match config.pools.untrusted.walls() {
-        Some(walls) => pool.apart(walls),
+        Some(walls) => pool.with_untrusted_sandbox(walls),
         None => pool,
     };
     let pool = match config.pools.local.walls(on_server) {
-        Some(walls) => pool.walled(walls),
+        Some(walls) => pool.with_own_sandbox(walls),
         None => pool,
     };
     let mut options = Options::new(config.state_dir.join("locks"));

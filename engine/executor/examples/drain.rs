@@ -39,7 +39,7 @@ async fn main() -> Outcome<()> {
     let store = Store::open(options).await?;
     let options = plue_pool::Options { binary: runner, directory: state.join("runners") };
     let pool = LocalPool::new(options, store.clone(), clock, tasks.clone());
-    let pool = pool.keeping(at_once);
+    let pool = pool.with_idle_room(at_once);
     let parts =
         Parts { store, pool: pool.clone(), clock, ids: Ids::random(), tasks: tasks.clone() };
     let engine = Engine::new(Options::new(state.join("locks")), parts);

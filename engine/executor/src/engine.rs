@@ -9,7 +9,7 @@ use std::{
 use plue_flow::{Input, input::Reopen, quotas::Quotas};
 use plue_plan::{RunId, StepId};
 use plue_pool::{
-    Apart, LocalPool,
+    Isolation, LocalPool,
     local::{POOL, UNTRUSTED_POOL},
 };
 use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
@@ -190,13 +190,13 @@ impl Shared {
     /// The reason that no step of a run may start here, for people; `None`: steps may start.
     pub(crate) async fn isolation_refusal(&self, origin: &Origin) -> Option<String> {
         if !origin.untrusted {
-            let why = self.pool.why_held(&origin.workspace).await?;
+            let why = self.pool.missing_isolation(&origin.workspace).await?;
             return Some(format!("runs only behind walls (pools.local.mode is required): {why}"));
         }
-        let why = match self.pool.is_apart().await {
-            Apart::Ready(_) => return None,
-            Apart::Off => "pools.untrusted.mode is off".to_owned(),
-            Apart::Missing(why) => why,
+        let why = match self.pool.untrusted_isolation().await {
+            Isolation::Ready(_) => return None,
+            Isolation::Off => "pools.untrusted.mode is off".to_owned(),
+            Isolation::Missing(why) => why,
         };
         Some(format!("is from a fork and runs only in the pool `untrusted`: {why}"))
     }

@@ -31,4 +31,4 @@ pub use crate::{
     loaded::{Loaded, MAX_UNTRUSTED, Origin, relocated},
     submit::Submission,
 };
-pub use plue_pool::Apart;
+pub use plue_pool::Isolation;

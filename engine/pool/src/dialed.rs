@@ -1,5 +1,5 @@
-//! Runners that are not processes of ours: whoever gives the connections answers for them. Tests put
-//! scripted runners here; sessions, leases and everything behind them are the same as for processes.
+//! Runners that are not processes of this machine: a [`Dial`] supplies their connections. Tests use
+//! it for scripted runners; sessions and leases are the same as for processes.
 
 use std::{fmt::Debug, future::Future, io, path::PathBuf, pin::Pin, sync::Arc};
 
@@ -13,20 +13,20 @@ use crate::{
     session::{Session, SessionEnd},
 };
 
-/// A connection to come.
+/// A future connection of a runner.
 pub type Arrival<'a> = Pin<Box<dyn Future<Output = io::Result<UnixStream>> + Send + 'a>>;
 
-/// Gives the connections of runners.
+/// Supplies the connections of runners.
 pub trait Dial: Debug + Send + Sync {
-    /// The next connection of this runner, which proves itself with the token. Pending while it does
-    /// not dial in.
+    /// The next connection of this runner, which authenticates with the token. Pending while it
+    /// does not dial in.
     fn arrive(&self, runner: &RunnerId, token: &str) -> Arrival<'_>;
 
-    /// Nobody will lease the runner again: nothing of it may go on.
+    /// The runner is never leased again: every process of it must end.
     fn discard(&self, runner: &RunnerId);
 }
 
-/// Serves one such runner until its lease lets go.
+/// Serves one such runner until its lease ends.
 pub(crate) struct Dialed {
     pub(crate) pool: LocalPool,
     pub(crate) dial: Arc<dyn Dial>,
@@ -35,7 +35,7 @@ pub(crate) struct Dialed {
     pub(crate) directory: PathBuf,
     pub(crate) events: mpsc::Sender<PoolEvent>,
     pub(crate) commands: mpsc::Receiver<Tagged>,
-    /// Tells others that the runner is led, until this is over.
+    /// Locked while the runner is supervised.
     pub(crate) _led: std::fs::File,
 }
 
@@ -52,7 +52,7 @@ impl Dialed {
             Ok(SessionEnd::Detached | SessionEnd::Disconnected) => return,
             Err(error) => PoolEvent::Failed(error),
         };
-        let _nobody_waits = self.events.send(last).await;
+        let _lease_gone = self.events.send(last).await;
     }
 
     async fn serve(&mut self) -> Result<SessionEnd, Error> {
@@ -64,7 +64,7 @@ impl Dialed {
                 command = self.commands.recv() => match command.map(|tagged| tagged.command) {
                     Some(Command::Release) | None => return Ok(SessionEnd::Released),
                     Some(Command::Detach) => return Ok(SessionEnd::Detached),
-                    Some(Command::Mask(_) | Command::Care(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
+                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
                 },
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;

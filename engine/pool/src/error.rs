@@ -1,16 +1,16 @@
-//! What can go wrong with a runner.
+//! Errors of the pool.
 
 use std::{io, path::PathBuf};
 
-/// A runner that cannot be had or was lost.
+/// The reason that a run has no runner.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The runner binary cannot be started.
     #[error("cannot start the runner {}", path.display())]
     Spawn {
-        /// The binary.
+        /// Path of the `plue-runner` binary.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -19,22 +19,22 @@ pub enum Error {
     Prepare {
         /// The directory or socket.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
     /// The runner's process ends before it is ready, again and again.
     #[error("the runner died {deaths} times before it was ready: {last_words}")]
     Dying {
-        /// How often in a row.
+        /// Processes in a row that died.
         deaths: u32,
-        /// The end of what it wrote.
+        /// The end of its standard error.
         last_words: String,
     },
     /// The run must be isolated, and cannot be here.
     #[error("the run cannot be isolated: {0}")]
-    NotApart(String),
-    /// The connection broke.
+    NotIsolated(String),
+    /// The connection to the runner broke.
     #[error("the connection to the runner broke")]
     Connection(#[source] io::Error),
     /// The runner sent what the protocol does not allow.

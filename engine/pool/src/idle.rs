@@ -1,8 +1,8 @@
-//! Runners without a run: kept between two runs of one workspace, or started before there is a run.
+//! Idle runners: parked between two runs of one workspace, or started before there is a run.
 //!
-//! Whose a runner is stands in the store: it is bound to the next run before it gets any work. That
-//! somebody leads a runner is a lock that ends with this process, so that what a dead engine kept is
-//! found and ended. Must not hand a runner to another workspace.
+//! The store decides which run owns a runner: it is bound to the next run before it gets any work.
+//! A supervised runner has a file lock that ends with this process, so that runners of a dead
+//! engine are found and ended. Must not hand a runner to another workspace.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -20,17 +20,17 @@ use plue_store::RunnerRow;
 use crate::{
     error::Error,
     lease::Lease,
-    local::{LocalPool, Place},
+    local::{LocalPool, WorkDir},
 };
 
-/// The file in a runner's directory that whoever leads it has locked.
+/// The file in a runner's directory that its supervisor has locked.
 const LED: &str = "led";
-/// How long a new row may be without that file.
+/// Longest time that a new row may be without that file.
 const NEW: Duration = Duration::from_secs(60);
-/// Tries at the lock of a file that others only look at.
+/// Tries at a lock that other processes take for a moment to test it.
 const LOOKS: u32 = 100;
 
-/// Runners that nobody leases. Cheap to clone.
+/// Runners without a lease. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Idle {
     room: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Idle {
 struct Parked {
     workspace: PathBuf,
     lease: Lease,
-    /// What the store says it works for.
+    /// The run that it is bound to in the store.
     group: Option<RunId>,
 }
 
@@ -58,7 +58,7 @@ impl Idle {
 
     fn take(&self, workspace: &Path) -> Option<Parked> {
         let mut parked = self.lock();
-        // The last one is the warmest.
+        // The last parked is the warmest.
         let at = parked.iter().rposition(|one| one.workspace == workspace)?;
         Some(parked.swap_remove(at))
     }
@@ -67,29 +67,29 @@ impl Idle {
 // === impl LocalPool: without a run ===
 
 impl LocalPool {
-    /// A pool that keeps so many runners for further runs in the same workspace. [`LocalPool::close`]
-    /// ends them.
+    /// The same pool with room for this many idle runners, each for further runs in its workspace.
+    /// [`LocalPool::close`] ends them.
     #[must_use]
-    pub fn keeping(self, runners: usize) -> Self {
+    pub fn with_idle_room(self, runners: usize) -> Self {
         Self { idle: Idle::with_room(runners), ..self }
     }
 
-    /// Starts a runner for a run that will come, with `python` one that expects Python steps.
+    /// Starts a runner before there is a run; `python`: it expects Python steps.
     /// [`LocalPool::close`] ends it if none comes.
     ///
     /// # Errors
     /// The runner's row cannot be stored.
     pub async fn warm(&self, workspace: &Path, ids: &Ids, python: bool) -> Result<(), Error> {
-        let place = Place { workspace, untrusted: false };
-        let lease = self.start(None, (place, python), ids).await?;
+        let work_dir = WorkDir { workspace, untrusted: false };
+        let lease = self.start(None, work_dir, python, ids).await?;
         self.idle.lock().push(Parked { workspace: workspace.to_owned(), lease, group: None });
         Ok(())
     }
 
-    /// Takes a runner back whose run is over. The lease comes back when it cannot be kept: there is no
-    /// room, it is not in session, or the run was a stranger's.
+    /// Parks the runner of a finished run. Returns the lease if it cannot be parked: there is no
+    /// room, it has no session, or the run was untrusted.
     #[must_use = "a lease that comes back is to be released"]
-    pub fn keep(&self, mut lease: Lease, run: &RunId, workspace: &Path) -> Option<Lease> {
+    pub fn park(&self, mut lease: Lease, run: &RunId, workspace: &Path) -> Option<Lease> {
         let mut parked = self.idle.lock();
         let usable = !lease.is_for_one_run() && lease.is_quiet() && lease.session().is_some();
         if parked.len() >= self.idle.room || !usable {
@@ -99,7 +99,7 @@ impl LocalPool {
         None
     }
 
-    /// An idle runner of this workspace, bound to the run.
+    /// An idle runner of this workspace, after binding it to the run.
     pub(crate) async fn take_idle(
         &self,
         run: &RunId,
@@ -115,7 +115,7 @@ impl LocalPool {
         Ok(None)
     }
 
-    /// Ends all runners without a run, and waits until they are gone.
+    /// Ends all idle runners, and waits until they are gone.
     ///
     /// # Errors
     /// [`Error::Store`]: a row is left.
@@ -143,10 +143,10 @@ impl LocalPool {
         Ok(())
     }
 
-    /// Whether a process that lives leads the runner. A runner of another machine, which has no
-    /// directory here, counts as led if others may use the database and its run is not over. One that is just being made is led
-    /// before it has a directory; not if the run that it has is over: then its directory is gone, and
-    /// whoever removed it died before the row was.
+    /// Whether a living process supervises the runner. A runner without a directory counts as one
+    /// of another machine, and as supervised, if the database is shared and its run is not over. A
+    /// runner that is being made is supervised before it has a directory. If its run is over, its
+    /// directory was removed by a process that died before it removed the row.
     #[must_use]
     pub fn is_led(&self, runner: &RunnerRow, run_is_over: bool) -> bool {
         let directory = self.options.directory.join(runner.id.as_str());
@@ -155,29 +155,29 @@ impl LocalPool {
         if !directory.exists() {
             return self.store.is_shared() && !run_is_over || is_new();
         }
-        // Without the file: its maker is about to make it, or died before it could.
+        // Without the file: its maker is about to create it, or died before.
         led(&directory).unwrap_or_else(is_new)
     }
 
-    /// Whether somebody makes runners at this moment, or has just made this one. The kernel ends what
-    /// [`LocalPool::making`] holds with its process.
+    /// Whether a process makes runners at this moment, or has just made this one. The kernel
+    /// releases the lock of [`LocalPool::making`] with its process.
     fn is_being_made(&self, directory: &Path) -> bool {
         match File::open(&self.options.directory).map(|all| (all.try_lock(), all)) {
-            // Nobody does: this one is made, or never will be.
+            // No process makes runners: this one is made, or never will be.
             Ok((Ok(()), _all)) => led(directory).unwrap_or(false),
             Ok((Err(_), _)) => true,
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         }
     }
 
-    /// Says that this process makes a runner, until the file is closed: before its row is stored, and
-    /// until it is led.
+    /// Locks the directory of runners while this process makes one: from before its row is stored
+    /// until it is supervised.
     pub(crate) fn making(&self) -> Result<File, Error> {
         let path = &self.options.directory;
         let failed = |source| Error::Prepare { path: path.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let all = File::open(path).map_err(failed)?;
-        // Waits only while somebody looks.
+        // Waits only while another process tests the lock.
         all.lock_shared().map_err(failed)?;
         Ok(all)
     }
@@ -189,8 +189,8 @@ fn led(directory: &Path) -> Option<bool> {
     Some(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Locks the directory of a runner for whoever leads it, as long as the file is open. Never waits: who
-/// leads a run is decided elsewhere, this only tells.
+/// Marks a runner as supervised while the returned file is open. Never waits: the lock only
+/// informs, the store decides which engine drives a run.
 pub(crate) fn lead(directory: &Path) -> Result<File, Error> {
     let path = directory.join(LED);
     let failed = |source| Error::Prepare { path: path.clone(), source };
@@ -198,7 +198,7 @@ pub(crate) fn lead(directory: &Path) -> Result<File, Error> {
     for _ in 0..LOOKS {
         match file.try_lock() {
             Ok(()) => break,
-            // Somebody looks at it at this moment, or the last one who led is just going.
+            // Another process tests the lock, or the last supervisor is just ending.
             Err(TryLockError::WouldBlock) => std::thread::yield_now(),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }

@@ -1,9 +1,9 @@
-//! A lease: one run's hold on one runner, as two bounded channels.
+//! A lease: the exclusive use of one runner by one run, as two bounded channels.
 
 use jiff::Timestamp;
 use plue_plan::RunnerId;
 use plue_wire::eval::Bytes;
-use plue_wire::keep::Care;
+use plue_wire::outputs::OutputSpec;
 use plue_wire::runner::{
     AgentOrder, Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict, ToolResult,
 };
@@ -16,22 +16,23 @@ pub(crate) const COMMAND_QUEUE: usize = 1_024;
 /// Events in flight from one runner.
 pub(crate) const EVENT_QUEUE: usize = 1_024;
 
-/// What a runner reports to the run that leases it.
+/// A report of a runner to the run that leases it.
 #[derive(Debug)]
 pub enum PoolEvent {
-    /// A session is up (the first, or a new one after a break). `held` are the attempts that the
-    /// runner still has; what else the store says it has must be assigned again or was lost.
+    /// A session is up (the first, or a new one after a break). `owned` are the attempts that the
+    /// runner still has; other attempts of the runner in the store must be assigned again or were
+    /// lost.
     Ready {
         /// Counts the sessions of this runner.
         epoch: u64,
         /// Attempts that the runner has in hand.
-        held: Vec<Claim>,
+        owned: Vec<Claim>,
     },
     /// The attempt's process was seen running (and that is stored).
     Started {
-        /// Which attempt.
+        /// The attempt and its fence.
         claim: Claim,
-        /// When the runner told it, by the engine's clock: before it was stored.
+        /// Time of arrival by the engine's clock, before it was stored.
         at: Timestamp,
     },
     /// A tool call of an agent has ended. Its number is acknowledged and its content is not stored, so
@@ -48,16 +49,16 @@ pub enum PoolEvent {
     Ended(Box<Ended>),
     /// The runner refuses the assignment.
     Rejected {
-        /// Which attempt.
+        /// The attempt and its fence.
         claim: Claim,
-        /// Why.
+        /// The reason, for people.
         reason: String,
     },
     /// The runner cannot be served from here now, but has what it had: another lease may follow.
     Failed(Error),
     /// The runner is gone for good.
     Gone {
-        /// What happened.
+        /// The reason, for people.
         reason: String,
     },
 }
@@ -67,17 +68,17 @@ pub enum PoolEvent {
 pub struct Ended {
     /// Events to store in the same transaction, in order.
     pub tail: Vec<AttemptEvent>,
-    /// The result.
+    /// The outcome of the attempt.
     pub result: AttemptResult,
 }
 
-/// What a run tells its runner.
+/// A command of a run to its runner.
 #[derive(Debug)]
 pub enum Command {
     /// Secrets of the run that every attempt masks from now on.
     Mask(Vec<Bytes>),
-    /// What is to be kept of an attempt that is assigned next.
-    Care(Claim, Box<Care>),
+    /// The output spec of an attempt that is assigned next.
+    Outputs(Claim, Box<OutputSpec>),
     /// Run this. Only after the claim was committed.
     Assign(Box<Assign>),
     /// An order to an attempt whose program is an agent, at any time after its [`Command::Assign`] in the
@@ -85,36 +86,36 @@ pub enum Command {
     Agent(Claim, Box<AgentOrder>),
     /// Stop an attempt: TERM, grace, KILL; or KILL at once.
     Stop {
-        /// Which attempt.
+        /// The attempt and its fence.
         claim: Claim,
-        /// At once.
+        /// KILL at once, without TERM and grace.
         kill: bool,
     },
-    /// What became of a result.
+    /// The verdict on a result.
     Verdict {
-        /// Of which attempt.
+        /// The attempt and its fence.
         claim: Claim,
-        /// What.
+        /// The run's decision about the result.
         verdict: ResultVerdict,
     },
     /// The run is over: stop the runner.
     Release,
-    /// Whoever leads the run goes away and the runner stays, with what it runs and holds.
+    /// The engine stops driving the run; the runner stays, with its attempts and their events.
     Detach,
 }
 
-/// A command and the session it was meant for. What was decided about an older session does not fit
-/// the next one: its greeting has squared what the runner has with what the store says.
+/// A command and the session it was made for. A command for an older session is stale: the greeting
+/// of the next one has reconciled the runner's attempts with the store.
 #[derive(Debug)]
 pub(crate) struct Tagged {
     pub(crate) epoch: u64,
     pub(crate) command: Command,
 }
 
-/// One run's hold on one runner. Dropping it releases the runner.
+/// The exclusive use of one runner. Dropping it releases the runner.
 #[derive(Debug)]
 pub struct Lease {
-    /// The runner.
+    /// The leased runner.
     pub runner: RunnerId,
     /// The last session that was reported as ready.
     epoch: u64,
@@ -163,12 +164,12 @@ impl Lease {
         (self.epoch > 0).then_some(self.epoch)
     }
 
-    /// Takes the reports that are there and tells whether the runner is still served and said nothing
-    /// but that it is ready.
+    /// Takes waiting reports; `true` if the runner is still served and reported nothing but
+    /// readiness.
     pub(crate) fn is_quiet(&mut self) -> bool {
         loop {
             match self.try_next() {
-                Some(PoolEvent::Ready { held, .. }) if held.is_empty() => {}
+                Some(PoolEvent::Ready { owned, .. }) if owned.is_empty() => {}
                 Some(_) => return false,
                 None => return !self.events.is_closed(),
             }
@@ -182,14 +183,14 @@ impl Lease {
         event
     }
 
-    /// Sends a command. A runner that is gone has said so through [`Lease::next`], so a command to
-    /// it is dropped.
+    /// Sends a command; drops it if the runner is gone, which [`Lease::next`] reports.
     pub async fn send(&self, command: Command) {
         let _gone = self.commands.send(Tagged { epoch: self.epoch, command }).await;
     }
 
-    /// Waits until half of the queue of commands is free, or the runner is gone. For what may wait while
-    /// the runner reads nothing: the other half stays for what must not. Holds nothing of the lease.
+    /// Waits until half of the queue of commands is free, or the runner is gone. For commands that
+    /// may wait while the runner reads nothing: the other half stays for those that may not. Does
+    /// not borrow the lease.
     pub fn room(&self) -> impl Future<Output = ()> + Send + use<> {
         let commands = self.commands.clone();
         async move {
@@ -203,7 +204,7 @@ impl Lease {
         while self.next().await.is_some() {}
     }
 
-    /// Leaves the runner alone with what it runs and holds, for another lease.
+    /// Leaves the runner with its attempts and their events to another lease.
     pub async fn detach(mut self) {
         self.send(Command::Detach).await;
         while self.next().await.is_some() {}

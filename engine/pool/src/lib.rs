@@ -1,24 +1,25 @@
 //! Runners: their processes, their sessions, and the lease a run has on one.
 //!
-//! Holds no truth in memory: what a runner owns stands in the store, and after any crash the same
-//! lease can be taken up from there. Must not decide a status: it reports [`PoolEvent`]s.
+//! Has no authoritative state in memory: the attempts of a runner are in the store, and after any
+//! crash the same lease can be recovered from there. Must not decide a status: it reports
+//! [`PoolEvent`]s.
 #![forbid(unsafe_code)]
 
+mod content;
 pub mod dialed;
 pub mod error;
 mod idle;
-mod keeping;
 pub mod lease;
-mod leftovers;
 pub mod local;
+mod orphans;
+pub mod sandbox;
 mod session;
 mod supervisor;
-pub mod walls;
 
 pub use crate::{
+    content::RunLimits,
     error::Error,
-    keeping::RunLimits,
     lease::{Command, Ended, Lease, PoolEvent},
-    local::{LocalPool, Options, Place},
-    walls::{Apart, Local, RequiredFor, Untrusted},
+    local::{LocalPool, Options, WorkDir},
+    sandbox::{Isolation, Local, RequiredFor, Untrusted},
 };

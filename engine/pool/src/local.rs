@@ -1,9 +1,9 @@
 //! The local pool: a runner is a process on this machine that dials back over a Unix socket.
 //!
-//! A runner outlives its engine: it keeps running, keeps what was not acknowledged on disk, and
-//! tries its socket again. Whoever takes the run up binds that socket again ([`LocalPool::lease`]
-//! with the same runner id) and gets everything from where the last engine stopped. A runner that
-//! died meanwhile is started again on its directory and delivers what it had taken in.
+//! A runner outlives its engine: it continues, stores unacknowledged events on disk, and dials its
+//! socket again. The next engine binds that socket again ([`LocalPool::lease`] with the same runner
+//! id) and receives everything after the last acknowledgement. A runner that died meanwhile is
+//! started again on its directory and delivers its stored events.
 
 use std::{
     io,
@@ -18,39 +18,39 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::{
+    content::RunLimits,
     dialed::{Dial, Dialed},
     error::Error,
     idle::{self, Idle},
-    keeping::RunLimits,
     lease::{COMMAND_QUEUE, EVENT_QUEUE, Lease},
-    leftovers,
+    orphans,
+    sandbox::{Isolation, Local, RequiredFor, Sandbox, SandboxDirs, Trust, Untrusted},
     supervisor::Supervisor,
-    walls::{Apart, Cell, Local, RequiredFor, Trust, Untrusted, Walls},
 };
 
-/// The name local runners are registered under.
+/// Name of the pool of local runners in the store.
 pub const POOL: &str = "local";
-/// The name those behind walls are registered under.
+/// Name of the pool of sandboxed runners for untrusted runs in the store.
 pub const UNTRUSTED_POOL: &str = "untrusted";
 
 /// The reason that runners of [`LocalPool::dialed_by`] have no sandbox.
 const NOT_OURS: &str = "runners are not processes of this machine";
 
-/// Where things are.
+/// Paths of a pool.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The `plue-runner` binary.
+    /// Path of the `plue-runner` binary.
     pub binary: PathBuf,
     /// Directory of the runners' sockets and buffers; `<id>/` for each.
     pub directory: PathBuf,
 }
 
-/// Where the steps of a run are to work.
+/// The working directory of a run's steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// The folder.
+pub struct WorkDir<'a> {
+    /// Path of the workspace.
     pub workspace: &'a Path,
-    /// They are a stranger's: behind walls, or not at all.
+    /// The steps are untrusted: they run in a sandbox, or not at all.
     pub untrusted: bool,
 }
 
@@ -63,79 +63,89 @@ pub struct LocalPool {
     pub(crate) tasks: Tasks,
     pub(crate) dial: Option<Arc<dyn Dial>>,
     pub(crate) idle: Idle,
-    /// Bytes that a run may have.
+    /// Limits on the bytes of a run.
     pub(crate) limits: RunLimits,
-    /// For the runs of strangers; none: they are not kept apart.
-    pub(crate) walls: Option<Walls>,
-    /// For all other runs.
-    pub(crate) own: Own,
+    /// The sandbox of untrusted runs; `None`: they are not isolated.
+    pub(crate) untrusted: Option<Sandbox>,
+    /// The isolation of all other runs.
+    pub(crate) own: OwnRuns,
     /// Variables of this machine that steps have.
     pub(crate) environment: Vec<(String, String)>,
 }
 
 /// The isolation of runs of own commits.
 #[derive(Debug, Clone)]
-pub(crate) enum Own {
+pub(crate) enum OwnRuns {
     /// No isolation: runners start without a sandbox.
     Open,
-    /// Behind walls, where this machine has them.
-    Walled(Walls),
-    /// Behind walls, or not at all; with `all` also those in workspaces that no server made.
-    Required { walls: Walls, all: bool },
+    /// In a sandbox, where this machine supports it.
+    Sandboxed(Sandbox),
+    /// In a sandbox, or not at all; with `all` also runs in workspaces that no server made.
+    Required { sandbox: Sandbox, all: bool },
+}
+
+/// A runner to supervise.
+struct RunnerStart<'a> {
+    runner: RunnerId,
+    token: String,
+    work_dir: WorkDir<'a>,
+    /// Python steps are likely: the interpreter starts with the runner.
+    python: bool,
 }
 
 // === impl LocalPool ===
 
 impl LocalPool {
-    /// A pool without runners.
+    /// A pool without runners and sandboxes.
     #[must_use]
     pub fn new(options: Options, store: Store, clock: Clock, tasks: Tasks) -> Self {
-        let (dial, idle, walls, own) = (None, Idle::default(), None, Own::Open);
+        let (dial, idle, untrusted, own) = (None, Idle::default(), None, OwnRuns::Open);
         let (limits, environment) = (RunLimits::default(), Vec::new());
-        Self { options, store, clock, tasks, dial, idle, limits, walls, own, environment }
+        Self { options, store, clock, tasks, dial, idle, limits, untrusted, own, environment }
     }
 
-    /// The same pool, and its steps have these variables of this machine.
+    /// The same pool, whose steps have these variables of this machine.
     #[must_use]
     pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
         Self { environment, ..self }
     }
 
-    /// The same pool, whose runs may have so many bytes.
+    /// The same pool with these limits on the bytes of a run.
     #[must_use]
-    pub fn limited(self, limits: RunLimits) -> Self {
+    pub fn with_limits(self, limits: RunLimits) -> Self {
         Self { limits, ..self }
     }
 
-    /// The bytes that a run may have.
+    /// The limits on the bytes of a run.
     #[must_use]
     pub fn limits(&self) -> RunLimits {
         self.limits
     }
 
-    /// The directory of a runner, with what its steps have as `/tmp` if it is behind walls.
+    /// The directory of a runner; that of a sandboxed one includes the `/tmp` of its steps.
     #[must_use]
     pub fn directory(&self, runner: &RunnerId) -> PathBuf {
         self.options.directory.join(runner.as_str())
     }
 
-    /// The same pool, and runs of strangers are behind walls.
+    /// The same pool, which runs untrusted runs in a sandbox.
     #[must_use]
-    pub fn apart(self, options: Untrusted) -> Self {
+    pub fn with_untrusted_sandbox(self, options: Untrusted) -> Self {
         let (binary, runners) = (self.options.binary.clone(), self.options.directory.clone());
-        Self { walls: Some(Walls::untrusted(options, binary, runners)), ..self }
+        Self { untrusted: Some(Sandbox::untrusted(options, binary, runners)), ..self }
     }
 
-    /// The same pool, and runs of own commits are behind walls as well, if a server made their
-    /// workspace: the one of `plue run` is its user's, who runs it. After its environment is set.
+    /// The same pool, which runs own commits in a sandbox as well, if a server made their
+    /// workspace: the workspace of `plue run` belongs to its user. Call it after the environment is
+    /// set.
     #[must_use]
-    pub fn walled(self, options: Local) -> Self {
+    pub fn with_own_sandbox(self, options: Local) -> Self {
         let required = options.required;
-        let walls = self.own_walls(options);
+        let sandbox = self.own_sandbox(options);
         let own = match required {
-            None => Own::Walled(walls),
-            Some(RequiredFor::All) => Own::Required { walls, all: true },
-            Some(RequiredFor::ServersWorkspaces) => Own::Required { walls, all: false },
+            None => OwnRuns::Sandboxed(sandbox),
+            Some(RequiredFor::All) => OwnRuns::Required { sandbox, all: true },
+            Some(RequiredFor::ServersWorkspaces) => OwnRuns::Required { sandbox, all: false },
         };
         Self { own, ..self }
     }
@@ -146,55 +156,58 @@ impl LocalPool {
         state.is_some_and(|state| workspace.starts_with(state.join("workspaces")))
     }
 
-    fn own_walls(&self, options: Local) -> Walls {
+    fn own_sandbox(&self, options: Local) -> Sandbox {
         let (binary, runners) = (self.options.binary.clone(), self.options.directory.clone());
-        Walls::own(options, self.environment.clone(), binary, runners)
+        Sandbox::own(options, self.environment.clone(), binary, runners)
     }
 
-    /// Whether runs of strangers can be kept apart here. Tries it, if it has not worked before.
-    pub async fn is_apart(&self) -> Apart {
-        self.tried(self.walls.as_ref()).await
+    /// The isolation of untrusted runs on this machine. Tries the sandbox, unless a try has
+    /// succeeded before.
+    pub async fn untrusted_isolation(&self) -> Isolation {
+        self.tried(self.untrusted.as_ref()).await
     }
 
-    /// Whether runs of own commits are kept apart here.
-    pub async fn is_walled(&self) -> Apart {
+    /// The isolation of runs of own commits on this machine.
+    pub async fn own_isolation(&self) -> Isolation {
         match &self.own {
-            Own::Open => Apart::Off,
-            Own::Walled(walls) | Own::Required { walls, .. } => self.tried(Some(walls)).await,
+            OwnRuns::Open => Isolation::Off,
+            OwnRuns::Sandboxed(sandbox) | OwnRuns::Required { sandbox, .. } => {
+                self.tried(Some(sandbox)).await
+            }
         }
     }
 
     /// The reason that a run of an own commit must wait here; `None`: it need not. Tries the
     /// sandbox, unless a try has succeeded before.
-    pub async fn why_held(&self, workspace: &Path) -> Option<String> {
-        if !self.requires_walls_for(Place { workspace, untrusted: false }) {
+    pub async fn missing_isolation(&self, workspace: &Path) -> Option<String> {
+        if !self.requires_sandbox_for(WorkDir { workspace, untrusted: false }) {
             return None;
         }
-        match self.is_walled().await {
-            Apart::Missing(why) => Some(why),
-            Apart::Off | Apart::Ready(_) => None,
+        match self.own_isolation().await {
+            Isolation::Missing(why) => Some(why),
+            Isolation::Off | Isolation::Ready(_) => None,
         }
     }
 
-    fn requires_walls_for(&self, place: Place<'_>) -> bool {
+    fn requires_sandbox_for(&self, work_dir: WorkDir<'_>) -> bool {
         match self.own {
-            Own::Open | Own::Walled(_) => false,
-            Own::Required { all, .. } => all || self.is_servers(place.workspace),
+            OwnRuns::Open | OwnRuns::Sandboxed(_) => false,
+            OwnRuns::Required { all, .. } => all || self.is_servers(work_dir.workspace),
         }
     }
 
-    async fn tried(&self, walls: Option<&Walls>) -> Apart {
-        match walls {
-            None => Apart::Off,
-            Some(_) if self.dial.is_some() => Apart::Missing(NOT_OURS.to_owned()),
-            Some(walls) => match walls.check(&self.clock).await {
-                Ok(open) => Apart::Ready(open),
-                Err(why) => Apart::Missing(why),
+    async fn tried(&self, sandbox: Option<&Sandbox>) -> Isolation {
+        match sandbox {
+            None => Isolation::Off,
+            Some(_) if self.dial.is_some() => Isolation::Missing(NOT_OURS.to_owned()),
+            Some(sandbox) => match sandbox.check(&self.clock).await {
+                Ok(open) => Isolation::Ready(open),
+                Err(why) => Isolation::Missing(why),
             },
         }
     }
 
-    /// The same pool, but its runners are not processes that it starts: they come from here.
+    /// The same pool, but its runners come from `dial` instead of processes that it starts.
     #[must_use]
     pub fn dialed_by(self, dial: Arc<dyn Dial>) -> Self {
         Self { dial: Some(dial), ..self }
@@ -209,117 +222,116 @@ impl LocalPool {
     pub async fn lease(
         &self,
         run: &RunId,
-        place: Place<'_>,
+        work_dir: WorkDir<'_>,
         ids: &Ids,
         adopt: Option<RunnerId>,
     ) -> Result<Lease, Error> {
         if let Some(runner) = adopt {
             let directory = self.options.directory.join(runner.as_str());
-            let walls = self.walls_of(&runner, Cell::trust(&directory), place)?;
+            let sandbox = self.sandbox_of(&runner, SandboxDirs::trust(&directory), work_dir)?;
             // Across engines the token is a file that only this user reads; see docs/decisions/0006.
             let token = read_token(&directory)?;
-            return self.supervise((runner, token), walls, (place, false));
+            return self.supervise(RunnerStart { runner, token, work_dir, python: false }, sandbox);
         }
-        if place.untrusted {
-            // Never one that another run has had, nor one that another will have.
-            return self.start(Some(run), (place, false), ids).await;
+        if work_dir.untrusted {
+            // Never shared with another run.
+            return self.start(Some(run), work_dir, false, ids).await;
         }
-        match self.take_idle(run, place.workspace).await? {
+        match self.take_idle(run, work_dir.workspace).await? {
             Some(lease) => Ok(lease),
-            None => self.start(Some(run), (place, false), ids).await,
+            None => self.start(Some(run), work_dir, false, ids).await,
         }
     }
 
-    /// Makes a runner for a workspace, and tells it whether Python steps are likely.
+    /// Makes a runner for a workspace; `python`: Python steps are likely.
     pub(crate) async fn start(
         &self,
         run: Option<&RunId>,
-        (place, python): (Place<'_>, bool),
+        work_dir: WorkDir<'_>,
+        python: bool,
         ids: &Ids,
     ) -> Result<Lease, Error> {
         let (runner, token) = (ids.runner(), ids.secret());
         // Before there is a row: an error here leaves no row of a runner that never starts.
-        let walls = self.walls_for(place).await?;
-        let pool = if place.untrusted { UNTRUSTED_POOL } else { POOL };
+        let sandbox = self.sandbox_for(work_dir).await?;
+        let pool = if work_dir.untrusted { UNTRUSTED_POOL } else { POOL };
         let _making = self.making()?;
-        // Row first: a directory without one would be found by nobody.
+        // Row first: a directory without a row would never be found.
         let hash = hex::encode(Sha256::digest(token.as_bytes()));
         self.store.register_runner(&runner, pool, &hash, run, self.clock.now()).await?;
         prepare(&self.options.directory.join(runner.as_str()), &token)?;
-        self.supervise((runner, token), walls, (place, python))
+        self.supervise(RunnerStart { runner, token, work_dir, python }, sandbox)
     }
 
-    /// The walls for a new runner; none: it needs none.
-    async fn walls_for(&self, place: Place<'_>) -> Result<Option<Walls>, Error> {
-        if place.untrusted {
-            return self.untrusted_walls().map(Some);
+    /// The sandbox for a new runner; `None`: it needs none.
+    async fn sandbox_for(&self, work_dir: WorkDir<'_>) -> Result<Option<Sandbox>, Error> {
+        if work_dir.untrusted {
+            return self.untrusted_sandbox().map(Some);
         }
-        let (walls, is_required) = match &self.own {
-            Own::Open => return Ok(None),
-            Own::Required { all: true, .. } if !self.is_servers(place.workspace) => {
-                return Err(Error::NotApart(
+        let (sandbox, is_required) = match &self.own {
+            OwnRuns::Open => return Ok(None),
+            OwnRuns::Required { all: true, .. } if !self.is_servers(work_dir.workspace) => {
+                return Err(Error::NotIsolated(
                     "its workspace is not one that a server made".to_owned(),
                 ));
             }
-            Own::Walled(_) | Own::Required { .. } if !self.is_servers(place.workspace) => {
+            OwnRuns::Sandboxed(_) | OwnRuns::Required { .. }
+                if !self.is_servers(work_dir.workspace) =>
+            {
                 return Ok(None);
             }
-            Own::Walled(walls) => (walls, false),
-            Own::Required { walls, .. } => (walls, true),
+            OwnRuns::Sandboxed(sandbox) => (sandbox, false),
+            OwnRuns::Required { sandbox, .. } => (sandbox, true),
         };
-        match self.tried(Some(walls)).await {
-            Apart::Ready(_) => Ok(Some(walls.clone())),
-            Apart::Off => Ok(None),
-            Apart::Missing(why) if is_required => Err(Error::NotApart(why)),
-            Apart::Missing(why) => {
-                tracing::warn!(why, "a run of an own commit has no walls");
+        match self.tried(Some(sandbox)).await {
+            Isolation::Ready(_) => Ok(Some(sandbox.clone())),
+            Isolation::Off => Ok(None),
+            Isolation::Missing(why) if is_required => Err(Error::NotIsolated(why)),
+            Isolation::Missing(why) => {
+                tracing::warn!(why, "no sandbox is available; running an own commit without one");
                 Ok(None)
             }
         }
     }
 
-    /// The sandbox of a runner that an earlier engine started: the kind that it had then, whatever
-    /// the configuration is now, unless it is not enough for the run.
-    fn walls_of(
+    /// The sandbox of a runner that an earlier engine started: the kind of its start, regardless of
+    /// the current configuration. An error if it is not enough for the run.
+    fn sandbox_of(
         &self,
         runner: &RunnerId,
         trust: Option<Trust>,
-        place: Place<'_>,
-    ) -> Result<Option<Walls>, Error> {
-        match (trust, place.untrusted) {
-            (Some(Trust::Untrusted), true) => self.untrusted_walls().map(Some),
+        work_dir: WorkDir<'_>,
+    ) -> Result<Option<Sandbox>, Error> {
+        match (trust, work_dir.untrusted) {
+            (Some(Trust::Untrusted), true) => self.untrusted_sandbox().map(Some),
             (Some(Trust::Own), false) => Ok(Some(match &self.own {
-                Own::Walled(walls) | Own::Required { walls, .. } => walls.clone(),
-                Own::Open => self.own_walls(Local::default()),
+                OwnRuns::Sandboxed(sandbox) | OwnRuns::Required { sandbox, .. } => sandbox.clone(),
+                OwnRuns::Open => self.own_sandbox(Local::default()),
             })),
-            (None, false) if !self.requires_walls_for(place) => Ok(None),
+            (None, false) if !self.requires_sandbox_for(work_dir) => Ok(None),
             (None | Some(_), _) => {
-                Err(Error::NotApart(format!("{runner} was started for another kind of run")))
+                Err(Error::NotIsolated(format!("{runner} was started for another kind of run")))
             }
         }
     }
 
-    fn untrusted_walls(&self) -> Result<Walls, Error> {
+    fn untrusted_sandbox(&self) -> Result<Sandbox, Error> {
         if self.dial.is_some() {
-            return Err(Error::NotApart(NOT_OURS.to_owned()));
+            return Err(Error::NotIsolated(NOT_OURS.to_owned()));
         }
-        let off = || Error::NotApart("pools.untrusted.mode is off".to_owned());
-        self.walls.clone().ok_or_else(off)
+        let off = || Error::NotIsolated("pools.untrusted.mode is off".to_owned());
+        self.untrusted.clone().ok_or_else(off)
     }
 
-    fn supervise(
-        &self,
-        (runner, token): (RunnerId, String),
-        walls: Option<Walls>,
-        (place, python): (Place<'_>, bool),
-    ) -> Result<Lease, Error> {
+    fn supervise(&self, start: RunnerStart<'_>, sandbox: Option<Sandbox>) -> Result<Lease, Error> {
+        let RunnerStart { runner, token, work_dir, python } = start;
         let directory = self.options.directory.join(runner.as_str());
         let failed = |source| Error::Prepare { path: directory.clone(), source };
-        let cell = walls.map(|walls| {
-            let cell = walls.cell(&directory, place.workspace);
-            cell.map(|cell| (walls, cell))
+        let dirs = sandbox.map(|sandbox| {
+            let dirs = sandbox.dirs(&directory, work_dir.workspace);
+            dirs.map(|dirs| (sandbox, dirs))
         });
-        let cell = cell.transpose().map_err(failed)?;
+        let dirs = dirs.transpose().map_err(failed)?;
         let led = idle::lead(&directory)?;
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
@@ -335,8 +347,8 @@ impl LocalPool {
             pool: self.clone(),
             runner: runner.clone(),
             token,
-            workspace: place.workspace.to_owned(),
-            cell,
+            workspace: work_dir.workspace.to_owned(),
+            dirs,
             python,
             directory,
             events,
@@ -346,21 +358,21 @@ impl LocalPool {
         };
         self.tasks.spawn("runner", supervisor.run());
         let lease = Lease::new(runner, command_sender, event_receiver);
-        Ok(if place.untrusted { lease.for_one_run() } else { lease })
+        Ok(if work_dir.untrusted { lease.for_one_run() } else { lease })
     }
 
-    /// Ends whatever is left of a runner that nobody will lease again, with all it still holds.
+    /// Kills the processes of a runner that is never leased again, and deletes its directory.
     pub async fn discard(&self, runner: &RunnerId) {
         let directory = self.options.directory.join(runner.as_str());
         match &self.dial {
             Some(dial) => dial.discard(runner),
-            None => leftovers::end(&directory, &self.clock).await,
+            None => orphans::end(&directory, &self.clock).await,
         }
         let _may_be_gone = std::fs::remove_dir_all(&directory);
     }
 }
 
-/// Makes the runner's private directory and keeps its token there for a later engine.
+/// Makes the runner's private directory and stores its token there for a later engine.
 fn prepare(directory: &Path, token: &str) -> Result<(), Error> {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     let failed = |source| Error::Prepare { path: directory.to_owned(), source };
@@ -373,7 +385,7 @@ fn prepare(directory: &Path, token: &str) -> Result<(), Error> {
         .open(directory.join("token.new"))
         .map_err(failed)?;
     io::Write::write_all(&mut file, token.as_bytes()).map_err(failed)?;
-    // Whole or not at all.
+    // Atomic: an interrupted write leaves no token.
     std::fs::rename(directory.join("token.new"), directory.join("token")).map_err(failed)
 }
 

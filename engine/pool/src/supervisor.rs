@@ -1,8 +1,7 @@
-//! The supervisor of one local runner: keeps a process and a session up until the run lets go.
+//! The supervisor of one local runner: restarts its process and its session until the lease ends.
 //!
-//! A runner that dies is started again on the same state directory, so that nothing it had taken in
-//! is lost. Must not give a runner up while its directory may still hold something that the store
-//! does not have.
+//! A runner that dies is started again on the same state directory, so that no event it stored is
+//! lost. Must not give a runner up while its directory may have events that the store lacks.
 
 use std::{ffi::OsString, io, path::Path, path::PathBuf, process::Stdio, time::Duration};
 
@@ -20,53 +19,52 @@ use tokio::{
 use crate::{
     error::Error,
     lease::{Command, PoolEvent, Tagged},
-    leftovers,
     local::LocalPool,
+    orphans,
+    sandbox::{Sandbox, SandboxDirs},
     session::{Session, SessionEnd},
-    walls::{Cell, Walls},
 };
 
-/// How long a runner process that lives may take to dial in before it is killed and started anew.
+/// Time limit for a living runner process to dial in; then it is killed and started again.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
-/// Between two looks at whether a runner that another engine started still lives.
+/// Interval between two checks of a runner that another engine started.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long a runner may take to leave after its run is over.
+/// Grace time of a runner to end after its run is over.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
-/// Processes in a row that may die before they are ready.
+/// Processes in a row that may die before they are ready; then the lease fails.
 const MAX_DEATHS: u32 = 3;
-/// Bytes at the end of a dead runner's own log that are shown.
+/// Bytes at the end of a dead runner's log that are shown.
 const LAST_WORDS: usize = 500;
 /// File with the standard error of a runner; exists from its first start on.
 const LOG: &str = "runner.log";
 
-/// One runner's supervisor.
 pub(crate) struct Supervisor {
     pub(crate) pool: LocalPool,
     pub(crate) runner: RunnerId,
     pub(crate) token: String,
     pub(crate) workspace: PathBuf,
-    /// What it sees of this machine, if it is behind walls.
-    pub(crate) cell: Option<(Walls, Cell)>,
+    /// Its sandbox, if it has one.
+    pub(crate) dirs: Option<(Sandbox, SandboxDirs)>,
     /// Python steps are likely.
     pub(crate) python: bool,
     pub(crate) directory: PathBuf,
     pub(crate) events: mpsc::Sender<PoolEvent>,
     pub(crate) commands: mpsc::Receiver<Tagged>,
-    /// The runner ended by itself and said that no process of a step is left.
+    /// The runner exited with status 0, which promises that no process of a step is left.
     pub(crate) left_in_order: bool,
-    /// Tells others that the runner is led, until this is over.
+    /// Locked while the runner is supervised.
     pub(crate) _led: std::fs::File,
 }
 
-/// The process of the runner.
+/// The process of a supervised runner.
 enum Running {
-    /// Started here.
+    /// A child of this process.
     Ours(Child),
-    /// Started by an engine before.
+    /// Started by an earlier engine.
     Found,
 }
 
-/// What came while no session was up.
+/// The event that ended the wait for a session.
 enum Arrival {
     Connected(UnixStream),
     Died,
@@ -80,25 +78,25 @@ impl Supervisor {
         match self.supervise().await {
             Ok(SessionEnd::Released) => {
                 let reason = "released".to_owned();
-                // Nothing of it is needed any more; whatever still lives must not go on.
+                // Nothing of it is needed any more: processes that still live are killed.
                 if !self.left_in_order {
-                    leftovers::end(&self.directory, &self.pool.clock).await;
+                    orphans::end(&self.directory, &self.pool.clock).await;
                 }
                 let _may_be_gone = std::fs::remove_dir_all(&self.directory);
-                let _nobody_waits = self.events.send(PoolEvent::Gone { reason }).await;
+                let _lease_gone = self.events.send(PoolEvent::Gone { reason }).await;
             }
             Ok(SessionEnd::Detached | SessionEnd::Disconnected) => {}
             Err(error) => {
-                let _nobody_waits = self.events.send(PoolEvent::Failed(error)).await;
+                let _lease_gone = self.events.send(PoolEvent::Failed(error)).await;
             }
         }
     }
 
     async fn supervise(&mut self) -> Result<SessionEnd, Error> {
         let listener = bind(self.state())?;
-        if let Some((_, cell)) = &self.cell {
+        if let Some((_, dirs)) = &self.dirs {
             let path = self.directory.clone();
-            cell.share(&self.state().join("sock"))
+            dirs.share(&self.state().join("sock"))
                 .map_err(|source| Error::Prepare { path, source })?;
         }
         let mut running = self.find_or_start().await?;
@@ -129,7 +127,7 @@ impl Supervisor {
                     self.left_in_order = self.wait_until_left(running).await;
                     return Ok(SessionEnd::Released);
                 }
-                // Not the runner's fault, and another session would not help.
+                // Not the runner's fault; another session would fail as well.
                 Err(Error::Store(error)) => return Err(Error::Store(error)),
                 Err(error) => {
                     tracing::warn!(runner = %self.runner, error = chain(&error), "session ended");
@@ -141,18 +139,19 @@ impl Supervisor {
     /// The process that uses the directory, or a new one. Two on one directory cannot be: the second
     /// ends at the lock of the first.
     async fn find_or_start(&self) -> Result<Running, Error> {
-        if leftovers::runner_lives(&self.directory) {
+        if orphans::runner_lives(&self.directory) {
             return Ok(Running::Found);
         }
-        if self.cell.is_some() && self.directory.join(LOG).exists() {
-            // Its holder may have died alone, and its lock with it: two runners would share the directory.
-            leftovers::end(&self.directory, &self.pool.clock).await;
+        if self.dirs.is_some() && self.directory.join(LOG).exists() {
+            // The outermost process, which has the lock, may have died alone: two runners would
+            // share the directory.
+            orphans::end(&self.directory, &self.pool.clock).await;
         }
         self.spawn().await.map(Running::Ours)
     }
 
     /// Waits for the runner to dial in. Commands that come meanwhile belong to a session that is
-    /// over: what matters of them is derived again when the next one is ready.
+    /// over: they are derived again from the store when the next one is ready.
     async fn arrival(
         &mut self,
         listener: &UnixListener,
@@ -169,7 +168,7 @@ impl Supervisor {
                 () = died(running, &directory, clock) => return Ok(Arrival::Died),
                 () = too_late.reached() => {
                     tracing::warn!(runner = %self.runner, "does not dial in and is killed");
-                    leftovers::kill_runner(&self.directory);
+                    orphans::kill_runner(&self.directory);
                     return Ok(Arrival::Died);
                 }
                 command = self.commands.recv() => match command.map(|tagged| tagged.command) {
@@ -177,14 +176,14 @@ impl Supervisor {
                         return Ok(Arrival::Left(SessionEnd::Released));
                     }
                     Some(Command::Detach) => return Ok(Arrival::Left(SessionEnd::Detached)),
-                    Some(Command::Mask(_) | Command::Care(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => {}
+                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => {}
                 },
             }
         }
     }
 
-    /// Tells whether the runner ended in order, which promises that it left no process behind. Only
-    /// of a child the kernel says how it ended.
+    /// Whether the runner exited with status 0, which promises that it left no process behind. Only
+    /// the status of a child is known.
     async fn wait_until_left(&self, mut running: Running) -> bool {
         let clock = self.pool.clock;
         let left = async {
@@ -204,14 +203,14 @@ impl Supervisor {
 
     /// The folder that the runner has for itself.
     fn state(&self) -> &Path {
-        self.cell.as_ref().map_or(&self.directory, |(_, cell)| cell.state())
+        self.dirs.as_ref().map_or(&self.directory, |(_, dirs)| dirs.state())
     }
 
     async fn spawn(&self) -> Result<Child, Error> {
         let path = &self.pool.options.binary;
         let failed = |source| Error::Spawn { path: path.clone(), source };
         let log = std::fs::File::create(self.directory.join(LOG)).map_err(failed)?;
-        let mut command = match &self.cell {
+        let mut command = match &self.dirs {
             None => {
                 let mut command = Process::new(path);
                 // A step may be this user's process and could read the environment of its runner.
@@ -219,18 +218,18 @@ impl Supervisor {
                 command.args(self.arguments(&self.workspace, &self.index())).stdout(Stdio::null());
                 command
             }
-            Some((walls, cell)) => {
-                // Who stands for all of it holds what the runner itself holds otherwise: nothing
-                // inside can let go of it, or take it.
-                let held = hold(&self.directory).map_err(failed)?;
-                let arguments = self.arguments(cell.workspace(), &cell.index());
-                walls.start(cell, &arguments, held).map_err(Error::NotApart)?
+            Some((sandbox, dirs)) => {
+                // The outermost process has the lock that otherwise the runner has: no process
+                // inside can release or take it.
+                let lock = hold(&self.directory).map_err(failed)?;
+                let arguments = self.arguments(dirs.workspace(), &dirs.index());
+                sandbox.start(dirs, &arguments, lock).map_err(Error::NotIsolated)?
             }
         };
         command.stdin(Stdio::piped()).stderr(log).process_group(0);
         let mut child = command.spawn().map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that died before it read its token is noticed by its death.
+            // A runner that died before it read its token is noticed by its exit.
             let _died = stdin.write_all(format!("{}\n", self.token).as_bytes()).await;
         }
         Ok(child)
@@ -257,7 +256,7 @@ impl Supervisor {
         arguments
     }
 
-    /// What is known of the workspace, for every runner that works in it.
+    /// The index of the workspace, shared by every runner that works in it.
     fn index(&self) -> PathBuf {
         use std::os::unix::ffi::OsStrExt as _;
         let name = hex::encode(Sha256::digest(self.workspace.as_os_str().as_bytes()));
@@ -278,14 +277,14 @@ async fn died(running: &mut Running, directory: &Path, clock: Clock) {
     match running {
         Running::Ours(child) => drop(child.wait().await),
         Running::Found => {
-            while leftovers::runner_lives(directory) {
+            while orphans::runner_lives(directory) {
                 clock.sleep(LOOK).await;
             }
         }
     }
 }
 
-/// The lock that tells that a runner lives, for whoever stands for it.
+/// Takes the lock of a living runner for its outermost process.
 fn hold(directory: &Path) -> io::Result<std::fs::File> {
     let file = std::fs::File::create(directory.join("lock"))?;
     file.try_lock().map_err(io::Error::from)?;

@@ -5,8 +5,8 @@
 //! Must not know any business rule.
 #![forbid(unsafe_code)]
 
-pub mod beneath;
 pub mod clock;
+pub mod confined_dir;
 pub mod foreign;
 pub mod ids;
 pub mod mask;
@@ -19,8 +19,8 @@ pub mod together;
 pub mod watchdog;
 
 pub use crate::{
-    beneath::Beneath,
     clock::Clock,
+    confined_dir::ConfinedDir,
     ids::Ids,
     shutdown::{Phase, Shutdown, Stop},
     task_set::TaskSet,

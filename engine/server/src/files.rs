@@ -14,7 +14,7 @@ use plue_forge::git::{CommitId, Mirror};
 use plue_plan::{Action, Event, RunId, budget::Budget};
 use plue_runtime::foreign::archive::admit;
 use plue_store::RunRow;
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use serde::Deserialize as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

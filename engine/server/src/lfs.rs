@@ -20,7 +20,7 @@ use plue_forge::{
         lfs::{self, Pointer},
     },
 };
-use plue_runtime::beneath::Beneath;
+use plue_runtime::confined_dir::ConfinedDir;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
@@ -142,8 +142,8 @@ impl Filling<'_> {
                 let oid = relative(&pointer.oid);
                 let places = [from.join("lfs/objects"), from.join(".git/lfs/objects")];
                 for place in places {
-                    let Ok(beneath) = Beneath::open(&place) else { continue };
-                    let Ok(file) = beneath.read(oid.as_bytes()) else { continue };
+                    let Ok(confined) = ConfinedDir::open(&place) else { continue };
+                    let Ok(file) = confined.read(oid.as_bytes()) else { continue };
                     let mut limited = file.take(pointer.size.saturating_add(1));
                     io::copy(&mut limited, &mut File::create(&part)?)?;
                     return take_over(&part, &objects, &pointer);
@@ -395,7 +395,7 @@ fn put(objects: &Path, folder: &Path, pointers: &[Pointer]) -> io::Result<()> {
     for pointer in pointers {
         let mut content = File::open(objects.join(relative(&pointer.oid)))?;
         let mode = if pointer.is_executable { 0o755 } else { 0o644 };
-        beneath.write(&pointer.path, mode, |file| io::copy(&mut content, file).map(drop))?;
+        confined.write(&pointer.path, mode, |file| io::copy(&mut content, file).map(drop))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Lists that are counted while they are decoded: a frame of 20 MiB holds ten million empty plans, which
-//! would take half a gigabyte of memory before anybody could look at them.
+//! Lists that are counted while they are decoded: a frame of 20 MiB has room for ten million empty
+//! plans, which would take half a gigabyte of memory before a check after decoding.
 
 use std::{fmt, marker::PhantomData};
 
@@ -8,11 +8,12 @@ use serde::{
     de::{Error as _, SeqAccess, Visitor},
 };
 
-use crate::keep::{Change, MAX_CHANGES};
+use crate::outputs::{Change, MAX_CHANGES};
 
-/// Entries of one list in a reply of an evaluator: well above every limit of what is listed there.
+/// Entries of one list in a reply of an evaluator: well above the limit of each list.
 pub const MAX_REPLY_ENTRIES: usize = 4_096;
-/// Entries of a stored list of changes: what a runner may send, several times, for what the engine adds up.
+/// Entries of a stored list of changes: several times the limit of one runner, because the engine
+/// merges lists.
 pub const MAX_LISTED_CHANGES: usize = 8 * MAX_CHANGES;
 
 /// Decodes a list of at most [`MAX_REPLY_ENTRIES`].
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_million_announced_plans_are_refused_without_memory_for_them() {
+    fn announced_lists_allocate_no_memory() {
         // id, variant `Plans`, a count of 10,000,000, then empty plans.
         let mut bytes = vec![1, 0, 0x80, 0xad, 0xe2, 0x04];
         bytes.resize(bytes.len() + 20_000_000, 0);

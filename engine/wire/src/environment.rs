@@ -1,7 +1,7 @@
 //! The variables of a machine that its steps have: the engine gives them to its runners, and a runner
 //! passes them on. Pure.
 
-/// Variables that every step has from its machine, beside those that start with `LC_`.
+/// Variables that every step has from its machine, in addition to those that start with `LC_`.
 pub const USUAL: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
 
 /// Whether steps have the variable of this name from their machine without any configuration.

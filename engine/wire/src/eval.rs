@@ -41,14 +41,13 @@ pub const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// runs out long before; on a busy one this leaves time to start an evaluator and to answer within
 /// three seconds.
 pub const MAX_WALL_MS: u64 = 2_000;
-/// CPU milliseconds, some times what an ordinary file needs. An evaluation that has had less by its deadline
-/// is waiting for the machine, and not the machine for it.
+/// CPU milliseconds, some times what an ordinary file needs. An evaluation that has had less by its
+/// deadline is starved by the machine.
 pub const FAIR_CPU_MS: u64 = 20;
-/// Wall-clock milliseconds of an evaluation that is waiting for the machine.
+/// Wall-clock milliseconds of an evaluation that is starved by the machine.
 pub const MAX_STARVED_MS: u64 = 6_000;
 
-/// Whether a pattern is short and simple enough to be compiled and matched by the engine, for whoever
-/// wrote it.
+/// Whether a pattern is short and simple enough for the engine to compile and match.
 #[must_use]
 pub fn is_pattern_allowed(pattern: &str) -> bool {
     let wild = |c: &char| matches!(c, '*' | '?' | '[' | '{' | ',');
@@ -81,7 +80,7 @@ pub struct Layer {
 /// The state of a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LayerState {
-    /// On; how that was checked.
+    /// On; with the check that proved it.
     On(String),
     /// Not available here, and the operator allowed its absence by name.
     Allowed(String),
@@ -104,9 +103,9 @@ pub struct EvalRequest {
     pub withholds_event: bool,
     /// The run's inputs as a JSON object.
     pub inputs_json: String,
-    /// What is known about the commit so far.
+    /// Facts about the commit that are known so far.
     pub facts: Facts,
-    /// Whether to go on behind the file's problems, so that all of them are found.
+    /// Whether to continue after the first problem of the file, so that all of them are found.
     pub survey: bool,
 }
 
@@ -115,7 +114,7 @@ pub struct EvalRequest {
 #[serde(transparent)]
 pub struct Bytes(#[serde(with = "serde_bytes")] pub Vec<u8>);
 
-/// What an evaluation was told about the commit: its read-set.
+/// The facts about the commit that an evaluation has used: its read-set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// Answers to `ctx.read` and `ctx.exists`.
@@ -126,7 +125,7 @@ pub struct Facts {
     pub changed_files: Option<Vec<String>>,
 }
 
-/// What is known about one path.
+/// The facts about one path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileFact {
     /// A file with this UTF-8 content.
@@ -139,7 +138,7 @@ pub enum FileFact {
     Absent,
 }
 
-/// One missing fact.
+/// A fact that an evaluation lacks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Need {
     /// The content of a file.
@@ -157,17 +156,17 @@ pub enum Need {
 /// The answer to one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvalReply {
-    /// The request's id.
+    /// Id of the request.
     pub id: u64,
-    /// What came of it.
+    /// The outcome of the evaluation.
     pub outcome: EvalOutcome,
-    /// What the file printed, at most [`MAX_PRINT_BYTES`].
+    /// Text that the file printed, at most [`MAX_PRINT_BYTES`].
     pub printed: String,
-    /// What it cost.
+    /// Resources that the evaluation used.
     pub usage: Usage,
 }
 
-/// What came of an evaluation.
+/// The outcome of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EvalOutcome {
     /// The plans, in the order returned.
@@ -176,7 +175,7 @@ pub enum EvalOutcome {
     Needs(#[serde(deserialize_with = "bounded::list")] Vec<Need>),
     /// The file is at fault: JSON of a `Vec<plue_plan::Diagnostic>`, never empty.
     Failed {
-        /// The diagnostics.
+        /// JSON of a `Vec<plue_plan::Diagnostic>`, never empty.
         diagnostics_json: String,
     },
     /// The findings of a survey.
@@ -200,14 +199,14 @@ pub struct RawPlan {
     pub places_json: String,
 }
 
-/// Why a child was ended.
+/// The reason for which a child was killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Killed {
-    /// Over [`MAX_CPU_S`].
+    /// Over the limit of [`MAX_CPU_S`].
     Cpu,
-    /// Over [`MAX_MEMORY_BYTES`].
+    /// Over the limit of [`MAX_MEMORY_BYTES`].
     Memory,
-    /// Over [`MAX_WALL_MS`].
+    /// Over the limit of [`MAX_WALL_MS`].
     Wall,
     /// Tried something the jail forbids: the name of the layer and of the thing, if known.
     Denied(String),
@@ -217,7 +216,7 @@ pub enum Killed {
     BadReply(String),
 }
 
-/// What an evaluation cost.
+/// Resources that an evaluation used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU microseconds of the child.

@@ -8,8 +8,8 @@ pub mod bounded;
 pub mod environment;
 pub mod eval;
 pub mod frame;
-pub mod keep;
 pub mod mcp;
+pub mod outputs;
 pub mod runner;
 
 pub use frame::{FrameError, Splitter, decode, encode};

@@ -9,14 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     eval::Bytes,
-    keep::{Answer, Care, Question},
+    outputs::{Answer, OutputSpec, Question},
 };
 
 /// Version of this protocol.
 pub const PROTOCOL: u32 = 7;
-/// The first version with [`ToRunner::Care`] and questions. A runner of version 1 keeps nothing.
-pub const KEEPING_PROTOCOL: u32 = 2;
-/// The first version with [`Program::Beside`].
+/// The first version with [`ToRunner::Outputs`] and questions. A runner of version 1 stores no
+/// outputs.
+pub const OUTPUTS_PROTOCOL: u32 = 2;
+/// The first version with [`Program::WithServices`].
 pub const SERVICES_PROTOCOL: u32 = 3;
 /// The first version with [`ToRunner::Mask`].
 pub const MASKS_PROTOCOL: u32 = 4;
@@ -44,10 +45,11 @@ pub const MCP_LIST: &str = "mcp_list";
 pub const FETCH_HOSTS_VARIABLE: &str = "PLUE_AGENT_FETCH_HOSTS";
 /// Bytes of unacknowledged events per attempt before the runner stops reading the process's pipes.
 pub const INITIAL_CREDIT_BYTES: u64 = 1024 * 1024;
-/// Milliseconds between heartbeats.
+/// Interval of heartbeats in milliseconds.
 pub const HEARTBEAT_MS: u64 = 5_000;
 
-/// A fence: every assignment gets a new, higher one, and whoever shows a lower one is stale.
+/// The fencing token of an assignment: each assignment has a higher one, and a sender with a lower
+/// one is stale.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
@@ -57,13 +59,13 @@ pub struct Fence(pub u64);
 /// One assignment: which attempt, under which fence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
-    /// The attempt.
+    /// Id of the attempt.
     pub attempt: AttemptId,
-    /// Its fence.
+    /// Fencing token of the assignment.
     pub fence: Fence,
 }
 
-/// Runner → engine.
+/// A message of the runner to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromRunner {
     /// First frame of every connection.
@@ -78,42 +80,42 @@ pub enum FromRunner {
     Event(AttemptEvent),
     /// The attempt ended; itself the last event of its sequence.
     Result(AttemptResult),
-    /// Still here.
+    /// Sign of life, with vitals.
     Heartbeat(RunnerVitals),
     /// The runner must stop soon (SIGTERM, preemption): why, and in how many milliseconds.
     Draining(String, u64),
-    /// Content and records that are to be kept. Since version 2.
+    /// A question to the content service. Since version 2.
     Ask(Question),
 }
 
-/// Engine → runner.
+/// A message of the engine to the runner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToRunner {
-    /// Answer to [`FromRunner::Hello`].
+    /// The engine accepts [`FromRunner::Hello`].
     Welcome(Welcome),
-    /// Run this.
+    /// An attempt to run.
     Assign(Box<Assign>),
     /// Events up to this sequence number are committed; the runner may forget them.
     Ack(Claim, u64),
     /// The attempt may have this many further bytes in flight.
     Credit(Claim, u64),
-    /// What became of a result.
+    /// The engine's verdict on a result.
     ResultAck(Claim, ResultVerdict),
-    /// End the attempt.
+    /// Ends an attempt before its result.
     Cancel(Claim, CancelMode),
-    /// Still here.
+    /// Sign of life of the engine.
     Heartbeat,
     /// Finish: now, or when no attempt is left.
     Shutdown(ShutdownWhen),
-    /// The connection ends; the code tells whether to come back.
+    /// The connection ends; the code decides whether the runner reconnects.
     Close(CloseCode, String),
-    /// What is to be kept of an attempt that is assigned next. Since version 2.
-    Care(Claim, Box<Care>),
-    /// To the oldest question that has no answer yet. Since version 2.
+    /// The outputs to store of an attempt that is assigned next. Since version 2.
+    Outputs(Claim, Box<OutputSpec>),
+    /// Answer to the oldest unanswered question. Since version 2.
     Answer(Answer),
     /// Secrets of the run: masked in every attempt from now on, and set in none. Since version 4.
     Mask(Vec<Bytes>),
-    /// The consequences of missing and lost artifacts for an attempt whose [`ToRunner::Care`] was
+    /// The consequences of missing and lost artifacts for an attempt whose [`ToRunner::Outputs`] was
     /// sent. Since version 5.
     Rules(Claim, ArtifactRules),
     /// An order to the attendant of an attempt whose program is [`Program::Agent`]. Since version 6.
@@ -129,7 +131,7 @@ pub enum AgentOrder {
     Print(Bytes),
     /// Ends the attempt with this output and exit status.
     End {
-        /// Its output as JSON, at most 1 MiB; whatever is not JSON counts as text.
+        /// Its output as JSON, at most 1 MiB; anything else counts as text.
         output_json: String,
         /// Exit status of the attendant.
         status: u8,
@@ -152,7 +154,7 @@ pub struct ToolCall {
 /// The result of a [`ToolCall`], masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolResult {
-    /// That of the call.
+    /// Id of the call.
     pub id: String,
     /// Text for the model, at most [`MAX_TOOL_RESULT_BYTES`]; not always UTF-8.
     pub content: Bytes,
@@ -160,14 +162,15 @@ pub struct ToolResult {
     pub is_error: bool,
 }
 
-/// Who the runner is and what it still holds.
+/// Identity of the runner, and the attempts it still owns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`PROTOCOL`] of the runner.
     pub protocol: u32,
-    /// Its row.
+    /// Id of the runner's row in the store.
     pub runner: RunnerId,
-    /// Made anew by every process start; tells a restart in place from a reconnect.
+    /// Names the state directory, not the process: a runner that lost its directory has another
+    /// one.
     pub boot: String,
     /// Proves that this process was started for that row.
     pub token: String,
@@ -177,16 +180,16 @@ pub struct Hello {
     pub resume: Vec<Resume>,
 }
 
-/// An attempt that the runner still holds.
+/// An attempt that the runner still owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// Which.
+    /// The attempt and its fence.
     pub claim: Claim,
     /// Whether its process was started.
     pub started: bool,
     /// The lowest sequence number still in the runner's buffer.
     pub first_seq: u64,
-    /// The highest produced.
+    /// The highest sequence number produced.
     pub last_seq: u64,
     /// Whether the attempt has ended (its result is in the buffer).
     pub ended: bool,
@@ -197,27 +200,27 @@ pub struct Resume {
 pub struct Welcome {
     /// Counts the sessions of this runner; an engine with a lower one is stale.
     pub epoch: u64,
-    /// What to do with each attempt of [`Hello::resume`].
+    /// A verdict on each attempt of [`Hello::resume`].
     pub resume: Vec<ResumeVerdict>,
 }
 
-/// What the engine wants of an attempt that a runner still holds.
+/// The engine's verdict on an attempt that a runner still owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeVerdict {
-    /// Which.
+    /// The attempt and its fence.
     pub claim: Claim,
-    /// What.
+    /// The order for the attempt.
     pub verdict: Verdict,
     /// The highest sequence number committed.
     pub acked: u64,
 }
 
-/// See [`ResumeVerdict`].
+/// The order for an attempt after a reconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// Go on; send everything after `acked` again.
+    /// Continue; send everything after `acked` again.
     Continue,
-    /// The fence is stale: kill, wipe, forget.
+    /// The fence is stale: kill, delete, forget.
     Abandon,
     /// Cancel it, then report as usual.
     Cancel,
@@ -228,11 +231,11 @@ pub enum Verdict {
 pub struct Assign {
     /// Which attempt under which fence.
     pub claim: Claim,
-    /// Its run.
+    /// Id of the run.
     pub run: RunId,
-    /// Its step.
+    /// Id of the step in the plan.
     pub step: StepId,
-    /// What to execute.
+    /// The program to execute.
     pub program: Program,
     /// Environment, complete but for what the runner knows itself (`PLUE_OUTPUT`, `PLUE_WORKSPACE`).
     pub env: Vec<(String, String)>,
@@ -250,34 +253,34 @@ pub struct Assign {
     pub log_cap_bytes: u64,
 }
 
-/// What to execute.
+/// The program of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Program {
-    /// A shell command.
+    /// A command text for a shell.
     Shell {
         /// `bash` (run as `bash -euo pipefail`) or `sh` (run as `sh -eu`).
         shell: String,
-        /// The command text.
+        /// The command text, at most as long as the plan allows.
         run: String,
     },
     /// Python source, and a function in it to call.
     PythonCode {
-        /// The source.
+        /// Python source code.
         code: String,
         /// Called after the source with `args`, if named.
         call: Option<String>,
-        /// `sys.argv[1:]`.
+        /// Arguments, `sys.argv[1:]`.
         args: Vec<String>,
     },
     /// A Python file of the workspace.
     PythonScript {
         /// Its path, relative to the working directory.
         script: String,
-        /// `sys.argv[1:]`.
+        /// Arguments, `sys.argv[1:]`.
         args: Vec<String>,
     },
     /// A program that runs while services are up. Since version 3.
-    Beside {
+    WithServices {
         /// The program; not another one of these.
         #[serde(deserialize_with = "alone")]
         program: Box<Program>,
@@ -295,7 +298,7 @@ pub enum Program {
     },
 }
 
-/// Reads a program without services: a peer must not say how deep a message is nested.
+/// Reads a program without services: a peer must not choose the nesting depth of a message.
 fn alone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<Program>, D::Error> {
     /// The other programs, in their order.
     #[derive(Deserialize)]
@@ -313,8 +316,8 @@ fn alone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<Progra
             script: String,
             args: Vec<String>,
         },
-        /// [`Program::Beside`], which has its number here and is refused.
-        Beside,
+        /// [`Program::WithServices`], which has its number here and is refused.
+        WithServices,
         Agent,
         McpAgent {
             servers: Vec<McpServer>,
@@ -324,20 +327,20 @@ fn alone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<Progra
         Alone::Shell { shell, run } => Program::Shell { shell, run },
         Alone::PythonCode { code, call, args } => Program::PythonCode { code, call, args },
         Alone::PythonScript { script, args } => Program::PythonScript { script, args },
-        Alone::Beside => {
-            return Err(serde::de::Error::custom("services beside services are not known"));
+        Alone::WithServices => {
+            return Err(serde::de::Error::custom("services of services are not known"));
         }
         Alone::Agent => Program::Agent,
         Alone::McpAgent { servers } => Program::McpAgent { servers },
     }))
 }
 
-/// A process beside the one of a step.
+/// A sidecar process of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// The command, for `bash`.
     pub run: String,
-    /// The TCP port of the machine that is open when it is ready.
+    /// The TCP port that is open when the service is ready.
     pub port: u16,
     /// Its environment, over that of the step without the step's secrets.
     pub env: Vec<(String, String)>,
@@ -345,12 +348,12 @@ pub struct Service {
     pub secrets: Vec<(String, Bytes)>,
 }
 
-/// An MCP server that is a process beside an agent's attendant.
+/// An MCP server, a child process of an agent's attendant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct McpServer {
     /// Its name in the step.
     pub name: String,
-    /// Program and arguments.
+    /// The program, then its arguments.
     pub command: Vec<String>,
     /// Its environment, over that of the step without the step's secrets.
     pub env: Vec<(String, String)>,
@@ -361,20 +364,20 @@ pub struct McpServer {
 /// Something happened in an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptEvent {
-    /// In which.
+    /// The attempt and its fence.
     pub claim: Claim,
     /// 1, 2, 3, … without gaps.
     pub seq: u64,
     /// Microseconds since 1970 by the runner's clock; for display only.
     pub at_us: i64,
-    /// What.
+    /// The kind of event, with its data.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EventKind {
-    /// The process runs.
+    /// The process was started.
     Started {
         /// Its process id on the runner.
         pid: u32,
@@ -383,11 +386,11 @@ pub enum EventKind {
     Stdout(Bytes),
     /// Bytes of its standard error, at most [`MAX_CHUNK_BYTES`].
     Stderr(Bytes),
-    /// Bytes of log that are missing here, and why (cap reached, buffer lost).
+    /// Bytes of log that are missing here, with the reason (cap reached, buffer lost).
     Gap {
-        /// How many.
+        /// Missing bytes; 0 if unknown.
         bytes: u64,
-        /// Why.
+        /// The reason, for people.
         reason: String,
     },
     /// A line for people about what the runner does (never the step's own output).
@@ -399,13 +402,13 @@ pub enum EventKind {
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptResult {
-    /// Of which.
+    /// The attempt and its fence.
     pub claim: Claim,
     /// The last number of its sequence.
     pub seq: u64,
-    /// When, by the runner's clock, microseconds since 1970.
+    /// Microseconds since 1970 by the runner's clock; for display only.
     pub at_us: i64,
-    /// How it ended.
+    /// Exit of the attempt.
     pub exit: Exit,
     /// The step's output as JSON (an object from `$PLUE_OUTPUT`, else a string), at most 1 MiB.
     pub output_json: String,
@@ -413,61 +416,61 @@ pub struct AttemptResult {
     pub wall_us: u64,
     /// CPU microseconds of the process and its children.
     pub cpu_us: u64,
-    /// Peak resident KiB.
+    /// Peak resident size in KiB.
     pub max_rss_kib: u64,
     /// Processes that outlived the step and were killed.
     pub leaked: u32,
 }
 
-/// How a process ended.
+/// The exit of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
-    /// With this status.
+    /// Exited with this status.
     Code(i32),
-    /// By this signal.
+    /// Killed by this signal.
     Signal(i32),
     /// Stopped by the runner because its time was over.
     TimedOut,
-    /// Stopped by the runner because the engine said so.
+    /// Stopped by the runner on the engine's order.
     Cancelled,
-    /// Not started: why. The fault of the step (no such directory, bad output file …).
+    /// Refused through a fault of the step (no such directory, bad output file …); the reason.
     Refused(String),
-    /// Not started or lost through no fault of the step (no memory, no process id …).
+    /// Not started or lost through no fault of the step (no memory, no process id …); the reason.
     Infra(String),
 }
 
-/// What became of a result.
+/// The engine's verdict on a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResultVerdict {
     /// It is the attempt's outcome.
     Recorded,
     /// It was recorded before.
     Duplicate,
-    /// Somebody else has the attempt: kill, wipe, forget.
+    /// The attempt has a newer fence: kill, delete, forget.
     Fenced,
     /// Events from this number on are missing: send them, then the result again.
     Need(u64),
 }
 
-/// How to end an attempt.
+/// The way to end an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CancelMode {
     /// TERM to the process group, KILL after the grace.
     Term,
-    /// KILL at once.
+    /// KILL without a grace.
     Kill,
 }
 
-/// When a runner stops.
+/// The time at which a runner stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShutdownWhen {
     /// When no attempt is left.
     Idle,
-    /// Now; attempts are killed.
+    /// At once; attempts are killed.
     Now,
 }
 
-/// Why a connection ends.
+/// The reason for the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CloseCode {
     /// Wrong token. Do not come back.
@@ -482,10 +485,10 @@ pub enum CloseCode {
     Overload,
 }
 
-/// Signs of life.
+/// Vitals of a runner in its heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunnerVitals {
-    /// Attempts that run.
+    /// Attempts that are running.
     pub running: Vec<Claim>,
     /// Resident KiB of the runner itself.
     pub rss_kib: u64,

@@ -80,7 +80,7 @@ proptest! {
 }
 
 #[test]
-fn a_prefix_over_the_cap_is_refused_before_its_body_arrives() {
+fn prefixes_over_the_cap_are_refused_at_once() {
     let mut splitter = Splitter::new(1024);
     splitter.buffer().extend_from_slice(&u32::MAX.to_le_bytes());
     let refused = splitter.next_frame::<ToRunner>();

@@ -1,5 +1,5 @@
 //! The seeds of the fuzz target `wire` are streams of today's messages, one of each kind at least.
-//! After a change of the messages the test says what to copy.
+//! After a change of the messages the failing test prints the copy command.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -9,7 +9,7 @@ use plue_wire::{
     eval::{
         Bytes, EvalOutcome, EvalReply, EvalRequest, Facts, FileFact, Killed, Need, RawPlan, Usage,
     },
-    keep::{Answer, BlobHash, CacheCare, Care, PureCare, Question, Record},
+    outputs::{Answer, BlobHash, CacheSpec, OutputSpec, PureSpec, Question, Record},
     runner::{
         AgentOrder, Assign, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind,
         Exit, Fence, FromRunner, Hello, McpServer, Program, ResultVerdict, Resume, ResumeVerdict,
@@ -85,7 +85,7 @@ fn from_runner() -> Vec<FromRunner> {
             offset: 0,
             bytes: bytes("xy"),
         }),
-        FromRunner::Ask(Question::Keep(claim(), Record::Note(text("n")))),
+        FromRunner::Ask(Question::Record(claim(), Record::Note(text("n")))),
     ]
 }
 
@@ -101,7 +101,7 @@ fn programs() -> [Program; 7] {
         shell.clone(),
         Program::PythonCode { code: text("pass"), call: Some(text("f")), args: vec![text("a")] },
         Program::PythonScript { script: text("x.py"), args: Vec::new() },
-        Program::Beside { program: Box::new(Program::Agent), services: Vec::new() },
+        Program::WithServices { program: Box::new(Program::Agent), services: Vec::new() },
         Program::Agent,
         Program::McpAgent {
             servers: vec![McpServer {
@@ -111,7 +111,7 @@ fn programs() -> [Program; 7] {
                 secrets: vec![(text("S"), bytes("s"))],
             }],
         },
-        Program::Beside { program: Box::new(shell), services: vec![service] },
+        Program::WithServices { program: Box::new(shell), services: vec![service] },
     ]
 }
 
@@ -131,10 +131,10 @@ fn to_runner() -> Vec<ToRunner> {
             log_cap_bytes: 99,
         }))
     };
-    let care = Care {
+    let spec = OutputSpec {
         artifacts: vec![text("*.txt")],
-        cache: Some(CacheCare { key: text("k"), restore: Vec::new(), paths: vec![text("p")] }),
-        pure: Some(PureCare { base: BlobHash([2; 32]) }),
+        cache: Some(CacheSpec { key: text("k"), restore: Vec::new(), paths: vec![text("p")] }),
+        pure: Some(PureSpec { base: BlobHash([2; 32]) }),
         checkpoint: true,
         rules: ArtifactRules::default(),
     };
@@ -148,7 +148,7 @@ fn to_runner() -> Vec<ToRunner> {
         ToRunner::Heartbeat,
         ToRunner::Shutdown(ShutdownWhen::Idle),
         ToRunner::Close(CloseCode::Version, text("old")),
-        ToRunner::Care(claim(), Box::new(care)),
+        ToRunner::Outputs(claim(), Box::new(spec)),
         ToRunner::Answer(Answer::Done),
         ToRunner::Mask(vec![Bytes(b"s3cret".to_vec())]),
         ToRunner::Rules(claim(), ArtifactRules::default()),
@@ -202,7 +202,7 @@ fn replies() -> Vec<EvalReply> {
     outcomes.map(reply).into()
 }
 
-/// The first byte says whose messages they are and, above that, how long the pieces are.
+/// The first byte selects the sender of the messages and the length of the pieces.
 fn stream<T: Serialize>(first: u8, messages: &[T]) -> Vec<u8> {
     // One that cannot be written would be missing from the seed, which is compared.
     let frames = messages.iter().flat_map(|message| encode(message, CAP)).flatten();
@@ -238,11 +238,11 @@ fn every_kind_of_message_is_a_seed() {
     }
 }
 
-/// What a peer nests cannot cost a stack: a service beside services is no message.
+/// Nested messages cannot exhaust the stack: services of services are no message.
 #[test]
 fn programs_are_not_nested() {
     let mut body = encode(&to_runner().pop().unwrap(), CAP).unwrap().split_off(4);
-    // `Beside` is the fourth program, `Shell` the first.
+    // `WithServices` is the fourth program, `Shell` the first.
     let at = body.windows(2).position(|pair| pair == [3, 0]).unwrap();
     body[at + 1] = 3;
     assert!(plue_wire::decode::<ToRunner>(&body).is_err());

@@ -1,7 +1,7 @@
-//! The attendant at work: orders in, tools side by side, replies out.
+//! The attendant: receives orders, runs tools concurrently, sends replies.
 //!
-//! Orders are read one after the other and calls are tasks. What is read and not executed yet is
-//! bounded: beyond that nothing more is read. When the runner is gone, or on TERM, tools are ended.
+//! Orders are read in sequence and calls are tasks. Calls that wait are bounded: beyond that
+//! nothing more is read. When the runner is gone, or on TERM, tools are ended.
 
 use std::{
     io::{self, Write as _},
@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::{
-    Place,
+    AgentContext,
     content::{MAX_REPLY_FRAME_BYTES, Reply},
     ledger::{Admission, Ledger},
     mcp,
@@ -77,7 +77,7 @@ enum End {
 /// A text for people.
 pub(super) async fn attend(
     socket: UnixStream,
-    place: Place,
+    context: AgentContext,
     servers: mcp::Order,
 ) -> Result<u8, String> {
     let (clock, tasks) = (Clock::real(), Tasks::new());
@@ -87,8 +87,8 @@ pub(super) async fn attend(
     let (replies, from_tools) = mpsc::channel(PARALLEL);
     let (prints, to_print) = mpsc::channel(MAX_PRINTS);
     let (stop, stopped) = watch::channel(false);
-    let output = place.output.clone();
-    let tools = Tools::new((place, servers), (clock, tasks.clone()), stopped)?;
+    let output = context.output.clone();
+    let tools = Tools::new(context, servers, clock, tasks.clone(), stopped)?;
     let attendant = Attendant {
         tools: Arc::new(tools),
         ledger: Arc::default(),
@@ -170,7 +170,7 @@ impl Attendant {
             drop(room);
             let reply = Arc::new(outcome.reply(id.clone()));
             ledger.lock().unwrap_or_else(PoisonError::into_inner).done(&id, &reply);
-            // The turn is held until the runner takes the reply.
+            // The turn ends when the runner takes the reply.
             let _gone = replies.send(reply).await;
         });
     }
@@ -231,11 +231,11 @@ async fn print(tasks: Tasks, mut texts: mpsc::Receiver<Vec<u8>>) {
 }
 
 async fn printed(printer: JoinHandle<()>) {
-    let _nobody_reads = printer.await;
+    let _reader_gone = printer.await;
 }
 
-/// Puts the output where a called function puts its value, which counts for more than what tools may
-/// have written to `$PLUE_OUTPUT`. Whatever is not JSON is text.
+/// Puts the output where a called function puts its value, which counts for more than what tools
+/// may have written to `$PLUE_OUTPUT`. Anything but JSON is text.
 fn write_output(path: &Path, output: &str) -> io::Result<()> {
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(output).is_ok();
     let text =

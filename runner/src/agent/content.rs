@@ -10,9 +10,9 @@ use plue_wire::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Bytes kept of the beginning.
+/// Bytes that are stored of the beginning.
 const HEAD_BYTES: usize = MAX_TOOL_RESULT_BYTES;
-/// Bytes kept of the end; the older half only shows where a secret begins.
+/// Bytes that are stored of the end; the older half is context for masking.
 const TAIL_BYTES: usize = MAX_TOOL_RESULT_BYTES;
 /// Bytes of the marker that stands where the middle is missing.
 const MARKER_BYTES: usize = 128;
@@ -43,7 +43,7 @@ impl Reply {
         Self { id, is_error, content }
     }
 
-    /// Bytes that it holds.
+    /// Bytes in it.
     pub(super) fn size(&self) -> usize {
         self.id.len() + self.content.head.0.len() + self.content.tail.0.len()
     }
@@ -74,7 +74,7 @@ impl Content {
         let newest = rest.get(over..).unwrap_or_default();
         let dropped = (tail.len() + newest.len()).saturating_sub(2 * TAIL_BYTES);
         if over > 0 || dropped > 0 {
-            // Seldom: the buffer holds twice what is kept.
+            // Rare: the buffer has twice the stored size.
             let goes = if over > 0 { tail.len() } else { (tail.len() + newest.len()) - TAIL_BYTES };
             tail.drain(..goes.min(tail.len()));
             self.omitted += (over + goes) as u64;
@@ -98,7 +98,7 @@ impl Content {
         self.tail.0.last().or(self.head.0.last()).is_some_and(|last| *last != b'\n')
     }
 
-    /// Leaves what a reply may hold.
+    /// Cuts it to the size of a reply.
     pub(super) fn trimmed(mut self) -> Self {
         let over = self.tail.0.len().saturating_sub(TAIL_BYTES);
         self.tail.0.drain(..over);
@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Wherever a cut falls, no part of a secret is left beside the marker.
+    /// No part of a secret is left next to the marker, at any cut.
     #[test]
     fn cuts_leave_no_part_of_a_secret() {
         let secret = b"Zx0123456789abcdefghijY";

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plue_runtime::Beneath;
+use plue_runtime::ConfinedDir;
 use rustix::{
     fs::{FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
@@ -25,7 +25,7 @@ const MAX_PATH_BYTES: usize = 4_000;
 pub(super) struct Jail {
     root: PathBuf,
     folder: OwnedFd,
-    beneath: Beneath,
+    confined: ConfinedDir,
 }
 
 // === impl Jail ===
@@ -36,7 +36,7 @@ impl Jail {
         Ok(Self {
             root: root.to_owned(),
             folder: rustix::fs::open(root, flags, Mode::empty())?,
-            beneath: Beneath::open(root)?,
+            confined: ConfinedDir::open(root)?,
         })
     }
 
@@ -95,7 +95,7 @@ impl Jail {
         // Looked at before it is opened for reading: opening a device may do something.
         let look = OFlags::PATH | OFlags::CLOEXEC;
         let found = match rustix::fs::openat2(&self.folder, path, look, Mode::empty(), resolve) {
-            Err(Errno::NOSYS | Errno::PERM) => return self.beneath.read(plain.as_bytes()),
+            Err(Errno::NOSYS | Errno::PERM) => return self.confined.read(plain.as_bytes()),
             found => found?,
         };
         regular(&found)?;
@@ -131,7 +131,7 @@ impl Jail {
         if plain.split('/').any(|part| part.eq_ignore_ascii_case(".git")) {
             return Err(format!("{path:?} belongs to Git and is not written; use the tool `git`"));
         }
-        let stat = self.beneath.stat(plain.as_bytes()).map_err(|error| why(path, &error))?;
+        let stat = self.confined.stat(plain.as_bytes()).map_err(|error| why(path, &error))?;
         match stat.map(|stat| (FileType::from_raw_mode(stat.st_mode), stat.st_mode)) {
             None => Ok(None),
             Some((FileType::RegularFile, mode)) => Ok(Some(mode & 0o777)),
@@ -150,7 +150,7 @@ impl Jail {
         let mode = self.may_write(path)?;
         let plain = self.plain(path)?;
         let fill = |file: &mut File| file.write_all(bytes);
-        let written = self.beneath.write(plain.as_bytes(), mode.unwrap_or(0o644), fill);
+        let written = self.confined.write(plain.as_bytes(), mode.unwrap_or(0o644), fill);
         written.map_err(|error| why(path, &error))?;
         Ok(mode.is_none())
     }
@@ -164,7 +164,7 @@ impl Jail {
         if plain.is_empty() {
             return Ok(plain);
         }
-        let stat = self.beneath.stat(plain.as_bytes()).map_err(|error| why(path, &error))?;
+        let stat = self.confined.stat(plain.as_bytes()).map_err(|error| why(path, &error))?;
         let kind = stat.map(|stat| FileType::from_raw_mode(stat.st_mode));
         match kind {
             Some(FileType::Directory | FileType::RegularFile) => Ok(plain),

@@ -11,14 +11,14 @@ use super::content::{Content, Reply};
 
 /// Calls of one attempt.
 const MAX_CALLS: usize = 100_000;
-/// Bytes of results that are kept for calls that come again.
+/// Bytes of results that are stored for repeated calls.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
-/// The calls of one attempt, by id, with the results that are kept.
+/// The calls of one attempt, by id, with the stored results.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     calls: HashMap<String, Known>,
-    /// Ids of kept results, oldest first.
+    /// Ids of stored results, oldest first.
     kept: VecDeque<String>,
     kept_bytes: usize,
 }

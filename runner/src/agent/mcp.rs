@@ -137,7 +137,8 @@ impl Servers {
     /// A text for the model.
     pub(super) async fn call(
         &self,
-        (server, tool): (&str, &str),
+        server: &str,
+        tool: &str,
         input: &str,
         timeout: Duration,
         around: &Surroundings,

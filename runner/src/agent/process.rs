@@ -63,7 +63,7 @@ pub(super) async fn run(mut command: Command, mut bounds: Bounds) -> io::Result<
     command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
     command.process_group(0).kill_on_drop(true);
     let mut child = command.spawn()?;
-    // Holds the writing ends.
+    // The command owns the writing ends.
     drop(command);
     let group = Group::of(&child);
     let mut output = pipe::Receiver::from_owned_fd(output.into())?;

@@ -1,4 +1,4 @@
-//! The tools: which call does what. Their names and schemas for models are in `plue-llm`.
+//! The tools of an agent. Their names and schemas for models are in `plue-llm`.
 
 mod fetch;
 mod files;
@@ -15,8 +15,9 @@ use plue_wire::{
 };
 use tokio::sync::{Mutex, Semaphore, watch};
 
+use self::git::Git;
 use super::{
-    Place,
+    AgentContext,
     content::{Content, Reply},
     jail::Jail,
     mcp::{self, Servers},
@@ -25,12 +26,12 @@ use super::{
 
 /// Processes of tools at once; as many as there are turns.
 const PROCESSES: u32 = 64;
-/// For a call that names no time.
+/// Time limit of a call without one.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The tools of one attempt, with the limits that they share.
 pub(super) struct Tools {
-    place: Place,
+    context: AgentContext,
     jail: Arc<Jail>,
     clock: Clock,
     tasks: Tasks,
@@ -48,7 +49,7 @@ pub(super) struct Surroundings {
     pub(super) tasks: Tasks,
     /// Becomes true when the attempt ends.
     pub(super) stopped: watch::Receiver<bool>,
-    /// A place for each process.
+    /// A permit for each process.
     pub(super) processes: Arc<Semaphore>,
 }
 
@@ -59,7 +60,7 @@ pub(super) struct Outcome {
     is_error: bool,
 }
 
-/// The time of work that blocks: it looks at it by itself.
+/// The time of blocking work, which checks it by itself.
 #[derive(Debug, Clone)]
 struct Budget {
     clock: Clock,
@@ -76,6 +77,10 @@ impl Outcome {
             Ok(content) => Self { content, is_error: false },
             Err(why) => Self { content: Content::text(why), is_error: true },
         }
+    }
+
+    fn or_refused(result: Result<Self, String>) -> Self {
+        result.unwrap_or_else(|why| Self::of(Err(why)))
     }
 
     pub(super) fn reply(self, id: String) -> Reply {
@@ -96,14 +101,16 @@ impl Budget {
 
 impl Tools {
     pub(super) fn new(
-        (place, servers): (Place, mcp::Order),
-        (clock, tasks): (Clock, Tasks),
+        context: AgentContext,
+        servers: mcp::Order,
+        clock: Clock,
+        tasks: Tasks,
         stopped: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let jail = Jail::open(&place.folder)
-            .map_err(|error| format!("{}: {error}", place.folder.display()))?;
+        let jail = Jail::open(&context.folder)
+            .map_err(|error| format!("{}: {error}", context.folder.display()))?;
         Ok(Self {
-            place,
+            context,
             jail: Arc::new(jail),
             clock,
             tasks,
@@ -127,8 +134,8 @@ impl Tools {
     async fn outcome(&self, name: &str, input: String, timeout: Duration) -> Outcome {
         match name {
             "bash" => self.bash(&input, timeout).await,
-            "git" => self.git(&input, timeout).await,
-            "fetch" => self.fetch(&input, timeout).await,
+            "git" => Outcome::or_refused(Git(self).execute(&input, timeout).await),
+            "fetch" => Outcome::or_refused(fetch::fetch(self, &input, timeout).await),
             "read" => self.block(timeout, move |jail, _| files::read(jail, &input)).await,
             "glob" => {
                 self.block(timeout, move |jail, budget| search::glob(jail, &input, budget)).await
@@ -160,7 +167,7 @@ impl Tools {
             return Outcome::of(Err("the name has no tool of a server".to_owned()));
         };
         let around = self.surroundings();
-        match self.servers.call((server, tool), input, timeout, &around).await {
+        match self.servers.call(server, tool, input, timeout, &around).await {
             Ok((content, is_error)) => Outcome { content, is_error },
             Err(why) => Outcome::of(Err(why)),
         }
@@ -176,7 +183,7 @@ impl Tools {
         }
     }
 
-    /// Runs work that blocks beside the loop, for a limited time.
+    /// Runs blocking work on another thread, for a limited time.
     async fn block(
         &self,
         timeout: Duration,

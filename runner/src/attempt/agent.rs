@@ -1,4 +1,4 @@
-//! The runner's end of the socket to an agent's attendant: orders out, replies in.
+//! The runner's end of the socket to an agent's attendant: sends orders, receives replies.
 //!
 //! Orders that wait are bounded here, replies by the attempt, which reads only within its budget. Must
 //! not execute anything.
@@ -32,7 +32,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// An order on its way, with the room that it takes.
 type Queued = (Vec<u8>, Option<OwnedSemaphorePermit>);
 
-/// The way of orders from the dispatcher to one attempt.
+/// The queue of orders from the dispatcher to one attempt.
 #[derive(Debug)]
 pub(crate) struct OrderSender {
     queue: mpsc::Sender<Queued>,
@@ -52,9 +52,9 @@ pub(crate) struct AgentLink {
     _writing: Task<()>,
 }
 
-/// The way of orders to one attempt.
+/// Opens the queue of orders to one attempt.
 pub(crate) fn orders() -> (OrderSender, Orders) {
-    // One place is kept for the end.
+    // One slot is reserved for the end.
     let (queue, orders) = mpsc::channel(MAX_ORDERS + 1);
     (OrderSender { queue, room: Arc::new(Semaphore::new(MAX_ORDER_BYTES)) }, Orders(orders))
 }
@@ -62,7 +62,7 @@ pub(crate) fn orders() -> (OrderSender, Orders) {
 // === impl OrderSender ===
 
 impl OrderSender {
-    /// Hands an order on; gives the event that stands for one for which there is no room. Does not
+    /// Queues an order; returns the event that replaces one for which there is no room. Does not
     /// wait.
     pub(crate) fn send(&self, order: AgentOrder) -> Option<EventKind> {
         let Ok(frame) = encode(&order, MAX_FRAME_BYTES) else {
@@ -103,7 +103,8 @@ fn refused(order: AgentOrder) -> Option<EventKind> {
 impl AgentLink {
     /// Takes a socket over; `prelude` goes before the orders. Must run on a Tokio runtime.
     pub(crate) fn new(
-        (socket, prelude): (net::UnixStream, Vec<u8>),
+        socket: net::UnixStream,
+        prelude: Vec<u8>,
         orders: Orders,
         secrets: Secrets,
         tasks: &Tasks,

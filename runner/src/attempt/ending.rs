@@ -1,4 +1,4 @@
-//! What remains of an attempt when its processes are gone: exit, output, usage.
+//! The end of an attempt whose processes are gone: exit, output, usage.
 
 use std::{io, time::Duration};
 
@@ -82,7 +82,7 @@ impl Tail {
 /// else the end of standard output.
 ///
 /// # Errors
-/// A text for people: why there is none.
+/// The reason for which there is none, for people.
 pub(super) fn output(
     files: &AttemptFiles,
     tail: &Tail,

@@ -1,6 +1,6 @@
 //! From an assignment to a process: program, arguments, environment, working directory.
 //!
-//! Whatever is wrong with the assignment is found here, before anything starts. Must not wait.
+//! Every fault of an assignment is found here, before a process starts. Must not wait.
 
 use std::{
     collections::BTreeMap,
@@ -18,9 +18,8 @@ use std::{
 use plue_wire::runner::{Assign, Exit, Program};
 
 use crate::{
-    agent,
-    beside::{self, Order},
-    python,
+    agent, python,
+    services::{self, ServicesInput},
     workspace::{AttemptFiles, Workspace},
 };
 
@@ -30,12 +29,12 @@ const MAX_ARGUMENT_BYTES: usize = 120 * 1024;
 /// Environment of a process, complete.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
 
-/// Where a process runs and what it is told there.
+/// The environment and working directory of a process.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct LaunchContext {
     pub(crate) environment: Environment,
     pub(crate) directory: PathBuf,
-    /// Variables that hold secrets of the step.
+    /// Names of variables with secrets of the step.
     secrets: Vec<String>,
 }
 
@@ -45,13 +44,13 @@ pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
-    /// The socket to an agent's attendant, and what is written there before all orders.
+    /// The socket to an agent's attendant, and the bytes that precede all orders.
     pub(crate) agent: Option<(UnixStream, Vec<u8>)>,
 }
 
-// === impl Place ===
+// === impl LaunchContext ===
 
-impl Place {
+impl LaunchContext {
     /// Working directory and environment of an assignment.
     ///
     /// # Errors
@@ -68,7 +67,7 @@ impl Place {
         })
     }
 
-    /// A place that is no step's.
+    /// The context of a process that belongs to no step.
     pub(crate) fn bare(environment: Environment, directory: PathBuf) -> Self {
         Self { environment, directory, secrets: Vec::new() }
     }
@@ -76,39 +75,39 @@ impl Place {
     /// Starts a program here, with pipes for its output and nothing to read.
     ///
     /// # Errors
-    /// As for [`Place::of`].
+    /// The errors of [`LaunchContext::of`].
     pub(crate) fn start(
         &self,
-        wanted: &Program,
+        launched: &Program,
         files: &mut AttemptFiles,
     ) -> Result<Process, Exit> {
-        let (input, (program, arguments)) = match wanted {
-            Program::Beside { program, services } => {
+        let (input, (program, arguments)) = match launched {
+            Program::WithServices { program, services } => {
                 let started = self::program(program, &self.environment, files)?;
-                let order = Order::of(services, &self.secrets, files);
+                let services_input = ServicesInput::of(services, &self.secrets, files);
                 let input = match &**program {
-                    Program::Agent => Input::socket(order.for_agent().frame()?)?,
+                    Program::Agent => Input::socket(services_input.for_agent().frame()?)?,
                     Program::McpAgent { servers } => {
-                        let order = order.for_agent().frame()?;
+                        let front = services_input.for_agent().frame()?;
                         let servers = agent::servers_frame(servers, &self.secrets)?;
-                        Input::socket([order, servers].concat())?
+                        Input::socket([front, servers].concat())?
                     }
                     Program::Shell { .. }
                     | Program::PythonCode { .. }
                     | Program::PythonScript { .. }
-                    | Program::Beside { .. } => Input::file(order.file()?),
+                    | Program::WithServices { .. } => Input::file(services_input.file()?),
                 };
-                (input, beside::command(started)?)
+                (input, services::command(started.0, started.1)?)
             }
             Program::Agent => {
-                (Input::socket(Vec::new())?, program(wanted, &self.environment, files)?)
+                (Input::socket(Vec::new())?, program(launched, &self.environment, files)?)
             }
             Program::McpAgent { servers } => {
                 let prelude = agent::servers_frame(servers, &self.secrets)?;
-                (Input::socket(prelude)?, program(wanted, &self.environment, files)?)
+                (Input::socket(prelude)?, program(launched, &self.environment, files)?)
             }
             Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
-                (Input::nothing(), program(wanted, &self.environment, files)?)
+                (Input::nothing(), program(launched, &self.environment, files)?)
             }
         };
         let mut command = Command::new(&program);
@@ -128,7 +127,7 @@ impl Place {
                 let (stdout, stderr) = (stdout.into(), stderr.into());
                 Ok(Process { pid, stdout, stderr, agent: input.agent })
             }
-            // Cannot be: both were asked for.
+            // Cannot happen: both were requested.
             (None, _) | (_, None) => Err(Exit::Infra("the process has no pipes".to_owned())),
         }
     }
@@ -160,7 +159,7 @@ impl Input {
     }
 }
 
-/// Tells whose fault it is that a process did not start.
+/// The exit for a process that did not start: the fault of the step or of the machine.
 fn spawn_failure(program: &Path, error: &io::Error) -> Exit {
     let message = format!("{} cannot be started: {error}", program.display());
     match error.raw_os_error() {
@@ -260,8 +259,8 @@ fn program(
             files.returned();
             agent::command_with_servers()
         }
-        Program::Beside { .. } => {
-            Err(Exit::Refused("services beside services are not known".to_owned()))
+        Program::WithServices { .. } => {
+            Err(Exit::Refused("services of services are not known".to_owned()))
         }
         Program::PythonScript { script, args } => {
             refuse_nul("the script's path", script)?;
@@ -284,8 +283,8 @@ fn source(files: &mut AttemptFiles, extension: &str, text: &str) -> Result<PathB
     written.map_err(|error| Exit::Infra(format!("the step's source cannot be written: {error}")))
 }
 
-/// Looks a program up on the step's own PATH: a path without a search is what starts fastest, and
-/// what is missing is told by name.
+/// Looks a program up on the step's own PATH: an absolute path starts fastest, and a missing
+/// program is reported by name.
 pub(crate) fn find(name: &str, environment: &Environment) -> Result<PathBuf, Exit> {
     let path = environment.get(OsStr::new("PATH")).map(OsString::as_os_str);
     let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));

@@ -1,4 +1,4 @@
-//! The ladder that ends a step from outside: TERM, a grace, KILL. Pure.
+//! The escalation that ends a step: TERM, a grace, KILL. Pure.
 
 use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 
@@ -7,25 +7,25 @@ use rustix::process::Signal;
 
 use crate::system::Reaped;
 
-/// What the runner wants of an attempt. Later ones win; there is no way back.
+/// An order to an attempt. Later variants are stronger and override earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Order {
-    /// Go on.
+    /// No order to stop.
     Run,
-    /// TERM, grace, KILL.
+    /// TERM, then KILL after the grace.
     Cancel,
-    /// KILL.
+    /// KILL without a grace.
     Kill,
     /// KILL: the engine has been silent for too long.
     Fence,
-    /// KILL and say nothing more.
+    /// KILL without any further report.
     Abandon,
 }
 
-/// Why a step is ended.
+/// The reason for which a step is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// Its time is over.
+    /// The time limit is reached.
     Timeout,
     /// The engine, or the end of the runner.
     Cancel,
@@ -33,22 +33,22 @@ pub(super) enum Cause {
     Fence,
 }
 
-/// How far the ladder was climbed.
+/// The state of the escalation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Stopping {
-    /// Not at all.
+    /// No signal was sent.
     #[default]
     No,
     /// TERM was sent; KILL follows at this time since the start.
     Asked { cause: Cause, kill_at: Duration },
-    /// KILL was sent.
+    /// KILL was sent for this cause.
     Forced { cause: Cause },
 }
 
 // === impl Stopping ===
 
 impl Stopping {
-    /// When something is to be done, as time since the start.
+    /// Time of the next signal, since the start.
     pub(super) fn next(self, timeout: Duration) -> Option<Duration> {
         match self {
             Self::No => Some(timeout),
@@ -57,7 +57,7 @@ impl Stopping {
         }
     }
 
-    /// Takes the next rung and tells which signal to send. The first cause stays.
+    /// Escalates; returns the signal to send. The first cause stays.
     pub(super) fn step(
         &mut self,
         cause: Cause,
@@ -83,7 +83,7 @@ impl Stopping {
         }
     }
 
-    /// How the attempt ended.
+    /// The exit of the attempt.
     pub(super) fn exit(self, reaped: &Reaped) -> Exit {
         match self {
             Self::No => match (reaped.status.code(), reaped.status.signal()) {

@@ -1,56 +1,55 @@
-//! What is known of a workspace, in memory and between runs. Losing it costs time, nothing else.
+//! The index of a workspace, in memory and between runs. Without it the workspace is read again.
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use plue_wire::{
     eval::Bytes,
-    keep::{BlobHash, Entry},
+    outputs::{BlobHash, Entry},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{files, keeper::Sig};
+use crate::{files, outputs::Sig};
 
-/// Written in front; another version is not read.
+/// Version of the file; another version is not read.
 const VERSION: u32 = 2;
 /// Bytes of the file at most.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    pub(super) paths: BTreeMap<Vec<u8>, Seen>,
+    pub(super) paths: BTreeMap<Vec<u8>, PathState>,
 }
 
-/// Something at a path.
+/// The state of a path at the last scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct PathState {
     pub(super) sig: Sig,
-    pub(super) known: Known,
-    /// It may have changed since without a trace.
+    pub(super) known: PathContent,
+    /// It may have changed again with the same times.
     pub(super) is_racy: bool,
 }
 
-/// What is known of it beside its signature.
+/// The content at a path.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Known {
-    /// A file.
+pub(super) enum PathContent {
+    /// Hash of a file, and whether the engine has its content.
     File { hash: Option<BlobHash>, kept: bool },
-    /// A symbolic link.
+    /// Target of a symbolic link.
     Link(Bytes),
-    /// A folder.
+    /// A folder, without its entries.
     Folder,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: u32,
-    paths: Vec<(Bytes, Seen)>,
+    paths: Vec<(Bytes, PathState)>,
 }
 
 // === impl Index ===
 
 impl Index {
-    /// What an earlier runner wrote; nothing if it cannot be read.
+    /// The index of an earlier runner; empty if it cannot be read.
     pub(super) fn load(path: &Path) -> Self {
         Self::try_load(path).unwrap_or_default()
     }
@@ -64,9 +63,9 @@ impl Index {
         (stored.version == VERSION).then_some(Self { paths })
     }
 
-    /// Writes it beside the old one and puts it in its place.
+    /// Replaces the file of the index.
     pub(super) fn save(&self, path: &Path) {
-        // Failing costs the next runner some time.
+        // Without it the next runner is slower.
         let _slower = self.try_save(path);
     }
 
@@ -85,25 +84,25 @@ impl Index {
     }
 }
 
-// === impl Seen ===
+// === impl PathState ===
 
-impl Seen {
+impl PathState {
     pub(super) fn entry(&self) -> Entry {
         let mode = self.sig.mode & 0o7777;
         match &self.known {
-            Known::File { hash, kept } => {
+            PathContent::File { hash, kept } => {
                 Entry::File { mode, size: self.sig.size, hash: *hash, kept: *kept }
             }
-            Known::Link(text) => Entry::Link(text.clone()),
-            Known::Folder => Entry::Folder { mode },
+            PathContent::Link(text) => Entry::Link(text.clone()),
+            PathContent::Folder => Entry::Folder { mode },
         }
     }
 }
 
-// === impl Known ===
+// === impl PathContent ===
 
-impl Known {
-    /// What a signature alone tells.
+impl PathContent {
+    /// The content without its hash.
     pub(super) fn of(sig: &Sig, link: impl FnOnce() -> io::Result<Vec<u8>>) -> Self {
         if sig.is_folder() {
             Self::Folder

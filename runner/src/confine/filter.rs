@@ -1,8 +1,8 @@
-//! The system calls that steps behind walls do without: what administers the machine, and the corners
-//! of the kernel in which holes are found most often. Close to Docker's default profile, but for what
-//! debuggers and sanitizers need (ptrace, address space without randomisation).
+//! The system calls that sandboxed steps do without: administration of the machine, and the parts
+//! of the kernel with the most vulnerabilities. Close to Docker's default profile, except for the
+//! needs of debuggers and sanitizers (ptrace, address space without randomisation).
 //!
-//! A list of what is refused, not of what passes: a build may call anything that is harmless.
+//! A deny list: a build may use any harmless call.
 
 use std::{collections::BTreeMap, env::consts::ARCH, io};
 
@@ -13,7 +13,7 @@ use seccompiler::{
 
 /// Refused with EPERM, as to a process without rights.
 const FORBIDDEN: &[libc::c_long] = &[
-    // Keys of the kernel are not divided by namespaces.
+    // Namespaces do not isolate keys of the kernel.
     libc::SYS_add_key,
     libc::SYS_keyctl,
     libc::SYS_request_key,
@@ -70,7 +70,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_sysfs,
 ];
-/// Not there (ENOSYS): programs then use what was there before.
+/// Missing (ENOSYS): programs then use older calls.
 const ABSENT: &[libc::c_long] = &[
     // Its flags lie behind a pointer, where no filter sees them; libraries fall back to clone(2).
     libc::SYS_clone3,
@@ -96,10 +96,10 @@ const NEW_NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWPID,
     libc::CLONE_NEWNET,
 ];
-/// ioctl(2): what types into a terminal, and what Linux consoles do.
+/// ioctl(2): input into a terminal, and requests of Linux consoles.
 const TYPING: [u64; 2] = [0x5412, 0x541c];
-/// Families of sockets that programs need. Those of virtual machines (vsock), of cars and of radios are
-/// not divided by namespaces.
+/// Families of sockets that programs need. Namespaces do not isolate those of virtual machines
+/// (vsock), of cars and of radios.
 const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 /// personality(2): the usual one with or without the flags that Docker lets pass, without randomised
 /// addresses (debuggers, `ThreadSanitizer`), and the question which it is.

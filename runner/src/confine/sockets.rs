@@ -1,7 +1,7 @@
-//! Abstract Unix sockets: they belong to the network namespace and have no file that could be hidden,
-//! so that steps with the machine's network would reach those of its programs. Landlock closes them.
+//! Abstract Unix sockets: they belong to the network namespace and have no file, so that steps with
+//! the machine's network would reach those of its programs. Landlock denies access to them.
 //!
-//! Must not restrict anything else: files are the walls' business.
+//! Must not restrict anything else: bubblewrap restricts files.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use landlock::{
 /// cannot.
 ///
 /// # Errors
-/// The kernel refuses.
+/// Landlock refuses the ruleset.
 pub(super) fn close() -> io::Result<bool> {
     restrict().map_err(io::Error::other)
 }

@@ -1,4 +1,4 @@
-//! Children of the runner: the steps' processes, and orphans that they left behind.
+//! Children of the runner: processes of steps, and the orphans they leave.
 
 use std::collections::HashMap;
 
@@ -6,25 +6,32 @@ use tokio::sync::oneshot;
 
 use crate::{
     attempt::Exited,
-    leftovers::{self, Found, Marks},
+    orphans::{self, ProcessHandle, ProcessMarks},
     system::{self, Reap, Reaped},
 };
 
 /// A step's process.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) marks: Marks,
+    pub(super) marks: ProcessMarks,
     pub(super) exit: oneshot::Sender<Exited>,
-    /// Whether the warm interpreter forked it.
+    /// Whether it is a fork of the warm interpreter.
     pub(super) is_forked: bool,
+}
+
+/// The warm interpreter's process and the variable in its environment that identifies it.
+#[derive(Debug)]
+pub(super) struct InterpreterMark {
+    pub(super) pid: i32,
+    /// `NAME=VALUE`.
+    pub(super) variable: Vec<u8>,
 }
 
 /// The processes that the runner started, by process id.
 #[derive(Debug, Default)]
 pub(super) struct Children {
     watched: HashMap<i32, Watched>,
-    /// The warm interpreter, and how its environment is recognised.
-    interpreter: Option<(i32, Vec<u8>)>,
+    interpreter: Option<InterpreterMark>,
 }
 
 // === impl Children ===
@@ -34,12 +41,12 @@ impl Children {
         self.watched.insert(child.marks.group, child);
     }
 
-    /// Tells apart the warm interpreter, which is no step's process.
-    pub(super) fn set_interpreter(&mut self, interpreter: Option<(i32, Vec<u8>)>) {
-        self.interpreter = interpreter;
+    /// Excludes the warm interpreter from the orphans of steps.
+    pub(super) fn set_interpreter(&mut self, interpreter: InterpreterMark) {
+        self.interpreter = Some(interpreter);
     }
 
-    /// Reaps whatever has ended and tells the attempts.
+    /// Reaps ended children and reports them to their attempts.
     pub(super) fn reap(&mut self) {
         let mut ended = Vec::new();
         let has_living = loop {
@@ -54,35 +61,34 @@ impl Children {
         }
     }
 
-    /// A child has ended; tells its attempt, together with the orphans it left to this process.
+    /// Reports an ended child to its attempt, with the orphans that this process inherited from it.
     pub(super) fn note(&mut self, reaped: Reaped, has_living: bool) {
         let Some(child) = self.watched.remove(&reaped.pid) else {
             return;
         };
-        let strays = if has_living { self.strays(&child) } else { Vec::new() };
-        // An attempt that is gone does not ask any more.
-        let _gone = child.exit.send(Exited { reaped, strays });
+        let orphans = if has_living { self.orphans_of(&child) } else { Vec::new() };
+        let _attempt_is_over = child.exit.send(Exited { reaped, orphans });
     }
 
-    fn strays(&self, ended: &Watched) -> Vec<Found> {
+    fn orphans_of(&self, ended: &Watched) -> Vec<ProcessHandle> {
         let interpreter = self.interpreter.as_ref();
-        // With no other step, every orphan is of the one that ended, whatever its environment is.
+        // With no other step, every orphan belongs to the ended one, whatever its environment.
         let is_alone = self.watched.is_empty();
-        // A process forked from the interpreter, and not followed by an exec, carries the
-        // interpreter's environment: only the last such step can be told to be its origin.
+        // A fork of the interpreter without an exec carries the interpreter's environment: its origin
+        // is known only for the last such step.
         let is_last = ended.is_forked && !self.watched.values().any(|other| other.is_forked);
-        let forked = interpreter.filter(|_| is_last).map(|(_, variable)| variable);
-        leftovers::children()
+        let forked = interpreter.filter(|_| is_last).map(|mark| &mark.variable);
+        orphans::children()
             .into_iter()
             .filter(|pid| !self.watched.contains_key(pid))
-            .filter(|pid| interpreter.is_none_or(|(own, _)| own != pid))
+            .filter(|pid| interpreter.is_none_or(|mark| mark.pid != *pid))
             .filter(|pid| {
                 is_alone
-                    || leftovers::has_variable(*pid, &ended.marks.variable)
-                    || forked.is_some_and(|variable| leftovers::has_variable(*pid, variable))
+                    || orphans::has_variable(*pid, &ended.marks.variable)
+                    || forked.is_some_and(|variable| orphans::has_variable(*pid, variable))
             })
-            // They are children of this process and not reaped yet: the ids are theirs.
-            .filter_map(|pid| Found::hold(pid, |_| true))
+            // Unreaped children of this process: their ids cannot be reused yet.
+            .filter_map(|pid| ProcessHandle::open(pid, |_| true))
             .collect()
     }
 }

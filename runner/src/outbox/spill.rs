@@ -21,7 +21,6 @@ use crate::{Error, files};
 /// Freed bytes at the front that are worth a system call.
 const PUNCH_BYTES: u64 = 16 * 1024 * 1024;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Spill {
     path: PathBuf,
@@ -40,7 +39,7 @@ struct Place {
     bytes: usize,
 }
 
-/// What a file holds.
+/// The events in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) first: u64,
@@ -146,7 +145,7 @@ impl Spill {
             return place.bytes;
         };
         if self.index.is_empty() {
-            // The next try tells whether the disk takes something again.
+            // The next write finds out whether the disk accepts data again.
             self.failed = false;
             // Failing to shrink costs disk, nothing else.
             let _kept = file.set_len(0);
@@ -190,7 +189,7 @@ impl Spill {
             expected = Some(seq + 1);
             found.next = seq + 1;
         }
-        // What is behind is half a frame: nothing of it may ever be read as a whole one.
+        // The rest is half a frame, which must never be read as a complete one.
         let _kept = file.set_len(self.end);
         self.file = Some(file);
         Ok(found)

@@ -120,7 +120,7 @@ proptest! {
 }
 
 #[test]
-fn events_over_the_memory_window_come_back_from_the_file() {
+fn events_over_the_memory_window_are_spilled() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events");
     let mut outbox = Outbox::new(claim(), file.clone());
@@ -138,7 +138,7 @@ fn events_over_the_memory_window_come_back_from_the_file() {
 }
 
 #[test]
-fn credit_bounds_what_is_in_flight() {
+fn credit_bounds_events_in_flight() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = Outbox::new(claim(), folder.path().join("events"));
     for _ in 0..60 {
@@ -172,7 +172,7 @@ fn a_restart_finds_events_and_result_in_order() {
 }
 
 #[test]
-fn half_a_frame_at_the_end_of_the_file_is_ignored() {
+fn cut_frames_at_the_end_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events");
     let mut outbox = Outbox::new(claim(), file.clone());
@@ -199,7 +199,7 @@ fn the_result_stays_until_its_verdict() {
 }
 
 #[test]
-fn what_is_no_longer_held_is_filled_with_markers() {
+fn dropped_events_become_gap_markers() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = Outbox::new(claim(), folder.path().join("events"));
     for _ in 0..4 {

@@ -4,20 +4,20 @@
 //! Only what requests need: texts, lists of them, dictionaries, nothing. These have had the same form
 //! in every Python 3.
 
-/// Writes one value.
+/// Writer of values in the format of `marshal`.
 #[derive(Debug, Default)]
 pub(crate) struct Writer(Vec<u8>);
 
 // === impl Writer ===
 
 impl Writer {
-    /// `None`.
+    /// Writes `None`.
     pub(crate) fn none(&mut self) -> &mut Self {
         self.0.push(b'N');
         self
     }
 
-    /// A text.
+    /// Writes a `str`.
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.0.push(b'u');
         self.length(text.len());
@@ -43,7 +43,7 @@ impl Writer {
         Some(())
     }
 
-    /// The bytes.
+    /// The bytes written so far.
     pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }

@@ -1,8 +1,8 @@
 //! The interpreter behind a shim of pyenv.
 //!
-//! A shim is a shell script that finds the interpreter anew at each call, for longer than the
+//! A shim is a shell script that searches for the interpreter at each call, for longer than the
 //! interpreter takes to start. What it finds follows from a variable and two files, by the rules of
-//! pyenv's manual. Whatever is not plain is left to the shim.
+//! pyenv's manual. Other cases are left to the shim.
 
 use std::{
     ffi::OsStr,
@@ -96,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_comes_before_the_directory_and_the_directory_before_the_rest() {
+    fn pyenv_versions_have_an_order_of_sources() {
         let home = Home::new();
-        assert_eq!(home.found(None), None, "nothing says which");
+        assert_eq!(home.found(None), None, "no version is set");
         home.write("version", "3.1\n");
         assert_eq!(home.found(None).as_deref(), Some("3.1/bin/python3"));
         home.write("work/.python-version", "3.2\n");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plain_is_left_to_the_shim() {
+    fn unusual_versions_are_left_to_the_shim() {
         let home = Home::new();
         for version in ["system", "3.9", "3.1\n3.2\n", "3.1:3.2", "../3.1", "", "3.1 3.2"] {
             home.write("version", version);

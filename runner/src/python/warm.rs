@@ -1,9 +1,9 @@
 //! The warm interpreter: one process that forks another for each Python step, within a
 //! millisecond instead of the ten that an interpreter takes to start.
 //!
-//! Whatever goes wrong before a request is handed over only costs time: the step is then started the
-//! plain way. After that nobody knows whether it runs, and it must not be started again. Must not
-//! outlive a broken or doubtful interpreter.
+//! A failure before a request is handed over only costs time: the step is then started without the
+//! interpreter. After that it may run, so it must not be started again. Must not use a broken
+//! interpreter again.
 
 use std::{
     collections::VecDeque,
@@ -31,11 +31,11 @@ use tokio::net::UnixDatagram;
 
 use super::{PROGRAM, marshal};
 use crate::{
-    attempt::launch::{Place, Process},
+    attempt::launch::{LaunchContext, Process},
     system::Reaped,
 };
 
-/// Bytes of a request at most; a larger one is started the plain way.
+/// Bytes of a request at most; a larger step is started without the interpreter.
 const MAX_REQUEST_BYTES: usize = 192 * 1024;
 /// Bytes of an answer at most.
 const MAX_ANSWER_BYTES: usize = 4 * 1024;
@@ -43,27 +43,26 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024;
 /// long at worst, once.
 const PATIENCE_S: i64 = 3;
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) struct Warm {
     socket: UnixDatagram,
     pid: i32,
-    /// It has said that it takes requests.
+    /// It has reported that it takes requests.
     is_ready: bool,
     /// Ends that arrived while an answer was awaited.
     ended: VecDeque<Reaped>,
 }
 
-/// Why a step was not forked.
+/// The reason for which a step was not forked.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// The interpreter broke before it had the request: the plain way is left.
+    /// The interpreter broke before it had the request: the step can be started without it.
     Before,
-    /// It had the request and did not say what became of it.
+    /// It had the request and did not report the outcome.
     After(io::Error),
 }
 
-/// What the interpreter says: a word and numbers.
+/// A report of the interpreter: a word and numbers.
 #[derive(Debug, Clone)]
 enum Answer {
     Ready,
@@ -78,7 +77,7 @@ impl Warm {
     ///
     /// # Errors
     /// There is no Python.
-    pub(crate) fn start(python: &Path, place: &Place) -> io::Result<Self> {
+    pub(crate) fn start(python: &Path, context: &LaunchContext) -> io::Result<Self> {
         let (own, other) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_send_buffer_size(&own, 2 * MAX_REQUEST_BYTES)?;
@@ -86,8 +85,8 @@ impl Warm {
         let child = Command::new(python)
             .args(["-u", "-c", PROGRAM, "serve"])
             .env_clear()
-            .envs(&place.environment)
-            .current_dir(&place.directory)
+            .envs(&context.environment)
+            .current_dir(&context.directory)
             .process_group(0)
             .stdin(Stdio::from(other))
             .stdout(Stdio::null())
@@ -114,10 +113,10 @@ impl Warm {
     pub(crate) fn fork(
         &mut self,
         program: &Program,
-        place: &Place,
+        context: &LaunchContext,
         returned: &Path,
     ) -> Result<Option<Process>, Failed> {
-        let Some(request) = request(program, place, returned) else {
+        let Some(request) = request(program, context, returned) else {
             return Ok(None);
         };
         let (stdout, stderr) = self.hand_over(&request).map_err(|_| Failed::Before)?;
@@ -140,7 +139,7 @@ impl Warm {
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&ends));
         let bytes = [IoSlice::new(request)];
-        // A packet is sent whole or not at all.
+        // Sending a packet is atomic.
         retry_on_intr(|| sendmsg(&self.socket, &bytes, &mut control, SendFlags::NOSIGNAL))?;
         Ok((stdout, stderr))
     }
@@ -174,7 +173,7 @@ impl Warm {
         }
     }
 
-    /// It says so once.
+    /// It reports readiness once.
     fn get_ready(&mut self) -> io::Result<()> {
         let is_first = !std::mem::replace(&mut self.is_ready, true);
         if is_first { Ok(()) } else { Err(unexpected()) }
@@ -196,24 +195,24 @@ impl Warm {
 }
 
 /// The request for a step; `None` when it does not fit into one.
-fn request(program: &Program, place: &Place, returned: &Path) -> Option<Vec<u8>> {
+fn request(program: &Program, context: &LaunchContext, returned: &Path) -> Option<Vec<u8>> {
     let (code, call, script, args) = match program {
         Program::PythonCode { code, call, args } => (code.as_str(), call.as_deref(), None, args),
         Program::PythonScript { script, args } => ("", None, Some(script.as_str()), args),
         Program::Shell { .. }
-        | Program::Beside { .. }
+        | Program::WithServices { .. }
         | Program::Agent
         | Program::McpAgent { .. } => return None,
     };
     let mut out = marshal::Writer::default();
     out.dict(|out| {
         out.text("env").dict(|out| {
-            for (name, value) in &place.environment {
+            for (name, value) in &context.environment {
                 out.text(name.to_str()?).text(value.to_str()?);
             }
             Some(())
         })?;
-        out.text("cwd").text(place.directory.to_str()?);
+        out.text("cwd").text(context.directory.to_str()?);
         out.text("code").text(code);
         out.text("call").text(call.unwrap_or_default());
         out.text("returned").text(returned.to_str()?);

@@ -360,7 +360,7 @@ fn paths_that_leave_the_workspace_are_refused() {
     symlink("loop", work.join("loop")).unwrap();
     symlink("up/secret.txt", work.join("twice")).unwrap();
     let outside = world.folder().join("secret.txt").canonicalize().unwrap();
-    let beside = world.folder().join("work-too/secret.txt").canonicalize().unwrap();
+    let sibling = world.folder().join("work-too/secret.txt").canonicalize().unwrap();
     let mut agent = Agent::start(session);
     let escapes = [
         "..",
@@ -368,7 +368,7 @@ fn paths_that_leave_the_workspace_are_refused() {
         "a/../../secret.txt",
         "./../secret.txt",
         outside.to_str().unwrap(),
-        beside.to_str().unwrap(),
+        sibling.to_str().unwrap(),
         "/etc/passwd",
         "/proc/self/environ",
         "/proc/1/environ",
@@ -511,7 +511,7 @@ fn fetch_reaches_named_public_hosts_only() {
     {
         assert!(agent.call("fetch", json!({"url": url})).is_err(), "{url}");
     }
-    assert!(listener.accept().is_err(), "somebody connected");
+    assert!(listener.accept().is_err(), "a client connected");
     assert!(!agent.bash("env").unwrap().contains("FETCH_HOSTS"));
     agent.end("null", 0);
     drop(world);
@@ -774,7 +774,8 @@ fn agents_have_services_too() {
         env: Vec::new(),
         secrets: Vec::new(),
     };
-    let program = Program::Beside { program: Box::new(Program::Agent), services: vec![service] };
+    let program =
+        Program::WithServices { program: Box::new(Program::Agent), services: vec![service] };
     let mut agent = Agent::of(session, crate::engine::program(program));
     agent.bash(&format!("exec 3<>/dev/tcp/127.0.0.1/{port}")).unwrap();
     let (log, _session) = agent.end(r#"{"a": 1}"#, 3);

@@ -1,4 +1,4 @@
-//! MCP servers beside an agent: an honest one, and those that lie.
+//! MCP servers of an agent: an honest one, and hostile ones.
 
 use plue_wire::{
     eval::Bytes,
@@ -187,7 +187,7 @@ fn servers_end_with_their_attempt() {
 }
 
 #[test]
-fn servers_run_beside_services() {
+fn servers_and_services_run_together() {
     let (world, session) = World::start(&[]);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -200,9 +200,9 @@ fn servers_run_beside_services() {
     };
     let servers = vec![server(&world, "docs", "")];
     let inner = Box::new(Program::McpAgent { servers });
-    let assign = program(Program::Beside { program: inner, services: vec![service] });
+    let assign = program(Program::WithServices { program: inner, services: vec![service] });
     let mut agent = Agent::of(session, assign);
-    let text = agent.call("mcp__docs__echo", json!({"text": "beside"})).unwrap();
-    assert_eq!(text, format!("{MARK}beside"));
+    let text = agent.call("mcp__docs__echo", json!({"text": "both"})).unwrap();
+    assert_eq!(text, format!("{MARK}both"));
     agent.end("null", 0);
 }

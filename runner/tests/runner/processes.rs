@@ -1,4 +1,4 @@
-//! Processes end when they are told to, and nothing outlives its step.
+//! Processes end on order, and none outlives its step.
 
 use plue_wire::runner::{CancelMode, Exit, FromRunner, ShutdownWhen, ToRunner};
 use rustix::process::Signal;
@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use crate::engine::{Log, TOKEN, World, bash, lives, with_claim};
 
 #[test]
-fn a_step_over_its_time_that_ignores_term_is_killed() {
+fn timed_out_steps_that_ignore_term_are_killed() {
     let (_world, mut session) = World::start(&[]);
     let mut assign = bash("trap 'echo TERM' TERM; echo ready; while true; do sleep 0.02; done");
     assign.timeout_ms = 400;
@@ -30,7 +30,7 @@ fn a_step_may_clean_up_when_it_is_cancelled() {
 }
 
 #[test]
-fn a_kill_asks_nobody() {
+fn a_kill_has_no_grace() {
     let (_world, mut session) = World::start(&[]);
     let assign = bash("trap 'echo bye' TERM; echo ready; while true; do sleep 0.02; done");
     session.assign(&assign);
@@ -87,7 +87,7 @@ fn failure_case_33_background_processes_end_with_the_step() {
 }
 
 #[test]
-fn failure_case_33_a_killed_process_has_let_go_of_everything_when_its_step_ends() {
+fn failure_case_33_killed_processes_release_their_ports_first() {
     let (_world, mut session) = World::start(&[]);
     // Giving this many small pages back takes a kernel tens of milliseconds.
     let hold = r#"import mmap, os, time
@@ -147,7 +147,7 @@ fn failure_case_34_the_token_is_not_where_a_step_can_read_it() {
 }
 
 #[test]
-fn ctrl_c_is_not_for_the_runner_and_term_drains_it() {
+fn interrupts_are_ignored_and_term_drains() {
     let (mut world, mut session) = World::start(&[]);
     let assign = bash("echo ready; until test -e go; do sleep 0.01; done; echo done");
     session.assign(&assign);
@@ -166,13 +166,13 @@ fn ctrl_c_is_not_for_the_runner_and_term_drains_it() {
 }
 
 #[test]
-fn what_nobody_can_be_blamed_for_ends_with_the_runner() {
+fn orphans_of_unknown_steps_end_with_the_runner() {
     let (mut world, mut session) = World::start(&[]);
     let long = with_claim("long", 1, bash("echo ready; until test -e go; do sleep 0.01; done"));
     session.assign(&long);
     let mut first = Log::default();
     session.until_stdout(&mut first, "ready");
-    // Beside another step, an orphan without session and environment could be of either.
+    // With another step, an orphan without session and environment could be of either.
     let text = "env -i $(command -v setsid) sleep 1000 >/dev/null 2>&1 & echo $!";
     let stray = session.run(&with_claim("short", 2, bash(text)));
     let stray: i32 = stray.text().trim().parse().unwrap();

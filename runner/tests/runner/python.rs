@@ -35,7 +35,7 @@ fn code_runs_as_main_in_the_workspace() {
 }
 
 #[test]
-fn a_function_is_called_and_its_value_is_the_output() {
+fn returned_values_are_the_output() {
     for mode in MODES {
         let (_world, mut session) = World::start(mode);
         let cases = [
@@ -71,7 +71,7 @@ fn an_exception_shows_the_lines_of_the_step_only() {
 }
 
 #[test]
-fn a_script_of_the_workspace_runs_with_its_folder_on_the_path() {
+fn scripts_have_their_folder_on_the_path() {
     for mode in MODES {
         let (world, mut session) = World::start(mode);
         std::fs::create_dir(world.workspace().join("ci")).unwrap();
@@ -128,7 +128,7 @@ fn a_python_step_is_stopped_like_any_other() {
 }
 
 #[test]
-fn threads_and_exit_handlers_of_a_step_run_to_their_end() {
+fn threads_and_exit_handlers_are_awaited() {
     for mode in MODES {
         let (_world, mut session) = World::start(mode);
         let text = "import atexit, threading, time\natexit.register(print, 'handler')\n\
@@ -141,7 +141,7 @@ fn threads_and_exit_handlers_of_a_step_run_to_their_end() {
 const SHOW: &str = "print(open('/proc/self/cmdline').read().split('\\0')[-2])";
 
 #[test]
-fn steps_are_forked_from_a_warm_interpreter_where_that_makes_no_difference() {
+fn python_steps_are_forked_where_possible() {
     let (_world, mut session) = World::start(&[]);
     let log = session.run(&code(SHOW, None, &[]));
     assert_eq!(log.text(), "serve\n");
@@ -155,7 +155,7 @@ fn steps_are_forked_from_a_warm_interpreter_where_that_makes_no_difference() {
 }
 
 #[test]
-fn a_step_that_kills_the_warm_interpreter_hurts_nobody_else() {
+fn killing_the_interpreter_hurts_no_other_step() {
     let (_world, mut session) = World::start(&[]);
     let text = "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(0.1)\nprint('on')\nraise SystemExit(6)";
     let log = session.run(&code(text, None, &[]));

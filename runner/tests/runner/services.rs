@@ -1,4 +1,4 @@
-//! Processes beside a step: up before it, gone with it.
+//! Services of a step: up before it, gone with it.
 
 use std::{net::TcpListener, path::Path};
 
@@ -33,13 +33,13 @@ fn server(world: &World) -> Service {
     service(format!("python3 server.py {port}"), port)
 }
 
-fn beside(mut assign: Assign, services: Vec<Service>) -> Assign {
+fn with_services(mut assign: Assign, services: Vec<Service>) -> Assign {
     let program = Box::new(assign.program);
-    assign.program = Program::Beside { program, services };
+    assign.program = Program::WithServices { program, services };
     assign
 }
 
-/// The words of the service, as the step hears them.
+/// A step that prints the greeting of the service.
 fn ask(port: u16) -> String {
     format!("exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3; echo; echo done >&2")
 }
@@ -55,7 +55,7 @@ fn is_left(folder: &Path) -> bool {
 }
 
 #[test]
-fn a_service_is_ready_before_the_step_and_gone_after_it() {
+fn services_are_up_only_during_the_step() {
     let (world, mut session) = World::start(&[]);
     let mut first = server(&world);
     first.env = vec![("SAYS".to_owned(), "hello".to_owned())];
@@ -64,14 +64,14 @@ fn a_service_is_ready_before_the_step_and_gone_after_it() {
     let port = first.port;
     let mut assign = bash(&ask(port));
     assign.secrets = vec![("TOKEN".to_owned(), Bytes(b"s3cret-of-the-step".to_vec()))];
-    let log = session.run(&beside(assign, vec![first]));
+    let log = session.run(&with_services(assign, vec![first]));
     assert_eq!(log.exit(), &Exit::Code(0), "{}", String::from_utf8_lossy(&log.stderr));
     assert_eq!((log.text().as_str(), log.output()), ("hello\n", "hello".into()));
-    let said = String::from_utf8(log.stderr).unwrap();
+    let printed = String::from_utf8(log.stderr).unwrap();
     for line in
         [format!("[echo:{port}] *** none"), format!("[echo:{port}] up as "), "done".to_owned()]
     {
-        assert!(said.contains(&line), "{line:?} is not in {said}");
+        assert!(printed.contains(&line), "{line:?} is not in {printed}");
     }
     assert_eq!(log.result.unwrap().leaked, 0, "the attendant has ended it in order");
     assert!(!is_left(world.folder()));
@@ -79,10 +79,10 @@ fn a_service_is_ready_before_the_step_and_gone_after_it() {
 }
 
 #[test]
-fn the_exit_status_of_the_step_is_its_own_and_python_steps_have_services_too() {
+fn steps_with_services_have_their_own_status() {
     let (world, mut session) = World::start(&[]);
     let mut up = server(&world);
-    let log = session.run(&beside(bash("exit 7"), vec![up.clone()]));
+    let log = session.run(&with_services(bash("exit 7"), vec![up.clone()]));
     assert_eq!(log.exit(), &Exit::Code(7));
     up.port = free_port();
     up.run = format!("python3 server.py {}", up.port);
@@ -92,12 +92,12 @@ fn the_exit_status_of_the_step_is_its_own_and_python_steps_have_services_too() {
         up.port
     );
     python.program = Program::PythonCode { code, call: Some("f".to_owned()), args: Vec::new() };
-    let log = session.run(&beside(python, vec![up]));
+    let log = session.run(&with_services(python, vec![up]));
     assert_eq!(log.output(), "nothing", "{}", String::from_utf8_lossy(&log.stderr));
 }
 
 #[test]
-fn a_service_that_does_not_get_ready_fails_the_step_before_its_command() {
+fn services_that_never_open_fail_the_step() {
     let (world, mut session) = World::start(&[]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port();
@@ -110,7 +110,7 @@ fn a_service_that_does_not_get_ready_fails_the_step_before_its_command() {
         let step = with_claim("a", fence, bash("touch ran"));
         // One that gets ready is ended too.
         let good = server(&world);
-        let log = session.run(&beside(step, vec![good, wrong]));
+        let log = session.run(&with_services(step, vec![good, wrong]));
         let Exit::Refused(why) = log.exit() else { panic!("{:?}", log.exit()) };
         assert!(why.starts_with("PLUE-R0001: ") && why.contains(expected), "{why}");
         assert!(!is_left(world.folder()), "{expected}");
@@ -119,7 +119,7 @@ fn a_service_that_does_not_get_ready_fails_the_step_before_its_command() {
 }
 
 #[test]
-fn a_cancelled_step_and_one_out_of_time_leave_no_service_behind() {
+fn stopped_steps_leave_no_service() {
     let (world, mut session) = World::start(&[]);
     // Deaf to TERM, with a child in a session of its own.
     let deaf = "trap '' TERM; setsid sleep 600 & ";
@@ -131,7 +131,7 @@ fn a_cancelled_step_and_one_out_of_time_leave_no_service_behind() {
         if mode.is_none() {
             step.timeout_ms = 2_000;
         }
-        let step = beside(step, vec![up]);
+        let step = with_services(step, vec![up]);
         session.assign(&step);
         let mut log = Log::default();
         session.until_stdout(&mut log, "started");
@@ -146,10 +146,10 @@ fn a_cancelled_step_and_one_out_of_time_leave_no_service_behind() {
 }
 
 #[test]
-fn a_runner_that_is_killed_ends_the_services_when_it_is_back() {
+fn restarted_runners_kill_orphaned_services() {
     let (mut world, mut session) = World::start(&[]);
     let up = server(&world);
-    let step = beside(bash("echo started; sleep 600"), vec![up]);
+    let step = with_services(bash("echo started; sleep 600"), vec![up]);
     session.assign(&step);
     let mut log = Log::default();
     session.until_stdout(&mut log, "started");

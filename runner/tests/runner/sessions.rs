@@ -58,7 +58,7 @@ fn failure_case_04_a_duplicated_or_stale_assignment_is_ignored() {
 }
 
 #[test]
-fn a_runner_started_again_on_its_state_directory_is_the_same_runner() {
+fn restarted_runners_keep_their_identity() {
     let mut world = World::spawn(&[]);
     let (session, first) = world.accept();
     drop(session);
@@ -69,13 +69,13 @@ fn a_runner_started_again_on_its_state_directory_is_the_same_runner() {
 }
 
 #[test]
-fn a_state_directory_that_was_removed_is_not_made_again() {
+fn removed_state_directories_stay_removed() {
     let (world, _session) = World::start(&[]);
     let state = world.folder().join("state");
     std::fs::remove_dir_all(&state).unwrap();
-    let (status, said) = world.second_runner();
+    let (status, message) = world.second_runner();
     assert!(!status.success());
-    assert!(said.contains("state"), "{said}");
+    assert!(message.contains("state"), "{message}");
     assert!(!state.exists());
 }
 
@@ -217,7 +217,7 @@ fn failure_case_09_events_that_are_gone_are_marked_never_left_out() {
 #[test]
 fn failure_case_13_a_silent_connection_is_given_up() {
     let (mut world, session) = World::start(&["--silence-after", "0.3"]);
-    // The old connection stays open, as after a lost network: nobody closes it.
+    // The old connection stays open, as after a lost network: no peer closes it.
     let (_second, hello) = world.accept();
     assert!(hello.resume.is_empty());
     drop(session);
@@ -278,7 +278,7 @@ fn failure_case_50_a_runner_killed_at_any_moment_runs_each_fence_at_most_once() 
         session = fresh;
         let holds = |claim: &Claim| hello.resume.iter().any(|held| held.claim == *claim);
         let mut verdicts = vec![verdict(&assign.claim, Verdict::Continue, log.last)];
-        // An earlier result was recorded, but the runner died before it heard of that.
+        // An earlier result was recorded, but the runner died before the verdict arrived.
         let others = hello.resume.iter().map(|held| &held.claim);
         let others = others.filter(|claim| **claim != assign.claim);
         verdicts.extend(others.map(|claim| verdict(claim, Verdict::Abandon, 0)));
@@ -321,7 +321,7 @@ fn a_runner_without_engine_and_work_goes_home() {
 }
 
 #[test]
-fn a_runner_that_shall_leave_when_idle_does_not_wait_for_a_dead_engine() {
+fn leaving_runners_do_not_wait_for_dead_engines() {
     let (mut world, mut session) = World::start(&["--orphan-after", "0.1"]);
     session.assign(&bash("true"));
     to_the_end(&mut session);
@@ -335,13 +335,13 @@ fn a_runner_that_shall_leave_when_idle_does_not_wait_for_a_dead_engine() {
 #[test]
 fn a_listener_that_never_answers_is_no_engine() {
     let mut world = World::spawn(&["--orphan-after", "0.3"]);
-    // Connects, greets, and waits in vain; nobody closes the connection.
+    // Connects, greets, and waits in vain; the connection is never closed.
     let (_session, _) = world.accept();
     assert!(world.wait().success());
 }
 
 #[test]
-fn an_orphan_finishes_its_work_first_and_keeps_the_result() {
+fn orphaned_runners_finish_and_store_results() {
     let (mut world, mut session) = World::start(&["--orphan-after", "0.1"]);
     let socket = world.folder().join("engine");
     let assign = bash("until test -e go; do sleep 0.01; done; echo done");
@@ -359,7 +359,7 @@ fn an_orphan_finishes_its_work_first_and_keeps_the_result() {
 }
 
 #[test]
-fn a_fenced_runner_kills_its_attempts_when_the_engine_is_silent() {
+fn silent_engines_fence_attempts() {
     let (mut world, mut session) = World::start(&["--self-fence-after", "0.2"]);
     let assign = bash("echo ready; sleep 1000");
     session.assign(&assign);
@@ -371,7 +371,7 @@ fn a_fenced_runner_kills_its_attempts_when_the_engine_is_silent() {
         if hello.resume[0].ended {
             break session;
         }
-        // Not answered, and closed: the runner hears nothing.
+        // Not answered, and closed: the runner receives nothing.
         drop(session);
     };
     session.welcome(&[verdict(&assign.claim, Verdict::Continue, log.last)]);
@@ -380,7 +380,7 @@ fn a_fenced_runner_kills_its_attempts_when_the_engine_is_silent() {
 }
 
 #[test]
-fn a_runner_that_is_sent_away_does_not_come_back() {
+fn dismissed_runners_do_not_reconnect() {
     for code in [CloseCode::Auth, CloseCode::Unknown, CloseCode::Superseded, CloseCode::Version] {
         let (mut world, mut session) = World::start(&[]);
         session.send(&ToRunner::Close(code, "no".to_owned()));

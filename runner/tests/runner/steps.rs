@@ -1,4 +1,4 @@
-//! What a step is given and what it hands back.
+//! Steps: environment, working directory, output.
 
 use plue_wire::{
     eval::Bytes,
@@ -21,7 +21,7 @@ fn a_step_runs_and_its_end_comes_back() {
 }
 
 #[test]
-fn bash_stops_at_the_first_failure_and_at_unset_variables() {
+fn bash_stops_at_failures_and_unset_variables() {
     let (_world, mut session) = World::start(&[]);
     for (fence, text) in
         [(1, "false | true; echo on"), (2, "echo $NOT_SET; echo on"), (3, "false; echo on")]
@@ -45,13 +45,13 @@ fn sh_is_known_and_other_shells_are_refused() {
 }
 
 #[test]
-fn a_signal_is_told_from_an_exit_status() {
+fn signals_differ_from_exit_statuses() {
     let (_world, mut session) = World::start(&[]);
     assert_eq!(session.run(&bash("kill -SEGV $$")).exit(), &Exit::Signal(11));
 }
 
 #[test]
-fn the_environment_is_the_assignment_and_a_few_inherited_variables() {
+fn steps_inherit_few_variables() {
     let (world, mut session) = World::start(&[]);
     let mut assign = bash("env; echo; cat $PLUE_EVENT_PATH; test -r /dev/null && cat");
     assign.env = vec![("BRANCH".to_owned(), "$(touch x) \n y".to_owned())];
@@ -69,7 +69,7 @@ fn the_environment_is_the_assignment_and_a_few_inherited_variables() {
 }
 
 #[test]
-fn outputs_are_an_object_or_the_end_of_standard_output() {
+fn outputs_are_objects_or_the_tail() {
     let (world, mut session) = World::start(&[]);
     let cases = [
         ("echo '{\"a\": [1]}' > $PLUE_OUTPUT", json!({"a": [1]})),
@@ -100,7 +100,7 @@ fn a_malformed_output_file_fails_a_step_that_succeeded() {
 }
 
 #[test]
-fn a_step_runs_where_it_is_told_but_never_outside_the_workspace() {
+fn working_directories_stay_in_the_workspace() {
     let (world, mut session) = World::start(&[]);
     std::fs::create_dir(world.workspace().join("sub")).unwrap();
     std::os::unix::fs::symlink("/tmp", world.workspace().join("link")).unwrap();
@@ -139,7 +139,7 @@ fn a_missing_program_is_named_with_a_hint() {
 }
 
 #[test]
-fn a_command_that_is_too_long_for_an_argument_runs_from_a_file() {
+fn long_commands_run_from_a_file() {
     let (world, mut session) = World::start(&[]);
     let text = format!("{}\necho done", "# a long comment\n".repeat(40_000));
     assert_eq!(session.run(&bash(&text)).stdout, b"done\n");
@@ -182,7 +182,7 @@ fn an_output_that_is_no_regular_file_is_refused() {
         "mkdir $PLUE_OUTPUT",
         "ln -s /dev/zero $PLUE_OUTPUT",
     ]) {
-        // Beside one that means no harm.
+        // Together with a harmless one.
         let assigns = [
             with_claim("harmful", fence, bash(text)),
             with_claim("harmless", fence, bash("echo a=1 > $PLUE_OUTPUT")),
@@ -230,7 +230,7 @@ fn whole_numbers_over_64_bits_fail_the_step() {
 
 /// The step writes on once the runner has read what it wrote: then there is an order to be kept.
 #[test]
-fn both_outputs_keep_the_order_in_which_they_were_read() {
+fn both_outputs_stay_in_read_order() {
     let (_world, mut session) = World::start(&[]);
     let code = "import array, fcntl, os, termios\n\
                 def waits(fd):\n    \

@@ -93,7 +93,7 @@ fn world_accept(
 }
 
 #[test]
-fn what_is_over_the_log_limit_is_dropped_behind_a_marker() {
+fn output_over_the_log_limit_is_dropped() {
     let (_world, mut session) = World::start(&[]);
     let mut assign = bash("head -c 300000 /dev/zero | tr '\\0' x; echo end; exit 5");
     assign.log_cap_bytes = 100_000;

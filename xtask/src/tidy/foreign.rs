@@ -27,7 +27,7 @@ const OWN: &[&str] = &[
     // The evaluator's complaints, read up to a limit of their own.
     "engine/planner/src/process.rs",
     // bubblewrap, asked whether the sandbox holds, within a deadline.
-    "engine/pool/src/walls.rs",
+    "engine/pool/src/sandbox.rs",
     // A test's own database server.
     "engine/testkit/src/postgres.rs",
     "engine/testkit/src/postgres/own.rs",

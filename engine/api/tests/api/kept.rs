@@ -6,7 +6,7 @@ use plue_api::Role;
 use plue_runtime::Clock;
 use plue_store::{Kept, NewRecord, Store};
 use plue_wire::{
-    keep::{KeptFile, Record},
+    outputs::{ArtifactFile, Record},
     runner::Claim,
 };
 use serde_json::json;
@@ -17,8 +17,12 @@ const FILE: &str = "/api/v1/runs/r1/attempts/r1-a1/artifact";
 
 async fn keep(store: &Store, claim: &Claim, path: &str, content: &[u8]) {
     let blob = store.put_blob(content).await.unwrap();
-    let file =
-        KeptFile { path: path.to_owned(), blob, bytes: content.len() as u64, executable: false };
+    let file = ArtifactFile {
+        path: path.to_owned(),
+        blob,
+        bytes: content.len() as u64,
+        executable: false,
+    };
     let record = NewRecord {
         claim: claim.clone(),
         record: Record::Artifacts(vec![file]),

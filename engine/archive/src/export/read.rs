@@ -16,7 +16,7 @@ use plue_store::{
     Store,
     portable::{self, Cell},
 };
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 
 use super::{

@@ -11,7 +11,7 @@ use plue_executor::Origin;
 use plue_plan::RunId;
 use plue_planner::{ReadSet, read_set::FileRecord};
 use plue_store::{Store, portable::TABLES};
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
@@ -208,9 +208,9 @@ impl<W: Write> Archive<W> {
 
 fn read_source(repository: &Path, path: &str) -> Option<Vec<u8>> {
     use std::io::Read as _;
-    let beneath = plue_runtime::Beneath::open(repository).ok()?;
+    let confined = plue_runtime::ConfinedDir::open(repository).ok()?;
     let mut content = Vec::new();
-    beneath.read(path.as_bytes()).ok()?.take(MAX_SOURCE_BYTES).read_to_end(&mut content).ok()?;
+    confined.read(path.as_bytes()).ok()?.take(MAX_SOURCE_BYTES).read_to_end(&mut content).ok()?;
     Some(content)
 }
 

@@ -10,9 +10,9 @@ use std::{
 
 use plue_api::records::kept::ArtifactRecord;
 use plue_plan::RunId;
-use plue_runtime::Beneath;
+use plue_runtime::ConfinedDir;
 use plue_store::Store;
-use plue_wire::keep::{BlobHash, MAX_PART_BYTES, path_bytes};
+use plue_wire::outputs::{BlobHash, MAX_PART_BYTES, path_bytes};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -185,18 +185,18 @@ pub(super) async fn put_back(
         return Ok(0);
     }
     let failed = |error: std::io::Error| Failure::infrastructure(&error);
-    let beneath = Beneath::open(folder).map_err(failed)?;
+    let confined = ConfinedDir::open(folder).map_err(failed)?;
     for record in &records {
         let read =
             async |record: &ArtifactRecord, write: Write<'_>| copy(store, record, write).await;
-        write_one(&beneath, (record, &record.path), read).await?;
+        write_one(&confined, (record, &record.path), read).await?;
     }
     Ok(records.len())
 }
 
 /// Writes an artifact under the path, as executable as it was.
 async fn write_one(
-    beneath: &Beneath,
+    confined: &ConfinedDir,
     (record, path): (&ArtifactRecord, &str),
     read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -207,7 +207,7 @@ async fn write_one(
     })
     .await?;
     let mode = if record.executable { 0o755 } else { 0o644 };
-    let written = beneath.write(&path_bytes(path), mode, |file| file.write_all(&content));
+    let written = confined.write(&path_bytes(path), mode, |file| file.write_all(&content));
     written.map(drop).map_err(|error| Failure::infrastructure(&error))
 }
 
@@ -268,11 +268,11 @@ async fn download(
         }
     }
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let beneath = Beneath::open(folder).map_err(failed)?;
+    let confined = ConfinedDir::open(folder).map_err(failed)?;
     let mut count = 0;
     for record in kept() {
         let path = path_of(record);
-        write_one(&beneath, (record, &path), &read).await?;
+        write_one(&confined, (record, &path), &read).await?;
         count += 1;
     }
     output::say(&format!("{count} files are in {}", folder.display()));

@@ -238,14 +238,14 @@ struct Making<'a> {
 async fn report_walls(engine: &Engine, app: &App) {
     let warn = |text: &str| output::say(&format!("warning: {text}"));
     match engine.is_walled().await {
-        Apart::Ready(open) => open.iter().for_each(|open| warn(open)),
-        Apart::Off => {
+        Isolation::Ready(open) => open.iter().for_each(|open| warn(open)),
+        Isolation::Off => {
             warn("pools.local.mode is off: steps run as this user and read what it may read");
         }
-        Apart::Missing(why) if app.loaded.config.pools.local.mode == "required" => {
+        Isolation::Missing(why) if app.loaded.config.pools.local.mode == "required" => {
             warn(&format!("no step runs (pools.local.mode is required): {why}"));
         }
-        Apart::Missing(why) => warn(&format!(
+        Isolation::Missing(why) => warn(&format!(
             "steps are NOT isolated, they run as this user and may read this server's database and \
              keys: {why} (see `plue doctor`; pools.local.mode = \"required\" lets steps wait instead)"
         )),

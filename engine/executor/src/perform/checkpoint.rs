@@ -15,11 +15,11 @@ use std::{
 };
 
 use plue_plan::{RunId, StepId};
-use plue_runtime::Beneath;
+use plue_runtime::ConfinedDir;
 use plue_store::{CheckpointKind, Store};
 use plue_wire::{
     eval::Bytes,
-    keep::{BlobHash, Change, Changes, Entry, MAX_CHANGES_BYTES, MAX_PART_BYTES},
+    outputs::{BlobHash, Change, Changes, Entry, MAX_CHANGES_BYTES, MAX_PART_BYTES},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -80,12 +80,12 @@ pub(crate) async fn restore(
     let found = target::targets(&intervals, again);
     let mut restored = Restored { shared: found.shared, ..Restored::default() };
     let state = |source| Error::State { path: workspace.to_owned(), source };
-    let beneath = Beneath::open(workspace).map_err(state)?;
+    let confined = ConfinedDir::open(workspace).map_err(state)?;
     let (mut open, mut outside, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     let all = found.targets.clone();
-    remove_drafts(&beneath, &all).map_err(state)?;
+    remove_drafts(&confined, &all).map_err(state)?;
     for target in found.targets {
-        let now = entry_at(&beneath, &target.path).map_err(state)?;
+        let now = entry_at(&confined, &target.path).map_err(state)?;
         if is_same(now.as_ref(), target.wanted.as_ref()) {
             continue;
         }
@@ -138,7 +138,7 @@ fn remove_drafts(beneath: &Beneath, targets: &[Target]) -> io::Result<()> {
     let mut looked = BTreeSet::new();
     for target in targets {
         if looked.insert(&target.path[..folder(&target.path)]) {
-            beneath.remove_drafts(&target.path)?;
+            confined.remove_drafts(&target.path)?;
         }
     }
     Ok(())
@@ -177,10 +177,10 @@ fn entry_at(beneath: &Beneath, path: &[u8]) -> io::Result<Option<Entry>> {
     let mode = stat.st_mode & 0o7777;
     Ok(Some(match stat.st_mode & FORMAT {
         FOLDER => Entry::Folder { mode },
-        LINK => Entry::Link(Bytes(beneath.link_text(path)?)),
+        LINK => Entry::Link(Bytes(confined.link_text(path)?)),
         _ => {
             let mut hasher = Sha256::new();
-            let size = io::copy(&mut beneath.read(path)?, &mut hasher)?;
+            let size = io::copy(&mut confined.read(path)?, &mut hasher)?;
             let hash = Some(BlobHash(hasher.finalize().into()));
             Entry::File { mode, size, hash, kept: false }
         }
@@ -195,13 +195,17 @@ fn is_same(one: Option<&Entry>, other: Option<&Entry>) -> bool {
     }
 }
 
-fn copy_aside(beneath: &Beneath, open: &[(Target, Option<Entry>)], aside: &Path) -> io::Result<()> {
+fn copy_aside(
+    confined: &ConfinedDir,
+    open: &[(Target, Option<Entry>)],
+    aside: &Path,
+) -> io::Result<()> {
     std::fs::create_dir_all(aside)?;
-    let copies = Beneath::open(aside)?;
+    let copies = ConfinedDir::open(aside)?;
     for (target, now) in open {
         match now {
             Some(Entry::File { mode, .. }) => {
-                let mut from = beneath.read(&target.path)?;
+                let mut from = confined.read(&target.path)?;
                 copies.write(&target.path, *mode, |to| io::copy(&mut from, to).map(|_| ()))?;
             }
             Some(Entry::Link(text)) => copies.link(&target.path, &text.0)?,
@@ -213,7 +217,7 @@ fn copy_aside(beneath: &Beneath, open: &[(Target, Option<Entry>)], aside: &Path)
 
 /// Removes entries, the deepest first; then creates folders and files.
 async fn put_back(
-    (store, beneath): (&Store, &Beneath),
+    (store, confined): (&Store, &ConfinedDir),
     open: &[(Target, Option<Entry>)],
     failed: impl Fn(io::Error) -> Error,
 ) -> Result<(), Error> {
@@ -231,12 +235,14 @@ async fn put_back(
     for (target, _) in open {
         match &target.wanted {
             None => {}
-            Some(Entry::Folder { mode }) => beneath.folder(&target.path, *mode).map_err(&failed)?,
-            Some(Entry::Link(text)) => beneath.link(&target.path, &text.0).map_err(&failed)?,
+            Some(Entry::Folder { mode }) => {
+                confined.folder(&target.path, *mode).map_err(&failed)?
+            }
+            Some(Entry::Link(text)) => confined.link(&target.path, &text.0).map_err(&failed)?,
             Some(entry @ Entry::File { mode, .. }) => {
                 let Some(blob) = entry.kept() else { continue };
                 let content = read_whole(store, &blob).await?;
-                let written = beneath.write(&target.path, *mode, |file| file.write_all(&content));
+                let written = confined.write(&target.path, *mode, |file| file.write_all(&content));
                 written.map_err(&failed)?;
             }
         }

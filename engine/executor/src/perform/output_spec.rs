@@ -5,7 +5,7 @@
 use plue_flow::Run;
 use plue_plan::{Plan, Step, context::schema_of, policy::Cache, value::Node};
 use plue_spec::{Reads, Scope, Template, resolve_text};
-use plue_wire::keep::{BlobHash, CacheCare, Care, PureCare};
+use plue_wire::outputs::{BlobHash, CacheSpec, OutputSpec, PureSpec};
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
@@ -21,7 +21,7 @@ pub(crate) fn output_spec(
     env: &AttemptEnv,
     scope: &Scope<'_>,
     checkpoint: bool,
-) -> Option<Care> {
+) -> Option<OutputSpec> {
     let options = &step.options;
     let spec = Care {
         artifacts: options.artifacts.paths.clone(),
@@ -32,7 +32,7 @@ pub(crate) fn output_spec(
             restore: cache.restore.clone(),
             paths: cache.paths.clone(),
         }),
-        pure: options.pure.then(|| PureCare { base: pure_base((plan, step), run, env) }),
+        pure: options.pure.then(|| PureSpec { base: pure_base((plan, step), run, env) }),
         checkpoint,
     };
     (spec != Care::default()).then_some(spec)
@@ -103,7 +103,7 @@ fn pure_base((plan, step): (&Plan, &Step), run: &Run, env: &AttemptEnv) -> BlobH
 #[cfg(test)]
 mod tests {
     use plue_plan::{Action, Value, action::Bash};
-    use plue_wire::keep::files_mark;
+    use plue_wire::outputs::files_mark;
 
     use super::*;
 

@@ -106,7 +106,7 @@ fn beside(program: Program, services: Vec<Service>) -> Program {
     if services.is_empty() {
         return program;
     }
-    Program::Beside { program: Box::new(program), services }
+    Program::WithServices { program: Box::new(program), services }
 }
 
 /// The step's timeout. One that is not shorter than the run's is extended: the engine's clock decides, and the

@@ -16,7 +16,7 @@ fn engine(state: &Path, store: &Store, room: usize) -> (Engine, LocalPool) {
     let (clock, tasks) = (Clock::real(), Tasks::new());
     let options =
         plue_pool::Options { binary: runner_binary().to_owned(), directory: state.join("runners") };
-    let pool = LocalPool::new(options, store.clone(), clock, tasks.clone()).keeping(room);
+    let pool = LocalPool::new(options, store.clone(), clock, tasks.clone()).with_idle_room(room);
     let ids = Ids::random();
     let parts = Parts { store: store.clone(), pool: pool.clone(), clock, ids, tasks };
     (Engine::new(Options::new(state.join("locks")), parts), pool)

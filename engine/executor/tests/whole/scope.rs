@@ -17,8 +17,8 @@ use plue_runtime::{Clock, Ids, Tasks};
 use plue_wire::{
     encode,
     eval::Bytes,
-    keep::{
-        Answer, BlobHash, Change, Changes, CheckpointRecord, Entry, KeptFile, Question, Record,
+    outputs::{
+        Answer, ArtifactFile, BlobHash, Change, Changes, CheckpointRecord, Entry, Question, Record,
     },
     runner::{
         AttemptEvent, AttemptResult, Claim, EventKind, Exit, FromRunner, Hello, MAX_FRAME_BYTES,
@@ -146,7 +146,7 @@ fn hash(bytes: &[u8]) -> BlobHash {
 fn artifact(bytes: &[u8]) -> Record {
     let size = bytes.len() as u64;
     let (path, blob) = ("stolen.txt".to_owned(), hash(bytes));
-    Record::Artifacts(vec![KeptFile { path, blob, bytes: size, executable: false }])
+    Record::Artifacts(vec![ArtifactFile { path, blob, bytes: size, executable: false }])
 }
 
 fn cache(bytes: &[u8]) -> Record {
@@ -180,8 +180,8 @@ fn script(step: &str) -> Script {
         "victim" => |claim| {
             vec![
                 put(SECRET),
-                Question::Keep(claim.clone(), artifact(SECRET)),
-                Question::Keep(claim.clone(), cache(SECRET)),
+                Question::Record(claim.clone(), artifact(SECRET)),
+                Question::Record(claim.clone(), cache(SECRET)),
                 get(SECRET),
             ]
         },
@@ -193,16 +193,16 @@ fn script(step: &str) -> Script {
                 get(b"nobody has this"),
                 // From the middle, as if the beginning had been allowed.
                 Question::Get { blob: hash(SECRET), offset: 3 },
-                Question::Keep(claim.clone(), artifact(SECRET)),
-                Question::Keep(claim.clone(), cache(SECRET)),
+                Question::Record(claim.clone(), artifact(SECRET)),
+                Question::Record(claim.clone(), cache(SECRET)),
                 put(&changes()),
-                Question::Keep(claim.clone(), checkpoint()),
+                Question::Record(claim.clone(), checkpoint()),
                 Question::FindCache { claim: claim.clone(), key, restore },
             ]
         },
-        "owner" => {
-            |claim| vec![put(SECRET), get(SECRET), Question::Keep(claim.clone(), artifact(SECRET))]
-        }
+        "owner" => |claim| {
+            vec![put(SECRET), get(SECRET), Question::Record(claim.clone(), artifact(SECRET))]
+        },
         "neighbour" => |claim| {
             let (key, restore) = ("deps".to_owned(), Vec::new());
             let found = Question::FindCache { claim: claim.clone(), key, restore };

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use plue_executor::Apart;
+use plue_executor::Isolation;
 use plue_flow::{RunStatus, StepStatus};
 use plue_plan::{Action, Plan, Step, Value, action::Python, policy::Concurrency};
 use plue_pool::Untrusted;
@@ -23,9 +23,9 @@ const HIDDEN: &str = "hidden-from-strangers-5d41402a";
 async fn walled(options: Untrusted) -> Option<World> {
     let world = World::of_strangers(Some(options)).await;
     match world.engine.is_apart().await {
-        Apart::Ready(_) => Some(world),
-        Apart::Off => unreachable!("the walls were asked for"),
-        Apart::Missing(why) => {
+        Isolation::Ready(_) => Some(world),
+        Isolation::Off => unreachable!("the walls were asked for"),
+        Isolation::Missing(why) => {
             eprintln!("NOT PROVEN: strangers' steps cannot be walled off on this machine: {why}");
             None
         }
@@ -192,7 +192,7 @@ async fn abstract_sockets_are_closed_to_steps_with_a_network() {
     let Some(world) = walled(Untrusted { network: true, ..Untrusted::default() }).await else {
         return;
     };
-    if let Apart::Ready(open) = world.engine.is_apart().await
+    if let Isolation::Ready(open) = world.engine.is_apart().await
         && !open.is_empty()
     {
         eprintln!("NOT PROVEN: {open:?}");

@@ -128,7 +128,7 @@ impl World {
         );
         // Room for runners, of which one that a stranger had must not make use.
         let pool = match walls {
-            Some(walls) => pool.keeping(4).apart(walls),
+            Some(walls) => pool.with_idle_room(4).with_untrusted_sandbox(walls),
             None => pool,
         };
         let parts =

@@ -1,4 +1,4 @@
-//! Facts about single messages: names, sizes, the version that knows them. Must not keep state.
+//! Properties of single messages: name, size, the first version that knows them.
 
 use plue_wire::runner::{
     AGENT_PROTOCOL, AttemptEvent, EventKind, FromRunner, MCP_PROTOCOL, OLDEST_PROTOCOL, Program,
@@ -13,7 +13,7 @@ pub(super) fn needed(program: &Program) -> u32 {
     match program {
         Program::Agent => AGENT_PROTOCOL,
         Program::McpAgent { .. } => MCP_PROTOCOL,
-        Program::Beside { program, .. } => SERVICES_PROTOCOL.max(needed(program)),
+        Program::WithServices { program, .. } => SERVICES_PROTOCOL.max(needed(program)),
         Program::Shell { .. } | Program::PythonCode { .. } | Program::PythonScript { .. } => {
             OLDEST_PROTOCOL
         }
@@ -53,15 +53,15 @@ mod tests {
     #[test]
     fn programs_need_the_version_that_knows_them() {
         let shell = Program::Shell { shell: "sh".to_owned(), run: String::new() };
-        let beside = |program: &Program| Program::Beside {
+        let with_services = |program: &Program| Program::WithServices {
             program: Box::new(program.clone()),
             services: Vec::new(),
         };
         assert_eq!(needed(&shell), OLDEST_PROTOCOL);
-        assert_eq!(needed(&beside(&shell)), SERVICES_PROTOCOL);
+        assert_eq!(needed(&with_services(&shell)), SERVICES_PROTOCOL);
         assert_eq!(needed(&Program::Agent), AGENT_PROTOCOL);
-        assert_eq!(needed(&beside(&Program::Agent)), AGENT_PROTOCOL);
+        assert_eq!(needed(&with_services(&Program::Agent)), AGENT_PROTOCOL);
         let with_servers = Program::McpAgent { servers: Vec::new() };
-        assert_eq!(needed(&beside(&with_servers)), MCP_PROTOCOL);
+        assert_eq!(needed(&with_services(&with_servers)), MCP_PROTOCOL);
     }
 }

@@ -53,14 +53,14 @@ impl Gate {
     pub(crate) fn why_awaiting(&self, plan: &Plan, newly: Option<&[Capability]>) -> Option<String> {
         let Self::Untrusted { pool, allowed } = self else { return None };
         match (pool, allowed) {
-            (Apart::Missing(why), _) => {
+            (Isolation::Missing(why), _) => {
                 Some(format!("a change from a fork runs only in the pool `untrusted`: {why}"))
             }
-            (Apart::Off | Apart::Ready(_), true) => None,
-            (Apart::Off, false) => {
+            (Isolation::Off | Isolation::Ready(_), true) => None,
+            (Isolation::Off, false) => {
                 Some("a maintainer must let this commit of a fork run".to_owned())
             }
-            (Apart::Ready(_), false) => {
+            (Isolation::Ready(_), false) => {
                 let why = reason(plan, newly)?;
                 Some(format!("a maintainer must let this commit of a fork run: {why}"))
             }

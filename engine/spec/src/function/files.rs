@@ -10,7 +10,7 @@ use crate::{error::Error, evaluate::Cost};
 /// Name in expressions.
 pub(crate) const NAME: &str = "hash_files";
 
-/// The mark; `plue_wire::keep::files_mark` makes and reads the same.
+/// The mark; `plue_wire::outputs::files_mark` makes and reads the same.
 pub(super) fn hash_files(args: Args<'_, '_>, cost: &mut Cost) -> Result<Json, Error> {
     let mut globs = Vec::new();
     for at in 0..args.len() {

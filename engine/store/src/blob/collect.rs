@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use plue_wire::keep::{BlobHash, Changes, MAX_CHANGES_BYTES};
+use plue_wire::outputs::{BlobHash, Changes, MAX_CHANGES_BYTES};
 
 use super::BLOB_BATCH;
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -1,6 +1,6 @@
 //! Reading a whole blob in constant memory, and noticing that it is not what it should be.
 
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 
 use crate::{error::Error, store::Store};

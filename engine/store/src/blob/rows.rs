@@ -1,7 +1,7 @@
 //! Rows of blobs.
 
 use jiff::{SignedDuration, Timestamp};
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 
 use super::{BLOB_BATCH, INLINE_BYTES};

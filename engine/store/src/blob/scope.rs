@@ -3,7 +3,7 @@
 //!
 //! Must not decide the scope of a run: that is the pool's.
 
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 
 use super::BLOB_BATCH;
 use crate::{

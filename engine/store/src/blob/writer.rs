@@ -1,6 +1,6 @@
 //! Writing a blob as it comes, in constant memory.
 
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 
 use super::{INLINE_BYTES, rows::Row, shelf::Draft};

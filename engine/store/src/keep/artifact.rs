@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use plue_plan::{AttemptId, RunId, StepId};
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 
 use crate::{
     changes::Shards,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::Timestamp;
 use plue_plan::{RunId, StepId};
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 
 use crate::{
     changes::Shards,

@@ -1,7 +1,7 @@
 //! What pure steps gave, by key.
 
 use plue_plan::{AttemptId, RunId, StepId};
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use serde_json::Value as Json;
 
 use super::artifact::{self, ArtifactRow};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_wire::{
-    keep::{CheckpointRecord, KeptFile, Record},
+    outputs::{ArtifactFile, CheckpointRecord, Record},
     runner::Claim,
 };
 
@@ -189,7 +189,7 @@ impl Op for NewRecord {
 // === impl NewRecord ===
 
 impl NewRecord {
-    fn artifacts(&self, tx: &mut Tx<'_>, owner: &Owner, files: &[KeptFile]) {
+    fn artifacts(&self, tx: &mut Tx<'_>, owner: &Owner, files: &[ArtifactFile]) {
         let rows = files.iter().map(|file| {
             vec![
                 owner.run.as_str().into(),

@@ -1,7 +1,7 @@
 //! The files that a run begins with, as one archive, and the machine that has what became of them.
 
 use plue_plan::RunId;
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 
 use crate::{
     changes::Shards,

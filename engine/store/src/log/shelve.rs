@@ -5,7 +5,7 @@
 //! back and is the same. Can be stopped and repeated at any time: the same blocks make the same blob.
 
 use plue_plan::AttemptId;
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 

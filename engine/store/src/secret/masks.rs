@@ -5,7 +5,7 @@
 //! Must not be read for anything but masks.
 
 use plue_plan::RunId;
-use plue_wire::keep::BlobHash;
+use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 

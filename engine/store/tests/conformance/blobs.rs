@@ -9,7 +9,7 @@ use plue_store::{
 };
 use plue_wire::{
     eval::Bytes,
-    keep::{BlobHash, Change, Changes, CheckpointRecord, Entry, KeptFile, Record},
+    outputs::{ArtifactFile, BlobHash, Change, Changes, CheckpointRecord, Entry, Record},
     runner::Claim,
 };
 
@@ -53,8 +53,8 @@ async fn keep(world: &World, claim: &Claim, record: Record) -> Kept {
     world.store.keep(NewRecord { claim, record, scope: "s".to_owned(), at: at(1) }).await.unwrap()
 }
 
-fn file(path: &str, blob: BlobHash) -> KeptFile {
-    KeptFile { path: path.to_owned(), blob, bytes: 1, executable: false }
+fn file(path: &str, blob: BlobHash) -> ArtifactFile {
+    ArtifactFile { path: path.to_owned(), blob, bytes: 1, executable: false }
 }
 
 on_each_store! {

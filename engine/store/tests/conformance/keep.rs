@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use plue_flow::{Fact, fact::Outcome};
 use plue_store::{CacheFound, CheckpointKind, Kept, NewRecord};
 use plue_wire::{
-    keep::{BlobHash, CheckpointRecord, KeptFile, Record},
+    outputs::{ArtifactFile, BlobHash, CheckpointRecord, Record},
     runner::Claim,
 };
 use serde_json::json;
@@ -46,7 +46,7 @@ on_each_store! {
     async fn artifacts_are_recorded_once(world) {
         let claim = world.started("r1", "a1").await;
         let blob = world.store.put_blob(b"x").await.unwrap();
-        let kept = |path: &str| KeptFile { path: path.to_owned(), blob, bytes: 1, executable: true };
+        let kept = |path: &str| ArtifactFile { path: path.to_owned(), blob, bytes: 1, executable: true };
         for _ in 0..2 {
             let record = Record::Artifacts(vec![kept("b"), kept("a")]);
             assert_eq!(keep(&world, &claim, record).await, Kept::Yes);
@@ -137,7 +137,7 @@ on_each_store! {
         let claim = world.started("r1", "a1").await;
         let (key, store) = (BlobHash([3; 32]), &world.store);
         let blob = store.put_blob(b"made").await.unwrap();
-        let file = KeptFile { path: "out".to_owned(), blob, bytes: 4, executable: false };
+        let file = ArtifactFile { path: "out".to_owned(), blob, bytes: 4, executable: false };
         keep(&world, &claim, Record::Artifacts(vec![file])).await;
         assert_eq!(keep(&world, &claim, Record::Pure(key)).await, Kept::Yes);
         assert_eq!(store.find_pure(&scopes(&["s"]), &key).await.unwrap(), None, "it runs");

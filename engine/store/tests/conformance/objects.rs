@@ -17,7 +17,7 @@ use plue_store::{
     probe::{Call, Probe, Verdict, answer_lost, connection_lost},
 };
 use plue_testkit::objects::{ACCESS_KEY, Moment, Objects, SECRET_KEY};
-use plue_wire::{keep::BlobHash, runner::Claim};
+use plue_wire::{outputs::BlobHash, runner::Claim};
 
 use crate::support::{Aged, World, at, stdout, success};
 

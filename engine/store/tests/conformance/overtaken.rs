@@ -10,7 +10,7 @@ use plue_store::{
     RunCommit, Store, TokenRow, repo::identity::Recognised,
 };
 use plue_wire::{
-    keep::{BlobHash, Record},
+    outputs::{BlobHash, Record},
     runner::{Claim, ResultVerdict},
 };
 use serde_json::json;

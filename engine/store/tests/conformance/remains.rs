@@ -11,7 +11,7 @@ use plue_store::{
     blob::{Folder, Shelf},
 };
 use plue_wire::{
-    keep::{BlobHash, KeptFile, Record},
+    outputs::{ArtifactFile, BlobHash, Record},
     runner::Claim,
 };
 use serde_json::json;
@@ -30,7 +30,12 @@ async fn keep(world: &World, claim: &Claim, record: Record, second: i64) {
 }
 
 fn artifact(path: &str, blob: BlobHash) -> Record {
-    Record::Artifacts(vec![KeptFile { path: path.to_owned(), blob, bytes: 1, executable: false }])
+    Record::Artifacts(vec![ArtifactFile {
+        path: path.to_owned(),
+        blob,
+        bytes: 1,
+        executable: false,
+    }])
 }
 
 fn cache(key: &str, archive: BlobHash) -> Record {

@@ -341,7 +341,7 @@ impl Life {
             ToRunner::Close(..) => self.held.clear(),
             ToRunner::Credit(..)
             | ToRunner::Heartbeat
-            | ToRunner::Care(..)
+            | ToRunner::Outputs(..)
             | ToRunner::Answer(_)
             | ToRunner::Mask(_)
             | ToRunner::Rules(..)
@@ -553,7 +553,7 @@ fn name(message: &ToRunner) -> &'static str {
         ToRunner::Heartbeat => "Heartbeat",
         ToRunner::Shutdown(_) => "Shutdown",
         ToRunner::Close(..) => "Close",
-        ToRunner::Care(..) => "Care",
+        ToRunner::Outputs(..) => "Outputs",
         ToRunner::Answer(_) => "Answer",
         ToRunner::Mask(_) => "Mask",
         ToRunner::Rules(..) => "Rules",

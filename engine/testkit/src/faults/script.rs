@@ -30,14 +30,14 @@ pub(super) enum Act {
 /// The acts of an assignment.
 pub(super) fn acts(assign: &Assign) -> VecDeque<Act> {
     let program = match &assign.program {
-        Program::Beside { program, .. } => program,
+        Program::WithServices { program, .. } => program,
         other => other,
     };
     let text = match program {
         Program::Shell { run, .. } => run,
         Program::PythonCode { code, .. } => code,
         Program::PythonScript { script, .. } => script,
-        Program::Beside { .. } | Program::Agent | Program::McpAgent { .. } => "",
+        Program::WithServices { .. } | Program::Agent | Program::McpAgent { .. } => "",
     };
     let variable = |name: &str| {
         let found = assign.env.iter().find(|(key, _)| key == name);

@@ -34,13 +34,13 @@ use super::super::{process::Group, tools::Surroundings};
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks whether the processes of a server are gone.
 const LOOK: Duration = Duration::from_millis(5);
-/// Looks at most.
+/// Checks for remaining processes at most.
 const MAX_LOOKS: u32 = 200;
 /// Messages that wait to be written.
 const MAX_UNWRITTEN: usize = 8;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
-/// Messages above this size are read beside the loop.
+/// Messages above this size are parsed on another thread.
 const LARGE_BYTES: usize = 64 * 1024;
 /// Lines that are no messages: some servers print a greeting.
 const MAX_NOISE_LINES: usize = 100;
@@ -77,7 +77,7 @@ struct Reader {
     unwritten: mpsc::Sender<Vec<u8>>,
     waiting: Arc<Mutex<Waiting>>,
     tasks: Tasks,
-    /// Held while the process may run.
+    /// Released when the process has ended.
     _place: OwnedSemaphorePermit,
 }
 
@@ -233,7 +233,7 @@ impl Reader {
         self.group.kill();
         let _gone = self.child.start_kill();
         let _status = self.child.wait().await;
-        // Its descendants die a moment after the signal; the runner would take them for leftovers.
+        // Its descendants die a moment after the signal; the runner would count them as orphans.
         for _ in 0..MAX_LOOKS {
             if !self.group.is_there() {
                 break;

@@ -26,45 +26,39 @@ struct Url<'a> {
     path: &'a str,
 }
 
-// === impl Tools: fetch ===
-
-impl Tools {
-    pub(super) async fn fetch(&self, input: &str, timeout: Duration) -> Outcome {
-        match self.try_fetch(input, timeout).await {
-            Ok(outcome) => outcome,
-            Err(why) => Outcome::of(Err(why)),
-        }
+/// Fetches the URL of a call.
+///
+/// # Errors
+/// The host is not allowed or has no public address, in words.
+pub(super) async fn fetch(
+    tools: &Tools,
+    input: &str,
+    timeout: Duration,
+) -> Result<Outcome, String> {
+    let input: input::Fetch = input::parse(input)?;
+    let url = Url::parse(&input.url)?;
+    let hosts = &tools.context.hosts;
+    if !url.is_allowed(hosts) {
+        let allowed = if hosts.is_empty() { "none".to_owned() } else { hosts.join(", ") };
+        return Err(format!(
+            "{} is not among the hosts that this step may fetch from ({allowed})",
+            url.host
+        ));
     }
-
-    async fn try_fetch(&self, input: &str, timeout: Duration) -> Result<Outcome, String> {
-        let input: input::Fetch = input::parse(input)?;
-        let url = Url::parse(&input.url)?;
-        if !url.is_allowed(&self.place.hosts) {
-            return Err(format!(
-                "{} is not among the hosts that this step may fetch from ({})",
-                url.host,
-                if self.place.hosts.is_empty() {
-                    "none".to_owned()
-                } else {
-                    self.place.hosts.join(", ")
-                }
-            ));
-        }
-        let found = tokio::select! {
-            found = lookup_host((url.host.as_str(), url.port)) => found,
-            () = self.clock.sleep(timeout) => return Err(super::too_late(timeout)),
-        };
-        let found = found.map_err(|error| format!("{}: {error}", url.host))?;
-        let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-        if addresses.is_empty() {
-            return Err(format!("{} has no address", url.host));
-        }
-        if !addresses.iter().all(|address| is_public(*address)) {
-            return Err(format!("{} has a private address, which is not fetched from", url.host));
-        }
-        let command = url.command(&addresses, timeout);
-        Ok(shown(self.run(command, timeout).await?, timeout))
+    let found = tokio::select! {
+        found = lookup_host((url.host.as_str(), url.port)) => found,
+        () = tools.clock.sleep(timeout) => return Err(super::too_late(timeout)),
+    };
+    let found = found.map_err(|error| format!("{}: {error}", url.host))?;
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    if addresses.is_empty() {
+        return Err(format!("{} has no address", url.host));
     }
+    if !addresses.iter().all(|address| is_public(*address)) {
+        return Err(format!("{} has a private address, which is not fetched from", url.host));
+    }
+    let command = url.command(&addresses, timeout);
+    Ok(shown(tools.run(command, timeout).await?, timeout))
 }
 
 // === impl Url ===
@@ -153,11 +147,11 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    // Global unicast, but for documentation, Teredo and 6to4, which hold addresses of version 4.
+    // Global unicast, but for documentation, Teredo and 6to4, which embed addresses of version 4.
     let [a, b, ..] = address.segments();
-    let is_held =
+    let is_embedding =
         a == 0x2002 || (a == 0x2001 && (b == 0 || b == 0x0db8)) || (a == 0x3fff && b < 0x1000);
-    (0x2000..0x4000).contains(&a) && !is_held
+    (0x2000..0x4000).contains(&a) && !is_embedding
 }
 
 #[cfg(test)]

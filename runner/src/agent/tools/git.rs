@@ -14,7 +14,7 @@ use super::{
     shell::shown,
 };
 
-/// Settings that hold against those of the repository.
+/// Settings that override those of the repository.
 const SETTINGS: [(&str, &str); 19] = [
     ("core.fsmonitor", "false"),
     ("core.hooksPath", "/dev/null"),
@@ -53,34 +53,34 @@ struct Repository {
     settings: Vec<(String, String)>,
 }
 
-// === impl Tools: git ===
+/// The tool `git` with the context of an attempt.
+pub(super) struct Git<'a>(pub(super) &'a Tools);
 
-impl Tools {
-    pub(super) async fn git(&self, input: &str, timeout: Duration) -> Outcome {
-        match self.try_git(input, timeout).await {
-            Ok(outcome) => outcome,
-            Err(why) => Outcome::of(Err(why)),
-        }
-    }
+// === impl Git ===
 
-    async fn try_git(&self, input: &str, timeout: Duration) -> Result<Outcome, String> {
+impl Git<'_> {
+    /// Executes one call.
+    ///
+    /// # Errors
+    /// The call or the repository is refused, in words.
+    pub(super) async fn execute(&self, input: &str, timeout: Duration) -> Result<Outcome, String> {
         let input: input::Git = input::parse(input)?;
         let paths = self.paths(&input.paths)?;
         let steps = arguments(&input)?;
-        let (clock, since) = (self.clock, self.clock.mark());
+        let (clock, since) = (self.0.clock, self.0.clock.mark());
         let left = |clock: Clock| timeout.saturating_sub(clock.elapsed(since));
         let is_commit = input.command == GitCommand::Commit;
-        let _alone = if is_commit { Some(self.changes.lock().await) } else { None };
+        let _alone = if is_commit { Some(self.0.changes.lock().await) } else { None };
         let repository = self.repository(left(clock)).await?;
         let mut last = None;
         for step in steps {
             let mut command = repository.command(&step);
-            command.current_dir(self.jail.root());
+            command.current_dir(self.0.jail.root());
             // A commit has what `add` has put in.
             if step.first().is_none_or(|first| first != "commit") {
                 command.arg("--").args(&paths);
             }
-            let finished = self.run(command, left(clock)).await?;
+            let finished = self.0.run(command, left(clock)).await?;
             if !finished.how.is_success() {
                 return Ok(shown(finished, timeout));
             }
@@ -94,7 +94,7 @@ impl Tools {
             return Err(format!("there are at most {MAX_PATHS} paths"));
         }
         let plain = |path: &String| {
-            let plain = self.jail.plain(path)?;
+            let plain = self.0.jail.plain(path)?;
             Ok(if plain.is_empty() { ".".to_owned() } else { plain })
         };
         paths.iter().map(plain).collect()
@@ -102,8 +102,8 @@ impl Tools {
 
     /// The repository around the working directory, within the workspace.
     async fn repository(&self, timeout: Duration) -> Result<Repository, String> {
-        let folders = self.place.folder.ancestors();
-        let mut inside = folders.take_while(|folder| folder.starts_with(&self.place.workspace));
+        let folders = self.0.context.folder.ancestors();
+        let mut inside = folders.take_while(|folder| folder.starts_with(&self.0.context.workspace));
         let found = inside.find(|folder| folder.join(".git").symlink_metadata().is_ok());
         let work_tree = found.ok_or("there is no Git repository in the workspace")?.to_owned();
         let meta = work_tree.join(".git").symlink_metadata();
@@ -145,7 +145,7 @@ impl Tools {
         let mut command = repository.command(&["config", "--name-only", "--list", "-z"]);
         // Those given here are not asked for.
         command.env("GIT_CONFIG_COUNT", "0");
-        let finished = self.run(command, timeout).await?;
+        let finished = self.0.run(command, timeout).await?;
         if !finished.how.is_success() {
             return Err("the repository's configuration cannot be read".to_owned());
         }

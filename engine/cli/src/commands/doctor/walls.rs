@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use plue_pool::walls::Walls;
+use plue_pool::sandbox::Sandbox;
 use plue_runtime::{Clock, Ids};
 
 use crate::{app::App, records::Check};
@@ -32,7 +32,7 @@ async fn local(app: &App) -> Check {
         }
     };
     let environment = app.environment.of_steps(&app.loaded.config.runner.env);
-    let make = |binary, runners| Walls::own(options, environment, binary, runners);
+    let make = |binary, runners| Sandbox::own(options, environment, binary, runners);
     tried((WHAT, "on a server, steps of own commits are walled off"), fix, app, make).await
 }
 
@@ -48,7 +48,7 @@ async fn untrusted(app: &App) -> Check {
         );
     };
     let fix = "changes from forks wait until this works; other runs do not need it";
-    let make = |binary, runners| Walls::untrusted(options, binary, runners);
+    let make = |binary, runners| Sandbox::untrusted(options, binary, runners);
     tried((WHAT, "steps of forks can be walled off"), fix, app, make).await
 }
 
@@ -56,7 +56,7 @@ async fn tried(
     (what, works): (&str, &str),
     fix: &str,
     app: &App,
-    make: impl FnOnce(std::path::PathBuf, std::path::PathBuf) -> Walls,
+    make: impl FnOnce(std::path::PathBuf, std::path::PathBuf) -> Sandbox,
 ) -> Check {
     let binary = app.program(app.loaded.config.runner.binary.as_deref(), "plue-runner");
     // Looking must not change anything: the state directory may not be there yet.

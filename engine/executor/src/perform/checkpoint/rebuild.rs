@@ -6,9 +6,9 @@
 use std::{collections::BTreeMap, path::Path};
 
 use plue_plan::RunId;
-use plue_runtime::Beneath;
+use plue_runtime::ConfinedDir;
 use plue_store::{CheckpointKind, Store};
-use plue_wire::keep::Entry;
+use plue_wire::outputs::Entry;
 
 use super::{entry_at, has_content, intervals, is_same, needs_content, put_back, target::Target};
 use crate::error::Error;
@@ -35,10 +35,10 @@ pub(crate) async fn rebuild(store: &Store, run: &RunId, workspace: &Path) -> Res
     if paths(workspace).map_err(state)? + left.len() > MAX_PATHS {
         return Ok(false);
     }
-    let beneath = Beneath::open(workspace).map_err(state)?;
+    let confined = ConfinedDir::open(workspace).map_err(state)?;
     let mut open = Vec::new();
     for (path, wanted) in left {
-        let now = entry_at(&beneath, &path).map_err(state)?;
+        let now = entry_at(&confined, &path).map_err(state)?;
         if is_same(now.as_ref(), wanted.as_ref()) {
             continue;
         }
@@ -48,7 +48,7 @@ pub(crate) async fn rebuild(store: &Store, run: &RunId, workspace: &Path) -> Res
         }
         open.push((target, now));
     }
-    put_back((store, &beneath), &open, state).await?;
+    put_back((store, &confined), &open, state).await?;
     Ok(true)
 }
 

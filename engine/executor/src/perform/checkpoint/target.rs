@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plue_plan::StepId;
-use plue_wire::keep::{Change, Entry};
+use plue_wire::outputs::{Change, Entry};
 
 /// The changes between two checkpoints of a workspace.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ fn fits(one: &Option<Entry>, other: &Option<Entry>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use plue_wire::{eval::Bytes, keep::BlobHash};
+    use plue_wire::{eval::Bytes, outputs::BlobHash};
 
     use super::*;
 

@@ -1,8 +1,8 @@
-//! Processes that a step left behind: in its process group, or anywhere with its environment.
+//! Orphans of a step: processes in its process group, or anywhere with its environment.
 //!
 //! The runner is a subreaper, so orphans become its children and can be found. Must only ever
-//! signal processes that provably belong to the given attempt: an id may be given out again between a
-//! look and a signal, so a process is held before it is looked at.
+//! signal processes that provably belong to the given attempt: an id may be reused between a check
+//! and a signal, so a pidfd is opened before the check.
 
 use std::{collections::HashSet, fs, os::fd::OwnedFd, path::Path, sync::Arc};
 
@@ -17,50 +17,50 @@ use rustix::{
 
 use crate::workspace::AttemptFiles;
 
-/// How an attempt's processes are recognised.
+/// The properties that identify an attempt's processes.
 #[derive(Debug, Clone)]
-pub(crate) struct Marks {
+pub(crate) struct ProcessMarks {
     /// The process group, which is also the process id of the step.
     pub(crate) group: i32,
     /// `PLUE_OUTPUT=…` as it stands in the environment of the step and what it started.
     pub(crate) variable: Vec<u8>,
 }
 
-/// A process that was found. Unlike its id, what holds it never means another one.
+/// A process that was found. Unlike its id, its pidfd never refers to another one.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct ProcessHandle {
     pid: i32,
-    /// Absent where the kernel or a sandbox does not give it.
-    held: Option<Arc<OwnedFd>>,
+    /// Absent where the kernel or a sandbox does not permit pidfds.
+    pidfd: Option<Arc<OwnedFd>>,
 }
 
 /// Processes that were killed.
 #[derive(Debug, Default)]
-pub(crate) struct Killed {
+pub(crate) struct KilledProcesses {
     /// Those that outlived their step.
     ids: HashSet<i32>,
-    /// Those that were not seen to have ended. A killed process loses its environment, by which it is
-    /// found, long before it lets go of its files and ports.
-    dying: Vec<Found>,
+    /// Those that were not seen to have ended. A killed process loses its environment, by which it
+    /// is found, long before it closes its files and ports.
+    dying: Vec<ProcessHandle>,
 }
 
-// === impl Found ===
+// === impl ProcessHandle ===
 
-impl Found {
-    /// The process with this id, if it looks as wanted once it is held.
-    pub(crate) fn hold(pid: i32, looks: impl Fn(i32) -> bool) -> Option<Self> {
-        let held = match pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()) {
-            Ok(held) => Some(Arc::new(held)),
+impl ProcessHandle {
+    /// The process with this id, if it matches once its pidfd is open.
+    pub(crate) fn open(pid: i32, looks: impl Fn(i32) -> bool) -> Option<Self> {
+        let pidfd = match pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()) {
+            Ok(pidfd) => Some(Arc::new(pidfd)),
             Err(Errno::NOSYS | Errno::PERM) => None,
             Err(_) => return None,
         };
-        looks(pid).then_some(Self { pid, held })
+        looks(pid).then_some(Self { pid, pidfd })
     }
 
     fn signal(&self, signal: Signal) {
-        match &self.held {
-            Some(held) => {
-                let _gone = pidfd_send_signal(held, signal);
+        match &self.pidfd {
+            Some(pidfd) => {
+                let _gone = pidfd_send_signal(pidfd, signal);
             }
             None => send(self.pid, signal),
         }
@@ -68,10 +68,10 @@ impl Found {
 
     /// Whether nothing of it is left but its status.
     fn has_ended(&self) -> bool {
-        match &self.held {
+        match &self.pidfd {
             // A pidfd is readable from the end of the last thread on (pidfd_open(2)).
-            Some(held) => {
-                let mut look = [PollFd::new(held, PollFlags::IN)];
+            Some(pidfd) => {
+                let mut look = [PollFd::new(pidfd, PollFlags::IN)];
                 poll(&mut look, Some(&Timespec::default())) != Ok(0)
             }
             None => stat(self.pid).is_none_or(|stat| stat.is_zombie),
@@ -79,9 +79,9 @@ impl Found {
     }
 }
 
-// === impl Marks ===
+// === impl ProcessMarks ===
 
-impl Marks {
+impl ProcessMarks {
     /// The marks of a process and what it will start.
     pub(crate) fn of(pid: i32, files: &AttemptFiles) -> Self {
         let mut variable = b"PLUE_OUTPUT=".to_vec();
@@ -89,15 +89,15 @@ impl Marks {
         Self { group: pid, variable }
     }
 
-    /// Signals the group.
+    /// Signals the process group.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(group) = Pid::from_raw(self.group) {
             let _gone = kill_process_group(group, signal);
         }
     }
 
-    /// Signals the group and those who left it. After a kill, `killed` knows who is dying.
-    pub(crate) fn signal_everywhere(&self, signal: Signal, killed: &mut Killed) {
+    /// Signals the group and the processes that left it. Adds them to `killed` after a KILL.
+    pub(crate) fn signal_everywhere(&self, signal: Signal, killed: &mut KilledProcesses) {
         let mut found = self.find();
         self.signal(signal);
         found.iter().for_each(|process| process.signal(signal));
@@ -112,7 +112,7 @@ impl Marks {
     }
 
     /// Every living process of the attempt.
-    fn find(&self) -> Vec<Found> {
+    fn find(&self) -> Vec<ProcessHandle> {
         find(|pid| {
             stat(pid).is_some_and(|stat| !stat.is_zombie && stat.group == self.group)
                 || has_variable(pid, &self.variable)
@@ -120,8 +120,12 @@ impl Marks {
     }
 
     /// Kills every living process of the attempt and those in `adopted`; adds them to `killed`.
-    /// Tells whether there was any.
-    pub(crate) fn kill_all(&self, adopted: &mut Vec<Found>, killed: &mut Killed) -> bool {
+    /// Returns whether there was any.
+    pub(crate) fn kill_all(
+        &self,
+        adopted: &mut Vec<ProcessHandle>,
+        killed: &mut KilledProcesses,
+    ) -> bool {
         let mut found = self.find();
         found.append(adopted);
         let any = !found.is_empty();
@@ -135,10 +139,10 @@ impl Marks {
     }
 }
 
-// === impl Killed ===
+// === impl KilledProcesses ===
 
-impl Killed {
-    /// How many were left behind.
+impl KilledProcesses {
+    /// Number of processes that outlived their step.
     pub(crate) fn count(&self) -> usize {
         self.ids.len()
     }
@@ -147,14 +151,14 @@ impl Killed {
         self.ids.is_empty() && self.dying.is_empty()
     }
 
-    /// Whether one of them still holds what it had.
+    /// Whether one of them still has open files or ports.
     pub(crate) fn are_dying(&mut self) -> bool {
         self.dying.retain(|process| !process.has_ended());
         !self.dying.is_empty()
     }
 }
 
-/// Kills every process whose environment names this folder: what an earlier runner left behind.
+/// Kills every process whose environment names this folder: orphans of an earlier runner.
 pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
     let mut variable = b"PLUE_OUTPUT=".to_vec();
     variable.extend_from_slice(folder.as_os_str().as_encoded_bytes());
@@ -164,15 +168,15 @@ pub(crate) fn kill_all_of_folder(folder: &Path) -> usize {
     found.len()
 }
 
-/// Every process that looks as wanted. Looked at before it is held as well: holding every process of
-/// the machine costs more.
-fn find(looks: impl Fn(i32) -> bool) -> Vec<Found> {
+/// Every process that matches. Checked before the pidfd is opened as well: opening one for every
+/// process costs more.
+fn find(looks: impl Fn(i32) -> bool) -> Vec<ProcessHandle> {
     let likely = processes().filter(|pid| looks(*pid));
-    likely.filter_map(|pid| Found::hold(pid, &looks)).collect()
+    likely.filter_map(|pid| ProcessHandle::open(pid, &looks)).collect()
 }
 
-/// Kills the direct children of this process; tells how many there are. Nobody else gets the id of a
-/// child before this process has reaped it.
+/// Kills the direct children of this process; returns their number. The id of a child is not reused
+/// before this process has reaped it.
 pub(crate) fn kill_children() -> usize {
     let found = children();
     found.iter().for_each(|pid| send(*pid, Signal::KILL));

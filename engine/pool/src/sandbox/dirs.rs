@@ -1,6 +1,6 @@
-//! The folders of one runner behind walls.
+//! The folders of one sandboxed runner.
 //!
-//! Must not show a step what another runner has.
+//! Must not expose files of another runner to a step.
 
 use std::{
     fs, io,
@@ -13,9 +13,9 @@ use super::{
     ownership::{OWN_USER, give, owner_of},
 };
 
-/// The folders of one runner behind walls.
+/// The folders of one sandboxed runner.
 #[derive(Debug, Clone)]
-pub(crate) struct Cell {
+pub(crate) struct SandboxDirs {
     /// The folder that the steps work in.
     pub(super) workspace: PathBuf,
     /// The folder of the runner's files and its socket: all that it sees of its directory.
@@ -25,16 +25,16 @@ pub(crate) struct Cell {
     pub(super) tmp: PathBuf,
     /// The home of own steps, unless the operator names one.
     pub(super) home: PathBuf,
-    /// The machine's few files that differ: users, groups, hosts.
+    /// Replacements of files of `/etc`: users, groups, hosts.
     pub(super) etc: PathBuf,
-    /// The user that the steps are outside; none: the one of this process.
+    /// The steps' user outside of the sandbox; `None`: the user of this process.
     pub(super) owner: Option<u32>,
 }
 
-// === impl Cell ===
+// === impl SandboxDirs ===
 
-impl Cell {
-    /// The part of a runner's directory that it sees itself.
+impl SandboxDirs {
+    /// The part of a runner's directory that is visible in the sandbox.
     pub(super) fn inner(directory: &Path, trust: Trust) -> PathBuf {
         directory.join(match trust {
             Trust::Untrusted => "box",
@@ -55,7 +55,7 @@ impl Cell {
         [Trust::Untrusted, Trust::Own].into_iter().find(stands)
     }
 
-    /// The cell of a runner's directory, made if it is not there.
+    /// The folders in a runner's directory, made if they are missing.
     pub(super) fn new(directory: &Path, workspace: &Path, rules: &Rules) -> io::Result<Self> {
         let trust = rules.trust;
         let directory = fs::canonicalize(directory)?;

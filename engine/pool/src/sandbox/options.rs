@@ -11,7 +11,7 @@ use super::arguments::PATH;
 pub struct Untrusted {
     /// Whether the steps have this machine's network, with all that it reaches.
     pub network: bool,
-    /// Files and folders of this machine that the steps may read beside the system.
+    /// Files and folders of this machine that the steps may read in addition to the system.
     pub read: Vec<PathBuf>,
     /// Processes and threads of one run at most.
     pub max_processes: u64,
@@ -26,7 +26,7 @@ pub struct Local {
     pub required: Option<RequiredFor>,
     /// Whether the steps have this machine's network.
     pub network: bool,
-    /// Files and folders of this machine that the steps may read beside the system.
+    /// Files and folders of this machine that the steps may read in addition to the system.
     pub read: Vec<PathBuf>,
     /// Those that they may also write.
     pub write: Vec<PathBuf>,

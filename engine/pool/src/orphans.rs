@@ -1,9 +1,9 @@
-//! Processes of a runner's directory that nobody owns any more: the runner itself when it does not
-//! answer, and steps that a killed runner left behind.
+//! Orphaned processes of a runner's directory: a runner that does not answer, and steps that a
+//! killed runner left behind.
 //!
-//! Found by what stands in `/proc`, never by a remembered process id: ids are reused, even between a
-//! look and a signal, so that a process is held before it is looked at. Must only signal what provably
-//! belongs to the directory.
+//! Found in `/proc`, never by a remembered process id: ids are reused, even between a check and a
+//! signal, so a pidfd is opened before the check. Must only signal processes that provably belong
+//! to the directory.
 
 use std::{fs, os::fd::OwnedFd, path::Path};
 
@@ -13,43 +13,44 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal},
 };
 
-use crate::walls::Cell;
+use crate::sandbox::SandboxDirs;
 
-/// Looks until nothing is left; a process that is being killed may start others.
+/// Scans until no process is left; a process that is being killed may start others.
 const ROUNDS: u32 = 500;
-/// Between two looks.
+/// Interval between two scans.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
 
-/// A process that was found. Unlike its id, what holds it never means another one.
-struct Found {
+/// A process that was found. Unlike its id, its pidfd never refers to another one.
+struct ProcessHandle {
     pid: Pid,
-    /// Absent where the kernel or a sandbox does not give it.
-    held: Option<OwnedFd>,
+    /// Absent where the kernel or a sandbox does not permit pidfds.
+    pidfd: Option<OwnedFd>,
 }
 
-// === impl Found ===
+// === impl ProcessHandle ===
 
-impl Found {
-    /// The process with this id, if it looks as wanted once it is held.
-    fn hold(pid: i32, looks: impl Fn(i32) -> bool) -> Option<Self> {
+impl ProcessHandle {
+    /// The process with this id, if it matches once its pidfd is open.
+    fn open(pid: i32, looks: impl Fn(i32) -> bool) -> Option<Self> {
         let id = Pid::from_raw(pid)?;
-        let held = match pidfd_open(id, PidfdFlags::empty()) {
-            Ok(held) => Some(held),
+        let pidfd = match pidfd_open(id, PidfdFlags::empty()) {
+            Ok(pidfd) => Some(pidfd),
             Err(Errno::NOSYS | Errno::PERM) => None,
             Err(_) => return None,
         };
-        looks(pid).then_some(Self { pid: id, held })
+        looks(pid).then_some(Self { pid: id, pidfd })
     }
 
     fn kill(&self) {
-        let _gone = match &self.held {
-            Some(held) => pidfd_send_signal(held, Signal::KILL),
+        let _gone = match &self.pidfd {
+            Some(pidfd) => pidfd_send_signal(pidfd, Signal::KILL),
             None => kill_process(self.pid, Signal::KILL),
         };
     }
 }
 
-/// Whether a runner process uses the directory: it holds a lock that ends with it, however it ends.
+/// Whether a runner process uses the directory: it has a lock that the kernel releases with the
+/// process.
 pub(crate) fn runner_lives(directory: &Path) -> bool {
     let Ok(file) = fs::File::open(directory.join("lock")) else {
         return false;
@@ -63,7 +64,7 @@ pub(crate) async fn end(directory: &Path, clock: &Clock) {
         return;
     };
     for _ in 0..ROUNDS {
-        // The runner first: it would start nothing new, but it would report its steps as killed.
+        // The runner first: otherwise it would report its steps as killed.
         let mut found = runners(&directory);
         if found.is_empty() {
             found = steps(&directory);
@@ -71,7 +72,7 @@ pub(crate) async fn end(directory: &Path, clock: &Clock) {
         if found.is_empty() {
             return;
         }
-        found.iter().for_each(Found::kill);
+        found.iter().for_each(ProcessHandle::kill);
         clock.sleep(PAUSE).await;
     }
     tracing::warn!(directory = %directory.display(), "processes that cannot be killed are left");
@@ -82,13 +83,13 @@ pub(crate) fn kill_runner(directory: &Path) {
     let Ok(directory) = fs::canonicalize(directory) else {
         return;
     };
-    runners(&directory).iter().for_each(Found::kill);
+    runners(&directory).iter().for_each(ProcessHandle::kill);
 }
 
-/// Runners: `… --state DIRECTORY …`. Of one behind walls these are also the walls, with which
+/// Runners: `… --state DIRECTORY …`. Of a sandboxed runner these include bubblewrap, with which
 /// everything inside dies.
-fn runners(directory: &Path) -> Vec<Found> {
-    let states = Cell::states(directory);
+fn runners(directory: &Path) -> Vec<ProcessHandle> {
+    let states = SandboxDirs::states(directory);
     let is_state =
         |word: &[u8]| states.iter().any(|state| state.as_os_str().as_encoded_bytes() == word);
     let is_runner = |arguments: &[u8]| {
@@ -99,7 +100,7 @@ fn runners(directory: &Path) -> Vec<Found> {
 }
 
 /// Steps: `PLUE_OUTPUT` lies in the directory.
-fn steps(directory: &Path) -> Vec<Found> {
+fn steps(directory: &Path) -> Vec<ProcessHandle> {
     let mut prefix = b"PLUE_OUTPUT=".to_vec();
     prefix.extend_from_slice(directory.as_os_str().as_encoded_bytes());
     prefix.extend_from_slice(b"/io/");
@@ -108,13 +109,13 @@ fn steps(directory: &Path) -> Vec<Found> {
     })
 }
 
-fn find(file: &str, matches: impl Fn(&[u8]) -> bool) -> Vec<Found> {
+fn find(file: &str, matches: impl Fn(&[u8]) -> bool) -> Vec<ProcessHandle> {
     let own = std::process::id().cast_signed();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let looks =
         |pid: i32| fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| matches(&bytes));
-    // Looked at before it is held as well: holding every process of the machine costs more.
+    // Checked before the pidfd is opened as well: opening one for every process costs more.
     let likely = pids.filter(|pid| *pid != own && looks(*pid));
-    likely.filter_map(|pid| Found::hold(pid, looks)).collect()
+    likely.filter_map(|pid| ProcessHandle::open(pid, looks)).collect()
 }

@@ -1,7 +1,7 @@
-//! Questions of a runner's keeper: content and records, answered from the store one by one.
+//! The content service of a session: answers a runner's questions from the store, one by one.
 //!
-//! Who may read which cache is decided here, from the event of the run: what a stranger's pull request
-//! writes is never read by a trusted run. A guard that cannot decide says stranger.
+//! Decides from the event of the run which caches it may read: content of an untrusted pull request
+//! is never read by a trusted run. An event that cannot be read counts as untrusted.
 
 mod scope;
 
@@ -14,7 +14,7 @@ use plue_store::{
 };
 use plue_wire::{
     eval::Bytes,
-    keep::{Answer, BlobHash, KeptFile, MAX_PART_BYTES, Question},
+    outputs::{Answer, ArtifactFile, BlobHash, MAX_PART_BYTES, Question},
     runner::Claim,
 };
 
@@ -26,30 +26,30 @@ const GIB: u64 = 1024 * 1024 * 1024;
 /// Hashes or files of one question at most.
 const MAX_ITEMS: usize = 20_000;
 
-type Answering = Pin<Box<dyn Future<Output = (Scribe, Answer)> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = (Responder, Answer)> + Send>>;
 
-/// The questions of one session.
-pub(crate) struct Keeping {
+/// The questions of one session that wait for an answer.
+pub(crate) struct ContentService {
     waiting: VecDeque<Question>,
     answering: Option<Answering>,
-    scribe: Option<Scribe>,
+    responder: Option<Responder>,
 }
 
-/// Answers one question at a time.
-struct Scribe {
+/// Answers the questions of one runner, one at a time.
+struct Responder {
     store: Store,
     clock: Clock,
     runner: RunnerId,
     limits: RunLimits,
-    /// A blob that comes in parts.
+    /// The blob of which parts have arrived.
     partial: Option<(BlobHash, BlobWriter)>,
-    /// The run that the runner works for, and where it writes.
+    /// The run of the runner, and the scope that it writes.
     scope: Option<(RunId, String)>,
-    /// The blob that the runner reads, which it may.
+    /// The blob that the runner reads and is permitted to.
     reading: Option<BlobHash>,
 }
 
-/// Bytes that one run may have, its log included.
+/// Limits on the bytes of one run, its log included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunLimits {
     /// A run of people who may write to the repository.
@@ -58,11 +58,11 @@ pub struct RunLimits {
     pub untrusted: u64,
 }
 
-/// Where a run's caches and pure results are.
+/// The scopes of a run's caches and pure results.
 struct Scopes {
-    /// Written here.
+    /// The scope for new entries.
     write: String,
-    /// Read from these, in this order.
+    /// The scopes to search, in this order.
     read: Vec<String>,
 }
 
@@ -72,57 +72,57 @@ impl Default for RunLimits {
     }
 }
 
-// === impl Keeping ===
+// === impl ContentService ===
 
-impl Keeping {
+impl ContentService {
     pub(crate) fn new(store: &Store, clock: &Clock, runner: &RunnerId, limits: RunLimits) -> Self {
         let (store, clock, runner) = (store.clone(), *clock, runner.clone());
-        let scribe =
-            Scribe { store, clock, runner, limits, partial: None, scope: None, reading: None };
-        Self { waiting: VecDeque::new(), answering: None, scribe: Some(scribe) }
+        let responder =
+            Responder { store, clock, runner, limits, partial: None, scope: None, reading: None };
+        Self { waiting: VecDeque::new(), answering: None, responder: Some(responder) }
     }
 
-    /// Takes a question; says no to one too many.
+    /// Queues a question; `false` if too many wait.
     pub(crate) fn ask(&mut self, question: Question) -> bool {
         if self.waiting.len() >= MAX_WAITING {
             return false;
         }
         self.waiting.push_back(question);
-        self.begin();
+        self.answer_next();
         true
     }
 
-    fn begin(&mut self) {
+    fn answer_next(&mut self) {
         if self.answering.is_some() {
             return;
         }
         if let Some(question) = self.waiting.pop_front()
-            && let Some(mut scribe) = self.scribe.take()
+            && let Some(mut responder) = self.responder.take()
         {
             self.answering = Some(Box::pin(async move {
-                let answer = scribe.answer(question).await;
+                let answer = responder.answer(question).await;
                 let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
-                (scribe, answer)
+                (responder, answer)
             }));
         }
     }
 
-    /// The next answer; for ever if nothing was asked. Cancel-safe.
+    /// The next answer; pending without a question. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Answer {
         let Some(answering) = &mut self.answering else {
             return std::future::pending().await;
         };
-        let (scribe, answer) = answering.await;
+        let (responder, answer) = answering.await;
         self.answering = None;
-        self.scribe = Some(scribe);
-        self.begin();
+        self.responder = Some(responder);
+        self.answer_next();
         answer
     }
 }
 
-// === impl Scribe ===
+// === impl Responder ===
 
-impl Scribe {
+impl Responder {
     async fn answer(&mut self, question: Question) -> Result<Answer, plue_store::Error> {
         match question {
             Question::Missing(blobs) if blobs.len() > MAX_ITEMS => Ok(too_much()),
@@ -144,10 +144,10 @@ impl Scribe {
                 Ok(Answer::Done)
             }
             Question::PutPart { blob, size, offset, bytes } => {
-                self.part((blob, size, offset), bytes).await
+                self.part(blob, size, offset, bytes).await
             }
             Question::Get { blob, offset } => self.get(&blob, offset).await,
-            Question::Keep(claim, record) => {
+            Question::Record(claim, record) => {
                 let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
                 if let Some(refused) = self.foreign_content(&scopes.write, &record).await? {
                     return Ok(refused);
@@ -161,7 +161,8 @@ impl Scribe {
             }
             Question::FindCache { claim, key, restore } => {
                 let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
-                let found = told(self.store.find_cache(&scopes.read, &key, &restore).await?);
+                let found =
+                    cache_answer(self.store.find_cache(&scopes.read, &key, &restore).await?);
                 self.give(&scopes.write, found).await
             }
             Question::FindPure { claim, key } => {
@@ -174,7 +175,9 @@ impl Scribe {
 
     async fn part(
         &mut self,
-        (blob, size, offset): (BlobHash, u64, u64),
+        blob: BlobHash,
+        size: u64,
+        offset: u64,
         bytes: Bytes,
     ) -> Result<Answer, plue_store::Error> {
         if size > MAX_BLOB_BYTES || bytes.0.len() > 2 * MAX_PART_BYTES {
@@ -191,7 +194,7 @@ impl Scribe {
             None => self.store.blob_writer(),
         };
         if writer.size() != offset {
-            // Sent again after a break, or by somebody who has lost count.
+            // Sent again after a broken connection.
             let taken = writer.size();
             self.partial = Some((blob, writer));
             return Ok(Answer::Taken(taken));
@@ -238,7 +241,7 @@ impl Scribe {
         let Some(found) = self.store.find_pure(scopes, key).await? else {
             return Ok(Answer::Nothing("no attempt had this key".to_owned()));
         };
-        let artifacts = found.artifacts.into_iter().map(|row| KeptFile {
+        let artifacts = found.artifacts.into_iter().map(|row| ArtifactFile {
             path: row.path,
             blob: row.blob,
             bytes: row.bytes,
@@ -251,7 +254,7 @@ impl Scribe {
         })
     }
 
-    /// Where the run of a claim reads and writes; `None` for an attempt that is not this runner's.
+    /// The scopes of a claim's run; `None` for an attempt of another runner.
     async fn scopes(&self, claim: &Claim) -> Result<Option<(Scopes, RunId)>, plue_store::Error> {
         let attempt = self.store.attempt(&claim.attempt).await?;
         let attempt = attempt.filter(|row| {
@@ -284,7 +287,7 @@ fn scopes(event: Option<&Event>, repository: &str, run: &RunId) -> Scopes {
     Scopes { read: vec![trusted, own.clone()], write: own }
 }
 
-/// Whether nobody but those who may write to the repository had a hand in what runs.
+/// Whether all of the run comes from people who may write to the repository.
 fn is_trusted(event: &Event) -> bool {
     if event.kind != EventType::PullRequest {
         return event.pull_request.as_ref().is_none_or(|pull| !pull.fork);
@@ -295,7 +298,7 @@ fn is_trusted(event: &Event) -> bool {
     })
 }
 
-fn told(found: CacheFound) -> Answer {
+fn cache_answer(found: CacheFound) -> Answer {
     let hit = |row: CacheRow, exact| match row.archive {
         Some(archive) => Answer::Cache { key: row.key, exact, archive },
         None => Answer::Nothing("it has just been evicted".to_owned()),
@@ -316,7 +319,7 @@ fn too_much() -> Answer {
 }
 
 fn stale() -> Answer {
-    Answer::Refused("the attempt belongs to somebody else by now".to_owned())
+    Answer::Refused("the attempt belongs to another runner by now".to_owned())
 }
 
 #[cfg(test)]
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn row_2_25_a_stranger_reads_what_is_trusted_and_writes_apart() {
+    fn row_2_25_untrusted_runs_read_trusted_scopes_only() {
         let strange = [
             pull(true, json!("x/r")),
             pull(false, json!("x/r")),

@@ -1,4 +1,4 @@
-//! The engine as the keeper sees it: questions that block until they are answered.
+//! The client of the engine's content service: questions that block until they are answered.
 
 use std::{
     cell::Cell,
@@ -9,13 +9,13 @@ use std::{
 
 use plue_wire::{
     eval::Bytes,
-    keep::{Answer, BlobHash, KeptFile, MAX_PART_BYTES, Question, Record},
+    outputs::{Answer, ArtifactFile, BlobHash, MAX_PART_BYTES, Question, Record},
     runner::Claim,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Gone, Trouble, desk::Ask};
+use super::{DispatcherGone, OutputError, queue::ContentRequest};
 use crate::files;
 
 /// Hashes in one question.
@@ -25,24 +25,23 @@ const MAX_BREAKS: u32 = 100;
 /// Files up to so many bytes travel many in one message.
 pub(crate) const SMALL_BYTES: u64 = 16 * 1024;
 
-/// See the module.
 #[derive(Debug)]
-pub(crate) struct Engine {
-    asks: mpsc::Sender<Ask>,
+pub(crate) struct ContentClient {
+    requests: mpsc::Sender<ContentRequest>,
     can_wait: bool,
-    /// Whether a question found nobody.
-    was_away: Cell<bool>,
+    /// Whether a question was dropped without an engine.
+    was_offline: Cell<bool>,
 }
 
-/// What an earlier attempt gave.
+/// The result of an earlier attempt.
 #[derive(Debug)]
 pub(crate) struct PureResult {
     pub(crate) output_json: String,
-    pub(crate) artifacts: Vec<KeptFile>,
+    pub(crate) artifacts: Vec<ArtifactFile>,
     pub(crate) from: String,
 }
 
-/// A cache entry.
+/// A cache entry of the engine.
 #[derive(Debug)]
 pub(crate) struct CacheEntry {
     pub(crate) key: String,
@@ -52,38 +51,39 @@ pub(crate) struct CacheEntry {
 
 // === impl Engine ===
 
-impl Engine {
-    pub(crate) fn new(asks: mpsc::Sender<Ask>) -> Self {
-        Self { asks, can_wait: true, was_away: Cell::new(false) }
+impl ContentClient {
+    pub(crate) fn new(requests: mpsc::Sender<ContentRequest>) -> Self {
+        Self { requests, can_wait: true, was_offline: Cell::new(false) }
     }
 
-    /// The same for what is not worth waiting for an engine.
+    /// A client whose questions do not wait for an engine.
     pub(crate) fn impatient(&self) -> Self {
-        Self { asks: self.asks.clone(), can_wait: false, was_away: Cell::new(false) }
+        Self { requests: self.requests.clone(), can_wait: false, was_offline: Cell::new(false) }
     }
 
-    /// Whether what could not wait for an engine has found none. That depends on the moment, so it
-    /// must not be told in the log of a step: a log is the same whoever was killed meanwhile.
-    pub(crate) fn was_away(&self) -> bool {
-        self.was_away.get()
+    /// Whether a question was dropped because no engine was connected. That depends on timing, so
+    /// it must not be in the log of a step: a log is the same whichever process was killed
+    /// meanwhile.
+    pub(crate) fn was_offline(&self) -> bool {
+        self.was_offline.get()
     }
 
-    fn ask(&self, question: Question) -> Result<Answer, Gone> {
+    fn ask(&self, question: Question) -> Result<Answer, DispatcherGone> {
         let (reply, answer) = oneshot::channel();
-        let ask = Ask { question, reply, can_wait: self.can_wait };
-        self.asks.blocking_send(ask).map_err(|_| Gone)?;
+        let request = ContentRequest { question, reply, can_wait: self.can_wait };
+        self.requests.blocking_send(request).map_err(|_| DispatcherGone)?;
         match answer.blocking_recv() {
             Ok(answer) => Ok(answer),
             Err(_) if !self.can_wait => {
-                self.was_away.set(true);
+                self.was_offline.set(true);
                 Ok(Answer::Refused("no engine was there".to_owned()))
             }
-            Err(_) => Err(Gone),
+            Err(_) => Err(DispatcherGone),
         }
     }
 
-    /// Which of these the engine lacks.
-    pub(crate) fn missing(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, Gone> {
+    /// The blobs among these that the engine lacks.
+    pub(crate) fn missing(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, DispatcherGone> {
         let mut missing = Vec::new();
         for some in blobs.chunks(MAX_HASHES) {
             match self.ask(Question::Missing(some.to_vec()))? {
@@ -94,8 +94,8 @@ impl Engine {
         Ok(missing)
     }
 
-    /// Stores small contents.
-    pub(crate) fn put_many(&self, contents: Vec<Vec<u8>>) -> Result<(), Trouble> {
+    /// Stores small contents in batches.
+    pub(crate) fn put_many(&self, contents: Vec<Vec<u8>>) -> Result<(), OutputError> {
         let mut contents = contents.into_iter().peekable();
         while contents.peek().is_some() {
             let (mut some, mut bytes) = (Vec::new(), 0);
@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// Stores bytes of memory.
-    pub(crate) fn put(&self, bytes: &[u8]) -> Result<BlobHash, Trouble> {
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<BlobHash, OutputError> {
         let blob = BlobHash(Sha256::digest(bytes).into());
         if self.missing(&[blob])?.is_empty() {
             return Ok(blob);
@@ -120,8 +120,13 @@ impl Engine {
         Ok(blob)
     }
 
-    /// Stores a file of a known hash; says no if it has changed since.
-    pub(crate) fn put_file(&self, file: File, blob: BlobHash, size: u64) -> Result<(), Trouble> {
+    /// Stores a file of a known hash; an error if it has changed since.
+    pub(crate) fn put_file(
+        &self,
+        file: File,
+        blob: BlobHash,
+        size: u64,
+    ) -> Result<(), OutputError> {
         self.parts(blob, size, file)
     }
 
@@ -130,14 +135,16 @@ impl Engine {
         blob: BlobHash,
         size: u64,
         mut from: impl io::Read + Seek,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), OutputError> {
         let (mut offset, mut breaks) = (0, 0);
         loop {
             let mut bytes = Vec::new();
             from.by_ref().take(MAX_PART_BYTES as u64).read_to_end(&mut bytes)?;
             let sent = bytes.len() as u64;
             if sent == 0 && offset > 0 {
-                return Err(Trouble::Told("a file has changed while it was read".to_owned()));
+                return Err(OutputError::Message(
+                    "a file has changed while it was read".to_owned(),
+                ));
             }
             let part = Question::PutPart { blob, size, offset, bytes: Bytes(bytes) };
             match self.ask(part)? {
@@ -148,7 +155,9 @@ impl Engine {
                     offset = from.seek(io::SeekFrom::Start(taken))?;
                 }
                 Answer::Taken(_) => {
-                    return Err(Trouble::Told("the connection was lost too often".to_owned()));
+                    return Err(OutputError::Message(
+                        "the connection was lost too often".to_owned(),
+                    ));
                 }
                 answer => return done(answer),
             }
@@ -156,12 +165,14 @@ impl Engine {
     }
 
     /// Writes a blob somewhere.
-    pub(crate) fn get(&self, blob: BlobHash, to: &mut dyn Write) -> Result<u64, Trouble> {
+    pub(crate) fn get(&self, blob: BlobHash, to: &mut dyn Write) -> Result<u64, OutputError> {
         let (mut offset, mut hasher) = (0, Sha256::new());
         loop {
             let (bytes, size) = match self.ask(Question::Get { blob, offset })? {
                 Answer::Part { bytes, size } => (bytes.0, size),
-                Answer::Nothing(why) | Answer::Refused(why) => return Err(Trouble::Told(why)),
+                Answer::Nothing(why) | Answer::Refused(why) => {
+                    return Err(OutputError::Message(why));
+                }
                 _ => return Err(unexpected()),
             };
             hasher.update(&bytes);
@@ -171,19 +182,23 @@ impl Engine {
                 break;
             }
             if bytes.is_empty() {
-                return Err(Trouble::Told("the content has an end too early".to_owned()));
+                return Err(OutputError::Message("the content has an end too early".to_owned()));
             }
         }
         if BlobHash(hasher.finalize().into()) == blob {
             Ok(offset)
         } else {
-            Err(Trouble::Told("the content is damaged".to_owned()))
+            Err(OutputError::Message("the content is damaged".to_owned()))
         }
     }
 
-    /// Records something; gives the reason if it was refused.
-    pub(crate) fn keep(&self, claim: &Claim, record: Record) -> Result<Option<String>, Gone> {
-        match self.ask(Question::Keep(claim.clone(), record))? {
+    /// Records an output; returns the reason if it was refused.
+    pub(crate) fn record(
+        &self,
+        claim: &Claim,
+        record: Record,
+    ) -> Result<Option<String>, DispatcherGone> {
+        match self.ask(Question::Record(claim.clone(), record))? {
             Answer::Done => Ok(None),
             Answer::Refused(why) => Ok(Some(why)),
             _ => Ok(Some("the engine did not understand".to_owned())),
@@ -196,7 +211,7 @@ impl Engine {
         claim: &Claim,
         key: &str,
         restore: &[String],
-    ) -> Result<Result<CacheEntry, String>, Gone> {
+    ) -> Result<Result<CacheEntry, String>, DispatcherGone> {
         let question = Question::FindCache {
             claim: claim.clone(),
             key: key.to_owned(),
@@ -209,12 +224,12 @@ impl Engine {
         })
     }
 
-    /// What a pure step with this key gave.
+    /// The result of a pure step with this key.
     pub(crate) fn find_pure(
         &self,
         claim: &Claim,
         key: BlobHash,
-    ) -> Result<Option<PureResult>, Gone> {
+    ) -> Result<Option<PureResult>, DispatcherGone> {
         match self.ask(Question::FindPure { claim: claim.clone(), key })? {
             Answer::Pure { output_json, artifacts, from } => {
                 Ok(Some(PureResult { output_json, artifacts, from }))
@@ -224,16 +239,16 @@ impl Engine {
     }
 }
 
-fn done(answer: Answer) -> Result<(), Trouble> {
+fn done(answer: Answer) -> Result<(), OutputError> {
     match answer {
         Answer::Done => Ok(()),
-        Answer::Refused(why) | Answer::Nothing(why) => Err(Trouble::Told(why)),
+        Answer::Refused(why) | Answer::Nothing(why) => Err(OutputError::Message(why)),
         _ => Err(unexpected()),
     }
 }
 
-fn unexpected() -> Trouble {
-    Trouble::Told("the engine gave an answer to another question".to_owned())
+fn unexpected() -> OutputError {
+    OutputError::Message("the engine gave an answer to another question".to_owned())
 }
 
 /// The hash and length of what is read.
@@ -251,7 +266,7 @@ pub(crate) fn hash(mut from: impl io::Read) -> io::Result<(BlobHash, u64)> {
     }
 }
 
-/// A file of the keeper's own that is removed with its value.
+/// A temporary file of the uploader, deleted on drop.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: std::path::PathBuf,

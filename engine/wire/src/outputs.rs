@@ -1,8 +1,8 @@
-//! What a runner keeps for the engine beside logs: artifacts, caches, checkpoints, pure results.
+//! Outputs of attempts other than logs: artifacts, caches, checkpoints, pure results.
 //!
 //! Content travels by its SHA-256 and only when the engine lacks it. The runner asks
-//! ([`Question`]), the engine answers ([`Answer`]) in the same order; a question that got no answer
-//! before a connection broke is asked again, so every question may be asked twice.
+//! ([`Question`]), the engine answers ([`Answer`]) in the same order; a question without an answer
+//! when the connection breaks is sent again, so every question may arrive twice.
 //!
 //! Enum variants are appended, never reordered: postcard numbers them.
 
@@ -33,134 +33,134 @@ pub const MAX_PATH_BYTES: usize = 4_096;
 #[serde(transparent)]
 pub struct BlobHash(pub [u8; 32]);
 
-/// What is to be kept of one attempt. Sent before its assignment; without it nothing is.
+/// The outputs to store of one attempt. Sent before its assignment; without it none are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Care {
-    /// Globs of files to keep after the step; with `!` in front: not these.
+pub struct OutputSpec {
+    /// Globs of files to store after the step; a leading `!` excludes.
     pub artifacts: Vec<String>,
-    /// The step's cache.
-    pub cache: Option<CacheCare>,
+    /// The cache to restore before and save after the step.
+    pub cache: Option<CacheSpec>,
     /// The step may be skipped when its key is known.
-    pub pure: Option<PureCare>,
-    /// Changes of the workspace are kept after the step.
+    pub pure: Option<PureSpec>,
+    /// Changes of the workspace are stored after the step.
     pub checkpoint: bool,
     /// The consequences of missing and lost artifacts; sent in [`crate::runner::ToRunner::Rules`].
     #[serde(skip)]
     pub rules: ArtifactRules,
 }
 
-/// The cache of a step.
+/// Key and paths of a step's cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CacheCare {
+pub struct CacheSpec {
     /// The key; `hash_files` marks in it (see [`files_mark`]) are replaced by the runner.
     pub key: String,
-    /// Prefixes of other keys that will do, in this order.
+    /// Prefixes of other acceptable keys, in this order.
     pub restore: Vec<String>,
     /// Paths, relative to the workspace.
     pub paths: Vec<String>,
 }
 
-/// What the engine knows of a pure step's inputs; the runner adds the files of the workspace.
+/// The inputs of a pure step known to the engine; the runner adds the files of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PureCare {
+pub struct PureSpec {
     /// Hash of everything but the files.
     pub base: BlobHash,
 }
 
-/// Runner → engine.
+/// A question of a runner to the content service of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Question {
-    /// Which of these blobs are missing? Those that are there stay for a while.
+    /// The blobs among these that the engine lacks; the others are not deleted soon.
     Missing(Vec<BlobHash>),
     /// Whole blobs, together at most [`MAX_PART_BYTES`].
     PutMany(Vec<Bytes>),
     /// Bytes of a larger blob, from this offset on.
     PutPart {
-        /// Which.
+        /// Hash of the whole blob.
         blob: BlobHash,
-        /// Its length.
+        /// Length of the whole blob in bytes.
         size: u64,
-        /// Where these bytes belong. 0 begins anew.
+        /// Offset of these bytes. 0 restarts the blob.
         offset: u64,
-        /// At most [`MAX_PART_BYTES`].
+        /// Content, at most [`MAX_PART_BYTES`].
         bytes: Bytes,
     },
     /// At most [`MAX_PART_BYTES`] of a blob, from this offset on.
     Get {
-        /// Which.
+        /// Hash of the whole blob.
         blob: BlobHash,
-        /// From where.
+        /// Offset of the first byte.
         offset: u64,
     },
-    /// Something about an attempt that must be recorded before its result.
-    Keep(Claim, Record),
-    /// The best cache entry for these.
+    /// A record of an attempt that must be stored before its result.
+    Record(Claim, Record),
+    /// The best cache entry for a key.
     FindCache {
-        /// For whom.
+        /// The attempt that asks.
         claim: Claim,
-        /// The exact key.
+        /// The key of an exact hit.
         key: String,
-        /// Prefixes that will do.
+        /// Prefixes of acceptable keys, in this order.
         restore: Vec<String>,
     },
-    /// What a pure step with this key gave.
+    /// The result of an earlier pure step with this key.
     FindPure {
-        /// For whom.
+        /// The attempt that asks.
         claim: Claim,
-        /// The key.
+        /// Hash of everything that the step depends on.
         key: BlobHash,
     },
 }
 
-/// What is recorded of an attempt. Recording twice is recording once.
+/// A record of an attempt. Recording is idempotent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
-    /// Files of the attempt.
-    Artifacts(Vec<KeptFile>),
+    /// The artifacts of the attempt.
+    Artifacts(Vec<ArtifactFile>),
     /// The attempt has filled its cache under a key that was not there.
     Cache {
-        /// The key.
+        /// The key with all marks replaced.
         key: String,
-        /// The archive.
+        /// The compressed tar archive.
         archive: BlobHash,
-        /// Its bytes.
+        /// Bytes of the archive.
         bytes: u64,
-        /// Files in it.
+        /// Files in the archive.
         files: u64,
     },
     /// The workspace after the attempt.
     Checkpoint(CheckpointRecord),
-    /// The attempt, which succeeded, is what this key gives.
+    /// The successful attempt is the result for this key.
     Pure(BlobHash),
     /// A sentence for `plue explain`.
     Note(String),
 }
 
-/// A file that was kept.
+/// A stored artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptFile {
+pub struct ArtifactFile {
     /// Relative to the workspace, with `/`.
     pub path: String,
-    /// Its content.
+    /// Hash of its content.
     pub blob: BlobHash,
-    /// Its bytes.
+    /// Bytes of its content.
     pub bytes: u64,
-    /// Whether it may be executed.
+    /// Whether it has an execute permission.
     pub executable: bool,
 }
 
-/// What changed in a workspace since the checkpoint before.
+/// The changes in a workspace since the previous checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointRecord {
     /// Steps of which a process ran in between: one of them made the changes.
     pub steps: Vec<StepId>,
-    /// A blob that is a [`Changes`]; absent: the checkpoint was left out, `note` says why.
+    /// The blob with the [`Changes`]; `None`: the checkpoint was skipped for the reason in `note`.
     pub changes: Option<BlobHash>,
-    /// Paths in it.
+    /// Paths in the changes.
     pub files: u64,
     /// Bytes of content in it.
     pub bytes: u64,
-    /// What people should know.
+    /// A remark for people.
     pub note: Option<String>,
 }
 
@@ -169,7 +169,7 @@ pub struct CheckpointRecord {
 pub struct Changes {
     /// [`Changes::VERSION`].
     pub version: u32,
-    /// Sorted by path.
+    /// Changed paths, sorted.
     #[serde(deserialize_with = "crate::bounded::changes")]
     pub list: Vec<Change>,
 }
@@ -179,77 +179,77 @@ pub struct Changes {
 pub struct Change {
     /// Relative to the workspace, with `/`; any bytes but NUL.
     pub path: Bytes,
-    /// What was there; absent: nothing.
+    /// The previous entry; `None`: nothing was there.
     pub before: Option<Entry>,
-    /// What is there now; absent: nothing.
+    /// The current entry; `None`: nothing is there.
     pub after: Option<Entry>,
 }
 
-/// What is at a path.
+/// A file, link or folder at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    /// A file.
+    /// A regular file.
     File {
-        /// Permission bits.
+        /// Permission bits (`0o7777`).
         mode: u32,
-        /// Bytes.
+        /// Size in bytes.
         size: u64,
-        /// Its content; absent: nobody has looked.
+        /// Hash of its content; `None`: not computed.
         hash: Option<BlobHash>,
         /// Whether the engine has the content.
         kept: bool,
     },
     /// A symbolic link with its text.
     Link(Bytes),
-    /// A folder.
+    /// A folder; its content has entries of its own.
     Folder {
-        /// Permission bits.
+        /// Permission bits (`0o7777`).
         mode: u32,
     },
 }
 
-/// Engine → runner.
+/// The engine's answer to a [`Question`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
-    /// To [`Question::Missing`].
+    /// Answer to [`Question::Missing`]: the missing blobs.
     Missing(Vec<BlobHash>),
     /// It is stored, or recorded.
     Done,
-    /// To [`Question::PutPart`]: the blob is taken up to here. Go on from there.
+    /// Answer to [`Question::PutPart`]: the blob is stored up to this offset; continue from there.
     Taken(u64),
-    /// To [`Question::Get`].
+    /// Answer to [`Question::Get`].
     Part {
         /// The bytes; none at the end.
         bytes: Bytes,
         /// Length of the whole.
         size: u64,
     },
-    /// There is no such thing; why, for people.
+    /// Nothing was found, for this reason, for people.
     Nothing(String),
-    /// To [`Question::FindCache`].
+    /// Answer to [`Question::FindCache`].
     Cache {
         /// The key of the entry.
         key: String,
-        /// Whether it is the one that was asked for.
+        /// Whether it is the requested key.
         exact: bool,
-        /// The archive.
+        /// The compressed tar archive.
         archive: BlobHash,
     },
-    /// To [`Question::FindPure`].
+    /// Answer to [`Question::FindPure`].
     Pure {
         /// The output of the attempt that did the work, as JSON.
         output_json: String,
-        /// Its files.
-        artifacts: Vec<KeptFile>,
+        /// The artifacts of that attempt.
+        artifacts: Vec<ArtifactFile>,
         /// `RUN STEP`, for people.
         from: String,
     },
-    /// It cannot be done; the reason, for people. The step goes on without.
+    /// The request is refused, for this reason, for people. The step continues without it.
     Refused(String),
 }
 
-/// The text of a path: bytes that are no UTF-8 are written `\xNN`, and so is a backslash that would be read
-/// as the beginning of one. [`path_bytes`] gives the path back.
+/// The text of a path: bytes that are not UTF-8 are written `\xNN`, and so is a backslash that
+/// would start such an escape. [`path_bytes`] gives the path back.
 #[must_use]
 pub fn path_text(path: &[u8]) -> String {
     let mut text = String::new();
@@ -377,8 +377,8 @@ impl Entry {
         }
     }
 
-    /// Whether both are the same thing; whether the engine has the content does not matter. Content
-    /// that nobody has looked at is like no other.
+    /// Whether both entries are equal, regardless of whether the engine has the content. A file
+    /// without a hash equals no other.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -393,13 +393,13 @@ impl Entry {
     }
 }
 
-/// Opens a mark that stands for the hash of files in a cache key.
+/// Start of a mark for the hash of files in a cache key.
 const MARK_START: &str = "\u{1}hash_files ";
-/// Closes it.
+/// End of a mark.
 const MARK_END: char = '\u{2}';
 
-/// What `hash_files(…)` is in a key until a runner looks at its workspace. No text of a plan has
-/// these characters.
+/// The placeholder of `hash_files(…)` in a key until a runner hashes its workspace. No text of a
+/// plan has these characters.
 #[must_use]
 pub fn files_mark(globs: &[&str]) -> String {
     format!("{MARK_START}{}{MARK_END}", globs.join("\u{1}"))
@@ -408,7 +408,7 @@ pub fn files_mark(globs: &[&str]) -> String {
 /// Replaces the marks of a key.
 ///
 /// # Errors
-/// What `hash` says about the globs of a mark.
+/// Errors of `hash` for the globs of a mark.
 pub fn replace_marks<E>(
     key: &str,
     mut hash: impl FnMut(&[&str]) -> Result<String, E>,

@@ -1,4 +1,4 @@
-//! The attendant at work: services up, step, services down.
+//! The supervisor: starts the services, runs the step, stops the services.
 
 use std::{
     ffi::OsString,
@@ -21,18 +21,18 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Order, Wanted, lines};
+use super::{ServiceSpec, ServicesInput, lines};
 use crate::codes::{SERVICE, SERVICE_ENDED};
 
-/// How long a service may take until its port is open.
+/// Time limit for a service to open its port.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Between two looks at a port.
+/// Interval between two checks of a port.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long one look may take.
+/// Time limit of one check.
 const LOOK_WITHIN: Duration = Duration::from_millis(200);
 /// Between TERM and KILL of a service.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
-/// How long the last lines of services are waited for.
+/// Time limit for the last lines of services.
 const LAST_LINES: Duration = Duration::from_millis(200);
 /// Characters of a command that messages show.
 const MAX_SHOWN: usize = 60;
@@ -44,29 +44,29 @@ struct Running {
     lines: [JoinHandle<()>; 2],
 }
 
-/// Runs the step's program beside the services; gives its exit status.
+/// Runs the step's program with its services; returns its exit status.
 ///
 /// # Errors
-/// A text for the author: why the program was not started.
-pub(super) async fn attend(order: &Order, program: Vec<OsString>) -> Result<u8, String> {
+/// The reason for which the program was not started, for the author.
+pub(super) async fn run(input: &ServicesInput, program: Vec<OsString>) -> Result<u8, String> {
     let (clock, tasks) = (Clock::real(), Tasks::new());
-    // What ends the step is sent to all of it; this process must see the others out.
-    let mut asked = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    // Signals go to the whole process group; this process must outlive the others.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let _outlived = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut running = Vec::new();
     let ended = {
-        let up = up(order, &mut running, (clock, &tasks));
+        let up = up(input, &mut running, clock, &tasks);
         tokio::select! {
             up = up => match up {
                 Ok(()) => None,
                 Err(why) => Some(Err(why)),
             },
-            _ = asked.recv() => Some(Ok(128 + 15)),
+            _ = terminate.recv() => Some(Ok(128 + 15)),
         }
     };
     let ended = match ended {
         Some(ended) => ended,
-        None => step(program, order, &mut running).await,
+        None => step(program, input, &mut running).await,
     };
     down(&mut running, clock).await;
     ended
@@ -74,63 +74,64 @@ pub(super) async fn attend(order: &Order, program: Vec<OsString>) -> Result<u8, 
 
 /// Starts all services, and waits until all are ready.
 async fn up(
-    order: &Order,
+    input: &ServicesInput,
     running: &mut Vec<Running>,
-    (clock, tasks): (Clock, &Tasks),
+    clock: Clock,
+    tasks: &Tasks,
 ) -> Result<(), String> {
-    for wanted in &order.services {
-        if is_open(wanted.port, clock).await {
+    for spec in &input.services {
+        if is_open(spec.port, clock).await {
             return Err(format!(
                 "{SERVICE}: the service {} cannot have port {}: something else on this machine has it",
-                shown(wanted),
-                wanted.port
+                shown(spec),
+                spec.port
             ));
         }
-        running.push(start(wanted, &order.hidden, tasks)?);
+        running.push(start(spec, &input.hidden, tasks)?);
     }
     let started = clock.mark();
-    for (at, wanted) in order.services.iter().enumerate() {
+    for (at, spec) in input.services.iter().enumerate() {
         loop {
-            for (other, service) in order.services.iter().zip(running.iter_mut()) {
+            for (other, service) in input.services.iter().zip(running.iter_mut()) {
                 if let Ok(Some(status)) = service.child.try_wait() {
                     return Err(too_early(other, status));
                 }
             }
-            if is_open(wanted.port, clock).await {
+            if is_open(spec.port, clock).await {
                 break;
             }
             if clock.elapsed(started) >= READY_WITHIN {
                 return Err(format!(
                     "{SERVICE}: the service {} has not opened its port {} within {} s",
-                    shown(wanted),
-                    wanted.port,
+                    shown(spec),
+                    spec.port,
                     READY_WITHIN.as_secs()
                 ));
             }
             clock.sleep(LOOK).await;
         }
         if let Some(service) = running.get(at) {
-            tell(&format!("[{}] ready on port {}", service.name, wanted.port));
+            print(&format!("[{}] ready on port {}", service.name, spec.port));
         }
     }
     Ok(())
 }
 
-fn start(wanted: &Wanted, hidden: &[String], tasks: &Tasks) -> Result<Running, String> {
+fn start(spec: &ServiceSpec, hidden: &[String], tasks: &Tasks) -> Result<Running, String> {
     let mut command = Command::new("bash");
     command
-        .args(["-euo", "pipefail", "-c", &wanted.run])
+        .args(["-euo", "pipefail", "-c", &spec.run])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     for name in hidden {
         command.env_remove(name);
     }
-    command.envs(wanted.env.iter().map(|(name, value)| (name, value)));
+    command.envs(spec.env.iter().map(|(name, value)| (name, value)));
     let mut child = command.spawn().map_err(|error| {
-        format!("{SERVICE}: the service {} cannot be started: {error}", shown(wanted))
+        format!("{SERVICE}: the service {} cannot be started: {error}", shown(spec))
     })?;
-    let name = name(wanted);
+    let name = name(spec);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("the service has no pipes".to_owned());
     };
@@ -141,7 +142,7 @@ fn start(wanted: &Wanted, hidden: &[String], tasks: &Tasks) -> Result<Running, S
     Ok(Running { name, child, lines })
 }
 
-fn too_early(wanted: &Wanted, status: ExitStatus) -> String {
+fn too_early(spec: &ServiceSpec, status: ExitStatus) -> String {
     let hint = if status.code() == Some(127) {
         "; runners of this machine start no containers: write the command of the service, like \
          Service(\"redis-server --port 6379\", 6379)"
@@ -150,21 +151,21 @@ fn too_early(wanted: &Wanted, status: ExitStatus) -> String {
     };
     format!(
         "{SERVICE}: the service {} ended ({status}) before its port {} was open{hint}",
-        shown(wanted),
-        wanted.port
+        shown(spec),
+        spec.port
     )
 }
 
 /// The step's own program, until it ends, or a service does.
 async fn step(
     program: Vec<OsString>,
-    order: &Order,
+    input: &ServicesInput,
     running: &mut [Running],
 ) -> Result<u8, String> {
-    let services = &order.services;
+    let services = &input.services;
     let mut program = program.into_iter();
     let first = program.next().ok_or("there is no program")?;
-    let stdin = if order.is_agent { Stdio::inherit() } else { Stdio::null() };
+    let stdin = if input.is_agent { Stdio::inherit() } else { Stdio::null() };
     let spawned = Command::new(&first).args(program).stdin(stdin).spawn();
     let mut child =
         spawned.map_err(|error| format!("{} cannot be started: {error}", first.display()))?;
@@ -196,11 +197,11 @@ async fn first_end(running: &mut [Running]) -> (usize, String) {
     .await
 }
 
-fn too_soon(wanted: &Wanted, how: String) -> String {
-    format!("{SERVICE_ENDED}: the service {} ended ({how}) while the step ran", shown(wanted))
+fn too_soon(spec: &ServiceSpec, how: String) -> String {
+    format!("{SERVICE_ENDED}: the service {} ended ({how}) while the step ran", shown(spec))
 }
 
-/// Stops the services, the last one first. Whatever they leave behind is the runner's.
+/// Stops the services, the last one first. The runner kills the orphans that they leave.
 async fn down(running: &mut [Running], clock: Clock) {
     let since = clock.mark();
     for service in running.iter_mut().rev() {
@@ -245,21 +246,21 @@ async fn is_open(port: u16, clock: Clock) -> bool {
     false
 }
 
-fn shown(wanted: &Wanted) -> String {
-    let mut text: String = wanted.run.chars().take(MAX_SHOWN).collect();
-    if text.len() < wanted.run.len() {
+fn shown(spec: &ServiceSpec) -> String {
+    let mut text: String = spec.run.chars().take(MAX_SHOWN).collect();
+    if text.len() < spec.run.len() {
         text.push('…');
     }
     format!("{text:?}")
 }
 
-/// What stands in front of its lines: its program and its port.
-fn name(wanted: &Wanted) -> String {
-    let program = wanted.run.split_whitespace().next().unwrap_or("service");
+/// The prefix of its lines: its program and its port.
+fn name(spec: &ServiceSpec) -> String {
+    let program = spec.run.split_whitespace().next().unwrap_or("service");
     let program = program.rsplit('/').next().unwrap_or(program);
-    format!("{program}:{}", wanted.port)
+    format!("{program}:{}", spec.port)
 }
 
-fn tell(line: &str) {
-    let _unheard = writeln!(std::io::stderr(), "{line}");
+fn print(line: &str) {
+    let _closed = writeln!(std::io::stderr(), "{line}");
 }

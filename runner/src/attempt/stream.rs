@@ -1,7 +1,7 @@
 //! One output stream of a step: read without waiting, in portions, cut into chunks, masked.
 //!
-//! A portion is what one system call finds, so that the caller can look at the other stream between two of
-//! them. The pipe is asked itself: the readiness that tokio remembers is as old as its last wait.
+//! A portion is the result of one system call, so that the caller can read the other stream between
+//! two of them. It reads the pipe directly: tokio's readiness is as old as its last wait.
 //!
 //! Every byte that was read comes out again, or is counted. Must not know budgets or processes.
 
@@ -18,23 +18,22 @@ use tokio::net::unix::pipe;
 /// Bytes of the pipe of a step that prints much; fewer switches between it and the runner.
 const WIDE_PIPE_BYTES: usize = 512 * 1024;
 
-/// Which stream.
+/// Standard output or standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(super) enum StreamKind {
     Stdout,
     Stderr,
 }
 
-/// See the module.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct OutputStream {
     pipe: Option<pipe::Receiver>,
     buffer: Vec<u8>,
     mask: MaskStream,
     is_wide: bool,
 }
 
-/// What reading found.
+/// The outcome of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     /// The pipe is empty for now.
@@ -43,13 +42,13 @@ pub(super) enum Progress {
     Some,
     /// The buffer is full.
     Full,
-    /// Nobody holds the other end any more.
+    /// No process has the other end open.
     Closed,
 }
 
-// === impl Stream ===
+// === impl StreamKind ===
 
-impl Stream {
+impl StreamKind {
     /// Standard error for standard output, and the reverse.
     pub(super) fn other(self) -> Self {
         match self {
@@ -67,9 +66,9 @@ impl Stream {
     }
 }
 
-// === impl Lane ===
+// === impl OutputStream ===
 
-impl Lane {
+impl OutputStream {
     pub(super) fn new(pipe: pipe::Receiver, mask: MaskStream) -> Self {
         Self { pipe: Some(pipe), buffer: Vec::new(), mask, is_wide: false }
     }
@@ -83,7 +82,7 @@ impl Lane {
         self.buffer.is_empty()
     }
 
-    /// Waits until there is something to read; for ever when closed. Cancel-safe.
+    /// Waits until bytes can be read; pending when closed. Cancel-safe.
     pub(super) async fn readable(&self) {
         match &self.pipe {
             // An error shows again in the read that follows.
@@ -130,7 +129,7 @@ impl Lane {
 
     /// The bytes read so far, masked; the start of what may be a secret stays.
     pub(super) fn flush(&mut self) -> Vec<u8> {
-        // Of short lines there may be many at once, so they do not keep a whole buffer each.
+        // Short lines are copied, so that many of them do not occupy a whole buffer each.
         let bytes = if self.buffer.len() < MAX_CHUNK_BYTES / 4 {
             let copy = self.buffer.clone();
             self.buffer.clear();
@@ -141,7 +140,7 @@ impl Lane {
         self.mask.push(bytes)
     }
 
-    /// What the mask still holds, after the end.
+    /// The rest of the mask's buffer, after the end.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         self.pipe = None;
         let mut bytes = self.flush();
@@ -161,17 +160,20 @@ mod tests {
         let made = [pipe::pipe().unwrap(), pipe::pipe().unwrap()];
         let [(out, stdout), (err, stderr)] = made;
         let secrets = Secrets::default();
-        let mut lanes = [stdout, stderr].map(|pipe| Lane::new(pipe, secrets.stream()));
+        let mut streams = [stdout, stderr].map(|pipe| OutputStream::new(pipe, secrets.stream()));
         // The reader never waits in between, so what it knows of readiness is old.
         let mut order = Vec::new();
         for number in 0..200_usize {
-            let (sender, lane) = ([&out, &err][number % 2], number % 2);
+            let (sender, stream) = ([&out, &err][number % 2], number % 2);
             let line = format!("{number}\n");
             // As a step does, and not through tokio, which would have to wait first.
             assert_eq!(rustix::io::write(sender, line.as_bytes()).unwrap(), line.len());
-            let progress = [0, 1].map(|lane| lanes[lane].read());
-            assert_eq!((progress[lane], progress[1 - lane]), (Progress::Some, Progress::Waiting));
-            order.extend(lanes[lane].flush());
+            let progress = [0, 1].map(|stream| streams[stream].read());
+            assert_eq!(
+                (progress[stream], progress[1 - stream]),
+                (Progress::Some, Progress::Waiting)
+            );
+            order.extend(streams[stream].flush());
         }
         let expected: String = (0..200).map(|number| format!("{number}\n")).collect();
         assert_eq!(String::from_utf8(order).unwrap(), expected);
@@ -180,12 +182,12 @@ mod tests {
     #[tokio::test]
     async fn long_output_comes_in_whole_chunks() {
         let (sender, pipe) = pipe::pipe().unwrap();
-        let mut lane = Lane::new(pipe, Secrets::default().stream());
+        let mut stream = OutputStream::new(pipe, Secrets::default().stream());
         let sent = vec![b'x'; MAX_CHUNK_BYTES];
         assert_eq!(rustix::io::write(&sender, &sent).unwrap(), MAX_CHUNK_BYTES);
-        assert_eq!(lane.read(), Progress::Full);
-        assert_eq!(lane.flush().len(), MAX_CHUNK_BYTES);
+        assert_eq!(stream.read(), Progress::Full);
+        assert_eq!(stream.flush().len(), MAX_CHUNK_BYTES);
         drop(sender);
-        assert_eq!(lane.read(), Progress::Closed);
+        assert_eq!(stream.read(), Progress::Closed);
     }
 }

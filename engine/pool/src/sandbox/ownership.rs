@@ -1,21 +1,21 @@
-//! Files that change hands: where this process is root, the steps of strangers are somebody else.
+//! Ownership of files: where this process is root, untrusted steps run as another user.
 //!
-//! Must not follow links: what is in a workspace was put there by strangers.
+//! Must not follow links: the content of a workspace is untrusted.
 
 use std::{io, os::fd::OwnedFd, path::Path};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat};
 use sha2::{Digest as _, Sha256};
 
-/// The first id of the users that own workspaces of strangers; far above those that people and
-/// programs have. There are 65,536 of them.
+/// The first id of the users that own untrusted workspaces; far above those of people and programs.
+/// There are 65,536 of them.
 const FIRST_OWNER: u32 = 0x6c70_0000;
 /// The user of the steps of own commits where this process is root: 1819279359.
 pub(super) const OWN_USER: u32 = FIRST_OWNER - 1;
 /// Folders in each other at most; deeper ones stay whose they are.
 const MAX_DEPTH: u32 = 256;
 
-/// The user of a workspace: always the same, and mostly nobody else's.
+/// The user of a workspace: stable, and shared with few other workspaces.
 pub(super) fn owner_of(workspace: &Path) -> u32 {
     let hash = Sha256::digest(workspace.as_os_str().as_encoded_bytes());
     FIRST_OWNER + u32::from(u16::from_be_bytes([hash[0], hash[1]]))

@@ -23,7 +23,7 @@ use crate::Ids;
 
 /// A folder. See the module.
 #[derive(Debug)]
-pub struct Beneath {
+pub struct ConfinedDir {
     root: OwnedFd,
     ids: Ids,
 }
@@ -36,9 +36,9 @@ const SECRET_CHARS: usize = 40;
 const FOLDER: OFlags =
     OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::RDONLY);
 
-// === impl Beneath ===
+// === impl ConfinedDir ===
 
-impl Beneath {
+impl ConfinedDir {
     /// The folder at this path.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl Beneath {
         written
     }
 
-    /// Removes what calls of [`Beneath::write`] that were killed have left beside a path. Not for places
+    /// Removes what calls of [`ConfinedDir::write`] that were killed have left beside a path. Not for places
     /// where somebody writes at the same time.
     ///
     /// # Errors
@@ -253,35 +253,35 @@ mod tests {
 
     use super::*;
 
-    fn world() -> (tempfile::TempDir, Beneath) {
+    fn world() -> (tempfile::TempDir, ConfinedDir) {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
         fs::write(folder.path().join("secret"), "s").unwrap();
-        let beneath = Beneath::open(&folder.path().join("work")).unwrap();
-        (folder, beneath)
+        let confined = ConfinedDir::open(&folder.path().join("work")).unwrap();
+        (folder, confined)
     }
 
     #[test]
     fn paths_that_lead_outside_are_refused() {
-        let (_folder, beneath) = world();
+        let (_folder, confined) = world();
         for path in ["../secret", "/etc/passwd", "a/../../secret", "", "a//b", ".", "a/.", "a\0b"] {
-            assert!(beneath.read(path.as_bytes()).is_err(), "{path:?}");
-            assert!(beneath.write(path.as_bytes(), 0o644, |_| Ok(())).is_err(), "{path:?}");
-            assert!(beneath.stat(path.as_bytes()).is_err(), "{path:?}");
-            assert!(beneath.remove(path.as_bytes()).is_err(), "{path:?}");
+            assert!(confined.read(path.as_bytes()).is_err(), "{path:?}");
+            assert!(confined.write(path.as_bytes(), 0o644, |_| Ok(())).is_err(), "{path:?}");
+            assert!(confined.stat(path.as_bytes()).is_err(), "{path:?}");
+            assert!(confined.remove(path.as_bytes()).is_err(), "{path:?}");
         }
     }
 
     #[test]
     fn links_lead_nowhere() {
-        let (folder, beneath) = world();
-        beneath.link(b"out", b"..").unwrap();
-        beneath.link(b"file", b"../secret").unwrap();
-        assert!(beneath.read(b"out/secret").is_err());
-        assert!(beneath.write(b"out/new", 0o644, |_| Ok(())).is_err());
-        beneath.remove(b"out/secret").unwrap();
-        assert!(beneath.read(b"file").is_err());
-        beneath.write(b"file", 0o644, |file| file.write_all(b"mine")).unwrap();
+        let (folder, confined) = world();
+        confined.link(b"out", b"..").unwrap();
+        confined.link(b"file", b"../secret").unwrap();
+        assert!(confined.read(b"out/secret").is_err());
+        assert!(confined.write(b"out/new", 0o644, |_| Ok(())).is_err());
+        confined.remove(b"out/secret").unwrap();
+        assert!(confined.read(b"file").is_err());
+        confined.write(b"file", 0o644, |file| file.write_all(b"mine")).unwrap();
         assert_eq!(fs::read(folder.path().join("secret")).unwrap(), b"s");
         assert_eq!(fs::read(folder.path().join("work/file")).unwrap(), b"mine");
         assert!(!folder.path().join("new").exists());
@@ -290,15 +290,15 @@ mod tests {
     #[test]
     fn a_file_is_put_there_whole_or_not_at_all() {
         use std::os::unix::fs::PermissionsExt as _;
-        let (folder, beneath) = world();
-        beneath.write(b"a/b/c", 0o755, |file| file.write_all(b"one")).unwrap();
-        let failed = beneath.write(b"a/b/c", 0o644, |file| {
+        let (folder, confined) = world();
+        confined.write(b"a/b/c", 0o755, |file| file.write_all(b"one")).unwrap();
+        let failed = confined.write(b"a/b/c", 0o644, |file| {
             file.write_all(b"tw")?;
             Err(io::Error::other("no more"))
         });
         assert!(failed.is_err());
         let mut text = String::new();
-        beneath.read(b"a/b/c").unwrap().read_to_string(&mut text).unwrap();
+        confined.read(b"a/b/c").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "one");
         let path = folder.path().join("work/a/b");
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
@@ -308,31 +308,31 @@ mod tests {
 
     #[test]
     fn drafts_of_a_killed_write_go_and_nothing_else() {
-        let (folder, beneath) = world();
+        let (folder, confined) = world();
         let path = folder.path().join("work/a");
-        beneath.write(b"a/kept", 0o644, |_| Ok(())).unwrap();
+        confined.write(b"a/kept", 0o644, |_| Ok(())).unwrap();
         let draft = format!("{DRAFT}{}", Ids::random().secret());
         for name in [draft.as_str(), ".plue-mine", ".plue.py"] {
             fs::write(path.join(name), "").unwrap();
         }
-        beneath.remove_drafts(b"a/any").unwrap();
-        beneath.remove_drafts(b"absent/any").unwrap();
+        confined.remove_drafts(b"a/any").unwrap();
+        confined.remove_drafts(b"absent/any").unwrap();
         assert!(!path.join(draft).exists());
         assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
     }
 
     #[test]
     fn what_stands_in_the_way_goes_unless_it_would_take_something_along() {
-        let (folder, beneath) = world();
-        beneath.folder(b"empty", 0o755).unwrap();
-        beneath.write(b"empty", 0o644, |_| Ok(())).unwrap();
-        beneath.write(b"full/x", 0o644, |_| Ok(())).unwrap();
-        assert!(beneath.write(b"full", 0o644, |_| Ok(())).is_err());
-        assert!(beneath.remove(b"full").is_err());
-        beneath.remove(b"full/x").unwrap();
-        beneath.remove(b"full").unwrap();
-        beneath.remove(b"full").unwrap();
-        beneath.remove(b"full/x/y").unwrap();
+        let (folder, confined) = world();
+        confined.folder(b"empty", 0o755).unwrap();
+        confined.write(b"empty", 0o644, |_| Ok(())).unwrap();
+        confined.write(b"full/x", 0o644, |_| Ok(())).unwrap();
+        assert!(confined.write(b"full", 0o644, |_| Ok(())).is_err());
+        assert!(confined.remove(b"full").is_err());
+        confined.remove(b"full/x").unwrap();
+        confined.remove(b"full").unwrap();
+        confined.remove(b"full").unwrap();
+        confined.remove(b"full/x/y").unwrap();
         assert_eq!(fs::read_dir(folder.path().join("work")).unwrap().count(), 1);
     }
 }

@@ -1,12 +1,12 @@
-//! Walls around a runner, and so around its steps: bubblewrap gives them namespaces of their own, in
-//! which there is a read-only system, the workspace and the runner's buffer, and nothing else of this
-//! machine. See docs/decisions/0028-strangers-run-behind-walls.md and, for own commits,
+//! The sandbox of a runner and its steps: bubblewrap gives them namespaces of their own with a
+//! read-only system, the workspace and the runner's files, and nothing else of this machine. See
+//! docs/decisions/0028-strangers-run-behind-walls.md and, for own commits,
 //! docs/decisions/0043-own-commits-run-behind-walls.md.
 //!
-//! Must not run anything without all of the walls: what is missing is an error that says so.
+//! Must not run anything without the whole sandbox: a missing part is an error that names it.
 
 mod arguments;
-mod cell;
+mod dirs;
 mod options;
 mod ownership;
 
@@ -24,45 +24,45 @@ use std::{
 use plue_runtime::{Clock, Ids};
 use tokio::{process::Command, sync::OnceCell};
 
-pub(crate) use cell::Cell;
+pub(crate) use dirs::SandboxDirs;
 pub use options::{Local, RequiredFor, Untrusted};
 pub(crate) use options::{Rules, Trust};
 
-/// How long a try may take. Making and removing network namespaces waits for others on a busy machine.
+/// Time limit of a try. Making and removing network namespaces waits for others on a busy machine.
 const TRY_WITHIN: Duration = Duration::from_secs(60);
-/// Characters of what bubblewrap said that are shown.
-const MAX_SAID: usize = 300;
-/// Where the program is looked for: the environment of whoever starts a server does not count.
+/// Characters of bubblewrap's message that are shown.
+const MAX_MESSAGE_CHARS: usize = 300;
+/// Folders in which programs are searched: the PATH of the server's user does not count.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/bin", "/run/current-system/sw/bin"];
 
 /// Arguments of a runner that only tries its sandbox.
 const TRY: &[&str] =
     &["--connect", "unix:/", "--runner", "try", "--workspace", "/", "--state", "/", "--try"];
 
-/// The shell that stands for all. It lets go of what whoever started the server left open, and keeps its
-/// standard output, which is the lock, to itself.
+/// The outermost process, a shell. It closes descriptors inherited from the server, and does not
+/// pass its standard output, which is the runner's lock, on.
 const HOLDER: &str = r#"for fd in /proc/$$/fd/*; do
     if [ "${fd##*/}" -gt 2 ]; then eval "exec ${fd##*/}>&-"; fi
 done
 "$@" >/dev/null
 exit $?"#;
 
-/// Whether runs can be kept apart from everything else.
+/// The isolation of runs on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Apart {
-    /// The operator does not want them to be.
+pub enum Isolation {
+    /// Disabled by the operator.
     Off,
-    /// They can; with what this kernel leaves open.
+    /// Available; with the gaps that this kernel leaves open.
     Ready(Arc<[String]>),
-    /// They cannot, for this reason.
+    /// Not available, for this reason.
     Missing(String),
 }
 
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Walls {
+pub struct Sandbox {
     rules: Rules,
-    /// The runner's program.
+    /// Path of the `plue-runner` binary.
     binary: PathBuf,
     /// The directory of all runners.
     runners: PathBuf,
@@ -70,16 +70,17 @@ pub struct Walls {
     stood: Arc<OnceCell<Arc<[String]>>>,
 }
 
-// === impl Walls ===
+// === impl Sandbox ===
 
-impl Walls {
-    /// Walls around runs of strangers, for this program as runner, below this directory.
+impl Sandbox {
+    /// The sandbox of untrusted runs. `binary`: the runner; `runners`: the directory of all
+    /// runners.
     #[must_use]
     pub fn untrusted(options: Untrusted, binary: PathBuf, runners: PathBuf) -> Self {
         Self { rules: Rules::of_untrusted(options), binary, runners, stood: Arc::default() }
     }
 
-    /// The same around runs of own commits, whose steps have these variables of the machine.
+    /// The sandbox of runs of own commits, whose steps have these variables of the machine.
     #[must_use]
     pub fn own(
         options: Local,
@@ -91,8 +92,8 @@ impl Walls {
         Self { rules, binary, runners, stood: Arc::default() }
     }
 
-    /// Tries whether this machine has all that is needed, by starting the runner in the sandbox;
-    /// returns what the kernel leaves open. A success is not tried again.
+    /// Starts the runner in the sandbox as a test of this machine; returns the gaps that the kernel
+    /// leaves open. A success is cached.
     ///
     /// # Errors
     /// The missing part and its remedy, in words.
@@ -112,11 +113,11 @@ impl Walls {
         let workspace = directory.join("workspace");
         let mut folders = fs::DirBuilder::new();
         folders.recursive(true).mode(0o700).create(&workspace).map_err(failed)?;
-        let cell = self.cell(directory, &workspace).map_err(failed)?;
+        let dirs = self.dirs(directory, &workspace).map_err(failed)?;
         let mut arguments: Vec<OsString> = TRY.iter().map(OsString::from).collect();
         arguments.extend(self.limits().into_iter().map(OsString::from));
-        let mut command = self.command(&cell, &arguments)?;
-        self.prepare(&cell)?;
+        let mut command = self.command(&dirs, &arguments)?;
+        self.prepare(&dirs)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.kill_on_drop(true).spawn();
         let child = child.map_err(|error| format!("bash cannot be started: {error}"))?;
@@ -124,14 +125,14 @@ impl Walls {
             output = child.wait_with_output() => output.map_err(|error| error.to_string())?,
             () = clock.sleep(TRY_WITHIN) => return Err("bubblewrap does not come to an end".to_owned()),
         };
-        let said = String::from_utf8_lossy(&output.stderr);
+        let message = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
-            let open = said.lines().filter(|_| self.rules.network).map(str::to_owned);
+            let open = message.lines().filter(|_| self.rules.network).map(str::to_owned);
             return Ok(open.collect());
         }
-        let said: String = said.trim().chars().take(MAX_SAID).collect();
+        let message: String = message.trim().chars().take(MAX_MESSAGE_CHARS).collect();
         Err(format!(
-            "bubblewrap does not work here ({said}); it needs unprivileged user namespaces \
+            "bubblewrap does not work here ({message}); it needs unprivileged user namespaces \
              (kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, the \
              profile of a container) and bubblewrap 0.8 or newer"
         ))
@@ -141,8 +142,8 @@ impl Walls {
     ///
     /// # Errors
     /// They cannot be made.
-    pub(crate) fn cell(&self, directory: &Path, workspace: &Path) -> io::Result<Cell> {
-        Cell::new(directory, workspace, &self.rules)
+    pub(crate) fn dirs(&self, directory: &Path, workspace: &Path) -> io::Result<SandboxDirs> {
+        SandboxDirs::new(directory, workspace, &self.rules)
     }
 
     /// Arguments with which the runner restricts itself and its steps.
@@ -160,57 +161,57 @@ impl Walls {
         words
     }
 
-    /// The command that starts the runner with these arguments. Its first process stands for all: it
-    /// alone holds `held`, and everything dies with it.
+    /// The command that starts the runner with these arguments. Its outermost process alone has
+    /// `lock`, and everything inside dies with it.
     ///
     /// # Errors
-    /// As [`Walls::check`], and folders that cannot be handed over.
+    /// As [`Sandbox::check`], and folders that cannot be handed over.
     pub(crate) fn start(
         &self,
-        cell: &Cell,
+        dirs: &SandboxDirs,
         arguments: &[OsString],
-        held: File,
+        lock: File,
     ) -> Result<Command, String> {
-        self.prepare(cell)?;
+        self.prepare(dirs)?;
         let mut all = arguments.to_vec();
         all.extend(self.limits().into_iter().map(OsString::from));
-        let mut command = self.command(cell, &all)?;
-        command.stdout(held);
+        let mut command = self.command(dirs, &all)?;
+        command.stdout(lock);
         Ok(command)
     }
 
-    /// Makes the folders of the steps theirs.
-    fn prepare(&self, cell: &Cell) -> Result<(), String> {
-        cell.hand_over()
+    /// Gives the folders of the steps to their user.
+    fn prepare(&self, dirs: &SandboxDirs) -> Result<(), String> {
+        dirs.hand_over()
             .map_err(|error| format!("the workspace cannot be handed over: {error}"))?;
         let Some(home) = &self.rules.home else { return Ok(()) };
-        cell.make_home(home).map_err(|error| format!("{}: {error}", home.display()))
+        dirs.make_home(home).map_err(|error| format!("{}: {error}", home.display()))
     }
 
-    fn command(&self, cell: &Cell, arguments: &[OsString]) -> Result<Command, String> {
+    fn command(&self, dirs: &SandboxDirs, arguments: &[OsString]) -> Result<Command, String> {
         let bwrap = found("bwrap")
             .ok_or_else(|| "bubblewrap is not installed (apt-get install bubblewrap)".to_owned())?;
         let state = self.runners.parent().unwrap_or(&self.runners);
         let state = fs::canonicalize(state).map_err(|error| error.to_string())?;
-        if state.starts_with(&cell.workspace) {
+        if state.starts_with(&dirs.workspace) {
             return Err("the state directory lies in the workspace".to_owned());
         }
         let binary = fs::canonicalize(&self.binary)
             .map_err(|error| format!("{}: {error}", self.binary.display()))?;
-        let place = arguments::Place { bwrap: &bwrap, state: &state, binary: &binary, cell };
-        let mut words = match cell.owner {
-            None => place.inside(&self.rules, &arguments::Sources::of(&place, &self.rules)),
+        let bwrap = arguments::Bubblewrap { program: &bwrap, state: &state, binary: &binary, dirs };
+        let mut words = match dirs.owner {
+            None => bwrap.inside(&self.rules, &arguments::Sources::of(&bwrap, &self.rules)),
             Some(owner) => {
                 let setpriv = found("setpriv").ok_or("setpriv is not installed (util-linux)")?;
-                let mut words = place.unprivileged(owner, &setpriv, &self.rules);
-                words.extend(place.inside(&self.rules, &arguments::Sources::gathered(&self.rules)));
+                let mut words = bwrap.unprivileged(owner, &setpriv, &self.rules);
+                words.extend(bwrap.inside(&self.rules, &arguments::Sources::gathered(&self.rules)));
                 words
             }
         };
         words.extend_from_slice(arguments);
         let bash = found("bash").ok_or("bash is not installed")?;
         let mut command = Command::new(bash);
-        command.args(["-c", HOLDER, "plue-walls"]).args(words).env_clear();
+        command.args(["-c", HOLDER, "plue-sandbox"]).args(words).env_clear();
         command.envs(self.rules.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }

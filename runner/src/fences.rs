@@ -1,8 +1,7 @@
-//! Which fences this runner has taken, on disk: a fence is never run twice, not even by the next
+//! The fences that this runner has taken, on disk: a fence is never run twice, not even by the next
 //! process with the same state directory.
 //!
-//! An append-only file, rewritten at start and when it has grown. Must not know what an attempt
-//! does.
+//! An append-only file, rewritten at start and when it has grown. Must not know attempts.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -28,9 +27,8 @@ const MAX_RECORD_BYTES: usize = 64 * 1024;
 /// Bytes of the file at most.
 const MAX_FILE_BYTES: usize = 64 * 1024 * 1024;
 
-/// See the module.
 #[derive(Debug)]
-pub(crate) struct Claims {
+pub(crate) struct FenceLog {
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -45,10 +43,10 @@ enum Record {
     Done(Claim),
 }
 
-// === impl Claims ===
+// === impl FenceLog ===
 
-impl Claims {
-    /// Opens the file and tells which claims were taken and not done by earlier processes.
+impl FenceLog {
+    /// Opens the file; returns the claims that earlier processes took and did not finish.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -95,7 +93,7 @@ impl Claims {
         self.fences.get(attempt).copied()
     }
 
-    /// Writes down that the claim is taken. Only then may it be accepted.
+    /// Stores that the claim is taken. Only then may it be accepted.
     ///
     /// # Errors
     /// The file cannot be written; the claim must be rejected.
@@ -105,8 +103,8 @@ impl Claims {
         Ok(())
     }
 
-    /// Writes down that nothing of the claim is left to do. Failing to write costs a question to
-    /// the engine after a restart, nothing else.
+    /// Stores that the claim is finished. If that fails, the engine is asked about it after a
+    /// restart.
     pub(crate) fn done(&mut self, claim: Claim, open: &[Claim]) {
         let _asked_again = self.write(&Record::Done(claim.clone()));
         self.done.push_back(claim);
@@ -139,7 +137,7 @@ impl Claims {
     }
 }
 
-/// Writes the file anew beside the old one and puts it in its place.
+/// Replaces the file by a compact one.
 fn rewrite(path: &Path, done: &VecDeque<Claim>, open: &[Claim]) -> io::Result<(File, u64)> {
     let fresh = path.with_extension("new");
     let mut bytes = Vec::new();
@@ -165,14 +163,14 @@ mod tests {
     fn claims_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("claims");
-        let (mut claims, open) = Claims::open(&path).unwrap();
+        let (mut claims, open) = FenceLog::open(&path).unwrap();
         assert!(open.is_empty());
         claims.take(&claim("a", 1)).unwrap();
         claims.take(&claim("b", 2)).unwrap();
         claims.done(claim("a", 1), &[claim("b", 2)]);
         drop(claims);
         for _ in 0..2 {
-            let (claims, open) = Claims::open(&path).unwrap();
+            let (claims, open) = FenceLog::open(&path).unwrap();
             assert_eq!(open, [claim("b", 2)]);
             assert_eq!(claims.last(&AttemptId::new("a")), Some(Fence(1)));
         }
@@ -182,21 +180,21 @@ mod tests {
     fn a_record_cut_off_by_a_kill_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("claims");
-        let (mut claims, _) = Claims::open(&path).unwrap();
+        let (mut claims, _) = FenceLog::open(&path).unwrap();
         claims.take(&claim("a", 1)).unwrap();
         claims.take(&claim("b", 2)).unwrap();
         drop(claims);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        let (_, open) = Claims::open(&path).unwrap();
+        let (_, open) = FenceLog::open(&path).unwrap();
         assert_eq!(open, [claim("a", 1)]);
     }
 
     #[test]
-    fn a_long_life_keeps_the_file_small() {
+    fn the_file_stays_small() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("claims");
-        let (mut claims, _) = Claims::open(&path).unwrap();
+        let (mut claims, _) = FenceLog::open(&path).unwrap();
         for fence in 1..60_000 {
             let claim = claim(&format!("attempt-{fence}"), fence);
             claims.take(&claim).unwrap();

@@ -1,5 +1,5 @@
-//! What services print, line by line, on standard error with their name in front: standard output is
-//! the step's alone, because its end may be the step's output.
+//! Copies the output of services to standard error, with their name before each line: standard
+//! output belongs to the step alone, because its end may be the step's output.
 
 use std::io::Write as _;
 
@@ -38,6 +38,6 @@ fn put(name: &str, line: &[u8]) {
     let mut text = format!("[{name}] ").into_bytes();
     text.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
     text.push(b'\n');
-    // Whoever does not listen any more does not want to know.
-    let _unheard = std::io::stderr().write_all(&text);
+    // The reader may be gone.
+    let _closed = std::io::stderr().write_all(&text);
 }

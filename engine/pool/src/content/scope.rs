@@ -1,8 +1,8 @@
-//! Content within the scope of a run: what it has sent itself, what earlier runs of its scope have sent,
-//! and what the engine gave it.
+//! Content in the scope of a run: content that it or earlier runs of its scope have sent, and
+//! content that the engine gave it.
 //!
-//! A hash is a name, not a right: content of other scopes is neither given nor recorded, and asking for it
-//! gives the same answers as asking for content that does not exist.
+//! A hash grants no access: content of other scopes is neither given nor recorded, with the same
+//! answers as for content that does not exist.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use plue_plan::budget::{Budget, Stopped};
 use plue_runtime::foreign::{self, Limits};
 use plue_wire::{
     eval::Bytes,
-    keep::{Answer, BlobHash, Changes, MAX_CHANGES, MAX_CHANGES_BYTES, MAX_PART_BYTES, Record},
+    outputs::{Answer, BlobHash, Changes, MAX_CHANGES, MAX_CHANGES_BYTES, MAX_PART_BYTES, Record},
 };
 
-use super::Scribe;
+use super::Responder;
 
-/// Reading a list of changes.
+/// Limits for reading a list of changes.
 const READING: Limits = Limits {
     name: "changes of a checkpoint",
     budget: Budget { bytes: MAX_CHANGES_BYTES as u64, items: MAX_CHANGES as u64, steps: u64::MAX },
@@ -23,9 +23,9 @@ const READING: Limits = Limits {
     wall: Duration::from_secs(60),
 };
 
-// === impl Scribe: scope ===
+// === impl Responder: scope ===
 
-impl Scribe {
+impl Responder {
     /// The scope of the run that the runner works for; `None`: it works for none.
     async fn own_scope(&mut self) -> Result<Option<String>, plue_store::Error> {
         let runner = self.store.runner(&self.runner).await?;
@@ -60,7 +60,8 @@ impl Scribe {
     ) -> Result<Answer, plue_store::Error> {
         let nothing = || Answer::Nothing(format!("there is no blob {blob}"));
         let Some(scope) = self.own_scope().await? else { return Ok(nothing()) };
-        // Looked at with the first part only: a sweep may take a blob, but no scope loses one.
+        // Checked with the first part only: garbage collection may delete a blob, but no scope
+        // loses one.
         if offset == 0 || self.reading != Some(*blob) {
             self.reading = None;
             if !self.store.missing_from_scope(&scope, &[*blob]).await?.is_empty() {

@@ -1,4 +1,4 @@
-//! The workspace as the keeper sees it: what is in it, and which of it is meant by a glob.
+//! The files of the workspace: their listing, hashes and globs.
 //!
 //! Must not follow symbolic links, and must not look into `.git` or plue's own files.
 
@@ -10,17 +10,17 @@ use std::{
 };
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use plue_runtime::Beneath;
-use plue_wire::keep::{BlobHash, PureCare};
+use plue_runtime::ConfinedDir;
+use plue_wire::outputs::{BlobHash, PureSpec};
 use sha2::{Digest as _, Sha256};
 
-use super::{Places, engine};
+use super::{WorkDirs, client};
 use crate::checkpoint::Hashes;
 
 /// Paths in a workspace that are looked at; more are too many.
 pub(crate) const MAX_PATHS: usize = 300_000;
 
-/// Kind, permissions and what tells a change of something in the workspace.
+/// The metadata of a path that shows a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Sig {
     /// File type and permission bits.
@@ -41,9 +41,8 @@ pub(crate) struct Globs {
     unwanted: GlobSet,
 }
 
-/// See the module.
 #[derive(Debug)]
-pub(crate) struct Workplace {
+pub(crate) struct WorkTree {
     pub(crate) root: PathBuf,
     pub(crate) scratch: PathBuf,
     /// Folder of the engine, if it lies in the workspace.
@@ -63,7 +62,7 @@ impl Sig {
             ctime_ns: time(meta.ctime(), meta.ctime_nsec()),
         };
         if meta.is_dir() {
-            // What is in a folder is listed by itself.
+            // Entries of a folder are listed by themselves.
             (sig.size, sig.inode, sig.mtime_ns, sig.ctime_ns) = (0, 0, 0, 0);
         }
         sig
@@ -126,21 +125,21 @@ impl Globs {
 /// Entries of a glob set for one glob of the plan: the name itself, and everything in the folder.
 const FORMS: usize = 2;
 
-// === impl Workplace ===
+// === impl WorkTree ===
 
-impl Workplace {
-    pub(crate) fn open(places: &Places) -> Self {
-        let root = places.root.clone();
-        let state = places.index.as_deref().and_then(|index| index.ancestors().nth(2));
+impl WorkTree {
+    pub(crate) fn open(dirs: &WorkDirs) -> Self {
+        let root = dirs.root.clone();
+        let state = dirs.index.as_deref().and_then(|index| index.ancestors().nth(2));
         let own = state.and_then(|state| fs::canonicalize(state).ok());
         let own = own.filter(|own| own.starts_with(&root) && *own != root);
-        Self { root, scratch: places.scratch.clone(), own }
+        Self { root, scratch: dirs.scratch.clone(), own }
     }
 
     /// # Errors
     /// The workspace is gone.
-    pub(crate) fn beneath(&self) -> io::Result<Beneath> {
-        Beneath::open(&self.root)
+    pub(crate) fn confined(&self) -> io::Result<ConfinedDir> {
+        ConfinedDir::open(&self.root)
     }
 
     fn is_hidden(&self, path: &Path) -> bool {
@@ -151,7 +150,7 @@ impl Workplace {
     /// Everything in the workspace.
     ///
     /// # Errors
-    /// There is too much of it, or it cannot be read. What disappears meanwhile is no error.
+    /// It has too many paths, or it cannot be read. Paths that disappear meanwhile are no error.
     pub(crate) fn list(&self) -> io::Result<Listing> {
         let mut found = Listing::new();
         let mut open = vec![self.root.clone()];
@@ -209,29 +208,29 @@ impl Workplace {
     /// A glob is none, or the workspace cannot be read.
     pub(crate) fn hash_of_globs(&self, globs: &[&str]) -> io::Result<String> {
         let globs = Globs::new(globs).map_err(io::Error::other)?;
-        let beneath = self.beneath()?;
+        let confined = self.confined()?;
         let mut hasher = Sha256::new();
         for (path, sig) in self.list()? {
             if sig.is_file() && globs.matches(&path) {
-                let (hash, _) = engine::hash(beneath.read(&path)?)?;
+                let (hash, _) = client::hash(confined.read(&path)?)?;
                 line(&mut hasher, &path, &hash.0);
             }
         }
         Ok(BlobHash(hasher.finalize().into()).to_string())
     }
 
-    /// The hash of what the workspace is made from: every file that no `.gitignore` leaves out and
-    /// that is not among the step's own artifacts.
+    /// The hash of the workspace's sources: every file that no `.gitignore` excludes and that is
+    /// not among the step's own artifacts.
     ///
     /// # Errors
-    /// As [`Workplace::hash_of_globs`].
+    /// The errors of [`WorkTree::hash_of_globs`].
     pub(crate) fn tree_hash(
         &self,
         artifacts: &[String],
         hashes: &mut Hashes<'_>,
     ) -> io::Result<BlobHash> {
         let globs = Globs::new(artifacts).map_err(io::Error::other)?;
-        let beneath = self.beneath()?;
+        let confined = self.confined()?;
         let listing = self.list()?;
         let mut paths = self.sources();
         paths.sort_unstable();
@@ -240,7 +239,7 @@ impl Workplace {
             let Some(sig) = listing.get(&path).filter(|_| !globs.matches(&path)) else { continue };
             let hash = match hashes.known(&path, sig) {
                 Some(hash) => hash,
-                None => engine::hash(beneath.read(&path)?)?.0,
+                None => client::hash(confined.read(&path)?)?.0,
             };
             hasher.update([u8::from(sig.is_executable())]);
             line(&mut hasher, &path, &hash.0);
@@ -256,10 +255,10 @@ fn line(hasher: &mut Sha256, path: &[u8], hash: &[u8]) {
 }
 
 /// The key of a pure step.
-pub(crate) fn pure_key(care: &PureCare, tree: &BlobHash) -> BlobHash {
+pub(crate) fn pure_key(spec: &PureSpec, tree: &BlobHash) -> BlobHash {
     let mut hasher = Sha256::new();
     hasher.update(b"plue pure step 1\n");
-    hasher.update(care.base.0);
+    hasher.update(spec.base.0);
     hasher.update(tree.0);
     hasher.update(std::env::consts::OS);
     hasher.update([0]);

@@ -1,4 +1,4 @@
-//! The words that bubblewrap is told. Pure but for looking at what the system has.
+//! The arguments of bubblewrap. Reads which system folders exist, and nothing else.
 
 use std::{
     ffi::OsString,
@@ -6,15 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Cell, Rules, Trust};
+use super::{Rules, SandboxDirs, Trust};
 
-/// Where the runner's program is inside.
+/// Path of the runner's program in the sandbox.
 const RUNNER: &str = "/run/plue/plue-runner";
-/// Where the folders of the cell are gathered for a user who may not go where they are.
+/// Mount point of the sandbox's folders for a user without access to their real paths.
 const GATHERED: &str = "/tmp/plue";
 /// Folders of the system that are links to `/usr` on most machines.
 const SYSTEM: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
-/// What programs read of `/etc` and everybody may know.
+/// Files of `/etc` that programs need and that hold no secrets.
 const ETC: [&str; 21] = [
     "ld.so.cache",
     "ld.so.conf",
@@ -63,22 +63,22 @@ const OWN_ETC: [&str; 22] = [
     "shells",
     "terminfo",
 ];
-/// Folders of `/etc` without which that Java does not start: `java-17-openjdk`.
+/// Prefix of folders of `/etc` that Java needs to start, such as `java-17-openjdk`.
 const JAVA: &str = "java-";
-/// Bytes of shared memory.
+/// Bytes of `/dev/shm`.
 const SHM_BYTES: &str = "268435456";
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What the words are about.
-pub(super) struct Place<'a> {
-    pub(super) bwrap: &'a Path,
+/// The programs and paths of one sandbox.
+pub(super) struct Bubblewrap<'a> {
+    pub(super) program: &'a Path,
     /// The state directory of which nothing else is seen.
     pub(super) state: &'a Path,
     pub(super) binary: &'a Path,
-    pub(super) cell: &'a Cell,
+    pub(super) dirs: &'a SandboxDirs,
 }
 
-/// Where bubblewrap finds what it shows.
+/// Sources of bubblewrap's mounts.
 pub(super) struct Sources {
     workspace: PathBuf,
     inner: PathBuf,
@@ -90,7 +90,7 @@ pub(super) struct Sources {
     shown: Vec<PathBuf>,
 }
 
-/// Words, one after the other.
+/// Arguments in order.
 struct Words(Vec<OsString>);
 
 // === impl Words ===
@@ -105,21 +105,21 @@ impl Words {
 // === impl Sources ===
 
 impl Sources {
-    /// Where they are.
-    pub(super) fn of(place: &Place<'_>, rules: &Rules) -> Self {
-        let cell = place.cell;
+    /// The real paths.
+    pub(super) fn of(bwrap: &Bubblewrap<'_>, rules: &Rules) -> Self {
+        let dirs = bwrap.dirs;
         Self {
-            workspace: cell.workspace.clone(),
-            inner: cell.inner.clone(),
-            tmp: cell.tmp.clone(),
-            home: cell.home.clone(),
-            etc: cell.etc.clone(),
-            binary: place.binary.to_owned(),
+            workspace: dirs.workspace.clone(),
+            inner: dirs.inner.clone(),
+            tmp: dirs.tmp.clone(),
+            home: dirs.home.clone(),
+            etc: dirs.etc.clone(),
+            binary: bwrap.binary.to_owned(),
             shown: rules.shown().map(|(path, _)| path.to_owned()).collect(),
         }
     }
 
-    /// Where [`Place::unprivileged`] has put them.
+    /// The paths at which [`Bubblewrap::unprivileged`] mounts them.
     pub(super) fn gathered(rules: &Rules) -> Self {
         let at = |name: &str| Path::new(GATHERED).join(name);
         let numbered = rules.shown().enumerate();
@@ -135,27 +135,28 @@ impl Sources {
     }
 }
 
-// === impl Place ===
+// === impl Bubblewrap ===
 
-impl Place<'_> {
-    /// For root: what follows is done by a user that is nobody else. Root's own id, even without any
-    /// capability, may write to much of `/proc`, and no limit on processes holds for it. That user may
-    /// not go into root's folders; so what it needs is put where it may, in a view of its own.
+impl Bubblewrap<'_> {
+    /// For root: runs the rest as a user that owns nothing else. Root's own id, even without any
+    /// capability, may write to much of `/proc`, and has no limit on processes. The user has no
+    /// access to root's folders, so its files are mounted elsewhere, in a mount namespace of its
+    /// own.
     pub(super) fn unprivileged(&self, owner: u32, setpriv: &Path, rules: &Rules) -> Vec<OsString> {
-        let (to, cell, owner) = (Sources::gathered(rules), self.cell, owner.to_string());
+        let (to, dirs, owner) = (Sources::gathered(rules), self.dirs, owner.to_string());
         let mut words = Words(Vec::new());
         words
-            .add([&self.bwrap, &"--die-with-parent", &"--dev-bind", &"/", &"/"])
+            .add([&self.program, &"--die-with-parent", &"--dev-bind", &"/", &"/"])
             .add([&"--tmpfs", &"/tmp", &"--perms", &"0755", &"--dir", &GATHERED])
-            .add([&"--bind", &cell.workspace, &to.workspace])
-            .add([&"--bind", &cell.inner, &to.inner, &"--bind", &cell.tmp, &to.tmp])
-            .add([&"--bind", &cell.home, &to.home])
+            .add([&"--bind", &dirs.workspace, &to.workspace])
+            .add([&"--bind", &dirs.inner, &to.inner, &"--bind", &dirs.tmp, &to.tmp])
+            .add([&"--bind", &dirs.home, &to.home])
             .add([&"--perms", &"0755", &"--dir", &to.etc]);
         for ((path, is_writable), to) in rules.shown().zip(&to.shown) {
             words.add([&bind(is_writable), &path, to]);
         }
         for name in ["passwd", "group", "hosts"] {
-            words.add([&"--ro-bind", &cell.etc.join(name), &to.etc.join(name)]);
+            words.add([&"--ro-bind", &dirs.etc.join(name), &to.etc.join(name)]);
         }
         words
             .add([&"--ro-bind", &self.binary, &to.binary])
@@ -173,10 +174,10 @@ impl Place<'_> {
         words.0
     }
 
-    /// The walls themselves, up to the runner's program.
+    /// The sandbox itself, up to the runner's program.
     pub(super) fn inside(&self, rules: &Rules, from: &Sources) -> Vec<OsString> {
-        let (cell, mut words) = (self.cell, Words(Vec::new()));
-        words.add([&self.bwrap]);
+        let (dirs, mut words) = (self.dirs, Words(Vec::new()));
+        words.add([&self.program]);
         namespaces(rules, &mut words);
         environment(rules, &mut words);
         system(rules, &mut words);
@@ -200,13 +201,13 @@ impl Place<'_> {
         for ((path, is_writable), from) in rules.shown().zip(&from.shown) {
             words.add([&bind(is_writable), from, &path]);
         }
-        // Whatever was shown above: of the state directory only this.
+        // Covers mounts above: of the state directory only these are visible.
         words
             .add([&"--remount-ro", &"/run", &"--tmpfs", &self.state])
-            .add([&"--bind", &from.workspace, &cell.workspace])
-            .add([&"--bind", &from.inner, &cell.inner])
+            .add([&"--bind", &from.workspace, &dirs.workspace])
+            .add([&"--bind", &from.inner, &dirs.inner])
             .add([&"--remount-ro", &self.state, &"--remount-ro", &"/"])
-            .add([&"--chdir", &cell.workspace, &"--", &RUNNER]);
+            .add([&"--chdir", &dirs.workspace, &"--", &RUNNER]);
         words.0
     }
 }
@@ -228,7 +229,7 @@ fn namespaces(rules: &Rules, words: &mut Words) {
 }
 
 /// Variables that describe the user inside. For own steps they override variables of the machine,
-/// which are not here: everyone may read a command line.
+/// which are not arguments: every user may read a command line.
 fn environment(rules: &Rules, words: &mut Words) {
     if rules.trust == Trust::Untrusted {
         words.add([&"--clearenv", &"--setenv", &"PATH", &PATH, &"--setenv", &"LANG", &"C.UTF-8"]);
@@ -286,7 +287,7 @@ mod tests {
     }
 
     fn of(rules: &Rules) -> String {
-        let cell = Cell {
+        let dirs = SandboxDirs {
             workspace: "/s/workspaces/w".into(),
             inner: "/s/runners/r/box".into(),
             tmp: "/s/runners/r/tmp".into(),
@@ -294,18 +295,18 @@ mod tests {
             etc: "/s/runners/r/etc".into(),
             owner: None,
         };
-        let place = Place {
-            bwrap: Path::new("/usr/bin/bwrap"),
+        let bwrap = Bubblewrap {
+            program: Path::new("/usr/bin/bwrap"),
             state: Path::new("/s"),
             binary: Path::new("/opt/plue-runner"),
-            cell: &cell,
+            dirs: &dirs,
         };
-        let words = place.inside(rules, &Sources::of(&place, rules));
+        let words = bwrap.inside(rules, &Sources::of(&bwrap, rules));
         words.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
     }
 
     #[test]
-    fn of_the_state_directory_only_the_workspace_and_the_buffer_are_shown() {
+    fn the_state_directory_is_hidden() {
         let words = words(&Untrusted { read: vec!["/s".into()], ..Untrusted::default() });
         let (before, after) = words.split_once("--tmpfs /s ").unwrap();
         assert!(
@@ -317,9 +318,9 @@ mod tests {
         assert_eq!(after, shown);
     }
 
-    /// A step could put a link in its place, which the next start would follow to anywhere.
+    /// A step could put a link in its bwrap, which the next start would follow to anywhere.
     #[test]
-    fn nothing_is_shown_from_within_what_the_steps_may_write() {
+    fn no_mount_comes_from_writable_folders() {
         let words = words(&Untrusted::default());
         let words: Vec<_> = words.split(' ').collect();
         let binds = words.windows(2).filter(|pair| pair[0].contains("bind"));
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn own_steps_have_a_home_and_no_environment_on_a_command_line() {
+    fn own_steps_have_a_home_and_hidden_variables() {
         let environment = vec![("AWS_REGION".to_owned(), "moon".to_owned())];
         let local = Local { write: vec!["/srv/cache".into()], ..Local::default() };
         let words = of(&Rules::of_own(local.clone(), environment));
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_is_only_there_when_the_operator_says_so() {
+    fn the_network_is_off_by_default() {
         assert!(words(&Untrusted::default()).contains("--unshare-net"));
         let open = words(&Untrusted { network: true, ..Untrusted::default() });
         assert!(!open.contains("--unshare-net"));
