@@ -1,89 +1,88 @@
-//! Files beneath one folder, reached without following any symbolic link.
+//! Files in one folder, reached without following any symbolic link.
 //!
-//! Whatever a path says and whatever lies in the folder, nothing outside of it is read, written or
-//! removed. Must not resolve a path as a whole: each folder on the way is opened by itself.
+//! Nothing outside the folder is read, written or removed, whatever a path contains and whatever lies
+//! in the folder: the kernel resolves every path within it (`openat2`, Linux 5.6).
 
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{self, Write},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::Path,
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat},
     io::Errno,
 };
 
 use crate::Ids;
 
-/// A folder. See the module.
+/// A folder that confines the paths of its files. See the module.
 #[derive(Debug)]
 pub struct ConfinedDir {
     root: OwnedFd,
     ids: Ids,
 }
 
-/// How the names of files begin that are not whole yet; a secret of [`Ids`] follows.
+/// Prefix of the names of unfinished files; a secret of [`Ids`] follows.
 const DRAFT: &str = ".plue-";
 /// Characters of such a secret.
 const SECRET_CHARS: usize = 40;
 
-const FOLDER: OFlags =
-    OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::RDONLY);
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::RDONLY);
+const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 // === impl ConfinedDir ===
 
 impl ConfinedDir {
-    /// The folder at this path.
+    /// Opens the folder at a path.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or the kernel or a seccomp profile does not permit `openat2`.
     pub fn open(root: &Path) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let root = rustix::fs::open(root, flags, Mode::empty())?;
-        Ok(Self { root, ids: Ids::random() })
+        let root = rustix::fs::open(root, FOLDER, Mode::empty())?;
+        match openat2(&root, OsStr::new("."), FOLDER) {
+            Ok(_) => Ok(Self { root, ids: Ids::random() }),
+            Err(Errno::NOSYS | Errno::PERM) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "openat2 is not permitted: it needs Linux 5.6 and a seccomp profile that allows it",
+            )),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// What is at a path; `None` if nothing is.
+    /// The metadata at a path; `None` if nothing is there.
     ///
     /// # Errors
-    /// The path leads outside, or cannot be looked at.
+    /// The path leads outside, or its metadata cannot be read.
     pub fn stat(&self, path: &[u8]) -> io::Result<Option<Stat>> {
-        let (parent, name) = match self.parent(path, false) {
-            Ok(found) => found,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        match rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        let Some((parent, name)) = self.existing_parent(path)? else { return Ok(None) };
+        match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The text of a symbolic link.
+    /// The target of a symbolic link, as it is written.
     ///
     /// # Errors
     /// There is none.
     pub fn link_text(&self, path: &[u8]) -> io::Result<Vec<u8>> {
-        let (parent, name) = self.parent(path, false)?;
-        Ok(rustix::fs::readlinkat(&parent, &name, Vec::new())?.into_bytes())
+        let (parent, name) = self.parent(path)?;
+        Ok(rustix::fs::readlinkat(&parent, name, Vec::new())?.into_bytes())
     }
 
-    /// A file to read; nothing but a regular file is opened.
+    /// Opens a file to read; only regular files are opened.
     ///
     /// # Errors
     /// There is none.
     pub fn read(&self, path: &[u8]) -> io::Result<File> {
-        let (parent, name) = self.parent(path, false)?;
-        // Not blocking: somebody may have put a pipe there.
+        let (parent, name) = self.parent(path)?;
+        // Not blocking: the file may be a pipe.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(&parent, &name, flags, Mode::empty())?;
+        let file = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -91,18 +90,18 @@ impl ConfinedDir {
         Ok(File::from(file))
     }
 
-    /// Writes a file beside its place and puts it there whole; folders on the way are made. What was
-    /// there goes, but not a folder with something in it.
+    /// Writes a file under another name in its folder, then renames it into place; missing folders
+    /// are made. Replaces a file, a link or an empty folder.
     ///
     /// # Errors
-    /// What `fill` says, or the place cannot be written.
+    /// Errors of `fill`, or the path cannot be written.
     pub fn write(
         &self,
         path: &[u8],
         mode: u32,
         fill: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> io::Result<()> {
-        let (parent, name) = self.parent(path, true)?;
+        let (parent, name) = self.made_parent(path)?;
         let draft = OsString::from(format!("{DRAFT}{}", self.ids.secret()));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&parent, &draft, flags, Mode::from_raw_mode(0o600))?;
@@ -110,8 +109,8 @@ impl ConfinedDir {
         let written = fill(&mut file).and_then(|()| {
             file.flush()?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o777))?;
-            self.make_room(&parent, &name)?;
-            Ok(rustix::fs::renameat(&parent, &draft, &parent, &name)?)
+            remove_empty_folder(&parent, name)?;
+            Ok(rustix::fs::renameat(&parent, &draft, &parent, name)?)
         });
         if written.is_err() {
             let _gone = rustix::fs::unlinkat(&parent, &draft, AtFlags::empty());
@@ -119,17 +118,13 @@ impl ConfinedDir {
         written
     }
 
-    /// Removes what calls of [`ConfinedDir::write`] that were killed have left beside a path. Not for places
-    /// where somebody writes at the same time.
+    /// Removes unfinished files that killed calls of [`ConfinedDir::write`] left in the folder of a
+    /// path. Not for folders that are written at the same time.
     ///
     /// # Errors
     /// The path leads outside, or its folder cannot be read.
     pub fn remove_drafts(&self, path: &[u8]) -> io::Result<()> {
-        let (parent, _) = match self.parent(path, false) {
-            Ok(found) => found,
-            Err(error) if is_absent(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some((parent, _)) = self.existing_parent(path)? else { return Ok(()) };
         for entry in rustix::fs::Dir::read_from(&parent)? {
             let entry = entry?;
             if is_draft(entry.file_name().to_bytes()) {
@@ -139,82 +134,89 @@ impl ConfinedDir {
         Ok(())
     }
 
-    /// Puts a symbolic link there, with whatever text.
+    /// Makes a symbolic link with any target; replaces a file, a link or an empty folder.
     ///
     /// # Errors
-    /// The place cannot be written.
+    /// The path cannot be written.
     pub fn link(&self, path: &[u8], text: &[u8]) -> io::Result<()> {
-        let (parent, name) = self.parent(path, true)?;
-        self.make_room(&parent, &name)?;
-        match rustix::fs::unlinkat(&parent, &name, AtFlags::empty()) {
+        let (parent, name) = self.made_parent(path)?;
+        remove_empty_folder(&parent, name)?;
+        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(rustix::fs::symlinkat(OsStr::from_bytes(text), &parent, &name)?)
+        Ok(rustix::fs::symlinkat(OsStr::from_bytes(text), &parent, name)?)
     }
 
-    /// Makes a folder, or gives the one that is there these permissions.
+    /// Makes a folder, or gives an existing one these permissions.
     ///
     /// # Errors
-    /// Something else is there, or the place cannot be written.
+    /// Something else is there, or the path cannot be written.
     pub fn folder(&self, path: &[u8], mode: u32) -> io::Result<()> {
-        let (parent, name) = self.parent(path, true)?;
-        let folder = step(&parent, &name, true)?;
+        let folder = self.made_folder(inside(path)?)?;
         Ok(rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode & 0o777))?)
     }
 
-    /// Removes a file, a link or an empty folder. What is gone already is as good.
+    /// Removes a file, a link or an empty folder, if it is there.
     ///
     /// # Errors
-    /// It cannot be removed; a folder that is not empty stays.
+    /// It cannot be removed, such as a folder that is not empty.
     pub fn remove(&self, path: &[u8]) -> io::Result<()> {
-        let (parent, name) = match self.parent(path, false) {
-            Ok(found) => found,
-            Err(error) if is_absent(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        match rustix::fs::unlinkat(&parent, &name, AtFlags::empty()) {
+        let Some((parent, name)) = self.existing_parent(path)? else { return Ok(()) };
+        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR | Errno::PERM) => {
-                Ok(rustix::fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR)?)
+                Ok(rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Moves what is at one path to another where nothing is.
+    /// Moves a file, link or folder to a path where nothing is.
     ///
     /// # Errors
-    /// Something is there, or one of the places cannot be written.
+    /// Something is there, or one of the paths cannot be written.
     pub fn rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
-        let (old, from) = self.parent(from, false)?;
-        let (new, to) = self.parent(to, true)?;
+        let (old, from) = self.parent(from)?;
+        let (new, to) = self.made_parent(to)?;
         let flags = rustix::fs::RenameFlags::NOREPLACE;
-        Ok(rustix::fs::renameat_with(&old, &from, &new, &to, flags)?)
+        Ok(rustix::fs::renameat_with(&old, from, &new, to, flags)?)
     }
 
-    /// An empty folder gives way to a file.
-    fn make_room(&self, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-        match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+    /// The folder of a path, and its last part.
+    fn parent<'a>(&self, path: &'a [u8]) -> io::Result<(OwnedFd, &'a OsStr)> {
+        let (folder, name) = split(inside(path)?);
+        Ok((openat2(&self.root, folder, FOLDER)?, name))
+    }
+
+    /// The same; `None` if there is no such folder.
+    fn existing_parent<'a>(&self, path: &'a [u8]) -> io::Result<Option<(OwnedFd, &'a OsStr)>> {
+        let (folder, name) = split(inside(path)?);
+        match openat2(&self.root, folder, FOLDER) {
+            Ok(folder) => Ok(Some((folder, name))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The folder that holds a path, and the path's last part.
-    fn parent(&self, path: &[u8], make: bool) -> io::Result<(OwnedFd, OsString)> {
-        if !is_inside(path) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path leads outside"));
+    /// The same; the folder is made if there is none.
+    fn made_parent<'a>(&self, path: &'a [u8]) -> io::Result<(OwnedFd, &'a OsStr)> {
+        let (folder, name) = split(inside(path)?);
+        Ok((self.made_folder(folder)?, name))
+    }
+
+    fn made_folder(&self, path: &OsStr) -> io::Result<OwnedFd> {
+        match openat2(&self.root, path, FOLDER) {
+            Err(Errno::NOENT) if path != "." => {}
+            found => return Ok(found?),
         }
-        let mut at = rustix::io::fcntl_dupfd_cloexec(self.root.as_fd(), 0)?;
-        let mut parts = path.split(|byte| *byte == b'/').map(OsStr::from_bytes).peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return Ok((at, part.to_owned()));
-            }
-            at = step(&at, part, make)?;
+        let (outer, name) = split(path);
+        let outer = self.made_folder(outer)?;
+        match rustix::fs::mkdirat(&outer, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
-        Err(io::ErrorKind::InvalidInput.into())
+        Ok(openat2(&outer, name, FOLDER)?)
     }
 }
 
@@ -225,26 +227,44 @@ pub fn is_inside(path: &[u8]) -> bool {
     !path.contains(&0) && path.split(|byte| *byte == b'/').all(plain)
 }
 
-fn is_draft(name: &[u8]) -> bool {
-    let secret = name.strip_prefix(DRAFT.as_bytes());
-    secret.is_some_and(|rest| rest.len() == SECRET_CHARS && rest.iter().all(u8::is_ascii_hexdigit))
+fn inside(path: &[u8]) -> io::Result<&OsStr> {
+    if is_inside(path) {
+        return Ok(OsStr::from_bytes(path));
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the path leads outside"))
 }
 
-fn step(at: &OwnedFd, name: &OsStr, make: bool) -> io::Result<OwnedFd> {
-    match rustix::fs::openat(at, name, FOLDER, Mode::empty()) {
-        Err(Errno::NOENT) if make => {
-            match rustix::fs::mkdirat(at, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-            Ok(rustix::fs::openat(at, name, FOLDER, Mode::empty())?)
+/// The folder and the last part of a path.
+fn split(path: &OsStr) -> (&OsStr, &OsStr) {
+    let bytes = path.as_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => {
+            let (folder, name) = bytes.split_at(at);
+            (OsStr::from_bytes(folder), OsStr::from_bytes(name.get(1..).unwrap_or_default()))
         }
-        found => Ok(found?),
+        None => (OsStr::new("."), path),
     }
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+/// Opens a path within a folder. A symbolic link on the way counts as something that is no folder.
+fn openat2(folder: &OwnedFd, path: &OsStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    match rustix::fs::openat2(folder, path, flags, Mode::empty(), CONFINED) {
+        Err(Errno::LOOP) => Err(Errno::NOTDIR),
+        found => found,
+    }
+}
+
+/// Makes room for a file.
+fn remove_empty_folder(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_draft(name: &[u8]) -> bool {
+    let secret = name.strip_prefix(DRAFT.as_bytes());
+    secret.is_some_and(|rest| rest.len() == SECRET_CHARS && rest.iter().all(u8::is_ascii_hexdigit))
 }
 
 #[cfg(test)]
@@ -273,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_nowhere() {
+    fn symbolic_links_are_not_followed() {
         let (folder, confined) = world();
         confined.link(b"out", b"..").unwrap();
         confined.link(b"file", b"../secret").unwrap();
@@ -288,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_put_there_whole_or_not_at_all() {
+    fn failed_writes_leave_the_old_file() {
         use std::os::unix::fs::PermissionsExt as _;
         let (folder, confined) = world();
         confined.write(b"a/b/c", 0o755, |file| file.write_all(b"one")).unwrap();
@@ -307,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn drafts_of_a_killed_write_go_and_nothing_else() {
+    fn only_drafts_of_killed_writes_are_removed() {
         let (folder, confined) = world();
         let path = folder.path().join("work/a");
         confined.write(b"a/kept", 0o644, |_| Ok(())).unwrap();
@@ -322,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_way_goes_unless_it_would_take_something_along() {
+    fn only_empty_folders_are_replaced() {
         let (folder, confined) = world();
         confined.folder(b"empty", 0o755).unwrap();
         confined.write(b"empty", 0o644, |_| Ok(())).unwrap();
