@@ -1,6 +1,6 @@
 //! A connection to the engine: frames over any byte stream, and the way to get a stream.
 //!
-//! Must not know what the messages mean.
+//! Must not interpret messages.
 
 use std::{
     future::Future,
@@ -66,7 +66,7 @@ pub(crate) enum Turn {
     Written,
 }
 
-/// Pauses between attempts to connect: random, growing, so that many runners do not come back at
+/// Pauses between attempts to connect: random, growing, so that many runners do not reconnect at
 /// the same moment ("decorrelated jitter").
 #[derive(Debug)]
 pub(crate) struct Pauses {
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.splitter.next_frame()
     }
 
-    /// Writes what is queued and reads what is there. Cancel-safe.
+    /// Writes queued frames and reads available bytes. Cancel-safe.
     ///
     /// # Errors
     /// The connection is broken, or the engine has closed it.

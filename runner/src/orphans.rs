@@ -22,7 +22,7 @@ use crate::workspace::AttemptFiles;
 pub(crate) struct ProcessMarks {
     /// The process group, which is also the process id of the step.
     pub(crate) group: i32,
-    /// `PLUE_OUTPUT=…` as it stands in the environment of the step and what it started.
+    /// `PLUE_OUTPUT=…` of the environment of the step and its descendants.
     pub(crate) variable: Vec<u8>,
 }
 
@@ -82,7 +82,7 @@ impl ProcessHandle {
 // === impl ProcessMarks ===
 
 impl ProcessMarks {
-    /// The marks of a process and what it will start.
+    /// The marks of a process and its descendants.
     pub(crate) fn of(pid: i32, files: &AttemptFiles) -> Self {
         let mut variable = b"PLUE_OUTPUT=".to_vec();
         variable.extend_from_slice(files.output().as_os_str().as_encoded_bytes());

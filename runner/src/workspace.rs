@@ -21,7 +21,7 @@ const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// Event files on disk. Steps of one run share one, and a runner serves few runs at a time.
 const KEPT_EVENTS: usize = 64;
 
-/// The directories of a runner, and what its steps inherit.
+/// The directories of a runner, and the variables its steps inherit.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     /// Working directory of the steps, without symbolic links.

@@ -37,7 +37,7 @@ pub enum Error {
     /// The connection to the runner broke.
     #[error("the connection to the runner broke")]
     Connection(#[source] io::Error),
-    /// The runner sent what the protocol does not allow.
+    /// The runner violated the protocol.
     #[error("the runner broke the protocol: {0}")]
     Protocol(String),
     /// The database did not answer.

@@ -54,7 +54,8 @@ pub enum PoolEvent {
         /// The reason, for people.
         reason: String,
     },
-    /// The runner cannot be served from here now, but has what it had: another lease may follow.
+    /// The runner cannot be served from here now, but still owns its attempts: another lease may
+    /// follow.
     Failed(Error),
     /// The runner is gone for good.
     Gone {

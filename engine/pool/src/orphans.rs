@@ -78,7 +78,7 @@ pub(crate) async fn end(directory: &Path, clock: &Clock) {
     tracing::warn!(directory = %directory.display(), "processes that cannot be killed are left");
 }
 
-/// Kills the runner of the directory; its steps go on until the next runner finds them.
+/// Kills the runner of the directory; its steps continue until the next runner finds them.
 pub(crate) fn kill_runner(directory: &Path) {
     let Ok(directory) = fs::canonicalize(directory) else {
         return;

@@ -1,6 +1,6 @@
 //! One connection of one runner: frames in, events to the store, acknowledgements after commit.
 //!
-//! Must not acknowledge anything that is not committed, and must hand a result on only with every
+//! Must not acknowledge anything that is not committed, and must pass a result on only with every
 //! event before it.
 
 mod events;

@@ -41,8 +41,8 @@ pub const MAX_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// runs out long before; on a busy one this leaves time to start an evaluator and to answer within
 /// three seconds.
 pub const MAX_WALL_MS: u64 = 2_000;
-/// CPU milliseconds, some times what an ordinary file needs. An evaluation that has had less by its
-/// deadline is starved by the machine.
+/// CPU milliseconds, several times the need of an ordinary file. An evaluation that has had less by
+/// its deadline is starved by the machine.
 pub const FAIR_CPU_MS: u64 = 20;
 /// Wall-clock milliseconds of an evaluation that is starved by the machine.
 pub const MAX_STARVED_MS: u64 = 6_000;
@@ -182,7 +182,7 @@ pub enum EvalOutcome {
     Surveyed {
         /// JSON of a `Vec<plue_plan::Diagnostic>`.
         diagnostics_json: String,
-        /// The plans without what is wrong with the file; never to be run.
+        /// The plans without the faulty parts of the file; never to be run.
         #[serde(deserialize_with = "bounded::list")]
         drafts: Vec<RawPlan>,
     },

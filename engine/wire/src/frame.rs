@@ -1,6 +1,6 @@
 //! Frames: a little-endian `u32` length, then that many bytes of postcard.
 //!
-//! Must not allocate what a peer announces before the cap is checked.
+//! Must not allocate an announced length before it is checked against the cap.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -32,9 +32,9 @@ pub enum FrameError {
 /// Bytes of a read buffer that stay allocated between frames.
 const KEPT_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Cuts a byte stream into frames, whatever pieces it arrives in.
+/// Cuts a byte stream into frames, independent of the pieces in which it arrives.
 ///
-/// Allocates what has arrived, never what a prefix announces. After an error the stream is out of
+/// Allocates for received bytes, never for an announced length. After an error the stream is out of
 /// step and must be closed.
 #[derive(Debug)]
 pub struct Splitter {

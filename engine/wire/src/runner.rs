@@ -237,7 +237,7 @@ pub struct Assign {
     pub step: StepId,
     /// The program to execute.
     pub program: Program,
-    /// Environment, complete but for what the runner knows itself (`PLUE_OUTPUT`, `PLUE_WORKSPACE`).
+    /// Environment without the variables of the runner (`PLUE_OUTPUT`, `PLUE_WORKSPACE`).
     pub env: Vec<(String, String)>,
     /// Secrets: set in the environment of this attempt only, masked in its log.
     pub secrets: Vec<(String, Bytes)>,
@@ -249,7 +249,7 @@ pub struct Assign {
     pub timeout_ms: u64,
     /// Milliseconds between TERM and KILL.
     pub grace_ms: u64,
-    /// Bytes of log kept; what is over it is dropped behind a marker.
+    /// Bytes of log that are stored; the rest is dropped behind a marker.
     pub log_cap_bytes: u64,
 }
 
@@ -393,7 +393,7 @@ pub enum EventKind {
         /// The reason, for people.
         reason: String,
     },
-    /// A line for people about what the runner does (never the step's own output).
+    /// A line of the runner for people (never the step's own output).
     Note(String),
     /// A tool call of an agent has ended. Since version 6.
     Tool(ToolResult),
@@ -473,7 +473,7 @@ pub enum ShutdownWhen {
 /// The reason for the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CloseCode {
-    /// Wrong token. Do not come back.
+    /// Wrong token. Do not reconnect.
     Auth,
     /// A newer session of the same runner exists.
     Superseded,
@@ -481,7 +481,7 @@ pub enum CloseCode {
     Unknown,
     /// Versions do not fit.
     Version,
-    /// Too busy; come back later.
+    /// Too busy; reconnect later.
     Overload,
 }
 

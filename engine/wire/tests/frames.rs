@@ -1,5 +1,5 @@
 //! Frames survive any cut of the stream, and no byte of a hostile peer makes the decoder panic or
-//! allocate what was only announced.
+//! allocate for announced lengths.
 
 use plue_plan::{AttemptId, RunnerId};
 use plue_wire::{

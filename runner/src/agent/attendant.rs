@@ -234,8 +234,8 @@ async fn printed(printer: JoinHandle<()>) {
     let _reader_gone = printer.await;
 }
 
-/// Puts the output where a called function puts its value, which counts for more than what tools
-/// may have written to `$PLUE_OUTPUT`. Anything but JSON is text.
+/// Writes the output to the file of a called function's value, which overrides `$PLUE_OUTPUT`,
+/// where tools may write. Anything but JSON is text.
 fn write_output(path: &Path, output: &str) -> io::Result<()> {
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(output).is_ok();
     let text =

@@ -1,8 +1,8 @@
 //! MCP servers that are processes: started when they are first needed, ended with the attendant.
 //!
-//! A server gets the environment of the step without its secrets, and its own variables over it. It has a
-//! process group of its own, so that what it leaves behind ends with it. One that cannot be started, breaks
-//! the protocol or ends is not started again. Must not know the attempt's socket.
+//! A server gets the environment of the step without its secrets, and its own variables over it. It
+//! has a process group of its own, so that its orphans end with it. One that cannot be started,
+//! breaks the protocol or ends is not started again. Must not know the attempt's socket.
 
 mod connection;
 
@@ -24,7 +24,7 @@ pub(super) const ARGUMENT: &str = "mcp";
 /// Bytes of the servers of an attempt.
 const MAX_SERVERS_BYTES: usize = 4 * 1024 * 1024;
 
-/// The servers of an attempt, as the runner hands them to the attendant.
+/// The servers of an attempt, as the runner sends them to the attendant.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Order {
     servers: Vec<McpServer>,

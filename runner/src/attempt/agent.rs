@@ -169,7 +169,7 @@ impl AgentLink {
             match self.splitter.next_frame::<Reply>() {
                 Ok(Some(reply)) => found.push(EventKind::Tool(reply.masked(&self.secrets))),
                 Ok(None) => return found,
-                // Out of step: the attendant is not what it was.
+                // Out of step: the stream is damaged.
                 Err(_) => {
                     self.read = None;
                     return found;

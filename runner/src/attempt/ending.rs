@@ -78,7 +78,7 @@ impl Tail {
     }
 }
 
-/// The step's output as masked JSON text: what a called function returned, else the output file,
+/// The step's output as masked JSON text: the value of a called function, else the output file,
 /// else the end of standard output.
 ///
 /// # Errors

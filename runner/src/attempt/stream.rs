@@ -91,7 +91,7 @@ impl OutputStream {
         }
     }
 
-    /// Reads one portion of what is there.
+    /// Reads one portion without waiting.
     pub(super) fn read(&mut self) -> Progress {
         let Some(pipe) = &self.pipe else {
             return Progress::Closed;
@@ -127,7 +127,7 @@ impl OutputStream {
         Progress::Full
     }
 
-    /// The bytes read so far, masked; the start of what may be a secret stays.
+    /// The bytes read so far, masked; a possible start of a secret stays in the mask.
     pub(super) fn flush(&mut self) -> Vec<u8> {
         // Short lines are copied, so that many of them do not occupy a whole buffer each.
         let bytes = if self.buffer.len() < MAX_CHUNK_BYTES / 4 {
@@ -161,7 +161,7 @@ mod tests {
         let [(out, stdout), (err, stderr)] = made;
         let secrets = Secrets::default();
         let mut streams = [stdout, stderr].map(|pipe| OutputStream::new(pipe, secrets.stream()));
-        // The reader never waits in between, so what it knows of readiness is old.
+        // The reader never waits in between, so tokio's readiness is old.
         let mut order = Vec::new();
         for number in 0..200_usize {
             let (sender, stream) = ([&out, &err][number % 2], number % 2);

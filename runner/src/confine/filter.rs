@@ -170,7 +170,7 @@ fn without_second_numbers(program: BpfProgram) -> BpfProgram {
     all
 }
 
-/// The lower half of an argument: what the kernel reads of the calls here.
+/// A condition on the lower half of an argument, the part that the kernel reads for these calls.
 fn condition(
     argument: u8,
     operator: SeccompCmpOp,

@@ -1,4 +1,4 @@
-//! The file behind an outbox: frames, appended; an index of what is still needed.
+//! The file behind an outbox: appended frames and an index of those still needed.
 //!
 //! Freed space at the front is given back to the file system. Must not interpret events beyond
 //! their claim and number.
@@ -25,7 +25,7 @@ const PUNCH_BYTES: u64 = 16 * 1024 * 1024;
 pub(super) struct Spill {
     path: PathBuf,
     file: Option<File>,
-    index: VecDeque<Place>,
+    index: VecDeque<FrameSpan>,
     end: u64,
     punched: u64,
     failed: bool,
@@ -34,14 +34,14 @@ pub(super) struct Spill {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct FrameSpan {
     offset: u64,
     bytes: usize,
 }
 
 /// The events in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct SpillContents {
     pub(super) first: u64,
     pub(super) next: u64,
     pub(super) ended: bool,
@@ -78,9 +78,9 @@ impl Spill {
     /// Appends a frame; `false` when the disk refuses.
     pub(super) fn append(&mut self, bytes: &[u8]) -> bool {
         match self.write(bytes) {
-            Ok(place) => {
+            Ok(span) => {
                 self.failed = false;
-                self.index.push_back(place);
+                self.index.push_back(span);
                 true
             }
             Err(_) => {
@@ -92,13 +92,13 @@ impl Spill {
 
     /// Writes frames that come before those in the index; `false` when the disk refuses.
     pub(super) fn prepend(&mut self, frames: &VecDeque<Vec<u8>>) -> bool {
-        let places: io::Result<Vec<_>> = frames.iter().map(|bytes| self.write(bytes)).collect();
-        let Ok(places) = places else {
+        let spans: io::Result<Vec<_>> = frames.iter().map(|bytes| self.write(bytes)).collect();
+        let Ok(spans) = spans else {
             self.failed = true;
             return false;
         };
-        for place in places.into_iter().rev() {
-            self.index.push_front(place);
+        for span in spans.into_iter().rev() {
+            self.index.push_front(span);
         }
         true
     }
@@ -109,7 +109,7 @@ impl Spill {
         self.full = full;
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<Place> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<FrameSpan> {
         #[cfg(test)]
         if self.full {
             return Err(io::ErrorKind::StorageFull.into());
@@ -119,30 +119,30 @@ impl Spill {
             None => self.file.insert(files::create(&self.path, 0o600)?),
         };
         file.write_all_at(bytes, self.end)?;
-        let place = Place { offset: self.end, bytes: bytes.len() };
+        let span = FrameSpan { offset: self.end, bytes: bytes.len() };
         self.end += u64::try_from(bytes.len()).unwrap_or(0);
-        Ok(place)
+        Ok(span)
     }
 
     /// Reads the frame at this place of the index.
     pub(super) fn read(&self, at: usize, out: &mut Vec<u8>) -> Result<(), Error> {
-        let (Some(place), Some(file)) = (self.index.get(at), &self.file) else {
+        let (Some(span), Some(file)) = (self.index.get(at), &self.file) else {
             return Err(Error::state(&self.path)(io::ErrorKind::NotFound.into()));
         };
         let from = out.len();
-        out.resize(from + place.bytes, 0);
+        out.resize(from + span.bytes, 0);
         let target = out.get_mut(from..).unwrap_or_default();
-        let read = file.read_exact_at(target, place.offset);
+        let read = file.read_exact_at(target, span.offset);
         read.map_err(Error::state(&self.path))
     }
 
     /// Drops the first frame and gives its size.
     pub(super) fn forget_first(&mut self) -> usize {
-        let Some(place) = self.index.pop_front() else {
+        let Some(span) = self.index.pop_front() else {
             return 0;
         };
         let Some(file) = &self.file else {
-            return place.bytes;
+            return span.bytes;
         };
         if self.index.is_empty() {
             // The next write finds out whether the disk accepts data again.
@@ -151,41 +151,41 @@ impl Spill {
             let _kept = file.set_len(0);
             self.end = 0;
             self.punched = 0;
-        } else if place.offset >= self.punched + PUNCH_BYTES {
+        } else if span.offset >= self.punched + PUNCH_BYTES {
             let flags =
                 rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
             let _kept =
-                rustix::fs::fallocate(file, flags, self.punched, place.offset - self.punched);
-            self.punched = place.offset;
+                rustix::fs::fallocate(file, flags, self.punched, span.offset - self.punched);
+            self.punched = span.offset;
         }
-        place.bytes
+        span.bytes
     }
 
-    /// Reads the index back. What follows the first damaged or foreign frame is ignored: a process
+    /// Reads the index back. Frames after the first damaged or foreign one are ignored: a process
     /// that was killed may have left half a frame at the end.
-    pub(super) fn load(&mut self, claim: &Claim) -> Result<Found, Error> {
-        let mut found = Found { first: 1, next: 1, ended: false };
+    pub(super) fn load(&mut self, claim: &Claim) -> Result<SpillContents, Error> {
+        let mut found = SpillContents { first: 1, next: 1, ended: false };
         let file = match files::open_to_write(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(Error::state(&self.path)(error)),
         };
         let mut reader = BufReader::new(&file);
-        let mut places = Vec::new();
+        let mut spans = Vec::new();
         while let Some((seq, ended, bytes)) = next_frame(&mut reader, claim) {
             found.ended |= ended;
-            places.push((seq, Place { offset: self.end, bytes }));
+            spans.push((seq, FrameSpan { offset: self.end, bytes }));
             self.end += u64::try_from(bytes).unwrap_or(0);
         }
-        places.sort_by_key(|(seq, _)| *seq);
+        spans.sort_by_key(|(seq, _)| *seq);
         // Only the last contiguous part counts; an earlier one was acknowledged long ago.
         let mut expected = None;
-        for (seq, place) in places {
+        for (seq, span) in spans {
             if expected != Some(seq) {
                 self.index.clear();
                 found.first = seq;
             }
-            self.index.push_back(place);
+            self.index.push_back(span);
             expected = Some(seq + 1);
             found.next = seq + 1;
         }

@@ -1,4 +1,4 @@
-//! The outbox gives back exactly what went in, from memory, disk and after a restart.
+//! The outbox returns exactly the events it was given, from memory, from disk and after a restart.
 
 use plue_plan::AttemptId;
 use plue_wire::{

@@ -251,7 +251,7 @@ fn unexpected() -> OutputError {
     OutputError::Message("the engine gave an answer to another question".to_owned())
 }
 
-/// The hash and length of what is read.
+/// The hash and length of a stream.
 pub(crate) fn hash(mut from: impl io::Read) -> io::Result<(BlobHash, u64)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];

@@ -1,7 +1,7 @@
 //! The interpreter behind a shim of pyenv.
 //!
 //! A shim is a shell script that searches for the interpreter at each call, for longer than the
-//! interpreter takes to start. What it finds follows from a variable and two files, by the rules of
+//! interpreter takes to start. The result follows from a variable and two files, by the rules of
 //! pyenv's manual. Other cases are left to the shim.
 
 use std::{

@@ -281,7 +281,7 @@ fn git_shows_and_commits() {
     agent.end("null", 0);
 }
 
-/// Whatever the repository configures, Git runs no program of it.
+/// Git runs no program that the repository configures.
 #[test]
 fn git_runs_nothing_of_the_repository() {
     let (world, session) = World::start(&[]);
@@ -754,7 +754,7 @@ fn restarted_runners_report_agents_as_lost() {
     let (mut session, hello) = world.accept();
     assert!(hello.resume.iter().all(|resume| resume.ended));
     session.welcome(&[verdict(&agent.assign.claim, Verdict::Continue, agent.log.last)]);
-    // The engine asks for what has no result; the attempt is over.
+    // The engine repeats calls without a result; the attempt is over.
     agent.session = session;
     agent.send("once", "bash", r#"{"command": "echo run >> runs"}"#);
     let claim = agent.assign.claim.clone();

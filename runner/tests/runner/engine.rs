@@ -283,7 +283,7 @@ impl Session {
 // === impl Log ===
 
 impl Log {
-    /// Takes an event as an engine does: what comes twice is dropped, a gap is a fault.
+    /// Takes an event as an engine does: duplicates are dropped, a gap is a fault.
     pub(crate) fn take(&mut self, message: FromRunner) {
         match message {
             FromRunner::Event(AttemptEvent { seq, kind, .. }) => {

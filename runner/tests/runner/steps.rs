@@ -228,7 +228,7 @@ fn whole_numbers_over_64_bits_fail_the_step() {
     );
 }
 
-/// The step writes on once the runner has read what it wrote: then there is an order to be kept.
+/// The step continues to write once the runner has read its output: then the order is defined.
 #[test]
 fn both_outputs_stay_in_read_order() {
     let (_world, mut session) = World::start(&[]);

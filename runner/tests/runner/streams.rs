@@ -1,4 +1,4 @@
-//! Every byte that a process prints arrives, in order, masked, whatever happens to the connection.
+//! Every byte that a process prints arrives in order and masked, across broken connections.
 
 use std::io::Read as _;
 
@@ -125,7 +125,7 @@ fn failure_case_12_the_connection_is_cut_every_k_bytes() {
         }
         drop(session);
         session = world.accept().0;
-        // Sometimes the engine has forgotten what it acknowledged.
+        // Sometimes the engine has lost acknowledged events.
         let acked = log.last.saturating_sub(u64::try_from(round % 3).unwrap());
         session.send(&ToRunner::Welcome(plue_wire::runner::Welcome {
             epoch: 1,
@@ -144,7 +144,7 @@ fn failure_case_18_an_engine_that_does_not_acknowledge_stops_the_step_not_the_ru
     let assign = bash("head -c 20000000 /dev/zero; touch done");
     session.assign(&assign);
     let mut log = Log::default();
-    // The credit is one MiB; what comes after it stays on the runner.
+    // The credit is one MiB; output beyond it stays on the runner.
     let mut frames = Vec::new();
     while frames.len() < 16 {
         frames.push(session.receive());

@@ -74,7 +74,7 @@ impl Responder {
         Ok(Answer::Part { bytes: Bytes(bytes), size: stat.size })
     }
 
-    /// Lets the run name what it has sent.
+    /// Grants the run's scope content that the run has sent.
     pub(super) async fn grant(&mut self, blobs: &[BlobHash]) -> Result<(), plue_store::Error> {
         match self.own_scope().await? {
             Some(scope) => self.store.grant_blobs(&scope, blobs).await,
@@ -82,7 +82,7 @@ impl Responder {
         }
     }
 
-    /// Lets the run name what an answer gives it.
+    /// Grants a scope the content of an answer.
     pub(super) async fn give(
         &self,
         scope: &str,

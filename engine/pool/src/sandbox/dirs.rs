@@ -71,7 +71,7 @@ impl SandboxDirs {
         let workspace = fs::canonicalize(workspace)?;
         let owner = rustix::process::geteuid().is_root().then(|| match trust {
             Trust::Untrusted => owner_of(&workspace),
-            // One for all, so that they can share what the operator lets them write.
+            // One user for all, so that they can share folders that the operator makes writable.
             Trust::Own => OWN_USER,
         });
         Ok(Self { workspace, inner, tmp, home, etc, owner })
@@ -100,7 +100,7 @@ impl SandboxDirs {
         }
     }
 
-    /// Makes what the steps may write theirs, where this process is root and they are not.
+    /// Gives the writable folders to the steps' user, where this process is root and they are not.
     pub(super) fn hand_over(&self) -> io::Result<()> {
         let Some(owner) = self.owner else { return Ok(()) };
         let folders = [&self.workspace, &self.inner, &self.tmp, &self.home];

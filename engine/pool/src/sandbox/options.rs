@@ -22,7 +22,7 @@ pub struct Untrusted {
 /// Operator settings of the pool for own commits, where they are isolated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Local {
-    /// The runs that wait where there is no sandbox; the others then go on without one.
+    /// Runs that wait while there is no sandbox; other runs start without one.
     pub required: Option<RequiredFor>,
     /// Whether the steps have this machine's network.
     pub network: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Rules {
     pub(super) read: Vec<PathBuf>,
     pub(super) write: Vec<PathBuf>,
     pub(super) home: Option<PathBuf>,
-    /// Processes and bytes of memory; none: what the server has.
+    /// Limits of processes and of bytes of memory; `None`: those of the server.
     pub(super) limits: Option<(u64, u64)>,
     /// Variables of this machine that the steps have.
     pub(super) environment: Vec<(String, String)>,

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 const FIRST_OWNER: u32 = 0x6c70_0000;
 /// The user of the steps of own commits where this process is root: 1819279359.
 pub(super) const OWN_USER: u32 = FIRST_OWNER - 1;
-/// Folders in each other at most; deeper ones stay whose they are.
+/// Depth of nested folders at most; deeper ones keep their owner.
 const MAX_DEPTH: u32 = 256;
 
 /// The user of a workspace: stable, and shared with few other workspaces.

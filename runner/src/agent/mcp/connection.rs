@@ -1,7 +1,7 @@
 //! One server: its process, and the messages over its standard input and output.
 //!
-//! One task writes, one reads and hands answers to those who wait for them. A message that is too long, or
-//! much that is no message, ends the server.
+//! One task writes, one reads and passes answers to the waiting calls. A message that is too long,
+//! or much that is no message, ends the server.
 
 use std::{
     collections::HashMap,
@@ -242,7 +242,7 @@ impl Reader {
         }
         let mut waiting = locked(&self.waiting);
         waiting.ended = Some(why);
-        // Those who wait find the reason.
+        // Waiting calls find the reason.
         waiting.open.clear();
     }
 
@@ -287,7 +287,7 @@ impl Reader {
         }
     }
 
-    /// The end of a server that has closed its output; one that goes on is killed after a moment.
+    /// The end of a server that has closed its output; one that continues is killed after a moment.
     async fn how_ended(&mut self) -> String {
         let clock = Clock::real();
         tokio::select! {
@@ -334,7 +334,7 @@ async fn write(mut input: ChildStdin, mut messages: mpsc::Receiver<Vec<u8>>) {
     }
 }
 
-/// Standard error to the log of the attempt, up to a limit; what follows is read and dropped.
+/// Standard error to the log of the attempt, up to a limit; the rest is read and dropped.
 async fn log(mut errors: ChildStderr, tasks: Tasks, server: String) {
     let mut left = MAX_LOG_BYTES;
     let mut buffer = Vec::with_capacity(READ_BYTES);

@@ -1,7 +1,8 @@
 //! `fetch`: one GET of a page on a host that the step allows.
 //!
-//! The addresses of a name are looked up here, checked, and given to the client, so that what is checked
-//! is what is used. Redirects are shown and not followed. Must not reach a private address.
+//! The addresses of a name are looked up here, checked, and given to the client, so that the client
+//! uses the checked addresses. Redirects are shown and not followed. Must not reach a private
+//! address.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},

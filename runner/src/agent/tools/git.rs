@@ -76,7 +76,7 @@ impl Git<'_> {
         for step in steps {
             let mut command = repository.command(&step);
             command.current_dir(self.0.jail.root());
-            // A commit has what `add` has put in.
+            // A commit takes the index that `add` has filled.
             if step.first().is_none_or(|first| first != "commit") {
                 command.arg("--").args(&paths);
             }
@@ -251,7 +251,7 @@ fn owned(words: &[&str]) -> Vec<String> {
 /// A revision that is no option and names nothing outside of the repository.
 fn check_revision(revision: &str) -> Result<(), String> {
     let known = |c: char| c.is_ascii_alphanumeric() || "/._-~^@{}:+=#".contains(c);
-    // Git compares two files elsewhere if that is what an argument looks like.
+    // Git compares two files elsewhere if an argument looks like a path.
     let is_path =
         revision.starts_with(['/', '.']) || revision.contains("../") || revision.contains("/..");
     let is_good = !revision.starts_with('-')

@@ -1,4 +1,4 @@
-//! `glob` and `grep`: what lies in the working directory, with bounds of entries, bytes and time.
+//! `glob` and `grep`: search in the working directory, with bounds of entries, bytes and time.
 //!
 //! Files that Git ignores, and `.git` itself, are left out. Links are not followed.
 
