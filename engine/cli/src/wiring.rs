@@ -195,7 +195,7 @@ pub fn serving_engine(
     let (commit_only, quotas) = (!drives, Some(quotas));
     options.driving = DrivingOptions { lease, hand_over: true, commit_only, ..options.driving };
     let options = Options { traces, quotas, ..options };
-    let (pool, clock) = (pool.keeping(keep_runners), Clock::real());
+    let (pool, clock) = (pool.with_idle_room(keep_runners), Clock::real());
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
 }

@@ -228,13 +228,13 @@ impl Engine {
     }
 
     /// Whether untrusted runs can be isolated on this machine.
-    pub async fn is_apart(&self) -> Apart {
-        self.0.pool.is_apart().await
+    pub async fn is_apart(&self) -> Isolation {
+        self.0.pool.untrusted_isolation().await
     }
 
     /// Whether trusted runs are isolated as well.
-    pub async fn is_walled(&self) -> Apart {
-        self.0.pool.is_walled().await
+    pub async fn own_isolation(&self) -> Isolation {
+        self.0.pool.own_isolation().await
     }
 
     /// The store that this engine was made with.

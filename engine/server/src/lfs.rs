@@ -391,7 +391,7 @@ fn take_over(part: &Path, objects: &Path, pointer: &Pointer) -> io::Result<bool>
 
 /// Writes contents over pointers without following symbolic links of the commit.
 fn put(objects: &Path, folder: &Path, pointers: &[Pointer]) -> io::Result<()> {
-    let beneath = Beneath::open(folder)?;
+    let confined = ConfinedDir::open(folder)?;
     for pointer in pointers {
         let mut content = File::open(objects.join(relative(&pointer.oid)))?;
         let mode = if pointer.is_executable { 0o755 } else { 0o644 };

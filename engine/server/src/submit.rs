@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use plue_executor::{Apart, Engine, Origin, Submission};
+use plue_executor::{Engine, Isolation, Origin, Submission};
 use plue_forge::git::{CommitId, Mirror};
 use plue_plan::{
     Event, RunId,
@@ -109,7 +109,7 @@ impl Submitter {
     /// Whether a run for this event needs the untrusted pool. If the operator has switched that pool off,
     /// a maintainer's approval is the only guard.
     pub(crate) async fn is_untrusted(&self, event: &Event) -> bool {
-        event.is_strangers() && self.engine.is_apart().await != Apart::Off
+        event.is_strangers() && self.engine.is_apart().await != Isolation::Off
     }
 }
 

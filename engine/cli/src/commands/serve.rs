@@ -14,7 +14,7 @@ use plue_api::{
     listen::{self, Entrance},
     probes, router, server,
 };
-use plue_executor::{Apart, Engine};
+use plue_executor::{Engine, Isolation};
 use plue_flow::quotas::Quotas;
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, TaskSet, Tasks, Watchdog, metrics};
@@ -237,7 +237,7 @@ struct Making<'a> {
 /// Warns, before the first step starts, if steps of own commits are not fully isolated.
 async fn report_walls(engine: &Engine, app: &App) {
     let warn = |text: &str| output::say(&format!("warning: {text}"));
-    match engine.is_walled().await {
+    match engine.own_isolation().await {
         Isolation::Ready(open) => open.iter().for_each(|open| warn(open)),
         Isolation::Off => {
             warn("pools.local.mode is off: steps run as this user and read what it may read");

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::{
     forge::{Forge, Served as Watched},
     serve::Served,
-    strangers::is_walled,
+    strangers::own_isolation,
 };
 
 /// A workflow whose only step runs these Git commands in its workspace.
@@ -137,7 +137,7 @@ fn workspaces_have_no_hook_and_no_credential() {
 fn forks_have_their_pull_request_and_its_base() {
     let forge = Forge::start();
     let served = Watched::start(&forge);
-    if !is_walled(&served.bench) {
+    if !own_isolation(&served.bench) {
         return;
     }
     let commands = "git status --porcelain; git branch --show-current; git describe --tags;

@@ -29,7 +29,7 @@ def workflow():
 "#;
 
 /// Whether this machine can wall strangers off; says so if not.
-pub(crate) fn is_walled(bench: &Bench) -> bool {
+pub(crate) fn own_isolation(bench: &Bench) -> bool {
     let doctor: Json =
         serde_json::from_str(&bench.plue(&["doctor", "--output", "json"]).stdout).unwrap();
     let checks = doctor["checks"].as_array().unwrap();
@@ -62,7 +62,7 @@ fn waiting(bench: &Bench) -> PathBuf {
 fn what_asks_for_nothing_new_runs_at_once_in_its_own_pool_and_outlives_the_server() {
     let forge = Forge::start();
     let mut served = Served::start(&forge);
-    if !is_walled(&served.bench) {
+    if !own_isolation(&served.bench) {
         return;
     }
     served.bench.write(".plue.py", PLAIN);
@@ -107,7 +107,7 @@ fn what_asks_for_nothing_new_runs_at_once_in_its_own_pool_and_outlives_the_serve
 fn what_newly_reaches_something_waits_and_the_forge_is_told_for_what() {
     let forge = Forge::start();
     let served = Served::start(&forge);
-    if !is_walled(&served.bench) {
+    if !own_isolation(&served.bench) {
         return;
     }
     served.bench.write(".plue.py", PLAIN.replace("on_pull_request()", "on_push()"));
@@ -134,7 +134,7 @@ fn forks_spend_no_money_on_claude() {
     let forge = Forge::start();
     let claude = Scripted::new(&json!([{"text": "spent", "repeat": "forever"}]));
     let mut served = Served::start(&forge);
-    if !is_walled(&served.bench) {
+    if !own_isolation(&served.bench) {
         return;
     }
     let key = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &*claude.url)];

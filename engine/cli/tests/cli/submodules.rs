@@ -16,7 +16,7 @@ use crate::{
     forge::{SECRET, hmac, repository},
     mirror::backend,
     serve::Served,
-    strangers::is_walled,
+    strangers::own_isolation,
     support::{Bench, Said, snapshot},
 };
 
@@ -361,7 +361,7 @@ fn forks_get_no_submodule_with_a_credential() {
     let source = workflow(" checkout=Checkout(submodules=True),", "cat lib/lib.txt");
     let forge = Forge::new(&source.replace("Trigger.on_push()", "Trigger.on_pull_request()"));
     let bench = &forge.bench;
-    if !is_walled(bench) {
+    if !own_isolation(bench) {
         return;
     }
     library(bench, "lib", None);

@@ -16,7 +16,7 @@ use crate::{serve::Served, support::Bench};
 const HIDDEN: &str = "hidden-from-own-steps-9e107d9d";
 
 /// Whether this machine can isolate steps of own commits; prints `NOT PROVEN` if not.
-fn is_walled(bench: &Bench) -> bool {
+fn own_isolation(bench: &Bench) -> bool {
     let doctor = bench.plue(&["doctor", "--output", "json"]).json();
     let checks = doctor["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["what"] == "pool: local").unwrap();
@@ -57,7 +57,7 @@ fn pushed(served: &Served, source: &str) -> (Json, String) {
 #[test]
 fn own_steps_reach_nothing_of_the_server() {
     let served = Served::in_environment(&[("AWS_SECRET_ACCESS_KEY", HIDDEN)]);
-    if !is_walled(&served.bench) {
+    if !own_isolation(&served.bench) {
         return;
     }
     let name = format!("plue-test-{}", std::process::id());
@@ -94,7 +94,7 @@ fn own_steps_reach_nothing_of_the_server() {
 #[test]
 fn own_steps_have_a_network_and_a_home() {
     let served = Served::in_environment(&[("PLUE_RUNNER_ENV", "GREETING"), ("GREETING", "hello")]);
-    if !is_walled(&served.bench) {
+    if !own_isolation(&served.bench) {
         return;
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -120,7 +120,7 @@ fn what_the_operator_shows_is_shared_between_runs() {
     let [cache, home] = [cache, home].map(|path| path.to_str().unwrap().to_owned());
     let served =
         Served::in_environment(&[("PLUE_LOCAL_WRITE", &cache), ("PLUE_LOCAL_HOME", &home)]);
-    if !is_walled(&served.bench) {
+    if !own_isolation(&served.bench) {
         return;
     }
     let step = format!(

@@ -136,7 +136,7 @@ impl Driver {
         incoming: &mut Vec<Incoming>,
     ) -> Result<(), Error> {
         match event {
-            PoolEvent::Ready { epoch, held } => self.runner_ready(epoch, &held, incoming).await?,
+            PoolEvent::Ready { epoch, owned } => self.runner_ready(epoch, &owned, incoming).await?,
             PoolEvent::Started { claim, at } => {
                 incoming.push(self.runners.started(&claim, Some(at)));
             }

@@ -11,11 +11,11 @@ use std::{
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, Input, Run, fact::Outcome};
 use plue_plan::{AttemptId, RunId, RunnerId, Step};
-use plue_pool::{Command, Lease, Place, PoolEvent};
+use plue_pool::{Command, Lease, PoolEvent, WorkDir};
 use plue_store::AttemptRow;
 use plue_wire::{
     eval::Bytes,
-    keep::Care,
+    outputs::OutputSpec,
     runner::{Claim, ResultVerdict},
 };
 
@@ -140,9 +140,9 @@ impl Runners {
         Ok(Ok(()))
     }
 
-    fn placement(&self) -> Place<'_> {
+    fn placement(&self) -> WorkDir<'_> {
         let origin = &self.context.origin;
-        Place { workspace: &origin.workspace, untrusted: origin.untrusted }
+        WorkDir { workspace: &origin.workspace, untrusted: origin.untrusted }
     }
 
     pub(crate) fn take_lease(&mut self) -> Option<LeasedRunner> {
@@ -295,11 +295,11 @@ impl Runners {
         claim: &Claim,
         step: &Step,
         env: AttemptEnv,
-        outputs: Option<Care>,
+        outputs: Option<OutputSpec>,
     ) {
         self.send_masks().await;
         if let Some(outputs) = outputs {
-            self.send(Command::Care(claim.clone(), Box::new(outputs))).await;
+            self.send(Command::Outputs(claim.clone(), Box::new(outputs))).await;
         }
         let context = &self.context;
         let limits = &context.shared.options.attempts;
@@ -377,7 +377,7 @@ impl LeasedRunner {
     /// runner.
     pub(crate) async fn release(self, context: &RunContext, run: &RunId) -> Option<RunnerId> {
         let workspace = &context.origin.workspace;
-        let lease = context.shared.pool.keep(self.lease, run, workspace)?;
+        let lease = context.shared.pool.park(self.lease, run, workspace)?;
         let runner = lease.runner.clone();
         lease.release().await;
         Some(runner)

@@ -104,11 +104,11 @@ pub(crate) async fn restore(
         return Err(Error::Conflict { run: run.clone(), outside, lost });
     }
     if !outside.is_empty() || restore_for == RestoreFor::OtherRun && !open.is_empty() {
-        copy_aside(&beneath, &open, aside).map_err(state)?;
+        copy_aside(&confined, &open, aside).map_err(state)?;
         restored.aside = Some(aside.to_owned());
     }
     restored.files = open.len();
-    put_back((store, &beneath), &open, state).await?;
+    put_back((store, &confined), &open, state).await?;
     if !all.is_empty() && restore_for == RestoreFor::SameRun {
         // Including files that a killed call had restored.
         record((store, run), all).await?;
@@ -133,7 +133,7 @@ async fn intervals(store: &Store, run: &RunId) -> Result<Vec<Interval>, Error> {
 }
 
 /// Removes partial files of a killed call.
-fn remove_drafts(beneath: &Beneath, targets: &[Target]) -> io::Result<()> {
+fn remove_drafts(confined: &ConfinedDir, targets: &[Target]) -> io::Result<()> {
     let folder = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     let mut looked = BTreeSet::new();
     for target in targets {
@@ -172,8 +172,8 @@ async fn has_content(store: &Store, target: &Target) -> Result<bool, Error> {
 }
 
 /// The current entry of a path.
-fn entry_at(beneath: &Beneath, path: &[u8]) -> io::Result<Option<Entry>> {
-    let Some(stat) = beneath.stat(path)? else { return Ok(None) };
+fn entry_at(confined: &ConfinedDir, path: &[u8]) -> io::Result<Option<Entry>> {
+    let Some(stat) = confined.stat(path)? else { return Ok(None) };
     let mode = stat.st_mode & 0o7777;
     Ok(Some(match stat.st_mode & FORMAT {
         FOLDER => Entry::Folder { mode },
@@ -225,7 +225,7 @@ async fn put_back(
         let is_folder = matches!(now, Some(Entry::Folder { .. }));
         let becomes_folder = matches!(target.wanted, Some(Entry::Folder { .. }));
         if target.wanted.is_none() || is_folder != becomes_folder {
-            let removed = beneath.remove(&target.path);
+            let removed = confined.remove(&target.path);
             // A folder with foreign files stays.
             if let (Err(error), false) = (removed, is_folder) {
                 return Err(failed(error));

@@ -23,10 +23,10 @@ pub(crate) fn output_spec(
     checkpoint: bool,
 ) -> Option<OutputSpec> {
     let options = &step.options;
-    let spec = Care {
+    let spec = OutputSpec {
         artifacts: options.artifacts.paths.clone(),
         rules: options.artifacts.rules,
-        cache: options.cache.as_ref().map(|cache| CacheCare {
+        cache: options.cache.as_ref().map(|cache| CacheSpec {
             // The runner reports an empty key as unusable.
             key: cache_key(cache, scope).unwrap_or_default(),
             restore: cache.restore.clone(),
@@ -35,7 +35,7 @@ pub(crate) fn output_spec(
         pure: options.pure.then(|| PureSpec { base: pure_base((plan, step), run, env) }),
         checkpoint,
     };
-    (spec != Care::default()).then_some(spec)
+    (spec != OutputSpec::default()).then_some(spec)
 }
 
 /// The key of a cache. A literal with `${…}` is a template in every workflow language.

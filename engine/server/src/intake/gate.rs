@@ -3,7 +3,7 @@
 //! In the untrusted pool a plan runs if it reaches nothing beyond its base branch. A plan that reaches more
 //! awaits approval, and so does every plan without that pool or without a comparison.
 
-use plue_executor::{Apart, Engine};
+use plue_executor::{Engine, Isolation};
 use plue_plan::{
     Plan,
     capability::{ANY_HOST, Capability, capabilities},
@@ -24,7 +24,7 @@ pub(crate) enum Gate {
     /// Untrusted.
     Untrusted {
         /// State of the untrusted pool.
-        pool: Apart,
+        pool: Isolation,
         /// Whether a maintainer has approved the commit.
         allowed: bool,
     },
@@ -76,13 +76,15 @@ impl Gate {
     pub(crate) fn notice(&self, repo: &str, sha: &str) -> String {
         let allow = format!("plue repo allow {repo} {sha}");
         match self {
-            Self::Untrusted { pool: Apart::Missing(_), .. } => format!(
+            Self::Untrusted { pool: Isolation::Missing(_), .. } => format!(
                 "nothing of this runs before `plue doctor` on the server says that it can, and then: \
                  {allow}"
             ),
-            Self::Open | Self::Untrusted { pool: Apart::Off | Apart::Ready(_), .. } => format!(
-                "nothing of what waits runs before a maintainer has read it and allows it: {allow}"
-            ),
+            Self::Open | Self::Untrusted { pool: Isolation::Off | Isolation::Ready(_), .. } => {
+                format!(
+                    "nothing of what waits runs before a maintainer has read it and allows it: {allow}"
+                )
+            }
         }
     }
 }
@@ -126,7 +128,7 @@ mod tests {
         Plan::from_json(text.as_bytes()).unwrap()
     }
 
-    fn untrusted(pool: Apart, allowed: bool) -> Gate {
+    fn untrusted(pool: Isolation, allowed: bool) -> Gate {
         Gate::Untrusted { pool, allowed }
     }
 
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn untrusted_plans_never_run_without_the_pool() {
-        let missing = || Apart::Missing("install it".to_owned());
+        let missing = || Isolation::Missing("install it".to_owned());
         for allowed in [false, true] {
             let why = untrusted(missing(), allowed).why_awaiting(&plan(PLAIN), Some(&[])).unwrap();
             assert!(why.contains("install it"), "{why}");
@@ -144,20 +146,20 @@ mod tests {
 
     #[test]
     fn approval_suffices_when_the_pool_is_off() {
-        assert!(untrusted(Apart::Off, false).why_awaiting(&plan(PLAIN), Some(&[])).is_some());
-        assert_eq!(untrusted(Apart::Off, true).why_awaiting(&plan(PLAIN), Some(&[])), None);
+        assert!(untrusted(Isolation::Off, false).why_awaiting(&plan(PLAIN), Some(&[])).is_some());
+        assert_eq!(untrusted(Isolation::Off, true).why_awaiting(&plan(PLAIN), Some(&[])), None);
     }
 
     #[test]
     fn only_new_capabilities_await_approval_in_the_pool() {
-        let gate = untrusted(Apart::Ready(std::sync::Arc::default()), false);
+        let gate = untrusted(Isolation::Ready(std::sync::Arc::default()), false);
         assert_eq!(gate.why_awaiting(&plan(PLAIN), Some(&[])), None);
         assert!(gate.why_awaiting(&plan(PLAIN), None).is_some(), "nobody compared");
         let new = [Capability::Secret("DEPLOY".to_owned()), Capability::Host("h".to_owned())];
         let why = gate.why_awaiting(&plan(PLAIN), Some(&new)).unwrap();
         assert!(why.ends_with("it would newly reach secret DEPLOY, host h"), "{why}");
         assert_eq!(
-            untrusted(Apart::Ready(std::sync::Arc::default()), true)
+            untrusted(Isolation::Ready(std::sync::Arc::default()), true)
                 .why_awaiting(&plan(PLAIN), Some(&new)),
             None
         );
@@ -165,7 +167,7 @@ mod tests {
 
     #[test]
     fn dynamic_targets_await_approval() {
-        let gate = untrusted(Apart::Ready(std::sync::Arc::default()), false);
+        let gate = untrusted(Isolation::Ready(std::sync::Arc::default()), false);
         for step in [
             r#"{"id":"a","kind":"call","url":{"$expr":"inputs.x"}}"#,
             r#"{"id":"a","kind":"workflow","workflow":"deploy"}"#,

@@ -2,7 +2,7 @@
 
 use plue_flow::{Run, fact::Outcome};
 use plue_plan::{Step, StepId};
-use plue_wire::{keep::Care, runner::FETCH_HOSTS_VARIABLE};
+use plue_wire::{outputs::OutputSpec, runner::FETCH_HOSTS_VARIABLE};
 
 use super::RunContext;
 use crate::perform::{
@@ -53,7 +53,7 @@ impl RunContext {
         step: &Step,
         at: AttemptNumber,
         env: &AttemptEnv,
-    ) -> Option<Care> {
+    ) -> Option<OutputSpec> {
         let checkpoints = self.shared.options.workspaces.checkpoints;
         let spec = self.evaluate(run, &step.id, at, |scope| {
             Ok(output_spec((&self.plan, step), run, env, scope, checkpoints))
