@@ -47,7 +47,7 @@ missing_packages() {
     have cc || echo build-essential
     have git || echo git
     have pkg-config || echo pkg-config
-    # The isolation of runs of forks (docs/explanation/security/strangers.md).
+    # The isolation of runs of forks (docs/explanation/security/forks.md).
     have bwrap || echo bubblewrap
     missing_python
     # What the examples run (examples/seed, examples/ci-node); `make run` runs the first.

@@ -2,7 +2,7 @@
 
 In a workflow file every name here exists without an import; importing them changes nothing. ``python3 -m plue FILE``
 prints the canonical plan that ``plue plan --output json`` prints. It trusts the file: only the engine's evaluator runs
-strangers' files in a jail, and only the engine validates plans.
+untrusted files in a jail, and only the engine validates plans.
 
 ``plue.orchestration`` has workers that are functions of your program, led by the engine; a workflow file has no use for
 it.

@@ -50,7 +50,7 @@ def _number(value: float) -> str:
 
 
 def data(value: Any, what: str, references: bool) -> Any:
-    """A JSON value of the file, copied; ``references`` says whether ``ref`` and ``secret`` may stand in it."""
+    """A JSON value of the file, copied; ``references`` allows ``ref`` and ``secret`` in it."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -121,6 +121,6 @@ def _milliseconds(given: str) -> int | None:
 
 
 def put(fields: dict[str, Any], name: str, value: Any, default: Any = None) -> None:
-    """Sets a field unless it says what its absence says."""
+    """Sets a field unless it equals its default."""
     if value is not None and value != default and value != [] and value != {}:
         fields[name] = value

@@ -25,7 +25,7 @@ class Record:
 
 
 class Context:
-    """The only input of a workflow beside its source."""
+    """The only input of a workflow besides its source."""
 
     def __init__(self, root: Path, event: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> None:
         self._root = root

@@ -23,11 +23,11 @@ _MAX_ANSWER = 1 << 20
 """Bytes of an output, as for every step."""
 
 _END = b"end\n"
-"""What is said when the run has ended."""
+"""The last message, when the run has ended."""
 
 
 class WorkerFailed(Exception):
-    """A worker says that its step has failed."""
+    """Raised by a worker: its step has failed."""
 
 
 class Call:
@@ -79,25 +79,25 @@ class Engine:
     def check(self, plan: Plan) -> None:
         """Raises ``ValueError`` with all that the engine finds wrong."""
         with tempfile.TemporaryDirectory(prefix="plue-") as folder:
-            said = self.call(["validate", self._write(plan, folder)], folder)
-        if said.returncode != 0:
-            raise ValueError(said.stderr.strip())
+            results = self.call(["validate", self._write(plan, folder)], folder)
+        if results.returncode != 0:
+            raise ValueError(results.stderr.strip())
 
     def run(self, plan: Plan, goal: str, serve: Callable[[Call], Any]) -> Mapping[str, Any]:
-        """Runs a plan whose steps ask ``serve``, and returns what ``plue status --output json`` says."""
+        """Runs a plan whose steps ask ``serve``, and returns the document of ``plue status --output json``."""
         with tempfile.TemporaryDirectory(prefix="plue-") as folder, socket.socket(socket.AF_UNIX) as hub:
             file = self._write(plan, folder)
             address = str(Path(folder) / "hub")
             hub.bind(address)
             hub.listen()
-            said: list[subprocess.CompletedProcess[str]] = []
+            results: list[subprocess.CompletedProcess[str]] = []
 
             def drive() -> None:
                 options = ["--input", f"hub={json.dumps(address)}", "--output", "json", "--no-input"]
                 try:
-                    said.append(self.call(["run", file, "--goal", goal, *options], folder))
+                    results.append(self.call(["run", file, "--goal", goal, *options], folder))
                 finally:
-                    # Nobody asks any more: this ends the loop below.
+                    # No step asks any more: this ends the loop below.
                     with socket.socket(socket.AF_UNIX) as end:
                         end.connect(address)
                         end.sendall(_END)
@@ -107,15 +107,15 @@ class Engine:
             while _answer_one(hub, serve):
                 pass
             driver.join()
-            return self._status(said, folder)
+            return self._status(results, folder)
 
-    def _status(self, said: list[subprocess.CompletedProcess[str]], folder: str) -> Mapping[str, Any]:
-        if not said:
+    def _status(self, results: list[subprocess.CompletedProcess[str]], folder: str) -> Mapping[str, Any]:
+        if not results:
             raise RuntimeError(f"`{self._program}` cannot be started")
         try:
-            run = json.loads(said[0].stdout)["run"]
+            run = json.loads(results[0].stdout)["run"]
         except ValueError:
-            raise RuntimeError(said[0].stderr.strip()) from None
+            raise RuntimeError(results[0].stderr.strip()) from None
         return self.status(run, folder)
 
     def status(self, run: str, folder: str) -> Mapping[str, Any]:

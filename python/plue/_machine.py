@@ -107,7 +107,7 @@ class Machine:
         return None
 
     def condition(self, name: str) -> str | None:
-        """When the state is entered, as an expression; ``None`` where the end of the one before says it."""
+        """When the state is entered, as an expression; ``None`` where the end of the previous one decides."""
         before = self.before(name)
         if not before or not self._branches:
             return None

@@ -179,7 +179,7 @@ class Budget(Setting):
 
 
 class Service(Setting):
-    """A process beside a step."""
+    """A process next to a step."""
 
     __slots__ = ()
 

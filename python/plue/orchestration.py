@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MAX_VISITS = 3
-"""How often a step is entered at most, unless the workflow says otherwise."""
+"""Most visits of a step, unless the workflow sets another number."""
 
 
 class WorkerType(Enum):
@@ -323,7 +323,7 @@ def _default_input(context: WorkflowContext) -> Any:
 
 
 def _finish(context: WorkflowContext, status: Mapping[str, Any]) -> None:
-    """What the engine says about the end is what counts."""
+    """The end that the engine reports counts."""
     run = status["run"]
     context.workflow_id = run["id"]
     ends = {"success": WorkflowState.COMPLETED, "cancelled": WorkflowState.CANCELLED}

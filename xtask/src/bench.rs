@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what plue costs, measured with release builds on a state directory of its own.
 //!
-//! Prints a table, or one JSON line per measurement; docs/explanation/performance.md says what each case means.
+//! Prints a table, or one JSON line per measurement; docs/explanation/performance.md explains each case.
 //! Must not judge: a number is compared with a floor of the same run or with an older file, by a person.
 
 mod cases;
@@ -13,7 +13,7 @@ use clap::Args;
 
 use self::{line::Line, machine::Machine};
 
-/// What is measured, and how it is printed.
+/// Cases to measure, and the form of the result.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Only these cases [default: all but the floor, the burst and the soak]
@@ -34,10 +34,10 @@ pub(crate) struct BenchArgs {
     /// Take the release programs as they are
     #[arg(long)]
     no_build: bool,
-    /// How often each case is measured
+    /// Repetitions of each case
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// How long `soak` attacks, each time
+    /// Duration of the attack of `soak`, each time
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     seconds: u64,
     /// Runs that `burst` asks for at once

@@ -16,8 +16,8 @@ fn honest_pushes_survive_every_attack_and_a_kill() {
     let mut bench = Command::new(xtask);
     bench.args(["bench", "soak", "--json", "--seconds", "15", "--programs"]);
     let output = bench.arg(xtask.parent().unwrap()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     let lines = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Json> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let largest = |what: &str| {

@@ -51,7 +51,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "soak", measure: soak::measure },
 ];
 
-/// What may be asked for.
+/// Names of cases on the command line.
 pub(crate) fn names() -> Vec<&'static str> {
     ALL.iter().map(|case| case.name).collect()
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::line::Line;
 
-/// Where a measurement takes place.
+/// Programs, folders and options of a measurement.
 #[derive(Debug)]
 pub(crate) struct Machine {
     root: PathBuf,
@@ -31,7 +31,7 @@ pub(crate) struct Machine {
     pub(crate) runs: usize,
     /// A server to measure too.
     server: Option<String>,
-    /// What `plue` is told to use; none: its own choice.
+    /// Database of `plue`; none: its own choice.
     database: RefCell<Option<String>>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Database {
     pub(crate) url: Option<String>,
 }
 
-/// What `plue status` says of one run.
+/// The document of `plue status` for one run.
 #[derive(Debug)]
 pub(crate) struct Ran(Json);
 
@@ -205,19 +205,19 @@ impl Machine {
         Ok(output)
     }
 
-    /// Starts `plue` without reading what it says.
+    /// Starts `plue` without reading its output.
     pub(crate) fn start(&self, args: &[&str]) -> anyhow::Result<Child> {
         let mut command = self.command(args);
         Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
     }
 
-    /// Runs the workflow and tells what became of it.
+    /// Runs the workflow and returns its end.
     pub(crate) fn run(&self) -> anyhow::Result<Ran> {
         self.plue(&["run", "--quiet"])?;
         self.last()
     }
 
-    /// The newest run.
+    /// The newest run of the state directory.
     pub(crate) fn last(&self) -> anyhow::Result<Ran> {
         let output = self.plue(&["status", "last", "--output", "json"])?;
         Ok(Ran(serde_json::from_slice(&output.stdout)?))
@@ -256,7 +256,7 @@ impl Ran {
 }
 
 /// Microseconds since midnight of `2026-11-21T10:26:14.350356Z`; a run over midnight is not measured.
-/// A time of this day, as JSON says it.
+/// A time of this day from JSON.
 pub(crate) fn micros(time: &Json) -> Option<f64> {
     let clock = time.as_str()?.split_once('T')?.1.trim_end_matches('Z');
     let mut parts = clock.splitn(3, ':').map(str::parse::<f64>);
@@ -276,7 +276,7 @@ pub(crate) fn millis(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-/// Now, for differences.
+/// A point in time, for differences only.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 pub(crate) fn mark() -> Instant {
     Instant::now()
@@ -290,7 +290,7 @@ pub(crate) fn wall_seconds() -> f64 {
 }
 
 /// Waits a little, between two looks at another process.
-#[expect(clippy::disallowed_methods, reason = "a benchmark waits for processes that do not tell")]
+#[expect(clippy::disallowed_methods, reason = "a benchmark waits for processes without a signal")]
 pub(crate) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }

@@ -42,8 +42,8 @@ fn burst(serving: &Serving, runs: usize) -> anyhow::Result<Vec<f64>> {
             .collect();
         let mut samples = Vec::with_capacity(runs);
         for client in clients {
-            let told = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
-            samples.extend(told?);
+            let measured = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+            samples.extend(measured?);
         }
         ensure!(samples.len() == runs, "{} of {runs} runs were taken", samples.len());
         Ok(samples)

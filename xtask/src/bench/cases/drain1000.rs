@@ -23,8 +23,8 @@ pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
 fn measure_one(machine: &Machine, config: &str, args: &[&str]) -> anyhow::Result<Vec<Line>> {
     let (mut seconds, mut waits, mut rate) = (Vec::new(), Vec::new(), 0.0_f64);
     for _ in 0..machine.rounds.min(3) {
-        let said = machine.example("plue-executor", "drain", args)?;
-        let json: serde_json::Value = serde_json::from_str(said.trim())?;
+        let output = machine.example("plue-executor", "drain", args)?;
+        let json: serde_json::Value = serde_json::from_str(output.trim())?;
         let taken = json["seconds"].as_f64().unwrap_or(f64::NAN);
         seconds.push(taken);
         rate = rate.max(RUNS.parse::<f64>()? / taken);

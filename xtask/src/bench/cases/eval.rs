@@ -3,9 +3,9 @@
 use crate::bench::{cases::plan5000::field, line::Line, machine::Machine};
 
 pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
-    let said = machine.example("plue-evaluator", "bench_eval", &[])?;
+    let output = machine.example("plue-evaluator", "bench_eval", &[])?;
     let mut lines = Vec::new();
-    for line in said.lines() {
+    for line in output.lines() {
         let json: serde_json::Value = serde_json::from_str(line)?;
         let number = |name: &str| json.get(name).and_then(serde_json::Value::as_f64);
         let line = |config: &str, unit: &str, samples: Vec<f64>| {

@@ -1,4 +1,4 @@
-//! What this machine takes for the least that a step needs: a process, a fork, a commit.
+//! The least that a step costs on this machine: a process, a fork, a commit.
 //!
 //! The fork and the commit are made by Python: its own share is some microseconds, and xtask has no
 //! SQLite. Must not be read as what plue could reach.

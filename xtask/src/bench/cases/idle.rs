@@ -30,15 +30,15 @@ pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
     pause(Duration::from_secs(1));
     let mut lines = Vec::new();
     let family = offspring(engine.id());
-    let mut say = |name: &str, pid: u32| {
+    let mut report = |name: &str, pid: u32| {
         if let Some(mib) = memory_mib(pid, "VmRSS") {
             let line = Line::new("idle", name, "MiB", vec![mib], machine.load());
             lines.push(line.resident(mib));
         }
     };
-    say("plue run, waiting", engine.id());
+    report("plue run, waiting", engine.id());
     for (pid, name) in family.iter().filter(|(_, name)| name.starts_with("plue")) {
-        say(&format!("{name}, waiting"), *pid);
+        report(&format!("{name}, waiting"), *pid);
     }
     machine.plue(&["cancel", "last", "--kill"])?;
     engine.wait()?;

@@ -79,7 +79,7 @@ fn with_model(machine: &Machine, model: &Model) -> anyhow::Result<Vec<Line>> {
     let mut overheads = Vec::new();
     let waves = machine.rounds * WAVES;
     for _ in 0..waves {
-        model.say(Talk { tokens: 2, pace_ms: 0, turns: TURNS });
+        model.script(Talk { tokens: 2, pace_ms: 0, turns: TURNS });
         model.open();
         let run = submit(&serving, AGENTS)?;
         let mut link = serving.connect()?;
@@ -117,7 +117,7 @@ fn watch(
     model: &Model,
     agents: usize,
 ) -> anyhow::Result<Watched> {
-    model.say(Talk { tokens: TOKENS, pace_ms: PACE_MS, turns: 1 });
+    model.script(Talk { tokens: TOKENS, pace_ms: PACE_MS, turns: 1 });
     let run = submit(serving, agents)?;
     model.until_asked(agents);
     let readers = (0..agents.min(STORED)).map(|agent| {
@@ -208,7 +208,7 @@ fn latencies(text: &str, now: f64) -> impl Iterator<Item = f64> {
 
 /// The same without plue: what threads and sockets take.
 fn direct(model: &Model) -> anyhow::Result<Vec<f64>> {
-    model.say(Talk { tokens: TOKENS, pace_ms: PACE_MS, turns: 1 });
+    model.script(Talk { tokens: TOKENS, pace_ms: PACE_MS, turns: 1 });
     model.open();
     let mut link = model.connect()?;
     link.send("POST", "/v1/messages", "", "{}")?;

@@ -26,7 +26,7 @@ def workflow():
 pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
     machine.workflow(SOURCE)?;
     let mut databases = machine.databases();
-    // What a power cut may cost makes no difference here: there are few commits.
+    // A power cut may cost commits, but there are few here.
     databases.retain(|database| database.name != "sqlite full");
     machine.on_each(databases, |name| measure_on(machine, name))
 }
@@ -42,11 +42,12 @@ fn measure_on(machine: &Machine, name: &str) -> anyhow::Result<Vec<Line>> {
             bail!("the log that was read back has another length");
         }
         all.push(took);
-        let (took, said) = timed(|| machine.plue(&["logs", "last", "flood", "--tail", "100"]));
-        said?;
+        let (took, printed) = timed(|| machine.plue(&["logs", "last", "flood", "--tail", "100"]));
+        printed?;
         tail.push(took);
-        let (took, said) = timed(|| machine.plue(&["logs", "last", "flood", "--search", "needle"]));
-        said?;
+        let (took, printed) =
+            timed(|| machine.plue(&["logs", "last", "flood", "--search", "needle"]));
+        printed?;
         search.push(took);
     }
     let line = |what: &str, samples| {

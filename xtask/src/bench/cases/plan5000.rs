@@ -8,10 +8,10 @@ use crate::bench::{line::Line, machine::Machine};
 pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
     let mut samples = Vec::new();
     for _ in 0..machine.rounds {
-        let said = machine.example("plue-plan", "plan5000", &[])?;
-        let line = said.lines().find(|line| line.starts_with("5000 steps"));
+        let output = machine.example("plue-plan", "plan5000", &[])?;
+        let line = output.lines().find(|line| line.starts_with("5000 steps"));
         let total = line.and_then(|line| line.split_once("= ")?.1.split_once(" ms"));
-        let (total, _) = total.context("plan5000 says no total")?;
+        let (total, _) = total.context("plan5000 prints no total")?;
         samples.push(total.parse()?);
     }
     Ok(vec![Line::new("plan5000", "validate and seal", "ms", samples, machine.load())])

@@ -1,4 +1,4 @@
-//! What a database costs that is full of runs, against an empty one: an example of the store.
+//! The cost of a database full of runs, against an empty one: an example of the store.
 
 use crate::bench::{cases::plan5000::field, line::Line, machine::Machine};
 

@@ -21,7 +21,7 @@ const SOURCE: &str = r#"
 def workflow():
     return Plan("one", triggers=[Trigger.on_manual()], steps=[Step.bash("one", "true")])
 "#;
-/// A step that says forty times when it printed.
+/// A step that prints the time forty times.
 const TICKS: &str = r#"
 def workflow():
     script = "sleep 2; for i in $(seq 40); do date +%s.%N; sleep 0.1; done"
@@ -52,7 +52,7 @@ pub(super) struct Link {
     pub(super) stream: BufReader<TcpStream>,
 }
 
-/// Submits until a client hears that the step runs.
+/// From the submission until a client receives the start of the step.
 pub(crate) fn submit(machine: &Machine) -> anyhow::Result<Vec<Line>> {
     let serving = Serving::start(machine, SOURCE)?;
     let mut samples = Vec::new();
@@ -160,7 +160,7 @@ pub(super) fn view(serving: &Serving, path: &str) -> anyhow::Result<Vec<f64>> {
         }
         let Some(data) = line.strip_prefix("data:") else { continue };
         let piece: Json = serde_json::from_str(data.trim())?;
-        // Lines that came together are told together; the newest is the one that was waited for.
+        // Lines that arrive together are sent together; the newest is the awaited one.
         let printed = piece["text"].as_str().and_then(|text| text.lines().last()?.parse().ok());
         let printed: Option<f64> = printed;
         samples.extend(printed.map(|printed| (now - printed) * 1e3));
@@ -288,7 +288,7 @@ impl Link {
         Ok(self.stream.get_mut().write_all(text.as_bytes())?)
     }
 
-    /// Status and body of an answer that says how long it is.
+    /// Status and body of an answer with its length.
     pub(super) fn answer(&mut self) -> anyhow::Result<(u16, String)> {
         let (mut status, mut length, mut line) = (0, 0, String::new());
         loop {
@@ -310,7 +310,7 @@ impl Link {
         Ok((status, String::from_utf8(body)?))
     }
 
-    /// The next line.
+    /// The next line of the stream, without its end.
     pub(super) fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         ensure!(self.stream.read_line(&mut line)? > 0, "the stream broke off");

@@ -71,8 +71,8 @@ fn attack(machine: &Machine, stand: &Stand, phase: &str) -> anyhow::Result<Vec<L
             scope.spawn(|| network::hold_connections(&stand.address, &over)),
             scope.spawn(|| network::drip_bodies(stand, &over)),
         ];
-        let begun = mark();
-        while begun.elapsed() < machine.duration {
+        let started = mark();
+        while started.elapsed() < machine.duration {
             pause(Duration::from_millis(200));
         }
         over.declare();

@@ -12,7 +12,7 @@ use crate::bench::{
     machine::{Machine, mark, memory_mib, millis, pause, raise_descriptor_limit},
 };
 
-/// Sleeps, and then says forty times when it printed.
+/// Sleeps, then prints the time forty times.
 const SOURCE: &str = r#"
 def workflow(ctx):
     script = "sleep " + ctx.inputs["first"] + "; for i in $(seq 40); do date +%s.%N; sleep 0.1; done"
@@ -24,7 +24,7 @@ const CLIENTS: usize = 10_000;
 const OF_ONE: usize = 1_000;
 /// Descriptors of this process for other things.
 const OTHERS: u64 = 100;
-/// How long the processor time of the idle server is watched.
+/// Duration over which the processor time of the idle server is measured.
 const WATCHED: Duration = Duration::from_secs(20);
 const REQUESTS: usize = 300;
 
@@ -58,7 +58,7 @@ pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
     let followed = submit(&serving, "2")?;
     let followed = attempt(&serving, &followed)?;
     let lines = view(&serving, &followed)?;
-    let told = tell(&serving, &idle, &mut links)?;
+    let delays = stop(&serving, &idle, &mut links)?;
     let config = |what: &str| format!("{clients} idle streams, {what}");
     let line = |what: &str, unit: &str, samples| {
         Line::new("sse_idle", &config(what), unit, samples, machine.load())
@@ -70,7 +70,7 @@ pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
         line("until a stream is open", "ms", opened),
         line("a request meanwhile", "ms", asked),
         line("a followed line meanwhile", "ms", lines),
-        line("one end told to all", "ms", told),
+        line("one end sent to all", "ms", delays),
     ])
 }
 
@@ -97,7 +97,7 @@ fn attempt(serving: &Serving, run: &str) -> anyhow::Result<String> {
     }
 }
 
-/// How long a small request takes.
+/// Time of a small request, in ms.
 fn ask(serving: &Serving, run: &str) -> anyhow::Result<Vec<f64>> {
     let mut link = serving.connect()?;
     let mut samples = Vec::new();
@@ -112,8 +112,8 @@ fn ask(serving: &Serving, run: &str) -> anyhow::Result<Vec<f64>> {
     Ok(samples)
 }
 
-/// Stops the run, and waits until each client has heard of it.
-fn tell(serving: &Serving, run: &str, links: &mut [Link]) -> anyhow::Result<Vec<f64>> {
+/// Stops the run, and waits until each client has received it.
+fn stop(serving: &Serving, run: &str, links: &mut [Link]) -> anyhow::Result<Vec<f64>> {
     let mut link = serving.connect()?;
     let start = mark();
     link.send(

@@ -79,7 +79,7 @@ impl Model {
     }
 
     /// From now on answers are like this, and their first tokens wait for [`Model::open`].
-    pub(super) fn say(&self, talk: Talk) {
+    pub(super) fn script(&self, talk: Talk) {
         self.is_open.store(false, Ordering::SeqCst);
         self.asked.store(0, Ordering::SeqCst);
         lock(&self.ended).clear();
@@ -91,7 +91,7 @@ impl Model {
         self.is_open.store(true, Ordering::SeqCst);
     }
 
-    /// Waits for so many requests since [`Model::say`].
+    /// Waits for so many requests since [`Model::script`].
     pub(super) fn until_asked(&self, requests: usize) {
         while self.asked.load(Ordering::SeqCst) < requests {
             pause(LOOK);

@@ -25,9 +25,9 @@ pub(super) struct Pushed {
 
 /// Pushes a commit every second until the attack is over.
 pub(super) fn push_every_second(clone: &Clone, over: &Over) -> anyhow::Result<Vec<Pushed>> {
-    let (begun, mut pushed) = (mark(), Vec::new());
+    let (started, mut pushed) = (mark(), Vec::new());
     while !over.is_so() {
-        let early = pushed.len() as f64 * 1e3 - millis(begun);
+        let early = pushed.len() as f64 * 1e3 - millis(started);
         if early > 0.0 {
             pause(Duration::from_secs_f64(early / 1e3));
         }
@@ -48,14 +48,14 @@ pub(super) fn waits(
 ) -> anyhow::Result<Vec<f64>> {
     let mut waits = Vec::new();
     for (clone, pushed) in stand.honest.iter().zip(pushed) {
-        let begun = mark();
+        let started = mark();
         let runs = loop {
             let runs = runs_of(stand, &clone.name, pushed)?;
             let open = pushed.iter().filter(|one| !is_over(runs.get(&one.sha))).count();
             if open == 0 {
                 break runs;
             }
-            if begun.elapsed() > grace {
+            if started.elapsed() > grace {
                 bail!("{open} of {} pushes to {} have no ended run", pushed.len(), clone.name);
             }
             pause(Duration::from_millis(500));

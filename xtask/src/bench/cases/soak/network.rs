@@ -1,4 +1,4 @@
-//! Attackers without any right: thousands of connections that say nothing, and bodies that come by
+//! Attackers without any right: thousands of silent connections, and bodies that come by
 //! the byte.
 
 use std::{io::Write as _, net::TcpStream, os::fd::OwnedFd, time::Duration};

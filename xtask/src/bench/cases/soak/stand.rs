@@ -215,14 +215,14 @@ impl Clone {
         // Both are small, and fit into their pipes.
         stdin.write_all(input.as_bytes())?;
         drop(stdin);
-        let (output, said) = (bounded(stdout)?, bounded(stderr)?);
+        let (output, stderr) = (bounded(stdout)?, bounded(stderr)?);
         let status = child.wait()?;
-        ensure!(status.success(), "git {}: {status}: {said}", args.join(" "));
+        ensure!(status.success(), "git {}: {status}: {stderr}", args.join(" "));
         Ok(output)
     }
 }
 
-/// All that a pipe has to say, if it is little.
+/// The content of a pipe, up to a limit.
 fn bounded(pipe: impl Read) -> anyhow::Result<String> {
     let mut text = String::new();
     pipe.take(MAX_OUTPUT + 1).read_to_string(&mut text)?;
