@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the evaluator that needs no Python where it runs: CPython from Debian's libpython3.11-pic.a
-# and its library are inside. Says where the program is, its size and what it still loads.
+# and its library are inside. Prints where the program is, its size and what it still loads.
 #
 # usage: scripts/dist-evaluator.sh [test]   (`test` also runs the evaluator's tests in that build)
 set -euo pipefail

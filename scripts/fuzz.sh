@@ -28,7 +28,7 @@ need_cargo_fuzz() {
 }
 
 # Instrumentation needs compiler flags that only a nightly compiler takes, or a stable one that is
-# told to be one. No sanitizer: all memory the targets touch is CPython's, which is not
+# allowed to act as one. No sanitizer: all memory the targets touch is CPython's, which is not
 # instrumented, and stable does not ship one for each version.
 fuzz_command() {
     if rustup run nightly cargo --version >/dev/null 2>&1 && [[ -z ${FUZZ_STABLE:-} ]]; then

@@ -42,7 +42,7 @@ status=0
 "$plue" run ${workflow:+"$workflow"} --repo "$example" --state-dir "$state" || status=$?
 echo
 if [[ ${ANTHROPIC_API_KEY:-} == no-key-scripted-claude ]]; then
-    printf '>>> What Claude steps said above was scripted: %s. <<<\n' "${answers#"$PWD/"}"
+    printf '>>> The answers of Claude steps above were scripted: %s. <<<\n' "${answers#"$PWD/"}"
 fi
 echo "Look around:  $plue --state-dir $state status"
 echo "              $plue --state-dir $state logs last"

@@ -4,7 +4,7 @@
 One file, Python 3.9+, standard library only.  It listens on loopback, answers
 `POST /v1/messages` (streaming and not) from a script you write, checks every
 request against the rules of the real API, and writes each request to a JSONL
-log, so that a test can say both what the model "answered" and what the client
+log, so that a test can compare both what the model "answered" and what the client
 really sent.
 
     python3 fake_claude.py --script turns.json --log requests.jsonl --port 8787
@@ -84,7 +84,7 @@ How to fail:
                  reset  the same with a TCP reset
                  eof    a proper end of the body, but no message_stop
                  hang   stop sending and keep the connection open ("hang_ms")
-    "hang_ms": 60000        say nothing at all for so long, then close
+    "hang_ms": 60000        send nothing at all for so long, then close
     "body": "<html>..."     with "error": send this body instead of the JSON error
 
 

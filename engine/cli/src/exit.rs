@@ -1,4 +1,4 @@
-//! Exit codes: a documented, stable part of the command line (`plan.md` §8).
+//! Exit codes: a documented, stable part of the command line (`docs/reference/cli.md`).
 
 use std::process::ExitCode;
 

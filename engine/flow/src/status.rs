@@ -81,7 +81,7 @@ statuses! {
 }
 
 statuses! {
-    /// The state of a step in its current visit (`plan.md` §5).
+    /// The state of a step in its current visit (`docs/reference/semantics.md`).
     StepStatus, "step status" {
         /// Waits for the steps it depends on.
         Pending = "pending",
@@ -106,7 +106,7 @@ statuses! {
 }
 
 impl StepStatus {
-    /// The state as the five words of seed 002 have it: `PENDING`, `RUNNING`, `SUCCESS`, `FAILED`,
+    /// The state as one of five words: `PENDING`, `RUNNING`, `SUCCESS`, `FAILED`,
     /// `SKIPPED`. A view only; nothing is stored or decided by it.
     #[must_use]
     pub const fn of_five(self) -> &'static str {

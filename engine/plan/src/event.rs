@@ -1,7 +1,7 @@
 //! Our own words for what happened in a repository: the `event` of `ctx` and of expressions.
 //!
 //! Forge payloads become this type in `plue-forge` and go no further. Field names are contract
-//! (`plan.md` §3).
+//! (`docs/reference/language.md`).
 
 use std::collections::BTreeMap;
 

@@ -56,7 +56,7 @@ impl StepId {
     /// Checks that the text is an id.
     ///
     /// # Errors
-    /// The first rule of `plan.md` §6 that the text breaks.
+    /// The first rule of `docs/reference/plan-format.md` that the text breaks.
     pub fn check(&self) -> Result<(), IdError> {
         check_identifier(&self.0)
     }

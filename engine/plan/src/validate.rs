@@ -50,7 +50,7 @@ pub struct SourceMap {
     pub triggers: BTreeMap<usize, Span>,
 }
 
-/// Checks everything `plan.md` §6 lists except expressions. An empty result, or one with warnings
+/// Checks everything `docs/reference/plan-format.md` lists except expressions. An empty result, or one with warnings
 /// only, means that the plan may run.
 #[must_use]
 pub fn validate(plan: &Plan, places: &SourceMap) -> Vec<Diagnostic> {

@@ -1,6 +1,6 @@
 //! Values that may hold references: literal JSON, expressions, templates and secrets.
 //!
-//! References are *data* in the plan, never text pasted into a command (`plan.md` §4). Must not
+//! References are *data* in the plan, never text pasted into a command (`docs/reference/step-environment.md`). Must not
 //! evaluate anything: `plue-spec` owns the expression language.
 
 use std::borrow::Cow;

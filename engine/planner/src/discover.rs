@@ -1,4 +1,4 @@
-//! Discovery: which files of a commit are workflows (`plan.md` §2).
+//! Discovery: which files of a commit are workflows (`docs/reference/language.md`).
 //!
 //! Must not evaluate anything; a broken file is found like any other.
 

@@ -63,7 +63,7 @@ const HEAD: &str = "# The command line
 `plue COMMAND --help` says the same; a test compares. Data goes to standard output, everything else to
 standard error, so that `plue plan --output json | sha256sum` works. `--output json` prints documents
 with `schema_version`; fields are only ever added. `plue schema NAME` prints their JSON Schemas, which
-are also in [schemas](schemas/).
+are also in [schemas](../schemas/).
 
 A run is named by its id, the beginning of its id, or `last`: the newest of this repository that no other run started.
 

@@ -1,4 +1,4 @@
-//! The seven suites of the orchestration layer (source 003) under their names, on the real engine; and
+//! The seven suites of the orchestration layer under their names, on the real engine; and
 //! its example, as its source writes it.
 //!
 //! The suites themselves are in `python/tests/test_orchestration.py`.

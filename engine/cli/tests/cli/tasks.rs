@@ -1,4 +1,4 @@
-//! The commands of source 004: tasks, reports, branches, orchestrations, and records as files.
+//! Tasks, reports, branches, orchestrations, and records as files.
 
 use crate::{
     scripted::Scripted,

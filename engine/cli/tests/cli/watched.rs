@@ -48,7 +48,7 @@ fn events(stream: &str) -> Vec<String> {
     names
 }
 
-/// Each edge of the diagram of boxes (seed 000, §1) leaves something that can be seen, in its order.
+/// Each hand-over (row 0.02 of docs/conformance.md) leaves something that can be seen, in its order.
 #[test]
 fn row_0_02_each_of_the_seven_edges_is_an_event_or_a_row_that_can_be_seen() {
     let mut served = Served::start();
@@ -92,7 +92,7 @@ fn row_0_02_each_of_the_seven_edges_is_an_event_or_a_row_that_can_be_seen() {
     assert_eq!(journal["items"], json!(kept));
 }
 
-/// Seed 000, §2: STARTED, dispatch, result, `NODE_DONE`, progress.
+/// Row 0.03 of docs/conformance.md: started, dispatched, result, succeeded, progress.
 #[test]
 fn row_0_03_the_events_of_a_run_come_in_this_order() {
     let served = Served::start();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::player::{Player, asked, exit, plan};
 
-/// Seed 001's own example: test, then build and review.
+/// The first example of the manual: test, then build and review.
 fn seed() -> serde_json::Value {
     json!([
         {"id": "test"},
@@ -97,7 +97,7 @@ fn row_1_05_five_thousand_steps_run_to_their_end() {
     assert_eq!(run.status(), RunStatus::Success);
 }
 
-/// Nine states, seen as the five of seed 002; `on_failure="skip"` is its arrow from failed to skipped.
+/// Nine states, seen as five; `on_failure="skip"` is the arrow from failed to skipped.
 #[test]
 fn row_2_20_the_nine_states_map_down_to_five() {
     let seen: Vec<_> =

@@ -1,4 +1,4 @@
-//! Loops as seed 003 draws them: create → implement → review, back to implement on failure.
+//! Loops: create → implement → review, back to implement on failure.
 
 use plue_flow::{
     Fact, RunStatus, StepStatus,

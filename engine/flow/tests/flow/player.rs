@@ -1,5 +1,5 @@
 //! Plays a run: feeds inputs, keeps the journal, and after every input checks what must always
-//! hold. Must not know a rule of plan.md §5; `reference.rs` does.
+//! hold. Must not know a rule of docs/reference/semantics.md; `reference.rs` does.
 
 use std::{collections::BTreeSet, sync::Arc};
 

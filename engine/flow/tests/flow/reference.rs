@@ -1,4 +1,4 @@
-//! A naive interpreter of plan.md §5 for plans without loops and hooks: it looks at every step
+//! A naive interpreter of docs/reference/semantics.md for plans without loops and hooks: it looks at every step
 //! again and again. Slow and obvious on purpose; shares no code with the crate.
 
 use std::collections::BTreeMap;

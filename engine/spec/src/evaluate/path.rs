@@ -1,7 +1,7 @@
 //! Reading: names, fields and elements, with the path for messages.
 //!
 //! A missing value is an error that names it, never an empty value; only the fields of an event
-//! that do not apply are `null` (`plan.md` §3).
+//! that do not apply are `null` (`docs/reference/language.md`).
 
 use std::borrow::Cow;
 

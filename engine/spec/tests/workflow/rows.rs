@@ -1,4 +1,4 @@
-//! Rows of the source documents: what seed 002 and 003 promise about workflow files.
+//! Rows of docs/conformance.md about workflow files.
 
 use plue_plan::{
     Action, Plan, Step,
