@@ -85,7 +85,7 @@ struct Reports {
 struct Signals {
     child: Signal,
     terminate: Signal,
-    /// Handled and ignored: a handler, unlike SIG_IGN, is not inherited by steps.
+    /// Handled and ignored: a handler, unlike `SIG_IGN`, is not inherited by steps.
     interrupt: Signal,
     hangup: Signal,
 }

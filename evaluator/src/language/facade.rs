@@ -1,8 +1,8 @@
 //! Importable names of a file: immutable façades over a closed set of names.
 //!
 //! A file never holds a module: a module's attributes lead to everything that it imported itself. A
-//! façade has no `__name__` either, because `from x import y` falls back to `sys.modules[x.__name__
-//! + "." + y]`.
+//! façade has no `__name__` either, because `from x import y` falls back to
+//! `sys.modules[x.__name__ + "." + y]`.
 
 mod modules;
 

@@ -113,7 +113,7 @@ fn relative(from: &str, to: &str) -> String {
     let (mut from, mut to): (Vec<&str>, Vec<&str>) =
         (from.split('/').collect(), to.split('/').collect());
     from.pop();
-    while from.len() > 0 && to.len() > 1 && from[0] == to[0] {
+    while !from.is_empty() && to.len() > 1 && from[0] == to[0] {
         from.remove(0);
         to.remove(0);
     }

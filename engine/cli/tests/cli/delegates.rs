@@ -34,7 +34,7 @@ fn roles(bench: &Bench) {
 }
 
 fn run(claude: &Scripted, bench: &Bench) -> Said {
-    claude.plue(&bench, &["run"])
+    claude.plue(bench, &["run"])
 }
 
 /// Requests whose first message is this one, so far along.

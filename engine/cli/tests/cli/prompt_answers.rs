@@ -36,7 +36,7 @@ fn finding(title: &str) -> Json {
 
 fn ask(claude: &Scripted, bench: &Bench, args: &[&str]) -> Said {
     let args = [&["prompt", "test"], args].concat();
-    claude.plue(&bench, &args)
+    claude.plue(bench, &args)
 }
 
 #[test]

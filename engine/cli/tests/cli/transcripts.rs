@@ -27,7 +27,7 @@ fn script() -> Json {
 }
 
 fn run(claude: &Scripted, bench: &Bench) -> Said {
-    claude.plue(&bench, &["run"])
+    claude.plue(bench, &["run"])
 }
 
 #[test]

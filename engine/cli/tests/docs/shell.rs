@@ -62,6 +62,7 @@ fn script(page: &Page, folder: &Path) -> String {
     script
 }
 
+#[expect(clippy::disallowed_methods, reason = "the shell finds the programs of this machine")]
 fn shell(folder: &Path) -> Process {
     let (home, work) = (folder.join("home"), folder.join("work"));
     for made in [&home, &work] {

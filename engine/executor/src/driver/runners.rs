@@ -336,7 +336,7 @@ impl Runners {
     /// Sends the verdicts on the results among inputs.
     pub(crate) async fn send_verdicts(&mut self, incoming: &[Incoming], verdict: &ResultVerdict) {
         for claim in incoming.iter().filter_map(Incoming::claim) {
-            self.send_verdict(claim.clone(), verdict.clone()).await;
+            self.send_verdict(claim.clone(), *verdict).await;
         }
     }
 

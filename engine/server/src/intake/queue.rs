@@ -141,8 +141,9 @@ impl Intake {
             let Some(claimed) = self.claim(&waiting.queue).await? else { continue };
             turns.begin(&waiting);
             let (intake, queue) = (self.clone(), waiting.queue.clone());
-            in_progress
-                .spawn(waiting.queue, async move { intake.work_off_queue(&queue, claimed).await });
+            in_progress.spawn(waiting.queue, async move {
+                Box::pin(intake.work_off_queue(&queue, claimed)).await
+            });
         }
         Ok(())
     }
