@@ -349,7 +349,7 @@ impl Mirror {
     /// commit, from which attributes are read.
     ///
     /// # Errors
-    /// More than [`MAX_LFS_OBJECTS`]; the commit is not in the mirror, or git's own.
+    /// More than [`MAX_LFS_OBJECTS`](crate::limits::MAX_LFS_OBJECTS); the commit is not in the mirror, or git's own.
     pub async fn lfs_pointers(
         &self,
         commit: &CommitId,
@@ -375,7 +375,7 @@ impl Mirror {
     }
 
     /// The contents of files of a commit, in the order of the request; those larger than `limit`
-    /// (at most [`MAX_FILE_BYTES`]) are not read. With a remote, git fetches contents that a mirror
+    /// (at most [`MAX_FILE_BYTES`](crate::limits::MAX_FILE_BYTES)) are not read. With a remote, git fetches contents that a mirror
     /// without blobs left out.
     ///
     /// # Errors
