@@ -1,9 +1,11 @@
 //! `cargo xtask tidy`: the rules of docs/style.md that no lint holds.
 //!
-//! Every rule is a pure function from a [`tree::Tree`] to a list of [`report::Violation`]s, so each
-//! is tested on files made up in memory. Must not change a file and must not stop at the first find.
+//! Every rule but that of commit subjects is a pure function from a [`tree::Tree`] to a list of
+//! [`report::Violation`]s, so each is tested on files made up in memory. Must not change a file and
+//! must not stop at the first find.
 
 mod adr_index;
+mod commits;
 mod conformance;
 pub(crate) mod crates;
 mod error_pages;
@@ -103,7 +105,8 @@ pub(crate) fn run(root: &Path, arguments: &TidyArgs) -> anyhow::Result<ExitCode>
         fs::write(root.join(ratchet::FILE), lowered).context("write the ratchet")?;
         tree = Tree::from_git(root)?;
     }
-    let found = check(&tree);
+    let mut found = check(&tree);
+    found.extend(commits::check(root)?);
     print(&found)?;
     let mut stderr = std::io::stderr().lock();
     if found.is_empty() {
