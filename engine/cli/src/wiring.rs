@@ -2,7 +2,7 @@
 //!
 //! Only composes; each room is built from its own options.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use plue_api::client::{Network, Proxies};
 use plue_executor::{
@@ -31,11 +31,15 @@ use crate::{
 ///
 /// # Errors
 /// The runtime cannot be made, or what the future says.
-pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub fn block_on<'f, T>(
+    future: impl Future<Output = Result<T, Failure>> + 'f,
+) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::infrastructure(&error))?;
+    // Without its type, the runtime's part is compiled once and not once per command.
+    let future: Pin<Box<dyn Future<Output = Result<T, Failure>> + 'f>> = Box::pin(future);
     runtime.block_on(future)
 }
 

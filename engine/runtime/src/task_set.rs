@@ -48,7 +48,7 @@ where
         if !self.keys.insert(key.clone()) {
             return false;
         }
-        let task = self.tasks.tracked(self.name, task);
+        let task = self.tasks.tracked(self.name, Box::pin(task));
         let id = self.running.spawn(task).id();
         self.of_id.insert(id, key);
         true

@@ -1,6 +1,6 @@
 //! Every task has a name, is counted and is waited for; nothing is detached.
 
-use std::future::Future;
+use std::{future::Future, pin::Pin};
 
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::task::TaskTracker;
@@ -13,6 +13,9 @@ pub struct Tasks(TaskTracker);
 /// A task of one owner: aborted when this is dropped.
 #[derive(Debug)]
 pub struct Task<T>(JoinHandle<T>);
+
+/// A task without its type: what runs tasks is compiled once per type of result, not once per task.
+pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A task ended without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,15 +47,15 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        tokio::spawn(self.tracked(name, task))
+        tokio::spawn(self.tracked(name, Box::pin(task)))
     }
 
     /// The task as it is started: counted, in a span of its name, its panics logged.
-    pub(crate) fn tracked<F: Future>(
+    pub(crate) fn tracked<T>(
         &self,
         name: &'static str,
-        task: F,
-    ) -> impl Future<Output = F::Output> + use<F> {
+        task: Boxed<T>,
+    ) -> impl Future<Output = T> + use<T> {
         let span = tracing::debug_span!("task", name);
         let reported = async move {
             let _report = PanicReport(name);
@@ -81,6 +84,7 @@ impl Tasks {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> JoinHandle<R> {
         let token = self.0.token();
+        let work: Box<dyn FnOnce() -> R + Send> = Box::new(work);
         tokio::task::spawn_blocking(move || {
             let _counted = token;
             work()

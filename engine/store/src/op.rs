@@ -1,9 +1,9 @@
 //! One unit of writing: a value that can be run inside a transaction, and run again if the
 //! transaction had to be rolled back.
 
-use std::future::Future;
+use std::{any::Any, future::Future, pin::Pin};
 
-use crate::{changes::Shards, error::Error, sql::Tx};
+use crate::{changes::Shards, error::Error, probe::Call, sql::Tx};
 
 /// A write. Rules:
 /// - all reads come before the first write, so that a refusal (part of [`Op::Out`]) leaves nothing
@@ -28,4 +28,46 @@ pub(crate) trait Op: Send + Sync + 'static {
 
     /// Whose watchers to wake after the commit.
     fn touched(&self, out: &Self::Out) -> Shards;
+}
+
+/// An [`Op`] without its type: what carries writes to the database is compiled once, not once per
+/// kind of write and crate.
+pub(crate) trait ErasedOp: Send + Sync {
+    /// The write as a probe sees it.
+    fn call(&self) -> Call;
+
+    /// [`Op::CHECKS_AGAIN`].
+    fn checks_again(&self) -> bool;
+
+    /// [`Op::run`], and [`Op::touched`] of its answer.
+    fn run_erased<'a>(&'a self, tx: &'a mut Tx<'_>) -> ErasedRun<'a>;
+}
+
+/// A write under way.
+pub(crate) type ErasedRun<'a> = Pin<Box<dyn Future<Output = Result<Written, Error>> + Send + 'a>>;
+
+/// Answer of a write that may not be committed yet.
+pub(crate) struct Written {
+    /// An [`Op::Out`].
+    pub(crate) out: Box<dyn Any + Send>,
+    /// Watchers to wake after the commit.
+    pub(crate) touched: Shards,
+}
+
+impl<O: Op> ErasedOp for O {
+    fn call(&self) -> Call {
+        Call::of::<O>()
+    }
+
+    fn checks_again(&self) -> bool {
+        O::CHECKS_AGAIN
+    }
+
+    fn run_erased<'a>(&'a self, tx: &'a mut Tx<'_>) -> ErasedRun<'a> {
+        Box::pin(async move {
+            let out = self.run(tx).await?;
+            let touched = self.touched(&out);
+            Ok(Written { out: Box::new(out), touched })
+        })
+    }
 }

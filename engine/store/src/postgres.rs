@@ -17,7 +17,7 @@ use crate::{
     changes::Changes,
     error::Error,
     migrate,
-    op::Op,
+    op::{ErasedOp, Written},
     options::StoreOptions,
     sql::{Link, Row, Statement, Tx},
 };
@@ -115,7 +115,7 @@ impl Postgres {
         Err(last)
     }
 
-    pub(crate) async fn run<O: Op>(&self, op: O, changes: &Changes) -> Result<O::Out, Error> {
+    pub(crate) async fn run(&self, op: &dyn ErasedOp, changes: &Changes) -> Result<Written, Error> {
         let Some(notifier) = &self.notifier else {
             return Err(Error::ReadOnly {
                 place: "server".to_owned(),
@@ -124,12 +124,11 @@ impl Postgres {
         };
         let mut last = Error::Raced;
         for _ in 0..TRIES {
-            match self.attempt(&op).await {
-                Ok(out) => {
-                    let touched = op.touched(&out);
-                    changes.wake(touched);
-                    notifier.tell(touched);
-                    return Ok(out);
+            match self.attempt(op).await {
+                Ok(written) => {
+                    changes.wake(written.touched);
+                    notifier.tell(written.touched);
+                    return Ok(written);
                 }
                 Err(error) if error.is_passing() => last = error,
                 Err(error) => return Err(error),
@@ -138,32 +137,32 @@ impl Postgres {
         Err(last)
     }
 
-    async fn attempt<O: Op>(&self, op: &O) -> Result<O::Out, Error> {
-        if O::CHECKS_AGAIN {
+    async fn attempt(&self, op: &dyn ErasedOp) -> Result<Written, Error> {
+        if op.checks_again() {
             return self.attempt_alone(op).await;
         }
         let mut connection = self.writers.acquire().await?;
         Self::transact(&mut connection, op).await
     }
 
-    /// Reads without a transaction; see [`Op::CHECKS_AGAIN`].
-    async fn attempt_alone<O: Op>(&self, op: &O) -> Result<O::Out, Error> {
+    /// Reads without a transaction; see [`Op::CHECKS_AGAIN`](crate::op::Op::CHECKS_AGAIN).
+    async fn attempt_alone(&self, op: &dyn ErasedOp) -> Result<Written, Error> {
         let mut connection = self.writers.acquire().await?;
         let mut tx = Tx::new(Link::Postgres(&mut connection));
-        let out = op.run(&mut tx).await?;
+        let written = op.run_erased(&mut tx).await?;
         if tx.flush_alone().await? {
-            return Ok(out);
+            return Ok(written);
         }
         Self::transact(&mut connection, op).await
     }
 
-    async fn transact<O: Op>(connection: &mut PgConnection, op: &O) -> Result<O::Out, Error> {
+    async fn transact(connection: &mut PgConnection, op: &dyn ErasedOp) -> Result<Written, Error> {
         let mut transaction = connection.begin().await?;
         let mut tx = Tx::new(Link::Postgres(&mut transaction));
-        let out = op.run(&mut tx).await?;
+        let written = op.run_erased(&mut tx).await?;
         tx.flush().await?;
         transaction.commit().await.map_err(Error::of_commit)?;
-        Ok(out)
+        Ok(written)
     }
 
     pub(crate) async fn close(&self) {

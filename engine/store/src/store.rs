@@ -15,7 +15,7 @@ use crate::{
     changes::Changes,
     error::Error,
     live::LiveLogs,
-    op::Op,
+    op::{ErasedOp, Op, Written},
     options::{Address, StoreOptions},
     postgres::Postgres,
     probe::{Call, Probe},
@@ -182,14 +182,21 @@ impl Store {
     }
 
     pub(crate) async fn write<O: Op>(&self, op: O) -> Result<O::Out, Error> {
-        let Some(probe) = &self.probe else { return self.write_now(op).await };
-        let _held = probe.before(Call::of::<O>()).await?;
-        let out = self.write_now(op).await?;
-        probe.after(Call::of::<O>()).await?;
-        Ok(out)
+        let written = self.write_erased(Box::new(op)).await?;
+        // It is the answer of this very operation.
+        written.out.downcast().map(|out| *out).map_err(|_| Error::Closed)
     }
 
-    async fn write_now<O: Op>(&self, op: O) -> Result<O::Out, Error> {
+    async fn write_erased(&self, op: Box<dyn ErasedOp>) -> Result<Written, Error> {
+        let Some(probe) = &self.probe else { return self.write_now(op).await };
+        let call = op.call();
+        let _held = probe.before(call).await?;
+        let written = self.write_now(op).await?;
+        probe.after(call).await?;
+        Ok(written)
+    }
+
+    async fn write_now(&self, op: Box<dyn ErasedOp>) -> Result<Written, Error> {
         match &self.backend {
             Backend::Sqlite(sqlite) => match &sqlite.writer {
                 Some(writer) => writer.run(op).await,
@@ -200,7 +207,7 @@ impl Store {
             },
             Backend::Postgres(postgres) => {
                 let (postgres, changes) = (postgres.clone(), self.changes.clone());
-                self.apart("store write", async move { postgres.run(op, &changes).await }).await
+                self.apart("store write", async move { postgres.run(&*op, &changes).await }).await
             }
         }
     }

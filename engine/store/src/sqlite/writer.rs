@@ -1,8 +1,6 @@
 //! The one writer. Writes that wait while a commit is under way share the next one, so that the cost
 //! of a commit is divided among them and nobody waits for a timer.
 
-use std::{future::Future, pin::Pin, sync::Arc};
-
 use plue_runtime::Tasks;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -10,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     changes::{Changes, Shards},
     error::Error,
-    op::Op,
+    op::{ErasedOp, Written},
     sql::{Link, Statement, Tx},
 };
 
@@ -24,22 +22,13 @@ const BUSY_TRIES: usize = 3;
 
 /// The way to the writer. Cheap to clone; the writer ends when the last one is gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer(mpsc::Sender<Box<dyn Job>>);
+pub(crate) struct Writer(mpsc::Sender<Job>);
 
-/// A write with somebody who waits for its answer.
-trait Job: Send {
-    fn run<'a>(
-        &'a mut self,
-        tx: &'a mut Tx<'_>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
-    fn touched(&self) -> Shards;
-    fn answer(self: Box<Self>, failure: Option<Error>);
-}
-
-struct Waiting<O: Op> {
-    op: Arc<O>,
-    out: Option<O::Out>,
-    reply: oneshot::Sender<Result<O::Out, Error>>,
+/// A write whose caller waits for its answer.
+struct Job {
+    op: Box<dyn ErasedOp>,
+    written: Option<Written>,
+    reply: oneshot::Sender<Result<Written, Error>>,
 }
 
 struct Loop {
@@ -48,30 +37,25 @@ struct Loop {
     changes: Changes,
 }
 
-// === impl Waiting ===
+// === impl Job ===
 
-impl<O: Op> Job for Waiting<O> {
-    fn run<'a>(
-        &'a mut self,
-        tx: &'a mut Tx<'_>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
-        Box::pin(async move {
-            self.out = Some(self.op.run(tx).await?);
-            Ok(())
-        })
+impl Job {
+    async fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        self.written = Some(self.op.run_erased(tx).await?);
+        Ok(())
     }
 
     fn touched(&self) -> Shards {
-        self.out.as_ref().map_or(Shards::NONE, |out| self.op.touched(out))
+        self.written.as_ref().map_or(Shards::NONE, |written| written.touched)
     }
 
-    fn answer(self: Box<Self>, failure: Option<Error>) {
+    fn answer(self, failure: Option<Error>) {
         let answer = match failure {
             Some(error) => Err(error),
-            None => self.out.ok_or(Error::Closed),
+            None => self.written.ok_or(Error::Closed),
         };
-        // Whoever asked may have gone; the write stands all the same.
-        let _nobody_waits = self.reply.send(answer);
+        // The caller may have gone; the write stands all the same.
+        let _abandoned = self.reply.send(answer);
     }
 }
 
@@ -91,10 +75,10 @@ impl Writer {
     }
 
     /// Queues a write and waits until it is committed. If the caller stops waiting, it is still done.
-    pub(crate) async fn run<O: Op>(&self, op: O) -> Result<O::Out, Error> {
+    pub(crate) async fn run(&self, op: Box<dyn ErasedOp>) -> Result<Written, Error> {
         let (reply, answer) = oneshot::channel();
-        let job = Waiting { op: Arc::new(op), out: None, reply };
-        self.0.send(Box::new(job)).await.map_err(|_| Error::Closed)?;
+        let job = Job { op, written: None, reply };
+        self.0.send(job).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 }
@@ -102,7 +86,7 @@ impl Writer {
 // === impl Loop ===
 
 impl Loop {
-    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut group = Vec::with_capacity(GROUP);
         while queue.recv_many(&mut group, GROUP).await > 0 {
             let mut jobs = std::mem::take(&mut group);
@@ -122,7 +106,7 @@ impl Loop {
         super::close(self.connection).await;
     }
 
-    async fn one_by_one(&mut self, jobs: Vec<Box<dyn Job>>) {
+    async fn one_by_one(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             let mut alone = vec![job];
             match self.commit(&mut alone).await {
@@ -136,7 +120,7 @@ impl Loop {
         }
     }
 
-    fn answer_all(&self, jobs: Vec<Box<dyn Job>>) {
+    fn answer_all(&self, jobs: Vec<Job>) {
         let touched = jobs.iter().fold(Shards::NONE, |all, job| all.with(job.touched()));
         // First the wake-ups: whoever has an answer may rely on them.
         self.changes.wake(touched);
@@ -146,7 +130,7 @@ impl Loop {
     }
 
     /// Waits for other processes some times as long as SQLite itself does.
-    async fn commit_patiently(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+    async fn commit_patiently(&mut self, jobs: &mut [Job]) -> Result<(), Error> {
         for _ in 1..BUSY_TRIES {
             match self.commit(jobs).await {
                 Err(Error::Busy(error)) => {
@@ -158,7 +142,7 @@ impl Loop {
         self.commit(jobs).await
     }
 
-    async fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+    async fn commit(&mut self, jobs: &mut [Job]) -> Result<(), Error> {
         let done = self.attempt(jobs).await;
         if done.is_err() {
             // Fails if no transaction is open, which is as good.
@@ -172,7 +156,7 @@ impl Loop {
         done
     }
 
-    async fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+    async fn attempt(&mut self, jobs: &mut [Job]) -> Result<(), Error> {
         let mut tx = Tx::new(Link::Sqlite(&mut self.connection));
         tx.write(Statement::new("BEGIN IMMEDIATE", Vec::new()));
         for job in jobs {
