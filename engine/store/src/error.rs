@@ -72,6 +72,9 @@ pub enum Error {
     /// There is no place for larger blobs.
     #[error("this database has no place for larger blobs")]
     NoShelf,
+    /// A computation on the content of a log reached a limit.
+    #[error("the computation was stopped: {0}")]
+    Stopped(String),
     /// Anything else that the database said.
     #[error("the database refused a statement")]
     Sql(#[source] sqlx::Error),
@@ -123,7 +126,9 @@ impl Error {
             Self::UnknownRunner(_) => UNKNOWN_RUNNER,
             Self::Shelf(_) => SHELF,
             Self::NoShelf => NO_SHELF,
-            Self::Closed | Self::Lost(_) | Self::Raced | Self::Sql(_) => UNEXPECTED,
+            Self::Closed | Self::Lost(_) | Self::Raced | Self::Stopped(_) | Self::Sql(_) => {
+                UNEXPECTED
+            }
         }
     }
 
@@ -152,6 +157,7 @@ impl Error {
             Self::NoShelf => {
                 "name a state directory that all engines of the database share, or an object store"
             }
+            Self::Stopped(_) => "search for a simpler pattern, or in a part of the log",
             Self::Closed | Self::Lost(_) | Self::Raced | Self::Sql(_) => {
                 "run the command again; runs go on where they stopped"
             }
@@ -186,6 +192,7 @@ impl Error {
             | Self::Missing(_)
             | Self::BadUrl(_)
             | Self::Closed
+            | Self::Stopped(_)
             | Self::Shelf(_)
             | Self::NoShelf
             | Self::UnknownRunner(_) => false,

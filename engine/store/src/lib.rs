@@ -19,7 +19,7 @@ mod idempotency;
 mod journal;
 mod keep;
 mod live;
-mod log;
+pub mod log;
 pub mod mcp;
 mod migrate;
 mod op;

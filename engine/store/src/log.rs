@@ -8,6 +8,8 @@
 mod block;
 mod compact;
 mod find;
+mod lines;
+mod matches;
 mod read;
 mod search;
 mod shelve;
@@ -17,6 +19,8 @@ use std::{ops::Range, str::FromStr};
 use jiff::Timestamp;
 
 pub(crate) use compact::is_worth_packing;
+pub use lines::{LineWindow, LogLine, LogLines};
+pub use matches::{LogMatches, LogPattern, MatchBounds, PatternForm};
 
 /// Where a piece of a log comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use plue_flow::AttemptStatus;
 use plue_plan::AttemptId;
 
-use super::{BLOCK, LogPiece, LogRange, LogStat, block};
+use super::{BLOCK, LogPiece, LogRange, LogStat, LogStream, block};
 use crate::{
     error::Error,
     sql::{Arg, Row, Statement},
@@ -14,10 +14,19 @@ use crate::{
 const PAGE: usize = 32;
 
 /// What the attempt's row says about its log.
-struct Length {
-    bytes: u64,
-    newlines: u64,
+pub(super) struct Length {
+    pub(super) bytes: u64,
+    pub(super) newlines: u64,
     ended: bool,
+}
+
+/// A row as it is stored: a piece, or a block of many.
+pub(super) struct RawRow {
+    is_block: bool,
+    /// The piece, or the packed bytes of a block with its place.
+    piece: LogPiece,
+    /// Events up to this number are left out.
+    after: u64,
 }
 
 impl Store {
@@ -64,7 +73,7 @@ impl Store {
         Ok(Some(LogStat { bytes: length.bytes, lines, ended: length.ended }))
     }
 
-    async fn length(&self, attempt: &AttemptId) -> Result<Option<Length>, Error> {
+    pub(super) async fn length(&self, attempt: &AttemptId) -> Result<Option<Length>, Error> {
         let text = "SELECT log_bytes, log_newlines, state FROM attempt WHERE id = $1";
         let row = self.read_one(Statement::new(text, vec![attempt.as_str().into()])).await?;
         row.map(|row| {
@@ -81,7 +90,7 @@ impl Store {
     }
 
     /// The offset at which a line starts; the end of the log if there is no such line.
-    async fn line_start(
+    pub(super) async fn line_start(
         &self,
         attempt: &AttemptId,
         length: &Length,
@@ -180,6 +189,21 @@ impl Store {
         after: u64,
         rows: usize,
     ) -> Result<(Vec<LogPiece>, Option<u64>), Error> {
+        let (raw, last) = self.raw_page(attempt, after, rows).await?;
+        let mut pieces = Vec::with_capacity(raw.len());
+        for row in raw {
+            pieces.extend(row.unpack()?);
+        }
+        Ok((pieces, last))
+    }
+
+    /// The same rows, still packed.
+    pub(super) async fn raw_page(
+        &self,
+        attempt: &AttemptId,
+        after: u64,
+        rows: usize,
+    ) -> Result<(Vec<RawRow>, Option<u64>), Error> {
         let text = format!(
             "SELECT seq, at, stream, first_byte, first_line, data FROM log_chunk \
              WHERE attempt_id = $1 AND seq > $2 ORDER BY seq LIMIT {rows}"
@@ -188,31 +212,43 @@ impl Store {
         let found = self.read(Statement::new(text, args)).await?;
         let data = found.iter().map(|row| Ok((row.text(2)? == BLOCK, row.bytes(5)?)));
         let data = self.fetched(data.collect::<Result<_, Error>>()?).await?;
-        let mut pieces = Vec::with_capacity(found.len());
-        for (row, bytes) in found.iter().zip(data) {
-            // A block may begin with events that the reader has had.
-            pieces.extend(unpack(row, bytes)?.into_iter().filter(|piece| piece.seq > after));
-        }
-        let more = found.len() == rows;
-        let last = found.last().filter(|_| more).map(|row| row.count(0)).transpose()?;
-        Ok((pieces, last))
+        let raw = found.iter().zip(data).map(|(row, bytes)| RawRow::read(row, bytes, after));
+        let last = found.last().filter(|_| found.len() == rows).map(|row| row.count(0));
+        Ok((raw.collect::<Result<_, Error>>()?, last.transpose()?))
     }
 }
 
-/// The pieces of a row.
-fn unpack(row: &Row, bytes: Vec<u8>) -> Result<Vec<LogPiece>, Error> {
-    let (stream, first_byte, first_line) = (row.text(2)?, row.count(3)?, row.count(4)?);
-    if stream == BLOCK {
-        return block::unpack(&bytes, first_byte, first_line);
+// === impl RawRow ===
+
+impl RawRow {
+    fn read(row: &Row, bytes: Vec<u8>, after: u64) -> Result<Self, Error> {
+        let stream = row.text(2)?;
+        let stream = match stream == BLOCK {
+            true => None,
+            false => Some(stream.parse().map_err(Error::Corrupt)?),
+        };
+        let (first_byte, first_line) = (row.count(3)?, row.count(4)?);
+        let piece = LogPiece {
+            seq: row.count(0)?,
+            at: row.time(1)?,
+            stream: stream.unwrap_or(LogStream::Note),
+            first_byte,
+            first_line,
+            bytes,
+        };
+        Ok(Self { is_block: stream.is_none(), piece, after })
     }
-    Ok(vec![LogPiece {
-        seq: row.count(0)?,
-        at: row.time(1)?,
-        stream: stream.parse().map_err(Error::Corrupt)?,
-        first_byte,
-        first_line,
-        bytes,
-    }])
+
+    /// The pieces of the row; a block may begin with events that the reader has had.
+    pub(super) fn unpack(self) -> Result<Vec<LogPiece>, Error> {
+        if !self.is_block {
+            return Ok(vec![self.piece]);
+        }
+        let LogPiece { bytes, first_byte, first_line, .. } = self.piece;
+        let mut pieces = block::unpack(&bytes, first_byte, first_line)?;
+        pieces.retain(|piece| piece.seq > self.after);
+        Ok(pieces)
+    }
 }
 
 /// What of a piece lies in the range.

@@ -2,7 +2,10 @@
 //! `Vec<u8>` as the model.
 
 use plue_plan::{AttemptId, RunId};
-use plue_store::{LogHit, LogPiece, LogPlace, LogRange, LogStream, Store};
+use plue_store::{
+    LogHit, LogPiece, LogPlace, LogRange, LogStream, Store,
+    log::{LineWindow, LogPattern, MatchBounds, PatternForm},
+};
 use plue_wire::{
     eval::Bytes,
     runner::{AttemptEvent, Claim, EventKind},
@@ -152,6 +155,68 @@ async fn same(store: &Store, attempt: &AttemptId, model: &Model, cut: (u64, u64)
         let found = found_lines(store, attempt, needle, most).await;
         assert_eq!(found, model.lines_with(needle), "{needle:?} {most:?}");
     }
+    let cut = Cut { first: cut.0, second: cut.1 };
+    same_window(store, attempt, model, &cut).await;
+    same_matches(store, attempt, model, &cut).await;
+}
+
+/// Random numbers that choose parts of a log.
+struct Cut {
+    first: u64,
+    second: u64,
+}
+
+/// Lines by number, each cut to its first bytes.
+async fn same_window(store: &Store, attempt: &AttemptId, model: &Model, cut: &Cut) {
+    let lines = model.lines();
+    let (from, cap) =
+        (cut.first % (lines.len() as u64 + 2), clamp(cut.second % 50_000, 50_000) + 1);
+    let window = LineWindow { lines: from..from + cut.second % 20, cap };
+    let found = store.log_lines(attempt, &window).await.unwrap();
+    let expected = lines.iter().enumerate().skip(clamp(from, lines.len()));
+    let mut count = 0;
+    for ((number, text), line) in expected.take(clamp(cut.second % 20, 20)).zip(&found.lines) {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        assert_eq!((line.number, line.length), (number as u64, text.len() as u64), "{window:?}");
+        assert!(line.bytes == text[..text.len().min(cap)], "{window:?} line {number}");
+        assert_eq!(model.line_of(line.first_byte), line.number);
+        count += 1;
+    }
+    assert_eq!(found.lines.len(), count, "{window:?}");
+    let start = model.line_range(0, from).len();
+    assert!(found.before == model.bytes[start.saturating_sub(64 * 1024)..start], "{window:?}");
+}
+
+/// The count of matching lines, in one request and in many.
+async fn same_matches(store: &Store, attempt: &AttemptId, model: &Model, cut: &Cut) {
+    for (text, form, plain) in [
+        ("bb", PatternForm::default(), &b"bb"[..]),
+        ("A\\r?B", PatternForm { is_regex: true, ignores_case: true }, b"ab"),
+    ] {
+        let pattern = LogPattern::new(text, form).unwrap();
+        let lines = model.lines();
+        let expected = lines.iter().enumerate().filter(|(_, line)| match form.is_regex {
+            true => regex_line(line),
+            false => line.windows(plain.len()).any(|part| part == plain),
+        });
+        let expected: Vec<u64> = expected.map(|(number, _)| number as u64).collect();
+        let (mut lines, mut next) = (Vec::new(), Some(LogPlace::default()));
+        while let Some(place) = next {
+            let bounds = MatchBounds { texts: 2, lines: 100_000, bytes: cut.first % 300_000 };
+            let found = store.match_lines(attempt, &pattern, place, bounds).await.unwrap();
+            assert!(found.count == found.lines.len() as u64 && found.hits.len() <= 2);
+            assert_ne!(found.next, Some(place), "no progress");
+            lines.extend(found.lines);
+            next = found.next;
+        }
+        assert_eq!(lines, expected, "{text}");
+    }
+}
+
+/// `a`, perhaps a carriage return, `b`.
+fn regex_line(line: &[u8]) -> bool {
+    let pairs = line.windows(2).any(|part| part == b"ab");
+    pairs || line.windows(3).any(|part| part == b"a\rb")
 }
 
 /// The lines with a text, looked for piece by piece.
@@ -201,6 +266,8 @@ async fn check(world: &World, case: usize, prints: Vec<Print>, cut: (u64, u64)) 
     let before = followed(store, attempt, cut.0 % 200_000).await;
     world.end(&RunId::new(run), 2, success(&claim, last)).await.unwrap();
     store.compact_attempt(attempt).await.unwrap();
+    same(store, attempt, &model, cut).await;
+    store.shelve_log(attempt).await.unwrap();
     same(store, attempt, &model, cut).await;
     let after = followed(store, attempt, cut.1 % 200_000).await;
     assert!(before == after, "packing has changed what a follower sees");

@@ -35,6 +35,8 @@ mod limits;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod log_lines;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod logs;
