@@ -22,7 +22,7 @@ pub(crate) use compact::is_worth_packing;
 pub use lines::{LineWindow, LogLine, LogLines};
 pub use matches::{LogMatches, LogPattern, MatchBounds, PatternForm};
 
-/// Where a piece of a log comes from.
+/// Source of a piece of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogStream {
     /// The process's standard output.
@@ -36,7 +36,7 @@ pub enum LogStream {
     Note,
 }
 
-/// Which part of a log.
+/// A part of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogRange {
     /// These bytes.
