@@ -8,6 +8,7 @@ mod advisories;
 mod bench;
 mod book;
 mod check_crates;
+mod image;
 mod tidy;
 
 use std::{
@@ -41,6 +42,8 @@ enum Task {
         #[arg(long, value_name = "DIR", default_value = "target")]
         target: PathBuf,
     },
+    /// Pack the built programs as OCI archives of engine, runner and evaluator (docs/how-to/kubernetes.md).
+    Image(image::ImageArgs),
     /// Measure release builds: chains, fans, cold starts, logs (docs/explanation/performance.md).
     Bench(bench::BenchArgs),
     /// Check each crate of the workspace alone, so that none borrows a feature from a neighbour.
@@ -59,6 +62,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Tidy(arguments) => tidy::run(root, &arguments),
         Task::Advisories { db } => advisories::run(root, &db),
         Task::Book { target } => book::run(root, &target),
+        Task::Image(arguments) => image::run(root, &arguments),
         Task::Bench(arguments) => bench::run(root, &arguments),
         Task::CiCheckCrates { packages } => check_crates::run(root, &packages),
     }
