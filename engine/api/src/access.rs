@@ -44,6 +44,8 @@ pub struct Principal {
     need: Role,
     /// The client address of the request, for the audit trail.
     from: Option<IpAddr>,
+    /// The request was made in this process, by a command of this machine.
+    is_local: bool,
 }
 
 /// What a route asks of who calls it.
@@ -104,13 +106,27 @@ impl Principal {
     /// Somebody with one role, in one repository or in all.
     #[must_use]
     pub fn new(name: String, role: Role, repo: Option<String>) -> Self {
-        Self { name, grants: vec![Grant { role, repo }], need: Role::Reader, from: None }
+        let grants = vec![Grant { role, repo }];
+        Self { name, grants, need: Role::Reader, from: None, is_local: false }
+    }
+
+    /// The person at this machine: all rights, and files of this machine.
+    #[must_use]
+    pub(crate) fn local(name: String) -> Self {
+        Self { is_local: true, ..Self::new(name, Role::Admin, None) }
+    }
+
+    /// True for a command of this machine; false for every request of a network.
+    #[must_use]
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// Somebody with several roles; nobody if he has none.
     #[must_use]
     pub fn with(name: String, grants: Vec<Grant>) -> Option<Self> {
-        (!grants.is_empty()).then_some(Self { name, grants, need: Role::Reader, from: None })
+        let (need, from, is_local) = (Role::Reader, None, false);
+        (!grants.is_empty()).then_some(Self { name, grants, need, from, is_local })
     }
 
     /// The same, asking for what needs a role.
@@ -123,6 +139,13 @@ impl Principal {
     #[must_use]
     pub fn at(self, from: Option<IpAddr>) -> Self {
         Self { from, ..self }
+    }
+
+    /// The name that events of this caller have: at this machine that of the user.
+    #[must_use]
+    pub(crate) fn actor(&self) -> &str {
+        let user = self.name.strip_prefix("local:").filter(|_| self.is_local);
+        user.unwrap_or(&self.name)
     }
 
     /// The client address of the request; none: it was made in this process.

@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use crate::access::Role;
+use zeroize::Zeroizing;
+
+use crate::{access::Role, records::retry::RestoredFiles};
 
 /// Characters of a topic.
 const MAX_TOPIC: usize = 256;
@@ -38,15 +40,42 @@ pub struct RunRequest {
     pub traceparent: Option<String>,
 }
 
-/// How a run is to go on after its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The steps and files with which an ended run is reopened.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryRequest {
-    /// From this step on; absent: every step that did not succeed.
+    /// First of the steps; absent: every step that did not succeed.
     #[serde(default)]
     pub from: Option<String>,
-    /// Every step that did not succeed, said aloud; not together with `from`.
+    /// The default in words: every step that did not succeed; not together with `from`.
     #[serde(default)]
+    pub failed: bool,
+    /// Treatment of the files that the steps changed.
+    #[serde(default)]
+    pub files: RetryFiles,
+}
+
+/// Treatment of the files that the steps of a run changed, before they run again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryFiles {
+    /// Put back; refused if one was changed outside of the run.
+    #[default]
+    Restore,
+    /// Put back; changed ones are copied aside before.
+    Force,
+    /// Left as they are.
+    Keep,
+}
+
+/// The part of a run that a new run of the same plan and event repeats.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RerunRequest {
+    /// This step and every step that depends on it; the others keep their outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Every step that did not succeed, and the steps that depend on it; not together with `from`.
     pub failed: bool,
 }
 
@@ -96,6 +125,9 @@ pub struct RepoRequest {
     /// How the forge is told.
     #[serde(default)]
     pub report: ReportForm,
+    /// Reach the forge without TLS; only for commands of the server's machine.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_http: bool,
 }
 
 /// A URL that somebody wants told of what happens to runs.
@@ -198,6 +230,15 @@ pub struct EmitRequest {
     pub data: Json,
 }
 
+/// The author of a request to watch a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoAuthor {
+    /// Name in the audit trail.
+    pub name: String,
+    /// The request comes from this machine: folders and addresses without TLS are accepted.
+    pub is_local: bool,
+}
+
 /// The bytes of a file, as they come.
 pub type FileStream = BoxStream<'static, std::io::Result<Bytes>>;
 
@@ -226,9 +267,9 @@ pub enum CommandError {
     /// It cannot be done in this state.
     #[error("{0}")]
     Conflict(String),
-    /// The workflow is paused.
-    #[error("{0}")]
-    Paused(Box<Diagnostic>),
+    /// It is refused in this state, for a reason with a code: a paused workflow, changed files.
+    #[error("{}", .0.message)]
+    Refused(Box<Diagnostic>),
     /// Somebody else may do it.
     #[error("{0}")]
     Forbidden(String),
@@ -238,6 +279,9 @@ pub enum CommandError {
     /// It cannot be done now.
     #[error("{0}")]
     Unavailable(String),
+    /// It cannot be done now, for a reason that callers of a network are not shown.
+    #[error("{}", .0.message)]
+    Failed(Box<Diagnostic>),
 }
 
 /// The side that plans and executes.
@@ -251,17 +295,21 @@ pub trait Commands: fmt::Debug + Send + Sync {
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>>;
 
-    /// Lets an ended run go on.
+    /// Reopens an ended run; returns the files that were put back.
     fn retry(
         &self,
         run: RunId,
         request: RetryRequest,
         by: String,
-    ) -> BoxFuture<'_, Result<(), CommandError>>;
+    ) -> BoxFuture<'_, Result<RestoredFiles, CommandError>>;
 
-    /// Makes a run of this id of the same plan, event and inputs as `old`. If there is such a run
-    /// already, nothing happens.
-    fn rerun(&self, id: RunId, old: RunId, by: String) -> BoxFuture<'_, Result<(), CommandError>>;
+    /// Creates a run of this id with the plan, event and inputs of `old`; idempotent.
+    fn rerun(
+        &self,
+        id: RunId,
+        old: RunId,
+        request: RerunRequest,
+    ) -> BoxFuture<'_, Result<(), CommandError>>;
 
     /// Keeps an answer to a step that waits for a decision.
     fn decide(
@@ -282,12 +330,12 @@ pub trait Commands: fmt::Debug + Send + Sync {
         output: Json,
     ) -> BoxFuture<'_, Result<(CallbackOutcome, Option<RunId>), CommandError>>;
 
-    /// Seals a secret of a repository, or of all, in the place of the one that was there.
+    /// Seals a secret in a scope; replaces the one that it has.
     fn set_secret(
         &self,
-        repo: Option<String>,
+        scope: String,
         name: String,
-        text: String,
+        text: Zeroizing<Vec<u8>>,
     ) -> BoxFuture<'_, Result<(), CommandError>>;
 
     /// Takes in a message for a repository. However often it comes under one id, it is one message.
@@ -299,9 +347,12 @@ pub trait Commands: fmt::Debug + Send + Sync {
         by: String,
     ) -> BoxFuture<'_, Result<EventReceipt, CommandError>>;
 
-    /// Watches a repository of a forge, or changes what is known of it.
-    fn add_repo(&self, request: RepoRequest, by: String)
-    -> BoxFuture<'_, Result<(), CommandError>>;
+    /// Watches a repository, or changes its settings; one of this machine only for its commands.
+    fn add_repo(
+        &self,
+        request: RepoRequest,
+        by: RepoAuthor,
+    ) -> BoxFuture<'_, Result<(), CommandError>>;
 
     /// Keeps a webhook and seals its secret. The request was checked, but for its address.
     fn add_webhook(
@@ -338,6 +389,11 @@ impl EmitRequest {
         }
         Ok(())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn main_branch() -> String {

@@ -34,7 +34,14 @@ pub struct Problem {
     /// `Retry-After` in seconds.
     #[serde(skip)]
     retry_after: Option<u64>,
+    /// The cause, for callers of this process only.
+    #[serde(skip)]
+    cause: Option<Box<Diagnostic>>,
 }
+
+/// The cause of a failure, beside an answer that hides it. No byte of an answer has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause(pub(crate) Box<Diagnostic>);
 
 // === impl Problem ===
 
@@ -50,6 +57,7 @@ impl Problem {
             code: None,
             errors: Vec::new(),
             retry_after: None,
+            cause: None,
         }
     }
 
@@ -109,7 +117,8 @@ impl From<Refusal> for Problem {
 impl From<plue_store::Error> for Problem {
     fn from(error: plue_store::Error) -> Self {
         tracing::error!(error = %error, "the database refused");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer; try again")
+        let hidden = "the database does not answer; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, hidden).because(error.diagnostic())
     }
 }
 
@@ -127,8 +136,13 @@ impl From<CommandError> for Problem {
             }
             CommandError::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, detail),
             CommandError::Conflict(detail) => Self::conflict(detail),
-            CommandError::Paused(why) => {
+            CommandError::Refused(why) => {
                 Self::conflict(&why.message).coded(why.code.clone()).with_errors(vec![*why])
+            }
+            CommandError::Failed(cause) => {
+                tracing::error!(error = %cause.message, "a command failed");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "this cannot be done now; try again")
+                    .because(*cause)
             }
             CommandError::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
             CommandError::Unfit(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
@@ -141,6 +155,11 @@ impl From<CommandError> for Problem {
 }
 
 impl Problem {
+    fn because(mut self, cause: Diagnostic) -> Self {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+
     fn with_errors(mut self, errors: Vec<Diagnostic>) -> Self {
         self.errors = errors;
         self
@@ -153,6 +172,9 @@ impl IntoResponse for Problem {
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, body).into_response();
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if status == StatusCode::UNAUTHORIZED {

@@ -22,7 +22,9 @@ use crate::{
 
 pub mod claude;
 pub mod kept;
+pub mod log;
 pub mod place;
+pub mod retry;
 pub mod story;
 pub mod told;
 pub mod transcript;

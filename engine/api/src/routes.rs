@@ -34,6 +34,8 @@ mod transcripts;
 mod webhooks;
 mod workflows;
 
+/// Header of raw logs: remarks about the log as a JSON list of [`crate::records::log::LogRemark`].
+pub const LOG_REMARKS: &str = "plue-log-remarks";
 /// Items of a page unless the client says.
 const PAGE: u32 = 50;
 /// Items of a page at most.

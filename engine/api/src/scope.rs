@@ -3,6 +3,9 @@
 //!
 //! Pure.
 
+/// Name of the secrets that verify calls of named webhooks, one a line.
+pub const CALL_SECRET: &str = "INCOMING";
+
 /// The scope of the secrets that steps of a repository may name.
 #[must_use]
 pub fn scope_of(repo: &str) -> String {

@@ -425,8 +425,14 @@ pub struct RerunArgs {
     /// A run id, the beginning of one, or `last`
     #[arg(value_name = "RUN")]
     pub run: String,
+    /// Only the steps that did not succeed and those that depend on them; the others keep their outputs
+    #[arg(long, conflicts_with = "from")]
+    pub failed: bool,
+    /// Only this step and everything behind it; the others keep their outputs
+    #[arg(long, value_name = "STEP")]
+    pub from: Option<String>,
     /// Another value for an input; the other inputs stay as they were
-    #[arg(long = "input", value_name = "KEY=VALUE")]
+    #[arg(long = "input", value_name = "KEY=VALUE", conflicts_with_all = ["failed", "from"])]
     pub inputs: Vec<String>,
     /// A secret, taken from the variable of the same name in plue's own environment
     #[arg(long = "secret", value_name = "NAME")]

@@ -1,29 +1,30 @@
-//! Attending a run from this terminal: drive it, show it, pass interrupts on, sum it up.
+//! A run attached to this terminal: driven here or followed on a server, shown, interrupted, summed up.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
-use plue_executor::{Engine, RunHandle, perform::environment::SecretSource};
-use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView, input::Reopen};
+use plue_client::Client;
+use plue_executor::{
+    Engine, RunHandle,
+    perform::environment::{GivenSecrets, SecretSource},
+};
+use plue_flow::RunStatus;
 use plue_plan::{RunId, StepId};
 use plue_runtime::Stop;
-use plue_store::{LogRange, Store};
-use serde_json::Value as Json;
+use plue_store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     app::App,
+    connect::{Connection, Machine},
+    driven::{Display, FollowError},
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
-    follow::{FollowError, Follower},
+    follow::{Follower, Until},
     output,
-    render::{live::Live, words},
-    terminal::{Style, sanitize},
+    render::live::Live,
 };
 
-/// Without a wake-up the store is looked at this often.
-const LOOK: Duration = Duration::from_millis(20);
-/// Lines of a failed step's log that the summary repeats.
-const LAST_LINES: u64 = 10;
+mod summary;
 
 /// Interrupts of the person at the terminal, and of whoever stops the process.
 struct Interrupts {
@@ -74,50 +75,141 @@ async fn closed(hangup: &mut Option<Signal>) {
     }
 }
 
-/// How a run is set going. The display is ready before it is.
+/// The start of a run that is driven here. The display is ready before it.
 pub enum Begin {
-    /// From where the store says it is.
+    /// From its state in the store.
     Drive,
-    /// The same, but not longer than until somebody outside has to answer.
+    /// The same, but not longer than until it waits for an answer from outside.
     UntilAsked,
-    /// Again, after it had ended.
-    Reopen(Reopen),
 }
 
-/// Sets a run going here and shows it until it ends. The first interrupt cancels it (TERM, grace,
-/// KILL), the second kills.
+/// The display of a run that a command has started, and its driver if that is this process.
+pub struct Attendance<'a> {
+    app: &'a App,
+    run: String,
+    attended: Attended<'a>,
+}
+
+/// The place where the run is driven.
+enum Attended<'a> {
+    /// Here.
+    Driven { machine: &'a Machine, driven: Driven<'a> },
+    /// On a server.
+    Followed { client: &'a Client, follower: Follower<'a, io::Stderr> },
+}
+
+/// A run before it is driven here.
+struct Driven<'a> {
+    interrupts: Interrupts,
+    engine: &'a Engine,
+    run: RunId,
+    display: Display<'a, io::Stderr>,
+}
+
+// === impl Attendance ===
+
+impl<'a> Attendance<'a> {
+    /// Prepares the display of a run.
+    ///
+    /// # Errors
+    /// The run cannot be read.
+    pub async fn new(app: &'a App, connection: &'a Connection, run: &str) -> Result<Self, Failure> {
+        let attended = match connection.machine() {
+            Some(machine) => {
+                let driven = Driven::new(app, machine.engine()?, RunId::new(run)).await?;
+                Attended::Driven { machine, driven }
+            }
+            None => {
+                let client = &connection.client;
+                let status = client.status(run).await?;
+                let names = status.steps.iter().map(|step| step.step.as_str());
+                let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
+                Attended::Followed { client, follower: Follower::new(client, run, live) }
+            }
+        };
+        Ok(Self { app, run: run.to_owned(), attended })
+    }
+
+    /// Skips the present attempts and steps: a reopened run is shown from here.
+    ///
+    /// # Errors
+    /// The run cannot be read.
+    pub async fn skip_past(&mut self) -> Result<(), Failure> {
+        match &mut self.attended {
+            Attended::Driven { driven, .. } => {
+                driven.display.skip_past().await.map_err(|error| from_store(&error))
+            }
+            Attended::Followed { follower, .. } => follower.skip_past().await,
+        }
+    }
+
+    /// Shows the run until it ends. On this machine it is driven, and an interrupt stops it; on a server it
+    /// continues without its display.
+    ///
+    /// # Errors
+    /// The run cannot be driven or followed. It is safe in the store then.
+    pub async fn attend(self, secrets: GivenSecrets, until: Until) -> Outcome {
+        let Self { app, run, attended } = self;
+        match attended {
+            Attended::Driven { machine, driven } => {
+                let secrets = machine.remembered(app, &run, secrets).await?;
+                let begin = match until {
+                    Until::End => Begin::Drive,
+                    Until::Asked => Begin::UntilAsked,
+                };
+                driven.drive(app, begin, secrets).await
+            }
+            Attended::Followed { client, mut follower } => {
+                let status = follower.until(until).await?;
+                summary::of_server(app, client, &status).await
+            }
+        }
+    }
+}
+
+// === impl Driven ===
+
+impl<'a> Driven<'a> {
+    async fn new(app: &App, engine: &'a Engine, run: RunId) -> Result<Self, Failure> {
+        let interrupts = Interrupts::listen()?;
+        let steps = step_names(engine, &run).await?;
+        let names = steps.iter().map(StepId::as_str);
+        let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
+        let display = Display::new(engine.store(), run.clone(), live, steps.clone()).patient();
+        Ok(Self { interrupts, engine, run, display })
+    }
+
+    /// Drives the run and shows it until it ends. The first interrupt cancels it (TERM, grace, KILL), the
+    /// second kills.
+    async fn drive(self, app: &App, begin: Begin, secrets: Arc<dyn SecretSource>) -> Outcome {
+        let Self { mut interrupts, engine, run, display } = self;
+        let handle = match begin {
+            Begin::Drive => engine.drive(&run, secrets, Stop::never()).await,
+            Begin::UntilAsked => engine.drive_until_asked(&run, secrets, Stop::never()).await,
+        };
+        let handle = handle.map_err(|error| from_executor(&error))?;
+        let (status, interrupted) = watch(handle, display, &mut interrupts).await?;
+        summary::of_machine(app, engine.store(), &run, status).await?;
+        if interrupted {
+            return Ok(Exit::Interrupted);
+        }
+        let is_over_limit = status == RunStatus::Failed && met_limit(engine.store(), &run).await?;
+        Ok(if is_over_limit { Exit::BudgetExhausted } else { exit_of(status) })
+    }
+}
+
+/// Drives a run here and shows it until it ends.
 ///
 /// # Errors
 /// The run cannot be driven. It is safe in the store then.
-pub async fn attend(
+pub async fn drive(
     app: &App,
     engine: &Engine,
     run: &RunId,
     begin: Begin,
     secrets: Arc<dyn SecretSource>,
 ) -> Outcome {
-    let mut interrupts = Interrupts::listen()?;
-    let steps = step_names(engine, run).await?;
-    let names = steps.iter().map(StepId::as_str);
-    let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
-    let mut follower = Follower::new(engine.store(), run, live, steps.clone()).patient();
-    let handle = match begin {
-        Begin::Drive => engine.drive(run, secrets, Stop::never()).await,
-        Begin::UntilAsked => engine.drive_until_asked(run, secrets, Stop::never()).await,
-        Begin::Reopen(from) => {
-            follower.skip_past().await.map_err(|error| from_store(&error))?;
-            engine.reopen(run, ("plue retry", from), secrets, Stop::never()).await
-        }
-    };
-    let handle = handle.map_err(|error| from_executor(&error))?;
-    until_open(engine, &handle).await?;
-    let (status, interrupted) = watch(handle, follower, &mut interrupts).await?;
-    summary(app, engine.store(), run, status).await?;
-    if interrupted {
-        return Ok(Exit::Interrupted);
-    }
-    let is_over_limit = status == RunStatus::Failed && met_limit(engine.store(), run).await?;
-    Ok(if is_over_limit { Exit::BudgetExhausted } else { exit_of(status) })
+    Driven::new(app, engine, run.clone()).await?.drive(app, begin, secrets).await
 }
 
 /// Whether a Claude step of the run failed because it met a limit.
@@ -131,21 +223,6 @@ async fn met_limit(store: &Store, run: &RunId) -> Result<bool, Failure> {
 #[must_use]
 pub fn is_limit(reason: &str) -> bool {
     plue_llm::codes::limit(reason).is_some()
-}
-
-/// Waits until the store shows a reopened run as open: what is shown before that is its old end.
-async fn until_open(engine: &Engine, handle: &RunHandle) -> Result<(), Failure> {
-    let store = engine.store();
-    let mut changes = store.changes_of(&handle.run);
-    while !handle.is_over() {
-        changes.borrow_and_update();
-        let row = store.run(&handle.run).await.map_err(|error| from_store(&error))?;
-        if row.is_none_or(|row| !row.view.status.is_terminal()) {
-            break;
-        }
-        let _look_again = tokio::time::timeout(LOOK, changes.changed()).await;
-    }
-    Ok(())
 }
 
 /// How a run's end becomes the end of the process.
@@ -163,7 +240,7 @@ pub fn exit_of(status: RunStatus) -> Exit {
 /// Shows the run until it has ended and everything was shown; tells whether somebody interrupted it.
 async fn watch<W: io::Write>(
     mut handle: RunHandle,
-    mut follower: Follower<'_, W>,
+    mut display: Display<'_, W>,
     interrupts: &mut Interrupts,
 ) -> Result<(RunStatus, bool), Failure> {
     let canceller = handle.canceller();
@@ -174,7 +251,7 @@ async fn watch<W: io::Write>(
     loop {
         if let (Some(status), false) = (status, showing) {
             if !status.is_terminal() {
-                follower.show_now().await.map_err(|error| from_store(&error))?;
+                display.show_now().await.map_err(|error| from_store(&error))?;
             }
             return match unwritten {
                 Some(error) => Err(output::refused(&error)),
@@ -182,7 +259,7 @@ async fn watch<W: io::Write>(
             };
         }
         tokio::select! {
-            shown = follower.until_end(), if showing => match shown {
+            shown = display.until_end(), if showing => match shown {
                 Ok(_) => showing = false,
                 // Nobody sees it any more, but the run goes on.
                 Err(FollowError::Output(error)) => {
@@ -221,92 +298,4 @@ fn words_on(trouble: Option<&str>) -> String {
 async fn step_names(engine: &Engine, run: &RunId) -> Result<Vec<StepId>, Failure> {
     let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
     Ok(loaded.plan.all_steps().map(|step| step.id.clone()).collect())
-}
-
-/// What is left to say at the end: the last lines of what failed, the result, where to look.
-///
-/// # Errors
-/// The database.
-async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Result<(), Failure> {
-    let failed = |error: plue_store::Error| from_store(&error);
-    let steps = store.steps(run).await.map_err(failed)?;
-    let mut counts = [0_u32; 3];
-    for row in &steps {
-        let view = &row.view;
-        match view.status {
-            StepStatus::Success => {
-                counts[0] += 1;
-                would_write(app, view);
-            }
-            StepStatus::Failed | StepStatus::TimedOut => {
-                counts[1] += 1;
-                last_lines(app, store, run, &view.step).await?;
-            }
-            StepStatus::Skipped | StepStatus::Cancelled => counts[2] += 1,
-            StepStatus::Pending
-            | StepStatus::Queued
-            | StepStatus::Running
-            | StepStatus::Waiting => {}
-        }
-    }
-    for note in store.notes(run).await.map_err(failed)? {
-        output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
-    }
-    let row = store.run(run).await.map_err(failed)?;
-    let took = row.as_ref().and_then(|row| Some((row.view.started_at?, row.view.ended_at?)));
-    let took =
-        took.map_or(String::new(), |(from, to)| format!(" in {}", words::duration(from, to)));
-    let style = words::run_style(status);
-    let result = status.to_string();
-    let [succeeded, bad, rest] = counts;
-    output::say(&format!(
-        "{} {}{took} · {succeeded} succeeded, {bad} failed, {rest} skipped or cancelled",
-        app.stderr.paint(Style::Bold, "run"),
-        app.stderr.paint(style, &result),
-    ));
-    if status != RunStatus::Success {
-        output::say(&format!(
-            "{}",
-            app.stderr.paint(Style::Dim, &format!("why: plue explain {run}"))
-        ));
-    }
-    Ok(())
-}
-
-/// Shows what a `forge` step would have written: on this machine it writes nothing.
-fn would_write(app: &App, view: &StepView) {
-    if view.output.get("dry_run") != Some(&Json::Bool(true)) {
-        return;
-    }
-    let title = format!("{} would write to the forge", view.step);
-    output::say(&format!("{}", app.stderr.paint(Style::Bold, &title)));
-    let text = view.output.get("comment").and_then(Json::as_str).unwrap_or_default();
-    for line in text.lines() {
-        output::say(&format!("  {}", sanitize(line, app.stderr.color)));
-    }
-    for change in ["add", "remove"] {
-        let labels = view.output.pointer(&format!("/labels/{change}")).and_then(Json::as_array);
-        for label in labels.into_iter().flatten().filter_map(Json::as_str) {
-            let line = format!("{change} label {label}");
-            output::say(&format!("  {}", sanitize(&line, app.stderr.color)));
-        }
-    }
-}
-
-async fn last_lines(app: &App, store: &Store, run: &RunId, step: &StepId) -> Result<(), Failure> {
-    let failed = |error: plue_store::Error| from_store(&error);
-    let attempts = store.attempts(run, Some(step)).await.map_err(failed)?;
-    let ran = attempts.iter().rev().find(|attempt| {
-        matches!(attempt.state, AttemptStatus::Done | AttemptStatus::Lost) && attempt.log_bytes > 0
-    });
-    let Some(attempt) = ran else { return Ok(()) };
-    let range = LogRange::Tail(LAST_LINES);
-    let pieces = store.read_log(&attempt.claim.attempt, range).await.map_err(failed)?;
-    let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
-    let title = format!("last lines of {step}");
-    output::say(&format!("{}", app.stderr.paint(Style::Bold, &title)));
-    for line in String::from_utf8_lossy(&bytes).lines() {
-        output::say(&format!("  {}", sanitize(line, app.stderr.color)));
-    }
-    Ok(())
 }

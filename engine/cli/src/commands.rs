@@ -1,15 +1,14 @@
 //! One file per command. Each returns how the process ends; none prints its own failure.
 
-use std::path::Path;
-
 use plue_plan::RunId;
-use plue_store::{RepoRow, RunFilter, Store};
+use plue_store::Store;
 
 use crate::{
-    app::{App, repository_root},
+    app::App,
     args::Command,
+    config::Origin,
+    connect::folder_here,
     failure::{Failure, Outcome, from_store},
-    remote,
 };
 
 pub mod agent;
@@ -24,7 +23,7 @@ pub mod decide;
 pub mod doc;
 mod doctor;
 pub mod event;
-pub(crate) mod explain;
+mod explain;
 pub mod export;
 pub mod git;
 mod hash;
@@ -40,12 +39,12 @@ pub mod repo;
 mod rerun;
 mod resume;
 pub mod retry;
-mod run;
+pub mod run;
 pub(crate) mod runs;
 mod schema;
 pub mod secret;
 pub mod serve;
-pub(crate) mod status;
+mod status;
 pub mod task;
 pub mod template;
 pub mod test;
@@ -55,16 +54,9 @@ mod validate;
 pub mod webhook;
 pub mod workflow;
 
-/// Runs that `last` looks through for one of this repository.
-const LOOKED_AT: u32 = 50;
-
 /// Runs a command.
 pub fn dispatch(command: Command, app: &App) -> Outcome {
-    if let Some(server) = &app.loaded.config.server
-        && !remote::is_local(&command)
-    {
-        return remote::dispatch(command, server, app);
-    }
+    refuse_server(&command, app)?;
     match command {
         Command::Run(args) => run::run(args, app),
         Command::Plan(args) => plan::run(args, app),
@@ -120,12 +112,38 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
     }
 }
 
-/// The run that a text names: its id, the beginning of its id, or `last`.
+/// Refuses a server for a command that is about this machine only: it would silently be about another place.
+fn refuse_server(command: &Command, app: &App) -> Result<(), Failure> {
+    if app.loaded.config.server.is_none() {
+        return Ok(());
+    }
+    // The configuration of a person may name a server; `--server` is meant for this command.
+    let is_meant = matches!(app.origin("server"), Origin::Flag(_));
+    let name = match command {
+        Command::Migrate => "migrate",
+        Command::Backup(_) => "backup",
+        Command::Restore(_) => "restore",
+        Command::Replay(_) => "replay",
+        Command::Secret(secret::SecretCommand::Rotate) => "secret rotate",
+        Command::Open(_) if is_meant => "open",
+        Command::Doctor(_) if is_meant => "doctor",
+        Command::Serve(_) if is_meant => "serve",
+        _ => return Ok(()),
+    };
+    let message = format!("`plue {name}` is about this machine only, and a server is set");
+    Err(Failure::usage(message)
+        .hint("leave out --server, and set PLUE_SERVER to nothing: PLUE_SERVER= plue …"))
+}
+
+/// The run of this machine that a text names: its id, the beginning of its id, or `last`.
 async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
     if text == "last"
-        && let Some(run) = last_here(store).await?
+        && let Some(folder) = folder_here()
+        && let Some(run) = plue_api::last_run::in_folder(store, &folder)
+            .await
+            .map_err(|error| from_store(&error))?
     {
-        return Ok(run);
+        return Ok(run.id);
     }
     let found = store.find_run(text, None).await.map_err(|error| from_store(&error))?;
     match found.as_slice() {
@@ -133,28 +151,4 @@ async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
         [] => Err(Failure::not_found(format!("there is no run `{text}`")).hint("see `plue runs`")),
         _ => Err(Failure::usage(format!("`{text}` is the beginning of more than one run id"))),
     }
-}
-
-/// The repository `owner/name`; `not found` with a hint if it is not watched.
-async fn watched_repo(store: &Store, name: &str) -> Result<RepoRow, Failure> {
-    let repo = store.repo(name).await.map_err(|error| from_store(&error))?;
-    repo.ok_or_else(|| {
-        Failure::not_found(format!("`{name}` is not watched")).hint("see `plue repo list`")
-    })
-}
-
-/// The newest run of the repository around the current directory, if one of the last ones is.
-async fn last_here(store: &Store) -> Result<Option<RunId>, Failure> {
-    let Ok(here) = std::env::current_dir() else { return Ok(None) };
-    let root = repository_root(&here);
-    let root = root.canonicalize().unwrap_or(root);
-    let filter = RunFilter { without_children: true, limit: LOOKED_AT, ..RunFilter::default() };
-    for row in store.runs(&filter).await.map_err(|error| from_store(&error))? {
-        let source = store.run_source(&row.id).await.map_err(|error| from_store(&error))?;
-        let of = source.and_then(|source| Some(source.origin["repository"].as_str()?.to_owned()));
-        if of.is_some_and(|of| Path::new(&of) == root) {
-            return Ok(Some(row.id));
-        }
-    }
-    Ok(None)
 }

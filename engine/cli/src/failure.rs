@@ -7,6 +7,7 @@ use plue_plan::{Code, Diagnostic};
 use plue_planner::session::{Reason, Refusal};
 
 pub use plue_planner::session::chain;
+use reqwest::StatusCode;
 
 use crate::exit::Exit;
 
@@ -56,6 +57,13 @@ impl Failure {
         self
     }
 
+    /// The same, with a hint if something was not found and no hint is there.
+    #[must_use]
+    pub fn hint_if_not_found(self, hint: impl Into<String>) -> Self {
+        let has_hint = self.diagnostics.first().is_some_and(|first| first.hint.is_some());
+        if self.exit == Exit::NotFound && !has_hint { self.hint(hint) } else { self }
+    }
+
     /// With the repository whose source lines are shown.
     #[must_use]
     pub fn in_repository(mut self, root: &std::path::Path) -> Self {
@@ -85,6 +93,57 @@ impl Failure {
 #[must_use]
 pub fn from_store(error: &plue_store::Error) -> Failure {
     Failure::new(Exit::Infrastructure, error.diagnostic())
+}
+
+impl From<plue_client::Error> for Failure {
+    fn from(error: plue_client::Error) -> Self {
+        use plue_client::Error;
+        let message = error.to_string();
+        let unanswered = |message| {
+            Self::new(Exit::Infrastructure, Diagnostic::error(codes::INFRASTRUCTURE, message))
+        };
+        match error {
+            Error::Address { .. } => Self::usage(message).hint("like https://plue.example"),
+            Error::Token | Error::TooLong | Error::SeveralRuns(_) => Self::usage(message),
+            Error::Unreachable { .. } => {
+                unanswered(message).hint("is `plue serve` running there?")
+            }
+            Error::Anonymous { .. } => Self::not_found(message).hint(
+                "set PLUE_TOKEN, or `token` in the configuration; make one on the server with `plue \
+                 token create`",
+            ),
+            Error::NoRun(_) => Self::not_found(message).hint("see `plue runs`"),
+            Error::Failed(cause) => Self::new(Exit::Infrastructure, *cause),
+            Error::Refused(refusal) => refused(*refusal),
+            Error::Unreadable(_) => {
+                unanswered(message).hint("is it a plue of another version, or another program?")
+            }
+            Error::Broken(_) => unanswered(message),
+        }
+    }
+}
+
+/// The answer of an API that refused a request.
+fn refused(refusal: plue_client::Refusal) -> Failure {
+    let plue_client::Refusal { status, detail, code, errors } = refusal;
+    if status == StatusCode::CONFLICT && !errors.is_empty() {
+        return Failure { exit: Exit::NotFound, diagnostics: errors, repo: None };
+    }
+    if !errors.is_empty() {
+        return Failure::invalid(errors);
+    }
+    match status {
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
+            Failure::not_found(detail)
+        }
+        status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+            Failure::usage(detail)
+        }
+        _ => {
+            let code = code.unwrap_or(codes::INFRASTRUCTURE);
+            Failure::new(Exit::Infrastructure, Diagnostic::error(code, detail))
+        }
+    }
 }
 
 /// An error of the executor.

@@ -1,271 +1,299 @@
-//! Following a run: its log lines and the fate of its steps, from the store, until it ends.
-//!
-//! Live and afterwards are the same query: rows after a cursor. Wake-ups only make it prompt.
+//! Following a run through the API: the log lines of its steps as they come, and the ends of its steps, until
+//! the run ends.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet},
     io::Write,
+    pin::pin,
     time::Duration,
 };
 
+use futures::{
+    FutureExt as _, StreamExt as _,
+    stream::{BoxStream, SelectAll},
+};
 use jiff::Timestamp;
-use plue_api::explain::turn_of;
-use plue_flow::{AttemptStatus, RunStatus, StepStatus, StepView, fact::Reason};
-use plue_plan::{AttemptId, RunId, StepId};
+use plue_api::records::{
+    AttemptRecord, PieceRecord, StepRecord,
+    told::{CallRecord, StatusRecord, WaitKind},
+};
+use plue_client::Client;
+use plue_flow::{RunStatus, StepStatus};
 use plue_runtime::Clock;
-use plue_store::{AttemptRow, Error, LogRange, LogStream, RunRow, Store};
 
-use crate::render::{
-    live::{Live, Running},
-    words,
+use crate::{
+    commands::logs::pieces,
+    exit::Exit,
+    failure::Failure,
+    output,
+    render::{live::Live, narrator::Narrator},
 };
 
-/// Between two looks at the store; a flood of changes is shown in this rhythm.
-const RHYTHM: Duration = Duration::from_millis(50);
-/// Without a wake-up of this process the store is looked at this often: others may write to it.
-const POLL: Duration = Duration::from_millis(250);
-/// Bytes read from one attempt's log at once.
-const PAGE: u64 = 1024 * 1024;
+/// Time between two looks at a run of which no step runs: its waits change without a fact.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// Why following ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    /// The database did not answer.
-    #[error(transparent)]
-    Store(#[from] Error),
-    /// The output takes nothing more: nobody reads it, or its disk is full.
-    #[error("the output cannot be written")]
-    Output(#[from] std::io::Error),
+/// A piece of the log of a step, or its end.
+type Piece = (String, Option<Result<PieceRecord, Failure>>);
+
+/// The parts of a run that were shown so far.
+pub struct Follower<'c, W> {
+    client: &'c Client,
+    run: String,
+    live: Live<W>,
+    /// Attempts whose logs are shown or being shown.
+    known: BTreeSet<String>,
+    /// Open logs, and their number per step.
+    logs: SelectAll<BoxStream<'c, Piece>>,
+    open: BTreeMap<String, usize>,
+    narrator: Narrator,
+    /// Obstacles that were printed last: of the run, and of its steps.
+    obstacles: BTreeMap<Option<String>, String>,
 }
 
-/// What was shown so far.
-pub struct Follower<'a, W> {
-    store: &'a Store,
-    run: &'a RunId,
-    live: Live<W>,
-    clock: Clock,
-    /// Where each step stands in the plan.
-    places: HashMap<StepId, usize>,
-    /// Bytes shown of each attempt's log.
-    shown: HashMap<AttemptId, u64>,
-    /// What was said last about each step.
-    said: BTreeMap<StepId, (StepStatus, u32, u32)>,
-    /// Obstacle of a queued run at the last look.
-    turn: Option<String>,
-    /// Obstacle that was printed last.
-    said_turn: Option<String>,
-    /// Whether somebody else decides how long a database that does not answer is waited for.
-    is_patient: bool,
+/// Condition that ends the following of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The run has ended: its event stream is over.
+    End,
+    /// The run has ended, or waits for a decision, an event or a callback and for nothing else.
+    Asked,
+}
+
+// === impl Until ===
+
+impl Until {
+    fn is_reached(self, status: &StatusRecord) -> bool {
+        let outside = |what: WaitKind| {
+            matches!(what, WaitKind::Decision | WaitKind::Event | WaitKind::Callback)
+        };
+        self == Self::Asked
+            && status.run.status == RunStatus::Waiting.as_str()
+            && status.waiting.iter().any(|waiting| outside(waiting.what))
+    }
 }
 
 // === impl Follower ===
 
-impl<'a, W: Write> Follower<'a, W> {
-    /// A follower that has shown nothing yet. `order`: the steps as the plan has them.
-    pub fn new(store: &'a Store, run: &'a RunId, live: Live<W>, order: Vec<StepId>) -> Self {
-        let clock = Clock::real();
-        let places = order.into_iter().zip(0..).collect();
-        let (shown, said) = (HashMap::new(), BTreeMap::new());
-        let (turn, said_turn) = (None, None);
-        Self { store, run, live, clock, places, shown, said, turn, said_turn, is_patient: false }
+impl<'c, W: Write> Follower<'c, W> {
+    /// A follower that has shown nothing yet.
+    pub fn new(client: &'c Client, run: &str, live: Live<W>) -> Self {
+        Self {
+            client,
+            run: run.to_owned(),
+            live,
+            known: BTreeSet::new(),
+            logs: SelectAll::new(),
+            open: BTreeMap::new(),
+            narrator: Narrator::default(),
+            obstacles: BTreeMap::new(),
+        }
     }
 
-    /// Waits for a database that does not answer, however long it takes.
-    pub fn patient(self) -> Self {
-        Self { is_patient: true, ..self }
-    }
-
-    /// Passes over what is there already: a run that goes on is shown from there.
+    /// Skips the present attempts and steps: a reopened run is shown from here.
     ///
     /// # Errors
-    /// The database.
-    pub async fn skip_past(&mut self) -> Result<(), Error> {
-        for attempt in self.store.attempts(self.run, None).await? {
-            self.shown.insert(attempt.claim.attempt, attempt.log_bytes);
-        }
-        for row in self.store.steps(self.run).await? {
-            let view = row.view;
-            self.said.insert(view.step, (view.status, view.visit, view.attempts));
-        }
+    /// The call.
+    pub async fn skip_past(&mut self) -> Result<(), Failure> {
+        let attempts = self.client.attempts(&self.run).await?;
+        self.known.extend(attempts.into_iter().map(|attempt| attempt.id));
+        let steps = self.client.steps(&self.run).await?;
+        steps.iter().for_each(|step| self.narrator.skip(step));
         Ok(())
     }
 
-    /// Shows everything until the run ends; gives its status. Cancel-safe: nothing is shown twice
-    /// after a cancelled call.
+    /// Shows logs and steps until the run ends, or with [`Until::Asked`] until it waits for an answer from
+    /// outside; returns its status at that point.
     ///
     /// # Errors
-    /// The database, or the output.
-    pub async fn until_end(&mut self) -> Result<RunStatus, FollowError> {
-        let mut changes = self.store.changes_of(self.run);
+    /// The call, or the output.
+    pub async fn until(&mut self, until: Until) -> Result<StatusRecord, Failure> {
+        let run = self.run.clone();
+        let mut facts = pin!(self.client.run_events(&run).fuse());
+        let mut status = self.look().await?;
+        let (mut over, clock) = (false, Clock::real());
         loop {
-            changes.borrow_and_update();
-            let begun = self.clock.mark();
-            match self.look().await {
-                Ok(Some(status)) => return Ok(status),
-                Ok(None) => {}
-                Err(FollowError::Store(error)) if self.is_patient && error.is_transient() => {
-                    self.clock.sleep(POLL).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
+            // The log of an agent that waits for people stays open.
+            let stays = status.waiting.iter().any(|waiting| waiting.call.is_some());
+            if (over || until.is_reached(&status)) && (self.logs.is_empty() || (!over && stays)) {
+                return Ok(status);
             }
-            let took = self.clock.elapsed(begun);
-            let mark = self.clock.mark();
-            let woken = tokio::time::timeout(POLL, changes.changed()).await;
-            if woken.is_ok() {
-                // At least as long as showing took: a plan of thousands of steps shall not be kept
-                // from running by its display.
-                let rhythm = RHYTHM.max(took);
-                let early = rhythm.saturating_sub(self.clock.elapsed(mark));
-                self.clock.sleep(early).await;
-            }
-        }
-    }
-
-    /// Shows what is new; gives the status if the run has ended and everything was shown.
-    async fn look(&mut self) -> Result<Option<RunStatus>, FollowError> {
-        // The status first: what is shown after it is complete if it says that the run ended.
-        let row = self.store.run(self.run).await?;
-        let status = row.as_ref().map(|row| row.view.status);
-        self.show().await?;
-        if let Some(row) = row {
-            self.say_turn(&row).await?;
-        }
-        match status {
-            None => Ok(Some(RunStatus::Cancelled)),
-            Some(status) if status.is_terminal() => {
-                self.live.erase()?;
-                Ok(Some(status))
-            }
-            Some(_) => Ok(None),
-        }
-    }
-
-    /// Says behind which run a queued one waits, once. At the second look: a run in front that
-    /// no engine advances loses its turn in between.
-    async fn say_turn(&mut self, row: &RunRow) -> Result<(), FollowError> {
-        if row.view.status != RunStatus::Queued {
-            return Ok(());
-        }
-        let turn = turn_of(self.store, row).await?.map(|waits| waits.words);
-        let is_new = turn.is_some() && turn == self.turn && turn != self.said_turn;
-        self.turn = turn;
-        if is_new {
-            self.said_turn = self.turn.clone();
-            self.live.run(self.turn.as_deref().unwrap_or_default())?;
-        }
-        Ok(())
-    }
-
-    /// Shows what is new once more; the run goes on another time.
-    ///
-    /// # Errors
-    /// The database. That nobody reads the output any more is no matter at the end.
-    pub async fn show_now(&mut self) -> Result<(), Error> {
-        match self.show().await {
-            Ok(()) | Err(FollowError::Output(_)) => {}
-            Err(FollowError::Store(error)) => return Err(error),
-        }
-        let _closed_is_no_matter = self.live.erase();
-        Ok(())
-    }
-
-    /// Shows what is new, in the order in which steps ended; what has not ended comes last.
-    async fn show(&mut self) -> Result<(), FollowError> {
-        let steps = self.store.steps(self.run).await?;
-        let attempts = self.store.attempts(self.run, None).await?;
-        let mut views: Vec<StepView> = steps.into_iter().map(|row| row.view).collect();
-        let mut by_step: HashMap<StepId, Vec<AttemptRow>> = HashMap::new();
-        for attempt in attempts {
-            by_step.entry(attempt.step.clone()).or_default().push(attempt);
-        }
-        let place = |view: &StepView| self.places.get(&view.step).copied();
-        views.sort_by_cached_key(|view| (view.ended_at.unwrap_or(Timestamp::MAX), place(view)));
-        let now = self.clock.now();
-        let mut running = Vec::new();
-        for view in &views {
-            for attempt in by_step.get(&view.step).into_iter().flatten() {
-                self.log_of(attempt).await?;
-            }
-            if let (StepStatus::Running, Some(since)) = (view.status, view.started_at) {
-                let elapsed = words::duration(since, now);
-                running.push(Running { step: view.step.to_string(), elapsed });
-            }
-            self.say(view)?;
-        }
-        let ended = views.iter().filter(|view| view.status.is_terminal()).count();
-        let summary =
-            format!("  {ended} of {} steps ended, {} running", views.len(), running.len());
-        self.live.draw(&running, &summary)?;
-        Ok(())
-    }
-
-    async fn log_of(&mut self, attempt: &AttemptRow) -> Result<(), FollowError> {
-        let quiet = matches!(attempt.state, AttemptStatus::Queued | AttemptStatus::Assigned);
-        let id = &attempt.claim.attempt;
-        let mut from = self.shown.get(id).copied().unwrap_or(0);
-        if quiet || from >= attempt.log_bytes {
-            return Ok(());
-        }
-        if from == 0 {
-            self.live.flush(attempt.step.as_str())?;
-        }
-        loop {
-            let pieces = self.store.read_log(id, LogRange::Bytes(from..from + PAGE)).await?;
-            let Some(last) = pieces.last() else { return Ok(()) };
-            from = last.end();
-            self.shown.insert(id.clone(), from);
-            for piece in pieces {
-                match piece.stream {
-                    LogStream::Stdout | LogStream::Stderr => {
-                        self.live.log(attempt.step.as_str(), &piece.bytes)?;
+            tokio::select! {
+                fact = facts.next(), if !over => match fact {
+                    Some(fact) => {
+                        drop(fact?);
+                        // Facts that are ready share one look.
+                        while let Some(Some(fact)) = facts.next().now_or_never() {
+                            drop(fact?);
+                        }
+                        status = self.look().await?;
                     }
-                    LogStream::Gap | LogStream::Note => {}
+                    None => {
+                        over = true;
+                        status = self.look().await?;
+                    }
+                },
+                Some(piece) = self.logs.next(), if !self.logs.is_empty() => {
+                    if self.log(piece)? {
+                        self.narrate_all(&status)?;
+                    }
+                }
+                () = clock.sleep(LOOK_AGAIN), if !over && is_idle(&status) => {
+                    // While the server cannot be reached, the stream of facts decides when to give up.
+                    match self.look().await {
+                        Ok(now) => status = now,
+                        Err(failure) if failure.exit == Exit::Infrastructure => {}
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                // The last log ended during the wait for its next piece.
+                else => {}
+            }
+        }
+    }
+
+    /// Shows new logs and new ends of steps, in the order in which steps ended.
+    async fn look(&mut self) -> Result<StatusRecord, Failure> {
+        let mut status = self.client.status(&self.run).await?;
+        let attempts = self.client.attempts(&self.run).await?;
+        status.steps.sort_by_key(|step| step.ended_at.unwrap_or(Timestamp::MAX));
+        for step in &status.steps {
+            for attempt in attempts.iter().filter(|attempt| attempt.step == step.step) {
+                match attempt.status.as_str() {
+                    "queued" | "assigned" => {}
+                    _ if !self.known.insert(attempt.id.clone()) => {}
+                    "running" => self.open(attempt),
+                    _ => self.whole(attempt).await?,
                 }
             }
-            if from >= attempt.log_bytes {
+            self.narrate(&status, step)?;
+        }
+        self.show_obstacles(&status).map_err(|error| output::refused(&error))?;
+        Ok(status)
+    }
+
+    /// Prints obstacles of the run and its steps, once per change.
+    fn show_obstacles(&mut self, status: &StatusRecord) -> std::io::Result<()> {
+        let mut obstacles = BTreeMap::new();
+        for waiting in &status.waiting {
+            match waiting.what {
+                WaitKind::Turn
+                | WaitKind::Place
+                | WaitKind::Secret
+                | WaitKind::Engine
+                | WaitKind::Retry
+                | WaitKind::Runner => {}
+                WaitKind::Decision
+                | WaitKind::Time
+                | WaitKind::Event
+                | WaitKind::Workflow
+                | WaitKind::Callback => continue,
+            }
+            if self.obstacles.get(&waiting.step) != Some(&waiting.words) {
+                match &waiting.step {
+                    Some(step) => self.live.note(StepStatus::Queued, step, &waiting.words)?,
+                    None => self.live.run(&waiting.words)?,
+                }
+            }
+            obstacles.insert(waiting.step.clone(), waiting.words.clone());
+        }
+        self.obstacles = obstacles;
+        Ok(())
+    }
+
+    /// Shows the log of an attempt as it comes.
+    fn open(&mut self, attempt: &AttemptRecord) {
+        *self.open.entry(attempt.step.clone()).or_default() += 1;
+        let (name, end) = (attempt.step.clone(), attempt.step.clone());
+        let pieces = self.client.log_events(&self.run, &attempt.id);
+        let pieces = pieces.map(move |piece| (name.clone(), Some(piece.map_err(Failure::from))));
+        let end = futures::stream::once(async move { (end, None) });
+        self.logs.push(pieces.chain(end).boxed());
+    }
+
+    /// Shows the log of an attempt that has ended.
+    async fn whole(&mut self, attempt: &AttemptRecord) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.client.log_pieces(&self.run, &attempt.id, after).await?;
+            for piece in page.items {
+                self.log((attempt.step.clone(), Some(Ok(piece))))?;
+            }
+            after = page.next;
+            if after.is_none() {
                 return Ok(());
             }
         }
     }
 
-    /// Says what became of a step, once.
-    fn say(&mut self, view: &StepView) -> Result<(), FollowError> {
-        let now = (view.status, view.visit, view.attempts);
-        if self.said.get(&view.step) == Some(&now) {
-            return Ok(());
-        }
-        self.said.insert(view.step.clone(), now);
-        // Whoever selects steps knows that the others do not run.
-        if matches!(view.reason, Some(Reason::NotSelected | Reason::Carried { .. })) {
-            return Ok(());
-        }
-        let reason = view.reason.as_ref().map(ToString::to_string);
-        match view.status {
-            StepStatus::Queued if matches!(view.reason, Some(Reason::NoRunner { .. })) => {
-                let words = reason.unwrap_or_default();
-                self.live.note(view.status, view.step.as_str(), &words)?;
+    /// Shows a piece; returns `true` at the end of a log.
+    fn log(&mut self, (step, piece): Piece) -> Result<bool, Failure> {
+        let Some(piece) = piece else {
+            if let Some(open) = self.open.get_mut(&step) {
+                *open = open.saturating_sub(1);
             }
-            StepStatus::Pending | StepStatus::Queued | StepStatus::Running => {}
-            StepStatus::Waiting => {
-                let words = reason.unwrap_or_else(|| "waits for its next attempt".to_owned());
-                let words = format!("{words}{}", words::how_to_answer(self.run, view));
-                self.live.note(view.status, view.step.as_str(), &words)?;
-            }
-            StepStatus::Success
-            | StepStatus::Failed
-            | StepStatus::Skipped
-            | StepStatus::Cancelled
-            | StepStatus::TimedOut => {
-                let took = match (view.started_at, view.ended_at) {
-                    (Some(from), Some(to)) => format!(" in {}", words::duration(from, to)),
-                    _ => String::new(),
-                };
-                let why = reason.map_or(String::new(), |text| format!(": {text}"));
-                let words = format!("{}{took}{why}", view.status);
-                self.live.ended(view.status, view.step.as_str(), &words)?;
-            }
+            return Ok(true);
+        };
+        let piece = piece?;
+        if pieces::is_output(&piece) {
+            let bytes = pieces::bytes(&piece)?;
+            self.live.log(&step, &bytes).map_err(|error| output::refused(&error))?;
         }
-        Ok(())
+        Ok(false)
     }
+
+    fn narrate_all(&mut self, status: &StatusRecord) -> Result<(), Failure> {
+        status.steps.iter().try_for_each(|step| self.narrate(status, step))
+    }
+
+    /// Prints the state of a step behind the last line of its log.
+    fn narrate(&mut self, status: &StatusRecord, step: &StepRecord) -> Result<(), Failure> {
+        let is_closed = self.open.get(&step.step).is_none_or(|open| *open == 0);
+        if !is_closed && step.status != StepStatus::Waiting.as_str() {
+            return Ok(());
+        }
+        let answer = || {
+            let mut waiting = status.waiting.iter();
+            let waits = waiting.find(|waiting| {
+                waiting.what == WaitKind::Decision && waiting.step.as_ref() == Some(&step.step)
+            });
+            waits.map_or_else(String::new, |waits| {
+                let (run, step) = (&status.run.id, &step.step);
+                let call = CallRecord::option(waits.call.as_ref());
+                format!(" — plue approve {run} {step}{call}, or plue reject {run} {step}{call}")
+            })
+        };
+        self.narrator.narrate(&mut self.live, step, answer).map_err(|error| output::refused(&error))
+    }
+}
+
+/// True if no step of a run that has not ended runs, nor waits for an answer from outside.
+fn is_idle(status: &StatusRecord) -> bool {
+    let running = status.steps.iter().any(|step| step.status == StepStatus::Running.as_str());
+    let run = status.run.status.as_str();
+    run == RunStatus::Queued.as_str() || (run == RunStatus::Running.as_str() && !running)
+}
+
+/// Waits until a run has ended, and shows its running steps at each fact until then.
+///
+/// # Errors
+/// The call.
+pub async fn until_stopped(
+    client: &Client,
+    run: &str,
+    mut show: impl FnMut(&[String]),
+) -> Result<(), Failure> {
+    let mut facts = pin!(client.run_events(run).fuse());
+    while let Some(fact) = facts.next().await {
+        drop(fact?);
+        // Facts that are ready share one look.
+        while let Some(Some(fact)) = facts.next().now_or_never() {
+            drop(fact?);
+        }
+        let status = client.status(run).await?;
+        if !status.run.status.parse().is_ok_and(RunStatus::is_terminal) {
+            let running = status.steps.into_iter().filter(|step| step.status == "running");
+            show(&running.map(|step| step.step).collect::<Vec<_>>());
+        }
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod live;
+pub mod narrator;
 pub mod stopping;
 pub mod table;
 pub mod transcript;

@@ -14,7 +14,6 @@ use crate::{
 pub struct Change<'a> {
     action: &'a str,
     subject: &'a str,
-    repo: Option<String>,
     detail: Json,
 }
 
@@ -24,13 +23,7 @@ impl<'a> Change<'a> {
     /// A change of one thing: `token.create` of an id. Actions are those of the API.
     #[must_use]
     pub fn new(action: &'a str, subject: &'a str) -> Self {
-        Self { action, subject, repo: None, detail: json!({}) }
-    }
-
-    /// The repository that it belongs to.
-    #[must_use]
-    pub fn of_repo(self, repo: Option<String>) -> Self {
-        Self { repo, ..self }
+        Self { action, subject, detail: json!({}) }
     }
 
     /// More about it, without secrets.
@@ -50,7 +43,7 @@ impl<'a> Change<'a> {
             principal: person::principal(),
             action: self.action.to_owned(),
             subject: self.subject.to_owned(),
-            repo: self.repo,
+            repo: None,
             detail: self.detail,
         };
         store.audit(&row).await.map_err(|error| from_store(&error))

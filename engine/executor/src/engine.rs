@@ -513,6 +513,18 @@ impl Engine {
         checkpoint::restore(workspace, (run, &again, restore_for), (on_conflict, aside)).await
     }
 
+    /// True if changes of steps in workspaces are stored, so that they can be put back.
+    #[must_use]
+    pub fn keeps_checkpoints(&self) -> bool {
+        self.0.options.workspaces.checkpoints
+    }
+
+    /// The time of this engine.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.0.clock.now()
+    }
+
     /// Reopens an ended run (`plue retry`) without driving it: it is queued like any other.
     ///
     /// # Errors
@@ -551,7 +563,7 @@ impl Engine {
 }
 
 /// The steps that would run again.
-fn reopened(
+pub(crate) fn reopened(
     run: &plue_flow::Run,
     from: &Reopen,
     now: jiff::Timestamp,

@@ -19,6 +19,7 @@ pub mod error;
 mod loaded;
 pub mod perform;
 pub mod reach;
+pub mod rerun;
 pub mod retention;
 pub mod run_lock;
 pub mod submit;

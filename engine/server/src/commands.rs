@@ -1,59 +1,85 @@
-//! The commands of the API: each method delegates to the verb of the same name.
+//! The commands of the API. What needs the database and keys only is done here; what plans or drives runs is
+//! up to a [`RunCommands`]: the server's, or that of a command line without a server.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, Commands, RunRequest,
     commands::{
         CallbackOutcome, DecisionRequest, EventReceipt, EventRequest, FileStream, MadeWebhook,
-        RepoRequest, RetryRequest, WebhookRequest,
+        RepoAuthor, RepoRequest, RerunRequest, RetryRequest, WebhookRequest,
     },
-    pauses,
+    records::retry::RestoredFiles,
 };
-use plue_executor::{Engine, reach::Guard};
-use plue_flow::input::Reopen;
-use plue_plan::{Event, RunId, StepId, event::EventType};
-use plue_planner::{Evaluated, PlannedWorkflow, Trust, WorkflowFile};
-use plue_store::{Store, repo::pause::PauseScope, secret::Keyring};
+use plue_executor::reach::Guard;
+use plue_plan::{RunId, StepId};
+use plue_runtime::{Clock, Ids, Tasks};
+use plue_store::{Store, secret::Keyring};
 use serde_json::Value as Json;
+use zeroize::Zeroizing;
 
 use crate::{
     error::Error,
     export::Exporter,
     messages::{self, Message},
-    mirrors::{Mirrors, ResolvedRevision},
     notifier::webhooks::{
         WebhookAdmin,
         admin::{self, WebhookAdminError},
     },
-    plans::{PlanContext, Plans},
-    process::Process,
-    secrets::Credentials,
-    services::Services,
-    submit::{PlannedRun, Submitter},
-    workspaces::Workspaces,
 };
 
-/// Time in which the driver of an ended run releases it.
-const RELEASED_WITHIN: Duration = Duration::from_secs(2);
-/// Pause between two tries to reopen a run that is not released yet.
-const RELEASE_POLL: Duration = Duration::from_millis(10);
+/// The dependencies of the commands.
+#[derive(Debug, Clone)]
+pub struct CommandParts {
+    /// The database.
+    pub store: Store,
+    /// Seals and opens secrets; `None`: commands with secrets are refused.
+    pub keys: Option<Keyring>,
+    /// Addresses that webhooks may have besides public ones.
+    pub reach: Guard,
+    /// Writes runs into files.
+    pub exporter: Exporter,
+    /// Source of time.
+    pub clock: Clock,
+    /// Source of random ids.
+    pub ids: Ids,
+    /// Tracker of tasks.
+    pub tasks: Tasks,
+}
+
+/// The commands that plan or drive runs.
+pub trait RunCommands: fmt::Debug + Send + Sync {
+    /// [`Commands::submit`].
+    fn submit(
+        &self,
+        id: RunId,
+        request: RunRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommandError>>;
+
+    /// [`Commands::retry`].
+    fn retry(
+        &self,
+        run: RunId,
+        request: RetryRequest,
+        by: String,
+    ) -> BoxFuture<'_, Result<RestoredFiles, CommandError>>;
+
+    /// [`Commands::rerun`].
+    fn rerun(
+        &self,
+        id: RunId,
+        old: RunId,
+        request: RerunRequest,
+    ) -> BoxFuture<'_, Result<(), CommandError>>;
+}
 
 /// Implements the commands of the API.
 #[derive(Debug)]
-pub(crate) struct ApiCommands {
-    pub(crate) store: Store,
-    pub(crate) engine: Engine,
-    pub(crate) keys: Option<Keyring>,
-    reach: Guard,
-    exporter: Exporter,
-    pub(crate) credentials: Credentials,
-    pub(crate) mirrors: Mirrors,
-    pub(crate) plans: Plans,
-    pub(crate) workspaces: Workspaces,
-    pub(crate) submitter: Submitter,
-    pub(crate) process: Process,
+pub struct ApiCommands {
+    pub(crate) parts: CommandParts,
+    runs: Arc<dyn RunCommands>,
 }
 
 // === impl Commands ===
@@ -65,7 +91,7 @@ impl Commands for ApiCommands {
         request: RunRequest,
         by: String,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.submit_run(id, request, by).await.map_err(command_error) }.boxed()
+        self.runs.submit(id, request, by)
     }
 
     fn retry(
@@ -73,12 +99,17 @@ impl Commands for ApiCommands {
         run: RunId,
         request: RetryRequest,
         by: String,
-    ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.retry_run(run, request, &by).await }.boxed()
+    ) -> BoxFuture<'_, Result<RestoredFiles, CommandError>> {
+        self.runs.retry(run, request, by)
     }
 
-    fn rerun(&self, id: RunId, old: RunId, _by: String) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { Box::pin(self.rerun_run(id, &old)).await }.boxed()
+    fn rerun(
+        &self,
+        id: RunId,
+        old: RunId,
+        request: RerunRequest,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        self.runs.rerun(id, old, request)
     }
 
     fn decide(
@@ -93,7 +124,7 @@ impl Commands for ApiCommands {
 
     fn knows_callback(&self, token: String) -> BoxFuture<'_, Result<bool, CommandError>> {
         async move {
-            let exists = plue_executor::answer::knows_callback(&self.store, &token).await;
+            let exists = plue_executor::answer::knows_callback(&self.parts.store, &token).await;
             exists.map_err(|error| CommandError::Unavailable(error.to_string()))
         }
         .boxed()
@@ -109,11 +140,11 @@ impl Commands for ApiCommands {
 
     fn set_secret(
         &self,
-        repo: Option<String>,
+        scope: String,
         name: String,
-        text: String,
+        text: Zeroizing<Vec<u8>>,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
-        async move { self.seal_secret(repo.as_deref(), &name, &text).await }.boxed()
+        async move { self.seal_in(&scope, &name, &text).await }.boxed()
     }
 
     fn send_event(
@@ -129,7 +160,7 @@ impl Commands for ApiCommands {
     fn add_repo(
         &self,
         request: RepoRequest,
-        by: String,
+        by: RepoAuthor,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move { self.store_repo(request, by).await }.boxed()
     }
@@ -148,14 +179,14 @@ impl Commands for ApiCommands {
 
     fn remove_webhook(&self, id: String) -> BoxFuture<'_, Result<(), CommandError>> {
         async move {
-            let removed = admin::remove(&self.store, &id).await;
+            let removed = admin::remove(&self.parts.store, &id).await;
             removed.map(drop).map_err(|error| command_error(error.into()))
         }
         .boxed()
     }
 
     fn export(&self, run: RunId) -> BoxFuture<'_, Result<FileStream, CommandError>> {
-        let file = self.exporter.export(self.store.clone(), run, &self.process.tasks);
+        let file = self.parts.exporter.export(self.parts.store.clone(), run, &self.parts.tasks);
         async move { file }.boxed()
     }
 }
@@ -163,106 +194,22 @@ impl Commands for ApiCommands {
 // === impl ApiCommands ===
 
 impl ApiCommands {
-    pub(crate) fn new(
-        keys: Option<Keyring>,
-        reach: Guard,
-        exporter: Exporter,
-        services: &Services,
-    ) -> Self {
-        Self {
-            store: services.store.clone(),
-            engine: services.engine.clone(),
-            keys,
-            reach,
-            exporter,
-            credentials: services.credentials.clone(),
-            mirrors: services.mirrors.clone(),
-            plans: services.plans.clone(),
-            workspaces: services.workspaces.clone(),
-            submitter: services.submitter.clone(),
-            process: services.process.clone(),
-        }
+    /// The commands on these parts, with this way to plan and drive runs.
+    #[must_use]
+    pub fn new(parts: CommandParts, runs: Arc<dyn RunCommands>) -> Self {
+        Self { parts, runs }
     }
 
     /// The keyring that seals secrets.
     pub(crate) fn keyring(&self) -> Result<&Keyring, CommandError> {
-        self.keys.as_ref().ok_or_else(|| {
+        self.parts.keys.as_ref().ok_or_else(|| {
             CommandError::Conflict("the server has no master key for secrets".to_owned())
         })
     }
 
     fn webhook_admin(&self) -> Result<WebhookAdmin<'_>, CommandError> {
-        let Process { clock, ids, .. } = &self.process;
-        let (store, keys, guard) = (&self.store, self.keyring()?, &self.reach);
-        Ok(WebhookAdmin { store, keys, guard, ids, clock: *clock })
-    }
-
-    /// Fails if the workflow is paused.
-    pub(crate) async fn refuse_paused(&self, repo: &str, workflow: &str) -> Result<(), Error> {
-        let pauses = self.store.pauses(Some(&[repo.to_owned()])).await?;
-        match pauses::in_force(&pauses, repo, workflow, PauseScope::Workflow) {
-            Some(pause) => Err(Error::Paused(Box::new(pauses::problem(pause)))),
-            None => Ok(()),
-        }
-    }
-
-    async fn submit_run(&self, id: RunId, request: RunRequest, by: String) -> Result<(), Error> {
-        if self.store.run(&id).await?.is_some() {
-            return Ok(());
-        }
-        let repo = self.store.repo(&request.repository).await?;
-        let repo = repo.ok_or_else(|| {
-            Error::NotFound(format!("there is no repository `{}`", request.repository))
-        })?;
-        let rev = request.rev.as_deref().unwrap_or(&repo.default_branch);
-        let resolved = self.mirrors.resolve(&repo, rev).await?;
-        let ResolvedRevision { mirror, commit, branch } = resolved;
-        self.mirrors.complete(&repo, &mirror, &commit).await?;
-        let mut event = Event::new(EventType::Manual);
-        event.repository = Some(repo.name.clone());
-        event.default_branch = Some(repo.default_branch.clone());
-        event.sha = Some(commit.to_string());
-        event.actor = Some(by);
-        event.git_ref = branch.as_ref().map(|branch| format!("refs/heads/{branch}"));
-        event.branch = branch;
-        let view = self.plans.view(mirror.folder(), &commit, None).await?;
-        let inputs: serde_json::Map<_, _> = request.inputs.into_iter().collect();
-        let context = PlanContext {
-            repo: &repo.name,
-            event: Some(&event),
-            inputs: inputs.clone(),
-            trust: Trust::Own,
-        };
-        let files = self.plans.workflow_files(&view).await?;
-        let is_file = |file: &&WorkflowFile| {
-            file.path == request.workflow || file.name() == Some(&request.workflow)
-        };
-        // The file of this name comes first; the others are evaluated only if it lacks the plan.
-        let (first, others): (Vec<_>, Vec<_>) = files.iter().partition(is_file);
-        for file in first.iter().chain(&others) {
-            let is_file = is_file(file);
-            let evaluated = match self.plans.plan_file(&view, &file.path, &context).await? {
-                Ok(evaluated) => evaluated,
-                Err(problems) if is_file => return Err(Error::Invalid(problems)),
-                Err(_) => continue,
-            };
-            let Some(workflow) = chosen(&evaluated, &request.workflow, is_file) else { continue };
-            self.refuse_paused(&repo.name, &workflow.hashed.plan.name).await?;
-            let planned = PlannedRun {
-                id,
-                repo: &repo,
-                mirror: &mirror,
-                commit: &commit,
-                file: &file.path,
-                evaluated: &evaluated,
-                workflow,
-                event: event.clone(),
-                inputs,
-                traceparent: request.traceparent.clone(),
-            };
-            return self.submitter.submit(planned).await;
-        }
-        Err(Error::NotFound(format!("{} has no workflow `{}`", repo.name, request.workflow)))
+        let CommandParts { store, reach, clock, ids, .. } = &self.parts;
+        Ok(WebhookAdmin { store, keys: self.keyring()?, guard: reach, ids, clock: *clock })
     }
 
     async fn store_event(
@@ -272,68 +219,13 @@ impl ApiCommands {
         event: EventRequest,
         by: String,
     ) -> Result<EventReceipt, Error> {
-        let row = self.store.repo(repo).await?;
+        let row = self.parts.store.repo(repo).await?;
         let row = row.ok_or_else(|| Error::NotFound(format!("there is no repository `{repo}`")))?;
-        let id = id.unwrap_or_else(|| self.process.ids.text());
+        let id = id.unwrap_or_else(|| self.parts.ids.text());
         let message = Message { topic: event.topic, data: event.payload, by };
-        let now = self.process.clock.now();
-        let new = messages::publish(&self.store, &row, message, &id, now).await?;
+        let now = self.parts.clock.now();
+        let new = messages::publish(&self.parts.store, &row, message, &id, now).await?;
         Ok(EventReceipt { id, new })
-    }
-
-    async fn retry_run(
-        &self,
-        run: RunId,
-        request: RetryRequest,
-        by: &str,
-    ) -> Result<(), CommandError> {
-        let Process { clock, stop, .. } = &self.process;
-        let row = self.store.run(&run).await.map_err(|error| command_error(error.into()))?;
-        let row = row.ok_or_else(|| CommandError::NotFound(format!("there is no run {run}")))?;
-        if row.is_set_aside() {
-            let revived = self.store.revive(&run).await;
-            return revived.map_err(|error| command_error(error.into()));
-        }
-        if !row.view.status.is_terminal() {
-            return Err(CommandError::Conflict(format!(
-                "the run has not ended: {}",
-                row.view.status
-            )));
-        }
-        let reopen = match request.from {
-            Some(step) => Reopen::From(StepId::new(step)),
-            None => Reopen::Failed,
-        };
-        let restored = self.workspaces.restore_untrusted(&row).await;
-        restored.map_err(|error| {
-            CommandError::Conflict(format!("its files are gone ({error}): rerun it instead"))
-        })?;
-        let secrets = self.credentials.run_secrets(&row).await.map_err(command_error)?;
-        let started_at = clock.mark();
-        loop {
-            let request = (by, reopen.clone());
-            let (secrets, stop) = (secrets.clone(), stop.clone());
-            match self.engine.reopen_queued(&run, request, secrets, stop).await {
-                // The driver releases a run shortly after storing its end.
-                Err(plue_executor::Error::Busy { .. })
-                    if clock.elapsed(started_at) < RELEASED_WITHIN =>
-                {
-                    clock.sleep(RELEASE_POLL).await;
-                }
-                reopened => {
-                    return reopened.map_err(|error| CommandError::Conflict(error.to_string()));
-                }
-            }
-        }
-    }
-}
-
-fn chosen<'e>(evaluated: &'e Evaluated, name: &str, is_file: bool) -> Option<&'e PlannedWorkflow> {
-    let named = evaluated.workflows.iter().find(|one| one.hashed.plan.name == name);
-    match (&*evaluated.workflows, named) {
-        (_, Some(named)) => Some(named),
-        ([only], None) if is_file => Some(only),
-        _ => None,
     }
 }
 
@@ -352,9 +244,12 @@ pub(crate) fn command_error(error: Error) -> CommandError {
         Error::Invalid(problems) => CommandError::Invalid(problems),
         Error::NotFound(what) => CommandError::NotFound(what),
         Error::Unfit(why) => CommandError::Unfit(why),
-        Error::Paused(why) => CommandError::Paused(why),
-        Error::Store(_)
-        | Error::Git(_)
+        Error::Paused(why) => CommandError::Refused(why),
+        Error::Store(error) => CommandError::Failed(Box::new(error.diagnostic())),
+        Error::Executor(plue_executor::Error::UnknownRun(_)) => {
+            CommandError::NotFound(error.to_string())
+        }
+        Error::Git(_)
         | Error::Planner(_)
         | Error::Executor(_)
         | Error::Folder { .. }

@@ -4,7 +4,7 @@
 //! (statuses, comments, outgoing webhooks) and the host (driven runs, schedules, disk, retention). The
 //! services below them are shared: `secrets` and `app` (credentials), `mirrors`, `plans`, `workspaces` (with
 //! `files`, `checkouts`, `submodules`, `lfs`) and `submit`. `commands` and `requests` implement the API's
-//! commands.
+//! commands; `server_runs`, `rerun` and `put_back` those that plan or drive runs.
 //!
 //! Must not decide a status (flow does), match triggers (registry does) or authorize callers (the API does).
 //! All work is repeatable: after a crash it is done again with the same result.
@@ -12,7 +12,7 @@
 
 pub mod app;
 mod checkouts;
-mod commands;
+pub mod commands;
 mod commit_cache;
 pub mod error;
 pub mod export;
@@ -28,9 +28,12 @@ mod pace;
 pub mod permission;
 mod plans;
 mod process;
+pub mod put_back;
 mod requests;
+pub mod rerun;
 pub mod secrets;
 pub mod server;
+mod server_runs;
 mod services;
 mod state_dir;
 mod submit;

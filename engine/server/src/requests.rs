@@ -1,92 +1,31 @@
-//! Commands of the API other than submit and retry: reruns, decisions, callbacks, secrets, repositories.
+//! Commands of the API about decisions, callbacks, secrets and repositories.
 //!
 //! Must not authorize: the API has done so.
 
 use plue_api::{
     CommandError,
-    commands::{AppRequest, CallbackOutcome, DecisionRequest, RepoRequest},
+    commands::{AppRequest, CallbackOutcome, DecisionRequest, RepoAuthor, RepoRequest},
 };
 use plue_executor::{
-    Loaded, Origin, Submission,
+    Loaded,
     answer::{AnswerError, answer_callback, decide, decide_call, typed_fields},
 };
 use plue_flow::Decision;
-use plue_forge::git::{CommitId, Remote};
-use plue_plan::{Action, HashedPlan, RunId, StepId};
-use plue_store::{
-    CallbackAnswered, RepoRow,
-    secret::{EVERYWHERE, SecretError},
-};
+use plue_forge::git::Remote;
+use plue_plan::{Action, RunId, StepId};
+use plue_store::{CallbackAnswered, RepoRow, secret::SecretError};
 use serde_json::{Map, Value as Json};
 
 use crate::{
     app::APP_SECRET,
-    checkouts::Source,
     commands::{ApiCommands, command_error},
-    error::Error,
     forge_reporter::ReporterConfig,
-    secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of, scope_of},
+    secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of},
 };
 
 // === impl ApiCommands ===
 
 impl ApiCommands {
-    /// Submits a run of the same plan, event and inputs in a fresh workspace of the same commit.
-    pub(crate) async fn rerun_run(&self, id: RunId, old: &RunId) -> Result<(), CommandError> {
-        let failed = |error: Error| command_error(error);
-        if self.store.run(&id).await.map_err(|error| failed(error.into()))?.is_some() {
-            return Ok(());
-        }
-        let loaded = Loaded::read(&self.store, old).await.map_err(|error| failed(error.into()))?;
-        let nothing = |what: &str| CommandError::Conflict(format!("run {old} has no {what}"));
-        let name = loaded.row.repo.as_deref().ok_or_else(|| nothing("repository"))?;
-        self.refuse_paused(name, &loaded.row.workflow).await.map_err(failed)?;
-        let sha = loaded.row.sha.as_deref().ok_or_else(|| nothing("commit"))?;
-        let sha = CommitId::new(sha).map_err(|_| nothing("commit"))?;
-        let repo = self.store.repo(name).await.map_err(|error| failed(error.into()))?;
-        let repo = repo
-            .ok_or_else(|| CommandError::Conflict(format!("`{name}` is not watched any more")))?;
-        let (mirror, sha) = match self.mirrors.mirror_with(&repo, sha.as_str()).await {
-            Ok(found) => found,
-            Err(Error::NotFound(why)) => return Err(CommandError::Conflict(why)),
-            Err(error) => return Err(failed(error)),
-        };
-        mirror.keep(&sha).await.map_err(|error| failed(error.into()))?;
-        let workspace =
-            self.workspaces.state.folder("workspaces").map_err(failed)?.join(id.as_str());
-        let unreadable = |error: serde_json::Error| CommandError::Unavailable(error.to_string());
-        let event = serde_json::from_value(loaded.source.event).map_err(unreadable)?;
-        let asked = &loaded.plan.widest_checkout();
-        let is_trusted = !loaded.origin.is_from_fork(&event);
-        let (mirror, commit, event_of) = (&mirror, &sha, &event);
-        let source = Source { repo: &repo, mirror, commit, event: event_of, asked, is_trusted };
-        let archive = self.workspaces.unpack(source, &workspace).await.map_err(failed)?;
-        let plan = HashedPlan::new((*loaded.plan).clone())
-            .map_err(|problem| CommandError::Invalid(vec![problem]))?;
-        let untrusted = loaded.origin.untrusted || self.submitter.is_untrusted(&event).await;
-        let submission = Submission {
-            plan,
-            source: loaded.source.source,
-            event,
-            inputs: serde_json::from_value(loaded.source.inputs).map_err(unreadable)?,
-            origin: Origin {
-                repository: workspace.clone(),
-                workspace,
-                parent: None,
-                untrusted,
-                traceparent: None,
-                max_duration_s: None,
-                replay: None,
-                ..loaded.origin
-            },
-            only: Vec::new(),
-            carried: Vec::new(),
-        };
-        let made = self.engine.submit_as(id, submission).await;
-        let run = made.map_err(|error| failed(error.into()))?;
-        self.workspaces.record_archive(&run, archive).await.map_err(failed)
-    }
-
     /// Stores the decision of an approval; texts are parsed by the type of their field.
     pub(crate) async fn decide_step(
         &self,
@@ -95,7 +34,7 @@ impl ApiCommands {
         answer: DecisionRequest,
         by: String,
     ) -> Result<(), CommandError> {
-        let loaded = Loaded::read(&self.store, run).await;
+        let loaded = Loaded::read(&self.parts.store, run).await;
         let loaded = loaded.map_err(|error| command_error(error.into()))?;
         let schema = match loaded.plan.step(step).map(|step| &step.action) {
             Some(Action::Approval(approval)) => approval.fields.as_ref(),
@@ -107,12 +46,12 @@ impl ApiCommands {
             fields: typed(schema, answer.fields),
             comment: answer.comment,
         };
-        let now = self.process.clock.now();
+        let now = self.parts.clock.now();
         if let Some(call) = &answer.call {
-            let decided = decide_call(&self.store, run, (step, call), decision, now).await;
+            let decided = decide_call(&self.parts.store, run, (step, call), decision, now).await;
             return decided.map(drop).map_err(refused);
         }
-        decide(&self.store, run, step, decision, now).await.map_err(refused)
+        decide(&self.parts.store, run, step, decision, now).await.map_err(refused)
     }
 
     /// Stores the answer to a call.
@@ -121,8 +60,9 @@ impl ApiCommands {
         token: &str,
         output: Json,
     ) -> Result<(CallbackOutcome, Option<RunId>), CommandError> {
-        let now = self.process.clock.now();
-        let answered = answer_callback(&self.store, token, output, now).await.map_err(refused)?;
+        let now = self.parts.clock.now();
+        let answered =
+            answer_callback(&self.parts.store, token, output, now).await.map_err(refused)?;
         Ok(match answered {
             CallbackAnswered::Taken { run } => (CallbackOutcome::Taken, Some(run)),
             CallbackAnswered::Duplicate { run } => (CallbackOutcome::Duplicate, Some(run)),
@@ -131,19 +71,14 @@ impl ApiCommands {
         })
     }
 
-    /// Seals a secret of a repository, or a global one.
-    pub(crate) async fn seal_secret(
+    /// Seals a secret in a scope.
+    pub(crate) async fn seal_in(
         &self,
-        repo: Option<&str>,
+        scope: &str,
         name: &str,
-        text: &str,
+        text: &[u8],
     ) -> Result<(), CommandError> {
-        let scope = repo.map_or_else(|| EVERYWHERE.to_owned(), scope_of);
-        self.seal_in(&scope, name, text).await
-    }
-
-    async fn seal_in(&self, scope: &str, name: &str, text: &str) -> Result<(), CommandError> {
-        let put = self.store.put_secret(self.keyring()?, scope, name, text.as_bytes()).await;
+        let put = self.parts.store.put_secret(self.keyring()?, scope, name, text).await;
         put.map_err(|error| match error {
             SecretError::Limit(why) => CommandError::Unfit(why),
             SecretError::BadKey
@@ -154,31 +89,38 @@ impl ApiCommands {
         })
     }
 
-    /// Stores a repository of a forge. Local paths are refused for every caller.
+    /// Stores a repository. Only commands of this machine name folders and addresses without TLS.
     pub(crate) async fn store_repo(
         &self,
         request: RepoRequest,
-        by: String,
+        by: RepoAuthor,
     ) -> Result<(), CommandError> {
-        if !request.url.starts_with("https://") {
+        if !by.is_local && (request.allow_http || !request.url.starts_with("https://")) {
             let why = "`url` begins with https://; what lies on the server is added there";
             return Err(CommandError::Unfit(why.to_owned()));
         }
-        Remote::new(&request.url, None).map_err(|error| CommandError::Unfit(error.to_string()))?;
+        let is_folder = by.is_local && request.forge == "local";
+        if !is_folder {
+            let remote = match request.allow_http {
+                true => Remote::new_allowing_http(&request.url, None),
+                false => Remote::new(&request.url, None),
+            };
+            remote.map_err(|error| CommandError::Unfit(error.to_string()))?;
+        }
         let config = ReporterConfig {
             repo: &request.name,
             forge: &request.forge,
             url: &request.url,
             api: request.api.as_deref(),
             form: request.report,
-            allow_http: false,
+            allow_http: request.allow_http,
         };
         let app = app_of(&config, request.app.as_ref())?;
         let reporter = config.row().map_err(CommandError::Unfit)?;
-        let store = &self.store;
+        let store = &self.parts.store;
         let failed = |error: plue_store::Error| command_error(error.into());
         let known = store.repo(&request.name).await.map_err(failed)?;
-        if known.is_some_and(|known| known.forge == "local") {
+        if !by.is_local && known.is_some_and(|known| known.forge == "local") {
             let why = format!("`{}` lies on the server's machine", request.name);
             return Err(CommandError::Conflict(why));
         }
@@ -186,7 +128,7 @@ impl ApiCommands {
         let (hook, token) = (&request.webhook_secret, &request.token);
         for (name, secret) in [(HOOK_SECRET, hook), (FORGE_TOKEN, token), (APP_SECRET, &app)] {
             if let Some(secret) = secret {
-                self.seal_in(&hook_scope_of(&request.name), name, secret.trim()).await?;
+                self.seal_in(&hook_scope_of(&request.name), name, secret.trim().as_bytes()).await?;
             }
         }
         if request.token.is_some() && app.is_none() {
@@ -198,10 +140,10 @@ impl ApiCommands {
             name: request.name,
             forge: request.forge,
             url: request.url,
-            hook: self.process.ids.secret(),
+            hook: self.parts.ids.secret(),
             default_branch: request.default_branch,
-            added_by: by,
-            added_at: self.process.clock.now(),
+            added_by: by.name,
+            added_at: self.parts.clock.now(),
         };
         store.repo_add(&row).await.map_err(failed)?;
         store.set_outlet(&row.name, reporter.as_ref()).await.map_err(failed)

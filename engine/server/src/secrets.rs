@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use plue_api::scope::{hook_scope_of, scope_of};
+pub use plue_api::scope::{CALL_SECRET, hook_scope_of, scope_of};
 use plue_executor::{
     Loaded,
     perform::{
@@ -30,9 +30,6 @@ pub const HOOK_SECRET: &str = "WEBHOOK";
 
 /// Name of the token for the API and the git server of the forge.
 pub const FORGE_TOKEN: &str = "TOKEN";
-
-/// Name of the secrets that verify calls of named webhooks, one a line.
-pub const CALL_SECRET: &str = "INCOMING";
 
 /// Access to the secrets of repositories and to forge credentials. Cheap to clone.
 #[derive(Debug, Clone)]

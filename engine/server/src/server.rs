@@ -11,13 +11,15 @@ use plue_store::{Store, secret::Keyring};
 
 use crate::{
     app::AppTokens,
-    commands::ApiCommands,
+    commands::{ApiCommands, CommandParts},
     error::Error,
     export::Exporter,
     host::{Host, HostOptions},
     intake::{Intake, IntakeOptions, receive::Inbound},
     notifier::{ForgeChanges, Notifier, NotifierOptions},
     permission::TriggerPolicy,
+    process::Process,
+    server_runs::ServerRuns,
     services::Services,
 };
 
@@ -99,7 +101,10 @@ impl Server {
         engine.write_to_forges(Arc::new(ForgeChanges::new(&services)));
         let Options { quotas, low_water, keep, public_url, reach, triggers, .. } = options;
         let notifying = NotifierOptions { public_url, keys: keys.clone(), reach: reach.clone() };
-        let commands = ApiCommands::new(keys, reach, exporter, &services);
+        let Process { clock, ids, tasks, .. } = services.process.clone();
+        let store = services.store.clone();
+        let parts = CommandParts { store, keys, reach, exporter, clock, ids, tasks };
+        let commands = ApiCommands::new(parts, Arc::new(ServerRuns::new(&services)));
         Self(Arc::new(Owners {
             inbound: Inbound::new(&services),
             intake: Intake::new(IntakeOptions { triggers }, &services),

@@ -21,7 +21,7 @@ const LEVELS: &[&[&str]] = &[
         "plue-secrets",
     ],
     &["plue-executor", "plue-api", "plue-dashboard"],
-    &["plue-server", "plue-archive"],
+    &["plue-server", "plue-archive", "plue-client"],
     &["plue-cli"],
 ];
 /// Dependencies inside one level.

@@ -43,6 +43,18 @@ pub struct RepoRecord {
     /// What the operator must see to.
     #[serde(default)]
     pub problem: Option<String>,
+    /// The name of its hooks, for commands of the machine where it is: they are files there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub hook: Option<String>,
+}
+
+/// The secret that verifies calls of a repository's named webhooks.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CallSecretRecord {
+    /// A generated secret, shown this once; absent: the caller brought its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// Something that came for a repository.
@@ -248,6 +260,7 @@ impl RepoRecord {
             forge_id: None,
             last_delivery: None,
             problem: None,
+            hook: None,
         }
     }
 }

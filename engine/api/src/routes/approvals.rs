@@ -93,9 +93,10 @@ async fn decide(
     Ok(axum::Json(RunRecord::of(&row)))
 }
 
-/// Who answers, as a plan's `approvers` name people: names are given by who may make tokens, and by the
-/// issuer that people log in with.
-fn answers_as(caller: &Principal) -> &str {
+/// The caller as a plan's `approvers` name people: by the name of a token, of a person at the issuer, or of
+/// the user of this machine.
+pub(super) fn answers_as(caller: &Principal) -> &str {
     let name = &caller.name;
-    name.strip_prefix("token:").or_else(|| name.strip_prefix("person:")).unwrap_or(name)
+    let prefixes = ["token:", "person:", "local:"];
+    prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }

@@ -74,10 +74,13 @@ async fn send(
     let key = headers.get("idempotency-key").map(|key| key.to_str().map(str::to_owned));
     let key = key.transpose();
     let key = key.map_err(|_| Problem::bad_request("Idempotency-Key is ASCII"))?;
-    // Whoever sends has keys of his own.
-    let key = key.map(|key| format!("{}:{key}", caller.name));
+    // Each sender has keys of its own; those of this machine share theirs with other tools.
+    let key = key.map(|key| match caller.is_local() {
+        true => key,
+        false => format!("{}:{key}", caller.name),
+    });
     let topic = event.topic.clone();
-    let by = caller.name.clone();
+    let by = caller.actor().to_owned();
     let receipt = api.commands().send_event(repo.clone(), key, event, by).await?;
     if receipt.new {
         api.trail(&caller, "event.send", (&topic, Some(repo)), json!({"id": receipt.id})).await?;

@@ -14,14 +14,14 @@ use plue_plan::AttemptId;
 use plue_store::{AttemptRow, Error, LogPiece, LogRange, Store};
 use serde::Deserialize;
 
-use super::schema;
+use super::{LOG_REMARKS, schema};
 use crate::{
     access::{Need, Principal, Role},
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Path, Query, run_of},
     limit::Holder,
     problem::Problem,
-    records::{HitRecord, LogRecord, Page, PieceRecord},
+    records::{HitRecord, LogRecord, Page, PieceRecord, log::LogRemark},
     server::Api,
     stream::{self, Follow, Frame, Live, Source, Stand},
 };
@@ -103,7 +103,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint {
             path: "/api/v1/runs/{run}/attempts/{attempt}/log/raw",
-            summary: "Bytes of a log: a range of bytes or of lines, or its last lines",
+            summary: "Bytes of a log: a range of bytes or of lines, or its last lines; gaps and notes are in the header Plue-Log-Remarks",
             query: &RANGE,
             answer: Answer::Bytes("application/octet-stream"),
             route: || get(raw),
@@ -184,6 +184,7 @@ async fn raw(
         other => other,
     };
     let pieces = api.store().read_log(&attempt, range).await?;
+    let remarks = LogRemark::of(&pieces);
     let printed = pieces.into_iter().filter(|piece| piece.stream.is_output());
     let (mut first, mut bytes) = (None, Vec::new());
     for piece in printed {
@@ -199,6 +200,12 @@ async fn raw(
     // A log is not a page, whatever it looks like.
     let kind = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    if !remarks.is_empty()
+        && let Ok(json) = serde_json::to_string(&remarks)
+        && let Ok(remarks) = HeaderValue::from_str(&ascii(&json))
+    {
+        response.headers_mut().insert(LOG_REMARKS, remarks);
+    }
     if !whole && end > first {
         // RFC 9110 §14.4; the last byte is included.
         let range = format!("bytes {first}-{}/{total}", end - 1);
@@ -207,6 +214,18 @@ async fn raw(
         }
     }
     Ok(response)
+}
+
+/// JSON of ASCII only, as a header needs it.
+fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for unit in json.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte @ b' '..=b'~') => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    out
 }
 
 /// Whether a range ends before it begins.

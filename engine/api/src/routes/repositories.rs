@@ -1,25 +1,27 @@
-//! Watched repositories: listed, added from a forge, removed. One on the server's own machine is added
-//! and removed there, for its hook is a file.
+//! Watched repositories: listed, added, removed. Only commands of the server's machine add and remove a
+//! repository that is there: its hooks are files.
 
 use axum::{
     extract::State,
     http::StatusCode,
     routing::{delete, get, post},
 };
+use plue_store::RepoRow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::schema;
 use crate::{
-    access::{Need, Role},
-    commands::RepoRequest,
+    access::{Need, Principal, Role},
+    commands::{RepoAuthor, RepoRequest},
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path, repo_of},
     problem::Problem,
-    records::place::RepoRecord,
+    records::place::{CallSecretRecord, RepoRecord},
     removal::remove_repo,
-    scope::is_repo_name,
+    scope::{CALL_SECRET, hook_scope_of, is_repo_name},
     server::Api,
     watched::repo_record,
 };
@@ -31,6 +33,18 @@ struct AllowRequest {
     /// Its whole id.
     commit: String,
 }
+
+/// A secret for calls of named webhooks (`on_webhook`).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CallSecretRequest {
+    /// Secrets, one a line; absent: a new one is generated.
+    #[serde(default)]
+    secret: Option<String>,
+}
+
+/// Prefix of the key of a Standard Webhooks secret.
+const CALL_SECRET_PREFIX: &str = "whsec_";
 
 /// The repository that has a watched one's name now.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -82,6 +96,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         },
         Endpoint {
             method: Method::Post,
+            path: "/api/v1/repositories/{repository}/call-secret",
+            need: Need::Everywhere(Role::Admin),
+            summary: "Set the secret that verifies calls of a repository's named webhooks",
+            body: Some(schema::<CallSecretRequest>),
+            answer: Answer::Json(schema::<CallSecretRecord>),
+            route: || post(set_call_secret),
+            ..list.clone()
+        },
+        Endpoint {
+            method: Method::Post,
             path: "/api/v1/repositories/{repository}/identity",
             need: Need::Everywhere(Role::Admin),
             summary: "Take the repository that has the name now for the watched one",
@@ -106,6 +130,7 @@ async fn list(
             // Half of a hook's credential.
             record.webhook = None;
         }
+        record.hook = hook_of(&caller, row);
         records.push(record);
     }
     Ok(axum::Json(records))
@@ -119,15 +144,27 @@ async fn add(
     if !is_repo_name(&request.name) {
         return Err(Problem::bad_request("`name` is owner/name"));
     }
-    if !matches!(request.forge.as_str(), "github" | "gitlab" | "gitea" | "forgejo") {
+    let is_known = match request.forge.as_str() {
+        "github" | "gitlab" | "gitea" | "forgejo" => true,
+        "local" => caller.is_local(),
+        _ => false,
+    };
+    if !is_known {
         return Err(Problem::bad_request("`forge` is github, gitlab, gitea or forgejo"));
     }
     let name = request.name.clone();
     let what = json!({"forge": request.forge, "default_branch": request.default_branch});
-    api.commands().add_repo(request, caller.name.clone()).await?;
+    let author = RepoAuthor { name: caller.name.clone(), is_local: caller.is_local() };
+    api.commands().add_repo(request, author).await?;
     api.trail(&caller, "repo.add", (&name, Some(name.clone())), what).await?;
     let row = repo_of(&api, &caller, &name).await?;
-    Ok((StatusCode::CREATED, axum::Json(RepoRecord::of(&row))))
+    let record = RepoRecord { hook: hook_of(&caller, &row), ..RepoRecord::of(&row) };
+    Ok((StatusCode::CREATED, axum::Json(record)))
+}
+
+/// The name of the hooks of a repository on this machine, for its commands.
+fn hook_of(caller: &Principal, row: &RepoRow) -> Option<String> {
+    (caller.is_local() && row.forge == "local").then(|| row.hook.clone())
 }
 
 async fn remove(
@@ -136,7 +173,7 @@ async fn remove(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let row = repo_of(&api, &caller, &name).await?;
-    if row.forge == "local" {
+    if row.forge == "local" && !caller.is_local() {
         return Err(Problem::conflict(
             "it lies on the server's machine, with a hook: use `plue repo rm` there",
         ));
@@ -144,6 +181,30 @@ async fn remove(
     remove_repo(api.store(), &row.name).await?;
     api.trail(&caller, "repo.remove", (&name, Some(name.clone())), json!({})).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_call_secret(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    Json(request): Json<CallSecretRequest>,
+) -> Result<axum::Json<CallSecretRecord>, Problem> {
+    let row = repo_of(&api, &caller, &name).await?;
+    let given = request.secret.map(Zeroizing::new);
+    let is_blank = given.as_ref().is_some_and(|secret| secret.trim().is_empty());
+    if is_blank {
+        return Err(Problem::bad_request("`secret` is empty"));
+    }
+    let fresh = match &given {
+        Some(_) => None,
+        None => Some(format!("{CALL_SECRET_PREFIX}{}", api.ids().secret())),
+    };
+    let text = given.as_ref().map(|secret| secret.trim()).or(fresh.as_deref());
+    let text = Zeroizing::new(text.unwrap_or_default().as_bytes().to_vec());
+    let scope = hook_scope_of(&row.name);
+    api.commands().set_secret(scope, CALL_SECRET.to_owned(), text).await?;
+    api.trail(&caller, "repo.webhook", (&row.name, Some(row.name.clone())), json!({})).await?;
+    Ok(axum::Json(CallSecretRecord { secret: fresh }))
 }
 
 async fn allow(

@@ -1,6 +1,9 @@
 //! Runs: listed, shown, asked for, stopped, let go on.
 
+use std::path::PathBuf;
+
 use axum::{
+    body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
@@ -18,13 +21,14 @@ use sha2::{Digest as _, Sha256};
 use super::{CURSOR, LIMIT, page_size, run_cursor, schema};
 use crate::{
     access::{Need, Principal, Role},
-    commands::{RetryRequest, RunRequest},
+    commands::{RerunRequest, RetryRequest, RunRequest},
     endpoint::{Answer, Endpoint, Method, Parameter},
     explain::{self, Subject, listed, with_reason},
     extract::{Caller, Json, Path, Query, admitted, repos_of, run_of},
+    last_run,
     problem::Problem,
     reading::{Whole, whole},
-    records::{Page, RunRecord, told::StatusRecord},
+    records::{Page, RunRecord, retry::RetriedRecord, told::StatusRecord},
     server::Api,
     tagged,
 };
@@ -64,11 +68,18 @@ const CHILDREN: Parameter = Parameter {
 const ID: Parameter =
     Parameter { name: "id", kind: "string", means: "a run id, the beginning of one, or `last`" };
 
+const FOLDER: Parameter = Parameter {
+    name: "folder",
+    kind: "string",
+    means: "with `last`: the newest run of this folder's repository; for commands of the server's machine",
+};
+
 /// The beginning of an id.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Named {
     id: String,
+    folder: Option<PathBuf>,
 }
 
 /// Which runs.
@@ -116,7 +127,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let find = Endpoint {
         path: "/api/v1/find/runs",
         summary: "The runs whose id begins with a text, at most two; or `last`: the newest that no other run started",
-        query: &[ID],
+        query: &[ID, FOLDER],
         answer: Answer::Json(schema::<Vec<RunRecord>>),
         route: || get(find),
         ..one.clone()
@@ -144,7 +155,8 @@ fn changes(one: &Endpoint) -> Vec<Endpoint> {
         },
         Endpoint {
             path: "/api/v1/runs/{run}/rerun",
-            summary: "A new run of the same plan, event and inputs; takes an Idempotency-Key",
+            summary: "A new run of the same plan, event and inputs, whole or in part; takes an Idempotency-Key",
+            body: Some(schema::<RerunRequest>),
             answer: Answer::Created(schema::<RunRecord>),
             route: || post(rerun),
             ..change.clone()
@@ -158,8 +170,9 @@ fn changes(one: &Endpoint) -> Vec<Endpoint> {
         },
         Endpoint {
             path: "/api/v1/runs/{run}/retry",
-            summary: "Let an ended run go on",
+            summary: "Reopen an ended run; the files of its steps are put back",
             body: Some(schema::<RetryRequest>),
+            answer: Answer::Json(schema::<RetriedRecord>),
             route: || post(retry),
             ..change
         },
@@ -234,8 +247,16 @@ async fn status(
 async fn find(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Query(Named { id }): Query<Named>,
+    Query(Named { id, folder }): Query<Named>,
 ) -> Result<axum::Json<Vec<RunRecord>>, Problem> {
+    if let Some(folder) = folder {
+        if !caller.is_local() {
+            return Err(Problem::bad_request("`folder` is for commands of the server's machine"));
+        }
+        if let Some(row) = last_run::in_folder(api.store(), &folder).await? {
+            return Ok(axum::Json(vec![RunRecord::of(&row)]));
+        }
+    }
     let rows = api.store().find_run(&id, caller.repos()).await?;
     Ok(axum::Json(rows.iter().map(RunRecord::of).collect()))
 }
@@ -296,7 +317,8 @@ async fn cancel(
 ) -> Result<axum::Json<RunRecord>, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     if row.view.status.is_terminal() {
-        return Err(Problem::conflict(format!("the run has ended: {}", row.view.status)));
+        let ended = format!("run {} has ended already: {}", row.id, row.view.status);
+        return Err(Problem::conflict(ended));
     }
     let request = CancelRequest { by: caller.name.clone(), kill: how.kill };
     api.store().request_cancel(&row.id, request, api.clock().now()).await?;
@@ -309,16 +331,16 @@ async fn retry(
     Caller(caller): Caller,
     Path(run): Path<String>,
     Json(request): Json<RetryRequest>,
-) -> Result<axum::Json<RunRecord>, Problem> {
+) -> Result<axum::Json<RetriedRecord>, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     if request.failed && request.from.is_some() {
         return Err(Problem::bad_request("either `failed` or `from`"));
     }
-    let what = json!({"from": request.from});
-    api.commands().retry(row.id.clone(), request, caller.name.clone()).await?;
+    let what = json!({"from": request.from, "failed": request.failed});
+    let files = api.commands().retry(row.id.clone(), request, caller.name.clone()).await?;
     trail(&api, &caller, "run.retry", &row, what).await?;
     let row = run_of(&api, &caller, &run).await?;
-    Ok(axum::Json(RunRecord::of(&row)))
+    Ok(axum::Json(RetriedRecord { run: RunRecord::of(&row), files }))
 }
 
 async fn rerun(
@@ -326,13 +348,29 @@ async fn rerun(
     Caller(caller): Caller,
     Path(run): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Result<(StatusCode, axum::Json<RunRecord>), Problem> {
     let old = run_of(&api, &caller, &run).await?;
-    let id = reserved(&api, &caller, &headers, &json!({"rerun": old.id.as_str()})).await?;
-    api.commands().rerun(id.clone(), old.id.clone(), caller.name.clone()).await?;
+    let request = rerun_request(&body)?;
+    let wanted = json!({"rerun": old.id.as_str(), "from": request.from, "failed": request.failed});
+    let id = reserved(&api, &caller, &headers, &wanted).await?;
+    api.commands().rerun(id.clone(), old.id.clone(), request).await?;
     let row = run_of(&api, &caller, id.as_str()).await?;
     trail(&api, &caller, "run.rerun", &row, json!({"of": old.id.as_str()})).await?;
     Ok((StatusCode::CREATED, axum::Json(RunRecord::of(&row))))
+}
+
+/// The request for a rerun; no body: of the whole run.
+fn rerun_request(body: &[u8]) -> Result<RerunRequest, Problem> {
+    if body.is_empty() {
+        return Ok(RerunRequest::default());
+    }
+    let read = serde_json::from_slice::<RerunRequest>(body);
+    let request = read.map_err(|error| Problem::bad_request(error.to_string()))?;
+    if request.failed && request.from.is_some() {
+        return Err(Problem::bad_request("either `failed` or `from`"));
+    }
+    Ok(request)
 }
 
 async fn trail(

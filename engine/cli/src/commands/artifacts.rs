@@ -9,22 +9,20 @@ use std::{
 };
 
 use plue_api::records::kept::ArtifactRecord;
-use plue_plan::RunId;
+use plue_client::Client;
 use plue_runtime::ConfinedDir;
-use plue_store::Store;
-use plue_wire::outputs::{BlobHash, MAX_PART_BYTES, path_bytes};
+use plue_wire::outputs::path_bytes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::one_run;
 use crate::{
     app::App,
     args::Format,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Failure, Outcome},
     output,
     render::table::{self, plain},
-    wiring,
 };
 
 /// `plue artifacts`
@@ -56,6 +54,15 @@ pub struct ArtifactsArgs {
     pub output: Format,
 }
 
+/// Takes the next bytes of a file.
+type Write<'w> = &'w mut dyn FnMut(&[u8]) -> Result<(), Failure>;
+
+/// The run that artifacts are read from.
+struct Source<'a> {
+    client: &'a Client,
+    run: &'a str,
+}
+
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     schema_version: u32,
@@ -64,40 +71,40 @@ struct Document<'a> {
 }
 
 pub(super) fn run(args: &ArtifactsArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let run = one_run(&store, &args.run).await?;
-        let rows = store.artifacts(&run).await.map_err(|error| from_store(&error))?;
-        let records = rows.iter().map(ArtifactRecord::of).collect();
-        let read =
-            async |record: &ArtifactRecord, write: Write<'_>| copy(&store, record, write).await;
-        hand_over(args, app, (run.as_str(), records), read).await
+    connected(app, Purpose::Read, async |connection| {
+        let run = connection.run(&args.run).await?.id;
+        show(&connection.client, &run, args, app).await
     })
 }
 
-/// Takes the next bytes of a file.
-pub(crate) type Write<'w> = &'w mut dyn FnMut(&[u8]) -> Result<(), Failure>;
-
-/// Does what the arguments say with the artifacts of a run, whose content `read` gives.
-pub(crate) async fn hand_over(
-    args: &ArtifactsArgs,
-    app: &App,
-    (run, mut records): (&str, Vec<ArtifactRecord>),
-    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
-) -> Outcome {
+async fn show(client: &Client, run: &str, args: &ArtifactsArgs, app: &App) -> Outcome {
+    let mut records = client.artifacts(run).await?;
     records.retain(|record| args.step.as_ref().is_none_or(|step| record.step == *step));
     if !args.all {
         records = newest(records);
     }
+    let source = Source { client, run };
     if let Some(path) = &args.get {
-        return get(&records, path, args.to.as_deref(), read).await;
+        return get(&source, &records, path, args.to.as_deref()).await;
     }
     if let Some(folder) = &args.download {
-        return download(&records, (folder, args.force), read).await;
+        return download(&source, &records, folder, args.force).await;
     }
     let document = Document { schema_version: 1, run: run.to_owned(), artifacts: &records };
     output::list(args.output, &document, &records, || shown(&records, app))?;
     Ok(Exit::Ok)
+}
+
+// === impl Source ===
+
+impl Source<'_> {
+    /// Hands over the content of an artifact.
+    async fn read(&self, record: &ArtifactRecord, write: Write<'_>) -> Result<(), Failure> {
+        if record.expired_at.is_some() {
+            return Err(gone(record));
+        }
+        self.client.artifact(self.run, record, write).await
+    }
 }
 
 /// Of each step, the files of its last attempt that kept some.
@@ -128,10 +135,10 @@ fn shown(records: &[ArtifactRecord], app: &App) -> String {
 }
 
 async fn get(
+    source: &Source<'_>,
     records: &[ArtifactRecord],
     path: &str,
     to: Option<&Path>,
-    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
 ) -> Outcome {
     let found: Vec<_> = records.iter().filter(|record| record.path == path).collect();
     let record = match found.as_slice() {
@@ -146,66 +153,29 @@ async fn get(
         }
     };
     match to {
-        None => read(record, &mut |part| output::bytes(part)).await?,
+        None => source.read(record, &mut |part| output::bytes(part)).await?,
         Some(to) => {
             let failed = |error: std::io::Error| Failure::infrastructure(&error);
             let mut file = std::fs::File::create(to).map_err(failed)?;
-            read(record, &mut |part| file.write_all(part).map_err(failed)).await?;
+            source.read(record, &mut |part| file.write_all(part).map_err(failed)).await?;
         }
     }
     Ok(Exit::Ok)
 }
 
-async fn copy(store: &Store, record: &ArtifactRecord, write: Write<'_>) -> Result<(), Failure> {
-    let blob: BlobHash = record.sha256.parse().map_err(|_| gone(record))?;
-    if record.expired_at.is_some() {
-        return Err(gone(record));
-    }
-    let reader = store.blob_reader(&blob).await.map_err(|error| from_store(&error))?;
-    let mut reader = reader.ok_or_else(|| gone(record))?;
-    while let Some(part) = reader.next(MAX_PART_BYTES).await.map_err(|error| from_store(&error))? {
-        write(&part)?;
-    }
-    Ok(())
-}
-
-/// Writes the unexpired artifacts of these steps that the folder lacks; returns their number.
-pub(super) async fn put_back(
-    store: &Store,
-    run: &RunId,
-    (steps, folder): (&[&str], &Path),
-) -> Result<usize, Failure> {
-    let rows = store.artifacts(run).await.map_err(|error| from_store(&error))?;
-    let mut records = newest(rows.iter().map(ArtifactRecord::of).collect());
-    records.retain(|record| {
-        let is_absent = || is_absent(&folder.join(place_of(&record.path)));
-        steps.contains(&record.step.as_str()) && record.expired_at.is_none() && is_absent()
-    });
-    if records.is_empty() {
-        return Ok(0);
-    }
-    let failed = |error: std::io::Error| Failure::infrastructure(&error);
-    let confined = ConfinedDir::open(folder).map_err(failed)?;
-    for record in &records {
-        let read =
-            async |record: &ArtifactRecord, write: Write<'_>| copy(store, record, write).await;
-        write_one(&confined, (record, &record.path), read).await?;
-    }
-    Ok(records.len())
-}
-
 /// Writes an artifact under the path, as executable as it was.
 async fn write_one(
+    source: &Source<'_>,
     confined: &ConfinedDir,
-    (record, path): (&ArtifactRecord, &str),
-    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
+    record: &ArtifactRecord,
+    path: &str,
 ) -> Result<(), Failure> {
     let mut content = Vec::new();
-    read(record, &mut |part| {
+    let mut collect = |part: &[u8]| {
         content.extend_from_slice(part);
         Ok(())
-    })
-    .await?;
+    };
+    source.read(record, &mut collect).await?;
     let mode = if record.executable { 0o755 } else { 0o644 };
     let written = confined.write(&path_bytes(path), mode, |file| file.write_all(&content));
     written.map(drop).map_err(|error| Failure::infrastructure(&error))
@@ -216,7 +186,7 @@ fn place_of(path: &str) -> PathBuf {
     PathBuf::from(OsString::from_vec(path_bytes(path).to_vec()))
 }
 
-pub(crate) fn gone(record: &ArtifactRecord) -> Failure {
+fn gone(record: &ArtifactRecord) -> Failure {
     let message = format!("the content of {} has expired", record.path);
     Failure::not_found(message).hint("artifacts.retention says how long it is kept")
 }
@@ -238,9 +208,10 @@ fn differs(place: &Path, record: &ArtifactRecord) -> bool {
 /// Under their paths in the folder; never outside of it. With several steps that kept the same path,
 /// each under the name of its step.
 async fn download(
+    source: &Source<'_>,
     records: &[ArtifactRecord],
-    (folder, force): (&Path, bool),
-    read: impl AsyncFn(&ArtifactRecord, Write<'_>) -> Result<(), Failure>,
+    folder: &Path,
+    force: bool,
 ) -> Outcome {
     let failed = |error: std::io::Error| Failure::infrastructure(&error);
     let path_of = |record: &ArtifactRecord| {
@@ -272,7 +243,7 @@ async fn download(
     let mut count = 0;
     for record in kept() {
         let path = path_of(record);
-        write_one(&confined, (record, &path), &read).await?;
+        write_one(source, &confined, record, &path).await?;
         count += 1;
     }
     output::say(&format!("{count} files are in {}", folder.display()));

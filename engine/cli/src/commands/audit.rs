@@ -4,21 +4,17 @@ use std::collections::VecDeque;
 
 use clap::Args;
 use plue_api::records::AuditRecord;
-use plue_store::Store;
 
 use crate::{
     app::App,
     args::Format,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::Outcome,
     output,
     records::{SCHEMA_VERSION, server::Audit},
     render::{table, words},
-    wiring,
 };
-
-/// Rows that are read at once.
-const PAGE: u32 = 1_000;
 
 /// `plue audit`
 #[derive(Debug, Args)]
@@ -35,37 +31,30 @@ pub struct AuditArgs {
     pub output: Format,
 }
 
-/// The rows that a command asked for, kept while pages come.
-pub(crate) struct Wanted {
+/// The rows of a command, collected from pages.
+struct Wanted {
     limit: usize,
     is_tail: bool,
     rows: VecDeque<AuditRecord>,
 }
 
 pub(super) fn run(args: &AuditArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let rows = wanted(&store, args).await?;
-        shown(rows, args, app)
+    connected(app, Purpose::Read, async |connection| {
+        let mut wanted = Wanted::of(args);
+        let mut cursor = args.after.map(|seq| seq.to_string());
+        loop {
+            let page = connection.client.audit(cursor).await?;
+            cursor = page.next;
+            if wanted.add(page.items.into_iter()) || cursor.is_none() {
+                break;
+            }
+        }
+        shown(wanted.into_rows(), args, app)
     })
 }
 
-async fn wanted(store: &Store, args: &AuditArgs) -> Result<Vec<AuditRecord>, Failure> {
-    let mut wanted = Wanted::of(args);
-    let mut after = args.after.unwrap_or(0);
-    loop {
-        let page = store.audit_after(after, PAGE).await.map_err(|error| from_store(&error))?;
-        let Some(last) = page.last() else { break };
-        after = last.seq;
-        if wanted.add(page.into_iter().map(AuditRecord::of)) {
-            break;
-        }
-    }
-    Ok(wanted.into_rows())
-}
-
 /// Prints the rows to standard output, in the format of `--output`.
-pub(crate) fn shown(rows: Vec<AuditRecord>, args: &AuditArgs, app: &App) -> Outcome {
+fn shown(rows: Vec<AuditRecord>, args: &AuditArgs, app: &App) -> Outcome {
     let document = Audit { schema_version: SCHEMA_VERSION, audit: rows };
     output::list(args.output, &document, &document.audit, || {
         let rows = document.audit.iter().map(|row| {
@@ -83,13 +72,13 @@ pub(crate) fn shown(rows: Vec<AuditRecord>, args: &AuditArgs, app: &App) -> Outc
 // === impl Wanted ===
 
 impl Wanted {
-    pub(crate) fn of(args: &AuditArgs) -> Self {
+    fn of(args: &AuditArgs) -> Self {
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
         Self { limit, is_tail: args.after.is_none(), rows: VecDeque::new() }
     }
 
     /// Adds the rows of a page; returns `true` once no further page is needed.
-    pub(crate) fn add(&mut self, page: impl Iterator<Item = AuditRecord>) -> bool {
+    fn add(&mut self, page: impl Iterator<Item = AuditRecord>) -> bool {
         for row in page {
             if self.rows.len() == self.limit {
                 if !self.is_tail {
@@ -102,7 +91,7 @@ impl Wanted {
         !self.is_tail && self.rows.len() == self.limit
     }
 
-    pub(crate) fn into_rows(self) -> Vec<AuditRecord> {
+    fn into_rows(self) -> Vec<AuditRecord> {
         self.rows.into()
     }
 }

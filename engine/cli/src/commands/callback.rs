@@ -3,18 +3,15 @@
 use std::io::Read as _;
 
 use clap::Args;
-use plue_executor::answer::{AnswerError, answer_callback};
-use plue_runtime::Clock;
-use plue_store::CallbackAnswered;
+use reqwest::StatusCode;
 use serde_json::Value as Json;
 
 use crate::{
     app::App,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_executor},
+    failure::{Failure, Outcome},
     output,
-    trail::Change,
-    wiring,
 };
 
 /// `plue callback`
@@ -35,7 +32,7 @@ const MAX_TOKEN: u64 = 1_024;
 
 impl CallbackArgs {
     /// The token, from the command line or from standard input.
-    pub fn token(&self) -> Result<String, Failure> {
+    fn token(&self) -> Result<String, Failure> {
         if self.token != "-" {
             return Ok(self.token.clone());
         }
@@ -54,33 +51,18 @@ pub(super) fn run(args: &CallbackArgs, app: &App) -> Outcome {
     let output = args.output.as_ref().map_or(Json::Null, |text| {
         serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.clone()))
     });
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let now = Clock::real().now();
-        let answered = answer_callback(&store, &token, output, now).await;
-        let answered = answered.map_err(|error| match &error {
-            AnswerError::Run(error) => from_executor(error),
-            AnswerError::UnknownStep(_)
-            | AnswerError::NotWaiting { .. }
-            | AnswerError::Ended(_)
-            | AnswerError::NotAllowed { .. }
-            | AnswerError::Already { .. }
-            | AnswerError::WhichCall { .. }
-            | AnswerError::NoSuchCall { .. }
-            | AnswerError::Fields(_) => Failure::usage(error.to_string()),
+    connected(app, Purpose::Read, async |connection| {
+        let answered = connection.client.answer_callback(token.trim(), &output).await;
+        let is_first = answered.map_err(|error| match error.status() {
+            Some(StatusCode::NOT_FOUND) => Failure::not_found("there is no such token"),
+            Some(StatusCode::GONE) => Failure::not_found("the token has expired"),
+            _ => error.into(),
         })?;
-        match answered {
-            CallbackAnswered::Taken { run } => {
-                Change::new("run.callback", run.as_str()).note(&store).await?;
-                output::say(&format!("answered; run {run} goes on as soon as it is advanced"));
-                Ok(Exit::Ok)
-            }
-            CallbackAnswered::Duplicate { run } => {
-                output::say(&format!("run {run} has had its answer; this one changes nothing"));
-                Ok(Exit::Ok)
-            }
-            CallbackAnswered::Expired => Err(Failure::not_found("the token has expired")),
-            CallbackAnswered::Unknown => Err(Failure::not_found("there is no such token")),
-        }
+        output::say(match (is_first, connection.machine()) {
+            (false, _) => "the call has had its answer; this one changes nothing",
+            (true, None) => "answered; the run goes on",
+            (true, Some(_)) => "answered; the run goes on as soon as it is advanced",
+        });
+        Ok(Exit::Ok)
     })
 }

@@ -1,108 +1,89 @@
-//! `plue cancel`: asks whoever advances the run to stop it, and waits; if nobody does, does it here.
+//! `plue cancel`: asks for a run to stop, and waits. If no process of this machine drives it, drives it here.
 
 use std::time::Duration;
 
-use plue_executor::{Engine, perform::environment::GivenSecrets};
-use plue_flow::{RunStatus, StepStatus};
+use plue_executor::perform::environment::GivenSecrets;
+use plue_flow::RunStatus;
 use plue_plan::RunId;
-use plue_runtime::{Clock, Stop, Tasks};
-use plue_store::{CancelRequest, Store};
-use serde_json::json;
+use plue_runtime::{Clock, Stop};
 
-use super::one_run;
 use crate::{
     app::App,
     args::CancelArgs,
+    connect::{Connection, Machine, Purpose, connected},
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
+    follow::until_stopped,
     output, person,
     render::stopping::Stopping,
-    trail::Change,
-    vault, wiring,
 };
 
-/// Between two looks at whether the run has ended.
-const LOOK: Duration = Duration::from_millis(50);
+/// Pause between two checks whether the run has ended.
+const CHECK: Duration = Duration::from_millis(50);
 
 pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let (tasks, clock) = (Tasks::new(), Clock::real());
-        let store = wiring::open_existing(app).await?;
-        let run = one_run(&store, &args.run).await?;
-        let engine = wiring::engine(app, store.clone(), &tasks)?;
-        let gone = || Failure::not_found(format!("run {run} is gone"));
-        let mut row =
-            store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
-        if row.view.status.is_terminal() {
-            return Err(Failure::usage(format!(
-                "run {run} has ended already: {}",
-                row.view.status
-            )));
-        }
-        let request = CancelRequest { by: person::principal(), kill: args.kill };
-        store
-            .request_cancel(&run, request, clock.now())
-            .await
-            .map_err(|error| from_store(&error))?;
-        let detail = json!({"kill": args.kill});
-        Change::new("run.cancel", run.as_str()).with(detail).note(&store).await?;
-        let mut stopping = stopping(&engine, &run, args.kill).await?;
+    connected(app, Purpose::Drive, async |connection| cancel(connection, args, app).await)
+}
+
+async fn cancel(connection: &Connection, args: &CancelArgs, app: &App) -> Outcome {
+    let client = &connection.client;
+    let run = connection.run(&args.run).await?.id;
+    let plan = client.plan(&run).await?;
+    client.cancel(&run, args.kill).await?;
+    let hooks = plan.hooks.all().map(|hook| hook.id.to_string()).collect();
+    let mut stopping = Stopping::new(&run, args.kill, hooks);
+    let say = |text: &str| {
         if app.verbosity >= 0 {
-            output::say(&stopping.begins(Some(app.loaded.config.runner.grace.as_str())));
+            output::say(text);
         }
-        while !row.view.status.is_terminal() {
-            if engine.is_driven(&run) {
-                clock.sleep(LOOK).await;
-            } else {
-                let given = GivenSecrets::default();
-                let secrets = vault::remembered(app, &store, &run, given).await?;
-                match engine.drive(&run, secrets, Stop::never()).await {
-                    Ok(mut handle) => {
-                        handle.canceller().cancel(&person::principal(), args.kill).await;
-                        loop {
-                            tokio::select! {
-                                ended = handle.ended() => {
-                                    ended.map_err(|error| from_executor(&error))?;
-                                    break;
-                                }
-                                () = clock.sleep(LOOK) => show(app, &store, &run, &mut stopping).await?,
-                            }
-                        }
-                    }
-                    // Somebody was faster, or drives it on another machine.
-                    Err(plue_executor::Error::Busy { .. }) => clock.sleep(LOOK).await,
-                    Err(error) => return Err(from_executor(&error)),
-                }
-            }
-            row = store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
-            if !row.view.status.is_terminal() {
-                show(app, &store, &run, &mut stopping).await?;
-            }
+    };
+    let grace = app.loaded.config.runner.grace.as_str();
+    say(&stopping.begins(connection.machine().map(|_| grace)));
+    connection.follow();
+    let stopped = until_stopped(client, &run, |steps| {
+        if let Some(text) = stopping.waits(steps) {
+            say(&text);
         }
-        output::say(&format!("run {run} ended: {}", row.view.status));
-        // The run may have been faster: it ended, but not because of us.
-        Ok(if row.view.status == RunStatus::Cancelled { Exit::Ok } else { Exit::RunFailed })
-    })
-}
-
-async fn stopping(engine: &Engine, run: &RunId, kill: bool) -> Result<Stopping, Failure> {
-    let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
-    let hooks = loaded.plan.hooks.all().map(|hook| hook.id.to_string()).collect();
-    Ok(Stopping::new(run.as_str(), kill, hooks))
-}
-
-/// Prints each cause of the wait (steps, hooks or the runner) once; silent with `--quiet`.
-async fn show(
-    app: &App,
-    store: &Store,
-    run: &RunId,
-    stopping: &mut Stopping,
-) -> Result<(), Failure> {
-    let steps = store.steps(run).await.map_err(|error| from_store(&error))?;
-    let running = steps.iter().filter(|row| row.view.status == StepStatus::Running);
-    let running: Vec<_> = running.map(|row| row.view.step.to_string()).collect();
-    if let (Some(text), true) = (stopping.waits(&running), app.verbosity >= 0) {
-        output::say(&text);
+    });
+    match connection.machine() {
+        None => stopped.await?,
+        Some(machine) => {
+            let driven = machine.drive_to_cancel(app, &run, args.kill);
+            tokio::try_join!(driven, stopped).map(drop)?;
+        }
     }
-    Ok(())
+    let status = client.run(&run).await?.status;
+    output::say(&format!("run {run} ended: {status}"));
+    // The run may have been faster: it ended, but not because of this command.
+    Ok(if status == RunStatus::Cancelled.as_str() { Exit::Ok } else { Exit::RunFailed })
+}
+
+// === impl Machine ===
+
+impl Machine {
+    /// Drives a run that is to stop, while no other process does, until it has ended.
+    async fn drive_to_cancel(&self, app: &App, run: &str, kill: bool) -> Result<(), Failure> {
+        let (engine, clock, id) = (self.engine()?, Clock::real(), RunId::new(run));
+        loop {
+            let row = self.store.run(&id).await.map_err(|error| from_store(&error))?;
+            let row = row.ok_or_else(|| Failure::not_found(format!("run {run} is gone")))?;
+            if row.view.status.is_terminal() {
+                return Ok(());
+            }
+            if engine.is_driven(&id) {
+                clock.sleep(CHECK).await;
+                continue;
+            }
+            let secrets = self.remembered(app, run, GivenSecrets::default()).await?;
+            match engine.drive(&id, secrets, Stop::never()).await {
+                Ok(handle) => {
+                    handle.canceller().cancel(&person::principal(), kill).await;
+                    handle.wait().await.map_err(|error| from_executor(&error))?;
+                }
+                // Another process was faster, or drives it on another machine.
+                Err(plue_executor::Error::Busy { .. }) => clock.sleep(CHECK).await,
+                Err(error) => return Err(from_executor(&error)),
+            }
+        }
+    }
 }

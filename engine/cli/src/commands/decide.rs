@@ -1,40 +1,33 @@
 //! `plue approve` and `plue reject`: answer a step that waits for a decision.
 //!
-//! The answer is kept in the store first. Whoever advances the run takes it from there; if nobody
-//! does, `plue resume` goes on with it.
+//! The answer is stored first. The process that advances the run takes it from there; without one,
+//! `plue resume` continues the run with it.
 //!
-//! Of the calls of an agent each is decided about by its id: calls that came after the last look are not
-//! approved unseen.
+//! Calls of an agent are decided by their ids: calls that came after the last look are not approved unseen.
 
 use std::time::Duration;
 
 use clap::Args;
-use plue_api::records::told::CallRecord;
-use plue_executor::{
-    Loaded,
-    answer::{AnswerError, decide, decide_call, typed_fields},
-    run_lock::is_driven,
-};
-use plue_flow::Decision;
-use plue_plan::{Action, StepId};
+use plue_api::{commands::DecisionRequest, records::told::CallRecord};
+use plue_plan::RunId;
 use plue_runtime::Clock;
 use plue_store::Store;
-use serde_json::json;
+use reqwest::StatusCode;
+use serde_json::Value as Json;
 
-use super::{logs::known_step, one_run};
+use super::logs::pieces::known_step;
 use crate::{
     app::App,
+    connect::{Connection, Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_executor, from_store},
-    output, person,
+    failure::{Failure, Outcome, from_store},
+    output,
     terminal::sanitize,
-    trail::Change,
-    wiring,
 };
 
-/// Between two looks at whether the run has taken the answer.
+/// Pause between two checks whether the run has taken the answer.
 const LOOK: Duration = Duration::from_millis(20);
-/// Looks at most: what takes longer than this is told as recorded.
+/// Checks at most; after them the answer is reported as recorded.
 const LOOKS: u32 = 150;
 
 /// `plue approve` and `plue reject`
@@ -61,58 +54,64 @@ pub struct DecideArgs {
 }
 
 pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let run = one_run(&store, &args.run).await?;
-        let loaded = Loaded::read(&store, &run).await.map_err(|error| from_executor(&error))?;
-        let step = known_step(&loaded, &args.step)?;
-        let schema = match loaded.plan.step(&step).map(|step| &step.action) {
-            Some(Action::Approval(approval)) => approval.fields.as_ref(),
-            Some(_) | None => None,
-        };
-        let decision = Decision {
-            by: person::name(),
-            approve,
-            fields: typed_fields(schema, &pairs(&args.fields)?),
-            comment: args.comment.clone(),
-        };
-        let now = Clock::real().now();
-        let what = if approve { "approved" } else { "rejected" };
-        let open = loaded.run.waiting().filter(|waiting| waiting.step == step);
-        let open: Vec<_> = open.filter_map(|waiting| CallRecord::of(waiting.what)).collect();
-        let calls = chosen(args, open)?;
-        for call in &calls {
-            let of = (&step, call.id.as_str());
-            let decided = decide_call(&store, &run, of, decision.clone(), now).await;
-            decided.map_err(|error| refused(&error, &step))?;
-            let detail = json!({"step": step.as_str(), "approve": approve, "call": call.id});
-            Change::new("run.decide", run.as_str()).with(detail).note(&store).await?;
-            say_decided(what, call);
+    connected(app, Purpose::Read, async |connection| decide(connection, args, approve).await)
+}
+
+async fn decide(connection: &Connection, args: &DecideArgs, approve: bool) -> Outcome {
+    let client = &connection.client;
+    let run = connection.run(&args.run).await?.id;
+    let status = client.status(&run).await?;
+    known_step(&status, &args.step)?;
+    // The API reads texts by the types that the step gives its fields.
+    let fields = pairs(&args.fields)?.into_iter();
+    let mut answer = DecisionRequest {
+        call: None,
+        approve,
+        fields: fields.map(|(name, text)| (name, Json::String(text))).collect(),
+        comment: args.comment.clone(),
+    };
+    let what = if approve { "approved" } else { "rejected" };
+    let of_step = |step: &Option<String>| step.as_deref() == Some(&*args.step);
+    let open = status.waiting.into_iter().filter(|one| of_step(&one.step));
+    let calls = chosen(args, open.filter_map(|one| one.call).collect())?;
+    let refused = |error| refused(error, connection, &args.step);
+    for call in &calls {
+        answer.call = Some(call.id.clone());
+        client.decide(&run, &args.step, &answer).await.map_err(refused)?;
+        say_decided(what, call);
+    }
+    if calls.is_empty() {
+        client.decide(&run, &args.step, &answer).await.map_err(refused)?;
+    }
+    match connection.machine() {
+        Some(machine) if !machine.is_driven(&run) => {
+            output::say(&format!("{what}; nobody advances this run; go on with: plue resume {run}"))
         }
-        if calls.is_empty() {
-            let decided = decide(&store, &run, &step, decision, now).await;
-            decided.map_err(|error| refused(&error, &step))?;
-            let detail = json!({"step": step.as_str(), "approve": approve});
-            Change::new("run.decide", run.as_str()).with(detail).note(&store).await?;
-        }
-        let locks = app.loaded.config.state_dir.join("locks");
-        if !store.is_shared() && !is_driven(&locks, &run) {
-            output::say(&format!(
-                "{what}; nobody advances this run; go on with: plue resume {run}"
-            ));
-        } else if !calls.is_empty() {
-            // Printed above; the agent takes it with its next look.
-        } else if taken(&store, &run).await? {
-            output::say(what);
-        } else {
-            output::say(&format!("{what}; the run has yet to take it"));
-        }
-        Ok(Exit::Ok)
-    })
+        // Printed above; the agent takes it with its next look.
+        _ if !calls.is_empty() => {}
+        // A server's engine takes it; a process of this machine has a moment to do so.
+        None => output::say(what),
+        Some(machine) if taken(&machine.store, &run).await? => output::say(what),
+        Some(_) => output::say(&format!("{what}; the run has yet to take it")),
+    }
+    Ok(Exit::Ok)
+}
+
+/// A refused decision, with advice for this machine.
+fn refused(error: plue_client::Error, connection: &Connection, step: &str) -> Failure {
+    if error.status() != Some(StatusCode::FORBIDDEN) {
+        return error.into();
+    }
+    let failure = Failure::not_found(format!("you may not answer `{step}`: {error}"));
+    match connection.machine() {
+        None => failure,
+        Some(_) => failure
+            .hint("locally, plue goes by the login name of the user it runs as, not by $USER"),
+    }
 }
 
 /// The calls that the options name, of those that wait. Empty: no call waits and none is named.
-pub(crate) fn chosen(args: &DecideArgs, open: Vec<CallRecord>) -> Result<Vec<CallRecord>, Failure> {
+fn chosen(args: &DecideArgs, open: Vec<CallRecord>) -> Result<Vec<CallRecord>, Failure> {
     let step = &args.step;
     if let Some(id) = &args.call {
         let call = open.into_iter().find(|call| call.id == *id);
@@ -141,7 +140,7 @@ pub(crate) fn chosen(args: &DecideArgs, open: Vec<CallRecord>) -> Result<Vec<Cal
 }
 
 /// Prints a decision about a call with all that was decided about.
-pub(crate) fn say_decided(what: &str, call: &CallRecord) {
+fn say_decided(what: &str, call: &CallRecord) {
     output::say(&format!("{what} {}", shown(call)));
 }
 
@@ -150,10 +149,11 @@ fn shown(call: &CallRecord) -> String {
     sanitize(&text, false).into_owned()
 }
 
-/// Whether the journal has the answer, after a moment.
-async fn taken(store: &Store, run: &plue_plan::RunId) -> Result<bool, Failure> {
+/// True if the journal has the answer, after a moment.
+async fn taken(store: &Store, run: &str) -> Result<bool, Failure> {
+    let run = RunId::new(run);
     for _ in 0..LOOKS {
-        let open = store.decisions(run).await.map_err(|error| from_store(&error))?;
+        let open = store.decisions(&run).await.map_err(|error| from_store(&error))?;
         if open.is_empty() {
             return Ok(true);
         }
@@ -176,21 +176,4 @@ fn pairs(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
             })
         })
         .collect()
-}
-
-fn refused(error: &AnswerError, step: &StepId) -> Failure {
-    match error {
-        AnswerError::UnknownStep(_) => Failure::not_found(error.to_string()),
-        AnswerError::NotAllowed { .. } => {
-            Failure::not_found(format!("you may not answer `{step}`: {error}"))
-                .hint("locally, plue goes by the login name of the user it runs as, not by $USER")
-        }
-        AnswerError::NotWaiting { .. }
-        | AnswerError::WhichCall { .. }
-        | AnswerError::NoSuchCall { .. }
-        | AnswerError::Ended(_)
-        | AnswerError::Already { .. }
-        | AnswerError::Fields(_) => Failure::usage(error.to_string()),
-        AnswerError::Run(error) => from_executor(error),
-    }
 }

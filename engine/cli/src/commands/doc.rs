@@ -5,15 +5,14 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
-use super::{one_run, status, task};
 use crate::{
     app::App,
+    connect::{Purpose, connected},
     exit::Exit,
     failure::{Failure, Outcome},
     output,
     records::{StatusRecord, StepRecord},
     terminal::sanitize,
-    wiring,
 };
 
 /// Characters of an output that are shown; the rest is in the run.
@@ -39,21 +38,18 @@ pub struct GenerateArgs {
 
 pub(super) fn run(command: &DocCommand, app: &App) -> Outcome {
     let DocCommand::Generate(args) = command;
-    let document = wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let run = match task::last(&store, &args.task).await? {
-            Some(row) => row.id,
-            None => one_run(&store, &args.task).await?,
+    connected(app, Purpose::Read, async |connection| {
+        let run = match connection.client.last_run_of(&args.task).await? {
+            Some(run) => run.id,
+            None => connection.run(&args.task).await?.id,
         };
-        let (document, _) = status::document(&store, &run).await?;
-        Ok(document.told)
-    })?;
-    written(&document, args)?;
-    Ok(Exit::Ok)
+        written(&connection.client.status(&run).await?, args)?;
+        Ok(Exit::Ok)
+    })
 }
 
-/// Writes the report to where it was asked for.
-pub(crate) fn written(document: &StatusRecord, args: &GenerateArgs) -> Result<(), Failure> {
+/// Writes the report to the file of the options, or to standard output.
+fn written(document: &StatusRecord, args: &GenerateArgs) -> Result<(), Failure> {
     let text = report(document, document.goal.as_deref());
     match &args.file {
         None => output::text(&text),

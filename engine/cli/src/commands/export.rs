@@ -2,23 +2,22 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use plue_archive::export::write;
+use plue_archive::export::{MAX_TOTAL_BYTES, read, write::Written};
 
-use super::one_run;
 use crate::{
     app::App,
+    connect::{Connection, Purpose, connected},
     exit::Exit,
     failure::{Failure, Outcome, from_archive},
     output,
     terminal::sanitize,
-    wiring,
 };
 
-pub(crate) mod files;
+mod files;
 
 /// `plue export`
 #[derive(Debug, clap::Args)]
@@ -48,32 +47,53 @@ pub enum Layout {
     Files,
 }
 
-/// The file while it is written: beside its place, so that a half-written one is never taken for a whole
-/// one. It goes when it is dropped before it is kept.
-pub(crate) struct Draft {
+/// The file while it is written, under another name in the same folder: a partial file is never taken for a
+/// whole one. Removed on drop unless it was kept.
+struct Draft {
     draft: PathBuf,
     file: PathBuf,
     kept: bool,
 }
 
 pub(super) fn run(args: &ExportArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        if args.layout == Layout::Files {
-            return files::of_store(&store, args, app).await;
-        }
-        let run = one_run(&store, &args.run).await?;
-        let (draft, file) = Draft::begin(args)?;
-        let written = write::write(&store, &run, file).await;
-        let written = written.map_err(|error: plue_archive::export::Error| from_archive(&error))?;
-        draft.keep()?;
-        tell(run.as_str(), args, &written, app);
-        Ok(Exit::Ok)
+    connected(app, Purpose::Read, async |connection| match args.layout {
+        Layout::Files => files::write(connection, args, app).await,
+        Layout::Archive => archive(connection, args, app).await,
     })
 }
 
-/// Says what is in the file.
-pub(crate) fn tell(run: &str, args: &ExportArgs, written: &write::Written, app: &App) {
+async fn archive(connection: &Connection, args: &ExportArgs, app: &App) -> Outcome {
+    let run = connection.run(&args.run).await?.id;
+    let (draft, mut file) = Draft::begin(args)?;
+    let mut bytes = 0;
+    let mut write = |part: &[u8]| {
+        bytes += part.len() as u64;
+        if bytes > MAX_TOTAL_BYTES {
+            return Err(Failure::usage("the file of the run is too long"));
+        }
+        file.write_all(part).map_err(|error| draft.failed(&error))
+    };
+    connection.client.archive(&run, &mut write).await?;
+    file.sync_all().map_err(|error| draft.failed(&error))?;
+    drop(file);
+    // A server's file is checked like one of anybody else.
+    let checked = read::check(draft.path()).map_err(|error| from_archive(&error))?;
+    if checked.run.as_str() != run {
+        return Err(Failure::usage(format!("the server sent run {}", checked.run)));
+    }
+    draft.keep()?;
+    let manifest = checked.manifest;
+    let written = Written {
+        entries: manifest.entries.len(),
+        bytes: manifest.entries.values().map(|(_, size)| size).sum(),
+        missing: manifest.missing,
+    };
+    report(&run, args, &written, app);
+    Ok(Exit::Ok)
+}
+
+/// Prints the size of the file, and the parts that it lacks.
+fn report(run: &str, args: &ExportArgs, written: &Written, app: &App) {
     if app.verbosity >= 0 {
         output::say(&format!(
             "run {run} is in {}: {} parts, {} bytes before compression",
@@ -92,7 +112,7 @@ pub(crate) fn tell(run: &str, args: &ExportArgs, written: &write::Written, app: 
 
 impl Draft {
     /// Begins a file that is not there yet, or may be overwritten.
-    pub(crate) fn begin(args: &ExportArgs) -> Result<(Self, File), Failure> {
+    fn begin(args: &ExportArgs) -> Result<(Self, File), Failure> {
         if args.file.exists() && !args.force {
             let message = format!("{} is there already", args.file.display());
             return Err(Failure::usage(message).hint("name another file, or pass --force"));
@@ -103,18 +123,18 @@ impl Draft {
         Ok((draft, file))
     }
 
-    /// Where it is for now.
-    pub(crate) fn path(&self) -> &Path {
+    /// Path until it is complete.
+    fn path(&self) -> &Path {
         &self.draft
     }
 
-    /// It could not be written.
-    pub(crate) fn failed(&self, error: &io::Error) -> Failure {
+    /// A failed write, with the file.
+    fn failed(&self, error: &io::Error) -> Failure {
         Failure::infrastructure(error).hint(format!("the file is {}", self.file.display()))
     }
 
-    /// Gives it its name.
-    pub(crate) fn keep(mut self) -> Result<(), Failure> {
+    /// Renames it to its final name.
+    fn keep(mut self) -> Result<(), Failure> {
         std::fs::rename(&self.draft, &self.file).map_err(|error| self.failed(&error))?;
         self.kept = true;
         Ok(())

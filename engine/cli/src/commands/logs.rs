@@ -1,171 +1,171 @@
-//! `plue logs`: what the steps of a run printed.
+//! `plue logs`: the output of the steps of a run.
 
-use std::io;
+use std::{collections::BTreeSet, io, pin::pin};
 
-use plue_executor::Loaded;
-use plue_plan::{RunId, StepId};
-use plue_store::{AttemptRow, LogPlace, Store};
+use futures::StreamExt as _;
+use plue_api::records::{AttemptRecord, RunHitRecord};
+use plue_client::Client;
 
-use super::one_run;
 use crate::{
     app::App,
     args::{Format, LogsArgs},
+    connect::{Connection, Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_executor, from_store},
-    follow::{FollowError, Follower},
+    failure::{Failure, Outcome},
+    follow::{Follower, Until},
     output,
     records::LogLine,
     render::live::Live,
-    wiring,
 };
 
+pub(crate) mod pieces;
 pub(crate) mod printed;
-mod raw;
 pub(crate) mod writer;
 
+use pieces::{Choice, chosen, known_step, whose};
 use printed::{Hits, Printed};
-
-/// Bytes read from a log at once.
-const PAGE: u64 = 1024 * 1024;
-/// Lines that a search finds at once.
-const PAGE_HITS: usize = 1_000;
+use writer::{Shape, Writer};
 
 pub(super) fn run(args: &LogsArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let run = one_run(&store, &args.run).await?;
-        let loaded = Loaded::read(&store, &run).await.map_err(|error| from_executor(&error))?;
-        let step = args.step.as_deref().map(|step| known_step(&loaded, step)).transpose()?;
-        let attempts = Attempts { visit: args.visit, number: args.attempt };
-        if let Some(text) = &args.search {
-            let attempts = attempts.of(&store, &run, step.as_ref()).await?;
-            return search(args, app, &store, &run, &attempts, text).await;
-        }
-        match (args.follow, &step, args.output) {
-            (true, None, Format::Table) => follow_run(app, &store, &run, &loaded).await,
-            (true, Some(step), Format::Table) => raw::follow(app, &store, &run, step).await,
-            (true, _, Format::Json | Format::Jsonl) => {
-                Err(Failure::usage("--follow prints the log itself; leave out --output"))
-            }
-            (false, _, _) => {
-                let attempts = attempts.of(&store, &run, step.as_ref()).await?;
-                print(args, app, &store, &run, &attempts).await
-            }
-        }
-    })
+    connected(app, Purpose::Read, async |connection| show(connection, args, app).await)
 }
 
-/// The step of this id, hooks included.
-pub(super) fn known_step(loaded: &Loaded, id: &str) -> Result<StepId, Failure> {
-    let steps: Vec<&StepId> = loaded.plan.all_steps().map(|step| &step.id).collect();
-    if let Some(step) = steps.iter().find(|step| step.as_str() == id) {
-        return Ok((*step).clone());
+async fn show(connection: &Connection, args: &LogsArgs, app: &App) -> Outcome {
+    let client = &connection.client;
+    let run = connection.run(&args.run).await?.id;
+    let status = client.status(&run).await?;
+    if let Some(step) = &args.step {
+        known_step(&status, step)?;
     }
-    let near = plue_plan::validate::did_you_mean(id, steps.iter().map(|step| step.as_str()));
-    let names: Vec<_> = steps.iter().take(20).map(|step| step.as_str()).collect();
-    Err(Failure::not_found(format!("run {} has no step `{id}`", loaded.row.id)).hint(match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("its steps are {}", names.join(", ")),
-    }))
-}
-
-/// Attempts of a step; `None`: the last one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attempts {
-    pub(super) visit: Option<u32>,
-    pub(super) number: Option<u32>,
-}
-
-impl Attempts {
-    /// The attempts that are asked for: all of the run, or of a step one.
-    pub(super) async fn of(
-        self,
-        store: &Store,
-        run: &RunId,
-        step: Option<&StepId>,
-    ) -> Result<Vec<AttemptRow>, Failure> {
-        let all = store.attempts(run, step).await.map_err(|error| from_store(&error))?;
-        let Some(step) = step else { return Ok(all) };
-        if all.is_empty() {
-            output::say(&format!("{step} has not run"));
-            return Ok(all);
+    let choice = Choice { visit: args.visit, attempt: args.attempt };
+    let attempts = || chosen(client, &run, args.step.as_deref(), choice);
+    if let Some(text) = &args.search {
+        let found = search(client, args, (&run, &attempts().await?), text).await?;
+        return found.print(args, app, (&run, text));
+    }
+    match (args.follow, &args.step, args.output) {
+        (true, None, Format::Table) => {
+            connection.follow();
+            let names = status.steps.iter().map(|step| step.step.as_str());
+            let live = Live::new(io::stdout(), app.stdout, names, false);
+            Follower::new(client, &run, live).until(Until::End).await?;
+            Ok(Exit::Ok)
         }
-        let visit = self.visit.or_else(|| all.iter().map(|attempt| attempt.visit).max());
-        let of_visit = all.into_iter().filter(|attempt| Some(attempt.visit) == visit);
-        let of_visit: Vec<_> = of_visit.collect();
-        let last = of_visit.iter().map(|attempt| attempt.number).max();
-        let Some(last) = last else {
-            let visit = visit.unwrap_or_default();
-            return Err(Failure::not_found(format!("{step} has no visit {visit}"))
-                .hint(format!("its visits: plue explain {run} {step}")));
-        };
-        let number = self.number.unwrap_or(last);
-        let found = of_visit.into_iter().filter(|attempt| attempt.number == number);
-        let found: Vec<_> = found.collect();
-        if found.is_empty() {
-            return Err(Failure::not_found(format!("{step} has no attempt {number}"))
-                .hint(format!("the last one is {last}")));
+        (true, Some(step), Format::Table) => {
+            connection.follow();
+            follow_step(client, app, &run, step).await
         }
-        Ok(found)
+        (true, _, Format::Json | Format::Jsonl) => {
+            Err(Failure::usage("--follow prints the log itself; leave out --output"))
+        }
+        (false, _, _) => print(client, args, app, (&run, &attempts().await?)).await,
     }
 }
 
 async fn print(
+    client: &Client,
     args: &LogsArgs,
     app: &App,
-    store: &Store,
-    run: &RunId,
-    attempts: &[AttemptRow],
+    (run, attempts): (&str, &[AttemptRecord]),
 ) -> Outcome {
-    let mut printed = Printed::new(args, app, attempts.iter().map(Into::into));
+    let mut printed = Printed::new(args, app, attempts.iter().map(whose));
     for attempt in attempts {
-        let mut writer = printed.begin(attempt.into());
-        raw::read(store, attempt, args.tail, |piece| writer.take(piece)).await?;
+        let mut writer = printed.begin(whose(attempt));
+        if printed.is_raw() {
+            raw(client, (run, &attempt.id), args.tail, &writer).await?;
+        } else {
+            read(client, (run, &attempt.id), args.tail, &mut writer).await?;
+        }
         printed.ended(writer)?;
     }
-    printed.end(run.as_str())
+    printed.end(run)
+}
+
+/// Copies the bytes of a log, or of its last lines, to standard output.
+async fn raw(
+    client: &Client,
+    (run, attempt): (&str, &str),
+    tail: Option<u64>,
+    writer: &Writer,
+) -> Result<(), Failure> {
+    let mut copy = |part: &[u8]| output::bytes(part);
+    let remarks = client.raw_log(run, attempt, tail, &mut copy).await?;
+    remarks.iter().for_each(|remark| writer.remark(&remark.stream, &remark.text));
+    Ok(())
+}
+
+/// Hands over the pieces of a log, or of its last lines.
+async fn read(
+    client: &Client,
+    (run, attempt): (&str, &str),
+    tail: Option<u64>,
+    writer: &mut Writer,
+) -> Result<(), Failure> {
+    if let Some(lines) = tail {
+        let pieces = client.log_tail(run, attempt, lines).await?;
+        return pieces.iter().try_for_each(|piece| writer.take(piece));
+    }
+    let mut after = None;
+    loop {
+        let page = client.log_pieces(run, attempt, after).await?;
+        page.items.iter().try_for_each(|piece| writer.take(piece))?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Lines with the text, as `grep -n` shows them.
 async fn search(
+    client: &Client,
     args: &LogsArgs,
-    app: &App,
-    store: &Store,
-    run: &RunId,
-    attempts: &[AttemptRow],
+    (run, attempts): (&str, &[AttemptRecord]),
     text: &str,
-) -> Outcome {
+) -> Result<Hits, Failure> {
     let mut hits = Hits::default();
-    for attempt in attempts {
-        let mut next = Some(LogPlace::default());
-        while let Some(place) = next.filter(|_| !hits.is_full()) {
-            let id = &attempt.claim.attempt;
-            let found = store.find_lines(id, text.as_bytes(), place, (PAGE_HITS, PAGE)).await;
-            let found = found.map_err(|error| from_store(&error))?;
-            for hit in found.hits {
-                hits.take(LogLine {
-                    step: attempt.step.to_string(),
-                    visit: attempt.visit,
-                    attempt: attempt.number,
-                    line: hit.line + 1,
-                    text: String::from_utf8_lossy(&hit.text).into_owned(),
-                });
-            }
-            next = found.next;
+    let attempt = match (&args.step, attempts) {
+        (None, _) => None,
+        // Of a step one attempt was chosen, or none.
+        (Some(_), [one, ..]) => Some(one.id.as_str()),
+        (Some(_), []) => return Ok(hits),
+    };
+    let mut cursor = None;
+    while !hits.is_full() {
+        let page = client.search_logs(run, text, attempt, cursor).await?;
+        for RunHitRecord { step, visit, attempt, hit, .. } in page.items {
+            hits.take(LogLine { step, visit, attempt, line: hit.line, text: hit.text });
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
         }
     }
-    hits.print(args, app, (run.as_str(), text))
+    Ok(hits)
 }
 
-/// All steps as they print, and what becomes of them.
-async fn follow_run(app: &App, store: &Store, run: &RunId, loaded: &Loaded) -> Outcome {
-    let steps: Vec<_> = loaded.plan.all_steps().map(|step| step.id.clone()).collect();
-    let names = steps.iter().map(StepId::as_str);
-    store.watch_others();
-    let live = Live::new(io::stdout(), app.stdout, names, false);
-    match Follower::new(store, run, live, steps).until_end().await {
-        Ok(_) => Ok(Exit::Ok),
-        Err(FollowError::Output(error)) => Err(output::refused(&error)),
-        Err(FollowError::Store(error)) => Err(from_store(&error)),
+/// Prints the log of a step until the run ends, each attempt after the one before it.
+async fn follow_step(client: &Client, app: &App, run: &str, step: &str) -> Outcome {
+    let shape = if app.stdout.interactive { Shape::Clean } else { Shape::Raw };
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    let mut facts = pin!(client.run_events(run).fuse());
+    loop {
+        // Before the attempts: if the run has ended, the list of attempts is complete.
+        let row = client.run(run).await?;
+        let attempts = client.attempts(run).await?;
+        let mut of_step = attempts.iter().filter(|attempt| attempt.step == step);
+        match of_step.find(|attempt| !done.contains(&attempt.id)) {
+            Some(attempt) => {
+                let mut writer = Writer::new(shape, whose(attempt), app);
+                let mut pieces = pin!(client.log_events(run, &attempt.id));
+                while let Some(piece) = pieces.next().await {
+                    writer.take(&piece?)?;
+                }
+                writer.end()?;
+                done.insert(attempt.id.clone());
+            }
+            None if row.ended_at.is_some() => return Ok(Exit::Ok),
+            None => drop(facts.next().await.transpose()?),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `plue approvals`, `plue schedules`, `plue runners`, `plue pools` and `plue usage`: what waits for
 //! people, what is due, what works, and what it cost.
 //!
-//! Only lists. With a server, [`crate::remote`] asks its API and prints with the same functions.
+//! Only lists.
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -9,27 +9,24 @@ use plue_api::records::{
     place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
     told::ApprovalRecord,
 };
-use plue_executor::Loaded;
+use plue_client::UsageQuery;
 use plue_runtime::Clock;
-use plue_store::UsageBy;
 
 use crate::{
     app::App,
     args::Format,
     commands::workflow,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_executor, from_store},
+    failure::{Failure, Outcome},
     output,
     records::{
         SCHEMA_VERSION,
         server::{Approvals, Pools, Runners, Schedules, Usage},
     },
     render::{table, words},
-    wiring,
 };
 
-/// Runs of one page.
-const PAGE: u32 = 200;
 /// Period of `plue usage` without `--from`.
 const PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
 
@@ -77,72 +74,51 @@ pub struct UsageArgs {
 }
 
 pub(super) fn approvals(args: &PlaceArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let repos = args.repo.clone().map(|repo| vec![repo]);
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let runs = store.runs_that_wait(repos.as_deref(), after.as_ref(), PAGE).await;
-            let runs = runs.map_err(|error| from_store(&error))?;
-            let Some(last) = runs.last() else { break };
-            after = Some(last.clone());
-            for run in &runs {
-                let loaded =
-                    Loaded::read(&store, run).await.map_err(|error| from_executor(&error))?;
-                let (row, plan) = (&loaded.row, &loaded.plan);
-                let asked = loaded.run.waiting();
-                found.extend(asked.filter_map(|one| ApprovalRecord::of(row, plan, &one)));
-            }
-        }
+    connected(app, Purpose::Read, async |connection| {
+        let mut found = connection.client.approvals().await?;
+        found.retain(|one| args.repo.is_none() || one.repository == args.repo);
         show_approvals(found, args, app)
     })
 }
 
 pub(super) fn schedules(args: &PlaceArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let repos = args.repo.clone().map(|repo| vec![repo]);
-        let now = Clock::real().now();
-        let found = plue_api::schedules::of(&store, repos.as_deref(), now).await;
-        show_schedules(found.map_err(|error| from_store(&error))?, args, app)
+    connected(app, Purpose::Read, async |connection| {
+        show_schedules(connection.client.schedules().await?, args, app)
     })
 }
 
 pub(super) fn runners(args: &PlaceArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let rows = store.runners(None).await.map_err(|error| from_store(&error))?;
-        show_runners(rows.iter().map(RunnerRecord::of).collect(), args, app)
+    connected(app, Purpose::Read, async |connection| {
+        show_runners(connection.client.runners().await?, args, app)
     })
 }
 
 pub(super) fn pools(args: &PlaceArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let queues = store.queues().await.map_err(|error| from_store(&error))?;
-        let runners = store.runners(None).await.map_err(|error| from_store(&error))?;
-        show_pools(PoolRecord::all(&queues, &runners), args, app)
+    connected(app, Purpose::Read, async |connection| {
+        show_pools(connection.client.pools().await?, args, app)
     })
 }
 
 pub(super) fn usage(args: &UsageArgs, app: &App) -> Outcome {
     let (from, to) = period(args)?;
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let repos = args.repo.clone().map(|repo| vec![repo]);
-        let by = match args.by {
-            By::Repository => UsageBy::Repository,
-            By::Workflow => UsageBy::Workflow,
-            By::Organisation => UsageBy::Organisation,
-        };
-        let rows = store.usage(by, repos.as_deref(), from, to).await;
-        let rows = rows.map_err(|error| from_store(&error))?;
-        show_usage(rows.iter().map(|row| UsageRecord::of(row, by)).collect(), args, app)
+    let query = UsageQuery {
+        from: from.to_string(),
+        to: to.to_string(),
+        repository: args.repo.clone(),
+        // The API's default; an older server knows no other.
+        by: match args.by {
+            By::Repository => None,
+            By::Workflow => Some("workflow"),
+            By::Organisation => Some("organisation"),
+        },
+    };
+    connected(app, Purpose::Read, async |connection| {
+        show_usage(connection.client.usage(&query).await?, args, app)
     })
 }
 
 /// The period that is asked for: from a time on, to another one that is not part of it.
-pub(crate) fn period(args: &UsageArgs) -> Result<(Timestamp, Timestamp), Failure> {
+fn period(args: &UsageArgs) -> Result<(Timestamp, Timestamp), Failure> {
     let given = |flag: &str, text: &Option<String>| {
         text.as_deref().map(|text| moment(flag, text)).transpose()
     };
@@ -166,7 +142,7 @@ pub(crate) fn moment(flag: &str, text: &str) -> Result<Timestamp, Failure> {
     })
 }
 
-pub(crate) fn show_approvals(found: Vec<ApprovalRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_approvals(found: Vec<ApprovalRecord>, args: &PlaceArgs, app: &App) -> Outcome {
     let document = Approvals { schema_version: SCHEMA_VERSION, approvals: found };
     output::list(args.output, &document, &document.approvals, || {
         let rows = document.approvals.iter().map(|one| {
@@ -191,7 +167,7 @@ pub(crate) fn show_approvals(found: Vec<ApprovalRecord>, args: &PlaceArgs, app: 
     Ok(Exit::Ok)
 }
 
-pub(crate) fn show_schedules(found: Vec<ScheduleRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_schedules(found: Vec<ScheduleRecord>, args: &PlaceArgs, app: &App) -> Outcome {
     let wanted =
         |one: &ScheduleRecord| args.repo.as_ref().is_none_or(|repo| *repo == one.repository);
     let schedules = found.into_iter().filter(wanted).collect();
@@ -212,7 +188,7 @@ pub(crate) fn show_schedules(found: Vec<ScheduleRecord>, args: &PlaceArgs, app: 
     Ok(Exit::Ok)
 }
 
-pub(crate) fn show_runners(found: Vec<RunnerRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_runners(found: Vec<RunnerRecord>, args: &PlaceArgs, app: &App) -> Outcome {
     let document = Runners { schema_version: SCHEMA_VERSION, runners: found };
     output::list(args.output, &document, &document.runners, || {
         let rows = document.runners.iter().map(|one| {
@@ -226,7 +202,7 @@ pub(crate) fn show_runners(found: Vec<RunnerRecord>, args: &PlaceArgs, app: &App
     Ok(Exit::Ok)
 }
 
-pub(crate) fn show_pools(found: Vec<PoolRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_pools(found: Vec<PoolRecord>, args: &PlaceArgs, app: &App) -> Outcome {
     let document = Pools { schema_version: SCHEMA_VERSION, pools: found };
     output::list(args.output, &document, &document.pools, || {
         let rows = document.pools.iter().map(|one| {
@@ -240,7 +216,7 @@ pub(crate) fn show_pools(found: Vec<PoolRecord>, args: &PlaceArgs, app: &App) ->
     Ok(Exit::Ok)
 }
 
-pub(crate) fn show_usage(found: Vec<UsageRecord>, args: &UsageArgs, app: &App) -> Outcome {
+fn show_usage(found: Vec<UsageRecord>, args: &UsageArgs, app: &App) -> Outcome {
     let document = Usage { schema_version: SCHEMA_VERSION, usage: found };
     output::list(args.output, &document, &document.usage, || {
         let rows = document.usage.iter().map(|one| {

@@ -10,22 +10,23 @@ use plue_flow::{Fact as RunFact, StepStatus};
 use plue_llm::agent::{Divergence, Fact};
 use plue_plan::{HashedPlan, RunId};
 use plue_planner::session::{Planned, WarmCache};
-use plue_runtime::Tasks;
+use plue_server::put_back::put_back;
 use plue_store::Store;
 use serde_json::json;
 
 use super::{
-    one_run,
     rerun::{event_file, inputs},
-    retry::{FilesArgs, put_files_back, refuse_imported},
+    retry::{FilesArgs, report_files},
     run::{given, submission},
 };
 use crate::{
     app::App,
     args::{Format, SourceArgs},
-    attend::{Begin, attend},
+    attend::{Begin, drive},
+    connect::{Connection, Purpose},
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
+    local_runs::refuse_imported,
     output,
     records::{DivergenceRecord, Replayed, SCHEMA_VERSION},
     sources,
@@ -66,11 +67,12 @@ struct Comparison {
 
 pub(super) fn run(args: &ReplayArgs, app: &App) -> Outcome {
     wiring::block_on(async {
-        let tasks = Tasks::new();
-        let store = wiring::open_existing(app).await?;
-        let recorded = one_run(&store, &args.run).await?;
-        let engine = wiring::engine(app, store, &tasks)?;
-        refuse_imported(&engine, &recorded).await?;
+        let connection = Connection::open(app, Purpose::Drive).await?;
+        let recorded = RunId::new(connection.run(&args.run).await?.id);
+        let machine = connection.machine().ok_or_else(|| Failure::usage("a replay runs here"))?;
+        let engine = machine.engine()?;
+        let imported = refuse_imported(engine.store(), &recorded).await;
+        imported.map_err(|error| Failure::usage(error.to_string()))?;
         let loaded = engine.load(&recorded).await.map_err(|error| from_executor(&error))?;
         if !loaded.run.is_finished() {
             let open = format!("run {recorded} has not ended; only a run that is over is replayed");
@@ -78,7 +80,9 @@ pub(super) fn run(args: &ReplayArgs, app: &App) -> Outcome {
                 .hint(format!("let it end, or stop it: plue cancel {recorded}")));
         }
         let given = given(&args.secrets, app)?;
-        put_files_back(&args.files, app, &engine, (&recorded, None)).await?;
+        let aside = app.loaded.config.state_dir.join("aside");
+        let files = put_back(engine, (&recorded, None), args.files.choice(), &aside).await;
+        report_files(&files.map_err(|error| from_executor(&error))?, app);
         let submission = submitted(args, app, engine.store(), loaded).await?;
         let named = (&submission.plan.plan, submission.only.as_slice());
         let repository = &submission.origin.repository;
@@ -92,11 +96,11 @@ pub(super) fn run(args: &ReplayArgs, app: &App) -> Outcome {
             output::say(&format!("run {run} replays {recorded}: no model is called"));
         }
         let begin = if args.no_wait { Begin::UntilAsked } else { Begin::Drive };
-        let exit = attend(app, &engine, &run, begin, secrets).await?;
+        let exit = drive(app, engine, &run, begin, secrets).await?;
         if matches!(exit, Exit::Interrupted | Exit::WaitingForDecision | Exit::Infrastructure) {
             return Ok(exit);
         }
-        let compared = compare(&engine, &recorded, &run).await?;
+        let compared = compare(engine, &recorded, &run).await?;
         report(args.output, (&recorded, &run), compared)
     })
 }
@@ -148,7 +152,7 @@ async fn planned(app: &App, store: &Store, loaded: &Loaded) -> Result<Planned, F
     let source = SourceArgs {
         repo: Some(repo),
         event: Some(event.path().to_owned()),
-        inputs: inputs(loaded, &[]),
+        inputs: inputs(&loaded.source.inputs, &[]),
     };
     let (opening, kept) = WarmCache::new(&app.loaded.config.state_dir);
     let _nobody_asks = opening.send(Some(sources::stored(store)));

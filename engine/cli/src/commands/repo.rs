@@ -5,29 +5,24 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use plue_api::{removal::remove_repo, scope::is_repo_name, watched::repo_record};
-use plue_runtime::{Clock, Ids};
-use plue_server::{
-    app::APP_SECRET,
-    forge_reporter::ReporterConfig,
-    secrets::{FORGE_TOKEN, HOOK_SECRET, hook_scope_of},
+use plue_api::{
+    commands::{AppRequest, RepoRequest},
+    scope::is_repo_name,
 };
-use plue_store::RepoRow;
-use serde_json::json;
+use reqwest::StatusCode;
 
 use crate::{
     app::App,
     args::Format,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
-    output, person,
+    failure::{Failure, Outcome},
+    output,
     records::{
         SCHEMA_VERSION,
         server::{RepoRecord, Repos},
     },
     render::table,
-    trail::Change,
-    vault, wiring,
 };
 
 pub mod confirm;
@@ -173,17 +168,41 @@ impl From<ReportForm> for plue_api::commands::ReportForm {
 // === impl AddRepoArgs ===
 
 impl AddRepoArgs {
-    /// The App's id and its key.
-    pub(crate) fn app(&self) -> Result<Option<(String, String)>, Failure> {
-        let (Some(id), Some(key)) = (&self.app_id, &self.app_key) else { return Ok(None) };
-        Ok(Some((id.clone(), read_secret(key)?)))
+    /// The request of the options, with the content of the files that they name.
+    fn request(&self) -> Result<RepoRequest, Failure> {
+        let app = match (&self.app_id, &self.app_key) {
+            (Some(id), Some(key)) => Some(AppRequest { id: id.clone(), key: read_secret(key)? }),
+            _ => None,
+        };
+        Ok(RepoRequest {
+            name: self.name.clone(),
+            forge: self.forge.as_str().to_owned(),
+            url: match self.forge {
+                ForgeName::Local => bare(&self.url)?,
+                ForgeName::Github | ForgeName::Gitlab | ForgeName::Gitea | ForgeName::Forgejo => {
+                    self.url.clone()
+                }
+            },
+            default_branch: self.default_branch.clone(),
+            webhook_secret: self.webhook_secret.as_deref().map(read_secret).transpose()?,
+            token: self.token.as_deref().map(read_secret).transpose()?,
+            app,
+            api: self.api.clone(),
+            report: self.report.into(),
+            allow_http: self.allow_http,
+        })
+    }
+
+    /// What the API seals: only for this a key is made.
+    fn has_secrets(&self) -> bool {
+        self.webhook_secret.is_some() || self.token.is_some() || self.app_key.is_some()
     }
 }
 
 // === impl ForgeName ===
 
 impl ForgeName {
-    pub(crate) const fn as_str(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Github => "github",
@@ -199,83 +218,37 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
         return Err(Failure::usage(format!("a repository is not named {:?}", args.name))
             .hint("write owner/name"));
     }
-    let url = match args.forge {
-        ForgeName::Local => bare(&args.url)?,
-        ForgeName::Github | ForgeName::Gitlab | ForgeName::Gitea | ForgeName::Forgejo => {
-            let remote = if args.allow_http {
-                plue_forge::git::Remote::new_allowing_http(&args.url, None)
-            } else {
-                plue_forge::git::Remote::new(&args.url, None)
-            };
-            remote.map_err(|error| Failure::usage(error.to_string()))?;
-            args.url.clone()
+    if args.forge == ForgeName::Local && app.loaded.config.server.is_some() {
+        return Err(Failure::usage("a repository on the server's machine is added there")
+            .hint("one of a forge: --forge github|gitlab|gitea|forgejo"));
+    }
+    let request = args.request()?;
+    let purpose = if args.has_secrets() { Purpose::Seal } else { Purpose::Write };
+    connected(app, purpose, async |connection| {
+        let added = connection.client.add_repository(&request).await.map_err(|error| {
+            let is_wrong = error.status() == Some(StatusCode::UNPROCESSABLE_ENTITY);
+            let failure = Failure::from(error);
+            match is_wrong && connection.machine().is_some() {
+                true => failure.hint("a forge inside a network that you trust: --allow-http"),
+                false => failure,
+            }
+        })?;
+        if args.forge == ForgeName::Local {
+            let hook = added.hook.as_deref().unwrap_or_default();
+            hook::install(Path::new(&added.url), hook, app)?;
+            output::say(&format!("{} is watched: pushes to {} start runs", added.name, added.url));
+            return Ok(Exit::Ok);
         }
-    };
-    let secret = args.webhook_secret.as_deref().map(read_secret).transpose()?;
-    let token = args.token.as_deref().map(read_secret).transpose()?;
-    let wanted = ReporterConfig {
-        repo: &args.name,
-        forge: args.forge.as_str(),
-        url: &args.url,
-        api: args.api.as_deref(),
-        form: args.report.into(),
-        allow_http: args.allow_http,
-    };
-    let wrong =
-        |why| Failure::usage(why).hint("a forge inside a network that you trust: --allow-http");
-    let outlet = wanted.row().map_err(wrong)?;
-    let app_given = args.app()?;
-    let app_given = app_given.map(|(id, key)| wanted.app(&id, &key));
-    let app_text = app_given.transpose().map_err(Failure::usage)?.map(|app| app.text());
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let row = RepoRow {
-            name: args.name.clone(),
-            forge: args.forge.as_str().to_owned(),
-            url,
-            hook: Ids::random().secret(),
-            default_branch: args.default_branch.clone(),
-            added_by: person::principal(),
-            added_at: Clock::real().now(),
-        };
-        store.repo_add(&row).await.map_err(|error| from_store(&error))?;
-        store.set_outlet(&row.name, outlet.as_ref()).await.map_err(|error| from_store(&error))?;
-        for (name, secret) in [(HOOK_SECRET, secret), (FORGE_TOKEN, token), (APP_SECRET, app_text)]
-        {
-            let Some(secret) = secret else { continue };
-            let keys = vault::make_keys(app)?;
-            let scope = hook_scope_of(&row.name);
-            let put = store.put_secret(&keys, &scope, name, secret.trim().as_bytes()).await;
-            put.map_err(|error| vault::from_secret(&error, app))?;
+        let path = added.webhook.unwrap_or_default();
+        output::say(&format!(
+            "{} is watched; its webhook is POST {path} on the server",
+            added.name
+        ));
+        if args.webhook_secret.is_none() {
+            output::say("no delivery is believed before a secret is set: --webhook-secret FILE");
         }
-        if args.token.is_some() {
-            // The one that was given last counts.
-            let scope = hook_scope_of(&row.name);
-            let forgotten = store.forget_secret(&scope, APP_SECRET).await;
-            forgotten.map_err(|error| from_store(&error))?;
-        }
-        let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
-        let row = row.ok_or_else(|| Failure::not_found("the repository is gone already"))?;
-        let change = Change::new("repo.add", &row.name).of_repo(Some(row.name.clone()));
-        change.with(json!({"forge": row.forge, "url": row.url})).note(&store).await?;
-        tell(&row, args, app)?;
         Ok(Exit::Ok)
     })
-}
-
-/// What is left to do, done if plue can.
-fn tell(row: &RepoRow, args: &AddRepoArgs, app: &App) -> Result<(), Failure> {
-    if args.forge == ForgeName::Local {
-        hook::install(Path::new(&row.url), &row.hook, app)?;
-        output::say(&format!("{} is watched: pushes to {} start runs", row.name, row.url));
-        return Ok(());
-    }
-    let path = RepoRecord::of(row).webhook.unwrap_or_default();
-    output::say(&format!("{} is watched; its webhook is POST {path} on the server", row.name));
-    if args.webhook_secret.is_none() {
-        output::say("no delivery is believed before a secret is set: --webhook-secret FILE");
-    }
-    Ok(())
 }
 
 /// The absolute path of a bare repository.
@@ -291,7 +264,7 @@ fn bare(path: &str) -> Result<String, Failure> {
     full.to_str().map(str::to_owned).ok_or_else(|| wrong("the path is not UTF-8"))
 }
 
-pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
+fn read_secret(path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     if text.trim().is_empty() {
@@ -301,20 +274,17 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
 }
 
 fn list(args: &ListReposArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let rows = store.repos().await.map_err(|error| from_store(&error))?;
-        let mut repos = Vec::with_capacity(rows.len());
-        for row in &rows {
-            repos.push(repo_record(&store, row).await.map_err(|error| from_store(&error))?);
-        }
+    connected(app, Purpose::Write, async |connection| {
+        let mut repos = connection.client.repositories().await?;
+        // Pushes of others would pass by it.
+        repos.iter_mut().for_each(|repo| repo.hook = None);
         let document = Repos { schema_version: SCHEMA_VERSION, repos };
         output::list(args.output, &document, &document.repos, || table_of(&document.repos, app))?;
         Ok(Exit::Ok)
     })
 }
 
-pub(crate) fn table_of(repos: &[RepoRecord], app: &App) -> String {
+fn table_of(repos: &[RepoRecord], app: &App) -> String {
     let rows = repos.iter().map(|repo| {
         let last = repo.problem.as_ref().or(repo.last_delivery.as_ref());
         let last = last.map_or_else(|| "none".to_owned(), Clone::clone);
@@ -326,35 +296,33 @@ pub(crate) fn table_of(repos: &[RepoRecord], app: &App) -> String {
 }
 
 fn allow(args: &AllowArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let by = person::principal();
-        let now = Clock::real().now();
-        let held = store.allow(&args.name, &args.commit, &by, now).await;
-        let held = held.map_err(|error| from_store(&error))?;
-        if held == 0 {
-            let what = format!("nothing of {} waits for commit {}", args.name, args.commit);
-            return Err(Failure::not_found(what).hint("write the whole id of the commit"));
-        }
-        let change = Change::new("commit.allow", &args.commit).of_repo(Some(args.name.clone()));
-        change.note(&store).await?;
-        output::say(&format!("commit {} of {} may run, without secrets", args.commit, args.name));
+    connected(app, Purpose::Write, async |connection| {
+        let AllowArgs { name, commit } = args;
+        let allowed = connection.client.allow_commit(name, commit).await;
+        allowed.map_err(|error| match error.status() {
+            Some(StatusCode::NOT_FOUND) => {
+                let what = format!("nothing of {name} waits for commit {commit}");
+                Failure::not_found(what).hint("write the whole id of the commit")
+            }
+            _ => error.into(),
+        })?;
+        output::say(&format!("commit {commit} of {name} may run, without secrets"));
         Ok(Exit::Ok)
     })
 }
 
 fn remove(args: &RemoveRepoArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
-        let Some(row) = row else {
-            return Err(Failure::not_found(format!("`{}` is not watched", args.name))
-                .hint("see `plue repo list`"));
-        };
-        remove_repo(&store, &row.name).await.map_err(|error| from_store(&error))?;
-        Change::new("repo.remove", &row.name).of_repo(Some(row.name.clone())).note(&store).await?;
-        if row.forge == "local" {
-            hook::remove(Path::new(&row.url), &row.hook, app)?;
+    connected(app, Purpose::Write, async |connection| {
+        let client = &connection.client;
+        let repos = client.repositories().await?;
+        let known = repos.into_iter().find(|repo| repo.name == args.name);
+        let removed = client.remove_repository(&args.name).await;
+        removed.map_err(|error| Failure::from(error).hint_if_not_found("see `plue repo list`"))?;
+        // Its hooks are files of this machine.
+        if let (Some(repo), Some(_)) = (known, connection.machine())
+            && let Some(hook) = &repo.hook
+        {
+            hook::remove(Path::new(&repo.url), hook, app)?;
         }
         Ok(Exit::Ok)
     })

@@ -1,77 +1,92 @@
-//! `plue rerun`: a new run of the same plan, for the same event and inputs.
+//! `plue rerun`: a new run of the same plan, for the same event and inputs, whole or in part.
 
 use std::io::Write as _;
 
-use plue_executor::{Loaded, Origin, Submission};
-use plue_plan::HashedPlan;
-use plue_runtime::Tasks;
-use serde_json::{Value as Json, json};
+use plue_api::{commands::RerunRequest, records::told::StatusRecord};
+use plue_executor::Loaded;
+use plue_plan::RunId;
+use plue_runtime::Ids;
+use serde_json::Value as Json;
 use tempfile::NamedTempFile;
 
-use super::{one_run, run::of_run};
+use super::logs::pieces::known_step;
 use crate::{
     app::App,
     args::{RerunArgs, RunArgs, SourceArgs},
-    attend::{Begin, attend},
+    attend::Attendance,
+    connect::{Connection, Purpose, connected},
     failure::{Failure, Outcome, from_executor},
-    output,
-    trail::Change,
-    vault, wiring,
+    follow::Until,
+    output, wiring,
 };
 
 pub(super) fn run(args: &RerunArgs, app: &App) -> Outcome {
     if !args.inputs.is_empty() {
         return with_inputs(args, app);
     }
-    wiring::block_on(async {
-        let tasks = Tasks::new();
-        let store = wiring::open_existing(app).await?;
-        let old = one_run(&store, &args.run).await?;
-        let engine = wiring::engine(app, store, &tasks)?;
-        let loaded = engine.load(&old).await.map_err(|error| from_executor(&error))?;
-        let unreadable = |error: serde_json::Error| Failure::infrastructure(&error);
-        let plan = HashedPlan::new((*loaded.plan).clone())
-            .map_err(|problem| Failure::invalid(vec![problem]))?;
-        let submission = Submission {
-            plan,
-            source: loaded.source.source,
-            event: serde_json::from_value(loaded.source.event).map_err(unreadable)?,
-            inputs: serde_json::from_value(loaded.source.inputs).map_err(unreadable)?,
-            origin: Origin { parent: None, traceparent: None, replay: None, ..loaded.origin },
-            only: Vec::new(),
-            carried: Vec::new(),
-        };
-        let secrets = of_run(app, &engine, &old, &args.secrets).await?;
-        let secrets = secrets.complete()?;
-        let run = engine.submit(submission).await.map_err(|error| from_executor(&error))?;
-        let secrets = vault::remembered(app, engine.store(), &run, secrets).await?;
-        let detail = json!({"of": old.as_str()});
-        Change::new("run.rerun", run.as_str()).with(detail).note(engine.store()).await?;
-        output::say(&format!("run {run} repeats {old}"));
-        attend(app, &engine, &run, Begin::Drive, secrets).await
-    })
+    connected(app, Purpose::Drive, async |connection| rerun(connection, args, app).await)
 }
 
-/// Inputs may change the plan, so that it is made again: from the same file, for the same event.
+async fn rerun(connection: &Connection, args: &RerunArgs, app: &App) -> Outcome {
+    let client = &connection.client;
+    let old = connection.run(&args.run).await?.id;
+    if let Some(step) = &args.from {
+        known_step(&client.status(&old).await?, step)?;
+    }
+    let secrets = connection.secrets(app, &old, &args.secrets).await?.complete()?;
+    let request = RerunRequest { from: args.from.clone(), failed: args.failed };
+    // A key of its own: a lost answer makes no second run when the request is sent again.
+    let run = client.rerun(&old, &request, &Ids::random().text()).await?;
+    output::say(&format!("run {} repeats {old}", run.id));
+    let attendance = Attendance::new(app, connection, &run.id).await?;
+    attendance.attend(secrets, Until::End).await
+}
+
+/// Inputs may change the plan, so that it is made again, from the same file and for the same event: as
+/// `plue run` does it, here or on a server.
 fn with_inputs(args: &RerunArgs, app: &App) -> Outcome {
-    let (source, event) = wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let old = one_run(&store, &args.run).await?;
-        let loaded = Loaded::read(&store, &old).await.map_err(|error| from_executor(&error))?;
+    let (old, run, event) = wiring::block_on(async {
+        let connection = Connection::open(app, Purpose::Read).await?;
+        let old = connection.run(&args.run).await?.id;
+        let Some(machine) = connection.machine() else {
+            let status = connection.client.status(&old).await?;
+            return Ok((old, on_server(&status, args)?, None));
+        };
+        let loaded = Loaded::read(&machine.store, &RunId::new(old.as_str())).await;
+        let loaded = loaded.map_err(|error| from_executor(&error))?;
         let event = event_file(&loaded)?;
-        Ok((loaded, event))
-    })?;
-    let run = RunArgs {
-        workflow: Some(source.source.source.clone()),
-        source: SourceArgs {
-            repo: Some(source.origin.repository.clone()),
+        let source = SourceArgs {
+            repo: Some(loaded.origin.repository.clone()),
             event: Some(event.path().to_owned()),
-            inputs: inputs(&source, &args.inputs),
-        },
-        secrets: args.secrets.clone(),
-        ..RunArgs::default()
+            inputs: inputs(&loaded.source.inputs, &args.inputs),
+        };
+        let workflow = Some(loaded.source.source.clone());
+        let run = RunArgs { workflow, source, ..RunArgs::default() };
+        Ok((old, run, Some(event)))
+    })?;
+    let outcome = super::run::run(RunArgs { secrets: args.secrets.clone(), ..run }, app);
+    drop(event);
+    if app.loaded.config.server.is_some() && outcome.is_ok() {
+        output::say(&format!("the run repeats {old} with other inputs"));
+    }
+    outcome
+}
+
+/// A run of the same workflow at the same commit of a server.
+fn on_server(old: &StatusRecord, args: &RerunArgs) -> Result<RunArgs, Failure> {
+    let run = &old.run;
+    let repo = run.repository.clone().ok_or_else(|| {
+        let message =
+            format!("run {} belongs to no repository, so it cannot be planned again", run.id);
+        Failure::usage(message)
+    })?;
+    let source = SourceArgs {
+        repo: Some(repo.into()),
+        event: None,
+        inputs: inputs(&old.inputs, &args.inputs),
     };
-    super::run::run(run, app)
+    let workflow = Some(run.workflow.clone());
+    Ok(RunArgs { workflow, source, rev: run.sha.clone(), ..RunArgs::default() })
 }
 
 /// The event of a run as a file, for commands that read one.
@@ -82,12 +97,12 @@ pub(super) fn event_file(of: &Loaded) -> Result<NamedTempFile, Failure> {
     Ok(event)
 }
 
-/// The inputs of a run as of a command line, those of the same name replaced by others.
-pub(super) fn inputs(of: &Loaded, others: &[String]) -> Vec<String> {
+/// The inputs of a run as options, those of the same name replaced by others.
+pub(super) fn inputs(of: &Json, others: &[String]) -> Vec<String> {
     let is_given = |name: &str| {
         others.iter().any(|pair| pair.split_once('=').is_some_and(|(given, _)| given == name))
     };
-    let own = of.source.inputs.as_object().cloned().unwrap_or_default().into_iter();
+    let own = of.as_object().cloned().unwrap_or_default().into_iter();
     let kept = own.filter(|(name, _)| !is_given(name)).map(|(name, value)| match value {
         Json::String(text) => format!("{name}={text}"),
         other => format!("{name}={other}"),

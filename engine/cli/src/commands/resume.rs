@@ -1,39 +1,45 @@
 //! `plue resume`: takes up runs whose plue process died, where the store says they are.
 
 use plue_executor::Engine;
+use plue_flow::RunStatus;
 use plue_plan::RunId;
-use plue_runtime::Tasks;
 
-use super::{one_run, run::of_run};
+use super::run::of_run;
 use crate::{
     app::App,
     args::ResumeArgs,
-    attend::{Begin, attend},
+    attend::{Begin, drive},
+    connect::{Purpose, connected},
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
-    output, vault, wiring,
+    output, vault,
 };
 
 pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let tasks = Tasks::new();
-        let store = wiring::open_existing(app).await?;
-        let runs = match &args.run {
+    connected(app, Purpose::Drive, async |connection| {
+        let named = match &args.run {
             Some(name) => {
-                let run = one_run(&store, name).await?;
-                let row = store.run(&run).await.map_err(|error| from_store(&error))?;
-                if let Some(row) = row.filter(|row| row.view.status.is_terminal()) {
-                    let ended = format!("run {run} has ended already: {}", row.view.status);
-                    return Err(Failure::usage(ended).hint(format!("plue retry {run}")));
+                let run = connection.run(name).await?;
+                if run.status.parse().is_ok_and(RunStatus::is_terminal) {
+                    let ended = format!("run {} has ended already: {}", run.id, run.status);
+                    return Err(Failure::usage(ended).hint(format!("plue retry {}", run.id)));
                 }
-                vec![run]
+                Some(RunId::new(run.id))
             }
+            None => None,
+        };
+        let Some(machine) = connection.machine() else {
+            return on_server(args, named.as_ref());
+        };
+        let runs = match named {
+            Some(run) => vec![run],
             None => {
-                let open = store.unfinished_runs().await.map_err(|error| from_store(&error))?;
+                let open = machine.store.unfinished_runs().await;
+                let open = open.map_err(|error| from_store(&error))?;
                 open.into_iter().map(|row| row.id).collect()
             }
         };
-        let engine = wiring::engine(app, store, &tasks)?;
+        let engine = machine.engine()?;
         // Also when there is no run to take up: what dead engines left behind goes.
         engine.tidy().await.map_err(|error| from_executor(&error))?;
         let mut worst = Exit::Ok;
@@ -46,17 +52,17 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
                 }
                 continue;
             }
-            // Whoever takes its parent up goes on with a child too.
-            if args.run.is_none() && is_child(&engine, &run).await? {
+            // The driver of its parent continues a child too.
+            if args.run.is_none() && is_child(engine, &run).await? {
                 continue;
             }
             output::say(&format!("run {run} is taken up"));
             resumed += 1;
-            let secrets = of_run(app, &engine, &run, &args.secrets).await?;
+            let secrets = of_run(app, engine, &run, &args.secrets).await?;
             let secrets = vault::remembered(app, engine.store(), &run, secrets.secrets).await?;
             // One that waits for a person must not keep the others from going on.
             let begin = if args.run.is_some() { Begin::Drive } else { Begin::UntilAsked };
-            let exit = attend(app, &engine, &run, begin, secrets).await?;
+            let exit = drive(app, engine, &run, begin, secrets).await?;
             if exit == Exit::Interrupted {
                 return Ok(exit);
             }
@@ -69,6 +75,20 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
         }
         Ok(worst)
     })
+}
+
+/// A server resumes runs without a command: the message says so.
+fn on_server(args: &ResumeArgs, run: Option<&RunId>) -> Outcome {
+    if !args.secrets.is_empty() {
+        return Err(Failure::usage("--secret is for runs of this machine"));
+    }
+    match run {
+        None => output::say("a server takes up by itself what was left behind"),
+        Some(run) => output::say(&format!(
+            "run {run} goes on by itself on the server; follow it with `plue logs {run} -f`"
+        )),
+    }
+    Ok(Exit::Ok)
 }
 
 /// Whether the run is a child of one that has not ended.

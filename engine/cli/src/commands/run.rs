@@ -2,6 +2,7 @@
 
 mod carried;
 mod in_place;
+mod submit;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,7 +19,8 @@ use super::runs::tell_left;
 use crate::{
     app::App,
     args::{Format, RunArgs},
-    attend::{Begin, attend},
+    attend::{Begin, drive},
+    connect::{Connection, Purpose},
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
     output, render, sources,
@@ -32,7 +34,14 @@ use crate::{
 
 pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
     let output = args.output;
-    let (run, exit) = driven(args, app)?;
+    let (run, exit) = match &app.loaded.config.server {
+        None => driven(args, app).map(|(run, exit)| (run.to_string(), exit))?,
+        // The only command that differs by the place: here it submits the work tree.
+        Some(_) => wiring::block_on(async {
+            let connection = Connection::open(app, Purpose::Drive).await?;
+            submit::submit(&connection, &args, app).await
+        })?,
+    };
     tell(&run, exit, output)?;
     Ok(exit)
 }
@@ -127,7 +136,7 @@ async fn run_planned(
         ));
     }
     let begin = if args.no_wait || args.no_input { Begin::UntilAsked } else { Begin::Drive };
-    let attended = attend(app, engine, &run, begin, secrets);
+    let attended = drive(app, engine, &run, begin, secrets);
     let exit = match &todo {
         None => attended.await?,
         Some(todo) => {
@@ -146,7 +155,7 @@ async fn run_planned(
 }
 
 /// Data for programs on stdout; for people everything was said on stderr.
-fn tell(run: &RunId, exit: Exit, format: Format) -> Result<(), Failure> {
+fn tell(run: &str, exit: Exit, format: Format) -> Result<(), Failure> {
     match format {
         Format::Table => Ok(()),
         Format::Json | Format::Jsonl => {
@@ -211,7 +220,7 @@ fn selection(args: &RunArgs, planned: &Planned) -> Result<Vec<StepId>, Failure> 
 }
 
 /// The secrets of a run that is in the store, those that are missing told apart.
-pub(super) async fn of_run(
+pub(crate) async fn of_run(
     app: &App,
     engine: &Engine,
     run: &RunId,

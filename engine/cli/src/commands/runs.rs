@@ -1,20 +1,21 @@
 //! `plue runs`: runs, newest first.
 
 use jiff::{SignedDuration, Timestamp};
-use plue_api::explain::listed;
+use plue_client::RunQuery;
 use plue_executor::run_lock::is_driven;
 use plue_flow::RunStatus;
 use plue_plan::{DurationText, event::EventType};
 use plue_runtime::Clock;
-use plue_store::{RunFilter, RunRow};
+use plue_store::RunRow;
 use serde_json::Value as Json;
 
 use crate::{
     app::App,
     args::RunsArgs,
     commands::place,
+    connect::{Connection, Purpose},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Failure, Outcome},
     output,
     records::{RunRecord, Runs, SCHEMA_VERSION},
     render::{table, words},
@@ -26,32 +27,36 @@ use crate::{
 const MAX_NAMED: usize = 3;
 
 pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
-    let filter = RunFilter {
-        status: args.status.as_deref().map(statuses).transpose()?.unwrap_or_default(),
+    if let Some(text) = &args.status {
+        statuses(text)?;
+    }
+    let since = args.since.as_deref().map(|text| since(text, Clock::real().now()));
+    let query = RunQuery {
+        status: args.status.as_ref().map(|text| text.replace(' ', "")),
         workflow: args.workflow.clone(),
-        repos: args.repo.clone().map(|repo| vec![repo]),
+        repository: args.repo.clone(),
         branch: args.branch.clone(),
         event: args.event.as_deref().map(event_type).transpose()?,
-        since: args.since.as_deref().map(|text| since(text, Clock::real().now())).transpose()?,
-        limit: args.limit,
-        ..RunFilter::default()
+        since: since.transpose()?.map(|since| since.to_string()),
     };
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     wiring::block_on(async {
-        let (rows, runs, is_shared) = match wiring::open_existing(app).await {
-            Ok(store) => {
-                let rows = store.runs(&filter).await.map_err(|error| from_store(&error))?;
-                let runs = listed(&store, &rows).await.map_err(|error| from_store(&error))?;
-                (rows, runs, store.is_shared())
+        let (connection, runs) = match Connection::open(app, Purpose::Read).await {
+            Ok(connection) => {
+                let runs = connection.client.runs(&query, limit).await?;
+                (Some(connection), runs)
             }
-            // Nothing has run here yet: a list without entries, not a mistake.
-            Err(failure) if failure.exit == Exit::NotFound => (Vec::new(), Vec::new(), false),
+            // A machine without runs has an empty list.
+            Err(failure) if failure.exit == Exit::NotFound => (None, Vec::new()),
             Err(failure) => return Err(failure),
         };
         let document = Runs { schema_version: SCHEMA_VERSION, runs };
         output::list(args.output, &document, &document.runs, || shown(&document.runs, app))?;
-        // Of a shared database, engines of other machines may drive them.
-        if !is_shared {
-            tell_left(rows.iter(), app);
+        if let Some(machine) = connection.as_ref().and_then(Connection::machine) {
+            let runs = document.runs.iter();
+            let running = runs.filter(|run| run.status == RunStatus::Running.as_str());
+            let left = running.map(|run| run.id.clone()).filter(|run| !machine.is_driven(run));
+            name_left(&left.collect::<Vec<_>>(), app);
         }
         Ok(Exit::Ok)
     })
@@ -60,10 +65,14 @@ pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
 /// Names the running runs that no process of this machine drives, as after a kill.
 pub(crate) fn tell_left<'r>(rows: impl Iterator<Item = &'r RunRow>, app: &App) {
     let locks = app.loaded.config.state_dir.join("locks");
-    // Others wait for their turn, or for an answer.
+    // Other states wait for their turn, or for an answer.
     let is_left =
         |row: &&RunRow| row.view.status == RunStatus::Running && !is_driven(&locks, &row.id);
     let left: Vec<_> = rows.filter(is_left).map(|row| row.id.to_string()).collect();
+    name_left(&left, app);
+}
+
+fn name_left(left: &[String], app: &App) {
     if left.is_empty() || app.verbosity < 0 {
         return;
     }

@@ -7,10 +7,9 @@ use std::{
 
 use clap::{Args, Subcommand};
 use plue_api::scope::is_secret_name;
-use plue_store::{
-    Store,
-    secret::{EVERYWHERE, MAX_SECRET_BYTES, SecretRow},
-};
+use plue_client::SecretScope;
+use plue_store::secret::MAX_SECRET_BYTES;
+use reqwest::StatusCode;
 use rustix::termios::{self, LocalModes, OptionalActions};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -18,8 +17,9 @@ use zeroize::Zeroizing;
 use crate::{
     app::App,
     args::Format,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, codes, from_store},
+    failure::{Failure, Outcome, codes},
     output,
     records::{
         SCHEMA_VERSION,
@@ -44,7 +44,7 @@ pub enum SecretCommand {
     Rotate,
 }
 
-/// Whose secrets are meant.
+/// The owner of secrets.
 #[derive(Debug, Args)]
 pub struct ScopeArgs {
     /// The repository [default: the one around the current directory]
@@ -107,14 +107,10 @@ fn set(args: &SetArgs, app: &App) -> Outcome {
         return Err(Failure::usage(message)
             .hint("upper-case letters, digits and `_`, no digit first: DEPLOY_TOKEN"));
     }
-    let scope = scope.name(app)?;
+    let scope = scope.resolve(app)?;
     let text = text_of(name, from_file.as_deref())?;
-    let keys = vault::make_keys(app)?;
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let stored = store.put_secret(&keys, &scope, name, &text).await;
-        stored.map_err(|error| vault::from_secret(&error, app))?;
-        Change::new("secret.set", name).with(json!({"scope": scope})).note(&store).await?;
+    connected(app, Purpose::Seal, async |connection| {
+        connection.client.set_secret(&scope, name, &text).await.map_err(unknown_repository)?;
         if app.verbosity >= 0 {
             output::say(&format!("{name} is set for {}", shown(&scope)));
         }
@@ -123,7 +119,7 @@ fn set(args: &SetArgs, app: &App) -> Outcome {
 }
 
 /// The text of a secret, from a file or from standard input.
-pub(crate) fn text_of(name: &str, from_file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn text_of(name: &str, from_file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let text = match from_file {
         Some(path) => read_file(path)?,
         None => read_stdin(name)?,
@@ -140,19 +136,26 @@ pub(crate) fn text_of(name: &str, from_file: Option<&Path>) -> Result<Zeroizing<
 }
 
 fn list(args: &ListSecretsArgs, app: &App) -> Outcome {
-    let scopes = match (args.all, args.scope.global) {
-        (true, _) => vec![None],
-        (false, true) => vec![Some(EVERYWHERE.to_owned())],
-        (false, false) => vec![Some(EVERYWHERE.to_owned()), Some(args.scope.name(app)?)],
+    let own = match args.all || args.scope.global {
+        true => None,
+        false => Some(args.scope.resolve(app)?),
     };
-    wiring::block_on(async {
-        let mut rows = Vec::new();
-        let store: Store = wiring::open_store(app).await?;
-        for scope in scopes {
-            let found = store.secrets(scope.as_deref()).await;
-            rows.extend(found.map_err(|error| from_store(&error))?);
-        }
-        let secrets = rows.into_iter().map(record).collect();
+    connected(app, Purpose::Write, async |connection| {
+        let client = &connection.client;
+        let secrets = match &own {
+            None if args.all => client.all_secrets().await?,
+            None => client.secrets(&SecretScope::Everywhere).await?,
+            Some(own) => {
+                let mut secrets = match client.secrets(&SecretScope::Everywhere).await {
+                    Ok(secrets) => secrets,
+                    // A token of one repository sees the secrets of that repository only.
+                    Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => Vec::new(),
+                    Err(error) => return Err(error.into()),
+                };
+                secrets.extend(client.secrets(own).await.map_err(unknown_repository)?);
+                secrets
+            }
+        };
         let document = Secrets { schema_version: SCHEMA_VERSION, secrets };
         output::list(args.output, &document, &document.secrets, || {
             table_of(&document.secrets, app)
@@ -161,7 +164,11 @@ fn list(args: &ListSecretsArgs, app: &App) -> Outcome {
     })
 }
 
-pub(crate) fn table_of(secrets: &[SecretRecord], app: &App) -> String {
+fn unknown_repository(error: plue_client::Error) -> Failure {
+    Failure::from(error).hint_if_not_found("see `plue repo list`")
+}
+
+fn table_of(secrets: &[SecretRecord], app: &App) -> String {
     let cells = secrets.iter().map(|secret| {
         let scope = secret.repository.as_deref().unwrap_or("all repositories");
         let cells = [&secret.name, scope, &secret.updated_at.to_string(), &secret.key_id];
@@ -172,18 +179,16 @@ pub(crate) fn table_of(secrets: &[SecretRecord], app: &App) -> String {
 }
 
 fn remove(args: &RemoveArgs, app: &App) -> Outcome {
-    let (name, scope) = (&args.name, args.scope.name(app)?);
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let there = store.forget_secret(&scope, name).await.map_err(|error| from_store(&error))?;
-        if !there {
-            return Err(Failure::not_found(format!(
-                "there is no secret `{name}` for {}",
-                shown(&scope)
-            ))
-            .hint("see `plue secret list --all`"));
-        }
-        Change::new("secret.remove", name).with(json!({"scope": scope})).note(&store).await?;
+    let (name, scope) = (&args.name, args.scope.resolve(app)?);
+    connected(app, Purpose::Write, async |connection| {
+        let removed = connection.client.remove_secret(&scope, name).await;
+        removed.map_err(|error| match error.status() {
+            Some(StatusCode::NOT_FOUND) => {
+                Failure::not_found(format!("there is no secret `{name}` for {}", shown(&scope)))
+                    .hint("see `plue secret list --all`")
+            }
+            _ => error.into(),
+        })?;
         Ok(Exit::Ok)
     })
 }
@@ -232,18 +237,11 @@ fn write(path: &Path, keys: &plue_store::secret::Keyring) -> Result<(), Failure>
     })
 }
 
-fn record(row: SecretRow) -> SecretRecord {
-    SecretRecord {
-        name: row.name,
-        repository: Some(row.scope).filter(|scope| scope != EVERYWHERE),
-        key_id: row.key_id,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
+fn shown(scope: &SecretScope) -> &str {
+    match scope {
+        SecretScope::Everywhere => "all repositories",
+        SecretScope::Repository(repo) => repo,
     }
-}
-
-fn shown(scope: &str) -> &str {
-    if scope == EVERYWHERE { "all repositories" } else { scope }
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -285,10 +283,18 @@ fn read(from: impl io::Read) -> io::Result<Zeroizing<Vec<u8>>> {
 // === impl ScopeArgs ===
 
 impl ScopeArgs {
-    fn name(&self, app: &App) -> Result<String, Failure> {
-        if self.global {
-            return Ok(EVERYWHERE.to_owned());
+    /// The scope: a watched repository of a server, or a folder of this machine.
+    fn resolve(&self, app: &App) -> Result<SecretScope, Failure> {
+        let is_remote = app.loaded.config.server.is_some();
+        match (self.global, &self.repo, is_remote) {
+            (true, _, _) => Ok(SecretScope::Everywhere),
+            (false, Some(repo), true) => Ok(SecretScope::Repository(repo.display().to_string())),
+            (false, None, true) => Err(Failure::usage("the secret of which repository?")
+                .hint("--repo OWNER/NAME, or --global")),
+            (false, repo, false) => {
+                let folder = app.repository(repo.as_deref())?;
+                vault::scope(&folder).map(SecretScope::Repository)
+            }
         }
-        vault::scope(&app.repository(self.repo.as_deref())?)
     }
 }

@@ -2,55 +2,47 @@
 
 use std::fmt::Write as _;
 
-use plue_api::{
-    explain::{self, Subject},
-    records::told::{CallRecord, CauseRecord, WaitKind},
-};
-use plue_executor::{Loaded, run_lock::is_driven};
+use plue_api::records::told::{CallRecord, CauseRecord, WaitKind};
+use plue_client::Client;
 use plue_flow::{RunStatus, StepStatus};
-use plue_plan::RunId;
 use plue_runtime::Clock;
-use plue_store::Store;
 
-use super::one_run;
 use crate::{
     app::App,
     args::StatusArgs,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_executor, from_store},
+    failure::{Failure, Outcome},
     output,
     records::{SCHEMA_VERSION, Status, StatusRecord, StepRecord},
     render::{table, words},
     terminal::{Style, sanitize},
-    wiring,
 };
 
 pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let id = one_run(&store, &args.run).await?;
-        let (document, loaded) = document(&store, &id).await?;
-        output::list(args.output, &document, &document.told.steps, || shown(&document.told, app))?;
+    connected(app, Purpose::Read, async |connection| {
+        let run = connection.run(&args.run).await?.id;
+        let document = document(&connection.client, &run).await?;
+        let steps = &document.told.steps;
+        output::list(args.output, &document, steps, || shown(&document.told, app))?;
         tell_decisions(&document.told, app);
-        let locks = app.loaded.config.state_dir.join("locks");
-        if !loaded.row.view.status.is_terminal() && !is_driven(&locks, &id) {
-            output::say(&format!("nobody advances this run; go on with: plue resume {id}"));
+        let has_ended = document.told.run.status.parse().is_ok_and(RunStatus::is_terminal);
+        if let Some(machine) = connection.machine()
+            && !has_ended
+            && !machine.is_driven(&run)
+        {
+            output::say(&format!("nobody advances this run; go on with: plue resume {run}"));
         }
         Ok(Exit::Ok)
     })
 }
 
-/// What is known of a run.
-pub(super) async fn document(store: &Store, id: &RunId) -> Result<(Status, Loaded), Failure> {
-    let steps = store.steps(id).await.map_err(|error| from_store(&error))?;
-    let loaded = Loaded::read(store, id).await.map_err(|error| from_executor(&error))?;
-    let Loaded { row, source, plan, run, .. } = &loaded;
-    let told = explain::status(store, steps, Subject { row, source, plan, run }).await;
-    let told = told.map_err(|error| from_store(&error))?;
-    Ok((Status { schema_version: SCHEMA_VERSION, told }, loaded))
+/// The status of a run as a document.
+pub(super) async fn document(client: &Client, run: &str) -> Result<Status, Failure> {
+    Ok(Status { schema_version: SCHEMA_VERSION, told: client.status(run).await? })
 }
 
-/// How to answer what the run waits for.
+/// Prints the commands that answer the decisions that the run waits for.
 pub(crate) fn tell_decisions(told: &StatusRecord, app: &App) {
     let ended = told.run.status.parse().is_ok_and(RunStatus::is_terminal);
     if app.verbosity < 0 || ended {

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use plue_store::{RunFilter, RunRow, Store};
 
 use super::{list, status, template};
 use crate::{
     app::App,
     args::{Format, ListArgs, StatusArgs},
+    connect::{Connection, Purpose},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Failure, Outcome},
     output,
     records::{RunRecord, SCHEMA_VERSION, TaskRecord, Tasks},
     render::{table, words},
@@ -65,31 +65,10 @@ pub struct TaskArgs {
     pub output: Format,
 }
 
-impl TaskCommand {
-    /// Whether it says something about runs.
-    pub fn shows_runs(&self) -> bool {
-        match self {
-            Self::List(_) | Self::Status(_) => true,
-            Self::Create(_) => false,
-        }
-    }
-}
-
 pub(super) fn run(command: &TaskCommand, app: &App) -> Outcome {
-    let show = |run| status::run(&StatusArgs { run, output: Format::Table }, app);
-    run_with(command, app, |tasks| here(tasks, app), show)
-}
-
-/// The same wherever the runs are: `last` finds the newest of each workflow, `show` shows one.
-pub(crate) fn run_with(
-    command: &TaskCommand,
-    app: &App,
-    last: impl FnOnce(&[String]) -> Result<Vec<Option<RunRecord>>, Failure>,
-    show: impl FnOnce(String) -> Outcome,
-) -> Outcome {
     match command {
         TaskCommand::List(args) => {
-            print(tasks(args.repo.as_ref(), app, None, last)?, args.output, app)?;
+            print(tasks(args.repo.as_ref(), app, None)?, args.output, app)?;
             Ok(Exit::Ok)
         }
         TaskCommand::Create(args) => {
@@ -103,7 +82,7 @@ pub(crate) fn run_with(
             template::new(&template::NewArgs { fill, repo: args.repo.clone(), file: None }, app)
         }
         TaskCommand::Status(args) => {
-            let found = tasks(args.repo.as_ref(), app, Some(&args.task), last)?;
+            let found = tasks(args.repo.as_ref(), app, Some(&args.task))?;
             let Some(task) = found.first() else {
                 return Err(Failure::not_found(format!("there is no task `{}`", args.task))
                     .hint("see `plue plan list`"));
@@ -113,7 +92,7 @@ pub(crate) fn run_with(
             match (run, args.output) {
                 (Some(run), Format::Table) => {
                     output::text("\n")?;
-                    show(run)
+                    status::run(&StatusArgs { run, output: Format::Table }, app)
                 }
                 (None, Format::Table) | (_, Format::Json | Format::Jsonl) => Ok(Exit::Ok),
             }
@@ -126,42 +105,33 @@ fn tasks(
     repo: Option<&PathBuf>,
     app: &App,
     only: Option<&str>,
-    last: impl FnOnce(&[String]) -> Result<Vec<Option<RunRecord>>, Failure>,
 ) -> Result<Vec<TaskRecord>, Failure> {
     let workflows = list::workflows(repo.map(PathBuf::as_path), app)?.into_iter();
     let named = workflows.filter_map(|workflow| Some((workflow.name?, workflow.file)));
     let named = named.filter(|(name, _)| only.is_none_or(|only| only == name));
     let (names, files): (Vec<String>, Vec<String>) = named.unzip();
-    let runs = last(&names)?;
+    let runs = last_runs(&names, app)?;
     let all = names.into_iter().zip(files).zip(runs);
     Ok(all.map(|((task, file), run)| TaskRecord { task, file, run }).collect())
 }
 
-/// The newest runs on this machine.
-fn here(tasks: &[String], app: &App) -> Result<Vec<Option<RunRecord>>, Failure> {
+/// The newest run of each workflow.
+fn last_runs(workflows: &[String], app: &App) -> Result<Vec<Option<RunRecord>>, Failure> {
     wiring::block_on(async {
-        let store = match wiring::open_existing(app).await {
-            Ok(store) => store,
-            // Nothing has run here yet.
+        let connection = match Connection::open(app, Purpose::Read).await {
+            Ok(connection) => connection,
+            // A machine without runs.
             Err(failure) if failure.exit == Exit::NotFound => {
-                return Ok(tasks.iter().map(|_| None).collect());
+                return Ok(workflows.iter().map(|_| None).collect());
             }
             Err(failure) => return Err(failure),
         };
         let mut runs = Vec::new();
-        for task in tasks {
-            runs.push(last(&store, task).await?.as_ref().map(RunRecord::of));
+        for workflow in workflows {
+            runs.push(connection.client.last_run_of(workflow).await?);
         }
         Ok(runs)
     })
-}
-
-/// The newest run of a workflow.
-pub(super) async fn last(store: &Store, workflow: &str) -> Result<Option<RunRow>, Failure> {
-    let filter =
-        RunFilter { workflow: Some(workflow.to_owned()), limit: 1, ..RunFilter::default() };
-    let rows = store.runs(&filter).await.map_err(|error| from_store(&error))?;
-    Ok(rows.into_iter().next())
 }
 
 fn print(tasks: Vec<TaskRecord>, format: Format, app: &App) -> Result<(), Failure> {

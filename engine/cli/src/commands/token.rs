@@ -1,26 +1,20 @@
-//! `plue token`: who may use the API of a server on this database.
+//! `plue token`: access to the API of a server, on this database or elsewhere.
 
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
-use plue_api::{
-    Role,
-    records::TokenRecord,
-    token::{self, Wanted},
-};
+use plue_api::{Role, commands::TokenRequest, records::TokenRecord};
 use plue_plan::DurationText;
-use plue_runtime::{Clock, Ids};
-use serde_json::json;
+use plue_runtime::Clock;
 
 use crate::{
     app::App,
     args::Format,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
-    output, person,
+    failure::{Failure, Outcome},
+    output,
     records::{SCHEMA_VERSION, server::Tokens},
     render::table,
-    trail::Change,
-    wiring,
 };
 
 /// `plue token`
@@ -76,29 +70,26 @@ pub(super) fn run(command: &TokenCommand, app: &App) -> Outcome {
 }
 
 fn create(args: &CreateTokenArgs, app: &App) -> Outcome {
-    let now = Clock::real().now();
-    let wanted = Wanted {
+    check_name(&args.name)?;
+    if let Some(text) = &args.expires_in {
+        check_expiry(text, Clock::real().now())?;
+    }
+    let request = TokenRequest {
         name: args.name.clone(),
         role: args.role,
-        repo: args.repo.clone(),
-        expires_at: args.expires_in.as_deref().map(|text| expiry(text, now)).transpose()?,
-        by: person::principal(),
+        repository: args.repo.clone(),
+        expires_in_days: None,
+        expires_in: args.expires_in.clone(),
     };
-    check_name(&wanted.name)?;
-    let fresh = token::fresh(&Ids::random(), wanted, now);
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        store.token_create(&fresh.row).await.map_err(|error| from_store(&error))?;
-        let detail = json!({"name": args.name, "role": args.role});
-        let change = Change::new("token.create", &fresh.row.id).of_repo(args.repo.clone());
-        change.with(detail).note(&store).await?;
-        told(&fresh.token, &TokenRecord::of(&fresh.row), app)?;
+    connected(app, Purpose::Write, async |connection| {
+        let made = connection.client.create_token(&request).await?;
+        print_new(&made.token, &made.record, app)?;
         Ok(Exit::Ok)
     })
 }
 
-/// Prints a token that was made, the only time.
-pub(crate) fn told(token: &str, made: &TokenRecord, app: &App) -> Result<(), Failure> {
+/// Prints a new token, the only time.
+fn print_new(token: &str, made: &TokenRecord, app: &App) -> Result<(), Failure> {
     if app.verbosity >= 0 {
         output::say(&format!(
             "token {} ({}): it is not kept and not shown again",
@@ -108,37 +99,31 @@ pub(crate) fn told(token: &str, made: &TokenRecord, app: &App) -> Result<(), Fai
     output::line(token)
 }
 
-/// A name is a name.
-pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
+/// Checks that a name is one line of text.
+fn check_name(name: &str) -> Result<(), Failure> {
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err(Failure::usage("--name says what the token is for"));
     }
     Ok(())
 }
 
-/// When a token that is made now ends.
-pub(crate) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+/// Checks a duration; the API counts it from its own now.
+fn check_expiry(text: &str, now: Timestamp) -> Result<(), Failure> {
     let wrong = |why: String| Failure::usage(format!("--expires-in {text}: {why}"));
     let duration = DurationText::new(text).parse().map_err(|error| wrong(error.to_string()))?;
     let span = SignedDuration::try_from(duration).map_err(|error| wrong(error.to_string()))?;
-    now.checked_add(span).map_err(|error| wrong(error.to_string()))
+    now.checked_add(span).map(drop).map_err(|error| wrong(error.to_string()))
 }
 
 fn list(args: &ListTokensArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let rows = store.tokens().await.map_err(|error| from_store(&error))?;
-        shown(rows.iter().map(TokenRecord::of).collect(), args, app)?;
+    connected(app, Purpose::Write, async |connection| {
+        shown(connection.client.tokens().await?, args, app)?;
         Ok(Exit::Ok)
     })
 }
 
 /// Prints a list of tokens.
-pub(crate) fn shown(
-    tokens: Vec<TokenRecord>,
-    args: &ListTokensArgs,
-    app: &App,
-) -> Result<(), Failure> {
+fn shown(tokens: Vec<TokenRecord>, args: &ListTokensArgs, app: &App) -> Result<(), Failure> {
     let document = Tokens { schema_version: SCHEMA_VERSION, tokens };
     output::list(args.output, &document, &document.tokens, || {
         let rows = document.tokens.iter().map(|token| {
@@ -157,13 +142,10 @@ pub(crate) fn shown(
 }
 
 fn remove(args: &RemoveTokenArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        if store.token_remove(&args.id).await.map_err(|error| from_store(&error))? {
-            Change::new("token.remove", &args.id).note(&store).await?;
-            return Ok(Exit::Ok);
-        }
-        Err(Failure::not_found(format!("there is no token `{}`", args.id))
-            .hint("see `plue token list`"))
+    connected(app, Purpose::Write, async |connection| {
+        let removed = connection.client.remove_token(&args.id).await;
+        let unknown = |error| Failure::from(error).hint_if_not_found("see `plue token list`");
+        removed.map_err(unknown)?;
+        Ok(Exit::Ok)
     })
 }

@@ -4,29 +4,22 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use plue_api::records::transcript::{AgentRecord, TranscriptRecord};
-use plue_executor::Loaded;
-use plue_plan::AttemptId;
-use plue_store::{AttemptRow, Store};
 
-use super::{
-    logs::{Attempts, known_step},
-    one_run,
+use super::logs::{
+    pieces::{Choice, chosen, known_step, whose},
+    writer::Whose,
 };
 use crate::{
     app::App,
     args::Format,
-    commands::logs::writer::Whose,
+    connect::{Connection, Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_executor, from_store},
+    failure::Outcome,
     output,
     records::{SCHEMA_VERSION, Transcript, TranscriptFact},
     render::transcript::Rendered,
     terminal::{Style, sanitize},
-    wiring,
 };
-
-/// Facts read at once.
-const BATCH: u32 = 100;
 
 /// `plue transcript`
 #[derive(Debug, Args)]
@@ -56,62 +49,40 @@ pub struct TranscriptArgs {
 
 /// The facts of all attempts that are shown.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+struct Shown {
     facts: Vec<TranscriptFact>,
 }
 
 pub(super) fn run(args: &TranscriptArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let run = one_run(&store, &args.run).await?;
-        let loaded = Loaded::read(&store, &run).await.map_err(|error| from_executor(&error))?;
-        let step = args.step.as_deref().map(|step| known_step(&loaded, step)).transpose()?;
-        let wanted = Attempts { visit: args.visit, number: args.attempt };
-        let attempts = wanted.of(&store, &run, step.as_ref()).await?;
-        let mut shown = Shown::default();
-        for attempt in &attempts {
-            let below = store.agents_of(&run, &attempt.claim.attempt).await;
-            read(args, &store, (attempt, &attempt.claim.attempt), &mut shown).await?;
-            for id in below.map_err(|error| from_store(&error))? {
-                read(args, &store, (attempt, &id), &mut shown).await?;
-            }
-        }
-        shown.print(args, app, run.as_str())
-    })
+    connected(app, Purpose::Read, async |connection| show(connection, args, app).await)
 }
 
-async fn read(
-    args: &TranscriptArgs,
-    store: &Store,
-    (attempt, id): (&AttemptRow, &AttemptId),
-    shown: &mut Shown,
-) -> Result<(), Failure> {
-    let (mut after, mut agent) = (0, None);
-    loop {
-        let rows = store.transcript_after(id, after, BATCH).await;
-        let rows = rows.map_err(|error| from_store(&error))?;
-        let is_last = rows.len() < BATCH as usize;
-        for row in rows {
-            if after == 0 {
-                agent = (id != &attempt.claim.attempt)
-                    .then(|| label(&AgentRecord::of(id, Some(row.clone()))));
+async fn show(connection: &Connection, args: &TranscriptArgs, app: &App) -> Outcome {
+    let client = &connection.client;
+    let run = connection.run(&args.run).await?.id;
+    if let Some(step) = &args.step {
+        known_step(&client.status(&run).await?, step)?;
+    }
+    let choice = Choice { visit: args.visit, attempt: args.attempt };
+    let search = args.search.as_deref();
+    let mut shown = Shown::default();
+    for attempt in chosen(client, &run, args.step.as_deref(), choice).await? {
+        let agents = client.agents(&run, &attempt.id).await?;
+        let agents = agents.into_iter().map(|agent| (agent.id.clone(), Some(label(&agent))));
+        for (id, agent) in std::iter::once((attempt.id.clone(), None)).chain(agents) {
+            for record in client.transcript(&run, &id, search).await? {
+                shown.take(&whose(&attempt), agent.as_deref(), record);
             }
-            after = row.seq;
-            if args.search.as_ref().is_none_or(|text| row.contains(text)) {
-                shown.take(&attempt.into(), agent.as_deref(), row.into());
-            }
-        }
-        if is_last {
-            return Ok(());
         }
     }
+    shown.print(args, app, &run)
 }
 
 // === impl Shown ===
 
 impl Shown {
     /// Takes the next fact of an agent; those of one agent come one after the other.
-    pub(crate) fn take(&mut self, whose: &Whose, agent: Option<&str>, record: TranscriptRecord) {
+    fn take(&mut self, whose: &Whose, agent: Option<&str>, record: TranscriptRecord) {
         self.facts.push(TranscriptFact {
             step: whose.step.clone(),
             visit: whose.visit,
@@ -121,8 +92,8 @@ impl Shown {
         });
     }
 
-    /// Prints the facts as they were asked for.
-    pub(crate) fn print(self, args: &TranscriptArgs, app: &App, run: &str) -> Outcome {
+    /// Prints the facts in the format of the options.
+    fn print(self, args: &TranscriptArgs, app: &App, run: &str) -> Outcome {
         let document =
             Transcript { schema_version: SCHEMA_VERSION, run: run.to_owned(), facts: self.facts };
         output::list(args.output, &document, &document.facts, || match &args.search {
@@ -141,7 +112,7 @@ impl Shown {
 }
 
 /// The name of an agent that another one started: `reviewer 2.1`.
-pub(crate) fn label(agent: &AgentRecord) -> String {
+fn label(agent: &AgentRecord) -> String {
     let numbers: Vec<String> = agent.numbers.iter().map(u32::to_string).collect();
     format!("{} {}", agent.name, numbers.join("."))
 }

@@ -1,34 +1,28 @@
-//! `plue webhook`: who is told of what happens to runs, by a server on this database.
+//! `plue webhook`: outgoing webhooks of a server on this database, or of another server.
 //!
-//! Must not send anything itself, or print a secret but the one that it has just made.
+//! Must not send anything itself, or print a secret but a new one.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use plue_api::{
-    commands::{MadeWebhook, WebhookRequest},
-    records::webhook::{WebhookDeliveryRecord, WebhookRecord},
+    commands::WebhookRequest,
+    records::webhook::{NewWebhookRecord, WebhookDeliveryRecord, WebhookRecord},
 };
-use plue_runtime::{Clock, Ids};
-use plue_server::webhooks::{WebhookAdmin, admin, admin::WebhookAdminError};
-use plue_store::{
-    Store,
-    webhook::{DeliveryState, EVENTS, Page, WebhookRow},
-};
-use serde_json::{Value as Json, json};
+use plue_store::webhook::EVENTS;
+use reqwest::StatusCode;
 
 use crate::{
     app::App,
     args::Format,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
-    output, person,
+    failure::{Failure, Outcome},
+    output,
     records::{
         SCHEMA_VERSION,
         server::{WebhookDeliveries, Webhooks},
     },
     render::table,
-    trail::Change,
-    vault, wiring,
 };
 
 /// `plue webhook`
@@ -117,148 +111,83 @@ pub struct ReplayArgs {
 }
 
 pub(super) fn run(command: &WebhookCommand, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let place = Place { store: wiring::open_store(app).await?, app };
+    let purpose = match command {
+        WebhookCommand::Add(_) | WebhookCommand::Rotate(_) => Purpose::Seal,
+        WebhookCommand::List(_)
+        | WebhookCommand::Remove(_)
+        | WebhookCommand::Enable(_)
+        | WebhookCommand::Test(_)
+        | WebhookCommand::Deliveries(_)
+        | WebhookCommand::Replay(_) => Purpose::Write,
+    };
+    // Wrong options are reported before a key is made.
+    let request = match command {
+        WebhookCommand::Add(args) => Some(request_of(args)?),
+        _ => None,
+    };
+    connected(app, purpose, async |connection| {
+        let client = &connection.client;
         match command {
-            WebhookCommand::Add(args) => place.add(args).await,
-            WebhookCommand::List(args) => place.list(args).await,
-            WebhookCommand::Remove(args) => place.remove(&args.id).await,
-            WebhookCommand::Rotate(args) => place.rotate(&args.id).await,
-            WebhookCommand::Enable(args) => place.enable(&args.id).await,
-            WebhookCommand::Test(args) => place.test(&args.id).await,
-            WebhookCommand::Deliveries(args) => place.deliveries(args).await,
-            WebhookCommand::Replay(args) => place.replay(args).await,
+            WebhookCommand::Add(_) => {
+                let Some(request) = &request else { return Ok(Exit::Ok) };
+                tell(client.add_webhook(request).await.map_err(refused_address)?, app)
+            }
+            WebhookCommand::List(args) => show_list(client.webhooks().await?, args, app),
+            WebhookCommand::Remove(args) => {
+                client.remove_webhook(&args.id).await.map_err(unknown)?;
+                Ok(Exit::Ok)
+            }
+            WebhookCommand::Rotate(args) => {
+                tell(client.rotate_webhook(&args.id).await.map_err(unknown)?, app)
+            }
+            WebhookCommand::Enable(args) => {
+                client.enable_webhook(&args.id).await.map_err(unknown)?;
+                Ok(Exit::Ok)
+            }
+            WebhookCommand::Test(args) => {
+                let ping = client.ping_webhook(&args.id).await;
+                queued(&ping.map_err(|error| unsent(error, &args.id))?.id, &args.id)
+            }
+            WebhookCommand::Deliveries(args) => {
+                let state = args.state.clone();
+                let found = client.webhook_deliveries(&args.id, state, args.limit).await;
+                show_deliveries(found.map_err(unknown)?, args, app)
+            }
+            WebhookCommand::Replay(args) => {
+                let again = client.replay_webhook(&args.id, &args.message).await;
+                queued(&again.map_err(|error| unsent(error, &args.id))?.id, &args.id)
+            }
         }
     })
 }
 
-/// The database of this machine.
-struct Place<'a> {
-    store: Store,
-    app: &'a App,
-}
-
-impl Place<'_> {
-    async fn add(&self, args: &AddWebhookArgs) -> Outcome {
-        let request = request_of(args)?;
-        if let Some(repo) = &args.repo
-            && self.store.repo(repo).await.map_err(|error| from_store(&error))?.is_none()
-        {
-            return Err(
-                Failure::not_found(format!("`{repo}` is not watched")).hint("see `plue repo list`")
-            );
-        }
-        let (keys, guard) = (vault::make_keys(self.app)?, wiring::reach(self.app)?);
-        let (clock, ids) = (Clock::real(), Ids::random());
-        let webhooks =
-            WebhookAdmin { store: &self.store, keys: &keys, guard: &guard, ids: &ids, clock };
-        let made = webhooks.add(request, person::principal()).await;
-        let made = made.map_err(|error| self.refused(error))?;
-        let what = json!({"events": args.events});
-        self.trail("webhook.add", &made.id, (args.repo.clone(), what)).await?;
-        tell(&made, self.app)
-    }
-
-    async fn list(&self, args: &ListWebhooksArgs) -> Outcome {
-        let rows = self.store.webhooks().await.map_err(|error| from_store(&error))?;
-        show_list(rows.iter().map(WebhookRecord::of).collect(), args, self.app)
-    }
-
-    async fn remove(&self, id: &str) -> Outcome {
-        let row = self.one(id).await?;
-        admin::remove(&self.store, id).await.map_err(|error| from_store(&error))?;
-        self.trail("webhook.remove", id, (row.repo, json!({}))).await?;
-        Ok(Exit::Ok)
-    }
-
-    async fn rotate(&self, id: &str) -> Outcome {
-        let row = self.one(id).await?;
-        let (keys, guard) = (vault::make_keys(self.app)?, wiring::reach(self.app)?);
-        let (clock, ids) = (Clock::real(), Ids::random());
-        let webhooks =
-            WebhookAdmin { store: &self.store, keys: &keys, guard: &guard, ids: &ids, clock };
-        let made = webhooks.rotate(id).await.map_err(|error| self.refused(error))?;
-        self.trail("webhook.rotate", id, (row.repo, json!({}))).await?;
-        tell(&made, self.app)
-    }
-
-    async fn enable(&self, id: &str) -> Outcome {
-        let row = self.one(id).await?;
-        self.store.webhook_enable(id).await.map_err(|error| from_store(&error))?;
-        self.trail("webhook.enable", id, (row.repo, json!({}))).await?;
-        Ok(Exit::Ok)
-    }
-
-    async fn test(&self, id: &str) -> Outcome {
-        let row = self.enabled(id).await?;
-        let message = format!("msg_{}", Ids::random().text());
-        let ping = self.store.webhook_ping(id, &message, Clock::real().now()).await;
-        ping.map_err(|error| from_store(&error))?;
-        self.trail("webhook.test", id, (row.repo, json!({}))).await?;
-        queued(&message, id)
-    }
-
-    async fn deliveries(&self, args: &DeliveriesArgs) -> Outcome {
-        self.one(&args.id).await?;
-        let state = args.state.as_deref().map(str::parse::<DeliveryState>).transpose();
-        let page = Page { state: state.map_err(Failure::usage)?, before: None, limit: args.limit };
-        let rows = self.store.webhook_deliveries(&args.id, &page).await;
-        let rows = rows.map_err(|error| from_store(&error))?;
-        show_deliveries(rows.iter().map(WebhookDeliveryRecord::of).collect(), args, self.app)
-    }
-
-    async fn replay(&self, args: &ReplayArgs) -> Outcome {
-        let row = self.enabled(&args.id).await?;
-        let now = Clock::real().now();
-        let again = self.store.webhook_replay(&args.id, &args.message, now).await;
-        if !again.map_err(|error| from_store(&error))? {
-            return Err(Failure::not_found(format!("there is no delivery `{}`", args.message))
-                .hint(format!("see `plue webhook deliveries {}`", args.id)));
-        }
-        let what = json!({"delivery": args.message});
-        self.trail("webhook.replay", &args.id, (row.repo, what)).await?;
-        queued(&args.message, &args.id)
-    }
-
-    async fn one(&self, id: &str) -> Result<WebhookRow, Failure> {
-        let row = self.store.webhook(id).await.map_err(|error| from_store(&error))?;
-        row.ok_or_else(|| {
-            Failure::not_found(format!("there is no webhook `{id}`"))
-                .hint("see `plue webhook list`")
-        })
-    }
-
-    async fn enabled(&self, id: &str) -> Result<WebhookRow, Failure> {
-        let row = self.one(id).await?;
-        match &row.disabled {
-            None => Ok(row),
-            Some((_, reason)) => Err(Failure::usage(format!("the webhook is disabled: {reason}"))
-                .hint(format!("plue webhook enable {id}"))),
-        }
-    }
-
-    async fn trail(
-        &self,
-        action: &str,
-        id: &str,
-        (repo, detail): (Option<String>, Json),
-    ) -> Result<(), Failure> {
-        Change::new(action, id).of_repo(repo).with(detail).note(&self.store).await
-    }
-
-    fn refused(&self, error: WebhookAdminError) -> Failure {
-        match error {
-            WebhookAdminError::Address(why) => Failure::new(Exit::Usage, *why),
-            WebhookAdminError::Full => Failure::usage(error.to_string()),
-            WebhookAdminError::Unknown(_) => Failure::not_found(error.to_string()),
-            WebhookAdminError::Secret(error) => vault::from_secret(&error, self.app),
-            WebhookAdminError::Store(error) => from_store(&error),
-        }
+/// An address that the API refuses is a wrong option.
+fn refused_address(error: plue_client::Error) -> Failure {
+    let failure = Failure::from(error);
+    match failure.exit {
+        Exit::PlanInvalid => Failure { exit: Exit::Usage, ..failure },
+        _ => failure.hint_if_not_found("see `plue repo list`"),
     }
 }
 
-/// What is asked for, checked but for its address.
-pub(crate) fn request_of(args: &AddWebhookArgs) -> Result<WebhookRequest, Failure> {
+fn unknown(error: plue_client::Error) -> Failure {
+    Failure::from(error).hint_if_not_found("see `plue webhook list`")
+}
+
+/// A message that was not queued: its webhook is disabled, or there is none.
+fn unsent(error: plue_client::Error, id: &str) -> Failure {
+    let is_disabled = error.status() == Some(StatusCode::CONFLICT);
+    let failure = Failure::from(error);
+    match is_disabled {
+        true => failure.hint(format!("plue webhook enable {id}")),
+        false => failure.hint_if_not_found(format!(
+            "see `plue webhook list` and `plue webhook deliveries {id}`"
+        )),
+    }
+}
+
+/// The request of the options, checked but for its address.
+fn request_of(args: &AddWebhookArgs) -> Result<WebhookRequest, Failure> {
     let AddWebhookArgs { url, events, repo, description } = args;
     let request = WebhookRequest {
         url: url.clone(),
@@ -270,26 +199,22 @@ pub(crate) fn request_of(args: &AddWebhookArgs) -> Result<WebhookRequest, Failur
     Ok(request)
 }
 
-/// The secret goes where it can be piped, and the id beside it.
-pub(crate) fn tell(made: &MadeWebhook, app: &App) -> Outcome {
+/// Prints the secret to standard output, and the id to standard error.
+fn tell(made: NewWebhookRecord, app: &App) -> Outcome {
     if app.verbosity >= 0 {
-        output::say(&format!("webhook {}: its secret is not shown again", made.id));
+        output::say(&format!("webhook {}: its secret is not shown again", made.record.id));
     }
     output::line(&made.secret)?;
     Ok(Exit::Ok)
 }
 
-pub(crate) fn queued(message: &str, id: &str) -> Outcome {
+fn queued(message: &str, id: &str) -> Outcome {
     output::say(&format!("a server sends it; what came of it: plue webhook deliveries {id}"));
     output::line(message)?;
     Ok(Exit::Ok)
 }
 
-pub(crate) fn show_list(
-    webhooks: Vec<WebhookRecord>,
-    args: &ListWebhooksArgs,
-    app: &App,
-) -> Outcome {
+fn show_list(webhooks: Vec<WebhookRecord>, args: &ListWebhooksArgs, app: &App) -> Outcome {
     let document = Webhooks { schema_version: SCHEMA_VERSION, webhooks };
     output::list(args.output, &document, &document.webhooks, || {
         let rows = document.webhooks.iter().map(|hook| {
@@ -308,7 +233,7 @@ pub(crate) fn show_list(
     Ok(Exit::Ok)
 }
 
-pub(crate) fn show_deliveries(
+fn show_deliveries(
     deliveries: Vec<WebhookDeliveryRecord>,
     args: &DeliveriesArgs,
     app: &App,

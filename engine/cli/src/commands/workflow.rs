@@ -2,24 +2,21 @@
 
 use clap::{Args, Subcommand};
 use plue_api::{
-    pauses::{self, NewPause, PauseError, PauseTarget},
+    pauses::PauseTarget,
     records::workflow::{PauseRecord, WorkflowRecord},
 };
 use plue_plan::Trigger;
-use plue_runtime::Clock;
 use plue_store::repo::pause::PauseScope;
-use serde_json::json;
 
 use crate::{
     app::App,
-    commands::{place::PlaceArgs, watched_repo},
+    commands::place::PlaceArgs,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
-    output, person,
+    failure::{Failure, Outcome},
+    output,
     records::{SCHEMA_VERSION, server::Workflows},
     render::{table, words},
-    trail::Change,
-    wiring,
 };
 
 /// `plue workflow`
@@ -68,14 +65,16 @@ pub struct ResumeArgs {
 }
 
 /// A pause or a resume.
-pub(crate) enum Asked<'a> {
+enum Asked<'a> {
     Pause(PauseScope, &'a PauseArgs),
     Resume(PauseScope, &'a ResumeArgs),
 }
 
 pub(super) fn run(command: &WorkflowCommand, app: &App) -> Outcome {
     match command {
-        WorkflowCommand::List(args) => list(args, app),
+        WorkflowCommand::List(args) => connected(app, Purpose::Read, async |connection| {
+            show(connection.client.workflows().await?, args, app)
+        }),
         WorkflowCommand::Pause(args) => change(&Asked::Pause(PauseScope::Workflow, args), app),
         WorkflowCommand::Resume(args) => change(&Asked::Resume(PauseScope::Workflow, args), app),
     }
@@ -88,36 +87,14 @@ pub(super) fn schedule(command: &ScheduleCommand, app: &App) -> Outcome {
     }
 }
 
-fn list(args: &PlaceArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let found = pauses::workflows(&store, None).await;
-        show(found.map_err(|error| from_store(&error))?, args, app)
-    })
-}
-
 fn change(asked: &Asked<'_>, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_existing(app).await?;
-        let target = asked.target();
-        watched_repo(&store, &target.repo).await?;
-        let now = Clock::real().now();
-        let is_changed = match asked {
-            Asked::Pause(_, args) => {
-                let (by, reason) = (person::principal(), args.reason.clone());
-                let new = NewPause { target: target.clone(), by, reason, at: now };
-                pauses::pause(&store, new).await.map_err(refused)?
-            }
-            Asked::Resume(..) => {
-                pauses::resume(&store, &target, now).await.map_err(refused)?;
-                true
-            }
+    connected(app, Purpose::Read, async |connection| {
+        let (client, target) = (&connection.client, asked.target());
+        let changed = match asked {
+            Asked::Pause(_, args) => client.pause(&target, args.reason.as_deref()).await,
+            Asked::Resume(..) => client.resume(&target).await,
         };
-        if is_changed {
-            let action = format!("{}.{}", target.scope.as_str(), asked.verb());
-            let change = Change::new(&action, &target.workflow).of_repo(Some(target.repo.clone()));
-            change.with(json!({"reason": asked.reason()})).note(&store).await?;
-        }
+        changed.map_err(|error| Failure::from(error).hint("see `plue workflow list`"))?;
         tell(asked);
         Ok(Exit::Ok)
     })
@@ -126,31 +103,17 @@ fn change(asked: &Asked<'_>, app: &App) -> Outcome {
 // === impl Asked ===
 
 impl Asked<'_> {
-    pub(crate) fn target(&self) -> PauseTarget {
+    fn target(&self) -> PauseTarget {
         let (scope, workflow, repo) = match self {
             Self::Pause(scope, args) => (scope, &args.workflow, &args.repo),
             Self::Resume(scope, args) => (scope, &args.workflow, &args.repo),
         };
         PauseTarget { repo: repo.clone(), workflow: workflow.clone(), scope: *scope }
     }
-
-    pub(crate) const fn verb(&self) -> &'static str {
-        match self {
-            Self::Pause(..) => "pause",
-            Self::Resume(..) => "resume",
-        }
-    }
-
-    pub(crate) fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Pause(_, args) => args.reason.as_deref(),
-            Self::Resume(..) => None,
-        }
-    }
 }
 
 /// Confirms a pause with the command that resumes, or confirms a resume.
-pub(crate) fn tell(asked: &Asked<'_>) {
+fn tell(asked: &Asked<'_>) {
     let target = asked.target();
     let words = target.words();
     let (name, repo, scope) = (&target.workflow, &target.repo, target.scope.as_str());
@@ -164,20 +127,8 @@ pub(crate) fn tell(asked: &Asked<'_>) {
     }
 }
 
-fn refused(error: PauseError) -> Failure {
-    let text = error.to_string();
-    match error {
-        PauseError::Store(error) => from_store(&error),
-        PauseError::UnknownWorkflow { .. } | PauseError::NoSchedule(_) => {
-            Failure::not_found(text).hint("see `plue workflow list`")
-        }
-        PauseError::NotPaused(_) => Failure::usage(text).hint("see `plue workflow list`"),
-        PauseError::LongReason => Failure::usage(text),
-    }
-}
-
-/// Prints workflows, wherever they come from.
-pub(crate) fn show(found: Vec<WorkflowRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+/// Prints workflows, or those of one repository.
+fn show(found: Vec<WorkflowRecord>, args: &PlaceArgs, app: &App) -> Outcome {
     let is_wanted =
         |one: &WorkflowRecord| args.repo.as_ref().is_none_or(|repo| *repo == one.repository);
     let workflows = found.into_iter().filter(is_wanted).collect();

@@ -1,18 +1,17 @@
 //! `plue event list`: what came for a repository, and why which plan ran or did not.
 
 use clap::Args;
-use plue_api::{deliveries, records::place::DeliveryRecord};
+use plue_api::records::place::DeliveryRecord;
 
 use crate::{
     app::App,
     args::Format,
-    commands::watched_repo,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Outcome, from_store},
+    failure::{Failure, Outcome},
     output,
     records::{SCHEMA_VERSION, event::Deliveries},
     render::table,
-    wiring,
 };
 
 /// `plue event list`
@@ -30,18 +29,14 @@ pub struct ListArgs {
 }
 
 pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let repo = watched_repo(&store, &args.repo).await?;
-        let rows = store.deliveries(&repo.hook, None, args.limit).await;
-        let rows = rows.map_err(|error| from_store(&error))?;
-        let records = deliveries::records(&store, rows).await;
-        print(records.map_err(|error| from_store(&error))?, args, app)
+    connected(app, Purpose::Write, async |connection| {
+        let found = connection.client.deliveries(&args.repo, args.limit).await;
+        let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
+        print(found.map_err(unknown)?, args, app)
     })
 }
 
-/// Prints a list, wherever it comes from.
-pub(crate) fn print(deliveries: Vec<DeliveryRecord>, args: &ListArgs, app: &App) -> Outcome {
+fn print(deliveries: Vec<DeliveryRecord>, args: &ListArgs, app: &App) -> Outcome {
     let document = Deliveries { schema_version: SCHEMA_VERSION, deliveries };
     output::list(args.output, &document, &document.deliveries, || {
         let rows: Vec<Vec<table::Cell>> = document.deliveries.iter().flat_map(rows_of).collect();

@@ -4,12 +4,10 @@ use clap::Args;
 
 use crate::{
     app::App,
-    commands::watched_repo,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Failure, Outcome},
     output,
-    trail::Change,
-    wiring,
 };
 
 /// `plue event retry`
@@ -24,23 +22,16 @@ pub struct RetryArgs {
 }
 
 pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let repo = watched_repo(&store, &args.repo).await?;
-        let waits = store.retry_delivery(&repo.hook, &args.id).await;
-        if !waits.map_err(|error| from_store(&error))? {
-            let what = format!("no delivery `{}` of {} failed or waits", args.id, args.repo);
-            return Err(Failure::not_found(what).hint("see `plue event list`"));
-        }
-        let change = Change::new("event.retry", &args.id).of_repo(Some(repo.name));
-        change.note(&store).await?;
+    connected(app, Purpose::Write, async |connection| {
+        let retried = connection.client.retry_delivery(&args.repo, &args.id).await;
+        retried.map_err(|error| Failure::from(error).hint_if_not_found("see `plue event list`"))?;
         tell(args);
         Ok(Exit::Ok)
     })
 }
 
 /// Confirms the retry and names the command that shows its outcome.
-pub(crate) fn tell(args: &RetryArgs) {
+fn tell(args: &RetryArgs) {
     output::say(&format!(
         "{} is worked on again; see `plue event list --repo {}`",
         args.id, args.repo

@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use plue_api::commands::EventRequest;
-use plue_runtime::{Clock, Ids};
-use plue_server::messages::{MAX_DATA_BYTES, Message, publish};
-use serde_json::{Value as Json, json};
+use plue_runtime::Ids;
+use plue_server::messages::MAX_DATA_BYTES;
+use serde_json::Value as Json;
 
 use crate::{
     app::App,
-    commands::watched_repo,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
-    output, person,
-    trail::Change,
-    wiring,
+    failure::{Failure, Outcome},
+    output,
 };
 
 /// `plue event send`
@@ -28,7 +26,7 @@ pub struct SendArgs {
     /// The repository it is for
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: String,
-    /// What it says: a file (`-` for standard input), read as JSON if it is, else as text
+    /// Its content: a file (`-` for standard input), read as JSON if it is, else as text
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Your id of the message: sent again under it, it is still one message
@@ -36,42 +34,18 @@ pub struct SendArgs {
     pub id: Option<String>,
 }
 
-// === impl SendArgs ===
-
-impl SendArgs {
-    /// What a server is sent.
-    pub(crate) fn request(&self) -> Result<EventRequest, Failure> {
-        let payload = self.data.as_deref().map_or(Ok(Json::Null), data)?;
-        Ok(EventRequest { topic: self.topic.clone(), payload })
-    }
-}
-
 pub(super) fn run(args: &SendArgs, app: &App) -> Outcome {
-    let EventRequest { topic, payload: data } = args.request()?;
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let repo = watched_repo(&store, &args.repo).await?;
-        let id = args.id.clone().unwrap_or_else(|| Ids::random().text());
-        let message = Message { topic, data, by: person::name() };
-        let sent = publish(&store, &repo, message, &id, Clock::real().now()).await;
-        let is_new = sent.map_err(|error| match error {
-            plue_server::Error::Unfit(why) => Failure::usage(why),
-            plue_server::Error::Store(error) => from_store(&error),
-            other => Failure::infrastructure(&other),
-        })?;
-        if is_new {
-            let change = Change::new("event.send", &args.topic).of_repo(Some(args.repo.clone()));
-            change.with(json!({"id": id})).note(&store).await?;
-        }
-        tell(args, is_new);
+    let payload = args.data.as_deref().map_or(Ok(Json::Null), data)?;
+    let request = EventRequest { topic: args.topic.clone(), payload };
+    let id = args.id.clone().unwrap_or_else(|| Ids::random().text());
+    connected(app, Purpose::Write, async |connection| {
+        let sent = connection.client.send_event(&args.repo, &request, &id).await;
+        let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
+        let is_new = sent.map_err(unknown)?.new;
+        let what = if is_new { "sent" } else { "it came before, and changes nothing" };
+        output::say(&format!("`{}` for {}: {what}", args.topic, args.repo));
         Ok(Exit::Ok)
     })
-}
-
-/// Says what became of it.
-pub(crate) fn tell(args: &SendArgs, is_new: bool) {
-    let what = if is_new { "sent" } else { "it came before, and changes nothing" };
-    output::say(&format!("`{}` for {}: {what}", args.topic, args.repo));
 }
 
 fn data(path: &Path) -> Result<Json, Failure> {

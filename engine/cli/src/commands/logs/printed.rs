@@ -1,4 +1,4 @@
-//! The logs of a run, one after the other, in the shape that was asked for.
+//! The logs of a run, one after the other, in the shape of the options.
 
 use crate::{
     app::App,
@@ -13,7 +13,7 @@ use crate::{
 /// Lines that a search shows.
 const MAX_HITS: usize = 10_000;
 
-/// What was asked for, and the records so far.
+/// The shape of the options, and the records so far.
 pub(crate) struct Printed<'a> {
     app: &'a App,
     output: Format,
@@ -36,6 +36,11 @@ impl<'a> Printed<'a> {
             Format::Json | Format::Jsonl => Shape::Records,
         };
         Self { app, output: args.output, shape, lines: Vec::new() }
+    }
+
+    /// True if logs are printed byte for byte.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.shape == Shape::Raw
     }
 
     /// Takes the pieces of one attempt's log.
@@ -63,7 +68,7 @@ impl<'a> Printed<'a> {
     }
 }
 
-/// The lines with a text that was searched for.
+/// Lines with the searched text.
 #[derive(Default)]
 pub(crate) struct Hits {
     lines: Vec<LogLine>,
@@ -82,12 +87,12 @@ impl Hits {
         }
     }
 
-    /// Whether there is no room, and there are more.
+    /// True if there are more lines than it has room for.
     pub(crate) fn is_full(&self) -> bool {
         self.more
     }
 
-    /// Prints them as they were asked for.
+    /// Prints them in the format of the options.
     pub(crate) fn print(self, args: &LogsArgs, app: &App, (run, text): (&str, &str)) -> Outcome {
         let document =
             Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines: self.lines };

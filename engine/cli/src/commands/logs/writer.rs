@@ -1,7 +1,8 @@
 //! One log on its way out: as it is, for a terminal, with the step before each line, or as records.
 
-use plue_store::{AttemptRow, LogPiece, LogStream};
+use plue_api::records::PieceRecord;
 
+use super::pieces;
 use crate::{
     app::App,
     failure::Failure,
@@ -53,12 +54,6 @@ pub(crate) struct Whose {
     pub(crate) number: u32,
 }
 
-impl From<&AttemptRow> for Whose {
-    fn from(row: &AttemptRow) -> Self {
-        Self { step: row.step.to_string(), visit: row.visit, number: row.number }
-    }
-}
-
 /// `test`, `test#2` for a second attempt, `test@3#1` in a third visit.
 pub(crate) fn name(attempt: &Whose) -> String {
     match (attempt.visit, attempt.number) {
@@ -98,34 +93,34 @@ impl Writer {
     }
 
     /// Takes the next piece.
-    pub(crate) fn take(&mut self, piece: &LogPiece) -> Result<(), Failure> {
-        match piece.stream {
-            LogStream::Stdout | LogStream::Stderr => {}
-            LogStream::Gap => {
-                let text = String::from_utf8_lossy(&piece.bytes);
-                let (bytes, why) = text.split_once(' ').unwrap_or((&text, ""));
-                output::say(&format!("{}: {bytes} bytes are missing here: {why}", self.name));
-                return Ok(());
-            }
-            // What the runner says about its own work is no output of the step.
-            LogStream::Note => {
-                let text = String::from_utf8_lossy(&piece.bytes);
-                output::say(&format!("{}: {}", self.name, sanitize(&text, false)));
-                return Ok(());
-            }
+    pub(crate) fn take(&mut self, piece: &PieceRecord) -> Result<(), Failure> {
+        let bytes = pieces::bytes(piece)?;
+        if !pieces::is_output(piece) {
+            self.remark(&piece.stream, &String::from_utf8_lossy(&bytes));
+            return Ok(());
         }
         if self.shape == Shape::Raw {
-            return output::bytes(&piece.bytes);
+            return output::bytes(&bytes);
         }
-        self.line.get_or_insert(piece.first_line);
+        self.line.get_or_insert(piece.first_line.saturating_sub(1));
         let mut text = String::new();
-        for part in piece.bytes.split_inclusive(|byte| *byte == b'\n') {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(part);
             if part.ends_with(b"\n") || self.partial.len() > MAX_LINE {
                 self.finish_line(&mut text);
             }
         }
         output::text(&text)
+    }
+
+    /// Prints a gap of the log or a note of the runner, which are no output of the step.
+    pub(crate) fn remark(&self, stream: &str, text: &str) {
+        let text = match (stream, text.split_once(' ')) {
+            ("gap", Some((bytes, why))) => format!("{bytes} bytes are missing here: {why}"),
+            ("gap", None) => format!("{text} bytes are missing here: "),
+            _ => text.to_owned(),
+        };
+        output::say(&format!("{}: {}", self.name, sanitize(&text, false)));
     }
 
     /// The rest of a log without a last line end; the records, if that is its shape.

@@ -1,15 +1,14 @@
-//! `plue repo confirm`: the operator's word that a repository with another id is the watched one.
+//! `plue repo confirm`: confirms that a repository with another id is the watched one.
 
 use clap::Args;
-use plue_runtime::Clock;
-use plue_store::AuditRow;
-use serde_json::json;
+use reqwest::StatusCode;
 
 use crate::{
     app::App,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
-    output, wiring,
+    failure::{Failure, Outcome},
+    output,
 };
 
 /// `plue repo confirm`
@@ -24,28 +23,18 @@ pub struct ConfirmArgs {
 }
 
 pub(super) fn run(args: &ConfirmArgs, app: &App) -> Outcome {
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let by = app.environment.get("USER").unwrap_or_else(|| "operator".to_owned());
-        let now = Clock::real().now();
-        let confirmed = store.confirm_identity(&args.name, &args.id, now).await;
-        if !confirmed.map_err(|error| from_store(&error))? {
-            let what = format!("no repository with the id {} came as {}", args.id, args.name);
-            return Err(Failure::not_found(what).hint("see `plue event list --repo OWNER/NAME`"));
-        }
-        let row = AuditRow {
-            seq: 0,
-            at: now,
-            principal: by,
-            action: "repo.confirm".to_owned(),
-            subject: args.id.clone(),
-            repo: Some(args.name.clone()),
-            detail: json!({}),
-        };
-        store.audit(&row).await.map_err(|error| from_store(&error))?;
+    connected(app, Purpose::Write, async |connection| {
+        let ConfirmArgs { name, id } = args;
+        let confirmed = connection.client.confirm_repository(name, id).await;
+        confirmed.map_err(|error| match error.status() {
+            Some(StatusCode::NOT_FOUND) => {
+                let what = format!("no repository with the id {id} came as {name}");
+                Failure::not_found(what).hint("see `plue event list --repo OWNER/NAME`")
+            }
+            _ => error.into(),
+        })?;
         output::say(&format!(
-            "{} is the repository with the id {} now; send what was refused again",
-            args.name, args.id
+            "{name} is the repository with the id {id} now; send what was refused again"
         ));
         Ok(Exit::Ok)
     })

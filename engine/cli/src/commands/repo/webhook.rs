@@ -4,21 +4,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use plue_runtime::Ids;
-use plue_server::secrets::{CALL_SECRET, hook_scope_of};
 
 use super::read_secret;
 use crate::{
     app::App,
+    connect::{Purpose, connected},
     exit::Exit,
-    failure::{Failure, Outcome, from_store},
+    failure::{Failure, Outcome},
     output,
-    trail::Change,
-    vault, wiring,
 };
-
-/// What the key of a Standard Webhooks secret begins with.
-const PREFIX: &str = "whsec_";
 
 /// `plue repo webhook`
 #[derive(Debug, Args)]
@@ -32,27 +26,16 @@ pub struct WebhookArgs {
     pub secret: Option<PathBuf>,
 }
 
-/// Sets the secret. A fresh one is printed, this once.
+/// Sets the secret; a generated one is printed, this once.
 pub(super) fn run(args: &WebhookArgs, app: &App) -> Outcome {
     let given = args.secret.as_deref().map(read_secret).transpose()?;
-    wiring::block_on(async {
-        let store = wiring::open_store(app).await?;
-        let repo = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
-        let repo = repo.ok_or_else(|| {
-            Failure::not_found(format!("`{}` is not watched", args.name))
-                .hint("see `plue repo list`")
-        })?;
-        let is_fresh = given.is_none();
-        let secret = given.unwrap_or_else(|| format!("{PREFIX}{}", Ids::random().secret()));
-        let keys = vault::make_keys(app)?;
-        let scope = hook_scope_of(&repo.name);
-        let put = store.put_secret(&keys, &scope, CALL_SECRET, secret.trim().as_bytes()).await;
-        put.map_err(|error| vault::from_secret(&error, app))?;
-        let change = Change::new("repo.webhook", &repo.name).of_repo(Some(repo.name.clone()));
-        change.note(&store).await?;
-        let path = repo.name.replace('/', "%2F");
-        output::say(&format!("webhooks of {} are POST /webhooks/in/{path}/NAME", repo.name));
-        if is_fresh {
+    connected(app, Purpose::Seal, async |connection| {
+        let set = connection.client.set_call_secret(&args.name, given.as_deref()).await;
+        let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
+        let secret = set.map_err(unknown)?.secret;
+        let path = args.name.replace('/', "%2F");
+        output::say(&format!("webhooks of {} are POST /webhooks/in/{path}/NAME", args.name));
+        if let Some(secret) = secret {
             output::line(&secret)?;
         }
         Ok(Exit::Ok)

@@ -3,11 +3,14 @@
 //!
 //! Must not take anything from a run of a fork, and must not overwrite a file.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
-use plue_executor::{Loaded, Submission};
+use plue_executor::{
+    Loaded, Submission,
+    rerun::{carried_from, put_back_artifacts, source_of},
+};
 use plue_flow::{
-    StepStatus, StepView,
+    StepView,
     fact::{Carried, Reason},
 };
 use plue_plan::{Plan, RunId, StepId, graph::Graph};
@@ -16,7 +19,7 @@ use plue_store::{RunFilter, RunRow, Store};
 use crate::{
     app::App,
     args::RunArgs,
-    commands::{artifacts, one_run},
+    commands::one_run,
     failure::{Failure, from_executor, from_store},
     output,
 };
@@ -67,7 +70,9 @@ pub(super) async fn carry(
     let Some(earlier) = earlier.filter(|earlier| !earlier.carried.is_empty()) else {
         return Ok(());
     };
-    let files = put_back(store, &earlier.carried, &submission.origin.workspace).await?;
+    let workspace = &submission.origin.workspace;
+    let files = put_back_artifacts(store, &earlier.carried, workspace).await;
+    let files = files.map_err(|error| from_executor(&error))?;
     if app.verbosity >= 0 {
         print_carried(&earlier, files);
     }
@@ -95,10 +100,8 @@ impl Earlier {
             let is_step = selection.plan.steps.iter().any(|step| step.id == view.step);
             is_step && !selection.only.contains(&view.step)
         };
-        let carried = loaded.run.step_views().filter(is_left_out).filter_map(|view| {
-            let run = source_of(run, &view)?;
-            Some(Carried { step: view.step, run, output: view.output })
-        });
+        let carried =
+            loaded.run.step_views().filter(is_left_out).filter_map(|view| carried_from(run, view));
         let is_settled = |view: &StepView| {
             let is_wanted = selection.wanted.contains(&view.step);
             let is_skipped = view.reason == Some(Reason::ConditionFalse);
@@ -116,15 +119,6 @@ impl Earlier {
         let (run, most) = (&self.run, MAX_CARRIED_BYTES);
         let message = format!("the outputs of run {run} have {bytes} bytes, more than {most}");
         Err(Failure::usage(message).hint("run the whole workflow"))
-    }
-}
-
-/// The run in which the step succeeded: this one, or the one that its output was carried from.
-fn source_of(run: &RunId, view: &StepView) -> Option<RunId> {
-    match &view.reason {
-        Some(Reason::Carried { run }) => Some(run.clone()),
-        _ if view.status == StepStatus::Success => Some(run.clone()),
-        _ => None,
     }
 }
 
@@ -170,18 +164,6 @@ async fn last_run(
         }
     }
     best.map(Earlier::checked).transpose()
-}
-
-/// Writes artifacts of the steps where there is no file. Returns how many.
-async fn put_back(store: &Store, carried: &[Carried], folder: &Path) -> Result<usize, Failure> {
-    let mut count = 0;
-    let runs: BTreeSet<&RunId> = carried.iter().map(|one| &one.run).collect();
-    for run in runs {
-        let of_run = carried.iter().filter(|one| one.run == *run);
-        let steps: Vec<&str> = of_run.map(|one| one.step.as_str()).collect();
-        count += artifacts::put_back(store, run, (&steps, folder)).await?;
-    }
-    Ok(count)
 }
 
 fn print_carried(earlier: &Earlier, files: usize) {

@@ -1,0 +1,78 @@
+//! Secrets: set, listed by name, removed. No call returns a text.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use plue_api::records::place::SecretRecord;
+use reqwest::Method;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::{
+    client::{Client, encoded},
+    error::Result,
+};
+
+/// The repositories whose steps may name a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretScope {
+    /// All repositories.
+    Everywhere,
+    /// A watched repository, or on the machine of the API the absolute path of a folder.
+    Repository(String),
+}
+
+// === impl SecretScope ===
+
+impl SecretScope {
+    fn target(&self, name: Option<&str>) -> String {
+        let name = name.map_or_else(String::new, |name| format!("/{}", encoded(name)));
+        match self {
+            Self::Everywhere => format!("/api/v1/secrets{name}"),
+            Self::Repository(repo) => {
+                format!("/api/v1/repositories/{}/secrets{name}", encoded(repo))
+            }
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Stores a secret; any bytes but NUL.
+    ///
+    /// # Errors
+    /// The call.
+    pub async fn set_secret(&self, scope: &SecretScope, name: &str, text: &[u8]) -> Result<()> {
+        let body = match std::str::from_utf8(text) {
+            Ok(text) => json!({ "text": text }),
+            Err(_) => {
+                let encoded = Zeroizing::new(BASE64_STANDARD.encode(text));
+                json!({ "base64": *encoded })
+            }
+        };
+        self.change_with(Method::PUT, &scope.target(Some(name)), &body).await
+    }
+
+    /// The secrets of a scope, without their texts.
+    ///
+    /// # Errors
+    /// The call.
+    pub async fn secrets(&self, scope: &SecretScope) -> Result<Vec<SecretRecord>> {
+        self.get(&scope.target(None)).await
+    }
+
+    /// The secrets of every scope that steps may name.
+    ///
+    /// # Errors
+    /// The call.
+    pub async fn all_secrets(&self) -> Result<Vec<SecretRecord>> {
+        self.get("/api/v1/secrets?all=true").await
+    }
+
+    /// Removes a secret.
+    ///
+    /// # Errors
+    /// The call.
+    pub async fn remove_secret(&self, scope: &SecretScope, name: &str) -> Result<()> {
+        self.change(Method::DELETE, &scope.target(Some(name))).await
+    }
+}
