@@ -32,10 +32,10 @@ pub struct RunRequest {
     /// Branch, tag or commit; absent: the default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rev: Option<String>,
-    /// Typed inputs.
+    /// Inputs by name, as the plan types them.
     #[serde(default)]
     pub inputs: BTreeMap<String, Json>,
-    /// Where in a trace the client asks: the header `traceparent`, which no body says.
+    /// Header `traceparent` of the request; no body has it.
     #[serde(skip)]
     pub traceparent: Option<String>,
 }
@@ -83,7 +83,7 @@ pub struct RerunRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionRequest {
-    /// Yes or no.
+    /// `true` approves, `false` rejects.
     pub approve: bool,
     /// The fields that the step asks for. A text is read by the type that the step says.
     #[serde(default)]
@@ -204,9 +204,9 @@ pub enum ReportForm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
-    /// What it is for.
+    /// Its purpose, for people.
     pub name: String,
-    /// What it allows.
+    /// Role of its holder.
     pub role: Role,
     /// Good for this repository only; absent: for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,7 +225,7 @@ pub struct TokenRequest {
 pub struct EmitRequest {
     /// The topic.
     pub topic: String,
-    /// What it says.
+    /// Content for the waiting steps.
     #[serde(default)]
     pub data: Json,
 }

@@ -34,11 +34,11 @@ pub(crate) struct LocalCaller(pub(crate) Principal);
 
 /// An answer whose body comes in pieces.
 pub struct LocalAnswer {
-    /// The status.
+    /// HTTP status of the answer.
     pub status: StatusCode,
-    /// The headers.
+    /// Headers of the answer.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body in pieces; an error ends it.
     pub body: BoxStream<'static, io::Result<Bytes>>,
     /// The cause of a failure, which no network is shown.
     pub cause: Option<Box<Diagnostic>>,

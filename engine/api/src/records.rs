@@ -31,6 +31,8 @@ pub mod transcript;
 pub mod webhook;
 pub mod workflow;
 
+pub use told::{ApprovalRecord, StatusRecord};
+
 /// One page of a list.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {

@@ -92,9 +92,9 @@ pub struct Attendance<'a> {
 
 /// The place where the run is driven.
 enum Attended<'a> {
-    /// Here.
+    /// This process drives it.
     Driven { machine: &'a Machine, driven: Driven<'a> },
-    /// On a server.
+    /// An engine of a server drives it.
     Followed { client: &'a Client, follower: Follower<'a, io::Stderr> },
 }
 
@@ -121,7 +121,7 @@ impl<'a> Attendance<'a> {
             }
             None => {
                 let client = &connection.client;
-                let status = client.status(run).await?;
+                let status = client.runs().status(run).await?;
                 let names = status.steps.iter().map(|step| step.step.as_str());
                 let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
                 Attended::Followed { client, follower: Follower::new(client, run, live) }

@@ -130,7 +130,8 @@ fn refuse_server(command: &Command, app: &App) -> Result<(), Failure> {
         Command::Serve(_) if is_meant => "serve",
         _ => return Ok(()),
     };
-    let message = format!("`plue {name}` is about this machine only, and a server is set");
+    let message =
+        format!("`plue {name}` is about this machine's runs and files only, and a server is set");
     Err(Failure::usage(message)
         .hint("leave out --server, and set PLUE_SERVER to nothing: PLUE_SERVER= plue …"))
 }

@@ -53,7 +53,7 @@ pub enum Purpose {
 /// The API that a command calls, and this machine if it is the one of the API.
 #[derive(Debug)]
 pub struct Connection {
-    /// The API.
+    /// Calls of the API.
     pub client: Client,
     machine: Option<Machine>,
 }
@@ -61,7 +61,7 @@ pub struct Connection {
 /// This machine, whose database the API is on.
 #[derive(Debug)]
 pub struct Machine {
-    /// The database.
+    /// Database that the API and the engine share.
     pub store: Store,
     engine: Option<Engine>,
     locks: PathBuf,
@@ -129,7 +129,7 @@ impl Connection {
             None => (origin_here(), None),
         };
         let reference = RunReference { text: text.to_owned(), repository, folder };
-        Ok(self.client.find_run(&reference).await?)
+        Ok(self.client.runs().find(&reference).await?)
     }
 
     /// Prepares to follow something that another process may change.

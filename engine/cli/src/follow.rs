@@ -94,9 +94,9 @@ impl<'c, W: Write> Follower<'c, W> {
     /// # Errors
     /// The call.
     pub async fn skip_past(&mut self) -> Result<(), Failure> {
-        let attempts = self.client.attempts(&self.run).await?;
+        let attempts = self.client.runs().attempts(&self.run).await?;
         self.known.extend(attempts.into_iter().map(|attempt| attempt.id));
-        let steps = self.client.steps(&self.run).await?;
+        let steps = self.client.runs().steps(&self.run).await?;
         steps.iter().for_each(|step| self.narrator.skip(step));
         Ok(())
     }
@@ -108,7 +108,7 @@ impl<'c, W: Write> Follower<'c, W> {
     /// The call, or the output.
     pub async fn until(&mut self, until: Until) -> Result<StatusRecord, Failure> {
         let run = self.run.clone();
-        let mut facts = pin!(self.client.run_events(&run).fuse());
+        let mut facts = pin!(self.client.runs().events(&run).fuse());
         let mut status = self.look().await?;
         let (mut over, clock) = (false, Clock::real());
         loop {
@@ -153,8 +153,8 @@ impl<'c, W: Write> Follower<'c, W> {
 
     /// Shows new logs and new ends of steps, in the order in which steps ended.
     async fn look(&mut self) -> Result<StatusRecord, Failure> {
-        let mut status = self.client.status(&self.run).await?;
-        let attempts = self.client.attempts(&self.run).await?;
+        let mut status = self.client.runs().status(&self.run).await?;
+        let attempts = self.client.runs().attempts(&self.run).await?;
         status.steps.sort_by_key(|step| step.ended_at.unwrap_or(Timestamp::MAX));
         for step in &status.steps {
             for attempt in attempts.iter().filter(|attempt| attempt.step == step.step) {
@@ -204,7 +204,7 @@ impl<'c, W: Write> Follower<'c, W> {
     fn open(&mut self, attempt: &AttemptRecord) {
         *self.open.entry(attempt.step.clone()).or_default() += 1;
         let (name, end) = (attempt.step.clone(), attempt.step.clone());
-        let pieces = self.client.log_events(&self.run, &attempt.id);
+        let pieces = self.client.logs().events(&self.run, &attempt.id);
         let pieces = pieces.map(move |piece| (name.clone(), Some(piece.map_err(Failure::from))));
         let end = futures::stream::once(async move { (end, None) });
         self.logs.push(pieces.chain(end).boxed());
@@ -214,7 +214,7 @@ impl<'c, W: Write> Follower<'c, W> {
     async fn whole(&mut self, attempt: &AttemptRecord) -> Result<(), Failure> {
         let mut after = None;
         loop {
-            let page = self.client.log_pieces(&self.run, &attempt.id, after).await?;
+            let page = self.client.logs().pieces(&self.run, &attempt.id, after).await?;
             for piece in page.items {
                 self.log((attempt.step.clone(), Some(Ok(piece))))?;
             }
@@ -282,14 +282,14 @@ pub async fn until_stopped(
     run: &str,
     mut show: impl FnMut(&[String]),
 ) -> Result<(), Failure> {
-    let mut facts = pin!(client.run_events(run).fuse());
+    let mut facts = pin!(client.runs().events(run).fuse());
     while let Some(fact) = facts.next().await {
         drop(fact?);
         // Facts that are ready share one look.
         while let Some(Some(fact)) = facts.next().now_or_never() {
             drop(fact?);
         }
-        let status = client.status(run).await?;
+        let status = client.runs().status(run).await?;
         if !status.run.status.parse().is_ok_and(RunStatus::is_terminal) {
             let running = status.steps.into_iter().filter(|step| step.status == "running");
             show(&running.map(|step| step.step).collect::<Vec<_>>());

@@ -27,7 +27,7 @@ use crate::{exit::Exit, failure::from_executor};
 /// Implements commands about runs without a server.
 #[derive(Debug)]
 pub struct LocalRuns {
-    /// The database.
+    /// Database of the runs.
     pub store: Store,
     /// Drives runs; `None`: the command does not.
     pub engine: Option<Engine>,
@@ -88,7 +88,7 @@ impl LocalRuns {
             Some(step) => Reopen::From(StepId::new(step)),
             None => Reopen::Failed,
         };
-        let restored = put_back(engine, (run, Some(&reopen)), request.files, &self.aside).await;
+        let restored = put_back(engine, run, Some(&reopen), request.files, &self.aside).await;
         let restored = restored.map_err(|error| match &error {
             plue_executor::Error::Conflict { .. } => not_restored(&error),
             error => refused(error),

@@ -12,7 +12,14 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::{Error, ProblemDocument, Result, chain},
     http::{Http, ServerAddress},
+    lists::Lists,
+    logs::Logs,
+    repositories::Repositories,
+    runs::Runs,
+    secrets::Secrets,
+    tokens::Tokens,
     transport::{Answer, Body, Request, Transport},
+    webhooks::Webhooks,
 };
 
 /// Bytes of an answer that is no stream.
@@ -50,7 +57,49 @@ impl Client {
         matches!(self.transport, Transport::Local(_))
     }
 
-    /// Reads a document.
+    /// Runs of the API.
+    #[must_use]
+    pub fn runs(&self) -> Runs<'_> {
+        Runs(self)
+    }
+
+    /// Logs of attempts: pieces, raw bytes, search, streams.
+    #[must_use]
+    pub fn logs(&self) -> Logs<'_> {
+        Logs(self)
+    }
+
+    /// Lists of what a server looks after.
+    #[must_use]
+    pub fn lists(&self) -> Lists<'_> {
+        Lists(self)
+    }
+
+    /// Secrets by their scope; no call returns a text.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets(self)
+    }
+
+    /// Watched repositories with their events and workflows.
+    #[must_use]
+    pub fn repositories(&self) -> Repositories<'_> {
+        Repositories(self)
+    }
+
+    /// Tokens of the API.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens(self)
+    }
+
+    /// Outgoing webhooks with their deliveries.
+    #[must_use]
+    pub fn webhooks(&self) -> Webhooks<'_> {
+        Webhooks(self)
+    }
+
+    /// Reads the document of a target.
     pub(crate) async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T> {
         self.document(request(Method::GET, target)).await
     }

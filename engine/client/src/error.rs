@@ -12,16 +12,16 @@ pub enum Error {
     Address {
         /// The address, without credentials.
         address: String,
-        /// The fault.
+        /// The part that is wrong.
         why: String,
     },
     /// The token is no text of a header.
     #[error("PLUE_TOKEN holds no token")]
     Token,
-    /// No answer came.
+    /// The server did not answer.
     #[error("{server} does not answer: {why}")]
     Unreachable {
-        /// The server's address.
+        /// Its address, without credentials.
         server: String,
         /// The error with its causes.
         why: String,
@@ -29,7 +29,7 @@ pub enum Error {
     /// The server knows no caller by this token.
     #[error("{server} does not know who asks")]
     Anonymous {
-        /// The server's address.
+        /// Its address, without credentials.
         server: String,
     },
     /// The server refused the request.
@@ -58,9 +58,9 @@ pub enum Error {
 /// The answer of a server that refused a request (RFC 9457).
 #[derive(Debug)]
 pub struct Refusal {
-    /// The HTTP status.
+    /// HTTP status of the answer.
     pub status: StatusCode,
-    /// The reason.
+    /// The reason, for people.
     pub detail: String,
     /// Stable code, if there is one.
     pub code: Option<Code>,

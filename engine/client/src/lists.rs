@@ -1,19 +1,12 @@
-//! Lists of a server, and the pauses of workflows.
+//! Lists of a server: approvals, schedules, runners, pools, usage, the audit trail.
 
-use plue_api::{
-    pauses::PauseTarget,
-    records::{
-        AuditRecord, Page, WhoRecord,
-        place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
-        told::ApprovalRecord,
-        workflow::WorkflowRecord,
-    },
+use plue_api::records::{
+    ApprovalRecord, AuditRecord, Page, WhoRecord,
+    place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
 };
-use reqwest::Method;
-use serde_json::json;
 
 use crate::{
-    client::{Client, MAX_PAGE, encoded, with_query},
+    client::{Client, MAX_PAGE, with_query},
     error::Result,
 };
 
@@ -30,15 +23,19 @@ pub struct UsageQuery {
     pub by: Option<&'static str>,
 }
 
-// === impl Client ===
+/// Lists of what a server looks after.
+#[derive(Debug, Clone, Copy)]
+pub struct Lists<'c>(pub(crate) &'c Client);
 
-impl Client {
+// === impl Lists ===
+
+impl Lists<'_> {
     /// The caller, as the API names him.
     ///
     /// # Errors
     /// The call.
     pub async fn whoami(&self) -> Result<WhoRecord> {
-        self.get("/api/v1/whoami").await
+        self.0.get("/api/v1/whoami").await
     }
 
     /// A page of the audit trail behind a number, the oldest row first.
@@ -47,7 +44,7 @@ impl Client {
     /// The call.
     pub async fn audit(&self, after: Option<String>) -> Result<Page<AuditRecord>> {
         let limit = ("limit", Some(MAX_PAGE.to_string()));
-        self.get(&with_query("/api/v1/audit", &[limit, ("cursor", after)])).await
+        self.0.get(&with_query("/api/v1/audit", &[limit, ("cursor", after)])).await
     }
 
     /// Decisions that runs wait for.
@@ -55,7 +52,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn approvals(&self) -> Result<Vec<ApprovalRecord>> {
-        self.every_page("/api/v1/approvals", MAX_PAGE).await
+        self.0.every_page("/api/v1/approvals", MAX_PAGE).await
     }
 
     /// Schedules with their next times.
@@ -63,7 +60,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn schedules(&self) -> Result<Vec<ScheduleRecord>> {
-        self.get("/api/v1/schedules").await
+        self.0.get("/api/v1/schedules").await
     }
 
     /// Live runners.
@@ -71,7 +68,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn runners(&self) -> Result<Vec<RunnerRecord>> {
-        self.get("/api/v1/runners").await
+        self.0.get("/api/v1/runners").await
     }
 
     /// Pools with their queues.
@@ -79,7 +76,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn pools(&self) -> Result<Vec<PoolRecord>> {
-        self.get("/api/v1/pools").await
+        self.0.get("/api/v1/pools").await
     }
 
     /// Time, attempts and Claude tokens of a period.
@@ -93,36 +90,6 @@ impl Client {
             ("repository", query.repository.clone()),
             ("by", query.by.map(str::to_owned)),
         ];
-        self.get(&with_query("/api/v1/usage", &parameters)).await
+        self.0.get(&with_query("/api/v1/usage", &parameters)).await
     }
-
-    /// Workflows of the default branches, with their pauses.
-    ///
-    /// # Errors
-    /// The call.
-    pub async fn workflows(&self) -> Result<Vec<WorkflowRecord>> {
-        self.get("/api/v1/workflows").await
-    }
-
-    /// Pauses a workflow or its schedules.
-    ///
-    /// # Errors
-    /// The call.
-    pub async fn pause(&self, target: &PauseTarget, reason: Option<&str>) -> Result<()> {
-        self.change_with(Method::POST, &of_pause(target, "pause"), &json!({ "reason": reason }))
-            .await
-    }
-
-    /// Resumes a workflow or its schedules.
-    ///
-    /// # Errors
-    /// The call.
-    pub async fn resume(&self, target: &PauseTarget) -> Result<()> {
-        self.change(Method::POST, &of_pause(target, "resume")).await
-    }
-}
-
-fn of_pause(target: &PauseTarget, verb: &str) -> String {
-    let (repo, workflow) = (encoded(&target.repo), encoded(&target.workflow));
-    format!("/api/v1/repositories/{repo}/{}s/{workflow}/{verb}", target.scope.as_str())
 }

@@ -12,30 +12,34 @@ use crate::{
     runs::of_run,
 };
 
-// === impl Client ===
+/// Logs of attempts: pieces, raw bytes, search, streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Logs<'c>(pub(crate) &'c Client);
 
-impl Client {
+// === impl Logs ===
+
+impl<'c> Logs<'c> {
     /// A page of the pieces of a log behind a number; an empty page is behind the last one.
     ///
     /// # Errors
     /// The call.
-    pub async fn log_pieces(
+    pub async fn pieces(
         &self,
         run: &str,
         attempt: &str,
         after: Option<String>,
     ) -> Result<Page<PieceRecord>> {
-        self.get(&with_query(&of_log(run, attempt, "pieces"), &[("after", after)])).await
+        self.0.get(&with_query(&of_log(run, attempt, "pieces"), &[("after", after)])).await
     }
 
     /// The pieces of the last lines of a log.
     ///
     /// # Errors
     /// The call.
-    pub async fn log_tail(&self, run: &str, attempt: &str, lines: u64) -> Result<Vec<PieceRecord>> {
+    pub async fn tail(&self, run: &str, attempt: &str, lines: u64) -> Result<Vec<PieceRecord>> {
         let tail = [("tail", Some(lines.to_string()))];
         let page: Page<PieceRecord> =
-            self.get(&with_query(&of_log(run, attempt, "pieces"), &tail)).await?;
+            self.0.get(&with_query(&of_log(run, attempt, "pieces"), &tail)).await?;
         Ok(page.items)
     }
 
@@ -44,7 +48,7 @@ impl Client {
     ///
     /// # Errors
     /// The call, or the sink.
-    pub async fn raw_log<E: From<Error>>(
+    pub async fn raw<E: From<Error>>(
         &self,
         run: &str,
         attempt: &str,
@@ -64,10 +68,10 @@ impl Client {
                 bytes += part.len() as u64;
                 write(part)
             };
-            let headers = self.stream(&with_query(&path, &[range]), &mut counted).await?;
-            let told = headers.get(LOG_REMARKS).and_then(|value| value.to_str().ok());
-            let told = told.and_then(|text| serde_json::from_str::<Vec<LogRemark>>(text).ok());
-            remarks.extend(told.unwrap_or_default());
+            let headers = self.0.stream(&with_query(&path, &[range]), &mut counted).await?;
+            let header = headers.get(LOG_REMARKS).and_then(|value| value.to_str().ok());
+            let read = header.and_then(|text| serde_json::from_str::<Vec<LogRemark>>(text).ok());
+            remarks.extend(read.unwrap_or_default());
             from += bytes;
             if bytes == 0 || tail.is_some() {
                 return Ok(remarks);
@@ -76,19 +80,19 @@ impl Client {
     }
 
     /// The pieces of a log as they come, until its attempt ends.
-    pub fn log_events(
+    pub fn events(
         &self,
         run: &str,
         attempt: &str,
-    ) -> impl Stream<Item = Result<PieceRecord>> + use<'_> {
-        self.events(of_log(run, attempt, "events"))
+    ) -> impl Stream<Item = Result<PieceRecord>> + use<'c> {
+        self.0.events(of_log(run, attempt, "events"))
     }
 
     /// A page of the lines with a text in the logs of a run, or of one attempt.
     ///
     /// # Errors
     /// The call.
-    pub async fn search_logs(
+    pub async fn search(
         &self,
         run: &str,
         text: &str,
@@ -101,7 +105,7 @@ impl Client {
             ("attempt", attempt.map(str::to_owned)),
             ("cursor", cursor),
         ];
-        self.get(&with_query(&of_run(run, "/log/search"), &parameters)).await
+        self.0.get(&with_query(&of_run(run, "/log/search"), &parameters)).await
     }
 }
 

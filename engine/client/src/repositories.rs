@@ -1,10 +1,12 @@
-//! Watched repositories, and the events that they receive.
+//! Watched repositories: their events, deliveries and workflows.
 
 use plue_api::{
     commands::{EmitRequest, EventReceipt, EventRequest, RepoRequest},
+    pauses::PauseTarget,
     records::{
         Page,
         place::{CallSecretRecord, DeliveryRecord, RepoRecord},
+        workflow::WorkflowRecord,
     },
 };
 use reqwest::Method;
@@ -17,31 +19,35 @@ use crate::{
 
 const ALL: &str = "/api/v1/repositories";
 
-// === impl Client ===
+/// Watched repositories with their events and workflows.
+#[derive(Debug, Clone, Copy)]
+pub struct Repositories<'c>(pub(crate) &'c Client);
 
-impl Client {
+// === impl Repositories ===
+
+impl Repositories<'_> {
     /// Watched repositories, by name.
     ///
     /// # Errors
     /// The call.
-    pub async fn repositories(&self) -> Result<Vec<RepoRecord>> {
-        self.get(ALL).await
+    pub async fn list(&self) -> Result<Vec<RepoRecord>> {
+        self.0.get(ALL).await
     }
 
     /// Watches a repository, or changes its settings.
     ///
     /// # Errors
     /// The call.
-    pub async fn add_repository(&self, request: &RepoRequest) -> Result<RepoRecord> {
-        self.post(ALL, request).await
+    pub async fn add(&self, request: &RepoRequest) -> Result<RepoRecord> {
+        self.0.post(ALL, request).await
     }
 
     /// Stops watching a repository.
     ///
     /// # Errors
     /// The call.
-    pub async fn remove_repository(&self, repo: &str) -> Result<()> {
-        self.change(Method::DELETE, &of_repo(repo, "")).await
+    pub async fn remove(&self, repo: &str) -> Result<()> {
+        self.0.change(Method::DELETE, &of_repo(repo, "")).await
     }
 
     /// Lets a commit of a fork run, without secrets.
@@ -50,15 +56,15 @@ impl Client {
     /// The call.
     pub async fn allow_commit(&self, repo: &str, commit: &str) -> Result<()> {
         let body = json!({ "commit": commit });
-        self.change_with(Method::POST, &of_repo(repo, "/allowed"), &body).await
+        self.0.change_with(Method::POST, &of_repo(repo, "/allowed"), &body).await
     }
 
     /// Confirms that the repository with this id of the forge is the watched one.
     ///
     /// # Errors
     /// The call.
-    pub async fn confirm_repository(&self, repo: &str, id: &str) -> Result<()> {
-        self.change_with(Method::POST, &of_repo(repo, "/identity"), &json!({ "id": id })).await
+    pub async fn confirm(&self, repo: &str, id: &str) -> Result<()> {
+        self.0.change_with(Method::POST, &of_repo(repo, "/identity"), &json!({ "id": id })).await
     }
 
     /// Sets the secret that verifies calls of a repository's named webhooks; without one, the API makes it.
@@ -70,7 +76,7 @@ impl Client {
         repo: &str,
         secret: Option<&str>,
     ) -> Result<CallSecretRecord> {
-        self.post(&of_repo(repo, "/call-secret"), &json!({ "secret": secret })).await
+        self.0.post(&of_repo(repo, "/call-secret"), &json!({ "secret": secret })).await
     }
 
     /// Sends a message to a repository; the same id is one message.
@@ -83,7 +89,7 @@ impl Client {
         request: &EventRequest,
         id: &str,
     ) -> Result<EventReceipt> {
-        self.post_once(&of_repo(repo, "/events"), request, id).await
+        self.0.post_once(&of_repo(repo, "/events"), request, id).await
     }
 
     /// The newest deliveries of a repository.
@@ -92,7 +98,7 @@ impl Client {
     /// The call.
     pub async fn deliveries(&self, repo: &str, limit: u32) -> Result<Vec<DeliveryRecord>> {
         let target = of_repo(repo, &format!("/deliveries?limit={limit}"));
-        let page: Page<DeliveryRecord> = self.get(&target).await?;
+        let page: Page<DeliveryRecord> = self.0.get(&target).await?;
         Ok(page.items)
     }
 
@@ -102,7 +108,7 @@ impl Client {
     /// The call.
     pub async fn retry_delivery(&self, repo: &str, id: &str) -> Result<()> {
         let target = of_repo(repo, &format!("/deliveries/{}/retry", encoded(id)));
-        self.change(Method::POST, &target).await
+        self.0.change(Method::POST, &target).await
     }
 
     /// Sends a message to the steps that wait for one on a topic.
@@ -110,8 +116,39 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn emit(&self, request: &EmitRequest) -> Result<()> {
-        self.change_with(Method::POST, "/api/v1/messages", request).await
+        self.0.change_with(Method::POST, "/api/v1/messages", request).await
     }
+
+    /// Workflows of the default branches, with their pauses.
+    ///
+    /// # Errors
+    /// The call.
+    pub async fn workflows(&self) -> Result<Vec<WorkflowRecord>> {
+        self.0.get("/api/v1/workflows").await
+    }
+
+    /// Pauses a workflow or its schedules.
+    ///
+    /// # Errors
+    /// The call.
+    pub async fn pause(&self, target: &PauseTarget, reason: Option<&str>) -> Result<()> {
+        self.0
+            .change_with(Method::POST, &of_pause(target, "pause"), &json!({ "reason": reason }))
+            .await
+    }
+
+    /// Resumes a workflow or its schedules.
+    ///
+    /// # Errors
+    /// The call.
+    pub async fn resume(&self, target: &PauseTarget) -> Result<()> {
+        self.0.change(Method::POST, &of_pause(target, "resume")).await
+    }
+}
+
+fn of_pause(target: &PauseTarget, verb: &str) -> String {
+    let (repo, workflow) = (encoded(&target.repo), encoded(&target.workflow));
+    format!("/api/v1/repositories/{repo}/{}s/{workflow}/{verb}", target.scope.as_str())
 }
 
 fn of_repo(repo: &str, rest: &str) -> String {

@@ -6,11 +6,10 @@ use futures::Stream;
 use plue_api::{
     commands::{DecisionRequest, RerunRequest, RetryRequest, RunRequest},
     records::{
-        AttemptRecord, FactRecord, Page, RunRecord, StepRecord,
+        AttemptRecord, FactRecord, Page, RunRecord, StatusRecord, StepRecord,
         kept::ArtifactRecord,
         retry::RetriedRecord,
         story::ExplainRecord,
-        told::StatusRecord,
         transcript::{AgentRecord, TranscriptRecord},
     },
 };
@@ -68,14 +67,18 @@ impl RunQuery {
     }
 }
 
-// === impl Client ===
+/// Runs of the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Runs<'c>(pub(crate) &'c Client);
 
-impl Client {
+// === impl Runs ===
+
+impl<'c> Runs<'c> {
     /// The run that a person means.
     ///
     /// # Errors
     /// [`Error::NoRun`], [`Error::SeveralRuns`], or the call.
-    pub async fn find_run(&self, reference: &RunReference) -> Result<RunRecord> {
+    pub async fn find(&self, reference: &RunReference) -> Result<RunRecord> {
         let RunReference { text, repository, folder } = reference;
         if text == "last"
             && let Some(repository) = repository
@@ -83,7 +86,7 @@ impl Client {
             let path = "/api/v1/runs?limit=1&children=false";
             let target = with_query(path, &[("repository", Some(repository.clone()))]);
             // A repository that the server does not watch has no last run.
-            let newest = self.get::<Page<RunRecord>>(&target).await.ok();
+            let newest = self.0.get::<Page<RunRecord>>(&target).await.ok();
             if let Some(run) = newest.and_then(|page| page.items.into_iter().next()) {
                 return Ok(run);
             }
@@ -92,7 +95,7 @@ impl Client {
         let folder = folder.map(|folder| folder.display().to_string());
         let parameters = [("id", Some(text.clone())), ("folder", folder)];
         let mut found: Vec<RunRecord> =
-            self.get(&with_query("/api/v1/find/runs", &parameters)).await?;
+            self.0.get(&with_query("/api/v1/find/runs", &parameters)).await?;
         match (found.pop(), found.is_empty()) {
             (Some(one), true) => Ok(one),
             (Some(_), false) => Err(Error::SeveralRuns(text.clone())),
@@ -104,26 +107,26 @@ impl Client {
     ///
     /// # Errors
     /// The call.
-    pub async fn runs(&self, query: &RunQuery, limit: usize) -> Result<Vec<RunRecord>> {
-        self.pages(&query.target(), limit).await
+    pub async fn list(&self, query: &RunQuery, limit: usize) -> Result<Vec<RunRecord>> {
+        self.0.pages(&query.target(), limit).await
     }
 
     /// The newest run of a workflow.
     ///
     /// # Errors
     /// The call.
-    pub async fn last_run_of(&self, workflow: &str) -> Result<Option<RunRecord>> {
+    pub async fn last_of(&self, workflow: &str) -> Result<Option<RunRecord>> {
         let workflow = Some(workflow.to_owned());
         let query = RunQuery { workflow, ..RunQuery::default() };
-        Ok(self.runs(&query, 1).await?.into_iter().next())
+        Ok(self.list(&query, 1).await?.into_iter().next())
     }
 
     /// A run.
     ///
     /// # Errors
     /// The call.
-    pub async fn run(&self, run: &str) -> Result<RunRecord> {
-        self.get(&of_run(run, "")).await
+    pub async fn show(&self, run: &str) -> Result<RunRecord> {
+        self.0.get(&of_run(run, "")).await
     }
 
     /// A run with its steps and everything that it waits for.
@@ -131,7 +134,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn status(&self, run: &str) -> Result<StatusRecord> {
-        self.get(&of_run(run, "/status")).await
+        self.0.get(&of_run(run, "/status")).await
     }
 
     /// The steps of a run.
@@ -139,7 +142,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn steps(&self, run: &str) -> Result<Vec<StepRecord>> {
-        self.get(&of_run(run, "/steps")).await
+        self.0.get(&of_run(run, "/steps")).await
     }
 
     /// The attempts of all steps of a run.
@@ -147,7 +150,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn attempts(&self, run: &str) -> Result<Vec<AttemptRecord>> {
-        self.get(&of_run(run, "/attempts")).await
+        self.0.get(&of_run(run, "/attempts")).await
     }
 
     /// The plan of a run.
@@ -155,7 +158,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn plan(&self, run: &str) -> Result<Plan> {
-        self.get(&of_run(run, "/plan")).await
+        self.0.get(&of_run(run, "/plan")).await
     }
 
     /// The reasons of a run and its steps, or of one step; times in words are in this zone.
@@ -169,12 +172,12 @@ impl Client {
         zone: &str,
     ) -> Result<ExplainRecord> {
         let parameters = [("zone", Some(zone.to_owned())), ("step", step.map(str::to_owned))];
-        self.get(&with_query(&of_run(run, "/explanation"), &parameters)).await
+        self.0.get(&with_query(&of_run(run, "/explanation"), &parameters)).await
     }
 
     /// Facts of a run's journal as they come, until the run ends.
-    pub fn run_events(&self, run: &str) -> impl Stream<Item = Result<FactRecord>> + use<'_> {
-        self.events(of_run(run, "/events"))
+    pub fn events(&self, run: &str) -> impl Stream<Item = Result<FactRecord>> + use<'c> {
+        self.0.events(of_run(run, "/events"))
     }
 
     /// Starts a run; the same key starts one run only.
@@ -182,7 +185,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn submit(&self, request: &RunRequest, key: &str) -> Result<RunRecord> {
-        self.post_once("/api/v1/runs", request, key).await
+        self.0.post_once("/api/v1/runs", request, key).await
     }
 
     /// Starts a run of the plan and event of another one; the same key starts one run only.
@@ -190,7 +193,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn rerun(&self, run: &str, request: &RerunRequest, key: &str) -> Result<RunRecord> {
-        self.post_once(&of_run(run, "/rerun"), request, key).await
+        self.0.post_once(&of_run(run, "/rerun"), request, key).await
     }
 
     /// Reopens an ended run.
@@ -198,7 +201,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn retry(&self, run: &str, request: &RetryRequest) -> Result<RetriedRecord> {
-        self.post(&of_run(run, "/retry"), request).await
+        self.0.post(&of_run(run, "/retry"), request).await
     }
 
     /// Asks for a run to stop: TERM, grace, KILL; with `kill` without grace.
@@ -206,7 +209,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn cancel(&self, run: &str, kill: bool) -> Result<RunRecord> {
-        self.post(&of_run(run, "/cancel"), &json!({ "kill": kill })).await
+        self.0.post(&of_run(run, "/cancel"), &json!({ "kill": kill })).await
     }
 
     /// Answers a step that waits for a decision.
@@ -219,7 +222,7 @@ impl Client {
         step: &str,
         decision: &DecisionRequest,
     ) -> Result<RunRecord> {
-        self.post(&of_run(run, &format!("/steps/{}/decision", encoded(step))), decision).await
+        self.0.post(&of_run(run, &format!("/steps/{}/decision", encoded(step))), decision).await
     }
 
     /// Answers a `call` step by its one-time token; `false`: it was answered before.
@@ -227,7 +230,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn answer_callback(&self, token: &str, output: &Json) -> Result<bool> {
-        let answer: Json = self.post(&format!("/callbacks/{}", encoded(token)), output).await?;
+        let answer: Json = self.0.post(&format!("/callbacks/{}", encoded(token)), output).await?;
         Ok(answer["status"] != "duplicate")
     }
 
@@ -236,7 +239,7 @@ impl Client {
     /// # Errors
     /// The call.
     pub async fn artifacts(&self, run: &str) -> Result<Vec<ArtifactRecord>> {
-        self.get(&of_run(run, "/artifacts")).await
+        self.0.get(&of_run(run, "/artifacts")).await
     }
 
     /// Hands over the bytes of an artifact, and checks their SHA-256.
@@ -251,7 +254,7 @@ impl Client {
     ) -> std::result::Result<(), E> {
         let (attempt, path) = (encoded(&record.attempt_id), encoded(&record.path));
         let target = of_run(run, &format!("/attempts/{attempt}/artifact?path={path}"));
-        self.file(&target, &record.sha256, write).await
+        self.0.file(&target, &record.sha256, write).await
     }
 
     /// Hands over the bytes of a run as one file.
@@ -263,7 +266,7 @@ impl Client {
         run: &str,
         write: Sink<'_, E>,
     ) -> std::result::Result<(), E> {
-        self.stream(&of_run(run, "/archive"), write).await.map(drop)
+        self.0.stream(&of_run(run, "/archive"), write).await.map(drop)
     }
 
     /// The agents that the agent of an attempt started.
@@ -272,7 +275,7 @@ impl Client {
     /// The call.
     pub async fn agents(&self, run: &str, attempt: &str) -> Result<Vec<AgentRecord>> {
         let target = of_run(run, &format!("/attempts/{}/agents", encoded(attempt)));
-        let page: Page<AgentRecord> = self.get(&target).await?;
+        let page: Page<AgentRecord> = self.0.get(&target).await?;
         Ok(page.items)
     }
 
@@ -288,7 +291,7 @@ impl Client {
     ) -> Result<Vec<TranscriptRecord>> {
         let target = of_run(run, &format!("/attempts/{}/transcript", encoded(attempt)));
         let target = with_query(&target, &[("q", search.map(str::to_owned))]);
-        self.every_page(&target, MAX_PAGE).await
+        self.0.every_page(&target, MAX_PAGE).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 /// The repositories whose steps may name a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretScope {
-    /// All repositories.
+    /// Every repository may name it.
     Everywhere,
     /// A watched repository, or on the machine of the API the absolute path of a folder.
     Repository(String),
@@ -34,14 +34,18 @@ impl SecretScope {
     }
 }
 
-// === impl Client ===
+/// Secrets by their scope; no call returns a text.
+#[derive(Debug, Clone, Copy)]
+pub struct Secrets<'c>(pub(crate) &'c Client);
 
-impl Client {
+// === impl Secrets ===
+
+impl Secrets<'_> {
     /// Stores a secret; any bytes but NUL.
     ///
     /// # Errors
     /// The call.
-    pub async fn set_secret(&self, scope: &SecretScope, name: &str, text: &[u8]) -> Result<()> {
+    pub async fn set(&self, scope: &SecretScope, name: &str, text: &[u8]) -> Result<()> {
         let body = match std::str::from_utf8(text) {
             Ok(text) => json!({ "text": text }),
             Err(_) => {
@@ -49,30 +53,30 @@ impl Client {
                 json!({ "base64": *encoded })
             }
         };
-        self.change_with(Method::PUT, &scope.target(Some(name)), &body).await
+        self.0.change_with(Method::PUT, &scope.target(Some(name)), &body).await
     }
 
     /// The secrets of a scope, without their texts.
     ///
     /// # Errors
     /// The call.
-    pub async fn secrets(&self, scope: &SecretScope) -> Result<Vec<SecretRecord>> {
-        self.get(&scope.target(None)).await
+    pub async fn list(&self, scope: &SecretScope) -> Result<Vec<SecretRecord>> {
+        self.0.get(&scope.target(None)).await
     }
 
     /// The secrets of every scope that steps may name.
     ///
     /// # Errors
     /// The call.
-    pub async fn all_secrets(&self) -> Result<Vec<SecretRecord>> {
-        self.get("/api/v1/secrets?all=true").await
+    pub async fn list_all(&self) -> Result<Vec<SecretRecord>> {
+        self.0.get("/api/v1/secrets?all=true").await
     }
 
     /// Removes a secret.
     ///
     /// # Errors
     /// The call.
-    pub async fn remove_secret(&self, scope: &SecretScope, name: &str) -> Result<()> {
-        self.change(Method::DELETE, &scope.target(Some(name))).await
+    pub async fn remove(&self, scope: &SecretScope, name: &str) -> Result<()> {
+        self.0.change(Method::DELETE, &scope.target(Some(name))).await
     }
 }

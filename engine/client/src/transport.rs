@@ -25,7 +25,7 @@ pub(crate) enum Transport {
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: Method,
-    /// Path and query.
+    /// Path with its query, without the server.
     pub(crate) target: String,
     pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) body: Vec<u8>,

@@ -17,62 +17,66 @@ use crate::{
 
 const ALL: &str = "/api/v1/webhooks";
 
-// === impl Client ===
+/// Outgoing webhooks with their deliveries.
+#[derive(Debug, Clone, Copy)]
+pub struct Webhooks<'c>(pub(crate) &'c Client);
 
-impl Client {
+// === impl Webhooks ===
+
+impl Webhooks<'_> {
     /// Adds a webhook; only this answer has its secret.
     ///
     /// # Errors
     /// The call.
-    pub async fn add_webhook(&self, request: &WebhookRequest) -> Result<NewWebhookRecord> {
-        self.post(ALL, request).await
+    pub async fn add(&self, request: &WebhookRequest) -> Result<NewWebhookRecord> {
+        self.0.post(ALL, request).await
     }
 
     /// All webhooks.
     ///
     /// # Errors
     /// The call.
-    pub async fn webhooks(&self) -> Result<Vec<WebhookRecord>> {
-        self.get(ALL).await
+    pub async fn list(&self) -> Result<Vec<WebhookRecord>> {
+        self.0.get(ALL).await
     }
 
     /// Removes a webhook.
     ///
     /// # Errors
     /// The call.
-    pub async fn remove_webhook(&self, id: &str) -> Result<()> {
-        self.change(Method::DELETE, &of_webhook(id, "")).await
+    pub async fn remove(&self, id: &str) -> Result<()> {
+        self.0.change(Method::DELETE, &of_webhook(id, "")).await
     }
 
     /// Gives a webhook a new secret.
     ///
     /// # Errors
     /// The call.
-    pub async fn rotate_webhook(&self, id: &str) -> Result<NewWebhookRecord> {
-        self.post(&of_webhook(id, "/rotate"), &json!({})).await
+    pub async fn rotate(&self, id: &str) -> Result<NewWebhookRecord> {
+        self.0.post(&of_webhook(id, "/rotate"), &json!({})).await
     }
 
     /// Enables a disabled webhook.
     ///
     /// # Errors
     /// The call.
-    pub async fn enable_webhook(&self, id: &str) -> Result<()> {
-        self.change(Method::POST, &of_webhook(id, "/enable")).await
+    pub async fn enable(&self, id: &str) -> Result<()> {
+        self.0.change(Method::POST, &of_webhook(id, "/enable")).await
     }
 
     /// Queues a ping.
     ///
     /// # Errors
     /// The call.
-    pub async fn ping_webhook(&self, id: &str) -> Result<WebhookDeliveryRecord> {
-        self.post(&of_webhook(id, "/test"), &json!({})).await
+    pub async fn ping(&self, id: &str) -> Result<WebhookDeliveryRecord> {
+        self.0.post(&of_webhook(id, "/test"), &json!({})).await
     }
 
     /// The newest deliveries of a webhook, or those of one state.
     ///
     /// # Errors
     /// The call.
-    pub async fn webhook_deliveries(
+    pub async fn deliveries(
         &self,
         id: &str,
         state: Option<String>,
@@ -80,7 +84,7 @@ impl Client {
     ) -> Result<Vec<WebhookDeliveryRecord>> {
         let parameters = [("limit", Some(limit.to_string())), ("state", state)];
         let target = with_query(&of_webhook(id, "/deliveries"), &parameters);
-        let page: Page<WebhookDeliveryRecord> = self.get(&target).await?;
+        let page: Page<WebhookDeliveryRecord> = self.0.get(&target).await?;
         Ok(page.items)
     }
 
@@ -88,9 +92,9 @@ impl Client {
     ///
     /// # Errors
     /// The call.
-    pub async fn replay_webhook(&self, id: &str, message: &str) -> Result<WebhookDeliveryRecord> {
+    pub async fn replay(&self, id: &str, message: &str) -> Result<WebhookDeliveryRecord> {
         let target = of_webhook(id, &format!("/deliveries/{}/replay", encoded(message)));
-        self.post(&target, &json!({})).await
+        self.0.post(&target, &json!({})).await
     }
 }
 

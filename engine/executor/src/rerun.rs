@@ -34,7 +34,7 @@ pub struct Part {
 // === impl Part ===
 
 impl Part {
-    /// All steps.
+    /// Every step of the plan.
     #[must_use]
     pub fn whole() -> Self {
         Self::default()

@@ -32,7 +32,7 @@ use crate::{
 /// The dependencies of the commands.
 #[derive(Debug, Clone)]
 pub struct CommandParts {
-    /// The database.
+    /// Database that commands read and change.
     pub store: Store,
     /// Seals and opens secrets; `None`: commands with secrets are refused.
     pub keys: Option<Keyring>,
@@ -40,11 +40,11 @@ pub struct CommandParts {
     pub reach: Guard,
     /// Writes runs into files.
     pub exporter: Exporter,
-    /// Source of time.
+    /// Time of audit rows and deliveries.
     pub clock: Clock,
     /// Source of random ids.
     pub ids: Ids,
-    /// Tracker of tasks.
+    /// Tracker of exports, which outlive a request.
     pub tasks: Tasks,
 }
 

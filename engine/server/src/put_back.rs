@@ -20,7 +20,8 @@ const FILES: Code = Code::new("PLUE-C0011");
 /// As [`Engine::restore`].
 pub async fn put_back(
     engine: &Engine,
-    (run, from): (&RunId, Option<&Reopen>),
+    run: &RunId,
+    from: Option<&Reopen>,
     files: RetryFiles,
     aside: &Path,
 ) -> Result<RestoredFiles, Error> {

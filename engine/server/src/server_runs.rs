@@ -228,7 +228,7 @@ impl ServerRuns {
             return Ok(RestoredFiles::default());
         }
         let aside = self.workspaces.state.path().join("aside");
-        put_back(&self.engine, (run, Some(reopen)), files, &aside).await
+        put_back(&self.engine, run, Some(reopen), files, &aside).await
     }
 }
 

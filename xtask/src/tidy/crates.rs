@@ -24,6 +24,7 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
         "reqwest",
         &[
             "plue-cli",
+            "plue-client",
             "plue-executor",
             "plue-forge",
             "plue-llm",

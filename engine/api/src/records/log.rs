@@ -13,7 +13,7 @@ const MAX_TEXT: usize = 160;
 pub struct LogRemark {
     /// `gap` or `note`.
     pub stream: String,
-    /// The text.
+    /// Its text, cut after 160 characters.
     pub text: String,
 }
 

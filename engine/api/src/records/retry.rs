@@ -8,10 +8,10 @@ use crate::records::RunRecord;
 /// A reopened run, and the files that were put back before.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RetriedRecord {
-    /// The run.
+    /// The run after it was reopened.
     #[serde(flatten)]
     pub run: RunRecord,
-    /// Its files.
+    /// Files of its workspace that were put back.
     #[serde(default)]
     pub files: RestoredFiles,
 }

@@ -149,7 +149,7 @@ async fn set_own(
     Json(secret): Json<NewSecret>,
 ) -> Result<StatusCode, Problem> {
     let owner = owner_of(&api, &caller, repo).await?;
-    set(&api, &caller, owner, (name, secret)).await
+    set(&api, &caller, owner, name, secret).await
 }
 
 async fn set_all(
@@ -158,7 +158,7 @@ async fn set_all(
     Path(name): Path<String>,
     Json(secret): Json<NewSecret>,
 ) -> Result<StatusCode, Problem> {
-    set(&api, &caller, everywhere(), (name, secret)).await
+    set(&api, &caller, everywhere(), name, secret).await
 }
 
 async fn remove_own(
@@ -188,7 +188,8 @@ async fn set(
     api: &Api,
     caller: &Principal,
     owner: Owner,
-    (name, secret): (String, NewSecret),
+    name: String,
+    secret: NewSecret,
 ) -> Result<StatusCode, Problem> {
     if !is_secret_name(&name) {
         return Err(Problem::bad_request(

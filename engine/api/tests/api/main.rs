@@ -17,6 +17,8 @@ mod limits;
 #[cfg(test)]
 mod listen;
 #[cfg(test)]
+mod local;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod pages;

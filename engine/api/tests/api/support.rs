@@ -18,10 +18,10 @@ use plue_api::{
     Api, CommandError, Commands, Limits, Login, Role, RunRequest,
     commands::{
         CallbackOutcome, DecisionRequest, EventReceipt, EventRequest, FileStream, MadeWebhook,
-        RepoRequest, RetryRequest, WebhookRequest,
+        RepoAuthor, RepoRequest, RerunRequest, RetryRequest, WebhookRequest,
     },
+    records::retry::RestoredFiles,
     router,
-    scope::scope_of,
     server::Parts,
     token::{self, Wanted},
 };
@@ -45,6 +45,7 @@ use plue_wire::{
 };
 use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
+use zeroize::Zeroizing;
 
 pub(crate) const REPO: &str = "acme/app";
 pub(crate) const OTHER: &str = "acme/other";
@@ -98,6 +99,7 @@ pub(crate) struct Recorder {
     store: Store,
     pub(crate) submits: Mutex<Vec<(String, RunRequest, String)>>,
     pub(crate) retries: Mutex<Vec<(String, Option<String>)>>,
+    pub(crate) reruns: Mutex<Vec<RerunRequest>>,
     pub(crate) decisions: Mutex<Vec<(String, DecisionRequest, String)>>,
     pub(crate) callbacks: Mutex<Vec<Json>>,
     pub(crate) events: Mutex<Vec<String>>,
@@ -131,12 +133,18 @@ impl Commands for Recorder {
         run: RunId,
         request: RetryRequest,
         _: String,
-    ) -> BoxFuture<'_, Result<(), CommandError>> {
+    ) -> BoxFuture<'_, Result<RestoredFiles, CommandError>> {
         self.retries.lock().unwrap().push((run.to_string(), request.from));
-        async { Ok(()) }.boxed()
+        async { Ok(RestoredFiles { restored: 2, ..RestoredFiles::default() }) }.boxed()
     }
 
-    fn rerun(&self, id: RunId, _: RunId, _: String) -> BoxFuture<'_, Result<(), CommandError>> {
+    fn rerun(
+        &self,
+        id: RunId,
+        _: RunId,
+        request: RerunRequest,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
+        self.reruns.lock().unwrap().push(request);
         async move {
             if self.store.run(&id).await.unwrap().is_none() {
                 create(&self.store, id.as_str(), REPO).await;
@@ -182,13 +190,12 @@ impl Commands for Recorder {
 
     fn set_secret(
         &self,
-        repo: Option<String>,
+        scope: String,
         name: String,
-        text: String,
+        text: Zeroizing<Vec<u8>>,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move {
-            let scope = repo.as_deref().map_or_else(String::new, scope_of);
-            self.store.put_secret(&self.keys, &scope, &name, text.as_bytes()).await.unwrap();
+            self.store.put_secret(&self.keys, &scope, &name, &text).await.unwrap();
             Ok(())
         }
         .boxed()
@@ -209,9 +216,13 @@ impl Commands for Recorder {
         async move { Ok(EventReceipt { id, new }) }.boxed()
     }
 
-    fn add_repo(&self, asked: RepoRequest, by: String) -> BoxFuture<'_, Result<(), CommandError>> {
+    fn add_repo(
+        &self,
+        asked: RepoRequest,
+        by: RepoAuthor,
+    ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move {
-            watched(&self.store, &asked.name, &asked.forge, &by).await;
+            watched(&self.store, &asked.name, &asked.forge, &by.name).await;
             Ok(())
         }
         .boxed()
@@ -370,6 +381,7 @@ impl Server {
             store: store.clone(),
             submits: Mutex::default(),
             retries: Mutex::default(),
+            reruns: Mutex::default(),
             decisions: Mutex::default(),
             callbacks: Mutex::default(),
             events: Mutex::default(),

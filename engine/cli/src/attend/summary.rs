@@ -147,11 +147,11 @@ async fn last_lines_of_server(
     run: &str,
     step: &str,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    let attempts = client.attempts(run).await?;
+    let attempts = client.runs().attempts(run).await?;
     let mut of_step = attempts.iter().rev().filter(|attempt| attempt.step == step);
     let Some(attempt) = of_step.find(|attempt| attempt.log_bytes > 0) else { return Ok(None) };
     let mut all = Vec::new();
-    for piece in client.log_tail(run, &attempt.id, LAST_LINES).await? {
+    for piece in client.logs().tail(run, &attempt.id, LAST_LINES).await? {
         if pieces::is_output(&piece) {
             all.extend(pieces::bytes(&piece)?);
         }

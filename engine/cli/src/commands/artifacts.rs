@@ -78,7 +78,7 @@ pub(super) fn run(args: &ArtifactsArgs, app: &App) -> Outcome {
 }
 
 async fn show(client: &Client, run: &str, args: &ArtifactsArgs, app: &App) -> Outcome {
-    let mut records = client.artifacts(run).await?;
+    let mut records = client.runs().artifacts(run).await?;
     records.retain(|record| args.step.as_ref().is_none_or(|step| record.step == *step));
     if !args.all {
         records = newest(records);
@@ -103,7 +103,7 @@ impl Source<'_> {
         if record.expired_at.is_some() {
             return Err(gone(record));
         }
-        self.client.artifact(self.run, record, write).await
+        self.client.runs().artifact(self.run, record, write).await
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn run(args: &AuditArgs, app: &App) -> Outcome {
         let mut wanted = Wanted::of(args);
         let mut cursor = args.after.map(|seq| seq.to_string());
         loop {
-            let page = connection.client.audit(cursor).await?;
+            let page = connection.client.lists().audit(cursor).await?;
             cursor = page.next;
             if wanted.add(page.items.into_iter()) || cursor.is_none() {
                 break;

@@ -52,7 +52,7 @@ pub(super) fn run(args: &CallbackArgs, app: &App) -> Outcome {
         serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.clone()))
     });
     connected(app, Purpose::Read, async |connection| {
-        let answered = connection.client.answer_callback(token.trim(), &output).await;
+        let answered = connection.client.runs().answer_callback(token.trim(), &output).await;
         let is_first = answered.map_err(|error| match error.status() {
             Some(StatusCode::NOT_FOUND) => Failure::not_found("there is no such token"),
             Some(StatusCode::GONE) => Failure::not_found("the token has expired"),

@@ -28,8 +28,8 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
 async fn cancel(connection: &Connection, args: &CancelArgs, app: &App) -> Outcome {
     let client = &connection.client;
     let run = connection.run(&args.run).await?.id;
-    let plan = client.plan(&run).await?;
-    client.cancel(&run, args.kill).await?;
+    let plan = client.runs().plan(&run).await?;
+    client.runs().cancel(&run, args.kill).await?;
     let hooks = plan.hooks.all().map(|hook| hook.id.to_string()).collect();
     let mut stopping = Stopping::new(&run, args.kill, hooks);
     let say = |text: &str| {
@@ -52,7 +52,7 @@ async fn cancel(connection: &Connection, args: &CancelArgs, app: &App) -> Outcom
             tokio::try_join!(driven, stopped).map(drop)?;
         }
     }
-    let status = client.run(&run).await?.status;
+    let status = client.runs().show(&run).await?.status;
     output::say(&format!("run {run} ended: {status}"));
     // The run may have been faster: it ended, but not because of this command.
     Ok(if status == RunStatus::Cancelled.as_str() { Exit::Ok } else { Exit::RunFailed })

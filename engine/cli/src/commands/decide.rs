@@ -60,7 +60,7 @@ pub(super) fn run(args: &DecideArgs, approve: bool, app: &App) -> Outcome {
 async fn decide(connection: &Connection, args: &DecideArgs, approve: bool) -> Outcome {
     let client = &connection.client;
     let run = connection.run(&args.run).await?.id;
-    let status = client.status(&run).await?;
+    let status = client.runs().status(&run).await?;
     known_step(&status, &args.step)?;
     // The API reads texts by the types that the step gives its fields.
     let fields = pairs(&args.fields)?.into_iter();
@@ -77,11 +77,11 @@ async fn decide(connection: &Connection, args: &DecideArgs, approve: bool) -> Ou
     let refused = |error| refused(error, connection, &args.step);
     for call in &calls {
         answer.call = Some(call.id.clone());
-        client.decide(&run, &args.step, &answer).await.map_err(refused)?;
+        client.runs().decide(&run, &args.step, &answer).await.map_err(refused)?;
         say_decided(what, call);
     }
     if calls.is_empty() {
-        client.decide(&run, &args.step, &answer).await.map_err(refused)?;
+        client.runs().decide(&run, &args.step, &answer).await.map_err(refused)?;
     }
     match connection.machine() {
         Some(machine) if !machine.is_driven(&run) => {

@@ -39,11 +39,11 @@ pub struct GenerateArgs {
 pub(super) fn run(command: &DocCommand, app: &App) -> Outcome {
     let DocCommand::Generate(args) = command;
     connected(app, Purpose::Read, async |connection| {
-        let run = match connection.client.last_run_of(&args.task).await? {
+        let run = match connection.client.runs().last_of(&args.task).await? {
             Some(run) => run.id,
             None => connection.run(&args.task).await?.id,
         };
-        written(&connection.client.status(&run).await?, args)?;
+        written(&connection.client.runs().status(&run).await?, args)?;
         Ok(Exit::Ok)
     })
 }

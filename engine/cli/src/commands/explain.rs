@@ -20,11 +20,11 @@ pub(super) fn run(args: &ExplainArgs, app: &App) -> Outcome {
         let client = &connection.client;
         let run = connection.run(&args.run).await?.id;
         if let Some(step) = &args.step {
-            known_step(&client.status(&run).await?, step)?;
+            known_step(&client.runs().status(&run).await?, step)?;
         }
         let zone = TimeZone::system();
         let zone = zone.iana_name().unwrap_or("UTC");
-        let explanation = client.explanation(&run, args.step.as_deref(), zone).await?;
+        let explanation = client.runs().explanation(&run, args.step.as_deref(), zone).await?;
         shown(explanation, args, app)?;
         Ok(Exit::Ok)
     })

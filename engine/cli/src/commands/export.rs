@@ -73,7 +73,7 @@ async fn archive(connection: &Connection, args: &ExportArgs, app: &App) -> Outco
         }
         file.write_all(part).map_err(|error| draft.failed(&error))
     };
-    connection.client.archive(&run, &mut write).await?;
+    connection.client.runs().archive(&run, &mut write).await?;
     file.sync_all().map_err(|error| draft.failed(&error))?;
     drop(file);
     // A server's file is checked like one of anybody else.

@@ -33,15 +33,15 @@ pub(super) fn run(args: &LogsArgs, app: &App) -> Outcome {
 async fn show(connection: &Connection, args: &LogsArgs, app: &App) -> Outcome {
     let client = &connection.client;
     let run = connection.run(&args.run).await?.id;
-    let status = client.status(&run).await?;
+    let status = client.runs().status(&run).await?;
     if let Some(step) = &args.step {
         known_step(&status, step)?;
     }
     let choice = Choice { visit: args.visit, attempt: args.attempt };
     let attempts = || chosen(client, &run, args.step.as_deref(), choice);
     if let Some(text) = &args.search {
-        let found = search(client, args, (&run, &attempts().await?), text).await?;
-        return found.print(args, app, (&run, text));
+        let found = search(client, args, &run, &attempts().await?, text).await?;
+        return found.print(args, app, &run, text);
     }
     match (args.follow, &args.step, args.output) {
         (true, None, Format::Table) => {
@@ -58,7 +58,7 @@ async fn show(connection: &Connection, args: &LogsArgs, app: &App) -> Outcome {
         (true, _, Format::Json | Format::Jsonl) => {
             Err(Failure::usage("--follow prints the log itself; leave out --output"))
         }
-        (false, _, _) => print(client, args, app, (&run, &attempts().await?)).await,
+        (false, _, _) => print(client, args, app, &run, &attempts().await?).await,
     }
 }
 
@@ -66,15 +66,16 @@ async fn print(
     client: &Client,
     args: &LogsArgs,
     app: &App,
-    (run, attempts): (&str, &[AttemptRecord]),
+    run: &str,
+    attempts: &[AttemptRecord],
 ) -> Outcome {
     let mut printed = Printed::new(args, app, attempts.iter().map(whose));
     for attempt in attempts {
         let mut writer = printed.begin(whose(attempt));
         if printed.is_raw() {
-            raw(client, (run, &attempt.id), args.tail, &writer).await?;
+            raw(client, run, &attempt.id, args.tail, &writer).await?;
         } else {
-            read(client, (run, &attempt.id), args.tail, &mut writer).await?;
+            read(client, run, &attempt.id, args.tail, &mut writer).await?;
         }
         printed.ended(writer)?;
     }
@@ -84,12 +85,13 @@ async fn print(
 /// Copies the bytes of a log, or of its last lines, to standard output.
 async fn raw(
     client: &Client,
-    (run, attempt): (&str, &str),
+    run: &str,
+    attempt: &str,
     tail: Option<u64>,
     writer: &Writer,
 ) -> Result<(), Failure> {
     let mut copy = |part: &[u8]| output::bytes(part);
-    let remarks = client.raw_log(run, attempt, tail, &mut copy).await?;
+    let remarks = client.logs().raw(run, attempt, tail, &mut copy).await?;
     remarks.iter().for_each(|remark| writer.remark(&remark.stream, &remark.text));
     Ok(())
 }
@@ -97,17 +99,18 @@ async fn raw(
 /// Hands over the pieces of a log, or of its last lines.
 async fn read(
     client: &Client,
-    (run, attempt): (&str, &str),
+    run: &str,
+    attempt: &str,
     tail: Option<u64>,
     writer: &mut Writer,
 ) -> Result<(), Failure> {
     if let Some(lines) = tail {
-        let pieces = client.log_tail(run, attempt, lines).await?;
+        let pieces = client.logs().tail(run, attempt, lines).await?;
         return pieces.iter().try_for_each(|piece| writer.take(piece));
     }
     let mut after = None;
     loop {
-        let page = client.log_pieces(run, attempt, after).await?;
+        let page = client.logs().pieces(run, attempt, after).await?;
         page.items.iter().try_for_each(|piece| writer.take(piece))?;
         after = page.next;
         if after.is_none() {
@@ -120,7 +123,8 @@ async fn read(
 async fn search(
     client: &Client,
     args: &LogsArgs,
-    (run, attempts): (&str, &[AttemptRecord]),
+    run: &str,
+    attempts: &[AttemptRecord],
     text: &str,
 ) -> Result<Hits, Failure> {
     let mut hits = Hits::default();
@@ -132,7 +136,7 @@ async fn search(
     };
     let mut cursor = None;
     while !hits.is_full() {
-        let page = client.search_logs(run, text, attempt, cursor).await?;
+        let page = client.logs().search(run, text, attempt, cursor).await?;
         for RunHitRecord { step, visit, attempt, hit, .. } in page.items {
             hits.take(LogLine { step, visit, attempt, line: hit.line, text: hit.text });
         }
@@ -148,16 +152,16 @@ async fn search(
 async fn follow_step(client: &Client, app: &App, run: &str, step: &str) -> Outcome {
     let shape = if app.stdout.interactive { Shape::Clean } else { Shape::Raw };
     let mut done: BTreeSet<String> = BTreeSet::new();
-    let mut facts = pin!(client.run_events(run).fuse());
+    let mut facts = pin!(client.runs().events(run).fuse());
     loop {
         // Before the attempts: if the run has ended, the list of attempts is complete.
-        let row = client.run(run).await?;
-        let attempts = client.attempts(run).await?;
+        let row = client.runs().show(run).await?;
+        let attempts = client.runs().attempts(run).await?;
         let mut of_step = attempts.iter().filter(|attempt| attempt.step == step);
         match of_step.find(|attempt| !done.contains(&attempt.id)) {
             Some(attempt) => {
                 let mut writer = Writer::new(shape, whose(attempt), app);
-                let mut pieces = pin!(client.log_events(run, &attempt.id));
+                let mut pieces = pin!(client.logs().events(run, &attempt.id));
                 while let Some(piece) = pieces.next().await {
                     writer.take(&piece?)?;
                 }

@@ -75,7 +75,7 @@ pub struct UsageArgs {
 
 pub(super) fn approvals(args: &PlaceArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
-        let mut found = connection.client.approvals().await?;
+        let mut found = connection.client.lists().approvals().await?;
         found.retain(|one| args.repo.is_none() || one.repository == args.repo);
         show_approvals(found, args, app)
     })
@@ -83,19 +83,19 @@ pub(super) fn approvals(args: &PlaceArgs, app: &App) -> Outcome {
 
 pub(super) fn schedules(args: &PlaceArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
-        show_schedules(connection.client.schedules().await?, args, app)
+        show_schedules(connection.client.lists().schedules().await?, args, app)
     })
 }
 
 pub(super) fn runners(args: &PlaceArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
-        show_runners(connection.client.runners().await?, args, app)
+        show_runners(connection.client.lists().runners().await?, args, app)
     })
 }
 
 pub(super) fn pools(args: &PlaceArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
-        show_pools(connection.client.pools().await?, args, app)
+        show_pools(connection.client.lists().pools().await?, args, app)
     })
 }
 
@@ -113,7 +113,7 @@ pub(super) fn usage(args: &UsageArgs, app: &App) -> Outcome {
         },
     };
     connected(app, Purpose::Read, async |connection| {
-        show_usage(connection.client.usage(&query).await?, args, app)
+        show_usage(connection.client.lists().usage(&query).await?, args, app)
     })
 }
 

@@ -81,7 +81,7 @@ pub(super) fn run(args: &ReplayArgs, app: &App) -> Outcome {
         }
         let given = given(&args.secrets, app)?;
         let aside = app.loaded.config.state_dir.join("aside");
-        let files = put_back(engine, (&recorded, None), args.files.choice(), &aside).await;
+        let files = put_back(engine, &recorded, None, args.files.choice(), &aside).await;
         report_files(&files.map_err(|error| from_executor(&error))?, app);
         let submission = submitted(args, app, engine.store(), loaded).await?;
         let named = (&submission.plan.plan, submission.only.as_slice());

@@ -225,7 +225,7 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
     let request = args.request()?;
     let purpose = if args.has_secrets() { Purpose::Seal } else { Purpose::Write };
     connected(app, purpose, async |connection| {
-        let added = connection.client.add_repository(&request).await.map_err(|error| {
+        let added = connection.client.repositories().add(&request).await.map_err(|error| {
             let is_wrong = error.status() == Some(StatusCode::UNPROCESSABLE_ENTITY);
             let failure = Failure::from(error);
             match is_wrong && connection.machine().is_some() {
@@ -275,7 +275,7 @@ fn read_secret(path: &Path) -> Result<String, Failure> {
 
 fn list(args: &ListReposArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
-        let mut repos = connection.client.repositories().await?;
+        let mut repos = connection.client.repositories().list().await?;
         // Pushes of others would pass by it.
         repos.iter_mut().for_each(|repo| repo.hook = None);
         let document = Repos { schema_version: SCHEMA_VERSION, repos };
@@ -298,7 +298,7 @@ fn table_of(repos: &[RepoRecord], app: &App) -> String {
 fn allow(args: &AllowArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
         let AllowArgs { name, commit } = args;
-        let allowed = connection.client.allow_commit(name, commit).await;
+        let allowed = connection.client.repositories().allow_commit(name, commit).await;
         allowed.map_err(|error| match error.status() {
             Some(StatusCode::NOT_FOUND) => {
                 let what = format!("nothing of {name} waits for commit {commit}");
@@ -314,9 +314,9 @@ fn allow(args: &AllowArgs, app: &App) -> Outcome {
 fn remove(args: &RemoveRepoArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
         let client = &connection.client;
-        let repos = client.repositories().await?;
+        let repos = client.repositories().list().await?;
         let known = repos.into_iter().find(|repo| repo.name == args.name);
-        let removed = client.remove_repository(&args.name).await;
+        let removed = client.repositories().remove(&args.name).await;
         removed.map_err(|error| Failure::from(error).hint_if_not_found("see `plue repo list`"))?;
         // Its hooks are files of this machine.
         if let (Some(repo), Some(_)) = (known, connection.machine())

@@ -31,12 +31,12 @@ async fn rerun(connection: &Connection, args: &RerunArgs, app: &App) -> Outcome 
     let client = &connection.client;
     let old = connection.run(&args.run).await?.id;
     if let Some(step) = &args.from {
-        known_step(&client.status(&old).await?, step)?;
+        known_step(&client.runs().status(&old).await?, step)?;
     }
     let secrets = connection.secrets(app, &old, &args.secrets).await?.complete()?;
     let request = RerunRequest { from: args.from.clone(), failed: args.failed };
     // A key of its own: a lost answer makes no second run when the request is sent again.
-    let run = client.rerun(&old, &request, &Ids::random().text()).await?;
+    let run = client.runs().rerun(&old, &request, &Ids::random().text()).await?;
     output::say(&format!("run {} repeats {old}", run.id));
     let attendance = Attendance::new(app, connection, &run.id).await?;
     attendance.attend(secrets, Until::End).await
@@ -49,7 +49,7 @@ fn with_inputs(args: &RerunArgs, app: &App) -> Outcome {
         let connection = Connection::open(app, Purpose::Read).await?;
         let old = connection.run(&args.run).await?.id;
         let Some(machine) = connection.machine() else {
-            let status = connection.client.status(&old).await?;
+            let status = connection.client.runs().status(&old).await?;
             return Ok((old, on_server(&status, args)?, None));
         };
         let loaded = Loaded::read(&machine.store, &RunId::new(old.as_str())).await;

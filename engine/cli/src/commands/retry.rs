@@ -38,13 +38,13 @@ async fn retry(connection: &Connection, args: &RetryArgs, app: &App) -> Outcome 
     // Steps that are done need theirs no more; one that lacks its secret is refused by name.
     let secrets = connection.secrets(app, &run, &args.secrets).await?.secrets;
     if let Some(step) = &args.from {
-        known_step(&client.status(&run).await?, step)?;
+        known_step(&client.runs().status(&run).await?, step)?;
     }
     let mut attendance = Attendance::new(app, connection, &run).await?;
     attendance.skip_past().await?;
     let files = args.files.choice();
     let request = RetryRequest { from: args.from.clone(), failed: args.failed, files };
-    let retried = client.retry(&run, &request).await?;
+    let retried = client.runs().retry(&run, &request).await?;
     report_files(&retried.files, app);
     if app.verbosity >= 0 {
         output::say(&format!("run {run} goes on"));

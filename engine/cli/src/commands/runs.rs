@@ -43,7 +43,7 @@ pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let (connection, runs) = match Connection::open(app, Purpose::Read).await {
             Ok(connection) => {
-                let runs = connection.client.runs(&query, limit).await?;
+                let runs = connection.client.runs().list(&query, limit).await?;
                 (Some(connection), runs)
             }
             // A machine without runs has an empty list.

@@ -110,7 +110,7 @@ fn set(args: &SetArgs, app: &App) -> Outcome {
     let scope = scope.resolve(app)?;
     let text = text_of(name, from_file.as_deref())?;
     connected(app, Purpose::Seal, async |connection| {
-        connection.client.set_secret(&scope, name, &text).await.map_err(unknown_repository)?;
+        connection.client.secrets().set(&scope, name, &text).await.map_err(unknown_repository)?;
         if app.verbosity >= 0 {
             output::say(&format!("{name} is set for {}", shown(&scope)));
         }
@@ -143,16 +143,16 @@ fn list(args: &ListSecretsArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
         let client = &connection.client;
         let secrets = match &own {
-            None if args.all => client.all_secrets().await?,
-            None => client.secrets(&SecretScope::Everywhere).await?,
+            None if args.all => client.secrets().list_all().await?,
+            None => client.secrets().list(&SecretScope::Everywhere).await?,
             Some(own) => {
-                let mut secrets = match client.secrets(&SecretScope::Everywhere).await {
+                let mut secrets = match client.secrets().list(&SecretScope::Everywhere).await {
                     Ok(secrets) => secrets,
                     // A token of one repository sees the secrets of that repository only.
                     Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => Vec::new(),
                     Err(error) => return Err(error.into()),
                 };
-                secrets.extend(client.secrets(own).await.map_err(unknown_repository)?);
+                secrets.extend(client.secrets().list(own).await.map_err(unknown_repository)?);
                 secrets
             }
         };
@@ -181,7 +181,7 @@ fn table_of(secrets: &[SecretRecord], app: &App) -> String {
 fn remove(args: &RemoveArgs, app: &App) -> Outcome {
     let (name, scope) = (&args.name, args.scope.resolve(app)?);
     connected(app, Purpose::Write, async |connection| {
-        let removed = connection.client.remove_secret(&scope, name).await;
+        let removed = connection.client.secrets().remove(&scope, name).await;
         removed.map_err(|error| match error.status() {
             Some(StatusCode::NOT_FOUND) => {
                 Failure::not_found(format!("there is no secret `{name}` for {}", shown(&scope)))

@@ -39,7 +39,7 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
 
 /// The status of a run as a document.
 pub(super) async fn document(client: &Client, run: &str) -> Result<Status, Failure> {
-    Ok(Status { schema_version: SCHEMA_VERSION, told: client.status(run).await? })
+    Ok(Status { schema_version: SCHEMA_VERSION, told: client.runs().status(run).await? })
 }
 
 /// Prints the commands that answer the decisions that the run waits for.

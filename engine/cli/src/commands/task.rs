@@ -128,7 +128,7 @@ fn last_runs(workflows: &[String], app: &App) -> Result<Vec<Option<RunRecord>>, 
         };
         let mut runs = Vec::new();
         for workflow in workflows {
-            runs.push(connection.client.last_run_of(workflow).await?);
+            runs.push(connection.client.runs().last_of(workflow).await?);
         }
         Ok(runs)
     })

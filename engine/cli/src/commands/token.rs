@@ -82,7 +82,7 @@ fn create(args: &CreateTokenArgs, app: &App) -> Outcome {
         expires_in: args.expires_in.clone(),
     };
     connected(app, Purpose::Write, async |connection| {
-        let made = connection.client.create_token(&request).await?;
+        let made = connection.client.tokens().create(&request).await?;
         print_new(&made.token, &made.record, app)?;
         Ok(Exit::Ok)
     })
@@ -117,7 +117,7 @@ fn check_expiry(text: &str, now: Timestamp) -> Result<(), Failure> {
 
 fn list(args: &ListTokensArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
-        shown(connection.client.tokens().await?, args, app)?;
+        shown(connection.client.tokens().list().await?, args, app)?;
         Ok(Exit::Ok)
     })
 }
@@ -143,7 +143,7 @@ fn shown(tokens: Vec<TokenRecord>, args: &ListTokensArgs, app: &App) -> Result<(
 
 fn remove(args: &RemoveTokenArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
-        let removed = connection.client.remove_token(&args.id).await;
+        let removed = connection.client.tokens().remove(&args.id).await;
         let unknown = |error| Failure::from(error).hint_if_not_found("see `plue token list`");
         removed.map_err(unknown)?;
         Ok(Exit::Ok)

@@ -61,16 +61,16 @@ async fn show(connection: &Connection, args: &TranscriptArgs, app: &App) -> Outc
     let client = &connection.client;
     let run = connection.run(&args.run).await?.id;
     if let Some(step) = &args.step {
-        known_step(&client.status(&run).await?, step)?;
+        known_step(&client.runs().status(&run).await?, step)?;
     }
     let choice = Choice { visit: args.visit, attempt: args.attempt };
     let search = args.search.as_deref();
     let mut shown = Shown::default();
     for attempt in chosen(client, &run, args.step.as_deref(), choice).await? {
-        let agents = client.agents(&run, &attempt.id).await?;
+        let agents = client.runs().agents(&run, &attempt.id).await?;
         let agents = agents.into_iter().map(|agent| (agent.id.clone(), Some(label(&agent))));
         for (id, agent) in std::iter::once((attempt.id.clone(), None)).chain(agents) {
-            for record in client.transcript(&run, &id, search).await? {
+            for record in client.runs().transcript(&run, &id, search).await? {
                 shown.take(&whose(&attempt), agent.as_deref(), record);
             }
         }

@@ -130,31 +130,31 @@ pub(super) fn run(command: &WebhookCommand, app: &App) -> Outcome {
         match command {
             WebhookCommand::Add(_) => {
                 let Some(request) = &request else { return Ok(Exit::Ok) };
-                tell(client.add_webhook(request).await.map_err(refused_address)?, app)
+                tell(client.webhooks().add(request).await.map_err(refused_address)?, app)
             }
-            WebhookCommand::List(args) => show_list(client.webhooks().await?, args, app),
+            WebhookCommand::List(args) => show_list(client.webhooks().list().await?, args, app),
             WebhookCommand::Remove(args) => {
-                client.remove_webhook(&args.id).await.map_err(unknown)?;
+                client.webhooks().remove(&args.id).await.map_err(unknown)?;
                 Ok(Exit::Ok)
             }
             WebhookCommand::Rotate(args) => {
-                tell(client.rotate_webhook(&args.id).await.map_err(unknown)?, app)
+                tell(client.webhooks().rotate(&args.id).await.map_err(unknown)?, app)
             }
             WebhookCommand::Enable(args) => {
-                client.enable_webhook(&args.id).await.map_err(unknown)?;
+                client.webhooks().enable(&args.id).await.map_err(unknown)?;
                 Ok(Exit::Ok)
             }
             WebhookCommand::Test(args) => {
-                let ping = client.ping_webhook(&args.id).await;
+                let ping = client.webhooks().ping(&args.id).await;
                 queued(&ping.map_err(|error| unsent(error, &args.id))?.id, &args.id)
             }
             WebhookCommand::Deliveries(args) => {
                 let state = args.state.clone();
-                let found = client.webhook_deliveries(&args.id, state, args.limit).await;
+                let found = client.webhooks().deliveries(&args.id, state, args.limit).await;
                 show_deliveries(found.map_err(unknown)?, args, app)
             }
             WebhookCommand::Replay(args) => {
-                let again = client.replay_webhook(&args.id, &args.message).await;
+                let again = client.webhooks().replay(&args.id, &args.message).await;
                 queued(&again.map_err(|error| unsent(error, &args.id))?.id, &args.id)
             }
         }

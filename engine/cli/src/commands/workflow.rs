@@ -73,7 +73,7 @@ enum Asked<'a> {
 pub(super) fn run(command: &WorkflowCommand, app: &App) -> Outcome {
     match command {
         WorkflowCommand::List(args) => connected(app, Purpose::Read, async |connection| {
-            show(connection.client.workflows().await?, args, app)
+            show(connection.client.repositories().workflows().await?, args, app)
         }),
         WorkflowCommand::Pause(args) => change(&Asked::Pause(PauseScope::Workflow, args), app),
         WorkflowCommand::Resume(args) => change(&Asked::Resume(PauseScope::Workflow, args), app),
@@ -91,8 +91,10 @@ fn change(asked: &Asked<'_>, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
         let (client, target) = (&connection.client, asked.target());
         let changed = match asked {
-            Asked::Pause(_, args) => client.pause(&target, args.reason.as_deref()).await,
-            Asked::Resume(..) => client.resume(&target).await,
+            Asked::Pause(_, args) => {
+                client.repositories().pause(&target, args.reason.as_deref()).await
+            }
+            Asked::Resume(..) => client.repositories().resume(&target).await,
         };
         changed.map_err(|error| Failure::from(error).hint("see `plue workflow list`"))?;
         tell(asked);

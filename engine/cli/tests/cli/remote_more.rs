@@ -53,9 +53,9 @@ fn a_run_of_a_server_becomes_the_file_that_it_would_become_there() {
     let file = |name: &str| std::fs::read(bench.repo().join("..").join(name)).unwrap();
     assert!(file("there.plue") == file("here.plue"));
     served.remotely(&["export", "last", "../there.plue"]).ends(2).tells(&["--force"]);
-    // What is about a file stays here, and says so.
-    let said = served.remotely(&["open", "../there.plue", "--check"]).ends(0);
-    said.tells(&["the file is whole"]);
+    // A file is a matter of this machine: a server is refused.
+    served.remotely(&["open", "../there.plue", "--check"]).ends(2).tells(&["this machine's"]);
+    bench.plue(&["open", "../there.plue", "--check"]).ends(0).tells(&["the file is whole"]);
     // As a tree of records.
     served.remotely(&["export", "all", "../tree-there", "--layout", "files"]).ends(0);
     bench.plue(&["export", "all", "../tree-here", "--layout", "files"]).ends(0);

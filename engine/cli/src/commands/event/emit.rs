@@ -26,7 +26,7 @@ pub struct EmitArgs {
 pub(super) fn run(args: &EmitArgs, app: &App) -> Outcome {
     let request = request(args)?;
     connected(app, Purpose::Write, async |connection| {
-        connection.client.emit(&request).await?;
+        connection.client.repositories().emit(&request).await?;
         output::say(&format!("emitted on `{}`", request.topic));
         Ok(Exit::Ok)
     })

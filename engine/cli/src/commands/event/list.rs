@@ -30,7 +30,7 @@ pub struct ListArgs {
 
 pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
-        let found = connection.client.deliveries(&args.repo, args.limit).await;
+        let found = connection.client.repositories().deliveries(&args.repo, args.limit).await;
         let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
         print(found.map_err(unknown)?, args, app)
     })

@@ -23,7 +23,7 @@ pub struct RetryArgs {
 
 pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
-        let retried = connection.client.retry_delivery(&args.repo, &args.id).await;
+        let retried = connection.client.repositories().retry_delivery(&args.repo, &args.id).await;
         retried.map_err(|error| Failure::from(error).hint_if_not_found("see `plue event list`"))?;
         tell(args);
         Ok(Exit::Ok)

@@ -39,7 +39,7 @@ pub(super) fn run(args: &SendArgs, app: &App) -> Outcome {
     let request = EventRequest { topic: args.topic.clone(), payload };
     let id = args.id.clone().unwrap_or_else(|| Ids::random().text());
     connected(app, Purpose::Write, async |connection| {
-        let sent = connection.client.send_event(&args.repo, &request, &id).await;
+        let sent = connection.client.repositories().send_event(&args.repo, &request, &id).await;
         let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
         let is_new = sent.map_err(unknown)?.new;
         let what = if is_new { "sent" } else { "it came before, and changes nothing" };

@@ -22,7 +22,7 @@ pub(super) async fn write(connection: &Connection, args: &ExportArgs, app: &App)
     let client = &connection.client;
     let runs: Vec<String> = match args.run.as_str() {
         "all" => {
-            let all = client.runs(&RunQuery::default(), usize::MAX).await?;
+            let all = client.runs().list(&RunQuery::default(), usize::MAX).await?;
             all.into_iter().map(|run| run.id).collect()
         }
         one => vec![connection.run(one).await?.id],
@@ -42,7 +42,7 @@ pub(super) async fn write(connection: &Connection, args: &ExportArgs, app: &App)
         workflows.insert(status.run.workflow.clone(), folder);
     }
     for (workflow, folder) in &workflows {
-        let Some(newest) = client.last_run_of(workflow).await? else { continue };
+        let Some(newest) = client.runs().last_of(workflow).await? else { continue };
         let last = document(client, &newest.id).await?;
         json(&root.join("runs").join(folder).join("last.json"), &last)?;
         let task =

@@ -53,7 +53,7 @@ pub(crate) async fn chosen(
     step: Option<&str>,
     choice: Choice,
 ) -> Result<Vec<AttemptRecord>, Failure> {
-    let mut all = client.attempts(run).await?;
+    let mut all = client.runs().attempts(run).await?;
     let Some(step) = step else { return Ok(all) };
     all.retain(|attempt| attempt.step == step);
     if all.is_empty() {

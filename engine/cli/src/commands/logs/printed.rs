@@ -93,7 +93,7 @@ impl Hits {
     }
 
     /// Prints them in the format of the options.
-    pub(crate) fn print(self, args: &LogsArgs, app: &App, (run, text): (&str, &str)) -> Outcome {
+    pub(crate) fn print(self, args: &LogsArgs, app: &App, run: &str, text: &str) -> Outcome {
         let document =
             Logs { schema_version: SCHEMA_VERSION, run: run.to_owned(), lines: self.lines };
         output::list(args.output, &document, &document.lines, || {

@@ -25,7 +25,7 @@ pub struct ConfirmArgs {
 pub(super) fn run(args: &ConfirmArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
         let ConfirmArgs { name, id } = args;
-        let confirmed = connection.client.confirm_repository(name, id).await;
+        let confirmed = connection.client.repositories().confirm(name, id).await;
         confirmed.map_err(|error| match error.status() {
             Some(StatusCode::NOT_FOUND) => {
                 let what = format!("no repository with the id {id} came as {name}");

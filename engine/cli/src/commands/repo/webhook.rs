@@ -30,7 +30,8 @@ pub struct WebhookArgs {
 pub(super) fn run(args: &WebhookArgs, app: &App) -> Outcome {
     let given = args.secret.as_deref().map(read_secret).transpose()?;
     connected(app, Purpose::Seal, async |connection| {
-        let set = connection.client.set_call_secret(&args.name, given.as_deref()).await;
+        let set =
+            connection.client.repositories().set_call_secret(&args.name, given.as_deref()).await;
         let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
         let secret = set.map_err(unknown)?.secret;
         let path = args.name.replace('/', "%2F");

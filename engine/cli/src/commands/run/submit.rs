@@ -36,7 +36,7 @@ pub(super) async fn submit(
     let request =
         RunRequest { repository, workflow, rev: args.rev.clone(), inputs, traceparent: None };
     // A key of its own: a lost answer makes no second run when the request is sent again.
-    let run = client.submit(&request, &Ids::random().text()).await?;
+    let run = client.runs().submit(&request, &Ids::random().text()).await?;
     if app.verbosity >= 0 {
         let word = app.stderr.paint(Style::Bold, "run").to_string();
         output::say(&format!("{word} {} · plan {} · run {}", run.workflow, run.plan, run.id));
@@ -72,10 +72,10 @@ fn refuse_local_options(args: &RunArgs) -> Result<(), Failure> {
 
 /// The repository of the token, or the only one that the server watches.
 async fn only_repository(client: &Client) -> Result<String, Failure> {
-    if let Some(repository) = client.whoami().await?.repository {
+    if let Some(repository) = client.lists().whoami().await?.repository {
         return Ok(repository);
     }
-    let mut repos = client.repositories().await?;
+    let mut repos = client.repositories().list().await?;
     match (repos.pop(), repos.is_empty()) {
         (Some(one), true) => Ok(one.name),
         (Some(_), false) => Err(Failure::usage("the server watches more than one repository")
