@@ -93,10 +93,9 @@ async fn reruns_and_retries_name_their_part() {
     server.post(&token, rerun, json!({"from": "build"})).await.is(201);
     server.post(&token, rerun, json!({"from": "build", "failed": true})).await.is(400);
     server.send(crate::support::request(Method::POST, rerun, Some(&token), None)).await.is(201);
-    let reruns = server.asked.reruns.lock().unwrap();
+    let reruns = std::mem::take(&mut *server.asked.reruns.lock().unwrap());
     let parts: Vec<_> = reruns.iter().map(|one| one.from.as_deref()).collect();
     assert_eq!(parts, [Some("build"), None]);
-    drop(reruns);
     let retry = json!({"files": "force"});
     let retried = server.post(&token, "/api/v1/runs/r1/retry", retry).await.is(200).json();
     assert_eq!((&retried["id"], &retried["files"]["restored"]), (&json!("r1"), &json!(2)));

@@ -70,6 +70,32 @@ fn a_run_of_a_server_becomes_the_file_that_it_would_become_there() {
     assert!(tree("tree-there").len() >= 3);
 }
 
+/// Its step succeeds on the second of two lines of a file.
+const COUNTS: &str = r#"
+def workflow(ctx):
+    return Plan(
+        name="CI",
+        triggers=[Trigger.on_push(branch="main")],
+        steps=[Step.bash("count", "echo line >> lines.txt; test $(wc -l < lines.txt) -ge 2")],
+    )
+"#;
+
+#[test]
+fn retries_on_a_server_put_files_back() {
+    let served = Served::start();
+    served.bench.write(".plue.py", COUNTS);
+    served.push();
+    let run = served.run(1);
+    assert_eq!(run["status"], "failed", "{run}");
+    let run = run["id"].as_str().unwrap();
+    let again = served.remotely(&["retry", run]).ends(1);
+    again.tells(&["1 files are what they were before those steps", "run failed"]);
+    served.remotely(&["retry", run, "--keep-files"]).ends(0).tells(&["run success"]);
+    // A new run of the same part, in a workspace of its own.
+    served.remotely(&["rerun", run, "--failed"]).ends(2).tells(&["run"]);
+    served.remotely(&["rerun", run, "--from", "count"]).ends(1).tells(&["repeats", "run failed"]);
+}
+
 #[test]
 fn a_run_that_goes_on_is_not_exported_and_needs_no_resuming() {
     let served = Served::start();

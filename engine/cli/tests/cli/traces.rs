@@ -189,7 +189,7 @@ fn a_run_is_a_trace_with_the_names_of_the_conventions_and_a_retry_adds_to_it() {
     assert!(!body.contains("hunter22") && !body.contains("a word that is"), "{body}");
 
     let (status, answer) =
-        served.ask("POST", &format!("/api/v1/runs/{id}/retry"), Some(&json!({})));
+        served.ask("POST", &format!("/api/v1/runs/{id}/retry"), Some(&json!({"files": "keep"})));
     assert!(status < 300, "{answer}");
     let spans = collector.spans(5);
     assert_eq!(spans.len(), 5, "nothing is told twice");

@@ -99,7 +99,10 @@ fn inputs(given: &[String]) -> Result<BTreeMap<String, Json>, Failure> {
 fn input(text: &str) -> Json {
     match serde_json::from_str::<Json>(text) {
         Ok(Json::String(text)) => Json::String(text),
-        Ok(json) if json.to_string() == text => json,
-        Ok(_) | Err(_) => Json::String(text.to_owned()),
+        Ok(json) => {
+            let written = json.to_string();
+            if written == text { json } else { Json::String(text.to_owned()) }
+        }
+        Err(_) => Json::String(text.to_owned()),
     }
 }
