@@ -1,5 +1,4 @@
-//! The store: all SQL of plue, on SQLite and on Postgres behind one surface.
-//! Checks who may write, never decides a status, acknowledges nothing uncommitted, holds no truth in memory.
+//! All SQL of plue, on SQLite and Postgres. Checks who may write, never decides a status, acknowledges nothing uncommitted, holds no truth in memory.
 #![forbid(unsafe_code)]
 mod attempt;
 mod audit;
@@ -27,6 +26,7 @@ mod options;
 pub mod places;
 mod plain;
 mod plan;
+pub mod pool;
 pub mod portable;
 mod postgres;
 pub mod probe;

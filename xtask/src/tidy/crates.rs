@@ -16,7 +16,7 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
     ("handlebars", &["plue-prompts"]),
     // plue-spec only in its tests.
     ("jsonschema", &["plue-plan", "plue-spec"]),
-    ("kube", &["plue-pool"]),
+    ("kube", &["plue-pool-kube"]),
     ("pyo3", &["plue-evaluator"]),
     ("object_store", &["plue-store"]),
     // The last one is no room: it is what plue-store speaks through.

@@ -17,6 +17,7 @@ const LEVELS: &[&[&str]] = &[
         "plue-login",
         "plue-registry",
         "plue-pool",
+        "plue-pool-kube",
         "plue-llm",
         "plue-secrets",
     ],

@@ -50,6 +50,8 @@ mod pauses;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod pools;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod races;

@@ -160,11 +160,16 @@ impl World {
 
     /// A run with a queued attempt of step `build`; its journal has 2 facts.
     pub(crate) async fn queued(&self, run: &str, attempt: &str) -> RunId {
+        self.queued_in(run, attempt, "local").await
+    }
+
+    /// The same in another pool.
+    pub(crate) async fn queued_in(&self, run: &str, attempt: &str, pool: &str) -> RunId {
         let id = self.created(run).await;
         let mut commit = commit(&id, 1, RunStatus::Running);
         commit.facts.push(queued_fact(attempt));
         commit.steps.push(step_view(StepStatus::Queued));
-        commit.attempts.push(new_attempt(attempt));
+        commit.attempts.push(NewAttempt { pool: pool.to_owned(), ..new_attempt(attempt) });
         self.store.commit(commit).await.unwrap().unwrap();
         id
     }
