@@ -7,6 +7,8 @@
 )]
 
 pub mod faults;
+#[cfg(feature = "kube")]
+pub mod kube;
 #[cfg(feature = "objects")]
 pub mod objects;
 pub mod postgres;
