@@ -266,7 +266,7 @@ on_each_store! {
             warm(&world.store, name, fence).await;
         }
         let among = |names: &[&str]| TakeWarm {
-            among: Some(names.iter().map(|name| runner(name)).collect()),
+            among: Some(names.iter().map(runner).collect()),
             ..take("r1", "own:a")
         };
         assert_eq!(world.store.take_warm(among(&[])).await.unwrap(), None);
