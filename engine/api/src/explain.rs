@@ -10,6 +10,7 @@ use plue_store::{Error, LogRange, RunRow, RunSource, StepRow, Store};
 use crate::records::{
     RunRecord, StepRecord,
     story::{ExplainRecord, Moment, Story, TryRecord},
+    test_results::TestsRecord,
     told::{CauseRecord, StatusRecord},
 };
 
@@ -110,9 +111,10 @@ pub async fn status(
     let Subject { row, source, plan, run } = subject;
     let waits = waits::of_run(store, row).await?;
     let notes = store.notes(&row.id).await?;
+    let tests = TestsRecord::brief(store, &row.id).await?;
     let spends = store.spend_of(&row.id).await?;
     let told = StatusRecord::of(&waits.row(row), source, plan, run, steps);
-    Ok(told.with_notes(&notes).with_usage(&spends).with_waits(waits.records))
+    Ok(told.with_notes(&notes).with_tests(tests).with_usage(&spends).with_waits(waits.records))
 }
 
 async fn last_lines(store: &Store, run: &RunId, step: &StepId) -> Result<Vec<String>, Error> {

@@ -16,6 +16,7 @@ mod html;
 mod login;
 mod printed;
 mod run;
+mod test_results;
 
 /// Bytes of a form: a token and a path.
 const MAX_FORM_BYTES: usize = 16 * 1024;

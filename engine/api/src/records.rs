@@ -26,6 +26,7 @@ pub mod log;
 pub mod place;
 pub mod retry;
 pub mod story;
+pub mod test_results;
 pub mod told;
 pub mod transcript;
 pub mod webhook;

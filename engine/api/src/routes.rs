@@ -29,6 +29,7 @@ mod runs;
 mod secrets;
 pub(crate) mod session;
 mod steps;
+mod test_results;
 mod tokens;
 mod transcripts;
 mod webhooks;
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Endpoint> {
         archive::endpoints(),
         messages::endpoints(),
         artifacts::endpoints(),
+        test_results::endpoints(),
         approvals::endpoints(),
         callbacks::endpoints(),
         place::endpoints(),

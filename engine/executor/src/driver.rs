@@ -42,7 +42,7 @@ use usage::RunUsage;
 
 mod agents;
 pub(crate) mod concurrency;
-mod context;
+pub(crate) mod context;
 mod drive;
 mod intake;
 mod ledger;

@@ -16,4 +16,5 @@ pub(crate) mod output_spec;
 pub(crate) mod outputs;
 pub(crate) mod runner_step;
 pub(crate) mod scope;
+pub(crate) mod test_report;
 pub(crate) mod wait;

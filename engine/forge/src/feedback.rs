@@ -25,6 +25,6 @@ pub use client::{Client, ClientOptions};
 pub use comment::{CommentId, is_own_comment};
 pub use error::FeedbackError;
 pub use findings::{Finding, Findings, FindingsFrame, Severity};
-pub use report::{Outcome, PlanChange, PlanReport, Report, StepReport};
+pub use report::{Outcome, PlanChange, PlanReport, Report, StepReport, TestsReport};
 pub use status::{CommitStatus, State};
 pub use thread::Thread;

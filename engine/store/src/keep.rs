@@ -1,4 +1,4 @@
-//! What was kept of attempts: artifacts, caches, checkpoints, pure results, notes.
+//! What was kept of attempts: artifacts, caches, checkpoints, pure results, notes, test results.
 //!
 //! A runner's record counts only while its claim holds, and counts once. Must not know what is in a
 //! blob, or who may read which scope: the caller says that.
@@ -8,6 +8,7 @@ mod cache;
 mod checkpoint;
 mod pure;
 mod record;
+pub mod test_report;
 mod workspace;
 
 pub use self::{

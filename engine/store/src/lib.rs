@@ -16,7 +16,7 @@ mod fence;
 mod group;
 mod idempotency;
 mod journal;
-mod keep;
+pub mod keep;
 mod live;
 pub mod log;
 pub mod mcp;

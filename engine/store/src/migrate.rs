@@ -61,6 +61,7 @@ const MIGRATIONS: &[Migration] = migrations![
     31 "0031_call_decisions",
     32 "0032_mcp",
     33 "0033_pools",
+    34 "0034_test_reports",
 ];
 
 /// The schema version that this program makes and knows.

@@ -194,6 +194,51 @@ pub const TABLES: &[Table] = &[
         order: "attempt_id, text",
         page: 500,
     },
+    Table {
+        name: "test_report",
+        columns: &[
+            ("attempt_id", T),
+            ("run_id", T),
+            ("step_id", T),
+            ("visit", I),
+            ("number", I),
+            ("repo", T),
+            ("workflow", T),
+            ("branch", T),
+            ("fork", I),
+            ("sha", T),
+            ("counts", T),
+            ("duration_us", I),
+            ("files", T),
+            ("left_out", I),
+            ("passed", B),
+            ("failed", B),
+            ("at", I),
+        ],
+        of_run: "run_id = $1",
+        order: "attempt_id",
+        page: 20,
+    },
+    Table {
+        name: "test_result",
+        columns: &[
+            ("attempt_id", T),
+            ("seq", I),
+            ("suite", T),
+            ("name", T),
+            ("status", T),
+            ("is_new", I),
+            ("is_flaky", I),
+            ("duration_us", I),
+            ("message", T),
+            ("output", T),
+            ("file", T),
+            ("line", I),
+        ],
+        of_run: OF_ATTEMPTS,
+        order: "attempt_id, seq",
+        page: 50,
+    },
 ];
 
 /// The table of this name.
@@ -274,6 +319,12 @@ impl Table {
             }
             "artifact" => {
                 "INSERT INTO artifact (run_id, attempt_id, step_id, visit, number, path, hash, size, executable, created_at, expired_at) VALUES"
+            }
+            "test_report" => {
+                "INSERT INTO test_report (attempt_id, run_id, step_id, visit, number, repo, workflow, branch, fork, sha, counts, duration_us, files, left_out, passed, failed, at) VALUES"
+            }
+            "test_result" => {
+                "INSERT INTO test_result (attempt_id, seq, suite, name, status, is_new, is_flaky, duration_us, message, output, file, line) VALUES"
             }
             _ => "INSERT INTO attempt_note (run_id, attempt_id, step_id, text, at) VALUES",
         }

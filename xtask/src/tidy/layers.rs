@@ -9,7 +9,7 @@ use super::{
 /// The levels, lowest first. A crate may depend on any crate of a level below its own.
 const LEVELS: &[&[&str]] = &[
     &["plue-plan"],
-    &["plue-spec", "plue-flow", "plue-prompts", "plue-wire", "plue-picture"],
+    &["plue-spec", "plue-flow", "plue-prompts", "plue-wire", "plue-picture", "plue-reports"],
     &["plue-runtime", "plue-store"],
     &[
         "plue-planner",

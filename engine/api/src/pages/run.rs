@@ -15,7 +15,7 @@ use super::{
     Visitor,
     html::{Page, problem},
     login::{corner, form, see},
-    printed, visitor,
+    printed, test_results, visitor,
 };
 use crate::{
     explain::{self, Subject},
@@ -24,6 +24,7 @@ use crate::{
     reading::{Whole, whole},
     records::{
         StepRecord,
+        test_results::TestsRecord,
         told::{StatusRecord, WaitingRecord},
     },
     server::Api,
@@ -90,6 +91,10 @@ async fn show(api: &Api, id: &RunId, corner: Markup) -> Result<Response, Problem
             }
         }
     }
+    let tests = match told.tests {
+        Some(_) => TestsRecord::read(api.store(), &row.id).await?,
+        None => None,
+    };
     let page = Page::new(format!("{} {}", told.run.workflow, told.run.status)).corner(corner);
     let page = match row.view.status.is_terminal() {
         true => page,
@@ -98,6 +103,7 @@ async fn show(api: &Api, id: &RunId, corner: Markup) -> Result<Response, Problem
     Ok(page.with(&html! {
         (summary(&told))
         (steps_table(&told.steps))
+        @if let Some(tests) = &tests { (test_results::table(&told.run.id, tests)) }
         @for log in &logs { (log_block(&told.run.id, log)) }
     }))
 }

@@ -1,4 +1,4 @@
-//! A run as it is told as a whole: its steps, its outputs, and what it waits for.
+//! A run as a whole: its steps, its outputs, and what it waits for.
 //!
 //! The command line prints the same records, with a server and without.
 
@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{RunRecord, StepRecord, claude::ClaudeUsageRecord};
+use super::{RunRecord, StepRecord, claude::ClaudeUsageRecord, test_results::TestsRecord};
 
 /// A run, its steps, and what it waits for.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,12 +34,15 @@ pub struct StatusRecord {
     pub goal: Option<String>,
     /// What made it run.
     pub event: CauseRecord,
-    /// What its runners say that people should know, such as artifacts that nothing matched.
+    /// Notes of its runners, such as artifacts that nothing matched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<NoteRecord>,
     /// Its use of Claude; absent: it has asked nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<ClaudeUsageRecord>,
+    /// Its test results by name; absent: its steps have left no test report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestsRecord>,
 }
 
 /// A sentence about an attempt of a step.
@@ -188,10 +191,11 @@ impl StatusRecord {
             event: CauseRecord::of(&source.event),
             notes: Vec::new(),
             usage: None,
+            tests: None,
         }
     }
 
-    /// The same with what its runners say.
+    /// The same with the notes of its runners.
     #[must_use]
     pub fn with_notes(self, notes: &[NoteRow]) -> Self {
         Self { notes: notes.iter().map(NoteRecord::of).collect(), ..self }
@@ -202,6 +206,12 @@ impl StatusRecord {
     pub fn with_waits(mut self, waits: Vec<WaitingRecord>) -> Self {
         self.waiting.splice(0..0, waits);
         self
+    }
+
+    /// The same with its test results.
+    #[must_use]
+    pub fn with_tests(self, tests: Option<TestsRecord>) -> Self {
+        Self { tests, ..self }
     }
 
     /// The same with its use of Claude.

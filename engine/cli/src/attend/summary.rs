@@ -1,6 +1,6 @@
 //! The end of an attended run on the terminal: last lines of failed steps, notes, the result.
 
-use plue_api::records::{StepRecord, told::StatusRecord};
+use plue_api::records::{StepRecord, test_results::TestsRecord, told::StatusRecord};
 use plue_client::Client;
 use plue_flow::{AttemptStatus, RunStatus, StepStatus};
 use plue_plan::{RunId, StepId};
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::{exit_of, is_limit};
 use crate::{
     app::App,
-    commands::logs::pieces,
+    commands::{logs::pieces, status::tests},
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
@@ -55,6 +55,7 @@ pub(super) async fn of_machine(
     for note in store.notes(run).await.map_err(failed)? {
         output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
     }
+    print_tests(TestsRecord::brief(store, run).await.map_err(failed)?.as_ref());
     let row = store.run(run).await.map_err(failed)?;
     let took = row.as_ref().and_then(|row| Some((row.view.started_at?, row.view.ended_at?)));
     let took = took.map(|(from, to)| words::duration(from, to));
@@ -78,12 +79,19 @@ pub(super) async fn of_server(app: &App, client: &Client, status: &StatusRecord)
     for note in &status.notes {
         output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
     }
+    print_tests(status.tests.as_ref());
     let took = run.started_at.zip(run.ended_at).map(|(from, to)| words::duration(from, to));
     let ended: RunStatus = run.status.parse().unwrap_or(RunStatus::Running);
     counts.print(app, &run.id, ended, took);
     let mut reasons = status.steps.iter().filter_map(|step| step.reason.as_deref());
     let is_over_limit = ended == RunStatus::Failed && reasons.any(is_limit);
     Ok(if is_over_limit { Exit::BudgetExhausted } else { exit_of(ended) })
+}
+
+fn print_tests(results: Option<&TestsRecord>) {
+    if let Some(results) = results {
+        output::say(tests(results).trim_end());
+    }
 }
 
 // === impl Counts ===

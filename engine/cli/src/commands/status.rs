@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use plue_api::records::told::{CallRecord, CauseRecord, WaitKind};
+use plue_api::records::{
+    test_results::TestsRecord,
+    told::{CallRecord, CauseRecord, WaitKind},
+};
 use plue_client::Client;
 use plue_flow::{RunStatus, StepStatus};
 use plue_runtime::Clock;
@@ -86,6 +89,9 @@ pub(crate) fn shown(told: &StatusRecord, app: &App) -> String {
     text.push('\n');
     text.push_str(&steps(&told.steps, app, now));
     text.push_str(&claude(told, app));
+    if let Some(results) = &told.tests {
+        let _infallible = write!(text, "\n{}", tests(results));
+    }
     for note in &told.notes {
         let _infallible = writeln!(text, "{}: {}", note.step, sanitize(&note.text, false));
     }
@@ -107,6 +113,19 @@ pub(super) fn event(event: &CauseRecord) -> String {
         }
     }
     words
+}
+
+/// Numbers of tests, and the failed and flaky ones by name.
+pub(crate) fn tests(tests: &TestsRecord) -> String {
+    let mut text = format!("tests: {}\n", tests.counts.words());
+    for test in &tests.tests {
+        let words = test.words();
+        let _infallible = writeln!(text, "  {:<7} {}", test.status, sanitize(&words, false));
+    }
+    if tests.left_out > 0 {
+        let _infallible = writeln!(text, "  and {} more", tests.left_out);
+    }
+    text
 }
 
 /// Tokens and dollars of Claude steps; empty without any.

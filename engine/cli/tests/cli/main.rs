@@ -139,6 +139,8 @@ mod templates;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]
+mod test_results;
+#[cfg(test)]
 mod topics;
 #[cfg(test)]
 mod traces;

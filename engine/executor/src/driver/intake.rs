@@ -10,7 +10,10 @@ use plue_wire::runner::{Claim, EventKind};
 
 use super::{Driver, agents::is_divergence, concurrency, runners::unreported_start};
 use crate::{
-    batch::Incoming, claude::agent_run::AgentMessage, error::Error, perform::outcome::outcome,
+    batch::Incoming,
+    claude::agent_run::AgentMessage,
+    error::Error,
+    perform::{outcome::outcome, test_report::store_tests},
 };
 
 /// Events of the runner that are taken into one transaction at most.
@@ -167,6 +170,8 @@ impl Driver {
         self.agents.end(&claim.attempt).await;
         let run = self.ledger.run();
         let outcome = self.context.checked_outcome(run, &claim.attempt, ended, &output).await;
+        // Before the end is committed: an ended attempt has its test results.
+        store_tests(&self.context, run, claim).await;
         let has_diverged = is_divergence(&outcome);
         let input = Input::Ended { attempt: claim.attempt.clone(), outcome, output };
         incoming.push(Incoming { input, end: Some(end) });

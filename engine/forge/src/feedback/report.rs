@@ -14,6 +14,8 @@ use crate::{
 const MAX_DIFF: usize = 8_000;
 /// Failed steps of one plan that are named.
 const MAX_STEPS: usize = 20;
+/// Failed tests of one plan that are named.
+const MAX_TESTS: usize = 20;
 
 /// State of a plan's run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,17 @@ pub struct StepReport {
     pub outcome: String,
 }
 
+/// Test results of a plan's run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TestsReport {
+    /// Numbers of tests in words: `2 failed (1 new), 40 passed`.
+    pub counts: String,
+    /// Failed and flaky tests, the most interesting first.
+    pub named: Vec<String>,
+    /// Failed and flaky tests that are not among them.
+    pub left_out: u64,
+}
+
 /// State of one plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanReport {
@@ -85,6 +98,8 @@ pub struct PlanReport {
     pub took: Option<String>,
     /// The failed steps.
     pub steps: Vec<StepReport>,
+    /// Its test results; `None`: its steps have left no test report.
+    pub tests: Option<TestsReport>,
 }
 
 /// Contents of one comment.
@@ -172,6 +187,9 @@ impl PlanReport {
                 let _infallible = writeln!(text, "- and {more} more");
             }
         }
+        if let Some(tests) = &self.tests {
+            text.push_str(&tests.markdown(&self.name));
+        }
         if let PlanChange::Changed(diff) = &self.change
             && !diff.is_empty()
         {
@@ -181,6 +199,25 @@ impl PlanReport {
                 text,
                 "\n<details><summary>Plan changes</summary>\n\n{name}\n\n{shown}\n\n</details>\n"
             );
+        }
+        text
+    }
+}
+
+// === impl TestsReport ===
+
+impl TestsReport {
+    fn markdown(&self, plan: &str) -> String {
+        let mut text = format!("\n{} tests: {}\n", code(plan), self.counts);
+        if !self.named.is_empty() {
+            text.push('\n');
+        }
+        for name in self.named.iter().take(MAX_TESTS) {
+            let _infallible = writeln!(text, "- {}", code(name));
+        }
+        let more = self.named.len().saturating_sub(MAX_TESTS) as u64 + self.left_out;
+        if more > 0 {
+            let _infallible = writeln!(text, "- and {more} more");
         }
         text
     }

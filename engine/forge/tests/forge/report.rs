@@ -1,6 +1,6 @@
 //! The comment on a pull request, whole.
 
-use plue_forge::feedback::{Outcome, PlanChange, PlanReport, Report, StepReport};
+use plue_forge::feedback::{Outcome, PlanChange, PlanReport, Report, StepReport, TestsReport};
 use plue_plan::{Plan, diff::diff};
 
 fn plan(steps: &str, more: &str) -> Plan {
@@ -17,6 +17,7 @@ fn report(name: &str, outcome: Outcome, change: PlanChange) -> PlanReport {
         url: Some("https://ci.example/runs/1".to_owned()),
         took: Some("1m 12s".to_owned()),
         steps: Vec::new(),
+        tests: None,
     }
 }
 
@@ -47,6 +48,8 @@ fn hostile_names_and_reasons_stay_text() {
         report(evil, Outcome::Invalid { problems: format!("```\n{evil}") }, PlanChange::New);
     one.url = Some("javascript:alert(1)".to_owned());
     one.steps = vec![StepReport { id: evil.to_owned(), outcome: evil.to_owned() }];
+    let counts = "1 failed".to_owned();
+    one.tests = Some(TestsReport { counts, named: vec![evil.to_owned()], left_out: 3 });
     let report =
         Report { commit: evil.to_owned(), plans: vec![one], notices: vec![evil.to_owned()] };
     let text = report.markdown();
@@ -73,4 +76,16 @@ fn a_comment_is_never_longer_than_a_forge_takes() {
     let plans = (0..2_000).map(|_| report("CI", Outcome::Success, PlanChange::Unchanged)).collect();
     let report = Report { plans, ..Report::default() };
     assert!(report.markdown().chars().count() <= plue_forge::limits::MAX_COMMENT_CHARS);
+}
+
+#[test]
+fn failed_tests_are_named_up_to_a_limit() {
+    let mut one = report("CI", Outcome::Failed, PlanChange::Unchanged);
+    let named: Vec<String> = (0..25).map(|at| format!("cart › t{at}")).collect();
+    one.tests = Some(TestsReport { counts: "30 failed (2 new)".to_owned(), named, left_out: 5 });
+    let report = Report { commit: "c".to_owned(), plans: vec![one], notices: Vec::new() };
+    let text = report.markdown();
+    assert!(text.contains("`CI` tests: 30 failed (2 new)\n\n- `cart › t0`\n"), "{text}");
+    assert!(text.contains("`cart › t19`") && !text.contains("`cart › t20`"), "{text}");
+    assert!(text.contains("- and 10 more\n"), "{text}");
 }

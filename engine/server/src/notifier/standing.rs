@@ -1,8 +1,11 @@
 //! The current state of a plan, for its status, check and comment.
 
 use jiff::{SignedDuration, Timestamp};
+use plue_api::records::test_results::TestsRecord;
 use plue_flow::{RunStatus, StepStatus};
-use plue_forge::feedback::{Annotation, Level, Outcome, PlanReport, State, StepReport};
+use plue_forge::feedback::{
+    Annotation, Level, Outcome, PlanReport, State, StepReport, TestsReport,
+};
 use plue_plan::{Diagnostic, RunId};
 use plue_store::{RunRow, Store};
 
@@ -55,6 +58,7 @@ impl Standing {
             url: None,
             took: None,
             steps: Vec::new(),
+            tests: None,
         };
         Self { state, description, report, annotations: Vec::new(), is_final: true }
     }
@@ -110,6 +114,9 @@ async fn of_run(
     if row.view.status.is_terminal() && row.view.status != RunStatus::Success {
         report.steps = failed_steps(store, id).await?;
     }
+    if row.view.status.is_terminal() {
+        report.tests = TestsRecord::brief(store, id).await?.map(tests);
+    }
     standing.description = describe(&row, report);
     standing.is_final = row.view.status.is_terminal();
     Ok(standing)
@@ -141,10 +148,20 @@ fn describe(row: &RunRow, report: &PlanReport) -> String {
     if let Some(took) = &report.took {
         text.push_str(&format!(" in {took}"));
     }
-    if let Some(step) = report.steps.first() {
+    if let Some(tests) = &report.tests {
+        text.push_str(&format!(": tests {}", tests.counts));
+    } else if let Some(step) = report.steps.first() {
         text.push_str(&format!(": {} {}", step.id, step.outcome));
     }
     text
+}
+
+fn tests(record: TestsRecord) -> TestsReport {
+    TestsReport {
+        counts: record.counts.words(),
+        named: record.tests.iter().map(|test| test.words()).collect(),
+        left_out: record.left_out,
+    }
 }
 
 async fn failed_steps(store: &Store, id: &RunId) -> Result<Vec<StepReport>, Error> {

@@ -59,6 +59,23 @@ impl Store {
         rows.iter().map(row).collect()
     }
 
+    /// The artifacts of one attempt in the order of their paths.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn artifacts_of(
+        &self,
+        run: &RunId,
+        attempt: &AttemptId,
+    ) -> Result<Vec<ArtifactRow>, Error> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM artifact WHERE run_id = $1 AND attempt_id = $2 ORDER BY path"
+        );
+        let args = vec![run.as_str().into(), attempt.as_str().into()];
+        let rows = self.read(Statement::new(text, args)).await?;
+        rows.iter().map(row).collect()
+    }
+
     /// Gives up the content of artifacts that were kept before this time. Their rows stay with their
     /// run. Tells how many.
     ///

@@ -72,6 +72,8 @@ mod servers;
 #[cfg(test)]
 mod spending;
 #[cfg(test)]
+mod test_reports;
+#[cfg(test)]
 mod topics;
 #[cfg(test)]
 mod trails;

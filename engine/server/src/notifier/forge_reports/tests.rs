@@ -16,6 +16,7 @@ fn standing(name: &str, state: State, is_final: bool) -> Standing {
             url: None,
             took: None,
             steps: Vec::new(),
+            tests: None,
         },
         annotations: Vec::new(),
         is_final,
