@@ -44,7 +44,7 @@ pub(crate) mod runs;
 mod schema;
 pub mod secret;
 pub mod serve;
-mod status;
+pub(crate) mod status;
 pub mod task;
 pub mod template;
 pub mod test;

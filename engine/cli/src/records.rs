@@ -55,7 +55,7 @@ pub struct Status {
     pub schema_version: u32,
     /// The run, its steps, and what it waits for.
     #[serde(flatten)]
-    pub told: StatusRecord,
+    pub status: StatusRecord,
 }
 
 /// `plue explain`

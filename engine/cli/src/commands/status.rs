@@ -26,10 +26,10 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
         let run = connection.run(&args.run).await?.id;
         let document = document(&connection.client, &run).await?;
-        let steps = &document.told.steps;
-        output::list(args.output, &document, steps, || shown(&document.told, app))?;
-        tell_decisions(&document.told, app);
-        let has_ended = document.told.run.status.parse().is_ok_and(RunStatus::is_terminal);
+        let steps = &document.status.steps;
+        output::list(args.output, &document, steps, || shown(&document.status, app))?;
+        tell_decisions(&document.status, app);
+        let has_ended = document.status.run.status.parse().is_ok_and(RunStatus::is_terminal);
         if let Some(machine) = connection.machine()
             && !has_ended
             && !machine.is_driven(&run)
@@ -42,7 +42,7 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
 
 /// The status of a run as a document.
 pub(super) async fn document(client: &Client, run: &str) -> Result<Status, Failure> {
-    Ok(Status { schema_version: SCHEMA_VERSION, told: client.runs().status(run).await? })
+    Ok(Status { schema_version: SCHEMA_VERSION, status: client.runs().status(run).await? })
 }
 
 /// Prints the commands that answer the decisions that the run waits for.

@@ -160,4 +160,25 @@ on_each_store! {
         assert_eq!(results[0].result, expected[0]);
         assert!(history(&world, "new", &key("main", None)).await.is_empty());
     }
+    async fn results_are_kept_for_each_attempt(world) {
+        let run = RunId::new("r1");
+        let first = world.started("r1", "r1:build:1:1").await;
+        let kept = world.store.put_test_report(report(&first, key("x", None), 7, 1)).await;
+        assert_eq!(kept.unwrap(), Kept::Yes);
+        let other = world.started("r2", "r2:build:1:1").await;
+        let kept = world.store.put_test_report(report(&other, key("x", None), 8, 2)).await;
+        assert_eq!(kept.unwrap(), Kept::Yes);
+        let reports = world.store.test_reports(&run).await.unwrap();
+        assert_eq!(reports.len(), 1);
+        assert_eq!(reports[0].attempt, first.attempt);
+        assert_eq!(reports[0].at, at(1));
+        let both = [first.attempt.clone(), other.attempt.clone()];
+        let results = world.store.test_results(&both, true, 10).await.unwrap();
+        let attempts: Vec<_> = results.iter().map(|row| row.attempt.clone()).collect();
+        assert_eq!(attempts, both);
+        let of_one = world.store.test_results(&both[1..], true, 10).await.unwrap();
+        assert_eq!(of_one, results[1..]);
+        assert_eq!(of_one[0].result.case.name, "nö");
+        assert_eq!(history(&world, "r2", &key("x", None)).await, [8, 7]);
+    }
 }

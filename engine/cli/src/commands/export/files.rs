@@ -31,7 +31,7 @@ pub(super) async fn write(connection: &Connection, args: &ExportArgs, app: &App)
     let mut workflows: BTreeMap<String, String> = BTreeMap::new();
     for run in &runs {
         let document = document(client, run).await?;
-        let status = &document.told;
+        let status = &document.status;
         let folder = slug(&status.run.workflow);
         // A colon is no part of a file name everywhere.
         let name = format!("{}-{run}.json", status.run.created_at.to_string().replace(':', "-"));
