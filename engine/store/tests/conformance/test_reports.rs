@@ -53,7 +53,7 @@ async fn history(world: &World, run: &str, key: &TestHistoryKey) -> Vec<u64> {
 }
 
 on_each_store! {
-    async fn test_reports_are_stored_once(world) {
+    async fn reports_of_tests_are_stored_once(world) {
         let claim = world.started("r1", "r1:build:1:1").await;
         let (run, new) = (RunId::new("r1"), || report(&claim, key("main", None), 7, 1));
         let refused = NewTestReport { claim: stale(&claim), ..new() };
