@@ -122,7 +122,7 @@ pub async fn attend(
 
 /// Whether a Claude step of the run failed because it met a limit.
 async fn met_limit(store: &Store, run: &RunId) -> Result<bool, Failure> {
-    let steps = store.steps(run).await.map_err(|error| from_store(&error))?;
+    let steps = store.runs().steps(run).await.map_err(|error| from_store(&error))?;
     let mut reasons = steps.iter().filter_map(|step| step.view.reason.as_ref());
     Ok(reasons.any(|reason| is_limit(&reason.to_string())))
 }
@@ -139,7 +139,7 @@ async fn until_open(engine: &Engine, handle: &RunHandle) -> Result<(), Failure> 
     let mut changes = store.changes_of(&handle.run);
     while !handle.is_over() {
         changes.borrow_and_update();
-        let row = store.run(&handle.run).await.map_err(|error| from_store(&error))?;
+        let row = store.runs().get(&handle.run).await.map_err(|error| from_store(&error))?;
         if row.is_none_or(|row| !row.view.status.is_terminal()) {
             break;
         }
@@ -229,7 +229,7 @@ async fn step_names(engine: &Engine, run: &RunId) -> Result<Vec<StepId>, Failure
 /// The database.
 async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Result<(), Failure> {
     let failed = |error: plue_store::Error| from_store(&error);
-    let steps = store.steps(run).await.map_err(failed)?;
+    let steps = store.runs().steps(run).await.map_err(failed)?;
     let mut counts = [0_u32; 3];
     for row in &steps {
         let view = &row.view;
@@ -249,10 +249,10 @@ async fn summary(app: &App, store: &Store, run: &RunId, status: RunStatus) -> Re
             | StepStatus::Waiting => {}
         }
     }
-    for note in store.notes(run).await.map_err(failed)? {
+    for note in store.outputs().notes(run).await.map_err(failed)? {
         output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
     }
-    let row = store.run(run).await.map_err(failed)?;
+    let row = store.runs().get(run).await.map_err(failed)?;
     let took = row.as_ref().and_then(|row| Some((row.view.started_at?, row.view.ended_at?)));
     let took =
         took.map_or(String::new(), |(from, to)| format!(" in {}", words::duration(from, to)));
@@ -295,13 +295,13 @@ fn would_write(app: &App, view: &StepView) {
 
 async fn last_lines(app: &App, store: &Store, run: &RunId, step: &StepId) -> Result<(), Failure> {
     let failed = |error: plue_store::Error| from_store(&error);
-    let attempts = store.attempts(run, Some(step)).await.map_err(failed)?;
+    let attempts = store.attempts().list(run, Some(step)).await.map_err(failed)?;
     let ran = attempts.iter().rev().find(|attempt| {
         matches!(attempt.state, AttemptStatus::Done | AttemptStatus::Lost) && attempt.log_bytes > 0
     });
     let Some(attempt) = ran else { return Ok(()) };
     let range = LogRange::Tail(LAST_LINES);
-    let pieces = store.read_log(&attempt.claim.attempt, range).await.map_err(failed)?;
+    let pieces = store.logs().read(&attempt.claim.attempt, range).await.map_err(failed)?;
     let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
     let title = format!("last lines of {step}");
     output::say(&format!("{}", app.stderr.paint(Style::Bold, &title)));

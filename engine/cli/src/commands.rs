@@ -127,7 +127,7 @@ async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
     {
         return Ok(run);
     }
-    let found = store.find_run(text, None).await.map_err(|error| from_store(&error))?;
+    let found = store.runs().find(text, None).await.map_err(|error| from_store(&error))?;
     match found.as_slice() {
         [one] => Ok(one.id.clone()),
         [] => Err(Failure::not_found(format!("there is no run `{text}`")).hint("see `plue runs`")),
@@ -137,7 +137,7 @@ async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
 
 /// The repository `owner/name`; `not found` with a hint if it is not watched.
 async fn watched_repo(store: &Store, name: &str) -> Result<RepoRow, Failure> {
-    let repo = store.repo(name).await.map_err(|error| from_store(&error))?;
+    let repo = store.repos().get(name).await.map_err(|error| from_store(&error))?;
     repo.ok_or_else(|| {
         Failure::not_found(format!("`{name}` is not watched")).hint("see `plue repo list`")
     })
@@ -149,8 +149,9 @@ async fn last_here(store: &Store) -> Result<Option<RunId>, Failure> {
     let root = repository_root(&here);
     let root = root.canonicalize().unwrap_or(root);
     let filter = RunFilter { without_children: true, limit: LOOKED_AT, ..RunFilter::default() };
-    for row in store.runs(&filter).await.map_err(|error| from_store(&error))? {
-        let source = store.run_source(&row.id).await.map_err(|error| from_store(&error))?;
+    for row in store.runs().list(&filter).await.map_err(|error| from_store(&error))? {
+        let source =
+            store.outputs().source_of_run(&row.id).await.map_err(|error| from_store(&error))?;
         let of = source.and_then(|source| Some(source.origin["repository"].as_str()?.to_owned()));
         if of.is_some_and(|of| Path::new(&of) == root) {
             return Ok(Some(row.id));

@@ -80,10 +80,10 @@ impl<'a, W: Write> Follower<'a, W> {
     /// # Errors
     /// The database.
     pub async fn skip_past(&mut self) -> Result<(), Error> {
-        for attempt in self.store.attempts(self.run, None).await? {
+        for attempt in self.store.attempts().list(self.run, None).await? {
             self.shown.insert(attempt.claim.attempt, attempt.log_bytes);
         }
-        for row in self.store.steps(self.run).await? {
+        for row in self.store.runs().steps(self.run).await? {
             let view = row.view;
             self.said.insert(view.step, (view.status, view.visit, view.attempts));
         }
@@ -125,7 +125,7 @@ impl<'a, W: Write> Follower<'a, W> {
     /// Shows what is new; gives the status if the run has ended and everything was shown.
     async fn look(&mut self) -> Result<Option<RunStatus>, FollowError> {
         // The status first: what is shown after it is complete if it says that the run ended.
-        let row = self.store.run(self.run).await?;
+        let row = self.store.runs().get(self.run).await?;
         let status = row.as_ref().map(|row| row.view.status);
         self.show().await?;
         if let Some(row) = row {
@@ -172,8 +172,8 @@ impl<'a, W: Write> Follower<'a, W> {
 
     /// Shows what is new, in the order in which steps ended; what has not ended comes last.
     async fn show(&mut self) -> Result<(), FollowError> {
-        let steps = self.store.steps(self.run).await?;
-        let attempts = self.store.attempts(self.run, None).await?;
+        let steps = self.store.runs().steps(self.run).await?;
+        let attempts = self.store.attempts().list(self.run, None).await?;
         let mut views: Vec<StepView> = steps.into_iter().map(|row| row.view).collect();
         let mut by_step: HashMap<StepId, Vec<AttemptRow>> = HashMap::new();
         for attempt in attempts {
@@ -211,7 +211,7 @@ impl<'a, W: Write> Follower<'a, W> {
             self.live.flush(attempt.step.as_str())?;
         }
         loop {
-            let pieces = self.store.read_log(id, LogRange::Bytes(from..from + PAGE)).await?;
+            let pieces = self.store.logs().read(id, LogRange::Bytes(from..from + PAGE)).await?;
             let Some(last) = pieces.last() else { return Ok(()) };
             from = last.end();
             self.shown.insert(id.clone(), from);

@@ -53,6 +53,6 @@ impl<'a> Change<'a> {
             repo: self.repo,
             detail: self.detail,
         };
-        store.audit(&row).await.map_err(|error| from_store(&error))
+        store.audit().add(&row).await.map_err(|error| from_store(&error))
     }
 }

@@ -255,15 +255,16 @@ impl<'a> Session<'a> {
         self.protocol = hello.protocol;
         let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
         let hello_at = self.clock.now();
-        let epoch = match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
-            Ok(epoch) => epoch,
-            Err(error @ plue_store::Error::UnknownRunner(_)) => {
-                // Stops the runner from dialing again.
-                self.send(&ToRunner::Close(CloseCode::Unknown, error.to_string()))?;
-                return Err(Error::Protocol(error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let epoch =
+            match self.store.runners().greet(self.runner, &hash, &hello.boot, hello_at).await {
+                Ok(epoch) => epoch,
+                Err(error @ plue_store::Error::UnknownRunner(_)) => {
+                    // Stops the runner from dialing again.
+                    self.send(&ToRunner::Close(CloseCode::Unknown, error.to_string()))?;
+                    return Err(Error::Protocol(error.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            };
         let resume = verdicts(self.store, self.runner, &hello).await?;
         let owned = resume
             .iter()
@@ -278,7 +279,7 @@ impl<'a> Session<'a> {
                 return Err(Error::Protocol(format!("expected Ready, got {}", name(&other))));
             }
         }
-        if !self.store.runner_ready(self.runner, epoch, self.clock.now()).await? {
+        if !self.store.runners().ready(self.runner, epoch, self.clock.now()).await? {
             return Err(Error::Protocol("a newer session took over".to_owned()));
         }
         self.events.open(epoch);
@@ -396,7 +397,7 @@ async fn verdicts(
     if hello.resume.is_empty() {
         return Ok(Vec::new());
     }
-    let known = store.claims_of(runner).await?;
+    let known = store.attempts().claims_of(runner).await?;
     let verdict = |claim: &Claim| {
         let row = known.iter().find(|row| row.claim == *claim);
         ResumeVerdict {

@@ -34,7 +34,7 @@ impl ApiCommands {
     /// Submits a run of the same plan, event and inputs in a fresh workspace of the same commit.
     pub(crate) async fn rerun_run(&self, id: RunId, old: &RunId) -> Result<(), CommandError> {
         let failed = |error: Error| command_error(error);
-        if self.store.run(&id).await.map_err(|error| failed(error.into()))?.is_some() {
+        if self.store.runs().get(&id).await.map_err(|error| failed(error.into()))?.is_some() {
             return Ok(());
         }
         let loaded = Loaded::read(&self.store, old).await.map_err(|error| failed(error.into()))?;
@@ -43,7 +43,7 @@ impl ApiCommands {
         self.refuse_paused(name, &loaded.row.workflow).await.map_err(failed)?;
         let sha = loaded.row.sha.as_deref().ok_or_else(|| nothing("commit"))?;
         let sha = CommitId::new(sha).map_err(|_| nothing("commit"))?;
-        let repo = self.store.repo(name).await.map_err(|error| failed(error.into()))?;
+        let repo = self.store.repos().get(name).await.map_err(|error| failed(error.into()))?;
         let repo = repo
             .ok_or_else(|| CommandError::Conflict(format!("`{name}` is not watched any more")))?;
         let (mirror, sha) = match self.mirrors.mirror_with(&repo, sha.as_str()).await {
@@ -143,7 +143,7 @@ impl ApiCommands {
     }
 
     async fn seal_in(&self, scope: &str, name: &str, text: &str) -> Result<(), CommandError> {
-        let put = self.store.put_secret(self.keyring()?, scope, name, text.as_bytes()).await;
+        let put = self.store.secrets().put(self.keyring()?, scope, name, text.as_bytes()).await;
         put.map_err(|error| match error {
             SecretError::Limit(why) => CommandError::Unfit(why),
             SecretError::BadKey
@@ -177,7 +177,7 @@ impl ApiCommands {
         let reporter = config.row().map_err(CommandError::Unfit)?;
         let store = &self.store;
         let failed = |error: plue_store::Error| command_error(error.into());
-        let known = store.repo(&request.name).await.map_err(failed)?;
+        let known = store.repos().get(&request.name).await.map_err(failed)?;
         if known.is_some_and(|known| known.forge == "local") {
             let why = format!("`{}` lies on the server's machine", request.name);
             return Err(CommandError::Conflict(why));
@@ -192,7 +192,7 @@ impl ApiCommands {
         if request.token.is_some() && app.is_none() {
             // The credential that is set last replaces the other kind.
             let scope = hook_scope_of(&request.name);
-            store.forget_secret(&scope, APP_SECRET).await.map_err(failed)?;
+            store.secrets().forget(&scope, APP_SECRET).await.map_err(failed)?;
         }
         let row = RepoRow {
             name: request.name,
@@ -203,8 +203,8 @@ impl ApiCommands {
             added_by: by,
             added_at: self.process.clock.now(),
         };
-        store.repo_add(&row).await.map_err(failed)?;
-        store.set_outlet(&row.name, reporter.as_ref()).await.map_err(failed)
+        store.repos().add(&row).await.map_err(failed)?;
+        store.reports().set_forge_reporter(&row.name, reporter.as_ref()).await.map_err(failed)
     }
 }
 

@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use crate::{
     error::Error,
     fence,
+    handles::Attempts,
     rule::Hold,
     sql::{Arg, Dialect, Row, Statement},
-    store::Store,
 };
 
 /// A row of `attempt`.
@@ -73,16 +73,12 @@ const COLUMNS: &str = "id, fence, run_id, step_id, visit, number, pool, state, r
                        assigned_at, started_at, ended_at, pid, ack_seq, log_bytes, outcome, detail, \
                        log_seq";
 
-impl Store {
+impl Attempts<'_> {
     /// The attempts of a run, or of one of its steps, in the order they were queued.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn attempts(
-        &self,
-        run: &RunId,
-        step: Option<&StepId>,
-    ) -> Result<Vec<AttemptRow>, Error> {
+    pub async fn list(self, run: &RunId, step: Option<&StepId>) -> Result<Vec<AttemptRow>, Error> {
         let mut args = vec![Arg::from(run.as_str())];
         let mut text = format!("SELECT {COLUMNS} FROM attempt WHERE run_id = $1");
         if let Some(step) = step {
@@ -90,7 +86,7 @@ impl Store {
             text.push_str(" AND step_id = $2");
         }
         text.push_str(" ORDER BY queued_at, step_id, visit, number");
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(attempt_row).collect()
     }
 
@@ -98,9 +94,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn attempt(&self, id: &AttemptId) -> Result<Option<AttemptRow>, Error> {
+    pub async fn get(self, id: &AttemptId) -> Result<Option<AttemptRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM attempt WHERE id = $1");
-        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| attempt_row(&row)).transpose()
     }
 
@@ -109,12 +105,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn claims_of(&self, runner: &RunnerId) -> Result<Vec<AttemptRow>, Error> {
+    pub async fn claims_of(self, runner: &RunnerId) -> Result<Vec<AttemptRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM attempt \
              WHERE runner_id = $1 AND state IN ('assigned', 'running') ORDER BY fence"
         );
-        let rows = self.read(Statement::new(text, vec![runner.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![runner.as_str().into()])).await?;
         rows.iter().map(attempt_row).collect()
     }
 }

@@ -6,9 +6,9 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Audit,
     op::Op,
     sql::{Arg, Dialect, Statement, Tx},
-    store::Store,
 };
 
 /// Rows of one page at most.
@@ -35,24 +35,24 @@ pub struct AuditRow {
 
 struct Append(AuditRow);
 
-impl Store {
+impl Audit<'_> {
     /// Adds a row.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn audit(&self, row: &AuditRow) -> Result<(), Error> {
-        self.write(Append(row.clone())).await
+    pub async fn add(self, row: &AuditRow) -> Result<(), Error> {
+        self.store.write(Append(row.clone())).await
     }
 
     /// Rows behind a number, the oldest first, at most 1,000.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
+    pub async fn after(self, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
         let text = "SELECT seq, at, principal, action, subject, repo, detail FROM audit \
                     WHERE seq > $1 ORDER BY seq LIMIT $2";
         let args = vec![Arg::count(seq), limit.min(MAX_PAGE).into()];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter()
             .map(|row| {
                 Ok(AuditRow {

@@ -4,6 +4,7 @@
 //! time after it was used last (see `collect`). Must not know what is in a blob, except for the
 //! sweep, which must find the blobs that a list of changes names.
 
+mod blob_store;
 mod bucket;
 mod collect;
 mod copy;
@@ -12,16 +13,15 @@ mod place;
 mod reader;
 mod rows;
 mod scope;
-mod shelf;
 mod writer;
 
 pub use self::{
+    blob_store::{BlobFuture, BlobStore, BlobStoreError, Draft},
     bucket::{Bucket, BucketOptions},
     collect::Collected,
     folder::Folder,
     reader::BlobReader,
     rows::BlobStat,
-    shelf::{Draft, Shelf, ShelfError, ShelfFuture},
     writer::BlobWriter,
 };
 

@@ -11,7 +11,7 @@ use plue_plan::{AttemptId, PlanHash, RunId, RunnerId, StepId};
 use plue_wire::runner::{AttemptEvent, Claim, ResultVerdict};
 use serde_json::Value as Json;
 
-use crate::{error::Error, request::CancelRequest, store::Store};
+use crate::{error::Error, handles::Runs, request::CancelRequest};
 
 /// A new run.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,7 +165,7 @@ pub enum Refused {
     },
 }
 
-impl Store {
+impl Runs<'_> {
     /// Creates a run together with its first facts (`first.expect_seq` is 0).
     ///
     /// The outer error is the database's; the inner one says why the commit does not hold
@@ -173,35 +173,35 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn create_run(
-        &self,
+    pub async fn create(
+        self,
         new: NewRun,
         first: RunCommit,
     ) -> Result<Result<Committed, Refused>, Error> {
-        self.write(create::Create { new, first, engine: None }).await
+        self.store.write(create::Create { new, first, engine: None }).await
     }
 
     /// Creates a run that `engine` drives from its first commit, so that no other engine takes it before;
     /// the fence of that right is [`Drive::FIRST_FENCE`](crate::Drive::FIRST_FENCE).
     ///
     /// # Errors
-    /// As [`Store::create_run`]; the inner error is [`Refused::Superseded`] if the engine is not registered
+    /// As [`Self::create`]; the inner error is [`Refused::Superseded`] if the engine is not registered
     /// any more.
-    pub async fn create_driven_run(
-        &self,
+    pub async fn create_driven(
+        self,
         new: NewRun,
         first: RunCommit,
         engine: &str,
     ) -> Result<Result<Committed, Refused>, Error> {
-        self.write(create::Create { new, first, engine: Some(engine.to_owned()) }).await
+        self.store.write(create::Create { new, first, engine: Some(engine.to_owned()) }).await
     }
 
     /// Advances a run: all of `commit` or nothing.
     ///
     /// # Errors
     /// [`Error`] of the database; the inner error says why the commit does not hold.
-    pub async fn commit(&self, commit: RunCommit) -> Result<Result<Committed, Refused>, Error> {
-        self.write(apply::Apply(commit)).await
+    pub async fn commit(self, commit: RunCommit) -> Result<Result<Committed, Refused>, Error> {
+        self.store.write(apply::Apply(commit)).await
     }
 }
 

@@ -17,10 +17,9 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Deliveries,
+    op::{Op, Plain},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 pub use body::Received;
@@ -108,23 +107,23 @@ impl DeliveryRow {
     }
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Keeps a delivery; `false` if it was here before, whatever became of it.
     ///
     /// # Errors
     /// [`Error`] of the database: then the forge must not be told that it arrived.
-    pub async fn receive(&self, delivery: DeliveryRow) -> Result<bool, Error> {
-        self.write(Receive(delivery)).await
+    pub async fn receive(self, delivery: DeliveryRow) -> Result<bool, Error> {
+        self.store.write(Receive(delivery)).await
     }
 
     /// Deliveries that nobody has looked at, the oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn new_deliveries(&self, limit: u32) -> Result<Vec<DeliveryRow>, Error> {
+    pub async fn new(self, limit: u32) -> Result<Vec<DeliveryRow>, Error> {
         let text = "SELECT forge, hook, id, headers, body, received_at, state, note FROM delivery \
                     WHERE state = 'new' ORDER BY received_at LIMIT $1";
-        let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![limit.into()])).await?;
         rows.iter().map(delivery_row).collect()
     }
 
@@ -132,8 +131,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn delivery(
-        &self,
+    pub async fn get(
+        self,
         forge: &str,
         hook: &str,
         id: &str,
@@ -141,7 +140,7 @@ impl Store {
         let text = "SELECT forge, hook, id, headers, body, received_at, state, note FROM delivery \
                     WHERE forge = $1 AND hook = $2 AND id = $3";
         let args = vec![forge.into(), hook.into(), id.into()];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         row.map(|row| delivery_row(&row)).transpose()
     }
 
@@ -150,8 +149,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn settle_delivery(
-        &self,
+    pub async fn settle_one(
+        self,
         delivery: impl Into<InHand<'_>>,
         state: DeliveryState,
         note: &str,
@@ -165,11 +164,11 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn settle(
-        &self,
+        self,
         delivery: impl Into<InHand<'_>>,
         settlement: &Settlement,
     ) -> Result<(), Error> {
-        self.write(Plain(vec![settlement.statement(delivery.into())?])).await
+        self.store.write(Plain(vec![settlement.statement(delivery.into())?])).await
     }
 }
 

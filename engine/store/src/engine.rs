@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Engines,
     op::Op,
     sql::{Arg, Dialect, Statement, Tx},
-    store::Store,
 };
 
 /// A row of `engine`.
@@ -66,47 +66,47 @@ struct Bury {
     beats: Option<u64>,
 }
 
-impl Store {
+impl Engines<'_> {
     /// Records that an engine works with this database.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engine_start(&self, new: NewEngine) -> Result<(), Error> {
-        self.write(Start(new)).await
+    pub async fn start(self, new: NewEngine) -> Result<(), Error> {
+        self.store.write(Start(new)).await
     }
 
     /// Records a sign of life; `false`: it was buried, and has nothing any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engine_seen(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
-        self.write(Seen { id: id.to_owned(), at }).await
+    pub async fn seen(self, id: &str, at: Timestamp) -> Result<bool, Error> {
+        self.store.write(Seen { id: id.to_owned(), at }).await
     }
 
     /// Forgets an engine that ended, or is known to be dead: its runs and deliveries are free.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engine_end(&self, id: &str) -> Result<bool, Error> {
-        self.write(Bury { id: id.to_owned(), beats: None }).await
+    pub async fn end(self, id: &str) -> Result<bool, Error> {
+        self.store.write(Bury { id: id.to_owned(), beats: None }).await
     }
 
     /// The same, unless it has given a sign of life after so many; whether it was buried.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn bury_engine(&self, id: &str, beats: u64) -> Result<bool, Error> {
-        self.write(Bury { id: id.to_owned(), beats: Some(beats) }).await
+    pub async fn expire(self, id: &str, beats: u64) -> Result<bool, Error> {
+        self.store.write(Bury { id: id.to_owned(), beats: Some(beats) }).await
     }
 
     /// All engines that did not end in order, the oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engines(&self) -> Result<Vec<EngineRow>, Error> {
+    pub async fn list(self) -> Result<Vec<EngineRow>, Error> {
         let text = "SELECT id, host, pid, version, place, started_at, seen_at, beats \
                     FROM engine ORDER BY started_at, id";
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter()
             .map(|row| {
                 Ok(EngineRow {

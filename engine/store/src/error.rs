@@ -68,10 +68,10 @@ pub enum Error {
     UnknownRunner(plue_plan::RunnerId),
     /// Larger blobs cannot be read or written.
     #[error("the place of larger blobs cannot be used")]
-    Shelf(#[source] std::io::Error),
+    BlobStore(#[source] std::io::Error),
     /// There is no place for larger blobs.
     #[error("this database has no place for larger blobs")]
-    NoShelf,
+    NoBlobStore,
     /// A computation on the content of a log reached a limit.
     #[error("the computation was stopped: {0}")]
     Stopped(String),
@@ -124,8 +124,8 @@ impl Error {
             Self::Missing(_) => MISSING,
             Self::BadUrl(_) => BAD_URL,
             Self::UnknownRunner(_) => UNKNOWN_RUNNER,
-            Self::Shelf(_) => SHELF,
-            Self::NoShelf => NO_SHELF,
+            Self::BlobStore(_) => SHELF,
+            Self::NoBlobStore => NO_SHELF,
             Self::Closed | Self::Lost(_) | Self::Raced | Self::Stopped(_) | Self::Sql(_) => {
                 UNEXPECTED
             }
@@ -150,11 +150,11 @@ impl Error {
             Self::Missing(_) => "run a workflow first; the database is made by the first run",
             Self::BadUrl(_) => "write `sqlite:PATH` or `postgres://USER@HOST/NAME`",
             Self::UnknownRunner(_) => "stop that runner; a new one is started when work waits",
-            Self::Shelf(_) => {
+            Self::BlobStore(_) => {
                 "make the folder `blobs` of the state directory writable, or free some space; with an object \
                  store, `plue doctor` tells what is wrong"
             }
-            Self::NoShelf => {
+            Self::NoBlobStore => {
                 "name a state directory that all engines of the database share, or an object store"
             }
             Self::Stopped(_) => "search for a simpler pattern, or in a part of the log",
@@ -193,8 +193,8 @@ impl Error {
             | Self::BadUrl(_)
             | Self::Closed
             | Self::Stopped(_)
-            | Self::Shelf(_)
-            | Self::NoShelf
+            | Self::BlobStore(_)
+            | Self::NoBlobStore
             | Self::UnknownRunner(_) => false,
         }
     }
@@ -301,8 +301,8 @@ mod tests {
             Error::BadUrl("x".to_owned()),
             Error::Sql(cause()),
             Error::UnknownRunner(plue_plan::RunnerId::new("w")),
-            Error::Shelf(std::io::Error::other("the cause")),
-            Error::NoShelf,
+            Error::BlobStore(std::io::Error::other("the cause")),
+            Error::NoBlobStore,
         ]
     }
 

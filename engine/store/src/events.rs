@@ -12,10 +12,11 @@ use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
+    handles::Journal,
     log::{LogPiece, LogStream},
     op::Op,
     sql::{Arg, Statement, Tx, insert_rows, placeholders},
-    store::{Store, peer_time},
+    store::peer_time,
 };
 
 /// What became of the events of one attempt.
@@ -68,30 +69,30 @@ pub(crate) struct Append {
 /// Columns of [`Taken::chunks`].
 const CHUNK_COLUMNS: usize = 10;
 
-impl Store {
+impl Journal<'_> {
     /// Stores events of any number of attempts in one transaction. Events that are stored already and
     /// events behind a gap are left out; the answer tells per attempt how far it is complete.
     ///
     /// # Errors
     /// [`Error`] of the database; then nothing is stored.
-    pub async fn append_events(
-        &self,
+    pub async fn append(
+        self,
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
     ) -> Result<Vec<Appended>, Error> {
-        self.append_in_order(None, batch).await
+        self.store.open_logs().append_in_order(None, batch).await
     }
 
     /// The same for events that came through a session of a runner: nothing is stored, as if every claim
     /// were stale, once a newer session was told how much is stored.
     ///
     /// # Errors
-    /// As [`Store::append_events`].
-    pub async fn append_events_of(
-        &self,
+    /// As [`Self::append`].
+    pub async fn append_of(
+        self,
         (runner, epoch): (&RunnerId, u64),
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
     ) -> Result<Vec<Appended>, Error> {
-        self.append_in_order(Some((runner.clone(), epoch)), batch).await
+        self.store.open_logs().append_in_order(Some((runner.clone(), epoch)), batch).await
     }
 }
 

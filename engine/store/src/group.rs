@@ -11,10 +11,9 @@ use plue_plan::RunId;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Groups,
+    op::{Op, Plain},
     sql::{Dialect, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A run in a concurrency group.
@@ -36,7 +35,7 @@ pub struct GroupMember {
 
 /// Whether a run has its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
+pub enum TurnState {
     /// It has.
     Mine {
         /// Runs that had it and that nobody advances any more.
@@ -88,13 +87,13 @@ pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
     name.unwrap_or(key)
 }
 
-impl Store {
+impl Groups<'_> {
     /// Enters a run into its group, at the place of the time it was asked for. Again: is seen.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn join_group(
-        &self,
+    pub async fn join(
+        self,
         run: &RunId,
         group: &str,
         asked_at: Timestamp,
@@ -104,42 +103,42 @@ impl Store {
                     VALUES ($1, $2, $3, $4) ON CONFLICT (run_id) DO UPDATE SET \
                     seen_at = excluded.seen_at";
         let args = vec![run.as_str().into(), group.into(), asked_at.into(), now.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Asks for the turn, and says that the run is advanced.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_turn(&self, request: TurnRequest) -> Result<Turn, Error> {
-        self.write(Take(request)).await
+    pub async fn take_turn(self, request: TurnRequest) -> Result<TurnState, Error> {
+        self.store.write(Take(request)).await
     }
 
     /// Says that a member is still advanced.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn still_in_group(&self, run: &RunId, now: Timestamp) -> Result<(), Error> {
+    pub async fn refresh(self, run: &RunId, now: Timestamp) -> Result<(), Error> {
         let text = "UPDATE group_member SET seen_at = $2 WHERE run_id = $1";
         let args = vec![run.as_str().into(), now.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Takes a run out of its group: it has ended.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn leave_group(&self, run: &RunId) -> Result<(), Error> {
+    pub async fn leave(self, run: &RunId) -> Result<(), Error> {
         let text = "DELETE FROM group_member WHERE run_id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![run.as_str().into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![run.as_str().into()])])).await
     }
 
     /// The open runs of a group, in their order.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn group(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
-        let rows = self.read(Statement::new(MEMBERS, vec![group.into()])).await?;
+    pub async fn members(self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        let rows = self.store.read(Statement::new(MEMBERS, vec![group.into()])).await?;
         let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
         Ok(members.into_iter().filter(GroupMember::is_open).collect())
     }
@@ -148,9 +147,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn group_of(&self, run: &RunId) -> Result<Option<String>, Error> {
+    pub async fn of_run(self, run: &RunId) -> Result<Option<String>, Error> {
         let text = "SELECT group_key FROM group_member WHERE run_id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         row.map(|row| row.text(0)).transpose()
     }
 }
@@ -158,9 +157,9 @@ impl Store {
 struct Take(TurnRequest);
 
 impl Op for Take {
-    type Out = Turn;
+    type Out = TurnState;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Turn, Error> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<TurnState, Error> {
         let request = &self.0;
         let lock = match tx.dialect() {
             Dialect::Sqlite => "",
@@ -171,7 +170,7 @@ impl Op for Take {
         let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
         if let Some(first) = request.first(&members) {
             tx.write(seen(request, None));
-            return Ok(Turn::Behind(first));
+            return Ok(TurnState::Behind(first));
         }
         let had = |member: &&GroupMember| {
             member.turn_at.is_some() && member.run != request.run && member.is_open()
@@ -180,10 +179,10 @@ impl Op for Take {
             members.iter().filter(had).map(|member| member.run.clone()).collect();
         tx.write_all(from.iter().map(no_turn).collect());
         tx.write(seen(request, Some(request.at)));
-        Ok(Turn::Mine { from })
+        Ok(TurnState::Mine { from })
     }
 
-    fn touched(&self, _turn: &Turn) -> Shards {
+    fn touched(&self, _turn: &TurnState) -> Shards {
         Shards::NONE
     }
 }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Idempotency,
     op::Op,
     sql::{Statement, Tx},
-    store::Store,
 };
 
 /// What a key stands for.
@@ -28,21 +28,21 @@ struct Reserve {
     at: Timestamp,
 }
 
-impl Store {
+impl Idempotency<'_> {
     /// Reserves a key for a request; the answer is what the key stands for from now on: the wanted
     /// reservation, or an earlier one.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn reserve(
-        &self,
+        self,
         principal: &str,
         key: &str,
         wanted: Reservation,
         at: Timestamp,
     ) -> Result<Reservation, Error> {
         let (principal, key) = (principal.to_owned(), key.to_owned());
-        self.write(Reserve { principal, key, wanted, at }).await
+        self.store.write(Reserve { principal, key, wanted, at }).await
     }
 }
 

@@ -15,6 +15,6 @@ pub use self::{
     cache::{CacheFound, CacheRow},
     checkpoint::{CheckpointKind, CheckpointRow},
     pure::PureFound,
-    record::{Kept, NewRecord, NoteRow},
+    record::{NewRecord, NoteRow, Recorded},
     workspace::RunWorkspace,
 };

@@ -5,6 +5,7 @@ mod attempt;
 mod audit;
 pub mod blob;
 mod callback;
+pub mod capacity;
 mod changes;
 mod commit;
 pub mod decision;
@@ -15,6 +16,7 @@ pub mod error;
 mod events;
 mod fence;
 mod group;
+pub mod handles;
 mod idempotency;
 mod journal;
 mod keep;
@@ -24,8 +26,6 @@ pub mod mcp;
 mod migrate;
 mod op;
 mod options;
-pub mod places;
-mod plain;
 mod plan;
 pub mod portable;
 mod postgres;
@@ -57,19 +57,19 @@ pub use crate::{
     engine::{EngineRow, NewEngine},
     error::Error,
     events::Appended,
-    group::{GroupMember, Turn, TurnRequest, group_key, group_name},
+    group::{GroupMember, TurnRequest, TurnState, group_key, group_name},
     idempotency::Reservation,
     journal::{HIDDEN_FIELD, JournalRow, TranscriptId, TranscriptRow},
     keep::{
-        ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
-        PureFound, RunWorkspace,
+        ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, NewRecord, NoteRow,
+        PureFound, Recorded, RunWorkspace,
     },
     live::{LivePieces, LogReader, LogTurn, LogWriter},
-    log::{LogFound, LogHit, LogPiece, LogPlace, LogRange, LogStat, LogStream},
+    log::{LogFound, LogHit, LogPiece, LogPosition, LogRange, LogStat, LogStream},
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
     plan::CachedPlans,
-    repo::{OutletRow, RegisteredRow, RepoRow, ReportKey, ReportRow, Tick, Told},
+    repo::{ForgeReporterRow, RegisteredRow, RepoRow, ReportKey, ReportRow, SettledReport, Tick},
     request::CancelRequest,
     run::{Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun},
     runner::{ClaimedAttempt, RunnerRow, RunnerState},

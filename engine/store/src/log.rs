@@ -6,21 +6,21 @@
 //! printed comes back byte for byte.
 
 mod block;
-mod compact;
 mod find;
 mod lines;
 mod matches;
+mod offload;
+mod pack;
 mod read;
 mod search;
-mod shelve;
 
 use std::{ops::Range, str::FromStr};
 
 use jiff::Timestamp;
 
-pub(crate) use compact::is_worth_packing;
 pub use lines::{LineWindow, LogLine, LogLines};
 pub use matches::{LogMatches, LogPattern, MatchBounds, PatternForm};
+pub(crate) use pack::is_worth_packing;
 
 /// Source of a piece of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +91,7 @@ pub struct LogHit {
 
 /// Where a search of a log goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LogPlace {
+pub struct LogPosition {
     /// At this byte.
     pub byte: u64,
     /// The line of this byte was found; the search goes on behind it.
@@ -104,7 +104,7 @@ pub struct LogFound {
     /// The lines, each with the first place of the text in it.
     pub hits: Vec<LogHit>,
     /// Where to go on; none: the log has been looked through.
-    pub next: Option<LogPlace>,
+    pub next: Option<LogPosition>,
     /// Bytes that were looked through.
     pub bytes: u64,
 }

@@ -3,7 +3,12 @@
 
 use std::{any::Any, future::Future, pin::Pin};
 
-use crate::{changes::Shards, error::Error, probe::Call, sql::Tx};
+use crate::{
+    changes::Shards,
+    error::Error,
+    probe::Call,
+    sql::{Statement, Tx},
+};
 
 /// A write. Rules:
 /// - all reads come before the first write, so that a refusal (part of [`Op::Out`]) leaves nothing
@@ -69,5 +74,22 @@ impl<O: Op> ErasedOp for O {
             let touched = self.touched(&out);
             Ok(Written { out: Box::new(out), touched })
         })
+    }
+}
+
+/// Statements that are run as they are.
+#[derive(Debug)]
+pub(crate) struct Plain(pub(crate) Vec<Statement>);
+
+impl Op for Plain {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        tx.write_all(self.0.clone());
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
     }
 }

@@ -10,9 +10,9 @@ use self::Kind::{Bytes as B, Int as I, Text as T};
 use crate::{
     changes::Shards,
     error::Error,
+    handles::ArchiveRows,
     op::Op,
     sql::{Arg, Row, Statement, Tx, insert_rows},
-    store::Store,
 };
 
 /// A value of a row.
@@ -280,19 +280,19 @@ impl Table {
     }
 }
 
-impl Store {
+impl ArchiveRows<'_> {
     /// One page of a run's rows, from the row `offset` on; empty behind the end.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn portable_rows(
-        &self,
+    pub async fn rows(
+        self,
         table: &Table,
         run: &RunId,
         offset: u64,
     ) -> Result<Vec<Vec<Cell>>, Error> {
         let args = vec![run.as_str().into(), Arg::count(offset)];
-        let rows = self.read(Statement::new(table.select(), args)).await?;
+        let rows = self.store.read(Statement::new(table.select(), args)).await?;
         let cell = |row: &Row, at: usize, kind: Kind| {
             Ok(match kind {
                 Kind::Int => row.opt_int(at)?.map_or(Cell::Null, Cell::Int),
@@ -311,7 +311,7 @@ impl Store {
     }
 
     /// Logs leave with their bytes, wherever those lie.
-    async fn fill(&self, table: &Table, rows: &mut [Vec<Cell>]) -> Result<(), Error> {
+    async fn fill(self, table: &Table, rows: &mut [Vec<Cell>]) -> Result<(), Error> {
         let column = |name: &str| table.columns().position(|column| column == name);
         let (Some(stream), Some(data)) = (column("stream"), column("data")) else { return Ok(()) };
         let held = rows.iter().map(|row| {
@@ -321,7 +321,7 @@ impl Store {
             };
             (row.get(stream) == Some(&Cell::Text(crate::log::BLOCK.to_owned())), bytes)
         });
-        let fetched = self.fetched(held.collect()).await?;
+        let fetched = self.store.packed_logs().fetched(held.collect()).await?;
         for (row, bytes) in rows.iter_mut().zip(fetched) {
             if let Some(cell) = row.get_mut(data) {
                 *cell = Cell::Bytes(bytes);
@@ -334,8 +334,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Corrupt`] for rows that do not fit; [`Error`] of the database.
-    pub async fn import_rows(
-        &self,
+    pub async fn import(
+        self,
         table: &'static Table,
         run: &RunId,
         rows: Vec<Vec<Cell>>,
@@ -344,25 +344,25 @@ impl Store {
             let message = format!("a row of {} columns does not fit {}", row.len(), table.name);
             return Err(Error::Corrupt(message));
         }
-        let begin = (table.name == "run").then(|| (run.clone(), self.clock().now()));
-        self.write(Insert { table, rows, begin }).await
+        let begin = (table.name == "run").then(|| (run.clone(), self.store.clock().now()));
+        self.store.write(Insert { table, rows, begin }).await
     }
 
     /// The import has ended: from now on the run is as good as any, but only read.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn finish_import(&self, run: &RunId, manifest: &str) -> Result<(), Error> {
-        self.write(Finish(run.clone(), manifest.to_owned())).await
+    pub async fn finish_import(self, run: &RunId, manifest: &str) -> Result<(), Error> {
+        self.store.write(Finish(run.clone(), manifest.to_owned())).await
     }
 
     /// Whether a run came from a file.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn imported(&self, run: &RunId) -> Result<Option<Imported>, Error> {
+    pub async fn imported(self, run: &RunId) -> Result<Option<Imported>, Error> {
         let text = "SELECT imported_at, manifest FROM imported_run WHERE run_id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         row.map(|row| Ok(Imported { at: row.time(0)?, manifest: row.text(1)? })).transpose()
     }
 }

@@ -13,8 +13,8 @@ use crate::{
     deaths::NOT_SET_ASIDE,
     drive::UNDRIVEN,
     error::Error,
+    handles::Runs,
     sql::{Arg, Row, Statement, among, placeholders},
-    store::Store,
 };
 
 pub use obstacle::{Obstacle, ObstacleKind};
@@ -134,14 +134,14 @@ impl Default for RunFilter {
 const IS_WHOLE: &str = "NOT EXISTS (SELECT 1 FROM imported_run i \
                         WHERE i.run_id = run.id AND i.manifest = '')";
 
-impl Store {
+impl Runs<'_> {
     /// A run.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run(&self, id: &RunId) -> Result<Option<RunRow>, Error> {
+    pub async fn get(self, id: &RunId) -> Result<Option<RunRow>, Error> {
         let text = format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1 AND {IS_WHOLE}");
-        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| run_row(&row)).transpose()
     }
 
@@ -149,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn load_run(&self, id: &RunId) -> Result<Option<StoredRun>, Error> {
+    pub async fn load(self, id: &RunId) -> Result<Option<StoredRun>, Error> {
         let key = || vec![Arg::from(id.as_str())];
         let text = format!(
             "SELECT {RUN_COLUMNS}, source, event, inputs, origin \
@@ -157,7 +157,7 @@ impl Store {
         );
         let journal = "SELECT at, fact FROM journal WHERE run_id = $1 ORDER BY seq";
         let reads = vec![Statement::new(text, key()), Statement::new(journal, key())];
-        let mut answers = self.read_each(reads).await?.into_iter();
+        let mut answers = self.store.read_each(reads).await?.into_iter();
         let (run, journal) =
             (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
         let Some(row) = run.first() else { return Ok(None) };
@@ -186,7 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, Error> {
+    pub async fn list(self, filter: &RunFilter) -> Result<Vec<RunRow>, Error> {
         let mut text = format!("SELECT {RUN_COLUMNS} FROM run WHERE {IS_WHOLE}");
         let mut args: Vec<Arg> = Vec::new();
         if !filter.status.is_empty() {
@@ -212,7 +212,7 @@ impl Store {
         }
         if let Some(event) = &filter.event {
             args.push(event.as_str().into());
-            let kind = if self.is_shared() {
+            let kind = if self.store.is_shared() {
                 "(s.event::json ->> 'type')"
             } else {
                 "json_extract(s.event, '$.type')"
@@ -228,7 +228,7 @@ impl Store {
         }
         args.push(filter.limit.min(MAX_PAGE).into());
         text.push_str(&format!(" ORDER BY id DESC LIMIT ${}", args.len()));
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -236,8 +236,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run_statuses(
-        &self,
+    pub async fn statuses(
+        self,
         runs: &[RunId],
     ) -> Result<HashMap<RunId, (RunStatus, Option<String>)>, Error> {
         let mut found = HashMap::new();
@@ -245,7 +245,7 @@ impl Store {
             let args: Vec<Arg> = ids.iter().map(|id| Arg::from(id.as_str())).collect();
             let list = placeholders(1, args.len());
             let text = format!("SELECT id, status, reason FROM run WHERE id IN ({list})");
-            for row in &self.read(Statement::new(text, args)).await? {
+            for row in &self.store.read(Statement::new(text, args)).await? {
                 found.insert(RunId::new(row.text(0)?), (row.parse(1)?, row.opt_text(2)?));
             }
         }
@@ -257,15 +257,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn find_run(
-        &self,
-        text: &str,
-        repos: Option<Vec<String>>,
-    ) -> Result<Vec<RunRow>, Error> {
+    pub async fn find(self, text: &str, repos: Option<Vec<String>>) -> Result<Vec<RunRow>, Error> {
         if text == "last" {
             let last =
                 RunFilter { repos, without_children: true, limit: 1, ..RunFilter::default() };
-            return self.runs(&last).await;
+            return self.list(&last).await;
         }
         let prefix = text.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -278,7 +274,7 @@ impl Store {
             "SELECT {RUN_COLUMNS} FROM run WHERE id >= $1 AND id < $2 AND {IS_WHOLE}{among} \
              ORDER BY id DESC LIMIT 2"
         );
-        let rows = self.read(Statement::new(sql, args)).await?;
+        let rows = self.store.read(Statement::new(sql, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -286,7 +282,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, Error> {
+    pub async fn unfinished(self) -> Result<Vec<RunRow>, Error> {
         let open: Vec<_> =
             RunStatus::ALL.iter().filter(|status| !status.is_terminal()).copied().collect();
         let text = format!(
@@ -294,7 +290,7 @@ impl Store {
             placeholders(1, open.len())
         );
         let args = open.iter().map(|status| status.as_str().into()).collect();
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -304,7 +300,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn oldest_unfinished(&self, of_each: usize) -> Result<Vec<RunRow>, Error> {
+    pub async fn oldest_unfinished(self, of_each: usize) -> Result<Vec<RunRow>, Error> {
         let open = format!("{UNDRIVEN} AND {NOT_SET_ASIDE}");
         let text = format!(
             "SELECT {RUN_COLUMNS} FROM run WHERE {open} AND (id IN (SELECT run_id FROM cancel_request) \
@@ -313,7 +309,7 @@ impl Store {
                FROM run WHERE {open}) AS waiting WHERE place <= $1)) ORDER BY id"
         );
         let args = vec![Arg::count(of_each as u64)];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -321,10 +317,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn steps(&self, run: &RunId) -> Result<Vec<StepRow>, Error> {
+    pub async fn steps(self, run: &RunId) -> Result<Vec<StepRow>, Error> {
         let text = "SELECT step_id, status, reason, visit, attempts, ready_at, started_at, ended_at, \
                     output FROM step WHERE run_id = $1 ORDER BY step_id";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter()
             .map(|row| {
                 let view = StepView {

@@ -12,8 +12,8 @@ use plue_wire::runner::Claim;
 
 use crate::{
     error::Error,
+    handles::Runners,
     sql::{Row, Statement},
-    store::Store,
 };
 
 /// The state of a runner.
@@ -98,14 +98,14 @@ impl FromStr for RunnerState {
     }
 }
 
-impl Store {
+impl Runners<'_> {
     /// A runner.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runner(&self, id: &RunnerId) -> Result<Option<RunnerRow>, Error> {
+    pub async fn get(self, id: &RunnerId) -> Result<Option<RunnerRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM runner WHERE id = $1");
-        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| runner_row(&row)).transpose()
     }
 
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runners(&self, group: Option<&RunId>) -> Result<Vec<RunnerRow>, Error> {
+    pub async fn list(self, group: Option<&RunId>) -> Result<Vec<RunnerRow>, Error> {
         let mut text = format!("SELECT {COLUMNS} FROM runner WHERE state <> 'gone'");
         let mut args = Vec::new();
         if let Some(group) = group {
@@ -121,7 +121,7 @@ impl Store {
             args.push(group.as_str().into());
         }
         text.push_str(" ORDER BY id");
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(runner_row).collect()
     }
 }

@@ -11,7 +11,7 @@ use plue_runtime::{Clock, Tasks};
 use tokio::sync::watch;
 
 use crate::{
-    blob::{Folder, Shelf},
+    blob::{BlobStore, Folder},
     changes::Changes,
     error::Error,
     live::LiveLogs,
@@ -32,7 +32,7 @@ pub struct Store {
     tasks: Tasks,
     clock: Clock,
     probe: Option<Arc<dyn Probe>>,
-    shelf: Option<Arc<dyn Shelf>>,
+    blob_store: Option<Arc<dyn BlobStore>>,
     /// Set while commits of other processes are watched for; its end ends that.
     others: Arc<OnceLock<watch::Sender<()>>>,
 }
@@ -54,7 +54,7 @@ impl Store {
         let (clock, tasks, changes) = (Clock::real(), Tasks::new(), Changes::new());
         let address = options.address()?;
         let folder = options.blob_folder(&address);
-        let shelf = folder.map(|folder| Arc::new(Folder::new(folder)) as Arc<dyn Shelf>);
+        let blob_store = folder.map(|folder| Arc::new(Folder::new(folder)) as Arc<dyn BlobStore>);
         let backend = match address {
             Address::Sqlite(path) => {
                 Backend::Sqlite(Sqlite::open(&path, &options, clock, &tasks, &changes).await?)
@@ -71,7 +71,7 @@ impl Store {
             tasks,
             clock,
             probe: None,
-            shelf,
+            blob_store,
             others: Arc::default(),
         })
     }
@@ -160,13 +160,13 @@ impl Store {
 
     /// The same store with another place for larger blobs.
     #[must_use]
-    pub fn with_shelf(mut self, shelf: Arc<dyn Shelf>) -> Self {
-        self.shelf = Some(shelf);
+    pub fn with_blob_store(mut self, blob_store: Arc<dyn BlobStore>) -> Self {
+        self.blob_store = Some(blob_store);
         self
     }
 
-    pub(crate) fn shelf(&self) -> Result<&dyn Shelf, Error> {
-        self.shelf.as_deref().ok_or(Error::NoShelf)
+    pub(crate) fn blob_store(&self) -> Result<&dyn BlobStore, Error> {
+        self.blob_store.as_deref().ok_or(Error::NoBlobStore)
     }
 
     pub(crate) fn live(&self) -> &LiveLogs {
@@ -207,7 +207,8 @@ impl Store {
             },
             Backend::Postgres(postgres) => {
                 let (postgres, changes) = (postgres.clone(), self.changes.clone());
-                self.apart("store write", async move { postgres.run(&*op, &changes).await }).await
+                self.run_as_task("store write", async move { postgres.run(&*op, &changes).await })
+                    .await
             }
         }
     }
@@ -215,7 +216,7 @@ impl Store {
     /// Runs work that needs a connection as a task. Only tasks hold connections, or queue for them:
     /// a caller that is not polled for a while delays only itself. Dropping the future aborts its
     /// task.
-    fn apart<T: Send + 'static, W>(
+    fn run_as_task<T: Send + 'static, W>(
         &self,
         name: &'static str,
         work: W,
@@ -247,11 +248,11 @@ impl Store {
                     let mut reader = readers.get().await?;
                     Tx::new(Link::Sqlite(reader.connection()?)).fetch_each(statements).await
                 };
-                self.apart("store read", read).await
+                self.run_as_task("store read", read).await
             }
             Backend::Postgres(postgres) => {
                 let postgres = postgres.clone();
-                self.apart("store read", async move { postgres.read(statements).await }).await
+                self.run_as_task("store read", async move { postgres.read(statements).await }).await
             }
         }
     }

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use crate::{
     error::Error,
-    plain::Plain,
+    handles::Tokens,
+    op::Plain,
     sql::{Row, Statement},
-    store::Store,
 };
 
 /// A row of `token`.
@@ -34,12 +34,12 @@ pub struct TokenRow {
 
 const COLUMNS: &str = "id, hash, name, role, repo, created_by, created_at, expires_at, used_at";
 
-impl Store {
+impl Tokens<'_> {
     /// Keeps a token.
     ///
     /// # Errors
     /// [`Error`] of the database, also if the id is taken.
-    pub async fn token_create(&self, token: &TokenRow) -> Result<(), Error> {
+    pub async fn create(self, token: &TokenRow) -> Result<(), Error> {
         let text =
             format!("INSERT INTO token ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
         let args = vec![
@@ -53,16 +53,16 @@ impl Store {
             token.expires_at.into(),
             token.used_at.into(),
         ];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// The token of a hash, expired or not.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>, Error> {
+    pub async fn by_hash(self, hash: &str) -> Result<Option<TokenRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM token WHERE hash = $1");
-        let row = self.read_one(Statement::new(text, vec![hash.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![hash.into()])).await?;
         row.map(|row| token_row(&row)).transpose()
     }
 
@@ -70,9 +70,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
+    pub async fn list(self) -> Result<Vec<TokenRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM token ORDER BY created_at, id");
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter().map(token_row).collect()
     }
 
@@ -80,12 +80,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn token_remove(&self, id: &str) -> Result<bool, Error> {
+    pub async fn remove(self, id: &str) -> Result<bool, Error> {
         let text = "SELECT id FROM token WHERE id = $1";
-        let known = self.read_one(Statement::new(text, vec![id.into()])).await?.is_some();
+        let known = self.store.read_one(Statement::new(text, vec![id.into()])).await?.is_some();
         let gone = |text: &'static str| Statement::new(text, vec![id.into()]);
         let sessions = gone("DELETE FROM session WHERE token_id = $1");
-        self.write(Plain(vec![sessions, gone("DELETE FROM token WHERE id = $1")])).await?;
+        self.store.write(Plain(vec![sessions, gone("DELETE FROM token WHERE id = $1")])).await?;
         Ok(known)
     }
 
@@ -93,9 +93,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn token_used(&self, id: &str, at: Timestamp) -> Result<(), Error> {
+    pub async fn used(self, id: &str, at: Timestamp) -> Result<(), Error> {
         let text = "UPDATE token SET used_at = $2 WHERE id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![id.into(), at.into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![id.into(), at.into()])])).await
     }
 }
 

@@ -8,10 +8,9 @@ use jiff::Timestamp;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Webhooks,
+    op::{Op, Plain},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 pub mod delivery;
@@ -55,31 +54,36 @@ struct Remove(String);
 const COLUMNS: &str = "id, url, events, repo, description, created_by, created_at, both_until, \
                        failing_since, disabled_at, disabled_reason";
 
-impl Store {
+impl Webhooks<'_> {
     /// Keeps a new endpoint; `false`: there are [`MAX_WEBHOOKS`] already.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_add(&self, row: &WebhookRow) -> Result<bool, Error> {
-        self.write(Add(row.clone())).await
+    pub async fn add(self, row: &WebhookRow) -> Result<bool, Error> {
+        self.store.write(Add(row.clone())).await
     }
 
     /// All endpoints, the oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
+    pub async fn list(self) -> Result<Vec<WebhookRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM webhook ORDER BY created_at, id");
-        self.read(Statement::new(text, Vec::new())).await?.iter().map(WebhookRow::of).collect()
+        self.store
+            .read(Statement::new(text, Vec::new()))
+            .await?
+            .iter()
+            .map(WebhookRow::of)
+            .collect()
     }
 
     /// An endpoint.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook(&self, id: &str) -> Result<Option<WebhookRow>, Error> {
+    pub async fn get(self, id: &str) -> Result<Option<WebhookRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM webhook WHERE id = $1");
-        let row = self.read_one(Statement::new(text, vec![id.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.into()])).await?;
         row.map(|row| WebhookRow::of(&row)).transpose()
     }
 
@@ -87,27 +91,27 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_remove(&self, id: &str) -> Result<bool, Error> {
-        self.write(Remove(id.to_owned())).await
+    pub async fn remove(self, id: &str) -> Result<bool, Error> {
+        self.store.write(Remove(id.to_owned())).await
     }
 
     /// Says until when an endpoint's messages are signed with two secrets.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_both_until(&self, id: &str, until: Timestamp) -> Result<(), Error> {
+    pub async fn accept_both_until(self, id: &str, until: Timestamp) -> Result<(), Error> {
         let text = "UPDATE webhook SET both_until = $2 WHERE id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![id.into(), until.into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![id.into(), until.into()])])).await
     }
 
     /// Lets an endpoint be told again of what happens from now on.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_enable(&self, id: &str) -> Result<(), Error> {
+    pub async fn enable(self, id: &str) -> Result<(), Error> {
         let text = "UPDATE webhook SET disabled_at = NULL, disabled_reason = NULL, \
                     failing_since = NULL WHERE id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![id.into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![id.into()])])).await
     }
 }
 

@@ -75,14 +75,14 @@ pub(super) async fn page(
 }
 
 async fn show(api: &Api, id: &RunId, corner: Markup) -> Result<Response, Problem> {
-    let steps = api.store().steps(id).await?;
+    let steps = api.store().runs().steps(id).await?;
     let Whole { row, source, plan, run } = whole(api, id).await?;
     let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
     let told = explain::status(api.store(), steps, subject).await?;
     let failed = |step: &&StepRecord| matches!(step.status.as_str(), "failed" | "timed_out");
     let mut logs = Vec::new();
     if told.steps.iter().any(|step| failed(&step)) {
-        let attempts = api.store().attempts(&row.id, None).await?;
+        let attempts = api.store().attempts().list(&row.id, None).await?;
         for step in told.steps.iter().filter(failed).take(MAX_LOGS) {
             let last = attempts.iter().rev().find(|attempt| attempt.step.as_str() == step.step);
             if let Some(last) = last {
@@ -105,7 +105,8 @@ async fn show(api: &Api, id: &RunId, corner: Markup) -> Result<Response, Problem
 async fn printed_by(api: &Api, attempt: &AttemptRow) -> Result<Printed, Problem> {
     let bytes = attempt.log_bytes;
     let from = bytes.saturating_sub(printed::BYTES);
-    let pieces = api.store().read_log(&attempt.claim.attempt, LogRange::Bytes(from..bytes)).await?;
+    let pieces =
+        api.store().logs().read(&attempt.claim.attempt, LogRange::Bytes(from..bytes)).await?;
     let output = pieces.iter().filter(|piece| piece.stream.is_output());
     let end: Vec<u8> = output.flat_map(|piece| piece.bytes.iter().copied()).collect();
     Ok(Printed {

@@ -91,7 +91,7 @@ async fn retry(
     Path((name, delivery)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let repo = repo_of(&api, &caller, &name).await?;
-    if !api.store().retry_delivery(&repo.hook, &delivery).await? {
+    if !api.store().delivery_queues().retry(&repo.hook, &delivery).await? {
         return Err(Problem::not_found("delivery that failed or waits", &delivery));
     }
     api.trail(&caller, "event.retry", (&delivery, Some(repo.name)), json!({})).await?;
@@ -112,7 +112,8 @@ async fn list(
         let at = at.parse().ok().and_then(|at| Timestamp::from_microsecond(at).ok());
         Ok::<_, Problem>((at.ok_or_else(bad)?, id))
     });
-    let mut rows = api.store().deliveries(&repo.hook, before.transpose()?, limit + 1).await?;
+    let mut rows =
+        api.store().deliveries().list(&repo.hook, before.transpose()?, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);

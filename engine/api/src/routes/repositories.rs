@@ -98,7 +98,7 @@ async fn list(
     State(api): State<Api>,
     Caller(caller): Caller,
 ) -> Result<axum::Json<Vec<RepoRecord>>, Problem> {
-    let rows = api.store().repos().await?;
+    let rows = api.store().repos().list().await?;
     let mut records = Vec::new();
     for row in rows.iter().filter(|row| caller.sees(Some(&row.name))) {
         let mut record = repo_record(api.store(), row).await?;
@@ -154,7 +154,7 @@ async fn allow(
 ) -> Result<StatusCode, Problem> {
     let row = repo_of(&api, &caller, &name).await?;
     let (commit, now) = (&request.commit, api.clock().now());
-    if api.store().allow(&row.name, commit, &caller.name, now).await? == 0 {
+    if api.store().untrusted().allow(&row.name, commit, &caller.name, now).await? == 0 {
         return Err(Problem::not_found("held commit", commit));
     }
     api.trail(&caller, "commit.allow", (commit, Some(row.name)), json!({})).await?;
@@ -169,7 +169,7 @@ async fn confirm(
 ) -> Result<StatusCode, Problem> {
     let row = repo_of(&api, &caller, &name).await?;
     let (id, now) = (&request.id, api.clock().now());
-    if !api.store().confirm_identity(&row.name, id, now).await? {
+    if !api.store().repos().confirm_identity(&row.name, id, now).await? {
         return Err(Problem::not_found("refused repository", id));
     }
     api.trail(&caller, "repo.confirm", (id, Some(row.name)), json!({})).await?;

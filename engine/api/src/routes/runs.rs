@@ -185,7 +185,7 @@ async fn list(
         limit: limit + 1,
         before,
     };
-    let mut rows = api.store().runs(&filter).await?;
+    let mut rows = api.store().runs().list(&filter).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
@@ -223,7 +223,7 @@ async fn status(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let steps = api.store().steps(&row.id).await?;
+    let steps = api.store().runs().steps(&row.id).await?;
     let Whole { source, plan, run, .. } = whole(&api, &row.id).await?;
     let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
     let told = explain::status(api.store(), steps, subject).await?;
@@ -236,7 +236,7 @@ async fn find(
     Caller(caller): Caller,
     Query(Named { id }): Query<Named>,
 ) -> Result<axum::Json<Vec<RunRecord>>, Problem> {
-    let rows = api.store().find_run(&id, caller.repos()).await?;
+    let rows = api.store().runs().find(&id, caller.repos()).await?;
     Ok(axum::Json(rows.iter().map(RunRecord::of).collect()))
 }
 
@@ -255,7 +255,7 @@ async fn create(
         traceparent.filter(|text| text.len() <= MAX_TRACEPARENT).map(str::to_owned);
     let what = json!({"workflow": request.workflow, "rev": request.rev});
     api.commands().submit(id.clone(), request, by).await?;
-    let row = api.store().run(&id).await?;
+    let row = api.store().runs().get(&id).await?;
     let row = row.ok_or_else(|| Problem::conflict("the run is gone already"))?;
     trail(&api, &caller, "run.create", &row, what).await?;
     Ok((StatusCode::CREATED, axum::Json(RunRecord::of(&row))))
@@ -278,7 +278,7 @@ async fn reserved(
     let wanted =
         Reservation { request: hex::encode(Sha256::digest(body)), subject: fresh.to_string() };
     let now = api.clock().now();
-    let kept = api.store().reserve(&caller.name, key, wanted.clone(), now).await?;
+    let kept = api.store().idempotency().reserve(&caller.name, key, wanted.clone(), now).await?;
     if kept.request != wanted.request {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -299,7 +299,7 @@ async fn cancel(
         return Err(Problem::conflict(format!("the run has ended: {}", row.view.status)));
     }
     let request = CancelRequest { by: caller.name.clone(), kill: how.kill };
-    api.store().request_cancel(&row.id, request, api.clock().now()).await?;
+    api.store().cancels().request(&row.id, request, api.clock().now()).await?;
     trail(&api, &caller, "run.cancel", &row, json!({"kill": how.kill})).await?;
     Ok(axum::Json(RunRecord::of(&row)))
 }

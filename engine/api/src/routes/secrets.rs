@@ -135,7 +135,7 @@ async fn remove_all(
 }
 
 async fn list(api: &Api, repo: Option<String>) -> Result<axum::Json<Vec<SecretRecord>>, Problem> {
-    let rows = api.store().secrets(Some(&scope(repo.as_deref()))).await?;
+    let rows = api.store().secrets().list(Some(&scope(repo.as_deref()))).await?;
     let records = rows.iter().map(|row| SecretRecord::of(row, repo.clone()));
     Ok(axum::Json(records.collect()))
 }
@@ -168,7 +168,7 @@ async fn remove(
     repo: Option<String>,
     name: &str,
 ) -> Result<StatusCode, Problem> {
-    if !api.store().forget_secret(&scope(repo.as_deref()), name).await? {
+    if !api.store().secrets().forget(&scope(repo.as_deref()), name).await? {
         return Err(Problem::not_found("secret", name));
     }
     api.trail(caller, "secret.remove", (name, repo), json!({})).await?;

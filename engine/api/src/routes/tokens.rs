@@ -57,7 +57,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn list(State(api): State<Api>) -> Result<axum::Json<Vec<TokenRecord>>, Problem> {
-    let rows = api.store().tokens().await?;
+    let rows = api.store().tokens().list().await?;
     Ok(axum::Json(rows.iter().map(TokenRecord::of).collect()))
 }
 
@@ -82,7 +82,7 @@ async fn create(
         },
         now,
     );
-    api.store().token_create(&made.row).await?;
+    api.store().tokens().create(&made.row).await?;
     api.trail(&caller, "token.create", (&made.row.id, None), json!({})).await?;
     let record = TokenRecord::of(&made.row);
     Ok((StatusCode::CREATED, axum::Json(NewTokenRecord { token: made.token, record })))
@@ -116,7 +116,7 @@ async fn remove(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if !api.store().token_remove(&id).await? {
+    if !api.store().tokens().remove(&id).await? {
         return Err(Problem::not_found("token", &id));
     }
     api.trail(&caller, "token.remove", (&id, None), json!({})).await?;

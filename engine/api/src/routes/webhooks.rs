@@ -132,7 +132,7 @@ fn deliveries(one: &Endpoint) -> Vec<Endpoint> {
 
 /// A webhook that the caller may see.
 async fn webhook_of(api: &Api, caller: &Principal, id: &str) -> Result<WebhookRow, Problem> {
-    let row = api.store().webhook(id).await?;
+    let row = api.store().webhooks().get(id).await?;
     row.filter(|row| caller.sees(row.repo.as_deref()))
         .ok_or_else(|| Problem::not_found("webhook", id))
 }
@@ -150,7 +150,7 @@ async fn list(
     State(api): State<Api>,
     Caller(caller): Caller,
 ) -> Result<axum::Json<Vec<WebhookRecord>>, Problem> {
-    let rows = api.store().webhooks().await?;
+    let rows = api.store().webhooks().list().await?;
     let seen = rows.iter().filter(|row| caller.sees(row.repo.as_deref()));
     Ok(axum::Json(seen.map(WebhookRecord::of).collect()))
 }
@@ -211,7 +211,7 @@ async fn enable(
     Path(id): Path<String>,
 ) -> Result<axum::Json<WebhookRecord>, Problem> {
     let row = own_webhook(&api, &caller, &id).await?;
-    api.store().webhook_enable(&id).await?;
+    api.store().webhooks().enable(&id).await?;
     api.trail(&caller, "webhook.enable", (&id, row.repo), json!({})).await?;
     Ok(axum::Json(WebhookRecord::of(&webhook_of(&api, &caller, &id).await?)))
 }
@@ -224,7 +224,7 @@ async fn test(
     let row = own_webhook(&api, &caller, &id).await?;
     enabled(&row)?;
     let message = format!("msg_{}", api.ids().text());
-    api.store().webhook_ping(&id, &message, api.clock().now()).await?;
+    api.store().webhooks().ping(&id, &message, api.clock().now()).await?;
     api.trail(&caller, "webhook.test", (&id, row.repo), json!({})).await?;
     Ok((StatusCode::CREATED, axum::Json(one_of(&api, &id, &message).await?)))
 }
@@ -241,7 +241,7 @@ async fn sent(
     let state = state.map_err(Problem::bad_request)?;
     let before = wanted.cursor.as_deref().map(place).transpose()?;
     let page = Which { state, before, limit: limit + 1 };
-    let mut rows = api.store().webhook_deliveries(&id, &page).await?;
+    let mut rows = api.store().webhooks().deliveries(&id, &page).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more);
@@ -276,7 +276,7 @@ async fn replay(
 ) -> Result<axum::Json<WebhookDeliveryRecord>, Problem> {
     let row = own_webhook(&api, &caller, &id).await?;
     enabled(&row)?;
-    if !api.store().webhook_replay(&id, &message, api.clock().now()).await? {
+    if !api.store().webhooks().replay(&id, &message, api.clock().now()).await? {
         return Err(Problem::not_found("delivery", &message));
     }
     let what = json!({"delivery": message});
@@ -285,7 +285,7 @@ async fn replay(
 }
 
 async fn one_of(api: &Api, id: &str, message: &str) -> Result<WebhookDeliveryRecord, Problem> {
-    let row = api.store().webhook_delivery(id, message).await?;
+    let row = api.store().webhooks().delivery(id, message).await?;
     let row = row.ok_or_else(|| Problem::not_found("delivery", message))?;
     Ok(WebhookDeliveryRecord::of(&row))
 }

@@ -67,7 +67,7 @@ pub(super) fn run(args: &ArtifactsArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
         let run = one_run(&store, &args.run).await?;
-        let rows = store.artifacts(&run).await.map_err(|error| from_store(&error))?;
+        let rows = store.artifacts().list(&run).await.map_err(|error| from_store(&error))?;
         let records = rows.iter().map(ArtifactRecord::of).collect();
         let read =
             async |record: &ArtifactRecord, write: Write<'_>| copy(&store, record, write).await;
@@ -161,7 +161,7 @@ async fn copy(store: &Store, record: &ArtifactRecord, write: Write<'_>) -> Resul
     if record.expired_at.is_some() {
         return Err(gone(record));
     }
-    let reader = store.blob_reader(&blob).await.map_err(|error| from_store(&error))?;
+    let reader = store.blobs().reader(&blob).await.map_err(|error| from_store(&error))?;
     let mut reader = reader.ok_or_else(|| gone(record))?;
     while let Some(part) = reader.next(MAX_PART_BYTES).await.map_err(|error| from_store(&error))? {
         write(&part)?;
@@ -175,7 +175,7 @@ pub(super) async fn put_back(
     run: &RunId,
     (steps, folder): (&[&str], &Path),
 ) -> Result<usize, Failure> {
-    let rows = store.artifacts(run).await.map_err(|error| from_store(&error))?;
+    let rows = store.artifacts().list(run).await.map_err(|error| from_store(&error))?;
     let mut records = newest(rows.iter().map(ArtifactRecord::of).collect());
     records.retain(|record| {
         let is_absent = || is_absent(&folder.join(place_of(&record.path)));

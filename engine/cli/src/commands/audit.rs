@@ -54,7 +54,7 @@ async fn wanted(store: &Store, args: &AuditArgs) -> Result<Vec<AuditRecord>, Fai
     let mut wanted = Wanted::of(args);
     let mut after = args.after.unwrap_or(0);
     loop {
-        let page = store.audit_after(after, PAGE).await.map_err(|error| from_store(&error))?;
+        let page = store.audit().after(after, PAGE).await.map_err(|error| from_store(&error))?;
         let Some(last) = page.last() else { break };
         after = last.seq;
         if wanted.add(page.into_iter().map(AuditRecord::of)) {

@@ -32,7 +32,7 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
         let engine = wiring::engine(app, store.clone(), &tasks)?;
         let gone = || Failure::not_found(format!("run {run} is gone"));
         let mut row =
-            store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
+            store.runs().get(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
         if row.view.status.is_terminal() {
             return Err(Failure::usage(format!(
                 "run {run} has ended already: {}",
@@ -41,7 +41,8 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
         }
         let request = CancelRequest { by: person::principal(), kill: args.kill };
         store
-            .request_cancel(&run, request, clock.now())
+            .cancels()
+            .request(&run, request, clock.now())
             .await
             .map_err(|error| from_store(&error))?;
         let detail = json!({"kill": args.kill});
@@ -74,7 +75,12 @@ pub(super) fn run(args: &CancelArgs, app: &App) -> Outcome {
                     Err(error) => return Err(from_executor(&error)),
                 }
             }
-            row = store.run(&run).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
+            row = store
+                .runs()
+                .get(&run)
+                .await
+                .map_err(|error| from_store(&error))?
+                .ok_or_else(gone)?;
             if !row.view.status.is_terminal() {
                 show(app, &store, &run, &mut stopping).await?;
             }
@@ -98,7 +104,7 @@ async fn show(
     run: &RunId,
     stopping: &mut Stopping,
 ) -> Result<(), Failure> {
-    let steps = store.steps(run).await.map_err(|error| from_store(&error))?;
+    let steps = store.runs().steps(run).await.map_err(|error| from_store(&error))?;
     let running = steps.iter().filter(|row| row.view.status == StepStatus::Running);
     let running: Vec<_> = running.map(|row| row.view.step.to_string()).collect();
     if let (Some(text), true) = (stopping.waits(&running), app.verbosity >= 0) {

@@ -153,7 +153,7 @@ fn shown(call: &CallRecord) -> String {
 /// Whether the journal has the answer, after a moment.
 async fn taken(store: &Store, run: &plue_plan::RunId) -> Result<bool, Failure> {
     for _ in 0..LOOKS {
-        let open = store.decisions(run).await.map_err(|error| from_store(&error))?;
+        let open = store.decisions().list(run).await.map_err(|error| from_store(&error))?;
         if open.is_empty() {
             return Ok(true);
         }

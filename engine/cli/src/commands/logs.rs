@@ -4,7 +4,7 @@ use std::io;
 
 use plue_executor::Loaded;
 use plue_plan::{RunId, StepId};
-use plue_store::{AttemptRow, LogPlace, Store};
+use plue_store::{AttemptRow, LogPosition, Store};
 
 use super::one_run;
 use crate::{
@@ -84,7 +84,7 @@ impl Attempts {
         run: &RunId,
         step: Option<&StepId>,
     ) -> Result<Vec<AttemptRow>, Failure> {
-        let all = store.attempts(run, step).await.map_err(|error| from_store(&error))?;
+        let all = store.attempts().list(run, step).await.map_err(|error| from_store(&error))?;
         let Some(step) = step else { return Ok(all) };
         if all.is_empty() {
             output::say(&format!("{step} has not run"));
@@ -137,10 +137,11 @@ async fn search(
 ) -> Outcome {
     let mut hits = Hits::default();
     for attempt in attempts {
-        let mut next = Some(LogPlace::default());
+        let mut next = Some(LogPosition::default());
         while let Some(place) = next.filter(|_| !hits.is_full()) {
             let id = &attempt.claim.attempt;
-            let found = store.find_lines(id, text.as_bytes(), place, (PAGE_HITS, PAGE)).await;
+            let found =
+                store.log_search().lines(id, text.as_bytes(), place, (PAGE_HITS, PAGE)).await;
             let found = found.map_err(|error| from_store(&error))?;
             for hit in found.hits {
                 hits.take(LogLine {

@@ -82,7 +82,7 @@ pub(super) fn approvals(args: &PlaceArgs, app: &App) -> Outcome {
         let repos = args.repo.clone().map(|repo| vec![repo]);
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let runs = store.runs_that_wait(repos.as_deref(), after.as_ref(), PAGE).await;
+            let runs = store.usage().waiting_runs(repos.as_deref(), after.as_ref(), PAGE).await;
             let runs = runs.map_err(|error| from_store(&error))?;
             let Some(last) = runs.last() else { break };
             after = Some(last.clone());
@@ -111,7 +111,7 @@ pub(super) fn schedules(args: &PlaceArgs, app: &App) -> Outcome {
 pub(super) fn runners(args: &PlaceArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
-        let rows = store.runners(None).await.map_err(|error| from_store(&error))?;
+        let rows = store.runners().list(None).await.map_err(|error| from_store(&error))?;
         show_runners(rows.iter().map(RunnerRecord::of).collect(), args, app)
     })
 }
@@ -119,8 +119,8 @@ pub(super) fn runners(args: &PlaceArgs, app: &App) -> Outcome {
 pub(super) fn pools(args: &PlaceArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_existing(app).await?;
-        let queues = store.queues().await.map_err(|error| from_store(&error))?;
-        let runners = store.runners(None).await.map_err(|error| from_store(&error))?;
+        let queues = store.usage().queues().await.map_err(|error| from_store(&error))?;
+        let runners = store.runners().list(None).await.map_err(|error| from_store(&error))?;
         show_pools(PoolRecord::all(&queues, &runners), args, app)
     })
 }
@@ -135,7 +135,7 @@ pub(super) fn usage(args: &UsageArgs, app: &App) -> Outcome {
             By::Workflow => UsageBy::Workflow,
             By::Organisation => UsageBy::Organisation,
         };
-        let rows = store.usage(by, repos.as_deref(), from, to).await;
+        let rows = store.usage().list(by, repos.as_deref(), from, to).await;
         let rows = rows.map_err(|error| from_store(&error))?;
         show_usage(rows.iter().map(|row| UsageRecord::of(row, by)).collect(), args, app)
     })

@@ -238,23 +238,27 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
             added_by: person::principal(),
             added_at: Clock::real().now(),
         };
-        store.repo_add(&row).await.map_err(|error| from_store(&error))?;
-        store.set_outlet(&row.name, outlet.as_ref()).await.map_err(|error| from_store(&error))?;
+        store.repos().add(&row).await.map_err(|error| from_store(&error))?;
+        store
+            .reports()
+            .set_forge_reporter(&row.name, outlet.as_ref())
+            .await
+            .map_err(|error| from_store(&error))?;
         for (name, secret) in [(HOOK_SECRET, secret), (FORGE_TOKEN, token), (APP_SECRET, app_text)]
         {
             let Some(secret) = secret else { continue };
             let keys = vault::make_keys(app)?;
             let scope = hook_scope_of(&row.name);
-            let put = store.put_secret(&keys, &scope, name, secret.trim().as_bytes()).await;
+            let put = store.secrets().put(&keys, &scope, name, secret.trim().as_bytes()).await;
             put.map_err(|error| vault::from_secret(&error, app))?;
         }
         if args.token.is_some() {
             // The one that was given last counts.
             let scope = hook_scope_of(&row.name);
-            let forgotten = store.forget_secret(&scope, APP_SECRET).await;
+            let forgotten = store.secrets().forget(&scope, APP_SECRET).await;
             forgotten.map_err(|error| from_store(&error))?;
         }
-        let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
+        let row = store.repos().get(&args.name).await.map_err(|error| from_store(&error))?;
         let row = row.ok_or_else(|| Failure::not_found("the repository is gone already"))?;
         let change = Change::new("repo.add", &row.name).of_repo(Some(row.name.clone()));
         change.with(json!({"forge": row.forge, "url": row.url})).note(&store).await?;
@@ -303,7 +307,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
 fn list(args: &ListReposArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let rows = store.repos().await.map_err(|error| from_store(&error))?;
+        let rows = store.repos().list().await.map_err(|error| from_store(&error))?;
         let mut repos = Vec::with_capacity(rows.len());
         for row in &rows {
             repos.push(repo_record(&store, row).await.map_err(|error| from_store(&error))?);
@@ -330,7 +334,7 @@ fn allow(args: &AllowArgs, app: &App) -> Outcome {
         let store = wiring::open_store(app).await?;
         let by = person::principal();
         let now = Clock::real().now();
-        let held = store.allow(&args.name, &args.commit, &by, now).await;
+        let held = store.untrusted().allow(&args.name, &args.commit, &by, now).await;
         let held = held.map_err(|error| from_store(&error))?;
         if held == 0 {
             let what = format!("nothing of {} waits for commit {}", args.name, args.commit);
@@ -346,7 +350,7 @@ fn allow(args: &AllowArgs, app: &App) -> Outcome {
 fn remove(args: &RemoveRepoArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let row = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
+        let row = store.repos().get(&args.name).await.map_err(|error| from_store(&error))?;
         let Some(row) = row else {
             return Err(Failure::not_found(format!("`{}` is not watched", args.name))
                 .hint("see `plue repo list`"));

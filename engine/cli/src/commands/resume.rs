@@ -21,7 +21,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
         let runs = match &args.run {
             Some(name) => {
                 let run = one_run(&store, name).await?;
-                let row = store.run(&run).await.map_err(|error| from_store(&error))?;
+                let row = store.runs().get(&run).await.map_err(|error| from_store(&error))?;
                 if let Some(row) = row.filter(|row| row.view.status.is_terminal()) {
                     let ended = format!("run {run} has ended already: {}", row.view.status);
                     return Err(Failure::usage(ended).hint(format!("plue retry {run}")));
@@ -29,7 +29,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
                 vec![run]
             }
             None => {
-                let open = store.unfinished_runs().await.map_err(|error| from_store(&error))?;
+                let open = store.runs().unfinished().await.map_err(|error| from_store(&error))?;
                 open.into_iter().map(|row| row.id).collect()
             }
         };
@@ -75,6 +75,6 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
 async fn is_child(engine: &Engine, run: &RunId) -> Result<bool, Failure> {
     let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
     let Some(parent) = loaded.origin.parent else { return Ok(false) };
-    let row = engine.store().run(&parent.run).await.map_err(|error| from_store(&error))?;
+    let row = engine.store().runs().get(&parent.run).await.map_err(|error| from_store(&error))?;
     Ok(row.is_some_and(|row| !row.view.status.is_terminal()))
 }

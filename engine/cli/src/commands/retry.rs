@@ -58,7 +58,8 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
 
 /// A run from a file has no workspace here.
 pub(super) async fn refuse_imported(engine: &Engine, run: &RunId) -> Result<(), Failure> {
-    let imported = engine.store().imported(run).await.map_err(|error| from_store(&error))?;
+    let imported =
+        engine.store().archive().imported(run).await.map_err(|error| from_store(&error))?;
     match imported {
         None => Ok(()),
         Some(_) => Err(Failure::usage(format!("run {run} came from a file and can only be read"))

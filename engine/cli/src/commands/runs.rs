@@ -39,7 +39,7 @@ pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let (rows, runs, is_shared) = match wiring::open_existing(app).await {
             Ok(store) => {
-                let rows = store.runs(&filter).await.map_err(|error| from_store(&error))?;
+                let rows = store.runs().list(&filter).await.map_err(|error| from_store(&error))?;
                 let runs = listed(&store, &rows).await.map_err(|error| from_store(&error))?;
                 (rows, runs, store.is_shared())
             }

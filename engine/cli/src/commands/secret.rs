@@ -112,7 +112,7 @@ fn set(args: &SetArgs, app: &App) -> Outcome {
     let keys = vault::make_keys(app)?;
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let stored = store.put_secret(&keys, &scope, name, &text).await;
+        let stored = store.secrets().put(&keys, &scope, name, &text).await;
         stored.map_err(|error| vault::from_secret(&error, app))?;
         Change::new("secret.set", name).with(json!({"scope": scope})).note(&store).await?;
         if app.verbosity >= 0 {
@@ -149,7 +149,7 @@ fn list(args: &ListSecretsArgs, app: &App) -> Outcome {
         let mut rows = Vec::new();
         let store: Store = wiring::open_store(app).await?;
         for scope in scopes {
-            let found = store.secrets(scope.as_deref()).await;
+            let found = store.secrets().list(scope.as_deref()).await;
             rows.extend(found.map_err(|error| from_store(&error))?);
         }
         let secrets = rows.into_iter().map(record).collect();
@@ -175,7 +175,8 @@ fn remove(args: &RemoveArgs, app: &App) -> Outcome {
     let (name, scope) = (&args.name, args.scope.name(app)?);
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let there = store.forget_secret(&scope, name).await.map_err(|error| from_store(&error))?;
+        let there =
+            store.secrets().forget(&scope, name).await.map_err(|error| from_store(&error))?;
         if !there {
             return Err(Failure::not_found(format!(
                 "there is no secret `{name}` for {}",
@@ -205,7 +206,7 @@ fn rotate(app: &App) -> Outcome {
     };
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let count = store.rewrap_secrets(&keys).await.map_err(failed)?;
+        let count = store.secrets().rewrap(&keys).await.map_err(failed)?;
         let detail = json!({"secrets": count});
         Change::new("secret.rotate", keys.first_id()).with(detail).note(&store).await?;
         match &source {

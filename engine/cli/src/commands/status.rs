@@ -42,7 +42,7 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
 
 /// What is known of a run.
 pub(super) async fn document(store: &Store, id: &RunId) -> Result<(Status, Loaded), Failure> {
-    let steps = store.steps(id).await.map_err(|error| from_store(&error))?;
+    let steps = store.runs().steps(id).await.map_err(|error| from_store(&error))?;
     let loaded = Loaded::read(store, id).await.map_err(|error| from_executor(&error))?;
     let Loaded { row, source, plan, run, .. } = &loaded;
     let told = explain::status(store, steps, Subject { row, source, plan, run }).await;

@@ -160,7 +160,7 @@ fn here(tasks: &[String], app: &App) -> Result<Vec<Option<RunRecord>>, Failure> 
 pub(super) async fn last(store: &Store, workflow: &str) -> Result<Option<RunRow>, Failure> {
     let filter =
         RunFilter { workflow: Some(workflow.to_owned()), limit: 1, ..RunFilter::default() };
-    let rows = store.runs(&filter).await.map_err(|error| from_store(&error))?;
+    let rows = store.runs().list(&filter).await.map_err(|error| from_store(&error))?;
     Ok(rows.into_iter().next())
 }
 

@@ -88,7 +88,7 @@ fn create(args: &CreateTokenArgs, app: &App) -> Outcome {
     let fresh = token::fresh(&Ids::random(), wanted, now);
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        store.token_create(&fresh.row).await.map_err(|error| from_store(&error))?;
+        store.tokens().create(&fresh.row).await.map_err(|error| from_store(&error))?;
         let detail = json!({"name": args.name, "role": args.role});
         let change = Change::new("token.create", &fresh.row.id).of_repo(args.repo.clone());
         change.with(detail).note(&store).await?;
@@ -127,7 +127,7 @@ pub(crate) fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
 fn list(args: &ListTokensArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let rows = store.tokens().await.map_err(|error| from_store(&error))?;
+        let rows = store.tokens().list().await.map_err(|error| from_store(&error))?;
         shown(rows.iter().map(TokenRecord::of).collect(), args, app)?;
         Ok(Exit::Ok)
     })
@@ -159,7 +159,7 @@ pub(crate) fn shown(
 fn remove(args: &RemoveTokenArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        if store.token_remove(&args.id).await.map_err(|error| from_store(&error))? {
+        if store.tokens().remove(&args.id).await.map_err(|error| from_store(&error))? {
             Change::new("token.remove", &args.id).note(&store).await?;
             return Ok(Exit::Ok);
         }

@@ -70,7 +70,7 @@ pub(super) fn run(args: &TranscriptArgs, app: &App) -> Outcome {
         let attempts = wanted.of(&store, &run, step.as_ref()).await?;
         let mut shown = Shown::default();
         for attempt in &attempts {
-            let below = store.agents_of(&run, &attempt.claim.attempt).await;
+            let below = store.transcripts().agents_of(&run, &attempt.claim.attempt).await;
             read(args, &store, (attempt, &attempt.claim.attempt), &mut shown).await?;
             for id in below.map_err(|error| from_store(&error))? {
                 read(args, &store, (attempt, &id), &mut shown).await?;
@@ -88,7 +88,7 @@ async fn read(
 ) -> Result<(), Failure> {
     let (mut after, mut agent) = (0, None);
     loop {
-        let rows = store.transcript_after(id, after, BATCH).await;
+        let rows = store.transcripts().after(id, after, BATCH).await;
         let rows = rows.map_err(|error| from_store(&error))?;
         let is_last = rows.len() < BATCH as usize;
         for row in rows {

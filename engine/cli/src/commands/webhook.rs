@@ -142,7 +142,7 @@ impl Place<'_> {
     async fn add(&self, args: &AddWebhookArgs) -> Outcome {
         let request = request_of(args)?;
         if let Some(repo) = &args.repo
-            && self.store.repo(repo).await.map_err(|error| from_store(&error))?.is_none()
+            && self.store.repos().get(repo).await.map_err(|error| from_store(&error))?.is_none()
         {
             return Err(
                 Failure::not_found(format!("`{repo}` is not watched")).hint("see `plue repo list`")
@@ -160,7 +160,7 @@ impl Place<'_> {
     }
 
     async fn list(&self, args: &ListWebhooksArgs) -> Outcome {
-        let rows = self.store.webhooks().await.map_err(|error| from_store(&error))?;
+        let rows = self.store.webhooks().list().await.map_err(|error| from_store(&error))?;
         show_list(rows.iter().map(WebhookRecord::of).collect(), args, self.app)
     }
 
@@ -184,7 +184,7 @@ impl Place<'_> {
 
     async fn enable(&self, id: &str) -> Outcome {
         let row = self.one(id).await?;
-        self.store.webhook_enable(id).await.map_err(|error| from_store(&error))?;
+        self.store.webhooks().enable(id).await.map_err(|error| from_store(&error))?;
         self.trail("webhook.enable", id, (row.repo, json!({}))).await?;
         Ok(Exit::Ok)
     }
@@ -192,7 +192,7 @@ impl Place<'_> {
     async fn test(&self, id: &str) -> Outcome {
         let row = self.enabled(id).await?;
         let message = format!("msg_{}", Ids::random().text());
-        let ping = self.store.webhook_ping(id, &message, Clock::real().now()).await;
+        let ping = self.store.webhooks().ping(id, &message, Clock::real().now()).await;
         ping.map_err(|error| from_store(&error))?;
         self.trail("webhook.test", id, (row.repo, json!({}))).await?;
         queued(&message, id)
@@ -202,7 +202,7 @@ impl Place<'_> {
         self.one(&args.id).await?;
         let state = args.state.as_deref().map(str::parse::<DeliveryState>).transpose();
         let page = Page { state: state.map_err(Failure::usage)?, before: None, limit: args.limit };
-        let rows = self.store.webhook_deliveries(&args.id, &page).await;
+        let rows = self.store.webhooks().deliveries(&args.id, &page).await;
         let rows = rows.map_err(|error| from_store(&error))?;
         show_deliveries(rows.iter().map(WebhookDeliveryRecord::of).collect(), args, self.app)
     }
@@ -210,7 +210,7 @@ impl Place<'_> {
     async fn replay(&self, args: &ReplayArgs) -> Outcome {
         let row = self.enabled(&args.id).await?;
         let now = Clock::real().now();
-        let again = self.store.webhook_replay(&args.id, &args.message, now).await;
+        let again = self.store.webhooks().replay(&args.id, &args.message, now).await;
         if !again.map_err(|error| from_store(&error))? {
             return Err(Failure::not_found(format!("there is no delivery `{}`", args.message))
                 .hint(format!("see `plue webhook deliveries {}`", args.id)));
@@ -221,7 +221,7 @@ impl Place<'_> {
     }
 
     async fn one(&self, id: &str) -> Result<WebhookRow, Failure> {
-        let row = self.store.webhook(id).await.map_err(|error| from_store(&error))?;
+        let row = self.store.webhooks().get(id).await.map_err(|error| from_store(&error))?;
         row.ok_or_else(|| {
             Failure::not_found(format!("there is no webhook `{id}`"))
                 .hint("see `plue webhook list`")

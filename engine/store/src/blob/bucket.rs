@@ -18,7 +18,7 @@ use object_store::{
 };
 use plue_runtime::{Clock, Ids, Tasks};
 
-use super::shelf::{Draft, Shelf, ShelfError, ShelfFuture};
+use super::blob_store::{BlobFuture, BlobStore, BlobStoreError, Draft};
 
 /// Bytes of one part. Stores want 5 MiB at least and take 10,000 parts: 80 GiB.
 const PART: usize = 8 * 1024 * 1024;
@@ -134,7 +134,7 @@ impl Bucket {
     ///
     /// # Errors
     /// The options do not make an address.
-    pub fn new(options: BucketOptions) -> Result<Self, ShelfError> {
+    pub fn new(options: BucketOptions) -> Result<Self, BlobStoreError> {
         // Another room may have chosen the provider already; there is only this one.
         let _chosen_already = rustls::crypto::ring::default_provider().install_default();
         let client = ClientOptions::new()
@@ -164,7 +164,7 @@ impl Bucket {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn check(&self) -> Result<(), ShelfError> {
+    pub async fn check(&self) -> Result<(), BlobStoreError> {
         let name = format!("{CHECK}/{}", self.0.ids.secret());
         self.put(&name, b"plue".to_vec()).await?;
         let read = self.read(&name, 1, 2).await?;
@@ -177,7 +177,7 @@ impl Bucket {
     }
 
     /// A name that was given out, as a path; nothing else ever is.
-    fn path(&self, name: &str) -> Result<Path, ShelfError> {
+    fn path(&self, name: &str) -> Result<Path, BlobStoreError> {
         let plain = |part: &str| {
             !part.is_empty()
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
@@ -192,17 +192,17 @@ impl Bucket {
         Ok(Path::from(whole))
     }
 
-    fn told(&self, error: &object_store::Error) -> ShelfError {
+    fn told(&self, error: &object_store::Error) -> BlobStoreError {
         told(&self.0.options, error)
     }
 
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), ShelfError> {
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobStoreError> {
         let path = self.path(name)?;
         let put = self.0.s3.put(&path, PutPayload::from(bytes)).await;
         put.map(drop).map_err(|error| self.told(&error))
     }
 
-    async fn begin(&self) -> Result<Upload, ShelfError> {
+    async fn begin(&self) -> Result<Upload, BlobStoreError> {
         let number = self.0.ids.secret();
         let name = format!("{LARGE}/{}/{number}", number.get(..2).unwrap_or("xx"));
         let id = self.0.s3.create_multipart(&self.path(&name)?).await;
@@ -212,7 +212,7 @@ impl Bucket {
         Ok(Upload { name, note, id, parts: Vec::new() })
     }
 
-    async fn send(&self, upload: &mut Upload, part: Vec<u8>) -> Result<(), ShelfError> {
+    async fn send(&self, upload: &mut Upload, part: Vec<u8>) -> Result<(), BlobStoreError> {
         let path = self.path(&upload.name)?;
         let (number, part) = (upload.parts.len(), PutPayload::from(part));
         let sent = self.0.s3.put_part(&path, &upload.id, number, part).await;
@@ -221,7 +221,7 @@ impl Bucket {
     }
 
     /// Ends an upload that a note tells of, and then the note.
-    async fn end_upload(&self, note: &str) -> Result<(), ShelfError> {
+    async fn end_upload(&self, note: &str) -> Result<(), BlobStoreError> {
         let text = match self.0.s3.get(&self.path(note)?).await {
             Ok(found) => found.bytes().await.map_err(|error| self.told(&error))?,
             Err(object_store::Error::NotFound { .. }) => return Ok(()),
@@ -234,7 +234,7 @@ impl Bucket {
         self.delete(note).await
     }
 
-    async fn abort(&self, name: &str, id: &str) -> Result<(), ShelfError> {
+    async fn abort(&self, name: &str, id: &str) -> Result<(), BlobStoreError> {
         let path = self.path(name)?;
         // Whole: only its note is left.
         if self.0.s3.head(&path).await.is_ok() {
@@ -246,7 +246,7 @@ impl Bucket {
         }
     }
 
-    async fn owner(&self) -> Result<Option<String>, ShelfError> {
+    async fn owner(&self) -> Result<Option<String>, BlobStoreError> {
         match self.0.s3.get(&self.path(OWNER)?).await {
             Ok(found) => {
                 let bytes = found.bytes().await.map_err(|error| self.told(&error))?;
@@ -258,7 +258,7 @@ impl Bucket {
     }
 
     /// The owner; `id` if there was none.
-    async fn owner_or(&self, id: &str) -> Result<Option<String>, ShelfError> {
+    async fn owner_or(&self, id: &str) -> Result<Option<String>, BlobStoreError> {
         let owner = self.owner().await?;
         if owner.is_some() {
             return Ok(owner);
@@ -273,7 +273,7 @@ impl Bucket {
         }
     }
 
-    async fn delete(&self, name: &str) -> Result<(), ShelfError> {
+    async fn delete(&self, name: &str) -> Result<(), BlobStoreError> {
         match self.0.s3.delete(&self.path(name)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.told(&error)),
@@ -303,7 +303,7 @@ fn is_ours(name: &str) -> bool {
     }
 }
 
-fn told(options: &BucketOptions, error: &object_store::Error) -> ShelfError {
+fn told(options: &BucketOptions, error: &object_store::Error) -> BlobStoreError {
     let kind = match error {
         object_store::Error::NotFound { .. } => io::ErrorKind::NotFound,
         object_store::Error::PermissionDenied { .. }
@@ -313,13 +313,13 @@ fn told(options: &BucketOptions, error: &object_store::Error) -> ShelfError {
     io::Error::new(kind, options.without_keys(&error.to_string()))
 }
 
-impl Shelf for Bucket {
-    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
+impl BlobStore for Bucket {
+    fn draft(&self) -> BlobFuture<'_, Box<dyn Draft>> {
         let draft = ObjectDraft { bucket: self.clone(), rest: Vec::new(), upload: None };
         Box::pin(async move { Ok(Box::new(draft) as Box<dyn Draft>) })
     }
 
-    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> BlobFuture<'a, Vec<u8>> {
         Box::pin(async move {
             if most == 0 {
                 return Ok(Vec::new());
@@ -333,7 +333,7 @@ impl Shelf for Bucket {
         })
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
+    fn remove<'a>(&'a self, name: &'a str) -> BlobFuture<'a, ()> {
         Box::pin(async move {
             if name.starts_with(UPLOADS) {
                 return self.end_upload(name).await;
@@ -342,7 +342,7 @@ impl Shelf for Bucket {
         })
     }
 
-    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>> {
+    fn older_than(&self, seconds: u64) -> BlobFuture<'_, Vec<String>> {
         Box::pin(async move {
             let now = self.0.clock.now().as_second();
             let before = now.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX));
@@ -363,7 +363,7 @@ impl Shelf for Bucket {
         true
     }
 
-    fn is_owned_by<'a>(&'a self, owner: &'a str) -> ShelfFuture<'a, bool> {
+    fn is_owned_by<'a>(&'a self, owner: &'a str) -> BlobFuture<'a, bool> {
         Box::pin(async move {
             let is_own = self.owner_or(owner).await?.as_deref() == Some(owner);
             if !is_own {
@@ -388,7 +388,7 @@ impl fmt::Debug for ObjectDraft {
 }
 
 impl Draft for ObjectDraft {
-    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> ShelfFuture<'a, ()> {
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BlobFuture<'a, ()> {
         Box::pin(async move {
             self.rest.extend_from_slice(bytes);
             while self.rest.len() > PART {
@@ -404,7 +404,7 @@ impl Draft for ObjectDraft {
         })
     }
 
-    fn finish(mut self: Box<Self>, hash: String) -> ShelfFuture<'static, String> {
+    fn finish(mut self: Box<Self>, hash: String) -> BlobFuture<'static, String> {
         Box::pin(async move {
             let bucket = self.bucket.clone();
             let rest = std::mem::take(&mut self.rest);

@@ -3,34 +3,34 @@
 
 use plue_runtime::Ids;
 
-use crate::{error::Error, plain::Plain, sql::Statement, store::Store};
+use crate::{error::Error, handles::BlobFiles, op::Plain, sql::Statement};
 
-impl Store {
+impl BlobFiles<'_> {
     /// Whether what lies on the shelf and has no row here is left over, and not another database's.
-    pub(super) async fn may_sweep(&self) -> Result<bool, Error> {
-        let Ok(shelf) = self.shelf() else { return Ok(true) };
-        if !shelf.has_owner() {
+    pub(super) async fn may_sweep(self) -> Result<bool, Error> {
+        let Ok(blob_store) = self.store.blob_store() else { return Ok(true) };
+        if !blob_store.has_owner() {
             return Ok(true);
         }
         let id = self.place().await?;
-        shelf.is_owned_by(&id).await.map_err(Error::Shelf)
+        blob_store.is_owned_by(&id).await.map_err(Error::BlobStore)
     }
 
     /// What this database is called, from the first time that it is asked.
-    async fn place(&self) -> Result<String, Error> {
+    async fn place(self) -> Result<String, Error> {
         if let Some(id) = self.known_place().await? {
             return Ok(id);
         }
         // Of several that begin at once one is kept.
         let text = "INSERT INTO place (one, id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING";
         let args = vec![Ids::random().text().into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await?;
+        self.store.write(Plain(vec![Statement::new(text, args)])).await?;
         let nameless = || Error::Corrupt("the database does not say which it is".to_owned());
         self.known_place().await?.ok_or_else(nameless)
     }
 
-    async fn known_place(&self) -> Result<Option<String>, Error> {
-        let row = self.read_one(Statement::new("SELECT id FROM place", Vec::new())).await?;
+    async fn known_place(self) -> Result<Option<String>, Error> {
+        let row = self.store.read_one(Statement::new("SELECT id FROM place", Vec::new())).await?;
         row.map(|row| row.text(0)).transpose()
     }
 
@@ -38,7 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_place(&self) -> Result<(), Error> {
-        self.write(Plain(vec![Statement::new("DELETE FROM place", Vec::new())])).await
+    pub async fn forget_place(self) -> Result<(), Error> {
+        self.store.write(Plain(vec![Statement::new("DELETE FROM place", Vec::new())])).await
     }
 }

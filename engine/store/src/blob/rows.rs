@@ -8,9 +8,9 @@ use super::{BLOB_BATCH, INLINE_BYTES};
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Blobs,
     op::Op,
     sql::{Arg, Statement, Tx, insert_rows, placeholders},
-    store::Store,
 };
 
 /// A use is written down again only after this long: much less than any sweep is patient, which sees the
@@ -39,16 +39,16 @@ struct Insert(Vec<Row>, Timestamp);
 
 struct Touch(Vec<BlobHash>, Timestamp);
 
-impl Store {
+impl Blobs<'_> {
     /// Which of these blobs are missing. Those that are there count as used now, so that no sweep
     /// takes them before they are referred to.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn missing_blobs(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, Error> {
+    pub async fn missing(self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, Error> {
         let mut missing = Vec::new();
         for some in blobs.chunks(BLOB_BATCH) {
-            missing.extend(self.write(Touch(some.to_vec(), self.clock().now())).await?);
+            missing.extend(self.store.write(Touch(some.to_vec(), self.store.clock().now())).await?);
         }
         Ok(missing)
     }
@@ -57,18 +57,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Shelf`], or [`Error`] of the database.
-    pub async fn put_blobs(&self, contents: Vec<Vec<u8>>) -> Result<Vec<BlobHash>, Error> {
+    pub async fn put_all(self, contents: Vec<Vec<u8>>) -> Result<Vec<BlobHash>, Error> {
         let (mut rows, mut hashes) = (Vec::new(), Vec::new());
         for data in contents {
             if data.len() > INLINE_BYTES {
-                hashes.push(self.put_blob(&data).await?);
+                hashes.push(self.put(&data).await?);
                 continue;
             }
             let hash = BlobHash(Sha256::digest(&data).into());
             hashes.push(hash);
             rows.push(Row { hash, size: data.len() as u64, data: Some(data), file: None });
         }
-        self.insert_blobs(rows).await?;
+        self.insert(rows).await?;
         Ok(hashes)
     }
 
@@ -76,9 +76,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn blob_stat(&self, blob: &BlobHash) -> Result<Option<BlobStat>, Error> {
+    pub async fn stat(self, blob: &BlobHash) -> Result<Option<BlobStat>, Error> {
         let text = "SELECT size, file FROM blob WHERE hash = $1";
-        let row = self.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
         row.map(|row| Ok(BlobStat { size: row.count(0)?, file: row.opt_text(1)? })).transpose()
     }
 
@@ -87,23 +87,29 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Shelf`], or [`Error`] of the database.
-    pub async fn read_blob(
-        &self,
+    pub async fn read(
+        self,
         blob: &BlobHash,
         offset: u64,
         most: usize,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(stat) = self.blob_stat(blob).await? else { return Ok(None) };
+        let Some(stat) = self.stat(blob).await? else { return Ok(None) };
         let there = usize::try_from(stat.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let most = most.min(there);
         if most == 0 {
             return Ok(Some(Vec::new()));
         }
         if let Some(file) = stat.file {
-            return self.shelf()?.read(&file, offset, most).await.map(Some).map_err(Error::Shelf);
+            return self
+                .store
+                .blob_store()?
+                .read(&file, offset, most)
+                .await
+                .map(Some)
+                .map_err(Error::BlobStore);
         }
         let text = "SELECT data FROM blob WHERE hash = $1 AND data IS NOT NULL";
-        let row = self.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
         let Some(row) = row else { return Ok(None) };
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let bytes = row.bytes(0)?.into_iter().skip(from).take(most).collect();
@@ -114,8 +120,8 @@ impl Store {
     ///
     /// # Errors
     /// It is larger or damaged ([`Error::Corrupt`]); [`Error::Shelf`]; [`Error`] of the database.
-    pub async fn whole_blob(&self, blob: &BlobHash, most: usize) -> Result<Option<Vec<u8>>, Error> {
-        let Some(bytes) = self.read_blob(blob, 0, most.saturating_add(1)).await? else {
+    pub async fn whole(self, blob: &BlobHash, most: usize) -> Result<Option<Vec<u8>>, Error> {
+        let Some(bytes) = self.read(blob, 0, most.saturating_add(1)).await? else {
             return Ok(None);
         };
         let found = BlobHash(Sha256::digest(&bytes).into());
@@ -126,12 +132,12 @@ impl Store {
     }
 
     /// Gives the number of rows that were not there before.
-    pub(crate) async fn insert_blobs(&self, rows: Vec<Row>) -> Result<u64, Error> {
+    pub(crate) async fn insert(self, rows: Vec<Row>) -> Result<u64, Error> {
         let mut new = 0;
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let some: Vec<Row> = rows.by_ref().take(BLOB_BATCH).collect();
-            new += self.write(Insert(some, self.clock().now())).await?;
+            new += self.store.write(Insert(some, self.store.clock().now())).await?;
         }
         Ok(new)
     }

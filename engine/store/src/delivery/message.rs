@@ -7,9 +7,9 @@ use crate::{
     changes::Shards,
     delivery::{DeliveryRow, insert},
     error::Error,
+    handles::Topics,
     op::Op,
     sql::Tx,
-    store::Store,
     topic::{self, NewMessage},
 };
 
@@ -21,14 +21,14 @@ struct Hear {
     message: Option<NewMessage>,
 }
 
-impl Store {
-    /// Keeps a delivery as [`Store::receive`] does; if it is new and there is a topic with data, the
+impl Topics<'_> {
+    /// Keeps a delivery as [`Deliveries::receive`](crate::handles::Deliveries::receive) does; if it is new and there is a topic with data, the
     /// steps of this repository's runs that wait on the topic are told as well.
     ///
     /// # Errors
     /// [`Error`] of the database: then the sender must not be told that it arrived.
-    pub async fn hear(
-        &self,
+    pub async fn receive(
+        self,
         repo: &str,
         delivery: DeliveryRow,
         told: Option<(String, Json)>,
@@ -36,7 +36,7 @@ impl Store {
     ) -> Result<bool, Error> {
         let (by, at, repo) = (by.to_owned(), delivery.received_at, Some(repo.to_owned()));
         let message = told.map(|(topic, data)| NewMessage { topic, data, by, at, repo });
-        self.write(Hear { delivery, message }).await
+        self.store.write(Hear { delivery, message }).await
     }
 }
 

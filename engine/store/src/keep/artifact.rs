@@ -7,9 +7,9 @@ use plue_wire::outputs::BlobHash;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Artifacts,
     op::Op,
     sql::{Row, Statement, Tx},
-    store::Store,
 };
 
 /// A file that an attempt has left behind on purpose.
@@ -45,17 +45,17 @@ struct Expire {
 pub(super) const COLUMNS: &str = "step_id, visit, number, attempt_id, path, hash, size, executable, \
                                   created_at, expired_at";
 
-impl Store {
+impl Artifacts<'_> {
     /// The artifacts of a run in the order of steps and paths: those of all attempts.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn artifacts(&self, run: &RunId) -> Result<Vec<ArtifactRow>, Error> {
+    pub async fn list(self, run: &RunId) -> Result<Vec<ArtifactRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM artifact WHERE run_id = $1 \
              ORDER BY step_id, visit, number, path"
         );
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter().map(row).collect()
     }
 
@@ -64,8 +64,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn expire_artifacts(&self, created_before: Timestamp) -> Result<u64, Error> {
-        self.write(Expire { created_before, now: self.clock().now() }).await
+    pub async fn expire(self, created_before: Timestamp) -> Result<u64, Error> {
+        self.store.write(Expire { created_before, now: self.store.clock().now() }).await
     }
 }
 

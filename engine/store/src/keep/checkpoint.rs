@@ -9,9 +9,9 @@ use plue_wire::outputs::BlobHash;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Checkpoints,
     op::Op,
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 /// How a checkpoint came about.
@@ -56,15 +56,15 @@ struct Restored {
     at: Timestamp,
 }
 
-impl Store {
+impl Checkpoints<'_> {
     /// The checkpoints of a run, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn checkpoints(&self, run: &RunId) -> Result<Vec<CheckpointRow>, Error> {
+    pub async fn list(self, run: &RunId) -> Result<Vec<CheckpointRow>, Error> {
         let text = "SELECT seq, kind, steps, changes, files, bytes, note, at FROM checkpoint \
                     WHERE run_id = $1 ORDER BY seq";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter().map(row).collect()
     }
 
@@ -72,14 +72,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn keep_restored(
-        &self,
+    pub async fn put_restored(
+        self,
         run: &RunId,
         changes: BlobHash,
         files: u64,
     ) -> Result<(), Error> {
-        let at = self.clock().now();
-        self.write(Restored { run: run.clone(), changes, files, at }).await
+        let at = self.store.clock().now();
+        self.store.write(Restored { run: run.clone(), changes, files, at }).await
     }
 }
 

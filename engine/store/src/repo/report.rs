@@ -8,15 +8,14 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Reports,
+    op::{Op, Plain},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A row of `outlet`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutletRow {
+pub struct ForgeReporterRow {
     /// The repository.
     pub repo: String,
     /// Address of the forge's API.
@@ -57,7 +56,7 @@ pub struct ReportRow {
 
 /// What a look at a report came to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct SettledReport {
     /// What was told so far.
     pub told: Json,
     /// When to look again.
@@ -75,12 +74,16 @@ struct Change {
 
 const COLUMNS: &str = "repo, sha, pull_request, content, told, version, next_at, created_at";
 
-impl Store {
+impl Reports<'_> {
     /// Says where the forge of a repository is told; `None`: nowhere.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn set_outlet(&self, repo: &str, outlet: Option<&OutletRow>) -> Result<(), Error> {
+    pub async fn set_forge_reporter(
+        self,
+        repo: &str,
+        outlet: Option<&ForgeReporterRow>,
+    ) -> Result<(), Error> {
         let delete = Statement::new("DELETE FROM outlet WHERE repo = $1", vec![repo.into()]);
         let mut all = vec![delete];
         if let Some(outlet) = outlet {
@@ -94,18 +97,18 @@ impl Store {
                 ],
             ));
         }
-        self.write(Plain(all)).await
+        self.store.write(Plain(all)).await
     }
 
     /// Where the forge of a repository is told.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn outlet(&self, repo: &str) -> Result<Option<OutletRow>, Error> {
+    pub async fn forge_reporter(self, repo: &str) -> Result<Option<ForgeReporterRow>, Error> {
         let text = "SELECT repo, api, allow_http, form FROM outlet WHERE repo = $1";
-        let row = self.read_one(Statement::new(text, vec![repo.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![repo.into()])).await?;
         row.map(|row| {
-            Ok(OutletRow {
+            Ok(ForgeReporterRow {
                 repo: row.text(0)?,
                 api: row.text(1)?,
                 allow_http: row.int(2)? != 0,
@@ -119,12 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_report(
-        &self,
-        key: &ReportKey,
-        content: &Json,
-        now: Timestamp,
-    ) -> Result<(), Error> {
+    pub async fn put(self, key: &ReportKey, content: &Json, now: Timestamp) -> Result<(), Error> {
         let text = "INSERT INTO report \
              (repo, sha, pull_request, content, told, version, next_at, done, created_at) \
              VALUES ($1, $2, $3, $4, '{}', 1, $5, 0, $5) \
@@ -133,19 +131,19 @@ impl Store {
              created_at = excluded.created_at";
         let mut args = of_key(key);
         args.extend([Arg::json(content)?, now.into()]);
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Reports that are to be looked at, the longest waiting first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn due_reports(&self, now: Timestamp, limit: u32) -> Result<Vec<ReportRow>, Error> {
+    pub async fn due(self, now: Timestamp, limit: u32) -> Result<Vec<ReportRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM report WHERE done = 0 AND next_at <= $1 \
              ORDER BY next_at LIMIT $2"
         );
-        let rows = self.read(Statement::new(text, vec![now.into(), limit.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![now.into(), limit.into()])).await?;
         rows.iter().map(report_row).collect()
     }
 
@@ -153,11 +151,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn report(&self, key: &ReportKey) -> Result<Option<ReportRow>, Error> {
+    pub async fn get(self, key: &ReportKey) -> Result<Option<ReportRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM report WHERE repo = $1 AND sha = $2 AND pull_request = $3"
         );
-        let row = self.read_one(Statement::new(text, of_key(key))).await?;
+        let row = self.store.read_one(Statement::new(text, of_key(key))).await?;
         row.map(|row| report_row(&row)).transpose()
     }
 
@@ -165,17 +163,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn newest_report(
-        &self,
-        repo: &str,
-        pull_request: u64,
-    ) -> Result<Option<ReportRow>, Error> {
+    pub async fn newest(self, repo: &str, pull_request: u64) -> Result<Option<ReportRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM report WHERE repo = $1 AND pull_request = $2 \
              ORDER BY created_at DESC, sha DESC LIMIT 1"
         );
         let args = vec![repo.into(), Arg::count(pull_request)];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         row.map(|row| report_row(&row)).transpose()
     }
 
@@ -183,9 +177,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn claim_report(&self, row: &ReportRow, until: Timestamp) -> Result<bool, Error> {
+    pub async fn claim(self, row: &ReportRow, until: Timestamp) -> Result<bool, Error> {
         let (sets, args) = ("next_at = $5".to_owned(), vec![until.into()]);
-        self.write(Change { key: row.key.clone(), seen: row.version, sets, args }).await
+        self.store.write(Change { key: row.key.clone(), seen: row.version, sets, args }).await
     }
 
     /// Puts down what was told; `claimed` is the row as it was claimed. `false`: it is another now,
@@ -193,11 +187,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn settle_report(&self, claimed: &ReportRow, told: &Told) -> Result<bool, Error> {
+    pub async fn settle(self, claimed: &ReportRow, told: &SettledReport) -> Result<bool, Error> {
         let sets = "told = $5, next_at = $6, done = $7".to_owned();
         let args = vec![Arg::json(&told.told)?, told.next_at.into(), i64::from(told.done).into()];
         let (key, seen) = (claimed.key.clone(), claimed.version + 1);
-        self.write(Change { key, seen, sets, args }).await
+        self.store.write(Change { key, seen, sets, args }).await
     }
 }
 

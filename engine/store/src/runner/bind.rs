@@ -7,9 +7,9 @@ use super::RunnerState;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Runners,
     op::Op,
     sql::{Statement, Tx},
-    store::Store,
 };
 
 struct Bind {
@@ -19,20 +19,20 @@ struct Bind {
     at: Timestamp,
 }
 
-impl Store {
+impl Runners<'_> {
     /// Lets a runner work for `to` and no longer for `from`. Not if it is gone, works for another run
     /// by now, or still has attempts; then nothing changes and the answer is no.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn bind_runner(
-        &self,
+    pub async fn bind(
+        self,
         id: &RunnerId,
         from: Option<&RunId>,
         to: &RunId,
     ) -> Result<bool, Error> {
         let (from, to) = (from.cloned(), to.clone());
-        self.write(Bind { id: id.clone(), from, to, at: self.clock().now() }).await
+        self.store.write(Bind { id: id.clone(), from, to, at: self.store.clock().now() }).await
     }
 }
 

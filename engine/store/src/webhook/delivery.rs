@@ -10,9 +10,9 @@ use super::PING;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Webhooks,
     op::Op,
     sql::{Arg, Dialect, Row, Statement, Tx},
-    store::Store,
 };
 
 /// How a delivery stands.
@@ -130,16 +130,16 @@ struct Ping {
 const COLUMNS: &str = "webhook, message, event, run_id, seq, state, version, tries, next_at, \
                        created_at, tried_at, status, note";
 
-impl Store {
+impl Webhooks<'_> {
     /// The endpoints that something is to be sent to now.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhooks_due(&self, now: Timestamp) -> Result<Vec<String>, Error> {
+    pub async fn due(self, now: Timestamp) -> Result<Vec<String>, Error> {
         let text = "SELECT w.id FROM webhook w WHERE w.disabled_at IS NULL AND EXISTS (\
                     SELECT 1 FROM webhook_delivery d WHERE d.webhook = w.id AND d.state = 'open' \
                     AND d.next_at <= $1) ORDER BY w.id";
-        let rows = self.read(Statement::new(text, vec![now.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![now.into()])).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
 
@@ -147,36 +147,32 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_claim(
-        &self,
+    pub async fn claim(
+        self,
         webhook: &str,
         (now, until): (Timestamp, Timestamp),
         limit: u32,
     ) -> Result<Vec<DeliveryRow>, Error> {
-        self.write(Claim { webhook: webhook.to_owned(), now, until, limit }).await
+        self.store.write(Claim { webhook: webhook.to_owned(), now, until, limit }).await
     }
 
     /// Records the outcome of a try, and disables the endpoint if that is asked for and still due.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_settle(
-        &self,
+    pub async fn settle(
+        self,
         claimed: &DeliveryRow,
         settled: &Settled,
     ) -> Result<SettleOutcome, Error> {
-        self.write(Settle { claimed: claimed.clone(), settled: settled.clone() }).await
+        self.store.write(Settle { claimed: claimed.clone(), settled: settled.clone() }).await
     }
 
     /// Deliveries of an endpoint, the newest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_deliveries(
-        &self,
-        webhook: &str,
-        page: &Page,
-    ) -> Result<Vec<DeliveryRow>, Error> {
+    pub async fn deliveries(self, webhook: &str, page: &Page) -> Result<Vec<DeliveryRow>, Error> {
         let mut args: Vec<Arg> = vec![webhook.into(), page.limit.into()];
         let mut filter = String::new();
         if let Some(state) = page.state {
@@ -192,21 +188,22 @@ impl Store {
             "SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = $1{filter} \
              ORDER BY created_at DESC, message DESC LIMIT $2"
         );
-        self.read(Statement::new(text, args)).await?.iter().map(DeliveryRow::of).collect()
+        self.store.read(Statement::new(text, args)).await?.iter().map(DeliveryRow::of).collect()
     }
 
     /// A delivery.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_delivery(
-        &self,
+    pub async fn delivery(
+        self,
         webhook: &str,
         message: &str,
     ) -> Result<Option<DeliveryRow>, Error> {
         let text =
             format!("SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = $1 AND message = $2");
-        let row = self.read_one(Statement::new(text, vec![webhook.into(), message.into()])).await?;
+        let row =
+            self.store.read_one(Statement::new(text, vec![webhook.into(), message.into()])).await?;
         row.map(|row| DeliveryRow::of(&row)).transpose()
     }
 
@@ -214,28 +211,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_replay(
-        &self,
-        webhook: &str,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    pub async fn replay(self, webhook: &str, message: &str, now: Timestamp) -> Result<bool, Error> {
         let (webhook, message) = (webhook.to_owned(), message.to_owned());
-        self.write(Replay { webhook, message, now }).await
+        self.store.write(Replay { webhook, message, now }).await
     }
 
     /// Has a ping sent.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_ping(
-        &self,
-        webhook: &str,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<(), Error> {
+    pub async fn ping(self, webhook: &str, message: &str, now: Timestamp) -> Result<(), Error> {
         let (webhook, message) = (webhook.to_owned(), message.to_owned());
-        self.write(Ping { webhook, message, now }).await
+        self.store.write(Ping { webhook, message, now }).await
     }
 }
 

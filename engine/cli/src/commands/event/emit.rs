@@ -30,7 +30,7 @@ pub(super) fn run(args: &EmitArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let now = Clock::real().now();
-        let emitted = store.emit(&topic, data, &person::name(), now).await;
+        let emitted = store.topics().emit(&topic, data, &person::name(), now).await;
         emitted.map_err(|error| from_store(&error))?;
         Change::new("event.emit", &topic).note(&store).await?;
         output::say(&format!("emitted on `{topic}`"));

@@ -33,7 +33,7 @@ pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let repo = watched_repo(&store, &args.repo).await?;
-        let rows = store.deliveries(&repo.hook, None, args.limit).await;
+        let rows = store.deliveries().list(&repo.hook, None, args.limit).await;
         let rows = rows.map_err(|error| from_store(&error))?;
         let records = deliveries::records(&store, rows).await;
         print(records.map_err(|error| from_store(&error))?, args, app)

@@ -27,7 +27,7 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         let repo = watched_repo(&store, &args.repo).await?;
-        let waits = store.retry_delivery(&repo.hook, &args.id).await;
+        let waits = store.delivery_queues().retry(&repo.hook, &args.id).await;
         if !waits.map_err(|error| from_store(&error))? {
             let what = format!("no delivery `{}` of {} failed or waits", args.id, args.repo);
             return Err(Failure::not_found(what).hint("see `plue event list`"));

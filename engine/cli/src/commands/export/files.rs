@@ -79,7 +79,7 @@ async fn all(store: &Store) -> Result<Vec<RunId>, Failure> {
     loop {
         let filter =
             RunFilter { limit: PAGE, before: runs.last().cloned(), ..RunFilter::default() };
-        let page = store.runs(&filter).await.map_err(|error| from_store(&error))?;
+        let page = store.runs().list(&filter).await.map_err(|error| from_store(&error))?;
         if page.is_empty() {
             return Ok(runs);
         }

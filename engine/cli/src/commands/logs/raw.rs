@@ -28,7 +28,7 @@ pub(super) async fn read(
 ) -> Result<(), Failure> {
     let id = &attempt.claim.attempt;
     if let Some(lines) = tail {
-        let pieces = store.read_log(id, LogRange::Tail(lines)).await;
+        let pieces = store.logs().read(id, LogRange::Tail(lines)).await;
         return pieces.map_err(|error| from_store(&error))?.iter().try_for_each(take);
     }
     let mut seen = 0;
@@ -45,9 +45,10 @@ pub(super) async fn follow(app: &App, store: &Store, run: &RunId, step: &StepId)
     loop {
         changes.mark_unchanged();
         // Before the attempts: if the run has ended, the list of attempts is complete.
-        let row = store.run(run).await.map_err(|error| from_store(&error))?;
+        let row = store.runs().get(run).await.map_err(|error| from_store(&error))?;
         let ended = row.is_none_or(|row| row.view.status.is_terminal());
-        let attempts = store.attempts(run, Some(step)).await.map_err(|error| from_store(&error))?;
+        let attempts =
+            store.attempts().list(run, Some(step)).await.map_err(|error| from_store(&error))?;
         let next = attempts.iter().find(|attempt| !done.contains(&attempt.claim.attempt));
         match next {
             Some(attempt) => {
@@ -71,7 +72,7 @@ async fn to_its_end(
     let mut seen = 0;
     loop {
         changes.mark_unchanged();
-        let stat = store.log_stat(id).await.map_err(|error| from_store(&error))?;
+        let stat = store.logs().stat(id).await.map_err(|error| from_store(&error))?;
         let ended = stat.is_none_or(|stat| stat.ended);
         while more(store, id, &mut seen, &mut |piece| writer.take(piece)).await? {}
         if ended {
@@ -94,7 +95,7 @@ async fn more(
     seen: &mut u64,
     take: &mut impl FnMut(&LogPiece) -> Result<(), Failure>,
 ) -> Result<bool, Failure> {
-    let pieces = store.read_log(id, LogRange::After(*seen, PAGE)).await;
+    let pieces = store.logs().read(id, LogRange::After(*seen, PAGE)).await;
     let pieces = pieces.map_err(|error| from_store(&error))?;
     pieces.iter().try_for_each(take)?;
     *seen = pieces.last().map_or(*seen, |last| last.seq);

@@ -28,7 +28,7 @@ pub(super) fn run(args: &ConfirmArgs, app: &App) -> Outcome {
         let store = wiring::open_store(app).await?;
         let by = app.environment.get("USER").unwrap_or_else(|| "operator".to_owned());
         let now = Clock::real().now();
-        let confirmed = store.confirm_identity(&args.name, &args.id, now).await;
+        let confirmed = store.repos().confirm_identity(&args.name, &args.id, now).await;
         if !confirmed.map_err(|error| from_store(&error))? {
             let what = format!("no repository with the id {} came as {}", args.id, args.name);
             return Err(Failure::not_found(what).hint("see `plue event list --repo OWNER/NAME`"));
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ConfirmArgs, app: &App) -> Outcome {
             repo: Some(args.name.clone()),
             detail: json!({}),
         };
-        store.audit(&row).await.map_err(|error| from_store(&error))?;
+        store.audit().add(&row).await.map_err(|error| from_store(&error))?;
         output::say(&format!(
             "{} is the repository with the id {} now; send what was refused again",
             args.name, args.id

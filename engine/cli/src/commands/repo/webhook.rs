@@ -37,7 +37,7 @@ pub(super) fn run(args: &WebhookArgs, app: &App) -> Outcome {
     let given = args.secret.as_deref().map(read_secret).transpose()?;
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let repo = store.repo(&args.name).await.map_err(|error| from_store(&error))?;
+        let repo = store.repos().get(&args.name).await.map_err(|error| from_store(&error))?;
         let repo = repo.ok_or_else(|| {
             Failure::not_found(format!("`{}` is not watched", args.name))
                 .hint("see `plue repo list`")
@@ -46,7 +46,7 @@ pub(super) fn run(args: &WebhookArgs, app: &App) -> Outcome {
         let secret = given.unwrap_or_else(|| format!("{PREFIX}{}", Ids::random().secret()));
         let keys = vault::make_keys(app)?;
         let scope = hook_scope_of(&repo.name);
-        let put = store.put_secret(&keys, &scope, CALL_SECRET, secret.trim().as_bytes()).await;
+        let put = store.secrets().put(&keys, &scope, CALL_SECRET, secret.trim().as_bytes()).await;
         put.map_err(|error| vault::from_secret(&error, app))?;
         let change = Change::new("repo.webhook", &repo.name).of_repo(Some(repo.name.clone()));
         change.note(&store).await?;
