@@ -19,9 +19,7 @@ use crate::{
 pub struct AttemptRow {
     /// The attempt and the fence of its last assignment; fence 0: never assigned.
     pub claim: Claim,
-    /// Its run.
     pub run: RunId,
-    /// Its step.
     pub step: StepId,
     /// The step's visit, from 1.
     pub visit: u32,
@@ -29,17 +27,14 @@ pub struct AttemptRow {
     pub number: u32,
     /// The pool it waits for or ran in.
     pub pool: String,
-    /// Its state.
     pub state: AttemptStatus,
-    /// Who has or had it.
+    /// Runner that has or had it.
     pub runner: Option<RunnerId>,
-    /// When it was queued.
     pub queued_at: Timestamp,
-    /// When a runner got it.
+    /// Time of the claim by a runner.
     pub assigned_at: Option<Timestamp>,
-    /// When its process started, by the runner's clock.
+    /// Start of its process, by the runner's clock.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// The process id on the runner.
     pub pid: Option<u32>,
@@ -49,13 +44,12 @@ pub struct AttemptRow {
     pub log_reach: u64,
     /// Bytes of its log.
     pub log_bytes: u64,
-    /// How it ended.
     pub outcome: Option<Outcome>,
-    /// What else the runner said about the end: exit, times, memory.
+    /// Exit status, times and memory of the end, as the runner reported them.
     pub detail: Option<Json>,
 }
 
-/// What decides whether a runner's write counts, locked in a transaction.
+/// Fields that decide whether a runner's write counts, locked in a transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) id: AttemptId,
@@ -118,7 +112,7 @@ impl Attempts<'_> {
 // === impl Held ===
 
 impl Held {
-    /// What is read of an attempt `a`.
+    /// Columns of an attempt `a`.
     pub(crate) const COLUMNS: &str =
         "a.id, a.run_id, a.state, a.fence, a.ack_seq, a.log_bytes, a.log_newlines, a.log_seq";
 
@@ -158,7 +152,7 @@ impl Held {
         self.hold().is_next(seq)
     }
 
-    /// What a result with this last number means, after the events before it were taken.
+    /// Meaning of a result with this last number, after the events before it were taken.
     pub(crate) fn verdict(&self, claim: &Claim, seq: u64) -> ResultVerdict {
         self.hold().verdict(claim.fence, seq)
     }

@@ -1,4 +1,4 @@
-//! Who changed what. Append-only: nothing here updates or deletes.
+//! Audit log of changes. Append-only: nothing here updates or deletes.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -14,22 +14,17 @@ use crate::{
 /// Rows of one page at most.
 const MAX_PAGE: u32 = 1_000;
 
-/// Something that somebody changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRow {
     /// Its number; those that are committed later have higher ones. 0 until it is stored.
     pub seq: u64,
-    /// When.
     pub at: Timestamp,
-    /// Who.
     pub principal: String,
-    /// What, a dotted verb: `run.cancel`.
+    /// Action as a dotted verb: `run.cancel`.
     pub action: String,
     /// To what: an id.
     pub subject: String,
-    /// In which repository.
     pub repo: Option<String>,
-    /// More, without secrets.
     pub detail: Json,
 }
 

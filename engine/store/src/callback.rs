@@ -14,19 +14,13 @@ use crate::{
     sql::{Arg, Statement, Tx},
 };
 
-/// What became of an answer to a call.
+/// Outcome of an answer to a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallbackAnswered {
-    /// It is kept for whoever advances the run.
-    Taken {
-        /// The run.
-        run: RunId,
-    },
+    /// It is stored for the driver of the run.
+    Taken { run: RunId },
     /// The call was answered before; this answer changes nothing.
-    Duplicate {
-        /// The run.
-        run: RunId,
-    },
+    Duplicate { run: RunId },
     /// The time to answer is over.
     Expired,
     /// There is no such token.

@@ -38,7 +38,7 @@ pub struct EngineCapacity {
     pub seen_at: Timestamp,
 }
 
-/// Bytes that a run has in the database and beside it.
+/// Bytes that a run has in the database and in the blob store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunBytes {
     /// Run that the bytes belong to.
@@ -65,7 +65,7 @@ struct AddBytes(RunId, u64);
 /// Runs of forks that are to stop.
 enum Which {
     /// All runs in status `running`.
-    Begun,
+    Running,
     /// Those of a pull request of a repository that are for another head than this one.
     Superseded { repo: String, fork: u64, head: String },
 }
@@ -227,7 +227,7 @@ impl Cancels<'_> {
     /// [`Error`] of the database.
     pub async fn request_for_untrusted(self, by: &str) -> Result<u64, Error> {
         let (by, at) = (by.to_owned(), self.store.clock().now());
-        self.store.write(Forks { which: Which::Begun, by, at }).await
+        self.store.write(Forks { which: Which::Running, by, at }).await
     }
 
     /// Requests the cancellation of runs of a fork's pull request that are for another head than
@@ -265,7 +265,7 @@ impl Which {
     /// A condition on `run`, whose arguments come first.
     fn condition(&self) -> (&'static str, Vec<Arg>) {
         match self {
-            Self::Begun => ("fork IS NOT NULL AND status = 'running'", Vec::new()),
+            Self::Running => ("fork IS NOT NULL AND status = 'running'", Vec::new()),
             Self::Superseded { repo, fork, head } => (
                 "repo = $1 AND fork = $2 AND sha <> $3 \
                  AND status IN ('queued', 'running', 'waiting')",

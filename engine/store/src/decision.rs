@@ -26,7 +26,6 @@ enum Write {
 pub struct CallDecision {
     /// Id of the call, unique in its attempt.
     pub call: String,
-    /// The answer.
     pub decision: Decision,
     /// Time of the answer.
     pub at: Timestamp,
@@ -69,7 +68,7 @@ impl Decisions<'_> {
         rows.iter().map(decision).collect()
     }
 
-    /// Keeps an answer for whoever advances the run. `false`: this person's answer is here already.
+    /// Stores an answer for the driver of the run. `false`: this person's answer is stored already.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -1,5 +1,5 @@
-//! What forges delivered, as it came: the inbox of webhooks. A delivery is answered when it is here,
-//! and worked on afterwards.
+//! Inbox of webhooks: deliveries of forges as they were received. A delivery is answered once it is
+//! stored, and processed afterwards.
 //!
 //! Must not read a body.
 
@@ -48,18 +48,16 @@ pub struct DeliveryRow {
     pub headers: Json,
     /// The body, byte for byte.
     pub body: Vec<u8>,
-    /// When.
     pub received_at: Timestamp,
-    /// What became of it.
     pub state: DeliveryState,
-    /// Why, or which runs it made.
+    /// Reason, or the runs that it made.
     pub note: Option<String>,
 }
 
-/// What became of a delivery.
+/// State of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Nobody has looked at it.
+    /// Not processed yet.
     New,
     /// It was matched against the plans of its repository.
     Done,
@@ -74,10 +72,8 @@ struct Receive(DeliveryRow);
 // === impl DeliveryState ===
 
 impl DeliveryState {
-    /// Every state.
     pub const ALL: &'static [Self] = &[Self::New, Self::Done, Self::Ignored, Self::Failed];
 
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,19 +104,19 @@ impl DeliveryRow {
 }
 
 impl Deliveries<'_> {
-    /// Keeps a delivery; `false` if it was here before, whatever became of it.
+    /// Stores a delivery; `false` if it is stored already, in whatever state.
     ///
     /// # Errors
-    /// [`Error`] of the database: then the forge must not be told that it arrived.
+    /// [`Error`] of the database: then the delivery must not be acknowledged.
     pub async fn receive(self, delivery: DeliveryRow) -> Result<bool, Error> {
         self.store.write(Receive(delivery)).await
     }
 
-    /// Deliveries that nobody has looked at, the oldest first.
+    /// New deliveries, the oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn new(self, limit: u32) -> Result<Vec<DeliveryRow>, Error> {
+    pub async fn unprocessed(self, limit: u32) -> Result<Vec<DeliveryRow>, Error> {
         let text = "SELECT forge, hook, id, headers, body, received_at, state, note FROM delivery \
                     WHERE state = 'new' ORDER BY received_at LIMIT $1";
         let rows = self.store.read(Statement::new(text, vec![limit.into()])).await?;

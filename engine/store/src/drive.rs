@@ -24,7 +24,6 @@ use crate::{
 /// The right to drive a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
-    /// The run.
     pub run: RunId,
     /// Engine that has the right.
     pub engine: String,
@@ -48,14 +47,14 @@ pub struct DriveRequest {
 /// Advisory lock of an engine that counts the runs of repositories: "quot" in ASCII. Held for one
 /// transaction only.
 const QUOTA_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1903521652)) AS held";
-/// Runs taken in one transaction at most, beside those that only end.
+/// Runs taken in one transaction at most, not counting those that only end.
 const MAX_TAKEN: usize = 64;
 /// Runs with a cancel request, taken in one transaction at most.
 const MAX_ENDING: usize = 64;
 /// Runs of forks of one repository that are looked at in one transaction.
 const FORKS_READ: usize = 64;
 
-/// What the partial index is made for; the text must be the same.
+/// Condition of the partial index; the text must be the same.
 pub(crate) const UNDRIVEN: &str = "driver IS NULL AND status IN ('queued', 'running', 'waiting')";
 /// Runs that take one of the places.
 pub(crate) const ACTIVE: &str = "driver IS NOT NULL AND status IN ('queued', 'running')";

@@ -1,5 +1,5 @@
-//! Taking the events of attempts: each exactly once, in the order of their sequence, acknowledged
-//! after the commit, and only from whoever holds the attempt.
+//! Storing the events of attempts: each exactly once, in the order of their sequence, acknowledged
+//! after the commit, and only from the owner of the attempt.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,15 @@ use crate::{
     store::peer_time,
 };
 
-/// What became of the events of one attempt.
+/// Progress of one attempt after its events were stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
-    /// Whose.
     pub claim: Claim,
     /// The last event that is stored; `None`: the claim is stale and nothing of it was stored.
     pub ack_seq: Option<u64>,
 }
 
-/// What the events of one attempt become.
+/// Rows that the events of one attempt become.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// Rows for `log_chunk`.
@@ -70,8 +69,8 @@ pub(crate) struct Append {
 const CHUNK_COLUMNS: usize = 10;
 
 impl Journal<'_> {
-    /// Stores events of any number of attempts in one transaction. Events that are stored already and
-    /// events behind a gap are left out; the answer tells per attempt how far it is complete.
+    /// Stores events of any number of attempts in one transaction. Events that are stored already
+    /// and events after a gap are left out; the answer has the last stored event per attempt.
     ///
     /// # Errors
     /// [`Error`] of the database; then nothing is stored.
@@ -82,8 +81,8 @@ impl Journal<'_> {
         self.store.open_logs().append_in_order(None, batch).await
     }
 
-    /// The same for events that came through a session of a runner: nothing is stored, as if every claim
-    /// were stale, once a newer session was told how much is stored.
+    /// The same for events that came through a session of a runner: nothing is stored, as if every
+    /// claim were stale, once a newer session has the number of stored events.
     ///
     /// # Errors
     /// As [`Self::append`].

@@ -1,8 +1,8 @@
 //! Turns in concurrency groups: runs of one group do not overlap and start in the order in which they
 //! were asked for.
 //!
-//! A member that nobody advances has no claim: its turn goes to the next, and it queues again, at its
-//! old place, when somebody takes it up.
+//! A member without a driver has no claim: its turn goes to the next, and it queues again, at its
+//! old position, once an engine drives it.
 
 use jiff::Timestamp;
 use plue_flow::RunStatus;
@@ -19,26 +19,23 @@ use crate::{
 /// A run in a concurrency group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
-    /// The run.
     pub run: RunId,
-    /// The group.
     pub group: String,
     /// Since when it has the turn.
     pub turn_at: Option<Timestamp>,
-    /// When whoever advances it last said so.
+    /// Last report of its driver.
     pub seen_at: Timestamp,
     /// The state of the run.
     pub status: RunStatus,
-    /// When the run ended last.
+    /// Last end of the run.
     pub ended_at: Option<Timestamp>,
 }
 
 /// Whether a run has its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TurnState {
-    /// It has.
     Mine {
-        /// Runs that had it and that nobody advances any more.
+        /// Runs without a driver that had it.
         from: Vec<RunId>,
     },
     /// Another run of the group is first.
@@ -48,17 +45,14 @@ pub enum TurnState {
 /// A request for the turn.
 #[derive(Debug, Clone)]
 pub struct TurnRequest {
-    /// The run.
     pub run: RunId,
-    /// Its group.
     pub group: String,
-    /// Now.
     pub at: Timestamp,
     /// Members not seen since then have no claim, unless they are `driven`.
     pub seen_since: Timestamp,
-    /// Members of which the caller knows that somebody advances them, whatever the clocks say.
+    /// Members that have a driver as far as the caller knows, whatever the clocks show.
     pub driven: Vec<RunId>,
-    /// Members of which the caller knows that nobody advances them.
+    /// Members that have no driver as far as the caller knows.
     pub left_behind: Vec<RunId>,
 }
 
@@ -106,7 +100,7 @@ impl Groups<'_> {
         self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// Asks for the turn, and says that the run is advanced.
+    /// Requests the turn, and records that the run has a driver.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -114,7 +108,7 @@ impl Groups<'_> {
         self.store.write(Take(request)).await
     }
 
-    /// Says that a member is still advanced.
+    /// Records that a member still has a driver.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -201,7 +195,7 @@ impl GroupMember {
 // === impl TurnRequest ===
 
 impl TurnRequest {
-    /// Who has the turn, or comes before this run.
+    /// Run that has the turn, or comes before this run.
     fn first(&self, members: &[GroupMember]) -> Option<RunId> {
         let counts = |member: &&GroupMember| {
             member.is_open()

@@ -1,4 +1,4 @@
-//! What a repeated request made (draft-ietf-httpapi-idempotency-key-header): the id of the thing is
+//! Results of repeated requests (draft-ietf-httpapi-idempotency-key-header): the id of the thing is
 //! fixed before the thing is made, so that a second request, also one after a crash, finds it or
 //! makes the same.
 
@@ -12,7 +12,7 @@ use crate::{
     sql::{Statement, Tx},
 };
 
-/// What a key stands for.
+/// The thing that a key stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
     /// SHA-256 of the request that brought the key first.

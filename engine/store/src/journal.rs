@@ -22,9 +22,8 @@ const MAX_PAGE: u32 = 1_000;
 pub struct JournalRow {
     /// Its number in the journal, from 1.
     pub seq: u64,
-    /// When it was decided.
     pub at: Timestamp,
-    /// What is true from then on.
+    /// The fact that holds from then on.
     pub fact: Fact,
 }
 

@@ -1,7 +1,7 @@
-//! What was kept of attempts: artifacts, caches, checkpoints, pure results, notes.
+//! Stored outputs of attempts: artifacts, caches, checkpoints, pure results, notes.
 //!
 //! A runner's record counts only while its claim holds, and counts once. Must not know what is in a
-//! blob, or who may read which scope: the caller says that.
+//! blob, or the readers of a scope: the caller passes them.
 
 mod artifact;
 mod cache;

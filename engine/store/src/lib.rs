@@ -1,6 +1,7 @@
 //! The store: all SQL of plue, on SQLite and on Postgres behind one surface.
 //! Checks who may write, never decides a status, acknowledges nothing uncommitted, holds no truth in memory.
 #![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "a field whose name is its meaning has no comment")]
 mod attempt;
 mod audit;
 pub mod blob;
@@ -31,7 +32,6 @@ pub mod portable;
 mod postgres;
 pub mod probe;
 pub mod repo;
-mod request;
 mod retention;
 pub mod rule;
 mod run;
@@ -70,8 +70,9 @@ pub use crate::{
     options::{Durability, StoreOptions},
     plan::CachedPlans,
     repo::{ForgeReporterRow, RegisteredRow, RepoRow, ReportKey, ReportRow, SettledReport, Tick},
-    request::CancelRequest,
-    run::{Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun},
+    run::{
+        CancelRequest, Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun,
+    },
     runner::{ClaimedAttempt, RunnerRow, RunnerState},
     session::{LoginRow, PersonSession, SessionRow},
     store::Store,

@@ -166,7 +166,7 @@ impl OpenLogs<'_> {
             let mut are_stored = true;
             for batch in self.store.live().waiting().chunks(BATCH) {
                 let parts = batch.iter().filter_map(|log| {
-                    // Whoever has its turn stores it.
+                    // The holder of its turn stores it.
                     let turn = Arc::clone(&log.turn).try_lock_owned().ok()?;
                     Some((Arc::clone(log), Some(turn)))
                 });

@@ -21,7 +21,6 @@ pub struct McpKey {
     pub repo: Option<String>,
     /// The name of the workflow.
     pub workflow: String,
-    /// The step.
     pub step: StepId,
     /// The name of the server in the step.
     pub server: String,

@@ -15,7 +15,6 @@ use crate::{
 ///   behind in a group commit;
 /// - it can be run again from the start.
 pub(crate) trait Op: Send + Sync + 'static {
-    /// The answer.
     type Out: Send + 'static;
 
     /// Runs inside a transaction.

@@ -12,7 +12,7 @@ use crate::{
     sql::{Arg, Statement, Tx},
 };
 
-/// What an evaluation gave, for the same sources and context again.
+/// Result of an evaluation, for the same sources and context.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CachedPlans {
     /// The plans, in the order of the file.
@@ -95,8 +95,8 @@ impl Plans<'_> {
             .await
     }
 
-    /// What an evaluation gave before. The plans may have been deleted since with the last run that
-    /// used them; then it is as good as nothing.
+    /// Cached plans of an evaluation. Absent also if the plans were deleted since with the last run
+    /// that used them.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -121,7 +121,7 @@ impl Plans<'_> {
             .await
     }
 
-    /// What an evaluation gave before.
+    /// Cached entry of an evaluation.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -1,7 +1,7 @@
 //! A whole run as rows, for a file that opens elsewhere.
 //!
-//! The rows of [`TABLES`] are the same on both databases. Must not interpret them: whoever reads a file
-//! has checked its hashes, and the columns are checked here.
+//! The rows of [`TABLES`] are the same on both databases. Must not interpret them: the reader of a
+//! file has checked its hashes, and the columns are checked here.
 
 use jiff::Timestamp;
 use plue_plan::RunId;
@@ -18,11 +18,8 @@ use crate::{
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
-    /// Nothing.
     Null,
-    /// A whole number.
     Int(i64),
-    /// Text.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
@@ -31,10 +28,9 @@ pub enum Cell {
 /// A table of a portable run.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
-    /// Its name.
     pub name: &'static str,
     columns: &'static [(&'static str, Kind)],
-    /// Which rows are of run `$1`.
+    /// Condition of the rows of run `$1`.
     of_run: &'static str,
     order: &'static str,
     /// Rows of one page: few where they are large.
@@ -44,9 +40,8 @@ pub struct Table {
 /// A run that came from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// When.
     pub at: Timestamp,
-    /// What the file said of itself, as JSON; empty while the import has not ended.
+    /// Manifest of the file, as JSON; empty while the import has not ended.
     pub manifest: String,
 }
 
@@ -219,8 +214,8 @@ impl Table {
         self.columns.iter().map(|(name, _)| *name)
     }
 
-    /// Whether rows have these columns with values of their kinds, and are of this run as far as they
-    /// say whose they are.
+    /// Whether rows have these columns with values of their kinds, and belong to this run as far as
+    /// they name one.
     #[must_use]
     pub fn fits(&self, run: &RunId, row: &[Cell]) -> bool {
         let fits = |(name, kind): &(&str, Kind), cell: &Cell| match (kind, cell) {

@@ -25,24 +25,19 @@ pub struct RepoRow {
     pub name: String,
     /// `local`, `github`, `gitlab`, `gitea` or `forgejo`.
     pub forge: String,
-    /// Where it is fetched from.
+    /// Address to fetch it from.
     pub url: String,
-    /// The part of its webhook's route that nobody can guess.
+    /// The secret part of its webhook's route.
     pub hook: String,
-    /// Its default branch.
     pub default_branch: String,
-    /// Who added it.
     pub added_by: String,
-    /// When.
     pub added_at: Timestamp,
 }
 
 /// A row of `registered`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegisteredRow {
-    /// The repository.
     pub repo: String,
-    /// The workflow file.
     pub file: String,
     /// Name of the plan.
     pub workflow: String,
@@ -50,24 +45,18 @@ pub struct RegisteredRow {
     pub sha: String,
     /// The plan without an event.
     pub plan: PlanHash,
-    /// What makes it run.
     pub triggers: Vec<Trigger>,
 }
 
 /// A tick of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tick {
-    /// The repository.
     pub repo: String,
-    /// The workflow file.
     pub file: String,
     /// Name of the plan.
     pub workflow: String,
-    /// The schedule.
     pub cron: String,
-    /// Its time zone.
     pub tz: String,
-    /// When it was due.
     pub due_at: Timestamp,
 }
 
@@ -190,7 +179,7 @@ impl Repos<'_> {
         self.store.write(Register { repo: repo.to_owned(), rows, at }).await
     }
 
-    /// What is registered of some repositories, or of all.
+    /// Registered workflows of some repositories, or of all.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -216,7 +205,7 @@ impl Repos<'_> {
             .collect()
     }
 
-    /// Takes a tick of a schedule; `false`: somebody else has it.
+    /// Takes a tick of a schedule; `false`: another engine has it.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -224,7 +213,7 @@ impl Repos<'_> {
         self.store.write(Take { tick, at }).await
     }
 
-    /// When the last tick of a schedule that somebody took was due.
+    /// Due time of the last tick of a schedule that was taken.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -14,7 +14,7 @@ use crate::{
     sql::{Arg, Statement, Tx, placeholders},
 };
 
-/// Runs deleted in one transaction, so that nobody waits long behind it.
+/// Runs deleted in one transaction, so that other writes do not wait long.
 const BATCH: u32 = 20;
 
 struct Delete(RunId);
@@ -168,7 +168,7 @@ impl Op for Sweep {
             "DELETE FROM idempotency WHERE created_at < $1",
             "DELETE FROM webhook_delivery WHERE created_at < $1 AND (state <> 'open' \
              OR NOT EXISTS (SELECT 1 FROM webhook w WHERE w.id = webhook_delivery.webhook))",
-            // The newest tick of a schedule says from when on ticks are due.
+            // The newest tick of a schedule is the start of the next due ticks.
             "DELETE FROM tick WHERE due_at < $1 AND EXISTS (SELECT 1 FROM tick later \
              WHERE later.repo = tick.repo AND later.file = tick.file \
              AND later.workflow = tick.workflow AND later.cron = tick.cron \

@@ -1,5 +1,6 @@
 //! Reading runs, their journals and their steps.
 
+mod cancel;
 mod obstacle;
 
 use std::collections::HashMap;
@@ -17,22 +18,19 @@ use crate::{
     sql::{Arg, Row, Statement, among, placeholders},
 };
 
+pub use cancel::CancelRequest;
 pub use obstacle::{Obstacle, ObstacleKind};
 
 /// A row of `run`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
-    /// The run.
     pub id: RunId,
     /// Name of its workflow.
     pub workflow: String,
-    /// Its plan.
     pub plan: PlanHash,
     /// `owner/name` or the path of the repository, if known.
     pub repo: Option<String>,
-    /// The commit.
     pub sha: Option<String>,
-    /// The branch.
     pub branch: Option<String>,
     /// The pull request of a fork that it is for, 0 if its number is unknown; `None`: the change is by
     /// people who may write to the repository.
@@ -41,7 +39,6 @@ pub struct RunRow {
     pub view: RunView,
     /// Length of its journal.
     pub seq: u64,
-    /// When it was created.
     pub created_at: Timestamp,
     /// Whether an engine had it in hand when the row was read; see [`crate::deaths`].
     pub in_hand: bool,
@@ -49,14 +46,12 @@ pub struct RunRow {
     pub deaths: u32,
 }
 
-/// What a run was made from; never changes.
+/// Source of a run; never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSource {
     /// Path of the workflow file.
     pub source: String,
-    /// The event.
     pub event: Json,
-    /// The inputs.
     pub inputs: Json,
     /// Evaluator build, read-set, flags.
     pub origin: Json,
@@ -65,9 +60,8 @@ pub struct RunSource {
 /// A run with its journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRun {
-    /// Its row.
     pub run: RunRow,
-    /// What it was made from.
+    /// Source of the run.
     pub source: RunSource,
     /// Its facts, `run.seq` of them, oldest first.
     pub journal: Vec<(Timestamp, Fact)>,
@@ -76,18 +70,15 @@ pub struct StoredRun {
 /// A row of `step`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepRow {
-    /// The run.
     pub run: RunId,
-    /// What the row says.
     pub view: StepView,
 }
 
-/// Which runs to list. Newest first.
+/// Filter of a list of runs, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFilter {
     /// Only these states; empty: all.
     pub status: Vec<RunStatus>,
-    /// Only this workflow.
     pub workflow: Option<String>,
     /// Only these repositories; none: all.
     pub repos: Option<Vec<String>>,
@@ -252,8 +243,8 @@ impl Runs<'_> {
         Ok(found)
     }
 
-    /// Runs of these repositories (none: all) whose id starts with a text, newest first, at most two:
-    /// enough to tell whether the text names one. `last` is their newest run.
+    /// Runs of these repositories (none: all) whose id starts with a text, newest first, at most
+    /// two: enough to know whether the text names one. `last` is their newest run.
     ///
     /// # Errors
     /// [`Error`] of the database.

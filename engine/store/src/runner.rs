@@ -19,7 +19,7 @@ use crate::{
 /// The state of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RunnerState {
-    /// It has a row and is expected to say hello.
+    /// It has a row and is expected to greet.
     Warming,
     /// A session is open; it has no group yet.
     Ready,
@@ -34,21 +34,15 @@ pub enum RunnerState {
 /// A row of `runner`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerRow {
-    /// The runner.
     pub id: RunnerId,
-    /// Its pool.
     pub pool: String,
-    /// Its state.
     pub state: RunnerState,
-    /// Counts its sessions.
     pub epoch: u64,
     /// The run it works for.
     pub group: Option<RunId>,
-    /// When its row was made.
     pub registered_at: Timestamp,
-    /// When it was heard of last.
+    /// Time of its last message.
     pub seen_at: Timestamp,
-    /// Why it is gone.
     pub reason: Option<String>,
 }
 
@@ -57,11 +51,8 @@ pub struct RunnerRow {
 pub struct ClaimedAttempt {
     /// The attempt and its fence.
     pub claim: Claim,
-    /// Its run.
     pub run: RunId,
-    /// Its step.
     pub step: StepId,
-    /// The step's visit.
     pub visit: u32,
     /// Its number within the visit.
     pub number: u32,
@@ -72,11 +63,9 @@ const COLUMNS: &str = "id, pool, state, epoch, group_key, registered_at, seen_at
 // === impl RunnerState ===
 
 impl RunnerState {
-    /// Every state.
     pub const ALL: &'static [Self] =
         &[Self::Warming, Self::Ready, Self::Claimed, Self::Draining, Self::Gone];
 
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -31,7 +31,7 @@ pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 /// Secrets of one scope.
 pub const MAX_SECRETS: usize = 1_000;
 
-/// Why a secret cannot be stored or read.
+/// Failure of storing or reading a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Not a master key.
@@ -40,40 +40,34 @@ pub enum SecretError {
     /// It was sealed with a key that is not here.
     #[error("`{name}` is sealed with the key {key_id}, which is not here")]
     OtherKey {
-        /// The secret.
         name: String,
         /// The key's id, which is no secret.
         key_id: String,
     },
     /// The row was changed, or belongs to another scope or name.
     #[error("`{name}` cannot be opened: its row is damaged")]
-    Damaged {
-        /// The secret.
-        name: String,
-    },
+    Damaged { name: String },
     /// Too long, or too many.
     #[error("{0}")]
     Limit(String),
     /// The machine gives no random bytes.
     #[error("this machine gives no random bytes")]
     Random,
-    /// The database.
     #[error(transparent)]
     Store(#[from] Error),
 }
 
-/// What may be shown of a secret.
+/// Public fields of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRow {
     /// The repository; [`EVERYWHERE`]: all of them.
     pub scope: String,
-    /// Its name.
     pub name: String,
     /// The master key that it depends on.
     pub key_id: String,
-    /// When it was set for the first time.
+    /// Time of its first value.
     pub created_at: Timestamp,
-    /// When it was set last.
+    /// Time of its present value.
     pub updated_at: Timestamp,
 }
 
@@ -141,7 +135,7 @@ impl Secrets<'_> {
         seal::open(keys, scope, name, &sealed).map(Some)
     }
 
-    /// What may be shown of the secrets of one scope, or of all; by scope and name.
+    /// Public fields of the secrets of one scope, or of all; by scope and name.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -157,7 +151,7 @@ impl Secrets<'_> {
         self.store.read(Statement::new(text, args)).await?.iter().map(SecretRow::of).collect()
     }
 
-    /// Deletes a secret; tells whether there was one.
+    /// Deletes a secret; returns whether there was one.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -165,8 +159,8 @@ impl Secrets<'_> {
         self.store.write(Forget { scope: scope.to_owned(), name: name.to_owned() }).await
     }
 
-    /// Puts every secret under the first key of the ring, and tells how many were under another.
-    /// Interrupted, it is simply begun again: every secret is under one of the ring's keys.
+    /// Puts every secret under the first key of the ring, and returns how many were under another.
+    /// After an interruption, call it again: every secret is under one of the ring's keys.
     ///
     /// # Errors
     /// A secret whose key is not in the ring; the others before it are done.
@@ -254,7 +248,7 @@ impl Op for Rewrap {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        // A secret that was set anew meanwhile keeps its new row.
+        // A secret that was set again in the meantime keeps its new row.
         tx.write(Statement::new(
             "UPDATE secret SET key_id = $3, wrapped = $4 \
              WHERE scope = $1 AND name = $2 AND key_id = $5 AND sealed = $6",

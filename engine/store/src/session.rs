@@ -21,9 +21,8 @@ pub use login::{LoginRow, PersonSession};
 pub struct SessionRow {
     /// SHA-256 of what the browser shows, in hex.
     pub hash: String,
-    /// The token that it was begun with.
+    /// The token that opened it.
     pub token_id: String,
-    /// When.
     pub created_at: Timestamp,
     /// From then on it is refused.
     pub expires_at: Timestamp,

@@ -46,10 +46,10 @@ enum Backend {
 // === impl Store ===
 
 impl Store {
-    /// Opens a database, makes it if `options` say so, and brings its schema up to date.
+    /// Opens a database, creates it if `options` allow that, and brings its schema up to date.
     ///
     /// # Errors
-    /// Whatever [`Error`] says about a database that cannot be used.
+    /// The database cannot be opened, created or migrated.
     pub async fn open(options: StoreOptions) -> Result<Self, Error> {
         let (clock, tasks, changes) = (Clock::real(), Tasks::new(), Changes::new());
         let address = options.address()?;
@@ -76,7 +76,7 @@ impl Store {
         })
     }
 
-    /// The same store with somebody who sees its calls; for tests.
+    /// The same store with an observer of its calls; for tests.
     #[must_use]
     pub fn probed(self, probe: Arc<dyn Probe>) -> Self {
         Self { probe: Some(probe), ..self }
@@ -97,8 +97,8 @@ impl Store {
         self.tasks.wait().await;
     }
 
-    /// Leaves the database so that the next process opens it fast. Does nothing to a server. Call it when
-    /// nobody waits any more.
+    /// Leaves the database so that the next process opens it fast. Does nothing to a server. Call
+    /// it when no call waits any more.
     ///
     /// # Errors
     /// [`Error`] of the database; nothing is lost by it.
@@ -128,10 +128,10 @@ impl Store {
         self.changes.any()
     }
 
-    /// From now on [`Store::changes`] grows promptly after commits of other processes too. For those who
-    /// follow what another process does: an engine that follows itself would be woken twice. Without
-    /// effect on Postgres, which tells of all commits, and where the system refuses: then only polling is
-    /// left.
+    /// From now on [`Store::changes`] grows promptly after commits of other processes too. For
+    /// followers of another process: an engine that follows itself would be woken twice. Has no
+    /// effect on Postgres, which announces all commits, and where the system refuses: then only
+    /// polling is left.
     pub fn watch_others(&self) {
         if let Backend::Sqlite(sqlite) = &self.backend
             && self.others.get().is_none()

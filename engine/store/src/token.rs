@@ -12,23 +12,20 @@ use crate::{
 /// A row of `token`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
-    /// Its public id.
     pub id: String,
     /// SHA-256 of the token, lower-case hex.
     pub hash: String,
-    /// What it is for, in its owner's words.
+    /// Purpose, in its owner's words.
     pub name: String,
     /// `reader`, `writer`, `maintainer` or `admin`.
     pub role: String,
     /// The one repository it is good for; none: all.
     pub repo: Option<String>,
-    /// Who made it.
     pub created_by: String,
-    /// When.
     pub created_at: Timestamp,
     /// From then on it is refused.
     pub expires_at: Option<Timestamp>,
-    /// When it was last good for something, to the minute or so.
+    /// Time of its last use, to the minute or so.
     pub used_at: Option<Timestamp>,
 }
 
@@ -76,7 +73,7 @@ impl Tokens<'_> {
         rows.iter().map(token_row).collect()
     }
 
-    /// Removes a token; from then on it is unknown. Tells whether there was one.
+    /// Removes a token; from then on it is unknown. Returns whether there was one.
     ///
     /// # Errors
     /// [`Error`] of the database.

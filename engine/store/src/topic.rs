@@ -16,13 +16,9 @@ use crate::{
 pub struct TopicEvent {
     /// Its number; those that are committed later have higher ones.
     pub id: u64,
-    /// The topic.
     pub topic: String,
-    /// What it says.
     pub data: Json,
-    /// Who sent it.
     pub by: String,
-    /// When.
     pub at: Timestamp,
 }
 

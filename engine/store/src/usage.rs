@@ -1,5 +1,4 @@
-//! What was used, what is queued and who waits: sums and lists over runs for whoever looks after a
-//! server.
+//! Usage, queues and waiting runs: sums and lists over runs for operators of a server.
 //!
 //! Must not decide anything: it counts rows.
 
@@ -58,12 +57,11 @@ pub struct UsageRow {
 #[derive(Default)]
 struct Sums(BTreeMap<(Option<String>, Option<String>), UsageRow>);
 
-/// What a pool has to do.
+/// Work of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueRow {
-    /// The pool.
     pub pool: String,
-    /// Attempts that nobody has taken yet.
+    /// Attempts that no runner has claimed yet.
     pub queued: u64,
     /// Attempts that a runner has.
     pub held: u64,
@@ -138,7 +136,7 @@ impl Usage<'_> {
         Ok(sums.0.into_values().collect())
     }
 
-    /// How much each pool has to do, by name.
+    /// Work of each pool, by name.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -1,7 +1,7 @@
-//! Who is told of what happens to runs: the endpoints. What they are told is in [`delivery`], and how it
-//! gets there, in the very transaction of a commit, in [`event`].
+//! Endpoints that are notified of the events of runs. The messages are in [`delivery`], and how
+//! they are made, in the very transaction of a commit, in [`event`].
 //!
-//! Must not send anything or hold a secret: those are sealed beside (`secret.rs`).
+//! Must not send anything or hold a secret: those are sealed elsewhere (`secret.rs`).
 
 use jiff::Timestamp;
 
@@ -25,19 +25,14 @@ pub const MAX_WEBHOOKS: u64 = 100;
 /// A row of `webhook`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookRow {
-    /// Its id.
     pub id: String,
-    /// Where messages go.
     pub url: String,
     /// Of which [`EVENTS`], in their order.
     pub events: Vec<String>,
     /// Of which repository; none: of all.
     pub repo: Option<String>,
-    /// What it is for.
     pub description: String,
-    /// Who made it.
     pub created_by: String,
-    /// When.
     pub created_at: Timestamp,
     /// Until then messages are signed with the secret before this one too.
     pub both_until: Option<Timestamp>,
@@ -87,7 +82,7 @@ impl Webhooks<'_> {
         row.map(|row| WebhookRow::of(&row)).transpose()
     }
 
-    /// Forgets an endpoint with all that was to be told to it; tells whether there was one.
+    /// Removes an endpoint with all its undelivered messages; returns whether there was one.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -95,7 +90,7 @@ impl Webhooks<'_> {
         self.store.write(Remove(id.to_owned())).await
     }
 
-    /// Says until when an endpoint's messages are signed with two secrets.
+    /// Sets the time until which an endpoint's messages are signed with two secrets.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -104,7 +99,7 @@ impl Webhooks<'_> {
         self.store.write(Plain(vec![Statement::new(text, vec![id.into(), until.into()])])).await
     }
 
-    /// Lets an endpoint be told again of what happens from now on.
+    /// Enables an endpoint for events from now on.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -1,17 +1,16 @@
-//! Where larger blobs lie. One surface, so that a bucket can take the place of a folder.
+//! Storage of larger blobs: one trait, implemented by a folder and by a bucket.
 
 use std::{fmt, future::Future, pin::Pin};
 
-/// What goes wrong on a shelf.
+/// Failure of a blob store.
 pub type BlobStoreError = std::io::Error;
 
-/// An answer of a shelf that is not there yet.
+/// Future of a blob store's answer.
 pub type BlobFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BlobStoreError>> + Send + 'a>>;
 
 /// A place for blobs. Names are its own: one is given out by [`Draft::finish`] and means nothing
 /// elsewhere. Two drafts of the same content become two names.
 pub trait BlobStore: fmt::Debug + Send + Sync {
-    /// Begins a blob.
     fn draft(&self) -> BlobFuture<'_, Box<dyn Draft>>;
 
     /// At most `most` bytes from `offset` on; none behind the end.
@@ -24,12 +23,14 @@ pub trait BlobStore: fmt::Debug + Send + Sync {
     /// row names is left over from a death and can go.
     fn older_than(&self, seconds: u64) -> BlobFuture<'_, Vec<String>>;
 
-    /// Whether other databases can reach it too, so that [`Shelf::is_owned_by`] is asked before a sweep.
+    /// Whether other databases can reach it too, so that [`BlobStore::is_owned_by`] is asked before
+    /// a collection.
     fn has_owner(&self) -> bool {
         false
     }
 
-    /// Whether what lies here is of the database of this name. One that is nobody's becomes its own.
+    /// Whether this blob store belongs to the database of this name. One without an owner becomes
+    /// its own.
     fn is_owned_by<'a>(&'a self, owner: &'a str) -> BlobFuture<'a, bool> {
         let _only_one_can_reach_it = owner;
         Box::pin(async { Ok(true) })

@@ -14,13 +14,12 @@ use crate::{
     sql::{Arg, Statement, Tx, placeholders},
 };
 
-/// Files on the shelf that no row names are given so long: their row may be on its way.
+/// Grace period of files without a row: their row may be on its way.
 const ORPHAN_SECONDS: u64 = 24 * 3_600;
 
-/// What a sweep has removed.
+/// Content that a collection has removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Collected {
-    /// Blobs.
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -31,12 +30,13 @@ pub struct Collected {
 struct Remove(Vec<String>, Timestamp);
 
 impl BlobFiles<'_> {
-    /// Removes the blobs that nothing refers to and that were not used since this time. `used_before`
-    /// must be so old that whoever has put a blob has referred to it by now. In a bucket of another
-    /// database nothing is removed.
+    /// Removes unreferenced blobs that were not used since this time. `used_before` must be so old
+    /// that every caller that has put a blob has referred to it by now. Removes nothing in a bucket
+    /// of another database.
     ///
     /// # Errors
-    /// [`Error::Shelf`], or [`Error`] of the database; what was removed until then stays so.
+    /// [`Error::BlobStore`], or [`Error`] of the database; what was removed until then stays
+    /// removed.
     pub async fn collect(self, used_before: Timestamp) -> Result<Collected, Error> {
         if !self.may_sweep().await? {
             return Ok(Collected::default());
@@ -51,7 +51,7 @@ impl BlobFiles<'_> {
         let mut collected = Collected::default();
         let old = "SELECT hash FROM blob WHERE used_at < $1 LIMIT 1";
         if self.store.read_one(Statement::new(old, vec![used_before.into()])).await?.is_none() {
-            // Nothing can go, so that nobody need look for what refers to it.
+            // No blob is old enough: skip the search for references.
             return Ok(collected);
         }
         let kept = self.referred().await?;

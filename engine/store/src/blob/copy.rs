@@ -1,4 +1,4 @@
-//! All content of the shelf into a folder and back, for a backup.
+//! All content of the blob store into a folder and back, for a backup.
 
 use std::{io, path::Path};
 
@@ -12,12 +12,12 @@ use crate::{error::Error, handles::BlobFiles, op::Plain, sql::Statement};
 const PART: usize = 1024 * 1024;
 
 impl BlobFiles<'_> {
-    /// Copies all content of the shelf into a folder, under the names that its rows have. Tells how
-    /// many files.
+    /// Copies all content of the blob store into a folder, under the names in its rows. Returns the
+    /// number of files.
     ///
     /// # Errors
-    /// [`Error::Shelf`] for either place, [`Error::Corrupt`] for damaged content, [`Error`] of the
-    /// database.
+    /// [`Error::BlobStore`] for either end, [`Error::Corrupt`] for damaged content, [`Error`] of
+    /// the database.
     pub async fn copy_to(self, folder: &Path) -> Result<u64, Error> {
         let mut count = 0;
         let mut after = String::new();
@@ -38,8 +38,8 @@ impl BlobFiles<'_> {
         Ok(count)
     }
 
-    /// Puts what [`Self::copy_to`] has written on the shelf of this store, and writes down where
-    /// it lies now. Tells how many files; rows whose file is not there stay as they are.
+    /// Puts the files of [`Self::copy_to`] into this blob store, and records their new names.
+    /// Returns the number of files; rows without a file stay as they are.
     ///
     /// # Errors
     /// As [`Self::copy_to`].

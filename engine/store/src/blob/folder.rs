@@ -1,7 +1,7 @@
-//! A folder as a shelf: `aa/bb/<hash>.<number>`, written to `new/`, synced, renamed.
+//! A folder as a blob store: `aa/bb/<hash>.<number>`, written to `new/`, synced, renamed.
 //!
-//! The number makes every file its own: the sweep removes the very file that its row named, never one
-//! that was put there since. Must not overwrite anything.
+//! The number makes every file unique: a collection removes the very file that its row named, never
+//! one that was put there since. Must not overwrite anything.
 
 use std::{
     fs,
@@ -18,7 +18,6 @@ use super::blob_store::{BlobFuture, BlobStore, Draft};
 /// Drafts lie here until they are whole.
 const NEW: &str = "new";
 
-/// See the module.
 #[derive(Debug, Clone)]
 pub struct Folder(Arc<Inner>);
 
@@ -42,7 +41,7 @@ struct FileDraft {
 // === impl Folder ===
 
 impl Folder {
-    /// A shelf in this folder, which is made when it is needed.
+    /// A blob store in this folder, which is made when it is needed.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
         let (ids, clock, tasks) = (Ids::random(), Clock::real(), Tasks::new());

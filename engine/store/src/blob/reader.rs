@@ -37,11 +37,12 @@ impl BlobReader {
         self.size
     }
 
-    /// The next bytes, at most so many; `None` behind the last. The last ones are only given out if the
-    /// whole has the hash that it is known by.
+    /// The next bytes, at most so many; `None` after the last. The last ones are only returned if
+    /// the whole content has the expected hash.
     ///
     /// # Errors
-    /// [`Error::Corrupt`]: it is cut short or changed; [`Error::Shelf`]; [`Error`] of the database.
+    /// [`Error::Corrupt`]: it is cut short or changed; [`Error::BlobStore`]; [`Error`] of the
+    /// database.
     pub async fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>, Error> {
         if self.offset >= self.size {
             return Ok(None);

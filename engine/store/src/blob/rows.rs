@@ -1,4 +1,4 @@
-//! Rows of blobs.
+//! Rows of blobs: small content itself, and the names of offloaded content.
 
 use jiff::{SignedDuration, Timestamp};
 use plue_wire::outputs::BlobHash;
@@ -17,12 +17,12 @@ use crate::{
 /// use before.
 const TOUCH_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// What is known of a blob without its content.
+/// Facts about a blob without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobStat {
     /// Its bytes.
     pub size: u64,
-    /// Where the shelf has it; absent: it lies in the database.
+    /// Its name in the blob store; absent: it is in the database.
     pub(crate) file: Option<String>,
 }
 
@@ -40,8 +40,8 @@ struct Insert(Vec<Row>, Timestamp);
 struct Touch(Vec<BlobHash>, Timestamp);
 
 impl Blobs<'_> {
-    /// Which of these blobs are missing. Those that are there count as used now, so that no sweep
-    /// takes them before they are referred to.
+    /// Missing blobs among these. Those that exist count as used now, so that no collection removes
+    /// them before they are referred to.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -53,10 +53,10 @@ impl Blobs<'_> {
         Ok(missing)
     }
 
-    /// Stores whole contents in few transactions. Gives their hashes.
+    /// Stores whole contents in few transactions. Returns their hashes.
     ///
     /// # Errors
-    /// [`Error::Shelf`], or [`Error`] of the database.
+    /// [`Error::BlobStore`], or [`Error`] of the database.
     pub async fn put_all(self, contents: Vec<Vec<u8>>) -> Result<Vec<BlobHash>, Error> {
         let (mut rows, mut hashes) = (Vec::new(), Vec::new());
         for data in contents {
@@ -72,7 +72,7 @@ impl Blobs<'_> {
         Ok(hashes)
     }
 
-    /// What is known of a blob.
+    /// Size and location of a blob.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -86,7 +86,7 @@ impl Blobs<'_> {
     /// blob.
     ///
     /// # Errors
-    /// [`Error::Shelf`], or [`Error`] of the database.
+    /// [`Error::BlobStore`], or [`Error`] of the database.
     pub async fn read(
         self,
         blob: &BlobHash,
@@ -119,7 +119,8 @@ impl Blobs<'_> {
     /// A whole blob, if it has at most so many bytes.
     ///
     /// # Errors
-    /// It is larger or damaged ([`Error::Corrupt`]); [`Error::Shelf`]; [`Error`] of the database.
+    /// It is larger or damaged ([`Error::Corrupt`]); [`Error::BlobStore`]; [`Error`] of the
+    /// database.
     pub async fn whole(self, blob: &BlobHash, most: usize) -> Result<Option<Vec<u8>>, Error> {
         let Some(bytes) = self.read(blob, 0, most.saturating_add(1)).await? else {
             return Ok(None);
@@ -177,7 +178,7 @@ impl Op for Insert {
         let mut inserts = insert_rows(head, 4, small, tail);
         let head = "INSERT INTO blob (hash, size, used_at, file) VALUES";
         inserts.extend(insert_rows(head, 4, large, tail));
-        // Fewer mean that somebody put one in between: looked at again, it is there.
+        // Fewer rows: another writer put one in between. The next look finds it.
         tx.write_all(
             inserts
                 .into_iter()

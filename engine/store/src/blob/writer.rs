@@ -19,7 +19,6 @@ pub struct BlobWriter {
 }
 
 impl Blobs<'_> {
-    /// Begins a blob.
     #[must_use]
     pub fn writer(self) -> BlobWriter {
         BlobWriter {
@@ -54,7 +53,7 @@ impl BlobWriter {
     /// Appends bytes.
     ///
     /// # Errors
-    /// [`Error::Shelf`].
+    /// [`Error::BlobStore`].
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
@@ -73,7 +72,7 @@ impl BlobWriter {
     /// Stores it: content first, then its row. Content that is there already is not kept twice.
     ///
     /// # Errors
-    /// [`Error::Shelf`], or [`Error`] of the database.
+    /// [`Error::BlobStore`], or [`Error`] of the database.
     pub async fn finish(self) -> Result<(BlobHash, u64), Error> {
         let hash = BlobHash(self.hasher.finalize().into());
         if self.store.blobs().missing(&[hash]).await?.is_empty() {
@@ -90,7 +89,7 @@ impl BlobWriter {
         let file = row.file.clone();
         let is_new = self.store.blobs().insert(vec![row]).await? > 0;
         if let (false, Some(file)) = (is_new, file) {
-            // Somebody else was faster with the same content.
+            // Another writer stored the same content first.
             self.store.blob_store()?.remove(&file).await.map_err(Error::BlobStore)?;
         }
         Ok((hash, self.size))

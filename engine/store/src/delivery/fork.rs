@@ -1,4 +1,4 @@
-//! Commits of strangers: held until a maintainer lets them run.
+//! Untrusted commits: held until a maintainer allows them.
 
 use jiff::Timestamp;
 
@@ -30,9 +30,10 @@ struct Allow {
 }
 
 impl Untrusted<'_> {
-    /// Settles a delivery whose plans wait until its commit may run. `false`, and nothing is changed:
-    /// it may run by now, and whoever worked on the delivery did not know. Then it is to be worked on
-    /// again. With `knew` it is held nevertheless. Without effect on one that is not in hand any more.
+    /// Settles a delivery whose plans wait until its commit is allowed. `false`, and nothing is
+    /// changed: it is allowed by now, and the caller did not know (`knew`). Then it is to be
+    /// processed again. With `knew` it is held nevertheless. Does nothing for a delivery that is
+    /// not claimed any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -49,7 +50,7 @@ impl Untrusted<'_> {
         self.store.write(SettleHeld { hand, repo, sha, settles, knew, at }).await
     }
 
-    /// Who lets a commit of a stranger run; `None`: nobody yet.
+    /// Maintainer who allowed an untrusted commit; `None`: not allowed yet.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -20,7 +20,7 @@ pub struct DeliverySummary {
     pub received_at: Timestamp,
     /// State of the work on it.
     pub state: DeliveryState,
-    /// Why, or which runs it made: a line for each plan.
+    /// Reason, or the runs that it made: a line for each plan.
     pub note: Option<String>,
     /// Number of attempts that failed for a transient reason.
     pub tries: u32,

@@ -16,31 +16,32 @@ use crate::{
 /// Topics that begin so are those of named webhooks.
 pub const WEBHOOK_TOPIC: &str = "webhook:";
 
-struct Hear {
+struct ReceiveMessage {
     delivery: DeliveryRow,
     message: Option<NewMessage>,
 }
 
 impl Topics<'_> {
-    /// Keeps a delivery as [`Deliveries::receive`](crate::handles::Deliveries::receive) does; if it is new and there is a topic with data, the
-    /// steps of this repository's runs that wait on the topic are told as well.
+    /// Stores a delivery as [`Deliveries::receive`](crate::handles::Deliveries::receive) does; a
+    /// new one with a topic and data also wakes the steps of this repository's runs that wait on
+    /// the topic.
     ///
     /// # Errors
-    /// [`Error`] of the database: then the sender must not be told that it arrived.
+    /// [`Error`] of the database: then the message must not be acknowledged.
     pub async fn receive(
         self,
         repo: &str,
         delivery: DeliveryRow,
-        told: Option<(String, Json)>,
+        message: Option<(String, Json)>,
         by: &str,
     ) -> Result<bool, Error> {
         let (by, at, repo) = (by.to_owned(), delivery.received_at, Some(repo.to_owned()));
-        let message = told.map(|(topic, data)| NewMessage { topic, data, by, at, repo });
-        self.store.write(Hear { delivery, message }).await
+        let message = message.map(|(topic, data)| NewMessage { topic, data, by, at, repo });
+        self.store.write(ReceiveMessage { delivery, message }).await
     }
 }
 
-impl Op for Hear {
+impl Op for ReceiveMessage {
     type Out = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {

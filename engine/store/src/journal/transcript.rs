@@ -42,7 +42,6 @@ pub struct TranscriptRow {
     pub seq: u64,
     /// Time at which it was stored.
     pub at: Timestamp,
-    /// The fact.
     pub fact: Json,
 }
 

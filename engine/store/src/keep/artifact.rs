@@ -1,4 +1,4 @@
-//! Rows of artifacts.
+//! Rows of artifacts, one per file.
 
 use jiff::Timestamp;
 use plue_plan::{AttemptId, RunId, StepId};
@@ -15,25 +15,21 @@ use crate::{
 /// A file that an attempt has left behind on purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactRow {
-    /// Its step.
     pub step: StepId,
     /// The step's visit, from 1.
     pub visit: u32,
     /// The attempt's number within the visit, from 1.
     pub number: u32,
-    /// The attempt.
     pub attempt: AttemptId,
     /// Relative to the workspace.
     pub path: String,
-    /// Its content.
     pub blob: BlobHash,
     /// Its bytes.
     pub bytes: u64,
     /// Whether it may be executed.
     pub executable: bool,
-    /// When it was kept.
     pub created_at: Timestamp,
-    /// When its content was given up.
+    /// Time of the expiry of its content.
     pub expired_at: Option<Timestamp>,
 }
 
@@ -59,8 +55,8 @@ impl Artifacts<'_> {
         rows.iter().map(row).collect()
     }
 
-    /// Gives up the content of artifacts that were kept before this time. Their rows stay with their
-    /// run. Tells how many.
+    /// Expires the content of artifacts that were stored before this time. Their rows stay with
+    /// their run. Returns their number.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -18,9 +18,7 @@ use crate::{
 /// A row of `cache_entry`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheRow {
-    /// Who may read it.
     pub scope: String,
-    /// Its key.
     pub key: String,
     /// The archive; absent after it was evicted.
     pub archive: Option<BlobHash>,
@@ -30,24 +28,21 @@ pub struct CacheRow {
     pub run: RunId,
     /// The step that filled it.
     pub step: StepId,
-    /// When it was filled.
     pub created_at: Timestamp,
-    /// When it was used last.
+    /// Time of its last use.
     pub used_at: Timestamp,
-    /// When it was evicted and why.
+    /// Time and reason of its eviction.
     pub evicted: Option<(Timestamp, String)>,
 }
 
-/// What a search in caches gave.
+/// Result of a search in caches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CacheFound {
-    /// The key itself.
     Exact(CacheRow),
     /// The newest entry whose key begins with this prefix.
     Prefix(String, CacheRow),
     /// Nothing; the key was there once, until it was evicted.
     Evicted(CacheRow),
-    /// Nothing.
     Nothing,
 }
 

@@ -14,10 +14,9 @@ use crate::{
     sql::{Arg, Row, Statement, Tx},
 };
 
-/// How a checkpoint came about.
+/// Cause of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointKind {
-    /// After a step.
     Step,
     /// One that was left out.
     Skipped,
@@ -30,19 +29,15 @@ pub enum CheckpointKind {
 pub struct CheckpointRow {
     /// Its number in the run, from 1.
     pub seq: u64,
-    /// How it came about.
     pub kind: CheckpointKind,
     /// Steps of which a process ran since the one before.
     pub steps: Vec<StepId>,
-    /// What changed: a blob that is a list of changes.
+    /// Blob that lists the changes.
     pub changes: Option<BlobHash>,
-    /// Paths in it.
     pub files: u64,
     /// Bytes of content in it.
     pub bytes: u64,
-    /// What people should know.
     pub note: Option<String>,
-    /// When.
     pub at: Timestamp,
 }
 

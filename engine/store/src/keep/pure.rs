@@ -1,4 +1,4 @@
-//! What pure steps gave, by key.
+//! Results of pure steps, by key.
 
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_wire::outputs::BlobHash;
@@ -10,15 +10,10 @@ use crate::{error::Error, handles::Caches, sql::Statement};
 /// An attempt whose result can be taken again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PureFound {
-    /// Its run.
     pub run: RunId,
-    /// Its step.
     pub step: StepId,
-    /// The attempt.
     pub attempt: AttemptId,
-    /// Its output.
     pub output: Json,
-    /// Its files.
     pub artifacts: Vec<ArtifactRow>,
 }
 

@@ -17,38 +17,31 @@ use crate::{
     sql::{Arg, Row, Statement, Tx, insert_rows},
 };
 
-/// What a runner wants recorded, with what only the engine knows.
+/// A runner's record, with what only the engine knows.
 #[derive(Debug, Clone)]
 pub struct NewRecord {
-    /// Whose.
     pub claim: Claim,
-    /// What.
     pub record: Record,
-    /// Where caches and pure results of this run are written.
+    /// Scope of the caches and pure results that this run writes.
     pub scope: String,
-    /// When.
     pub at: Timestamp,
 }
 
-/// What became of a record.
+/// Outcome of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
     /// It is recorded, now or before.
     Yes,
-    /// Somebody else has the attempt, or it has ended.
+    /// Another runner has the attempt, or it has ended.
     Stale,
 }
 
 /// A sentence about an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoteRow {
-    /// Its step.
     pub step: StepId,
-    /// The attempt.
     pub attempt: AttemptId,
-    /// The sentence.
     pub text: String,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -69,7 +62,7 @@ impl Outputs<'_> {
         self.store.write(record).await
     }
 
-    /// What a run was made from.
+    /// Source of a run.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -87,7 +80,7 @@ impl Outputs<'_> {
         row.map(source).transpose()
     }
 
-    /// What is to be said about the attempts of a run, oldest first.
+    /// Notes about the attempts of a run, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.

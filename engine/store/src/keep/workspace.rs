@@ -48,7 +48,7 @@ impl RunFiles<'_> {
         self.store.write(Hold { drive: drive.clone(), holder: holder.to_owned() }).await
     }
 
-    /// What is known of the files of a run; `None`: nothing was written down.
+    /// Archive and holder of the files of a run; `None`: none is recorded.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -68,7 +68,7 @@ impl Op for Hold {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let Drive { run, engine, fence } = &self.drive;
-        // Locked: nobody takes the run between this and the end of the transaction.
+        // Locked: no other engine takes the run between this and the end of the transaction.
         let lock = crate::fence::lock(tx.dialect());
         let right = "id = $1 AND driver = $2 AND drive_fence = $3";
         let args = vec![run.as_str().into(), engine.as_str().into(), Arg::count(*fence)];

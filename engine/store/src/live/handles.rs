@@ -24,7 +24,7 @@ pub struct LogReader {
     pub(super) changed: watch::Receiver<u64>,
 }
 
-/// Nobody else stores anything of a log meanwhile.
+/// Exclusive right to store text of a log.
 #[derive(Debug)]
 pub struct LogTurn {
     _held: OwnedMutexGuard<()>,

@@ -65,7 +65,7 @@ impl LogSearch<'_> {
             }
             let place = part.as_ref().map(Part::place);
             match last {
-                // Whoever goes on from here must have come further.
+                // A search that continues from here must advance.
                 Some(last) if found.bytes < bytes || place.is_none_or(|place| place == from) => {
                     before = last;
                 }
@@ -108,7 +108,7 @@ impl Part {
                 line += 1;
             }
             let Some(at) = finder.find(&self.bytes[self.done..]) else {
-                // What could be the start of a hit that ends in the next piece is looked at again.
+                // The start of a hit that ends in the next piece is searched again.
                 let overlap = finder.needle().len() - 1;
                 self.done = self.done.max(self.bytes.len().saturating_sub(overlap));
                 return;
@@ -122,7 +122,7 @@ impl Part {
         }
     }
 
-    /// Where a search goes on that is left here.
+    /// Position to continue a search that stops here.
     fn place(&self) -> LogPosition {
         LogPosition { byte: self.first_byte + self.done as u64, in_line: self.in_line }
     }

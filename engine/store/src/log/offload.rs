@@ -1,8 +1,9 @@
-//! Packed logs of ended attempts on the shelf: one blob for all blocks of an attempt.
+//! Packed logs of ended attempts in the blob store: one blob for all blocks of an attempt.
 //!
-//! Each block's row stays where it is, with all that ranges, lines and numbers are found by; in place of
-//! its bytes it says where they lie. Bytes leave the database only after what lies on the shelf was read
-//! back and is the same. Can be stopped and repeated at any time: the same blocks make the same blob.
+//! Each block's row stays, with all columns that ranges, lines and numbers are found by; its bytes
+//! are replaced by their location. Bytes leave the database only after the offloaded copy was read
+//! back and is the same. Can be stopped and repeated at any time: the same blocks make the same
+//! blob.
 
 use plue_plan::AttemptId;
 use plue_wire::outputs::BlobHash;
@@ -18,8 +19,8 @@ use crate::{
     sql::{Arg, Statement, Tx},
 };
 
-/// What a row begins with that says where its bytes lie. No block begins like this: those of zstd begin
-/// with 28 B5 2F FD.
+/// First bytes of a row that has the location of its bytes. No block begins like this: those of
+/// zstd begin with 28 B5 2F FD.
 const MARK: &[u8] = b"plue shelf 1\n";
 /// Blocks that take less room together stay in the database.
 const WORTH_BYTES: u64 = 64 * 1024;
@@ -30,7 +31,7 @@ const BATCH: usize = 200;
 /// Bytes of a blob that are read at once.
 const PART: usize = 4 * 1024 * 1024;
 
-/// Where the bytes of a block lie.
+/// Location of the bytes of a block.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Place {
     blob: [u8; 32],
@@ -60,12 +61,12 @@ impl PackedLogs<'_> {
         rows.iter().map(|row| Ok(AttemptId::new(row.text(0)?))).collect()
     }
 
-    /// Moves the packed log of an ended attempt to the shelf, if it is worth it; tells how many bytes.
-    /// Readers may go on meanwhile.
+    /// Offloads the packed log of an ended attempt, if it is worth it; returns the number of bytes.
+    /// Readers may continue.
     ///
     /// # Errors
-    /// [`Error::Shelf`], [`Error::Corrupt`] if the shelf does not give back what it was given, or
-    /// [`Error`] of the database: then what was not moved is still there.
+    /// [`Error::BlobStore`], [`Error::Corrupt`] if the blob store returns other bytes, or [`Error`]
+    /// of the database: then the log is still in the database.
     pub async fn offload(self, attempt: &AttemptId) -> Result<u64, Error> {
         let mut writer = self.store.blobs().writer();
         let mut blocks: Vec<(u64, Place)> = Vec::new();
@@ -112,7 +113,7 @@ impl PackedLogs<'_> {
         rows.iter().zip(data).map(|(row, data)| Ok((row.count(0)?, data))).collect()
     }
 
-    /// That the shelf gives back what it was given.
+    /// Checks that the blob store returns the same bytes.
     async fn verify(self, blob: &BlobHash, size: u64) -> Result<(), Error> {
         let gone = || Error::Corrupt(format!("blob {blob} is not there"));
         let mut reader = self.store.blobs().reader(blob).await?.ok_or_else(gone)?;
@@ -123,12 +124,12 @@ impl PackedLogs<'_> {
         if read == size { Ok(()) } else { Err(gone()) }
     }
 
-    /// What rows hold (whether it is a block, and its bytes), blocks from wherever they lie. Neighbours
-    /// on the shelf are read together.
+    /// Content of rows (whether it is a block, and its bytes), with offloaded blocks fetched.
+    /// Neighbours in the blob store are read together.
     pub(crate) async fn fetched(self, rows: Vec<(bool, Vec<u8>)>) -> Result<Vec<Vec<u8>>, Error> {
         let (mut places, mut data) = (Vec::with_capacity(rows.len()), Vec::new());
         for (is_block, bytes) in rows {
-            // What a process printed may begin like a mark, and is no place.
+            // Output of a process may begin like a mark, and is no location.
             places.push(if is_block { Place::read(&bytes)? } else { None });
             data.push(bytes);
         }

@@ -133,7 +133,7 @@ impl Op for Replace {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let range =
             vec![self.attempt.as_str().into(), Arg::count(self.first_seq), Arg::count(self.seq)];
-        // The lock keeps two packers apart; the count tells the second one that it is late.
+        // The lock serializes two packers; the count shows the second one that it is late.
         let count = Statement::new(
             "SELECT count(*) FROM log_chunk WHERE attempt_id = $1 AND first_seq >= $2 \
              AND seq <= $3 AND stream <> 'block'",

@@ -13,7 +13,7 @@ use crate::{
 /// Rows of one query: 2 MiB of chunks, or as many blocks of about 1 MiB.
 const PAGE: usize = 32;
 
-/// What the attempt's row says about its log.
+/// Length of a log, from its attempt's row.
 pub(super) struct Length {
     pub(super) bytes: u64,
     pub(super) newlines: u64,
@@ -57,7 +57,7 @@ impl Logs<'_> {
         self.between(attempt, from, to.min(length.bytes), &length).await
     }
 
-    /// How long a log is; `None` if there is no such attempt.
+    /// Length of a log; `None` if there is no such attempt.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -247,7 +247,7 @@ impl RawRow {
     }
 }
 
-/// What of a piece lies in the range.
+/// The part of a piece inside the range.
 pub(super) fn cut(mut piece: LogPiece, from: u64, to: u64) -> Option<LogPiece> {
     if !piece.stream.is_output() {
         return (piece.first_byte >= from).then_some(piece);

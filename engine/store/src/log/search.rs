@@ -14,7 +14,7 @@ pub(super) const MAX_NEEDLE: usize = 64 * 1024;
 /// Rows read at a time.
 const PAGE: usize = 16;
 
-/// What was read last, for texts that cross a border.
+/// The end of the last read, for texts that cross a border.
 #[derive(Default)]
 struct Carry {
     bytes: Vec<u8>,
@@ -23,8 +23,8 @@ struct Carry {
 }
 
 impl LogSearch<'_> {
-    /// Where a text stands in a log, first hits first, overlapping ones left out; at most `limit` and
-    /// at most 10,000. Bytes are compared as they are. A needle that is empty or longer than 64 KiB is
+    /// Hits of a text in a log, first hits first, overlapping ones left out; at most `limit` and at
+    /// most 10,000. Bytes are compared as they are. A needle that is empty or longer than 64 KiB is
     /// found nowhere.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
-//! What forges are to be told: where, of which commit, and what was told already.
+//! Reports of commits to forges: the forge, the commit, and the states it has already.
 //!
-//! An outbox of which only the newest state counts. Must not know what is told: that is JSON here.
+//! An outbox in which only the newest state counts. Must not know what is reported: that is JSON
+//! here.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -16,7 +17,6 @@ use crate::{
 /// A row of `outlet`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeReporterRow {
-    /// The repository.
     pub repo: String,
     /// Address of the forge's API.
     pub api: String,
@@ -26,12 +26,10 @@ pub struct ForgeReporterRow {
     pub form: String,
 }
 
-/// Which commit a report is about.
+/// Commit of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportKey {
-    /// The repository.
     pub repo: String,
-    /// The commit.
     pub sha: String,
     /// Number of the pull request; 0: none.
     pub pull_request: u64,
@@ -40,28 +38,24 @@ pub struct ReportKey {
 /// A row of `report`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportRow {
-    /// What it is about.
     pub key: ReportKey,
-    /// What there is to tell.
+    /// States to report.
     pub content: Json,
-    /// What was told.
     pub told: Json,
     /// Grows with each change: who claims a row names the one it saw.
     pub version: u64,
     /// Not to be looked at before.
     pub next_at: Timestamp,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// What a look at a report came to.
+/// Result of sending a report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettledReport {
-    /// What was told so far.
+    /// States that the forge has.
     pub told: Json,
-    /// When to look again.
     pub next_at: Timestamp,
-    /// Whether nothing is left to tell.
+    /// Whether nothing is left to report.
     pub done: bool,
 }
 
@@ -75,32 +69,32 @@ struct Change {
 const COLUMNS: &str = "repo, sha, pull_request, content, told, version, next_at, created_at";
 
 impl Reports<'_> {
-    /// Says where the forge of a repository is told; `None`: nowhere.
+    /// Sets the forge that gets the reports of a repository; `None`: none.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn set_forge_reporter(
         self,
         repo: &str,
-        outlet: Option<&ForgeReporterRow>,
+        reporter: Option<&ForgeReporterRow>,
     ) -> Result<(), Error> {
         let delete = Statement::new("DELETE FROM outlet WHERE repo = $1", vec![repo.into()]);
         let mut all = vec![delete];
-        if let Some(outlet) = outlet {
+        if let Some(reporter) = reporter {
             all.push(Statement::new(
                 "INSERT INTO outlet (repo, api, allow_http, form) VALUES ($1, $2, $3, $4)",
                 vec![
                     repo.into(),
-                    outlet.api.as_str().into(),
-                    i64::from(outlet.allow_http).into(),
-                    outlet.form.as_str().into(),
+                    reporter.api.as_str().into(),
+                    i64::from(reporter.allow_http).into(),
+                    reporter.form.as_str().into(),
                 ],
             ));
         }
         self.store.write(Plain(all)).await
     }
 
-    /// Where the forge of a repository is told.
+    /// The forge that gets the reports of a repository.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -118,7 +112,7 @@ impl Reports<'_> {
         .transpose()
     }
 
-    /// Puts down what there is to tell of a commit. What was told of it before stays known.
+    /// Sets the states to report for a commit. Reported states stay.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -173,7 +167,7 @@ impl Reports<'_> {
         row.map(|row| report_row(&row)).transpose()
     }
 
-    /// Takes a report for oneself until a time; `false`: somebody else has it, or it is another now.
+    /// Claims a report until a time; `false`: another engine has it, or it has changed.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -182,8 +176,8 @@ impl Reports<'_> {
         self.store.write(Change { key: row.key.clone(), seen: row.version, sets, args }).await
     }
 
-    /// Puts down what was told; `claimed` is the row as it was claimed. `false`: it is another now,
-    /// and will be looked at again.
+    /// Records the reported states; `claimed` is the row as it was claimed. `false`: it has
+    /// changed, and will be reported again.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -55,7 +55,7 @@ impl Op for Bind {
         if !may || group != self.from || row.count(2)? > 0 {
             return Ok(false);
         }
-        // Whoever binds leads the runner, so that nobody else gives it attempts meanwhile.
+        // The binding transaction locks the runner, so that no other gives it attempts.
         let text = "UPDATE runner SET group_key = $2, seen_at = $3 \
                     WHERE id = $1 AND state = $4 AND group_key IS NOT DISTINCT FROM $5";
         let args = vec![

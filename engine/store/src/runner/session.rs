@@ -86,8 +86,8 @@ impl Runners<'_> {
         epoch.ok_or_else(|| Error::UnknownRunner(id.clone()))
     }
 
-    /// The session's self-checks passed; attempts may come. Tells whether the session is still the
-    /// last one.
+    /// The session's self-checks passed; attempts may come. Returns whether the session is still
+    /// the last one.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -117,8 +117,8 @@ impl Runners<'_> {
         self.store.write(Seen { runners, at }).await
     }
 
-    /// The runner will not come back. Gives the attempts it had, which are lost: the caller tells the
-    /// flow, and that decision ends or requeues them.
+    /// The runner will not come back. Returns the attempts it had, which are lost: the caller
+    /// passes them to the flow, and that decision ends or requeues them.
     ///
     /// # Errors
     /// [`Error`] of the database.

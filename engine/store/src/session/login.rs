@@ -1,7 +1,7 @@
-//! Logins that have begun, and sessions of people who logged in. Only hashes of what browsers show are
-//! here.
+//! Unfinished logins, and sessions of people who logged in. Only hashes of browser secrets are
+//! stored.
 //!
-//! Must not decide who somebody is or what he may do.
+//! Must not decide the identity or the rights of a person.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -32,15 +32,13 @@ pub struct LoginRow {
 pub struct PersonSession {
     /// SHA-256 of what the browser shows, in hex.
     pub hash: String,
-    /// Who knows the person.
     pub issuer: String,
-    /// What the issuer knows him by.
+    /// Subject at the issuer.
     pub subject: String,
-    /// What he is called by.
+    /// Display name.
     pub name: String,
-    /// What rules may name him by.
+    /// Names that rules may use for the person.
     pub claims: Json,
-    /// When he logged in.
     pub created_at: Timestamp,
     /// From then on it is refused.
     pub expires_at: Timestamp,
@@ -71,8 +69,8 @@ impl Sessions<'_> {
         self.store.write(Plain(vec![expired, Statement::new(text, args)])).await
     }
 
-    /// Ends a login that has begun in this browser and has not expired; nobody gets it twice. One of
-    /// another browser stays as it is.
+    /// Takes an unfinished login of this browser that has not expired; each login is taken once.
+    /// One of another browser stays as it is.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -65,7 +65,6 @@ pub struct SpendScope {
 /// The unit of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpendUnit {
-    /// Picodollars.
     Money,
     /// Tokens in all four directions.
     Tokens,
@@ -100,7 +99,6 @@ pub enum Reserved {
         scope: String,
         /// Its limit, in its unit.
         limit: u64,
-        /// Its sums.
         spent: Spent,
     },
 }
@@ -157,14 +155,12 @@ pub struct CallRow {
 pub struct StepSpend {
     /// Id of the step.
     pub step: String,
-    /// The sums.
     pub spend: Spend,
 }
 
 /// Tokens and cost, summed over calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spend {
-    /// Number of calls.
     pub calls: u64,
     /// Their cost in picodollars; a call of unknown cost counts with its reservation.
     pub cost: u64,

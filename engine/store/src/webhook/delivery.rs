@@ -1,5 +1,6 @@
-//! Deliveries: what is to be told to an endpoint, or was. A row is claimed before anything is sent, and
-//! its claim ends by itself, so that several servers do not send twice and a dead one loses nothing.
+//! Deliveries: messages to an endpoint, open or sent. A row is claimed before anything is sent, and
+//! its claim ends by itself, so that several servers do not send twice and a dead one loses
+//! nothing.
 
 use std::str::FromStr;
 
@@ -15,7 +16,6 @@ use crate::{
     sql::{Arg, Dialect, Row, Statement, Tx},
 };
 
-/// How a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
     /// It is sent, or sent again.
@@ -29,7 +29,6 @@ pub enum DeliveryState {
 /// A row of `webhook_delivery`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {
-    /// The endpoint.
     pub webhook: String,
     /// The message: the same however often it is sent.
     pub message: String,
@@ -37,38 +36,35 @@ pub struct DeliveryRow {
     pub event: String,
     /// The run that it is about, and the place of the fact in its journal; a ping is about none.
     pub fact: Option<(RunId, u64)>,
-    /// How it stands.
     pub state: DeliveryState,
     /// Grows with each change: who settles a row names the one it claimed.
     pub version: u64,
-    /// How often it was tried, since it was made or asked for again.
+    /// Number of tries since it was made or replayed.
     pub tries: u32,
     /// Not to be sent before.
     pub next_at: Timestamp,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was tried last.
+    /// Time of the last try.
     pub tried_at: Option<Timestamp>,
     /// The status of the last answer.
     pub status: Option<u16>,
-    /// What the last answer said, or why there was none.
+    /// Last answer, or the reason that there was none.
     pub note: Option<String>,
 }
 
-/// What came of a try.
+/// Outcome of a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// The state of the delivery, unless its endpoint is disabled: then it has failed.
     pub state: DeliveryState,
-    /// When it was tried.
     pub at: Timestamp,
-    /// When it is tried again, if it stays open.
+    /// Time of the next try, if it stays open.
     pub next_at: Timestamp,
     /// The status of the answer.
     pub status: Option<u16>,
-    /// What the answer said, or why there was none.
+    /// Answer, or the reason that there was none.
     pub note: Option<String>,
-    /// Why nothing is sent to the endpoint any more.
+    /// Reason that the endpoint is disabled.
     pub disable: Option<Disable>,
 }
 
@@ -92,7 +88,7 @@ pub struct Disable {
     pub failing_since: Option<Timestamp>,
 }
 
-/// Which deliveries of an endpoint.
+/// Filter of the deliveries of an endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// Only those that stand so.
@@ -143,7 +139,7 @@ impl Webhooks<'_> {
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    /// Takes what is due at an endpoint, the longest waiting first: until a time it is nobody else's.
+    /// Claims due deliveries of an endpoint until a time, the longest waiting first.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -229,7 +225,6 @@ impl Webhooks<'_> {
 // === impl DeliveryState ===
 
 impl DeliveryState {
-    /// Every state.
     pub const ALL: [Self; 3] = [Self::Open, Self::Delivered, Self::Failed];
 
     /// The word for it.
@@ -406,7 +401,7 @@ impl Settle {
     }
 }
 
-/// Ends an endpoint and what it was still to be told, but for the one that was settled just now.
+/// Disables an endpoint and ends its open deliveries, except the one that was settled just now.
 fn disable(row: &DeliveryRow, at: Timestamp, reason: &str) -> Vec<Statement> {
     let id = || Arg::from(row.webhook.as_str());
     let endpoint = "UPDATE webhook SET disabled_at = $2, disabled_reason = $3 \

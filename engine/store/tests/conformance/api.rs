@@ -57,7 +57,7 @@ on_each_store! {
         assert!(!there.deliveries().receive(delivery("one")).await.unwrap());
         let other_hook = DeliveryRow { hook: "other".to_owned(), ..delivery("one") };
         assert!(there.deliveries().receive(other_hook).await.unwrap());
-        let open = there.deliveries().new(10).await.unwrap();
+        let open = there.deliveries().unprocessed(10).await.unwrap();
         assert_eq!(open.len(), 2);
         assert!(open.contains(&delivery("one")), "byte for byte: {open:?}");
     }
@@ -226,7 +226,7 @@ on_each_store! {
         world.store.deliveries().receive(delivery("one")).await.unwrap();
         let state = DeliveryState::Ignored;
         world.store.deliveries().settle_one(&delivery("one"), state, "a star").await.unwrap();
-        assert_eq!(world.store.deliveries().new(10).await.unwrap(), []);
+        assert_eq!(world.store.deliveries().unprocessed(10).await.unwrap(), []);
         assert!(!world.store.deliveries().receive(delivery("one")).await.unwrap());
         let kept = world.store.deliveries().get("github", "main", "one").await.unwrap().unwrap();
         assert_eq!((kept.state, kept.note.as_deref()), (state, Some("a star")));

@@ -62,7 +62,7 @@ on_each_store! {
         let kept = store.deliveries().get("workflow", "hook", "r3:2").await.unwrap().unwrap();
         let body: Json = serde_json::from_slice(&kept.body).unwrap();
         assert_eq!(body, json!({"run": "r3", "outcome": "failed"}));
-        assert_eq!(store.deliveries().new(10).await.unwrap(), [kept]);
+        assert_eq!(store.deliveries().unprocessed(10).await.unwrap(), [kept]);
         // It goes on, and ends again.
         end("r3", 2).await;
         assert_eq!(came().await, ["workflow r3:3", "workflow r3:2"]);

@@ -141,11 +141,11 @@ on_each_store! {
         for (id, second) in [("third", 3), ("first", 1), ("second", 2)] {
             assert!(world.store.deliveries().receive(delivery("main", id, second)).await.unwrap());
         }
-        let waiting = world.store.deliveries().new(2).await.unwrap();
+        let waiting = world.store.deliveries().unprocessed(2).await.unwrap();
         assert_eq!(ids(&waiting), ["first", "second"]);
         let state = DeliveryState::Failed;
         world.store.deliveries().settle_one(&waiting[0], state, "no such file").await.unwrap();
-        assert_eq!(ids(&world.store.deliveries().new(9).await.unwrap()), ["second", "third"]);
+        assert_eq!(ids(&world.store.deliveries().unprocessed(9).await.unwrap()), ["second", "third"]);
         let kept = world.store.deliveries().get("github", "main", "first").await.unwrap().unwrap();
         assert_eq!((kept.state, kept.body.as_slice()), (state, b"first".as_slice()));
     }
@@ -156,7 +156,7 @@ on_each_store! {
         }
         let settled = delivery("one", "7", 1);
         world.store.deliveries().settle_one(&settled, DeliveryState::Done, "r1").await.unwrap();
-        assert_eq!(world.store.deliveries().new(9).await.unwrap(), [delivery("two", "7", 1)]);
+        assert_eq!(world.store.deliveries().unprocessed(9).await.unwrap(), [delivery("two", "7", 1)]);
         let unknown = delivery("three", "7", 1);
         world.store.deliveries().settle_one(&unknown, DeliveryState::Done, "r1").await.unwrap();
         assert_eq!(world.store.deliveries().get("github", "three", "7").await.unwrap(), None);

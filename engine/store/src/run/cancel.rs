@@ -1,5 +1,5 @@
-//! Requests of other processes to whoever advances a run: the row first, the deed second, and the
-//! row goes only when the deed is in the journal.
+//! Requests of other processes to the driver of a run: the row first, the action second, and the
+//! row is deleted only when the action is in the journal.
 
 use jiff::Timestamp;
 use plue_plan::RunId;
@@ -13,10 +13,9 @@ use crate::{
     sql::{Statement, Tx},
 };
 
-/// Somebody wants a run to stop.
+/// Request to cancel a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelRequest {
-    /// Who.
     pub by: String,
     /// At once instead of TERM, grace, KILL.
     pub kill: bool,
