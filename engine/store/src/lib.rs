@@ -1,5 +1,4 @@
-//! The store: all SQL of plue, on SQLite and on Postgres behind one surface.
-//! Checks who may write, never decides a status, acknowledges nothing uncommitted, holds no truth in memory.
+//! All SQL of plue, on SQLite and Postgres. Never decides a status, acknowledges nothing uncommitted, keeps no truth in memory.
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "a field whose name is its meaning has no comment")]
 mod attempt;
