@@ -17,3 +17,4 @@ pub(crate) mod outputs;
 pub(crate) mod runner_step;
 pub(crate) mod scope;
 pub(crate) mod wait;
+pub(crate) mod workspace_archive;
