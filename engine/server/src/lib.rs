@@ -29,6 +29,7 @@ pub mod permission;
 mod plans;
 mod process;
 mod requests;
+pub mod runners;
 pub mod secrets;
 pub mod server;
 mod services;
