@@ -60,6 +60,7 @@ const MIGRATIONS: &[Migration] = migrations![
     30 "0030_log_seq",
     31 "0031_call_decisions",
     32 "0032_mcp",
+    33 "0033_run_lists",
 ];
 
 /// The schema version that this program makes and knows.

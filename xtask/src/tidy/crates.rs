@@ -5,8 +5,15 @@ use toml::{Table, Value};
 use super::{report::Violation, tokens::starts_with, tree::Tree};
 
 /// Rooms without I/O. Cargo is the wall that keeps them so.
-const PURE: &[&str] =
-    &["plue-plan", "plue-spec", "plue-flow", "plue-prompts", "plue-wire", "plue-picture"];
+const PURE: &[&str] = &[
+    "plue-plan",
+    "plue-spec",
+    "plue-flow",
+    "plue-prompts",
+    "plue-wire",
+    "plue-picture",
+    "plue-dashboard",
+];
 /// Libraries for I/O, which pure rooms must not see.
 const IMPURE_LIBRARIES: &[&str] =
     &["tokio", "tokio-util", "tokio-stream", "sqlx", "axum", "hyper", "reqwest", "kube", "pyo3"];
