@@ -4,6 +4,7 @@
 //! Must not await, do I/O, read a clock, or know a price: time and money enter as inputs.
 
 mod approval;
+mod calls;
 mod conversation;
 mod end;
 mod fact;
@@ -15,9 +16,10 @@ mod tests;
 
 pub use self::{
     approval::{Held, shown_arguments},
+    calls::Call,
     end::{Divergence, End, EndReason},
     fact::{Decision, Fact, Input, Rejected},
-    state::{Agent, Call, Effect, Totals},
+    state::{Agent, Effect, Totals},
     task::{ApprovalRules, Children, Limits, Task},
 };
 

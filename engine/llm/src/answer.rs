@@ -81,10 +81,10 @@ pub struct Usage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheCreation {
     /// Tokens cached for five minutes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::event::or_default")]
     pub ephemeral_5m_input_tokens: u64,
     /// Tokens cached for one hour.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::event::or_default")]
     pub ephemeral_1h_input_tokens: u64,
 }
 

@@ -12,6 +12,7 @@ use crate::{
     error::StreamError,
     event::{BlockDelta, Ending, Event, Head},
     limits::MAX_BLOCKS,
+    sse::SseEvent,
 };
 
 /// A piece of the answer, for viewers.
@@ -55,11 +56,24 @@ struct Open {
     /// JSON text of a tool's input. Pieces may end inside an escape, so it is read once, whole.
     input: String,
     is_closed: bool,
+    /// It ended, and its input is no JSON object: an error unless `max_tokens` cut the answer.
+    has_bad_input: bool,
 }
 
 // === impl Assembler ===
 
 impl Assembler {
+    /// Reads and takes the next event; those after `message_stop` are not even read.
+    ///
+    /// # Errors
+    /// As [`Event::read`] and [`Assembler::apply`].
+    pub fn take(&mut self, event: &SseEvent) -> Result<Option<Delta>, StreamError> {
+        if self.is_whole {
+            return Ok(None);
+        }
+        Event::read(event)?.map_or(Ok(None), |event| self.apply(event))
+    }
+
     /// Takes the next event.
     ///
     /// # Errors
@@ -81,7 +95,7 @@ impl Assembler {
             Event::BlockStart { index, block } => return self.start(index, block).map(Some),
             Event::BlockDelta { index, delta } => return self.piece(index, delta),
             Event::BlockStop { index } => {
-                self.open(index)?.close()?;
+                self.open(index)?.close();
                 return Ok(Some(Delta::BlockStop { index }));
             }
             Event::MessageDelta(ending) => self.ending(ending),
@@ -114,6 +128,11 @@ impl Assembler {
             // A block without its end: `max_tokens` cuts tool calls so.
             if !open.is_closed {
                 open.close_cut();
+            } else if open.has_bad_input {
+                if self.stop.reason != Some(StopReason::MaxTokens) {
+                    return Err(StreamError::BadToolInput);
+                }
+                open.fields.remove("input");
             }
             content.push(Block(open.fields));
         }
@@ -127,7 +146,7 @@ impl Assembler {
         let text = |field: &str| fields.get(field).and_then(Json::as_str).map(str::to_owned);
         let delta =
             Delta::BlockStart { index, kind: text("type").unwrap_or_default(), tool: text("name") };
-        let open = Open { fields, input: String::new(), is_closed: false };
+        let open = Open { fields, input: String::new(), is_closed: false, has_bad_input: false };
         if self.blocks.insert(index, open).is_some() {
             return Err(StreamError::Order("a block starts twice"));
         }
@@ -205,22 +224,32 @@ impl Open {
         }
     }
 
-    fn close(&mut self) -> Result<(), StreamError> {
+    fn close(&mut self) {
         self.is_closed = true;
-        if self.input.is_empty() {
-            return Ok(());
+        let text = std::mem::take(&mut self.input);
+        if text.is_empty() {
+            // A call without arguments may come with none at all.
+            if self.fields.get("type").is_some_and(|kind| kind == "tool_use") {
+                let input = self.fields.entry("input").or_insert_with(|| Json::Null);
+                if input.is_null() {
+                    *input = Json::Object(Map::new());
+                }
+            }
+            return;
         }
-        let input = serde_json::from_str::<Json>(&self.input).ok().filter(Json::is_object);
-        let Some(input) = input else { return Err(StreamError::BadToolInput) };
-        self.fields.insert("input".to_owned(), input);
-        self.input.clear();
-        Ok(())
+        match serde_json::from_str::<Json>(&text) {
+            Ok(input @ Json::Object(_)) => {
+                self.fields.insert("input".to_owned(), input);
+            }
+            Ok(_) | Err(_) => self.has_bad_input = true,
+        }
     }
 
     /// Closes a block that the answer's end cut. A tool call without its whole input has none: it must
     /// not be carried out.
     fn close_cut(&mut self) {
-        if self.close().is_err() || self.fields.get("type").is_some_and(|kind| kind == "tool_use") {
+        self.close();
+        if self.has_bad_input || self.fields.get("type").is_some_and(|kind| kind == "tool_use") {
             self.fields.remove("input");
         }
     }

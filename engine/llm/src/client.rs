@@ -5,6 +5,7 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use plue_runtime::{Clock, Ids};
 use reqwest::{
     RequestBuilder, Response, Url,
@@ -17,7 +18,7 @@ use crate::{
     answer::{Answer, Usage},
     assemble::{Assembler, Delta},
     error::{ApiError, Error, StreamError, shortened},
-    event::{Event, Failure, FailureBody},
+    event::{Failure, FailureBody},
     limits::MAX_BODY_BYTES,
     request::Request,
     retry::RetryPolicy,
@@ -216,7 +217,7 @@ impl Client {
         let headers = response.headers().clone();
         // The status counts even if the body breaks off.
         let bytes = self.body(&mut response).await.unwrap_or_default();
-        Err(Error::Api(Box::new(api_error(status, &headers, &bytes))))
+        Err(Error::Api(Box::new(api_error(status, &headers, &bytes, self.clock.now()))))
     }
 
     async fn body(&self, response: &mut Response) -> Result<Vec<u8>, Error> {
@@ -264,8 +265,7 @@ impl Stream {
     pub async fn next(&mut self) -> Result<Option<Delta>, Error> {
         loop {
             for event in self.waiting.by_ref() {
-                let Some(event) = Event::read(&event)? else { continue };
-                if let Some(delta) = self.assembler.apply(event)? {
+                if let Some(delta) = self.assembler.take(&event)? {
                     return Ok(Some(delta));
                 }
             }
@@ -315,7 +315,7 @@ fn base(address: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn api_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiError {
+fn api_error(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ApiError {
     let failure = serde_json::from_slice::<Failure>(body).unwrap_or_else(|_| Failure {
         // A proxy's page, most likely.
         error: FailureBody {
@@ -328,9 +328,16 @@ fn api_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiError {
     let mut error = ApiError::new(Some(status), failure.error, id);
     let number = |name| text(headers, name).and_then(|it| it.trim().parse::<f64>().ok());
     let seconds = number("retry-after-ms").map(|ms| ms / 1_000.0).or(number("retry-after"));
-    error.retry_after = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    error.retry_after = wait.or_else(|| until(text(headers, "retry-after")?, now));
     error.should_retry = text(headers, "x-should-retry").and_then(|word| word.parse().ok());
     error
+}
+
+/// The time until a date, as HTTP writes it.
+fn until(date: &str, now: Timestamp) -> Option<Duration> {
+    let date = DateTimeParser::new().parse_timestamp(date.trim()).ok()?;
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -3,7 +3,7 @@
 //! Events of unknown names and pings are left out: new ones may come within a version of the API
 //! (<https://docs.claude.com/en/api/versioning>). Must not judge their order.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
 
 use crate::{answer::Usage, error::StreamError, sse::SseEvent};
@@ -44,13 +44,13 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Head {
     /// Message id that the API assigned; empty if absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub id: String,
     /// The model that answers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub model: String,
     /// Tokens reported at the start of the answer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub usage: Usage,
 }
 
@@ -58,10 +58,10 @@ pub struct Head {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Ending {
     /// The reason of the end.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub delta: EndingDelta,
     /// Tokens reported so far, cumulative over the answer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub usage: Usage,
 }
 
@@ -89,10 +89,10 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct FailureBody {
     /// Type of the error, such as `overloaded_error`; empty if absent.
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, deserialize_with = "or_default")]
     pub kind: String,
     /// Message of the API, at its full length; empty if absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub message: String,
 }
 
@@ -181,6 +181,15 @@ impl Event {
             reason: error.to_string(),
         })
     }
+}
+
+/// A null counts as absent: most fields of the API may be null.
+pub(crate) fn or_default<'a, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'a> + Default,
+    D: Deserializer<'a>,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 fn parse<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, serde_json::Error> {

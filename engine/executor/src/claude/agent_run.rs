@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use plue_flow::AskedCall;
 use plue_llm::{
     Agent,
-    agent::{Effect, End, EndReason, Fact, Input},
+    agent::{Call, Effect, End, EndReason, Fact, Input},
 };
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_runtime::mask::Secrets;
@@ -376,10 +376,11 @@ impl AgentRun {
 
 impl AgentScope {
     /// The id of a call for the runner, which receives the calls of all agents of the attempt.
-    pub(super) fn wire_id(&self, call: &str) -> String {
+    pub(super) fn wire_id(&self, call: &Call) -> String {
+        let id = call.unique_id();
         match call_prefix(&self.id) {
-            prefix if prefix.is_empty() => call.to_owned(),
-            prefix => format!("{prefix}:{call}"),
+            prefix if prefix.is_empty() => id,
+            prefix => format!("{prefix}:{id}"),
         }
     }
 }

@@ -154,7 +154,7 @@ impl AgentRun {
                 }
                 result = self.tools.results.recv() => {
                     let result = result.ok_or(Stopped::Superseded)?;
-                    let Some(at) = open.iter().position(|call| self.scope.wire_id(&call.id) == result.id)
+                    let Some(at) = open.iter().position(|call| self.scope.wire_id(call) == result.id)
                     else {
                         continue;
                     };

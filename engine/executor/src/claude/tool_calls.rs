@@ -55,7 +55,7 @@ impl AgentTools {
     ) -> Result<(), Stopped> {
         for call in calls.iter().filter(|call| self.remote(call).is_none()) {
             let call = ToolCall {
-                id: scope.wire_id(&call.id),
+                id: scope.wire_id(call),
                 name: call.name.clone(),
                 input_json: Json::Object(call.input.clone()).to_string(),
                 timeout_ms: u64::try_from(TOOL_TIMEOUT.as_millis()).unwrap_or(u64::MAX),

@@ -1,13 +1,13 @@
 //! The state of an agent: what a fact changes, what follows from it, what is to be done next.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value as Json};
 
 use crate::{
     agent::{
-        Decision, End, EndReason, Fact, Held, Input, MAX_BREAKS, MAX_CALLS, MAX_CONVERSATION_BYTES,
-        MAX_CUTS, MAX_HELD, Rejected, Task, approval, conversation::Conversation, guard::Guard,
+        Call, Decision, End, EndReason, Fact, Held, Input, MAX_BREAKS, MAX_CONVERSATION_BYTES,
+        MAX_CUTS, Rejected, Task, approval, calls::Open, conversation::Conversation, guard::Guard,
     },
     answer::{Answer, Block, StopReason, Usage},
     price::PicoUsd,
@@ -22,19 +22,21 @@ unknown; it is not repeated. Look at the state of the workspace before you go on
 /// An agent: its transcript, folded.
 #[derive(Debug, Clone, Default)]
 pub struct Agent {
-    task: Option<Box<Task>>,
+    pub(super) task: Option<Box<Task>>,
     conversation: Conversation,
     phase: Phase,
     /// Calls of the last answer, in its order.
     open: Vec<Open>,
     /// Ids of all calls that were decided about.
-    decided: HashSet<String>,
+    pub(super) decided: HashSet<String>,
+    /// Number of calls of earlier answers by id: some APIs count from the start in each answer.
+    pub(super) earlier: HashMap<String, u32>,
     guard: Guard,
     totals: Totals,
     text: AnswerText,
     recovery: Recovery,
     /// Agents that were started.
-    agents: u32,
+    pub(super) agents: u32,
     /// The call that gave the result which is judged.
     submitted: Option<String>,
 }
@@ -88,21 +90,6 @@ pub enum Effect {
     End(Box<End>),
 }
 
-/// A tool call to carry out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Call {
-    /// `toolu_…`, unique in the transcript.
-    pub id: String,
-    /// Name of the called tool, as the model gave it.
-    pub name: String,
-    /// Arguments of the call, as the model gave them.
-    pub input: Map<String, Json>,
-    /// The decision that it waits for; `None`: it may be carried out.
-    pub held: Option<Held>,
-    /// The call starts an agent: its number among those of this one, from 1.
-    pub agent: Option<u32>,
-}
-
 #[derive(Debug, Clone, Default)]
 enum Phase {
     #[default]
@@ -117,14 +104,6 @@ enum Phase {
 
 /// The parser's words about a result that should be JSON; `None`: it need not be.
 type NoJson = Option<String>;
-
-#[derive(Debug, Clone)]
-struct Open {
-    call: Call,
-    result: Option<Block>,
-    /// Reason not to carry the call out, sent to the model as an error; `None`: it is carried out.
-    refused: Option<String>,
-}
 
 // === impl Agent ===
 
@@ -459,6 +438,9 @@ impl Agent {
         let submission = if ends { None } else { self.submission(answer) };
         let is_over = ends || submission.is_some();
         self.open = if is_over { Vec::new() } else { self.calls(answer) };
+        for call in answer.tool_calls() {
+            *self.earlier.entry(call.id.to_owned()).or_default() += 1;
+        }
         let started = self.open.iter().filter(|open| open.call.agent.is_some()).count();
         self.agents = self.agents.saturating_add(u32::try_from(started).unwrap_or(u32::MAX));
         self.phase = if let Some((id, value)) = submission {
@@ -482,7 +464,7 @@ impl Agent {
         };
     }
 
-    fn refusal(&self, name: &str, input: &Map<String, Json>) -> Option<String> {
+    pub(super) fn refusal(&self, name: &str, input: &Map<String, Json>) -> Option<String> {
         let Some(task) = &self.task else { return Some("there are no tools".to_owned()) };
         if name == tools::SUBMIT && self.is_submitted() {
             return Some(
@@ -490,54 +472,6 @@ impl Agent {
             );
         }
         task.refusal(name, input)
-    }
-
-    fn calls(&self, answer: &Answer) -> Vec<Open> {
-        let mut open: Vec<Open> = Vec::new();
-        let most =
-            self.task.as_ref().and_then(|task| task.children.as_ref()).map_or(0, |it| it.most);
-        let mut agents = self.agents;
-        let is_below = self.task.as_ref().is_some_and(|task| task.name.is_some());
-        for call in answer.tool_calls() {
-            let Some(input) = call.input else { continue };
-            let needs_approval =
-                self.task.as_ref().is_some_and(|task| task.needs_approval(call.name, input));
-            let held = open.iter().filter(|open| open.call.held.is_some()).count();
-            let refused = if open.len() >= MAX_CALLS {
-                Some(format!("Not carried out: at most {MAX_CALLS} calls in one answer."))
-            } else if let Some(why) = self.refusal(call.name, input) {
-                Some(format!("Not carried out: {why}."))
-            } else if open.iter().any(|other| other.call.id == call.id) {
-                Some("Not carried out: another call has the same id.".to_owned())
-            } else if self.starts_agent(call.name) && agents >= most {
-                Some(format!("Not carried out: {most} agents were started, and no more may be."))
-            } else if needs_approval && is_below {
-                Some(approval::BELOW.to_owned())
-            } else if !needs_approval {
-                None
-            } else if self.decided.contains(call.id) {
-                Some("Not carried out: an earlier call had the same id.".to_owned())
-            } else if held >= MAX_HELD {
-                Some(format!(
-                    "Not carried out: people approve at most {MAX_HELD} calls of one answer."
-                ))
-            } else {
-                let why = approval::unreadable(call.id, input);
-                why.map(|why| format!("Not carried out: {why}."))
-            };
-            let held = (needs_approval && refused.is_none()).then(Held::default);
-            let (id, name) = (call.id.to_owned(), call.name.to_owned());
-            let agent = (refused.is_none() && self.starts_agent(call.name)).then(|| {
-                agents += 1;
-                agents
-            });
-            open.push(Open {
-                call: Call { id, name, input: input.clone(), held, agent },
-                result: None,
-                refused,
-            });
-        }
-        open
     }
 
     fn decide(&mut self, decision: &Decision) {
@@ -548,7 +482,7 @@ impl Agent {
         self.decided.insert(decision.id.clone());
     }
 
-    fn starts_agent(&self, tool: &str) -> bool {
+    pub(super) fn starts_agent(&self, tool: &str) -> bool {
         self.task.as_ref().is_some_and(|task| task.starts_agent(tool))
     }
 

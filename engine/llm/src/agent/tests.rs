@@ -449,3 +449,16 @@ fn results_are_submitted_alone() {
     let (_, facts) = after(task(), [calls(&[("a", "submit_output", json!({}))])]);
     assert!(format!("{facts:?}").contains("there is no such tool"));
 }
+
+#[test]
+fn reused_ids_are_calls_of_their_own() {
+    let first = || calls(&[("call_0", "bash", json!({ "command": "a" }))]);
+    let second = || calls(&[("call_0", "bash", json!({ "command": "b" }))]);
+    let (agent, _) = after(task(), [first(), result("call_0", "1"), second()]);
+    let Effect::Call(open) = agent.effect() else { panic!("{:?}", agent.effect()) };
+    assert_eq!((open[0].id.as_str(), open[0].unique_id()), ("call_0", "call_0#2".to_owned()));
+    let (agent, _) =
+        after(task(), [first(), result("call_0", "1"), second(), result("call_0", "2")]);
+    let last = asked(&agent).pop().unwrap().content.remove(0);
+    assert_eq!((&last.0["tool_use_id"], &last.0["content"]), (&json!("call_0"), &json!("2")));
+}

@@ -155,6 +155,9 @@ async fn rate_limits_say_how_long() {
     let wait = |head: &str| failed(&format!("429 Too Many Requests\r\n{head}"), "rate_limit_error");
     let api = Api::start(vec![wait("retry-after-ms: 1"), streamed(ANSWER)]).await;
     assert_eq!(text(&api.client()).await.expect("an answer"), "Hello");
+    let past = "retry-after: Wed, 21 Oct 2015 07:28:00 GMT";
+    let api = Api::start(vec![wait(past), streamed(ANSWER)]).await;
+    assert_eq!(text(&api.client()).await.expect("an answer"), "Hello");
     let api = Api::start(vec![wait("retry-after: 3600"), streamed(ANSWER)]).await;
     let error = text(&api.client()).await.expect_err("too long");
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3_600)));
