@@ -1,25 +1,31 @@
-//! The few pages for people, without scripts: the run that a forge links to, and login.
+//! Pages for people: rights checked, rows read, view models of `plue-dashboard` filled, and the forms that
+//! pages post.
 //!
-//! Must not become a dashboard, and must not tell a stranger a run that is not his from none.
+//! A page takes a [`reader::Reader`]; without a session its extractor answers with the way to one. An
+//! action also takes [`OwnForm`] and checks the session's word. Must not answer differently for a thing
+//! that the reader may not see and one that does not exist.
 
 use axum::{
     Router,
     extract::FromRequestParts,
-    http::{Extensions, HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
     response::Response,
     routing::{get, post},
 };
 
 use crate::{access::Principal, guard, limit, problem::Problem, server::Api, session};
 
+mod frame;
 mod html;
 mod login;
 mod printed;
+mod reader;
 mod run;
+mod runs;
 mod test_results;
 
-/// Bytes of a form: a token and a path.
-const MAX_FORM_BYTES: usize = 16 * 1024;
+/// Bytes of a form.
+const MAX_FORM_BYTES: usize = 64 * 1024;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<Api> {
@@ -27,8 +33,19 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/login", get(login::begin).post(login::with_token))
         .route("/login/callback", get(login::callback))
         .route("/logout", post(login::end))
+        .route("/theme", post(frame::theme))
+        .route("/assets/{hash}/{name}", get(frame::asset))
+        .route("/", get(runs::page))
+        .route("/runs", get(runs::page))
+        .route("/runs/bulk", post(runs::bulk))
         .route("/runs/{run}", get(run::page));
     limit::bodies(routes, MAX_FORM_BYTES)
+}
+
+/// The answer to an address without a page.
+pub(crate) fn not_found(headers: &HeaderMap) -> Response {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "there is no page at this address");
+    html::problem(&problem, &html::frame(headers))
 }
 
 /// Who looks at a page.
@@ -70,7 +87,7 @@ impl FromRequestParts<Api> for OwnForm {
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Response> {
         match is_own_form(&parts.headers) {
             true => Ok(Self),
-            false => Err(html::problem(&login::foreign_form())),
+            false => Err(html::problem(&login::foreign_form(), &html::frame(&parts.headers))),
         }
     }
 }
@@ -84,6 +101,17 @@ fn is_own_form(headers: &HeaderMap) -> bool {
     let origin = text(headers, header::ORIGIN.as_str());
     let authority = origin.and_then(|origin| Some(origin.split_once("://")?.1));
     authority.is_some() && authority == text(headers, header::HOST.as_str())
+}
+
+/// The first value of a field of a form or a query.
+fn field(body: &[u8], name: &str) -> Option<String> {
+    form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// All values of a field.
+fn values(body: &[u8], name: &str) -> Vec<String> {
+    let pairs = form_urlencoded::parse(body).filter(|(key, _)| key == name);
+    pairs.map(|(_, value)| value.into_owned()).collect()
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

@@ -10,7 +10,7 @@ use crate::{
     server::Api,
 };
 
-mod approvals;
+pub(crate) mod approvals;
 mod archive;
 mod artifacts;
 mod audit;
@@ -19,13 +19,14 @@ mod events;
 mod explanation;
 mod health;
 mod journal;
+mod live;
 mod logs;
 mod messages;
 mod place;
 mod plans;
 mod repositories;
 mod run_log;
-mod runs;
+pub(crate) mod runs;
 mod secrets;
 pub(crate) mod session;
 mod steps;
@@ -57,6 +58,7 @@ pub fn all() -> Vec<Endpoint> {
         runs::endpoints(),
         steps::endpoints(),
         journal::endpoints(),
+        live::endpoints(),
         logs::endpoints(),
         run_log::endpoints(),
         transcripts::endpoints(),

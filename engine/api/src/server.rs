@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse as _, Response},
 };
@@ -31,7 +31,7 @@ use crate::{
     pages,
     problem::Problem,
     routes,
-    stream::{hub::Hub, places::Places},
+    stream::{changed::Changed, hub::Hub, places::Places},
 };
 
 /// Logs that are looked through at the same time.
@@ -79,6 +79,7 @@ struct Shared {
     hub: Hub,
     places: Places,
     searches: Semaphore,
+    changed: Changed,
 }
 
 /// What the API is made of.
@@ -133,12 +134,12 @@ impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(Shared {
-            store: parts.store,
             commands: parts.commands,
             limiter: Limiter::new(&parts.limits.rates, parts.clock),
             places: Places::new(parts.limits.streams, parts.limits.streams_of_token),
             hub: Hub::default(),
             searches: Semaphore::new(SEARCHES),
+            changed: Changed::new(&parts.store, parts.clock),
             tasks: parts.tasks,
             watchdog: parts.watchdog,
             clock: parts.clock,
@@ -148,6 +149,7 @@ impl Api {
             stop: parts.stop,
             metrics: parts.metrics,
             login: parts.login,
+            store: parts.store,
         }))
     }
 
@@ -198,6 +200,11 @@ impl Api {
 
     pub(crate) fn places(&self) -> &Places {
         &self.0.places
+    }
+
+    /// The time of the last change of any run.
+    pub(crate) fn changed(&self) -> &Changed {
+        &self.0.changed
     }
 
     /// Waits until a log may be looked through.
@@ -288,8 +295,14 @@ fn guarded(api: &Api, endpoint: &Endpoint) -> axum::routing::MethodRouter<Api> {
     route.route_layer(middleware::from_fn_with_state(state, guard))
 }
 
-async fn nowhere() -> Problem {
+async fn nowhere(headers: HeaderMap, uri: Uri) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_page = accept.is_some_and(|accept| accept.contains("text/html"));
+    if is_page && !uri.path().starts_with("/api/") {
+        return pages::not_found(&headers);
+    }
     Problem::new(StatusCode::NOT_FOUND, "there is no such route; see /api/v1/openapi.json")
+        .into_response()
 }
 
 async fn wrong_method() -> Problem {

@@ -100,7 +100,8 @@ fn put(response: &mut Response, name: &str, value: &str, how: (&str, SignedDurat
     }
 }
 
-fn named(headers: &HeaderMap, name: &str) -> Option<String> {
+/// A cookie of letters and digits.
+pub(crate) fn named(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter();
     let mut pairs = all.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
     let value = pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))?;

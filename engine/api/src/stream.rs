@@ -5,8 +5,11 @@
 //! is behind reads the rows at its own pace. Must not look at the database because time has passed,
 //! or read on while the client does not.
 
+pub(crate) mod changed;
+mod channel;
 pub(crate) mod hub;
 pub(crate) mod places;
+pub(crate) mod topics;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -15,14 +18,14 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use futures::{StreamExt as _, future::BoxFuture, stream};
+use futures::{Stream, StreamExt as _, future::BoxFuture, stream};
 use plue_runtime::{Clock, Phase, Stop, clock::Mark};
 use plue_store::{LogPiece, LogReader};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use self::{
-    hub::{Seen, View},
+    channel::{Channel, Pull},
     places::Place,
 };
 use crate::{limit::Holder, problem::Problem, server::Api};
@@ -86,12 +89,7 @@ pub(crate) struct Follow {
 }
 
 struct State {
-    source: Arc<dyn Source>,
-    view: watch::Receiver<View>,
-    cursor: u64,
-    ready: std::vec::IntoIter<Frame>,
-    /// Whether it has read once before anybody has looked.
-    dry: bool,
+    channel: Channel,
     over: bool,
     clock: Clock,
     began: Mark,
@@ -112,6 +110,14 @@ impl Frame {
         };
         Self { seq, bytes }
     }
+
+    /// Kind and data of the event; none: it is not one that [`Frame::new`] could make.
+    fn data(&self) -> Option<(&str, &str)> {
+        let text = std::str::from_utf8(&self.bytes).ok()?;
+        let (event, rest) = text.strip_prefix("event: ")?.split_once('\n')?;
+        let (_, data) = rest.split_once("\ndata: ")?;
+        Some((event, data.trim_end()))
+    }
 }
 
 /// The number that a client has seen last: `Last-Event-ID` or the query.
@@ -130,14 +136,8 @@ pub fn cursor(headers: &HeaderMap, query: Option<u64>) -> Result<u64, Problem> {
 /// There are too many streams, of this token or of all.
 pub(crate) fn events(api: &Api, holder: &Holder, follow: Follow) -> Result<Response, Problem> {
     let place = api.places().take(holder)?;
-    let source = Arc::clone(&follow.source);
-    let cursor = follow.cursor;
     let state = State {
-        view: api.hub().follow(api, follow),
-        source,
-        cursor,
-        ready: Vec::new().into_iter(),
-        dry: false,
+        channel: Channel::of(api, follow),
         over: false,
         clock: api.clock(),
         began: api.clock().mark(),
@@ -148,13 +148,18 @@ pub(crate) fn events(api: &Api, holder: &Holder, follow: Follow) -> Result<Respo
         let bytes = state.next().await?;
         Some((bytes, state))
     });
+    Ok(response(frames))
+}
+
+/// A response of server-sent events.
+fn response(frames: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let mut response = Body::from_stream(frames.map(Ok::<_, Infallible>)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
     // Proxies that collect answers would hold events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 // === impl State ===
@@ -163,55 +168,22 @@ impl State {
     /// What is to be sent next; none: it is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(frame) = self.ready.next() {
-                self.cursor = frame.seq;
-                return Some(frame.bytes);
-            }
-            // Whoever follows comes back behind what he has, and is asked again who he is.
+            // A client comes back behind its last event, and its rights are checked again.
             if self.over || self.clock.elapsed(self.began) > ASKED_AGAIN {
                 return None;
             }
-            // Bound first, so that the view is not held while something is awaited.
-            let seen = self.view.borrow_and_update().seen(self.cursor);
-            let sent = match seen {
-                Seen::Frames(frames) => {
-                    self.ready = frames.into_iter();
-                    None
-                }
-                Seen::Older(until) => self.read(until).await,
-                // What was there is told, also if the server ends before anybody has looked.
-                Seen::Unknown if !self.dry => {
-                    self.dry = true;
-                    self.read(self.cursor).await
-                }
-                Seen::Ended => self.last(END_FRAME),
-                Seen::Failed => self.last(FAILED_FRAME),
-                Seen::Unknown | Seen::Nothing => tokio::select! {
-                    () = self.stop.reached(Phase::Draining) => return None,
-                    changed = self.view.changed() => {
-                        changed.ok()?;
-                        None
-                    }
-                    () = self.clock.sleep(ALIVE) => Some(Bytes::from_static(ALIVE_FRAME)),
-                },
-            };
-            if sent.is_some() {
-                return sent;
+            match self.channel.pull().await {
+                Pull::Frame(frame) => return Some(frame.bytes),
+                Pull::Ended => return self.last(END_FRAME),
+                Pull::Failed => return self.last(FAILED_FRAME),
+                Pull::Nothing => {}
+            }
+            tokio::select! {
+                () = self.stop.reached(Phase::Draining) => return None,
+                changed = self.channel.changed() => changed.ok()?,
+                () = self.clock.sleep(ALIVE) => return Some(Bytes::from_static(ALIVE_FRAME)),
             }
         }
-    }
-
-    /// Reads what is behind the cursor; if nothing is, the cursor is moved.
-    async fn read(&mut self, until: u64) -> Option<Bytes> {
-        match self.source.behind(self.cursor).await {
-            Ok(frames) if frames.is_empty() => self.cursor = until,
-            Ok(frames) => self.ready = frames.into_iter(),
-            Err(error) => {
-                tracing::error!(%error, "a stream ends: the database refused");
-                return self.last(FAILED_FRAME);
-            }
-        }
-        None
     }
 
     fn last(&mut self, frame: &'static [u8]) -> Option<Bytes> {

@@ -34,7 +34,7 @@ pub mod repo;
 mod request;
 mod retention;
 pub mod rule;
-mod run;
+pub mod run;
 mod runner;
 pub mod secret;
 mod session;

@@ -62,6 +62,7 @@ const MIGRATIONS: &[Migration] = migrations![
     32 "0032_mcp",
     33 "0033_pools",
     34 "0034_test_reports",
+    35 "0035_run_lists",
 ];
 
 /// The schema version that this program makes and knows.

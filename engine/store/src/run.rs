@@ -1,5 +1,6 @@
 //! Reading runs, their journals and their steps.
 
+mod list;
 mod obstacle;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use crate::{
     store::Store,
 };
 
+pub use list::{EventTexts, ListedRun, RunQuery};
 pub use obstacle::{Obstacle, ObstacleKind};
 
 /// A row of `run`.
@@ -212,13 +214,9 @@ impl Store {
         }
         if let Some(event) = &filter.event {
             args.push(event.as_str().into());
-            let kind = if self.is_shared() {
-                "(s.event::json ->> 'type')"
-            } else {
-                "json_extract(s.event, '$.type')"
-            };
             text.push_str(&format!(
-                " AND EXISTS (SELECT 1 FROM run_source s WHERE s.run_id = run.id AND {kind} = ${})",
+                " AND EXISTS (SELECT 1 FROM run_source s WHERE s.run_id = run.id \
+                 AND s.event_type = ${})",
                 args.len()
             ));
         }

@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "plue-wire",
     "plue-picture",
     "plue-reports",
+    "plue-dashboard",
 ];
 /// Libraries for I/O, which pure rooms must not see.
 const IMPURE_LIBRARIES: &[&str] =

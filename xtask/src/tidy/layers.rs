@@ -10,7 +10,7 @@ use super::{
 const LEVELS: &[&[&str]] = &[
     &["plue-plan"],
     &["plue-spec", "plue-flow", "plue-prompts", "plue-wire", "plue-picture", "plue-reports"],
-    &["plue-runtime", "plue-store"],
+    &["plue-runtime", "plue-store", "plue-dashboard"],
     &[
         "plue-planner",
         "plue-forge",
@@ -21,7 +21,7 @@ const LEVELS: &[&[&str]] = &[
         "plue-llm",
         "plue-secrets",
     ],
-    &["plue-executor", "plue-api", "plue-dashboard"],
+    &["plue-executor", "plue-api"],
     &["plue-server", "plue-archive", "plue-client"],
     &["plue-cli"],
 ];

@@ -1,118 +1,80 @@
-//! What all pages have in common: the frame, the style, and the headers that let nothing else in.
-//!
-//! Must not contain a text that is not escaped: `PreEscaped` is for the style alone.
-
-use std::sync::LazyLock;
+//! Answers with pages: status, headers, and the policy of what a page may load.
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use sha2::{Digest as _, Sha256};
+use plue_dashboard::{
+    problem as error_page,
+    shell::{POLICY, Page, Shell, THEME_COOKIE, Theme},
+};
 
-use crate::problem::Problem;
+use crate::{problem::Problem, session};
 
-const STYLE: &str = include_str!("style.css");
+/// Header by which `live.js` asks for the content alone.
+const FRAGMENT: &str = "x-plue-fragment";
 
-/// Nothing is loaded from anywhere, no script runs, forms go to us, and nobody frames us.
-static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    let text = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&text).ok()
-});
-
-/// A page.
-#[derive(Debug)]
-pub(super) struct Page {
-    title: String,
-    status: StatusCode,
-    /// Another page that the browser goes to by itself, after so many seconds.
-    then: Option<(u32, String)>,
-    /// Beside the name at the top.
-    corner: Option<Markup>,
-}
-
-// === impl Page ===
-
-impl Page {
-    pub(super) fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), status: StatusCode::OK, then: None, corner: None }
-    }
-
-    pub(super) fn status(self, status: StatusCode) -> Self {
-        Self { status, ..self }
-    }
-
-    /// Goes to a path of this server after so many seconds.
-    pub(super) fn then(self, seconds: u32, path: impl Into<String>) -> Self {
-        Self { then: Some((seconds, path.into())), ..self }
-    }
-
-    pub(super) fn corner(self, corner: Markup) -> Self {
-        Self { corner: Some(corner), ..self }
-    }
-
-    /// The answer.
-    pub(super) fn with(self, body: &Markup) -> Response {
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    @if let Some((seconds, path)) = &self.then {
-                        meta http-equiv="refresh" content=(format!("{seconds};url={path}"));
-                    }
-                    title { (self.title) " · plue" }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    header {
-                        span.brand { "plue" }
-                        @if let Some(corner) = &self.corner { (corner) }
-                    }
-                    main { (body) }
-                }
-            }
-        };
-        let mut response = (self.status, page.into_string()).into_response();
-        let headers = response.headers_mut();
-        let html = HeaderValue::from_static("text/html; charset=utf-8");
-        headers.insert(header::CONTENT_TYPE, html);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // `no-referrer` would take the origin from our own forms as well.
-        let own = HeaderValue::from_static("same-origin");
-        headers.insert(header::REFERRER_POLICY, own);
-        let alone = HeaderName::from_static("cross-origin-opener-policy");
-        headers.insert(alone, HeaderValue::from_static("same-origin"));
-        if let Some(policy) = &*POLICY {
-            headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
-        }
-        response
+/// The frame of a page for a browser without a session.
+pub(super) fn frame(headers: &HeaderMap) -> Shell {
+    let theme = session::named(headers, THEME_COOKIE);
+    Shell {
+        theme: theme.map_or(Theme::System, |theme| Theme::of(&theme)),
+        fragment: headers.contains_key(FRAGMENT),
+        ..Shell::default()
     }
 }
 
-/// What went wrong, for people.
-pub(super) fn sorry(status: StatusCode, title: &str, text: &str) -> Response {
-    Page::new(title).status(status).with(&html! {
-        h1 { (title) }
-        p { (text) }
-    })
+/// A page with 200.
+pub(super) fn page(page: &Page, shell: &Shell) -> Response {
+    answer(StatusCode::OK, page, shell)
+}
+
+/// A page with its status and headers.
+pub(super) fn answer(status: StatusCode, page: &Page, shell: &Shell) -> Response {
+    let mut response = (status, page.render(shell)).into_response();
+    let headers = response.headers_mut();
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, html);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // `no-referrer` would take the origin from our own forms as well.
+    let own = HeaderValue::from_static("same-origin");
+    headers.insert(header::REFERRER_POLICY, own);
+    let alone = HeaderName::from_static("cross-origin-opener-policy");
+    headers.insert(alone, HeaderValue::from_static("same-origin"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
 }
 
 /// A problem of the API, for people.
-pub(super) fn problem(problem: &Problem) -> Response {
+pub(super) fn problem(problem: &Problem, shell: &Shell) -> Response {
     let as_json = problem.clone().into_response();
-    let mut page = sorry(as_json.status(), &problem.title, &problem.detail);
+    let errors = problem.errors.iter().map(|error| match &error.hint {
+        Some(hint) => format!("{}: {hint}", error.message),
+        None => error.message.clone(),
+    });
+    let model = error_page::Problem {
+        status: problem.status,
+        title: problem.title.clone(),
+        detail: problem.detail.clone(),
+        code: problem.code.clone(),
+        errors: errors.collect(),
+    };
+    let mut page = answer(as_json.status(), &error_page::page(&model), shell);
     for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
         if let Some(value) = as_json.headers().get(&name) {
             page.headers_mut().insert(name, value.clone());
         }
     }
     page
+}
+
+/// To another address, with GET.
+pub(super) fn see(address: &str, shell: &Shell) -> Response {
+    match HeaderValue::from_str(address) {
+        Ok(value) => (StatusCode::SEE_OTHER, [(header::LOCATION, value)]).into_response(),
+        Err(_) => {
+            let text = "the address to continue at is not valid";
+            problem(&Problem::new(StatusCode::BAD_GATEWAY, text), shell)
+        }
+    }
 }

@@ -9,9 +9,12 @@ use axum::{
     body::Bytes,
     extract::{Query, State, rejection::QueryRejection},
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
-use maud::{Markup, html};
+use plue_dashboard::{
+    shell::Shell,
+    sign_in::{self, SignIn},
+};
 use plue_login::{Attempt, Person};
 use plue_store::{LoginRow, PersonSession};
 use serde::Deserialize;
@@ -19,8 +22,8 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    OwnForm, Visitor,
-    html::{Page, problem, sorry},
+    OwnForm, Visitor, field,
+    html::{self, frame, problem, see},
     visitor,
 };
 use crate::{
@@ -33,6 +36,8 @@ use crate::{
     session, token,
 };
 
+/// Reason of a refusal: the issuer knows the person, and no rule does.
+const NO_RULE: &str = "no rule of this server names you";
 /// Characters of a path to come back to.
 const MAX_PATH: usize = 512;
 /// Characters of a state that are looked at.
@@ -61,11 +66,10 @@ pub(super) async fn begin(
     headers: HeaderMap,
 ) -> Response {
     let to = query.ok().and_then(|Query(query)| query.to).filter(|to| is_own_path(to));
-    let Some(login) = api.login() else { return form(to.as_deref(), StatusCode::OK) };
-    match sent(&api, login, to, (&extensions, &headers)).await {
-        Ok(response) => response,
-        Err(refused) => problem(&refused),
-    }
+    let shell = frame(&headers);
+    let Some(login) = api.login() else { return form(to.as_deref(), StatusCode::OK, &shell) };
+    let sent = sent(&api, login, to, (&extensions, &headers)).await;
+    sent.unwrap_or_else(|refused| problem(&refused, &shell))
 }
 
 async fn sent(
@@ -80,7 +84,7 @@ async fn sent(
     let attempt = Attempt::of(&secret, &api.ids().secret());
     let address = match login.issuer().begin(&attempt).await {
         Ok(address) => address,
-        Err(error) => return Ok(unanswered(&error)),
+        Err(error) => return Ok(unanswered(&error, &frame(headers))),
     };
     let now = api.clock().now();
     let row = LoginRow {
@@ -90,7 +94,7 @@ async fn sent(
         expires_at: now.checked_add(session::LOGIN_LIFETIME).unwrap_or(now),
     };
     api.store().login_begin(&row, now).await?;
-    let mut response = see(&address);
+    let mut response = see(&address, &frame(headers));
     session::set_login_cookie(&mut response, &secret);
     Ok(response)
 }
@@ -102,14 +106,14 @@ pub(super) async fn callback(
     extensions: Extensions,
     headers: HeaderMap,
 ) -> Response {
+    let shell = frame(&headers);
     let Some(login) = api.login() else {
-        return sorry(StatusCode::NOT_FOUND, "Not Found", "there is no login with an issuer here");
+        let absent = Problem::new(StatusCode::NOT_FOUND, "there is no login with an issuer here");
+        return problem(&absent, &shell);
     };
-    let Ok(Query(answer)) = query else { return over() };
-    match back(&api, login, &answer, (&extensions, &headers)).await {
-        Ok(response) => response,
-        Err(refused) => problem(&refused),
-    }
+    let Ok(Query(answer)) = query else { return over(&shell) };
+    let back = back(&api, login, &answer, (&extensions, &headers)).await;
+    back.unwrap_or_else(|refused| problem(&refused, &shell))
 }
 
 async fn back(
@@ -118,7 +122,7 @@ async fn back(
     answer: &Answer,
     (extensions, headers): (&Extensions, &HeaderMap),
 ) -> Result<Response, Problem> {
-    let from = limit::address(api, extensions, headers);
+    let (from, shell) = (limit::address(api, extensions, headers), frame(headers));
     api.limiter().login(from)?;
     let state = answer.state.as_deref().filter(|state| state.len() <= MAX_STATE);
     let begun = match (state, session::login_cookie(headers)) {
@@ -131,17 +135,17 @@ async fn back(
     };
     let Some((row, attempt)) = begun else {
         api.limiter().failed(from)?;
-        return Ok(over());
+        return Ok(over(&shell));
     };
     if let Some(error) = &answer.error {
         let reason = format!("the issuer says {}", plue_login::issuer::word(error));
-        return Ok(refusal(&reason));
+        return Ok(refusal(&reason, &shell));
     }
     let code = answer.code.as_deref().unwrap_or_default();
     match login.issuer().finish(&attempt, code, answer.iss.as_deref()).await {
-        Ok(person) => enter(api, login, from, person, row.return_to).await,
-        Err(error) if error.is_passing() => Ok(unanswered(&error)),
-        Err(error) => Ok(refusal(&error.to_string())),
+        Ok(person) => enter(api, login, from, &shell, person, row.return_to).await,
+        Err(error) if error.is_passing() => Ok(unanswered(&error, &shell)),
+        Err(error) => Ok(refusal(&error.to_string(), &shell)),
     }
 }
 
@@ -150,6 +154,7 @@ async fn enter(
     api: &Api,
     login: &Login,
     from: Option<IpAddr>,
+    shell: &Shell,
     person: Person,
     to: Option<String>,
 ) -> Result<Response, Problem> {
@@ -166,59 +171,48 @@ async fn enter(
     };
     let Some(who) = login.principal(&row).map(|who| who.at(from)) else {
         let who = Principal::new(format!("person:{}", row.name), Role::Reader, None).at(from);
-        return refused(api, &who, &row.subject, "no rule of this server names you").await;
+        refused(api, &who, &row.subject, NO_RULE).await?;
+        return Ok(refusal(NO_RULE, shell));
     };
     api.store().person_session_create(&row).await?;
     let detail = json!({"issuer": row.issuer, "grants": who.grants()});
     api.trail(&who, "login", (&row.subject, who.only_repo()), detail).await?;
-    // A page and not a redirect: what another site has begun goes on without the `Strict` cookie.
-    let page = Page::new("Logged in");
-    let page = match &to {
-        Some(to) => page.then(0, to.as_str()),
-        None => page.corner(corner(&who, &secret)),
-    };
-    let mut response = page.with(&html! {
-        h1 { "Logged in" }
-        p { "You are " strong { (row.name) } "." }
-        @if let Some(to) = &to { p { a href=(to) { "Go on" } } }
-    });
+    // A page and not a redirect: a request that another site began carries no `Strict` cookie.
+    let to = to.unwrap_or_else(|| "/".to_owned());
+    let text = format!("You are {}.", row.name);
+    let page = sign_in::message("Signed in", &text, Some((&to, "Continue"))).refresh(0, to);
+    let mut response = html::page(&page, shell);
     session::set_cookie(&mut response, &secret);
     Ok(response)
 }
 
-async fn refused(
-    api: &Api,
-    who: &Principal,
-    subject: &str,
-    reason: &str,
-) -> Result<Response, Problem> {
+async fn refused(api: &Api, who: &Principal, subject: &str, reason: &str) -> Result<(), Problem> {
     tracing::info!(who = %who.name, "a login is refused");
-    api.trail(who, "login.refused", (subject, None), json!({"reason": reason})).await?;
-    Ok(refusal(reason))
+    api.trail(who, "login.refused", (subject, None), json!({"reason": reason})).await
 }
 
-/// Of somebody whom no issuer has named there is no row: anybody could write as many as he likes.
-fn refusal(reason: &str) -> Response {
+/// Without a row in the audit trail: an unknown caller could write as many as it likes.
+fn refusal(reason: &str, shell: &Shell) -> Response {
     tracing::info!(%reason, "a login is refused");
-    let text = format!("The login is refused: {reason}.");
-    sorry(StatusCode::FORBIDDEN, "Not logged in", &text)
+    let text = format!("The sign-in was refused: {reason}.");
+    let page = sign_in::message("Not signed in", &text, Some(("/login", "Sign in again")));
+    html::answer(StatusCode::FORBIDDEN, &page, shell)
 }
 
-fn unanswered(error: &plue_login::Error) -> Response {
+fn unanswered(error: &plue_login::Error, shell: &Shell) -> Response {
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    tracing::warn!(%error, cause, "a login cannot go on");
-    let text =
-        "The issuer that people log in with does not answer as it should. Try again in a moment.";
-    sorry(StatusCode::BAD_GATEWAY, "Not logged in", text)
+    tracing::warn!(%error, cause, "a login cannot continue");
+    let text = "The issuer of identities does not answer as it should. Try again in a moment.";
+    let page = sign_in::message("Not signed in", text, Some(("/login", "Sign in again")));
+    html::answer(StatusCode::BAD_GATEWAY, &page, shell)
 }
 
-/// A state that nobody knows: used, too old, or of another browser.
-fn over() -> Response {
-    Page::new("Not logged in").status(StatusCode::BAD_REQUEST).with(&html! {
-        h1 { "Not logged in" }
-        p { "This login is over: it took too long, was used before, or began in another browser." }
-        p { a href="/login" { "Log in again" } }
-    })
+/// A state that is unknown: used, too old, or of another browser.
+fn over(shell: &Shell) -> Response {
+    let text =
+        "This sign-in is over: it took too long, was used before, or started in another browser.";
+    let page = sign_in::message("Not signed in", text, Some(("/login", "Sign in again")));
+    html::answer(StatusCode::BAD_REQUEST, &page, shell)
 }
 
 /// `POST /login`: with a token.
@@ -229,10 +223,8 @@ pub(super) async fn with_token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match by_token(&api, &body, (&extensions, &headers)).await {
-        Ok(response) => response,
-        Err(refused) => problem(&refused),
-    }
+    let done = by_token(&api, &body, (&extensions, &headers)).await;
+    done.unwrap_or_else(|refused| problem(&refused, &frame(&headers)))
 }
 
 async fn by_token(
@@ -251,19 +243,13 @@ async fn by_token(
     let found = row.and_then(|row| Some((token::principal(&row, api.clock().now())?, row.id)));
     let Some((who, id)) = found else {
         api.limiter().failed(from)?;
-        return Ok(form(to.as_deref(), StatusCode::FORBIDDEN));
+        return Ok(form(to.as_deref(), StatusCode::FORBIDDEN, &frame(headers)));
     };
     api.limiter().used(&id)?;
     api.store().token_used(&id, api.clock().now()).await?;
     let who = who.at(from);
     let (secret, _) = routes::session::begun(api, &who, id).await?;
-    let mut response = match to {
-        Some(to) => see(&to),
-        None => Page::new("Logged in").corner(corner(&who, &secret)).with(&html! {
-            h1 { "Logged in" }
-            p { "You are " strong { (who.name) } "." }
-        }),
-    };
+    let mut response = see(to.as_deref().unwrap_or("/"), &frame(headers));
     session::set_cookie(&mut response, &secret);
     Ok(response)
 }
@@ -283,30 +269,20 @@ pub(super) async fn end(
             }
             routes::session::ended(&api, &who, &secret).await?;
         }
-        let mut response = Page::new("Logged out").with(&html! {
-            h1 { "Logged out" }
-            p { a href="/login" { "Log in" } }
-        });
+        let page = sign_in::message("Signed out", "", Some(("/login", "Sign in")));
+        let mut response = html::page(&page, &frame(&headers));
         session::forget_cookie(&mut response);
         Ok(response)
     };
-    done.await.unwrap_or_else(|refused| problem(&refused))
+    done.await.unwrap_or_else(|refused| problem(&refused, &frame(&headers)))
 }
 
 /// A form for a token.
-pub(super) fn form(to: Option<&str>, status: StatusCode) -> Response {
-    let again = status == StatusCode::FORBIDDEN;
-    let mut response = Page::new("Log in").status(status).with(&html! {
-        h1 { "Log in" }
-        @if again { p.bad { "This token is not good: unknown, removed or expired." } }
-        p { "With a token of this server, as " code { "plue token create" } " prints it." }
-        form.login method="post" action="/login" {
-            @if let Some(to) = to { input type="hidden" name="to" value=(to); }
-            label for="token" { "Token" }
-            input id="token" type="password" name="token" autocomplete="off" required;
-            button { "Log in" }
-        }
-    });
+pub(super) fn form(to: Option<&str>, status: StatusCode, shell: &Shell) -> Response {
+    let is_refused = status == StatusCode::FORBIDDEN;
+    let reason = "This token is not valid: unknown, removed or expired.";
+    let model = SignIn { to: to.map(str::to_owned), refused: is_refused.then_some(reason) };
+    let mut response = html::answer(status, &sign_in::page(&model), shell);
     if status == StatusCode::UNAUTHORIZED {
         let scheme = HeaderValue::from_static("Bearer realm=\"plue\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
@@ -314,41 +290,15 @@ pub(super) fn form(to: Option<&str>, status: StatusCode) -> Response {
     response
 }
 
-/// Who is logged in, and the way out.
-pub(super) fn corner(who: &Principal, secret: &str) -> Markup {
-    let name = who.name.split_once(':').map_or(who.name.as_str(), |(_, name)| name);
-    html! {
-        form method="post" action="/logout" {
-            span.soft { (name) " " }
-            input type="hidden" name="csrf" value=(session::csrf(secret));
-            button { "Log out" }
-        }
-    }
-}
-
-/// To another address, with GET.
-pub(super) fn see(address: &str) -> Response {
-    match HeaderValue::from_str(address) {
-        Ok(value) => (StatusCode::SEE_OTHER, [(header::LOCATION, value)]).into_response(),
-        Err(_) => {
-            sorry(StatusCode::BAD_GATEWAY, "Not logged in", "This address cannot be gone to.")
-        }
-    }
-}
-
 /// Whether something is a path of this server, and to every browser: `//host`, `/\host` and what
 /// browsers drop from addresses would lead elsewhere.
-fn is_own_path(path: &str) -> bool {
+pub(super) fn is_own_path(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>');
     path.len() <= MAX_PATH
         && path.starts_with('/')
         && !path.starts_with("//")
         && !path.starts_with("/login")
         && path.bytes().all(plain)
-}
-
-fn field(body: &[u8], name: &str) -> Option<String> {
-    form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 pub(super) fn foreign_form() -> Problem {

@@ -300,14 +300,19 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = attempt_of(&api, &caller, &ids).await?;
+    let cursor = stream::cursor(&headers, behind.after)?;
+    stream::events(&api, &holder, follow(&api, row, cursor))
+}
+
+/// The log of an attempt, behind a number.
+pub(super) fn follow(api: &Api, row: AttemptRow, cursor: u64) -> Follow {
     let attempt = row.claim.attempt;
-    let follow = Follow {
+    Follow {
         name: format!("log {attempt}"),
         changes: api.store().changes_of(&row.run),
-        cursor: stream::cursor(&headers, behind.after)?,
+        cursor,
         source: Arc::new(Log { store: api.store().clone(), attempt }),
-    };
-    stream::events(&api, &holder, follow)
+    }
 }
 
 fn frame(piece: LogPiece) -> Frame {

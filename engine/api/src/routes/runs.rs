@@ -315,15 +315,26 @@ async fn cancel(
     Path(run): Path<String>,
     Json(how): Json<Cancel>,
 ) -> Result<axum::Json<RunRecord>, Problem> {
-    let row = run_of(&api, &caller, &run).await?;
+    let row = cancel_run(&api, &caller, &run, how.kill).await?;
+    Ok(axum::Json(RunRecord::of(&row)))
+}
+
+/// Asks for the end of a run.
+pub(crate) async fn cancel_run(
+    api: &Api,
+    caller: &Principal,
+    run: &str,
+    kill: bool,
+) -> Result<RunRow, Problem> {
+    let row = run_of(api, caller, run).await?;
     if row.view.status.is_terminal() {
         let ended = format!("run {} has ended already: {}", row.id, row.view.status);
         return Err(Problem::conflict(ended));
     }
-    let request = CancelRequest { by: caller.name.clone(), kill: how.kill };
+    let request = CancelRequest { by: caller.name.clone(), kill };
     api.store().request_cancel(&row.id, request, api.clock().now()).await?;
-    trail(&api, &caller, "run.cancel", &row, json!({"kill": how.kill})).await?;
-    Ok(axum::Json(RunRecord::of(&row)))
+    trail(api, caller, "run.cancel", &row, json!({"kill": kill})).await?;
+    Ok(row)
 }
 
 async fn retry(
@@ -332,15 +343,25 @@ async fn retry(
     Path(run): Path<String>,
     Json(request): Json<RetryRequest>,
 ) -> Result<axum::Json<RetriedRecord>, Problem> {
-    let row = run_of(&api, &caller, &run).await?;
+    Ok(axum::Json(retry_run(&api, &caller, &run, request).await?))
+}
+
+/// Retries an ended run.
+pub(crate) async fn retry_run(
+    api: &Api,
+    caller: &Principal,
+    run: &str,
+    request: RetryRequest,
+) -> Result<RetriedRecord, Problem> {
+    let row = run_of(api, caller, run).await?;
     if request.failed && request.from.is_some() {
         return Err(Problem::bad_request("either `failed` or `from`"));
     }
     let what = json!({"from": request.from, "failed": request.failed});
     let files = api.commands().retry(row.id.clone(), request, caller.name.clone()).await?;
-    trail(&api, &caller, "run.retry", &row, what).await?;
-    let row = run_of(&api, &caller, &run).await?;
-    Ok(axum::Json(RetriedRecord { run: RunRecord::of(&row), files }))
+    trail(api, caller, "run.retry", &row, what).await?;
+    let row = run_of(api, caller, run).await?;
+    Ok(RetriedRecord { run: RunRecord::of(&row), files })
 }
 
 async fn rerun(

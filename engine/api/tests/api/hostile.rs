@@ -13,7 +13,8 @@ use crate::support::{REPO, Server, create, request, started, watched};
 async fn what_is_no_route_is_a_problem_and_tells_nothing() {
     let server = Server::start().await;
     let token = server.token(Role::Admin, None).await;
-    for path in ["/", "/api/v1", "/api/v1/runs/", "/api/v1/../../etc/passwd", "/api/v1/runs/a/b/c"]
+    for path in
+        ["/none", "/api/v1", "/api/v1/runs/", "/api/v1/../../etc/passwd", "/api/v1/runs/a/b/c"]
     {
         server.get(&token, path).await.is(404);
     }

@@ -89,8 +89,9 @@ async fn with_token(server: &Server, token: &str, to: &str) -> (Browser, u16) {
     let mut request = browser.request(Method::POST, "/login", body);
     request.headers_mut().insert("origin", "https://ci.example".parse().unwrap());
     let answer = browser.send(server, request).await;
+    let own = if to.starts_with("//") { "/" } else { to };
     if answer.status == 303 {
-        assert_eq!(answer.headers["location"], to);
+        assert_eq!(answer.headers["location"], own);
     }
     (browser, answer.status.as_u16())
 }
@@ -105,7 +106,10 @@ async fn the_page_of_a_run_shows_how_it_fares_and_nothing_in_it_acts() {
     let answer = ada.get(&server, "/runs/r1").await;
     assert_eq!(answer.status, 200);
     let policy = answer.headers["content-security-policy"].to_str().unwrap();
-    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
+        "{policy}"
+    );
     assert!(policy.contains("form-action 'self'") && policy.contains("frame-ancestors 'none'"));
     for (name, value) in [
         ("content-type", "text/html; charset=utf-8"),
@@ -116,27 +120,27 @@ async fn the_page_of_a_run_shows_how_it_fares_and_nothing_in_it_acts() {
         assert_eq!(answer.headers[name], value, "{name}");
     }
     let page = answer.text();
-    for shown in ["demo", "failed", "build", "1 min 1 s", REPO, "line 299", "/api/v1/runs/r1/plan"]
-    {
+    for shown in ["demo", "failed", "build", "1m 1s", REPO, "line 299", "/api/v1/runs/r1/plan"] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(page.contains("&lt;script&gt;alert('x')&lt;/script&gt; &amp;amp;\nred"), "{page}");
     assert!(page.contains("&lt;i&gt;demo&lt;/i&gt;") && page.contains("ada&lt;b&gt;"));
-    assert!(!page.contains("<script") && !page.contains('\u{1b}') && !page.contains("owned"));
-    assert!(
-        !page.contains("line 100\n") && !page.contains("refresh"),
-        "the end of it, and no more"
-    );
+    assert!(!page.contains("<script>") && !page.contains('\u{1b}') && !page.contains("owned"));
+    assert!(!page.contains("line 100\n"), "the end of it, and no more");
 }
 
 #[tokio::test]
-async fn the_page_of_a_run_that_goes_on_loads_itself_again() {
+async fn the_page_of_a_run_follows_its_changes() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, None).await;
     let (mut ada, _) = with_token(&server, &token, "/runs/r1").await;
     let page = ada.get(&server, "/runs/r1").await.text();
-    assert!(page.contains("content=\"10;url=/runs/r1\""), "{page}");
+    assert!(page.contains("data-topics=\"run:r1@"), "{page}");
+    let mut request = ada.request(Method::GET, "/runs/r1", Body::empty());
+    request.headers_mut().insert("x-plue-fragment", "1".parse().unwrap());
+    let fragment = server.send(request).await.text();
+    assert!(fragment.contains("<main") && !fragment.contains("<header"), "{fragment}");
 }
 
 #[tokio::test]
@@ -155,7 +159,7 @@ async fn a_stranger_cannot_tell_a_run_from_none() {
         let page = answer.text();
         assert!(page.contains("name=\"token\"") && !page.contains(REPO) && !page.contains("demo"));
     }
-    assert_eq!(nobody.clone().get(&server, "/runs/%22%3E%3Cb%3E").await.status, 404);
+    assert_eq!(nobody.clone().get(&server, "/runs/%22%3E%3Cb%3E").await.status, 401);
 }
 
 #[tokio::test]
@@ -173,7 +177,7 @@ async fn a_token_is_taken_from_our_own_form_only() {
         let answer = server.send(request).await;
         assert!(answer.status == 403 && !answer.headers.contains_key("set-cookie"), "{name}");
     }
-    assert!(with_token(&server, &token, "//evil.example").await.1 == 200, "and stays here");
+    assert!(with_token(&server, &token, "//evil.example").await.1 == 303, "and stays here");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::{
     drive::{self, Drive},
     error::Error,
     op::Op,
+    run::EventTexts,
     sql::{Arg, Statement, Tx},
     webhook::event,
 };
@@ -85,15 +86,19 @@ impl Create {
                 i64::from(is_driven).into(),
             ],
         );
+        let texts = EventTexts::of(&new.event);
         let source = Statement::new(
-            "INSERT INTO run_source (run_id, source, event, inputs, origin) \
-             VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO run_source (run_id, source, event, inputs, origin, event_type, actor, title) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             vec![
                 new.id.as_str().into(),
                 new.source.as_str().into(),
                 Arg::json(&new.event)?,
                 Arg::json(&new.inputs)?,
                 Arg::json(&new.origin)?,
+                texts.kind.into(),
+                texts.actor.into(),
+                texts.title.into(),
             ],
         );
         Ok(vec![run, source])

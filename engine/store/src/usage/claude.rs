@@ -298,8 +298,15 @@ impl Store {
 // === impl Spend ===
 
 impl Spend {
+    /// Spending of the runs of a list of placeholders: id, then the columns of [`SUMS`].
+    pub(crate) fn by_run(list: &str) -> String {
+        format!(
+            "SELECT c.run_id, {SUMS} FROM claude_call c WHERE c.run_id IN ({list}) GROUP BY c.run_id"
+        )
+    }
+
     /// Reads the columns of [`SUMS`] from the column `first` on.
-    pub(super) fn of(row: &Row, first: usize) -> Result<Self, Error> {
+    pub(crate) fn of(row: &Row, first: usize) -> Result<Self, Error> {
         Ok(Self {
             calls: row.count(first)?,
             cost: row.count(first + 1)?,

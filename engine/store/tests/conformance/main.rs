@@ -32,6 +32,7 @@ mod inbox;
 mod keep;
 #[cfg(test)]
 mod limits;
+mod lists;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
