@@ -19,6 +19,11 @@ readonly HELM_VERSION=3.10.1-1
 readonly HELM_SHA512=UO0AfsWUesTiH+eVn4JgyxAXFK3nspM/TuJNY5l/tM51DPiA3un11eyUYDsiK+CwqZDgJKOlE5gtzpOIZs0xow==
 readonly -a CHART_PACKAGES=(helm-python-sdk==0.2.2 kubernetes-validate==1.37.0 jsonschema==4.26.0 PyYAML==6.0.4
     promql-parser==0.12.0)
+# The check of accessibility that the browser tests load into pages; the hash is npm's `dist.integrity`.
+readonly AXE_VERSION=4.12.1
+readonly AXE_SHA512=s7iGf5GaVMxEG0ENN9x+xTr7GFZCb1ZP/1uATUpCEK2X78nDB3RwbtFCo9pGAf9ru+VwoQ464DkaLEeRM08wJA==
+# The driver of Firefox; Debian has that of Chromium only.
+readonly GECKODRIVER_VERSION=0.37.1
 readonly DEFAULT_PYTHON=/usr/bin/python3.11
 
 log() { printf 'setup: %s\n' "$*" >&2; }
@@ -68,6 +73,10 @@ missing_packages() {
         have runc || [[ -x /usr/sbin/runc ]] || echo runc
         # Workspaces with contents of Git LFS are clean with it and without it.
         have git-lfs || echo git-lfs
+        # The dashboard is tested in browsers (e2e/tests/browser).
+        have chromium || echo chromium
+        have chromedriver || echo chromium-driver
+        have firefox-esr || echo firefox-esr
     fi
 }
 
@@ -239,6 +248,37 @@ need_webhook_examples() {
     fi
 }
 
+# Without it the browser tests fail; it is no part of the program, and its licence (MPL-2.0) concerns no
+# file of the repository.
+need_axe() {
+    local tools=${CARGO_TARGET_DIR:-target}/tools work package=axe-core@$AXE_VERSION
+    local folder=$tools/axe-core-$AXE_VERSION
+    if [[ -d $folder ]]; then return; fi
+    mkdir -p -- "$tools"
+    work=$(mktemp -d -p "$tools")
+    log "fetching $package from npm into $folder (nothing is installed)"
+    if npm pack --silent --pack-destination "$work" "$package" >/dev/null &&
+        is_of_hash "$work"/axe-core-*.tgz "$AXE_SHA512" &&
+        tar -xzf "$work"/axe-core-*.tgz -C "$work" &&
+        mv -- "$work/package" "$folder"; then
+        rm -rf -- "$work"
+    else
+        rm -rf -- "$work"
+        log "$package could not be had from npm, or is not what it was (SHA-512);" \
+            "the browser tests need it as $folder and will fail"
+    fi
+}
+
+need_geckodriver() {
+    local root=${CARGO_TARGET_DIR:-target}/tools
+    if [[ -x $root/bin/geckodriver ]]; then return; fi
+    log "geckodriver is missing; building version $GECKODRIVER_VERSION from crates.io into $root (some minutes)"
+    CARGO_TARGET_DIR=$root/build cargo install geckodriver --quiet --locked \
+        --version "$GECKODRIVER_VERSION" --root "$root" ||
+        log "geckodriver could not be built; the browser test in Firefox will fail"
+    rm -rf -- "$root/build"
+}
+
 # Whether a file has this SHA-512, in base 64.
 is_of_hash() {
     local sha512='import base64, hashlib, sys; digest = hashlib.sha512(open(sys.argv[1], "rb").read()).digest()
@@ -263,6 +303,8 @@ main() {
             need_nextest
             need_python_tools
             need_webhook_examples
+            need_axe
+            need_geckodriver
             need_chart_tools
             ;;
         docs)

@@ -31,6 +31,8 @@ macro_rules! embedded {
 
 /// Every asset that pages load.
 pub const ALL: &[Asset] = embedded![
+    "agent.js",
+    "ansi.js",
     "app.css",
     "app.js",
     "state-good.svg",
@@ -40,6 +42,13 @@ pub const ALL: &[Asset] = embedded![
     "state-wait.svg",
     "keys.js",
     "live.js",
+    "log.css",
+    "log.js",
+    "log-find.js",
+    "log-folds.js",
+    "log-lines.js",
+    "log-whole.js",
+    "log-window.js",
     "morph.js",
     "palette.js",
     "theme.js",

@@ -20,7 +20,10 @@
 //! Reading order: [`shell`], [`ui`], [`runs`]. Must not await, do I/O, or read a clock.
 #![forbid(unsafe_code)]
 
+pub mod agent;
+pub mod ansi;
 pub mod assets;
+pub mod log;
 pub mod problem;
 pub mod run;
 pub mod runs;

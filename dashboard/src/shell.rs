@@ -72,6 +72,7 @@ pub struct Page {
     section: Option<Section>,
     state: Option<State>,
     modules: Vec<&'static str>,
+    styles: Vec<&'static str>,
     topics: Vec<(String, u64)>,
     refresh: Option<(u32, String)>,
     body: Markup,
@@ -137,6 +138,7 @@ impl Page {
             section: None,
             state: None,
             modules: Vec::new(),
+            styles: Vec::new(),
             topics: Vec::new(),
             refresh: None,
             body,
@@ -159,6 +161,13 @@ impl Page {
     #[must_use]
     pub fn module(mut self, name: &'static str) -> Self {
         self.modules.push(name);
+        self
+    }
+
+    /// Loads a style sheet of [`assets::ALL`] besides that of all pages.
+    #[must_use]
+    pub fn style(mut self, name: &'static str) -> Self {
+        self.styles.push(name);
         self
     }
 
@@ -196,7 +205,9 @@ impl Page {
                         meta http-equiv="refresh" content={ (seconds) ";url=" (path) };
                     }
                     (head)
-                    link rel="stylesheet" href=(assets::url("app.css"));
+                    @for name in ["app.css"].iter().chain(&self.styles) {
+                        link rel="stylesheet" href=(assets::url(name));
+                    }
                     @for name in ["app.js"].iter().chain(&self.modules) {
                         script type="module" src=(assets::url(name)) {}
                     }

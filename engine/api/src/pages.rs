@@ -15,8 +15,10 @@ use axum::{
 
 use crate::{access::Principal, guard, limit, problem::Problem, server::Api, session};
 
+mod agent;
 mod frame;
 mod html;
+mod log;
 mod login;
 mod printed;
 mod reader;
@@ -38,6 +40,8 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/", get(runs::page))
         .route("/runs", get(runs::page))
         .route("/runs/bulk", post(runs::bulk))
+        .route("/runs/{run}/attempts/{attempt}/log", get(log::page))
+        .route("/runs/{run}/attempts/{attempt}/agent", get(agent::page))
         .route("/runs/{run}", get(run::page));
     limit::bodies(routes, MAX_FORM_BYTES)
 }

@@ -23,6 +23,7 @@ use crate::{
 pub mod claude;
 pub mod kept;
 pub mod log;
+pub mod log_view;
 pub mod place;
 pub mod retry;
 pub mod story;

@@ -20,7 +20,8 @@ mod explanation;
 mod health;
 mod journal;
 mod live;
-mod logs;
+pub(crate) mod log_view;
+pub(crate) mod logs;
 mod messages;
 mod place;
 mod plans;
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Endpoint> {
         journal::endpoints(),
         live::endpoints(),
         logs::endpoints(),
+        log_view::endpoints(),
         run_log::endpoints(),
         transcripts::endpoints(),
         plans::endpoints(),

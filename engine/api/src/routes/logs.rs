@@ -138,7 +138,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// An attempt of a run that the caller may see.
-pub(super) async fn attempt_of(
+pub(crate) async fn attempt_of(
     api: &Api,
     caller: &Principal,
     (run, attempt): &(String, String),

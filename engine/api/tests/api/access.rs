@@ -27,7 +27,7 @@ fn filled(path: &str, run: &str) -> String {
     // What a route cannot do without.
     match path.rsplit('/').next() {
         Some("search") if path.contains("/attempts/") => path + "?text=x",
-        Some("search") => path + "?q=x",
+        Some("search" | "find") => path + "?q=x",
         Some("artifact") => path + "?path=x",
         Some("runs") if path.contains("/find/") => path + "?id=r1",
         _ => path,

@@ -19,6 +19,8 @@ mod listen;
 #[cfg(test)]
 mod local;
 #[cfg(test)]
+mod log_view;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod pages;

@@ -1,0 +1,117 @@
+//! Every page in four looks: nothing in the console, no report of the policy, no horizontal scrolling, no
+//! serious finding of axe-core, and a picture.
+
+use plue_testkit::scripted::Scripted;
+use serde_json::json;
+
+use crate::{browser::Browser, checks::LOOKS, site::Site};
+
+/// Workflows with each state that a page can show.
+pub(crate) const WORKFLOWS: &str = r#"
+def workflow():
+    return [
+        Plan(name="CI", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
+            Step.bash("build", r"""
+                echo '::group::Compile'
+                for n in $(seq 1 40); do printf '\033[32m   Compiling\033[0m crate-%s v0.%s.1\n' $n $n; done
+                echo '::endgroup::'
+                printf '\033[1;33mwarning\033[0m: unused variable `x`\n'
+                echo done
+            """),
+            Step.bash("test", "echo 'running 12 tests'; echo 'test result: ok'", depends_on=["build"]),
+            Step.bash("lint", "echo clean"),
+            Step.bash("publish", "echo published", depends_on=["test", "lint"]),
+        ]),
+        Plan(name="Broken", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
+            Step.bash("compile", r"""
+                echo 'checking the workspace'
+                printf '\033[1;31merror[E0308]\033[0m: mismatched types\n  --> src/main.rs:4:18\n' >&2
+                printf '\033[31merror\033[0m: could not compile `app`\n' >&2
+                exit 101
+            """),
+            Step.bash("deploy", "echo never", depends_on=["compile"]),
+        ]),
+        Plan(name="Deploy", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
+            Step.bash("build", "seq 1 12000"),
+            Step.approval("release", message="Release to production?", depends_on=["build"]),
+            Step.bash("ship", "echo shipped", depends_on=["release"]),
+        ]),
+        Plan(name="Ask", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
+            Step.llm("review", prompt="Look at the change.\nIs it good?", tools=["bash"]),
+        ]),
+    ]
+"#;
+
+/// The runs that pages are about.
+struct Made {
+    green: String,
+    failed: String,
+    waiting: String,
+    asked: String,
+}
+
+type PathOf = fn(&Site, &Made) -> String;
+
+/// Every page: a name for its pictures, and its path. A new page is a line here.
+const PAGES: &[(&str, PathOf)] = &[
+    ("login", |_, _| "/login".to_owned()),
+    ("run-passed", |_, made| format!("/runs/{}", made.green)),
+    ("run-failed", |_, made| format!("/runs/{}", made.failed)),
+    ("run-waiting", |_, made| format!("/runs/{}", made.waiting)),
+    ("log", |site, made| site.log_page(&made.green, "build")),
+    ("log-failed", |site, made| site.log_page(&made.failed, "compile")),
+    ("log-large", |site, made| site.log_page(&made.waiting, "build")),
+    ("log-line", |site, made| format!("{}#L5000-L5004", site.log_page(&made.waiting, "build"))),
+    ("agent", |site, made| site.log_page(&made.asked, "review").replace("/log", "/agent")),
+    ("agent-search", |site, made| {
+        site.log_page(&made.asked, "review").replace("/log", "/agent?q=cargo")
+    }),
+    ("no-page", |_, _| "/no/such/page".to_owned()),
+];
+
+async fn inspect(looks: [usize; 2]) {
+    let claude = Scripted::new(&json!([
+        {
+            "thinking": "The change touches the parser; run its tests first.",
+            "text": "I will look at the change and run the tests of the parser.",
+            "tool_calls": [
+                {"name": "bash", "input": {"command": "echo cargo test -p parser; seq 1 30"}, "id": "toolu_A"},
+                {"name": "bash", "input": {"command": "cat missing.rs"}, "id": "toolu_B"},
+            ],
+        },
+        { "text": "The change is good.\n\n- tests pass\n- see [the guide](https://example.com/guide)" },
+    ]));
+    let variables =
+        [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", claude.url.as_str())];
+    let site = Site::with(&[(".plue.py", WORKFLOWS)], &variables);
+    let made = Made {
+        green: site.run_with("CI", "success"),
+        failed: site.run_with("Broken", "failed"),
+        waiting: site.run_with("Deploy", "waiting"),
+        asked: site.run_with("Ask", "success"),
+    };
+    let browser = Browser::signed_in(&site).await;
+    for look in looks.map(|at| LOOKS[at]) {
+        for (name, path) in PAGES {
+            let path = path(&site, &made);
+            // An error page logs its own status.
+            let is_problem = *name == "no-page";
+            if is_problem {
+                browser.open(&site, &path).await;
+                let _own_status = browser.errors().await;
+                continue;
+            }
+            browser.inspect(&site, name, &path, look).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_sound_when_wide() {
+    inspect([0, 1]).await;
+}
+
+#[tokio::test]
+async fn every_page_is_sound_when_narrow() {
+    inspect([2, 3]).await;
+}
