@@ -22,7 +22,7 @@ const FOLDED: usize = 6;
 /// The conversation of an attempt.
 #[derive(Debug, Clone)]
 pub struct AgentPage {
-    /// Step and attempt.
+    /// The step and the attempt that hold the conversation.
     pub head: AttemptHead,
     /// The assignment; none: it has not started.
     pub task: Option<Task>,
@@ -45,22 +45,22 @@ pub struct AgentPage {
 /// The assignment of an agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Task {
-    /// Model.
+    /// Model that the step asks for, such as `claude-sonnet-5`.
     pub model: String,
     /// Names of its tools.
     pub tools: Vec<String>,
-    /// System prompt.
+    /// Rendered system prompt, masked.
     pub system: Option<String>,
-    /// Prompt.
+    /// Prompt as it was sent, with secrets masked.
     pub prompt: String,
 }
 
 /// Sums over a conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Totals {
-    /// Answers.
+    /// Answers of the model so far.
     pub turns: u32,
-    /// Most turns.
+    /// Limit of turns of the step.
     pub max_turns: Option<u32>,
     /// Tokens read, without those of the cache.
     pub input: u64,
@@ -81,7 +81,7 @@ pub struct Entry {
     pub seq: u64,
     /// Time at which it was stored.
     pub at: Timestamp,
-    /// Its content.
+    /// An answer, or an event between answers.
     pub content: Content,
 }
 
@@ -101,9 +101,9 @@ pub struct Answer {
     pub turn: u32,
     /// Id of the message, for support requests.
     pub id: String,
-    /// Model that answered.
+    /// Model that answered; a fallback differs from the task's.
     pub model: String,
-    /// Its parts.
+    /// Texts, thinking and calls in the model's order.
     pub parts: Vec<Part>,
     /// Tokens read and written.
     pub tokens: (u64, u64),
@@ -116,9 +116,9 @@ pub struct Answer {
 /// A part of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
-    /// Text.
+    /// Text of the answer; Markdown is not rendered.
     Text(String),
-    /// Summary of reasoning.
+    /// Summary of the model's reasoning.
     Thinking(String),
     /// Call of a tool.
     Call(Call),
@@ -131,7 +131,7 @@ pub struct Call {
     pub id: String,
     /// Name of the tool.
     pub tool: String,
-    /// Its input.
+    /// Arguments of the call as JSON, masked.
     pub input: String,
     /// Its output, and whether it failed; none: it has not ended.
     pub output: Option<(String, bool)>,
@@ -142,7 +142,7 @@ pub struct Call {
 /// A search of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
-    /// The text.
+    /// Text that the reader searches for.
     pub text: String,
     /// Entries with it: number and the text around the first place.
     pub hits: Vec<(u64, String)>,

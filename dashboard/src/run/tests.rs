@@ -56,7 +56,7 @@ pub struct PartialReport {
     pub step: String,
     /// Path of the artifact.
     pub path: String,
-    /// Cause in words.
+    /// Cause of the gap, from the reader of reports.
     pub problem: String,
 }
 

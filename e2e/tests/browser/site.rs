@@ -20,7 +20,7 @@ pub(crate) struct Site {
     server: Option<Child>,
     address: String,
     pub(crate) token: String,
-    /// Variables of the server beside the usual ones.
+    /// Variables of the server in addition to the usual ones.
     variables: Vec<(String, String)>,
 }
 
@@ -117,12 +117,12 @@ impl Site {
         self.server = Some(server);
     }
 
-    /// What the server printed.
+    /// Output of the server so far.
     fn printed(&self) -> String {
         fs::read_to_string(self.path("server.log")).unwrap_or_default()
     }
 
-    /// Kills the server.
+    /// Kills the server without a chance to end its work.
     pub(crate) fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             let _ended = server.kill();

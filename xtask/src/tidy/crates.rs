@@ -27,7 +27,7 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
     ("kube", &["plue-pool-kube"]),
     ("pyo3", &["plue-evaluator"]),
     ("object_store", &["plue-store"]),
-    // The last one is no room: it is what plue-store speaks through.
+    // The last two are libraries: plue-store's and the browser tests'.
     (
         "reqwest",
         &[
@@ -40,6 +40,7 @@ pub(crate) const OWNED: &[(&str, &[&str])] = &[
             "plue-server",
             "plue-store",
             "object_store",
+            "thirtyfour",
         ],
     ),
     ("sqlx", &["plue-store"]),

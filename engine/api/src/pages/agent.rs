@@ -19,8 +19,12 @@ use serde_json::Value as Json;
 
 use super::{log::head_of, reader::Reader};
 use crate::{
-    access::Principal, extract::Query, problem::Problem, records::transcript::AgentRecord,
-    routes::logs::attempt_of, server::Api,
+    access::Principal,
+    extract::Query,
+    problem::Problem,
+    records::transcript::AgentRecord,
+    routes::logs::{AttemptPath, attempt_of},
+    server::Api,
 };
 
 /// Facts of one page, and read at once.
@@ -47,11 +51,11 @@ pub(super) struct Asked {
 pub(super) async fn page(
     State(api): State<Api>,
     reader: Reader,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     asked: Result<Query<Asked>, Problem>,
 ) -> Response {
     let page = match asked {
-        Ok(Query(asked)) => load(&api, &reader.who, &ids, asked).await,
+        Ok(Query(asked)) => load(&api, &reader.who, &path, asked).await,
         Err(problem) => Err(problem),
     };
     reader.answer(page)
@@ -60,14 +64,13 @@ pub(super) async fn page(
 async fn load(
     api: &Api,
     who: &Principal,
-    ids: &(String, String),
+    path: &AttemptPath,
     asked: Asked,
 ) -> Result<Page, Problem> {
-    let (run, agent) = ids;
     // An agent that another one started is seen by the readers of its attempt.
-    let transcript = AttemptId::new(agent.clone());
-    let ids = (run.clone(), transcript.attempt().as_str().to_owned());
-    let row = attempt_of(api, who, &ids).await?;
+    let transcript = AttemptId::new(path.attempt.clone());
+    let path = AttemptPath { attempt: transcript.attempt().as_str().to_owned(), ..path.clone() };
+    let row = attempt_of(api, who, &path).await?;
     let (head, step) = head_of(api, &row).await?;
     let store = api.store();
     let mut agents = Vec::new();

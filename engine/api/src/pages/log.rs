@@ -19,7 +19,10 @@ use crate::{
     extract::Query,
     problem::Problem,
     records::log_view::LinesRecord,
-    routes::{log_view::read_lines, logs::attempt_of},
+    routes::{
+        log_view::read_lines,
+        logs::{AttemptPath, attempt_of},
+    },
     server::Api,
 };
 
@@ -34,11 +37,11 @@ pub(super) struct Part {
 pub(super) async fn page(
     State(api): State<Api>,
     reader: Reader,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     part: Result<Query<Part>, Problem>,
 ) -> Response {
     let page = match part {
-        Ok(Query(part)) => load(&api, &reader.who, &ids, part.line).await,
+        Ok(Query(part)) => load(&api, &reader.who, &path, part.line).await,
         Err(problem) => Err(problem),
     };
     reader.answer(page)
@@ -47,11 +50,11 @@ pub(super) async fn page(
 async fn load(
     api: &Api,
     who: &Principal,
-    ids: &(String, String),
+    path: &AttemptPath,
     line: Option<u64>,
 ) -> Result<Page, Problem> {
     // The number is read before the lines: the stream may repeat bytes, and never leaves any out.
-    let row = attempt_of(api, who, ids).await?;
+    let row = attempt_of(api, who, path).await?;
     let (head, _) = head_of(api, &row).await?;
     let stat = api.store().log_stat(&row.claim.attempt).await?;
     let stat = stat.unwrap_or(LogStat { bytes: 0, lines: 0, ended: row.state.is_terminal() });

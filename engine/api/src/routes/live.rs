@@ -10,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::{logs, schema};
+use super::{
+    logs::{self, AttemptPath, attempt_of},
+    schema,
+};
 use crate::{
     access::{Need, Principal, Role},
     endpoint::{Answer, Endpoint, Method, Parameter},
@@ -127,8 +130,8 @@ async fn topic(api: &Api, caller: &Principal, name: &str, cursor: u64) -> Result
             source: Arc::new(RunChanges { store: api.store().clone(), run: row.id }),
         }),
         ("log", Some((run, attempt))) => {
-            let ids = (run.to_owned(), attempt.to_owned());
-            let row = logs::attempt_of(api, caller, &ids).await;
+            let path = AttemptPath { run: run.to_owned(), attempt: attempt.to_owned() };
+            let row = attempt_of(api, caller, &path).await;
             row.map(|row| logs::follow(api, row, cursor))
         }
         (_, _) => return Err(unknown()),

@@ -20,7 +20,11 @@ use plue_store::{
 };
 use serde::Deserialize;
 
-use super::{CURSOR, logs::attempt_of, schema};
+use super::{
+    CURSOR,
+    logs::{AttemptPath, attempt_of},
+    schema,
+};
 use crate::{
     access::{Need, Role},
     endpoint::{Answer, Endpoint, Method, Parameter},
@@ -129,12 +133,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn lines(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     Query(window): Query<Window>,
 ) -> Result<axum::Json<LinesRecord>, Problem> {
     let first = line_number(window.from_line)?;
     let last = window.to_line.unwrap_or(u64::MAX).min(first.saturating_add(MAX_LINES));
-    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
     Ok(axum::Json(read_lines(api.store(), &attempt, first, last).await?))
 }
 
@@ -155,7 +159,7 @@ pub(crate) async fn read_lines(
 async fn find(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     Query(find): Query<Find>,
 ) -> Result<axum::Json<MatchesRecord>, Problem> {
     let form = PatternForm { is_regex: find.regex, ignores_case: !find.case };
@@ -164,7 +168,7 @@ async fn find(
     if texts > MAX_TEXTS {
         return Err(Problem::bad_request(format!("`limit` is 0 to {MAX_TEXTS}")));
     }
-    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
     let from = match (find.cursor, find.from_line) {
         (Some(cursor), None) => place_of(&cursor)?,
         (None, line) => {
@@ -186,9 +190,9 @@ async fn find(
 async fn marks(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
 ) -> Result<axum::Json<MarksRecord>, Problem> {
-    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
     let form = PatternForm { is_regex: true, ignores_case: true };
     let pattern = LogPattern::new(MARKS, form).map_err(Problem::bad_request)?;
     let bounds = MatchBounds { texts: MAX_MARKS, lines: 0, bytes: STEP_BYTES };
@@ -230,9 +234,9 @@ async fn searched(
 async fn download(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
 ) -> Result<Response, Problem> {
-    let row = attempt_of(&api, &caller, &ids).await?;
+    let row = attempt_of(&api, &caller, &path).await?;
     let (store, attempt) = (api.store().clone(), row.claim.attempt);
     let end = row.log_bytes;
     let parts = stream::try_unfold(0, move |from| {

@@ -137,12 +137,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
+/// The run and the attempt that a path names; neither is checked.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct AttemptPath {
+    pub(crate) run: String,
+    pub(crate) attempt: String,
+}
+
 /// An attempt of a run that the caller may see.
 pub(crate) async fn attempt_of(
     api: &Api,
     caller: &Principal,
-    (run, attempt): &(String, String),
+    path: &AttemptPath,
 ) -> Result<AttemptRow, Problem> {
+    let AttemptPath { run, attempt } = path;
     let row = run_of(api, caller, run).await?;
     let found = api.store().attempt(&AttemptId::new(attempt.clone())).await?;
     found.filter(|found| found.run == row.id).ok_or_else(|| Problem::not_found("attempt", attempt))
@@ -151,9 +159,9 @@ pub(crate) async fn attempt_of(
 async fn stat(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
 ) -> Result<axum::Json<LogRecord>, Problem> {
-    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
     let stat = api.store().log_stat(&attempt).await?;
     let stat = stat.ok_or_else(|| Problem::not_found("log", attempt.as_str()))?;
     Ok(axum::Json(LogRecord::of(stat)))
@@ -162,11 +170,11 @@ async fn stat(
 async fn raw(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     Query(part): Query<Part>,
 ) -> Result<Response, Problem> {
     let range = range(&part)?;
-    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
     let stat = api.store().log_stat(&attempt).await?;
     let total = stat.map_or(0, |stat| stat.bytes);
     if is_empty(&part) {
@@ -256,10 +264,10 @@ fn range(part: &Part) -> Result<LogRange, Problem> {
 async fn pieces(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     Query(which): Query<Pieces>,
 ) -> Result<axum::Json<Page<PieceRecord>>, Problem> {
-    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
     let range = match (which.after, which.tail) {
         (after, None) => LogRange::After(after.unwrap_or(0), BATCH),
         (None, Some(tail)) => LogRange::Tail(tail.min(MAX_TAIL)),
@@ -276,13 +284,13 @@ async fn pieces(
 async fn search(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     Query(search): Query<Search>,
 ) -> Result<axum::Json<Vec<HitRecord>>, Problem> {
     if search.text.is_empty() {
         return Err(Problem::bad_request("`text` is what to look for"));
     }
-    let attempt = attempt_of(&api, &caller, &ids).await?.claim.attempt;
+    let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
     let max = search.limit.unwrap_or(MAX_HITS);
     if !(1..=MAX_HITS).contains(&max) {
         return Err(Problem::bad_request(format!("`limit` is 1 to {MAX_HITS}")));
@@ -295,11 +303,11 @@ async fn events(
     State(api): State<Api>,
     Caller(caller): Caller,
     holder: Holder,
-    Path(ids): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     Query(behind): Query<Behind>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let row = attempt_of(&api, &caller, &ids).await?;
+    let row = attempt_of(&api, &caller, &path).await?;
     let cursor = stream::cursor(&headers, behind.after)?;
     stream::events(&api, &holder, follow(&api, row, cursor))
 }

@@ -6,7 +6,11 @@ use plue_plan::AttemptId;
 use plue_store::TranscriptId as _;
 use serde::Deserialize;
 
-use super::{CURSOR, LIMIT, logs::attempt_of, page_size, schema};
+use super::{
+    CURSOR, LIMIT,
+    logs::{AttemptPath, attempt_of},
+    page_size, schema,
+};
 use crate::{
     access::{Need, Role},
     endpoint::{Answer, Endpoint, Method, Parameter},
@@ -70,9 +74,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn agents(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(place): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
 ) -> Result<axum::Json<Page<AgentRecord>>, Problem> {
-    let row = attempt_of(&api, &caller, &place).await?;
+    let row = attempt_of(&api, &caller, &path).await?;
     let mut items = Vec::new();
     for id in api.store().agents_of(&row.run, &row.claim.attempt).await? {
         let first = api.store().transcript_after(&id, 0, 1).await?.into_iter().next();
@@ -84,16 +88,16 @@ async fn agents(
 async fn transcript(
     State(api): State<Api>,
     Caller(caller): Caller,
-    Path(place): Path<(String, String)>,
+    Path(path): Path<AttemptPath>,
     Query(search): Query<Search>,
 ) -> Result<axum::Json<Page<TranscriptRecord>>, Problem> {
     if search.q.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_TEXT) {
         return Err(Problem::bad_request(format!("`q` is 1 to {MAX_TEXT} bytes")));
     }
     // An agent that another one started is seen by whom its attempt is.
-    let agent = AttemptId::new(place.1.clone());
-    let place = (place.0, agent.attempt().as_str().to_owned());
-    attempt_of(&api, &caller, &place).await?;
+    let agent = AttemptId::new(path.attempt.clone());
+    let path = AttemptPath { attempt: agent.attempt().as_str().to_owned(), ..path };
+    attempt_of(&api, &caller, &path).await?;
     let attempt = agent;
     let limit = page_size(search.limit)? as usize;
     let cursor = search.cursor.as_deref().map_or(Ok(0), str::parse::<u64>);
